@@ -1,0 +1,3 @@
+pub mod error;
+pub mod physics;
+pub use error::{Error, ErrorKind, Result};
