@@ -1,0 +1,102 @@
+// Matrix product of a batch of rows with a weight, by subgroups.
+//
+//   y[r, n] = epilogue( Σ_k x[r, k] · M[k, n] )        M = weightᵀ (forward) or weight (input gradient)
+//
+// A subgroup owns 16 rows × 4·LANES columns. Each lane loads LANES-th parts of x once and the subgroup passes them
+// round by shuffles, so that a load serves 4·LANES columns and no barrier or workgroup memory is needed.
+//
+// grid   ⌈rows / 16⌉ · ⌈N / (4·LANES)⌉ subgroups, SUBGROUPS to a workgroup
+// reads  x (rows, K) · weight (N, K) or (K, N) · bias (N) · extra (rows, N)
+// makes  y (rows, N), row r at r·y_stride + y_first
+// K and N are multiples of 4.
+#import grid
+#import activation
+const LANES: u32 = 8u; // spec 4 16 32 64
+const SUBGROUPS: u32 = 4u; // spec 1 2
+const WEIGHT_OUT_IN: u32 = 1u; // spec 0
+const BIAS: u32 = 1u; // spec 0
+// What `extra` is: 0 nothing · 1 added after the activation · 2 the saved activation, whose slope multiplies the sum
+const EXTRA: u32 = 0u; // spec 1 2
+
+struct Params { rows: u32, inner: u32, columns: u32, y_stride: u32, y_first: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;               // (rows, K)
+@group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;    // (N, K) or (K, N)
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;      // (N)
+@group(0) @binding(4) var<storage, read> extra: array<vec4<f32>>;     // (rows, N)
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;   // (rows·y_stride, N)
+
+const ROWS: u32 = 16u;
+
+@compute @workgroup_size(LANES * SUBGROUPS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let column_tiles = (params.columns + 4u * LANES - 1u) / (4u * LANES);
+    let tile = grid_index(group, groups) * SUBGROUPS + local / LANES;
+    let first_row = (tile / column_tiles) * ROWS;
+    if (first_row >= params.rows) { return; }
+    let n = (tile % column_tiles) * 4u * LANES + 4u * lane;
+    let n_safe = min(n, params.columns - 4u);
+    let last_row = params.rows - 1u;
+    let inner4 = params.inner / 4u;
+    let columns4 = params.columns / 4u;
+
+    var sum: array<vec4<f32>, ROWS>;
+    var a: array<f32, ROWS>;
+    for (var i = 0u; i < ROWS; i++) { sum[i] = vec4(0.0); }
+
+    for (var k0 = 0u; k0 < params.inner; k0 += LANES) {
+        let k = k0 + lane;
+        let k_safe = min(k, params.inner - 1u);
+        for (var i = 0u; i < ROWS; i++) {
+            a[i] = x[min(first_row + i, last_row) * params.inner + k_safe];
+        }
+        let steps = min(LANES, params.inner - k0) / 4u;
+        for (var s = 0u; s < steps; s++) {
+            var b: array<vec4<f32>, 4>;
+            if (WEIGHT_OUT_IN == 1u) {
+                let at = k0 / 4u + s;
+                let w0 = weight[n_safe * inner4 + at];
+                let w1 = weight[(n_safe + 1u) * inner4 + at];
+                let w2 = weight[(n_safe + 2u) * inner4 + at];
+                let w3 = weight[(n_safe + 3u) * inner4 + at];
+                b[0] = vec4(w0.x, w1.x, w2.x, w3.x);
+                b[1] = vec4(w0.y, w1.y, w2.y, w3.y);
+                b[2] = vec4(w0.z, w1.z, w2.z, w3.z);
+                b[3] = vec4(w0.w, w1.w, w2.w, w3.w);
+            } else {
+                let at = (k0 + 4u * s) * columns4 + n_safe / 4u;
+                b[0] = weight[at];
+                b[1] = weight[at + columns4];
+                b[2] = weight[at + 2u * columns4];
+                b[3] = weight[at + 3u * columns4];
+            }
+            for (var j = 0u; j < 4u; j++) {
+                for (var i = 0u; i < ROWS; i++) {
+                    sum[i] = fma(vec4(subgroupShuffle(a[i], 4u * s + j)), b[j], sum[i]);
+                }
+            }
+        }
+    }
+
+    if (n >= params.columns) { return; }
+    var start = vec4(0.0);
+    if (BIAS == 1u) { start = bias[n / 4u]; }
+    for (var i = 0u; i < ROWS; i++) {
+        let row = first_row + i;
+        if (row < params.rows) {
+            var value = sum[i] + start;
+            if (EXTRA == 2u) {
+                value *= activation_slope4(extra[row * columns4 + n / 4u]);
+            } else {
+                value = activation_value4(value);
+            }
+            if (EXTRA == 1u) { value += extra[row * columns4 + n / 4u]; }
+            y[(row * params.y_stride + params.y_first) * columns4 + n / 4u] = value;
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Memory on the device, and ranges of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytemuck::Pod;
+
+use super::Gpu;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Byte alignment of every range that a kernel binds (WebGPU's default limit), 64 elements of four bytes.
+const ALIGNMENT: u64 = 256;
+
+/// A storage buffer of four-byte elements. It counts towards [`Gpu::allocated`] while it lives.
+#[derive(Debug)]
+pub struct Buffer {
+    view: View,
+    counter: Arc<AtomicU64>,
+}
+
+/// A labelled range of a buffer, the thing kernels bind. Cheap to clone; holds the buffer alive.
+///
+/// A caller's own `wgpu::Buffer` becomes one with `View::from(&buffer)`; it needs the usage `STORAGE`.
+#[derive(Debug, Clone)]
+pub struct View {
+    buffer: wgpu::Buffer,
+    label: Arc<str>,
+    offset: u64,
+    bytes: u64,
+}
+
+impl Gpu {
+    /// A buffer of `elements` four-byte elements, zero at first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Memory`] when the adapter's limit on a buffer or on a binding is smaller, or its memory is full.
+    pub fn buffer(&self, label: &str, elements: u64) -> Result<Buffer> {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        self.buffer_of_usage(label, elements, usage)
+    }
+
+    pub(super) fn buffer_of_usage(&self, label: &str, elements: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
+        let bytes = elements.max(1).checked_mul(4).map(|b| b.next_multiple_of(16)).unwrap_or(u64::MAX);
+        let limits = self.limits();
+        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        if bytes > limit {
+            let message = format!(
+                "buffer `{label}` needs {bytes} bytes, this adapter binds at most {limit}; use a smaller --memory, fewer \
+                 samples or a smaller model"
+            );
+            return Err(Error::new(ErrorKind::Memory, message));
+        }
+        let descriptor = wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false };
+        let buffer =
+            self.guarded(&format!("buffer `{label}` of {bytes} bytes"), || self.device().create_buffer(&descriptor))?;
+        let counter = self.allocation_counter().clone();
+        counter.fetch_add(bytes, Ordering::Relaxed);
+        Ok(Buffer { view: View { buffer, label: label.into(), offset: 0, bytes }, counter })
+    }
+
+    /// A buffer that holds `values`.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub fn upload<T: Pod>(&self, label: &str, values: &[T]) -> Result<Buffer> {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        let buffer = self.buffer(label, (bytes.len() as u64).div_ceil(4))?;
+        self.queue().write_buffer(&buffer.buffer, 0, bytes);
+        Ok(buffer)
+    }
+}
+
+impl Buffer {
+    /// All of it.
+    pub fn view(&self) -> View {
+        self.view.clone()
+    }
+}
+
+impl std::ops::Deref for Buffer {
+    type Target = View;
+    fn deref(&self) -> &View {
+        &self.view
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.counter.fetch_sub(self.view.bytes, Ordering::Relaxed);
+    }
+}
+
+impl From<&Buffer> for View {
+    fn from(buffer: &Buffer) -> Self {
+        buffer.view()
+    }
+}
+
+impl From<&wgpu::Buffer> for View {
+    fn from(buffer: &wgpu::Buffer) -> Self {
+        Self { buffer: buffer.clone(), label: "caller's buffer".into(), offset: 0, bytes: buffer.size() }
+    }
+}
+
+impl View {
+    /// The range of `elements` four-byte elements that begins `first` elements in.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] when it reaches past the end, or does not begin at a multiple of 64 elements.
+    pub fn range(&self, label: &str, first: u64, elements: u64) -> Result<View> {
+        let (offset, bytes) = (self.offset + 4 * first, 4 * elements);
+        if 4 * first + bytes > self.bytes || !offset.is_multiple_of(ALIGNMENT) {
+            let message = format!(
+                "`{label}`: elements {first}..{} of `{}`, which holds {}; a range must lie inside and begin at a multiple of 64",
+                first + elements,
+                self.label,
+                self.bytes / 4
+            );
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        Ok(View { buffer: self.buffer.clone(), label: label.into(), offset, bytes })
+    }
+
+    /// The wgpu buffer behind it.
+    pub fn wgpu(&self) -> &wgpu::Buffer {
+        &self.buffer
+    }
+
+    /// What error messages and profilers call it.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// First byte within the wgpu buffer.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Length in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The same range shortened to `bytes`, rounded up to whole vec4s.
+    pub(super) fn cut(mut self, bytes: u64) -> View {
+        self.bytes = self.bytes.min(bytes.max(4).next_multiple_of(16));
+        self
+    }
+
+    /// Whether the two share at least one byte.
+    pub fn overlaps(&self, other: &View) -> bool {
+        self.buffer == other.buffer
+            && self.offset < other.offset + other.bytes
+            && other.offset < self.offset + self.bytes
+    }
+
+    /// Writes `values` at its beginning, before anything submitted later.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] when they are more than it holds.
+    pub fn write<T: Pod>(&self, gpu: &Gpu, values: &[T]) -> Result<()> {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        if bytes.len() as u64 > self.bytes {
+            let message = format!("`{}` holds {} bytes, {} were to be written", self.label, self.bytes, bytes.len());
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        gpu.queue().write_buffer(&self.buffer, self.offset, bytes);
+        Ok(())
+    }
+
+    /// Waits for the GPU and returns the first `count` elements. For results and tests; a step never calls it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] when it holds fewer, [`ErrorKind::Device`] when the device was lost.
+    pub fn read<T: Pod>(&self, gpu: &Gpu, count: usize) -> Result<Vec<T>> {
+        let bytes = (count * size_of::<T>()) as u64;
+        if bytes > self.bytes {
+            let message = format!("`{}` holds {} bytes, {bytes} were to be read", self.label, self.bytes);
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        if bytes == 0 {
+            return Ok(Vec::new());
+        }
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some("ketformer.readback"),
+            size: bytes.next_multiple_of(4),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        };
+        let staging = gpu.guarded("readback", || gpu.device().create_buffer(&descriptor))?;
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(&self.buffer, self.offset, &staging, 0, descriptor.size);
+        gpu.queue().submit([encoder.finish()]);
+        staging.map_async(wgpu::MapMode::Read, .., |_| {});
+        gpu.wait(None)?;
+        let unmapped =
+            |e| Error::new(ErrorKind::Device, format!("`{}` could not be read back", self.label)).caused_by(e);
+        let mapped = staging.get_mapped_range(..bytes).map_err(unmapped)?;
+        Ok(bytemuck::pod_collect_to_vec(&mapped[..]))
+    }
+}

@@ -1,0 +1,334 @@
+//! Adapters and the device that every buffer, kernel and plan belongs to.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::View;
+use super::shader::CompiledKernel;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Which adapter to open, and how careful to be with shaders.
+#[derive(Debug, Clone, Default)]
+pub struct GpuOptions {
+    /// An index as `ketformer devices` prints it, or a part of the adapter's name in any case. `None`: the environment
+    /// variable `KETFORMER_ADAPTER` if set, else the best adapter (discrete before integrated before software).
+    pub adapter: Option<String>,
+    /// Keep the bounds and loop checks that WebGPU prescribes. They cost 17 to 40 % in hot loops and our own shaders
+    /// pass validation without them, so the default is to leave them out.
+    pub checked_shaders: bool,
+}
+
+/// An adapter as found, before it is opened.
+#[derive(Debug, Clone)]
+pub struct AdapterSummary {
+    /// Position in the list, usable as [`GpuOptions::adapter`].
+    pub index: usize,
+    /// Name, driver, backend, kind, subgroup sizes.
+    pub info: wgpu::AdapterInfo,
+    /// What the adapter can do at most.
+    pub limits: wgpu::Limits,
+    /// Optional abilities, such as timestamp queries or subgroups.
+    pub features: wgpu::Features,
+}
+
+/// An opened device with its queue; cheap to clone, all clones are one device.
+#[derive(Clone)]
+pub struct Gpu {
+    inner: Arc<GpuInner>,
+}
+
+struct GpuInner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    limits: wgpu::Limits,
+    features: wgpu::Features,
+    checked_shaders: bool,
+    allocated: Arc<AtomicU64>,
+    failure: Arc<Mutex<Option<Error>>>,
+    unlimited: OnceLock<View>,
+    kernels: Mutex<HashMap<(String, Vec<(String, u32)>), Arc<CompiledKernel>>>,
+}
+
+const ENVIRONMENT: &str = "KETFORMER_ADAPTER";
+
+/// What we use where an adapter has it; nothing here is needed.
+const WANTED: wgpu::Features = wgpu::Features::SUBGROUP
+    .union(wgpu::Features::TIMESTAMP_QUERY)
+    .union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS)
+    .union(wgpu::Features::SHADER_F16);
+
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    // Indirect grids are written by our own kernel, within limits by construction; wgpu's check of them would add a
+    // dispatch of its own before each of ours.
+    descriptor.flags.remove(wgpu::InstanceFlags::VALIDATION_INDIRECT_CALL);
+    wgpu::Instance::new(descriptor)
+}
+
+/// Lower is better: what an unasked user most likely wants to compute on.
+fn rank(info: &wgpu::AdapterInfo) -> u8 {
+    match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+fn all_adapters() -> Vec<wgpu::Adapter> {
+    pollster::block_on(instance().enumerate_adapters(wgpu::Backends::all()))
+}
+
+/// The adapters of this machine, in the order of their indices.
+pub fn adapters() -> Vec<AdapterSummary> {
+    let summary = |(index, adapter): (usize, wgpu::Adapter)| AdapterSummary {
+        index,
+        info: adapter.get_info(),
+        limits: adapter.limits(),
+        features: adapter.features(),
+    };
+    all_adapters().into_iter().enumerate().map(summary).collect()
+}
+
+fn choose(adapters: Vec<wgpu::Adapter>, wanted: Option<&str>) -> Result<wgpu::Adapter> {
+    if adapters.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Adapter,
+            "no Vulkan, Metal or DX12 adapter found; install a graphics driver, or Mesa's software Vulkan driver with \
+             ./setup.sh",
+        ));
+    }
+    let Some(wanted) = wanted else {
+        let best = adapters.into_iter().min_by_key(|a| rank(&a.get_info()));
+        return best.ok_or_else(|| Error::new(ErrorKind::Adapter, "no adapter found"));
+    };
+    let position = match wanted.parse::<usize>() {
+        Ok(index) if index < adapters.len() => Some(index),
+        _ => {
+            let matches = |a: &wgpu::Adapter| a.get_info().name.to_lowercase().contains(&wanted.to_lowercase());
+            let best = adapters.iter().enumerate().filter(|(_, a)| matches(a));
+            best.min_by_key(|(_, a)| rank(&a.get_info())).map(|(index, _)| index)
+        }
+    };
+    let names: Vec<String> = adapters.iter().enumerate().map(|(i, a)| format!("{i} = {}", a.get_info().name)).collect();
+    position.and_then(|index| adapters.into_iter().nth(index)).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Adapter,
+            format!(
+                "no adapter is called `{wanted}`; this machine has {}; give an index or a part of a name",
+                names.join(", ")
+            ),
+        )
+    })
+}
+
+impl Gpu {
+    /// Opens the best adapter of this machine.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Adapter`] where there is none, [`ErrorKind::Device`] where it cannot be opened.
+    pub fn new() -> Result<Self> {
+        Self::with_options(&GpuOptions::default())
+    }
+
+    /// Opens the adapter that `options` name.
+    ///
+    /// # Errors
+    /// As [`Gpu::new`]; an unknown name lists those that exist.
+    pub fn with_options(options: &GpuOptions) -> Result<Self> {
+        let environment = std::env::var(ENVIRONMENT).ok().filter(|name| !name.is_empty());
+        let wanted = options.adapter.clone().or(environment);
+        let adapter = choose(all_adapters(), wanted.as_deref())?;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("ketformer"),
+            required_features: adapter.features() & WANTED,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
+            let name = adapter.get_info().name;
+            Error::new(ErrorKind::Device, format!("{name} could not be opened; try another one with --adapter"))
+                .caused_by(e)
+        })?;
+        let gpu = Self::wrap(device, queue, options.checked_shaders);
+        gpu.keep_failures();
+        Ok(gpu)
+    }
+
+    /// Uses a device and queue that belong to the caller. Its error handlers stay as they are, its features and limits
+    /// decide which kernels are chosen; WebGPU's default limits suffice.
+    pub fn from_device(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
+        Self::wrap(device.clone(), queue.clone(), false)
+    }
+
+    fn wrap(device: wgpu::Device, queue: wgpu::Queue, checked_shaders: bool) -> Self {
+        let (info, limits, features) = (device.adapter_info(), device.limits(), device.features());
+        let inner = GpuInner {
+            device,
+            queue,
+            info,
+            limits,
+            features,
+            checked_shaders,
+            allocated: Arc::default(),
+            failure: Arc::default(),
+            unlimited: OnceLock::new(),
+            kernels: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// wgpu panics on an error nobody asked for; here it is kept and becomes the error of the next wait.
+    fn keep_failures(&self) {
+        let keep = |failure: &Mutex<Option<Error>>, kind, message: String| {
+            if let Ok(mut slot) = failure.lock() {
+                slot.get_or_insert(Error::new(kind, message));
+            }
+        };
+        let failure = self.inner.failure.clone();
+        self.inner.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| match error {
+            wgpu::Error::OutOfMemory { .. } => keep(
+                &failure,
+                ErrorKind::Memory,
+                "the GPU ran out of memory; use a smaller --memory or fewer samples".into(),
+            ),
+            other => keep(&failure, ErrorKind::Device, format!("the GPU refused a command: {other}")),
+        }));
+        let failure = self.inner.failure.clone();
+        self.inner.device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                let text = format!(
+                    "the GPU device was lost ({message}); start again, with a smaller --memory if its driver has a watchdog"
+                );
+                keep(&failure, ErrorKind::Device, text);
+            }
+        });
+    }
+
+    /// The wgpu device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    /// The wgpu queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    /// Name, driver, backend and kind of the adapter.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.inner.info
+    }
+
+    /// The limits the device was opened with.
+    pub fn limits(&self) -> &wgpu::Limits {
+        &self.inner.limits
+    }
+
+    /// The features the device was opened with.
+    pub fn features(&self) -> wgpu::Features {
+        self.inner.features
+    }
+
+    /// Whether the adapter computes on the CPU.
+    pub fn is_software(&self) -> bool {
+        self.inner.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// Lanes of a subgroup where the adapter has subgroups of one fixed size of at least 4, else `None`.
+    pub fn subgroup_size(&self) -> Option<u32> {
+        let (low, high) = (self.inner.info.subgroup_min_size, self.inner.info.subgroup_max_size);
+        let fixed = self.inner.features.contains(wgpu::Features::SUBGROUP) && low == high && (4..=128).contains(&low);
+        fixed.then_some(low)
+    }
+
+    /// Bytes that a run may take when the user sets no budget: 1 GiB on software adapters and on those that share the
+    /// machine's memory, 4 GiB on discrete ones. wgpu does not tell an adapter's memory, so this stays below what such
+    /// cards have.
+    pub fn default_memory(&self) -> u64 {
+        let gibibyte = 1 << 30;
+        if self.inner.info.device_type == wgpu::DeviceType::DiscreteGpu { 4 * gibibyte } else { gibibyte }
+    }
+
+    /// Bytes in buffers of this crate that are alive now.
+    pub fn allocated(&self) -> u64 {
+        self.inner.allocated.load(Ordering::Relaxed)
+    }
+
+    /// A counter that says that all rows count, for kernels that add over rows whose number the host knows.
+    pub(super) fn unlimited(&self) -> Result<View> {
+        if let Some(view) = self.inner.unlimited.get() {
+            return Ok(view.clone());
+        }
+        let view = self.upload("ketformer.unlimited", &[u32::MAX; 4])?.view();
+        Ok(self.inner.unlimited.get_or_init(|| view).clone())
+    }
+
+    pub(super) fn allocation_counter(&self) -> &Arc<AtomicU64> {
+        &self.inner.allocated
+    }
+
+    pub(super) fn checked_shaders(&self) -> bool {
+        self.inner.checked_shaders
+    }
+
+    pub(super) fn compiled(
+        &self,
+        key: (String, Vec<(String, u32)>),
+        build: impl FnOnce() -> Result<CompiledKernel>,
+    ) -> Result<Arc<CompiledKernel>> {
+        let poisoned = || Error::new(ErrorKind::Device, "the kernel cache was left behind by a panic; start again");
+        let mut kernels = self.inner.kernels.lock().map_err(|_| poisoned())?;
+        if let Some(found) = kernels.get(&key) {
+            return Ok(found.clone());
+        }
+        let built = Arc::new(build()?);
+        kernels.insert(key, built.clone());
+        Ok(built)
+    }
+
+    /// Runs `create` and turns what the device says against it into an error.
+    pub(super) fn guarded<T>(&self, what: &str, create: impl FnOnce() -> T) -> Result<T> {
+        let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        let made = create();
+        if let Some(error) = pollster::block_on(validation.pop()) {
+            return Err(Error::new(ErrorKind::Device, format!("{what}: the device refused it")).caused_by(error));
+        }
+        if pollster::block_on(memory.pop()).is_some() {
+            let message = format!("{what}: the GPU is out of memory; use a smaller --memory or fewer samples");
+            return Err(Error::new(ErrorKind::Memory, message));
+        }
+        Ok(made)
+    }
+
+    /// Waits until the GPU has finished everything submitted, or what `submission` names.
+    ///
+    /// # Errors
+    /// A lost device, memory that ran out, or a refused command, whichever came first since the last wait.
+    pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let polled = self.device().poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
+        self.failure()?;
+        polled.map(|_| ()).map_err(|e| Error::new(ErrorKind::Device, "waiting for the GPU failed").caused_by(e))
+    }
+
+    /// The first failure that the device reported since the last call, as an error.
+    ///
+    /// # Errors
+    /// That failure.
+    pub fn failure(&self) -> Result<()> {
+        match self.inner.failure.lock().ok().and_then(|mut slot| slot.take()) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gpu").field("info", &self.inner.info).finish_non_exhaustive()
+    }
+}

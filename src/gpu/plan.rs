@@ -1,0 +1,470 @@
+//! A list of dispatches, recorded and checked once, replayed every step.
+//!
+//! Recording compiles the kernel, checks names, sizes, alignment, aliasing and limits, writes the runtime parameters
+//! into a uniform page and makes the bind group. Replaying sets pipelines and bind groups and cannot fail.
+
+use super::shader::{Access, Param, Reflection};
+use super::{Buffer, Gpu, Kernel, View};
+use crate::error::{Error, ErrorKind, Result};
+
+/// One binding of a launch: the name it has in the WGSL text, the range, and how many four-byte elements of it the
+/// kernel will touch for the shape at hand.
+#[derive(Debug, Clone)]
+pub struct Bind<'a> {
+    /// Name of the variable in the WGSL text.
+    pub name: &'a str,
+    /// The range to bind.
+    pub view: &'a View,
+    /// Elements that it must hold at least.
+    pub elements: u64,
+}
+
+/// Rows that only the GPU knows: `clamp(live[0] − first, 0, most)` items of `rows_per_item` rows each.
+#[derive(Debug, Clone)]
+pub struct LiveRows {
+    /// The counter, one u32 that a kernel wrote before.
+    pub live: View,
+    /// First item of this launch's window.
+    pub first: u32,
+    /// Items in the window at most.
+    pub most: u32,
+    /// Rows of each item.
+    pub rows_per_item: u32,
+}
+
+/// How many rows a launch has: a number, or a window on a count that the GPU makes.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// Rows that buffers must hold.
+    pub most: u32,
+    /// Where the real number comes from, if it is not `most`.
+    pub live: Option<LiveRows>,
+}
+
+impl From<u32> for Rows {
+    fn from(rows: u32) -> Self {
+        Self { most: rows, live: None }
+    }
+}
+
+impl From<LiveRows> for Rows {
+    fn from(live: LiveRows) -> Self {
+        Self { most: live.most.saturating_mul(live.rows_per_item), live: Some(live) }
+    }
+}
+
+impl Rows {
+    /// The grid that has `groups_per_block` workgroups for every `rows_per_block` rows.
+    pub fn groups(&self, rows_per_block: u32, groups_per_block: u64) -> Groups {
+        match &self.live {
+            None => Groups::Fixed(u64::from(self.most).div_ceil(u64::from(rows_per_block)) * groups_per_block),
+            Some(live) => {
+                Groups::Live { rows: live.clone(), rows_per_block, groups_per_block: groups_per_block as u32 }
+            }
+        }
+    }
+
+    /// The grid of `blocks` blocks that share all rows between them; empty where there are no rows.
+    pub fn groups_of_all(&self, groups: u64) -> Groups {
+        match self.live {
+            None => Groups::Fixed(groups),
+            Some(_) => self.groups(u32::MAX, groups),
+        }
+    }
+
+    /// The counter to bind for kernels that add over rows, with its first item and rows per item.
+    pub fn counter(&self, gpu: &Gpu) -> Result<(View, u32, u32)> {
+        match &self.live {
+            None => Ok((gpu.unlimited()?, 0, 1)),
+            Some(live) => Ok((live.live.clone(), live.first, live.rows_per_item)),
+        }
+    }
+}
+
+/// How many workgroups a launch has.
+#[derive(Debug, Clone)]
+pub enum Groups {
+    /// Known when the plan is built.
+    Fixed(u64),
+    /// ⌈rows / rows_per_block⌉ · groups_per_block, with the rows from the counter.
+    Live {
+        /// Which rows.
+        rows: LiveRows,
+        /// Rows of a block.
+        rows_per_block: u32,
+        /// Workgroups for each block of rows.
+        groups_per_block: u32,
+    },
+}
+
+/// Arithmetic and traffic of a launch, for profiles and benchmarks.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Cost {
+    /// Floating-point operations, a multiply-add being two.
+    pub flops: f64,
+    /// Bytes that must be read and written at least, each once.
+    pub bytes: f64,
+}
+
+impl std::ops::Add for Cost {
+    type Output = Cost;
+    fn add(self, other: Cost) -> Cost {
+        Cost { flops: self.flops + other.flops, bytes: self.bytes + other.bytes }
+    }
+}
+
+/// Everything that makes one dispatch.
+pub struct Launch<'a> {
+    /// The kernel.
+    pub kernel: &'a Kernel,
+    /// Text constants to replace.
+    pub spec: &'a [(&'a str, u32)],
+    /// Every storage binding of the kernel, by name.
+    pub bindings: &'a [Bind<'a>],
+    /// Every member of the kernel's `params`, by name.
+    pub params: &'a [(&'a str, Param)],
+    /// How many workgroups.
+    pub groups: Groups,
+    /// Arithmetic and traffic.
+    pub cost: Cost,
+    /// The shape, for error messages.
+    pub shape: String,
+}
+
+pub(super) enum Grid {
+    Fixed([u32; 3]),
+    Indirect { offset: u64 },
+}
+
+pub(super) struct Dispatch {
+    pub label: &'static str,
+    pub scope: &'static str,
+    pub pipeline: wgpu::ComputePipeline,
+    pub bind_group: wgpu::BindGroup,
+    pub grid: Grid,
+    pub cost: Cost,
+}
+
+/// A page of uniform memory that holds parameter blocks.
+const PAGE_BYTES: u64 = 64 * 1024;
+/// Live grids that one plan can have.
+const LIVE_GRIDS: u64 = 4096;
+/// Words of a grid description: first, most, rows per item, rows per group, groups per block, three of padding.
+const LIVE_WORDS: u64 = 8;
+
+/// The one kernel of this room; the maths are in its text.
+pub(crate) static GRID_RESOLVE: Kernel =
+    Kernel { name: "grid_resolve", source: include_str!("../../shaders/grid_resolve.wgsl"), shared: &[] };
+
+struct Live {
+    descriptions: Buffer,
+    grids: Buffer,
+    used: u64,
+}
+
+/// A list of dispatches. See the module's page.
+pub struct Plan {
+    gpu: Gpu,
+    pub(super) dispatches: Vec<Dispatch>,
+    scope: &'static str,
+    pages: Vec<wgpu::Buffer>,
+    page_used: u64,
+    live: Option<Live>,
+    held: Vec<View>,
+}
+
+/// (x, y, 1) with x·y ≥ groups and both within the adapter's limit; kernels undo it with `grid_index`.
+fn fold(groups: u64, limit: u32) -> Option<[u32; 3]> {
+    let limit = u64::from(limit);
+    let y = groups.div_ceil(limit).max(1);
+    (y <= limit).then(|| [groups.div_ceil(y) as u32, y as u32, 1])
+}
+
+impl Plan {
+    /// An empty plan on `gpu`.
+    pub fn new(gpu: &Gpu) -> Self {
+        Self {
+            gpu: gpu.clone(),
+            dispatches: Vec::new(),
+            scope: "",
+            pages: Vec::new(),
+            page_used: PAGE_BYTES,
+            live: None,
+            held: Vec::new(),
+        }
+    }
+
+    /// The device it belongs to.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Names the part of the step that the following launches belong to, for profiles.
+    pub fn scope(&mut self, name: &'static str) {
+        self.scope = name;
+    }
+
+    /// Dispatches recorded so far.
+    pub fn len(&self) -> usize {
+        self.dispatches.len()
+    }
+
+    /// Whether nothing is recorded.
+    pub fn is_empty(&self) -> bool {
+        self.dispatches.is_empty()
+    }
+
+    /// The sum of the costs of all launches.
+    pub fn cost(&self) -> Cost {
+        self.dispatches.iter().fold(Cost::default(), |sum, d| sum + d.cost)
+    }
+
+    /// Records one launch.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shader`] when names do not match the text, [`ErrorKind::Shape`] when a range is too small, badly
+    /// aligned or bound twice, [`ErrorKind::Memory`] when the adapter's limits are too small.
+    pub fn launch(&mut self, launch: &Launch<'_>) -> Result<()> {
+        let name = launch.kernel.name;
+        let compiled = launch.kernel.compile(&self.gpu, launch.spec)?;
+        let bound = check_bindings(launch, &compiled.reflection, self.gpu.limits())?;
+        let grid = match &launch.groups {
+            Groups::Fixed(groups) => {
+                let limit = self.gpu.limits().max_compute_workgroups_per_dimension;
+                Grid::Fixed(fold(*groups, limit).ok_or_else(|| {
+                    let message = format!("{name}: shape {} needs {groups} workgroups, too many", launch.shape);
+                    Error::new(ErrorKind::Shape, message)
+                })?)
+            }
+            Groups::Live { rows, rows_per_block, groups_per_block } => Grid::Indirect {
+                offset: self.live_grid([
+                    rows.first,
+                    rows.most,
+                    rows.rows_per_item,
+                    *rows_per_block,
+                    *groups_per_block,
+                ])?,
+            },
+        };
+        let params = match compiled.reflection.params_binding {
+            Some((number, bytes)) => {
+                let block = params_block(name, &compiled.reflection, bytes, launch.params)?;
+                Some((number, self.params_page(&block)?, u64::from(bytes)))
+            }
+            None if launch.params.is_empty() => None,
+            None => return Err(Error::new(ErrorKind::Shader, format!("{name}: takes no params"))),
+        };
+        let mut entries: Vec<wgpu::BindGroupEntry<'_>> = bound
+            .iter()
+            .map(|(number, view)| wgpu::BindGroupEntry {
+                binding: *number,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: view.wgpu(),
+                    offset: view.offset(),
+                    size: std::num::NonZeroU64::new(view.bytes()),
+                }),
+            })
+            .collect();
+        let page = self.pages.last();
+        if let (Some((number, offset, bytes)), Some(page)) = (params, page) {
+            entries.push(wgpu::BindGroupEntry {
+                binding: number,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: page,
+                    offset,
+                    size: std::num::NonZeroU64::new(bytes),
+                }),
+            });
+        }
+        let descriptor = wgpu::BindGroupDescriptor { label: Some(name), layout: &compiled.layout, entries: &entries };
+        let bind_group = self.gpu.guarded(name, || self.gpu.device().create_bind_group(&descriptor))?;
+        self.held.extend(bound.into_iter().map(|(_, view)| view));
+        self.dispatches.push(Dispatch {
+            label: launch.kernel.name,
+            scope: self.scope,
+            pipeline: compiled.pipeline.clone(),
+            bind_group,
+            grid,
+            cost: launch.cost,
+        });
+        Ok(())
+    }
+
+    /// Puts a parameter block into the current page and returns its offset there.
+    fn params_page(&mut self, block: &[u8]) -> Result<u64> {
+        let alignment = u64::from(self.gpu.limits().min_uniform_buffer_offset_alignment);
+        let mut offset = self.page_used.next_multiple_of(alignment);
+        if offset + block.len() as u64 > PAGE_BYTES {
+            let descriptor = wgpu::BufferDescriptor {
+                label: Some("ketformer.params"),
+                size: PAGE_BYTES,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            };
+            self.pages.push(self.gpu.guarded("parameters", || self.gpu.device().create_buffer(&descriptor))?);
+            offset = 0;
+        }
+        if let Some(page) = self.pages.last() {
+            self.gpu.queue().write_buffer(page, offset, block);
+        }
+        self.page_used = offset + block.len() as u64;
+        Ok(offset)
+    }
+
+    /// Records the kernel that turns the counter `live` (one u32, written by a launch before this one) into the grids
+    /// of all later launches with [`Groups::Live`]. Once in a plan, after the counter is made.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`] and [`Plan::launch`].
+    pub fn resolve_grids(&mut self, live: &View) -> Result<()> {
+        if self.live.is_some() {
+            return Err(Error::new(ErrorKind::Shape, "grid_resolve: a plan resolves its grids once"));
+        }
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::INDIRECT | wgpu::BufferUsages::COPY_DST;
+        let descriptions = self.gpu.buffer("ketformer.grids.descriptions", LIVE_GRIDS * LIVE_WORDS)?;
+        let grids = self.gpu.buffer_of_usage("ketformer.grids", LIVE_GRIDS * 4, usage)?;
+        let limit = self.gpu.limits().max_compute_workgroups_per_dimension;
+        self.launch(&Launch {
+            kernel: &GRID_RESOLVE,
+            spec: &[],
+            bindings: &[
+                Bind { name: "live", view: live, elements: 1 },
+                Bind { name: "descriptions", view: &descriptions, elements: LIVE_GRIDS * LIVE_WORDS },
+                Bind { name: "grids", view: &grids, elements: LIVE_GRIDS * 4 },
+            ],
+            params: &[("launches", (LIVE_GRIDS as u32).into()), ("limit", limit.into())],
+            groups: Groups::Fixed(LIVE_GRIDS / 64),
+            cost: Cost::default(),
+            shape: format!("({LIVE_GRIDS})"),
+        })?;
+        self.live = Some(Live { descriptions, grids, used: 0 });
+        Ok(())
+    }
+
+    fn live_grid(&mut self, description: [u32; 5]) -> Result<u64> {
+        let message = "a launch over live rows needs Plan::resolve_grids before it";
+        let live = self.live.as_mut().ok_or_else(|| Error::new(ErrorKind::Shape, message))?;
+        if live.used == LIVE_GRIDS {
+            let message =
+                format!("a plan holds at most {LIVE_GRIDS} live grids; use larger chunks (a larger --memory)");
+            return Err(Error::new(ErrorKind::Memory, message));
+        }
+        let slot = live.used;
+        live.used += 1;
+        let mut words = [0u32; LIVE_WORDS as usize];
+        words[..5].copy_from_slice(&description);
+        let bytes: &[u8] = bytemuck::cast_slice(&words);
+        self.gpu.queue().write_buffer(live.descriptions.wgpu(), slot * LIVE_WORDS * 4, bytes);
+        Ok(slot * 16)
+    }
+
+    /// Encodes every dispatch into the caller's compute pass. Allocates nothing and cannot fail.
+    pub fn replay(&self, pass: &mut wgpu::ComputePass<'_>) {
+        for dispatch in &self.dispatches {
+            self.encode(pass, dispatch);
+        }
+    }
+
+    pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, dispatch: &Dispatch) {
+        pass.set_pipeline(&dispatch.pipeline);
+        pass.set_bind_group(0, &dispatch.bind_group, &[]);
+        match (&dispatch.grid, &self.live) {
+            (Grid::Fixed([x, y, z]), _) => pass.dispatch_workgroups(*x, *y, *z),
+            (Grid::Indirect { offset }, Some(live)) => pass.dispatch_workgroups_indirect(live.grids.wgpu(), *offset),
+            (Grid::Indirect { .. }, None) => unreachable!("live_grid made the tables"),
+        }
+    }
+
+    /// Encodes the whole plan as one pass.
+    pub fn encode_pass(&self, encoder: &mut wgpu::CommandEncoder) {
+        let descriptor = wgpu::ComputePassDescriptor { label: Some("ketformer.plan"), timestamp_writes: None };
+        self.replay(&mut encoder.begin_compute_pass(&descriptor));
+    }
+
+    /// Replays the plan in a submission of its own; does not wait.
+    pub fn submit(&self) -> wgpu::SubmissionIndex {
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        self.encode_pass(&mut encoder);
+        self.gpu.queue().submit([encoder.finish()])
+    }
+
+    /// Replays the plan and waits for it.
+    ///
+    /// # Errors
+    /// As [`Gpu::wait`].
+    pub fn run(&self) -> Result<()> {
+        let submission = self.submit();
+        self.gpu.wait(Some(submission))
+    }
+}
+
+fn params_block(name: &str, reflection: &Reflection, bytes: u32, given: &[(&str, Param)]) -> Result<Vec<u8>> {
+    let error = |message: String| Error::new(ErrorKind::Shader, format!("{name}: {message}"));
+    if let Some((extra, _)) = given.iter().find(|(n, _)| !reflection.params.iter().any(|(known, _, _)| known == n)) {
+        return Err(error(format!("its params have no member `{extra}`")));
+    }
+    let mut block = vec![0u8; bytes as usize];
+    for (member, offset, float) in &reflection.params {
+        let found = given.iter().find(|(n, _)| n == member);
+        let (_, value) = found.ok_or_else(|| error(format!("member `{member}` of its params is not given")))?;
+        let raw = match (value, float) {
+            (Param::U32(value), false) => value.to_le_bytes(),
+            (Param::F32(value), true) => value.to_le_bytes(),
+            _ => return Err(error(format!("member `{member}` of its params has the other number type"))),
+        };
+        block[*offset as usize..*offset as usize + 4].copy_from_slice(&raw);
+    }
+    Ok(block)
+}
+
+/// Matches the given bindings to the kernel's, checks them, and cuts each to what the kernel touches.
+fn check_bindings(launch: &Launch<'_>, reflection: &Reflection, limits: &wgpu::Limits) -> Result<Vec<(u32, View)>> {
+    let name = launch.kernel.name;
+    let shader_error = |message: String| Error::new(ErrorKind::Shader, format!("{name}: {message}"));
+    if let Some(extra) = launch.bindings.iter().find(|b| !reflection.bindings.iter().any(|(_, n, _)| n == b.name)) {
+        return Err(shader_error(format!("has no binding `{}`", extra.name)));
+    }
+    let mut bound: Vec<(u32, View, &str, Access)> = Vec::new();
+    for (number, binding, access) in &reflection.bindings {
+        let given = launch.bindings.iter().find(|b| b.name == binding);
+        let given = given.ok_or_else(|| shader_error(format!("binding `{binding}` is not given")))?;
+        let (needed, held) = (given.elements.saturating_mul(4), given.view.bytes());
+        let shape_error =
+            |message: String| Error::new(ErrorKind::Shape, format!("{name}: binding `{binding}` {message}"));
+        if held < needed || held == 0 {
+            return Err(shape_error(format!(
+                "(`{}`) holds {held} bytes, shape {} needs {needed}",
+                given.view.label(),
+                launch.shape
+            )));
+        }
+        let alignment = u64::from(limits.min_storage_buffer_offset_alignment);
+        if !given.view.offset().is_multiple_of(alignment) {
+            let offset = given.view.offset();
+            return Err(shape_error(format!("begins at byte {offset}, which is no multiple of {alignment}")));
+        }
+        let view = given.view.clone().cut(needed);
+        if view.bytes() > limits.max_storage_buffer_binding_size {
+            let message = format!(
+                "{name}: binding `{binding}` is {} bytes, this adapter binds at most {}; use a smaller --memory or fewer \
+                 samples",
+                view.bytes(),
+                limits.max_storage_buffer_binding_size
+            );
+            return Err(Error::new(ErrorKind::Memory, message));
+        }
+        for (_, other, other_name, other_access) in &bound {
+            let written = *access == Access::Write || *other_access == Access::Write;
+            // One buffer cannot be read and written in a dispatch at all, and two written ranges must not meet.
+            let mixed = access != other_access && view.wgpu() == other.wgpu();
+            if written && (mixed || view.overlaps(other)) {
+                return Err(shape_error(format!(
+                    "and `{other_name}` share buffer `{}`, and one is written; give each its own buffer",
+                    given.view.label()
+                )));
+            }
+        }
+        bound.push((*number, view, given.name, *access));
+    }
+    Ok(bound.into_iter().map(|(number, view, _, _)| (number, view)).collect())
+}

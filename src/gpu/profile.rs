@@ -1,0 +1,164 @@
+//! Times of a plan, launch by launch.
+
+use std::time::Instant;
+
+use super::{Cost, Plan};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How often to replay a plan for its times.
+#[derive(Debug, Clone, Copy)]
+pub struct Profile {
+    /// Replays before the first that counts.
+    pub warmup: u32,
+    /// Replays that count; each row gives their median.
+    pub runs: u32,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self { warmup: 2, runs: 10 }
+    }
+}
+
+/// Which clock a time was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The GPU's timestamps around each launch.
+    Timestamp,
+    /// The host's clock around a submission and a wait for each launch.
+    Host,
+}
+
+/// The launches of one kernel in one scope, together.
+#[derive(Debug, Clone)]
+pub struct ProfileRow {
+    /// Part of the step, as [`Plan::scope`] named it.
+    pub scope: &'static str,
+    /// Name of the kernel.
+    pub kernel: &'static str,
+    /// Launches of it in one replay.
+    pub launches: usize,
+    /// Median over the replays of the time of all its launches, in milliseconds.
+    pub median_ms: f64,
+    /// Arithmetic and traffic of all its launches, as if every live row were there.
+    pub cost: Cost,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+impl std::fmt::Display for ProfileRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:<10} {:<26} {:>5} × {:>10.3} ms  {:>8.2} GFLOP/s  {:>8.2} GB/s",
+            self.scope,
+            self.kernel,
+            self.launches,
+            self.median_ms,
+            self.cost.flops / self.median_ms / 1e6,
+            self.cost.bytes / self.median_ms / 1e6
+        )
+    }
+}
+
+/// The middle value, the mean of two where the count is even.
+pub(crate) fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+}
+
+impl Plan {
+    /// Replays the plan several times and gives the time of each kernel in each scope, in order of first use.
+    ///
+    /// With timestamp queries each launch is a pass of its own in one submission; without, a submission of its own,
+    /// so that the row includes the cost of a submission (75–130 µs on software drivers).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for zero runs; as [`crate::gpu::Gpu::wait`].
+    pub fn profile(&self, profile: Profile) -> Result<Vec<ProfileRow>> {
+        if profile.runs == 0 {
+            return Err(Error::new(ErrorKind::Settings, "a profile needs at least one run"));
+        }
+        for _ in 0..profile.warmup {
+            self.run()?;
+        }
+        let timestamps = self.gpu().features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        let mut times = vec![Vec::with_capacity(profile.runs as usize); self.len()];
+        for _ in 0..profile.runs {
+            let run = if timestamps { self.timestamps()? } else { self.host_times()? };
+            for (all, one) in times.iter_mut().zip(run) {
+                all.push(one);
+            }
+        }
+        let clock = if timestamps { Clock::Timestamp } else { Clock::Host };
+        Ok(self.rows(&times, profile.runs as usize, clock))
+    }
+
+    fn rows(&self, times: &[Vec<f64>], runs: usize, clock: Clock) -> Vec<ProfileRow> {
+        let mut rows: Vec<(ProfileRow, Vec<f64>)> = Vec::new();
+        for (dispatch, times) in self.dispatches.iter().zip(times) {
+            let same = |(row, _): &(ProfileRow, Vec<f64>)| row.kernel == dispatch.label && row.scope == dispatch.scope;
+            let position = rows.iter().position(same).unwrap_or_else(|| {
+                let (scope, kernel) = (dispatch.scope, dispatch.label);
+                let cost = Cost::default();
+                rows.push((ProfileRow { scope, kernel, launches: 0, median_ms: 0.0, cost, clock }, vec![0.0; runs]));
+                rows.len() - 1
+            });
+            let (row, sums) = &mut rows[position];
+            row.launches += 1;
+            row.cost = row.cost + dispatch.cost;
+            sums.iter_mut().zip(times).for_each(|(sum, time)| *sum += time);
+        }
+        let finish = |(row, mut sums): (ProfileRow, Vec<f64>)| ProfileRow { median_ms: median(&mut sums), ..row };
+        rows.into_iter().map(finish).collect()
+    }
+
+    /// Milliseconds of each launch by timestamp queries.
+    fn timestamps(&self) -> Result<Vec<f64>> {
+        const QUERIES: usize = 4096;
+        let device = self.gpu().device();
+        let period = f64::from(self.gpu().queue().get_timestamp_period()) * 1e-6;
+        let mut times = Vec::with_capacity(self.len());
+        for part in self.dispatches.chunks(QUERIES / 2) {
+            let count = 2 * part.len() as u32;
+            let set = device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("ketformer.profile"),
+                ty: wgpu::QueryType::Timestamp,
+                count,
+            });
+            let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+            let resolved = self.gpu().buffer_of_usage("ketformer.profile", 2 * u64::from(count), usage)?;
+            let mut encoder = device.create_command_encoder(&Default::default());
+            for (i, dispatch) in part.iter().enumerate() {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label: Some(dispatch.label),
+                    timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                        query_set: &set,
+                        beginning_of_pass_write_index: Some(2 * i as u32),
+                        end_of_pass_write_index: Some(2 * i as u32 + 1),
+                    }),
+                });
+                self.encode(&mut pass, dispatch);
+            }
+            encoder.resolve_query_set(&set, 0..count, resolved.wgpu(), 0);
+            self.gpu().queue().submit([encoder.finish()]);
+            let ticks: Vec<u64> = resolved.read(self.gpu(), count as usize)?;
+            times.extend(ticks.chunks(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period));
+        }
+        Ok(times)
+    }
+
+    /// Milliseconds of each launch by the host's clock.
+    fn host_times(&self) -> Result<Vec<f64>> {
+        let time = |dispatch| {
+            let start = Instant::now();
+            let mut encoder = self.gpu().device().create_command_encoder(&Default::default());
+            self.encode(&mut encoder.begin_compute_pass(&Default::default()), dispatch);
+            let submission = self.gpu().queue().submit([encoder.finish()]);
+            self.gpu().wait(Some(submission))?;
+            Ok(start.elapsed().as_secs_f64() * 1e3)
+        };
+        self.dispatches.iter().map(time).collect()
+    }
+}

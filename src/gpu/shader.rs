@@ -1,0 +1,341 @@
+//! Kernel texts: assembly (`#import`, `// spec`), validation and reflection by naga, compilation by wgpu.
+//!
+//! The WGSL text is the only place that says what a kernel binds. The host asks naga for names, order, access and
+//! parameter layout, and never restates them.
+
+use std::borrow::Cow;
+
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+use super::Gpu;
+use crate::error::{Error, ErrorKind, Result};
+
+/// One kernel: a WGSL file with one entry point `main`.
+#[derive(Debug, Clone, Copy)]
+pub struct Kernel {
+    /// The one name it has everywhere: file, record type, reference, profiler row.
+    pub name: &'static str,
+    /// The WGSL text as it stands in the file.
+    pub source: &'static str,
+    /// Texts that `#import NAME` may paste, by name.
+    pub shared: &'static [(&'static str, &'static str)],
+}
+
+/// A line `const NAME: u32 = 8u; // spec 4 8 16` of a kernel: a number that the host may replace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecConstant {
+    /// Name of the constant.
+    pub name: String,
+    /// Its value where the host does not replace it.
+    pub default: u32,
+    /// The values over which the text is validated and translated in tests, the default among them.
+    pub grid: Vec<u32>,
+}
+
+/// A runtime parameter of a kernel: a loop bound, a stride or a factor.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Param {
+    /// An unsigned integer.
+    U32(u32),
+    /// A float.
+    F32(f32),
+}
+
+impl From<u32> for Param {
+    fn from(value: u32) -> Self {
+        Self::U32(value)
+    }
+}
+
+impl From<f32> for Param {
+    fn from(value: f32) -> Self {
+        Self::F32(value)
+    }
+}
+
+/// What a kernel does to a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// `var<storage, read>`
+    Read,
+    /// `var<storage, read_write>`
+    Write,
+}
+
+/// What naga read out of an assembled kernel.
+#[derive(Debug, Clone)]
+pub struct Reflection {
+    /// Storage bindings: binding number, name, access.
+    pub bindings: Vec<(u32, String, Access)>,
+    /// Binding number of `var<uniform> params` and its byte size, where the kernel has one.
+    pub params_binding: Option<(u32, u32)>,
+    /// Members of `params`: name, byte offset, whether it is a float.
+    pub params: Vec<(String, u32, bool)>,
+    /// Invocations in a workgroup.
+    pub workgroup: u32,
+}
+
+/// An assembled, parsed and validated kernel.
+pub struct Shader {
+    /// The text after imports and replaced constants.
+    pub text: String,
+    /// naga's module.
+    pub module: naga::Module,
+    /// naga's facts about it, for translation.
+    pub info: naga::valid::ModuleInfo,
+    /// What the host needs to bind it.
+    pub reflection: Reflection,
+}
+
+/// Abilities our kernels may use.
+pub(crate) fn capabilities() -> Capabilities {
+    Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16
+}
+
+fn spec_line(line: &str) -> Option<(&str, u32, &str)> {
+    let (code, grid) = line.split_once("// spec")?;
+    let rest = code.trim().strip_prefix("const ")?;
+    let (name, value) = rest.split_once(": u32 =")?;
+    let value = value.trim().trim_end_matches(';').trim_end_matches('u');
+    Some((name.trim(), value.parse().ok()?, grid))
+}
+
+impl Kernel {
+    fn error(&self, message: String) -> Error {
+        Error::new(ErrorKind::Shader, format!("{}: {message}", self.name))
+    }
+
+    /// The text with every `#import` replaced by the shared text of that name, each pasted once.
+    fn imported(&self) -> Result<String> {
+        let mut text = String::new();
+        let mut pasted = Vec::new();
+        for line in self.source.lines() {
+            if let Some(name) = line.trim().strip_prefix("#import ") {
+                let name = name.trim();
+                let unknown = || self.error(format!("#import {name}: shaders/shared has no such file"));
+                let (_, shared) = self.shared.iter().find(|(known, _)| *known == name).ok_or_else(unknown)?;
+                if !pasted.contains(&name) {
+                    pasted.push(name);
+                    text.push_str(shared);
+                }
+            } else {
+                text.push_str(line);
+            }
+            text.push('\n');
+        }
+        Ok(text)
+    }
+
+    /// The constants that the host may replace, imports included.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shader`] for an import that does not exist.
+    pub fn spec_constants(&self) -> Result<Vec<SpecConstant>> {
+        let text = self.imported()?;
+        let constant = |(name, default, grid): (&str, u32, &str)| {
+            let mut grid: Vec<u32> = grid.split_whitespace().filter_map(|v| v.parse().ok()).collect();
+            if !grid.contains(&default) {
+                grid.insert(0, default);
+            }
+            SpecConstant { name: name.into(), default, grid }
+        };
+        Ok(text.lines().filter_map(spec_line).map(constant).collect())
+    }
+
+    /// The WGSL text with imports pasted and the constants in `spec` replaced.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shader`] for an import or a constant that does not exist.
+    pub fn assemble(&self, spec: &[(&str, u32)]) -> Result<String> {
+        let mut unused: Vec<&str> = spec.iter().map(|(name, _)| *name).collect();
+        let mut text = String::new();
+        for line in self.imported()?.lines() {
+            let replaced = spec_line(line).and_then(|(name, _, _)| spec.iter().find(|(wanted, _)| *wanted == name));
+            match replaced {
+                Some((name, value)) => {
+                    unused.retain(|other| other != name);
+                    text.push_str(&format!("const {name}: u32 = {value}u;"));
+                }
+                None => text.push_str(line),
+            }
+            text.push('\n');
+        }
+        match unused.first() {
+            Some(name) => Err(self.error(format!("no constant `{name}` with a `// spec` mark in its text"))),
+            None => Ok(text),
+        }
+    }
+
+    /// Assembles, parses and validates the kernel; needs no adapter.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shader`] with naga's own message, which names the line.
+    pub fn shader(&self, spec: &[(&str, u32)]) -> Result<Shader> {
+        let text = self.assemble(spec)?;
+        let module = naga::front::wgsl::parse_str(&text)
+            .map_err(|e| self.error(format!("the WGSL does not parse:\n{}", e.emit_to_string(&text))))?;
+        let info = Validator::new(ValidationFlags::all(), capabilities())
+            .validate(&module)
+            .map_err(|e| self.error(format!("the WGSL is not valid:\n{}", e.emit_to_string(&text))))?;
+        let reflection = self.reflect(&module)?;
+        Ok(Shader { text, module, info, reflection })
+    }
+
+    fn reflect(&self, module: &naga::Module) -> Result<Reflection> {
+        let [entry] = module.entry_points.as_slice() else {
+            return Err(self.error("a kernel file has exactly one entry point, `main`".into()));
+        };
+        let mut reflection = Reflection {
+            bindings: Vec::new(),
+            params_binding: None,
+            params: Vec::new(),
+            workgroup: entry.workgroup_size.iter().product(),
+        };
+        for (_, variable) in module.global_variables.iter() {
+            let Some(binding) = &variable.binding else { continue };
+            let name = variable.name.clone().unwrap_or_default();
+            match variable.space {
+                naga::AddressSpace::Storage { access } => {
+                    let writes = access.contains(naga::StorageAccess::STORE);
+                    let access = if writes { Access::Write } else { Access::Read };
+                    reflection.bindings.push((binding.binding, name, access));
+                }
+                naga::AddressSpace::Uniform => {
+                    let naga::TypeInner::Struct { members, span } = &module.types[variable.ty].inner else {
+                        return Err(self.error("`params` must be a struct".into()));
+                    };
+                    reflection.params_binding = Some((binding.binding, *span));
+                    for member in members {
+                        let float = match module.types[member.ty].inner {
+                            naga::TypeInner::Scalar(naga::Scalar::U32) => false,
+                            naga::TypeInner::Scalar(naga::Scalar::F32) => true,
+                            _ => return Err(self.error("members of `params` are u32 or f32".into())),
+                        };
+                        reflection.params.push((member.name.clone().unwrap_or_default(), member.offset, float));
+                    }
+                }
+                _ => return Err(self.error(format!("`{name}`: only storage and uniform buffers are bound"))),
+            }
+        }
+        reflection.bindings.sort_by_key(|(number, _, _)| *number);
+        Ok(reflection)
+    }
+
+    /// The pipeline for `spec` on this device, from the cache after the first call.
+    pub(super) fn compile(&self, gpu: &Gpu, spec: &[(&str, u32)]) -> Result<std::sync::Arc<CompiledKernel>> {
+        let mut key: Vec<(String, u32)> = spec.iter().map(|(name, value)| (name.to_string(), *value)).collect();
+        key.sort();
+        gpu.compiled((self.name.to_string(), key), || self.build(gpu, spec))
+    }
+
+    fn build(&self, gpu: &Gpu, spec: &[(&str, u32)]) -> Result<CompiledKernel> {
+        let Shader { text, reflection, .. } = self.shader(spec)?;
+        let storage_limit = gpu.limits().max_storage_buffers_per_shader_stage as usize;
+        if reflection.bindings.len() > storage_limit {
+            let needed = reflection.bindings.len();
+            return Err(self.error(format!("binds {needed} storage buffers, this adapter allows {storage_limit}")));
+        }
+        let entry = |binding: u32, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            count: None,
+        };
+        let mut entries: Vec<wgpu::BindGroupLayoutEntry> = reflection
+            .bindings
+            .iter()
+            .map(|(number, _, access)| {
+                entry(*number, wgpu::BufferBindingType::Storage { read_only: *access == Access::Read })
+            })
+            .collect();
+        entries.extend(reflection.params_binding.map(|(number, _)| entry(number, wgpu::BufferBindingType::Uniform)));
+        let device = gpu.device();
+        let (layout, pipeline) = gpu.guarded(self.name, || {
+            let descriptor = wgpu::ShaderModuleDescriptor {
+                label: Some(self.name),
+                source: wgpu::ShaderSource::Wgsl(Cow::Owned(text)),
+            };
+            let module = if gpu.checked_shaders() {
+                device.create_shader_module(descriptor)
+            } else {
+                // SAFETY: the text is one of ours. Kernels index within the element counts that the plan checked
+                // against the bound ranges, and their loops end.
+                unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+            };
+            let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some(self.name),
+                entries: &entries,
+            });
+            let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(self.name),
+                bind_group_layouts: &[Some(&layout)],
+                immediate_size: 0,
+            });
+            let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(self.name),
+                layout: Some(&pipeline_layout),
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    zero_initialize_workgroup_memory: false,
+                    ..Default::default()
+                },
+                cache: None,
+            });
+            (layout, pipeline)
+        })?;
+        Ok(CompiledKernel { pipeline, layout, reflection })
+    }
+}
+
+/// A kernel on a device, ready to be bound.
+pub(super) struct CompiledKernel {
+    pub pipeline: wgpu::ComputePipeline,
+    pub layout: wgpu::BindGroupLayout,
+    pub reflection: Reflection,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOUBLE: Kernel = Kernel {
+        name: "double",
+        source: "#import twice\nconst SIZE: u32 = 8u; // spec 4 16\nstruct Params { count: u32, factor: f32 }\n\
+                 @group(0) @binding(0) var<uniform> params: Params;\n\
+                 @group(0) @binding(2) var<storage, read_write> y: array<f32>;\n\
+                 @group(0) @binding(1) var<storage, read> x: array<f32>;\n\
+                 @compute @workgroup_size(SIZE) fn main(@builtin(global_invocation_id) id: vec3<u32>) {\n\
+                 if (id.x < params.count) { y[id.x] = twice(x[id.x]) * params.factor; } }\n",
+        shared: &[("twice", "fn twice(x: f32) -> f32 { return 2.0 * x; }\n")],
+    };
+
+    #[test]
+    fn reflection_reads_names_order_access_and_parameters() {
+        let reflection = DOUBLE.shader(&[("SIZE", 16)]).unwrap().reflection;
+        let expected = vec![(1, "x".to_string(), Access::Read), (2, "y".to_string(), Access::Write)];
+        assert_eq!(reflection.bindings, expected);
+        assert_eq!(reflection.params, vec![("count".into(), 0, false), ("factor".into(), 4, true)]);
+        assert_eq!((reflection.workgroup, reflection.params_binding), (16, Some((0, 8))));
+    }
+
+    #[test]
+    fn spec_lines_give_default_and_grid() {
+        let expected = SpecConstant { name: "SIZE".into(), default: 8, grid: vec![8, 4, 16] };
+        assert_eq!(DOUBLE.spec_constants().unwrap(), vec![expected]);
+    }
+
+    #[test]
+    fn unknown_names_are_errors() {
+        let unknown = DOUBLE.assemble(&[("SIZES", 16)]).unwrap_err();
+        assert!(unknown.to_string().contains("`SIZES`"), "{unknown}");
+        let import = Kernel { shared: &[], ..DOUBLE }.assemble(&[]).unwrap_err();
+        assert!(import.to_string().contains("#import twice"), "{import}");
+    }
+
+    #[test]
+    fn invalid_text_names_the_kernel() {
+        let broken = Kernel { source: "fn main( {", ..DOUBLE }.shader(&[]).err().unwrap();
+        assert!(broken.to_string().starts_with("double: the WGSL does not parse"), "{broken}");
+    }
+}

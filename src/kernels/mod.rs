@@ -1,0 +1,64 @@
+//! ROOM 2, the mathematics: one file per family with its formulas, record types, costs and f64 references.
+//!
+//! A kernel has one name everywhere: WGSL file, record type, reference, test row, bench row, profiler label, error
+//! prefix. [`ALL`] lists them; tests, `ketformer doctor`, `ketformer kernels` and the benches walk that list.
+
+mod case;
+pub mod grid;
+pub mod linear;
+mod random;
+
+pub use case::{Case, Expected, Measured, Named, Values};
+pub use random::RandomInputs;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Gpu, Kernel};
+
+/// A kernel with what is known about it.
+pub struct Entry {
+    /// Name and text.
+    pub kernel: &'static Kernel,
+    /// Its formula in one line.
+    pub summary: &'static str,
+    /// Cases with inputs, f64 results and tolerances, for this adapter. Empty where the adapter cannot run the kernel.
+    pub cases: fn(&Gpu) -> Vec<Case>,
+}
+
+/// Every kernel of the crate.
+pub static ALL: &[Entry] = &[
+    grid::RESOLVE_ENTRY,
+    linear::PRODUCT_ENTRY,
+    linear::PRODUCT_PRIVATE_ENTRY,
+    linear::GRADIENT_ENTRY,
+    linear::GRADIENT_PRIVATE_ENTRY,
+    linear::GRADIENT_SUM_ENTRY,
+];
+
+/// Looks a kernel up by its name.
+///
+/// # Errors
+/// [`ErrorKind::Settings`] with the nearest names when there is none.
+pub fn find(name: &str) -> Result<&'static Entry> {
+    ALL.iter().find(|entry| entry.kernel.name == name).ok_or_else(|| {
+        let names: Vec<&str> = ALL.iter().map(|entry| entry.kernel.name).collect();
+        Error::new(ErrorKind::Settings, format!("no kernel is called `{name}`; there are {}", names.join(", ")))
+    })
+}
+
+/// Declares a kernel from its file's name.
+macro_rules! kernel {
+    ($name:literal) => {
+        crate::gpu::Kernel {
+            name: $name,
+            source: include_str!(concat!("../../shaders/", $name, ".wgsl")),
+            shared: crate::kernels::SHARED,
+        }
+    };
+}
+pub(crate) use kernel;
+
+/// The files of shaders/shared, for `#import`.
+pub static SHARED: &[(&str, &str)] = &[
+    ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("grid", include_str!("../../shaders/shared/grid.wgsl")),
+];

@@ -1,0 +1,66 @@
+//! Every kernel on this machine's adapter against its f64 reference.
+
+use ketformer::gpu::Gpu;
+use ketformer::kernels::{ALL, Case};
+
+fn gpu() -> Gpu {
+    Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one")
+}
+
+#[test]
+fn every_kernel_agrees_with_its_reference() {
+    let gpu = gpu();
+    let mut failures = Vec::new();
+    let mut cases_run = 0;
+    for entry in ALL {
+        for case in (entry.cases)(&gpu) {
+            let name = format!("{} {}", entry.kernel.name, case.name);
+            cases_run += 1;
+            match case.run(&gpu) {
+                Ok(words) => {
+                    let wrong = case.compare(&words).into_iter().filter(|m| !m.passed());
+                    failures.extend(wrong.map(|m| format!("{name}: {m:?}")));
+                }
+                Err(error) => failures.push(format!("{name}: {error}")),
+            }
+        }
+    }
+    assert!(cases_run >= ALL.len(), "only {cases_run} cases for {} kernels", ALL.len());
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// A comparison that lets a wrong answer pass is worse than none.
+#[test]
+fn every_comparison_rejects_a_wrong_answer() {
+    let gpu = gpu();
+    for entry in ALL {
+        for case in (entry.cases)(&gpu).into_iter().take(2) {
+            let words = case.run(&gpu).unwrap();
+            for (at, (name, expected)) in case.outputs.iter().enumerate() {
+                let middle = words[at].len() / 2;
+                let mut wrong = Case {
+                    outputs: case.outputs.clone(),
+                    name: String::new(),
+                    inputs: Vec::new(),
+                    record: Box::new(|_, _| Ok(())),
+                };
+                wrong.outputs[at].1 = expected.perturbed(middle);
+                assert!(!wrong.compare(&words)[at].passed(), "{} {name} accepts a wrong element", entry.kernel.name);
+                let mut poisoned = words.clone();
+                poisoned[at][middle] = f32::NAN.to_bits();
+                assert!(!case.compare(&poisoned)[at].passed(), "{} {name} accepts NaN", entry.kernel.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn results_are_bit_identical_from_run_to_run() {
+    let gpu = gpu();
+    for entry in ALL {
+        for case in (entry.cases)(&gpu).into_iter().take(3) {
+            let (first, second) = (case.run(&gpu).unwrap(), case.run(&gpu).unwrap());
+            assert_eq!(first, second, "{} {}", entry.kernel.name, case.name);
+        }
+    }
+}

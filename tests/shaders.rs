@@ -1,0 +1,69 @@
+//! Every shader over its grid of constants: valid, and translatable for every backend. Needs no adapter.
+
+use std::collections::BTreeSet;
+
+use ketformer::gpu::Kernel;
+use ketformer::kernels::ALL;
+use naga::back::{hlsl, msl, spv};
+
+/// Every combination of the values that the text lists for its constants.
+fn grid(kernel: &Kernel) -> Vec<Vec<(String, u32)>> {
+    let mut combinations = vec![Vec::new()];
+    for constant in kernel.spec_constants().unwrap() {
+        let extend = |chosen: &Vec<(String, u32)>, value: u32| {
+            let mut longer = chosen.clone();
+            longer.push((constant.name.clone(), value));
+            longer
+        };
+        combinations = combinations.iter().flat_map(|c| constant.grid.iter().map(move |v| extend(c, *v))).collect();
+    }
+    combinations
+}
+
+#[test]
+fn every_variant_translates_to_spirv_msl_and_hlsl() {
+    for entry in ALL {
+        let kernel = entry.kernel;
+        for spec in grid(kernel) {
+            let spec: Vec<(&str, u32)> = spec.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+            let shader = kernel.shader(&spec).unwrap_or_else(|e| panic!("{spec:?}: {e}"));
+            let (module, info) = (&shader.module, &shader.info);
+            let spirv = spv::Options { lang_version: (1, 3), ..Default::default() };
+            spv::write_vec(module, info, &spirv, None)
+                .unwrap_or_else(|e| panic!("{} {spec:?} SPIR-V: {e}", kernel.name));
+            let metal = msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
+            msl::write_string(module, info, &metal, &Default::default())
+                .unwrap_or_else(|e| panic!("{} {spec:?} MSL: {e}", kernel.name));
+            let direct = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..Default::default() };
+            let mut text = String::new();
+            hlsl::Writer::new(&mut text, &direct, &Default::default())
+                .write(module, info, None)
+                .unwrap_or_else(|e| panic!("{} {spec:?} HLSL: {e}", kernel.name));
+            assert!(text.contains("numthreads"), "{} {spec:?}: HLSL without a kernel", kernel.name);
+        }
+    }
+}
+
+#[test]
+fn every_shader_file_is_a_kernel_and_every_kernel_is_used_by_the_table() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
+    let files: BTreeSet<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.is_file())
+        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    let kernels: BTreeSet<String> = ALL.iter().map(|entry| entry.kernel.name.to_string()).collect();
+    assert_eq!(files, kernels);
+    assert_eq!(kernels.len(), ALL.len(), "a kernel stands twice in the table");
+}
+
+#[test]
+fn every_shader_says_its_grid_reads_and_makes() {
+    for entry in ALL {
+        for mark in ["// grid ", "// reads", "// makes"] {
+            assert!(entry.kernel.source.contains(mark), "{}: no line `{mark}`", entry.kernel.name);
+        }
+        assert!(entry.kernel.source.lines().count() <= 130, "{}: over 130 lines", entry.kernel.name);
+    }
+}
