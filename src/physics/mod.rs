@@ -1,1 +1,43 @@
-//! ROOM 3, physics.
+//! ROOM 3, physics: lattices, how they are cut into patches, Hamiltonians as data, and exact ground states to measure
+//! everything else against. Plain Rust in f64; nothing here knows a GPU, a kernel or a model.
+//!
+//! * [`Lattice`]: `Lx` × `Ly` sites, site `s = x·Ly + y`.
+//! * [`Patching`]: site order ↔ the patch tokens a transformer reads.
+//! * [`Terms`]: a Hamiltonian as data (constant, fields, pairs, moves); [`Hamiltonian`] is what makes them for a lattice.
+//! * [`Rydberg`]: the first Hamiltonian. A further one is one more file that fills in [`Terms`]; no shader changes.
+//! * [`ground_state`] and [`Observables`]: Lanczos on all `2^N` states, up to [`MAX_EXACT_SITES`] sites.
+//!
+//! A configuration is a slice of `N` occupations, 0 or 1, in site order. A state vector has `2^N` amplitudes; bit `i` of
+//! the index is the occupation of site `i`.
+//!
+//! ```
+//! use ketformer::physics::{Hamiltonian, Lattice, Observables, Rydberg, ground_state};
+//!
+//! # fn main() -> ketformer::Result<()> {
+//! let lattice = Lattice::square(2, 2);
+//! let terms = Rydberg { v: 7.0, delta: 1.0, omega: 1.0 }.terms(&lattice)?;
+//! let ground = ground_state(&terms, lattice.sites())?;
+//! let observables = Observables::of(&terms, &lattice, &ground.state)?;
+//! assert!((ground.energy + 2.134346829936).abs() < 1e-9);
+//! assert!((observables.density - 0.298436907016).abs() < 1e-9);
+//! # Ok(())
+//! # }
+//! ```
+
+mod chunks;
+mod exact;
+mod hamiltonian;
+mod lanczos;
+mod lattice;
+mod observables;
+mod operator;
+mod patching;
+mod rydberg;
+
+pub use exact::{GroundState, MAX_EXACT_SITES, ground_state};
+pub use hamiltonian::{Condition, Hamiltonian, Move, Pair, Terms};
+pub use lattice::{Lattice, MAX_SITES};
+pub use observables::Observables;
+pub use operator::Operator;
+pub use patching::{MAX_SITES_PER_PATCH, Patch, Patching};
+pub use rydberg::{MAX_RYDBERG_SITES, Rydberg};

@@ -1,0 +1,240 @@
+//! A Hamiltonian as data: a diagonal of fields and pairs, and a list of moves.
+
+use super::Lattice;
+use crate::error::{Error, ErrorKind, Result};
+
+/// `H = constant + Σ_i field_i n_i + Σ_(a,b) pair_ab n_a n_b + Σ_m amplitude_m · X_m` in occupations `n` ∈ {0, 1}.
+///
+/// `X_m` flips the sites of move `m` where its condition holds and gives zero where it does not. A spin Hamiltonian
+/// comes to this form by `σᶻ = 2n − 1`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Terms {
+    /// The energy of the empty configuration.
+    pub constant: f64,
+    /// One coefficient of `n_i` for each of the `N` sites.
+    pub field: Vec<f64>,
+    /// The coefficients of `n_a n_b`; a pair named twice counts twice.
+    pub pairs: Vec<Pair>,
+    /// The off-diagonal part; a move named twice counts twice.
+    pub moves: Vec<Move>,
+}
+
+/// One term `coefficient · n_a n_b`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair {
+    /// The two sites, different ones, in either order.
+    pub sites: [usize; 2],
+    /// The energy when both are occupied.
+    pub coefficient: f64,
+}
+
+/// One off-diagonal term: flip one or two sites, where `condition` holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Move {
+    /// The site that is flipped.
+    pub first: usize,
+    /// The other site that is flipped, if the move has two.
+    pub second: Option<usize>,
+    /// The matrix element between the configuration and the flipped one.
+    pub amplitude: f64,
+    /// Where the move acts.
+    pub condition: Condition,
+}
+
+/// Where a [`Move`] acts. Every condition also holds after the flip, so that `H` is symmetric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Condition {
+    /// On every configuration.
+    Always,
+    /// Only where the two sites differ, which makes the flip an exchange.
+    Antiparallel,
+}
+
+impl Move {
+    /// `amplitude · σˣ` on one site.
+    pub const fn flip(site: usize, amplitude: f64) -> Self {
+        Self { first: site, second: None, amplitude, condition: Condition::Always }
+    }
+
+    /// `amplitude · (σ⁺σ⁻ + σ⁻σ⁺)`: two sites exchange their occupations where these differ.
+    pub const fn exchange(first: usize, second: usize, amplitude: f64) -> Self {
+        Self { first, second: Some(second), amplitude, condition: Condition::Antiparallel }
+    }
+
+    /// Whether the condition holds for `config`, `N` occupations in site order.
+    pub fn acts_on(&self, config: &[u8]) -> bool {
+        match (self.condition, self.second) {
+            (Condition::Antiparallel, Some(second)) => config[self.first] != config[second],
+            _ => true,
+        }
+    }
+
+    /// Flips the sites of this move in `config`, whether or not the condition holds.
+    pub fn flip_in(&self, config: &mut [u8]) {
+        for site in [Some(self.first), self.second].into_iter().flatten() {
+            config[site] ^= 1;
+        }
+    }
+}
+
+impl Terms {
+    /// `N`, the number of sites.
+    pub fn sites(&self) -> usize {
+        self.field.len()
+    }
+
+    /// The diagonal matrix element of `config`, `N` occupations in site order.
+    pub fn diagonal(&self, config: &[u8]) -> f64 {
+        let fields: f64 = self.field.iter().zip(config).filter(|(_, n)| **n != 0).map(|(field, _)| field).sum();
+        let occupied = |pair: &&Pair| pair.sites.iter().all(|&site| config[site] != 0);
+        let pairs: f64 = self.pairs.iter().filter(occupied).map(|pair| pair.coefficient).sum();
+        self.constant + fields + pairs
+    }
+
+    /// Whether no off-diagonal element is positive. The ground state can then be chosen non-negative, which is what a
+    /// wave function `ψ = √p` needs.
+    pub fn is_stoquastic(&self) -> bool {
+        self.moves.iter().all(|step| step.amplitude <= 0.0)
+    }
+
+    /// That the terms describe a Hamiltonian: sites in range and different, every coefficient finite, and their
+    /// absolute sum finite too, so that no energy overflows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] naming the first coefficient at fault.
+    pub fn check(&self) -> Result<()> {
+        let sites = self.sites();
+        let fault = |text: String| Err(Error::new(ErrorKind::Settings, format!("hamiltonian: {text}")));
+        if sites == 0 {
+            return fault("expected at least one site, got none; give `field` one entry for each site".into());
+        }
+        let finite = |what: &dyn Fn() -> String, value: f64| match value.is_finite() {
+            true => Ok(()),
+            false => fault(format!("{} must be finite, got {value}; give a finite number", what())),
+        };
+        let places = |what: &dyn Fn() -> String, a: usize, b: Option<usize>| {
+            if let Some(site) = [Some(a), b].into_iter().flatten().find(|&site| site >= sites) {
+                return fault(format!("{} expected sites below {sites}, got {site}; number sites from 0", what()));
+            }
+            match b == Some(a) {
+                true => fault(format!("{} expected two different sites, got {a} twice; use one-site terms", what())),
+                false => Ok(()),
+            }
+        };
+        finite(&|| "the constant".into(), self.constant)?;
+        for (site, &value) in self.field.iter().enumerate() {
+            finite(&|| format!("the field of site {site}"), value)?;
+        }
+        for Pair { sites: [a, b], coefficient } in &self.pairs {
+            let what = || format!("the pair ({a}, {b})");
+            places(&what, *a, Some(*b))?;
+            finite(&what, *coefficient)?;
+        }
+        for (index, step) in self.moves.iter().enumerate() {
+            let what = || format!("move {index}");
+            places(&what, step.first, step.second)?;
+            if step.condition == Condition::Antiparallel && step.second.is_none() {
+                return fault(format!("move {index} is antiparallel but has one site; give it a second site"));
+            }
+            finite(&what, step.amplitude)?;
+        }
+        if !self.bound().is_finite() {
+            return fault("the coefficients are finite but their sum overflows; give smaller couplings".into());
+        }
+        Ok(())
+    }
+
+    /// `|constant| + Σ|field| + Σ|pair| + Σ|amplitude|`, no less than any |eigenvalue| of `H`.
+    pub fn bound(&self) -> f64 {
+        let fields: f64 = self.field.iter().map(|field| field.abs()).sum();
+        let pairs: f64 = self.pairs.iter().map(|pair| pair.coefficient.abs()).sum();
+        let moves: f64 = self.moves.iter().map(|step| step.amplitude.abs()).sum();
+        self.constant.abs() + fields + pairs + moves
+    }
+}
+
+/// Something that has terms on a lattice: the couplings of a model, by the names its papers use.
+pub trait Hamiltonian {
+    /// The name on the command line and in reports, lower case.
+    fn name(&self) -> &'static str;
+
+    /// The terms on `lattice`, checked.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for a lattice or a coupling that cannot be used, naming it.
+    fn terms(&self, lattice: &Lattice) -> Result<Terms>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Terms {
+        Terms {
+            constant: 0.5,
+            field: vec![1.0, 2.0, 4.0],
+            pairs: vec![Pair { sites: [0, 1], coefficient: 8.0 }, Pair { sites: [2, 0], coefficient: 16.0 }],
+            moves: vec![Move::flip(1, -1.0), Move::exchange(0, 2, -0.25)],
+        }
+    }
+
+    #[test]
+    fn the_diagonal_adds_what_is_occupied() {
+        let terms = example();
+        for (config, energy) in
+            [([0, 0, 0], 0.5), ([1, 0, 0], 1.5), ([1, 1, 0], 11.5), ([0, 1, 1], 6.5), ([1, 1, 1], 31.5)]
+        {
+            assert_eq!(terms.diagonal(&config), energy);
+        }
+        assert_eq!(terms.bound(), 0.5 + 7.0 + 24.0 + 1.25);
+    }
+
+    #[test]
+    fn moves_flip_where_their_condition_holds() {
+        let exchange = Move::exchange(0, 2, 1.0);
+        assert!(exchange.acts_on(&[1, 0, 0]) && exchange.acts_on(&[0, 1, 1]));
+        assert!(!exchange.acts_on(&[0, 1, 0]) && !exchange.acts_on(&[1, 0, 1]));
+        let mut config = [1, 0, 0];
+        exchange.flip_in(&mut config);
+        assert_eq!(config, [0, 0, 1]);
+        Move::flip(1, 1.0).flip_in(&mut config);
+        assert_eq!(config, [0, 1, 1]);
+        assert!(Move::flip(1, 1.0).acts_on(&config));
+        assert!(Move { condition: Condition::Always, ..exchange }.acts_on(&[1, 0, 1]));
+    }
+
+    #[test]
+    fn a_positive_amplitude_is_not_stoquastic() {
+        let mut terms = example();
+        assert!(terms.is_stoquastic());
+        terms.moves.push(Move::flip(0, 0.0));
+        assert!(terms.is_stoquastic());
+        terms.moves.push(Move::exchange(0, 1, 0.5));
+        assert!(!terms.is_stoquastic());
+    }
+
+    #[test]
+    fn faults_are_named() {
+        assert!(example().check().is_ok());
+        let message = |change: fn(&mut Terms)| {
+            let mut terms = example();
+            change(&mut terms);
+            let error = terms.check().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Settings);
+            error.to_string()
+        };
+        assert!(message(|t| t.constant = f64::NAN).contains("the constant must be finite, got NaN"));
+        assert!(message(|t| t.field[2] = f64::INFINITY).contains("field of site 2 must be finite, got inf"));
+        assert!(
+            message(|t| t.pairs[1].coefficient = f64::NEG_INFINITY).contains("pair (2, 0) must be finite, got -inf")
+        );
+        assert!(message(|t| t.moves[1].amplitude = f64::NAN).contains("move 1 must be finite"));
+        assert!(message(|t| t.pairs[0].sites = [0, 3]).contains("sites below 3, got 3"));
+        assert!(message(|t| t.pairs[0].sites = [1, 1]).contains("different sites, got 1 twice"));
+        assert!(message(|t| t.moves[0].first = 9).contains("sites below 3, got 9"));
+        assert!(message(|t| t.moves[1].second = Some(0)).contains("0 twice"));
+        assert!(message(|t| t.moves[1].second = None).contains("antiparallel but has one site"));
+        assert!(message(|t| t.field = vec![f64::MAX; 3]).contains("overflows"));
+        assert!(message(|t| t.field.clear()).contains("at least one site"));
+    }
+}

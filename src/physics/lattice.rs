@@ -1,0 +1,147 @@
+//! The lattice: `Lx` × `Ly` sites, spacing 1, site `s = x·Ly + y`.
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The largest number of sites of a lattice (256 × 256).
+pub const MAX_SITES: usize = 65_536;
+
+/// A rectangle of `lx` × `ly` sites with spacing 1; site `s = x·ly + y`, so `y` runs fastest.
+///
+/// The fields are public and unchecked, so that a lattice can be a constant; whatever takes a lattice calls
+/// [`Lattice::check`] first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lattice {
+    /// Sites along x.
+    pub lx: usize,
+    /// Sites along y.
+    pub ly: usize,
+}
+
+impl Lattice {
+    /// `lx` × `ly` sites.
+    pub const fn square(lx: usize, ly: usize) -> Self {
+        Self { lx, ly }
+    }
+
+    /// A chain of `n` sites, which is `n` × 1.
+    pub const fn chain(n: usize) -> Self {
+        Self { lx: n, ly: 1 }
+    }
+
+    /// The square lattice of `n` sites.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] if `n` is not a perfect square, is zero or is more than [`MAX_SITES`].
+    pub fn from_sites(n: usize) -> Result<Self> {
+        let side = n.isqrt();
+        if side * side != n {
+            return Err(Error::new(
+                ErrorKind::Settings,
+                format!("lattice: expected a perfect square number of sites, got L={n}; give the sides, Lx= and Ly="),
+            ));
+        }
+        let lattice = Self::square(side, side);
+        lattice.check()?;
+        Ok(lattice)
+    }
+
+    /// `N`, the number of sites (saturating, so that an absurd lattice cannot pass for a small one).
+    pub const fn sites(&self) -> usize {
+        self.lx.saturating_mul(self.ly)
+    }
+
+    /// `(x, y)` of a site.
+    pub const fn position(&self, site: usize) -> (usize, usize) {
+        (site / self.ly, site % self.ly)
+    }
+
+    /// `r²` between two sites, open boundaries.
+    pub const fn distance_squared(&self, a: usize, b: usize) -> usize {
+        let ((ax, ay), (bx, by)) = (self.position(a), self.position(b));
+        let (dx, dy) = (ax.abs_diff(bx), ay.abs_diff(by));
+        dx * dx + dy * dy
+    }
+
+    /// `(−1)^(x+y)`: +1 on one sublattice of the checkerboard, −1 on the other.
+    pub const fn sublattice_sign(&self, site: usize) -> f64 {
+        let (x, y) = self.position(site);
+        if (x ^ y) & 1 == 0 { 1.0 } else { -1.0 }
+    }
+
+    /// That the lattice has sites, and not more than [`MAX_SITES`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] otherwise.
+    pub fn check(&self) -> Result<()> {
+        let (lx, ly) = (self.lx, self.ly);
+        if lx == 0 || ly == 0 {
+            return Err(Error::new(
+                ErrorKind::Settings,
+                format!("lattice: expected both sides to be at least 1, got {lx}x{ly}; give Lx= and Ly= of 1 or more"),
+            ));
+        }
+        match lx.checked_mul(ly) {
+            Some(sites) if sites <= MAX_SITES => Ok(()),
+            _ => Err(Error::new(
+                ErrorKind::Settings,
+                format!("lattice: expected at most {MAX_SITES} sites, got {lx}x{ly}; give smaller Lx= and Ly="),
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Lattice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.lx, self.ly)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sites_are_numbered_with_y_fastest() {
+        let lattice = Lattice::square(3, 5);
+        assert_eq!(lattice.sites(), 15);
+        assert_eq!(lattice.position(0), (0, 0));
+        assert_eq!(lattice.position(4), (0, 4));
+        assert_eq!(lattice.position(5), (1, 0));
+        assert_eq!(lattice.position(14), (2, 4));
+        assert_eq!(lattice.distance_squared(4, 5), 1 + 16);
+        assert_eq!(lattice.distance_squared(5, 4), 17);
+        assert_eq!(lattice.distance_squared(7, 7), 0);
+        let signs: Vec<f64> = (0..6).map(|site| lattice.sublattice_sign(site)).collect();
+        assert_eq!(signs, [1.0, -1.0, 1.0, -1.0, 1.0, -1.0]);
+        assert_eq!(Lattice::square(2, 2).sublattice_sign(3), 1.0);
+        assert_eq!(Lattice::chain(7).position(6), (6, 0));
+    }
+
+    #[test]
+    fn from_sites_wants_a_perfect_square() {
+        assert_eq!(Lattice::from_sites(16).unwrap(), Lattice::square(4, 4));
+        assert_eq!(Lattice::from_sites(1).unwrap(), Lattice::square(1, 1));
+        let error = Lattice::from_sites(18).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Settings);
+        assert!(error.to_string().contains("L=18") && error.to_string().contains("Lx="), "{error}");
+        assert!(Lattice::from_sites(0).is_err());
+        assert!(Lattice::from_sites(usize::MAX).is_err());
+        assert!(Lattice::from_sites(257 * 257).unwrap_err().to_string().contains("65536"));
+    }
+
+    #[test]
+    fn absurd_lattices_are_refused() {
+        assert!(Lattice::square(256, 256).check().is_ok());
+        assert!(Lattice::chain(MAX_SITES).check().is_ok());
+        for lattice in [Lattice::square(0, 4), Lattice::square(4, 0), Lattice::chain(0)] {
+            assert!(lattice.check().unwrap_err().to_string().contains("at least 1"));
+        }
+        for lattice in
+            [Lattice::square(257, 256), Lattice::square(usize::MAX, usize::MAX), Lattice::square(1 << 32, 1 << 32)]
+        {
+            assert!(lattice.check().unwrap_err().to_string().contains("65536"));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Expectation values in a state vector: the yardstick for what is estimated from samples.
+
+use super::chunks::norm;
+use super::{Lattice, Operator, Terms};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How far from 1 the norm of a state may be.
+const NORM_TOLERANCE: f64 = 1e-6;
+
+/// Expectation values of a normalised state `ψ`, with `⟨·⟩ = Σ_s ψ(s)² ·` for what is diagonal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observables {
+    /// `⟨H⟩`, in total.
+    pub energy: f64,
+    /// The part of `⟨H⟩` from constant, fields and pairs.
+    pub energy_diagonal: f64,
+    /// The part of `⟨H⟩` from the moves.
+    pub energy_moves: f64,
+    /// `(1/N) Σ ⟨n_i⟩`.
+    pub density: f64,
+    /// `⟨n_i⟩` for each of the `N` sites.
+    pub density_per_site: Vec<f64>,
+    /// `(1/N) Σ ⟨σˣ_i⟩`.
+    pub sigma_x: f64,
+    /// `⟨m⟩` with `m = (1/N) Σ_i (−1)^(x+y) (n_i − ½)`, the staggered magnetisation.
+    pub staggered: f64,
+    /// `⟨|m|⟩`.
+    pub staggered_abs: f64,
+    /// `⟨m²⟩`.
+    pub staggered_squared: f64,
+    /// `⟨M⟩` with `M = Σ_i (2n_i − 1)`, in total.
+    pub magnetisation: f64,
+    /// `⟨|M|⟩`.
+    pub magnetisation_abs: f64,
+    /// `⟨M²⟩`.
+    pub magnetisation_squared: f64,
+}
+
+impl Observables {
+    /// The observables of `state`, `2^N` amplitudes of norm 1, bit `i` of the index being site `i` of `lattice`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] if `lattice`, `terms` and `state` are not of one size, the terms fail [`Terms::check`]
+    /// or the state is not normalised (NaN included).
+    pub fn of(terms: &Terms, lattice: &Lattice, state: &[f64]) -> Result<Self> {
+        lattice.check()?;
+        let sites = lattice.sites();
+        if terms.sites() != sites {
+            return Err(Error::new(
+                ErrorKind::Settings,
+                format!(
+                    "observables: expected terms for the {sites} sites of {lattice}, got {}; build them from this lattice",
+                    terms.sites()
+                ),
+            ));
+        }
+        let operator = Operator::new(terms)?;
+        if state.len() != operator.states() {
+            return Err(Error::new(
+                ErrorKind::Settings,
+                format!(
+                    "observables: expected 2^{sites} amplitudes, got {}; give the state of this lattice",
+                    state.len()
+                ),
+            ));
+        }
+        let length = norm(state);
+        if length.is_nan() || (length - 1.0).abs() > NORM_TOLERANCE {
+            return Err(Error::new(
+                ErrorKind::Settings,
+                format!("observables: expected a state of norm 1, got {length}; divide it by its norm"),
+            ));
+        }
+        let mut product = vec![0.0; state.len()];
+        operator.apply(state, &mut product);
+        let energy: f64 = state.iter().zip(&product).map(|(a, b)| a * b).sum();
+        let energy_diagonal = state.iter().zip(operator.diagonal()).map(|(a, energy)| a * a * energy).sum();
+
+        let per_site = 1.0 / sites as f64;
+        let even = (0..sites).filter(|&i| lattice.sublattice_sign(i) > 0.0).fold(0, |mask, i| mask | 1_usize << i);
+        let odd_minus_even = sites as f64 - 2.0 * f64::from(even.count_ones());
+        let mut sums = Self {
+            energy,
+            energy_diagonal,
+            energy_moves: energy - energy_diagonal,
+            density: 0.0,
+            density_per_site: vec![0.0; sites],
+            sigma_x: 0.0,
+            staggered: 0.0,
+            staggered_abs: 0.0,
+            staggered_squared: 0.0,
+            magnetisation: 0.0,
+            magnetisation_abs: 0.0,
+            magnetisation_squared: 0.0,
+        };
+        for (index, &amplitude) in state.iter().enumerate() {
+            let p = amplitude * amplitude;
+            let mut flipped = 0.0;
+            for (site, density) in sums.density_per_site.iter_mut().enumerate() {
+                *density += p * (index >> site & 1) as f64;
+                flipped += state[index ^ 1 << site];
+            }
+            sums.sigma_x += amplitude * flipped * per_site;
+            let occupied = f64::from(index.count_ones());
+            let occupied_even = f64::from((index & even).count_ones());
+            let staggered = (2.0 * occupied_even - occupied + 0.5 * odd_minus_even) * per_site;
+            sums.staggered += p * staggered;
+            sums.staggered_abs += p * staggered.abs();
+            sums.staggered_squared += p * staggered * staggered;
+            let magnetisation = 2.0 * occupied - sites as f64;
+            sums.magnetisation += p * magnetisation;
+            sums.magnetisation_abs += p * magnetisation.abs();
+            sums.magnetisation_squared += p * magnetisation * magnetisation;
+        }
+        sums.density = sums.density_per_site.iter().sum::<f64>() * per_site;
+        Ok(sums)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::physics::{Hamiltonian, Rydberg};
+
+    #[test]
+    fn a_configuration_has_its_own_values() {
+        // Sites 0 and 3 of a 2x3 lattice are (0, 0) and (1, 0): signs + and −.
+        let lattice = Lattice::square(2, 3);
+        let terms = Rydberg { v: 7.0, delta: 1.5, omega: 2.0 }.terms(&lattice).unwrap();
+        let mut state = vec![0.0; 64];
+        state[0b001001] = -1.0;
+        let seen = Observables::of(&terms, &lattice, &state).unwrap();
+        assert_eq!((seen.energy, seen.energy_diagonal, seen.energy_moves), (4.0, 4.0, 0.0));
+        assert_eq!(seen.density_per_site, [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+        assert!((seen.density - 1.0 / 3.0).abs() < 1e-15);
+        assert_eq!((seen.sigma_x, seen.staggered, seen.staggered_abs), (0.0, 0.0, 0.0));
+        assert_eq!((seen.magnetisation, seen.magnetisation_abs, seen.magnetisation_squared), (-2.0, 2.0, 4.0));
+        // (0, 0) and (0, 2) are both on the + sublattice: m = (1/6)(½·2 + ½·3 − ½·1) = 1/3.
+        state.fill(0.0);
+        state[0b000101] = 1.0;
+        let seen = Observables::of(&terms, &lattice, &state).unwrap();
+        assert!((seen.staggered - 1.0 / 3.0).abs() < 1e-15 && (seen.staggered_squared - 1.0 / 9.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn the_uniform_state_points_along_x() {
+        let lattice = Lattice::chain(4);
+        let terms = Rydberg { v: 0.0, delta: 0.0, omega: 2.0 }.terms(&lattice).unwrap();
+        let seen = Observables::of(&terms, &lattice, &[0.25; 16]).unwrap();
+        assert!((seen.sigma_x - 1.0).abs() < 1e-15 && (seen.energy_moves + 4.0).abs() < 1e-14);
+        assert!((seen.density - 0.5).abs() < 1e-15 && seen.magnetisation.abs() < 1e-15);
+        assert!(
+            (seen.magnetisation_squared - 4.0).abs() < 1e-14 && (seen.staggered_squared - 1.0 / 16.0).abs() < 1e-15
+        );
+    }
+
+    #[test]
+    fn states_that_do_not_fit_are_refused() {
+        let lattice = Lattice::chain(2);
+        let terms = Rydberg::default().terms(&lattice).unwrap();
+        let message =
+            |lattice: Lattice, state: &[f64]| Observables::of(&terms, &lattice, state).unwrap_err().to_string();
+        assert!(message(Lattice::chain(3), &[0.5; 8]).contains("got 2"));
+        assert!(message(lattice, &[0.5; 8]).contains("2^2 amplitudes, got 8"));
+        assert!(message(lattice, &[1.0; 4]).contains("norm 1, got 2"));
+        assert!(message(lattice, &[f64::NAN; 4]).contains("NaN"));
+    }
+}

@@ -1,0 +1,324 @@
+//! How a lattice is cut into patches: the map between sites and (token, bit).
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::Lattice;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The largest number of sites of a patch: the model's head has `2^P` outcomes, 4096 at this limit.
+pub const MAX_SITES_PER_PATCH: usize = 12;
+
+/// The shape of a patch, written `4` (a line) or `2x2` (a block).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Patch {
+    /// Consecutive sites of the site order, as on a chain: token `t` is sites `t·p .. t·p + p`.
+    Line(usize),
+    /// Blocks of `px` × `py` sites on the `Lx` × `Ly` lattice.
+    Block([usize; 2]),
+}
+
+impl Patch {
+    /// `P`, the sites of one patch (saturating).
+    pub const fn sites(&self) -> usize {
+        match *self {
+            Self::Line(p) => p,
+            Self::Block([px, py]) => px.saturating_mul(py),
+        }
+    }
+}
+
+impl fmt::Display for Patch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(p) => write!(f, "{p}"),
+            Self::Block([px, py]) => write!(f, "{px}x{py}"),
+        }
+    }
+}
+
+impl FromStr for Patch {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let side = |part: &str| match part.trim().parse::<usize>() {
+            Ok(0) => Err(Error::new(
+                ErrorKind::Settings,
+                format!("patch: expected sides of at least 1, got `{text}`; give for example patch=2x2 or patch=4"),
+            )),
+            Ok(side) => Ok(side),
+            Err(cause) => Err(Error::new(
+                ErrorKind::Settings,
+                format!("patch: expected a length or two sides, got `{text}`; give for example patch=2x2 or patch=4"),
+            )
+            .caused_by(cause)),
+        };
+        match text.split_once(['x', 'X']) {
+            Some((px, py)) => Ok(Self::Block([side(px)?, side(py)?])),
+            None => Ok(Self::Line(side(text)?)),
+        }
+    }
+}
+
+/// A lattice cut into patches.
+///
+/// Blocks: token `t = (x/px)·(Ly/py) + y/py` and element `j = (x mod px)·py + y mod py`, both row-major.
+/// Lines: token `t = s/p` and element `j = s mod p`. Bit `j` of a token is the occupation of element `j`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patching {
+    lattice: Lattice,
+    patch: Patch,
+    site_of: Vec<usize>,
+    patch_of: Vec<(u32, u32)>,
+}
+
+impl Patching {
+    /// Cuts `lattice` into patches of shape `patch`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] if the lattice fails [`Lattice::check`], the patch is empty, has more than
+    /// [`MAX_SITES_PER_PATCH`] sites, or does not divide the lattice; the message lists patches that do.
+    pub fn new(lattice: Lattice, patch: Patch) -> Result<Self> {
+        lattice.check()?;
+        let fault = |fault: String| {
+            let fitting = fitting_patches(&lattice, matches!(patch, Patch::Block(_)));
+            Err(Error::new(ErrorKind::Settings, format!("patch: {fault}; patches that fit: {fitting}")))
+        };
+        let sites_per_patch = patch.sites();
+        if sites_per_patch == 0 {
+            return fault(format!("expected sides of at least 1, got {patch}"));
+        }
+        if sites_per_patch > MAX_SITES_PER_PATCH {
+            return fault(format!(
+                "expected at most {MAX_SITES_PER_PATCH} sites in a patch, since the head has 2^P outcomes, got {patch} \
+                 with {sites_per_patch}"
+            ));
+        }
+        let place: Box<dyn Fn(usize) -> (usize, usize)> = match patch {
+            Patch::Line(p) => {
+                if !lattice.sites().is_multiple_of(p) {
+                    return fault(format!(
+                        "{p} does not divide the {} sites of the {lattice} lattice",
+                        lattice.sites()
+                    ));
+                }
+                Box::new(move |site| (site / p, site % p))
+            }
+            Patch::Block([px, py]) => {
+                for (axis, side, length) in [("x", px, lattice.lx), ("y", py, lattice.ly)] {
+                    if !length.is_multiple_of(side) {
+                        return fault(format!(
+                            "{patch} does not divide the {lattice} lattice, {side} does not divide L{axis}={length}"
+                        ));
+                    }
+                }
+                Box::new(move |site| {
+                    let (x, y) = lattice.position(site);
+                    ((x / px) * (lattice.ly / py) + y / py, (x % px) * py + y % py)
+                })
+            }
+        };
+        let mut site_of = vec![0; lattice.sites()];
+        let mut patch_of = Vec::with_capacity(lattice.sites());
+        for site in 0..lattice.sites() {
+            let (t, j) = place(site);
+            site_of[t * sites_per_patch + j] = site;
+            // At most MAX_SITES tokens of MAX_SITES_PER_PATCH elements: both fit in u32.
+            patch_of.push((t as u32, j as u32));
+        }
+        Ok(Self { lattice, patch, site_of, patch_of })
+    }
+
+    /// The lattice that is cut.
+    pub fn lattice(&self) -> Lattice {
+        self.lattice
+    }
+
+    /// The shape it is cut into.
+    pub fn patch(&self) -> Patch {
+        self.patch
+    }
+
+    /// `N`, the sites of the lattice.
+    pub fn sites(&self) -> usize {
+        self.site_of.len()
+    }
+
+    /// `T`, the tokens of a configuration.
+    pub fn patches(&self) -> usize {
+        self.site_of.len() / self.sites_per_patch()
+    }
+
+    /// `P`, the sites of a patch, at most [`MAX_SITES_PER_PATCH`].
+    pub fn sites_per_patch(&self) -> usize {
+        self.patch.sites()
+    }
+
+    /// `V = 2^P`, the values a token can take.
+    pub fn outcomes(&self) -> usize {
+        1 << self.sites_per_patch()
+    }
+
+    /// `[Lx/px, Ly/py]`, the grid the tokens lie on, for blocks; `None` for lines.
+    pub fn grid(&self) -> Option<[usize; 2]> {
+        match self.patch {
+            Patch::Line(_) => None,
+            Patch::Block([px, py]) => Some([self.lattice.lx / px, self.lattice.ly / py]),
+        }
+    }
+
+    /// The site at each place of the patched order, `[t·P + j] -> site`, length `N`.
+    pub fn site_of(&self) -> &[usize] {
+        &self.site_of
+    }
+
+    /// The place `(t, j)` of each site, length `N`.
+    pub fn patch_of(&self) -> &[(u32, u32)] {
+        &self.patch_of
+    }
+
+    /// The `T` tokens of a configuration of `N` occupations in site order.
+    ///
+    /// # Panics
+    /// If `config` is not `N` zeros and ones.
+    pub fn tokens(&self, config: &[u8]) -> Vec<u32> {
+        assert_eq!(config.len(), self.sites(), "patching: a configuration has one occupation for each site");
+        assert!(config.iter().all(|&n| n <= 1), "patching: an occupation is 0 or 1");
+        let token = |sites: &[usize]| sites.iter().rev().fold(0, |token, &s| token << 1 | u32::from(config[s]));
+        self.site_of.chunks_exact(self.sites_per_patch()).map(token).collect()
+    }
+
+    /// The `N` occupations in site order of a configuration of `T` tokens.
+    ///
+    /// # Panics
+    /// If `tokens` is not `T` numbers below `V`.
+    pub fn config(&self, tokens: &[u32]) -> Vec<u8> {
+        assert_eq!(tokens.len(), self.patches(), "patching: a configuration has one token for each patch");
+        assert!(tokens.iter().all(|&c| (c as usize) < self.outcomes()), "patching: a token is below 2^P");
+        self.patch_of.iter().map(|&(t, j)| (tokens[t as usize] >> j & 1) as u8).collect()
+    }
+}
+
+/// Every patch of the kind asked for that divides the lattice and is not too large, as the command line writes it.
+fn fitting_patches(lattice: &Lattice, blocks: bool) -> String {
+    let sides = |length: usize| (1..=MAX_SITES_PER_PATCH.min(length)).filter(move |side| length.is_multiple_of(*side));
+    let names: Vec<String> = if blocks {
+        let all = sides(lattice.lx).flat_map(|px| sides(lattice.ly).map(move |py| Patch::Block([px, py])));
+        all.filter(|patch| patch.sites() <= MAX_SITES_PER_PATCH).map(|patch| patch.to_string()).collect()
+    } else {
+        sides(lattice.sites()).map(|p| p.to_string()).collect()
+    };
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(lattice: Lattice, px: usize, py: usize) -> Patching {
+        Patching::new(lattice, Patch::Block([px, py])).unwrap()
+    }
+
+    /// The order of sites that the public PTF reference uses for 2x2 patches of a 4x4 lattice.
+    #[test]
+    fn two_by_two_on_four_by_four_is_the_reference_order() {
+        let patching = block(Lattice::square(4, 4), 2, 2);
+        assert_eq!(patching.site_of(), [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15]);
+        assert_eq!((patching.patches(), patching.sites_per_patch(), patching.outcomes()), (4, 4, 16));
+        assert_eq!(patching.grid(), Some([2, 2]));
+    }
+
+    #[test]
+    fn blocks_follow_the_formula_on_oblong_lattices() {
+        for (lattice, px, py) in
+            [(Lattice::square(4, 6), 2, 3), (Lattice::square(6, 4), 1, 4), (Lattice::square(9, 2), 3, 2)]
+        {
+            let patching = block(lattice, px, py);
+            for x in 0..lattice.lx {
+                for y in 0..lattice.ly {
+                    let (t, j) = ((x / px) * (lattice.ly / py) + y / py, (x % px) * py + y % py);
+                    let site = x * lattice.ly + y;
+                    assert_eq!(patching.patch_of()[site], (t as u32, j as u32));
+                    assert_eq!(patching.site_of()[t * px * py + j], site);
+                }
+            }
+            assert_eq!(patching.grid(), Some([lattice.lx / px, lattice.ly / py]));
+            assert_eq!(patching.patches() * patching.sites_per_patch(), lattice.sites());
+        }
+    }
+
+    #[test]
+    fn lines_are_consecutive_sites() {
+        let patching = Patching::new(Lattice::chain(12), Patch::Line(3)).unwrap();
+        assert_eq!(patching.site_of(), (0..12).collect::<Vec<_>>());
+        assert_eq!(patching.patch_of()[7], (2, 1));
+        assert_eq!(patching.grid(), None);
+        assert_eq!(patching.tokens(&[1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 0]), [1, 2, 4, 3]);
+    }
+
+    #[test]
+    fn the_first_element_is_the_least_significant_bit() {
+        let patching = block(Lattice::square(4, 4), 2, 2);
+        for (site, tokens) in
+            [(0, [1, 0, 0, 0]), (1, [2, 0, 0, 0]), (4, [4, 0, 0, 0]), (10, [0, 0, 0, 1]), (12, [0, 0, 4, 0])]
+        {
+            let mut config = [0; 16];
+            config[site] = 1;
+            assert_eq!(patching.tokens(&config), tokens);
+        }
+    }
+
+    #[test]
+    fn tokens_and_configurations_round_trip() {
+        let patchings = [
+            block(Lattice::square(4, 4), 2, 2),
+            block(Lattice::square(4, 6), 2, 3),
+            block(Lattice::square(6, 4), 3, 4),
+            block(Lattice::square(3, 5), 1, 1),
+            Patching::new(Lattice::chain(20), Patch::Line(5)).unwrap(),
+            Patching::new(Lattice::square(3, 4), Patch::Line(6)).unwrap(),
+        ];
+        for patching in patchings {
+            let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
+            for _ in 0..50 {
+                bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let config: Vec<u8> = (0..patching.sites()).map(|i| (bits >> (i + 20) & 1) as u8).collect();
+                let tokens = patching.tokens(&config);
+                assert_eq!(tokens.len(), patching.patches());
+                assert_eq!(patching.config(&tokens), config);
+                let ones: u32 = tokens.iter().map(|token| token.count_ones()).sum();
+                assert_eq!(ones, config.iter().map(|&n| u32::from(n)).sum::<u32>());
+            }
+        }
+    }
+
+    #[test]
+    fn patches_that_do_not_fit_are_refused_with_those_that_do() {
+        let message = |lattice, patch| Patching::new(lattice, patch).unwrap_err().to_string();
+        let text = message(Lattice::square(4, 6), Patch::Block([2, 4]));
+        assert!(text.contains("4 does not divide Ly=6") && text.contains("2x3") && !text.contains("2x4,"), "{text}");
+        assert!(message(Lattice::square(4, 6), Patch::Block([3, 3])).contains("3 does not divide Lx=4"));
+        let text = message(Lattice::chain(10), Patch::Line(4));
+        assert!(text.contains("4 does not divide the 10 sites") && text.ends_with("1, 2, 5, 10"), "{text}");
+        let text = message(Lattice::square(4, 4), Patch::Block([4, 4]));
+        assert!(text.contains("at most 12") && text.contains("2^P") && text.ends_with("4x1, 4x2"), "{text}");
+        assert!(message(Lattice::square(4, 4), Patch::Block([0, 2])).contains("at least 1"));
+        assert!(message(Lattice::chain(4), Patch::Line(0)).contains("at least 1"));
+        assert!(message(Lattice::square(4, 4), Patch::Block([usize::MAX, 2])).contains("at most 12"));
+        assert!(message(Lattice::square(0, 4), Patch::Line(1)).contains("lattice"));
+        assert!(Patching::new(Lattice::square(3, 4), Patch::Block([3, 4])).is_ok());
+    }
+
+    #[test]
+    fn patches_are_read_and_written() {
+        for (text, patch) in [("4", Patch::Line(4)), ("2x2", Patch::Block([2, 2])), ("3x1", Patch::Block([3, 1]))] {
+            assert_eq!(text.parse::<Patch>().unwrap(), patch);
+            assert_eq!(patch.to_string(), text);
+        }
+        for text in ["", "x", "2x", "x2", "0", "2x0", "-2", "2.5", "2x2x2", "two"] {
+            let error = text.parse::<Patch>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Settings);
+            assert!(error.to_string().contains("patch=2x2"), "{error}");
+        }
+    }
+}

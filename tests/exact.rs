@@ -1,0 +1,187 @@
+//! Ground states against an independent exact diagonalisation, tests/data/exact.json, whose `conventions` say what is in
+//! it. Spin models are written by hand as terms, which is all that a Hamiltonian needs to be.
+
+use ketformer::physics::{GroundState, Hamiltonian, Lattice, Move, Observables, Pair, Rydberg, Terms, ground_state};
+use serde_json::Value;
+
+fn entries(model: &str) -> Vec<Value> {
+    let data: Value = serde_json::from_str(include_str!("data/exact.json")).unwrap();
+    data[model].as_array().unwrap().clone()
+}
+
+/// An entry of the data by name, whose absence is a failure.
+fn number(entry: &Value, key: &str) -> f64 {
+    entry[key].as_f64().unwrap_or_else(|| panic!("{}: no number {key}", entry["name"]))
+}
+
+fn whole(entry: &Value, key: &str) -> usize {
+    entry[key].as_u64().unwrap_or_else(|| panic!("{}: no whole number {key}", entry["name"])) as usize
+}
+
+/// NaN counts as far away.
+fn close(name: &str, what: &str, got: f64, expected: f64, tolerance: f64) {
+    let near = (got - expected).abs() <= tolerance;
+    assert!(near, "{name}: {what} is {got}, expected {expected} within {tolerance:e}");
+}
+
+fn solve(entry: &Value, terms: &Terms) -> GroundState {
+    let name = entry["name"].as_str().unwrap();
+    let ground = ground_state(terms, whole(entry, "N")).unwrap();
+    close(name, "energy", ground.energy, number(entry, "E"), 1e-9);
+    close(name, "residual", ground.residual, 0.0, 1e-9);
+    ground
+}
+
+fn check_rydberg(entry: &Value) {
+    let name = entry["name"].as_str().unwrap();
+    let lattice = Lattice::square(whole(entry, "Lx"), whole(entry, "Ly"));
+    let rydberg = Rydberg { v: number(entry, "V"), delta: number(entry, "delta"), omega: number(entry, "Omega") };
+    let terms = rydberg.terms(&lattice).unwrap();
+    let ground = solve(entry, &terms);
+    assert!(ground.state.iter().sum::<f64>() > 0.0, "{name}: the sum of amplitudes is not positive");
+    let seen = Observables::of(&terms, &lattice, &ground.state).unwrap();
+    for (what, got, key) in [
+        ("energy", seen.energy, "E"),
+        ("diagonal energy", seen.energy_diagonal, "E_diag"),
+        ("energy of the moves", seen.energy_moves, "E_offdiag"),
+        ("density", seen.density, "n_mean"),
+        ("sigma_x", seen.sigma_x, "sigma_x_mean"),
+        ("staggered", seen.staggered, "stag_mean"),
+        ("staggered_abs", seen.staggered_abs, "stag_abs_mean"),
+        ("staggered_squared", seen.staggered_squared, "stag_sq_mean"),
+        ("magnetisation", seen.magnetisation, "mag_mean"),
+        ("magnetisation_abs", seen.magnetisation_abs, "mag_abs_mean"),
+        ("magnetisation_squared", seen.magnetisation_squared, "mag_sq_mean"),
+    ] {
+        close(name, what, got, number(entry, key), 1e-7);
+    }
+    // The data number sites with x fastest, Lx·y + x.
+    let densities = entry["n_site"].as_array().unwrap();
+    assert_eq!(densities.len(), lattice.sites());
+    for (site, &density) in seen.density_per_site.iter().enumerate() {
+        let (x, y) = lattice.position(site);
+        close(name, &format!("density of site {site}"), density, densities[lattice.lx * y + x].as_f64().unwrap(), 1e-7);
+    }
+}
+
+/// Two halves, so that the test runner can work on both at once.
+#[test]
+fn rydberg_with_detuning_below_one() {
+    let entries = entries("rydberg");
+    let half: Vec<&Value> = entries.iter().filter(|entry| number(entry, "delta") < 1.0).collect();
+    assert_eq!(half.len(), 2);
+    half.into_iter().for_each(check_rydberg);
+}
+
+#[test]
+fn rydberg_with_detuning_of_one_and_more() {
+    let entries = entries("rydberg");
+    let half: Vec<&Value> = entries.iter().filter(|entry| number(entry, "delta") >= 1.0).collect();
+    assert_eq!(half.len(), 12);
+    half.into_iter().for_each(check_rydberg);
+}
+
+/// Bonds between each site and the ones displaced by `steps`; a displacement out of an open lattice is no bond.
+fn bonds(lattice: &Lattice, steps: &[[isize; 2]], periodic: bool) -> Vec<[usize; 2]> {
+    let mut bonds = Vec::new();
+    for site in 0..lattice.sites() {
+        let (x, y) = lattice.position(site);
+        for [dx, dy] in steps {
+            let (to_x, to_y) = (x as isize + dx, y as isize + dy);
+            let (lx, ly) = (lattice.lx as isize, lattice.ly as isize);
+            if periodic || ((0..lx).contains(&to_x) && (0..ly).contains(&to_y)) {
+                bonds.push([site, (to_x.rem_euclid(lx) * ly + to_y.rem_euclid(ly)) as usize]);
+            }
+        }
+    }
+    bonds
+}
+
+/// Lattice, displacements to nearest neighbours and boundary, as the name of an entry tells them.
+fn geometry(entry: &Value) -> (Lattice, Vec<[isize; 2]>, bool) {
+    let name = entry["name"].as_str().unwrap();
+    let periodic = name.contains("pbc");
+    assert!(periodic || name.contains("obc"), "{name}: which boundary?");
+    if name.contains("chain") {
+        (Lattice::chain(whole(entry, "N")), vec![[1, 0]], periodic)
+    } else {
+        (Lattice::square(4, 4), vec![[1, 0], [0, 1]], periodic)
+    }
+}
+
+/// `−J Σ σᶻσᶻ − h Σ σˣ` with `σᶻσᶻ = 4 n n − 2 n − 2 n + 1`.
+fn ising(sites: usize, bonds: &[[usize; 2]], j: f64, h: f64) -> Terms {
+    let mut terms = Terms { field: vec![0.0; sites], ..Terms::default() };
+    for &[a, b] in bonds {
+        terms.constant -= j;
+        terms.field[a] += 2.0 * j;
+        terms.field[b] += 2.0 * j;
+        terms.pairs.push(Pair { sites: [a, b], coefficient: -4.0 * j });
+    }
+    terms.moves = (0..sites).map(|site| Move::flip(site, -h)).collect();
+    terms
+}
+
+/// Adds `J S·S = J (n − ½)(n − ½) + (J/2)(S⁺S⁻ + S⁻S⁺)` for each bond.
+fn add_heisenberg(terms: &mut Terms, bonds: &[[usize; 2]], j: f64) {
+    for &[a, b] in bonds {
+        terms.constant += 0.25 * j;
+        terms.field[a] -= 0.5 * j;
+        terms.field[b] -= 0.5 * j;
+        terms.pairs.push(Pair { sites: [a, b], coefficient: j });
+        terms.moves.push(Move::exchange(a, b, 0.5 * j));
+    }
+}
+
+#[test]
+fn ising_in_a_transverse_field() {
+    let entries = entries("tfim");
+    assert_eq!(entries.len(), 10);
+    for entry in &entries {
+        let name = entry["name"].as_str().unwrap();
+        let (lattice, steps, periodic) = geometry(entry);
+        let bonds = bonds(&lattice, &steps, periodic);
+        assert_eq!(bonds.len(), whole(entry, "nbonds"), "{name}");
+        let terms = ising(lattice.sites(), &bonds, number(entry, "J"), number(entry, "h"));
+        assert!(terms.is_stoquastic());
+        let ground = solve(entry, &terms);
+        let seen = Observables::of(&terms, &lattice, &ground.state).unwrap();
+        let sites = lattice.sites() as f64;
+        close(name, "sigma_x", seen.sigma_x, number(entry, "sigma_x_mean"), 1e-7);
+        close(name, "magnetisation_abs", seen.magnetisation_abs / sites, number(entry, "mz_abs"), 1e-7);
+        close(name, "magnetisation_squared", seen.magnetisation_squared / sites.powi(2), number(entry, "mz_sq"), 1e-7);
+    }
+}
+
+#[test]
+fn heisenberg_by_exchange_moves() {
+    let entries = entries("heisenberg");
+    assert_eq!(entries.len(), 5);
+    for entry in &entries {
+        let name = entry["name"].as_str().unwrap();
+        let (lattice, steps, periodic) = geometry(entry);
+        let nearest = bonds(&lattice, &steps, periodic);
+        let mut terms = Terms { field: vec![0.0; lattice.sites()], ..Terms::default() };
+        add_heisenberg(&mut terms, &nearest, number(entry, "J1"));
+        if number(entry, "J2") != 0.0 {
+            let diagonal = bonds(&lattice, &[[1, 1], [1, -1]], periodic);
+            add_heisenberg(&mut terms, &diagonal, number(entry, "J2"));
+        }
+        assert_eq!(terms.pairs.len(), whole(entry, "nbonds"), "{name}");
+        assert!(!terms.is_stoquastic());
+        let ground = solve(entry, &terms);
+        let seen = Observables::of(&terms, &lattice, &ground.state).unwrap();
+        close(name, "magnetisation_squared", seen.magnetisation_squared, 0.0, 1e-7);
+        if let Some(expected) = entry["stag_Sz_sq"].as_f64() {
+            close(name, "staggered_squared", seen.staggered_squared, expected, 1e-7);
+        }
+        // Marshall: flipping the sign for each spin up on one sublattice makes the nearest-neighbour part stoquastic.
+        terms.moves.iter_mut().take(nearest.len()).for_each(|step| step.amplitude = -step.amplitude);
+        let turned = solve(entry, &terms);
+        let weight = turned.state.iter().sum::<f64>().abs() / turned.state.iter().map(|a| a.abs()).sum::<f64>();
+        if number(entry, "J2") == 0.0 {
+            assert!(terms.is_stoquastic());
+            close(name, "overlap of signs", weight, 1.0, 1e-6);
+        }
+    }
+}
