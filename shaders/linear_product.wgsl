@@ -10,6 +10,7 @@
 // makes  y (rows, N), row r at r·y_stride + y_first
 // K and N are multiples of 4.
 #import grid
+#import tanh
 #import activation
 const LANES: u32 = 8u; // spec 4 16 32 64
 const SUBGROUPS: u32 = 4u; // spec 1 2

@@ -8,6 +8,7 @@
 // reads  x (rows, K) · weight (N, K) or (K, N) · bias (N) · extra (rows, N)
 // makes  y (rows, N), row r at r·y_stride + y_first
 #import grid
+#import tanh
 #import activation
 const WEIGHT_OUT_IN: u32 = 1u; // spec 0
 const BIAS: u32 = 1u; // spec 0

@@ -4,17 +4,10 @@ const ACTIVATION: u32 = 0u; // spec 0 1 2 3
 const GELU_SCALE: f32 = 0.7978845608028654; // √(2/π)
 const GELU_CUBE: f32 = 0.044715;
 
-// tanh without overflow, and without the loss of relative accuracy that some drivers' tanh has near 0.
-fn activation_tanh(x: f32) -> f32 {
-    let square = x * x;
-    let series = x * (1.0 + square * (-0.33333333 + square * (0.13333333 - 0.053968254 * square)));
-    return select(tanh(clamp(x, -15.0, 15.0)), series, square < 0.01);
-}
-
 fn activation_value(x: f32) -> f32 {
     if (ACTIVATION == 1u) { return max(x, 0.0); }
-    if (ACTIVATION == 2u) { return activation_tanh(x); }
-    if (ACTIVATION == 3u) { return 0.5 * x * (1.0 + activation_tanh(GELU_SCALE * (x + GELU_CUBE * x * x * x))); }
+    if (ACTIVATION == 2u) { return tanh_value(x); }
+    if (ACTIVATION == 3u) { return 0.5 * x * (1.0 + tanh_value(GELU_SCALE * (x + GELU_CUBE * x * x * x))); }
     return x;
 }
 
@@ -23,7 +16,7 @@ fn activation_slope(saved: f32) -> f32 {
     if (ACTIVATION == 1u) { return select(0.0, 1.0, saved > 0.0); }
     if (ACTIVATION == 2u) { return 1.0 - saved * saved; }
     if (ACTIVATION == 3u) {
-        let t = activation_tanh(GELU_SCALE * (saved + GELU_CUBE * saved * saved * saved));
+        let t = tanh_value(GELU_SCALE * (saved + GELU_CUBE * saved * saved * saved));
         let inner = GELU_SCALE * (1.0 + 3.0 * GELU_CUBE * saved * saved);
         return 0.5 * (1.0 + t) + 0.5 * saved * (1.0 - t * t) * inner;
     }

@@ -90,6 +90,15 @@ impl Measured {
 /// What outputs hold before the kernel runs, so that an element it forgets is an infinite error.
 const POISON: u32 = 0x7fc0_dead;
 
+/// Values beyond this stand for something, such as a logarithm of zero; they are compared with themselves and set no
+/// scale for the others.
+const MARK: f64 = 1e20;
+
+/// The largest magnitude among ordinary values.
+fn scale(values: &[f64]) -> f64 {
+    values.iter().map(|v| v.abs()).filter(|v| *v < MARK).fold(f64::MIN_POSITIVE, f64::max)
+}
+
 fn measure(output: &'static str, bits: &[u32], expected: &Expected) -> Measured {
     match expected {
         Expected::Exactly(values) => {
@@ -97,8 +106,9 @@ fn measure(output: &'static str, bits: &[u32], expected: &Expected) -> Measured 
             Measured { output, error, tolerance: 0.0 }
         }
         Expected::Near { values, tolerance } => {
-            let scale = values.iter().fold(f64::MIN_POSITIVE, |largest, v| largest.max(v.abs()));
+            let scale = scale(values);
             let distance = |(bits, value): (&u32, &f64)| {
+                let scale = if value.abs() < MARK { scale } else { value.abs() };
                 let error = (f64::from(f32::from_bits(*bits)) - value).abs() / scale;
                 if error.is_nan() { f64::INFINITY } else { error }
             };
@@ -122,7 +132,7 @@ impl Expected {
     pub fn perturbed(&self, at: usize) -> Self {
         match self.clone() {
             Self::Near { mut values, tolerance } => {
-                let scale = values.iter().fold(f64::MIN_POSITIVE, |largest, v| largest.max(v.abs()));
+                let scale = if values[at].abs() < MARK { scale(&values) } else { values[at].abs() };
                 values[at] += 3.0 * tolerance * scale;
                 Self::Near { values, tolerance }
             }

@@ -273,11 +273,16 @@ pub struct GradientShape {
 
 /// Rows that one invocation adds up before the fixed sum over blocks. Part of the result's definition, so it never
 /// depends on the adapter.
-const BLOCK_ROWS: u32 = 512;
+pub(crate) const BLOCK_ROWS: u32 = 512;
+
+/// Blocks of rows of a gradient.
+pub(crate) fn blocks(rows: &Rows) -> u32 {
+    rows.most.div_ceil(BLOCK_ROWS)
+}
 
 impl GradientShape {
     fn blocks(&self) -> u32 {
-        self.rows.most.div_ceil(BLOCK_ROWS)
+        blocks(&self.rows)
     }
 
     /// Floats of scratch that the gradient needs.
@@ -294,7 +299,8 @@ impl LinearGradient {
     pub fn record(&self, plan: &mut Plan, shape: &GradientShape) -> Result<()> {
         let variant = Variant::choose(plan.gpu(), &[shape.inputs]);
         self.record_blocks(plan, shape, variant)?;
-        self.record_sum(plan, shape)
+        let sum = GradientSum { part: self.part.clone(), d_weight: self.d_weight.clone(), d_bias: self.d_bias.clone() };
+        sum.record(plan, &shape.rows, shape.inputs * shape.outputs, shape.outputs, shape.keep)
     }
 
     fn record_blocks(&self, plan: &mut Plan, shape: &GradientShape, variant: Variant) -> Result<()> {
@@ -338,31 +344,40 @@ impl LinearGradient {
             shape: format!("({n}, {rows}) x ({rows}, {k})"),
         })
     }
+}
 
-    fn record_sum(&self, plan: &mut Plan, shape: &GradientShape) -> Result<()> {
-        let (k, n) = (u64::from(shape.inputs), u64::from(shape.outputs));
-        let bindings = [
-            Bind { name: "part", view: &self.part, elements: shape.part_elements() },
-            Bind { name: "d_weight", view: &self.d_weight, elements: k * n },
-            Bind { name: "d_bias", view: &self.d_bias, elements: n },
-        ];
-        let params = [
-            ("weights", ((k * n) as u32).into()),
-            ("columns", shape.outputs.into()),
-            ("blocks", shape.blocks().into()),
-            ("keep", u32::from(shape.keep).into()),
-        ];
+/// Adds the blocks of a gradient; what every weight gradient ends with.
+#[derive(Debug, Clone)]
+pub(crate) struct GradientSum {
+    /// (blocks, weights + columns)
+    pub part: View,
+    /// (weights)
+    pub d_weight: View,
+    /// (columns)
+    pub d_bias: View,
+}
+
+impl GradientSum {
+    pub(crate) fn record(&self, plan: &mut Plan, rows: &Rows, weights: u32, columns: u32, keep: bool) -> Result<()> {
+        let (w, n) = (u64::from(weights), u64::from(columns));
+        let part = u64::from(blocks(rows)) * (w + n);
         plan.launch(&Launch {
             kernel: &GRADIENT_SUM,
             spec: &[],
-            bindings: &bindings,
-            params: &params,
-            groups: shape.rows.groups_of_all(((k + 1) * n).div_ceil(64)),
-            cost: Cost {
-                flops: shape.part_elements() as f64,
-                bytes: 4.0 * (shape.part_elements() + (k + 1) * n) as f64,
-            },
-            shape: format!("({n}, {k})"),
+            bindings: &[
+                Bind { name: "part", view: &self.part, elements: part },
+                Bind { name: "d_weight", view: &self.d_weight, elements: w },
+                Bind { name: "d_bias", view: &self.d_bias, elements: n },
+            ],
+            params: &[
+                ("weights", weights.into()),
+                ("columns", columns.into()),
+                ("blocks", blocks(rows).into()),
+                ("keep", u32::from(keep).into()),
+            ],
+            groups: rows.groups_of_all((w + n).div_ceil(64)),
+            cost: Cost { flops: part as f64, bytes: 4.0 * (part + w + n) as f64 },
+            shape: format!("({} blocks, {w} + {n})", blocks(rows)),
         })
     }
 }
@@ -541,10 +556,9 @@ fn gradient_sum_case((rows, inputs, outputs, keep): (u32, u32, u32, bool)) -> Ca
     let near = |values: &[f64]| Expected::Near { values: values.to_vec(), tolerance: 1e-6 };
     let outputs = vec![("d_weight", near(&sums[..weights])), ("d_bias", near(&sums[weights..]))];
     let record = move |plan: &mut Plan, named: &Named| {
-        let (d_weight, d_bias) = (named.view("d_weight")?, named.view("d_bias")?);
-        let part = named.view("part")?;
-        let gradient = LinearGradient { x: part.clone(), d_y: part.clone(), part, d_weight, d_bias };
-        gradient.record_sum(plan, &shape)
+        let sum =
+            GradientSum { part: named.view("part")?, d_weight: named.view("d_weight")?, d_bias: named.view("d_bias")? };
+        sum.record(plan, &shape.rows, shape.inputs * shape.outputs, shape.outputs, shape.keep)
     };
     Case {
         name: format!("({rows}, {inputs}), keep {keep}"),

@@ -4,9 +4,15 @@
 //! prefix. [`ALL`] lists them; tests, `ketformer doctor`, `ketformer kernels` and the benches walk that list.
 
 mod case;
+pub mod embed;
+pub mod energy;
 pub mod grid;
+pub mod head;
 pub mod linear;
+pub mod optimizer;
 mod random;
+pub mod rows;
+pub mod unique;
 
 pub use case::{Case, Expected, Measured, Named, Values};
 pub use random::RandomInputs;
@@ -27,6 +33,24 @@ pub struct Entry {
 /// Every kernel of the crate.
 pub static ALL: &[Entry] = &[
     grid::RESOLVE_ENTRY,
+    embed::FORWARD_ENTRY,
+    embed::GRADIENT_ENTRY,
+    head::FORWARD_ENTRY,
+    head::SAMPLE_ENTRY,
+    head::BACKWARD_ENTRY,
+    unique::HASH_ENTRY,
+    unique::FIRST_ENTRY,
+    unique::COMPACT_ENTRY,
+    rows::SAMPLES_ENTRY,
+    rows::MOVES_ENTRY,
+    energy::RATIO_ENTRY,
+    energy::SITES_ENTRY,
+    energy::LOCAL_ENTRY,
+    energy::STATISTICS_ENTRY,
+    energy::WEIGHTS_ENTRY,
+    optimizer::SQUARE_ENTRY,
+    optimizer::DECIDE_ENTRY,
+    optimizer::ADAM_ENTRY,
     linear::PRODUCT_ENTRY,
     linear::PRODUCT_PRIVATE_ENTRY,
     linear::GRADIENT_ENTRY,
@@ -60,5 +84,8 @@ pub(crate) use kernel;
 /// The files of shaders/shared, for `#import`.
 pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("finite", include_str!("../../shaders/shared/finite.wgsl")),
     ("grid", include_str!("../../shaders/shared/grid.wgsl")),
+    ("philox", include_str!("../../shaders/shared/philox.wgsl")),
+    ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
 ];

@@ -1,0 +1,49 @@
+// Draws the outcome of patch t of every sample and prepares the row of patch t + 1.
+//
+//   u = uniform(philox(counter = (sample, t, step, 0), key = seed))
+//   token = the first v with Σ_{w ≤ v} exp(logits[w] − max) > u · Σ_w exp(logits[w] − max)
+//
+// After the last patch the row is that of an empty configuration again, ready for the next step.
+//
+// grid   ⌈B / 64⌉ workgroups
+// reads  logits (B, T, V) · step: seed (2), step number, learning rate
+// makes  tokens (B, T) · log_p (B, T) · rows (B): token, position, 0, 0, each at patch t only
+#import grid
+#import philox
+struct Params { samples: u32, outcomes: u32, patches: u32, position: u32, first_sample: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;               // (B, T, V)
+@group(0) @binding(2) var<storage, read> step: array<u32>;                 // (4)
+@group(0) @binding(3) var<storage, read_write> tokens: array<u32>;         // (B, T)
+@group(0) @binding(4) var<storage, read_write> log_p: array<f32>;          // (B, T)
+@group(0) @binding(5) var<storage, read_write> rows: array<vec4<u32>>;     // (B)
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let sample = grid_index(group, groups) * 64u + local;
+    if (sample >= params.samples) { return; }
+    let at = sample * params.patches + params.position;
+    let start = at * params.outcomes;
+    var top = logits[start];
+    for (var v = 1u; v < params.outcomes; v++) { top = max(top, logits[start + v]); }
+    var sum = 0.0;
+    for (var v = 0u; v < params.outcomes; v++) { sum += exp(logits[start + v] - top); }
+    let word = philox(vec4(params.first_sample + sample, params.position, step[2], 0u), vec2(step[0], step[1])).x;
+    let threshold = philox_uniform(word) * sum;
+    // Rounding can leave the last partial sum at the threshold; then the last outcome seen with weight is taken.
+    var partial = 0.0;
+    var token = 0u;
+    for (var v = 0u; v < params.outcomes; v++) {
+        let weight = exp(logits[start + v] - top);
+        if (partial <= threshold && weight > 0.0) { token = v; }
+        partial += weight;
+    }
+    tokens[at] = token;
+    log_p[at] = logits[start + token] - top - log(sum);
+    let last = params.position + 1u == params.patches;
+    rows[sample] = select(vec4(token, params.position + 1u, 0u, 0u), vec4(0u), last);
+}

@@ -1,0 +1,4 @@
+// Drivers may fold x != x to false, so the bits are asked.
+fn finite(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
+}

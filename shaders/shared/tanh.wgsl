@@ -1,0 +1,6 @@
+// tanh without overflow, and without the loss of relative accuracy that some drivers' tanh has near 0.
+fn tanh_value(x: f32) -> f32 {
+    let square = x * x;
+    let series = x * (1.0 + square * (-0.33333333 + square * (0.13333333 - 0.053968254 * square)));
+    return select(tanh(clamp(x, -15.0, 15.0)), series, square < 0.01);
+}

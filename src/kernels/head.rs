@@ -1,0 +1,348 @@
+//! The head over the 2^P outcomes of a patch: log-probability, drawing, gradient.
+//!
+//! ```text
+//! log P(target) = logits[target] − log Σ_v exp(logits[v])
+//! d_logits[v]   = d_log_p ( [v = target] − exp(logits[v] − lse) )
+//! ```
+//!
+//! Drawing uses Philox4x32-10 (Salmon et al., SC'11) keyed by the seed and counted by (sample, patch, step), so that a
+//! draw depends on nothing else.
+
+use super::embed::random_rows;
+use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+
+static FORWARD: Kernel = kernel!("head_forward");
+static SAMPLE: Kernel = kernel!("head_sample");
+static BACKWARD: Kernel = kernel!("head_backward");
+
+pub(super) const FORWARD_ENTRY: Entry =
+    Entry { kernel: &FORWARD, summary: "log P(target) = logits[target] − lse", cases: forward_cases };
+pub(super) const SAMPLE_ENTRY: Entry =
+    Entry { kernel: &SAMPLE, summary: "draws a patch by Philox and the inverse distribution", cases: sample_cases };
+pub(super) const BACKWARD_ENTRY: Entry =
+    Entry { kernel: &BACKWARD, summary: "d_logits = d_log_p ([v = target] − P(v))", cases: backward_cases };
+
+/// Log-probabilities of the targets.
+#[derive(Debug, Clone)]
+pub struct HeadForward {
+    /// (rows) of four u32: token, position, target, 0
+    pub rows: View,
+    /// (rows, V)
+    pub logits: View,
+    /// (rows)
+    pub log_p: View,
+    /// (rows)
+    pub lse: View,
+}
+
+impl HeadForward {
+    /// Records the log-probabilities of `rows` rows over `outcomes` outcomes.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, rows: &Rows, outcomes: u32) -> Result<()> {
+        let (count, v) = (u64::from(rows.most), u64::from(outcomes));
+        plan.launch(&Launch {
+            kernel: &FORWARD,
+            spec: &[],
+            bindings: &[
+                Bind { name: "rows", view: &self.rows, elements: 4 * count },
+                Bind { name: "logits", view: &self.logits, elements: count * v },
+                Bind { name: "log_p", view: &self.log_p, elements: count },
+                Bind { name: "lse", view: &self.lse, elements: count },
+            ],
+            params: &[("rows", rows.most.into()), ("outcomes", outcomes.into())],
+            groups: rows.groups(64, 1),
+            cost: Cost { flops: (3 * count * v) as f64, bytes: 4.0 * (count * (v + 6)) as f64 },
+            shape: format!("({count}, {v})"),
+        })
+    }
+}
+
+/// Drawing of one patch of every sample.
+#[derive(Debug, Clone)]
+pub struct HeadSample {
+    /// (B, T, V)
+    pub logits: View,
+    /// (4) u32: seed (2), step number, learning rate
+    pub step: View,
+    /// (B, T) u32
+    pub tokens: View,
+    /// (B, T)
+    pub log_p: View,
+    /// (B) of four u32: token, position, 0, 0
+    pub rows: View,
+}
+
+/// Shape of a [`HeadSample`].
+#[derive(Debug, Clone, Copy)]
+pub struct HeadSampleShape {
+    /// B
+    pub samples: u32,
+    /// V
+    pub outcomes: u32,
+    /// T
+    pub patches: u32,
+    /// The patch to draw.
+    pub patch: u32,
+    /// Number of the first sample, so that chunks of one batch draw differently.
+    pub first_sample: u32,
+}
+
+impl HeadSample {
+    /// Records the drawing.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &HeadSampleShape) -> Result<()> {
+        let (b, t, v) = (u64::from(shape.samples), u64::from(shape.patches), u64::from(shape.outcomes));
+        plan.launch(&Launch {
+            kernel: &SAMPLE,
+            spec: &[],
+            bindings: &[
+                Bind { name: "logits", view: &self.logits, elements: b * t * v },
+                Bind { name: "step", view: &self.step, elements: 4 },
+                Bind { name: "tokens", view: &self.tokens, elements: b * t },
+                Bind { name: "log_p", view: &self.log_p, elements: b * t },
+                Bind { name: "rows", view: &self.rows, elements: 4 * b },
+            ],
+            params: &[
+                ("samples", shape.samples.into()),
+                ("outcomes", shape.outcomes.into()),
+                ("patches", shape.patches.into()),
+                ("position", shape.patch.into()),
+                ("first_sample", shape.first_sample.into()),
+            ],
+            groups: Rows::from(shape.samples).groups(64, 1),
+            cost: Cost { flops: (5 * b * v) as f64, bytes: 4.0 * (b * (v + 6)) as f64 },
+            shape: format!("({b}, {t}, {v})"),
+        })
+    }
+}
+
+/// Gradient of the logits, in their place.
+#[derive(Debug, Clone)]
+pub struct HeadBackward {
+    /// (rows) of four u32: token, position, target, 0
+    pub rows: View,
+    /// (rows)
+    pub lse: View,
+    /// (samples)
+    pub d_log_p: View,
+    /// (rows, V), becomes d_logits
+    pub logits: View,
+}
+
+impl HeadBackward {
+    /// Records the gradient; row r belongs to sample `first_sample` + r / `patches`.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, rows: &Rows, outcomes: u32, patches: u32, first_sample: u32) -> Result<()> {
+        let (count, v) = (u64::from(rows.most), u64::from(outcomes));
+        let samples = u64::from(first_sample) + count.div_ceil(u64::from(patches));
+        plan.launch(&Launch {
+            kernel: &BACKWARD,
+            spec: &[],
+            bindings: &[
+                Bind { name: "rows", view: &self.rows, elements: 4 * count },
+                Bind { name: "lse", view: &self.lse, elements: count },
+                Bind { name: "d_log_p", view: &self.d_log_p, elements: samples },
+                Bind { name: "logits", view: &self.logits, elements: count * v },
+            ],
+            params: &[
+                ("rows", rows.most.into()),
+                ("outcomes", outcomes.into()),
+                ("patches", patches.into()),
+                ("first_sample", first_sample.into()),
+            ],
+            groups: rows.groups(64, 1),
+            cost: Cost { flops: (3 * count * v) as f64, bytes: 4.0 * (count * (2 * v + 5)) as f64 },
+            shape: format!("({count}, {v})"),
+        })
+    }
+}
+
+/// Philox4x32-10: four words for a counter and a key, the integers that the shader computes.
+pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+    let multiply = |a: u32, b: u32| {
+        let product = u64::from(a) * u64::from(b);
+        ((product >> 32) as u32, product as u32)
+    };
+    for _ in 0..10 {
+        let (p, q) = (multiply(0xd251_1f53, counter[0]), multiply(0xcd9e_8d57, counter[2]));
+        counter = [q.0 ^ counter[1] ^ key[0], q.1, p.0 ^ counter[3] ^ key[1], p.1];
+        key = [key[0].wrapping_add(0x9e37_79b9), key[1].wrapping_add(0xbb67_ae85)];
+    }
+    counter
+}
+
+/// log Σ exp of a row in f64.
+pub fn log_sum_exp(row: &[f32]) -> f64 {
+    let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    f64::from(top) + row.iter().map(|l| (f64::from(*l) - f64::from(top)).exp()).sum::<f64>().ln()
+}
+
+/// (log_p, lse) of each row in f64.
+pub fn forward_reference(rows: &[u32], logits: &[f32]) -> (Vec<f64>, Vec<f64>) {
+    let v = logits.len() / (rows.len() / 4);
+    let lse: Vec<f64> = logits.chunks(v).map(log_sum_exp).collect();
+    let log_p =
+        rows.chunks(4).enumerate().map(|(r, row)| f64::from(logits[r * v + row[2] as usize]) - lse[r]).collect();
+    (log_p, lse)
+}
+
+/// The outcome of one draw with uniform number `u` in [0, 1), in f64.
+pub fn draw_reference(logits: &[f32], u: f64) -> usize {
+    let lse = log_sum_exp(logits);
+    let mut partial = 0.0;
+    for (v, logit) in logits.iter().enumerate() {
+        partial += (f64::from(*logit) - lse).exp();
+        if partial > u {
+            return v;
+        }
+    }
+    logits.len() - 1
+}
+
+const SHAPES: [(u32, u32); 6] = [(1, 16), (64, 16), (63, 8), (65, 4096), (257, 16), (70_000, 2)];
+
+fn logits(random: &mut RandomInputs, count: usize) -> Vec<f32> {
+    random.floats(count).into_iter().map(|x| 3.0 * x).collect()
+}
+
+fn forward_cases(_: &Gpu) -> Vec<Case> {
+    SHAPES.into_iter().map(|(rows, v)| forward_case(rows, v, 0.0)).chain([forward_case(33, 16, 3e4)]).collect()
+}
+
+/// `shift` moves all logits, which must not change log_p and must not overflow.
+fn forward_case(rows: u32, outcomes: u32, shift: f32) -> Case {
+    let mut random = RandomInputs::new(u64::from(rows * 7 + outcomes));
+    let descriptions = random_rows(&mut random, rows as usize, 4, outcomes.ilog2());
+    let logits: Vec<f32> = logits(&mut random, (rows * outcomes) as usize).iter().map(|l| l + shift).collect();
+    let (log_p, lse) = forward_reference(&descriptions, &logits);
+    let record = move |plan: &mut Plan, named: &Named| {
+        let head = HeadForward {
+            rows: named.view("rows")?,
+            logits: named.view("logits")?,
+            log_p: named.view("log_p")?,
+            lse: named.view("lse")?,
+        };
+        head.record(plan, &rows.into(), outcomes)
+    };
+    let tolerance = if shift == 0.0 { 1e-6 } else { 1e-3 };
+    Case {
+        name: format!("({rows}, {outcomes}) + {shift}"),
+        inputs: vec![("rows", descriptions.into()), ("logits", logits.into())],
+        outputs: vec![
+            ("log_p", Expected::Near { values: log_p, tolerance }),
+            ("lse", Expected::Near { values: lse, tolerance: 1e-6 }),
+        ],
+        record: Box::new(record),
+    }
+}
+
+fn sample_cases(_: &Gpu) -> Vec<Case> {
+    let shapes = [(1, 2, 1, 0), (64, 16, 4, 2), (65, 16, 4, 3), (129, 4096, 2, 0), (70_000, 4, 1, 0)];
+    shapes.into_iter().map(sample_case).collect()
+}
+
+fn sample_case((samples, outcomes, patches, patch): (u32, u32, u32, u32)) -> Case {
+    let mut random = RandomInputs::new(u64::from(samples + outcomes));
+    let logits = logits(&mut random, (samples * patches * outcomes) as usize);
+    let step = [0x1234_5678, 0x9abc_def0, 17, 0];
+    let first_sample = 1000;
+    let mut tokens = random.integers((samples * patches) as usize, outcomes);
+    let mut log_p = random.floats((samples * patches) as usize);
+    let before = (tokens.clone(), log_p.clone());
+    let mut rows = Vec::new();
+    for sample in 0..samples {
+        let at = (sample * patches + patch) as usize;
+        let row = &logits[at * outcomes as usize..(at + 1) * outcomes as usize];
+        let word = philox([first_sample + sample, patch, step[2], 0], [step[0], step[1]])[0];
+        let token = draw_reference(row, f64::from(word >> 8) / f64::from(1 << 24));
+        tokens[at] = token as u32;
+        log_p[at] = (f64::from(row[token]) - log_sum_exp(row)) as f32;
+        let last = patch + 1 == patches;
+        rows.extend(if last { [0; 4] } else { [token as u32, patch + 1, 0, 0] });
+    }
+    let record = move |plan: &mut Plan, named: &Named| {
+        let head = HeadSample {
+            logits: named.view("logits")?,
+            step: named.view("step")?,
+            tokens: named.view("tokens")?,
+            log_p: named.view("log_p")?,
+            rows: named.view("rows")?,
+        };
+        head.record(plan, &HeadSampleShape { samples, outcomes, patches, patch, first_sample })
+    };
+    Case {
+        name: format!("({samples}, {patches}, {outcomes}), patch {patch}"),
+        inputs: vec![
+            ("logits", logits.into()),
+            ("step", step.to_vec().into()),
+            ("tokens", before.0.into()),
+            ("log_p", before.1.into()),
+        ],
+        outputs: vec![
+            ("tokens", Expected::Exactly(tokens)),
+            ("log_p", Expected::Near { values: log_p.iter().map(|p| f64::from(*p)).collect(), tolerance: 1e-6 }),
+            ("rows", Expected::Exactly(rows)),
+        ],
+        record: Box::new(record),
+    }
+}
+
+fn backward_cases(_: &Gpu) -> Vec<Case> {
+    SHAPES.into_iter().map(backward_case).collect()
+}
+
+fn backward_case((rows, outcomes): (u32, u32)) -> Case {
+    let (patches, first_sample) = (3, 2);
+    let mut random = RandomInputs::new(u64::from(rows + outcomes));
+    let descriptions = random_rows(&mut random, rows as usize, patches, outcomes.ilog2());
+    let logits = logits(&mut random, (rows * outcomes) as usize);
+    let lse: Vec<f32> = forward_reference(&descriptions, &logits).1.iter().map(|l| *l as f32).collect();
+    let d_log_p = random.floats((first_sample + rows.div_ceil(patches)) as usize);
+    let v = outcomes as usize;
+    let entry = |r: usize, k: usize| {
+        let slope = f64::from(d_log_p[first_sample as usize + r / patches as usize]);
+        let p = (f64::from(logits[r * v + k]) - f64::from(lse[r])).exp();
+        slope * (f64::from(u8::from(descriptions[4 * r + 2] as usize == k)) - p)
+    };
+    let expected: Vec<f64> = (0..rows as usize * v).map(|at| entry(at / v, at % v)).collect();
+    let record = move |plan: &mut Plan, named: &Named| {
+        let head = HeadBackward {
+            rows: named.view("rows")?,
+            lse: named.view("lse")?,
+            d_log_p: named.view("d_log_p")?,
+            logits: named.view("logits")?,
+        };
+        head.record(plan, &rows.into(), outcomes, patches, first_sample)
+    };
+    Case {
+        name: format!("({rows}, {outcomes})"),
+        inputs: vec![
+            ("rows", descriptions.into()),
+            ("lse", lse.into()),
+            ("d_log_p", d_log_p.into()),
+            ("logits", logits.into()),
+        ],
+        outputs: vec![("logits", Expected::Near { values: expected, tolerance: 2e-6 })],
+        record: Box::new(record),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::philox;
+
+    /// The known answers published with Random123 (kat_vectors, philox4x32 with 10 rounds).
+    #[test]
+    fn philox_gives_the_published_words() {
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(philox([u32::MAX; 4], [u32::MAX; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
+    }
+}

@@ -1,0 +1,217 @@
+//! Descriptions of the rows of a pass: (token before, position, target token, 0).
+//!
+//! The teacher-forced pass has a row for every patch of every distinct sample. A pass over moves has rows only for the
+//! patches after the first that a move changes: everything before is the sample's own, and so are the logits of the
+//! changed patch.
+
+use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+
+static SAMPLES: Kernel = kernel!("rows_samples");
+static MOVES: Kernel = kernel!("rows_moves");
+
+pub(super) const SAMPLES_ENTRY: Entry =
+    Entry { kernel: &SAMPLES, summary: "rows of the teacher-forced pass", cases: samples_cases };
+pub(super) const MOVES_ENTRY: Entry =
+    Entry { kernel: &MOVES, summary: "rows that moves must compute anew", cases: moves_cases };
+
+/// A window of distinct samples: which, of how many drawn, each of how many patches.
+#[derive(Debug, Clone)]
+pub struct Window {
+    /// Items from the counter, `rows_per_item` not yet set.
+    pub rows: Rows,
+    /// First distinct sample of the window.
+    pub first: u32,
+    /// Items in it at most.
+    pub most: u32,
+    /// B, the samples drawn.
+    pub samples: u32,
+    /// T
+    pub patches: u32,
+}
+
+impl Window {
+    /// The rows of the window with `rows_per_item` for each distinct sample.
+    pub fn rows_of(&self, rows_per_item: u32) -> Rows {
+        match &self.rows.live {
+            None => Rows::from(self.most * rows_per_item),
+            Some(live) => crate::gpu::LiveRows { rows_per_item, ..live.clone() }.into(),
+        }
+    }
+}
+
+/// Rows of the teacher-forced pass.
+#[derive(Debug, Clone)]
+pub struct RowsSamples {
+    /// (B, T) u32
+    pub tokens: View,
+    /// (B) u32
+    pub sample_of: View,
+    /// (items·T) of four u32
+    pub rows: View,
+}
+
+impl RowsSamples {
+    /// Records the rows of a window.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, window: &Window) -> Result<()> {
+        let rows = window.rows_of(window.patches);
+        let (b, t, count) = (u64::from(window.samples), u64::from(window.patches), u64::from(rows.most));
+        plan.launch(&Launch {
+            kernel: &SAMPLES,
+            spec: &[],
+            bindings: &[
+                Bind { name: "tokens", view: &self.tokens, elements: b * t },
+                Bind { name: "sample_of", view: &self.sample_of, elements: b },
+                Bind { name: "rows", view: &self.rows, elements: 4 * count },
+            ],
+            params: &[
+                ("rows", rows.most.into()),
+                ("patches", window.patches.into()),
+                ("first", window.first.into()),
+                ("samples", window.samples.into()),
+            ],
+            groups: rows.groups(64, 1),
+            cost: Cost { flops: 0.0, bytes: 24.0 * count as f64 },
+            shape: format!("({count})"),
+        })
+    }
+}
+
+/// Rows of the moves.
+#[derive(Debug, Clone)]
+pub struct RowsMoves {
+    /// (B, T) u32
+    pub tokens: View,
+    /// (B) u32
+    pub sample_of: View,
+    /// (R) of four u32: start, position, move, 0
+    pub table: View,
+    /// (M) of four u32: first patch, mask, second patch, mask
+    pub moves: View,
+    /// (items·R) of four u32
+    pub rows: View,
+}
+
+impl RowsMoves {
+    /// Records the rows of a window, `rows_per_item` = R for each distinct sample, with `moves` = M.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, window: &Window, rows_per_item: u32, moves: u32) -> Result<()> {
+        let rows = window.rows_of(rows_per_item);
+        let (b, t, count) = (u64::from(window.samples), u64::from(window.patches), u64::from(rows.most));
+        plan.launch(&Launch {
+            kernel: &MOVES,
+            spec: &[],
+            bindings: &[
+                Bind { name: "tokens", view: &self.tokens, elements: b * t },
+                Bind { name: "sample_of", view: &self.sample_of, elements: b },
+                Bind { name: "table", view: &self.table, elements: 4 * u64::from(rows_per_item) },
+                Bind { name: "moves", view: &self.moves, elements: 4 * u64::from(moves) },
+                Bind { name: "rows", view: &self.rows, elements: 4 * count },
+            ],
+            params: &[
+                ("rows", rows.most.into()),
+                ("rows_per_item", rows_per_item.into()),
+                ("patches", window.patches.into()),
+                ("first", window.first.into()),
+                ("samples", window.samples.into()),
+            ],
+            groups: rows.groups(64, 1),
+            cost: Cost { flops: 0.0, bytes: 40.0 * count as f64 },
+            shape: format!("({count})"),
+        })
+    }
+}
+
+/// The rows of one configuration: token before, position, target, 0 at positions `from`..T.
+pub fn rows_reference(tokens: &[u32], from: usize) -> Vec<u32> {
+    let row = |p: usize| [if p == 0 { 0 } else { tokens[p - 1] }, p as u32, tokens[p], 0];
+    (from..tokens.len()).flat_map(row).collect()
+}
+
+fn samples_cases(_: &Gpu) -> Vec<Case> {
+    [(1, 1, 0, 1), (9, 4, 2, 5), (100, 7, 0, 100), (35_000, 2, 10, 34_990)].into_iter().map(samples_case).collect()
+}
+
+fn samples_case((samples, patches, first, most): (u32, u32, u32, u32)) -> Case {
+    let mut random = RandomInputs::new(u64::from(samples));
+    let tokens = random.integers((samples * patches) as usize, 16);
+    let sample_of = random.integers(samples as usize, samples);
+    let t = patches as usize;
+    let of = |u: u32| sample_of[(first + u) as usize] as usize;
+    let rows = (0..most).flat_map(|u| rows_reference(&tokens[of(u) * t..(of(u) + 1) * t], 0)).collect();
+    let record = move |plan: &mut Plan, named: &Named| {
+        let rows = RowsSamples {
+            tokens: named.view("tokens")?,
+            sample_of: named.view("sample_of")?,
+            rows: named.view("rows")?,
+        };
+        rows.record(plan, &Window { rows: most.into(), first, most, samples, patches })
+    };
+    Case {
+        name: format!("({samples}, {patches}) from {first}"),
+        outputs: vec![("rows", Expected::Exactly(rows))],
+        inputs: vec![("tokens", tokens.into()), ("sample_of", sample_of.into())],
+        record: Box::new(record),
+    }
+}
+
+fn moves_cases(_: &Gpu) -> Vec<Case> {
+    [(1, 2, 0, 1), (9, 4, 2, 5), (64, 7, 0, 64), (3000, 4, 1, 2990)].into_iter().map(moves_case).collect()
+}
+
+fn moves_case((samples, patches, first, most): (u32, u32, u32, u32)) -> Case {
+    let mut random = RandomInputs::new(u64::from(samples));
+    let tokens = random.integers((samples * patches) as usize, 16);
+    let sample_of = random.integers(samples as usize, samples);
+    let t = patches as usize;
+    // Single flips in every patch, and exchanges with the last one.
+    let moves: Vec<[u32; 4]> =
+        (0..patches).flat_map(|i| [[i, 1 << (i % 4), u32::MAX, 0], [i, 2, patches - 1, 4]]).collect();
+    let changed = |tokens: &[u32], m: &[u32; 4]| {
+        let mut tokens = tokens.to_vec();
+        tokens[m[0] as usize] ^= m[1];
+        if m[2] < patches {
+            tokens[m[2] as usize] ^= m[3];
+        }
+        tokens
+    };
+    let mut table = Vec::new();
+    for (m, change) in moves.iter().enumerate() {
+        (change[0] + 1..patches).for_each(|p| table.extend([change[0] + 1, p, m as u32, 0]));
+    }
+    let rows_per_item = table.len() as u32 / 4;
+    let mut rows = Vec::new();
+    for u in 0..most {
+        let b = sample_of[(first + u) as usize] as usize;
+        let own = &tokens[b * t..(b + 1) * t];
+        moves.iter().for_each(|m| rows.extend(rows_reference(&changed(own, m), m[0] as usize + 1)));
+    }
+    let count = moves.len() as u32;
+    let record = move |plan: &mut Plan, named: &Named| {
+        let rows = RowsMoves {
+            tokens: named.view("tokens")?,
+            sample_of: named.view("sample_of")?,
+            table: named.view("table")?,
+            moves: named.view("moves")?,
+            rows: named.view("rows")?,
+        };
+        rows.record(plan, &Window { rows: most.into(), first, most, samples, patches }, rows_per_item, count)
+    };
+    Case {
+        name: format!("({samples}, {patches}) from {first}"),
+        outputs: vec![("rows", Expected::Exactly(rows))],
+        inputs: vec![
+            ("tokens", tokens.into()),
+            ("sample_of", sample_of.into()),
+            ("table", table.into()),
+            ("moves", moves.concat().into()),
+        ],
+        record: Box::new(record),
+    }
+}
