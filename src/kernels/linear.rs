@@ -273,7 +273,7 @@ pub struct GradientShape {
 
 /// Rows that one invocation adds up before the fixed sum over blocks. Part of the result's definition, so it never
 /// depends on the adapter.
-const BLOCK_ROWS: u32 = 512;
+pub(crate) const BLOCK_ROWS: u32 = 512;
 
 impl GradientShape {
     fn blocks(&self) -> u32 {
@@ -340,29 +340,64 @@ impl LinearGradient {
     }
 
     fn record_sum(&self, plan: &mut Plan, shape: &GradientShape) -> Result<()> {
-        let (k, n) = (u64::from(shape.inputs), u64::from(shape.outputs));
+        let sum = GradientSum {
+            part: &self.part,
+            d_weight: &self.d_weight,
+            d_bias: &self.d_bias,
+            weights: shape.inputs * shape.outputs,
+            columns: shape.outputs,
+            blocks: shape.blocks(),
+            keep: shape.keep,
+        };
+        sum.record(plan, &shape.rows)
+    }
+}
+
+/// The sum over blocks of rows that ends every gradient of parameters.
+pub(crate) struct GradientSum<'a> {
+    /// (blocks, weights + columns)
+    pub part: &'a View,
+    /// (weights)
+    pub d_weight: &'a View,
+    /// (columns)
+    pub d_bias: &'a View,
+    /// Elements of the weight.
+    pub weights: u32,
+    /// Elements of the bias.
+    pub columns: u32,
+    /// Blocks of rows.
+    pub blocks: u32,
+    /// Add to the gradient instead of replacing it.
+    pub keep: bool,
+}
+
+impl GradientSum<'_> {
+    /// Records the sum for a gradient over `rows`.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, rows: &Rows) -> Result<()> {
+        let (weights, columns, blocks) = (u64::from(self.weights), u64::from(self.columns), u64::from(self.blocks));
+        let stride = weights + columns;
         let bindings = [
-            Bind { name: "part", view: &self.part, elements: shape.part_elements() },
-            Bind { name: "d_weight", view: &self.d_weight, elements: k * n },
-            Bind { name: "d_bias", view: &self.d_bias, elements: n },
+            Bind { name: "part", view: self.part, elements: blocks * stride },
+            Bind { name: "d_weight", view: self.d_weight, elements: weights },
+            Bind { name: "d_bias", view: self.d_bias, elements: columns },
         ];
         let params = [
-            ("weights", ((k * n) as u32).into()),
-            ("columns", shape.outputs.into()),
-            ("blocks", shape.blocks().into()),
-            ("keep", u32::from(shape.keep).into()),
+            ("weights", self.weights.into()),
+            ("columns", self.columns.into()),
+            ("blocks", self.blocks.into()),
+            ("keep", u32::from(self.keep).into()),
         ];
         plan.launch(&Launch {
             kernel: &GRADIENT_SUM,
             spec: &[],
             bindings: &bindings,
             params: &params,
-            groups: shape.rows.groups_of_all(((k + 1) * n).div_ceil(64)),
-            cost: Cost {
-                flops: shape.part_elements() as f64,
-                bytes: 4.0 * (shape.part_elements() + (k + 1) * n) as f64,
-            },
-            shape: format!("({n}, {k})"),
+            groups: rows.groups_of_all(stride.div_ceil(64)),
+            cost: Cost { flops: (blocks * stride) as f64, bytes: 4.0 * ((blocks + 1) * stride) as f64 },
+            shape: format!("({blocks}, {weights} + {columns})"),
         })
     }
 }

@@ -6,6 +6,7 @@
 mod case;
 pub mod grid;
 pub mod linear;
+pub mod norm;
 mod random;
 
 pub use case::{Case, Expected, Measured, Named, Values};
@@ -32,6 +33,11 @@ pub static ALL: &[Entry] = &[
     linear::GRADIENT_ENTRY,
     linear::GRADIENT_PRIVATE_ENTRY,
     linear::GRADIENT_SUM_ENTRY,
+    norm::FORWARD_ENTRY,
+    norm::FORWARD_PRIVATE_ENTRY,
+    norm::BACKWARD_ENTRY,
+    norm::BACKWARD_PRIVATE_ENTRY,
+    norm::GRADIENT_ENTRY,
 ];
 
 /// Looks a kernel up by its name.
@@ -61,4 +67,5 @@ pub(crate) use kernel;
 pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("grid", include_str!("../../shaders/shared/grid.wgsl")),
+    ("norm", include_str!("../../shaders/shared/norm.wgsl")),
 ];
