@@ -9,6 +9,7 @@ pub mod energy;
 pub mod grid;
 pub mod head;
 pub mod linear;
+pub mod norm;
 pub mod optimizer;
 mod random;
 pub mod rows;
@@ -56,6 +57,11 @@ pub static ALL: &[Entry] = &[
     linear::GRADIENT_ENTRY,
     linear::GRADIENT_PRIVATE_ENTRY,
     linear::GRADIENT_SUM_ENTRY,
+    norm::FORWARD_ENTRY,
+    norm::FORWARD_PRIVATE_ENTRY,
+    norm::BACKWARD_ENTRY,
+    norm::BACKWARD_PRIVATE_ENTRY,
+    norm::GRADIENT_ENTRY,
 ];
 
 /// Looks a kernel up by its name.
@@ -86,6 +92,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("finite", include_str!("../../shaders/shared/finite.wgsl")),
     ("grid", include_str!("../../shaders/shared/grid.wgsl")),
+    ("norm", include_str!("../../shaders/shared/norm.wgsl")),
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
     ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
 ];

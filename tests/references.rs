@@ -1,0 +1,92 @@
+//! The f64 references: each backward against finite differences of its forward. Needs no adapter.
+
+use ketformer::kernels::{RandomInputs, norm};
+
+/// Several arrays: the inputs of a reference, or the gradients of them.
+type Arrays = Vec<Vec<f64>>;
+
+/// A forward reference, its backward, and a point to compare them at.
+struct Check {
+    name: &'static str,
+    /// Lengths of the inputs.
+    inputs: &'static [usize],
+    /// Elements of the output.
+    outputs: usize,
+    forward: fn(&Arrays) -> Vec<f64>,
+    /// Inputs and the gradient of the output give the gradients of the inputs.
+    backward: fn(&Arrays, &[f64]) -> Arrays,
+}
+
+const CHECKS: &[Check] = &[
+    Check {
+        name: "norm of width 5",
+        inputs: &[3 * 5, 5, 5],
+        outputs: 3 * 5,
+        forward: |at| norm::forward_reference(&at[0], &at[1], &at[2]).0,
+        backward: norm_backward,
+    },
+    Check {
+        name: "norm of width 1",
+        inputs: &[4, 1, 1],
+        outputs: 4,
+        forward: |at| norm::forward_reference(&at[0], &at[1], &at[2]).0,
+        backward: norm_backward,
+    },
+];
+
+fn norm_backward(at: &Arrays, d_y: &[f64]) -> Arrays {
+    let (_, stats) = norm::forward_reference(&at[0], &at[1], &at[2]);
+    let d_x = norm::backward_reference(&at[0], &stats, &at[1], d_y);
+    let (d_gamma, d_beta) = norm::gradient_reference(&at[0], &stats, d_y, at[1].len());
+    vec![d_x, d_gamma, d_beta]
+}
+
+/// Largest difference between the backward and central differences of Σ weight · forward, over the largest gradient.
+fn disagreement(check: &Check, scale: f64) -> f64 {
+    let mut random = RandomInputs::new(7);
+    let mut floats = |count: usize| random.floats(count).into_iter().map(f64::from).collect::<Vec<f64>>();
+    let mut at: Arrays = check.inputs.iter().map(|count| floats(*count)).collect();
+    let weight = floats(check.outputs);
+    let loss = |at: &Arrays| -> f64 {
+        let output = (check.forward)(at);
+        assert_eq!(output.len(), weight.len(), "{}", check.name);
+        output.iter().zip(&weight).map(|(o, w)| o * w).sum()
+    };
+    let step = 1e-5;
+    let gradients = (check.backward)(&at, &weight);
+    assert_eq!(gradients.len(), at.len(), "{}", check.name);
+    let (mut worst, mut largest) = (0.0f64, 0.0f64);
+    for (input, gradient) in gradients.iter().enumerate() {
+        assert_eq!(gradient.len(), at[input].len(), "{}: gradient {input}", check.name);
+        for (element, slope) in gradient.iter().enumerate() {
+            let here = at[input][element];
+            at[input][element] = here + step;
+            let above = loss(&at);
+            at[input][element] = here - step;
+            let below = loss(&at);
+            at[input][element] = here;
+            let difference = (above - below) / (2.0 * step);
+            let error = (slope * scale - difference).abs();
+            worst = if error.is_nan() { f64::INFINITY } else { worst.max(error) };
+            largest = largest.max(difference.abs());
+        }
+    }
+    worst / largest
+}
+
+#[test]
+fn every_backward_is_the_derivative_of_its_forward() {
+    for check in CHECKS {
+        let error = disagreement(check, 1.0);
+        assert!(error < 1e-7, "{}: {error:e}", check.name);
+    }
+}
+
+/// The same comparison rejects gradients that are a millionth too large.
+#[test]
+fn the_comparison_rejects_a_wrong_backward() {
+    for check in CHECKS {
+        let error = disagreement(check, 1.0 + 1e-6);
+        assert!(error > 1e-7, "{} accepts a wrong gradient: {error:e}", check.name);
+    }
+}
