@@ -1,14 +1,16 @@
 // Grids of launches whose rows only the GPU knows.
 //
-//   items  = clamp(live − first, 0, most)
-//   groups = ⌈items · rows_per_item / rows_per_block⌉ · groups_per_block, folded into x and y
+//   items  = clamp(live[counter] − first, 0, most)
+//   rows   = min(items · rows_per_item − skip, limit), at least 0
+//   groups = ⌈rows / rows_per_block⌉ · groups_per_block, folded into x and y
 //
 // grid   ⌈launches / 64⌉ workgroups
-// reads  live (1) · descriptions (launches, 8): first, most, rows_per_item, rows_per_block, groups_per_block, 0, 0, 0
+// reads  live (counters) ·
+//        descriptions (launches, 8): first, most, rows_per_item, rows_per_block, groups_per_block, counter, skip, limit
 // makes  grids (launches, 4): x, y, 1, 0
 struct Params { launches: u32, limit: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> live: array<u32>;                 // (1)
+@group(0) @binding(1) var<storage, read> live: array<u32>;                 // (counters)
 @group(0) @binding(2) var<storage, read> descriptions: array<vec4<u32>>;   // (launches, 2)
 @group(0) @binding(3) var<storage, read_write> grids: array<vec4<u32>>;    // (launches)
 
@@ -16,11 +18,11 @@ struct Params { launches: u32, limit: u32 }
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x >= params.launches) { return; }
     let window = descriptions[2u * id.x];
-    let groups_per_block = descriptions[2u * id.x + 1u].x;
-    let items = min(max(live[0], window.x) - window.x, window.y);
-    let rows = items * window.z;
+    let more = descriptions[2u * id.x + 1u];
+    let items = min(max(live[more.y], window.x) - window.x, window.y);
+    let rows = min(max(items * window.z, more.z) - more.z, more.w);
     let blocks = rows / max(window.w, 1u) + select(0u, 1u, rows % max(window.w, 1u) != 0u);
-    let groups = blocks * groups_per_block;
+    let groups = blocks * more.x;
     let y = (groups + params.limit - 1u) / params.limit;
     let x = (groups + max(y, 1u) - 1u) / max(y, 1u);
     grids[id.x] = vec4(x, y, 1u, 0u);

@@ -1,7 +1,8 @@
 // Draws the outcome of patch t of every sample and prepares the row of patch t + 1.
 //
 //   u = uniform(philox(counter = (sample, t, step, 0), key = seed))
-//   token = the first v with Σ_{w ≤ v} exp(logits[w] − max) > u · Σ_w exp(logits[w] − max)
+//   token = the first v with Σ_{w ≤ v} exp(logits[w] − max) > u · Σ_w exp(logits[w] − max),
+//           or with given = 1 the one that stands in tokens
 //
 // After the last patch the row is that of an empty configuration again, ready for the next step.
 //
@@ -10,7 +11,7 @@
 // makes  tokens (B, T) · log_p (B, T) · rows (B): token, position, 0, 0, each at patch t only
 #import grid
 #import philox
-struct Params { samples: u32, outcomes: u32, patches: u32, position: u32, first_sample: u32 }
+struct Params { samples: u32, outcomes: u32, patches: u32, position: u32, first_sample: u32, given: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;               // (B, T, V)
 @group(0) @binding(2) var<storage, read> step: array<u32>;                 // (4)
@@ -42,7 +43,11 @@ fn main(
         if (partial <= threshold && weight > 0.0) { token = v; }
         partial += weight;
     }
-    tokens[at] = token;
+    if (params.given == 1u) {
+        token = min(tokens[at], params.outcomes - 1u);
+    } else {
+        tokens[at] = token;
+    }
     log_p[at] = logits[start + token] - top - log(sum);
     let last = params.position + 1u == params.patches;
     rows[sample] = select(vec4(token, params.position + 1u, 0u, 0u), vec4(0u), last);

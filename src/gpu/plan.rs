@@ -19,7 +19,8 @@ pub struct Bind<'a> {
     pub elements: u64,
 }
 
-/// Rows that only the GPU knows: `clamp(live[0] − first, 0, most)` items of `rows_per_item` rows each.
+/// Rows that only the GPU knows: `clamp(live[0] − first, 0, most)` items of `rows_per_item` rows each, and of those rows
+/// a window that begins `skip` rows in and is at most `limit` rows long.
 #[derive(Debug, Clone)]
 pub struct LiveRows {
     /// The counter, one u32 that a kernel wrote before.
@@ -30,6 +31,17 @@ pub struct LiveRows {
     pub most: u32,
     /// Rows of each item.
     pub rows_per_item: u32,
+    /// Rows left out at the beginning.
+    pub skip: u32,
+    /// Rows at most.
+    pub limit: u32,
+}
+
+impl LiveRows {
+    /// All rows of the items `first .. first + most` that `live` counts.
+    pub fn new(live: View, first: u32, most: u32, rows_per_item: u32) -> Self {
+        Self { live, first, most, rows_per_item, skip: 0, limit: u32::MAX }
+    }
 }
 
 /// How many rows a launch has: a number, or a window on a count that the GPU makes.
@@ -49,7 +61,8 @@ impl From<u32> for Rows {
 
 impl From<LiveRows> for Rows {
     fn from(live: LiveRows) -> Self {
-        Self { most: live.most.saturating_mul(live.rows_per_item), live: Some(live) }
+        let all = live.most.saturating_mul(live.rows_per_item);
+        Self { most: all.saturating_sub(live.skip).min(live.limit), live: Some(live) }
     }
 }
 
@@ -69,6 +82,30 @@ impl Rows {
         match self.live {
             None => Groups::Fixed(groups),
             Some(_) => self.groups(u32::MAX, groups),
+        }
+    }
+
+    /// The rows `skip ..` of these, `limit` of them at most.
+    pub fn window(&self, skip: u32, limit: u32) -> Rows {
+        match &self.live {
+            None => Rows::from(self.most.saturating_sub(skip).min(limit)),
+            Some(live) => LiveRows { skip: live.skip + skip, limit, ..live.clone() }.into(),
+        }
+    }
+
+    /// As many items with another number of rows each, as a head or an element of every row.
+    pub fn times(&self, factor: u32) -> Rows {
+        match &self.live {
+            None => Rows::from(self.most * factor),
+            Some(live) => LiveRows { rows_per_item: live.rows_per_item * factor, ..live.clone() }.into(),
+        }
+    }
+
+    /// The same with `divisor` rows as one: samples where these are the patches of samples.
+    pub fn items(&self, divisor: u32) -> Rows {
+        match &self.live {
+            None => Rows::from(self.most / divisor),
+            Some(live) => LiveRows { rows_per_item: live.rows_per_item / divisor, ..live.clone() }.into(),
         }
     }
 
@@ -148,8 +185,8 @@ pub(super) struct Dispatch {
 /// A page of uniform memory that holds parameter blocks.
 const PAGE_BYTES: u64 = 64 * 1024;
 /// Live grids that one plan can have.
-const LIVE_GRIDS: u64 = 4096;
-/// Words of a grid description: first, most, rows per item, rows per group, groups per block, three of padding.
+const LIVE_GRIDS: u64 = 16384;
+/// Words of a grid description: first, most, rows per item, rows per block, groups per block, counter, skip, limit.
 const LIVE_WORDS: u64 = 8;
 
 /// The one kernel of this room; the maths are in its text.
@@ -157,6 +194,7 @@ pub(crate) static GRID_RESOLVE: Kernel =
     Kernel { name: "grid_resolve", source: include_str!("../../shaders/grid_resolve.wgsl"), shared: &[] };
 
 struct Live {
+    counters: View,
     descriptions: Buffer,
     grids: Buffer,
     used: u64,
@@ -236,15 +274,9 @@ impl Plan {
                     Error::new(ErrorKind::Shape, message)
                 })?)
             }
-            Groups::Live { rows, rows_per_block, groups_per_block } => Grid::Indirect {
-                offset: self.live_grid([
-                    rows.first,
-                    rows.most,
-                    rows.rows_per_item,
-                    *rows_per_block,
-                    *groups_per_block,
-                ])?,
-            },
+            Groups::Live { rows, rows_per_block, groups_per_block } => {
+                Grid::Indirect { offset: self.live_grid(rows, *rows_per_block, *groups_per_block)? }
+            }
         };
         let params = match compiled.reflection.params_binding {
             Some((number, bytes)) => {
@@ -311,24 +343,25 @@ impl Plan {
         Ok(offset)
     }
 
-    /// Records the kernel that turns the counter `live` (one u32, written by a launch before this one) into the grids
-    /// of all later launches with [`Groups::Live`]. Once in a plan, after the counter is made.
+    /// Records the kernel that turns counters (u32s that launches before this one wrote) into the grids of all launches
+    /// with [`Groups::Live`] whose counter is a word of `counters`. Record it again where counters change later on.
     ///
     /// # Errors
-    /// As [`Gpu::buffer`] and [`Plan::launch`].
-    pub fn resolve_grids(&mut self, live: &View) -> Result<()> {
-        if self.live.is_some() {
-            return Err(Error::new(ErrorKind::Shape, "grid_resolve: a plan resolves its grids once"));
+    /// [`ErrorKind::Shape`] for another view than the first time; as [`Gpu::buffer`] and [`Plan::launch`].
+    pub fn resolve_grids(&mut self, counters: &View) -> Result<()> {
+        if self.live.is_none() {
+            self.live = Some(self.live_tables(counters)?);
         }
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::INDIRECT | wgpu::BufferUsages::COPY_DST;
-        let descriptions = self.gpu.buffer("ketformer.grids.descriptions", LIVE_GRIDS * LIVE_WORDS)?;
-        let grids = self.gpu.buffer_of_usage("ketformer.grids", LIVE_GRIDS * 4, usage)?;
+        let Some(live) = self.live.as_ref().filter(|live| live.counters.wgpu() == counters.wgpu()) else {
+            return Err(Error::new(ErrorKind::Shape, "grid_resolve: a plan has one buffer of counters"));
+        };
+        let (descriptions, grids) = (live.descriptions.view(), live.grids.view());
         let limit = self.gpu.limits().max_compute_workgroups_per_dimension;
         self.launch(&Launch {
             kernel: &GRID_RESOLVE,
             spec: &[],
             bindings: &[
-                Bind { name: "live", view: live, elements: 1 },
+                Bind { name: "live", view: counters, elements: counters.bytes() / 4 },
                 Bind { name: "descriptions", view: &descriptions, elements: LIVE_GRIDS * LIVE_WORDS },
                 Bind { name: "grids", view: &grids, elements: LIVE_GRIDS * 4 },
             ],
@@ -336,14 +369,25 @@ impl Plan {
             groups: Groups::Fixed(LIVE_GRIDS / 64),
             cost: Cost::default(),
             shape: format!("({LIVE_GRIDS})"),
-        })?;
-        self.live = Some(Live { descriptions, grids, used: 0 });
-        Ok(())
+        })
     }
 
-    fn live_grid(&mut self, description: [u32; 5]) -> Result<u64> {
-        let message = "a launch over live rows needs Plan::resolve_grids before it";
-        let live = self.live.as_mut().ok_or_else(|| Error::new(ErrorKind::Shape, message))?;
+    fn live_tables(&self, counters: &View) -> Result<Live> {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::INDIRECT | wgpu::BufferUsages::COPY_DST;
+        let descriptions = self.gpu.buffer("ketformer.grids.descriptions", LIVE_GRIDS * LIVE_WORDS)?;
+        let grids = self.gpu.buffer_of_usage("ketformer.grids", LIVE_GRIDS * 4, usage)?;
+        Ok(Live { counters: counters.clone(), descriptions, grids, used: 0 })
+    }
+
+    /// Describes a live grid and returns the byte offset at which it will stand.
+    fn live_grid(&mut self, rows: &LiveRows, rows_per_block: u32, groups_per_block: u32) -> Result<u64> {
+        let message = "a launch over live rows needs Plan::resolve_grids over its counter before it";
+        let missing = || Error::new(ErrorKind::Shape, message);
+        let live = self.live.as_mut().ok_or_else(missing)?;
+        let counter = rows.live.offset().checked_sub(live.counters.offset()).ok_or_else(missing)? / 4;
+        if rows.live.wgpu() != live.counters.wgpu() || counter * 4 >= live.counters.bytes() {
+            return Err(missing());
+        }
         if live.used == LIVE_GRIDS {
             let message =
                 format!("a plan holds at most {LIVE_GRIDS} live grids; use larger chunks (a larger --memory)");
@@ -351,8 +395,16 @@ impl Plan {
         }
         let slot = live.used;
         live.used += 1;
-        let mut words = [0u32; LIVE_WORDS as usize];
-        words[..5].copy_from_slice(&description);
+        let words: [u32; LIVE_WORDS as usize] = [
+            rows.first,
+            rows.most,
+            rows.rows_per_item,
+            rows_per_block,
+            groups_per_block,
+            counter as u32,
+            rows.skip,
+            rows.limit,
+        ];
         let bytes: &[u8] = bytemuck::cast_slice(&words);
         self.gpu.queue().write_buffer(live.descriptions.wgpu(), slot * LIVE_WORDS * 4, bytes);
         Ok(slot * 16)
@@ -467,4 +519,18 @@ fn check_bindings(launch: &Launch<'_>, reflection: &Reflection, limits: &wgpu::L
         bound.push((*number, view, given.name, *access));
     }
     Ok(bound.into_iter().map(|(number, view, _, _)| (number, view)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fold;
+
+    #[test]
+    fn grids_fold_into_two_dimensions() {
+        assert_eq!(fold(0, 10), Some([0, 1, 1]));
+        assert_eq!(fold(10, 10), Some([10, 1, 1]));
+        assert_eq!(fold(11, 10), Some([6, 2, 1]));
+        assert_eq!(fold(100, 10), Some([10, 10, 1]));
+        assert_eq!(fold(101, 10), None);
+    }
 }

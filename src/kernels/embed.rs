@@ -257,7 +257,7 @@ fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32)) -> Case {
     }
     let record = move |plan: &mut Plan, named: &Named| {
         let part = named.view("part")?;
-        let window = LiveRows { live: named.view("live")?, first: 2, most: rows, rows_per_item: 1 };
+        let window = LiveRows::new(named.view("live")?, 2, rows, 1);
         plan.resolve_grids(&window.live)?;
         let gradient = EmbedGradient {
             rows: named.view("rows")?,

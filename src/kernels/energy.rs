@@ -101,7 +101,7 @@ impl MovesRatio {
                 ("first", window.first.into()),
                 ("samples", window.samples.into()),
             ],
-            groups: window.rows_of(shape.moves).groups(64, 1),
+            groups: window.items.times(shape.moves).groups(64, 1),
             cost: Cost { flops: (items * m * t) as f64, bytes: 4.0 * (items * (m * (t + 8))) as f64 },
             shape: format!("({items}, {m})"),
         })
@@ -169,7 +169,7 @@ impl EnergySites {
                 ("first", window.first.into()),
                 ("samples", window.samples.into()),
             ],
-            groups: window.rows_of(shape.sites).groups(64, 1),
+            groups: window.items.times(shape.sites).groups(64, 1),
             cost: Cost { flops: (items * (n + pairs)) as f64, bytes: 4.0 * (items * (n + t) + 2 * pairs) as f64 },
             shape: format!("({items}, {n})"),
         })
@@ -226,7 +226,7 @@ impl EnergyLocal {
                 ("constant", shape.constant.into()),
                 ("sign_sum", shape.sign_sum.into()),
             ],
-            groups: window.rows_of(1).groups(64, 1),
+            groups: window.items.groups(64, 1),
             cost: Cost { flops: (items * (n + 4 * m)) as f64, bytes: 4.0 * (items * (n + 2 * m + t + 8)) as f64 },
             shape: format!("({items}, {n}, {m})"),
         })
@@ -393,7 +393,7 @@ fn ratio_case((samples, patches, first, most): (u32, u32, u32, u32)) -> Case {
         }
     }
     let shape = MovesShape {
-        window: Window { rows: most.into(), first, most, samples, patches },
+        window: Window { items: most.into(), first, most, samples, patches },
         moves: count as u32,
         rows_per_item,
         outcomes,
@@ -460,7 +460,7 @@ fn sites_case((samples, patches, p, first): (u32, u32, u32, u32)) -> Case {
         expected.extend(energies);
     }
     let shape = EnergyShape {
-        window: Window { rows: most.into(), first, most, samples, patches },
+        window: Window { items: most.into(), first, most, samples, patches },
         sites,
         sites_per_patch: p,
         pairs: couplings.len() as u32,
@@ -526,7 +526,7 @@ fn local_case((samples, patches, p, first, spread): (u32, u32, u32, u32, f32)) -
         values[item * COLUMNS as usize..(item + 1) * COLUMNS as usize].copy_from_slice(&local);
     }
     let shape = EnergyShape {
-        window: Window { rows: most.into(), first, most, samples, patches },
+        window: Window { items: most.into(), first, most, samples, patches },
         sites,
         sites_per_patch: p,
         pairs: 0,

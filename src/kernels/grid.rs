@@ -6,18 +6,16 @@ use crate::gpu::{Bind, Cost, GRID_RESOLVE, Gpu, Groups, Launch, Plan};
 pub(super) const RESOLVE_ENTRY: Entry =
     Entry { kernel: &GRID_RESOLVE, summary: "grids = ⌈rows / block⌉ · groups, folded", cases };
 
-/// Description of a launch: first, most, rows per item, rows per block, groups per block.
-type Description = [u32; 5];
+/// Description of a launch: first, most, rows per item, rows per block, groups per block, counter, skip, limit.
+type Description = [u32; 8];
 
-/// Workgroups (x, y, 1) of a launch whose counter reads `live`, folded at `limit` in x.
-pub fn resolve_reference(
-    live: u32,
-    [first, most, rows_per_item, rows_per_block, per_block]: Description,
-    limit: u32,
-) -> [u32; 3] {
-    let rows = live.saturating_sub(first).min(most) * rows_per_item;
+/// Workgroups (x, y, 1) of a launch whose counter reads `live`, folded at `limit_x` in x.
+pub fn resolve_reference(live: u32, description: Description, limit_x: u32) -> [u32; 3] {
+    let [first, most, rows_per_item, rows_per_block, per_block, _, skip, limit] = description;
+    let items = live.saturating_sub(first).min(most);
+    let rows = (items * rows_per_item).saturating_sub(skip).min(limit);
     let groups = rows.div_ceil(rows_per_block) * per_block;
-    let y = groups.div_ceil(limit);
+    let y = groups.div_ceil(limit_x);
     [groups.div_ceil(y.max(1)), y, 1]
 }
 
@@ -27,20 +25,29 @@ fn cases(_: &Gpu) -> Vec<Case> {
 
 fn case(live: u32) -> Case {
     let limit = 1000;
-    let launches: Vec<Description> =
-        vec![[0, 8, 4, 16, 1], [8, 8, 4, 16, 3], [0, 200_000, 1, 64, 1], [0, 64, 1, u32::MAX, 77], [5, 1, 3, 1, 2]];
+    const ALL: u32 = u32::MAX;
+    let launches: Vec<Description> = vec![
+        [0, 8, 4, 16, 1, 1, 0, ALL],
+        [8, 8, 4, 16, 3, 1, 0, ALL],
+        [0, 200_000, 1, 64, 1, 1, 0, ALL],
+        [0, 64, 1, ALL, 77, 1, 0, ALL],
+        [5, 1, 3, 1, 2, 1, 0, ALL],
+        [0, 100, 7, 16, 2, 1, 30, 40],
+        [0, 100, 7, 1, 1, 0, 5, ALL],
+    ];
+    let counters = [90, live];
     let grids = launches.iter().flat_map(|d| {
-        let [x, y, z] = resolve_reference(live, *d, limit);
+        let [x, y, z] = resolve_reference(counters[d[5] as usize], *d, limit);
         [x, y, z, 0]
     });
-    let descriptions: Vec<u32> = launches.iter().flat_map(|d| [d[0], d[1], d[2], d[3], d[4], 0, 0, 0]).collect();
+    let descriptions = launches.concat();
     let count = launches.len() as u64;
     let record = move |plan: &mut Plan, named: &Named| {
         plan.launch(&Launch {
             kernel: &GRID_RESOLVE,
             spec: &[],
             bindings: &[
-                Bind { name: "live", view: &named.view("live")?, elements: 1 },
+                Bind { name: "live", view: &named.view("live")?, elements: 2 },
                 Bind { name: "descriptions", view: &named.view("descriptions")?, elements: count * 8 },
                 Bind { name: "grids", view: &named.view("grids")?, elements: count * 4 },
             ],
@@ -53,7 +60,7 @@ fn case(live: u32) -> Case {
     Case {
         name: format!("live {live}"),
         outputs: vec![("grids", Expected::Exactly(grids.collect()))],
-        inputs: vec![("live", vec![live].into()), ("descriptions", descriptions.into())],
+        inputs: vec![("live", counters.to_vec().into()), ("descriptions", descriptions.into())],
         record: Box::new(record),
     }
 }

@@ -89,6 +89,8 @@ pub struct HeadSampleShape {
     pub patch: u32,
     /// Number of the first sample, so that chunks of one batch draw differently.
     pub first_sample: u32,
+    /// Take the outcomes that stand in `tokens` instead of drawing.
+    pub given: bool,
 }
 
 impl HeadSample {
@@ -114,6 +116,7 @@ impl HeadSample {
                 ("patches", shape.patches.into()),
                 ("position", shape.patch.into()),
                 ("first_sample", shape.first_sample.into()),
+                ("given", u32::from(shape.given).into()),
             ],
             groups: Rows::from(shape.samples).groups(64, 1),
             cost: Cost { flops: (5 * b * v) as f64, bytes: 4.0 * (b * (v + 6)) as f64 },
@@ -246,10 +249,11 @@ fn forward_case(rows: u32, outcomes: u32, shift: f32) -> Case {
 
 fn sample_cases(_: &Gpu) -> Vec<Case> {
     let shapes = [(1, 2, 1, 0), (64, 16, 4, 2), (65, 16, 4, 3), (129, 4096, 2, 0), (70_000, 4, 1, 0)];
-    shapes.into_iter().map(sample_case).collect()
+    let given = [(65, 16, 4, 2)].into_iter().map(|shape| sample_case(shape, true));
+    shapes.into_iter().map(|shape| sample_case(shape, false)).chain(given).collect()
 }
 
-fn sample_case((samples, outcomes, patches, patch): (u32, u32, u32, u32)) -> Case {
+fn sample_case((samples, outcomes, patches, patch): (u32, u32, u32, u32), given: bool) -> Case {
     let mut random = RandomInputs::new(u64::from(samples + outcomes));
     let logits = logits(&mut random, (samples * patches * outcomes) as usize);
     let step = [0x1234_5678, 0x9abc_def0, 17, 0];
@@ -262,7 +266,8 @@ fn sample_case((samples, outcomes, patches, patch): (u32, u32, u32, u32)) -> Cas
         let at = (sample * patches + patch) as usize;
         let row = &logits[at * outcomes as usize..(at + 1) * outcomes as usize];
         let word = philox([first_sample + sample, patch, step[2], 0], [step[0], step[1]])[0];
-        let token = draw_reference(row, f64::from(word >> 8) / f64::from(1 << 24));
+        let drawn = draw_reference(row, f64::from(word >> 8) / f64::from(1 << 24));
+        let token = if given { tokens[at] as usize } else { drawn };
         tokens[at] = token as u32;
         log_p[at] = (f64::from(row[token]) - log_sum_exp(row)) as f32;
         let last = patch + 1 == patches;
@@ -276,10 +281,10 @@ fn sample_case((samples, outcomes, patches, patch): (u32, u32, u32, u32)) -> Cas
             log_p: named.view("log_p")?,
             rows: named.view("rows")?,
         };
-        head.record(plan, &HeadSampleShape { samples, outcomes, patches, patch, first_sample })
+        head.record(plan, &HeadSampleShape { samples, outcomes, patches, patch, first_sample, given })
     };
     Case {
-        name: format!("({samples}, {patches}, {outcomes}), patch {patch}"),
+        name: format!("({samples}, {patches}, {outcomes}), patch {patch}, given {given}"),
         inputs: vec![
             ("logits", logits.into()),
             ("step", step.to_vec().into()),

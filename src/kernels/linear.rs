@@ -527,7 +527,7 @@ fn gradient_case(variant: Variant, (rows, inputs, outputs): (u32, u32, u32)) -> 
             d_weight: part.clone(),
             d_bias: part,
         };
-        let window = LiveRows { live: named.view("live")?, first: 5, most: rows, rows_per_item: 1 };
+        let window = LiveRows::new(named.view("live")?, 5, rows, 1);
         plan.resolve_grids(&window.live)?;
         gradient.record_blocks(plan, &GradientShape { rows: window.into(), inputs, outputs, keep: false }, variant)
     };

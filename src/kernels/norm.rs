@@ -230,11 +230,7 @@ impl NormGradient {
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &NormShape, keep: bool) -> Result<()> {
         self.record_blocks(plan, shape)?;
-        let sum = GradientSum {
-            part: self.part.clone(),
-            d_weight: self.d_gamma.clone(),
-            d_bias: self.d_beta.clone(),
-        };
+        let sum = GradientSum { part: self.part.clone(), d_weight: self.d_gamma.clone(), d_bias: self.d_beta.clone() };
         sum.record(plan, &shape.rows, shape.width, shape.width, keep)
     }
 
@@ -447,7 +443,7 @@ fn gradient_case((rows, width): (u32, u32)) -> Case {
         let part = named.view("part")?;
         let (d_gamma, d_beta) = (part.clone(), part.clone());
         let (x, stats, d_y) = (named.view("x")?, named.view("stats")?, named.view("d_y")?);
-        let window = LiveRows { live: named.view("live")?, first: 5, most: rows, rows_per_item: 1 };
+        let window = LiveRows::new(named.view("live")?, 5, rows, 1);
         plan.resolve_grids(&window.live)?;
         let gradient = NormGradient { x, stats, d_y, part, d_gamma, d_beta };
         gradient.record_blocks(plan, &NormShape::new(window, width))

@@ -19,8 +19,8 @@ pub(super) const MOVES_ENTRY: Entry =
 /// A window of distinct samples: which, of how many drawn, each of how many patches.
 #[derive(Debug, Clone)]
 pub struct Window {
-    /// Items from the counter, `rows_per_item` not yet set.
-    pub rows: Rows,
+    /// The distinct samples of the window: `first .. first + most` of those counted.
+    pub items: Rows,
     /// First distinct sample of the window.
     pub first: u32,
     /// Items in it at most.
@@ -29,16 +29,6 @@ pub struct Window {
     pub samples: u32,
     /// T
     pub patches: u32,
-}
-
-impl Window {
-    /// The rows of the window with `rows_per_item` for each distinct sample.
-    pub fn rows_of(&self, rows_per_item: u32) -> Rows {
-        match &self.rows.live {
-            None => Rows::from(self.most * rows_per_item),
-            Some(live) => crate::gpu::LiveRows { rows_per_item, ..live.clone() }.into(),
-        }
-    }
 }
 
 /// Rows of the teacher-forced pass.
@@ -58,7 +48,7 @@ impl RowsSamples {
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, window: &Window) -> Result<()> {
-        let rows = window.rows_of(window.patches);
+        let rows = window.items.times(window.patches);
         let (b, t, count) = (u64::from(window.samples), u64::from(window.patches), u64::from(rows.most));
         plan.launch(&Launch {
             kernel: &SAMPLES,
@@ -102,7 +92,7 @@ impl RowsMoves {
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, window: &Window, rows_per_item: u32, moves: u32) -> Result<()> {
-        let rows = window.rows_of(rows_per_item);
+        let rows = window.items.times(rows_per_item);
         let (b, t, count) = (u64::from(window.samples), u64::from(window.patches), u64::from(rows.most));
         plan.launch(&Launch {
             kernel: &MOVES,
@@ -151,7 +141,7 @@ fn samples_case((samples, patches, first, most): (u32, u32, u32, u32)) -> Case {
             sample_of: named.view("sample_of")?,
             rows: named.view("rows")?,
         };
-        rows.record(plan, &Window { rows: most.into(), first, most, samples, patches })
+        rows.record(plan, &Window { items: most.into(), first, most, samples, patches })
     };
     Case {
         name: format!("({samples}, {patches}) from {first}"),
@@ -201,7 +191,7 @@ fn moves_case((samples, patches, first, most): (u32, u32, u32, u32)) -> Case {
             moves: named.view("moves")?,
             rows: named.view("rows")?,
         };
-        rows.record(plan, &Window { rows: most.into(), first, most, samples, patches }, rows_per_item, count)
+        rows.record(plan, &Window { items: most.into(), first, most, samples, patches }, rows_per_item, count)
     };
     Case {
         name: format!("({samples}, {patches}) from {first}"),

@@ -1,0 +1,18 @@
+//! ROOM 4, the wave functions: what their parameters are and which kernels a pass consists of.
+//!
+//! A [`Model`] is a description; on a device it becomes a [`Network`], which owns the buffers of its passes and records
+//! them on plans. All models here are autoregressive: Ψ(σ) = √P(σ), P(σ) = Π_t P(patch_t | earlier patches).
+
+mod layout;
+mod network;
+mod position;
+mod ptf;
+mod ptf_network;
+mod ptf_training;
+mod weights;
+
+pub use layout::{Initial, Layout, ParameterSpec, Parameters, Slot};
+pub use network::{Capacity, Model, Needs, Network, Packed};
+pub use position::Position;
+pub use ptf::Ptf;
+pub use weights::{Tensor, Weights};

@@ -1,0 +1,119 @@
+//! What a wave function must be able to do on a device.
+
+use super::{Layout, Parameters};
+use crate::error::Result;
+use crate::gpu::{Gpu, Plan, Rows, View};
+use crate::physics::{Lattice, Patch};
+
+/// How much a network must have room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Samples decoded together, whose keys and values stay for the moves.
+    pub samples: u32,
+    /// Rows of one pass over moves.
+    pub move_rows: u32,
+    /// Rows of the widest intermediate that passes without gradient hold at a time.
+    pub hidden_rows: u32,
+    /// Samples of one teacher-forced pass with gradient; 0 where none is wanted.
+    pub training_samples: u32,
+}
+
+/// Four-byte elements that a network takes for each unit of its capacity, and its widest buffers per unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// Elements for each sample decoded, and of the widest buffer among them.
+    pub sample: [u64; 2],
+    /// Elements for each row of moves, and of the widest buffer among them.
+    pub move_row: [u64; 2],
+    /// Elements for each hidden row, in one buffer.
+    pub hidden_row: u64,
+    /// Elements for each training sample, and of the widest buffer among them.
+    pub training_sample: [u64; 2],
+}
+
+/// A batch of packed rows of moves over the samples decoded before.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    /// (rows) of four u32: token before, position, target, 0
+    pub descriptions: View,
+    /// The distinct samples of the batch.
+    pub items: Rows,
+    /// First of them.
+    pub first_item: u32,
+    /// Rows of each, R.
+    pub rows_per_item: u32,
+    /// (R) of two u32: first position that the row's move changes the input of, position
+    pub row_table: View,
+    /// (B) u32: sample of each distinct sample
+    pub sample_of: View,
+}
+
+/// A wave function as a description, without a device.
+pub trait Model: Send + Sync {
+    /// Its name on the command line, as in `--ptf`.
+    fn name(&self) -> &'static str;
+
+    /// How it cuts the lattice.
+    fn patch(&self) -> Patch;
+
+    /// Whether its settings make sense on `lattice`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Settings`], with what to change.
+    fn check(&self, lattice: &Lattice) -> Result<()>;
+
+    /// Its parameters.
+    ///
+    /// # Errors
+    /// As [`Model::check`].
+    fn layout(&self, lattice: &Lattice) -> Result<Layout>;
+
+    /// Elements per unit of capacity.
+    ///
+    /// # Errors
+    /// As [`Model::check`].
+    fn needs(&self, lattice: &Lattice) -> Result<Needs>;
+
+    /// Its passes on a device, with buffers for `capacity`.
+    ///
+    /// # Errors
+    /// As [`Model::check`] and [`Gpu::buffer`].
+    fn network(
+        &self,
+        gpu: &Gpu,
+        lattice: &Lattice,
+        parameters: &Parameters,
+        capacity: Capacity,
+    ) -> Result<Box<dyn Network>>;
+}
+
+/// The passes of a wave function on a device. It owns their buffers; every method records kernels on a plan.
+pub trait Network {
+    /// Computes the logits of patch `t` of all samples from the rows (token before, t, …), and keeps the keys and values.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    fn decode(&self, plan: &mut Plan, rows: &View, t: u32) -> Result<()>;
+
+    /// (samples, T, V): the logits that decoding made.
+    fn decoded_logits(&self) -> View;
+
+    /// Computes the logits of packed rows of moves; returns them, (rows, V).
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<View>;
+
+    /// The teacher-forced pass over whole samples, row u·T + t; returns the logits (rows, V) and keeps activations.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<View>;
+
+    /// The gradient of all parameters, from the gradient that stands in place of the logits of [`Network::forward`].
+    /// `keep` adds it to the gradient buffer, else it is replaced.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, keep: bool) -> Result<()>;
+}

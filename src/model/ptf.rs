@@ -1,0 +1,244 @@
+//! The patched transformer (PTF) of arXiv:2306.03921: a causal transformer over patches of spins.
+//!
+//! ```text
+//! e_t = tanh(W_t patch_{t−1} + b_t) + position_t                       patch_{−1} = 0
+//! x   = LN1(x + W_o softmax(q kᵀ/√D + causal) v + b_o)                 K times, post-norm
+//! x   = LN2(x + W_2 relu(W_1 x + b_1) + b_2)
+//! log P(patch_t | earlier) = log softmax(W_b relu(W_a x_t + b_a) + b_b)
+//! ```
+//!
+//! Names and initial values are those of the authors' PyTorch code: every layer begins as a copy of the first.
+
+use super::ptf_network::PtfNetwork;
+use super::{Capacity, Initial, Layout, Model, Needs, Network, ParameterSpec, Parameters, Position};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
+use crate::physics::{Lattice, Patch, Patching};
+
+/// Settings of the patched transformer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ptf {
+    /// Sites of a patch: consecutive ones, or a block.
+    pub patch: Patch,
+    /// Width C, `Nh`; a multiple of 4.
+    pub width: usize,
+    /// Heads H, `nhead`; they divide the width.
+    pub heads: usize,
+    /// Layers K, `num_layers`.
+    pub layers: usize,
+    /// Feed-forward width F, `ffn`; a multiple of 4.
+    pub feed_forward: usize,
+    /// Positional encoding.
+    pub position: Position,
+}
+
+impl Default for Ptf {
+    fn default() -> Self {
+        let position = Position::Reference;
+        Self { patch: Patch::Block([2, 2]), width: 128, heads: 8, layers: 2, feed_forward: 2048, position }
+    }
+}
+
+/// The sizes of a PTF on a lattice, as shaders count them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    /// T
+    pub patches: u32,
+    /// P
+    pub sites_per_patch: u32,
+    /// V
+    pub outcomes: u32,
+    /// C
+    pub width: u32,
+    /// H
+    pub heads: u32,
+    /// D
+    pub head_width: u32,
+    /// F
+    pub feed_forward: u32,
+    /// K
+    pub layers: u32,
+}
+
+/// Largest width of a head that the attention kernels hold in registers.
+const MAX_HEAD_WIDTH: usize = 128;
+/// Largest extents that are not surely a slip of the keyboard.
+const MAX_WIDTH: usize = 1 << 16;
+
+impl Ptf {
+    fn settings_error(message: String) -> Error {
+        Error::new(ErrorKind::Settings, format!("ptf: {message}"))
+    }
+
+    /// Whether the settings make sense on `lattice`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`], with what to change.
+    pub fn check(&self, lattice: &Lattice) -> Result<()> {
+        lattice.check()?;
+        Patching::new(*lattice, self.patch)?;
+        let (width, heads) = (self.width, self.heads);
+        let sizes =
+            [("Nh", width), ("nhead", heads), ("num_layers", self.layers), ("ffn", self.feed_forward)];
+        if let Some((name, value)) = sizes.iter().find(|(_, value)| *value == 0 || *value > MAX_WIDTH) {
+            let message = format!("{name}={value} is out of range; give a number from 1 to {MAX_WIDTH}");
+            return Err(Self::settings_error(message));
+        }
+        if !width.is_multiple_of(4) {
+            let near = [width / 4 * 4, width.next_multiple_of(4)].into_iter().filter(|w| *w > 0);
+            let near: Vec<String> = near.map(|w| w.to_string()).collect();
+            let message = format!("Nh={width} is not a multiple of 4; use {}", near.join(" or "));
+            return Err(Self::settings_error(message));
+        }
+        if !width.is_multiple_of(heads) {
+            let fits: Vec<String> =
+                (1..=width.min(64)).filter(|h| width.is_multiple_of(*h)).map(|h| h.to_string()).collect();
+            let message = format!("nhead={heads} does not divide Nh={width}; use nhead={}", fits.join(", "));
+            return Err(Self::settings_error(message));
+        }
+        if width / heads > MAX_HEAD_WIDTH {
+            let message = format!(
+                "heads of width {} are over {MAX_HEAD_WIDTH}; use nhead={} or more",
+                width / heads,
+                width.div_ceil(MAX_HEAD_WIDTH)
+            );
+            return Err(Self::settings_error(message));
+        }
+        if !self.feed_forward.is_multiple_of(4) {
+            let near = self.feed_forward.next_multiple_of(4);
+            return Err(Self::settings_error(format!("ffn={} is not a multiple of 4; use {near}", self.feed_forward)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn sizes(&self, lattice: &Lattice) -> Result<(Sizes, Patching)> {
+        Ptf::check(self, lattice)?;
+        let patching = Patching::new(*lattice, self.patch)?;
+        let sizes = Sizes {
+            patches: patching.patches() as u32,
+            sites_per_patch: patching.sites_per_patch() as u32,
+            outcomes: patching.outcomes() as u32,
+            width: self.width as u32,
+            heads: self.heads as u32,
+            head_width: (self.width / self.heads) as u32,
+            feed_forward: self.feed_forward as u32,
+            layers: self.layers as u32,
+        };
+        Ok((sizes, patching))
+    }
+}
+
+/// Prefix of a layer's parameters.
+pub(super) fn layer_name(layer: u32, part: &str) -> String {
+    format!("transformer.transformer.layers.{layer}.{part}")
+}
+
+/// Weight and bias of a linear layer as PyTorch begins them: uniform within 1/√inputs.
+fn linear(name: &str, outputs: usize, inputs: usize) -> [ParameterSpec; 2] {
+    let initial = Initial::Uniform(1.0 / (inputs as f64).sqrt());
+    let weight = ParameterSpec { name: format!("{name}.weight"), shape: vec![outputs, inputs], initial: initial.clone() };
+    [weight, ParameterSpec { name: format!("{name}.bias"), shape: vec![outputs], initial }]
+}
+
+fn constant(name: String, shape: Vec<usize>, value: f32) -> ParameterSpec {
+    ParameterSpec { name, shape, initial: Initial::Constant(value) }
+}
+
+/// The parameters of layer `layer`; those of the first layer begin at random, those of the others as its copies.
+fn layer(layer: u32, c: usize, f: usize) -> Vec<ParameterSpec> {
+    let name = |part: &str| layer_name(layer, part);
+    let xavier = Initial::Uniform((6.0 / (4.0 * c as f64)).sqrt());
+    let [out_weight, _] = linear(&name("self_attn.out_proj"), c, c);
+    let mut specs = vec![
+        ParameterSpec { name: name("self_attn.in_proj_weight"), shape: vec![3 * c, c], initial: xavier },
+        constant(name("self_attn.in_proj_bias"), vec![3 * c], 0.0),
+        out_weight,
+        constant(name("self_attn.out_proj.bias"), vec![c], 0.0),
+    ];
+    specs.extend(linear(&name("linear1"), f, c));
+    specs.extend(linear(&name("linear2"), c, f));
+    for norm in ["norm1", "norm2"] {
+        specs.push(constant(name(&format!("{norm}.weight")), vec![c], 1.0));
+        specs.push(constant(name(&format!("{norm}.bias")), vec![c], 0.0));
+    }
+    if layer > 0 {
+        let prefix = layer_name(layer, "");
+        let first = |name: &str| format!("{}{}", layer_name(0, ""), &name[prefix.len()..]);
+        specs.iter_mut().for_each(|spec| spec.initial = Initial::SameAs(first(&spec.name)));
+    }
+    specs
+}
+
+impl Model for Ptf {
+    fn name(&self) -> &'static str {
+        "ptf"
+    }
+
+    fn patch(&self) -> Patch {
+        self.patch
+    }
+
+    fn check(&self, lattice: &Lattice) -> Result<()> {
+        Ptf::check(self, lattice)
+    }
+
+    fn layout(&self, lattice: &Lattice) -> Result<Layout> {
+        let (sizes, _) = self.sizes(lattice)?;
+        let (c, f) = (self.width, self.feed_forward);
+        let mut specs: Vec<ParameterSpec> = linear("tokenize.0", c, sizes.sites_per_patch as usize).into();
+        (0..sizes.layers).for_each(|k| specs.extend(layer(k, c, f)));
+        specs.extend(linear("lin.0", c, c));
+        specs.extend(linear("lin.2", sizes.outcomes as usize, c));
+        Ok(Layout::new(specs))
+    }
+
+    fn needs(&self, lattice: &Lattice) -> Result<Needs> {
+        Ok(PtfNetwork::needs(&self.sizes(lattice)?.0))
+    }
+
+    fn network(
+        &self,
+        gpu: &Gpu,
+        lattice: &Lattice,
+        parameters: &Parameters,
+        capacity: Capacity,
+    ) -> Result<Box<dyn Network>> {
+        let (sizes, patching) = self.sizes(lattice)?;
+        let position = self.position.table(&patching, self.width);
+        Ok(Box::new(PtfNetwork::new(gpu, sizes, &position, parameters, capacity)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameter_counts_are_those_of_the_reference() {
+        let count = |width| {
+            let ptf = Ptf { width, ..Ptf::default() };
+            ptf.layout(&Lattice::square(4, 4)).unwrap().parameters()
+        };
+        assert_eq!((count(32), count(128)), (276_752, 1_205_264));
+    }
+
+    #[test]
+    fn layers_begin_as_copies_of_the_first() {
+        let layout = Ptf { layers: 3, ..Ptf::default() }.layout(&Lattice::square(4, 4)).unwrap();
+        let weights = layout.initial(3);
+        let weight = |layer| &weights.tensors[&layer_name(layer, "linear1.weight")];
+        assert_eq!(weight(0), weight(2));
+        let bound = 1.0 / 128f32.sqrt();
+        let largest = weight(0).values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        assert!(largest <= bound && largest > 0.99 * bound, "{largest} against {bound}");
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_say_what_would() {
+        let check = |ptf: Ptf| ptf.check(&Lattice::square(4, 4)).unwrap_err().to_string();
+        assert!(check(Ptf { heads: 3, ..Ptf::default() }).contains("nhead=3 does not divide Nh=128; use nhead=1, 2, 4"));
+        assert!(check(Ptf { width: 30, ..Ptf::default() }).contains("use 28 or 32"));
+        assert!(check(Ptf { layers: 0, ..Ptf::default() }).contains("num_layers=0"));
+        assert!(check(Ptf { width: 1024, heads: 4, ..Ptf::default() }).contains("use nhead=8"));
+    }
+}

@@ -1,0 +1,195 @@
+//! How large the parts of a step may be within a memory budget and the adapter's limits.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Capacity, Needs};
+
+/// What a step consists of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Demand {
+    /// B
+    pub samples: u32,
+    /// Whether gradients are wanted.
+    pub training: bool,
+    /// Elements of a flat buffer of parameters, and how many such buffers there are.
+    pub parameters: [u64; 2],
+    /// The network's elements per unit.
+    pub needs: Needs,
+    /// N, M, R, T
+    pub shape: [u64; 4],
+    /// Elements of the Hamiltonian's tables.
+    pub tables: u64,
+}
+
+/// Sizes that fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StepSizes {
+    /// Samples drawn, made distinct and moved together.
+    pub group: u32,
+    /// Distinct samples in one pass over moves.
+    pub items: u32,
+    /// Rows of the hidden scratch.
+    pub hidden_rows: u32,
+    /// Distinct samples in one pass with gradient; 0 without.
+    pub training: u32,
+}
+
+impl StepSizes {
+    /// Groups of a batch of `samples`.
+    pub fn groups(&self, samples: u32) -> u32 {
+        samples.div_ceil(self.group)
+    }
+
+    /// What the network must have room for.
+    pub fn capacity(&self, rows_per_item: u32) -> Capacity {
+        Capacity {
+            samples: self.group,
+            move_rows: self.items * rows_per_item,
+            hidden_rows: self.hidden_rows,
+            training_samples: self.training,
+        }
+    }
+}
+
+/// Ranges of buffers begin at multiples of this many samples, so that they begin at multiples of 64 elements.
+const ALIGNMENT: u32 = 64;
+/// Bytes for parameters of shaders, grids, reports and what wgpu keeps itself.
+const RESERVE: u64 = 4 << 20;
+
+/// Elements of the arrays over samples, without the network's.
+fn per_sample(patches: u64) -> u64 {
+    2 * patches + 16
+}
+
+impl Demand {
+    /// Elements of each part: what does not shrink, groups, moves, hidden rows, training.
+    fn parts(&self, sizes: &StepSizes) -> [u64; 5] {
+        let [n, m, r, t] = self.shape;
+        let [group, items, hidden, training] =
+            [sizes.group, sizes.items, sizes.hidden_rows, sizes.training].map(u64::from);
+        let padded = u64::from(sizes.groups(self.samples)) * group;
+        let fixed = self.parameters[0] * self.parameters[1] + self.tables + padded * per_sample(t);
+        [
+            fixed,
+            group * (self.needs.sample[0] + 4 + m),
+            items * (r * (self.needs.move_row[0] + 6) + n),
+            hidden * self.needs.hidden_row,
+            training * (self.needs.training_sample[0] + 6 * t),
+        ]
+    }
+
+    /// The largest sizes whose buffers fit into `memory` bytes, with bindings of at most `binding` bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Memory`] with the least that would do.
+    pub fn fit(&self, memory: u64, binding: u64) -> Result<StepSizes> {
+        let [n, m, r, _] = self.shape;
+        let elements = binding / 4;
+        let most = |per_unit: u64| (elements / per_unit.max(1)).min(u64::from(u32::MAX / 2)) as u32;
+        let too_wide = |what: &str| {
+            let message = format!(
+                "{what} does not fit into one binding of {binding} bytes, the adapter's limit; use a larger patch, a \
+                 smaller width or another adapter"
+            );
+            Error::new(ErrorKind::Memory, message)
+        };
+        let group_limit = most(self.needs.sample[1].max(m).max(8)) / ALIGNMENT * ALIGNMENT;
+        let item_limit = most(r * self.needs.move_row[1].max(4)).min(most(n));
+        let training_limit = most(self.needs.training_sample[1]);
+        if group_limit == 0 {
+            return Err(too_wide("a group of 64 samples"));
+        }
+        if item_limit == 0 {
+            return Err(too_wide("the moves of one sample"));
+        }
+        if self.training && training_limit == 0 {
+            return Err(too_wide("the pass with gradient of one sample"));
+        }
+        let group = self.samples.next_multiple_of(ALIGNMENT).min(group_limit);
+        let items = group.min(item_limit);
+        let widest_rows = (u64::from(items) * r).max(u64::from(group)).min(1 << 20) as u32;
+        let mut sizes = StepSizes {
+            group,
+            items,
+            hidden_rows: widest_rows.next_multiple_of(ALIGNMENT).min(most(self.needs.hidden_row) / ALIGNMENT * ALIGNMENT),
+            training: if self.training { self.samples.min(training_limit) } else { 0 },
+        };
+        if sizes.hidden_rows == 0 {
+            return Err(too_wide("the hidden layer of 64 rows"));
+        }
+        let total = |sizes: &StepSizes| 4 * self.parts(sizes).iter().sum::<u64>() + RESERVE;
+        while total(&sizes) > memory {
+            if !self.shrink(&mut sizes) {
+                let message = format!(
+                    "a memory budget of {} MiB is too small for this run, whose smallest parts take {} MiB; give --memory \
+                     {}MiB or more, or use fewer samples or a smaller model",
+                    memory >> 20,
+                    total(&sizes).div_ceil(1 << 20),
+                    total(&sizes).div_ceil(1 << 20)
+                );
+                return Err(Error::new(ErrorKind::Memory, message));
+            }
+        }
+        Ok(sizes)
+    }
+
+    /// Halves the part that takes most, of those that can still be halved; groups last, because equal samples are only
+    /// found within one.
+    fn shrink(&self, sizes: &mut StepSizes) -> bool {
+        let [_, _, moves, hidden, training] = self.parts(sizes);
+        let mut candidates = [
+            (moves, sizes.items > 1, 0),
+            (hidden, sizes.hidden_rows > ALIGNMENT, 1),
+            (training, sizes.training > 1, 2),
+        ];
+        candidates.sort_by_key(|(elements, _, _)| std::cmp::Reverse(*elements));
+        match candidates.iter().find(|(_, possible, _)| *possible) {
+            Some((_, _, 0)) => sizes.items = sizes.items.div_ceil(2),
+            Some((_, _, 1)) => sizes.hidden_rows = (sizes.hidden_rows / 2).next_multiple_of(ALIGNMENT),
+            Some(_) => sizes.training = sizes.training.div_ceil(2),
+            None if sizes.group > ALIGNMENT => sizes.group = (sizes.group / 2).next_multiple_of(ALIGNMENT),
+            None => return false,
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn demand() -> Demand {
+        let needs = Needs {
+            sample: [13_000, 6144],
+            move_row: [914, 384],
+            hidden_row: 2048,
+            training_sample: [150_000, 32_768],
+        };
+        Demand {
+            samples: 256,
+            training: true,
+            parameters: [1_205_264, 4],
+            needs,
+            shape: [64, 64, 480, 16],
+            tables: 10_000,
+        }
+    }
+
+    #[test]
+    fn sizes_shrink_until_they_fit() {
+        let demand = demand();
+        for mebibytes in [200u64, 500, 1024, 4096] {
+            let sizes = demand.fit(mebibytes << 20, 128 << 20).unwrap();
+            let total = 4 * demand.parts(&sizes).iter().sum::<u64>() + RESERVE;
+            assert!(total <= mebibytes << 20, "{sizes:?} take {total}");
+            assert!(u64::from(sizes.hidden_rows) * 2048 * 4 <= 128 << 20);
+        }
+        assert_eq!(demand.fit(4 << 30, 1 << 30).unwrap().group, 256);
+    }
+
+    #[test]
+    fn a_budget_that_is_too_small_says_what_would_do() {
+        let error = demand().fit(1 << 20, 128 << 20).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Memory);
+        assert!(error.to_string().contains("--memory"), "{error}");
+    }
+}

@@ -1,0 +1,330 @@
+//! From parameters to local energies: draw, make distinct, move, add up. Steps 1, 3, 4 and half of 5 of the journey.
+
+use super::budget::{Demand, StepSizes};
+use super::tables::{HostTables, Tables};
+use crate::error::Result;
+use crate::gpu::{Buffer, Gpu, LiveRows, Plan, Rows, View};
+use crate::kernels::energy::{COLUMNS, EnergyLocal, EnergyShape, EnergySites, MovesRatio, MovesShape, Statistics};
+use crate::kernels::head::{HeadForward, HeadSample, HeadSampleShape};
+use crate::kernels::rows::{RowsMoves, Window};
+use crate::kernels::unique::Unique;
+use crate::model::{Model, Network, Packed, Parameters};
+use crate::physics::{Lattice, Patching, Terms};
+
+/// Where configurations come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Drawn from the wave function.
+    Drawn,
+    /// They stand in the tokens already.
+    Given,
+}
+
+/// What the estimator is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EstimatorConfig {
+    /// B
+    pub samples: u32,
+    /// Whether gradients will be wanted, so that the network gets room for them.
+    pub training: bool,
+    /// Treat equal samples as one.
+    pub unique: bool,
+    /// Bytes for everything.
+    pub memory: u64,
+    /// Flat buffers as large as the parameters that there will be in all.
+    pub parameter_buffers: u64,
+}
+
+/// Buffers over all samples of a batch and scratch over a group, with the network that fills them.
+pub(super) struct Estimator {
+    pub gpu: Gpu,
+    pub patching: Patching,
+    pub network: Box<dyn Network>,
+    pub tables: Tables,
+    pub sizes: StepSizes,
+    pub samples: u32,
+    unique: bool,
+    /// (B, T) u32
+    pub tokens: Buffer,
+    /// (B, T)
+    pub log_p: Buffer,
+    /// (B) u32, numbered within groups
+    pub unique_of: Buffer,
+    /// (B) u32, within groups
+    pub sample_of: Buffer,
+    /// (B) u32
+    pub count: Buffer,
+    /// One counter for each group, 64 elements apart.
+    pub live: Buffer,
+    /// (B, 8)
+    pub values: Buffer,
+    /// (8, 2)
+    pub statistics: Buffer,
+    /// (4) words: seed (2), step number, learning rate
+    pub step: Buffer,
+    /// (B, M) of a group
+    pub ratio: Buffer,
+    decode_rows: Buffer,
+    hash: Buffer,
+    first: Buffer,
+    move_rows: Buffer,
+    row_log_p: Buffer,
+    row_lse: Buffer,
+    site_energy: Buffer,
+}
+
+impl Estimator {
+    pub fn new(
+        gpu: &Gpu,
+        lattice: &Lattice,
+        terms: &Terms,
+        model: &dyn Model,
+        parameters: &Parameters,
+        config: EstimatorConfig,
+    ) -> Result<Self> {
+        let patching = Patching::new(*lattice, model.patch())?;
+        let host = HostTables::new(terms, &patching)?;
+        let (n, m) = (patching.sites() as u64, host.moves.len() as u64);
+        let (r, t) = (host.rows.len() as u64, patching.patches() as u64);
+        let demand = Demand {
+            samples: config.samples,
+            training: config.training,
+            parameters: [parameters.layout().elements(), config.parameter_buffers],
+            needs: model.needs(lattice)?,
+            shape: [n, m, r, t],
+            tables: 8 * m + 6 * r + 2 * n + 2 * host.pairs.len() as u64 + t,
+        };
+        let sizes = demand.fit(config.memory, gpu.limits().max_storage_buffer_binding_size)?;
+        let network = model.network(gpu, lattice, parameters, sizes.capacity(r as u32))?;
+        let groups = u64::from(sizes.groups(config.samples));
+        let (group, items) = (u64::from(sizes.group), u64::from(sizes.items));
+        let padded = groups * group;
+        let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.{name}"), elements);
+        Ok(Self {
+            tokens: buffer("tokens", padded * t)?,
+            log_p: buffer("log_p", padded * t)?,
+            unique_of: buffer("unique_of", padded)?,
+            sample_of: buffer("sample_of", padded)?,
+            count: buffer("count", padded)?,
+            live: buffer("live", 64 * groups)?,
+            values: buffer("values", padded * u64::from(COLUMNS))?,
+            statistics: buffer("statistics", 2 * u64::from(COLUMNS))?,
+            step: buffer("step", 4)?,
+            ratio: buffer("ratio", group * m)?,
+            decode_rows: buffer("decode.rows", 4 * group)?,
+            hash: buffer("hash", 2 * group)?,
+            first: buffer("first", group)?,
+            move_rows: buffer("moves.descriptions", 4 * items * r)?,
+            row_log_p: buffer("moves.log_p", items * r)?,
+            row_lse: buffer("moves.lse", items * r)?,
+            site_energy: buffer("site_energy", items * n)?,
+            tables: Tables::new(gpu, host)?,
+            gpu: gpu.clone(),
+            samples: config.samples,
+            unique: config.unique,
+            patching,
+            network,
+            sizes,
+        })
+    }
+
+    /// T
+    pub fn patches(&self) -> u32 {
+        self.patching.patches() as u32
+    }
+
+    /// V
+    pub fn outcomes(&self) -> u32 {
+        self.patching.outcomes() as u32
+    }
+
+    /// Samples of group `g`.
+    pub fn group_samples(&self, g: u32) -> u32 {
+        (self.samples - g * self.sizes.group).min(self.sizes.group)
+    }
+
+    /// The part of a buffer over samples, `width` elements each, that belongs to group `g`.
+    pub fn of_group(&self, buffer: &Buffer, g: u32, width: u32) -> Result<View> {
+        let elements = u64::from(self.sizes.group) * u64::from(width);
+        buffer.range(buffer.label(), u64::from(g) * elements, elements)
+    }
+
+    /// The counter of group `g`.
+    pub fn counter(&self, g: u32) -> Result<View> {
+        self.live.range("ketformer.live", 64 * u64::from(g), 1)
+    }
+
+    /// The distinct samples `first .. first + most` of group `g`.
+    pub fn window(&self, g: u32, first: u32, most: u32) -> Result<Window> {
+        Ok(Window {
+            items: LiveRows::new(self.counter(g)?, first, most, 1).into(),
+            first,
+            most,
+            samples: self.group_samples(g),
+            patches: self.patches(),
+        })
+    }
+
+    /// Records everything from drawing to statistics.
+    pub fn record(&self, plan: &mut Plan, source: Source) -> Result<()> {
+        for g in 0..self.sizes.groups(self.samples) {
+            plan.scope("sample");
+            self.record_samples(plan, g, source)?;
+            self.record_unique(plan, g)?;
+            plan.scope("moves");
+            self.record_moves(plan, g)?;
+        }
+        plan.scope("energy");
+        let statistics = Statistics {
+            values: self.values.view(),
+            unique_of: self.unique_of.view(),
+            statistics: self.statistics.view(),
+        };
+        statistics.record(plan, self.samples, self.sizes.group)
+    }
+
+    fn record_samples(&self, plan: &mut Plan, g: u32, source: Source) -> Result<()> {
+        let (t, v) = (self.patches(), self.outcomes());
+        for position in 0..t {
+            self.network.decode(plan, &self.decode_rows, position)?;
+            let sample = HeadSample {
+                logits: self.network.decoded_logits(),
+                step: self.step.view(),
+                tokens: self.of_group(&self.tokens, g, t)?,
+                log_p: self.of_group(&self.log_p, g, t)?,
+                rows: self.decode_rows.view(),
+            };
+            let shape = HeadSampleShape {
+                samples: self.sizes.group,
+                outcomes: v,
+                patches: t,
+                patch: position,
+                first_sample: g * self.sizes.group,
+                given: source == Source::Given,
+            };
+            sample.record(plan, &shape)?;
+        }
+        Ok(())
+    }
+
+    fn record_unique(&self, plan: &mut Plan, g: u32) -> Result<()> {
+        let unique = Unique {
+            tokens: self.of_group(&self.tokens, g, self.patches())?,
+            hash: self.hash.view(),
+            first: self.first.view(),
+            unique_of: self.of_group(&self.unique_of, g, 1)?,
+            sample_of: self.of_group(&self.sample_of, g, 1)?,
+            count: self.of_group(&self.count, g, 1)?,
+            live: self.counter(g)?,
+        };
+        unique.record(plan, self.group_samples(g), self.patches(), self.unique)?;
+        plan.resolve_grids(&self.live)
+    }
+
+    fn record_moves(&self, plan: &mut Plan, g: u32) -> Result<()> {
+        let samples = self.group_samples(g);
+        let mut first = 0;
+        while first < samples {
+            let most = self.sizes.items.min(samples - first);
+            let window = self.window(g, first, most)?;
+            self.record_ratios(plan, g, &window)?;
+            self.record_energies(plan, g, &window)?;
+            first += most;
+        }
+        Ok(())
+    }
+
+    /// log ψ'/ψ of the moves of a window.
+    fn record_ratios(&self, plan: &mut Plan, g: u32, window: &Window) -> Result<()> {
+        let tables = &self.tables;
+        let (tokens, sample_of) = (self.of_group(&self.tokens, g, self.patches())?, self.of_group(&self.sample_of, g, 1)?);
+        // A lattice of one patch has no rows to compute anew: its moves are other outcomes of the same logits.
+        if tables.rows_per_item() > 0 {
+            let rows = RowsMoves {
+                tokens: tokens.clone(),
+                sample_of: sample_of.clone(),
+                table: tables.rows.view(),
+                moves: tables.moves.view(),
+                rows: self.move_rows.view(),
+            };
+            rows.record(plan, window, tables.rows_per_item(), tables.moves())?;
+            let packed = Packed {
+                descriptions: self.move_rows.view(),
+                items: window.items.clone(),
+                first_item: window.first,
+                rows_per_item: tables.rows_per_item(),
+                row_table: tables.row_table.view(),
+                sample_of: sample_of.clone(),
+            };
+            let head = HeadForward {
+                rows: self.move_rows.view(),
+                logits: self.network.moves(plan, &packed)?,
+                log_p: self.row_log_p.view(),
+                lse: self.row_lse.view(),
+            };
+            head.record(plan, &window.items.times(tables.rows_per_item()), self.outcomes())?;
+        }
+        let ratio = MovesRatio {
+            tokens,
+            sample_of,
+            logits: self.network.decoded_logits(),
+            log_p: self.of_group(&self.log_p, g, self.patches())?,
+            row_log_p: self.row_log_p.view(),
+            moves: tables.moves.view(),
+            starts: tables.starts.view(),
+            ratio: self.ratio.view(),
+        };
+        let shape = MovesShape {
+            window: window.clone(),
+            moves: tables.moves(),
+            rows_per_item: tables.rows_per_item(),
+            outcomes: self.outcomes(),
+        };
+        ratio.record(plan, &shape)
+    }
+
+    /// Local energies and observables of a window.
+    fn record_energies(&self, plan: &mut Plan, g: u32, window: &Window) -> Result<()> {
+        let (tables, host) = (&self.tables, &self.tables.host);
+        let tokens = self.of_group(&self.tokens, g, self.patches())?;
+        let sample_of = self.of_group(&self.sample_of, g, 1)?;
+        let shape = EnergyShape {
+            window: window.clone(),
+            sites: self.patching.sites() as u32,
+            sites_per_patch: self.patching.sites_per_patch() as u32,
+            pairs: host.pairs.len() as u32,
+            moves: tables.moves(),
+            constant: host.constant,
+            sign_sum: host.sign_sum,
+        };
+        let sites = EnergySites {
+            tokens: tokens.clone(),
+            sample_of: sample_of.clone(),
+            sites: tables.sites.view(),
+            pairs: tables.pairs.view(),
+            site_energy: self.site_energy.view(),
+        };
+        sites.record(plan, &shape)?;
+        let local = EnergyLocal {
+            tokens,
+            sample_of,
+            site_energy: self.site_energy.view(),
+            ratio: self.ratio.view(),
+            amplitudes: tables.amplitudes.view(),
+            signs: tables.signs.view(),
+            values: self.of_group(&self.values, g, COLUMNS)?,
+        };
+        local.record(plan, &shape)
+    }
+
+    /// Writes the numbers that change from step to step.
+    pub fn write_step(&self, seed: u64, step: u64, learning_rate: f64) -> Result<()> {
+        let rate = (learning_rate as f32).to_bits();
+        self.step.write(&self.gpu, &[seed as u32, (seed >> 32) as u32, step as u32, rate])
+    }
+
+    /// Rows of a teacher-forced pass over `most` distinct samples.
+    pub fn training_rows(&self, window: &Window) -> Rows {
+        window.items.times(self.patches())
+    }
+}
