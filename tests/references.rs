@@ -1,5 +1,6 @@
 //! The f64 references: each backward against finite differences of its forward. Needs no adapter.
 
+use ketformer::kernels::attention::{self, AttentionShape};
 use ketformer::kernels::{RandomInputs, norm};
 
 /// Several arrays: the inputs of a reference, or the gradients of them.
@@ -31,6 +32,20 @@ const CHECKS: &[Check] = &[
         outputs: 4,
         forward: |at| norm::forward_reference(&at[0], &at[1], &at[2]).0,
         backward: norm_backward,
+    },
+    Check {
+        name: "full attention",
+        inputs: &[2 * 4 * 3 * 6],
+        outputs: 2 * 4 * 6,
+        forward: |at| attention::forward_reference(&at[0], &AttentionShape::full(2, 4, 2, 3)).0,
+        backward: |at, d_out| vec![attention::backward_reference(&at[0], d_out, &AttentionShape::full(2, 4, 2, 3)).0],
+    },
+    Check {
+        name: "causal attention",
+        inputs: &[2 * 5 * 3 * 8],
+        outputs: 2 * 5 * 8,
+        forward: |at| attention::forward_reference(&at[0], &AttentionShape::causal(2, 5, 2, 4)).0,
+        backward: |at, d_out| vec![attention::backward_reference(&at[0], d_out, &AttentionShape::causal(2, 5, 2, 4)).0],
     },
 ];
 
@@ -89,4 +104,22 @@ fn the_comparison_rejects_a_wrong_backward() {
         let error = disagreement(check, 1.0 + 1e-6);
         assert!(error > 1e-7, "{} accepts a wrong gradient: {error:e}", check.name);
     }
+}
+
+/// A suffix recomputed over its base sample's prefix is the same as the whole sequence.
+#[test]
+fn a_suffix_is_the_end_of_causal_attention() {
+    let (t, h, d, start) = (6, 2, 3, 2);
+    let row = 3 * h * d;
+    let mut random = RandomInputs::new(5);
+    let base: Vec<f64> = random.floats(2 * t * row).into_iter().map(f64::from).collect();
+    let packed: Vec<f64> = random.floats((t - start) * row).into_iter().map(f64::from).collect();
+    let whole = [&base[t * row..(t + start) * row], &packed].concat();
+    let (h, d) = (h as u32, d as u32);
+    let (expected, _) = attention::forward_reference(&whole, &AttentionShape::causal(1, t as u32, h, d));
+    let row_table: Vec<[u32; 2]> = (start..t).map(|p| [start as u32, p as u32]).collect();
+    let per_item = (t - start) as u32;
+    let shape = attention::SuffixShape { items: 1.into(), per_item, first_item: 0, b: 2, t: t as u32, h, d };
+    let suffix = attention::suffix_reference(&base, &packed, &[1], &row_table, &shape);
+    assert_eq!(suffix, expected[start * (h * d) as usize..]);
 }

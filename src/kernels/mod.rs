@@ -3,6 +3,7 @@
 //! A kernel has one name everywhere: WGSL file, record type, reference, test row, bench row, profiler label, error
 //! prefix. [`ALL`] lists them; tests, `ketformer doctor`, `ketformer kernels` and the benches walk that list.
 
+pub mod attention;
 mod case;
 pub mod embed;
 pub mod energy;
@@ -62,6 +63,10 @@ pub static ALL: &[Entry] = &[
     norm::BACKWARD_ENTRY,
     norm::BACKWARD_PRIVATE_ENTRY,
     norm::GRADIENT_ENTRY,
+    attention::FORWARD_ENTRY,
+    attention::BACKWARD_QUERY_ENTRY,
+    attention::BACKWARD_KEY_ENTRY,
+    attention::SUFFIX_ENTRY,
 ];
 
 /// Looks a kernel up by its name.
@@ -92,7 +97,9 @@ pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("finite", include_str!("../../shaders/shared/finite.wgsl")),
     ("grid", include_str!("../../shaders/shared/grid.wgsl")),
+    ("head", include_str!("../../shaders/shared/head.wgsl")),
     ("norm", include_str!("../../shaders/shared/norm.wgsl")),
+    ("online", include_str!("../../shaders/shared/online.wgsl")),
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
     ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
 ];

@@ -1,0 +1,652 @@
+//! Softmax attention of H heads of width D, C = H·D: full, causal, one position at a time, and of changed suffixes.
+//!
+//! ```text
+//! forward           out_i = Σ_j p_ij v_j     p_ij = exp(q_i · k_j / √D − lse_i)     lse_i = log Σ_j exp(q_i · k_j / √D)
+//! query gradient    d_q_i = Σ_j p_ij (d_out_i · v_j − δ_i) k_j / √D                 δ_i   = d_out_i · out_i
+//! key gradient      d_k_j = Σ_i p_ij (d_out_i · v_j − δ_i) q_i / √D
+//! value gradient    d_v_j = Σ_i p_ij d_out_i
+//! ```
+//!
+//! A row of `qkv` is [q | k | v], head h owning columns h·D..(h+1)·D of each third; sample b at position t is row b·T + t.
+//! This buffer of a layer is also its cache of keys and values: decoding writes one position's rows a step into it.
+//! Causal sums run over j ≤ i, others over all T. Vaswani et al., arXiv:1706.03762; backward as Dao et al.,
+//! arXiv:2205.14135, appendix B.
+
+use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Param, Plan, Rows, View};
+
+static FORWARD: Kernel = kernel!("attention_forward");
+static BACKWARD_QUERY: Kernel = kernel!("attention_backward_query");
+static BACKWARD_KEY: Kernel = kernel!("attention_backward_key");
+static SUFFIX: Kernel = kernel!("attention_suffix");
+
+pub(super) const FORWARD_ENTRY: Entry =
+    Entry { kernel: &FORWARD, summary: "out = softmax(q kᵀ / √D) v", cases: forward_cases };
+pub(super) const BACKWARD_QUERY_ENTRY: Entry =
+    Entry { kernel: &BACKWARD_QUERY, summary: "d_q = p ∘ (d_out vᵀ − δ) k / √D", cases: backward_query_cases };
+pub(super) const BACKWARD_KEY_ENTRY: Entry = Entry {
+    kernel: &BACKWARD_KEY,
+    summary: "d_k = (p ∘ (d_out vᵀ − δ))ᵀ q / √D, d_v = pᵀ d_out",
+    cases: backward_key_cases,
+};
+pub(super) const SUFFIX_ENTRY: Entry =
+    Entry { kernel: &SUFFIX, summary: "attention of changed suffixes over a shared prefix", cases: suffix_cases };
+
+/// Shape of full, causal and one-position attention.
+#[derive(Debug, Clone)]
+pub struct AttentionShape {
+    /// Samples B. Where the GPU counts them, an item is a sample.
+    pub b: Rows,
+    /// Positions T of a sample.
+    pub t: u32,
+    /// Heads.
+    pub h: u32,
+    /// Width of a head, 1 to 128.
+    pub d: u32,
+    /// Whether position i sees only positions up to i.
+    pub causal: bool,
+    /// Position of the first query; 0 in backward passes.
+    pub first: u32,
+    /// Queries n of a sample; T in backward passes.
+    pub queries: u32,
+}
+
+impl AttentionShape {
+    /// Every position attends to every position.
+    pub fn full(b: impl Into<Rows>, t: u32, h: u32, d: u32) -> Self {
+        Self { b: b.into(), t, h, d, causal: false, first: 0, queries: t }
+    }
+
+    /// Every position attends to itself and those before.
+    pub fn causal(b: impl Into<Rows>, t: u32, h: u32, d: u32) -> Self {
+        Self { causal: true, ..Self::full(b, t, h, d) }
+    }
+
+    /// Position `position` attends to itself and those before, one step of decoding.
+    pub fn decode(b: impl Into<Rows>, t: u32, h: u32, d: u32, position: u32) -> Self {
+        Self { first: position, queries: 1, ..Self::causal(b, t, h, d) }
+    }
+
+    fn width(&self) -> u64 {
+        u64::from(self.h) * u64::from(self.d)
+    }
+
+    fn rows(&self) -> u64 {
+        u64::from(self.b.most) * u64::from(self.t)
+    }
+
+    fn query_rows(&self) -> u64 {
+        u64::from(self.b.most) * u64::from(self.queries)
+    }
+
+    /// Pairs of a query and a key over all samples and heads.
+    fn pairs(&self) -> f64 {
+        let (n, first) = (f64::from(self.queries), f64::from(self.first));
+        let of_sample = if self.causal { n * (first + (n + 1.0) / 2.0) } else { n * f64::from(self.t) };
+        f64::from(self.b.most) * f64::from(self.h) * of_sample
+    }
+
+    fn text(&self) -> String {
+        format!("({}, {}, {}, {})", self.b.most, self.t, self.h, self.d)
+    }
+
+    fn check(&self, kernel: &Kernel) -> Result<()> {
+        check_heads(kernel, self.h, self.d)?;
+        if self.queries == 0 || u64::from(self.first) + u64::from(self.queries) > u64::from(self.t) {
+            let (first, n, t) = (self.first, self.queries, self.t);
+            let message = format!("{}: queries {first}..{first} + {n} must lie within {t} positions", kernel.name);
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        Ok(())
+    }
+
+    fn check_whole(&self, kernel: &Kernel) -> Result<()> {
+        self.check(kernel)?;
+        if self.queries != self.t {
+            let message = format!("{}: needs all {} positions as queries, got {}", kernel.name, self.t, self.queries);
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        Ok(())
+    }
+}
+
+fn check_heads(kernel: &Kernel, h: u32, d: u32) -> Result<()> {
+    if h == 0 || !(1..=128).contains(&d) {
+        let message = format!("{}: expected heads ≥ 1 of width 1 to 128, got {h} of width {d}", kernel.name);
+        return Err(Error::new(ErrorKind::Shape, message));
+    }
+    Ok(())
+}
+
+/// The same items, each of `factor` times as many rows: invocations of a kernel that has `factor` for each.
+fn scaled(rows: &Rows, factor: u32) -> Rows {
+    let scale = |live: &LiveRows| LiveRows { rows_per_item: live.rows_per_item * factor, ..live.clone() };
+    Rows { most: rows.most * factor, live: rows.live.as_ref().map(scale) }
+}
+
+/// Queries (or keys) that an invocation holds: more save loads, fewer registers of a lane is what GPUs need. The order
+/// of every sum is the same for all.
+fn tile(arrays: u32, d: u32, count: u32) -> u32 {
+    let affordable = (128 / (arrays * d.next_multiple_of(4))).clamp(1, 4);
+    // The largest of 1, 2 and 4 that registers afford and the count fills.
+    let most = affordable.min(count).max(1);
+    if most >= 4 {
+        4
+    } else if most >= 2 {
+        2
+    } else {
+        1
+    }
+}
+
+const LANES: u32 = 64;
+
+/// Attention forward, see the module's page.
+#[derive(Debug, Clone)]
+pub struct AttentionForward {
+    /// (B·T, 3C)
+    pub qkv: View,
+    /// (B·n, C)
+    pub out: View,
+    /// (B·n, H), natural logarithm of the sum of exponentials, for the backward pass
+    pub lse: View,
+}
+
+impl AttentionForward {
+    /// Records the kernel.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for heads wider than 128 or queries outside the positions; as [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
+        let queries = tile(2, shape.d, shape.queries);
+        self.record_tile(plan, shape, queries)
+    }
+
+    fn record_tile(&self, plan: &mut Plan, shape: &AttentionShape, queries: u32) -> Result<()> {
+        shape.check(&FORWARD)?;
+        let (rows, query_rows, width) = (shape.rows(), shape.query_rows(), shape.width());
+        let heads = u64::from(shape.h);
+        plan.launch(&Launch {
+            kernel: &FORWARD,
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
+            bindings: &[
+                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "out", view: &self.out, elements: query_rows * width },
+                Bind { name: "lse", view: &self.lse, elements: query_rows * heads },
+            ],
+            params: &[
+                ("samples", shape.b.most.into()),
+                ("tokens", shape.t.into()),
+                ("heads", shape.h.into()),
+                ("first", shape.first.into()),
+                ("queries", shape.queries.into()),
+                ("causal", u32::from(shape.causal).into()),
+                ("scale", scale(shape.d)),
+            ],
+            groups: scaled(&shape.b, shape.queries.div_ceil(queries) * shape.h).groups(LANES, 1),
+            cost: Cost {
+                flops: 4.0 * shape.pairs() * f64::from(shape.d),
+                bytes: 4.0 * (2 * rows * width + query_rows * (2 * width + heads)) as f64,
+            },
+            shape: shape.text(),
+        })
+    }
+}
+
+fn scale(d: u32) -> Param {
+    Param::F32((1.0 / f64::from(d).sqrt()) as f32)
+}
+
+/// Attention backward: `attention_backward_query` and then `attention_backward_key`, see the module's page.
+#[derive(Debug, Clone)]
+pub struct AttentionBackward {
+    /// (B·T, 3C)
+    pub qkv: View,
+    /// (B·T, C) from the forward pass
+    pub out: View,
+    /// (B·T, H) from the forward pass
+    pub lse: View,
+    /// (B·T, C)
+    pub d_out: View,
+    /// (B·T, H), scratch for δ
+    pub delta: View,
+    /// (B·T, 3C)
+    pub d_qkv: View,
+}
+
+impl AttentionBackward {
+    /// Records both kernels.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for heads wider than 128 or a shape whose queries are not all positions; as
+    /// [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
+        self.record_query(plan, shape, tile(3, shape.d, shape.t))?;
+        self.record_key(plan, shape, tile(4, shape.d, shape.t))
+    }
+
+    fn params(shape: &AttentionShape) -> [(&'static str, Param); 5] {
+        [
+            ("samples", shape.b.most.into()),
+            ("tokens", shape.t.into()),
+            ("heads", shape.h.into()),
+            ("causal", u32::from(shape.causal).into()),
+            ("scale", scale(shape.d)),
+        ]
+    }
+
+    fn record_query(&self, plan: &mut Plan, shape: &AttentionShape, queries: u32) -> Result<()> {
+        shape.check_whole(&BACKWARD_QUERY)?;
+        let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+        plan.launch(&Launch {
+            kernel: &BACKWARD_QUERY,
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
+            bindings: &[
+                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "out", view: &self.out, elements: rows * width },
+                Bind { name: "lse", view: &self.lse, elements: rows * heads },
+                Bind { name: "d_out", view: &self.d_out, elements: rows * width },
+                Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
+                Bind { name: "delta", view: &self.delta, elements: rows * heads },
+            ],
+            params: &Self::params(shape),
+            groups: scaled(&shape.b, shape.t.div_ceil(queries) * shape.h).groups(LANES, 1),
+            cost: Cost {
+                flops: 6.0 * shape.pairs() * f64::from(shape.d),
+                bytes: 4.0 * (rows * (6 * width + 2 * heads)) as f64,
+            },
+            shape: shape.text(),
+        })
+    }
+
+    fn record_key(&self, plan: &mut Plan, shape: &AttentionShape, keys: u32) -> Result<()> {
+        shape.check_whole(&BACKWARD_KEY)?;
+        let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+        plan.launch(&Launch {
+            kernel: &BACKWARD_KEY,
+            spec: &[("HEAD_DIM", shape.d), ("KEYS", keys)],
+            bindings: &[
+                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "d_out", view: &self.d_out, elements: rows * width },
+                Bind { name: "d_out4", view: &self.d_out, elements: rows * width },
+                Bind { name: "lse", view: &self.lse, elements: rows * heads },
+                Bind { name: "delta", view: &self.delta, elements: rows * heads },
+                Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
+            ],
+            params: &Self::params(shape),
+            groups: scaled(&shape.b, shape.t.div_ceil(keys) * shape.h).groups(LANES, 1),
+            cost: Cost {
+                flops: 8.0 * shape.pairs() * f64::from(shape.d),
+                bytes: 4.0 * (rows * (6 * width + 2 * heads)) as f64,
+            },
+            shape: shape.text(),
+        })
+    }
+}
+
+/// Attention of changed suffixes of sequences over the unchanged prefix of their base sample.
+///
+/// Packed row r = u·per_item + k belongs to item u. `row_table` gives for each k the first changed position s and the
+/// position p ≥ s of the row; the rows of a sequence follow each other from p = s on. Keys and values for j < s come
+/// from the base sample, those for s ≤ j ≤ p from the packed rows.
+#[derive(Debug, Clone)]
+pub struct AttentionSuffix {
+    /// (B·T, 3C) of the base samples
+    pub base_qkv: View,
+    /// (items·per_item, 3C)
+    pub qkv: View,
+    /// Base sample of item `first_item` + u, u32 (first_item + items)
+    pub base: View,
+    /// (per_item, 2), u32: s, p
+    pub row_table: View,
+    /// (items·per_item, C)
+    pub out: View,
+}
+
+/// Shape of an [`AttentionSuffix`].
+#[derive(Debug, Clone)]
+pub struct SuffixShape {
+    /// Items of this launch, each of `per_item` packed rows; count them on the GPU with one row per item.
+    pub items: Rows,
+    /// Packed rows of an item.
+    pub per_item: u32,
+    /// Item 0 of this launch is this one in `base`.
+    pub first_item: u32,
+    /// Base samples B.
+    pub b: u32,
+    /// Positions T of a sample.
+    pub t: u32,
+    /// Heads.
+    pub h: u32,
+    /// Width of a head, 1 to 128.
+    pub d: u32,
+}
+
+impl AttentionSuffix {
+    /// Records the kernel.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for heads wider than 128; as [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &SuffixShape) -> Result<()> {
+        self.record_tile(plan, shape, tile(2, shape.d, shape.per_item))
+    }
+
+    fn record_tile(&self, plan: &mut Plan, shape: &SuffixShape, queries: u32) -> Result<()> {
+        check_heads(&SUFFIX, shape.h, shape.d)?;
+        let width = u64::from(shape.h) * u64::from(shape.d);
+        let base_elements = u64::from(shape.b) * u64::from(shape.t) * 3 * width;
+        let rows = u64::from(shape.items.most) * u64::from(shape.per_item);
+        plan.launch(&Launch {
+            kernel: &SUFFIX,
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
+            bindings: &[
+                Bind { name: "base_qkv", view: &self.base_qkv, elements: base_elements },
+                Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements },
+                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
+                Bind {
+                    name: "base",
+                    view: &self.base,
+                    elements: u64::from(shape.first_item) + u64::from(shape.items.most),
+                },
+                Bind { name: "row_table", view: &self.row_table, elements: 2 * u64::from(shape.per_item) },
+                Bind { name: "out", view: &self.out, elements: rows * width },
+            ],
+            params: &[
+                ("items", shape.items.most.into()),
+                ("per_item", shape.per_item.into()),
+                ("first_item", shape.first_item.into()),
+                ("tokens", shape.t.into()),
+                ("heads", shape.h.into()),
+                ("scale", scale(shape.d)),
+            ],
+            groups: scaled(&shape.items, shape.per_item.div_ceil(queries) * shape.h).groups(LANES, 1),
+            // The table is on the GPU: as if every row stood in the middle of its sequence.
+            cost: Cost {
+                flops: 2.0 * (rows * width) as f64 * f64::from(shape.t),
+                bytes: 4.0 * (base_elements + rows * 4 * width) as f64,
+            },
+            shape: format!("({}, {}, {}, {}, {})", shape.items.most, shape.per_item, shape.t, shape.h, shape.d),
+        })
+    }
+}
+
+/// Attention of one query over given keys and values in f64: its output and its log-sum-exp.
+fn attend(q: &[f64], keys: &[(&[f64], &[f64])]) -> (Vec<f64>, f64) {
+    let scale = 1.0 / (q.len() as f64).sqrt();
+    let dot = |k: &[f64]| scale * q.iter().zip(k).map(|(q, k)| q * k).sum::<f64>();
+    let scores: Vec<f64> = keys.iter().map(|(k, _)| dot(k)).collect();
+    let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let lse = largest + scores.iter().map(|s| (s - largest).exp()).sum::<f64>().ln();
+    let mut out = vec![0.0; q.len()];
+    for (score, (_, v)) in scores.iter().zip(keys) {
+        out.iter_mut().zip(*v).for_each(|(out, v)| *out += (score - lse).exp() * v);
+    }
+    (out, lse)
+}
+
+/// Head `head` of third `third` (0 query, 1 key, 2 value) of a row of `qkv`.
+fn part(qkv: &[f64], row: usize, third: usize, head: usize, h: usize, d: usize) -> &[f64] {
+    &qkv[((3 * row + third) * h + head) * d..][..d]
+}
+
+/// out (B·n, C) and lse (B·n, H) in f64.
+pub fn forward_reference(qkv: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<f64>) {
+    let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
+    let (mut out, mut lse) = (Vec::new(), Vec::new());
+    for sample in 0..shape.b.most as usize {
+        for position in shape.first as usize..(shape.first + shape.queries) as usize {
+            let keys = if shape.causal { position + 1 } else { t };
+            for head in 0..h {
+                let at = |j: usize, third| part(qkv, sample * t + j, third, head, h, d);
+                let keys: Vec<_> = (0..keys).map(|j| (at(j, 1), at(j, 2))).collect();
+                let (row, total) = attend(at(position, 0), &keys);
+                out.extend(row);
+                lse.push(total);
+            }
+        }
+    }
+    (out, lse)
+}
+
+/// d_qkv (B·T, 3C) and delta (B·T, H) in f64.
+pub fn backward_reference(qkv: &[f64], d_out: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<f64>) {
+    let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
+    let (out, lse) = forward_reference(qkv, shape);
+    let scale = 1.0 / (d as f64).sqrt();
+    let mut d_qkv = vec![0.0; qkv.len()];
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let head_of = |values: &'_ [f64], row: usize, head: usize| values[(row * h + head) * d..][..d].to_vec();
+    let mut delta = Vec::new();
+    for row in 0..shape.b.most as usize * t {
+        let (first, position) = (row - row % t, row % t);
+        let end = first + if shape.causal { position + 1 } else { t };
+        for head in 0..h {
+            let (q, slope) = (part(qkv, row, 0, head, h, d), head_of(d_out, row, head));
+            let product = dot(&slope, &head_of(&out, row, head));
+            delta.push(product);
+            for key in first..end {
+                let (k, v) = (part(qkv, key, 1, head, h, d), part(qkv, key, 2, head, h, d));
+                let p = (scale * dot(q, k) - lse[row * h + head]).exp();
+                let d_score = scale * p * (dot(&slope, v) - product);
+                for c in 0..d {
+                    d_qkv[(3 * row * h + head) * d + c] += d_score * k[c];
+                    d_qkv[((3 * key + 1) * h + head) * d + c] += d_score * q[c];
+                    d_qkv[((3 * key + 2) * h + head) * d + c] += p * slope[c];
+                }
+            }
+        }
+    }
+    (d_qkv, delta)
+}
+
+/// out (items·per_item, C) of an [`AttentionSuffix`] in f64; `base` begins at the launch's first item.
+pub fn suffix_reference(
+    base_qkv: &[f64],
+    qkv: &[f64],
+    base: &[u32],
+    row_table: &[[u32; 2]],
+    shape: &SuffixShape,
+) -> Vec<f64> {
+    let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
+    let mut out = Vec::new();
+    for row in 0..(shape.items.most * shape.per_item) as usize {
+        let (item, k) = (row / shape.per_item as usize, row % shape.per_item as usize);
+        let [start, position] = row_table[k].map(|v| v as usize);
+        for head in 0..h {
+            let at = |j: usize, third| {
+                if j < start {
+                    part(base_qkv, base[item] as usize * t + j, third, head, h, d)
+                } else {
+                    part(qkv, row - (position - j), third, head, h, d)
+                }
+            };
+            let keys: Vec<_> = (0..=position).map(|j| (at(j, 1), at(j, 2))).collect();
+            out.extend(attend(at(position, 0), &keys).0);
+        }
+    }
+    out
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|v| f64::from(*v)).collect()
+}
+
+fn narrow(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|v| *v as f32).collect()
+}
+
+/// A window on a live count of samples or items of which three more exist before it.
+fn window(live: View, most: u32) -> LiveRows {
+    LiveRows { live, first: 3, most, rows_per_item: 1 }
+}
+
+/// (B, T, H, D), first query, number of queries.
+type ForwardCase = ([u32; 4], u32, u32);
+
+fn forward_cases(_: &Gpu) -> Vec<Case> {
+    let shapes: [ForwardCase; 12] = [
+        ([1, 1, 1, 1], 0, 1),
+        ([3, 5, 2, 4], 0, 5),
+        ([2, 17, 3, 8], 0, 17),
+        ([5, 16, 2, 16], 0, 16),
+        ([2, 33, 1, 32], 0, 33),
+        ([1, 70, 2, 64], 0, 70),
+        ([1, 9, 1, 128], 0, 9),
+        ([2, 13, 5, 3], 0, 13),
+        ([3, 7, 3, 6], 2, 3),
+        ([65, 16, 4, 8], 15, 1),
+        ([3, 16, 4, 8], 0, 1),
+        ([70_000, 2, 1, 4], 0, 2),
+    ];
+    let both = |shape: ForwardCase| [forward_case(shape, true), forward_case(shape, false)];
+    shapes.into_iter().flat_map(both).collect()
+}
+
+/// Scores of a few units, so that the softmax is neither flat nor one key alone.
+fn random_qkv(random: &mut RandomInputs, count: usize) -> Vec<f32> {
+    random.floats(count).into_iter().map(|v| 3.0 * v).collect()
+}
+
+fn forward_case(([b, t, h, d], first, queries): ForwardCase, causal: bool) -> Case {
+    let shape = AttentionShape { causal, first, queries, ..AttentionShape::full(b, t, h, d) };
+    let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
+    let qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
+    let (out, lse) = forward_reference(&wide(&qkv), &shape);
+    let name = format!("({b}, {t}, {h}, {d}) queries {first} + {queries} causal {causal}");
+    let record = move |plan: &mut Plan, named: &Named| {
+        let attention = AttentionForward { qkv: named.view("qkv")?, out: named.view("out")?, lse: named.view("lse")? };
+        attention.record(plan, &shape)
+    };
+    Case {
+        name,
+        inputs: vec![("qkv", qkv.into())],
+        outputs: vec![
+            ("out", Expected::Near { values: out, tolerance: 3e-6 }),
+            ("lse", Expected::Near { values: lse, tolerance: 3e-6 }),
+        ],
+        record: Box::new(record),
+    }
+}
+
+const BACKWARD_SHAPES: [[u32; 4]; 7] =
+    [[1, 1, 1, 1], [3, 5, 2, 4], [2, 17, 3, 8], [4, 16, 2, 16], [1, 67, 2, 64], [2, 13, 5, 3], [66_000, 1, 1, 4]];
+
+fn backward_query_cases(_: &Gpu) -> Vec<Case> {
+    backward_cases(&|attention, plan, shape| attention.record_query(plan, shape, tile(3, shape.d, shape.t)), true)
+}
+
+fn backward_key_cases(_: &Gpu) -> Vec<Case> {
+    backward_cases(&|attention, plan, shape| attention.record_key(plan, shape, tile(4, shape.d, shape.t)), false)
+}
+
+type RecordBackward = dyn Fn(&AttentionBackward, &mut Plan, &AttentionShape) -> Result<()>;
+
+fn backward_cases(record: &'static RecordBackward, is_query: bool) -> Vec<Case> {
+    let both = |shape| [true, false].map(|causal| backward_case(shape, causal, record, is_query));
+    BACKWARD_SHAPES.into_iter().flat_map(both).collect()
+}
+
+/// One of the two kernels on a window of samples that the GPU counts. It must leave the thirds of d_qkv that are not its
+/// own as they were.
+fn backward_case([b, t, h, d]: [u32; 4], causal: bool, record: &'static RecordBackward, is_query: bool) -> Case {
+    let shape = AttentionShape { causal, ..AttentionShape::full(b, t, h, d) };
+    let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
+    let qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
+    let d_out = random.floats((b * t * h * d) as usize);
+    let (out, lse) = forward_reference(&wide(&qkv), &shape);
+    let (mut d_qkv, delta) = backward_reference(&wide(&qkv), &wide(&d_out), &shape);
+    let before = random.floats(d_qkv.len());
+    let width = (h * d) as usize;
+    for (at, value) in d_qkv.iter_mut().enumerate() {
+        if (at % (3 * width) < width) != is_query {
+            *value = f64::from(before[at]);
+        }
+    }
+    let near = |values| Expected::Near { values, tolerance: 1e-5 };
+    let mut inputs = vec![
+        ("qkv", qkv.into()),
+        ("out", narrow(&out).into()),
+        ("lse", narrow(&lse).into()),
+        ("d_out", d_out.into()),
+        ("d_qkv", before.into()),
+        ("live", vec![b + 3].into()),
+    ];
+    let mut outputs = vec![("d_qkv", near(d_qkv))];
+    if is_query {
+        outputs.push(("delta", near(delta)));
+    } else {
+        inputs.push(("delta", narrow(&delta).into()));
+    }
+    let record = move |plan: &mut Plan, named: &Named| {
+        let attention = AttentionBackward {
+            qkv: named.view("qkv")?,
+            out: named.view("out")?,
+            lse: named.view("lse")?,
+            d_out: named.view("d_out")?,
+            delta: named.view("delta")?,
+            d_qkv: named.view("d_qkv")?,
+        };
+        let live = window(named.view("live")?, b);
+        plan.resolve_grids(&live.live)?;
+        record(&attention, plan, &AttentionShape { b: live.into(), ..shape.clone() })
+    };
+    Case { name: format!("({b}, {t}, {h}, {d}) causal {causal}"), inputs, outputs, record: Box::new(record) }
+}
+
+fn suffix_cases(_: &Gpu) -> Vec<Case> {
+    // (T, H, D), items, first changed position and changed rows of each sequence
+    let tables: [&[[u32; 2]]; 5] = [
+        &[[0, 1]],
+        &[[1, 4], [2, 3], [4, 1], [0, 5]],
+        &[[0, 3], [3, 2], [4, 1], [4, 1], [4, 1], [3, 1], [1, 2], [2, 3]],
+        &[[5, 11], [0, 16], [15, 1], [15, 1], [7, 2], [9, 4]],
+        &[[2, 3]],
+    ];
+    let shapes = [([1, 1, 1], 1), ([5, 2, 4], 7), ([5, 3, 6], 5), ([16, 2, 16], 9), ([5, 1, 4], 30_000)];
+    let mut cases: Vec<Case> =
+        shapes.into_iter().zip(tables).map(|((shape, items), table)| suffix_case(shape, items, table)).collect();
+    cases.extend([8, 32, 64].map(|d| suffix_case([16, 2, d], 3, tables[3])));
+    cases
+}
+
+fn suffix_case([t, h, d]: [u32; 3], items: u32, sequences: &[[u32; 2]]) -> Case {
+    let row_table: Vec<[u32; 2]> =
+        sequences.iter().flat_map(|[start, rows]| (0..*rows).map(move |i| [*start, start + i])).collect();
+    let (b, per_item, first_item) = (items.min(11), row_table.len() as u32, 2);
+    let mut random = RandomInputs::new(u64::from(items * 31 + t * 7 + h * 3 + d));
+    let base_qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
+    let qkv = random_qkv(&mut random, (items * per_item * 3 * h * d) as usize);
+    let base = random.integers((first_item + items) as usize, b);
+    let shape = SuffixShape { items: items.into(), per_item, first_item, b, t, h, d };
+    let here = &base[first_item as usize..];
+    let out = suffix_reference(&wide(&base_qkv), &wide(&qkv), here, &row_table, &shape);
+    let record = move |plan: &mut Plan, named: &Named| {
+        let attention = AttentionSuffix {
+            base_qkv: named.view("base_qkv")?,
+            qkv: named.view("qkv")?,
+            base: named.view("base")?,
+            row_table: named.view("row_table")?,
+            out: named.view("out")?,
+        };
+        let live = window(named.view("live")?, items);
+        plan.resolve_grids(&live.live)?;
+        attention.record(plan, &SuffixShape { items: live.into(), ..shape.clone() })
+    };
+    Case {
+        name: format!("({t}, {h}, {d}), {items} items of {per_item} rows"),
+        inputs: vec![
+            ("base_qkv", base_qkv.into()),
+            ("qkv", qkv.into()),
+            ("base", base.into()),
+            ("row_table", row_table.concat().into()),
+            ("live", vec![items + 3].into()),
+        ],
+        outputs: vec![("out", Expected::Near { values: out, tolerance: 3e-6 })],
+        record: Box::new(record),
+    }
+}
