@@ -2,11 +2,11 @@
 //
 //   d_log_p[i] = count_i (E_i − Ē) / B
 //
-// grid   ⌈B / 64⌉ workgroups
+// grid   ⌈rows / 64⌉ workgroups, rows ≥ B
 // reads  values (B, 8) · count (B) · statistics (8, 2)
 // makes  d_log_p (B)
 #import grid
-struct Params { samples: u32 }
+struct Params { samples: u32, rows: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> values: array<f32>;               // (B, 8)
 @group(0) @binding(2) var<storage, read> count: array<u32>;                // (B)
@@ -20,6 +20,6 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let i = grid_index(group, groups) * 64u + local;
-    if (i >= params.samples) { return; }
+    if (i >= params.rows) { return; }
     d_log_p[i] = f32(count[i]) * (values[i * 8u] - statistics[0]) / f32(params.samples);
 }

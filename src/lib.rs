@@ -1,5 +1,7 @@
 pub mod error;
 pub mod gpu;
 pub mod kernels;
+pub mod model;
 pub mod physics;
+pub mod vmc;
 pub use error::{Error, ErrorKind, Result};

@@ -119,12 +119,6 @@ fn check_heads(kernel: &Kernel, h: u32, d: u32) -> Result<()> {
     Ok(())
 }
 
-/// The same items, each of `factor` times as many rows: invocations of a kernel that has `factor` for each.
-fn scaled(rows: &Rows, factor: u32) -> Rows {
-    let scale = |live: &LiveRows| LiveRows { rows_per_item: live.rows_per_item * factor, ..live.clone() };
-    Rows { most: rows.most * factor, live: rows.live.as_ref().map(scale) }
-}
-
 /// Queries (or keys) that an invocation holds: more save loads, fewer registers of a lane is what GPUs need. The order
 /// of every sum is the same for all.
 fn tile(arrays: u32, d: u32, count: u32) -> u32 {
@@ -185,7 +179,7 @@ impl AttentionForward {
                 ("causal", u32::from(shape.causal).into()),
                 ("scale", scale(shape.d)),
             ],
-            groups: scaled(&shape.b, shape.queries.div_ceil(queries) * shape.h).groups(LANES, 1),
+            groups: shape.b.times(shape.queries.div_ceil(queries) * shape.h).groups(LANES, 1),
             cost: Cost {
                 flops: 4.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (2 * rows * width + query_rows * (2 * width + heads)) as f64,
@@ -253,7 +247,7 @@ impl AttentionBackward {
                 Bind { name: "delta", view: &self.delta, elements: rows * heads },
             ],
             params: &Self::params(shape),
-            groups: scaled(&shape.b, shape.t.div_ceil(queries) * shape.h).groups(LANES, 1),
+            groups: shape.b.times(shape.t.div_ceil(queries) * shape.h).groups(LANES, 1),
             cost: Cost {
                 flops: 6.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (rows * (6 * width + 2 * heads)) as f64,
@@ -278,7 +272,7 @@ impl AttentionBackward {
                 Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
             ],
             params: &Self::params(shape),
-            groups: scaled(&shape.b, shape.t.div_ceil(keys) * shape.h).groups(LANES, 1),
+            groups: shape.b.times(shape.t.div_ceil(keys) * shape.h).groups(LANES, 1),
             cost: Cost {
                 flops: 8.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (rows * (6 * width + 2 * heads)) as f64,
@@ -364,7 +358,7 @@ impl AttentionSuffix {
                 ("heads", shape.h.into()),
                 ("scale", scale(shape.d)),
             ],
-            groups: scaled(&shape.items, shape.per_item.div_ceil(queries) * shape.h).groups(LANES, 1),
+            groups: shape.items.times(shape.per_item.div_ceil(queries) * shape.h).groups(LANES, 1),
             // The table is on the GPU: as if every row stood in the middle of its sequence.
             cost: Cost {
                 flops: 2.0 * (rows * width) as f64 * f64::from(shape.t),
@@ -482,7 +476,7 @@ fn narrow(values: &[f64]) -> Vec<f32> {
 
 /// A window on a live count of samples or items of which three more exist before it.
 fn window(live: View, most: u32) -> LiveRows {
-    LiveRows { live, first: 3, most, rows_per_item: 1 }
+    LiveRows::new(live, 3, most, 1)
 }
 
 /// (B, T, H, D), first query, number of queries.

@@ -281,12 +281,12 @@ pub struct EnergyWeights {
 }
 
 impl EnergyWeights {
-    /// Records the weights of `samples` samples.
+    /// Records the weights of `samples` samples that stand in the first of `rows` rows.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, samples: u32) -> Result<()> {
-        let b = u64::from(samples);
+    pub fn record(&self, plan: &mut Plan, samples: u32, rows: u32) -> Result<()> {
+        let b = u64::from(rows);
         plan.launch(&Launch {
             kernel: &WEIGHTS,
             spec: &[],
@@ -296,8 +296,8 @@ impl EnergyWeights {
                 Bind { name: "statistics", view: &self.statistics, elements: 2 * u64::from(COLUMNS) },
                 Bind { name: "d_log_p", view: &self.d_log_p, elements: b },
             ],
-            params: &[("samples", samples.into())],
-            groups: Rows::from(samples).groups(64, 1),
+            params: &[("samples", samples.into()), ("rows", rows.into())],
+            groups: Rows::from(rows).groups(64, 1),
             cost: Cost { flops: (3 * b) as f64, bytes: (16 * b) as f64 },
             shape: format!("({b})"),
         })
@@ -614,7 +614,7 @@ fn weights_case(samples: u32) -> Case {
             statistics: named.view("statistics")?,
             d_log_p: named.view("d_log_p")?,
         };
-        kernel.record(plan, samples)
+        kernel.record(plan, samples, samples)
     };
     Case {
         name: format!("({samples})"),

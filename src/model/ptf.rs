@@ -78,8 +78,7 @@ impl Ptf {
         lattice.check()?;
         Patching::new(*lattice, self.patch)?;
         let (width, heads) = (self.width, self.heads);
-        let sizes =
-            [("Nh", width), ("nhead", heads), ("num_layers", self.layers), ("ffn", self.feed_forward)];
+        let sizes = [("Nh", width), ("nhead", heads), ("num_layers", self.layers), ("ffn", self.feed_forward)];
         if let Some((name, value)) = sizes.iter().find(|(_, value)| *value == 0 || *value > MAX_WIDTH) {
             let message = format!("{name}={value} is out of range; give a number from 1 to {MAX_WIDTH}");
             return Err(Self::settings_error(message));
@@ -136,7 +135,8 @@ pub(super) fn layer_name(layer: u32, part: &str) -> String {
 /// Weight and bias of a linear layer as PyTorch begins them: uniform within 1/√inputs.
 fn linear(name: &str, outputs: usize, inputs: usize) -> [ParameterSpec; 2] {
     let initial = Initial::Uniform(1.0 / (inputs as f64).sqrt());
-    let weight = ParameterSpec { name: format!("{name}.weight"), shape: vec![outputs, inputs], initial: initial.clone() };
+    let weight =
+        ParameterSpec { name: format!("{name}.weight"), shape: vec![outputs, inputs], initial: initial.clone() };
     [weight, ParameterSpec { name: format!("{name}.bias"), shape: vec![outputs], initial }]
 }
 
@@ -236,7 +236,9 @@ mod tests {
     #[test]
     fn settings_that_do_not_fit_say_what_would() {
         let check = |ptf: Ptf| ptf.check(&Lattice::square(4, 4)).unwrap_err().to_string();
-        assert!(check(Ptf { heads: 3, ..Ptf::default() }).contains("nhead=3 does not divide Nh=128; use nhead=1, 2, 4"));
+        assert!(
+            check(Ptf { heads: 3, ..Ptf::default() }).contains("nhead=3 does not divide Nh=128; use nhead=1, 2, 4")
+        );
         assert!(check(Ptf { width: 30, ..Ptf::default() }).contains("use 28 or 32"));
         assert!(check(Ptf { layers: 0, ..Ptf::default() }).contains("num_layers=0"));
         assert!(check(Ptf { width: 1024, heads: 4, ..Ptf::default() }).contains("use nhead=8"));

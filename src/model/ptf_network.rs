@@ -240,8 +240,11 @@ impl PtfNetwork {
         attention: impl FnOnce(&mut Plan) -> Result<()>,
     ) -> Result<()> {
         let (layer, c, f) = (&self.values.layers[k], self.sizes.width, self.sizes.feed_forward);
-        let project =
-            LinearShape { y_stride: place.stride, y_first: place.first, ..LinearShape::forward(rows.clone(), c, 3 * c) };
+        let project = LinearShape {
+            y_stride: place.stride,
+            y_first: place.first,
+            ..LinearShape::forward(rows.clone(), c, 3 * c)
+        };
         product(&buffers.x, &layer.qkv, Extra::None, &buffers.qkv).record(plan, &project)?;
         attention(plan)?;
         let out = product(&buffers.attention, &layer.out, Extra::Add(buffers.x.clone()), &buffers.sum1);
@@ -275,7 +278,8 @@ impl PtfNetwork {
         let (c, v) = (self.sizes.width, self.sizes.outcomes);
         let into = LinearShape::forward(rows.clone(), c, c).activated(Activation::Relu);
         product(x, &self.values.head_hidden, Extra::None, hidden).record(plan, &into)?;
-        let out = LinearShape { y_stride: place.stride, y_first: place.first, ..LinearShape::forward(rows.clone(), c, v) };
+        let out =
+            LinearShape { y_stride: place.stride, y_first: place.first, ..LinearShape::forward(rows.clone(), c, v) };
         product(hidden, &self.values.head_out, Extra::None, logits).record(plan, &out)
     }
 

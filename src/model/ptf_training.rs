@@ -220,7 +220,14 @@ struct Reversed<'a> {
 
 impl Reversed<'_> {
     /// Gradient of a layer from `inputs` to `outputs` columns.
-    fn gradient(&self, plan: &mut Plan, x: &View, d_y: &View, [inputs, outputs]: [u32; 2], into: &Affine) -> Result<()> {
+    fn gradient(
+        &self,
+        plan: &mut Plan,
+        x: &View,
+        d_y: &View,
+        [inputs, outputs]: [u32; 2],
+        into: &Affine,
+    ) -> Result<()> {
         let gradient = LinearGradient {
             x: x.clone(),
             d_y: d_y.clone(),

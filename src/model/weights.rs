@@ -32,8 +32,12 @@ fn values_of(view: &TensorView<'_>) -> Option<Vec<f32>> {
     match view.dtype() {
         Dtype::F32 => Some(bytemuck::pod_collect_to_vec(bytes)),
         Dtype::F64 => Some(bytemuck::pod_collect_to_vec::<u8, f64>(bytes).iter().map(|v| *v as f32).collect()),
-        Dtype::F16 => Some(bytemuck::pod_collect_to_vec::<u8, u16>(bytes).iter().map(|v| half::f16::from_bits(*v).to_f32()).collect()),
-        Dtype::BF16 => Some(bytemuck::pod_collect_to_vec::<u8, u16>(bytes).iter().map(|v| half::bf16::from_bits(*v).to_f32()).collect()),
+        Dtype::F16 => Some(
+            bytemuck::pod_collect_to_vec::<u8, u16>(bytes).iter().map(|v| half::f16::from_bits(*v).to_f32()).collect(),
+        ),
+        Dtype::BF16 => Some(
+            bytemuck::pod_collect_to_vec::<u8, u16>(bytes).iter().map(|v| half::bf16::from_bits(*v).to_f32()).collect(),
+        ),
         _ => None,
     }
 }

@@ -110,7 +110,9 @@ impl Demand {
         let mut sizes = StepSizes {
             group,
             items,
-            hidden_rows: widest_rows.next_multiple_of(ALIGNMENT).min(most(self.needs.hidden_row) / ALIGNMENT * ALIGNMENT),
+            hidden_rows: widest_rows
+                .next_multiple_of(ALIGNMENT)
+                .min(most(self.needs.hidden_row) / ALIGNMENT * ALIGNMENT),
             training: if self.training { self.samples.min(training_limit) } else { 0 },
         };
         if sizes.hidden_rows == 0 {

@@ -237,7 +237,8 @@ impl Estimator {
     /// log ψ'/ψ of the moves of a window.
     fn record_ratios(&self, plan: &mut Plan, g: u32, window: &Window) -> Result<()> {
         let tables = &self.tables;
-        let (tokens, sample_of) = (self.of_group(&self.tokens, g, self.patches())?, self.of_group(&self.sample_of, g, 1)?);
+        let (tokens, sample_of) =
+            (self.of_group(&self.tokens, g, self.patches())?, self.of_group(&self.sample_of, g, 1)?);
         // A lattice of one patch has no rows to compute anew: its moves are other outcomes of the same logits.
         if tables.rows_per_item() > 0 {
             let rows = RowsMoves {

@@ -124,7 +124,9 @@ impl MetricsRing {
         let submission = self.gpu.queue().submit([encoder.finish()]);
         let sender = sender.clone();
         // The receiver may be gone when the trainer was dropped; then nobody wants the numbers.
-        buffer.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result.is_ok())));
+        buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+            let _ = sender.send(result.is_ok());
+        });
         self.pending.push_back(Pending { slot, step, learning_rate, submission });
     }
 

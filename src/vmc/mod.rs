@@ -4,13 +4,15 @@ mod budget;
 mod enumerate;
 mod estimator;
 mod evaluate;
+mod likelihood;
 mod metrics;
 mod schedule;
 mod tables;
 mod trainer;
 
-pub use enumerate::{enumerate, local_energies, LocalEnergies};
+pub use enumerate::{LocalEnergies, enumerate, local_energies};
 pub use evaluate::{Estimate, EvaluateConfig, evaluate};
+pub use likelihood::Likelihood;
 pub use metrics::StepReport;
 pub use schedule::Schedule;
 pub use trainer::{TrainConfig, Trainer};

@@ -169,4 +169,3 @@ impl Tables {
         self.host.rows.len() as u32
     }
 }
-

@@ -1,0 +1,100 @@
+//! Given configurations: log-probabilities, moves and local energies of each, and of all 2^N.
+
+use super::estimator::Source;
+use super::evaluate::{estimator, sample_values};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Gpu, Plan};
+use crate::model::{Model, Weights};
+use crate::physics::{Hamiltonian, Lattice, Terms};
+
+/// What is known of given configurations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LocalEnergies {
+    /// log P of each.
+    pub log_p: Vec<f64>,
+    /// Local energy of each.
+    pub energy: Vec<f64>,
+    /// For each configuration log P of every connected one, in the order of the Hamiltonian's moves sorted by the first
+    /// patch they change; very negative where a move's condition does not hold.
+    pub moved_log_p: Vec<Vec<f64>>,
+}
+
+/// Sites of which all configurations can be enumerated.
+const MAX_SITES: usize = 16;
+/// Configurations that go through the GPU together.
+const CHUNK: usize = 1024;
+
+/// log-probabilities, those of all connected configurations, and local energies of `configurations`, each of N
+/// occupations 0 or 1 in site order.
+///
+/// # Errors
+/// As [`super::Trainer::new`]; [`ErrorKind::Settings`] for a configuration of another length.
+pub fn local_energies(
+    gpu: &Gpu,
+    lattice: &Lattice,
+    hamiltonian: &dyn Hamiltonian,
+    model: &dyn Model,
+    weights: &Weights,
+    configurations: &[Vec<u8>],
+) -> Result<LocalEnergies> {
+    let sites = lattice.sites();
+    if let Some(wrong) = configurations.iter().find(|c| c.len() != sites || c.iter().any(|n| *n > 1)) {
+        let message = format!("a configuration of {} numbers; give {sites} occupations, each 0 or 1", wrong.len());
+        return Err(Error::new(ErrorKind::Settings, message));
+    }
+    let chunk = configurations.len().clamp(1, CHUNK);
+    let estimator = estimator(gpu, lattice, hamiltonian, model, weights, chunk, None)?;
+    let mut plan = Plan::new(gpu);
+    estimator.record(&mut plan, Source::Given)?;
+    let (t, moves) = (estimator.patches() as usize, estimator.tables.moves() as usize);
+    let mut all = LocalEnergies { log_p: Vec::new(), energy: Vec::new(), moved_log_p: Vec::new() };
+    for part in configurations.chunks(chunk) {
+        let mut tokens: Vec<u32> = part.iter().flat_map(|c| estimator.patching.tokens(c)).collect();
+        tokens.resize(chunk * t, 0);
+        estimator.tokens.write(gpu, &tokens)?;
+        plan.run()?;
+        let log_p: Vec<f32> = estimator.log_p.read(gpu, part.len() * t)?;
+        let log_p: Vec<f64> = log_p.chunks(t).map(|row| row.iter().map(|p| f64::from(*p)).sum()).collect();
+        let values = sample_values(&estimator)?;
+        all.energy.extend(values.iter().take(part.len()).map(|v| f64::from(v[0])));
+        // The ratios of a batch lie together only where it is one group.
+        if estimator.sizes.groups(estimator.samples) == 1 {
+            let ratio: Vec<f32> = estimator.ratio.read(gpu, chunk * moves)?;
+            let unique_of: Vec<u32> = estimator.unique_of.read(gpu, chunk)?;
+            for (own, u) in log_p.iter().zip(unique_of) {
+                let row = &ratio[u as usize * moves..(u as usize + 1) * moves];
+                all.moved_log_p.push(row.iter().map(|r| own + 2.0 * f64::from(*r)).collect());
+            }
+        }
+        all.log_p.extend(log_p);
+    }
+    Ok(all)
+}
+
+/// No interactions and no moves: for log-probabilities alone.
+struct Free;
+
+impl Hamiltonian for Free {
+    fn name(&self) -> &'static str {
+        "free"
+    }
+
+    fn terms(&self, lattice: &Lattice) -> Result<Terms> {
+        Ok(Terms { constant: 0.0, field: vec![0.0; lattice.sites()], pairs: Vec::new(), moves: Vec::new() })
+    }
+}
+
+/// log P of every one of the 2^N configurations; bit i of the index is the occupation of site i.
+///
+/// # Errors
+/// [`ErrorKind::Settings`] beyond 16 sites; as [`super::evaluate()`].
+pub fn enumerate(gpu: &Gpu, lattice: &Lattice, model: &dyn Model, weights: &Weights) -> Result<Vec<f64>> {
+    let sites = lattice.sites();
+    if sites > MAX_SITES {
+        let message = format!("{sites} sites have too many configurations to enumerate; {MAX_SITES} are the most");
+        return Err(Error::new(ErrorKind::Settings, message));
+    }
+    let configuration = |index: u32| (0..sites).map(|site| (index >> site & 1) as u8).collect();
+    let all: Vec<Vec<u8>> = (0..1u32 << sites).map(configuration).collect();
+    Ok(local_energies(gpu, lattice, &Free, model, weights, &all)?.log_p)
+}

@@ -1,0 +1,136 @@
+//! Estimates from fresh samples of fixed weights.
+
+use super::estimator::{Estimator, EstimatorConfig, Source};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Gpu, Plan};
+use crate::kernels::energy::COLUMNS;
+use crate::model::{Model, Parameters, Weights};
+use crate::physics::{Hamiltonian, Lattice};
+
+/// How to estimate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EvaluateConfig {
+    /// Independent samples; at least 2.
+    pub samples: usize,
+    /// Seed of the samples.
+    pub seed: u64,
+    /// Bytes of GPU memory at most; `None`: [`Gpu::default_memory`].
+    pub memory: Option<u64>,
+}
+
+impl Default for EvaluateConfig {
+    fn default() -> Self {
+        Self { samples: 10_000, seed: 1, memory: None }
+    }
+}
+
+/// Estimates over independent samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimate {
+    /// Samples drawn.
+    pub samples: usize,
+    /// Energy of the whole lattice.
+    pub energy: f64,
+    /// Standard error of the energy, √(variance / samples).
+    pub energy_error: f64,
+    /// Unbiased variance of the local energy.
+    pub variance: f64,
+    /// Mean occupation.
+    pub density: f64,
+    /// ⟨σˣ⟩ per site; NaN where the Hamiltonian does not flip every site.
+    pub sigma_x: f64,
+    /// Mean of |Σ (−1)^(x+y) (n − ½)| / N.
+    pub staggered: f64,
+}
+
+/// Samples that go through the GPU together.
+const CHUNK: usize = 1024;
+
+/// Draws samples in chunks and estimates energy and observables; sums in f64.
+///
+/// # Errors
+/// As [`super::Trainer::new`]; [`ErrorKind::NotFinite`] when a local energy is not finite.
+pub fn evaluate(
+    gpu: &Gpu,
+    lattice: &Lattice,
+    hamiltonian: &dyn Hamiltonian,
+    model: &dyn Model,
+    weights: &Weights,
+    config: EvaluateConfig,
+) -> Result<Estimate> {
+    if config.samples < 2 {
+        let message = format!("{} samples give no error bar; give samples=2 or more", config.samples);
+        return Err(Error::new(ErrorKind::Settings, message));
+    }
+    let chunk = config.samples.min(CHUNK);
+    let estimator = estimator(gpu, lattice, hamiltonian, model, weights, chunk, config.memory)?;
+    let mut plan = Plan::new(gpu);
+    estimator.record(&mut plan, Source::Drawn)?;
+    let mut rows: Vec<[f64; 4]> = Vec::with_capacity(config.samples);
+    for step in 0.. {
+        let left = config.samples - rows.len();
+        if left == 0 {
+            break;
+        }
+        estimator.write_step(config.seed, step, 0.0)?;
+        plan.run()?;
+        let values = sample_values(&estimator)?;
+        rows.extend(values.iter().take(left).map(|v| [v[0], v[1], v[5], v[7]].map(f64::from)));
+    }
+    if rows.iter().any(|row| !row[0].is_finite()) {
+        let message = "a local energy is not finite; the weights are from a diverged run, use earlier ones";
+        return Err(Error::new(ErrorKind::NotFinite, message));
+    }
+    let count = rows.len() as f64;
+    let mean = |k: usize| rows.iter().map(|row| row[k]).sum::<f64>() / count;
+    let energy = mean(0);
+    let variance = rows.iter().map(|row| (row[0] - energy).powi(2)).sum::<f64>() / (count - 1.0);
+    let sigma_x = if estimator.tables.host.flips_every_site { mean(3) } else { f64::NAN };
+    Ok(Estimate {
+        samples: rows.len(),
+        energy,
+        energy_error: (variance / count).sqrt(),
+        variance,
+        density: 0.5 * (mean(1) / lattice.sites() as f64 + 1.0),
+        sigma_x,
+        staggered: mean(2),
+    })
+}
+
+/// An estimator of `samples` samples for fixed weights.
+pub(super) fn estimator(
+    gpu: &Gpu,
+    lattice: &Lattice,
+    hamiltonian: &dyn Hamiltonian,
+    model: &dyn Model,
+    weights: &Weights,
+    samples: usize,
+    memory: Option<u64>,
+) -> Result<Estimator> {
+    model.check(lattice)?;
+    let terms = hamiltonian.terms(lattice)?;
+    let parameters = Parameters::new(gpu, model.layout(lattice)?)?;
+    parameters.write(gpu, weights)?;
+    let config = EstimatorConfig {
+        samples: samples as u32,
+        training: false,
+        unique: true,
+        memory: memory.unwrap_or(gpu.default_memory()),
+        parameter_buffers: 2,
+    };
+    Estimator::new(gpu, lattice, &terms, model, &parameters, config)
+}
+
+/// The values of every sample, repeats included: `COLUMNS` numbers each.
+pub(super) fn sample_values(estimator: &Estimator) -> Result<Vec<Vec<f32>>> {
+    let group = estimator.sizes.group as usize;
+    let padded = estimator.sizes.groups(estimator.samples) as usize * group;
+    let columns = COLUMNS as usize;
+    let values: Vec<f32> = estimator.values.read(&estimator.gpu, padded * columns)?;
+    let unique_of: Vec<u32> = estimator.unique_of.read(&estimator.gpu, estimator.samples as usize)?;
+    let row = |(b, u): (usize, &u32)| {
+        let at = (b - b % group + *u as usize) * columns;
+        values[at..at + columns].to_vec()
+    };
+    Ok(unique_of.iter().enumerate().map(row).collect())
+}

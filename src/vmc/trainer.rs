@@ -1,0 +1,342 @@
+//! Training: one plan that holds a whole step, replayed.
+
+use super::budget::StepSizes;
+use super::estimator::{Estimator, EstimatorConfig, Source};
+use super::metrics::{MetricsRing, StepNumbers, StepReport};
+use super::schedule::Schedule;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Buffer, Gpu, Plan};
+use crate::kernels::energy::EnergyWeights;
+use crate::kernels::head::{HeadBackward, HeadForward};
+use crate::kernels::optimizer::{Adam, AdamRates};
+use crate::kernels::rows::RowsSamples;
+use crate::model::{Model, Parameters, Weights};
+use crate::physics::{Hamiltonian, Lattice};
+
+/// How to train.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainConfig {
+    /// Samples of a step, B; at least 2.
+    pub samples: usize,
+    /// Adam's learning rate.
+    pub learning_rate: f64,
+    /// How the learning rate changes.
+    pub schedule: Schedule,
+    /// Steps over which the learning rate rises linearly at the beginning.
+    pub warmup: u64,
+    /// Largest norm of the gradient; a longer one is scaled to it.
+    pub clip: Option<f64>,
+    /// Seed of the initial weights and of the samples.
+    pub seed: u64,
+    /// Bytes of GPU memory at most; `None`: [`Gpu::default_memory`].
+    pub memory: Option<u64>,
+    /// Treat equal samples as one with a count. Changes no estimate; gradients only by rounding.
+    pub unique: bool,
+}
+
+impl Default for TrainConfig {
+    /// The public PyTorch code's: 256 samples, Adam at 5e-4, no clipping.
+    fn default() -> Self {
+        Self {
+            samples: 256,
+            learning_rate: 5e-4,
+            schedule: Schedule::Constant,
+            warmup: 0,
+            clip: None,
+            seed: 0,
+            memory: None,
+            unique: true,
+        }
+    }
+}
+
+/// Samples of a step at most: their configurations are compared pair by pair.
+const MAX_SAMPLES: usize = 1 << 17;
+
+impl TrainConfig {
+    /// Whether the settings make sense.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`], with what to change.
+    pub fn check(&self) -> Result<()> {
+        let error = |message: String| Err(Error::new(ErrorKind::Settings, message));
+        if !(2..=MAX_SAMPLES).contains(&self.samples) {
+            return error(format!("{} samples in a step; give 2 to {MAX_SAMPLES}", self.samples));
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0 && self.learning_rate < 1e3) {
+            return error(format!("learning rate {}; give a positive number such as 5e-4", self.learning_rate));
+        }
+        match self.clip {
+            Some(clip) if !(clip.is_finite() && clip > 0.0) => {
+                error(format!("clip {clip}; give a positive number such as 1"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Steps that may be under way before the oldest one's numbers are waited for.
+const STEPS_AHEAD: usize = 2;
+
+/// A wave function in training.
+pub struct Trainer {
+    gpu: Gpu,
+    config: TrainConfig,
+    parameters: Parameters,
+    estimator: Estimator,
+    optimizer: Optimizer,
+    plan: Plan,
+    ring: MetricsRing,
+    submitted: u64,
+}
+
+/// Adam's buffers.
+struct Optimizer {
+    first: Buffer,
+    second: Buffer,
+    state: Buffer,
+    part: Buffer,
+}
+
+impl Optimizer {
+    fn new(gpu: &Gpu, elements: u64) -> Result<Self> {
+        Ok(Self {
+            first: gpu.buffer("ketformer.adam.first", elements)?,
+            second: gpu.buffer("ketformer.adam.second", elements)?,
+            state: gpu.upload("ketformer.adam.state", &[1f32, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])?,
+            part: gpu.buffer("ketformer.adam.part", Adam::part_elements(elements as u32))?,
+        })
+    }
+}
+
+/// Buffers of the pass with gradient.
+struct GradientRows {
+    descriptions: Buffer,
+    log_p: Buffer,
+    lse: Buffer,
+    d_log_p: Buffer,
+}
+
+impl Trainer {
+    /// Builds the plan of a step and writes the initial weights.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for settings that make no sense together, [`ErrorKind::Memory`] where the budget or an
+    /// adapter limit is too small.
+    pub fn new(
+        gpu: &Gpu,
+        lattice: &Lattice,
+        hamiltonian: &dyn Hamiltonian,
+        model: &dyn Model,
+        config: TrainConfig,
+    ) -> Result<Self> {
+        config.check()?;
+        model.check(lattice)?;
+        let terms = hamiltonian.terms(lattice)?;
+        let layout = model.layout(lattice)?;
+        let initial = layout.initial(config.seed);
+        let parameters = Parameters::new(gpu, layout)?;
+        parameters.write(gpu, &initial)?;
+        let estimator_config = EstimatorConfig {
+            samples: config.samples as u32,
+            training: true,
+            unique: config.unique,
+            memory: config.memory.unwrap_or(gpu.default_memory()),
+            parameter_buffers: 4,
+        };
+        let estimator = Estimator::new(gpu, lattice, &terms, model, &parameters, estimator_config)?;
+        let optimizer = Optimizer::new(gpu, parameters.layout().elements())?;
+        let mut plan = Plan::new(gpu);
+        estimator.record(&mut plan, Source::Drawn)?;
+        record_gradient(&mut plan, &estimator)?;
+        plan.scope("update");
+        let adam = Adam {
+            gradient: parameters.gradient(),
+            part: optimizer.part.view(),
+            statistics: estimator.statistics.view(),
+            state: optimizer.state.view(),
+            step: estimator.step.view(),
+            parameters: parameters.values(),
+            first: optimizer.first.view(),
+            second: optimizer.second.view(),
+        };
+        let clip = config.clip.map(|clip| clip as f32);
+        adam.record(&mut plan, parameters.layout().elements() as u32, clip, AdamRates::default())?;
+        let ring = MetricsRing::new(gpu, STEPS_AHEAD, estimator.sizes.groups(estimator.samples));
+        Ok(Self { gpu: gpu.clone(), config, parameters, estimator, optimizer, plan, ring, submitted: 0 })
+    }
+
+    /// The next `steps` steps, each submitted when it or one shortly after it is asked for. Dropping the iterator early
+    /// leaves the steps that are under way to the next call.
+    pub fn steps(&mut self, steps: u64) -> Steps<'_> {
+        if self.ring.is_empty() {
+            self.ring.restart_clock();
+        }
+        Steps { trainer: self, left: steps, failed: false }
+    }
+
+    fn submit_step(&mut self) -> Result<()> {
+        let step = self.submitted + 1;
+        let rate = self.config.schedule.rate(self.config.learning_rate, self.config.warmup, step);
+        self.estimator.write_step(self.config.seed, step, rate)?;
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        self.plan.encode_pass(&mut encoder);
+        let views = [&*self.estimator.statistics, &*self.optimizer.state, &*self.estimator.live];
+        self.ring.submit(encoder, views, step, rate);
+        self.submitted = step;
+        Ok(())
+    }
+
+    fn report(&self, numbers: &StepNumbers) -> StepReport {
+        let column = |k: usize| (f64::from(numbers.statistics[2 * k]), f64::from(numbers.statistics[2 * k + 1]));
+        let sites = self.estimator.patching.sites() as f64;
+        let (energy, variance) = column(0);
+        let sigma_x = if self.estimator.tables.host.flips_every_site { column(7).0 } else { f64::NAN };
+        StepReport {
+            step: numbers.step,
+            energy,
+            energy_error: (variance / f64::from(self.estimator.samples)).sqrt(),
+            variance,
+            density: 0.5 * (column(1).0 / sites + 1.0),
+            sigma_x,
+            staggered: column(5).0,
+            gradient_norm: f64::from(numbers.state[4]),
+            learning_rate: numbers.learning_rate,
+            unique: numbers.unique,
+            accepted: numbers.state[3] == 1.0,
+            seconds: numbers.seconds,
+        }
+    }
+
+    /// The weights after the last step submitted.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] when the device was lost.
+    pub fn weights(&self) -> Result<Weights> {
+        self.parameters.read(&self.gpu)
+    }
+
+    /// Goes on from other weights, with fresh moments.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] when they do not fit the model; nothing is changed then.
+    pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
+        self.parameters.write(&self.gpu, weights)?;
+        let zeros = vec![0f32; self.parameters.layout().elements() as usize];
+        self.optimizer.first.write(&self.gpu, &zeros)?;
+        self.optimizer.second.write(&self.gpu, &zeros)?;
+        self.optimizer.state.write(&self.gpu, &[1f32, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    }
+
+    /// Numbers that are trained.
+    pub fn parameters(&self) -> usize {
+        self.parameters.layout().parameters() as usize
+    }
+
+    /// Bytes of GPU buffers.
+    pub fn memory(&self) -> u64 {
+        self.gpu.allocated()
+    }
+
+    /// The plan of a step, for profiles. Running it is a step with the numbers of the last one.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// How the step is cut: samples of a group, distinct samples in a pass over moves and in a pass with gradient.
+    pub fn chunks(&self) -> [u32; 3] {
+        let StepSizes { group, items, training, .. } = self.estimator.sizes;
+        [group, items, training]
+    }
+}
+
+/// Records the teacher-forced pass over the distinct samples and its gradient, window by window.
+fn record_gradient(plan: &mut Plan, estimator: &Estimator) -> Result<()> {
+    let (sizes, t, v) = (estimator.sizes, estimator.patches(), estimator.outcomes());
+    let groups = sizes.groups(estimator.samples);
+    let padded = u64::from(groups * sizes.group);
+    let buffer = |name: &str, elements: u64| estimator.gpu.buffer(&format!("ketformer.{name}"), elements);
+    let rows = u64::from(sizes.training * t);
+    let buffers = GradientRows {
+        descriptions: buffer("training.descriptions", 4 * rows)?,
+        log_p: buffer("training.log_p", rows)?,
+        lse: buffer("training.lse", rows)?,
+        d_log_p: buffer("d_log_p", padded)?,
+    };
+    plan.scope("energy");
+    let weights = EnergyWeights {
+        values: estimator.values.view(),
+        count: estimator.count.view(),
+        statistics: estimator.statistics.view(),
+        d_log_p: buffers.d_log_p.view(),
+    };
+    weights.record(plan, estimator.samples, groups * sizes.group)?;
+    let mut keep = false;
+    for g in 0..groups {
+        let samples = estimator.group_samples(g);
+        let mut first = 0;
+        while first < samples {
+            let window = estimator.window(g, first, sizes.training.min(samples - first))?;
+            let rows = estimator.training_rows(&window);
+            plan.scope("forward");
+            let describe = RowsSamples {
+                tokens: estimator.of_group(&estimator.tokens, g, t)?,
+                sample_of: estimator.of_group(&estimator.sample_of, g, 1)?,
+                rows: buffers.descriptions.view(),
+            };
+            describe.record(plan, &window)?;
+            let logits = estimator.network.forward(plan, &buffers.descriptions, &rows)?;
+            let head = HeadForward {
+                rows: buffers.descriptions.view(),
+                logits: logits.clone(),
+                log_p: buffers.log_p.view(),
+                lse: buffers.lse.view(),
+            };
+            head.record(plan, &rows, v)?;
+            plan.scope("backward");
+            let head = HeadBackward {
+                rows: buffers.descriptions.view(),
+                lse: buffers.lse.view(),
+                d_log_p: buffers.d_log_p.view(),
+                logits,
+            };
+            head.record(plan, &rows, v, t, g * sizes.group + first)?;
+            estimator.network.backward(plan, &buffers.descriptions, &rows, keep)?;
+            first += window.most;
+            keep = true;
+        }
+    }
+    Ok(())
+}
+
+/// The steps of [`Trainer::steps`].
+pub struct Steps<'a> {
+    trainer: &'a mut Trainer,
+    left: u64,
+    failed: bool,
+}
+
+impl Iterator for Steps<'_> {
+    type Item = Result<StepReport>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let trainer = &mut *self.trainer;
+        let numbers = (|| {
+            while self.left > 0 && !trainer.ring.is_full() {
+                trainer.submit_step()?;
+                self.left -= 1;
+            }
+            trainer.ring.receive()
+        })();
+        match numbers {
+            Ok(numbers) => numbers.map(|numbers| Ok(trainer.report(&numbers))),
+            Err(error) => {
+                self.failed = true;
+                Some(Err(error))
+            }
+        }
+    }
+}
