@@ -1,0 +1,201 @@
+//! The run folder: made new, never over an older one, and removed again if the run does not begin.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What was asked, resolved.
+pub const SETTINGS_FILE: &str = "settings.json";
+/// One row a step.
+pub const METRICS_FILE: &str = "metrics.csv";
+/// The weights.
+pub const MODEL_FILE: &str = "model.safetensors";
+/// The energy against the step.
+pub const PICTURE_FILE: &str = "energy.svg";
+
+/// A folder for one run.
+///
+/// Until [`keep`](Self::keep) is called it is only reserved: dropping it removes what was made, so that a run that
+/// fails before its first step leaves nothing behind.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    made: Vec<PathBuf>,
+    kept: bool,
+}
+
+impl RunFolder {
+    /// The folder at `path`, made with its parents unless it is there and empty.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if it is a file, is not empty, or cannot be made.
+    pub fn at(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let made = make(path)?;
+        let folder = Self { path: path.to_path_buf(), made, kept: false };
+        let empty = fs::read_dir(path).map(|mut entries| entries.next().is_none()).map_err(|cause| {
+            let text = format!("run folder: cannot read {shown}; give --out a new folder");
+            Error::new(ErrorKind::File, text).caused_by(cause)
+        })?;
+        if empty {
+            return Ok(folder);
+        }
+        // Nothing in it is of this run: it must not be cleaned up.
+        let mut folder = folder;
+        folder.keep();
+        let text = format!("run folder: {shown} is not empty, and no run is ever overwritten; give --out a new folder");
+        Err(Error::new(ErrorKind::File, text))
+    }
+
+    /// A new folder under `parent`, numbered from 1 and above all that are there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if it cannot be made.
+    pub fn numbered(parent: &Path) -> Result<Self> {
+        let mut folder = Self { path: parent.to_path_buf(), made: make(parent)?, kept: false };
+        let entries = fs::read_dir(parent).map_err(|cause| cannot_make(parent, cause))?;
+        let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u64>().ok());
+        let mut number = numbers.max().unwrap_or(0);
+        loop {
+            number = number.saturating_add(1);
+            let path = parent.join(number.to_string());
+            match fs::create_dir(&path) {
+                Ok(()) => {
+                    folder.made.push(path.clone());
+                    folder.path = path;
+                    return Ok(folder);
+                }
+                // Another run took the number in between.
+                Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && number < u64::MAX => {}
+                Err(cause) => return Err(cannot_make(&path, cause)),
+            }
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of the file called `name` in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// From now on the folder stays: the run has begun.
+    pub fn keep(&mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        for name in [SETTINGS_FILE, METRICS_FILE] {
+            fs::remove_file(self.file(name)).ok();
+        }
+        remove(&self.made);
+    }
+}
+
+/// Makes `path` and the parents it lacks; says which were made, outermost first.
+fn make(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_dir() {
+        return Ok(Vec::new());
+    }
+    let missing = |folder: &&Path| !folder.as_os_str().is_empty() && folder.symlink_metadata().is_err();
+    let mut wanted: Vec<PathBuf> = path.ancestors().take_while(missing).map(Path::to_path_buf).collect();
+    wanted.reverse();
+    if wanted.is_empty() {
+        let text = format!("run folder: {} is a file; give --out the name of a folder", path.display());
+        return Err(Error::new(ErrorKind::File, text));
+    }
+    for (index, folder) in wanted.iter().enumerate() {
+        match fs::create_dir(folder) {
+            Ok(()) => {}
+            Err(cause) => {
+                remove(&wanted[..index]);
+                return Err(cannot_make(path, cause));
+            }
+        }
+    }
+    Ok(wanted)
+}
+
+/// Removes folders that are empty, innermost first.
+fn remove(made: &[PathBuf]) {
+    for folder in made.iter().rev() {
+        fs::remove_dir(folder).ok();
+    }
+}
+
+fn cannot_make(path: &Path, cause: io::Error) -> Error {
+    let text = format!("run folder: cannot make {}; give --out a folder that can be written", path.display());
+    Error::new(ErrorKind::File, text).caused_by(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_given_folder_is_used_as_it_is_when_new_or_empty() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a/b");
+        let mut folder = RunFolder::at(&path).unwrap();
+        folder.keep();
+        assert_eq!(folder.path(), path);
+        let mut again = RunFolder::at(&path).unwrap();
+        again.keep();
+        fs::write(again.file(METRICS_FILE), "old").unwrap();
+        let refused = RunFolder::at(&path).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::File);
+        assert!(refused.to_string().contains("not empty"));
+        assert_eq!(fs::read_to_string(path.join(METRICS_FILE)).unwrap(), "old");
+    }
+
+    #[test]
+    fn numbers_go_up_and_skip_what_is_there() {
+        let root = tempfile::tempdir().unwrap();
+        let parent = root.path().join("out");
+        for number in ["1", "2"] {
+            let mut folder = RunFolder::numbered(&parent).unwrap();
+            assert_eq!(folder.path(), parent.join(number));
+            folder.keep();
+        }
+        fs::create_dir(parent.join("41")).unwrap();
+        fs::create_dir(parent.join("notes")).unwrap();
+        assert_eq!(RunFolder::numbered(&parent).unwrap().path(), parent.join("42"));
+    }
+
+    #[test]
+    fn a_folder_that_is_not_kept_leaves_nothing_behind() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::at(&root.path().join("a/b/c")).unwrap();
+        fs::write(folder.file(SETTINGS_FILE), "{}").unwrap();
+        drop(folder);
+        drop(RunFolder::numbered(&root.path().join("out/x")).unwrap());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+        // A folder of the user's own stays.
+        drop(RunFolder::at(root.path()).unwrap());
+        assert!(root.path().is_dir());
+    }
+
+    #[test]
+    fn files_in_the_way_are_named_and_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "mine").unwrap();
+        for path in [file.clone(), file.join("run"), file.join("a/b")] {
+            let refused = RunFolder::at(&path).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::File);
+            assert!(refused.to_string().contains("--out"), "{refused}");
+            assert!(RunFolder::numbered(&path).is_err());
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+    }
+}

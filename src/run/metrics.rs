@@ -1,0 +1,112 @@
+//! `metrics.csv`: one row a step.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::vmc::StepReport;
+
+/// The columns: total energy, its standard error, the unbiased variance of the local energy; mean occupation, mean σˣ
+/// and mean absolute staggered magnetisation per site; distinct configurations; norm of the gradient; learning rate;
+/// 1 where the step was taken and 0 where it was rejected. `seconds` is last: without it two runs of one command on one
+/// adapter are the same bytes.
+pub const HEADER: &str = "step,energy,energy_error,variance,density,sigma_x,staggered,unique,gradient_norm,\
+                          learning_rate,accepted,seconds";
+
+/// The file while it grows. Numbers are written so that reading them gives the same bits.
+#[derive(Debug)]
+pub struct Metrics {
+    file: BufWriter<File>,
+    name: String,
+}
+
+impl Metrics {
+    /// A new file with the header in it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if it is there already or cannot be written.
+    pub fn create(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let file = File::create_new(path).map_err(|cause| cannot_write(&name, cause))?;
+        let mut metrics = Self { file: BufWriter::new(file), name };
+        metrics.line(format_args!("{HEADER}"))?;
+        metrics.flush()?;
+        Ok(metrics)
+    }
+
+    /// Adds the row of one step.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if it cannot be written.
+    pub fn write(&mut self, report: &StepReport) -> Result<()> {
+        let StepReport { step, energy, energy_error, variance, density, sigma_x, staggered, unique, .. } = report;
+        let StepReport { gradient_norm, learning_rate, accepted, seconds, .. } = report;
+        self.line(format_args!(
+            "{step},{energy},{energy_error},{variance},{density},{sigma_x},{staggered},{unique},{gradient_norm},\
+             {learning_rate},{},{seconds}",
+            u8::from(*accepted)
+        ))
+    }
+
+    /// Hands everything written so far to the system.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if it cannot be written.
+    pub fn flush(&mut self) -> Result<()> {
+        self.file.flush().map_err(|cause| cannot_write(&self.name, cause))
+    }
+
+    fn line(&mut self, text: std::fmt::Arguments<'_>) -> Result<()> {
+        writeln!(self.file, "{text}").map_err(|cause| cannot_write(&self.name, cause))
+    }
+}
+
+fn cannot_write(name: &str, cause: io::Error) -> Error {
+    let text = format!("run folder: cannot write {name}; free space on the disk or choose another --out");
+    Error::new(ErrorKind::File, text).caused_by(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_have_the_columns_of_the_header_and_read_back_to_the_same_bits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        let report = StepReport {
+            step: 3,
+            energy: -7.254_611_338_546_482,
+            energy_error: 1e-300,
+            variance: 0.1 + 0.2,
+            density: f64::from(0.3f32),
+            sigma_x: 0.5,
+            staggered: 0.25,
+            gradient_norm: f64::NAN,
+            learning_rate: 5e-4,
+            unique: 17,
+            accepted: false,
+            seconds: 0.3,
+        };
+        let mut metrics = Metrics::create(&path).unwrap();
+        metrics.write(&report).unwrap();
+        metrics.flush().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut lines = text.lines();
+        let header: Vec<&str> = lines.next().unwrap().split(',').collect();
+        assert_eq!(header[..4], ["step", "energy", "energy_error", "variance"]);
+        assert_eq!(header.last(), Some(&"seconds"));
+        let row: Vec<f64> = lines.next().unwrap().split(',').map(|cell| cell.parse().unwrap()).collect();
+        assert_eq!((row.len(), lines.next()), (header.len(), None));
+        let of = |name: &str| row[header.iter().position(|column| *column == name).unwrap()];
+        assert_eq!(
+            (of("energy"), of("energy_error"), of("variance")),
+            (report.energy, report.energy_error, report.variance)
+        );
+        assert_eq!((of("step"), of("unique"), of("accepted"), of("seconds")), (3.0, 17.0, 0.0, 0.3));
+        assert_eq!((of("density"), of("sigma_x"), of("staggered")), (report.density, 0.5, 0.25));
+        assert_eq!((of("gradient_norm").is_nan(), of("learning_rate")), (true, 5e-4));
+        assert!(Metrics::create(&path).is_err(), "an older file is never overwritten");
+    }
+}

@@ -1,0 +1,20 @@
+//! ROOM 6, the run: the folder a training run leaves behind, and what is read from it afterwards.
+//!
+//! A run folder holds `settings.json` (what was asked, resolved, with the command that asks it again), `metrics.csv`
+//! (one row a step), `model.safetensors` (the weights) and `energy.svg` (the energy against the step). Files are put in
+//! place whole, under a temporary name first, except for the metrics, which grow line by line.
+
+mod curve;
+mod enumeration;
+mod folder;
+mod metrics;
+mod recent;
+mod settings_file;
+mod whole_file;
+
+pub use curve::Curve;
+pub use enumeration::Enumeration;
+pub use folder::{METRICS_FILE, MODEL_FILE, PICTURE_FILE, RunFolder, SETTINGS_FILE};
+pub use metrics::{HEADER, Metrics};
+pub use recent::{RECENT_STEPS, Recent, Summary};
+pub use settings_file::{AdapterRecord, RunSettings};

@@ -1,0 +1,135 @@
+//! `settings.json`: what was asked, resolved, and how to ask it again.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, ErrorKind, Result};
+
+use super::whole_file;
+
+/// What is written down of a run before its first step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunSettings {
+    /// The command that runs it again.
+    pub command: String,
+    /// The version of this crate.
+    pub version: String,
+    /// What it ran on.
+    pub adapter: AdapterRecord,
+    /// The seed, drawn or given.
+    pub seed: u64,
+    /// Trained numbers of the model.
+    pub parameters: usize,
+    /// Bytes of GPU buffers.
+    pub gpu_bytes: u64,
+    /// The group `train`, with every value that was used.
+    pub train: Map<String, Value>,
+    /// The group `ptf`.
+    pub ptf: Map<String, Value>,
+    /// The group `rydberg`.
+    pub rydberg: Map<String, Value>,
+}
+
+/// The adapter of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AdapterRecord {
+    /// Its name.
+    pub name: String,
+    /// `Vulkan`, `Metal` or `Dx12`.
+    pub backend: String,
+    /// `DiscreteGpu`, `IntegratedGpu`, `Cpu`, …
+    pub kind: String,
+    /// Name of the driver.
+    pub driver: String,
+    /// Version of the driver.
+    pub driver_info: String,
+}
+
+impl From<&wgpu::AdapterInfo> for AdapterRecord {
+    fn from(info: &wgpu::AdapterInfo) -> Self {
+        Self {
+            name: info.name.clone(),
+            backend: format!("{:?}", info.backend),
+            kind: format!("{:?}", info.device_type),
+            driver: info.driver.clone(),
+            driver_info: info.driver_info.clone(),
+        }
+    }
+}
+
+impl RunSettings {
+    /// Writes the file, whole or not at all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut text = serde_json::to_string_pretty(self).map_err(|cause| {
+            Error::new(ErrorKind::File, "settings.json: cannot be formed; report this").caused_by(cause)
+        })?;
+        text.push('\n');
+        whole_file::write(path, text.as_bytes())
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if it cannot be read or is not such a file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let text = fs::read_to_string(path).map_err(|cause| {
+            let text = format!("settings.json: cannot read {shown}; give the folder of a run, such as out/1");
+            Error::new(ErrorKind::File, text).caused_by(cause)
+        })?;
+        serde_json::from_str(&text).map_err(|cause| {
+            let text =
+                format!("settings.json: {shown} is not of a run of ketformer; give --weights and the groups instead");
+            Error::new(ErrorKind::File, text).caused_by(cause)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_read_back_as_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.json");
+        let text = |text: &str| text.to_string();
+        let group = |key: &str, value: Value| Map::from_iter([(text(key), value)]);
+        let settings = RunSettings {
+            command: text("ketformer train L=16"),
+            version: text("0.1.0"),
+            adapter: AdapterRecord {
+                name: text("llvmpipe"),
+                backend: text("Vulkan"),
+                kind: text("Cpu"),
+                driver: text("llvmpipe"),
+                driver_info: text("Mesa"),
+            },
+            seed: u64::MAX,
+            parameters: 276_752,
+            gpu_bytes: 1 << 30,
+            train: group("lr", 5e-4.into()),
+            ptf: group("patch", "2x2".into()),
+            rydberg: group("V", 0.1.into()),
+        };
+        settings.save(&path).unwrap();
+        assert_eq!(RunSettings::load(&path).unwrap(), settings);
+    }
+
+    #[test]
+    fn foreign_files_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.json");
+        assert!(RunSettings::load(&path).unwrap_err().to_string().contains("out/1"));
+        for text in ["", "{", "{\"train\": {\"L\": 16}}", "[]"] {
+            fs::write(&path, text).unwrap();
+            assert!(RunSettings::load(&path).unwrap_err().to_string().contains("--weights"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Files that are there whole or not at all.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Writes `bytes` under a temporary name in the same folder, then gives the file its name.
+///
+/// # Errors
+/// [`ErrorKind::File`]; nothing of the file is left behind then.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    let written = || {
+        let mut file = fs::File::create(&part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    };
+    written().map_err(|cause| {
+        fs::remove_file(&part).ok();
+        let text =
+            format!("run folder: cannot write {}; free space on the disk or choose another --out", path.display());
+        Error::new(ErrorKind::File, text).caused_by(cause)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_leaves_no_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        // The name is taken by a folder: the part can be written, its name cannot be given.
+        let path = folder.path().join("a.json");
+        fs::create_dir(&path).unwrap();
+        assert_eq!(write(&path, b"one").unwrap_err().kind(), ErrorKind::File);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(write(&folder.path().join("no/such/a.json"), b"one").is_err());
+    }
+}
