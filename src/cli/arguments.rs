@@ -1,0 +1,149 @@
+//! What may be typed, for clap. The words of a group are KEY=VALUE and are checked by `settings`.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use ketformer::gpu::GpuOptions;
+
+use super::memory_size;
+
+/// Trains transformer wave functions on any GPU that Vulkan, Metal or DX12 can reach.
+#[derive(Debug, Parser)]
+#[command(name = "ketformer", version, disable_help_subcommand = true, arg_required_else_help = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a wave function until its energy is that of the ground state
+    #[command(after_help = TRAIN_EXAMPLE)]
+    Train(TrainArguments),
+    /// Evaluate a trained wave function on fresh samples
+    #[command(after_help = EVAL_EXAMPLE)]
+    Eval(EvalArguments),
+    /// Ground state of a small lattice by Lanczos, up to 20 sites
+    #[command(after_help = "Example: ketformer exact --rydberg L=16 V=7 delta=1 Omega=1")]
+    Exact(ExactArguments),
+    /// List the adapters
+    Devices,
+    /// List the kernels, or print the assembled WGSL of one
+    Kernels {
+        /// Name of a kernel
+        name: Option<String>,
+    },
+    /// Check every kernel on an adapter against its reference in 64-bit floats
+    Doctor {
+        #[command(flatten)]
+        adapter: AdapterArguments,
+    },
+    /// Explain a command, or list the keys of a group: train, ptf, rydberg, eval
+    Help {
+        /// A group or a command
+        subject: Option<String>,
+    },
+}
+
+const TRAIN_EXAMPLE: &str = "\
+Keys with their defaults: ketformer help train, ketformer help ptf, ketformer help rydberg
+Example: ketformer train L=16 steps=1000 --ptf patch=2x2 Nh=32 nhead=8 --rydberg V=7 delta=1 Omega=1";
+
+const EVAL_EXAMPLE: &str = "\
+Keys with their defaults: ketformer help eval
+Examples: ketformer eval out/1 samples=10000
+          ketformer eval --weights model.safetensors --ptf patch=2x2 Nh=32 --rydberg V=7";
+
+/// Which adapter.
+#[derive(Debug, Args)]
+pub struct AdapterArguments {
+    /// Adapter by index or by part of its name; `ketformer devices` lists them [env: KETFORMER_ADAPTER]
+    #[arg(long, value_name = "NAME")]
+    pub adapter: Option<String>,
+}
+
+impl AdapterArguments {
+    /// The options to open the GPU with.
+    pub fn gpu_options(&self) -> GpuOptions {
+        GpuOptions { adapter: self.adapter.clone(), ..GpuOptions::default() }
+    }
+}
+
+/// Flags of every command that computes on the GPU.
+#[derive(Debug, Args)]
+pub struct GpuArguments {
+    #[command(flatten)]
+    pub adapter: AdapterArguments,
+    /// GPU memory to use at most, such as 512MiB or 2G; without it a part of the adapter's
+    #[arg(long, value_name = "SIZE", value_parser = memory_size::parse, allow_hyphen_values = true)]
+    pub memory: Option<u64>,
+    /// No progress and no notes; warnings and errors stay
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// The groups that describe the problem.
+#[derive(Debug, Args)]
+pub struct GroupArguments {
+    /// The wave function: a patched transformer
+    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., action = ArgAction::Set)]
+    pub ptf: Option<Vec<String>>,
+    /// The Hamiltonian: Rydberg atoms
+    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., action = ArgAction::Set)]
+    pub rydberg: Option<Vec<String>>,
+    /// A model of the reference that is not built here
+    #[arg(long, hide = true, num_args = 0.., action = ArgAction::Set)]
+    pub rnn: Option<Vec<String>>,
+    /// A model of the reference that is not built here
+    #[arg(long, hide = true, num_args = 0.., action = ArgAction::Set)]
+    pub lptf: Option<Vec<String>>,
+}
+
+/// `ketformer train`
+#[derive(Debug, Args)]
+pub struct TrainArguments {
+    /// Settings of the run, such as L=16 steps=1000
+    #[arg(value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// The same settings, as the reference has them
+    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., action = ArgAction::Set)]
+    pub train: Option<Vec<String>>,
+    #[command(flatten)]
+    pub groups: GroupArguments,
+    /// Run folder, new or empty; without it a numbered one under out/
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Weights to start from, safetensors
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    #[command(flatten)]
+    pub gpu: GpuArguments,
+}
+
+/// `ketformer eval`
+#[derive(Debug, Args)]
+pub struct EvalArguments {
+    /// A run folder, and settings such as samples=10000
+    #[arg(value_name = "RUN|KEY=VALUE")]
+    pub words: Vec<String>,
+    #[command(flatten)]
+    pub groups: GroupArguments,
+    /// Weights to evaluate instead of a run folder's, safetensors
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    #[command(flatten)]
+    pub gpu: GpuArguments,
+}
+
+/// `ketformer exact`
+#[derive(Debug, Args)]
+pub struct ExactArguments {
+    /// Settings of the Hamiltonian, such as L=16
+    #[arg(value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// The same settings
+    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., action = ArgAction::Set)]
+    pub rydberg: Option<Vec<String>>,
+}

@@ -1,0 +1,120 @@
+//! `ketformer eval`: what a trained wave function is worth, from fresh samples and, where it is small, exactly.
+
+use std::path::{Path, PathBuf};
+
+use ketformer::gpu::Gpu;
+use ketformer::model::Weights;
+use ketformer::physics::{Hamiltonian, ground_state};
+use ketformer::run::{Enumeration, MODEL_FILE, RunSettings, SETTINGS_FILE};
+use ketformer::vmc::{EvaluateConfig, enumerate, evaluate};
+use ketformer::{Error, ErrorKind, Result};
+use serde_json::{Map, Value};
+
+use super::arguments::EvalArguments;
+use super::groups::{Problem, eval, train};
+use super::number::{Measured, energy_line, exact_line};
+use super::{Outcome, output};
+
+/// Up to here all 2^N configurations are enumerated.
+const ENUMERATED_SITES: usize = 16;
+
+/// Prints energy, variance and observables.
+///
+/// # Errors
+/// Of every room: settings, files, weights, adapter, memory.
+pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
+    super::train::refuse_other_models(&arguments.groups)?;
+    let (words, runs): (Vec<String>, Vec<String>) = arguments.words.iter().cloned().partition(|word| is_setting(word));
+    let settings = eval::GROUP.parse(&words)?;
+    let (problem, weights) = subject(arguments, &runs)?;
+    let weights = Weights::load(&weights)?;
+    let gpu = Gpu::with_options(&arguments.gpu.adapter.gpu_options())?;
+    let Problem { lattice, rydberg, ptf, .. } = &problem;
+    let config = EvaluateConfig {
+        samples: settings.size("samples"),
+        seed: settings.optional_count("seed").unwrap_or_else(train::draw_seed),
+        memory: arguments.gpu.memory,
+    };
+    let estimate = evaluate(&gpu, lattice, rydberg, ptf, &weights, config)?;
+    let sites = lattice.sites();
+    let energy = Measured { mean: estimate.energy, error: estimate.energy_error };
+    output::line(energy_line(energy, sites, estimate.variance));
+    output::line(format!(
+        "density {:.5}  sigma_x {:.5}  staggered {:.5}  samples {}",
+        estimate.density, estimate.sigma_x, estimate.staggered, estimate.samples
+    ));
+    if sites <= ENUMERATED_SITES {
+        let terms = rydberg.terms(lattice)?;
+        let all = Enumeration::new(&terms, lattice, &enumerate(&gpu, lattice, ptf, &weights)?)?;
+        let exact = ground_state(&terms, sites)?;
+        output::line(format!(
+            "enumerated energy {:.7}  density {:.5}  sigma_x {:.5}  staggered {:.5}  sum of probabilities {:.6}",
+            all.observables.energy,
+            all.observables.density,
+            all.observables.sigma_x,
+            all.observables.staggered_abs,
+            all.total
+        ));
+        let enumerated = Measured { mean: all.observables.energy, error: 1e-6 };
+        output::line(format!("{}  fidelity {:.7}", exact_line(exact.energy, enumerated), all.fidelity(&exact.state)));
+    }
+    Ok(Outcome::Done)
+}
+
+/// KEY=VALUE, against a path, which may have a `=` in it.
+fn is_setting(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
+}
+
+/// The problem and the file of the weights: those of a run folder, or those given.
+fn subject(arguments: &EvalArguments, runs: &[String]) -> Result<(Problem, PathBuf)> {
+    let fault = |text: &str| Err(Error::new(ErrorKind::Settings, format!("eval: {text}")));
+    let groups = &arguments.groups;
+    match (runs, &arguments.weights) {
+        ([], None) => fault("nothing to evaluate; give a run folder, such as out/1, or --weights FILE with --ptf"),
+        ([], Some(weights)) => {
+            let problem = Problem::new(groups.ptf.as_deref(), groups.rydberg.as_deref(), None)?;
+            Ok((problem, weights.clone()))
+        }
+        ([_], Some(_)) => fault("a run folder and --weights are both given; keep one of them"),
+        ([_], None) if groups.ptf.is_some() || groups.rydberg.is_some() => {
+            fault("the run folder says what --ptf and --rydberg are; leave them out, or give --weights FILE instead")
+        }
+        ([run], None) => {
+            let run = Path::new(run);
+            let settings = RunSettings::load(&run.join(SETTINGS_FILE))?;
+            let problem = Problem::new(Some(&words(&settings.ptf)), Some(&words(&settings.rydberg)), None)?;
+            Ok((problem, run.join(MODEL_FILE)))
+        }
+        _ => fault("more than one run folder is given; evaluate them one by one"),
+    }
+}
+
+/// A group of the settings file as it would be typed.
+fn words(group: &Map<String, Value>) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+    group.iter().map(|(name, value)| format!("{name}={}", text(value))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_and_paths_are_told_apart() {
+        assert!(is_setting("samples=100") && is_setting("seed="));
+        assert!(!is_setting("out/1") && !is_setting("out/64-B=1024/0") && !is_setting("./a=b"));
+    }
+
+    #[test]
+    fn a_group_is_typed_as_it_was_written() {
+        let typed = ["patch=2x2", "Nh=32", "delta=0.1", "repeat_pre=false"];
+        let group = Map::from_iter([
+            ("patch".to_string(), "2x2".into()),
+            ("Nh".into(), 32.into()),
+            ("delta".into(), 0.1.into()),
+            ("repeat_pre".into(), false.into()),
+        ]);
+        assert_eq!(words(&group), typed);
+    }
+}

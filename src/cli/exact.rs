@@ -1,0 +1,37 @@
+//! `ketformer exact`: the ground state of a small lattice, the yardstick.
+
+use std::time::Instant;
+
+use ketformer::Result;
+use ketformer::physics::{Hamiltonian, Observables, ground_state};
+
+use super::arguments::ExactArguments;
+use super::groups::{lattice, ptf, rydberg};
+use super::{Outcome, output};
+
+/// Prints energy, residual and observables of the ground state.
+///
+/// # Errors
+/// `ErrorKind::Settings` for more sites than fit or couplings that are none.
+pub fn run(arguments: &ExactArguments) -> Result<Outcome> {
+    let words: Vec<String> = arguments.settings.iter().chain(arguments.rydberg.iter().flatten()).cloned().collect();
+    let settings = rydberg::GROUP.parse(&words)?;
+    let lattice = lattice::agree(None, &ptf::GROUP.parse(&[])?, &settings)?;
+    let sites = lattice.sites();
+    let begun = Instant::now();
+    let terms = rydberg::hamiltonian(&settings).terms(&lattice)?;
+    let ground = ground_state(&terms, sites)?;
+    let seen = Observables::of(&terms, &lattice, &ground.state)?;
+    output::line(format!(
+        "energy {:.12}  per site {:.12}  residual {:.1e}",
+        ground.energy,
+        ground.energy / sites as f64,
+        ground.residual
+    ));
+    output::line(format!(
+        "density {:.10}  sigma_x {:.10}  staggered {:.10}  staggered squared {:.10}",
+        seen.density, seen.sigma_x, seen.staggered_abs, seen.staggered_squared
+    ));
+    output::line(format!("lattice {lattice}  seconds {:.2}", begun.elapsed().as_secs_f64()));
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,50 @@
+//! The lattice: L, Lx and Ly may be given in several groups and must say the same.
+
+use ketformer::physics::Lattice;
+use ketformer::{Error, ErrorKind, Result};
+
+use crate::cli::settings::Settings;
+
+/// The number of sites where no group gives one, as in the reference.
+pub const DEFAULT_SITES: u64 = 16;
+
+/// The largest L, Lx or Ly that a key takes; the lattice and the Hamiltonian have smaller limits of their own.
+pub const MAX_SITES: u64 = 1 << 20;
+
+/// The lattice that `sites` (L of the command itself), `--ptf L=` and `--rydberg L= Lx= Ly=` agree on. L alone is a
+/// square; without any of them it is 4x4.
+///
+/// # Errors
+/// `ErrorKind::Settings` where two of them disagree, one of Lx and Ly is missing, or L alone is not a square.
+pub fn agree(sites: Option<u64>, ptf: &Settings, rydberg: &Settings) -> Result<Lattice> {
+    let fault = |text: String| Err(Error::new(ErrorKind::Settings, text));
+    let named = [("L", sites), ("--ptf L", ptf.optional_count("L")), ("--rydberg L", rydberg.optional_count("L"))];
+    let mut given = named.iter().filter_map(|(name, value)| value.map(|value| (*name, value)));
+    let first = given.next();
+    if let Some((first_name, first_value)) = first
+        && let Some((name, value)) = given.find(|(_, value)| *value != first_value)
+    {
+        return fault(format!("lattice: {first_name}={first_value} disagrees with {name}={value}; give L once"));
+    }
+    let sites = first.map(|(_, value)| value);
+    match (rydberg.optional_count("Lx"), rydberg.optional_count("Ly")) {
+        (Some(lx), Some(ly)) => {
+            let lattice = Lattice::square(lx as usize, ly as usize);
+            lattice.check()?;
+            match sites {
+                Some(sites) if sites != lx * ly => fault(format!(
+                    "lattice: L={sites} disagrees with Lx={lx} Ly={ly}; give L={} or leave L out",
+                    lx * ly
+                )),
+                _ => Ok(lattice),
+            }
+        }
+        (None, None) => {
+            let lattice = Lattice::from_sites(sites.unwrap_or(DEFAULT_SITES) as usize)?;
+            lattice.check()?;
+            Ok(lattice)
+        }
+        (Some(lx), None) => fault(format!("lattice: Lx={lx} is given without Ly; add Ly= (Ly=1 for a chain)")),
+        (None, Some(ly)) => fault(format!("lattice: Ly={ly} is given without Lx; add Lx= (Lx=1 for a chain)")),
+    }
+}

@@ -1,0 +1,122 @@
+//! The groups of settings, one file each, and what they make together: the problem to solve.
+
+pub mod eval;
+pub mod lattice;
+pub mod ptf;
+pub mod rydberg;
+pub mod train;
+
+use ketformer::Result;
+use ketformer::model::Ptf;
+use ketformer::physics::{Hamiltonian, Lattice, Rydberg};
+
+use super::settings::{Group, Settings, Value};
+
+/// Every group, for `ketformer help` and for pointing from one group to another.
+pub static ALL: [&Group; 4] = [&train::GROUP, &ptf::GROUP, &rydberg::GROUP, &eval::GROUP];
+
+/// What is solved and with what: lattice, Hamiltonian and wave function, checked as far as that goes without a GPU.
+pub struct Problem {
+    /// The lattice that all groups agree on.
+    pub lattice: Lattice,
+    /// The Hamiltonian.
+    pub rydberg: Rydberg,
+    /// The wave function.
+    pub ptf: Ptf,
+    /// The groups as resolved, to be written down.
+    pub ptf_settings: Settings,
+    /// See `ptf_settings`.
+    pub rydberg_settings: Settings,
+}
+
+impl Problem {
+    /// Checks the words after `--ptf` and `--rydberg`; `sites` is L as given elsewhere.
+    ///
+    /// # Errors
+    /// `ErrorKind::Settings` for keys, values, and sizes that do not fit each other.
+    pub fn new(ptf: Option<&[String]>, rydberg: Option<&[String]>, sites: Option<u64>) -> Result<Self> {
+        let ptf_settings = ptf::GROUP.parse(ptf.unwrap_or_default())?;
+        let mut rydberg_settings = rydberg::GROUP.parse(rydberg.unwrap_or_default())?;
+        let lattice = lattice::agree(sites, &ptf_settings, &rydberg_settings)?;
+        rydberg_settings.resolve("Lx", Value::Count(lattice.lx as u64));
+        rydberg_settings.resolve("Ly", Value::Count(lattice.ly as u64));
+        let rydberg = rydberg::hamiltonian(&rydberg_settings);
+        rydberg.terms(&lattice)?;
+        let ptf = ptf::model(&ptf_settings)?;
+        ptf.check(&lattice)?;
+        Ok(Self { lattice, rydberg, ptf, ptf_settings, rydberg_settings })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::Kind;
+    use super::*;
+
+    #[test]
+    fn every_table_parses_its_own_defaults_and_names_no_key_twice() {
+        for group in ALL {
+            group.parse(&[]).unwrap();
+            let mut names: Vec<&str> = group.keys.iter().map(|key| key.name).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), group.keys.len(), "{}", group.name);
+            for key in group.keys {
+                assert!(!key.help.is_empty() && !key.help.contains('\n'), "{}: {}", group.name, key.name);
+                if let (Kind::Choice(words), Some(default)) = (key.kind, key.default) {
+                    assert!(words.contains(&default), "{}: {}", group.name, key.name);
+                }
+            }
+        }
+    }
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(String::from).collect()
+    }
+
+    fn problem(ptf: &str, rydberg: &str, sites: Option<u64>) -> Result<Problem> {
+        Problem::new(Some(&words(ptf)), Some(&words(rydberg)), sites)
+    }
+
+    #[test]
+    fn a_problem_takes_the_values_that_were_typed() {
+        let made = problem("patch=2x2 Nh=32 nhead=4 num_layers=3 ffn=64", "V=2 delta=3 Omega=0.5", Some(36)).unwrap();
+        assert_eq!((made.lattice.lx, made.lattice.ly), (6, 6));
+        assert_eq!((made.rydberg.v, made.rydberg.delta, made.rydberg.omega), (2.0, 3.0, 0.5));
+        let ptf = &made.ptf;
+        assert_eq!((ptf.width, ptf.heads, ptf.layers, ptf.feed_forward, ptf.patch.to_string().as_str()), {
+            (32, 4, 3, 64, "2x2")
+        });
+    }
+
+    #[test]
+    fn sizes_given_in_several_places_must_agree() {
+        let lattice = |ptf: &str, rydberg: &str, sites| problem(ptf, rydberg, sites).map(|made| made.lattice);
+        assert_eq!(lattice("", "", None).unwrap(), Lattice::square(4, 4));
+        assert_eq!(lattice("L=36", "", None).unwrap(), Lattice::square(6, 6));
+        assert_eq!(lattice("", "L=36", None).unwrap(), Lattice::square(6, 6));
+        assert_eq!(lattice("L=12", "Lx=3 Ly=4 L=12", Some(12)).unwrap(), Lattice::square(3, 4));
+        assert_eq!(lattice("patch=4", "Lx=16 Ly=1", None).unwrap(), Lattice::chain(16));
+        let message = |ptf: &str, rydberg: &str, sites| lattice(ptf, rydberg, sites).unwrap_err().to_string();
+        assert!(message("L=64", "", Some(16)).contains("disagrees with --ptf L=64"));
+        assert!(message("", "L=64", Some(16)).contains("disagrees with --rydberg L=64"));
+        assert!(message("", "Lx=3 Ly=4", Some(16)).contains("L=12"));
+        assert!(message("", "Lx=16", Some(16)).contains("Ly="));
+        assert!(message("", "Ly=16", None).contains("Lx="));
+        assert!(message("", "", Some(15)).contains("Lx="));
+    }
+
+    #[test]
+    fn what_the_wave_function_cannot_do_is_refused() {
+        let message = |ptf: &str, rydberg: &str| problem(ptf, rydberg, None).map(|_| ()).unwrap_err().to_string();
+        assert!(message("patch=3x3", "").contains("patch"));
+        assert!(message("patch=0", "").contains("patch="));
+        assert!(message("patch=2x2x2", "").contains("patch="));
+        assert!(message("Nh=32 nhead=5", "").contains("nhead"));
+        assert!(message("dropout=0.1", "").contains("dropout=0"));
+        assert!(message("repeat_pre=True", "").contains("repeat_pre"));
+        assert!(message("", "Omega=-1").contains("at least 0"));
+        assert!(message("", "V=NaN").contains("finite"));
+        assert!(problem("dropout=0.0 repeat_pre=False", "", None).is_ok());
+    }
+}

@@ -1,0 +1,126 @@
+//! `--train`: the training run.
+
+use ketformer::Result;
+use ketformer::vmc::{Schedule, TrainConfig};
+
+use super::lattice::MAX_SITES;
+use crate::cli::settings::{Group, Key, Kind, Settings, Value};
+
+/// The most samples a step draws.
+pub const MAX_SAMPLES: u64 = 1 << 24;
+const MAX_STEPS: u64 = 1_000_000_000;
+
+/// Keys and defaults of the reference's `--train`, and ours.
+pub static GROUP: Group = Group {
+    name: "train",
+    about: "the training run",
+    keys: &[
+        Key::optional("L", Kind::Count(1, MAX_SITES), "sites", "all sites, a square; 16, or --rydberg Lx= Ly="),
+        Key::new("K", Kind::Count(1, MAX_SAMPLES), "256", "samples", "samples of a minibatch"),
+        Key::new("Q", Kind::Count(1, MAX_SAMPLES), "1", "", "minibatches of a step"),
+        Key::optional("B", Kind::Count(1, MAX_SAMPLES), "samples", "samples of a step; K*Q, and must agree with it"),
+        Key::new("steps", Kind::Count(1, MAX_STEPS), "50000", "steps", "training steps"),
+        Key::new("lr", Kind::Positive(100.0), "0.0005", "", "learning rate of Adam"),
+        Key::new(
+            "schedule",
+            Kind::Choice(&["constant", "cosine"]),
+            "constant",
+            "",
+            "of the learning rate; cosine falls to 0 at the last step",
+        ),
+        Key::new("warmup", Kind::Count(0, MAX_STEPS), "0", "steps", "over which the learning rate rises from 0"),
+        Key::optional("clip", Kind::Positive(1e12), "", "largest norm of the gradient; without it none is clipped"),
+        Key::new("seed", Kind::Seed, "0", "", "of weights and samples; None draws one"),
+        Key::new("unique", Kind::Switch, "true", "", "compute equal samples once; changes speed, not estimates"),
+        Key::new("report", Kind::Count(1, MAX_STEPS), "10", "steps", "between two report lines and writes of metrics"),
+        Key::new("dir", Kind::Text, "out", "", "folder of the numbered run folders; <NONE> writes nothing"),
+        Key::optional("sub_directory", Kind::Text, "", "folder inside dir for the numbered run folders"),
+        Key::inert("NLOOPS", Kind::Count(1, MAX_SITES), "1", "changed configurations always share their prefix"),
+        Key::inert("sgrad", Kind::Switch, "false", "the gradient is the same either way"),
+        Key::inert("true_grad", Kind::Switch, "false", "its extra term has zero expectation"),
+    ],
+};
+
+/// The trainer's settings. The seed, if one is to be drawn, is drawn and written back into `settings`.
+///
+/// # Errors
+/// `ErrorKind::Settings` if B is not K*Q or there is only one sample.
+pub fn config(settings: &mut Settings, memory: Option<u64>) -> Result<TrainConfig> {
+    let (k, q) = (settings.count("K"), settings.count("Q"));
+    let samples = k.saturating_mul(q);
+    if let Some(b) = settings.optional_count("B").filter(|b| *b != samples) {
+        return Err(
+            GROUP.error(format!("B={b} disagrees with K*Q = {k}*{q} = {samples}; leave B out or give K={b} Q=1"))
+        );
+    }
+    if samples < 2 {
+        return Err(GROUP.error("K=1 has no variance and no gradient; give K=2 or more"));
+    }
+    if samples > MAX_SAMPLES {
+        return Err(GROUP.error(format!("K*Q = {k}*{q} is too large; give at most {MAX_SAMPLES} samples in a step")));
+    }
+    let steps = settings.count("steps");
+    let warmup = settings.count("warmup");
+    if warmup > steps {
+        return Err(GROUP.error(format!("warmup={warmup} is longer than steps={steps}; give a shorter warmup")));
+    }
+    let seed = settings.optional_count("seed").unwrap_or_else(draw_seed);
+    settings.resolve("seed", Value::Count(seed));
+    Ok(TrainConfig {
+        samples: samples as usize,
+        learning_rate: settings.real("lr"),
+        schedule: match settings.text("schedule") {
+            "cosine" => Schedule::Cosine { steps },
+            _ => Schedule::Constant,
+        },
+        warmup,
+        clip: settings.optional_real("clip"),
+        seed,
+        memory,
+        unique: settings.switch("unique"),
+    })
+}
+
+/// A seed for a run that asks for any; short enough to type again, as in the reference.
+pub fn draw_seed() -> u64 {
+    rand::random_range(0..1 << 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config_of(line: &str) -> Result<(TrainConfig, Settings)> {
+        let mut settings = GROUP.parse(&line.split_whitespace().map(String::from).collect::<Vec<_>>())?;
+        config(&mut settings, None).map(|config| (config, settings))
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_reference() {
+        let (config, settings) = config_of("").unwrap();
+        assert_eq!((config.samples, config.learning_rate, config.schedule), (256, 5e-4, Schedule::Constant));
+        assert_eq!((config.warmup, config.clip, config.unique, settings.count("steps")), (0, None, true, 50000));
+    }
+
+    #[test]
+    fn samples_are_k_times_q_and_b_must_agree() {
+        assert_eq!(config_of("K=32 Q=4").unwrap().0.samples, 128);
+        assert_eq!(config_of("K=32 Q=4 B=128").unwrap().0.samples, 128);
+        let message = |line| config_of(line).map(|_| ()).unwrap_err().to_string();
+        assert!(message("B=512").contains("K=512"));
+        assert!(message("K=1").contains("K=2"));
+        assert!(message("K=16777216 Q=16777216").contains("at most"));
+    }
+
+    #[test]
+    fn schedules_span_the_run() {
+        assert_eq!(config_of("steps=70 schedule=cosine").unwrap().0.schedule, Schedule::Cosine { steps: 70 });
+        assert!(config_of("steps=70 warmup=71").map(|_| ()).unwrap_err().to_string().contains("shorter warmup"));
+    }
+
+    #[test]
+    fn a_drawn_seed_is_written_down() {
+        let (config, settings) = config_of("seed=None").unwrap();
+        assert_eq!(settings.optional_count("seed"), Some(config.seed));
+    }
+}

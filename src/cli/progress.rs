@@ -1,0 +1,92 @@
+//! Progress on stderr: a live bar on a terminal, a line per report otherwise.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ketformer::vmc::StepReport;
+
+use super::number::{Measured, duration, significant};
+use super::output;
+
+/// How many rejected steps are told one by one.
+const REJECTIONS_TOLD: u64 = 3;
+
+/// Shows how a run goes on.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    lines: bool,
+    steps: u64,
+    report: u64,
+    sites: f64,
+    begun: Instant,
+    rejected: u64,
+}
+
+impl Progress {
+    /// For a run of `steps` steps with a report every `report`, on `sites` sites; with `quiet` only warnings are shown.
+    pub fn new(steps: u64, report: u64, sites: usize, quiet: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = (terminal && !quiet).then(|| {
+            let style = ProgressStyle::with_template("{bar:24} {pos}/{len}  {msg}");
+            let bar = ProgressBar::new(steps).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        Self { bar, lines: !terminal && !quiet, steps, report, sites: sites as f64, begun: Instant::now(), rejected: 0 }
+    }
+
+    /// Shows a step.
+    pub fn step(&mut self, done: u64, report: &StepReport) {
+        if !report.accepted {
+            self.rejected += 1;
+            if self.rejected <= REJECTIONS_TOLD {
+                let more = if self.rejected == REJECTIONS_TOLD { "; further ones are counted at the end" } else { "" };
+                self.warn(&format!(
+                    "step {} was rejected, its energy or gradient is not finite: the weights stay as they were; a \
+                     smaller lr= or clip=1 helps if it happens often{more}",
+                    report.step
+                ));
+            }
+        }
+        let due = done % self.report == 0 || done == self.steps;
+        if self.bar.is_none() && !(self.lines && due) {
+            return;
+        }
+        let each = self.begun.elapsed().as_secs_f64() / done as f64;
+        let energy = Measured { mean: report.energy / self.sites, error: report.energy_error / self.sites };
+        let left = duration(each * (self.steps - done) as f64);
+        let variance = significant(report.variance, 2);
+        let each = significant(each, 2);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(done);
+                bar.set_message(format!("E/N {energy}  variance {variance}  {each} s/step  ETA {left}"));
+            }
+            None => output::progress(&format!(
+                "step {done}/{}  E/N {energy}  variance {variance}  {each} s/step  ETA {left}",
+                self.steps
+            )),
+        }
+    }
+
+    /// Takes the bar away and tells how many steps were rejected.
+    pub fn finish(self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        if self.rejected > REJECTIONS_TOLD {
+            output::warning(&format!(
+                "{} steps were rejected for a value that is not finite; give a smaller lr= or clip=1",
+                self.rejected
+            ));
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| output::warning(&text)),
+            None => output::warning(&text),
+        }
+    }
+}
