@@ -1,0 +1,396 @@
+//! The program as it is typed: bad input is one line on stderr with a remedy and leaves nothing behind, good input
+//! leaves a whole run folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A wave function that trains in no time, on a 2x2 lattice.
+const TINY: &str = "L=4 K=8 --ptf patch=2x1 Nh=8 nhead=2 num_layers=1 ffn=16";
+
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// The program in `folder`, with the words of `line`.
+fn program(folder: &Path, line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ketformer"));
+    command.args(line.split_whitespace()).current_dir(folder).stdin(Stdio::null());
+    // Drivers complain on stderr where this is not set.
+    command.env("XDG_RUNTIME_DIR", std::env::temp_dir()).env_remove("RUST_BACKTRACE");
+    command
+}
+
+/// The same with every Vulkan driver hidden.
+fn without_driver(folder: &Path, line: &str) -> Command {
+    let mut command = program(folder, line);
+    command.env("VK_DRIVER_FILES", "/nonexistent.json").env("VK_ICD_FILENAMES", "/nonexistent.json");
+    command.env_remove("VK_ADD_DRIVER_FILES").env_remove("KETFORMER_ADAPTER");
+    command
+}
+
+fn end(mut command: Command) -> Ended {
+    let output = command.output().expect("the program starts");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+fn run(folder: &Path, line: &str) -> Ended {
+    end(program(folder, line))
+}
+
+fn succeeds(folder: &Path, line: &str) -> Ended {
+    let ended = run(folder, line);
+    assert_eq!(ended.code, Some(0), "{line}: {}", ended.stderr);
+    ended
+}
+
+/// Every file and folder below `folder`, with what is in the files.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let bytes = if path.is_dir() { Vec::new() } else { fs::read(&path).expect("a file") };
+        all.insert(path.display().to_string(), bytes);
+        if path.is_dir() {
+            all.extend(contents(&path));
+        }
+    }
+    all
+}
+
+/// That `command` fails with `code`, says one line with all of `words` and a remedy, and leaves `folder` as it was.
+fn refuses(folder: &Path, line: &str, command: Command, code: i32, words: &[&str]) {
+    let before = contents(folder);
+    let ended = end(command);
+    let said: Vec<&str> = ended.stderr.lines().collect();
+    assert_eq!(said.len(), 1, "{line}: one line on stderr, not {said:?}");
+    assert!(said[0].starts_with("ketformer: ") && !said[0].contains("warning"), "{line}: {}", said[0]);
+    assert_eq!(ended.code, Some(code), "{line}: {}", said[0]);
+    assert!(said[0].contains(';'), "{line}: a remedy after a semicolon in: {}", said[0]);
+    for word in words {
+        assert!(said[0].contains(word), "{line}: `{word}` in: {}", said[0]);
+    }
+    assert_eq!(ended.stdout, "", "{line}");
+    assert_eq!(contents(folder), before, "{line}: nothing is left behind");
+}
+
+/// Bad settings are found before an adapter is looked for: with all drivers hidden the answer is the same.
+fn refuses_settings(line: &str, words: &[&str]) {
+    let folder = TempDir::new().unwrap();
+    refuses(folder.path(), line, without_driver(folder.path(), line), 2, words);
+}
+
+#[test]
+fn patches_must_divide_the_lattice() {
+    refuses_settings("train L=16 --ptf patch=3x3", &["3x3", "4x4"]);
+    refuses_settings("train L=16 --ptf patch=3", &["3", "16"]);
+    refuses_settings("train L=9 --ptf patch=2x2", &["2x2", "3x3"]);
+    refuses_settings("train --ptf patch=3x1 --rydberg Lx=4 Ly=3", &["patch"]);
+    refuses_settings("train L=16 --ptf patch=two", &["patch=2x2"]);
+    refuses_settings("train L=16 --ptf patch=0x2", &["patch=2x2"]);
+    refuses_settings("train L=16 --ptf patch=4x4", &["2^P"]);
+}
+
+#[test]
+fn heads_must_divide_the_width() {
+    refuses_settings("train L=16 --ptf patch=2x2 Nh=32 nhead=5", &["nhead", "32"]);
+    refuses_settings("train L=16 --ptf patch=2x2 Nh=30 nhead=5", &["Nh", "4"]);
+}
+
+#[test]
+fn sizes_are_at_least_one() {
+    for (setting, group) in [("L", ""), ("K", ""), ("Q", ""), ("steps", ""), ("report", ""), ("B", "")] {
+        refuses_settings(&format!("train {group} {setting}=0"), &[setting, "at least 1"]);
+        refuses_settings(&format!("train {group} {setting}=-16"), &[setting, "at least 1"]);
+    }
+    for setting in ["Nh", "nhead", "num_layers", "ffn", "L"] {
+        refuses_settings(&format!("train --ptf {setting}=0"), &[setting, "at least"]);
+        refuses_settings(&format!("train --ptf {setting}=-8"), &[setting, "at least"]);
+    }
+    refuses_settings("train --rydberg Lx=0 Ly=4", &["Lx", "at least 1"]);
+    refuses_settings("train --rydberg Lx=4 Ly=-1", &["Ly", "at least 1"]);
+    refuses_settings("train lr=0", &["lr", "above 0"]);
+    refuses_settings("train lr=-0.1", &["lr", "above 0"]);
+    refuses_settings("train --memory 0", &["--memory", "512MiB"]);
+    refuses_settings("train --memory -1GiB", &["--memory", "512MiB"]);
+}
+
+#[test]
+fn absurd_sizes_are_refused_before_they_overflow() {
+    refuses_settings("train L=10^12", &["L=10^12", "whole number"]);
+    refuses_settings("train L=1000000000000", &["L=1000000000000", "at most"]);
+    refuses_settings("train L=99999999999999999999999999", &["at most"]);
+    refuses_settings("train L=1048576", &["give"]);
+    refuses_settings("train --rydberg Lx=1048576 Ly=1048576", &["Lx"]);
+    refuses_settings("train K=1000000000000", &["K", "at most"]);
+    refuses_settings("train K=16777216 Q=16777216", &["K*Q", "at most"]);
+    refuses_settings("train --ptf Nh=1000000000000", &["Nh", "at most"]);
+    refuses_settings("train --memory 1e30", &["--memory"]);
+    refuses_settings("exact --rydberg L=1000000000000", &["at most"]);
+    refuses_settings("exact --rydberg L=25", &["20 sites"]);
+}
+
+#[test]
+fn numbers_must_be_finite() {
+    for key in ["V", "delta", "Omega"] {
+        for value in ["NaN", "inf", "-inf", "1e999"] {
+            refuses_settings(&format!("train --rydberg {key}={value}"), &[key, "finite"]);
+            refuses_settings(&format!("exact --rydberg {key}={value}"), &[key, "finite"]);
+        }
+    }
+    refuses_settings("train lr=nan", &["lr", "finite"]);
+    refuses_settings("train clip=inf", &["clip", "finite"]);
+    refuses_settings("train --rydberg V=seven", &["V=seven", "number"]);
+}
+
+#[test]
+fn unknown_keys_get_a_suggestion() {
+    refuses_settings("train stpes=10", &["stpes", "did you mean steps?"]);
+    refuses_settings("train l=16", &["did you mean L?"]);
+    refuses_settings("train --rydberg omega=1", &["did you mean Omega?"]);
+    refuses_settings("train --ptf nh=32", &["did you mean Nh?"]);
+    refuses_settings("train --ptf layers=2", &["did you mean num_layers?"]);
+    refuses_settings("train V=7", &["--rydberg"]);
+    refuses_settings("train temperature=1", &["the keys are"]);
+    refuses_settings("train schedule=cosin", &["schedule=cosine"]);
+    refuses_settings("tarin L=16", &["train"]);
+    refuses_settings("train --ryberg V=7", &["--rydberg"]);
+    refuses_settings("kernels no_such_kernel_at_all", &["kernels"]);
+    refuses_settings("help ptff", &["ptf"]);
+}
+
+#[test]
+fn what_is_given_twice_is_refused() {
+    refuses_settings("train --ptf patch=2x2 --rydberg V=7 --ptf Nh=32", &["--ptf"]);
+    refuses_settings("train --rydberg --rydberg", &["--rydberg"]);
+    refuses_settings("--train L=16 --ptf patch=2x2 --train K=8", &["--train"]);
+    refuses_settings("train L=16 --train L=16", &["L is given twice"]);
+    refuses_settings("train --ptf Nh=32 Nh=64", &["Nh is given twice"]);
+    refuses_settings("train --rydberg V=7 V=7", &["V is given twice"]);
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    refuses_settings("train L=16 --ptf L=64", &["L=16", "L=64"]);
+    refuses_settings("train L=16 --rydberg Lx=3 Ly=4", &["L=12"]);
+    refuses_settings("train --rydberg Lx=3", &["Ly="]);
+    refuses_settings("train L=15", &["Lx="]);
+    refuses_settings("train K=8 Q=2 B=8", &["K*Q", "16"]);
+    refuses_settings("train dir=a --out b", &["dir=", "--out"]);
+    refuses_settings("train L", &["KEY=VALUE"]);
+    refuses_settings("train --ptf dropout=0.1", &["dropout=0"]);
+    refuses_settings("train --lptf patch=4x4 --rnn L=16", &["--ptf"]);
+    refuses_settings("eval", &["--weights"]);
+    refuses_settings("eval a b", &["one by one"]);
+    refuses_settings("eval run --ptf patch=2x2", &["--weights"]);
+}
+
+#[test]
+fn weights_that_are_missing_truncated_or_foreign_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    succeeds(path, &format!("train steps=1 {TINY} --out run"));
+    let whole = fs::read(path.join("run/model.safetensors")).unwrap();
+    fs::write(path.join("half.safetensors"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(path.join("short.safetensors"), &whole[..whole.len() - 1]).unwrap();
+    fs::write(path.join("empty.safetensors"), []).unwrap();
+    fs::write(path.join("text.safetensors"), "PK not a tensor in sight, but long enough to have a header").unwrap();
+    for name in ["missing", "half", "short", "empty", "text"] {
+        let name = format!("{name}.safetensors");
+        for line in [format!("train steps=1 {TINY} --weights {name}"), format!("eval --weights {name} --ptf patch=2x2")]
+        {
+            // Before an adapter is looked for.
+            refuses(path, &line, without_driver(path, &line), 1, &[&name]);
+        }
+    }
+    let bytes = 1.0f32.to_le_bytes();
+    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &bytes).unwrap();
+    fs::write(path.join("foreign.safetensors"), safetensors::serialize([("foreign", view)], None).unwrap()).unwrap();
+    let line = format!("train steps=1 {TINY} --weights foreign.safetensors");
+    refuses(path, &line, program(path, &line), 1, &[]);
+    let group = TINY.split_once("--ptf").unwrap().1;
+    let line = format!("eval --weights foreign.safetensors --ptf L=4 {group}");
+    refuses(path, &line, program(path, &line), 1, &[]);
+    // Of another width.
+    let line = format!("eval --weights run/model.safetensors --ptf L=4 {}", group.replace("Nh=8", "Nh=16"));
+    refuses(path, &line, program(path, &line), 1, &[]);
+    fs::remove_file(path.join("run/model.safetensors")).unwrap();
+    refuses(path, "eval run", without_driver(path, "eval run"), 1, &["model.safetensors"]);
+    refuses(path, "eval nowhere", without_driver(path, "eval nowhere"), 1, &["nowhere", "out/1"]);
+}
+
+#[test]
+fn a_run_folder_that_cannot_be_written_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    fs::write(path.join("file"), "mine").unwrap();
+    fs::create_dir(path.join("full")).unwrap();
+    fs::write(path.join("full/metrics.csv"), "older").unwrap();
+    for (place, words) in [
+        ("--out file", ["file", "--out"]),
+        ("--out file/run", ["file/run", "--out"]),
+        ("--out file/a/b", ["file/a/b", "--out"]),
+        ("--out full", ["not empty", "--out"]),
+        ("dir=file", ["file", "--out"]),
+        ("sub_directory=a dir=file", ["file", "--out"]),
+    ] {
+        let line = format!("train steps=1 {place} {TINY}");
+        refuses(path, &line, without_driver(path, &line), 1, &words);
+    }
+}
+
+#[test]
+fn an_adapter_that_does_not_exist_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    for adapter in ["no-such-adapter", "4294967295"] {
+        for command in ["train steps=1 --out a/b", "doctor"] {
+            let line = format!("{command} --adapter {adapter}");
+            refuses(path, &line, program(path, &line), 1, &[adapter]);
+        }
+        let mut command = program(path, "train steps=1");
+        command.env("KETFORMER_ADAPTER", adapter);
+        refuses(path, "KETFORMER_ADAPTER", command, 1, &[adapter]);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_adapter_at_all_says_what_to_install() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    for line in ["train steps=1", "train steps=1 --out a/b/c", "devices", "doctor"] {
+        refuses(path, line, without_driver(path, line), 1, &["adapter", "setup.sh"]);
+    }
+}
+
+#[test]
+fn a_command_is_needed() {
+    refuses_settings("", &["ketformer help"]);
+    refuses_settings("train --adapter", &["--adapter"]);
+}
+
+/// The rows of metrics.csv without the last column, the seconds.
+fn metrics(run: &Path) -> Vec<String> {
+    let text = fs::read_to_string(run.join("metrics.csv")).unwrap();
+    text.lines().map(|line| line.rsplit_once(',').expect("columns").0.to_string()).collect()
+}
+
+#[test]
+fn a_run_leaves_its_folder_and_prints_its_energy() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    let ended = succeeds(path, &format!("train steps=5 report=2 seed=3 {TINY} --rydberg V=2 --out run"));
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    let words: Vec<&str> = lines[0].split_whitespace().collect();
+    assert_eq!([words[0], words[2], words[4], words[5], words[7]], ["energy", "±", "per", "site", "variance"]);
+    let number = |text: &str| text.parse::<f64>().unwrap_or_else(|_| panic!("{text} in {}", lines[0]));
+    assert!((number(words[1]) / 4.0 - number(words[6])).abs() < 1e-3 && number(words[3]) >= 0.0);
+    assert!(number(words[8]) >= 0.0);
+    let exact: Vec<&str> = lines[1].split_whitespace().collect();
+    assert_eq!((exact[0], exact[2], exact[3], lines.len()), ("exact", "relative", "error", 2));
+
+    let rows = metrics(&path.join("run"));
+    assert!(rows[0].starts_with("step,energy,energy_error,variance,"));
+    assert_eq!(rows.len(), 6);
+    let settings: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(path.join("run/settings.json")).unwrap()).unwrap();
+    let kept = [&settings["seed"], &settings["rydberg"]["V"], &settings["ptf"]["Nh"]].map(|value| value.as_f64());
+    assert_eq!(kept, [Some(3.0), Some(2.0), Some(8.0)]);
+    assert!(fs::read_to_string(path.join("run/energy.svg")).unwrap().contains("energy per site"));
+
+    // The reproducing command and the same line again give the same run, in folders of their own.
+    let again = settings["command"].as_str().unwrap().strip_prefix("ketformer ").unwrap();
+    succeeds(path, again);
+    assert_eq!(metrics(&path.join("out/1")), rows);
+    succeeds(path, again);
+    assert_eq!(metrics(&path.join("out/2")), rows);
+    let model = |run: &str| fs::read(path.join(run).join("model.safetensors")).unwrap();
+    assert_eq!(model("run"), model("out/2"));
+    // Another seed does not.
+    succeeds(path, &again.replace("seed=3", "seed=4"));
+    assert_ne!(metrics(&path.join("out/3")), rows);
+
+    let ended = succeeds(path, "eval run samples=64");
+    assert!(ended.stdout.starts_with("energy ") && ended.stdout.contains("fidelity "));
+    // The weights can be gone on from.
+    succeeds(path, &format!("train steps=1 {TINY} --weights run/model.safetensors --out more"));
+}
+
+#[test]
+fn the_command_line_of_the_reference_does_the_same() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    let (train, group) = TINY.split_once(" --").unwrap();
+    let rydberg = "--rydberg V=7 delta=1 Omega=1";
+    let ended = succeeds(
+        path,
+        &format!("--train {train} steps=3 NLOOPS=2 sgrad=False B=8 sub_directory=2x1 --{group} dropout=0.0 {rydberg}"),
+    );
+    assert_eq!(ended.stderr.matches("NLOOPS").count(), 1, "{}", ended.stderr);
+    succeeds(path, &format!("train {train} steps=3 --{group} {rydberg} --out plain"));
+    assert_eq!(metrics(&path.join("out/2x1/1")), metrics(&path.join("plain")));
+}
+
+#[test]
+fn quiet_runs_say_nothing_but_warnings() {
+    let folder = TempDir::new().unwrap();
+    let ended = succeeds(folder.path(), &format!("train steps=2 NLOOPS=2 {TINY} --quiet"));
+    assert!(ended.stderr.lines().all(|line| line.starts_with("ketformer: warning: ")), "{}", ended.stderr);
+    let ended = succeeds(folder.path(), &format!("train steps=2 --quiet --train dir=<NONE> {TINY}"));
+    assert!(ended.stdout.starts_with("energy "));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "dir=<NONE> writes nothing");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_is_saved() {
+    for signal in ["INT", "TERM"] {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path();
+        let line = format!("train steps=1000000 report=1 {TINY} --out run");
+        let child = program(path, &line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let begun = || fs::read_to_string(path.join("run/metrics.csv")).is_ok_and(|text| text.lines().count() > 3);
+        // Bounded, so that a run that never begins is a failure and not a hang.
+        (0..6000).take_while(|_| !begun()).for_each(|_| std::thread::sleep(std::time::Duration::from_millis(20)));
+        Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(130), "{signal}: {stderr}");
+        assert!(stderr.lines().last().unwrap().contains("--weights run/model.safetensors"), "{stderr}");
+        let rows = metrics(&path.join("run"));
+        assert!(rows.len() > 3 && rows.last().unwrap().split(',').count() == rows[0].split(',').count());
+        succeeds(path, &format!("train steps=1 {TINY} --weights run/model.safetensors"));
+    }
+}
+
+#[test]
+fn help_and_exact_need_no_adapter() {
+    let folder = TempDir::new().unwrap();
+    let said = |line: &str| {
+        let ended = end(without_driver(folder.path(), line));
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{line}");
+        ended.stdout
+    };
+    assert!(
+        said("help").contains("train") && said("--help").contains("train") && said("train --help").contains("--out")
+    );
+    for (group, keys) in [("train", "steps 50000 lr 0.0005 K 256"), ("ptf", "Nh 128 nhead 8"), ("rydberg", "V 7")] {
+        let help = said(&format!("help {group}"));
+        for pair in keys.split(' ').collect::<Vec<_>>().chunks(2) {
+            let row = help.lines().find(|row| row.split_whitespace().next() == Some(pair[0])).expect(pair[0]);
+            assert_eq!(row.split_whitespace().nth(1), Some(pair[1]), "{group}");
+        }
+    }
+    assert!(said("--version").starts_with("ketformer "));
+    assert!(!said("kernels").is_empty());
+    // −(Ω/2) σx − δ n on one site: −(δ + √(δ² + Ω²))/2.
+    let exact = said("exact --rydberg L=1 delta=1 Omega=2");
+    assert!(exact.starts_with("energy -1.618033988750 "), "{exact}");
+}
