@@ -28,7 +28,7 @@ impl Progress {
     pub fn new(steps: u64, report: u64, sites: usize, quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bar = (terminal && !quiet).then(|| {
-            let style = ProgressStyle::with_template("{bar:24} {pos}/{len}  {msg}");
+            let style = ProgressStyle::with_template("{bar:10} {pos}/{len}  {wide_msg}");
             let bar = ProgressBar::new(steps).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
@@ -49,7 +49,7 @@ impl Progress {
                 ));
             }
         }
-        let due = done % self.report == 0 || done == self.steps;
+        let due = done.is_multiple_of(self.report) || done == self.steps;
         if self.bar.is_none() && !(self.lines && due) {
             return;
         }
@@ -61,7 +61,8 @@ impl Progress {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done);
-                bar.set_message(format!("E/N {energy}  variance {variance}  {each} s/step  ETA {left}"));
+                // Short enough for 80 columns.
+                bar.set_message(format!("E/N {energy}  σ² {variance}  {each} s/step  ETA {left}"));
             }
             None => output::progress(&format!(
                 "step {done}/{}  E/N {energy}  variance {variance}  {each} s/step  ETA {left}",
