@@ -21,8 +21,8 @@ struct Ended {
 fn program(folder: &Path, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ketformer"));
     command.args(line.split_whitespace()).current_dir(folder).stdin(Stdio::null());
-    // Drivers complain on stderr where this is not set.
-    command.env("XDG_RUNTIME_DIR", std::env::temp_dir()).env_remove("RUST_BACKTRACE");
+    // Drivers complain on stderr where the first is not set; the program must see to that itself.
+    command.env_remove("XDG_RUNTIME_DIR").env_remove("RUST_BACKTRACE");
     command
 }
 

@@ -3,6 +3,7 @@
 mod arguments;
 mod devices;
 mod doctor;
+mod driver_noise;
 mod eval;
 mod exact;
 mod groups;
@@ -40,6 +41,7 @@ pub enum Outcome {
 
 /// Runs the command line. Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.
 pub fn run(typed: impl Iterator<Item = OsString>) -> ExitCode {
+    driver_noise::hush();
     let arguments = match Arguments::try_parse_from(reference_line::with_subcommand(typed.collect())) {
         Ok(arguments) => arguments,
         Err(error) => return usage::explain(&error),
