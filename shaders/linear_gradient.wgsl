@@ -2,15 +2,16 @@
 //
 //   part[s, n, k] = Σ_{r in block s} d_y[r, n] · x[r, k]        part[s, N·K + n] = Σ_{r in block s} d_y[r, n]
 //
-// A subgroup owns 16 outputs n × 4·LANES inputs k of one block and walks its rows in order; linear_gradient_sum adds
+// A subgroup owns OUTPUTS outputs n × 4·LANES inputs k of one block and walks its rows in order; linear_gradient_sum adds
 // the blocks in a fixed order.
 //
-// grid   blocks · ⌈N / 16⌉ · ⌈K / (4·LANES)⌉ subgroups, SUBGROUPS to a workgroup
+// grid   blocks · ⌈N / OUTPUTS⌉ · ⌈K / (4·LANES)⌉ subgroups, SUBGROUPS to a workgroup
 // reads  d_y (rows, N) · x (rows, K) · live (1): only rows below live[0]·rows_per_item count
 // makes  part (blocks, N·K + N)
 // K is a multiple of 4.
 #import grid
 const LANES: u32 = 8u; // spec 4 16 32 64
+const OUTPUTS: u32 = 16u; // spec 32
 const SUBGROUPS: u32 = 4u; // spec 1 2
 
 struct Params { rows: u32, inner: u32, columns: u32, blocks: u32, block_rows: u32, first_item: u32, rows_per_item: u32 }
@@ -20,8 +21,7 @@ struct Params { rows: u32, inner: u32, columns: u32, blocks: u32, block_rows: u3
 @group(0) @binding(3) var<storage, read> live: array<u32>;                 // (1)
 @group(0) @binding(4) var<storage, read_write> part: array<f32>;           // (blocks, N·K + N)
 
-const OUTPUTS: u32 = 16u;
-// Each lane loads OUTPUTS / LANES of the 16 values of a row, at least one.
+// Each lane loads OUTPUTS / LANES of a row's values of a row, at least one.
 const LOADS: u32 = (OUTPUTS + LANES - 1u) / LANES;
 
 @compute @workgroup_size(LANES * SUBGROUPS)

@@ -2,10 +2,10 @@
 //
 //   y[r, n] = epilogue( Σ_k x[r, k] · M[k, n] )        M = weightᵀ (forward) or weight (input gradient)
 //
-// A subgroup owns 16 rows × 4·LANES columns. Each lane loads LANES-th parts of x once and the subgroup passes them
+// A subgroup owns ROWS rows × 4·LANES columns. Each lane loads LANES-th parts of x once and the subgroup passes them
 // round by shuffles, so that a load serves 4·LANES columns and no barrier or workgroup memory is needed.
 //
-// grid   ⌈rows / 16⌉ · ⌈N / (4·LANES)⌉ subgroups, SUBGROUPS to a workgroup
+// grid   ⌈rows / ROWS⌉ · ⌈N / (4·LANES)⌉ subgroups, SUBGROUPS to a workgroup
 // reads  x (rows, K) · weight (N, K) or (K, N) · bias (N) · extra (rows, N)
 // makes  y (rows, N), row r at r·y_stride + y_first
 // K and N are multiples of 4.
@@ -13,6 +13,7 @@
 #import tanh
 #import activation
 const LANES: u32 = 8u; // spec 4 16 32 64
+const ROWS: u32 = 16u; // spec 32
 const SUBGROUPS: u32 = 4u; // spec 1 2
 const WEIGHT_OUT_IN: u32 = 1u; // spec 0
 const BIAS: u32 = 1u; // spec 0
@@ -26,8 +27,6 @@ struct Params { rows: u32, inner: u32, columns: u32, y_stride: u32, y_first: u32
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;      // (N)
 @group(0) @binding(4) var<storage, read> extra: array<vec4<f32>>;     // (rows, N)
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;   // (rows·y_stride, N)
-
-const ROWS: u32 = 16u;
 
 @compute @workgroup_size(LANES * SUBGROUPS)
 fn main(

@@ -112,7 +112,8 @@ fn gradients_of_the_energy() {
     let expected = vectors.named("grad.");
     assert_eq!(gradient.tensors.len(), expected.tensors.len());
     for (name, Tensor { values, .. }) in &expected.tensors {
-        let mut pairs: Vec<(f32, f32)> = gradient.tensors[name].values.iter().copied().zip(values.iter().copied()).collect();
+        let mut pairs: Vec<(f32, f32)> =
+            gradient.tensors[name].values.iter().copied().zip(values.iter().copied()).collect();
         if name.ends_with("in_proj_bias") {
             // The softmax does not see a shift of the keys: the exact gradient of their bias is zero.
             let (kept, keys) = ([&pairs[..32], &pairs[64..]].concat(), pairs[32..64].to_vec());

@@ -122,6 +122,12 @@ impl Variant {
     }
 }
 
+/// Rows (or outputs) that a subgroup holds in registers: more of them save loads, which is what software drivers pay
+/// for; GPUs have no registers for more than 16. No sum's order depends on it.
+fn tile(gpu: &Gpu, count: u32) -> u32 {
+    if gpu.is_software() && count > 16 { 32 } else { 16 }
+}
+
 /// y = act(x · M + bias) + extra, see the module's page.
 #[derive(Debug, Clone)]
 pub struct LinearProduct {
@@ -226,8 +232,10 @@ impl LinearProduct {
             Variant::Subgroup(lanes) => {
                 let subgroups = Variant::subgroups(plan.gpu());
                 spec.extend([("LANES", lanes), ("SUBGROUPS", subgroups)]);
+                let tile_rows = tile(plan.gpu(), shape.rows.most);
+                spec.push(("ROWS", tile_rows));
                 let tiles = n.div_ceil(4 * u64::from(lanes));
-                (&PRODUCT, shape.rows.groups(16 * subgroups, tiles))
+                (&PRODUCT, shape.rows.groups(tile_rows * subgroups, tiles))
             }
             Variant::Private => (&PRODUCT_PRIVATE, shape.rows.groups(8 * 64, n.div_ceil(4))),
         };
@@ -325,8 +333,9 @@ impl LinearGradient {
         let (kernel, spec, groups) = match variant {
             Variant::Subgroup(lanes) => {
                 let subgroups = Variant::subgroups(plan.gpu());
-                let tiles = blocks * n.div_ceil(16) * k.div_ceil(4 * u64::from(lanes));
-                let spec = vec![("LANES", lanes), ("SUBGROUPS", subgroups)];
+                let outputs = tile(plan.gpu(), shape.outputs);
+                let tiles = blocks * n.div_ceil(u64::from(outputs)) * k.div_ceil(4 * u64::from(lanes));
+                let spec = vec![("LANES", lanes), ("SUBGROUPS", subgroups), ("OUTPUTS", outputs)];
                 (&GRADIENT, spec, tiles.div_ceil(u64::from(subgroups)))
             }
             Variant::Private => (&GRADIENT_PRIVATE, Vec::new(), (blocks * n.div_ceil(4) * k.div_ceil(4)).div_ceil(64)),

@@ -7,6 +7,7 @@ pub mod attention;
 mod case;
 pub mod embed;
 pub mod energy;
+pub mod feed_forward;
 pub mod grid;
 pub mod head;
 pub mod linear;
@@ -37,6 +38,7 @@ pub static ALL: &[Entry] = &[
     grid::RESOLVE_ENTRY,
     embed::FORWARD_ENTRY,
     embed::GRADIENT_ENTRY,
+    feed_forward::ENTRY,
     head::FORWARD_ENTRY,
     head::SAMPLE_ENTRY,
     head::BACKWARD_ENTRY,

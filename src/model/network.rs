@@ -25,7 +25,7 @@ pub struct Needs {
     pub sample: [u64; 2],
     /// Elements for each row of moves, and of the widest buffer among them.
     pub move_row: [u64; 2],
-    /// Elements for each hidden row, in one buffer.
+    /// Elements for each hidden row, in one buffer; 0 where the hidden layer stays on chip.
     pub hidden_row: u64,
     /// Elements for each training sample, and of the widest buffer among them.
     pub training_sample: [u64; 2],
@@ -68,11 +68,11 @@ pub trait Model: Send + Sync {
     /// As [`Model::check`].
     fn layout(&self, lattice: &Lattice) -> Result<Layout>;
 
-    /// Elements per unit of capacity.
+    /// Elements per unit of capacity on `gpu`.
     ///
     /// # Errors
     /// As [`Model::check`].
-    fn needs(&self, lattice: &Lattice) -> Result<Needs>;
+    fn needs(&self, gpu: &Gpu, lattice: &Lattice) -> Result<Needs>;
 
     /// Its passes on a device, with buffers for `capacity`.
     ///

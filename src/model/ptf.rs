@@ -192,8 +192,8 @@ impl Model for Ptf {
         Ok(Layout::new(specs))
     }
 
-    fn needs(&self, lattice: &Lattice) -> Result<Needs> {
-        Ok(PtfNetwork::needs(&self.sizes(lattice)?.0))
+    fn needs(&self, gpu: &Gpu, lattice: &Lattice) -> Result<Needs> {
+        Ok(PtfNetwork::needs(gpu, &self.sizes(lattice)?.0))
     }
 
     fn network(

@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::attention::{AttentionForward, AttentionShape, AttentionSuffix, SuffixShape};
 use crate::kernels::embed::{EmbedForward, EmbedShape};
+use crate::kernels::feed_forward::{self, FeedForward, FeedForwardShape};
 use crate::kernels::linear::{Activation, Extra, LinearProduct, LinearShape};
 use crate::kernels::norm::{NormForward, NormShape};
 
@@ -138,15 +139,25 @@ impl Scratch {
     }
 }
 
-/// Which rows of the key-and-value buffer a pass writes: row r of the pass is row r·stride + first there.
+/// Where a pass's rows go in buffers over whole samples: row r is row r·stride + first there.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RowPlace {
+pub(super) struct Place {
     pub stride: u32,
     pub first: u32,
 }
 
-impl RowPlace {
+impl Place {
     pub(super) const SAME: Self = Self { stride: 1, first: 0 };
+}
+
+/// How a pass goes through the layers.
+pub(super) struct Pass<'a> {
+    /// Its rows.
+    pub rows: &'a Rows,
+    /// Where their queries, keys and values go.
+    pub place: Place,
+    /// Whether the hidden layer is kept for a gradient.
+    pub keeps_hidden: bool,
 }
 
 /// The patched transformer on a device.
@@ -162,18 +173,30 @@ pub(super) struct PtfNetwork {
     decoded_logits: Buffer,
     moves: Scratch,
     hidden: Buffer,
+    hidden_lanes: Option<u32>,
     pub(super) training: Option<Training>,
 }
 
 impl PtfNetwork {
-    pub(super) fn needs(sizes: &Sizes) -> Needs {
+    /// How the hidden layer of passes without gradient is computed: the lanes of the kernel that keeps it on chip, if that
+    /// can run.
+    fn hidden_lanes(gpu: &Gpu, sizes: &Sizes) -> Option<u32> {
+        feed_forward::lanes(gpu, sizes.width, sizes.feed_forward)
+    }
+
+    /// Elements of the scratch of each hidden row.
+    fn hidden_width(gpu: &Gpu, sizes: &Sizes) -> u64 {
+        if Self::hidden_lanes(gpu, sizes).is_some() { 0 } else { u64::from(sizes.feed_forward) }
+    }
+
+    pub(super) fn needs(gpu: &Gpu, sizes: &Sizes) -> Needs {
         let [c, t, v, h] = [sizes.width, sizes.patches, sizes.outcomes, sizes.heads].map(u64::from);
         let cache = t * 3 * c;
         let [row, widest_row] = Scratch::needs(sizes);
         Needs {
             sample: [u64::from(sizes.layers) * cache + t * v + row + h, cache.max(t * v)],
             move_row: [row, widest_row],
-            hidden_row: u64::from(sizes.feed_forward.max(sizes.width)),
+            hidden_row: Self::hidden_width(gpu, sizes),
             training_sample: Training::needs(sizes),
         }
     }
@@ -188,7 +211,6 @@ impl PtfNetwork {
         let samples = u64::from(capacity.samples);
         let [c, t, v, h] = [sizes.width, sizes.patches, sizes.outcomes, sizes.heads].map(u64::from);
         let cache = |k: u32| gpu.buffer(&format!("ketformer.layer{k}.cache"), samples * t * 3 * c);
-        let hidden_width = u64::from(sizes.feed_forward.max(sizes.width));
         let training = (capacity.training_samples > 0).then(|| Training::new(gpu, &sizes, capacity.training_samples));
         Ok(Self {
             values: PtfViews::new(sizes.layers, |name| parameters.value(name))?,
@@ -199,8 +221,10 @@ impl PtfNetwork {
             lse: gpu.buffer("ketformer.decode.lse", samples * h)?,
             decoded_logits: gpu.buffer("ketformer.decode.logits", samples * t * v)?,
             moves: Scratch::new(gpu, "moves", &sizes, capacity.move_rows.max(1))?,
-            hidden: gpu.buffer("ketformer.hidden", u64::from(capacity.hidden_rows) * hidden_width)?,
+            hidden: gpu
+                .buffer("ketformer.hidden", u64::from(capacity.hidden_rows) * Self::hidden_width(gpu, &sizes))?,
             training: training.transpose()?,
+            hidden_lanes: Self::hidden_lanes(gpu, &sizes),
             capacity,
             sizes,
         })
@@ -227,32 +251,71 @@ impl PtfNetwork {
         }
     }
 
-    /// One layer; `attention` records the kernel between the projections. The feed-forward part runs in windows of
-    /// `hidden_rows` rows.
+    /// One layer; `attention` records the kernel between the projections, `feed_forward` says how the rest is computed.
     pub(super) fn layer(
         &self,
         plan: &mut Plan,
         k: usize,
         buffers: &LayerBuffers,
-        rows: &Rows,
-        place: RowPlace,
-        hidden_rows: u32,
+        pass: &Pass<'_>,
         attention: impl FnOnce(&mut Plan) -> Result<()>,
     ) -> Result<()> {
-        let (layer, c, f) = (&self.values.layers[k], self.sizes.width, self.sizes.feed_forward);
-        let project = LinearShape {
-            y_stride: place.stride,
-            y_first: place.first,
-            ..LinearShape::forward(rows.clone(), c, 3 * c)
-        };
+        let (layer, c, rows) = (&self.values.layers[k], self.sizes.width, pass.rows);
+        let Place { stride: y_stride, first: y_first } = pass.place;
+        let project = LinearShape { y_stride, y_first, ..LinearShape::forward(rows.clone(), c, 3 * c) };
         product(&buffers.x, &layer.qkv, Extra::None, &buffers.qkv).record(plan, &project)?;
         attention(plan)?;
         let out = product(&buffers.attention, &layer.out, Extra::Add(buffers.x.clone()), &buffers.sum1);
         out.record(plan, &LinearShape::forward(rows.clone(), c, c))?;
-        norm(&buffers.sum1, &layer.norm1, &buffers.normed, &buffers.stats1, rows, c).record_norm(plan)?;
+        norm(plan, &buffers.sum1, &layer.norm1, [&buffers.normed, &buffers.stats1], &NormShape::new(rows.clone(), c))?;
+        match self.hidden_lanes {
+            Some(lanes) if !pass.keeps_hidden => self.feed_forward_on_chip(plan, layer, buffers, rows, lanes)?,
+            _ => {
+                let window = if pass.keeps_hidden { rows.most } else { self.capacity.hidden_rows };
+                self.feed_forward_by_windows(plan, layer, buffers, rows, window)?;
+            }
+        }
+        norm(plan, &buffers.sum2, &layer.norm2, [&buffers.y, &buffers.stats2], &NormShape::new(rows.clone(), c))
+    }
+
+    fn feed_forward_on_chip(
+        &self,
+        plan: &mut Plan,
+        layer: &LayerViews,
+        buffers: &LayerBuffers,
+        rows: &Rows,
+        lanes: u32,
+    ) -> Result<()> {
+        let feed_forward = FeedForward {
+            x: buffers.normed.clone(),
+            weight1: layer.linear1.weight.clone(),
+            bias1: layer.linear1.bias.clone(),
+            weight2: layer.linear2.weight.clone(),
+            bias2: layer.linear2.bias.clone(),
+            y: buffers.sum2.clone(),
+        };
+        let shape = FeedForwardShape {
+            rows: rows.clone(),
+            width: self.sizes.width,
+            hidden: self.sizes.feed_forward,
+            activation: Activation::Relu,
+        };
+        feed_forward.record(plan, &shape, lanes)
+    }
+
+    /// The same with the hidden layer in memory, `window_rows` rows of it at a time.
+    fn feed_forward_by_windows(
+        &self,
+        plan: &mut Plan,
+        layer: &LayerViews,
+        buffers: &LayerBuffers,
+        rows: &Rows,
+        window_rows: u32,
+    ) -> Result<()> {
+        let (c, f) = (self.sizes.width, self.sizes.feed_forward);
         let mut first = 0;
         while first < rows.most {
-            let window = rows.window(first, hidden_rows);
+            let window = rows.window(first, window_rows);
             let part = |view: &View| {
                 let elements = u64::from(window.most) * u64::from(c);
                 view.range(view.label(), u64::from(first) * u64::from(c), elements)
@@ -262,9 +325,9 @@ impl PtfNetwork {
             into.record(plan, &LinearShape::forward(window.clone(), c, f).activated(Activation::Relu))?;
             let back = product(&buffers.hidden, &layer.linear2, Extra::Add(normed.clone()), &sum);
             back.record(plan, &LinearShape::forward(window.clone(), f, c))?;
-            first += hidden_rows;
+            first += window.most;
         }
-        norm(&buffers.sum2, &layer.norm2, &buffers.y, &buffers.stats2, rows, c).record_norm(plan)
+        Ok(())
     }
 
     /// The head's two products.
@@ -273,7 +336,7 @@ impl PtfNetwork {
         plan: &mut Plan,
         [x, hidden, logits]: [&View; 3],
         rows: &Rows,
-        place: RowPlace,
+        place: Place,
     ) -> Result<()> {
         let (c, v) = (self.sizes.width, self.sizes.outcomes);
         let into = LinearShape::forward(rows.clone(), c, c).activated(Activation::Relu);
@@ -294,16 +357,7 @@ pub(super) fn product(x: &View, affine: &Affine, extra: Extra, y: &View) -> Line
     LinearProduct { x: x.clone(), weight, bias, extra, y: y.clone() }
 }
 
-/// A norm with its shape.
-struct ShapedNorm(NormForward, NormShape);
-
-impl ShapedNorm {
-    fn record_norm(&self, plan: &mut Plan) -> Result<()> {
-        self.0.record(plan, &self.1)
-    }
-}
-
-fn norm(x: &View, affine: &Affine, y: &View, stats: &View, rows: &Rows, width: u32) -> ShapedNorm {
+fn norm(plan: &mut Plan, x: &View, affine: &Affine, [y, stats]: [&View; 2], shape: &NormShape) -> Result<()> {
     let forward = NormForward {
         x: x.clone(),
         gamma: affine.weight.clone(),
@@ -311,7 +365,7 @@ fn norm(x: &View, affine: &Affine, y: &View, stats: &View, rows: &Rows, width: u
         y: y.clone(),
         stats: stats.clone(),
     };
-    ShapedNorm(forward, NormShape::new(rows.clone(), width))
+    forward.record(plan, shape)
 }
 
 impl Network for PtfNetwork {
@@ -319,15 +373,14 @@ impl Network for PtfNetwork {
         let samples = self.capacity.samples;
         let rows = Rows::from(samples);
         let (sizes, scratch) = (&self.sizes, &self.decode);
-        let place = RowPlace { stride: sizes.patches, first: t };
+        let place = Place { stride: sizes.patches, first: t };
+        let pass = Pass { rows: &rows, place, keeps_hidden: false };
         self.embed(plan, descriptions, &rows, &scratch.x)?;
         for (k, cache) in self.cache.iter().enumerate() {
             let attention = AttentionForward { qkv: cache.view(), out: scratch.attention.view(), lse: self.lse.view() };
             let shape = AttentionShape::decode(samples, sizes.patches, sizes.heads, sizes.head_width, t);
             let buffers = scratch.layer(cache, &self.hidden);
-            self.layer(plan, k, &buffers, &rows, place, self.capacity.hidden_rows, |plan| {
-                attention.record(plan, &shape)
-            })?;
+            self.layer(plan, k, &buffers, &pass, |plan| attention.record(plan, &shape))?;
         }
         self.head(plan, [&scratch.x, &scratch.normed, &self.decoded_logits], &rows, place)
     }
@@ -339,6 +392,7 @@ impl Network for PtfNetwork {
     fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<View> {
         let (sizes, scratch) = (&self.sizes, &self.moves);
         let rows = packed.items.times(packed.rows_per_item);
+        let pass = Pass { rows: &rows, place: Place::SAME, keeps_hidden: false };
         self.embed(plan, &packed.descriptions, &rows, &scratch.x)?;
         for (k, cache) in self.cache.iter().enumerate() {
             let attention = AttentionSuffix {
@@ -358,11 +412,9 @@ impl Network for PtfNetwork {
                 d: sizes.head_width,
             };
             let buffers = scratch.layer(&scratch.qkv, &self.hidden);
-            self.layer(plan, k, &buffers, &rows, RowPlace::SAME, self.capacity.hidden_rows, |plan| {
-                attention.record(plan, &shape)
-            })?;
+            self.layer(plan, k, &buffers, &pass, |plan| attention.record(plan, &shape))?;
         }
-        self.head(plan, [&scratch.x, &scratch.normed, &scratch.logits], &rows, RowPlace::SAME)?;
+        self.head(plan, [&scratch.x, &scratch.normed, &scratch.logits], &rows, Place::SAME)?;
         Ok(scratch.logits.view())
     }
 

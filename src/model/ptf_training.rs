@@ -1,7 +1,7 @@
 //! The teacher-forced pass of the patched transformer with its activations kept, and the same calls reversed.
 
 use super::ptf::Sizes;
-use super::ptf_network::{Affine, LayerBuffers, PtfNetwork, RowPlace};
+use super::ptf_network::{Affine, LayerBuffers, Pass, Place, PtfNetwork};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::attention::{AttentionBackward, AttentionForward, AttentionShape};
@@ -118,6 +118,7 @@ impl Training {
             network.embed(plan, descriptions, rows, &first.x)?;
         }
         let shape = Self::attention_shape(network, rows);
+        let pass = Pass { rows, place: Place::SAME, keeps_hidden: true };
         for (k, kept) in self.layers.iter().enumerate() {
             let buffers = LayerBuffers {
                 x: kept.x.view(),
@@ -132,9 +133,9 @@ impl Training {
                 y: self.output(k),
             };
             let attention = AttentionForward { qkv: kept.qkv.view(), out: kept.attention.view(), lse: kept.lse.view() };
-            network.layer(plan, k, &buffers, rows, RowPlace::SAME, rows.most, |plan| attention.record(plan, &shape))?;
+            network.layer(plan, k, &buffers, &pass, |plan| attention.record(plan, &shape))?;
         }
-        network.head(plan, [&self.top, &self.head_hidden, &self.logits], rows, RowPlace::SAME)?;
+        network.head(plan, [&self.top, &self.head_hidden, &self.logits], rows, Place::SAME)?;
         Ok(self.logits.view())
     }
 

@@ -140,7 +140,7 @@ impl Demand {
         let [_, _, moves, hidden, training] = self.parts(sizes);
         let mut candidates = [
             (moves, sizes.items > 1, 0),
-            (hidden, sizes.hidden_rows > ALIGNMENT, 1),
+            (hidden, hidden > 0 && sizes.hidden_rows > ALIGNMENT, 1),
             (training, sizes.training > 1, 2),
         ];
         candidates.sort_by_key(|(elements, _, _)| std::cmp::Reverse(*elements));

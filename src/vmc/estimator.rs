@@ -90,7 +90,7 @@ impl Estimator {
             samples: config.samples,
             training: config.training,
             parameters: [parameters.layout().elements(), config.parameter_buffers],
-            needs: model.needs(lattice)?,
+            needs: model.needs(gpu, lattice)?,
             shape: [n, m, r, t],
             tables: 8 * m + 6 * r + 2 * n + 2 * host.pairs.len() as u64 + t,
         };

@@ -1,0 +1,107 @@
+// The feed-forward part of a transformer block by subgroups, without writing its hidden layer.
+//
+//   y[r] = x[r] + W2 · act(W1 · x[r] + b1) + b2
+//
+// A subgroup owns ROWS rows and goes through the hidden layer in blocks of 4·LANES units: it makes a block in registers,
+// four units to a lane, and passes them round by shuffles into the sums of y, so that the hidden layer costs no traffic.
+//
+// grid   ⌈rows / ROWS⌉ subgroups, SUBGROUPS to a workgroup
+// reads  x (rows, C), bound as floats and as vec4s · weight1 (F, C) · bias1 (F) · weight2 (C, F) · bias2 (C)
+// makes  y (rows, C)
+// C and F are multiples of 4; TILES · 4 · LANES ≥ C.
+#import grid
+#import tanh
+#import activation
+const LANES: u32 = 8u; // spec 4 16 32 64
+const SUBGROUPS: u32 = 2u; // spec 1 4
+const ROWS: u32 = 16u; // spec 8 32
+const TILES: u32 = 1u; // spec 2 4
+
+struct Params { rows: u32, width: u32, hidden: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;                   // (rows, C)
+@group(0) @binding(2) var<storage, read> x4: array<vec4<f32>>;            // (rows, C)
+@group(0) @binding(3) var<storage, read> weight1: array<vec4<f32>>;       // (F, C)
+@group(0) @binding(4) var<storage, read> bias1: array<vec4<f32>>;         // (F)
+@group(0) @binding(5) var<storage, read> weight2: array<vec4<f32>>;       // (C, F)
+@group(0) @binding(6) var<storage, read> bias2: array<vec4<f32>>;         // (C)
+@group(0) @binding(7) var<storage, read_write> y: array<vec4<f32>>;       // (rows, C)
+
+// Columns 4j..4j+3 of a matrix whose rows hold four consecutive inputs each: for each input its four weights.
+fn transposed(w0: vec4<f32>, w1: vec4<f32>, w2: vec4<f32>, w3: vec4<f32>) -> array<vec4<f32>, 4> {
+    return array(
+        vec4(w0.x, w1.x, w2.x, w3.x),
+        vec4(w0.y, w1.y, w2.y, w3.y),
+        vec4(w0.z, w1.z, w2.z, w3.z),
+        vec4(w0.w, w1.w, w2.w, w3.w),
+    );
+}
+
+@compute @workgroup_size(LANES * SUBGROUPS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let first_row = (grid_index(group, groups) * SUBGROUPS + local / LANES) * ROWS;
+    if (first_row >= params.rows) { return; }
+    let last_row = params.rows - 1u;
+    let width4 = params.width / 4u;
+    let hidden4 = params.hidden / 4u;
+
+    var sum: array<array<vec4<f32>, ROWS>, TILES>;
+    for (var t = 0u; t < TILES; t++) {
+        for (var i = 0u; i < ROWS; i++) { sum[t][i] = vec4(0.0); }
+    }
+    for (var block = 0u; block < params.hidden; block += 4u * LANES) {
+        // Four hidden units of this lane; past the end they are zero, and so is their part of the sum.
+        let f4 = block / 4u + lane;
+        let f4_safe = min(f4, hidden4 - 1u);
+        var h: array<vec4<f32>, ROWS>;
+        for (var i = 0u; i < ROWS; i++) { h[i] = bias1[f4_safe]; }
+        for (var k0 = 0u; k0 < params.width; k0 += LANES) {
+            var a: array<f32, ROWS>;
+            for (var i = 0u; i < ROWS; i++) {
+                a[i] = x[min(first_row + i, last_row) * params.width + min(k0 + lane, params.width - 1u)];
+            }
+            for (var s = 0u; s < min(LANES, params.width - k0) / 4u; s++) {
+                let at = 4u * f4_safe * width4 + k0 / 4u + s;
+                let b = transposed(weight1[at], weight1[at + width4], weight1[at + 2u * width4], weight1[at + 3u * width4]);
+                for (var j = 0u; j < 4u; j++) {
+                    for (var i = 0u; i < ROWS; i++) {
+                        h[i] = fma(vec4(subgroupShuffle(a[i], 4u * s + j)), b[j], h[i]);
+                    }
+                }
+            }
+        }
+        for (var i = 0u; i < ROWS; i++) { h[i] = select(vec4(0.0), activation_value4(h[i]), f4 < hidden4); }
+        for (var source = 0u; source < LANES; source++) {
+            let at = min(block / 4u + source, hidden4 - 1u);
+            for (var t = 0u; t < TILES; t++) {
+                let n = min(t * 4u * LANES + 4u * lane, params.width - 4u) * hidden4;
+                let b = transposed(
+                    weight2[n + at], weight2[n + hidden4 + at], weight2[n + 2u * hidden4 + at], weight2[n + 3u * hidden4 + at],
+                );
+                for (var j = 0u; j < 4u; j++) {
+                    for (var i = 0u; i < ROWS; i++) {
+                        sum[t][i] = fma(vec4(subgroupShuffle(h[i][j], source)), b[j], sum[t][i]);
+                    }
+                }
+            }
+        }
+    }
+
+    for (var t = 0u; t < TILES; t++) {
+        let n4 = t * LANES + lane;
+        if (n4 < width4) {
+            for (var i = 0u; i < ROWS; i++) {
+                let row = first_row + i;
+                if (row < params.rows) {
+                    let at = row * width4 + n4;
+                    y[at] = x4[at] + sum[t][i] + bias2[n4];
+                }
+            }
+        }
+    }
+}
