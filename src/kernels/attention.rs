@@ -12,23 +12,42 @@
 //! Causal sums run over j ≤ i, others over all T. Vaswani et al., arXiv:1706.03762; backward as Dao et al.,
 //! arXiv:2205.14135, appendix B.
 
+use super::linear::Variant;
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Param, Plan, Rows, View};
 
 static FORWARD: Kernel = kernel!("attention_forward");
+static FORWARD_PRIVATE: Kernel = kernel!("attention_forward_private");
 static BACKWARD_QUERY: Kernel = kernel!("attention_backward_query");
+static BACKWARD_QUERY_PRIVATE: Kernel = kernel!("attention_backward_query_private");
 static BACKWARD_KEY: Kernel = kernel!("attention_backward_key");
+static BACKWARD_KEY_PRIVATE: Kernel = kernel!("attention_backward_key_private");
 static SUFFIX: Kernel = kernel!("attention_suffix");
 
 pub(super) const FORWARD_ENTRY: Entry =
     Entry { kernel: &FORWARD, summary: "out = softmax(q kᵀ / √D) v", cases: forward_cases };
+pub(super) const FORWARD_PRIVATE_ENTRY: Entry = Entry {
+    kernel: &FORWARD_PRIVATE,
+    summary: "the same for any width of heads, without subgroups",
+    cases: forward_private_cases,
+};
 pub(super) const BACKWARD_QUERY_ENTRY: Entry =
     Entry { kernel: &BACKWARD_QUERY, summary: "d_q = p ∘ (d_out vᵀ − δ) k / √D", cases: backward_query_cases };
+pub(super) const BACKWARD_QUERY_PRIVATE_ENTRY: Entry = Entry {
+    kernel: &BACKWARD_QUERY_PRIVATE,
+    summary: "the same for any width of heads, without subgroups",
+    cases: backward_query_private_cases,
+};
 pub(super) const BACKWARD_KEY_ENTRY: Entry = Entry {
     kernel: &BACKWARD_KEY,
     summary: "d_k = (p ∘ (d_out vᵀ − δ))ᵀ q / √D, d_v = pᵀ d_out",
     cases: backward_key_cases,
+};
+pub(super) const BACKWARD_KEY_PRIVATE_ENTRY: Entry = Entry {
+    kernel: &BACKWARD_KEY_PRIVATE,
+    summary: "the same for any width of heads, without subgroups",
+    cases: backward_key_private_cases,
 };
 pub(super) const SUFFIX_ENTRY: Entry =
     Entry { kernel: &SUFFIX, summary: "attention of changed suffixes over a shared prefix", cases: suffix_cases };
@@ -140,7 +159,24 @@ fn tile(arrays: u32, d: u32, count: u32) -> u32 {
     }
 }
 
+/// The same for each lane of a team of a subgroup, which loads little: two pay off on software adapters of any width.
+fn team_tile(gpu: &Gpu, arrays: u32, d: u32, count: u32) -> u32 {
+    let arrays = if gpu.is_software() { 1 } else { arrays };
+    tile(arrays, d, count.div_ceil(TEAM)).min(2)
+}
+
+/// Lanes of a workgroup.
 const LANES: u32 = 64;
+/// Lanes that pass keys and values round.
+const TEAM: u32 = 8;
+
+/// By subgroups where they hold a team and heads are whole vec4s.
+fn choose(gpu: &Gpu, d: u32) -> Variant {
+    match Variant::choose(gpu, &[d]) {
+        Variant::Subgroup(lanes) if lanes >= TEAM => Variant::Subgroup(lanes),
+        _ => Variant::Private,
+    }
+}
 
 /// Attention forward, see the module's page.
 #[derive(Debug, Clone)]
@@ -154,28 +190,45 @@ pub struct AttentionForward {
 }
 
 impl AttentionForward {
-    /// Records the kernel.
+    /// Records the kernel, by subgroups where that is possible and not only one query of a sample is asked for.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for heads wider than 128 or queries outside the positions; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
-        let queries = tile(2, shape.d, shape.queries);
-        self.record_tile(plan, shape, queries)
+        let variant = if shape.queries < TEAM { Variant::Private } else { choose(plan.gpu(), shape.d) };
+        self.record_variant(plan, shape, variant)
     }
 
-    fn record_tile(&self, plan: &mut Plan, shape: &AttentionShape, queries: u32) -> Result<()> {
+    /// Records a given variant.
+    ///
+    /// # Errors
+    /// As [`AttentionForward::record`].
+    pub fn record_variant(&self, plan: &mut Plan, shape: &AttentionShape, variant: Variant) -> Result<()> {
         shape.check(&FORWARD)?;
         let (rows, query_rows, width) = (shape.rows(), shape.query_rows(), shape.width());
         let heads = u64::from(shape.h);
+        let mut bindings = vec![
+            Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+            Bind { name: "out", view: &self.out, elements: query_rows * width },
+            Bind { name: "lse", view: &self.lse, elements: query_rows * heads },
+        ];
+        let (kernel, queries, groups) = match variant {
+            Variant::Subgroup(_) => {
+                let queries = team_tile(plan.gpu(), 3, shape.d, shape.queries);
+                let teams = shape.queries.div_ceil(TEAM * queries) * shape.h;
+                (&FORWARD, queries, scaled(&shape.b, teams).groups(LANES / TEAM, 1))
+            }
+            Variant::Private => {
+                bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
+                let queries = tile(2, shape.d, shape.queries);
+                let lanes = shape.queries.div_ceil(queries) * shape.h;
+                (&FORWARD_PRIVATE, queries, scaled(&shape.b, lanes).groups(LANES, 1))
+            }
+        };
         plan.launch(&Launch {
-            kernel: &FORWARD,
+            kernel,
             spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
-            bindings: &[
-                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "out", view: &self.out, elements: query_rows * width },
-                Bind { name: "lse", view: &self.lse, elements: query_rows * heads },
-            ],
+            bindings: &bindings,
             params: &[
                 ("samples", shape.b.most.into()),
                 ("tokens", shape.t.into()),
@@ -185,7 +238,7 @@ impl AttentionForward {
                 ("causal", u32::from(shape.causal).into()),
                 ("scale", scale(shape.d)),
             ],
-            groups: scaled(&shape.b, shape.queries.div_ceil(queries) * shape.h).groups(LANES, 1),
+            groups,
             cost: Cost {
                 flops: 4.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (2 * rows * width + query_rows * (2 * width + heads)) as f64,
@@ -217,14 +270,23 @@ pub struct AttentionBackward {
 }
 
 impl AttentionBackward {
-    /// Records both kernels.
+    /// Records both kernels, by subgroups where that is possible.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for heads wider than 128 or a shape whose queries are not all positions; as
     /// [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
-        self.record_query(plan, shape, tile(3, shape.d, shape.t))?;
-        self.record_key(plan, shape, tile(4, shape.d, shape.t))
+        let variant = choose(plan.gpu(), shape.d);
+        self.record_variant(plan, shape, variant)
+    }
+
+    /// Records a given variant of both.
+    ///
+    /// # Errors
+    /// As [`AttentionBackward::record`].
+    pub fn record_variant(&self, plan: &mut Plan, shape: &AttentionShape, variant: Variant) -> Result<()> {
+        self.record_query(plan, shape, variant)?;
+        self.record_key(plan, shape, variant)
     }
 
     fn params(shape: &AttentionShape) -> [(&'static str, Param); 5] {
@@ -237,23 +299,36 @@ impl AttentionBackward {
         ]
     }
 
-    fn record_query(&self, plan: &mut Plan, shape: &AttentionShape, queries: u32) -> Result<()> {
+    fn record_query(&self, plan: &mut Plan, shape: &AttentionShape, variant: Variant) -> Result<()> {
         shape.check_whole(&BACKWARD_QUERY)?;
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+        let mut bindings = vec![
+            Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+            Bind { name: "out", view: &self.out, elements: rows * width },
+            Bind { name: "lse", view: &self.lse, elements: rows * heads },
+            Bind { name: "d_out", view: &self.d_out, elements: rows * width },
+            Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
+            Bind { name: "delta", view: &self.delta, elements: rows * heads },
+        ];
+        let (kernel, queries, groups) = match variant {
+            Variant::Subgroup(_) => {
+                let queries = team_tile(plan.gpu(), 5, shape.d, shape.t);
+                let teams = shape.t.div_ceil(TEAM * queries) * shape.h;
+                (&BACKWARD_QUERY, queries, scaled(&shape.b, teams).groups(LANES / TEAM, 1))
+            }
+            Variant::Private => {
+                bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
+                let queries = tile(3, shape.d, shape.t);
+                let lanes = shape.t.div_ceil(queries) * shape.h;
+                (&BACKWARD_QUERY_PRIVATE, queries, scaled(&shape.b, lanes).groups(LANES, 1))
+            }
+        };
         plan.launch(&Launch {
-            kernel: &BACKWARD_QUERY,
+            kernel,
             spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
-            bindings: &[
-                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "out", view: &self.out, elements: rows * width },
-                Bind { name: "lse", view: &self.lse, elements: rows * heads },
-                Bind { name: "d_out", view: &self.d_out, elements: rows * width },
-                Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
-                Bind { name: "delta", view: &self.delta, elements: rows * heads },
-            ],
+            bindings: &bindings,
             params: &Self::params(shape),
-            groups: scaled(&shape.b, shape.t.div_ceil(queries) * shape.h).groups(LANES, 1),
+            groups,
             cost: Cost {
                 flops: 6.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (rows * (6 * width + 2 * heads)) as f64,
@@ -262,23 +337,36 @@ impl AttentionBackward {
         })
     }
 
-    fn record_key(&self, plan: &mut Plan, shape: &AttentionShape, keys: u32) -> Result<()> {
+    fn record_key(&self, plan: &mut Plan, shape: &AttentionShape, variant: Variant) -> Result<()> {
         shape.check_whole(&BACKWARD_KEY)?;
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+        let mut bindings = vec![
+            Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+            Bind { name: "d_out", view: &self.d_out, elements: rows * width },
+            Bind { name: "lse", view: &self.lse, elements: rows * heads },
+            Bind { name: "delta", view: &self.delta, elements: rows * heads },
+            Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
+        ];
+        let (kernel, keys, groups) = match variant {
+            Variant::Subgroup(_) => {
+                let keys = team_tile(plan.gpu(), 6, shape.d, shape.t);
+                let teams = shape.t.div_ceil(TEAM * keys) * shape.h;
+                (&BACKWARD_KEY, keys, scaled(&shape.b, teams).groups(LANES / TEAM, 1))
+            }
+            Variant::Private => {
+                bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
+                bindings.push(Bind { name: "d_out4", view: &self.d_out, elements: rows * width });
+                let keys = tile(4, shape.d, shape.t);
+                let lanes = shape.t.div_ceil(keys) * shape.h;
+                (&BACKWARD_KEY_PRIVATE, keys, scaled(&shape.b, lanes).groups(LANES, 1))
+            }
+        };
         plan.launch(&Launch {
-            kernel: &BACKWARD_KEY,
+            kernel,
             spec: &[("HEAD_DIM", shape.d), ("KEYS", keys)],
-            bindings: &[
-                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "d_out", view: &self.d_out, elements: rows * width },
-                Bind { name: "d_out4", view: &self.d_out, elements: rows * width },
-                Bind { name: "lse", view: &self.lse, elements: rows * heads },
-                Bind { name: "delta", view: &self.delta, elements: rows * heads },
-                Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
-            ],
+            bindings: &bindings,
             params: &Self::params(shape),
-            groups: scaled(&shape.b, shape.t.div_ceil(keys) * shape.h).groups(LANES, 1),
+            groups,
             cost: Cost {
                 flops: 8.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (rows * (6 * width + 2 * heads)) as f64,
@@ -488,13 +576,30 @@ fn window(live: View, most: u32) -> LiveRows {
 /// (B, T, H, D), first query, number of queries.
 type ForwardCase = ([u32; 4], u32, u32);
 
-fn forward_cases(_: &Gpu) -> Vec<Case> {
-    let shapes: [ForwardCase; 12] = [
-        ([1, 1, 1, 1], 0, 1),
+fn forward_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes: [ForwardCase; 9] = [
         ([3, 5, 2, 4], 0, 5),
         ([2, 17, 3, 8], 0, 17),
         ([5, 16, 2, 16], 0, 16),
         ([2, 33, 1, 32], 0, 33),
+        ([1, 70, 2, 64], 0, 70),
+        ([3, 23, 3, 4], 2, 19),
+        ([65, 16, 4, 8], 15, 1),
+        ([3, 8, 3, 8], 0, 8),
+        ([70_000, 2, 1, 4], 0, 2),
+    ];
+    match choose(gpu, 4) {
+        Variant::Private => Vec::new(),
+        variant => both_masks(variant, &shapes),
+    }
+}
+
+fn forward_private_cases(_: &Gpu) -> Vec<Case> {
+    let shapes: [ForwardCase; 11] = [
+        ([1, 1, 1, 1], 0, 1),
+        ([3, 5, 2, 4], 0, 5),
+        ([2, 17, 3, 8], 0, 17),
+        ([5, 16, 2, 16], 0, 16),
         ([1, 70, 2, 64], 0, 70),
         ([1, 9, 1, 128], 0, 9),
         ([2, 13, 5, 3], 0, 13),
@@ -503,8 +608,11 @@ fn forward_cases(_: &Gpu) -> Vec<Case> {
         ([3, 16, 4, 8], 0, 1),
         ([70_000, 2, 1, 4], 0, 2),
     ];
-    let both = |shape: ForwardCase| [forward_case(shape, true), forward_case(shape, false)];
-    shapes.into_iter().flat_map(both).collect()
+    both_masks(Variant::Private, &shapes)
+}
+
+fn both_masks(variant: Variant, shapes: &[ForwardCase]) -> Vec<Case> {
+    shapes.iter().flat_map(|shape| [true, false].map(|causal| forward_case(variant, *shape, causal))).collect()
 }
 
 /// Scores of a few units, so that the softmax is neither flat nor one key alone.
@@ -512,7 +620,7 @@ fn random_qkv(random: &mut RandomInputs, count: usize) -> Vec<f32> {
     random.floats(count).into_iter().map(|v| 3.0 * v).collect()
 }
 
-fn forward_case(([b, t, h, d], first, queries): ForwardCase, causal: bool) -> Case {
+fn forward_case(variant: Variant, ([b, t, h, d], first, queries): ForwardCase, causal: bool) -> Case {
     let shape = AttentionShape { causal, first, queries, ..AttentionShape::full(b, t, h, d) };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
@@ -520,7 +628,7 @@ fn forward_case(([b, t, h, d], first, queries): ForwardCase, causal: bool) -> Ca
     let name = format!("({b}, {t}, {h}, {d}) queries {first} + {queries} causal {causal}");
     let record = move |plan: &mut Plan, named: &Named| {
         let attention = AttentionForward { qkv: named.view("qkv")?, out: named.view("out")?, lse: named.view("lse")? };
-        attention.record(plan, &shape)
+        attention.record_variant(plan, &shape, variant)
     };
     Case {
         name,
@@ -533,27 +641,50 @@ fn forward_case(([b, t, h, d], first, queries): ForwardCase, causal: bool) -> Ca
     }
 }
 
-const BACKWARD_SHAPES: [[u32; 4]; 7] =
-    [[1, 1, 1, 1], [3, 5, 2, 4], [2, 17, 3, 8], [4, 16, 2, 16], [1, 67, 2, 64], [2, 13, 5, 3], [66_000, 1, 1, 4]];
+const TEAM_SHAPES: [[u32; 4]; 6] =
+    [[1, 1, 1, 4], [2, 17, 3, 8], [4, 16, 2, 16], [1, 67, 2, 64], [3, 8, 3, 8], [66_000, 1, 1, 4]];
+const PRIVATE_SHAPES: [[u32; 4]; 6] =
+    [[1, 1, 1, 1], [3, 5, 2, 4], [2, 17, 3, 8], [1, 37, 2, 32], [2, 13, 5, 3], [66_000, 1, 1, 4]];
 
-fn backward_query_cases(_: &Gpu) -> Vec<Case> {
-    backward_cases(&|attention, plan, shape| attention.record_query(plan, shape, tile(3, shape.d, shape.t)), true)
+fn backward_query_cases(gpu: &Gpu) -> Vec<Case> {
+    team_cases(gpu, AttentionBackward::record_query, true)
 }
 
-fn backward_key_cases(_: &Gpu) -> Vec<Case> {
-    backward_cases(&|attention, plan, shape| attention.record_key(plan, shape, tile(4, shape.d, shape.t)), false)
+fn backward_query_private_cases(_: &Gpu) -> Vec<Case> {
+    backward_cases(&PRIVATE_SHAPES, Variant::Private, AttentionBackward::record_query, true)
 }
 
-type RecordBackward = dyn Fn(&AttentionBackward, &mut Plan, &AttentionShape) -> Result<()>;
+fn backward_key_cases(gpu: &Gpu) -> Vec<Case> {
+    team_cases(gpu, AttentionBackward::record_key, false)
+}
 
-fn backward_cases(record: &'static RecordBackward, is_query: bool) -> Vec<Case> {
-    let both = |shape| [true, false].map(|causal| backward_case(shape, causal, record, is_query));
-    BACKWARD_SHAPES.into_iter().flat_map(both).collect()
+fn backward_key_private_cases(_: &Gpu) -> Vec<Case> {
+    backward_cases(&PRIVATE_SHAPES, Variant::Private, AttentionBackward::record_key, false)
+}
+
+type RecordBackward = fn(&AttentionBackward, &mut Plan, &AttentionShape, Variant) -> Result<()>;
+
+fn team_cases(gpu: &Gpu, record: RecordBackward, is_query: bool) -> Vec<Case> {
+    match choose(gpu, 4) {
+        Variant::Private => Vec::new(),
+        variant => backward_cases(&TEAM_SHAPES, variant, record, is_query),
+    }
+}
+
+fn backward_cases(shapes: &[[u32; 4]], variant: Variant, record: RecordBackward, is_query: bool) -> Vec<Case> {
+    let both = |shape: &[u32; 4]| [true, false].map(|causal| backward_case(*shape, causal, variant, record, is_query));
+    shapes.iter().flat_map(both).collect()
 }
 
 /// One of the two kernels on a window of samples that the GPU counts. It must leave the thirds of d_qkv that are not its
 /// own as they were.
-fn backward_case([b, t, h, d]: [u32; 4], causal: bool, record: &'static RecordBackward, is_query: bool) -> Case {
+fn backward_case(
+    [b, t, h, d]: [u32; 4],
+    causal: bool,
+    variant: Variant,
+    record: RecordBackward,
+    is_query: bool,
+) -> Case {
     let shape = AttentionShape { causal, ..AttentionShape::full(b, t, h, d) };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
@@ -593,7 +724,7 @@ fn backward_case([b, t, h, d]: [u32; 4], causal: bool, record: &'static RecordBa
         };
         let live = window(named.view("live")?, b);
         plan.resolve_grids(&live.live)?;
-        record(&attention, plan, &AttentionShape { b: live.into(), ..shape.clone() })
+        record(&attention, plan, &AttentionShape { b: live.into(), ..shape.clone() }, variant)
     };
     Case { name: format!("({b}, {t}, {h}, {d}) causal {causal}"), inputs, outputs, record: Box::new(record) }
 }
