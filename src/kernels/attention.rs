@@ -24,6 +24,7 @@ static BACKWARD_QUERY_PRIVATE: Kernel = kernel!("attention_backward_query_privat
 static BACKWARD_KEY: Kernel = kernel!("attention_backward_key");
 static BACKWARD_KEY_PRIVATE: Kernel = kernel!("attention_backward_key_private");
 static SUFFIX: Kernel = kernel!("attention_suffix");
+static SUFFIX_PRIVATE: Kernel = kernel!("attention_suffix_private");
 
 pub(super) const FORWARD_ENTRY: Entry =
     Entry { kernel: &FORWARD, summary: "out = softmax(q kᵀ / √D) v", cases: forward_cases };
@@ -51,6 +52,11 @@ pub(super) const BACKWARD_KEY_PRIVATE_ENTRY: Entry = Entry {
 };
 pub(super) const SUFFIX_ENTRY: Entry =
     Entry { kernel: &SUFFIX, summary: "attention of changed suffixes over a shared prefix", cases: suffix_cases };
+pub(super) const SUFFIX_PRIVATE_ENTRY: Entry = Entry {
+    kernel: &SUFFIX_PRIVATE,
+    summary: "the same for any width of heads, without subgroups",
+    cases: suffix_private_cases,
+};
 
 /// Shape of full, causal and one-position attention.
 #[derive(Debug, Clone)]
@@ -415,35 +421,50 @@ pub struct SuffixShape {
 }
 
 impl AttentionSuffix {
-    /// Records the kernel.
+    /// Records the kernel, by subgroups where that is possible.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for heads wider than 128; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &SuffixShape) -> Result<()> {
-        self.record_tile(plan, shape, tile(2, shape.d, shape.per_item))
+        let variant = choose(plan.gpu(), shape.d);
+        self.record_variant(plan, shape, variant)
     }
 
-    fn record_tile(&self, plan: &mut Plan, shape: &SuffixShape, queries: u32) -> Result<()> {
+    /// Records a given variant.
+    ///
+    /// # Errors
+    /// As [`AttentionSuffix::record`].
+    pub fn record_variant(&self, plan: &mut Plan, shape: &SuffixShape, variant: Variant) -> Result<()> {
         check_heads(&SUFFIX, shape.h, shape.d)?;
         let width = u64::from(shape.h) * u64::from(shape.d);
         let base_elements = u64::from(shape.b) * u64::from(shape.t) * 3 * width;
         let rows = u64::from(shape.items.most) * u64::from(shape.per_item);
+        let items = u64::from(shape.first_item) + u64::from(shape.items.most);
+        let mut bindings = vec![
+            Bind { name: "base_qkv", view: &self.base_qkv, elements: base_elements },
+            Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+            Bind { name: "base", view: &self.base, elements: items },
+            Bind { name: "row_table", view: &self.row_table, elements: 2 * u64::from(shape.per_item) },
+            Bind { name: "out", view: &self.out, elements: rows * width },
+        ];
+        let (kernel, queries, groups) = match variant {
+            Variant::Subgroup(_) => {
+                let queries = team_tile(plan.gpu(), 3, shape.d, shape.per_item);
+                let teams = shape.per_item.div_ceil(TEAM * queries) * shape.h;
+                (&SUFFIX, queries, scaled(&shape.items, teams).groups(LANES / TEAM, 1))
+            }
+            Variant::Private => {
+                bindings.push(Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements });
+                bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
+                let queries = tile(2, shape.d, shape.per_item);
+                let lanes = shape.per_item.div_ceil(queries) * shape.h;
+                (&SUFFIX_PRIVATE, queries, scaled(&shape.items, lanes).groups(LANES, 1))
+            }
+        };
         plan.launch(&Launch {
-            kernel: &SUFFIX,
+            kernel,
             spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
-            bindings: &[
-                Bind { name: "base_qkv", view: &self.base_qkv, elements: base_elements },
-                Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements },
-                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
-                Bind {
-                    name: "base",
-                    view: &self.base,
-                    elements: u64::from(shape.first_item) + u64::from(shape.items.most),
-                },
-                Bind { name: "row_table", view: &self.row_table, elements: 2 * u64::from(shape.per_item) },
-                Bind { name: "out", view: &self.out, elements: rows * width },
-            ],
+            bindings: &bindings,
             params: &[
                 ("items", shape.items.most.into()),
                 ("per_item", shape.per_item.into()),
@@ -452,7 +473,7 @@ impl AttentionSuffix {
                 ("heads", shape.h.into()),
                 ("scale", scale(shape.d)),
             ],
-            groups: scaled(&shape.items, shape.per_item.div_ceil(queries) * shape.h).groups(LANES, 1),
+            groups,
             // The table is on the GPU: as if every row stood in the middle of its sequence.
             cost: Cost {
                 flops: 2.0 * (rows * width) as f64 * f64::from(shape.t),
@@ -729,23 +750,42 @@ fn backward_case(
     Case { name: format!("({b}, {t}, {h}, {d}) causal {causal}"), inputs, outputs, record: Box::new(record) }
 }
 
-fn suffix_cases(_: &Gpu) -> Vec<Case> {
-    // (T, H, D), items, first changed position and changed rows of each sequence
-    let tables: [&[[u32; 2]]; 5] = [
-        &[[0, 1]],
-        &[[1, 4], [2, 3], [4, 1], [0, 5]],
-        &[[0, 3], [3, 2], [4, 1], [4, 1], [4, 1], [3, 1], [1, 2], [2, 3]],
-        &[[5, 11], [0, 16], [15, 1], [15, 1], [7, 2], [9, 4]],
-        &[[2, 3]],
+/// First changed position and changed rows of each sequence.
+const TABLES: [&[[u32; 2]]; 4] = [
+    &[[0, 1]],
+    &[[1, 4], [2, 3], [4, 1], [0, 5]],
+    &[[0, 3], [3, 2], [4, 1], [4, 1], [4, 1], [3, 1], [1, 2], [2, 3]],
+    &[[5, 11], [0, 16], [15, 1], [15, 1], [7, 2], [9, 4]],
+];
+
+fn suffix_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes = [
+        ([1, 1, 4], 1, 0),
+        ([5, 2, 4], 7, 1),
+        ([5, 3, 8], 5, 2),
+        ([16, 2, 16], 9, 3),
+        ([16, 3, 8], 2, 3),
+        ([5, 1, 4], 30_000, 1),
     ];
-    let shapes = [([1, 1, 1], 1), ([5, 2, 4], 7), ([5, 3, 6], 5), ([16, 2, 16], 9), ([5, 1, 4], 30_000)];
-    let mut cases: Vec<Case> =
-        shapes.into_iter().zip(tables).map(|((shape, items), table)| suffix_case(shape, items, table)).collect();
-    cases.extend([8, 32, 64].map(|d| suffix_case([16, 2, d], 3, tables[3])));
-    cases
+    match choose(gpu, 4) {
+        Variant::Private => Vec::new(),
+        variant => shapes.map(|(shape, items, table)| suffix_case(variant, shape, items, TABLES[table])).into(),
+    }
 }
 
-fn suffix_case([t, h, d]: [u32; 3], items: u32, sequences: &[[u32; 2]]) -> Case {
+fn suffix_private_cases(_: &Gpu) -> Vec<Case> {
+    let shapes = [
+        ([1, 1, 1], 1, 0),
+        ([5, 2, 4], 7, 1),
+        ([5, 3, 6], 5, 2),
+        ([16, 2, 8], 9, 3),
+        ([16, 1, 32], 2, 3),
+        ([5, 1, 4], 30_000, 1),
+    ];
+    shapes.map(|(shape, items, table)| suffix_case(Variant::Private, shape, items, TABLES[table])).into()
+}
+
+fn suffix_case(variant: Variant, [t, h, d]: [u32; 3], items: u32, sequences: &[[u32; 2]]) -> Case {
     let row_table: Vec<[u32; 2]> =
         sequences.iter().flat_map(|[start, rows]| (0..*rows).map(move |i| [*start, start + i])).collect();
     let (b, per_item, first_item) = (items.min(11), row_table.len() as u32, 2);
@@ -766,7 +806,7 @@ fn suffix_case([t, h, d]: [u32; 3], items: u32, sequences: &[[u32; 2]]) -> Case 
         };
         let live = window(named.view("live")?, items);
         plan.resolve_grids(&live.live)?;
-        attention.record(plan, &SuffixShape { items: live.into(), ..shape.clone() })
+        attention.record_variant(plan, &SuffixShape { items: live.into(), ..shape.clone() }, variant)
     };
     Case {
         name: format!("({t}, {h}, {d}), {items} items of {per_item} rows"),

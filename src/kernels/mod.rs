@@ -46,6 +46,7 @@ pub static ALL: &[Entry] = &[
     attention::BACKWARD_KEY_ENTRY,
     attention::BACKWARD_KEY_PRIVATE_ENTRY,
     attention::SUFFIX_ENTRY,
+    attention::SUFFIX_PRIVATE_ENTRY,
 ];
 
 /// Looks a kernel up by its name.
