@@ -177,11 +177,24 @@ const LANES: u32 = 64;
 const TEAM: u32 = 8;
 
 /// By subgroups where they hold a team and heads are whole vec4s.
-fn choose(gpu: &Gpu, d: u32) -> Variant {
+fn team(gpu: &Gpu, d: u32) -> Variant {
     match Variant::choose(gpu, &[d]) {
         Variant::Subgroup(lanes) if lanes >= TEAM => Variant::Subgroup(lanes),
         _ => Variant::Private,
     }
+}
+
+/// The faster variant. Both add in the same order; teams pay off, as measured on software adapters, where every lane
+/// has a query and the keys to share are many or long.
+fn choose(gpu: &Gpu, shape: &AttentionShape) -> Variant {
+    let pays = shape.queries >= TEAM && u64::from(shape.t) * u64::from(shape.d) > 64;
+    if pays { team(gpu, shape.d) } else { Variant::Private }
+}
+
+/// The same for suffixes, whose teams also go over rows of other sequences.
+fn choose_suffix(gpu: &Gpu, shape: &SuffixShape) -> Variant {
+    let pays = shape.t >= 2 * TEAM && shape.d >= 8;
+    if pays { team(gpu, shape.d) } else { Variant::Private }
 }
 
 /// Attention forward, see the module's page.
@@ -196,12 +209,12 @@ pub struct AttentionForward {
 }
 
 impl AttentionForward {
-    /// Records the kernel, by subgroups where that is possible and not only one query of a sample is asked for.
+    /// Records the kernel, by subgroups where that is possible and faster.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for heads wider than 128 or queries outside the positions; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
-        let variant = if shape.queries < TEAM { Variant::Private } else { choose(plan.gpu(), shape.d) };
+        let variant = choose(plan.gpu(), shape);
         self.record_variant(plan, shape, variant)
     }
 
@@ -276,13 +289,13 @@ pub struct AttentionBackward {
 }
 
 impl AttentionBackward {
-    /// Records both kernels, by subgroups where that is possible.
+    /// Records both kernels, by subgroups where that is possible and faster.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for heads wider than 128 or a shape whose queries are not all positions; as
     /// [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
-        let variant = choose(plan.gpu(), shape.d);
+        let variant = choose(plan.gpu(), shape);
         self.record_variant(plan, shape, variant)
     }
 
@@ -421,12 +434,12 @@ pub struct SuffixShape {
 }
 
 impl AttentionSuffix {
-    /// Records the kernel, by subgroups where that is possible.
+    /// Records the kernel, by subgroups where that is possible and faster.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for heads wider than 128; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &SuffixShape) -> Result<()> {
-        let variant = choose(plan.gpu(), shape.d);
+        let variant = choose_suffix(plan.gpu(), shape);
         self.record_variant(plan, shape, variant)
     }
 
@@ -609,7 +622,7 @@ fn forward_cases(gpu: &Gpu) -> Vec<Case> {
         ([3, 8, 3, 8], 0, 8),
         ([70_000, 2, 1, 4], 0, 2),
     ];
-    match choose(gpu, 4) {
+    match team(gpu, 4) {
         Variant::Private => Vec::new(),
         variant => both_masks(variant, &shapes),
     }
@@ -686,7 +699,7 @@ fn backward_key_private_cases(_: &Gpu) -> Vec<Case> {
 type RecordBackward = fn(&AttentionBackward, &mut Plan, &AttentionShape, Variant) -> Result<()>;
 
 fn team_cases(gpu: &Gpu, record: RecordBackward, is_query: bool) -> Vec<Case> {
-    match choose(gpu, 4) {
+    match team(gpu, 4) {
         Variant::Private => Vec::new(),
         variant => backward_cases(&TEAM_SHAPES, variant, record, is_query),
     }
@@ -767,7 +780,7 @@ fn suffix_cases(gpu: &Gpu) -> Vec<Case> {
         ([16, 3, 8], 2, 3),
         ([5, 1, 4], 30_000, 1),
     ];
-    match choose(gpu, 4) {
+    match team(gpu, 4) {
         Variant::Private => Vec::new(),
         variant => shapes.map(|(shape, items, table)| suffix_case(variant, shape, items, TABLES[table])).into(),
     }
