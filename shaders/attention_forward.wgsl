@@ -1,91 +1,98 @@
-// Softmax attention of a window of query positions over a layer's keys and values, the whole of it or causal.
+// Softmax attention of a window of query positions over a layer's keys and values, the whole of it or causal, by
+// subgroups.
 //
 //   out[i] = Σ_j p_ij v_j        p_ij = exp(q_i · k_j / √D − lse_i)        lse_i = log Σ_j exp(q_i · k_j / √D)
 //
-// Query i of a sample stands at position first + i; causal sums over j ≤ first + i, else over all T. An invocation owns
-// QUERIES queries of one head, so that a key and a value are loaded once for all of them; heads lie on adjacent lanes.
+// Query i of a sample stands at position first + i; causal sums over j ≤ first + i, else over all T. A team of 8 lanes
+// owns 8·QUERIES queries of one head. Each lane loads one key and one value of 8 and the team passes them round by
+// shuffles. Heads lie on adjacent teams.
 //
-// grid   B · ⌈n / QUERIES⌉ · H invocations, 64 to a workgroup
-// reads  qkv (B·T, 3C), bound twice: as vec4s for D a multiple of 4, as floats for any other
+// grid   B · ⌈n / (8·QUERIES)⌉ · H teams of 8 lanes, 64 lanes to a workgroup
+// reads  qkv (B·T, 3C)
 // makes  out (B·n, C) · lse (B·n, H)
+// D is a multiple of 4; subgroups have at least 8 lanes.
 #import grid
 #import head
 #import online
-const QUERIES: u32 = 1u; // spec 4
+const QUERIES: u32 = 1u; // spec 2
 
 struct Params { samples: u32, tokens: u32, heads: u32, first: u32, queries: u32, causal: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<f32>;                  // (B·T, 3C)
-@group(0) @binding(2) var<storage, read> qkv4: array<vec4<f32>>;           // (B·T, 3C)
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;            // (B·n, C)
-@group(0) @binding(4) var<storage, read_write> lse: array<f32>;            // (B·n, H)
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;            // (B·T, 3C)
+@group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;      // (B·n, C)
+@group(0) @binding(3) var<storage, read_write> lse: array<f32>;            // (B·n, H)
 
-fn load(start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) { return qkv4[start / 4u + part]; }
-    let at = vec4(start) + head_index(part);
-    return head_padded(part, vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]));
-}
+const TEAM: u32 = 8u;
 
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_invocation_id) id: u32,
 ) {
-    let index = grid_index(group, groups) * 64u + local;
-    let tiles = (params.queries + QUERIES - 1u) / QUERIES;
-    let sample = index / params.heads / tiles;
-    if (sample >= params.samples) { return; }
-    let head = index % params.heads;
-    let first_query = index / params.heads % tiles * QUERIES;
-    let width = params.heads * HEAD_DIM;
-    let start = sample * params.tokens * 3u * width + head * HEAD_DIM;
+    let team = grid_index(group, groups) * (64u / TEAM) + local / TEAM;
+    let lane = id % TEAM;
+    let leader = id - lane;
+    let tiles = (params.queries + TEAM * QUERIES - 1u) / (TEAM * QUERIES);
+    // Past the samples the last one is computed again and not stored, so that every lane reaches the shuffles.
+    let sample = min(team / params.heads / tiles, params.samples - 1u);
+    let stores = team / params.heads / tiles < params.samples;
+    let head = team % params.heads;
+    let first_query = team / params.heads % tiles * TEAM * QUERIES + lane;
+    let row4 = 3u * params.heads * PARTS;
+    let start = sample * params.tokens * row4 + head * PARTS;
 
-    // Past the window the last query is computed again and not stored.
     var q: array<vec4<f32>, QUERIES * PARTS>;
     var sum: array<vec4<f32>, QUERIES * PARTS>;
     var state: array<vec2<f32>, QUERIES>;
     var position: array<u32, QUERIES>;
     for (var i = 0u; i < QUERIES; i++) {
-        position[i] = params.first + min(first_query + i, params.queries - 1u);
+        position[i] = params.first + min(first_query + TEAM * i, params.queries - 1u);
         state[i] = ONLINE_START;
         for (var c = 0u; c < PARTS; c++) {
-            q[i * PARTS + c] = load(start + position[i] * 3u * width, c) * params.scale;
+            q[i * PARTS + c] = qkv[start + position[i] * row4 + c] * params.scale;
             sum[i * PARTS + c] = vec4(0.0);
         }
     }
-    let keys = select(params.tokens, min(params.tokens, position[QUERIES - 1u] + 1u), params.causal == 1u);
-    for (var j = 0u; j < keys; j++) {
-        let key = start + (3u * j + 1u) * width;
-        var score: array<f32, QUERIES>;
-        for (var i = 0u; i < QUERIES; i++) { score[i] = 0.0; }
+    let keys = subgroupMax(select(params.tokens, position[QUERIES - 1u] + 1u, params.causal == 1u));
+    for (var j0 = 0u; j0 < keys; j0 += TEAM) {
+        var k: array<vec4<f32>, PARTS>;
+        var v: array<vec4<f32>, PARTS>;
+        let key = start + min(j0 + lane, params.tokens - 1u) * row4 + params.heads * PARTS;
         for (var c = 0u; c < PARTS; c++) {
-            let k = load(key, c);
-            for (var i = 0u; i < QUERIES; i++) { score[i] += dot(q[i * PARTS + c], k); }
+            k[c] = qkv[key + c];
+            v[c] = qkv[key + params.heads * PARTS + c];
         }
-        var before: array<f32, QUERIES>;
-        for (var i = 0u; i < QUERIES; i++) {
-            let next = online_add(state[i], score[i], params.causal == 0u || j <= position[i]);
-            state[i] = next.xy;
-            before[i] = next.z;
-            score[i] = next.w;
-        }
-        for (var c = 0u; c < PARTS; c++) {
-            let v = load(key + width, c);
+        let count = min(TEAM, keys - j0);
+        for (var j = 0u; j < count; j++) {
+            var score: array<f32, QUERIES>;
+            var before: array<f32, QUERIES>;
+            for (var i = 0u; i < QUERIES; i++) { score[i] = 0.0; }
+            for (var c = 0u; c < PARTS; c++) {
+                let here = subgroupShuffle(k[c], leader + j);
+                for (var i = 0u; i < QUERIES; i++) { score[i] += dot(q[i * PARTS + c], here); }
+            }
             for (var i = 0u; i < QUERIES; i++) {
-                sum[i * PARTS + c] = fma(vec4(score[i]), v, sum[i * PARTS + c] * before[i]);
+                let next = online_add(state[i], score[i], params.causal == 0u || j0 + j <= position[i]);
+                state[i] = next.xy;
+                before[i] = next.z;
+                score[i] = next.w;
+            }
+            for (var c = 0u; c < PARTS; c++) {
+                let here = subgroupShuffle(v[c], leader + j);
+                for (var i = 0u; i < QUERIES; i++) {
+                    sum[i * PARTS + c] = fma(vec4(score[i]), here, sum[i * PARTS + c] * before[i]);
+                }
             }
         }
     }
 
     for (var i = 0u; i < QUERIES; i++) {
-        if (first_query + i < params.queries) {
-            let row = sample * params.queries + first_query + i;
+        if (stores && first_query + TEAM * i < params.queries) {
+            let row = sample * params.queries + first_query + TEAM * i;
             for (var c = 0u; c < PARTS; c++) {
-                let value = sum[i * PARTS + c] / state[i].y;
-                for (var e = 0u; e < min(4u, HEAD_DIM - 4u * c); e++) {
-                    out[row * width + head * HEAD_DIM + 4u * c + e] = value[e];
-                }
+                out[(row * params.heads + head) * PARTS + c] = sum[i * PARTS + c] / state[i].y;
             }
             lse[row * params.heads + head] = state[i].x + log(state[i].y);
         }

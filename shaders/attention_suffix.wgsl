@@ -1,63 +1,55 @@
-// Causal attention of changed suffixes of sequences over the unchanged prefix of their base sample.
+// Causal attention of changed suffixes of sequences over the unchanged prefix of their base sample, by subgroups.
 //
 //   out[r] = Σ_{j ≤ p} softmax_j(q_r · k_j / √D) v_j        k_j, v_j of base row base[u]·T + j   for j < s
 //                                                                    of packed row r − (p − j)   for s ≤ j ≤ p
 //
 // Packed row r = u·per_item + k is position p of a sequence that differs from base sample base[u] from position s on;
-// row_table[k] = (s, p). The rows of a sequence follow each other from p = s on. An invocation owns QUERIES rows of one
-// item and one head: it goes over the base keys once for all of them, then over the changed keys of each sequence.
+// row_table[k] = (s, p). The rows of a sequence follow each other from p = s on. A team of 8 lanes owns 8·QUERIES rows
+// of an item and a head: it passes round the base keys once for all of them, then the changed keys of each sequence.
 //
-// grid   items · ⌈per_item / QUERIES⌉ · H invocations, 64 to a workgroup
-// reads  base_qkv (B·T, 3C) and qkv (items·per_item, 3C), bound twice: as vec4s for D a multiple of 4, else as floats
-//        base (items of all windows): base sample of item first_item + u · row_table (per_item, 2)
+// grid   items · ⌈per_item / (8·QUERIES)⌉ · H teams of 8 lanes, 64 lanes to a workgroup
+// reads  base_qkv (B·T, 3C) · qkv (items·per_item, 3C) · base (first_item + items) · row_table (per_item, 2)
 // makes  out (items·per_item, C)
+// D is a multiple of 4; subgroups have at least 8 lanes.
 #import grid
 #import head
 #import online
-const QUERIES: u32 = 1u; // spec 4
+const QUERIES: u32 = 1u; // spec 2
 
 struct Params { items: u32, per_item: u32, first_item: u32, tokens: u32, heads: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> base_qkv: array<f32>;             // (B·T, 3C)
-@group(0) @binding(2) var<storage, read> base_qkv4: array<vec4<f32>>;      // (B·T, 3C)
-@group(0) @binding(3) var<storage, read> qkv: array<f32>;                  // (items·per_item, 3C)
-@group(0) @binding(4) var<storage, read> qkv4: array<vec4<f32>>;           // (items·per_item, 3C)
-@group(0) @binding(5) var<storage, read> base: array<u32>;                 // (first_item + items)
-@group(0) @binding(6) var<storage, read> row_table: array<vec2<u32>>;      // (per_item): s, p
-@group(0) @binding(7) var<storage, read_write> out: array<f32>;            // (items·per_item, C)
+@group(0) @binding(1) var<storage, read> base_qkv: array<vec4<f32>>;       // (B·T, 3C)
+@group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;            // (items·per_item, 3C)
+@group(0) @binding(3) var<storage, read> base: array<u32>;                 // (first_item + items)
+@group(0) @binding(4) var<storage, read> row_table: array<vec2<u32>>;      // (per_item): s, p
+@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;      // (items·per_item, C)
 
-fn load(changed: bool, start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) {
-        if (changed) { return qkv4[start / 4u + part]; }
-        return base_qkv4[start / 4u + part];
-    }
-    let at = vec4(start) + head_index(part);
-    if (changed) { return head_padded(part, vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w])); }
-    return head_padded(part, vec4(base_qkv[at.x], base_qkv[at.y], base_qkv[at.z], base_qkv[at.w]));
-}
+const TEAM: u32 = 8u;
 
 var<private> q: array<vec4<f32>, QUERIES * PARTS>;
 var<private> sum: array<vec4<f32>, QUERIES * PARTS>;
 var<private> state: array<vec2<f32>, QUERIES>;
+var<private> own_k: array<vec4<f32>, PARTS>;
+var<private> own_v: array<vec4<f32>, PARTS>;
 
-// Adds the key at `key` and its value to the queries i whose bit is set.
-fn add(changed: bool, key: u32, width: u32, counts: u32) {
-    var score: array<f32, QUERIES>; // zero at first
-    var before: array<f32, QUERIES>;
-    for (var c = 0u; c < PARTS; c++) {
-        let k = load(changed, key, c);
-        for (var i = 0u; i < QUERIES; i++) { score[i] += dot(q[i * PARTS + c], k); }
-    }
-    for (var i = 0u; i < QUERIES; i++) {
-        let next = online_add(state[i], score[i], (counts >> i & 1u) == 1u);
-        state[i] = next.xy;
-        before[i] = next.z;
-        score[i] = next.w;
-    }
-    for (var c = 0u; c < PARTS; c++) {
-        let v = load(changed, key + width, c);
+// Adds the first `count` keys and values of the team, the first being position j0. Query i counts those in its range.
+fn add(leader: u32, count: u32, j0: u32, ranges: array<vec2<u32>, QUERIES>) {
+    for (var j = 0u; j < count; j++) {
+        var score: array<f32, QUERIES>; // zero at first
+        var before: array<f32, QUERIES>;
+        for (var c = 0u; c < PARTS; c++) {
+            let k = subgroupShuffle(own_k[c], leader + j);
+            for (var i = 0u; i < QUERIES; i++) { score[i] += dot(q[i * PARTS + c], k); }
+        }
         for (var i = 0u; i < QUERIES; i++) {
-            sum[i * PARTS + c] = fma(vec4(score[i]), v, sum[i * PARTS + c] * before[i]);
+            let next = online_add(state[i], score[i], j0 + j >= ranges[i].x && j0 + j < ranges[i].y);
+            state[i] = next.xy;
+            before[i] = next.z;
+            score[i] = next.w;
+        }
+        for (var c = 0u; c < PARTS; c++) {
+            let v = subgroupShuffle(own_v[c], leader + j);
+            for (var i = 0u; i < QUERIES; i++) { sum[i * PARTS + c] = fma(vec4(score[i]), v, sum[i * PARTS + c] * before[i]); }
         }
     }
 }
@@ -67,62 +59,70 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_invocation_id) id: u32,
 ) {
-    let index = grid_index(group, groups) * 64u + local;
-    let tiles = (params.per_item + QUERIES - 1u) / QUERIES;
-    let item = index / params.heads / tiles;
-    if (item >= params.items) { return; }
-    let head = index % params.heads;
-    let first_k = index / params.heads % tiles * QUERIES;
-    let width = params.heads * HEAD_DIM;
-    let base_start = base[params.first_item + item] * params.tokens * 3u * width + head * HEAD_DIM;
-    let start = item * params.per_item * 3u * width + head * HEAD_DIM;
+    let team = grid_index(group, groups) * (64u / TEAM) + local / TEAM;
+    let lane = id % TEAM;
+    let tiles = (params.per_item + TEAM * QUERIES - 1u) / (TEAM * QUERIES);
+    // Past the end the last item or row is computed again and not stored, so that every lane reaches the shuffles.
+    let item = min(team / params.heads / tiles, params.items - 1u);
+    let head = team % params.heads;
+    let first_k = team / params.heads % tiles * TEAM * QUERIES;
+    let end_k = min(first_k + TEAM * QUERIES, params.per_item);
+    let width4 = params.heads * PARTS;
+    let base_start = base[params.first_item + item] * params.tokens * 3u * width4 + head * PARTS;
+    let start = item * params.per_item * 3u * width4 + head * PARTS;
 
-    // Past the item's end its last row is computed again and not stored.
     var entry: array<vec2<u32>, QUERIES>;
-    var shared_keys = 0u;
+    var ranges: array<vec2<u32>, QUERIES>;
+    var base_keys = 0u;
     for (var i = 0u; i < QUERIES; i++) {
-        let k = min(first_k + i, params.per_item - 1u);
+        let k = min(first_k + lane + TEAM * i, params.per_item - 1u);
         entry[i] = row_table[k];
-        shared_keys = max(shared_keys, entry[i].x);
+        ranges[i] = vec2(0u, entry[i].x);
+        base_keys = max(base_keys, entry[i].x);
         state[i] = ONLINE_START;
         for (var c = 0u; c < PARTS; c++) {
-            q[i * PARTS + c] = load(true, start + k * 3u * width, c) * params.scale;
+            q[i * PARTS + c] = qkv[start + k * 3u * width4 + c] * params.scale;
             sum[i * PARTS + c] = vec4(0.0);
         }
     }
-    for (var j = 0u; j < shared_keys; j++) {
-        var counts = 0u;
-        for (var i = 0u; i < QUERIES; i++) { counts |= select(0u, 1u << i, j < entry[i].x); }
-        add(false, base_start + (3u * j + 1u) * width, width, counts);
-    }
-    // One sequence of the tile after the other: rows first_k + a to first_k + end.
-    let rows = min(QUERIES, params.per_item - first_k);
-    for (var a = 0u; a < rows; ) {
-        let leader = row_table[first_k + a];
-        var end = a + 1u;
-        for (; end < rows; end++) {
-            let next = row_table[first_k + end];
-            if (next.x == next.y) { break; }
+    base_keys = subgroupMax(base_keys);
+    for (var j0 = 0u; j0 < base_keys; j0 += TEAM) {
+        let key = base_start + (3u * min(j0 + lane, params.tokens - 1u) + 1u) * width4;
+        for (var c = 0u; c < PARTS; c++) {
+            own_k[c] = base_qkv[key + c];
+            own_v[c] = base_qkv[key + width4 + c];
         }
-        let last = leader.y + end - 1u - a;
-        for (var j = leader.x; j <= last; j++) {
-            var counts = 0u;
-            for (var i = 0u; i < QUERIES; i++) {
-                counts |= select(0u, 1u << i, i >= a && i < end && j <= entry[i].y);
+        add(id - lane, min(TEAM, base_keys - j0), j0, ranges);
+    }
+    // One sequence of the tile after the other: rows a to end − 1, whose changed keys begin at row a − (p − s).
+    for (var a = first_k; subgroupAny(a < end_k); ) {
+        let begin = row_table[min(a, params.per_item - 1u)];
+        var end = min(a + 1u, end_k);
+        while (end < end_k && row_table[end].x != row_table[end].y) { end++; }
+        let keys = begin.y - begin.x + end - a;
+        for (var i = 0u; i < QUERIES; i++) {
+            let k = first_k + lane + TEAM * i;
+            ranges[i] = vec2(begin.x, select(0u, entry[i].y + 1u, k >= a && k < end));
+        }
+        let most = subgroupMax(select(0u, keys, a < end_k));
+        for (var j0 = 0u; j0 < most; j0 += TEAM) {
+            let k = min(a + begin.x + j0 + lane - begin.y, params.per_item - 1u);
+            for (var c = 0u; c < PARTS; c++) {
+                own_k[c] = qkv[start + (3u * k + 1u) * width4 + c];
+                own_v[c] = qkv[start + (3u * k + 2u) * width4 + c];
             }
-            let k = first_k + a + j - leader.y;
-            add(true, start + (3u * k + 1u) * width, width, counts);
+            add(id - lane, min(TEAM, most - j0), begin.x + j0, ranges);
         }
         a = end;
     }
 
     for (var i = 0u; i < QUERIES; i++) {
-        let at = (item * params.per_item + first_k + i) * width + head * HEAD_DIM;
-        for (var c = 0u; c < PARTS; c++) {
-            let value = sum[i * PARTS + c] / state[i].y;
-            for (var e = 0u; e < min(4u, HEAD_DIM - 4u * c); e++) {
-                if (i < rows) { out[at + 4u * c + e] = value[e]; }
+        let k = first_k + lane + TEAM * i;
+        if (team / params.heads / tiles < params.items && k < end_k) {
+            for (var c = 0u; c < PARTS; c++) {
+                out[((item * params.per_item + k) * params.heads + head) * PARTS + c] = sum[i * PARTS + c] / state[i].y;
             }
         }
     }

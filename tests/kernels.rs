@@ -1,10 +1,14 @@
 //! Every kernel on this machine's adapter against its f64 reference.
 
+use std::sync::OnceLock;
+
 use ketformer::gpu::Gpu;
 use ketformer::kernels::{ALL, Case};
 
+/// One device for all tests here, so that each kernel is compiled once.
 fn gpu() -> Gpu {
-    Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one")
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one")).clone()
 }
 
 #[test]

@@ -12,26 +12,51 @@
 //! Causal sums run over j ≤ i, others over all T. Vaswani et al., arXiv:1706.03762; backward as Dao et al.,
 //! arXiv:2205.14135, appendix B.
 
+use super::linear::Variant;
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Param, Plan, Rows, View};
 
 static FORWARD: Kernel = kernel!("attention_forward");
+static FORWARD_PRIVATE: Kernel = kernel!("attention_forward_private");
 static BACKWARD_QUERY: Kernel = kernel!("attention_backward_query");
+static BACKWARD_QUERY_PRIVATE: Kernel = kernel!("attention_backward_query_private");
 static BACKWARD_KEY: Kernel = kernel!("attention_backward_key");
+static BACKWARD_KEY_PRIVATE: Kernel = kernel!("attention_backward_key_private");
 static SUFFIX: Kernel = kernel!("attention_suffix");
+static SUFFIX_PRIVATE: Kernel = kernel!("attention_suffix_private");
 
 pub(super) const FORWARD_ENTRY: Entry =
     Entry { kernel: &FORWARD, summary: "out = softmax(q kᵀ / √D) v", cases: forward_cases };
+pub(super) const FORWARD_PRIVATE_ENTRY: Entry = Entry {
+    kernel: &FORWARD_PRIVATE,
+    summary: "the same for any width of heads, without subgroups",
+    cases: forward_private_cases,
+};
 pub(super) const BACKWARD_QUERY_ENTRY: Entry =
     Entry { kernel: &BACKWARD_QUERY, summary: "d_q = p ∘ (d_out vᵀ − δ) k / √D", cases: backward_query_cases };
+pub(super) const BACKWARD_QUERY_PRIVATE_ENTRY: Entry = Entry {
+    kernel: &BACKWARD_QUERY_PRIVATE,
+    summary: "the same for any width of heads, without subgroups",
+    cases: backward_query_private_cases,
+};
 pub(super) const BACKWARD_KEY_ENTRY: Entry = Entry {
     kernel: &BACKWARD_KEY,
     summary: "d_k = (p ∘ (d_out vᵀ − δ))ᵀ q / √D, d_v = pᵀ d_out",
     cases: backward_key_cases,
 };
+pub(super) const BACKWARD_KEY_PRIVATE_ENTRY: Entry = Entry {
+    kernel: &BACKWARD_KEY_PRIVATE,
+    summary: "the same for any width of heads, without subgroups",
+    cases: backward_key_private_cases,
+};
 pub(super) const SUFFIX_ENTRY: Entry =
     Entry { kernel: &SUFFIX, summary: "attention of changed suffixes over a shared prefix", cases: suffix_cases };
+pub(super) const SUFFIX_PRIVATE_ENTRY: Entry = Entry {
+    kernel: &SUFFIX_PRIVATE,
+    summary: "the same for any width of heads, without subgroups",
+    cases: suffix_private_cases,
+};
 
 /// Shape of full, causal and one-position attention.
 #[derive(Debug, Clone)]
@@ -134,7 +159,37 @@ fn tile(arrays: u32, d: u32, count: u32) -> u32 {
     }
 }
 
+/// The same for each lane of a team of a subgroup, which loads little: two pay off on software adapters of any width.
+fn team_tile(gpu: &Gpu, arrays: u32, d: u32, count: u32) -> u32 {
+    let arrays = if gpu.is_software() { 1 } else { arrays };
+    tile(arrays, d, count.div_ceil(TEAM)).min(2)
+}
+
+/// Lanes of a workgroup.
 const LANES: u32 = 64;
+/// Lanes that pass keys and values round.
+const TEAM: u32 = 8;
+
+/// By subgroups where they hold a team and heads are whole vec4s.
+fn team(gpu: &Gpu, d: u32) -> Variant {
+    match Variant::choose(gpu, &[d]) {
+        Variant::Subgroup(lanes) if lanes >= TEAM => Variant::Subgroup(lanes),
+        _ => Variant::Private,
+    }
+}
+
+/// The faster variant. Both add in the same order; teams pay off, as measured on software adapters, where every lane
+/// has a query and the keys to share are many or long.
+fn choose(gpu: &Gpu, shape: &AttentionShape) -> Variant {
+    let pays = shape.queries >= TEAM && u64::from(shape.t) * u64::from(shape.d) > 64;
+    if pays { team(gpu, shape.d) } else { Variant::Private }
+}
+
+/// The same for suffixes, whose teams also go over rows of other sequences.
+fn choose_suffix(gpu: &Gpu, shape: &SuffixShape) -> Variant {
+    let pays = shape.t >= 2 * TEAM && shape.d >= 8;
+    if pays { team(gpu, shape.d) } else { Variant::Private }
+}
 
 /// Attention forward, see the module's page.
 #[derive(Debug, Clone)]
@@ -148,28 +203,45 @@ pub struct AttentionForward {
 }
 
 impl AttentionForward {
-    /// Records the kernel.
+    /// Records the kernel, by subgroups where that is possible and faster.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for heads wider than 128 or queries outside the positions; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
-        let queries = tile(2, shape.d, shape.queries);
-        self.record_tile(plan, shape, queries)
+        let variant = choose(plan.gpu(), shape);
+        self.record_variant(plan, shape, variant)
     }
 
-    fn record_tile(&self, plan: &mut Plan, shape: &AttentionShape, queries: u32) -> Result<()> {
+    /// Records a given variant.
+    ///
+    /// # Errors
+    /// As [`AttentionForward::record`].
+    pub fn record_variant(&self, plan: &mut Plan, shape: &AttentionShape, variant: Variant) -> Result<()> {
         shape.check(&FORWARD)?;
         let (rows, query_rows, width) = (shape.rows(), shape.query_rows(), shape.width());
         let heads = u64::from(shape.h);
+        let mut bindings = vec![
+            Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+            Bind { name: "out", view: &self.out, elements: query_rows * width },
+            Bind { name: "lse", view: &self.lse, elements: query_rows * heads },
+        ];
+        let (kernel, queries, groups) = match variant {
+            Variant::Subgroup(_) => {
+                let queries = team_tile(plan.gpu(), 3, shape.d, shape.queries);
+                let teams = shape.queries.div_ceil(TEAM * queries) * shape.h;
+                (&FORWARD, queries, shape.b.times(teams).groups(LANES / TEAM, 1))
+            }
+            Variant::Private => {
+                bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
+                let queries = tile(2, shape.d, shape.queries);
+                let lanes = shape.queries.div_ceil(queries) * shape.h;
+                (&FORWARD_PRIVATE, queries, shape.b.times(lanes).groups(LANES, 1))
+            }
+        };
         plan.launch(&Launch {
-            kernel: &FORWARD,
+            kernel,
             spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
-            bindings: &[
-                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "out", view: &self.out, elements: query_rows * width },
-                Bind { name: "lse", view: &self.lse, elements: query_rows * heads },
-            ],
+            bindings: &bindings,
             params: &[
                 ("samples", shape.b.most.into()),
                 ("tokens", shape.t.into()),
@@ -179,7 +251,7 @@ impl AttentionForward {
                 ("causal", u32::from(shape.causal).into()),
                 ("scale", scale(shape.d)),
             ],
-            groups: shape.b.times(shape.queries.div_ceil(queries) * shape.h).groups(LANES, 1),
+            groups,
             cost: Cost {
                 flops: 4.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (2 * rows * width + query_rows * (2 * width + heads)) as f64,
@@ -211,14 +283,23 @@ pub struct AttentionBackward {
 }
 
 impl AttentionBackward {
-    /// Records both kernels.
+    /// Records both kernels, by subgroups where that is possible and faster.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for heads wider than 128 or a shape whose queries are not all positions; as
     /// [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
-        self.record_query(plan, shape, tile(3, shape.d, shape.t))?;
-        self.record_key(plan, shape, tile(4, shape.d, shape.t))
+        let variant = choose(plan.gpu(), shape);
+        self.record_variant(plan, shape, variant)
+    }
+
+    /// Records a given variant of both.
+    ///
+    /// # Errors
+    /// As [`AttentionBackward::record`].
+    pub fn record_variant(&self, plan: &mut Plan, shape: &AttentionShape, variant: Variant) -> Result<()> {
+        self.record_query(plan, shape, variant)?;
+        self.record_key(plan, shape, variant)
     }
 
     fn params(shape: &AttentionShape) -> [(&'static str, Param); 5] {
@@ -231,23 +312,36 @@ impl AttentionBackward {
         ]
     }
 
-    fn record_query(&self, plan: &mut Plan, shape: &AttentionShape, queries: u32) -> Result<()> {
+    fn record_query(&self, plan: &mut Plan, shape: &AttentionShape, variant: Variant) -> Result<()> {
         shape.check_whole(&BACKWARD_QUERY)?;
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+        let mut bindings = vec![
+            Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+            Bind { name: "out", view: &self.out, elements: rows * width },
+            Bind { name: "lse", view: &self.lse, elements: rows * heads },
+            Bind { name: "d_out", view: &self.d_out, elements: rows * width },
+            Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
+            Bind { name: "delta", view: &self.delta, elements: rows * heads },
+        ];
+        let (kernel, queries, groups) = match variant {
+            Variant::Subgroup(_) => {
+                let queries = team_tile(plan.gpu(), 5, shape.d, shape.t);
+                let teams = shape.t.div_ceil(TEAM * queries) * shape.h;
+                (&BACKWARD_QUERY, queries, shape.b.times(teams).groups(LANES / TEAM, 1))
+            }
+            Variant::Private => {
+                bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
+                let queries = tile(3, shape.d, shape.t);
+                let lanes = shape.t.div_ceil(queries) * shape.h;
+                (&BACKWARD_QUERY_PRIVATE, queries, shape.b.times(lanes).groups(LANES, 1))
+            }
+        };
         plan.launch(&Launch {
-            kernel: &BACKWARD_QUERY,
+            kernel,
             spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
-            bindings: &[
-                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "out", view: &self.out, elements: rows * width },
-                Bind { name: "lse", view: &self.lse, elements: rows * heads },
-                Bind { name: "d_out", view: &self.d_out, elements: rows * width },
-                Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
-                Bind { name: "delta", view: &self.delta, elements: rows * heads },
-            ],
+            bindings: &bindings,
             params: &Self::params(shape),
-            groups: shape.b.times(shape.t.div_ceil(queries) * shape.h).groups(LANES, 1),
+            groups,
             cost: Cost {
                 flops: 6.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (rows * (6 * width + 2 * heads)) as f64,
@@ -256,23 +350,36 @@ impl AttentionBackward {
         })
     }
 
-    fn record_key(&self, plan: &mut Plan, shape: &AttentionShape, keys: u32) -> Result<()> {
+    fn record_key(&self, plan: &mut Plan, shape: &AttentionShape, variant: Variant) -> Result<()> {
         shape.check_whole(&BACKWARD_KEY)?;
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+        let mut bindings = vec![
+            Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+            Bind { name: "d_out", view: &self.d_out, elements: rows * width },
+            Bind { name: "lse", view: &self.lse, elements: rows * heads },
+            Bind { name: "delta", view: &self.delta, elements: rows * heads },
+            Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
+        ];
+        let (kernel, keys, groups) = match variant {
+            Variant::Subgroup(_) => {
+                let keys = team_tile(plan.gpu(), 6, shape.d, shape.t);
+                let teams = shape.t.div_ceil(TEAM * keys) * shape.h;
+                (&BACKWARD_KEY, keys, shape.b.times(teams).groups(LANES / TEAM, 1))
+            }
+            Variant::Private => {
+                bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
+                bindings.push(Bind { name: "d_out4", view: &self.d_out, elements: rows * width });
+                let keys = tile(4, shape.d, shape.t);
+                let lanes = shape.t.div_ceil(keys) * shape.h;
+                (&BACKWARD_KEY_PRIVATE, keys, shape.b.times(lanes).groups(LANES, 1))
+            }
+        };
         plan.launch(&Launch {
-            kernel: &BACKWARD_KEY,
+            kernel,
             spec: &[("HEAD_DIM", shape.d), ("KEYS", keys)],
-            bindings: &[
-                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "d_out", view: &self.d_out, elements: rows * width },
-                Bind { name: "d_out4", view: &self.d_out, elements: rows * width },
-                Bind { name: "lse", view: &self.lse, elements: rows * heads },
-                Bind { name: "delta", view: &self.delta, elements: rows * heads },
-                Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
-            ],
+            bindings: &bindings,
             params: &Self::params(shape),
-            groups: shape.b.times(shape.t.div_ceil(keys) * shape.h).groups(LANES, 1),
+            groups,
             cost: Cost {
                 flops: 8.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (rows * (6 * width + 2 * heads)) as f64,
@@ -321,35 +428,50 @@ pub struct SuffixShape {
 }
 
 impl AttentionSuffix {
-    /// Records the kernel.
+    /// Records the kernel, by subgroups where that is possible and faster.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for heads wider than 128; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &SuffixShape) -> Result<()> {
-        self.record_tile(plan, shape, tile(2, shape.d, shape.per_item))
+        let variant = choose_suffix(plan.gpu(), shape);
+        self.record_variant(plan, shape, variant)
     }
 
-    fn record_tile(&self, plan: &mut Plan, shape: &SuffixShape, queries: u32) -> Result<()> {
+    /// Records a given variant.
+    ///
+    /// # Errors
+    /// As [`AttentionSuffix::record`].
+    pub fn record_variant(&self, plan: &mut Plan, shape: &SuffixShape, variant: Variant) -> Result<()> {
         check_heads(&SUFFIX, shape.h, shape.d)?;
         let width = u64::from(shape.h) * u64::from(shape.d);
         let base_elements = u64::from(shape.b) * u64::from(shape.t) * 3 * width;
         let rows = u64::from(shape.items.most) * u64::from(shape.per_item);
+        let items = u64::from(shape.first_item) + u64::from(shape.items.most);
+        let mut bindings = vec![
+            Bind { name: "base_qkv", view: &self.base_qkv, elements: base_elements },
+            Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+            Bind { name: "base", view: &self.base, elements: items },
+            Bind { name: "row_table", view: &self.row_table, elements: 2 * u64::from(shape.per_item) },
+            Bind { name: "out", view: &self.out, elements: rows * width },
+        ];
+        let (kernel, queries, groups) = match variant {
+            Variant::Subgroup(_) => {
+                let queries = team_tile(plan.gpu(), 3, shape.d, shape.per_item);
+                let teams = shape.per_item.div_ceil(TEAM * queries) * shape.h;
+                (&SUFFIX, queries, shape.items.times(teams).groups(LANES / TEAM, 1))
+            }
+            Variant::Private => {
+                bindings.push(Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements });
+                bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
+                let queries = tile(2, shape.d, shape.per_item);
+                let lanes = shape.per_item.div_ceil(queries) * shape.h;
+                (&SUFFIX_PRIVATE, queries, shape.items.times(lanes).groups(LANES, 1))
+            }
+        };
         plan.launch(&Launch {
-            kernel: &SUFFIX,
+            kernel,
             spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
-            bindings: &[
-                Bind { name: "base_qkv", view: &self.base_qkv, elements: base_elements },
-                Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements },
-                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
-                Bind {
-                    name: "base",
-                    view: &self.base,
-                    elements: u64::from(shape.first_item) + u64::from(shape.items.most),
-                },
-                Bind { name: "row_table", view: &self.row_table, elements: 2 * u64::from(shape.per_item) },
-                Bind { name: "out", view: &self.out, elements: rows * width },
-            ],
+            bindings: &bindings,
             params: &[
                 ("items", shape.items.most.into()),
                 ("per_item", shape.per_item.into()),
@@ -358,7 +480,7 @@ impl AttentionSuffix {
                 ("heads", shape.h.into()),
                 ("scale", scale(shape.d)),
             ],
-            groups: shape.items.times(shape.per_item.div_ceil(queries) * shape.h).groups(LANES, 1),
+            groups,
             // The table is on the GPU: as if every row stood in the middle of its sequence.
             cost: Cost {
                 flops: 2.0 * (rows * width) as f64 * f64::from(shape.t),
@@ -482,23 +604,43 @@ fn window(live: View, most: u32) -> LiveRows {
 /// (B, T, H, D), first query, number of queries.
 type ForwardCase = ([u32; 4], u32, u32);
 
-fn forward_cases(_: &Gpu) -> Vec<Case> {
-    let shapes: [ForwardCase; 12] = [
+fn forward_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes: [ForwardCase; 9] = [
+        ([3, 5, 2, 4], 0, 5),
+        ([2, 17, 3, 8], 0, 17),
+        ([5, 16, 2, 16], 0, 16),
+        ([2, 33, 1, 20], 0, 33),
+        ([1, 70, 2, 64], 0, 70),
+        ([3, 23, 3, 4], 2, 19),
+        ([65, 16, 4, 8], 15, 1),
+        ([3, 8, 3, 8], 0, 8),
+        ([70_000, 2, 1, 4], 0, 2),
+    ];
+    match team(gpu, 4) {
+        Variant::Private => Vec::new(),
+        variant => both_masks(variant, &shapes),
+    }
+}
+
+fn forward_private_cases(_: &Gpu) -> Vec<Case> {
+    let shapes: [ForwardCase; 11] = [
         ([1, 1, 1, 1], 0, 1),
         ([3, 5, 2, 4], 0, 5),
         ([2, 17, 3, 8], 0, 17),
         ([5, 16, 2, 16], 0, 16),
-        ([2, 33, 1, 32], 0, 33),
-        ([1, 70, 2, 64], 0, 70),
-        ([1, 9, 1, 128], 0, 9),
+        ([1, 70, 2, 20], 0, 70),
+        ([1, 9, 1, 66], 0, 9),
         ([2, 13, 5, 3], 0, 13),
         ([3, 7, 3, 6], 2, 3),
         ([65, 16, 4, 8], 15, 1),
         ([3, 16, 4, 8], 0, 1),
         ([70_000, 2, 1, 4], 0, 2),
     ];
-    let both = |shape: ForwardCase| [forward_case(shape, true), forward_case(shape, false)];
-    shapes.into_iter().flat_map(both).collect()
+    both_masks(Variant::Private, &shapes)
+}
+
+fn both_masks(variant: Variant, shapes: &[ForwardCase]) -> Vec<Case> {
+    shapes.iter().flat_map(|shape| [true, false].map(|causal| forward_case(variant, *shape, causal))).collect()
 }
 
 /// Scores of a few units, so that the softmax is neither flat nor one key alone.
@@ -506,7 +648,7 @@ fn random_qkv(random: &mut RandomInputs, count: usize) -> Vec<f32> {
     random.floats(count).into_iter().map(|v| 3.0 * v).collect()
 }
 
-fn forward_case(([b, t, h, d], first, queries): ForwardCase, causal: bool) -> Case {
+fn forward_case(variant: Variant, ([b, t, h, d], first, queries): ForwardCase, causal: bool) -> Case {
     let shape = AttentionShape { causal, first, queries, ..AttentionShape::full(b, t, h, d) };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
@@ -514,7 +656,7 @@ fn forward_case(([b, t, h, d], first, queries): ForwardCase, causal: bool) -> Ca
     let name = format!("({b}, {t}, {h}, {d}) queries {first} + {queries} causal {causal}");
     let record = move |plan: &mut Plan, named: &Named| {
         let attention = AttentionForward { qkv: named.view("qkv")?, out: named.view("out")?, lse: named.view("lse")? };
-        attention.record(plan, &shape)
+        attention.record_variant(plan, &shape, variant)
     };
     Case {
         name,
@@ -527,27 +669,50 @@ fn forward_case(([b, t, h, d], first, queries): ForwardCase, causal: bool) -> Ca
     }
 }
 
-const BACKWARD_SHAPES: [[u32; 4]; 7] =
-    [[1, 1, 1, 1], [3, 5, 2, 4], [2, 17, 3, 8], [4, 16, 2, 16], [1, 67, 2, 64], [2, 13, 5, 3], [66_000, 1, 1, 4]];
+const TEAM_SHAPES: [[u32; 4]; 6] =
+    [[1, 1, 1, 4], [2, 17, 3, 8], [4, 16, 2, 16], [1, 67, 2, 20], [3, 8, 3, 8], [66_000, 1, 1, 4]];
+const PRIVATE_SHAPES: [[u32; 4]; 6] =
+    [[1, 1, 1, 1], [3, 5, 2, 4], [2, 17, 3, 8], [1, 37, 2, 20], [2, 13, 5, 3], [66_000, 1, 1, 4]];
 
-fn backward_query_cases(_: &Gpu) -> Vec<Case> {
-    backward_cases(&|attention, plan, shape| attention.record_query(plan, shape, tile(3, shape.d, shape.t)), true)
+fn backward_query_cases(gpu: &Gpu) -> Vec<Case> {
+    team_cases(gpu, AttentionBackward::record_query, true)
 }
 
-fn backward_key_cases(_: &Gpu) -> Vec<Case> {
-    backward_cases(&|attention, plan, shape| attention.record_key(plan, shape, tile(4, shape.d, shape.t)), false)
+fn backward_query_private_cases(_: &Gpu) -> Vec<Case> {
+    backward_cases(&PRIVATE_SHAPES, Variant::Private, AttentionBackward::record_query, true)
 }
 
-type RecordBackward = dyn Fn(&AttentionBackward, &mut Plan, &AttentionShape) -> Result<()>;
+fn backward_key_cases(gpu: &Gpu) -> Vec<Case> {
+    team_cases(gpu, AttentionBackward::record_key, false)
+}
 
-fn backward_cases(record: &'static RecordBackward, is_query: bool) -> Vec<Case> {
-    let both = |shape| [true, false].map(|causal| backward_case(shape, causal, record, is_query));
-    BACKWARD_SHAPES.into_iter().flat_map(both).collect()
+fn backward_key_private_cases(_: &Gpu) -> Vec<Case> {
+    backward_cases(&PRIVATE_SHAPES, Variant::Private, AttentionBackward::record_key, false)
+}
+
+type RecordBackward = fn(&AttentionBackward, &mut Plan, &AttentionShape, Variant) -> Result<()>;
+
+fn team_cases(gpu: &Gpu, record: RecordBackward, is_query: bool) -> Vec<Case> {
+    match team(gpu, 4) {
+        Variant::Private => Vec::new(),
+        variant => backward_cases(&TEAM_SHAPES, variant, record, is_query),
+    }
+}
+
+fn backward_cases(shapes: &[[u32; 4]], variant: Variant, record: RecordBackward, is_query: bool) -> Vec<Case> {
+    let both = |shape: &[u32; 4]| [true, false].map(|causal| backward_case(*shape, causal, variant, record, is_query));
+    shapes.iter().flat_map(both).collect()
 }
 
 /// One of the two kernels on a window of samples that the GPU counts. It must leave the thirds of d_qkv that are not its
 /// own as they were.
-fn backward_case([b, t, h, d]: [u32; 4], causal: bool, record: &'static RecordBackward, is_query: bool) -> Case {
+fn backward_case(
+    [b, t, h, d]: [u32; 4],
+    causal: bool,
+    variant: Variant,
+    record: RecordBackward,
+    is_query: bool,
+) -> Case {
     let shape = AttentionShape { causal, ..AttentionShape::full(b, t, h, d) };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
@@ -587,28 +752,47 @@ fn backward_case([b, t, h, d]: [u32; 4], causal: bool, record: &'static RecordBa
         };
         let live = window(named.view("live")?, b);
         plan.resolve_grids(&live.live)?;
-        record(&attention, plan, &AttentionShape { b: live.into(), ..shape.clone() })
+        record(&attention, plan, &AttentionShape { b: live.into(), ..shape.clone() }, variant)
     };
     Case { name: format!("({b}, {t}, {h}, {d}) causal {causal}"), inputs, outputs, record: Box::new(record) }
 }
 
-fn suffix_cases(_: &Gpu) -> Vec<Case> {
-    // (T, H, D), items, first changed position and changed rows of each sequence
-    let tables: [&[[u32; 2]]; 5] = [
-        &[[0, 1]],
-        &[[1, 4], [2, 3], [4, 1], [0, 5]],
-        &[[0, 3], [3, 2], [4, 1], [4, 1], [4, 1], [3, 1], [1, 2], [2, 3]],
-        &[[5, 11], [0, 16], [15, 1], [15, 1], [7, 2], [9, 4]],
-        &[[2, 3]],
+/// First changed position and changed rows of each sequence.
+const TABLES: [&[[u32; 2]]; 4] = [
+    &[[0, 1]],
+    &[[1, 4], [2, 3], [4, 1], [0, 5]],
+    &[[0, 3], [3, 2], [4, 1], [4, 1], [4, 1], [3, 1], [1, 2], [2, 3]],
+    &[[5, 11], [0, 16], [15, 1], [15, 1], [7, 2], [9, 4]],
+];
+
+fn suffix_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes = [
+        ([1, 1, 4], 1, 0),
+        ([5, 2, 4], 7, 1),
+        ([5, 3, 8], 5, 2),
+        ([16, 2, 16], 9, 3),
+        ([16, 3, 8], 2, 3),
+        ([5, 1, 4], 30_000, 1),
     ];
-    let shapes = [([1, 1, 1], 1), ([5, 2, 4], 7), ([5, 3, 6], 5), ([16, 2, 16], 9), ([5, 1, 4], 30_000)];
-    let mut cases: Vec<Case> =
-        shapes.into_iter().zip(tables).map(|((shape, items), table)| suffix_case(shape, items, table)).collect();
-    cases.extend([8, 32, 64].map(|d| suffix_case([16, 2, d], 3, tables[3])));
-    cases
+    match team(gpu, 4) {
+        Variant::Private => Vec::new(),
+        variant => shapes.map(|(shape, items, table)| suffix_case(variant, shape, items, TABLES[table])).into(),
+    }
 }
 
-fn suffix_case([t, h, d]: [u32; 3], items: u32, sequences: &[[u32; 2]]) -> Case {
+fn suffix_private_cases(_: &Gpu) -> Vec<Case> {
+    let shapes = [
+        ([1, 1, 1], 1, 0),
+        ([5, 2, 4], 7, 1),
+        ([5, 3, 6], 5, 2),
+        ([16, 2, 8], 9, 3),
+        ([16, 1, 20], 2, 3),
+        ([5, 1, 4], 30_000, 1),
+    ];
+    shapes.map(|(shape, items, table)| suffix_case(Variant::Private, shape, items, TABLES[table])).into()
+}
+
+fn suffix_case(variant: Variant, [t, h, d]: [u32; 3], items: u32, sequences: &[[u32; 2]]) -> Case {
     let row_table: Vec<[u32; 2]> =
         sequences.iter().flat_map(|[start, rows]| (0..*rows).map(move |i| [*start, start + i])).collect();
     let (b, per_item, first_item) = (items.min(11), row_table.len() as u32, 2);
@@ -629,7 +813,7 @@ fn suffix_case([t, h, d]: [u32; 3], items: u32, sequences: &[[u32; 2]]) -> Case 
         };
         let live = window(named.view("live")?, items);
         plan.resolve_grids(&live.live)?;
-        attention.record(plan, &SuffixShape { items: live.into(), ..shape.clone() })
+        attention.record_variant(plan, &SuffixShape { items: live.into(), ..shape.clone() }, variant)
     };
     Case {
         name: format!("({t}, {h}, {d}), {items} items of {per_item} rows"),

@@ -66,9 +66,13 @@ pub static ALL: &[Entry] = &[
     norm::BACKWARD_PRIVATE_ENTRY,
     norm::GRADIENT_ENTRY,
     attention::FORWARD_ENTRY,
+    attention::FORWARD_PRIVATE_ENTRY,
     attention::BACKWARD_QUERY_ENTRY,
+    attention::BACKWARD_QUERY_PRIVATE_ENTRY,
     attention::BACKWARD_KEY_ENTRY,
+    attention::BACKWARD_KEY_PRIVATE_ENTRY,
     attention::SUFFIX_ENTRY,
+    attention::SUFFIX_PRIVATE_ENTRY,
 ];
 
 /// Looks a kernel up by its name.

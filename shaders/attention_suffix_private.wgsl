@@ -1,0 +1,130 @@
+// Causal attention of changed suffixes over the unchanged prefix of their base sample, for any width of heads and for
+// adapters without subgroups.
+//
+//   out[r] = Σ_{j ≤ p} softmax_j(q_r · k_j / √D) v_j        k_j, v_j of base row base[u]·T + j   for j < s
+//                                                                    of packed row r − (p − j)   for s ≤ j ≤ p
+//
+// Packed row r = u·per_item + k is position p of a sequence that differs from base sample base[u] from position s on;
+// row_table[k] = (s, p). The rows of a sequence follow each other from p = s on. An invocation owns QUERIES rows of one
+// item and one head: it goes over the base keys once for all of them, then over the changed keys of each sequence.
+//
+// grid   items · ⌈per_item / QUERIES⌉ · H invocations, 64 to a workgroup
+// reads  base_qkv (B·T, 3C) and qkv (items·per_item, 3C), bound twice: as vec4s for D a multiple of 4, else as floats
+//        base (items of all windows): base sample of item first_item + u · row_table (per_item, 2)
+// makes  out (items·per_item, C)
+#import grid
+#import head
+#import online
+const QUERIES: u32 = 1u; // spec 4
+
+struct Params { items: u32, per_item: u32, first_item: u32, tokens: u32, heads: u32, scale: f32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> base_qkv: array<f32>;             // (B·T, 3C)
+@group(0) @binding(2) var<storage, read> base_qkv4: array<vec4<f32>>;      // (B·T, 3C)
+@group(0) @binding(3) var<storage, read> qkv: array<f32>;                  // (items·per_item, 3C)
+@group(0) @binding(4) var<storage, read> qkv4: array<vec4<f32>>;           // (items·per_item, 3C)
+@group(0) @binding(5) var<storage, read> base: array<u32>;                 // (first_item + items)
+@group(0) @binding(6) var<storage, read> row_table: array<vec2<u32>>;      // (per_item): s, p
+@group(0) @binding(7) var<storage, read_write> out: array<f32>;            // (items·per_item, C)
+
+fn load(changed: bool, start: u32, part: u32) -> vec4<f32> {
+    if (HEAD_ALIGNED) {
+        if (changed) { return qkv4[start / 4u + part]; }
+        return base_qkv4[start / 4u + part];
+    }
+    let at = vec4(start) + head_index(part);
+    if (changed) { return head_padded(part, vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w])); }
+    return head_padded(part, vec4(base_qkv[at.x], base_qkv[at.y], base_qkv[at.z], base_qkv[at.w]));
+}
+
+var<private> q: array<vec4<f32>, QUERIES * PARTS>;
+var<private> sum: array<vec4<f32>, QUERIES * PARTS>;
+var<private> state: array<vec2<f32>, QUERIES>;
+
+// Adds the key at `key` and its value to the queries i whose bit is set.
+fn add(changed: bool, key: u32, width: u32, counts: u32) {
+    var score: array<f32, QUERIES>; // zero at first
+    var before: array<f32, QUERIES>;
+    for (var c = 0u; c < PARTS; c++) {
+        let k = load(changed, key, c);
+        for (var i = 0u; i < QUERIES; i++) { score[i] += dot(q[i * PARTS + c], k); }
+    }
+    for (var i = 0u; i < QUERIES; i++) {
+        let next = online_add(state[i], score[i], (counts >> i & 1u) == 1u);
+        state[i] = next.xy;
+        before[i] = next.z;
+        score[i] = next.w;
+    }
+    for (var c = 0u; c < PARTS; c++) {
+        let v = load(changed, key + width, c);
+        for (var i = 0u; i < QUERIES; i++) {
+            sum[i * PARTS + c] = fma(vec4(score[i]), v, sum[i * PARTS + c] * before[i]);
+        }
+    }
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = grid_index(group, groups) * 64u + local;
+    let tiles = (params.per_item + QUERIES - 1u) / QUERIES;
+    let item = index / params.heads / tiles;
+    if (item >= params.items) { return; }
+    let head = index % params.heads;
+    let first_k = index / params.heads % tiles * QUERIES;
+    let width = params.heads * HEAD_DIM;
+    let base_start = base[params.first_item + item] * params.tokens * 3u * width + head * HEAD_DIM;
+    let start = item * params.per_item * 3u * width + head * HEAD_DIM;
+
+    // Past the item's end its last row is computed again and not stored.
+    var entry: array<vec2<u32>, QUERIES>;
+    var shared_keys = 0u;
+    for (var i = 0u; i < QUERIES; i++) {
+        let k = min(first_k + i, params.per_item - 1u);
+        entry[i] = row_table[k];
+        shared_keys = max(shared_keys, entry[i].x);
+        state[i] = ONLINE_START;
+        for (var c = 0u; c < PARTS; c++) {
+            q[i * PARTS + c] = load(true, start + k * 3u * width, c) * params.scale;
+            sum[i * PARTS + c] = vec4(0.0);
+        }
+    }
+    for (var j = 0u; j < shared_keys; j++) {
+        var counts = 0u;
+        for (var i = 0u; i < QUERIES; i++) { counts |= select(0u, 1u << i, j < entry[i].x); }
+        add(false, base_start + (3u * j + 1u) * width, width, counts);
+    }
+    // One sequence of the tile after the other: rows first_k + a to first_k + end.
+    let rows = min(QUERIES, params.per_item - first_k);
+    for (var a = 0u; a < rows; ) {
+        let leader = row_table[first_k + a];
+        var end = a + 1u;
+        for (; end < rows; end++) {
+            let next = row_table[first_k + end];
+            if (next.x == next.y) { break; }
+        }
+        let last = leader.y + end - 1u - a;
+        for (var j = leader.x; j <= last; j++) {
+            var counts = 0u;
+            for (var i = 0u; i < QUERIES; i++) {
+                counts |= select(0u, 1u << i, i >= a && i < end && j <= entry[i].y);
+            }
+            let k = first_k + a + j - leader.y;
+            add(true, start + (3u * k + 1u) * width, width, counts);
+        }
+        a = end;
+    }
+
+    for (var i = 0u; i < QUERIES; i++) {
+        let at = (item * params.per_item + first_k + i) * width + head * HEAD_DIM;
+        for (var c = 0u; c < PARTS; c++) {
+            let value = sum[i * PARTS + c] / state[i].y;
+            for (var e = 0u; e < min(4u, HEAD_DIM - 4u * c); e++) {
+                if (i < rows) { out[at + 4u * c + e] = value[e]; }
+            }
+        }
+    }
+}
