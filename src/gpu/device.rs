@@ -48,8 +48,11 @@ struct GpuInner {
     allocated: Arc<AtomicU64>,
     failure: Arc<Mutex<Option<Error>>>,
     unlimited: OnceLock<View>,
-    kernels: Mutex<HashMap<(String, Vec<(String, u32)>), Arc<CompiledKernel>>>,
+    kernels: Mutex<HashMap<KernelKey, Arc<CompiledKernel>>>,
 }
+
+/// A kernel's name and the constants that were replaced in it.
+pub(super) type KernelKey = (String, Vec<(String, u32)>);
 
 const ENVIRONMENT: &str = "KETFORMER_ADAPTER";
 
@@ -277,7 +280,7 @@ impl Gpu {
 
     pub(super) fn compiled(
         &self,
-        key: (String, Vec<(String, u32)>),
+        key: KernelKey,
         build: impl FnOnce() -> Result<CompiledKernel>,
     ) -> Result<Arc<CompiledKernel>> {
         let poisoned = || Error::new(ErrorKind::Device, "the kernel cache was left behind by a panic; start again");

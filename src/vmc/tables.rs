@@ -54,7 +54,7 @@ impl HostTables {
         for (site, (t, j)) in patching.patch_of().iter().enumerate() {
             let sign = lattice.sublattice_sign(site);
             sign_sum += sign as f32;
-            if f64::from(sign) > 0.0 {
+            if sign > 0.0 {
                 signs[*t as usize] |= 1 << j;
             }
         }
