@@ -262,7 +262,7 @@ impl Run {
     fn save(&mut self, weights: &Weights) -> Result<()> {
         if let (Some(folder), Some(metrics)) = (&self.folder, &mut self.metrics) {
             metrics.flush()?;
-            weights.save(&folder.file(MODEL_FILE))?;
+            weights.save(folder.file(MODEL_FILE))?;
         }
         Ok(())
     }
@@ -271,7 +271,7 @@ impl Run {
     fn rescue(&mut self, error: Error, trainer: &Trainer) -> Error {
         let Some(folder) = &self.folder else { return error };
         let flushed = self.metrics.as_mut().is_some_and(|metrics| metrics.flush().is_ok());
-        let weights = trainer.weights().and_then(|weights| weights.save(&folder.file(MODEL_FILE))).is_ok();
+        let weights = trainer.weights().and_then(|weights| weights.save(folder.file(MODEL_FILE))).is_ok();
         let saved = match (flushed, weights) {
             (true, true) => "metrics and weights",
             (true, false) => "metrics",
