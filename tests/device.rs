@@ -1,0 +1,163 @@
+//! The device room as a caller sees it: foreign devices, default limits, and what goes wrong.
+
+use ketformer::gpu::{Gpu, GpuOptions, Plan, Profile, View, adapters};
+use ketformer::kernels::attention::{AttentionForward, AttentionShape, forward_reference};
+use ketformer::kernels::linear::{Extra, LinearProduct, LinearShape};
+use ketformer::kernels::{ALL, RandomInputs};
+use ketformer::{ErrorKind, Lattice, Ptf, Rydberg, TrainConfig, Trainer, wgpu};
+
+/// A device as a graphics program opens it: WebGPU's default limits, no features.
+fn plain_device() -> (wgpu::Device, wgpu::Queue) {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
+    pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap()
+}
+
+fn storage(device: &wgpu::Device, elements: u64) -> wgpu::Buffer {
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    device.create_buffer(&wgpu::BufferDescriptor { label: None, size: 4 * elements, usage, mapped_at_creation: false })
+}
+
+#[test]
+fn kernels_run_in_the_encoder_of_a_plain_device() {
+    let (device, queue) = plain_device();
+    let gpu = Gpu::from_device(&device, &queue);
+    assert_eq!(gpu.subgroup_size(), None, "a device without features has no subgroups");
+    let (b, t, h, d) = (3, 5, 2, 4);
+    let inputs = RandomInputs::new(7).floats((b * t * 3 * h * d) as usize);
+    let (qkv, out, lse) = (storage(&device, 360), storage(&device, 120), storage(&device, 30));
+    queue.write_buffer(&qkv, 0, bytemuck::cast_slice(&inputs));
+    let mut plan = Plan::new(&gpu);
+    let attention = AttentionForward { qkv: (&qkv).into(), out: (&out).into(), lse: (&lse).into() };
+    let shape = AttentionShape::causal(b, t, h, d);
+    attention.record(&mut plan, &shape).unwrap();
+    let mut encoder = device.create_command_encoder(&Default::default());
+    plan.replay(&mut encoder.begin_compute_pass(&Default::default()));
+    queue.submit([encoder.finish()]);
+    let found: Vec<f32> = View::from(&out).read(&gpu, 120).unwrap();
+    let wide: Vec<f64> = inputs.iter().map(|v| f64::from(*v)).collect();
+    let (expected, _) = forward_reference(&wide, &shape);
+    let error = found.iter().zip(&expected).map(|(f, e)| (f64::from(*f) - e).abs()).fold(0.0, f64::max);
+    assert!(error < 1e-5, "{error}");
+}
+
+#[test]
+fn every_kernel_of_a_plain_device_agrees_with_its_reference() {
+    let (device, queue) = plain_device();
+    let gpu = Gpu::from_device(&device, &queue);
+    let mut run = 0;
+    for entry in ALL {
+        for case in (entry.cases)(&gpu).into_iter().take(2) {
+            let words = case.run(&gpu).unwrap_or_else(|e| panic!("{} {}: {e}", entry.kernel.name, case.name));
+            for measured in case.compare(&words) {
+                assert!(measured.passed(), "{} {}: {measured:?}", entry.kernel.name, case.name);
+            }
+            run += 1;
+        }
+    }
+    assert!(run > 20, "only {run} cases ran");
+}
+
+#[test]
+fn training_runs_on_a_plain_device() {
+    let (device, queue) = plain_device();
+    let gpu = Gpu::from_device(&device, &queue);
+    let model = Ptf { width: 16, heads: 4, feed_forward: 32, ..Ptf::default() };
+    let config = TrainConfig { samples: 20, ..TrainConfig::default() };
+    let mut trainer = Trainer::new(&gpu, &Lattice::square(4, 4), &Rydberg::default(), &model, config).unwrap();
+    for report in trainer.steps(3) {
+        let report = report.unwrap();
+        assert!(report.accepted && report.energy.is_finite());
+    }
+}
+
+fn product(gpu: &Gpu, rows: u32, x: &View, y: &View) -> ketformer::Result<()> {
+    let weight = gpu.upload("weight", &[1f32; 16])?.view();
+    let mut plan = Plan::new(gpu);
+    let product = LinearProduct { x: x.clone(), weight, bias: None, extra: Extra::None, y: y.clone() };
+    product.record(&mut plan, &LinearShape::forward(rows, 4, 4))
+}
+
+#[test]
+fn a_buffer_that_is_too_small_says_who_and_how_much() {
+    let gpu = Gpu::new().unwrap();
+    let (x, y) = (gpu.buffer("x", 40).unwrap(), gpu.buffer("y", 36).unwrap());
+    let error = product(&gpu, 10, &x, &y).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Shape);
+    let text = error.to_string();
+    assert!(text.contains("binding `y`") && text.contains("144 bytes") && text.contains("needs 160"), "{text}");
+}
+
+#[test]
+fn reading_and_writing_one_buffer_is_refused() {
+    let gpu = Gpu::new().unwrap();
+    let both = gpu.buffer("both", 1000).unwrap();
+    let error = product(&gpu, 10, &both, &both).unwrap_err().to_string();
+    assert!(error.contains("share buffer `both`"), "{error}");
+    // Even disjoint ranges: a dispatch cannot read and write one buffer.
+    let (head, tail) = (both.range("head", 0, 64).unwrap(), both.range("tail", 512, 64).unwrap());
+    assert!(product(&gpu, 10, &head, &tail).is_err());
+}
+
+#[test]
+fn ranges_lie_inside_and_are_aligned() {
+    let gpu = Gpu::new().unwrap();
+    let buffer = gpu.buffer("buffer", 256).unwrap();
+    assert!(buffer.range("part", 64, 192).is_ok());
+    assert_eq!(buffer.range("part", 64, 193).unwrap_err().kind(), ErrorKind::Shape);
+    assert_eq!(buffer.range("part", 32, 8).unwrap_err().kind(), ErrorKind::Shape);
+}
+
+#[test]
+fn a_buffer_beyond_the_adapter_is_a_memory_error() {
+    let gpu = Gpu::new().unwrap();
+    for elements in [u64::MAX, u64::MAX / 8, gpu.limits().max_storage_buffer_binding_size] {
+        let error = gpu.buffer("huge", elements).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Memory, "{error}");
+        assert!(error.to_string().contains("`huge`"), "{error}");
+    }
+}
+
+#[test]
+fn a_lost_device_is_an_error_and_no_panic() {
+    let gpu = Gpu::new().unwrap();
+    let (x, y) = (gpu.upload("x", &[1f32; 40]).unwrap(), gpu.buffer("y", 40).unwrap());
+    let weight = gpu.upload("weight", &[1f32; 16]).unwrap().view();
+    let mut plan = Plan::new(&gpu);
+    let product = LinearProduct { x: x.view(), weight, bias: None, extra: Extra::None, y: y.view() };
+    product.record(&mut plan, &LinearShape::forward(10, 4, 4)).unwrap();
+    plan.run().unwrap();
+    gpu.device().destroy();
+    let outcome = plan.run().and_then(|()| y.read::<f32>(&gpu, 40));
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Device);
+}
+
+#[test]
+fn adapters_are_chosen_by_index_and_by_part_of_their_name() {
+    let all = adapters();
+    let first = &all[0];
+    let open = |adapter: String| Gpu::with_options(&GpuOptions { adapter: Some(adapter), ..Default::default() });
+    assert_eq!(open("0".into()).unwrap().info().name, first.info.name);
+    let part = first.info.name.to_uppercase();
+    assert_eq!(open(part[..4].into()).unwrap().info().name, first.info.name);
+    let error = open("no such thing".into()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Adapter);
+    assert!(error.to_string().contains(&first.info.name), "{error}");
+}
+
+#[test]
+fn a_profile_has_a_row_for_each_kernel_and_its_cost() {
+    let gpu = Gpu::new().unwrap();
+    let (x, y) = (gpu.upload("x", &[1f32; 40]).unwrap(), gpu.buffer("y", 40).unwrap());
+    let weight = gpu.upload("weight", &[1f32; 16]).unwrap().view();
+    let mut plan = Plan::new(&gpu);
+    plan.scope("twice");
+    let product = LinearProduct { x: x.view(), weight, bias: None, extra: Extra::None, y: y.view() };
+    product.record(&mut plan, &LinearShape::forward(10, 4, 4)).unwrap();
+    product.record(&mut plan, &LinearShape::forward(10, 4, 4)).unwrap();
+    let rows = plan.profile(Profile { warmup: 1, runs: 3 }).unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].scope, rows[0].launches, rows[0].cost.flops), ("twice", 2, 2.0 * 2.0 * 10.0 * 16.0));
+    assert!(rows[0].median_ms > 0.0);
+    assert!(plan.profile(Profile { warmup: 0, runs: 0 }).is_err());
+}
