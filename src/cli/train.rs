@@ -238,7 +238,8 @@ impl Run {
     /// All steps, or those until the user asks to stop.
     fn train(&mut self, job: &Job, trainer: &mut Trainer, progress: &mut Progress) -> Result<()> {
         let sites = job.problem.lattice.sites() as f64;
-        for report in trainer.steps(job.steps) {
+        let mut steps = trainer.steps(job.steps);
+        while let Some(report) = steps.next() {
             let report = report?;
             self.done += 1;
             if let Some(metrics) = &mut self.metrics {
@@ -250,11 +251,11 @@ impl Run {
             self.recent.push(&report);
             self.curve.push(report.step, report.energy / sites);
             progress.step(self.done, &report);
-            if interrupt::asked() && self.done < job.steps {
-                self.interrupted = true;
-                break;
+            if interrupt::asked() {
+                steps.stop();
             }
         }
+        self.interrupted = self.done < job.steps;
         Ok(())
     }
 

@@ -15,4 +15,4 @@ pub use evaluate::{Estimate, EvaluateConfig, evaluate};
 pub use likelihood::Likelihood;
 pub use metrics::StepReport;
 pub use schedule::Schedule;
-pub use trainer::{TrainConfig, Trainer};
+pub use trainer::{Steps, TrainConfig, Trainer};

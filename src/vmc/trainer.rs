@@ -166,8 +166,8 @@ impl Trainer {
         Ok(Self { gpu: gpu.clone(), config, parameters, estimator, optimizer, plan, ring, submitted: 0 })
     }
 
-    /// The next `steps` steps, each submitted when it or one shortly after it is asked for. Dropping the iterator early
-    /// leaves the steps that are under way to the next call.
+    /// The next `steps` steps, each submitted when it or the one before it is asked for. Dropping the iterator early
+    /// leaves the reports of steps under way to the next call; [`Steps::stop`] ends it after them.
     pub fn steps(&mut self, steps: u64) -> Steps<'_> {
         if self.ring.is_empty() {
             self.ring.restart_clock();
@@ -314,6 +314,13 @@ pub struct Steps<'a> {
     trainer: &'a mut Trainer,
     left: u64,
     failed: bool,
+}
+
+impl Steps<'_> {
+    /// Submits no further steps; those under way are still reported.
+    pub fn stop(&mut self) {
+        self.left = 0;
+    }
 }
 
 impl Iterator for Steps<'_> {
