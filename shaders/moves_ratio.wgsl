@@ -39,18 +39,13 @@ fn main(
     let change = moves[m];
     let i = change.x;
     let token = tokens[b * params.patches + i];
-    var flipped = token ^ change.y;
+    // Both sites in one patch share the token.
+    let inside = change.z == i;
+    let flipped = token ^ change.y ^ select(0u, change.w, inside);
     var holds = true;
     if (starts[m].y == 1u) {
         let second = tokens[b * params.patches + change.z];
-        let one = (token & change.y) != 0u;
-        // Both sites in one patch share a mask of two bits: they differ when exactly one of them is set.
-        if (change.z == i) {
-            holds = countOneBits(token & (change.y | change.w)) == 1u;
-            flipped = token ^ change.y ^ change.w;
-        } else {
-            holds = one != ((second & change.w) != 0u);
-        }
+        holds = ((token & change.y) != 0u) != ((second & change.w) != 0u);
     }
     let start = (b * params.patches + i) * params.outcomes;
     var sum = 0.0;

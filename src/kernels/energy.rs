@@ -335,14 +335,16 @@ pub fn local_reference(
     ]
 }
 
-/// The moves of the tests: single flips, exchanges between patches and within one.
+/// The moves of the tests: single flips, exchanges between patches and within one, and both without a condition.
 fn test_moves(patches: u32) -> (Vec<u32>, Vec<u32>, u32) {
     let mut moves = Vec::new();
     for i in 0..patches {
         moves.push(([i, 1, u32::MAX, 0], 0));
         moves.push(([i, 1, i, 4], 1));
+        moves.push(([i, 2, i, 8], 0));
         if i + 1 < patches {
             moves.push(([i, 2, patches - 1, 8], 1));
+            moves.push(([i, 4, i + 1, 2], 0));
         }
     }
     let mut row = 0;

@@ -52,6 +52,9 @@ impl StepSizes {
 
 /// Ranges of buffers begin at multiples of this many samples, so that they begin at multiples of 64 elements.
 const ALIGNMENT: u32 = 64;
+/// Parts that a batch is cut into at most, to save memory: every part has its dispatches, and beyond some hundreds of
+/// parts a plan is larger, and slower to build and run, than what it saves.
+const PARTS: u32 = 64;
 /// Bytes for parameters of shaders, grids, reports and what wgpu keeps itself.
 const RESERVE: u64 = 4 << 20;
 
@@ -75,6 +78,19 @@ impl Demand {
             hidden * self.needs.hidden_row,
             training * (self.needs.training_sample[0] + 6 * t),
         ]
+    }
+
+    /// The sizes below which no part of `largest` is cut.
+    fn least(&self, largest: &StepSizes) -> StepSizes {
+        let each = self.samples.div_ceil(PARTS);
+        let rows = u64::from(self.samples) * self.shape[2];
+        let hidden = rows.div_ceil(4 * u64::from(PARTS)).min(u64::from(largest.hidden_rows)) as u32;
+        StepSizes {
+            group: each.next_multiple_of(ALIGNMENT).min(largest.group),
+            items: each.min(largest.items),
+            hidden_rows: hidden.max(1).next_multiple_of(ALIGNMENT),
+            training: each.min(largest.training),
+        }
     }
 
     /// The largest sizes whose buffers fit into `memory` bytes, with bindings of at most `binding` bytes.
@@ -118,9 +134,10 @@ impl Demand {
         if sizes.hidden_rows == 0 {
             return Err(too_wide("the hidden layer of 64 rows"));
         }
+        let least = self.least(&sizes);
         let total = |sizes: &StepSizes| 4 * self.parts(sizes).iter().sum::<u64>() + RESERVE;
         while total(&sizes) > memory {
-            if !self.shrink(&mut sizes) {
+            if !self.shrink(&mut sizes, &least) {
                 let message = format!(
                     "a memory budget of {} MiB is too small for this run, whose smallest parts take {} MiB; give --memory \
                      {}MiB or more, or use fewer samples or a smaller model",
@@ -134,21 +151,25 @@ impl Demand {
         Ok(sizes)
     }
 
-    /// Halves the part that takes most, of those that can still be halved; groups last, because equal samples are only
-    /// found within one.
-    fn shrink(&self, sizes: &mut StepSizes) -> bool {
+    /// Halves the part that takes most, of those that can still be halved, down to `least`; groups last, because equal
+    /// samples are only found within one.
+    fn shrink(&self, sizes: &mut StepSizes, least: &StepSizes) -> bool {
         let [_, _, moves, hidden, training] = self.parts(sizes);
+        let aligned = |size: u32| (size / 2).next_multiple_of(ALIGNMENT);
         let mut candidates = [
-            (moves, sizes.items > 1, 0),
-            (hidden, hidden > 0 && sizes.hidden_rows > ALIGNMENT, 1),
-            (training, sizes.training > 1, 2),
+            (moves, sizes.items > least.items, 0),
+            (hidden, hidden > 0 && sizes.hidden_rows > least.hidden_rows, 1),
+            (training, sizes.training > least.training, 2),
         ];
         candidates.sort_by_key(|(elements, _, _)| std::cmp::Reverse(*elements));
         match candidates.iter().find(|(_, possible, _)| *possible) {
-            Some((_, _, 0)) => sizes.items = sizes.items.div_ceil(2),
-            Some((_, _, 1)) => sizes.hidden_rows = (sizes.hidden_rows / 2).next_multiple_of(ALIGNMENT),
-            Some(_) => sizes.training = sizes.training.div_ceil(2),
-            None if sizes.group > ALIGNMENT => sizes.group = (sizes.group / 2).next_multiple_of(ALIGNMENT),
+            Some((_, _, 0)) => sizes.items = sizes.items.div_ceil(2).max(least.items),
+            Some((_, _, 1)) => sizes.hidden_rows = aligned(sizes.hidden_rows).max(least.hidden_rows),
+            Some(_) => sizes.training = sizes.training.div_ceil(2).max(least.training),
+            None if sizes.group > least.group => {
+                sizes.group = aligned(sizes.group).max(least.group);
+                sizes.items = sizes.items.min(sizes.group);
+            }
             None => return false,
         }
         true
@@ -186,6 +207,22 @@ mod tests {
             assert!(u64::from(sizes.hidden_rows) * 2048 * 4 <= 128 << 20);
         }
         assert_eq!(demand.fit(4 << 30, 1 << 30).unwrap().group, 256);
+    }
+
+    /// However small the budget, a batch is cut into no more parts than a plan can hold.
+    #[test]
+    fn parts_are_few() {
+        for samples in [2, 64, 100, 256, 5000, 1 << 17] {
+            let demand = Demand { samples, ..demand() };
+            let at = |memory: u64| demand.fit(memory, 128 << 20).ok();
+            let enough = (1..40).find_map(|power| at(1 << power)).unwrap();
+            let binding = demand.fit(1 << 50, 128 << 20).unwrap();
+            let parts = |size: u32| samples.div_ceil(size);
+            assert!(enough.groups(samples) <= PARTS.max(binding.groups(samples)), "{samples}: {enough:?}");
+            assert!(parts(enough.items) <= PARTS.max(parts(binding.items)), "{samples}: {enough:?}");
+            assert!(parts(enough.training) <= PARTS.max(parts(binding.training)), "{samples}: {enough:?}");
+            assert!(enough.hidden_rows.is_multiple_of(ALIGNMENT) && enough.group.is_multiple_of(ALIGNMENT));
+        }
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub fn local_energies(
 }
 
 /// No interactions and no moves: for log-probabilities alone.
-struct Free;
+pub(super) struct Free;
 
 impl Hamiltonian for Free {
     fn name(&self) -> &'static str {

@@ -183,6 +183,12 @@ impl Estimator {
         statistics.record(plan, self.samples, self.sizes.group)
     }
 
+    /// Records the drawing alone.
+    pub fn record_draws(&self, plan: &mut Plan, source: Source) -> Result<()> {
+        plan.scope("sample");
+        (0..self.sizes.groups(self.samples)).try_for_each(|g| self.record_samples(plan, g, source))
+    }
+
     fn record_samples(&self, plan: &mut Plan, g: u32, source: Source) -> Result<()> {
         let (t, v) = (self.patches(), self.outcomes());
         for position in 0..t {

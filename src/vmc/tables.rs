@@ -58,7 +58,8 @@ impl HostTables {
                 signs[*t as usize] |= 1 << j;
             }
         }
-        let flips = amplitudes.iter().filter(|a| a[1] == 1.0).count();
+        let mut flips = vec![0; terms.sites()];
+        terms.moves.iter().filter(|m| m.second.is_none()).for_each(|m| flips[m.first] += 1);
         Ok(Self {
             moves,
             starts,
@@ -69,7 +70,7 @@ impl HostTables {
             signs,
             constant: terms.constant as f32,
             sign_sum,
-            flips_every_site: flips == patching.site_of().len(),
+            flips_every_site: flips.iter().all(|count| *count == 1),
         })
     }
 }

@@ -1,0 +1,74 @@
+//! Configurations drawn from fixed weights.
+
+use super::enumerate::Free;
+use super::estimator::Source;
+use super::evaluate::estimator;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Gpu, Plan};
+use crate::model::{Model, Weights};
+use crate::physics::Lattice;
+
+/// How to draw.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleConfig {
+    /// Independent samples; at least 1.
+    pub samples: usize,
+    /// Seed of the samples. More samples of the same seed begin with the same ones.
+    pub seed: u64,
+    /// Bytes of GPU memory at most; `None`: [`Gpu::default_memory`].
+    pub memory: Option<u64>,
+}
+
+impl Default for SampleConfig {
+    fn default() -> Self {
+        Self { samples: 10_000, seed: 1, memory: None }
+    }
+}
+
+/// Independent samples of P(σ) = Ψ(σ)².
+#[derive(Debug, Clone, PartialEq)]
+pub struct Samples {
+    /// N occupations of each, 0 or 1, in site order.
+    pub configurations: Vec<Vec<u8>>,
+    /// log P of each.
+    pub log_p: Vec<f64>,
+}
+
+/// Samples that go through the GPU together; as many as in [`super::evaluate()`], so that both draw the same ones.
+const CHUNK: usize = 1024;
+
+/// Draws samples in chunks, patch after patch: those that [`super::evaluate()`] estimates from, given the same seed.
+///
+/// # Errors
+/// [`ErrorKind::Settings`] for no samples at all; as [`super::Trainer::new`].
+pub fn sample(
+    gpu: &Gpu,
+    lattice: &Lattice,
+    model: &dyn Model,
+    weights: &Weights,
+    config: SampleConfig,
+) -> Result<Samples> {
+    if config.samples == 0 {
+        return Err(Error::new(ErrorKind::Settings, "no samples are asked for; give samples=1 or more"));
+    }
+    let chunk = config.samples.min(CHUNK);
+    let estimator = estimator(gpu, lattice, &Free, model, weights, chunk, config.memory)?;
+    let mut plan = Plan::new(gpu);
+    estimator.record_draws(&mut plan, Source::Drawn)?;
+    let t = estimator.patches() as usize;
+    let mut all = Samples { configurations: Vec::new(), log_p: Vec::new() };
+    for step in 0.. {
+        let left = config.samples - all.log_p.len();
+        if left == 0 {
+            break;
+        }
+        estimator.write_step(config.seed, step, 0.0)?;
+        plan.run()?;
+        let count = left.min(chunk);
+        let tokens: Vec<u32> = estimator.tokens.read(gpu, count * t)?;
+        let log_p: Vec<f32> = estimator.log_p.read(gpu, count * t)?;
+        all.configurations.extend(tokens.chunks(t).map(|row| estimator.patching.config(row)));
+        all.log_p.extend(log_p.chunks(t).map(|row| row.iter().map(|p| f64::from(*p)).sum::<f64>()));
+    }
+    Ok(all)
+}

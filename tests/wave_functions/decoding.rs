@@ -1,0 +1,83 @@
+//! One wave function, however it is computed: patch after patch, all patches at once, or over a shared prefix.
+
+use ketformer::physics::Patching;
+use ketformer::vmc::{Likelihood, local_energies};
+
+use super::cases::{cases, gpu, index};
+use super::hamiltonians::hamiltonians;
+
+#[test]
+fn probabilities_add_up_to_one() {
+    for case in cases() {
+        for seed in [1, 2] {
+            let sum: f64 = case.log_p(&case.weights(seed)).iter().map(|log_p| log_p.exp()).sum();
+            println!("{}: {:e}", case.name, sum - 1.0);
+            assert!((sum - 1.0).abs() < 1e-5, "{}: Σ P = {sum}", case.name);
+        }
+    }
+}
+
+#[test]
+fn decoding_agrees_with_the_teacher_forced_pass() {
+    for case in cases() {
+        let weights = case.weights(1);
+        let configurations = case.some_configurations(300);
+        let decoded = {
+            let log_p = case.log_p(&weights);
+            configurations.iter().map(|c| log_p[index(c)]).collect::<Vec<f64>>()
+        };
+        let forced = Likelihood::new(gpu(), &case.lattice, &*case.model, &weights, &configurations).unwrap();
+        let forced = forced.log_p().unwrap();
+        assert_eq!(forced.len(), decoded.len());
+        let worst = decoded.iter().zip(&forced).map(|(a, b)| (a - b).abs()).fold(0.0, nan_max);
+        println!("{}: {worst:e}", case.name);
+        assert!(worst < 2e-5, "{}: {worst:e}", case.name);
+    }
+}
+
+/// A move recomputes only what it changes; the configuration it leads to, evaluated on its own, gives the same.
+#[test]
+fn moves_agree_with_brute_force() {
+    for case in cases() {
+        let weights = case.weights(1);
+        let log_p = case.log_p(&weights);
+        let patching = Patching::new(case.lattice, case.model.patch()).unwrap();
+        let configurations = case.some_configurations(200);
+        for hamiltonian in hamiltonians() {
+            let mut moves = hamiltonian.terms(&case.lattice).unwrap().moves;
+            let patch = |site: usize| patching.patch_of()[site].0;
+            moves.sort_by_key(|m| m.second.map_or(patch(m.first), |second| patch(second).min(patch(m.first))));
+            let found =
+                local_energies(gpu(), &case.lattice, hamiltonian, &*case.model, &weights, &configurations).unwrap();
+            assert_eq!(found.moved_log_p.len(), configurations.len());
+            let (mut worst, mut least) = (0.0, 0.0f64);
+            let mut kinds = [0; 3];
+            for ((configuration, own), moved) in configurations.iter().zip(&found.log_p).zip(&found.moved_log_p) {
+                worst = nan_max(worst, (own - log_p[index(configuration)]).abs());
+                assert_eq!(moved.len(), moves.len());
+                for (step, moved) in moves.iter().zip(moved) {
+                    if !step.acts_on(configuration) {
+                        assert!(*moved < -1e29, "{} {}: {step:?} on {configuration:?}", case.name, hamiltonian.name());
+                        kinds[0] += 1;
+                        continue;
+                    }
+                    let mut there = configuration.clone();
+                    step.flip_in(&mut there);
+                    worst = nan_max(worst, (moved - log_p[index(&there)]).abs());
+                    least = least.max((log_p[index(configuration)] - log_p[index(&there)]).abs());
+                    let across = step.second.is_some_and(|second| patch(second) != patch(step.first));
+                    kinds[if across { 2 } else { 1 }] += 1;
+                }
+            }
+            let name = format!("{} {}", case.name, hamiltonian.name());
+            println!("{name}: {worst:e} of {least:e}, {kinds:?}");
+            assert!(worst < 5e-5, "{name}: {worst:e}");
+            assert!(least > 0.1, "{name}: no move changes P by more than {least:e}");
+        }
+    }
+}
+
+/// The larger of the two, with NaN the largest of all.
+pub fn nan_max(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::INFINITY } else { a.max(b) }
+}

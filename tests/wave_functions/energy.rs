@@ -1,0 +1,154 @@
+//! Local energies against the Hamiltonian as an operator on all 2^N states.
+
+use ketformer::physics::{Hamiltonian, Observables, Operator, Terms};
+use ketformer::vmc::{EvaluateConfig, TrainConfig, Trainer, evaluate, local_energies};
+
+use super::cases::{Case, cases, gpu, index};
+use super::decoding::nan_max;
+use super::hamiltonians::{ISING, hamiltonians};
+
+/// Ψ = √P, of norm 1.
+fn state(log_p: &[f64]) -> Vec<f64> {
+    let norm = log_p.iter().map(|log_p| log_p.exp()).sum::<f64>().sqrt();
+    log_p.iter().map(|log_p| (0.5 * log_p).exp() / norm).collect()
+}
+
+/// (HΨ)(σ) / Ψ(σ) of every state.
+fn exact_local(terms: &Terms, state: &[f64]) -> Vec<f64> {
+    let mut product = vec![f64::NAN; state.len()];
+    Operator::new(terms).unwrap().apply(state, &mut product);
+    product.iter().zip(state).map(|(product, amplitude)| product / amplitude).collect()
+}
+
+fn expectation(state: &[f64], local: &[f64]) -> f64 {
+    state.iter().zip(local).map(|(amplitude, local)| amplitude * amplitude * local).sum()
+}
+
+/// Measured in units of the largest energy there can be.
+const TOLERANCE: f64 = 5e-7;
+
+/// The terms with one coefficient of each kind changed, and with a move less.
+fn altered(terms: &Terms) -> [Terms; 5] {
+    let alter = |change: fn(&mut Terms)| {
+        let mut copy = terms.clone();
+        change(&mut copy);
+        copy
+    };
+    [
+        alter(|terms| terms.constant += 0.05),
+        alter(|terms| terms.field[0] += 0.05),
+        alter(|terms| terms.pairs[0].coefficient += 0.1),
+        alter(|terms| terms.moves[0].amplitude -= 0.05),
+        alter(|terms| {
+            terms.moves.remove(1);
+        }),
+    ]
+}
+
+/// Local energies at most for a Hamiltonian of many moves; beyond, random configurations stand for all.
+const MOST: usize = 1 << 10;
+
+#[test]
+fn energies_are_those_of_the_hamiltonian() {
+    for case in cases() {
+        let weights = case.weights(1);
+        let state = state(&case.log_p(&weights));
+        for hamiltonian in hamiltonians() {
+            let terms = hamiltonian.terms(&case.lattice).unwrap();
+            let name = format!("{} {}", case.name, hamiltonian.name());
+            let configurations = match hamiltonian.name() {
+                "rydberg" => case.configurations(),
+                _ => case.some_configurations(MOST),
+            };
+            let found =
+                local_energies(gpu(), &case.lattice, hamiltonian, &*case.model, &weights, &configurations).unwrap();
+            assert_eq!(found.energy.len(), configurations.len());
+            let states: Vec<usize> = configurations.iter().map(|c| index(c)).collect();
+            let exact = exact_local(&terms, &state);
+            let off = |(s, found): (&usize, &f64)| (exact[*s] - found).abs() / (terms.bound() + exact[*s].abs());
+            let worst = states.iter().zip(&found.energy).map(off).fold(0.0, nan_max);
+            assert!(worst < 2e-6, "{name}: a local energy is off by {worst:e}");
+
+            // Over all states this is ⟨Ψ|H|Ψ⟩.
+            let weight: Vec<f64> = states.iter().map(|s| state[*s].powi(2)).collect();
+            let total: f64 = weight.iter().sum();
+            let mean = |local: &dyn Fn(usize) -> f64| {
+                weight.iter().enumerate().map(|(at, weight)| weight * local(at)).sum::<f64>() / total
+            };
+            let energy = mean(&|at| found.energy[at]);
+            let error = |terms: &Terms| {
+                let exact = exact_local(terms, &state);
+                (energy - mean(&|at| exact[states[at]])).abs() / terms.bound()
+            };
+            println!("{name}: each {worst:e}, mean {:e}", error(&terms));
+            assert!(error(&terms) < TOLERANCE, "{name}: ⟨H⟩ is off by {:e}", error(&terms));
+            for (kind, wrong) in altered(&terms).iter().enumerate() {
+                assert!(error(wrong) > TOLERANCE, "{name}: other terms ({kind}) are not noticed, {:e}", error(wrong));
+            }
+        }
+    }
+}
+
+fn estimate(case: &Case, hamiltonian: &dyn Hamiltonian, samples: usize, seed: u64) -> ketformer::vmc::Estimate {
+    let config = EvaluateConfig { samples, seed, memory: None };
+    evaluate(gpu(), &case.lattice, hamiltonian, &*case.model, &case.weights(1), config).unwrap()
+}
+
+/// Estimates from samples lie where enumeration says, and say themselves how far off they may be.
+#[test]
+fn estimates_agree_with_enumeration() {
+    for case in cases() {
+        let state = state(&case.log_p(&case.weights(1)));
+        for hamiltonian in hamiltonians() {
+            let samples = 3000;
+            let terms = hamiltonian.terms(&case.lattice).unwrap();
+            let name = format!("{} {}", case.name, hamiltonian.name());
+            let local = exact_local(&terms, &state);
+            let energy = expectation(&state, &local);
+            let squares: Vec<f64> = local.iter().map(|local| (local - energy).powi(2)).collect();
+            let sigma = (expectation(&state, &squares) / samples as f64).sqrt();
+            let found = estimate(&case, hamiltonian, samples, 5);
+            assert_eq!(found.samples, samples);
+            println!("{name}: {} ± {} is {energy} ± {sigma}", found.energy, found.energy_error);
+            assert!((found.energy - energy).abs() < 5.0 * sigma, "{name}: {found:?} is not {energy} ± {sigma}");
+            assert!((found.energy - energy).abs() < 5.0 * found.energy_error, "{name}: {found:?} is not {energy}");
+            assert!((found.energy_error / sigma - 1.0).abs() < 0.5, "{name}: the error of {found:?} is not {sigma}");
+
+            // Occupations and staggered magnetisations are at most ½ from their means.
+            let exact = Observables::of(&terms, &case.lattice, &state).unwrap();
+            let sigma = 0.5 / (samples as f64).sqrt();
+            assert!((found.density - exact.density).abs() < 5.0 * sigma, "{name}: {found:?} {exact:?}");
+            assert!((found.staggered - exact.staggered_abs).abs() < 5.0 * sigma, "{name}: {found:?} {exact:?}");
+            let flips_every_site = matches!(hamiltonian.name(), "rydberg" | "ising");
+            assert_eq!(found.sigma_x.is_finite(), flips_every_site, "{name}: {found:?}");
+            if flips_every_site {
+                assert!((found.sigma_x - exact.sigma_x).abs() < 10.0 * sigma, "{name}: {found:?} {exact:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn estimates_depend_on_the_seed_alone() {
+    for case in cases() {
+        let found = estimate(&case, &ISING, 1500, 7);
+        assert_eq!(found, estimate(&case, &ISING, 1500, 7), "{}", case.name);
+        assert_ne!(found, estimate(&case, &ISING, 1500, 8), "{}", case.name);
+        assert_ne!(found, estimate(&case, &ISING, 1500, 7 | 1 << 32), "{}: half of the seed is not used", case.name);
+    }
+}
+
+/// A training step estimates what enumeration of the same weights gives.
+#[test]
+fn a_step_estimates_the_energy_of_the_weights_before_it() {
+    for case in cases() {
+        let config = TrainConfig { samples: 1000, ..TrainConfig::default() };
+        let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config).unwrap();
+        trainer.set_weights(&case.weights(1)).unwrap();
+        let report = trainer.steps(1).next().unwrap().unwrap();
+        let state = state(&case.log_p(&case.weights(1)));
+        let exact = expectation(&state, &exact_local(&ISING.terms(&case.lattice).unwrap(), &state));
+        assert!((report.energy - exact).abs() < 5.0 * report.energy_error, "{}: {report:?}, {exact}", case.name);
+        assert!(report.accepted && report.step == 1);
+    }
+}

@@ -1,0 +1,108 @@
+//! Gradients against differences.
+
+use ketformer::kernels::RandomInputs;
+use ketformer::model::Weights;
+use ketformer::vmc::Likelihood;
+
+use super::cases::{Case, cases, gpu};
+
+/// Half widths of the differences. The widest suffer from the kinks of relu within them, the narrowest from rounding.
+const REACHES: [f32; 3] = [6e-4, 3e-4, 1.5e-4];
+
+/// Weights at which the gradient is looked at most, and how many of them must agree: some lie right at a kink.
+const POINTS: u64 = 5;
+const AGREEING: usize = 3;
+
+/// Few configurations, since each has its own kinks.
+const CONFIGURATIONS: usize = 4;
+
+/// Largest error of a slope, in units of the norm of the tensor's gradient and of the slope itself.
+const TOLERANCE: [f64; 2] = [4e-3, 1e-2];
+
+/// The sum Σ_b w_b log P(σ_b) of a few random configurations.
+struct Sum {
+    likelihood: Likelihood,
+    weights: Weights,
+    coefficients: Vec<f32>,
+}
+
+impl Sum {
+    fn new(case: &Case, seed: u64) -> Self {
+        let weights = case.weights(seed);
+        let mut random = RandomInputs::new(seed);
+        let picked = random.integers(CONFIGURATIONS, 1 << case.lattice.sites());
+        let picked: Vec<Vec<u8>> = picked.into_iter().map(|state| case.configuration(state as usize)).collect();
+        let likelihood = Likelihood::new(gpu(), &case.lattice, &*case.model, &weights, &picked).unwrap();
+        Self { likelihood, weights, coefficients: random.floats(CONFIGURATIONS) }
+    }
+
+    /// The value with one tensor moved by `by` · `direction`.
+    fn at(&self, tensor: &str, direction: &[f32], by: f32) -> f64 {
+        let mut weights = self.weights.clone();
+        let values = &mut weights.tensors.get_mut(tensor).unwrap().values;
+        values.iter_mut().zip(direction).for_each(|(value, d)| *value += by * d);
+        self.likelihood.set_weights(&weights).unwrap();
+        let log_p = self.likelihood.log_p().unwrap();
+        log_p.iter().zip(&self.coefficients).map(|(p, w)| p * f64::from(*w)).sum()
+    }
+
+    fn differences(&self, tensor: &str, direction: &[f32]) -> [f64; 3] {
+        REACHES.map(|h| (self.at(tensor, direction, h) - self.at(tensor, direction, -h)) / (2.0 * f64::from(h)))
+    }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
+/// Whether each of three gradients has the slopes of the sum: the one that is `found`, one that is a tenth longer, and
+/// one whose elements stand in reverse order. Along the gradient itself an error of its length shows, along a random
+/// direction one of its own direction.
+fn agreement(sum: &Sum, tensor: &str, found: &[f32], seed: u64) -> [bool; 3] {
+    let norm = dot(found, found).sqrt();
+    let along: Vec<f32> = found.iter().map(|g| (f64::from(*g) / norm.max(1e-30)) as f32).collect();
+    let directions = [along, RandomInputs::new(seed + 100).floats(found.len())];
+    let mut agree = [true; 3];
+    for direction in directions {
+        let differences = sum.differences(tensor, &direction);
+        let slope = dot(found, &direction);
+        let tolerance = TOLERANCE[0] * norm + TOLERANCE[1] * slope.abs();
+        let reversed: Vec<f32> = direction.iter().rev().copied().collect();
+        for (agree, slope) in agree.iter_mut().zip([slope, 1.1 * slope, dot(found, &reversed)]) {
+            let error = differences.iter().map(|difference| (difference - slope).abs()).fold(f64::INFINITY, f64::min);
+            *agree &= error <= tolerance;
+        }
+    }
+    agree
+}
+
+#[test]
+fn gradients_are_directional_derivatives() {
+    for case in cases() {
+        let layout = case.model.layout(&case.lattice).unwrap();
+        let sums: Vec<Sum> = (1..=POINTS).map(|seed| Sum::new(&case, seed)).collect();
+        let gradients: Vec<Weights> =
+            sums.iter().map(|sum| sum.likelihood.gradient(&sum.coefficients).unwrap()).collect();
+        for (at, slot) in layout.slots().iter().enumerate() {
+            let name = format!("{} {}", case.name, slot.spec.name);
+            let mut counts = [0; 3];
+            let mut norm = 0.0;
+            for ((sum, gradient), seed) in sums.iter().zip(&gradients).zip(1..) {
+                if counts[0] == AGREEING {
+                    break;
+                }
+                let found = &gradient.tensors[&slot.spec.name].values;
+                norm += dot(found, found).sqrt();
+                let agree = agreement(sum, &slot.spec.name, found, seed);
+                counts.iter_mut().zip(agree).for_each(|(count, agrees)| *count += usize::from(agrees));
+            }
+            println!("{name}: {counts:?}");
+            assert!(counts[0] >= AGREEING, "{name}: right at {} of {POINTS} points", counts[0]);
+            // On a single patch the weights of the embedding, which come first, see nothing but the empty patch.
+            let unused = at == 0 && case.model.patch().sites() == case.lattice.sites();
+            assert_eq!(norm == 0.0, unused, "{name}: norm {norm}");
+            let noticed = counts[1] < AGREEING && counts[2] < AGREEING;
+            assert!(noticed || unused, "{name}: a gradient too long or in another order is not noticed, {counts:?}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The laws that every wave function obeys, whatever network it is made of. A new model adds a row to
+//! [`cases::cases`]; all laws then run through it.
+
+mod cases;
+mod chi_squared;
+mod decoding;
+mod energy;
+mod gradient;
+mod hamiltonians;
+mod memory;
+mod refusals;
+mod rejection;
+mod sampling;
+mod training;

@@ -1,0 +1,93 @@
+//! What no wave function can do is refused, with the remedy.
+
+use ketformer::physics::Rydberg;
+use ketformer::vmc::{
+    EvaluateConfig, Likelihood, SampleConfig, TrainConfig, Trainer, enumerate, evaluate, local_energies, sample,
+};
+use ketformer::{Error, ErrorKind};
+
+use super::cases::{cases, gpu};
+
+fn is_settings(error: &Error, part: &str) {
+    assert_eq!(error.kind(), ErrorKind::Settings, "{error}");
+    assert!(error.to_string().contains(part) && !error.to_string().contains('\n'), "{error}");
+}
+
+/// Ψ = √P cannot change its sign, which a positive off-diagonal element would ask of it.
+#[test]
+fn positive_amplitudes_are_refused() {
+    for case in cases() {
+        let (lattice, model, weights) = (&case.lattice, &*case.model, case.weights(1));
+        let frustrated = Rydberg { omega: -1.0, ..Rydberg::default() };
+        let part = "positive off-diagonal";
+        let trainer = Trainer::new(gpu(), lattice, &frustrated, model, TrainConfig::default());
+        is_settings(&trainer.err().unwrap(), part);
+        let estimate = evaluate(gpu(), lattice, &frustrated, model, &weights, EvaluateConfig::default());
+        is_settings(&estimate.unwrap_err(), part);
+        let configurations = case.some_configurations(2);
+        let local = local_energies(gpu(), lattice, &frustrated, model, &weights, &configurations);
+        is_settings(&local.unwrap_err(), part);
+        let still = Rydberg { omega: 0.0, ..Rydberg::default() };
+        Trainer::new(gpu(), lattice, &still, model, TrainConfig::default()).unwrap();
+    }
+}
+
+#[test]
+fn configurations_of_another_lattice_are_refused() {
+    for case in cases() {
+        let (lattice, model, weights) = (&case.lattice, &*case.model, case.weights(1));
+        let sites = lattice.sites();
+        for wrong in [vec![0; sites + 1], vec![0; sites - 1], vec![2; sites]] {
+            let both = [vec![1; sites], wrong];
+            let local = local_energies(gpu(), lattice, &Rydberg::default(), model, &weights, &both);
+            is_settings(&local.unwrap_err(), &format!("{sites} occupations"));
+            let likelihood = Likelihood::new(gpu(), lattice, model, &weights, &both);
+            is_settings(&likelihood.err().unwrap(), &format!("{sites} occupations"));
+        }
+        let likelihood = Likelihood::new(gpu(), lattice, model, &weights, &case.some_configurations(3)).unwrap();
+        is_settings(&likelihood.gradient(&[1.0, 2.0]).unwrap_err(), "2 weights for 3 configurations");
+    }
+}
+
+#[test]
+fn weights_of_another_model_are_refused() {
+    for case in cases() {
+        let good = case.weights(1);
+        let name = good.tensors.keys().next_back().unwrap().clone();
+        let mut missing = good.clone();
+        let mut tensor = missing.tensors.remove(&name).unwrap();
+        let mut foreign = good.clone();
+        foreign.tensors.insert("another".into(), tensor.clone());
+        let mut not_finite = good.clone();
+        not_finite.tensors.get_mut(&name).unwrap().values[0] = f32::NAN;
+        tensor.shape.push(1);
+        let mut reshaped = good.clone();
+        reshaped.tensors.insert(name.clone(), tensor);
+        let mut trainer =
+            Trainer::new(gpu(), &case.lattice, &Rydberg::default(), &*case.model, TrainConfig::default()).unwrap();
+        trainer.set_weights(&good).unwrap();
+        for (wrong, named) in [(missing, &*name), (foreign, "another"), (not_finite, &*name), (reshaped, &*name)] {
+            for error in [
+                enumerate(gpu(), &case.lattice, &*case.model, &wrong).unwrap_err(),
+                trainer.set_weights(&wrong).unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), ErrorKind::Weights, "{error}");
+                assert!(error.to_string().contains(named), "{error}");
+            }
+        }
+        assert_eq!(trainer.weights().unwrap(), good, "{}: refused weights were written", case.name);
+    }
+}
+
+#[test]
+fn numbers_of_samples_without_meaning_are_refused() {
+    let case = cases().remove(1);
+    let (lattice, model, weights) = (&case.lattice, &*case.model, case.weights(1));
+    let none = SampleConfig { samples: 0, ..SampleConfig::default() };
+    is_settings(&sample(gpu(), lattice, model, &weights, none).unwrap_err(), "samples=1");
+    let one = EvaluateConfig { samples: 1, ..EvaluateConfig::default() };
+    is_settings(&evaluate(gpu(), lattice, &Rydberg::default(), model, &weights, one).unwrap_err(), "samples=2");
+    let one = TrainConfig { samples: 1, ..TrainConfig::default() };
+    let trainer = Trainer::new(gpu(), lattice, &Rydberg::default(), model, one);
+    is_settings(&trainer.err().unwrap(), "2 to");
+}

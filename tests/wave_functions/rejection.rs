@@ -1,0 +1,102 @@
+//! A step whose numbers are not finite changes nothing, and training goes on.
+
+use ketformer::model::Weights;
+use ketformer::physics::Rydberg;
+use ketformer::vmc::{SampleConfig, StepReport, TrainConfig, Trainer, sample};
+
+use super::cases::{Case, cases, gpu};
+use super::hamiltonians::ISING;
+
+fn bits(weights: &Weights) -> Vec<u32> {
+    weights.tensors.values().flat_map(|tensor| tensor.values.iter().map(|value| value.to_bits())).collect()
+}
+
+fn config(samples: usize) -> TrainConfig {
+    TrainConfig { samples, learning_rate: 1e-3, seed: 2, ..TrainConfig::default() }
+}
+
+fn step(trainer: &mut Trainer) -> StepReport {
+    trainer.steps(1).next().unwrap().unwrap()
+}
+
+/// The case's weights with every number made so large that the passes overflow.
+fn overflowing(case: &Case) -> Weights {
+    let mut weights = case.weights(1);
+    weights.tensors.values_mut().flat_map(|tensor| &mut tensor.values).for_each(|value| *value *= 1e30);
+    weights
+}
+
+#[test]
+fn a_step_that_is_not_finite_is_rejected() {
+    for case in cases() {
+        let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config(100)).unwrap();
+        let bad = overflowing(&case);
+        trainer.set_weights(&bad).unwrap();
+        let report = step(&mut trainer);
+        println!("{}: {report:?}", case.name);
+        assert!(!report.accepted, "{}: {report:?}", case.name);
+        let finite = report.energy.is_finite() && report.variance.is_finite() && report.gradient_norm.is_finite();
+        assert!(!finite, "{}: {report:?}", case.name);
+        assert_eq!(bits(&trainer.weights().unwrap()), bits(&bad), "{}: a rejected step moved weights", case.name);
+
+        // Nothing of it is left: the next step is that of a trainer which has never seen a number that is not finite.
+        let mut calm = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config(100)).unwrap();
+        step(&mut calm);
+        let after = [&mut trainer, &mut calm].map(|trainer| {
+            trainer.set_weights(&case.weights(1)).unwrap();
+            let reports = [step(trainer), step(trainer)].map(|report| StepReport { seconds: 0.0, ..report });
+            assert!(reports.iter().all(|report| report.accepted), "{}: {reports:?}", case.name);
+            (format!("{reports:?}"), bits(&trainer.weights().unwrap()))
+        });
+        assert_eq!(after[0], after[1], "{}: a rejected step left something behind", case.name);
+        assert_ne!(after[0].1, bits(&case.weights(1)), "{}: nothing moved", case.name);
+    }
+}
+
+/// With an interaction whose square overflows, the steps are rejected in which a pair is drawn, and only those.
+#[test]
+fn rejected_and_accepted_steps_take_turns() {
+    let strong = Rydberg { v: 1e37, delta: 0.1, omega: 0.1 };
+    for case in cases() {
+        let mut trainer = Trainer::new(gpu(), &case.lattice, &strong, &*case.model, config(4)).unwrap();
+        trainer.set_weights(&sparse(&case)).unwrap();
+        let mut before = bits(&trainer.weights().unwrap());
+        let mut counts = [0; 2];
+        for _ in 0..24 {
+            let report = step(&mut trainer);
+            let after = bits(&trainer.weights().unwrap());
+            assert_eq!(report.accepted, report.variance.is_finite(), "{}: {report:?}", case.name);
+            assert_eq!(report.accepted, before != after || report.gradient_norm == 0.0, "{}: {report:?}", case.name);
+            counts[usize::from(report.accepted)] += 1;
+            before = after;
+        }
+        println!("{}: {counts:?}", case.name);
+        assert!(counts.iter().all(|count| *count > 0), "{}: rejected and accepted {counts:?}", case.name);
+    }
+}
+
+/// Weights under which 4 samples hold a pair of occupied sites about every second time: those of the case with a bias of
+/// the last layer against every occupied site.
+fn sparse(case: &Case) -> Weights {
+    let layout = case.model.layout(&case.lattice).unwrap();
+    let bias = &layout.slots().last().unwrap().spec.name;
+    let biased = |strength: f32| {
+        let mut weights = case.weights(1);
+        let values = &mut weights.tensors.get_mut(bias).unwrap().values;
+        assert_eq!(values.len(), 1 << case.model.patch().sites(), "{bias} is not the bias of the outcomes");
+        values.iter_mut().enumerate().for_each(|(outcome, value)| *value -= strength * outcome.count_ones() as f32);
+        weights
+    };
+    let without_pair = |weights: &Weights| {
+        let config = SampleConfig { samples: 1000, ..SampleConfig::default() };
+        let drawn = sample(gpu(), &case.lattice, &*case.model, weights, config).unwrap().configurations;
+        let few = drawn.iter().filter(|configuration| configuration.iter().map(|n| u32::from(*n)).sum::<u32>() < 2);
+        (few.count() as f64 / drawn.len() as f64).powi(4)
+    };
+    let (mut weak, mut strong) = (0.0, 20.0);
+    for _ in 0..8 {
+        let middle = 0.5 * (weak + strong);
+        *if without_pair(&biased(middle)) < 0.5 { &mut weak } else { &mut strong } = middle;
+    }
+    biased(strong)
+}

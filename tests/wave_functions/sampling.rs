@@ -1,0 +1,81 @@
+//! Samples are drawn from P.
+
+use ketformer::vmc::{SampleConfig, Samples, sample};
+
+use super::cases::{Case, cases, gpu, index};
+use super::chi_squared::chance;
+use super::memory::least_memory;
+
+fn draw(case: &Case, samples: usize, seed: u64, memory: Option<u64>) -> Samples {
+    let config = SampleConfig { samples, seed, memory };
+    sample(gpu(), &case.lattice, &*case.model, &case.weights(1), config).unwrap()
+}
+
+/// P of every state, of sum 1.
+fn probabilities(case: &Case, seed: u64) -> Vec<f64> {
+    let p: Vec<f64> = case.log_p(&case.weights(seed)).iter().map(|log_p| log_p.exp()).collect();
+    let sum: f64 = p.iter().sum();
+    p.iter().map(|p| p / sum).collect()
+}
+
+fn counts(case: &Case, samples: &[Vec<u8>]) -> Vec<u64> {
+    let mut counts = vec![0; 1 << case.lattice.sites()];
+    samples.iter().for_each(|configuration| counts[index(configuration)] += 1);
+    counts
+}
+
+/// Chances below this mean that the frequencies are not those of P.
+const LEAST_CHANCE: f64 = 1e-6;
+
+#[test]
+fn frequencies_are_those_of_the_wave_function() {
+    for case in cases() {
+        let (samples, p) = (20_000, probabilities(&case, 1));
+        let drawn = draw(&case, samples, 41, None);
+        assert_eq!((drawn.configurations.len(), drawn.log_p.len()), (samples, samples));
+        let counts = counts(&case, &drawn.configurations);
+        let seen = chance(&counts, &p);
+        println!("{}: {seen}", case.name);
+        assert!(seen > LEAST_CHANCE, "{}: frequencies are not those of P, chance {seen:e}", case.name);
+
+        // The same test tells P from the P of other weights, and from P with two states exchanged.
+        let other = probabilities(&case, 2);
+        assert!(chance(&counts, &other) < LEAST_CHANCE, "{}: two wave functions look the same", case.name);
+        let mut order: Vec<usize> = (0..p.len()).collect();
+        order.sort_by(|a, b| p[*b].total_cmp(&p[*a]));
+        let mut swapped = p.clone();
+        swapped.swap(order[0], order[order.len() / 2]);
+        assert!(chance(&counts, &swapped) < LEAST_CHANCE, "{}: exchanged states are not noticed", case.name);
+    }
+}
+
+#[test]
+fn samples_come_with_their_log_probabilities() {
+    for case in cases() {
+        let log_p = case.log_p(&case.weights(1));
+        let drawn = draw(&case, 2000, 3, None);
+        for (configuration, own) in drawn.configurations.iter().zip(&drawn.log_p) {
+            let expected = log_p[index(configuration)];
+            assert!((own - expected).abs() < 1e-5, "{}: {configuration:?} {own} {expected}", case.name);
+        }
+    }
+}
+
+#[test]
+fn samples_depend_on_the_seed_alone() {
+    for case in cases() {
+        let drawn = draw(&case, 2500, 9, None);
+        let few = draw(&case, 1300, 9, None);
+        assert_eq!(few.configurations, drawn.configurations[..1300], "{}: fewer samples differ", case.name);
+        assert_eq!(few.log_p, drawn.log_p[..1300]);
+        // The least budget, in which 1024 samples go through in several groups.
+        let weights = case.weights(1);
+        let least = least_memory(|memory| {
+            let config = SampleConfig { samples: 1024, seed: 0, memory: Some(memory) };
+            sample(gpu(), &case.lattice, &*case.model, &weights, config).err()
+        });
+        assert_eq!(draw(&case, 2500, 9, Some(least)), drawn, "{}: a smaller budget draws others", case.name);
+        assert_ne!(draw(&case, 2500, 10, None), drawn, "{}: another seed draws the same", case.name);
+        assert_ne!(drawn.configurations[..1024], drawn.configurations[1024..2048], "{}: chunks repeat", case.name);
+    }
+}

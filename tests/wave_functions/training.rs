@@ -1,0 +1,141 @@
+//! Training steps: the same whatever is shared, however they are cut, and every time.
+
+use ketformer::model::Weights;
+use ketformer::vmc::{Likelihood, StepReport, TrainConfig, Trainer};
+
+use super::cases::{Case, cases, gpu};
+use super::decoding::nan_max;
+use super::hamiltonians::ISING;
+use super::memory::least_memory;
+
+const SAMPLES: usize = 130;
+const STEPS: u64 = 3;
+
+fn config() -> TrainConfig {
+    TrainConfig { samples: SAMPLES, learning_rate: 1e-3, seed: 5, ..TrainConfig::default() }
+}
+
+fn trainer(case: &Case, config: TrainConfig) -> Trainer {
+    let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config).unwrap();
+    trainer.set_weights(&case.weights(1)).unwrap();
+    trainer
+}
+
+/// A few steps: their reports without the clock, and the weights after them.
+fn train(case: &Case, config: TrainConfig) -> (Vec<StepReport>, Weights) {
+    let mut trainer = trainer(case, config);
+    let timeless = |report: ketformer::Result<StepReport>| StepReport { seconds: 0.0, ..report.unwrap() };
+    let reports: Vec<StepReport> = trainer.steps(STEPS).map(timeless).collect();
+    assert_eq!(reports.iter().map(|report| report.step).collect::<Vec<_>>(), (1..=STEPS).collect::<Vec<_>>());
+    (reports, trainer.weights().unwrap())
+}
+
+/// What one step reports about its samples, bit for bit.
+fn statistics(report: &StepReport) -> [u64; 6] {
+    let StepReport { energy, energy_error, variance, density, sigma_x, staggered, .. } = report;
+    [energy, energy_error, variance, density, sigma_x, staggered].map(|value| value.to_bits())
+}
+
+/// Largest difference between log-probabilities, which, unlike the weights, do not depend on numbers whose gradient is
+/// rounding alone (Adam makes steps of them that are as large as any).
+fn distance(case: &Case, a: &Weights, b: &Weights) -> f64 {
+    let configurations = case.some_configurations(256);
+    let likelihood = Likelihood::new(gpu(), &case.lattice, &*case.model, a, &configurations).unwrap();
+    let before = likelihood.log_p().unwrap();
+    likelihood.set_weights(b).unwrap();
+    before.iter().zip(likelihood.log_p().unwrap()).map(|(a, b)| (a - b).abs()).fold(0.0, nan_max)
+}
+
+/// Part of the weights that differ by more than a tenth of the learning rate.
+fn strayed(a: &Weights, b: &Weights) -> f64 {
+    let pairs = a.tensors.values().zip(b.tensors.values()).flat_map(|(a, b)| a.values.iter().zip(&b.values));
+    let far: Vec<bool> = pairs.map(|(a, b)| (a - b).abs() > 1e-4 || a.is_nan() || b.is_nan()).collect();
+    far.iter().filter(|far| **far).count() as f64 / far.len() as f64
+}
+
+/// Two runs that may differ by the rounding of their gradients.
+fn agree(case: &Case, what: &str, a: &(Vec<StepReport>, Weights), b: &(Vec<StepReport>, Weights)) {
+    let name = format!("{}, {what}", case.name);
+    assert_eq!(statistics(&a.0[0]), statistics(&b.0[0]), "{name}: {:?} {:?}", a.0[0], b.0[0]);
+    for (a, b) in a.0.iter().zip(&b.0) {
+        let close = |x: f64, y: f64, part: f64| (x - y).abs() <= part * x.abs().max(y.abs()).max(1.0);
+        assert!(close(a.energy, b.energy, 1e-4), "{name}: {a:?} {b:?}");
+        assert!(close(a.gradient_norm, b.gradient_norm, 1e-3), "{name}: {a:?} {b:?}");
+        assert!(a.accepted && b.accepted && a.gradient_norm > 0.0, "{name}: {a:?} {b:?}");
+    }
+    let (far, part) = (distance(case, &a.1, &b.1), strayed(&a.1, &b.1));
+    let moved = distance(case, &a.1, &case.weights(1));
+    println!("{name}: {far:e} of {moved:e}, {part:e}");
+    assert!(far < 0.02 * moved, "{name}: {far:e} apart after steps of {moved:e}");
+    assert!(part < 0.1, "{name}: {part} of the weights differ");
+}
+
+#[test]
+fn sharing_equal_samples_changes_nothing() {
+    for case in cases() {
+        let shared = train(&case, config());
+        let apart = train(&case, TrainConfig { unique: false, ..config() });
+        assert!(shared.0.iter().all(|report| report.unique <= SAMPLES as u32));
+        assert!(apart.0.iter().all(|report| report.unique == SAMPLES as u32));
+        let repeats = shared.0[0].unique < SAMPLES as u32;
+        assert!(repeats || case.lattice.sites() > 12, "{}: no sample repeats: {:?}", case.name, shared.0[0]);
+        agree(&case, "unique", &shared, &apart);
+    }
+}
+
+#[test]
+fn cutting_a_step_into_parts_changes_nothing() {
+    for case in cases() {
+        let whole = trainer(&case, config()).chunks();
+        let new = |memory| {
+            let config = TrainConfig { memory: Some(memory), ..config() };
+            Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config).err()
+        };
+        let least = least_memory(new);
+        let small = TrainConfig { memory: Some(least), ..config() };
+        let parts = trainer(&case, small.clone()).chunks();
+        println!("{}: {whole:?} {parts:?} in {least}", case.name);
+        assert!(parts.iter().zip(whole).all(|(part, whole)| *part < whole), "{}: {parts:?} {whole:?}", case.name);
+        agree(&case, "memory", &train(&case, config()), &train(&case, small));
+    }
+}
+
+#[test]
+fn the_same_run_gives_the_same_bits() {
+    for case in cases() {
+        let (first, second) = (train(&case, config()), train(&case, config()));
+        // Debug prints the shortest text that reads back as the same bits, and NaN as itself.
+        assert_eq!(format!("{:?}", first.0), format!("{:?}", second.0), "{}", case.name);
+        assert_eq!(first.1, second.1, "{}: weights", case.name);
+        let other = train(&case, TrainConfig { seed: 6, ..config() });
+        assert_ne!(statistics(&first.0[0]), statistics(&other.0[0]), "{}: another seed, the same step", case.name);
+        assert!(first.1 != other.1);
+    }
+}
+
+/// Steps asked for one by one, or with the iterator dropped early, are the steps asked for at once.
+#[test]
+fn steps_go_on_where_they_were_left() {
+    let case = &cases()[1];
+    let at_once = train(case, config());
+    let mut trainer = trainer(case, config());
+    let mut energies = Vec::new();
+    energies.extend(trainer.steps(1).map(|report| report.unwrap().energy));
+    // Dropped after one report: the other step is under way and is the next one reported.
+    energies.push(trainer.steps(2).next().unwrap().unwrap().energy);
+    energies.extend(trainer.steps(0).map(|report| report.unwrap().energy));
+    assert_eq!(energies, at_once.0.iter().map(|report| report.energy).collect::<Vec<_>>());
+    assert_eq!(trainer.weights().unwrap(), at_once.1);
+}
+
+/// The gradient points the right way.
+#[test]
+fn training_lowers_the_energy() {
+    for case in cases() {
+        let config = TrainConfig { learning_rate: 1e-2, ..config() };
+        let energies: Vec<f64> = trainer(&case, config).steps(25).map(|report| report.unwrap().energy).collect();
+        let (before, after) = (energies[..3].iter().sum::<f64>() / 3.0, energies[22..].iter().sum::<f64>() / 3.0);
+        println!("{}: {before} {after}", case.name);
+        assert!(after < before - 0.02 * before.abs(), "{}: from {before} to {after}", case.name);
+    }
+}
