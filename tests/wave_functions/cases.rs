@@ -1,12 +1,16 @@
 //! The table of wave functions, each with weights that are nothing special.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
 use ketformer::model::{Model, Position, Ptf, Weights};
 use ketformer::physics::{Lattice, Patch};
 use ketformer::vmc;
+
+/// What is known by the name of a case and the seed of its weights.
+type Enumerations = BTreeMap<(&'static str, u64), Arc<Vec<f64>>>;
 
 /// A wave function on a lattice small enough to enumerate.
 pub struct Case {
@@ -55,9 +59,12 @@ impl Case {
         weights
     }
 
-    /// log P of all 2^N configurations.
-    pub fn log_p(&self, weights: &Weights) -> Vec<f64> {
-        vmc::enumerate(gpu(), &self.lattice, &*self.model, weights).unwrap()
+    /// log P of all 2^N configurations with [`Case::weights`], enumerated once for all tests.
+    pub fn log_p(&self, seed: u64) -> Arc<Vec<f64>> {
+        static KNOWN: Mutex<Enumerations> = Mutex::new(BTreeMap::new());
+        let mut known = KNOWN.lock().unwrap();
+        let enumerate = || vmc::enumerate(gpu(), &self.lattice, &*self.model, &self.weights(seed)).unwrap().into();
+        known.entry((self.name, seed)).or_insert_with(enumerate).clone()
     }
 
     /// All 2^N configurations, in the order of the states' indices.
@@ -100,7 +107,7 @@ pub fn gpu() -> &'static Gpu {
 #[test]
 fn the_cases_are_not_trivial() {
     for case in cases() {
-        let p: Vec<f64> = case.log_p(&case.weights(1)).iter().map(|log_p| log_p.exp()).collect();
+        let p: Vec<f64> = case.log_p(1).iter().map(|log_p| log_p.exp()).collect();
         let (largest, smallest) = p.iter().fold((0.0f64, 1.0f64), |(l, s), p| (l.max(*p), s.min(*p)));
         let effective = 1.0 / p.iter().map(|p| p * p).sum::<f64>();
         println!("{}: {largest:e} {smallest:e} {effective}", case.name);

@@ -52,7 +52,7 @@ const MOST: usize = 1 << 10;
 fn energies_are_those_of_the_hamiltonian() {
     for case in cases() {
         let weights = case.weights(1);
-        let state = state(&case.log_p(&weights));
+        let state = state(&case.log_p(1));
         for hamiltonian in hamiltonians() {
             let terms = hamiltonian.terms(&case.lattice).unwrap();
             let name = format!("{} {}", case.name, hamiltonian.name());
@@ -98,7 +98,7 @@ fn estimate(case: &Case, hamiltonian: &dyn Hamiltonian, samples: usize, seed: u6
 #[test]
 fn estimates_agree_with_enumeration() {
     for case in cases() {
-        let state = state(&case.log_p(&case.weights(1)));
+        let state = state(&case.log_p(1));
         for hamiltonian in hamiltonians() {
             let samples = 3000;
             let terms = hamiltonian.terms(&case.lattice).unwrap();
@@ -146,7 +146,7 @@ fn a_step_estimates_the_energy_of_the_weights_before_it() {
         let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config).unwrap();
         trainer.set_weights(&case.weights(1)).unwrap();
         let report = trainer.steps(1).next().unwrap().unwrap();
-        let state = state(&case.log_p(&case.weights(1)));
+        let state = state(&case.log_p(1));
         let exact = expectation(&state, &exact_local(&ISING.terms(&case.lattice).unwrap(), &state));
         assert!((report.energy - exact).abs() < 5.0 * report.energy_error, "{}: {report:?}, {exact}", case.name);
         assert!(report.accepted && report.step == 1);

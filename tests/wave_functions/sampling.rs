@@ -13,7 +13,7 @@ fn draw(case: &Case, samples: usize, seed: u64, memory: Option<u64>) -> Samples 
 
 /// P of every state, of sum 1.
 fn probabilities(case: &Case, seed: u64) -> Vec<f64> {
-    let p: Vec<f64> = case.log_p(&case.weights(seed)).iter().map(|log_p| log_p.exp()).collect();
+    let p: Vec<f64> = case.log_p(seed).iter().map(|log_p| log_p.exp()).collect();
     let sum: f64 = p.iter().sum();
     p.iter().map(|p| p / sum).collect()
 }
@@ -52,7 +52,7 @@ fn frequencies_are_those_of_the_wave_function() {
 #[test]
 fn samples_come_with_their_log_probabilities() {
     for case in cases() {
-        let log_p = case.log_p(&case.weights(1));
+        let log_p = case.log_p(1);
         let drawn = draw(&case, 2000, 3, None);
         for (configuration, own) in drawn.configurations.iter().zip(&drawn.log_p) {
             let expected = log_p[index(configuration)];
