@@ -42,8 +42,14 @@ pub fn local_energies(
         let message = format!("a configuration of {} numbers; give {sites} occupations, each 0 or 1", wrong.len());
         return Err(Error::new(ErrorKind::Settings, message));
     }
-    let chunk = configurations.len().clamp(1, CHUNK);
-    let estimator = estimator(gpu, lattice, hamiltonian, model, weights, chunk, None)?;
+    // The ratios of moves lie together only where a chunk is one group.
+    let mut chunk = configurations.len().clamp(1, CHUNK);
+    let mut whole = estimator(gpu, lattice, hamiltonian, model, weights, chunk, None)?;
+    while whole.sizes.groups(whole.samples) > 1 {
+        chunk = whole.sizes.group as usize;
+        whole = estimator(gpu, lattice, hamiltonian, model, weights, chunk, None)?;
+    }
+    let estimator = whole;
     let mut plan = Plan::new(gpu);
     estimator.record(&mut plan, Source::Given)?;
     let (t, moves) = (estimator.patches() as usize, estimator.tables.moves() as usize);
@@ -57,14 +63,11 @@ pub fn local_energies(
         let log_p: Vec<f64> = log_p.chunks(t).map(|row| row.iter().map(|p| f64::from(*p)).sum()).collect();
         let values = sample_values(&estimator)?;
         all.energy.extend(values.iter().take(part.len()).map(|v| f64::from(v[0])));
-        // The ratios of a batch lie together only where it is one group.
-        if estimator.sizes.groups(estimator.samples) == 1 {
-            let ratio: Vec<f32> = estimator.ratio.read(gpu, chunk * moves)?;
-            let unique_of: Vec<u32> = estimator.unique_of.read(gpu, chunk)?;
-            for (own, u) in log_p.iter().zip(unique_of) {
-                let row = &ratio[u as usize * moves..(u as usize + 1) * moves];
-                all.moved_log_p.push(row.iter().map(|r| own + 2.0 * f64::from(*r)).collect());
-            }
+        let ratio: Vec<f32> = estimator.ratio.read(gpu, chunk * moves)?;
+        let unique_of: Vec<u32> = estimator.unique_of.read(gpu, chunk)?;
+        for (own, u) in log_p.iter().zip(unique_of) {
+            let row = &ratio[u as usize * moves..(u as usize + 1) * moves];
+            all.moved_log_p.push(row.iter().map(|r| own + 2.0 * f64::from(*r)).collect());
         }
         all.log_p.extend(log_p);
     }

@@ -233,7 +233,7 @@ impl Trainer {
         self.parameters.layout().parameters() as usize
     }
 
-    /// Bytes of GPU buffers.
+    /// Bytes of this crate's buffers on the trainer's device, other trainers' included.
     pub fn memory(&self) -> u64 {
         self.gpu.allocated()
     }
