@@ -6,7 +6,7 @@
 // four units to a lane, and passes them round by shuffles into the sums of y, so that the hidden layer costs no traffic.
 //
 // grid   ⌈rows / ROWS⌉ subgroups, SUBGROUPS to a workgroup
-// reads  x (rows, C), bound as floats and as vec4s · weight1 (F, C) · bias1 (F) · weight2 (C, F) · bias2 (C)
+// reads  x (rows, C) · weight1 (F, C) · bias1 (F) · weight2 (C, F) · bias2 (C)
 // makes  y (rows, C)
 // C and F are multiples of 4; TILES · 4 · LANES ≥ C.
 #import grid
@@ -19,13 +19,12 @@ const TILES: u32 = 1u; // spec 2 4
 
 struct Params { rows: u32, width: u32, hidden: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;                   // (rows, C)
-@group(0) @binding(2) var<storage, read> x4: array<vec4<f32>>;            // (rows, C)
-@group(0) @binding(3) var<storage, read> weight1: array<vec4<f32>>;       // (F, C)
-@group(0) @binding(4) var<storage, read> bias1: array<vec4<f32>>;         // (F)
-@group(0) @binding(5) var<storage, read> weight2: array<vec4<f32>>;       // (C, F)
-@group(0) @binding(6) var<storage, read> bias2: array<vec4<f32>>;         // (C)
-@group(0) @binding(7) var<storage, read_write> y: array<vec4<f32>>;       // (rows, C)
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;             // (rows, C)
+@group(0) @binding(2) var<storage, read> weight1: array<vec4<f32>>;       // (F, C)
+@group(0) @binding(3) var<storage, read> bias1: array<vec4<f32>>;         // (F)
+@group(0) @binding(4) var<storage, read> weight2: array<vec4<f32>>;       // (C, F)
+@group(0) @binding(5) var<storage, read> bias2: array<vec4<f32>>;         // (C)
+@group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;       // (rows, C)
 
 // Columns 4j..4j+3 of a matrix whose rows hold four consecutive inputs each: for each input its four weights.
 fn transposed(w0: vec4<f32>, w1: vec4<f32>, w2: vec4<f32>, w3: vec4<f32>) -> array<vec4<f32>, 4> {
@@ -50,38 +49,38 @@ fn main(
     let width4 = params.width / 4u;
     let hidden4 = params.hidden / 4u;
 
+    // Four columns to a lane in each tile of 4·LANES.
+    var row: array<array<vec4<f32>, ROWS>, TILES>;
     var sum: array<array<vec4<f32>, ROWS>, TILES>;
     for (var t = 0u; t < TILES; t++) {
-        for (var i = 0u; i < ROWS; i++) { sum[t][i] = vec4(0.0); }
+        let n4 = min(t * LANES + lane, width4 - 1u);
+        for (var i = 0u; i < ROWS; i++) {
+            row[t][i] = x[min(first_row + i, last_row) * width4 + n4];
+            sum[t][i] = row[t][i] + bias2[n4];
+        }
     }
-    for (var block = 0u; block < params.hidden; block += 4u * LANES) {
-        // Four hidden units of this lane; past the end they are zero, and so is their part of the sum.
-        let f4 = block / 4u + lane;
-        let f4_safe = min(f4, hidden4 - 1u);
+    for (var block = 0u; block < hidden4; block += LANES) {
+        // Four hidden units to a lane; past the end they are zero, and so is their part of the sum.
+        let f4 = min(block + lane, hidden4 - 1u);
         var h: array<vec4<f32>, ROWS>;
-        for (var i = 0u; i < ROWS; i++) { h[i] = bias1[f4_safe]; }
-        for (var k0 = 0u; k0 < params.width; k0 += LANES) {
-            var a: array<f32, ROWS>;
-            for (var i = 0u; i < ROWS; i++) {
-                a[i] = x[min(first_row + i, last_row) * params.width + min(k0 + lane, params.width - 1u)];
-            }
-            for (var s = 0u; s < min(LANES, params.width - k0) / 4u; s++) {
-                let at = 4u * f4_safe * width4 + k0 / 4u + s;
+        for (var i = 0u; i < ROWS; i++) { h[i] = bias1[f4]; }
+        for (var t = 0u; t < TILES; t++) {
+            for (var source = 0u; source < min(LANES, width4 - min(t * LANES, width4)); source++) {
+                let at = 4u * f4 * width4 + t * LANES + source;
                 let b = transposed(weight1[at], weight1[at + width4], weight1[at + 2u * width4], weight1[at + 3u * width4]);
                 for (var j = 0u; j < 4u; j++) {
                     for (var i = 0u; i < ROWS; i++) {
-                        h[i] = fma(vec4(subgroupShuffle(a[i], 4u * s + j)), b[j], h[i]);
+                        h[i] = fma(vec4(subgroupShuffle(row[t][i][j], source)), b[j], h[i]);
                     }
                 }
             }
         }
-        for (var i = 0u; i < ROWS; i++) { h[i] = select(vec4(0.0), activation_value4(h[i]), f4 < hidden4); }
-        for (var source = 0u; source < LANES; source++) {
-            let at = min(block / 4u + source, hidden4 - 1u);
+        for (var i = 0u; i < ROWS; i++) { h[i] = activation_value4(h[i]); }
+        for (var source = 0u; source < min(LANES, hidden4 - block); source++) {
             for (var t = 0u; t < TILES; t++) {
-                let n = min(t * 4u * LANES + 4u * lane, params.width - 4u) * hidden4;
+                let at = 4u * min(t * LANES + lane, width4 - 1u) * hidden4 + block + source;
                 let b = transposed(
-                    weight2[n + at], weight2[n + hidden4 + at], weight2[n + 2u * hidden4 + at], weight2[n + 3u * hidden4 + at],
+                    weight2[at], weight2[at + hidden4], weight2[at + 2u * hidden4], weight2[at + 3u * hidden4],
                 );
                 for (var j = 0u; j < 4u; j++) {
                     for (var i = 0u; i < ROWS; i++) {
@@ -94,14 +93,8 @@ fn main(
 
     for (var t = 0u; t < TILES; t++) {
         let n4 = t * LANES + lane;
-        if (n4 < width4) {
-            for (var i = 0u; i < ROWS; i++) {
-                let row = first_row + i;
-                if (row < params.rows) {
-                    let at = row * width4 + n4;
-                    y[at] = x4[at] + sum[t][i] + bias2[n4];
-                }
-            }
+        for (var i = 0u; i < ROWS; i++) {
+            if (n4 < width4 && first_row + i < params.rows) { y[(first_row + i) * width4 + n4] = sum[t][i]; }
         }
     }
 }

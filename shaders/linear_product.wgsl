@@ -2,8 +2,8 @@
 //
 //   y[r, n] = epilogue( Σ_k x[r, k] · M[k, n] )        M = weightᵀ (forward) or weight (input gradient)
 //
-// A subgroup owns ROWS rows × 4·LANES columns. Each lane loads LANES-th parts of x once and the subgroup passes them
-// round by shuffles, so that a load serves 4·LANES columns and no barrier or workgroup memory is needed.
+// A subgroup owns ROWS rows × 4·LANES columns. Each lane loads four inputs of every row and the subgroup passes
+// them round by shuffles, so that a load serves 4·LANES columns and no barrier or workgroup memory is needed.
 //
 // grid   ⌈rows / ROWS⌉ · ⌈N / (4·LANES)⌉ subgroups, SUBGROUPS to a workgroup
 // reads  x (rows, K) · weight (N, K) or (K, N) · bias (N) · extra (rows, N)
@@ -22,7 +22,7 @@ const EXTRA: u32 = 0u; // spec 1 2
 
 struct Params { rows: u32, inner: u32, columns: u32, y_stride: u32, y_first: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;               // (rows, K)
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;         // (rows, K)
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;    // (N, K) or (K, N)
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;      // (N)
 @group(0) @binding(4) var<storage, read> extra: array<vec4<f32>>;     // (rows, N)
@@ -46,30 +46,26 @@ fn main(
     let columns4 = params.columns / 4u;
 
     var sum: array<vec4<f32>, ROWS>;
-    var a: array<f32, ROWS>;
+    var a: array<vec4<f32>, ROWS>;
     for (var i = 0u; i < ROWS; i++) { sum[i] = vec4(0.0); }
 
-    for (var k0 = 0u; k0 < params.inner; k0 += LANES) {
-        let k = k0 + lane;
-        let k_safe = min(k, params.inner - 1u);
-        for (var i = 0u; i < ROWS; i++) {
-            a[i] = x[min(first_row + i, last_row) * params.inner + k_safe];
-        }
-        let steps = min(LANES, params.inner - k0) / 4u;
-        for (var s = 0u; s < steps; s++) {
+    for (var k0 = 0u; k0 < inner4; k0 += LANES) {
+        let k = min(k0 + lane, inner4 - 1u);
+        for (var i = 0u; i < ROWS; i++) { a[i] = x[min(first_row + i, last_row) * inner4 + k]; }
+        for (var source = 0u; source < min(LANES, inner4 - k0); source++) {
             var b: array<vec4<f32>, 4>;
             if (WEIGHT_OUT_IN == 1u) {
-                let at = k0 / 4u + s;
-                let w0 = weight[n_safe * inner4 + at];
-                let w1 = weight[(n_safe + 1u) * inner4 + at];
-                let w2 = weight[(n_safe + 2u) * inner4 + at];
-                let w3 = weight[(n_safe + 3u) * inner4 + at];
+                let at = n_safe * inner4 + k0 + source;
+                let w0 = weight[at];
+                let w1 = weight[at + inner4];
+                let w2 = weight[at + 2u * inner4];
+                let w3 = weight[at + 3u * inner4];
                 b[0] = vec4(w0.x, w1.x, w2.x, w3.x);
                 b[1] = vec4(w0.y, w1.y, w2.y, w3.y);
                 b[2] = vec4(w0.z, w1.z, w2.z, w3.z);
                 b[3] = vec4(w0.w, w1.w, w2.w, w3.w);
             } else {
-                let at = (k0 + 4u * s) * columns4 + n_safe / 4u;
+                let at = 4u * (k0 + source) * columns4 + n_safe / 4u;
                 b[0] = weight[at];
                 b[1] = weight[at + columns4];
                 b[2] = weight[at + 2u * columns4];
@@ -77,7 +73,7 @@ fn main(
             }
             for (var j = 0u; j < 4u; j++) {
                 for (var i = 0u; i < ROWS; i++) {
-                    sum[i] = fma(vec4(subgroupShuffle(a[i], 4u * s + j)), b[j], sum[i]);
+                    sum[i] = fma(vec4(subgroupShuffle(a[i][j], source)), b[j], sum[i]);
                 }
             }
         }

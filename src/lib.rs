@@ -25,10 +25,11 @@
 //! ```no_run
 //! use ketformer::gpu::{Gpu, Plan};
 //! use ketformer::kernels::attention::{AttentionForward, AttentionShape};
-//! # fn main() -> ketformer::Result<()> {
-//! # let (device, queue, qkv, out, lse): (wgpu::Device, wgpu::Queue, wgpu::Buffer, wgpu::Buffer, wgpu::Buffer) = todo!();
-//! let mut plan = Plan::new(&Gpu::from_device(&device, &queue));
-//! let attention = AttentionForward { qkv: (&qkv).into(), out: (&out).into(), lse: (&lse).into() };
+//! # use ketformer::wgpu;
+//! # type Buffers<'a> = [&'a wgpu::Buffer; 3];
+//! # fn embed(device: &wgpu::Device, queue: &wgpu::Queue, [qkv, out, lse]: Buffers<'_>) -> ketformer::Result<()> {
+//! let mut plan = Plan::new(&Gpu::from_device(device, queue));
+//! let attention = AttentionForward { qkv: qkv.into(), out: out.into(), lse: lse.into() };
 //! attention.record(&mut plan, &AttentionShape::causal(64, 16, 8, 4))?;
 //! let mut encoder = device.create_command_encoder(&Default::default());
 //! plan.replay(&mut encoder.begin_compute_pass(&Default::default()));

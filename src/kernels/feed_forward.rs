@@ -84,7 +84,6 @@ impl FeedForward {
             ],
             bindings: &[
                 Bind { name: "x", view: &self.x, elements: rows * c },
-                Bind { name: "x4", view: &self.x, elements: rows * c },
                 Bind { name: "weight1", view: &self.weight1, elements: f * c },
                 Bind { name: "bias1", view: &self.bias1, elements: f },
                 Bind { name: "weight2", view: &self.weight2, elements: c * f },
