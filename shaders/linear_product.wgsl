@@ -13,12 +13,13 @@
 #import tanh
 #import activation
 const LANES: u32 = 8u; // spec 4 16 32 64
-const ROWS: u32 = 16u; // spec 32
 const SUBGROUPS: u32 = 4u; // spec 1 2
 const WEIGHT_OUT_IN: u32 = 1u; // spec 0
 const BIAS: u32 = 1u; // spec 0
 // What `extra` is: 0 nothing · 1 added after the activation · 2 the saved activation, whose slope multiplies the sum
 const EXTRA: u32 = 0u; // spec 1 2
+
+const ROWS: u32 = 16u;
 
 struct Params { rows: u32, inner: u32, columns: u32, y_stride: u32, y_first: u32 }
 @group(0) @binding(0) var<uniform> params: Params;

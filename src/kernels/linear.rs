@@ -122,12 +122,6 @@ impl Variant {
     }
 }
 
-/// Rows (or outputs) that a subgroup holds in registers: more of them save loads, which is what software drivers pay
-/// for; GPUs have no registers for more than 16. No sum's order depends on it.
-fn tile(gpu: &Gpu, count: u32) -> u32 {
-    if gpu.is_software() && count > 16 { 32 } else { 16 }
-}
-
 /// y = act(x · M + bias) + extra, see the module's page.
 #[derive(Debug, Clone)]
 pub struct LinearProduct {
@@ -232,10 +226,8 @@ impl LinearProduct {
             Variant::Subgroup(lanes) => {
                 let subgroups = Variant::subgroups(plan.gpu());
                 spec.extend([("LANES", lanes), ("SUBGROUPS", subgroups)]);
-                let tile_rows = tile(plan.gpu(), shape.rows.most);
-                spec.push(("ROWS", tile_rows));
                 let tiles = n.div_ceil(4 * u64::from(lanes));
-                (&PRODUCT, shape.rows.groups(tile_rows * subgroups, tiles))
+                (&PRODUCT, shape.rows.groups(16 * subgroups, tiles))
             }
             Variant::Private => (&PRODUCT_PRIVATE, shape.rows.groups(8 * 64, n.div_ceil(4))),
         };
@@ -299,6 +291,12 @@ impl GradientShape {
     }
 }
 
+/// Outputs that a subgroup holds in registers: more of them save loads, which is what software drivers pay for; GPUs
+/// have no registers for more than 16. No sum's order depends on it.
+fn gradient_tile(gpu: &Gpu, outputs: u32) -> u32 {
+    if gpu.is_software() && outputs > 16 { 32 } else { 16 }
+}
+
 impl LinearGradient {
     /// Records the gradient, by subgroups where that is possible.
     ///
@@ -333,7 +331,7 @@ impl LinearGradient {
         let (kernel, spec, groups) = match variant {
             Variant::Subgroup(lanes) => {
                 let subgroups = Variant::subgroups(plan.gpu());
-                let outputs = tile(plan.gpu(), shape.outputs);
+                let outputs = gradient_tile(plan.gpu(), shape.outputs);
                 let tiles = blocks * n.div_ceil(u64::from(outputs)) * k.div_ceil(4 * u64::from(lanes));
                 let spec = vec![("LANES", lanes), ("SUBGROUPS", subgroups), ("OUTPUTS", outputs)];
                 (&GRADIENT, spec, tiles.div_ceil(u64::from(subgroups)))
