@@ -13,6 +13,7 @@ pub mod head;
 pub mod linear;
 pub mod norm;
 pub mod optimizer;
+pub mod probe;
 mod random;
 pub mod rows;
 pub mod unique;
@@ -73,6 +74,9 @@ pub static ALL: &[Entry] = &[
     attention::BACKWARD_KEY_PRIVATE_ENTRY,
     attention::SUFFIX_ENTRY,
     attention::SUFFIX_PRIVATE_ENTRY,
+    probe::MULTIPLY_ADD_ENTRY,
+    probe::COPY_ENTRY,
+    probe::SHUFFLE_ENTRY,
 ];
 
 /// Looks a kernel up by its name.
