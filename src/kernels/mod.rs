@@ -19,6 +19,7 @@ pub mod rows;
 pub mod unique;
 
 pub use case::{Case, Expected, Measured, Named, Values};
+pub(crate) use case::{POISON, measure};
 pub use random::RandomInputs;
 
 use crate::error::{Error, ErrorKind, Result};
