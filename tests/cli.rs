@@ -394,3 +394,67 @@ fn help_and_exact_need_no_adapter() {
     let exact = said("exact --rydberg L=1 delta=1 Omega=2");
     assert!(exact.starts_with("energy -1.618033988750 "), "{exact}");
 }
+
+#[test]
+fn a_benchmark_is_written_and_compared() {
+    let folder = TempDir::new().unwrap();
+    let line = "bench attention --shape 2x2x4x4 --runs 1 --warmup 0 --json new.json --csv new.csv";
+    let ended = succeeds(folder.path(), line);
+    assert!(ended.stderr.contains("attention_forward causal 2x2x4x4"), "{}", ended.stderr);
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(folder.path().join("new.json")).unwrap()).unwrap();
+    let rows = json["rows"].as_array().unwrap();
+    // Causal and full, each forward and with backward; a decoding step; suffixes.
+    assert_eq!(rows.len(), 6);
+    for row in rows {
+        assert!(row["median_ms"].as_f64().unwrap() > 0.0 && row["error"].is_null(), "{row}");
+        assert!(row["max_error"].as_f64().unwrap() < 1e-4 && row["gflops"].as_f64().unwrap() > 0.0, "{row}");
+        assert!(["timestamp", "host"].contains(&row["clock"].as_str().unwrap()), "{row}");
+        for text in ["adapter", "driver", "commit", "launched"] {
+            assert!(!row[text].as_str().unwrap().is_empty(), "{text}: {row}");
+        }
+        assert!(ended.stdout.contains(row["kernel"].as_str().unwrap()));
+    }
+    assert!(json["limits"]["gflops"].as_f64().unwrap() > 0.0);
+    assert_eq!(fs::read_to_string(folder.path().join("new.csv")).unwrap().lines().count(), 7);
+
+    // An older file with times that no kernel takes.
+    let mut old = json.clone();
+    for row in old["rows"].as_array_mut().unwrap() {
+        row["median_ms"] = 1e9.into();
+    }
+    fs::write(folder.path().join("old.json"), old.to_string()).unwrap();
+    let again = "bench attention --shape 2x2x4x4 --runs 1 --warmup 0 --quiet --compare old.json";
+    let ended = succeeds(folder.path(), again);
+    assert_eq!(ended.stderr, "");
+    assert!(ended.stdout.contains("old/new") && ended.stdout.contains("1000000000.0000"), "{}", ended.stdout);
+}
+
+#[test]
+fn benchmarks_that_cannot_be_are_refused() {
+    for (line, words) in [
+        ("bench atention", ["attention", "atention"]),
+        ("bench attention --shape 2x2x4x129", ["129", "128"]),
+        ("bench attention --shape 2x2x4", ["expected 4", "256x8x16x16"]),
+        ("bench attention --shape 2x0x4x4", ["2x0x4x4", "at least 1"]),
+        ("bench attention --shape 70000x70000x8x8", ["70000x70000x8x8", "limit"]),
+        ("bench --shape 2x2x4x4", ["2x2x4x4", "several subjects"]),
+        ("bench limits --shape 2x2", ["limits", "no shape"]),
+        ("bench head --shape 8x17", ["17", "powers of two"]),
+        ("bench step --shape 15x8x32", ["15", "L"]),
+        ("bench attention --runs 0", ["run", "--runs 1"]),
+    ] {
+        refuses_settings(line, &words);
+    }
+    let folder = TempDir::new().unwrap();
+    let at = folder.path();
+    fs::write(at.join("foreign.json"), "{}").unwrap();
+    for (line, words) in [
+        // Any adapter's limit, and below what 32-bit indices reach.
+        ("bench matmul --shape 50000x50000x4", ["bytes", "max_"]),
+        ("bench attention --compare missing.json", ["missing.json", "--json"]),
+        ("bench attention --compare foreign.json", ["foreign.json", "--json"]),
+        ("bench attention --json no/such/folder.json", ["folder.json", "exists"]),
+    ] {
+        refuses(at, line, program(at, line), 1, &words);
+    }
+}

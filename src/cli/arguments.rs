@@ -28,6 +28,9 @@ pub enum Command {
     /// Ground state of a small lattice by Lanczos, up to 20 sites
     #[command(after_help = "Example: ketformer exact --rydberg L=16 V=7 delta=1 Omega=1")]
     Exact(ExactArguments),
+    /// Measure how fast the kernels are here: limits, attention, matmul, norm, head, moves, step
+    #[command(after_help = BENCH_EXAMPLE)]
+    Bench(BenchArguments),
     /// List the adapters
     Devices,
     /// List the kernels, or print the assembled WGSL of one
@@ -55,6 +58,12 @@ const EVAL_EXAMPLE: &str = "\
 Keys with their defaults: ketformer help eval
 Examples: ketformer eval out/1 samples=10000
           ketformer eval --weights model.safetensors --ptf patch=2x2 Nh=32 --rydberg V=7";
+
+const BENCH_EXAMPLE: &str = "\
+Every kernel is compared with its reference in 64-bit floats before it gets a time.
+Shapes: attention BxHxTxD, matmul ROWSxINNERxCOLUMNS, norm ROWSxC, head ROWSxV, moves and step LxKxNh
+Examples: ketformer bench
+          ketformer bench attention --shape 256x8x16x16 --runs 50 --json new.json --compare old.json";
 
 /// Which adapter.
 #[derive(Debug, Args)]
@@ -146,4 +155,38 @@ pub struct ExactArguments {
     /// The same settings
     #[arg(long, value_name = "KEY=VALUE", num_args = 0.., action = ArgAction::Set)]
     pub rydberg: Option<Vec<String>>,
+}
+
+/// `ketformer bench`
+#[derive(Debug, Args)]
+pub struct BenchArguments {
+    /// What to measure: limits, attention, matmul, norm, head, moves, step [default: limits attention matmul]
+    #[arg(value_name = "SUBJECT")]
+    pub subjects: Vec<String>,
+    /// Sizes instead of the default ones, such as 256x8x16x16; may be given several times
+    #[arg(long, value_name = "SHAPE", allow_hyphen_values = true)]
+    pub shape: Vec<String>,
+    /// Timed runs of each row [default: 10]
+    #[arg(long, value_name = "N")]
+    pub runs: Option<u32>,
+    /// Runs before the first timed one [default: 2]
+    #[arg(long, value_name = "N")]
+    pub warmup: Option<u32>,
+    /// Seed of the inputs; without it one is drawn
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Write the rows as CSV
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+    /// Write the rows as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Compare with what --json wrote earlier, also elsewhere: old time over new time
+    #[arg(long, value_name = "OLD.json")]
+    pub compare: Option<PathBuf>,
+    #[command(flatten)]
+    pub adapter: AdapterArguments,
+    /// No progress; warnings and errors stay
+    #[arg(long)]
+    pub quiet: bool,
 }

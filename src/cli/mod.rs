@@ -1,6 +1,7 @@
 //! The command line: what is typed becomes settings, and what comes out is printed. Nothing outside this room prints.
 
 mod arguments;
+mod bench;
 mod devices;
 mod doctor;
 mod driver_noise;
@@ -62,6 +63,7 @@ fn command(command: Command) -> Result<Outcome> {
         Command::Train(arguments) => train::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Exact(arguments) => exact::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Devices => devices::run(),
         Command::Kernels { name } => kernels::run(name.as_deref()),
         Command::Doctor { adapter } => doctor::run(&adapter),

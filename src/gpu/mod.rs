@@ -14,5 +14,5 @@ pub use buffer::{Buffer, View};
 pub use device::{AdapterSummary, Gpu, GpuOptions, adapters};
 pub(crate) use plan::GRID_RESOLVE;
 pub use plan::{Bind, Cost, Groups, Launch, LiveRows, Plan, Rows};
-pub use profile::{Clock, Profile, ProfileRow};
+pub use profile::{Clock, Profile, ProfileRow, Timing};
 pub use shader::{Access, Kernel, Param, Reflection, Shader, SpecConstant};

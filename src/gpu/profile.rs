@@ -29,6 +29,49 @@ pub enum Clock {
     Host,
 }
 
+impl std::fmt::Display for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Timestamp => "timestamp",
+            Self::Host => "host",
+        })
+    }
+}
+
+/// Times of whole replays of a plan.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// Milliseconds of each replay that counts, ascending; never empty.
+    pub milliseconds: Vec<f64>,
+    /// Where the times come from.
+    pub clock: Clock,
+}
+
+impl Timing {
+    /// The times of `clock`, in any order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] where there are none.
+    pub fn new(mut milliseconds: Vec<f64>, clock: Clock) -> Result<Self> {
+        if milliseconds.is_empty() {
+            return Err(Error::new(ErrorKind::Settings, "a time needs at least one run; give --runs 1 or more"));
+        }
+        milliseconds.sort_by(f64::total_cmp);
+        Ok(Self { milliseconds, clock })
+    }
+
+    /// The middle time in milliseconds.
+    pub fn median(&self) -> f64 {
+        median(&mut self.milliseconds.clone())
+    }
+
+    /// Distance of the quartiles over the median: half of the times lie within that much of each other.
+    pub fn spread(&self) -> f64 {
+        let quartile = |of: usize| self.milliseconds[of * (self.milliseconds.len() - 1) / 4];
+        (quartile(3) - quartile(1)) / self.median()
+    }
+}
+
 /// The launches of one kernel in one scope, together.
 #[derive(Debug, Clone)]
 pub struct ProfileRow {
@@ -93,6 +136,80 @@ impl Plan {
         }
         let clock = if timestamps { Clock::Timestamp } else { Clock::Host };
         Ok(self.rows(&times, profile.runs as usize, clock))
+    }
+
+    /// Names of the kernels, each once, in order of first use.
+    pub fn kernels(&self) -> Vec<&'static str> {
+        let mut names = Vec::new();
+        for dispatch in self.dispatches.iter().filter(|d| d.label != super::GRID_RESOLVE.name) {
+            if !names.contains(&dispatch.label) {
+                names.push(dispatch.label);
+            }
+        }
+        names
+    }
+
+    /// Times whole replays, each one pass in a submission of its own: by timestamps around the pass, or by the host's
+    /// clock around submission and wait where there are none or they do not tick.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for zero runs; as [`crate::gpu::Gpu::wait`].
+    pub fn timing(&self, profile: Profile) -> Result<Timing> {
+        for _ in 0..profile.warmup {
+            self.run()?;
+        }
+        if self.gpu().features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            let times = self.pass_timestamps(profile.runs)?;
+            if times.iter().all(|time| *time > 0.0) {
+                return Timing::new(times, Clock::Timestamp);
+            }
+        }
+        self.host_timing(Profile { warmup: 0, ..profile })
+    }
+
+    /// Times whole replays by the host's clock around submission and wait.
+    ///
+    /// # Errors
+    /// As [`Plan::timing`].
+    pub fn host_timing(&self, profile: Profile) -> Result<Timing> {
+        for _ in 0..profile.warmup {
+            self.run()?;
+        }
+        let time = |_| {
+            let start = Instant::now();
+            self.run()?;
+            Ok(start.elapsed().as_secs_f64() * 1e3)
+        };
+        Timing::new((0..profile.runs).map(time).collect::<Result<_>>()?, Clock::Host)
+    }
+
+    /// Milliseconds of whole replays by timestamp queries.
+    fn pass_timestamps(&self, runs: u32) -> Result<Vec<f64>> {
+        let device = self.gpu().device();
+        let period = f64::from(self.gpu().queue().get_timestamp_period()) * 1e-6;
+        let set = device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("ketformer.timing"),
+            ty: wgpu::QueryType::Timestamp,
+            count: 2,
+        });
+        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+        let resolved = self.gpu().buffer_of_usage("ketformer.timing", 4, usage)?;
+        let time = |_| {
+            let mut encoder = device.create_command_encoder(&Default::default());
+            self.replay(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some("ketformer.timing"),
+                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                    query_set: &set,
+                    beginning_of_pass_write_index: Some(0),
+                    end_of_pass_write_index: Some(1),
+                }),
+            }));
+            encoder.resolve_query_set(&set, 0..2, resolved.wgpu(), 0);
+            self.gpu().queue().submit([encoder.finish()]);
+            let ticks: Vec<u64> = resolved.read(self.gpu(), 2)?;
+            Ok(ticks[1].saturating_sub(ticks[0]) as f64 * period)
+        };
+        (0..runs).map(time).collect()
     }
 
     fn rows(&self, times: &[Vec<f64>], runs: usize, clock: Clock) -> Vec<ProfileRow> {

@@ -88,7 +88,7 @@ impl Measured {
 }
 
 /// What outputs hold before the kernel runs, so that an element it forgets is an infinite error.
-const POISON: u32 = 0x7fc0_dead;
+pub(crate) const POISON: u32 = 0x7fc0_dead;
 
 /// Values beyond this stand for something, such as a logarithm of zero; they are compared with themselves and set no
 /// scale for the others.
@@ -99,7 +99,8 @@ fn scale(values: &[f64]) -> f64 {
     values.iter().map(|v| v.abs()).filter(|v| *v < MARK).fold(f64::MIN_POSITIVE, f64::max)
 }
 
-fn measure(output: &'static str, bits: &[u32], expected: &Expected) -> Measured {
+/// How far the words `bits` of an output are from what they must be.
+pub(crate) fn measure(output: &'static str, bits: &[u32], expected: &Expected) -> Measured {
     match expected {
         Expected::Exactly(values) => {
             let error = if bits == values { 0.0 } else { f64::INFINITY };

@@ -193,7 +193,7 @@ pub fn gradient_reference(
 }
 
 /// Random descriptions of `count` rows over `patches` positions and 2^P tokens.
-pub(super) fn random_rows(random: &mut RandomInputs, count: usize, patches: u32, sites_per_patch: u32) -> Vec<u32> {
+pub(crate) fn random_rows(random: &mut RandomInputs, count: usize, patches: u32, sites_per_patch: u32) -> Vec<u32> {
     let tokens = random.integers(count, 1 << sites_per_patch);
     let positions = random.integers(count, patches);
     let targets = random.integers(count, 1 << sites_per_patch);

@@ -13,11 +13,13 @@ pub mod head;
 pub mod linear;
 pub mod norm;
 pub mod optimizer;
+pub mod probe;
 mod random;
 pub mod rows;
 pub mod unique;
 
 pub use case::{Case, Expected, Measured, Named, Values};
+pub(crate) use case::{POISON, measure};
 pub use random::RandomInputs;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -73,6 +75,9 @@ pub static ALL: &[Entry] = &[
     attention::BACKWARD_KEY_PRIVATE_ENTRY,
     attention::SUFFIX_ENTRY,
     attention::SUFFIX_PRIVATE_ENTRY,
+    probe::MULTIPLY_ADD_ENTRY,
+    probe::COPY_ENTRY,
+    probe::SHUFFLE_ENTRY,
 ];
 
 /// Looks a kernel up by its name.

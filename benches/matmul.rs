@@ -1,0 +1,11 @@
+//! `cargo bench --bench matmul`: what `ketformer bench matmul` measures, at the default shapes.
+
+use ketformer::bench::{self, BenchConfig, Subject};
+
+fn main() -> ketformer::Result<()> {
+    let gpu = ketformer::Gpu::new()?;
+    let config = BenchConfig { subjects: vec![Subject::Limits, Subject::Matmul], ..BenchConfig::default() };
+    let report = bench::run(&gpu, &config, &mut |title| eprintln!("{title}"))?;
+    println!("{}", report.table());
+    Ok(())
+}

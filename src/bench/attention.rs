@@ -1,0 +1,243 @@
+//! Attention at a shape (B, H, T, D): causal and full, forward and with backward, one decoding step, suffixes.
+
+use super::gate::{REFERENCE_WORK, near, wide, words};
+use super::session::{Session, Title, checked};
+use super::{BenchShape, gate};
+use crate::error::Result;
+use crate::gpu::{Gpu, View};
+use crate::kernels::Measured;
+use crate::kernels::attention::{
+    AttentionBackward, AttentionForward, AttentionShape, AttentionSuffix, SuffixShape, backward_reference,
+    forward_reference, suffix_reference,
+};
+
+/// Scores of a few units, so that the softmax is neither flat nor one key alone.
+const QKV_SCALE: f32 = 3.0;
+
+/// All rows of one shape.
+pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+    let [b, h, t, d] = shape.sizes()?;
+    for (mask, attention) in
+        [("causal", AttentionShape::causal(b, t, h, d)), ("full", AttentionShape::full(b, t, h, d))]
+    {
+        forward(session, Title::new("attention_forward", mask, shape), &attention)?;
+        backward(session, Title::new("attention_forward_backward", mask, shape), &attention)?;
+    }
+    let decode = AttentionShape::decode(b, t, h, d, t - 1);
+    forward(session, Title::new("attention_forward", "decode", shape), &decode)?;
+    if t > 1 { suffix(session, shape) } else { Ok(()) }
+}
+
+/// Element counts of a shape.
+struct Counts {
+    qkv: u64,
+    out: u64,
+    lse: u64,
+}
+
+impl Counts {
+    fn of(shape: &AttentionShape) -> Self {
+        let [b, t, h, d, n] = [shape.b.most, shape.t, shape.h, shape.d, shape.queries].map(u64::from);
+        Self { qkv: 3 * b * t * h * d, out: b * n * h * d, lse: b * n * h }
+    }
+}
+
+/// Rounding errors of sums over T keys in order grow like √T.
+fn tolerance(t: u32) -> f64 {
+    5e-6 * (1.0 + f64::from(t).sqrt() / 16.0)
+}
+
+fn forward(session: &mut Session<'_>, title: Title, shape: &AttentionShape) -> Result<()> {
+    let counts = Counts::of(shape);
+    let (values, qkv) = session.input("qkv", counts.qkv, QKV_SCALE)?;
+    let (out, lse) = (session.output("out", counts.out)?, session.output("lse", counts.lse)?);
+    let kernel = AttentionForward { qkv: qkv.view(), out: out.view(), lse: lse.view() };
+    session.measure(
+        title,
+        None,
+        |plan| kernel.record(plan, shape),
+        |gpu| check_forward(gpu, &values, &out, &lse, shape),
+    )
+}
+
+fn backward(session: &mut Session<'_>, title: Title, shape: &AttentionShape) -> Result<()> {
+    let counts = Counts::of(shape);
+    let (values, qkv) = session.input("qkv", counts.qkv, QKV_SCALE)?;
+    let (slopes, d_out) = session.input("d_out", counts.out, 1.0)?;
+    let (out, lse) = (session.output("out", counts.out)?, session.output("lse", counts.lse)?);
+    let (delta, d_qkv) = (session.output("delta", counts.lse)?, session.output("d_qkv", counts.qkv)?);
+    let forward = AttentionForward { qkv: qkv.view(), out: out.view(), lse: lse.view() };
+    let backward = AttentionBackward {
+        qkv: qkv.view(),
+        out: out.view(),
+        lse: lse.view(),
+        d_out: d_out.view(),
+        delta: delta.view(),
+        d_qkv: d_qkv.view(),
+    };
+    session.measure(
+        title,
+        None,
+        |plan| {
+            forward.record(plan, shape)?;
+            backward.record(plan, shape)
+        },
+        |gpu| {
+            let mut measured = check_forward(gpu, &values, &out, &lse, shape)?;
+            measured.push(check_backward(gpu, &values, &slopes, &d_qkv, shape)?);
+            Ok(measured)
+        },
+    )
+}
+
+/// Head `head` of rows that hold `thirds` times `h` heads of width `d`, as rows of one head.
+fn head_of<T: Copy>(
+    values: &[T],
+    thirds: usize,
+    rows: std::ops::Range<usize>,
+    head: usize,
+    [h, d]: [usize; 2],
+) -> Vec<T> {
+    rows.flat_map(|row| (0..thirds).map(move |third| ((row * thirds + third) * h + head) * d))
+        .flat_map(|at| values[at..at + d].iter().copied())
+        .collect()
+}
+
+/// Some heads of some samples; of long sequences some positions.
+fn check_forward(gpu: &Gpu, qkv: &[f32], out: &View, lse: &View, shape: &AttentionShape) -> Result<Vec<Measured>> {
+    let [b, t, h, d] = [shape.b.most, shape.t, shape.h, shape.d].map(|size| size as usize);
+    let [first, n] = [shape.first, shape.queries].map(|size| size as usize);
+    let counts = Counts::of(shape);
+    let (got_out, got_lse) = (words(gpu, out, counts.out)?, words(gpu, lse, counts.lse)?);
+    let position = 2 * (t * d) as u64;
+    let whole = position * n as u64;
+    let (picks, windows) = if whole <= REFERENCE_WORK {
+        (checked(b * h, whole), vec![(first, n)])
+    } else {
+        let positions = checked(n, 2 * position);
+        (gate::spread(b * h, 2), positions.into_iter().map(|p| (first + p, 1)).collect())
+    };
+    let mut got = (Vec::new(), Vec::new());
+    let mut expected = (Vec::new(), Vec::new());
+    for (sample, head) in picks.iter().map(|pick| (pick / h, pick % h)) {
+        let x = wide(&head_of(qkv, 3, sample * t..(sample + 1) * t, head, [h, d]));
+        for &(position, count) in &windows {
+            let window = AttentionShape { b: 1.into(), h: 1, first: position as u32, queries: count as u32, ..*shape };
+            let (out, lse) = forward_reference(&x, &window);
+            expected.0.extend(out);
+            expected.1.extend(lse);
+            let row = sample * n + position - first;
+            got.0.extend(head_of(&got_out, 1, row..row + count, head, [h, d]));
+            got.1.extend(head_of(&got_lse, 1, row..row + count, head, [h, 1]));
+        }
+    }
+    let tolerance = tolerance(shape.t);
+    Ok(vec![near("out", &got.0, expected.0, tolerance), near("lse", &got.1, expected.1, tolerance)])
+}
+
+/// Some heads of some samples, whole.
+fn check_backward(gpu: &Gpu, qkv: &[f32], d_out: &[f32], d_qkv: &View, shape: &AttentionShape) -> Result<Measured> {
+    let [b, t, h, d] = [shape.b.most, shape.t, shape.h, shape.d].map(|size| size as usize);
+    let got_all = words(gpu, d_qkv, Counts::of(shape).qkv)?;
+    let one = AttentionShape { b: 1.into(), h: 1, ..*shape };
+    let (mut got, mut expected) = (Vec::new(), Vec::new());
+    for pick in checked(b * h, 8 * (t * t * d) as u64) {
+        let (rows, head) = (pick / h * t..(pick / h + 1) * t, pick % h);
+        let x = wide(&head_of(qkv, 3, rows.clone(), head, [h, d]));
+        let slopes = wide(&head_of(d_out, 1, rows.clone(), head, [h, d]));
+        expected.extend(backward_reference(&x, &slopes, &one).0);
+        got.extend(head_of(&got_all, 3, rows, head, [h, d]));
+    }
+    Ok(near("d_qkv", &got, expected, 2.0 * tolerance(shape.t)))
+}
+
+/// First changed positions evenly over the sequence, all of them where their rows are at most `most`: (start, position)
+/// of each row.
+fn suffix_table(t: u32, most: u64) -> Vec<[u32; 2]> {
+    let mut stride = 1;
+    loop {
+        let starts = (stride..t).step_by(stride as usize);
+        let rows: u64 = starts.clone().map(|start| u64::from(t - start)).sum();
+        if rows <= most || 2 * stride >= t {
+            return starts.flat_map(|start| (start..t).map(move |position| [start, position])).collect();
+        }
+        stride *= 2;
+    }
+}
+
+fn suffix(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+    let [b, h, t, d] = shape.sizes()?;
+    let width = u64::from(h) * u64::from(d);
+    let limits = session.gpu.limits();
+    let bindable = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    let table = suffix_table(t, (8 * u64::from(t)).min(bindable / (12 * width * u64::from(b))));
+    let per_item = table.len() as u64;
+    let rows = u64::from(b) * per_item;
+    let (base_values, base_qkv) = session.input("base_qkv", 3 * u64::from(b) * u64::from(t) * width, QKV_SCALE)?;
+    let (values, qkv) = session.input("qkv", 3 * rows * width, QKV_SCALE)?;
+    let base = session.gpu.upload("bench.base", &(0..b).collect::<Vec<u32>>())?;
+    let row_table = session.gpu.upload("bench.row_table", &table.concat())?;
+    let out = session.output("out", rows * width)?;
+    let kernel = AttentionSuffix {
+        base_qkv: base_qkv.view(),
+        qkv: qkv.view(),
+        base: base.view(),
+        row_table: row_table.view(),
+        out: out.view(),
+    };
+    let suffix = SuffixShape { items: b.into(), per_item: per_item as u32, first_item: 0, b, t, h, d };
+    let keys: f64 = table.iter().map(|[_, position]| f64::from(position + 1)).sum();
+    let title = Title::new("attention_suffix", format!("{per_item} rows"), shape);
+    session.measure(
+        title,
+        Some(4.0 * f64::from(b) * keys * width as f64),
+        |plan| kernel.record(plan, &suffix),
+        |gpu| {
+            let got_all = words(gpu, &out, rows * width)?;
+            let one = SuffixShape { items: 1.into(), b: 1, h: 1, ..suffix };
+            let [h, d, t, per_item] = [h, d, t, suffix.per_item].map(|size| size as usize);
+            let (mut got, mut expected) = (Vec::new(), Vec::new());
+            for pick in checked(b as usize * h, 2 * keys as u64 * d as u64) {
+                let (item, head) = (pick / h, pick % h);
+                let packed = item * per_item..(item + 1) * per_item;
+                let base = wide(&head_of(&base_values, 3, item * t..(item + 1) * t, head, [h, d]));
+                let x = wide(&head_of(&values, 3, packed.clone(), head, [h, d]));
+                expected.extend(suffix_reference(&base, &x, &[0], &table, &one));
+                got.extend(head_of(&got_all, 1, packed, head, [h, d]));
+            }
+            Ok(vec![near("out", &got, expected, tolerance(suffix.t))])
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suffixes_are_whole_and_fit() {
+        assert_eq!(suffix_table(3, 100), vec![[1, 1], [1, 2], [2, 2]]);
+        for (t, most) in [(2, 1), (16, 128), (64, 512), (256, 300), (100, 100), (257, 0)] {
+            let table = suffix_table(t, most);
+            assert!(
+                !table.is_empty() && (table.len() as u64 <= most || table.len() as u32 <= t),
+                "{t}: {}",
+                table.len()
+            );
+            // Each sequence runs from its start to the end.
+            for pair in table.windows(2) {
+                let follows = pair[1] == [pair[0][0], pair[0][1] + 1];
+                assert!(follows || pair[0][1] == t - 1 && pair[1][0] == pair[1][1], "{pair:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_is_cut_out_of_its_rows() {
+        // Two rows of one third with two heads of width 2.
+        let values: Vec<u32> = (0..8).collect();
+        assert_eq!(head_of(&values, 1, 0..2, 1, [2, 2]), vec![2, 3, 6, 7]);
+        // One row of three thirds with one head of width 2 is itself.
+        assert_eq!(head_of(&values, 3, 0..1, 0, [1, 2]), values[..6]);
+    }
+}

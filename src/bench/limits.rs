@@ -1,0 +1,224 @@
+//! What an adapter can do at most, by probes that do nothing else.
+
+use std::fmt;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::BenchShape;
+use super::gate::{near, words};
+use super::session::{Session, Title};
+use crate::error::Result;
+use crate::gpu::{Clock, Cost, Plan, Timing};
+use crate::kernels::probe::{
+    ChainShape, ProbeCopy, ProbeMultiplyAdd, ProbeShuffle, SHUFFLES, ShuffleShape, chain_reference, shuffle_reference,
+};
+use crate::kernels::{Expected, measure as compare};
+
+/// The most that an adapter did in the probes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// 10⁹ floating-point operations a second in registers, a multiply-add being two.
+    pub gflops: f64,
+    /// 10⁹ bytes a second of a copy, read and written.
+    pub gbytes_per_s: f64,
+    /// 10⁹ values a second that lanes get from other lanes; nothing without subgroups of one fixed size.
+    pub gshuffles_per_s: Option<f64>,
+    /// Microseconds of an empty launch in a pass of many.
+    pub launch_us: f64,
+    /// Microseconds of the host to replay one launch.
+    pub host_launch_us: f64,
+    /// Microseconds to submit one empty launch and to wait for it.
+    pub submit_us: f64,
+}
+
+impl Limits {
+    /// The least time for `cost` in percent of `ms` milliseconds; nothing for a cost of nothing.
+    pub fn percent(&self, cost: Cost, ms: f64) -> Option<f64> {
+        let least_ms = (cost.flops / self.gflops).max(cost.bytes / self.gbytes_per_s) / 1e6;
+        Some(100.0 * least_ms / ms).filter(|percent| percent.is_finite() && *percent > 0.0)
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "limits: {:.1} GFLOP/s, {:.1} GB/s, ", self.gflops, self.gbytes_per_s)?;
+        if let Some(shuffles) = self.gshuffles_per_s {
+            write!(f, "{shuffles:.2} G shuffles/s, ")?;
+        }
+        write!(
+            f,
+            "launch {:.2} µs, {:.2} µs of the host, submission {:.1} µs",
+            self.launch_us, self.host_launch_us, self.submit_us
+        )
+    }
+}
+
+/// How long a probe should take, in milliseconds: long enough for any clock, short enough for any watchdog.
+const WANTED_MS: f64 = 20.0;
+const FIRST_STEPS: u32 = 16;
+/// Some drivers end an invocation after 65,535 loop iterations, those of inner loops counted.
+const MOST_STEPS: u32 = 2048;
+
+/// Measures all limits; the rows are the session's last ones.
+pub(super) fn measure(session: &mut Session<'_>) -> Result<Limits> {
+    let mut limits = Limits::default();
+    for chains in [2, 4, 8] {
+        let row = calibrated(session, |session, steps| multiply_add(session, chains, steps))?;
+        limits.gflops = limits.gflops.max(row.and_then(|row| row.0).unwrap_or(0.0));
+    }
+    copy(session, &mut limits)?;
+    if let Some(subgroup @ (4 | 8 | 16 | 32 | 64)) = session.gpu.subgroup_size() {
+        let lanes = lanes(session);
+        let done = calibrated(session, |session, steps| shuffle(session, ShuffleShape { lanes, steps, subgroup }))?;
+        limits.gshuffles_per_s =
+            done.map(|(_, ms, steps)| f64::from(lanes) * f64::from(steps) * f64::from(SHUFFLES) / ms / 1e6);
+    }
+    launches(session, &mut limits)?;
+    Ok(limits)
+}
+
+/// Invocations that fill the adapter.
+fn lanes(session: &Session<'_>) -> u32 {
+    if session.gpu.is_software() { 1 << 13 } else { 1 << 20 }
+}
+
+/// Measures a probe with few steps, then with as many as the wanted time takes. The row that stays has the first use of
+/// the first. Gives its GFLOP/s, milliseconds and steps.
+fn calibrated(
+    session: &mut Session<'_>,
+    mut probe: impl FnMut(&mut Session<'_>, u32) -> Result<()>,
+) -> Result<Option<(Option<f64>, f64, u32)>> {
+    probe(session, FIRST_STEPS)?;
+    let Some(first) = session.take_row() else { return Ok(None) };
+    let Some(ms) = first.median_ms else {
+        session.push(first);
+        return Ok(None);
+    };
+    let steps = (f64::from(FIRST_STEPS) * WANTED_MS / ms) as u32;
+    let steps = steps.clamp(FIRST_STEPS, MOST_STEPS);
+    probe(session, steps)?;
+    let Some(mut row) = session.take_row() else { return Ok(None) };
+    row.first_use_ms = first.first_use_ms;
+    let found = row.median_ms.map(|ms| (row.gflops, ms, steps));
+    session.push(row);
+    Ok(found)
+}
+
+fn multiply_add(session: &mut Session<'_>, chains: u32, steps: u32) -> Result<()> {
+    let shape = ChainShape { lanes: lanes(session), steps, chains };
+    let y = session.output("y", shape.lanes.into())?;
+    let title = Title::new("probe_multiply_add", format!("{chains} chains"), &BenchShape(vec![shape.lanes]));
+    session.measure(
+        title,
+        None,
+        |plan| ProbeMultiplyAdd { y: y.view() }.record(plan, &shape),
+        |gpu| {
+            let got = words(gpu, &y, 64)?;
+            let expected = chain_reference(&ChainShape { lanes: 64, ..shape });
+            // Each of thousands of links rounds; a chain forgets after a thousand.
+            Ok(vec![near("y", &got, expected, 2e-4)])
+        },
+    )
+}
+
+fn copy(session: &mut Session<'_>, limits: &mut Limits) -> Result<()> {
+    // Beyond caches.
+    let wanted: u64 = if session.gpu.is_software() { 64 << 20 } else { 512 << 20 };
+    let bytes =
+        wanted.min(session.gpu.limits().max_storage_buffer_binding_size).min(session.gpu.limits().max_buffer_size);
+    let vectors = (bytes / 16) as u32;
+    let (values, x) = session.input("x", 4 * u64::from(vectors), 1.0)?;
+    let y = session.output("y", 4 * u64::from(vectors))?;
+    session.measure(
+        Title::new("probe_copy", "", &BenchShape(vec![vectors])),
+        None,
+        |plan| ProbeCopy { x: x.view(), y: y.view() }.record(plan, vectors),
+        |gpu| {
+            let got = words(gpu, &y, 4 * u64::from(vectors))?;
+            let expected = values.iter().map(|v| v.to_bits()).collect();
+            Ok(vec![compare("y", &got, &Expected::Exactly(expected))])
+        },
+    )?;
+    let row = session.take_row();
+    limits.gbytes_per_s = row.as_ref().and_then(|row| row.gbytes_per_s).unwrap_or(0.0);
+    row.into_iter().for_each(|row| session.push(row));
+    Ok(())
+}
+
+fn shuffle(session: &mut Session<'_>, shape: ShuffleShape) -> Result<()> {
+    let y = session.output("y", shape.lanes.into())?;
+    session.measure(
+        Title::new("probe_shuffle", format!("{} lanes", shape.subgroup), &BenchShape(vec![shape.lanes])),
+        None,
+        |plan| ProbeShuffle { y: y.view() }.record(plan, &shape),
+        |gpu| {
+            let lanes = 4 * shape.subgroup;
+            let got = words(gpu, &y, lanes.into())?;
+            Ok(vec![compare("y", &got, &Expected::Exactly(shuffle_reference(&ShuffleShape { lanes, ..shape })))])
+        },
+    )
+}
+
+/// Launches of the plan that shows what one more launch costs.
+const LAUNCHES: u32 = 512;
+
+/// Empty launches: one more in a pass, one more for the host to replay, and one in a submission of its own.
+fn launches(session: &mut Session<'_>, limits: &mut Limits) -> Result<()> {
+    let gpu = session.gpu;
+    let (x, y) = (gpu.buffer("bench.x", 4)?, gpu.buffer("bench.y", 4)?);
+    let plan_of = |launches: u32| {
+        let mut plan = Plan::new(gpu);
+        (0..launches).try_for_each(|_| ProbeCopy { x: x.view(), y: y.view() }.record(&mut plan, 0)).map(|()| plan)
+    };
+    let (one, many) = (plan_of(1)?, plan_of(1 + LAUNCHES)?);
+    let title = |kernel, variant: &str| Title::new(kernel, variant, &BenchShape(vec![LAUNCHES]));
+
+    let launch = title("launch", "empty, in one pass");
+    session.tell(&launch);
+    let (short, long) = (one.timing(session.profile)?, many.timing(session.profile)?);
+    let each = |ms: &f64| (ms - short.median()).max(0.0) / f64::from(LAUNCHES);
+    let timing = Timing::new(long.milliseconds.iter().map(each).collect(), long.clock)?;
+    limits.launch_us = 1e3 * timing.median();
+    add(session, &launch, &timing);
+
+    let host = title("launch", "host replay");
+    let replay = |_| {
+        let start = Instant::now();
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        many.encode_pass(&mut encoder);
+        drop(encoder.finish());
+        start.elapsed().as_secs_f64() * 1e3 / f64::from(1 + LAUNCHES)
+    };
+    let timing = Timing::new((0..session.profile.runs).map(replay).collect(), Clock::Host)?;
+    limits.host_launch_us = 1e3 * timing.median();
+    add(session, &host, &timing);
+
+    let submission = Title::new("submission", "submit and wait", &BenchShape(vec![1]));
+    let timing = one.host_timing(session.profile)?;
+    limits.submit_us = 1e3 * timing.median();
+    add(session, &submission, &timing);
+    Ok(())
+}
+
+fn add(session: &mut Session<'_>, title: &Title, timing: &Timing) {
+    let mut row = session.row(title, "probe_copy".into());
+    session.fill(&mut row, timing, Cost::default());
+    session.push(row);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scarcer_of_arithmetic_and_traffic_counts() {
+        let limits = Limits { gflops: 100.0, gbytes_per_s: 10.0, ..Limits::default() };
+        let percent = |flops, bytes| limits.percent(Cost { flops, bytes }, 2.0);
+        // 10⁸ operations take 1 ms at 100 GFLOP/s, 10⁶ bytes take 0.1 ms at 10 GB/s.
+        assert_eq!(percent(1e8, 1e6), Some(50.0));
+        assert_eq!(percent(0.0, 1e7), Some(50.0));
+        assert_eq!(percent(0.0, 0.0), None);
+        assert_eq!(Limits::default().percent(Cost { flops: 1.0, bytes: 1.0 }, 1.0), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! Matrix products at a shape (rows, inner, columns): forward, both gradients, and the feed-forward part whose width is
+//! `inner` and whose hidden width is `columns`.
+
+use super::BenchShape;
+use super::gate::{columns_of, near, rows_of, words};
+use super::session::{Session, Title, checked};
+use crate::error::Result;
+use crate::kernels::feed_forward::{self, FeedForward, FeedForwardShape};
+use crate::kernels::linear::{
+    Activation, Extra, GradientShape, LinearGradient, LinearProduct, LinearShape, gradient_reference, product_reference,
+};
+
+/// All rows of one shape.
+pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+    let [rows, inner, columns] = shape.sizes()?;
+    product(session, Title::new("linear_product", "forward", shape), &LinearShape::forward(rows, inner, columns))?;
+    let back = LinearShape::backward(rows, columns, inner);
+    product(session, Title::new("linear_product", "input gradient", shape), &back)?;
+    weight_gradient(session, shape)?;
+    match feed_forward::lanes(session.gpu, inner, columns) {
+        Some(lanes) => feed(session, shape, lanes),
+        None => Ok(()),
+    }
+}
+
+/// Rounding errors of a sum of `terms` terms in order grow like √terms.
+fn tolerance(terms: u32) -> f64 {
+    1e-6 * (1.0 + f64::from(terms).sqrt() / 4.0)
+}
+
+fn product(session: &mut Session<'_>, title: Title, shape: &LinearShape) -> Result<()> {
+    let [rows, k, n] = [shape.rows.most, shape.inner, shape.columns].map(u64::from);
+    let (x, x_buffer) = session.input("x", rows * k, 1.0)?;
+    let (weight, weight_buffer) = session.input("weight", k * n, 1.0)?;
+    let y = session.output("y", rows * n)?;
+    let kernel =
+        LinearProduct { x: x_buffer.view(), weight: weight_buffer.view(), bias: None, extra: Extra::None, y: y.view() };
+    session.measure(
+        title,
+        None,
+        |plan| kernel.record(plan, shape),
+        |gpu| {
+            let some = checked(rows as usize, k * n);
+            let got = rows_of(&words(gpu, &y, rows * n)?, n as usize, &some);
+            let part = LinearShape { rows: (some.len() as u32).into(), ..shape.clone() };
+            let expected = product_reference(&rows_of(&x, k as usize, &some), &weight, None, &part);
+            Ok(vec![near("y", &got, expected, tolerance(shape.inner))])
+        },
+    )
+}
+
+fn weight_gradient(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+    let [rows, inputs, outputs] = shape.sizes()?;
+    let gradient = GradientShape { rows: rows.into(), inputs, outputs, keep: false };
+    let [rows, k, n] = [rows, inputs, outputs].map(u64::from);
+    let (x, x_buffer) = session.input("x", rows * k, 1.0)?;
+    let (d_y, d_y_buffer) = session.input("d_y", rows * n, 1.0)?;
+    let part = session.output("part", gradient.part_elements())?;
+    let (d_weight, d_bias) = (session.output("d_weight", k * n)?, session.output("d_bias", n)?);
+    let kernel = LinearGradient {
+        x: x_buffer.view(),
+        d_y: d_y_buffer.view(),
+        part: part.view(),
+        d_weight: d_weight.view(),
+        d_bias: d_bias.view(),
+    };
+    session.measure(
+        Title::new("linear_gradient", "weight gradient", shape),
+        None,
+        |plan| kernel.record(plan, &gradient),
+        |gpu| {
+            let some = checked(n as usize, rows * k);
+            let d_y = columns_of(&d_y, n as usize, &some);
+            let (weights, biases) = gradient_reference(&x, &d_y, rows as usize, k as usize, some.len());
+            let got_weights = rows_of(&words(gpu, &d_weight, k * n)?, k as usize, &some);
+            let got_biases = rows_of(&words(gpu, &d_bias, n)?, 1, &some);
+            Ok(vec![near("d_weight", &got_weights, weights, 1e-5), near("d_bias", &got_biases, biases, 1e-5)])
+        },
+    )
+}
+
+fn feed(session: &mut Session<'_>, shape: &BenchShape, lanes: u32) -> Result<()> {
+    let [rows, width, hidden] = shape.sizes()?;
+    let form = FeedForwardShape { rows: rows.into(), width, hidden, activation: Activation::Relu };
+    let [r, c, f] = [rows, width, hidden].map(u64::from);
+    let (x, x_buffer) = session.input("x", r * c, 1.0)?;
+    let (weight1, weight1_buffer) = session.input("weight1", f * c, 1.0)?;
+    let (bias1, bias1_buffer) = session.input("bias1", f, 1.0)?;
+    let (weight2, weight2_buffer) = session.input("weight2", c * f, 1.0)?;
+    let (bias2, bias2_buffer) = session.input("bias2", c, 1.0)?;
+    let y = session.output("y", r * c)?;
+    let kernel = FeedForward {
+        x: x_buffer.view(),
+        weight1: weight1_buffer.view(),
+        bias1: bias1_buffer.view(),
+        weight2: weight2_buffer.view(),
+        bias2: bias2_buffer.view(),
+        y: y.view(),
+    };
+    session.measure(
+        Title::new("feed_forward", "relu", shape),
+        None,
+        |plan| kernel.record(plan, &form, lanes),
+        |gpu| {
+            let some = checked(rows as usize, 2 * c * f);
+            let got = rows_of(&words(gpu, &y, r * c)?, c as usize, &some);
+            let x = rows_of(&x, c as usize, &some);
+            let expected = feed_forward::reference(&x, [&weight1, &bias1, &weight2, &bias2], form.activation);
+            Ok(vec![near("y", &got, expected, tolerance(width + hidden))])
+        },
+    )
+}

@@ -1,0 +1,221 @@
+//! All rows of a benchmark: printed, written, read again, compared.
+
+use serde::{Deserialize, Serialize};
+
+use super::{BenchRow, Limits};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a benchmark found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BenchReport {
+    /// What the adapter can do at most, as measured before the rows.
+    pub limits: Limits,
+    /// The measurements.
+    pub rows: Vec<BenchRow>,
+    /// What else there is to say, one line each.
+    pub notes: Vec<String>,
+}
+
+/// A row of a benchmark beside the same row of an older one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compared {
+    /// The newer row.
+    pub row: BenchRow,
+    /// Median of the older one in milliseconds.
+    pub old_ms: f64,
+    /// Older median over newer one: above 1 it became faster.
+    pub ratio: f64,
+}
+
+/// `value` with `decimals` digits behind the point, or a dash.
+fn cell(value: Option<f64>, decimals: usize) -> String {
+    value.map_or_else(|| "-".into(), |value| format!("{value:.decimals$}"))
+}
+
+/// Rows in aligned columns, the first `left` and the last one to the left, numbers to the right.
+fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]], left: usize) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
+    let line = |row: &[String; COLUMNS]| {
+        let mut text = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = widths[column];
+            if column < left || column + 1 == COLUMNS {
+                text += &format!("{cell:<width$}  ");
+            } else {
+                text += &format!("{cell:>width$}  ");
+            }
+        }
+        text.trim_end().to_string()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+impl BenchReport {
+    /// Whether a row has an error instead of numbers.
+    pub fn has_errors(&self) -> bool {
+        self.rows.iter().any(|row| row.error.is_some())
+    }
+
+    /// The rows as a table for people, errors in the last column, the notes below.
+    pub fn table(&self) -> String {
+        let header = [
+            "kernel", "variant", "shape", "ms", "spread %", "GFLOP/s", "GB/s", "% peak", "error", "first ms", "clock",
+            "launched",
+        ];
+        let mut rows = vec![header.map(String::from)];
+        rows.extend(self.rows.iter().map(|row| {
+            [
+                row.kernel.clone(),
+                row.variant.clone(),
+                row.shape.clone(),
+                cell(row.median_ms, 4),
+                cell(row.spread.map(|spread| 100.0 * spread), 0),
+                cell(row.gflops, 2),
+                cell(row.gbytes_per_s, 2),
+                cell(row.percent_of_peak, 1),
+                row.max_error.map_or_else(|| "-".into(), |error| format!("{error:.1e}")),
+                cell(row.first_use_ms, 1),
+                row.clock.clone().unwrap_or_else(|| "-".into()),
+                row.error.clone().unwrap_or_else(|| row.launched.clone()),
+            ]
+        }));
+        let mut text = aligned(&rows, 3);
+        for note in &self.notes {
+            text += &format!("\n{note}");
+        }
+        text
+    }
+
+    /// The rows as a CSV file.
+    pub fn csv(&self) -> String {
+        let lines: Vec<String> =
+            std::iter::once(BenchRow::csv_header()).chain(self.rows.iter().map(BenchRow::csv)).collect();
+        lines.join("\n") + "\n"
+    }
+
+    /// Everything as a JSON file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFinite`] where a number has no JSON form.
+    pub fn json(&self) -> Result<String> {
+        let text = serde_json::to_string_pretty(self);
+        let unwritable = |e| Error::new(ErrorKind::NotFinite, "bench: the rows cannot be written as JSON").caused_by(e);
+        text.map(|text| text + "\n").map_err(unwritable)
+    }
+
+    /// Reads what [`BenchReport::json`] wrote; `name` is the file's, for the error message.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] for any other text.
+    pub fn parse(name: &str, text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|e| {
+            let message = format!("bench: {name} is no benchmark; give a file that `ketformer bench --json` wrote");
+            Error::new(ErrorKind::File, message).caused_by(e)
+        })
+    }
+
+    /// The rows that both have a time for, matched by kernel, variant and shape.
+    pub fn compare(&self, old: &BenchReport) -> Vec<Compared> {
+        let matched = |row: &BenchRow| {
+            let old_ms = old.rows.iter().find(|other| row.is_same_subject(other))?.median_ms?;
+            Some(Compared { row: row.clone(), old_ms, ratio: old_ms / row.median_ms? })
+        };
+        self.rows.iter().filter_map(matched).collect()
+    }
+
+    /// [`BenchReport::compare`] as a table for people.
+    pub fn compare_table(&self, old: &BenchReport) -> String {
+        let compared = self.compare(old);
+        if compared.is_empty() {
+            return "no kernel, variant and shape is in both benchmarks".into();
+        }
+        let header = ["kernel", "variant", "shape", "old ms", "new ms", "old/new", "adapter and commit"];
+        let mut rows = vec![header.map(String::from)];
+        let origin = |row: &BenchRow| format!("{} {}", row.adapter, row.commit);
+        rows.extend(compared.iter().map(|Compared { row, old_ms, ratio }| {
+            let then = old.rows.iter().find(|other| row.is_same_subject(other)).map(origin).unwrap_or_default();
+            let now = origin(row);
+            [
+                row.kernel.clone(),
+                row.variant.clone(),
+                row.shape.clone(),
+                format!("{old_ms:.4}"),
+                cell(row.median_ms, 4),
+                format!("{ratio:.2}"),
+                if then == now { now } else { format!("{then} → {now}") },
+            ]
+        }));
+        aligned(&rows, 3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(kernel: &str, shape: &str, median_ms: Option<f64>) -> BenchRow {
+        BenchRow {
+            kernel: kernel.into(),
+            variant: "causal".into(),
+            shape: shape.into(),
+            median_ms,
+            spread: median_ms.map(|_| 0.1),
+            gflops: median_ms.map(|ms| 1.0 / ms),
+            gbytes_per_s: None,
+            percent_of_peak: Some(12.5),
+            max_error: Some(1e-7),
+            first_use_ms: Some(123.0),
+            clock: Some("host".into()),
+            launched: format!("{kernel} \"private\", second"),
+            error: median_ms.is_none().then(|| "wrong".into()),
+            adapter: "llvmpipe (LLVM 15.0.6, 256 bits)".into(),
+            driver: "Vulkan".into(),
+            commit: "0123abc".into(),
+        }
+    }
+
+    fn report(rows: Vec<BenchRow>) -> BenchReport {
+        BenchReport { limits: Limits::default(), rows, notes: vec!["a note".into()] }
+    }
+
+    #[test]
+    fn json_comes_back_as_it_was() {
+        let written = report(vec![row("attention_forward", "2x2x4x4", Some(0.1 + 0.2)), row("broken", "1", None)]);
+        let read = BenchReport::parse("a.json", &written.json().unwrap()).unwrap();
+        assert_eq!(read, written);
+        let error = BenchReport::parse("a.json", "{\"rows\": 3}").unwrap_err().to_string();
+        assert!(error.contains("a.json") && error.contains("--json"), "{error}");
+    }
+
+    #[test]
+    fn rows_are_compared_by_kernel_variant_and_shape() {
+        let old = report(vec![row("a", "2", Some(3.0)), row("b", "2", Some(1.0)), row("c", "2", None)]);
+        let new = report(vec![row("a", "2", Some(1.5)), row("b", "4", Some(1.0)), row("c", "2", Some(1.0))]);
+        let compared = new.compare(&old);
+        assert_eq!(compared.len(), 1);
+        assert_eq!((compared[0].row.kernel.as_str(), compared[0].old_ms, compared[0].ratio), ("a", 3.0, 2.0));
+        assert!(new.compare_table(&old).contains("2.00"));
+        assert!(report(Vec::new()).compare_table(&old).contains("no kernel"));
+    }
+
+    #[test]
+    fn csv_has_a_field_for_every_column() {
+        let text = report(vec![row("attention_forward", "2x2x4x4", Some(2.0)), row("broken", "1", None)]).csv();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[1].contains("\"attention_forward \"\"private\"\", second\""), "{}", lines[1]);
+        // Outside quotes there are as many commas in each line.
+        let commas = |line: &str| line.split('"').step_by(2).map(|part| part.matches(',').count()).sum::<usize>();
+        assert!(lines.iter().all(|line| commas(line) == commas(lines[0])), "{text}");
+    }
+
+    #[test]
+    fn a_row_with_an_error_says_so_and_gives_no_time() {
+        let found = report(vec![row("broken", "1", None)]);
+        assert!(found.has_errors());
+        let table = found.table();
+        let line = table.lines().nth(1).unwrap();
+        assert!(line.ends_with("wrong") && line.contains(" - "), "{line}");
+    }
+}

@@ -1,0 +1,152 @@
+//! A training step at a shape (L, K, Nh): whole, part by part, kernel by kernel; and its moves alone.
+//!
+//! The first steps train from random weights, where nearly all samples differ: the dearest case. The parts are launches
+//! timed one by one, so that they add up to somewhat more than the step. Rates count every row that could be live.
+//!
+//! There is no reference of a whole step to compare with. Its gate is that each kernel it launches agrees with its own
+//! reference on this adapter in the first cases of its table, and that the first step is finite.
+
+use std::time::Instant;
+
+use super::BenchShape;
+use super::session::{Session, Title};
+use crate::error::Result;
+use crate::gpu::{Clock, Cost, ProfileRow, Timing};
+use crate::kernels::{self, Measured};
+use crate::model::Ptf;
+use crate::physics::{Lattice, Rydberg};
+use crate::vmc::{TrainConfig, Trainer};
+
+/// Cases of each kernel that the gate runs.
+const CASES: usize = 2;
+
+fn problem(sites: u32, samples: u32, width: u32) -> Result<(Lattice, Ptf, TrainConfig)> {
+    let lattice = Lattice::from_sites(sites as usize)?;
+    let model = Ptf { width: width as usize, ..Ptf::default() };
+    let config = TrainConfig { samples: samples as usize, ..TrainConfig::default() };
+    Ok((lattice, model, config))
+}
+
+/// Whether a step of this shape exists.
+pub(super) fn check(sites: u32, samples: u32, width: u32) -> Result<()> {
+    let (lattice, model, config) = problem(sites, samples, width)?;
+    lattice.check()?;
+    model.check(&lattice)?;
+    config.check()
+}
+
+/// A trainer that took its first step, and how long that took in milliseconds.
+fn begun(session: &Session<'_>, shape: &BenchShape) -> Result<(Trainer, f64, bool)> {
+    let [sites, samples, width] = shape.sizes()?;
+    let (lattice, model, config) = problem(sites, samples, width)?;
+    let start = Instant::now();
+    let mut trainer = Trainer::new(session.gpu, &lattice, &Rydberg::default(), &model, config)?;
+    let mut finite = true;
+    for report in trainer.steps(1) {
+        let report = report?;
+        finite &= report.accepted && report.energy.is_finite() && report.gradient_norm.is_finite();
+    }
+    Ok((trainer, start.elapsed().as_secs_f64() * 1e3, finite))
+}
+
+/// The first cases of every kernel that the step launches, and whether the first step was finite.
+fn gate(session: &Session<'_>, trainer: &Trainer, finite: bool) -> Result<Vec<Measured>> {
+    let error = if finite { 0.0 } else { f64::INFINITY };
+    let mut measured = vec![Measured { output: "energy and gradient", error, tolerance: 0.0 }];
+    for name in trainer.plan().kernels() {
+        for case in (kernels::find(name)?.cases)(session.gpu).into_iter().take(CASES) {
+            let words = case.run(session.gpu)?;
+            // Told by the kernel's name, as there are many.
+            measured.extend(case.compare(&words).into_iter().map(|m| Measured { output: name, ..m }));
+        }
+    }
+    Ok(measured)
+}
+
+/// A row of a part or a kernel of the step. Its time is a median already.
+fn part_row(session: &mut Session<'_>, title: &Title, rows: &[&ProfileRow]) -> Result<()> {
+    let Some(first) = rows.first() else { return Ok(()) };
+    let launches: usize = rows.iter().map(|row| row.launches).sum();
+    let mut row = session.row(title, format!("{launches} launches"));
+    let timing = Timing::new(vec![rows.iter().map(|row| row.median_ms).sum()], first.clock)?;
+    session.fill(&mut row, &timing, rows.iter().fold(Cost::default(), |sum, row| sum + row.cost));
+    row.spread = None;
+    session.push(row);
+    Ok(())
+}
+
+/// Rows of the parts that `wanted` names, all without it, then of their kernels, the slowest first.
+fn part_rows(session: &mut Session<'_>, trainer: &Trainer, shape: &BenchShape, wanted: Option<&str>) -> Result<()> {
+    let mut rows = trainer.plan().profile(session.profile)?;
+    rows.retain(|row| wanted.is_none_or(|wanted| row.scope == wanted));
+    let mut parts: Vec<&str> = Vec::new();
+    rows.iter().for_each(|row| {
+        if !parts.contains(&row.scope) {
+            parts.push(row.scope);
+        }
+    });
+    for part in parts {
+        let of_part: Vec<&ProfileRow> = rows.iter().filter(|row| row.scope == part).collect();
+        part_row(session, &Title::new("step", part, shape), &of_part)?;
+    }
+    rows.sort_by(|a, b| b.median_ms.total_cmp(&a.median_ms));
+    rows.iter().try_for_each(|row| part_row(session, &Title::new(row.kernel, row.scope, shape), &[row]))
+}
+
+/// A trainer whose kernels passed the gate; without one a row that says why.
+fn passed(session: &mut Session<'_>, shape: &BenchShape, title: &Title) -> Result<Option<(Trainer, f64, f64)>> {
+    session.tell(title);
+    let (trainer, first_ms, finite) = begun(session, shape)?;
+    let measured = gate(session, &trainer, finite)?;
+    if let Some(error) = session.verdict(&measured) {
+        let mut row = session.row(title, String::new());
+        row.error = Some(error);
+        session.push(row);
+        return Ok(None);
+    }
+    Ok(Some((trainer, first_ms, measured.iter().map(|m| m.error).fold(0.0, f64::max))))
+}
+
+/// The moves of a step and their kernels.
+pub(super) fn run_moves(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+    let title = Title::new("step", "moves", shape);
+    match passed(session, shape, &title)? {
+        Some((trainer, ..)) => part_rows(session, &trainer, shape, Some("moves")),
+        None => Ok(()),
+    }
+}
+
+/// The step, whole and in parts.
+pub(super) fn run_step(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+    let title = Title::new("step", "whole", shape);
+    let Some((mut trainer, first_ms, max_error)) = passed(session, shape, &title)? else { return Ok(()) };
+    let launched = format!("{} launches", trainer.plan().len());
+    trainer.steps(session.profile.warmup.into()).try_for_each(|report| report.map(|_| ()))?;
+    let runs = session.profile.runs;
+    let times = trainer.steps(runs.into()).map(|report| report.map(|report| 1e3 * report.seconds));
+    let times = Timing::new(times.collect::<Result<_>>()?, Clock::Host)?;
+    let mut row = session.row(&title, launched.clone());
+    session.fill(&mut row, &times, trainer.plan().cost());
+    (row.first_use_ms, row.max_error) = (Some(first_ms), Some(max_error));
+    session.push(row);
+
+    let replay = |_| {
+        let start = Instant::now();
+        let mut encoder = session.gpu.device().create_command_encoder(&Default::default());
+        trainer.plan().encode_pass(&mut encoder);
+        drop(encoder.finish());
+        start.elapsed().as_secs_f64() * 1e3
+    };
+    let times = Timing::new((0..runs).map(replay).collect(), Clock::Host)?;
+    let mut row = session.row(&Title::new("step", "host replay", shape), launched.clone());
+    session.fill(&mut row, &times, Cost::default());
+    session.push(row);
+
+    let [group, moves, gradient] = trainer.chunks();
+    let mebibytes = trainer.memory() as f64 / f64::from(1 << 20);
+    session.notes.push(format!(
+        "step {shape}: {launched}, {mebibytes:.1} MiB; samples drawn together {group}, moved together {moves}, with \
+         gradient {gradient}"
+    ));
+    part_rows(session, &trainer, shape, None)
+}

@@ -1,0 +1,93 @@
+//! `ketformer bench`: how fast the kernels are on this adapter, and how near to what it can do at all.
+
+use std::fs;
+use std::path::Path;
+
+use ketformer::bench::{self, BenchConfig, BenchReport, Subject};
+use ketformer::gpu::Gpu;
+use ketformer::{Error, ErrorKind, Result};
+
+use super::arguments::BenchArguments;
+use super::groups::train;
+use super::{Outcome, output, suggestion};
+
+/// Prints a table of measurements and writes the files that were asked for.
+///
+/// # Errors
+/// `ErrorKind::Settings` for subjects and shapes that there are not, `ErrorKind::Memory` for shapes beyond the adapter,
+/// `ErrorKind::File` for files that cannot be read or written, `ErrorKind::Adapter` or `ErrorKind::Device` if the GPU
+/// cannot be used.
+pub fn run(arguments: &BenchArguments) -> Result<Outcome> {
+    let config = config(arguments)?;
+    // Before anything takes time.
+    let old = arguments.compare.as_deref().map(read).transpose()?;
+    [&arguments.csv, &arguments.json].into_iter().flatten().try_for_each(|path| check_folder(path))?;
+    let gpu = Gpu::with_options(&arguments.adapter.gpu_options())?;
+    let report = bench::run(&gpu, &config, &mut |title| {
+        if !arguments.quiet {
+            output::progress(&format!("bench {title}"));
+        }
+    })?;
+    output::line(report.table());
+    if let Some(old) = old {
+        output::line(format!("\n{}", report.compare_table(&old)));
+    }
+    if let Some(path) = &arguments.csv {
+        write(path, &report.csv())?;
+    }
+    if let Some(path) = &arguments.json {
+        write(path, &report.json()?)?;
+    }
+    Ok(if report.has_errors() { Outcome::Found } else { Outcome::Done })
+}
+
+fn config(arguments: &BenchArguments) -> Result<BenchConfig> {
+    let defaults = BenchConfig::default();
+    let subjects = arguments.subjects.iter().map(|word| subject(word)).collect::<Result<Vec<_>>>()?;
+    let shapes = arguments.shape.iter().map(|word| word.parse()).collect::<Result<Vec<_>>>()?;
+    let config = BenchConfig {
+        subjects: if subjects.is_empty() { defaults.subjects } else { subjects },
+        shapes,
+        runs: arguments.runs.unwrap_or(defaults.runs),
+        warmup: arguments.warmup.unwrap_or(defaults.warmup),
+        seed: arguments.seed.unwrap_or_else(train::draw_seed),
+    };
+    config.check()?;
+    Ok(config)
+}
+
+fn subject(word: &str) -> Result<Subject> {
+    word.parse().map_err(|error| match suggestion::closest(word, Subject::ALL.into_iter().map(Subject::name)) {
+        Some(near) => {
+            Error::new(ErrorKind::Settings, format!("bench: there is no `{word}` to measure; did you mean {near}?"))
+        }
+        None => error,
+    })
+}
+
+fn read(path: &Path) -> Result<BenchReport> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|e| {
+        let message = format!("bench: cannot read {name}; give a file that `ketformer bench --json` wrote");
+        Error::new(ErrorKind::File, message).caused_by(e)
+    })?;
+    BenchReport::parse(&name, &text)
+}
+
+/// Whether a file can come to lie at `path`, as far as that can be told without writing it.
+fn check_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.is_dir() && !path.is_dir() {
+        return Ok(());
+    }
+    let message =
+        format!("bench: {} cannot be written there; give a file name in a folder that exists", path.display());
+    Err(Error::new(ErrorKind::File, message))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(|e| {
+        let message = format!("bench: cannot write {}; choose another place", path.display());
+        Error::new(ErrorKind::File, message).caused_by(e)
+    })
+}

@@ -1,0 +1,220 @@
+//! Probes of what an adapter can do at most: multiply-adds, memory, shuffles. They compute nothing that anyone needs.
+//!
+//! ```text
+//! multiply_add   a[i] ← a[i] · factor + addend, 8·steps times      y[lane] = Σ_i Σ_4 a[i]
+//! copy           y[i] = x[i]
+//! shuffle        v[i] ← v[i] of lane (lane + s·stride) mod LANES + i      y[lane] = Σ_i (2i + 1) v[i]
+//! ```
+
+use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+
+static MULTIPLY_ADD: Kernel = kernel!("probe_multiply_add");
+static COPY: Kernel = kernel!("probe_copy");
+static SHUFFLE: Kernel = kernel!("probe_shuffle");
+
+pub(super) const MULTIPLY_ADD_ENTRY: Entry =
+    Entry { kernel: &MULTIPLY_ADD, summary: "a ← a · factor + addend in registers, the peak", cases: chain_cases };
+pub(super) const COPY_ENTRY: Entry = Entry { kernel: &COPY, summary: "y = x, the memory", cases: copy_cases };
+pub(super) const SHUFFLE_ENTRY: Entry =
+    Entry { kernel: &SHUFFLE, summary: "values round a subgroup, the shuffles", cases: shuffle_cases };
+
+/// Chains of multiply-adds in registers.
+#[derive(Debug, Clone)]
+pub struct ProbeMultiplyAdd {
+    /// (lanes)
+    pub y: View,
+}
+
+/// Shape of a [`ProbeMultiplyAdd`].
+#[derive(Debug, Clone, Copy)]
+pub struct ChainShape {
+    /// Invocations.
+    pub lanes: u32,
+    /// Eights of links of each chain; below 65,535, which some drivers take for the end.
+    pub steps: u32,
+    /// Independent vec4 chains of a lane: 2, 4 or 8.
+    pub chains: u32,
+}
+
+/// Links of a chain that one loop iteration makes.
+const LINKS: u32 = 8;
+/// Below one in magnitude, so that chains stay finite, and so near to it that no link is forgotten soon.
+const FACTOR: f32 = -0.999;
+const ADDEND: f32 = 0.5;
+
+impl ChainShape {
+    fn cost(&self) -> Cost {
+        let links = f64::from(self.lanes) * f64::from(self.steps) * f64::from(LINKS * self.chains);
+        Cost { flops: 8.0 * links, bytes: 4.0 * f64::from(self.lanes) }
+    }
+}
+
+impl ProbeMultiplyAdd {
+    /// Records the probe.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &ChainShape) -> Result<()> {
+        plan.launch(&Launch {
+            kernel: &MULTIPLY_ADD,
+            spec: &[("CHAINS", shape.chains)],
+            bindings: &[Bind { name: "y", view: &self.y, elements: shape.lanes.into() }],
+            params: &[
+                ("lanes", shape.lanes.into()),
+                ("steps", shape.steps.into()),
+                ("factor", FACTOR.into()),
+                ("addend", ADDEND.into()),
+            ],
+            groups: Rows::from(shape.lanes).groups(64, 1),
+            cost: shape.cost(),
+            shape: format!("({} lanes, {} steps, {} chains)", shape.lanes, shape.steps, shape.chains),
+        })
+    }
+}
+
+/// A copy of memory.
+#[derive(Debug, Clone)]
+pub struct ProbeCopy {
+    /// (vectors) of four words
+    pub x: View,
+    /// (vectors) of four words
+    pub y: View,
+}
+
+impl ProbeCopy {
+    /// Records a copy of `vectors` vec4s. With none it is an empty launch of one workgroup, to see what launches cost.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, vectors: u32) -> Result<()> {
+        let elements = 4 * u64::from(vectors);
+        plan.launch(&Launch {
+            kernel: &COPY,
+            spec: &[],
+            bindings: &[Bind { name: "x", view: &self.x, elements }, Bind { name: "y", view: &self.y, elements }],
+            params: &[("vectors", vectors.into())],
+            groups: Rows::from(vectors.max(1)).groups(256, 1),
+            cost: Cost { flops: 0.0, bytes: 8.0 * elements as f64 },
+            shape: format!("({vectors})"),
+        })
+    }
+}
+
+/// Values passed round subgroups.
+#[derive(Debug, Clone)]
+pub struct ProbeShuffle {
+    /// (lanes) u32
+    pub y: View,
+}
+
+/// Shape of a [`ProbeShuffle`].
+#[derive(Debug, Clone, Copy)]
+pub struct ShuffleShape {
+    /// Invocations, a multiple of 4·subgroup.
+    pub lanes: u32,
+    /// Rounds, of [`SHUFFLES`] shuffles each.
+    pub steps: u32,
+    /// Lanes of a subgroup: 4, 8, 16, 32 or 64.
+    pub subgroup: u32,
+}
+
+/// Shuffles of each lane in one step.
+pub const SHUFFLES: u32 = 8;
+const STRIDE: u32 = 3;
+
+impl ProbeShuffle {
+    /// Records the probe.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &ShuffleShape) -> Result<()> {
+        plan.launch(&Launch {
+            kernel: &SHUFFLE,
+            spec: &[("LANES", shape.subgroup)],
+            bindings: &[Bind { name: "y", view: &self.y, elements: shape.lanes.into() }],
+            params: &[("lanes", shape.lanes.into()), ("steps", shape.steps.into()), ("stride", STRIDE.into())],
+            groups: Rows::from(shape.lanes).groups(4 * shape.subgroup, 1),
+            cost: Cost { flops: 0.0, bytes: 4.0 * f64::from(shape.lanes) },
+            shape: format!("({} lanes, {} steps)", shape.lanes, shape.steps),
+        })
+    }
+}
+
+/// y (lanes) of a [`ProbeMultiplyAdd`] in f64.
+pub fn chain_reference(shape: &ChainShape) -> Vec<f64> {
+    let (factor, addend) = (f64::from(FACTOR), f64::from(ADDEND));
+    let chain = |start: f64| (0..LINKS * shape.steps).fold(start, |a, _| a * factor + addend);
+    let lane = |local: u32| {
+        let starts = (0..shape.chains).flat_map(|i| (0..4).map(move |c| (i, c)));
+        starts.map(|(i, c)| chain(f64::from(c) / 4.0 + f64::from(local + i) / 64.0)).sum()
+    };
+    let workgroup: Vec<f64> = (0..64).map(lane).collect();
+    workgroup.into_iter().cycle().take(shape.lanes as usize).collect()
+}
+
+/// y (lanes) of a [`ProbeShuffle`], the integers themselves.
+pub fn shuffle_reference(shape: &ShuffleShape) -> Vec<u32> {
+    let mut v: Vec<[u32; 8]> = (0..shape.lanes).map(|lane| std::array::from_fn(|i| lane + i as u32)).collect();
+    for s in 0..shape.steps {
+        let turn = |(lane, _): (usize, &[u32; 8])| {
+            let id = lane as u32 % shape.subgroup;
+            let source = lane as u32 - id + (id + s * STRIDE) % shape.subgroup;
+            std::array::from_fn(|i| v[source as usize][i].wrapping_add(i as u32))
+        };
+        v = v.iter().enumerate().map(turn).collect();
+    }
+    let sum = |v: &[u32; 8]| (0..8).fold(0u32, |sum, i| sum.wrapping_add((2 * i as u32 + 1).wrapping_mul(v[i])));
+    v.iter().map(sum).collect()
+}
+
+fn chain_cases(_: &Gpu) -> Vec<Case> {
+    [(1, 1, 2), (130, 37, 2), (64, 37, 4), (64, 5, 8)].into_iter().map(chain_case).collect()
+}
+
+fn chain_case((lanes, steps, chains): (u32, u32, u32)) -> Case {
+    let shape = ChainShape { lanes, steps, chains };
+    Case {
+        name: format!("{lanes} lanes, {steps} steps, {chains} chains"),
+        inputs: Vec::new(),
+        // Hundreds of rounded links, each worth half a unit in the last place.
+        outputs: vec![("y", Expected::Near { values: chain_reference(&shape), tolerance: 2e-5 })],
+        record: Box::new(move |plan: &mut Plan, named: &Named| {
+            ProbeMultiplyAdd { y: named.view("y")? }.record(plan, &shape)
+        }),
+    }
+}
+
+fn copy_cases(_: &Gpu) -> Vec<Case> {
+    [1, 255, 1025].into_iter().map(copy_case).collect()
+}
+
+fn copy_case(vectors: u32) -> Case {
+    let x = RandomInputs::new(vectors.into()).integers(4 * vectors as usize, u32::MAX);
+    Case {
+        name: format!("{vectors} vectors"),
+        inputs: vec![("x", x.clone().into())],
+        outputs: vec![("y", Expected::Exactly(x))],
+        record: Box::new(move |plan: &mut Plan, named: &Named| {
+            ProbeCopy { x: named.view("x")?, y: named.view("y")? }.record(plan, vectors)
+        }),
+    }
+}
+
+fn shuffle_cases(gpu: &Gpu) -> Vec<Case> {
+    let Some(subgroup @ (4 | 8 | 16 | 32 | 64)) = gpu.subgroup_size() else { return Vec::new() };
+    [(1, 1), (3, 100)].into_iter().map(|(groups, steps)| shuffle_case(subgroup, groups, steps)).collect()
+}
+
+fn shuffle_case(subgroup: u32, groups: u32, steps: u32) -> Case {
+    let shape = ShuffleShape { lanes: 4 * subgroup * groups, steps, subgroup };
+    Case {
+        name: format!("{} lanes, {steps} steps", shape.lanes),
+        inputs: Vec::new(),
+        outputs: vec![("y", Expected::Exactly(shuffle_reference(&shape)))],
+        record: Box::new(move |plan: &mut Plan, named: &Named| {
+            ProbeShuffle { y: named.view("y")? }.record(plan, &shape)
+        }),
+    }
+}
