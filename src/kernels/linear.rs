@@ -285,16 +285,22 @@ impl GradientShape {
         blocks(&self.rows)
     }
 
+    /// Whether the subgroup kernel passes x round and holds d_y: the wider operand is passed, the held one needs a width
+    /// that is a multiple of 4. No sum's order depends on it.
+    fn passes_x(&self) -> bool {
+        self.outputs.is_multiple_of(4) && (self.inputs > self.outputs || !self.inputs.is_multiple_of(4))
+    }
+
     /// Floats of scratch that the gradient needs.
     pub fn part_elements(&self) -> u64 {
         u64::from(self.blocks()) * u64::from(self.inputs + 1) * u64::from(self.outputs)
     }
 }
 
-/// Outputs that a subgroup holds in registers: more of them save loads, which is what software drivers pay for; GPUs
+/// Columns of the passed operand that a subgroup owns: more of them save loads, which is what software drivers pay for; GPUs
 /// have no registers for more than 16. No sum's order depends on it.
-fn gradient_tile(gpu: &Gpu, outputs: u32) -> u32 {
-    if gpu.is_software() && outputs > 16 { 32 } else { 16 }
+fn gradient_tile(gpu: &Gpu, passed: u32) -> u32 {
+    if gpu.is_software() && passed > 16 { 32 } else { 16 }
 }
 
 impl LinearGradient {
@@ -303,7 +309,9 @@ impl LinearGradient {
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &GradientShape) -> Result<()> {
-        let variant = Variant::choose(plan.gpu(), &[shape.inputs]);
+        // One of the widths must be a multiple of 4.
+        let width = if shape.passes_x() { shape.outputs } else { shape.inputs };
+        let variant = Variant::choose(plan.gpu(), &[width]);
         self.record_blocks(plan, shape, variant)?;
         let sum = GradientSum { part: self.part.clone(), d_weight: self.d_weight.clone(), d_bias: self.d_bias.clone() };
         sum.record(plan, &shape.rows, shape.inputs * shape.outputs, shape.outputs, shape.keep)
@@ -312,31 +320,41 @@ impl LinearGradient {
     fn record_blocks(&self, plan: &mut Plan, shape: &GradientShape, variant: Variant) -> Result<()> {
         let (rows, k, n) = (u64::from(shape.rows.most), u64::from(shape.inputs), u64::from(shape.outputs));
         let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
-        let bindings = [
-            Bind { name: "x", view: &self.x, elements: rows * k },
-            Bind { name: "d_y", view: &self.d_y, elements: rows * n },
-            Bind { name: "live", view: &counter, elements: 1 },
-            Bind { name: "part", view: &self.part, elements: shape.part_elements() },
-        ];
-        let params = [
+        let x = |name| Bind { name, view: &self.x, elements: rows * k };
+        let d_y = |name| Bind { name, view: &self.d_y, elements: rows * n };
+        let live = Bind { name: "live", view: &counter, elements: 1 };
+        let part = Bind { name: "part", view: &self.part, elements: shape.part_elements() };
+        let mut params = vec![
             ("rows", shape.rows.most.into()),
-            ("inner", shape.inputs.into()),
-            ("columns", shape.outputs.into()),
             ("blocks", shape.blocks().into()),
             ("block_rows", BLOCK_ROWS.into()),
             ("first_item", first_item.into()),
             ("rows_per_item", rows_per_item.into()),
         ];
         let blocks = u64::from(shape.blocks());
-        let (kernel, spec, groups) = match variant {
+        let (kernel, spec, bindings, groups) = match variant {
             Variant::Subgroup(lanes) => {
                 let subgroups = Variant::subgroups(plan.gpu());
-                let outputs = gradient_tile(plan.gpu(), shape.outputs);
-                let tiles = blocks * n.div_ceil(u64::from(outputs)) * k.div_ceil(4 * u64::from(lanes));
-                let spec = vec![("LANES", lanes), ("SUBGROUPS", subgroups), ("OUTPUTS", outputs)];
-                (&GRADIENT, spec, tiles.div_ceil(u64::from(subgroups)))
+                let passed_is_x = shape.passes_x();
+                let (passed, held) =
+                    if passed_is_x { (shape.inputs, shape.outputs) } else { (shape.outputs, shape.inputs) };
+                let tile = gradient_tile(plan.gpu(), passed);
+                let tiles = blocks * u64::from(passed.div_ceil(tile)) * u64::from(held.div_ceil(4 * lanes));
+                let spec = vec![
+                    ("LANES", lanes),
+                    ("SUBGROUPS", subgroups),
+                    ("PASSED", tile),
+                    ("PASSED_IS_X", passed_is_x.into()),
+                ];
+                params.extend([("passed_width", passed.into()), ("held_width", held.into())]);
+                let [passed, held] = if passed_is_x { [x("passed"), d_y("held")] } else { [d_y("passed"), x("held")] };
+                (&GRADIENT, spec, [passed, held, live, part], tiles.div_ceil(u64::from(subgroups)))
             }
-            Variant::Private => (&GRADIENT_PRIVATE, Vec::new(), (blocks * n.div_ceil(4) * k.div_ceil(4)).div_ceil(64)),
+            Variant::Private => {
+                params.extend([("inner", shape.inputs.into()), ("columns", shape.outputs.into())]);
+                let groups = (blocks * n.div_ceil(4) * k.div_ceil(4)).div_ceil(64);
+                (&GRADIENT_PRIVATE, Vec::new(), [x("x"), d_y("d_y"), live, part], groups)
+            }
         };
         plan.launch(&Launch {
             kernel,
@@ -500,7 +518,16 @@ fn product_case(variant: Variant, shape: &LinearShape, extra: usize, with_bias: 
 }
 
 fn gradient_cases(gpu: &Gpu) -> Vec<Case> {
-    let shapes = [(1, 4, 1), (16, 32, 16), (513, 36, 17), (1025, 8, 5), (700, 132, 33), (70_000, 4, 1)];
+    let shapes = [
+        (1, 4, 1),
+        (16, 32, 16),
+        (513, 36, 17),
+        (1025, 8, 5),
+        (700, 132, 33),
+        (515, 132, 36),
+        (9, 7, 4),
+        (70_000, 4, 1),
+    ];
     let all = |v| shapes.iter().map(move |shape| gradient_case(v, *shape));
     subgroup_variants(gpu).into_iter().flat_map(all).collect()
 }
