@@ -49,11 +49,18 @@ pub struct FeedForwardShape {
 /// Vectors of sums that a lane may hold for each row: wider models would not fit into registers.
 const MAX_TILES: u32 = 4;
 
+/// Loop iterations of an invocation at most: Mesa's lavapipe 22.3 silently ends a shader after 65,535.
+const MAX_ITERATIONS: u64 = 60_000;
+
 /// Lanes of the adapter's subgroups, where the kernel can run: subgroups, and widths that fill at least half of a
-/// subgroup's columns and fit into its registers.
+/// subgroup's columns, fit into its registers and keep its loops short enough.
 pub fn lanes(gpu: &Gpu, width: u32, hidden: u32) -> Option<u32> {
     match Variant::choose(gpu, &[width, hidden]) {
-        Variant::Subgroup(lanes) if width >= 2 * lanes && width <= MAX_TILES * 4 * lanes => Some(lanes),
+        Variant::Subgroup(lanes) if width >= 2 * lanes && width <= MAX_TILES * 4 * lanes => {
+            let blocks = u64::from(hidden.div_ceil(4 * lanes));
+            let iterations = blocks * (1 + u64::from(width.div_ceil(4)) + u64::from(lanes));
+            (iterations <= MAX_ITERATIONS).then_some(lanes)
+        }
         _ => None,
     }
 }

@@ -62,8 +62,9 @@ pub(super) struct Sizes {
 
 /// Largest width of a head that the attention kernels hold in registers.
 const MAX_HEAD_WIDTH: usize = 128;
-/// Largest extents that are not surely a slip of the keyboard.
-const MAX_WIDTH: usize = 1 << 16;
+/// Largest extents that are not surely a slip of the keyboard; also what one loop over a width may be where a driver
+/// ends shaders after 65,535 iterations.
+const MAX_WIDTH: usize = 1 << 15;
 
 impl Ptf {
     fn settings_error(message: String) -> Error {

@@ -52,6 +52,9 @@ impl StepSizes {
 
 /// Ranges of buffers begin at multiples of this many samples, so that they begin at multiples of 64 elements.
 const ALIGNMENT: u32 = 64;
+/// Samples of a group at most: an invocation compares one with all before it, and Mesa's lavapipe 22.3 silently ends a
+/// shader after 65,535 loop iterations.
+const MAX_GROUP: u32 = 1 << 15;
 /// Parts that a batch is cut into at most, to save memory: every part has its dispatches, and beyond some hundreds of
 /// parts a plan is larger, and slower to build and run, than what it saves.
 const PARTS: u32 = 64;
@@ -108,7 +111,7 @@ impl Demand {
             );
             Error::new(ErrorKind::Memory, message)
         };
-        let group_limit = most(self.needs.sample[1].max(m).max(8)) / ALIGNMENT * ALIGNMENT;
+        let group_limit = most(self.needs.sample[1].max(m).max(8)) / ALIGNMENT * ALIGNMENT.min(MAX_GROUP);
         let item_limit = most(r * self.needs.move_row[1].max(4)).min(most(n));
         let training_limit = most(self.needs.training_sample[1]);
         if group_limit == 0 {

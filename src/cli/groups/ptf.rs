@@ -17,7 +17,7 @@ pub static GROUP: Group = Group {
         Key::new("Nh", Kind::Count(4, 16384), "128", "channels", "width of a token, a multiple of 4"),
         Key::new("nhead", Kind::Count(1, 1024), "8", "heads", "attention heads; they must divide Nh"),
         Key::new("num_layers", Kind::Count(1, 256), "2", "layers", "transformer layers"),
-        Key::new("ffn", Kind::Count(1, 65536), "2048", "channels", "width of the feed-forward part"),
+        Key::new("ffn", Kind::Count(1, 32768), "2048", "channels", "width of the feed-forward part"),
         Key::new(
             "position",
             Kind::Choice(&["reference", "textbook"]),
