@@ -12,6 +12,8 @@
 //! Causal sums run over j ≤ i, others over all T. Vaswani et al., arXiv:1706.03762; backward as Dao et al.,
 //! arXiv:2205.14135, appendix B.
 
+use std::ops::Range;
+
 use super::linear::Variant;
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,6 +25,7 @@ static BACKWARD_QUERY: Kernel = kernel!("attention_backward_query");
 static BACKWARD_QUERY_PRIVATE: Kernel = kernel!("attention_backward_query_private");
 static BACKWARD_KEY: Kernel = kernel!("attention_backward_key");
 static BACKWARD_KEY_PRIVATE: Kernel = kernel!("attention_backward_key_private");
+static BACKWARD_SHORT: Kernel = kernel!("attention_backward_short");
 static SUFFIX: Kernel = kernel!("attention_suffix");
 static SUFFIX_PRIVATE: Kernel = kernel!("attention_suffix_private");
 
@@ -49,6 +52,11 @@ pub(super) const BACKWARD_KEY_PRIVATE_ENTRY: Entry = Entry {
     kernel: &BACKWARD_KEY_PRIVATE,
     summary: "the same for any width of heads, without subgroups",
     cases: backward_key_private_cases,
+};
+pub(super) const BACKWARD_SHORT_ENTRY: Entry = Entry {
+    kernel: &BACKWARD_SHORT,
+    summary: "d_q, d_k and d_v in one pass, for short sequences",
+    cases: backward_short_cases,
 };
 pub(super) const SUFFIX_ENTRY: Entry =
     Entry { kernel: &SUFFIX, summary: "attention of changed suffixes over a shared prefix", cases: suffix_cases };
@@ -185,6 +193,14 @@ fn choose(gpu: &Gpu, shape: &AttentionShape) -> Variant {
     if pays { team(gpu, shape.d) } else { Variant::Private }
 }
 
+/// Positions up to which one team goes through a whole sequence in a backward pass; longer ones are shared among teams.
+const SHORT: u32 = 256;
+
+/// Whether the backward pass is one kernel: for heads whose gradients fit into registers, where teams pay off.
+fn is_short(gpu: &Gpu, shape: &AttentionShape) -> bool {
+    (TEAM..=SHORT).contains(&shape.t) && shape.d <= 32 && matches!(choose(gpu, shape), Variant::Subgroup(_))
+}
+
 /// The same for suffixes, whose teams also go over rows of other sequences.
 fn choose_suffix(gpu: &Gpu, shape: &SuffixShape) -> Variant {
     let pays = shape.t >= 2 * TEAM && shape.d >= 8;
@@ -265,7 +281,8 @@ fn scale(d: u32) -> Param {
     Param::F32((1.0 / f64::from(d).sqrt()) as f32)
 }
 
-/// Attention backward: `attention_backward_query` and then `attention_backward_key`, see the module's page.
+/// Attention backward, see the module's page: `attention_backward_short`, or for long sequences and wide heads
+/// `attention_backward_query` and then `attention_backward_key`.
 #[derive(Debug, Clone)]
 pub struct AttentionBackward {
     /// (B·T, 3C)
@@ -283,17 +300,20 @@ pub struct AttentionBackward {
 }
 
 impl AttentionBackward {
-    /// Records both kernels, by subgroups where that is possible and faster.
+    /// Records the one kernel for short sequences or both others, by subgroups where that is possible and faster.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for heads wider than 128 or a shape whose queries are not all positions; as
     /// [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
+        if is_short(plan.gpu(), shape) {
+            return self.record_short(plan, shape);
+        }
         let variant = choose(plan.gpu(), shape);
         self.record_variant(plan, shape, variant)
     }
 
-    /// Records a given variant of both.
+    /// Records a given variant of the two kernels that go over sequences of any length.
     ///
     /// # Errors
     /// As [`AttentionBackward::record`].
@@ -310,6 +330,32 @@ impl AttentionBackward {
             ("causal", u32::from(shape.causal).into()),
             ("scale", scale(shape.d)),
         ]
+    }
+
+    fn record_short(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
+        shape.check_whole(&BACKWARD_SHORT)?;
+        let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+        // Two keys to a lane halve what is loaded, and are half idle in the first block of a causal sequence.
+        let keys = if plan.gpu().is_software() && shape.t > 2 * TEAM { 2 } else { 1 };
+        plan.launch(&Launch {
+            kernel: &BACKWARD_SHORT,
+            spec: &[("HEAD_DIM", shape.d), ("KEYS", keys)],
+            bindings: &[
+                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "out", view: &self.out, elements: rows * width },
+                Bind { name: "lse", view: &self.lse, elements: rows * heads },
+                Bind { name: "d_out", view: &self.d_out, elements: rows * width },
+                Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
+                Bind { name: "delta", view: &self.delta, elements: rows * heads },
+            ],
+            params: &Self::params(shape),
+            groups: shape.b.times(shape.h).groups(LANES / TEAM, 1),
+            cost: Cost {
+                flops: 10.0 * shape.pairs() * f64::from(shape.d),
+                bytes: 4.0 * (rows * (8 * width + 2 * heads)) as f64,
+            },
+            shape: shape.text(),
+        })
     }
 
     fn record_query(&self, plan: &mut Plan, shape: &AttentionShape, variant: Variant) -> Result<()> {
@@ -671,47 +717,70 @@ fn forward_case(variant: Variant, ([b, t, h, d], first, queries): ForwardCase, c
 
 const TEAM_SHAPES: [[u32; 4]; 6] =
     [[1, 1, 1, 4], [2, 17, 3, 8], [4, 16, 2, 16], [1, 67, 2, 20], [3, 8, 3, 8], [66_000, 1, 1, 4]];
+const SHORT_SHAPES: [[u32; 4]; 16] = [
+    [1, 1, 1, 4],
+    [3, 2, 3, 4],
+    [2, 7, 3, 8],
+    [4, 8, 2, 16],
+    [3, 9, 3, 4],
+    [2, 15, 3, 16],
+    [5, 16, 2, 16],
+    [2, 17, 3, 8],
+    [1, 33, 3, 4],
+    [1, 64, 2, 16],
+    [1, 67, 2, 20],
+    [2, 21, 1, 12],
+    [1, 26, 2, 32],
+    [2, 13, 1, 28],
+    [1, 144, 1, 8],
+    [66_000, 1, 1, 4],
+];
 const PRIVATE_SHAPES: [[u32; 4]; 6] =
     [[1, 1, 1, 1], [3, 5, 2, 4], [2, 17, 3, 8], [1, 37, 2, 20], [2, 13, 5, 3], [66_000, 1, 1, 4]];
 
 fn backward_query_cases(gpu: &Gpu) -> Vec<Case> {
-    team_cases(gpu, AttentionBackward::record_query, true)
+    team_cases(gpu, &TEAM_SHAPES, AttentionBackward::record_query, 0..1)
 }
 
 fn backward_query_private_cases(_: &Gpu) -> Vec<Case> {
-    backward_cases(&PRIVATE_SHAPES, Variant::Private, AttentionBackward::record_query, true)
+    backward_cases(&PRIVATE_SHAPES, Variant::Private, AttentionBackward::record_query, 0..1)
 }
 
 fn backward_key_cases(gpu: &Gpu) -> Vec<Case> {
-    team_cases(gpu, AttentionBackward::record_key, false)
+    team_cases(gpu, &TEAM_SHAPES, AttentionBackward::record_key, 1..3)
 }
 
 fn backward_key_private_cases(_: &Gpu) -> Vec<Case> {
-    backward_cases(&PRIVATE_SHAPES, Variant::Private, AttentionBackward::record_key, false)
+    backward_cases(&PRIVATE_SHAPES, Variant::Private, AttentionBackward::record_key, 1..3)
+}
+
+fn backward_short_cases(gpu: &Gpu) -> Vec<Case> {
+    team_cases(gpu, &SHORT_SHAPES, |attention, plan, shape, _| attention.record_short(plan, shape), 0..3)
 }
 
 type RecordBackward = fn(&AttentionBackward, &mut Plan, &AttentionShape, Variant) -> Result<()>;
 
-fn team_cases(gpu: &Gpu, record: RecordBackward, is_query: bool) -> Vec<Case> {
+fn team_cases(gpu: &Gpu, shapes: &[[u32; 4]], record: RecordBackward, thirds: Range<usize>) -> Vec<Case> {
     match team(gpu, 4) {
         Variant::Private => Vec::new(),
-        variant => backward_cases(&TEAM_SHAPES, variant, record, is_query),
+        variant => backward_cases(shapes, variant, record, thirds),
     }
 }
 
-fn backward_cases(shapes: &[[u32; 4]], variant: Variant, record: RecordBackward, is_query: bool) -> Vec<Case> {
-    let both = |shape: &[u32; 4]| [true, false].map(|causal| backward_case(*shape, causal, variant, record, is_query));
+fn backward_cases(shapes: &[[u32; 4]], variant: Variant, record: RecordBackward, thirds: Range<usize>) -> Vec<Case> {
+    let both =
+        |shape: &[u32; 4]| [true, false].map(|causal| backward_case(*shape, causal, variant, record, thirds.clone()));
     shapes.iter().flat_map(both).collect()
 }
 
-/// One of the two kernels on a window of samples that the GPU counts. It must leave the thirds of d_qkv that are not its
-/// own as they were.
+/// A kernel on a window of samples that the GPU counts. It makes some thirds of the rows of d_qkv and must leave the
+/// others as they were; the one that makes the first also makes delta.
 fn backward_case(
     [b, t, h, d]: [u32; 4],
     causal: bool,
     variant: Variant,
     record: RecordBackward,
-    is_query: bool,
+    thirds: Range<usize>,
 ) -> Case {
     let shape = AttentionShape { causal, ..AttentionShape::full(b, t, h, d) };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
@@ -722,7 +791,7 @@ fn backward_case(
     let before = random.floats(d_qkv.len());
     let width = (h * d) as usize;
     for (at, value) in d_qkv.iter_mut().enumerate() {
-        if (at % (3 * width) < width) != is_query {
+        if !thirds.contains(&(at % (3 * width) / width)) {
             *value = f64::from(before[at]);
         }
     }
@@ -736,7 +805,7 @@ fn backward_case(
         ("live", vec![b + 3].into()),
     ];
     let mut outputs = vec![("d_qkv", near(d_qkv))];
-    if is_query {
+    if thirds.start == 0 {
         outputs.push(("delta", near(delta)));
     } else {
         inputs.push(("delta", narrow(&delta).into()));

@@ -73,6 +73,7 @@ pub static ALL: &[Entry] = &[
     attention::BACKWARD_QUERY_PRIVATE_ENTRY,
     attention::BACKWARD_KEY_ENTRY,
     attention::BACKWARD_KEY_PRIVATE_ENTRY,
+    attention::BACKWARD_SHORT_ENTRY,
     attention::SUFFIX_ENTRY,
     attention::SUFFIX_PRIVATE_ENTRY,
     probe::MULTIPLY_ADD_ENTRY,
@@ -112,5 +113,6 @@ pub static SHARED: &[(&str, &str)] = &[
     ("norm", include_str!("../../shaders/shared/norm.wgsl")),
     ("online", include_str!("../../shaders/shared/online.wgsl")),
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
+    ("sides", include_str!("../../shaders/shared/sides.wgsl")),
     ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
 ];

@@ -1,0 +1,130 @@
+// Gradient of attention with respect to queries, keys and values in one pass, by subgroups, for short sequences.
+//
+//   p_ij = exp(q_i · k_j / √D − lse_i)        s_ij = p_ij (d_out_i · v_j − δ_i)        δ_i = d_out_i · out_i
+//   d_q_i = Σ_j s_ij k_j / √D        d_k_j = Σ_i s_ij q_i / √D        d_v_j = Σ_i p_ij d_out_i
+//
+// (Dao et al., arXiv:2205.14135, appendix B). A team of 8 lanes owns one head of one sample and goes through blocks of
+// 8·KEYS keys, KEYS to a lane. Each lane loads one query of 8 with its gradient and the team passes them round by
+// shuffles; p and s stay in registers. For d_q it is s that goes round, and rows lie side by side in the team. A lane
+// reads back only what it stored itself, δ and parts of d_q, so that no barrier is needed.
+//
+// grid   B · H teams of 8 lanes, 64 lanes to a workgroup
+// reads  qkv (B·T, 3C) · out (B·T, C) · lse (B·T, H) · d_out (B·T, C)
+// makes  d_qkv (B·T, 3C) · delta (B·T, H)
+// D is a multiple of 4 up to 32; subgroups have at least 8 lanes.
+#import grid
+#import head
+#import sides
+const KEYS: u32 = 1u; // spec 2
+
+struct Params { samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;            // (B·T, 3C)
+@group(0) @binding(2) var<storage, read> out: array<vec4<f32>>;            // (B·T, C)
+@group(0) @binding(3) var<storage, read> lse: array<f32>;                  // (B·T, H)
+@group(0) @binding(4) var<storage, read> d_out: array<vec4<f32>>;          // (B·T, C)
+@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4<f32>>;    // (B·T, 3C)
+@group(0) @binding(6) var<storage, read_write> delta: array<f32>;          // (B·T, H)
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_invocation_id) id: u32,
+) {
+    let team = grid_index(group, groups) * (64u / TEAM) + local / TEAM;
+    let lane = id % TEAM;
+    let leader = id - lane;
+    let side = lane / SPAN;
+    // Past the samples the last one is computed again and not stored, so that every lane reaches the shuffles.
+    let stores = team / params.heads < params.samples;
+    let first_row = min(team / params.heads, params.samples - 1u) * params.tokens;
+    let head = team % params.heads;
+    let last = params.tokens - 1u;
+    let width4 = params.heads * PARTS;
+
+    for (var j0 = 0u; j0 < params.tokens; j0 += TEAM * KEYS) {
+        var k: array<vec4<f32>, KEYS * PARTS>;
+        var v: array<vec4<f32>, KEYS * PARTS>;
+        var d_k: array<vec4<f32>, KEYS * PARTS>; // zero at first
+        var d_v: array<vec4<f32>, KEYS * PARTS>;
+        var k_part: array<vec4<f32>, KEYS * SPAN>; // of key SIDES·r + side
+        for (var j = 0u; j < KEYS; j++) {
+            let at = (3u * (first_row + min(j0 + TEAM * j + lane, last)) + 1u) * width4 + head * PARTS;
+            for (var c = 0u; c < PARTS; c++) {
+                k[j * PARTS + c] = qkv[at + c] * params.scale;
+                v[j * PARTS + c] = qkv[at + width4 + c];
+            }
+        }
+        for (var r = 0u; r < KEYS * SPAN; r++) {
+            for (var c = 0u; c < PARTS; c++) {
+                let here = subgroupShuffle(k[r / SPAN * PARTS + c], leader + SIDES * (r % SPAN) + side);
+                k_part[r] = select(k_part[r], here, lane % SPAN == c);
+            }
+        }
+        for (var i0 = select(0u, j0, params.causal == 1u); i0 < params.tokens; i0 += TEAM) {
+            var own_q: array<vec4<f32>, PARTS>;
+            var own_g: array<vec4<f32>, PARTS>;
+            let own = (first_row + min(i0 + lane, last)) * params.heads + head;
+            var own_product = 0.0;
+            for (var c = 0u; c < PARTS; c++) {
+                own_q[c] = qkv[(3u * own - 2u * head) * PARTS + c];
+                own_g[c] = d_out[own * PARTS + c];
+                if (j0 == 0u) { own_product += dot(own_g[c], out[own * PARTS + c]); }
+            }
+            let own_total = lse[own];
+            if (j0 > 0u) { own_product = delta[own]; } else if (stores) { delta[own] = own_product; }
+            for (var i = i0; i < min(i0 + TEAM, params.tokens); i += SIDES) {
+                var d_q: array<vec4<f32>, SIDES>;
+                for (var u = 0u; u < SIDES; u++) {
+                    let from_lane = leader + i - i0 + u;
+                    // Past the end the last query is there again, and counts for nothing.
+                    let keys = select(0u, select(params.tokens, i + u + 1u, params.causal == 1u), i + u <= last);
+                    var q: array<vec4<f32>, PARTS>;
+                    var g: array<vec4<f32>, PARTS>;
+                    var score: array<f32, KEYS>;
+                    var slope: array<f32, KEYS>;
+                    for (var j = 0u; j < KEYS; j++) {
+                        score[j] = -subgroupShuffle(own_total, from_lane);
+                        slope[j] = -subgroupShuffle(own_product, from_lane);
+                    }
+                    for (var c = 0u; c < PARTS; c++) {
+                        q[c] = subgroupShuffle(own_q[c], from_lane);
+                        g[c] = subgroupShuffle(own_g[c], from_lane);
+                        for (var j = 0u; j < KEYS; j++) {
+                            score[j] += dot(q[c], k[j * PARTS + c]);
+                            slope[j] += dot(g[c], v[j * PARTS + c]);
+                        }
+                    }
+                    for (var j = 0u; j < KEYS; j++) {
+                        score[j] = select(0.0, exp(score[j]), j0 + TEAM * j + lane < keys);
+                        slope[j] *= score[j];
+                        for (var c = 0u; c < PARTS; c++) {
+                            d_k[j * PARTS + c] = fma(vec4(slope[j]), q[c], d_k[j * PARTS + c]);
+                            d_v[j * PARTS + c] = fma(vec4(score[j]), g[c], d_v[j * PARTS + c]);
+                        }
+                    }
+                    for (var r = 0u; r < KEYS * SPAN; r++) {
+                        let here = subgroupShuffle(slope[r / SPAN], leader + SIDES * (r % SPAN) + side);
+                        d_q[u] = fma(vec4(here), k_part[r], d_q[u]);
+                    }
+                }
+                var sum = sides_sum(d_q, id);
+                let at = (3u * (first_row + i + side) * params.heads + head) * PARTS + lane % SPAN;
+                if (stores && i + side <= last && lane % SPAN < PARTS) {
+                    if (j0 > 0u) { sum += d_qkv[at]; }
+                    d_qkv[at] = sum;
+                }
+            }
+        }
+        for (var j = 0u; j < KEYS; j++) {
+            let key = j0 + TEAM * j + lane;
+            let at = (3u * (first_row + key) + 1u) * width4 + head * PARTS;
+            for (var c = 0u; c < PARTS; c++) {
+                if (stores && key <= last) { d_qkv[at + c] = d_k[j * PARTS + c] * params.scale; }
+                if (stores && key <= last) { d_qkv[at + width4 + c] = d_v[j * PARTS + c]; }
+            }
+        }
+    }
+}
