@@ -97,7 +97,7 @@ macro_rules! kernel {
     ($name:literal) => {
         crate::gpu::Kernel {
             name: $name,
-            source: include_str!(concat!("../../shaders/", $name, ".wgsl")),
+            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
             shared: crate::kernels::SHARED,
         }
     };

@@ -1,0 +1,199 @@
+//! Softmax attention of H heads of width D, C = H·D: full, causal, one position at a time, and of changed suffixes.
+//!
+//! ```text
+//! forward           out_i = Σ_j p_ij v_j     p_ij = exp(q_i · k_j / √D − lse_i)     lse_i = log Σ_j exp(q_i · k_j / √D)
+//! query gradient    d_q_i = Σ_j p_ij (d_out_i · v_j − δ_i) k_j / √D                 δ_i   = d_out_i · out_i
+//! key gradient      d_k_j = Σ_i p_ij (d_out_i · v_j − δ_i) q_i / √D
+//! value gradient    d_v_j = Σ_i p_ij d_out_i
+//! ```
+//!
+//! A row of `qkv` is [q | k | v], head h owning columns h·D..(h+1)·D of each third; sample b at position t is row b·T + t.
+//! This buffer of a layer is also its cache of keys and values: decoding writes one position's rows a step into it.
+//! Causal sums run over j ≤ i, others over all T. Vaswani et al., arXiv:1706.03762; backward as Dao et al.,
+//! arXiv:2205.14135, appendix B.
+
+mod backward;
+mod forward;
+mod suffix;
+
+use super::RandomInputs;
+use super::linear::Variant;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Gpu, Kernel, LiveRows, Param, Rows, View};
+
+pub use backward::{AttentionBackward, backward_reference};
+pub(super) use backward::{
+    BACKWARD_KEY_ENTRY, BACKWARD_KEY_PRIVATE_ENTRY, BACKWARD_QUERY_ENTRY, BACKWARD_QUERY_PRIVATE_ENTRY,
+    BACKWARD_SHORT_ENTRY,
+};
+pub use forward::{AttentionForward, forward_reference};
+pub(super) use forward::{FORWARD_ENTRY, FORWARD_PRIVATE_ENTRY};
+pub use suffix::{AttentionSuffix, SuffixShape, suffix_reference};
+pub(super) use suffix::{SUFFIX_ENTRY, SUFFIX_PRIVATE_ENTRY};
+
+/// Shape of full, causal and one-position attention.
+#[derive(Debug, Clone)]
+pub struct AttentionShape {
+    /// Samples B. Where the GPU counts them, an item is a sample.
+    pub b: Rows,
+    /// Positions T of a sample.
+    pub t: u32,
+    /// Heads.
+    pub h: u32,
+    /// Width of a head, 1 to 128.
+    pub d: u32,
+    /// Whether position i sees only positions up to i.
+    pub causal: bool,
+    /// Position of the first query; 0 in backward passes.
+    pub first: u32,
+    /// Queries n of a sample; T in backward passes.
+    pub queries: u32,
+}
+
+impl AttentionShape {
+    /// Every position attends to every position.
+    pub fn full(b: impl Into<Rows>, t: u32, h: u32, d: u32) -> Self {
+        Self { b: b.into(), t, h, d, causal: false, first: 0, queries: t }
+    }
+
+    /// Every position attends to itself and those before.
+    pub fn causal(b: impl Into<Rows>, t: u32, h: u32, d: u32) -> Self {
+        Self { causal: true, ..Self::full(b, t, h, d) }
+    }
+
+    /// Position `position` attends to itself and those before, one step of decoding.
+    pub fn decode(b: impl Into<Rows>, t: u32, h: u32, d: u32, position: u32) -> Self {
+        Self { first: position, queries: 1, ..Self::causal(b, t, h, d) }
+    }
+
+    fn width(&self) -> u64 {
+        u64::from(self.h) * u64::from(self.d)
+    }
+
+    fn rows(&self) -> u64 {
+        u64::from(self.b.most) * u64::from(self.t)
+    }
+
+    fn query_rows(&self) -> u64 {
+        u64::from(self.b.most) * u64::from(self.queries)
+    }
+
+    /// Pairs of a query and a key over all samples and heads.
+    fn pairs(&self) -> f64 {
+        let (n, first) = (f64::from(self.queries), f64::from(self.first));
+        let of_sample = if self.causal { n * (first + (n + 1.0) / 2.0) } else { n * f64::from(self.t) };
+        f64::from(self.b.most) * f64::from(self.h) * of_sample
+    }
+
+    fn text(&self) -> String {
+        format!("({}, {}, {}, {})", self.b.most, self.t, self.h, self.d)
+    }
+
+    fn check(&self, kernel: &Kernel) -> Result<()> {
+        check_heads(kernel, self.h, self.d)?;
+        if self.queries == 0 || u64::from(self.first) + u64::from(self.queries) > u64::from(self.t) {
+            let (first, n, t) = (self.first, self.queries, self.t);
+            let message = format!("{}: queries {first}..{first} + {n} must lie within {t} positions", kernel.name);
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        Ok(())
+    }
+
+    fn check_whole(&self, kernel: &Kernel) -> Result<()> {
+        self.check(kernel)?;
+        if self.queries != self.t {
+            let message = format!("{}: needs all {} positions as queries, got {}", kernel.name, self.t, self.queries);
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        Ok(())
+    }
+}
+
+fn check_heads(kernel: &Kernel, h: u32, d: u32) -> Result<()> {
+    if h == 0 || !(1..=128).contains(&d) {
+        let message = format!("{}: expected heads ≥ 1 of width 1 to 128, got {h} of width {d}", kernel.name);
+        return Err(Error::new(ErrorKind::Shape, message));
+    }
+    Ok(())
+}
+
+/// Queries (or keys) that an invocation holds: more save loads, fewer registers of a lane is what GPUs need. The order
+/// of every sum is the same for all.
+fn tile(arrays: u32, d: u32, count: u32) -> u32 {
+    let affordable = (128 / (arrays * d.next_multiple_of(4))).clamp(1, 4);
+    // The largest of 1, 2 and 4 that registers afford and the count fills.
+    let most = affordable.min(count).max(1);
+    if most >= 4 {
+        4
+    } else if most >= 2 {
+        2
+    } else {
+        1
+    }
+}
+
+/// The same for each lane of a team of a subgroup, which loads little: two pay off on software adapters of any width.
+fn team_tile(gpu: &Gpu, arrays: u32, d: u32, count: u32) -> u32 {
+    let arrays = if gpu.is_software() { 1 } else { arrays };
+    tile(arrays, d, count.div_ceil(TEAM)).min(2)
+}
+
+/// Lanes of a workgroup.
+const LANES: u32 = 64;
+/// Lanes that pass keys and values round.
+const TEAM: u32 = 8;
+
+/// By subgroups where they hold a team and heads are whole vec4s.
+fn team(gpu: &Gpu, d: u32) -> Variant {
+    match Variant::choose(gpu, &[d]) {
+        Variant::Subgroup(lanes) if lanes >= TEAM => Variant::Subgroup(lanes),
+        _ => Variant::Private,
+    }
+}
+
+/// The faster variant. Both add in the same order; teams pay off, as measured on software adapters, where every lane
+/// has a query and the keys to share are many or long.
+fn choose(gpu: &Gpu, shape: &AttentionShape) -> Variant {
+    let pays = shape.queries >= TEAM && u64::from(shape.t) * u64::from(shape.d) > 64;
+    if pays { team(gpu, shape.d) } else { Variant::Private }
+}
+fn scale(d: u32) -> Param {
+    Param::F32((1.0 / f64::from(d).sqrt()) as f32)
+}
+
+/// Attention of one query over given keys and values in f64: its output and its log-sum-exp.
+fn attend(q: &[f64], keys: &[(&[f64], &[f64])]) -> (Vec<f64>, f64) {
+    let scale = 1.0 / (q.len() as f64).sqrt();
+    let dot = |k: &[f64]| scale * q.iter().zip(k).map(|(q, k)| q * k).sum::<f64>();
+    let scores: Vec<f64> = keys.iter().map(|(k, _)| dot(k)).collect();
+    let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let lse = largest + scores.iter().map(|s| (s - largest).exp()).sum::<f64>().ln();
+    let mut out = vec![0.0; q.len()];
+    for (score, (_, v)) in scores.iter().zip(keys) {
+        out.iter_mut().zip(*v).for_each(|(out, v)| *out += (score - lse).exp() * v);
+    }
+    (out, lse)
+}
+
+/// Head `head` of third `third` (0 query, 1 key, 2 value) of a row of `qkv`.
+fn part(qkv: &[f64], row: usize, third: usize, head: usize, h: usize, d: usize) -> &[f64] {
+    &qkv[((3 * row + third) * h + head) * d..][..d]
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|v| f64::from(*v)).collect()
+}
+
+fn narrow(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|v| *v as f32).collect()
+}
+
+/// A window on a live count of samples or items of which three more exist before it.
+fn window(live: View, most: u32) -> LiveRows {
+    LiveRows::new(live, 3, most, 1)
+}
+
+/// Scores of a few units, so that the softmax is neither flat nor one key alone.
+fn random_qkv(random: &mut RandomInputs, count: usize) -> Vec<f32> {
+    random.floats(count).into_iter().map(|v| 3.0 * v).collect()
+}

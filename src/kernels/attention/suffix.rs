@@ -1,0 +1,225 @@
+//! Attention of the suffixes that moves change, over the prefix that they share with their sample.
+
+use super::{LANES, TEAM, attend, check_heads, part, random_qkv, scale, team, team_tile, tile, wide, window};
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::kernels::linear::Variant;
+use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+
+static SUFFIX: Kernel = kernel!("attention_suffix");
+static SUFFIX_PRIVATE: Kernel = kernel!("attention_suffix_private");
+
+pub(in crate::kernels) const SUFFIX_ENTRY: Entry =
+    Entry { kernel: &SUFFIX, summary: "attention of changed suffixes over a shared prefix", cases: suffix_cases };
+pub(in crate::kernels) const SUFFIX_PRIVATE_ENTRY: Entry = Entry {
+    kernel: &SUFFIX_PRIVATE,
+    summary: "the same for any width of heads, without subgroups",
+    cases: suffix_private_cases,
+};
+
+/// The same for suffixes, whose teams also go over rows of other sequences.
+fn choose_suffix(gpu: &Gpu, shape: &SuffixShape) -> Variant {
+    let pays = shape.t >= 2 * TEAM && shape.d >= 8;
+    if pays { team(gpu, shape.d) } else { Variant::Private }
+}
+
+/// Attention of changed suffixes of sequences over the unchanged prefix of their base sample.
+///
+/// Packed row r = u·per_item + k belongs to item u. `row_table` gives for each k the first changed position s and the
+/// position p ≥ s of the row; the rows of a sequence follow each other from p = s on. Keys and values for j < s come
+/// from the base sample, those for s ≤ j ≤ p from the packed rows.
+#[derive(Debug, Clone)]
+pub struct AttentionSuffix {
+    /// (B·T, 3C) of the base samples
+    pub base_qkv: View,
+    /// (items·per_item, 3C)
+    pub qkv: View,
+    /// Base sample of item `first_item` + u, u32 (first_item + items)
+    pub base: View,
+    /// (per_item, 2), u32: s, p
+    pub row_table: View,
+    /// (items·per_item, C)
+    pub out: View,
+}
+
+/// Shape of an [`AttentionSuffix`].
+#[derive(Debug, Clone)]
+pub struct SuffixShape {
+    /// Items of this launch, each of `per_item` packed rows; count them on the GPU with one row per item.
+    pub items: Rows,
+    /// Packed rows of an item.
+    pub per_item: u32,
+    /// Item 0 of this launch is this one in `base`.
+    pub first_item: u32,
+    /// Base samples B.
+    pub b: u32,
+    /// Positions T of a sample.
+    pub t: u32,
+    /// Heads.
+    pub h: u32,
+    /// Width of a head, 1 to 128.
+    pub d: u32,
+}
+
+impl AttentionSuffix {
+    /// Records the kernel, by subgroups where that is possible and faster.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Shape`] for heads wider than 128; as [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &SuffixShape) -> Result<()> {
+        let variant = choose_suffix(plan.gpu(), shape);
+        self.record_variant(plan, shape, variant)
+    }
+
+    /// Records a given variant.
+    ///
+    /// # Errors
+    /// As [`AttentionSuffix::record`].
+    pub fn record_variant(&self, plan: &mut Plan, shape: &SuffixShape, variant: Variant) -> Result<()> {
+        check_heads(&SUFFIX, shape.h, shape.d)?;
+        let width = u64::from(shape.h) * u64::from(shape.d);
+        let base_elements = u64::from(shape.b) * u64::from(shape.t) * 3 * width;
+        let rows = u64::from(shape.items.most) * u64::from(shape.per_item);
+        let items = u64::from(shape.first_item) + u64::from(shape.items.most);
+        let mut bindings = vec![
+            Bind { name: "base_qkv", view: &self.base_qkv, elements: base_elements },
+            Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+            Bind { name: "base", view: &self.base, elements: items },
+            Bind { name: "row_table", view: &self.row_table, elements: 2 * u64::from(shape.per_item) },
+            Bind { name: "out", view: &self.out, elements: rows * width },
+        ];
+        let (kernel, queries, groups) = match variant {
+            Variant::Subgroup(_) => {
+                let queries = team_tile(plan.gpu(), 3, shape.d, shape.per_item);
+                let teams = shape.per_item.div_ceil(TEAM * queries) * shape.h;
+                (&SUFFIX, queries, shape.items.times(teams).groups(LANES / TEAM, 1))
+            }
+            Variant::Private => {
+                bindings.push(Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements });
+                bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
+                let queries = tile(2, shape.d, shape.per_item);
+                let lanes = shape.per_item.div_ceil(queries) * shape.h;
+                (&SUFFIX_PRIVATE, queries, shape.items.times(lanes).groups(LANES, 1))
+            }
+        };
+        plan.launch(&Launch {
+            kernel,
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
+            bindings: &bindings,
+            params: &[
+                ("items", shape.items.most.into()),
+                ("per_item", shape.per_item.into()),
+                ("first_item", shape.first_item.into()),
+                ("tokens", shape.t.into()),
+                ("heads", shape.h.into()),
+                ("scale", scale(shape.d)),
+            ],
+            groups,
+            // The table is on the GPU: as if every row stood in the middle of its sequence.
+            cost: Cost {
+                flops: 2.0 * (rows * width) as f64 * f64::from(shape.t),
+                bytes: 4.0 * (base_elements + rows * 4 * width) as f64,
+            },
+            shape: format!("({}, {}, {}, {}, {})", shape.items.most, shape.per_item, shape.t, shape.h, shape.d),
+        })
+    }
+}
+/// out (items·per_item, C) of an [`AttentionSuffix`] in f64; `base` begins at the launch's first item.
+pub fn suffix_reference(
+    base_qkv: &[f64],
+    qkv: &[f64],
+    base: &[u32],
+    row_table: &[[u32; 2]],
+    shape: &SuffixShape,
+) -> Vec<f64> {
+    let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
+    let mut out = Vec::new();
+    for row in 0..(shape.items.most * shape.per_item) as usize {
+        let (item, k) = (row / shape.per_item as usize, row % shape.per_item as usize);
+        let [start, position] = row_table[k].map(|v| v as usize);
+        for head in 0..h {
+            let at = |j: usize, third| {
+                if j < start {
+                    part(base_qkv, base[item] as usize * t + j, third, head, h, d)
+                } else {
+                    part(qkv, row - (position - j), third, head, h, d)
+                }
+            };
+            let keys: Vec<_> = (0..=position).map(|j| (at(j, 1), at(j, 2))).collect();
+            out.extend(attend(at(position, 0), &keys).0);
+        }
+    }
+    out
+}
+
+/// First changed position and changed rows of each sequence.
+const TABLES: [&[[u32; 2]]; 4] = [
+    &[[0, 1]],
+    &[[1, 4], [2, 3], [4, 1], [0, 5]],
+    &[[0, 3], [3, 2], [4, 1], [4, 1], [4, 1], [3, 1], [1, 2], [2, 3]],
+    &[[5, 11], [0, 16], [15, 1], [15, 1], [7, 2], [9, 4]],
+];
+
+fn suffix_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes = [
+        ([1, 1, 4], 1, 0),
+        ([5, 2, 4], 7, 1),
+        ([5, 3, 8], 5, 2),
+        ([16, 2, 16], 9, 3),
+        ([16, 3, 8], 2, 3),
+        ([5, 1, 4], 30_000, 1),
+    ];
+    match team(gpu, 4) {
+        Variant::Private => Vec::new(),
+        variant => shapes.map(|(shape, items, table)| suffix_case(variant, shape, items, TABLES[table])).into(),
+    }
+}
+
+fn suffix_private_cases(_: &Gpu) -> Vec<Case> {
+    let shapes = [
+        ([1, 1, 1], 1, 0),
+        ([5, 2, 4], 7, 1),
+        ([5, 3, 6], 5, 2),
+        ([16, 2, 8], 9, 3),
+        ([16, 1, 20], 2, 3),
+        ([5, 1, 4], 30_000, 1),
+    ];
+    shapes.map(|(shape, items, table)| suffix_case(Variant::Private, shape, items, TABLES[table])).into()
+}
+
+fn suffix_case(variant: Variant, [t, h, d]: [u32; 3], items: u32, sequences: &[[u32; 2]]) -> Case {
+    let row_table: Vec<[u32; 2]> =
+        sequences.iter().flat_map(|[start, rows]| (0..*rows).map(move |i| [*start, start + i])).collect();
+    let (b, per_item, first_item) = (items.min(11), row_table.len() as u32, 2);
+    let mut random = RandomInputs::new(u64::from(items * 31 + t * 7 + h * 3 + d));
+    let base_qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
+    let qkv = random_qkv(&mut random, (items * per_item * 3 * h * d) as usize);
+    let base = random.integers((first_item + items) as usize, b);
+    let shape = SuffixShape { items: items.into(), per_item, first_item, b, t, h, d };
+    let here = &base[first_item as usize..];
+    let out = suffix_reference(&wide(&base_qkv), &wide(&qkv), here, &row_table, &shape);
+    let record = move |plan: &mut Plan, named: &Named| {
+        let attention = AttentionSuffix {
+            base_qkv: named.view("base_qkv")?,
+            qkv: named.view("qkv")?,
+            base: named.view("base")?,
+            row_table: named.view("row_table")?,
+            out: named.view("out")?,
+        };
+        let live = window(named.view("live")?, items);
+        plan.resolve_grids(&live.live)?;
+        attention.record_variant(plan, &SuffixShape { items: live.into(), ..shape.clone() }, variant)
+    };
+    Case {
+        name: format!("({t}, {h}, {d}), {items} items of {per_item} rows"),
+        inputs: vec![
+            ("base_qkv", base_qkv.into()),
+            ("qkv", qkv.into()),
+            ("base", base.into()),
+            ("row_table", row_table.concat().into()),
+            ("live", vec![items + 3].into()),
+        ],
+        outputs: vec![("out", Expected::Near { values: out, tolerance: 3e-6 })],
+        record: Box::new(record),
+    }
+}

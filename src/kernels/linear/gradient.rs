@@ -1,0 +1,288 @@
+//! d_W = d_yᵀ x and d_b = Σ d_y, by blocks of rows that are added in order.
+
+use super::{Variant, subgroup_variants};
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Plan, Rows, View};
+use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+
+static GRADIENT: Kernel = kernel!("linear_gradient");
+static GRADIENT_PRIVATE: Kernel = kernel!("linear_gradient_private");
+static GRADIENT_SUM: Kernel = kernel!("linear_gradient_sum");
+
+pub(in crate::kernels) const GRADIENT_ENTRY: Entry =
+    Entry { kernel: &GRADIENT, summary: "d_W = d_yᵀ x, d_b = Σ d_y, by blocks of rows", cases: gradient_cases };
+pub(in crate::kernels) const GRADIENT_PRIVATE_ENTRY: Entry = Entry {
+    kernel: &GRADIENT_PRIVATE,
+    summary: "the same for any shape, without subgroups",
+    cases: gradient_private_cases,
+};
+pub(in crate::kernels) const GRADIENT_SUM_ENTRY: Entry =
+    Entry { kernel: &GRADIENT_SUM, summary: "adds the blocks of a weight gradient", cases: gradient_sum_cases };
+
+/// d_W and d_b of a product, see the module's page.
+#[derive(Debug, Clone)]
+pub struct LinearGradient {
+    /// (rows, inputs)
+    pub x: View,
+    /// (rows, outputs)
+    pub d_y: View,
+    /// Scratch of [`GradientShape::part_elements`] floats.
+    pub part: View,
+    /// (outputs, inputs)
+    pub d_weight: View,
+    /// (outputs)
+    pub d_bias: View,
+}
+
+/// Shape of a [`LinearGradient`].
+#[derive(Debug, Clone)]
+pub struct GradientShape {
+    /// Rows of `x` and `d_y`.
+    pub rows: Rows,
+    /// Width of `x`.
+    pub inputs: u32,
+    /// Width of `d_y`.
+    pub outputs: u32,
+    /// Add to the gradient instead of replacing it.
+    pub keep: bool,
+}
+
+/// Rows that one invocation adds up before the fixed sum over blocks. Part of the result's definition, so it never
+/// depends on the adapter.
+pub(crate) const BLOCK_ROWS: u32 = 512;
+
+/// Blocks of rows of a gradient.
+pub(crate) fn blocks(rows: &Rows) -> u32 {
+    rows.most.div_ceil(BLOCK_ROWS)
+}
+
+impl GradientShape {
+    fn blocks(&self) -> u32 {
+        blocks(&self.rows)
+    }
+
+    /// Whether the subgroup kernel passes x round and holds d_y: the wider operand is passed, the held one needs a width
+    /// that is a multiple of 4. No sum's order depends on it.
+    fn passes_x(&self) -> bool {
+        self.outputs.is_multiple_of(4) && (self.inputs > self.outputs || !self.inputs.is_multiple_of(4))
+    }
+
+    /// Floats of scratch that the gradient needs.
+    pub fn part_elements(&self) -> u64 {
+        u64::from(self.blocks()) * u64::from(self.inputs + 1) * u64::from(self.outputs)
+    }
+}
+
+/// Columns of the passed operand that a subgroup owns: more of them save loads, which is what software drivers pay for; GPUs
+/// have no registers for more than 16. No sum's order depends on it.
+fn gradient_tile(gpu: &Gpu, passed: u32) -> u32 {
+    if gpu.is_software() && passed > 16 { 32 } else { 16 }
+}
+
+impl LinearGradient {
+    /// Records the gradient, by subgroups where that is possible.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &GradientShape) -> Result<()> {
+        // One of the widths must be a multiple of 4.
+        let width = if shape.passes_x() { shape.outputs } else { shape.inputs };
+        let variant = Variant::choose(plan.gpu(), &[width]);
+        self.record_blocks(plan, shape, variant)?;
+        let sum = GradientSum { part: self.part.clone(), d_weight: self.d_weight.clone(), d_bias: self.d_bias.clone() };
+        sum.record(plan, &shape.rows, shape.inputs * shape.outputs, shape.outputs, shape.keep)
+    }
+
+    fn record_blocks(&self, plan: &mut Plan, shape: &GradientShape, variant: Variant) -> Result<()> {
+        let (rows, k, n) = (u64::from(shape.rows.most), u64::from(shape.inputs), u64::from(shape.outputs));
+        let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
+        let x = |name| Bind { name, view: &self.x, elements: rows * k };
+        let d_y = |name| Bind { name, view: &self.d_y, elements: rows * n };
+        let live = Bind { name: "live", view: &counter, elements: 1 };
+        let part = Bind { name: "part", view: &self.part, elements: shape.part_elements() };
+        let mut params = vec![
+            ("rows", shape.rows.most.into()),
+            ("blocks", shape.blocks().into()),
+            ("block_rows", BLOCK_ROWS.into()),
+            ("first_item", first_item.into()),
+            ("rows_per_item", rows_per_item.into()),
+        ];
+        let blocks = u64::from(shape.blocks());
+        let (kernel, spec, bindings, groups) = match variant {
+            Variant::Subgroup(lanes) => {
+                let subgroups = Variant::subgroups(plan.gpu());
+                let passed_is_x = shape.passes_x();
+                let (passed, held) =
+                    if passed_is_x { (shape.inputs, shape.outputs) } else { (shape.outputs, shape.inputs) };
+                let tile = gradient_tile(plan.gpu(), passed);
+                let tiles = blocks * u64::from(passed.div_ceil(tile)) * u64::from(held.div_ceil(4 * lanes));
+                let spec = vec![
+                    ("LANES", lanes),
+                    ("SUBGROUPS", subgroups),
+                    ("PASSED", tile),
+                    ("PASSED_IS_X", passed_is_x.into()),
+                ];
+                params.extend([("passed_width", passed.into()), ("held_width", held.into())]);
+                let [passed, held] = if passed_is_x { [x("passed"), d_y("held")] } else { [d_y("passed"), x("held")] };
+                (&GRADIENT, spec, [passed, held, live, part], tiles.div_ceil(u64::from(subgroups)))
+            }
+            Variant::Private => {
+                params.extend([("inner", shape.inputs.into()), ("columns", shape.outputs.into())]);
+                let groups = (blocks * n.div_ceil(4) * k.div_ceil(4)).div_ceil(64);
+                (&GRADIENT_PRIVATE, Vec::new(), [x("x"), d_y("d_y"), live, part], groups)
+            }
+        };
+        plan.launch(&Launch {
+            kernel,
+            spec: &spec,
+            bindings: &bindings,
+            params: &params,
+            groups: shape.rows.groups_of_all(groups),
+            cost: Cost {
+                flops: 2.0 * (rows * k * n) as f64,
+                bytes: 4.0 * (rows * k + rows * n + shape.part_elements()) as f64,
+            },
+            shape: format!("({n}, {rows}) x ({rows}, {k})"),
+        })
+    }
+}
+
+/// Adds the blocks of a gradient; what every weight gradient ends with.
+#[derive(Debug, Clone)]
+pub(crate) struct GradientSum {
+    /// (blocks, weights + columns)
+    pub part: View,
+    /// (weights)
+    pub d_weight: View,
+    /// (columns)
+    pub d_bias: View,
+}
+
+impl GradientSum {
+    pub(crate) fn record(&self, plan: &mut Plan, rows: &Rows, weights: u32, columns: u32, keep: bool) -> Result<()> {
+        let (w, n) = (u64::from(weights), u64::from(columns));
+        let part = u64::from(blocks(rows)) * (w + n);
+        plan.launch(&Launch {
+            kernel: &GRADIENT_SUM,
+            spec: &[],
+            bindings: &[
+                Bind { name: "part", view: &self.part, elements: part },
+                Bind { name: "d_weight", view: &self.d_weight, elements: w },
+                Bind { name: "d_bias", view: &self.d_bias, elements: n },
+            ],
+            params: &[
+                ("weights", weights.into()),
+                ("columns", columns.into()),
+                ("blocks", blocks(rows).into()),
+                ("keep", u32::from(keep).into()),
+            ],
+            groups: rows.groups_of_all((w + n).div_ceil(64)),
+            cost: Cost { flops: part as f64, bytes: 4.0 * (part + w + n) as f64 },
+            shape: format!("({} blocks, {w} + {n})", blocks(rows)),
+        })
+    }
+}
+/// The weight gradient (N, K) and bias gradient (N) in f64 over the first `rows` rows.
+pub fn gradient_reference(x: &[f32], d_y: &[f32], rows: usize, inputs: usize, outputs: usize) -> (Vec<f64>, Vec<f64>) {
+    let mut d_weight = vec![0.0; outputs * inputs];
+    let mut d_bias = vec![0.0; outputs];
+    for row in 0..rows {
+        for n in 0..outputs {
+            let slope = f64::from(d_y[row * outputs + n]);
+            d_bias[n] += slope;
+            for k in 0..inputs {
+                d_weight[n * inputs + k] += slope * f64::from(x[row * inputs + k]);
+            }
+        }
+    }
+    (d_weight, d_bias)
+}
+
+fn gradient_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes = [
+        (1, 4, 1),
+        (16, 32, 16),
+        (513, 36, 17),
+        (1025, 8, 5),
+        (700, 132, 33),
+        (515, 132, 36),
+        (9, 7, 4),
+        (70_000, 4, 1),
+    ];
+    let all = |v| shapes.iter().map(move |shape| gradient_case(v, *shape));
+    subgroup_variants(gpu).into_iter().flat_map(all).collect()
+}
+
+fn gradient_private_cases(_: &Gpu) -> Vec<Case> {
+    let shapes = [(1, 1, 1), (3, 5, 7), (513, 6, 9), (70_000, 3, 2)];
+    shapes.into_iter().map(|shape| gradient_case(Variant::Private, shape)).collect()
+}
+
+/// One gradient whose last rows are beyond the live count and must not be added.
+fn gradient_case(variant: Variant, (rows, inputs, outputs): (u32, u32, u32)) -> Case {
+    let live = rows - rows / 3;
+    let mut random = RandomInputs::new(u64::from(rows * 31 + inputs * 7 + outputs));
+    let x = random.floats((rows * inputs) as usize);
+    let d_y = random.floats((rows * outputs) as usize);
+    let mut part = Vec::new();
+    for block in 0..rows.div_ceil(BLOCK_ROWS) {
+        let first = (block * BLOCK_ROWS).min(live) as usize;
+        let count = ((block + 1) * BLOCK_ROWS).min(live) as usize - first;
+        let (x, d_y) = (&x[first * inputs as usize..], &d_y[first * outputs as usize..]);
+        let (d_weight, d_bias) = gradient_reference(x, d_y, count, inputs as usize, outputs as usize);
+        part.extend(d_weight);
+        part.extend(d_bias);
+    }
+    let record = move |plan: &mut Plan, named: &Named| {
+        let part = named.view("part")?;
+        let gradient = LinearGradient {
+            x: named.view("x")?,
+            d_y: named.view("d_y")?,
+            part: part.clone(),
+            d_weight: part.clone(),
+            d_bias: part,
+        };
+        let window = LiveRows::new(named.view("live")?, 5, rows, 1);
+        plan.resolve_grids(&window.live)?;
+        gradient.record_blocks(plan, &GradientShape { rows: window.into(), inputs, outputs, keep: false }, variant)
+    };
+    Case {
+        name: format!("({rows}, {inputs}, {outputs}), {live} live rows"),
+        inputs: vec![("x", x.into()), ("d_y", d_y.into()), ("live", vec![live + 5].into())],
+        outputs: vec![("part", Expected::Near { values: part, tolerance: 3e-6 })],
+        record: Box::new(record),
+    }
+}
+
+fn gradient_sum_cases(_: &Gpu) -> Vec<Case> {
+    [(1, 4, 4, false), (1025, 3, 5, true), (5000, 8, 1, false)].into_iter().map(gradient_sum_case).collect()
+}
+
+fn gradient_sum_case((rows, inputs, outputs, keep): (u32, u32, u32, bool)) -> Case {
+    let shape = GradientShape { rows: rows.into(), inputs, outputs, keep };
+    let mut random = RandomInputs::new(u64::from(rows));
+    let part = random.floats(shape.part_elements() as usize);
+    let before = random.floats((outputs * (inputs + 1)) as usize);
+    let mut sums: Vec<f64> = before.iter().map(|v| if keep { f64::from(*v) } else { 0.0 }).collect();
+    for block in part.chunks(sums.len()) {
+        sums.iter_mut().zip(block).for_each(|(sum, v)| *sum += f64::from(*v));
+    }
+    let weights = (outputs * inputs) as usize;
+    let near = |values: &[f64]| Expected::Near { values: values.to_vec(), tolerance: 1e-6 };
+    let outputs = vec![("d_weight", near(&sums[..weights])), ("d_bias", near(&sums[weights..]))];
+    let record = move |plan: &mut Plan, named: &Named| {
+        let sum =
+            GradientSum { part: named.view("part")?, d_weight: named.view("d_weight")?, d_bias: named.view("d_bias")? };
+        sum.record(plan, &shape.rows, shape.inputs * shape.outputs, shape.outputs, shape.keep)
+    };
+    Case {
+        name: format!("({rows}, {inputs}), keep {keep}"),
+        inputs: vec![
+            ("part", part.into()),
+            ("d_weight", before[..weights].to_vec().into()),
+            ("d_bias", before[weights..].to_vec().into()),
+        ],
+        outputs,
+        record: Box::new(record),
+    }
+}

@@ -1,0 +1,93 @@
+//! Matrix products of a batch of rows with a weight, forward and backward.
+//!
+//! ```text
+//! forward            y[r, n]   = act( Σ_k x[r, k] W[n, k] + b[n] ) + extra[r, n]
+//! input gradient     d_x[r, k] = Σ_n d_y[r, n] W[n, k] · act'(saved[r, k])   or   + extra[r, k]
+//! weight gradient    d_W[n, k] = Σ_r d_y[r, n] x[r, k]        d_b[n] = Σ_r d_y[r, n]
+//! ```
+//!
+//! Weights are stored (outputs, inputs), as PyTorch's `nn.Linear` has them.
+
+mod gradient;
+mod product;
+
+use crate::gpu::Gpu;
+
+pub(crate) use gradient::{BLOCK_ROWS, GradientSum, blocks};
+pub(super) use gradient::{GRADIENT_ENTRY, GRADIENT_PRIVATE_ENTRY, GRADIENT_SUM_ENTRY};
+pub use gradient::{GradientShape, LinearGradient, gradient_reference};
+pub use product::{Direction, Extra, LinearProduct, LinearShape, product_reference};
+pub(super) use product::{PRODUCT_ENTRY, PRODUCT_PRIVATE_ENTRY};
+
+/// Activation of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// f(x) = x
+    None = 0,
+    /// f(x) = max(x, 0)
+    Relu = 1,
+    /// f(x) = tanh x
+    Tanh = 2,
+    /// f(x) = x/2 (1 + tanh(√(2/π)(x + 0.044715 x³))), the tanh form of arXiv:1606.08415
+    Gelu = 3,
+}
+
+impl Activation {
+    /// f(x).
+    pub fn value(self, x: f64) -> f64 {
+        match self {
+            Self::None => x,
+            Self::Relu => x.max(0.0),
+            Self::Tanh => x.tanh(),
+            Self::Gelu => 0.5 * x * (1.0 + gelu_inner(x).tanh()),
+        }
+    }
+
+    /// f'(x) from what the forward pass saved: f(x) for relu and tanh, x for gelu.
+    pub fn slope(self, saved: f64) -> f64 {
+        match self {
+            Self::None => 1.0,
+            Self::Relu => f64::from(saved > 0.0),
+            Self::Tanh => 1.0 - saved * saved,
+            Self::Gelu => {
+                let t = gelu_inner(saved).tanh();
+                let inner = (2.0 / std::f64::consts::PI).sqrt() * (1.0 + 3.0 * 0.044715 * saved * saved);
+                0.5 * (1.0 + t) + 0.5 * saved * (1.0 - t * t) * inner
+            }
+        }
+    }
+}
+
+fn gelu_inner(x: f64) -> f64 {
+    (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)
+}
+/// Which kernel computes a product or a gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// Subgroups of this many lanes; every width is a multiple of 4.
+    Subgroup(u32),
+    /// Private tiles, any shape, any adapter.
+    Private,
+}
+
+impl Variant {
+    /// The faster one that the adapter and the widths allow.
+    pub fn choose(gpu: &Gpu, widths: &[u32]) -> Self {
+        match gpu.subgroup_size() {
+            Some(lanes @ (4 | 8 | 16 | 32 | 64)) if widths.iter().all(|w| w.is_multiple_of(4)) => Self::Subgroup(lanes),
+            _ => Self::Private,
+        }
+    }
+
+    /// Independent subgroups in a workgroup: more give a GPU more to hide latency with.
+    pub(crate) fn subgroups(gpu: &Gpu) -> u32 {
+        if gpu.is_software() { 2 } else { 4 }
+    }
+}
+
+fn subgroup_variants(gpu: &Gpu) -> Vec<Variant> {
+    match Variant::choose(gpu, &[]) {
+        Variant::Private => Vec::new(),
+        variant => vec![variant],
+    }
+}
