@@ -14,7 +14,7 @@
 #import grid
 #import head
 #import online
-const QUERIES: u32 = 1u; // spec 2
+const QUERIES: u32 = 1u; // spec 2 4
 
 struct Params { samples: u32, tokens: u32, heads: u32, first: u32, queries: u32, causal: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;

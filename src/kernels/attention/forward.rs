@@ -1,6 +1,6 @@
 //! out = softmax(q kᵀ / √D) v of whole sequences or a window of their queries.
 
-use super::{AttentionShape, LANES, TEAM, attend, choose, part, random_qkv, scale, team, team_tile, tile, wide};
+use super::{AttentionShape, LANES, TEAM, attend, choose, forward_tile, part, random_qkv, scale, team, tile, wide};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, View};
 use crate::kernels::linear::Variant;
@@ -53,7 +53,7 @@ impl AttentionForward {
         ];
         let (kernel, queries, groups) = match variant {
             Variant::Subgroup(_) => {
-                let queries = team_tile(plan.gpu(), 3, shape.d, shape.queries);
+                let queries = forward_tile(plan.gpu(), shape.d, shape.queries);
                 let teams = shape.queries.div_ceil(TEAM * queries) * shape.h;
                 (&FORWARD, queries, shape.b.times(teams).groups(LANES / TEAM, 1))
             }

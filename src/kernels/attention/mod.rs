@@ -138,6 +138,12 @@ fn team_tile(gpu: &Gpu, arrays: u32, d: u32, count: u32) -> u32 {
     tile(arrays, d, count.div_ceil(TEAM)).min(2)
 }
 
+/// The same for the forward kernel, whose few arrays leave software adapters room for four queries of heads of up to 64.
+fn forward_tile(gpu: &Gpu, d: u32, count: u32) -> u32 {
+    let fills = gpu.is_software() && d <= 64 && count >= 4 * TEAM;
+    if fills { 4 } else { team_tile(gpu, 3, d, count) }
+}
+
 /// Lanes of a workgroup.
 const LANES: u32 = 64;
 /// Lanes that pass keys and values round.
