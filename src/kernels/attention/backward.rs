@@ -233,8 +233,8 @@ pub fn backward_reference(qkv: &[f64], d_out: &[f64], shape: &AttentionShape) ->
     (d_qkv, delta)
 }
 
-const TEAM_SHAPES: [[u32; 4]; 6] =
-    [[1, 1, 1, 4], [2, 17, 3, 8], [4, 16, 2, 16], [1, 67, 2, 20], [3, 8, 3, 8], [66_000, 1, 1, 4]];
+const TEAM_SHAPES: [[u32; 4]; 7] =
+    [[1, 1, 1, 4], [2, 17, 3, 8], [4, 16, 2, 16], [1, 67, 2, 20], [3, 8, 3, 8], [1, 8192, 1, 4], [66_000, 1, 1, 4]];
 const SHORT_SHAPES: [[u32; 4]; 16] = [
     [1, 1, 1, 4],
     [3, 2, 3, 4],
@@ -286,9 +286,13 @@ fn team_cases(gpu: &Gpu, shapes: &[[u32; 4]], record: RecordBackward, thirds: Ra
 }
 
 fn backward_cases(shapes: &[[u32; 4]], variant: Variant, record: RecordBackward, thirds: Range<usize>) -> Vec<Case> {
-    let both =
-        |shape: &[u32; 4]| [true, false].map(|causal| backward_case(*shape, causal, variant, record, thirds.clone()));
-    shapes.iter().flat_map(both).collect()
+    // References of long sequences take seconds: one mask does.
+    let masks = |t: u32| if t > 1024 { &[true][..] } else { &[true, false] };
+    let of_shape = |shape: &[u32; 4]| {
+        let case = |causal: &bool| backward_case(*shape, *causal, variant, record, thirds.clone());
+        masks(shape[1]).iter().map(case).collect::<Vec<_>>()
+    };
+    shapes.iter().flat_map(of_shape).collect()
 }
 
 /// A kernel on a window of samples that the GPU counts. It makes some thirds of the rows of d_qkv and must leave the
@@ -313,7 +317,8 @@ fn backward_case(
             *value = f64::from(before[at]);
         }
     }
-    let near = |values| Expected::Near { values, tolerance: 1e-5 };
+    // The running sums' rounding errors grow with the keys.
+    let near = |values| Expected::Near { values, tolerance: 1e-5 * (1.0 + f64::from(t) / 2048.0) };
     let mut inputs = vec![
         ("qkv", qkv.into()),
         ("out", narrow(&out).into()),

@@ -109,7 +109,7 @@ pub fn forward_reference(qkv: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<
 type ForwardCase = ([u32; 4], u32, u32);
 
 fn forward_cases(gpu: &Gpu) -> Vec<Case> {
-    let shapes: [ForwardCase; 9] = [
+    let shapes: [ForwardCase; 10] = [
         ([3, 5, 2, 4], 0, 5),
         ([2, 17, 3, 8], 0, 17),
         ([5, 16, 2, 16], 0, 16),
@@ -118,6 +118,7 @@ fn forward_cases(gpu: &Gpu) -> Vec<Case> {
         ([3, 23, 3, 4], 2, 19),
         ([65, 16, 4, 8], 15, 1),
         ([3, 8, 3, 8], 0, 8),
+        ([1, 8192, 1, 4], 8170, 22),
         ([70_000, 2, 1, 4], 0, 2),
     ];
     match team(gpu, 4) {
@@ -127,7 +128,7 @@ fn forward_cases(gpu: &Gpu) -> Vec<Case> {
 }
 
 fn forward_private_cases(_: &Gpu) -> Vec<Case> {
-    let shapes: [ForwardCase; 11] = [
+    let shapes: [ForwardCase; 12] = [
         ([1, 1, 1, 1], 0, 1),
         ([3, 5, 2, 4], 0, 5),
         ([2, 17, 3, 8], 0, 17),
@@ -138,6 +139,7 @@ fn forward_private_cases(_: &Gpu) -> Vec<Case> {
         ([3, 7, 3, 6], 2, 3),
         ([65, 16, 4, 8], 15, 1),
         ([3, 16, 4, 8], 0, 1),
+        ([1, 8192, 1, 4], 8170, 22),
         ([70_000, 2, 1, 4], 0, 2),
     ];
     both_masks(Variant::Private, &shapes)
@@ -153,6 +155,8 @@ fn forward_case(variant: Variant, ([b, t, h, d], first, queries): ForwardCase, c
     let qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
     let (out, lse) = forward_reference(&wide(&qkv), &shape);
     let name = format!("({b}, {t}, {h}, {d}) queries {first} + {queries} causal {causal}");
+    // The running sums' rounding errors grow with the keys.
+    let tolerance = 3e-6 * (1.0 + f64::from(t) / 2048.0);
     let record = move |plan: &mut Plan, named: &Named| {
         let attention = AttentionForward { qkv: named.view("qkv")?, out: named.view("out")?, lse: named.view("lse")? };
         attention.record_variant(plan, &shape, variant)
@@ -161,8 +165,8 @@ fn forward_case(variant: Variant, ([b, t, h, d], first, queries): ForwardCase, c
         name,
         inputs: vec![("qkv", qkv.into())],
         outputs: vec![
-            ("out", Expected::Near { values: out, tolerance: 3e-6 }),
-            ("lse", Expected::Near { values: lse, tolerance: 3e-6 }),
+            ("out", Expected::Near { values: out, tolerance }),
+            ("lse", Expected::Near { values: lse, tolerance }),
         ],
         record: Box::new(record),
     }
