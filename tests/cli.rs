@@ -159,6 +159,9 @@ fn unknown_keys_get_a_suggestion() {
     refuses_settings("train V=7", &["--rydberg"]);
     refuses_settings("train temperature=1", &["the keys are"]);
     refuses_settings("train schedule=cosin", &["schedule=cosine"]);
+    refuses_settings("train precision=mixd", &["precision=mixed", "single, mixed"]);
+    refuses_settings("train precision=f16", &["single, mixed"]);
+    refuses_settings("eval run precision=16", &["single, mixed"]);
     refuses_settings("tarin L=16", &["train"]);
     refuses_settings("train --ryberg V=7", &["--rydberg"]);
     refuses_settings("kernels no_such_kernel_at_all", &["kernels"]);
@@ -319,6 +322,14 @@ fn a_run_leaves_its_folder_and_prints_its_energy() {
 
     let ended = succeeds(path, "eval run samples=64");
     assert!(ended.stdout.starts_with("energy ") && ended.stdout.contains("fidelity "));
+    // The same weights rounded for sampling are another wave function, near it.
+    let of = |line: &str| {
+        let said = succeeds(path, line).stdout;
+        let enumerated = said.lines().find_map(|line| line.strip_prefix("enumerated energy "));
+        enumerated.unwrap().split_whitespace().next().unwrap().parse::<f64>().unwrap()
+    };
+    let (single, mixed) = (of("eval run samples=64"), of("eval run samples=64 precision=mixed"));
+    assert!(single != mixed && (single - mixed).abs() < 1e-2, "{single} {mixed}");
     // The weights can be gone on from.
     succeeds(path, &format!("train steps=1 {TINY} --weights run/model.safetensors --out more"));
 }
@@ -336,6 +347,22 @@ fn the_command_line_of_the_reference_does_the_same() {
     assert_eq!(ended.stderr.matches("NLOOPS").count(), 1, "{}", ended.stderr);
     succeeds(path, &format!("train {train} steps=3 --{group} {rydberg} --out plain"));
     assert_eq!(metrics(&path.join("out/2x1/1")), metrics(&path.join("plain")));
+}
+
+#[test]
+fn a_run_in_mixed_precision_says_so_in_its_settings() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    succeeds(path, &format!("train steps=3 precision=mixed {TINY} --out mixed"));
+    succeeds(path, &format!("train steps=3 {TINY} --out single"));
+    let precision = |run: &str| {
+        let text = fs::read_to_string(path.join(run).join("settings.json")).unwrap();
+        let settings: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(settings["command"].as_str().unwrap().contains("precision="), "{text}");
+        settings["train"]["precision"].as_str().unwrap().to_string()
+    };
+    assert_eq!([precision("mixed"), precision("single")], ["mixed", "single"]);
+    assert_ne!(metrics(&path.join("mixed")), metrics(&path.join("single")));
 }
 
 #[test]

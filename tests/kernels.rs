@@ -11,6 +11,13 @@ fn gpu() -> Gpu {
     GPU.get_or_init(|| Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one")).clone()
 }
 
+/// The first cases of a kernel and the last, which are those with f16 in buffers where it has such.
+fn some(mut cases: Vec<Case>, first: usize) -> Vec<Case> {
+    let last = cases.split_off(first.min(cases.len()));
+    cases.extend(last.into_iter().rev().take(2));
+    cases
+}
+
 #[test]
 fn every_kernel_agrees_with_its_reference() {
     let gpu = gpu();
@@ -38,7 +45,7 @@ fn every_kernel_agrees_with_its_reference() {
 fn every_comparison_rejects_a_wrong_answer() {
     let gpu = gpu();
     for entry in ALL {
-        for case in (entry.cases)(&gpu).into_iter().take(2) {
+        for case in some((entry.cases)(&gpu), 2) {
             let words = case.run(&gpu).unwrap();
             for (at, (name, expected)) in case.outputs.iter().enumerate() {
                 let middle = words[at].len() / 2;
@@ -62,7 +69,7 @@ fn every_comparison_rejects_a_wrong_answer() {
 fn results_are_bit_identical_from_run_to_run() {
     let gpu = gpu();
     for entry in ALL {
-        for case in (entry.cases)(&gpu).into_iter().take(3) {
+        for case in some((entry.cases)(&gpu), 3) {
             let (first, second) = (case.run(&gpu).unwrap(), case.run(&gpu).unwrap());
             assert_eq!(first, second, "{} {}", entry.kernel.name, case.name);
         }

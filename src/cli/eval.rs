@@ -34,7 +34,9 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
         samples: settings.size("samples"),
         seed: settings.optional_count("seed").unwrap_or_else(train::draw_seed),
         memory: arguments.gpu.memory,
+        precision: train::precision(&settings),
     };
+    let precision = config.precision;
     let estimate = evaluate(&gpu, lattice, rydberg, ptf, &weights, config)?;
     let sites = lattice.sites();
     let energy = Measured { mean: estimate.energy, error: estimate.energy_error };
@@ -45,7 +47,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     ));
     if sites <= ENUMERATED_SITES {
         let terms = rydberg.terms(lattice)?;
-        let all = Enumeration::new(&terms, lattice, &enumerate(&gpu, lattice, ptf, &weights)?)?;
+        let all = Enumeration::new(&terms, lattice, &enumerate(&gpu, lattice, ptf, &weights, precision)?)?;
         let exact = ground_state(&terms, sites)?;
         output::line(format!(
             "enumerated energy {:.7}  density {:.5}  sigma_x {:.5}  staggered {:.5}  sum of probabilities {:.6}",

@@ -10,7 +10,7 @@ mod plan;
 mod profile;
 mod shader;
 
-pub use buffer::{Buffer, View};
+pub use buffer::{Buffer, Storage, View};
 pub use device::{AdapterSummary, Gpu, GpuOptions, adapters};
 pub(crate) use plan::GRID_RESOLVE;
 pub use plan::{Bind, Cost, Groups, Launch, LiveRows, Plan, Rows};

@@ -7,9 +7,10 @@
 //! The hidden layer of width F is never written: with the usual F of 2048 it is most of a pass's traffic and memory.
 
 use super::linear::{Activation, Direction, LinearShape, Variant, product_reference};
+use super::narrow::{has_half, stored};
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, Storage, View};
 
 static FEED_FORWARD: Kernel = kernel!("feed_forward");
 
@@ -21,11 +22,11 @@ pub(super) const ENTRY: Entry =
 pub struct FeedForward {
     /// (rows, C)
     pub x: View,
-    /// (F, C)
+    /// (F, C), of f32 or f16
     pub weight1: View,
     /// (F)
     pub bias1: View,
-    /// (C, F)
+    /// (C, F), of the same
     pub weight2: View,
     /// (C)
     pub bias2: View,
@@ -88,6 +89,7 @@ impl FeedForward {
                 ("ROWS", tile_rows),
                 ("TILES", shape.width.div_ceil(4 * lanes).next_power_of_two()),
                 ("ACTIVATION", shape.activation as u32),
+                ("WEIGHT_BITS", self.weight1.storage().bits()),
             ],
             bindings: &[
                 Bind { name: "x", view: &self.x, elements: rows * c },
@@ -99,7 +101,10 @@ impl FeedForward {
             ],
             params: &[("rows", shape.rows.most.into()), ("width", shape.width.into()), ("hidden", shape.hidden.into())],
             groups: shape.rows.groups(tile_rows * subgroups, 1),
-            cost: Cost { flops: (4 * rows * c * f) as f64, bytes: 4.0 * (2 * rows * c + 2 * c * f) as f64 },
+            cost: Cost {
+                flops: (4 * rows * c * f) as f64,
+                bytes: (8 * rows * c + self.weight1.storage().bytes() * 2 * c * f) as f64,
+            },
             shape: format!("({rows}, {c}, {f})"),
         })
     }
@@ -121,19 +126,27 @@ fn cases(gpu: &Gpu) -> Vec<Case> {
     let Variant::Subgroup(lanes) = Variant::choose(gpu, &[]) else { return Vec::new() };
     let shapes = [(1, 32, 64, 16), (33, 36, 36, 16), (31, 20, 2048, 32), (130, 128, 96, 16), (70_000, 16, 4, 16)];
     let activations = [Activation::Relu, Activation::Gelu, Activation::Tanh];
-    shapes
+    let storages = [Storage::Word, Storage::Half];
+    storages
         .into_iter()
-        .enumerate()
-        .filter(|(_, (_, width, ..))| *width <= MAX_TILES * 4 * lanes)
-        .map(|(i, shape)| case(shape, activations[i % 3], lanes))
+        .filter(|storage| *storage == Storage::Word || has_half(gpu))
+        .flat_map(|storage| shapes.into_iter().enumerate().map(move |(i, shape)| (i, shape, storage)))
+        .filter(|(_, (_, width, ..), _)| *width <= MAX_TILES * 4 * lanes)
+        .map(|(i, shape, storage)| case(shape, activations[i % 3], lanes, storage))
         .collect()
 }
 
-fn case((rows, width, hidden, tile_rows): (u32, u32, u32, u32), activation: Activation, lanes: u32) -> Case {
+fn case(
+    (rows, width, hidden, tile_rows): (u32, u32, u32, u32),
+    activation: Activation,
+    lanes: u32,
+    storage: Storage,
+) -> Case {
     let mut random = RandomInputs::new(u64::from(rows + width + hidden));
     let x = random.floats((rows * width) as usize);
     let (weight1, bias1) = (random.floats((hidden * width) as usize), random.floats(hidden as usize));
     let (weight2, bias2) = (random.floats((hidden * width) as usize), random.floats(width as usize));
+    let ((weight1, stored1), (weight2, stored2)) = (stored(weight1, storage), stored(weight2, storage));
     let expected = reference(&x, [&weight1, &bias1, &weight2, &bias2], activation);
     let record = move |plan: &mut Plan, named: &Named| {
         let kernel = FeedForward {
@@ -148,12 +161,15 @@ fn case((rows, width, hidden, tile_rows): (u32, u32, u32, u32), activation: Acti
     };
     let tolerance = 1e-6 * (1.0 + f64::from(hidden + width).sqrt() / 4.0);
     Case {
-        name: format!("({rows}, {width}, {hidden}) {activation:?} tile {tile_rows}"),
+        name: format!(
+            "({rows}, {width}, {hidden}) {activation:?} tile {tile_rows}{}",
+            if storage == Storage::Half { " f16 weights" } else { "" }
+        ),
         inputs: vec![
             ("x", x.into()),
-            ("weight1", weight1.into()),
+            ("weight1", stored1),
             ("bias1", bias1.into()),
-            ("weight2", weight2.into()),
+            ("weight2", stored2),
             ("bias2", bias2.into()),
         ],
         outputs: vec![("y", Expected::Near { values: expected, tolerance })],

@@ -11,6 +11,7 @@ pub mod feed_forward;
 pub mod grid;
 pub mod head;
 pub mod linear;
+pub mod narrow;
 pub mod norm;
 pub mod optimizer;
 pub mod probe;
@@ -57,6 +58,7 @@ pub static ALL: &[Entry] = &[
     optimizer::SQUARE_ENTRY,
     optimizer::DECIDE_ENTRY,
     optimizer::ADAM_ENTRY,
+    narrow::ENTRY,
     linear::PRODUCT_ENTRY,
     linear::PRODUCT_PRIVATE_ENTRY,
     linear::GRADIENT_ENTRY,
@@ -107,6 +109,7 @@ pub(crate) use kernel;
 /// The files of shaders/shared, for `#import`.
 pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("cache", include_str!("../../shaders/shared/cache.wgsl")),
     ("finite", include_str!("../../shaders/shared/finite.wgsl")),
     ("grid", include_str!("../../shaders/shared/grid.wgsl")),
     ("head", include_str!("../../shaders/shared/head.wgsl")),
@@ -115,4 +118,5 @@ pub static SHARED: &[(&str, &str)] = &[
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),
     ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
+    ("weight", include_str!("../../shaders/shared/weight.wgsl")),
 ];

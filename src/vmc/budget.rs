@@ -10,8 +10,8 @@ pub(super) struct Demand {
     pub samples: u32,
     /// Whether gradients are wanted.
     pub training: bool,
-    /// Elements of a flat buffer of parameters, and how many such buffers there are.
-    pub parameters: [u64; 2],
+    /// Elements of all flat buffers of parameters.
+    pub parameters: u64,
     /// The network's elements per unit.
     pub needs: Needs,
     /// N, M, R, T
@@ -73,7 +73,7 @@ impl Demand {
         let [group, items, hidden, training] =
             [sizes.group, sizes.items, sizes.hidden_rows, sizes.training].map(u64::from);
         let padded = u64::from(sizes.groups(self.samples)) * group;
-        let fixed = self.parameters[0] * self.parameters[1] + self.tables + padded * per_sample(t);
+        let fixed = self.parameters + self.tables + padded * per_sample(t);
         [
             fixed,
             group * (self.needs.sample[0] + 4 + m),
@@ -193,7 +193,7 @@ mod tests {
         Demand {
             samples: 256,
             training: true,
-            parameters: [1_205_264, 4],
+            parameters: 4 * 1_205_264,
             needs,
             shape: [64, 64, 480, 16],
             tables: 10_000,

@@ -2,8 +2,9 @@
 
 use super::{AttentionShape, LANES, TEAM, attend, choose, forward_tile, part, random_qkv, scale, team, tile, wide};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, View};
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Storage, View};
 use crate::kernels::linear::Variant;
+use crate::kernels::narrow::{has_half, stored};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static FORWARD: Kernel = kernel!("attention_forward");
@@ -20,7 +21,7 @@ pub(in crate::kernels) const FORWARD_PRIVATE_ENTRY: Entry = Entry {
 /// Attention forward, see the module's page.
 #[derive(Debug, Clone)]
 pub struct AttentionForward {
-    /// (B·T, 3C)
+    /// (B·T, 3C), of f32 or f16
     pub qkv: View,
     /// (B·n, C)
     pub out: View,
@@ -66,7 +67,7 @@ impl AttentionForward {
         };
         plan.launch(&Launch {
             kernel,
-            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries), ("CACHE_BITS", self.qkv.storage().bits())],
             bindings: &bindings,
             params: &[
                 ("samples", shape.b.most.into()),
@@ -80,7 +81,8 @@ impl AttentionForward {
             groups,
             cost: Cost {
                 flops: 4.0 * shape.pairs() * f64::from(shape.d),
-                bytes: 4.0 * (2 * rows * width + query_rows * (2 * width + heads)) as f64,
+                bytes: (self.qkv.storage().bytes() * (2 * rows + query_rows) * width + 4 * query_rows * (width + heads))
+                    as f64,
             },
             shape: shape.text(),
         })
@@ -123,11 +125,11 @@ fn forward_cases(gpu: &Gpu) -> Vec<Case> {
     ];
     match team(gpu, 4) {
         Variant::Private => Vec::new(),
-        variant => both_masks(variant, &shapes),
+        variant => both_masks(gpu, variant, &shapes),
     }
 }
 
-fn forward_private_cases(_: &Gpu) -> Vec<Case> {
+fn forward_private_cases(gpu: &Gpu) -> Vec<Case> {
     let shapes: [ForwardCase; 12] = [
         ([1, 1, 1, 1], 0, 1),
         ([3, 5, 2, 4], 0, 5),
@@ -142,19 +144,26 @@ fn forward_private_cases(_: &Gpu) -> Vec<Case> {
         ([1, 8192, 1, 4], 8170, 22),
         ([70_000, 2, 1, 4], 0, 2),
     ];
-    both_masks(Variant::Private, &shapes)
+    both_masks(gpu, Variant::Private, &shapes)
 }
 
-fn both_masks(variant: Variant, shapes: &[ForwardCase]) -> Vec<Case> {
-    shapes.iter().flat_map(|shape| [true, false].map(|causal| forward_case(variant, *shape, causal))).collect()
+/// Every shape with both masks, and causal over f16.
+fn both_masks(gpu: &Gpu, variant: Variant, shapes: &[ForwardCase]) -> Vec<Case> {
+    let both = shapes
+        .iter()
+        .flat_map(|shape| [true, false].map(|causal| forward_case(variant, *shape, causal, Storage::Word)));
+    let halves =
+        shapes.iter().filter(|_| has_half(gpu)).map(|shape| forward_case(variant, *shape, true, Storage::Half));
+    both.chain(halves).collect()
 }
 
-fn forward_case(variant: Variant, ([b, t, h, d], first, queries): ForwardCase, causal: bool) -> Case {
+fn forward_case(variant: Variant, ([b, t, h, d], first, queries): ForwardCase, causal: bool, storage: Storage) -> Case {
     let shape = AttentionShape { causal, first, queries, ..AttentionShape::full(b, t, h, d) };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
-    let qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
+    let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
     let (out, lse) = forward_reference(&wide(&qkv), &shape);
-    let name = format!("({b}, {t}, {h}, {d}) queries {first} + {queries} causal {causal}");
+    let half = if storage == Storage::Half { " f16 qkv" } else { "" };
+    let name = format!("({b}, {t}, {h}, {d}) queries {first} + {queries} causal {causal}{half}");
     // The running sums' rounding errors grow with the keys.
     let tolerance = 3e-6 * (1.0 + f64::from(t) / 2048.0);
     let record = move |plan: &mut Plan, named: &Named| {
@@ -163,7 +172,7 @@ fn forward_case(variant: Variant, ([b, t, h, d], first, queries): ForwardCase, c
     };
     Case {
         name,
-        inputs: vec![("qkv", qkv.into())],
+        inputs: vec![("qkv", stored_qkv)],
         outputs: vec![
             ("out", Expected::Near { values: out, tolerance }),
             ("lse", Expected::Near { values: lse, tolerance }),

@@ -2,8 +2,9 @@
 
 use super::{LANES, TEAM, attend, check_heads, part, random_qkv, scale, team, team_tile, tile, wide, window};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, Storage, View};
 use crate::kernels::linear::Variant;
+use crate::kernels::narrow::{has_half, stored};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static SUFFIX: Kernel = kernel!("attention_suffix");
@@ -30,9 +31,9 @@ fn choose_suffix(gpu: &Gpu, shape: &SuffixShape) -> Variant {
 /// from the base sample, those for s ≤ j ≤ p from the packed rows.
 #[derive(Debug, Clone)]
 pub struct AttentionSuffix {
-    /// (B·T, 3C) of the base samples
+    /// (B·T, 3C) of the base samples, of f32 or f16
     pub base_qkv: View,
-    /// (items·per_item, 3C)
+    /// (items·per_item, 3C), of the same
     pub qkv: View,
     /// Base sample of item `first_item` + u, u32 (first_item + items)
     pub base: View,
@@ -104,7 +105,7 @@ impl AttentionSuffix {
         };
         plan.launch(&Launch {
             kernel,
-            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries), ("CACHE_BITS", self.qkv.storage().bits())],
             bindings: &bindings,
             params: &[
                 ("items", shape.items.most.into()),
@@ -118,7 +119,7 @@ impl AttentionSuffix {
             // The table is on the GPU: as if every row stood in the middle of its sequence.
             cost: Cost {
                 flops: 2.0 * (rows * width) as f64 * f64::from(shape.t),
-                bytes: 4.0 * (base_elements + rows * 4 * width) as f64,
+                bytes: (self.qkv.storage().bytes() * (base_elements + rows * 3 * width) + 4 * rows * width) as f64,
             },
             shape: format!("({}, {}, {}, {}, {})", shape.items.most, shape.per_item, shape.t, shape.h, shape.d),
         })
@@ -171,11 +172,11 @@ fn suffix_cases(gpu: &Gpu) -> Vec<Case> {
     ];
     match team(gpu, 4) {
         Variant::Private => Vec::new(),
-        variant => shapes.map(|(shape, items, table)| suffix_case(variant, shape, items, TABLES[table])).into(),
+        variant => suffix_cases_of(gpu, variant, &shapes),
     }
 }
 
-fn suffix_private_cases(_: &Gpu) -> Vec<Case> {
+fn suffix_private_cases(gpu: &Gpu) -> Vec<Case> {
     let shapes = [
         ([1, 1, 1], 1, 0),
         ([5, 2, 4], 7, 1),
@@ -184,16 +185,25 @@ fn suffix_private_cases(_: &Gpu) -> Vec<Case> {
         ([16, 1, 20], 2, 3),
         ([5, 1, 4], 30_000, 1),
     ];
-    shapes.map(|(shape, items, table)| suffix_case(Variant::Private, shape, items, TABLES[table])).into()
+    suffix_cases_of(gpu, Variant::Private, &shapes)
 }
 
-fn suffix_case(variant: Variant, [t, h, d]: [u32; 3], items: u32, sequences: &[[u32; 2]]) -> Case {
+/// (T, H, D), items and the table of the sequences.
+type SuffixCase = ([u32; 3], u32, usize);
+
+fn suffix_cases_of(gpu: &Gpu, variant: Variant, shapes: &[SuffixCase]) -> Vec<Case> {
+    let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
+    storages.flat_map(|storage| shapes.iter().map(move |shape| suffix_case(variant, *shape, storage))).collect()
+}
+
+fn suffix_case(variant: Variant, ([t, h, d], items, table): SuffixCase, storage: Storage) -> Case {
+    let sequences = TABLES[table];
     let row_table: Vec<[u32; 2]> =
         sequences.iter().flat_map(|[start, rows]| (0..*rows).map(move |i| [*start, start + i])).collect();
     let (b, per_item, first_item) = (items.min(11), row_table.len() as u32, 2);
     let mut random = RandomInputs::new(u64::from(items * 31 + t * 7 + h * 3 + d));
-    let base_qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
-    let qkv = random_qkv(&mut random, (items * per_item * 3 * h * d) as usize);
+    let (base_qkv, stored_base) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
+    let (qkv, stored_qkv) = stored(random_qkv(&mut random, (items * per_item * 3 * h * d) as usize), storage);
     let base = random.integers((first_item + items) as usize, b);
     let shape = SuffixShape { items: items.into(), per_item, first_item, b, t, h, d };
     let here = &base[first_item as usize..];
@@ -211,10 +221,13 @@ fn suffix_case(variant: Variant, [t, h, d]: [u32; 3], items: u32, sequences: &[[
         attention.record_variant(plan, &SuffixShape { items: live.into(), ..shape.clone() }, variant)
     };
     Case {
-        name: format!("({t}, {h}, {d}), {items} items of {per_item} rows"),
+        name: format!(
+            "({t}, {h}, {d}), {items} items of {per_item} rows{}",
+            if storage == Storage::Half { " f16 qkv" } else { "" }
+        ),
         inputs: vec![
-            ("base_qkv", base_qkv.into()),
-            ("qkv", qkv.into()),
+            ("base_qkv", stored_base),
+            ("qkv", stored_qkv),
             ("base", base.into()),
             ("row_table", row_table.concat().into()),
             ("live", vec![items + 3].into()),

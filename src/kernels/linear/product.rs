@@ -2,7 +2,8 @@
 
 use super::{Activation, Variant, subgroup_variants};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, Storage, View};
+use crate::kernels::narrow::{has_half, near_half, stored};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static PRODUCT: Kernel = kernel!("linear_product");
@@ -41,13 +42,13 @@ pub enum Extra {
 pub struct LinearProduct {
     /// (rows, inner)
     pub x: View,
-    /// (columns, inner) forward, (inner, columns) backward
+    /// (columns, inner) forward, (inner, columns) backward; of f32 or f16
     pub weight: View,
     /// (columns)
     pub bias: Option<View>,
     /// The third operand.
     pub extra: Extra,
-    /// (rows, columns), in rows of `y_stride`
+    /// (rows, columns), in rows of `y_stride`; of f32 or f16, which holds ±65504 at most
     pub y: View,
 }
 
@@ -87,9 +88,10 @@ impl LinearShape {
         Self { activation, ..self }
     }
 
-    fn cost(&self) -> Cost {
+    fn cost(&self, weight: Storage, y: Storage) -> Cost {
         let (rows, k, n) = (f64::from(self.rows.most), f64::from(self.inner), f64::from(self.columns));
-        Cost { flops: 2.0 * rows * k * n, bytes: 4.0 * (rows * k + k * n + rows * n) }
+        let [weight, y] = [weight, y].map(|storage| storage.bytes() as f64);
+        Cost { flops: 2.0 * rows * k * n, bytes: 4.0 * rows * k + weight * k * n + y * rows * n }
     }
 }
 
@@ -109,18 +111,20 @@ impl LinearProduct {
     /// As [`Plan::launch`].
     pub fn record_variant(&self, plan: &mut Plan, shape: &LinearShape, variant: Variant) -> Result<()> {
         let (rows, k, n) = (u64::from(shape.rows.most), u64::from(shape.inner), u64::from(shape.columns));
-        let (extra_kind, extra, extra_elements) = match &self.extra {
-            Extra::None => (0, &self.weight, 4),
-            Extra::Add(view) => (1, view, rows * n),
-            Extra::Slope(view) => (2, view, rows * n),
+        // Something must be bound for what is not there.
+        let absent = (&self.x, 4.min(rows * k));
+        let (extra_kind, (extra, extra_elements)) = match &self.extra {
+            Extra::None => (0, absent),
+            Extra::Add(view) => (1, (view, rows * n)),
+            Extra::Slope(view) => (2, (view, rows * n)),
         };
-        let (bias, bias_elements) = self.bias.as_ref().map_or((&self.weight, 4.min(k * n)), |bias| (bias, n));
+        let (bias, bias_elements) = self.bias.as_ref().map_or(absent, |bias| (bias, n));
         let last = rows.saturating_sub(1) * u64::from(shape.y_stride) + u64::from(shape.y_first) + 1;
         let bindings = [
             Bind { name: "x", view: &self.x, elements: rows * k },
             Bind { name: "weight", view: &self.weight, elements: k * n },
             Bind { name: "bias", view: bias, elements: bias_elements },
-            Bind { name: "extra", view: extra, elements: extra_elements.min(rows * n) },
+            Bind { name: "extra", view: extra, elements: extra_elements },
             Bind { name: "y", view: &self.y, elements: last * n },
         ];
         let params = [
@@ -135,6 +139,8 @@ impl LinearProduct {
             ("BIAS", u32::from(self.bias.is_some())),
             ("EXTRA", extra_kind),
             ("ACTIVATION", shape.activation as u32),
+            ("WEIGHT_BITS", self.weight.storage().bits()),
+            ("CACHE_BITS", self.y.storage().bits()),
         ];
         let (kernel, groups) = match variant {
             Variant::Subgroup(lanes) => {
@@ -151,7 +157,7 @@ impl LinearProduct {
             bindings: &bindings,
             params: &params,
             groups,
-            cost: shape.cost(),
+            cost: shape.cost(self.weight.storage(), self.y.storage()),
             shape: format!("({rows}, {k}) x ({k}, {n})"),
         })
     }
@@ -178,15 +184,15 @@ pub fn product_reference(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape:
 
 fn product_cases(gpu: &Gpu) -> Vec<Case> {
     let shapes = [(1, 4, 4), (16, 32, 32), (15, 8, 36), (17, 36, 132), (131, 64, 16), (33, 2048, 32), (70_000, 4, 4)];
-    subgroup_variants(gpu).into_iter().flat_map(|v| product_cases_of(v, &shapes)).collect()
+    subgroup_variants(gpu).into_iter().flat_map(|v| product_cases_of(gpu, v, &shapes)).collect()
 }
 
-fn product_private_cases(_: &Gpu) -> Vec<Case> {
+fn product_private_cases(gpu: &Gpu) -> Vec<Case> {
     let shapes = [(1, 1, 1), (8, 4, 4), (7, 3, 2), (9, 13, 5), (131, 64, 17), (70_000, 3, 2)];
-    product_cases_of(Variant::Private, &shapes)
+    product_cases_of(gpu, Variant::Private, &shapes)
 }
 
-fn product_cases_of(variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
+fn product_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
     let mut cases = Vec::new();
     let activations = [Activation::None, Activation::Relu, Activation::Tanh, Activation::Gelu];
     for (i, (rows, inner, columns)) in shapes.iter().copied().enumerate() {
@@ -198,17 +204,37 @@ fn product_cases_of(variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
                 }
                 let activation = activations[(i + extra) % 4];
                 let shape = LinearShape { direction, ..LinearShape::forward(rows, inner, columns) };
-                cases.push(product_case(variant, &shape.activated(activation), extra, i % 3 != 1));
+                let storage = [Storage::Word; 2];
+                cases.push(product_case(variant, &shape.activated(activation), extra, i % 3 != 1, storage));
             }
+        }
+    }
+    let halves = [[Storage::Half, Storage::Word], [Storage::Half; 2], [Storage::Word, Storage::Half]];
+    for (i, (rows, inner, columns)) in shapes.iter().copied().enumerate().filter(|_| has_half(gpu)) {
+        for direction in [Direction::Forward, Direction::Backward] {
+            let shape = LinearShape { direction, ..LinearShape::forward(rows, inner, columns) };
+            let storages = halves.iter().filter(|[weight, _]| rows < 1000 || *weight == Storage::Half);
+            cases.extend(storages.map(|storage| product_case(variant, &shape, i % 2, i % 3 != 1, *storage)));
         }
     }
     cases
 }
 
-fn product_case(variant: Variant, shape: &LinearShape, extra: usize, with_bias: bool) -> Case {
+fn product_case(
+    variant: Variant,
+    shape: &LinearShape,
+    extra: usize,
+    with_bias: bool,
+    [weight_storage, y_storage]: [Storage; 2],
+) -> Case {
     let (rows, k, n) = (shape.rows.most as usize, shape.inner as usize, shape.columns as usize);
     let mut random = RandomInputs::new((rows * 31 + k * 7 + n) as u64);
-    let (x, weight) = (random.floats(rows * k), random.floats(n * k));
+    let (mut x, weight) = (random.floats(rows * k), random.floats(n * k));
+    if [weight_storage, y_storage] == [Storage::Word, Storage::Half] {
+        // Beyond what f16 holds in most places.
+        x.iter_mut().for_each(|x| *x *= 3e5);
+    }
+    let (weight, stored_weight) = stored(weight, weight_storage);
     let (bias, third) = (random.floats(n), random.floats(rows * n));
     let mut expected = product_reference(&x, &weight, with_bias.then_some(&bias), shape);
     for (value, third) in expected.iter_mut().zip(&third) {
@@ -219,7 +245,16 @@ fn product_case(variant: Variant, shape: &LinearShape, extra: usize, with_bias: 
         };
     }
     let spec = (shape.direction, shape.activation);
-    let name = format!("({rows}, {k}, {n}) {spec:?} bias {with_bias} extra {extra}");
+    let mut name = format!("({rows}, {k}, {n}) {spec:?} bias {with_bias} extra {extra}");
+    for (what, storage) in [("weight", weight_storage), ("y", y_storage)] {
+        name += &if storage == Storage::Half { format!(" f16 {what}") } else { String::new() };
+    }
+    // Rounding errors of a sum of K terms in order grow like √K.
+    let tolerance = 1e-6 * (1.0 + (k as f64).sqrt() / 4.0);
+    let expected = match y_storage {
+        Storage::Word => Expected::Near { values: expected, tolerance },
+        Storage::Half => near_half(expected, tolerance),
+    };
     let shape = shape.clone();
     let record = move |plan: &mut Plan, named: &Named| {
         let product = LinearProduct {
@@ -237,9 +272,8 @@ fn product_case(variant: Variant, shape: &LinearShape, extra: usize, with_bias: 
     };
     Case {
         name,
-        inputs: vec![("x", x.into()), ("weight", weight.into()), ("bias", bias.into()), ("extra", third.into())],
-        // Rounding errors of a sum of K terms in order grow like √K.
-        outputs: vec![("y", Expected::Near { values: expected, tolerance: 1e-6 * (1.0 + (k as f64).sqrt() / 4.0) })],
+        inputs: vec![("x", x.into()), ("weight", stored_weight), ("bias", bias.into()), ("extra", third.into())],
+        outputs: vec![("y", expected)],
         record: Box::new(record),
     }
 }
