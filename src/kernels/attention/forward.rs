@@ -1,8 +1,11 @@
 //! out = softmax(q kᵀ / √D) v of whole sequences or a window of their queries.
 
-use super::{AttentionShape, LANES, TEAM, attend, choose, part, random_qkv, scale, team, team_tile, tile, wide};
+use super::{
+    AttentionShape, LANES, TEAM, attend, choose, class, forms, head_needs, part, random_qkv, scale, taken, wide,
+};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, View};
+use crate::kernels::choice::{Choice, Form};
 use crate::kernels::linear::Variant;
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
@@ -17,6 +20,16 @@ pub(in crate::kernels) const FORWARD_PRIVATE_ENTRY: Entry = Entry {
     cases: forward_private_cases,
 };
 
+pub(in crate::kernels) static FORWARD_CHOICE: Choice<AttentionShape> = Choice {
+    forms: forms("attention_forward"),
+    class: |shape| {
+        let queries = if shape.queries == 1 { "one query of" } else { "" };
+        format!("{queries} {}", class(shape.t, shape.d)).trim().into()
+    },
+    rule: |gpu, shape| taken(gpu, choose(gpu, shape), [3, 2], shape.d, shape.queries),
+    needs: |_, shape, form| head_needs(shape.d, form),
+};
+
 /// Attention forward, see the module's page.
 #[derive(Debug, Clone)]
 pub struct AttentionForward {
@@ -29,21 +42,17 @@ pub struct AttentionForward {
 }
 
 impl AttentionForward {
-    /// Records the kernel, by subgroups where that is possible and faster.
+    /// Records the kernel, in the form that is best for its shape.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Shape`] for heads wider than 128 or queries outside the positions; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
-        let variant = choose(plan.gpu(), shape);
-        self.record_variant(plan, shape, variant)
+        shape.check(&FORWARD)?;
+        let form = FORWARD_CHOICE.take(plan.gpu(), shape)?;
+        self.record_form(plan, shape, form)
     }
 
-    /// Records a given variant.
-    ///
-    /// # Errors
-    /// As [`AttentionForward::record`].
-    pub fn record_variant(&self, plan: &mut Plan, shape: &AttentionShape, variant: Variant) -> Result<()> {
-        shape.check(&FORWARD)?;
+    fn record_form(&self, plan: &mut Plan, shape: &AttentionShape, form: &Form) -> Result<()> {
         let (rows, query_rows, width) = (shape.rows(), shape.query_rows(), shape.width());
         let heads = u64::from(shape.h);
         let mut bindings = vec![
@@ -51,17 +60,16 @@ impl AttentionForward {
             Bind { name: "out", view: &self.out, elements: query_rows * width },
             Bind { name: "lse", view: &self.lse, elements: query_rows * heads },
         ];
-        let (kernel, queries, groups) = match variant {
-            Variant::Subgroup(_) => {
-                let queries = team_tile(plan.gpu(), 3, shape.d, shape.queries);
+        let queries = form.tile;
+        let (kernel, groups) = match form.variant {
+            Variant::Subgroup => {
                 let teams = shape.queries.div_ceil(TEAM * queries) * shape.h;
-                (&FORWARD, queries, shape.b.times(teams).groups(LANES / TEAM, 1))
+                (&FORWARD, shape.b.times(teams).groups(LANES / TEAM, 1))
             }
             Variant::Private => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
-                let queries = tile(2, shape.d, shape.queries);
                 let lanes = shape.queries.div_ceil(queries) * shape.h;
-                (&FORWARD_PRIVATE, queries, shape.b.times(lanes).groups(LANES, 1))
+                (&FORWARD_PRIVATE, shape.b.times(lanes).groups(LANES, 1))
             }
         };
         plan.launch(&Launch {
@@ -120,13 +128,10 @@ fn forward_cases(gpu: &Gpu) -> Vec<Case> {
         ([3, 8, 3, 8], 0, 8),
         ([70_000, 2, 1, 4], 0, 2),
     ];
-    match team(gpu, 4) {
-        Variant::Private => Vec::new(),
-        variant => both_masks(variant, &shapes),
-    }
+    both_masks(gpu, Variant::Subgroup, &shapes)
 }
 
-fn forward_private_cases(_: &Gpu) -> Vec<Case> {
+fn forward_private_cases(gpu: &Gpu) -> Vec<Case> {
     let shapes: [ForwardCase; 11] = [
         ([1, 1, 1, 1], 0, 1),
         ([3, 5, 2, 4], 0, 5),
@@ -140,14 +145,22 @@ fn forward_private_cases(_: &Gpu) -> Vec<Case> {
         ([3, 16, 4, 8], 0, 1),
         ([70_000, 2, 1, 4], 0, 2),
     ];
-    both_masks(Variant::Private, &shapes)
+    both_masks(gpu, Variant::Private, &shapes)
 }
 
-fn both_masks(variant: Variant, shapes: &[ForwardCase]) -> Vec<Case> {
-    shapes.iter().flat_map(|shape| [true, false].map(|causal| forward_case(variant, *shape, causal))).collect()
+/// Small shapes in every form of the variant, large ones in each by turns.
+fn both_masks(gpu: &Gpu, variant: Variant, shapes: &[ForwardCase]) -> Vec<Case> {
+    let cases = |(i, shape): (usize, &ForwardCase)| {
+        let [b, t, h, d] = shape.0;
+        let forms =
+            FORWARD_CHOICE.of_case(gpu, variant, &AttentionShape::full(b, t, h, d), b * t * d < 20_000 && d <= 20, i);
+        let both = |form: Form| [true, false].map(|causal| forward_case(form, *shape, causal));
+        forms.into_iter().flat_map(both).collect::<Vec<_>>()
+    };
+    shapes.iter().enumerate().flat_map(cases).collect()
 }
 
-fn forward_case(variant: Variant, ([b, t, h, d], first, queries): ForwardCase, causal: bool) -> Case {
+fn forward_case(form: Form, ([b, t, h, d], first, queries): ForwardCase, causal: bool) -> Case {
     let shape = AttentionShape { causal, first, queries, ..AttentionShape::full(b, t, h, d) };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
@@ -155,7 +168,7 @@ fn forward_case(variant: Variant, ([b, t, h, d], first, queries): ForwardCase, c
     let name = format!("({b}, {t}, {h}, {d}) queries {first} + {queries} causal {causal}");
     let record = move |plan: &mut Plan, named: &Named| {
         let attention = AttentionForward { qkv: named.view("qkv")?, out: named.view("out")?, lse: named.view("lse")? };
-        attention.record_variant(plan, &shape, variant)
+        attention.record_form(plan, &shape, &form)
     };
     Case {
         name,
@@ -166,4 +179,5 @@ fn forward_case(variant: Variant, ([b, t, h, d], first, queries): ForwardCase, c
         ],
         record: Box::new(record),
     }
+    .of_form(&form)
 }
