@@ -82,6 +82,14 @@ impl Forms {
         }
     }
 
+    /// The name of the kernel that a form launches.
+    pub fn launched(&self, form: &Form) -> String {
+        match form.variant {
+            Variant::Subgroup => self.kernel.into(),
+            Variant::Private => format!("{}_private", self.kernel),
+        }
+    }
+
     /// The form of this name.
     pub fn find(&self, name: &str) -> Option<&'static Form> {
         self.all.iter().find(|form| form.name == name)

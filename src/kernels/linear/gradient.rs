@@ -247,7 +247,11 @@ fn gradient_cases(gpu: &Gpu) -> Vec<Case> {
 }
 
 fn gradient_private_cases(gpu: &Gpu) -> Vec<Case> {
-    gradient_cases_of(gpu, Variant::Private, &[(1, 1, 1), (3, 5, 7), (513, 6, 9), (70_000, 3, 2)])
+    gradient_cases_of(
+        gpu,
+        Variant::Private,
+        &[(1, 1, 1), (3, 5, 7), (513, 36, 17), (9, 7, 4), (513, 6, 9), (70_000, 3, 2)],
+    )
 }
 
 fn gradient_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {

@@ -205,7 +205,8 @@ fn product_cases(gpu: &Gpu) -> Vec<Case> {
 }
 
 fn product_private_cases(gpu: &Gpu) -> Vec<Case> {
-    let shapes = [(1, 1, 1), (8, 4, 4), (7, 3, 2), (9, 13, 5), (131, 64, 17), (70_000, 3, 2)];
+    let shapes =
+        [(1, 4, 4), (7, 3, 2), (15, 8, 36), (17, 36, 132), (1, 1, 1), (9, 13, 5), (131, 64, 17), (70_000, 3, 2)];
     product_cases_of(gpu, Variant::Private, &shapes)
 }
 
