@@ -27,6 +27,18 @@ impl TuneConfig {
     pub fn new(quick: bool) -> Self {
         Self { quick, seconds: if quick { 25.0 } else { 110.0 }, seed: 0 }
     }
+
+    /// Whether the settings make sense; needs no adapter.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for a limit that is no time.
+    pub fn check(&self) -> Result<()> {
+        if self.seconds > 0.0 && self.seconds < 1e6 {
+            return Ok(());
+        }
+        let message = format!("tune: {} seconds are no time to tune in; give --seconds 60", self.seconds);
+        Err(Error::new(ErrorKind::Settings, message))
+    }
 }
 
 /// What a tuning found.
@@ -66,12 +78,9 @@ const OUTCOMES: u32 = 16;
 /// Holds contests on `gpu` until all are decided or time is up; `progress` is told what is being measured.
 ///
 /// # Errors
-/// [`ErrorKind::Settings`] for a limit that is no time; what the device says.
+/// As [`TuneConfig::check`]; what the device says.
 pub fn tune(gpu: &Gpu, config: &TuneConfig, progress: &mut dyn FnMut(&str)) -> Result<TuneReport> {
-    if !(config.seconds > 0.0 && config.seconds < 1e6) {
-        let message = format!("tune: {} is no time; give --seconds 60", config.seconds);
-        return Err(Error::new(ErrorKind::Settings, message));
-    }
+    config.check()?;
     let software = gpu.is_software();
     let contest = Contest {
         budget_ms: match (software, config.quick) {

@@ -15,6 +15,9 @@ use super::{Outcome, output};
 /// `ErrorKind::Settings` for a time that is none, `ErrorKind::File` for a tuning file that cannot be read, written or
 /// deleted, `ErrorKind::Adapter` or `ErrorKind::Device` if the GPU cannot be used.
 pub fn run(arguments: &TuneArguments) -> Result<Outcome> {
+    let defaults = TuneConfig::new(arguments.quick);
+    let config = TuneConfig { seconds: arguments.seconds.unwrap_or(defaults.seconds), ..defaults };
+    config.check()?;
     let options = GpuOptions { adapter: arguments.adapter.clone(), ignore_tuning: true, ..GpuOptions::default() };
     let gpu = Gpu::with_options(&options)?;
     let path = Tuning::path(&gpu)?;
@@ -26,8 +29,6 @@ pub fn run(arguments: &TuneArguments) -> Result<Outcome> {
         output::line(format!("{said} {}", path.display()));
         return Ok(Outcome::Done);
     }
-    let defaults = TuneConfig::new(arguments.quick);
-    let config = TuneConfig { seconds: arguments.seconds.unwrap_or(defaults.seconds), ..defaults };
     let report = bench::tune(&gpu, &config, &mut |title| {
         if !arguments.quiet {
             output::progress(&format!("tune {title}"));
