@@ -1,7 +1,7 @@
 //! Which of its forms a kernel takes for a shape: the rule's, what was measured to be faster here, or what was asked for.
 //!
 //! A kernel that can be run in several ways (with subgroups or without, with more or fewer rows in registers, with more or
-//! fewer subgroups to a workgroup) lists them as [`Form`]s in one [`Choice`]. Its rule gives the default from the
+//! fewer subgroups to a workgroup) lists them as [`Form`]s in one `Choice`. Its rule gives the default from the
 //! adapter's kind and the shape. `ketformer tune` measures forms against each other; only forms that add in the order of
 //! the default may replace it, so that a tuning never changes a bit of a result.
 
