@@ -75,6 +75,7 @@ pub mod model;
 pub mod physics;
 pub mod run;
 pub mod vmc;
+mod whole_file;
 
 pub use error::{Error, ErrorKind, Result};
 pub use gpu::Gpu;

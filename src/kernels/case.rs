@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::choice::Form;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, Storage, View};
 
@@ -188,6 +189,16 @@ impl Expected {
 }
 
 impl Case {
+    /// The same case, its name saying in which form the kernel runs.
+    pub(super) fn of_form(self, form: &Form) -> Self {
+        Self { name: format!("{} [{}]", self.name, form.name), ..self }
+    }
+
+    /// The form in which the kernel runs, where it has several.
+    pub fn form(&self) -> Option<&str> {
+        self.name.strip_suffix(']')?.rsplit_once(" [").map(|(_, form)| form)
+    }
+
     /// Runs the case and returns the raw words of each output.
     ///
     /// # Errors

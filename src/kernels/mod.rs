@@ -5,6 +5,7 @@
 
 pub mod attention;
 mod case;
+pub mod choice;
 pub mod embed;
 pub mod energy;
 pub mod feed_forward;
@@ -81,6 +82,7 @@ pub static ALL: &[Entry] = &[
     probe::MULTIPLY_ADD_ENTRY,
     probe::COPY_ENTRY,
     probe::SHUFFLE_ENTRY,
+    probe::LOOP_ENTRY,
 ];
 
 /// Looks a kernel up by its name.

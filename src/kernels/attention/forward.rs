@@ -1,8 +1,11 @@
 //! out = softmax(q kᵀ / √D) v of whole sequences or a window of their queries.
 
-use super::{AttentionShape, LANES, TEAM, attend, choose, forward_tile, part, random_qkv, scale, team, tile, wide};
+use super::{
+    AttentionShape, FORMS, LANES, TEAM, attend, choose, class, head_needs, part, random_qkv, scale, taken, wide,
+};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Storage, View};
+use crate::kernels::choice::{Choice, Form, Forms};
 use crate::kernels::linear::Variant;
 use crate::kernels::narrow::{has_half, stored};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
@@ -18,6 +21,25 @@ pub(in crate::kernels) const FORWARD_PRIVATE_ENTRY: Entry = Entry {
     cases: forward_private_cases,
 };
 
+pub(in crate::kernels) static FORWARD_CHOICE: Choice<AttentionShape> = Choice {
+    forms: Forms { kernel: "attention_forward", least_lanes: TEAM, all: FORMS_FORWARD },
+    class: |shape| {
+        let queries = if shape.queries == 1 { "one query of" } else { "" };
+        format!("{queries} {}", class(shape.t, shape.d)).trim().into()
+    },
+    rule: |gpu, shape| match choose(gpu, shape) {
+        // Its few arrays leave software adapters room for four queries.
+        Variant::Subgroup if gpu.is_software() && shape.d <= 64 && shape.queries >= 4 * TEAM => {
+            (Variant::Subgroup, 4, 1)
+        }
+        variant => taken(gpu, variant, [3, 2], shape.d, shape.queries),
+    },
+    needs: |_, shape, form| head_needs(shape.d, form),
+};
+
+/// As the other kernels', and four queries to a lane of a team.
+const FORMS_FORWARD: &[Form] = &[FORMS[0], FORMS[1], Form::subgroup("team4", 4, 1), FORMS[2], FORMS[3], FORMS[4]];
+
 /// Attention forward, see the module's page.
 #[derive(Debug, Clone)]
 pub struct AttentionForward {
@@ -30,21 +52,17 @@ pub struct AttentionForward {
 }
 
 impl AttentionForward {
-    /// Records the kernel, by subgroups where that is possible and faster.
+    /// Records the kernel, in the form that is best for its shape.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Shape`] for heads wider than 128 or queries outside the positions; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
-        let variant = choose(plan.gpu(), shape);
-        self.record_variant(plan, shape, variant)
+        shape.check(&FORWARD)?;
+        let form = FORWARD_CHOICE.take(plan.gpu(), shape)?;
+        self.record_form(plan, shape, form)
     }
 
-    /// Records a given variant.
-    ///
-    /// # Errors
-    /// As [`AttentionForward::record`].
-    pub fn record_variant(&self, plan: &mut Plan, shape: &AttentionShape, variant: Variant) -> Result<()> {
-        shape.check(&FORWARD)?;
+    fn record_form(&self, plan: &mut Plan, shape: &AttentionShape, form: &Form) -> Result<()> {
         let (rows, query_rows, width) = (shape.rows(), shape.query_rows(), shape.width());
         let heads = u64::from(shape.h);
         let mut bindings = vec![
@@ -52,17 +70,16 @@ impl AttentionForward {
             Bind { name: "out", view: &self.out, elements: query_rows * width },
             Bind { name: "lse", view: &self.lse, elements: query_rows * heads },
         ];
-        let (kernel, queries, groups) = match variant {
-            Variant::Subgroup(_) => {
-                let queries = forward_tile(plan.gpu(), shape.d, shape.queries);
+        let queries = form.tile;
+        let (kernel, groups) = match form.variant {
+            Variant::Subgroup => {
                 let teams = shape.queries.div_ceil(TEAM * queries) * shape.h;
-                (&FORWARD, queries, shape.b.times(teams).groups(LANES / TEAM, 1))
+                (&FORWARD, shape.b.times(teams).groups(LANES / TEAM, 1))
             }
             Variant::Private => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
-                let queries = tile(2, shape.d, shape.queries);
                 let lanes = shape.queries.div_ceil(queries) * shape.h;
-                (&FORWARD_PRIVATE, queries, shape.b.times(lanes).groups(LANES, 1))
+                (&FORWARD_PRIVATE, shape.b.times(lanes).groups(LANES, 1))
             }
         };
         plan.launch(&Launch {
@@ -123,10 +140,7 @@ fn forward_cases(gpu: &Gpu) -> Vec<Case> {
         ([1, 8192, 1, 4], 8170, 22),
         ([70_000, 2, 1, 4], 0, 2),
     ];
-    match team(gpu, 4) {
-        Variant::Private => Vec::new(),
-        variant => both_masks(gpu, variant, &shapes),
-    }
+    both_masks(gpu, Variant::Subgroup, &shapes)
 }
 
 fn forward_private_cases(gpu: &Gpu) -> Vec<Case> {
@@ -147,17 +161,23 @@ fn forward_private_cases(gpu: &Gpu) -> Vec<Case> {
     both_masks(gpu, Variant::Private, &shapes)
 }
 
-/// Every shape with both masks, and causal over f16.
+/// Small shapes in every form of the variant, large ones in each by turns, with both masks; causal also over f16.
 fn both_masks(gpu: &Gpu, variant: Variant, shapes: &[ForwardCase]) -> Vec<Case> {
-    let both = shapes
-        .iter()
-        .flat_map(|shape| [true, false].map(|causal| forward_case(variant, *shape, causal, Storage::Word)));
-    let halves =
-        shapes.iter().filter(|_| has_half(gpu)).map(|shape| forward_case(variant, *shape, true, Storage::Half));
-    both.chain(halves).collect()
+    let cases = |(i, shape): (usize, &ForwardCase)| {
+        let [b, t, h, d] = shape.0;
+        let forms =
+            FORWARD_CHOICE.of_case(gpu, variant, &AttentionShape::full(b, t, h, d), b * t * d < 20_000 && d <= 20, i);
+        let of_form = |form: Form| {
+            let words = [true, false].map(|causal| forward_case(form, *shape, causal, Storage::Word));
+            let half = has_half(gpu).then(|| forward_case(form, *shape, true, Storage::Half));
+            words.into_iter().chain(half)
+        };
+        forms.into_iter().flat_map(of_form).collect::<Vec<_>>()
+    };
+    shapes.iter().enumerate().flat_map(cases).collect()
 }
 
-fn forward_case(variant: Variant, ([b, t, h, d], first, queries): ForwardCase, causal: bool, storage: Storage) -> Case {
+fn forward_case(form: Form, ([b, t, h, d], first, queries): ForwardCase, causal: bool, storage: Storage) -> Case {
     let shape = AttentionShape { causal, first, queries, ..AttentionShape::full(b, t, h, d) };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
@@ -168,7 +188,7 @@ fn forward_case(variant: Variant, ([b, t, h, d], first, queries): ForwardCase, c
     let tolerance = 3e-6 * (1.0 + f64::from(t) / 2048.0);
     let record = move |plan: &mut Plan, named: &Named| {
         let attention = AttentionForward { qkv: named.view("qkv")?, out: named.view("out")?, lse: named.view("lse")? };
-        attention.record_variant(plan, &shape, variant)
+        attention.record_form(plan, &shape, &form)
     };
     Case {
         name,
@@ -179,4 +199,5 @@ fn forward_case(variant: Variant, ([b, t, h, d], first, queries): ForwardCase, c
         ],
         record: Box::new(record),
     }
+    .of_form(&form)
 }

@@ -1,8 +1,11 @@
 //! Attention of the suffixes that moves change, over the prefix that they share with their sample.
 
-use super::{LANES, TEAM, attend, check_heads, part, random_qkv, scale, team, team_tile, tile, wide, window};
+use super::{
+    LANES, TEAM, attend, check_heads, class, forms, head_needs, part, random_qkv, scale, taken, team, wide, window,
+};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, Storage, View};
+use crate::kernels::choice::{Choice, Form};
 use crate::kernels::linear::Variant;
 use crate::kernels::narrow::{has_half, stored};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
@@ -23,6 +26,13 @@ fn choose_suffix(gpu: &Gpu, shape: &SuffixShape) -> Variant {
     let pays = shape.t >= 2 * TEAM && shape.d >= 8;
     if pays { team(gpu, shape.d) } else { Variant::Private }
 }
+
+pub(in crate::kernels) static SUFFIX_CHOICE: Choice<SuffixShape> = Choice {
+    forms: forms("attention_suffix"),
+    class: |shape| class(shape.t, shape.d),
+    rule: |gpu, shape| taken(gpu, choose_suffix(gpu, shape), [3, 2], shape.d, shape.per_item),
+    needs: |_, shape, form| head_needs(shape.d, form),
+};
 
 /// Attention of changed suffixes of sequences over the unchanged prefix of their base sample.
 ///
@@ -63,21 +73,17 @@ pub struct SuffixShape {
 }
 
 impl AttentionSuffix {
-    /// Records the kernel, by subgroups where that is possible and faster.
+    /// Records the kernel, in the form that is best for its shape.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Shape`] for heads wider than 128; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &SuffixShape) -> Result<()> {
-        let variant = choose_suffix(plan.gpu(), shape);
-        self.record_variant(plan, shape, variant)
+        check_heads(&SUFFIX, shape.h, shape.d)?;
+        let form = SUFFIX_CHOICE.take(plan.gpu(), shape)?;
+        self.record_form(plan, shape, form)
     }
 
-    /// Records a given variant.
-    ///
-    /// # Errors
-    /// As [`AttentionSuffix::record`].
-    pub fn record_variant(&self, plan: &mut Plan, shape: &SuffixShape, variant: Variant) -> Result<()> {
-        check_heads(&SUFFIX, shape.h, shape.d)?;
+    fn record_form(&self, plan: &mut Plan, shape: &SuffixShape, form: &Form) -> Result<()> {
         let width = u64::from(shape.h) * u64::from(shape.d);
         let base_elements = u64::from(shape.b) * u64::from(shape.t) * 3 * width;
         let rows = u64::from(shape.items.most) * u64::from(shape.per_item);
@@ -89,18 +95,17 @@ impl AttentionSuffix {
             Bind { name: "row_table", view: &self.row_table, elements: 2 * u64::from(shape.per_item) },
             Bind { name: "out", view: &self.out, elements: rows * width },
         ];
-        let (kernel, queries, groups) = match variant {
-            Variant::Subgroup(_) => {
-                let queries = team_tile(plan.gpu(), 3, shape.d, shape.per_item);
+        let queries = form.tile;
+        let (kernel, groups) = match form.variant {
+            Variant::Subgroup => {
                 let teams = shape.per_item.div_ceil(TEAM * queries) * shape.h;
-                (&SUFFIX, queries, shape.items.times(teams).groups(LANES / TEAM, 1))
+                (&SUFFIX, shape.items.times(teams).groups(LANES / TEAM, 1))
             }
             Variant::Private => {
                 bindings.push(Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements });
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
-                let queries = tile(2, shape.d, shape.per_item);
                 let lanes = shape.per_item.div_ceil(queries) * shape.h;
-                (&SUFFIX_PRIVATE, queries, shape.items.times(lanes).groups(LANES, 1))
+                (&SUFFIX_PRIVATE, shape.items.times(lanes).groups(LANES, 1))
             }
         };
         plan.launch(&Launch {
@@ -170,10 +175,7 @@ fn suffix_cases(gpu: &Gpu) -> Vec<Case> {
         ([16, 3, 8], 2, 3),
         ([5, 1, 4], 30_000, 1),
     ];
-    match team(gpu, 4) {
-        Variant::Private => Vec::new(),
-        variant => suffix_cases_of(gpu, variant, &shapes),
-    }
+    suffix_cases_of(gpu, Variant::Subgroup, &shapes)
 }
 
 fn suffix_private_cases(gpu: &Gpu) -> Vec<Case> {
@@ -182,6 +184,8 @@ fn suffix_private_cases(gpu: &Gpu) -> Vec<Case> {
         ([5, 2, 4], 7, 1),
         ([5, 3, 6], 5, 2),
         ([16, 2, 8], 9, 3),
+        ([5, 3, 8], 5, 2),
+        ([16, 3, 8], 2, 3),
         ([16, 1, 20], 2, 3),
         ([5, 1, 4], 30_000, 1),
     ];
@@ -191,12 +195,19 @@ fn suffix_private_cases(gpu: &Gpu) -> Vec<Case> {
 /// (T, H, D), items and the table of the sequences.
 type SuffixCase = ([u32; 3], u32, usize);
 
+/// Few items in every form of the variant, many in each by turns; in both storages.
 fn suffix_cases_of(gpu: &Gpu, variant: Variant, shapes: &[SuffixCase]) -> Vec<Case> {
-    let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
-    storages.flat_map(|storage| shapes.iter().map(move |shape| suffix_case(variant, *shape, storage))).collect()
+    let cases = |(i, case): (usize, &SuffixCase)| {
+        let ([t, h, d], items, _) = *case;
+        let shape = SuffixShape { items: items.into(), per_item: 1, first_item: 0, b: 1, t, h, d };
+        let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
+        let forms = SUFFIX_CHOICE.of_case(gpu, variant, &shape, items < 100, i);
+        storages.flat_map(|s| forms.iter().map(move |form| suffix_case(*form, *case, s))).collect::<Vec<_>>()
+    };
+    shapes.iter().enumerate().flat_map(cases).collect()
 }
 
-fn suffix_case(variant: Variant, ([t, h, d], items, table): SuffixCase, storage: Storage) -> Case {
+fn suffix_case(form: Form, ([t, h, d], items, table): SuffixCase, storage: Storage) -> Case {
     let sequences = TABLES[table];
     let row_table: Vec<[u32; 2]> =
         sequences.iter().flat_map(|[start, rows]| (0..*rows).map(move |i| [*start, start + i])).collect();
@@ -218,7 +229,7 @@ fn suffix_case(variant: Variant, ([t, h, d], items, table): SuffixCase, storage:
         };
         let live = window(named.view("live")?, items);
         plan.resolve_grids(&live.live)?;
-        attention.record_variant(plan, &SuffixShape { items: live.into(), ..shape.clone() }, variant)
+        attention.record_form(plan, &SuffixShape { items: live.into(), ..shape.clone() }, &form)
     };
     Case {
         name: format!(
@@ -235,4 +246,5 @@ fn suffix_case(variant: Variant, ([t, h, d], items, table): SuffixCase, storage:
         outputs: vec![("out", Expected::Near { values: out, tolerance: 3e-6 })],
         record: Box::new(record),
     }
+    .of_form(&form)
 }

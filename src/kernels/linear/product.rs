@@ -1,8 +1,9 @@
 //! y = act(x Wᵀ + b) + e, and the gradient of the inputs.
 
-use super::{Activation, Variant, subgroup_variants};
+use super::{Activation, Variant};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, Storage, View};
+use crate::kernels::choice::{Choice, Form, Forms, rows_class, width_class};
 use crate::kernels::narrow::{has_half, near_half, stored};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
@@ -15,6 +16,32 @@ pub(in crate::kernels) const PRODUCT_PRIVATE_ENTRY: Entry = Entry {
     kernel: &PRODUCT_PRIVATE,
     summary: "the same for any shape, without subgroups",
     cases: product_private_cases,
+};
+
+pub(in crate::kernels) static PRODUCT_CHOICE: Choice<LinearShape> = Choice {
+    forms: Forms {
+        kernel: "linear_product",
+        least_lanes: 4,
+        all: &[
+            Form::subgroup("subgroup1", 16, 1),
+            Form::subgroup("subgroup2", 16, 2),
+            Form::subgroup("subgroup4", 16, 4),
+            Form::private("private", 8),
+        ],
+    },
+    class: |shape| {
+        let [k, n] = [shape.inner, shape.columns].map(width_class);
+        format!("{:?} {k} x {n}, {}", shape.direction, rows_class(&shape.rows)).to_lowercase()
+    },
+    rule: |gpu, shape| match Variant::choose(gpu, &[shape.inner, shape.columns]) {
+        Variant::Subgroup => (Variant::Subgroup, 16, Variant::subgroups(gpu)),
+        Variant::Private => (Variant::Private, 8, 1),
+    },
+    needs: |_, shape, form| {
+        let whole = shape.inner.is_multiple_of(4) && shape.columns.is_multiple_of(4);
+        (form.variant == Variant::Subgroup && !whole)
+            .then(|| format!("widths that are multiples of 4, got {} and {}", shape.inner, shape.columns))
+    },
 };
 
 /// What multiplies the rows.
@@ -96,20 +123,16 @@ impl LinearShape {
 }
 
 impl LinearProduct {
-    /// Records the product, by subgroups where that is possible.
+    /// Records the product, in the form that is best for its shape.
     ///
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &LinearShape) -> Result<()> {
-        let variant = Variant::choose(plan.gpu(), &[shape.inner, shape.columns]);
-        self.record_variant(plan, shape, variant)
+        let form = PRODUCT_CHOICE.take(plan.gpu(), shape)?;
+        self.record_form(plan, shape, form)
     }
 
-    /// Records the product with a given kernel.
-    ///
-    /// # Errors
-    /// As [`Plan::launch`].
-    pub fn record_variant(&self, plan: &mut Plan, shape: &LinearShape, variant: Variant) -> Result<()> {
+    fn record_form(&self, plan: &mut Plan, shape: &LinearShape, form: &Form) -> Result<()> {
         let (rows, k, n) = (u64::from(shape.rows.most), u64::from(shape.inner), u64::from(shape.columns));
         // Something must be bound for what is not there.
         let absent = (&self.x, 4.min(rows * k));
@@ -142,14 +165,14 @@ impl LinearProduct {
             ("WEIGHT_BITS", self.weight.storage().bits()),
             ("CACHE_BITS", self.y.storage().bits()),
         ];
-        let (kernel, groups) = match variant {
-            Variant::Subgroup(lanes) => {
-                let subgroups = Variant::subgroups(plan.gpu());
-                spec.extend([("LANES", lanes), ("SUBGROUPS", subgroups)]);
+        let (kernel, groups) = match form.variant {
+            Variant::Subgroup => {
+                let lanes = form.lanes(plan.gpu(), PRODUCT.name)?;
+                spec.extend([("LANES", lanes), ("SUBGROUPS", form.subgroups)]);
                 let tiles = n.div_ceil(4 * u64::from(lanes));
-                (&PRODUCT, shape.rows.groups(16 * subgroups, tiles))
+                (&PRODUCT, shape.rows.groups(form.tile * form.subgroups, tiles))
             }
-            Variant::Private => (&PRODUCT_PRIVATE, shape.rows.groups(8 * 64, n.div_ceil(4))),
+            Variant::Private => (&PRODUCT_PRIVATE, shape.rows.groups(form.tile * 64, n.div_ceil(4))),
         };
         plan.launch(&Launch {
             kernel,
@@ -184,14 +207,16 @@ pub fn product_reference(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape:
 
 fn product_cases(gpu: &Gpu) -> Vec<Case> {
     let shapes = [(1, 4, 4), (16, 32, 32), (15, 8, 36), (17, 36, 132), (131, 64, 16), (33, 2048, 32), (70_000, 4, 4)];
-    subgroup_variants(gpu).into_iter().flat_map(|v| product_cases_of(gpu, v, &shapes)).collect()
+    product_cases_of(gpu, Variant::Subgroup, &shapes)
 }
 
 fn product_private_cases(gpu: &Gpu) -> Vec<Case> {
-    let shapes = [(1, 1, 1), (8, 4, 4), (7, 3, 2), (9, 13, 5), (131, 64, 17), (70_000, 3, 2)];
+    let shapes =
+        [(1, 4, 4), (7, 3, 2), (15, 8, 36), (17, 36, 132), (1, 1, 1), (9, 13, 5), (131, 64, 17), (70_000, 3, 2)];
     product_cases_of(gpu, Variant::Private, &shapes)
 }
 
+/// Small shapes in every form of the variant, large ones and further activations in each by turns.
 fn product_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
     let mut cases = Vec::new();
     let activations = [Activation::None, Activation::Relu, Activation::Tanh, Activation::Gelu];
@@ -204,8 +229,11 @@ fn product_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> 
                 }
                 let activation = activations[(i + extra) % 4];
                 let shape = LinearShape { direction, ..LinearShape::forward(rows, inner, columns) };
-                let storage = [Storage::Word; 2];
-                cases.push(product_case(variant, &shape.activated(activation), extra, i % 3 != 1, storage));
+                let shape = shape.activated(activation);
+                let all = rows < 100 && extra == i % 3;
+                let forms = PRODUCT_CHOICE.of_case(gpu, variant, &shape, all, i + extra);
+                let of_form = |form| product_case(form, &shape, extra, i % 3 != 1, [Storage::Word; 2]);
+                cases.extend(forms.into_iter().map(of_form));
             }
         }
     }
@@ -214,14 +242,17 @@ fn product_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> 
         for direction in [Direction::Forward, Direction::Backward] {
             let shape = LinearShape { direction, ..LinearShape::forward(rows, inner, columns) };
             let storages = halves.iter().filter(|[weight, _]| rows < 1000 || *weight == Storage::Half);
-            cases.extend(storages.map(|storage| product_case(variant, &shape, i % 2, i % 3 != 1, *storage)));
+            for (turn, storage) in storages.enumerate() {
+                let forms = PRODUCT_CHOICE.of_case(gpu, variant, &shape, false, i + turn);
+                cases.extend(forms.into_iter().map(|form| product_case(form, &shape, i % 2, i % 3 != 1, *storage)));
+            }
         }
     }
     cases
 }
 
 fn product_case(
-    variant: Variant,
+    form: Form,
     shape: &LinearShape,
     extra: usize,
     with_bias: bool,
@@ -268,7 +299,7 @@ fn product_case(
             },
             y: named.view("y")?,
         };
-        product.record_variant(plan, &shape, variant)
+        product.record_form(plan, &shape, &form)
     };
     Case {
         name,
@@ -276,4 +307,5 @@ fn product_case(
         outputs: vec![("y", expected)],
         record: Box::new(record),
     }
+    .of_form(&form)
 }
