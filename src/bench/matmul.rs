@@ -7,17 +7,26 @@ use super::session::{Session, Title, checked};
 use crate::error::Result;
 use crate::kernels::feed_forward::{self, FeedForward, FeedForwardShape};
 use crate::kernels::linear::{
-    Activation, Extra, GradientShape, LinearGradient, LinearProduct, LinearShape, gradient_reference, product_reference,
+    Activation, Extra, GradientShape, LinearGradient, LinearProduct, LinearShape, Variant, gradient_reference,
+    product_reference,
 };
 
 /// All rows of one shape.
 pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     let [rows, inner, columns] = shape.sizes()?;
-    product(session, Title::new("linear_product", "forward", shape), &LinearShape::forward(rows, inner, columns))?;
-    let back = LinearShape::backward(rows, columns, inner);
-    product(session, Title::new("linear_product", "input gradient", shape), &back)?;
-    weight_gradient(session, shape)?;
-    match feed_forward::lanes(session.gpu, inner, columns) {
+    let gpu = session.gpu;
+    let (into, back) = (LinearShape::forward(rows, inner, columns), LinearShape::backward(rows, columns, inner));
+    // Both that a plan may choose between.
+    let plain = Variant::choose(gpu, &[inner, columns]);
+    product(session, Title::new("linear_product", "forward", shape), &into, plain)?;
+    product(session, Title::new("linear_product", "input gradient", shape), &back, plain)?;
+    weight_gradient(session, "linear_gradient", shape, |gradient| gradient.plain_variant(gpu))?;
+    if Variant::Shared.runs(gpu, [inner, columns]) {
+        product(session, Title::new("linear_product_shared", "forward", shape), &into, Variant::Shared)?;
+        product(session, Title::new("linear_product_shared", "input gradient", shape), &back, Variant::Shared)?;
+        weight_gradient(session, "linear_gradient_shared", shape, |_| Variant::Shared)?;
+    }
+    match feed_forward::lanes(gpu, inner, columns) {
         Some(lanes) => feed(session, shape, lanes),
         None => Ok(()),
     }
@@ -28,7 +37,7 @@ fn tolerance(terms: u32) -> f64 {
     1e-6 * (1.0 + f64::from(terms).sqrt() / 4.0)
 }
 
-fn product(session: &mut Session<'_>, title: Title, shape: &LinearShape) -> Result<()> {
+fn product(session: &mut Session<'_>, title: Title, shape: &LinearShape, variant: Variant) -> Result<()> {
     let [rows, k, n] = [shape.rows.most, shape.inner, shape.columns].map(u64::from);
     let (x, x_buffer) = session.input("x", rows * k, 1.0)?;
     let (weight, weight_buffer) = session.input("weight", k * n, 1.0)?;
@@ -38,7 +47,7 @@ fn product(session: &mut Session<'_>, title: Title, shape: &LinearShape) -> Resu
     session.measure(
         title,
         None,
-        |plan| kernel.record(plan, shape),
+        |plan| kernel.record_variant(plan, shape, variant),
         |gpu| {
             let some = checked(rows as usize, k * n);
             let got = rows_of(&words(gpu, &y, rows * n)?, n as usize, &some);
@@ -49,7 +58,12 @@ fn product(session: &mut Session<'_>, title: Title, shape: &LinearShape) -> Resu
     )
 }
 
-fn weight_gradient(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+fn weight_gradient(
+    session: &mut Session<'_>,
+    name: &'static str,
+    shape: &BenchShape,
+    variant: impl Fn(&GradientShape) -> Variant,
+) -> Result<()> {
     let [rows, inputs, outputs] = shape.sizes()?;
     let gradient = GradientShape { rows: rows.into(), inputs, outputs, keep: false };
     let [rows, k, n] = [rows, inputs, outputs].map(u64::from);
@@ -65,9 +79,9 @@ fn weight_gradient(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> 
         d_bias: d_bias.view(),
     };
     session.measure(
-        Title::new("linear_gradient", "weight gradient", shape),
+        Title::new(name, "weight gradient", shape),
         None,
-        |plan| kernel.record(plan, &gradient),
+        |plan| kernel.record_variant(plan, &gradient, variant(&gradient)),
         |gpu| {
             let some = checked(n as usize, rows * k);
             let d_y = columns_of(&d_y, n as usize, &some);

@@ -126,7 +126,7 @@ impl NormForward {
             Variant::Subgroup(_) => {
                 (&FORWARD, vec![("ROWS", team_rows)], shape.rows.groups(TEAMS_PER_WORKGROUP * team_rows, 1))
             }
-            Variant::Private => (&FORWARD_PRIVATE, Vec::new(), shape.rows.groups(64, 1)),
+            Variant::Private | Variant::Shared => (&FORWARD_PRIVATE, Vec::new(), shape.rows.groups(64, 1)),
         };
         plan.launch(&Launch {
             kernel,
@@ -185,7 +185,7 @@ impl NormBackward {
                 spec.push(("ROWS", team_rows));
                 (&BACKWARD, shape.rows.groups(TEAMS_PER_WORKGROUP * team_rows, 1))
             }
-            Variant::Private => (&BACKWARD_PRIVATE, shape.rows.groups(64, 1)),
+            Variant::Private | Variant::Shared => (&BACKWARD_PRIVATE, shape.rows.groups(64, 1)),
         };
         plan.launch(&Launch {
             kernel,

@@ -142,7 +142,7 @@ impl AttentionBackward {
                 let teams = shape.t.div_ceil(TEAM * queries) * shape.h;
                 (&BACKWARD_QUERY, queries, shape.b.times(teams).groups(LANES / TEAM, 1))
             }
-            Variant::Private => {
+            Variant::Private | Variant::Shared => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
                 let queries = tile(3, shape.d, shape.t);
                 let lanes = shape.t.div_ceil(queries) * shape.h;
@@ -179,7 +179,7 @@ impl AttentionBackward {
                 let teams = shape.t.div_ceil(TEAM * keys) * shape.h;
                 (&BACKWARD_KEY, keys, shape.b.times(teams).groups(LANES / TEAM, 1))
             }
-            Variant::Private => {
+            Variant::Private | Variant::Shared => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
                 bindings.push(Bind { name: "d_out4", view: &self.d_out, elements: rows * width });
                 let keys = tile(4, shape.d, shape.t);

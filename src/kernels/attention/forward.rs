@@ -57,7 +57,7 @@ impl AttentionForward {
                 let teams = shape.queries.div_ceil(TEAM * queries) * shape.h;
                 (&FORWARD, queries, shape.b.times(teams).groups(LANES / TEAM, 1))
             }
-            Variant::Private => {
+            Variant::Private | Variant::Shared => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
                 let queries = tile(2, shape.d, shape.queries);
                 let lanes = shape.queries.div_ceil(queries) * shape.h;

@@ -1,5 +1,6 @@
 //! d_W = d_yᵀ x and d_b = Σ d_y, by blocks of rows that are added in order.
 
+use super::shared::{self, gradient_threads};
 use super::{Variant, subgroup_variants};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Plan, Rows, View};
@@ -7,6 +8,7 @@ use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static GRADIENT: Kernel = kernel!("linear_gradient");
 static GRADIENT_PRIVATE: Kernel = kernel!("linear_gradient_private");
+static GRADIENT_SHARED: Kernel = kernel!("linear_gradient_shared");
 static GRADIENT_SUM: Kernel = kernel!("linear_gradient_sum");
 
 pub(in crate::kernels) const GRADIENT_ENTRY: Entry =
@@ -15,6 +17,11 @@ pub(in crate::kernels) const GRADIENT_PRIVATE_ENTRY: Entry = Entry {
     kernel: &GRADIENT_PRIVATE,
     summary: "the same for any shape, without subgroups",
     cases: gradient_private_cases,
+};
+pub(in crate::kernels) const GRADIENT_SHARED_ENTRY: Entry = Entry {
+    kernel: &GRADIENT_SHARED,
+    summary: "the same by tiles in workgroup memory, for GPUs",
+    cases: gradient_shared_cases,
 };
 pub(in crate::kernels) const GRADIENT_SUM_ENTRY: Entry =
     Entry { kernel: &GRADIENT_SUM, summary: "adds the blocks of a weight gradient", cases: gradient_sum_cases };
@@ -67,6 +74,11 @@ impl GradientShape {
         self.outputs.is_multiple_of(4) && (self.inputs > self.outputs || !self.inputs.is_multiple_of(4))
     }
 
+    /// The kernel that needs no workgroup memory: by subgroups where one of the widths is a multiple of 4.
+    pub fn plain_variant(&self, gpu: &Gpu) -> Variant {
+        Variant::choose(gpu, &[if self.passes_x() { self.outputs } else { self.inputs }])
+    }
+
     /// Floats of scratch that the gradient needs.
     pub fn part_elements(&self) -> u64 {
         u64::from(self.blocks()) * u64::from(self.inputs + 1) * u64::from(self.outputs)
@@ -80,14 +92,21 @@ fn gradient_tile(gpu: &Gpu, passed: u32) -> u32 {
 }
 
 impl LinearGradient {
-    /// Records the gradient, by subgroups where that is possible.
+    /// Records the gradient, by subgroups where that is possible, on GPUs through workgroup memory where it fills tiles.
     ///
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &GradientShape) -> Result<()> {
-        // One of the widths must be a multiple of 4.
-        let width = if shape.passes_x() { shape.outputs } else { shape.inputs };
-        let variant = Variant::choose(plan.gpu(), &[width]);
+        let pays = shared::pays(plan.gpu(), shape.rows.most, [shape.inputs, shape.outputs]);
+        let variant = if pays { Variant::Shared } else { shape.plain_variant(plan.gpu()) };
+        self.record_variant(plan, shape, variant)
+    }
+
+    /// Records the gradient with a given kernel.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record_variant(&self, plan: &mut Plan, shape: &GradientShape, variant: Variant) -> Result<()> {
         self.record_blocks(plan, shape, variant)?;
         let sum = GradientSum { part: self.part.clone(), d_weight: self.d_weight.clone(), d_bias: self.d_bias.clone() };
         sum.record(plan, &shape.rows, shape.inputs * shape.outputs, shape.outputs, shape.keep)
@@ -130,6 +149,13 @@ impl LinearGradient {
                 params.extend([("inner", shape.inputs.into()), ("columns", shape.outputs.into())]);
                 let groups = (blocks * n.div_ceil(4) * k.div_ceil(4)).div_ceil(64);
                 (&GRADIENT_PRIVATE, Vec::new(), [x("x"), d_y("d_y"), live, part], groups)
+            }
+            Variant::Shared => {
+                params.extend([("inner", shape.inputs.into()), ("columns", shape.outputs.into())]);
+                let threads = gradient_threads(shape.inputs, shape.outputs);
+                let [k_tile, n_tile] = threads.map(|threads| u64::from(4 * threads));
+                let groups = blocks * n.div_ceil(n_tile) * k.div_ceil(k_tile);
+                (&GRADIENT_SHARED, vec![("K_THREADS", threads[0])], [x("x"), d_y("d_y"), live, part], groups)
             }
         };
         plan.launch(&Launch {
@@ -216,6 +242,14 @@ fn gradient_cases(gpu: &Gpu) -> Vec<Case> {
 fn gradient_private_cases(_: &Gpu) -> Vec<Case> {
     let shapes = [(1, 1, 1), (3, 5, 7), (513, 6, 9), (70_000, 3, 2)];
     shapes.into_iter().map(|shape| gradient_case(Variant::Private, shape)).collect()
+}
+
+fn gradient_shared_cases(gpu: &Gpu) -> Vec<Case> {
+    if !shared::runs(gpu, [4, 4]) {
+        return Vec::new();
+    }
+    let shapes = [(1, 4, 4), (16, 32, 128), (513, 36, 16), (1025, 132, 68), (700, 64, 64), (70_000, 4, 4)];
+    shapes.into_iter().map(|shape| gradient_case(Variant::Shared, shape)).collect()
 }
 
 /// One gradient whose last rows are beyond the live count and must not be added.

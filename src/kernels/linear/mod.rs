@@ -10,14 +10,15 @@
 
 mod gradient;
 mod product;
+mod shared;
 
 use crate::gpu::Gpu;
 
 pub(crate) use gradient::{BLOCK_ROWS, GradientSum, blocks};
-pub(super) use gradient::{GRADIENT_ENTRY, GRADIENT_PRIVATE_ENTRY, GRADIENT_SUM_ENTRY};
+pub(super) use gradient::{GRADIENT_ENTRY, GRADIENT_PRIVATE_ENTRY, GRADIENT_SHARED_ENTRY, GRADIENT_SUM_ENTRY};
 pub use gradient::{GradientShape, LinearGradient, gradient_reference};
 pub use product::{Direction, Extra, LinearProduct, LinearShape, product_reference};
-pub(super) use product::{PRODUCT_ENTRY, PRODUCT_PRIVATE_ENTRY};
+pub(super) use product::{PRODUCT_ENTRY, PRODUCT_PRIVATE_ENTRY, PRODUCT_SHARED_ENTRY};
 
 /// Activation of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,14 +69,31 @@ pub enum Variant {
     Subgroup(u32),
     /// Private tiles, any shape, any adapter.
     Private,
+    /// Tiles in workgroup memory, for products and their weight gradients on GPUs; widths are multiples of 4. Other
+    /// families have no such kernel and take [`Variant::Private`].
+    Shared,
 }
 
 impl Variant {
-    /// The faster one that the adapter and the widths allow.
+    /// Subgroups where the adapter and the widths allow them.
     pub fn choose(gpu: &Gpu, widths: &[u32]) -> Self {
         match gpu.subgroup_size() {
             Some(lanes @ (4 | 8 | 16 | 32 | 64)) if widths.iter().all(|w| w.is_multiple_of(4)) => Self::Subgroup(lanes),
             _ => Self::Private,
+        }
+    }
+
+    /// The one for a product with these widths. The rule is by reasoning: no GPU has been measured.
+    pub fn choose_product(gpu: &Gpu, rows: u32, widths: [u32; 2]) -> Self {
+        if shared::pays(gpu, rows, widths) { Self::Shared } else { Self::choose(gpu, &widths) }
+    }
+
+    /// Whether the adapter can compute a product or a weight gradient with these widths in this way.
+    pub fn runs(self, gpu: &Gpu, widths: [u32; 2]) -> bool {
+        match self {
+            Self::Private => true,
+            Self::Shared => shared::runs(gpu, widths),
+            Self::Subgroup(_) => Self::choose(gpu, &widths) == self,
         }
     }
 
@@ -87,7 +105,7 @@ impl Variant {
 
 fn subgroup_variants(gpu: &Gpu) -> Vec<Variant> {
     match Variant::choose(gpu, &[]) {
-        Variant::Private => Vec::new(),
-        variant => vec![variant],
+        variant @ Variant::Subgroup(_) => vec![variant],
+        _ => Vec::new(),
     }
 }

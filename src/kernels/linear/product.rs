@@ -1,5 +1,6 @@
 //! y = act(x Wᵀ + b) + e, and the gradient of the inputs.
 
+use super::shared::{self, ProductTile};
 use super::{Activation, Variant, subgroup_variants};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
@@ -7,6 +8,7 @@ use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static PRODUCT: Kernel = kernel!("linear_product");
 static PRODUCT_PRIVATE: Kernel = kernel!("linear_product_private");
+static PRODUCT_SHARED: Kernel = kernel!("linear_product_shared");
 
 pub(in crate::kernels) const PRODUCT_ENTRY: Entry =
     Entry { kernel: &PRODUCT, summary: "y = act(x Wᵀ + b) + e, or d_x = d_y W ∘ act'", cases: product_cases };
@@ -14,6 +16,11 @@ pub(in crate::kernels) const PRODUCT_PRIVATE_ENTRY: Entry = Entry {
     kernel: &PRODUCT_PRIVATE,
     summary: "the same for any shape, without subgroups",
     cases: product_private_cases,
+};
+pub(in crate::kernels) const PRODUCT_SHARED_ENTRY: Entry = Entry {
+    kernel: &PRODUCT_SHARED,
+    summary: "the same by tiles in workgroup memory, for GPUs",
+    cases: product_shared_cases,
 };
 
 /// What multiplies the rows.
@@ -94,12 +101,12 @@ impl LinearShape {
 }
 
 impl LinearProduct {
-    /// Records the product, by subgroups where that is possible.
+    /// Records the product, by subgroups where that is possible, on GPUs through workgroup memory where it fills tiles.
     ///
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &LinearShape) -> Result<()> {
-        let variant = Variant::choose(plan.gpu(), &[shape.inner, shape.columns]);
+        let variant = Variant::choose_product(plan.gpu(), shape.rows.most, [shape.inner, shape.columns]);
         self.record_variant(plan, shape, variant)
     }
 
@@ -144,6 +151,11 @@ impl LinearProduct {
                 (&PRODUCT, shape.rows.groups(16 * subgroups, tiles))
             }
             Variant::Private => (&PRODUCT_PRIVATE, shape.rows.groups(8 * 64, n.div_ceil(4))),
+            Variant::Shared => {
+                let tile = ProductTile::choose(shape.rows.most, shape.columns);
+                spec.extend([("COLUMN_THREADS", tile.column_threads), ("THREAD_ROWS", tile.thread_rows)]);
+                (&PRODUCT_SHARED, shape.rows.groups(tile.rows(), n.div_ceil(u64::from(tile.columns()))))
+            }
         };
         plan.launch(&Launch {
             kernel,
@@ -186,6 +198,16 @@ fn product_private_cases(_: &Gpu) -> Vec<Case> {
     product_cases_of(Variant::Private, &shapes)
 }
 
+fn product_shared_cases(gpu: &Gpu) -> Vec<Case> {
+    if !shared::runs(gpu, [4, 4]) {
+        return Vec::new();
+    }
+    // Every tile, with edges on each side and without.
+    let shapes =
+        [(1, 4, 4), (128, 16, 32), (129, 36, 28), (64, 32, 64), (131, 20, 132), (2049, 24, 68), (70_000, 4, 4)];
+    product_cases_of(Variant::Shared, &shapes)
+}
+
 fn product_cases_of(variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
     let mut cases = Vec::new();
     let activations = [Activation::None, Activation::Relu, Activation::Tanh, Activation::Gelu];
@@ -193,7 +215,7 @@ fn product_cases_of(variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
         for direction in [Direction::Forward, Direction::Backward] {
             for extra in 0..3 {
                 // Every combination on small shapes; one each on the large.
-                if rows > 1000 && extra != 1 {
+                if rows > 10_000 && extra != 1 {
                     continue;
                 }
                 let activation = activations[(i + extra) % 4];
