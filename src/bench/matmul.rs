@@ -6,6 +6,7 @@ use super::gate::{columns_of, near, rows_of, words};
 use super::session::{Session, Title, checked};
 use crate::error::Result;
 use crate::kernels::feed_forward::{self, FeedForward, FeedForwardShape};
+use crate::kernels::linear::cooperative::{self, CooperativeProduct};
 use crate::kernels::linear::{
     Activation, Extra, GradientShape, LinearGradient, LinearProduct, LinearShape, Variant, gradient_reference,
     product_reference,
@@ -25,6 +26,10 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
         product(session, Title::new("linear_product_shared", "forward", shape), &into, Variant::Shared)?;
         product(session, Title::new("linear_product_shared", "input gradient", shape), &back, Variant::Shared)?;
         weight_gradient(session, "linear_gradient_shared", shape, |_| Variant::Shared)?;
+    }
+    if cooperative::fragment(gpu, [inner, columns]).is_some() {
+        cooperative_product(session, Title::new("linear_product_cooperative", "forward", shape), &into)?;
+        cooperative_product(session, Title::new("linear_product_cooperative", "input gradient", shape), &back)?;
     }
     match feed_forward::lanes(gpu, inner, columns) {
         Some(lanes) => feed(session, shape, lanes),
@@ -54,6 +59,36 @@ fn product(session: &mut Session<'_>, title: Title, shape: &LinearShape, variant
             let part = LinearShape { rows: (some.len() as u32).into(), ..shape.clone() };
             let expected = product_reference(&rows_of(&x, k as usize, &some), &weight, None, &part);
             Ok(vec![near("y", &got, expected, tolerance(shape.inner))])
+        },
+    )
+}
+
+/// The product from 16-bit weights. The reference narrows its inputs too.
+fn cooperative_product(session: &mut Session<'_>, title: Title, shape: &LinearShape) -> Result<()> {
+    let [rows, k, n] = [shape.rows.most, shape.inner, shape.columns].map(u64::from);
+    let (x, x_buffer) = session.input("x", rows * k, 1.0)?;
+    let (weight, _) = session.input("weight", k * n, 1.0)?;
+    let (words_of_weight, weight) = cooperative::narrowed(&weight);
+    let weight_buffer = session.gpu.upload("bench.weight", &words_of_weight)?;
+    let y = session.output("y", rows * n)?;
+    let kernel = CooperativeProduct {
+        x: x_buffer.view(),
+        weight: weight_buffer.view(),
+        bias: None,
+        extra: Extra::None,
+        y: y.view(),
+    };
+    session.measure(
+        title,
+        None,
+        |plan| kernel.record(plan, shape),
+        |gpu| {
+            let some = checked(rows as usize, k * n);
+            let got = rows_of(&words(gpu, &y, rows * n)?, n as usize, &some);
+            let part = LinearShape { rows: (some.len() as u32).into(), ..shape.clone() };
+            let (_, x) = cooperative::narrowed(&rows_of(&x, k as usize, &some));
+            let expected = product_reference(&x, &weight, None, &part);
+            Ok(vec![near("y", &got, expected, 4.0 * tolerance(shape.inner))])
         },
     )
 }

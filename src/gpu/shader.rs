@@ -89,7 +89,7 @@ pub struct Shader {
 
 /// Abilities our kernels may use.
 pub(crate) fn capabilities() -> Capabilities {
-    Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16
+    Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX
 }
 
 fn spec_line(line: &str) -> Option<(&str, u32, &str)> {

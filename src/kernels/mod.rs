@@ -60,6 +60,8 @@ pub static ALL: &[Entry] = &[
     linear::PRODUCT_ENTRY,
     linear::PRODUCT_PRIVATE_ENTRY,
     linear::PRODUCT_SHARED_ENTRY,
+    linear::cooperative::COOPERATIVE_ENTRY,
+    linear::cooperative::COOPERATIVE_8_ENTRY,
     linear::GRADIENT_ENTRY,
     linear::GRADIENT_PRIVATE_ENTRY,
     linear::GRADIENT_SHARED_ENTRY,
@@ -109,6 +111,7 @@ pub(crate) use kernel;
 /// The files of shaders/shared, for `#import`.
 pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("cooperative", include_str!("../../shaders/shared/cooperative.wgsl")),
     ("finite", include_str!("../../shaders/shared/finite.wgsl")),
     ("grid", include_str!("../../shaders/shared/grid.wgsl")),
     ("head", include_str!("../../shaders/shared/head.wgsl")),

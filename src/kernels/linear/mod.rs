@@ -8,6 +8,7 @@
 //!
 //! Weights are stored (outputs, inputs), as PyTorch's `nn.Linear` has them.
 
+pub mod cooperative;
 mod gradient;
 mod product;
 mod shared;

@@ -94,7 +94,7 @@ impl LinearShape {
         Self { activation, ..self }
     }
 
-    fn cost(&self) -> Cost {
+    pub(super) fn cost(&self) -> Cost {
         let (rows, k, n) = (f64::from(self.rows.most), f64::from(self.inner), f64::from(self.columns));
         Cost { flops: 2.0 * rows * k * n, bytes: 4.0 * (rows * k + k * n + rows * n) }
     }
