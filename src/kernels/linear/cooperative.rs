@@ -5,9 +5,12 @@
 //! the way: what lies beyond ±65504 becomes infinite. Sums run in an order that the hardware chooses, so that no bits are
 //! those of the other products.
 //!
-//! wgpu calls the feature experimental and naga writes it for Vulkan and Metal only. No adapter that has it was at hand:
-//! indices, edges and the epilogue are tested with emulated fragments, the fragments themselves by `ketformer doctor` and
-//! `ketformer bench matmul` on a machine that has them. No plan takes these kernels unasked.
+//! wgpu calls the feature experimental and naga writes it for Vulkan and Metal only. For Vulkan naga 30 then declares the
+//! Vulkan memory model, but neither marks accesses of workgroup memory as `NonPrivatePointer` nor gives barriers
+//! `MakeAvailable` and `MakeVisible`: strictly, values staged by one invocation need not be seen by another, and a driver
+//! that makes use of that gives wrong results. No adapter that has the feature was at hand: indices, edges and the
+//! epilogue are tested with emulated fragments, the fragments themselves by `ketformer doctor` and `ketformer bench matmul`
+//! on a machine that has them, before any result is trusted there. No plan takes these kernels unasked.
 //!
 //! [`GpuOptions::cooperative_matrix`]: crate::gpu::GpuOptions::cooperative_matrix
 
@@ -185,7 +188,7 @@ fn case(shape: &LinearShape, extra: usize, with_bias: bool, record: Record) -> C
     Case {
         name,
         inputs: vec![("x", x.into()), ("weight", weight.into()), ("bias", bias.into()), ("extra", third.into())],
-        // The inputs are narrowed in the reference too; matrix units may cut the sums' last bits off instead of rounding.
+        // The reference's inputs are narrowed too; matrix units may cut the last bits of sums off instead of rounding.
         outputs: vec![("y", Expected::Near { values: expected, tolerance: 4e-6 * (1.0 + (k as f64).sqrt() / 4.0) })],
         record: Box::new(record),
     }
