@@ -5,10 +5,13 @@ use super::BenchShape;
 use super::gate::{columns_of, near, rows_of, words};
 use super::session::{Session, Title, checked};
 use crate::error::Result;
+use crate::gpu::Storage;
 use crate::kernels::feed_forward::{self, FeedForward, FeedForwardShape};
+use crate::kernels::linear::cooperative::{self, CooperativeProduct};
 use crate::kernels::linear::{
     Activation, Extra, GradientShape, LinearGradient, LinearProduct, LinearShape, gradient_reference, product_reference,
 };
+use crate::kernels::narrow::narrow_reference;
 
 /// All rows of one shape.
 pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
@@ -17,6 +20,11 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     let back = LinearShape::backward(rows, columns, inner);
     product(session, Title::new("linear_product", "input gradient", shape), &back)?;
     weight_gradient(session, shape)?;
+    if cooperative::fragment(session.gpu, [inner, columns]).is_some() {
+        let into = LinearShape::forward(rows, inner, columns);
+        cooperative_product(session, Title::new("linear_product_cooperative", "forward", shape), &into)?;
+        cooperative_product(session, Title::new("linear_product_cooperative", "input gradient", shape), &back)?;
+    }
     feed_forward(session, shape)
 }
 
@@ -51,6 +59,39 @@ pub(super) fn product(session: &mut Session<'_>, title: Title, shape: &LinearSha
             let part = LinearShape { rows: (some.len() as u32).into(), ..shape.clone() };
             let expected = product_reference(&rows_of(&x, k as usize, &some), &weight, None, &part);
             Ok(vec![near("y", &got, expected, tolerance(shape.inner))])
+        },
+    )
+}
+
+/// The product from 16-bit weights. The reference narrows its inputs too.
+fn cooperative_product(session: &mut Session<'_>, title: Title, shape: &LinearShape) -> Result<()> {
+    let [rows, k, n] = [shape.rows.most, shape.inner, shape.columns].map(u64::from);
+    let (x, x_buffer) = session.input("x", rows * k, 1.0)?;
+    let (weight, _) = session.input("weight", k * n, 1.0)?;
+    let halves = narrow_reference(&weight);
+    let weight: Vec<f32> = halves.iter().map(|half| half.to_f32()).collect();
+    let weight_buffer = session.gpu.buffer_of("bench.weight", k * n, Storage::Half)?;
+    weight_buffer.write(session.gpu, &halves.iter().map(|half| half.to_bits()).collect::<Vec<u16>>())?;
+    let y = session.output("y", rows * n)?;
+    let kernel = CooperativeProduct {
+        x: x_buffer.view(),
+        weight: weight_buffer.view(),
+        bias: None,
+        extra: Extra::None,
+        y: y.view(),
+    };
+    session.measure(
+        title,
+        None,
+        |plan| kernel.record(plan, shape),
+        |gpu| {
+            let some = checked(rows as usize, k * n);
+            let got = rows_of(&words(gpu, &y, rows * n)?, n as usize, &some);
+            let part = LinearShape { rows: (some.len() as u32).into(), ..shape.clone() };
+            let x = narrow_reference(&rows_of(&x, k as usize, &some));
+            let x: Vec<f32> = x.iter().map(|half| half.to_f32()).collect();
+            let expected = product_reference(&x, &weight, None, &part);
+            Ok(vec![near("y", &got, expected, 4.0 * tolerance(shape.inner))])
         },
     )
 }

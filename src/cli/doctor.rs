@@ -27,7 +27,15 @@ pub fn run(arguments: &AdapterArguments) -> Result<Outcome> {
         let name = entry.kernel.name;
         let table = (entry.cases)(&gpu);
         if table.is_empty() {
-            output::line(format!("-     {name:<width$}  {:>9}  {:>9}  not for this adapter", "", ""));
+            // Experimental in wgpu, and so not asked for by itself.
+            let cooperative = entry.kernel.source.contains("enable wgpu_cooperative_matrix");
+            let reason = match gpu.cooperative_matrix() {
+                None if cooperative => {
+                    "no cooperative matrices; KETFORMER_COOPERATIVE_MATRIX=1 asks the adapter for them"
+                }
+                _ => "not for this adapter",
+            };
+            output::line(format!("-     {name:<width$}  {:>9}  {:>9}  {reason}", "", ""));
         }
         for case in table {
             let found = Diagnosis::of(&case, &gpu);

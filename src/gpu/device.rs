@@ -20,6 +20,9 @@ pub struct GpuOptions {
     pub checked_shaders: bool,
     /// Leave the choice of forms of kernels to the rules, whatever `ketformer tune` found on this adapter.
     pub ignore_tuning: bool,
+    /// Ask for cooperative matrices (tensor cores), which wgpu calls experimental, where the adapter has them for 16-bit
+    /// floats. The environment variable `KETFORMER_COOPERATIVE_MATRIX=1` asks too.
+    pub cooperative_matrix: bool,
 }
 
 /// An adapter as found, before it is opened.
@@ -49,6 +52,7 @@ pub(super) struct GpuInner {
     limits: wgpu::Limits,
     features: wgpu::Features,
     checked_shaders: bool,
+    cooperative_matrix: Option<u32>,
     allocated: Arc<AtomicU64>,
     failure: Arc<Mutex<Option<Error>>>,
     unlimited: OnceLock<View>,
@@ -59,6 +63,7 @@ pub(super) struct GpuInner {
 pub(super) type KernelKey = (String, Vec<(String, u32)>);
 
 const ENVIRONMENT: &str = "KETFORMER_ADAPTER";
+const COOPERATIVE_ENVIRONMENT: &str = "KETFORMER_COOPERATIVE_MATRIX";
 
 /// What we use where an adapter has it; nothing here is needed.
 const WANTED: wgpu::Features = wgpu::Features::SUBGROUP
@@ -98,6 +103,19 @@ pub fn adapters() -> Vec<AdapterSummary> {
         features: adapter.features(),
     };
     all_adapters().into_iter().enumerate().map(summary).collect()
+}
+
+/// Rows and columns of the largest square fragments of 16-bit floats that the adapter multiplies with sums in 32 bits.
+fn cooperative_matrix(adapter: &wgpu::Adapter) -> Option<u32> {
+    if !adapter.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16) {
+        return None;
+    }
+    let properties = adapter.cooperative_matrix_properties();
+    let half = properties
+        .iter()
+        .filter(|p| p.ab_type == wgpu::CooperativeScalarType::F16 && p.cr_type == wgpu::CooperativeScalarType::F32);
+    let square = half.filter(|p| [8, 16].contains(&p.m_size) && p.m_size == p.n_size && p.m_size == p.k_size);
+    square.map(|p| p.m_size).max()
 }
 
 fn choose(adapters: Vec<wgpu::Adapter>, wanted: Option<&str>) -> Result<wgpu::Adapter> {
@@ -150,18 +168,26 @@ impl Gpu {
         let environment = std::env::var(ENVIRONMENT).ok().filter(|name| !name.is_empty());
         let wanted = options.adapter.clone().or(environment);
         let adapter = choose(all_adapters(), wanted.as_deref())?;
-        let descriptor = wgpu::DeviceDescriptor {
+        let asked = options.cooperative_matrix || std::env::var(COOPERATIVE_ENVIRONMENT).is_ok_and(|v| v == "1");
+        let cooperative = if asked { cooperative_matrix(&adapter) } else { None };
+        let mut descriptor = wgpu::DeviceDescriptor {
             label: Some("ketformer"),
             required_features: adapter.features() & WANTED,
             required_limits: adapter.limits(),
             ..Default::default()
         };
+        if cooperative.is_some() {
+            descriptor.required_features |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            // SAFETY: the caller asked for it. The only kernels that use it keep what the feature demands: whole
+            // subgroups reach every operation together, within the memory that is theirs.
+            descriptor.experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+        }
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
             let name = adapter.get_info().name;
             Error::new(ErrorKind::Device, format!("{name} could not be opened; try another one with --adapter"))
                 .caused_by(e)
         })?;
-        let gpu = Self::wrap(device, queue, options.checked_shaders);
+        let gpu = Self::wrap(device, queue, options.checked_shaders, cooperative);
         gpu.keep_failures();
         if options.ignore_tuning {
             return Ok(gpu);
@@ -177,10 +203,10 @@ impl Gpu {
     /// Uses a device and queue that belong to the caller. Its error handlers stay as they are, its features and limits
     /// decide which kernels are chosen; WebGPU's default limits suffice. No tuning file is read, see [`Gpu::with_tuning`].
     pub fn from_device(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
-        Self::wrap(device.clone(), queue.clone(), false)
+        Self::wrap(device.clone(), queue.clone(), false, None)
     }
 
-    fn wrap(device: wgpu::Device, queue: wgpu::Queue, checked_shaders: bool) -> Self {
+    fn wrap(device: wgpu::Device, queue: wgpu::Queue, checked_shaders: bool, cooperative_matrix: Option<u32>) -> Self {
         let (info, limits, features) = (device.adapter_info(), device.limits(), device.features());
         let inner = GpuInner {
             device,
@@ -189,6 +215,7 @@ impl Gpu {
             limits,
             features,
             checked_shaders,
+            cooperative_matrix,
             allocated: Arc::default(),
             failure: Arc::default(),
             unlimited: OnceLock::new(),
@@ -259,6 +286,12 @@ impl Gpu {
         let (low, high) = (self.inner.info.subgroup_min_size, self.inner.info.subgroup_max_size);
         let fixed = self.inner.features.contains(wgpu::Features::SUBGROUP) && low == high && (4..=128).contains(&low);
         fixed.then_some(low)
+    }
+
+    /// Rows and columns of the fragments of 16-bit floats that the device multiplies with sums in 32 bits, if it was opened
+    /// with [`GpuOptions::cooperative_matrix`] and its adapter has them.
+    pub fn cooperative_matrix(&self) -> Option<u32> {
+        self.inner.cooperative_matrix
     }
 
     /// Bytes that a run may take when the user sets no budget: 1 GiB on software adapters and on those that share the

@@ -94,7 +94,7 @@ const ENABLE_HALF: &str = "enable f16;\n";
 
 /// Abilities our kernels may use.
 pub(crate) fn capabilities() -> Capabilities {
-    Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16
+    Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX
 }
 
 fn spec_line(line: &str) -> Option<(&str, u32, &str)> {

@@ -16,7 +16,8 @@ pub struct Form {
     pub name: &'static str,
     /// Which shader.
     pub variant: Variant,
-    /// Rows, queries, keys or columns that a lane or a subgroup holds in registers.
+    /// Rows, queries, keys or columns that a lane or a subgroup holds in registers; the number of a tile in workgroup
+    /// memory.
     pub tile: u32,
     /// Independent subgroups in a workgroup.
     pub subgroups: u32,
@@ -33,6 +34,11 @@ impl Form {
     /// A form of the twin without subgroups.
     pub const fn private(name: &'static str, tile: u32) -> Self {
         Self { name, variant: Variant::Private, tile, subgroups: 1, order: 0 }
+    }
+
+    /// A form of the twin with tiles in workgroup memory, the kernel's `tile`-th.
+    pub const fn shared(name: &'static str, tile: u32) -> Self {
+        Self { name, variant: Variant::Shared, tile, subgroups: 1, order: 0 }
     }
 
     /// The same, which adds in another order than the forms before it.
@@ -57,7 +63,7 @@ const NO_SUBGROUPS: &str = "subgroups of one fixed size from 4 to 64 lanes, this
 /// The forms of one kernel.
 #[derive(Debug)]
 pub struct Forms {
-    /// Its name; a twin without subgroups counts as a form of it.
+    /// Its name; twins count as forms of it.
     pub kernel: &'static str,
     /// Lanes that subgroups must have at least.
     pub least_lanes: u32,
@@ -70,6 +76,7 @@ impl Forms {
     pub fn obstacle(&self, gpu: &Gpu, form: &Form) -> Option<String> {
         match (form.variant, Variant::lanes(gpu)) {
             (Variant::Private, _) => None,
+            (Variant::Shared, _) => super::linear::shared::obstacle(gpu),
             (Variant::Subgroup, None) => Some(NO_SUBGROUPS.into()),
             (Variant::Subgroup, Some(lanes)) if lanes < self.least_lanes => {
                 Some(format!("subgroups of at least {} lanes, this adapter's have {lanes}", self.least_lanes))
@@ -87,6 +94,7 @@ impl Forms {
         match form.variant {
             Variant::Subgroup => self.kernel.into(),
             Variant::Private => format!("{}_private", self.kernel),
+            Variant::Shared => format!("{}_shared", self.kernel),
         }
     }
 

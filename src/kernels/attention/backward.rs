@@ -174,7 +174,7 @@ impl AttentionBackward {
                 let teams = shape.t.div_ceil(TEAM * queries) * shape.h;
                 (&BACKWARD_QUERY, shape.b.times(teams).groups(LANES / TEAM, 1))
             }
-            Variant::Private => {
+            Variant::Private | Variant::Shared => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
                 let lanes = shape.t.div_ceil(queries) * shape.h;
                 (&BACKWARD_QUERY_PRIVATE, shape.b.times(lanes).groups(LANES, 1))
@@ -209,7 +209,7 @@ impl AttentionBackward {
                 let teams = shape.t.div_ceil(TEAM * keys) * shape.h;
                 (&BACKWARD_KEY, shape.b.times(teams).groups(LANES / TEAM, 1))
             }
-            Variant::Private => {
+            Variant::Private | Variant::Shared => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
                 bindings.push(Bind { name: "d_out4", view: &self.d_out, elements: rows * width });
                 let lanes = shape.t.div_ceil(keys) * shape.h;

@@ -76,7 +76,7 @@ impl AttentionForward {
                 let teams = shape.queries.div_ceil(TEAM * queries) * shape.h;
                 (&FORWARD, shape.b.times(teams).groups(LANES / TEAM, 1))
             }
-            Variant::Private => {
+            Variant::Private | Variant::Shared => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
                 let lanes = shape.queries.div_ceil(queries) * shape.h;
                 (&FORWARD_PRIVATE, shape.b.times(lanes).groups(LANES, 1))

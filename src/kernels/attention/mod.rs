@@ -165,7 +165,7 @@ fn choose(gpu: &Gpu, shape: &AttentionShape) -> Variant {
 fn taken(gpu: &Gpu, variant: Variant, arrays: [u32; 2], d: u32, count: u32) -> Taken {
     let tile = match variant {
         Variant::Subgroup => team_tile(gpu, arrays[0], d, count),
-        Variant::Private => tile(arrays[1], d, count),
+        Variant::Private | Variant::Shared => tile(arrays[1], d, count),
     };
     (variant, tile, 1)
 }

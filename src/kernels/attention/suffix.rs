@@ -101,7 +101,7 @@ impl AttentionSuffix {
                 let teams = shape.per_item.div_ceil(TEAM * queries) * shape.h;
                 (&SUFFIX, shape.items.times(teams).groups(LANES / TEAM, 1))
             }
-            Variant::Private => {
+            Variant::Private | Variant::Shared => {
                 bindings.push(Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements });
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
                 let lanes = shape.per_item.div_ceil(queries) * shape.h;

@@ -1,6 +1,7 @@
 //! d_W = d_yᵀ x and d_b = Σ d_y, by blocks of rows that are added in order.
 
 use super::Variant;
+use super::shared::{self, gradient_threads};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Plan, Rows, View};
 use crate::kernels::choice::{Choice, Form, Forms, rows_class, width_class};
@@ -8,6 +9,7 @@ use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static GRADIENT: Kernel = kernel!("linear_gradient");
 static GRADIENT_PRIVATE: Kernel = kernel!("linear_gradient_private");
+static GRADIENT_SHARED: Kernel = kernel!("linear_gradient_shared");
 static GRADIENT_SUM: Kernel = kernel!("linear_gradient_sum");
 
 pub(in crate::kernels) const GRADIENT_ENTRY: Entry =
@@ -16,6 +18,11 @@ pub(in crate::kernels) const GRADIENT_PRIVATE_ENTRY: Entry = Entry {
     kernel: &GRADIENT_PRIVATE,
     summary: "the same for any shape, without subgroups",
     cases: gradient_private_cases,
+};
+pub(in crate::kernels) const GRADIENT_SHARED_ENTRY: Entry = Entry {
+    kernel: &GRADIENT_SHARED,
+    summary: "the same by tiles in workgroup memory, for GPUs",
+    cases: gradient_shared_cases,
 };
 pub(in crate::kernels) const GRADIENT_SUM_ENTRY: Entry =
     Entry { kernel: &GRADIENT_SUM, summary: "adds the blocks of a weight gradient", cases: gradient_sum_cases };
@@ -97,6 +104,7 @@ pub(in crate::kernels) static GRADIENT_CHOICE: Choice<GradientShape> = Choice {
             Form::subgroup("columns32x2", 32, 2),
             Form::subgroup("columns32x4", 32, 4),
             Form::private("private", 4),
+            Form::shared("shared", 0),
         ],
     },
     class: |shape| {
@@ -106,14 +114,18 @@ pub(in crate::kernels) static GRADIENT_CHOICE: Choice<GradientShape> = Choice {
     rule: |gpu, shape| {
         let (passed, held) = shape.passed_and_held();
         match Variant::choose(gpu, &[held]) {
+            _ if shared::pays(gpu, shape.rows.most, [shape.inputs, shape.outputs]) => (Variant::Shared, 0, 1),
             Variant::Subgroup => (Variant::Subgroup, gradient_tile(gpu, passed), Variant::subgroups(gpu)),
-            Variant::Private => (Variant::Private, 4, 1),
+            _ => (Variant::Private, 4, 1),
         }
     },
     needs: |_, shape, form| {
-        let whole = shape.passed_and_held().1.is_multiple_of(4);
-        (form.variant == Variant::Subgroup && !whole)
-            .then(|| format!("one of the widths to be a multiple of 4, got {} and {}", shape.inputs, shape.outputs))
+        let (which, whole) = match form.variant {
+            Variant::Private => return None,
+            Variant::Subgroup => ("one of the widths to be a multiple", shape.passed_and_held().1.is_multiple_of(4)),
+            Variant::Shared => ("widths that are multiples", (shape.inputs | shape.outputs).is_multiple_of(4)),
+        };
+        (!whole).then(|| format!("{which} of 4, got {} and {}", shape.inputs, shape.outputs))
     },
 };
 
@@ -164,6 +176,13 @@ impl LinearGradient {
                 params.extend([("inner", shape.inputs.into()), ("columns", shape.outputs.into())]);
                 let groups = (blocks * n.div_ceil(4) * k.div_ceil(4)).div_ceil(64);
                 (&GRADIENT_PRIVATE, Vec::new(), [x("x"), d_y("d_y"), live, part], groups)
+            }
+            Variant::Shared => {
+                params.extend([("inner", shape.inputs.into()), ("columns", shape.outputs.into())]);
+                let threads = gradient_threads(shape.inputs, shape.outputs);
+                let [k_tile, n_tile] = threads.map(|threads| u64::from(4 * threads));
+                let groups = blocks * n.div_ceil(n_tile) * k.div_ceil(k_tile);
+                (&GRADIENT_SHARED, vec![("K_THREADS", threads[0])], [x("x"), d_y("d_y"), live, part], groups)
             }
         };
         plan.launch(&Launch {
@@ -262,6 +281,12 @@ fn gradient_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) ->
         forms.into_iter().map(|form| gradient_case(form, *shape)).collect::<Vec<_>>()
     };
     shapes.iter().enumerate().flat_map(cases).collect()
+}
+
+fn gradient_shared_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes =
+        [(1, 4, 4), (16, 32, 128), (513, 36, 16), (515, 132, 36), (1025, 132, 68), (700, 64, 64), (70_000, 4, 4)];
+    gradient_cases_of(gpu, Variant::Shared, &shapes)
 }
 
 /// One gradient whose last rows are beyond the live count and must not be added.

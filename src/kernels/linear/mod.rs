@@ -8,18 +8,20 @@
 //!
 //! Weights are stored (outputs, inputs), as PyTorch's `nn.Linear` has them.
 
+pub mod cooperative;
 mod gradient;
 mod product;
+pub(super) mod shared;
 
 use crate::gpu::Gpu;
 
 pub(super) use gradient::GRADIENT_CHOICE;
 pub(crate) use gradient::{BLOCK_ROWS, GradientSum, blocks};
-pub(super) use gradient::{GRADIENT_ENTRY, GRADIENT_PRIVATE_ENTRY, GRADIENT_SUM_ENTRY};
+pub(super) use gradient::{GRADIENT_ENTRY, GRADIENT_PRIVATE_ENTRY, GRADIENT_SHARED_ENTRY, GRADIENT_SUM_ENTRY};
 pub use gradient::{GradientShape, LinearGradient, gradient_reference};
 pub(super) use product::PRODUCT_CHOICE;
 pub use product::{Direction, Extra, LinearProduct, LinearShape, product_reference};
-pub(super) use product::{PRODUCT_ENTRY, PRODUCT_PRIVATE_ENTRY};
+pub(super) use product::{PRODUCT_ENTRY, PRODUCT_PRIVATE_ENTRY, PRODUCT_SHARED_ENTRY};
 
 /// Activation of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +65,7 @@ impl Activation {
 fn gelu_inner(x: f64) -> f64 {
     (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)
 }
+
 /// Which shader computes a product, a gradient, attention or a norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
@@ -70,6 +73,9 @@ pub enum Variant {
     Subgroup,
     /// Private tiles, any shape, any adapter.
     Private,
+    /// Tiles in workgroup memory, for products and their weight gradients on GPUs; widths are multiples of 4. Other
+    /// families have no such kernel and take [`Variant::Private`].
+    Shared,
 }
 
 impl Variant {

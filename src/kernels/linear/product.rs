@@ -1,5 +1,7 @@
 //! y = act(x Wᵀ + b) + e, and the gradient of the inputs.
 
+use super::cooperative::{self, CooperativeProduct};
+use super::shared::{self, PRODUCT_TILES};
 use super::{Activation, Variant};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, Storage, View};
@@ -9,6 +11,7 @@ use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static PRODUCT: Kernel = kernel!("linear_product");
 static PRODUCT_PRIVATE: Kernel = kernel!("linear_product_private");
+static PRODUCT_SHARED: Kernel = kernel!("linear_product_shared");
 
 pub(in crate::kernels) const PRODUCT_ENTRY: Entry =
     Entry { kernel: &PRODUCT, summary: "y = act(x Wᵀ + b) + e, or d_x = d_y W ∘ act'", cases: product_cases };
@@ -16,6 +19,11 @@ pub(in crate::kernels) const PRODUCT_PRIVATE_ENTRY: Entry = Entry {
     kernel: &PRODUCT_PRIVATE,
     summary: "the same for any shape, without subgroups",
     cases: product_private_cases,
+};
+pub(in crate::kernels) const PRODUCT_SHARED_ENTRY: Entry = Entry {
+    kernel: &PRODUCT_SHARED,
+    summary: "the same by tiles in workgroup memory, for GPUs",
+    cases: product_shared_cases,
 };
 
 pub(in crate::kernels) static PRODUCT_CHOICE: Choice<LinearShape> = Choice {
@@ -27,6 +35,9 @@ pub(in crate::kernels) static PRODUCT_CHOICE: Choice<LinearShape> = Choice {
             Form::subgroup("subgroup2", 16, 2),
             Form::subgroup("subgroup4", 16, 4),
             Form::private("private", 8),
+            Form::shared("shared128x32", 0),
+            Form::shared("shared128x64", 1),
+            Form::shared("shared64x64", 2),
         ],
     },
     class: |shape| {
@@ -34,12 +45,15 @@ pub(in crate::kernels) static PRODUCT_CHOICE: Choice<LinearShape> = Choice {
         format!("{:?} {k} x {n}, {}", shape.direction, rows_class(&shape.rows)).to_lowercase()
     },
     rule: |gpu, shape| match Variant::choose(gpu, &[shape.inner, shape.columns]) {
+        _ if shared::pays(gpu, shape.rows.most, [shape.inner, shape.columns]) => {
+            (Variant::Shared, shared::product_tile(shape.rows.most, shape.columns), 1)
+        }
         Variant::Subgroup => (Variant::Subgroup, 16, Variant::subgroups(gpu)),
-        Variant::Private => (Variant::Private, 8, 1),
+        _ => (Variant::Private, 8, 1),
     },
     needs: |_, shape, form| {
         let whole = shape.inner.is_multiple_of(4) && shape.columns.is_multiple_of(4);
-        (form.variant == Variant::Subgroup && !whole)
+        (form.variant != Variant::Private && !whole)
             .then(|| format!("widths that are multiples of 4, got {} and {}", shape.inner, shape.columns))
     },
 };
@@ -115,7 +129,7 @@ impl LinearShape {
         Self { activation, ..self }
     }
 
-    fn cost(&self, weight: Storage, y: Storage) -> Cost {
+    pub(super) fn cost(&self, weight: Storage, y: Storage) -> Cost {
         let (rows, k, n) = (f64::from(self.rows.most), f64::from(self.inner), f64::from(self.columns));
         let [weight, y] = [weight, y].map(|storage| storage.bytes() as f64);
         Cost { flops: 2.0 * rows * k * n, bytes: 4.0 * rows * k + weight * k * n + y * rows * n }
@@ -123,11 +137,16 @@ impl LinearShape {
 }
 
 impl LinearProduct {
-    /// Records the product, in the form that is best for its shape.
+    /// Records the product, in the form that is best for its shape; from 16-bit weights by cooperative matrices where the
+    /// device was opened with them.
     ///
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &LinearShape) -> Result<()> {
+        let mixed = self.weight.storage() == Storage::Half && self.y.storage() == Storage::Word;
+        if mixed && cooperative::fragment(plan.gpu(), [shape.inner, shape.columns]).is_some() {
+            return CooperativeProduct::from(self.clone()).record(plan, shape);
+        }
         let form = PRODUCT_CHOICE.take(plan.gpu(), shape)?;
         self.record_form(plan, shape, form)
     }
@@ -173,6 +192,11 @@ impl LinearProduct {
                 (&PRODUCT, shape.rows.groups(form.tile * form.subgroups, tiles))
             }
             Variant::Private => (&PRODUCT_PRIVATE, shape.rows.groups(form.tile * 64, n.div_ceil(4))),
+            Variant::Shared => {
+                let tile = PRODUCT_TILES[form.tile as usize];
+                spec.extend([("COLUMN_THREADS", tile.column_threads), ("THREAD_ROWS", tile.thread_rows)]);
+                (&PRODUCT_SHARED, shape.rows.groups(tile.rows(), n.div_ceil(u64::from(tile.columns()))))
+            }
         };
         plan.launch(&Launch {
             kernel,
@@ -216,6 +240,12 @@ fn product_private_cases(gpu: &Gpu) -> Vec<Case> {
     product_cases_of(gpu, Variant::Private, &shapes)
 }
 
+fn product_shared_cases(gpu: &Gpu) -> Vec<Case> {
+    // Edges on each side and none.
+    let shapes = [(1, 4, 4), (16, 32, 32), (17, 36, 132), (128, 16, 32), (129, 36, 28), (2049, 24, 68), (70_000, 4, 4)];
+    product_cases_of(gpu, Variant::Shared, &shapes)
+}
+
 /// Small shapes in every form of the variant, large ones and further activations in each by turns.
 fn product_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
     let mut cases = Vec::new();
@@ -224,7 +254,7 @@ fn product_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> 
         for direction in [Direction::Forward, Direction::Backward] {
             for extra in 0..3 {
                 // Every combination on small shapes; one each on the large.
-                if rows > 1000 && extra != 1 {
+                if rows > 10_000 && extra != 1 {
                     continue;
                 }
                 let activation = activations[(i + extra) % 4];

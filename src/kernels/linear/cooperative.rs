@@ -1,0 +1,279 @@
+//! y = act(x Wᵀ + b) + e by cooperative matrices, from weights of 16-bit floats.
+//!
+//! Where an adapter offers them and the caller asked for them ([`GpuOptions::cooperative_matrix`]), these kernels multiply
+//! fragments of 16 × 16 (most GPUs with Vulkan) or 8 × 8 (Metal) of 16-bit floats with sums in 32 bits. x is narrowed on
+//! the way: what lies beyond ±65504 becomes infinite. Sums run in an order that the hardware chooses, so that no bits are
+//! those of the other products.
+//!
+//! wgpu calls the feature experimental and naga writes it for Vulkan and Metal only. For Vulkan naga 30 then declares the
+//! Vulkan memory model, but neither marks accesses of workgroup memory as `NonPrivatePointer` nor gives barriers
+//! `MakeAvailable` and `MakeVisible`: strictly, values staged by one invocation need not be seen by another, and a driver
+//! that makes use of that gives wrong results. No adapter that has the feature was at hand: indices, edges and the
+//! epilogue are tested with emulated fragments, the fragments themselves by `ketformer doctor` and `ketformer bench matmul`
+//! on a machine that has them, before any result is trusted there. [`LinearProduct`] with 16-bit weights takes these
+//! kernels where the device was opened with the feature, and not unasked.
+//!
+//! [`GpuOptions::cooperative_matrix`]: crate::gpu::GpuOptions::cooperative_matrix
+
+use super::{Activation, Direction, Extra, LinearProduct, LinearShape, product_reference};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Bind, Gpu, Kernel, Launch, Plan, Storage, View};
+use crate::kernels::narrow::stored;
+use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+
+static COOPERATIVE: Kernel = kernel!("linear_product_cooperative");
+static COOPERATIVE_8: Kernel = kernel!("linear_product_cooperative_8");
+
+pub(in crate::kernels) const COOPERATIVE_ENTRY: Entry = Entry {
+    kernel: &COOPERATIVE,
+    summary: "y = act(x Wᵀ + b) + e from 16-bit weights, by cooperative matrices of 16 × 16",
+    cases: |gpu| cases(gpu, 16),
+};
+pub(in crate::kernels) const COOPERATIVE_8_ENTRY: Entry =
+    Entry { kernel: &COOPERATIVE_8, summary: "the same by cooperative matrices of 8 × 8", cases: |gpu| cases(gpu, 8) };
+
+/// y = act(half(x) · M + bias) + extra, see the module's page.
+#[derive(Debug, Clone)]
+pub struct CooperativeProduct {
+    /// (rows, inner)
+    pub x: View,
+    /// (columns, inner) forward, (inner, columns) backward, of f16
+    pub weight: View,
+    /// (columns)
+    pub bias: Option<View>,
+    /// The third operand.
+    pub extra: Extra,
+    /// (rows, columns), in rows of `y_stride`
+    pub y: View,
+}
+
+/// Rows and columns of the fragments that the adapter multiplies, where it can compute a product with these widths so.
+pub fn fragment(gpu: &Gpu, widths: [u32; 2]) -> Option<u32> {
+    let lanes = gpu.subgroup_size()?;
+    let limits = gpu.limits();
+    let fits = [8, 16, 32, 64].contains(&lanes)
+        && limits.max_compute_invocations_per_workgroup >= 4 * lanes
+        && widths.iter().all(|width| width.is_multiple_of(4));
+    gpu.cooperative_matrix().filter(|_| fits)
+}
+
+impl CooperativeProduct {
+    /// Records the product.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Adapter`] where [`fragment`] gives `None`; as [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &LinearShape) -> Result<()> {
+        let gpu = plan.gpu();
+        match (fragment(gpu, [shape.inner, shape.columns]), gpu.subgroup_size()) {
+            (Some(size), Some(lanes)) => {
+                let kernel = if size == 16 { &COOPERATIVE } else { &COOPERATIVE_8 };
+                self.record_kernel(plan, shape, kernel, size, lanes)
+            }
+            _ => {
+                let message = "linear_product_cooperative: this device has no cooperative matrices of 16-bit floats; set \
+                               KETFORMER_COOPERATIVE_MATRIX=1, or take LinearProduct";
+                Err(Error::new(ErrorKind::Adapter, message))
+            }
+        }
+    }
+
+    fn record_kernel(
+        &self,
+        plan: &mut Plan,
+        shape: &LinearShape,
+        kernel: &Kernel,
+        size: u32,
+        lanes: u32,
+    ) -> Result<()> {
+        let (rows, k, n) = (u64::from(shape.rows.most), u64::from(shape.inner), u64::from(shape.columns));
+        // What is not used still binds a few elements.
+        let (extra_kind, extra, extra_elements) = match &self.extra {
+            Extra::None => (0, &self.x, 4),
+            Extra::Add(view) => (1, view, rows * n),
+            Extra::Slope(view) => (2, view, rows * n),
+        };
+        let (bias, bias_elements) = self.bias.as_ref().map_or((&self.x, 4), |bias| (bias, n));
+        let last = rows.saturating_sub(1) * u64::from(shape.y_stride) + u64::from(shape.y_first) + 1;
+        let tile = 4 * size;
+        plan.launch(&Launch {
+            kernel,
+            spec: &[
+                ("LANES", lanes),
+                ("WEIGHT_OUT_IN", u32::from(shape.direction == Direction::Forward)),
+                ("BIAS", u32::from(self.bias.is_some())),
+                ("EXTRA", extra_kind),
+                ("ACTIVATION", shape.activation as u32),
+            ],
+            bindings: &[
+                Bind { name: "x", view: &self.x, elements: rows * k },
+                Bind { name: "weight", view: &self.weight, elements: k * n },
+                Bind { name: "bias", view: bias, elements: bias_elements },
+                Bind { name: "extra", view: extra, elements: extra_elements },
+                Bind { name: "y", view: &self.y, elements: last * n },
+            ],
+            params: &[
+                ("rows", shape.rows.most.into()),
+                ("inner", shape.inner.into()),
+                ("columns", shape.columns.into()),
+                ("y_stride", shape.y_stride.into()),
+                ("y_first", shape.y_first.into()),
+            ],
+            groups: shape.rows.groups(tile, n.div_ceil(u64::from(tile))),
+            cost: shape.cost(Storage::Half, Storage::Word),
+            shape: format!("({rows}, {k}) x ({k}, {n})"),
+        })
+    }
+}
+
+impl From<LinearProduct> for CooperativeProduct {
+    fn from(LinearProduct { x, weight, bias, extra, y }: LinearProduct) -> Self {
+        Self { x, weight, bias, extra, y }
+    }
+}
+
+fn cases(gpu: &Gpu, size: u32) -> Vec<Case> {
+    if fragment(gpu, [4, 4]) != Some(size) {
+        return Vec::new();
+    }
+    let record = |product: &CooperativeProduct, plan: &mut Plan, shape: &LinearShape| product.record(plan, shape);
+    cases_of(&[(1, 4, 4), (64, 32, 64), (65, 36, 68), (131, 2048, 32), (70_000, 4, 4)], record)
+}
+
+type Record = fn(&CooperativeProduct, &mut Plan, &LinearShape) -> Result<()>;
+
+fn cases_of(shapes: &[(u32, u32, u32)], record: Record) -> Vec<Case> {
+    let activations = [Activation::None, Activation::Relu, Activation::Tanh, Activation::Gelu];
+    let mut cases = Vec::new();
+    for (i, (rows, inner, columns)) in shapes.iter().copied().enumerate() {
+        for direction in [Direction::Forward, Direction::Backward] {
+            for extra in 0..3 {
+                let shape = LinearShape { direction, ..LinearShape::forward(rows, inner, columns) };
+                cases.push(case(&shape.activated(activations[(i + extra) % 4]), extra, i % 3 != 1, record));
+            }
+        }
+    }
+    cases
+}
+
+fn case(shape: &LinearShape, extra: usize, with_bias: bool, record: Record) -> Case {
+    let (rows, k, n) = (shape.rows.most as usize, shape.inner as usize, shape.columns as usize);
+    let mut random = RandomInputs::new((rows * 31 + k * 7 + n) as u64);
+    let (x, (exact_weight, weight)) = (random.floats(rows * k), stored(random.floats(n * k), Storage::Half));
+    let (bias, third) = (random.floats(n), random.floats(rows * n));
+    let mut expected =
+        product_reference(&stored(x.clone(), Storage::Half).0, &exact_weight, with_bias.then_some(&bias), shape);
+    for (value, third) in expected.iter_mut().zip(&third) {
+        *value = match extra {
+            0 => shape.activation.value(*value),
+            1 => shape.activation.value(*value) + f64::from(*third),
+            _ => *value * shape.activation.slope(f64::from(*third)),
+        };
+    }
+    let name = format!("({rows}, {k}, {n}) {:?} bias {with_bias} extra {extra}", (shape.direction, shape.activation));
+    let shape = shape.clone();
+    let record = move |plan: &mut Plan, named: &Named| {
+        let product = CooperativeProduct {
+            x: named.view("x")?,
+            weight: named.view("weight")?,
+            bias: with_bias.then(|| named.view("bias")).transpose()?,
+            extra: match extra {
+                0 => Extra::None,
+                1 => Extra::Add(named.view("extra")?),
+                _ => Extra::Slope(named.view("extra")?),
+            },
+            y: named.view("y")?,
+        };
+        record(&product, plan, &shape)
+    };
+    Case {
+        name,
+        inputs: vec![("x", x.into()), ("weight", weight), ("bias", bias.into()), ("extra", third.into())],
+        // The reference's inputs are narrowed too; matrix units may cut the last bits of sums off instead of rounding.
+        outputs: vec![("y", Expected::Near { values: expected, tolerance: 4e-6 * (1.0 + (k as f64).sqrt() / 4.0) })],
+        record: Box::new(record),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use super::*;
+
+    /// Fragments of 8 × 8 for adapters that have none: operands are where they begin and their steps to the next row and
+    /// column, a sum is a row of it in each of eight lanes. Staging, strides, edges and epilogue stay as they are.
+    const FRAGMENTS: &str = "
+        alias Left = vec3<u32>;
+        alias Right = vec3<u32>;
+        alias Sum = array<f32, 8>;
+        var<private> own_row: u32;
+        // A loop whose end the driver does not see: unrolled ones would compile for minutes.
+        fn eight() -> u32 { return min(8u, 8u * params.y_stride); }
+        fn multiply_add(a: Left, b: Right, c: Sum) -> Sum {
+            var sum = c;
+            for (var k = 0u; k < eight(); k++) {
+                let left = f32(x_tile[a.x + own_row * a.y + k * a.z]);
+                for (var n = 0u; n < 8u; n++) { sum[n] = fma(left, f32(weight_tile[b.x + k * b.y + n * b.z]), sum[n]); }
+            }
+            return sum;
+        }
+        fn store(sum: Sum, start: u32, stride: u32) {
+            for (var n = 0u; n < 8u; n++) { made[start + own_row * stride + n] = sum[n]; }
+        }
+    ";
+
+    fn emulated() -> &'static Kernel {
+        static EMULATED: OnceLock<Kernel> = OnceLock::new();
+        EMULATED.get_or_init(|| {
+            let fragment = |line: &&str| !line.starts_with("alias") && !line.contains("wgpu_cooperative_matrix");
+            let own: Vec<&str> = COOPERATIVE_8.source.lines().filter(fragment).collect();
+            let (_, body) = COOPERATIVE_8.shared.iter().find(|(name, _)| *name == "cooperative").unwrap();
+            let mut text = own.join("\n").replace("#import cooperative", body) + FRAGMENTS;
+            for (of, by) in [
+                ("coopLoadT<Left>(&x_tile[", "Left(("),
+                ("], X_STRIDE)", "), X_STRIDE, 1u)"),
+                ("coopMultiplyAdd", "multiply_add"),
+                ("coopStoreT(", "store("),
+                (", &made[start]", ", start"),
+                ("let lane = local % LANES;", "let lane = local % LANES;\n    own_row = lane;"),
+            ] {
+                assert!(text.contains(of), "{of}");
+                text = text.replace(of, by);
+            }
+            let load = |line: &str| {
+                let by_columns = line.replace("coopLoad<Right>(&weight_tile[", "Right((");
+                let steps = if by_columns == line { "), WEIGHT_STRIDE, 1u)" } else { "), 1u, WEIGHT_STRIDE)" };
+                by_columns.replace("coopLoadT<Right>(&weight_tile[", "Right((").replace("], WEIGHT_STRIDE)", steps)
+            };
+            let text = text.lines().map(load).collect::<Vec<_>>().join("\n");
+            assert!(!["coop_", "coopLoad", "coopStore", "coopMul"].iter().any(|left| text.contains(left)), "{text}");
+            Kernel { name: "emulated", source: text.leak(), shared: COOPERATIVE_8.shared }
+        })
+    }
+
+    #[test]
+    fn products_are_right_where_fragments_are_emulated() {
+        let gpu = Gpu::new().unwrap();
+        if !gpu.features().contains(wgpu::Features::SHADER_F16) {
+            // The text is still checked without an adapter.
+            emulated().shader(&[]).unwrap();
+            return;
+        }
+        let record = |product: &CooperativeProduct, plan: &mut Plan, shape: &LinearShape| {
+            product.record_kernel(plan, shape, emulated(), 8, 8)
+        };
+        for case in cases_of(&[(33, 36, 36), (70, 100, 68)], record) {
+            for measured in case.compare(&case.run(&gpu).unwrap()) {
+                assert!(measured.passed(), "{}: {measured:?}", case.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_that_was_not_asked_for_them_has_no_cooperative_matrices() {
+        let gpu = Gpu::new().unwrap();
+        if std::env::var("KETFORMER_COOPERATIVE_MATRIX").is_err() {
+            assert_eq!(fragment(&gpu, [4, 4]), None);
+        }
+    }
+}
