@@ -111,7 +111,7 @@ impl Demand {
             );
             Error::new(ErrorKind::Memory, message)
         };
-        let group_limit = most(self.needs.sample[1].max(m).max(8)) / ALIGNMENT * ALIGNMENT.min(MAX_GROUP);
+        let group_limit = most(self.needs.sample[1].max(m).max(8)).min(MAX_GROUP) / ALIGNMENT * ALIGNMENT;
         let item_limit = most(r * self.needs.move_row[1].max(4)).min(most(n));
         let training_limit = most(self.needs.training_sample[1]);
         if group_limit == 0 {
@@ -225,6 +225,17 @@ mod tests {
             assert!(parts(enough.items) <= PARTS.max(parts(binding.items)), "{samples}: {enough:?}");
             assert!(parts(enough.training) <= PARTS.max(parts(binding.training)), "{samples}: {enough:?}");
             assert!(enough.hidden_rows.is_multiple_of(ALIGNMENT) && enough.group.is_multiple_of(ALIGNMENT));
+        }
+    }
+
+    /// Whatever the budget and the adapter allow, no kernel compares more samples than every driver can loop over.
+    #[test]
+    fn groups_stay_below_the_loops_that_drivers_end() {
+        let needs = Needs { sample: [64, 16], move_row: [8, 8], hidden_row: 0, training_sample: [64, 16] };
+        for samples in [MAX_GROUP - 1, MAX_GROUP, MAX_GROUP + 1, 1 << 17] {
+            let demand = Demand { samples, needs, shape: [4, 4, 6, 1], ..demand() };
+            let sizes = demand.fit(1 << 50, 1 << 40).unwrap();
+            assert_eq!(sizes.group, samples.next_multiple_of(ALIGNMENT).min(MAX_GROUP), "{samples}: {sizes:?}");
         }
     }
 
