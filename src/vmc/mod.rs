@@ -1,9 +1,11 @@
 //! ROOM 5, variational Monte Carlo: samples, local energies, estimates, gradients, steps.
 
 mod budget;
+mod distinct;
 mod enumerate;
 mod estimator;
 mod evaluate;
+mod gradient;
 mod likelihood;
 mod metrics;
 mod sample;
