@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::gate::affordable;
-use super::{BenchConfig, BenchReport, BenchRow, BenchShape, Limits, Origin, limits};
+use super::{BenchConfig, BenchReport, BenchRow, BenchShape, Limits, Origin, ScalingCurve, limits};
 use crate::error::Result;
 use crate::gpu::{Buffer, Cost, Gpu, Plan, Profile, Timing};
 use crate::kernels::{Measured, POISON, RandomInputs};
@@ -28,10 +28,11 @@ pub(super) struct Session<'a> {
     pub random: RandomInputs,
     pub limits: Limits,
     pub notes: Vec<String>,
+    pub curves: Vec<ScalingCurve>,
+    pub seed: u64,
     rows: Vec<BenchRow>,
     limit_rows: Vec<BenchRow>,
     origin: Origin,
-    seed: u64,
     progress: &'a mut dyn FnMut(&str),
 }
 
@@ -44,6 +45,7 @@ impl<'a> Session<'a> {
             random: RandomInputs::new(config.seed),
             limits: Limits::default(),
             notes: Vec::new(),
+            curves: Vec::new(),
             rows: Vec::new(),
             limit_rows: Vec::new(),
             origin: Origin::of(gpu),
@@ -81,7 +83,7 @@ impl<'a> Session<'a> {
     }
 
     pub fn finish(self) -> BenchReport {
-        BenchReport { limits: self.limits, rows: self.rows, notes: self.notes }
+        BenchReport { limits: self.limits, rows: self.rows, notes: self.notes, curves: self.curves }
     }
 
     pub fn tell(&mut self, title: &Title) {

@@ -171,6 +171,13 @@ impl Estimator {
         (0..self.groups.parts()).try_for_each(|g| self.record_samples(plan, g, source))
     }
 
+    /// Records the local energies of samples that were drawn, where they are one group.
+    pub fn record_local_energies(&self, plan: &mut Plan) -> Result<()> {
+        plan.scope("moves");
+        self.record_distinct(plan, &self.groups, 0)?;
+        self.record_moves(plan, 0)
+    }
+
     fn record_samples(&self, plan: &mut Plan, g: u32, source: Source) -> Result<()> {
         let (t, v) = (self.patches(), self.outcomes());
         for position in 0..t {
