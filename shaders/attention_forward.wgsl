@@ -14,11 +14,12 @@
 #import grid
 #import head
 #import online
-const QUERIES: u32 = 1u; // spec 2
+#import cache
+const QUERIES: u32 = 1u; // spec 2 4
 
 struct Params { samples: u32, tokens: u32, heads: u32, first: u32, queries: u32, causal: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;            // (B·T, 3C)
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<Cache>>;          // (B·T, 3C)
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;      // (B·n, C)
 @group(0) @binding(3) var<storage, read_write> lse: array<f32>;            // (B·n, H)
 
@@ -51,7 +52,7 @@ fn main(
         position[i] = params.first + min(first_query + TEAM * i, params.queries - 1u);
         state[i] = ONLINE_START;
         for (var c = 0u; c < PARTS; c++) {
-            q[i * PARTS + c] = qkv[start + position[i] * row4 + c] * params.scale;
+            q[i * PARTS + c] = vec4<f32>(qkv[start + position[i] * row4 + c]) * params.scale;
             sum[i * PARTS + c] = vec4(0.0);
         }
     }
@@ -61,8 +62,8 @@ fn main(
         var v: array<vec4<f32>, PARTS>;
         let key = start + min(j0 + lane, params.tokens - 1u) * row4 + params.heads * PARTS;
         for (var c = 0u; c < PARTS; c++) {
-            k[c] = qkv[key + c];
-            v[c] = qkv[key + params.heads * PARTS + c];
+            k[c] = vec4<f32>(qkv[key + c]);
+            v[c] = vec4<f32>(qkv[key + params.heads * PARTS + c]);
         }
         let count = min(TEAM, keys - j0);
         for (var j = 0u; j < count; j++) {

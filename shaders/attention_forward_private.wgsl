@@ -12,19 +12,20 @@
 #import grid
 #import head
 #import online
+#import cache
 const QUERIES: u32 = 1u; // spec 4
 
 struct Params { samples: u32, tokens: u32, heads: u32, first: u32, queries: u32, causal: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<f32>;                  // (B·T, 3C)
-@group(0) @binding(2) var<storage, read> qkv4: array<vec4<f32>>;           // (B·T, 3C)
+@group(0) @binding(1) var<storage, read> qkv: array<Cache>;                // (B·T, 3C)
+@group(0) @binding(2) var<storage, read> qkv4: array<vec4<Cache>>;         // (B·T, 3C)
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;            // (B·n, C)
 @group(0) @binding(4) var<storage, read_write> lse: array<f32>;            // (B·n, H)
 
 fn load(start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) { return qkv4[start / 4u + part]; }
+    if (HEAD_ALIGNED) { return vec4<f32>(qkv4[start / 4u + part]); }
     let at = vec4(start) + head_index(part);
-    return head_padded(part, vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]));
+    return head_padded(part, vec4<f32>(vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w])));
 }
 
 @compute @workgroup_size(64)

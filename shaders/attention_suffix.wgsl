@@ -14,12 +14,13 @@
 #import grid
 #import head
 #import online
+#import cache
 const QUERIES: u32 = 1u; // spec 2
 
 struct Params { items: u32, per_item: u32, first_item: u32, tokens: u32, heads: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> base_qkv: array<vec4<f32>>;       // (B·T, 3C)
-@group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;            // (items·per_item, 3C)
+@group(0) @binding(1) var<storage, read> base_qkv: array<vec4<Cache>>;     // (B·T, 3C)
+@group(0) @binding(2) var<storage, read> qkv: array<vec4<Cache>>;          // (items·per_item, 3C)
 @group(0) @binding(3) var<storage, read> base: array<u32>;                 // (first_item + items)
 @group(0) @binding(4) var<storage, read> row_table: array<vec2<u32>>;      // (per_item): s, p
 @group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;      // (items·per_item, C)
@@ -83,7 +84,7 @@ fn main(
         base_keys = max(base_keys, entry[i].x);
         state[i] = ONLINE_START;
         for (var c = 0u; c < PARTS; c++) {
-            q[i * PARTS + c] = qkv[start + k * 3u * width4 + c] * params.scale;
+            q[i * PARTS + c] = vec4<f32>(qkv[start + k * 3u * width4 + c]) * params.scale;
             sum[i * PARTS + c] = vec4(0.0);
         }
     }
@@ -91,8 +92,8 @@ fn main(
     for (var j0 = 0u; j0 < base_keys; j0 += TEAM) {
         let key = base_start + (3u * min(j0 + lane, params.tokens - 1u) + 1u) * width4;
         for (var c = 0u; c < PARTS; c++) {
-            own_k[c] = base_qkv[key + c];
-            own_v[c] = base_qkv[key + width4 + c];
+            own_k[c] = vec4<f32>(base_qkv[key + c]);
+            own_v[c] = vec4<f32>(base_qkv[key + width4 + c]);
         }
         add(id - lane, min(TEAM, base_keys - j0), j0, ranges);
     }
@@ -110,8 +111,8 @@ fn main(
         for (var j0 = 0u; j0 < most; j0 += TEAM) {
             let k = min(a + begin.x + j0 + lane - begin.y, params.per_item - 1u);
             for (var c = 0u; c < PARTS; c++) {
-                own_k[c] = qkv[start + (3u * k + 1u) * width4 + c];
-                own_v[c] = qkv[start + (3u * k + 2u) * width4 + c];
+                own_k[c] = vec4<f32>(qkv[start + (3u * k + 1u) * width4 + c]);
+                own_v[c] = vec4<f32>(qkv[start + (3u * k + 2u) * width4 + c]);
             }
             add(id - lane, min(TEAM, most - j0), begin.x + j0, ranges);
         }

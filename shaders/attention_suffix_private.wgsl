@@ -1,5 +1,4 @@
-// Causal attention of changed suffixes over the unchanged prefix of their base sample, for any width of heads and for
-// adapters without subgroups.
+// Causal attention of changed suffixes over the prefix of their base sample, for any width of heads, without subgroups.
 //
 //   out[r] = Σ_{j ≤ p} softmax_j(q_r · k_j / √D) v_j        k_j, v_j of base row base[u]·T + j   for j < s
 //                                                                    of packed row r − (p − j)   for s ≤ j ≤ p
@@ -15,26 +14,27 @@
 #import grid
 #import head
 #import online
+#import cache
 const QUERIES: u32 = 1u; // spec 4
 
 struct Params { items: u32, per_item: u32, first_item: u32, tokens: u32, heads: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> base_qkv: array<f32>;             // (B·T, 3C)
-@group(0) @binding(2) var<storage, read> base_qkv4: array<vec4<f32>>;      // (B·T, 3C)
-@group(0) @binding(3) var<storage, read> qkv: array<f32>;                  // (items·per_item, 3C)
-@group(0) @binding(4) var<storage, read> qkv4: array<vec4<f32>>;           // (items·per_item, 3C)
+@group(0) @binding(1) var<storage, read> base_qkv: array<Cache>;           // (B·T, 3C)
+@group(0) @binding(2) var<storage, read> base_qkv4: array<vec4<Cache>>;    // (B·T, 3C)
+@group(0) @binding(3) var<storage, read> qkv: array<Cache>;                // (items·per_item, 3C)
+@group(0) @binding(4) var<storage, read> qkv4: array<vec4<Cache>>;         // (items·per_item, 3C)
 @group(0) @binding(5) var<storage, read> base: array<u32>;                 // (first_item + items)
 @group(0) @binding(6) var<storage, read> row_table: array<vec2<u32>>;      // (per_item): s, p
 @group(0) @binding(7) var<storage, read_write> out: array<f32>;            // (items·per_item, C)
 
 fn load(changed: bool, start: u32, part: u32) -> vec4<f32> {
     if (HEAD_ALIGNED) {
-        if (changed) { return qkv4[start / 4u + part]; }
-        return base_qkv4[start / 4u + part];
+        if (changed) { return vec4<f32>(qkv4[start / 4u + part]); }
+        return vec4<f32>(base_qkv4[start / 4u + part]);
     }
     let at = vec4(start) + head_index(part);
-    if (changed) { return head_padded(part, vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w])); }
-    return head_padded(part, vec4(base_qkv[at.x], base_qkv[at.y], base_qkv[at.z], base_qkv[at.w]));
+    if (changed) { return head_padded(part, vec4<f32>(vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]))); }
+    return head_padded(part, vec4<f32>(vec4(base_qkv[at.x], base_qkv[at.y], base_qkv[at.z], base_qkv[at.w])));
 }
 
 var<private> q: array<vec4<f32>, QUERIES * PARTS>;

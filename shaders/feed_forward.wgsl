@@ -12,6 +12,7 @@
 #import grid
 #import tanh
 #import activation
+#import weight
 const LANES: u32 = 8u; // spec 4 16 32 64
 const SUBGROUPS: u32 = 2u; // spec 1 4
 const ROWS: u32 = 16u; // spec 8 32
@@ -20,19 +21,19 @@ const TILES: u32 = 1u; // spec 2 4
 struct Params { rows: u32, width: u32, hidden: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;             // (rows, C)
-@group(0) @binding(2) var<storage, read> weight1: array<vec4<f32>>;       // (F, C)
+@group(0) @binding(2) var<storage, read> weight1: array<vec4<Weight>>;    // (F, C)
 @group(0) @binding(3) var<storage, read> bias1: array<vec4<f32>>;         // (F)
-@group(0) @binding(4) var<storage, read> weight2: array<vec4<f32>>;       // (C, F)
+@group(0) @binding(4) var<storage, read> weight2: array<vec4<Weight>>;    // (C, F)
 @group(0) @binding(5) var<storage, read> bias2: array<vec4<f32>>;         // (C)
 @group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;       // (rows, C)
 
 // Columns 4j..4j+3 of a matrix whose rows hold four consecutive inputs each: for each input its four weights.
-fn transposed(w0: vec4<f32>, w1: vec4<f32>, w2: vec4<f32>, w3: vec4<f32>) -> array<vec4<f32>, 4> {
+fn transposed(w0: vec4<Weight>, w1: vec4<Weight>, w2: vec4<Weight>, w3: vec4<Weight>) -> array<vec4<f32>, 4> {
     return array(
-        vec4(w0.x, w1.x, w2.x, w3.x),
-        vec4(w0.y, w1.y, w2.y, w3.y),
-        vec4(w0.z, w1.z, w2.z, w3.z),
-        vec4(w0.w, w1.w, w2.w, w3.w),
+        vec4<f32>(vec4(w0.x, w1.x, w2.x, w3.x)),
+        vec4<f32>(vec4(w0.y, w1.y, w2.y, w3.y)),
+        vec4<f32>(vec4(w0.z, w1.z, w2.z, w3.z)),
+        vec4<f32>(vec4(w0.w, w1.w, w2.w, w3.w)),
     );
 }
 

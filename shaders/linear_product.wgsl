@@ -12,6 +12,8 @@
 #import grid
 #import tanh
 #import activation
+#import weight
+#import cache
 const LANES: u32 = 8u; // spec 4 16 32 64
 const SUBGROUPS: u32 = 4u; // spec 1 2
 const WEIGHT_OUT_IN: u32 = 1u; // spec 0
@@ -24,10 +26,10 @@ const ROWS: u32 = 16u;
 struct Params { rows: u32, inner: u32, columns: u32, y_stride: u32, y_first: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;         // (rows, K)
-@group(0) @binding(2) var<storage, read> weight: array<vec4<f32>>;    // (N, K) or (K, N)
+@group(0) @binding(2) var<storage, read> weight: array<vec4<Weight>>; // (N, K) or (K, N)
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;      // (N)
 @group(0) @binding(4) var<storage, read> extra: array<vec4<f32>>;     // (rows, N)
-@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;   // (rows·y_stride, N)
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<Cache>>; // (rows·y_stride, N)
 
 @compute @workgroup_size(LANES * SUBGROUPS)
 fn main(
@@ -57,20 +59,20 @@ fn main(
             var b: array<vec4<f32>, 4>;
             if (WEIGHT_OUT_IN == 1u) {
                 let at = n_safe * inner4 + k0 + source;
-                let w0 = weight[at];
-                let w1 = weight[at + inner4];
-                let w2 = weight[at + 2u * inner4];
-                let w3 = weight[at + 3u * inner4];
+                let w0 = vec4<f32>(weight[at]);
+                let w1 = vec4<f32>(weight[at + inner4]);
+                let w2 = vec4<f32>(weight[at + 2u * inner4]);
+                let w3 = vec4<f32>(weight[at + 3u * inner4]);
                 b[0] = vec4(w0.x, w1.x, w2.x, w3.x);
                 b[1] = vec4(w0.y, w1.y, w2.y, w3.y);
                 b[2] = vec4(w0.z, w1.z, w2.z, w3.z);
                 b[3] = vec4(w0.w, w1.w, w2.w, w3.w);
             } else {
                 let at = 4u * (k0 + source) * columns4 + n_safe / 4u;
-                b[0] = weight[at];
-                b[1] = weight[at + columns4];
-                b[2] = weight[at + 2u * columns4];
-                b[3] = weight[at + 3u * columns4];
+                b[0] = vec4<f32>(weight[at]);
+                b[1] = vec4<f32>(weight[at + columns4]);
+                b[2] = vec4<f32>(weight[at + 2u * columns4]);
+                b[3] = vec4<f32>(weight[at + 3u * columns4]);
             }
             for (var j = 0u; j < 4u; j++) {
                 for (var i = 0u; i < ROWS; i++) {
@@ -93,7 +95,8 @@ fn main(
                 value = activation_value4(value);
             }
             if (EXTRA == 1u) { value += extra[row * columns4 + n / 4u]; }
-            y[(row * params.y_stride + params.y_first) * columns4 + n / 4u] = value;
+            if (CACHE_BITS == 16u) { value = clamp(value, vec4(-CACHE_LARGEST), vec4(CACHE_LARGEST)); }
+            y[(row * params.y_stride + params.y_first) * columns4 + n / 4u] = vec4<Cache>(value);
         }
     }
 }

@@ -10,6 +10,8 @@
 #import grid
 #import tanh
 #import activation
+#import weight
+#import cache
 const WEIGHT_OUT_IN: u32 = 1u; // spec 0
 const BIAS: u32 = 1u; // spec 0
 // What `extra` is: 0 nothing · 1 added after the activation · 2 the saved activation, whose slope multiplies the sum
@@ -18,10 +20,10 @@ const EXTRA: u32 = 0u; // spec 1 2
 struct Params { rows: u32, inner: u32, columns: u32, y_stride: u32, y_first: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;               // (rows, K)
-@group(0) @binding(2) var<storage, read> weight: array<f32>;          // (N, K) or (K, N)
+@group(0) @binding(2) var<storage, read> weight: array<Weight>;       // (N, K) or (K, N)
 @group(0) @binding(3) var<storage, read> bias: array<f32>;            // (N)
 @group(0) @binding(4) var<storage, read> extra: array<f32>;           // (rows, N)
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;         // (rows·y_stride, N)
+@group(0) @binding(5) var<storage, read_write> y: array<Cache>;       // (rows·y_stride, N)
 
 const ROWS: u32 = 8u;
 const COLUMNS: u32 = 4u;
@@ -46,7 +48,7 @@ fn main(
     for (var i = 0u; i < ROWS; i++) { sum[i] = vec4(0.0); }
     for (var k = 0u; k < params.inner; k++) {
         let at = vec4(k * stride.x) + columns * stride.y;
-        let b = vec4(weight[at.x], weight[at.y], weight[at.z], weight[at.w]);
+        let b = vec4<f32>(vec4(weight[at.x], weight[at.y], weight[at.z], weight[at.w]));
         for (var i = 0u; i < ROWS; i++) {
             sum[i] = fma(vec4(x[min(first_row + i, params.rows - 1u) * params.inner + k]), b, sum[i]);
         }
@@ -66,7 +68,8 @@ fn main(
                     value = activation_value(value);
                 }
                 if (EXTRA == 1u) { value += extra[at]; }
-                y[(row * params.y_stride + params.y_first) * params.columns + column] = value;
+                if (CACHE_BITS == 16u) { value = clamp(value, -CACHE_LARGEST, CACHE_LARGEST); }
+                y[(row * params.y_stride + params.y_first) * params.columns + column] = Cache(value);
             }
         }
     }

@@ -75,10 +75,11 @@ pub mod model;
 pub mod physics;
 pub mod run;
 pub mod vmc;
+mod whole_file;
 
 pub use error::{Error, ErrorKind, Result};
 pub use gpu::Gpu;
-pub use model::{Model, Position, Ptf, Weights};
+pub use model::{Model, Position, Precision, Ptf, Weights};
 pub use physics::{Hamiltonian, Lattice, Patch, Rydberg};
 pub use vmc::{Schedule, StepReport, TrainConfig, Trainer};
 pub use wgpu;

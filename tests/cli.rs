@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use ketformer::gpu::{Asked, Gpu, GpuOptions, Preferred, Tuning};
+use ketformer::{Lattice, Ptf, Rydberg, TrainConfig, Trainer};
 use tempfile::TempDir;
 
 /// A wave function that trains in no time, on a 2x2 lattice.
@@ -23,6 +25,8 @@ fn program(folder: &Path, line: &str) -> Command {
     command.args(line.split_whitespace()).current_dir(folder).stdin(Stdio::null());
     // Drivers complain on stderr where the first is not set; the program must see to that itself.
     command.env_remove("XDG_RUNTIME_DIR").env_remove("RUST_BACKTRACE");
+    // What this machine's user found by `ketformer tune` is not what is tested.
+    command.env("KETFORMER_CACHE", folder.join("cache"));
     command
 }
 
@@ -159,6 +163,9 @@ fn unknown_keys_get_a_suggestion() {
     refuses_settings("train V=7", &["--rydberg"]);
     refuses_settings("train temperature=1", &["the keys are"]);
     refuses_settings("train schedule=cosin", &["schedule=cosine"]);
+    refuses_settings("train precision=mixd", &["precision=mixed", "single, mixed"]);
+    refuses_settings("train precision=f16", &["single, mixed"]);
+    refuses_settings("eval run precision=16", &["single, mixed"]);
     refuses_settings("tarin L=16", &["train"]);
     refuses_settings("train --ryberg V=7", &["--rydberg"]);
     refuses_settings("kernels no_such_kernel_at_all", &["kernels"]);
@@ -265,7 +272,7 @@ fn an_adapter_that_does_not_exist_is_refused() {
 fn no_adapter_at_all_says_what_to_install() {
     let folder = TempDir::new().unwrap();
     let path = folder.path();
-    for line in ["train steps=1", "train steps=1 --out a/b/c", "devices", "doctor"] {
+    for line in ["train steps=1", "train steps=1 --out a/b/c", "devices", "doctor", "tune", "tune --show"] {
         refuses(path, line, without_driver(path, line), 1, &["adapter", "setup.sh"]);
     }
 }
@@ -319,6 +326,14 @@ fn a_run_leaves_its_folder_and_prints_its_energy() {
 
     let ended = succeeds(path, "eval run samples=64");
     assert!(ended.stdout.starts_with("energy ") && ended.stdout.contains("fidelity "));
+    // The same weights rounded for sampling are another wave function, near it.
+    let of = |line: &str| {
+        let said = succeeds(path, line).stdout;
+        let enumerated = said.lines().find_map(|line| line.strip_prefix("enumerated energy "));
+        enumerated.unwrap().split_whitespace().next().unwrap().parse::<f64>().unwrap()
+    };
+    let (single, mixed) = (of("eval run samples=64"), of("eval run samples=64 precision=mixed"));
+    assert!(single != mixed && (single - mixed).abs() < 1e-2, "{single} {mixed}");
     // The weights can be gone on from.
     succeeds(path, &format!("train steps=1 {TINY} --weights run/model.safetensors --out more"));
 }
@@ -336,6 +351,22 @@ fn the_command_line_of_the_reference_does_the_same() {
     assert_eq!(ended.stderr.matches("NLOOPS").count(), 1, "{}", ended.stderr);
     succeeds(path, &format!("train {train} steps=3 --{group} {rydberg} --out plain"));
     assert_eq!(metrics(&path.join("out/2x1/1")), metrics(&path.join("plain")));
+}
+
+#[test]
+fn a_run_in_mixed_precision_says_so_in_its_settings() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    succeeds(path, &format!("train steps=3 precision=mixed {TINY} --out mixed"));
+    succeeds(path, &format!("train steps=3 {TINY} --out single"));
+    let precision = |run: &str| {
+        let text = fs::read_to_string(path.join(run).join("settings.json")).unwrap();
+        let settings: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(settings["command"].as_str().unwrap().contains("precision="), "{text}");
+        settings["train"]["precision"].as_str().unwrap().to_string()
+    };
+    assert_eq!([precision("mixed"), precision("single")], ["mixed", "single"]);
+    assert_ne!(metrics(&path.join("mixed")), metrics(&path.join("single")));
 }
 
 #[test]
@@ -409,9 +440,13 @@ fn a_benchmark_is_written_and_compared() {
         assert!(row["median_ms"].as_f64().unwrap() > 0.0 && row["error"].is_null(), "{row}");
         assert!(row["max_error"].as_f64().unwrap() < 1e-4 && row["gflops"].as_f64().unwrap() > 0.0, "{row}");
         assert!(["timestamp", "host"].contains(&row["clock"].as_str().unwrap()), "{row}");
-        for text in ["adapter", "driver", "commit", "launched"] {
+        for text in ["kernel", "variant", "shape", "adapter", "driver", "commit", "launched"] {
             assert!(!row[text].as_str().unwrap().is_empty(), "{text}: {row}");
         }
+        for number in ["median_ms", "spread", "gflops", "gbytes_per_s", "percent_of_peak", "max_error"] {
+            assert!(row[number].as_f64().unwrap() >= 0.0, "{number}: {row}");
+        }
+        assert!(row["launched"].as_str().unwrap().contains(" as "), "{row}");
         assert!(ended.stdout.contains(row["kernel"].as_str().unwrap()));
     }
     assert!(json["limits"]["gflops"].as_f64().unwrap() > 0.0);
@@ -469,6 +504,9 @@ fn benchmarks_that_cannot_be_are_refused() {
         ("bench scaling --shape 4x64", ["one patch", "16"]),
         ("bench attention --plot new.svg", ["--plot", "scaling"]),
         ("bench attention --runs 0", ["run", "--runs 1"]),
+        ("bench matmul --variant subgroup3", ["subgroup3", "linear_product subgroup1 subgroup2 subgroup4 private"]),
+        ("tune --seconds 0", ["seconds", "--seconds 60"]),
+        ("tune --show --forget", ["--show", "--forget"]),
     ] {
         refuses_settings(line, &words);
     }
@@ -484,4 +522,144 @@ fn benchmarks_that_cannot_be_are_refused() {
     ] {
         refuses(at, line, program(at, line), 1, &words);
     }
+}
+
+/// The rows of what `bench` writes for `line`.
+fn bench_rows(folder: &Path, line: &str) -> Vec<serde_json::Value> {
+    let line = format!("bench {line} --runs 1 --warmup 0 --quiet --json rows.json");
+    assert_ne!(run(folder, &line).code, Some(2), "{line}");
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(folder.join("rows.json")).unwrap()).unwrap();
+    json["rows"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_variant_can_be_asked_for_by_name() {
+    let folder = TempDir::new().unwrap();
+    let rows = bench_rows(folder.path(), "matmul --shape 9x8x12 --variant private");
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    for row in &rows {
+        let launched = row["launched"].as_str().unwrap();
+        assert!(launched.contains("_private") && launched.ends_with(" as private"), "{row}");
+        assert!(row["median_ms"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    // Of a shape that it cannot run, or on an adapter without subgroups.
+    let rows = bench_rows(folder.path(), "attention --shape 2x2x9x6 --variant team2");
+    assert!(!rows.is_empty());
+    for row in &rows {
+        let error = row["error"].as_str().unwrap();
+        assert!(
+            error.contains("team2") && (error.contains("multiple of 4, got 6") || error.contains("subgroups")),
+            "{row}"
+        );
+        assert!(row["median_ms"].is_null(), "{row}");
+    }
+    let at = folder.path();
+    let line = "bench norm --shape 4x8 --variant team2 --quiet";
+    refuses(at, line, program(at, line), 2, &["team2", "norm_forward rows1 rows4 private"]);
+}
+
+/// The adapter that the program takes, its tuning file in `folder`, and the forms that the run of [`TINY`] asks for.
+fn tiny_choices(folder: &Path) -> (Gpu, PathBuf, Vec<Asked>) {
+    let options = GpuOptions { ignore_tuning: true, ..GpuOptions::default() };
+    let gpu = Gpu::with_options(&options).expect("the tests need an adapter; ./setup.sh installs a software one");
+    let path = folder.join("cache").join(Tuning::file_name(&gpu));
+    let model =
+        Ptf { patch: "2x1".parse().unwrap(), width: 8, heads: 2, layers: 1, feed_forward: 16, ..Ptf::default() };
+    let config = TrainConfig { samples: 8, ..TrainConfig::default() };
+    let listening = gpu.listening();
+    Trainer::new(&listening, &Lattice::square(2, 2), &Rydberg::default(), &model, config).unwrap();
+    let mut asked = listening.asked();
+    asked.retain(|asked| asked.alike.len() > 1);
+    (gpu, path, asked)
+}
+
+#[test]
+fn a_tuning_changes_what_runs_and_not_what_comes_out() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    let (gpu, file, asked) = tiny_choices(path);
+    let line = format!("train steps=3 seed=5 {TINY}");
+    succeeds(path, &format!("{line} --out plain"));
+    let mut tuning = Tuning::default();
+    for asked in &asked {
+        let other = asked.alike.iter().find(|form| **form != asked.default).unwrap().to_string();
+        tuning.set(asked.kernel, &asked.class, Preferred { form: other, instead_of: asked.default.into(), gain: 2.0 });
+    }
+    tuning.save(&file, &gpu).unwrap();
+    let ended = succeeds(path, &format!("{line} --out tuned"));
+    assert!(!ended.stderr.contains("tuning"), "{}", ended.stderr);
+    let model = |run: &str| fs::read(path.join(run).join("model.safetensors")).unwrap();
+    assert_eq!((metrics(&path.join("tuned")), model("tuned")), (metrics(&path.join("plain")), model("plain")));
+
+    // The file is followed, unless it is not wanted.
+    if let Some(preferred) = tuning.get("linear_product", "forward 8 x 8, few rows") {
+        for (flags, form) in [("", &preferred.form), ("--no-tuning", &preferred.instead_of)] {
+            let rows = bench_rows(path, &format!("matmul --shape 8x8x8 {flags}"));
+            assert!(rows[0]["launched"].as_str().unwrap().ends_with(&format!(" as {form}")), "{flags}: {}", rows[0]);
+        }
+    }
+    let shown = succeeds(path, "tune --show").stdout;
+    assert!(asked.iter().all(|asked| shown.contains(asked.kernel) && shown.contains(&asked.class)), "{shown}");
+    assert!(succeeds(path, "tune --forget").stdout.contains("deleted") && !file.exists());
+    assert!(succeeds(path, "tune --show").stdout.contains("there is no"));
+}
+
+#[test]
+fn a_tuning_file_that_is_of_no_use_is_ignored_with_one_warning() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    let (gpu, file, _) = tiny_choices(path);
+    let preferred = Preferred { form: "private".into(), instead_of: "subgroup2".into(), gain: 1.5 };
+    let mut tuning = Tuning::default();
+    tuning.set("linear_product", "forward 64 x 64, many rows", preferred);
+    tuning.save(&file, &gpu).unwrap();
+    let whole = fs::read_to_string(&file).unwrap();
+    let line = format!("train steps=1 --quiet --train dir=<NONE> {TINY}");
+    // Others may be about the adapter.
+    let warnings = |line: &str| {
+        let ended = succeeds(path, line);
+        ended.stderr.lines().filter(|line| line.contains("tuning")).map(String::from).collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(&line), Vec::<String>::new());
+    let version = format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION"));
+    for (text, said, whole_is_bad) in [
+        (whole[..whole.len() / 2].to_string(), "no whole tuning file", true),
+        ("{\"rows\": 3}".into(), "no whole tuning file", true),
+        (whole.replace(&version, "\"version\": \"0.0.0\""), "0.0.0", true),
+        (whole.replace("\"linear_product\"", "\"no_such_kernel\""), "no_such_kernel", false),
+        (whole.replace("\"form\": \"private\"", "\"form\": \"quantum\""), "quantum", false),
+    ] {
+        assert_ne!(text, whole);
+        fs::write(&file, &text).unwrap();
+        let lines = warnings(&line);
+        assert_eq!(lines.len(), 1, "{said}: {lines:?}");
+        for word in ["ketformer: warning: tuning: ", said, "tuning-", "ignored", "; `ketformer tune`"] {
+            assert!(lines[0].contains(word), "`{word}` in {}", lines[0]);
+        }
+        assert_eq!(warnings(&format!("{line} --no-tuning")), Vec::<String>::new());
+        if whole_is_bad {
+            refuses(path, "tune --show", program(path, "tune --show"), 1, &[said]);
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), text, "only tune writes it");
+    }
+}
+
+#[test]
+fn tuning_writes_what_it_found() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    // As long as the first contests take.
+    let ended = succeeds(path, "tune --quick --seconds 1 --quiet");
+    assert_eq!(ended.stderr, "");
+    assert!(ended.stdout.starts_with("kernel ") && ended.stdout.contains("saved in "), "{}", ended.stdout);
+    assert_eq!(fs::read_dir(path.join("cache")).unwrap().count(), 1);
+    assert!(succeeds(path, "tune --show").stdout.contains("differ from the rules"));
+    fs::write(path.join("file"), "mine").unwrap();
+    let mut command = program(path, "tune --quick --seconds 1 --quiet");
+    let ended = end({
+        command.env("KETFORMER_CACHE", path.join("file/a"));
+        command
+    });
+    assert_eq!((ended.code, ended.stderr.lines().count()), (Some(1), 1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("KETFORMER_CACHE") && ended.stderr.contains("file/a"), "{}", ended.stderr);
 }

@@ -1,10 +1,10 @@
 //! The device room as a caller sees it: foreign devices, default limits, and what goes wrong.
 
-use ketformer::gpu::{Gpu, GpuOptions, Plan, Profile, View, adapters};
+use ketformer::gpu::{Gpu, GpuOptions, Plan, Profile, Storage, View, adapters};
 use ketformer::kernels::attention::{AttentionForward, AttentionShape, forward_reference};
 use ketformer::kernels::linear::{Extra, LinearProduct, LinearShape};
 use ketformer::kernels::{ALL, RandomInputs};
-use ketformer::{ErrorKind, Lattice, Ptf, Rydberg, TrainConfig, Trainer, wgpu};
+use ketformer::{ErrorKind, Lattice, Precision, Ptf, Rydberg, TrainConfig, Trainer, wgpu};
 
 /// A device as a graphics program opens it: WebGPU's default limits, no features.
 fn plain_device() -> (wgpu::Device, wgpu::Queue) {
@@ -69,6 +69,43 @@ fn training_runs_on_a_plain_device() {
         let report = report.unwrap();
         assert!(report.accepted && report.energy.is_finite());
     }
+}
+
+/// f16 is asked for where it is needed, and nowhere else.
+#[test]
+fn mixed_precision_without_f16_says_what_would_do() {
+    let (device, queue) = plain_device();
+    let gpu = Gpu::from_device(&device, &queue);
+    let model = Ptf { width: 16, heads: 4, feed_forward: 32, ..Ptf::default() };
+    let config = TrainConfig { samples: 20, precision: Precision::Mixed, ..TrainConfig::default() };
+    let trainer = Trainer::new(&gpu, &Lattice::square(4, 4), &Rydberg::default(), &model, config);
+    let error = trainer.err().expect("a device without f16");
+    assert_eq!(error.kind(), ErrorKind::Adapter);
+    let said = error.to_string();
+    assert!(said.contains("f16") && said.contains("precision=single") && !said.contains('\n'), "{said}");
+}
+
+/// Elements of the wrong width are refused when the plan is built.
+#[test]
+fn a_view_of_another_width_is_refused() {
+    let gpu = Gpu::new().unwrap();
+    let buffer = |storage| gpu.buffer_of("x", 64, storage).unwrap().view();
+    let product = LinearProduct {
+        x: buffer(Storage::Half),
+        weight: buffer(Storage::Half),
+        bias: None,
+        extra: Extra::None,
+        y: buffer(Storage::Word),
+    };
+    let record = |product: &LinearProduct| product.record(&mut Plan::new(&gpu), &LinearShape::forward(4, 4, 4));
+    let error = record(&product).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Shape);
+    assert!(error.to_string().contains("binding `x`") && error.to_string().contains("16 bits"), "{error}");
+    record(&LinearProduct { x: buffer(Storage::Word), ..product }).unwrap();
+    // A range of f16 begins at a multiple of 128 elements, and is half as long.
+    let view = gpu.buffer_of("x", 256, Storage::Half).unwrap().view();
+    assert_eq!(view.range("y", 128, 128).unwrap().bytes(), 256);
+    assert!(view.range("y", 64, 64).is_err() && view.range("y", 128, 129).is_err());
 }
 
 fn product(gpu: &Gpu, rows: u32, x: &View, y: &View) -> ketformer::Result<()> {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use ketformer::gpu::Gpu;
-use ketformer::model::{Model, Position, Ptf, Tensor, Weights};
+use ketformer::model::{Model, Position, Precision, Ptf, Tensor, Weights};
 use ketformer::physics::{Lattice, Patch, Patching, Rydberg};
 use ketformer::vmc::{Likelihood, local_energies};
 use safetensors::SafeTensors;
@@ -87,7 +87,8 @@ fn log_probabilities_flips_and_local_energies() {
     let vectors = Vectors::load();
     let (gpu, rydberg) = (gpu(), Rydberg { v: 7.0, delta: 1.0, omega: 1.0 });
     let weights = vectors.named("param.");
-    let found = local_energies(&gpu, &LATTICE, &rydberg, &ptf(), &weights, &vectors.configurations()).unwrap();
+    let configurations = vectors.configurations();
+    let found = local_energies(&gpu, &LATTICE, &rydberg, &ptf(), &weights, &configurations, Precision::Single).unwrap();
     let log_p = relative_error(&found.log_p, &vectors.f64("logp.f64"), 0.0);
     // Rydberg's moves in patch order are the reference's columns: flips of element j of patch k.
     let flips = relative_error(&found.moved_log_p.concat(), &vectors.f64("off_diag_labels_patched.f64"), 0.0);

@@ -34,7 +34,10 @@ fn every_variant_translates_to_spirv_msl_and_hlsl() {
             let metal = msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
             msl::write_string(module, info, &metal, &Default::default())
                 .unwrap_or_else(|e| panic!("{} {spec:?} MSL: {e}", kernel.name));
-            let direct = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..Default::default() };
+            // f16 came to HLSL with shader model 6.2.
+            let halves = shader.text.contains("enable f16;");
+            let shader_model = if halves { hlsl::ShaderModel::V6_2 } else { hlsl::ShaderModel::V6_0 };
+            let direct = hlsl::Options { shader_model, ..Default::default() };
             let mut text = String::new();
             hlsl::Writer::new(&mut text, &direct, &Default::default())
                 .write(module, info, None)
@@ -42,6 +45,40 @@ fn every_variant_translates_to_spirv_msl_and_hlsl() {
             assert!(text.contains("numthreads"), "{} {spec:?}: HLSL without a kernel", kernel.name);
         }
     }
+}
+
+/// Whether SPIR-V declares floats of 16 bits or converts between widths of floats.
+fn uses_half(words: &[u32]) -> bool {
+    const TYPE_FLOAT: u32 = 22;
+    const CONVERT: u32 = 115;
+    let mut at = 5;
+    let mut found = false;
+    while at < words.len() {
+        found |= words[at] & 0xffff == CONVERT || (words[at] & 0xffff == TYPE_FLOAT && words[at + 2] == 16);
+        at += (words[at] >> 16) as usize;
+    }
+    found
+}
+
+/// The storage types leave nothing behind in a kernel that stores f32.
+#[test]
+fn only_what_stores_f16_knows_f16() {
+    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+    let mut storages = 0;
+    for entry in ALL {
+        let kernel = entry.kernel;
+        let spirv = |spec: &[(&str, u32)]| {
+            let shader = kernel.shader(spec).unwrap();
+            spv::write_vec(&shader.module, &shader.info, &options, None).unwrap()
+        };
+        assert!(!uses_half(&spirv(&[])), "{} uses f16 without being asked to", kernel.name);
+        for constant in kernel.spec_constants().unwrap().iter().filter(|constant| constant.name.ends_with("_BITS")) {
+            assert_eq!((constant.default, &constant.grid[..]), (32, &[32, 16][..]), "{}", kernel.name);
+            assert!(uses_half(&spirv(&[(&constant.name, 16)])), "{}: {} changes nothing", kernel.name, constant.name);
+            storages += 1;
+        }
+    }
+    assert_eq!(storages, 9, "of products 2 each, of the feed-forward part and of four attentions 1 each");
 }
 
 #[test]

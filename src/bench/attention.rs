@@ -47,7 +47,7 @@ fn tolerance(t: u32) -> f64 {
     5e-6 * (1.0 + f64::from(t).sqrt() / 16.0)
 }
 
-fn forward(session: &mut Session<'_>, title: Title, shape: &AttentionShape) -> Result<()> {
+pub(super) fn forward(session: &mut Session<'_>, title: Title, shape: &AttentionShape) -> Result<()> {
     let counts = Counts::of(shape);
     let (values, qkv) = session.input("qkv", counts.qkv, QKV_SCALE)?;
     let (out, lse) = (session.output("out", counts.out)?, session.output("lse", counts.lse)?);
@@ -60,7 +60,7 @@ fn forward(session: &mut Session<'_>, title: Title, shape: &AttentionShape) -> R
     )
 }
 
-fn backward(session: &mut Session<'_>, title: Title, shape: &AttentionShape) -> Result<()> {
+pub(super) fn backward(session: &mut Session<'_>, title: Title, shape: &AttentionShape) -> Result<()> {
     let counts = Counts::of(shape);
     let (values, qkv) = session.input("qkv", counts.qkv, QKV_SCALE)?;
     let (slopes, d_out) = session.input("d_out", counts.out, 1.0)?;
@@ -165,7 +165,7 @@ fn suffix_table(t: u32, most: u64) -> Vec<[u32; 2]> {
     }
 }
 
-fn suffix(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+pub(super) fn suffix(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     let [b, h, t, d] = shape.sizes()?;
     let width = u64::from(h) * u64::from(d);
     let limits = session.gpu.limits();

@@ -10,6 +10,7 @@ use super::gate::{near, words};
 use super::session::{Session, Title};
 use crate::error::Result;
 use crate::gpu::{Clock, Cost, Plan, Timing};
+use crate::kernels::linear::Variant;
 use crate::kernels::probe::{
     ChainShape, ProbeCopy, ProbeMultiplyAdd, ProbeShuffle, SHUFFLES, ShuffleShape, chain_reference, shuffle_reference,
 };
@@ -68,7 +69,7 @@ pub(super) fn measure(session: &mut Session<'_>) -> Result<Limits> {
         limits.gflops = limits.gflops.max(row.and_then(|row| row.0).unwrap_or(0.0));
     }
     copy(session, &mut limits)?;
-    if let Some(subgroup @ (4 | 8 | 16 | 32 | 64)) = session.gpu.subgroup_size() {
+    if let Some(subgroup) = Variant::lanes(session.gpu) {
         let lanes = lanes(session);
         let done = calibrated(session, |session, steps| shuffle(session, ShuffleShape { lanes, steps, subgroup }))?;
         limits.gshuffles_per_s =

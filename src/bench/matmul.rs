@@ -17,7 +17,13 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     let back = LinearShape::backward(rows, columns, inner);
     product(session, Title::new("linear_product", "input gradient", shape), &back)?;
     weight_gradient(session, shape)?;
-    match feed_forward::lanes(session.gpu, inner, columns) {
+    feed_forward(session, shape)
+}
+
+/// The feed-forward part, where the adapter has a kernel for it.
+pub(super) fn feed_forward(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+    let [_, width, hidden] = shape.sizes()?;
+    match feed_forward::lanes(session.gpu, width, hidden) {
         Some(lanes) => feed(session, shape, lanes),
         None => Ok(()),
     }
@@ -28,7 +34,7 @@ fn tolerance(terms: u32) -> f64 {
     1e-6 * (1.0 + f64::from(terms).sqrt() / 4.0)
 }
 
-fn product(session: &mut Session<'_>, title: Title, shape: &LinearShape) -> Result<()> {
+pub(super) fn product(session: &mut Session<'_>, title: Title, shape: &LinearShape) -> Result<()> {
     let [rows, k, n] = [shape.rows.most, shape.inner, shape.columns].map(u64::from);
     let (x, x_buffer) = session.input("x", rows * k, 1.0)?;
     let (weight, weight_buffer) = session.input("weight", k * n, 1.0)?;
@@ -49,7 +55,7 @@ fn product(session: &mut Session<'_>, title: Title, shape: &LinearShape) -> Resu
     )
 }
 
-fn weight_gradient(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+pub(super) fn weight_gradient(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     let [rows, inputs, outputs] = shape.sizes()?;
     let gradient = GradientShape { rows: rows.into(), inputs, outputs, keep: false };
     let [rows, k, n] = [rows, inputs, outputs].map(u64::from);

@@ -15,6 +15,7 @@
 //! ```
 
 mod attention;
+mod contest;
 mod gate;
 mod head;
 mod limits;
@@ -29,7 +30,9 @@ mod session;
 mod shape;
 mod step;
 mod subject;
+mod tune;
 
+pub use contest::Verdict;
 pub use limits::Limits;
 pub use origin::Origin;
 pub use plot::plot;
@@ -38,9 +41,11 @@ pub use row::BenchRow;
 pub use scaling::{PowerLaw, ScalingCurve};
 pub use shape::BenchShape;
 pub use subject::Subject;
+pub use tune::{TuneConfig, TuneReport, tune};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Profile};
+use crate::kernels::choice::{FORMS, Forms};
 use session::Session;
 
 /// What to measure, and how often.
@@ -56,12 +61,14 @@ pub struct BenchConfig {
     pub warmup: u32,
     /// Seed of the inputs.
     pub seed: u64,
+    /// The form that kernels which have one of this name are to take; only they are measured then.
+    pub variant: Option<String>,
 }
 
 impl Default for BenchConfig {
     fn default() -> Self {
         let subjects = vec![Subject::Limits, Subject::Attention, Subject::Matmul];
-        Self { subjects, shapes: Vec::new(), runs: 10, warmup: 2, seed: 0 }
+        Self { subjects, shapes: Vec::new(), runs: 10, warmup: 2, seed: 0, variant: None }
     }
 }
 
@@ -69,7 +76,7 @@ impl BenchConfig {
     /// Whether the settings make sense together; needs no adapter.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] for zero runs, for shapes that do not belong to exactly one subject, and for shapes that
+    /// [`ErrorKind::Settings`] for zero runs, for a variant that no kernel has, for shapes that do not belong to exactly one subject, and for shapes that
     /// no kernel has.
     pub fn check(&self) -> Result<()> {
         let error = |message: String| Err(Error::new(ErrorKind::Settings, message));
@@ -78,6 +85,16 @@ impl BenchConfig {
         }
         if self.subjects.is_empty() {
             return error("bench: nothing to measure; give a subject such as attention".into());
+        }
+        if let Some(variant) = &self.variant
+            && FORMS.iter().all(|forms| forms.find(variant).is_none())
+        {
+            let names = |forms: &&Forms| {
+                let names: Vec<&str> = forms.all.iter().map(|form| form.name).collect();
+                format!("{} {}", forms.kernel, names.join(" "))
+            };
+            let all: Vec<String> = FORMS.iter().map(names).collect();
+            return error(format!("bench: no kernel has a variant `{variant}`; there are {}", all.join(", ")));
         }
         match (self.subjects.as_slice(), self.shapes.as_slice()) {
             (_, []) => Ok(()),
@@ -98,14 +115,18 @@ impl BenchConfig {
 /// first in any case: every row is given as a share of them.
 ///
 /// # Errors
-/// As [`BenchConfig::check`]; [`ErrorKind::Memory`] for a shape beyond the adapter's limits, naming the limit; what the
+/// As [`BenchConfig::check`]; [`ErrorKind::Settings`] for a variant of kernels that were not measured; [`ErrorKind::Memory`] for a shape beyond the adapter's limits, naming the limit; what the
 /// device says.
 pub fn run(gpu: &Gpu, config: &BenchConfig, progress: &mut dyn FnMut(&str)) -> Result<BenchReport> {
     config.check()?;
     for subject in &config.subjects {
         config.shapes_of(*subject).iter().try_for_each(|shape| subject.check_adapter(gpu, shape))?;
     }
-    let mut session = Session::new(gpu, config, progress)?;
+    let gpu = match &config.variant {
+        Some(variant) => gpu.forcing(variant).listening(),
+        None => gpu.listening(),
+    };
+    let mut session = Session::new(&gpu, config, progress)?;
     for subject in &config.subjects {
         let shapes = config.shapes_of(*subject);
         match subject {
@@ -122,7 +143,7 @@ pub fn run(gpu: &Gpu, config: &BenchConfig, progress: &mut dyn FnMut(&str)) -> R
             }
         }
     }
-    Ok(session.finish())
+    session.finish()
 }
 
 impl BenchConfig {

@@ -31,12 +31,12 @@ pub struct Compared {
 }
 
 /// `value` with `decimals` digits behind the point, or a dash.
-fn cell(value: Option<f64>, decimals: usize) -> String {
+pub(super) fn cell(value: Option<f64>, decimals: usize) -> String {
     value.map_or_else(|| "-".into(), |value| format!("{value:.decimals$}"))
 }
 
 /// Rows in aligned columns, the first `left` and the last one to the left, numbers to the right.
-fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]], left: usize) -> String {
+pub(super) fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]], left: usize) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; COLUMNS] = std::array::from_fn(width);
     let line = |row: &[String; COLUMNS]| {

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use super::contest::Contest;
 use super::gate::affordable;
 use super::{BenchConfig, BenchReport, BenchRow, BenchShape, Limits, Origin, ScalingCurve, limits};
-use crate::error::Result;
-use crate::gpu::{Buffer, Cost, Gpu, Plan, Profile, Timing};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Asked, Buffer, Cost, Gpu, Plan, Profile, Timing, View};
 use crate::kernels::{Measured, POISON, RandomInputs};
 
 /// What a row is called.
@@ -33,13 +34,42 @@ pub(super) struct Session<'a> {
     rows: Vec<BenchRow>,
     limit_rows: Vec<BenchRow>,
     origin: Origin,
+    variant: Option<String>,
+    asked: Vec<Asked>,
+    /// Outputs made since the last measurement.
+    outputs: Vec<View>,
+    contest: Option<Contest>,
     progress: &'a mut dyn FnMut(&str),
 }
 
 impl<'a> Session<'a> {
     /// Opens the session by measuring the adapter's limits.
     pub fn new(gpu: &'a Gpu, config: &BenchConfig, progress: &'a mut dyn FnMut(&str)) -> Result<Self> {
-        let mut session = Self {
+        let mut session = Self::bare(gpu, config, progress);
+        session.limits = limits::measure(&mut session)?;
+        session.limit_rows = std::mem::take(&mut session.rows);
+        session.share_limits();
+        session.variant = config.variant.clone();
+        Ok(session)
+    }
+
+    /// A session whose measurements are contests.
+    pub fn contests(gpu: &'a Gpu, config: &BenchConfig, contest: Contest, progress: &'a mut dyn FnMut(&str)) -> Self {
+        Self { contest: Some(contest), ..Self::bare(gpu, config, progress) }
+    }
+
+    /// Whether time for contests is up.
+    pub fn is_over(&mut self) -> bool {
+        self.contest.as_mut().is_some_and(Contest::is_over)
+    }
+
+    /// What came of the contests.
+    pub fn end_contests(self) -> Result<Contest> {
+        self.contest.ok_or_else(|| Error::new(ErrorKind::Settings, "tune: this session held no contest; report this"))
+    }
+
+    fn bare(gpu: &'a Gpu, config: &BenchConfig, progress: &'a mut dyn FnMut(&str)) -> Self {
+        Self {
             gpu,
             profile: config.profile(),
             random: RandomInputs::new(config.seed),
@@ -50,12 +80,12 @@ impl<'a> Session<'a> {
             limit_rows: Vec::new(),
             origin: Origin::of(gpu),
             seed: config.seed,
+            variant: None,
+            asked: Vec::new(),
+            outputs: Vec::new(),
+            contest: None,
             progress,
-        };
-        session.limits = limits::measure(&mut session)?;
-        session.limit_rows = std::mem::take(&mut session.rows);
-        session.share_limits();
-        Ok(session)
+        }
     }
 
     /// The limits' own rows were made before the limits were known.
@@ -82,8 +112,29 @@ impl<'a> Session<'a> {
         self.rows.pop()
     }
 
-    pub fn finish(self) -> BenchReport {
-        BenchReport { limits: self.limits, rows: self.rows, notes: self.notes, curves: self.curves }
+    /// All rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] where a variant was wanted that nothing measured here has.
+    pub fn finish(self) -> Result<BenchReport> {
+        if let (Some(variant), []) = (&self.variant, self.rows.as_slice()) {
+            let mut names: Vec<String> =
+                self.asked.iter().map(|asked| format!("{} {}", asked.kernel, asked.all.join(" "))).collect();
+            names.sort();
+            names.dedup();
+            let there = if names.is_empty() { "none".into() } else { names.join(", ") };
+            let message = format!("bench: nothing measured here has a variant `{variant}`; there are {there}");
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
+        Ok(BenchReport { limits: self.limits, rows: self.rows, notes: self.notes, curves: self.curves })
+    }
+
+    /// Whether what was just recorded takes the variant that is wanted, if one is.
+    pub fn is_wanted(&mut self) -> bool {
+        let asked = self.gpu.asked();
+        let wanted = self.variant.is_none() || asked.iter().any(|asked| asked.forced);
+        self.asked.extend(asked);
+        wanted
     }
 
     pub fn tell(&mut self, title: &Title) {
@@ -102,9 +153,10 @@ impl<'a> Session<'a> {
     }
 
     /// An output of `count` elements, poisoned so that what a kernel forgets is an infinite error.
-    pub fn output(&self, label: &str, count: u64) -> Result<Buffer> {
+    pub fn output(&mut self, label: &str, count: u64) -> Result<Buffer> {
         let buffer = self.gpu.buffer(&format!("bench.{label}"), count)?;
         buffer.write(self.gpu, &vec![POISON; count as usize])?;
+        self.outputs.push(buffer.view());
         Ok(buffer)
     }
 
@@ -118,14 +170,38 @@ impl<'a> Session<'a> {
         check: impl FnOnce(&Gpu) -> Result<Vec<Measured>>,
     ) -> Result<()> {
         self.tell(&title);
+        let outputs = std::mem::take(&mut self.outputs);
+        if let Some(contest) = &mut self.contest {
+            return contest.hold(self.gpu, &title, &outputs, record, check);
+        }
         // Uploads must not count as first use.
         self.gpu.queue().submit([]);
         self.gpu.wait(None)?;
         let start = Instant::now();
         let mut plan = Plan::new(self.gpu);
-        record(&mut plan)?;
+        self.gpu.asked();
+        match record(&mut plan) {
+            Err(error) if self.variant.is_some() && error.kind() == ErrorKind::Shape => {
+                // The variant that is wanted is not for this shape.
+                let mut row = self.row(&title, String::new());
+                row.error = Some(error.to_string());
+                self.rows.push(row);
+                return Ok(());
+            }
+            recorded => recorded?,
+        }
+        let asked = self.gpu.asked();
+        if self.variant.is_some() && asked.iter().all(|asked| !asked.forced) {
+            self.asked.extend(asked);
+            return Ok(());
+        }
         plan.run()?;
-        let mut row = self.row(&title, plan.kernels().join(" "));
+        let forms: Vec<&str> = asked.iter().map(|asked| asked.taken).collect();
+        let launched = match forms.is_empty() {
+            true => plan.kernels().join(" "),
+            false => format!("{} as {}", plan.kernels().join(" "), forms.join(" ")),
+        };
+        let mut row = self.row(&title, launched);
         row.first_use_ms = Some(start.elapsed().as_secs_f64() * 1e3);
         let measured = check(self.gpu)?;
         row.error = self.verdict(&measured);

@@ -103,7 +103,11 @@ fn part_rows(session: &mut Session<'_>, trainer: &Trainer, shape: &BenchShape, w
 /// A trainer whose kernels passed the gate; without one a row that says why.
 fn passed(session: &mut Session<'_>, shape: &BenchShape, title: &Title) -> Result<Option<(Trainer, f64, f64)>> {
     session.tell(title);
+    session.gpu.asked();
     let (trainer, first_ms, finite) = begun(session, shape)?;
+    if !session.is_wanted() {
+        return Ok(None);
+    }
     let measured = gate(session, &trainer, finite)?;
     if let Some(error) = session.verdict(&measured) {
         let mut row = session.row(title, String::new());

@@ -31,6 +31,9 @@ pub enum Command {
     /// Measure how fast the kernels are here: limits, attention, matmul, norm, head, moves, step
     #[command(after_help = BENCH_EXAMPLE)]
     Bench(BenchArguments),
+    /// Measure which variants of the kernels are fastest on an adapter, for all later runs there
+    #[command(after_help = TUNE_EXAMPLE)]
+    Tune(TuneArguments),
     /// List the adapters
     Devices,
     /// List the kernels, or print the assembled WGSL of one
@@ -65,18 +68,29 @@ Shapes: attention BxHxTxD, matmul ROWSxINNERxCOLUMNS, norm ROWSxC, head ROWSxV, 
 Examples: ketformer bench
           ketformer bench attention --shape 256x8x16x16 --runs 50 --json new.json --compare old.json";
 
+const TUNE_EXAMPLE: &str = "\
+Only variants that give the same bits are compared, so that no result changes. What was found is kept for each adapter in
+the user's cache folder, or in the folder KETFORMER_CACHE; a new driver or version of ketformer needs a new run.
+Examples: ketformer tune
+          ketformer tune --show
+          ketformer train --no-tuning L=16 steps=1000";
+
 /// Which adapter.
 #[derive(Debug, Args)]
 pub struct AdapterArguments {
     /// Adapter by index or by part of its name; `ketformer devices` lists them [env: KETFORMER_ADAPTER]
     #[arg(long, value_name = "NAME")]
     pub adapter: Option<String>,
+    /// Choose variants of kernels by the built-in rules, whatever `ketformer tune` found; results are the same bits
+    #[arg(long)]
+    pub no_tuning: bool,
 }
 
 impl AdapterArguments {
     /// The options to open the GPU with.
     pub fn gpu_options(&self) -> GpuOptions {
-        GpuOptions { adapter: self.adapter.clone(), ..GpuOptions::default() }
+        let (adapter, ignore_tuning) = (self.adapter.clone(), self.no_tuning);
+        GpuOptions { adapter, ignore_tuning, ..GpuOptions::default() }
     }
 }
 
@@ -166,6 +180,9 @@ pub struct BenchArguments {
     /// Sizes instead of the default ones, such as 256x8x16x16; may be given several times
     #[arg(long, value_name = "SHAPE", allow_hyphen_values = true)]
     pub shape: Vec<String>,
+    /// Measure this variant of each kernel that has it, such as private; `ketformer doctor` lists them
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
     /// Timed runs of each row [default: 10]
     #[arg(long, value_name = "N")]
     pub runs: Option<u32>,
@@ -189,6 +206,29 @@ pub struct BenchArguments {
     pub compare: Option<PathBuf>,
     #[command(flatten)]
     pub adapter: AdapterArguments,
+    /// No progress; warnings and errors stay
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// `ketformer tune`
+#[derive(Debug, Args)]
+pub struct TuneArguments {
+    /// The commonest networks only
+    #[arg(long)]
+    pub quick: bool,
+    /// Seconds after which what is left keeps its default [default: 110, with --quick 25]
+    #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
+    pub seconds: Option<f64>,
+    /// Print what was found earlier, and measure nothing
+    #[arg(long, conflicts_with_all = ["quick", "seconds", "forget"])]
+    pub show: bool,
+    /// Delete what was found earlier, and measure nothing
+    #[arg(long, conflicts_with_all = ["quick", "seconds"])]
+    pub forget: bool,
+    /// Adapter by index or by part of its name; `ketformer devices` lists them [env: KETFORMER_ADAPTER]
+    #[arg(long, value_name = "NAME")]
+    pub adapter: Option<String>,
     /// No progress; warnings and errors stay
     #[arg(long)]
     pub quiet: bool,

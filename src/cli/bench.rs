@@ -4,12 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use ketformer::bench::{self, BenchConfig, BenchReport, Subject};
-use ketformer::gpu::Gpu;
 use ketformer::{Error, ErrorKind, Result};
 
 use super::arguments::BenchArguments;
 use super::groups::train;
-use super::{Outcome, output, suggestion};
+use super::{Outcome, device, output, suggestion};
 
 /// Prints a table of measurements and writes the files that were asked for.
 ///
@@ -22,7 +21,7 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome> {
     // Before anything takes time.
     let old = arguments.compare.as_deref().map(read).transpose()?;
     [&arguments.csv, &arguments.json, &arguments.plot].into_iter().flatten().try_for_each(|path| check_folder(path))?;
-    let gpu = Gpu::with_options(&arguments.adapter.gpu_options())?;
+    let gpu = device::open(&arguments.adapter)?;
     let report = bench::run(&gpu, &config, &mut |title| {
         if !arguments.quiet {
             output::progress(&format!("bench {title}"));
@@ -54,6 +53,7 @@ fn config(arguments: &BenchArguments) -> Result<BenchConfig> {
         shapes,
         runs: arguments.runs.unwrap_or(defaults.runs),
         warmup: arguments.warmup.unwrap_or(defaults.warmup),
+        variant: arguments.variant.clone(),
         seed: arguments.seed.unwrap_or_else(train::draw_seed),
     };
     config.check()?;

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
 use ketformer::physics::{Hamiltonian, ground_state};
 use ketformer::run::{Enumeration, MODEL_FILE, RunSettings, SETTINGS_FILE};
@@ -13,7 +12,7 @@ use serde_json::{Map, Value};
 use super::arguments::EvalArguments;
 use super::groups::{Problem, eval, train};
 use super::number::{Measured, energy_line, exact_line};
-use super::{Outcome, output};
+use super::{Outcome, device, output};
 
 /// Up to here all 2^N configurations are enumerated.
 const ENUMERATED_SITES: usize = 16;
@@ -28,13 +27,15 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     let settings = eval::GROUP.parse(&words)?;
     let (problem, weights) = subject(arguments, &runs)?;
     let weights = Weights::load(&weights)?;
-    let gpu = Gpu::with_options(&arguments.gpu.adapter.gpu_options())?;
+    let gpu = device::open(&arguments.gpu.adapter)?;
     let Problem { lattice, rydberg, ptf, .. } = &problem;
     let config = EvaluateConfig {
         samples: settings.size("samples"),
         seed: settings.optional_count("seed").unwrap_or_else(train::draw_seed),
         memory: arguments.gpu.memory,
+        precision: train::precision(&settings),
     };
+    let precision = config.precision;
     let estimate = evaluate(&gpu, lattice, rydberg, ptf, &weights, config)?;
     let sites = lattice.sites();
     let energy = Measured { mean: estimate.energy, error: estimate.energy_error };
@@ -45,7 +46,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     ));
     if sites <= ENUMERATED_SITES {
         let terms = rydberg.terms(lattice)?;
-        let all = Enumeration::new(&terms, lattice, &enumerate(&gpu, lattice, ptf, &weights)?)?;
+        let all = Enumeration::new(&terms, lattice, &enumerate(&gpu, lattice, ptf, &weights, precision)?)?;
         let exact = ground_state(&terms, sites)?;
         output::line(format!(
             "enumerated energy {:.7}  density {:.5}  sigma_x {:.5}  staggered {:.5}  sum of probabilities {:.6}",

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bench;
+mod device;
 mod devices;
 mod doctor;
 mod driver_noise;
@@ -19,6 +20,7 @@ mod reference_line;
 mod settings;
 mod suggestion;
 mod train;
+mod tune;
 mod usage;
 
 use std::ffi::OsString;
@@ -64,6 +66,7 @@ fn command(command: Command) -> Result<Outcome> {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Exact(arguments) => exact::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
         Command::Devices => devices::run(),
         Command::Kernels { name } => kernels::run(name.as_deref()),
         Command::Doctor { adapter } => doctor::run(&adapter),

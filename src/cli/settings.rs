@@ -221,7 +221,9 @@ impl Group {
             Kind::Choice(words) => match words.iter().find(|word| **word == text) {
                 Some(word) => Ok(Value::Text((*word).into())),
                 None => match closest(text, words.iter().copied()) {
-                    Some(near) => fault(format!("is not known; did you mean {name}={near}?")),
+                    Some(near) => {
+                        fault(format!("is not known; did you mean {name}={near}? It is one of {}", words.join(", ")))
+                    }
                     None => fault(format!("is not known; give one of {}", words.join(", "))),
                 },
             },

@@ -16,7 +16,7 @@ use super::groups::{Problem, train};
 use super::number::{Measured, bytes, energy_line, exact_line};
 use super::progress::Progress;
 use super::settings::{Settings, Value};
-use super::{Outcome, interrupt, output};
+use super::{Outcome, device, interrupt, output};
 
 /// Up to here the exact energy is computed at the end, which takes a second or two.
 const EXACT_SITES: usize = 16;
@@ -34,7 +34,7 @@ pub fn run(arguments: &TrainArguments) -> Result<Outcome> {
     interrupt::watch()?;
     let weights = arguments.weights.as_deref().map(Weights::load).transpose()?;
     let folder = job.place.reserve()?;
-    let gpu = Gpu::with_options(&arguments.gpu.adapter.gpu_options())?;
+    let gpu = device::open(&arguments.gpu.adapter)?;
     let Problem { lattice, rydberg, ptf, .. } = &job.problem;
     let mut trainer = Trainer::new(&gpu, lattice, rydberg, ptf, job.config.clone())?;
     if let Some(weights) = &weights {

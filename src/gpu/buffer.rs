@@ -12,7 +12,32 @@ use crate::error::{Error, ErrorKind, Result};
 /// Byte alignment of every range that a kernel binds (WebGPU's default limit), 64 elements of four bytes.
 const ALIGNMENT: u64 = 256;
 
-/// A storage buffer of four-byte elements. It counts towards [`Gpu::allocated`] while it lives.
+/// How wide the elements of a buffer are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Storage {
+    /// Four bytes: f32, u32 or i32.
+    #[default]
+    Word,
+    /// Two bytes: f16. Kernels widen it when they load it; all their arithmetic is f32.
+    Half,
+}
+
+impl Storage {
+    /// Bytes of an element.
+    pub fn bytes(self) -> u64 {
+        u64::from(self.bits()) / 8
+    }
+
+    /// Bits of an element: what the constants of kernels that read or write either storage are set to.
+    pub fn bits(self) -> u32 {
+        match self {
+            Self::Word => 32,
+            Self::Half => 16,
+        }
+    }
+}
+
+/// A storage buffer. It counts towards [`Gpu::allocated`] while it lives.
 #[derive(Debug)]
 pub struct Buffer {
     view: View,
@@ -28,6 +53,7 @@ pub struct View {
     label: Arc<str>,
     offset: u64,
     bytes: u64,
+    storage: Storage,
 }
 
 impl Gpu {
@@ -56,6 +82,25 @@ impl Gpu {
         self.buffer_made(label, elements, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST, false)
     }
 
+    /// A buffer of `elements` elements of `storage`, zero at first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Adapter`] for [`Storage::Half`] where the adapter has no f16; as [`Gpu::buffer`].
+    pub fn buffer_of(&self, label: &str, elements: u64, storage: Storage) -> Result<Buffer> {
+        if storage == Storage::Half && !self.features().contains(wgpu::Features::SHADER_F16) {
+            let message = format!(
+                "buffer `{label}` is of f16, which {} does not have in shaders; give precision=single, or another adapter \
+                 with --adapter (`ketformer devices` lists f16)",
+                self.info().name
+            );
+            return Err(Error::new(ErrorKind::Adapter, message));
+        }
+        let words = elements.saturating_mul(storage.bytes()).div_ceil(4);
+        let mut buffer = self.buffer(label, words)?;
+        buffer.view.storage = storage;
+        Ok(buffer)
+    }
+
     pub(super) fn buffer_of_usage(&self, label: &str, elements: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
         self.buffer_made(label, elements, usage, false)
     }
@@ -82,7 +127,8 @@ impl Gpu {
             self.guarded(&format!("buffer `{label}` of {bytes} bytes"), || self.device().create_buffer(&descriptor))?;
         let counter = self.allocation_counter().clone();
         counter.fetch_add(bytes, Ordering::Relaxed);
-        Ok(Buffer { view: View { buffer, label: label.into(), offset: 0, bytes }, counter })
+        let view = View { buffer, label: label.into(), offset: 0, bytes, storage: Storage::Word };
+        Ok(Buffer { view, counter })
     }
 
     /// A buffer that holds `values`.
@@ -125,27 +171,41 @@ impl From<&Buffer> for View {
 
 impl From<&wgpu::Buffer> for View {
     fn from(buffer: &wgpu::Buffer) -> Self {
-        Self { buffer: buffer.clone(), label: "caller's buffer".into(), offset: 0, bytes: buffer.size() }
+        let (buffer, bytes) = (buffer.clone(), buffer.size());
+        Self { buffer, label: "caller's buffer".into(), offset: 0, bytes, storage: Storage::Word }
     }
 }
 
 impl View {
-    /// The range of `elements` four-byte elements that begins `first` elements in.
+    /// The range of `elements` elements that begins `first` elements in.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] when it reaches past the end, or does not begin at a multiple of 64 elements.
+    /// [`ErrorKind::Shape`] when it reaches past the end, or does not begin at a multiple of 256 bytes: 64 elements, or 128
+    /// of f16.
     pub fn range(&self, label: &str, first: u64, elements: u64) -> Result<View> {
-        let (offset, bytes) = (self.offset + 4 * first, 4 * elements);
-        if 4 * first + bytes > self.bytes || !offset.is_multiple_of(ALIGNMENT) {
+        let each = self.storage.bytes();
+        let (offset, bytes) = (self.offset + each * first, each * elements);
+        if each * first + bytes > self.bytes || !offset.is_multiple_of(ALIGNMENT) {
             let message = format!(
-                "`{label}`: elements {first}..{} of `{}`, which holds {}; a range must lie inside and begin at a multiple of 64",
+                "`{label}`: elements {first}..{} of `{}`, which holds {}; a range must lie inside and begin at a multiple of {}",
                 first + elements,
                 self.label,
-                self.bytes / 4
+                self.bytes / each,
+                ALIGNMENT / each
             );
             return Err(Error::new(ErrorKind::Shape, message));
         }
-        Ok(View { buffer: self.buffer.clone(), label: label.into(), offset, bytes })
+        Ok(View { buffer: self.buffer.clone(), label: label.into(), offset, bytes, storage: self.storage })
+    }
+
+    /// The same bytes as elements of `storage`; two elements of f16 are one word, the first in its lower half.
+    pub fn stored_as(self, storage: Storage) -> View {
+        View { storage, ..self }
+    }
+
+    /// How wide its elements are.
+    pub fn storage(&self) -> Storage {
+        self.storage
     }
 
     /// The wgpu buffer behind it.

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::View;
+use super::preference::Preference;
 use super::shader::CompiledKernel;
+use super::{Tuning, View};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Which adapter to open, and how careful to be with shaders.
@@ -17,6 +18,8 @@ pub struct GpuOptions {
     /// Keep the bounds and loop checks that WebGPU prescribes. They cost 17 to 40 % in hot loops and our own shaders
     /// pass validation without them, so the default is to leave them out.
     pub checked_shaders: bool,
+    /// Leave the choice of forms of kernels to the rules, whatever `ketformer tune` found on this adapter.
+    pub ignore_tuning: bool,
 }
 
 /// An adapter as found, before it is opened.
@@ -35,10 +38,11 @@ pub struct AdapterSummary {
 /// An opened device with its queue; cheap to clone, all clones are one device.
 #[derive(Clone)]
 pub struct Gpu {
-    inner: Arc<GpuInner>,
+    pub(super) inner: Arc<GpuInner>,
+    pub(super) preference: Arc<Preference>,
 }
 
-struct GpuInner {
+pub(super) struct GpuInner {
     device: wgpu::Device,
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
@@ -147,7 +151,8 @@ impl Gpu {
         Self::with_options(&GpuOptions::default())
     }
 
-    /// Opens the adapter that `options` name.
+    /// Opens the adapter that `options` name, with what `ketformer tune` found on it. A tuning file that is of no use is
+    /// ignored; [`Gpu::tuning_warning`] says why.
     ///
     /// # Errors
     /// As [`Gpu::new`]; an unknown name lists those that exist.
@@ -169,11 +174,19 @@ impl Gpu {
         })?;
         let gpu = Self::wrap(device, queue, options.checked_shaders);
         gpu.keep_failures();
-        Ok(gpu)
+        if options.ignore_tuning {
+            return Ok(gpu);
+        }
+        let tuning = match Tuning::path(&gpu) {
+            Ok(path) => Tuning::load(&path, &gpu),
+            // A user without a cache folder has not tuned anything.
+            Err(_) => Ok(None),
+        };
+        Ok(Self { preference: Arc::new(Preference::loaded(tuning)), ..gpu })
     }
 
     /// Uses a device and queue that belong to the caller. Its error handlers stay as they are, its features and limits
-    /// decide which kernels are chosen; WebGPU's default limits suffice.
+    /// decide which kernels are chosen; WebGPU's default limits suffice. No tuning file is read, see [`Gpu::with_tuning`].
     pub fn from_device(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
         Self::wrap(device.clone(), queue.clone(), false)
     }
@@ -193,7 +206,7 @@ impl Gpu {
             unlimited: OnceLock::new(),
             kernels: Mutex::default(),
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), preference: Arc::default() }
     }
 
     /// wgpu panics on an error nobody asked for; here it is kept and becomes the error of the next wait.

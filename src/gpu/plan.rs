@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 
 use super::shader::{Access, Param, Reflection};
-use super::{Buffer, Gpu, Kernel, View};
+use super::{Buffer, Gpu, Kernel, Storage, View};
 use crate::error::{Error, ErrorKind, Result};
 
-/// One binding of a launch: the name it has in the WGSL text, the range, and how many four-byte elements of it the
-/// kernel will touch for the shape at hand.
+/// One binding of a launch: the name it has in the WGSL text, the range, and how many elements of it the kernel will touch
+/// for the shape at hand.
 #[derive(Debug, Clone)]
 pub struct Bind<'a> {
     /// Name of the variable in the WGSL text.
@@ -482,7 +482,7 @@ fn check_bindings(launch: &Launch<'_>, reflection: &Reflection, limits: &wgpu::L
     for (number, binding, access) in &reflection.bindings {
         let given = launch.bindings.iter().find(|b| b.name == binding);
         let given = given.ok_or_else(|| shader_error(format!("binding `{binding}` is not given")))?;
-        let (needed, held) = (given.elements.saturating_mul(4), given.view.bytes());
+        let (needed, held) = (given.elements.saturating_mul(given.view.storage().bytes()), given.view.bytes());
         let shape_error =
             |message: String| Error::new(ErrorKind::Shape, format!("{name}: binding `{binding}` {message}"));
         if held < needed || held == 0 {
@@ -490,6 +490,13 @@ fn check_bindings(launch: &Launch<'_>, reflection: &Reflection, limits: &wgpu::L
                 "(`{}`) holds {held} bytes, shape {} needs {needed}",
                 given.view.label(),
                 launch.shape
+            )));
+        }
+        if (given.view.storage() == Storage::Half) != reflection.halves.contains(number) {
+            let (label, bits) = (given.view.label(), given.view.storage().bits());
+            return Err(shape_error(format!(
+                "(`{label}`) has elements of {bits} bits, which is not what the text reads; set the text's constant of its \
+                 bits to those of the view"
             )));
         }
         let alignment = u64::from(limits.min_storage_buffer_offset_alignment);

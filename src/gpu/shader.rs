@@ -69,6 +69,8 @@ pub struct Reflection {
     pub bindings: Vec<(u32, String, Access)>,
     /// Binding number of `var<uniform> params` and its byte size, where the kernel has one.
     pub params_binding: Option<(u32, u32)>,
+    /// Numbers of the storage bindings whose elements are f16.
+    pub halves: Vec<u32>,
     /// Members of `params`: name, byte offset, whether it is a float.
     pub params: Vec<(String, u32, bool)>,
     /// Invocations in a workgroup.
@@ -87,6 +89,9 @@ pub struct Shader {
     pub reflection: Reflection,
 }
 
+/// What a text that uses f16 begins with.
+const ENABLE_HALF: &str = "enable f16;\n";
+
 /// Abilities our kernels may use.
 pub(crate) fn capabilities() -> Capabilities {
     Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16
@@ -98,6 +103,23 @@ fn spec_line(line: &str) -> Option<(&str, u32, &str)> {
     let (name, value) = rest.split_once(": u32 =")?;
     let value = value.trim().trim_end_matches(';').trim_end_matches('u');
     Some((name.trim(), value.parse().ok()?, grid))
+}
+
+/// A line `alias NAME = f32; // f16 if BITS is 16`: a storage type that follows a constant marked `// spec`. Name of the
+/// type and of the constant.
+fn storage_line(line: &str) -> Option<(&str, &str)> {
+    let (code, condition) = line.split_once("// f16 if ")?;
+    let name = code.trim().strip_prefix("alias ")?.strip_suffix("= f32;")?;
+    Some((name.trim(), condition.trim().strip_suffix(" is 16")?))
+}
+
+/// Whether a binding of this type holds f16.
+fn holds_half(module: &naga::Module, ty: naga::Handle<naga::Type>) -> bool {
+    match module.types[ty].inner {
+        naga::TypeInner::Array { base, .. } => holds_half(module, base),
+        naga::TypeInner::Scalar(scalar) | naga::TypeInner::Vector { scalar, .. } => scalar == naga::Scalar::F16,
+        _ => false,
+    }
 }
 
 impl Kernel {
@@ -142,7 +164,8 @@ impl Kernel {
         Ok(text.lines().filter_map(spec_line).map(constant).collect())
     }
 
-    /// The WGSL text with imports pasted and the constants in `spec` replaced.
+    /// The WGSL text with imports pasted, the constants in `spec` replaced, and f16 enabled and in the place of the storage
+    /// types whose constant is 16.
     ///
     /// # Errors
     /// [`ErrorKind::Shader`] for an import or a constant that does not exist.
@@ -150,6 +173,13 @@ impl Kernel {
         let mut unused: Vec<&str> = spec.iter().map(|(name, _)| *name).collect();
         let mut text = String::new();
         for line in self.imported()?.lines() {
+            if let Some((name, bits)) = storage_line(line).filter(|(_, bits)| spec.contains(&(bits, 16))) {
+                if !text.starts_with(ENABLE_HALF) {
+                    text.insert_str(0, ENABLE_HALF);
+                }
+                text.push_str(&format!("alias {name} = f16; // as {bits} is 16\n"));
+                continue;
+            }
             let replaced = spec_line(line).and_then(|(name, _, _)| spec.iter().find(|(wanted, _)| *wanted == name));
             match replaced {
                 Some((name, value)) => {
@@ -188,6 +218,7 @@ impl Kernel {
         let mut reflection = Reflection {
             bindings: Vec::new(),
             params_binding: None,
+            halves: Vec::new(),
             params: Vec::new(),
             workgroup: entry.workgroup_size.iter().product(),
         };
@@ -198,6 +229,9 @@ impl Kernel {
                 naga::AddressSpace::Storage { access } => {
                     let writes = access.contains(naga::StorageAccess::STORE);
                     let access = if writes { Access::Write } else { Access::Read };
+                    if holds_half(module, variable.ty) {
+                        reflection.halves.push(binding.binding);
+                    }
                     reflection.bindings.push((binding.binding, name, access));
                 }
                 naga::AddressSpace::Uniform => {
@@ -323,6 +357,25 @@ mod tests {
     fn spec_lines_give_default_and_grid() {
         let expected = SpecConstant { name: "SIZE".into(), default: 8, grid: vec![8, 4, 16] };
         assert_eq!(DOUBLE.spec_constants().unwrap(), vec![expected]);
+    }
+
+    #[test]
+    fn a_storage_type_follows_its_constant() {
+        let half = Kernel {
+            name: "widen",
+            source: "// header\nconst X_BITS: u32 = 32u; // spec 16\nalias X = f32; // f16 if X_BITS is 16\n\
+                     @group(0) @binding(0) var<storage, read> x: array<vec4<X>>;\n\
+                     @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;\n\
+                     @compute @workgroup_size(1) fn main() { y[0] = vec4<f32>(x[0]); }\n",
+            shared: &[],
+        };
+        for spec in [&[][..], &[("X_BITS", 32)]] {
+            assert!(!half.assemble(spec).unwrap().contains("enable"));
+            assert!(half.shader(spec).unwrap().reflection.halves.is_empty());
+        }
+        let text = half.assemble(&[("X_BITS", 16)]).unwrap();
+        assert_eq!(text.matches("enable f16;").count(), 1, "{text}");
+        assert_eq!(half.shader(&[("X_BITS", 16)]).unwrap().reflection.halves, [0]);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::choice::Form;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::gpu::{Buffer, Gpu, Plan, Storage, View};
 
 /// Input values of a case.
 #[derive(Debug, Clone)]
@@ -12,6 +13,14 @@ pub enum Values {
     F32(Vec<f32>),
     /// Unsigned integers.
     U32(Vec<u32>),
+    /// Floats of 16 bits.
+    F16(Vec<half::f16>),
+}
+
+impl From<Vec<half::f16>> for Values {
+    fn from(values: Vec<half::f16>) -> Self {
+        Self::F16(values)
+    }
 }
 
 impl From<Vec<f32>> for Values {
@@ -34,6 +43,13 @@ pub enum Expected {
         /// The reference's values.
         values: Vec<f64>,
         /// Largest error allowed, relative to the largest magnitude.
+        tolerance: f64,
+    },
+    /// The same in a buffer of f16.
+    NearHalf {
+        /// The reference's values.
+        values: Vec<f64>,
+        /// As in `Near`.
         tolerance: f64,
     },
     /// These integers.
@@ -87,8 +103,9 @@ impl Measured {
     }
 }
 
-/// What outputs hold before the kernel runs, so that an element it forgets is an infinite error.
-pub(crate) const POISON: u32 = 0x7fc0_dead;
+/// What outputs hold before the kernel runs, so that an element it forgets is an infinite error: NaN as an f32, and as two
+/// f16s.
+pub(crate) const POISON: u32 = 0x7fc0_7ead;
 
 /// Values beyond this stand for something, such as a logarithm of zero; they are compared with themselves and set no
 /// scale for the others.
@@ -99,12 +116,25 @@ fn scale(values: &[f64]) -> f64 {
     values.iter().map(|v| v.abs()).filter(|v| *v < MARK).fold(f64::MIN_POSITIVE, f64::max)
 }
 
+/// The bits of an f16 as an f32.
+fn widened(bits: u16) -> u32 {
+    half::f16::from_bits(bits).to_f32().to_bits()
+}
+
 /// How far the words `bits` of an output are from what they must be.
 pub(crate) fn measure(output: &'static str, bits: &[u32], expected: &Expected) -> Measured {
     match expected {
         Expected::Exactly(values) => {
             let error = if bits == values { 0.0 } else { f64::INFINITY };
             Measured { output, error, tolerance: 0.0 }
+        }
+        Expected::NearHalf { values, tolerance } => {
+            let wide: Vec<u32> =
+                bits.iter().flat_map(|word| [*word as u16, (*word >> 16) as u16]).map(widened).collect();
+            let near = Expected::Near { values: values.clone(), tolerance: *tolerance };
+            // The last word may have an element to spare.
+            let given = if wide.len() == values.len() + 1 { &wide[..values.len()] } else { &wide };
+            measure(output, given, &near)
         }
         Expected::Near { values, tolerance } => {
             let scale = scale(values);
@@ -123,9 +153,18 @@ pub(crate) fn measure(output: &'static str, bits: &[u32], expected: &Expected) -
 impl Expected {
     fn len(&self) -> usize {
         match self {
-            Self::Near { values, .. } => values.len(),
+            Self::Near { values, .. } | Self::NearHalf { values, .. } => values.len(),
             Self::Exactly(values) => values.len(),
         }
+    }
+
+    fn storage(&self) -> Storage {
+        if matches!(self, Self::NearHalf { .. }) { Storage::Half } else { Storage::Word }
+    }
+
+    /// Words of the buffer.
+    fn words(&self) -> usize {
+        (self.len() * self.storage().bytes() as usize).div_ceil(4)
     }
 
     /// The same expectation with the element `at` moved by twice the tolerance, or one unit: a wrong answer that a
@@ -137,6 +176,10 @@ impl Expected {
                 values[at] += 3.0 * tolerance * scale;
                 Self::Near { values, tolerance }
             }
+            Self::NearHalf { mut values, tolerance } => {
+                values[at] += 3.0 * tolerance * scale(&values);
+                Self::NearHalf { values, tolerance }
+            }
             Self::Exactly(mut values) => {
                 values[at] ^= 1;
                 Self::Exactly(values)
@@ -146,6 +189,16 @@ impl Expected {
 }
 
 impl Case {
+    /// The same case, its name saying in which form the kernel runs.
+    pub(super) fn of_form(self, form: &Form) -> Self {
+        Self { name: format!("{} [{}]", self.name, form.name), ..self }
+    }
+
+    /// The form in which the kernel runs, where it has several.
+    pub fn form(&self) -> Option<&str> {
+        self.name.strip_suffix(']')?.rsplit_once(" [").map(|(_, form)| form)
+    }
+
     /// Runs the case and returns the raw words of each output.
     ///
     /// # Errors
@@ -156,19 +209,27 @@ impl Case {
             let buffer = match values {
                 Values::F32(values) => gpu.upload(name, values)?,
                 Values::U32(values) => gpu.upload(name, values)?,
+                Values::F16(values) => {
+                    let buffer = gpu.buffer_of(name, values.len() as u64, Storage::Half)?;
+                    let even = values.iter().map(|value| value.to_bits()).chain((values.len() % 2 == 1).then_some(0));
+                    buffer.write(gpu, &even.collect::<Vec<u16>>())?;
+                    buffer
+                }
             };
             buffers.insert(*name, buffer);
         }
         for (name, expected) in &self.outputs {
             if !buffers.contains_key(name) {
-                buffers.insert(*name, gpu.upload(name, &vec![POISON; expected.len()])?);
+                let buffer = gpu.buffer_of(name, expected.len() as u64, expected.storage())?;
+                buffer.write(gpu, &vec![POISON; expected.words()])?;
+                buffers.insert(*name, buffer);
             }
         }
         let buffers = Named(buffers);
         let mut plan = Plan::new(gpu);
         (self.record)(&mut plan, &buffers)?;
         plan.run()?;
-        self.outputs.iter().map(|(name, expected)| buffers.view(name)?.read(gpu, expected.len())).collect()
+        self.outputs.iter().map(|(name, expected)| buffers.view(name)?.read(gpu, expected.words())).collect()
     }
 
     /// Compares the words that [`Case::run`] gave with the reference.

@@ -6,10 +6,13 @@
 //!
 //! The hidden layer of width F is never written: with the usual F of 2048 it is most of a pass's traffic and memory.
 
+use super::choice::{Choice, Form, Forms, rows_class, width_class};
 use super::linear::{Activation, Direction, LinearShape, Variant, product_reference};
+use super::narrow::{has_half, stored};
+use super::probe::MOST_ITERATIONS;
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, Storage, View};
 
 static FEED_FORWARD: Kernel = kernel!("feed_forward");
 
@@ -21,11 +24,11 @@ pub(super) const ENTRY: Entry =
 pub struct FeedForward {
     /// (rows, C)
     pub x: View,
-    /// (F, C)
+    /// (F, C), of f32 or f16
     pub weight1: View,
     /// (F)
     pub bias1: View,
-    /// (C, F)
+    /// (C, F), of the same
     pub weight2: View,
     /// (C)
     pub bias2: View,
@@ -49,21 +52,56 @@ pub struct FeedForwardShape {
 /// Vectors of sums that a lane may hold for each row: wider models would not fit into registers.
 const MAX_TILES: u32 = 4;
 
-/// Loop iterations of an invocation at most: Mesa's lavapipe 22.3 silently ends a shader after 65,535.
-const MAX_ITERATIONS: u64 = 60_000;
-
 /// Lanes of the adapter's subgroups, where the kernel can run: subgroups, and widths that fill at least half of a
 /// subgroup's columns, fit into its registers and keep its loops short enough.
 pub fn lanes(gpu: &Gpu, width: u32, hidden: u32) -> Option<u32> {
-    match Variant::choose(gpu, &[width, hidden]) {
-        Variant::Subgroup(lanes) if width >= 2 * lanes && width <= MAX_TILES * 4 * lanes => {
+    let whole = Variant::choose(gpu, &[width, hidden]) == Variant::Subgroup;
+    match Variant::lanes(gpu).filter(|_| whole) {
+        Some(lanes) if width >= 2 * lanes && width <= MAX_TILES * 4 * lanes => {
             let blocks = u64::from(hidden.div_ceil(4 * lanes));
             let iterations = blocks * (1 + u64::from(width.div_ceil(4)) + u64::from(lanes));
-            (iterations <= MAX_ITERATIONS).then_some(lanes)
+            (iterations <= MOST_ITERATIONS.into()).then_some(lanes)
         }
         _ => None,
     }
 }
+
+/// Tiles of 4·lanes columns that hold a row.
+fn tiles(width: u32, lanes: u32) -> u32 {
+    width.div_ceil(4 * lanes).next_power_of_two()
+}
+
+pub(super) static CHOICE: Choice<FeedForwardShape> = Choice {
+    forms: Forms {
+        kernel: "feed_forward",
+        least_lanes: 4,
+        all: &[
+            Form::subgroup("rows8x1", 8, 1),
+            Form::subgroup("rows8x2", 8, 2),
+            Form::subgroup("rows8x4", 8, 4),
+            Form::subgroup("rows16x1", 16, 1),
+            Form::subgroup("rows16x2", 16, 2),
+            Form::subgroup("rows16x4", 16, 4),
+            Form::subgroup("rows32x1", 32, 1),
+            Form::subgroup("rows32x2", 32, 2),
+            Form::subgroup("rows32x4", 32, 4),
+        ],
+    },
+    class: |shape| {
+        let [c, f] = [shape.width, shape.hidden].map(width_class);
+        format!("{c} x {f}, {}", rows_class(&shape.rows))
+    },
+    // Rows in registers save loads, which software drivers pay for.
+    rule: |gpu, shape| {
+        let one = Variant::lanes(gpu).is_some_and(|lanes| tiles(shape.width, lanes) == 1);
+        (Variant::Subgroup, if gpu.is_software() && one { 32 } else { 16 }, if gpu.is_software() { 1 } else { 4 })
+    },
+    needs: |gpu, shape, form| {
+        let most = 4 * Variant::lanes(gpu).unwrap_or(0) * if form.tile > 16 { 1 } else { MAX_TILES };
+        // More of them cost compile time, which grows with rows × tiles.
+        (shape.width > most).then(|| format!("a width of at most {most}, got {}", shape.width))
+    },
+};
 
 impl FeedForward {
     /// Records the kernel with subgroups of `lanes` lanes, see [`lanes`].
@@ -71,23 +109,21 @@ impl FeedForward {
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &FeedForwardShape, lanes: u32) -> Result<()> {
-        let tiles = shape.width.div_ceil(4 * lanes).next_power_of_two();
-        // Rows in registers save loads; more of them cost compile time, which grows with rows × tiles.
-        let tile_rows = if plan.gpu().is_software() && tiles == 1 { 32 } else { 16 };
-        self.record_tile(plan, shape, lanes, tile_rows)
+        let form = CHOICE.take(plan.gpu(), shape)?;
+        self.record_form(plan, shape, lanes, form)
     }
 
-    fn record_tile(&self, plan: &mut Plan, shape: &FeedForwardShape, lanes: u32, tile_rows: u32) -> Result<()> {
+    fn record_form(&self, plan: &mut Plan, shape: &FeedForwardShape, lanes: u32, form: &Form) -> Result<()> {
         let (rows, c, f) = (u64::from(shape.rows.most), u64::from(shape.width), u64::from(shape.hidden));
-        let subgroups = if plan.gpu().is_software() { 1 } else { 4 };
         plan.launch(&Launch {
             kernel: &FEED_FORWARD,
             spec: &[
                 ("LANES", lanes),
-                ("SUBGROUPS", subgroups),
-                ("ROWS", tile_rows),
-                ("TILES", shape.width.div_ceil(4 * lanes).next_power_of_two()),
+                ("SUBGROUPS", form.subgroups),
+                ("ROWS", form.tile),
+                ("TILES", tiles(shape.width, lanes)),
                 ("ACTIVATION", shape.activation as u32),
+                ("WEIGHT_BITS", self.weight1.storage().bits()),
             ],
             bindings: &[
                 Bind { name: "x", view: &self.x, elements: rows * c },
@@ -98,8 +134,11 @@ impl FeedForward {
                 Bind { name: "y", view: &self.y, elements: rows * c },
             ],
             params: &[("rows", shape.rows.most.into()), ("width", shape.width.into()), ("hidden", shape.hidden.into())],
-            groups: shape.rows.groups(tile_rows * subgroups, 1),
-            cost: Cost { flops: (4 * rows * c * f) as f64, bytes: 4.0 * (2 * rows * c + 2 * c * f) as f64 },
+            groups: shape.rows.groups(form.tile * form.subgroups, 1),
+            cost: Cost {
+                flops: (4 * rows * c * f) as f64,
+                bytes: (8 * rows * c + self.weight1.storage().bytes() * 2 * c * f) as f64,
+            },
             shape: format!("({rows}, {c}, {f})"),
         })
     }
@@ -118,22 +157,35 @@ pub fn reference(x: &[f32], [weight1, bias1, weight2, bias2]: [&[f32]; 4], activ
 }
 
 fn cases(gpu: &Gpu) -> Vec<Case> {
-    let Variant::Subgroup(lanes) = Variant::choose(gpu, &[]) else { return Vec::new() };
-    let shapes = [(1, 32, 64, 16), (33, 36, 36, 16), (31, 20, 2048, 32), (130, 128, 96, 16), (70_000, 16, 4, 16)];
+    let Some(lanes) = Variant::lanes(gpu) else { return Vec::new() };
+    let shapes = [(1, 32, 64), (33, 36, 36), (31, 20, 2048), (130, 128, 96), (70_000, 16, 4)];
     let activations = [Activation::Relu, Activation::Gelu, Activation::Tanh];
-    shapes
-        .into_iter()
-        .enumerate()
-        .filter(|(_, (_, width, ..))| *width <= MAX_TILES * 4 * lanes)
-        .map(|(i, shape)| case(shape, activations[i % 3], lanes))
-        .collect()
+    let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
+    let cases = |storage| {
+        let of_shape = move |(i, (rows, width, hidden)): (usize, (u32, u32, u32))| {
+            let shape = FeedForwardShape { rows: rows.into(), width, hidden, activation: activations[i % 3] };
+            // Every form where that is quick to compile, each by turns where it is not.
+            let forms = CHOICE.of_case(gpu, Variant::Subgroup, &shape, i == 0, 2 * i);
+            let of_form = |form| case((rows, width, hidden), shape.activation, lanes, form, storage);
+            forms.into_iter().map(of_form).collect::<Vec<_>>()
+        };
+        shapes.into_iter().enumerate().flat_map(of_shape)
+    };
+    storages.flat_map(cases).collect()
 }
 
-fn case((rows, width, hidden, tile_rows): (u32, u32, u32, u32), activation: Activation, lanes: u32) -> Case {
+fn case(
+    (rows, width, hidden): (u32, u32, u32),
+    activation: Activation,
+    lanes: u32,
+    form: Form,
+    storage: Storage,
+) -> Case {
     let mut random = RandomInputs::new(u64::from(rows + width + hidden));
     let x = random.floats((rows * width) as usize);
     let (weight1, bias1) = (random.floats((hidden * width) as usize), random.floats(hidden as usize));
     let (weight2, bias2) = (random.floats((hidden * width) as usize), random.floats(width as usize));
+    let ((weight1, stored1), (weight2, stored2)) = (stored(weight1, storage), stored(weight2, storage));
     let expected = reference(&x, [&weight1, &bias1, &weight2, &bias2], activation);
     let record = move |plan: &mut Plan, named: &Named| {
         let kernel = FeedForward {
@@ -144,19 +196,23 @@ fn case((rows, width, hidden, tile_rows): (u32, u32, u32, u32), activation: Acti
             bias2: named.view("bias2")?,
             y: named.view("y")?,
         };
-        kernel.record_tile(plan, &FeedForwardShape { rows: rows.into(), width, hidden, activation }, lanes, tile_rows)
+        kernel.record_form(plan, &FeedForwardShape { rows: rows.into(), width, hidden, activation }, lanes, &form)
     };
     let tolerance = 1e-6 * (1.0 + f64::from(hidden + width).sqrt() / 4.0);
     Case {
-        name: format!("({rows}, {width}, {hidden}) {activation:?} tile {tile_rows}"),
+        name: format!(
+            "({rows}, {width}, {hidden}) {activation:?}{}",
+            if storage == Storage::Half { " f16 weights" } else { "" }
+        ),
         inputs: vec![
             ("x", x.into()),
-            ("weight1", weight1.into()),
+            ("weight1", stored1),
             ("bias1", bias1.into()),
-            ("weight2", weight2.into()),
+            ("weight2", stored2),
             ("bias2", bias2.into()),
         ],
         outputs: vec![("y", Expected::Near { values: expected, tolerance })],
         record: Box::new(record),
     }
+    .of_form(&form)
 }

@@ -5,12 +5,14 @@
 
 pub mod attention;
 mod case;
+pub mod choice;
 pub mod embed;
 pub mod energy;
 pub mod feed_forward;
 pub mod grid;
 pub mod head;
 pub mod linear;
+pub mod narrow;
 pub mod norm;
 pub mod optimizer;
 pub mod probe;
@@ -57,6 +59,7 @@ pub static ALL: &[Entry] = &[
     optimizer::SQUARE_ENTRY,
     optimizer::DECIDE_ENTRY,
     optimizer::ADAM_ENTRY,
+    narrow::ENTRY,
     linear::PRODUCT_ENTRY,
     linear::PRODUCT_PRIVATE_ENTRY,
     linear::GRADIENT_ENTRY,
@@ -79,6 +82,7 @@ pub static ALL: &[Entry] = &[
     probe::MULTIPLY_ADD_ENTRY,
     probe::COPY_ENTRY,
     probe::SHUFFLE_ENTRY,
+    probe::LOOP_ENTRY,
 ];
 
 /// Looks a kernel up by its name.
@@ -107,6 +111,7 @@ pub(crate) use kernel;
 /// The files of shaders/shared, for `#import`.
 pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("cache", include_str!("../../shaders/shared/cache.wgsl")),
     ("finite", include_str!("../../shaders/shared/finite.wgsl")),
     ("grid", include_str!("../../shaders/shared/grid.wgsl")),
     ("head", include_str!("../../shaders/shared/head.wgsl")),
@@ -115,4 +120,5 @@ pub static SHARED: &[(&str, &str)] = &[
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),
     ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
+    ("weight", include_str!("../../shaders/shared/weight.wgsl")),
 ];

@@ -10,6 +10,7 @@
 //!
 //! Ba, Kiros & Hinton, arXiv:1607.06450, with PyTorch's biased variance and ε.
 
+use super::choice::{Choice, Form, Forms, rows_class, width_class};
 use super::linear::{GradientSum, Variant, block_rows, block_rows_of, blocks};
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
 use crate::error::Result;
@@ -90,6 +91,28 @@ fn team_rows(gpu: &Gpu) -> u32 {
 
 const TEAMS_PER_WORKGROUP: u32 = 16;
 
+/// A lane on its own adds in another order than a team.
+const FORMS: &[Form] =
+    &[Form::subgroup("rows1", 1, 1), Form::subgroup("rows4", 4, 1), Form::private("private", 1).order(1)];
+
+const fn choice(kernel: &'static str) -> Choice<NormShape> {
+    Choice {
+        forms: Forms { kernel, least_lanes: 4, all: FORMS },
+        class: |shape| format!("{}, {}", width_class(shape.width), rows_class(&shape.rows)),
+        rule: |gpu, shape| match Variant::choose(gpu, &[shape.width]) {
+            Variant::Subgroup => (Variant::Subgroup, team_rows(gpu), 1),
+            Variant::Private => (Variant::Private, 1, 1),
+        },
+        needs: |_, shape, form| {
+            (form.variant == Variant::Subgroup && !shape.width.is_multiple_of(4))
+                .then(|| format!("a width that is a multiple of 4, got {}", shape.width))
+        },
+    }
+}
+
+pub(super) static FORWARD_CHOICE: Choice<NormShape> = choice("norm_forward");
+pub(super) static BACKWARD_CHOICE: Choice<NormShape> = choice("norm_backward");
+
 /// y = norm(x), see the module's page. `x` already holds the sum with the residual.
 #[derive(Debug, Clone)]
 pub struct NormForward {
@@ -106,25 +129,20 @@ pub struct NormForward {
 }
 
 impl NormForward {
-    /// Records the kernel, by subgroups where that is possible.
+    /// Records the kernel, in the form that is best for its shape.
     ///
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &NormShape) -> Result<()> {
-        let variant = Variant::choose(plan.gpu(), &[shape.width]);
-        self.record_variant(plan, shape, variant)
+        let form = FORWARD_CHOICE.take(plan.gpu(), shape)?;
+        self.record_form(plan, shape, form)
     }
 
-    /// Records a given variant.
-    ///
-    /// # Errors
-    /// As [`Plan::launch`].
-    pub fn record_variant(&self, plan: &mut Plan, shape: &NormShape, variant: Variant) -> Result<()> {
+    fn record_form(&self, plan: &mut Plan, shape: &NormShape, form: &Form) -> Result<()> {
         let width = u64::from(shape.width);
-        let team_rows = team_rows(plan.gpu());
-        let (kernel, spec, groups) = match variant {
-            Variant::Subgroup(_) => {
-                (&FORWARD, vec![("ROWS", team_rows)], shape.rows.groups(TEAMS_PER_WORKGROUP * team_rows, 1))
+        let (kernel, spec, groups) = match form.variant {
+            Variant::Subgroup => {
+                (&FORWARD, vec![("ROWS", form.tile)], shape.rows.groups(TEAMS_PER_WORKGROUP * form.tile, 1))
             }
             Variant::Private => (&FORWARD_PRIVATE, Vec::new(), shape.rows.groups(64, 1)),
         };
@@ -164,26 +182,21 @@ pub struct NormBackward {
 }
 
 impl NormBackward {
-    /// Records the kernel, by subgroups where that is possible.
+    /// Records the kernel, in the form that is best for its shape.
     ///
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &NormShape) -> Result<()> {
-        let variant = Variant::choose(plan.gpu(), &[shape.width]);
-        self.record_variant(plan, shape, variant)
+        let form = BACKWARD_CHOICE.take(plan.gpu(), shape)?;
+        self.record_form(plan, shape, form)
     }
 
-    /// Records a given variant.
-    ///
-    /// # Errors
-    /// As [`Plan::launch`].
-    pub fn record_variant(&self, plan: &mut Plan, shape: &NormShape, variant: Variant) -> Result<()> {
-        let team_rows = team_rows(plan.gpu());
+    fn record_form(&self, plan: &mut Plan, shape: &NormShape, form: &Form) -> Result<()> {
         let mut spec = vec![("EXTRA", u32::from(self.extra.is_some()))];
-        let (kernel, groups) = match variant {
-            Variant::Subgroup(_) => {
-                spec.push(("ROWS", team_rows));
-                (&BACKWARD, shape.rows.groups(TEAMS_PER_WORKGROUP * team_rows, 1))
+        let (kernel, groups) = match form.variant {
+            Variant::Subgroup => {
+                spec.push(("ROWS", form.tile));
+                (&BACKWARD, shape.rows.groups(TEAMS_PER_WORKGROUP * form.tile, 1))
             }
             Variant::Private => (&BACKWARD_PRIVATE, shape.rows.groups(64, 1)),
         };
@@ -333,22 +346,28 @@ const PRIVATE_SHAPES: [(u32, u32); 6] = [(1, 1), (1, 7), (64, 33), (65, 5), (131
 const SUBGROUP_SHAPES: [(u32, u32); 8] =
     [(1, 4), (3, 8), (16, 16), (17, 20), (63, 32), (65, 132), (129, 1024), (70_000, 8)];
 
-fn with_subgroups(gpu: &Gpu, case: impl Fn(Variant, (u32, u32)) -> Case) -> Vec<Case> {
-    match Variant::choose(gpu, &[]) {
-        Variant::Private => Vec::new(),
-        variant => SUBGROUP_SHAPES.into_iter().map(|shape| case(variant, shape)).collect(),
-    }
+/// Cases of one choice: small shapes in every form, large ones in each by turns.
+fn cases_of(gpu: &Gpu, choice: &Choice<NormShape>, variant: Variant, case: fn(Form, (u32, u32)) -> Case) -> Vec<Case> {
+    let shapes: &[(u32, u32)] = match variant {
+        Variant::Subgroup => &SUBGROUP_SHAPES,
+        Variant::Private => &PRIVATE_SHAPES,
+    };
+    let cases = |(i, (rows, width)): (usize, &(u32, u32))| {
+        let forms = choice.of_case(gpu, variant, &NormShape::new(*rows, *width), *rows < 100, i);
+        forms.into_iter().map(|form| case(form, (*rows, *width))).collect::<Vec<_>>()
+    };
+    shapes.iter().enumerate().flat_map(cases).collect()
 }
 
 fn forward_cases(gpu: &Gpu) -> Vec<Case> {
-    with_subgroups(gpu, forward_case)
+    cases_of(gpu, &FORWARD_CHOICE, Variant::Subgroup, forward_case)
 }
 
-fn forward_private_cases(_: &Gpu) -> Vec<Case> {
-    PRIVATE_SHAPES.into_iter().map(|shape| forward_case(Variant::Private, shape)).collect()
+fn forward_private_cases(gpu: &Gpu) -> Vec<Case> {
+    cases_of(gpu, &FORWARD_CHOICE, Variant::Private, forward_case)
 }
 
-fn forward_case(variant: Variant, (rows, width): (u32, u32)) -> Case {
+fn forward_case(form: Form, (rows, width): (u32, u32)) -> Case {
     let Inputs { x, gamma, beta, .. } = inputs(rows, width);
     let (y, stats) = forward_reference(&wide(&x), &wide(&gamma), &wide(&beta));
     let record = move |plan: &mut Plan, named: &Named| {
@@ -359,7 +378,7 @@ fn forward_case(variant: Variant, (rows, width): (u32, u32)) -> Case {
             y: named.view("y")?,
             stats: named.view("stats")?,
         };
-        norm.record_variant(plan, &NormShape::new(rows, width), variant)
+        norm.record_form(plan, &NormShape::new(rows, width), &form)
     };
     Case {
         name: format!("({rows}, {width})"),
@@ -371,14 +390,15 @@ fn forward_case(variant: Variant, (rows, width): (u32, u32)) -> Case {
         ],
         record: Box::new(record),
     }
+    .of_form(&form)
 }
 
 fn backward_cases(gpu: &Gpu) -> Vec<Case> {
-    with_subgroups(gpu, backward_case)
+    cases_of(gpu, &BACKWARD_CHOICE, Variant::Subgroup, backward_case)
 }
 
-fn backward_private_cases(_: &Gpu) -> Vec<Case> {
-    PRIVATE_SHAPES.into_iter().map(|shape| backward_case(Variant::Private, shape)).collect()
+fn backward_private_cases(gpu: &Gpu) -> Vec<Case> {
+    cases_of(gpu, &BACKWARD_CHOICE, Variant::Private, backward_case)
 }
 
 /// Statistics as the forward kernel would give them, rounded.
@@ -387,7 +407,7 @@ fn rounded_stats(inputs: &Inputs) -> Vec<f32> {
     stats.iter().map(|v| *v as f32).collect()
 }
 
-fn backward_case(variant: Variant, (rows, width): (u32, u32)) -> Case {
+fn backward_case(form: Form, (rows, width): (u32, u32)) -> Case {
     let inputs = inputs(rows, width);
     let stats = rounded_stats(&inputs);
     let mut d_x = backward_reference(&wide(&inputs.x), &wide(&stats), &wide(&inputs.gamma), &wide(&inputs.d_y));
@@ -404,7 +424,7 @@ fn backward_case(variant: Variant, (rows, width): (u32, u32)) -> Case {
             extra: with_extra.then(|| named.view("extra")).transpose()?,
             d_x: named.view("d_x")?,
         };
-        norm.record_variant(plan, &NormShape::new(rows, width), variant)
+        norm.record_form(plan, &NormShape::new(rows, width), &form)
     };
     Case {
         name: format!("({rows}, {width}) extra {with_extra}"),
@@ -418,6 +438,7 @@ fn backward_case(variant: Variant, (rows, width): (u32, u32)) -> Case {
         outputs: vec![("d_x", Expected::Near { values: d_x, tolerance: 3e-6 })],
         record: Box::new(record),
     }
+    .of_form(&form)
 }
 
 fn gradient_cases(_: &Gpu) -> Vec<Case> {

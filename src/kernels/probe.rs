@@ -1,11 +1,14 @@
-//! Probes of what an adapter can do at most: multiply-adds, memory, shuffles. They compute nothing that anyone needs.
+//! Probes of what an adapter can do at most: multiply-adds, memory, shuffles, iterations. They compute nothing that anyone
+//! needs.
 //!
 //! ```text
 //! multiply_add   a[i] ← a[i] · factor + addend, 8·steps times      y[lane] = Σ_i Σ_4 a[i]
 //! copy           y[i] = x[i]
 //! shuffle        v[i] ← v[i] of lane (lane + s·stride) mod LANES + i      y[lane] = Σ_i (2i + 1) v[i]
+//! loop           v ← v · 1664525 + 1013904223 mod 2³²               y[lane] = v
 //! ```
 
+use super::linear::Variant;
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
@@ -13,12 +16,16 @@ use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
 static MULTIPLY_ADD: Kernel = kernel!("probe_multiply_add");
 static COPY: Kernel = kernel!("probe_copy");
 static SHUFFLE: Kernel = kernel!("probe_shuffle");
+static LOOP: Kernel = kernel!("probe_loop");
 
 pub(super) const MULTIPLY_ADD_ENTRY: Entry =
     Entry { kernel: &MULTIPLY_ADD, summary: "a ← a · factor + addend in registers, the peak", cases: chain_cases };
 pub(super) const COPY_ENTRY: Entry = Entry { kernel: &COPY, summary: "y = x, the memory", cases: copy_cases };
 pub(super) const SHUFFLE_ENTRY: Entry =
     Entry { kernel: &SHUFFLE, summary: "values round a subgroup, the shuffles", cases: shuffle_cases };
+
+pub(super) const LOOP_ENTRY: Entry =
+    Entry { kernel: &LOOP, summary: "integers round and round, how long a loop may be", cases: loop_cases };
 
 /// Chains of multiply-adds in registers.
 #[derive(Debug, Clone)]
@@ -142,6 +149,52 @@ impl ProbeShuffle {
     }
 }
 
+/// A long loop.
+#[derive(Debug, Clone)]
+pub struct ProbeLoop {
+    /// (lanes) u32
+    pub y: View,
+}
+
+/// Iterations that no kernel of this crate goes beyond, whatever the driver allows.
+pub const MOST_ITERATIONS: u32 = 60_000;
+/// Iterations after which some drivers (Mesa's lavapipe 22.3) end an invocation without a word.
+const TRAP: u32 = 65_535;
+
+impl ProbeLoop {
+    /// Records a loop of `steps` iterations in each of `lanes` invocations.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, lanes: u32, steps: u32) -> Result<()> {
+        plan.launch(&Launch {
+            kernel: &LOOP,
+            spec: &[],
+            bindings: &[Bind { name: "y", view: &self.y, elements: lanes.into() }],
+            params: &[("lanes", lanes.into()), ("steps", steps.into())],
+            groups: Rows::from(lanes).groups(64, 1),
+            cost: Cost { flops: 0.0, bytes: 4.0 * f64::from(lanes) },
+            shape: format!("({lanes} lanes, {steps} steps)"),
+        })
+    }
+}
+
+/// y (lanes) of a [`ProbeLoop`], the integers themselves.
+pub fn loop_reference(lanes: u32, steps: u32) -> Vec<u32> {
+    let step = |v: u32| v.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+    (0..lanes).map(|lane| (0..steps).fold(lane, |v, _| step(v))).collect()
+}
+
+/// Whether loops beyond 65,535 iterations come to their own end on `gpu`, rather than the driver's.
+///
+/// # Errors
+/// What the device says.
+pub fn long_loops_end(gpu: &Gpu) -> Result<bool> {
+    let case = loop_case((64, TRAP + 1000));
+    let words = case.run(gpu)?;
+    Ok(case.compare(&words).iter().all(super::Measured::passed))
+}
+
 /// y (lanes) of a [`ProbeMultiplyAdd`] in f64.
 pub fn chain_reference(shape: &ChainShape) -> Vec<f64> {
     let (factor, addend) = (f64::from(FACTOR), f64::from(ADDEND));
@@ -167,6 +220,22 @@ pub fn shuffle_reference(shape: &ShuffleShape) -> Vec<u32> {
     }
     let sum = |v: &[u32; 8]| (0..8).fold(0u32, |sum, i| sum.wrapping_add((2 * i as u32 + 1).wrapping_mul(v[i])));
     v.iter().map(sum).collect()
+}
+
+/// The last one is as long as any loop of this crate.
+fn loop_cases(_: &Gpu) -> Vec<Case> {
+    [(1, 1), (65, 1000), (64, MOST_ITERATIONS)].into_iter().map(loop_case).collect()
+}
+
+fn loop_case((lanes, steps): (u32, u32)) -> Case {
+    Case {
+        name: format!("{lanes} lanes, {steps} steps"),
+        inputs: Vec::new(),
+        outputs: vec![("y", Expected::Exactly(loop_reference(lanes, steps)))],
+        record: Box::new(move |plan: &mut Plan, named: &Named| {
+            ProbeLoop { y: named.view("y")? }.record(plan, lanes, steps)
+        }),
+    }
 }
 
 fn chain_cases(_: &Gpu) -> Vec<Case> {
@@ -203,7 +272,7 @@ fn copy_case(vectors: u32) -> Case {
 }
 
 fn shuffle_cases(gpu: &Gpu) -> Vec<Case> {
-    let Some(subgroup @ (4 | 8 | 16 | 32 | 64)) = gpu.subgroup_size() else { return Vec::new() };
+    let Some(subgroup) = Variant::lanes(gpu) else { return Vec::new() };
     [(1, 1), (3, 100)].into_iter().map(|(groups, steps)| shuffle_case(subgroup, groups, steps)).collect()
 }
 

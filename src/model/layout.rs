@@ -2,9 +2,10 @@
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use super::{Tensor, Weights};
+use super::{Precision, Tensor, Weights};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Buffer, Gpu, View};
+use crate::gpu::{Buffer, Gpu, Storage, View};
+use crate::kernels::narrow::{LARGEST, WeightsNarrow};
 
 /// How a parameter begins.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +34,7 @@ pub struct ParameterSpec {
 pub struct Slot {
     /// What stands there.
     pub spec: ParameterSpec,
-    /// First element; a multiple of 64.
+    /// First element; a multiple of 128.
     pub first: u64,
     /// Number of elements.
     pub elements: u64,
@@ -46,12 +47,20 @@ pub struct Layout {
     elements: u64,
 }
 
+impl Slot {
+    /// Whether it is a matrix, which has an f16 twin in [`Precision::Mixed`]; biases and norms have none.
+    pub fn is_matrix(&self) -> bool {
+        self.spec.shape.len() == 2
+    }
+}
+
 impl Layout {
-    /// Places the parameters one after the other, each at a multiple of 64 elements.
+    /// Places the parameters one after the other, each at a multiple of 128 elements: 256 bytes, where bindings may begin,
+    /// of a buffer of f16.
     pub fn new(specs: Vec<ParameterSpec>) -> Self {
         let mut end = 0u64;
         let place = |spec: ParameterSpec| {
-            let first = end.next_multiple_of(64);
+            let first = end.next_multiple_of(128);
             let elements = spec.shape.iter().product::<usize>() as u64;
             end = first + elements;
             Slot { spec, first, elements }
@@ -141,22 +150,38 @@ impl Layout {
     }
 }
 
-/// The parameters of a model on a device and their gradient: two flat buffers with the same slots.
+/// The parameters of a model on a device and their gradient: two flat buffers with the same slots, and in
+/// [`Precision::Mixed`] a third with the parameters as f16.
 pub struct Parameters {
     layout: Layout,
     values: Buffer,
     gradient: Buffer,
+    narrow: Option<Buffer>,
 }
 
 impl Parameters {
     /// Buffers for `layout`, zero at first.
     ///
     /// # Errors
-    /// As [`Gpu::buffer`].
-    pub fn new(gpu: &Gpu, layout: Layout) -> Result<Self> {
-        let values = gpu.buffer("ketformer.parameters", layout.elements())?;
-        let gradient = gpu.buffer("ketformer.gradient", layout.elements())?;
-        Ok(Self { layout, values, gradient })
+    /// [`ErrorKind::Adapter`] for [`Precision::Mixed`] where the adapter has no f16; as [`Gpu::buffer`].
+    pub fn new(gpu: &Gpu, layout: Layout, precision: Precision) -> Result<Self> {
+        let elements = layout.elements();
+        let half = || gpu.buffer_of("ketformer.parameters.f16", elements, Storage::Half);
+        let narrow = (precision == Precision::Mixed).then(half).transpose()?;
+        let values = gpu.buffer("ketformer.parameters", elements)?;
+        let gradient = gpu.buffer("ketformer.gradient", elements)?;
+        Ok(Self { layout, values, gradient, narrow })
+    }
+
+    /// What passes without gradient store.
+    pub fn precision(&self) -> Precision {
+        if self.narrow.is_some() { Precision::Mixed } else { Precision::Single }
+    }
+
+    /// The kernel that makes what [`Parameters::sampled`] reads, where that is not the parameters themselves. It must run
+    /// before every pass without gradient whose parameters are new.
+    pub fn narrowing(&self) -> Option<WeightsNarrow> {
+        self.narrow.as_ref().map(|narrow| WeightsNarrow { values: self.values.view(), narrow: narrow.view() })
     }
 
     /// Where everything stands.
@@ -183,6 +208,18 @@ impl Parameters {
         self.values.range(name, slot.first, slot.elements)
     }
 
+    /// The parameter called `name` as passes without gradient read it: in [`Precision::Mixed`] matrices are f16.
+    ///
+    /// # Errors
+    /// As [`Layout::slot`].
+    pub fn sampled(&self, name: &str) -> Result<View> {
+        let slot = self.layout.slot(name)?;
+        match &self.narrow {
+            Some(narrow) if slot.is_matrix() => narrow.range(name, slot.first, slot.elements),
+            _ => self.value(name),
+        }
+    }
+
     /// The gradient of the parameter called `name`.
     ///
     /// # Errors
@@ -195,9 +232,20 @@ impl Parameters {
     /// Writes `weights`.
     ///
     /// # Errors
-    /// As [`Layout::flatten`].
+    /// As [`Layout::flatten`]; [`ErrorKind::Weights`] in [`Precision::Mixed`] for a matrix with numbers beyond ±65504.
+    /// Where training leads there, sampling goes on with ±65504.
     pub fn write(&self, gpu: &Gpu, weights: &Weights) -> Result<()> {
-        self.values.write(gpu, &self.layout.flatten(weights)?)
+        let flat = self.layout.flatten(weights)?;
+        for slot in self.layout.slots.iter().filter(|slot| self.narrow.is_some() && slot.is_matrix()) {
+            let values = &flat[slot.first as usize..(slot.first + slot.elements) as usize];
+            if let Some(value) = values.iter().find(|value| value.abs() > LARGEST) {
+                let name = &slot.spec.name;
+                let message =
+                    format!("tensor `{name}` holds {value:e}, and f16 ends at {LARGEST}; give precision=single");
+                return Err(Error::new(ErrorKind::Weights, message));
+            }
+        }
+        self.values.write(gpu, &flat)
     }
 
     /// Reads the weights back.

@@ -6,6 +6,7 @@
 mod layout;
 mod network;
 mod position;
+mod precision;
 mod ptf;
 mod ptf_network;
 mod ptf_training;
@@ -14,5 +15,6 @@ mod weights;
 pub use layout::{Initial, Layout, ParameterSpec, Parameters, Slot};
 pub use network::{Capacity, Model, Needs, Network, Packed};
 pub use position::Position;
+pub use precision::Precision;
 pub use ptf::Ptf;
 pub use weights::{Tensor, Weights};

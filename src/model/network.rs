@@ -1,6 +1,6 @@
 //! What a wave function must be able to do on a device.
 
-use super::{Layout, Parameters};
+use super::{Layout, Parameters, Precision};
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, Rows, View};
 use crate::physics::{Lattice, Patch};
@@ -72,13 +72,13 @@ pub trait Model: Send + Sync {
     /// As [`Model::check`].
     fn layout(&self, lattice: &Lattice) -> Result<Layout>;
 
-    /// Elements per unit of capacity on `gpu`.
+    /// Elements per unit of capacity on `gpu`, two of f16 counting as one.
     ///
     /// # Errors
     /// As [`Model::check`].
-    fn needs(&self, gpu: &Gpu, lattice: &Lattice) -> Result<Needs>;
+    fn needs(&self, gpu: &Gpu, lattice: &Lattice, precision: Precision) -> Result<Needs>;
 
-    /// Its passes on a device, with buffers for `capacity`.
+    /// Its passes on a device, with buffers for `capacity`, in the precision of `parameters`.
     ///
     /// # Errors
     /// As [`Model::check`] and [`Gpu::buffer`].

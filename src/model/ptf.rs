@@ -10,7 +10,7 @@
 //! Names and initial values are those of the authors' PyTorch code: every layer begins as a copy of the first.
 
 use super::ptf_network::PtfNetwork;
-use super::{Capacity, Initial, Layout, Model, Needs, Network, ParameterSpec, Parameters, Position};
+use super::{Capacity, Initial, Layout, Model, Needs, Network, ParameterSpec, Parameters, Position, Precision};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::physics::{Lattice, Patch, Patching};
@@ -193,8 +193,8 @@ impl Model for Ptf {
         Ok(Layout::new(specs))
     }
 
-    fn needs(&self, gpu: &Gpu, lattice: &Lattice) -> Result<Needs> {
-        Ok(PtfNetwork::needs(gpu, &self.sizes(lattice)?.0))
+    fn needs(&self, gpu: &Gpu, lattice: &Lattice, precision: Precision) -> Result<Needs> {
+        Ok(PtfNetwork::needs(gpu, &self.sizes(lattice)?.0, precision))
     }
 
     fn network(

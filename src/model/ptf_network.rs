@@ -2,9 +2,9 @@
 
 use super::ptf::{Sizes, layer_name};
 use super::ptf_training::Training;
-use super::{Capacity, Needs, Network, Packed, Parameters};
+use super::{Capacity, Needs, Network, Packed, Parameters, Precision};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
+use crate::gpu::{Buffer, Gpu, Plan, Rows, Storage, View};
 use crate::kernels::attention::{AttentionForward, AttentionShape, AttentionSuffix, SuffixShape};
 use crate::kernels::embed::{EmbedForward, EmbedShape};
 use crate::kernels::feed_forward::{self, FeedForward, FeedForwardShape};
@@ -101,14 +101,15 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn new(gpu: &Gpu, name: &str, sizes: &Sizes, rows: u32) -> Result<Self> {
-        let buffer = |part: &str, width: u32| {
-            gpu.buffer(&format!("ketformer.{name}.{part}"), u64::from(rows) * u64::from(width))
+    fn new(gpu: &Gpu, name: &str, sizes: &Sizes, rows: u32, precision: Precision) -> Result<Self> {
+        let buffer_of = |part: &str, width: u32, storage| {
+            gpu.buffer_of(&format!("ketformer.{name}.{part}"), u64::from(rows) * u64::from(width), storage)
         };
+        let buffer = |part: &str, width: u32| buffer_of(part, width, Storage::Word);
         let c = sizes.width;
         Ok(Self {
             x: buffer("x", c)?,
-            qkv: buffer("qkv", 3 * c)?,
+            qkv: buffer_of("qkv", 3 * c, precision.storage())?,
             attention: buffer("attention", c)?,
             sum: buffer("sum", c)?,
             stats: buffer("stats", 2)?,
@@ -118,9 +119,10 @@ impl Scratch {
     }
 
     /// Elements for each row, and of the widest buffer.
-    fn needs(sizes: &Sizes) -> [u64; 2] {
+    fn needs(sizes: &Sizes, precision: Precision) -> [u64; 2] {
         let (c, v) = (u64::from(sizes.width), u64::from(sizes.outcomes));
-        [7 * c + v + 2, (3 * c).max(v)]
+        let qkv = words(3 * c, precision);
+        [qkv + 4 * c + v + 2, qkv.max(c).max(v)]
     }
 
     fn layer(&self, qkv: &View, hidden: &View) -> LayerBuffers {
@@ -139,6 +141,11 @@ impl Scratch {
     }
 }
 
+/// Four-byte elements that `elements` of the storage of `precision` take.
+fn words(elements: u64, precision: Precision) -> u64 {
+    (elements * precision.storage().bytes()).div_ceil(4)
+}
+
 /// Where a pass's rows go in buffers over whole samples: row r is row r·stride + first there.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
@@ -152,6 +159,8 @@ impl Place {
 
 /// How a pass goes through the layers.
 pub(super) struct Pass<'a> {
+    /// The parameters as it reads them.
+    pub values: &'a PtfViews,
     /// Its rows.
     pub rows: &'a Rows,
     /// Where their queries, keys and values go.
@@ -164,6 +173,8 @@ pub(super) struct Pass<'a> {
 pub(super) struct PtfNetwork {
     pub(super) sizes: Sizes,
     pub(super) values: PtfViews,
+    /// The parameters as passes without gradient read them.
+    sampled: PtfViews,
     pub(super) gradients: PtfViews,
     pub(super) position: Buffer,
     capacity: Capacity,
@@ -189,10 +200,10 @@ impl PtfNetwork {
         if Self::hidden_lanes(gpu, sizes).is_some() { 0 } else { u64::from(sizes.feed_forward) }
     }
 
-    pub(super) fn needs(gpu: &Gpu, sizes: &Sizes) -> Needs {
+    pub(super) fn needs(gpu: &Gpu, sizes: &Sizes, precision: Precision) -> Needs {
         let [c, t, v, h] = [sizes.width, sizes.patches, sizes.outcomes, sizes.heads].map(u64::from);
-        let cache = t * 3 * c;
-        let [row, widest_row] = Scratch::needs(sizes);
+        let cache = words(t * 3 * c, precision);
+        let [row, widest_row] = Scratch::needs(sizes, precision);
         Needs {
             sample: [u64::from(sizes.layers) * cache + t * v + row + h, cache.max(t * v)],
             move_row: [row, widest_row],
@@ -212,17 +223,24 @@ impl PtfNetwork {
     ) -> Result<Self> {
         let samples = u64::from(capacity.samples);
         let [c, t, v, h] = [sizes.width, sizes.patches, sizes.outcomes, sizes.heads].map(u64::from);
-        let cache = |k: u32| gpu.buffer(&format!("ketformer.layer{k}.cache"), samples * t * 3 * c);
+        let precision = parameters.precision();
+        let cache =
+            |k: u32| gpu.buffer_of(&format!("ketformer.layer{k}.cache"), samples * t * 3 * c, precision.storage());
+        let values = PtfViews::new(sizes.layers, |name| parameters.value(name))?;
+        // The embedding is no product of rows; its kernel reads f32.
+        let embed = values.embed.clone();
+        let sampled = PtfViews { embed, ..PtfViews::new(sizes.layers, |name| parameters.sampled(name))? };
         let training = (capacity.training_samples > 0).then(|| Training::new(gpu, &sizes, capacity.training_samples));
         Ok(Self {
-            values: PtfViews::new(sizes.layers, |name| parameters.value(name))?,
+            values,
+            sampled,
             gradients: PtfViews::new(sizes.layers, |name| parameters.gradient_of(name))?,
             position: gpu.upload("ketformer.position", position)?,
-            decode: Scratch::new(gpu, "decode", &sizes, capacity.samples)?,
+            decode: Scratch::new(gpu, "decode", &sizes, capacity.samples, precision)?,
             cache: (0..sizes.layers).map(cache).collect::<Result<_>>()?,
             lse: gpu.buffer("ketformer.decode.lse", samples * h)?,
             decoded_logits: gpu.buffer("ketformer.decode.logits", samples * t * v)?,
-            moves: Scratch::new(gpu, "moves", &sizes, capacity.move_rows.max(1))?,
+            moves: Scratch::new(gpu, "moves", &sizes, capacity.move_rows.max(1), precision)?,
             hidden: gpu
                 .buffer("ketformer.hidden", u64::from(capacity.hidden_rows) * Self::hidden_width(gpu, &sizes))?,
             training: training.transpose()?,
@@ -262,7 +280,7 @@ impl PtfNetwork {
         pass: &Pass<'_>,
         attention: impl FnOnce(&mut Plan) -> Result<()>,
     ) -> Result<()> {
-        let (layer, c, rows) = (&self.values.layers[k], self.sizes.width, pass.rows);
+        let (layer, c, rows) = (&pass.values.layers[k], self.sizes.width, pass.rows);
         let Place { stride: y_stride, first: y_first } = pass.place;
         let project = LinearShape { y_stride, y_first, ..LinearShape::forward(rows.clone(), c, 3 * c) };
         product(&buffers.x, &layer.qkv, Extra::None, &buffers.qkv).record(plan, &project)?;
@@ -333,19 +351,14 @@ impl PtfNetwork {
     }
 
     /// The head's two products.
-    pub(super) fn head(
-        &self,
-        plan: &mut Plan,
-        [x, hidden, logits]: [&View; 3],
-        rows: &Rows,
-        place: Place,
-    ) -> Result<()> {
+    pub(super) fn head(&self, plan: &mut Plan, [x, hidden, logits]: [&View; 3], pass: &Pass<'_>) -> Result<()> {
         let (c, v) = (self.sizes.width, self.sizes.outcomes);
+        let Pass { values, rows, place, .. } = *pass;
         let into = LinearShape::forward(rows.clone(), c, c).activated(Activation::Relu);
-        product(x, &self.values.head_hidden, Extra::None, hidden).record(plan, &into)?;
+        product(x, &values.head_hidden, Extra::None, hidden).record(plan, &into)?;
         let out =
             LinearShape { y_stride: place.stride, y_first: place.first, ..LinearShape::forward(rows.clone(), c, v) };
-        product(hidden, &self.values.head_out, Extra::None, logits).record(plan, &out)
+        product(hidden, &values.head_out, Extra::None, logits).record(plan, &out)
     }
 
     pub(super) fn training(&self) -> Result<&Training> {
@@ -376,7 +389,7 @@ impl Network for PtfNetwork {
         let rows = Rows::from(samples);
         let (sizes, scratch) = (&self.sizes, &self.decode);
         let place = Place { stride: sizes.patches, first: t };
-        let pass = Pass { rows: &rows, place, keeps_hidden: false };
+        let pass = Pass { values: &self.sampled, rows: &rows, place, keeps_hidden: false };
         self.embed(plan, descriptions, &rows, &scratch.x)?;
         for (k, cache) in self.cache.iter().enumerate() {
             let attention = AttentionForward { qkv: cache.view(), out: scratch.attention.view(), lse: self.lse.view() };
@@ -384,7 +397,7 @@ impl Network for PtfNetwork {
             let buffers = scratch.layer(cache, &self.hidden);
             self.layer(plan, k, &buffers, &pass, |plan| attention.record(plan, &shape))?;
         }
-        self.head(plan, [&scratch.x, &scratch.normed, &self.decoded_logits], &rows, place)
+        self.head(plan, [&scratch.x, &scratch.normed, &self.decoded_logits], &pass)
     }
 
     fn decoded_logits(&self) -> View {
@@ -394,7 +407,7 @@ impl Network for PtfNetwork {
     fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<View> {
         let (sizes, scratch) = (&self.sizes, &self.moves);
         let rows = packed.items.times(packed.rows_per_item);
-        let pass = Pass { rows: &rows, place: Place::SAME, keeps_hidden: false };
+        let pass = Pass { values: &self.sampled, rows: &rows, place: Place::SAME, keeps_hidden: false };
         self.embed(plan, &packed.descriptions, &rows, &scratch.x)?;
         for (k, cache) in self.cache.iter().enumerate() {
             let attention = AttentionSuffix {
@@ -416,7 +429,7 @@ impl Network for PtfNetwork {
             let buffers = scratch.layer(&scratch.qkv, &self.hidden);
             self.layer(plan, k, &buffers, &pass, |plan| attention.record(plan, &shape))?;
         }
-        self.head(plan, [&scratch.x, &scratch.normed, &scratch.logits], &rows, Place::SAME)?;
+        self.head(plan, [&scratch.x, &scratch.normed, &scratch.logits], &pass)?;
         Ok(scratch.logits.view())
     }
 

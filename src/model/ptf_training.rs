@@ -118,7 +118,7 @@ impl Training {
             network.embed(plan, descriptions, rows, &first.x)?;
         }
         let shape = Self::attention_shape(network, rows);
-        let pass = Pass { rows, place: Place::SAME, keeps_hidden: true };
+        let pass = Pass { values: &network.values, rows, place: Place::SAME, keeps_hidden: true };
         for (k, kept) in self.layers.iter().enumerate() {
             let buffers = LayerBuffers {
                 x: kept.x.view(),
@@ -135,7 +135,7 @@ impl Training {
             let attention = AttentionForward { qkv: kept.qkv.view(), out: kept.attention.view(), lse: kept.lse.view() };
             network.layer(plan, k, &buffers, &pass, |plan| attention.record(plan, &shape))?;
         }
-        network.head(plan, [&self.top, &self.head_hidden, &self.logits], rows, Place::SAME)?;
+        network.head(plan, [&self.top, &self.head_hidden, &self.logits], &pass)?;
         Ok(self.logits.view())
     }
 

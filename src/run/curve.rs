@@ -5,8 +5,9 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::whole_file;
 
-use super::whole_file;
+use super::WRITER;
 
 const SIZE: (u32, u32) = (800, 500);
 const INK: RGBColor = RGBColor(34, 34, 34);
@@ -43,7 +44,7 @@ impl Curve {
                 format!("curve: cannot draw {}: {cause}; metrics.csv has the numbers", path.display()),
             )
         })?;
-        whole_file::write(path, svg.as_bytes())
+        whole_file::write(path, svg.as_bytes(), WRITER)
     }
 
     fn svg(&self, title: &str, exact: Option<f64>) -> std::result::Result<String, Box<dyn std::error::Error>> {

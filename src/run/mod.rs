@@ -10,7 +10,6 @@ mod folder;
 mod metrics;
 mod recent;
 mod settings_file;
-mod whole_file;
 
 pub use curve::Curve;
 pub use enumeration::Enumeration;
@@ -18,3 +17,6 @@ pub use folder::{METRICS_FILE, MODEL_FILE, PICTURE_FILE, RunFolder, SETTINGS_FIL
 pub use metrics::{HEADER, Metrics};
 pub use recent::{RECENT_STEPS, Recent, Summary};
 pub use settings_file::{AdapterRecord, RunSettings};
+
+/// Who writes the files of a run folder, and what helps when it cannot.
+const WRITER: [&str; 2] = ["run folder", "choose another --out"];

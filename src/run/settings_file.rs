@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::whole_file;
 
-use super::whole_file;
+use super::WRITER;
 
 /// What is written down of a run before its first step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,7 +71,7 @@ impl RunSettings {
             Error::new(ErrorKind::File, "settings.json: cannot be formed; report this").caused_by(cause)
         })?;
         text.push('\n');
-        whole_file::write(path, text.as_bytes())
+        whole_file::write(path, text.as_bytes(), WRITER)
     }
 
     /// Reads the file.

@@ -1,10 +1,10 @@
 //! Given configurations: log-probabilities, moves and local energies of each, and of all 2^N.
 
 use super::estimator::Source;
-use super::evaluate::{estimator, sample_values};
+use super::evaluate::{EvaluateConfig, estimator, sample_values};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Plan};
-use crate::model::{Model, Weights};
+use crate::model::{Model, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice, Terms};
 
 /// What is known of given configurations.
@@ -25,7 +25,7 @@ const MAX_SITES: usize = 16;
 const CHUNK: usize = 1024;
 
 /// log-probabilities, those of all connected configurations, and local energies of `configurations`, each of N
-/// occupations 0 or 1 in site order.
+/// occupations 0 or 1 in site order, all of the network as `precision` stores it.
 ///
 /// # Errors
 /// As [`super::Trainer::new`]; [`ErrorKind::Settings`] for a configuration of another length.
@@ -36,6 +36,7 @@ pub fn local_energies(
     model: &dyn Model,
     weights: &Weights,
     configurations: &[Vec<u8>],
+    precision: Precision,
 ) -> Result<LocalEnergies> {
     let sites = lattice.sites();
     if let Some(wrong) = configurations.iter().find(|c| c.len() != sites || c.iter().any(|n| *n > 1)) {
@@ -44,10 +45,14 @@ pub fn local_energies(
     }
     // The ratios of moves lie together only where a chunk is one group.
     let mut chunk = configurations.len().clamp(1, CHUNK);
-    let mut whole = estimator(gpu, lattice, hamiltonian, model, weights, chunk, None)?;
+    let of = |samples| {
+        let config = EvaluateConfig { samples, precision, ..EvaluateConfig::default() };
+        estimator(gpu, lattice, hamiltonian, model, weights, &config)
+    };
+    let mut whole = of(chunk)?;
     while whole.sizes.groups(whole.samples) > 1 {
         chunk = whole.sizes.group as usize;
-        whole = estimator(gpu, lattice, hamiltonian, model, weights, chunk, None)?;
+        whole = of(chunk)?;
     }
     let estimator = whole;
     let mut plan = Plan::new(gpu);
@@ -87,11 +92,18 @@ impl Hamiltonian for Free {
     }
 }
 
-/// log P of every one of the 2^N configurations; bit i of the index is the occupation of site i.
+/// log P of every one of the 2^N configurations by the network as `precision` stores it; bit i of the index is the
+/// occupation of site i.
 ///
 /// # Errors
 /// [`ErrorKind::Settings`] beyond 16 sites; as [`super::evaluate()`].
-pub fn enumerate(gpu: &Gpu, lattice: &Lattice, model: &dyn Model, weights: &Weights) -> Result<Vec<f64>> {
+pub fn enumerate(
+    gpu: &Gpu,
+    lattice: &Lattice,
+    model: &dyn Model,
+    weights: &Weights,
+    precision: Precision,
+) -> Result<Vec<f64>> {
     let sites = lattice.sites();
     if sites > MAX_SITES {
         let message = format!("{sites} sites have too many configurations to enumerate; {MAX_SITES} are the most");
@@ -99,5 +111,5 @@ pub fn enumerate(gpu: &Gpu, lattice: &Lattice, model: &dyn Model, weights: &Weig
     }
     let configuration = |index: u32| (0..sites).map(|site| (index >> site & 1) as u8).collect();
     let all: Vec<Vec<u8>> = (0..1u32 << sites).map(configuration).collect();
-    Ok(local_energies(gpu, lattice, &Free, model, weights, &all)?.log_p)
+    Ok(local_energies(gpu, lattice, &Free, model, weights, &all, precision)?.log_p)
 }

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan};
 use crate::kernels::energy::{COLUMNS, EnergyLocal, EnergyShape, EnergySites, MovesRatio, MovesShape, Statistics};
 use crate::kernels::head::{HeadForward, HeadSample, HeadSampleShape};
+use crate::kernels::narrow::WeightsNarrow;
 use crate::kernels::rows::{RowsMoves, Window};
 use crate::kernels::unique::Unique;
 use crate::model::{Model, Network, Packed, Parameters};
@@ -46,6 +47,8 @@ pub(super) struct Estimator {
     pub sizes: StepSizes,
     pub samples: u32,
     unique: bool,
+    /// What must run before drawing with new parameters, and on how many elements.
+    narrowing: Option<(WeightsNarrow, u64)>,
     /// (B, T) u32
     pub tokens: Buffer,
     /// (B, T)
@@ -86,11 +89,15 @@ impl Estimator {
         let host = HostTables::new(terms, &patching)?;
         let (n, m) = (patching.sites() as u64, host.moves.len() as u64);
         let (r, t) = (host.rows.len() as u64, patching.patches() as u64);
+        let elements = parameters.layout().elements();
+        let narrowing = parameters.narrowing().map(|narrow| (narrow, elements));
+        let narrow_words = if narrowing.is_some() { elements.div_ceil(2) } else { 0 };
+        let precision = parameters.precision();
         let demand = Demand {
             samples: config.samples,
             training: config.training,
-            fixed: config.fixed,
-            needs: model.needs(gpu, lattice)?,
+            fixed: config.fixed + narrow_words,
+            needs: model.needs(gpu, lattice, precision)?,
             shape: [n, m, r, t],
             tables: 8 * m + 6 * r + 2 * n + 2 * host.pairs.len() as u64 + t,
         };
@@ -126,6 +133,7 @@ impl Estimator {
             gpu: gpu.clone(),
             samples: config.samples,
             unique: config.unique,
+            narrowing,
             patching,
             network,
             sizes,
@@ -149,6 +157,7 @@ impl Estimator {
 
     /// Records everything from drawing to statistics.
     pub fn record(&self, plan: &mut Plan, source: Source) -> Result<()> {
+        self.record_narrowing(plan)?;
         for g in 0..self.groups.parts() {
             plan.scope("sample");
             self.record_samples(plan, g, source)?;
@@ -167,7 +176,7 @@ impl Estimator {
 
     /// Records the drawing alone.
     pub fn record_draws(&self, plan: &mut Plan, source: Source) -> Result<()> {
-        plan.scope("sample");
+        self.record_narrowing(plan)?;
         (0..self.groups.parts()).try_for_each(|g| self.record_samples(plan, g, source))
     }
 
@@ -176,6 +185,11 @@ impl Estimator {
         plan.scope("moves");
         self.record_distinct(plan, &self.groups, 0)?;
         self.record_moves(plan, 0)
+    }
+
+    fn record_narrowing(&self, plan: &mut Plan) -> Result<()> {
+        plan.scope("sample");
+        self.narrowing.as_ref().map_or(Ok(()), |(narrow, elements)| narrow.record(plan, *elements))
     }
 
     fn record_samples(&self, plan: &mut Plan, g: u32, source: Source) -> Result<()> {

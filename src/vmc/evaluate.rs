@@ -4,7 +4,7 @@ use super::estimator::{Estimator, EstimatorConfig, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Plan};
 use crate::kernels::energy::COLUMNS;
-use crate::model::{Model, Parameters, Weights};
+use crate::model::{Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 
 /// How to estimate.
@@ -16,11 +16,13 @@ pub struct EvaluateConfig {
     pub seed: u64,
     /// Bytes of GPU memory at most; `None`: [`Gpu::default_memory`].
     pub memory: Option<u64>,
+    /// What drawing and moves store: whether this is the wave function of the weights or of their f16.
+    pub precision: Precision,
 }
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
-        Self { samples: 10_000, seed: 1, memory: None }
+        Self { samples: 10_000, seed: 1, memory: None, precision: Precision::Single }
     }
 }
 
@@ -63,7 +65,8 @@ pub fn evaluate(
         return Err(Error::new(ErrorKind::Settings, message));
     }
     let chunk = config.samples.min(CHUNK);
-    let estimator = estimator(gpu, lattice, hamiltonian, model, weights, chunk, config.memory)?;
+    let estimator =
+        estimator(gpu, lattice, hamiltonian, model, weights, &EvaluateConfig { samples: chunk, ..config.clone() })?;
     let mut plan = Plan::new(gpu);
     estimator.record(&mut plan, Source::Drawn)?;
     let mut rows: Vec<[f64; 4]> = Vec::with_capacity(config.samples);
@@ -97,25 +100,24 @@ pub fn evaluate(
     })
 }
 
-/// An estimator of `samples` samples for fixed weights.
+/// An estimator of `config.samples` samples at a time for fixed weights.
 pub(super) fn estimator(
     gpu: &Gpu,
     lattice: &Lattice,
     hamiltonian: &dyn Hamiltonian,
     model: &dyn Model,
     weights: &Weights,
-    samples: usize,
-    memory: Option<u64>,
+    config: &EvaluateConfig,
 ) -> Result<Estimator> {
     model.check(lattice)?;
     let terms = hamiltonian.terms(lattice)?;
-    let parameters = Parameters::new(gpu, model.layout(lattice)?)?;
+    let parameters = Parameters::new(gpu, model.layout(lattice)?, config.precision)?;
     parameters.write(gpu, weights)?;
     let config = EstimatorConfig {
-        samples: samples as u32,
+        samples: config.samples as u32,
         training: false,
         unique: true,
-        memory: memory.unwrap_or(gpu.default_memory()),
+        memory: config.memory.unwrap_or(gpu.default_memory()),
         fixed: 2 * parameters.layout().elements(),
     };
     Estimator::new(gpu, lattice, &terms, model, &parameters, config)

@@ -12,7 +12,7 @@ use crate::gpu::{Buffer, Gpu, Plan, Rows};
 use crate::kernels::head::{HeadBackward, HeadForward};
 use crate::kernels::optimizer::{Adam, AdamRates};
 use crate::kernels::rows::rows_reference;
-use crate::model::{Capacity, Model, Parameters, Weights};
+use crate::model::{Capacity, Model, Parameters, Precision, Weights};
 use crate::physics::{Lattice, Patching};
 
 /// A wave function on given configurations, by the teacher-forced pass.
@@ -48,7 +48,7 @@ impl Likelihood {
             let message = format!("give one configuration or more, each of {sites} occupations 0 or 1");
             return Err(Error::new(ErrorKind::Settings, message));
         }
-        let parameters = Parameters::new(gpu, model.layout(lattice)?)?;
+        let parameters = Parameters::new(gpu, model.layout(lattice)?, Precision::Single)?;
         parameters.write(gpu, weights)?;
         let samples = configurations.len() as u32;
         let capacity = Capacity { samples: 1, move_rows: 1, hidden_rows: 64, training_samples: samples };

@@ -6,7 +6,7 @@ use crate::gpu::{Buffer, Gpu, Plan, Rows};
 use crate::kernels::energy::COLUMNS;
 use crate::kernels::head::HeadForward;
 use crate::kernels::rows::rows_reference;
-use crate::model::{Model, Packed, Parameters, Weights};
+use crate::model::{Model, Packed, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 
 /// What can be recorded of a wave function on its own.
@@ -58,7 +58,7 @@ impl Passes {
     ) -> Result<Self> {
         model.check(lattice)?;
         let terms = hamiltonian.terms(lattice)?;
-        let parameters = Parameters::new(gpu, model.layout(lattice)?)?;
+        let parameters = Parameters::new(gpu, model.layout(lattice)?, Precision::Single)?;
         parameters.write(gpu, weights)?;
         let config = EstimatorConfig {
             samples,

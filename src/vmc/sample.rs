@@ -2,10 +2,10 @@
 
 use super::enumerate::Free;
 use super::estimator::Source;
-use super::evaluate::estimator;
+use super::evaluate::{EvaluateConfig, estimator};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Plan};
-use crate::model::{Model, Weights};
+use crate::model::{Model, Precision, Weights};
 use crate::physics::Lattice;
 
 /// How to draw.
@@ -17,11 +17,13 @@ pub struct SampleConfig {
     pub seed: u64,
     /// Bytes of GPU memory at most; `None`: [`Gpu::default_memory`].
     pub memory: Option<u64>,
+    /// What drawing stores: whether this is the wave function of the weights or of their f16.
+    pub precision: Precision,
 }
 
 impl Default for SampleConfig {
     fn default() -> Self {
-        Self { samples: 10_000, seed: 1, memory: None }
+        Self { samples: 10_000, seed: 1, memory: None, precision: Precision::Single }
     }
 }
 
@@ -52,7 +54,9 @@ pub fn sample(
         return Err(Error::new(ErrorKind::Settings, "no samples are asked for; give samples=1 or more"));
     }
     let chunk = config.samples.min(CHUNK);
-    let estimator = estimator(gpu, lattice, &Free, model, weights, chunk, config.memory)?;
+    let SampleConfig { seed, memory, precision, .. } = config;
+    let chunks = EvaluateConfig { samples: chunk, seed, memory, precision };
+    let estimator = estimator(gpu, lattice, &Free, model, weights, &chunks)?;
     let mut plan = Plan::new(gpu);
     estimator.record_draws(&mut plan, Source::Drawn)?;
     let t = estimator.patches() as usize;

@@ -8,7 +8,7 @@ use super::schedule::Schedule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::optimizer::{Adam, AdamRates};
-use crate::model::{Model, Parameters, Weights};
+use crate::model::{Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 
 /// How to train.
@@ -30,6 +30,8 @@ pub struct TrainConfig {
     pub memory: Option<u64>,
     /// Treat equal samples as one with a count. Changes no estimate; gradients only by rounding.
     pub unique: bool,
+    /// What drawing and moves store. Gradients and weights are f32 either way.
+    pub precision: Precision,
 }
 
 impl Default for TrainConfig {
@@ -44,6 +46,7 @@ impl Default for TrainConfig {
             seed: 0,
             memory: None,
             unique: true,
+            precision: Precision::Single,
         }
     }
 }
@@ -119,7 +122,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] for settings that make no sense together, [`ErrorKind::Memory`] where the budget or an
-    /// adapter limit is too small.
+    /// adapter limit is too small, [`ErrorKind::Adapter`] for [`Precision::Mixed`] where the adapter has no f16.
     pub fn new(
         gpu: &Gpu,
         lattice: &Lattice,
@@ -132,7 +135,7 @@ impl Trainer {
         let terms = hamiltonian.terms(lattice)?;
         let layout = model.layout(lattice)?;
         let initial = layout.initial(config.seed);
-        let parameters = Parameters::new(gpu, layout)?;
+        let parameters = Parameters::new(gpu, layout, config.precision)?;
         parameters.write(gpu, &initial)?;
         let estimator_config = EstimatorConfig {
             samples: config.samples as u32,

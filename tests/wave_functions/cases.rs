@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
-use ketformer::model::{Model, Position, Ptf, Weights};
+use ketformer::model::{Model, Position, Precision, Ptf, Weights};
 use ketformer::physics::{Lattice, Patch};
 use ketformer::vmc;
 
@@ -63,7 +63,10 @@ impl Case {
     pub fn log_p(&self, seed: u64) -> Arc<Vec<f64>> {
         static KNOWN: Mutex<Enumerations> = Mutex::new(BTreeMap::new());
         let mut known = KNOWN.lock().unwrap();
-        let enumerate = || vmc::enumerate(gpu(), &self.lattice, &*self.model, &self.weights(seed)).unwrap().into();
+        let enumerate = || {
+            let weights = self.weights(seed);
+            vmc::enumerate(gpu(), &self.lattice, &*self.model, &weights, Precision::Single).unwrap().into()
+        };
         known.entry((self.name, seed)).or_insert_with(enumerate).clone()
     }
 

@@ -1,9 +1,10 @@
 //! One wave function, however it is computed: patch after patch, all patches at once, or over a shared prefix.
 
+use ketformer::model::{Precision, Weights};
 use ketformer::physics::Patching;
 use ketformer::vmc::{Likelihood, local_energies};
 
-use super::cases::{cases, gpu, index};
+use super::cases::{Case, cases, gpu, index};
 use super::hamiltonians::hamiltonians;
 
 #[test]
@@ -39,41 +40,45 @@ fn decoding_agrees_with_the_teacher_forced_pass() {
 #[test]
 fn moves_agree_with_brute_force() {
     for case in cases() {
-        let weights = case.weights(1);
-        let log_p = case.log_p(1);
-        let patching = Patching::new(case.lattice, case.model.patch()).unwrap();
-        let configurations = case.some_configurations(200);
-        for hamiltonian in hamiltonians() {
-            let mut moves = hamiltonian.terms(&case.lattice).unwrap().moves;
-            let patch = |site: usize| patching.patch_of()[site].0;
-            moves.sort_by_key(|m| m.second.map_or(patch(m.first), |second| patch(second).min(patch(m.first))));
-            let found =
-                local_energies(gpu(), &case.lattice, hamiltonian, &*case.model, &weights, &configurations).unwrap();
-            assert_eq!(found.moved_log_p.len(), configurations.len());
-            let (mut worst, mut least) = (0.0, 0.0f64);
-            let mut kinds = [0; 3];
-            for ((configuration, own), moved) in configurations.iter().zip(&found.log_p).zip(&found.moved_log_p) {
-                worst = nan_max(worst, (own - log_p[index(configuration)]).abs());
-                assert_eq!(moved.len(), moves.len());
-                for (step, moved) in moves.iter().zip(moved) {
-                    if !step.acts_on(configuration) {
-                        assert!(*moved < -1e29, "{} {}: {step:?} on {configuration:?}", case.name, hamiltonian.name());
-                        kinds[0] += 1;
-                        continue;
-                    }
-                    let mut there = configuration.clone();
-                    step.flip_in(&mut there);
-                    worst = nan_max(worst, (moved - log_p[index(&there)]).abs());
-                    least = least.max((log_p[index(configuration)] - log_p[index(&there)]).abs());
-                    let across = step.second.is_some_and(|second| patch(second) != patch(step.first));
-                    kinds[if across { 2 } else { 1 }] += 1;
+        moves_lead_to(&case, &case.weights(1), &case.log_p(1), Precision::Single, 5e-5);
+    }
+}
+
+/// That log P of moved configurations are those in `log_p`, of all states, to `tolerance`.
+pub fn moves_lead_to(case: &Case, weights: &Weights, log_p: &[f64], precision: Precision, tolerance: f64) {
+    let patching = Patching::new(case.lattice, case.model.patch()).unwrap();
+    let configurations = case.some_configurations(200);
+    for hamiltonian in hamiltonians() {
+        let mut moves = hamiltonian.terms(&case.lattice).unwrap().moves;
+        let patch = |site: usize| patching.patch_of()[site].0;
+        moves.sort_by_key(|m| m.second.map_or(patch(m.first), |second| patch(second).min(patch(m.first))));
+        let found =
+            local_energies(gpu(), &case.lattice, hamiltonian, &*case.model, weights, &configurations, precision)
+                .unwrap();
+        assert_eq!(found.moved_log_p.len(), configurations.len());
+        let (mut worst, mut least) = (0.0, 0.0f64);
+        let mut kinds = [0; 3];
+        for ((configuration, own), moved) in configurations.iter().zip(&found.log_p).zip(&found.moved_log_p) {
+            worst = nan_max(worst, (own - log_p[index(configuration)]).abs());
+            assert_eq!(moved.len(), moves.len());
+            for (step, moved) in moves.iter().zip(moved) {
+                if !step.acts_on(configuration) {
+                    assert!(*moved < -1e29, "{} {}: {step:?} on {configuration:?}", case.name, hamiltonian.name());
+                    kinds[0] += 1;
+                    continue;
                 }
+                let mut there = configuration.clone();
+                step.flip_in(&mut there);
+                worst = nan_max(worst, (moved - log_p[index(&there)]).abs());
+                least = least.max((log_p[index(configuration)] - log_p[index(&there)]).abs());
+                let across = step.second.is_some_and(|second| patch(second) != patch(step.first));
+                kinds[if across { 2 } else { 1 }] += 1;
             }
-            let name = format!("{} {}", case.name, hamiltonian.name());
-            println!("{name}: {worst:e} of {least:e}, {kinds:?}");
-            assert!(worst < 5e-5, "{name}: {worst:e}");
-            assert!(least > 0.1, "{name}: no move changes P by more than {least:e}");
         }
+        let name = format!("{} {} {precision:?}", case.name, hamiltonian.name());
+        println!("{name}: {worst:e} of {least:e}, {kinds:?}");
+        assert!(worst < tolerance, "{name}: {worst:e}");
+        assert!(least > 0.1, "{name}: no move changes P by more than {least:e}");
     }
 }
 

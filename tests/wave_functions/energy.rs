@@ -1,5 +1,6 @@
 //! Local energies against the Hamiltonian as an operator on all 2^N states.
 
+use ketformer::model::Precision;
 use ketformer::physics::{Hamiltonian, Observables, Operator, Terms};
 use ketformer::vmc::{EvaluateConfig, TrainConfig, Trainer, evaluate, local_energies};
 
@@ -8,19 +9,19 @@ use super::decoding::nan_max;
 use super::hamiltonians::{ISING, hamiltonians};
 
 /// Ψ = √P, of norm 1.
-fn state(log_p: &[f64]) -> Vec<f64> {
+pub fn state(log_p: &[f64]) -> Vec<f64> {
     let norm = log_p.iter().map(|log_p| log_p.exp()).sum::<f64>().sqrt();
     log_p.iter().map(|log_p| (0.5 * log_p).exp() / norm).collect()
 }
 
 /// (HΨ)(σ) / Ψ(σ) of every state.
-fn exact_local(terms: &Terms, state: &[f64]) -> Vec<f64> {
+pub fn exact_local(terms: &Terms, state: &[f64]) -> Vec<f64> {
     let mut product = vec![f64::NAN; state.len()];
     Operator::new(terms).unwrap().apply(state, &mut product);
     product.iter().zip(state).map(|(product, amplitude)| product / amplitude).collect()
 }
 
-fn expectation(state: &[f64], local: &[f64]) -> f64 {
+pub fn expectation(state: &[f64], local: &[f64]) -> f64 {
     state.iter().zip(local).map(|(amplitude, local)| amplitude * amplitude * local).sum()
 }
 
@@ -60,8 +61,16 @@ fn energies_are_those_of_the_hamiltonian() {
                 "rydberg" => case.configurations(),
                 _ => case.some_configurations(MOST),
             };
-            let found =
-                local_energies(gpu(), &case.lattice, hamiltonian, &*case.model, &weights, &configurations).unwrap();
+            let found = local_energies(
+                gpu(),
+                &case.lattice,
+                hamiltonian,
+                &*case.model,
+                &weights,
+                &configurations,
+                Precision::Single,
+            )
+            .unwrap();
             assert_eq!(found.energy.len(), configurations.len());
             let states: Vec<usize> = configurations.iter().map(|c| index(c)).collect();
             let exact = exact_local(&terms, &state);
@@ -90,7 +99,7 @@ fn energies_are_those_of_the_hamiltonian() {
 }
 
 fn estimate(case: &Case, hamiltonian: &dyn Hamiltonian, samples: usize, seed: u64) -> ketformer::vmc::Estimate {
-    let config = EvaluateConfig { samples, seed, memory: None };
+    let config = EvaluateConfig { samples, seed, ..EvaluateConfig::default() };
     evaluate(gpu(), &case.lattice, hamiltonian, &*case.model, &case.weights(1), config).unwrap()
 }
 

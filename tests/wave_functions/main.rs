@@ -8,6 +8,7 @@ mod energy;
 mod gradient;
 mod hamiltonians;
 mod memory;
+mod mixed;
 mod refusals;
 mod rejection;
 mod sampling;

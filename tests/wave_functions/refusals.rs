@@ -1,5 +1,6 @@
 //! What no wave function can do is refused, with the remedy.
 
+use ketformer::model::Precision;
 use ketformer::physics::Rydberg;
 use ketformer::vmc::{
     EvaluateConfig, Likelihood, SampleConfig, TrainConfig, Trainer, enumerate, evaluate, local_energies, sample,
@@ -25,7 +26,7 @@ fn positive_amplitudes_are_refused() {
         let estimate = evaluate(gpu(), lattice, &frustrated, model, &weights, EvaluateConfig::default());
         is_settings(&estimate.unwrap_err(), part);
         let configurations = case.some_configurations(2);
-        let local = local_energies(gpu(), lattice, &frustrated, model, &weights, &configurations);
+        let local = local_energies(gpu(), lattice, &frustrated, model, &weights, &configurations, Precision::Single);
         is_settings(&local.unwrap_err(), part);
         let still = Rydberg { omega: 0.0, ..Rydberg::default() };
         Trainer::new(gpu(), lattice, &still, model, TrainConfig::default()).unwrap();
@@ -39,7 +40,7 @@ fn configurations_of_another_lattice_are_refused() {
         let sites = lattice.sites();
         for wrong in [vec![0; sites + 1], vec![0; sites - 1], vec![2; sites]] {
             let both = [vec![1; sites], wrong];
-            let local = local_energies(gpu(), lattice, &Rydberg::default(), model, &weights, &both);
+            let local = local_energies(gpu(), lattice, &Rydberg::default(), model, &weights, &both, Precision::Single);
             is_settings(&local.unwrap_err(), &format!("{sites} occupations"));
             let likelihood = Likelihood::new(gpu(), lattice, model, &weights, &both);
             is_settings(&likelihood.err().unwrap(), &format!("{sites} occupations"));
@@ -68,7 +69,7 @@ fn weights_of_another_model_are_refused() {
         trainer.set_weights(&good).unwrap();
         for (wrong, named) in [(missing, &*name), (foreign, "another"), (not_finite, &*name), (reshaped, &*name)] {
             for error in [
-                enumerate(gpu(), &case.lattice, &*case.model, &wrong).unwrap_err(),
+                enumerate(gpu(), &case.lattice, &*case.model, &wrong, Precision::Single).unwrap_err(),
                 trainer.set_weights(&wrong).unwrap_err(),
             ] {
                 assert_eq!(error.kind(), ErrorKind::Weights, "{error}");

@@ -7,7 +7,7 @@ use super::chi_squared::chance;
 use super::memory::least_memory;
 
 fn draw(case: &Case, samples: usize, seed: u64, memory: Option<u64>) -> Samples {
-    let config = SampleConfig { samples, seed, memory };
+    let config = SampleConfig { samples, seed, memory, ..SampleConfig::default() };
     sample(gpu(), &case.lattice, &*case.model, &case.weights(1), config).unwrap()
 }
 
@@ -18,14 +18,14 @@ fn probabilities(case: &Case, seed: u64) -> Vec<f64> {
     p.iter().map(|p| p / sum).collect()
 }
 
-fn counts(case: &Case, samples: &[Vec<u8>]) -> Vec<u64> {
+pub fn counts(case: &Case, samples: &[Vec<u8>]) -> Vec<u64> {
     let mut counts = vec![0; 1 << case.lattice.sites()];
     samples.iter().for_each(|configuration| counts[index(configuration)] += 1);
     counts
 }
 
 /// Chances below this mean that the frequencies are not those of P.
-const LEAST_CHANCE: f64 = 1e-6;
+pub const LEAST_CHANCE: f64 = 1e-6;
 
 #[test]
 fn frequencies_are_those_of_the_wave_function() {
@@ -71,7 +71,7 @@ fn samples_depend_on_the_seed_alone() {
         // The least budget, in which 1024 samples go through in several groups.
         let weights = case.weights(1);
         let least = least_memory(|memory| {
-            let config = SampleConfig { samples: 1024, seed: 0, memory: Some(memory) };
+            let config = SampleConfig { samples: 1024, seed: 0, memory: Some(memory), ..SampleConfig::default() };
             sample(gpu(), &case.lattice, &*case.model, &weights, config).err()
         });
         assert_eq!(draw(&case, 2500, 9, Some(least)), drawn, "{}: a smaller budget draws others", case.name);

@@ -1,6 +1,6 @@
-//! `eval`: how many samples and from which seed.
+//! `eval`: how many samples, from which seed, in which precision.
 
-use super::train::MAX_SAMPLES;
+use super::train::{MAX_SAMPLES, PRECISION};
 use crate::cli::settings::{Group, Key, Kind};
 
 /// The keys of `ketformer eval`.
@@ -10,5 +10,6 @@ pub static GROUP: Group = Group {
     keys: &[
         Key::new("samples", Kind::Count(2, MAX_SAMPLES), "4096", "samples", "fresh configurations to draw"),
         Key::new("seed", Kind::Seed, "1", "", "of the samples; None draws one"),
+        Key::new("precision", PRECISION, "single", "", "mixed: of the network with weights, keys and values in f16"),
     ],
 };

@@ -1,6 +1,7 @@
 //! `--train`: the training run.
 
 use ketformer::Result;
+use ketformer::model::Precision;
 use ketformer::vmc::{Schedule, TrainConfig};
 
 use super::lattice::MAX_SITES;
@@ -8,6 +9,8 @@ use crate::cli::settings::{Group, Key, Kind, Settings, Value};
 
 /// The most samples a step draws.
 pub const MAX_SAMPLES: u64 = 1 << 24;
+/// What `precision=` takes, here and elsewhere.
+pub const PRECISION: Kind = Kind::Choice(&["single", "mixed"]);
 const MAX_STEPS: u64 = 1_000_000_000;
 
 /// Keys and defaults of the reference's `--train`, and ours.
@@ -32,6 +35,7 @@ pub static GROUP: Group = Group {
         Key::optional("clip", Kind::Positive(1e12), "", "largest norm of the gradient; without it none is clipped"),
         Key::new("seed", Kind::Seed, "0", "", "of weights and samples; None draws one"),
         Key::new("unique", Kind::Switch, "true", "", "compute equal samples once; changes speed, not estimates"),
+        Key::new("precision", PRECISION, "single", "", "mixed: sampling stores f16, gradients stay f32; less memory"),
         Key::new("report", Kind::Count(1, MAX_STEPS), "10", "steps", "between two report lines and writes of metrics"),
         Key::new("dir", Kind::Text, "out", "", "folder of the numbered run folders; <NONE> writes nothing"),
         Key::optional("sub_directory", Kind::Text, "", "folder inside dir for the numbered run folders"),
@@ -78,7 +82,16 @@ pub fn config(settings: &mut Settings, memory: Option<u64>) -> Result<TrainConfi
         seed,
         memory,
         unique: settings.switch("unique"),
+        precision: precision(settings),
     })
+}
+
+/// What `precision=` says.
+pub fn precision(settings: &Settings) -> Precision {
+    match settings.text("precision") {
+        "mixed" => Precision::Mixed,
+        _ => Precision::Single,
+    }
 }
 
 /// A seed for a run that asks for any; short enough to type again, as in the reference.

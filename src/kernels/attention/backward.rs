@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use super::{
-    AttentionShape, LANES, TEAM, choose, forward_reference, narrow, part, random_qkv, scale, team, team_tile, tile,
-    wide, window,
+    AttentionShape, LANES, TEAM, choose, class, forms, forward_reference, head_needs, narrow, part, random_qkv, scale,
+    taken, wide, window,
 };
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Param, Plan, View};
+use crate::kernels::choice::{Choice, Form, Forms};
 use crate::kernels::linear::Variant;
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
@@ -43,10 +44,49 @@ pub(in crate::kernels) const BACKWARD_SHORT_ENTRY: Entry = Entry {
 /// Positions up to which one team goes through a whole sequence in a backward pass; longer ones are shared among teams.
 const SHORT: u32 = 256;
 
-/// Whether the backward pass is one kernel: for heads whose gradients fit into registers, where teams pay off.
+/// Widest heads whose gradients fit into registers.
+const SHORT_WIDTH: u32 = 32;
+
+/// Whether the backward pass is one kernel: for heads whose gradients fit into registers, where teams pay off. The order of
+/// its sums is its own, so that this is no choice to be tuned; asking for a form of either by name decides it.
 fn is_short(gpu: &Gpu, shape: &AttentionShape) -> bool {
-    (TEAM..=SHORT).contains(&shape.t) && shape.d <= 32 && matches!(choose(gpu, shape), Variant::Subgroup(_))
+    if BACKWARD_SHORT_CHOICE.is_forced(gpu) || BACKWARD_QUERY_CHOICE.is_forced(gpu) {
+        return BACKWARD_SHORT_CHOICE.is_forced(gpu);
+    }
+    (TEAM..=SHORT).contains(&shape.t) && shape.d <= SHORT_WIDTH && choose(gpu, shape) == Variant::Subgroup
 }
+
+pub(in crate::kernels) static BACKWARD_QUERY_CHOICE: Choice<AttentionShape> = Choice {
+    forms: forms("attention_backward_query"),
+    class: |shape| class(shape.t, shape.d),
+    rule: |gpu, shape| taken(gpu, choose(gpu, shape), [5, 3], shape.d, shape.t),
+    needs: |_, shape, form| head_needs(shape.d, form),
+};
+pub(in crate::kernels) static BACKWARD_KEY_CHOICE: Choice<AttentionShape> = Choice {
+    forms: forms("attention_backward_key"),
+    class: |shape| class(shape.t, shape.d),
+    rule: |gpu, shape| taken(gpu, choose(gpu, shape), [6, 4], shape.d, shape.t),
+    needs: |_, shape, form| head_needs(shape.d, form),
+};
+/// Keys of a lane, which decide in which order a query's gradient is added up.
+pub(in crate::kernels) static BACKWARD_SHORT_CHOICE: Choice<AttentionShape> = Choice {
+    forms: Forms {
+        kernel: "attention_backward_short",
+        least_lanes: TEAM,
+        all: &[Form::subgroup("short1", 1, 1), Form::subgroup("short2", 2, 1).order(1)],
+    },
+    class: |shape| class(shape.t, shape.d),
+    // Two keys to a lane halve what is loaded, and are half idle in the first block of a causal sequence.
+    rule: |gpu, shape| (Variant::Subgroup, if gpu.is_software() && shape.t > 2 * TEAM { 2 } else { 1 }, 1),
+    needs: |_, shape, form| {
+        let wide = shape.d > SHORT_WIDTH;
+        if wide {
+            Some(format!("heads of width {SHORT_WIDTH} at most, got {}", shape.d))
+        } else {
+            head_needs(shape.d, form)
+        }
+    },
+};
 
 /// Attention backward, see the module's page: `attention_backward_short`, or for long sequences and wide heads
 /// `attention_backward_query` and then `attention_backward_key`.
@@ -67,26 +107,22 @@ pub struct AttentionBackward {
 }
 
 impl AttentionBackward {
-    /// Records the one kernel for short sequences or both others, by subgroups where that is possible and faster.
+    /// Records the one kernel for short sequences or both others, in the forms that are best for the shape.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Shape`] for heads wider than 128 or a shape whose queries are not all positions; as
     /// [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
         if is_short(plan.gpu(), shape) {
-            return self.record_short(plan, shape);
+            shape.check_whole(&BACKWARD_SHORT)?;
+            let form = BACKWARD_SHORT_CHOICE.take(plan.gpu(), shape)?;
+            return self.record_short(plan, shape, form);
         }
-        let variant = choose(plan.gpu(), shape);
-        self.record_variant(plan, shape, variant)
-    }
-
-    /// Records a given variant of the two kernels that go over sequences of any length.
-    ///
-    /// # Errors
-    /// As [`AttentionBackward::record`].
-    pub fn record_variant(&self, plan: &mut Plan, shape: &AttentionShape, variant: Variant) -> Result<()> {
-        self.record_query(plan, shape, variant)?;
-        self.record_key(plan, shape, variant)
+        shape.check_whole(&BACKWARD_QUERY)?;
+        let form = BACKWARD_QUERY_CHOICE.take(plan.gpu(), shape)?;
+        self.record_query(plan, shape, form)?;
+        let form = BACKWARD_KEY_CHOICE.take(plan.gpu(), shape)?;
+        self.record_key(plan, shape, form)
     }
 
     fn params(shape: &AttentionShape) -> [(&'static str, Param); 5] {
@@ -99,14 +135,11 @@ impl AttentionBackward {
         ]
     }
 
-    fn record_short(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
-        shape.check_whole(&BACKWARD_SHORT)?;
+    fn record_short(&self, plan: &mut Plan, shape: &AttentionShape, form: &Form) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
-        // Two keys to a lane halve what is loaded, and are half idle in the first block of a causal sequence.
-        let keys = if plan.gpu().is_software() && shape.t > 2 * TEAM { 2 } else { 1 };
         plan.launch(&Launch {
             kernel: &BACKWARD_SHORT,
-            spec: &[("HEAD_DIM", shape.d), ("KEYS", keys)],
+            spec: &[("HEAD_DIM", shape.d), ("KEYS", form.tile)],
             bindings: &[
                 Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
                 Bind { name: "out", view: &self.out, elements: rows * width },
@@ -125,8 +158,7 @@ impl AttentionBackward {
         })
     }
 
-    fn record_query(&self, plan: &mut Plan, shape: &AttentionShape, variant: Variant) -> Result<()> {
-        shape.check_whole(&BACKWARD_QUERY)?;
+    fn record_query(&self, plan: &mut Plan, shape: &AttentionShape, form: &Form) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         let mut bindings = vec![
             Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
@@ -136,17 +168,16 @@ impl AttentionBackward {
             Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
             Bind { name: "delta", view: &self.delta, elements: rows * heads },
         ];
-        let (kernel, queries, groups) = match variant {
-            Variant::Subgroup(_) => {
-                let queries = team_tile(plan.gpu(), 5, shape.d, shape.t);
+        let queries = form.tile;
+        let (kernel, groups) = match form.variant {
+            Variant::Subgroup => {
                 let teams = shape.t.div_ceil(TEAM * queries) * shape.h;
-                (&BACKWARD_QUERY, queries, shape.b.times(teams).groups(LANES / TEAM, 1))
+                (&BACKWARD_QUERY, shape.b.times(teams).groups(LANES / TEAM, 1))
             }
             Variant::Private => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
-                let queries = tile(3, shape.d, shape.t);
                 let lanes = shape.t.div_ceil(queries) * shape.h;
-                (&BACKWARD_QUERY_PRIVATE, queries, shape.b.times(lanes).groups(LANES, 1))
+                (&BACKWARD_QUERY_PRIVATE, shape.b.times(lanes).groups(LANES, 1))
             }
         };
         plan.launch(&Launch {
@@ -163,8 +194,7 @@ impl AttentionBackward {
         })
     }
 
-    fn record_key(&self, plan: &mut Plan, shape: &AttentionShape, variant: Variant) -> Result<()> {
-        shape.check_whole(&BACKWARD_KEY)?;
+    fn record_key(&self, plan: &mut Plan, shape: &AttentionShape, form: &Form) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         let mut bindings = vec![
             Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
@@ -173,18 +203,17 @@ impl AttentionBackward {
             Bind { name: "delta", view: &self.delta, elements: rows * heads },
             Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
         ];
-        let (kernel, keys, groups) = match variant {
-            Variant::Subgroup(_) => {
-                let keys = team_tile(plan.gpu(), 6, shape.d, shape.t);
+        let keys = form.tile;
+        let (kernel, groups) = match form.variant {
+            Variant::Subgroup => {
                 let teams = shape.t.div_ceil(TEAM * keys) * shape.h;
-                (&BACKWARD_KEY, keys, shape.b.times(teams).groups(LANES / TEAM, 1))
+                (&BACKWARD_KEY, shape.b.times(teams).groups(LANES / TEAM, 1))
             }
             Variant::Private => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
                 bindings.push(Bind { name: "d_out4", view: &self.d_out, elements: rows * width });
-                let keys = tile(4, shape.d, shape.t);
                 let lanes = shape.t.div_ceil(keys) * shape.h;
-                (&BACKWARD_KEY_PRIVATE, keys, shape.b.times(lanes).groups(LANES, 1))
+                (&BACKWARD_KEY_PRIVATE, shape.b.times(lanes).groups(LANES, 1))
             }
         };
         plan.launch(&Launch {
@@ -233,8 +262,8 @@ pub fn backward_reference(qkv: &[f64], d_out: &[f64], shape: &AttentionShape) ->
     (d_qkv, delta)
 }
 
-const TEAM_SHAPES: [[u32; 4]; 6] =
-    [[1, 1, 1, 4], [2, 17, 3, 8], [4, 16, 2, 16], [1, 67, 2, 20], [3, 8, 3, 8], [66_000, 1, 1, 4]];
+const TEAM_SHAPES: [[u32; 4]; 7] =
+    [[1, 1, 1, 4], [2, 17, 3, 8], [4, 16, 2, 16], [1, 67, 2, 20], [3, 8, 3, 8], [1, 8192, 1, 4], [66_000, 1, 1, 4]];
 const SHORT_SHAPES: [[u32; 4]; 16] = [
     [1, 1, 1, 4],
     [3, 2, 3, 4],
@@ -257,38 +286,48 @@ const PRIVATE_SHAPES: [[u32; 4]; 6] =
     [[1, 1, 1, 1], [3, 5, 2, 4], [2, 17, 3, 8], [1, 37, 2, 20], [2, 13, 5, 3], [66_000, 1, 1, 4]];
 
 fn backward_query_cases(gpu: &Gpu) -> Vec<Case> {
-    team_cases(gpu, &TEAM_SHAPES, AttentionBackward::record_query, 0..1)
+    backward_cases(gpu, &BACKWARD_QUERY_CHOICE, Variant::Subgroup, &TEAM_SHAPES, AttentionBackward::record_query, 0..1)
 }
 
-fn backward_query_private_cases(_: &Gpu) -> Vec<Case> {
-    backward_cases(&PRIVATE_SHAPES, Variant::Private, AttentionBackward::record_query, 0..1)
+fn backward_query_private_cases(gpu: &Gpu) -> Vec<Case> {
+    let record = AttentionBackward::record_query;
+    backward_cases(gpu, &BACKWARD_QUERY_CHOICE, Variant::Private, &PRIVATE_SHAPES, record, 0..1)
 }
 
 fn backward_key_cases(gpu: &Gpu) -> Vec<Case> {
-    team_cases(gpu, &TEAM_SHAPES, AttentionBackward::record_key, 1..3)
+    backward_cases(gpu, &BACKWARD_KEY_CHOICE, Variant::Subgroup, &TEAM_SHAPES, AttentionBackward::record_key, 1..3)
 }
 
-fn backward_key_private_cases(_: &Gpu) -> Vec<Case> {
-    backward_cases(&PRIVATE_SHAPES, Variant::Private, AttentionBackward::record_key, 1..3)
+fn backward_key_private_cases(gpu: &Gpu) -> Vec<Case> {
+    backward_cases(gpu, &BACKWARD_KEY_CHOICE, Variant::Private, &PRIVATE_SHAPES, AttentionBackward::record_key, 1..3)
 }
 
 fn backward_short_cases(gpu: &Gpu) -> Vec<Case> {
-    team_cases(gpu, &SHORT_SHAPES, |attention, plan, shape, _| attention.record_short(plan, shape), 0..3)
+    backward_cases(gpu, &BACKWARD_SHORT_CHOICE, Variant::Subgroup, &SHORT_SHAPES, AttentionBackward::record_short, 0..3)
 }
 
-type RecordBackward = fn(&AttentionBackward, &mut Plan, &AttentionShape, Variant) -> Result<()>;
+type RecordBackward = fn(&AttentionBackward, &mut Plan, &AttentionShape, &Form) -> Result<()>;
 
-fn team_cases(gpu: &Gpu, shapes: &[[u32; 4]], record: RecordBackward, thirds: Range<usize>) -> Vec<Case> {
-    match team(gpu, 4) {
-        Variant::Private => Vec::new(),
-        variant => backward_cases(shapes, variant, record, thirds),
-    }
-}
-
-fn backward_cases(shapes: &[[u32; 4]], variant: Variant, record: RecordBackward, thirds: Range<usize>) -> Vec<Case> {
-    let both =
-        |shape: &[u32; 4]| [true, false].map(|causal| backward_case(*shape, causal, variant, record, thirds.clone()));
-    shapes.iter().flat_map(both).collect()
+/// Few samples in every form of the variant, many in each by turns; references of long sequences take seconds, so that
+/// one form and one mask must do.
+fn backward_cases(
+    gpu: &Gpu,
+    choice: &Choice<AttentionShape>,
+    variant: Variant,
+    shapes: &[[u32; 4]],
+    record: RecordBackward,
+    thirds: Range<usize>,
+) -> Vec<Case> {
+    let cases = |(i, [b, t, h, d]): (usize, &[u32; 4])| {
+        let forms = choice.of_case(gpu, variant, &AttentionShape::full(*b, *t, *h, *d), *b < 1000 && *t < 1000, i);
+        let (masks, thirds) = (if *t > 1024 { &[true][..] } else { &[true, false] }, thirds.clone());
+        let masked = move |form| {
+            let thirds = thirds.clone();
+            masks.iter().map(move |causal| backward_case([*b, *t, *h, *d], *causal, form, record, thirds.clone()))
+        };
+        forms.into_iter().flat_map(masked).collect::<Vec<_>>()
+    };
+    shapes.iter().enumerate().flat_map(cases).collect()
 }
 
 /// A kernel on a window of samples that the GPU counts. It makes some thirds of the rows of d_qkv and must leave the
@@ -296,7 +335,7 @@ fn backward_cases(shapes: &[[u32; 4]], variant: Variant, record: RecordBackward,
 fn backward_case(
     [b, t, h, d]: [u32; 4],
     causal: bool,
-    variant: Variant,
+    form: Form,
     record: RecordBackward,
     thirds: Range<usize>,
 ) -> Case {
@@ -313,7 +352,8 @@ fn backward_case(
             *value = f64::from(before[at]);
         }
     }
-    let near = |values| Expected::Near { values, tolerance: 1e-5 };
+    // The running sums' rounding errors grow with the keys.
+    let near = |values| Expected::Near { values, tolerance: 1e-5 * (1.0 + f64::from(t) / 2048.0) };
     let mut inputs = vec![
         ("qkv", qkv.into()),
         ("out", narrow(&out).into()),
@@ -339,7 +379,8 @@ fn backward_case(
         };
         let live = window(named.view("live")?, b);
         plan.resolve_grids(&live.live)?;
-        record(&attention, plan, &AttentionShape { b: live.into(), ..shape.clone() }, variant)
+        record(&attention, plan, &AttentionShape { b: live.into(), ..shape.clone() }, &form)
     };
     Case { name: format!("({b}, {t}, {h}, {d}) causal {causal}"), inputs, outputs, record: Box::new(record) }
+        .of_form(&form)
 }

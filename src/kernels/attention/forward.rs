@@ -1,9 +1,13 @@
 //! out = softmax(q kᵀ / √D) v of whole sequences or a window of their queries.
 
-use super::{AttentionShape, LANES, TEAM, attend, choose, part, random_qkv, scale, team, team_tile, tile, wide};
+use super::{
+    AttentionShape, FORMS, LANES, TEAM, attend, choose, class, head_needs, part, random_qkv, scale, taken, wide,
+};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, View};
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Storage, View};
+use crate::kernels::choice::{Choice, Form, Forms};
 use crate::kernels::linear::Variant;
+use crate::kernels::narrow::{has_half, stored};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static FORWARD: Kernel = kernel!("attention_forward");
@@ -17,10 +21,29 @@ pub(in crate::kernels) const FORWARD_PRIVATE_ENTRY: Entry = Entry {
     cases: forward_private_cases,
 };
 
+pub(in crate::kernels) static FORWARD_CHOICE: Choice<AttentionShape> = Choice {
+    forms: Forms { kernel: "attention_forward", least_lanes: TEAM, all: FORMS_FORWARD },
+    class: |shape| {
+        let queries = if shape.queries == 1 { "one query of" } else { "" };
+        format!("{queries} {}", class(shape.t, shape.d)).trim().into()
+    },
+    rule: |gpu, shape| match choose(gpu, shape) {
+        // Its few arrays leave software adapters room for four queries.
+        Variant::Subgroup if gpu.is_software() && shape.d <= 64 && shape.queries >= 4 * TEAM => {
+            (Variant::Subgroup, 4, 1)
+        }
+        variant => taken(gpu, variant, [3, 2], shape.d, shape.queries),
+    },
+    needs: |_, shape, form| head_needs(shape.d, form),
+};
+
+/// As the other kernels', and four queries to a lane of a team.
+const FORMS_FORWARD: &[Form] = &[FORMS[0], FORMS[1], Form::subgroup("team4", 4, 1), FORMS[2], FORMS[3], FORMS[4]];
+
 /// Attention forward, see the module's page.
 #[derive(Debug, Clone)]
 pub struct AttentionForward {
-    /// (B·T, 3C)
+    /// (B·T, 3C), of f32 or f16
     pub qkv: View,
     /// (B·n, C)
     pub out: View,
@@ -29,21 +52,17 @@ pub struct AttentionForward {
 }
 
 impl AttentionForward {
-    /// Records the kernel, by subgroups where that is possible and faster.
+    /// Records the kernel, in the form that is best for its shape.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Shape`] for heads wider than 128 or queries outside the positions; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
-        let variant = choose(plan.gpu(), shape);
-        self.record_variant(plan, shape, variant)
+        shape.check(&FORWARD)?;
+        let form = FORWARD_CHOICE.take(plan.gpu(), shape)?;
+        self.record_form(plan, shape, form)
     }
 
-    /// Records a given variant.
-    ///
-    /// # Errors
-    /// As [`AttentionForward::record`].
-    pub fn record_variant(&self, plan: &mut Plan, shape: &AttentionShape, variant: Variant) -> Result<()> {
-        shape.check(&FORWARD)?;
+    fn record_form(&self, plan: &mut Plan, shape: &AttentionShape, form: &Form) -> Result<()> {
         let (rows, query_rows, width) = (shape.rows(), shape.query_rows(), shape.width());
         let heads = u64::from(shape.h);
         let mut bindings = vec![
@@ -51,22 +70,21 @@ impl AttentionForward {
             Bind { name: "out", view: &self.out, elements: query_rows * width },
             Bind { name: "lse", view: &self.lse, elements: query_rows * heads },
         ];
-        let (kernel, queries, groups) = match variant {
-            Variant::Subgroup(_) => {
-                let queries = team_tile(plan.gpu(), 3, shape.d, shape.queries);
+        let queries = form.tile;
+        let (kernel, groups) = match form.variant {
+            Variant::Subgroup => {
                 let teams = shape.queries.div_ceil(TEAM * queries) * shape.h;
-                (&FORWARD, queries, shape.b.times(teams).groups(LANES / TEAM, 1))
+                (&FORWARD, shape.b.times(teams).groups(LANES / TEAM, 1))
             }
             Variant::Private => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
-                let queries = tile(2, shape.d, shape.queries);
                 let lanes = shape.queries.div_ceil(queries) * shape.h;
-                (&FORWARD_PRIVATE, queries, shape.b.times(lanes).groups(LANES, 1))
+                (&FORWARD_PRIVATE, shape.b.times(lanes).groups(LANES, 1))
             }
         };
         plan.launch(&Launch {
             kernel,
-            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries), ("CACHE_BITS", self.qkv.storage().bits())],
             bindings: &bindings,
             params: &[
                 ("samples", shape.b.most.into()),
@@ -80,7 +98,8 @@ impl AttentionForward {
             groups,
             cost: Cost {
                 flops: 4.0 * shape.pairs() * f64::from(shape.d),
-                bytes: 4.0 * (2 * rows * width + query_rows * (2 * width + heads)) as f64,
+                bytes: (self.qkv.storage().bytes() * (2 * rows + query_rows) * width + 4 * query_rows * (width + heads))
+                    as f64,
             },
             shape: shape.text(),
         })
@@ -109,7 +128,7 @@ pub fn forward_reference(qkv: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<
 type ForwardCase = ([u32; 4], u32, u32);
 
 fn forward_cases(gpu: &Gpu) -> Vec<Case> {
-    let shapes: [ForwardCase; 9] = [
+    let shapes: [ForwardCase; 10] = [
         ([3, 5, 2, 4], 0, 5),
         ([2, 17, 3, 8], 0, 17),
         ([5, 16, 2, 16], 0, 16),
@@ -118,16 +137,14 @@ fn forward_cases(gpu: &Gpu) -> Vec<Case> {
         ([3, 23, 3, 4], 2, 19),
         ([65, 16, 4, 8], 15, 1),
         ([3, 8, 3, 8], 0, 8),
+        ([1, 8192, 1, 4], 8170, 22),
         ([70_000, 2, 1, 4], 0, 2),
     ];
-    match team(gpu, 4) {
-        Variant::Private => Vec::new(),
-        variant => both_masks(variant, &shapes),
-    }
+    both_masks(gpu, Variant::Subgroup, &shapes)
 }
 
-fn forward_private_cases(_: &Gpu) -> Vec<Case> {
-    let shapes: [ForwardCase; 11] = [
+fn forward_private_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes: [ForwardCase; 12] = [
         ([1, 1, 1, 1], 0, 1),
         ([3, 5, 2, 4], 0, 5),
         ([2, 17, 3, 8], 0, 17),
@@ -138,32 +155,49 @@ fn forward_private_cases(_: &Gpu) -> Vec<Case> {
         ([3, 7, 3, 6], 2, 3),
         ([65, 16, 4, 8], 15, 1),
         ([3, 16, 4, 8], 0, 1),
+        ([1, 8192, 1, 4], 8170, 22),
         ([70_000, 2, 1, 4], 0, 2),
     ];
-    both_masks(Variant::Private, &shapes)
+    both_masks(gpu, Variant::Private, &shapes)
 }
 
-fn both_masks(variant: Variant, shapes: &[ForwardCase]) -> Vec<Case> {
-    shapes.iter().flat_map(|shape| [true, false].map(|causal| forward_case(variant, *shape, causal))).collect()
+/// Small shapes in every form of the variant, large ones in each by turns, with both masks; causal also over f16.
+fn both_masks(gpu: &Gpu, variant: Variant, shapes: &[ForwardCase]) -> Vec<Case> {
+    let cases = |(i, shape): (usize, &ForwardCase)| {
+        let [b, t, h, d] = shape.0;
+        let forms =
+            FORWARD_CHOICE.of_case(gpu, variant, &AttentionShape::full(b, t, h, d), b * t * d < 20_000 && d <= 20, i);
+        let of_form = |form: Form| {
+            let words = [true, false].map(|causal| forward_case(form, *shape, causal, Storage::Word));
+            let half = has_half(gpu).then(|| forward_case(form, *shape, true, Storage::Half));
+            words.into_iter().chain(half)
+        };
+        forms.into_iter().flat_map(of_form).collect::<Vec<_>>()
+    };
+    shapes.iter().enumerate().flat_map(cases).collect()
 }
 
-fn forward_case(variant: Variant, ([b, t, h, d], first, queries): ForwardCase, causal: bool) -> Case {
+fn forward_case(form: Form, ([b, t, h, d], first, queries): ForwardCase, causal: bool, storage: Storage) -> Case {
     let shape = AttentionShape { causal, first, queries, ..AttentionShape::full(b, t, h, d) };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
-    let qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
+    let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
     let (out, lse) = forward_reference(&wide(&qkv), &shape);
-    let name = format!("({b}, {t}, {h}, {d}) queries {first} + {queries} causal {causal}");
+    let half = if storage == Storage::Half { " f16 qkv" } else { "" };
+    let name = format!("({b}, {t}, {h}, {d}) queries {first} + {queries} causal {causal}{half}");
+    // The running sums' rounding errors grow with the keys.
+    let tolerance = 3e-6 * (1.0 + f64::from(t) / 2048.0);
     let record = move |plan: &mut Plan, named: &Named| {
         let attention = AttentionForward { qkv: named.view("qkv")?, out: named.view("out")?, lse: named.view("lse")? };
-        attention.record_variant(plan, &shape, variant)
+        attention.record_form(plan, &shape, &form)
     };
     Case {
         name,
-        inputs: vec![("qkv", qkv.into())],
+        inputs: vec![("qkv", stored_qkv)],
         outputs: vec![
-            ("out", Expected::Near { values: out, tolerance: 3e-6 }),
-            ("lse", Expected::Near { values: lse, tolerance: 3e-6 }),
+            ("out", Expected::Near { values: out, tolerance }),
+            ("lse", Expected::Near { values: lse, tolerance }),
         ],
         record: Box::new(record),
     }
+    .of_form(&form)
 }

@@ -17,17 +17,21 @@ mod forward;
 mod suffix;
 
 use super::RandomInputs;
+use super::choice::{Form, Forms, Taken};
 use super::linear::Variant;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Kernel, LiveRows, Param, Rows, View};
 
 pub use backward::{AttentionBackward, backward_reference};
+pub(super) use backward::{BACKWARD_KEY_CHOICE, BACKWARD_QUERY_CHOICE, BACKWARD_SHORT_CHOICE};
 pub(super) use backward::{
     BACKWARD_KEY_ENTRY, BACKWARD_KEY_PRIVATE_ENTRY, BACKWARD_QUERY_ENTRY, BACKWARD_QUERY_PRIVATE_ENTRY,
     BACKWARD_SHORT_ENTRY,
 };
+pub(super) use forward::FORWARD_CHOICE;
 pub use forward::{AttentionForward, forward_reference};
 pub(super) use forward::{FORWARD_ENTRY, FORWARD_PRIVATE_ENTRY};
+pub(super) use suffix::SUFFIX_CHOICE;
 pub use suffix::{AttentionSuffix, SuffixShape, suffix_reference};
 pub(super) use suffix::{SUFFIX_ENTRY, SUFFIX_PRIVATE_ENTRY};
 
@@ -145,10 +149,8 @@ const TEAM: u32 = 8;
 
 /// By subgroups where they hold a team and heads are whole vec4s.
 fn team(gpu: &Gpu, d: u32) -> Variant {
-    match Variant::choose(gpu, &[d]) {
-        Variant::Subgroup(lanes) if lanes >= TEAM => Variant::Subgroup(lanes),
-        _ => Variant::Private,
-    }
+    let holds = Variant::lanes(gpu).is_some_and(|lanes| lanes >= TEAM) && d.is_multiple_of(4);
+    if holds { Variant::Subgroup } else { Variant::Private }
 }
 
 /// The faster variant. Both add in the same order; teams pay off, as measured on software adapters, where every lane
@@ -157,6 +159,50 @@ fn choose(gpu: &Gpu, shape: &AttentionShape) -> Variant {
     let pays = shape.queries >= TEAM && u64::from(shape.t) * u64::from(shape.d) > 64;
     if pays { team(gpu, shape.d) } else { Variant::Private }
 }
+
+/// What a rule takes for heads of width `d`, where a lane of a team holds `arrays[0]` rows of registers for each of
+/// `count` queries or keys, a lane on its own `arrays[1]`.
+fn taken(gpu: &Gpu, variant: Variant, arrays: [u32; 2], d: u32, count: u32) -> Taken {
+    let tile = match variant {
+        Variant::Subgroup => team_tile(gpu, arrays[0], d, count),
+        Variant::Private => tile(arrays[1], d, count),
+    };
+    (variant, tile, 1)
+}
+
+/// Queries or keys of a lane, in a team and on its own.
+const FORMS: &[Form] = &[
+    Form::subgroup("team1", 1, 1),
+    Form::subgroup("team2", 2, 1),
+    Form::private("private1", 1),
+    Form::private("private2", 2),
+    Form::private("private4", 4),
+];
+
+const fn forms(kernel: &'static str) -> Forms {
+    Forms { kernel, least_lanes: TEAM, all: FORMS }
+}
+
+/// Floats of a lane's queries that registers and compile time afford.
+const MOST_FLOATS: u32 = 256;
+
+/// What a form needs of the width of a head.
+fn head_needs(d: u32, form: &Form) -> Option<String> {
+    if form.variant == Variant::Subgroup && !d.is_multiple_of(4) {
+        Some(format!("heads whose width is a multiple of 4, got {d}"))
+    } else if form.tile * d > MOST_FLOATS {
+        Some(format!("heads of width {} at most, got {d}", MOST_FLOATS / form.tile))
+    } else {
+        None
+    }
+}
+
+/// Sequences up to 16, 64, 256, …; widths of heads by powers of two, because registers depend on them.
+fn class(t: u32, d: u32) -> String {
+    let t = (2..).map(|power| 4u32.saturating_pow(power)).find(|end| *end >= t).unwrap_or(u32::MAX);
+    format!("T {t}, D {}", d.next_power_of_two())
+}
+
 fn scale(d: u32) -> Param {
     Param::F32((1.0 / f64::from(d).sqrt()) as f32)
 }

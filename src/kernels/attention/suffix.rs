@@ -1,9 +1,13 @@
 //! Attention of the suffixes that moves change, over the prefix that they share with their sample.
 
-use super::{LANES, TEAM, attend, check_heads, part, random_qkv, scale, team, team_tile, tile, wide, window};
+use super::{
+    LANES, TEAM, attend, check_heads, class, forms, head_needs, part, random_qkv, scale, taken, team, wide, window,
+};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, Storage, View};
+use crate::kernels::choice::{Choice, Form};
 use crate::kernels::linear::Variant;
+use crate::kernels::narrow::{has_half, stored};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static SUFFIX: Kernel = kernel!("attention_suffix");
@@ -23,6 +27,13 @@ fn choose_suffix(gpu: &Gpu, shape: &SuffixShape) -> Variant {
     if pays { team(gpu, shape.d) } else { Variant::Private }
 }
 
+pub(in crate::kernels) static SUFFIX_CHOICE: Choice<SuffixShape> = Choice {
+    forms: forms("attention_suffix"),
+    class: |shape| class(shape.t, shape.d),
+    rule: |gpu, shape| taken(gpu, choose_suffix(gpu, shape), [3, 2], shape.d, shape.per_item),
+    needs: |_, shape, form| head_needs(shape.d, form),
+};
+
 /// Attention of changed suffixes of sequences over the unchanged prefix of their base sample.
 ///
 /// Packed row r = u·per_item + k belongs to item u. `row_table` gives for each k the first changed position s and the
@@ -30,9 +41,9 @@ fn choose_suffix(gpu: &Gpu, shape: &SuffixShape) -> Variant {
 /// from the base sample, those for s ≤ j ≤ p from the packed rows.
 #[derive(Debug, Clone)]
 pub struct AttentionSuffix {
-    /// (B·T, 3C) of the base samples
+    /// (B·T, 3C) of the base samples, of f32 or f16
     pub base_qkv: View,
-    /// (items·per_item, 3C)
+    /// (items·per_item, 3C), of the same
     pub qkv: View,
     /// Base sample of item `first_item` + u, u32 (first_item + items)
     pub base: View,
@@ -62,21 +73,17 @@ pub struct SuffixShape {
 }
 
 impl AttentionSuffix {
-    /// Records the kernel, by subgroups where that is possible and faster.
+    /// Records the kernel, in the form that is best for its shape.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Shape`] for heads wider than 128; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &SuffixShape) -> Result<()> {
-        let variant = choose_suffix(plan.gpu(), shape);
-        self.record_variant(plan, shape, variant)
+        check_heads(&SUFFIX, shape.h, shape.d)?;
+        let form = SUFFIX_CHOICE.take(plan.gpu(), shape)?;
+        self.record_form(plan, shape, form)
     }
 
-    /// Records a given variant.
-    ///
-    /// # Errors
-    /// As [`AttentionSuffix::record`].
-    pub fn record_variant(&self, plan: &mut Plan, shape: &SuffixShape, variant: Variant) -> Result<()> {
-        check_heads(&SUFFIX, shape.h, shape.d)?;
+    fn record_form(&self, plan: &mut Plan, shape: &SuffixShape, form: &Form) -> Result<()> {
         let width = u64::from(shape.h) * u64::from(shape.d);
         let base_elements = u64::from(shape.b) * u64::from(shape.t) * 3 * width;
         let rows = u64::from(shape.items.most) * u64::from(shape.per_item);
@@ -88,23 +95,22 @@ impl AttentionSuffix {
             Bind { name: "row_table", view: &self.row_table, elements: 2 * u64::from(shape.per_item) },
             Bind { name: "out", view: &self.out, elements: rows * width },
         ];
-        let (kernel, queries, groups) = match variant {
-            Variant::Subgroup(_) => {
-                let queries = team_tile(plan.gpu(), 3, shape.d, shape.per_item);
+        let queries = form.tile;
+        let (kernel, groups) = match form.variant {
+            Variant::Subgroup => {
                 let teams = shape.per_item.div_ceil(TEAM * queries) * shape.h;
-                (&SUFFIX, queries, shape.items.times(teams).groups(LANES / TEAM, 1))
+                (&SUFFIX, shape.items.times(teams).groups(LANES / TEAM, 1))
             }
             Variant::Private => {
                 bindings.push(Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements });
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
-                let queries = tile(2, shape.d, shape.per_item);
                 let lanes = shape.per_item.div_ceil(queries) * shape.h;
-                (&SUFFIX_PRIVATE, queries, shape.items.times(lanes).groups(LANES, 1))
+                (&SUFFIX_PRIVATE, shape.items.times(lanes).groups(LANES, 1))
             }
         };
         plan.launch(&Launch {
             kernel,
-            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries), ("CACHE_BITS", self.qkv.storage().bits())],
             bindings: &bindings,
             params: &[
                 ("items", shape.items.most.into()),
@@ -118,7 +124,7 @@ impl AttentionSuffix {
             // The table is on the GPU: as if every row stood in the middle of its sequence.
             cost: Cost {
                 flops: 2.0 * (rows * width) as f64 * f64::from(shape.t),
-                bytes: 4.0 * (base_elements + rows * 4 * width) as f64,
+                bytes: (self.qkv.storage().bytes() * (base_elements + rows * 3 * width) + 4 * rows * width) as f64,
             },
             shape: format!("({}, {}, {}, {}, {})", shape.items.most, shape.per_item, shape.t, shape.h, shape.d),
         })
@@ -169,31 +175,46 @@ fn suffix_cases(gpu: &Gpu) -> Vec<Case> {
         ([16, 3, 8], 2, 3),
         ([5, 1, 4], 30_000, 1),
     ];
-    match team(gpu, 4) {
-        Variant::Private => Vec::new(),
-        variant => shapes.map(|(shape, items, table)| suffix_case(variant, shape, items, TABLES[table])).into(),
-    }
+    suffix_cases_of(gpu, Variant::Subgroup, &shapes)
 }
 
-fn suffix_private_cases(_: &Gpu) -> Vec<Case> {
+fn suffix_private_cases(gpu: &Gpu) -> Vec<Case> {
     let shapes = [
         ([1, 1, 1], 1, 0),
         ([5, 2, 4], 7, 1),
         ([5, 3, 6], 5, 2),
         ([16, 2, 8], 9, 3),
+        ([5, 3, 8], 5, 2),
+        ([16, 3, 8], 2, 3),
         ([16, 1, 20], 2, 3),
         ([5, 1, 4], 30_000, 1),
     ];
-    shapes.map(|(shape, items, table)| suffix_case(Variant::Private, shape, items, TABLES[table])).into()
+    suffix_cases_of(gpu, Variant::Private, &shapes)
 }
 
-fn suffix_case(variant: Variant, [t, h, d]: [u32; 3], items: u32, sequences: &[[u32; 2]]) -> Case {
+/// (T, H, D), items and the table of the sequences.
+type SuffixCase = ([u32; 3], u32, usize);
+
+/// Few items in every form of the variant, many in each by turns; in both storages.
+fn suffix_cases_of(gpu: &Gpu, variant: Variant, shapes: &[SuffixCase]) -> Vec<Case> {
+    let cases = |(i, case): (usize, &SuffixCase)| {
+        let ([t, h, d], items, _) = *case;
+        let shape = SuffixShape { items: items.into(), per_item: 1, first_item: 0, b: 1, t, h, d };
+        let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
+        let forms = SUFFIX_CHOICE.of_case(gpu, variant, &shape, items < 100, i);
+        storages.flat_map(|s| forms.iter().map(move |form| suffix_case(*form, *case, s))).collect::<Vec<_>>()
+    };
+    shapes.iter().enumerate().flat_map(cases).collect()
+}
+
+fn suffix_case(form: Form, ([t, h, d], items, table): SuffixCase, storage: Storage) -> Case {
+    let sequences = TABLES[table];
     let row_table: Vec<[u32; 2]> =
         sequences.iter().flat_map(|[start, rows]| (0..*rows).map(move |i| [*start, start + i])).collect();
     let (b, per_item, first_item) = (items.min(11), row_table.len() as u32, 2);
     let mut random = RandomInputs::new(u64::from(items * 31 + t * 7 + h * 3 + d));
-    let base_qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
-    let qkv = random_qkv(&mut random, (items * per_item * 3 * h * d) as usize);
+    let (base_qkv, stored_base) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
+    let (qkv, stored_qkv) = stored(random_qkv(&mut random, (items * per_item * 3 * h * d) as usize), storage);
     let base = random.integers((first_item + items) as usize, b);
     let shape = SuffixShape { items: items.into(), per_item, first_item, b, t, h, d };
     let here = &base[first_item as usize..];
@@ -208,13 +229,16 @@ fn suffix_case(variant: Variant, [t, h, d]: [u32; 3], items: u32, sequences: &[[
         };
         let live = window(named.view("live")?, items);
         plan.resolve_grids(&live.live)?;
-        attention.record_variant(plan, &SuffixShape { items: live.into(), ..shape.clone() }, variant)
+        attention.record_form(plan, &SuffixShape { items: live.into(), ..shape.clone() }, &form)
     };
     Case {
-        name: format!("({t}, {h}, {d}), {items} items of {per_item} rows"),
+        name: format!(
+            "({t}, {h}, {d}), {items} items of {per_item} rows{}",
+            if storage == Storage::Half { " f16 qkv" } else { "" }
+        ),
         inputs: vec![
-            ("base_qkv", base_qkv.into()),
-            ("qkv", qkv.into()),
+            ("base_qkv", stored_base),
+            ("qkv", stored_qkv),
             ("base", base.into()),
             ("row_table", row_table.concat().into()),
             ("live", vec![items + 3].into()),
@@ -222,4 +246,5 @@ fn suffix_case(variant: Variant, [t, h, d]: [u32; 3], items: u32, sequences: &[[
         outputs: vec![("out", Expected::Near { values: out, tolerance: 3e-6 })],
         record: Box::new(record),
     }
+    .of_form(&form)
 }

@@ -1,8 +1,9 @@
 //! d_W = d_yᵀ x and d_b = Σ d_y, by blocks of rows that are added in order.
 
-use super::{Variant, subgroup_variants};
+use super::Variant;
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Plan, Rows, View};
+use crate::kernels::choice::{Choice, Form, Forms, rows_class, width_class};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static GRADIENT: Kernel = kernel!("linear_gradient");
@@ -96,6 +97,11 @@ impl GradientShape {
         self.outputs.is_multiple_of(4) && (self.inputs > self.outputs || !self.inputs.is_multiple_of(4))
     }
 
+    /// Widths of the operand that is passed and of the one that is held.
+    fn passed_and_held(&self) -> (u32, u32) {
+        if self.passes_x() { (self.inputs, self.outputs) } else { (self.outputs, self.inputs) }
+    }
+
     /// Floats of scratch that the gradient needs.
     pub fn part_elements(&self) -> u64 {
         u64::from(self.blocks()) * u64::from(self.inputs + 1) * u64::from(self.outputs)
@@ -108,21 +114,51 @@ fn gradient_tile(gpu: &Gpu, passed: u32) -> u32 {
     if gpu.is_software() && passed > 16 { 32 } else { 16 }
 }
 
+pub(in crate::kernels) static GRADIENT_CHOICE: Choice<GradientShape> = Choice {
+    forms: Forms {
+        kernel: "linear_gradient",
+        least_lanes: 4,
+        all: &[
+            Form::subgroup("columns16x1", 16, 1),
+            Form::subgroup("columns16x2", 16, 2),
+            Form::subgroup("columns16x4", 16, 4),
+            Form::subgroup("columns32x1", 32, 1),
+            Form::subgroup("columns32x2", 32, 2),
+            Form::subgroup("columns32x4", 32, 4),
+            Form::private("private", 4),
+        ],
+    },
+    class: |shape| {
+        let [k, n] = [shape.inputs, shape.outputs].map(width_class);
+        format!("{n} x {k}, {}", rows_class(&shape.rows))
+    },
+    rule: |gpu, shape| {
+        let (passed, held) = shape.passed_and_held();
+        match Variant::choose(gpu, &[held]) {
+            Variant::Subgroup => (Variant::Subgroup, gradient_tile(gpu, passed), Variant::subgroups(gpu)),
+            Variant::Private => (Variant::Private, 4, 1),
+        }
+    },
+    needs: |_, shape, form| {
+        let whole = shape.passed_and_held().1.is_multiple_of(4);
+        (form.variant == Variant::Subgroup && !whole)
+            .then(|| format!("one of the widths to be a multiple of 4, got {} and {}", shape.inputs, shape.outputs))
+    },
+};
+
 impl LinearGradient {
-    /// Records the gradient, by subgroups where that is possible.
+    /// Records the gradient, in the form that is best for its shape.
     ///
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &GradientShape) -> Result<()> {
-        // One of the widths must be a multiple of 4.
-        let width = if shape.passes_x() { shape.outputs } else { shape.inputs };
-        let variant = Variant::choose(plan.gpu(), &[width]);
-        self.record_blocks(plan, shape, variant)?;
+        let form = GRADIENT_CHOICE.take(plan.gpu(), shape)?;
+        self.record_blocks(plan, shape, form)?;
         let sum = GradientSum { part: self.part.clone(), d_weight: self.d_weight.clone(), d_bias: self.d_bias.clone() };
         sum.record(plan, &shape.rows, shape.inputs * shape.outputs, shape.outputs, shape.keep)
     }
 
-    fn record_blocks(&self, plan: &mut Plan, shape: &GradientShape, variant: Variant) -> Result<()> {
+    fn record_blocks(&self, plan: &mut Plan, shape: &GradientShape, form: &Form) -> Result<()> {
         let (rows, k, n) = (u64::from(shape.rows.most), u64::from(shape.inputs), u64::from(shape.outputs));
         let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
         let x = |name| Bind { name, view: &self.x, elements: rows * k };
@@ -137,13 +173,11 @@ impl LinearGradient {
             ("rows_per_item", rows_per_item.into()),
         ];
         let blocks = u64::from(shape.blocks());
-        let (kernel, spec, bindings, groups) = match variant {
-            Variant::Subgroup(lanes) => {
-                let subgroups = Variant::subgroups(plan.gpu());
+        let (kernel, spec, bindings, groups) = match form.variant {
+            Variant::Subgroup => {
+                let (lanes, tile, subgroups) = (form.lanes(plan.gpu(), GRADIENT.name)?, form.tile, form.subgroups);
                 let passed_is_x = shape.passes_x();
-                let (passed, held) =
-                    if passed_is_x { (shape.inputs, shape.outputs) } else { (shape.outputs, shape.inputs) };
-                let tile = gradient_tile(plan.gpu(), passed);
+                let (passed, held) = shape.passed_and_held();
                 let tiles = blocks * u64::from(passed.div_ceil(tile)) * u64::from(held.div_ceil(4 * lanes));
                 let spec = vec![
                     ("LANES", lanes),
@@ -238,17 +272,29 @@ fn gradient_cases(gpu: &Gpu) -> Vec<Case> {
         (9, 7, 4),
         (70_000, 4, 1),
     ];
-    let all = |v| shapes.iter().map(move |shape| gradient_case(v, *shape));
-    subgroup_variants(gpu).into_iter().flat_map(all).collect()
+    gradient_cases_of(gpu, Variant::Subgroup, &shapes)
 }
 
-fn gradient_private_cases(_: &Gpu) -> Vec<Case> {
-    let shapes = [(1, 1, 1), (3, 5, 7), (513, 6, 9), (70_000, 3, 2)];
-    shapes.into_iter().map(|shape| gradient_case(Variant::Private, shape)).collect()
+fn gradient_private_cases(gpu: &Gpu) -> Vec<Case> {
+    gradient_cases_of(
+        gpu,
+        Variant::Private,
+        &[(1, 1, 1), (3, 5, 7), (513, 36, 17), (9, 7, 4), (513, 6, 9), (70_000, 3, 2)],
+    )
+}
+
+fn gradient_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
+    let cases = |(i, shape): (usize, &(u32, u32, u32))| {
+        let (rows, inputs, outputs) = *shape;
+        let form = GradientShape { rows: rows.into(), inputs, outputs, keep: false };
+        let forms = GRADIENT_CHOICE.of_case(gpu, variant, &form, rows < 1000, i);
+        forms.into_iter().map(|form| gradient_case(form, *shape)).collect::<Vec<_>>()
+    };
+    shapes.iter().enumerate().flat_map(cases).collect()
 }
 
 /// One gradient whose last rows are beyond the live count and must not be added.
-fn gradient_case(variant: Variant, (rows, inputs, outputs): (u32, u32, u32)) -> Case {
+fn gradient_case(form: Form, (rows, inputs, outputs): (u32, u32, u32)) -> Case {
     let live = rows - rows / 3;
     let mut random = RandomInputs::new(u64::from(rows * 31 + inputs * 7 + outputs));
     let x = random.floats((rows * inputs) as usize);
@@ -273,7 +319,7 @@ fn gradient_case(variant: Variant, (rows, inputs, outputs): (u32, u32, u32)) -> 
         };
         let window = LiveRows::new(named.view("live")?, 5, rows, 1);
         plan.resolve_grids(&window.live)?;
-        gradient.record_blocks(plan, &GradientShape { rows: window.into(), inputs, outputs, keep: false }, variant)
+        gradient.record_blocks(plan, &GradientShape { rows: window.into(), inputs, outputs, keep: false }, &form)
     };
     Case {
         name: format!("({rows}, {inputs}, {outputs}), {live} live rows"),
@@ -281,6 +327,7 @@ fn gradient_case(variant: Variant, (rows, inputs, outputs): (u32, u32, u32)) -> 
         outputs: vec![("part", Expected::Near { values: part, tolerance: 3e-6 })],
         record: Box::new(record),
     }
+    .of_form(&form)
 }
 
 fn gradient_sum_cases(_: &Gpu) -> Vec<Case> {

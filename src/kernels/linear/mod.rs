@@ -13,9 +13,11 @@ mod product;
 
 use crate::gpu::Gpu;
 
+pub(super) use gradient::GRADIENT_CHOICE;
 pub(super) use gradient::{GRADIENT_ENTRY, GRADIENT_PRIVATE_ENTRY, GRADIENT_SUM_ENTRY};
 pub use gradient::{GradientShape, LinearGradient, gradient_reference};
 pub(crate) use gradient::{GradientSum, block_items, block_rows, block_rows_of, blocks, blocks_of_items};
+pub(super) use product::PRODUCT_CHOICE;
 pub use product::{Direction, Extra, LinearProduct, LinearShape, product_reference};
 pub(super) use product::{PRODUCT_ENTRY, PRODUCT_PRIVATE_ENTRY};
 
@@ -61,33 +63,29 @@ impl Activation {
 fn gelu_inner(x: f64) -> f64 {
     (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)
 }
-/// Which kernel computes a product or a gradient.
+/// Which shader computes a product, a gradient, attention or a norm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
-    /// Subgroups of this many lanes; every width is a multiple of 4.
-    Subgroup(u32),
+    /// By subgroups; widths are multiples of 4.
+    Subgroup,
     /// Private tiles, any shape, any adapter.
     Private,
 }
 
 impl Variant {
+    /// Lanes of the adapter's subgroups, where the kernels can use them.
+    pub fn lanes(gpu: &Gpu) -> Option<u32> {
+        gpu.subgroup_size().filter(|lanes| matches!(lanes, 4 | 8 | 16 | 32 | 64))
+    }
+
     /// The faster one that the adapter and the widths allow.
     pub fn choose(gpu: &Gpu, widths: &[u32]) -> Self {
-        match gpu.subgroup_size() {
-            Some(lanes @ (4 | 8 | 16 | 32 | 64)) if widths.iter().all(|w| w.is_multiple_of(4)) => Self::Subgroup(lanes),
-            _ => Self::Private,
-        }
+        let fits = Self::lanes(gpu).is_some() && widths.iter().all(|width| width.is_multiple_of(4));
+        if fits { Self::Subgroup } else { Self::Private }
     }
 
     /// Independent subgroups in a workgroup: more give a GPU more to hide latency with.
-    pub(crate) fn subgroups(gpu: &Gpu) -> u32 {
+    fn subgroups(gpu: &Gpu) -> u32 {
         if gpu.is_software() { 2 } else { 4 }
-    }
-}
-
-fn subgroup_variants(gpu: &Gpu) -> Vec<Variant> {
-    match Variant::choose(gpu, &[]) {
-        Variant::Private => Vec::new(),
-        variant => vec![variant],
     }
 }

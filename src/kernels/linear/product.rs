@@ -1,8 +1,10 @@
 //! y = act(x Wᵀ + b) + e, and the gradient of the inputs.
 
-use super::{Activation, Variant, subgroup_variants};
+use super::{Activation, Variant};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, Storage, View};
+use crate::kernels::choice::{Choice, Form, Forms, rows_class, width_class};
+use crate::kernels::narrow::{has_half, near_half, stored};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static PRODUCT: Kernel = kernel!("linear_product");
@@ -14,6 +16,32 @@ pub(in crate::kernels) const PRODUCT_PRIVATE_ENTRY: Entry = Entry {
     kernel: &PRODUCT_PRIVATE,
     summary: "the same for any shape, without subgroups",
     cases: product_private_cases,
+};
+
+pub(in crate::kernels) static PRODUCT_CHOICE: Choice<LinearShape> = Choice {
+    forms: Forms {
+        kernel: "linear_product",
+        least_lanes: 4,
+        all: &[
+            Form::subgroup("subgroup1", 16, 1),
+            Form::subgroup("subgroup2", 16, 2),
+            Form::subgroup("subgroup4", 16, 4),
+            Form::private("private", 8),
+        ],
+    },
+    class: |shape| {
+        let [k, n] = [shape.inner, shape.columns].map(width_class);
+        format!("{:?} {k} x {n}, {}", shape.direction, rows_class(&shape.rows)).to_lowercase()
+    },
+    rule: |gpu, shape| match Variant::choose(gpu, &[shape.inner, shape.columns]) {
+        Variant::Subgroup => (Variant::Subgroup, 16, Variant::subgroups(gpu)),
+        Variant::Private => (Variant::Private, 8, 1),
+    },
+    needs: |_, shape, form| {
+        let whole = shape.inner.is_multiple_of(4) && shape.columns.is_multiple_of(4);
+        (form.variant == Variant::Subgroup && !whole)
+            .then(|| format!("widths that are multiples of 4, got {} and {}", shape.inner, shape.columns))
+    },
 };
 
 /// What multiplies the rows.
@@ -41,13 +69,13 @@ pub enum Extra {
 pub struct LinearProduct {
     /// (rows, inner)
     pub x: View,
-    /// (columns, inner) forward, (inner, columns) backward
+    /// (columns, inner) forward, (inner, columns) backward; of f32 or f16
     pub weight: View,
     /// (columns)
     pub bias: Option<View>,
     /// The third operand.
     pub extra: Extra,
-    /// (rows, columns), in rows of `y_stride`
+    /// (rows, columns), in rows of `y_stride`; of f32 or f16, which holds ±65504 at most
     pub y: View,
 }
 
@@ -87,40 +115,39 @@ impl LinearShape {
         Self { activation, ..self }
     }
 
-    fn cost(&self) -> Cost {
+    fn cost(&self, weight: Storage, y: Storage) -> Cost {
         let (rows, k, n) = (f64::from(self.rows.most), f64::from(self.inner), f64::from(self.columns));
-        Cost { flops: 2.0 * rows * k * n, bytes: 4.0 * (rows * k + k * n + rows * n) }
+        let [weight, y] = [weight, y].map(|storage| storage.bytes() as f64);
+        Cost { flops: 2.0 * rows * k * n, bytes: 4.0 * rows * k + weight * k * n + y * rows * n }
     }
 }
 
 impl LinearProduct {
-    /// Records the product, by subgroups where that is possible.
+    /// Records the product, in the form that is best for its shape.
     ///
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &LinearShape) -> Result<()> {
-        let variant = Variant::choose(plan.gpu(), &[shape.inner, shape.columns]);
-        self.record_variant(plan, shape, variant)
+        let form = PRODUCT_CHOICE.take(plan.gpu(), shape)?;
+        self.record_form(plan, shape, form)
     }
 
-    /// Records the product with a given kernel.
-    ///
-    /// # Errors
-    /// As [`Plan::launch`].
-    pub fn record_variant(&self, plan: &mut Plan, shape: &LinearShape, variant: Variant) -> Result<()> {
+    fn record_form(&self, plan: &mut Plan, shape: &LinearShape, form: &Form) -> Result<()> {
         let (rows, k, n) = (u64::from(shape.rows.most), u64::from(shape.inner), u64::from(shape.columns));
-        let (extra_kind, extra, extra_elements) = match &self.extra {
-            Extra::None => (0, &self.weight, 4),
-            Extra::Add(view) => (1, view, rows * n),
-            Extra::Slope(view) => (2, view, rows * n),
+        // Something must be bound for what is not there.
+        let absent = (&self.x, 4.min(rows * k));
+        let (extra_kind, (extra, extra_elements)) = match &self.extra {
+            Extra::None => (0, absent),
+            Extra::Add(view) => (1, (view, rows * n)),
+            Extra::Slope(view) => (2, (view, rows * n)),
         };
-        let (bias, bias_elements) = self.bias.as_ref().map_or((&self.weight, 4.min(k * n)), |bias| (bias, n));
+        let (bias, bias_elements) = self.bias.as_ref().map_or(absent, |bias| (bias, n));
         let last = rows.saturating_sub(1) * u64::from(shape.y_stride) + u64::from(shape.y_first) + 1;
         let bindings = [
             Bind { name: "x", view: &self.x, elements: rows * k },
             Bind { name: "weight", view: &self.weight, elements: k * n },
             Bind { name: "bias", view: bias, elements: bias_elements },
-            Bind { name: "extra", view: extra, elements: extra_elements.min(rows * n) },
+            Bind { name: "extra", view: extra, elements: extra_elements },
             Bind { name: "y", view: &self.y, elements: last * n },
         ];
         let params = [
@@ -135,15 +162,17 @@ impl LinearProduct {
             ("BIAS", u32::from(self.bias.is_some())),
             ("EXTRA", extra_kind),
             ("ACTIVATION", shape.activation as u32),
+            ("WEIGHT_BITS", self.weight.storage().bits()),
+            ("CACHE_BITS", self.y.storage().bits()),
         ];
-        let (kernel, groups) = match variant {
-            Variant::Subgroup(lanes) => {
-                let subgroups = Variant::subgroups(plan.gpu());
-                spec.extend([("LANES", lanes), ("SUBGROUPS", subgroups)]);
+        let (kernel, groups) = match form.variant {
+            Variant::Subgroup => {
+                let lanes = form.lanes(plan.gpu(), PRODUCT.name)?;
+                spec.extend([("LANES", lanes), ("SUBGROUPS", form.subgroups)]);
                 let tiles = n.div_ceil(4 * u64::from(lanes));
-                (&PRODUCT, shape.rows.groups(16 * subgroups, tiles))
+                (&PRODUCT, shape.rows.groups(form.tile * form.subgroups, tiles))
             }
-            Variant::Private => (&PRODUCT_PRIVATE, shape.rows.groups(8 * 64, n.div_ceil(4))),
+            Variant::Private => (&PRODUCT_PRIVATE, shape.rows.groups(form.tile * 64, n.div_ceil(4))),
         };
         plan.launch(&Launch {
             kernel,
@@ -151,7 +180,7 @@ impl LinearProduct {
             bindings: &bindings,
             params: &params,
             groups,
-            cost: shape.cost(),
+            cost: shape.cost(self.weight.storage(), self.y.storage()),
             shape: format!("({rows}, {k}) x ({k}, {n})"),
         })
     }
@@ -178,15 +207,17 @@ pub fn product_reference(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape:
 
 fn product_cases(gpu: &Gpu) -> Vec<Case> {
     let shapes = [(1, 4, 4), (16, 32, 32), (15, 8, 36), (17, 36, 132), (131, 64, 16), (33, 2048, 32), (70_000, 4, 4)];
-    subgroup_variants(gpu).into_iter().flat_map(|v| product_cases_of(v, &shapes)).collect()
+    product_cases_of(gpu, Variant::Subgroup, &shapes)
 }
 
-fn product_private_cases(_: &Gpu) -> Vec<Case> {
-    let shapes = [(1, 1, 1), (8, 4, 4), (7, 3, 2), (9, 13, 5), (131, 64, 17), (70_000, 3, 2)];
-    product_cases_of(Variant::Private, &shapes)
+fn product_private_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes =
+        [(1, 4, 4), (7, 3, 2), (15, 8, 36), (17, 36, 132), (1, 1, 1), (9, 13, 5), (131, 64, 17), (70_000, 3, 2)];
+    product_cases_of(gpu, Variant::Private, &shapes)
 }
 
-fn product_cases_of(variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
+/// Small shapes in every form of the variant, large ones and further activations in each by turns.
+fn product_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
     let mut cases = Vec::new();
     let activations = [Activation::None, Activation::Relu, Activation::Tanh, Activation::Gelu];
     for (i, (rows, inner, columns)) in shapes.iter().copied().enumerate() {
@@ -198,17 +229,43 @@ fn product_cases_of(variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
                 }
                 let activation = activations[(i + extra) % 4];
                 let shape = LinearShape { direction, ..LinearShape::forward(rows, inner, columns) };
-                cases.push(product_case(variant, &shape.activated(activation), extra, i % 3 != 1));
+                let shape = shape.activated(activation);
+                let all = rows < 100 && extra == i % 3;
+                let forms = PRODUCT_CHOICE.of_case(gpu, variant, &shape, all, i + extra);
+                let of_form = |form| product_case(form, &shape, extra, i % 3 != 1, [Storage::Word; 2]);
+                cases.extend(forms.into_iter().map(of_form));
+            }
+        }
+    }
+    let halves = [[Storage::Half, Storage::Word], [Storage::Half; 2], [Storage::Word, Storage::Half]];
+    for (i, (rows, inner, columns)) in shapes.iter().copied().enumerate().filter(|_| has_half(gpu)) {
+        for direction in [Direction::Forward, Direction::Backward] {
+            let shape = LinearShape { direction, ..LinearShape::forward(rows, inner, columns) };
+            let storages = halves.iter().filter(|[weight, _]| rows < 1000 || *weight == Storage::Half);
+            for (turn, storage) in storages.enumerate() {
+                let forms = PRODUCT_CHOICE.of_case(gpu, variant, &shape, false, i + turn);
+                cases.extend(forms.into_iter().map(|form| product_case(form, &shape, i % 2, i % 3 != 1, *storage)));
             }
         }
     }
     cases
 }
 
-fn product_case(variant: Variant, shape: &LinearShape, extra: usize, with_bias: bool) -> Case {
+fn product_case(
+    form: Form,
+    shape: &LinearShape,
+    extra: usize,
+    with_bias: bool,
+    [weight_storage, y_storage]: [Storage; 2],
+) -> Case {
     let (rows, k, n) = (shape.rows.most as usize, shape.inner as usize, shape.columns as usize);
     let mut random = RandomInputs::new((rows * 31 + k * 7 + n) as u64);
-    let (x, weight) = (random.floats(rows * k), random.floats(n * k));
+    let (mut x, weight) = (random.floats(rows * k), random.floats(n * k));
+    if [weight_storage, y_storage] == [Storage::Word, Storage::Half] {
+        // Beyond what f16 holds in most places.
+        x.iter_mut().for_each(|x| *x *= 3e5);
+    }
+    let (weight, stored_weight) = stored(weight, weight_storage);
     let (bias, third) = (random.floats(n), random.floats(rows * n));
     let mut expected = product_reference(&x, &weight, with_bias.then_some(&bias), shape);
     for (value, third) in expected.iter_mut().zip(&third) {
@@ -219,7 +276,16 @@ fn product_case(variant: Variant, shape: &LinearShape, extra: usize, with_bias: 
         };
     }
     let spec = (shape.direction, shape.activation);
-    let name = format!("({rows}, {k}, {n}) {spec:?} bias {with_bias} extra {extra}");
+    let mut name = format!("({rows}, {k}, {n}) {spec:?} bias {with_bias} extra {extra}");
+    for (what, storage) in [("weight", weight_storage), ("y", y_storage)] {
+        name += &if storage == Storage::Half { format!(" f16 {what}") } else { String::new() };
+    }
+    // Rounding errors of a sum of K terms in order grow like √K.
+    let tolerance = 1e-6 * (1.0 + (k as f64).sqrt() / 4.0);
+    let expected = match y_storage {
+        Storage::Word => Expected::Near { values: expected, tolerance },
+        Storage::Half => near_half(expected, tolerance),
+    };
     let shape = shape.clone();
     let record = move |plan: &mut Plan, named: &Named| {
         let product = LinearProduct {
@@ -233,13 +299,13 @@ fn product_case(variant: Variant, shape: &LinearShape, extra: usize, with_bias: 
             },
             y: named.view("y")?,
         };
-        product.record_variant(plan, &shape, variant)
+        product.record_form(plan, &shape, &form)
     };
     Case {
         name,
-        inputs: vec![("x", x.into()), ("weight", weight.into()), ("bias", bias.into()), ("extra", third.into())],
-        // Rounding errors of a sum of K terms in order grow like √K.
-        outputs: vec![("y", Expected::Near { values: expected, tolerance: 1e-6 * (1.0 + (k as f64).sqrt() / 4.0) })],
+        inputs: vec![("x", x.into()), ("weight", stored_weight), ("bias", bias.into()), ("extra", third.into())],
+        outputs: vec![("y", expected)],
         record: Box::new(record),
     }
+    .of_form(&form)
 }

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Writes `bytes` under a temporary name in the same folder, then gives the file its name.
+/// Writes `bytes` under a temporary name in the same folder, then gives the file its name. An error names `owner`, who
+/// writes, and what to do about it besides freeing space, `remedy`.
 ///
 /// # Errors
 /// [`ErrorKind::File`]; nothing of the file is left behind then.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8], [owner, remedy]: [&str; 2]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".part");
     let part = path.with_file_name(name);
@@ -22,8 +23,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     };
     written().map_err(|cause| {
         fs::remove_file(&part).ok();
-        let text =
-            format!("run folder: cannot write {}; free space on the disk or choose another --out", path.display());
+        let text = format!("{owner}: cannot write {}; free space on the disk or {remedy}", path.display());
         Error::new(ErrorKind::File, text).caused_by(cause)
     })
 }
@@ -32,12 +32,14 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 mod tests {
     use super::*;
 
+    const WHO: [&str; 2] = ["test", "choose another folder"];
+
     #[test]
     fn a_file_is_replaced_whole_and_leaves_no_part() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
-        write(&path, b"one").unwrap();
-        write(&path, b"two").unwrap();
+        write(&path, b"one", WHO).unwrap();
+        write(&path, b"two", WHO).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -48,8 +50,8 @@ mod tests {
         // The name is taken by a folder: the part can be written, its name cannot be given.
         let path = folder.path().join("a.json");
         fs::create_dir(&path).unwrap();
-        assert_eq!(write(&path, b"one").unwrap_err().kind(), ErrorKind::File);
+        assert_eq!(write(&path, b"one", WHO).unwrap_err().kind(), ErrorKind::File);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(write(&folder.path().join("no/such/a.json"), b"one").is_err());
+        assert!(write(&folder.path().join("no/such/a.json"), b"one", WHO).is_err());
     }
 }

@@ -1,0 +1,235 @@
+//! Which forms of the kernels are fastest on an adapter: contests at the shapes of typical networks.
+
+use std::time::{Duration, Instant};
+
+use super::contest::{Contest, Verdict};
+use super::report::{aligned, cell};
+use super::session::{Session, Title};
+use super::{BenchConfig, BenchShape, attention, matmul, norm};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Gpu, Preferred, Tuning};
+use crate::kernels::attention::AttentionShape;
+use crate::kernels::linear::LinearShape;
+
+/// How long to tune.
+#[derive(Debug, Clone)]
+pub struct TuneConfig {
+    /// The commonest networks and large batches only, and fewer rounds.
+    pub quick: bool,
+    /// Seconds after which no contest begins any more.
+    pub seconds: f64,
+    /// Seed of the inputs.
+    pub seed: u64,
+}
+
+impl TuneConfig {
+    /// The usual limits.
+    pub fn new(quick: bool) -> Self {
+        Self { quick, seconds: if quick { 25.0 } else { 110.0 }, seed: 0 }
+    }
+
+    /// Whether the settings make sense; needs no adapter.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for a limit that is no time.
+    pub fn check(&self) -> Result<()> {
+        if self.seconds > 0.0 && self.seconds < 1e6 {
+            return Ok(());
+        }
+        let message = format!("tune: {} seconds are no time to tune in; give --seconds 60", self.seconds);
+        Err(Error::new(ErrorKind::Settings, message))
+    }
+}
+
+/// What a tuning found.
+#[derive(Debug, Clone)]
+pub struct TuneReport {
+    /// One for each kernel and class of shapes, in the order of measuring.
+    pub verdicts: Vec<Verdict>,
+    /// Whether time was up before everything was decided; what is left keeps its default.
+    pub unfinished: bool,
+}
+
+/// Sizes of a network that people train.
+struct Typical {
+    patches: u32,
+    width: u32,
+    heads: u32,
+    hidden: u32,
+}
+
+const fn typical([patches, width, heads, hidden]: [u32; 4]) -> Typical {
+    Typical { patches, width, heads, hidden }
+}
+
+/// The commonest first. Each brings classes of shapes that those before it do not have. A hidden layer of 1024 stands for
+/// all of its class, the usual 2048 among them, and takes less time.
+const NETWORKS: [Typical; 5] = [
+    typical([4, 32, 8, 1024]),
+    typical([16, 128, 8, 1024]),
+    typical([16, 64, 8, 128]),
+    typical([36, 128, 8, 512]),
+    typical([64, 32, 8, 128]),
+];
+/// Networks of a quick run.
+const QUICK: usize = 2;
+/// Outcomes of a patch of 2x2.
+const OUTCOMES: u32 = 16;
+
+/// Holds contests on `gpu` until all are decided or time is up; `progress` is told what is being measured.
+///
+/// # Errors
+/// As [`TuneConfig::check`]; what the device says.
+pub fn tune(gpu: &Gpu, config: &TuneConfig, progress: &mut dyn FnMut(&str)) -> Result<TuneReport> {
+    config.check()?;
+    let software = gpu.is_software();
+    let contest = Contest {
+        budget_ms: match (software, config.quick) {
+            (true, false) => 400.0,
+            (true, true) => 150.0,
+            (false, false) => 60.0,
+            (false, true) => 25.0,
+        },
+        deadline: Instant::now() + Duration::from_secs_f64(config.seconds),
+        verdicts: Vec::new(),
+        unfinished: false,
+    };
+    let bench = BenchConfig { seed: config.seed, ..BenchConfig::default() };
+    let mut session = Session::contests(gpu, &bench, contest, progress);
+    let [many, few] = if software { [2304, 256] } else { [16384, 1024] };
+    let networks = &NETWORKS[..if config.quick { QUICK } else { NETWORKS.len() }];
+    for network in networks {
+        products(&mut session, network, many)?;
+        attentions(&mut session, network, many)?;
+    }
+    if !config.quick {
+        networks.iter().try_for_each(|network| products(&mut session, network, few))?;
+    }
+    let Contest { verdicts, unfinished, .. } = session.end_contests()?;
+    Ok(TuneReport { verdicts, unfinished })
+}
+
+/// Everything of a network's layers but attention, for a batch of `rows`.
+fn products(session: &mut Session<'_>, network: &Typical, rows: u32) -> Result<()> {
+    let (c, f) = (network.width, network.hidden);
+    for [inputs, outputs] in [[c, 3 * c], [c, c], [c, f], [f, c], [c, OUTCOMES]] {
+        if session.is_over() {
+            return Ok(());
+        }
+        let shape = BenchShape(vec![rows, inputs, outputs]);
+        let title = Title::new("linear_product", "forward", &shape);
+        matmul::product(session, title, &LinearShape::forward(rows, inputs, outputs))?;
+        let title = Title::new("linear_product", "input gradient", &shape);
+        matmul::product(session, title, &LinearShape::backward(rows, outputs, inputs))?;
+        matmul::weight_gradient(session, &shape)?;
+    }
+    matmul::feed_forward(session, &BenchShape(vec![rows, c, f]))?;
+    norm::run(session, &BenchShape(vec![rows, c]))
+}
+
+/// Attention of a network, of as many samples as make `rows` rows.
+fn attentions(session: &mut Session<'_>, network: &Typical, rows: u32) -> Result<()> {
+    if session.is_over() {
+        return Ok(());
+    }
+    let Typical { patches: t, width, heads: h, .. } = *network;
+    let (b, d) = (rows / t, width / h);
+    let shape = BenchShape(vec![b, h, t, d]);
+    let causal = AttentionShape::causal(b, t, h, d);
+    attention::forward(session, Title::new("attention_forward", "causal", &shape), &causal)?;
+    let decode = AttentionShape::decode(b, t, h, d, t - 1);
+    attention::forward(session, Title::new("attention_forward", "decode", &shape), &decode)?;
+    attention::suffix(session, &BenchShape(vec![b / 4, h, t, d]))?;
+    attention::backward(session, Title::new("attention_forward_backward", "causal", &shape), &causal)
+}
+
+impl TuneReport {
+    /// The forms that are clearly faster than the rules' own.
+    pub fn tuning(&self) -> Tuning {
+        let mut tuning = Tuning::default();
+        for verdict in self.verdicts.iter().filter(|verdict| verdict.best != verdict.default) {
+            let (form, instead_of) = (verdict.best.into(), verdict.default.into());
+            tuning.set(verdict.kernel, &verdict.class, Preferred { form, instead_of, gain: verdict.gain });
+        }
+        tuning
+    }
+
+    /// Whether a kernel was wrong.
+    pub fn has_errors(&self) -> bool {
+        self.verdicts.iter().any(|verdict| verdict.failed)
+    }
+
+    /// For people: a row for each kernel and class of shapes.
+    pub fn table(&self) -> String {
+        let header = ["kernel", "shapes", "default", "best", "gain", "ms", "forms that gave the same bits, in ms"];
+        let mut rows = vec![header.map(String::from)];
+        rows.extend(self.verdicts.iter().map(|verdict| {
+            let of = |form: &str| verdict.times.iter().find(|(name, _)| *name == form).map(|(_, ms)| *ms);
+            let mut all: Vec<String> = verdict.times.iter().map(|(form, ms)| format!("{form} {ms:.3}")).collect();
+            all.extend(verdict.remark.clone());
+            [
+                verdict.kernel.into(),
+                verdict.class.clone(),
+                verdict.default.into(),
+                verdict.best.into(),
+                if verdict.failed { "-".into() } else { format!("{:.2}", verdict.gain) },
+                cell(of(verdict.best), 3),
+                all.join(", "),
+            ]
+        }));
+        let mut text = aligned(&rows, 4);
+        if self.unfinished {
+            text += "\ntime was up: everything else keeps its default; give more by --seconds";
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(best: &'static str, gain: f64) -> Verdict {
+        Verdict {
+            kernel: "linear_product",
+            class: "forward 64 x 64, many rows".into(),
+            default: "subgroup2",
+            best,
+            gain,
+            times: vec![("subgroup2", 2.0), ("subgroup4", 1.0)],
+            remark: None,
+            failed: false,
+        }
+    }
+
+    #[test]
+    fn only_what_beats_the_default_is_preferred() {
+        let report = |best, gain| TuneReport { verdicts: vec![verdict(best, gain)], unfinished: false };
+        assert!(report("subgroup2", 1.0).tuning().is_empty());
+        let tuning = report("subgroup4", 2.0).tuning();
+        let preferred = tuning.get("linear_product", "forward 64 x 64, many rows").unwrap();
+        assert_eq!((preferred.form.as_str(), preferred.instead_of.as_str()), ("subgroup4", "subgroup2"));
+    }
+
+    #[test]
+    fn the_table_shows_what_was_left_out_and_what_failed() {
+        let failed =
+            Verdict { failed: true, times: Vec::new(), remark: Some("wrong: y".into()), ..verdict("subgroup2", 1.0) };
+        let report = TuneReport { verdicts: vec![verdict("subgroup4", 2.0), failed], unfinished: true };
+        let table = report.table();
+        assert!(report.has_errors() && table.contains("wrong: y") && table.contains("time was up"), "{table}");
+        assert!(table.lines().nth(1).unwrap().contains("2.00"), "{table}");
+    }
+
+    #[test]
+    fn a_contest_within_no_time_decides_nothing() {
+        let gpu = Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one");
+        let config = TuneConfig { seconds: 1e-9, ..TuneConfig::new(true) };
+        let report = tune(&gpu, &config, &mut |_| ()).unwrap();
+        assert!(report.verdicts.is_empty() && report.unfinished);
+        assert_eq!(
+            tune(&gpu, &TuneConfig { seconds: 0.0, ..config }, &mut |_| ()).unwrap_err().kind(),
+            ErrorKind::Settings
+        );
+    }
+}

@@ -1,0 +1,232 @@
+//! The wave function whose weights, keys and values are f16: a wave function of its own, near that of the f32 weights.
+
+use ketformer::gpu::Gpu;
+use ketformer::kernels::narrow::narrow_reference;
+use ketformer::model::{Precision, Weights};
+use ketformer::physics::{Hamiltonian, Lattice, Rydberg};
+use ketformer::vmc::{
+    EvaluateConfig, SampleConfig, StepReport, TrainConfig, Trainer, enumerate, evaluate, local_energies, sample,
+};
+use ketformer::{ErrorKind, Ptf};
+
+use super::cases::{Case, cases, gpu, index};
+use super::chi_squared::chance;
+use super::decoding::{moves_lead_to, nan_max};
+use super::energy::{exact_local, expectation, state};
+use super::hamiltonians::{ISING, hamiltonians};
+use super::sampling::{LEAST_CHANCE, counts};
+
+/// log P of all states of the mixed network.
+fn log_p(case: &Case, weights: &Weights) -> Vec<f64> {
+    enumerate(gpu(), &case.lattice, &*case.model, weights, Precision::Mixed).unwrap()
+}
+
+/// The weights with their matrices rounded to f16, but for the embedding, which is f32.
+fn rounded(weights: &Weights) -> Weights {
+    let mut rounded = weights.clone();
+    let matrices =
+        rounded.tensors.iter_mut().filter(|(name, tensor)| tensor.shape.len() == 2 && !name.contains("token"));
+    for (_, tensor) in matrices {
+        tensor.values = narrow_reference(&tensor.values).into_iter().map(|half| half.to_f32()).collect();
+    }
+    rounded
+}
+
+#[test]
+fn probabilities_add_up_to_one() {
+    for case in cases() {
+        for seed in [1, 2] {
+            let sum: f64 = log_p(&case, &case.weights(seed)).iter().map(|log_p| log_p.exp()).sum();
+            println!("{}: {:e}", case.name, sum - 1.0);
+            assert!((sum - 1.0).abs() < 1e-5, "{}: Σ P = {sum}", case.name);
+        }
+    }
+}
+
+/// It is near the network of the f32 weights and not the same; of the weights it knows only their f16.
+#[test]
+fn it_is_the_network_of_the_rounded_weights() {
+    for case in cases() {
+        let weights = case.weights(1);
+        let mixed = log_p(&case, &weights);
+        let off = mixed.iter().zip(&*case.log_p(1)).map(|(mixed, single)| (mixed - single).abs()).fold(0.0, nan_max);
+        println!("{}: {off:e}", case.name);
+        assert!(off < 0.03, "{}: log P is off by {off}", case.name);
+        assert!(off > 1e-4, "{}: nothing was rounded, {off:e}", case.name);
+        assert_eq!(mixed, log_p(&case, &rounded(&weights)), "{}: more than the rounded weights is read", case.name);
+    }
+}
+
+#[test]
+fn moves_agree_with_brute_force() {
+    for case in cases() {
+        let weights = case.weights(1);
+        moves_lead_to(&case, &weights, &log_p(&case, &weights), Precision::Mixed, TOLERANCE);
+    }
+}
+
+/// Sums that differ in their last bits may be rounded to neighbouring f16s, where kernels add in other orders.
+const TOLERANCE: f64 = 5e-5;
+
+#[test]
+fn energies_are_those_of_the_hamiltonian() {
+    for case in cases() {
+        let weights = case.weights(1);
+        let state = state(&log_p(&case, &weights));
+        let configurations = case.some_configurations(500);
+        for hamiltonian in hamiltonians() {
+            let terms = hamiltonian.terms(&case.lattice).unwrap();
+            let local = |precision| {
+                local_energies(gpu(), &case.lattice, hamiltonian, &*case.model, &weights, &configurations, precision)
+                    .unwrap()
+                    .energy
+            };
+            let exact = exact_local(&terms, &state);
+            let worst = |found: Vec<f64>| {
+                let off = |(c, found): (&Vec<u8>, &f64)| {
+                    (exact[index(c)] - found).abs() / (terms.bound() + exact[index(c)].abs())
+                };
+                configurations.iter().zip(&found).map(off).fold(0.0, nan_max)
+            };
+            let (own, other) = (worst(local(Precision::Mixed)), worst(local(Precision::Single)));
+            println!("{} {}: {own:e}, of the other network {other:e}", case.name, hamiltonian.name());
+            assert!(own < TOLERANCE, "{} {}: {own:e}", case.name, hamiltonian.name());
+            assert!(other > 2.0 * own, "{} {}: {other:e} of the f32 network", case.name, hamiltonian.name());
+        }
+    }
+}
+
+#[test]
+fn samples_are_drawn_from_it() {
+    for case in cases() {
+        let weights = case.weights(1);
+        let log_p = log_p(&case, &weights);
+        let config = SampleConfig { samples: 10_000, seed: 41, memory: None, precision: Precision::Mixed };
+        let draw = || sample(gpu(), &case.lattice, &*case.model, &weights, config.clone()).unwrap();
+        let drawn = draw();
+        let total: f64 = log_p.iter().map(|log_p| log_p.exp()).sum();
+        let p: Vec<f64> = log_p.iter().map(|log_p| log_p.exp() / total).collect();
+        let seen = chance(&counts(&case, &drawn.configurations), &p);
+        assert!(seen > LEAST_CHANCE, "{}: frequencies are not those of P, chance {seen:e}", case.name);
+        for (configuration, own) in drawn.configurations.iter().zip(&drawn.log_p) {
+            let expected = log_p[index(configuration)];
+            assert!((own - expected).abs() < 1e-5, "{}: {configuration:?} {own} {expected}", case.name);
+        }
+        assert_eq!(drawn, draw(), "{}: not the same bits twice", case.name);
+    }
+}
+
+#[test]
+fn estimates_agree_with_enumeration() {
+    for case in cases() {
+        let weights = case.weights(1);
+        let state = state(&log_p(&case, &weights));
+        let exact = expectation(&state, &exact_local(&ISING.terms(&case.lattice).unwrap(), &state));
+        let config = EvaluateConfig { samples: 3000, seed: 5, memory: None, precision: Precision::Mixed };
+        let found = evaluate(gpu(), &case.lattice, &ISING, &*case.model, &weights, config).unwrap();
+        assert!((found.energy - exact).abs() < 5.0 * found.energy_error, "{}: {found:?} is not {exact}", case.name);
+    }
+}
+
+fn config(samples: usize) -> TrainConfig {
+    TrainConfig { samples, learning_rate: 1e-3, precision: Precision::Mixed, ..TrainConfig::default() }
+}
+
+/// Every step samples the f16 of the weights as they are then.
+#[test]
+fn a_step_estimates_the_energy_of_the_weights_before_it() {
+    for case in cases() {
+        let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config(1000)).unwrap();
+        let mut noticed = false;
+        let mut before = f64::NAN;
+        for seed in [1, 2, 3] {
+            let weights = case.weights(seed);
+            trainer.set_weights(&weights).unwrap();
+            let report = trainer.steps(1).next().unwrap().unwrap();
+            let state = state(&log_p(&case, &weights));
+            let exact = expectation(&state, &exact_local(&ISING.terms(&case.lattice).unwrap(), &state));
+            assert!(report.accepted, "{}: {report:?}", case.name);
+            assert!((report.energy - exact).abs() < 5.0 * report.energy_error, "{}: {report:?}, {exact}", case.name);
+            noticed |= (report.energy - before).abs() > 5.0 * report.energy_error;
+            before = exact;
+        }
+        assert!(noticed, "{}: the weights before would pass as well", case.name);
+    }
+}
+
+/// Training goes down to where f32 training goes, in the same bits each time.
+#[test]
+fn training_descends() {
+    for case in cases().into_iter().take(3) {
+        let train = || {
+            let config = TrainConfig { learning_rate: 1e-2, ..config(200) };
+            let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config).unwrap();
+            let reports: Vec<StepReport> = trainer.steps(60).map(|report| report.unwrap()).collect();
+            let energies: Vec<f64> = reports.iter().map(|report| report.energy).collect();
+            (energies, trainer.weights().unwrap())
+        };
+        let (energies, weights) = train();
+        let mean = |energies: &[f64]| energies.iter().sum::<f64>() / energies.len() as f64;
+        let (first, last) = (mean(&energies[..10]), mean(&energies[50..]));
+        println!("{}: from {first} to {last}", case.name);
+        let least = ketformer::physics::ground_state(&ISING.terms(&case.lattice).unwrap(), case.lattice.sites());
+        let least = least.unwrap().energy;
+        assert!(last - least < 0.7 * (first - least), "{}: from {first} to {last} of {least}", case.name);
+        assert_eq!((energies, weights), train(), "{}: not the same bits twice", case.name);
+    }
+}
+
+#[test]
+fn weights_that_f16_cannot_hold_are_refused() {
+    for case in cases() {
+        let good = case.weights(1);
+        let named = |rank| good.tensors.iter().find(|(_, tensor)| tensor.shape.len() == rank).unwrap().0.clone();
+        let (matrix, bias) = (named(2), named(1));
+        let with = |name: &str, value| {
+            let mut weights = good.clone();
+            weights.tensors.get_mut(name).unwrap().values[0] = value;
+            weights
+        };
+        let of = |weights, precision| enumerate(gpu(), &case.lattice, &*case.model, &weights, precision);
+        let error = of(with(&matrix, -65505.0), Precision::Mixed).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Weights);
+        let said = error.to_string();
+        assert!(said.contains(&matrix) && said.contains("precision=single") && !said.contains('\n'), "{said}");
+        // What is not rounded, and what is held, is not refused.
+        of(with(&bias, 1e6), Precision::Mixed).unwrap();
+        of(with(&matrix, -65504.0), Precision::Mixed).unwrap();
+        of(with(&matrix, -65505.0), Precision::Single).unwrap();
+    }
+}
+
+/// Buffers of f16 are counted as half, so that more samples fit into a budget, and they do fit.
+#[test]
+fn more_samples_fit_into_a_budget() {
+    // A device of its own: what other tests allocate on a shared one would be counted too.
+    let gpu = Gpu::new().unwrap();
+    let lattice = Lattice::square(8, 8);
+    let model = Ptf { width: 64, feed_forward: 64, ..Ptf::default() };
+    let trainer = |memory, precision| {
+        let config = TrainConfig { samples: 128, memory: Some(memory), precision, ..TrainConfig::default() };
+        Trainer::new(&gpu, &lattice, &Rydberg::default(), &model, config).unwrap()
+    };
+    let taken = [Precision::Single, Precision::Mixed].map(|precision| trainer(8 << 30, precision).memory());
+    println!("{taken:?}");
+    // In what mixed precision takes at most, with what a budget reserves for everything else, f32 must be cut.
+    let budget = taken[1] + (9 << 20);
+    assert!(budget < taken[0], "{taken:?}");
+    let chunks = [Precision::Single, Precision::Mixed].map(|precision| {
+        let trainer = trainer(budget, precision);
+        assert!(trainer.memory() <= budget, "{precision:?}: {} of {budget} bytes", trainer.memory());
+        trainer.chunks()
+    });
+    println!("{chunks:?}");
+    assert!(chunks[1].iter().zip(chunks[0]).all(|(mixed, single)| *mixed >= single), "{chunks:?}");
+    assert!(chunks[1][1] > chunks[0][1], "no more samples are moved together: {chunks:?}");
+    for case in cases() {
+        let config = |memory| TrainConfig { memory: Some(memory), ..config(65) };
+        let memory = 12 << 20;
+        let trainer = Trainer::new(&gpu, &case.lattice, &Rydberg::default(), &*case.model, config(memory)).unwrap();
+        assert!(trainer.memory() <= memory, "{}: {} of {memory} bytes", case.name, trainer.memory());
+    }
+}
