@@ -2,7 +2,8 @@
 //
 //   d_weight[i] (+)= Σ_s part[s, i]      (i < N·K)          d_bias[n] (+)= Σ_s part[s, N·K + n]
 //
-// With keep = 1 the sums are added to what earlier chunks of samples gave, with keep = 0 they replace it.
+// With keep = 1 the sum goes on from what earlier chunks of samples gave, block by block, so that it does not depend on
+// how the blocks are cut into chunks; with keep = 0 it begins anew.
 //
 // grid   ⌈(N·K + N) / 64⌉ workgroups
 // reads  part (blocks, N·K + N)
@@ -23,12 +24,12 @@ fn main(
     let i = grid_index(group, groups) * 64u + local;
     let stride = params.weights + params.columns;
     if (i >= stride) { return; }
+    let is_weight = i < params.weights;
+    let n = max(i, params.weights) - params.weights;
     var sum = 0.0;
-    for (var s = 0u; s < params.blocks; s++) { sum += part[s * stride + i]; }
-    if (i < params.weights) {
-        d_weight[i] = select(sum, d_weight[i] + sum, params.keep == 1u);
-    } else {
-        let n = i - params.weights;
-        d_bias[n] = select(sum, d_bias[n] + sum, params.keep == 1u);
+    if (params.keep == 1u) {
+        if (is_weight) { sum = d_weight[i]; } else { sum = d_bias[n]; }
     }
+    for (var s = 0u; s < params.blocks; s++) { sum += part[s * stride + i]; }
+    if (is_weight) { d_weight[i] = sum; } else { d_bias[n] = sum; }
 }

@@ -464,6 +464,30 @@ fn a_benchmark_is_written_and_compared() {
     assert!(ended.stdout.contains("old/new") && ended.stdout.contains("1000000000.0000"), "{}", ended.stdout);
 }
 
+/// Costs against sites: a row for every pass and size, a law for every pass, a picture of them.
+#[test]
+fn scaling_is_measured_and_drawn() {
+    let folder = TempDir::new().unwrap();
+    let line = "bench scaling --shape 16x2 --shape 36x2 --shape 64x2 --runs 1 --warmup 0 --seed 3 --json new.json \
+                --plot new.svg";
+    let ended = succeeds(folder.path(), line);
+    assert!(ended.stdout.contains("local energies: N^("), "{}", ended.stdout);
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(folder.path().join("new.json")).unwrap()).unwrap();
+    let (rows, curves) = (json["rows"].as_array().unwrap(), json["curves"].as_array().unwrap());
+    assert_eq!((rows.len(), curves.len()), (12, 4));
+    for row in rows {
+        assert!(row["median_ms"].as_f64().unwrap() > 0.0 && row["error"].is_null(), "{row}");
+        assert!(row["max_error"].as_f64().unwrap() < 1e-4, "{row}");
+    }
+    for curve in curves {
+        let points = curve["points"].as_array().unwrap();
+        assert_eq!(points.iter().map(|point| point[0].as_f64().unwrap()).collect::<Vec<_>>(), [16.0, 36.0, 64.0]);
+        assert!(curve["fit"]["exponent"].is_f64() && curve["fit"]["error"].is_f64(), "{curve}");
+    }
+    let svg = fs::read_to_string(folder.path().join("new.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("sampling, no cache") && svg.contains("local energies"));
+}
+
 #[test]
 fn benchmarks_that_cannot_be_are_refused() {
     for (line, words) in [
@@ -476,6 +500,9 @@ fn benchmarks_that_cannot_be_are_refused() {
         ("bench limits --shape 2x2", ["limits", "no shape"]),
         ("bench head --shape 8x17", ["17", "powers of two"]),
         ("bench step --shape 15x8x32", ["15", "L"]),
+        ("bench scaling --shape 17x64", ["17", "L"]),
+        ("bench scaling --shape 4x64", ["one patch", "16"]),
+        ("bench attention --plot new.svg", ["--plot", "scaling"]),
         ("bench attention --runs 0", ["run", "--runs 1"]),
         ("bench matmul --variant subgroup3", ["subgroup3", "linear_product subgroup1 subgroup2 subgroup4 private"]),
         ("tune --seconds 0", ["seconds", "--seconds 60"]),

@@ -22,8 +22,10 @@ mod limits;
 mod matmul;
 mod norm;
 mod origin;
+mod plot;
 mod report;
 mod row;
+mod scaling;
 mod session;
 mod shape;
 mod step;
@@ -33,8 +35,10 @@ mod tune;
 pub use contest::Verdict;
 pub use limits::Limits;
 pub use origin::Origin;
+pub use plot::plot;
 pub use report::{BenchReport, Compared};
 pub use row::BenchRow;
+pub use scaling::{PowerLaw, ScalingCurve};
 pub use shape::BenchShape;
 pub use subject::Subject;
 pub use tune::{TuneConfig, TuneReport, tune};
@@ -133,6 +137,10 @@ pub fn run(gpu: &Gpu, config: &BenchConfig, progress: &mut dyn FnMut(&str)) -> R
             Subject::Head => shapes.iter().try_for_each(|shape| head::run(&mut session, shape))?,
             Subject::Moves => shapes.iter().try_for_each(|shape| step::run_moves(&mut session, shape))?,
             Subject::Step => shapes.iter().try_for_each(|shape| step::run_step(&mut session, shape))?,
+            Subject::Scaling => {
+                shapes.iter().try_for_each(|shape| scaling::run(&mut session, shape))?;
+                scaling::find_laws(&mut session);
+            }
         }
     }
     session.finish()

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BenchRow, Limits};
+use super::{BenchRow, Limits, ScalingCurve};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a benchmark found.
@@ -14,6 +14,9 @@ pub struct BenchReport {
     pub rows: Vec<BenchRow>,
     /// What else there is to say, one line each.
     pub notes: Vec<String>,
+    /// Costs against sizes, where scaling was measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<ScalingCurve>,
 }
 
 /// A row of a benchmark beside the same row of an older one.
@@ -176,7 +179,7 @@ mod tests {
     }
 
     fn report(rows: Vec<BenchRow>) -> BenchReport {
-        BenchReport { limits: Limits::default(), rows, notes: vec!["a note".into()] }
+        BenchReport { limits: Limits::default(), rows, notes: vec!["a note".into()], curves: Vec::new() }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::contest::Contest;
 use super::gate::affordable;
-use super::{BenchConfig, BenchReport, BenchRow, BenchShape, Limits, Origin, limits};
+use super::{BenchConfig, BenchReport, BenchRow, BenchShape, Limits, Origin, ScalingCurve, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Asked, Buffer, Cost, Gpu, Plan, Profile, Timing, View};
 use crate::kernels::{Measured, POISON, RandomInputs};
@@ -29,10 +29,11 @@ pub(super) struct Session<'a> {
     pub random: RandomInputs,
     pub limits: Limits,
     pub notes: Vec<String>,
+    pub curves: Vec<ScalingCurve>,
+    pub seed: u64,
     rows: Vec<BenchRow>,
     limit_rows: Vec<BenchRow>,
     origin: Origin,
-    seed: u64,
     variant: Option<String>,
     asked: Vec<Asked>,
     /// Outputs made since the last measurement.
@@ -74,6 +75,7 @@ impl<'a> Session<'a> {
             random: RandomInputs::new(config.seed),
             limits: Limits::default(),
             notes: Vec::new(),
+            curves: Vec::new(),
             rows: Vec::new(),
             limit_rows: Vec::new(),
             origin: Origin::of(gpu),
@@ -124,7 +126,7 @@ impl<'a> Session<'a> {
             let message = format!("bench: nothing measured here has a variant `{variant}`; there are {there}");
             return Err(Error::new(ErrorKind::Settings, message));
         }
-        Ok(BenchReport { limits: self.limits, rows: self.rows, notes: self.notes })
+        Ok(BenchReport { limits: self.limits, rows: self.rows, notes: self.notes, curves: self.curves })
     }
 
     /// Whether what was just recorded takes the variant that is wanted, if one is.

@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::BenchShape;
 use super::session::{Session, Title};
 use crate::error::Result;
-use crate::gpu::{Clock, Cost, ProfileRow, Timing};
+use crate::gpu::{Clock, Cost, Plan, ProfileRow, Timing};
 use crate::kernels::{self, Measured};
 use crate::model::Ptf;
 use crate::physics::{Lattice, Rydberg};
@@ -53,7 +53,14 @@ fn begun(session: &Session<'_>, shape: &BenchShape) -> Result<(Trainer, f64, boo
 fn gate(session: &Session<'_>, trainer: &Trainer, finite: bool) -> Result<Vec<Measured>> {
     let error = if finite { 0.0 } else { f64::INFINITY };
     let mut measured = vec![Measured { output: "energy and gradient", error, tolerance: 0.0 }];
-    for name in trainer.plan().kernels() {
+    measured.extend(kernel_gate(session, trainer.plan())?);
+    Ok(measured)
+}
+
+/// The first cases of every kernel that `plan` launches.
+pub(super) fn kernel_gate(session: &Session<'_>, plan: &Plan) -> Result<Vec<Measured>> {
+    let mut measured = Vec::new();
+    for name in plan.kernels() {
         for case in (kernels::find(name)?.cases)(session.gpu).into_iter().take(CASES) {
             let words = case.run(session.gpu)?;
             // Told by the kernel's name, as there are many.

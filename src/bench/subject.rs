@@ -24,12 +24,14 @@ pub enum Subject {
     Moves,
     /// A training step, whole and part by part; shapes as for moves.
     Step,
+    /// Sampling, log-probabilities and local energies against sites; shapes (sites, samples).
+    Scaling,
 }
 
 impl Subject {
     /// All of them.
-    pub const ALL: [Subject; 7] =
-        [Self::Limits, Self::Attention, Self::Matmul, Self::Norm, Self::Head, Self::Moves, Self::Step];
+    pub const ALL: [Subject; 8] =
+        [Self::Limits, Self::Attention, Self::Matmul, Self::Norm, Self::Head, Self::Moves, Self::Step, Self::Scaling];
 
     /// Its name as typed.
     pub fn name(self) -> &'static str {
@@ -41,6 +43,7 @@ impl Subject {
             Self::Head => "head",
             Self::Moves => "moves",
             Self::Step => "step",
+            Self::Scaling => "scaling",
         }
     }
 
@@ -53,6 +56,7 @@ impl Subject {
             Self::Norm => &["rows", "width"],
             Self::Head => &["rows", "outcomes"],
             Self::Moves | Self::Step => &["sites", "samples", "width"],
+            Self::Scaling => &["sites", "samples"],
         }
     }
 
@@ -65,6 +69,7 @@ impl Subject {
             Self::Norm => &[&[16384, 32], &[65536, 128]],
             Self::Head => &[&[65536, 16], &[1024, 4096]],
             Self::Moves | Self::Step => &[&[16, 256, 32]],
+            Self::Scaling => &[&[16, 64], &[36, 64], &[64, 64], &[100, 64], &[144, 64], &[196, 64], &[256, 64]],
         };
         shapes.iter().map(|sizes| BenchShape(sizes.to_vec())).collect()
     }
@@ -102,6 +107,7 @@ impl Subject {
                 self.example()
             )),
             (Self::Moves | Self::Step, [l, k, nh]) => super::step::check(*l, *k, *nh),
+            (Self::Scaling, [sites, samples]) => super::scaling::check(*sites, *samples),
             (_, sizes) if bytes(self, sizes) >= 1 << 34 => error(format!(
                 "shape {shape} needs a buffer of {} bytes, the kernels' limit is 16 GiB (32-bit indices); give smaller \
                  sizes",
@@ -199,6 +205,9 @@ mod tests {
             (Subject::Step, "15x8x32", "15"),
             (Subject::Step, "16x1x32", "samples"),
             (Subject::Moves, "16x8x30", "30"),
+            (Subject::Scaling, "16", "expected 2"),
+            (Subject::Scaling, "25x64", "5"),
+            (Subject::Scaling, "16x1", "samples"),
         ] {
             let error = check(subject, shape).unwrap_err();
             assert!(error.to_string().contains(said) && error.kind() == ErrorKind::Settings, "{error}");

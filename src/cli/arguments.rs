@@ -64,7 +64,7 @@ Examples: ketformer eval out/1 samples=10000
 
 const BENCH_EXAMPLE: &str = "\
 Every kernel is compared with its reference in 64-bit floats before it gets a time.
-Shapes: attention BxHxTxD, matmul ROWSxINNERxCOLUMNS, norm ROWSxC, head ROWSxV, moves and step LxKxNh
+Shapes: attention BxHxTxD, matmul ROWSxINNERxCOLUMNS, norm ROWSxC, head ROWSxV, moves and step LxKxNh, scaling LxK
 Examples: ketformer bench
           ketformer bench attention --shape 256x8x16x16 --runs 50 --json new.json --compare old.json";
 
@@ -174,7 +174,7 @@ pub struct ExactArguments {
 /// `ketformer bench`
 #[derive(Debug, Args)]
 pub struct BenchArguments {
-    /// What to measure: limits, attention, matmul, norm, head, moves, step [default: limits attention matmul]
+    /// What to measure: limits, attention, matmul, norm, head, moves, step, scaling [default: limits attention matmul]
     #[arg(value_name = "SUBJECT")]
     pub subjects: Vec<String>,
     /// Sizes instead of the default ones, such as 256x8x16x16; may be given several times
@@ -198,6 +198,9 @@ pub struct BenchArguments {
     /// Write the rows as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Draw what scaling found, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
     /// Compare with what --json wrote earlier, also elsewhere: old time over new time
     #[arg(long, value_name = "OLD.json")]
     pub compare: Option<PathBuf>,

@@ -20,7 +20,7 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome> {
     let config = config(arguments)?;
     // Before anything takes time.
     let old = arguments.compare.as_deref().map(read).transpose()?;
-    [&arguments.csv, &arguments.json].into_iter().flatten().try_for_each(|path| check_folder(path))?;
+    [&arguments.csv, &arguments.json, &arguments.plot].into_iter().flatten().try_for_each(|path| check_folder(path))?;
     let gpu = device::open(&arguments.adapter)?;
     let report = bench::run(&gpu, &config, &mut |title| {
         if !arguments.quiet {
@@ -36,6 +36,10 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome> {
     }
     if let Some(path) = &arguments.json {
         write(path, &report.json()?)?;
+    }
+    if let Some(path) = &arguments.plot {
+        let adapter = report.rows.first().map_or("", |row| &row.adapter);
+        write(path, &bench::plot(&report.curves, &format!("Cost of a sample against sites, on {adapter}"))?)?;
     }
     Ok(if report.has_errors() { Outcome::Found } else { Outcome::Done })
 }
@@ -53,6 +57,10 @@ fn config(arguments: &BenchArguments) -> Result<BenchConfig> {
         seed: arguments.seed.unwrap_or_else(train::draw_seed),
     };
     config.check()?;
+    if arguments.plot.is_some() && !config.subjects.contains(&Subject::Scaling) {
+        let message = "bench: --plot draws what `bench scaling` measures; give that subject or leave --plot out";
+        return Err(Error::new(ErrorKind::Settings, message));
+    }
     Ok(config)
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytemuck::Pod;
 
 use super::Gpu;
+use super::device::STAGING_BYTES;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Byte alignment of every range that a kernel binds (WebGPU's default limit), 64 elements of four bytes.
@@ -65,6 +66,22 @@ impl Gpu {
         self.buffer_of_usage(label, elements, usage)
     }
 
+    /// A buffer that the host maps to write words for the device into it, and that is mapped at first.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub(crate) fn buffer_to_device(&self, label: &str, elements: u64) -> Result<Buffer> {
+        self.buffer_made(label, elements, wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC, true)
+    }
+
+    /// A buffer that the host maps to read what the device copied into it.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub(crate) fn buffer_to_host(&self, label: &str, elements: u64) -> Result<Buffer> {
+        self.buffer_made(label, elements, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST, false)
+    }
+
     /// A buffer of `elements` elements of `storage`, zero at first.
     ///
     /// # Errors
@@ -85,6 +102,16 @@ impl Gpu {
     }
 
     pub(super) fn buffer_of_usage(&self, label: &str, elements: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
+        self.buffer_made(label, elements, usage, false)
+    }
+
+    fn buffer_made(
+        &self,
+        label: &str,
+        elements: u64,
+        usage: wgpu::BufferUsages,
+        mapped_at_creation: bool,
+    ) -> Result<Buffer> {
         let bytes = elements.max(1).checked_mul(4).map(|b| b.next_multiple_of(16)).unwrap_or(u64::MAX);
         let limits = self.limits();
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
@@ -95,7 +122,7 @@ impl Gpu {
             );
             return Err(Error::new(ErrorKind::Memory, message));
         }
-        let descriptor = wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false };
+        let descriptor = wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation };
         let buffer =
             self.guarded(&format!("buffer `{label}` of {bytes} bytes"), || self.device().create_buffer(&descriptor))?;
         let counter = self.allocation_counter().clone();
@@ -111,7 +138,7 @@ impl Gpu {
     pub fn upload<T: Pod>(&self, label: &str, values: &[T]) -> Result<Buffer> {
         let bytes: &[u8] = bytemuck::cast_slice(values);
         let buffer = self.buffer(label, (bytes.len() as u64).div_ceil(4))?;
-        self.queue().write_buffer(&buffer.buffer, 0, bytes);
+        self.write(&buffer.buffer, 0, bytes)?;
         Ok(buffer)
     }
 }
@@ -224,8 +251,7 @@ impl View {
             let message = format!("`{}` holds {} bytes, {} were to be written", self.label, self.bytes, bytes.len());
             return Err(Error::new(ErrorKind::Shape, message));
         }
-        gpu.queue().write_buffer(&self.buffer, self.offset, bytes);
-        Ok(())
+        gpu.write(&self.buffer, self.offset, bytes)
     }
 
     /// Waits for the GPU and returns the first `count` elements. For results and tests; a step never calls it.
@@ -241,21 +267,29 @@ impl View {
         if bytes == 0 {
             return Ok(Vec::new());
         }
-        let descriptor = wgpu::BufferDescriptor {
-            label: Some("ketformer.readback"),
-            size: bytes.next_multiple_of(4),
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        };
-        let staging = gpu.guarded("readback", || gpu.device().create_buffer(&descriptor))?;
+        let staging = gpu.buffer_to_host("ketformer.readback", bytes.min(STAGING_BYTES).div_ceil(4))?;
+        let mut values = vec![T::zeroed(); count];
+        let words: &mut [u8] = bytemuck::cast_slice_mut(&mut values);
+        for (piece, words) in words.chunks_mut(STAGING_BYTES as usize).enumerate() {
+            self.read_piece(gpu, &staging, piece as u64 * STAGING_BYTES, words)?;
+        }
+        Ok(values)
+    }
+
+    /// Reads what begins `first` bytes in, by way of `staging`.
+    fn read_piece(&self, gpu: &Gpu, staging: &View, first: u64, words: &mut [u8]) -> Result<()> {
+        let bytes = (words.len() as u64).next_multiple_of(4);
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(&self.buffer, self.offset, &staging, 0, descriptor.size);
+        encoder.copy_buffer_to_buffer(&self.buffer, self.offset + first, &staging.buffer, 0, bytes);
         gpu.queue().submit([encoder.finish()]);
-        staging.map_async(wgpu::MapMode::Read, .., |_| {});
+        staging.buffer.map_async(wgpu::MapMode::Read, .., |_| {});
         gpu.wait(None)?;
         let unmapped =
             |e| Error::new(ErrorKind::Device, format!("`{}` could not be read back", self.label)).caused_by(e);
-        let mapped = staging.get_mapped_range(..bytes).map_err(unmapped)?;
-        Ok(bytemuck::pod_collect_to_vec(&mapped[..]))
+        let mapped = staging.buffer.get_mapped_range(..words.len() as u64).map_err(unmapped)?;
+        words.copy_from_slice(&mapped);
+        drop(mapped);
+        staging.buffer.unmap();
+        Ok(())
     }
 }

@@ -54,6 +54,7 @@ pub(super) struct GpuInner {
     checked_shaders: bool,
     cooperative_matrix: Option<u32>,
     allocated: Arc<AtomicU64>,
+    staged: AtomicU64,
     failure: Arc<Mutex<Option<Error>>>,
     unlimited: OnceLock<View>,
     kernels: Mutex<HashMap<KernelKey, Arc<CompiledKernel>>>,
@@ -64,6 +65,15 @@ pub(super) type KernelKey = (String, Vec<(String, u32)>);
 
 const ENVIRONMENT: &str = "KETFORMER_ADAPTER";
 const COOPERATIVE_ENVIRONMENT: &str = "KETFORMER_COOPERATIVE_MATRIX";
+
+/// Bytes that wgpu asks a driver for at a time, as little as it can: larger buffers get as much as they need, and a budget
+/// is not exceeded by blocks that are hardly used. Nothing is allocated while steps run, so larger blocks save nothing.
+const MEMORY_BLOCKS: std::ops::Range<u64> = 4 << 20..4 << 20;
+
+/// Bytes on their way to the device, or from it, at most.
+pub(super) const STAGING_BYTES: u64 = 1 << 20;
+/// What the copy of a few words takes.
+const COPY_ALIGNMENT: u64 = 256;
 
 /// What we use where an adapter has it; nothing here is needed.
 const WANTED: wgpu::Features = wgpu::Features::SUBGROUP
@@ -174,6 +184,7 @@ impl Gpu {
             label: Some("ketformer"),
             required_features: adapter.features() & WANTED,
             required_limits: adapter.limits(),
+            memory_hints: wgpu::MemoryHints::Manual { suballocated_device_memory_block_size: MEMORY_BLOCKS },
             ..Default::default()
         };
         if cooperative.is_some() {
@@ -217,6 +228,7 @@ impl Gpu {
             checked_shaders,
             cooperative_matrix,
             allocated: Arc::default(),
+            staged: AtomicU64::default(),
             failure: Arc::default(),
             unlimited: OnceLock::new(),
             kernels: Mutex::default(),
@@ -318,6 +330,31 @@ impl Gpu {
 
     pub(super) fn allocation_counter(&self) -> &Arc<AtomicU64> {
         &self.inner.allocated
+    }
+
+    /// Writes into a buffer before anything submitted later. wgpu keeps a copy of what was written until the device has it;
+    /// this waits for the device often enough that copies stay within [`STAGING_BYTES`].
+    pub(super) fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        for (piece, bytes) in bytes.chunks(STAGING_BYTES as usize).enumerate() {
+            let copy = (bytes.len() as u64).next_multiple_of(COPY_ALIGNMENT);
+            if self.inner.staged.fetch_add(copy, Ordering::Relaxed) + copy > STAGING_BYTES {
+                self.flush()?;
+                self.inner.staged.store(copy, Ordering::Relaxed);
+            }
+            self.queue().write_buffer(buffer, offset + piece as u64 * STAGING_BYTES, bytes);
+        }
+        Ok(())
+    }
+
+    /// Hands everything written to the device and waits for it, so that wgpu keeps no copies, and gives back what was
+    /// dropped.
+    ///
+    /// # Errors
+    /// As [`Gpu::wait`].
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.inner.staged.store(0, Ordering::Relaxed);
+        self.queue().submit([]);
+        self.wait(None)
     }
 
     pub(super) fn checked_shaders(&self) -> bool {

@@ -3,6 +3,8 @@
 //! Recording compiles the kernel, checks names, sizes, alignment, aliasing and limits, writes the runtime parameters
 //! into a uniform page and makes the bind group. Replaying sets pipelines and bind groups and cannot fail.
 
+use std::collections::HashMap;
+
 use super::shader::{Access, Param, Reflection};
 use super::{Buffer, Gpu, Kernel, Storage, View};
 use crate::error::{Error, ErrorKind, Result};
@@ -205,7 +207,9 @@ pub struct Plan {
     gpu: Gpu,
     pub(super) dispatches: Vec<Dispatch>,
     scope: &'static str,
-    pages: Vec<wgpu::Buffer>,
+    pages: Vec<Buffer>,
+    /// Where each parameter block stands: page and offset. Most launches of a plan share theirs with others.
+    blocks: HashMap<Vec<u8>, (usize, u64)>,
     page_used: u64,
     live: Option<Live>,
     held: Vec<View>,
@@ -226,6 +230,7 @@ impl Plan {
             dispatches: Vec::new(),
             scope: "",
             pages: Vec::new(),
+            blocks: HashMap::new(),
             page_used: PAGE_BYTES,
             live: None,
             held: Vec::new(),
@@ -281,7 +286,7 @@ impl Plan {
         let params = match compiled.reflection.params_binding {
             Some((number, bytes)) => {
                 let block = params_block(name, &compiled.reflection, bytes, launch.params)?;
-                Some((number, self.params_page(&block)?, u64::from(bytes)))
+                Some((number, self.params_page(block)?, u64::from(bytes)))
             }
             None if launch.params.is_empty() => None,
             None => return Err(Error::new(ErrorKind::Shader, format!("{name}: takes no params"))),
@@ -297,12 +302,11 @@ impl Plan {
                 }),
             })
             .collect();
-        let page = self.pages.last();
-        if let (Some((number, offset, bytes)), Some(page)) = (params, page) {
+        if let Some((number, (page, offset), bytes)) = params {
             entries.push(wgpu::BindGroupEntry {
                 binding: number,
                 resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer: page,
+                    buffer: self.pages[page].wgpu(),
                     offset,
                     size: std::num::NonZeroU64::new(bytes),
                 }),
@@ -322,25 +326,23 @@ impl Plan {
         Ok(())
     }
 
-    /// Puts a parameter block into the current page and returns its offset there.
-    fn params_page(&mut self, block: &[u8]) -> Result<u64> {
+    /// Puts a parameter block into a page, unless one like it stands there, and returns the page and the offset.
+    fn params_page(&mut self, block: Vec<u8>) -> Result<(usize, u64)> {
+        if let Some(place) = self.blocks.get(&block) {
+            return Ok(*place);
+        }
         let alignment = u64::from(self.gpu.limits().min_uniform_buffer_offset_alignment);
         let mut offset = self.page_used.next_multiple_of(alignment);
         if offset + block.len() as u64 > PAGE_BYTES {
-            let descriptor = wgpu::BufferDescriptor {
-                label: Some("ketformer.params"),
-                size: PAGE_BYTES,
-                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            };
-            self.pages.push(self.gpu.guarded("parameters", || self.gpu.device().create_buffer(&descriptor))?);
+            let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+            self.pages.push(self.gpu.buffer_of_usage("ketformer.params", PAGE_BYTES / 4, usage)?);
             offset = 0;
         }
-        if let Some(page) = self.pages.last() {
-            self.gpu.queue().write_buffer(page, offset, block);
-        }
+        let page = self.pages.len() - 1;
+        self.gpu.write(self.pages[page].wgpu(), offset, &block)?;
         self.page_used = offset + block.len() as u64;
-        Ok(offset)
+        self.blocks.insert(block, (page, offset));
+        Ok((page, offset))
     }
 
     /// Records the kernel that turns counters (u32s that launches before this one wrote) into the grids of all launches
@@ -406,7 +408,7 @@ impl Plan {
             rows.limit,
         ];
         let bytes: &[u8] = bytemuck::cast_slice(&words);
-        self.gpu.queue().write_buffer(live.descriptions.wgpu(), slot * LIVE_WORDS * 4, bytes);
+        self.gpu.write(live.descriptions.wgpu(), slot * LIVE_WORDS * 4, bytes)?;
         Ok(slot * 16)
     }
 

@@ -65,6 +65,11 @@ impl Timing {
         median(&mut self.milliseconds.clone())
     }
 
+    /// The shortest time in milliseconds.
+    pub fn fastest(&self) -> f64 {
+        self.milliseconds.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
     /// Distance of the quartiles over the median: half of the times lie within that much of each other.
     pub fn spread(&self) -> f64 {
         let quartile = |of: usize| self.milliseconds[of * (self.milliseconds.len() - 1) / 4];

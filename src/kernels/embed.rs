@@ -137,7 +137,7 @@ impl EmbedGradient {
                 ("rows", shape.rows.most.into()),
                 ("width", shape.width.into()),
                 ("blocks", blocks.into()),
-                ("block_rows", linear::BLOCK_ROWS.into()),
+                ("block_rows", linear::block_rows_of(&shape.rows).into()),
                 ("first_item", first_item.into()),
                 ("rows_per_item", rows_per_item.into()),
             ],
@@ -247,9 +247,10 @@ fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32)) -> Case {
     let (weight, bias) = (random.floats((width * p) as usize), random.floats(width as usize));
     let d_x = random.floats((rows * width) as usize);
     let mut part = Vec::new();
-    for block in 0..rows.div_ceil(linear::BLOCK_ROWS) {
-        let first = (block * linear::BLOCK_ROWS).min(live) as usize;
-        let end = ((block + 1) * linear::BLOCK_ROWS).min(live) as usize;
+    let block_rows = linear::block_rows(1);
+    for block in 0..rows.div_ceil(block_rows) {
+        let first = (block * block_rows).min(live) as usize;
+        let end = ((block + 1) * block_rows).min(live) as usize;
         let (rows, d_x) = (&descriptions[4 * first..4 * end], &d_x[first * width as usize..]);
         let (d_weight, d_bias) = gradient_reference(rows, &weight, &bias, d_x, p as usize);
         part.extend(d_weight);

@@ -270,35 +270,46 @@ impl Statistics {
 /// Weights of the energy gradient.
 #[derive(Debug, Clone)]
 pub struct EnergyWeights {
-    /// (B, [`COLUMNS`])
+    /// (B, [`COLUMNS`]), distinct samples first in each group
     pub values: View,
-    /// (B) u32
+    /// (B) u32, numbered within groups
+    pub unique_of: View,
+    /// (B) u32, within spans
+    pub sample_of: View,
+    /// (B) u32, of the distinct samples of spans
     pub count: View,
     /// ([`COLUMNS`], 2)
     pub statistics: View,
-    /// (B)
+    /// (B), distinct samples first in each span
     pub d_log_p: View,
 }
 
 impl EnergyWeights {
-    /// Records the weights of `samples` samples that stand in the first of `rows` rows.
+    /// Records the weights of `samples` samples whose energies stand by groups of `group_samples`, and whose gradient is
+    /// taken by spans of `span_samples`.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, samples: u32, rows: u32) -> Result<()> {
-        let b = u64::from(rows);
+    pub fn record(&self, plan: &mut Plan, samples: u32, group_samples: u32, span_samples: u32) -> Result<()> {
+        let b = u64::from(samples);
         plan.launch(&Launch {
             kernel: &WEIGHTS,
             spec: &[],
             bindings: &[
                 Bind { name: "values", view: &self.values, elements: b * u64::from(COLUMNS) },
+                Bind { name: "unique_of", view: &self.unique_of, elements: b },
+                Bind { name: "sample_of", view: &self.sample_of, elements: b },
                 Bind { name: "count", view: &self.count, elements: b },
                 Bind { name: "statistics", view: &self.statistics, elements: 2 * u64::from(COLUMNS) },
                 Bind { name: "d_log_p", view: &self.d_log_p, elements: b },
             ],
-            params: &[("samples", samples.into()), ("rows", rows.into())],
-            groups: Rows::from(rows).groups(64, 1),
-            cost: Cost { flops: (3 * b) as f64, bytes: (16 * b) as f64 },
+            params: &[
+                ("samples", samples.into()),
+                ("group_samples", group_samples.into()),
+                ("span_samples", span_samples.into()),
+            ],
+            groups: Rows::from(samples).groups(64, 1),
+            cost: Cost { flops: (3 * b) as f64, bytes: (24 * b) as f64 },
             shape: format!("({b})"),
         })
     }
@@ -598,30 +609,51 @@ fn statistics_case((samples, group): (u32, u32)) -> Case {
 }
 
 fn weights_cases(_: &Gpu) -> Vec<Case> {
-    [1, 64, 127, 70_000].into_iter().map(weights_case).collect()
+    [(1, 64, 64), (64, 64, 64), (127, 64, 128), (1000, 64, 512), (70_000, 20_032, 32_768)]
+        .into_iter()
+        .map(weights_case)
+        .collect()
 }
 
-fn weights_case(samples: u32) -> Case {
+fn weights_case((samples, group, span): (u32, u32, u32)) -> Case {
     let mut random = RandomInputs::new(u64::from(samples));
     let values = random.floats((samples * COLUMNS) as usize);
     let statistics = random.floats(2 * COLUMNS as usize);
     let count = random.integers(samples as usize, 9);
-    let weight =
-        |(c, value): (&u32, &f32)| f64::from(*c) * (f64::from(*value) - f64::from(statistics[0])) / f64::from(samples);
-    let expected = count.iter().zip(values.iter().step_by(COLUMNS as usize)).map(weight).collect();
+    // Places within the group of a sample, and samples within the span of a place.
+    let within = |b: u32, part: u32, random: &mut RandomInputs| {
+        let first = b - b % part;
+        random.integers(1, part.min(samples - first))[0]
+    };
+    let unique_of: Vec<u32> = (0..samples).map(|b| within(b, group, &mut random)).collect();
+    let sample_of: Vec<u32> = (0..samples).map(|i| within(i, span, &mut random)).collect();
+    let weight = |i: u32| {
+        let b = i - i % span + sample_of[i as usize];
+        let value = values[((b - b % group + unique_of[b as usize]) * COLUMNS) as usize];
+        f64::from(count[i as usize]) * (f64::from(value) - f64::from(statistics[0])) / f64::from(samples)
+    };
+    let expected = (0..samples).map(weight).collect();
     let record = move |plan: &mut Plan, named: &Named| {
         let kernel = EnergyWeights {
             values: named.view("values")?,
+            unique_of: named.view("unique_of")?,
+            sample_of: named.view("sample_of")?,
             count: named.view("count")?,
             statistics: named.view("statistics")?,
             d_log_p: named.view("d_log_p")?,
         };
-        kernel.record(plan, samples, samples)
+        kernel.record(plan, samples, group, span)
     };
     Case {
-        name: format!("({samples})"),
+        name: format!("({samples}) in groups of {group}, spans of {span}"),
         outputs: vec![("d_log_p", Expected::Near { values: expected, tolerance: 1e-6 })],
-        inputs: vec![("values", values.into()), ("count", count.into()), ("statistics", statistics.into())],
+        inputs: vec![
+            ("values", values.into()),
+            ("unique_of", unique_of.into()),
+            ("sample_of", sample_of.into()),
+            ("count", count.into()),
+            ("statistics", statistics.into()),
+        ],
         record: Box::new(record),
     }
 }

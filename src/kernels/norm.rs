@@ -11,7 +11,7 @@
 //! Ba, Kiros & Hinton, arXiv:1607.06450, with PyTorch's biased variance and ε.
 
 use super::choice::{Choice, Form, Forms, rows_class, width_class};
-use super::linear::{BLOCK_ROWS, GradientSum, Variant};
+use super::linear::{GradientSum, Variant, block_rows, block_rows_of, blocks};
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Plan, Rows, View};
@@ -58,7 +58,7 @@ impl NormShape {
     }
 
     fn blocks(&self) -> u32 {
-        self.rows.most.div_ceil(BLOCK_ROWS)
+        blocks(&self.rows)
     }
 
     /// Floats of scratch that [`NormGradient`] needs.
@@ -265,7 +265,7 @@ impl NormGradient {
                 rows,
                 width,
                 ("blocks", shape.blocks().into()),
-                ("block_rows", BLOCK_ROWS.into()),
+                ("block_rows", block_rows_of(&shape.rows).into()),
                 ("first_item", first_item.into()),
                 ("rows_per_item", rows_per_item.into()),
             ],
@@ -452,8 +452,9 @@ fn gradient_case((rows, width): (u32, u32)) -> Case {
     let stats = rounded_stats(&inputs);
     let (x, wide_stats, d_y) = (wide(&inputs.x), wide(&stats), wide(&inputs.d_y));
     let mut part = Vec::new();
-    for block in 0..rows.div_ceil(BLOCK_ROWS) {
-        let rows = (block * BLOCK_ROWS).min(live) as usize..((block + 1) * BLOCK_ROWS).min(live) as usize;
+    let of_block = block_rows(1);
+    for block in 0..rows.div_ceil(of_block) {
+        let rows = (block * of_block).min(live) as usize..((block + 1) * of_block).min(live) as usize;
         let columns = rows.start * width as usize..rows.end * width as usize;
         let stats = &wide_stats[2 * rows.start..2 * rows.end];
         let (d_gamma, d_beta) = gradient_reference(&x[columns.clone()], stats, &d_y[columns], width as usize);

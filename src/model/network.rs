@@ -29,6 +29,10 @@ pub struct Needs {
     pub hidden_row: u64,
     /// Elements for each training sample, and of the widest buffer among them.
     pub training_sample: [u64; 2],
+    /// Elements for each block of the sums over rows in the pass with gradient: the widest weight with its bias.
+    pub training_block: u64,
+    /// Elements that do not depend on the capacity, such as tables of positions.
+    pub fixed: u64,
 }
 
 /// A batch of packed rows of moves over the samples decoded before.

@@ -209,6 +209,8 @@ impl PtfNetwork {
             move_row: [row, widest_row],
             hidden_row: Self::hidden_width(gpu, sizes),
             training_sample: Training::needs(sizes),
+            training_block: Training::part_width(sizes),
+            fixed: t * c,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::attention::{AttentionBackward, AttentionForward, AttentionShape};
 use crate::kernels::embed::EmbedGradient;
-use crate::kernels::linear::{Activation, Extra, GradientShape, LinearGradient, LinearProduct, LinearShape};
+use crate::kernels::linear::{self, Activation, Extra, GradientShape, LinearGradient, LinearProduct, LinearShape};
 use crate::kernels::norm::{NormBackward, NormGradient, NormShape};
 
 /// What the forward pass of a layer keeps.
@@ -52,12 +52,12 @@ impl Training {
         let [c, f, v, h, t, k] =
             [sizes.width, sizes.feed_forward, sizes.outcomes, sizes.heads, sizes.patches, sizes.layers].map(u64::from);
         let layer = 8 * c + f + h + 4;
-        let gradient = 3 * c + f.max(c) + 3 * c + h + Self::part_width(sizes).div_ceil(512);
+        let gradient = 3 * c + f.max(c) + 3 * c + h;
         [t * (k * layer + 2 * c + v + gradient + 4), t * f.max(3 * c).max(v)]
     }
 
     /// The widest weight with its bias.
-    fn part_width(sizes: &Sizes) -> u64 {
+    pub(super) fn part_width(sizes: &Sizes) -> u64 {
         let [c, f, v] = [sizes.width, sizes.feed_forward, sizes.outcomes].map(u64::from);
         ((c + 1) * f).max((f + 1) * c).max((c + 1) * 3 * c).max((c + 1) * v).max(13 * c)
     }
@@ -82,7 +82,7 @@ impl Training {
                 stats2: buffer("stats2", 2)?,
             })
         };
-        let blocks = u64::from(crate::kernels::linear::blocks(&rows.into()));
+        let blocks = u64::from(linear::blocks_of_items(samples, sizes.patches));
         Ok(Self {
             layers: (0..sizes.layers).map(layer).collect::<Result<_>>()?,
             top: buffer("top", c)?,

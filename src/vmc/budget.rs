@@ -1,6 +1,8 @@
 //! How large the parts of a step may be within a memory budget and the adapter's limits.
 
+use super::distinct::COUNTER_STRIDE;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::linear::{block_items, block_rows};
 use crate::model::{Capacity, Needs};
 
 /// What a step consists of.
@@ -10,8 +12,8 @@ pub(super) struct Demand {
     pub samples: u32,
     /// Whether gradients are wanted.
     pub training: bool,
-    /// Elements of all flat buffers of parameters.
-    pub parameters: u64,
+    /// Elements of what does not depend on how the step is cut: parameters, moments.
+    pub fixed: u64,
     /// The network's elements per unit.
     pub needs: Needs,
     /// N, M, R, T
@@ -29,7 +31,7 @@ pub(super) struct StepSizes {
     pub items: u32,
     /// Rows of the hidden scratch.
     pub hidden_rows: u32,
-    /// Distinct samples in one pass with gradient; 0 without.
+    /// Distinct samples in one pass with gradient: all, or a multiple of the samples of a block of its sums; 0 without.
     pub training: u32,
 }
 
@@ -58,29 +60,64 @@ const MAX_GROUP: u32 = 1 << 15;
 /// Parts that a batch is cut into at most, to save memory: every part has its dispatches, and beyond some hundreds of
 /// parts a plan is larger, and slower to build and run, than what it saves.
 const PARTS: u32 = 64;
-/// Bytes for parameters of shaders, grids, reports and what wgpu keeps itself.
-const RESERVE: u64 = 4 << 20;
-
-/// Elements of the arrays over samples, without the network's.
-fn per_sample(patches: u64) -> u64 {
-    2 * patches + 16
-}
+/// The same for groups, each of which has its dispatches for every patch.
+const GROUPS: u32 = 16;
+/// Bytes for what no part counts: grids and parameters of launches (1 MiB), copies on their way (1 MiB), what wgpu keeps
+/// itself (half a MiB), and the rest of the blocks of 4 MiB that wgpu asks a driver for.
+const RESERVE: u64 = 8 << 20;
 
 impl Demand {
+    /// Samples that the gradient is taken over together, whatever the memory: all, or as many as can be compared.
+    fn span(&self) -> u32 {
+        self.samples.next_multiple_of(ALIGNMENT).min(MAX_GROUP)
+    }
+
+    /// The same where groups are smaller, so that distinct samples must be found once more.
+    pub fn own_span(&self, sizes: &StepSizes) -> Option<u32> {
+        (self.training && sizes.group < self.span()).then_some(self.span())
+    }
+
+    /// Samples of a block of the sums over rows in the pass with gradient.
+    fn block(&self) -> u32 {
+        block_items(self.shape[3] as u32)
+    }
+
+    /// Blocks of a pass with gradient over `samples` samples.
+    fn blocks(&self, samples: u64) -> u64 {
+        (samples * self.shape[3]).div_ceil(u64::from(block_rows(self.shape[3] as u32)))
+    }
+
+    /// Elements of the buffers over all samples, with the counters and what the host reads of them.
+    fn over_samples(&self, sizes: &StepSizes) -> u64 {
+        let b = u64::from(self.samples);
+        let [group, groups] = [sizes.group, sizes.groups(self.samples)].map(u64::from);
+        // Tokens, log P, numbers of distinct samples, values; weights in training.
+        let drawn = groups * group * (2 * self.shape[3] + 3 + 8) + if self.training { b } else { 0 };
+        let (widest, spans, numbers) = match self.own_span(sizes).map(u64::from) {
+            Some(span) => (span, b.div_ceil(span), 3 * b.next_multiple_of(span)),
+            None => (group, 0, 0),
+        };
+        drawn + numbers + 3 * widest + COUNTER_STRIDE * (groups + 3 * spans.max(1))
+    }
+
     /// Elements of each part: what does not shrink, groups, moves, hidden rows, training.
     fn parts(&self, sizes: &StepSizes) -> [u64; 5] {
         let [n, m, r, t] = self.shape;
         let [group, items, hidden, training] =
             [sizes.group, sizes.items, sizes.hidden_rows, sizes.training].map(u64::from);
-        let padded = u64::from(sizes.groups(self.samples)) * group;
-        let fixed = self.parameters + self.tables + padded * per_sample(t);
+        let gradient = self.needs.training_sample[0] + 6 * t;
         [
-            fixed,
+            self.fixed + self.needs.fixed + self.tables + self.over_samples(sizes),
             group * (self.needs.sample[0] + 4 + m),
             items * (r * (self.needs.move_row[0] + 6) + n),
             hidden * self.needs.hidden_row,
-            training * (self.needs.training_sample[0] + 6 * t),
+            training * gradient + self.blocks(training) * self.needs.training_block,
         ]
+    }
+
+    /// Bytes of all parts and of what comes with any.
+    fn bytes(&self, sizes: &StepSizes) -> u64 {
+        4 * self.parts(sizes).iter().sum::<u64>() + RESERVE
     }
 
     /// The sizes below which no part of `largest` is cut.
@@ -89,10 +126,10 @@ impl Demand {
         let rows = u64::from(self.samples) * self.shape[2];
         let hidden = rows.div_ceil(4 * u64::from(PARTS)).min(u64::from(largest.hidden_rows)) as u32;
         StepSizes {
-            group: each.next_multiple_of(ALIGNMENT).min(largest.group),
+            group: self.samples.div_ceil(GROUPS).next_multiple_of(ALIGNMENT).min(largest.group),
             items: each.min(largest.items),
             hidden_rows: hidden.max(1).next_multiple_of(ALIGNMENT),
-            training: each.min(largest.training),
+            training: each.next_multiple_of(self.block()).min(largest.training),
         }
     }
 
@@ -111,17 +148,24 @@ impl Demand {
             );
             Error::new(ErrorKind::Memory, message)
         };
-        let group_limit = most(self.needs.sample[1].max(m).max(8)) / ALIGNMENT * ALIGNMENT.min(MAX_GROUP);
+        let group_limit = most(self.needs.sample[1].max(m).max(8)).min(MAX_GROUP) / ALIGNMENT * ALIGNMENT;
         let item_limit = most(r * self.needs.move_row[1].max(4)).min(most(n));
-        let training_limit = most(self.needs.training_sample[1]);
+        // Blocks of the gradient's sums stand in one buffer too.
+        let blocks_limit = u64::from(most(self.needs.training_block)) * u64::from(block_rows(self.shape[3] as u32));
+        let training_limit = most(self.needs.training_sample[1]).min((blocks_limit / self.shape[3]) as u32);
+        let training = if training_limit >= self.span() {
+            self.span().min(self.samples)
+        } else {
+            training_limit / self.block() * self.block()
+        };
         if group_limit == 0 {
             return Err(too_wide("a group of 64 samples"));
         }
         if item_limit == 0 {
             return Err(too_wide("the moves of one sample"));
         }
-        if self.training && training_limit == 0 {
-            return Err(too_wide("the pass with gradient of one sample"));
+        if self.training && training == 0 {
+            return Err(too_wide(&format!("the pass with gradient of {} samples", self.block())));
         }
         let group = self.samples.next_multiple_of(ALIGNMENT).min(group_limit);
         let items = group.min(item_limit);
@@ -132,21 +176,19 @@ impl Demand {
             hidden_rows: widest_rows
                 .next_multiple_of(ALIGNMENT)
                 .min(most(self.needs.hidden_row) / ALIGNMENT * ALIGNMENT),
-            training: if self.training { self.samples.min(training_limit) } else { 0 },
+            training: if self.training { training } else { 0 },
         };
         if sizes.hidden_rows == 0 {
             return Err(too_wide("the hidden layer of 64 rows"));
         }
         let least = self.least(&sizes);
-        let total = |sizes: &StepSizes| 4 * self.parts(sizes).iter().sum::<u64>() + RESERVE;
-        while total(&sizes) > memory {
+        while self.bytes(&sizes) > memory {
             if !self.shrink(&mut sizes, &least) {
+                let enough = self.bytes(&sizes).div_ceil(1 << 20);
                 let message = format!(
-                    "a memory budget of {} MiB is too small for this run, whose smallest parts take {} MiB; give --memory \
-                     {}MiB or more, or use fewer samples or a smaller model",
+                    "a memory budget of {} MiB is too small for this run, whose smallest parts take {enough} MiB; give \
+                     --memory {enough}MiB or more, or use fewer samples or a smaller model",
                     memory >> 20,
-                    total(&sizes).div_ceil(1 << 20),
-                    total(&sizes).div_ceil(1 << 20)
                 );
                 return Err(Error::new(ErrorKind::Memory, message));
             }
@@ -158,7 +200,8 @@ impl Demand {
     /// samples are only found within one.
     fn shrink(&self, sizes: &mut StepSizes, least: &StepSizes) -> bool {
         let [_, _, moves, hidden, training] = self.parts(sizes);
-        let aligned = |size: u32| (size / 2).next_multiple_of(ALIGNMENT);
+        let halved = |size: u32, unit: u32| (size / 2).next_multiple_of(unit);
+        let aligned = |size: u32| halved(size, ALIGNMENT);
         let mut candidates = [
             (moves, sizes.items > least.items, 0),
             (hidden, hidden > 0 && sizes.hidden_rows > least.hidden_rows, 1),
@@ -168,7 +211,7 @@ impl Demand {
         match candidates.iter().find(|(_, possible, _)| *possible) {
             Some((_, _, 0)) => sizes.items = sizes.items.div_ceil(2).max(least.items),
             Some((_, _, 1)) => sizes.hidden_rows = aligned(sizes.hidden_rows).max(least.hidden_rows),
-            Some(_) => sizes.training = sizes.training.div_ceil(2).max(least.training),
+            Some(_) => sizes.training = halved(sizes.training, self.block()).max(least.training),
             None if sizes.group > least.group => {
                 sizes.group = aligned(sizes.group).max(least.group);
                 sizes.items = sizes.items.min(sizes.group);
@@ -189,15 +232,10 @@ mod tests {
             move_row: [914, 384],
             hidden_row: 2048,
             training_sample: [150_000, 32_768],
+            training_block: 265_000,
+            fixed: 2048,
         };
-        Demand {
-            samples: 256,
-            training: true,
-            parameters: 4 * 1_205_264,
-            needs,
-            shape: [64, 64, 480, 16],
-            tables: 10_000,
-        }
+        Demand { samples: 256, training: true, fixed: 4 * 1_205_264, needs, shape: [64, 64, 480, 16], tables: 10_000 }
     }
 
     #[test]
@@ -205,7 +243,7 @@ mod tests {
         let demand = demand();
         for mebibytes in [200u64, 500, 1024, 4096] {
             let sizes = demand.fit(mebibytes << 20, 128 << 20).unwrap();
-            let total = 4 * demand.parts(&sizes).iter().sum::<u64>() + RESERVE;
+            let total = demand.bytes(&sizes);
             assert!(total <= mebibytes << 20, "{sizes:?} take {total}");
             assert!(u64::from(sizes.hidden_rows) * 2048 * 4 <= 128 << 20);
         }
@@ -221,10 +259,24 @@ mod tests {
             let enough = (1..40).find_map(|power| at(1 << power)).unwrap();
             let binding = demand.fit(1 << 50, 128 << 20).unwrap();
             let parts = |size: u32| samples.div_ceil(size);
-            assert!(enough.groups(samples) <= PARTS.max(binding.groups(samples)), "{samples}: {enough:?}");
+            assert!(enough.groups(samples) <= GROUPS.max(binding.groups(samples)), "{samples}: {enough:?}");
             assert!(parts(enough.items) <= PARTS.max(parts(binding.items)), "{samples}: {enough:?}");
             assert!(parts(enough.training) <= PARTS.max(parts(binding.training)), "{samples}: {enough:?}");
+            let whole_blocks = enough.training.is_multiple_of(demand.block()) || enough.training == samples;
+            assert!(whole_blocks, "{samples}: chunks are no whole blocks, {enough:?}");
             assert!(enough.hidden_rows.is_multiple_of(ALIGNMENT) && enough.group.is_multiple_of(ALIGNMENT));
+        }
+    }
+
+    /// Whatever the budget and the adapter allow, no kernel compares more samples than every driver can loop over.
+    #[test]
+    fn groups_stay_below_the_loops_that_drivers_end() {
+        let unit = [8, 8];
+        let needs = Needs { sample: unit, move_row: unit, hidden_row: 0, training_sample: unit, ..demand().needs };
+        for samples in [MAX_GROUP - 1, MAX_GROUP, MAX_GROUP + 1, 1 << 17] {
+            let demand = Demand { samples, needs, shape: [4, 4, 6, 1], ..demand() };
+            let sizes = demand.fit(1 << 50, 1 << 40).unwrap();
+            assert_eq!(sizes.group, samples.next_multiple_of(ALIGNMENT).min(MAX_GROUP), "{samples}: {sizes:?}");
         }
     }
 

@@ -69,7 +69,7 @@ pub fn local_energies(
         let values = sample_values(&estimator)?;
         all.energy.extend(values.iter().take(part.len()).map(|v| f64::from(v[0])));
         let ratio: Vec<f32> = estimator.ratio.read(gpu, chunk * moves)?;
-        let unique_of: Vec<u32> = estimator.unique_of.read(gpu, chunk)?;
+        let unique_of: Vec<u32> = estimator.groups.unique_of.read(gpu, chunk)?;
         for (own, u) in log_p.iter().zip(unique_of) {
             let row = &ratio[u as usize * moves..(u as usize + 1) * moves];
             all.moved_log_p.push(row.iter().map(|r| own + 2.0 * f64::from(*r)).collect());

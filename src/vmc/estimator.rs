@@ -1,9 +1,11 @@
 //! From parameters to local energies: draw, make distinct, move, add up. Steps 1, 3, 4 and half of 5 of the journey.
 
 use super::budget::{Demand, StepSizes};
+use super::distinct::{COUNTER_STRIDE, Distinct};
+use super::metrics::StepInputs;
 use super::tables::{HostTables, Tables};
 use crate::error::Result;
-use crate::gpu::{Buffer, Gpu, LiveRows, Plan, Rows, View};
+use crate::gpu::{Buffer, Gpu, Plan};
 use crate::kernels::energy::{COLUMNS, EnergyLocal, EnergyShape, EnergySites, MovesRatio, MovesShape, Statistics};
 use crate::kernels::head::{HeadForward, HeadSample, HeadSampleShape};
 use crate::kernels::narrow::WeightsNarrow;
@@ -32,8 +34,8 @@ pub(super) struct EstimatorConfig {
     pub unique: bool,
     /// Bytes for everything.
     pub memory: u64,
-    /// Flat f32 buffers as large as the parameters that there will be in all.
-    pub parameter_buffers: u64,
+    /// Elements of buffers that do not depend on how a step is cut: parameters, gradients, an optimiser's moments.
+    pub fixed: u64,
 }
 
 /// Buffers over all samples of a batch and scratch over a group, with the network that fills them.
@@ -51,13 +53,11 @@ pub(super) struct Estimator {
     pub tokens: Buffer,
     /// (B, T)
     pub log_p: Buffer,
-    /// (B) u32, numbered within groups
-    pub unique_of: Buffer,
-    /// (B) u32, within groups
-    pub sample_of: Buffer,
-    /// (B) u32
-    pub count: Buffer,
-    /// One counter for each group, 64 elements apart.
+    /// The distinct samples of what is drawn and moved together.
+    pub groups: Distinct,
+    /// Those of what the gradient is taken over, where that is something else.
+    own_spans: Option<Distinct>,
+    /// One counter for each group, then one for each span that is no group.
     pub live: Buffer,
     /// (B, 8)
     pub values: Buffer,
@@ -96,31 +96,35 @@ impl Estimator {
         let demand = Demand {
             samples: config.samples,
             training: config.training,
-            parameters: elements * config.parameter_buffers + narrow_words,
+            fixed: config.fixed + narrow_words,
             needs: model.needs(gpu, lattice, precision)?,
             shape: [n, m, r, t],
             tables: 8 * m + 6 * r + 2 * n + 2 * host.pairs.len() as u64 + t,
         };
         let sizes = demand.fit(config.memory, gpu.limits().max_storage_buffer_binding_size)?;
         let network = model.network(gpu, lattice, parameters, sizes.capacity(r as u32))?;
-        let groups = u64::from(sizes.groups(config.samples));
+        let (samples, patches) = (config.samples, t as u32);
+        let groups = Distinct::new(gpu, "groups", samples, patches, sizes.group, 0)?;
+        let spans = |span| Distinct::new(gpu, "spans", samples, patches, span, groups.parts());
+        let own_spans = demand.own_span(&sizes).map(spans).transpose()?;
+        let counters = groups.parts() + own_spans.as_ref().map_or(0, Distinct::parts);
+        let widest_part = u64::from(own_spans.as_ref().map_or(sizes.group, |spans| spans.part));
         let (group, items) = (u64::from(sizes.group), u64::from(sizes.items));
-        let padded = groups * group;
+        let padded = u64::from(groups.parts()) * group;
         let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.{name}"), elements);
         Ok(Self {
             tokens: buffer("tokens", padded * t)?,
             log_p: buffer("log_p", padded * t)?,
-            unique_of: buffer("unique_of", padded)?,
-            sample_of: buffer("sample_of", padded)?,
-            count: buffer("count", padded)?,
-            live: buffer("live", 64 * groups)?,
+            live: buffer("live", COUNTER_STRIDE * u64::from(counters))?,
+            groups,
+            own_spans,
             values: buffer("values", padded * u64::from(COLUMNS))?,
             statistics: buffer("statistics", 2 * u64::from(COLUMNS))?,
             step: buffer("step", 4)?,
             ratio: buffer("ratio", group * m)?,
             decode_rows: buffer("decode.rows", 4 * group)?,
-            hash: buffer("hash", 2 * group)?,
-            first: buffer("first", group)?,
+            hash: buffer("hash", 2 * widest_part)?,
+            first: buffer("first", widest_part)?,
             move_rows: buffer("moves.descriptions", 4 * items * r)?,
             row_log_p: buffer("moves.log_p", items * r)?,
             row_lse: buffer("moves.lse", items * r)?,
@@ -146,47 +150,25 @@ impl Estimator {
         self.patching.outcomes() as u32
     }
 
-    /// Samples of group `g`.
-    pub fn group_samples(&self, g: u32) -> u32 {
-        (self.samples - g * self.sizes.group).min(self.sizes.group)
-    }
-
-    /// The part of a buffer over samples, `width` elements each, that belongs to group `g`.
-    pub fn of_group(&self, buffer: &Buffer, g: u32, width: u32) -> Result<View> {
-        let elements = u64::from(self.sizes.group) * u64::from(width);
-        buffer.range(buffer.label(), u64::from(g) * elements, elements)
-    }
-
-    /// The counter of group `g`.
-    pub fn counter(&self, g: u32) -> Result<View> {
-        self.live.range("ketformer.live", 64 * u64::from(g), 1)
-    }
-
-    /// The distinct samples `first .. first + most` of group `g`.
-    pub fn window(&self, g: u32, first: u32, most: u32) -> Result<Window> {
-        Ok(Window {
-            items: LiveRows::new(self.counter(g)?, first, most, 1).into(),
-            first,
-            most,
-            samples: self.group_samples(g),
-            patches: self.patches(),
-        })
+    /// What the gradient is taken over.
+    pub fn spans(&self) -> &Distinct {
+        self.own_spans.as_ref().unwrap_or(&self.groups)
     }
 
     /// Records everything from drawing to statistics.
     pub fn record(&self, plan: &mut Plan, source: Source) -> Result<()> {
         self.record_narrowing(plan)?;
-        for g in 0..self.sizes.groups(self.samples) {
+        for g in 0..self.groups.parts() {
             plan.scope("sample");
             self.record_samples(plan, g, source)?;
-            self.record_unique(plan, g)?;
+            self.record_distinct(plan, &self.groups, g)?;
             plan.scope("moves");
             self.record_moves(plan, g)?;
         }
         plan.scope("energy");
         let statistics = Statistics {
             values: self.values.view(),
-            unique_of: self.unique_of.view(),
+            unique_of: self.groups.unique_of.view(),
             statistics: self.statistics.view(),
         };
         statistics.record(plan, self.samples, self.sizes.group)
@@ -195,7 +177,14 @@ impl Estimator {
     /// Records the drawing alone.
     pub fn record_draws(&self, plan: &mut Plan, source: Source) -> Result<()> {
         self.record_narrowing(plan)?;
-        (0..self.sizes.groups(self.samples)).try_for_each(|g| self.record_samples(plan, g, source))
+        (0..self.groups.parts()).try_for_each(|g| self.record_samples(plan, g, source))
+    }
+
+    /// Records the local energies of samples that were drawn, where they are one group.
+    pub fn record_local_energies(&self, plan: &mut Plan) -> Result<()> {
+        plan.scope("moves");
+        self.record_distinct(plan, &self.groups, 0)?;
+        self.record_moves(plan, 0)
     }
 
     fn record_narrowing(&self, plan: &mut Plan) -> Result<()> {
@@ -210,8 +199,8 @@ impl Estimator {
             let sample = HeadSample {
                 logits: self.network.decoded_logits(),
                 step: self.step.view(),
-                tokens: self.of_group(&self.tokens, g, t)?,
-                log_p: self.of_group(&self.log_p, g, t)?,
+                tokens: self.groups.of_part(&self.tokens, g, t)?,
+                log_p: self.groups.of_part(&self.log_p, g, t)?,
                 rows: self.decode_rows.view(),
             };
             let shape = HeadSampleShape {
@@ -227,26 +216,27 @@ impl Estimator {
         Ok(())
     }
 
-    fn record_unique(&self, plan: &mut Plan, g: u32) -> Result<()> {
+    /// Records the search for the distinct configurations of part `p` of `distinct`.
+    pub fn record_distinct(&self, plan: &mut Plan, distinct: &Distinct, p: u32) -> Result<()> {
         let unique = Unique {
-            tokens: self.of_group(&self.tokens, g, self.patches())?,
+            tokens: distinct.of_part(&self.tokens, p, self.patches())?,
             hash: self.hash.view(),
             first: self.first.view(),
-            unique_of: self.of_group(&self.unique_of, g, 1)?,
-            sample_of: self.of_group(&self.sample_of, g, 1)?,
-            count: self.of_group(&self.count, g, 1)?,
-            live: self.counter(g)?,
+            unique_of: distinct.of_part(&distinct.unique_of, p, 1)?,
+            sample_of: distinct.of_part(&distinct.sample_of, p, 1)?,
+            count: distinct.of_part(&distinct.count, p, 1)?,
+            live: distinct.counter(&self.live, p)?,
         };
-        unique.record(plan, self.group_samples(g), self.patches(), self.unique)?;
+        unique.record(plan, distinct.samples_of(p), self.patches(), self.unique)?;
         plan.resolve_grids(&self.live)
     }
 
     fn record_moves(&self, plan: &mut Plan, g: u32) -> Result<()> {
-        let samples = self.group_samples(g);
+        let samples = self.groups.samples_of(g);
         let mut first = 0;
         while first < samples {
             let most = self.sizes.items.min(samples - first);
-            let window = self.window(g, first, most)?;
+            let window = self.groups.window(&self.live, g, first, most)?;
             self.record_ratios(plan, g, &window)?;
             self.record_energies(plan, g, &window)?;
             first += most;
@@ -258,7 +248,7 @@ impl Estimator {
     fn record_ratios(&self, plan: &mut Plan, g: u32, window: &Window) -> Result<()> {
         let tables = &self.tables;
         let (tokens, sample_of) =
-            (self.of_group(&self.tokens, g, self.patches())?, self.of_group(&self.sample_of, g, 1)?);
+            (self.groups.of_part(&self.tokens, g, self.patches())?, self.groups.of_part(&self.groups.sample_of, g, 1)?);
         // A lattice of one patch has no rows to compute anew: its moves are other outcomes of the same logits.
         if tables.rows_per_item() > 0 {
             let rows = RowsMoves {
@@ -289,7 +279,7 @@ impl Estimator {
             tokens,
             sample_of,
             logits: self.network.decoded_logits(),
-            log_p: self.of_group(&self.log_p, g, self.patches())?,
+            log_p: self.groups.of_part(&self.log_p, g, self.patches())?,
             row_log_p: self.row_log_p.view(),
             moves: tables.moves.view(),
             starts: tables.starts.view(),
@@ -307,8 +297,8 @@ impl Estimator {
     /// Local energies and observables of a window.
     fn record_energies(&self, plan: &mut Plan, g: u32, window: &Window) -> Result<()> {
         let (tables, host) = (&self.tables, &self.tables.host);
-        let tokens = self.of_group(&self.tokens, g, self.patches())?;
-        let sample_of = self.of_group(&self.sample_of, g, 1)?;
+        let tokens = self.groups.of_part(&self.tokens, g, self.patches())?;
+        let sample_of = self.groups.of_part(&self.groups.sample_of, g, 1)?;
         let shape = EnergyShape {
             window: window.clone(),
             sites: self.patching.sites() as u32,
@@ -333,19 +323,13 @@ impl Estimator {
             ratio: self.ratio.view(),
             amplitudes: tables.amplitudes.view(),
             signs: tables.signs.view(),
-            values: self.of_group(&self.values, g, COLUMNS)?,
+            values: self.groups.of_part(&self.values, g, COLUMNS)?,
         };
         local.record(plan, &shape)
     }
 
-    /// Writes the numbers that change from step to step.
-    pub fn write_step(&self, seed: u64, step: u64, learning_rate: f64) -> Result<()> {
-        let rate = (learning_rate as f32).to_bits();
-        self.step.write(&self.gpu, &[seed as u32, (seed >> 32) as u32, step as u32, rate])
-    }
-
-    /// Rows of a teacher-forced pass over `most` distinct samples.
-    pub fn training_rows(&self, window: &Window) -> Rows {
-        window.items.times(self.patches())
+    /// Writes the numbers that change from step to step where nothing is trained.
+    pub fn write_step(&self, seed: u64, step: u64) -> Result<()> {
+        self.step.write(&self.gpu, &StepInputs { seed, step, learning_rate: 0.0 }.words())
     }
 }

@@ -75,7 +75,7 @@ pub fn evaluate(
         if left == 0 {
             break;
         }
-        estimator.write_step(config.seed, step, 0.0)?;
+        estimator.write_step(config.seed, step)?;
         plan.run()?;
         let values = sample_values(&estimator)?;
         rows.extend(values.iter().take(left).map(|v| [v[0], v[1], v[5], v[7]].map(f64::from)));
@@ -118,7 +118,7 @@ pub(super) fn estimator(
         training: false,
         unique: true,
         memory: config.memory.unwrap_or(gpu.default_memory()),
-        parameter_buffers: 2,
+        fixed: 2 * parameters.layout().elements(),
     };
     Estimator::new(gpu, lattice, &terms, model, &parameters, config)
 }
@@ -129,7 +129,7 @@ pub(super) fn sample_values(estimator: &Estimator) -> Result<Vec<Vec<f32>>> {
     let padded = estimator.sizes.groups(estimator.samples) as usize * group;
     let columns = COLUMNS as usize;
     let values: Vec<f32> = estimator.values.read(&estimator.gpu, padded * columns)?;
-    let unique_of: Vec<u32> = estimator.unique_of.read(&estimator.gpu, estimator.samples as usize)?;
+    let unique_of: Vec<u32> = estimator.groups.unique_of.read(&estimator.gpu, estimator.samples as usize)?;
     let row = |(b, u): (usize, &u32)| {
         let at = (b - b % group + *u as usize) * columns;
         values[at..at + columns].to_vec()

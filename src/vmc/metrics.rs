@@ -1,11 +1,12 @@
 //! What a step reports, read back without waiting for the GPU.
 
 use std::collections::VecDeque;
-use std::sync::mpsc;
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use super::distinct::COUNTER_STRIDE;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Gpu, View};
+use crate::gpu::{Buffer, Gpu, Plan, View};
 
 /// One training step.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,14 +37,19 @@ pub struct StepReport {
     pub seconds: f64,
 }
 
-/// Words that a step leaves: 16 of statistics, 8 of the optimiser's state, one counter per group.
-pub(super) const STATISTICS_WORDS: u64 = 16;
-pub(super) const STATE_WORDS: u64 = 8;
+/// Words that a step leaves: 16 of statistics, 8 of the optimiser's state, one counter for each span of samples.
+const STATISTICS_WORDS: usize = 16;
+const STATE_WORDS: usize = 8;
+/// Words that a step is given: seed (2), step number, learning rate.
+const INPUT_WORDS: u64 = 4;
 
+/// What a step under way needs of its own: words on their way in, and numbers on their way out. Both buffers are made
+/// once; wgpu's own way of writing into a buffer would make one for every step.
 struct Slot {
-    buffer: wgpu::Buffer,
-    sender: mpsc::Sender<bool>,
-    receiver: mpsc::Receiver<bool>,
+    inputs: Buffer,
+    inputs_mapped: Arc<Mapping>,
+    numbers: Buffer,
+    numbers_mapped: Arc<Mapping>,
 }
 
 struct Pending {
@@ -53,41 +59,92 @@ struct Pending {
     submission: wgpu::SubmissionIndex,
 }
 
-/// A ring of small buffers into which each step copies its numbers.
+/// A ring of small buffers through which steps get their words and give their numbers.
 pub(super) struct MetricsRing {
     gpu: Gpu,
     slots: Vec<Slot>,
     pending: VecDeque<Pending>,
-    counters: u64,
+    counter_words: u64,
     next: usize,
     last: Instant,
 }
 
-/// What one step left, as words.
+/// The words that a step is given.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StepInputs {
+    pub seed: u64,
+    pub step: u64,
+    pub learning_rate: f64,
+}
+
+impl StepInputs {
+    /// As the kernels read them.
+    pub fn words(&self) -> [u32; INPUT_WORDS as usize] {
+        [self.seed as u32, (self.seed >> 32) as u32, self.step as u32, (self.learning_rate as f32).to_bits()]
+    }
+}
+
+/// What one step left.
 pub(super) struct StepNumbers {
     pub step: u64,
     pub learning_rate: f64,
-    pub statistics: Vec<f32>,
-    pub state: Vec<f32>,
+    pub statistics: [f32; STATISTICS_WORDS],
+    pub state: [f32; STATE_WORDS],
     pub unique: u32,
     pub seconds: f64,
 }
 
+/// Whether a buffer is mapped. Another thread that waits for the same device may be the one that is told, and tell it on
+/// later than the wait for the step ends.
+#[derive(Default)]
+struct Mapping {
+    mapped: Mutex<Option<bool>>,
+    told: Condvar,
+}
+
+/// Time within which a buffer is mapped whose step has ended.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Mapping {
+    /// Asks for `buffer` to be mapped.
+    fn ask(self: &Arc<Self>, buffer: &Buffer, mode: wgpu::MapMode) {
+        self.tell(None);
+        let asked = self.clone();
+        buffer.wgpu().map_async(mode, .., move |result| asked.tell(Some(result.is_ok())));
+    }
+
+    fn tell(&self, mapped: Option<bool>) {
+        *self.mapped.lock().unwrap_or_else(PoisonError::into_inner) = mapped;
+        self.told.notify_all();
+    }
+
+    /// Waits until the buffer is mapped, or it is certain that it will not be.
+    fn is_mapped(&self) -> bool {
+        let waiting = self.mapped.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = self.told.wait_timeout_while(waiting, PATIENCE, |mapped| mapped.is_none());
+        told.is_ok_and(|(mapped, _)| *mapped == Some(true))
+    }
+}
+
 impl MetricsRing {
-    pub fn new(gpu: &Gpu, depth: usize, groups: u32) -> Self {
-        let counters = 64 * u64::from(groups);
+    /// A ring for `depth` steps under way at most, each with `counters` counters.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub fn new(gpu: &Gpu, depth: usize, counters: u32) -> Result<Self> {
+        let counter_words = COUNTER_STRIDE * u64::from(counters);
+        let words = (STATISTICS_WORDS + STATE_WORDS) as u64 + counter_words;
         let slot = |_| {
-            let (sender, receiver) = mpsc::channel();
-            let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
-                label: Some("ketformer.metrics"),
-                size: 4 * (STATISTICS_WORDS + STATE_WORDS + counters),
-                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            });
-            Slot { buffer, sender, receiver }
+            Ok(Slot {
+                inputs: gpu.buffer_to_device("ketformer.step.inputs", INPUT_WORDS)?,
+                inputs_mapped: Arc::new(Mapping { mapped: Mutex::new(Some(true)), ..Mapping::default() }),
+                numbers: gpu.buffer_to_host("ketformer.step.numbers", words)?,
+                numbers_mapped: Arc::default(),
+            })
         };
-        let slots = (0..depth).map(slot).collect();
-        Self { gpu: gpu.clone(), slots, pending: VecDeque::new(), counters, next: 0, last: Instant::now() }
+        let slots = (0..depth).map(slot).collect::<Result<_>>()?;
+        let pending = VecDeque::with_capacity(depth);
+        Ok(Self { gpu: gpu.clone(), slots, pending, counter_words, next: 0, last: Instant::now() })
     }
 
     /// Whether every slot waits for its numbers.
@@ -105,29 +162,49 @@ impl MetricsRing {
         self.last = Instant::now();
     }
 
-    /// Encodes the copy of a step's numbers, submits `encoder` and asks for them.
+    /// Submits a step: its words into `step`, then what `plan` holds, then a copy of its numbers, which are asked for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] when the device was lost.
     pub fn submit(
         &mut self,
-        mut encoder: wgpu::CommandEncoder,
+        plan: &Plan,
+        inputs: StepInputs,
+        step: &View,
         [statistics, state, live]: [&View; 3],
-        step: u64,
-        learning_rate: f64,
-    ) {
-        let slot = self.next;
-        self.next = (self.next + 1) % self.slots.len();
-        let Slot { buffer, sender, .. } = &self.slots[slot];
-        let mut at = 0;
-        for (view, words) in [(statistics, STATISTICS_WORDS), (state, STATE_WORDS), (live, self.counters)] {
-            encoder.copy_buffer_to_buffer(view.wgpu(), view.offset(), buffer, at, 4 * words);
-            at += 4 * words;
+    ) -> Result<()> {
+        let at = self.next;
+        let slot = &self.slots[at];
+        self.write(slot, inputs)?;
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(slot.inputs.wgpu(), 0, step.wgpu(), step.offset(), 4 * INPUT_WORDS);
+        plan.encode_pass(&mut encoder);
+        let words = [STATISTICS_WORDS as u64, STATE_WORDS as u64];
+        let mut to = 0;
+        for (view, words) in [(statistics, words[0]), (state, words[1]), (live, self.counter_words)] {
+            encoder.copy_buffer_to_buffer(view.wgpu(), view.offset(), slot.numbers.wgpu(), to, 4 * words);
+            to += 4 * words;
         }
         let submission = self.gpu.queue().submit([encoder.finish()]);
-        let sender = sender.clone();
-        // The receiver may be gone when the trainer was dropped; then nobody wants the numbers.
-        buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-            let _ = sender.send(result.is_ok());
-        });
-        self.pending.push_back(Pending { slot, step, learning_rate, submission });
+        slot.inputs_mapped.ask(&slot.inputs, wgpu::MapMode::Write);
+        slot.numbers_mapped.ask(&slot.numbers, wgpu::MapMode::Read);
+        let StepInputs { step, learning_rate, .. } = inputs;
+        self.pending.push_back(Pending { slot: at, step, learning_rate, submission });
+        self.next = (at + 1) % self.slots.len();
+        Ok(())
+    }
+
+    /// Writes a step's words into the buffer of its slot, which the step before in this slot has been read of.
+    fn write(&self, slot: &Slot, inputs: StepInputs) -> Result<()> {
+        let lost = || Error::new(ErrorKind::Device, "the words of a step could not be written; start again");
+        if !slot.inputs_mapped.is_mapped() {
+            return Err(lost());
+        }
+        let mut mapped = slot.inputs.wgpu().get_mapped_range_mut(..).map_err(|e| lost().caused_by(e))?;
+        mapped.copy_from_slice(bytemuck::cast_slice(&inputs.words()));
+        drop(mapped);
+        slot.inputs.wgpu().unmap();
+        Ok(())
     }
 
     /// Waits for the oldest step under way and returns its numbers; `None` when there is none.
@@ -136,28 +213,26 @@ impl MetricsRing {
             return Ok(None);
         };
         self.gpu.wait(Some(submission))?;
-        let Slot { buffer, receiver, .. } = &self.slots[slot];
+        let slot = &self.slots[slot];
         let lost = || Error::new(ErrorKind::Device, "the numbers of a step could not be read back; start again");
-        if !receiver.recv().unwrap_or(false) {
+        if !slot.numbers_mapped.is_mapped() {
             return Err(lost());
         }
-        let words: Vec<u32> = {
-            let mapped = buffer.get_mapped_range(..).map_err(|e| lost().caused_by(e))?;
-            bytemuck::pod_collect_to_vec(&mapped[..])
+        let (mut statistics, mut state) = ([0; STATISTICS_WORDS], [0; STATE_WORDS]);
+        let unique = {
+            let mapped = slot.numbers.wgpu().get_mapped_range(..).map_err(|e| lost().caused_by(e))?;
+            let words: &[u32] = bytemuck::cast_slice(&mapped);
+            statistics.copy_from_slice(&words[..STATISTICS_WORDS]);
+            state.copy_from_slice(&words[STATISTICS_WORDS..STATISTICS_WORDS + STATE_WORDS]);
+            words[STATISTICS_WORDS + STATE_WORDS..][..self.counter_words as usize]
+                .iter()
+                .step_by(COUNTER_STRIDE as usize)
+                .sum()
         };
-        buffer.unmap();
-        let floats = |range: std::ops::Range<u64>| {
-            words[range.start as usize..range.end as usize].iter().map(|w| f32::from_bits(*w)).collect()
-        };
+        slot.numbers.wgpu().unmap();
         let seconds = self.last.elapsed().as_secs_f64();
         self.last = Instant::now();
-        Ok(Some(StepNumbers {
-            step,
-            learning_rate,
-            statistics: floats(0..STATISTICS_WORDS),
-            state: floats(STATISTICS_WORDS..STATISTICS_WORDS + STATE_WORDS),
-            unique: words[(STATISTICS_WORDS + STATE_WORDS) as usize..].iter().step_by(64).sum(),
-            seconds,
-        }))
+        let (statistics, state) = (statistics.map(f32::from_bits), state.map(f32::from_bits));
+        Ok(Some(StepNumbers { step, learning_rate, statistics, state, unique, seconds }))
     }
 }

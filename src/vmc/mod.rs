@@ -1,11 +1,14 @@
 //! ROOM 5, variational Monte Carlo: samples, local energies, estimates, gradients, steps.
 
 mod budget;
+mod distinct;
 mod enumerate;
 mod estimator;
 mod evaluate;
+mod gradient;
 mod likelihood;
 mod metrics;
+mod passes;
 mod sample;
 mod schedule;
 mod tables;
@@ -15,6 +18,7 @@ pub use enumerate::{LocalEnergies, enumerate, local_energies};
 pub use evaluate::{Estimate, EvaluateConfig, evaluate};
 pub use likelihood::Likelihood;
 pub use metrics::StepReport;
+pub use passes::{Pass, Passes};
 pub use sample::{SampleConfig, Samples, sample};
 pub use schedule::Schedule;
 pub use trainer::{Steps, TrainConfig, Trainer};

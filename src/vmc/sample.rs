@@ -66,7 +66,7 @@ pub fn sample(
         if left == 0 {
             break;
         }
-        estimator.write_step(config.seed, step, 0.0)?;
+        estimator.write_step(config.seed, step)?;
         plan.run()?;
         let count = left.min(chunk);
         let tokens: Vec<u32> = estimator.tokens.read(gpu, count * t)?;

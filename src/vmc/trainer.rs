@@ -2,14 +2,12 @@
 
 use super::budget::StepSizes;
 use super::estimator::{Estimator, EstimatorConfig, Source};
-use super::metrics::{MetricsRing, StepNumbers, StepReport};
+use super::gradient::record_gradient;
+use super::metrics::{MetricsRing, StepInputs, StepNumbers, StepReport};
 use super::schedule::Schedule;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Buffer, Gpu, Plan};
-use crate::kernels::energy::EnergyWeights;
-use crate::kernels::head::{HeadBackward, HeadForward};
+use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::optimizer::{Adam, AdamRates};
-use crate::kernels::rows::RowsSamples;
 use crate::model::{Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 
@@ -89,6 +87,8 @@ pub struct Trainer {
     estimator: Estimator,
     optimizer: Optimizer,
     plan: Plan,
+    /// How many distinct samples there are in each span.
+    counters: View,
     ring: MetricsRing,
     submitted: u64,
 }
@@ -102,6 +102,11 @@ struct Optimizer {
 }
 
 impl Optimizer {
+    /// Elements of its buffers beside the two moments.
+    fn own_elements(parameters: &Parameters) -> u64 {
+        8 + Adam::part_elements(parameters.layout().elements() as u32)
+    }
+
     fn new(gpu: &Gpu, elements: u64) -> Result<Self> {
         Ok(Self {
             first: gpu.buffer("ketformer.adam.first", elements)?,
@@ -110,14 +115,6 @@ impl Optimizer {
             part: gpu.buffer("ketformer.adam.part", Adam::part_elements(elements as u32))?,
         })
     }
-}
-
-/// Buffers of the pass with gradient.
-struct GradientRows {
-    descriptions: Buffer,
-    log_p: Buffer,
-    lse: Buffer,
-    d_log_p: Buffer,
 }
 
 impl Trainer {
@@ -145,7 +142,7 @@ impl Trainer {
             training: true,
             unique: config.unique,
             memory: config.memory.unwrap_or(gpu.default_memory()),
-            parameter_buffers: 4,
+            fixed: 4 * parameters.layout().elements() + Optimizer::own_elements(&parameters),
         };
         let estimator = Estimator::new(gpu, lattice, &terms, model, &parameters, estimator_config)?;
         let optimizer = Optimizer::new(gpu, parameters.layout().elements())?;
@@ -165,8 +162,10 @@ impl Trainer {
         };
         let clip = config.clip.map(|clip| clip as f32);
         adam.record(&mut plan, parameters.layout().elements() as u32, clip, AdamRates::default())?;
-        let ring = MetricsRing::new(gpu, STEPS_AHEAD, estimator.sizes.groups(estimator.samples));
-        Ok(Self { gpu: gpu.clone(), config, parameters, estimator, optimizer, plan, ring, submitted: 0 })
+        gpu.flush()?;
+        let counters = estimator.spans().counters(&estimator.live)?;
+        let ring = MetricsRing::new(gpu, STEPS_AHEAD, estimator.spans().parts())?;
+        Ok(Self { gpu: gpu.clone(), config, parameters, estimator, optimizer, plan, counters, ring, submitted: 0 })
     }
 
     /// The next `steps` steps, each submitted when it or the one before it is asked for. Dropping the iterator early
@@ -181,11 +180,9 @@ impl Trainer {
     fn submit_step(&mut self) -> Result<()> {
         let step = self.submitted + 1;
         let rate = self.config.schedule.rate(self.config.learning_rate, self.config.warmup, step);
-        self.estimator.write_step(self.config.seed, step, rate)?;
-        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        self.plan.encode_pass(&mut encoder);
-        let views = [&*self.estimator.statistics, &*self.optimizer.state, &*self.estimator.live];
-        self.ring.submit(encoder, views, step, rate);
+        let inputs = StepInputs { seed: self.config.seed, step, learning_rate: rate };
+        let views = [&*self.estimator.statistics, &*self.optimizer.state, &self.counters];
+        self.ring.submit(&self.plan, inputs, &self.estimator.step, views)?;
         self.submitted = step;
         Ok(())
     }
@@ -251,65 +248,6 @@ impl Trainer {
         let StepSizes { group, items, training, .. } = self.estimator.sizes;
         [group, items, training]
     }
-}
-
-/// Records the teacher-forced pass over the distinct samples and its gradient, window by window.
-fn record_gradient(plan: &mut Plan, estimator: &Estimator) -> Result<()> {
-    let (sizes, t, v) = (estimator.sizes, estimator.patches(), estimator.outcomes());
-    let groups = sizes.groups(estimator.samples);
-    let padded = u64::from(groups * sizes.group);
-    let buffer = |name: &str, elements: u64| estimator.gpu.buffer(&format!("ketformer.{name}"), elements);
-    let rows = u64::from(sizes.training * t);
-    let buffers = GradientRows {
-        descriptions: buffer("training.descriptions", 4 * rows)?,
-        log_p: buffer("training.log_p", rows)?,
-        lse: buffer("training.lse", rows)?,
-        d_log_p: buffer("d_log_p", padded)?,
-    };
-    plan.scope("energy");
-    let weights = EnergyWeights {
-        values: estimator.values.view(),
-        count: estimator.count.view(),
-        statistics: estimator.statistics.view(),
-        d_log_p: buffers.d_log_p.view(),
-    };
-    weights.record(plan, estimator.samples, groups * sizes.group)?;
-    let mut keep = false;
-    for g in 0..groups {
-        let samples = estimator.group_samples(g);
-        let mut first = 0;
-        while first < samples {
-            let window = estimator.window(g, first, sizes.training.min(samples - first))?;
-            let rows = estimator.training_rows(&window);
-            plan.scope("forward");
-            let describe = RowsSamples {
-                tokens: estimator.of_group(&estimator.tokens, g, t)?,
-                sample_of: estimator.of_group(&estimator.sample_of, g, 1)?,
-                rows: buffers.descriptions.view(),
-            };
-            describe.record(plan, &window)?;
-            let logits = estimator.network.forward(plan, &buffers.descriptions, &rows)?;
-            let head = HeadForward {
-                rows: buffers.descriptions.view(),
-                logits: logits.clone(),
-                log_p: buffers.log_p.view(),
-                lse: buffers.lse.view(),
-            };
-            head.record(plan, &rows, v)?;
-            plan.scope("backward");
-            let head = HeadBackward {
-                rows: buffers.descriptions.view(),
-                lse: buffers.lse.view(),
-                d_log_p: buffers.d_log_p.view(),
-                logits,
-            };
-            head.record(plan, &rows, v, t, g * sizes.group + first)?;
-            estimator.network.backward(plan, &buffers.descriptions, &rows, keep)?;
-            first += window.most;
-            keep = true;
-        }
-    }
-    Ok(())
 }
 
 /// The steps of [`Trainer::steps`].

@@ -65,7 +65,8 @@ fn agree(case: &Case, what: &str, a: &(Vec<StepReport>, Weights), b: &(Vec<StepR
     }
     let (far, part) = (distance(case, &a.1, &b.1), strayed(&a.1, &b.1));
     let moved = distance(case, &a.1, &case.weights(1));
-    println!("{name}: {far:e} of {moved:e}, {part:e}");
+    let norm = (a.0[0].gradient_norm / b.0[0].gradient_norm - 1.0).abs();
+    println!("{name}: {far:e} of {moved:e}, {part:e}, norms of the first gradient {norm:e}");
     assert!(far < 0.02 * moved, "{name}: {far:e} apart after steps of {moved:e}");
     assert!(part < 0.1, "{name}: {part} of the weights differ");
 }
@@ -83,8 +84,19 @@ fn sharing_equal_samples_changes_nothing() {
     }
 }
 
+/// Reports and weights, bit for bit. Debug prints the shortest text that reads back as the same bits, and NaN as itself.
+fn same_bits(name: &str, a: &(Vec<StepReport>, Weights), b: &(Vec<StepReport>, Weights)) {
+    assert_eq!(format!("{:?}", a.0), format!("{:?}", b.0), "{name}");
+    assert!(a.1 == b.1, "{name}: other weights");
+}
+
+/// Rows that a sum of a gradient adds up before its blocks are added.
+const BLOCK: usize = 512;
+
+/// The same bits under any budget, in weights too.
 #[test]
-fn cutting_a_step_into_parts_changes_nothing() {
+fn cutting_a_step_into_parts_changes_no_bit() {
+    let mut chunks_of_gradients = 0;
     for case in cases() {
         let whole = trainer(&case, config()).chunks();
         let new = |memory| {
@@ -92,21 +104,53 @@ fn cutting_a_step_into_parts_changes_nothing() {
             Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config).err()
         };
         let least = least_memory(new);
-        let small = TrainConfig { memory: Some(least), ..config() };
-        let parts = trainer(&case, small.clone()).chunks();
-        println!("{}: {whole:?} {parts:?} in {least}", case.name);
-        assert!(parts.iter().zip(whole).all(|(part, whole)| *part < whole), "{}: {parts:?} {whole:?}", case.name);
-        agree(&case, "memory", &train(&case, config()), &train(&case, small));
+        let at_once = train(&case, config());
+        // Shared, and with every sample its own.
+        let apart = train(&case, TrainConfig { unique: false, ..config() });
+        for memory in [least, least + (1 << 20)] {
+            let small = TrainConfig { memory: Some(memory), ..config() };
+            let parts = trainer(&case, small.clone()).chunks();
+            println!("{}: {whole:?} {parts:?} in {memory}", case.name);
+            if memory == least {
+                assert!(parts[0] < whole[0] && parts[1] < whole[1], "{}: {parts:?} {whole:?}", case.name);
+                let rows = SAMPLES * case.lattice.sites() / case.model.patch().sites();
+                assert!(parts[2] < whole[2] || rows <= BLOCK, "{}: {parts:?} {whole:?}", case.name);
+                chunks_of_gradients += usize::from(parts[2] < whole[2]);
+            }
+            same_bits(case.name, &at_once, &train(&case, small.clone()));
+            if memory == least {
+                same_bits(case.name, &apart, &train(&case, TrainConfig { unique: false, ..small }));
+            }
+        }
     }
+    assert!(chunks_of_gradients > 2, "hardly a gradient is taken in chunks");
+}
+
+/// Batches larger than what is compared sample by sample go through the gradient in spans of 32,768, whatever the memory.
+#[test]
+fn a_large_batch_gives_the_same_bits_under_any_budget() {
+    let case = &cases()[4];
+    assert_eq!(case.lattice.sites(), 4, "the smallest case, so that this takes little time");
+    let config = |memory| TrainConfig { samples: 33_000, memory, ..config() };
+    let run = |memory| {
+        let mut trainer = trainer(case, config(memory));
+        let chunks = trainer.chunks();
+        let report = StepReport { seconds: 0.0, ..trainer.steps(1).next().unwrap().unwrap() };
+        (chunks, (vec![report], trainer.weights().unwrap()))
+    };
+    let (whole, at_once) = run(None);
+    let (parts, in_parts) = run(Some(24 << 20));
+    println!("{whole:?} {parts:?} {:?}", at_once.0);
+    assert!(whole[0] == 32_768 && parts[0] < whole[0], "{whole:?} {parts:?}");
+    assert_eq!(at_once.0[0].unique, 32, "16 configurations in each of two spans");
+    same_bits(case.name, &at_once, &in_parts);
 }
 
 #[test]
 fn the_same_run_gives_the_same_bits() {
     for case in cases() {
         let (first, second) = (train(&case, config()), train(&case, config()));
-        // Debug prints the shortest text that reads back as the same bits, and NaN as itself.
-        assert_eq!(format!("{:?}", first.0), format!("{:?}", second.0), "{}", case.name);
-        assert_eq!(first.1, second.1, "{}: weights", case.name);
+        same_bits(case.name, &first, &second);
         let other = train(&case, TrainConfig { seed: 6, ..config() });
         assert_ne!(statistics(&first.0[0]), statistics(&other.0[0]), "{}: another seed, the same step", case.name);
         assert!(first.1 != other.1);

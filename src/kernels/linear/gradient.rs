@@ -55,13 +55,42 @@ pub struct GradientShape {
     pub keep: bool,
 }
 
-/// Rows that one invocation adds up before the fixed sum over blocks. Part of the result's definition, so it never
+/// Rows that one invocation adds up at most before the fixed sum over blocks. Part of the result's definition, so it never
 /// depends on the adapter.
 pub(crate) const BLOCK_ROWS: u32 = 512;
+/// Items longer than a block are cut into equal blocks, but not into shorter ones than this.
+const LEAST_BLOCK_ROWS: u32 = 64;
+
+/// Rows of a block where rows come in items of `rows_per_item`: whole items, or a whole part of one. Then a pass over many
+/// items and passes over a few of them after another, each a multiple of [`block_items`], add the same blocks in the same
+/// order, and give the same bits.
+pub(crate) fn block_rows(rows_per_item: u32) -> u32 {
+    if rows_per_item <= BLOCK_ROWS {
+        return BLOCK_ROWS / rows_per_item * rows_per_item;
+    }
+    let parts = (LEAST_BLOCK_ROWS..=BLOCK_ROWS).rev().find(|rows| rows_per_item.is_multiple_of(*rows));
+    parts.unwrap_or(BLOCK_ROWS)
+}
+
+/// Items of a block; 1 where an item is longer than a block.
+pub(crate) fn block_items(rows_per_item: u32) -> u32 {
+    (BLOCK_ROWS / rows_per_item).max(1)
+}
+
+/// Rows of a block of a pass over `rows`.
+pub(crate) fn block_rows_of(rows: &Rows) -> u32 {
+    rows.live.as_ref().map_or(BLOCK_ROWS, |live| block_rows(live.rows_per_item))
+}
+
+/// Blocks of rows of a gradient over `items` items of `rows_per_item` rows, at most: a pass whose rows do not say that
+/// they come in items has no more.
+pub(crate) fn blocks_of_items(items: u32, rows_per_item: u32) -> u32 {
+    (items * rows_per_item).div_ceil(block_rows(rows_per_item))
+}
 
 /// Blocks of rows of a gradient.
 pub(crate) fn blocks(rows: &Rows) -> u32 {
-    rows.most.div_ceil(BLOCK_ROWS)
+    rows.most.div_ceil(block_rows_of(rows))
 }
 
 impl GradientShape {
@@ -151,7 +180,7 @@ impl LinearGradient {
         let mut params = vec![
             ("rows", shape.rows.most.into()),
             ("blocks", shape.blocks().into()),
-            ("block_rows", BLOCK_ROWS.into()),
+            ("block_rows", block_rows_of(&shape.rows).into()),
             ("first_item", first_item.into()),
             ("rows_per_item", rows_per_item.into()),
         ];

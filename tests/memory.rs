@@ -1,0 +1,99 @@
+//! What `--memory` allows is not exceeded, counted by wgpu's own allocator, and where it is too little the error names a
+//! budget that does.
+
+use ketformer::gpu::Gpu;
+use ketformer::model::Ptf;
+use ketformer::physics::{Lattice, Rydberg};
+use ketformer::vmc::{TrainConfig, Trainer};
+use ketformer::{Error, ErrorKind, Result};
+
+/// Trainers larger than this are not built here: drivers that compute on the CPU may not have that much.
+const MOST: u64 = 2 << 30;
+/// Part of a budget by which the blocks that wgpu asks a driver for may exceed it: buffers of two to four MiB do not share
+/// a block of four.
+const BLOCK_TOLERANCE: f64 = 0.15;
+
+fn gpu() -> Gpu {
+    Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one")
+}
+
+fn trainer(gpu: &Gpu, model: &Ptf, side: usize, samples: usize, memory: u64) -> Result<Trainer> {
+    let config = TrainConfig { samples, memory: Some(memory), ..TrainConfig::default() };
+    Trainer::new(gpu, &Lattice::square(side, side), &Rydberg::default(), model, config)
+}
+
+/// Bytes of the budget that the error of a smaller one asks for.
+fn remedy(error: &Error) -> u64 {
+    assert_eq!(error.kind(), ErrorKind::Memory, "{error}");
+    let text = error.to_string();
+    let number = text.split("--memory ").nth(1).and_then(|text| text.split("MiB").next());
+    let mebibytes: u64 = number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no remedy: {text}"));
+    mebibytes << 20
+}
+
+/// Bytes of all buffers on the device, this crate's and wgpu's, and of the blocks that they stand in.
+fn taken(gpu: &Gpu) -> Option<[u64; 2]> {
+    let report = gpu.device().generate_allocator_report()?;
+    Some([report.total_allocated_bytes, report.total_reserved_bytes])
+}
+
+fn check(gpu: &Gpu, name: &str, memory: u64) {
+    let counted = gpu.allocated();
+    assert!(counted <= memory, "{name}: {counted} of {memory} bytes");
+    // Vulkan and DX12 tell; Metal does not.
+    if let Some([allocated, reserved]) = taken(gpu) {
+        println!("{name}: {counted} counted, {allocated} allocated, {reserved} reserved of {memory}");
+        assert!(counted <= allocated && allocated <= memory, "{name}: {allocated} bytes are allocated of {memory}");
+        // Both counts agree: wgpu's has its own buffers of half a MiB and copies on their way in it.
+        assert!(allocated - counted <= 4 << 20, "{name}: {counted} bytes are counted, {allocated} are allocated");
+        let limit = (memory as f64 * (1.0 + BLOCK_TOLERANCE)) as u64;
+        assert!(reserved <= limit, "{name}: {reserved} bytes are reserved of {memory}");
+    }
+}
+
+fn models() -> [(&'static str, Ptf); 2] {
+    [("small", Ptf { width: 32, feed_forward: 64, ..Ptf::default() }), ("default", Ptf::default())]
+}
+
+#[test]
+fn a_budget_is_kept_at_every_size() {
+    for (name, model) in models() {
+        let gpu = gpu();
+        for side in [4, 8, 12, 16] {
+            for samples in [64, 256, 1024, 4096] {
+                let new = |memory| trainer(&gpu, &model, side, samples, memory);
+                let least = remedy(&new(0).err().expect("nothing fits into no memory"));
+                assert!(new(least - (1 << 20)).is_err(), "{name}: {least} is asked for, but less does too");
+                for memory in [least, least + least / 3, 3 * least].into_iter().filter(|memory| *memory <= MOST) {
+                    let trainer = new(memory).unwrap_or_else(|error| panic!("{name}: {memory} bytes: {error}"));
+                    let chunks = trainer.chunks();
+                    check(&gpu, &format!("{name}, {} sites, {samples} samples {chunks:?}", side * side), memory);
+                    drop(trainer);
+                    // What was dropped is given back when the device is next waited for.
+                    gpu.wait(None).unwrap();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_budget_is_kept_while_steps_run() {
+    let gpu = gpu();
+    for (name, model) in models() {
+        let new = |memory| trainer(&gpu, &model, 4, 100, memory);
+        let least = remedy(&new(0).err().expect("nothing fits into no memory"));
+        let mut trainer = new(least).unwrap();
+        for report in trainer.steps(3) {
+            report.unwrap();
+            check(&gpu, name, least);
+        }
+        // Weights go through a window of their own, whatever their size.
+        let weights = trainer.weights().unwrap();
+        check(&gpu, name, least);
+        trainer.set_weights(&weights).unwrap();
+        check(&gpu, name, least);
+        drop(trainer);
+        gpu.wait(None).unwrap();
+    }
+}
