@@ -169,7 +169,7 @@ impl LinearProduct {
             Bind { name: "extra", view: extra, elements: extra_elements },
             Bind { name: "y", view: &self.y, elements: last * n },
         ];
-        let params = [
+        let mut params = vec![
             ("rows", shape.rows.most.into()),
             ("inner", shape.inner.into()),
             ("columns", shape.columns.into()),
@@ -187,9 +187,16 @@ impl LinearProduct {
         let (kernel, groups) = match form.variant {
             Variant::Subgroup => {
                 let lanes = form.lanes(plan.gpu(), PRODUCT.name)?;
-                spec.extend([("LANES", lanes), ("SUBGROUPS", form.subgroups)]);
-                let tiles = n.div_ceil(4 * u64::from(lanes));
-                (&PRODUCT, shape.rows.groups(form.tile * form.subgroups, tiles))
+                let column_tiles = shape.columns.div_ceil(4 * lanes);
+                let (keeps, tiles) = match self.extra {
+                    // Loads of the saved activation leave nothing to gain.
+                    Extra::Slope(_) => (false, 1),
+                    _ => column_run(plan.gpu(), shape, form.tile, lanes),
+                };
+                spec.extend([("LANES", lanes), ("SUBGROUPS", form.subgroups), ("KEEPS", keeps.into())]);
+                params.push(("tiles", tiles.into()));
+                let runs = u64::from(column_tiles.div_ceil(tiles));
+                (&PRODUCT, shape.rows.groups(form.tile * form.subgroups, runs))
             }
             Variant::Private => (&PRODUCT_PRIVATE, shape.rows.groups(form.tile * 64, n.div_ceil(4))),
             Variant::Shared => {
@@ -208,6 +215,19 @@ impl LinearProduct {
             shape: format!("({rows}, {k}) x ({k}, {n})"),
         })
     }
+}
+
+/// Whether a subgroup keeps the inputs of its rows in registers, and over how many tiles of columns: on software adapters,
+/// where loads are what costs, as long as enough subgroups are left.
+fn column_run(gpu: &Gpu, shape: &LinearShape, tile_rows: u32, lanes: u32) -> (bool, u32) {
+    const MOST: u32 = 16;
+    const SUBGROUPS: u32 = 128;
+    if !gpu.is_software() || shape.inner > 4 * lanes {
+        return (false, 1);
+    }
+    let column_tiles = shape.columns.div_ceil(4 * lanes);
+    let subgroups = shape.rows.most.div_ceil(tile_rows).saturating_mul(column_tiles);
+    (true, (subgroups / SUBGROUPS).clamp(1, MOST.min(column_tiles)))
 }
 
 /// The product in f64. `x` (rows, K); `weight` (N, K) forward or (K, N) backward; returns (rows, N) before `extra`
