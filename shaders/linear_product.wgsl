@@ -23,7 +23,7 @@ const BIAS: u32 = 1u; // spec 0
 // What `extra` is: 0 nothing · 1 added after the activation · 2 the saved activation, whose slope multiplies the sum
 const EXTRA: u32 = 0u; // spec 1 2
 
-const ROWS: u32 = 16u;
+const ROWS: u32 = 16u; // spec 24 32
 
 struct Params { rows: u32, inner: u32, columns: u32, y_stride: u32, y_first: u32, tiles: u32 }
 @group(0) @binding(0) var<uniform> params: Params;

@@ -34,6 +34,8 @@ pub(in crate::kernels) static PRODUCT_CHOICE: Choice<LinearShape> = Choice {
             Form::subgroup("subgroup1", 16, 1),
             Form::subgroup("subgroup2", 16, 2),
             Form::subgroup("subgroup4", 16, 4),
+            Form::subgroup("rows24", 24, 2),
+            Form::subgroup("rows32", 32, 2),
             Form::private("private", 8),
             Form::shared("shared128x32", 0),
             Form::shared("shared128x64", 1),
@@ -48,7 +50,7 @@ pub(in crate::kernels) static PRODUCT_CHOICE: Choice<LinearShape> = Choice {
         _ if shared::pays(gpu, shape.rows.most, [shape.inner, shape.columns]) => {
             (Variant::Shared, shared::product_tile(shape.rows.most, shape.columns), 1)
         }
-        Variant::Subgroup => (Variant::Subgroup, 16, Variant::subgroups(gpu)),
+        Variant::Subgroup => (Variant::Subgroup, tile_rows(gpu, shape), Variant::subgroups(gpu)),
         _ => (Variant::Private, 8, 1),
     },
     needs: |_, shape, form| {
@@ -193,7 +195,12 @@ impl LinearProduct {
                     Extra::Slope(_) => (false, 1),
                     _ => column_run(plan.gpu(), shape, form.tile, lanes),
                 };
-                spec.extend([("LANES", lanes), ("SUBGROUPS", form.subgroups), ("KEEPS", keeps.into())]);
+                spec.extend([
+                    ("LANES", lanes),
+                    ("SUBGROUPS", form.subgroups),
+                    ("ROWS", form.tile),
+                    ("KEEPS", keeps.into()),
+                ]);
                 params.push(("tiles", tiles.into()));
                 let runs = u64::from(column_tiles.div_ceil(tiles));
                 (&PRODUCT, shape.rows.groups(form.tile * form.subgroups, runs))
@@ -214,6 +221,16 @@ impl LinearProduct {
             cost: shape.cost(self.weight.storage(), self.y.storage()),
             shape: format!("({rows}, {k}) x ({k}, {n})"),
         })
+    }
+}
+
+/// Rows of a subgroup: long sums of software adapters gain from more, which save loads of the weight.
+fn tile_rows(gpu: &Gpu, shape: &LinearShape) -> u32 {
+    match shape.direction {
+        _ if !gpu.is_software() || shape.inner < 512 || shape.rows.most < 512 => 16,
+        _ if shape.columns > 64 => 32,
+        Direction::Forward => 24,
+        Direction::Backward => 16,
     }
 }
 
