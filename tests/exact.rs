@@ -1,7 +1,7 @@
 //! Ground states against an independent exact diagonalisation, tests/data/exact.json, whose `conventions` say what is in
-//! it. Spin models are written by hand as terms, which is all that a Hamiltonian needs to be.
+//! it. The Heisenberg model is written by hand as terms, which is all that a Hamiltonian needs to be.
 
-use ketformer::physics::{GroundState, Hamiltonian, Lattice, Move, Observables, Pair, Rydberg, Terms, ground_state};
+use ketformer::physics::{GroundState, Hamiltonian, Lattice, Move, Observables, Pair, Rydberg, Terms, Tfim, ground_state};
 use serde_json::Value;
 
 fn entries(model: &str) -> Vec<Value> {
@@ -109,19 +109,6 @@ fn geometry(entry: &Value) -> (Lattice, Vec<[isize; 2]>, bool) {
     }
 }
 
-/// `−J Σ σᶻσᶻ − h Σ σˣ` with `σᶻσᶻ = 4 n n − 2 n − 2 n + 1`.
-fn ising(sites: usize, bonds: &[[usize; 2]], j: f64, h: f64) -> Terms {
-    let mut terms = Terms { field: vec![0.0; sites], ..Terms::default() };
-    for &[a, b] in bonds {
-        terms.constant -= j;
-        terms.field[a] += 2.0 * j;
-        terms.field[b] += 2.0 * j;
-        terms.pairs.push(Pair { sites: [a, b], coefficient: -4.0 * j });
-    }
-    terms.moves = (0..sites).map(|site| Move::flip(site, -h)).collect();
-    terms
-}
-
 /// Adds `J S·S = J (n − ½)(n − ½) + (J/2)(S⁺S⁻ + S⁻S⁺)` for each bond.
 fn add_heisenberg(terms: &mut Terms, bonds: &[[usize; 2]], j: f64) {
     for &[a, b] in bonds {
@@ -139,10 +126,9 @@ fn ising_in_a_transverse_field() {
     assert_eq!(entries.len(), 10);
     for entry in &entries {
         let name = entry["name"].as_str().unwrap();
-        let (lattice, steps, periodic) = geometry(entry);
-        let bonds = bonds(&lattice, &steps, periodic);
-        assert_eq!(bonds.len(), whole(entry, "nbonds"), "{name}");
-        let terms = ising(lattice.sites(), &bonds, number(entry, "J"), number(entry, "h"));
+        let (lattice, _, periodic) = geometry(entry);
+        let terms = Tfim { j: number(entry, "J"), h: number(entry, "h"), periodic }.terms(&lattice).unwrap();
+        assert_eq!(terms.pairs.len(), whole(entry, "nbonds"), "{name}");
         assert!(terms.is_stoquastic());
         let ground = solve(entry, &terms);
         let seen = Observables::of(&terms, &lattice, &ground.state).unwrap();

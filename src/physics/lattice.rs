@@ -64,6 +64,23 @@ impl Lattice {
         dx * dx + dy * dy
     }
 
+    /// The pairs of nearest neighbours, each once; `periodic` closes both axes. An axis of one site has no neighbours, and
+    /// one of two sites the same neighbour on both sides, which is one bond.
+    pub fn bonds(&self, periodic: bool) -> Vec<[usize; 2]> {
+        let next = |at: usize, length: usize| match at + 1 {
+            next if next < length => Some(next),
+            _ if periodic && length > 2 => Some(0),
+            _ => None,
+        };
+        let of_site = |site: usize| {
+            let (x, y) = self.position(site);
+            let along_x = next(x, self.lx).map(|x| [site, x * self.ly + y]);
+            let along_y = next(y, self.ly).map(|y| [site, x * self.ly + y]);
+            [along_x, along_y].into_iter().flatten()
+        };
+        (0..self.sites()).flat_map(of_site).collect()
+    }
+
     /// `(−1)^(x+y)`: +1 on one sublattice of the checkerboard, −1 on the other.
     pub const fn sublattice_sign(&self, site: usize) -> f64 {
         let (x, y) = self.position(site);
@@ -117,6 +134,21 @@ mod tests {
         assert_eq!(signs, [1.0, -1.0, 1.0, -1.0, 1.0, -1.0]);
         assert_eq!(Lattice::square(2, 2).sublattice_sign(3), 1.0);
         assert_eq!(Lattice::chain(7).position(6), (6, 0));
+    }
+
+    #[test]
+    fn bonds_are_counted_once() {
+        let count = |lx, ly, periodic| Lattice::square(lx, ly).bonds(periodic).len();
+        assert_eq!([count(4, 4, true), count(4, 4, false)], [32, 24]);
+        assert_eq!([count(5, 1, true), count(5, 1, false)], [5, 4]);
+        assert_eq!([count(2, 2, true), count(2, 2, false), count(2, 3, true)], [4, 4, 9]);
+        assert_eq!([count(1, 1, true), count(1, 1, false)], [0, 0]);
+        let mut bonds = Lattice::square(3, 4).bonds(true);
+        assert!(bonds.contains(&[8, 0]) && bonds.contains(&[3, 0]) && bonds.contains(&[0, 4]) && bonds.contains(&[0, 1]));
+        bonds.iter_mut().for_each(|bond| bond.sort_unstable());
+        bonds.sort_unstable();
+        bonds.dedup();
+        assert_eq!(bonds.len(), 24);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! * [`Lattice`]: `Lx` × `Ly` sites, site `s = x·Ly + y`.
 //! * [`Patching`]: site order ↔ the patch tokens a transformer reads.
 //! * [`Terms`]: a Hamiltonian as data (constant, fields, pairs, moves); [`Hamiltonian`] is what makes them for a lattice.
-//! * [`Rydberg`]: the first Hamiltonian. A further one is one more file that fills in [`Terms`]; no shader changes.
+//! * [`Rydberg`], [`Tfim`]: the Hamiltonians. A further one is one more file that fills in [`Terms`]; no shader changes.
 //! * [`ground_state`] and [`Observables`]: Lanczos on all `2^N` states, up to [`MAX_EXACT_SITES`] sites.
 //!
 //! A configuration is a slice of `N` occupations, 0 or 1, in site order. A state vector has `2^N` amplitudes; bit `i` of
@@ -33,6 +33,7 @@ mod observables;
 mod operator;
 mod patching;
 mod rydberg;
+mod tfim;
 
 pub use exact::{GroundState, MAX_EXACT_SITES, ground_state};
 pub use hamiltonian::{Condition, Hamiltonian, Move, Pair, Terms};
@@ -41,3 +42,4 @@ pub use observables::Observables;
 pub use operator::Operator;
 pub use patching::{MAX_SITES_PER_PATCH, Patch, Patching};
 pub use rydberg::{MAX_RYDBERG_SITES, Rydberg};
+pub use tfim::Tfim;

@@ -1,0 +1,81 @@
+//! The Ising model in a transverse field.
+
+use super::{Hamiltonian, Lattice, Move, Pair, Terms};
+use crate::error::{Error, ErrorKind, Result};
+
+/// `H = −J Σ_<ab> σᶻ_a σᶻ_b − h Σ_i σˣ_i` with Pauli matrices, each nearest-neighbour bond once, `σᶻ = 2n − 1`.
+///
+/// In two dimensions it turns from a ferromagnet into a paramagnet at `h/J ≈ 3.044` (Blöte & Deng, Phys. Rev. E 66,
+/// 066110 (2002)), in one at `h = J` (Pfeuty, Ann. Phys. 57, 79 (1970)).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tfim {
+    /// `J`, the coupling of neighbours; positive for a ferromagnet.
+    pub j: f64,
+    /// `h`, the transverse field; not negative if the ground state is to be non-negative.
+    pub h: f64,
+    /// Whether the lattice closes on itself along both axes.
+    pub periodic: bool,
+}
+
+impl Default for Tfim {
+    /// `J = 1`, `h = 1`, open boundaries.
+    fn default() -> Self {
+        Self { j: 1.0, h: 1.0, periodic: false }
+    }
+}
+
+impl Hamiltonian for Tfim {
+    fn name(&self) -> &'static str {
+        "tfim"
+    }
+
+    /// `σᶻσᶻ = 4 n n − 2 n − 2 n + 1`.
+    fn terms(&self, lattice: &Lattice) -> Result<Terms> {
+        lattice.check()?;
+        for (name, value) in [("J", self.j), ("h", self.h)] {
+            if !value.is_finite() {
+                let message = format!("tfim: {name} must be finite, got {value}; give {name}= a finite number");
+                return Err(Error::new(ErrorKind::Settings, message));
+            }
+        }
+        let sites = lattice.sites();
+        let mut terms = Terms { field: vec![0.0; sites], ..Terms::default() };
+        for [a, b] in lattice.bonds(self.periodic) {
+            terms.constant -= self.j;
+            terms.field[a] += 2.0 * self.j;
+            terms.field[b] += 2.0 * self.j;
+            terms.pairs.push(Pair { sites: [a, b], coefficient: -4.0 * self.j });
+        }
+        terms.moves = (0..sites).map(|site| Move::flip(site, -self.h)).collect();
+        terms.check()?;
+        Ok(terms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_diagonal_is_that_of_the_formula() {
+        let terms = Tfim { j: 1.5, h: 0.5, periodic: false }.terms(&Lattice::square(2, 2)).unwrap();
+        assert_eq!(terms.diagonal(&[0, 0, 0, 0]), -6.0);
+        assert_eq!(terms.diagonal(&[1, 1, 1, 1]), -6.0);
+        assert_eq!(terms.diagonal(&[1, 0, 0, 1]), 6.0);
+        assert_eq!(terms.diagonal(&[1, 0, 0, 0]), 0.0);
+        assert_eq!(terms.moves, (0..4).map(|site| Move::flip(site, -0.5)).collect::<Vec<_>>());
+        assert!(terms.is_stoquastic());
+        assert!(!Tfim { h: -0.5, ..Tfim::default() }.terms(&Lattice::chain(3)).unwrap().is_stoquastic());
+    }
+
+    #[test]
+    fn couplings_that_are_not_finite_are_named() {
+        for (bad, name) in [
+            (Tfim { j: f64::NAN, ..Tfim::default() }, "J must be finite, got NaN; give J="),
+            (Tfim { h: f64::INFINITY, ..Tfim::default() }, "h must be finite, got inf; give h="),
+        ] {
+            let error = bad.terms(&Lattice::square(2, 2)).unwrap_err();
+            assert!(error.kind() == ErrorKind::Settings && error.to_string().contains(name), "{error}");
+        }
+    }
+}
