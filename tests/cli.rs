@@ -148,6 +148,9 @@ fn numbers_must_be_finite() {
             refuses_settings(&format!("exact --rydberg {key}={value}"), &[key, "finite"]);
         }
     }
+    for key in ["J", "h"] {
+        refuses_settings(&format!("train --tfim {key}=NaN"), &[key, "finite"]);
+    }
     refuses_settings("train lr=nan", &["lr", "finite"]);
     refuses_settings("train clip=inf", &["clip", "finite"]);
     refuses_settings("train --rydberg V=seven", &["V=seven", "number"]);
@@ -161,6 +164,8 @@ fn unknown_keys_get_a_suggestion() {
     refuses_settings("train --ptf nh=32", &["did you mean Nh?"]);
     refuses_settings("train --ptf layers=2", &["did you mean num_layers?"]);
     refuses_settings("train V=7", &["--rydberg"]);
+    refuses_settings("train --tfim H=1", &["did you mean h?"]);
+    refuses_settings("train --tfim periodic=maybe", &["periodic=true"]);
     refuses_settings("train temperature=1", &["the keys are"]);
     refuses_settings("train schedule=cosin", &["schedule=cosine"]);
     refuses_settings("train precision=mixd", &["precision=mixed", "single, mixed"]);
@@ -187,6 +192,10 @@ fn settings_that_contradict_each_other_are_refused() {
     refuses_settings("train L=16 --ptf L=64", &["L=16", "L=64"]);
     refuses_settings("train L=16 --rydberg Lx=3 Ly=4", &["L=12"]);
     refuses_settings("train --rydberg Lx=3", &["Ly="]);
+    refuses_settings("train --tfim J=1 --rydberg V=7", &["--rydberg", "--tfim", "keep one"]);
+    refuses_settings("train L=16 --tfim L=36", &["--tfim L=36"]);
+    refuses_settings("train --tfim h=-1", &["h", "at least 0"]);
+    refuses_settings("eval run --tfim", &["--weights"]);
     refuses_settings("train L=15", &["Lx="]);
     refuses_settings("train K=8 Q=2 B=8", &["K*Q", "16"]);
     refuses_settings("train dir=a --out b", &["dir=", "--out"]);
@@ -412,7 +421,9 @@ fn help_and_exact_need_no_adapter() {
     assert!(
         said("help").contains("train") && said("--help").contains("train") && said("train --help").contains("--out")
     );
-    for (group, keys) in [("train", "steps 50000 lr 0.0005 K 256"), ("ptf", "Nh 128 nhead 8"), ("rydberg", "V 7")] {
+    for (group, keys) in
+        [("train", "steps 50000 lr 0.0005 K 256"), ("ptf", "Nh 128 nhead 8"), ("rydberg", "V 7"), ("tfim", "h 1")]
+    {
         let help = said(&format!("help {group}"));
         for pair in keys.split(' ').collect::<Vec<_>>().chunks(2) {
             let row = help.lines().find(|row| row.split_whitespace().next() == Some(pair[0])).expect(pair[0]);
@@ -424,6 +435,28 @@ fn help_and_exact_need_no_adapter() {
     // −(Ω/2) σx − δ n on one site: −(δ + √(δ² + Ω²))/2.
     let exact = said("exact --rydberg L=1 delta=1 Omega=2");
     assert!(exact.starts_with("energy -1.618033988750 "), "{exact}");
+}
+
+#[test]
+fn a_run_of_another_hamiltonian_is_evaluated_with_it() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    let ended = succeeds(path, &format!("train steps=2 seed=3 {TINY} --tfim J=0.5 h=2 periodic=true --out run"));
+    // Four bonds of four sites in a ring: the exact energy is that of `exact`.
+    let exact = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("exact ")).unwrap_or_else(|| panic!("{text}"));
+        line.split_whitespace().nth(1).unwrap().to_string()
+    };
+    let ground = succeeds(path, "exact --tfim L=4 J=0.5 h=2 periodic=true").stdout;
+    let ground: f64 = ground.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!((exact(&ended.stdout).parse::<f64>().unwrap() - ground).abs() < 1e-3, "{}", ended.stdout);
+    let settings: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(path.join("run/settings.json")).unwrap()).unwrap();
+    assert!(settings["rydberg"].is_null() && settings["tfim"]["periodic"] == true, "{settings}");
+    assert!(settings["command"].as_str().unwrap().contains("--tfim"));
+    assert!(fs::read_to_string(path.join("run/energy.svg")).unwrap().contains("tfim 2x2"));
+    let ended = succeeds(path, "eval run samples=64");
+    assert!((exact(&ended.stdout).parse::<f64>().unwrap() - ground).abs() < 1e-3, "{}", ended.stdout);
 }
 
 #[test]
@@ -504,7 +537,7 @@ fn benchmarks_that_cannot_be_are_refused() {
         ("bench scaling --shape 4x64", ["one patch", "16"]),
         ("bench attention --plot new.svg", ["--plot", "scaling"]),
         ("bench attention --runs 0", ["run", "--runs 1"]),
-        ("bench matmul --variant subgroup3", ["subgroup3", "linear_product subgroup1 subgroup2 subgroup4 private"]),
+        ("bench matmul --variant subgroup3", ["subgroup3", "linear_product subgroup1 subgroup2 subgroup4 rows24 rows32 private"]),
         ("tune --seconds 0", ["seconds", "--seconds 60"]),
         ("tune --show --forget", ["--show", "--forget"]),
     ] {

@@ -1,7 +1,9 @@
 //! Ground states against an independent exact diagonalisation, tests/data/exact.json, whose `conventions` say what is in
 //! it. The Heisenberg model is written by hand as terms, which is all that a Hamiltonian needs to be.
 
-use ketformer::physics::{GroundState, Hamiltonian, Lattice, Move, Observables, Pair, Rydberg, Terms, Tfim, ground_state};
+use ketformer::physics::{
+    GroundState, Hamiltonian, Lattice, Move, Observables, Pair, Rydberg, Terms, Tfim, ground_state,
+};
 use serde_json::Value;
 
 fn entries(model: &str) -> Vec<Value> {

@@ -26,7 +26,9 @@ pub enum Command {
     #[command(after_help = EVAL_EXAMPLE)]
     Eval(EvalArguments),
     /// Ground state of a small lattice by Lanczos, up to 20 sites
-    #[command(after_help = "Example: ketformer exact --rydberg L=16 V=7 delta=1 Omega=1")]
+    #[command(
+        after_help = "Examples: ketformer exact --rydberg L=16 V=7 delta=1 Omega=1\n          ketformer exact --tfim Lx=4 Ly=4 h=3.044 periodic=true"
+    )]
     Exact(ExactArguments),
     /// Measure how fast the kernels are here: limits, attention, matmul, norm, head, moves, step
     #[command(after_help = BENCH_EXAMPLE)]
@@ -46,7 +48,7 @@ pub enum Command {
         #[command(flatten)]
         adapter: AdapterArguments,
     },
-    /// Explain a command, or list the keys of a group: train, ptf, rydberg, eval
+    /// Explain a command, or list the keys of a group: train, ptf, rydberg, tfim, eval
     Help {
         /// A group or a command
         subject: Option<String>,
@@ -54,7 +56,7 @@ pub enum Command {
 }
 
 const TRAIN_EXAMPLE: &str = "\
-Keys with their defaults: ketformer help train, ketformer help ptf, ketformer help rydberg
+Keys with their defaults: ketformer help train, ketformer help ptf, ketformer help rydberg, ketformer help tfim
 Example: ketformer train L=16 steps=1000 --ptf patch=2x2 Nh=32 nhead=8 --rydberg V=7 delta=1 Omega=1";
 
 const EVAL_EXAMPLE: &str = "\
@@ -107,15 +109,32 @@ pub struct GpuArguments {
     pub quiet: bool,
 }
 
+/// The Hamiltonian, one of these.
+#[derive(Debug, Args)]
+pub struct HamiltonianArguments {
+    /// The Hamiltonian: Rydberg atoms, the default
+    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., action = ArgAction::Set)]
+    pub rydberg: Option<Vec<String>>,
+    /// The Hamiltonian: the Ising model in a transverse field
+    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., action = ArgAction::Set)]
+    pub tfim: Option<Vec<String>>,
+}
+
+impl HamiltonianArguments {
+    /// Whether one was typed.
+    pub fn is_given(&self) -> bool {
+        self.rydberg.is_some() || self.tfim.is_some()
+    }
+}
+
 /// The groups that describe the problem.
 #[derive(Debug, Args)]
 pub struct GroupArguments {
     /// The wave function: a patched transformer
     #[arg(long, value_name = "KEY=VALUE", num_args = 0.., action = ArgAction::Set)]
     pub ptf: Option<Vec<String>>,
-    /// The Hamiltonian: Rydberg atoms
-    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., action = ArgAction::Set)]
-    pub rydberg: Option<Vec<String>>,
+    #[command(flatten)]
+    pub hamiltonian: HamiltonianArguments,
     /// A model of the reference that is not built here
     #[arg(long, hide = true, num_args = 0.., action = ArgAction::Set)]
     pub rnn: Option<Vec<String>>,
@@ -166,9 +185,8 @@ pub struct ExactArguments {
     /// Settings of the Hamiltonian, such as L=16
     #[arg(value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
-    /// The same settings
-    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., action = ArgAction::Set)]
-    pub rydberg: Option<Vec<String>>,
+    #[command(flatten)]
+    pub hamiltonian: HamiltonianArguments,
 }
 
 /// `ketformer bench`

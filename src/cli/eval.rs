@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use ketformer::model::Weights;
-use ketformer::physics::{Hamiltonian, ground_state};
+use ketformer::physics::ground_state;
 use ketformer::run::{Enumeration, MODEL_FILE, RunSettings, SETTINGS_FILE};
 use ketformer::vmc::{EvaluateConfig, enumerate, evaluate};
 use ketformer::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
 
 use super::arguments::EvalArguments;
-use super::groups::{Problem, eval, train};
+use super::groups::{Problem, eval, hamiltonian, train, words};
 use super::number::{Measured, energy_line, exact_line};
 use super::{Outcome, device, output};
 
@@ -28,7 +27,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     let (problem, weights) = subject(arguments, &runs)?;
     let weights = Weights::load(&weights)?;
     let gpu = device::open(&arguments.gpu.adapter)?;
-    let Problem { lattice, rydberg, ptf, .. } = &problem;
+    let Problem { lattice, hamiltonian, ptf, .. } = &problem;
     let config = EvaluateConfig {
         samples: settings.size("samples"),
         seed: settings.optional_count("seed").unwrap_or_else(train::draw_seed),
@@ -36,7 +35,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
         precision: train::precision(&settings),
     };
     let precision = config.precision;
-    let estimate = evaluate(&gpu, lattice, rydberg, ptf, &weights, config)?;
+    let estimate = evaluate(&gpu, lattice, hamiltonian.as_ref(), ptf, &weights, config)?;
     let sites = lattice.sites();
     let energy = Measured { mean: estimate.energy, error: estimate.energy_error };
     output::line(energy_line(energy, sites, estimate.variance));
@@ -45,7 +44,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
         estimate.density, estimate.sigma_x, estimate.staggered, estimate.samples
     ));
     if sites <= ENUMERATED_SITES {
-        let terms = rydberg.terms(lattice)?;
+        let terms = hamiltonian.terms(lattice)?;
         let all = Enumeration::new(&terms, lattice, &enumerate(&gpu, lattice, ptf, &weights, precision)?)?;
         let exact = ground_state(&terms, sites)?;
         output::line(format!(
@@ -74,27 +73,21 @@ fn subject(arguments: &EvalArguments, runs: &[String]) -> Result<(Problem, PathB
     match (runs, &arguments.weights) {
         ([], None) => fault("nothing to evaluate; give a run folder, such as out/1, or --weights FILE with --ptf"),
         ([], Some(weights)) => {
-            let problem = Problem::new(groups.ptf.as_deref(), groups.rydberg.as_deref(), None)?;
+            let problem = Problem::new(groups.ptf.as_deref(), hamiltonian::settings(&groups.hamiltonian, &[])?, None)?;
             Ok((problem, weights.clone()))
         }
         ([_], Some(_)) => fault("a run folder and --weights are both given; keep one of them"),
-        ([_], None) if groups.ptf.is_some() || groups.rydberg.is_some() => {
-            fault("the run folder says what --ptf and --rydberg are; leave them out, or give --weights FILE instead")
-        }
+        ([_], None) if groups.ptf.is_some() || groups.hamiltonian.is_given() => fault(
+            "the run folder says what wave function and Hamiltonian are; leave them out, or give --weights FILE instead",
+        ),
         ([run], None) => {
             let run = Path::new(run);
             let settings = RunSettings::load(&run.join(SETTINGS_FILE))?;
-            let problem = Problem::new(Some(&words(&settings.ptf)), Some(&words(&settings.rydberg)), None)?;
+            let problem = Problem::new(Some(&words(&settings.ptf)), hamiltonian::of_run(&settings)?, None)?;
             Ok((problem, run.join(MODEL_FILE)))
         }
         _ => fault("more than one run folder is given; evaluate them one by one"),
     }
-}
-
-/// A group of the settings file as it would be typed.
-fn words(group: &Map<String, Value>) -> Vec<String> {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
-    group.iter().map(|(name, value)| format!("{name}={}", text(value))).collect()
 }
 
 #[cfg(test)]
@@ -105,17 +98,5 @@ mod tests {
     fn settings_and_paths_are_told_apart() {
         assert!(is_setting("samples=100") && is_setting("seed="));
         assert!(!is_setting("out/1") && !is_setting("out/64-B=1024/0") && !is_setting("./a=b"));
-    }
-
-    #[test]
-    fn a_group_is_typed_as_it_was_written() {
-        let typed = ["patch=2x2", "Nh=32", "delta=0.1", "repeat_pre=false"];
-        let group = Map::from_iter([
-            ("patch".to_string(), "2x2".into()),
-            ("Nh".into(), 32.into()),
-            ("delta".into(), 0.1.into()),
-            ("repeat_pre".into(), false.into()),
-        ]);
-        assert_eq!(words(&group), typed);
     }
 }

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use ketformer::Result;
-use ketformer::physics::{Hamiltonian, Observables, ground_state};
+use ketformer::physics::{Observables, ground_state};
 
 use super::arguments::ExactArguments;
-use super::groups::{lattice, ptf, rydberg};
+use super::groups::{hamiltonian, lattice, ptf};
 use super::{Outcome, output};
 
 /// Prints energy, residual and observables of the ground state.
@@ -14,12 +14,11 @@ use super::{Outcome, output};
 /// # Errors
 /// `ErrorKind::Settings` for more sites than fit or couplings that are none.
 pub fn run(arguments: &ExactArguments) -> Result<Outcome> {
-    let words: Vec<String> = arguments.settings.iter().chain(arguments.rydberg.iter().flatten()).cloned().collect();
-    let settings = rydberg::GROUP.parse(&words)?;
+    let settings = hamiltonian::settings(&arguments.hamiltonian, &arguments.settings)?;
     let lattice = lattice::agree(None, &ptf::GROUP.parse(&[])?, &settings)?;
     let sites = lattice.sites();
     let begun = Instant::now();
-    let terms = rydberg::hamiltonian(&settings).terms(&lattice)?;
+    let terms = hamiltonian::hamiltonian(&settings).terms(&lattice)?;
     let ground = ground_state(&terms, sites)?;
     let seen = Observables::of(&terms, &lattice, &ground.state)?;
     output::line(format!(

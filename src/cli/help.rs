@@ -35,7 +35,7 @@ pub fn run(subject: Option<&str>) -> Result<Outcome> {
         let names = groups::ALL.iter().map(|group| group.name).chain(program.get_subcommands().map(|c| c.get_name()));
         let hint = match suggestion::closest(subject, names) {
             Some(near) => format!("did you mean {near}?"),
-            None => "give train, ptf, rydberg, eval or a command".into(),
+            None => "give train, ptf, rydberg, tfim, eval or a command".into(),
         };
         return Err(Error::new(ErrorKind::Settings, format!("help: there is no `{subject}`; {hint}")));
     }

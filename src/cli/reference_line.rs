@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-const GROUPS: [&str; 5] = ["train", "ptf", "rydberg", "rnn", "lptf"];
+const GROUPS: [&str; 6] = ["train", "ptf", "rydberg", "tfim", "rnn", "lptf"];
 
 /// The same line with the subcommand that the reference leaves out: `train`, or `help GROUP` for `--help --GROUP`.
 /// Lines that begin with a subcommand, or have no group, are left as they are.

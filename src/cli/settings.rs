@@ -240,6 +240,11 @@ fn is_digits(text: &str) -> bool {
 
 /// Reading a key as another kind than the table declares is a mistake in this program, and the accessors panic on it.
 impl Settings {
+    /// The group that these are of.
+    pub fn group(&self) -> &'static Group {
+        self.group
+    }
+
     /// Whether the key was typed.
     pub fn is_given(&self, name: &str) -> bool {
         self.given.contains(&name)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
-use ketformer::physics::{Hamiltonian, Rydberg, ground_state};
+use ketformer::physics::ground_state;
 use ketformer::run::{
     Curve, METRICS_FILE, MODEL_FILE, Metrics, PICTURE_FILE, Recent, RunFolder, RunSettings, SETTINGS_FILE,
 };
@@ -12,10 +12,10 @@ use ketformer::vmc::{TrainConfig, Trainer};
 use ketformer::{Error, ErrorKind, Result};
 
 use super::arguments::{GroupArguments, TrainArguments};
-use super::groups::{Problem, train};
+use super::groups::{Problem, hamiltonian, rydberg, tfim, train};
 use super::number::{Measured, bytes, energy_line, exact_line};
 use super::progress::Progress;
-use super::settings::{Settings, Value};
+use super::settings::{Group, Settings, Value};
 use super::{Outcome, device, interrupt, output};
 
 /// Up to here the exact energy is computed at the end, which takes a second or two.
@@ -35,8 +35,8 @@ pub fn run(arguments: &TrainArguments) -> Result<Outcome> {
     let weights = arguments.weights.as_deref().map(Weights::load).transpose()?;
     let folder = job.place.reserve()?;
     let gpu = device::open(&arguments.gpu.adapter)?;
-    let Problem { lattice, rydberg, ptf, .. } = &job.problem;
-    let mut trainer = Trainer::new(&gpu, lattice, rydberg, ptf, job.config.clone())?;
+    let Problem { lattice, hamiltonian, ptf, .. } = &job.problem;
+    let mut trainer = Trainer::new(&gpu, lattice, hamiltonian.as_ref(), ptf, job.config.clone())?;
     if let Some(weights) = &weights {
         trainer.set_weights(weights)?;
     }
@@ -82,8 +82,9 @@ impl Job {
         words.extend(arguments.train.iter().flatten().cloned());
         refuse_other_models(&arguments.groups)?;
         let mut settings = train::GROUP.parse(&words)?;
-        let GroupArguments { ptf, rydberg, .. } = &arguments.groups;
-        let problem = Problem::new(ptf.as_deref(), rydberg.as_deref(), settings.optional_count("L"))?;
+        let GroupArguments { ptf, hamiltonian, .. } = &arguments.groups;
+        let hamiltonian = hamiltonian::settings(hamiltonian, &[])?;
+        let problem = Problem::new(ptf.as_deref(), hamiltonian, settings.optional_count("L"))?;
         settings.resolve("L", Value::Count(problem.lattice.sites() as u64));
         let config = train::config(&mut settings, arguments.gpu.memory)?;
         settings.resolve("B", Value::Count(config.samples as u64));
@@ -170,10 +171,9 @@ impl Place {
 /// The command that runs the same again, every setting spelled out; into a new folder, since the old one is taken.
 fn command(arguments: &TrainArguments, problem: &Problem, settings: &Settings) -> String {
     let mut words = vec!["ketformer".to_string(), "train".into()];
-    let groups =
-        [(None, settings), (Some("--ptf"), &problem.ptf_settings), (Some("--rydberg"), &problem.rydberg_settings)];
-    for (flag, settings) in groups {
-        words.extend(flag.map(String::from));
+    let groups = [(false, settings), (true, &problem.ptf_settings), (true, &problem.hamiltonian_settings)];
+    for (named, settings) in groups {
+        words.extend(named.then(|| format!("--{}", settings.group().name)));
         words.extend(settings.resolved().map(|(name, value)| format!("{name}={value}")));
     }
     let path = |path: &PathBuf| path.display().to_string();
@@ -218,6 +218,8 @@ impl Run {
         };
         let Some(folder) = &mut run.folder else { return Ok(run) };
         let map = |settings: &Settings| settings.resolved().map(|(name, value)| (name.into(), value.into())).collect();
+        let hamiltonian = &job.problem.hamiltonian_settings;
+        let is = |group: &Group| hamiltonian.group().name == group.name;
         let settings = RunSettings {
             command: job.command.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -227,7 +229,8 @@ impl Run {
             gpu_bytes: trainer.memory(),
             train: map(&job.settings),
             ptf: map(&job.problem.ptf_settings),
-            rydberg: map(&job.problem.rydberg_settings),
+            rydberg: is(&rydberg::GROUP).then(|| map(hamiltonian)),
+            tfim: is(&tfim::GROUP).then(|| map(hamiltonian)),
         };
         settings.save(&folder.file(SETTINGS_FILE))?;
         run.metrics = Some(Metrics::create(&folder.file(METRICS_FILE))?);
@@ -285,7 +288,7 @@ impl Run {
 
     /// The picture, the final lines, and where everything is.
     fn conclude(&self, job: &Job) -> Result<Outcome> {
-        let Problem { lattice, rydberg, .. } = &job.problem;
+        let Problem { lattice, hamiltonian, .. } = &job.problem;
         let sites = lattice.sites();
         let Some(summary) = self.recent.summary() else {
             if self.interrupted {
@@ -297,15 +300,15 @@ impl Run {
         let energy = Measured { mean: summary.energy, error: summary.energy_error };
         output::line(energy_line(energy, sites, summary.variance));
         let exact = match sites <= EXACT_SITES && !self.interrupted {
-            true => Some(ground_state(&rydberg.terms(lattice)?, sites)?.energy),
+            true => Some(ground_state(&hamiltonian.terms(lattice)?, sites)?.energy),
             false => None,
         };
         if let Some(exact) = exact {
             output::line(exact_line(exact, energy));
         }
         if let Some(folder) = &self.folder {
-            let (Rydberg { v, delta, omega }, patch) = (rydberg, job.problem.ptf.patch);
-            let title = format!("Rydberg {lattice}, V={v} delta={delta} Omega={omega}, patches {patch}");
+            let title = hamiltonian::title(&job.problem.hamiltonian_settings, lattice);
+            let title = format!("{title}, patches {}", job.problem.ptf.patch);
             self.curve.draw(&folder.file(PICTURE_FILE), &title, exact.map(|exact| exact / sites as f64))?;
         }
         if self.interrupted {

@@ -144,7 +144,9 @@ mod tests {
         assert_eq!([count(2, 2, true), count(2, 2, false), count(2, 3, true)], [4, 4, 9]);
         assert_eq!([count(1, 1, true), count(1, 1, false)], [0, 0]);
         let mut bonds = Lattice::square(3, 4).bonds(true);
-        assert!(bonds.contains(&[8, 0]) && bonds.contains(&[3, 0]) && bonds.contains(&[0, 4]) && bonds.contains(&[0, 1]));
+        assert!(
+            bonds.contains(&[8, 0]) && bonds.contains(&[3, 0]) && bonds.contains(&[0, 4]) && bonds.contains(&[0, 1])
+        );
         bonds.iter_mut().for_each(|bond| bond.sort_unstable());
         bonds.sort_unstable();
         bonds.dedup();

@@ -30,8 +30,12 @@ pub struct RunSettings {
     pub train: Map<String, Value>,
     /// The group `ptf`.
     pub ptf: Map<String, Value>,
-    /// The group `rydberg`.
-    pub rydberg: Map<String, Value>,
+    /// The group `rydberg`, if that is the Hamiltonian.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rydberg: Option<Map<String, Value>>,
+    /// The group `tfim`, if that is the Hamiltonian.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tfim: Option<Map<String, Value>>,
 }
 
 /// The adapter of a run.
@@ -117,7 +121,8 @@ mod tests {
             gpu_bytes: 1 << 30,
             train: group("lr", 5e-4.into()),
             ptf: group("patch", "2x2".into()),
-            rydberg: group("V", 0.1.into()),
+            rydberg: Some(group("V", 0.1.into())),
+            tfim: None,
         };
         settings.save(&path).unwrap();
         assert_eq!(RunSettings::load(&path).unwrap(), settings);

@@ -3,7 +3,7 @@
 use ketformer::physics::Lattice;
 use ketformer::{Error, ErrorKind, Result};
 
-use crate::cli::settings::Settings;
+use crate::cli::settings::{Kind, Settings};
 
 /// The number of sites where no group gives one, as in the reference.
 pub const DEFAULT_SITES: u64 = 16;
@@ -11,14 +11,22 @@ pub const DEFAULT_SITES: u64 = 16;
 /// The largest L, Lx or Ly that a key takes; the lattice and the Hamiltonian have smaller limits of their own.
 pub const MAX_SITES: u64 = 1 << 20;
 
-/// The lattice that `sites` (L of the command itself), `--ptf L=` and `--rydberg L= Lx= Ly=` agree on. L alone is a
+/// What L, Lx and Ly take.
+pub const SITES: Kind = Kind::Count(1, MAX_SITES);
+
+/// The lattice that `sites` (L of the command itself), `--ptf L=` and the Hamiltonian's `L= Lx= Ly=` agree on. L alone is a
 /// square; without any of them it is 4x4.
 ///
 /// # Errors
 /// `ErrorKind::Settings` where two of them disagree, one of Lx and Ly is missing, or L alone is not a square.
-pub fn agree(sites: Option<u64>, ptf: &Settings, rydberg: &Settings) -> Result<Lattice> {
+pub fn agree(sites: Option<u64>, ptf: &Settings, hamiltonian: &Settings) -> Result<Lattice> {
     let fault = |text: String| Err(Error::new(ErrorKind::Settings, text));
-    let named = [("L", sites), ("--ptf L", ptf.optional_count("L")), ("--rydberg L", rydberg.optional_count("L"))];
+    let of_hamiltonian = format!("--{} L", hamiltonian.group().name);
+    let named = [
+        ("L", sites),
+        ("--ptf L", ptf.optional_count("L")),
+        (of_hamiltonian.as_str(), hamiltonian.optional_count("L")),
+    ];
     let mut given = named.iter().filter_map(|(name, value)| value.map(|value| (*name, value)));
     let first = given.next();
     if let Some((first_name, first_value)) = first
@@ -27,7 +35,7 @@ pub fn agree(sites: Option<u64>, ptf: &Settings, rydberg: &Settings) -> Result<L
         return fault(format!("lattice: {first_name}={first_value} disagrees with {name}={value}; give L once"));
     }
     let sites = first.map(|(_, value)| value);
-    match (rydberg.optional_count("Lx"), rydberg.optional_count("Ly")) {
+    match (hamiltonian.optional_count("Lx"), hamiltonian.optional_count("Ly")) {
         (Some(lx), Some(ly)) => {
             let lattice = Lattice::square(lx as usize, ly as usize);
             lattice.check()?;

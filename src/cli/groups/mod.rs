@@ -1,51 +1,60 @@
 //! The groups of settings, one file each, and what they make together: the problem to solve.
 
 pub mod eval;
+pub mod hamiltonian;
 pub mod lattice;
 pub mod ptf;
 pub mod rydberg;
+pub mod tfim;
 pub mod train;
 
 use ketformer::Result;
 use ketformer::model::Ptf;
-use ketformer::physics::{Hamiltonian, Lattice, Rydberg};
+use ketformer::physics::{Hamiltonian, Lattice};
+
+use serde_json::Map;
 
 use super::settings::{Group, Settings, Value};
 
 /// Every group, for `ketformer help` and for pointing from one group to another.
-pub static ALL: [&Group; 4] = [&train::GROUP, &ptf::GROUP, &rydberg::GROUP, &eval::GROUP];
+pub static ALL: [&Group; 5] = [&train::GROUP, &ptf::GROUP, &rydberg::GROUP, &tfim::GROUP, &eval::GROUP];
 
 /// What is solved and with what: lattice, Hamiltonian and wave function, checked as far as that goes without a GPU.
 pub struct Problem {
     /// The lattice that all groups agree on.
     pub lattice: Lattice,
     /// The Hamiltonian.
-    pub rydberg: Rydberg,
+    pub hamiltonian: Box<dyn Hamiltonian>,
     /// The wave function.
     pub ptf: Ptf,
     /// The groups as resolved, to be written down.
     pub ptf_settings: Settings,
     /// See `ptf_settings`.
-    pub rydberg_settings: Settings,
+    pub hamiltonian_settings: Settings,
 }
 
 impl Problem {
-    /// Checks the words after `--ptf` and `--rydberg`; `sites` is L as given elsewhere.
+    /// Checks the words after `--ptf` and the Hamiltonian's settings; `sites` is L as given elsewhere.
     ///
     /// # Errors
     /// `ErrorKind::Settings` for keys, values, and sizes that do not fit each other.
-    pub fn new(ptf: Option<&[String]>, rydberg: Option<&[String]>, sites: Option<u64>) -> Result<Self> {
+    pub fn new(ptf: Option<&[String]>, mut hamiltonian_settings: Settings, sites: Option<u64>) -> Result<Self> {
         let ptf_settings = ptf::GROUP.parse(ptf.unwrap_or_default())?;
-        let mut rydberg_settings = rydberg::GROUP.parse(rydberg.unwrap_or_default())?;
-        let lattice = lattice::agree(sites, &ptf_settings, &rydberg_settings)?;
-        rydberg_settings.resolve("Lx", Value::Count(lattice.lx as u64));
-        rydberg_settings.resolve("Ly", Value::Count(lattice.ly as u64));
-        let rydberg = rydberg::hamiltonian(&rydberg_settings);
-        rydberg.terms(&lattice)?;
+        let lattice = lattice::agree(sites, &ptf_settings, &hamiltonian_settings)?;
+        hamiltonian_settings.resolve("Lx", Value::Count(lattice.lx as u64));
+        hamiltonian_settings.resolve("Ly", Value::Count(lattice.ly as u64));
+        let hamiltonian = hamiltonian::hamiltonian(&hamiltonian_settings);
+        hamiltonian.terms(&lattice)?;
         let ptf = ptf::model(&ptf_settings)?;
         ptf.check(&lattice)?;
-        Ok(Self { lattice, rydberg, ptf, ptf_settings, rydberg_settings })
+        Ok(Self { lattice, hamiltonian, ptf, ptf_settings, hamiltonian_settings })
     }
+}
+
+/// A group of a settings file as it would be typed.
+pub fn words(group: &Map<String, serde_json::Value>) -> Vec<String> {
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+    group.iter().map(|(name, value)| format!("{name}={}", text(value))).collect()
 }
 
 #[cfg(test)]
@@ -70,19 +79,31 @@ mod tests {
         }
     }
 
-    fn words(line: &str) -> Vec<String> {
+    fn typed(line: &str) -> Vec<String> {
         line.split_whitespace().map(String::from).collect()
     }
 
     fn problem(ptf: &str, rydberg: &str, sites: Option<u64>) -> Result<Problem> {
-        Problem::new(Some(&words(ptf)), Some(&words(rydberg)), sites)
+        Problem::new(Some(&typed(ptf)), rydberg::GROUP.parse(&typed(rydberg))?, sites)
+    }
+
+    #[test]
+    fn a_group_is_typed_as_it_was_written() {
+        let group = Map::from_iter([
+            ("patch".to_string(), "2x2".into()),
+            ("Nh".into(), 32.into()),
+            ("delta".into(), 0.1.into()),
+            ("repeat_pre".into(), false.into()),
+        ]);
+        assert_eq!(words(&group), ["patch=2x2", "Nh=32", "delta=0.1", "repeat_pre=false"]);
     }
 
     #[test]
     fn a_problem_takes_the_values_that_were_typed() {
         let made = problem("patch=2x2 Nh=32 nhead=4 num_layers=3 ffn=64", "V=2 delta=3 Omega=0.5", Some(36)).unwrap();
         assert_eq!((made.lattice.lx, made.lattice.ly), (6, 6));
-        assert_eq!((made.rydberg.v, made.rydberg.delta, made.rydberg.omega), (2.0, 3.0, 0.5));
+        let terms = made.hamiltonian.terms(&made.lattice).unwrap();
+        assert_eq!((terms.pairs[0].coefficient, terms.field[0], terms.moves[0].amplitude), (2.0, -3.0, -0.25));
         let ptf = &made.ptf;
         assert_eq!((ptf.width, ptf.heads, ptf.layers, ptf.feed_forward, ptf.patch.to_string().as_str()), {
             (32, 4, 3, 64, "2x2")

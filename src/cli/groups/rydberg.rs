@@ -2,13 +2,15 @@
 
 use ketformer::physics::Rydberg;
 
-use super::lattice::MAX_SITES;
+use super::lattice::SITES;
 use crate::cli::settings::{Group, Key, Kind, Settings};
 
 /// The largest coupling; beyond it energies and their squares leave the range of 32-bit floats.
 const MAX_COUPLING: f64 = 1e12;
-const COUPLING: Kind = Kind::Real(-MAX_COUPLING, MAX_COUPLING);
-const SITES: Kind = Kind::Count(1, MAX_SITES);
+/// Any coupling.
+pub const COUPLING: Kind = Kind::Real(-MAX_COUPLING, MAX_COUPLING);
+/// What multiplies σx: its sign only turns the signs of the wave function, and Ψ = √P wants it positive.
+pub const FIELD: Kind = Kind::Real(0.0, MAX_COUPLING);
 
 /// The keys of the Hamiltonian H = −Ω/2 Σ σˣ − δ Σ n + Σ V/r⁶ n n.
 pub static GROUP: Group = Group {
@@ -20,7 +22,7 @@ pub static GROUP: Group = Group {
         Key::optional("Ly", SITES, "sites", "side along y"),
         Key::new("V", COUPLING, "7", "energy", "energy of two excited neighbours, the coefficient of 1/r⁶"),
         Key::new("delta", COUPLING, "1", "energy", "detuning"),
-        Key::new("Omega", Kind::Real(0.0, MAX_COUPLING), "1", "energy", "Rabi frequency; its sign does not matter"),
+        Key::new("Omega", FIELD, "1", "energy", "Rabi frequency; its sign does not matter"),
     ],
 };
 
