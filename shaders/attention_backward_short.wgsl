@@ -4,9 +4,9 @@
 //   d_q_i = Σ_j s_ij k_j / √D        d_k_j = Σ_i s_ij q_i / √D        d_v_j = Σ_i p_ij d_out_i
 //
 // (Dao et al., arXiv:2205.14135, appendix B). A team of 8 lanes owns one head of one sample and goes through blocks of
-// 8·KEYS keys, KEYS to a lane. Each lane loads one query of 8 with its gradient and the team passes them round by
-// shuffles; p and s stay in registers. For d_q it is s that goes round, and rows lie side by side in the team. A lane
-// reads back only what it stored itself, δ and parts of d_q, so that no barrier is needed.
+// 8·KEYS keys. Each lane loads one query of 8 with its gradient and the team passes them round by shuffles; p and s stay in
+// registers. For d_q it is s that goes round, and rows lie side by side in the team. A lane reads back only what it stored
+// itself, δ and parts of d_q. Where one block holds all keys (WHOLE), δ_i = Σ_j p_ij (d_out_i · v_j), and `out` is not read.
 //
 // grid   B · H teams of 8 lanes, 64 lanes to a workgroup
 // reads  qkv (B·T, 3C) · out (B·T, C) · lse (B·T, H) · d_out (B·T, C)
@@ -16,6 +16,7 @@
 #import head
 #import sides
 const KEYS: u32 = 1u; // spec 2
+const WHOLE: u32 = 0u; // spec 1
 
 struct Params { samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -28,10 +29,8 @@ struct Params { samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32 }
 
 @compute @workgroup_size(64)
 fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-    @builtin(subgroup_invocation_id) id: u32,
+    @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32, @builtin(subgroup_invocation_id) id: u32,
 ) {
     let team = grid_index(group, groups) * (64u / TEAM) + local / TEAM;
     let lane = id % TEAM;
@@ -43,7 +42,6 @@ fn main(
     let head = team % params.heads;
     let last = params.tokens - 1u;
     let width4 = params.heads * PARTS;
-
     for (var j0 = 0u; j0 < params.tokens; j0 += TEAM * KEYS) {
         var k: array<vec4<f32>, KEYS * PARTS>;
         var v: array<vec4<f32>, KEYS * PARTS>;
@@ -71,24 +69,21 @@ fn main(
             for (var c = 0u; c < PARTS; c++) {
                 own_q[c] = qkv[(3u * own - 2u * head) * PARTS + c];
                 own_g[c] = d_out[own * PARTS + c];
-                if (j0 == 0u) { own_product += dot(own_g[c], out[own * PARTS + c]); }
+                if (WHOLE == 0u && j0 == 0u) { own_product += dot(own_g[c], out[own * PARTS + c]); }
             }
-            let own_total = lse[own];
-            if (j0 > 0u) { own_product = delta[own]; } else if (stores) { delta[own] = own_product; }
+            let own_total = lse[own]; // past the end the last query is there again, and counts for nothing
+            if (j0 > 0u) { own_product = delta[own]; } else if (WHOLE == 0u && stores) { delta[own] = own_product; }
             for (var i = i0; i < min(i0 + TEAM, params.tokens); i += SIDES) {
                 var d_q: array<vec4<f32>, SIDES>;
                 for (var u = 0u; u < SIDES; u++) {
                     let from_lane = leader + i - i0 + u;
-                    // Past the end the last query is there again, and counts for nothing.
                     let keys = select(0u, select(params.tokens, i + u + 1u, params.causal == 1u), i + u <= last);
                     var q: array<vec4<f32>, PARTS>;
                     var g: array<vec4<f32>, PARTS>;
-                    var score: array<f32, KEYS>;
+                    let total = subgroupShuffle(own_total, from_lane);
+                    var product = subgroupShuffle(own_product, from_lane);
+                    var score: array<f32, KEYS>; // zero at first
                     var slope: array<f32, KEYS>;
-                    for (var j = 0u; j < KEYS; j++) {
-                        score[j] = -subgroupShuffle(own_total, from_lane);
-                        slope[j] = -subgroupShuffle(own_product, from_lane);
-                    }
                     for (var c = 0u; c < PARTS; c++) {
                         q[c] = subgroupShuffle(own_q[c], from_lane);
                         g[c] = subgroupShuffle(own_g[c], from_lane);
@@ -98,8 +93,13 @@ fn main(
                         }
                     }
                     for (var j = 0u; j < KEYS; j++) {
-                        score[j] = select(0.0, exp(score[j]), j0 + TEAM * j + lane < keys);
-                        slope[j] *= score[j];
+                        score[j] = select(0.0, exp(score[j] - total), j0 + TEAM * j + lane < keys);
+                        if (WHOLE == 1u) { product += score[j] * slope[j]; }
+                    }
+                    if (WHOLE == 1u) { product = team_sum(product, id); }
+                    own_product = select(own_product, product, id == from_lane);
+                    for (var j = 0u; j < KEYS; j++) {
+                        slope[j] = score[j] * (slope[j] - product);
                         for (var c = 0u; c < PARTS; c++) {
                             d_k[j * PARTS + c] = fma(vec4(slope[j]), q[c], d_k[j * PARTS + c]);
                             d_v[j * PARTS + c] = fma(vec4(score[j]), g[c], d_v[j * PARTS + c]);
@@ -112,11 +112,11 @@ fn main(
                 }
                 var sum = sides_sum(d_q, id);
                 let at = (3u * (first_row + i + side) * params.heads + head) * PARTS + lane % SPAN;
-                if (stores && i + side <= last && lane % SPAN < PARTS) {
-                    if (j0 > 0u) { sum += d_qkv[at]; }
-                    d_qkv[at] = sum;
-                }
+                let counts = stores && i + side <= last && lane % SPAN < PARTS;
+                if (counts && j0 > 0u) { sum += d_qkv[at]; }
+                if (counts) { d_qkv[at] = sum; }
             }
+            if (WHOLE == 1u && stores && i0 + lane <= last) { delta[own] = own_product; }
         }
         for (var j = 0u; j < KEYS; j++) {
             let key = j0 + TEAM * j + lane;

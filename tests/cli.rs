@@ -537,7 +537,10 @@ fn benchmarks_that_cannot_be_are_refused() {
         ("bench scaling --shape 4x64", ["one patch", "16"]),
         ("bench attention --plot new.svg", ["--plot", "scaling"]),
         ("bench attention --runs 0", ["run", "--runs 1"]),
-        ("bench matmul --variant subgroup3", ["subgroup3", "linear_product subgroup1 subgroup2 subgroup4 rows24 rows32 private"]),
+        (
+            "bench matmul --variant subgroup3",
+            ["subgroup3", "linear_product subgroup1 subgroup2 subgroup4 rows24 rows32 private"],
+        ),
         ("tune --seconds 0", ["seconds", "--seconds 60"]),
         ("tune --show --forget", ["--show", "--forget"]),
     ] {

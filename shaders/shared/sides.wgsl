@@ -18,3 +18,10 @@ fn sides_sum(shares: array<vec4<f32>, SIDES>, id: u32) -> vec4<f32> {
     }
     return row[0];
 }
+
+// The sum of a number of each lane of the team, in every lane.
+fn team_sum(value: f32, id: u32) -> f32 {
+    let pairs = value + subgroupShuffle(value, id ^ 1u);
+    let fours = pairs + subgroupShuffle(pairs, id ^ 2u);
+    return fours + subgroupShuffle(fours, id ^ 4u);
+}

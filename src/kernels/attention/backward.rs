@@ -77,7 +77,7 @@ pub(in crate::kernels) static BACKWARD_SHORT_CHOICE: Choice<AttentionShape> = Ch
     },
     class: |shape| class(shape.t, shape.d),
     // Two keys to a lane halve what is loaded, and are half idle in the first block of a causal sequence.
-    rule: |gpu, shape| (Variant::Subgroup, if gpu.is_software() && shape.t > 2 * TEAM { 2 } else { 1 }, 1),
+    rule: |gpu, shape| (Variant::Subgroup, if gpu.is_software() && shape.t > TEAM { 2 } else { 1 }, 1),
     needs: |_, shape, form| {
         let wide = shape.d > SHORT_WIDTH;
         if wide {
@@ -139,7 +139,7 @@ impl AttentionBackward {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         plan.launch(&Launch {
             kernel: &BACKWARD_SHORT,
-            spec: &[("HEAD_DIM", shape.d), ("KEYS", form.tile)],
+            spec: &[("HEAD_DIM", shape.d), ("KEYS", form.tile), ("WHOLE", (shape.t <= TEAM * form.tile).into())],
             bindings: &[
                 Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
                 Bind { name: "out", view: &self.out, elements: rows * width },
