@@ -90,11 +90,12 @@ fn main(
             }
         }
 
+        let rows = select(0u, params.rows, n < params.columns);
         var start = vec4(0.0);
         if (BIAS == 1u) { start = bias[n_safe / 4u]; }
         for (var i = 0u; i < ROWS; i++) {
             let row = first_row + i;
-            if (row < params.rows && n < params.columns) {
+            if (row < rows) {
                 var value = sum[i] + start;
                 if (EXTRA == 2u) {
                     value *= activation_slope4(extra[row * columns4 + n / 4u]);
