@@ -5,9 +5,9 @@ use super::BenchShape;
 use super::gate::{columns_of, near, rows_of, words};
 use super::session::{Session, Title, checked};
 use crate::error::Result;
-use crate::gpu::Storage;
+use crate::gpu::{Buffer, Storage};
 use crate::kernels::feed_forward::{self, FeedForward, FeedForwardShape};
-use crate::kernels::linear::cooperative::{self, CooperativeProduct};
+use crate::kernels::linear::cooperative;
 use crate::kernels::linear::{
     Activation, Extra, GradientShape, LinearGradient, LinearProduct, LinearShape, gradient_reference, product_reference,
 };
@@ -43,9 +43,33 @@ fn tolerance(terms: u32) -> f64 {
 }
 
 pub(super) fn product(session: &mut Session<'_>, title: Title, shape: &LinearShape) -> Result<()> {
+    let count = u64::from(shape.inner) * u64::from(shape.columns);
+    let (weight, buffer) = session.input("weight", count, 1.0)?;
+    product_of(session, title, shape, (weight, buffer), |x| x, tolerance(shape.inner))
+}
+
+/// The product from 16-bit weights. The reference narrows its inputs too.
+fn cooperative_product(session: &mut Session<'_>, title: Title, shape: &LinearShape) -> Result<()> {
+    let count = u64::from(shape.inner) * u64::from(shape.columns);
+    let halves = narrow_reference(&session.input("weight", count, 1.0)?.0);
+    let buffer = session.gpu.buffer_of("bench.weight", count, Storage::Half)?;
+    buffer.write(session.gpu, &halves.iter().map(|half| half.to_bits()).collect::<Vec<u16>>())?;
+    let rounded = |values: Vec<f32>| narrow_reference(&values).iter().map(|half| half.to_f32()).collect();
+    let weight = halves.iter().map(|half| half.to_f32()).collect();
+    product_of(session, title, shape, (weight, buffer), rounded, 4.0 * tolerance(shape.inner))
+}
+
+/// A product with a given weight, where the kernel reads `seen` of its inputs.
+fn product_of(
+    session: &mut Session<'_>,
+    title: Title,
+    shape: &LinearShape,
+    (weight, weight_buffer): (Vec<f32>, Buffer),
+    seen: impl Fn(Vec<f32>) -> Vec<f32>,
+    tolerance: f64,
+) -> Result<()> {
     let [rows, k, n] = [shape.rows.most, shape.inner, shape.columns].map(u64::from);
     let (x, x_buffer) = session.input("x", rows * k, 1.0)?;
-    let (weight, weight_buffer) = session.input("weight", k * n, 1.0)?;
     let y = session.output("y", rows * n)?;
     let kernel =
         LinearProduct { x: x_buffer.view(), weight: weight_buffer.view(), bias: None, extra: Extra::None, y: y.view() };
@@ -57,41 +81,8 @@ pub(super) fn product(session: &mut Session<'_>, title: Title, shape: &LinearSha
             let some = checked(rows as usize, k * n);
             let got = rows_of(&words(gpu, &y, rows * n)?, n as usize, &some);
             let part = LinearShape { rows: (some.len() as u32).into(), ..shape.clone() };
-            let expected = product_reference(&rows_of(&x, k as usize, &some), &weight, None, &part);
-            Ok(vec![near("y", &got, expected, tolerance(shape.inner))])
-        },
-    )
-}
-
-/// The product from 16-bit weights. The reference narrows its inputs too.
-fn cooperative_product(session: &mut Session<'_>, title: Title, shape: &LinearShape) -> Result<()> {
-    let [rows, k, n] = [shape.rows.most, shape.inner, shape.columns].map(u64::from);
-    let (x, x_buffer) = session.input("x", rows * k, 1.0)?;
-    let (weight, _) = session.input("weight", k * n, 1.0)?;
-    let halves = narrow_reference(&weight);
-    let weight: Vec<f32> = halves.iter().map(|half| half.to_f32()).collect();
-    let weight_buffer = session.gpu.buffer_of("bench.weight", k * n, Storage::Half)?;
-    weight_buffer.write(session.gpu, &halves.iter().map(|half| half.to_bits()).collect::<Vec<u16>>())?;
-    let y = session.output("y", rows * n)?;
-    let kernel = CooperativeProduct {
-        x: x_buffer.view(),
-        weight: weight_buffer.view(),
-        bias: None,
-        extra: Extra::None,
-        y: y.view(),
-    };
-    session.measure(
-        title,
-        None,
-        |plan| kernel.record(plan, shape),
-        |gpu| {
-            let some = checked(rows as usize, k * n);
-            let got = rows_of(&words(gpu, &y, rows * n)?, n as usize, &some);
-            let part = LinearShape { rows: (some.len() as u32).into(), ..shape.clone() };
-            let x = narrow_reference(&rows_of(&x, k as usize, &some));
-            let x: Vec<f32> = x.iter().map(|half| half.to_f32()).collect();
-            let expected = product_reference(&x, &weight, None, &part);
-            Ok(vec![near("y", &got, expected, 4.0 * tolerance(shape.inner))])
+            let expected = product_reference(&seen(rows_of(&x, k as usize, &some)), &weight, None, &part);
+            Ok(vec![near("y", &got, expected, tolerance)])
         },
     )
 }

@@ -15,9 +15,10 @@
 //!
 //! [`GpuOptions::cooperative_matrix`]: crate::gpu::GpuOptions::cooperative_matrix
 
-use super::{Activation, Direction, Extra, LinearProduct, LinearShape, product_reference};
-use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Bind, Gpu, Kernel, Launch, Plan, Storage, View};
+use super::product::with_epilogue;
+use super::{Activation, Direction, LinearProduct, LinearShape, product_reference};
+use crate::error::Result;
+use crate::gpu::{Gpu, Kernel, Plan, Storage};
 use crate::kernels::narrow::stored;
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
@@ -32,114 +33,53 @@ pub(in crate::kernels) const COOPERATIVE_ENTRY: Entry = Entry {
 pub(in crate::kernels) const COOPERATIVE_8_ENTRY: Entry =
     Entry { kernel: &COOPERATIVE_8, summary: "the same by cooperative matrices of 8 × 8", cases: |gpu| cases(gpu, 8) };
 
-/// y = act(half(x) · M + bias) + extra, see the module's page.
-#[derive(Debug, Clone)]
-pub struct CooperativeProduct {
-    /// (rows, inner)
-    pub x: View,
-    /// (columns, inner) forward, (inner, columns) backward, of f16
-    pub weight: View,
-    /// (columns)
-    pub bias: Option<View>,
-    /// The third operand.
-    pub extra: Extra,
-    /// (rows, columns), in rows of `y_stride`
-    pub y: View,
+/// The fragments that an adapter multiplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fragment {
+    /// Rows and columns: 8 or 16.
+    pub size: u32,
+    /// Lanes of the subgroups that multiply them.
+    pub lanes: u32,
 }
 
-/// Rows and columns of the fragments that the adapter multiplies, where it can compute a product with these widths so.
-pub fn fragment(gpu: &Gpu, widths: [u32; 2]) -> Option<u32> {
+/// The adapter's fragments, where it can compute a product with these widths by them.
+pub fn fragment(gpu: &Gpu, widths: [u32; 2]) -> Option<Fragment> {
     let lanes = gpu.subgroup_size()?;
     let limits = gpu.limits();
     let fits = [8, 16, 32, 64].contains(&lanes)
         && limits.max_compute_invocations_per_workgroup >= 4 * lanes
         && widths.iter().all(|width| width.is_multiple_of(4));
-    gpu.cooperative_matrix().filter(|_| fits)
+    gpu.cooperative_matrix().filter(|_| fits).map(|size| Fragment { size, lanes })
 }
 
-impl CooperativeProduct {
-    /// Records the product.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Adapter`] where [`fragment`] gives `None`; as [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, shape: &LinearShape) -> Result<()> {
-        let gpu = plan.gpu();
-        match (fragment(gpu, [shape.inner, shape.columns]), gpu.subgroup_size()) {
-            (Some(size), Some(lanes)) => {
-                let kernel = if size == 16 { &COOPERATIVE } else { &COOPERATIVE_8 };
-                self.record_kernel(plan, shape, kernel, size, lanes)
-            }
-            _ => {
-                let message = "linear_product_cooperative: this device has no cooperative matrices of 16-bit floats; set \
-                               KETFORMER_COOPERATIVE_MATRIX=1, or take LinearProduct";
-                Err(Error::new(ErrorKind::Adapter, message))
-            }
-        }
-    }
-
-    fn record_kernel(
-        &self,
-        plan: &mut Plan,
-        shape: &LinearShape,
-        kernel: &Kernel,
-        size: u32,
-        lanes: u32,
-    ) -> Result<()> {
-        let (rows, k, n) = (u64::from(shape.rows.most), u64::from(shape.inner), u64::from(shape.columns));
-        // What is not used still binds a few elements.
-        let (extra_kind, extra, extra_elements) = match &self.extra {
-            Extra::None => (0, &self.x, 4),
-            Extra::Add(view) => (1, view, rows * n),
-            Extra::Slope(view) => (2, view, rows * n),
-        };
-        let (bias, bias_elements) = self.bias.as_ref().map_or((&self.x, 4), |bias| (bias, n));
-        let last = rows.saturating_sub(1) * u64::from(shape.y_stride) + u64::from(shape.y_first) + 1;
-        let tile = 4 * size;
-        plan.launch(&Launch {
-            kernel,
-            spec: &[
-                ("LANES", lanes),
-                ("WEIGHT_OUT_IN", u32::from(shape.direction == Direction::Forward)),
-                ("BIAS", u32::from(self.bias.is_some())),
-                ("EXTRA", extra_kind),
-                ("ACTIVATION", shape.activation as u32),
-            ],
-            bindings: &[
-                Bind { name: "x", view: &self.x, elements: rows * k },
-                Bind { name: "weight", view: &self.weight, elements: k * n },
-                Bind { name: "bias", view: bias, elements: bias_elements },
-                Bind { name: "extra", view: extra, elements: extra_elements },
-                Bind { name: "y", view: &self.y, elements: last * n },
-            ],
-            params: &[
-                ("rows", shape.rows.most.into()),
-                ("inner", shape.inner.into()),
-                ("columns", shape.columns.into()),
-                ("y_stride", shape.y_stride.into()),
-                ("y_first", shape.y_first.into()),
-            ],
-            groups: shape.rows.groups(tile, n.div_ceil(u64::from(tile))),
-            cost: shape.cost(Storage::Half, Storage::Word),
-            shape: format!("({rows}, {k}) x ({k}, {n})"),
-        })
-    }
+/// Records y = act(half(x) · M + bias) + extra of a product with weights of f16 and `y` of f32.
+///
+/// # Errors
+/// As [`Plan::launch`].
+pub(super) fn record(product: &LinearProduct, plan: &mut Plan, shape: &LinearShape, fragment: Fragment) -> Result<()> {
+    let kernel = if fragment.size == 16 { &COOPERATIVE } else { &COOPERATIVE_8 };
+    record_kernel(product, plan, shape, fragment, kernel)
 }
 
-impl From<LinearProduct> for CooperativeProduct {
-    fn from(LinearProduct { x, weight, bias, extra, y }: LinearProduct) -> Self {
-        Self { x, weight, bias, extra, y }
-    }
+fn record_kernel(
+    product: &LinearProduct,
+    plan: &mut Plan,
+    shape: &LinearShape,
+    Fragment { size, lanes }: Fragment,
+    kernel: &Kernel,
+) -> Result<()> {
+    let groups = shape.rows.groups(4 * size, shape.columns.div_ceil(4 * size).into());
+    product.launch(plan, shape, kernel, groups, vec![("LANES", lanes)], Vec::new())
 }
 
 fn cases(gpu: &Gpu, size: u32) -> Vec<Case> {
-    if fragment(gpu, [4, 4]) != Some(size) {
+    if fragment(gpu, [4, 4]).is_none_or(|fragment| fragment.size != size) {
         return Vec::new();
     }
-    let record = |product: &CooperativeProduct, plan: &mut Plan, shape: &LinearShape| product.record(plan, shape);
-    cases_of(&[(1, 4, 4), (64, 32, 64), (65, 36, 68), (131, 2048, 32), (70_000, 4, 4)], record)
+    cases_of(&[(1, 4, 4), (64, 32, 64), (65, 36, 68), (131, 2048, 32), (70_000, 4, 4)], LinearProduct::record)
 }
 
-type Record = fn(&CooperativeProduct, &mut Plan, &LinearShape) -> Result<()>;
+type Record = fn(&LinearProduct, &mut Plan, &LinearShape) -> Result<()>;
 
 fn cases_of(shapes: &[(u32, u32, u32)], record: Record) -> Vec<Case> {
     let activations = [Activation::None, Activation::Relu, Activation::Tanh, Activation::Gelu];
@@ -160,31 +100,12 @@ fn case(shape: &LinearShape, extra: usize, with_bias: bool, record: Record) -> C
     let mut random = RandomInputs::new((rows * 31 + k * 7 + n) as u64);
     let (x, (exact_weight, weight)) = (random.floats(rows * k), stored(random.floats(n * k), Storage::Half));
     let (bias, third) = (random.floats(n), random.floats(rows * n));
-    let mut expected =
-        product_reference(&stored(x.clone(), Storage::Half).0, &exact_weight, with_bias.then_some(&bias), shape);
-    for (value, third) in expected.iter_mut().zip(&third) {
-        *value = match extra {
-            0 => shape.activation.value(*value),
-            1 => shape.activation.value(*value) + f64::from(*third),
-            _ => *value * shape.activation.slope(f64::from(*third)),
-        };
-    }
+    let sums = product_reference(&stored(x.clone(), Storage::Half).0, &exact_weight, with_bias.then_some(&bias), shape);
+    let expected = with_epilogue(sums, &third, extra, shape.activation);
     let name = format!("({rows}, {k}, {n}) {:?} bias {with_bias} extra {extra}", (shape.direction, shape.activation));
     let shape = shape.clone();
-    let record = move |plan: &mut Plan, named: &Named| {
-        let product = CooperativeProduct {
-            x: named.view("x")?,
-            weight: named.view("weight")?,
-            bias: with_bias.then(|| named.view("bias")).transpose()?,
-            extra: match extra {
-                0 => Extra::None,
-                1 => Extra::Add(named.view("extra")?),
-                _ => Extra::Slope(named.view("extra")?),
-            },
-            y: named.view("y")?,
-        };
-        record(&product, plan, &shape)
-    };
+    let record =
+        move |plan: &mut Plan, named: &Named| record(&LinearProduct::of_case(named, with_bias, extra)?, plan, &shape);
     Case {
         name,
         inputs: vec![("x", x.into()), ("weight", weight), ("bias", bias.into()), ("extra", third.into())],
@@ -259,8 +180,8 @@ mod tests {
             emulated().shader(&[]).unwrap();
             return;
         }
-        let record = |product: &CooperativeProduct, plan: &mut Plan, shape: &LinearShape| {
-            product.record_kernel(plan, shape, emulated(), 8, 8)
+        let record = |product: &LinearProduct, plan: &mut Plan, shape: &LinearShape| {
+            record_kernel(product, plan, shape, Fragment { size: 8, lanes: 8 }, emulated())
         };
         for case in cases_of(&[(33, 36, 36), (70, 100, 68)], record) {
             for measured in case.compare(&case.run(&gpu).unwrap()) {

@@ -1,10 +1,10 @@
 //! y = act(x Wᵀ + b) + e, and the gradient of the inputs.
 
-use super::cooperative::{self, CooperativeProduct};
+use super::cooperative;
 use super::shared::{self, PRODUCT_TILES};
 use super::{Activation, Variant};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, Storage, View};
+use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, Storage, View};
 use crate::kernels::choice::{Choice, Form, Forms, rows_class, width_class};
 use crate::kernels::narrow::{has_half, near_half, stored};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
@@ -131,7 +131,7 @@ impl LinearShape {
         Self { activation, ..self }
     }
 
-    pub(super) fn cost(&self, weight: Storage, y: Storage) -> Cost {
+    fn cost(&self, weight: Storage, y: Storage) -> Cost {
         let (rows, k, n) = (f64::from(self.rows.most), f64::from(self.inner), f64::from(self.columns));
         let [weight, y] = [weight, y].map(|storage| storage.bytes() as f64);
         Cost { flops: 2.0 * rows * k * n, bytes: 4.0 * rows * k + weight * k * n + y * rows * n }
@@ -146,50 +146,19 @@ impl LinearProduct {
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &LinearShape) -> Result<()> {
         let mixed = self.weight.storage() == Storage::Half && self.y.storage() == Storage::Word;
-        if mixed && cooperative::fragment(plan.gpu(), [shape.inner, shape.columns]).is_some() {
-            return CooperativeProduct::from(self.clone()).record(plan, shape);
+        if mixed && let Some(fragment) = cooperative::fragment(plan.gpu(), [shape.inner, shape.columns]) {
+            return cooperative::record(self, plan, shape, fragment);
         }
         let form = PRODUCT_CHOICE.take(plan.gpu(), shape)?;
         self.record_form(plan, shape, form)
     }
 
     fn record_form(&self, plan: &mut Plan, shape: &LinearShape, form: &Form) -> Result<()> {
-        let (rows, k, n) = (u64::from(shape.rows.most), u64::from(shape.inner), u64::from(shape.columns));
-        // Something must be bound for what is not there.
-        let absent = (&self.x, 4.min(rows * k));
-        let (extra_kind, (extra, extra_elements)) = match &self.extra {
-            Extra::None => (0, absent),
-            Extra::Add(view) => (1, (view, rows * n)),
-            Extra::Slope(view) => (2, (view, rows * n)),
-        };
-        let (bias, bias_elements) = self.bias.as_ref().map_or(absent, |bias| (bias, n));
-        let last = rows.saturating_sub(1) * u64::from(shape.y_stride) + u64::from(shape.y_first) + 1;
-        let bindings = [
-            Bind { name: "x", view: &self.x, elements: rows * k },
-            Bind { name: "weight", view: &self.weight, elements: k * n },
-            Bind { name: "bias", view: bias, elements: bias_elements },
-            Bind { name: "extra", view: extra, elements: extra_elements },
-            Bind { name: "y", view: &self.y, elements: last * n },
-        ];
-        let mut params = vec![
-            ("rows", shape.rows.most.into()),
-            ("inner", shape.inner.into()),
-            ("columns", shape.columns.into()),
-            ("y_stride", shape.y_stride.into()),
-            ("y_first", shape.y_first.into()),
-        ];
-        let mut spec = vec![
-            ("WEIGHT_OUT_IN", u32::from(shape.direction == Direction::Forward)),
-            ("BIAS", u32::from(self.bias.is_some())),
-            ("EXTRA", extra_kind),
-            ("ACTIVATION", shape.activation as u32),
-            ("WEIGHT_BITS", self.weight.storage().bits()),
-            ("CACHE_BITS", self.y.storage().bits()),
-        ];
+        let mut spec = vec![("WEIGHT_BITS", self.weight.storage().bits()), ("CACHE_BITS", self.y.storage().bits())];
+        let mut params = Vec::new();
         let (kernel, groups) = match form.variant {
             Variant::Subgroup => {
                 let lanes = form.lanes(plan.gpu(), PRODUCT.name)?;
-                let column_tiles = shape.columns.div_ceil(4 * lanes);
                 let (keeps, tiles) = match self.extra {
                     // Loads of the saved activation leave nothing to gain.
                     Extra::Slope(_) => (false, 1),
@@ -202,20 +171,63 @@ impl LinearProduct {
                     ("KEEPS", keeps.into()),
                 ]);
                 params.push(("tiles", tiles.into()));
-                let runs = u64::from(column_tiles.div_ceil(tiles));
-                (&PRODUCT, shape.rows.groups(form.tile * form.subgroups, runs))
+                let runs = shape.columns.div_ceil(4 * lanes).div_ceil(tiles);
+                (&PRODUCT, shape.rows.groups(form.tile * form.subgroups, runs.into()))
             }
-            Variant::Private => (&PRODUCT_PRIVATE, shape.rows.groups(form.tile * 64, n.div_ceil(4))),
+            Variant::Private => (&PRODUCT_PRIVATE, shape.rows.groups(form.tile * 64, shape.columns.div_ceil(4).into())),
             Variant::Shared => {
                 let tile = PRODUCT_TILES[form.tile as usize];
                 spec.extend([("COLUMN_THREADS", tile.column_threads), ("THREAD_ROWS", tile.thread_rows)]);
-                (&PRODUCT_SHARED, shape.rows.groups(tile.rows(), n.div_ceil(u64::from(tile.columns()))))
+                (&PRODUCT_SHARED, shape.rows.groups(tile.rows(), shape.columns.div_ceil(tile.columns()).into()))
             }
         };
+        self.launch(plan, shape, kernel, groups, spec, params)
+    }
+
+    /// Launches one of the product's kernels, which all bind the same operands; `spec` and `params` are what it has besides
+    /// the constants and parameters of all.
+    pub(super) fn launch(
+        &self,
+        plan: &mut Plan,
+        shape: &LinearShape,
+        kernel: &Kernel,
+        groups: Groups,
+        mut spec: Vec<(&'static str, u32)>,
+        mut params: Vec<(&'static str, Param)>,
+    ) -> Result<()> {
+        let (rows, k, n) = (u64::from(shape.rows.most), u64::from(shape.inner), u64::from(shape.columns));
+        // Something must be bound for what is not there.
+        let absent = (&self.x, 4.min(rows * k));
+        let (extra_kind, (extra, extra_elements)) = match &self.extra {
+            Extra::None => (0, absent),
+            Extra::Add(view) => (1, (view, rows * n)),
+            Extra::Slope(view) => (2, (view, rows * n)),
+        };
+        let (bias, bias_elements) = self.bias.as_ref().map_or(absent, |bias| (bias, n));
+        let last = rows.saturating_sub(1) * u64::from(shape.y_stride) + u64::from(shape.y_first) + 1;
+        spec.extend([
+            ("WEIGHT_OUT_IN", u32::from(shape.direction == Direction::Forward)),
+            ("BIAS", u32::from(self.bias.is_some())),
+            ("EXTRA", extra_kind),
+            ("ACTIVATION", shape.activation as u32),
+        ]);
+        params.extend([
+            ("rows", shape.rows.most.into()),
+            ("inner", shape.inner.into()),
+            ("columns", shape.columns.into()),
+            ("y_stride", shape.y_stride.into()),
+            ("y_first", shape.y_first.into()),
+        ]);
         plan.launch(&Launch {
             kernel,
             spec: &spec,
-            bindings: &bindings,
+            bindings: &[
+                Bind { name: "x", view: &self.x, elements: rows * k },
+                Bind { name: "weight", view: &self.weight, elements: k * n },
+                Bind { name: "bias", view: bias, elements: bias_elements },
+                Bind { name: "extra", view: extra, elements: extra_elements },
+                Bind { name: "y", view: &self.y, elements: last * n },
+            ],
             params: &params,
             groups,
             cost: shape.cost(self.weight.storage(), self.y.storage()),
@@ -318,6 +330,33 @@ fn product_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> 
     cases
 }
 
+/// What a case expects of sums with its third operand, which is `extra`: 0 nothing, 1 added, 2 a saved activation.
+pub(super) fn with_epilogue(sums: Vec<f64>, third: &[f32], extra: usize, activation: Activation) -> Vec<f64> {
+    let finished = |(sum, third): (f64, &f32)| match extra {
+        0 => activation.value(sum),
+        1 => activation.value(sum) + f64::from(*third),
+        _ => sum * activation.slope(f64::from(*third)),
+    };
+    sums.into_iter().zip(third).map(finished).collect()
+}
+
+impl LinearProduct {
+    /// The product of a case's buffers.
+    pub(super) fn of_case(named: &Named, with_bias: bool, extra: usize) -> Result<Self> {
+        Ok(Self {
+            x: named.view("x")?,
+            weight: named.view("weight")?,
+            bias: with_bias.then(|| named.view("bias")).transpose()?,
+            extra: match extra {
+                0 => Extra::None,
+                1 => Extra::Add(named.view("extra")?),
+                _ => Extra::Slope(named.view("extra")?),
+            },
+            y: named.view("y")?,
+        })
+    }
+}
+
 fn product_case(
     form: Form,
     shape: &LinearShape,
@@ -334,14 +373,8 @@ fn product_case(
     }
     let (weight, stored_weight) = stored(weight, weight_storage);
     let (bias, third) = (random.floats(n), random.floats(rows * n));
-    let mut expected = product_reference(&x, &weight, with_bias.then_some(&bias), shape);
-    for (value, third) in expected.iter_mut().zip(&third) {
-        *value = match extra {
-            0 => shape.activation.value(*value),
-            1 => shape.activation.value(*value) + f64::from(*third),
-            _ => *value * shape.activation.slope(f64::from(*third)),
-        };
-    }
+    let sums = product_reference(&x, &weight, with_bias.then_some(&bias), shape);
+    let expected = with_epilogue(sums, &third, extra, shape.activation);
     let spec = (shape.direction, shape.activation);
     let mut name = format!("({rows}, {k}, {n}) {spec:?} bias {with_bias} extra {extra}");
     for (what, storage) in [("weight", weight_storage), ("y", y_storage)] {
@@ -355,18 +388,7 @@ fn product_case(
     };
     let shape = shape.clone();
     let record = move |plan: &mut Plan, named: &Named| {
-        let product = LinearProduct {
-            x: named.view("x")?,
-            weight: named.view("weight")?,
-            bias: with_bias.then(|| named.view("bias")).transpose()?,
-            extra: match extra {
-                0 => Extra::None,
-                1 => Extra::Add(named.view("extra")?),
-                _ => Extra::Slope(named.view("extra")?),
-            },
-            y: named.view("y")?,
-        };
-        product.record_form(plan, &shape, &form)
+        LinearProduct::of_case(named, with_bias, extra)?.record_form(plan, &shape, &form)
     };
     Case {
         name,
