@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::{
-    AttentionShape, LANES, TEAM, choose, class, forms, forward_reference, head_needs, narrow, part, random_qkv, scale,
-    taken, wide, window,
+    AttentionShape, LANES, TEAM, choose, class, forms, forward_reference, groups, head_needs, narrow, part, random_qkv,
+    scale, taken, wide, window,
 };
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Param, Plan, View};
@@ -135,19 +135,25 @@ impl AttentionBackward {
         ]
     }
 
+    /// What the kernels bind; the one over keys all but `out`.
+    fn operands(&self, shape: &AttentionShape) -> Vec<Bind<'_>> {
+        let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+        vec![
+            Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+            Bind { name: "out", view: &self.out, elements: rows * width },
+            Bind { name: "lse", view: &self.lse, elements: rows * heads },
+            Bind { name: "d_out", view: &self.d_out, elements: rows * width },
+            Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
+            Bind { name: "delta", view: &self.delta, elements: rows * heads },
+        ]
+    }
+
     fn record_short(&self, plan: &mut Plan, shape: &AttentionShape, form: &Form) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         plan.launch(&Launch {
             kernel: &BACKWARD_SHORT,
             spec: &[("HEAD_DIM", shape.d), ("KEYS", form.tile), ("WHOLE", (shape.t <= TEAM * form.tile).into())],
-            bindings: &[
-                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "out", view: &self.out, elements: rows * width },
-                Bind { name: "lse", view: &self.lse, elements: rows * heads },
-                Bind { name: "d_out", view: &self.d_out, elements: rows * width },
-                Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
-                Bind { name: "delta", view: &self.delta, elements: rows * heads },
-            ],
+            bindings: &self.operands(shape),
             params: &Self::params(shape),
             groups: shape.b.times(shape.h).groups(LANES / TEAM, 1),
             cost: Cost {
@@ -160,32 +166,20 @@ impl AttentionBackward {
 
     fn record_query(&self, plan: &mut Plan, shape: &AttentionShape, form: &Form) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
-        let mut bindings = vec![
-            Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-            Bind { name: "out", view: &self.out, elements: rows * width },
-            Bind { name: "lse", view: &self.lse, elements: rows * heads },
-            Bind { name: "d_out", view: &self.d_out, elements: rows * width },
-            Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
-            Bind { name: "delta", view: &self.delta, elements: rows * heads },
-        ];
-        let queries = form.tile;
-        let (kernel, groups) = match form.variant {
-            Variant::Subgroup => {
-                let teams = shape.t.div_ceil(TEAM * queries) * shape.h;
-                (&BACKWARD_QUERY, shape.b.times(teams).groups(LANES / TEAM, 1))
-            }
+        let mut bindings = self.operands(shape);
+        let kernel = match form.variant {
+            Variant::Subgroup => &BACKWARD_QUERY,
             Variant::Private | Variant::Shared => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
-                let lanes = shape.t.div_ceil(queries) * shape.h;
-                (&BACKWARD_QUERY_PRIVATE, shape.b.times(lanes).groups(LANES, 1))
+                &BACKWARD_QUERY_PRIVATE
             }
         };
         plan.launch(&Launch {
             kernel,
-            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", form.tile)],
             bindings: &bindings,
             params: &Self::params(shape),
-            groups,
+            groups: groups(&shape.b, shape.t, shape.h, form),
             cost: Cost {
                 flops: 6.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (rows * (6 * width + 2 * heads)) as f64,
@@ -196,32 +190,22 @@ impl AttentionBackward {
 
     fn record_key(&self, plan: &mut Plan, shape: &AttentionShape, form: &Form) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
-        let mut bindings = vec![
-            Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-            Bind { name: "d_out", view: &self.d_out, elements: rows * width },
-            Bind { name: "lse", view: &self.lse, elements: rows * heads },
-            Bind { name: "delta", view: &self.delta, elements: rows * heads },
-            Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
-        ];
-        let keys = form.tile;
-        let (kernel, groups) = match form.variant {
-            Variant::Subgroup => {
-                let teams = shape.t.div_ceil(TEAM * keys) * shape.h;
-                (&BACKWARD_KEY, shape.b.times(teams).groups(LANES / TEAM, 1))
-            }
+        let mut bindings = self.operands(shape);
+        bindings.retain(|bind| bind.name != "out");
+        let kernel = match form.variant {
+            Variant::Subgroup => &BACKWARD_KEY,
             Variant::Private | Variant::Shared => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
                 bindings.push(Bind { name: "d_out4", view: &self.d_out, elements: rows * width });
-                let lanes = shape.t.div_ceil(keys) * shape.h;
-                (&BACKWARD_KEY_PRIVATE, shape.b.times(lanes).groups(LANES, 1))
+                &BACKWARD_KEY_PRIVATE
             }
         };
         plan.launch(&Launch {
             kernel,
-            spec: &[("HEAD_DIM", shape.d), ("KEYS", keys)],
+            spec: &[("HEAD_DIM", shape.d), ("KEYS", form.tile)],
             bindings: &bindings,
             params: &Self::params(shape),
-            groups,
+            groups: groups(&shape.b, shape.t, shape.h, form),
             cost: Cost {
                 flops: 8.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (rows * (6 * width + 2 * heads)) as f64,

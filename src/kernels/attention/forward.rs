@@ -1,7 +1,7 @@
 //! out = softmax(q kᵀ / √D) v of whole sequences or a window of their queries.
 
 use super::{
-    AttentionShape, FORMS, LANES, TEAM, attend, choose, class, head_needs, part, random_qkv, scale, taken, wide,
+    AttentionShape, FORMS, TEAM, attend, choose, class, groups, head_needs, part, random_qkv, scale, taken, wide,
 };
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Storage, View};
@@ -70,21 +70,16 @@ impl AttentionForward {
             Bind { name: "out", view: &self.out, elements: query_rows * width },
             Bind { name: "lse", view: &self.lse, elements: query_rows * heads },
         ];
-        let queries = form.tile;
-        let (kernel, groups) = match form.variant {
-            Variant::Subgroup => {
-                let teams = shape.queries.div_ceil(TEAM * queries) * shape.h;
-                (&FORWARD, shape.b.times(teams).groups(LANES / TEAM, 1))
-            }
+        let kernel = match form.variant {
+            Variant::Subgroup => &FORWARD,
             Variant::Private | Variant::Shared => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
-                let lanes = shape.queries.div_ceil(queries) * shape.h;
-                (&FORWARD_PRIVATE, shape.b.times(lanes).groups(LANES, 1))
+                &FORWARD_PRIVATE
             }
         };
         plan.launch(&Launch {
             kernel,
-            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries), ("CACHE_BITS", self.qkv.storage().bits())],
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", form.tile), ("CACHE_BITS", self.qkv.storage().bits())],
             bindings: &bindings,
             params: &[
                 ("samples", shape.b.most.into()),
@@ -95,7 +90,7 @@ impl AttentionForward {
                 ("causal", u32::from(shape.causal).into()),
                 ("scale", scale(shape.d)),
             ],
-            groups,
+            groups: groups(&shape.b, shape.queries, shape.h, form),
             cost: Cost {
                 flops: 4.0 * shape.pairs() * f64::from(shape.d),
                 bytes: (self.qkv.storage().bytes() * (2 * rows + query_rows) * width + 4 * query_rows * (width + heads))

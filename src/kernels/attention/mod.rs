@@ -20,7 +20,7 @@ use super::RandomInputs;
 use super::choice::{Form, Forms, Taken};
 use super::linear::Variant;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Gpu, Kernel, LiveRows, Param, Rows, View};
+use crate::gpu::{Gpu, Groups, Kernel, LiveRows, Param, Rows, View};
 
 pub use backward::{AttentionBackward, backward_reference};
 pub(super) use backward::{BACKWARD_KEY_CHOICE, BACKWARD_QUERY_CHOICE, BACKWARD_SHORT_CHOICE};
@@ -201,6 +201,15 @@ fn head_needs(d: u32, form: &Form) -> Option<String> {
 fn class(t: u32, d: u32) -> String {
     let t = (2..).map(|power| 4u32.saturating_pow(power)).find(|end| *end >= t).unwrap_or(u32::MAX);
     format!("T {t}, D {}", d.next_power_of_two())
+}
+
+/// The grid that has a lane for each of `count` queries or keys of every head, `form.tile` of them to a lane; in teams or
+/// each on its own.
+fn groups(samples: &Rows, count: u32, heads: u32, form: &Form) -> Groups {
+    match form.variant {
+        Variant::Subgroup => samples.times(count.div_ceil(TEAM * form.tile) * heads).groups(LANES / TEAM, 1),
+        Variant::Private | Variant::Shared => samples.times(count.div_ceil(form.tile) * heads).groups(LANES, 1),
+    }
 }
 
 fn scale(d: u32) -> Param {

@@ -1,7 +1,7 @@
 //! Attention of the suffixes that moves change, over the prefix that they share with their sample.
 
 use super::{
-    LANES, TEAM, attend, check_heads, class, forms, head_needs, part, random_qkv, scale, taken, team, wide, window,
+    TEAM, attend, check_heads, class, forms, groups, head_needs, part, random_qkv, scale, taken, team, wide, window,
 };
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, Storage, View};
@@ -95,22 +95,17 @@ impl AttentionSuffix {
             Bind { name: "row_table", view: &self.row_table, elements: 2 * u64::from(shape.per_item) },
             Bind { name: "out", view: &self.out, elements: rows * width },
         ];
-        let queries = form.tile;
-        let (kernel, groups) = match form.variant {
-            Variant::Subgroup => {
-                let teams = shape.per_item.div_ceil(TEAM * queries) * shape.h;
-                (&SUFFIX, shape.items.times(teams).groups(LANES / TEAM, 1))
-            }
+        let kernel = match form.variant {
+            Variant::Subgroup => &SUFFIX,
             Variant::Private | Variant::Shared => {
                 bindings.push(Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements });
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
-                let lanes = shape.per_item.div_ceil(queries) * shape.h;
-                (&SUFFIX_PRIVATE, shape.items.times(lanes).groups(LANES, 1))
+                &SUFFIX_PRIVATE
             }
         };
         plan.launch(&Launch {
             kernel,
-            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries), ("CACHE_BITS", self.qkv.storage().bits())],
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", form.tile), ("CACHE_BITS", self.qkv.storage().bits())],
             bindings: &bindings,
             params: &[
                 ("items", shape.items.most.into()),
@@ -120,7 +115,7 @@ impl AttentionSuffix {
                 ("heads", shape.h.into()),
                 ("scale", scale(shape.d)),
             ],
-            groups,
+            groups: groups(&shape.items, shape.per_item, shape.h, form),
             // The table is on the GPU: as if every row stood in the middle of its sequence.
             cost: Cost {
                 flops: 2.0 * (rows * width) as f64 * f64::from(shape.t),
