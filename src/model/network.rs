@@ -3,7 +3,7 @@
 use super::{Layout, Parameters, Precision};
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, Rows, View};
-use crate::physics::{Lattice, Patch};
+use crate::physics::{Lattice, Patching};
 
 /// How much a network must have room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +57,11 @@ pub trait Model: Send + Sync {
     /// Its name on the command line, as in `--ptf`.
     fn name(&self) -> &'static str;
 
-    /// How it cuts the lattice.
-    fn patch(&self) -> Patch;
+    /// How it cuts the lattice into what is drawn at once.
+    ///
+    /// # Errors
+    /// As [`Model::check`].
+    fn patching(&self, lattice: &Lattice) -> Result<Patching>;
 
     /// Whether its settings make sense on `lattice`.
     ///

@@ -175,8 +175,8 @@ impl Model for Ptf {
         "ptf"
     }
 
-    fn patch(&self) -> Patch {
-        self.patch
+    fn patching(&self, lattice: &Lattice) -> Result<Patching> {
+        Patching::new(*lattice, self.patch)
     }
 
     fn check(&self, lattice: &Lattice) -> Result<()> {

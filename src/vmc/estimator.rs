@@ -85,7 +85,7 @@ impl Estimator {
         parameters: &Parameters,
         config: EstimatorConfig,
     ) -> Result<Self> {
-        let patching = Patching::new(*lattice, model.patch())?;
+        let patching = model.patching(lattice)?;
         let host = HostTables::new(terms, &patching)?;
         let (n, m) = (patching.sites() as u64, host.moves.len() as u64);
         let (r, t) = (host.rows.len() as u64, patching.patches() as u64);

@@ -13,7 +13,7 @@ use crate::kernels::head::{HeadBackward, HeadForward};
 use crate::kernels::optimizer::{Adam, AdamRates};
 use crate::kernels::rows::rows_reference;
 use crate::model::{Capacity, Model, Parameters, Precision, Weights};
-use crate::physics::{Lattice, Patching};
+use crate::physics::Lattice;
 
 /// A wave function on given configurations, by the teacher-forced pass.
 pub struct Likelihood {
@@ -42,7 +42,7 @@ impl Likelihood {
         configurations: &[Vec<u8>],
     ) -> Result<Self> {
         model.check(lattice)?;
-        let patching = Patching::new(*lattice, model.patch())?;
+        let patching = model.patching(lattice)?;
         let sites = lattice.sites();
         if configurations.is_empty() || configurations.iter().any(|c| c.len() != sites || c.iter().any(|n| *n > 1)) {
             let message = format!("give one configuration or more, each of {sites} occupations 0 or 1");

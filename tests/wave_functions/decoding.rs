@@ -1,7 +1,6 @@
 //! One wave function, however it is computed: patch after patch, all patches at once, or over a shared prefix.
 
 use ketformer::model::{Precision, Weights};
-use ketformer::physics::Patching;
 use ketformer::vmc::{Likelihood, local_energies};
 
 use super::cases::{Case, cases, gpu, index};
@@ -46,7 +45,7 @@ fn moves_agree_with_brute_force() {
 
 /// That log P of moved configurations are those in `log_p`, of all states, to `tolerance`.
 pub fn moves_lead_to(case: &Case, weights: &Weights, log_p: &[f64], precision: Precision, tolerance: f64) {
-    let patching = Patching::new(case.lattice, case.model.patch()).unwrap();
+    let patching = case.model.patching(&case.lattice).unwrap();
     let configurations = case.some_configurations(200);
     for hamiltonian in hamiltonians() {
         let mut moves = hamiltonian.terms(&case.lattice).unwrap().moves;

@@ -83,7 +83,11 @@ fn sparse(case: &Case) -> Weights {
     let biased = |strength: f32| {
         let mut weights = case.weights(1);
         let values = &mut weights.tensors.get_mut(bias).unwrap().values;
-        assert_eq!(values.len(), 1 << case.model.patch().sites(), "{bias} is not the bias of the outcomes");
+        assert_eq!(
+            values.len(),
+            case.model.patching(&case.lattice).unwrap().outcomes(),
+            "{bias} is not the bias of the outcomes"
+        );
         values.iter_mut().enumerate().for_each(|(outcome, value)| *value -= strength * outcome.count_ones() as f32);
         weights
     };
