@@ -15,7 +15,7 @@
 #import recurrent_backward
 const LANES: u32 = 8u; // spec 4 32
 const SUBGROUPS: u32 = 4u; // spec 1
-const ROWS: u32 = 16u; // spec 4
+const ROWS: u32 = 8u; // spec 4
 
 @compute @workgroup_size(LANES * SUBGROUPS)
 fn main(

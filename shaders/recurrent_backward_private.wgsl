@@ -2,15 +2,15 @@
 //
 //   d = d_states[row] + W_hhᵀ d_a[after] + z[after]∘d[after], and from it the gradients that recurrent_backward.wgsl says
 //
-// An invocation owns ROWS sequences × 4 columns.
+// An invocation owns 4 sequences × 4 columns.
 //
-// grid   ⌈rows / ROWS⌉ · C / 4 invocations, 64 to a workgroup
+// grid   ⌈rows / 4⌉ · C / 4 invocations, 64 to a workgroup
 // reads  weight W_hh (G·C, C) · saved (rows, C) · gates (rows, 4C) · d_states (rows, C) · d_hidden (rows, G·C)
 // makes  gates · d_states · d_hidden, or where CONDITION = 1 d_condition (sequences, C) = d of the place before the first
 // C is a multiple of 4.
 #import grid
 #import recurrent_backward
-const ROWS: u32 = 8u; // spec 4
+const ROWS: u32 = 4u;
 
 @compute @workgroup_size(64)
 fn main(

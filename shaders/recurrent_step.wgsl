@@ -21,7 +21,7 @@
 #import recurrent
 const LANES: u32 = 8u; // spec 4 32
 const SUBGROUPS: u32 = 4u; // spec 1
-const ROWS: u32 = 16u; // spec 4
+const ROWS: u32 = 8u; // spec 4
 
 @compute @workgroup_size(LANES * SUBGROUPS)
 fn main(
@@ -45,22 +45,22 @@ fn main(
         let k = min(k0 + lane, width4 - 1u);
         for (var i = 0u; i < ROWS; i++) { a[i] = state_before(own[i], k); }
         for (var source = 0u; source < min(LANES, width4 - k0); source++) {
+            var b: array<vec4<f32>, 4u * GATES>;
             for (var g = 0u; g < GATES; g++) {
                 let at = (g * params.width + 4u * c_safe) * width4 + k0 + source;
                 let w0 = vec4<f32>(weight[at]);
                 let w1 = vec4<f32>(weight[at + width4]);
                 let w2 = vec4<f32>(weight[at + 2u * width4]);
                 let w3 = vec4<f32>(weight[at + 3u * width4]);
-                let b = array(
-                    vec4(w0.x, w1.x, w2.x, w3.x),
-                    vec4(w0.y, w1.y, w2.y, w3.y),
-                    vec4(w0.z, w1.z, w2.z, w3.z),
-                    vec4(w0.w, w1.w, w2.w, w3.w),
-                );
-                for (var j = 0u; j < 4u; j++) {
-                    for (var i = 0u; i < ROWS; i++) {
-                        sum[g * ROWS + i] = fma(vec4(subgroupShuffle(a[i][j], source)), b[j], sum[g * ROWS + i]);
-                    }
+                b[4u * g] = vec4(w0.x, w1.x, w2.x, w3.x);
+                b[4u * g + 1u] = vec4(w0.y, w1.y, w2.y, w3.y);
+                b[4u * g + 2u] = vec4(w0.z, w1.z, w2.z, w3.z);
+                b[4u * g + 3u] = vec4(w0.w, w1.w, w2.w, w3.w);
+            }
+            for (var j = 0u; j < 4u; j++) {
+                for (var i = 0u; i < ROWS; i++) {
+                    let h = vec4(subgroupShuffle(a[i][j], source));
+                    for (var g = 0u; g < GATES; g++) { sum[g * ROWS + i] = fma(h, b[4u * g + j], sum[g * ROWS + i]); }
                 }
             }
         }

@@ -3,9 +3,9 @@
 //   GRU     r = σ(a_r)   z = σ(a_z)   n = tanh(i_n + r∘q)   h' = (1 − z)∘n + z∘h       Elman   h' = tanh(a)
 //   i = W_ih bits(token) + b_ih      q = W_hn h + b_hn      a = i + W_hh h + b_hh
 //
-// An invocation owns ROWS rows × 4 columns of every gate. Which rows these are is said in recurrent_step.wgsl.
+// An invocation owns 4 rows × 4 columns of every gate. Which rows these are is said in recurrent_step.wgsl.
 //
-// grid   ⌈rows / ROWS⌉ · C / 4 invocations, 64 to a workgroup
+// grid   ⌈rows / 4⌉ · C / 4 invocations, 64 to a workgroup
 // reads  rows: (token, ·, ·, ·), or links (token, row of the item, source, row there) · input: W_ih (G·C, P), b_ih, b_hh
 //        weight W_hh (G·C, C) · base, condition (rows, C) · states (rows, C), of the place before
 // makes  states (rows, C) · where KEEPS = 1 gates (rows, 4C) of a GRU, previous (rows, C)
@@ -14,7 +14,7 @@
 #import tanh
 #import weight
 #import recurrent
-const ROWS: u32 = 8u; // spec 4
+const ROWS: u32 = 4u;
 
 @compute @workgroup_size(64)
 fn main(

@@ -9,7 +9,7 @@ const GATES: u32 = select(1u, 3u, CELL == 1u);
 
 struct Params {
     rows: u32, count: u32, first: u32, row_stride: u32, state_stride: u32, state_first: u32, back: u32,
-    condition_stride: u32, condition_first: u32, starts: u32, width: u32, patch: u32, bias_input: u32, bias_state: u32,
+    condition_stride: u32, condition_first: u32, starts: u32, width: u32, sites: u32, bias_input: u32, bias_state: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;            // descriptions, or links where LINKED = 1
@@ -37,16 +37,19 @@ fn row_of(index: u32) -> Row {
 
 fn state_before(row: Row, c4: u32) -> vec4<f32> {
     let at = row.before * (params.width / 4u) + c4;
-    if ((SOURCES & 1u) != 0u && row.source == 1u) { return states[at]; }
-    if ((SOURCES & 2u) != 0u && row.source == 2u) { return base[at]; }
-    if ((SOURCES & 4u) != 0u && row.source == 4u) { return condition[at]; }
-    return vec4(0.0);
+    if (SOURCES == 1u) { return states[at]; }
+    if (SOURCES == 4u) { return condition[at]; }
+    var state = vec4(0.0);
+    if ((SOURCES & 1u) != 0u) { state = states[select(0u, at, row.source == 1u)]; }
+    if ((SOURCES & 2u) != 0u && row.source == 2u) { state = base[at]; }
+    if ((SOURCES & 4u) != 0u && row.source == 4u) { state = condition[at]; }
+    return select(state, vec4(0.0), row.source == 0u);
 }
 
 // Four elements of W_ih's column j, of a bias.
 fn input_weight(gate: u32, c4: u32, j: u32) -> vec4<f32> {
-    let at = (gate * params.width + 4u * c4) * params.patch + j;
-    return vec4(input[at], input[at + params.patch], input[at + 2u * params.patch], input[at + 3u * params.patch]);
+    let at = (gate * params.width + 4u * c4) * params.sites + j;
+    return vec4(input[at], input[at + params.sites], input[at + 2u * params.sites], input[at + 3u * params.sites]);
 }
 
 fn bias(start: u32, gate: u32, c4: u32) -> vec4<f32> {
@@ -75,7 +78,7 @@ fn finish(rows: u32, c4: u32) {
         for (var i = 0u; i < ROWS; i++) { from_input[g * ROWS + i] = start; }
         from_state[g] = bias(params.bias_state, g, c4);
     }
-    for (var j = 0u; j < params.patch; j++) {
+    for (var j = 0u; j < params.sites; j++) {
         for (var g = 0u; g < GATES; g++) {
             let w = input_weight(g, c4, j);
             for (var i = 0u; i < ROWS; i++) {

@@ -81,11 +81,11 @@ impl RecurrentBackward {
         let rows = u64::from(sequences.most) * u64::from(shape.places);
         let conditions = shape.place.is_none();
         let (first, after) = shape.place.map_or((0, 0), |place| (place, place + 1));
-        let mut spec = vec![("CELL", shape.cell as u32), ("CONDITION", u32::from(conditions)), ("ROWS", form.tile)];
+        let mut spec = vec![("CELL", shape.cell as u32), ("CONDITION", u32::from(conditions))];
         let (kernel, groups) = match form.variant {
             Variant::Subgroup => {
                 let lanes = form.lanes(plan.gpu(), BACKWARD.name)?;
-                spec.extend([("LANES", lanes), ("SUBGROUPS", form.subgroups)]);
+                spec.extend([("LANES", lanes), ("SUBGROUPS", form.subgroups), ("ROWS", form.tile)]);
                 let tiles = shape.width.div_ceil(4 * lanes);
                 (&BACKWARD, sequences.groups(form.tile * form.subgroups, tiles.into()))
             }

@@ -26,12 +26,11 @@ pub(in crate::kernels) static STEP_CHOICE: Choice<RecurrentShape> = Choice {
 };
 
 const FORMS: &[Form] = &[
-    Form::subgroup("rows16x1", 16, 1),
-    Form::subgroup("rows16x2", 16, 2),
+    Form::subgroup("rows8x1", 8, 1),
     Form::subgroup("rows8x2", 8, 2),
     Form::subgroup("rows8x4", 8, 4),
+    Form::subgroup("rows4x2", 4, 2),
     Form::subgroup("rows4x4", 4, 4),
-    Form::private("private8", 8),
     Form::private("private4", 4),
 ];
 
@@ -40,13 +39,13 @@ pub(super) const fn forms(kernel: &'static str) -> Forms {
     Forms { kernel, least_lanes: 4, all: FORMS }
 }
 
-/// The form of the rule. Rows in registers save loads, which software adapters pay for; GPUs want many subgroups, and have
-/// no registers for three gates of 16 rows.
+/// The form of the rule. Rows in registers save loads, which software adapters pay for; GPUs want many subgroups. Three
+/// gates of more than 8 rows fill the registers of both, and drivers compile them for half a minute.
 pub(super) fn taken(gpu: &Gpu, rows: u32) -> (Variant, u32, u32) {
     const MANY: u32 = 8192;
     match Variant::lanes(gpu) {
-        None => (Variant::Private, 8, 1),
-        Some(_) if gpu.is_software() => (Variant::Subgroup, 16, 2),
+        None => (Variant::Private, 4, 1),
+        Some(_) if gpu.is_software() => (Variant::Subgroup, 8, 2),
         Some(_) if rows > MANY => (Variant::Subgroup, 8, 4),
         Some(_) => (Variant::Subgroup, 4, 4),
     }
@@ -221,12 +220,11 @@ impl RecurrentStep {
             ("LINKED", linked),
             ("KEEPS", shape.keeps.into()),
             ("WEIGHT_BITS", self.weight.storage().bits()),
-            ("ROWS", form.tile),
         ];
         let (kernel, groups) = match form.variant {
             Variant::Subgroup => {
                 let lanes = form.lanes(plan.gpu(), STEP.name)?;
-                spec.extend([("LANES", lanes), ("SUBGROUPS", form.subgroups)]);
+                spec.extend([("LANES", lanes), ("SUBGROUPS", form.subgroups), ("ROWS", form.tile)]);
                 let tiles = shape.width.div_ceil(4 * lanes);
                 (&STEP, rows.groups(form.tile * form.subgroups, tiles.into()))
             }
@@ -269,7 +267,7 @@ impl RecurrentStep {
                 ("condition_first", before.first.into()),
                 ("starts", u32::from(starts).into()),
                 ("width", shape.width.into()),
-                ("patch", shape.sites_per_patch.into()),
+                ("sites", shape.sites_per_patch.into()),
                 ("bias_input", self.input.bias_input.into()),
                 ("bias_state", self.input.bias_state.into()),
             ],
