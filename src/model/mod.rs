@@ -3,6 +3,7 @@
 //! A [`Model`] is a description; on a device it becomes a [`Network`], which owns the buffers of its passes and records
 //! them on plans. All models here are autoregressive: Ψ(σ) = √P(σ), P(σ) = Π_t P(patch_t | earlier patches).
 
+mod block;
 mod layout;
 mod network;
 mod position;
@@ -12,6 +13,7 @@ mod ptf_network;
 mod ptf_training;
 mod weights;
 
+pub use block::{Activation, Attention, Norm, Start};
 pub use layout::{Initial, Layout, ParameterSpec, Parameters, Slot};
 pub use network::{Capacity, Model, Needs, Network, Packed};
 pub use position::Position;
