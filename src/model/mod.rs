@@ -4,6 +4,7 @@
 //! them on plans. All models here are autoregressive: Ψ(σ) = √P(σ), P(σ) = Π_t P(patch_t | earlier patches).
 
 mod affine;
+mod block;
 mod embedding;
 mod layout;
 mod network;
@@ -16,6 +17,7 @@ mod transformer;
 mod transformer_training;
 mod weights;
 
+pub use block::{Activation, Attention, Norm, Start};
 pub use layout::{Initial, Layout, ParameterSpec, Parameters, Slot};
 pub use network::{Capacity, Model, Needs, Network, Packed};
 pub use position::Position;

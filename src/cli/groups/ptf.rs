@@ -54,5 +54,6 @@ pub fn model(settings: &Settings) -> Result<Ptf> {
             "textbook" => Position::Textbook,
             _ => Position::Reference,
         },
+        ..Ptf::default()
     })
 }
