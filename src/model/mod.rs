@@ -4,17 +4,21 @@
 //! them on plans. All models here are autoregressive: Ψ(σ) = √P(σ), P(σ) = Π_t P(patch_t | earlier patches).
 
 mod layout;
+mod metropolis;
 mod network;
 mod position;
 mod precision;
 mod ptf;
 mod ptf_network;
 mod ptf_training;
+mod rbm;
 mod weights;
 
 pub use layout::{Initial, Layout, ParameterSpec, Parameters, Slot};
+pub use metropolis::{Metropolis, Proposal};
 pub use network::{Capacity, Model, Needs, Network, Packed};
 pub use position::Position;
 pub use precision::Precision;
 pub use ptf::Ptf;
+pub use rbm::Rbm;
 pub use weights::{Tensor, Weights};
