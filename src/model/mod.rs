@@ -3,13 +3,17 @@
 //! A [`Model`] is a description; on a device it becomes a [`Network`], which owns the buffers of its passes and records
 //! them on plans. All models here are autoregressive: Ψ(σ) = √P(σ), P(σ) = Π_t P(patch_t | earlier patches).
 
+mod affine;
+mod embedding;
 mod layout;
 mod network;
+mod outcome_head;
 mod position;
 mod precision;
 mod ptf;
 mod ptf_network;
-mod ptf_training;
+mod transformer;
+mod transformer_training;
 mod weights;
 
 pub use layout::{Initial, Layout, ParameterSpec, Parameters, Slot};
