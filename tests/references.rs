@@ -1,7 +1,7 @@
 //! The f64 references: each backward against finite differences of its forward. Needs no adapter.
 
 use ketformer::kernels::attention::{self, AttentionShape};
-use ketformer::kernels::{RandomInputs, norm};
+use ketformer::kernels::{RandomInputs, nested, norm};
 
 /// Several arrays: the inputs of a reference, or the gradients of them.
 type Arrays = Vec<Vec<f64>>;
@@ -46,6 +46,13 @@ const CHECKS: &[Check] = &[
         outputs: 2 * 5 * 8,
         forward: |at| attention::forward_reference(&at[0], &AttentionShape::causal(2, 5, 2, 4)).0,
         backward: |at, d_out| vec![attention::backward_reference(&at[0], d_out, &AttentionShape::causal(2, 5, 2, 4)).0],
+    },
+    Check {
+        name: "rows of large patches added to those of their sub-patches",
+        inputs: &[6 * 4, 2 * 4],
+        outputs: 6 * 4,
+        forward: |at| nested::add_reference(&at[0], &at[1], &[0, 0, 0, 1, 1, 1], 4),
+        backward: |_, d_x| vec![d_x.to_vec(), nested::sum_reference(d_x, 3, 4)],
     },
 ];
 
