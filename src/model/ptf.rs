@@ -10,7 +10,7 @@
 //! Names and initial values are those of the authors' PyTorch code: every layer begins as a copy of the first.
 
 use super::ptf_network::PtfNetwork;
-use super::{Capacity, Initial, Layout, Model, Needs, Network, ParameterSpec, Parameters, Position, Precision};
+use super::{Capacity, Initial, Layout, Model, Needs, ParameterSpec, Parameters, Position, Precision, WaveFunction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::physics::{Lattice, Patch, Patching};
@@ -203,10 +203,10 @@ impl Model for Ptf {
         lattice: &Lattice,
         parameters: &Parameters,
         capacity: Capacity,
-    ) -> Result<Box<dyn Network>> {
+    ) -> Result<WaveFunction> {
         let (sizes, patching) = self.sizes(lattice)?;
         let position = self.position.table(&patching, self.width);
-        Ok(Box::new(PtfNetwork::new(gpu, sizes, &position, parameters, capacity)?))
+        Ok(PtfNetwork::new(gpu, sizes, &position, parameters, capacity)?.into())
     }
 }
 
