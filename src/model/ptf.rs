@@ -11,7 +11,9 @@
 
 use super::ptf_network::PtfNetwork;
 use super::transformer::TransformerSizes;
-use super::{Capacity, Layout, Model, Needs, Network, Parameters, Position, Precision};
+use super::{
+    Activation, Attention, Capacity, Layout, Model, Needs, Network, Norm, Parameters, Position, Precision, Start,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::physics::{Lattice, Patch, Patching};
@@ -31,12 +33,30 @@ pub struct Ptf {
     pub feed_forward: usize,
     /// Positional encoding.
     pub position: Position,
+    /// How positions look at each other.
+    pub attention: Attention,
+    /// Where blocks normalise.
+    pub norm: Norm,
+    /// Activation of the feed-forward part.
+    pub activation: Activation,
+    /// What stands before the first patch.
+    pub start: Start,
 }
 
 impl Default for Ptf {
     fn default() -> Self {
-        let position = Position::Reference;
-        Self { patch: Patch::Block([2, 2]), width: 128, heads: 8, layers: 2, feed_forward: 2048, position }
+        Self {
+            patch: Patch::Block([2, 2]),
+            width: 128,
+            heads: 8,
+            layers: 2,
+            feed_forward: 2048,
+            position: Position::default(),
+            attention: Attention::default(),
+            norm: Norm::default(),
+            activation: Activation::default(),
+            start: Start::default(),
+        }
     }
 }
 
@@ -115,6 +135,16 @@ impl Ptf {
             let near = self.feed_forward.next_multiple_of(4);
             return Err(Self::settings_error(format!("ffn={} is not a multiple of 4; use {near}", self.feed_forward)));
         }
+        let unmade = [
+            ("attention=linear", self.attention == Attention::Linear),
+            ("norm=pre", self.norm == Norm::Pre),
+            ("activation=gelu", self.activation == Activation::Gelu),
+            ("position=learned", self.position == Position::Learned),
+            ("start=learned", self.start == Start::Learned),
+        ];
+        if let Some((setting, _)) = unmade.iter().find(|(_, asked)| *asked) {
+            return Err(Self::settings_error(format!("{setting} cannot be computed yet; leave it out")));
+        }
         Ok(())
     }
 
@@ -163,7 +193,7 @@ impl Model for Ptf {
         capacity: Capacity,
     ) -> Result<Box<dyn Network>> {
         let (sizes, patching) = self.sizes(lattice)?;
-        let position = self.position.table(&patching, self.width);
+        let position = self.position.table(&patching, self.width).unwrap_or_default();
         Ok(Box::new(PtfNetwork::new(gpu, sizes, &position, parameters, "", capacity)?))
     }
 }

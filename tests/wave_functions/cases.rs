@@ -22,14 +22,8 @@ pub struct Case {
 /// Every wave function that the laws are tested on.
 pub fn cases() -> Vec<Case> {
     let row = |name, lattice, model: Ptf| Case { name, lattice, model: Box::new(model) };
-    let ptf = |patch, width, heads, layers, feed_forward| Ptf {
-        patch,
-        width,
-        heads,
-        layers,
-        feed_forward,
-        position: Position::Reference,
-    };
+    let ptf =
+        |patch, width, heads, layers, feed_forward| Ptf { patch, width, heads, layers, feed_forward, ..Ptf::default() };
     vec![
         row("ptf, 2x2 on 4x4", Lattice::square(4, 4), ptf(Patch::Block([2, 2]), 16, 4, 2, 24)),
         row("ptf, single sites of a chain of 8", Lattice::chain(8), ptf(Patch::Line(1), 12, 3, 2, 20)),
