@@ -18,6 +18,7 @@ pub mod norm;
 pub mod optimizer;
 pub mod probe;
 mod random;
+pub mod recurrent;
 pub mod rows;
 pub mod unique;
 
@@ -87,6 +88,11 @@ pub static ALL: &[Entry] = &[
     attention::BACKWARD_SHORT_ENTRY,
     attention::SUFFIX_ENTRY,
     attention::SUFFIX_PRIVATE_ENTRY,
+    recurrent::LINKS_ENTRY,
+    recurrent::STEP_ENTRY,
+    recurrent::STEP_PRIVATE_ENTRY,
+    recurrent::BACKWARD_ENTRY,
+    recurrent::BACKWARD_PRIVATE_ENTRY,
     probe::MULTIPLY_ADD_ENTRY,
     probe::COPY_ENTRY,
     probe::SHUFFLE_ENTRY,
@@ -127,6 +133,8 @@ pub static SHARED: &[(&str, &str)] = &[
     ("norm", include_str!("../../shaders/shared/norm.wgsl")),
     ("online", include_str!("../../shaders/shared/online.wgsl")),
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
+    ("recurrent", include_str!("../../shaders/shared/recurrent.wgsl")),
+    ("recurrent_backward", include_str!("../../shaders/shared/recurrent_backward.wgsl")),
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),
     ("suffix", include_str!("../../shaders/shared/suffix.wgsl")),
     ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
