@@ -12,8 +12,13 @@
 //! has no such sub-sampler that runs, so that this is a definition of our own. Other names and initial values are those of the
 //! public code.
 
-use super::{Ptf, Rnn};
+use super::lptf_network::{LptfNetwork, LptfSizes, LptfTables};
+use super::ptf::Sizes;
+use super::subsampler::SubSizes;
+use super::{Capacity, Layout, Model, Needs, Network, Parameters, Precision, Ptf, Rnn};
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
+use crate::kernels::nested::NestedShape;
 use crate::physics::{Lattice, Patching};
 
 /// Settings of the large-patched transformer.
@@ -64,11 +69,88 @@ impl Subsampler {
 }
 
 impl Lptf {
-    fn cut(&self, lattice: &Lattice) -> Result<Patching> {
+    fn sizes(&self, lattice: &Lattice) -> Result<(LptfSizes, Patching)> {
+        let patching = self.patching(lattice)?;
+        self.check(lattice)?;
+        let nested = NestedShape {
+            patches: patching.patches() as u32,
+            sub_patches: patching.sub_patches().unwrap_or(1) as u32,
+            sub_sites: patching.sites_per_patch() as u32,
+        };
+        let transformer = self.transformer.transformer_sizes([nested.large_patches() as usize; 2]);
+        let sub = match &self.subsampler {
+            Subsampler::Ptf(ptf) => SubSizes::Ptf(Sizes {
+                transformer: ptf.transformer_sizes([nested.patches as usize, nested.sub_patches as usize]),
+                sites_per_patch: nested.sub_sites,
+                outcomes: patching.outcomes() as u32,
+            }),
+            Subsampler::Rnn(_) => {
+                return Err(Error::new(ErrorKind::Settings, "lptf: --rnn cannot be computed yet; give --ptf"));
+            }
+        };
+        Ok((LptfSizes { transformer, nested, sub }, patching))
+    }
+}
+
+impl Model for Lptf {
+    fn name(&self) -> &'static str {
+        "lptf"
+    }
+
+    fn patching(&self, lattice: &Lattice) -> Result<Patching> {
         let sub = match &self.subsampler {
             Subsampler::Rnn(rnn) => rnn.patch,
             Subsampler::Ptf(ptf) => ptf.patch,
         };
         Patching::nested(*lattice, self.transformer.patch, sub)
+    }
+
+    fn check(&self, lattice: &Lattice) -> Result<()> {
+        self.patching(lattice)?;
+        let of_part = |part: &str, cause: Error| Error::new(ErrorKind::Settings, format!("{part}: {cause}"));
+        self.transformer.check_transformer().map_err(|cause| of_part("lptf", cause))?;
+        match &self.subsampler {
+            Subsampler::Rnn(rnn) if rnn.width != self.transformer.width => {
+                let (sub, width) = (rnn.width, self.transformer.width);
+                let message = format!(
+                    "lptf: its sub-sampler has Nh={sub}, and begins in rows of the transformer, of Nh={width}; give --rnn \
+                     Nh={width}"
+                );
+                Err(Error::new(ErrorKind::Settings, message))
+            }
+            Subsampler::Rnn(_) => Ok(()),
+            Subsampler::Ptf(ptf) => ptf.check_transformer().map_err(|cause| of_part("sub-sampler", cause)),
+        }
+    }
+
+    fn layout(&self, lattice: &Lattice) -> Result<Layout> {
+        Ok(Layout::new(self.sizes(lattice)?.0.specs()))
+    }
+
+    fn needs(&self, gpu: &Gpu, lattice: &Lattice, precision: Precision) -> Result<Needs> {
+        Ok(self.sizes(lattice)?.0.needs(gpu, precision))
+    }
+
+    fn network(
+        &self,
+        gpu: &Gpu,
+        lattice: &Lattice,
+        parameters: &Parameters,
+        capacity: Capacity,
+    ) -> Result<Box<dyn Network>> {
+        let (sizes, patching) = self.sizes(lattice)?;
+        let (large, sub) = patching.nesting().ok_or_else(|| {
+            Error::new(ErrorKind::Settings, "lptf: the lattice is not cut into large patches; give patch=")
+        })?;
+        let place = |(t, j): &(u32, u32)| t * sizes.nested.sub_sites + j;
+        let tables = LptfTables {
+            position: self.transformer.position.table(large, self.transformer.width).unwrap_or_default(),
+            sub_position: match &self.subsampler {
+                Subsampler::Ptf(ptf) => ptf.position.table(sub, ptf.width).unwrap_or_default(),
+                Subsampler::Rnn(_) => Vec::new(),
+            },
+            places: sub.patch_of().iter().map(place).collect(),
+        };
+        Ok(Box::new(LptfNetwork::new(gpu, sizes, &tables, parameters, capacity)?))
     }
 }

@@ -5,9 +5,11 @@
 
 mod affine;
 mod block;
+mod condition;
 mod embedding;
 mod layout;
 mod lptf;
+mod lptf_network;
 mod metropolis;
 mod network;
 mod outcome_head;
@@ -17,6 +19,7 @@ mod ptf;
 mod ptf_network;
 mod rbm;
 mod rnn;
+mod subsampler;
 mod transformer;
 mod transformer_training;
 mod weights;
@@ -25,7 +28,7 @@ pub use block::{Activation, Attention, Norm, Start};
 pub use layout::{Initial, Layout, ParameterSpec, Parameters, Slot};
 pub use lptf::{Lptf, Subsampler};
 pub use metropolis::{Metropolis, Proposal};
-pub use network::{Capacity, Model, Needs, Network, Packed};
+pub use network::{Capacity, LargeRows, Model, Needs, Network, Packed};
 pub use position::Position;
 pub use precision::Precision;
 pub use ptf::Ptf;

@@ -11,7 +11,7 @@ use crate::kernels::head::{HeadForward, HeadSample, HeadSampleShape};
 use crate::kernels::narrow::WeightsNarrow;
 use crate::kernels::rows::{RowsMoves, Window};
 use crate::kernels::unique::Unique;
-use crate::model::{Model, Network, Packed, Parameters};
+use crate::model::{LargeRows, Model, Network, Packed, Parameters};
 use crate::physics::{Lattice, Patching, Terms};
 
 /// Where configurations come from.
@@ -93,13 +93,15 @@ impl Estimator {
         let narrowing = parameters.narrowing().map(|narrow| (narrow, elements));
         let narrow_words = if narrowing.is_some() { elements.div_ceil(2) } else { 0 };
         let precision = parameters.precision();
+        let large = host.large.as_ref().map_or(0, |large| LargeRows::elements(large.rows.len() as u64, r));
         let demand = Demand {
             samples: config.samples,
             training: config.training,
             fixed: config.fixed + narrow_words,
             needs: model.needs(gpu, lattice, precision)?,
             shape: [n, m, r, t],
-            tables: 8 * m + 6 * r + 2 * n + 2 * host.pairs.len() as u64 + t,
+            tables: 8 * m + 6 * r + 2 * n + 2 * host.pairs.len() as u64 + t + large,
+            large_patches: patching.sub_patches().map(|sub_patches| t as u32 / sub_patches as u32),
         };
         let sizes = demand.fit(config.memory, gpu.limits().max_storage_buffer_binding_size)?;
         let network = model.network(gpu, lattice, parameters, sizes.capacity(r as u32))?;
@@ -195,11 +197,12 @@ impl Estimator {
     fn record_samples(&self, plan: &mut Plan, g: u32, source: Source) -> Result<()> {
         let (t, v) = (self.patches(), self.outcomes());
         for position in 0..t {
-            self.network.decode(plan, &self.decode_rows, position)?;
+            let tokens = self.groups.of_part(&self.tokens, g, t)?;
+            self.network.decode(plan, &self.decode_rows, &tokens, position)?;
             let sample = HeadSample {
                 logits: self.network.decoded_logits(),
                 step: self.step.view(),
-                tokens: self.groups.of_part(&self.tokens, g, t)?,
+                tokens,
                 log_p: self.groups.of_part(&self.log_p, g, t)?,
                 rows: self.decode_rows.view(),
             };
@@ -266,6 +269,8 @@ impl Estimator {
                 rows_per_item: tables.rows_per_item(),
                 row_table: tables.row_table.view(),
                 sample_of: sample_of.clone(),
+                tokens: tokens.clone(),
+                large: tables.large.clone(),
             };
             let head = HeadForward {
                 rows: self.move_rows.view(),

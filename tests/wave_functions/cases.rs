@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
-use ketformer::model::{Model, Position, Precision, Ptf, Weights};
+use ketformer::model::{Lptf, Model, Position, Precision, Ptf, Subsampler, Weights};
 use ketformer::physics::{Lattice, Patch};
 use ketformer::vmc;
 
@@ -21,9 +21,20 @@ pub struct Case {
 
 /// Every wave function that the laws are tested on.
 pub fn cases() -> Vec<Case> {
+    let mut cases = ptf_cases();
+    cases.extend(lptf_cases());
+    if let Ok(part) = std::env::var("CASE") {
+        cases.retain(|case| case.name.contains(&part));
+    }
+    cases
+}
+
+fn ptf(patch: Patch, width: usize, heads: usize, layers: usize, feed_forward: usize) -> Ptf {
+    Ptf { patch, width, heads, layers, feed_forward, ..Ptf::default() }
+}
+
+fn ptf_cases() -> Vec<Case> {
     let row = |name, lattice, model: Ptf| Case { name, lattice, model: Box::new(model) };
-    let ptf =
-        |patch, width, heads, layers, feed_forward| Ptf { patch, width, heads, layers, feed_forward, ..Ptf::default() };
     vec![
         row("ptf, 2x2 on 4x4", Lattice::square(4, 4), ptf(Patch::Block([2, 2]), 16, 4, 2, 24)),
         row("ptf, single sites of a chain of 8", Lattice::chain(8), ptf(Patch::Line(1), 12, 3, 2, 20)),
@@ -37,6 +48,35 @@ pub fn cases() -> Vec<Case> {
         row("ptf, three layers, heads of width 5", Lattice::square(2, 4), ptf(Patch::Block([1, 2]), 20, 4, 3, 12)),
         row("ptf, lines of 3 on 3x3, one head, one layer", Lattice::square(3, 3), ptf(Patch::Line(3), 8, 1, 1, 8)),
         row("ptf, 2x3 on 4x3, wide head", Lattice::square(4, 3), ptf(Patch::Block([2, 3]), 36, 1, 1, 40)),
+    ]
+}
+
+/// Large patches, each drawn by a smaller wave function.
+fn lptf_cases() -> Vec<Case> {
+    let row = |name, lattice, transformer, subsampler| {
+        let model = Lptf { transformer, subsampler };
+        Case { name, lattice, model: Box::new(model) }
+    };
+    let block = |sides| Patch::Block(sides);
+    vec![
+        row(
+            "lptf of a ptf, 4x2 in 2x1 on 4x4",
+            Lattice::square(4, 4),
+            ptf(block([4, 2]), 12, 3, 2, 16),
+            Subsampler::Ptf(ptf(block([2, 1]), 8, 2, 2, 12)),
+        ),
+        row(
+            "lptf of a ptf, lines of 4 in single sites on a chain of 12",
+            Lattice::chain(12),
+            ptf(Patch::Line(4), 8, 1, 1, 20),
+            Subsampler::Ptf(Ptf { position: Position::Textbook, ..ptf(Patch::Line(1), 20, 4, 1, 16) }),
+        ),
+        row(
+            "lptf of a ptf, a single large patch",
+            Lattice::square(2, 4),
+            ptf(block([2, 4]), 8, 2, 1, 16),
+            Subsampler::Ptf(ptf(block([1, 2]), 12, 2, 2, 16)),
+        ),
     ]
 }
 
