@@ -12,12 +12,14 @@ pub mod feed_forward;
 pub mod grid;
 pub mod head;
 pub mod linear;
+pub mod metropolis;
 pub mod narrow;
 pub mod nested;
 pub mod norm;
 pub mod optimizer;
 pub mod probe;
 mod random;
+pub mod rbm;
 pub mod recurrent;
 pub mod rows;
 pub mod unique;
@@ -64,6 +66,13 @@ pub static ALL: &[Entry] = &[
     optimizer::SQUARE_ENTRY,
     optimizer::DECIDE_ENTRY,
     optimizer::ADAM_ENTRY,
+    rbm::SPINS_ENTRY,
+    rbm::AMPLITUDE_ENTRY,
+    rbm::RATIO_ENTRY,
+    rbm::SLOPES_ENTRY,
+    metropolis::SWEEP_ENTRY,
+    metropolis::SWEEP_PRIVATE_ENTRY,
+    metropolis::ACCEPTANCE_ENTRY,
     narrow::ENTRY,
     linear::PRODUCT_ENTRY,
     linear::PRODUCT_PRIVATE_ENTRY,
@@ -93,6 +102,12 @@ pub static ALL: &[Entry] = &[
     recurrent::STEP_PRIVATE_ENTRY,
     recurrent::BACKWARD_ENTRY,
     recurrent::BACKWARD_PRIVATE_ENTRY,
+    attention::linear::STATE_ENTRY,
+    attention::linear::FORWARD_ENTRY,
+    attention::linear::BACKWARD_QUERY_ENTRY,
+    attention::linear::BACKWARD_STATE_ENTRY,
+    attention::linear::BACKWARD_KEY_ENTRY,
+    attention::linear::SUFFIX_ENTRY,
     probe::MULTIPLY_ADD_ENTRY,
     probe::COPY_ENTRY,
     probe::SHUFFLE_ENTRY,
@@ -127,15 +142,19 @@ pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("cache", include_str!("../../shaders/shared/cache.wgsl")),
     ("cooperative", include_str!("../../shaders/shared/cooperative.wgsl")),
+    ("feature", include_str!("../../shaders/shared/feature.wgsl")),
     ("finite", include_str!("../../shaders/shared/finite.wgsl")),
     ("grid", include_str!("../../shaders/shared/grid.wgsl")),
     ("head", include_str!("../../shaders/shared/head.wgsl")),
+    ("log_cosh", include_str!("../../shaders/shared/log_cosh.wgsl")),
+    ("metropolis", include_str!("../../shaders/shared/metropolis.wgsl")),
     ("norm", include_str!("../../shaders/shared/norm.wgsl")),
     ("online", include_str!("../../shaders/shared/online.wgsl")),
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
     ("recurrent", include_str!("../../shaders/shared/recurrent.wgsl")),
     ("recurrent_backward", include_str!("../../shaders/shared/recurrent_backward.wgsl")),
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),
+    ("state", include_str!("../../shaders/shared/state.wgsl")),
     ("suffix", include_str!("../../shaders/shared/suffix.wgsl")),
     ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
     ("weight", include_str!("../../shaders/shared/weight.wgsl")),

@@ -15,7 +15,7 @@
 use super::lptf_network::{LptfNetwork, LptfSizes, LptfTables};
 use super::ptf::Sizes;
 use super::subsampler::SubSizes;
-use super::{Capacity, Layout, Model, Needs, Network, Parameters, Precision, Ptf, Rnn};
+use super::{Capacity, Layout, Model, Needs, Parameters, Precision, Ptf, Rnn, WaveFunction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::kernels::nested::NestedShape;
@@ -137,7 +137,7 @@ impl Model for Lptf {
         lattice: &Lattice,
         parameters: &Parameters,
         capacity: Capacity,
-    ) -> Result<Box<dyn Network>> {
+    ) -> Result<WaveFunction> {
         let (sizes, patching) = self.sizes(lattice)?;
         let (large, sub) = patching.nesting().ok_or_else(|| {
             Error::new(ErrorKind::Settings, "lptf: the lattice is not cut into large patches; give patch=")
@@ -151,6 +151,6 @@ impl Model for Lptf {
             },
             places: sub.patch_of().iter().map(place).collect(),
         };
-        Ok(Box::new(LptfNetwork::new(gpu, sizes, &tables, parameters, capacity)?))
+        Ok(LptfNetwork::new(gpu, sizes, &tables, parameters, capacity)?.into())
     }
 }

@@ -39,7 +39,8 @@ pub(super) struct HostTables {
 const NONE: u32 = u32::MAX;
 
 impl HostTables {
-    pub fn new(terms: &Terms, patching: &Patching) -> Result<Self> {
+    /// The tables of `terms`; with `suffixes` the rows of the patches that a move changes the input of.
+    pub fn new(terms: &Terms, patching: &Patching, suffixes: bool) -> Result<Self> {
         terms.check()?;
         if !terms.is_stoquastic() {
             let message = "a positive off-diagonal amplitude makes the ground state change signs, which Ψ = √P cannot; \
@@ -51,7 +52,8 @@ impl HostTables {
         let (mut starts, mut rows) = (Vec::new(), Vec::new());
         for (m, (change, condition)) in moves.iter().zip(conditions).enumerate() {
             starts.push([rows.len() as u32, condition]);
-            rows.extend((change[0] + 1..patches).map(|p| [change[0] + 1, p, m as u32, 0]));
+            let first = if suffixes { change[0] + 1 } else { patches };
+            rows.extend((first..patches).map(|p| [change[0] + 1, p, m as u32, 0]));
         }
         let row_table: Vec<[u32; 2]> = rows.iter().map(|row| [row[0], row[1]]).collect();
         let large = patching.sub_patches().map(|sub_patches| LargeTables::new(&row_table, sub_patches as u32));
@@ -81,6 +83,11 @@ impl HostTables {
             sign_sum,
             flips_every_site: flips.iter().all(|count| *count == 1),
         })
+    }
+
+    /// Whether some move changes two sites.
+    pub fn moves_pairs(&self) -> bool {
+        self.moves.iter().any(|change| change[2] != NONE)
     }
 }
 
