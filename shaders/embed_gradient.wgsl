@@ -3,7 +3,7 @@
 //   dz[r, c] = d_x[r, c] (1 − tanh²( Σ_j bit_j(row r) · weight[c, j] + bias[c] ))
 //   part[s, c, j] = Σ_{r in block s} dz[r, c] · bit_j(row r)        part[s, C·P + c] = Σ_{r in block s} dz[r, c]
 //
-// A row is `stride` words, the first ⌈P / 32⌉ with the bits of the patch before. An invocation owns BITS of them.
+// Rows are those of embed_forward. An invocation owns BITS of the bits.
 //
 // grid   blocks · ⌈P / BITS⌉ · C invocations, 64 to a workgroup
 // reads  rows (rows, stride) · weight (C, P) · bias (C) · d_x (rows, C) · live (1)
@@ -12,7 +12,8 @@
 #import tanh
 const BITS: u32 = 4u; // spec 1 2 12 16
 struct Params {
-    rows: u32, width: u32, sites: u32, stride: u32, blocks: u32, block_rows: u32, first_item: u32, rows_per_item: u32
+    rows: u32, width: u32, sites: u32, stride: u32, patches: u32, blocks: u32, block_rows: u32, first_item: u32,
+    rows_per_item: u32
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<u32>;                 // (rows, stride)
@@ -48,7 +49,10 @@ fn main(
         var bits: array<u32, ROWS>;
         for (var i = 0u; i < ROWS; i++) { z[i] = bias[c]; }
         for (var word = 0u; word < words; word++) {
-            for (var i = 0u; i < ROWS; i++) { bits[i] = rows[min(row + i, end - 1u) * params.stride + word]; }
+            for (var i = 0u; i < ROWS; i++) {
+                let at = min(row + i, end - 1u) * params.stride;
+                bits[i] = select(rows[at + word], 0u, rows[at + words] % params.patches == 0u);
+            }
             for (var j = 0u; j < min(32u, params.sites - 32u * word); j++) {
                 let w = weight[c * params.sites + 32u * word + j];
                 for (var i = 0u; i < ROWS; i++) { z[i] += select(0.0, w, ((bits[i] >> j) & 1u) == 1u); }
@@ -58,7 +62,9 @@ fn main(
             let value = tanh_value(z[i]);
             let dz = d_x[(row + i) * params.width + c] * (1.0 - value * value);
             // BITS divides 32 or holds all bits: those of an invocation lie in one word.
-            let own = rows[(row + i) * params.stride + first_bit / 32u] >> (first_bit % 32u);
+            let at = (row + i) * params.stride;
+            let empty = rows[at + words] % params.patches == 0u;
+            let own = select(rows[at + first_bit / 32u] >> (first_bit % 32u), 0u, empty);
             bias_sum += dz;
             for (var j = 0u; j < BITS; j++) { sum[j] += select(0.0, dz, ((own >> j) & 1u) == 1u); }
         }

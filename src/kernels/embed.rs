@@ -6,7 +6,8 @@
 //!
 //! Every pass (decoding, teacher-forced, moves) describes a row by words: the bits of the patch before, 32 to a word, and
 //! the position; so that one kernel embeds them all. A patch that is one token has (token before, position, target
-//! token, 0). Source: the tokeniser of arXiv:2306.03921's public code.
+//! token, 0). Positions count modulo T, in sequences of T patches, and where one begins the patch before counts as empty.
+//! Source: the tokeniser of arXiv:2306.03921's public code.
 
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel, linear};
 use crate::error::Result;
@@ -29,7 +30,7 @@ pub struct EmbedShape {
     pub width: u32,
     /// Sites per patch P.
     pub sites_per_patch: u32,
-    /// Patches T, the rows of the position table.
+    /// Patches T of a sequence, the rows of the position table; positions count modulo T.
     pub patches: u32,
     /// Words of a row's description, at least those of the bits and of the position.
     pub stride: u32,
@@ -85,6 +86,7 @@ impl EmbedForward {
                 ("width", shape.width.into()),
                 ("sites", shape.sites_per_patch.into()),
                 ("stride", shape.stride.into()),
+                ("patches", shape.patches.into()),
             ],
             groups,
             cost: Cost { flops: (rows * c * (p + 2)) as f64, bytes: 4.0 * (rows * (c + 4)) as f64 },
@@ -156,6 +158,7 @@ impl EmbedGradient {
                 ("width", shape.width.into()),
                 ("sites", shape.sites_per_patch.into()),
                 ("stride", shape.stride.into()),
+                ("patches", shape.patches.into()),
                 ("blocks", blocks.into()),
                 ("block_rows", linear::block_rows_of(&shape.rows).into()),
                 ("first_item", first_item.into()),
@@ -168,7 +171,7 @@ impl EmbedGradient {
     }
 }
 
-/// x (rows, C) in f64, of rows of `stride` words.
+/// x (rows, C) in f64, of rows of `stride` words in sequences of as many patches as `position` has.
 pub fn forward_reference(
     rows: &[u32],
     weight: &[f32],
@@ -177,11 +180,19 @@ pub fn forward_reference(
     [sites_per_patch, stride]: [usize; 2],
 ) -> Vec<f64> {
     let c = bias.len();
-    let at = words(sites_per_patch as u32) as usize;
+    let patches = position.len() / c;
     let embed = |row: &[u32], channel: usize| {
-        embedded(row, weight, bias, sites_per_patch, channel) + f64::from(position[row[at] as usize * c + channel])
+        let (row, p) = placed(row, sites_per_patch, patches);
+        embedded(&row, weight, bias, sites_per_patch, channel) + f64::from(position[p * c + channel])
     };
     rows.chunks(stride).flat_map(|row| (0..c).map(move |channel| embed(row, channel))).collect()
+}
+
+/// The bits of a row and its position within its sequence; no bit where that begins.
+fn placed(row: &[u32], sites_per_patch: usize, patches: usize) -> (Vec<u32>, usize) {
+    let at = words(sites_per_patch as u32) as usize;
+    let p = row[at] as usize % patches;
+    (row[..at].iter().map(|bits| if p == 0 { 0 } else { *bits }).collect(), p)
 }
 
 fn bit(row: &[u32], j: usize) -> bool {
@@ -194,22 +205,23 @@ fn embedded(row: &[u32], weight: &[f32], bias: &[f32], sites_per_patch: usize, c
     (sum + f64::from(bias[channel])).tanh()
 }
 
-/// (d_W (C, P), d_b (C)) in f64 over all rows given, of `stride` words each.
+/// (d_W (C, P), d_b (C)) in f64 over all rows given, of `stride` words each, in sequences of `patches`.
 pub fn gradient_reference(
     rows: &[u32],
     weight: &[f32],
     bias: &[f32],
     d_x: &[f32],
-    [sites_per_patch, stride]: [usize; 2],
+    [sites_per_patch, stride, patches]: [usize; 3],
 ) -> (Vec<f64>, Vec<f64>) {
     let c = bias.len();
     let (mut d_weight, mut d_bias) = (vec![0.0; c * sites_per_patch], vec![0.0; c]);
     for (r, row) in rows.chunks(stride).enumerate() {
+        let (row, _) = placed(row, sites_per_patch, patches);
         for channel in 0..c {
-            let value = embedded(row, weight, bias, sites_per_patch, channel);
+            let value = embedded(&row, weight, bias, sites_per_patch, channel);
             let dz = f64::from(d_x[r * c + channel]) * (1.0 - value * value);
             d_bias[channel] += dz;
-            for j in (0..sites_per_patch).filter(|j| bit(row, *j)) {
+            for j in (0..sites_per_patch).filter(|j| bit(&row, *j)) {
                 d_weight[channel * sites_per_patch + j] += dz;
             }
         }
@@ -259,7 +271,8 @@ fn forward_cases(_: &Gpu) -> Vec<Case> {
 
 fn forward_case((rows, width, p, patches): (u32, u32, u32, u32)) -> Case {
     let mut random = RandomInputs::new(u64::from(rows + width));
-    let (descriptions, stride) = random_descriptions(&mut random, rows, patches, p);
+    // Two sequences.
+    let (descriptions, stride) = random_descriptions(&mut random, rows, 2 * patches, p);
     let (weight, bias) = (random.floats((width * p) as usize), random.floats(width as usize));
     let position = random.floats((patches * width) as usize);
     let x = forward_reference(&descriptions, &weight, &bias, &position, [p as usize, stride as usize]);
@@ -293,7 +306,8 @@ fn gradient_cases(_: &Gpu) -> Vec<Case> {
 fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32)) -> Case {
     let live = rows - rows / 3;
     let mut random = RandomInputs::new(u64::from(rows + width));
-    let (descriptions, stride) = random_descriptions(&mut random, rows, patches, p);
+    // Two sequences.
+    let (descriptions, stride) = random_descriptions(&mut random, rows, 2 * patches, p);
     let (weight, bias) = (random.floats((width * p) as usize), random.floats(width as usize));
     let d_x = random.floats((rows * width) as usize);
     let mut part = Vec::new();
@@ -303,7 +317,7 @@ fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32)) -> Case {
         let end = ((block + 1) * block_rows).min(live) as usize;
         let words = stride as usize;
         let (rows, d_x) = (&descriptions[words * first..words * end], &d_x[first * width as usize..]);
-        let (d_weight, d_bias) = gradient_reference(rows, &weight, &bias, d_x, [p as usize, words]);
+        let (d_weight, d_bias) = gradient_reference(rows, &weight, &bias, d_x, [p as usize, words, patches as usize]);
         part.extend(d_weight);
         part.extend(d_bias);
     }

@@ -1,12 +1,15 @@
 //! The passes of a wave function without a gradient as plans of their own, for measurements.
 
+use std::sync::Arc;
+
 use super::estimator::{Estimator, EstimatorConfig, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Buffer, Gpu, Plan, Rows};
+use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::energy::COLUMNS;
 use crate::kernels::head::HeadForward;
+use crate::kernels::nested::LargeTables;
 use crate::kernels::rows::rows_reference;
-use crate::model::{Model, Packed, Parameters, Precision, Weights};
+use crate::model::{LargeRows, Model, Packed, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 
 /// What can be recorded of a wave function on its own.
@@ -31,6 +34,14 @@ pub struct Passes {
     local_energies: Plan,
     /// (B·T), of the teacher-forced pass
     log_p: Buffer,
+}
+
+/// The first patches of all samples.
+struct Prefix {
+    patches: u32,
+    /// (B·patches) of four u32
+    descriptions: View,
+    large: Option<Arc<LargeRows>>,
 }
 
 /// Rows of passes over prefixes of samples.
@@ -100,9 +111,12 @@ impl Passes {
             let of_prefix = |sample: &[u32]| rows_reference(&sample[..patches as usize], 0);
             let descriptions: Vec<u32> = tokens.chunks(t as usize).flat_map(of_prefix).collect();
             let descriptions = gpu.upload("ketformer.prefixes.rows", &descriptions)?;
-            estimator.record_prefixes(&mut sampling_anew, &descriptions, &prefixes, patches, &log_p)?;
+            let tables = estimator.patching.sub_patches().map(|sub| LargeTables::whole(patches, sub as u32));
+            let large = tables.map(|tables| LargeRows::new(gpu, &tables).map(Arc::new)).transpose()?;
+            let prefix = Prefix { patches, descriptions: descriptions.view(), large };
+            estimator.record_prefixes(&mut sampling_anew, &prefix, &prefixes, &log_p)?;
             if patches == t {
-                estimator.record_prefixes(&mut log_probabilities, &descriptions, &prefixes, patches, &log_p)?;
+                estimator.record_prefixes(&mut log_probabilities, &prefix, &prefixes, &log_p)?;
             }
         }
         let mut local_energies = Plan::new(gpu);
@@ -146,27 +160,24 @@ impl Passes {
 }
 
 impl Estimator {
-    /// log P of the first `patches` patches of all samples, with nothing left from before.
-    fn record_prefixes(
-        &self,
-        plan: &mut Plan,
-        descriptions: &Buffer,
-        prefixes: &Prefixes,
-        patches: u32,
-        log_p: &Buffer,
-    ) -> Result<()> {
+    /// log P of the first patches of all samples, with nothing left from before.
+    fn record_prefixes(&self, plan: &mut Plan, prefix: &Prefix, prefixes: &Prefixes, log_p: &Buffer) -> Result<()> {
+        let Prefix { patches, descriptions, large } = prefix;
+        let patches = *patches;
         let packed = Packed {
-            descriptions: descriptions.view(),
+            descriptions: descriptions.clone(),
             items: Rows::from(self.samples),
             first_item: 0,
             rows_per_item: patches,
             row_table: prefixes.row_table.view(),
             sample_of: prefixes.sample_of.view(),
+            tokens: self.tokens.view(),
+            large: large.clone(),
         };
         let missing = || Error::new(ErrorKind::Shape, "passes over prefixes need an autoregressive wave function");
         let network = self.sampler.network().ok_or_else(missing)?;
         let head = HeadForward {
-            rows: descriptions.view(),
+            rows: descriptions.clone(),
             logits: network.moves(plan, &packed)?,
             log_p: log_p.view(),
             lse: prefixes.lse.view(),
