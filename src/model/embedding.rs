@@ -76,9 +76,9 @@ impl Embedding {
         let Places { values, gradients, .. } = &self.places;
         let embed = EmbedGradient {
             rows: descriptions.clone(),
-            weight: values.weight.clone(),
-            bias: values.bias.clone(),
+            tanh_of: Some([values.weight.clone(), values.bias.clone()]),
             d_x: d_x.clone(),
+            d_stride: self.width,
             part: reversed.part.clone(),
             d_weight: gradients.weight.clone(),
             d_bias: gradients.bias.clone(),

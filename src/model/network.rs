@@ -53,6 +53,8 @@ pub struct Packed {
     pub rows_per_item: u32,
     /// (R) of two u32: first position that the row's move changes the input of, position
     pub row_table: View,
+    /// The same on the host.
+    pub positions: Arc<[[u32; 2]]>,
     /// (B) u32: sample of each distinct sample
     pub sample_of: View,
     /// (B, T) u32: what was drawn

@@ -83,6 +83,7 @@ impl Sampler for Autoregressive {
                 first_item: window.first,
                 rows_per_item: tables.rows_per_item(),
                 row_table: tables.row_table.view(),
+                positions: tables.positions.clone(),
                 sample_of: sample_of.clone(),
                 tokens: tokens.clone(),
                 large: tables.large.clone(),

@@ -170,6 +170,7 @@ impl Estimator {
             first_item: 0,
             rows_per_item: patches,
             row_table: prefixes.row_table.view(),
+            positions: (0..patches).map(|position| [0, position]).collect(),
             sample_of: prefixes.sample_of.view(),
             tokens: self.tokens.view(),
             large: large.clone(),

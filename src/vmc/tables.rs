@@ -155,6 +155,8 @@ pub(super) struct Tables {
     pub rows: Buffer,
     /// (R) of two u32, for attention.
     pub row_table: Buffer,
+    /// The same on the host.
+    pub positions: Arc<[[u32; 2]]>,
     pub large: Option<Arc<LargeRows>>,
     pub sites: Buffer,
     pub pairs: Buffer,
@@ -163,13 +165,14 @@ pub(super) struct Tables {
 
 impl Tables {
     pub fn new(gpu: &Gpu, host: HostTables) -> Result<Self> {
-        let row_table: Vec<[u32; 2]> = host.rows.iter().map(|row| [row[0], row[1]]).collect();
+        let positions: Arc<[[u32; 2]]> = host.rows.iter().map(|row| [row[0], row[1]]).collect();
         Ok(Self {
             moves: gpu.upload("ketformer.moves", &host.moves)?,
             starts: gpu.upload("ketformer.moves.starts", &host.starts)?,
             amplitudes: gpu.upload("ketformer.moves.amplitudes", &host.amplitudes)?,
             rows: gpu.upload("ketformer.moves.rows", &host.rows)?,
-            row_table: gpu.upload("ketformer.moves.row_table", &row_table)?,
+            row_table: gpu.upload("ketformer.moves.row_table", &positions)?,
+            positions,
             large: host.large.as_ref().map(|large| LargeRows::new(gpu, large).map(Arc::new)).transpose()?,
             sites: gpu.upload("ketformer.sites", &host.sites)?,
             pairs: gpu.upload("ketformer.pairs", &host.pairs)?,

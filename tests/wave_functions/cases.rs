@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
-use ketformer::model::{Lptf, Metropolis, Model, Position, Precision, Ptf, Rbm, Subsampler, Weights};
+use ketformer::model::{Cell, Lptf, Metropolis, Model, Position, Precision, Ptf, Rbm, Rnn, Subsampler, Weights};
 use ketformer::physics::{Lattice, Patch};
 use ketformer::vmc;
 
@@ -23,7 +23,7 @@ pub struct Case {
 
 /// Every wave function that the laws are tested on.
 pub fn cases() -> Vec<Case> {
-    [ptf_cases(), lptf_cases(), rbm_cases()].into_iter().flatten().collect()
+    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases()].into_iter().flatten().collect()
 }
 
 /// A PTF of (patch, width, heads, layers, feed-forward width).
@@ -46,6 +46,21 @@ fn ptf_cases() -> Vec<Case> {
         row("ptf, three layers, heads of width 5", Lattice::square(2, 4), ptf(Patch::Block([1, 2]), 20, 4, 3, 12)),
         row("ptf, lines of 3 on 3x3, one head, one layer", Lattice::square(3, 3), ptf(Patch::Line(3), 8, 1, 1, 8)),
         row("ptf, 2x3 on 4x3, wide head", Lattice::square(4, 3), ptf(Patch::Block([2, 3]), 36, 1, 1, 40)),
+    ]
+}
+
+fn rnn_cases() -> Vec<Case> {
+    let row = |name, lattice, patch, width, cell| {
+        let model = Rnn { patch, width, cell };
+        Case { name, lattice, model: Box::new(model), amplitude: 0.5 }
+    };
+    vec![
+        row("rnn, gru, 2x2 on 4x4", Lattice::square(4, 4), Patch::Block([2, 2]), 16, Cell::Gru),
+        row("rnn, gru, single sites of a chain of 8", Lattice::chain(8), Patch::Line(1), 36, Cell::Gru),
+        row("rnn, elman, pairs of a chain of 10", Lattice::chain(10), Patch::Line(2), 20, Cell::Elman),
+        row("rnn, elman, 2x1 on 4x3", Lattice::square(4, 3), Patch::Block([2, 1]), 8, Cell::Elman),
+        row("rnn, gru, a single patch", Lattice::square(2, 2), Patch::Block([2, 2]), 4, Cell::Gru),
+        row("rnn, gru, lines of 3 on 3x3", Lattice::square(3, 3), Patch::Line(3), 68, Cell::Gru),
     ]
 }
 
