@@ -73,13 +73,14 @@ pub mod gpu;
 pub mod kernels;
 pub mod model;
 pub mod physics;
+mod picture;
 pub mod run;
 pub mod vmc;
 mod whole_file;
 
 pub use error::{Error, ErrorKind, Result};
 pub use gpu::Gpu;
-pub use model::{Model, Position, Precision, Ptf, Weights};
+pub use model::{Metropolis, Model, Position, Precision, Proposal, Ptf, Rbm, Weights};
 pub use physics::{Hamiltonian, Lattice, Patch, Rydberg};
 pub use vmc::{Schedule, StepReport, TrainConfig, Trainer};
 pub use wgpu;

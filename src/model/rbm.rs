@@ -1,0 +1,114 @@
+//! The restricted Boltzmann machine (RBM) of Carleo & Troyer, Science 355, 602 (2017), arXiv:1606.02318, with real
+//! parameters.
+//!
+//! ```text
+//! log ψ(s) = Σ_i a_i s_i + Σ_j log cosh θ_j        θ_j = b_j + Σ_i W_ij s_i        s_i = 2 n_i − 1
+//! ```
+//!
+//! ψ is positive and not normalised: P(s) = ψ(s)² / Σ ψ², which Markov chains sample ([`Metropolis`]). Parameters have the
+//! names and shapes of NetKet's `models.RBM`: `visible_bias` a (N), `Dense.kernel` W (N, M), `Dense.bias` b (M).
+
+use super::{Initial, Layout, Metropolis, ParameterSpec};
+use crate::error::{Error, ErrorKind, Result};
+use crate::physics::{Lattice, MAX_SITES_PER_PATCH, Patch, Patching};
+
+/// Settings of the restricted Boltzmann machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rbm {
+    /// Hidden units per site: M = α·N, rounded.
+    pub alpha: f64,
+    /// How its configurations are sampled.
+    pub sampling: Metropolis,
+}
+
+impl Default for Rbm {
+    fn default() -> Self {
+        Self { alpha: 2.0, sampling: Metropolis::default() }
+    }
+}
+
+/// Sites at most, whose occupations a chain holds in registers.
+const MAX_SITES: usize = 1024;
+/// Hidden units at most: one proposal's loops must stay below the 65,535 iterations that every driver runs.
+const MAX_HIDDEN: usize = 1 << 14;
+/// Initial weights are uniform within this: small against the range over which log cosh bends, so that training begins
+/// near the uniform state, and large enough to tell hidden units apart.
+const INITIAL: f64 = 0.05;
+
+/// Names of the parameters.
+pub(super) const VISIBLE_BIAS: &str = "visible_bias";
+pub(super) const KERNEL: &str = "Dense.kernel";
+pub(super) const HIDDEN_BIAS: &str = "Dense.bias";
+
+impl Rbm {
+    /// M, the hidden units on `lattice`; at least 1 where the settings are checked.
+    pub fn hidden(&self, lattice: &Lattice) -> usize {
+        (self.alpha * lattice.sites() as f64).round() as usize
+    }
+
+    fn checked(&self, lattice: &Lattice) -> Result<()> {
+        lattice.check()?;
+        self.sampling.check()?;
+        let error = |message: String| Err(Error::new(ErrorKind::Settings, format!("rbm: {message}")));
+        let sites = lattice.sites();
+        if sites > MAX_SITES {
+            return error(format!("{sites} sites are too many; give a lattice of {MAX_SITES} at most"));
+        }
+        let most = MAX_HIDDEN / sites;
+        let hidden = self.hidden(lattice);
+        if !self.alpha.is_finite() || hidden == 0 || hidden > MAX_HIDDEN {
+            let alpha = self.alpha;
+            let message = format!(
+                "alpha={alpha} gives {hidden} hidden units on {sites} sites; give alpha={:.3} to {most}, such as alpha=2",
+                1.0 / sites as f64
+            );
+            return error(message);
+        }
+        Ok(())
+    }
+
+    /// Tokens only carry occupations here, so they hold as many sites as they can.
+    fn lines(&self, lattice: &Lattice) -> Result<Patching> {
+        self.checked(lattice)?;
+        let sites = lattice.sites();
+        let widest = (1..=MAX_SITES_PER_PATCH).rev().find(|sites_of| sites.is_multiple_of(*sites_of));
+        Patching::new(*lattice, Patch::Line(widest.unwrap_or(1)))
+    }
+
+    fn parameters(&self, lattice: &Lattice) -> Result<Layout> {
+        self.checked(lattice)?;
+        let (n, m) = (lattice.sites(), self.hidden(lattice));
+        let spec = |name: &str, shape| ParameterSpec { name: name.into(), shape, initial: Initial::Uniform(INITIAL) };
+        Ok(Layout::new(vec![spec(VISIBLE_BIAS, vec![n]), spec(KERNEL, vec![n, m]), spec(HIDDEN_BIAS, vec![m])]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_units_are_alpha_times_the_sites() {
+        let of = |alpha| Rbm { alpha, ..Rbm::default() }.hidden(&Lattice::square(4, 4));
+        assert_eq!((of(2.0), of(0.5), of(1.3)), (32, 8, 21));
+        let layout = Rbm::default().parameters(&Lattice::square(4, 4)).unwrap();
+        assert_eq!(layout.parameters(), 16 + 16 * 32 + 32);
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_say_what_would() {
+        let message = |alpha| {
+            let rbm = Rbm { alpha, ..Rbm::default() };
+            rbm.checked(&Lattice::square(4, 4)).unwrap_err().to_string()
+        };
+        for alpha in [0.0, -1.0, 0.01, f64::NAN, 1e9] {
+            assert!(message(alpha).contains("such as alpha=2"), "{}", message(alpha));
+        }
+    }
+
+    #[test]
+    fn tokens_hold_as_many_sites_as_divide_the_lattice() {
+        let sites = |n| Rbm::default().lines(&Lattice::chain(n)).unwrap().sites_per_patch();
+        assert_eq!((sites(16), sites(13), sites(12), sites(100)), (8, 1, 12, 10));
+    }
+}
