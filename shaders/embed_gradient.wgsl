@@ -3,12 +3,15 @@
 //   dz[r, c] = d_x[r, c] (1 − tanh²( Σ_j bit_j(token_r) · weight[c, j] + bias[c] ))
 //   part[s, c, j] = Σ_{r in block s} dz[r, c] · bit_j(token_r)        part[s, C·P + c] = Σ_{r in block s} dz[r, c]
 //
+// With START = 1 rows at position 0 have another embedding and count for nothing.
+//
 // grid   blocks · C invocations, 64 to a workgroup
 // reads  rows (rows): token, position, target, 0 · weight (C, P) · bias (C) · d_x (rows, C) · live (1)
 // makes  part (blocks, C·P + C)
 #import grid
 #import tanh
 const PATCH: u32 = 4u; // spec 1 2 12
+const START: u32 = 0u; // spec 1
 struct Params { rows: u32, width: u32, blocks: u32, block_rows: u32, first_item: u32, rows_per_item: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;           // (rows)
@@ -40,6 +43,7 @@ fn main(
     }
     for (var row = first_row; row < min(first_row + params.block_rows, end); row++) {
         let token = rows[row].x;
+        if (START == 1u && rows[row].y == 0u) { continue; }
         var z = bias[c];
         for (var j = 0u; j < PATCH; j++) { z += select(0.0, w[j], ((token >> j) & 1u) == 1u); }
         let value = tanh_value(z);

@@ -15,6 +15,7 @@ mod precision;
 mod ptf;
 mod ptf_network;
 mod rbm;
+mod self_attention;
 mod transformer;
 mod transformer_training;
 mod weights;

@@ -7,8 +7,12 @@
 //! log P(patch_t | earlier) = log softmax(W_b relu(W_a x_t + b_a) + b_b)
 //! ```
 //!
+//! Settings of ours put other parts in their places: linear [`Attention`], [`Norm`]s before the parts of a layer and after
+//! the last one, gelu as [`Activation`], a learned table of [`Position`]s, a learned [`Start`] in place of the first tanh.
+//!
 //! Names and initial values are those of the authors' PyTorch code: every layer begins as a copy of the first.
 
+use super::embedding::EmbeddingSizes;
 use super::ptf_network::PtfNetwork;
 use super::transformer::TransformerSizes;
 use super::{
@@ -16,6 +20,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
+use crate::kernels::attention::linear::most_positions;
 use crate::physics::{Lattice, Patch, Patching};
 
 /// Settings of the patched transformer.
@@ -63,9 +68,8 @@ impl Default for Ptf {
 /// The sizes of a PTF on a lattice, as shaders count them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
+    pub embedding: EmbeddingSizes,
     pub transformer: TransformerSizes,
-    /// P
-    pub sites_per_patch: u32,
     /// V
     pub outcomes: u32,
 }
@@ -135,15 +139,14 @@ impl Ptf {
             let near = self.feed_forward.next_multiple_of(4);
             return Err(Self::settings_error(format!("ffn={} is not a multiple of 4; use {near}", self.feed_forward)));
         }
-        let unmade = [
-            ("attention=linear", self.attention == Attention::Linear),
-            ("norm=pre", self.norm == Norm::Pre),
-            ("activation=gelu", self.activation == Activation::Gelu),
-            ("position=learned", self.position == Position::Learned),
-            ("start=learned", self.start == Start::Learned),
-        ];
-        if let Some((setting, _)) = unmade.iter().find(|(_, asked)| *asked) {
-            return Err(Self::settings_error(format!("{setting} cannot be computed yet; leave it out")));
+        let (patches, head) = (Patching::new(*lattice, self.patch)?.patches(), width / heads);
+        let most = most_positions(head as u32) as usize;
+        if self.attention == Attention::Linear && patches > most {
+            let message = format!(
+                "attention=linear with heads of width {head} takes {most} patches at most, not {patches}; use more heads \
+                 (nhead) or a larger patch"
+            );
+            return Err(Self::settings_error(message));
         }
         Ok(())
     }
@@ -157,10 +160,18 @@ impl Ptf {
             heads: self.heads as u32,
             feed_forward: self.feed_forward as u32,
             layers: self.layers as u32,
+            attention: self.attention,
+            norm: self.norm,
+            activation: self.activation,
         };
-        let (sites_per_patch, outcomes) = (patching.sites_per_patch() as u32, patching.outcomes() as u32);
-        let sizes = Sizes { transformer, sites_per_patch, outcomes };
-        Ok((sizes, patching))
+        let embedding = EmbeddingSizes {
+            width: transformer.width,
+            sites_per_patch: patching.sites_per_patch() as u32,
+            patches: transformer.positions,
+            start: self.start,
+            learns_position: self.position == Position::Learned,
+        };
+        Ok((Sizes { embedding, transformer, outcomes: patching.outcomes() as u32 }, patching))
     }
 }
 
