@@ -73,6 +73,7 @@ pub mod gpu;
 pub mod kernels;
 pub mod model;
 pub mod physics;
+mod picture;
 pub mod run;
 pub mod vmc;
 mod whole_file;

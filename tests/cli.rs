@@ -201,7 +201,6 @@ fn settings_that_contradict_each_other_are_refused() {
     refuses_settings("train dir=a --out b", &["dir=", "--out"]);
     refuses_settings("train L", &["KEY=VALUE"]);
     refuses_settings("train --ptf dropout=0.1", &["dropout=0"]);
-    refuses_settings("train --lptf patch=4x4 --rnn L=16", &["--ptf"]);
     refuses_settings("eval", &["--weights"]);
     refuses_settings("eval a b", &["one by one"]);
     refuses_settings("eval run --ptf patch=2x2", &["--weights"]);

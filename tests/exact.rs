@@ -83,12 +83,12 @@ fn rydberg_with_detuning_of_one_and_more() {
     half.into_iter().for_each(check_rydberg);
 }
 
-/// Bonds between each site and the ones displaced by `steps`; a displacement out of an open lattice is no bond.
-fn bonds(lattice: &Lattice, steps: &[[isize; 2]], periodic: bool) -> Vec<[usize; 2]> {
+/// Bonds between next-nearest neighbours, along the diagonals; one out of an open lattice is none.
+fn diagonal_bonds(lattice: &Lattice, periodic: bool) -> Vec<[usize; 2]> {
     let mut bonds = Vec::new();
     for site in 0..lattice.sites() {
         let (x, y) = lattice.position(site);
-        for [dx, dy] in steps {
+        for [dx, dy] in [[1, 1], [1, -1]] {
             let (to_x, to_y) = (x as isize + dx, y as isize + dy);
             let (lx, ly) = (lattice.lx as isize, lattice.ly as isize);
             if periodic || ((0..lx).contains(&to_x) && (0..ly).contains(&to_y)) {
@@ -99,15 +99,15 @@ fn bonds(lattice: &Lattice, steps: &[[isize; 2]], periodic: bool) -> Vec<[usize;
     bonds
 }
 
-/// Lattice, displacements to nearest neighbours and boundary, as the name of an entry tells them.
-fn geometry(entry: &Value) -> (Lattice, Vec<[isize; 2]>, bool) {
+/// Lattice and whether it is periodic, as the name of an entry tells them.
+fn geometry(entry: &Value) -> (Lattice, bool) {
     let name = entry["name"].as_str().unwrap();
     let periodic = name.contains("pbc");
     assert!(periodic || name.contains("obc"), "{name}: which boundary?");
     if name.contains("chain") {
-        (Lattice::chain(whole(entry, "N")), vec![[1, 0]], periodic)
+        (Lattice::chain(whole(entry, "N")), periodic)
     } else {
-        (Lattice::square(4, 4), vec![[1, 0], [0, 1]], periodic)
+        (Lattice::square(4, 4), periodic)
     }
 }
 
@@ -128,7 +128,7 @@ fn ising_in_a_transverse_field() {
     assert_eq!(entries.len(), 10);
     for entry in &entries {
         let name = entry["name"].as_str().unwrap();
-        let (lattice, _, periodic) = geometry(entry);
+        let (lattice, periodic) = geometry(entry);
         let terms = Tfim { j: number(entry, "J"), h: number(entry, "h"), periodic }.terms(&lattice).unwrap();
         assert_eq!(terms.pairs.len(), whole(entry, "nbonds"), "{name}");
         assert!(terms.is_stoquastic());
@@ -147,13 +147,12 @@ fn heisenberg_by_exchange_moves() {
     assert_eq!(entries.len(), 5);
     for entry in &entries {
         let name = entry["name"].as_str().unwrap();
-        let (lattice, steps, periodic) = geometry(entry);
-        let nearest = bonds(&lattice, &steps, periodic);
+        let (lattice, periodic) = geometry(entry);
+        let nearest = lattice.bonds(periodic);
         let mut terms = Terms { field: vec![0.0; lattice.sites()], ..Terms::default() };
         add_heisenberg(&mut terms, &nearest, number(entry, "J1"));
         if number(entry, "J2") != 0.0 {
-            let diagonal = bonds(&lattice, &[[1, 1], [1, -1]], periodic);
-            add_heisenberg(&mut terms, &diagonal, number(entry, "J2"));
+            add_heisenberg(&mut terms, &diagonal_bonds(&lattice, periodic), number(entry, "J2"));
         }
         assert_eq!(terms.pairs.len(), whole(entry, "nbonds"), "{name}");
         assert!(!terms.is_stoquastic());

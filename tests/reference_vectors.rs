@@ -77,7 +77,7 @@ fn patches_and_positions_are_those_of_the_reference() {
     let patching = Patching::new(LATTICE, Patch::Block([2, 2])).unwrap();
     let sites: Vec<i32> = bytemuck::pod_collect_to_vec(vectors.tensors().tensor("patch_to_site").unwrap().data());
     assert_eq!(patching.site_of(), sites.iter().map(|s| *s as usize).collect::<Vec<_>>());
-    let table: Vec<f64> = Position::Reference.table(&patching, 32).iter().map(|v| f64::from(*v)).collect();
+    let table: Vec<f64> = Position::Reference.table(&patching, 32).unwrap().iter().map(|v| f64::from(*v)).collect();
     let expected: Vec<f64> = vectors.f32("pe").iter().map(|v| f64::from(*v)).collect();
     assert!(relative_error(&table, &expected, 1.0) < 1e-6);
 }

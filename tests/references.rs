@@ -1,7 +1,7 @@
 //! The f64 references: each backward against finite differences of its forward. Needs no adapter.
 
 use ketformer::kernels::attention::{self, AttentionShape};
-use ketformer::kernels::{RandomInputs, norm};
+use ketformer::kernels::{RandomInputs, nested, norm};
 
 /// Several arrays: the inputs of a reference, or the gradients of them.
 type Arrays = Vec<Vec<f64>>;
@@ -47,7 +47,30 @@ const CHECKS: &[Check] = &[
         forward: |at| attention::forward_reference(&at[0], &AttentionShape::causal(2, 5, 2, 4)).0,
         backward: |at, d_out| vec![attention::backward_reference(&at[0], d_out, &AttentionShape::causal(2, 5, 2, 4)).0],
     },
+    Check {
+        name: "rows of large patches added to those of their sub-patches",
+        inputs: &[6 * 4, 2 * 4],
+        outputs: 6 * 4,
+        forward: |at| nested::add_reference(&at[0], &at[1], &[0, 0, 0, 1, 1, 1], 4),
+        backward: |_, d_x| vec![d_x.to_vec(), nested::sum_reference(d_x, 3, 4)],
+    },
+    Check {
+        name: "restricted Boltzmann machine of 4 sites and 3 hidden units",
+        inputs: &[4, 4 * 3, 3],
+        outputs: 5,
+        forward: |at| rbm::amplitude_reference(&machine_spins(), &machine_theta(at), &at[0]),
+        backward: |at, d_log_p| rbm::gradient_reference(&machine_spins(), &machine_theta(at), d_log_p).into(),
+    },
 ];
+
+/// Five configurations of four sites.
+fn machine_spins() -> Vec<f64> {
+    rbm::spins_reference(&[0, 15, 6, 9, 11], 4)
+}
+
+fn machine_theta(at: &Arrays) -> Vec<f64> {
+    rbm::theta_reference(&machine_spins(), &at[1], &at[2])
+}
 
 fn norm_backward(at: &Arrays, d_y: &[f64]) -> Arrays {
     let (_, stats) = norm::forward_reference(&at[0], &at[1], &at[2]);
@@ -119,7 +142,7 @@ fn a_suffix_is_the_end_of_causal_attention() {
     let (expected, _) = attention::forward_reference(&whole, &AttentionShape::causal(1, t as u32, h, d));
     let row_table: Vec<[u32; 2]> = (start..t).map(|p| [start as u32, p as u32]).collect();
     let per_item = (t - start) as u32;
-    let shape = attention::SuffixShape { items: 1.into(), per_item, first_item: 0, b: 2, t: t as u32, h, d };
+    let shape = attention::SuffixShape { items: 1.into(), per_item, first_item: 0, b: 2, t: t as u32, period: t as u32, h, d };
     let suffix = attention::suffix_reference(&base, &packed, &[1], &row_table, &shape);
     assert_eq!(suffix, expected[start * (h * d) as usize..]);
 }

@@ -4,10 +4,9 @@ use plotters::prelude::*;
 
 use super::ScalingCurve;
 use crate::error::{Error, ErrorKind, Result};
+use crate::picture::{self, Axis, Fault};
 
 const SIZE: (u32, u32) = (860, 540);
-const INK: RGBColor = RGBColor(34, 34, 34);
-const FAINT: RGBColor = RGBColor(228, 228, 228);
 /// Distinguishable to most eyes, and in grey: Okabe and Ito's palette.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
@@ -38,7 +37,7 @@ fn range(values: impl Iterator<Item = f64> + Clone, room: f64) -> std::ops::Rang
     least / room..largest * room
 }
 
-fn draw(curves: &[ScalingCurve], title: &str) -> std::result::Result<String, Box<dyn std::error::Error>> {
+fn draw(curves: &[ScalingCurve], title: &str) -> std::result::Result<String, Fault> {
     let points = curves.iter().flat_map(|curve| &curve.points);
     let sites = points.clone().map(|point| point[0]);
     if sites.clone().all(|n| Some(n) == sites.clone().next()) {
@@ -49,58 +48,33 @@ fn draw(curves: &[ScalingCurve], title: &str) -> std::result::Result<String, Box
     ticks.sort_by(f64::total_cmp);
     ticks.dedup();
 
-    let mut svg = String::new();
-    let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-    area.fill(&WHITE)?;
-    let style = |size: i32| ("sans-serif", size).into_font().color(&INK);
-    let mut chart = ChartBuilder::on(&area)
-        .caption(title, style(17))
-        .margin(16)
-        .x_label_area_size(44)
-        .y_label_area_size(72)
-        .build_cartesian_2d(x.log_scale().with_key_points(ticks), y.log_scale())?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(FAINT)
-        .axis_style(INK)
-        .x_desc("sites N")
-        .y_desc("ms per sample")
-        .x_label_formatter(&|x| format!("{x:.0}"))
-        .y_label_formatter(&|y| format!("{y}"))
-        .label_style(style(14))
-        .axis_desc_style(style(15))
-        .draw()?;
-    for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
-        let label = curve.fit.map_or(String::new(), |law| format!("   {law}"));
-        let points = curve.points.iter().map(|[n, ms]| (*n, *ms));
-        chart
-            .draw_series(points.clone().map(|point| Circle::new(point, 4, colour.filled())))?
-            .label(format!("{} {}{label}", curve.family, curve.pass))
-            .legend(move |(x, y)| Circle::new((x + 12, y), 4, colour.filled()));
-        match (curve.fit, curve.points.last()) {
-            (Some(law), Some(last)) => {
-                let line = [law.from, last[0]].map(|n| (n, law.factor * n.powf(law.exponent)));
-                chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
-            }
-            _ => {
-                chart.draw_series(LineSeries::new(points, colour.stroke_width(1)))?;
+    let sites = Axis {
+        range: x.log_scale().with_key_points(ticks),
+        name: "sites N",
+        number: &|x| format!("{x:.0}"),
+        numbers: 11,
+    };
+    let cost = Axis { range: y.log_scale(), name: "ms per sample", number: &|y| format!("{y}"), numbers: 11 };
+    picture::draw(SIZE, title, sites, cost, SeriesLabelPosition::UpperLeft, |chart| {
+        for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
+            let label = curve.fit.map_or(String::new(), |law| format!("   {law}"));
+            let points = curve.points.iter().map(|[n, ms]| (*n, *ms));
+            chart
+                .draw_series(points.clone().map(|point| Circle::new(point, 4, colour.filled())))?
+                .label(format!("{} {}{label}", curve.family, curve.pass))
+                .legend(move |(x, y)| Circle::new((x + 12, y), 4, colour.filled()));
+            match (curve.fit, curve.points.last()) {
+                (Some(law), Some(last)) => {
+                    let line = [law.from, last[0]].map(|n| (n, law.factor * n.powf(law.exponent)));
+                    chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
+                }
+                _ => {
+                    chart.draw_series(LineSeries::new(points, colour.stroke_width(1)))?;
+                }
             }
         }
-    }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .margin(12)
-        .legend_area_size(30)
-        .background_style(WHITE)
-        .border_style(FAINT)
-        .label_font(style(14))
-        .draw()?;
-    area.present()?;
-    drop(chart);
-    drop(area);
-    Ok(svg)
+        Ok(())
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use ketformer::gpu::GpuOptions;
 
+use super::groups::hamiltonian::Hamiltonians;
+use super::groups::wave_function::WaveFunctions;
 use super::memory_size;
+use super::typed::Typed;
 
 /// Trains transformer wave functions on any GPU that Vulkan, Metal or DX12 can reach.
 #[derive(Debug, Parser)]
@@ -48,7 +51,7 @@ pub enum Command {
         #[command(flatten)]
         adapter: AdapterArguments,
     },
-    /// Explain a command, or list the keys of a group: train, ptf, rydberg, tfim, eval
+    /// Explain a command, or list the keys of a group, such as train, ptf, rydberg, eval
     Help {
         /// A group or a command
         subject: Option<String>,
@@ -56,7 +59,7 @@ pub enum Command {
 }
 
 const TRAIN_EXAMPLE: &str = "\
-Keys with their defaults: ketformer help train, ketformer help ptf, ketformer help rydberg, ketformer help tfim
+Keys with their defaults: ketformer help train, ketformer help ptf, and so on; ketformer help lists all groups
 Example: ketformer train L=16 steps=1000 --ptf patch=2x2 Nh=32 nhead=8 --rydberg V=7 delta=1 Omega=1";
 
 const EVAL_EXAMPLE: &str = "\
@@ -109,38 +112,13 @@ pub struct GpuArguments {
     pub quiet: bool,
 }
 
-/// The Hamiltonian, one of these.
-#[derive(Debug, Args)]
-pub struct HamiltonianArguments {
-    /// The Hamiltonian: Rydberg atoms, the default
-    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., action = ArgAction::Set)]
-    pub rydberg: Option<Vec<String>>,
-    /// The Hamiltonian: the Ising model in a transverse field
-    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., action = ArgAction::Set)]
-    pub tfim: Option<Vec<String>>,
-}
-
-impl HamiltonianArguments {
-    /// Whether one was typed.
-    pub fn is_given(&self) -> bool {
-        self.rydberg.is_some() || self.tfim.is_some()
-    }
-}
-
 /// The groups that describe the problem.
 #[derive(Debug, Args)]
 pub struct GroupArguments {
-    /// The wave function: a patched transformer
-    #[arg(long, value_name = "KEY=VALUE", num_args = 0.., action = ArgAction::Set)]
-    pub ptf: Option<Vec<String>>,
     #[command(flatten)]
-    pub hamiltonian: HamiltonianArguments,
-    /// A model of the reference that is not built here
-    #[arg(long, hide = true, num_args = 0.., action = ArgAction::Set)]
-    pub rnn: Option<Vec<String>>,
-    /// A model of the reference that is not built here
-    #[arg(long, hide = true, num_args = 0.., action = ArgAction::Set)]
-    pub lptf: Option<Vec<String>>,
+    pub model: Typed<WaveFunctions>,
+    #[command(flatten)]
+    pub hamiltonian: Typed<Hamiltonians>,
 }
 
 /// `ketformer train`
@@ -186,7 +164,7 @@ pub struct ExactArguments {
     #[arg(value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
     #[command(flatten)]
-    pub hamiltonian: HamiltonianArguments,
+    pub hamiltonian: Typed<Hamiltonians>,
 }
 
 /// `ketformer bench`

@@ -9,8 +9,9 @@ use ketformer::vmc::{EvaluateConfig, enumerate, evaluate};
 use ketformer::{Error, ErrorKind, Result};
 
 use super::arguments::EvalArguments;
-use super::groups::{Problem, eval, hamiltonian, train, words};
+use super::groups::{Problem, eval, train};
 use super::number::{Measured, energy_line, exact_line};
+use super::typed::Typed;
 use super::{Outcome, device, output};
 
 /// Up to here all 2^N configurations are enumerated.
@@ -21,13 +22,12 @@ const ENUMERATED_SITES: usize = 16;
 /// # Errors
 /// Of every room: settings, files, weights, adapter, memory.
 pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
-    super::train::refuse_other_models(&arguments.groups)?;
     let (words, runs): (Vec<String>, Vec<String>) = arguments.words.iter().cloned().partition(|word| is_setting(word));
     let settings = eval::GROUP.parse(&words)?;
     let (problem, weights) = subject(arguments, &runs)?;
     let weights = Weights::load(&weights)?;
     let gpu = device::open(&arguments.gpu.adapter)?;
-    let Problem { lattice, hamiltonian, ptf, .. } = &problem;
+    let Problem { lattice, hamiltonian, model, .. } = &problem;
     let config = EvaluateConfig {
         samples: settings.size("samples"),
         seed: settings.optional_count("seed").unwrap_or_else(train::draw_seed),
@@ -35,7 +35,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
         precision: train::precision(&settings),
     };
     let precision = config.precision;
-    let estimate = evaluate(&gpu, lattice, hamiltonian.as_ref(), ptf, &weights, config)?;
+    let estimate = evaluate(&gpu, lattice, hamiltonian.as_ref(), model.as_ref(), &weights, config)?;
     let sites = lattice.sites();
     let energy = Measured { mean: estimate.energy, error: estimate.energy_error };
     output::line(energy_line(energy, sites, estimate.variance));
@@ -45,7 +45,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     ));
     if sites <= ENUMERATED_SITES {
         let terms = hamiltonian.terms(lattice)?;
-        let all = Enumeration::new(&terms, lattice, &enumerate(&gpu, lattice, ptf, &weights, precision)?)?;
+        let all = Enumeration::new(&terms, lattice, &enumerate(&gpu, lattice, model.as_ref(), &weights, precision)?)?;
         let exact = ground_state(&terms, sites)?;
         output::line(format!(
             "enumerated energy {:.7}  density {:.5}  sigma_x {:.5}  staggered {:.5}  sum of probabilities {:.6}",
@@ -72,19 +72,23 @@ fn subject(arguments: &EvalArguments, runs: &[String]) -> Result<(Problem, PathB
     let groups = &arguments.groups;
     match (runs, &arguments.weights) {
         ([], None) => fault("nothing to evaluate; give a run folder, such as out/1, or --weights FILE with --ptf"),
-        ([], Some(weights)) => {
-            let problem = Problem::new(groups.ptf.as_deref(), hamiltonian::settings(&groups.hamiltonian, &[])?, None)?;
-            Ok((problem, weights.clone()))
-        }
+        ([], Some(weights)) => Ok((Problem::new(&groups.model, &groups.hamiltonian, None)?, weights.clone())),
         ([_], Some(_)) => fault("a run folder and --weights are both given; keep one of them"),
-        ([_], None) if groups.ptf.is_some() || groups.hamiltonian.is_given() => fault(
+        ([_], None) if groups.model.is_given() || groups.hamiltonian.is_given() => fault(
             "the run folder says what wave function and Hamiltonian are; leave them out, or give --weights FILE instead",
         ),
         ([run], None) => {
             let run = Path::new(run);
             let settings = RunSettings::load(&run.join(SETTINGS_FILE))?;
-            let problem = Problem::new(Some(&words(&settings.ptf)), hamiltonian::of_run(&settings)?, None)?;
-            Ok((problem, run.join(MODEL_FILE)))
+            let (model, hamiltonian) = (Typed::of_run(&settings.groups), Typed::of_run(&settings.groups));
+            for (what, is_given) in [("wave function", model.is_given()), ("Hamiltonian", hamiltonian.is_given())] {
+                if !is_given {
+                    return fault(&format!(
+                        "settings.json names no {what} known here; use the version of ketformer that wrote it"
+                    ));
+                }
+            }
+            Ok((Problem::new(&model, &hamiltonian, None)?, run.join(MODEL_FILE)))
         }
         _ => fault("more than one run folder is given; evaluate them one by one"),
     }

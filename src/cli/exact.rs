@@ -6,7 +6,7 @@ use ketformer::Result;
 use ketformer::physics::{Observables, ground_state};
 
 use super::arguments::ExactArguments;
-use super::groups::{hamiltonian, lattice, ptf};
+use super::groups::{hamiltonian, lattice};
 use super::{Outcome, output};
 
 /// Prints energy, residual and observables of the ground state.
@@ -15,7 +15,7 @@ use super::{Outcome, output};
 /// `ErrorKind::Settings` for more sites than fit or couplings that are none.
 pub fn run(arguments: &ExactArguments) -> Result<Outcome> {
     let settings = hamiltonian::settings(&arguments.hamiltonian, &arguments.settings)?;
-    let lattice = lattice::agree(None, &ptf::GROUP.parse(&[])?, &settings)?;
+    let lattice = lattice::agree(None, None, &settings)?;
     let sites = lattice.sites();
     let begun = Instant::now();
     let terms = hamiltonian::hamiltonian(&settings).terms(&lattice)?;

@@ -17,12 +17,12 @@ pub fn run(subject: Option<&str>) -> Result<Outcome> {
     let Some(subject) = subject.map(|subject| subject.trim_start_matches('-')) else {
         output::line(program.render_long_help().to_string().trim_end());
         output::line("\nGroups of settings (`ketformer help GROUP` lists the keys):");
-        for group in groups::ALL {
+        for group in groups::all() {
             output::line(format!("  {:<8} {}", group.name, group.about));
         }
         return Ok(Outcome::Done);
     };
-    let group = groups::ALL.into_iter().find(|group| group.name == subject);
+    let group = groups::all().find(|group| group.name == subject);
     let command = program.find_subcommand_mut(subject);
     if let Some(group) = group {
         output::line(keys(group));
@@ -32,10 +32,13 @@ pub fn run(subject: Option<&str>) -> Result<Outcome> {
     } else if let Some(command) = command {
         output::line(command.render_long_help().to_string().trim_end());
     } else {
-        let names = groups::ALL.iter().map(|group| group.name).chain(program.get_subcommands().map(|c| c.get_name()));
+        let names = groups::all().map(|group| group.name).chain(program.get_subcommands().map(|c| c.get_name()));
         let hint = match suggestion::closest(subject, names) {
             Some(near) => format!("did you mean {near}?"),
-            None => "give train, ptf, rydberg, tfim, eval or a command".into(),
+            None => {
+                let groups: Vec<&str> = groups::all().map(|group| group.name).collect();
+                format!("give {} or a command", groups.join(", "))
+            }
         };
         return Err(Error::new(ErrorKind::Settings, format!("help: there is no `{subject}`; {hint}")));
     }

@@ -21,6 +21,7 @@ mod settings;
 mod suggestion;
 mod train;
 mod tune;
+mod typed;
 mod usage;
 
 use std::ffi::OsString;

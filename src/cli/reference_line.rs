@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-const GROUPS: [&str; 6] = ["train", "ptf", "rydberg", "tfim", "rnn", "lptf"];
+use super::groups;
 
 /// The same line with the subcommand that the reference leaves out: `train`, or `help GROUP` for `--help --GROUP`.
 /// Lines that begin with a subcommand, or have no group, are left as they are.
@@ -20,7 +20,9 @@ pub fn with_subcommand(typed: Vec<OsString>) -> Vec<OsString> {
 
 fn group_of(word: &OsStr) -> Option<&'static str> {
     let name = word.to_str()?.strip_prefix("--")?;
-    GROUPS.into_iter().find(|group| *group == name)
+    // Its commands train; `--eval` is none of it.
+    let groups = groups::all().map(|group| group.name).filter(|group| *group != groups::eval::GROUP.name);
+    groups.into_iter().find(|group| *group == name)
 }
 
 #[cfg(test)]

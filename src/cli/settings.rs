@@ -165,12 +165,14 @@ impl Group {
         if let Some(key) = self.keys.iter().find(|key| key.name == name) {
             return Ok(key);
         }
-        let elsewhere = super::groups::ALL.iter().find(|group| group.keys.iter().any(|key| key.name == name));
-        let hint = match (closest(name, self.keys.iter().map(|key| key.name)), elsewhere) {
-            (Some(near), _) if near.eq_ignore_ascii_case(name) => format!("did you mean {near}?"),
-            (_, Some(group)) => format!("it is a key of --{}", group.name),
-            (Some(near), None) => format!("did you mean {near}?"),
-            (None, None) => {
+        let has = |group: &&'static Group| group.keys.iter().any(|key| key.name == name);
+        let elsewhere: Vec<String> =
+            super::groups::all().filter(has).map(|group| format!("--{}", group.name)).collect();
+        let hint = match closest(name, self.keys.iter().map(|key| key.name)) {
+            Some(near) if near.eq_ignore_ascii_case(name) => format!("did you mean {near}?"),
+            _ if !elsewhere.is_empty() => format!("it is a key of {}", elsewhere.join(" and ")),
+            Some(near) => format!("did you mean {near}?"),
+            None => {
                 let names: Vec<&str> = self.keys.iter().map(|key| key.name).collect();
                 format!("the keys are {}", names.join(", "))
             }

@@ -12,10 +12,10 @@ use ketformer::vmc::{TrainConfig, Trainer};
 use ketformer::{Error, ErrorKind, Result};
 
 use super::arguments::{GroupArguments, TrainArguments};
-use super::groups::{Problem, hamiltonian, rydberg, tfim, train};
+use super::groups::{Problem, hamiltonian, train, wave_function};
 use super::number::{Measured, bytes, energy_line, exact_line};
 use super::progress::Progress;
-use super::settings::{Group, Settings, Value};
+use super::settings::{Settings, Value};
 use super::{Outcome, device, interrupt, output};
 
 /// Up to here the exact energy is computed at the end, which takes a second or two.
@@ -35,8 +35,8 @@ pub fn run(arguments: &TrainArguments) -> Result<Outcome> {
     let weights = arguments.weights.as_deref().map(Weights::load).transpose()?;
     let folder = job.place.reserve()?;
     let gpu = device::open(&arguments.gpu.adapter)?;
-    let Problem { lattice, hamiltonian, ptf, .. } = &job.problem;
-    let mut trainer = Trainer::new(&gpu, lattice, hamiltonian.as_ref(), ptf, job.config.clone())?;
+    let Problem { lattice, hamiltonian, model, .. } = &job.problem;
+    let mut trainer = Trainer::new(&gpu, lattice, hamiltonian.as_ref(), model.as_ref(), job.config.clone())?;
     if let Some(weights) = &weights {
         trainer.set_weights(weights)?;
     }
@@ -80,11 +80,9 @@ impl Job {
     fn new(arguments: &TrainArguments) -> Result<Self> {
         let mut words = arguments.settings.clone();
         words.extend(arguments.train.iter().flatten().cloned());
-        refuse_other_models(&arguments.groups)?;
         let mut settings = train::GROUP.parse(&words)?;
-        let GroupArguments { ptf, hamiltonian, .. } = &arguments.groups;
-        let hamiltonian = hamiltonian::settings(hamiltonian, &[])?;
-        let problem = Problem::new(ptf.as_deref(), hamiltonian, settings.optional_count("L"))?;
+        let GroupArguments { model, hamiltonian } = &arguments.groups;
+        let problem = Problem::new(model, hamiltonian, settings.optional_count("L"))?;
         settings.resolve("L", Value::Count(problem.lattice.sites() as u64));
         let config = train::config(&mut settings, arguments.gpu.memory)?;
         settings.resolve("B", Value::Count(config.samples as u64));
@@ -124,18 +122,6 @@ impl Job {
     }
 }
 
-/// The reference's other models: named here so that its command lines get a clear answer.
-pub fn refuse_other_models(groups: &GroupArguments) -> Result<()> {
-    match (&groups.lptf, &groups.rnn) {
-        (None, None) => Ok(()),
-        (lptf, _) => {
-            let name = if lptf.is_some() { "lptf" } else { "rnn" };
-            let text = format!("{name}: this model is not built here; give --ptf, such as --ptf patch=2x2");
-            Err(Error::new(ErrorKind::Settings, text))
-        }
-    }
-}
-
 impl Place {
     /// `--out DIR` as it is, or a numbered folder under `dir/sub_directory`.
     fn new(out: Option<&Path>, settings: &Settings) -> Result<Self> {
@@ -171,10 +157,11 @@ impl Place {
 /// The command that runs the same again, every setting spelled out; into a new folder, since the old one is taken.
 fn command(arguments: &TrainArguments, problem: &Problem, settings: &Settings) -> String {
     let mut words = vec!["ketformer".to_string(), "train".into()];
-    let groups = [(false, settings), (true, &problem.ptf_settings), (true, &problem.hamiltonian_settings)];
-    for (named, settings) in groups {
-        words.extend(named.then(|| format!("--{}", settings.group().name)));
-        words.extend(settings.resolved().map(|(name, value)| format!("{name}={value}")));
+    let typed = |settings: &Settings| settings.resolved().map(|(name, value)| format!("{name}={value}")).collect();
+    words.extend::<Vec<_>>(typed(settings));
+    for group in problem.settings() {
+        words.push(format!("--{}", group.group().name));
+        words.extend::<Vec<_>>(typed(group));
     }
     let path = |path: &PathBuf| path.display().to_string();
     let flags = [
@@ -218,8 +205,6 @@ impl Run {
         };
         let Some(folder) = &mut run.folder else { return Ok(run) };
         let map = |settings: &Settings| settings.resolved().map(|(name, value)| (name.into(), value.into())).collect();
-        let hamiltonian = &job.problem.hamiltonian_settings;
-        let is = |group: &Group| hamiltonian.group().name == group.name;
         let settings = RunSettings {
             command: job.command.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -228,9 +213,7 @@ impl Run {
             parameters: trainer.parameters(),
             gpu_bytes: trainer.memory(),
             train: map(&job.settings),
-            ptf: map(&job.problem.ptf_settings),
-            rydberg: is(&rydberg::GROUP).then(|| map(hamiltonian)),
-            tfim: is(&tfim::GROUP).then(|| map(hamiltonian)),
+            groups: job.problem.settings().map(|group| (group.group().name.into(), map(group))).collect(),
         };
         settings.save(&folder.file(SETTINGS_FILE))?;
         run.metrics = Some(Metrics::create(&folder.file(METRICS_FILE))?);
@@ -308,7 +291,7 @@ impl Run {
         }
         if let Some(folder) = &self.folder {
             let title = hamiltonian::title(&job.problem.hamiltonian_settings, lattice);
-            let title = format!("{title}, patches {}", job.problem.ptf.patch);
+            let title = format!("{title}, {}", wave_function::title(&job.problem.model_settings));
             self.curve.draw(&folder.file(PICTURE_FILE), &title, exact.map(|exact| exact / sites as f64))?;
         }
         if self.interrupted {

@@ -14,6 +14,7 @@ pub mod head;
 pub mod linear;
 pub mod metropolis;
 pub mod narrow;
+pub mod nested;
 pub mod norm;
 pub mod optimizer;
 pub mod probe;
@@ -53,6 +54,9 @@ pub static ALL: &[Entry] = &[
     unique::COMPACT_ENTRY,
     rows::SAMPLES_ENTRY,
     rows::MOVES_ENTRY,
+    nested::ROWS_ENTRY,
+    nested::ADD_ENTRY,
+    nested::SUM_ENTRY,
     energy::RATIO_ENTRY,
     energy::SITES_ENTRY,
     energy::LOCAL_ENTRY,
@@ -135,6 +139,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("online", include_str!("../../shaders/shared/online.wgsl")),
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),
+    ("suffix", include_str!("../../shaders/shared/suffix.wgsl")),
     ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
     ("weight", include_str!("../../shaders/shared/weight.wgsl")),
 ];

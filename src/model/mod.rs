@@ -4,18 +4,24 @@
 //! them on plans. It is autoregressive, Ψ(σ) = √P(σ) with P(σ) = Π_t P(patch_t | earlier patches) (a [`Network`]), or known
 //! up to a factor and sampled by Markov chains ([`Unnormalised`]).
 
+mod affine;
+mod block;
+mod embedding;
 mod layout;
 mod metropolis;
 mod network;
+mod outcome_head;
 mod position;
 mod precision;
 mod ptf;
 mod ptf_network;
-mod ptf_training;
 mod rbm;
 mod rbm_network;
+mod transformer;
+mod transformer_training;
 mod weights;
 
+pub use block::{Activation, Attention, Norm, Start};
 pub use layout::{Initial, Layout, ParameterSpec, Parameters, Slot};
 pub use metropolis::{Metropolis, Proposal};
 pub use network::{

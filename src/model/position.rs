@@ -16,6 +16,8 @@ pub enum Position {
     /// "Attention is all you need" (arXiv:1706.03762, section 3.5): sin and cos of p / 10000^(2i/C) on channels 2i and
     /// 2i + 1, over the patch's number.
     Textbook,
+    /// A table that is trained.
+    Learned,
 }
 
 /// p / 10000^exponent
@@ -24,14 +26,16 @@ fn angle(position: usize, exponent: f64) -> f64 {
 }
 
 impl Position {
-    /// The table (T, C), row-major.
-    pub fn table(self, patching: &Patching, width: usize) -> Vec<f32> {
+    /// The table (T, C), row-major, where it is not trained.
+    pub fn table(self, patching: &Patching, width: usize) -> Option<Vec<f32>> {
         let row = |t: usize| match (self, patching.grid()) {
-            (Self::Textbook, _) => textbook(t, width),
-            (Self::Reference, None) => reference_line(t, width),
-            (Self::Reference, Some([_, columns])) => reference_grid(t / columns, t % columns, width),
+            (Self::Learned, _) => None,
+            (Self::Textbook, _) => Some(textbook(t, width)),
+            (Self::Reference, None) => Some(reference_line(t, width)),
+            (Self::Reference, Some([_, columns])) => Some(reference_grid(t / columns, t % columns, width)),
         };
-        (0..patching.patches()).flat_map(row).map(|v| v as f32).collect()
+        let rows: Option<Vec<_>> = (0..patching.patches()).map(row).collect();
+        Some(rows?.concat().into_iter().map(|v| v as f32).collect())
     }
 }
 
@@ -77,7 +81,7 @@ mod tests {
     #[test]
     fn the_textbook_table_is_that_of_the_paper() {
         let patching = Patching::new(Lattice::chain(6), Patch::Line(1)).unwrap();
-        let table = Position::Textbook.table(&patching, 8);
+        let table = Position::Textbook.table(&patching, 8).unwrap();
         let expected = (5.0f64 / 10000f64.powf(4.0 / 8.0)).cos() as f32;
         assert_eq!(table[5 * 8 + 5], expected);
         assert_eq!(&table[..8], &[0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
@@ -86,7 +90,7 @@ mod tests {
     #[test]
     fn the_line_table_follows_the_reference_formula() {
         let patching = Patching::new(Lattice::chain(6), Patch::Line(2)).unwrap();
-        let table = Position::Reference.table(&patching, 16);
+        let table = Position::Reference.table(&patching, 16).unwrap();
         assert_eq!(table[2 * 16 + 4], (2.0f64 / 10000f64.powf(8.0 / 12.0)).sin() as f32);
         assert_eq!(table[2 * 16 + 5], (2.0f64 / 10000f64.powf(10.0 / 12.0)).cos() as f32);
         assert!(table[2 * 16 + 12..3 * 16].iter().all(|v| *v == 0.0));

@@ -10,7 +10,10 @@
 //! Names and initial values are those of the authors' PyTorch code: every layer begins as a copy of the first.
 
 use super::ptf_network::PtfNetwork;
-use super::{Capacity, Initial, Layout, Model, Needs, ParameterSpec, Parameters, Position, Precision, WaveFunction};
+use super::transformer::TransformerSizes;
+use super::{
+    Activation, Attention, Capacity, Layout, Model, Needs, Norm, Parameters, Position, Precision, Start, WaveFunction,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::physics::{Lattice, Patch, Patching};
@@ -30,34 +33,58 @@ pub struct Ptf {
     pub feed_forward: usize,
     /// Positional encoding.
     pub position: Position,
+    /// How positions look at each other.
+    pub attention: Attention,
+    /// Where blocks normalise.
+    pub norm: Norm,
+    /// Activation of the feed-forward part.
+    pub activation: Activation,
+    /// What stands before the first patch.
+    pub start: Start,
 }
 
 impl Default for Ptf {
     fn default() -> Self {
-        let position = Position::Reference;
-        Self { patch: Patch::Block([2, 2]), width: 128, heads: 8, layers: 2, feed_forward: 2048, position }
+        Self {
+            patch: Patch::Block([2, 2]),
+            width: 128,
+            heads: 8,
+            layers: 2,
+            feed_forward: 2048,
+            position: Position::default(),
+            attention: Attention::default(),
+            norm: Norm::default(),
+            activation: Activation::default(),
+            start: Start::default(),
+        }
     }
 }
 
 /// The sizes of a PTF on a lattice, as shaders count them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
-    /// T
-    pub patches: u32,
+    pub transformer: TransformerSizes,
     /// P
     pub sites_per_patch: u32,
     /// V
     pub outcomes: u32,
+}
+
+impl Sizes {
+    /// T
+    pub fn patches(&self) -> u32 {
+        self.transformer.positions
+    }
+
     /// C
-    pub width: u32,
-    /// H
-    pub heads: u32,
-    /// D
-    pub head_width: u32,
-    /// F
-    pub feed_forward: u32,
-    /// K
-    pub layers: u32,
+    pub fn width(&self) -> u32 {
+        self.transformer.width
+    }
+
+    /// C, V
+    pub fn head(&self) -> [u32; 2] {
+        [self.width(), self.outcomes]
+    }
 }
 
 /// Largest width of a head that the attention kernels hold in registers.
@@ -108,66 +135,33 @@ impl Ptf {
             let near = self.feed_forward.next_multiple_of(4);
             return Err(Self::settings_error(format!("ffn={} is not a multiple of 4; use {near}", self.feed_forward)));
         }
+        let unmade = [
+            ("attention=linear", self.attention == Attention::Linear),
+            ("norm=pre", self.norm == Norm::Pre),
+            ("activation=gelu", self.activation == Activation::Gelu),
+            ("position=learned", self.position == Position::Learned),
+            ("start=learned", self.start == Start::Learned),
+        ];
+        if let Some((setting, _)) = unmade.iter().find(|(_, asked)| *asked) {
+            return Err(Self::settings_error(format!("{setting} cannot be computed yet; leave it out")));
+        }
         Ok(())
     }
 
     pub(super) fn sizes(&self, lattice: &Lattice) -> Result<(Sizes, Patching)> {
         Ptf::check(self, lattice)?;
         let patching = Patching::new(*lattice, self.patch)?;
-        let sizes = Sizes {
-            patches: patching.patches() as u32,
-            sites_per_patch: patching.sites_per_patch() as u32,
-            outcomes: patching.outcomes() as u32,
+        let transformer = TransformerSizes {
+            positions: patching.patches() as u32,
             width: self.width as u32,
             heads: self.heads as u32,
-            head_width: (self.width / self.heads) as u32,
             feed_forward: self.feed_forward as u32,
             layers: self.layers as u32,
         };
+        let (sites_per_patch, outcomes) = (patching.sites_per_patch() as u32, patching.outcomes() as u32);
+        let sizes = Sizes { transformer, sites_per_patch, outcomes };
         Ok((sizes, patching))
     }
-}
-
-/// Prefix of a layer's parameters.
-pub(super) fn layer_name(layer: u32, part: &str) -> String {
-    format!("transformer.transformer.layers.{layer}.{part}")
-}
-
-/// Weight and bias of a linear layer as PyTorch begins them: uniform within 1/√inputs.
-fn linear(name: &str, outputs: usize, inputs: usize) -> [ParameterSpec; 2] {
-    let initial = Initial::Uniform(1.0 / (inputs as f64).sqrt());
-    let weight =
-        ParameterSpec { name: format!("{name}.weight"), shape: vec![outputs, inputs], initial: initial.clone() };
-    [weight, ParameterSpec { name: format!("{name}.bias"), shape: vec![outputs], initial }]
-}
-
-fn constant(name: String, shape: Vec<usize>, value: f32) -> ParameterSpec {
-    ParameterSpec { name, shape, initial: Initial::Constant(value) }
-}
-
-/// The parameters of layer `layer`; those of the first layer begin at random, those of the others as its copies.
-fn layer(layer: u32, c: usize, f: usize) -> Vec<ParameterSpec> {
-    let name = |part: &str| layer_name(layer, part);
-    let xavier = Initial::Uniform((6.0 / (4.0 * c as f64)).sqrt());
-    let [out_weight, _] = linear(&name("self_attn.out_proj"), c, c);
-    let mut specs = vec![
-        ParameterSpec { name: name("self_attn.in_proj_weight"), shape: vec![3 * c, c], initial: xavier },
-        constant(name("self_attn.in_proj_bias"), vec![3 * c], 0.0),
-        out_weight,
-        constant(name("self_attn.out_proj.bias"), vec![c], 0.0),
-    ];
-    specs.extend(linear(&name("linear1"), f, c));
-    specs.extend(linear(&name("linear2"), c, f));
-    for norm in ["norm1", "norm2"] {
-        specs.push(constant(name(&format!("{norm}.weight")), vec![c], 1.0));
-        specs.push(constant(name(&format!("{norm}.bias")), vec![c], 0.0));
-    }
-    if layer > 0 {
-        let prefix = layer_name(layer, "");
-        let first = |name: &str| format!("{}{}", layer_name(0, ""), &name[prefix.len()..]);
-        specs.iter_mut().for_each(|spec| spec.initial = Initial::SameAs(first(&spec.name)));
-    }
-    specs
 }
 
 impl Model for Ptf {
@@ -184,13 +178,7 @@ impl Model for Ptf {
     }
 
     fn layout(&self, lattice: &Lattice) -> Result<Layout> {
-        let (sizes, _) = self.sizes(lattice)?;
-        let (c, f) = (self.width, self.feed_forward);
-        let mut specs: Vec<ParameterSpec> = linear("tokenize.0", c, sizes.sites_per_patch as usize).into();
-        (0..sizes.layers).for_each(|k| specs.extend(layer(k, c, f)));
-        specs.extend(linear("lin.0", c, c));
-        specs.extend(linear("lin.2", sizes.outcomes as usize, c));
-        Ok(Layout::new(specs))
+        Ok(Layout::new(PtfNetwork::specs(&self.sizes(lattice)?.0)))
     }
 
     fn needs(&self, gpu: &Gpu, lattice: &Lattice, precision: Precision) -> Result<Needs> {
@@ -205,13 +193,14 @@ impl Model for Ptf {
         capacity: Capacity,
     ) -> Result<WaveFunction> {
         let (sizes, patching) = self.sizes(lattice)?;
-        let position = self.position.table(&patching, self.width);
-        Ok(PtfNetwork::new(gpu, sizes, &position, parameters, capacity)?.into())
+        let position = self.position.table(&patching, self.width).unwrap_or_default();
+        Ok(PtfNetwork::new(gpu, sizes, &position, parameters, "", capacity)?.into())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::transformer::layer_name;
     use super::*;
 
     #[test]

@@ -165,6 +165,17 @@ pub trait Hamiltonian {
     fn terms(&self, lattice: &Lattice) -> Result<Terms>;
 }
 
+/// That the couplings of a Hamiltonian, each by its name on the command line, are finite.
+///
+/// # Errors
+/// [`ErrorKind::Settings`] naming the first that is not.
+pub(super) fn check_couplings(hamiltonian: &dyn Hamiltonian, couplings: &[(&str, f64)]) -> Result<()> {
+    let Some((name, value)) = couplings.iter().find(|(_, value)| !value.is_finite()) else { return Ok(()) };
+    let of = hamiltonian.name();
+    let message = format!("{of}: {name} must be finite, got {value}; give {name}= a finite number");
+    Err(Error::new(ErrorKind::Settings, message))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

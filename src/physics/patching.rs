@@ -64,12 +64,25 @@ impl FromStr for Patch {
 ///
 /// Blocks: token `t = (x/px)·(Ly/py) + y/py` and element `j = (x mod px)·py + y mod py`, both row-major.
 /// Lines: token `t = s/p` and element `j = s mod p`. Bit `j` of a token is the occupation of element `j`.
+///
+/// A nested patching cuts the lattice into large patches and each of those into `S` sub-patches, which are what the
+/// tokens are: token `t = l·S + s` is sub-patch `s` of large patch `l`, see [`Patching::nested`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patching {
     lattice: Lattice,
     patch: Patch,
     site_of: Vec<usize>,
     patch_of: Vec<(u32, u32)>,
+    nesting: Option<Box<Nesting>>,
+}
+
+/// The two cuts of a nested patching.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Nesting {
+    /// The lattice cut into large patches, of more sites than a token has bits.
+    large: Patching,
+    /// A large patch cut into sub-patches, its elements being the sites.
+    sub: Patching,
 }
 
 impl Patching {
@@ -80,19 +93,63 @@ impl Patching {
     /// [`MAX_SITES_PER_PATCH`] sites, or does not divide the lattice; the message lists patches that do.
     pub fn new(lattice: Lattice, patch: Patch) -> Result<Self> {
         lattice.check()?;
-        let fault = |fault: String| {
-            let fitting = fitting_patches(&lattice, matches!(patch, Patch::Block(_)));
-            Err(Error::new(ErrorKind::Settings, format!("patch: {fault}; patches that fit: {fitting}")))
+        let sites = patch.sites();
+        if sites > MAX_SITES_PER_PATCH {
+            let fault = format!(
+                "expected at most {MAX_SITES_PER_PATCH} sites in a patch, since the head has 2^P outcomes, got {patch} \
+                 with {sites}"
+            );
+            return Err(misfit(&lattice, patch, MAX_SITES_PER_PATCH, &fault));
+        }
+        Self::cut(lattice, patch, MAX_SITES_PER_PATCH)
+    }
+
+    /// Cuts `lattice` into patches of shape `large` and each of them into sub-patches of shape `sub`.
+    ///
+    /// The elements of a large patch are the sites of a lattice of their own, in their order: of shape `px` × `py` for
+    /// a block; for a line of `p` sites a chain, or a square where it is to be cut into blocks. Only the sub-patch is
+    /// bound by [`MAX_SITES_PER_PATCH`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] as [`Patching::new`], for either cut.
+    pub fn nested(lattice: Lattice, large: Patch, sub: Patch) -> Result<Self> {
+        lattice.check()?;
+        let cut = Self::cut(lattice, large, usize::MAX)?;
+        let inside = match (large, sub) {
+            (Patch::Block([px, py]), _) => Lattice::square(px, py),
+            (Patch::Line(p), Patch::Line(_)) => Lattice::chain(p),
+            (Patch::Line(p), Patch::Block(_)) => {
+                let side = p.isqrt();
+                if side * side != p {
+                    let message = format!(
+                        "patch: sub-patches of {sub} need a large patch with two sides, got a line of {p} sites, which \
+                         is no square; give a block as the large patch or a length as the sub-patch"
+                    );
+                    return Err(Error::new(ErrorKind::Settings, message));
+                }
+                Lattice::square(side, side)
+            }
         };
+        let sub = Self::new(inside, sub).map_err(|cause| {
+            let message = format!("sub-patches of a large patch of {large}: {cause}");
+            Error::new(ErrorKind::Settings, message)
+        })?;
+        let (p, fine) = (large.sites(), sub.sites_per_patch());
+        let site_of = (0..lattice.sites()).map(|at| cut.site_of[at / p * p + sub.site_of[at % p]]).collect::<Vec<_>>();
+        let mut patch_of = vec![(0, 0); lattice.sites()];
+        for (at, site) in site_of.iter().enumerate() {
+            patch_of[*site] = ((at / fine) as u32, (at % fine) as u32);
+        }
+        let patch = sub.patch;
+        Ok(Self { lattice, patch, site_of, patch_of, nesting: Some(Box::new(Nesting { large: cut, sub })) })
+    }
+
+    /// Cuts a lattice, whatever the number of sites of a patch; errors list patches of up to `most` sites.
+    fn cut(lattice: Lattice, patch: Patch, most: usize) -> Result<Self> {
+        let fault = |fault: String| Err(misfit(&lattice, patch, most, &fault));
         let sites_per_patch = patch.sites();
         if sites_per_patch == 0 {
             return fault(format!("expected sides of at least 1, got {patch}"));
-        }
-        if sites_per_patch > MAX_SITES_PER_PATCH {
-            return fault(format!(
-                "expected at most {MAX_SITES_PER_PATCH} sites in a patch, since the head has 2^P outcomes, got {patch} \
-                 with {sites_per_patch}"
-            ));
         }
         let place: Box<dyn Fn(usize) -> (usize, usize)> = match patch {
             Patch::Line(p) => {
@@ -123,10 +180,10 @@ impl Patching {
         for site in 0..lattice.sites() {
             let (t, j) = place(site);
             site_of[t * sites_per_patch + j] = site;
-            // At most MAX_SITES tokens of MAX_SITES_PER_PATCH elements: both fit in u32.
+            // Neither is over the sites of a lattice, which fit in u32.
             patch_of.push((t as u32, j as u32));
         }
-        Ok(Self { lattice, patch, site_of, patch_of })
+        Ok(Self { lattice, patch, site_of, patch_of, nesting: None })
     }
 
     /// The lattice that is cut.
@@ -134,7 +191,7 @@ impl Patching {
         self.lattice
     }
 
-    /// The shape it is cut into.
+    /// The shape it is cut into; of the sub-patches where it is nested.
     pub fn patch(&self) -> Patch {
         self.patch
     }
@@ -159,12 +216,24 @@ impl Patching {
         1 << self.sites_per_patch()
     }
 
-    /// `[Lx/px, Ly/py]`, the grid the tokens lie on, for blocks; `None` for lines.
+    /// `[Lx/px, Ly/py]`, the grid the tokens lie on, for blocks; `None` for lines, and where it is nested, since the
+    /// sub-patches of a large patch follow each other.
     pub fn grid(&self) -> Option<[usize; 2]> {
         match self.patch {
-            Patch::Line(_) => None,
-            Patch::Block([px, py]) => Some([self.lattice.lx / px, self.lattice.ly / py]),
+            Patch::Block([px, py]) if self.nesting.is_none() => Some([self.lattice.lx / px, self.lattice.ly / py]),
+            _ => None,
         }
+    }
+
+    /// `S`, the sub-patches of a large patch; `None` where it is not nested.
+    pub fn sub_patches(&self) -> Option<usize> {
+        self.nesting.as_ref().map(|nesting| nesting.sub.patches())
+    }
+
+    /// The lattice cut into large patches, and a large patch cut into sub-patches; `None` where it is not nested. The
+    /// first has more sites to a patch than a token has bits: what it is good for is its order and its grid.
+    pub(crate) fn nesting(&self) -> Option<(&Patching, &Patching)> {
+        self.nesting.as_ref().map(|nesting| (&nesting.large, &nesting.sub))
     }
 
     /// The site at each place of the patched order, `[t·P + j] -> site`, length `N`.
@@ -199,12 +268,19 @@ impl Patching {
     }
 }
 
-/// Every patch of the kind asked for that divides the lattice and is not too large, as the command line writes it.
-fn fitting_patches(lattice: &Lattice, blocks: bool) -> String {
-    let sides = |length: usize| (1..=MAX_SITES_PER_PATCH.min(length)).filter(move |side| length.is_multiple_of(*side));
+/// The error of a patch that does not fit, with those of up to `most` sites that do.
+fn misfit(lattice: &Lattice, patch: Patch, most: usize, fault: &str) -> Error {
+    let fitting = fitting_patches(lattice, matches!(patch, Patch::Block(_)), most);
+    Error::new(ErrorKind::Settings, format!("patch: {fault}; patches that fit: {fitting}"))
+}
+
+/// Every patch of the kind asked for that divides the lattice and has at most `most` sites, as the command line writes
+/// it.
+fn fitting_patches(lattice: &Lattice, blocks: bool, most: usize) -> String {
+    let sides = |length: usize| (1..=most.min(length)).filter(move |side| length.is_multiple_of(*side));
     let names: Vec<String> = if blocks {
         let all = sides(lattice.lx).flat_map(|px| sides(lattice.ly).map(move |py| Patch::Block([px, py])));
-        all.filter(|patch| patch.sites() <= MAX_SITES_PER_PATCH).map(|patch| patch.to_string()).collect()
+        all.filter(|patch| patch.sites() <= most).map(|patch| patch.to_string()).collect()
     } else {
         sides(lattice.sites()).map(|p| p.to_string()).collect()
     };
@@ -247,6 +323,52 @@ mod tests {
         }
     }
 
+    /// The order of sites that the public LPTF reference uses for 2x2 patches of a 4x4 lattice with sub-patches of 2: the
+    /// elements of a large patch, in their order, in pairs.
+    #[test]
+    fn nested_lines_keep_the_order_of_the_large_patches() {
+        let nested = Patching::nested(Lattice::square(4, 4), Patch::Block([2, 2]), Patch::Line(2)).unwrap();
+        assert_eq!(nested.site_of(), block(Lattice::square(4, 4), 2, 2).site_of());
+        assert_eq!((nested.patches(), nested.sites_per_patch(), nested.sub_patches()), (8, 2, Some(2)));
+        assert_eq!((nested.grid(), nested.patch_of()[5]), (None, (1, 1)));
+        assert_eq!(block(Lattice::square(4, 4), 2, 2).sub_patches(), None);
+    }
+
+    /// A large patch of 4x4 is itself a 4x4 lattice in blocks of 2x2, however it lies in the whole.
+    #[test]
+    fn nested_blocks_lie_within_their_large_patch() {
+        let lattice = Lattice::square(8, 4);
+        let nested = Patching::nested(lattice, Patch::Block([4, 4]), Patch::Block([2, 2])).unwrap();
+        let inside = block(Lattice::square(4, 4), 2, 2);
+        let large_patch_of = |site: usize| site / lattice.ly / 4;
+        for (at, site) in nested.site_of().iter().enumerate() {
+            assert_eq!(large_patch_of(*site), at / 16);
+            let (x, y) = lattice.position(*site);
+            assert_eq!(inside.site_of()[at % 16], (x % 4) * 4 + y, "place {at}");
+        }
+        assert_eq!(
+            (nested.patches(), nested.sub_patches(), nested.nesting().unwrap().0.grid()),
+            (8, Some(4), Some([2, 1]))
+        );
+        // A line of 16 sites is a square to blocks too.
+        let line = Patching::nested(Lattice::chain(32), Patch::Line(16), Patch::Block([2, 2])).unwrap();
+        assert_eq!(line.site_of()[16..], inside.site_of().iter().map(|site| site + 16).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn sub_patches_that_do_not_fit_are_refused() {
+        let message = |large, sub| Patching::nested(Lattice::square(8, 8), large, sub).unwrap_err().to_string();
+        let text = message(Patch::Block([4, 4]), Patch::Block([3, 2]));
+        assert!(text.contains("large patch of 4x4") && text.contains("3 does not divide Lx=4"), "{text}");
+        let text = message(Patch::Block([4, 4]), Patch::Line(16));
+        assert!(text.contains("at most 12") && text.ends_with("1, 2, 4, 8"), "{text}");
+        let text = message(Patch::Block([3, 4]), Patch::Line(2));
+        assert!(text.contains("3 does not divide Lx=8") && text.contains("8x8"), "{text}");
+        assert!(message(Patch::Line(8), Patch::Block([2, 2])).contains("no square"));
+        assert!(message(Patch::Line(0), Patch::Line(1)).contains("at least 1"));
+        assert!(Patching::nested(Lattice::square(8, 8), Patch::Block([8, 8]), Patch::Block([2, 2])).is_ok());
+    }
+
     #[test]
     fn lines_are_consecutive_sites() {
         let patching = Patching::new(Lattice::chain(12), Patch::Line(3)).unwrap();
@@ -277,6 +399,8 @@ mod tests {
             block(Lattice::square(3, 5), 1, 1),
             Patching::new(Lattice::chain(20), Patch::Line(5)).unwrap(),
             Patching::new(Lattice::square(3, 4), Patch::Line(6)).unwrap(),
+            Patching::nested(Lattice::square(4, 6), Patch::Block([4, 3]), Patch::Block([2, 3])).unwrap(),
+            Patching::nested(Lattice::chain(20), Patch::Line(10), Patch::Line(5)).unwrap(),
         ];
         for patching in patchings {
             let mut bits = 0x9e37_79b9_7f4a_7c15_u64;

@@ -1,5 +1,6 @@
 //! Rydberg atoms on a lattice with open boundaries.
 
+use super::hamiltonian::check_couplings;
 use super::{Hamiltonian, Lattice, Move, Pair, Terms};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -34,14 +35,7 @@ impl Hamiltonian for Rydberg {
 
     fn terms(&self, lattice: &Lattice) -> Result<Terms> {
         lattice.check()?;
-        for (name, value) in [("V", self.v), ("delta", self.delta), ("Omega", self.omega)] {
-            if !value.is_finite() {
-                return Err(Error::new(
-                    ErrorKind::Settings,
-                    format!("rydberg: {name} must be finite, got {value}; give {name}= a finite number"),
-                ));
-            }
-        }
+        check_couplings(self, &[("V", self.v), ("delta", self.delta), ("Omega", self.omega)])?;
         let sites = lattice.sites();
         if sites > MAX_RYDBERG_SITES {
             return Err(Error::new(

@@ -1,7 +1,8 @@
 //! The Ising model in a transverse field.
 
+use super::hamiltonian::check_couplings;
 use super::{Hamiltonian, Lattice, Move, Pair, Terms};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// `H = −J Σ_<ab> σᶻ_a σᶻ_b − h Σ_i σˣ_i` with Pauli matrices, each nearest-neighbour bond once, `σᶻ = 2n − 1`.
 ///
@@ -32,12 +33,7 @@ impl Hamiltonian for Tfim {
     /// `σᶻσᶻ = 4 n n − 2 n − 2 n + 1`.
     fn terms(&self, lattice: &Lattice) -> Result<Terms> {
         lattice.check()?;
-        for (name, value) in [("J", self.j), ("h", self.h)] {
-            if !value.is_finite() {
-                let message = format!("tfim: {name} must be finite, got {value}; give {name}= a finite number");
-                return Err(Error::new(ErrorKind::Settings, message));
-            }
-        }
+        check_couplings(self, &[("J", self.j), ("h", self.h)])?;
         let sites = lattice.sites();
         let mut terms = Terms { field: vec![0.0; sites], ..Terms::default() };
         for [a, b] in lattice.bonds(self.periodic) {
@@ -55,6 +51,7 @@ impl Hamiltonian for Tfim {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn the_diagonal_is_that_of_the_formula() {

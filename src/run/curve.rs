@@ -5,13 +5,12 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::picture::{self, Axis, Fault};
 use crate::whole_file;
 
 use super::WRITER;
 
 const SIZE: (u32, u32) = (800, 500);
-const INK: RGBColor = RGBColor(34, 34, 34);
-const FAINT: RGBColor = RGBColor(228, 228, 228);
 const STEPS: RGBColor = RGBColor(140, 182, 222);
 const MEAN: RGBColor = RGBColor(20, 84, 150);
 const EXACT: RGBColor = RGBColor(196, 60, 40);
@@ -47,7 +46,7 @@ impl Curve {
         whole_file::write(path, svg.as_bytes(), WRITER)
     }
 
-    fn svg(&self, title: &str, exact: Option<f64>) -> std::result::Result<String, Box<dyn std::error::Error>> {
+    fn svg(&self, title: &str, exact: Option<f64>) -> std::result::Result<String, Fault> {
         let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else {
             return Err("no step was taken".into());
         };
@@ -56,61 +55,32 @@ impl Curve {
         let (bottom, top) = range(&mean, &self.points, exact);
         let clip = |points: Vec<(f64, f64)>| points.into_iter().map(move |(x, y)| (x, y.clamp(bottom, top)));
 
-        let mut svg = String::new();
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        area.fill(&WHITE)?;
-        let style = |size: i32| ("sans-serif", size).into_font().color(&INK);
-        let mut chart = ChartBuilder::on(&area)
-            .caption(title, style(18))
-            .margin(16)
-            .x_label_area_size(44)
-            .y_label_area_size(72)
-            .build_cartesian_2d(first.0 as f64..(last.0.max(first.0 + 1)) as f64, bottom..top)?;
         let decimals = (1 - (top - bottom).log10().floor() as i32).clamp(0, 9) as usize;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(FAINT)
-            .axis_style(INK)
-            .x_desc("step")
-            .y_desc("energy per site")
-            .x_labels(8)
-            .y_labels(8)
-            .x_label_formatter(&|x| format!("{x:.0}"))
-            .y_label_formatter(&|y| format!("{y:.decimals$}"))
-            .label_style(style(14))
-            .axis_desc_style(style(15))
-            .draw()?;
-        chart
-            .draw_series(LineSeries::new(clip(thinned(&self.points)), STEPS.stroke_width(1)))?
-            .label("each step")
-            .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], STEPS.stroke_width(1)));
-        if window > 1 {
+        let (begin, end) = (first.0 as f64, last.0.max(first.0 + 1) as f64);
+        let step = Axis { range: begin..end, name: "step", number: &|x| format!("{x:.0}"), numbers: 8 };
+        let energy =
+            Axis { range: bottom..top, name: "energy per site", number: &|y| format!("{y:.decimals$}"), numbers: 8 };
+        picture::draw(SIZE, title, step, energy, SeriesLabelPosition::UpperRight, |chart| {
+            let line = |style: ShapeStyle| move |(x, y)| PathElement::new([(x, y), (x + 24, y)], style);
             chart
-                .draw_series(LineSeries::new(clip(thinned(&mean)), MEAN.stroke_width(2)))?
-                .label(format!("mean of {window} steps"))
-                .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], MEAN.stroke_width(2)));
-        }
-        if let Some(exact) = exact.filter(|exact| exact.is_finite()) {
-            let ends = [(first.0 as f64, exact), (last.0.max(first.0 + 1) as f64, exact)];
-            chart
-                .draw_series(DashedLineSeries::new(ends, 7, 5, EXACT.stroke_width(2)))?
-                .label(format!("exact {exact:.5}"))
-                .legend(|(x, y)| PathElement::new([(x, y), (x + 24, y)], EXACT.stroke_width(2)));
-        }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .margin(12)
-            .legend_area_size(34)
-            .background_style(WHITE)
-            .border_style(FAINT)
-            .label_font(style(14))
-            .draw()?;
-        area.present()?;
-        drop(chart);
-        drop(area);
-        Ok(svg)
+                .draw_series(LineSeries::new(clip(thinned(&self.points)), STEPS.stroke_width(1)))?
+                .label("each step")
+                .legend(line(STEPS.stroke_width(1)));
+            if window > 1 {
+                chart
+                    .draw_series(LineSeries::new(clip(thinned(&mean)), MEAN.stroke_width(2)))?
+                    .label(format!("mean of {window} steps"))
+                    .legend(line(MEAN.stroke_width(2)));
+            }
+            if let Some(exact) = exact.filter(|exact| exact.is_finite()) {
+                let ends = [(begin, exact), (end, exact)];
+                chart
+                    .draw_series(DashedLineSeries::new(ends, 7, 5, EXACT.stroke_width(2)))?
+                    .label(format!("exact {exact:.5}"))
+                    .legend(line(EXACT.stroke_width(2)));
+            }
+            Ok(())
+        })
     }
 }
 

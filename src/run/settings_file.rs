@@ -1,5 +1,6 @@
 //! `settings.json`: what was asked, resolved, and how to ask it again.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -28,14 +29,9 @@ pub struct RunSettings {
     pub gpu_bytes: u64,
     /// The group `train`, with every value that was used.
     pub train: Map<String, Value>,
-    /// The group `ptf`.
-    pub ptf: Map<String, Value>,
-    /// The group `rydberg`, if that is the Hamiltonian.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rydberg: Option<Map<String, Value>>,
-    /// The group `tfim`, if that is the Hamiltonian.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tfim: Option<Map<String, Value>>,
+    /// The groups of the wave function and the Hamiltonian, such as `ptf` and `rydberg`, each beside `train` in the file.
+    #[serde(flatten)]
+    pub groups: BTreeMap<String, Map<String, Value>>,
 }
 
 /// The adapter of a run.
@@ -120,11 +116,14 @@ mod tests {
             parameters: 276_752,
             gpu_bytes: 1 << 30,
             train: group("lr", 5e-4.into()),
-            ptf: group("patch", "2x2".into()),
-            rydberg: Some(group("V", 0.1.into())),
-            tfim: None,
+            groups: BTreeMap::from([
+                (text("ptf"), group("patch", "2x2".into())),
+                (text("rydberg"), group("V", 0.1.into())),
+            ]),
         };
         settings.save(&path).unwrap();
+        let file: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        assert!(file["ptf"]["patch"] == "2x2" && file["rydberg"]["V"] == 0.1 && file["train"]["lr"] == 5e-4, "{file}");
         assert_eq!(RunSettings::load(&path).unwrap(), settings);
     }
 

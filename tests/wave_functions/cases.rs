@@ -27,16 +27,10 @@ pub fn cases() -> Vec<Case> {
     let chains = |name, lattice, alpha| {
         // So many sweeps that the samples of a chain hardly know of each other.
         let sampling = Metropolis { sweeps: 20, burn_in: 100, ..Metropolis::default() };
-        Case { name, lattice, model: Box::new(Rbm { alpha, sampling }), amplitude: 0.3 }
+        Case { name, lattice, model: Box::new(Rbm { alpha, sampling }), amplitude: 0.4 }
     };
-    let ptf = |patch, width, heads, layers, feed_forward| Ptf {
-        patch,
-        width,
-        heads,
-        layers,
-        feed_forward,
-        position: Position::Reference,
-    };
+    let ptf =
+        |patch, width, heads, layers, feed_forward| Ptf { patch, width, heads, layers, feed_forward, ..Ptf::default() };
     vec![
         row("ptf, 2x2 on 4x4", Lattice::square(4, 4), ptf(Patch::Block([2, 2]), 16, 4, 2, 24)),
         row("ptf, single sites of a chain of 8", Lattice::chain(8), ptf(Patch::Line(1), 12, 3, 2, 20)),

@@ -1,54 +1,56 @@
 //! Which Hamiltonian: one of the groups that describe one, Rydberg atoms where none is given.
 
 use ketformer::physics::{Hamiltonian, Lattice};
-use ketformer::run::RunSettings;
 use ketformer::{Error, ErrorKind, Result};
-use serde_json::{Map, Value};
 
 use super::{rydberg, tfim};
-use crate::cli::arguments::HamiltonianArguments;
 use crate::cli::settings::{Group, Settings};
+use crate::cli::typed::{Table, Typed};
 
-/// The groups that describe a Hamiltonian; the first is the default.
-pub static GROUPS: [&Group; 2] = [&rydberg::GROUP, &tfim::GROUP];
+/// A Hamiltonian on the command line.
+struct Entry {
+    group: &'static Group,
+    make: fn(&Settings) -> Box<dyn Hamiltonian>,
+}
+
+/// Every Hamiltonian; the first is the default.
+static ALL: [Entry; 2] = [
+    Entry { group: &rydberg::GROUP, make: |settings| Box::new(rydberg::hamiltonian(settings)) },
+    Entry { group: &tfim::GROUP, make: |settings| Box::new(tfim::hamiltonian(settings)) },
+];
+
+/// The groups that describe a Hamiltonian.
+#[derive(Debug, Clone)]
+pub enum Hamiltonians {}
+
+impl Table for Hamiltonians {
+    fn groups() -> impl Iterator<Item = &'static Group> {
+        ALL.iter().map(|entry| entry.group)
+    }
+}
 
 /// The settings of the group that was typed, with `more` words for it.
 ///
 /// # Errors
 /// `ErrorKind::Settings` where two are typed, and for its words.
-pub fn settings(arguments: &HamiltonianArguments, more: &[String]) -> Result<Settings> {
-    let typed = [(GROUPS[0], &arguments.rydberg), (GROUPS[1], &arguments.tfim)];
-    let mut given = typed.iter().filter_map(|(group, words)| Some((*group, words.as_ref()?)));
-    let first = given.next();
-    if let (Some((first, _)), Some((second, _))) = (first, given.next()) {
-        let message = format!("--{} and --{} are both given; keep one Hamiltonian", first.name, second.name);
-        return Err(Error::new(ErrorKind::Settings, message));
+pub fn settings(typed: &Typed<Hamiltonians>, more: &[String]) -> Result<Settings> {
+    match typed.given() {
+        [] => ALL[0].group.parse(more),
+        [(group, words)] => group.parse(&[more, words].concat()),
+        [(first, _), (second, _), ..] => {
+            let message = format!("--{} and --{} are both given; keep one Hamiltonian", first.name, second.name);
+            Err(Error::new(ErrorKind::Settings, message))
+        }
     }
-    let (group, words) = first.map_or((GROUPS[0], &[][..]), |(group, words)| (group, words.as_slice()));
-    group.parse(&[more, words].concat())
-}
-
-/// The settings of a run folder.
-///
-/// # Errors
-/// `ErrorKind::Settings` if it names no Hamiltonian or two, and for its values.
-pub fn of_run(run: &RunSettings) -> Result<Settings> {
-    let typed = |group: &Option<Map<String, Value>>| group.as_ref().map(super::words);
-    let arguments = HamiltonianArguments { rydberg: typed(&run.rydberg), tfim: typed(&run.tfim) };
-    if arguments.rydberg.is_none() && arguments.tfim.is_none() {
-        let message = "settings.json: it names no Hamiltonian known here; use the version of ketformer that wrote it";
-        return Err(Error::new(ErrorKind::Settings, message));
-    }
-    settings(&arguments, &[])
 }
 
 /// The Hamiltonian of these settings.
+///
+/// # Panics
+/// If they are of a group that describes none.
 pub fn hamiltonian(settings: &Settings) -> Box<dyn Hamiltonian> {
-    if settings.group().name == tfim::GROUP.name {
-        Box::new(tfim::hamiltonian(settings))
-    } else {
-        Box::new(rydberg::hamiltonian(settings))
-    }
+    let entry = ALL.iter().find(|entry| entry.group.name == settings.group().name);
+    (entry.expect("settings of a Hamiltonian are of a group in the table").make)(settings)
 }
 
 /// Hamiltonian, lattice and couplings in one line, for the title of a picture.

@@ -3,7 +3,7 @@
 use ketformer::physics::Lattice;
 use ketformer::{Error, ErrorKind, Result};
 
-use crate::cli::settings::{Kind, Settings};
+use crate::cli::settings::{Key, Kind, Settings};
 
 /// The number of sites where no group gives one, as in the reference.
 pub const DEFAULT_SITES: u64 = 16;
@@ -11,26 +11,27 @@ pub const DEFAULT_SITES: u64 = 16;
 /// The largest L, Lx or Ly that a key takes; the lattice and the Hamiltonian have smaller limits of their own.
 pub const MAX_SITES: u64 = 1 << 20;
 
-/// What L, Lx and Ly take.
-pub const SITES: Kind = Kind::Count(1, MAX_SITES);
+const SITES: Kind = Kind::Count(1, MAX_SITES);
+/// All sites.
+pub const L: Key = Key::optional("L", SITES, "sites", "all sites, a square; 16, and the same wherever it is given");
+/// One side, of a Hamiltonian.
+pub const LX: Key = Key::optional("Lx", SITES, "sites", "side along x, together with Ly; a chain is Lx=16 Ly=1");
+/// The other side.
+pub const LY: Key = Key::optional("Ly", SITES, "sites", "side along y");
 
-/// The lattice that `sites` (L of the command itself), `--ptf L=` and the Hamiltonian's `L= Lx= Ly=` agree on. L alone is a
-/// square; without any of them it is 4x4.
+/// The lattice that `sites` (L of the command itself), the wave function's L, if there is one, and the Hamiltonian's
+/// `L= Lx= Ly=` agree on. L alone is a square; without any of them it is 4x4.
 ///
 /// # Errors
 /// `ErrorKind::Settings` where two of them disagree, one of Lx and Ly is missing, or L alone is not a square.
-pub fn agree(sites: Option<u64>, ptf: &Settings, hamiltonian: &Settings) -> Result<Lattice> {
+pub fn agree(sites: Option<u64>, model: Option<&Settings>, hamiltonian: &Settings) -> Result<Lattice> {
     let fault = |text: String| Err(Error::new(ErrorKind::Settings, text));
-    let of_hamiltonian = format!("--{} L", hamiltonian.group().name);
-    let named = [
-        ("L", sites),
-        ("--ptf L", ptf.optional_count("L")),
-        (of_hamiltonian.as_str(), hamiltonian.optional_count("L")),
-    ];
-    let mut given = named.iter().filter_map(|(name, value)| value.map(|value| (*name, value)));
+    let of_group = |group: &Settings| Some((format!("--{} L", group.group().name), group.optional_count("L")?));
+    let named = [sites.map(|sites| ("L".to_string(), sites)), model.and_then(of_group), of_group(hamiltonian)];
+    let mut given = named.into_iter().flatten();
     let first = given.next();
-    if let Some((first_name, first_value)) = first
-        && let Some((name, value)) = given.find(|(_, value)| *value != first_value)
+    if let Some((first_name, first_value)) = &first
+        && let Some((name, value)) = given.find(|(_, value)| value != first_value)
     {
         return fault(format!("lattice: {first_name}={first_value} disagrees with {name}={value}; give L once"));
     }

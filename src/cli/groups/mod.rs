@@ -7,17 +7,22 @@ pub mod ptf;
 pub mod rydberg;
 pub mod tfim;
 pub mod train;
+pub mod wave_function;
 
 use ketformer::Result;
-use ketformer::model::Ptf;
+use ketformer::model::Model;
 use ketformer::physics::{Hamiltonian, Lattice};
 
-use serde_json::Map;
-
 use super::settings::{Group, Settings, Value};
+use super::typed::{Table, Typed};
+use hamiltonian::Hamiltonians;
+use wave_function::WaveFunctions;
 
 /// Every group, for `ketformer help` and for pointing from one group to another.
-pub static ALL: [&Group; 5] = [&train::GROUP, &ptf::GROUP, &rydberg::GROUP, &tfim::GROUP, &eval::GROUP];
+pub fn all() -> impl Iterator<Item = &'static Group> {
+    let problem = WaveFunctions::groups().chain(Hamiltonians::groups());
+    std::iter::once(&train::GROUP).chain(problem).chain([&eval::GROUP])
+}
 
 /// What is solved and with what: lattice, Hamiltonian and wave function, checked as far as that goes without a GPU.
 pub struct Problem {
@@ -26,45 +31,48 @@ pub struct Problem {
     /// The Hamiltonian.
     pub hamiltonian: Box<dyn Hamiltonian>,
     /// The wave function.
-    pub ptf: Ptf,
-    /// The groups as resolved, to be written down.
-    pub ptf_settings: Settings,
-    /// See `ptf_settings`.
+    pub model: Box<dyn Model>,
+    /// The groups of the wave function as resolved, to be written down.
+    pub model_settings: Vec<Settings>,
+    /// The group of the Hamiltonian as resolved.
     pub hamiltonian_settings: Settings,
 }
 
 impl Problem {
-    /// Checks the words after `--ptf` and the Hamiltonian's settings; `sites` is L as given elsewhere.
+    /// Checks the groups that were typed; `sites` is L as given elsewhere.
     ///
     /// # Errors
     /// `ErrorKind::Settings` for keys, values, and sizes that do not fit each other.
-    pub fn new(ptf: Option<&[String]>, mut hamiltonian_settings: Settings, sites: Option<u64>) -> Result<Self> {
-        let ptf_settings = ptf::GROUP.parse(ptf.unwrap_or_default())?;
-        let lattice = lattice::agree(sites, &ptf_settings, &hamiltonian_settings)?;
+    pub fn new(model: &Typed<WaveFunctions>, hamiltonian: &Typed<Hamiltonians>, sites: Option<u64>) -> Result<Self> {
+        let mut hamiltonian_settings = hamiltonian::settings(hamiltonian, &[])?;
+        let model_settings = wave_function::settings(model)?;
+        let lattice = lattice::agree(sites, model_settings.first(), &hamiltonian_settings)?;
         hamiltonian_settings.resolve("Lx", Value::Count(lattice.lx as u64));
         hamiltonian_settings.resolve("Ly", Value::Count(lattice.ly as u64));
         let hamiltonian = hamiltonian::hamiltonian(&hamiltonian_settings);
         hamiltonian.terms(&lattice)?;
-        let ptf = ptf::model(&ptf_settings)?;
-        ptf.check(&lattice)?;
-        Ok(Self { lattice, hamiltonian, ptf, ptf_settings, hamiltonian_settings })
+        let model = wave_function::model(&model_settings)?;
+        model.check(&lattice)?;
+        Ok(Self { lattice, hamiltonian, model, model_settings, hamiltonian_settings })
     }
-}
 
-/// A group of a settings file as it would be typed.
-pub fn words(group: &Map<String, serde_json::Value>) -> Vec<String> {
-    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), String::from);
-    group.iter().map(|(name, value)| format!("{name}={}", text(value))).collect()
+    /// The groups that make it, as resolved.
+    pub fn settings(&self) -> impl Iterator<Item = &Settings> {
+        self.model_settings.iter().chain([&self.hamiltonian_settings])
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
+    use super::super::arguments::{Arguments, Command};
     use super::super::settings::Kind;
     use super::*;
 
     #[test]
     fn every_table_parses_its_own_defaults_and_names_no_key_twice() {
-        for group in ALL {
+        for group in all() {
             group.parse(&[]).unwrap();
             let mut names: Vec<&str> = group.keys.iter().map(|key| key.name).collect();
             names.sort_unstable();
@@ -79,23 +87,17 @@ mod tests {
         }
     }
 
-    fn typed(line: &str) -> Vec<String> {
-        line.split_whitespace().map(String::from).collect()
-    }
-
+    /// The problem of `--ptf …`, `--rydberg …` and L.
     fn problem(ptf: &str, rydberg: &str, sites: Option<u64>) -> Result<Problem> {
-        Problem::new(Some(&typed(ptf)), rydberg::GROUP.parse(&typed(rydberg))?, sites)
+        typed(&format!("train --ptf {ptf} --rydberg {rydberg}"), sites)
     }
 
-    #[test]
-    fn a_group_is_typed_as_it_was_written() {
-        let group = Map::from_iter([
-            ("patch".to_string(), "2x2".into()),
-            ("Nh".into(), 32.into()),
-            ("delta".into(), 0.1.into()),
-            ("repeat_pre".into(), false.into()),
-        ]);
-        assert_eq!(words(&group), ["patch=2x2", "Nh=32", "delta=0.1", "repeat_pre=false"]);
+    fn typed(line: &str, sites: Option<u64>) -> Result<Problem> {
+        let words = ["ketformer"].into_iter().chain(line.split_whitespace());
+        match Arguments::try_parse_from(words).unwrap().command {
+            Command::Train(arguments) => Problem::new(&arguments.groups.model, &arguments.groups.hamiltonian, sites),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -104,10 +106,12 @@ mod tests {
         assert_eq!((made.lattice.lx, made.lattice.ly), (6, 6));
         let terms = made.hamiltonian.terms(&made.lattice).unwrap();
         assert_eq!((terms.pairs[0].coefficient, terms.field[0], terms.moves[0].amplitude), (2.0, -3.0, -0.25));
-        let ptf = &made.ptf;
+        let ptf = ptf::model(&made.model_settings[0]).unwrap();
         assert_eq!((ptf.width, ptf.heads, ptf.layers, ptf.feed_forward, ptf.patch.to_string().as_str()), {
             (32, 4, 3, 64, "2x2")
         });
+        let layout = |model: &dyn Model| model.layout(&made.lattice).unwrap().parameters();
+        assert_eq!(layout(&*made.model), layout(&ptf));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use ketformer::Result;
 use ketformer::model::{Position, Ptf};
 use ketformer::physics::Patch;
 
-use super::lattice::MAX_SITES;
+use super::lattice::L;
 use crate::cli::settings::{Group, Key, Kind, Settings};
 
 /// Keys and defaults of the reference's PTF, and `ffn` and `position` of ours.
@@ -12,7 +12,7 @@ pub static GROUP: Group = Group {
     name: "ptf",
     about: "the wave function: a transformer over patches of the lattice",
     keys: &[
-        Key::optional("L", Kind::Count(1, MAX_SITES), "sites", "all sites; must agree with L given elsewhere"),
+        L,
         Key::new("patch", Kind::Text, "1", "sites", "sites drawn at once: 2x2 a block, 4 consecutive sites"),
         Key::new("Nh", Kind::Count(4, 16384), "128", "channels", "width of a token, a multiple of 4"),
         Key::new("nhead", Kind::Count(1, 1024), "8", "heads", "attention heads; they must divide Nh"),
@@ -54,5 +54,6 @@ pub fn model(settings: &Settings) -> Result<Ptf> {
             "textbook" => Position::Textbook,
             _ => Position::Reference,
         },
+        ..Ptf::default()
     })
 }

@@ -2,7 +2,7 @@
 
 use ketformer::physics::Rydberg;
 
-use super::lattice::SITES;
+use super::lattice::{L, LX, LY};
 use crate::cli::settings::{Group, Key, Kind, Settings};
 
 /// The largest coupling; beyond it energies and their squares leave the range of 32-bit floats.
@@ -17,9 +17,9 @@ pub static GROUP: Group = Group {
     name: "rydberg",
     about: "the Hamiltonian −Omega/2 Σ σx − delta Σ n + Σ V/r⁶ n n, open boundaries, all pairs",
     keys: &[
-        Key::optional("L", SITES, "sites", "all sites, a square; must agree with L given elsewhere"),
-        Key::optional("Lx", SITES, "sites", "side along x, together with Ly; a chain is Lx=16 Ly=1"),
-        Key::optional("Ly", SITES, "sites", "side along y"),
+        L,
+        LX,
+        LY,
         Key::new("V", COUPLING, "7", "energy", "energy of two excited neighbours, the coefficient of 1/r⁶"),
         Key::new("delta", COUPLING, "1", "energy", "detuning"),
         Key::new("Omega", FIELD, "1", "energy", "Rabi frequency; its sign does not matter"),

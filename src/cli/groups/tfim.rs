@@ -2,7 +2,7 @@
 
 use ketformer::physics::Tfim;
 
-use super::lattice::SITES;
+use super::lattice::{L, LX, LY};
 use super::rydberg::{COUPLING, FIELD};
 use crate::cli::settings::{Group, Key, Kind, Settings};
 
@@ -11,9 +11,9 @@ pub static GROUP: Group = Group {
     name: "tfim",
     about: "the Hamiltonian −J Σ σz σz − h Σ σx over nearest neighbours, Pauli matrices",
     keys: &[
-        Key::optional("L", SITES, "sites", "all sites, a square; must agree with L given elsewhere"),
-        Key::optional("Lx", SITES, "sites", "side along x, together with Ly; a chain is Lx=16 Ly=1"),
-        Key::optional("Ly", SITES, "sites", "side along y"),
+        L,
+        LX,
+        LY,
         Key::new("J", COUPLING, "1", "energy", "coupling of neighbours, positive for a ferromagnet"),
         Key::new("h", FIELD, "1", "energy", "transverse field; its sign does not matter"),
         Key::new("periodic", Kind::Switch, "false", "", "whether the lattice closes on itself along both axes"),

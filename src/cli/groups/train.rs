@@ -4,7 +4,7 @@ use ketformer::Result;
 use ketformer::model::Precision;
 use ketformer::vmc::{Schedule, TrainConfig};
 
-use super::lattice::MAX_SITES;
+use super::lattice::{L, MAX_SITES};
 use crate::cli::settings::{Group, Key, Kind, Settings, Value};
 
 /// The most samples a step draws.
@@ -18,7 +18,7 @@ pub static GROUP: Group = Group {
     name: "train",
     about: "the training run",
     keys: &[
-        Key::optional("L", Kind::Count(1, MAX_SITES), "sites", "all sites, a square; 16, or --rydberg Lx= Ly="),
+        L,
         Key::new("K", Kind::Count(1, MAX_SAMPLES), "256", "samples", "samples of a minibatch"),
         Key::new("Q", Kind::Count(1, MAX_SAMPLES), "1", "", "minibatches of a step"),
         Key::optional("B", Kind::Count(1, MAX_SAMPLES), "samples", "samples of a step; K*Q, and must agree with it"),

@@ -1,0 +1,420 @@
+//! A causal transformer over rows on a device: decoding, moves, and the layer that all passes share.
+//!
+//! It goes from embedded rows (rows, C) to the rows that a head reads, through K layers; what embeds and what reads is the
+//! business of the wave function.
+
+use super::affine::{Affine, Find, Places, constant, linear, norm, product};
+use super::transformer_training::TransformerTraining;
+use super::{Capacity, Initial, Needs, Packed, ParameterSpec, Parameters, Precision};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Buffer, Gpu, Plan, Rows, Storage, View};
+use crate::kernels::attention::{AttentionForward, AttentionShape, AttentionSuffix, SuffixShape};
+use crate::kernels::feed_forward::{self, FeedForward, FeedForwardShape};
+use crate::kernels::linear::{Activation, Extra, LinearShape};
+use crate::kernels::norm::NormShape;
+
+/// The sizes of a transformer, as shaders count them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TransformerSizes {
+    /// T
+    pub positions: u32,
+    /// C
+    pub width: u32,
+    /// H
+    pub heads: u32,
+    /// F
+    pub feed_forward: u32,
+    /// K
+    pub layers: u32,
+}
+
+impl TransformerSizes {
+    /// D
+    pub fn head_width(&self) -> u32 {
+        self.width / self.heads
+    }
+}
+
+/// Prefix of a layer's parameters.
+pub(super) fn layer_name(layer: u32, part: &str) -> String {
+    format!("transformer.transformer.layers.{layer}.{part}")
+}
+
+/// The parameters of layer `layer`; those of the first layer begin at random, those of the others as its copies.
+fn layer_specs(layer: u32, c: usize, f: usize) -> Vec<ParameterSpec> {
+    let name = |part: &str| layer_name(layer, part);
+    let xavier = Initial::Uniform((6.0 / (4.0 * c as f64)).sqrt());
+    let [out_weight, _] = linear(&name("self_attn.out_proj"), c, c);
+    let mut specs = vec![
+        ParameterSpec { name: name("self_attn.in_proj_weight"), shape: vec![3 * c, c], initial: xavier },
+        constant(name("self_attn.in_proj_bias"), vec![3 * c], 0.0),
+        out_weight,
+        constant(name("self_attn.out_proj.bias"), vec![c], 0.0),
+    ];
+    specs.extend(linear(&name("linear1"), f, c));
+    specs.extend(linear(&name("linear2"), c, f));
+    for norm in ["norm1", "norm2"] {
+        specs.push(constant(name(&format!("{norm}.weight")), vec![c], 1.0));
+        specs.push(constant(name(&format!("{norm}.bias")), vec![c], 0.0));
+    }
+    if layer > 0 {
+        let prefix = layer_name(layer, "");
+        let first = |name: &str| format!("{}{}", layer_name(0, ""), &name[prefix.len()..]);
+        specs.iter_mut().for_each(|spec| spec.initial = Initial::SameAs(first(&spec.name)));
+    }
+    specs
+}
+
+/// The parameters of a layer, or their gradients.
+#[derive(Debug, Clone)]
+pub(super) struct LayerViews {
+    pub qkv: Affine,
+    pub out: Affine,
+    pub linear1: Affine,
+    pub linear2: Affine,
+    pub norm1: Affine,
+    pub norm2: Affine,
+}
+
+impl LayerViews {
+    fn find(find: &Find<'_>, k: u32) -> Result<Self> {
+        let name = |part: &str| layer_name(k, part);
+        let in_proj = |part: &str| find(&name(&format!("self_attn.in_proj_{part}")));
+        Ok(Self {
+            qkv: Affine { weight: in_proj("weight")?, bias: in_proj("bias")? },
+            out: Affine::find(find, &name("self_attn.out_proj"))?,
+            linear1: Affine::find(find, &name("linear1"))?,
+            linear2: Affine::find(find, &name("linear2"))?,
+            norm1: Affine::find(find, &name("norm1"))?,
+            norm2: Affine::find(find, &name("norm2"))?,
+        })
+    }
+}
+
+/// What a layer reads and makes. Passes that keep nothing for a gradient use the same buffers in every layer, with
+/// `sum2` = `sum1`, `stats2` = `stats1` and `y` = `x`.
+#[derive(Debug, Clone)]
+pub(super) struct LayerBuffers {
+    /// (rows, C), the layer's input
+    pub x: View,
+    /// (rows, 3C), or the cache (B, T, 3C) in decoding
+    pub qkv: View,
+    /// (rows, C), the heads' outputs side by side
+    pub attention: View,
+    /// (rows, C), x + W_o attention + b_o
+    pub sum1: View,
+    /// (rows, 2)
+    pub stats1: View,
+    /// (rows, C), LN1
+    pub normed: View,
+    /// (hidden rows, F)
+    pub hidden: View,
+    /// (rows, C), normed + W_2 hidden + b_2
+    pub sum2: View,
+    /// (rows, 2)
+    pub stats2: View,
+    /// (rows, C), LN2
+    pub y: View,
+}
+
+/// The scratch of a pass without gradient over at most `rows` rows.
+struct Scratch {
+    x: Buffer,
+    qkv: Buffer,
+    attention: Buffer,
+    sum: Buffer,
+    stats: Buffer,
+    normed: Buffer,
+}
+
+impl Scratch {
+    fn new(gpu: &Gpu, name: &str, sizes: &TransformerSizes, rows: u32, precision: Precision) -> Result<Self> {
+        let buffer_of = |part: &str, width: u32, storage| {
+            gpu.buffer_of(&format!("ketformer.{name}.{part}"), u64::from(rows) * u64::from(width), storage)
+        };
+        let buffer = |part: &str, width: u32| buffer_of(part, width, Storage::Word);
+        let c = sizes.width;
+        Ok(Self {
+            x: buffer("x", c)?,
+            qkv: buffer_of("qkv", 3 * c, precision.storage())?,
+            attention: buffer("attention", c)?,
+            sum: buffer("sum", c)?,
+            stats: buffer("stats", 2)?,
+            normed: buffer("normed", c)?,
+        })
+    }
+
+    /// Elements for each row, and of the widest buffer.
+    fn needs(sizes: &TransformerSizes, precision: Precision) -> [u64; 2] {
+        let c = u64::from(sizes.width);
+        let qkv = words(3 * c, precision);
+        [qkv + 4 * c + 2, qkv.max(c)]
+    }
+
+    fn layer(&self, qkv: &View, hidden: &View) -> LayerBuffers {
+        LayerBuffers {
+            x: self.x.view(),
+            qkv: qkv.clone(),
+            attention: self.attention.view(),
+            sum1: self.sum.view(),
+            stats1: self.stats.view(),
+            normed: self.normed.view(),
+            hidden: hidden.clone(),
+            sum2: self.sum.view(),
+            stats2: self.stats.view(),
+            y: self.x.view(),
+        }
+    }
+}
+
+/// Four-byte elements that `elements` of the storage of `precision` take.
+fn words(elements: u64, precision: Precision) -> u64 {
+    (elements * precision.storage().bytes()).div_ceil(4)
+}
+
+/// Where a pass's rows go in buffers over whole samples: row r is row r·stride + first there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub stride: u32,
+    pub first: u32,
+}
+
+impl Place {
+    pub(super) const SAME: Self = Self { stride: 1, first: 0 };
+}
+
+/// How a pass goes through the layers.
+pub(super) struct Pass<'a> {
+    /// The parameters as it reads them.
+    pub layers: &'a [LayerViews],
+    /// Its rows.
+    pub rows: &'a Rows,
+    /// Where their queries, keys and values go.
+    pub place: Place,
+    /// Whether the hidden layer is kept for a gradient.
+    pub keeps_hidden: bool,
+}
+
+/// A transformer on a device, with the cache that decoding fills and moves read.
+pub(super) struct Transformer {
+    pub sizes: TransformerSizes,
+    pub places: Places<Vec<LayerViews>>,
+    capacity: Capacity,
+    decode: Scratch,
+    cache: Vec<Buffer>,
+    lse: Buffer,
+    moves: Scratch,
+    hidden: Buffer,
+    hidden_lanes: Option<u32>,
+    training: Option<TransformerTraining>,
+}
+
+impl Transformer {
+    pub fn specs(sizes: &TransformerSizes) -> Vec<ParameterSpec> {
+        let [c, f] = [sizes.width, sizes.feed_forward].map(|width| width as usize);
+        (0..sizes.layers).flat_map(|k| layer_specs(k, c, f)).collect()
+    }
+
+    /// How the hidden layer of passes without gradient is computed: the lanes of the kernel that keeps it on chip, if that
+    /// can run.
+    fn hidden_lanes(gpu: &Gpu, sizes: &TransformerSizes) -> Option<u32> {
+        feed_forward::lanes(gpu, sizes.width, sizes.feed_forward)
+    }
+
+    /// Elements of the scratch of each hidden row.
+    fn hidden_width(gpu: &Gpu, sizes: &TransformerSizes) -> u64 {
+        if Self::hidden_lanes(gpu, sizes).is_some() { 0 } else { u64::from(sizes.feed_forward) }
+    }
+
+    /// Elements of its own buffers; `training_block` is that of the widest of its weights.
+    pub fn needs(gpu: &Gpu, sizes: &TransformerSizes, precision: Precision) -> Needs {
+        let [c, t, h] = [sizes.width, sizes.positions, sizes.heads].map(u64::from);
+        let cache = words(t * 3 * c, precision);
+        let [row, widest_row] = Scratch::needs(sizes, precision);
+        Needs {
+            sample: [u64::from(sizes.layers) * cache + row + h, cache],
+            move_row: [row, widest_row],
+            hidden_row: Self::hidden_width(gpu, sizes),
+            training_sample: TransformerTraining::needs(sizes),
+            training_block: TransformerTraining::part_width(sizes),
+            fixed: 0,
+        }
+    }
+
+    /// Its parameters' names stand behind `prefix`; `capacity` counts its own samples and rows.
+    pub fn new(
+        gpu: &Gpu,
+        parameters: &Parameters,
+        prefix: &str,
+        sizes: TransformerSizes,
+        capacity: Capacity,
+    ) -> Result<Self> {
+        let samples = u64::from(capacity.samples);
+        let [c, t, h] = [sizes.width, sizes.positions, sizes.heads].map(u64::from);
+        let precision = parameters.precision();
+        let cache =
+            |k: u32| gpu.buffer_of(&format!("ketformer.layer{k}.cache"), samples * t * 3 * c, precision.storage());
+        let layers = |find: &Find<'_>| (0..sizes.layers).map(|k| LayerViews::find(find, k)).collect();
+        let training =
+            (capacity.training_samples > 0).then(|| TransformerTraining::new(gpu, &sizes, capacity.training_samples));
+        Ok(Self {
+            places: Places::new(parameters, prefix, layers)?,
+            decode: Scratch::new(gpu, "decode", &sizes, capacity.samples, precision)?,
+            cache: (0..sizes.layers).map(cache).collect::<Result<_>>()?,
+            lse: gpu.buffer("ketformer.decode.lse", samples * h)?,
+            moves: Scratch::new(gpu, "moves", &sizes, capacity.move_rows.max(1), precision)?,
+            hidden: gpu
+                .buffer("ketformer.hidden", u64::from(capacity.hidden_rows) * Self::hidden_width(gpu, &sizes))?,
+            training: training.transpose()?,
+            hidden_lanes: Self::hidden_lanes(gpu, &sizes),
+            capacity,
+            sizes,
+        })
+    }
+
+    /// (samples, C) twice: where decoding finds a position's embedded rows and leaves the last layer's, and scratch.
+    pub fn decode_rows(&self) -> [View; 2] {
+        [self.decode.x.view(), self.decode.normed.view()]
+    }
+
+    /// (move rows, C) twice: the same of moves.
+    pub fn move_rows(&self) -> [View; 2] {
+        [self.moves.x.view(), self.moves.normed.view()]
+    }
+
+    /// Position `t` of every sample, from the embedded rows in place; keeps the keys and values.
+    pub fn decode(&self, plan: &mut Plan, t: u32) -> Result<()> {
+        let samples = self.capacity.samples;
+        let rows = Rows::from(samples);
+        let (sizes, scratch) = (&self.sizes, &self.decode);
+        let place = Place { stride: sizes.positions, first: t };
+        let pass = Pass { layers: &self.places.sampled, rows: &rows, place, keeps_hidden: false };
+        for (k, cache) in self.cache.iter().enumerate() {
+            let attention = AttentionForward { qkv: cache.view(), out: scratch.attention.view(), lse: self.lse.view() };
+            let shape = AttentionShape::decode(samples, sizes.positions, sizes.heads, sizes.head_width(), t);
+            let buffers = scratch.layer(cache, &self.hidden);
+            self.layer(plan, k, &buffers, &pass, |plan| attention.record(plan, &shape))?;
+        }
+        Ok(())
+    }
+
+    /// Packed rows of moves, from the embedded rows in place; what stands before them is in the cache.
+    pub fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<()> {
+        let (sizes, scratch) = (&self.sizes, &self.moves);
+        let rows = packed.items.times(packed.rows_per_item);
+        let pass = Pass { layers: &self.places.sampled, rows: &rows, place: Place::SAME, keeps_hidden: false };
+        for (k, cache) in self.cache.iter().enumerate() {
+            let attention = AttentionSuffix {
+                base_qkv: cache.view(),
+                qkv: scratch.qkv.view(),
+                base: packed.sample_of.clone(),
+                row_table: packed.row_table.clone(),
+                out: scratch.attention.view(),
+            };
+            let shape = SuffixShape {
+                items: packed.items.clone(),
+                per_item: packed.rows_per_item,
+                first_item: packed.first_item,
+                b: self.capacity.samples,
+                t: sizes.positions,
+                period: sizes.positions,
+                h: sizes.heads,
+                d: sizes.head_width(),
+            };
+            let buffers = scratch.layer(&scratch.qkv, &self.hidden);
+            self.layer(plan, k, &buffers, &pass, |plan| attention.record(plan, &shape))?;
+        }
+        Ok(())
+    }
+
+    /// Activations of whole samples.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] where the network was given no room for them.
+    pub fn training(&self) -> Result<&TransformerTraining> {
+        self.training.as_ref().ok_or_else(Self::no_room)
+    }
+
+    pub fn no_room() -> Error {
+        Error::new(ErrorKind::Shape, "the network has no room for training; give training_samples")
+    }
+
+    /// One layer; `attention` records the kernel between the projections, `feed_forward` says how the rest is computed.
+    pub(super) fn layer(
+        &self,
+        plan: &mut Plan,
+        k: usize,
+        buffers: &LayerBuffers,
+        pass: &Pass<'_>,
+        attention: impl FnOnce(&mut Plan) -> Result<()>,
+    ) -> Result<()> {
+        let (layer, c, rows) = (&pass.layers[k], self.sizes.width, pass.rows);
+        let Place { stride: y_stride, first: y_first } = pass.place;
+        let project = LinearShape { y_stride, y_first, ..LinearShape::forward(rows.clone(), c, 3 * c) };
+        product(&buffers.x, &layer.qkv, Extra::None, &buffers.qkv).record(plan, &project)?;
+        attention(plan)?;
+        let out = product(&buffers.attention, &layer.out, Extra::Add(buffers.x.clone()), &buffers.sum1);
+        out.record(plan, &LinearShape::forward(rows.clone(), c, c))?;
+        norm(plan, &buffers.sum1, &layer.norm1, [&buffers.normed, &buffers.stats1], &NormShape::new(rows.clone(), c))?;
+        match self.hidden_lanes {
+            Some(lanes) if !pass.keeps_hidden => self.feed_forward_on_chip(plan, layer, buffers, rows, lanes)?,
+            _ => {
+                let window = if pass.keeps_hidden { rows.most } else { self.capacity.hidden_rows };
+                self.feed_forward_by_windows(plan, layer, buffers, rows, window)?;
+            }
+        }
+        norm(plan, &buffers.sum2, &layer.norm2, [&buffers.y, &buffers.stats2], &NormShape::new(rows.clone(), c))
+    }
+
+    fn feed_forward_on_chip(
+        &self,
+        plan: &mut Plan,
+        layer: &LayerViews,
+        buffers: &LayerBuffers,
+        rows: &Rows,
+        lanes: u32,
+    ) -> Result<()> {
+        let feed_forward = FeedForward {
+            x: buffers.normed.clone(),
+            weight1: layer.linear1.weight.clone(),
+            bias1: layer.linear1.bias.clone(),
+            weight2: layer.linear2.weight.clone(),
+            bias2: layer.linear2.bias.clone(),
+            y: buffers.sum2.clone(),
+        };
+        let shape = FeedForwardShape {
+            rows: rows.clone(),
+            width: self.sizes.width,
+            hidden: self.sizes.feed_forward,
+            activation: Activation::Relu,
+        };
+        feed_forward.record(plan, &shape, lanes)
+    }
+
+    /// The same with the hidden layer in memory, `window_rows` rows of it at a time.
+    fn feed_forward_by_windows(
+        &self,
+        plan: &mut Plan,
+        layer: &LayerViews,
+        buffers: &LayerBuffers,
+        rows: &Rows,
+        window_rows: u32,
+    ) -> Result<()> {
+        let (c, f) = (self.sizes.width, self.sizes.feed_forward);
+        let mut first = 0;
+        while first < rows.most {
+            let window = rows.window(first, window_rows);
+            let part = |view: &View| {
+                let elements = u64::from(window.most) * u64::from(c);
+                view.range(view.label(), u64::from(first) * u64::from(c), elements)
+            };
+            let (normed, sum) = (part(&buffers.normed)?, part(&buffers.sum2)?);
+            let into = product(&normed, &layer.linear1, Extra::None, &buffers.hidden);
+            into.record(plan, &LinearShape::forward(window.clone(), c, f).activated(Activation::Relu))?;
+            let back = product(&buffers.hidden, &layer.linear2, Extra::Add(normed.clone()), &sum);
+            back.record(plan, &LinearShape::forward(window.clone(), f, c))?;
+            first += window.most;
+        }
+        Ok(())
+    }
+}

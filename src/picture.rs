@@ -1,0 +1,83 @@
+//! What all pictures share: size of letters, ink, frame, legend. Each is an SVG text.
+
+use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
+use plotters::prelude::*;
+
+const INK: RGBColor = RGBColor(34, 34, 34);
+const FAINT: RGBColor = RGBColor(228, 228, 228);
+
+/// Why something was not drawn.
+pub type Fault = Box<dyn std::error::Error>;
+
+/// A chart that curves are drawn into.
+pub type Chart<'a, 'b, X, Y> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<X, Y>>;
+
+/// An axis: how its range is laid out, what it says, and how its numbers are written.
+pub struct Axis<'a, R> {
+    /// The range, linear or logarithmic.
+    pub range: R,
+    /// What it counts, with its unit.
+    pub name: &'a str,
+    /// A number on it.
+    pub number: &'a dyn Fn(&f64) -> String,
+    /// Numbers on it, about.
+    pub numbers: usize,
+}
+
+/// A picture of `size` points with `title`: axes, what `curves` draws, and their legend at `legend`.
+///
+/// # Errors
+/// What drawing says.
+pub fn draw<X, Y>(
+    size: (u32, u32),
+    title: &str,
+    x: Axis<'_, X>,
+    y: Axis<'_, Y>,
+    legend: SeriesLabelPosition,
+    curves: impl FnOnce(&mut Chart<'_, '_, X::CoordDescType, Y::CoordDescType>) -> Result<(), Fault>,
+) -> Result<String, Fault>
+where
+    X: AsRangedCoord<Value = f64>,
+    Y: AsRangedCoord<Value = f64>,
+    X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    let letters = |size: i32| ("sans-serif", size).into_font().color(&INK);
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        area.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(&area)
+            .caption(title, letters(17))
+            .margin(16)
+            .x_label_area_size(44)
+            .y_label_area_size(72)
+            .build_cartesian_2d(x.range, y.range)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(FAINT)
+            .axis_style(INK)
+            .x_desc(x.name)
+            .y_desc(y.name)
+            .x_labels(x.numbers)
+            .y_labels(y.numbers)
+            .x_label_formatter(x.number)
+            .y_label_formatter(y.number)
+            .label_style(letters(14))
+            .axis_desc_style(letters(15))
+            .draw()?;
+        curves(&mut chart)?;
+        chart
+            .configure_series_labels()
+            .position(legend)
+            .margin(12)
+            .legend_area_size(34)
+            .background_style(WHITE)
+            .border_style(FAINT)
+            .label_font(letters(14))
+            .draw()?;
+        area.present()?;
+    }
+    Ok(svg)
+}
