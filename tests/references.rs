@@ -1,7 +1,7 @@
 //! The f64 references: each backward against finite differences of its forward. Needs no adapter.
 
 use ketformer::kernels::attention::{self, AttentionShape};
-use ketformer::kernels::{RandomInputs, nested, norm};
+use ketformer::kernels::{RandomInputs, nested, norm, rbm};
 
 /// Several arrays: the inputs of a reference, or the gradients of them.
 type Arrays = Vec<Vec<f64>>;
@@ -142,7 +142,8 @@ fn a_suffix_is_the_end_of_causal_attention() {
     let (expected, _) = attention::forward_reference(&whole, &AttentionShape::causal(1, t as u32, h, d));
     let row_table: Vec<[u32; 2]> = (start..t).map(|p| [start as u32, p as u32]).collect();
     let per_item = (t - start) as u32;
-    let shape = attention::SuffixShape { items: 1.into(), per_item, first_item: 0, b: 2, t: t as u32, period: t as u32, h, d };
+    let shape =
+        attention::SuffixShape { items: 1.into(), per_item, first_item: 0, b: 2, t: t as u32, period: t as u32, h, d };
     let suffix = attention::suffix_reference(&base, &packed, &[1], &row_table, &shape);
     assert_eq!(suffix, expected[start * (h * d) as usize..]);
 }
