@@ -1,6 +1,6 @@
 //! The f64 references: each backward against finite differences of its forward. Needs no adapter.
 
-use ketformer::kernels::attention::{self, AttentionShape};
+use ketformer::kernels::attention::{self, AttentionShape, linear};
 use ketformer::kernels::{RandomInputs, nested, norm, rbm};
 
 /// Several arrays: the inputs of a reference, or the gradients of them.
@@ -60,6 +60,13 @@ const CHECKS: &[Check] = &[
         outputs: 5,
         forward: |at| rbm::amplitude_reference(&machine_spins(), &machine_theta(at), &at[0]),
         backward: |at, d_log_p| rbm::gradient_reference(&machine_spins(), &machine_theta(at), d_log_p).into(),
+    },
+    Check {
+        name: "linear attention",
+        inputs: &[2 * 5 * 3 * 6],
+        outputs: 2 * 5 * 6,
+        forward: |at| linear::forward_reference(&at[0], &AttentionShape::causal(2, 5, 2, 3)).0,
+        backward: |at, d_out| vec![linear::backward_reference(&at[0], d_out, &AttentionShape::causal(2, 5, 2, 3)).0],
     },
 ];
 
@@ -145,5 +152,8 @@ fn a_suffix_is_the_end_of_causal_attention() {
     let shape =
         attention::SuffixShape { items: 1.into(), per_item, first_item: 0, b: 2, t: t as u32, period: t as u32, h, d };
     let suffix = attention::suffix_reference(&base, &packed, &[1], &row_table, &shape);
+    assert_eq!(suffix, expected[start * (h * d) as usize..]);
+    let (expected, _) = linear::forward_reference(&whole, &AttentionShape::causal(1, t as u32, h, d));
+    let suffix = linear::suffix_reference(&base, &packed, &[1], &row_table, &shape);
     assert_eq!(suffix, expected[start * (h * d) as usize..]);
 }

@@ -14,6 +14,7 @@
 
 mod backward;
 mod forward;
+pub mod linear;
 mod suffix;
 
 use super::RandomInputs;
