@@ -85,9 +85,7 @@ impl Lptf {
                 embedding: ptf.embedding_sizes([nested.sub_sites, nested.sub_patches, DESCRIPTION]),
                 outcomes: patching.outcomes() as u32,
             }),
-            Subsampler::Rnn(_) => {
-                return Err(Error::new(ErrorKind::Settings, "lptf: --rnn cannot be computed yet; give --ptf"));
-            }
+            Subsampler::Rnn(rnn) => SubSizes::Rnn(rnn.sizes([nested.patches as usize, nested.sub_patches as usize])),
         };
         let embedded = [nested.sites(), nested.large_patches(), nested.stride()];
         let embedding = self.transformer.embedding_sizes(embedded);
@@ -122,7 +120,7 @@ impl Model for Lptf {
                 );
                 Err(Error::new(ErrorKind::Settings, message))
             }
-            Subsampler::Rnn(_) => Ok(()),
+            Subsampler::Rnn(rnn) => rnn.check_cell().map_err(|cause| of_part("sub-sampler", cause)),
             Subsampler::Ptf(ptf) if ptf.attention == Attention::Linear => {
                 let message = "lptf: the states of linear attention go through a whole sample, and a sub-sampler begins anew \
                                in every large patch; give --ptf attention=softmax, or attention=linear to --lptf";
