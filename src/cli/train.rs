@@ -15,7 +15,7 @@ use super::arguments::{GroupArguments, TrainArguments};
 use super::groups::{Problem, hamiltonian, train, wave_function};
 use super::number::{Measured, bytes, energy_line, exact_line};
 use super::progress::Progress;
-use super::settings::{Settings, Value};
+use super::settings::{Extent, Settings, Value};
 use super::{Outcome, device, interrupt, output};
 
 /// Up to here the exact energy is computed at the end, which takes a second or two.
@@ -82,8 +82,8 @@ impl Job {
         words.extend(arguments.train.iter().flatten().cloned());
         let mut settings = train::GROUP.parse(&words)?;
         let GroupArguments { model, hamiltonian } = &arguments.groups;
-        let problem = Problem::new(model, hamiltonian, settings.optional_count("L"))?;
-        settings.resolve("L", Value::Count(problem.lattice.sites() as u64));
+        let problem = Problem::new(model, hamiltonian, settings.optional_extent("L"))?;
+        settings.resolve("L", Value::Extent(Extent::Sites(problem.lattice.sites() as u64)));
         let config = train::config(&mut settings, arguments.gpu.memory)?;
         settings.resolve("B", Value::Count(config.samples as u64));
         let place = Place::new(arguments.out.as_deref(), &settings)?;

@@ -81,7 +81,8 @@ impl FromStr for Proposal {
             "flip" => Ok(Self::Flip),
             "exchange" => Ok(Self::Exchange),
             _ => {
-                let message = format!("proposal: expected flip or exchange, got `{text}`; give for example proposal=flip");
+                let message =
+                    format!("proposal: expected flip or exchange, got `{text}`; give for example proposal=flip");
                 Err(Error::new(ErrorKind::Settings, message))
             }
         }
