@@ -12,11 +12,13 @@ pub mod feed_forward;
 pub mod grid;
 pub mod head;
 pub mod linear;
+pub mod metropolis;
 pub mod narrow;
 pub mod norm;
 pub mod optimizer;
 pub mod probe;
 mod random;
+pub mod rbm;
 pub mod rows;
 pub mod unique;
 
@@ -59,6 +61,13 @@ pub static ALL: &[Entry] = &[
     optimizer::SQUARE_ENTRY,
     optimizer::DECIDE_ENTRY,
     optimizer::ADAM_ENTRY,
+    rbm::SPINS_ENTRY,
+    rbm::AMPLITUDE_ENTRY,
+    rbm::RATIO_ENTRY,
+    rbm::SLOPES_ENTRY,
+    metropolis::SWEEP_ENTRY,
+    metropolis::SWEEP_PRIVATE_ENTRY,
+    metropolis::ACCEPTANCE_ENTRY,
     narrow::ENTRY,
     linear::PRODUCT_ENTRY,
     linear::PRODUCT_PRIVATE_ENTRY,
@@ -120,6 +129,8 @@ pub static SHARED: &[(&str, &str)] = &[
     ("finite", include_str!("../../shaders/shared/finite.wgsl")),
     ("grid", include_str!("../../shaders/shared/grid.wgsl")),
     ("head", include_str!("../../shaders/shared/head.wgsl")),
+    ("log_cosh", include_str!("../../shaders/shared/log_cosh.wgsl")),
+    ("metropolis", include_str!("../../shaders/shared/metropolis.wgsl")),
     ("norm", include_str!("../../shaders/shared/norm.wgsl")),
     ("online", include_str!("../../shaders/shared/online.wgsl")),
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),

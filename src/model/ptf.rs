@@ -12,7 +12,7 @@
 use super::ptf_network::PtfNetwork;
 use super::transformer::TransformerSizes;
 use super::{
-    Activation, Attention, Capacity, Layout, Model, Needs, Network, Norm, Parameters, Position, Precision, Start,
+    Activation, Attention, Capacity, Layout, Model, Needs, Norm, Parameters, Position, Precision, Start, WaveFunction,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
@@ -191,10 +191,10 @@ impl Model for Ptf {
         lattice: &Lattice,
         parameters: &Parameters,
         capacity: Capacity,
-    ) -> Result<Box<dyn Network>> {
+    ) -> Result<WaveFunction> {
         let (sizes, patching) = self.sizes(lattice)?;
         let position = self.position.table(&patching, self.width).unwrap_or_default();
-        Ok(Box::new(PtfNetwork::new(gpu, sizes, &position, parameters, "", capacity)?))
+        Ok(PtfNetwork::new(gpu, sizes, &position, parameters, "", capacity)?.into())
     }
 }
 

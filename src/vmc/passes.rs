@@ -46,7 +46,8 @@ impl Passes {
     /// Draws `samples` samples and builds the passes over them.
     ///
     /// # Errors
-    /// [`ErrorKind::Memory`] where they do not go through the GPU together; as [`super::Trainer::new`].
+    /// [`ErrorKind::Memory`] where they do not go through the GPU together, [`ErrorKind::Settings`] for a wave function that
+    /// is not autoregressive; as [`super::Trainer::new`].
     pub fn new(
         gpu: &Gpu,
         lattice: &Lattice,
@@ -57,6 +58,13 @@ impl Passes {
         seed: u64,
     ) -> Result<Self> {
         model.check(lattice)?;
+        if model.chains().is_some() {
+            let message = format!(
+                "{}: Markov chains have no passes over prefixes to measure; give an autoregressive wave function",
+                model.name()
+            );
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
         let terms = hamiltonian.terms(lattice)?;
         let parameters = Parameters::new(gpu, model.layout(lattice)?, Precision::Single)?;
         parameters.write(gpu, weights)?;
@@ -155,12 +163,14 @@ impl Estimator {
             row_table: prefixes.row_table.view(),
             sample_of: prefixes.sample_of.view(),
         };
+        let missing = || Error::new(ErrorKind::Shape, "passes over prefixes need an autoregressive wave function");
+        let network = self.sampler.network().ok_or_else(missing)?;
         let head = HeadForward {
             rows: descriptions.view(),
-            logits: self.network.moves(plan, &packed)?,
+            logits: network.moves(plan, &packed)?,
             log_p: log_p.view(),
             lse: prefixes.lse.view(),
         };
-        head.record(plan, &Rows::from(self.samples * patches), self.outcomes())
+        head.record(plan, &Rows::from(self.samples * patches), self.patching.outcomes() as u32)
     }
 }

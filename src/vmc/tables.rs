@@ -33,7 +33,8 @@ pub(super) struct HostTables {
 const NONE: u32 = u32::MAX;
 
 impl HostTables {
-    pub fn new(terms: &Terms, patching: &Patching) -> Result<Self> {
+    /// The tables of `terms`; with `suffixes` the rows of the patches that a move changes the input of.
+    pub fn new(terms: &Terms, patching: &Patching, suffixes: bool) -> Result<Self> {
         terms.check()?;
         if !terms.is_stoquastic() {
             let message = "a positive off-diagonal amplitude makes the ground state change signs, which Ψ = √P cannot; \
@@ -45,7 +46,8 @@ impl HostTables {
         let (mut starts, mut rows) = (Vec::new(), Vec::new());
         for (m, (change, condition)) in moves.iter().zip(conditions).enumerate() {
             starts.push([rows.len() as u32, condition]);
-            rows.extend((change[0] + 1..patches).map(|p| [change[0] + 1, p, m as u32, 0]));
+            let first = if suffixes { change[0] + 1 } else { patches };
+            rows.extend((first..patches).map(|p| [change[0] + 1, p, m as u32, 0]));
         }
         let (sites, pairs) = diagonal(terms, patching);
         let lattice = patching.lattice();
@@ -72,6 +74,11 @@ impl HostTables {
             sign_sum,
             flips_every_site: flips.iter().all(|count| *count == 1),
         })
+    }
+
+    /// Whether some move changes two sites.
+    pub fn moves_pairs(&self) -> bool {
+        self.moves.iter().any(|change| change[2] != NONE)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
-use ketformer::model::{Model, Position, Precision, Ptf, Weights};
+use ketformer::model::{Metropolis, Model, Position, Precision, Ptf, Rbm, Weights};
 use ketformer::physics::{Lattice, Patch};
 use ketformer::vmc;
 
@@ -17,11 +17,18 @@ pub struct Case {
     pub name: &'static str,
     pub lattice: Lattice,
     pub model: Box<dyn Model>,
+    /// Of the noise on its weights.
+    amplitude: f32,
 }
 
 /// Every wave function that the laws are tested on.
 pub fn cases() -> Vec<Case> {
-    let row = |name, lattice, model: Ptf| Case { name, lattice, model: Box::new(model) };
+    let row = |name, lattice, model: Ptf| Case { name, lattice, model: Box::new(model), amplitude: 0.5 };
+    let chains = |name, lattice, alpha| {
+        // So many sweeps that the samples of a chain hardly know of each other.
+        let sampling = Metropolis { sweeps: 20, burn_in: 100, ..Metropolis::default() };
+        Case { name, lattice, model: Box::new(Rbm { alpha, sampling }), amplitude: 0.3 }
+    };
     let ptf =
         |patch, width, heads, layers, feed_forward| Ptf { patch, width, heads, layers, feed_forward, ..Ptf::default() };
     vec![
@@ -37,6 +44,10 @@ pub fn cases() -> Vec<Case> {
         row("ptf, three layers, heads of width 5", Lattice::square(2, 4), ptf(Patch::Block([1, 2]), 20, 4, 3, 12)),
         row("ptf, lines of 3 on 3x3, one head, one layer", Lattice::square(3, 3), ptf(Patch::Line(3), 8, 1, 1, 8)),
         row("ptf, 2x3 on 4x3, wide head", Lattice::square(4, 3), ptf(Patch::Block([2, 3]), 36, 1, 1, 40)),
+        chains("rbm, 4x3, two hidden units a site", Lattice::square(4, 3), 2.0),
+        chains("rbm, chain of 8, five hidden units", Lattice::chain(8), 0.625),
+        chains("rbm, chain of 11, tokens of one site", Lattice::chain(11), 1.2),
+        chains("rbm, 4x4 in two tokens", Lattice::square(4, 4), 1.0),
     ]
 }
 
@@ -48,7 +59,7 @@ impl Case {
         let mut random = RandomInputs::new(seed + 1000);
         for tensor in weights.tensors.values_mut() {
             let noise = random.floats(tensor.values.len());
-            tensor.values.iter_mut().zip(noise).for_each(|(value, noise)| *value += 0.5 * noise);
+            tensor.values.iter_mut().zip(noise).for_each(|(value, noise)| *value += self.amplitude * noise);
         }
         weights
     }
@@ -62,6 +73,47 @@ impl Case {
             vmc::enumerate(gpu(), &self.lattice, &*self.model, &weights, Precision::Single).unwrap().into()
         };
         known.entry((self.name, seed)).or_insert_with(enumerate).clone()
+    }
+
+    /// Whether P is normalised by construction. Where it is not, samples come from Markov chains, and what the passes call
+    /// log P misses a constant.
+    pub fn is_normalised(&self) -> bool {
+        self.model.chains().is_none()
+    }
+
+    /// What must be added to log P as passes over single configurations know it to get that of enumeration, from one
+    /// configuration of which both are known.
+    pub fn constant(&self, found: f64, enumerated: f64) -> f64 {
+        if self.is_normalised() { 0.0 } else { enumerated - found }
+    }
+
+    /// Rows of a sample in sums of the gradient over rows.
+    pub fn rows_of_a_sample(&self) -> usize {
+        if self.is_normalised() { self.model.patching(&self.lattice).unwrap().patches() } else { 1 }
+    }
+
+    /// The weights of seed 1 made so large that the passes overflow.
+    pub fn overflowing(&self) -> Weights {
+        let mut weights = self.weights(1);
+        // Amplitudes of a machine saturate; only sums that overflow are too large for it.
+        let enlarged = |value: f32| if self.is_normalised() { 1e30 * value } else { f32::MAX.copysign(value) };
+        weights.tensors.values_mut().flat_map(|tensor| &mut tensor.values).for_each(|value| *value = enlarged(*value));
+        weights
+    }
+
+    /// The weights of seed 1 with a bias of `strength` against every occupied site.
+    pub fn emptied(&self, strength: f32) -> Weights {
+        let mut weights = self.weights(1);
+        let layout = self.model.layout(&self.lattice).unwrap();
+        // The bias of the outcomes stands last, that of single sites first.
+        let slot = if self.is_normalised() { layout.slots().last() } else { layout.slots().first() }.unwrap();
+        let values = &mut weights.tensors.get_mut(&slot.spec.name).unwrap().values;
+        let patching = self.model.patching(&self.lattice).unwrap();
+        let expected = if self.is_normalised() { patching.outcomes() } else { patching.sites() };
+        assert_eq!(values.len(), expected, "{} is not the bias of the occupations", slot.spec.name);
+        let occupied = |at: usize| if self.is_normalised() { at.count_ones() as f32 } else { 1.0 };
+        values.iter_mut().enumerate().for_each(|(at, value)| *value -= strength * occupied(at));
+        weights
     }
 
     /// All 2^N configurations, in the order of the states' indices.
