@@ -1,7 +1,7 @@
 //! The f64 references: each backward against finite differences of its forward. Needs no adapter.
 
-use ketformer::kernels::attention::{self, AttentionShape};
-use ketformer::kernels::{RandomInputs, norm};
+use ketformer::kernels::attention::{self, AttentionShape, linear};
+use ketformer::kernels::{RandomInputs, nested, norm};
 
 /// Several arrays: the inputs of a reference, or the gradients of them.
 type Arrays = Vec<Vec<f64>>;
@@ -46,6 +46,20 @@ const CHECKS: &[Check] = &[
         outputs: 2 * 5 * 8,
         forward: |at| attention::forward_reference(&at[0], &AttentionShape::causal(2, 5, 2, 4)).0,
         backward: |at, d_out| vec![attention::backward_reference(&at[0], d_out, &AttentionShape::causal(2, 5, 2, 4)).0],
+    },
+    Check {
+        name: "rows of large patches added to those of their sub-patches",
+        inputs: &[6 * 4, 2 * 4],
+        outputs: 6 * 4,
+        forward: |at| nested::add_reference(&at[0], &at[1], &[0, 0, 0, 1, 1, 1], 4),
+        backward: |_, d_x| vec![d_x.to_vec(), nested::sum_reference(d_x, 3, 4)],
+    },
+    Check {
+        name: "linear attention",
+        inputs: &[2 * 5 * 3 * 6],
+        outputs: 2 * 5 * 6,
+        forward: |at| linear::forward_reference(&at[0], &AttentionShape::causal(2, 5, 2, 3)).0,
+        backward: |at, d_out| vec![linear::backward_reference(&at[0], d_out, &AttentionShape::causal(2, 5, 2, 3)).0],
     },
 ];
 
@@ -121,5 +135,8 @@ fn a_suffix_is_the_end_of_causal_attention() {
     let per_item = (t - start) as u32;
     let shape = attention::SuffixShape { items: 1.into(), per_item, first_item: 0, b: 2, t: t as u32, h, d };
     let suffix = attention::suffix_reference(&base, &packed, &[1], &row_table, &shape);
+    assert_eq!(suffix, expected[start * (h * d) as usize..]);
+    let (expected, _) = linear::forward_reference(&whole, &AttentionShape::causal(1, t as u32, h, d));
+    let suffix = linear::suffix_reference(&base, &packed, &[1], &row_table, &shape);
     assert_eq!(suffix, expected[start * (h * d) as usize..]);
 }

@@ -84,7 +84,7 @@ fn only_what_stores_f16_knows_f16() {
             storages += 1;
         }
     }
-    assert_eq!(storages, 11, "of products 2 each, of the feed-forward part and of four attentions 1 each");
+    assert_eq!(storages, 14, "of products 2 each, of the feed-forward part and of seven attentions 1 each");
 }
 
 #[test]

@@ -10,5 +10,6 @@ fn head_index(part: u32) -> vec4<u32> {
 
 // The part with zeros for elements past the head's end.
 fn head_padded(part: u32, value: vec4<f32>) -> vec4<f32> {
+    if (HEAD_ALIGNED) { return value; }
     return select(vec4(0.0), value, vec4(4u * part) + vec4(0u, 1u, 2u, 3u) < vec4(HEAD_DIM));
 }

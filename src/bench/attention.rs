@@ -185,7 +185,7 @@ pub(super) fn suffix(session: &mut Session<'_>, shape: &BenchShape) -> Result<()
         row_table: row_table.view(),
         out: out.view(),
     };
-    let suffix = SuffixShape { items: b.into(), per_item: per_item as u32, first_item: 0, b, t, h, d };
+    let suffix = SuffixShape { items: b.into(), per_item: per_item as u32, first_item: 0, b, t, period: t, h, d };
     let keys: f64 = table.iter().map(|[_, position]| f64::from(position + 1)).sum();
     let title = Title::new("attention_suffix", format!("{per_item} rows"), shape);
     session.measure(

@@ -14,6 +14,7 @@ pub mod head;
 pub mod linear;
 pub mod metropolis;
 pub mod narrow;
+pub mod nested;
 pub mod norm;
 pub mod optimizer;
 pub mod probe;
@@ -53,6 +54,9 @@ pub static ALL: &[Entry] = &[
     unique::COMPACT_ENTRY,
     rows::SAMPLES_ENTRY,
     rows::MOVES_ENTRY,
+    nested::ROWS_ENTRY,
+    nested::ADD_ENTRY,
+    nested::SUM_ENTRY,
     energy::RATIO_ENTRY,
     energy::SITES_ENTRY,
     energy::LOCAL_ENTRY,
@@ -92,6 +96,12 @@ pub static ALL: &[Entry] = &[
     attention::BACKWARD_SHORT_ENTRY,
     attention::SUFFIX_ENTRY,
     attention::SUFFIX_PRIVATE_ENTRY,
+    attention::linear::STATE_ENTRY,
+    attention::linear::FORWARD_ENTRY,
+    attention::linear::BACKWARD_QUERY_ENTRY,
+    attention::linear::BACKWARD_STATE_ENTRY,
+    attention::linear::BACKWARD_KEY_ENTRY,
+    attention::linear::SUFFIX_ENTRY,
     probe::MULTIPLY_ADD_ENTRY,
     probe::COPY_ENTRY,
     probe::SHUFFLE_ENTRY,
@@ -126,6 +136,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("cache", include_str!("../../shaders/shared/cache.wgsl")),
     ("cooperative", include_str!("../../shaders/shared/cooperative.wgsl")),
+    ("feature", include_str!("../../shaders/shared/feature.wgsl")),
     ("finite", include_str!("../../shaders/shared/finite.wgsl")),
     ("grid", include_str!("../../shaders/shared/grid.wgsl")),
     ("head", include_str!("../../shaders/shared/head.wgsl")),
@@ -135,6 +146,8 @@ pub static SHARED: &[(&str, &str)] = &[
     ("online", include_str!("../../shaders/shared/online.wgsl")),
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),
+    ("state", include_str!("../../shaders/shared/state.wgsl")),
+    ("suffix", include_str!("../../shaders/shared/suffix.wgsl")),
     ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
     ("weight", include_str!("../../shaders/shared/weight.wgsl")),
 ];

@@ -53,7 +53,7 @@ impl Embedding {
 
     fn shape(&self, rows: &Rows) -> EmbedShape {
         let Self { width, sites_per_patch, patches, .. } = *self;
-        EmbedShape { rows: rows.clone(), width, sites_per_patch, patches }
+        EmbedShape { rows: rows.clone(), width, sites_per_patch, patches, stride: 4 }
     }
 
     /// The embedded rows. It is no product of rows; its kernel reads f32 in any precision.

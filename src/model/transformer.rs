@@ -317,6 +317,7 @@ impl Transformer {
                 first_item: packed.first_item,
                 b: self.capacity.samples,
                 t: sizes.positions,
+                period: sizes.positions,
                 h: sizes.heads,
                 d: sizes.head_width(),
             };

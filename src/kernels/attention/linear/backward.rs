@@ -1,0 +1,253 @@
+//! Gradients of linear attention with respect to its queries, keys and values.
+
+use std::ops::Range;
+
+use super::states::{self, tolerance};
+use super::{AttentionShape, TILES, check, chunk, dot, features, forward_reference, lanes, slots};
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Param, Plan, View};
+use crate::kernels::attention::{narrow, part, random_qkv, tile, wide, window};
+use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+
+static BACKWARD_QUERY: Kernel = kernel!("linear_attention_backward_query");
+static BACKWARD_KEY: Kernel = kernel!("linear_attention_backward_key");
+
+pub(in crate::kernels) const BACKWARD_QUERY_ENTRY: Entry =
+    Entry { kernel: &BACKWARD_QUERY, summary: "d_q = φ'(q) (S g − δ z), linear attention", cases: query_cases };
+pub(in crate::kernels) const BACKWARD_KEY_ENTRY: Entry = Entry {
+    kernel: &BACKWARD_KEY,
+    summary: "d_k = φ'(k) (R v − w), d_v = Rᵀ φ(k), linear attention",
+    cases: key_cases,
+};
+
+/// Linear attention backward, see the module's page.
+#[derive(Debug, Clone)]
+pub struct LinearBackward {
+    /// (B·T, 3C)
+    pub qkv: View,
+    /// (B·T, C) from the forward pass
+    pub out: View,
+    /// (B·T, H) from the forward pass
+    pub sum: View,
+    /// (B·T, C)
+    pub d_out: View,
+    /// (B·T, H), scratch for δ
+    pub delta: View,
+    /// [`super::states_of_sample`] floats for each sample, scratch: the states of the forward pass, which are made again, and
+    /// after them those of the backward pass.
+    pub states: View,
+    /// (B·T, 3C)
+    pub d_qkv: View,
+}
+
+impl LinearBackward {
+    /// Records the kernels.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Shape`] for heads wider than 128, a shape whose queries are not all positions or that is not
+    /// causal, or more than [`super::most_positions`]; as [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
+        shape.check_whole(&BACKWARD_QUERY)?;
+        check(&BACKWARD_QUERY, shape)?;
+        let slots = slots(shape.t, shape.d);
+        if slots > 0 {
+            states::record(plan, [&self.qkv, &self.states], shape, [0, slots])?;
+        }
+        self.record_query(plan, shape, tile(2, shape.d, shape.t))?;
+        if slots > 0 {
+            let read = [&self.qkv, &self.d_out, &self.sum, &self.delta, &self.states];
+            states::record_backward(plan, read, shape)?;
+        }
+        self.record_key(plan, shape, tile(4, shape.d, shape.t))
+    }
+
+    fn params(shape: &AttentionShape) -> [(&'static str, Param); 5] {
+        [
+            ("samples", shape.b.most.into()),
+            ("tokens", shape.t.into()),
+            ("heads", shape.h.into()),
+            ("chunk", chunk(shape.d).into()),
+            ("parts", shape.d.div_ceil(4).into()),
+        ]
+    }
+
+    /// Arithmetic of `products` products of a query and a key, and as many with a state.
+    fn cost(shape: &AttentionShape, products: f64) -> Cost {
+        let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+        let chunk = f64::from(chunk(shape.d).min(shape.t));
+        let state = if shape.t > self::chunk(shape.d) { f64::from(shape.d + 1) } else { 0.0 };
+        Cost {
+            flops: products * (rows * width) as f64 * (0.5 * (chunk + 1.0) + 0.5 * state),
+            bytes: 4.0 * (rows * (6 * width + 2 * heads) + states::elements(shape)) as f64,
+        }
+    }
+
+    fn record_query(&self, plan: &mut Plan, shape: &AttentionShape, queries: u32) -> Result<()> {
+        let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+        plan.launch(&Launch {
+            kernel: &BACKWARD_QUERY,
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
+            bindings: &[
+                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "states", view: &self.states, elements: states::elements(shape) },
+                Bind { name: "out", view: &self.out, elements: rows * width },
+                Bind { name: "sum", view: &self.sum, elements: rows * heads },
+                Bind { name: "d_out", view: &self.d_out, elements: rows * width },
+                Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
+                Bind { name: "delta", view: &self.delta, elements: rows * heads },
+            ],
+            params: &Self::params(shape),
+            groups: lanes(&shape.b, shape.t.div_ceil(queries) * shape.h),
+            cost: Self::cost(shape, 4.0),
+            shape: shape.text(),
+        })
+    }
+
+    fn record_key(&self, plan: &mut Plan, shape: &AttentionShape, keys: u32) -> Result<()> {
+        let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+        plan.launch(&Launch {
+            kernel: &BACKWARD_KEY,
+            spec: &[("HEAD_DIM", shape.d), ("KEYS", keys)],
+            bindings: &[
+                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "d_out", view: &self.d_out, elements: rows * width },
+                Bind { name: "d_out4", view: &self.d_out, elements: rows * width },
+                Bind { name: "sum", view: &self.sum, elements: rows * heads },
+                Bind { name: "delta", view: &self.delta, elements: rows * heads },
+                Bind { name: "states", view: &self.states, elements: states::elements(shape) },
+                Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
+            ],
+            params: &Self::params(shape),
+            groups: lanes(&shape.b, shape.t.div_ceil(keys) * shape.h),
+            cost: Self::cost(shape, 8.0),
+            shape: shape.text(),
+        })
+    }
+}
+
+/// d_qkv (B·T, 3C) and delta (B·T, H) in f64.
+pub fn backward_reference(qkv: &[f64], d_out: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<f64>) {
+    let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
+    let (out, sum) = forward_reference(qkv, shape);
+    let slope = |x: f64| if x < -30.0 { 0.0 } else { super::feature(x).min(1.0) };
+    let mut d_qkv = vec![0.0; qkv.len()];
+    let mut delta = Vec::new();
+    for row in 0..shape.b.most as usize * t {
+        for head in 0..h {
+            let at = (row * h + head) * d;
+            let g: Vec<f64> = d_out[at..at + d].iter().map(|v| v / sum[row * h + head]).collect();
+            let product = dot(&g, &out[at..at + d]);
+            delta.push(product);
+            let q = part(qkv, row, 0, head, h, d);
+            let query = features(q);
+            for key in row - row % t..=row {
+                let (k, v) = (part(qkv, key, 1, head, h, d), part(qkv, key, 2, head, h, d));
+                let features = features(k);
+                let (weight, d_weight) = (dot(&query, &features), dot(&g, v) - product);
+                for c in 0..d {
+                    d_qkv[(3 * row * h + head) * d + c] += d_weight * features[c] * slope(q[c]);
+                    d_qkv[((3 * key + 1) * h + head) * d + c] += d_weight * query[c] * slope(k[c]);
+                    d_qkv[((3 * key + 2) * h + head) * d + c] += weight * g[c];
+                }
+            }
+        }
+    }
+    (d_qkv, delta)
+}
+
+const SHAPES: [[u32; 4]; 11] = [
+    [1, 1, 1, 1],
+    [3, 5, 2, 4],
+    [2, 17, 3, 8],
+    [1, 37, 2, 20],
+    [2, 13, 5, 3],
+    [5, 16, 2, 16],
+    [2, 33, 2, 16],
+    [2, 19, 3, 6],
+    [1, 150, 1, 66],
+    [1, 4096, 1, 4],
+    [66_000, 1, 1, 4],
+];
+
+fn query_cases(_: &Gpu) -> Vec<Case> {
+    cases(LinearBackward::record_query, 0..1)
+}
+
+fn key_cases(_: &Gpu) -> Vec<Case> {
+    cases(LinearBackward::record_key, 1..3)
+}
+
+type RecordBackward = fn(&LinearBackward, &mut Plan, &AttentionShape, u32) -> Result<()>;
+
+/// Few samples with every number of rows to a lane, many with each by turns.
+fn cases(record: RecordBackward, thirds: Range<usize>) -> Vec<Case> {
+    let of_shape = |(i, shape): (usize, [u32; 4])| {
+        let [b, t, _, d] = shape;
+        let all = b < 1000 && t < 1000 && d <= 20;
+        let tiles: Vec<u32> = if all { TILES.into() } else { vec![TILES[i % 3]] };
+        let thirds = thirds.clone();
+        tiles.into_iter().map(move |tile| case(shape, tile, record, thirds.clone()))
+    };
+    SHAPES.into_iter().enumerate().flat_map(of_shape).collect()
+}
+
+/// A kernel on a window of samples that the GPU counts. It makes some thirds of the rows of d_qkv and must leave the
+/// others as they were; the one that makes the first also makes delta.
+fn case([b, t, h, d]: [u32; 4], tile: u32, record: RecordBackward, thirds: Range<usize>) -> Case {
+    let shape = AttentionShape::causal(b, t, h, d);
+    let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
+    let qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
+    let d_out = random.floats((b * t * h * d) as usize);
+    let (out, sum) = forward_reference(&wide(&qkv), &shape);
+    let (mut d_qkv, delta) = backward_reference(&wide(&qkv), &wide(&d_out), &shape);
+    let before = random.floats(d_qkv.len());
+    let width = (h * d) as usize;
+    for (at, value) in d_qkv.iter_mut().enumerate() {
+        if !thirds.contains(&(at % (3 * width) / width)) {
+            *value = f64::from(before[at]);
+        }
+    }
+    let near = |values| Expected::Near { values, tolerance: 4.0 * tolerance(t) };
+    let mut inputs = vec![
+        ("qkv", qkv.into()),
+        ("out", narrow(&out).into()),
+        ("sum", narrow(&sum).into()),
+        ("d_out", d_out.into()),
+        ("d_qkv", before.into()),
+        ("live", vec![b + 3].into()),
+    ];
+    let mut outputs = vec![("d_qkv", near(d_qkv))];
+    let queries = thirds.start == 0;
+    if queries {
+        outputs.push(("delta", near(delta)));
+    } else {
+        inputs.push(("delta", narrow(&delta).into()));
+    }
+    let record = move |plan: &mut Plan, named: &Named| {
+        let states = plan.gpu().buffer("states", states::elements(&shape))?.view();
+        let attention = LinearBackward {
+            qkv: named.view("qkv")?,
+            out: named.view("out")?,
+            sum: named.view("sum")?,
+            d_out: named.view("d_out")?,
+            delta: named.view("delta")?,
+            states: states.clone(),
+            d_qkv: named.view("d_qkv")?,
+        };
+        let live = window(named.view("live")?, b);
+        plan.resolve_grids(&live.live)?;
+        let shape = AttentionShape { b: live.into(), ..shape.clone() };
+        let LinearBackward { qkv, d_out, sum, delta, .. } = &attention;
+        if slots(t, d) > 0 {
+            if queries {
+                states::record(plan, [qkv, &states], &shape, [0, slots(t, d)])?;
+            } else {
+                states::record_backward(plan, [qkv, d_out, sum, delta, &states], &shape)?;
+            }
+        }
+        record(&attention, plan, &shape, tile)
+    };
+    Case { name: format!("({b}, {t}, {h}, {d}), {tile} to a lane"), inputs, outputs, record: Box::new(record) }
+}

@@ -1,0 +1,176 @@
+//! out = Sᵀ φ(q) / z · φ(q) of whole sequences or a window of their queries.
+
+use super::states::{self, tolerance};
+use super::{AttentionShape, TILES, check, chunk, dot, features, lanes, slots};
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Storage, View};
+use crate::kernels::attention::{part, random_qkv, tile, wide};
+use crate::kernels::narrow::{has_half, stored};
+use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+
+static FORWARD: Kernel = kernel!("linear_attention_forward");
+
+pub(in crate::kernels) const FORWARD_ENTRY: Entry =
+    Entry { kernel: &FORWARD, summary: "out = Sᵀ φ(q) / z · φ(q), linear attention", cases };
+
+/// Linear attention forward, see the module's page.
+#[derive(Debug, Clone)]
+pub struct LinearForward {
+    /// (B·T, 3C), of f32 or f16
+    pub qkv: View,
+    /// [`super::states_of_sample`] floats for each sample: the states after all chunks but the last
+    pub states: View,
+    /// (B·n, C)
+    pub out: View,
+    /// (B·n, H), the denominators, for the backward pass
+    pub sum: View,
+}
+
+impl LinearForward {
+    /// Records the states after those chunks that end in the window of queries, and then the queries. Windows of one
+    /// buffer of states follow each other from position 0 on.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Shape`] for heads wider than 128, queries outside the positions, a shape that is not causal or
+    /// has more than [`super::most_positions`]; as [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
+        check(&FORWARD, shape)?;
+        let chunk = chunk(shape.d);
+        let first = shape.first / chunk;
+        let end = ((shape.first + shape.queries) / chunk).min(slots(shape.t, shape.d));
+        if first < end {
+            states::record(plan, [&self.qkv, &self.states], shape, [first, end - first])?;
+        }
+        self.record_queries(plan, shape, tile(2, shape.d, shape.queries))
+    }
+
+    fn record_queries(&self, plan: &mut Plan, shape: &AttentionShape, queries: u32) -> Result<()> {
+        let (rows, query_rows, width) = (shape.rows(), shape.query_rows(), shape.width());
+        let heads = u64::from(shape.h);
+        let tiles = (shape.first + shape.queries - 1) / queries - shape.first / queries + 1;
+        let (d, window) = (f64::from(shape.d), f64::from(chunk(shape.d).min(shape.t)));
+        let state = if shape.t > chunk(shape.d) { d + 1.0 } else { 0.0 };
+        plan.launch(&Launch {
+            kernel: &FORWARD,
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries), ("CACHE_BITS", self.qkv.storage().bits())],
+            bindings: &[
+                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "states", view: &self.states, elements: states::elements(shape) },
+                Bind { name: "out", view: &self.out, elements: query_rows * width },
+                Bind { name: "sum", view: &self.sum, elements: query_rows * heads },
+            ],
+            params: &[
+                ("samples", shape.b.most.into()),
+                ("tokens", shape.t.into()),
+                ("heads", shape.h.into()),
+                ("chunk", chunk(shape.d).into()),
+                ("first", shape.first.into()),
+                ("queries", shape.queries.into()),
+                ("parts", shape.d.div_ceil(4).into()),
+            ],
+            groups: lanes(&shape.b, tiles * shape.h),
+            cost: Cost {
+                flops: (query_rows * width) as f64 * (2.0 * state + 2.0 * (window + 1.0)),
+                bytes: (self.qkv.storage().bytes() * 3 * query_rows * width
+                    + 4 * (query_rows * (width + heads) + states::elements(shape))) as f64,
+            },
+            shape: shape.text(),
+        })
+    }
+}
+
+/// out (B·n, C) and its denominators (B·n, H) in f64.
+pub fn forward_reference(qkv: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<f64>) {
+    let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
+    let (mut out, mut sum) = (Vec::new(), Vec::new());
+    for sample in 0..shape.b.most as usize {
+        for position in shape.first as usize..(shape.first + shape.queries) as usize {
+            for head in 0..h {
+                let at = |j: usize, third| part(qkv, sample * t + j, third, head, h, d);
+                let (row, total) = attend(at(position, 0), (0..=position).map(|j| (at(j, 1), at(j, 2))));
+                out.extend(row);
+                sum.push(total);
+            }
+        }
+    }
+    (out, sum)
+}
+
+/// One query over given keys and values in f64: its output and its denominator.
+pub(super) fn attend<'a>(q: &[f64], keys: impl Iterator<Item = (&'a [f64], &'a [f64])>) -> (Vec<f64>, f64) {
+    let q = features(q);
+    let (mut out, mut sum) = (vec![0.0; q.len()], 0.0);
+    for (k, v) in keys {
+        let weight = dot(&q, &features(k));
+        sum += weight;
+        out.iter_mut().zip(v).for_each(|(out, v)| *out += weight * v);
+    }
+    out.iter_mut().for_each(|out| *out /= sum);
+    (out, sum)
+}
+
+/// (B, T, H, D), first query and queries.
+type ForwardCase = ([u32; 4], u32, u32);
+
+fn cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes: [ForwardCase; 14] = [
+        ([1, 1, 1, 1], 0, 1),
+        ([3, 5, 2, 4], 0, 5),
+        ([2, 17, 3, 8], 0, 17),
+        ([5, 16, 2, 16], 0, 16),
+        ([2, 33, 2, 16], 0, 33),
+        ([1, 70, 2, 20], 0, 70),
+        ([1, 150, 1, 66], 0, 150),
+        ([2, 13, 5, 3], 0, 13),
+        ([3, 7, 3, 6], 2, 3),
+        ([65, 16, 4, 8], 15, 1),
+        ([3, 16, 4, 8], 8, 1),
+        ([3, 16, 4, 8], 0, 1),
+        ([1, 8192, 1, 4], 8170, 22),
+        ([70_000, 2, 1, 4], 0, 2),
+    ];
+    let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
+    let of_storage = |storage| {
+        shapes.into_iter().enumerate().flat_map(move |(i, shape)| {
+            let [b, t, _, d] = shape.0;
+            // Large shapes with each number of queries by turns.
+            let all = b * t * d < 20_000 && d <= 20;
+            let tiles: Vec<u32> = if all { TILES.into() } else { vec![TILES[i % 3]] };
+            tiles.into_iter().map(move |queries| case(shape, queries, storage))
+        })
+    };
+    storages.flat_map(of_storage).collect()
+}
+
+/// The states before the window are made by the window before.
+fn case(([b, t, h, d], first, queries): ForwardCase, tile: u32, storage: Storage) -> Case {
+    let shape = AttentionShape { first, queries, ..AttentionShape::causal(b, t, h, d) };
+    let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
+    let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
+    let (out, sum) = forward_reference(&wide(&qkv), &shape);
+    let half = if storage == Storage::Half { " f16 qkv" } else { "" };
+    let record = move |plan: &mut Plan, named: &Named| {
+        let states = plan.gpu().buffer("states", states::elements(&shape))?.view();
+        let attention = LinearForward {
+            qkv: named.view("qkv")?,
+            states: states.clone(),
+            out: named.view("out")?,
+            sum: named.view("sum")?,
+        };
+        let slots = slots(t, d);
+        if slots > 0 {
+            states::record(plan, [&attention.qkv, &states], &shape, [0, slots])?;
+        }
+        attention.record_queries(plan, &shape, tile)
+    };
+    Case {
+        name: format!("({b}, {t}, {h}, {d}) queries {first} + {queries}, {tile} to a lane{half}"),
+        inputs: vec![("qkv", stored_qkv)],
+        outputs: vec![
+            ("out", Expected::Near { values: out, tolerance: tolerance(t) }),
+            ("sum", Expected::Near { values: sum, tolerance: tolerance(t) }),
+        ],
+        record: Box::new(record),
+    }
+}

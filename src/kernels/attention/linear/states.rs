@@ -1,0 +1,241 @@
+//! States after chunks of positions, of the forward and of the backward pass.
+
+use super::{AttentionShape, check, chunk, features, lanes, slots, state_floats, states_of_sample};
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Storage, View};
+use crate::kernels::attention::{part, random_qkv, wide, window};
+use crate::kernels::narrow::{has_half, stored};
+use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+
+pub(super) static STATE: Kernel = kernel!("linear_attention_state");
+static BACKWARD_STATE: Kernel = kernel!("linear_attention_backward_state");
+
+pub(in crate::kernels) const STATE_ENTRY: Entry =
+    Entry { kernel: &STATE, summary: "Σ φ(k) vᵀ and Σ φ(k) after chunks of positions", cases: state_cases };
+pub(in crate::kernels) const BACKWARD_STATE_ENTRY: Entry = Entry {
+    kernel: &BACKWARD_STATE,
+    summary: "Σ φ(q) gᵀ and Σ δ φ(q) of the positions after each chunk",
+    cases: backward_cases,
+};
+
+/// Lanes that share a state: a lane owns four rows and four parts of it at most.
+fn lanes_of_state(d: u32) -> u32 {
+    let parts = d.div_ceil(4);
+    parts * parts.div_ceil(4)
+}
+
+fn cost(shape: &AttentionShape, positions: u32, floats_read: u64) -> Cost {
+    let rows = u64::from(shape.b.most) * u64::from(positions);
+    let states = u64::from(positions / chunk(shape.d)) * u64::from(shape.b.most) * u64::from(shape.h);
+    Cost {
+        flops: 2.0 * (rows * shape.width()) as f64 * f64::from(shape.d + 1),
+        bytes: 4.0 * (rows * floats_read + states * state_floats(shape.d)) as f64,
+    }
+}
+
+/// Records the states after chunks `first` to `first + count − 1`; the one before them must have been made.
+pub(super) fn record(
+    plan: &mut Plan,
+    [qkv, states]: [&View; 2],
+    shape: &AttentionShape,
+    [first, count]: [u32; 2],
+) -> Result<()> {
+    check(&STATE, shape)?;
+    let bound = shape.rows() * 3 * shape.width();
+    plan.launch(&Launch {
+        kernel: &STATE,
+        spec: &[("HEAD_DIM", shape.d), ("CACHE_BITS", qkv.storage().bits())],
+        bindings: &[
+            Bind { name: "qkv", view: qkv, elements: bound },
+            Bind { name: "qkv4", view: qkv, elements: bound },
+            Bind { name: "states", view: states, elements: elements(shape) },
+        ],
+        params: &[
+            ("samples", shape.b.most.into()),
+            ("tokens", shape.t.into()),
+            ("heads", shape.h.into()),
+            ("chunk", chunk(shape.d).into()),
+            ("first", first.into()),
+            ("count", count.into()),
+        ],
+        groups: lanes(&shape.b, shape.h * lanes_of_state(shape.d)),
+        cost: cost(shape, count * chunk(shape.d), 2 * shape.width()),
+        shape: shape.text(),
+    })
+}
+
+/// Floats of the states of all samples.
+pub(super) fn elements(shape: &AttentionShape) -> u64 {
+    u64::from(shape.b.most) * states_of_sample(shape.t, shape.h, shape.d)
+}
+
+/// What the backward pass reads of a state: qkv, d_out, sum, delta.
+pub(super) fn record_backward(
+    plan: &mut Plan,
+    [qkv, d_out, sum, delta, states]: [&View; 5],
+    shape: &AttentionShape,
+) -> Result<()> {
+    let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+    plan.launch(&Launch {
+        kernel: &BACKWARD_STATE,
+        spec: &[("HEAD_DIM", shape.d)],
+        bindings: &[
+            Bind { name: "qkv", view: qkv, elements: rows * 3 * width },
+            Bind { name: "qkv4", view: qkv, elements: rows * 3 * width },
+            Bind { name: "d_out", view: d_out, elements: rows * width },
+            Bind { name: "d_out4", view: d_out, elements: rows * width },
+            Bind { name: "sum", view: sum, elements: rows * heads },
+            Bind { name: "delta", view: delta, elements: rows * heads },
+            Bind { name: "states", view: states, elements: elements(shape) },
+        ],
+        params: &[
+            ("samples", shape.b.most.into()),
+            ("tokens", shape.t.into()),
+            ("heads", shape.h.into()),
+            ("chunk", chunk(shape.d).into()),
+        ],
+        groups: lanes(&shape.b, shape.h * lanes_of_state(shape.d)),
+        cost: cost(shape, shape.t, 2 * shape.width() + 2 * heads),
+        shape: shape.text(),
+    })
+}
+
+/// The sum of a bᵀ and c a over positions of a head, as a state lies in memory.
+pub(super) fn state_reference<'a>(d: usize, positions: impl Iterator<Item = (&'a [f64], &'a [f64], f64)>) -> Vec<f64> {
+    let padded = d.next_multiple_of(4);
+    let mut state = vec![0.0; padded * (padded + 1)];
+    for (a, b, c) in positions {
+        for i in 0..d {
+            (0..d).for_each(|j| state[i * padded + j] += a[i] * b[j]);
+            state[padded * padded + i] += c * a[i];
+        }
+    }
+    state
+}
+
+/// Whole sequences of several chunks, an end that is no whole chunk, heads of every remainder, many samples.
+const SHAPES: [[u32; 4]; 9] = [
+    [1, 5, 1, 1],
+    [3, 9, 2, 4],
+    [2, 17, 3, 6],
+    [2, 41, 5, 3],
+    [2, 64, 2, 16],
+    [1, 70, 2, 20],
+    [1, 200, 1, 66],
+    [1, 8192, 1, 4],
+    [66_000, 5, 1, 4],
+];
+
+fn state_cases(gpu: &Gpu) -> Vec<Case> {
+    let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
+    let of_storage = |storage| {
+        let later = [([3, 24, 2, 4], 2, 2), ([2, 70, 3, 6], 7, 1)];
+        let whole = SHAPES.map(|shape| (shape, 0, slots(shape[1], shape[3])));
+        whole.into_iter().chain(later).map(move |(shape, first, count)| state_case(shape, [first, count], storage))
+    };
+    storages.flat_map(of_storage).collect()
+}
+
+/// States of a window of chunks, of samples that the GPU counts; the others stay as they were.
+fn state_case([b, t, h, d]: [u32; 4], [first, count]: [u32; 2], storage: Storage) -> Case {
+    let shape = AttentionShape::causal(b, t, h, d);
+    let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
+    let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
+    let qkv = wide(&qkv);
+    let mut expected = Vec::new();
+    for (sample, slot, head) in places(&shape) {
+        let at = |j: usize, third| part(&qkv, sample * t as usize + j, third, head, h as usize, d as usize);
+        let keys: Vec<_> = (0..(slot + 1) * chunk(d) as usize).map(|j| (features(at(j, 1)), at(j, 2))).collect();
+        expected.extend(state_reference(d as usize, keys.iter().map(|(k, v)| (&k[..], *v, 1.0))));
+    }
+    // Only what stands before the window is given.
+    let each = (u64::from(h) * state_floats(d)) as usize;
+    let given = |slot: usize| (slot as u32) < first;
+    let slots = slots(t, d) as usize;
+    let before: Vec<f32> = expected
+        .iter()
+        .enumerate()
+        .map(|(at, value)| if given(at / each % slots) { *value as f32 } else { -1.0 })
+        .collect();
+    for (at, value) in expected.iter_mut().enumerate() {
+        if at / each % slots >= (first + count) as usize {
+            *value = -1.0;
+        }
+    }
+    let record = move |plan: &mut Plan, named: &Named| {
+        let live = window(named.view("live")?, b);
+        plan.resolve_grids(&live.live)?;
+        let shape = AttentionShape { b: live.into(), ..shape.clone() };
+        record(plan, [&named.view("qkv")?, &named.view("states")?], &shape, [first, count])
+    };
+    let half = if storage == Storage::Half { " f16 qkv" } else { "" };
+    Case {
+        name: format!("({b}, {t}, {h}, {d}) chunks {first} + {count}{half}"),
+        inputs: vec![("qkv", stored_qkv), ("live", vec![b + 3].into()), ("states", before.into())],
+        outputs: vec![("states", Expected::Near { values: expected, tolerance: tolerance(t) })],
+        record: Box::new(record),
+    }
+}
+
+/// Running sums round in every step.
+pub(super) fn tolerance(t: u32) -> f64 {
+    3e-6 * (1.0 + f64::from(t) / 2048.0)
+}
+
+/// Sample, slot and head of every state, as they lie in memory.
+fn places(shape: &AttentionShape) -> Vec<(usize, usize, usize)> {
+    let (slots, heads) = (slots(shape.t, shape.d) as usize, shape.h as usize);
+    let all = shape.b.most as usize * slots * heads;
+    (0..all).map(|i| (i / heads / slots, i / heads % slots, i % heads)).collect()
+}
+
+fn backward_cases(_: &Gpu) -> Vec<Case> {
+    SHAPES.map(backward_case).into()
+}
+
+fn backward_case([b, t, h, d]: [u32; 4]) -> Case {
+    let shape = AttentionShape::causal(b, t, h, d);
+    let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
+    let count = (b * t * h) as usize;
+    let qkv = random_qkv(&mut random, 3 * count * d as usize);
+    let d_out = random.floats(count * d as usize);
+    // What divides is positive.
+    let sum: Vec<f32> = random.floats(count).into_iter().map(|v| 1.5 + v).collect();
+    let delta = random.floats(count);
+    let (wide_qkv, wide_d_out) = (wide(&qkv), wide(&d_out));
+    let mut expected = Vec::new();
+    for (sample, slot, head) in places(&shape) {
+        let rows = (slot + 1) * chunk(d) as usize..t as usize;
+        let terms: Vec<_> = rows
+            .map(|i| {
+                let row = sample * t as usize + i;
+                let scalar = row * h as usize + head;
+                let q = features(part(&wide_qkv, row, 0, head, h as usize, d as usize));
+                let slope = &wide_d_out[scalar * d as usize..][..d as usize];
+                let g: Vec<f64> = slope.iter().map(|v| v / f64::from(sum[scalar])).collect();
+                (q, g, f64::from(delta[scalar]))
+            })
+            .collect();
+        expected.extend(state_reference(d as usize, terms.iter().map(|(q, g, c)| (&q[..], &g[..], *c))));
+    }
+    let record = move |plan: &mut Plan, named: &Named| {
+        let live = window(named.view("live")?, b);
+        plan.resolve_grids(&live.live)?;
+        let views = ["qkv", "d_out", "sum", "delta", "states"].map(|name| named.view(name));
+        let [qkv, d_out, sum, delta, states] = views;
+        let shape = AttentionShape { b: live.into(), ..shape.clone() };
+        record_backward(plan, [&qkv?, &d_out?, &sum?, &delta?, &states?], &shape)
+    };
+    Case {
+        name: format!("({b}, {t}, {h}, {d})"),
+        inputs: vec![
+            ("qkv", qkv.into()),
+            ("d_out", d_out.into()),
+            ("sum", sum.into()),
+            ("delta", delta.into()),
+            ("live", vec![b + 3].into()),
+        ],
+        outputs: vec![("states", Expected::Near { values: expected, tolerance: tolerance(t) })],
+        record: Box::new(record),
+    }
+}

@@ -1,0 +1,196 @@
+//! Linear attention of the suffixes that moves change, from the state of their sample before the change.
+
+use super::forward::attend;
+use super::states::{self, tolerance};
+use super::{AttentionShape, check_positions, chunk, lanes, slots, state_floats};
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Storage, View};
+use crate::kernels::attention::{SuffixShape, check_heads, part, random_qkv, wide, window};
+use crate::kernels::narrow::{has_half, stored};
+use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+
+static SUFFIX: Kernel = kernel!("linear_attention_suffix");
+
+pub(in crate::kernels) const SUFFIX_ENTRY: Entry =
+    Entry { kernel: &SUFFIX, summary: "linear attention of changed suffixes from a shared state", cases };
+
+/// Linear attention of changed suffixes of sequences, from the states of their base sample: as
+/// [`crate::kernels::attention::AttentionSuffix`], with its packed rows and tables.
+#[derive(Debug, Clone)]
+pub struct LinearSuffix {
+    /// (B·T, 3C) of the base samples, of f32 or f16
+    pub base_qkv: View,
+    /// States of the base samples by [`super::LinearForward`]
+    pub states: View,
+    /// (items·per_item, 3C), of the same type as `base_qkv`
+    pub qkv: View,
+    /// Base sample of item `first_item` + u, u32 (first_item + items)
+    pub base: View,
+    /// (per_item, 2), u32: s, p
+    pub row_table: View,
+    /// (items·per_item, C)
+    pub out: View,
+}
+
+/// Parts of the values that a lane owns: a state in registers is D vectors for each, and rows are loaded once for all.
+fn values(gpu: &Gpu, d: u32) -> u32 {
+    if gpu.is_software() && (5..=64).contains(&d) { 2 } else { 1 }
+}
+
+impl LinearSuffix {
+    /// Records the kernel.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Shape`] for heads wider than 128 or more than [`super::most_positions`]; as [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &SuffixShape) -> Result<()> {
+        check_heads(&SUFFIX, shape.h, shape.d)?;
+        check_positions(&SUFFIX, shape.t, shape.d)?;
+        let values = values(plan.gpu(), shape.d);
+        self.record_values(plan, shape, values)
+    }
+
+    fn record_values(&self, plan: &mut Plan, shape: &SuffixShape, values: u32) -> Result<()> {
+        let width = u64::from(shape.h) * u64::from(shape.d);
+        let base_elements = u64::from(shape.b) * u64::from(shape.t) * 3 * width;
+        let rows = u64::from(shape.items.most) * u64::from(shape.per_item);
+        let items = u64::from(shape.first_item) + u64::from(shape.items.most);
+        let states = states::elements(&AttentionShape::causal(shape.b, shape.t, shape.h, shape.d));
+        plan.launch(&Launch {
+            kernel: &SUFFIX,
+            spec: &[("HEAD_DIM", shape.d), ("VALUES", values), ("CACHE_BITS", self.qkv.storage().bits())],
+            bindings: &[
+                Bind { name: "base_qkv", view: &self.base_qkv, elements: base_elements },
+                Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements },
+                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "base", view: &self.base, elements: items },
+                Bind { name: "row_table", view: &self.row_table, elements: 2 * u64::from(shape.per_item) },
+                Bind { name: "states", view: &self.states, elements: states },
+                Bind { name: "out", view: &self.out, elements: rows * width },
+            ],
+            params: &[
+                ("items", shape.items.most.into()),
+                ("per_item", shape.per_item.into()),
+                ("first_item", shape.first_item.into()),
+                ("tokens", shape.t.into()),
+                ("heads", shape.h.into()),
+                ("chunk", chunk(shape.d).into()),
+            ],
+            groups: lanes(&shape.items, shape.per_item * shape.h * shape.d.div_ceil(4).div_ceil(values)),
+            // The table is on the GPU: as if no sequence had base keys between a state and its start.
+            cost: Cost {
+                flops: 4.0 * (rows * width) as f64 * f64::from(shape.d + 1),
+                bytes: (self.qkv.storage().bytes() * (base_elements + rows * 3 * width) + 4 * (rows * width + states))
+                    as f64,
+            },
+            shape: format!("({}, {}, {}, {}, {})", shape.items.most, shape.per_item, shape.t, shape.h, shape.d),
+        })
+    }
+}
+
+/// out (items·per_item, C) of a [`LinearSuffix`] in f64; `base` begins at the launch's first item.
+pub fn suffix_reference(
+    base_qkv: &[f64],
+    qkv: &[f64],
+    base: &[u32],
+    row_table: &[[u32; 2]],
+    shape: &SuffixShape,
+) -> Vec<f64> {
+    let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
+    let mut out = Vec::new();
+    for row in 0..(shape.items.most * shape.per_item) as usize {
+        let (item, k) = (row / shape.per_item as usize, row % shape.per_item as usize);
+        let [start, position] = row_table[k].map(|v| v as usize);
+        for head in 0..h {
+            let at = |j: usize, third| {
+                if j < start {
+                    part(base_qkv, base[item] as usize * t + j, third, head, h, d)
+                } else {
+                    part(qkv, row - (position - j), third, head, h, d)
+                }
+            };
+            out.extend(attend(at(position, 0), (0..=position).map(|j| (at(j, 1), at(j, 2)))).0);
+        }
+    }
+    out
+}
+
+/// First changed position and changed rows of each sequence.
+const TABLES: [&[[u32; 2]]; 5] = [
+    &[[0, 1]],
+    &[[1, 4], [2, 3], [4, 1], [0, 5]],
+    &[[0, 3], [3, 2], [4, 1], [4, 1], [4, 1], [3, 1], [1, 2], [2, 3]],
+    &[[5, 11], [0, 16], [15, 1], [15, 1], [7, 2], [9, 4], [8, 8]],
+    &[[20, 50], [64, 6], [69, 1], [0, 70], [32, 3]],
+];
+
+/// (T, H, D), items and the table of the sequences.
+type SuffixCase = ([u32; 3], u32, usize);
+
+fn cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes: [SuffixCase; 12] = [
+        ([1, 1, 1], 1, 0),
+        ([5, 2, 4], 7, 1),
+        ([5, 3, 6], 5, 2),
+        ([16, 2, 8], 9, 3),
+        ([5, 3, 8], 5, 2),
+        ([16, 3, 3], 4, 3),
+        ([16, 1, 20], 2, 3),
+        ([70, 2, 16], 2, 4),
+        ([70, 1, 66], 2, 4),
+        ([1714, 1, 64], 1, 0),
+        ([5, 1, 4], 30_000, 1),
+        ([5, 2, 12], 1000, 2),
+    ];
+    let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
+    storages.flat_map(|s| shapes.into_iter().flat_map(move |shape| [1, 2].map(|v| case(shape, v, s)))).collect()
+}
+
+fn case(([t, h, d], items, table): SuffixCase, values: u32, storage: Storage) -> Case {
+    // The longest sequence there may be, in place of a short one.
+    let whole = [[0, t]];
+    let sequences = if t > 1000 { &whole } else { TABLES[table] };
+    let row_table: Vec<[u32; 2]> =
+        sequences.iter().flat_map(|[start, rows]| (0..*rows).map(move |i| [*start, start + i])).collect();
+    let (b, per_item, first_item) = (items.min(11), row_table.len() as u32, 2);
+    let mut random = RandomInputs::new(u64::from(items * 31 + t * 7 + h * 3 + d));
+    let (base_qkv, stored_base) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
+    let (qkv, stored_qkv) = stored(random_qkv(&mut random, (items * per_item * 3 * h * d) as usize), storage);
+    let base = random.integers((first_item + items) as usize, b);
+    let shape = SuffixShape { items: items.into(), per_item, first_item, b, t, h, d };
+    let here = &base[first_item as usize..];
+    let out = suffix_reference(&wide(&base_qkv), &wide(&qkv), here, &row_table, &shape);
+    let record = move |plan: &mut Plan, named: &Named| {
+        let whole = AttentionShape::causal(b, t, h, d);
+        let states = plan.gpu().buffer("states", u64::from(b * slots(t, d) * h) * state_floats(d))?.view();
+        let attention = LinearSuffix {
+            base_qkv: named.view("base_qkv")?,
+            states: states.clone(),
+            qkv: named.view("qkv")?,
+            base: named.view("base")?,
+            row_table: named.view("row_table")?,
+            out: named.view("out")?,
+        };
+        if slots(t, d) > 0 {
+            states::record(plan, [&attention.base_qkv, &states], &whole, [0, slots(t, d)])?;
+        }
+        let live = window(named.view("live")?, items);
+        plan.resolve_grids(&live.live)?;
+        attention.record_values(plan, &SuffixShape { items: live.into(), ..shape.clone() }, values)
+    };
+    Case {
+        name: format!(
+            "({t}, {h}, {d}), {items} items of {per_item} rows, {values} parts to a lane{}",
+            if storage == Storage::Half { " f16 qkv" } else { "" }
+        ),
+        inputs: vec![
+            ("base_qkv", stored_base),
+            ("qkv", stored_qkv),
+            ("base", base.into()),
+            ("row_table", row_table.concat().into()),
+            ("live", vec![items + 3].into()),
+        ],
+        outputs: vec![("out", Expected::Near { values: out, tolerance: tolerance(t) })],
+        record: Box::new(record),
+    }
+}
