@@ -5,6 +5,7 @@ pub mod hamiltonian;
 pub mod lattice;
 pub mod patch;
 pub mod ptf;
+pub mod rbm;
 pub mod rydberg;
 pub mod tfim;
 pub mod train;
@@ -51,13 +52,13 @@ impl Problem {
         extent: Option<Extent>,
     ) -> Result<Self> {
         let mut hamiltonian_settings = hamiltonian::settings(hamiltonian, &[])?;
-        let model_settings = wave_function::settings(model)?;
+        let mut model_settings = wave_function::settings(model)?;
         let lattice = lattice::agree(extent, model_settings.first(), &hamiltonian_settings)?;
         hamiltonian_settings.resolve("Lx", Value::Count(lattice.lx as u64));
         hamiltonian_settings.resolve("Ly", Value::Count(lattice.ly as u64));
         let hamiltonian = hamiltonian::hamiltonian(&hamiltonian_settings);
         hamiltonian.terms(&lattice)?;
-        let model = wave_function::model(&model_settings)?;
+        let model = wave_function::model(&mut model_settings)?;
         model.check(&lattice)?;
         Ok(Self { lattice, hamiltonian, model, model_settings, hamiltonian_settings })
     }

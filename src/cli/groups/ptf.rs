@@ -4,17 +4,16 @@ use ketformer::Result;
 use ketformer::model::Ptf;
 
 use super::lattice::L;
-use super::patch::{PATCH, patch};
+use super::patch::PATCH;
 use super::transformer::{
-    ACTIVATION, ATTENTION, DROPOUT, FFN, NH, NHEAD, NORM, NUM_LAYERS, POSITION, START, activation, attention, norm,
-    position, refuse_dropout, start,
+    ACTIVATION, ATTENTION, DROPOUT, FFN, NH, NHEAD, NORM, NUM_LAYERS, POSITION, START, transformer,
 };
 use crate::cli::settings::{Group, Key, Kind, Settings};
 
 /// Keys and defaults of the reference's PTF; `ffn` and the options of its blocks are ours.
 pub static GROUP: Group = Group {
     name: "ptf",
-    about: "the wave function: a transformer over patches of the lattice",
+    about: "the wave function: a transformer over patches of the lattice; or the sub-sampler of --lptf",
     keys: &[
         L,
         PATCH,
@@ -32,25 +31,13 @@ pub static GROUP: Group = Group {
     ],
 };
 
-/// The wave function of these settings; whether it fits a lattice is for [`Ptf::check`] to say.
+/// The wave function of these settings.
 ///
 /// # Errors
-/// `ErrorKind::Settings` for a patch that is none, and for what no wave function can be asked: dropout, repeat_pre.
+/// As [`transformer`], and for repeat_pre.
 pub fn model(settings: &Settings) -> Result<Ptf> {
-    refuse_dropout(settings)?;
     if settings.switch("repeat_pre") {
         return Err(GROUP.error("repeat_pre=true needs a precondition, which this model has none of; leave it out"));
     }
-    Ok(Ptf {
-        patch: patch(settings)?,
-        width: settings.size("Nh"),
-        heads: settings.size("nhead"),
-        layers: settings.size("num_layers"),
-        feed_forward: settings.size("ffn"),
-        attention: attention(settings),
-        norm: norm(settings),
-        activation: activation(settings),
-        position: position(settings),
-        start: start(settings),
-    })
+    transformer(settings)
 }

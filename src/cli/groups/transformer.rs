@@ -1,8 +1,9 @@
 //! Keys that every wave function with a transformer in it has.
 
 use ketformer::Result;
-use ketformer::model::{Activation, Attention, Norm, Position, Start};
+use ketformer::model::{Activation, Attention, Norm, Position, Ptf, Start};
 
+use super::patch::patch;
 use crate::cli::settings::{Key, Kind, Settings};
 
 /// Width of a token.
@@ -47,32 +48,53 @@ pub const START: Key = Key::new(
 pub const DROPOUT: Key =
     Key::new("dropout", Kind::Real(0.0, 1.0), "0", "", "0 only: the wave function must be one function");
 
-/// What `attention=` says.
-pub fn attention(settings: &Settings) -> Attention {
+/// The transformer of these settings; whether it fits a lattice is for [`Ptf::check`] to say.
+///
+/// # Errors
+/// `ErrorKind::Settings` for a patch that is none, and for dropout, which no wave function can be asked.
+pub fn transformer(settings: &Settings) -> Result<Ptf> {
+    let dropout = settings.real("dropout");
+    if dropout != 0.0 {
+        return Err(settings.group().error(format!(
+            "dropout={dropout} would give the same configuration another probability each time; give dropout=0"
+        )));
+    }
+    Ok(Ptf {
+        patch: patch(settings)?,
+        width: settings.size("Nh"),
+        heads: settings.size("nhead"),
+        layers: settings.size("num_layers"),
+        feed_forward: settings.size("ffn"),
+        attention: attention(settings),
+        norm: norm(settings),
+        activation: activation(settings),
+        position: position(settings),
+        start: start(settings),
+    })
+}
+
+fn attention(settings: &Settings) -> Attention {
     match settings.text("attention") {
         "linear" => Attention::Linear,
         _ => Attention::Softmax,
     }
 }
 
-/// What `norm=` says.
-pub fn norm(settings: &Settings) -> Norm {
+fn norm(settings: &Settings) -> Norm {
     match settings.text("norm") {
         "pre" => Norm::Pre,
         _ => Norm::Post,
     }
 }
 
-/// What `activation=` says.
-pub fn activation(settings: &Settings) -> Activation {
+fn activation(settings: &Settings) -> Activation {
     match settings.text("activation") {
         "gelu" => Activation::Gelu,
         _ => Activation::Relu,
     }
 }
 
-/// What `position=` says.
-pub fn position(settings: &Settings) -> Position {
+fn position(settings: &Settings) -> Position {
     match settings.text("position") {
         "textbook" => Position::Textbook,
         "learned" => Position::Learned,
@@ -80,23 +102,9 @@ pub fn position(settings: &Settings) -> Position {
     }
 }
 
-/// What `start=` says.
-pub fn start(settings: &Settings) -> Start {
+fn start(settings: &Settings) -> Start {
     match settings.text("start") {
         "learned" => Start::Learned,
         _ => Start::Zero,
-    }
-}
-
-/// That no dropout is asked for.
-///
-/// # Errors
-/// `ErrorKind::Settings` where one is.
-pub fn refuse_dropout(settings: &Settings) -> Result<()> {
-    match settings.real("dropout") {
-        0.0 => Ok(()),
-        dropout => Err(settings.group().error(format!(
-            "dropout={dropout} would give the same configuration another probability each time; give dropout=0"
-        ))),
     }
 }
