@@ -133,7 +133,8 @@ fn a_suffix_is_the_end_of_causal_attention() {
     let (expected, _) = attention::forward_reference(&whole, &AttentionShape::causal(1, t as u32, h, d));
     let row_table: Vec<[u32; 2]> = (start..t).map(|p| [start as u32, p as u32]).collect();
     let per_item = (t - start) as u32;
-    let shape = attention::SuffixShape { items: 1.into(), per_item, first_item: 0, b: 2, t: t as u32, h, d };
+    let shape =
+        attention::SuffixShape { items: 1.into(), per_item, first_item: 0, b: 2, t: t as u32, period: t as u32, h, d };
     let suffix = attention::suffix_reference(&base, &packed, &[1], &row_table, &shape);
     assert_eq!(suffix, expected[start * (h * d) as usize..]);
     let (expected, _) = linear::forward_reference(&whole, &AttentionShape::causal(1, t as u32, h, d));
