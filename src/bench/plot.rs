@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     fn curve(pass: &str, points: Vec<[f64; 2]>) -> ScalingCurve {
-        ScalingCurve { family: "ptf".into(), pass: pass.into(), points, fit: None }
+        ScalingCurve { family: "ptf".into(), pass: pass.into(), points, parameters: Vec::new(), fit: None }
     }
 
     #[test]

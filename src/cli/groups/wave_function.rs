@@ -7,13 +7,15 @@ use super::{ptf, rbm};
 use crate::cli::settings::{Group, Settings};
 use crate::cli::typed::{Table, Typed};
 
+type Make = fn(&Settings, &mut [Settings]) -> Result<Box<dyn Model>>;
+
 /// A family of wave functions on the command line.
 struct Family {
     group: &'static Group,
     /// Groups of which one has to be given as its sub-sampler; empty where it has none.
     subs: &'static [&'static Group],
     /// Makes it of its own settings and those of its sub-samplers, which it resolves.
-    make: fn(&Settings, &mut [Settings]) -> Result<Box<dyn Model>>,
+    make: Make,
     /// The key that tells its members apart in the title of a picture.
     telling: &'static str,
 }
