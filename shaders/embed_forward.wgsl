@@ -2,14 +2,15 @@
 //
 //   x[r, c] = tanh( Σ_j bit_j(row r) · weight[c, j] + bias[c] ) + position[p_r, c]
 //
-// A row is `stride` words: ⌈P / 32⌉ with the bits of the patch before, p_r, and others that are not read.
+// A row is `stride` words: ⌈P / 32⌉ with the bits of the patch before, the position, and others that are not read. p_r is
+// the position modulo T, in sequences of T patches; where one begins, the patch before counts as empty.
 //
 // grid   ⌈rows / 8⌉ · C invocations, 64 to a workgroup
 // reads  rows (rows, stride) · weight (C, P) · bias (C) · position (T, C)
 // makes  x (rows, C)
 #import grid
 #import tanh
-struct Params { rows: u32, width: u32, sites: u32, stride: u32 }
+struct Params { rows: u32, width: u32, sites: u32, stride: u32, patches: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<u32>;                 // (rows, stride)
 @group(0) @binding(2) var<storage, read> weight: array<f32>;               // (C, P)
@@ -35,7 +36,10 @@ fn main(
     var bits: array<u32, ROWS>;
     for (var i = 0u; i < ROWS; i++) { sum[i] = bias[c]; }
     for (var word = 0u; word < words; word++) {
-        for (var i = 0u; i < ROWS; i++) { bits[i] = rows[(first_row + min(i, count - 1u)) * params.stride + word]; }
+        for (var i = 0u; i < ROWS; i++) {
+            let at = (first_row + min(i, count - 1u)) * params.stride;
+            bits[i] = select(rows[at + word], 0u, rows[at + words] % params.patches == 0u);
+        }
         for (var j = 0u; j < min(32u, params.sites - 32u * word); j++) {
             let w = weight[c * params.sites + 32u * word + j];
             for (var i = 0u; i < ROWS; i++) { sum[i] += select(0.0, w, ((bits[i] >> j) & 1u) == 1u); }
@@ -43,7 +47,7 @@ fn main(
     }
     for (var i = 0u; i < count; i++) {
         let row = first_row + i;
-        let p = rows[row * params.stride + words];
+        let p = rows[row * params.stride + words] % params.patches;
         x[row * params.width + c] = tanh_value(sum[i]) + position[p * params.width + c];
     }
 }

@@ -1,9 +1,9 @@
 // Gradient of the patch embedding, as partial sums of blocks of rows that linear_gradient_sum adds.
 //
-//   dz[r, c] = d_x[r, c] (1 − tanh²( Σ_j bit_j(row r) · weight[c, j] + bias[c] ))
+//   dz[r, c] = d_x[r, c] (1 − tanh²( Σ_j bit_j(row r) · weight[c, j] + bias[c] ))        TANH = 0: d_x[r, c]
 //   part[s, c, j] = Σ_{r in block s} dz[r, c] · bit_j(row r)        part[s, C·P + c] = Σ_{r in block s} dz[r, c]
 //
-// A row is `stride` words, the first ⌈P / 32⌉ with the bits of the patch before. An invocation owns BITS of them.
+// Rows are those of embed_forward, rows of d_x begin `d_stride` elements apart. An invocation owns BITS of the bits.
 //
 // grid   blocks · ⌈P / BITS⌉ · C invocations, 64 to a workgroup
 // reads  rows (rows, stride) · weight (C, P) · bias (C) · d_x (rows, C) · live (1)
@@ -11,8 +11,10 @@
 #import grid
 #import tanh
 const BITS: u32 = 4u; // spec 1 2 12 16
+const TANH: u32 = 1u; // spec 0
 struct Params {
-    rows: u32, width: u32, sites: u32, stride: u32, blocks: u32, block_rows: u32, first_item: u32, rows_per_item: u32
+    rows: u32, width: u32, sites: u32, stride: u32, d_stride: u32, patches: u32, blocks: u32, block_rows: u32,
+    first_item: u32, rows_per_item: u32
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<u32>;                 // (rows, stride)
@@ -46,9 +48,12 @@ fn main(
     for (var row = first_row; row < end; row += ROWS) {
         var z: array<f32, ROWS>;
         var bits: array<u32, ROWS>;
-        for (var i = 0u; i < ROWS; i++) { z[i] = bias[c]; }
-        for (var word = 0u; word < words; word++) {
-            for (var i = 0u; i < ROWS; i++) { bits[i] = rows[min(row + i, end - 1u) * params.stride + word]; }
+        if (TANH == 1u) { for (var i = 0u; i < ROWS; i++) { z[i] = bias[c]; } }
+        for (var word = 0u; word < select(0u, words, TANH == 1u); word++) {
+            for (var i = 0u; i < ROWS; i++) {
+                let at = min(row + i, end - 1u) * params.stride;
+                bits[i] = select(rows[at + word], 0u, rows[at + words] % params.patches == 0u);
+            }
             for (var j = 0u; j < min(32u, params.sites - 32u * word); j++) {
                 let w = weight[c * params.sites + 32u * word + j];
                 for (var i = 0u; i < ROWS; i++) { z[i] += select(0.0, w, ((bits[i] >> j) & 1u) == 1u); }
@@ -56,9 +61,11 @@ fn main(
         }
         for (var i = 0u; i < min(ROWS, end - row); i++) {
             let value = tanh_value(z[i]);
-            let dz = d_x[(row + i) * params.width + c] * (1.0 - value * value);
+            let dz = d_x[(row + i) * params.d_stride + c] * select(1.0, 1.0 - value * value, TANH == 1u);
             // BITS divides 32 or holds all bits: those of an invocation lie in one word.
-            let own = rows[(row + i) * params.stride + first_bit / 32u] >> (first_bit % 32u);
+            let at = (row + i) * params.stride;
+            let empty = rows[at + words] % params.patches == 0u;
+            let own = select(rows[at + first_bit / 32u] >> (first_bit % 32u), 0u, empty);
             bias_sum += dz;
             for (var j = 0u; j < BITS; j++) { sum[j] += select(0.0, dz, ((own >> j) & 1u) == 1u); }
         }

@@ -84,7 +84,10 @@ fn only_what_stores_f16_knows_f16() {
             storages += 1;
         }
     }
-    assert_eq!(storages, 14, "of products 2 each, of the feed-forward part and of seven attentions 1 each");
+    assert_eq!(
+        storages, 16,
+        "of products and recurrent steps 2 each, of the feed-forward part and of seven attentions 1 each"
+    );
 }
 
 #[test]

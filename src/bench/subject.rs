@@ -206,7 +206,7 @@ mod tests {
             (Subject::Step, "16x1x32", "samples"),
             (Subject::Moves, "16x8x30", "30"),
             (Subject::Scaling, "16", "expected 2"),
-            (Subject::Scaling, "25x64", "5"),
+            (Subject::Scaling, "36x64", "36"),
             (Subject::Scaling, "16x1", "samples"),
         ] {
             let error = check(subject, shape).unwrap_err();

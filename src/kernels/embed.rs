@@ -6,7 +6,8 @@
 //!
 //! Every pass (decoding, teacher-forced, moves) describes a row by words: the bits of the patch before, 32 to a word, and
 //! the position; so that one kernel embeds them all. A patch that is one token has (token before, position, target
-//! token, 0). Source: the tokeniser of arXiv:2306.03921's public code.
+//! token, 0). Positions count modulo T, in sequences of T patches, and where one begins the patch before counts as empty.
+//! Source: the tokeniser of arXiv:2306.03921's public code.
 
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel, linear};
 use crate::error::Result;
@@ -29,7 +30,7 @@ pub struct EmbedShape {
     pub width: u32,
     /// Sites per patch P.
     pub sites_per_patch: u32,
-    /// Patches T, the rows of the position table.
+    /// Patches T of a sequence, the rows of the position table; positions count modulo T.
     pub patches: u32,
     /// Words of a row's description, at least those of the bits and of the position.
     pub stride: u32,
@@ -85,6 +86,7 @@ impl EmbedForward {
                 ("width", shape.width.into()),
                 ("sites", shape.sites_per_patch.into()),
                 ("stride", shape.stride.into()),
+                ("patches", shape.patches.into()),
             ],
             groups,
             cost: Cost { flops: (rows * c * (p + 2)) as f64, bytes: 4.0 * (rows * (c + 4)) as f64 },
@@ -98,12 +100,12 @@ impl EmbedForward {
 pub struct EmbedGradient {
     /// (rows, stride) u32: bits, position
     pub rows: View,
-    /// (C, P)
-    pub weight: View,
-    /// (C)
-    pub bias: View,
-    /// (rows, C)
+    /// The layer's weight (C, P) and bias (C); `None` for one without tanh, x = W patch + b.
+    pub tanh_of: Option<[View; 2]>,
+    /// (rows, C), in rows of `d_stride`
     pub d_x: View,
+    /// Elements from one row of `d_x` to the next.
+    pub d_stride: u32,
     /// Scratch of [`EmbedShape::part_elements`] floats.
     pub part: View,
     /// (C, P)
@@ -140,14 +142,20 @@ impl EmbedGradient {
         let blocks = linear::blocks(&shape.rows);
         let bits = shape.sites_per_patch.min(MOST_BITS);
         let parts = u64::from(shape.sites_per_patch.div_ceil(bits));
+        let d_elements = rows.saturating_sub(1) * u64::from(self.d_stride) + c;
+        // Something must be bound for what is not there.
+        let (weight, bias, weights) = match &self.tanh_of {
+            Some([weight, bias]) => (weight, bias, [c * p, c]),
+            None => (&self.d_x, &self.d_x, [4.min(d_elements); 2]),
+        };
         plan.launch(&Launch {
             kernel: &GRADIENT,
-            spec: &[("BITS", bits)],
+            spec: &[("BITS", bits), ("TANH", self.tanh_of.is_some().into())],
             bindings: &[
                 Bind { name: "rows", view: &self.rows, elements: rows * u64::from(shape.stride) },
-                Bind { name: "weight", view: &self.weight, elements: c * p },
-                Bind { name: "bias", view: &self.bias, elements: c },
-                Bind { name: "d_x", view: &self.d_x, elements: rows * c },
+                Bind { name: "weight", view: weight, elements: weights[0] },
+                Bind { name: "bias", view: bias, elements: weights[1] },
+                Bind { name: "d_x", view: &self.d_x, elements: d_elements },
                 Bind { name: "live", view: &counter, elements: 1 },
                 Bind { name: "part", view: &self.part, elements: shape.part_elements() },
             ],
@@ -156,6 +164,8 @@ impl EmbedGradient {
                 ("width", shape.width.into()),
                 ("sites", shape.sites_per_patch.into()),
                 ("stride", shape.stride.into()),
+                ("d_stride", self.d_stride.into()),
+                ("patches", shape.patches.into()),
                 ("blocks", blocks.into()),
                 ("block_rows", linear::block_rows_of(&shape.rows).into()),
                 ("first_item", first_item.into()),
@@ -168,7 +178,7 @@ impl EmbedGradient {
     }
 }
 
-/// x (rows, C) in f64, of rows of `stride` words.
+/// x (rows, C) in f64, of rows of `stride` words in sequences of as many patches as `position` has.
 pub fn forward_reference(
     rows: &[u32],
     weight: &[f32],
@@ -177,11 +187,19 @@ pub fn forward_reference(
     [sites_per_patch, stride]: [usize; 2],
 ) -> Vec<f64> {
     let c = bias.len();
-    let at = words(sites_per_patch as u32) as usize;
+    let patches = position.len() / c;
     let embed = |row: &[u32], channel: usize| {
-        embedded(row, weight, bias, sites_per_patch, channel) + f64::from(position[row[at] as usize * c + channel])
+        let (row, p) = placed(row, sites_per_patch, patches);
+        embedded(&row, weight, bias, sites_per_patch, channel) + f64::from(position[p * c + channel])
     };
     rows.chunks(stride).flat_map(|row| (0..c).map(move |channel| embed(row, channel))).collect()
+}
+
+/// The bits of a row and its position within its sequence; no bit where that begins.
+fn placed(row: &[u32], sites_per_patch: usize, patches: usize) -> (Vec<u32>, usize) {
+    let at = words(sites_per_patch as u32) as usize;
+    let p = row[at] as usize % patches;
+    (row[..at].iter().map(|bits| if p == 0 { 0 } else { *bits }).collect(), p)
 }
 
 fn bit(row: &[u32], j: usize) -> bool {
@@ -194,22 +212,23 @@ fn embedded(row: &[u32], weight: &[f32], bias: &[f32], sites_per_patch: usize, c
     (sum + f64::from(bias[channel])).tanh()
 }
 
-/// (d_W (C, P), d_b (C)) in f64 over all rows given, of `stride` words each.
+/// (d_W (C, P), d_b (C)) in f64 over all rows given, of `stride` words each, in sequences of `patches`; of a layer without
+/// tanh where `tanh_of` is `None`. `d_x` is (rows, `c`).
 pub fn gradient_reference(
     rows: &[u32],
-    weight: &[f32],
-    bias: &[f32],
+    tanh_of: Option<[&[f32]; 2]>,
     d_x: &[f32],
-    [sites_per_patch, stride]: [usize; 2],
+    c: usize,
+    [sites_per_patch, stride, patches]: [usize; 3],
 ) -> (Vec<f64>, Vec<f64>) {
-    let c = bias.len();
     let (mut d_weight, mut d_bias) = (vec![0.0; c * sites_per_patch], vec![0.0; c]);
     for (r, row) in rows.chunks(stride).enumerate() {
+        let (row, _) = placed(row, sites_per_patch, patches);
         for channel in 0..c {
-            let value = embedded(row, weight, bias, sites_per_patch, channel);
-            let dz = f64::from(d_x[r * c + channel]) * (1.0 - value * value);
+            let value = tanh_of.map(|[weight, bias]| embedded(&row, weight, bias, sites_per_patch, channel));
+            let dz = f64::from(d_x[r * c + channel]) * value.map_or(1.0, |value| 1.0 - value * value);
             d_bias[channel] += dz;
-            for j in (0..sites_per_patch).filter(|j| bit(row, *j)) {
+            for j in (0..sites_per_patch).filter(|j| bit(&row, *j)) {
                 d_weight[channel * sites_per_patch + j] += dz;
             }
         }
@@ -259,7 +278,8 @@ fn forward_cases(_: &Gpu) -> Vec<Case> {
 
 fn forward_case((rows, width, p, patches): (u32, u32, u32, u32)) -> Case {
     let mut random = RandomInputs::new(u64::from(rows + width));
-    let (descriptions, stride) = random_descriptions(&mut random, rows, patches, p);
+    // Two sequences.
+    let (descriptions, stride) = random_descriptions(&mut random, rows, 2 * patches, p);
     let (weight, bias) = (random.floats((width * p) as usize), random.floats(width as usize));
     let position = random.floats((patches * width) as usize);
     let x = forward_reference(&descriptions, &weight, &bias, &position, [p as usize, stride as usize]);
@@ -287,23 +307,30 @@ fn forward_case((rows, width, p, patches): (u32, u32, u32, u32)) -> Case {
 }
 
 fn gradient_cases(_: &Gpu) -> Vec<Case> {
-    SHAPES.into_iter().map(gradient_case).collect()
+    let of = |tanh| SHAPES.into_iter().map(move |shape| gradient_case(shape, tanh));
+    of(true).chain(of(false)).collect()
 }
 
-fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32)) -> Case {
+/// Without tanh rows of d_x have three more elements between them.
+fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32), tanh: bool) -> Case {
+    let d_stride = if tanh { width } else { width + 3 };
     let live = rows - rows / 3;
     let mut random = RandomInputs::new(u64::from(rows + width));
-    let (descriptions, stride) = random_descriptions(&mut random, rows, patches, p);
+    // Two sequences.
+    let (descriptions, stride) = random_descriptions(&mut random, rows, 2 * patches, p);
     let (weight, bias) = (random.floats((width * p) as usize), random.floats(width as usize));
-    let d_x = random.floats((rows * width) as usize);
+    let d_x = random.floats((rows * d_stride) as usize);
+    let dense: Vec<f32> = d_x.chunks(d_stride as usize).flat_map(|row| &row[..width as usize]).copied().collect();
     let mut part = Vec::new();
     let block_rows = linear::block_rows(1);
     for block in 0..rows.div_ceil(block_rows) {
         let first = (block * block_rows).min(live) as usize;
         let end = ((block + 1) * block_rows).min(live) as usize;
         let words = stride as usize;
-        let (rows, d_x) = (&descriptions[words * first..words * end], &d_x[first * width as usize..]);
-        let (d_weight, d_bias) = gradient_reference(rows, &weight, &bias, d_x, [p as usize, words]);
+        let (rows, d_x) = (&descriptions[words * first..words * end], &dense[first * width as usize..]);
+        let tanh_of = tanh.then_some([&weight[..], &bias[..]]);
+        let sizes = [p as usize, words, patches as usize];
+        let (d_weight, d_bias) = gradient_reference(rows, tanh_of, d_x, width as usize, sizes);
         part.extend(d_weight);
         part.extend(d_bias);
     }
@@ -313,9 +340,9 @@ fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32)) -> Case {
         plan.resolve_grids(&window.live)?;
         let gradient = EmbedGradient {
             rows: named.view("rows")?,
-            weight: named.view("weight")?,
-            bias: named.view("bias")?,
+            tanh_of: if tanh { Some([named.view("weight")?, named.view("bias")?]) } else { None },
             d_x: named.view("d_x")?,
+            d_stride,
             part: part.clone(),
             d_weight: part.clone(),
             d_bias: part,
@@ -323,7 +350,7 @@ fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32)) -> Case {
         gradient.record_blocks(plan, &EmbedShape { rows: window.into(), width, sites_per_patch: p, patches, stride })
     };
     Case {
-        name: format!("({rows}, {width}, {p}), {live} live rows"),
+        name: format!("({rows}, {width}, {p}), {live} live rows, tanh {tanh}"),
         inputs: vec![
             ("rows", descriptions.into()),
             ("weight", weight.into()),

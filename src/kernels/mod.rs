@@ -20,6 +20,7 @@ pub mod optimizer;
 pub mod probe;
 mod random;
 pub mod rbm;
+pub mod recurrent;
 pub mod rows;
 pub mod unique;
 
@@ -96,6 +97,11 @@ pub static ALL: &[Entry] = &[
     attention::BACKWARD_SHORT_ENTRY,
     attention::SUFFIX_ENTRY,
     attention::SUFFIX_PRIVATE_ENTRY,
+    recurrent::LINKS_ENTRY,
+    recurrent::STEP_ENTRY,
+    recurrent::STEP_PRIVATE_ENTRY,
+    recurrent::BACKWARD_ENTRY,
+    recurrent::BACKWARD_PRIVATE_ENTRY,
     attention::linear::STATE_ENTRY,
     attention::linear::FORWARD_ENTRY,
     attention::linear::BACKWARD_QUERY_ENTRY,
@@ -145,6 +151,8 @@ pub static SHARED: &[(&str, &str)] = &[
     ("norm", include_str!("../../shaders/shared/norm.wgsl")),
     ("online", include_str!("../../shaders/shared/online.wgsl")),
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
+    ("recurrent", include_str!("../../shaders/shared/recurrent.wgsl")),
+    ("recurrent_backward", include_str!("../../shaders/shared/recurrent_backward.wgsl")),
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),
     ("state", include_str!("../../shaders/shared/state.wgsl")),
     ("suffix", include_str!("../../shaders/shared/suffix.wgsl")),

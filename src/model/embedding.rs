@@ -15,8 +15,10 @@ pub(super) struct Embedding {
     width: u32,
     /// P
     sites_per_patch: u32,
-    /// T
+    /// T of a sequence
     patches: u32,
+    /// Words of a row's description.
+    stride: u32,
 }
 
 impl Embedding {
@@ -24,13 +26,13 @@ impl Embedding {
         linear("tokenize.0", width, sites_per_patch).into()
     }
 
-    /// With the table of positions (T, C).
+    /// With the table of positions (T, C) and descriptions of `stride` words.
     pub fn new(
         gpu: &Gpu,
         parameters: &Parameters,
         prefix: &str,
         position: &[f32],
-        [width, sites_per_patch, patches]: [u32; 3],
+        [width, sites_per_patch, patches, stride]: [u32; 4],
     ) -> Result<Self> {
         Ok(Self {
             places: Places::new(parameters, prefix, |find| Affine::find(find, "tokenize.0"))?,
@@ -38,6 +40,7 @@ impl Embedding {
             width,
             sites_per_patch,
             patches,
+            stride,
         })
     }
 
@@ -46,14 +49,14 @@ impl Embedding {
         u64::from(width) * u64::from(patches)
     }
 
-    /// Elements of a block of its gradient: patches have up to 12 sites.
-    pub fn part_width(width: u32) -> u64 {
-        13 * u64::from(width)
+    /// Elements of a block of its gradient.
+    pub fn part_width([width, sites_per_patch]: [u32; 2]) -> u64 {
+        u64::from(sites_per_patch + 1) * u64::from(width)
     }
 
     fn shape(&self, rows: &Rows) -> EmbedShape {
-        let Self { width, sites_per_patch, patches, .. } = *self;
-        EmbedShape { rows: rows.clone(), width, sites_per_patch, patches, stride: 4 }
+        let Self { width, sites_per_patch, patches, stride, .. } = *self;
+        EmbedShape { rows: rows.clone(), width, sites_per_patch, patches, stride }
     }
 
     /// The embedded rows. It is no product of rows; its kernel reads f32 in any precision.
@@ -73,9 +76,9 @@ impl Embedding {
         let Places { values, gradients, .. } = &self.places;
         let embed = EmbedGradient {
             rows: descriptions.clone(),
-            weight: values.weight.clone(),
-            bias: values.bias.clone(),
+            tanh_of: Some([values.weight.clone(), values.bias.clone()]),
             d_x: d_x.clone(),
+            d_stride: self.width,
             part: reversed.part.clone(),
             d_weight: gradients.weight.clone(),
             d_bias: gradients.bias.clone(),

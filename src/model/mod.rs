@@ -6,8 +6,11 @@
 
 mod affine;
 mod block;
+mod condition;
 mod embedding;
 mod layout;
+mod lptf;
+mod lptf_network;
 mod metropolis;
 mod network;
 mod outcome_head;
@@ -17,18 +20,26 @@ mod ptf;
 mod ptf_network;
 mod rbm;
 mod rbm_network;
+mod rnn;
+mod rnn_network;
+mod rnn_order;
+mod rnn_training;
+mod subsampler;
 mod transformer;
 mod transformer_training;
 mod weights;
 
 pub use block::{Activation, Attention, Norm, Start};
 pub use layout::{Initial, Layout, ParameterSpec, Parameters, Slot};
+pub use lptf::{Lptf, Subsampler};
 pub use metropolis::{Metropolis, Proposal};
 pub use network::{
-    Capacity, ChainWindow, ConnectedMoves, Model, Needs, Network, Packed, Stretch, Unnormalised, WaveFunction,
+    Capacity, ChainWindow, ConnectedMoves, LargeRows, Model, Needs, Network, Packed, Stretch, Unnormalised,
+    WaveFunction,
 };
 pub use position::Position;
 pub use precision::Precision;
 pub use ptf::Ptf;
 pub use rbm::Rbm;
+pub use rnn::{Cell, Rnn};
 pub use weights::{Tensor, Weights};

@@ -1,9 +1,12 @@
 //! What a wave function must be able to do on a device.
 
+use std::sync::Arc;
+
 use super::{Layout, Metropolis, Parameters, Precision};
 use crate::error::Result;
-use crate::gpu::{Gpu, Plan, Rows, View};
+use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::metropolis::Stream;
+use crate::kernels::nested::LargeTables;
 use crate::kernels::rows::Window;
 use crate::physics::{Lattice, Patching};
 
@@ -50,8 +53,47 @@ pub struct Packed {
     pub rows_per_item: u32,
     /// (R) of two u32: first position that the row's move changes the input of, position
     pub row_table: View,
+    /// The same on the host.
+    pub positions: Arc<[[u32; 2]]>,
     /// (B) u32: sample of each distinct sample
     pub sample_of: View,
+    /// (B, T) u32: what was drawn
+    pub tokens: View,
+    /// The rows of large patches among them, where the lattice is cut into such.
+    pub large: Option<Arc<LargeRows>>,
+}
+
+/// [`LargeTables`] on a device.
+#[derive(Debug)]
+pub struct LargeRows {
+    /// R_L, rows of each item; may be 0.
+    pub per_item: u32,
+    /// (R_L) of four u32
+    pub rows: Buffer,
+    /// (R_L) of two u32
+    pub row_table: Buffer,
+    /// (R) u32
+    pub condition_of: Buffer,
+}
+
+impl LargeRows {
+    /// Uploads `tables`.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub fn new(gpu: &Gpu, tables: &LargeTables) -> Result<Self> {
+        Ok(Self {
+            per_item: tables.rows.len() as u32,
+            rows: gpu.upload("ketformer.large.rows", &tables.rows)?,
+            row_table: gpu.upload("ketformer.large.row_table", &tables.row_table)?,
+            condition_of: gpu.upload("ketformer.large.condition_of", &tables.condition_of)?,
+        })
+    }
+
+    /// Elements of R_L such rows and the R rows that they are among.
+    pub fn elements(large: u64, rows: u64) -> u64 {
+        6 * large + rows
+    }
 }
 
 /// A wave function as a description, without a device.
@@ -212,10 +254,11 @@ pub trait Unnormalised {
 /// The passes of an autoregressive wave function.
 pub trait Network {
     /// Computes the logits of patch `t` of all samples from the rows (token before, t, …), and keeps the keys and values.
+    /// `tokens`, (samples, T) u32, are those before.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    fn decode(&self, plan: &mut Plan, rows: &View, t: u32) -> Result<()>;
+    fn decode(&self, plan: &mut Plan, rows: &View, tokens: &View, t: u32) -> Result<()>;
 
     /// (samples, T, V): the logits that decoding made.
     fn decoded_logits(&self) -> View;

@@ -103,8 +103,12 @@ impl Ptf {
     /// # Errors
     /// [`ErrorKind::Settings`], with what to change.
     pub fn check(&self, lattice: &Lattice) -> Result<()> {
-        lattice.check()?;
         Patching::new(*lattice, self.patch)?;
+        self.check_transformer()
+    }
+
+    /// Whether all settings but the patch make sense.
+    pub(super) fn check_transformer(&self) -> Result<()> {
         let (width, heads) = (self.width, self.heads);
         let sizes = [("Nh", width), ("nhead", heads), ("num_layers", self.layers), ("ffn", self.feed_forward)];
         if let Some((name, value)) = sizes.iter().find(|(_, value)| *value == 0 || *value > MAX_WIDTH) {
@@ -148,16 +152,22 @@ impl Ptf {
         Ok(())
     }
 
-    pub(super) fn sizes(&self, lattice: &Lattice) -> Result<(Sizes, Patching)> {
-        Ptf::check(self, lattice)?;
-        let patching = Patching::new(*lattice, self.patch)?;
-        let transformer = TransformerSizes {
-            positions: patching.patches() as u32,
+    /// Of a transformer over `positions` positions in sequences of `period`.
+    pub(super) fn transformer_sizes(&self, [positions, period]: [usize; 2]) -> TransformerSizes {
+        TransformerSizes {
+            positions: positions as u32,
+            period: period as u32,
             width: self.width as u32,
             heads: self.heads as u32,
             feed_forward: self.feed_forward as u32,
             layers: self.layers as u32,
-        };
+        }
+    }
+
+    pub(super) fn sizes(&self, lattice: &Lattice) -> Result<(Sizes, Patching)> {
+        Ptf::check(self, lattice)?;
+        let patching = Patching::new(*lattice, self.patch)?;
+        let transformer = self.transformer_sizes([patching.patches(); 2]);
         let (sites_per_patch, outcomes) = (patching.sites_per_patch() as u32, patching.outcomes() as u32);
         let sizes = Sizes { transformer, sites_per_patch, outcomes };
         Ok((sizes, patching))

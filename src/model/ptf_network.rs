@@ -11,6 +11,9 @@ use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear;
 
+/// Words of a row's description: token before, position, target, 0.
+const DESCRIPTION: u32 = 4;
+
 /// Room for the pass with gradient.
 struct Training {
     head: HeadTraining,
@@ -40,14 +43,15 @@ impl PtfNetwork {
         let needs = Transformer::needs(gpu, &sizes.transformer, precision);
         let [t, v] = [sizes.patches(), sizes.outcomes].map(u64::from);
         let head = HeadTraining::needs(sizes.head());
-        let blocks = [HeadTraining::part_width(sizes.head()), Embedding::part_width(sizes.width())];
+        let blocks =
+            [HeadTraining::part_width(sizes.head()), Embedding::part_width([sizes.width(), sizes.sites_per_patch])];
         let with = |[all, widest]: [u64; 2], [more, wide]: [u64; 2]| [all + more, widest.max(wide)];
         Needs {
             sample: with(needs.sample, [t * v, t * v]),
             move_row: with(needs.move_row, [v, v]),
             training_sample: with(needs.training_sample, head.map(|elements| t * elements)),
             training_block: blocks.into_iter().fold(needs.training_block, u64::max),
-            fixed: needs.fixed + Embedding::fixed([sizes.width(), sizes.patches()]),
+            fixed: needs.fixed + Embedding::fixed([sizes.width(), sizes.transformer.period]),
             ..needs
         }
     }
@@ -61,7 +65,7 @@ impl PtfNetwork {
         capacity: Capacity,
     ) -> Result<Self> {
         let [t, v] = [sizes.patches(), sizes.outcomes].map(u64::from);
-        let embedded = [sizes.width(), sizes.sites_per_patch, sizes.patches()];
+        let embedded = [sizes.width(), sizes.sites_per_patch, sizes.transformer.period, DESCRIPTION];
         let training = || {
             let (samples, patches) = (capacity.training_samples, sizes.patches());
             let blocks = u64::from(linear::blocks_of_items(samples, patches));
@@ -90,14 +94,77 @@ impl PtfNetwork {
     }
 }
 
-impl Network for PtfNetwork {
-    fn decode(&self, plan: &mut Plan, descriptions: &View, t: u32) -> Result<()> {
+/// What happens between the embedding and the transformer: `between` is given the embedded rows, or their gradient.
+impl PtfNetwork {
+    pub fn decode_with(
+        &self,
+        plan: &mut Plan,
+        descriptions: &View,
+        t: u32,
+        between: impl FnOnce(&mut Plan, &View) -> Result<()>,
+    ) -> Result<()> {
         let rows = Rows::from(self.samples);
         let [x, hidden] = self.transformer.decode_rows();
         self.embedding.record(plan, descriptions, &rows, &x)?;
+        between(plan, &x)?;
         self.transformer.decode(plan, t)?;
         let place = Place { stride: self.sizes.patches(), first: t };
         self.head.record(plan, &self.head.places.sampled, [&x, &hidden, &self.decoded_logits], &rows, place)
+    }
+
+    pub fn moves_with(
+        &self,
+        plan: &mut Plan,
+        packed: &Packed,
+        between: impl FnOnce(&mut Plan, &View) -> Result<()>,
+    ) -> Result<View> {
+        let rows = packed.items.times(packed.rows_per_item);
+        let [x, hidden] = self.transformer.move_rows();
+        self.embedding.record(plan, &packed.descriptions, &rows, &x)?;
+        between(plan, &x)?;
+        self.transformer.moves(plan, packed)?;
+        let logits = self.move_logits.view();
+        self.head.record(plan, &self.head.places.sampled, [&x, &hidden, &logits], &rows, Place::SAME)?;
+        Ok(logits)
+    }
+
+    pub fn forward_with(
+        &self,
+        plan: &mut Plan,
+        descriptions: &View,
+        rows: &Rows,
+        between: impl FnOnce(&mut Plan, &View) -> Result<()>,
+    ) -> Result<View> {
+        let (transformer, Training { head, .. }) = self.training()?;
+        let x = transformer.embedded();
+        self.embedding.record(plan, descriptions, rows, &x)?;
+        between(plan, &x)?;
+        transformer.forward(&self.transformer, plan, rows)?;
+        head.forward(&self.head, plan, &transformer.top(), rows)?;
+        Ok(head.logits.view())
+    }
+
+    pub fn backward_with(
+        &self,
+        plan: &mut Plan,
+        descriptions: &View,
+        rows: &Rows,
+        keep: bool,
+        between: impl FnOnce(&mut Plan, &View) -> Result<()>,
+    ) -> Result<()> {
+        let (transformer, Training { head, part }) = self.training()?;
+        let reversed = Reversed { rows, part: part.view(), keep };
+        let d_rows = transformer.d_rows();
+        head.backward(&self.head, plan, &reversed, [&transformer.top(), &transformer.d_scratch(), &d_rows])?;
+        transformer.backward(&self.transformer, plan, &reversed)?;
+        between(plan, &d_rows)?;
+        self.embedding.backward(plan, descriptions, &d_rows, &reversed)
+    }
+}
+
+impl Network for PtfNetwork {
+    fn decode(&self, plan: &mut Plan, descriptions: &View, _tokens: &View, t: u32) -> Result<()> {
+        self.decode_with(plan, descriptions, t, |_, _| Ok(()))
     }
 
     fn decoded_logits(&self) -> View {
@@ -105,29 +172,14 @@ impl Network for PtfNetwork {
     }
 
     fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<View> {
-        let rows = packed.items.times(packed.rows_per_item);
-        let [x, hidden] = self.transformer.move_rows();
-        self.embedding.record(plan, &packed.descriptions, &rows, &x)?;
-        self.transformer.moves(plan, packed)?;
-        let logits = self.move_logits.view();
-        self.head.record(plan, &self.head.places.sampled, [&x, &hidden, &logits], &rows, Place::SAME)?;
-        Ok(logits)
+        self.moves_with(plan, packed, |_, _| Ok(()))
     }
 
     fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<View> {
-        let (transformer, Training { head, .. }) = self.training()?;
-        self.embedding.record(plan, descriptions, rows, &transformer.embedded())?;
-        transformer.forward(&self.transformer, plan, rows)?;
-        head.forward(&self.head, plan, &transformer.top(), rows)?;
-        Ok(head.logits.view())
+        self.forward_with(plan, descriptions, rows, |_, _| Ok(()))
     }
 
     fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, keep: bool) -> Result<()> {
-        let (transformer, Training { head, part }) = self.training()?;
-        let reversed = Reversed { rows, part: part.view(), keep };
-        let d_rows = transformer.d_rows();
-        head.backward(&self.head, plan, &reversed, [&transformer.top(), &transformer.d_scratch(), &d_rows])?;
-        transformer.backward(&self.transformer, plan, &reversed)?;
-        self.embedding.backward(plan, descriptions, &d_rows, &reversed)
+        self.backward_with(plan, descriptions, rows, keep, |_, _| Ok(()))
     }
 }

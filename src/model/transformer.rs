@@ -18,6 +18,8 @@ use crate::kernels::norm::NormShape;
 pub(super) struct TransformerSizes {
     /// T
     pub positions: u32,
+    /// Positions of a sequence, T where all of a sample is one.
+    pub period: u32,
     /// C
     pub width: u32,
     /// H
@@ -291,7 +293,9 @@ impl Transformer {
         let pass = Pass { layers: &self.places.sampled, rows: &rows, place, keeps_hidden: false };
         for (k, cache) in self.cache.iter().enumerate() {
             let attention = AttentionForward { qkv: cache.view(), out: scratch.attention.view(), lse: self.lse.view() };
-            let shape = AttentionShape::decode(samples, sizes.positions, sizes.heads, sizes.head_width(), t);
+            let (place, period) = (t % sizes.period, sizes.period);
+            let shape = AttentionShape::decode(samples, period, sizes.heads, sizes.head_width(), place)
+                .within(sizes.positions, t - place);
             let buffers = scratch.layer(cache, &self.hidden);
             self.layer(plan, k, &buffers, &pass, |plan| attention.record(plan, &shape))?;
         }
@@ -317,7 +321,7 @@ impl Transformer {
                 first_item: packed.first_item,
                 b: self.capacity.samples,
                 t: sizes.positions,
-                period: sizes.positions,
+                period: sizes.period,
                 h: sizes.heads,
                 d: sizes.head_width(),
             };

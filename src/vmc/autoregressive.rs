@@ -42,7 +42,7 @@ impl Sampler for Autoregressive {
         let GroupViews { tokens, log_p, .. } = GroupViews::new(estimator, g)?;
         let patches = estimator.patches();
         for position in 0..patches {
-            self.network.decode(plan, &self.decode_rows, position)?;
+            self.network.decode(plan, &self.decode_rows, &tokens, position)?;
             let sample = HeadSample {
                 logits: self.network.decoded_logits(),
                 step: estimator.step.view(),
@@ -83,7 +83,10 @@ impl Sampler for Autoregressive {
                 first_item: window.first,
                 rows_per_item: tables.rows_per_item(),
                 row_table: tables.row_table.view(),
+                positions: tables.positions.clone(),
                 sample_of: sample_of.clone(),
+                tokens: tokens.clone(),
+                large: tables.large.clone(),
             };
             let head = HeadForward {
                 rows: self.move_rows.view(),

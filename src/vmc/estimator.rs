@@ -12,7 +12,7 @@ use crate::kernels::energy::{COLUMNS, EnergyLocal, EnergyShape, EnergySites, Sta
 use crate::kernels::narrow::WeightsNarrow;
 use crate::kernels::rows::Window;
 use crate::kernels::unique::Unique;
-use crate::model::{Model, Parameters};
+use crate::model::{LargeRows, Model, Parameters};
 use crate::physics::{Lattice, Patching, Terms};
 
 /// Where configurations come from.
@@ -93,6 +93,7 @@ impl Estimator {
         let narrowing = parameters.narrowing().map(|narrow| (narrow, elements));
         let narrow_words = if narrowing.is_some() { elements.div_ceil(2) } else { 0 };
         let precision = parameters.precision();
+        let large = host.large.as_ref().map_or(0, |large| LargeRows::elements(large.rows.len() as u64, r));
         let chain_elements = chains.map_or(0, |chains| Chains::elements(chains, config.samples, t));
         let columns = columns(model, &patching);
         let demand = Demand {
@@ -102,7 +103,8 @@ impl Estimator {
             needs: model.needs(gpu, lattice, precision)?,
             shape: [n, m, r, t],
             columns: columns.into(),
-            tables: 8 * m + 6 * r + 2 * n + 2 * host.pairs.len() as u64 + t,
+            tables: 8 * m + 10 * r + 2 * n + 2 * host.pairs.len() as u64 + t + large,
+            large_patches: patching.sub_patches().map(|sub_patches| t as u32 / sub_patches as u32),
         };
         let sizes = demand.fit(config.memory, gpu.limits().max_storage_buffer_binding_size)?;
         let (samples, patches) = (config.samples, t as u32);

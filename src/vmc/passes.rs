@@ -1,12 +1,15 @@
 //! The passes of a wave function without a gradient as plans of their own, for measurements.
 
+use std::sync::Arc;
+
 use super::estimator::{Estimator, EstimatorConfig, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, Rows};
 use crate::kernels::energy::COLUMNS;
 use crate::kernels::head::HeadForward;
+use crate::kernels::nested::LargeTables;
 use crate::kernels::rows::rows_reference;
-use crate::model::{Model, Network, Packed, Parameters, Precision, Weights};
+use crate::model::{LargeRows, Model, Network, Packed, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 
 /// What can be recorded of a wave function on its own.
@@ -148,13 +151,17 @@ impl Passes {
         let of_samples = tokens.chunks(estimator.patches() as usize).take(samples as usize);
         let descriptions: Vec<u32> = of_samples.flat_map(of_prefix).collect();
         let descriptions = estimator.gpu.upload("ketformer.prefixes.rows", &descriptions)?;
+        let tables = estimator.patching.sub_patches().map(|sub| LargeTables::whole(patches, sub as u32));
         let packed = Packed {
             descriptions: descriptions.view(),
             items: Rows::from(samples),
             first_item: 0,
             rows_per_item: patches,
             row_table: prefixes.row_table.view(),
+            positions: (0..patches).map(|position| [0, position]).collect(),
             sample_of: prefixes.sample_of.view(),
+            tokens: estimator.tokens.view(),
+            large: tables.map(|tables| LargeRows::new(&estimator.gpu, &tables).map(Arc::new)).transpose()?,
         };
         let head = HeadForward {
             rows: descriptions.view(),

@@ -1,7 +1,11 @@
 //! A Hamiltonian's terms as the tables that kernels read, in patch order.
 
 use crate::error::{Error, ErrorKind, Result};
+use std::sync::Arc;
+
 use crate::gpu::{Buffer, Gpu};
+use crate::kernels::nested::LargeTables;
+use crate::model::LargeRows;
 use crate::physics::{Condition, Patching, Terms};
 
 /// The tables on the host.
@@ -15,6 +19,8 @@ pub(super) struct HostTables {
     pub amplitudes: Vec<[f32; 2]>,
     /// (R) of four u32: first position whose input is changed, position, move, 0.
     pub rows: Vec<[u32; 4]>,
+    /// The rows of large patches among them, where the patching is nested.
+    pub large: Option<LargeTables>,
     /// (N + 1) of two words: first pair, field.
     pub sites: Vec<[u32; 2]>,
     /// (pairs) of two words: other site as t·32 + j, coefficient.
@@ -49,6 +55,8 @@ impl HostTables {
             let first = if suffixes { change[0] + 1 } else { patches };
             rows.extend((first..patches).map(|p| [change[0] + 1, p, m as u32, 0]));
         }
+        let row_table: Vec<[u32; 2]> = rows.iter().map(|row| [row[0], row[1]]).collect();
+        let large = patching.sub_patches().map(|sub_patches| LargeTables::new(&row_table, sub_patches as u32));
         let (sites, pairs) = diagonal(terms, patching);
         let lattice = patching.lattice();
         let mut signs = vec![0; patches as usize];
@@ -67,6 +75,7 @@ impl HostTables {
             starts,
             amplitudes,
             rows,
+            large,
             sites,
             pairs,
             signs,
@@ -146,6 +155,9 @@ pub(super) struct Tables {
     pub rows: Buffer,
     /// (R) of two u32, for attention.
     pub row_table: Buffer,
+    /// The same on the host.
+    pub positions: Arc<[[u32; 2]]>,
+    pub large: Option<Arc<LargeRows>>,
     pub sites: Buffer,
     pub pairs: Buffer,
     pub signs: Buffer,
@@ -153,13 +165,15 @@ pub(super) struct Tables {
 
 impl Tables {
     pub fn new(gpu: &Gpu, host: HostTables) -> Result<Self> {
-        let row_table: Vec<[u32; 2]> = host.rows.iter().map(|row| [row[0], row[1]]).collect();
+        let positions: Arc<[[u32; 2]]> = host.rows.iter().map(|row| [row[0], row[1]]).collect();
         Ok(Self {
             moves: gpu.upload("ketformer.moves", &host.moves)?,
             starts: gpu.upload("ketformer.moves.starts", &host.starts)?,
             amplitudes: gpu.upload("ketformer.moves.amplitudes", &host.amplitudes)?,
             rows: gpu.upload("ketformer.moves.rows", &host.rows)?,
-            row_table: gpu.upload("ketformer.moves.row_table", &row_table)?,
+            row_table: gpu.upload("ketformer.moves.row_table", &positions)?,
+            positions,
+            large: host.large.as_ref().map(|large| LargeRows::new(gpu, large).map(Arc::new)).transpose()?,
             sites: gpu.upload("ketformer.sites", &host.sites)?,
             pairs: gpu.upload("ketformer.pairs", &host.pairs)?,
             signs: gpu.upload("ketformer.signs", &host.signs)?,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
-use ketformer::model::{Metropolis, Model, Position, Precision, Ptf, Rbm, Weights};
+use ketformer::model::{Cell, Lptf, Metropolis, Model, Position, Precision, Ptf, Rbm, Rnn, Subsampler, Weights};
 use ketformer::physics::{Lattice, Patch};
 use ketformer::vmc;
 
@@ -23,14 +23,16 @@ pub struct Case {
 
 /// Every wave function that the laws are tested on.
 pub fn cases() -> Vec<Case> {
+    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases()].into_iter().flatten().collect()
+}
+
+/// A PTF of (patch, width, heads, layers, feed-forward width).
+fn ptf(patch: Patch, width: usize, heads: usize, layers: usize, feed_forward: usize) -> Ptf {
+    Ptf { patch, width, heads, layers, feed_forward, ..Ptf::default() }
+}
+
+fn ptf_cases() -> Vec<Case> {
     let row = |name, lattice, model: Ptf| Case { name, lattice, model: Box::new(model), amplitude: 0.5 };
-    let chains = |name, lattice, alpha| {
-        // So many sweeps that the samples of a chain hardly know of each other.
-        let sampling = Metropolis { sweeps: 20, burn_in: 100, ..Metropolis::default() };
-        Case { name, lattice, model: Box::new(Rbm { alpha, sampling }), amplitude: 0.3 }
-    };
-    let ptf =
-        |patch, width, heads, layers, feed_forward| Ptf { patch, width, heads, layers, feed_forward, ..Ptf::default() };
     vec![
         row("ptf, 2x2 on 4x4", Lattice::square(4, 4), ptf(Patch::Block([2, 2]), 16, 4, 2, 24)),
         row("ptf, single sites of a chain of 8", Lattice::chain(8), ptf(Patch::Line(1), 12, 3, 2, 20)),
@@ -44,10 +46,64 @@ pub fn cases() -> Vec<Case> {
         row("ptf, three layers, heads of width 5", Lattice::square(2, 4), ptf(Patch::Block([1, 2]), 20, 4, 3, 12)),
         row("ptf, lines of 3 on 3x3, one head, one layer", Lattice::square(3, 3), ptf(Patch::Line(3), 8, 1, 1, 8)),
         row("ptf, 2x3 on 4x3, wide head", Lattice::square(4, 3), ptf(Patch::Block([2, 3]), 36, 1, 1, 40)),
+    ]
+}
+
+fn rnn_cases() -> Vec<Case> {
+    let row = |name, lattice, patch, width, cell| {
+        let model = Rnn { patch, width, cell };
+        Case { name, lattice, model: Box::new(model), amplitude: 0.5 }
+    };
+    vec![
+        row("rnn, gru, 2x2 on 4x4", Lattice::square(4, 4), Patch::Block([2, 2]), 16, Cell::Gru),
+        row("rnn, gru, single sites of a chain of 8", Lattice::chain(8), Patch::Line(1), 36, Cell::Gru),
+        row("rnn, elman, pairs of a chain of 10", Lattice::chain(10), Patch::Line(2), 20, Cell::Elman),
+        row("rnn, elman, 2x1 on 4x3", Lattice::square(4, 3), Patch::Block([2, 1]), 8, Cell::Elman),
+        row("rnn, gru, a single patch", Lattice::square(2, 2), Patch::Block([2, 2]), 4, Cell::Gru),
+        row("rnn, gru, lines of 3 on 3x3", Lattice::square(3, 3), Patch::Line(3), 68, Cell::Gru),
+    ]
+}
+
+fn rbm_cases() -> Vec<Case> {
+    let chains = |name, lattice, alpha| {
+        // So many sweeps that the samples of a chain hardly know of each other.
+        let sampling = Metropolis { sweeps: 20, burn_in: 100, ..Metropolis::default() };
+        Case { name, lattice, model: Box::new(Rbm { alpha, sampling }), amplitude: 0.3 }
+    };
+    vec![
         chains("rbm, 4x3, two hidden units a site", Lattice::square(4, 3), 2.0),
         chains("rbm, chain of 8, five hidden units", Lattice::chain(8), 0.625),
         chains("rbm, chain of 11, tokens of one site", Lattice::chain(11), 1.2),
         chains("rbm, 4x4 in two tokens", Lattice::square(4, 4), 1.0),
+    ]
+}
+
+/// Large patches, each drawn by a smaller wave function.
+fn lptf_cases() -> Vec<Case> {
+    let row = |name, lattice, transformer, subsampler| {
+        let model = Lptf { transformer, subsampler };
+        Case { name, lattice, model: Box::new(model), amplitude: 0.35 }
+    };
+    let block = |sides| Patch::Block(sides);
+    vec![
+        row(
+            "lptf of a ptf, 4x2 in 2x1 on 4x4",
+            Lattice::square(4, 4),
+            ptf(block([4, 2]), 12, 3, 2, 16),
+            Subsampler::Ptf(ptf(block([2, 1]), 8, 2, 2, 12)),
+        ),
+        row(
+            "lptf of a ptf, lines of 4 in single sites on a chain of 12",
+            Lattice::chain(12),
+            ptf(Patch::Line(4), 8, 1, 1, 20),
+            Subsampler::Ptf(Ptf { position: Position::Textbook, ..ptf(Patch::Line(1), 20, 4, 1, 16) }),
+        ),
+        row(
+            "lptf of a ptf, a single large patch",
+            Lattice::square(2, 4),
+            ptf(block([2, 4]), 8, 2, 1, 16),
+            Subsampler::Ptf(ptf(block([1, 2]), 12, 2, 2, 16)),
+        ),
     ]
 }
 

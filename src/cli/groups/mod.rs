@@ -3,9 +3,11 @@
 pub mod eval;
 pub mod hamiltonian;
 pub mod lattice;
+pub mod lptf;
 pub mod patch;
 pub mod ptf;
 pub mod rbm;
+pub mod rnn;
 pub mod rydberg;
 pub mod tfim;
 pub mod train;

@@ -3,7 +3,7 @@
 use ketformer::model::Model;
 use ketformer::{Error, ErrorKind, Result};
 
-use super::{ptf, rbm};
+use super::{lptf, ptf, rbm, rnn};
 use crate::cli::settings::{Group, Settings};
 use crate::cli::typed::{Table, Typed};
 
@@ -21,8 +21,15 @@ struct Family {
 }
 
 /// Every family; the first is the default.
-static ALL: [Family; 2] = [
+static ALL: [Family; 4] = [
     Family { group: &ptf::GROUP, subs: &[], make: |own, _| Ok(Box::new(ptf::model(own)?)), telling: "patch" },
+    Family { group: &rnn::GROUP, subs: &[], make: |own, _| Ok(Box::new(rnn::model(own)?)), telling: "patch" },
+    Family {
+        group: &lptf::GROUP,
+        subs: &[&rnn::GROUP, &ptf::GROUP],
+        make: |own, subs| Ok(Box::new(lptf::model(own, &mut subs[0])?)),
+        telling: "patch",
+    },
     Family { group: &rbm::GROUP, subs: &[], make: |own, _| Ok(Box::new(rbm::model(own))), telling: "alpha" },
 ];
 
