@@ -207,6 +207,39 @@ fn settings_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn groups_that_do_not_make_one_wave_function_are_refused() {
+    refuses_settings("train --ptf patch=2x2 --rnn patch=2x2", &["--ptf and --rnn", "keep one wave function"]);
+    refuses_settings("train --rnn --rbm", &["--rnn and --rbm", "keep one"]);
+    refuses_settings("train --lptf patch=2x2", &["sub-sampler", "--rnn", "--ptf"]);
+    refuses_settings("train --lptf patch=2x2 --rbm", &["--rbm", "give --rnn or --ptf"]);
+    refuses_settings("train --lptf patch=2x2 --rnn --ptf", &["--ptf and --rnn", "keep one sub-sampler"]);
+    refuses_settings("train --lptf patch=4x4 --rnn L=8 patch=2x2", &["patch=4x4", "16 sites", "--rnn L=16"]);
+    refuses_settings("train --lptf patch=4x2 --ptf L=2x4 patch=2x2", &["patch=4x2", "L=2x4", "--ptf L=4x2"]);
+    refuses_settings("train --lptf patch=4x4 --rnn patch=3", &["3", "16"]);
+    refuses_settings("train --lptf patch=4x4 Nh=32 --rnn patch=2x2 Nh=64", &["Nh=64", "--rnn Nh=32"]);
+    refuses_settings("train --lptf patch=3x3 --rnn patch=3", &["3x3", "4x4"]);
+}
+
+#[test]
+fn what_a_family_does_not_offer_is_refused() {
+    refuses_settings("train --rnn rnntype=LSTM", &["rnntype=LSTM", "not offered", "GRU, ELMAN"]);
+    refuses_settings("train --rnn rnntype=gr", &["rnntype=GRU"]);
+    refuses_settings("train --rnn patch=3x3", &["3x3", "4x4"]);
+    refuses_settings("train --rnn Nh=30", &["Nh", "4"]);
+    refuses_settings("train --rnn layers=2", &["--rnn", "the keys are"]);
+    refuses_settings("train --rbm alpha=0", &["alpha=0", "such as alpha=2"]);
+    refuses_settings("train --rbm alpha=-1", &["alpha=-1", "at least 0"]);
+    refuses_settings("train --rbm proposal=swap", &["flip, exchange"]);
+    refuses_settings("train --rbm chains=0", &["chains", "at least 1"]);
+    refuses_settings("train --rbm patch=2x2", &["--ptf"]);
+    refuses_settings("train alpha=2", &["--rbm"]);
+    refuses_settings("train --ptf attention=quadratic", &["softmax, linear"]);
+    refuses_settings("train --ptf norm=none", &["post, pre"]);
+    refuses_settings("train --lptf dropout=0.1 --rnn", &["dropout=0"]);
+    refuses_settings("train --lptf full_seq=True --rnn", &["full_seq", "leave it out"]);
+}
+
+#[test]
 fn weights_that_are_missing_truncated_or_foreign_are_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path();
@@ -456,6 +489,38 @@ fn a_run_of_another_hamiltonian_is_evaluated_with_it() {
     assert!(fs::read_to_string(path.join("run/energy.svg")).unwrap().contains("tfim 2x2"));
     let ended = succeeds(path, "eval run samples=64");
     assert!((exact(&ended.stdout).parse::<f64>().unwrap() - ground).abs() < 1e-3, "{}", ended.stdout);
+}
+
+/// A few steps of every family, and what is left behind evaluated and run again.
+#[test]
+fn every_family_trains_and_is_evaluated() {
+    let block = "Nh=8 nhead=2 num_layers=1 ffn=16";
+    for (groups, parts) in [
+        ("--rnn patch=2x1 Nh=8".to_string(), &["rnn"][..]),
+        (
+            format!("--ptf patch=2x1 {block} attention=linear norm=pre activation=gelu position=learned start=learned"),
+            &["ptf"],
+        ),
+        (format!("--lptf patch=2x2 {block} --rnn patch=2x1"), &["lptf", "rnn"]),
+        (format!("--lptf patch=2x2 {block} --ptf patch=1x2 {block}"), &["lptf", "ptf"]),
+        ("--rbm alpha=1 burn_in=5".into(), &["rbm"]),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path();
+        succeeds(path, &format!("train L=16 K=16 steps=3 seed=5 {groups} --out run"));
+        let settings: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(path.join("run/settings.json")).unwrap()).unwrap();
+        let named = ["ptf", "rnn", "lptf", "rbm"].into_iter().filter(|name| settings[name].is_object());
+        assert_eq!(named.collect::<Vec<_>>().len(), parts.len(), "{settings}");
+        assert!(parts.iter().all(|part| settings[part].is_object()), "{settings}");
+        let svg = fs::read_to_string(path.join("run/energy.svg")).unwrap();
+        assert!(svg.contains(&format!(", {} ", parts[0])), "the picture names the family");
+        let again = settings["command"].as_str().unwrap().strip_prefix("ketformer ").unwrap();
+        succeeds(path, again);
+        assert_eq!(metrics(&path.join("out/1")), metrics(&path.join("run")), "{groups}");
+        let ended = succeeds(path, "eval run samples=32");
+        assert!(ended.stdout.starts_with("energy ") && ended.stdout.contains("fidelity "), "{}", ended.stdout);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use ketformer::Result;
 use ketformer::model::{Lptf, Subsampler};
+use ketformer::physics::Patch;
 
 use super::lattice::L;
 use super::patch::PATCH;
@@ -51,8 +52,15 @@ pub fn model(settings: &Settings, sub: &mut Settings) -> Result<Lptf> {
         false => Subsampler::Ptf(ptf::model(sub)?),
     };
     let lptf = Lptf { transformer, subsampler };
-    let sites = sub.optional_extent("L").map_or(lptf.transformer.patch.sites() as u64, Extent::sites);
-    lptf.check_subsampler_sites(sites as usize)?;
-    sub.resolve("L", Value::Extent(Extent::Sites(sites)));
+    let patch = lptf.transformer.patch;
+    let extent = sub.optional_extent("L").unwrap_or(Extent::Sites(patch.sites() as u64));
+    lptf.check_subsampler_sites(extent.sites() as usize)?;
+    if let (Extent::Sides(sides), Patch::Block(block)) = (extent, patch)
+        && sides.map(|side| side as usize) != block
+    {
+        let name = sub.group().name;
+        return Err(GROUP.error(format!("patch={patch} is not the L={extent} of --{name}; give --{name} L={patch}")));
+    }
+    sub.resolve("L", Value::Extent(extent));
     Ok(lptf)
 }
