@@ -226,7 +226,7 @@ fn what_a_family_does_not_offer_is_refused() {
     refuses_settings("train --rnn rnntype=gr", &["rnntype=GRU"]);
     refuses_settings("train --rnn patch=3x3", &["3x3", "4x4"]);
     refuses_settings("train --rnn Nh=30", &["Nh", "4"]);
-    refuses_settings("train --rnn layers=2", &["--rnn", "the keys are"]);
+    refuses_settings("train --rnn layers=2", &["the keys are L, patch, Nh, rnntype"]);
     refuses_settings("train --rbm alpha=0", &["alpha=0", "such as alpha=2"]);
     refuses_settings("train --rbm alpha=-1", &["alpha=-1", "at least 0"]);
     refuses_settings("train --rbm proposal=swap", &["flip, exchange"]);
@@ -565,24 +565,29 @@ fn a_benchmark_is_written_and_compared() {
 #[test]
 fn scaling_is_measured_and_drawn() {
     let folder = TempDir::new().unwrap();
-    let line = "bench scaling --shape 16x2 --shape 36x2 --shape 64x2 --runs 1 --warmup 0 --seed 3 --json new.json \
+    let line = "bench scaling --shape 16x2 --shape 64x2 --shape 144x2 --runs 1 --warmup 0 --seed 3 --json new.json \
                 --plot new.svg";
     let ended = succeeds(folder.path(), line);
     assert!(ended.stdout.contains("local energies: N^("), "{}", ended.stdout);
+    let parameters = ended.stdout.lines().last().unwrap();
+    for family in ["ptf ", "ptf, linear ", "rnn ", "lptf ", "rbm "] {
+        assert!(parameters.starts_with("trained parameters: ") && parameters.contains(family), "{parameters}");
+    }
     let json: serde_json::Value = serde_json::from_slice(&fs::read(folder.path().join("new.json")).unwrap()).unwrap();
     let (rows, curves) = (json["rows"].as_array().unwrap(), json["curves"].as_array().unwrap());
-    assert_eq!((rows.len(), curves.len()), (12, 4));
+    // Five families with three passes, and sampling without a cache.
+    assert_eq!((rows.len(), curves.len()), (48, 16));
     for row in rows {
         assert!(row["median_ms"].as_f64().unwrap() > 0.0 && row["error"].is_null(), "{row}");
         assert!(row["max_error"].as_f64().unwrap() < 1e-4, "{row}");
     }
     for curve in curves {
         let points = curve["points"].as_array().unwrap();
-        assert_eq!(points.iter().map(|point| point[0].as_f64().unwrap()).collect::<Vec<_>>(), [16.0, 36.0, 64.0]);
+        assert_eq!(points.iter().map(|point| point[0].as_f64().unwrap()).collect::<Vec<_>>(), [16.0, 64.0, 144.0]);
         assert!(curve["fit"]["exponent"].is_f64() && curve["fit"]["error"].is_f64(), "{curve}");
     }
     let svg = fs::read_to_string(folder.path().join("new.svg")).unwrap();
-    assert!(svg.starts_with("<svg") && svg.contains("sampling, no cache") && svg.contains("local energies"));
+    assert!(svg.starts_with("<svg") && svg.contains("ptf, no cache") && svg.contains("local energies"));
 }
 
 #[test]
@@ -598,7 +603,8 @@ fn benchmarks_that_cannot_be_are_refused() {
         ("bench head --shape 8x17", ["17", "powers of two"]),
         ("bench step --shape 15x8x32", ["15", "L"]),
         ("bench scaling --shape 17x64", ["17", "L"]),
-        ("bench scaling --shape 4x64", ["one patch", "16"]),
+        ("bench scaling --shape 4x64", ["too few", "16"]),
+        ("bench scaling --shape 36x64", ["36", "multiple of 4"]),
         ("bench attention --plot new.svg", ["--plot", "scaling"]),
         ("bench attention --runs 0", ["run", "--runs 1"]),
         (

@@ -15,7 +15,7 @@ use super::step::kernel_gate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Profile;
 use crate::kernels::Measured;
-use crate::model::{Metropolis, Model, Ptf, Rbm};
+use crate::model::{Attention, Cell, Lptf, Metropolis, Model, Ptf, Rbm, Rnn, Subsampler};
 use crate::physics::{Lattice, Patch, Rydberg};
 use crate::vmc::{Pass, Passes, RecordedPass};
 
@@ -41,8 +41,22 @@ const INFERENCE: Measure =
 const ENERGIES: Measure = Measure { name: "local energies", pass: Pass::LocalEnergies, samples: 8, sites: 256 };
 
 /// The families.
-static FAMILIES: [Family; 2] = [
+static FAMILIES: [Family; 5] = [
     Family { name: "ptf", model: || Box::new(ptf()), passes: &[SAMPLING, ANEW, INFERENCE, ENERGIES] },
+    Family {
+        name: "ptf, linear",
+        model: || Box::new(Ptf { attention: Attention::Linear, ..ptf() }),
+        passes: &[SAMPLING, INFERENCE, ENERGIES],
+    },
+    Family { name: "rnn", model: || Box::new(rnn(40)), passes: &[SAMPLING, INFERENCE, ENERGIES] },
+    Family {
+        name: "lptf",
+        model: || {
+            let transformer = Ptf { patch: Patch::Block([LARGE_PATCH; 2]), feed_forward: 44, ..ptf() };
+            Box::new(Lptf { transformer, subsampler: Subsampler::Rnn(rnn(16)) })
+        },
+        passes: &[SAMPLING, INFERENCE, ENERGIES],
+    },
     Family {
         name: "rbm",
         model: || Box::new(Rbm { alpha: 0.1, sampling: Metropolis::default() }),
@@ -55,14 +69,21 @@ fn ptf() -> Ptf {
     Ptf { patch: Patch::Line(1), width: 16, heads: 2, layers: 2, feed_forward: 64, ..Ptf::default() }
 }
 
+/// A recurrent wave function over single sites.
+fn rnn(width: usize) -> Rnn {
+    Rnn { patch: Patch::Line(1), width, cell: Cell::Gru }
+}
+
 /// Largest difference between log-probabilities of a patch that rounding explains.
 const TOLERANCE: f64 = 1e-4;
 /// A pass is timed for about this long, but this often at least, however many runs are asked for: the largest sizes take
 /// seconds.
 const ENOUGH_SECONDS: f64 = 2.0;
 const LEAST_RUNS: u32 = 2;
-/// Smallest lattice of several patches.
+/// Smallest lattice.
 const LEAST_SITES: u32 = 16;
+/// Side of the large patches of the large-patched transformer.
+const LARGE_PATCH: usize = 4;
 /// Sizes that are fitted at least, and what they have to do with the largest: a quarter of its sites or more.
 const LEAST_FITTED: usize = 3;
 const FITTED_PART: f64 = 0.25;
@@ -81,6 +102,13 @@ pub struct ScalingCurve {
     pub parameters: Vec<u64>,
     /// The cost law, where there are points enough.
     pub fit: Option<PowerLaw>,
+}
+
+impl ScalingCurve {
+    /// The kind of pass, and how it is done where that is not the usual way.
+    pub(super) fn kind(&self) -> (&str, Option<&str>) {
+        self.pass.split_once(", ").map_or((&self.pass, None), |(kind, how)| (kind, Some(how)))
+    }
 }
 
 /// factor · N^exponent
@@ -132,7 +160,14 @@ pub(super) fn check(sites: u32, samples: u32) -> Result<()> {
     let lattice = Lattice::from_sites(sites as usize)?;
     lattice.check()?;
     if sites < LEAST_SITES {
-        let message = format!("bench scaling: {sites} sites are one patch; give {LEAST_SITES} or more, as in 16x64");
+        let message = format!("bench scaling: {sites} sites are too few; give {LEAST_SITES} or more, as in 16x64");
+        return Err(Error::new(ErrorKind::Settings, message));
+    }
+    if !lattice.lx.is_multiple_of(LARGE_PATCH) {
+        let message = format!(
+            "bench scaling: large patches of {LARGE_PATCH}x{LARGE_PATCH} do not fit {sites} sites; give a side that is a \
+             multiple of {LARGE_PATCH}, as in 64x64"
+        );
         return Err(Error::new(ErrorKind::Settings, message));
     }
     FAMILIES.iter().try_for_each(|family| (family.model)().check(&lattice))?;
@@ -251,6 +286,14 @@ mod tests {
         let e = std::f64::consts::E;
         let law = PowerLaw::through(&[[1.0, 1.0], [e, e], [e * e, e]]).unwrap();
         assert!((law.exponent - 0.5).abs() < 1e-9 && (law.error - (1.0f64 / 12.0).sqrt()).abs() < 1e-9, "{law:?}");
+    }
+
+    /// On the lattice on which they are said to be nearly equal.
+    #[test]
+    fn families_have_nearly_as_many_parameters() {
+        let count = |family: &Family| (family.model)().layout(&Lattice::square(16, 16)).unwrap().parameters();
+        let (least, most) = (FAMILIES.iter().map(count).min().unwrap(), FAMILIES.iter().map(count).max().unwrap());
+        assert!(most as f64 <= 1.05 * least as f64, "{least} to {most}");
     }
 
     #[test]
