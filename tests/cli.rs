@@ -453,9 +453,17 @@ fn help_and_exact_need_no_adapter() {
     assert!(
         said("help").contains("train") && said("--help").contains("train") && said("train --help").contains("--out")
     );
-    for (group, keys) in
-        [("train", "steps 50000 lr 0.0005 K 256"), ("ptf", "Nh 128 nhead 8"), ("rydberg", "V 7"), ("tfim", "h 1")]
-    {
+    let groups = [
+        ("train", "steps 50000 lr 0.0005 K 256"),
+        ("ptf", "Nh 128 nhead 8 attention softmax norm post"),
+        ("rnn", "Nh 256 rnntype GRU"),
+        ("lptf", "Nh 128 full_seq false"),
+        ("rbm", "alpha 2 proposal flip"),
+        ("rydberg", "V 7"),
+        ("tfim", "h 1"),
+    ];
+    for (group, keys) in groups {
+        assert!(said("help").lines().any(|line| line.trim_start().starts_with(&format!("{group} "))), "{group}");
         let help = said(&format!("help {group}"));
         for pair in keys.split(' ').collect::<Vec<_>>().chunks(2) {
             let row = help.lines().find(|row| row.split_whitespace().next() == Some(pair[0])).expect(pair[0]);
