@@ -234,6 +234,7 @@ fn what_a_family_does_not_offer_is_refused() {
     refuses_settings("train --rbm patch=2x2", &["--ptf"]);
     refuses_settings("train alpha=2", &["--rbm"]);
     refuses_settings("train --ptf attention=quadratic", &["softmax, linear"]);
+    refuses_settings("train --lptf patch=4x4 --ptf patch=2x2 attention=linear", &["attention=softmax", "--lptf"]);
     refuses_settings("train --ptf norm=none", &["post, pre"]);
     refuses_settings("train --lptf dropout=0.1 --rnn", &["dropout=0"]);
     refuses_settings("train --lptf full_seq=True --rnn", &["full_seq", "leave it out"]);
