@@ -104,7 +104,7 @@ fn rbm_cases() -> Vec<Case> {
     let chains = |name, lattice, alpha| {
         // So many sweeps that the samples of a chain hardly know of each other.
         let sampling = Metropolis { sweeps: 20, burn_in: 100, ..Metropolis::default() };
-        Case { name, lattice, model: Box::new(Rbm { alpha, sampling }), amplitude: 0.3 }
+        Case { name, lattice, model: Box::new(Rbm { alpha, sampling }), amplitude: 0.4 }
     };
     vec![
         chains("rbm, 4x3, two hidden units a site", Lattice::square(4, 3), 2.0),

@@ -108,8 +108,9 @@ fn samples_are_drawn_from_it() {
         let p: Vec<f64> = log_p.iter().map(|log_p| log_p.exp() / total).collect();
         let seen = chance(&counts(&case, &drawn.configurations), &p);
         assert!(seen > LEAST_CHANCE, "{}: frequencies are not those of P, chance {seen:e}", case.name);
+        let constant = case.constant(drawn.log_p[0], log_p[index(&drawn.configurations[0])]);
         for (configuration, own) in drawn.configurations.iter().zip(&drawn.log_p) {
-            let expected = log_p[index(configuration)];
+            let (own, expected) = (own + constant, log_p[index(configuration)]);
             assert!((own - expected).abs() < 1e-5, "{}: {configuration:?} {own} {expected}", case.name);
         }
         assert_eq!(drawn, draw(), "{}: not the same bits twice", case.name);
