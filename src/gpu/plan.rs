@@ -99,7 +99,13 @@ impl Rows {
     pub fn times(&self, factor: u32) -> Rows {
         match &self.live {
             None => Rows::from(self.most * factor),
-            Some(live) => LiveRows { rows_per_item: live.rows_per_item * factor, ..live.clone() }.into(),
+            Some(live) => LiveRows {
+                rows_per_item: live.rows_per_item * factor,
+                skip: live.skip * factor,
+                limit: live.limit.saturating_mul(factor),
+                ..live.clone()
+            }
+            .into(),
         }
     }
 

@@ -132,6 +132,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("norm", include_str!("../../shaders/shared/norm.wgsl")),
     ("online", include_str!("../../shaders/shared/online.wgsl")),
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
+    ("rolled", include_str!("../../shaders/shared/rolled.wgsl")),
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),
     ("state", include_str!("../../shaders/shared/state.wgsl")),
     ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
