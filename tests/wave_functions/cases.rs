@@ -50,14 +50,14 @@ fn ptf_cases() -> Vec<Case> {
         row("ptf, lines of 3 on 3x3, one head, one layer", Lattice::square(3, 3), ptf(Patch::Line(3), 8, 1, 1, 8)),
         row("ptf, 2x3 on 4x3, wide head", Lattice::square(4, 3), ptf(Patch::Block([2, 3]), 36, 1, 1, 40)),
         row(
-            "ptf, linear attention over four chunks of a chain of 16",
-            Lattice::chain(16),
-            Ptf { attention: Attention::Linear, ..ptf(Patch::Line(1), 12, 3, 2, 16) },
+            "ptf, linear attention over three chunks of a chain of 12",
+            Lattice::chain(12),
+            Ptf { attention: Attention::Linear, ..ptf(Patch::Line(1), 16, 4, 2, 24) },
         ),
         row(
-            "ptf, linear attention, 1x2 on 3x4, heads of width 5",
-            Lattice::square(3, 4),
-            Ptf { attention: Attention::Linear, ..ptf(Patch::Block([1, 2]), 20, 4, 2, 24) },
+            "ptf, linear attention, single sites of 3x3, heads of width 5",
+            Lattice::square(3, 3),
+            Ptf { attention: Attention::Linear, ..ptf(Patch::Block([1, 1]), 20, 4, 2, 24) },
         ),
         row(
             "ptf, norms before the parts of a layer, gelu",
