@@ -84,9 +84,7 @@ impl Lptf {
                 sites_per_patch: nested.sub_sites,
                 outcomes: patching.outcomes() as u32,
             }),
-            Subsampler::Rnn(_) => {
-                return Err(Error::new(ErrorKind::Settings, "lptf: --rnn cannot be computed yet; give --ptf"));
-            }
+            Subsampler::Rnn(rnn) => SubSizes::Rnn(rnn.sizes([nested.patches as usize, nested.sub_patches as usize])),
         };
         Ok((LptfSizes { transformer, nested, sub }, patching))
     }
@@ -118,7 +116,7 @@ impl Model for Lptf {
                 );
                 Err(Error::new(ErrorKind::Settings, message))
             }
-            Subsampler::Rnn(_) => Ok(()),
+            Subsampler::Rnn(rnn) => rnn.check_cell().map_err(|cause| of_part("sub-sampler", cause)),
             Subsampler::Ptf(ptf) => ptf.check_transformer().map_err(|cause| of_part("sub-sampler", cause)),
         }
     }

@@ -122,7 +122,7 @@ impl LptfNetwork {
         let buffer =
             |name: &str, rows: u32| gpu.buffer(&format!("ketformer.large.{name}"), u64::from(rows) * u64::from(stride));
         let training = || {
-            let blocks = u64::from(linear::blocks_of_items(capacity.training_samples, l));
+            let blocks = u64::from(linear::blocks_within(capacity.training_samples, l, nested.patches));
             let part = gpu.buffer("ketformer.large.part", blocks * sizes.part_width(gpu, parameters.precision()))?;
             Ok(Training { rows: buffer("training", capacity.training_samples * l)?, part })
         };
@@ -186,7 +186,7 @@ impl Network for LptfNetwork {
             self.embed(plan, (samples, None), (&self.of_samples, &window), [&self.decode_rows, &x])?;
             self.transformer.decode(plan, large)?;
         }
-        self.sub.decode(plan, rows, tokens, t, &x)
+        self.sub.decode(plan, rows, t, &x)
     }
 
     fn decoded_logits(&self) -> View {

@@ -7,6 +7,7 @@ use super::condition::Condition;
 use super::network::LargeRows;
 use super::ptf::Sizes;
 use super::ptf_network::PtfNetwork;
+use super::rnn_network::{MoveConditions, RnnNetwork, RnnSizes};
 use super::{Capacity, Needs, Network, Packed, ParameterSpec, Parameters, Precision};
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, Rows, View};
@@ -20,7 +21,7 @@ const PREFIX: &str = "subsampler.";
 pub(super) trait SubNetwork {
     /// As [`Network::decode`]; `condition`, (samples, C), is that of the large patch, and there is a new one where that
     /// begins.
-    fn decode(&self, plan: &mut Plan, rows: &View, tokens: &View, t: u32, condition: &View) -> Result<()>;
+    fn decode(&self, plan: &mut Plan, rows: &View, t: u32, condition: &View) -> Result<()>;
 
     /// As [`Network::decoded_logits`].
     fn decoded_logits(&self) -> View;
@@ -32,7 +33,8 @@ pub(super) trait SubNetwork {
     /// As [`Network::forward`]; `conditions`, (items·L, C), are those of all large patches.
     fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, conditions: &View) -> Result<View>;
 
-    /// As [`Network::backward`], which also makes the gradient of the conditions; `large` has the rows of large patches.
+    /// As [`Network::backward`], from `conditions` and to their gradient, the second of them; `large` has the rows of large
+    /// patches.
     fn backward(
         &self,
         plan: &mut Plan,
@@ -46,26 +48,35 @@ pub(super) trait SubNetwork {
 /// The sizes of a sub-sampler.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum SubSizes {
+    Rnn(RnnSizes),
     Ptf(Sizes),
 }
 
 impl SubSizes {
     /// Its parameters, told of by rows of width `from`.
     pub fn specs(&self, from: usize) -> Vec<ParameterSpec> {
-        let Self::Ptf(sizes) = self;
-        let condition = Condition::specs([from, sizes.width() as usize]);
-        prefixed(PREFIX, [condition, PtfNetwork::specs(sizes)].concat())
+        let specs = match self {
+            Self::Rnn(sizes) => sizes.specs(),
+            Self::Ptf(sizes) => [Condition::specs([from, sizes.width() as usize]), PtfNetwork::specs(sizes)].concat(),
+        };
+        prefixed(PREFIX, specs)
     }
 
     pub fn needs(&self, gpu: &Gpu, shape: &NestedShape, from: u32, precision: Precision) -> Needs {
-        let Self::Ptf(sizes) = self;
-        Condition::needs(shape, [from, sizes.width()], PtfNetwork::needs(gpu, sizes, precision))
+        match self {
+            Self::Rnn(sizes) => sizes.needs(),
+            Self::Ptf(sizes) => {
+                Condition::needs(shape, [from, sizes.width()], PtfNetwork::needs(gpu, sizes, precision))
+            }
+        }
     }
 
     /// Elements of a block of the widest gradient over rows of large patches.
     pub fn part_width(&self, from: u32) -> u64 {
-        let Self::Ptf(sizes) = self;
-        Condition::part_width([from, sizes.width()])
+        match self {
+            Self::Rnn(_) => 0,
+            Self::Ptf(sizes) => Condition::part_width([from, sizes.width()]),
+        }
     }
 
     /// On a device; `position` is the table of a PTF.
@@ -78,12 +89,46 @@ impl SubSizes {
         whole: Arc<LargeRows>,
         capacity: Capacity,
     ) -> Result<Box<dyn SubNetwork>> {
-        let Self::Ptf(sizes) = self;
-        let widths = [from, sizes.width()];
-        Ok(Box::new(ConditionedPtf {
-            condition: Condition::new(gpu, parameters, PREFIX, (shape, widths), whole, capacity)?,
-            ptf: PtfNetwork::new(gpu, sizes, position, parameters, PREFIX, capacity)?,
-        }))
+        Ok(match self {
+            Self::Rnn(sizes) => Box::new(RnnNetwork::new(gpu, sizes, parameters, PREFIX, capacity)?),
+            Self::Ptf(sizes) => {
+                let widths = [from, sizes.width()];
+                Box::new(ConditionedPtf {
+                    condition: Condition::new(gpu, parameters, PREFIX, (shape, widths), whole, capacity)?,
+                    ptf: PtfNetwork::new(gpu, sizes, position, parameters, PREFIX, capacity)?,
+                })
+            }
+        })
+    }
+}
+
+/// Sequences begin in the states that their conditions are.
+impl SubNetwork for RnnNetwork {
+    fn decode(&self, plan: &mut Plan, rows: &View, t: u32, condition: &View) -> Result<()> {
+        self.decode_from(plan, rows, t, Some(condition))
+    }
+
+    fn decoded_logits(&self) -> View {
+        Network::decoded_logits(self)
+    }
+
+    fn moves(&self, plan: &mut Plan, packed: &Packed, large: &LargeRows, conditions: &View) -> Result<View> {
+        self.moves_from(plan, packed, Some(&MoveConditions { rows: conditions, per_item: large.per_item }))
+    }
+
+    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, conditions: &View) -> Result<View> {
+        self.forward_from(plan, descriptions, rows, Some(conditions))
+    }
+
+    fn backward(
+        &self,
+        plan: &mut Plan,
+        descriptions: &View,
+        rows: &Rows,
+        large: &Reversed<'_>,
+        [_, d_conditions]: [&View; 2],
+    ) -> Result<()> {
+        self.backward_to(plan, descriptions, rows, large.keep, Some(d_conditions))
     }
 }
 
@@ -94,7 +139,7 @@ struct ConditionedPtf {
 }
 
 impl SubNetwork for ConditionedPtf {
-    fn decode(&self, plan: &mut Plan, rows: &View, _tokens: &View, t: u32, condition: &View) -> Result<()> {
+    fn decode(&self, plan: &mut Plan, rows: &View, t: u32, condition: &View) -> Result<()> {
         self.ptf.decode_with(plan, rows, t, |plan, x| self.condition.decode(plan, condition, t, x))
     }
 

@@ -22,14 +22,6 @@ pub(super) struct Demand {
     pub columns: u64,
     /// Elements of the Hamiltonian's tables.
     pub tables: u64,
-    /// Large patches of a sample, where it has such.
-    pub large_patches: Option<u32>,
-}
-
-/// The least common multiple.
-fn common_multiple(a: u32, b: u32) -> u32 {
-    let divisor = (1..=a.min(b)).rev().find(|d| a.is_multiple_of(*d) && b.is_multiple_of(*d)).unwrap_or(1);
-    a / divisor * b
 }
 
 /// Sizes that fit.
@@ -87,10 +79,9 @@ impl Demand {
         (self.training && sizes.group < self.span()).then_some(self.span())
     }
 
-    /// Samples that are whole blocks of every sum over rows in the pass with gradient, be they of patches or of large ones.
+    /// Samples of a block of the sums over rows in the pass with gradient.
     fn block(&self) -> u32 {
-        let own = block_items(self.columns as u32);
-        self.large_patches.map_or(own, |large| common_multiple(own, block_items(large)))
+        block_items(self.columns as u32)
     }
 
     /// Blocks of a pass with gradient over `samples` samples.
@@ -254,7 +245,6 @@ mod tests {
             shape: [64, 64, 480, 16],
             columns: 16,
             tables: 10_000,
-            large_patches: None,
         }
     }
 
@@ -286,16 +276,6 @@ mod tests {
             assert!(whole_blocks, "{samples}: chunks are no whole blocks, {enough:?}");
             assert!(enough.hidden_rows.is_multiple_of(ALIGNMENT) && enough.group.is_multiple_of(ALIGNMENT));
         }
-    }
-
-    /// Sums over patches and over large patches both have whole blocks.
-    #[test]
-    fn chunks_are_whole_blocks_of_large_patches_too() {
-        let demand = Demand { large_patches: Some(4), shape: [144, 144, 2000, 36], ..demand() };
-        assert_eq!((block_items(36), block_items(4), demand.block()), (14, 128, 896));
-        let demand = Demand { large_patches: Some(16), shape: [256, 256, 8000, 64], ..demand };
-        assert_eq!(demand.block(), 32);
-        assert_eq!(Demand { large_patches: None, ..demand }.block(), 8);
     }
 
     /// Whatever the budget and the adapter allow, no kernel compares more samples than every driver can loop over.

@@ -104,7 +104,6 @@ impl Estimator {
             shape: [n, m, r, t],
             columns: columns.into(),
             tables: 8 * m + 10 * r + 2 * n + 2 * host.pairs.len() as u64 + t + large,
-            large_patches: patching.sub_patches().map(|sub_patches| t as u32 / sub_patches as u32),
         };
         let sizes = demand.fit(config.memory, gpu.limits().max_storage_buffer_binding_size)?;
         let (samples, patches) = (config.samples, t as u32);

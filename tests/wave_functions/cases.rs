@@ -81,10 +81,11 @@ fn rbm_cases() -> Vec<Case> {
 
 /// Large patches, each drawn by a smaller wave function.
 fn lptf_cases() -> Vec<Case> {
-    let row = |name, lattice, transformer, subsampler| {
+    let row = |name, lattice, transformer, subsampler, amplitude| {
         let model = Lptf { transformer, subsampler };
-        Case { name, lattice, model: Box::new(model), amplitude: 0.35 }
+        Case { name, lattice, model: Box::new(model), amplitude }
     };
+    let rnn = |patch, width, cell| Subsampler::Rnn(Rnn { patch, width, cell });
     let block = |sides| Patch::Block(sides);
     vec![
         row(
@@ -92,18 +93,42 @@ fn lptf_cases() -> Vec<Case> {
             Lattice::square(4, 4),
             ptf(block([4, 2]), 12, 3, 2, 16),
             Subsampler::Ptf(ptf(block([2, 1]), 8, 2, 2, 12)),
+            0.5,
         ),
         row(
             "lptf of a ptf, lines of 4 in single sites on a chain of 12",
             Lattice::chain(12),
             ptf(Patch::Line(4), 8, 1, 1, 20),
             Subsampler::Ptf(Ptf { position: Position::Textbook, ..ptf(Patch::Line(1), 20, 4, 1, 16) }),
+            0.35,
         ),
         row(
             "lptf of a ptf, a single large patch",
             Lattice::square(2, 4),
             ptf(block([2, 4]), 8, 2, 1, 16),
             Subsampler::Ptf(ptf(block([1, 2]), 12, 2, 2, 16)),
+            0.35,
+        ),
+        row(
+            "lptf of a gru, 2x2 in pairs on 4x4",
+            Lattice::square(4, 4),
+            ptf(block([2, 2]), 16, 4, 2, 24),
+            rnn(Patch::Line(2), 16, Cell::Gru),
+            0.5,
+        ),
+        row(
+            "lptf of Elman's cell, 2x3 in 1x3 on 4x3",
+            Lattice::square(4, 3),
+            ptf(block([2, 3]), 12, 2, 1, 16),
+            rnn(block([1, 3]), 12, Cell::Elman),
+            0.5,
+        ),
+        row(
+            "lptf of a gru, a single large patch of a chain of 9",
+            Lattice::chain(9),
+            ptf(Patch::Line(9), 8, 2, 1, 12),
+            rnn(Patch::Line(3), 8, Cell::Gru),
+            0.5,
         ),
     ]
 }
