@@ -5,18 +5,22 @@
 // A row is `stride` words: ⌈P / 32⌉ with the bits of the patch before, the position, and others that are not read. p_r is
 // the position modulo T, in sequences of T patches; where one begins, the patch before counts as empty.
 //
+// With START = 1 start[c] stands in place of the tanh in rows at position 0.
+//
 // grid   ⌈rows / 8⌉ · C invocations, 64 to a workgroup
-// reads  rows (rows, stride) · weight (C, P) · bias (C) · position (T, C)
+// reads  rows (rows, stride) · weight (C, P) · bias (C) · position (T, C) · start (C)
 // makes  x (rows, C)
 #import grid
 #import tanh
+const START: u32 = 0u; // spec 1
 struct Params { rows: u32, width: u32, sites: u32, stride: u32, patches: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<u32>;                 // (rows, stride)
 @group(0) @binding(2) var<storage, read> weight: array<f32>;               // (C, P)
 @group(0) @binding(3) var<storage, read> bias: array<f32>;                 // (C)
 @group(0) @binding(4) var<storage, read> position: array<f32>;             // (T, C)
-@group(0) @binding(5) var<storage, read_write> x: array<f32>;              // (rows, C)
+@group(0) @binding(5) var<storage, read> start: array<f32>;                // (C)
+@group(0) @binding(6) var<storage, read_write> x: array<f32>;              // (rows, C)
 
 const ROWS: u32 = 8u;
 
@@ -48,6 +52,8 @@ fn main(
     for (var i = 0u; i < count; i++) {
         let row = first_row + i;
         let p = rows[row * params.stride + words] % params.patches;
-        x[row * params.width + c] = tanh_value(sum[i]) + position[p * params.width + c];
+        var value = tanh_value(sum[i]);
+        if (START == 1u && p == 0u) { value = start[c]; }
+        x[row * params.width + c] = value + position[p * params.width + c];
     }
 }

@@ -3,7 +3,8 @@
 //   dz[r, c] = d_x[r, c] (1 − tanh²( Σ_j bit_j(row r) · weight[c, j] + bias[c] ))        TANH = 0: d_x[r, c]
 //   part[s, c, j] = Σ_{r in block s} dz[r, c] · bit_j(row r)        part[s, C·P + c] = Σ_{r in block s} dz[r, c]
 //
-// Rows are those of embed_forward, rows of d_x begin `d_stride` elements apart. An invocation owns BITS of the bits.
+// Rows are those of embed_forward, rows of d_x begin `d_stride` elements apart. An invocation owns BITS of the bits. With
+// START = 1 rows where a sequence begins have another embedding and count for nothing.
 //
 // grid   blocks · ⌈P / BITS⌉ · C invocations, 64 to a workgroup
 // reads  rows (rows, stride) · weight (C, P) · bias (C) · d_x (rows, C) · live (1)
@@ -12,6 +13,7 @@
 #import tanh
 const BITS: u32 = 4u; // spec 1 2 12 16
 const TANH: u32 = 1u; // spec 0
+const START: u32 = 0u; // spec 1
 struct Params {
     rows: u32, width: u32, sites: u32, stride: u32, d_stride: u32, patches: u32, blocks: u32, block_rows: u32,
     first_item: u32, rows_per_item: u32
@@ -65,6 +67,7 @@ fn main(
             // BITS divides 32 or holds all bits: those of an invocation lie in one word.
             let at = (row + i) * params.stride;
             let empty = rows[at + words] % params.patches == 0u;
+            if (START == 1u && empty) { continue; }
             let own = select(rows[at + first_bit / 32u] >> (first_bit % 32u), 0u, empty);
             bias_sum += dz;
             for (var j = 0u; j < BITS; j++) { sum[j] += select(0.0, dz, ((own >> j) & 1u) == 1u); }

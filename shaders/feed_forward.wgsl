@@ -1,12 +1,12 @@
 // The feed-forward part of a transformer block by subgroups, without writing its hidden layer.
 //
-//   y[r] = x[r] + W2 · act(W1 · x[r] + b1) + b2
+//   y[r] = residual[r] + W2 · act(W1 · x[r] + b1) + b2
 //
 // A subgroup owns ROWS rows and goes through the hidden layer in blocks of 4·LANES units: it makes a block in registers,
 // four units to a lane, and passes them round by shuffles into the sums of y, so that the hidden layer costs no traffic.
 //
 // grid   ⌈rows / ROWS⌉ subgroups, SUBGROUPS to a workgroup
-// reads  x (rows, C) · weight1 (F, C) · bias1 (F) · weight2 (C, F) · bias2 (C)
+// reads  x (rows, C) · residual (rows, C) · weight1 (F, C) · bias1 (F) · weight2 (C, F) · bias2 (C)
 // makes  y (rows, C)
 // C and F are multiples of 4; TILES · 4 · LANES ≥ C.
 #import grid
@@ -21,11 +21,12 @@ const TILES: u32 = 1u; // spec 2 4
 struct Params { rows: u32, width: u32, hidden: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;             // (rows, C)
-@group(0) @binding(2) var<storage, read> weight1: array<vec4<Weight>>;    // (F, C)
-@group(0) @binding(3) var<storage, read> bias1: array<vec4<f32>>;         // (F)
-@group(0) @binding(4) var<storage, read> weight2: array<vec4<Weight>>;    // (C, F)
-@group(0) @binding(5) var<storage, read> bias2: array<vec4<f32>>;         // (C)
-@group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;       // (rows, C)
+@group(0) @binding(2) var<storage, read> residual: array<vec4<f32>>;      // (rows, C)
+@group(0) @binding(3) var<storage, read> weight1: array<vec4<Weight>>;    // (F, C)
+@group(0) @binding(4) var<storage, read> bias1: array<vec4<f32>>;         // (F)
+@group(0) @binding(5) var<storage, read> weight2: array<vec4<Weight>>;    // (C, F)
+@group(0) @binding(6) var<storage, read> bias2: array<vec4<f32>>;         // (C)
+@group(0) @binding(7) var<storage, read_write> y: array<vec4<f32>>;       // (rows, C)
 
 // Columns 4j..4j+3 of a matrix whose rows hold four consecutive inputs each: for each input its four weights.
 fn transposed(w0: vec4<Weight>, w1: vec4<Weight>, w2: vec4<Weight>, w3: vec4<Weight>) -> array<vec4<f32>, 4> {
@@ -56,8 +57,9 @@ fn main(
     for (var t = 0u; t < TILES; t++) {
         let n4 = min(t * LANES + lane, width4 - 1u);
         for (var i = 0u; i < ROWS; i++) {
-            row[t][i] = x[min(first_row + i, last_row) * width4 + n4];
-            sum[t][i] = row[t][i] + bias2[n4];
+            let at = min(first_row + i, last_row) * width4 + n4;
+            row[t][i] = x[at];
+            sum[t][i] = residual[at] + bias2[n4];
         }
     }
     for (var block = 0u; block < hidden4; block += LANES) {

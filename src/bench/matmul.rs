@@ -129,6 +129,7 @@ fn feed(session: &mut Session<'_>, shape: &BenchShape, lanes: u32) -> Result<()>
     let y = session.output("y", r * c)?;
     let kernel = FeedForward {
         x: x_buffer.view(),
+        residual: x_buffer.view(),
         weight1: weight1_buffer.view(),
         bias1: bias1_buffer.view(),
         weight2: weight2_buffer.view(),
@@ -143,7 +144,7 @@ fn feed(session: &mut Session<'_>, shape: &BenchShape, lanes: u32) -> Result<()>
             let some = checked(rows as usize, 2 * c * f);
             let got = rows_of(&words(gpu, &y, r * c)?, c as usize, &some);
             let x = rows_of(&x, c as usize, &some);
-            let expected = feed_forward::reference(&x, [&weight1, &bias1, &weight2, &bias2], form.activation);
+            let expected = feed_forward::reference(&x, &x, [&weight1, &bias1, &weight2, &bias2], form.activation);
             Ok(vec![near("y", &got, expected, tolerance(width + hidden))])
         },
     )

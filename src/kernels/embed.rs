@@ -6,7 +6,8 @@
 //!
 //! Every pass (decoding, teacher-forced, moves) describes a row by words: the bits of the patch before, 32 to a word, and
 //! the position; so that one kernel embeds them all. A patch that is one token has (token before, position, target
-//! token, 0). Positions count modulo T, in sequences of T patches, and where one begins the patch before counts as empty.
+//! token, 0). Positions count modulo T, in sequences of T patches, and where one begins the patch before counts as empty;
+//! a start that is trained stands in place of the tanh there. A table of positions may be trained as well.
 //! Source: the tokeniser of arXiv:2306.03921's public code.
 
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel, linear};
@@ -15,11 +16,14 @@ use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Plan, Rows, View};
 
 static FORWARD: Kernel = kernel!("embed_forward");
 static GRADIENT: Kernel = kernel!("embed_gradient");
+static TABLE: Kernel = kernel!("embed_table_gradient");
 
 pub(super) const FORWARD_ENTRY: Entry =
     Entry { kernel: &FORWARD, summary: "x = tanh(W patch + b) + position", cases: forward_cases };
 pub(super) const GRADIENT_ENTRY: Entry =
     Entry { kernel: &GRADIENT, summary: "d_W, d_b of the embedding, by blocks of rows", cases: gradient_cases };
+pub(super) const TABLE_ENTRY: Entry =
+    Entry { kernel: &TABLE, summary: "gradient of a table by positions, by blocks of rows", cases: table_cases };
 
 /// Shape of the embedding.
 #[derive(Debug, Clone)]
@@ -55,6 +59,8 @@ pub struct EmbedForward {
     pub bias: View,
     /// (T, C)
     pub position: View,
+    /// (C), what stands at position 0 in place of the embedding, where there is such
+    pub start: Option<View>,
     /// (rows, C)
     pub x: View,
 }
@@ -73,12 +79,13 @@ impl EmbedForward {
         };
         plan.launch(&Launch {
             kernel: &FORWARD,
-            spec: &[],
+            spec: &[("START", self.start.is_some().into())],
             bindings: &[
                 Bind { name: "rows", view: &self.rows, elements: rows * u64::from(shape.stride) },
                 Bind { name: "weight", view: &self.weight, elements: c * p },
                 Bind { name: "bias", view: &self.bias, elements: c },
                 Bind { name: "position", view: &self.position, elements: u64::from(shape.patches) * c },
+                Bind { name: "start", view: self.start.as_ref().unwrap_or(&self.bias), elements: c },
                 Bind { name: "x", view: &self.x, elements: rows * c },
             ],
             params: &[
@@ -102,6 +109,8 @@ pub struct EmbedGradient {
     pub rows: View,
     /// The layer's weight (C, P) and bias (C); `None` for one without tanh, x = W patch + b.
     pub tanh_of: Option<[View; 2]>,
+    /// Whether something else stands where a sequence begins, where this has no gradient then.
+    pub has_start: bool,
     /// (rows, C), in rows of `d_stride`
     pub d_x: View,
     /// Elements from one row of `d_x` to the next.
@@ -150,7 +159,7 @@ impl EmbedGradient {
         };
         plan.launch(&Launch {
             kernel: &GRADIENT,
-            spec: &[("BITS", bits), ("TANH", self.tanh_of.is_some().into())],
+            spec: &[("BITS", bits), ("TANH", self.tanh_of.is_some().into()), ("START", self.has_start.into())],
             bindings: &[
                 Bind { name: "rows", view: &self.rows, elements: rows * u64::from(shape.stride) },
                 Bind { name: "weight", view: weight, elements: weights[0] },
@@ -178,19 +187,78 @@ impl EmbedGradient {
     }
 }
 
+/// The gradient of a table that is added to embedded rows by their position, or of its first row alone. Row r is
+/// position r mod T of its sample.
+#[derive(Debug, Clone)]
+pub struct TableGradient {
+    /// (rows, C)
+    pub d_x: View,
+    /// Scratch of `table`·C floats for each block of rows.
+    pub part: View,
+    /// (table, C)
+    pub d_table: View,
+}
+
+impl TableGradient {
+    /// Records the gradient of `table` rows, which are the first positions; `keep` adds it to what is there.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &EmbedShape, table: u32, keep: bool) -> Result<()> {
+        self.record_blocks(plan, shape, table)?;
+        // There are no columns beside the table; what is bound for them stays as it is.
+        let (part, d_weight, d_bias) = (self.part.clone(), self.d_table.clone(), self.d_x.clone());
+        linear::GradientSum { part, d_weight, d_bias }.record(plan, &shape.rows, table * shape.width, 0, keep)
+    }
+
+    fn record_blocks(&self, plan: &mut Plan, shape: &EmbedShape, table: u32) -> Result<()> {
+        let (rows, c) = (u64::from(shape.rows.most), u64::from(shape.width));
+        let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
+        let blocks = linear::blocks(&shape.rows);
+        let part = u64::from(blocks) * u64::from(table) * c;
+        plan.launch(&Launch {
+            kernel: &TABLE,
+            spec: &[],
+            bindings: &[
+                Bind { name: "d_x", view: &self.d_x, elements: rows * c },
+                Bind { name: "live", view: &counter, elements: 1 },
+                Bind { name: "part", view: &self.part, elements: part },
+            ],
+            params: &[
+                ("rows", shape.rows.most.into()),
+                ("width", shape.width.into()),
+                ("blocks", blocks.into()),
+                ("block_rows", linear::block_rows_of(&shape.rows).into()),
+                ("first_item", first_item.into()),
+                ("rows_per_item", rows_per_item.into()),
+                ("patches", shape.patches.into()),
+                ("table", table.into()),
+            ],
+            groups: shape.rows.groups_of_all(part.div_ceil(64)),
+            cost: Cost { flops: (rows * c) as f64, bytes: 4.0 * (rows * c + part) as f64 },
+            shape: format!("({rows}, {c}) to {table}"),
+        })
+    }
+}
+
 /// x (rows, C) in f64, of rows of `stride` words in sequences of as many patches as `position` has.
 pub fn forward_reference(
     rows: &[u32],
     weight: &[f32],
     bias: &[f32],
     position: &[f32],
+    start: Option<&[f32]>,
     [sites_per_patch, stride]: [usize; 2],
 ) -> Vec<f64> {
     let c = bias.len();
     let patches = position.len() / c;
     let embed = |row: &[u32], channel: usize| {
         let (row, p) = placed(row, sites_per_patch, patches);
-        embedded(&row, weight, bias, sites_per_patch, channel) + f64::from(position[p * c + channel])
+        let value = match start {
+            Some(start) if p == 0 => f64::from(start[channel]),
+            _ => embedded(&row, weight, bias, sites_per_patch, channel),
+        };
+        value + f64::from(position[p * c + channel])
     };
     rows.chunks(stride).flat_map(|row| (0..c).map(move |channel| embed(row, channel))).collect()
 }
@@ -212,18 +280,22 @@ fn embedded(row: &[u32], weight: &[f32], bias: &[f32], sites_per_patch: usize, c
     (sum + f64::from(bias[channel])).tanh()
 }
 
-/// (d_W (C, P), d_b (C)) in f64 over all rows given, of `stride` words each, in sequences of `patches`; of a layer without
-/// tanh where `tanh_of` is `None`. `d_x` is (rows, `c`).
+/// (d_W (C, P), d_b (C)) in f64 over all rows given, of `stride` words each, in sequences of `patches`; with a start of
+/// those that begin no sequence; of a layer without tanh where `tanh_of` is `None`. `d_x` is (rows, `c`).
 pub fn gradient_reference(
     rows: &[u32],
     tanh_of: Option<[&[f32]; 2]>,
+    has_start: bool,
     d_x: &[f32],
     c: usize,
     [sites_per_patch, stride, patches]: [usize; 3],
 ) -> (Vec<f64>, Vec<f64>) {
     let (mut d_weight, mut d_bias) = (vec![0.0; c * sites_per_patch], vec![0.0; c]);
     for (r, row) in rows.chunks(stride).enumerate() {
-        let (row, _) = placed(row, sites_per_patch, patches);
+        let (row, p) = placed(row, sites_per_patch, patches);
+        if has_start && p == 0 {
+            continue;
+        }
         for channel in 0..c {
             let value = tanh_of.map(|[weight, bias]| embedded(&row, weight, bias, sites_per_patch, channel));
             let dz = f64::from(d_x[r * c + channel]) * value.map_or(1.0, |value| 1.0 - value * value);
@@ -272,30 +344,39 @@ const SHAPES: [(u32, u32, u32, u32); 10] = [
     (600, 4, 256, 1),
 ];
 
-fn forward_cases(_: &Gpu) -> Vec<Case> {
-    SHAPES.into_iter().map(forward_case).collect()
+/// Every shape without a start and with one.
+fn both(case: fn((u32, u32, u32, u32), bool) -> Case) -> Vec<Case> {
+    SHAPES.into_iter().flat_map(|shape| [false, true].map(|has_start| case(shape, has_start))).collect()
 }
 
-fn forward_case((rows, width, p, patches): (u32, u32, u32, u32)) -> Case {
+fn forward_cases(_: &Gpu) -> Vec<Case> {
+    both(forward_case)
+}
+
+fn forward_case((rows, width, p, patches): (u32, u32, u32, u32), has_start: bool) -> Case {
     let mut random = RandomInputs::new(u64::from(rows + width));
     // Two sequences.
     let (descriptions, stride) = random_descriptions(&mut random, rows, 2 * patches, p);
     let (weight, bias) = (random.floats((width * p) as usize), random.floats(width as usize));
     let position = random.floats((patches * width) as usize);
-    let x = forward_reference(&descriptions, &weight, &bias, &position, [p as usize, stride as usize]);
+    let start = random.floats(width as usize);
+    let sizes = [p as usize, stride as usize];
+    let x = forward_reference(&descriptions, &weight, &bias, &position, has_start.then_some(&start[..]), sizes);
     let record = move |plan: &mut Plan, named: &Named| {
         let embed = EmbedForward {
             rows: named.view("rows")?,
             weight: named.view("weight")?,
             bias: named.view("bias")?,
             position: named.view("position")?,
+            start: has_start.then(|| named.view("start")).transpose()?,
             x: named.view("x")?,
         };
         embed.record(plan, &EmbedShape { rows: rows.into(), width, sites_per_patch: p, patches, stride })
     };
     Case {
-        name: format!("({rows}, {width}, {p})"),
+        name: format!("({rows}, {width}, {p}) start {has_start}"),
         inputs: vec![
+            ("start", start.into()),
             ("rows", descriptions.into()),
             ("weight", weight.into()),
             ("bias", bias.into()),
@@ -307,12 +388,12 @@ fn forward_case((rows, width, p, patches): (u32, u32, u32, u32)) -> Case {
 }
 
 fn gradient_cases(_: &Gpu) -> Vec<Case> {
-    let of = |tanh| SHAPES.into_iter().map(move |shape| gradient_case(shape, tanh));
-    of(true).chain(of(false)).collect()
+    let of = |tanh, has_start| SHAPES.into_iter().map(move |shape| gradient_case(shape, tanh, has_start));
+    of(true, false).chain(of(true, true)).chain(of(false, false)).collect()
 }
 
 /// Without tanh rows of d_x have three more elements between them.
-fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32), tanh: bool) -> Case {
+fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32), tanh: bool, has_start: bool) -> Case {
     let d_stride = if tanh { width } else { width + 3 };
     let live = rows - rows / 3;
     let mut random = RandomInputs::new(u64::from(rows + width));
@@ -330,7 +411,7 @@ fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32), tanh: bool) ->
         let (rows, d_x) = (&descriptions[words * first..words * end], &dense[first * width as usize..]);
         let tanh_of = tanh.then_some([&weight[..], &bias[..]]);
         let sizes = [p as usize, words, patches as usize];
-        let (d_weight, d_bias) = gradient_reference(rows, tanh_of, d_x, width as usize, sizes);
+        let (d_weight, d_bias) = gradient_reference(rows, tanh_of, has_start, d_x, width as usize, sizes);
         part.extend(d_weight);
         part.extend(d_bias);
     }
@@ -341,6 +422,7 @@ fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32), tanh: bool) ->
         let gradient = EmbedGradient {
             rows: named.view("rows")?,
             tanh_of: if tanh { Some([named.view("weight")?, named.view("bias")?]) } else { None },
+            has_start,
             d_x: named.view("d_x")?,
             d_stride,
             part: part.clone(),
@@ -350,7 +432,7 @@ fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32), tanh: bool) ->
         gradient.record_blocks(plan, &EmbedShape { rows: window.into(), width, sites_per_patch: p, patches, stride })
     };
     Case {
-        name: format!("({rows}, {width}, {p}), {live} live rows, tanh {tanh}"),
+        name: format!("({rows}, {width}, {p}) tanh {tanh}, start {has_start}, {live} live rows"),
         inputs: vec![
             ("rows", descriptions.into()),
             ("weight", weight.into()),
@@ -358,6 +440,42 @@ fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32), tanh: bool) ->
             ("d_x", d_x.into()),
             ("live", vec![live + 2].into()),
         ],
+        outputs: vec![("part", Expected::Near { values: part, tolerance: 3e-6 })],
+        record: Box::new(record),
+    }
+}
+
+fn table_cases(_: &Gpu) -> Vec<Case> {
+    let shapes =
+        [(1, 4, 1, 1), (64, 8, 16, 16), (35, 20, 5, 1), (1040, 36, 13, 13), (2000, 4, 1000, 1000), (70_000, 4, 2, 1)];
+    shapes.into_iter().map(table_case).collect()
+}
+
+/// Whole samples, a third of which are beyond the live count; blocks that begin within a sample among them.
+fn table_case((rows, width, patches, table): (u32, u32, u32, u32)) -> Case {
+    let items = rows / patches;
+    let live = items - items / 3;
+    let d_x = RandomInputs::new(u64::from(rows + width)).floats((rows * width) as usize);
+    let block_rows = linear::block_rows(patches);
+    let blocks = rows.div_ceil(block_rows);
+    let mut part = vec![0.0; (blocks * table * width) as usize];
+    for row in (0..live * patches).filter(|row| row % patches < table) {
+        for c in 0..width {
+            let at = (row / block_rows * table + row % patches) * width + c;
+            part[at as usize] += f64::from(d_x[(row * width + c) as usize]);
+        }
+    }
+    let record = move |plan: &mut Plan, named: &Named| {
+        let part = named.view("part")?;
+        let window = LiveRows::new(named.view("live")?, 2, items, patches);
+        plan.resolve_grids(&window.live)?;
+        let gradient = TableGradient { d_x: named.view("d_x")?, part: part.clone(), d_table: part };
+        let shape = EmbedShape { rows: window.into(), width, sites_per_patch: 1, patches, stride: 4 };
+        gradient.record_blocks(plan, &shape, table)
+    };
+    Case {
+        name: format!("({rows}, {width}) of {patches} positions to {table}, {live} live samples"),
+        inputs: vec![("d_x", d_x.into()), ("live", vec![live + 2].into())],
         outputs: vec![("part", Expected::Near { values: part, tolerance: 3e-6 })],
         record: Box::new(record),
     }

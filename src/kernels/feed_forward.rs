@@ -1,7 +1,7 @@
 //! The feed-forward part of a transformer block in one kernel, for passes that need no gradient.
 //!
 //! ```text
-//! y[r] = x[r] + W2 · act(W1 · x[r] + b1) + b2
+//! y[r] = residual[r] + W2 · act(W1 · x[r] + b1) + b2
 //! ```
 //!
 //! The hidden layer of width F is never written: with the usual F of 2048 it is most of a pass's traffic and memory.
@@ -17,13 +17,15 @@ use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, Storage, View};
 static FEED_FORWARD: Kernel = kernel!("feed_forward");
 
 pub(super) const ENTRY: Entry =
-    Entry { kernel: &FEED_FORWARD, summary: "y = x + W2 act(W1 x + b1) + b2, hidden layer on chip", cases };
+    Entry { kernel: &FEED_FORWARD, summary: "y = residual + W2 act(W1 x + b1) + b2, hidden layer on chip", cases };
 
 /// The feed-forward part, see the module's page.
 #[derive(Debug, Clone)]
 pub struct FeedForward {
     /// (rows, C)
     pub x: View,
+    /// (rows, C); may be `x`
+    pub residual: View,
     /// (F, C), of f32 or f16
     pub weight1: View,
     /// (F)
@@ -127,6 +129,7 @@ impl FeedForward {
             ],
             bindings: &[
                 Bind { name: "x", view: &self.x, elements: rows * c },
+                Bind { name: "residual", view: &self.residual, elements: rows * c },
                 Bind { name: "weight1", view: &self.weight1, elements: f * c },
                 Bind { name: "bias1", view: &self.bias1, elements: f },
                 Bind { name: "weight2", view: &self.weight2, elements: c * f },
@@ -137,7 +140,7 @@ impl FeedForward {
             groups: shape.rows.groups(form.tile * form.subgroups, 1),
             cost: Cost {
                 flops: (4 * rows * c * f) as f64,
-                bytes: (8 * rows * c + self.weight1.storage().bytes() * 2 * c * f) as f64,
+                bytes: (12 * rows * c + self.weight1.storage().bytes() * 2 * c * f) as f64,
             },
             shape: format!("({rows}, {c}, {f})"),
         })
@@ -145,7 +148,12 @@ impl FeedForward {
 }
 
 /// y (rows, C) in f64.
-pub fn reference(x: &[f32], [weight1, bias1, weight2, bias2]: [&[f32]; 4], activation: Activation) -> Vec<f64> {
+pub fn reference(
+    x: &[f32],
+    residual: &[f32],
+    [weight1, bias1, weight2, bias2]: [&[f32]; 4],
+    activation: Activation,
+) -> Vec<f64> {
     let (c, f) = (bias2.len() as u32, bias1.len() as u32);
     let rows = x.len() as u32 / c;
     let shape =
@@ -153,7 +161,7 @@ pub fn reference(x: &[f32], [weight1, bias1, weight2, bias2]: [&[f32]; 4], activ
     let hidden = product_reference(x, weight1, Some(bias1), &shape(c, f));
     let hidden: Vec<f32> = hidden.iter().map(|h| activation.value(*h) as f32).collect();
     let out = product_reference(&hidden, weight2, Some(bias2), &shape(f, c));
-    out.iter().zip(x).map(|(y, x)| y + f64::from(*x)).collect()
+    out.iter().zip(residual).map(|(y, residual)| y + f64::from(*residual)).collect()
 }
 
 fn cases(gpu: &Gpu) -> Vec<Case> {
@@ -182,14 +190,15 @@ fn case(
     storage: Storage,
 ) -> Case {
     let mut random = RandomInputs::new(u64::from(rows + width + hidden));
-    let x = random.floats((rows * width) as usize);
+    let (x, residual) = (random.floats((rows * width) as usize), random.floats((rows * width) as usize));
     let (weight1, bias1) = (random.floats((hidden * width) as usize), random.floats(hidden as usize));
     let (weight2, bias2) = (random.floats((hidden * width) as usize), random.floats(width as usize));
     let ((weight1, stored1), (weight2, stored2)) = (stored(weight1, storage), stored(weight2, storage));
-    let expected = reference(&x, [&weight1, &bias1, &weight2, &bias2], activation);
+    let expected = reference(&x, &residual, [&weight1, &bias1, &weight2, &bias2], activation);
     let record = move |plan: &mut Plan, named: &Named| {
         let kernel = FeedForward {
             x: named.view("x")?,
+            residual: named.view("residual")?,
             weight1: named.view("weight1")?,
             bias1: named.view("bias1")?,
             weight2: named.view("weight2")?,
@@ -206,6 +215,7 @@ fn case(
         ),
         inputs: vec![
             ("x", x.into()),
+            ("residual", residual.into()),
             ("weight1", stored1),
             ("bias1", bias1.into()),
             ("weight2", stored2),

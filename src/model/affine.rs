@@ -139,13 +139,13 @@ impl Reversed<'_> {
         product.record(plan, &LinearShape::backward(self.rows.clone(), inner, columns).activated(activation))
     }
 
-    /// Both gradients of a norm.
+    /// Both gradients of a norm; `extra` is added to that of its rows.
     pub fn norm(
         &self,
         plan: &mut Plan,
         [x, stats, d_y, d_x]: [&View; 4],
-        affine: &Affine,
-        into: &Affine,
+        extra: Option<&View>,
+        [affine, into]: [&Affine; 2],
         width: u32,
     ) -> Result<()> {
         let shape = NormShape::new(self.rows.clone(), width);
@@ -163,7 +163,7 @@ impl Reversed<'_> {
             stats: stats.clone(),
             gamma: affine.weight.clone(),
             d_y: d_y.clone(),
-            extra: None,
+            extra: extra.cloned(),
             d_x: d_x.clone(),
         };
         backward.record(plan, &shape)

@@ -1,5 +1,7 @@
 //! The options of a transformer block.
 
+use crate::kernels::linear;
+
 /// How positions look at each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Attention {
@@ -29,6 +31,21 @@ pub enum Activation {
     Relu,
     /// x/2 (1 + tanh(√(2/π)(x + 0.044715 x³))), the tanh form of arXiv:1606.08415.
     Gelu,
+}
+
+impl Activation {
+    /// The same for kernels.
+    pub(super) fn of_kernels(self) -> linear::Activation {
+        match self {
+            Self::Relu => linear::Activation::Relu,
+            Self::Gelu => linear::Activation::Gelu,
+        }
+    }
+
+    /// Whether its slope needs its input: then passes with gradient keep the hidden layer without it.
+    pub(super) fn keeps_input(self) -> bool {
+        self == Self::Gelu
+    }
 }
 
 /// What stands before the first patch.

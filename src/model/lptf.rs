@@ -13,9 +13,10 @@
 //! public code.
 
 use super::lptf_network::{LptfNetwork, LptfSizes, LptfTables};
+use super::network::DESCRIPTION;
 use super::ptf::Sizes;
 use super::subsampler::SubSizes;
-use super::{Capacity, Layout, Model, Needs, Parameters, Precision, Ptf, Rnn, WaveFunction};
+use super::{Attention, Capacity, Layout, Model, Needs, Parameters, Precision, Ptf, Rnn, WaveFunction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::kernels::nested::NestedShape;
@@ -81,12 +82,14 @@ impl Lptf {
         let sub = match &self.subsampler {
             Subsampler::Ptf(ptf) => SubSizes::Ptf(Sizes {
                 transformer: ptf.transformer_sizes([nested.patches as usize, nested.sub_patches as usize]),
-                sites_per_patch: nested.sub_sites,
+                embedding: ptf.embedding_sizes([nested.sub_sites, nested.sub_patches, DESCRIPTION]),
                 outcomes: patching.outcomes() as u32,
             }),
             Subsampler::Rnn(rnn) => SubSizes::Rnn(rnn.sizes([nested.patches as usize, nested.sub_patches as usize])),
         };
-        Ok((LptfSizes { transformer, nested, sub }, patching))
+        let embedded = [nested.sites(), nested.large_patches(), nested.stride()];
+        let embedding = self.transformer.embedding_sizes(embedded);
+        Ok((LptfSizes { embedding, transformer, nested, sub }, patching))
     }
 }
 
@@ -104,9 +107,10 @@ impl Model for Lptf {
     }
 
     fn check(&self, lattice: &Lattice) -> Result<()> {
-        self.patching(lattice)?;
+        let patching = self.patching(lattice)?;
+        let sub_patches = patching.sub_patches().unwrap_or(1);
         let of_part = |part: &str, cause: Error| Error::new(ErrorKind::Settings, format!("{part}: {cause}"));
-        self.transformer.check_transformer().map_err(|cause| of_part("lptf", cause))?;
+        self.transformer.check_transformer(patching.patches() / sub_patches).map_err(|cause| of_part("lptf", cause))?;
         match &self.subsampler {
             Subsampler::Rnn(rnn) if rnn.width != self.transformer.width => {
                 let (sub, width) = (rnn.width, self.transformer.width);
@@ -117,7 +121,12 @@ impl Model for Lptf {
                 Err(Error::new(ErrorKind::Settings, message))
             }
             Subsampler::Rnn(rnn) => rnn.check_cell().map_err(|cause| of_part("sub-sampler", cause)),
-            Subsampler::Ptf(ptf) => ptf.check_transformer().map_err(|cause| of_part("sub-sampler", cause)),
+            Subsampler::Ptf(ptf) if ptf.attention == Attention::Linear => {
+                let message = "lptf: the states of linear attention go through a whole sample, and a sub-sampler begins anew \
+                               in every large patch; give --ptf attention=softmax, or attention=linear to --lptf";
+                Err(Error::new(ErrorKind::Settings, message))
+            }
+            Subsampler::Ptf(ptf) => ptf.check_transformer(sub_patches).map_err(|cause| of_part("sub-sampler", cause)),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::affine::Reversed;
-use super::embedding::Embedding;
+use super::embedding::{Embedding, EmbeddingSizes};
 use super::network::LargeRows;
 use super::subsampler::{SubNetwork, SubSizes};
 use super::transformer::{Transformer, TransformerSizes};
@@ -17,6 +17,7 @@ use crate::kernels::nested::{LargeTables, LargeWindow, NestedShape, RowsLarge, S
 /// The sizes of an LPTF on a lattice.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LptfSizes {
+    pub embedding: EmbeddingSizes,
     /// Over L large patches.
     pub transformer: TransformerSizes,
     pub nested: NestedShape,
@@ -69,15 +70,15 @@ impl LptfSizes {
     }
 
     pub fn specs(&self) -> Vec<ParameterSpec> {
-        let (c, p) = (self.width() as usize, self.nested.sites() as usize);
-        [Embedding::specs(c, p), Transformer::specs(&self.transformer), self.sub.specs(c)].concat()
+        let c = self.width() as usize;
+        [Embedding::specs(&self.embedding), Transformer::specs(&self.transformer), self.sub.specs(c)].concat()
     }
 
     /// Elements of a block of the widest gradient over rows of large patches.
     fn part_width(&self, gpu: &Gpu, precision: Precision) -> u64 {
         Transformer::needs(gpu, &self.transformer, precision)
             .training_block
-            .max(Embedding::part_width([self.width(), self.nested.sites()]))
+            .max(Embedding::part_width(&self.embedding))
             .max(self.sub.part_width(self.width()))
     }
 
@@ -94,8 +95,7 @@ impl LptfSizes {
         .map(u64::from);
         let with = |[all, widest]: [u64; 2], [more, wide]: [u64; 2]| [all + more, widest.max(wide)];
         let large_row = [large.move_row[0] + stride, large.move_row[1].max(stride)];
-        let tables =
-            p + 4 * l + LargeRows::elements(l, t) + Embedding::fixed([self.width(), self.nested.large_patches()]);
+        let tables = p + 4 * l + LargeRows::elements(l, t) + Embedding::fixed(&self.embedding);
         Needs {
             sample: with(with(sub.sample, large.sample), [stride + 1, stride]),
             // At most one row in S is that of a large patch; but there is one.
@@ -116,7 +116,7 @@ impl LptfNetwork {
         parameters: &Parameters,
         capacity: Capacity,
     ) -> Result<Self> {
-        let LptfSizes { transformer, nested, sub } = sizes;
+        let LptfSizes { embedding, transformer, nested, sub } = sizes;
         let (l, stride) = (nested.large_patches(), nested.stride());
         let large_rows = Capacity { move_rows: (capacity.move_rows / nested.sub_patches).max(1), ..capacity };
         let buffer =
@@ -128,10 +128,9 @@ impl LptfNetwork {
         };
         let whole = Arc::new(LargeRows::new(gpu, &LargeTables::whole(nested.patches, nested.sub_patches))?);
         let told = (nested, transformer.width);
-        let embedded = [transformer.width, nested.sites(), l, stride];
         let numbers: Vec<u32> = (0..capacity.samples).collect();
         Ok(Self {
-            embedding: Embedding::new(gpu, parameters, "", &tables.position, embedded)?,
+            embedding: Embedding::new(gpu, parameters, "", &tables.position, embedding)?,
             transformer: Transformer::new(gpu, parameters, "", transformer, large_rows)?,
             sub: sub.network(gpu, parameters, told, &tables.sub_position, whole.clone(), capacity)?,
             places: gpu.upload("ketformer.large.places", &tables.places)?,
@@ -241,9 +240,9 @@ impl Network for LptfNetwork {
         let (transformer, Training { rows: large, part }) = (self.transformer.training()?, self.training()?);
         let large_rows = rows.items(self.nested.sub_patches);
         let reversed = Reversed { rows: &large_rows, part: part.view(), keep };
-        let d_rows = transformer.d_rows();
-        self.sub.backward(plan, descriptions, rows, &reversed, [&transformer.top(), &d_rows])?;
+        let into = [&transformer.top(), &transformer.d_top()];
+        self.sub.backward(plan, descriptions, rows, &reversed, into)?;
         transformer.backward(&self.transformer, plan, &reversed)?;
-        self.embedding.backward(plan, large, &d_rows, &reversed)
+        self.embedding.backward(plan, large, &transformer.d_embedded(), &reversed)
     }
 }

@@ -24,6 +24,7 @@ mod rnn;
 mod rnn_network;
 mod rnn_order;
 mod rnn_training;
+mod self_attention;
 mod subsampler;
 mod transformer;
 mod transformer_training;

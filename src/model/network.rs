@@ -40,6 +40,9 @@ pub struct Needs {
     pub fixed: u64,
 }
 
+/// Words of a row's description where a patch is one token: token before, position, target, 0.
+pub(super) const DESCRIPTION: u32 = 4;
+
 /// A batch of packed rows of moves over the samples decoded before.
 #[derive(Debug, Clone)]
 pub struct Packed {

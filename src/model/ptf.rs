@@ -7,8 +7,13 @@
 //! log P(patch_t | earlier) = log softmax(W_b relu(W_a x_t + b_a) + b_b)
 //! ```
 //!
+//! Settings of ours put other parts in their places: linear [`Attention`], [`Norm`]s before the parts of a layer and after
+//! the last one, gelu as [`Activation`], a learned table of [`Position`]s, a learned [`Start`] in place of the first tanh.
+//!
 //! Names and initial values are those of the authors' PyTorch code: every layer begins as a copy of the first.
 
+use super::embedding::EmbeddingSizes;
+use super::network::DESCRIPTION;
 use super::ptf_network::PtfNetwork;
 use super::transformer::TransformerSizes;
 use super::{
@@ -16,6 +21,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
+use crate::kernels::attention::linear::most_positions;
 use crate::physics::{Lattice, Patch, Patching};
 
 /// Settings of the patched transformer.
@@ -63,9 +69,8 @@ impl Default for Ptf {
 /// The sizes of a PTF on a lattice, as shaders count them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
+    pub embedding: EmbeddingSizes,
     pub transformer: TransformerSizes,
-    /// P
-    pub sites_per_patch: u32,
     /// V
     pub outcomes: u32,
 }
@@ -103,12 +108,11 @@ impl Ptf {
     /// # Errors
     /// [`ErrorKind::Settings`], with what to change.
     pub fn check(&self, lattice: &Lattice) -> Result<()> {
-        Patching::new(*lattice, self.patch)?;
-        self.check_transformer()
+        self.check_transformer(Patching::new(*lattice, self.patch)?.patches())
     }
 
-    /// Whether all settings but the patch make sense.
-    pub(super) fn check_transformer(&self) -> Result<()> {
+    /// Whether all settings but the patch make sense for so many patches.
+    pub(super) fn check_transformer(&self, patches: usize) -> Result<()> {
         let (width, heads) = (self.width, self.heads);
         let sizes = [("Nh", width), ("nhead", heads), ("num_layers", self.layers), ("ffn", self.feed_forward)];
         if let Some((name, value)) = sizes.iter().find(|(_, value)| *value == 0 || *value > MAX_WIDTH) {
@@ -139,15 +143,14 @@ impl Ptf {
             let near = self.feed_forward.next_multiple_of(4);
             return Err(Self::settings_error(format!("ffn={} is not a multiple of 4; use {near}", self.feed_forward)));
         }
-        let unmade = [
-            ("attention=linear", self.attention == Attention::Linear),
-            ("norm=pre", self.norm == Norm::Pre),
-            ("activation=gelu", self.activation == Activation::Gelu),
-            ("position=learned", self.position == Position::Learned),
-            ("start=learned", self.start == Start::Learned),
-        ];
-        if let Some((setting, _)) = unmade.iter().find(|(_, asked)| *asked) {
-            return Err(Self::settings_error(format!("{setting} cannot be computed yet; leave it out")));
+        let head = width / heads;
+        let most = most_positions(head as u32) as usize;
+        if self.attention == Attention::Linear && patches > most {
+            let message = format!(
+                "attention=linear with heads of width {head} takes {most} patches at most, not {patches}; use more heads \
+                 (nhead) or a larger patch"
+            );
+            return Err(Self::settings_error(message));
         }
         Ok(())
     }
@@ -161,6 +164,21 @@ impl Ptf {
             heads: self.heads as u32,
             feed_forward: self.feed_forward as u32,
             layers: self.layers as u32,
+            attention: self.attention,
+            norm: self.norm,
+            activation: self.activation,
+        }
+    }
+
+    /// Of rows of `stride` words about patches of `sites_per_patch` sites, in sequences of `patches`.
+    pub(super) fn embedding_sizes(&self, [sites_per_patch, patches, stride]: [u32; 3]) -> EmbeddingSizes {
+        EmbeddingSizes {
+            width: self.width as u32,
+            sites_per_patch,
+            patches,
+            stride,
+            start: self.start,
+            learns_position: self.position == Position::Learned,
         }
     }
 
@@ -168,9 +186,9 @@ impl Ptf {
         Ptf::check(self, lattice)?;
         let patching = Patching::new(*lattice, self.patch)?;
         let transformer = self.transformer_sizes([patching.patches(); 2]);
-        let (sites_per_patch, outcomes) = (patching.sites_per_patch() as u32, patching.outcomes() as u32);
-        let sizes = Sizes { transformer, sites_per_patch, outcomes };
-        Ok((sizes, patching))
+        let embedded = [patching.sites_per_patch() as u32, transformer.positions, DESCRIPTION];
+        let (embedding, outcomes) = (self.embedding_sizes(embedded), patching.outcomes() as u32);
+        Ok((Sizes { embedding, transformer, outcomes }, patching))
     }
 }
 

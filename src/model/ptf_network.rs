@@ -11,9 +11,6 @@ use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear;
 
-/// Words of a row's description: token before, position, target, 0.
-const DESCRIPTION: u32 = 4;
-
 /// Room for the pass with gradient.
 struct Training {
     head: HeadTraining,
@@ -35,23 +32,22 @@ pub(super) struct PtfNetwork {
 
 impl PtfNetwork {
     pub fn specs(sizes: &Sizes) -> Vec<ParameterSpec> {
-        let [c, v, p] = [sizes.width(), sizes.outcomes, sizes.sites_per_patch].map(|size| size as usize);
-        [Embedding::specs(c, p), Transformer::specs(&sizes.transformer), OutcomeHead::specs(c, v)].concat()
+        let [c, v] = sizes.head().map(|size| size as usize);
+        [Embedding::specs(&sizes.embedding), Transformer::specs(&sizes.transformer), OutcomeHead::specs(c, v)].concat()
     }
 
     pub fn needs(gpu: &Gpu, sizes: &Sizes, precision: Precision) -> Needs {
         let needs = Transformer::needs(gpu, &sizes.transformer, precision);
         let [t, v] = [sizes.patches(), sizes.outcomes].map(u64::from);
         let head = HeadTraining::needs(sizes.head());
-        let blocks =
-            [HeadTraining::part_width(sizes.head()), Embedding::part_width([sizes.width(), sizes.sites_per_patch])];
+        let blocks = [HeadTraining::part_width(sizes.head()), Embedding::part_width(&sizes.embedding)];
         let with = |[all, widest]: [u64; 2], [more, wide]: [u64; 2]| [all + more, widest.max(wide)];
         Needs {
             sample: with(needs.sample, [t * v, t * v]),
             move_row: with(needs.move_row, [v, v]),
             training_sample: with(needs.training_sample, head.map(|elements| t * elements)),
             training_block: blocks.into_iter().fold(needs.training_block, u64::max),
-            fixed: needs.fixed + Embedding::fixed([sizes.width(), sizes.transformer.period]),
+            fixed: needs.fixed + Embedding::fixed(&sizes.embedding),
             ..needs
         }
     }
@@ -65,7 +61,6 @@ impl PtfNetwork {
         capacity: Capacity,
     ) -> Result<Self> {
         let [t, v] = [sizes.patches(), sizes.outcomes].map(u64::from);
-        let embedded = [sizes.width(), sizes.sites_per_patch, sizes.transformer.period, DESCRIPTION];
         let training = || {
             let (samples, patches) = (capacity.training_samples, sizes.patches());
             let blocks = u64::from(linear::blocks_of_items(samples, patches));
@@ -76,7 +71,7 @@ impl PtfNetwork {
             })
         };
         Ok(Self {
-            embedding: Embedding::new(gpu, parameters, prefix, position, embedded)?,
+            embedding: Embedding::new(gpu, parameters, prefix, position, sizes.embedding)?,
             transformer: Transformer::new(gpu, parameters, prefix, sizes.transformer, capacity)?,
             head: OutcomeHead::new(parameters, prefix, sizes.head())?,
             samples: capacity.samples,
@@ -154,11 +149,12 @@ impl PtfNetwork {
     ) -> Result<()> {
         let (transformer, Training { head, part }) = self.training()?;
         let reversed = Reversed { rows, part: part.view(), keep };
-        let d_rows = transformer.d_rows();
-        head.backward(&self.head, plan, &reversed, [&transformer.top(), &transformer.d_scratch(), &d_rows])?;
+        let into = [&transformer.top(), &transformer.d_scratch(), &transformer.d_top()];
+        head.backward(&self.head, plan, &reversed, into)?;
         transformer.backward(&self.transformer, plan, &reversed)?;
-        between(plan, &d_rows)?;
-        self.embedding.backward(plan, descriptions, &d_rows, &reversed)
+        let d_embedded = transformer.d_embedded();
+        between(plan, &d_embedded)?;
+        self.embedding.backward(plan, descriptions, &d_embedded, &reversed)
     }
 }
 

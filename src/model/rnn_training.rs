@@ -1,6 +1,7 @@
 //! The teacher-forced pass of a recurrent wave function with its states and gates kept, and the same calls reversed.
 
 use super::affine::{Places, Reversed};
+use super::network::DESCRIPTION;
 use super::outcome_head::HeadTraining;
 use super::rnn_network::{RnnNetwork, RnnSizes};
 use crate::error::Result;
@@ -128,6 +129,7 @@ impl RnnTraining {
         let input = EmbedGradient {
             rows: descriptions.clone(),
             tanh_of: None,
+            has_start: false,
             d_x,
             d_stride,
             part: self.part.view(),
@@ -139,6 +141,3 @@ impl RnnTraining {
         input.record(plan, &shape, keep)
     }
 }
-
-/// Words of a row's description.
-const DESCRIPTION: u32 = 4;

@@ -4,13 +4,14 @@
 //! business of the wave function.
 
 use super::affine::{Affine, Find, Places, constant, linear, norm, product};
+use super::self_attention::{self, Operands};
 use super::transformer_training::TransformerTraining;
-use super::{Capacity, Initial, Needs, Packed, ParameterSpec, Parameters, Precision};
+use super::{Activation, Attention, Capacity, Initial, Needs, Norm, Packed, ParameterSpec, Parameters, Precision};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, Rows, Storage, View};
-use crate::kernels::attention::{AttentionForward, AttentionShape, AttentionSuffix, SuffixShape};
+use crate::kernels::attention::{AttentionShape, AttentionSuffix, SuffixShape};
 use crate::kernels::feed_forward::{self, FeedForward, FeedForwardShape};
-use crate::kernels::linear::{Activation, Extra, LinearShape};
+use crate::kernels::linear::{Activate, Extra, LinearShape};
 use crate::kernels::norm::NormShape;
 
 /// The sizes of a transformer, as shaders count them.
@@ -28,6 +29,9 @@ pub(super) struct TransformerSizes {
     pub feed_forward: u32,
     /// K
     pub layers: u32,
+    pub attention: Attention,
+    pub norm: Norm,
+    pub activation: Activation,
 }
 
 impl TransformerSizes {
@@ -40,6 +44,14 @@ impl TransformerSizes {
 /// Prefix of a layer's parameters.
 pub(super) fn layer_name(layer: u32, part: &str) -> String {
     format!("transformer.transformer.layers.{layer}.{part}")
+}
+
+/// The norm after the last layer, where layers normalise before their parts.
+const FINAL_NORM: &str = "transformer.transformer.norm";
+
+/// A norm of width `c` as PyTorch begins it.
+fn norm_specs(name: &str, c: usize) -> [ParameterSpec; 2] {
+    [constant(format!("{name}.weight"), vec![c], 1.0), constant(format!("{name}.bias"), vec![c], 0.0)]
 }
 
 /// The parameters of layer `layer`; those of the first layer begin at random, those of the others as its copies.
@@ -56,8 +68,7 @@ fn layer_specs(layer: u32, c: usize, f: usize) -> Vec<ParameterSpec> {
     specs.extend(linear(&name("linear1"), f, c));
     specs.extend(linear(&name("linear2"), c, f));
     for norm in ["norm1", "norm2"] {
-        specs.push(constant(name(&format!("{norm}.weight")), vec![c], 1.0));
-        specs.push(constant(name(&format!("{norm}.bias")), vec![c], 0.0));
+        specs.extend(norm_specs(&name(norm), c));
     }
     if layer > 0 {
         let prefix = layer_name(layer, "");
@@ -93,29 +104,55 @@ impl LayerViews {
     }
 }
 
-/// What a layer reads and makes. Passes that keep nothing for a gradient use the same buffers in every layer, with
-/// `sum2` = `sum1`, `stats2` = `stats1` and `y` = `x`.
+/// The layers' parameters and the norm after them, or their gradients.
+#[derive(Debug, Clone)]
+pub(super) struct TransformerViews {
+    pub layers: Vec<LayerViews>,
+    pub norm: Option<Affine>,
+}
+
+impl TransformerViews {
+    fn find(find: &Find<'_>, sizes: &TransformerSizes) -> Result<Self> {
+        let norm = (sizes.norm == Norm::Pre).then(|| Affine::find(find, FINAL_NORM));
+        let layers = (0..sizes.layers).map(|k| LayerViews::find(find, k)).collect::<Result<_>>()?;
+        Ok(Self { layers, norm: norm.transpose()? })
+    }
+}
+
+/// What a layer reads and makes, with LN1 and LN2 the norms in the order in which they are taken.
+///
+/// ```text
+/// post   sum1 = x + attention(x)            normed = LN1(sum1)      sum2 = normed + feed_forward(normed)    y = LN2(sum2)
+/// pre    sum1 = x + attention(projected)    normed = LN2(sum1)      y = sum1 + feed_forward(normed)         projected = LN1(x)
+/// ```
+///
+/// Passes that keep nothing for a gradient use the same buffers in every layer, with `projected` = `normed`, `sum2` = `sum1`,
+/// `stats2` = `stats1` and `y` = `x`.
 #[derive(Debug, Clone)]
 pub(super) struct LayerBuffers {
     /// (rows, C), the layer's input
     pub x: View,
+    /// (rows, C), what queries, keys and values are made of; used by pre-norm layers
+    pub projected: View,
     /// (rows, 3C), or the cache (B, T, 3C) in decoding
     pub qkv: View,
     /// (rows, C), the heads' outputs side by side
     pub attention: View,
-    /// (rows, C), x + W_o attention + b_o
+    /// (rows, C)
     pub sum1: View,
-    /// (rows, 2)
+    /// (rows, 2) of LN1
     pub stats1: View,
-    /// (rows, C), LN1
+    /// (rows, C), what the feed-forward part reads
     pub normed: View,
     /// (hidden rows, F)
     pub hidden: View,
-    /// (rows, C), normed + W_2 hidden + b_2
+    /// (hidden rows, F), the hidden layer's activation where `hidden` is kept without it
+    pub activated: Option<View>,
+    /// (rows, C); used by post-norm layers
     pub sum2: View,
-    /// (rows, 2)
+    /// (rows, 2) of LN2
     pub stats2: View,
-    /// (rows, C), LN2
+    /// (rows, C), what the layer makes
     pub y: View,
 }
 
@@ -156,12 +193,14 @@ impl Scratch {
     fn layer(&self, qkv: &View, hidden: &View) -> LayerBuffers {
         LayerBuffers {
             x: self.x.view(),
+            projected: self.normed.view(),
             qkv: qkv.clone(),
             attention: self.attention.view(),
             sum1: self.sum.view(),
             stats1: self.stats.view(),
             normed: self.normed.view(),
             hidden: hidden.clone(),
+            activated: None,
             sum2: self.sum.view(),
             stats2: self.stats.view(),
             y: self.x.view(),
@@ -188,7 +227,7 @@ impl Place {
 /// How a pass goes through the layers.
 pub(super) struct Pass<'a> {
     /// The parameters as it reads them.
-    pub layers: &'a [LayerViews],
+    pub views: &'a TransformerViews,
     /// Its rows.
     pub rows: &'a Rows,
     /// Where their queries, keys and values go.
@@ -200,11 +239,13 @@ pub(super) struct Pass<'a> {
 /// A transformer on a device, with the cache that decoding fills and moves read.
 pub(super) struct Transformer {
     pub sizes: TransformerSizes,
-    pub places: Places<Vec<LayerViews>>,
+    pub places: Places<TransformerViews>,
     capacity: Capacity,
     decode: Scratch,
-    cache: Vec<Buffer>,
-    lse: Buffer,
+    /// The rows [q | k | v] of each layer, and of linear attention the states.
+    cache: Vec<(Buffer, Option<Buffer>)>,
+    /// (samples, H), which only a pass with gradient would read
+    total: Buffer,
     moves: Scratch,
     hidden: Buffer,
     hidden_lanes: Option<u32>,
@@ -214,7 +255,11 @@ pub(super) struct Transformer {
 impl Transformer {
     pub fn specs(sizes: &TransformerSizes) -> Vec<ParameterSpec> {
         let [c, f] = [sizes.width, sizes.feed_forward].map(|width| width as usize);
-        (0..sizes.layers).flat_map(|k| layer_specs(k, c, f)).collect()
+        let mut specs: Vec<ParameterSpec> = (0..sizes.layers).flat_map(|k| layer_specs(k, c, f)).collect();
+        if sizes.norm == Norm::Pre {
+            specs.extend(norm_specs(FINAL_NORM, c));
+        }
+        specs
     }
 
     /// How the hidden layer of passes without gradient is computed: the lanes of the kernel that keeps it on chip, if that
@@ -231,10 +276,10 @@ impl Transformer {
     /// Elements of its own buffers; `training_block` is that of the widest of its weights.
     pub fn needs(gpu: &Gpu, sizes: &TransformerSizes, precision: Precision) -> Needs {
         let [c, t, h] = [sizes.width, sizes.positions, sizes.heads].map(u64::from);
-        let cache = words(t * 3 * c, precision);
+        let (cache, states) = (words(t * 3 * c, precision), sizes.attention.states(sizes));
         let [row, widest_row] = Scratch::needs(sizes, precision);
         Needs {
-            sample: [u64::from(sizes.layers) * cache + row + h, cache],
+            sample: [u64::from(sizes.layers) * (cache + states) + row + h, cache.max(states)],
             move_row: [row, widest_row],
             hidden_row: Self::hidden_width(gpu, sizes),
             training_sample: TransformerTraining::needs(sizes),
@@ -254,16 +299,20 @@ impl Transformer {
         let samples = u64::from(capacity.samples);
         let [c, t, h] = [sizes.width, sizes.positions, sizes.heads].map(u64::from);
         let precision = parameters.precision();
-        let cache =
-            |k: u32| gpu.buffer_of(&format!("ketformer.layer{k}.cache"), samples * t * 3 * c, precision.storage());
-        let layers = |find: &Find<'_>| (0..sizes.layers).map(|k| LayerViews::find(find, k)).collect();
+        let cache = |k: u32| {
+            let name = format!("layer{k}.states");
+            Ok((
+                gpu.buffer_of(&format!("ketformer.layer{k}.cache"), samples * t * 3 * c, precision.storage())?,
+                sizes.attention.states_buffer(gpu, &name, &sizes, capacity.samples)?,
+            ))
+        };
         let training =
             (capacity.training_samples > 0).then(|| TransformerTraining::new(gpu, &sizes, capacity.training_samples));
         Ok(Self {
-            places: Places::new(parameters, prefix, layers)?,
+            places: Places::new(parameters, prefix, |find| TransformerViews::find(find, &sizes))?,
             decode: Scratch::new(gpu, "decode", &sizes, capacity.samples, precision)?,
             cache: (0..sizes.layers).map(cache).collect::<Result<_>>()?,
-            lse: gpu.buffer("ketformer.decode.lse", samples * h)?,
+            total: gpu.buffer("ketformer.decode.total", samples * h)?,
             moves: Scratch::new(gpu, "moves", &sizes, capacity.move_rows.max(1), precision)?,
             hidden: gpu
                 .buffer("ketformer.hidden", u64::from(capacity.hidden_rows) * Self::hidden_width(gpu, &sizes))?,
@@ -290,24 +339,25 @@ impl Transformer {
         let rows = Rows::from(samples);
         let (sizes, scratch) = (&self.sizes, &self.decode);
         let place = Place { stride: sizes.positions, first: t };
-        let pass = Pass { layers: &self.places.sampled, rows: &rows, place, keeps_hidden: false };
-        for (k, cache) in self.cache.iter().enumerate() {
-            let attention = AttentionForward { qkv: cache.view(), out: scratch.attention.view(), lse: self.lse.view() };
-            let (place, period) = (t % sizes.period, sizes.period);
-            let shape = AttentionShape::decode(samples, period, sizes.heads, sizes.head_width(), place)
-                .within(sizes.positions, t - place);
-            let buffers = scratch.layer(cache, &self.hidden);
-            self.layer(plan, k, &buffers, &pass, |plan| attention.record(plan, &shape))?;
+        let pass = Pass { views: &self.places.sampled, rows: &rows, place, keeps_hidden: false };
+        let (within, period) = (t % sizes.period, sizes.period);
+        for (k, (cache, states)) in self.cache.iter().enumerate() {
+            let (states, out) = (states.as_ref(), &scratch.attention);
+            let attention = Operands { qkv: cache, states, out, total: &self.total };
+            let shape = AttentionShape::decode(samples, period, sizes.heads, sizes.head_width(), within)
+                .within(sizes.positions, t - within);
+            let buffers = self.scratch_of(k, scratch, cache);
+            self.layer(plan, k, &buffers, &pass, |plan| attention.forward(plan, &shape))?;
         }
-        Ok(())
+        self.finish(plan, scratch, &pass)
     }
 
     /// Packed rows of moves, from the embedded rows in place; what stands before them is in the cache.
     pub fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<()> {
         let (sizes, scratch) = (&self.sizes, &self.moves);
         let rows = packed.items.times(packed.rows_per_item);
-        let pass = Pass { layers: &self.places.sampled, rows: &rows, place: Place::SAME, keeps_hidden: false };
-        for (k, cache) in self.cache.iter().enumerate() {
+        let pass = Pass { views: &self.places.sampled, rows: &rows, place: Place::SAME, keeps_hidden: false };
+        for (k, (cache, states)) in self.cache.iter().enumerate() {
             let attention = AttentionSuffix {
                 base_qkv: cache.view(),
                 qkv: scratch.qkv.view(),
@@ -325,10 +375,25 @@ impl Transformer {
                 h: sizes.heads,
                 d: sizes.head_width(),
             };
-            let buffers = scratch.layer(&scratch.qkv, &self.hidden);
-            self.layer(plan, k, &buffers, &pass, |plan| attention.record(plan, &shape))?;
+            let buffers = self.scratch_of(k, scratch, &scratch.qkv);
+            let attend = |plan: &mut Plan| self_attention::suffix(plan, attention, states.as_ref(), &shape);
+            self.layer(plan, k, &buffers, &pass, attend)?;
         }
-        Ok(())
+        self.finish(plan, scratch, &pass)
+    }
+
+    /// The buffers of layer `k`; before the norm after the last one, its rows stand where attention's stood.
+    fn scratch_of(&self, k: usize, scratch: &Scratch, qkv: &View) -> LayerBuffers {
+        let buffers = scratch.layer(qkv, &self.hidden);
+        let is_last = k + 1 == self.cache.len() && self.sizes.norm == Norm::Pre;
+        if is_last { LayerBuffers { y: scratch.attention.view(), ..buffers } } else { buffers }
+    }
+
+    /// The norm after the last layer, where there is one.
+    fn finish(&self, plan: &mut Plan, scratch: &Scratch, pass: &Pass<'_>) -> Result<()> {
+        let Some(affine) = &pass.views.norm else { return Ok(()) };
+        let made = [&scratch.x.view(), &scratch.stats.view()];
+        norm(plan, &scratch.attention, affine, made, &NormShape::new(pass.rows.clone(), self.sizes.width))
     }
 
     /// Activations of whole samples.
@@ -343,7 +408,7 @@ impl Transformer {
         Error::new(ErrorKind::Shape, "the network has no room for training; give training_samples")
     }
 
-    /// One layer; `attention` records the kernel between the projections, `feed_forward` says how the rest is computed.
+    /// One layer; `attention` records the kernel between the projections.
     pub(super) fn layer(
         &self,
         plan: &mut Plan,
@@ -352,59 +417,79 @@ impl Transformer {
         pass: &Pass<'_>,
         attention: impl FnOnce(&mut Plan) -> Result<()>,
     ) -> Result<()> {
-        let (layer, c, rows) = (&pass.layers[k], self.sizes.width, pass.rows);
+        let (layer, c, rows) = (&pass.views.layers[k], self.sizes.width, pass.rows);
+        let (shape, LayerBuffers { x, projected, sum1, stats1, normed, sum2, stats2, y, .. }) =
+            (NormShape::new(rows.clone(), c), buffers);
+        let projected = match self.sizes.norm {
+            Norm::Post => x,
+            Norm::Pre => {
+                norm(plan, x, &layer.norm1, [projected, stats1], &shape)?;
+                projected
+            }
+        };
         let Place { stride: y_stride, first: y_first } = pass.place;
         let project = LinearShape { y_stride, y_first, ..LinearShape::forward(rows.clone(), c, 3 * c) };
-        product(&buffers.x, &layer.qkv, Extra::None, &buffers.qkv).record(plan, &project)?;
+        product(projected, &layer.qkv, Extra::None, &buffers.qkv).record(plan, &project)?;
         attention(plan)?;
-        let out = product(&buffers.attention, &layer.out, Extra::Add(buffers.x.clone()), &buffers.sum1);
+        let out = product(&buffers.attention, &layer.out, Extra::Add(x.clone()), sum1);
         out.record(plan, &LinearShape::forward(rows.clone(), c, c))?;
-        norm(plan, &buffers.sum1, &layer.norm1, [&buffers.normed, &buffers.stats1], &NormShape::new(rows.clone(), c))?;
-        match self.hidden_lanes {
-            Some(lanes) if !pass.keeps_hidden => self.feed_forward_on_chip(plan, layer, buffers, rows, lanes)?,
-            _ => {
-                let window = if pass.keeps_hidden { rows.most } else { self.capacity.hidden_rows };
-                self.feed_forward_by_windows(plan, layer, buffers, rows, window)?;
+        match self.sizes.norm {
+            Norm::Post => {
+                norm(plan, sum1, &layer.norm1, [normed, stats1], &shape)?;
+                self.feed_forward(plan, layer, buffers, [normed, sum2], pass)?;
+                norm(plan, sum2, &layer.norm2, [y, stats2], &shape)
+            }
+            Norm::Pre => {
+                norm(plan, sum1, &layer.norm2, [normed, stats2], &shape)?;
+                self.feed_forward(plan, layer, buffers, [sum1, y], pass)
             }
         }
-        norm(plan, &buffers.sum2, &layer.norm2, [&buffers.y, &buffers.stats2], &NormShape::new(rows.clone(), c))
     }
 
-    fn feed_forward_on_chip(
+    /// sum = residual + W_2 act(W_1 normed + b_1) + b_2
+    fn feed_forward(
         &self,
         plan: &mut Plan,
         layer: &LayerViews,
         buffers: &LayerBuffers,
-        rows: &Rows,
-        lanes: u32,
+        [residual, sum]: [&View; 2],
+        pass: &Pass<'_>,
     ) -> Result<()> {
+        let lanes = match self.hidden_lanes {
+            Some(lanes) if !pass.keeps_hidden => lanes,
+            _ => return self.feed_forward_by_windows(plan, layer, buffers, [residual, sum], pass),
+        };
         let feed_forward = FeedForward {
             x: buffers.normed.clone(),
+            residual: residual.clone(),
             weight1: layer.linear1.weight.clone(),
             bias1: layer.linear1.bias.clone(),
             weight2: layer.linear2.weight.clone(),
             bias2: layer.linear2.bias.clone(),
-            y: buffers.sum2.clone(),
+            y: sum.clone(),
         };
         let shape = FeedForwardShape {
-            rows: rows.clone(),
+            rows: pass.rows.clone(),
             width: self.sizes.width,
             hidden: self.sizes.feed_forward,
-            activation: Activation::Relu,
+            activation: self.sizes.activation.of_kernels(),
         };
         feed_forward.record(plan, &shape, lanes)
     }
 
-    /// The same with the hidden layer in memory, `window_rows` rows of it at a time.
+    /// The same with the hidden layer in memory: as many rows of it at a time as there is room for, or all of them where it
+    /// is kept.
     fn feed_forward_by_windows(
         &self,
         plan: &mut Plan,
         layer: &LayerViews,
         buffers: &LayerBuffers,
-        rows: &Rows,
-        window_rows: u32,
+        [residual, sum]: [&View; 2],
+        pass: &Pass<'_>,
     ) -> Result<()> {
-        let (c, f) = (self.sizes.width, self.sizes.feed_forward);
+        let (rows, c, f) = (pass.rows, self.sizes.width, self.sizes.feed_forward);
+        let window_rows = if pass.keeps_hidden { rows.most } else { self.capacity.hidden_rows };
+        let activation = self.sizes.activation.of_kernels();
         let mut first = 0;
         while first < rows.most {
             let window = rows.window(first, window_rows);
@@ -412,10 +497,22 @@ impl Transformer {
                 let elements = u64::from(window.most) * u64::from(c);
                 view.range(view.label(), u64::from(first) * u64::from(c), elements)
             };
-            let (normed, sum) = (part(&buffers.normed)?, part(&buffers.sum2)?);
+            let (normed, residual, sum) = (part(&buffers.normed)?, part(residual)?, part(sum)?);
             let into = product(&normed, &layer.linear1, Extra::None, &buffers.hidden);
-            into.record(plan, &LinearShape::forward(window.clone(), c, f).activated(Activation::Relu))?;
-            let back = product(&buffers.hidden, &layer.linear2, Extra::Add(normed.clone()), &sum);
+            let shape = LinearShape::forward(window.clone(), c, f);
+            let hidden = match &buffers.activated {
+                None => {
+                    into.record(plan, &shape.activated(activation))?;
+                    &buffers.hidden
+                }
+                Some(activated) => {
+                    into.record(plan, &shape)?;
+                    let activate = Activate { x: buffers.hidden.clone(), y: activated.clone() };
+                    activate.record(plan, &window, f, activation)?;
+                    activated
+                }
+            };
+            let back = product(hidden, &layer.linear2, Extra::Add(residual), &sum);
             back.record(plan, &LinearShape::forward(window.clone(), f, c))?;
             first += window.most;
         }

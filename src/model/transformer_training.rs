@@ -1,34 +1,51 @@
 //! The teacher-forced pass of a transformer with its activations kept, and the same calls reversed.
 
-use super::affine::Reversed;
+use super::Norm;
+use super::affine::{Reversed, norm};
+use super::self_attention::Operands;
 use super::transformer::{LayerBuffers, Pass, Place, Transformer, TransformerSizes};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
-use crate::kernels::attention::{AttentionBackward, AttentionForward, AttentionShape};
-use crate::kernels::linear::{Activation, Extra};
+use crate::kernels::attention::AttentionShape;
+use crate::kernels::linear::{Activate, Activation, Extra};
+use crate::kernels::norm::NormShape;
 
 /// What the forward pass of a layer keeps.
 struct LayerActivations {
     x: Buffer,
     qkv: Buffer,
     attention: Buffer,
-    lse: Buffer,
+    total: Buffer,
     sum1: Buffer,
     stats1: Buffer,
     normed: Buffer,
     hidden: Buffer,
-    sum2: Buffer,
+    /// What the second of the layer's norms is of in a post-norm layer, what the first one makes in a pre-norm layer.
+    other: Buffer,
     stats2: Buffer,
+}
+
+/// What the norm after the last layer reads and keeps.
+struct FinalNorm {
+    /// (rows, C)
+    x: Buffer,
+    /// (rows, 2)
+    stats: Buffer,
 }
 
 /// Activations of a teacher-forced pass, and the scratch of its gradient.
 pub(super) struct TransformerTraining {
     layers: Vec<LayerActivations>,
-    /// (rows, C), what the last layer makes
+    norm: Option<FinalNorm>,
+    /// States of linear attention, made again in every layer
+    states: Option<Buffer>,
+    /// (rows, F), the activated hidden layer, made again in every layer, where layers keep it without its activation
+    activated: Option<Buffer>,
+    /// (rows, C), what the head reads
     top: Buffer,
     /// Two gradients of rows (rows, C) that take turns.
     d_rows: [Buffer; 2],
-    /// (rows, C)
+    /// (rows, C), the gradient of what attention makes, or in a pre-norm layer of its sum with the layer's input
     d_attention: Buffer,
     /// (rows, F), of C at least
     d_hidden: Buffer,
@@ -45,7 +62,10 @@ impl TransformerTraining {
             [sizes.width, sizes.feed_forward, sizes.heads, sizes.positions, sizes.layers].map(u64::from);
         let layer = 8 * c + f + h + 4;
         let gradient = 3 * c + f.max(c) + 3 * c + h;
-        [t * (k * layer + c + gradient), t * f.max(3 * c)]
+        let norm = if sizes.norm == Norm::Pre { c + 2 } else { 0 };
+        let activated = if sizes.activation.keeps_input() { f } else { 0 };
+        let states = sizes.attention.states(sizes);
+        [t * (k * layer + c + gradient + norm + activated) + states, (t * f.max(3 * c)).max(states)]
     }
 
     /// The widest weight with its bias.
@@ -65,17 +85,22 @@ impl TransformerTraining {
                 x: buffer("x", c)?,
                 qkv: buffer("qkv", 3 * c)?,
                 attention: buffer("attention", c)?,
-                lse: buffer("lse", h)?,
+                total: buffer("total", h)?,
                 sum1: buffer("sum1", c)?,
                 stats1: buffer("stats1", 2)?,
                 normed: buffer("normed", c)?,
                 hidden: buffer("hidden", f)?,
-                sum2: buffer("sum2", c)?,
+                other: buffer("other", c)?,
                 stats2: buffer("stats2", 2)?,
             })
         };
         Ok(Self {
             layers: (0..sizes.layers).map(layer).collect::<Result<_>>()?,
+            norm: (sizes.norm == Norm::Pre)
+                .then(|| Ok(FinalNorm { x: buffer("norm.x", c)?, stats: buffer("norm.stats", 2)? }))
+                .transpose()?,
+            states: sizes.attention.states_buffer(gpu, "states", sizes, samples)?,
+            activated: sizes.activation.keeps_input().then(|| buffer("activated", f)).transpose()?,
             top: buffer("top", c)?,
             d_rows: [buffer("d_rows", c)?, buffer("d_rows", c)?],
             d_attention: buffer("d_attention", c)?,
@@ -90,13 +115,18 @@ impl TransformerTraining {
         self.output_before(0)
     }
 
-    /// (rows, C), what the last layer makes.
+    /// (rows, C), what the head reads.
     pub fn top(&self) -> View {
         self.top.view()
     }
 
-    /// (rows, C), the gradient of [`TransformerTraining::top`] before the backward pass, that of the embedded rows after it.
-    pub fn d_rows(&self) -> View {
+    /// (rows, C), where the gradient of [`TransformerTraining::top`] is expected.
+    pub fn d_top(&self) -> View {
+        self.d_rows[usize::from(self.norm.is_some())].view()
+    }
+
+    /// (rows, C), the gradient of the embedded rows.
+    pub fn d_embedded(&self) -> View {
         self.d_rows[0].view()
     }
 
@@ -105,9 +135,15 @@ impl TransformerTraining {
         self.d_hidden.view()
     }
 
-    /// What layer `k` reads.
+    /// What layer `k` reads, or what comes after the layers.
     fn output_before(&self, k: usize) -> View {
-        self.layers.get(k).map_or(self.top.view(), |layer| layer.x.view())
+        let last = self.norm.as_ref().map_or(&self.top, |norm| &norm.x);
+        self.layers.get(k).map_or(last, |layer| &layer.x).view()
+    }
+
+    /// What attention of a layer reads and makes.
+    fn attention<'a>(&'a self, kept: &'a LayerActivations) -> Operands<'a> {
+        Operands { qkv: &kept.qkv, states: self.states.as_ref(), out: &kept.attention, total: &kept.total }
     }
 
     fn attention_shape(transformer: &Transformer, rows: &Rows) -> AttentionShape {
@@ -118,33 +154,50 @@ impl TransformerTraining {
     /// From the embedded rows to the top, activations kept.
     pub fn forward(&self, transformer: &Transformer, plan: &mut Plan, rows: &Rows) -> Result<()> {
         let shape = Self::attention_shape(transformer, rows);
-        let pass = Pass { layers: &transformer.places.values, rows, place: Place::SAME, keeps_hidden: true };
+        let pass = Pass { views: &transformer.places.values, rows, place: Place::SAME, keeps_hidden: true };
         for (k, kept) in self.layers.iter().enumerate() {
             let buffers = LayerBuffers {
                 x: kept.x.view(),
+                projected: kept.other.view(),
                 qkv: kept.qkv.view(),
                 attention: kept.attention.view(),
                 sum1: kept.sum1.view(),
                 stats1: kept.stats1.view(),
                 normed: kept.normed.view(),
                 hidden: kept.hidden.view(),
-                sum2: kept.sum2.view(),
+                activated: self.activated.as_ref().map(|activated| activated.view()),
+                sum2: kept.other.view(),
                 stats2: kept.stats2.view(),
                 y: self.output_before(k + 1),
             };
-            let attention = AttentionForward { qkv: kept.qkv.view(), out: kept.attention.view(), lse: kept.lse.view() };
-            transformer.layer(plan, k, &buffers, &pass, |plan| attention.record(plan, &shape))?;
+            let attention = self.attention(kept);
+            transformer.layer(plan, k, &buffers, &pass, |plan| attention.forward(plan, &shape))?;
         }
-        Ok(())
+        match (&self.norm, &transformer.places.values.norm) {
+            (Some(kept), Some(affine)) => {
+                let shape = NormShape::new(rows.clone(), transformer.sizes.width);
+                norm(plan, &kept.x, affine, [&self.top, &kept.stats], &shape)
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// From the gradient of the top to that of the embedded rows, in place.
+    /// From the gradient of the top to that of the embedded rows.
     pub fn backward(&self, transformer: &Transformer, plan: &mut Plan, reversed: &Reversed<'_>) -> Result<()> {
-        (0..self.layers.len()).rev().try_for_each(|k| self.layer_backward(transformer, plan, k, reversed))
+        let (places, c) = (&transformer.places, transformer.sizes.width);
+        if let (Some(kept), Some(affine), Some(into)) = (&self.norm, &places.values.norm, &places.gradients.norm) {
+            let [d_x, d_top] = &self.d_rows;
+            reversed.norm(plan, [&kept.x, &kept.stats, d_top, d_x], None, [affine, into], c)?;
+        }
+        let layer = |k| match transformer.sizes.norm {
+            Norm::Post => self.post_norm_backward(transformer, plan, k, reversed),
+            Norm::Pre => self.pre_norm_backward(transformer, plan, k, reversed),
+        };
+        (0..self.layers.len()).rev().try_for_each(layer)
     }
 
     /// From the gradient of layer `k`'s output to that of its input, in place.
-    fn layer_backward(
+    fn post_norm_backward(
         &self,
         transformer: &Transformer,
         plan: &mut Plan,
@@ -153,31 +206,81 @@ impl TransformerTraining {
     ) -> Result<()> {
         let [d_x, d_sum] = &self.d_rows;
         let places = &transformer.places;
-        let (kept, values, gradients) = (&self.layers[k], &places.values[k], &places.gradients[k]);
-        let (c, f) = (transformer.sizes.width, transformer.sizes.feed_forward);
-        let (d_hidden, d_attention, d_qkv) = (self.d_hidden.view(), self.d_attention.view(), self.d_qkv.view());
+        let (kept, values, gradients) = (&self.layers[k], &places.values.layers[k], &places.gradients.layers[k]);
+        let (c, d_attention, d_qkv) = (transformer.sizes.width, self.d_attention.view(), self.d_qkv.view());
         let plain = |view: &View| (Extra::Add(view.clone()), Activation::None);
 
-        reversed.norm(plan, [&kept.sum2, &kept.stats2, d_x, d_sum], &values.norm2, &gradients.norm2, c)?;
-        reversed.gradient(plan, &kept.hidden, d_sum, [f, c], &gradients.linear2)?;
-        let slope = (Extra::Slope(kept.hidden.view()), Activation::Relu);
-        reversed.product(plan, d_sum, &values.linear2, slope, &d_hidden, [c, f])?;
-        reversed.gradient(plan, &kept.normed, &d_hidden, [c, f], &gradients.linear1)?;
-        reversed.product(plan, &d_hidden, &values.linear1, plain(d_sum), d_x, [f, c])?;
+        let norm2 = [&values.norm2, &gradients.norm2];
+        reversed.norm(plan, [&kept.other, &kept.stats2, d_x, d_sum], None, norm2, c)?;
+        self.hidden_backward(transformer, plan, k, reversed, d_sum)?;
+        let f = transformer.sizes.feed_forward;
+        reversed.product(plan, &self.d_hidden, &values.linear1, plain(d_sum), d_x, [f, c])?;
 
-        reversed.norm(plan, [&kept.sum1, &kept.stats1, d_x, d_sum], &values.norm1, &gradients.norm1, c)?;
+        let norm1 = [&values.norm1, &gradients.norm1];
+        reversed.norm(plan, [&kept.sum1, &kept.stats1, d_x, d_sum], None, norm1, c)?;
         reversed.gradient(plan, &kept.attention, d_sum, [c, c], &gradients.out)?;
         reversed.product(plan, d_sum, &values.out, (Extra::None, Activation::None), &d_attention, [c, c])?;
-        let attention = AttentionBackward {
-            qkv: kept.qkv.view(),
-            out: kept.attention.view(),
-            lse: kept.lse.view(),
-            d_out: d_attention,
-            delta: self.delta.view(),
-            d_qkv: d_qkv.clone(),
-        };
-        attention.record(plan, &Self::attention_shape(transformer, reversed.rows))?;
+        let shape = Self::attention_shape(transformer, reversed.rows);
+        self.attention(kept).backward(plan, [d_attention, self.delta.view(), d_qkv.clone()], &shape)?;
         reversed.gradient(plan, &kept.x, &d_qkv, [c, 3 * c], &gradients.qkv)?;
         reversed.product(plan, &d_qkv, &values.qkv, plain(d_sum), d_x, [3 * c, c])
+    }
+
+    /// The same of a pre-norm layer.
+    fn pre_norm_backward(
+        &self,
+        transformer: &Transformer,
+        plan: &mut Plan,
+        k: usize,
+        reversed: &Reversed<'_>,
+    ) -> Result<()> {
+        let [d_x, d_part] = &self.d_rows;
+        let d_sum = &self.d_attention;
+        let places = &transformer.places;
+        let (kept, values, gradients) = (&self.layers[k], &places.values.layers[k], &places.gradients.layers[k]);
+        let (c, d_qkv) = (transformer.sizes.width, self.d_qkv.view());
+        let plain = || (Extra::None, Activation::None);
+
+        self.hidden_backward(transformer, plan, k, reversed, d_x)?;
+        let f = transformer.sizes.feed_forward;
+        reversed.product(plan, &self.d_hidden, &values.linear1, plain(), d_part, [f, c])?;
+        let norm2 = [&values.norm2, &gradients.norm2];
+        reversed.norm(plan, [&kept.sum1, &kept.stats2, d_part, d_sum], Some(d_x), norm2, c)?;
+
+        reversed.gradient(plan, &kept.attention, d_sum, [c, c], &gradients.out)?;
+        reversed.product(plan, d_sum, &values.out, plain(), d_part, [c, c])?;
+        let shape = Self::attention_shape(transformer, reversed.rows);
+        self.attention(kept).backward(plan, [d_part.view(), self.delta.view(), d_qkv.clone()], &shape)?;
+        reversed.gradient(plan, &kept.other, &d_qkv, [c, 3 * c], &gradients.qkv)?;
+        reversed.product(plan, &d_qkv, &values.qkv, plain(), d_part, [3 * c, c])?;
+        let norm1 = [&values.norm1, &gradients.norm1];
+        reversed.norm(plan, [&kept.x, &kept.stats1, d_part, d_x], Some(d_sum), norm1, c)
+    }
+
+    /// From the gradient `d_sum` of what the feed-forward part of layer `k` makes to that of its hidden layer.
+    fn hidden_backward(
+        &self,
+        transformer: &Transformer,
+        plan: &mut Plan,
+        k: usize,
+        reversed: &Reversed<'_>,
+        d_sum: &View,
+    ) -> Result<()> {
+        let (kept, places) = (&self.layers[k], &transformer.places);
+        let (values, gradients) = (&places.values.layers[k], &places.gradients.layers[k]);
+        let TransformerSizes { width: c, feed_forward: f, activation, .. } = transformer.sizes;
+        let activation = activation.of_kernels();
+        let hidden = match &self.activated {
+            None => &kept.hidden,
+            Some(activated) => {
+                let activate = Activate { x: kept.hidden.view(), y: activated.view() };
+                activate.record(plan, reversed.rows, f, activation)?;
+                activated
+            }
+        };
+        reversed.gradient(plan, hidden, d_sum, [f, c], &gradients.linear2)?;
+        let slope = (Extra::Slope(kept.hidden.view()), activation);
+        reversed.product(plan, d_sum, &values.linear2, slope, &self.d_hidden, [c, f])?;
+        reversed.gradient(plan, &kept.normed, &self.d_hidden, [c, f], &gradients.linear1)
     }
 }

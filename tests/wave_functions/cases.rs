@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
-use ketformer::model::{Cell, Lptf, Metropolis, Model, Position, Precision, Ptf, Rbm, Rnn, Subsampler, Weights};
+use ketformer::model::{
+    Activation, Attention, Cell, Lptf, Metropolis, Model, Norm, Position, Precision, Ptf, Rbm, Rnn, Start, Subsampler,
+    Weights,
+};
 use ketformer::physics::{Lattice, Patch};
 use ketformer::vmc;
 
@@ -46,6 +49,38 @@ fn ptf_cases() -> Vec<Case> {
         row("ptf, three layers, heads of width 5", Lattice::square(2, 4), ptf(Patch::Block([1, 2]), 20, 4, 3, 12)),
         row("ptf, lines of 3 on 3x3, one head, one layer", Lattice::square(3, 3), ptf(Patch::Line(3), 8, 1, 1, 8)),
         row("ptf, 2x3 on 4x3, wide head", Lattice::square(4, 3), ptf(Patch::Block([2, 3]), 36, 1, 1, 40)),
+        row(
+            "ptf, linear attention over four chunks of a chain of 16",
+            Lattice::chain(16),
+            Ptf { attention: Attention::Linear, ..ptf(Patch::Line(1), 12, 3, 2, 16) },
+        ),
+        row(
+            "ptf, linear attention, 1x2 on 3x4, heads of width 5",
+            Lattice::square(3, 4),
+            Ptf { attention: Attention::Linear, ..ptf(Patch::Block([1, 2]), 20, 4, 2, 24) },
+        ),
+        row(
+            "ptf, norms before the parts of a layer, gelu",
+            Lattice::square(3, 4),
+            Ptf { norm: Norm::Pre, activation: Activation::Gelu, ..ptf(Patch::Block([1, 2]), 16, 2, 2, 20) },
+        ),
+        row(
+            "ptf, learned positions and start",
+            Lattice::chain(9),
+            Ptf { position: Position::Learned, start: Start::Learned, ..ptf(Patch::Line(1), 16, 4, 1, 20) },
+        ),
+        row(
+            "ptf, linear attention, norms before, gelu, learned positions and start",
+            Lattice::square(3, 4),
+            Ptf {
+                attention: Attention::Linear,
+                norm: Norm::Pre,
+                activation: Activation::Gelu,
+                position: Position::Learned,
+                start: Start::Learned,
+                ..ptf(Patch::Block([1, 1]), 12, 4, 2, 20)
+            },
+        ),
     ]
 }
 

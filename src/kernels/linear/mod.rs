@@ -8,6 +8,7 @@
 //!
 //! Weights are stored (outputs, inputs), as PyTorch's `nn.Linear` has them.
 
+mod activate;
 pub mod cooperative;
 mod gradient;
 mod product;
@@ -15,6 +16,8 @@ pub(super) mod shared;
 
 use crate::gpu::Gpu;
 
+pub(super) use activate::ACTIVATE_ENTRY;
+pub use activate::Activate;
 pub(super) use gradient::GRADIENT_CHOICE;
 pub(super) use gradient::{GRADIENT_ENTRY, GRADIENT_PRIVATE_ENTRY, GRADIENT_SHARED_ENTRY, GRADIENT_SUM_ENTRY};
 pub use gradient::{GradientShape, LinearGradient, gradient_reference};

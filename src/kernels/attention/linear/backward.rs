@@ -186,7 +186,7 @@ fn cases(record: RecordBackward, thirds: Range<usize>) -> Vec<Case> {
     let of_shape = |(i, shape): (usize, [u32; 4])| {
         let [b, t, _, d] = shape;
         let all = b < 1000 && t < 1000 && d <= 20;
-        let tiles: Vec<u32> = if all { TILES.into() } else { vec![TILES[i % 3]] };
+        let tiles: Vec<u32> = if all { TILES.into() } else { vec![if d > 20 { 1 } else { TILES[i % 3] }] };
         let thirds = thirds.clone();
         tiles.into_iter().map(move |tile| case(shape, tile, record, thirds.clone()))
     };

@@ -81,6 +81,7 @@ impl LinearSuffix {
                 ("tokens", shape.t.into()),
                 ("heads", shape.h.into()),
                 ("chunk", chunk(shape.d).into()),
+                ("parts", shape.d.div_ceil(4).into()),
             ],
             groups: lanes(&shape.items, shape.per_item * shape.h * shape.d.div_ceil(4).div_ceil(values)),
             // The table is on the GPU: as if no sequence had base keys between a state and its start.

@@ -1,0 +1,63 @@
+//! y = act(x), where a product's own epilogue must not be it.
+
+use super::Activation;
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Plan, Rows, View};
+use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+
+static ACTIVATE: Kernel = kernel!("activation_forward");
+
+pub(in crate::kernels) const ACTIVATE_ENTRY: Entry =
+    Entry { kernel: &ACTIVATE, summary: "y = act(x)", cases: activate_cases };
+
+/// An activation whose slope needs its input: gelu in passes with gradient.
+#[derive(Debug, Clone)]
+pub struct Activate {
+    /// (rows, width)
+    pub x: View,
+    /// (rows, width)
+    pub y: View,
+}
+
+impl Activate {
+    /// Records the kernel; `width` is a multiple of 4.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, rows: &Rows, width: u32, activation: Activation) -> Result<()> {
+        let elements = u64::from(rows.most) * u64::from(width);
+        plan.launch(&Launch {
+            kernel: &ACTIVATE,
+            spec: &[("ACTIVATION", activation as u32)],
+            bindings: &[Bind { name: "x", view: &self.x, elements }, Bind { name: "y", view: &self.y, elements }],
+            params: &[("rows", rows.most.into()), ("width", width.into())],
+            groups: rows.times(width / 4).groups(64, 1),
+            cost: Cost { flops: 10.0 * elements as f64, bytes: 8.0 * elements as f64 },
+            shape: format!("({}, {width})", rows.most),
+        })
+    }
+}
+
+fn activate_cases(_: &Gpu) -> Vec<Case> {
+    let shapes = [(1, 4), (67, 36), (1025, 8), (70_000, 4)];
+    let activations = [Activation::Gelu, Activation::Relu, Activation::Tanh];
+    let case = |(i, shape)| activate_case(shape, activations[i % activations.len()]);
+    shapes.into_iter().enumerate().map(case).collect()
+}
+
+fn activate_case((rows, width): (u32, u32), activation: Activation) -> Case {
+    let x: Vec<f32> = RandomInputs::new(u64::from(rows)).floats((rows * width) as usize);
+    let x: Vec<f32> = x.into_iter().map(|x| 4.0 * x).collect();
+    let values = x.iter().map(|x| activation.value(f64::from(*x))).collect();
+    let record = move |plan: &mut Plan, named: &Named| {
+        let window = LiveRows::new(named.view("live")?, 2, rows, 1);
+        plan.resolve_grids(&window.live)?;
+        Activate { x: named.view("x")?, y: named.view("y")? }.record(plan, &window.into(), width, activation)
+    };
+    Case {
+        name: format!("({rows}, {width}) {activation:?}"),
+        inputs: vec![("x", x.into()), ("live", vec![rows + 2].into())],
+        outputs: vec![("y", Expected::Near { values, tolerance: 1e-6 })],
+        record: Box::new(record),
+    }
+}

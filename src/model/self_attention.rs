@@ -1,0 +1,79 @@
+//! Attention of either kind between the projections of a layer.
+
+use super::Attention;
+use super::transformer::TransformerSizes;
+use crate::error::Result;
+use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::kernels::attention::linear::{self, LinearBackward, LinearForward, LinearSuffix};
+use crate::kernels::attention::{AttentionBackward, AttentionForward, AttentionShape, AttentionSuffix, SuffixShape};
+
+impl Attention {
+    /// Elements of what a sample keeps of a layer beside the rows [q | k | v]: states, for linear attention.
+    pub(super) fn states(self, sizes: &TransformerSizes) -> u64 {
+        match self {
+            Self::Softmax => 0,
+            Self::Linear => linear::states_of_sample(sizes.positions, sizes.heads, sizes.head_width()),
+        }
+    }
+
+    /// The states of `samples` samples, where there are such.
+    pub(super) fn states_buffer(
+        self,
+        gpu: &Gpu,
+        name: &str,
+        sizes: &TransformerSizes,
+        samples: u32,
+    ) -> Result<Option<Buffer>> {
+        let elements = u64::from(samples) * self.states(sizes);
+        (self == Self::Linear).then(|| gpu.buffer(&format!("ketformer.{name}"), elements)).transpose()
+    }
+}
+
+/// What attention reads and makes; `states` is there for linear attention.
+pub(super) struct Operands<'a> {
+    /// (B·T, 3C)
+    pub qkv: &'a Buffer,
+    pub states: Option<&'a Buffer>,
+    /// (B·n, C)
+    pub out: &'a Buffer,
+    /// (B·n, H): the log-sum-exp, or the denominators
+    pub total: &'a Buffer,
+}
+
+impl Operands<'_> {
+    /// All positions of whole samples, or one position of the decode loop.
+    pub fn forward(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
+        let (qkv, out) = (self.qkv.view(), self.out.view());
+        match self.states {
+            None => AttentionForward { qkv, out, lse: self.total.view() }.record(plan, shape),
+            Some(states) => {
+                LinearForward { qkv, states: states.view(), out, sum: self.total.view() }.record(plan, shape)
+            }
+        }
+    }
+
+    /// From the gradient of `out` to that of `qkv`, after [`Operands::forward`] of all positions; `delta` (B·T, H) is
+    /// scratch, and so are the states.
+    pub fn backward(&self, plan: &mut Plan, [d_out, delta, d_qkv]: [View; 3], shape: &AttentionShape) -> Result<()> {
+        let (qkv, out, total) = (self.qkv.view(), self.out.view(), self.total.view());
+        match self.states {
+            None => AttentionBackward { qkv, out, lse: total, d_out, delta, d_qkv }.record(plan, shape),
+            Some(states) => {
+                let states = states.view();
+                LinearBackward { qkv, out, sum: total, d_out, delta, states, d_qkv }.record(plan, shape)
+            }
+        }
+    }
+}
+
+/// Attention of packed rows of moves, as [`AttentionSuffix`].
+pub(super) fn suffix(
+    plan: &mut Plan,
+    attention: AttentionSuffix,
+    states: Option<&Buffer>,
+    shape: &SuffixShape,
+) -> Result<()> {
+    let Some(states) = states else { return attention.record(plan, shape) };
+    let AttentionSuffix { base_qkv, qkv, base, row_table, out } = attention;
+    LinearSuffix { base_qkv, states: states.view(), qkv, base, row_table, out }.record(plan, shape)
+}
