@@ -1,6 +1,7 @@
 //! The f64 references: each backward against finite differences of its forward. Needs no adapter.
 
 use ketformer::kernels::attention::{self, AttentionShape, linear};
+use ketformer::kernels::recurrent::{Cell, CellReference};
 use ketformer::kernels::{RandomInputs, nested, norm};
 
 /// Several arrays: the inputs of a reference, or the gradients of them.
@@ -61,7 +62,54 @@ const CHECKS: &[Check] = &[
         forward: |at| linear::forward_reference(&at[0], &AttentionShape::causal(2, 5, 2, 3)).0,
         backward: |at, d_out| vec![linear::backward_reference(&at[0], d_out, &AttentionShape::causal(2, 5, 2, 3)).0],
     },
+    Check {
+        name: "step of a GRU",
+        inputs: &[3 * 4, 12 * 2, 12, 12 * 4, 12],
+        outputs: 3 * 4,
+        forward: |at| cell(Cell::Gru, at).forward(&TOKENS, &at[0]).0,
+        backward: |at, d_states| cell_backward(Cell::Gru, at, d_states),
+    },
+    Check {
+        name: "step of Elman's cell",
+        inputs: &[3 * 4, 4 * 2, 4, 4 * 4, 4],
+        outputs: 3 * 4,
+        forward: |at| cell(Cell::Elman, at).forward(&TOKENS, &at[0]).0,
+        backward: |at, d_states| cell_backward(Cell::Elman, at, d_states),
+    },
 ];
+
+/// What the rows of a recurrent step are told, patches of two sites.
+const TOKENS: [u32; 3] = [2, 0, 3];
+
+/// States before, W_ih, b_ih, W_hh, b_hh.
+fn cell(cell: Cell, at: &Arrays) -> CellReference<'_> {
+    CellReference { cell, weight_input: &at[1], bias_input: &at[2], weight_state: &at[3], bias_state: &at[4] }
+}
+
+fn cell_backward(kind: Cell, at: &Arrays, d_states: &[f64]) -> Arrays {
+    let cell = cell(kind, at);
+    let (states, gates) = cell.forward(&TOKENS, &at[0]);
+    let saved = if kind == Cell::Gru { &at[0] } else { &states };
+    let made = cell.backward(saved, &gates, d_states);
+    let outputs = at[2].len();
+    // Weights and biases are those of products: Σ_r d_r ⊗ x_r and Σ_r d_r.
+    let weight = |d: &[f64], x: &[f64], inputs: usize| {
+        let entry = |at: usize| -> f64 {
+            let (o, i) = (at / inputs, at % inputs);
+            (0..TOKENS.len()).map(|row| d[row * outputs + o] * x[row * inputs + i]).sum()
+        };
+        (0..outputs * inputs).map(entry).collect()
+    };
+    let bias = |d: &[f64]| (0..outputs).map(|o| d.iter().skip(o).step_by(outputs).sum()).collect();
+    let bits: Vec<f64> = TOKENS.iter().flat_map(|token| [token & 1, token >> 1]).map(f64::from).collect();
+    vec![
+        cell.before(&made.d_hidden, &made.carried),
+        weight(&made.d_input, &bits, 2),
+        bias(&made.d_input),
+        weight(&made.d_hidden, &at[0], 4),
+        bias(&made.d_hidden),
+    ]
+}
 
 fn norm_backward(at: &Arrays, d_y: &[f64]) -> Arrays {
     let (_, stats) = norm::forward_reference(&at[0], &at[1], &at[2]);

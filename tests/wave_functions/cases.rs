@@ -85,17 +85,18 @@ fn ptf_cases() -> Vec<Case> {
 }
 
 fn rnn_cases() -> Vec<Case> {
-    let row = |name, lattice, patch, width, cell| {
+    let row = |name, lattice, (patch, width, cell), amplitude| {
         let model = Rnn { patch, width, cell };
-        Case { name, lattice, model: Box::new(model), amplitude: 0.5 }
+        Case { name, lattice, model: Box::new(model), amplitude }
     };
+    let block = |sides| Patch::Block(sides);
     vec![
-        row("rnn, gru, 2x2 on 4x4", Lattice::square(4, 4), Patch::Block([2, 2]), 16, Cell::Gru),
-        row("rnn, gru, single sites of a chain of 8", Lattice::chain(8), Patch::Line(1), 36, Cell::Gru),
-        row("rnn, elman, pairs of a chain of 10", Lattice::chain(10), Patch::Line(2), 20, Cell::Elman),
-        row("rnn, elman, 2x1 on 4x3", Lattice::square(4, 3), Patch::Block([2, 1]), 8, Cell::Elman),
-        row("rnn, gru, a single patch", Lattice::square(2, 2), Patch::Block([2, 2]), 4, Cell::Gru),
-        row("rnn, gru, lines of 3 on 3x3", Lattice::square(3, 3), Patch::Line(3), 68, Cell::Gru),
+        row("rnn, gru, 2x2 on 4x4", Lattice::square(4, 4), (block([2, 2]), 16, Cell::Gru), 1.4),
+        row("rnn, gru, single sites of a chain of 8", Lattice::chain(8), (Patch::Line(1), 36, Cell::Gru), 0.9),
+        row("rnn, elman, pairs of a chain of 10", Lattice::chain(10), (Patch::Line(2), 20, Cell::Elman), 0.5),
+        row("rnn, elman, 2x1 on 4x3", Lattice::square(4, 3), (block([2, 1]), 8, Cell::Elman), 1.0),
+        row("rnn, gru, a single patch", Lattice::square(2, 2), (block([2, 2]), 64, Cell::Gru), 0.5),
+        row("rnn, gru, lines of 3 on 3x3", Lattice::square(3, 3), (Patch::Line(3), 68, Cell::Gru), 0.5),
     ]
 }
 

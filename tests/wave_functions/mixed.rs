@@ -21,11 +21,11 @@ fn log_p(case: &Case, weights: &Weights) -> Vec<f64> {
     enumerate(gpu(), &case.lattice, &*case.model, weights, Precision::Mixed).unwrap()
 }
 
-/// The weights with their matrices rounded to f16, but for the embedding, which is f32.
+/// The weights with their matrices rounded to f16, but for those that multiply patches, which are f32.
 fn rounded(weights: &Weights) -> Weights {
     let mut rounded = weights.clone();
-    let matrices =
-        rounded.tensors.iter_mut().filter(|(name, tensor)| tensor.shape.len() == 2 && !name.contains("token"));
+    let of_patches = |name: &str| name.contains("tokenize") || name.contains("weight_ih");
+    let matrices = rounded.tensors.iter_mut().filter(|(name, tensor)| tensor.shape.len() == 2 && !of_patches(name));
     for (_, tensor) in matrices {
         tensor.values = narrow_reference(&tensor.values).into_iter().map(|half| half.to_f32()).collect();
     }
