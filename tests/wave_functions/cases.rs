@@ -128,7 +128,7 @@ fn lptf_cases() -> Vec<Case> {
             Lattice::square(4, 4),
             ptf(block([4, 2]), 12, 3, 2, 16),
             Subsampler::Ptf(ptf(block([2, 1]), 8, 2, 2, 12)),
-            0.5,
+            0.8,
         ),
         row(
             "lptf of a ptf, lines of 4 in single sites on a chain of 12",
@@ -149,21 +149,21 @@ fn lptf_cases() -> Vec<Case> {
             Lattice::square(4, 4),
             ptf(block([2, 2]), 16, 4, 2, 24),
             rnn(Patch::Line(2), 16, Cell::Gru),
-            0.5,
+            0.8,
         ),
         row(
             "lptf of Elman's cell, 2x3 in 1x3 on 4x3",
             Lattice::square(4, 3),
             ptf(block([2, 3]), 12, 2, 1, 16),
             rnn(block([1, 3]), 12, Cell::Elman),
-            0.5,
+            0.8,
         ),
         row(
             "lptf of a gru, a single large patch of a chain of 9",
             Lattice::chain(9),
             ptf(Patch::Line(9), 8, 2, 1, 12),
             rnn(Patch::Line(3), 8, Cell::Gru),
-            0.5,
+            0.8,
         ),
     ]
 }
