@@ -33,11 +33,11 @@ pub fn plot(curves: &[ScalingCurve], title: &str) -> Result<String> {
     })
 }
 
-/// Least and largest of the values, with some room.
-fn range(values: impl Iterator<Item = f64> + Clone, room: f64) -> Range<f64> {
+/// Least and largest of the values, with some room: these factors below and above.
+fn range(values: impl Iterator<Item = f64> + Clone, [below, above]: [f64; 2]) -> Range<f64> {
     let least = values.clone().fold(f64::INFINITY, f64::min);
     let largest = values.fold(0.0, f64::max);
-    least / room..largest * room
+    least / below..largest * above
 }
 
 fn draw(curves: &[ScalingCurve], title: &str) -> std::result::Result<String, Fault> {
@@ -55,7 +55,7 @@ fn draw(curves: &[ScalingCurve], title: &str) -> std::result::Result<String, Fau
                 let at = labels.iter().position(|other| *other == label(curve)).unwrap_or_default();
                 &COLOURS[at % COLOURS.len()]
             };
-            draw_panel(panel, &of_kind, &format!("{kind}: {title}"), range(sites.clone(), 1.15), colour)?;
+            draw_panel(panel, &of_kind, &format!("{kind}: {title}"), range(sites.clone(), [1.15; 2]), colour)?;
         }
         Ok(())
     })
@@ -88,7 +88,8 @@ fn draw_panel(
     colour: impl Fn(&ScalingCurve) -> &'static RGBColor,
 ) -> std::result::Result<(), Fault> {
     let points = curves.iter().flat_map(|curve| &curve.points);
-    let y = range(points.clone().map(|point| point[1]), 1.6);
+    // Above there is room for the legend.
+    let y = range(points.clone().map(|point| point[1]), [1.6, 10.0]);
     let mut ticks = distinct(points.map(|point| point[0]));
     ticks.sort_by(f64::total_cmp);
     let sites = Axis {

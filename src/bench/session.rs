@@ -1,5 +1,6 @@
 //! A benchmark under way: inputs, the gate, the clock, the rows so far.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::contest::Contest;
@@ -31,6 +32,8 @@ pub(super) struct Session<'a> {
     pub notes: Vec<String>,
     pub curves: Vec<ScalingCurve>,
     pub seed: u64,
+    /// What the first cases of a kernel gave, for passes of many kernels.
+    pub gated: BTreeMap<&'static str, Vec<Measured>>,
     rows: Vec<BenchRow>,
     limit_rows: Vec<BenchRow>,
     origin: Origin,
@@ -80,6 +83,7 @@ impl<'a> Session<'a> {
             limit_rows: Vec::new(),
             origin: Origin::of(gpu),
             seed: config.seed,
+            gated: BTreeMap::new(),
             variant: None,
             asked: Vec::new(),
             outputs: Vec::new(),
