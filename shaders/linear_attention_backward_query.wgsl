@@ -13,6 +13,8 @@
 #import head
 #import feature
 #import state
+#import load
+#import put
 const QUERIES: u32 = 1u; // spec 4
 
 struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32, parts: u32 }
@@ -25,12 +27,6 @@ struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32, parts: u32 }
 @group(0) @binding(6) var<storage, read> d_out: array<f32>;                // (B·T, C)
 @group(0) @binding(7) var<storage, read_write> d_qkv: array<f32>;          // (B·T, 3C)
 @group(0) @binding(8) var<storage, read_write> delta: array<f32>;          // (B·T, H)
-
-fn load(start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) { return qkv4[start / 4u + part]; }
-    let at = vec4(start) + head_index(part);
-    return vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]);
-}
 
 @compute @workgroup_size(64)
 fn main(
@@ -70,10 +66,14 @@ fn main(
         // The bound is PARTS; as a parameter it keeps drivers from unrolling both loops.
         for (var r = 0u; r < params.parts; r++) {
             let z = state_vector(before, r);
-            for (var i = 0u; i < QUERIES; i++) { slope[i * PARTS + r] = -product[i] * z; }
+            var share: array<vec4<f32>, QUERIES>;
+            for (var i = 0u; i < QUERIES; i++) { share[i] = -product[i] * z; }
             for (var c = 0u; c < PARTS; c++) {
                 let block = state_block(before, r, c);
-                for (var i = 0u; i < QUERIES; i++) { slope[i * PARTS + r] += g[i * PARTS + c] * block; }
+                for (var i = 0u; i < QUERIES; i++) { share[i] += g[i * PARTS + c] * block; }
+            }
+            for (var i = 0u; i < QUERIES; i++) {
+                if (first_query + i < params.tokens) { put(start + position[i] * 3u * width, r, share[i]); }
             }
         }
     }
@@ -96,8 +96,9 @@ fn main(
         if (first_query + i < params.tokens) {
             let at = start + position[i] * 3u * width;
             for (var c = 0u; c < PARTS; c++) {
-                let value = slope[i * PARTS + c] * feature_slope(feature(load(at, c)));
-                for (var e = 0u; e < min(4u, HEAD_DIM - 4u * c); e++) { d_qkv[at + 4u * c + e] = value[e]; }
+                var value = slope[i * PARTS + c];
+                if (chunk > 0u) { value += taken(at, c); }
+                put(at, c, value * feature_slope(feature(load(at, c))));
             }
             delta[(sample * params.tokens + position[i]) * params.heads + head] = product[i];
         }

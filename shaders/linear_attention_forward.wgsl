@@ -15,6 +15,7 @@
 #import cache
 #import feature
 #import state
+#import load
 const QUERIES: u32 = 1u; // spec 4
 
 struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32, first: u32, queries: u32, parts: u32 }
@@ -24,12 +25,6 @@ struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32, first: u32, q
 @group(0) @binding(3) var<storage, read> states: array<vec4<f32>>;         // (B, chunks − 1, H, STATE)
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;            // (B·n, C)
 @group(0) @binding(5) var<storage, read_write> sum: array<f32>;            // (B·n, H)
-
-fn load(start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) { return vec4<f32>(qkv4[start / 4u + part]); }
-    let at = vec4(start) + head_index(part);
-    return vec4<f32>(vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]));
-}
 
 @compute @workgroup_size(64)
 fn main(

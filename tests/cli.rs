@@ -234,6 +234,7 @@ fn what_a_family_does_not_offer_is_refused() {
     refuses_settings("train --rbm patch=2x2", &["--ptf"]);
     refuses_settings("train alpha=2", &["--rbm"]);
     refuses_settings("train --ptf attention=quadratic", &["softmax, linear"]);
+    refuses_settings("train --lptf patch=4x4 --ptf patch=2x2 attention=linear", &["attention=softmax", "--lptf"]);
     refuses_settings("train --ptf norm=none", &["post, pre"]);
     refuses_settings("train --lptf dropout=0.1 --rnn", &["dropout=0"]);
     refuses_settings("train --lptf full_seq=True --rnn", &["full_seq", "leave it out"]);
@@ -453,9 +454,17 @@ fn help_and_exact_need_no_adapter() {
     assert!(
         said("help").contains("train") && said("--help").contains("train") && said("train --help").contains("--out")
     );
-    for (group, keys) in
-        [("train", "steps 50000 lr 0.0005 K 256"), ("ptf", "Nh 128 nhead 8"), ("rydberg", "V 7"), ("tfim", "h 1")]
-    {
+    let groups = [
+        ("train", "steps 50000 lr 0.0005 K 256"),
+        ("ptf", "Nh 128 nhead 8 attention softmax norm post"),
+        ("rnn", "Nh 256 rnntype GRU"),
+        ("lptf", "Nh 128 full_seq false"),
+        ("rbm", "alpha 2 proposal flip"),
+        ("rydberg", "V 7"),
+        ("tfim", "h 1"),
+    ];
+    for (group, keys) in groups {
+        assert!(said("help").lines().any(|line| line.trim_start().starts_with(&format!("{group} "))), "{group}");
         let help = said(&format!("help {group}"));
         for pair in keys.split(' ').collect::<Vec<_>>().chunks(2) {
             let row = help.lines().find(|row| row.split_whitespace().next() == Some(pair[0])).expect(pair[0]);

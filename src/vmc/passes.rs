@@ -40,7 +40,7 @@ pub struct Passes {
 struct Prefixes {
     /// (T) of two u32: nothing before the row's own sequence, position.
     row_table: Buffer,
-    /// (B) u32
+    /// (B) u32, as long as a group
     sample_of: Buffer,
     /// (B·T)
     log_p: Buffer,
@@ -99,7 +99,7 @@ impl Passes {
         let row_table: Vec<u32> = (0..t).flat_map(|position| [0, position]).collect();
         let prefixes = Prefixes {
             row_table: gpu.upload("ketformer.prefixes.row_table", &row_table)?,
-            sample_of: gpu.upload("ketformer.prefixes.sample_of", &(0..samples).collect::<Vec<u32>>())?,
+            sample_of: gpu.upload("ketformer.prefixes.sample_of", &(0..estimator.sizes.group).collect::<Vec<u32>>())?,
             log_p: gpu.buffer("ketformer.prefixes.log_p", rows.into())?,
             lse: gpu.buffer("ketformer.prefixes.lse", rows.into())?,
         };

@@ -16,8 +16,10 @@ pub const L: Key = Key::optional(
     "L",
     Kind::Extent(MAX_SITES),
     "sites",
-    "all sites, a square, or sides as in 4x6; 16, and the same wherever it is given",
+    "all sites, a square, or sides as in 4x6; 16 if given nowhere",
 );
+/// All sites, of a group that may be a sub-sampler.
+pub const L_OF_SUB: Key = Key { help: "all sites; of a sub-sampler, those of a large patch", ..L };
 /// One side, of a Hamiltonian.
 pub const LX: Key = Key::optional("Lx", SIDE, "sites", "side along x, together with Ly; a chain is Lx=16 Ly=1");
 /// The other side.

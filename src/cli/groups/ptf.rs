@@ -3,7 +3,7 @@
 use ketformer::Result;
 use ketformer::model::Ptf;
 
-use super::lattice::L;
+use super::lattice::L_OF_SUB;
 use super::patch::PATCH;
 use super::transformer::{
     ACTIVATION, ATTENTION, DROPOUT, FFN, NH, NHEAD, NORM, NUM_LAYERS, POSITION, START, transformer,
@@ -15,7 +15,7 @@ pub static GROUP: Group = Group {
     name: "ptf",
     about: "the wave function: a transformer over patches of the lattice; or the sub-sampler of --lptf",
     keys: &[
-        L,
+        L_OF_SUB,
         PATCH,
         NH,
         NHEAD,

@@ -3,7 +3,7 @@
 use ketformer::Result;
 use ketformer::model::{Cell, Rnn};
 
-use super::lattice::L;
+use super::lattice::L_OF_SUB;
 use super::patch::{PATCH, patch};
 use crate::cli::settings::{Group, Key, Kind, Settings};
 
@@ -12,7 +12,7 @@ pub static GROUP: Group = Group {
     name: "rnn",
     about: "the wave function: a recurrent cell over patches of the lattice; or the sub-sampler of --lptf",
     keys: &[
-        L,
+        L_OF_SUB,
         PATCH,
         Key::new(
             "Nh",

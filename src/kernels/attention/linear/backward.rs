@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use super::states::{self, tolerance};
-use super::{AttentionShape, TILES, check, chunk, dot, features, forward_reference, lanes, slots};
+use super::{AttentionShape, TILES, check, chunk, dot, features, forward_reference, lanes, rows_of_lane, slots};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Param, Plan, View};
-use crate::kernels::attention::{narrow, part, random_qkv, tile, wide, window};
+use crate::kernels::attention::{narrow, part, random_qkv, wide, window};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static BACKWARD_QUERY: Kernel = kernel!("linear_attention_backward_query");
@@ -53,12 +53,13 @@ impl LinearBackward {
         if slots > 0 {
             states::record(plan, [&self.qkv, &self.states], shape, [0, slots])?;
         }
-        self.record_query(plan, shape, tile(2, shape.d, shape.t))?;
+        let [queries, keys] = [2, 4].map(|arrays| rows_of_lane(plan.gpu(), arrays, shape.d, shape.t));
+        self.record_query(plan, shape, queries)?;
         if slots > 0 {
             let read = [&self.qkv, &self.d_out, &self.sum, &self.delta, &self.states];
             states::record_backward(plan, read, shape)?;
         }
-        self.record_key(plan, shape, tile(4, shape.d, shape.t))
+        self.record_key(plan, shape, keys)
     }
 
     fn params(shape: &AttentionShape) -> [(&'static str, Param); 5] {
@@ -185,8 +186,8 @@ type RecordBackward = fn(&LinearBackward, &mut Plan, &AttentionShape, u32) -> Re
 fn cases(record: RecordBackward, thirds: Range<usize>) -> Vec<Case> {
     let of_shape = |(i, shape): (usize, [u32; 4])| {
         let [b, t, _, d] = shape;
-        let all = b < 1000 && t < 1000 && d <= 20;
-        let tiles: Vec<u32> = if all { TILES.into() } else { vec![if d > 20 { 1 } else { TILES[i % 3] }] };
+        let all = b < 1000 && t < 1000 && d <= 16;
+        let tiles: Vec<u32> = if all { TILES.into() } else { vec![if d > 16 { 1 } else { TILES[i % 3] }] };
         let thirds = thirds.clone();
         tiles.into_iter().map(move |tile| case(shape, tile, record, thirds.clone()))
     };
