@@ -11,7 +11,7 @@
 use super::choice::{Choice, Form, Forms, width_class};
 use super::head::philox;
 use super::linear::Variant;
-use super::rbm::{RbmShape, ratio_reference, spins_reference, theta_reference, wide};
+use super::rbm::{RbmShape, ratio_reference, spins_reference, stored_weight, theta_reference, wide};
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Plan, Rows, View};
@@ -298,9 +298,15 @@ fn sweep_cases(gpu: &Gpu, variant: Variant) -> Vec<Case> {
     let cases = |(turn, sizes): (usize, SweepSizes)| {
         let shape = sweep_shape(sizes, turn % 2 == 1);
         let forms = SWEEP_CHOICE.of_case(gpu, variant, &shape, sizes.0 < 1000, turn);
-        forms.into_iter().map(move |form| sweep_case(shape, form)).collect::<Vec<_>>()
+        forms.into_iter().map(move |form| sweep_case(shape, form, false)).collect::<Vec<_>>()
     };
-    sizes.into_iter().enumerate().flat_map(cases).collect()
+    let mut all: Vec<Case> = sizes.into_iter().enumerate().flat_map(cases).collect();
+    if gpu.features().contains(wgpu::Features::SHADER_F16) {
+        let shape = sweep_shape(sizes[1], false);
+        let forms = SWEEP_CHOICE.of_case(gpu, variant, &shape, true, 0);
+        all.extend(forms.into_iter().map(|form| sweep_case(shape, form, true)));
+    }
+    all
 }
 
 fn sweep_shape((chains, patches, p, hidden, proposals, first_chain): SweepSizes, exchange: bool) -> SweepShape {
@@ -320,19 +326,20 @@ fn sweep_shape((chains, patches, p, hidden, proposals, first_chain): SweepSizes,
     }
 }
 
-fn sweep_case(shape: SweepShape, form: Form) -> Case {
+fn sweep_case(shape: SweepShape, form: Form, half: bool) -> Case {
     // No draw may be so close that rounding decides.
-    let made = (0..).map(|seed| sweep_case_of(shape, form, seed)).find(|(margin, _)| *margin > 3e-6);
+    let made = (0..).map(|seed| sweep_case_of(shape, form, half, seed)).find(|(margin, _)| *margin > 3e-6);
     made.map(|(_, case)| case).expect("some seed has no close draw")
 }
 
-fn sweep_case_of(shape: SweepShape, form: Form, seed: u64) -> (f64, Case) {
+fn sweep_case_of(shape: SweepShape, form: Form, half: bool, seed: u64) -> (f64, Case) {
     let SweepShape { rbm, all, first_chain, chains, .. } = shape;
     let RbmShape { sites, sites_per_patch: p, hidden } = rbm;
     let (t, m) = (rbm.patches() as usize, hidden as usize);
     let mut random = RandomInputs::new(seed + u64::from(chains + sites));
     let scale = 1.0 / (sites as f32).sqrt();
     let weight: Vec<f32> = random.floats((sites * hidden) as usize).into_iter().map(|w| scale * w).collect();
+    let (weight, stored) = stored_weight(weight, half);
     let (visible_bias, hidden_bias) = (random.floats(sites as usize), random.floats(m));
     let mut state = random.integers(all as usize * t, 1 << p);
     let mut accepted = random.integers(all as usize, 100);
@@ -378,11 +385,11 @@ fn sweep_case_of(shape: SweepShape, form: Form, seed: u64) -> (f64, Case) {
     };
     let case = Case {
         name: format!(
-            "{chains} of {all} chains, ({sites}, {hidden}), {} proposals, exchange {}",
+            "{chains} of {all} chains, ({sites}, {hidden}), {} proposals, exchange {}, f16 {half}",
             shape.proposals, shape.exchange
         ),
         inputs: vec![
-            ("weight", weight.into()),
+            ("weight", stored),
             ("visible_bias", visible_bias.into()),
             ("step", step.to_vec().into()),
             ("theta", begins.into()),

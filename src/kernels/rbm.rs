@@ -12,8 +12,9 @@
 //! arXiv:1606.02318.
 
 use super::energy::NEG_LARGE;
+use super::narrow::narrow_reference;
 use super::rows::Window;
-use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use super::{Case, Entry, Expected, Named, RandomInputs, Values, kernel};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
 
@@ -286,6 +287,15 @@ pub fn ratio_reference(spins: &[f64], theta: &[f64], kernel: &[f32], visible_bia
     visible + (0..m).map(|j| log_cosh(moved(j)) - log_cosh(theta[j])).sum::<f64>()
 }
 
+/// A weight as kernels see it, and its values as a buffer of f32 or f16.
+pub(super) fn stored_weight(weight: Vec<f32>, half: bool) -> (Vec<f32>, Values) {
+    if !half {
+        return (weight.clone(), weight.into());
+    }
+    let narrow = narrow_reference(&weight);
+    (narrow.iter().map(|value| value.to_f32()).collect(), narrow.into())
+}
+
 pub(super) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|value| f64::from(*value)).collect()
 }
@@ -358,7 +368,7 @@ fn amplitude_case((rows, sites, hidden): (u32, u32, u32)) -> Case {
 /// Samples, patches, sites of a patch, hidden units, first item, items.
 type RatioSizes = (u32, u32, u32, u32, u32, u32);
 
-fn ratio_cases(_: &Gpu) -> Vec<Case> {
+fn ratio_cases(gpu: &Gpu) -> Vec<Case> {
     let sizes: [RatioSizes; 5] = [
         (1, 1, 1, 1, 0, 1),
         (7, 4, 3, 5, 2, 5),
@@ -366,11 +376,16 @@ fn ratio_cases(_: &Gpu) -> Vec<Case> {
         (3, 32, 8, 1024, 0, 3),
         (17_000, 2, 2, 3, 0, 17_000),
     ];
-    sizes.into_iter().flat_map(|sizes| [ratio_case(sizes, false), ratio_case(sizes, true)]).collect()
+    let mut cases: Vec<Case> =
+        sizes.into_iter().flat_map(|sizes| [ratio_case(sizes, false, false), ratio_case(sizes, true, false)]).collect();
+    if gpu.features().contains(wgpu::Features::SHADER_F16) {
+        cases.push(ratio_case(sizes[1], true, true));
+    }
+    cases
 }
 
-/// Flips of every site; with `pairs` also pairs of sites, with a condition and without.
-fn ratio_case((samples, patches, p, hidden, first, most): RatioSizes, pairs: bool) -> Case {
+/// Flips of every site; with `pairs` also pairs of sites, with a condition and without. With `half` the weight is of f16.
+fn ratio_case((samples, patches, p, hidden, first, most): RatioSizes, pairs: bool, half: bool) -> Case {
     let sites = patches * p;
     let mut random = RandomInputs::new(u64::from(samples * sites + hidden));
     let mut changed: Vec<(Vec<usize>, u32)> = (0..sites as usize).map(|i| (vec![i], 0)).collect();
@@ -386,6 +401,7 @@ fn ratio_case((samples, patches, p, hidden, first, most): RatioSizes, pairs: boo
     let sample_of = random.integers(samples as usize, samples);
     let theta = random_theta(&mut random, samples * hidden);
     let weight: Vec<f32> = random.floats((sites * hidden) as usize).into_iter().map(|w| 2.0 * w * w * w).collect();
+    let (weight, stored) = stored_weight(weight, half);
     let visible_bias = random.floats(sites as usize);
     let count = changed.len();
     let before = random.floats(samples as usize * count);
@@ -416,12 +432,12 @@ fn ratio_case((samples, patches, p, hidden, first, most): RatioSizes, pairs: boo
         ratio.record(plan, &window, &shape, count as u32, pairs)
     };
     Case {
-        name: format!("({samples}, {patches}) of {p}, {hidden} hidden, {count} moves from {first}"),
+        name: format!("({samples}, {patches}) of {p}, {hidden} hidden, {count} moves from {first}, f16 {half}"),
         inputs: vec![
             ("tokens", tokens.into()),
             ("sample_of", sample_of.into()),
             ("theta", theta.into()),
-            ("weight", weight.into()),
+            ("weight", stored),
             ("visible_bias", visible_bias.into()),
             ("moves", moves.into()),
             ("starts", starts.into()),
