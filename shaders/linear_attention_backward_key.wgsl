@@ -14,6 +14,7 @@
 #import head
 #import feature
 #import state
+#import rolled
 const KEYS: u32 = 1u; // spec 4
 
 struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32, parts: u32 }
@@ -61,7 +62,7 @@ fn main(
     var d_v: array<vec4<f32>, KEYS * PARTS>;
     for (var j = 0u; j < KEYS; j++) {
         let key = start + (3u * min(first_key + j, params.tokens - 1u) + 1u) * width;
-        for (var c = 0u; c < PARTS; c++) {
+        for (var c = 0u; c < parts_of_head(); c++) {
             k[j * PARTS + c] = head_padded(c, feature(load(key, c)));
             v[j * PARTS + c] = head_padded(c, load(key + width, c));
         }
@@ -74,7 +75,7 @@ fn main(
         for (var r = 0u; r < params.parts; r++) {
             let w = state_vector(after, r);
             for (var j = 0u; j < KEYS; j++) { d_k[j * PARTS + r] = -w; }
-            for (var c = 0u; c < PARTS; c++) {
+            for (var c = 0u; c < parts_of_head(); c++) {
                 let block = state_block(after, r, c);
                 for (var j = 0u; j < KEYS; j++) {
                     d_k[j * PARTS + r] += v[j * PARTS + c] * block;
@@ -95,7 +96,7 @@ fn main(
             weight[j] = 0.0;
             slope[j] = -product;
         }
-        for (var c = 0u; c < PARTS; c++) {
+        for (var c = 0u; c < parts_of_head(); c++) {
             q[c] = feature(load(start + i * 3u * width, c));
             g[c] = scale * load_slope(row * width + head * HEAD_DIM, c);
             for (var j = 0u; j < KEYS; j++) {
@@ -105,7 +106,7 @@ fn main(
         }
         for (var j = 0u; j < KEYS; j++) {
             let counts = first_key + j <= i;
-            for (var c = 0u; c < PARTS; c++) {
+            for (var c = 0u; c < parts_of_head(); c++) {
                 d_k[j * PARTS + c] = fma(vec4(select(0.0, slope[j], counts)), q[c], d_k[j * PARTS + c]);
                 d_v[j * PARTS + c] = fma(vec4(select(0.0, weight[j], counts)), g[c], d_v[j * PARTS + c]);
             }
@@ -115,7 +116,7 @@ fn main(
     for (var j = 0u; j < KEYS; j++) {
         if (first_key + j < params.tokens) {
             let at = start + (3u * (first_key + j) + 1u) * width;
-            for (var c = 0u; c < PARTS; c++) {
+            for (var c = 0u; c < parts_of_head(); c++) {
                 let to_key = d_k[j * PARTS + c] * feature_slope(k[j * PARTS + c]);
                 let to_value = d_v[j * PARTS + c];
                 for (var e = 0u; e < min(4u, HEAD_DIM - 4u * c); e++) {

@@ -13,6 +13,7 @@
 #import head
 #import feature
 #import state
+#import rolled
 const QUERIES: u32 = 1u; // spec 4
 
 struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32, parts: u32 }
@@ -56,7 +57,7 @@ fn main(
         position[i] = min(first_query + i, params.tokens - 1u);
         let row = sample * params.tokens + position[i];
         product[i] = 0.0;
-        for (var c = 0u; c < PARTS; c++) {
+        for (var c = 0u; c < parts_of_head(); c++) {
             let at = vec4(row * width + head * HEAD_DIM) + head_index(c);
             let d = head_padded(c, vec4(d_out[at.x], d_out[at.y], d_out[at.z], d_out[at.w]));
             g[i * PARTS + c] = d / sum[row * params.heads + head];
@@ -71,7 +72,7 @@ fn main(
         for (var r = 0u; r < params.parts; r++) {
             let z = state_vector(before, r);
             for (var i = 0u; i < QUERIES; i++) { slope[i * PARTS + r] = -product[i] * z; }
-            for (var c = 0u; c < PARTS; c++) {
+            for (var c = 0u; c < parts_of_head(); c++) {
                 let block = state_block(before, r, c);
                 for (var i = 0u; i < QUERIES; i++) { slope[i * PARTS + r] += g[i * PARTS + c] * block; }
             }
@@ -81,12 +82,12 @@ fn main(
         let key = start + (3u * j + 1u) * width;
         var weight: array<f32, QUERIES>;
         for (var i = 0u; i < QUERIES; i++) { weight[i] = -product[i]; }
-        for (var c = 0u; c < PARTS; c++) {
+        for (var c = 0u; c < parts_of_head(); c++) {
             let v = load(key + width, c);
             for (var i = 0u; i < QUERIES; i++) { weight[i] += dot(g[i * PARTS + c], v); }
         }
         for (var i = 0u; i < QUERIES; i++) { weight[i] = select(0.0, weight[i], j <= position[i]); }
-        for (var c = 0u; c < PARTS; c++) {
+        for (var c = 0u; c < parts_of_head(); c++) {
             let k = feature(load(key, c));
             for (var i = 0u; i < QUERIES; i++) { slope[i * PARTS + c] = fma(vec4(weight[i]), k, slope[i * PARTS + c]); }
         }
@@ -95,7 +96,7 @@ fn main(
     for (var i = 0u; i < QUERIES; i++) {
         if (first_query + i < params.tokens) {
             let at = start + position[i] * 3u * width;
-            for (var c = 0u; c < PARTS; c++) {
+            for (var c = 0u; c < parts_of_head(); c++) {
                 let value = slope[i * PARTS + c] * feature_slope(feature(load(at, c)));
                 for (var e = 0u; e < min(4u, HEAD_DIM - 4u * c); e++) { d_qkv[at + 4u * c + e] = value[e]; }
             }

@@ -15,6 +15,7 @@
 #import cache
 #import feature
 #import state
+#import rolled
 const QUERIES: u32 = 1u; // spec 4
 
 struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32, first: u32, queries: u32, parts: u32 }
@@ -55,7 +56,7 @@ fn main(
     var position: array<u32, QUERIES>;
     for (var i = 0u; i < QUERIES; i++) {
         position[i] = clamp(first_query + i, params.first, last);
-        for (var c = 0u; c < PARTS; c++) {
+        for (var c = 0u; c < parts_of_head(); c++) {
             q[i * PARTS + c] = head_padded(c, feature(load(start + position[i] * 3u * width, c)));
         }
     }
@@ -71,7 +72,7 @@ fn main(
                 row[i] = head_padded(r, feature(load(start + position[i] * 3u * width, r)));
                 denominator[i] += dot(row[i], z);
             }
-            for (var c = 0u; c < PARTS; c++) {
+            for (var c = 0u; c < parts_of_head(); c++) {
                 let block = state_block(before, r, c);
                 for (var i = 0u; i < QUERIES; i++) { numerator[i * PARTS + c] += block * row[i]; }
             }
@@ -81,7 +82,7 @@ fn main(
         let key = start + (3u * j + 1u) * width;
         var weight: array<f32, QUERIES>;
         for (var i = 0u; i < QUERIES; i++) { weight[i] = 0.0; }
-        for (var c = 0u; c < PARTS; c++) {
+        for (var c = 0u; c < parts_of_head(); c++) {
             let k = feature(load(key, c));
             for (var i = 0u; i < QUERIES; i++) { weight[i] += dot(q[i * PARTS + c], k); }
         }
@@ -89,7 +90,7 @@ fn main(
             weight[i] = select(0.0, weight[i], j <= position[i]);
             denominator[i] += weight[i];
         }
-        for (var c = 0u; c < PARTS; c++) {
+        for (var c = 0u; c < parts_of_head(); c++) {
             let v = load(key + width, c);
             for (var i = 0u; i < QUERIES; i++) {
                 numerator[i * PARTS + c] = fma(vec4(weight[i]), v, numerator[i * PARTS + c]);
@@ -100,7 +101,7 @@ fn main(
     for (var i = 0u; i < QUERIES; i++) {
         if (first_query + i == position[i]) {
             let row = sample * params.queries + position[i] - params.first;
-            for (var c = 0u; c < PARTS; c++) {
+            for (var c = 0u; c < parts_of_head(); c++) {
                 let value = numerator[i * PARTS + c] / denominator[i];
                 for (var e = 0u; e < min(4u, HEAD_DIM - 4u * c); e++) {
                     out[row * width + head * HEAD_DIM + 4u * c + e] = value[e];

@@ -2,7 +2,7 @@
 
 use ketformer::kernels::attention::{self, AttentionShape, linear};
 use ketformer::kernels::recurrent::{Cell, CellReference};
-use ketformer::kernels::{RandomInputs, nested, norm};
+use ketformer::kernels::{RandomInputs, nested, norm, rbm};
 
 /// Several arrays: the inputs of a reference, or the gradients of them.
 type Arrays = Vec<Vec<f64>>;
@@ -54,6 +54,13 @@ const CHECKS: &[Check] = &[
         outputs: 6 * 4,
         forward: |at| nested::add_reference(&at[0], &at[1], &[0, 0, 0, 1, 1, 1], 4),
         backward: |_, d_x| vec![d_x.to_vec(), nested::sum_reference(d_x, 3, 4)],
+    },
+    Check {
+        name: "restricted Boltzmann machine of 4 sites and 3 hidden units",
+        inputs: &[4, 4 * 3, 3],
+        outputs: 5,
+        forward: |at| rbm::amplitude_reference(&machine_spins(), &machine_theta(at), &at[0]),
+        backward: |at, d_log_p| rbm::gradient_reference(&machine_spins(), &machine_theta(at), d_log_p).into(),
     },
     Check {
         name: "linear attention",
@@ -109,6 +116,15 @@ fn cell_backward(kind: Cell, at: &Arrays, d_states: &[f64]) -> Arrays {
         weight(&made.d_hidden, &at[0], 4),
         bias(&made.d_hidden),
     ]
+}
+
+/// Five configurations of four sites.
+fn machine_spins() -> Vec<f64> {
+    rbm::spins_reference(&[0, 15, 6, 9, 11], 4)
+}
+
+fn machine_theta(at: &Arrays) -> Vec<f64> {
+    rbm::theta_reference(&machine_spins(), &at[1], &at[2])
 }
 
 fn norm_backward(at: &Arrays, d_y: &[f64]) -> Arrays {

@@ -1,31 +1,94 @@
-//! Attention at a shape (B, H, T, D): causal and full, forward and with backward, one decoding step, suffixes.
+//! Attention at a shape (B, H, T, D): causal and full, forward and with backward, one decoding step, suffixes; linear
+//! attention, which is always causal, in the same ways.
 
 use super::gate::{REFERENCE_WORK, near, wide, words};
 use super::session::{Session, Title, checked};
 use super::{BenchShape, gate};
 use crate::error::Result;
-use crate::gpu::{Gpu, View};
+use crate::gpu::{Gpu, Plan, View};
 use crate::kernels::Measured;
 use crate::kernels::attention::{
-    AttentionBackward, AttentionForward, AttentionShape, AttentionSuffix, SuffixShape, backward_reference,
-    forward_reference, suffix_reference,
+    self, AttentionBackward, AttentionForward, AttentionShape, AttentionSuffix, SuffixShape, linear,
 };
 
 /// Scores of a few units, so that the softmax is neither flat nor one key alone.
 const QKV_SCALE: f32 = 3.0;
 
+/// Which attention.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    Softmax,
+    Linear,
+}
+
+/// A reference of whole sequences or windows of their queries: rows, and a number for each row and head.
+type Reference = fn(&[f64], &AttentionShape) -> (Vec<f64>, Vec<f64>);
+/// The gradient of rows [q | k | v], and a number for each row and head.
+type BackwardReference = fn(&[f64], &[f64], &AttentionShape) -> (Vec<f64>, Vec<f64>);
+/// The rows of changed suffixes.
+type SuffixReference = fn(&[f64], &[f64], &[u32], &[[u32; 2]], &SuffixShape) -> Vec<f64>;
+
+impl Kind {
+    fn forward_reference(self) -> Reference {
+        match self {
+            Self::Softmax => attention::forward_reference,
+            Self::Linear => linear::forward_reference,
+        }
+    }
+
+    fn backward_reference(self) -> BackwardReference {
+        match self {
+            Self::Softmax => attention::backward_reference,
+            Self::Linear => linear::backward_reference,
+        }
+    }
+
+    fn suffix_reference(self) -> SuffixReference {
+        match self {
+            Self::Softmax => attention::suffix_reference,
+            Self::Linear => linear::suffix_reference,
+        }
+    }
+
+    /// The states of whole sequences, which linear attention of a position or a suffix finds ready; a view of `qkv`, which
+    /// is not read as such, for softmax.
+    fn states(self, session: &mut Session<'_>, qkv: &View, shape: &AttentionShape) -> Result<View> {
+        if self == Self::Softmax {
+            return Ok(qkv.clone());
+        }
+        let whole = AttentionShape { first: 0, queries: shape.t, ..shape.clone() };
+        let (b, counts) = (u64::from(shape.b.most), Counts::of(&whole));
+        let states = session.output("states", b * linear::states_of_sample(shape.t, shape.h, shape.d))?;
+        let (out, sum) = (session.output("out", counts.out)?, session.output("sum", counts.lse)?);
+        let mut plan = Plan::new(session.gpu);
+        let forward =
+            linear::LinearForward { qkv: qkv.clone(), states: states.view(), out: out.view(), sum: sum.view() };
+        forward.record(&mut plan, &whole)?;
+        plan.run()?;
+        Ok(states.view())
+    }
+}
+
 /// All rows of one shape.
 pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     let [b, h, t, d] = shape.sizes()?;
-    for (mask, attention) in
-        [("causal", AttentionShape::causal(b, t, h, d)), ("full", AttentionShape::full(b, t, h, d))]
-    {
-        forward(session, Title::new("attention_forward", mask, shape), &attention)?;
-        backward(session, Title::new("attention_forward_backward", mask, shape), &attention)?;
-    }
+    let causal = AttentionShape::causal(b, t, h, d);
     let decode = AttentionShape::decode(b, t, h, d, t - 1);
-    forward(session, Title::new("attention_forward", "decode", shape), &decode)?;
-    if t > 1 { suffix(session, shape) } else { Ok(()) }
+    for (mask, attention) in [("causal", &causal), ("full", &AttentionShape::full(b, t, h, d))] {
+        forward(session, Title::new("attention_forward", mask, shape), Kind::Softmax, attention)?;
+        backward(session, Title::new("attention_forward_backward", mask, shape), Kind::Softmax, attention)?;
+    }
+    forward(session, Title::new("attention_forward", "decode", shape), Kind::Softmax, &decode)?;
+    if t > 1 {
+        suffix(session, Kind::Softmax, shape)?;
+    }
+    if t > linear::most_positions(d) {
+        return Ok(());
+    }
+    forward(session, Title::new("linear_attention_forward", "causal", shape), Kind::Linear, &causal)?;
+    backward(session, Title::new("linear_attention_forward_backward", "causal", shape), Kind::Linear, &causal)?;
+    forward(session, Title::new("linear_attention_forward", "decode", shape), Kind::Linear, &decode)?;
+    if t > 1 { suffix(session, Kind::Linear, shape) } else { Ok(()) }
 }
 
 /// Element counts of a shape.
@@ -47,44 +110,52 @@ fn tolerance(t: u32) -> f64 {
     5e-6 * (1.0 + f64::from(t).sqrt() / 16.0)
 }
 
-pub(super) fn forward(session: &mut Session<'_>, title: Title, shape: &AttentionShape) -> Result<()> {
+pub(super) fn forward(session: &mut Session<'_>, title: Title, kind: Kind, shape: &AttentionShape) -> Result<()> {
     let counts = Counts::of(shape);
     let (values, qkv) = session.input("qkv", counts.qkv, QKV_SCALE)?;
     let (out, lse) = (session.output("out", counts.out)?, session.output("lse", counts.lse)?);
-    let kernel = AttentionForward { qkv: qkv.view(), out: out.view(), lse: lse.view() };
+    let states = kind.states(session, &qkv, shape)?;
     session.measure(
         title,
         None,
-        |plan| kernel.record(plan, shape),
-        |gpu| check_forward(gpu, &values, &out, &lse, shape),
+        |plan| record_forward(plan, kind, [&qkv, &states, &out, &lse], shape),
+        |gpu| check_forward(gpu, kind, &values, &out, &lse, shape),
     )
 }
 
-pub(super) fn backward(session: &mut Session<'_>, title: Title, shape: &AttentionShape) -> Result<()> {
+fn record_forward(plan: &mut Plan, kind: Kind, views: [&View; 4], shape: &AttentionShape) -> Result<()> {
+    let [qkv, states, out, total] = views.map(View::clone);
+    match kind {
+        Kind::Softmax => AttentionForward { qkv, out, lse: total }.record(plan, shape),
+        Kind::Linear => linear::LinearForward { qkv, states, out, sum: total }.record(plan, shape),
+    }
+}
+
+pub(super) fn backward(session: &mut Session<'_>, title: Title, kind: Kind, shape: &AttentionShape) -> Result<()> {
     let counts = Counts::of(shape);
     let (values, qkv) = session.input("qkv", counts.qkv, QKV_SCALE)?;
     let (slopes, d_out) = session.input("d_out", counts.out, 1.0)?;
     let (out, lse) = (session.output("out", counts.out)?, session.output("lse", counts.lse)?);
     let (delta, d_qkv) = (session.output("delta", counts.lse)?, session.output("d_qkv", counts.qkv)?);
-    let forward = AttentionForward { qkv: qkv.view(), out: out.view(), lse: lse.view() };
-    let backward = AttentionBackward {
-        qkv: qkv.view(),
-        out: out.view(),
-        lse: lse.view(),
-        d_out: d_out.view(),
-        delta: delta.view(),
-        d_qkv: d_qkv.view(),
-    };
+    let states = kind.states(session, &qkv, shape)?;
     session.measure(
         title,
         None,
         |plan| {
-            forward.record(plan, shape)?;
-            backward.record(plan, shape)
+            record_forward(plan, kind, [&qkv, &states, &out, &lse], shape)?;
+            let [qkv, states, out, total] = [&qkv, &states, &out, &lse].map(View::clone);
+            let [d_out, delta, d_qkv] = [d_out.view(), delta.view(), d_qkv.view()];
+            match kind {
+                Kind::Softmax => AttentionBackward { qkv, out, lse: total, d_out, delta, d_qkv }.record(plan, shape),
+                Kind::Linear => {
+                    let sum = total;
+                    linear::LinearBackward { qkv, out, sum, d_out, delta, states, d_qkv }.record(plan, shape)
+                }
+            }
         },
         |gpu| {
-            let mut measured = check_forward(gpu, &values, &out, &lse, shape)?;
-            measured.push(check_backward(gpu, &values, &slopes, &d_qkv, shape)?);
+            let mut measured = check_forward(gpu, kind, &values, &out, &lse, shape)?;
+            measured.push(check_backward(gpu, kind, &values, &slopes, &d_qkv, shape)?);
             Ok(measured)
         },
     )
@@ -104,7 +175,14 @@ fn head_of<T: Copy>(
 }
 
 /// Some heads of some samples; of long sequences some positions.
-fn check_forward(gpu: &Gpu, qkv: &[f32], out: &View, lse: &View, shape: &AttentionShape) -> Result<Vec<Measured>> {
+fn check_forward(
+    gpu: &Gpu,
+    kind: Kind,
+    qkv: &[f32],
+    out: &View,
+    lse: &View,
+    shape: &AttentionShape,
+) -> Result<Vec<Measured>> {
     let [b, t, h, d] = [shape.b.most, shape.t, shape.h, shape.d].map(|size| size as usize);
     let [first, n] = [shape.first, shape.queries].map(|size| size as usize);
     let counts = Counts::of(shape);
@@ -123,7 +201,7 @@ fn check_forward(gpu: &Gpu, qkv: &[f32], out: &View, lse: &View, shape: &Attenti
         let x = wide(&head_of(qkv, 3, sample * t..(sample + 1) * t, head, [h, d]));
         for &(position, count) in &windows {
             let window = AttentionShape { b: 1.into(), h: 1, first: position as u32, queries: count as u32, ..*shape };
-            let (out, lse) = forward_reference(&x, &window);
+            let (out, lse) = kind.forward_reference()(&x, &window);
             expected.0.extend(out);
             expected.1.extend(lse);
             let row = sample * n + position - first;
@@ -136,7 +214,14 @@ fn check_forward(gpu: &Gpu, qkv: &[f32], out: &View, lse: &View, shape: &Attenti
 }
 
 /// Some heads of some samples, whole.
-fn check_backward(gpu: &Gpu, qkv: &[f32], d_out: &[f32], d_qkv: &View, shape: &AttentionShape) -> Result<Measured> {
+fn check_backward(
+    gpu: &Gpu,
+    kind: Kind,
+    qkv: &[f32],
+    d_out: &[f32],
+    d_qkv: &View,
+    shape: &AttentionShape,
+) -> Result<Measured> {
     let [b, t, h, d] = [shape.b.most, shape.t, shape.h, shape.d].map(|size| size as usize);
     let got_all = words(gpu, d_qkv, Counts::of(shape).qkv)?;
     let one = AttentionShape { b: 1.into(), h: 1, ..*shape };
@@ -145,7 +230,7 @@ fn check_backward(gpu: &Gpu, qkv: &[f32], d_out: &[f32], d_qkv: &View, shape: &A
         let (rows, head) = (pick / h * t..(pick / h + 1) * t, pick % h);
         let x = wide(&head_of(qkv, 3, rows.clone(), head, [h, d]));
         let slopes = wide(&head_of(d_out, 1, rows.clone(), head, [h, d]));
-        expected.extend(backward_reference(&x, &slopes, &one).0);
+        expected.extend(kind.backward_reference()(&x, &slopes, &one).0);
         got.extend(head_of(&got_all, 3, rows, head, [h, d]));
     }
     Ok(near("d_qkv", &got, expected, 2.0 * tolerance(shape.t)))
@@ -165,7 +250,7 @@ fn suffix_table(t: u32, most: u64) -> Vec<[u32; 2]> {
     }
 }
 
-pub(super) fn suffix(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+pub(super) fn suffix(session: &mut Session<'_>, kind: Kind, shape: &BenchShape) -> Result<()> {
     let [b, h, t, d] = shape.sizes()?;
     let width = u64::from(h) * u64::from(d);
     let limits = session.gpu.limits();
@@ -178,20 +263,27 @@ pub(super) fn suffix(session: &mut Session<'_>, shape: &BenchShape) -> Result<()
     let base = session.gpu.upload("bench.base", &(0..b).collect::<Vec<u32>>())?;
     let row_table = session.gpu.upload("bench.row_table", &table.concat())?;
     let out = session.output("out", rows * width)?;
-    let kernel = AttentionSuffix {
-        base_qkv: base_qkv.view(),
-        qkv: qkv.view(),
-        base: base.view(),
-        row_table: row_table.view(),
-        out: out.view(),
-    };
+    let states = kind.states(session, &base_qkv, &AttentionShape::causal(b, t, h, d))?;
     let suffix = SuffixShape { items: b.into(), per_item: per_item as u32, first_item: 0, b, t, period: t, h, d };
     let keys: f64 = table.iter().map(|[_, position]| f64::from(position + 1)).sum();
-    let title = Title::new("attention_suffix", format!("{per_item} rows"), shape);
+    let (name, work) = match kind {
+        // Of the keys only the table knows, so that the kernel's own count is a guess.
+        Kind::Softmax => ("attention_suffix", Some(4.0 * f64::from(b) * keys * width as f64)),
+        Kind::Linear => ("linear_attention_suffix", None),
+    };
     session.measure(
-        title,
-        Some(4.0 * f64::from(b) * keys * width as f64),
-        |plan| kernel.record(plan, &suffix),
+        Title::new(name, format!("{per_item} rows"), shape),
+        work,
+        |plan| {
+            let [base_qkv, states, qkv, out] = [&base_qkv, &states, &qkv, &out].map(View::clone);
+            let [base, row_table] = [base.view(), row_table.view()];
+            match kind {
+                Kind::Softmax => AttentionSuffix { base_qkv, qkv, base, row_table, out }.record(plan, &suffix),
+                Kind::Linear => {
+                    linear::LinearSuffix { base_qkv, states, qkv, base, row_table, out }.record(plan, &suffix)
+                }
+            }
+        },
         |gpu| {
             let got_all = words(gpu, &out, rows * width)?;
             let one = SuffixShape { items: 1.into(), b: 1, h: 1, ..suffix };
@@ -202,7 +294,7 @@ pub(super) fn suffix(session: &mut Session<'_>, shape: &BenchShape) -> Result<()
                 let packed = item * per_item..(item + 1) * per_item;
                 let base = wide(&head_of(&base_values, 3, item * t..(item + 1) * t, head, [h, d]));
                 let x = wide(&head_of(&values, 3, packed.clone(), head, [h, d]));
-                expected.extend(suffix_reference(&base, &x, &[0], &table, &one));
+                expected.extend(kind.suffix_reference()(&base, &x, &[0], &table, &one));
                 got.extend(head_of(&got_all, 1, packed, head, [h, d]));
             }
             Ok(vec![near("out", &got, expected, tolerance(suffix.t))])

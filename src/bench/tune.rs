@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::attention::Kind;
 use super::contest::{Contest, Verdict};
 use super::report::{aligned, cell};
 use super::session::{Session, Title};
@@ -136,11 +137,11 @@ fn attentions(session: &mut Session<'_>, network: &Typical, rows: u32) -> Result
     let (b, d) = (rows / t, width / h);
     let shape = BenchShape(vec![b, h, t, d]);
     let causal = AttentionShape::causal(b, t, h, d);
-    attention::forward(session, Title::new("attention_forward", "causal", &shape), &causal)?;
+    attention::forward(session, Title::new("attention_forward", "causal", &shape), Kind::Softmax, &causal)?;
     let decode = AttentionShape::decode(b, t, h, d, t - 1);
-    attention::forward(session, Title::new("attention_forward", "decode", &shape), &decode)?;
-    attention::suffix(session, &BenchShape(vec![b / 4, h, t, d]))?;
-    attention::backward(session, Title::new("attention_forward_backward", "causal", &shape), &causal)
+    attention::forward(session, Title::new("attention_forward", "decode", &shape), Kind::Softmax, &decode)?;
+    attention::suffix(session, Kind::Softmax, &BenchShape(vec![b / 4, h, t, d]))?;
+    attention::backward(session, Title::new("attention_forward_backward", "causal", &shape), Kind::Softmax, &causal)
 }
 
 impl TuneReport {

@@ -104,6 +104,8 @@ impl Rows {
             Some(live) => LiveRows {
                 rows_per_item: live.rows_per_item * factor,
                 finest_per_item: live.finest_per_item * factor,
+                skip: live.skip * factor,
+                limit: live.limit.saturating_mul(factor),
                 ..live.clone()
             }
             .into(),

@@ -101,21 +101,26 @@ const SUBGROUPS: &[Form] = &[
 pub(super) static SWEEP_CHOICE: Choice<SweepShape> = Choice {
     forms: Forms { kernel: "metropolis_sweep", least_lanes: 4, all: SUBGROUPS },
     class: |shape| format!("{} x {}", width_class(shape.rbm.sites), width_class(shape.rbm.hidden)),
-    rule: |gpu, _| match Variant::lanes(gpu) {
-        Some(_) => (Variant::Subgroup, 1, if gpu.is_software() { 1 } else { 4 }),
-        None => (Variant::Private, 1, 1),
+    // The number of all chains, not of those in the window, which memory decides.
+    rule: |gpu, shape| match Variant::lanes(gpu) {
+        Some(_) if !gpu.is_software() => (Variant::Subgroup, 1, 4),
+        Some(_) if shape.all < FEW_CHAINS => (Variant::Subgroup, 1, 1),
+        _ => (Variant::Private, 1, 1),
     },
     needs: |_, _, _| None,
 };
 
+/// Chains below which lanes share a chain on software adapters too: their lanes need no parallel work, but their cores do.
+const FEW_CHAINS: u32 = 128;
+
 /// Loop iterations of an invocation at most, below the 65,535 after which some drivers silently end a shader.
 const MOST_ITERATIONS: u32 = 50_000;
 
-/// Proposals of one launch at most. No result depends on it.
-pub fn most_proposals(gpu: &Gpu, shape: &RbmShape) -> u32 {
-    let lanes = Variant::lanes(gpu).unwrap_or(1);
+/// Proposals of one launch at most, where `lanes` share a chain. No result depends on it.
+fn most_proposals(lanes: u32, shape: &RbmShape) -> u32 {
     let rounds = shape.hidden.div_ceil(4 * lanes);
-    // Of a proposal: its two walks over the hidden units, each storing four; the shuffles of its sum; its share of Philox.
+    // Of a proposal: its two walks over the hidden units, of which one stores four; the shuffles of its sum; its part of
+    // Philox's rounds.
     let each = 1 + 6 * rounds + lanes.ilog2() + 11 / lanes + 1;
     ((MOST_ITERATIONS - 2 * shape.sites - rounds) / each).max(1)
 }
@@ -126,13 +131,26 @@ fn words(sites: u32) -> u32 {
 }
 
 impl MetropolisSweep {
-    /// Records the proposals, at most [`most_proposals`], in the form that is best for their shape.
+    /// Records the proposals, in the form that is best for their shape and in as many launches as drivers' limits ask for.
     ///
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &SweepShape) -> Result<()> {
         let form = SWEEP_CHOICE.take(plan.gpu(), shape)?;
-        self.record_form(plan, shape, form)
+        let lanes = if form.variant == Variant::Subgroup { form.lanes(plan.gpu(), SWEEP.name)? } else { 1 };
+        let most = most_proposals(lanes, &shape.rbm);
+        for done in (0..shape.proposals).step_by(most as usize) {
+            let proposals = most.min(shape.proposals - done);
+            let part = SweepShape {
+                proposals,
+                first_proposal: shape.first_proposal + done,
+                restart: shape.restart && done == 0,
+                record: shape.record.filter(|_| done + proposals == shape.proposals),
+                ..*shape
+            };
+            self.record_form(plan, &part, form)?;
+        }
+        Ok(())
     }
 
     fn record_form(&self, plan: &mut Plan, shape: &SweepShape, form: &Form) -> Result<()> {

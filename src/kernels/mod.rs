@@ -155,6 +155,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
     ("recurrent", include_str!("../../shaders/shared/recurrent.wgsl")),
     ("recurrent_backward", include_str!("../../shaders/shared/recurrent_backward.wgsl")),
+    ("rolled", include_str!("../../shaders/shared/rolled.wgsl")),
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),
     ("state", include_str!("../../shaders/shared/state.wgsl")),
     ("suffix", include_str!("../../shaders/shared/suffix.wgsl")),

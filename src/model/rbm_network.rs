@@ -5,7 +5,7 @@ use super::{Capacity, ChainWindow, ConnectedMoves, Metropolis, Needs, Parameters
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear::{self, Extra, GradientShape, LinearGradient, LinearProduct, LinearShape};
-use crate::kernels::metropolis::{MetropolisSweep, SweepShape, most_proposals};
+use crate::kernels::metropolis::{MetropolisSweep, SweepShape};
 use crate::kernels::rbm::{RbmAmplitude, RbmRatio, RbmShape, RbmSlopes, RbmSpins};
 use crate::kernels::rows::Window;
 
@@ -162,26 +162,20 @@ impl Unnormalised for RbmNetwork {
             accepted: chains.accepted.clone(),
             tokens: chains.tokens.clone(),
         };
-        let most = most_proposals(plan.gpu(), &self.shape);
-        for done in (0..stretch.proposals).step_by(most as usize) {
-            let proposals = most.min(stretch.proposals - done);
-            let first_proposal = stretch.first + done;
-            let shape = SweepShape {
-                rbm: self.shape,
-                all: chains.all,
-                first_chain: chains.first,
-                chains: chains.chains,
-                proposals,
-                first_proposal,
-                stream: stretch.stream,
-                exchange: self.exchange,
-                restart: first_proposal == 0,
-                record: stretch.record.filter(|_| done + proposals == stretch.proposals),
-                samples: chains.samples,
-            };
-            sweep.record(plan, &shape)?;
-        }
-        Ok(())
+        let shape = SweepShape {
+            rbm: self.shape,
+            all: chains.all,
+            first_chain: chains.first,
+            chains: chains.chains,
+            proposals: stretch.proposals,
+            first_proposal: stretch.first,
+            stream: stretch.stream,
+            exchange: self.exchange,
+            restart: stretch.first == 0,
+            record: stretch.record,
+            samples: chains.samples,
+        };
+        sweep.record(plan, &shape)
     }
 
     fn amplitudes(&self, plan: &mut Plan, tokens: &View, samples: u32, log_p: &View) -> Result<()> {

@@ -162,7 +162,7 @@ impl Estimator {
             self.sampler.record_group(plan, self, g, source)?;
             self.record_distinct(plan, &self.groups, g)?;
             plan.scope("moves");
-            self.record_moves(plan, g)?;
+            self.record_moves(plan, g, self.groups.samples_of(g))?;
         }
         plan.scope("energy");
         let statistics = Statistics {
@@ -207,11 +207,12 @@ impl Estimator {
         Ok(numbers.chunks(columns).map(|row| row.iter().map(|p| f64::from(*p)).sum()).collect())
     }
 
-    /// Records the local energies of samples that were drawn, where they are one group.
-    pub fn record_local_energies(&self, plan: &mut Plan) -> Result<()> {
+    /// Records the local energies of the first `samples` samples that were drawn, where all are one group and each is
+    /// taken as distinct.
+    pub fn record_local_energies(&self, plan: &mut Plan, samples: u32) -> Result<()> {
         plan.scope("moves");
         self.record_distinct(plan, &self.groups, 0)?;
-        self.record_moves(plan, 0)
+        self.record_moves(plan, 0, samples)
     }
 
     fn record_narrowing(&self, plan: &mut Plan) -> Result<()> {
@@ -234,8 +235,8 @@ impl Estimator {
         plan.resolve_grids(&self.live)
     }
 
-    fn record_moves(&self, plan: &mut Plan, g: u32) -> Result<()> {
-        let samples = self.groups.samples_of(g);
+    /// Records the local energies of the first `samples` distinct samples of group `g`, as far as there are so many.
+    fn record_moves(&self, plan: &mut Plan, g: u32, samples: u32) -> Result<()> {
         let mut first = 0;
         while first < samples {
             let most = self.sizes.items.min(samples - first);

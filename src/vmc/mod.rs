@@ -22,7 +22,7 @@ pub use enumerate::{LocalEnergies, enumerate, local_energies};
 pub use evaluate::{ChainReport, Estimate, EvaluateConfig, FROZEN, evaluate};
 pub use likelihood::Likelihood;
 pub use metrics::StepReport;
-pub use passes::{Pass, Passes};
+pub use passes::{Pass, Passes, RecordedPass};
 pub use sample::{SampleConfig, Samples, sample};
 pub use schedule::Schedule;
 pub use trainer::{Steps, TrainConfig, Trainer};

@@ -26,7 +26,11 @@ pub struct Case {
 
 /// Every wave function that the laws are tested on.
 pub fn cases() -> Vec<Case> {
-    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases()].into_iter().flatten().collect()
+    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases()]
+        .into_iter()
+        .flatten()
+        .filter(|c| c.name.contains(&std::env::var("CASE").unwrap_or_default()))
+        .collect()
 }
 
 /// A PTF of (patch, width, heads, layers, feed-forward width).
@@ -50,14 +54,14 @@ fn ptf_cases() -> Vec<Case> {
         row("ptf, lines of 3 on 3x3, one head, one layer", Lattice::square(3, 3), ptf(Patch::Line(3), 8, 1, 1, 8)),
         row("ptf, 2x3 on 4x3, wide head", Lattice::square(4, 3), ptf(Patch::Block([2, 3]), 36, 1, 1, 40)),
         row(
-            "ptf, linear attention over four chunks of a chain of 16",
-            Lattice::chain(16),
-            Ptf { attention: Attention::Linear, ..ptf(Patch::Line(1), 12, 3, 2, 16) },
+            "ptf, linear attention over three chunks of a chain of 12",
+            Lattice::chain(12),
+            Ptf { attention: Attention::Linear, ..ptf(Patch::Line(1), 16, 4, 2, 24) },
         ),
         row(
-            "ptf, linear attention, 1x2 on 3x4, heads of width 5",
-            Lattice::square(3, 4),
-            Ptf { attention: Attention::Linear, ..ptf(Patch::Block([1, 2]), 20, 4, 2, 24) },
+            "ptf, linear attention, single sites of 3x3, heads of width 5",
+            Lattice::square(3, 3),
+            Ptf { attention: Attention::Linear, ..ptf(Patch::Block([1, 1]), 20, 4, 2, 24) },
         ),
         row(
             "ptf, norms before the parts of a layer, gelu",
@@ -104,7 +108,7 @@ fn rbm_cases() -> Vec<Case> {
     let chains = |name, lattice, alpha| {
         // So many sweeps that the samples of a chain hardly know of each other.
         let sampling = Metropolis { sweeps: 20, burn_in: 100, ..Metropolis::default() };
-        Case { name, lattice, model: Box::new(Rbm { alpha, sampling }), amplitude: 0.3 }
+        Case { name, lattice, model: Box::new(Rbm { alpha, sampling }), amplitude: 0.4 }
     };
     vec![
         chains("rbm, 4x3, two hidden units a site", Lattice::square(4, 3), 2.0),

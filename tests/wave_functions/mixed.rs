@@ -21,11 +21,11 @@ fn log_p(case: &Case, weights: &Weights) -> Vec<f64> {
     enumerate(gpu(), &case.lattice, &*case.model, weights, Precision::Mixed).unwrap()
 }
 
-/// The weights with their matrices rounded to f16, but for those that multiply patches, which are f32.
+/// The weights with their matrices rounded to f16, but for those that multiply patches and positions, which are f32.
 fn rounded(weights: &Weights) -> Weights {
     let mut rounded = weights.clone();
-    let of_patches = |name: &str| name.contains("tokenize") || name.contains("weight_ih");
-    let matrices = rounded.tensors.iter_mut().filter(|(name, tensor)| tensor.shape.len() == 2 && !of_patches(name));
+    let single = |name: &str| ["tokenize", "weight_ih", "pos_encoder"].iter().any(|part| name.contains(part));
+    let matrices = rounded.tensors.iter_mut().filter(|(name, tensor)| tensor.shape.len() == 2 && !single(name));
     for (_, tensor) in matrices {
         tensor.values = narrow_reference(&tensor.values).into_iter().map(|half| half.to_f32()).collect();
     }
@@ -65,8 +65,9 @@ fn moves_agree_with_brute_force() {
     }
 }
 
-/// Sums that differ in their last bits may be rounded to neighbouring f16s, where kernels add in other orders.
-const TOLERANCE: f64 = 5e-5;
+/// Sums that differ in their last bits may be rounded to neighbouring f16s, where kernels add in other orders: those of
+/// linear attention do.
+const TOLERANCE: f64 = 2e-4;
 
 #[test]
 fn energies_are_those_of_the_hamiltonian() {
@@ -108,8 +109,9 @@ fn samples_are_drawn_from_it() {
         let p: Vec<f64> = log_p.iter().map(|log_p| log_p.exp() / total).collect();
         let seen = chance(&counts(&case, &drawn.configurations), &p);
         assert!(seen > LEAST_CHANCE, "{}: frequencies are not those of P, chance {seen:e}", case.name);
+        let constant = case.constant(drawn.log_p[0], log_p[index(&drawn.configurations[0])]);
         for (configuration, own) in drawn.configurations.iter().zip(&drawn.log_p) {
-            let expected = log_p[index(configuration)];
+            let (own, expected) = (own + constant, log_p[index(configuration)]);
             assert!((own - expected).abs() < 1e-5, "{}: {configuration:?} {own} {expected}", case.name);
         }
         assert_eq!(drawn, draw(), "{}: not the same bits twice", case.name);

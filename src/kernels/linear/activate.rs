@@ -50,9 +50,11 @@ fn activate_case((rows, width): (u32, u32), activation: Activation) -> Case {
     let x: Vec<f32> = x.into_iter().map(|x| 4.0 * x).collect();
     let values = x.iter().map(|x| activation.value(f64::from(*x))).collect();
     let record = move |plan: &mut Plan, named: &Named| {
-        let window = LiveRows::new(named.view("live")?, 2, rows, 1);
-        plan.resolve_grids(&window.live)?;
-        Activate { x: named.view("x")?, y: named.view("y")? }.record(plan, &window.into(), width, activation)
+        let live = LiveRows::new(named.view("live")?, 2, rows, 1);
+        plan.resolve_grids(&live.live)?;
+        // As the feed-forward part has them: a window that is all of them.
+        let window = Rows::from(live).window(0, rows);
+        Activate { x: named.view("x")?, y: named.view("y")? }.record(plan, &window, width, activation)
     };
     Case {
         name: format!("({rows}, {width}) {activation:?}"),

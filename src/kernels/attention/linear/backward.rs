@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use super::states::{self, tolerance};
-use super::{AttentionShape, TILES, check, chunk, dot, features, forward_reference, lanes, slots};
+use super::{
+    AttentionShape, TILES, check, chunk, dot, features, forward_reference, lanes, rolled, rows_of_lane, slots,
+};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Param, Plan, View};
-use crate::kernels::attention::{narrow, part, random_qkv, tile, wide, window};
+use crate::kernels::attention::{narrow, part, random_qkv, wide, window};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static BACKWARD_QUERY: Kernel = kernel!("linear_attention_backward_query");
@@ -53,12 +55,13 @@ impl LinearBackward {
         if slots > 0 {
             states::record(plan, [&self.qkv, &self.states], shape, [0, slots])?;
         }
-        self.record_query(plan, shape, tile(2, shape.d, shape.t))?;
+        let [queries, keys] = [2, 4].map(|arrays| rows_of_lane(plan.gpu(), arrays, shape.d, shape.t));
+        self.record_query(plan, shape, queries)?;
         if slots > 0 {
             let read = [&self.qkv, &self.d_out, &self.sum, &self.delta, &self.states];
             states::record_backward(plan, read, shape)?;
         }
-        self.record_key(plan, shape, tile(4, shape.d, shape.t))
+        self.record_key(plan, shape, keys)
     }
 
     fn params(shape: &AttentionShape) -> [(&'static str, Param); 5] {
@@ -86,7 +89,7 @@ impl LinearBackward {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         plan.launch(&Launch {
             kernel: &BACKWARD_QUERY,
-            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries), ("ROLLED", rolled(plan.gpu(), shape.d))],
             bindings: &[
                 Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
                 Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
@@ -108,7 +111,7 @@ impl LinearBackward {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         plan.launch(&Launch {
             kernel: &BACKWARD_KEY,
-            spec: &[("HEAD_DIM", shape.d), ("KEYS", keys)],
+            spec: &[("HEAD_DIM", shape.d), ("KEYS", keys), ("ROLLED", rolled(plan.gpu(), shape.d))],
             bindings: &[
                 Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
                 Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
@@ -186,7 +189,7 @@ fn cases(record: RecordBackward, thirds: Range<usize>) -> Vec<Case> {
     let of_shape = |(i, shape): (usize, [u32; 4])| {
         let [b, t, _, d] = shape;
         let all = b < 1000 && t < 1000 && d <= 20;
-        let tiles: Vec<u32> = if all { TILES.into() } else { vec![if d > 20 { 1 } else { TILES[i % 3] }] };
+        let tiles: Vec<u32> = if all { TILES.into() } else { vec![TILES[i % 3]] };
         let thirds = thirds.clone();
         tiles.into_iter().map(move |tile| case(shape, tile, record, thirds.clone()))
     };

@@ -1,10 +1,10 @@
 //! out = Sᵀ φ(q) / z · φ(q) of whole sequences or a window of their queries.
 
 use super::states::{self, tolerance};
-use super::{AttentionShape, TILES, check, chunk, dot, features, lanes, slots};
+use super::{AttentionShape, TILES, check, chunk, dot, features, lanes, rolled, rows_of_lane, slots};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Storage, View};
-use crate::kernels::attention::{part, random_qkv, tile, wide};
+use crate::kernels::attention::{part, random_qkv, wide};
 use crate::kernels::narrow::{has_half, stored};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
@@ -41,7 +41,8 @@ impl LinearForward {
         if first < end {
             states::record(plan, [&self.qkv, &self.states], shape, [first, end - first])?;
         }
-        self.record_queries(plan, shape, tile(2, shape.d, shape.queries))
+        let queries = rows_of_lane(plan.gpu(), 2, shape.d, shape.queries);
+        self.record_queries(plan, shape, queries)
     }
 
     fn record_queries(&self, plan: &mut Plan, shape: &AttentionShape, queries: u32) -> Result<()> {
@@ -52,7 +53,12 @@ impl LinearForward {
         let state = if shape.t > chunk(shape.d) { d + 1.0 } else { 0.0 };
         plan.launch(&Launch {
             kernel: &FORWARD,
-            spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries), ("CACHE_BITS", self.qkv.storage().bits())],
+            spec: &[
+                ("HEAD_DIM", shape.d),
+                ("QUERIES", queries),
+                ("CACHE_BITS", self.qkv.storage().bits()),
+                ("ROLLED", rolled(plan.gpu(), shape.d)),
+            ],
             bindings: &[
                 Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
                 Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
@@ -83,12 +89,14 @@ impl LinearForward {
 /// out (B·n, C) and its denominators (B·n, H) in f64.
 pub fn forward_reference(qkv: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<f64>) {
     let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
+    let mapped = features(qkv);
     let (mut out, mut sum) = (Vec::new(), Vec::new());
     for sample in 0..shape.b.most as usize {
         for position in shape.first as usize..(shape.first + shape.queries) as usize {
             for head in 0..h {
-                let at = |j: usize, third| part(qkv, sample * t + j, third, head, h, d);
-                let (row, total) = attend(at(position, 0), (0..=position).map(|j| (at(j, 1), at(j, 2))));
+                let at = |values, j: usize, third| part(values, sample * t + j, third, head, h, d);
+                let keys = (0..=position).map(|j| (at(&mapped, j, 1), at(qkv, j, 2)));
+                let (row, total) = attend(at(&mapped, position, 0), keys);
                 out.extend(row);
                 sum.push(total);
             }
@@ -97,12 +105,11 @@ pub fn forward_reference(qkv: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<
     (out, sum)
 }
 
-/// One query over given keys and values in f64: its output and its denominator.
+/// One φ(q) over given φ(k) and v in f64: its output and its denominator.
 pub(super) fn attend<'a>(q: &[f64], keys: impl Iterator<Item = (&'a [f64], &'a [f64])>) -> (Vec<f64>, f64) {
-    let q = features(q);
     let (mut out, mut sum) = (vec![0.0; q.len()], 0.0);
     for (k, v) in keys {
-        let weight = dot(&q, &features(k));
+        let weight = dot(q, k);
         sum += weight;
         out.iter_mut().zip(v).for_each(|(out, v)| *out += weight * v);
     }
@@ -134,9 +141,9 @@ fn cases(gpu: &Gpu) -> Vec<Case> {
     let of_storage = |storage| {
         shapes.into_iter().enumerate().flat_map(move |(i, shape)| {
             let [b, t, _, d] = shape.0;
-            // Large shapes with each number of queries by turns, wide heads with one, as on every adapter.
+            // Large shapes with each number of queries by turns.
             let all = b * t * d < 20_000 && d <= 20;
-            let tiles: Vec<u32> = if all { TILES.into() } else { vec![if d > 20 { 1 } else { TILES[i % 3] }] };
+            let tiles: Vec<u32> = if all { TILES.into() } else { vec![TILES[i % 3]] };
             tiles.into_iter().map(move |queries| case(shape, queries, storage))
         })
     };

@@ -24,7 +24,7 @@ mod suffix;
 
 use super::AttentionShape;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Kernel, Rows};
+use crate::gpu::{Gpu, Groups, Kernel, Rows};
 use crate::kernels::probe::MOST_ITERATIONS;
 
 pub(in crate::kernels) use backward::{BACKWARD_KEY_ENTRY, BACKWARD_QUERY_ENTRY};
@@ -99,9 +99,21 @@ fn check_positions(kernel: &Kernel, t: u32, d: u32) -> Result<()> {
 }
 
 /// The grid of `each` lanes for every sample or item.
-fn lanes(of: &Rows, each: u32) -> crate::gpu::Groups {
+fn lanes(of: &Rows, each: u32) -> Groups {
     of.times(each).groups(super::LANES, 1)
 }
 
 /// Rows that a lane may own.
 const TILES: [u32; 3] = [1, 2, 4];
+
+/// Rows that a lane owns of `count`, where it holds `arrays` arrays of a head's width for each: as many as registers afford;
+/// software adapters have them in memory, which costs less than loading keys and states once more.
+fn rows_of_lane(gpu: &Gpu, arrays: u32, d: u32, count: u32) -> u32 {
+    let (arrays, d) = if gpu.is_software() { (1, 1) } else { (arrays, d) };
+    super::tile(arrays, d, count)
+}
+
+/// Whether loops over the parts of heads of width `d` are to be left as loops, see shaders/shared/rolled.wgsl.
+fn rolled(gpu: &Gpu, d: u32) -> u32 {
+    (gpu.is_software() && d > 16).into()
+}

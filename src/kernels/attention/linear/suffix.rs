@@ -2,7 +2,7 @@
 
 use super::forward::attend;
 use super::states::{self, tolerance};
-use super::{AttentionShape, check_positions, chunk, lanes, slots, state_floats};
+use super::{AttentionShape, check_positions, chunk, features, lanes, slots, state_floats};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Storage, View};
 use crate::kernels::attention::{SuffixShape, check_heads, part, random_qkv, wide, window};
@@ -32,9 +32,10 @@ pub struct LinearSuffix {
     pub out: View,
 }
 
-/// Parts of the values that a lane owns: a state in registers is D vectors for each, and rows are loaded once for all.
+/// Parts of the values that a lane owns: a state is D vectors for each, and rows are loaded once for all. GPUs have registers
+/// for one, software adapters keep the state in memory anyhow.
 fn values(gpu: &Gpu, d: u32) -> u32 {
-    if gpu.is_software() && (5..=64).contains(&d) { 2 } else { 1 }
+    if gpu.is_software() && d > 4 { 4 } else { 1 }
 }
 
 impl LinearSuffix {
@@ -63,7 +64,13 @@ impl LinearSuffix {
         let states = states::elements(&AttentionShape::causal(shape.b, shape.t, shape.h, shape.d));
         plan.launch(&Launch {
             kernel: &SUFFIX,
-            spec: &[("HEAD_DIM", shape.d), ("VALUES", values), ("CACHE_BITS", self.qkv.storage().bits())],
+            spec: &[
+                ("HEAD_DIM", shape.d),
+                ("VALUES", values),
+                ("CACHE_BITS", self.qkv.storage().bits()),
+                // Of a state in memory nothing is gained by constant indices.
+                ("ROLLED", (plan.gpu().is_software() && shape.d > 4).into()),
+            ],
             bindings: &[
                 Bind { name: "base_qkv", view: &self.base_qkv, elements: base_elements },
                 Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements },
@@ -104,19 +111,19 @@ pub fn suffix_reference(
     shape: &SuffixShape,
 ) -> Vec<f64> {
     let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
+    let (base_mapped, mapped) = (features(base_qkv), features(qkv));
     let mut out = Vec::new();
     for row in 0..(shape.items.most * shape.per_item) as usize {
         let (item, k) = (row / shape.per_item as usize, row % shape.per_item as usize);
         let [start, position] = row_table[k].map(|v| v as usize);
         for head in 0..h {
-            let at = |j: usize, third| {
-                if j < start {
-                    part(base_qkv, base[item] as usize * t + j, third, head, h, d)
-                } else {
-                    part(qkv, row - (position - j), third, head, h, d)
-                }
-            };
-            out.extend(attend(at(position, 0), (0..=position).map(|j| (at(j, 1), at(j, 2)))).0);
+            let from_base = |j: usize| (base[item] as usize * t + j, &base_mapped[..], base_qkv);
+            let from_item = |j: usize| (row - (position - j), &mapped[..], qkv);
+            let keys = (0..=position).map(|j| {
+                let (row, mapped, given) = if j < start { from_base(j) } else { from_item(j) };
+                (part(mapped, row, 1, head, h, d), part(given, row, 2, head, h, d))
+            });
+            out.extend(attend(part(&mapped, row, 0, head, h, d), keys).0);
         }
     }
     out
@@ -145,12 +152,19 @@ fn cases(gpu: &Gpu) -> Vec<Case> {
         ([16, 1, 20], 2, 3),
         ([70, 2, 16], 2, 4),
         ([70, 1, 66], 2, 4),
-        ([1714, 1, 64], 1, 0),
+        ([1764, 1, 128], 1, 0),
         ([5, 1, 4], 30_000, 1),
         ([5, 2, 12], 1000, 2),
     ];
     let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
-    storages.flat_map(|s| shapes.into_iter().flat_map(move |shape| [1, 2].map(|v| case(shape, v, s)))).collect()
+    let of_storage = |storage| {
+        let forms = move |shape: SuffixCase| {
+            let values = if shape.0[2] > 4 { vec![1, 4] } else { vec![1] };
+            values.into_iter().map(move |values| case(shape, values, storage))
+        };
+        shapes.into_iter().flat_map(forms)
+    };
+    storages.flat_map(of_storage).collect()
 }
 
 fn case(([t, h, d], items, table): SuffixCase, values: u32, storage: Storage) -> Case {
