@@ -14,7 +14,9 @@
 #import head
 #import feature
 #import state
-#import rolled
+#import load
+#import load_slope
+#import put
 const KEYS: u32 = 1u; // spec 4
 
 struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32, parts: u32 }
@@ -28,16 +30,9 @@ struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32, parts: u32 }
 @group(0) @binding(7) var<storage, read> states: array<vec4<f32>>;         // (B, chunks − 1, H, STATE)
 @group(0) @binding(8) var<storage, read_write> d_qkv: array<f32>;          // (B·T, 3C)
 
-fn load(start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) { return qkv4[start / 4u + part]; }
-    let at = vec4(start) + head_index(part);
-    return vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]);
-}
-
-fn load_slope(start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) { return d_out4[start / 4u + part]; }
-    let at = vec4(start) + head_index(part);
-    return head_padded(part, vec4(d_out[at.x], d_out[at.y], d_out[at.z], d_out[at.w]));
+// Where a key of a head stands; past the last token, that of the last.
+fn place(start: u32, key: u32, width: u32) -> u32 {
+    return start + (3u * min(key, params.tokens - 1u) + 1u) * width;
 }
 
 @compute @workgroup_size(64)
@@ -61,8 +56,8 @@ fn main(
     var d_k: array<vec4<f32>, KEYS * PARTS>; // of φ(k), zero at first
     var d_v: array<vec4<f32>, KEYS * PARTS>;
     for (var j = 0u; j < KEYS; j++) {
-        let key = start + (3u * min(first_key + j, params.tokens - 1u) + 1u) * width;
-        for (var c = 0u; c < parts_of_head(); c++) {
+        let key = place(start, first_key + j, width);
+        for (var c = 0u; c < PARTS; c++) {
             k[j * PARTS + c] = head_padded(c, feature(load(key, c)));
             v[j * PARTS + c] = head_padded(c, load(key + width, c));
         }
@@ -74,13 +69,21 @@ fn main(
         // The bound is PARTS; as a parameter it keeps drivers from unrolling both loops.
         for (var r = 0u; r < params.parts; r++) {
             let w = state_vector(after, r);
-            for (var j = 0u; j < KEYS; j++) { d_k[j * PARTS + r] = -w; }
-            for (var c = 0u; c < parts_of_head(); c++) {
+            var own: array<vec4<f32>, KEYS>; // k[j·PARTS + r], loaded again to leave k in registers
+            var share: array<vec4<f32>, KEYS>;
+            for (var j = 0u; j < KEYS; j++) {
+                own[j] = head_padded(r, feature(load(place(start, first_key + j, width), r)));
+                share[j] = -w;
+            }
+            for (var c = 0u; c < PARTS; c++) {
                 let block = state_block(after, r, c);
                 for (var j = 0u; j < KEYS; j++) {
-                    d_k[j * PARTS + r] += v[j * PARTS + c] * block;
-                    d_v[j * PARTS + c] += block * k[j * PARTS + r];
+                    share[j] += v[j * PARTS + c] * block;
+                    d_v[j * PARTS + c] += block * own[j];
                 }
+            }
+            for (var j = 0u; j < KEYS; j++) {
+                if (first_key + j < params.tokens) { put(place(start, first_key + j, width), r, share[j]); }
             }
         }
     }
@@ -96,7 +99,7 @@ fn main(
             weight[j] = 0.0;
             slope[j] = -product;
         }
-        for (var c = 0u; c < parts_of_head(); c++) {
+        for (var c = 0u; c < PARTS; c++) {
             q[c] = feature(load(start + i * 3u * width, c));
             g[c] = scale * load_slope(row * width + head * HEAD_DIM, c);
             for (var j = 0u; j < KEYS; j++) {
@@ -106,7 +109,7 @@ fn main(
         }
         for (var j = 0u; j < KEYS; j++) {
             let counts = first_key + j <= i;
-            for (var c = 0u; c < parts_of_head(); c++) {
+            for (var c = 0u; c < PARTS; c++) {
                 d_k[j * PARTS + c] = fma(vec4(select(0.0, slope[j], counts)), q[c], d_k[j * PARTS + c]);
                 d_v[j * PARTS + c] = fma(vec4(select(0.0, weight[j], counts)), g[c], d_v[j * PARTS + c]);
             }
@@ -115,14 +118,12 @@ fn main(
 
     for (var j = 0u; j < KEYS; j++) {
         if (first_key + j < params.tokens) {
-            let at = start + (3u * (first_key + j) + 1u) * width;
-            for (var c = 0u; c < parts_of_head(); c++) {
-                let to_key = d_k[j * PARTS + c] * feature_slope(k[j * PARTS + c]);
-                let to_value = d_v[j * PARTS + c];
-                for (var e = 0u; e < min(4u, HEAD_DIM - 4u * c); e++) {
-                    d_qkv[at + 4u * c + e] = to_key[e];
-                    d_qkv[at + width + 4u * c + e] = to_value[e];
-                }
+            let at = place(start, first_key + j, width);
+            for (var c = 0u; c < PARTS; c++) {
+                var to_key = d_k[j * PARTS + c];
+                if (chunk < slots) { to_key += taken(at, c); }
+                put(at, c, to_key * feature_slope(k[j * PARTS + c]));
+                put(at + width, c, d_v[j * PARTS + c]);
             }
         }
     }

@@ -13,7 +13,8 @@
 #import head
 #import feature
 #import state
-#import rolled
+#import load
+#import put
 const QUERIES: u32 = 1u; // spec 4
 
 struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32, parts: u32 }
@@ -26,12 +27,6 @@ struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32, parts: u32 }
 @group(0) @binding(6) var<storage, read> d_out: array<f32>;                // (B·T, C)
 @group(0) @binding(7) var<storage, read_write> d_qkv: array<f32>;          // (B·T, 3C)
 @group(0) @binding(8) var<storage, read_write> delta: array<f32>;          // (B·T, H)
-
-fn load(start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) { return qkv4[start / 4u + part]; }
-    let at = vec4(start) + head_index(part);
-    return vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]);
-}
 
 @compute @workgroup_size(64)
 fn main(
@@ -57,7 +52,7 @@ fn main(
         position[i] = min(first_query + i, params.tokens - 1u);
         let row = sample * params.tokens + position[i];
         product[i] = 0.0;
-        for (var c = 0u; c < parts_of_head(); c++) {
+        for (var c = 0u; c < PARTS; c++) {
             let at = vec4(row * width + head * HEAD_DIM) + head_index(c);
             let d = head_padded(c, vec4(d_out[at.x], d_out[at.y], d_out[at.z], d_out[at.w]));
             g[i * PARTS + c] = d / sum[row * params.heads + head];
@@ -71,10 +66,14 @@ fn main(
         // The bound is PARTS; as a parameter it keeps drivers from unrolling both loops.
         for (var r = 0u; r < params.parts; r++) {
             let z = state_vector(before, r);
-            for (var i = 0u; i < QUERIES; i++) { slope[i * PARTS + r] = -product[i] * z; }
-            for (var c = 0u; c < parts_of_head(); c++) {
+            var share: array<vec4<f32>, QUERIES>;
+            for (var i = 0u; i < QUERIES; i++) { share[i] = -product[i] * z; }
+            for (var c = 0u; c < PARTS; c++) {
                 let block = state_block(before, r, c);
-                for (var i = 0u; i < QUERIES; i++) { slope[i * PARTS + r] += g[i * PARTS + c] * block; }
+                for (var i = 0u; i < QUERIES; i++) { share[i] += g[i * PARTS + c] * block; }
+            }
+            for (var i = 0u; i < QUERIES; i++) {
+                if (first_query + i < params.tokens) { put(start + position[i] * 3u * width, r, share[i]); }
             }
         }
     }
@@ -82,12 +81,12 @@ fn main(
         let key = start + (3u * j + 1u) * width;
         var weight: array<f32, QUERIES>;
         for (var i = 0u; i < QUERIES; i++) { weight[i] = -product[i]; }
-        for (var c = 0u; c < parts_of_head(); c++) {
+        for (var c = 0u; c < PARTS; c++) {
             let v = load(key + width, c);
             for (var i = 0u; i < QUERIES; i++) { weight[i] += dot(g[i * PARTS + c], v); }
         }
         for (var i = 0u; i < QUERIES; i++) { weight[i] = select(0.0, weight[i], j <= position[i]); }
-        for (var c = 0u; c < parts_of_head(); c++) {
+        for (var c = 0u; c < PARTS; c++) {
             let k = feature(load(key, c));
             for (var i = 0u; i < QUERIES; i++) { slope[i * PARTS + c] = fma(vec4(weight[i]), k, slope[i * PARTS + c]); }
         }
@@ -96,9 +95,10 @@ fn main(
     for (var i = 0u; i < QUERIES; i++) {
         if (first_query + i < params.tokens) {
             let at = start + position[i] * 3u * width;
-            for (var c = 0u; c < parts_of_head(); c++) {
-                let value = slope[i * PARTS + c] * feature_slope(feature(load(at, c)));
-                for (var e = 0u; e < min(4u, HEAD_DIM - 4u * c); e++) { d_qkv[at + 4u * c + e] = value[e]; }
+            for (var c = 0u; c < PARTS; c++) {
+                var value = slope[i * PARTS + c];
+                if (chunk > 0u) { value += taken(at, c); }
+                put(at, c, value * feature_slope(feature(load(at, c))));
             }
             delta[(sample * params.tokens + position[i]) * params.heads + head] = product[i];
         }

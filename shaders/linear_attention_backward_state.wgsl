@@ -13,6 +13,8 @@
 #import head
 #import feature
 #import state
+#import load
+#import load_slope
 const BLOCK: u32 = min(PARTS, 4u);
 
 struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32 }
@@ -24,18 +26,6 @@ struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32 }
 @group(0) @binding(5) var<storage, read> sum: array<f32>;                  // (B·T, H)
 @group(0) @binding(6) var<storage, read> delta: array<f32>;                // (B·T, H)
 @group(0) @binding(7) var<storage, read_write> states: array<vec4<f32>>;   // (B, chunks − 1, H, STATE)
-
-fn load(start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) { return qkv4[start / 4u + part]; }
-    let at = vec4(start) + head_index(part);
-    return vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]);
-}
-
-fn load_slope(start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) { return d_out4[start / 4u + part]; }
-    let at = vec4(start) + head_index(part);
-    return vec4(d_out[at.x], d_out[at.y], d_out[at.z], d_out[at.w]);
-}
 
 @compute @workgroup_size(64)
 fn main(
@@ -65,7 +55,7 @@ fn main(
             for (var b = 0u; b < BLOCK; b++) {
                 // Past the last part it is loaded again and not stored.
                 let part = min(first_part + b, PARTS - 1u);
-                let g = head_padded(part, load_slope(position * width + head * HEAD_DIM, part));
+                let g = load_slope(position * width + head * HEAD_DIM, part);
                 matrix[b] += mat4x4(weight.x * g, weight.y * g, weight.z * g, weight.w * g);
             }
         }

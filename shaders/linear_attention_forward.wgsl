@@ -15,7 +15,7 @@
 #import cache
 #import feature
 #import state
-#import rolled
+#import load
 const QUERIES: u32 = 1u; // spec 4
 
 struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32, first: u32, queries: u32, parts: u32 }
@@ -25,12 +25,6 @@ struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32, first: u32, q
 @group(0) @binding(3) var<storage, read> states: array<vec4<f32>>;         // (B, chunks − 1, H, STATE)
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;            // (B·n, C)
 @group(0) @binding(5) var<storage, read_write> sum: array<f32>;            // (B·n, H)
-
-fn load(start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) { return vec4<f32>(qkv4[start / 4u + part]); }
-    let at = vec4(start) + head_index(part);
-    return vec4<f32>(vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]));
-}
 
 @compute @workgroup_size(64)
 fn main(
@@ -56,7 +50,7 @@ fn main(
     var position: array<u32, QUERIES>;
     for (var i = 0u; i < QUERIES; i++) {
         position[i] = clamp(first_query + i, params.first, last);
-        for (var c = 0u; c < parts_of_head(); c++) {
+        for (var c = 0u; c < PARTS; c++) {
             q[i * PARTS + c] = head_padded(c, feature(load(start + position[i] * 3u * width, c)));
         }
     }
@@ -72,7 +66,7 @@ fn main(
                 row[i] = head_padded(r, feature(load(start + position[i] * 3u * width, r)));
                 denominator[i] += dot(row[i], z);
             }
-            for (var c = 0u; c < parts_of_head(); c++) {
+            for (var c = 0u; c < PARTS; c++) {
                 let block = state_block(before, r, c);
                 for (var i = 0u; i < QUERIES; i++) { numerator[i * PARTS + c] += block * row[i]; }
             }
@@ -82,7 +76,7 @@ fn main(
         let key = start + (3u * j + 1u) * width;
         var weight: array<f32, QUERIES>;
         for (var i = 0u; i < QUERIES; i++) { weight[i] = 0.0; }
-        for (var c = 0u; c < parts_of_head(); c++) {
+        for (var c = 0u; c < PARTS; c++) {
             let k = feature(load(key, c));
             for (var i = 0u; i < QUERIES; i++) { weight[i] += dot(q[i * PARTS + c], k); }
         }
@@ -90,7 +84,7 @@ fn main(
             weight[i] = select(0.0, weight[i], j <= position[i]);
             denominator[i] += weight[i];
         }
-        for (var c = 0u; c < parts_of_head(); c++) {
+        for (var c = 0u; c < PARTS; c++) {
             let v = load(key + width, c);
             for (var i = 0u; i < QUERIES; i++) {
                 numerator[i * PARTS + c] = fma(vec4(weight[i]), v, numerator[i * PARTS + c]);
@@ -101,7 +95,7 @@ fn main(
     for (var i = 0u; i < QUERIES; i++) {
         if (first_query + i == position[i]) {
             let row = sample * params.queries + position[i] - params.first;
-            for (var c = 0u; c < parts_of_head(); c++) {
+            for (var c = 0u; c < PARTS; c++) {
                 let value = numerator[i * PARTS + c] / denominator[i];
                 for (var e = 0u; e < min(4u, HEAD_DIM - 4u * c); e++) {
                     out[row * width + head * HEAD_DIM + 4u * c + e] = value[e];

@@ -14,6 +14,7 @@
 #import cache
 #import feature
 #import state
+#import load
 const BLOCK: u32 = min(PARTS, 4u);
 
 struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32, first: u32, count: u32 }
@@ -21,12 +22,6 @@ struct Params { samples: u32, tokens: u32, heads: u32, chunk: u32, first: u32, c
 @group(0) @binding(1) var<storage, read> qkv: array<Cache>;                // (B·T, 3C)
 @group(0) @binding(2) var<storage, read> qkv4: array<vec4<Cache>>;         // (B·T, 3C)
 @group(0) @binding(3) var<storage, read_write> states: array<vec4<f32>>;   // (B, chunks − 1, H, STATE)
-
-fn load(start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) { return vec4<f32>(qkv4[start / 4u + part]); }
-    let at = vec4(start) + head_index(part);
-    return vec4<f32>(vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]));
-}
 
 @compute @workgroup_size(64)
 fn main(

@@ -18,8 +18,7 @@
 #import cache
 #import feature
 #import state
-#import rolled
-const VALUES: u32 = 1u; // spec 4
+const VALUES: u32 = 1u; // spec 2
 
 struct Params { items: u32, per_item: u32, first_item: u32, tokens: u32, heads: u32, chunk: u32, parts: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -42,6 +41,11 @@ fn load(changed: bool, start: u32, part: u32) -> vec4<f32> {
     return vec4<f32>(vec4(base_qkv[at.x], base_qkv[at.y], base_qkv[at.z], base_qkv[at.w]));
 }
 
+// PARTS; for wide heads, whose state fits no registers, from a parameter, so that drivers do not unroll loops over it.
+fn rows_of_state() -> u32 {
+    return select(params.parts, PARTS, PARTS <= 8u);
+}
+
 var<private> matrix: array<mat4x4<f32>, PARTS * VALUES>; // zero at first
 var<private> vector: array<vec4<f32>, PARTS>;
 var<private> numerator: array<vec4<f32>, VALUES>;
@@ -56,7 +60,7 @@ fn add(changed: bool, row: u32, width: u32, first_part: u32) {
         numerator[b] = vec4(0.0);
     }
     denominator = 0.0;
-    for (var r = 0u; r < parts_of_head(); r++) {
+    for (var r = 0u; r < rows_of_state(); r++) {
         let k = head_padded(r, feature(load(changed, row + width, r)));
         vector[r] += k;
         var q = vec4(0.0);
@@ -95,7 +99,7 @@ fn main(
     if (chunk > 0u) {
         let slots = (params.tokens - 1u) / params.chunk;
         let before = ((sample * slots + chunk - 1u) * params.heads + head) * STATE;
-        for (var r = 0u; r < parts_of_head(); r++) {
+        for (var r = 0u; r < rows_of_state(); r++) {
             vector[r] = state_vector(before, r);
             for (var b = 0u; b < parts; b++) { matrix[r * VALUES + b] = state_block(before, r, first_part + b); }
         }

@@ -106,14 +106,9 @@ fn lanes(of: &Rows, each: u32) -> Groups {
 /// Rows that a lane may own.
 const TILES: [u32; 3] = [1, 2, 4];
 
-/// Rows that a lane owns of `count`, where it holds `arrays` arrays of a head's width for each: as many as registers afford;
-/// software adapters have them in memory, which costs less than loading keys and states once more.
+/// Rows that a lane owns of `count`, where it holds `arrays` arrays of a head's width for each: as many as registers afford.
+/// Software adapters keep narrow ones in memory, which costs less than loading keys and states once more.
 fn rows_of_lane(gpu: &Gpu, arrays: u32, d: u32, count: u32) -> u32 {
-    let (arrays, d) = if gpu.is_software() { (1, 1) } else { (arrays, d) };
+    let (arrays, d) = if gpu.is_software() && d <= 16 { (1, 1) } else { (arrays, d) };
     super::tile(arrays, d, count)
-}
-
-/// Whether loops over the parts of heads of width `d` are to be left as loops, see shaders/shared/rolled.wgsl.
-fn rolled(gpu: &Gpu, d: u32) -> u32 {
-    (gpu.is_software() && d > 16).into()
 }

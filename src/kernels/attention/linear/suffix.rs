@@ -35,7 +35,7 @@ pub struct LinearSuffix {
 /// Parts of the values that a lane owns: a state is D vectors for each, and rows are loaded once for all. GPUs have registers
 /// for one, software adapters keep the state in memory anyhow.
 fn values(gpu: &Gpu, d: u32) -> u32 {
-    if gpu.is_software() && d > 4 { 4 } else { 1 }
+    if gpu.is_software() && (5..=64).contains(&d) { 2 } else { 1 }
 }
 
 impl LinearSuffix {
@@ -64,13 +64,7 @@ impl LinearSuffix {
         let states = states::elements(&AttentionShape::causal(shape.b, shape.t, shape.h, shape.d));
         plan.launch(&Launch {
             kernel: &SUFFIX,
-            spec: &[
-                ("HEAD_DIM", shape.d),
-                ("VALUES", values),
-                ("CACHE_BITS", self.qkv.storage().bits()),
-                // Of a state in memory nothing is gained by constant indices.
-                ("ROLLED", (plan.gpu().is_software() && shape.d > 4).into()),
-            ],
+            spec: &[("HEAD_DIM", shape.d), ("VALUES", values), ("CACHE_BITS", self.qkv.storage().bits())],
             bindings: &[
                 Bind { name: "base_qkv", view: &self.base_qkv, elements: base_elements },
                 Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements },
@@ -159,7 +153,7 @@ fn cases(gpu: &Gpu) -> Vec<Case> {
     let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
     let of_storage = |storage| {
         let forms = move |shape: SuffixCase| {
-            let values = if shape.0[2] > 4 { vec![1, 4] } else { vec![1] };
+            let values = if (5..=16).contains(&shape.0[2]) { vec![1, 2] } else { vec![1] };
             values.into_iter().map(move |values| case(shape, values, storage))
         };
         shapes.into_iter().flat_map(forms)
