@@ -3,12 +3,13 @@
 //
 //   out[i] = Σ_j p_ij v_j        p_ij = exp(q_i · k_j / √D − lse_i)        lse_i = log Σ_j exp(q_i · k_j / √D)
 //
-// Query i of a sample stands at position first + i; causal sums over j ≤ first + i, else over all T. A team of 8 lanes
+// Position j of sample b is row b·stride + offset + j. Query i of a sample stands at position first + i; causal sums over
+// j ≤ first + i, else over all T. A team of 8 lanes
 // owns 8·QUERIES queries of one head. Each lane loads one key and one value of 8 and the team passes them round by
 // shuffles. Heads lie on adjacent teams.
 //
 // grid   B · ⌈n / (8·QUERIES)⌉ · H teams of 8 lanes, 64 lanes to a workgroup
-// reads  qkv (B·T, 3C)
+// reads  qkv (rows, 3C)
 // makes  out (B·n, C) · lse (B·n, H)
 // D is a multiple of 4; subgroups have at least 8 lanes.
 #import grid
@@ -17,9 +18,11 @@
 #import cache
 const QUERIES: u32 = 1u; // spec 2 4
 
-struct Params { samples: u32, tokens: u32, heads: u32, first: u32, queries: u32, causal: u32, scale: f32 }
+struct Params {
+    samples: u32, tokens: u32, heads: u32, first: u32, queries: u32, causal: u32, scale: f32, stride: u32, offset: u32
+}
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<Cache>>;          // (B·T, 3C)
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<Cache>>;          // (rows, 3C)
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;      // (B·n, C)
 @group(0) @binding(3) var<storage, read_write> lse: array<f32>;            // (B·n, H)
 
@@ -42,7 +45,7 @@ fn main(
     let head = team % params.heads;
     let first_query = team / params.heads % tiles * TEAM * QUERIES + lane;
     let row4 = 3u * params.heads * PARTS;
-    let start = sample * params.tokens * row4 + head * PARTS;
+    let start = (sample * params.stride + params.offset) * row4 + head * PARTS;
 
     var q: array<vec4<f32>, QUERIES * PARTS>;
     var sum: array<vec4<f32>, QUERIES * PARTS>;

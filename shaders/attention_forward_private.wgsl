@@ -3,11 +3,12 @@
 //
 //   out[i] = Σ_j p_ij v_j        p_ij = exp(q_i · k_j / √D − lse_i)        lse_i = log Σ_j exp(q_i · k_j / √D)
 //
-// Query i of a sample stands at position first + i; causal sums over j ≤ first + i, else over all T. An invocation owns
+// Position j of sample b is row b·stride + offset + j. Query i of a sample stands at position first + i; causal sums over
+// j ≤ first + i, else over all T. An invocation owns
 // QUERIES queries of one head, so that a key and a value are loaded once for all of them; heads lie on adjacent lanes.
 //
 // grid   B · ⌈n / QUERIES⌉ · H invocations, 64 to a workgroup
-// reads  qkv (B·T, 3C), bound twice: as vec4s for D a multiple of 4, as floats for any other
+// reads  qkv (rows, 3C), bound twice: as vec4s for D a multiple of 4, as floats for any other
 // makes  out (B·n, C) · lse (B·n, H)
 #import grid
 #import head
@@ -15,10 +16,12 @@
 #import cache
 const QUERIES: u32 = 1u; // spec 4
 
-struct Params { samples: u32, tokens: u32, heads: u32, first: u32, queries: u32, causal: u32, scale: f32 }
+struct Params {
+    samples: u32, tokens: u32, heads: u32, first: u32, queries: u32, causal: u32, scale: f32, stride: u32, offset: u32
+}
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<Cache>;                // (B·T, 3C)
-@group(0) @binding(2) var<storage, read> qkv4: array<vec4<Cache>>;         // (B·T, 3C)
+@group(0) @binding(1) var<storage, read> qkv: array<Cache>;                // (rows, 3C)
+@group(0) @binding(2) var<storage, read> qkv4: array<vec4<Cache>>;         // (rows, 3C)
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;            // (B·n, C)
 @group(0) @binding(4) var<storage, read_write> lse: array<f32>;            // (B·n, H)
 
@@ -41,7 +44,7 @@ fn main(
     let head = index % params.heads;
     let first_query = index / params.heads % tiles * QUERIES;
     let width = params.heads * HEAD_DIM;
-    let start = sample * params.tokens * 3u * width + head * HEAD_DIM;
+    let start = (sample * params.stride + params.offset) * 3u * width + head * HEAD_DIM;
 
     // Past the window the last query is computed again and not stored.
     var q: array<vec4<f32>, QUERIES * PARTS>;

@@ -1,7 +1,7 @@
 // Causal attention of changed suffixes of sequences over the unchanged prefix of their base sample, by subgroups.
 //
-//   out[r] = Σ_{j ≤ p} softmax_j(q_r · k_j / √D) v_j        k_j, v_j of base row base[u]·T + j   for j < s
-//                                                                    of packed row r − (p − j)   for s ≤ j ≤ p
+//   out[r] = Σ_j softmax_j(q_r · k_j / √D) v_j,   p − p mod period ≤ j ≤ p
+//   k_j, v_j of base row base[u]·T + j for j < s, of packed row r − (p − j) for s ≤ j ≤ p
 //
 // Packed row r = u·per_item + k is position p of a sequence that differs from base sample base[u] from position s on;
 // row_table[k] = (s, p). The rows of a sequence follow each other from p = s on. A team of 8 lanes owns 8·QUERIES rows
@@ -15,9 +15,10 @@
 #import head
 #import online
 #import cache
+#import suffix
 const QUERIES: u32 = 1u; // spec 2
 
-struct Params { items: u32, per_item: u32, first_item: u32, tokens: u32, heads: u32, scale: f32 }
+struct Params { items: u32, per_item: u32, first_item: u32, tokens: u32, period: u32, heads: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> base_qkv: array<vec4<Cache>>;     // (B·T, 3C)
 @group(0) @binding(2) var<storage, read> qkv: array<vec4<Cache>>;          // (items·per_item, 3C)
@@ -57,10 +58,8 @@ fn add(leader: u32, count: u32, j0: u32, ranges: array<vec2<u32>, QUERIES>) {
 
 @compute @workgroup_size(64)
 fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-    @builtin(subgroup_invocation_id) id: u32,
+    @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32, @builtin(subgroup_invocation_id) id: u32,
 ) {
     let team = grid_index(group, groups) * (64u / TEAM) + local / TEAM;
     let lane = id % TEAM;
@@ -76,32 +75,32 @@ fn main(
 
     var entry: array<vec2<u32>, QUERIES>;
     var ranges: array<vec2<u32>, QUERIES>;
-    var base_keys = 0u;
+    var shared_keys = vec2(params.tokens, 0u);
     for (var i = 0u; i < QUERIES; i++) {
         let k = min(first_k + lane + TEAM * i, params.per_item - 1u);
-        entry[i] = row_table[k];
-        ranges[i] = vec2(0u, entry[i].x);
-        base_keys = max(base_keys, entry[i].x);
+        entry[i] = suffix_entry(row_table[k], params.period);
+        ranges[i] = suffix_shared(entry[i], params.period);
+        shared_keys = vec2(min(shared_keys.x, ranges[i].x), max(shared_keys.y, ranges[i].y));
         state[i] = ONLINE_START;
         for (var c = 0u; c < PARTS; c++) {
             q[i * PARTS + c] = vec4<f32>(qkv[start + k * 3u * width4 + c]) * params.scale;
             sum[i * PARTS + c] = vec4(0.0);
         }
     }
-    base_keys = subgroupMax(base_keys);
-    for (var j0 = 0u; j0 < base_keys; j0 += TEAM) {
+    let shared_end = subgroupMax(shared_keys.y);
+    for (var j0 = subgroupMin(shared_keys.x); j0 < shared_end; j0 += TEAM) {
         let key = base_start + (3u * min(j0 + lane, params.tokens - 1u) + 1u) * width4;
         for (var c = 0u; c < PARTS; c++) {
             own_k[c] = vec4<f32>(base_qkv[key + c]);
             own_v[c] = vec4<f32>(base_qkv[key + width4 + c]);
         }
-        add(id - lane, min(TEAM, base_keys - j0), j0, ranges);
+        add(id - lane, min(TEAM, shared_end - j0), j0, ranges);
     }
     // One sequence of the tile after the other: rows a to end − 1, whose changed keys begin at row a − (p − s).
     for (var a = first_k; subgroupAny(a < end_k); ) {
-        let begin = row_table[min(a, params.per_item - 1u)];
+        let begin = suffix_entry(row_table[min(a, params.per_item - 1u)], params.period);
         var end = min(a + 1u, end_k);
-        while (end < end_k && row_table[end].x != row_table[end].y) { end++; }
+        while (end < end_k && suffix_entry(row_table[end], params.period).x != row_table[end].y) { end++; }
         let keys = begin.y - begin.x + end - a;
         for (var i = 0u; i < QUERIES; i++) {
             let k = first_k + lane + TEAM * i;

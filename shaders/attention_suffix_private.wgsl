@@ -1,7 +1,7 @@
 // Causal attention of changed suffixes over the prefix of their base sample, for any width of heads, without subgroups.
 //
-//   out[r] = Σ_{j ≤ p} softmax_j(q_r · k_j / √D) v_j        k_j, v_j of base row base[u]·T + j   for j < s
-//                                                                    of packed row r − (p − j)   for s ≤ j ≤ p
+//   out[r] = Σ_j softmax_j(q_r · k_j / √D) v_j,   p − p mod period ≤ j ≤ p
+//   k_j, v_j of base row base[u]·T + j for j < s, of packed row r − (p − j) for s ≤ j ≤ p
 //
 // Packed row r = u·per_item + k is position p of a sequence that differs from base sample base[u] from position s on;
 // row_table[k] = (s, p). The rows of a sequence follow each other from p = s on. An invocation owns QUERIES rows of one
@@ -15,9 +15,10 @@
 #import head
 #import online
 #import cache
+#import suffix
 const QUERIES: u32 = 1u; // spec 4
 
-struct Params { items: u32, per_item: u32, first_item: u32, tokens: u32, heads: u32, scale: f32 }
+struct Params { items: u32, per_item: u32, first_item: u32, tokens: u32, period: u32, heads: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> base_qkv: array<Cache>;           // (B·T, 3C)
 @group(0) @binding(2) var<storage, read> base_qkv4: array<vec4<Cache>>;    // (B·T, 3C)
@@ -65,8 +66,7 @@ fn add(changed: bool, key: u32, width: u32, counts: u32) {
 
 @compute @workgroup_size(64)
 fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = grid_index(group, groups) * 64u + local;
@@ -81,31 +81,30 @@ fn main(
 
     // Past the item's end its last row is computed again and not stored.
     var entry: array<vec2<u32>, QUERIES>;
-    var shared_keys = 0u;
+    var ranges: array<vec2<u32>, QUERIES>;
+    var shared_keys = vec2(params.tokens, 0u);
     for (var i = 0u; i < QUERIES; i++) {
         let k = min(first_k + i, params.per_item - 1u);
-        entry[i] = row_table[k];
-        shared_keys = max(shared_keys, entry[i].x);
+        entry[i] = suffix_entry(row_table[k], params.period);
+        ranges[i] = suffix_shared(entry[i], params.period);
+        shared_keys = vec2(min(shared_keys.x, ranges[i].x), max(shared_keys.y, ranges[i].y));
         state[i] = ONLINE_START;
         for (var c = 0u; c < PARTS; c++) {
             q[i * PARTS + c] = load(true, start + k * 3u * width, c) * params.scale;
             sum[i * PARTS + c] = vec4(0.0);
         }
     }
-    for (var j = 0u; j < shared_keys; j++) {
+    for (var j = shared_keys.x; j < shared_keys.y; j++) {
         var counts = 0u;
-        for (var i = 0u; i < QUERIES; i++) { counts |= select(0u, 1u << i, j < entry[i].x); }
+        for (var i = 0u; i < QUERIES; i++) { counts |= select(0u, 1u << i, j >= ranges[i].x && j < ranges[i].y); }
         add(false, base_start + (3u * j + 1u) * width, width, counts);
     }
     // One sequence of the tile after the other: rows first_k + a to first_k + end.
     let rows = min(QUERIES, params.per_item - first_k);
     for (var a = 0u; a < rows; ) {
-        let leader = row_table[first_k + a];
+        let leader = suffix_entry(row_table[first_k + a], params.period);
         var end = a + 1u;
-        for (; end < rows; end++) {
-            let next = row_table[first_k + end];
-            if (next.x == next.y) { break; }
-        }
+        while (end < rows && suffix_entry(row_table[first_k + end], params.period).x != row_table[first_k + end].y) { end++; }
         let last = leader.y + end - 1u - a;
         for (var j = leader.x; j <= last; j++) {
             var counts = 0u;

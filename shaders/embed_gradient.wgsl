@@ -1,25 +1,32 @@
 // Gradient of the patch embedding, as partial sums of blocks of rows that linear_gradient_sum adds.
 //
-//   dz[r, c] = d_x[r, c] (1 − tanh²( Σ_j bit_j(token_r) · weight[c, j] + bias[c] ))
-//   part[s, c, j] = Σ_{r in block s} dz[r, c] · bit_j(token_r)        part[s, C·P + c] = Σ_{r in block s} dz[r, c]
+//   dz[r, c] = d_x[r, c] (1 − tanh²( Σ_j bit_j(row r) · weight[c, j] + bias[c] ))        TANH = 0: d_x[r, c]
+//   part[s, c, j] = Σ_{r in block s} dz[r, c] · bit_j(row r)        part[s, C·P + c] = Σ_{r in block s} dz[r, c]
 //
-// With START = 1 rows at position 0 have another embedding and count for nothing.
+// Rows are those of embed_forward, rows of d_x begin `d_stride` elements apart. An invocation owns BITS of the bits. With
+// START = 1 rows where a sequence begins have another embedding and count for nothing.
 //
-// grid   blocks · C invocations, 64 to a workgroup
-// reads  rows (rows): token, position, target, 0 · weight (C, P) · bias (C) · d_x (rows, C) · live (1)
+// grid   blocks · ⌈P / BITS⌉ · C invocations, 64 to a workgroup
+// reads  rows (rows, stride) · weight (C, P) · bias (C) · d_x (rows, C) · live (1)
 // makes  part (blocks, C·P + C)
 #import grid
 #import tanh
-const PATCH: u32 = 4u; // spec 1 2 12
+const BITS: u32 = 4u; // spec 1 2 12 16
+const TANH: u32 = 1u; // spec 0
 const START: u32 = 0u; // spec 1
-struct Params { rows: u32, width: u32, blocks: u32, block_rows: u32, first_item: u32, rows_per_item: u32 }
+struct Params {
+    rows: u32, width: u32, sites: u32, stride: u32, d_stride: u32, patches: u32, blocks: u32, block_rows: u32,
+    first_item: u32, rows_per_item: u32
+}
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;           // (rows)
+@group(0) @binding(1) var<storage, read> rows: array<u32>;                 // (rows, stride)
 @group(0) @binding(2) var<storage, read> weight: array<f32>;               // (C, P)
 @group(0) @binding(3) var<storage, read> bias: array<f32>;                 // (C)
 @group(0) @binding(4) var<storage, read> d_x: array<f32>;                  // (rows, C)
 @group(0) @binding(5) var<storage, read> live: array<u32>;                 // (1)
 @group(0) @binding(6) var<storage, read_write> part: array<f32>;           // (blocks, C·P + C)
+
+const ROWS: u32 = 8u;
 
 @compute @workgroup_size(64)
 fn main(
@@ -28,30 +35,45 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let tile = grid_index(group, groups) * 64u + local;
-    let block = tile / params.width;
     let c = tile % params.width;
+    let parts = (params.sites + BITS - 1u) / BITS;
+    let first_bit = tile / params.width % parts * BITS;
+    let block = tile / params.width / parts;
     if (block >= params.blocks) { return; }
     let items = max(live[0], params.first_item) - params.first_item;
-    let end = min(params.rows, items * params.rows_per_item);
     let first_row = block * params.block_rows;
-    var w: array<f32, PATCH>;
-    var sum: array<f32, PATCH>;
+    let end = min(first_row + params.block_rows, min(params.rows, items * params.rows_per_item));
+    let words = (params.sites + 31u) / 32u;
+    var sum: array<f32, BITS>;
     var bias_sum = 0.0;
-    for (var j = 0u; j < PATCH; j++) {
-        w[j] = weight[c * PATCH + j];
-        sum[j] = 0.0;
+    for (var j = 0u; j < BITS; j++) { sum[j] = 0.0; }
+    for (var row = first_row; row < end; row += ROWS) {
+        var z: array<f32, ROWS>;
+        var bits: array<u32, ROWS>;
+        if (TANH == 1u) { for (var i = 0u; i < ROWS; i++) { z[i] = bias[c]; } }
+        for (var word = 0u; word < select(0u, words, TANH == 1u); word++) {
+            for (var i = 0u; i < ROWS; i++) {
+                let at = min(row + i, end - 1u) * params.stride;
+                bits[i] = select(rows[at + word], 0u, rows[at + words] % params.patches == 0u);
+            }
+            for (var j = 0u; j < min(32u, params.sites - 32u * word); j++) {
+                let w = weight[c * params.sites + 32u * word + j];
+                for (var i = 0u; i < ROWS; i++) { z[i] += select(0.0, w, ((bits[i] >> j) & 1u) == 1u); }
+            }
+        }
+        for (var i = 0u; i < min(ROWS, end - row); i++) {
+            let value = tanh_value(z[i]);
+            let dz = d_x[(row + i) * params.d_stride + c] * select(1.0, 1.0 - value * value, TANH == 1u);
+            // BITS divides 32 or holds all bits: those of an invocation lie in one word.
+            let at = (row + i) * params.stride;
+            let empty = rows[at + words] % params.patches == 0u;
+            if (START == 1u && empty) { continue; }
+            let own = select(rows[at + first_bit / 32u] >> (first_bit % 32u), 0u, empty);
+            bias_sum += dz;
+            for (var j = 0u; j < BITS; j++) { sum[j] += select(0.0, dz, ((own >> j) & 1u) == 1u); }
+        }
     }
-    for (var row = first_row; row < min(first_row + params.block_rows, end); row++) {
-        let token = rows[row].x;
-        if (START == 1u && rows[row].y == 0u) { continue; }
-        var z = bias[c];
-        for (var j = 0u; j < PATCH; j++) { z += select(0.0, w[j], ((token >> j) & 1u) == 1u); }
-        let value = tanh_value(z);
-        let dz = d_x[row * params.width + c] * (1.0 - value * value);
-        bias_sum += dz;
-        for (var j = 0u; j < PATCH; j++) { sum[j] += select(0.0, dz, ((token >> j) & 1u) == 1u); }
-    }
-    let start = block * (PATCH + 1u) * params.width;
-    for (var j = 0u; j < PATCH; j++) { part[start + c * PATCH + j] = sum[j]; }
-    part[start + PATCH * params.width + c] = bias_sum;
+    let start = block * (params.sites + 1u) * params.width;
+    for (var j = 0u; j < min(BITS, params.sites - first_bit); j++) { part[start + c * params.sites + first_bit + j] = sum[j]; }
+    if (first_bit == 0u) { part[start + params.sites * params.width + c] = bias_sum; }
 }

@@ -80,7 +80,7 @@ mod whole_file;
 
 pub use error::{Error, ErrorKind, Result};
 pub use gpu::Gpu;
-pub use model::{Metropolis, Model, Position, Precision, Proposal, Ptf, Rbm, Weights};
+pub use model::{Cell, Lptf, Metropolis, Model, Position, Precision, Proposal, Ptf, Rbm, Rnn, Subsampler, Weights};
 pub use physics::{Hamiltonian, Lattice, Patch, Rydberg};
 pub use vmc::{Schedule, StepReport, TrainConfig, Trainer};
 pub use wgpu;

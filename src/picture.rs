@@ -1,5 +1,6 @@
 //! What all pictures share: size of letters, ink, frame, legend. Each is an SVG text.
 
+use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 
@@ -24,18 +25,40 @@ pub struct Axis<'a, R> {
     pub numbers: usize,
 }
 
-/// A picture of `size` points with `title`: axes, what `curves` draws, and their legend at `legend`.
+/// A part of a picture.
+pub type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// A picture of `size` points with `panels` panels, one below the other, that `draw` fills.
 ///
 /// # Errors
 /// What drawing says.
-pub fn draw<X, Y>(
+pub fn svg(
     size: (u32, u32),
+    panels: usize,
+    draw: impl FnOnce(&[Panel<'_>]) -> Result<(), Fault>,
+) -> Result<String, Fault> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        area.fill(&WHITE)?;
+        draw(&area.split_evenly((panels, 1)))?;
+        area.present()?;
+    }
+    Ok(svg)
+}
+
+/// A chart with `title` in a panel: axes, what `curves` draws, and their legend at `legend`.
+///
+/// # Errors
+/// What drawing says.
+pub fn chart<X, Y>(
+    panel: &Panel<'_>,
     title: &str,
     x: Axis<'_, X>,
     y: Axis<'_, Y>,
     legend: SeriesLabelPosition,
     curves: impl FnOnce(&mut Chart<'_, '_, X::CoordDescType, Y::CoordDescType>) -> Result<(), Fault>,
-) -> Result<String, Fault>
+) -> Result<(), Fault>
 where
     X: AsRangedCoord<Value = f64>,
     Y: AsRangedCoord<Value = f64>,
@@ -43,41 +66,35 @@ where
     Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
     let letters = |size: i32| ("sans-serif", size).into_font().color(&INK);
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        area.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&area)
-            .caption(title, letters(17))
-            .margin(16)
-            .x_label_area_size(44)
-            .y_label_area_size(72)
-            .build_cartesian_2d(x.range, y.range)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(FAINT)
-            .axis_style(INK)
-            .x_desc(x.name)
-            .y_desc(y.name)
-            .x_labels(x.numbers)
-            .y_labels(y.numbers)
-            .x_label_formatter(x.number)
-            .y_label_formatter(y.number)
-            .label_style(letters(14))
-            .axis_desc_style(letters(15))
-            .draw()?;
-        curves(&mut chart)?;
-        chart
-            .configure_series_labels()
-            .position(legend)
-            .margin(12)
-            .legend_area_size(34)
-            .background_style(WHITE)
-            .border_style(FAINT)
-            .label_font(letters(14))
-            .draw()?;
-        area.present()?;
-    }
-    Ok(svg)
+    let mut chart = ChartBuilder::on(panel)
+        .caption(title, letters(17))
+        .margin(16)
+        .x_label_area_size(44)
+        .y_label_area_size(72)
+        .build_cartesian_2d(x.range, y.range)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(FAINT)
+        .axis_style(INK)
+        .x_desc(x.name)
+        .y_desc(y.name)
+        .x_labels(x.numbers)
+        .y_labels(y.numbers)
+        .x_label_formatter(x.number)
+        .y_label_formatter(y.number)
+        .label_style(letters(14))
+        .axis_desc_style(letters(15))
+        .draw()?;
+    curves(&mut chart)?;
+    chart
+        .configure_series_labels()
+        .position(legend)
+        .margin(12)
+        .legend_area_size(34)
+        .background_style(WHITE)
+        .border_style(FAINT)
+        .label_font(letters(14))
+        .draw()?;
+    Ok(())
 }

@@ -207,6 +207,40 @@ fn settings_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn groups_that_do_not_make_one_wave_function_are_refused() {
+    refuses_settings("train --ptf patch=2x2 --rnn patch=2x2", &["--ptf and --rnn", "keep one wave function"]);
+    refuses_settings("train --rnn --rbm", &["--rnn and --rbm", "keep one"]);
+    refuses_settings("train --lptf patch=2x2", &["sub-sampler", "--rnn", "--ptf"]);
+    refuses_settings("train --lptf patch=2x2 --rbm", &["--rbm", "give --rnn or --ptf"]);
+    refuses_settings("train --lptf patch=2x2 --rnn --ptf", &["--ptf and --rnn", "keep one sub-sampler"]);
+    refuses_settings("train --lptf patch=4x4 --rnn L=8 patch=2x2", &["patch=4x4", "16 sites", "--rnn L=16"]);
+    refuses_settings("train --lptf patch=4x2 --ptf L=2x4 patch=2x2", &["patch=4x2", "L=2x4", "--ptf L=4x2"]);
+    refuses_settings("train --lptf patch=4x4 --rnn patch=3", &["3", "16"]);
+    refuses_settings("train --lptf patch=4x4 Nh=32 --rnn patch=2x2 Nh=64", &["Nh=64", "--rnn Nh=32"]);
+    refuses_settings("train --lptf patch=3x3 --rnn patch=3", &["3x3", "4x4"]);
+}
+
+#[test]
+fn what_a_family_does_not_offer_is_refused() {
+    refuses_settings("train --rnn rnntype=LSTM", &["rnntype=LSTM", "not offered", "GRU, ELMAN"]);
+    refuses_settings("train --rnn rnntype=gr", &["rnntype=GRU"]);
+    refuses_settings("train --rnn patch=3x3", &["3x3", "4x4"]);
+    refuses_settings("train --rnn Nh=30", &["Nh", "4"]);
+    refuses_settings("train --rnn layers=2", &["the keys are L, patch, Nh, rnntype"]);
+    refuses_settings("train --rbm alpha=0", &["alpha=0", "such as alpha=2"]);
+    refuses_settings("train --rbm alpha=-1", &["alpha=-1", "at least 0"]);
+    refuses_settings("train --rbm proposal=swap", &["flip, exchange"]);
+    refuses_settings("train --rbm chains=0", &["chains", "at least 1"]);
+    refuses_settings("train --rbm patch=2x2", &["--ptf"]);
+    refuses_settings("train alpha=2", &["--rbm"]);
+    refuses_settings("train --ptf attention=quadratic", &["softmax, linear"]);
+    refuses_settings("train --lptf patch=4x4 --ptf patch=2x2 attention=linear", &["attention=softmax", "--lptf"]);
+    refuses_settings("train --ptf norm=none", &["post, pre"]);
+    refuses_settings("train --lptf dropout=0.1 --rnn", &["dropout=0"]);
+    refuses_settings("train --lptf full_seq=True --rnn", &["full_seq", "leave it out"]);
+}
+
+#[test]
 fn weights_that_are_missing_truncated_or_foreign_are_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path();
@@ -420,9 +454,17 @@ fn help_and_exact_need_no_adapter() {
     assert!(
         said("help").contains("train") && said("--help").contains("train") && said("train --help").contains("--out")
     );
-    for (group, keys) in
-        [("train", "steps 50000 lr 0.0005 K 256"), ("ptf", "Nh 128 nhead 8"), ("rydberg", "V 7"), ("tfim", "h 1")]
-    {
+    let groups = [
+        ("train", "steps 50000 lr 0.0005 K 256"),
+        ("ptf", "Nh 128 nhead 8 attention softmax norm post"),
+        ("rnn", "Nh 256 rnntype GRU"),
+        ("lptf", "Nh 128 full_seq false"),
+        ("rbm", "alpha 2 proposal flip"),
+        ("rydberg", "V 7"),
+        ("tfim", "h 1"),
+    ];
+    for (group, keys) in groups {
+        assert!(said("help").lines().any(|line| line.trim_start().starts_with(&format!("{group} "))), "{group}");
         let help = said(&format!("help {group}"));
         for pair in keys.split(' ').collect::<Vec<_>>().chunks(2) {
             let row = help.lines().find(|row| row.split_whitespace().next() == Some(pair[0])).expect(pair[0]);
@@ -456,6 +498,38 @@ fn a_run_of_another_hamiltonian_is_evaluated_with_it() {
     assert!(fs::read_to_string(path.join("run/energy.svg")).unwrap().contains("tfim 2x2"));
     let ended = succeeds(path, "eval run samples=64");
     assert!((exact(&ended.stdout).parse::<f64>().unwrap() - ground).abs() < 1e-3, "{}", ended.stdout);
+}
+
+/// A few steps of every family, and what is left behind evaluated and run again.
+#[test]
+fn every_family_trains_and_is_evaluated() {
+    let block = "Nh=8 nhead=2 num_layers=1 ffn=16";
+    for (groups, parts) in [
+        ("--rnn patch=2x1 Nh=8".to_string(), &["rnn"][..]),
+        (
+            format!("--ptf patch=2x1 {block} attention=linear norm=pre activation=gelu position=learned start=learned"),
+            &["ptf"],
+        ),
+        (format!("--lptf patch=2x2 {block} --rnn patch=2x1"), &["lptf", "rnn"]),
+        (format!("--lptf patch=2x2 {block} --ptf patch=1x2 {block}"), &["lptf", "ptf"]),
+        ("--rbm alpha=1 burn_in=5".into(), &["rbm"]),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path();
+        succeeds(path, &format!("train L=16 K=16 steps=3 seed=5 {groups} --out run"));
+        let settings: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(path.join("run/settings.json")).unwrap()).unwrap();
+        let named = ["ptf", "rnn", "lptf", "rbm"].into_iter().filter(|name| settings[name].is_object());
+        assert_eq!(named.collect::<Vec<_>>().len(), parts.len(), "{settings}");
+        assert!(parts.iter().all(|part| settings[part].is_object()), "{settings}");
+        let svg = fs::read_to_string(path.join("run/energy.svg")).unwrap();
+        assert!(svg.contains(&format!(", {} ", parts[0])), "the picture names the family");
+        let again = settings["command"].as_str().unwrap().strip_prefix("ketformer ").unwrap();
+        succeeds(path, again);
+        assert_eq!(metrics(&path.join("out/1")), metrics(&path.join("run")), "{groups}");
+        let ended = succeeds(path, "eval run samples=32");
+        assert!(ended.stdout.starts_with("energy ") && ended.stdout.contains("fidelity "), "{}", ended.stdout);
+    }
 }
 
 #[test]
@@ -500,24 +574,29 @@ fn a_benchmark_is_written_and_compared() {
 #[test]
 fn scaling_is_measured_and_drawn() {
     let folder = TempDir::new().unwrap();
-    let line = "bench scaling --shape 16x2 --shape 36x2 --shape 64x2 --runs 1 --warmup 0 --seed 3 --json new.json \
+    let line = "bench scaling --shape 16x2 --shape 64x2 --shape 144x2 --runs 1 --warmup 0 --seed 3 --json new.json \
                 --plot new.svg";
     let ended = succeeds(folder.path(), line);
     assert!(ended.stdout.contains("local energies: N^("), "{}", ended.stdout);
+    let parameters = ended.stdout.lines().last().unwrap();
+    for family in ["ptf ", "ptf, linear ", "rnn ", "lptf ", "rbm "] {
+        assert!(parameters.starts_with("trained parameters: ") && parameters.contains(family), "{parameters}");
+    }
     let json: serde_json::Value = serde_json::from_slice(&fs::read(folder.path().join("new.json")).unwrap()).unwrap();
     let (rows, curves) = (json["rows"].as_array().unwrap(), json["curves"].as_array().unwrap());
-    assert_eq!((rows.len(), curves.len()), (12, 4));
+    // Five families with three passes, and sampling without a cache.
+    assert_eq!((rows.len(), curves.len()), (48, 16));
     for row in rows {
         assert!(row["median_ms"].as_f64().unwrap() > 0.0 && row["error"].is_null(), "{row}");
         assert!(row["max_error"].as_f64().unwrap() < 1e-4, "{row}");
     }
     for curve in curves {
         let points = curve["points"].as_array().unwrap();
-        assert_eq!(points.iter().map(|point| point[0].as_f64().unwrap()).collect::<Vec<_>>(), [16.0, 36.0, 64.0]);
+        assert_eq!(points.iter().map(|point| point[0].as_f64().unwrap()).collect::<Vec<_>>(), [16.0, 64.0, 144.0]);
         assert!(curve["fit"]["exponent"].is_f64() && curve["fit"]["error"].is_f64(), "{curve}");
     }
     let svg = fs::read_to_string(folder.path().join("new.svg")).unwrap();
-    assert!(svg.starts_with("<svg") && svg.contains("sampling, no cache") && svg.contains("local energies"));
+    assert!(svg.starts_with("<svg") && svg.contains("ptf, no cache") && svg.contains("local energies"));
 }
 
 #[test]
@@ -533,7 +612,8 @@ fn benchmarks_that_cannot_be_are_refused() {
         ("bench head --shape 8x17", ["17", "powers of two"]),
         ("bench step --shape 15x8x32", ["15", "L"]),
         ("bench scaling --shape 17x64", ["17", "L"]),
-        ("bench scaling --shape 4x64", ["one patch", "16"]),
+        ("bench scaling --shape 4x64", ["too few", "16"]),
+        ("bench scaling --shape 36x64", ["36", "multiple of 4"]),
         ("bench attention --plot new.svg", ["--plot", "scaling"]),
         ("bench attention --runs 0", ["run", "--runs 1"]),
         (

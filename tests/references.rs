@@ -1,7 +1,8 @@
 //! The f64 references: each backward against finite differences of its forward. Needs no adapter.
 
 use ketformer::kernels::attention::{self, AttentionShape, linear};
-use ketformer::kernels::{RandomInputs, norm};
+use ketformer::kernels::recurrent::{Cell, CellReference};
+use ketformer::kernels::{RandomInputs, nested, norm, rbm};
 
 /// Several arrays: the inputs of a reference, or the gradients of them.
 type Arrays = Vec<Vec<f64>>;
@@ -48,13 +49,83 @@ const CHECKS: &[Check] = &[
         backward: |at, d_out| vec![attention::backward_reference(&at[0], d_out, &AttentionShape::causal(2, 5, 2, 4)).0],
     },
     Check {
+        name: "rows of large patches added to those of their sub-patches",
+        inputs: &[6 * 4, 2 * 4],
+        outputs: 6 * 4,
+        forward: |at| nested::add_reference(&at[0], &at[1], &[0, 0, 0, 1, 1, 1], 4),
+        backward: |_, d_x| vec![d_x.to_vec(), nested::sum_reference(d_x, 3, 4)],
+    },
+    Check {
+        name: "restricted Boltzmann machine of 4 sites and 3 hidden units",
+        inputs: &[4, 4 * 3, 3],
+        outputs: 5,
+        forward: |at| rbm::amplitude_reference(&machine_spins(), &machine_theta(at), &at[0]),
+        backward: |at, d_log_p| rbm::gradient_reference(&machine_spins(), &machine_theta(at), d_log_p).into(),
+    },
+    Check {
         name: "linear attention",
         inputs: &[2 * 5 * 3 * 6],
         outputs: 2 * 5 * 6,
         forward: |at| linear::forward_reference(&at[0], &AttentionShape::causal(2, 5, 2, 3)).0,
         backward: |at, d_out| vec![linear::backward_reference(&at[0], d_out, &AttentionShape::causal(2, 5, 2, 3)).0],
     },
+    Check {
+        name: "step of a GRU",
+        inputs: &[3 * 4, 12 * 2, 12, 12 * 4, 12],
+        outputs: 3 * 4,
+        forward: |at| cell(Cell::Gru, at).forward(&TOKENS, &at[0]).0,
+        backward: |at, d_states| cell_backward(Cell::Gru, at, d_states),
+    },
+    Check {
+        name: "step of Elman's cell",
+        inputs: &[3 * 4, 4 * 2, 4, 4 * 4, 4],
+        outputs: 3 * 4,
+        forward: |at| cell(Cell::Elman, at).forward(&TOKENS, &at[0]).0,
+        backward: |at, d_states| cell_backward(Cell::Elman, at, d_states),
+    },
 ];
+
+/// What the rows of a recurrent step are told, patches of two sites.
+const TOKENS: [u32; 3] = [2, 0, 3];
+
+/// States before, W_ih, b_ih, W_hh, b_hh.
+fn cell(cell: Cell, at: &Arrays) -> CellReference<'_> {
+    CellReference { cell, weight_input: &at[1], bias_input: &at[2], weight_state: &at[3], bias_state: &at[4] }
+}
+
+fn cell_backward(kind: Cell, at: &Arrays, d_states: &[f64]) -> Arrays {
+    let cell = cell(kind, at);
+    let (states, gates) = cell.forward(&TOKENS, &at[0]);
+    let saved = if kind == Cell::Gru { &at[0] } else { &states };
+    let made = cell.backward(saved, &gates, d_states);
+    let outputs = at[2].len();
+    // Weights and biases are those of products: Σ_r d_r ⊗ x_r and Σ_r d_r.
+    let weight = |d: &[f64], x: &[f64], inputs: usize| {
+        let entry = |at: usize| -> f64 {
+            let (o, i) = (at / inputs, at % inputs);
+            (0..TOKENS.len()).map(|row| d[row * outputs + o] * x[row * inputs + i]).sum()
+        };
+        (0..outputs * inputs).map(entry).collect()
+    };
+    let bias = |d: &[f64]| (0..outputs).map(|o| d.iter().skip(o).step_by(outputs).sum()).collect();
+    let bits: Vec<f64> = TOKENS.iter().flat_map(|token| [token & 1, token >> 1]).map(f64::from).collect();
+    vec![
+        cell.before(&made.d_hidden, &made.carried),
+        weight(&made.d_input, &bits, 2),
+        bias(&made.d_input),
+        weight(&made.d_hidden, &at[0], 4),
+        bias(&made.d_hidden),
+    ]
+}
+
+/// Five configurations of four sites.
+fn machine_spins() -> Vec<f64> {
+    rbm::spins_reference(&[0, 15, 6, 9, 11], 4)
+}
+
+fn machine_theta(at: &Arrays) -> Vec<f64> {
+    rbm::theta_reference(&machine_spins(), &at[1], &at[2])
+}
 
 fn norm_backward(at: &Arrays, d_y: &[f64]) -> Arrays {
     let (_, stats) = norm::forward_reference(&at[0], &at[1], &at[2]);
@@ -126,7 +197,8 @@ fn a_suffix_is_the_end_of_causal_attention() {
     let (expected, _) = attention::forward_reference(&whole, &AttentionShape::causal(1, t as u32, h, d));
     let row_table: Vec<[u32; 2]> = (start..t).map(|p| [start as u32, p as u32]).collect();
     let per_item = (t - start) as u32;
-    let shape = attention::SuffixShape { items: 1.into(), per_item, first_item: 0, b: 2, t: t as u32, h, d };
+    let shape =
+        attention::SuffixShape { items: 1.into(), per_item, first_item: 0, b: 2, t: t as u32, period: t as u32, h, d };
     let suffix = attention::suffix_reference(&base, &packed, &[1], &row_table, &shape);
     assert_eq!(suffix, expected[start * (h * d) as usize..]);
     let (expected, _) = linear::forward_reference(&whole, &AttentionShape::causal(1, t as u32, h, d));

@@ -264,7 +264,7 @@ pub(super) fn suffix(session: &mut Session<'_>, kind: Kind, shape: &BenchShape) 
     let row_table = session.gpu.upload("bench.row_table", &table.concat())?;
     let out = session.output("out", rows * width)?;
     let states = kind.states(session, &base_qkv, &AttentionShape::causal(b, t, h, d))?;
-    let suffix = SuffixShape { items: b.into(), per_item: per_item as u32, first_item: 0, b, t, h, d };
+    let suffix = SuffixShape { items: b.into(), per_item: per_item as u32, first_item: 0, b, t, period: t, h, d };
     let keys: f64 = table.iter().map(|[_, position]| f64::from(position + 1)).sum();
     let (name, work) = match kind {
         // Of the keys only the table knows, so that the kernel's own count is a guess.

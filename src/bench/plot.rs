@@ -1,12 +1,15 @@
-//! A picture of scaling: milliseconds per sample against sites, both logarithmic.
+//! A picture of scaling: milliseconds per sample against sites, both logarithmic, a panel for each kind of pass.
+
+use std::ops::Range;
 
 use plotters::prelude::*;
 
 use super::ScalingCurve;
 use crate::error::{Error, ErrorKind, Result};
-use crate::picture::{self, Axis, Fault};
+use crate::picture::{self, Axis, Fault, Panel};
 
-const SIZE: (u32, u32) = (860, 540);
+/// Width, and height of a panel.
+const SIZE: (u32, u32) = (860, 500);
 /// Distinguishable to most eyes, and in grey: Okabe and Ito's palette.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
@@ -31,23 +34,63 @@ pub fn plot(curves: &[ScalingCurve], title: &str) -> Result<String> {
 }
 
 /// Least and largest of the values, with some room.
-fn range(values: impl Iterator<Item = f64> + Clone, room: f64) -> std::ops::Range<f64> {
+fn range(values: impl Iterator<Item = f64> + Clone, room: f64) -> Range<f64> {
     let least = values.clone().fold(f64::INFINITY, f64::min);
     let largest = values.fold(0.0, f64::max);
     least / room..largest * room
 }
 
 fn draw(curves: &[ScalingCurve], title: &str) -> std::result::Result<String, Fault> {
-    let points = curves.iter().flat_map(|curve| &curve.points);
-    let sites = points.clone().map(|point| point[0]);
+    let sites = curves.iter().flat_map(|curve| &curve.points).map(|point| point[0]);
     if sites.clone().all(|n| Some(n) == sites.clone().next()) {
         return Err("no two sizes have a time".into());
     }
-    let (x, y) = (range(sites.clone(), 1.15), range(points.map(|point| point[1]), 1.6));
-    let mut ticks: Vec<f64> = sites.collect();
-    ticks.sort_by(f64::total_cmp);
-    ticks.dedup();
+    let kinds = distinct(curves.iter().map(|curve| curve.kind().0));
+    let labels = distinct(curves.iter().map(label));
+    let size = (SIZE.0, SIZE.1 * kinds.len() as u32);
+    picture::svg(size, kinds.len(), |panels| {
+        for (panel, kind) in panels.iter().zip(&kinds) {
+            let of_kind: Vec<&ScalingCurve> = curves.iter().filter(|curve| curve.kind().0 == *kind).collect();
+            let colour = |curve: &ScalingCurve| {
+                let at = labels.iter().position(|other| *other == label(curve)).unwrap_or_default();
+                &COLOURS[at % COLOURS.len()]
+            };
+            draw_panel(panel, &of_kind, &format!("{kind}: {title}"), range(sites.clone(), 1.15), colour)?;
+        }
+        Ok(())
+    })
+}
 
+/// Each value once, as they come.
+fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut all = Vec::new();
+    values.for_each(|value| {
+        if !all.contains(&value) {
+            all.push(value);
+        }
+    });
+    all
+}
+
+/// What a curve is called in its panel.
+fn label(curve: &ScalingCurve) -> String {
+    match curve.kind().1 {
+        Some(how) => format!("{}, {how}", curve.family),
+        None => curve.family.clone(),
+    }
+}
+
+fn draw_panel(
+    panel: &Panel<'_>,
+    curves: &[&ScalingCurve],
+    title: &str,
+    x: Range<f64>,
+    colour: impl Fn(&ScalingCurve) -> &'static RGBColor,
+) -> std::result::Result<(), Fault> {
+    let points = curves.iter().flat_map(|curve| &curve.points);
+    let y = range(points.clone().map(|point| point[1]), 1.6);
+    let mut ticks = distinct(points.map(|point| point[0]));
+    ticks.sort_by(f64::total_cmp);
     let sites = Axis {
         range: x.log_scale().with_key_points(ticks),
         name: "sites N",
@@ -55,13 +98,14 @@ fn draw(curves: &[ScalingCurve], title: &str) -> std::result::Result<String, Fau
         numbers: 11,
     };
     let cost = Axis { range: y.log_scale(), name: "ms per sample", number: &|y| format!("{y}"), numbers: 11 };
-    picture::draw(SIZE, title, sites, cost, SeriesLabelPosition::UpperLeft, |chart| {
-        for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
-            let label = curve.fit.map_or(String::new(), |law| format!("   {law}"));
+    picture::chart(panel, title, sites, cost, SeriesLabelPosition::UpperLeft, |chart| {
+        for curve in curves {
+            let colour = colour(curve);
+            let law = curve.fit.map_or(String::new(), |law| format!("   {law}"));
             let points = curve.points.iter().map(|[n, ms]| (*n, *ms));
             chart
                 .draw_series(points.clone().map(|point| Circle::new(point, 4, colour.filled())))?
-                .label(format!("{} {}{label}", curve.family, curve.pass))
+                .label(format!("{}{law}", label(curve)))
                 .legend(move |(x, y)| Circle::new((x + 12, y), 4, colour.filled()));
             match (curve.fit, curve.points.last()) {
                 (Some(law), Some(last)) => {
@@ -82,19 +126,20 @@ mod tests {
     use super::*;
 
     fn curve(pass: &str, points: Vec<[f64; 2]>) -> ScalingCurve {
-        ScalingCurve { family: "ptf".into(), pass: pass.into(), points, fit: None }
+        ScalingCurve { family: "ptf".into(), pass: pass.into(), points, parameters: Vec::new(), fit: None }
     }
 
     #[test]
     fn every_curve_is_drawn() {
         let curves = [
             curve("sampling", vec![[16.0, 0.1], [64.0, 0.5]]),
+            curve("sampling, no cache", vec![[16.0, 0.2], [64.0, 1.5]]),
             curve("local energies", vec![[16.0, 0.2], [64.0, 9.0]]),
         ];
         let svg = plot(&curves, "a title").unwrap();
         assert!(svg.starts_with("<svg") && svg.contains("a title"));
-        assert!(svg.contains("sampling") && svg.contains("local energies"));
-        assert!(svg.matches("<circle").count() >= 4);
+        assert!(svg.contains("sampling: a title") && svg.contains("local energies: a title"));
+        assert!(svg.matches("<circle").count() >= 6 && svg.contains("ptf, no cache"));
     }
 
     #[test]

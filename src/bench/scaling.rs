@@ -1,7 +1,9 @@
 //! What sampling, log-probabilities and local energies cost against the number of sites, family by family.
 //!
-//! Costs are fitted by c·N^a over the larger sizes, where a is the slope of a least squares line through the logarithms.
-//! Weights are random, so that nearly all samples differ, and none is shared.
+//! All families draw single sites and have nearly the same number of trained parameters; that of a restricted Boltzmann
+//! machine grows with the lattice, and is the others' at 256 sites. Costs are fitted by c·N^a over the larger sizes, where
+//! a is the slope of a least squares line through the logarithms. Weights are random, so that nearly all samples differ,
+//! and none is shared. Passes whose cost grows fastest are measured on fewer samples, and not on the largest lattices.
 
 use std::time::Instant;
 
@@ -13,37 +15,75 @@ use super::step::kernel_gate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Profile;
 use crate::kernels::Measured;
-use crate::model::{Model, Ptf};
-use crate::physics::{Lattice, Rydberg};
-use crate::vmc::{Pass, Passes};
+use crate::model::{Attention, Cell, Lptf, Metropolis, Model, Ptf, Rbm, Rnn, Subsampler};
+use crate::physics::{Lattice, Patch, Rydberg};
+use crate::vmc::{Pass, Passes, RecordedPass};
 
 /// A family of wave functions and the passes that are measured of it. Another family is another row of [`FAMILIES`].
 struct Family {
     name: &'static str,
     model: fn() -> Box<dyn Model>,
-    passes: &'static [(&'static str, Pass)],
+    passes: &'static [Measure],
 }
 
+/// A pass, on how many samples at most, on how many sites at most.
+struct Measure {
+    name: &'static str,
+    pass: Pass,
+    samples: u32,
+    sites: u32,
+}
+
+const SAMPLING: Measure = Measure { name: "sampling", pass: Pass::Sampling, samples: u32::MAX, sites: u32::MAX };
+const ANEW: Measure = Measure { name: "sampling, no cache", pass: Pass::SamplingAnew, samples: 8, sites: 400 };
+const INFERENCE: Measure =
+    Measure { name: "log-probabilities", pass: Pass::LogProbabilities, samples: u32::MAX, sites: u32::MAX };
+const ENERGIES: Measure = Measure { name: "local energies", pass: Pass::LocalEnergies, samples: 8, sites: 256 };
+
 /// The families.
-static FAMILIES: [Family; 1] = [Family {
-    name: "ptf",
-    model: || Box::new(Ptf { width: 32, heads: 4, feed_forward: 128, ..Ptf::default() }),
-    passes: &[
-        ("sampling", Pass::Sampling),
-        ("sampling, no cache", Pass::SamplingAnew),
-        ("log-probabilities", Pass::LogProbabilities),
-        ("local energies", Pass::LocalEnergies),
-    ],
-}];
+static FAMILIES: [Family; 5] = [
+    Family { name: "ptf", model: || Box::new(ptf()), passes: &[SAMPLING, ANEW, INFERENCE, ENERGIES] },
+    Family {
+        name: "ptf, linear",
+        model: || Box::new(Ptf { attention: Attention::Linear, ..ptf() }),
+        passes: &[SAMPLING, INFERENCE, ENERGIES],
+    },
+    Family { name: "rnn", model: || Box::new(rnn(40)), passes: &[SAMPLING, INFERENCE, ENERGIES] },
+    Family {
+        name: "lptf",
+        model: || {
+            let transformer = Ptf { patch: Patch::Block([LARGE_PATCH; 2]), feed_forward: 44, ..ptf() };
+            Box::new(Lptf { transformer, subsampler: Subsampler::Rnn(rnn(16)) })
+        },
+        passes: &[SAMPLING, INFERENCE, ENERGIES],
+    },
+    Family {
+        name: "rbm",
+        model: || Box::new(Rbm { alpha: 0.1, sampling: Metropolis::default() }),
+        passes: &[SAMPLING, INFERENCE, ENERGIES],
+    },
+];
+
+/// A narrow transformer over single sites: attention is soon the larger part of its work.
+fn ptf() -> Ptf {
+    Ptf { patch: Patch::Line(1), width: 16, heads: 2, layers: 2, feed_forward: 64, ..Ptf::default() }
+}
+
+/// A recurrent wave function over single sites.
+fn rnn(width: usize) -> Rnn {
+    Rnn { patch: Patch::Line(1), width, cell: Cell::Gru }
+}
 
 /// Largest difference between log-probabilities of a patch that rounding explains.
 const TOLERANCE: f64 = 1e-4;
 /// A pass is timed for about this long, but this often at least, however many runs are asked for: the largest sizes take
 /// seconds.
-const ENOUGH_SECONDS: f64 = 4.0;
-const LEAST_RUNS: u32 = 3;
-/// Smallest lattice of several patches.
+const ENOUGH_SECONDS: f64 = 2.0;
+const LEAST_RUNS: u32 = 2;
+/// Smallest lattice.
 const LEAST_SITES: u32 = 16;
+/// Side of the large patches of the large-patched transformer.
+const LARGE_PATCH: usize = 4;
 /// Sizes that are fitted at least, and what they have to do with the largest: a quarter of its sites or more.
 const LEAST_FITTED: usize = 3;
 const FITTED_PART: f64 = 0.25;
@@ -57,8 +97,18 @@ pub struct ScalingCurve {
     pub pass: String,
     /// Sites and milliseconds per sample in the fastest run, by sites.
     pub points: Vec<[f64; 2]>,
+    /// Trained numbers of the wave function at each of these points.
+    #[serde(default)]
+    pub parameters: Vec<u64>,
     /// The cost law, where there are points enough.
     pub fit: Option<PowerLaw>,
+}
+
+impl ScalingCurve {
+    /// The kind of pass, and how it is done where that is not the usual way.
+    pub(super) fn kind(&self) -> (&str, Option<&str>) {
+        self.pass.split_once(", ").map_or((&self.pass, None), |(kind, how)| (kind, Some(how)))
+    }
 }
 
 /// factor · N^exponent
@@ -110,7 +160,14 @@ pub(super) fn check(sites: u32, samples: u32) -> Result<()> {
     let lattice = Lattice::from_sites(sites as usize)?;
     lattice.check()?;
     if sites < LEAST_SITES {
-        let message = format!("bench scaling: {sites} sites are one patch; give {LEAST_SITES} or more, as in 16x64");
+        let message = format!("bench scaling: {sites} sites are too few; give {LEAST_SITES} or more, as in 16x64");
+        return Err(Error::new(ErrorKind::Settings, message));
+    }
+    if !lattice.lx.is_multiple_of(LARGE_PATCH) {
+        let message = format!(
+            "bench scaling: large patches of {LARGE_PATCH}x{LARGE_PATCH} do not fit {sites} sites; give a side that is a \
+             multiple of {LARGE_PATCH}, as in 64x64"
+        );
         return Err(Error::new(ErrorKind::Settings, message));
     }
     FAMILIES.iter().try_for_each(|family| (family.model)().check(&lattice))?;
@@ -131,10 +188,13 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
         let weights = model.layout(&lattice)?.initial(session.seed);
         let (hamiltonian, seed) = (Rydberg::default(), session.seed);
         let passes = Passes::new(session.gpu, &lattice, &hamiltonian, &*model, &weights, samples, seed)?;
-        for (name, pass) in family.passes {
-            if let Some(ms) = run_pass(session, &Title::new(family.name, *name, shape), &passes, *pass)? {
-                let point = [f64::from(sites), ms / f64::from(samples)];
-                add_point(&mut session.curves, family.name, name, point);
+        for measure in family.passes.iter().filter(|measure| sites <= measure.sites) {
+            let title = Title::new(family.name, measure.name, shape);
+            session.tell(&title);
+            let recorded = passes.record(measure.pass, measure.samples)?;
+            if let Some(ms) = run_pass(session, &title, &recorded)? {
+                let point = [f64::from(sites), ms / f64::from(recorded.samples())];
+                add_point(&mut session.curves, [family.name, measure.name], point, passes.parameters());
             }
         }
     }
@@ -142,16 +202,15 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
 }
 
 /// Makes a pass's row; returns the milliseconds of its fastest run, which other programs disturb least.
-fn run_pass(session: &mut Session<'_>, title: &Title, passes: &Passes, pass: Pass) -> Result<Option<f64>> {
-    session.tell(title);
-    let plan = passes.plan(pass);
+fn run_pass(session: &mut Session<'_>, title: &Title, recorded: &RecordedPass<'_>) -> Result<Option<f64>> {
+    let plan = recorded.plan();
     let start = Instant::now();
-    plan.run()?;
+    let error = recorded.error()?;
     let once = start.elapsed().as_secs_f64();
     let runs = session.profile.runs.min((ENOUGH_SECONDS / once) as u32).max(LEAST_RUNS.min(session.profile.runs));
-    let mut measured = vec![Measured { output: "log P", error: passes.error(pass)?, tolerance: TOLERANCE }];
+    let mut measured = vec![Measured { output: "log P", error, tolerance: TOLERANCE }];
     measured.extend(kernel_gate(session, plan)?);
-    let mut row = session.row(title, format!("{} launches", plan.len()));
+    let mut row = session.row(title, format!("{} launches, {} samples", plan.len(), recorded.samples()));
     row.error = session.verdict(&measured);
     row.max_error = measured.iter().map(|m| m.error).reduce(f64::max).filter(|error| error.is_finite());
     let mut fastest = None;
@@ -166,14 +225,17 @@ fn run_pass(session: &mut Session<'_>, title: &Title, passes: &Passes, pass: Pas
 }
 
 /// Puts a point into the curve of a pass.
-fn add_point(curves: &mut Vec<ScalingCurve>, family: &str, pass: &str, point: [f64; 2]) {
+fn add_point(curves: &mut Vec<ScalingCurve>, [family, pass]: [&str; 2], point: [f64; 2], parameters: u64) {
     let same = |curve: &ScalingCurve| curve.family == family && curve.pass == pass;
     let at = curves.iter().position(same).unwrap_or_else(|| {
-        curves.push(ScalingCurve { family: family.into(), pass: pass.into(), points: Vec::new(), fit: None });
+        let (family, pass) = (family.into(), pass.into());
+        curves.push(ScalingCurve { family, pass, points: Vec::new(), parameters: Vec::new(), fit: None });
         curves.len() - 1
     });
-    curves[at].points.push(point);
-    curves[at].points.sort_by(|a, b| a[0].total_cmp(&b[0]));
+    let curve = &mut curves[at];
+    let place = curve.points.partition_point(|other| other[0] <= point[0]);
+    curve.points.insert(place, point);
+    curve.parameters.insert(place, parameters);
 }
 
 /// Finds the laws of all curves, and says a line about each.
@@ -185,6 +247,24 @@ pub(super) fn find_laws(session: &mut Session<'_>) {
         .notes
         .push("milliseconds per sample in the fastest run, by sites, and the law through the larger sizes:".into());
     session.notes.extend(session.curves.iter().map(note));
+    session.notes.push(parameters_note(&session.curves));
+}
+
+/// How many parameters each family has, at the smallest and the largest size where that differs.
+fn parameters_note(curves: &[ScalingCurve]) -> String {
+    let of_family = |name: &str| {
+        let of = curves.iter().filter(|curve| curve.family == name);
+        let counts: Vec<(f64, u64)> = of
+            .flat_map(|curve| curve.points.iter().map(|point| point[0]).zip(curve.parameters.iter().copied()))
+            .collect();
+        let (least, most) = (counts.iter().min_by_key(|c| c.1)?, counts.iter().max_by_key(|c| c.1)?);
+        Some(match least.1 == most.1 {
+            true => format!("{name} {}", least.1),
+            false => format!("{name} {} at {} sites to {} at {}", least.1, least.0, most.1, most.0),
+        })
+    };
+    let all: Vec<String> = FAMILIES.iter().filter_map(|family| of_family(family.name)).collect();
+    format!("trained parameters: {}", all.join("; "))
 }
 
 fn note(curve: &ScalingCurve) -> String {
@@ -206,6 +286,14 @@ mod tests {
         let e = std::f64::consts::E;
         let law = PowerLaw::through(&[[1.0, 1.0], [e, e], [e * e, e]]).unwrap();
         assert!((law.exponent - 0.5).abs() < 1e-9 && (law.error - (1.0f64 / 12.0).sqrt()).abs() < 1e-9, "{law:?}");
+    }
+
+    /// On the lattice on which they are said to be nearly equal.
+    #[test]
+    fn families_have_nearly_as_many_parameters() {
+        let count = |family: &Family| (family.model)().layout(&Lattice::square(16, 16)).unwrap().parameters();
+        let (least, most) = (FAMILIES.iter().map(count).min().unwrap(), FAMILIES.iter().map(count).max().unwrap());
+        assert!(most as f64 <= 1.05 * least as f64, "{least} to {most}");
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Subject {
             Self::Norm => &[&[16384, 32], &[65536, 128]],
             Self::Head => &[&[65536, 16], &[1024, 4096]],
             Self::Moves | Self::Step => &[&[16, 256, 32]],
-            Self::Scaling => &[&[16, 64], &[36, 64], &[64, 64], &[100, 64], &[144, 64], &[196, 64], &[256, 64]],
+            Self::Scaling => &[&[16, 64], &[64, 64], &[144, 64], &[256, 64], &[400, 64], &[576, 64], &[1024, 64]],
         };
         shapes.iter().map(|sizes| BenchShape(sizes.to_vec())).collect()
     }
@@ -206,7 +206,7 @@ mod tests {
             (Subject::Step, "16x1x32", "samples"),
             (Subject::Moves, "16x8x30", "30"),
             (Subject::Scaling, "16", "expected 2"),
-            (Subject::Scaling, "25x64", "5"),
+            (Subject::Scaling, "36x64", "36"),
             (Subject::Scaling, "16x1", "samples"),
         ] {
             let error = check(subject, shape).unwrap_err();

@@ -51,7 +51,7 @@ pub enum Command {
         #[command(flatten)]
         adapter: AdapterArguments,
     },
-    /// Explain a command, or list the keys of a group, such as train, ptf, rydberg, eval
+    /// Explain a command, or list the keys of a group: train, a wave function (ptf, rnn, lptf, rbm), a Hamiltonian, eval
     Help {
         /// A group or a command
         subject: Option<String>,
@@ -60,7 +60,11 @@ pub enum Command {
 
 const TRAIN_EXAMPLE: &str = "\
 Keys with their defaults: ketformer help train, ketformer help ptf, and so on; ketformer help lists all groups
-Example: ketformer train L=16 steps=1000 --ptf patch=2x2 Nh=32 nhead=8 --rydberg V=7 delta=1 Omega=1";
+Examples: ketformer train L=16 steps=1000 --ptf patch=2x2 Nh=32 nhead=8 --rydberg V=7 delta=1 Omega=1
+          ketformer train L=64 --rnn patch=2x2 Nh=128 --tfim h=3.044
+          ketformer train L=256 --lptf patch=4x4 Nh=128 --rnn patch=2x2
+          ketformer train L=64 --ptf patch=2x2 attention=linear norm=pre
+          ketformer train L=36 --rbm alpha=2 sweeps=4";
 
 const EVAL_EXAMPLE: &str = "\
 Keys with their defaults: ketformer help eval

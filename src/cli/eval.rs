@@ -71,7 +71,9 @@ fn subject(arguments: &EvalArguments, runs: &[String]) -> Result<(Problem, PathB
     let fault = |text: &str| Err(Error::new(ErrorKind::Settings, format!("eval: {text}")));
     let groups = &arguments.groups;
     match (runs, &arguments.weights) {
-        ([], None) => fault("nothing to evaluate; give a run folder, such as out/1, or --weights FILE with --ptf"),
+        ([], None) => {
+            fault("nothing to evaluate; give a run folder, such as out/1, or --weights FILE with groups such as --ptf")
+        }
         ([], Some(weights)) => Ok((Problem::new(&groups.model, &groups.hamiltonian, None)?, weights.clone())),
         ([_], Some(_)) => fault("a run folder and --weights are both given; keep one of them"),
         ([_], None) if groups.model.is_given() || groups.hamiltonian.is_given() => fault(

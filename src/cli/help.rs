@@ -66,6 +66,7 @@ fn default(key: &Key) -> &'static str {
 fn kind(key: &Key) -> String {
     match key.kind {
         Kind::Count(..) => "whole number".into(),
+        Kind::Extent(_) => "number or sides".into(),
         Kind::Real(..) => "number".into(),
         Kind::Positive(_) => "number > 0".into(),
         Kind::Seed => "whole number or None".into(),

@@ -12,6 +12,8 @@ use super::suggestion::closest;
 pub enum Kind {
     /// A whole number between the two, both included.
     Count(u64, u64),
+    /// A number of sites, or the sides of a rectangle of them as in `4x6`; each number from 1 to this.
+    Extent(u64),
     /// A finite number between the two, both included.
     Real(f64, f64),
     /// A finite number above 0, at most this.
@@ -20,7 +22,7 @@ pub enum Kind {
     Seed,
     /// `true` or `false`, as in Python or as in Rust.
     Switch,
-    /// One of these words.
+    /// One of these words, in letters of either case.
     Choice(&'static [&'static str]),
     /// Any text that is not empty.
     Text,
@@ -82,6 +84,8 @@ pub struct Group {
 pub enum Value {
     /// Of [`Kind::Count`] and [`Kind::Seed`].
     Count(u64),
+    /// Of [`Kind::Extent`].
+    Extent(Extent),
     /// Of [`Kind::Real`] and [`Kind::Positive`].
     Real(f64),
     /// Of [`Kind::Switch`].
@@ -92,10 +96,39 @@ pub enum Value {
     Nothing,
 }
 
+/// How many sites, and perhaps how they lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// So many.
+    Sites(u64),
+    /// A rectangle of these sides.
+    Sides([u64; 2]),
+}
+
+impl Extent {
+    /// All sites.
+    pub fn sites(self) -> u64 {
+        match self {
+            Self::Sites(sites) => sites,
+            Self::Sides([x, y]) => x.saturating_mul(y),
+        }
+    }
+}
+
+impl fmt::Display for Extent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sites(sites) => sites.fmt(f),
+            Self::Sides([x, y]) => write!(f, "{x}x{y}"),
+        }
+    }
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count(value) => value.fmt(f),
+            Self::Extent(value) => value.fmt(f),
             Self::Real(value) => value.fmt(f),
             Self::Switch(value) => value.fmt(f),
             Self::Text(value) => value.fmt(f),
@@ -108,6 +141,8 @@ impl From<&Value> for serde_json::Value {
     fn from(value: &Value) -> Self {
         match value {
             Value::Count(value) => (*value).into(),
+            Value::Extent(Extent::Sites(value)) => (*value).into(),
+            Value::Extent(sides) => sides.to_string().into(),
             Value::Real(value) => (*value).into(),
             Value::Switch(value) => (*value).into(),
             Value::Text(value) => value.as_str().into(),
@@ -191,14 +226,22 @@ impl Group {
         if nothing && (key.default.is_none() || key.kind == Kind::Seed) {
             return Ok(Value::Nothing);
         }
+        let count = |text: &str, least: u64, most: u64| match text.parse::<i128>() {
+            Ok(number) if number < i128::from(least) => Err(format!("is too small; give at least {least}")),
+            Ok(number) if number > i128::from(most) => Err(format!("is too large; give at most {most}")),
+            Ok(number) => Ok(number as u64),
+            Err(_) if is_digits(text) => Err(format!("is too large; give at most {most}")),
+            Err(_) => Err(format!("is not a whole number; write it in digits{example}")),
+        };
         match key.kind {
-            Kind::Count(least, most) => match text.parse::<i128>() {
-                Ok(number) if number < i128::from(least) => fault(format!("is too small; give at least {least}")),
-                Ok(number) if number > i128::from(most) => fault(format!("is too large; give at most {most}")),
-                Ok(number) => Ok(Value::Count(number as u64)),
-                Err(_) if is_digits(text) => fault(format!("is too large; give at most {most}")),
-                Err(_) => fault(format!("is not a whole number; write it in digits{example}")),
-            },
+            Kind::Count(least, most) => count(text, least, most).map(Value::Count).or_else(fault),
+            Kind::Extent(most) => {
+                let extent = match text.split_once(['x', 'X']) {
+                    Some((x, y)) => count(x, 1, most).and_then(|x| Ok(Extent::Sides([x, count(y, 1, most)?]))),
+                    None => count(text, 1, most).map(Extent::Sites),
+                };
+                extent.map(Value::Extent).or_else(fault)
+            }
             Kind::Seed => match text.parse::<u64>() {
                 Ok(number) => Ok(Value::Count(number)),
                 Err(_) => fault(format!("is not a seed; give a whole number from 0 to {}", u64::MAX)),
@@ -220,13 +263,13 @@ impl Group {
                 "false" => Ok(Value::Switch(false)),
                 _ => fault(format!("is neither true nor false; give {name}=true or {name}=false")),
             },
-            Kind::Choice(words) => match words.iter().find(|word| **word == text) {
+            Kind::Choice(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
                 Some(word) => Ok(Value::Text((*word).into())),
                 None => match closest(text, words.iter().copied()) {
                     Some(near) => {
-                        fault(format!("is not known; did you mean {name}={near}? It is one of {}", words.join(", ")))
+                        fault(format!("is not offered; did you mean {name}={near}? It is one of {}", words.join(", ")))
                     }
-                    None => fault(format!("is not known; give one of {}", words.join(", "))),
+                    None => fault(format!("is not offered; give one of {}", words.join(", "))),
                 },
             },
             Kind::Text => Ok(Value::Text(text.into())),
@@ -274,6 +317,15 @@ impl Settings {
             Some(Value::Count(value)) => Some(*value),
             None | Some(Value::Nothing) => None,
             Some(other) => panic!("{name} is read as a count and is {other:?}"),
+        }
+    }
+
+    /// A number of sites, or sides, that may be absent.
+    pub fn optional_extent(&self, name: &str) -> Option<Extent> {
+        match self.values.get(name) {
+            Some(Value::Extent(value)) => Some(*value),
+            None => None,
+            Some(other) => panic!("{name} is read as an extent and is {other:?}"),
         }
     }
 
@@ -333,6 +385,7 @@ mod tests {
         about: "for the tests",
         keys: &[
             Key::new("L", Kind::Count(1, 100), "16", "sites", ""),
+            Key::optional("lattice", Kind::Extent(100), "sites", ""),
             Key::new("delta", Kind::Real(-5.0, 5.0), "1", "", ""),
             Key::optional("clip", Kind::Positive(9.0), "", ""),
             Key::new("seed", Kind::Seed, "0", "", ""),
@@ -355,7 +408,7 @@ mod tests {
 
     #[test]
     fn values_are_typed_and_defaults_stand_where_nothing_is_given() {
-        let given = parse("L=64 delta=-2.5e-1 clip=0.5 seed=7 unique=False schedule=cosine dir=a=b NLOOPS=4").unwrap();
+        let given = parse("L=64 delta=-2.5e-1 clip=0.5 seed=7 unique=False schedule=Cosine dir=a=b NLOOPS=4").unwrap();
         assert_eq!((given.count("L"), given.size("L"), given.real("delta")), (64, 64, -0.25));
         assert_eq!((given.optional_real("clip"), given.optional_count("seed")), (Some(0.5), Some(7)));
         assert_eq!((given.switch("unique"), given.text("schedule")), (false, "cosine"));
@@ -371,6 +424,17 @@ mod tests {
         let given = parse("seed=None clip=none").unwrap();
         assert_eq!((given.optional_count("seed"), given.optional_real("clip")), (None, None));
         assert!(message("L=None").contains("whole number"));
+    }
+
+    #[test]
+    fn an_extent_is_a_number_or_two_sides() {
+        let extent = |line: &str| parse(line).unwrap().optional_extent("lattice");
+        assert_eq!(extent("lattice=6"), Some(Extent::Sites(6)));
+        assert_eq!(extent("lattice=2x3"), Some(Extent::Sides([2, 3])));
+        assert_eq!((extent(""), extent("lattice=2x3").unwrap().sites()), (None, 6));
+        assert!(message("lattice=2x0").contains("at least 1"));
+        assert!(message("lattice=2x101").contains("at most 100"));
+        assert!(message("lattice=2x").contains("whole number"));
     }
 
     #[test]
@@ -417,7 +481,7 @@ mod tests {
         assert!(message("l=4").contains("did you mean L?"));
         assert!(message("schedule=cosin").contains("schedule=cosine"));
         assert!(message("Omega=4").contains("it is a key of --rydberg"));
-        assert!(message("zzzzzz=4").contains("the keys are L, delta"));
+        assert!(message("zzzzzz=4").contains("the keys are L, lattice, delta"));
         assert!(message("L=4 L=4").contains("twice"));
         assert!(message("L").contains("KEY=VALUE"));
         assert!(message("L=").contains("no value"));

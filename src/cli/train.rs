@@ -15,7 +15,7 @@ use super::arguments::{GroupArguments, TrainArguments};
 use super::groups::{Problem, hamiltonian, train, wave_function};
 use super::number::{Measured, bytes, energy_line, exact_line};
 use super::progress::Progress;
-use super::settings::{Settings, Value};
+use super::settings::{Extent, Settings, Value};
 use super::{Outcome, device, interrupt, output};
 
 /// Up to here the exact energy is computed at the end, which takes a second or two.
@@ -82,8 +82,8 @@ impl Job {
         words.extend(arguments.train.iter().flatten().cloned());
         let mut settings = train::GROUP.parse(&words)?;
         let GroupArguments { model, hamiltonian } = &arguments.groups;
-        let problem = Problem::new(model, hamiltonian, settings.optional_count("L"))?;
-        settings.resolve("L", Value::Count(problem.lattice.sites() as u64));
+        let problem = Problem::new(model, hamiltonian, settings.optional_extent("L"))?;
+        settings.resolve("L", Value::Extent(Extent::Sites(problem.lattice.sites() as u64)));
         let config = train::config(&mut settings, arguments.gpu.memory)?;
         settings.resolve("B", Value::Count(config.samples as u64));
         let place = Place::new(arguments.out.as_deref(), &settings)?;
@@ -320,9 +320,12 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use clap::Parser;
 
     use super::super::arguments::{Arguments, Command};
+    use super::super::reference_line::with_subcommand;
     use super::*;
 
     fn job(line: &str) -> Result<Job> {
@@ -340,6 +343,45 @@ mod tests {
         let second = job(first.command.strip_prefix("ketformer train ").unwrap()).unwrap();
         assert_eq!(first.command, second.command);
         assert_eq!((second.config.seed, second.config.memory), (first.config.seed, Some(1 << 30)));
+    }
+
+    #[test]
+    fn the_command_of_every_family_asks_the_same_again() {
+        for (line, resolved) in [
+            ("--ptf patch=2x2 attention=softmax norm=post", "--ptf patch=2x2 Nh=128"),
+            ("--rnn patch=2x2 rnntype=elman", "--rnn patch=2x2 Nh=256 rnntype=ELMAN"),
+            ("--rnn patch=2x1 --lptf patch=2x2 Nh=16", "--rnn L=4 patch=2x1 Nh=16 rnntype=GRU"),
+            ("--lptf patch=4x2 --ptf L=4x2 patch=2x2 Nh=32", "--ptf L=4x2 patch=2x2 Nh=32"),
+            ("--rbm alpha=0.5 chains=16 proposal=flip", "--rbm alpha=0.5 chains=16 sweeps=2 burn_in=50 proposal=flip"),
+        ] {
+            let first = job(line).unwrap();
+            assert!(first.command.contains(resolved), "{}", first.command);
+            let second = job(first.command.strip_prefix("ketformer train ").unwrap()).unwrap();
+            assert_eq!(first.command, second.command);
+        }
+    }
+
+    /// As its help and its description have them.
+    #[test]
+    fn the_command_lines_of_the_reference_are_understood() {
+        for (line, title) in [
+            ("--train L=64 NLOOPS=16 K=1024 sub_directory=2x2 --ptf patch=2x2", "ptf patch=2x2"),
+            (
+                "--rydberg --train L=576 NLOOPS=64 sub_directory=3x3 --lptf patch=3x3 --rnn L=9 patch=3 Nh=128",
+                "lptf patch=3x3 of rnn patch=3",
+            ),
+            ("--rydberg --train L=144 NLOOPS=36 --rnn patch=4", "rnn patch=4"),
+            ("--rydberg --train L=144 NLOOPS=24 --ptf patch=2x3", "ptf patch=2x3"),
+            ("--train L=36 --lptf patch=2x3 full_seq=False dropout=0.0 --rnn L=2x3", "lptf patch=2x3 of rnn patch=1"),
+        ] {
+            let typed = ["ketformer"].into_iter().chain(line.split(' ')).map(OsString::from).collect();
+            let arguments = match Arguments::try_parse_from(with_subcommand(typed)).unwrap().command {
+                Command::Train(arguments) => arguments,
+                other => panic!("{other:?}"),
+            };
+            let job = Job::new(&arguments).unwrap();
+            assert_eq!(wave_function::title(&job.problem.model_settings), title);
+        }
     }
 
     #[test]

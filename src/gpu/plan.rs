@@ -33,6 +33,8 @@ pub struct LiveRows {
     pub most: u32,
     /// Rows of each item.
     pub rows_per_item: u32,
+    /// The same of the pass that these rows are a coarser division of; blocks of sums over rows are as many items in both.
+    pub finest_per_item: u32,
     /// Rows left out at the beginning.
     pub skip: u32,
     /// Rows at most.
@@ -42,7 +44,7 @@ pub struct LiveRows {
 impl LiveRows {
     /// All rows of the items `first .. first + most` that `live` counts.
     pub fn new(live: View, first: u32, most: u32, rows_per_item: u32) -> Self {
-        Self { live, first, most, rows_per_item, skip: 0, limit: u32::MAX }
+        Self { live, first, most, rows_per_item, finest_per_item: rows_per_item, skip: 0, limit: u32::MAX }
     }
 }
 
@@ -101,6 +103,7 @@ impl Rows {
             None => Rows::from(self.most * factor),
             Some(live) => LiveRows {
                 rows_per_item: live.rows_per_item * factor,
+                finest_per_item: live.finest_per_item * factor,
                 skip: live.skip * factor,
                 limit: live.limit.saturating_mul(factor),
                 ..live.clone()

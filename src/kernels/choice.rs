@@ -214,6 +214,9 @@ pub static FORMS: &[&Forms] = &[
     &super::attention::BACKWARD_KEY_CHOICE.forms,
     &super::attention::BACKWARD_SHORT_CHOICE.forms,
     &super::attention::SUFFIX_CHOICE.forms,
+    &super::recurrent::STEP_CHOICE.forms,
+    &super::recurrent::BACKWARD_CHOICE.forms,
+    &super::metropolis::SWEEP_CHOICE.forms,
 ];
 
 /// What of a tuning `gpu` cannot follow and ignores: a kernel or a form that there is not, or that the adapter cannot run.

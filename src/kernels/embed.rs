@@ -1,13 +1,14 @@
 //! Patch embedding: the patch before each position through a tanh layer, plus the position.
 //!
 //! ```text
-//! x[r, c] = tanh( Σ_j bit_j(token_r) W[c, j] + b[c] ) + position[p_r, c]
+//! x[r, c] = tanh( Σ_j bit_j(row r) W[c, j] + b[c] ) + position[p_r, c]
 //! ```
 //!
-//! A start that is trained stands in place of the tanh at position 0. A table of positions may be trained as well.
-//!
-//! Every pass (decoding, teacher-forced, moves) describes its rows as (token before, position, target token, 0), so
-//! that one kernel embeds them all. Source: the tokeniser of arXiv:2306.03921's public code.
+//! Every pass (decoding, teacher-forced, moves) describes a row by words: the bits of the patch before, 32 to a word, and
+//! the position; so that one kernel embeds them all. A patch that is one token has (token before, position, target
+//! token, 0). Positions count modulo T, in sequences of T patches, and where one begins the patch before counts as empty;
+//! a start that is trained stands in place of the tanh there. A table of positions may be trained as well.
+//! Source: the tokeniser of arXiv:2306.03921's public code.
 
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel, linear};
 use crate::error::Result;
@@ -33,14 +34,24 @@ pub struct EmbedShape {
     pub width: u32,
     /// Sites per patch P.
     pub sites_per_patch: u32,
-    /// Patches T, the rows of the position table.
+    /// Patches T of a sequence, the rows of the position table; positions count modulo T.
     pub patches: u32,
+    /// Words of a row's description, at least those of the bits and of the position.
+    pub stride: u32,
 }
+
+/// Words that hold the bits of a patch.
+pub fn words(sites_per_patch: u32) -> u32 {
+    sites_per_patch.div_ceil(32)
+}
+
+/// Bits that an invocation of the gradient owns at most.
+const MOST_BITS: u32 = 16;
 
 /// The embedding, see the module's page.
 #[derive(Debug, Clone)]
 pub struct EmbedForward {
-    /// (rows) of four u32: token, position, target, 0
+    /// (rows, stride) u32: bits, position
     pub rows: View,
     /// (C, P)
     pub weight: View,
@@ -68,16 +79,22 @@ impl EmbedForward {
         };
         plan.launch(&Launch {
             kernel: &FORWARD,
-            spec: &[("PATCH", shape.sites_per_patch), ("START", self.start.is_some().into())],
+            spec: &[("START", self.start.is_some().into())],
             bindings: &[
-                Bind { name: "rows", view: &self.rows, elements: rows * 4 },
+                Bind { name: "rows", view: &self.rows, elements: rows * u64::from(shape.stride) },
                 Bind { name: "weight", view: &self.weight, elements: c * p },
                 Bind { name: "bias", view: &self.bias, elements: c },
                 Bind { name: "position", view: &self.position, elements: u64::from(shape.patches) * c },
                 Bind { name: "start", view: self.start.as_ref().unwrap_or(&self.bias), elements: c },
                 Bind { name: "x", view: &self.x, elements: rows * c },
             ],
-            params: &[("rows", shape.rows.most.into()), ("width", shape.width.into())],
+            params: &[
+                ("rows", shape.rows.most.into()),
+                ("width", shape.width.into()),
+                ("sites", shape.sites_per_patch.into()),
+                ("stride", shape.stride.into()),
+                ("patches", shape.patches.into()),
+            ],
             groups,
             cost: Cost { flops: (rows * c * (p + 2)) as f64, bytes: 4.0 * (rows * (c + 4)) as f64 },
             shape: format!("({rows}, {c}, {p})"),
@@ -88,16 +105,16 @@ impl EmbedForward {
 /// The gradient of the embedding's weight and bias.
 #[derive(Debug, Clone)]
 pub struct EmbedGradient {
-    /// (rows) of four u32: token, position, target, 0
+    /// (rows, stride) u32: bits, position
     pub rows: View,
-    /// (C, P)
-    pub weight: View,
-    /// (C)
-    pub bias: View,
-    /// Whether something else stands at position 0, where this has no gradient then.
+    /// The layer's weight (C, P) and bias (C); `None` for one without tanh, x = W patch + b.
+    pub tanh_of: Option<[View; 2]>,
+    /// Whether something else stands where a sequence begins, where this has no gradient then.
     pub has_start: bool,
-    /// (rows, C)
+    /// (rows, C), in rows of `d_stride`
     pub d_x: View,
+    /// Elements from one row of `d_x` to the next.
+    pub d_stride: u32,
     /// Scratch of [`EmbedShape::part_elements`] floats.
     pub part: View,
     /// (C, P)
@@ -132,26 +149,38 @@ impl EmbedGradient {
         let (rows, c, p) = (u64::from(shape.rows.most), u64::from(shape.width), u64::from(shape.sites_per_patch));
         let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
         let blocks = linear::blocks(&shape.rows);
+        let bits = shape.sites_per_patch.min(MOST_BITS);
+        let parts = u64::from(shape.sites_per_patch.div_ceil(bits));
+        let d_elements = rows.saturating_sub(1) * u64::from(self.d_stride) + c;
+        // Something must be bound for what is not there.
+        let (weight, bias, weights) = match &self.tanh_of {
+            Some([weight, bias]) => (weight, bias, [c * p, c]),
+            None => (&self.d_x, &self.d_x, [4.min(d_elements); 2]),
+        };
         plan.launch(&Launch {
             kernel: &GRADIENT,
-            spec: &[("PATCH", shape.sites_per_patch), ("START", self.has_start.into())],
+            spec: &[("BITS", bits), ("TANH", self.tanh_of.is_some().into()), ("START", self.has_start.into())],
             bindings: &[
-                Bind { name: "rows", view: &self.rows, elements: rows * 4 },
-                Bind { name: "weight", view: &self.weight, elements: c * p },
-                Bind { name: "bias", view: &self.bias, elements: c },
-                Bind { name: "d_x", view: &self.d_x, elements: rows * c },
+                Bind { name: "rows", view: &self.rows, elements: rows * u64::from(shape.stride) },
+                Bind { name: "weight", view: weight, elements: weights[0] },
+                Bind { name: "bias", view: bias, elements: weights[1] },
+                Bind { name: "d_x", view: &self.d_x, elements: d_elements },
                 Bind { name: "live", view: &counter, elements: 1 },
                 Bind { name: "part", view: &self.part, elements: shape.part_elements() },
             ],
             params: &[
                 ("rows", shape.rows.most.into()),
                 ("width", shape.width.into()),
+                ("sites", shape.sites_per_patch.into()),
+                ("stride", shape.stride.into()),
+                ("d_stride", self.d_stride.into()),
+                ("patches", shape.patches.into()),
                 ("blocks", blocks.into()),
                 ("block_rows", linear::block_rows_of(&shape.rows).into()),
                 ("first_item", first_item.into()),
                 ("rows_per_item", rows_per_item.into()),
             ],
-            groups: shape.rows.groups_of_all((u64::from(blocks) * c).div_ceil(64)),
+            groups: shape.rows.groups_of_all((u64::from(blocks) * parts * c).div_ceil(64)),
             cost: Cost { flops: (rows * c * (2 * p + 4)) as f64, bytes: 4.0 * (rows * (c + 4)) as f64 },
             shape: format!("({rows}, {c}, {p})"),
         })
@@ -212,49 +241,66 @@ impl TableGradient {
     }
 }
 
-/// x (rows, C) in f64.
+/// x (rows, C) in f64, of rows of `stride` words in sequences of as many patches as `position` has.
 pub fn forward_reference(
     rows: &[u32],
     weight: &[f32],
     bias: &[f32],
     position: &[f32],
     start: Option<&[f32]>,
-    sites_per_patch: usize,
+    [sites_per_patch, stride]: [usize; 2],
 ) -> Vec<f64> {
     let c = bias.len();
+    let patches = position.len() / c;
     let embed = |row: &[u32], channel: usize| {
+        let (row, p) = placed(row, sites_per_patch, patches);
         let value = match start {
-            Some(start) if row[1] == 0 => f64::from(start[channel]),
-            _ => embedded(row[0], weight, bias, sites_per_patch, channel),
+            Some(start) if p == 0 => f64::from(start[channel]),
+            _ => embedded(&row, weight, bias, sites_per_patch, channel),
         };
-        value + f64::from(position[row[1] as usize * c + channel])
+        value + f64::from(position[p * c + channel])
     };
-    rows.chunks(4).flat_map(|row| (0..c).map(move |channel| embed(row, channel))).collect()
+    rows.chunks(stride).flat_map(|row| (0..c).map(move |channel| embed(row, channel))).collect()
 }
 
-fn embedded(token: u32, weight: &[f32], bias: &[f32], sites_per_patch: usize, channel: usize) -> f64 {
-    let set = (0..sites_per_patch).filter(|j| token >> j & 1 == 1);
+/// The bits of a row and its position within its sequence; no bit where that begins.
+fn placed(row: &[u32], sites_per_patch: usize, patches: usize) -> (Vec<u32>, usize) {
+    let at = words(sites_per_patch as u32) as usize;
+    let p = row[at] as usize % patches;
+    (row[..at].iter().map(|bits| if p == 0 { 0 } else { *bits }).collect(), p)
+}
+
+fn bit(row: &[u32], j: usize) -> bool {
+    row[j / 32] >> (j % 32) & 1 == 1
+}
+
+fn embedded(row: &[u32], weight: &[f32], bias: &[f32], sites_per_patch: usize, channel: usize) -> f64 {
+    let set = (0..sites_per_patch).filter(|j| bit(row, *j));
     let sum: f64 = set.map(|j| f64::from(weight[channel * sites_per_patch + j])).sum();
     (sum + f64::from(bias[channel])).tanh()
 }
 
-/// (d_W (C, P), d_b (C)) in f64 over all rows given, those at position 0 only without a start.
+/// (d_W (C, P), d_b (C)) in f64 over all rows given, of `stride` words each, in sequences of `patches`; with a start of
+/// those that begin no sequence; of a layer without tanh where `tanh_of` is `None`. `d_x` is (rows, `c`).
 pub fn gradient_reference(
     rows: &[u32],
-    weight: &[f32],
-    bias: &[f32],
+    tanh_of: Option<[&[f32]; 2]>,
     has_start: bool,
     d_x: &[f32],
-    sites_per_patch: usize,
+    c: usize,
+    [sites_per_patch, stride, patches]: [usize; 3],
 ) -> (Vec<f64>, Vec<f64>) {
-    let c = bias.len();
     let (mut d_weight, mut d_bias) = (vec![0.0; c * sites_per_patch], vec![0.0; c]);
-    for (r, row) in rows.chunks(4).enumerate().filter(|(_, row)| !has_start || row[1] > 0) {
+    for (r, row) in rows.chunks(stride).enumerate() {
+        let (row, p) = placed(row, sites_per_patch, patches);
+        if has_start && p == 0 {
+            continue;
+        }
         for channel in 0..c {
-            let value = embedded(row[0], weight, bias, sites_per_patch, channel);
-            let dz = f64::from(d_x[r * c + channel]) * (1.0 - value * value);
+            let value = tanh_of.map(|[weight, bias]| embedded(&row, weight, bias, sites_per_patch, channel));
+            let dz = f64::from(d_x[r * c + channel]) * value.map_or(1.0, |value| 1.0 - value * value);
             d_bias[channel] += dz;
-            for j in (0..sites_per_patch).filter(|j| row[0] >> j & 1 == 1) {
+            for j in (0..sites_per_patch).filter(|j| bit(&row, *j)) {
                 d_weight[channel * sites_per_patch + j] += dz;
             }
         }
@@ -270,8 +316,33 @@ pub(crate) fn random_rows(random: &mut RandomInputs, count: usize, patches: u32,
     (0..count).flat_map(|r| [tokens[r], positions[r], targets[r], 0]).collect()
 }
 
-const SHAPES: [(u32, u32, u32, u32); 6] =
-    [(1, 4, 1, 1), (8, 32, 4, 4), (7, 20, 3, 5), (1025, 36, 4, 9), (130, 128, 12, 16), (70_000, 4, 2, 3)];
+/// The same of patches of any size, with their stride: as tokens where a token can hold them.
+fn random_descriptions(random: &mut RandomInputs, count: u32, patches: u32, sites_per_patch: u32) -> (Vec<u32>, u32) {
+    let words = words(sites_per_patch);
+    if sites_per_patch <= 12 {
+        return (random_rows(random, count as usize, patches, sites_per_patch), 4);
+    }
+    let bits: Vec<u32> = (0..words)
+        .map(|word| if sites_per_patch >= 32 * (word + 1) { u32::MAX } else { (1 << (sites_per_patch % 32)) - 1 })
+        .collect();
+    let positions = random.integers(count as usize, patches);
+    let row = |p: u32| bits.iter().map(|mask| random.integers(1, u32::MAX)[0] & mask).chain([p]).collect::<Vec<_>>();
+    (positions.into_iter().flat_map(row).collect(), words + 1)
+}
+
+/// Rows, C, P, T.
+const SHAPES: [(u32, u32, u32, u32); 10] = [
+    (1, 4, 1, 1),
+    (8, 32, 4, 4),
+    (7, 20, 3, 5),
+    (1025, 36, 4, 9),
+    (130, 128, 12, 16),
+    (70_000, 4, 2, 3),
+    (9, 12, 16, 4),
+    (33, 8, 37, 3),
+    (600, 4, 64, 2),
+    (600, 4, 256, 1),
+];
 
 /// Every shape without a start and with one.
 fn both(case: fn((u32, u32, u32, u32), bool) -> Case) -> Vec<Case> {
@@ -284,11 +355,13 @@ fn forward_cases(_: &Gpu) -> Vec<Case> {
 
 fn forward_case((rows, width, p, patches): (u32, u32, u32, u32), has_start: bool) -> Case {
     let mut random = RandomInputs::new(u64::from(rows + width));
-    let descriptions = random_rows(&mut random, rows as usize, patches, p);
+    // Two sequences.
+    let (descriptions, stride) = random_descriptions(&mut random, rows, 2 * patches, p);
     let (weight, bias) = (random.floats((width * p) as usize), random.floats(width as usize));
     let position = random.floats((patches * width) as usize);
     let start = random.floats(width as usize);
-    let x = forward_reference(&descriptions, &weight, &bias, &position, has_start.then_some(&start[..]), p as usize);
+    let sizes = [p as usize, stride as usize];
+    let x = forward_reference(&descriptions, &weight, &bias, &position, has_start.then_some(&start[..]), sizes);
     let record = move |plan: &mut Plan, named: &Named| {
         let embed = EmbedForward {
             rows: named.view("rows")?,
@@ -298,7 +371,7 @@ fn forward_case((rows, width, p, patches): (u32, u32, u32, u32), has_start: bool
             start: has_start.then(|| named.view("start")).transpose()?,
             x: named.view("x")?,
         };
-        embed.record(plan, &EmbedShape { rows: rows.into(), width, sites_per_patch: p, patches })
+        embed.record(plan, &EmbedShape { rows: rows.into(), width, sites_per_patch: p, patches, stride })
     };
     Case {
         name: format!("({rows}, {width}, {p}) start {has_start}"),
@@ -309,28 +382,36 @@ fn forward_case((rows, width, p, patches): (u32, u32, u32, u32), has_start: bool
             ("bias", bias.into()),
             ("position", position.into()),
         ],
-        outputs: vec![("x", Expected::Near { values: x, tolerance: 1e-6 })],
+        outputs: vec![("x", Expected::Near { values: x, tolerance: 1e-6 * (1.0 + f64::from(p) / 64.0) })],
         record: Box::new(record),
     }
 }
 
 fn gradient_cases(_: &Gpu) -> Vec<Case> {
-    both(gradient_case)
+    let of = |tanh, has_start| SHAPES.into_iter().map(move |shape| gradient_case(shape, tanh, has_start));
+    of(true, false).chain(of(true, true)).chain(of(false, false)).collect()
 }
 
-fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32), has_start: bool) -> Case {
+/// Without tanh rows of d_x have three more elements between them.
+fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32), tanh: bool, has_start: bool) -> Case {
+    let d_stride = if tanh { width } else { width + 3 };
     let live = rows - rows / 3;
     let mut random = RandomInputs::new(u64::from(rows + width));
-    let descriptions = random_rows(&mut random, rows as usize, patches, p);
+    // Two sequences.
+    let (descriptions, stride) = random_descriptions(&mut random, rows, 2 * patches, p);
     let (weight, bias) = (random.floats((width * p) as usize), random.floats(width as usize));
-    let d_x = random.floats((rows * width) as usize);
+    let d_x = random.floats((rows * d_stride) as usize);
+    let dense: Vec<f32> = d_x.chunks(d_stride as usize).flat_map(|row| &row[..width as usize]).copied().collect();
     let mut part = Vec::new();
     let block_rows = linear::block_rows(1);
     for block in 0..rows.div_ceil(block_rows) {
         let first = (block * block_rows).min(live) as usize;
         let end = ((block + 1) * block_rows).min(live) as usize;
-        let (rows, d_x) = (&descriptions[4 * first..4 * end], &d_x[first * width as usize..]);
-        let (d_weight, d_bias) = gradient_reference(rows, &weight, &bias, has_start, d_x, p as usize);
+        let words = stride as usize;
+        let (rows, d_x) = (&descriptions[words * first..words * end], &dense[first * width as usize..]);
+        let tanh_of = tanh.then_some([&weight[..], &bias[..]]);
+        let sizes = [p as usize, words, patches as usize];
+        let (d_weight, d_bias) = gradient_reference(rows, tanh_of, has_start, d_x, width as usize, sizes);
         part.extend(d_weight);
         part.extend(d_bias);
     }
@@ -340,18 +421,18 @@ fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32), has_start: boo
         plan.resolve_grids(&window.live)?;
         let gradient = EmbedGradient {
             rows: named.view("rows")?,
-            weight: named.view("weight")?,
-            bias: named.view("bias")?,
+            tanh_of: if tanh { Some([named.view("weight")?, named.view("bias")?]) } else { None },
             has_start,
             d_x: named.view("d_x")?,
+            d_stride,
             part: part.clone(),
             d_weight: part.clone(),
             d_bias: part,
         };
-        gradient.record_blocks(plan, &EmbedShape { rows: window.into(), width, sites_per_patch: p, patches })
+        gradient.record_blocks(plan, &EmbedShape { rows: window.into(), width, sites_per_patch: p, patches, stride })
     };
     Case {
-        name: format!("({rows}, {width}, {p}) start {has_start}, {live} live rows"),
+        name: format!("({rows}, {width}, {p}) tanh {tanh}, start {has_start}, {live} live rows"),
         inputs: vec![
             ("rows", descriptions.into()),
             ("weight", weight.into()),
@@ -389,7 +470,7 @@ fn table_case((rows, width, patches, table): (u32, u32, u32, u32)) -> Case {
         let window = LiveRows::new(named.view("live")?, 2, items, patches);
         plan.resolve_grids(&window.live)?;
         let gradient = TableGradient { d_x: named.view("d_x")?, part: part.clone(), d_table: part };
-        let shape = EmbedShape { rows: window.into(), width, sites_per_patch: 1, patches };
+        let shape = EmbedShape { rows: window.into(), width, sites_per_patch: 1, patches, stride: 4 };
         gradient.record_blocks(plan, &shape, table)
     };
     Case {

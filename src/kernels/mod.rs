@@ -12,11 +12,15 @@ pub mod feed_forward;
 pub mod grid;
 pub mod head;
 pub mod linear;
+pub mod metropolis;
 pub mod narrow;
+pub mod nested;
 pub mod norm;
 pub mod optimizer;
 pub mod probe;
 mod random;
+pub mod rbm;
+pub mod recurrent;
 pub mod rows;
 pub mod unique;
 
@@ -52,6 +56,9 @@ pub static ALL: &[Entry] = &[
     unique::COMPACT_ENTRY,
     rows::SAMPLES_ENTRY,
     rows::MOVES_ENTRY,
+    nested::ROWS_ENTRY,
+    nested::ADD_ENTRY,
+    nested::SUM_ENTRY,
     energy::RATIO_ENTRY,
     energy::SITES_ENTRY,
     energy::LOCAL_ENTRY,
@@ -60,6 +67,13 @@ pub static ALL: &[Entry] = &[
     optimizer::SQUARE_ENTRY,
     optimizer::DECIDE_ENTRY,
     optimizer::ADAM_ENTRY,
+    rbm::SPINS_ENTRY,
+    rbm::AMPLITUDE_ENTRY,
+    rbm::RATIO_ENTRY,
+    rbm::SLOPES_ENTRY,
+    metropolis::SWEEP_ENTRY,
+    metropolis::SWEEP_PRIVATE_ENTRY,
+    metropolis::ACCEPTANCE_ENTRY,
     narrow::ENTRY,
     linear::PRODUCT_ENTRY,
     linear::PRODUCT_PRIVATE_ENTRY,
@@ -85,6 +99,11 @@ pub static ALL: &[Entry] = &[
     attention::BACKWARD_SHORT_ENTRY,
     attention::SUFFIX_ENTRY,
     attention::SUFFIX_PRIVATE_ENTRY,
+    recurrent::LINKS_ENTRY,
+    recurrent::STEP_ENTRY,
+    recurrent::STEP_PRIVATE_ENTRY,
+    recurrent::BACKWARD_ENTRY,
+    recurrent::BACKWARD_PRIVATE_ENTRY,
     attention::linear::STATE_ENTRY,
     attention::linear::FORWARD_ENTRY,
     attention::linear::BACKWARD_QUERY_ENTRY,
@@ -131,12 +150,17 @@ pub static SHARED: &[(&str, &str)] = &[
     ("head", include_str!("../../shaders/shared/head.wgsl")),
     ("load", include_str!("../../shaders/shared/load.wgsl")),
     ("load_slope", include_str!("../../shaders/shared/load_slope.wgsl")),
+    ("log_cosh", include_str!("../../shaders/shared/log_cosh.wgsl")),
+    ("metropolis", include_str!("../../shaders/shared/metropolis.wgsl")),
     ("norm", include_str!("../../shaders/shared/norm.wgsl")),
     ("online", include_str!("../../shaders/shared/online.wgsl")),
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
     ("put", include_str!("../../shaders/shared/put.wgsl")),
+    ("recurrent", include_str!("../../shaders/shared/recurrent.wgsl")),
+    ("recurrent_backward", include_str!("../../shaders/shared/recurrent_backward.wgsl")),
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),
     ("state", include_str!("../../shaders/shared/state.wgsl")),
+    ("suffix", include_str!("../../shaders/shared/suffix.wgsl")),
     ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
     ("weight", include_str!("../../shaders/shared/weight.wgsl")),
 ];

@@ -53,6 +53,18 @@ pub(super) fn linear(name: &str, outputs: usize, inputs: usize) -> [ParameterSpe
     [weight, ParameterSpec { name: format!("{name}.bias"), shape: vec![outputs], initial }]
 }
 
+/// The same parameters as a part of another model, their names behind `prefix`.
+pub(super) fn prefixed(prefix: &str, specs: Vec<ParameterSpec>) -> Vec<ParameterSpec> {
+    let with_prefix = |mut spec: ParameterSpec| {
+        spec.name.insert_str(0, prefix);
+        if let Initial::SameAs(first) = &mut spec.initial {
+            first.insert_str(0, prefix);
+        }
+        spec
+    };
+    specs.into_iter().map(with_prefix).collect()
+}
+
 /// A parameter that begins as the same number everywhere.
 pub(super) fn constant(name: String, shape: Vec<usize>, value: f32) -> ParameterSpec {
     ParameterSpec { name, shape, initial: Initial::Constant(value) }

@@ -14,8 +14,10 @@ pub(super) struct EmbeddingSizes {
     pub width: u32,
     /// P
     pub sites_per_patch: u32,
-    /// T, the rows of the table of positions
+    /// T of a sequence, the rows of the table of positions
     pub patches: u32,
+    /// Words of a row's description.
+    pub stride: u32,
     pub start: Start,
     /// Whether the table of positions is trained.
     pub learns_position: bool,
@@ -90,15 +92,15 @@ impl Embedding {
         if sizes.learns_position { 0 } else { u64::from(sizes.width) * u64::from(sizes.patches) }
     }
 
-    /// Elements of a block of its gradient: patches have up to 12 sites.
+    /// Elements of a block of its gradient.
     pub fn part_width(sizes: &EmbeddingSizes) -> u64 {
         let table = if sizes.learns_position { sizes.patches } else { 1 };
-        u64::from(table.max(13)) * u64::from(sizes.width)
+        u64::from(table.max(sizes.sites_per_patch + 1)) * u64::from(sizes.width)
     }
 
     fn shape(&self, rows: &Rows) -> EmbedShape {
-        let EmbeddingSizes { width, sites_per_patch, patches, .. } = self.sizes;
-        EmbedShape { rows: rows.clone(), width, sites_per_patch, patches }
+        let EmbeddingSizes { width, sites_per_patch, patches, stride, .. } = self.sizes;
+        EmbedShape { rows: rows.clone(), width, sites_per_patch, patches, stride }
     }
 
     /// The embedded rows. It is no product of rows; its kernel reads f32 in any precision.
@@ -121,10 +123,10 @@ impl Embedding {
         let shape = self.shape(reversed.rows);
         let embed = EmbedGradient {
             rows: descriptions.clone(),
-            weight: values.token.weight.clone(),
-            bias: values.token.bias.clone(),
+            tanh_of: Some([values.token.weight.clone(), values.token.bias.clone()]),
             has_start: values.start.is_some(),
             d_x: d_x.clone(),
+            d_stride: self.sizes.width,
             part: reversed.part.clone(),
             d_weight: gradients.token.weight.clone(),
             d_bias: gradients.token.bias.clone(),

@@ -215,7 +215,8 @@ impl Parameters {
     pub fn sampled(&self, name: &str) -> Result<View> {
         let slot = self.layout.slot(name)?;
         match &self.narrow {
-            Some(narrow) if slot.is_matrix() => narrow.range(name, slot.first, slot.elements),
+            // Two elements are a word, and bindings are of whole words.
+            Some(narrow) if slot.is_matrix() => narrow.range(name, slot.first, slot.elements.next_multiple_of(2)),
             _ => self.value(name),
         }
     }

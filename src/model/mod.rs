@@ -1,12 +1,16 @@
 //! ROOM 4, the wave functions: what their parameters are and which kernels a pass consists of.
 //!
-//! A [`Model`] is a description; on a device it becomes a [`Network`], which owns the buffers of its passes and records
-//! them on plans. All models here are autoregressive: Ψ(σ) = √P(σ), P(σ) = Π_t P(patch_t | earlier patches).
+//! A [`Model`] is a description; on a device it becomes a [`WaveFunction`], which owns the buffers of its passes and records
+//! them on plans. It is autoregressive, Ψ(σ) = √P(σ) with P(σ) = Π_t P(patch_t | earlier patches) (a [`Network`]), or known
+//! up to a factor and sampled by Markov chains ([`Unnormalised`]).
 
 mod affine;
 mod block;
+mod condition;
 mod embedding;
 mod layout;
+mod lptf;
+mod lptf_network;
 mod metropolis;
 mod network;
 mod outcome_head;
@@ -15,17 +19,28 @@ mod precision;
 mod ptf;
 mod ptf_network;
 mod rbm;
+mod rbm_network;
+mod rnn;
+mod rnn_network;
+mod rnn_order;
+mod rnn_training;
 mod self_attention;
+mod subsampler;
 mod transformer;
 mod transformer_training;
 mod weights;
 
 pub use block::{Activation, Attention, Norm, Start};
 pub use layout::{Initial, Layout, ParameterSpec, Parameters, Slot};
+pub use lptf::{Lptf, Subsampler};
 pub use metropolis::{Metropolis, Proposal};
-pub use network::{Capacity, Model, Needs, Network, Packed};
+pub use network::{
+    Capacity, ChainWindow, ConnectedMoves, LargeRows, Model, Needs, Network, Packed, Stretch, Unnormalised,
+    WaveFunction,
+};
 pub use position::Position;
 pub use precision::Precision;
 pub use ptf::Ptf;
 pub use rbm::Rbm;
+pub use rnn::{Cell, Rnn};
 pub use weights::{Tensor, Weights};

@@ -1,14 +1,19 @@
 //! What a wave function must be able to do on a device.
 
-use super::{Layout, Parameters, Precision};
+use std::sync::Arc;
+
+use super::{Layout, Metropolis, Parameters, Precision};
 use crate::error::Result;
-use crate::gpu::{Gpu, Plan, Rows, View};
+use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
+use crate::kernels::metropolis::Stream;
+use crate::kernels::nested::LargeTables;
+use crate::kernels::rows::Window;
 use crate::physics::{Lattice, Patching};
 
 /// How much a network must have room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
-    /// Samples decoded together, whose keys and values stay for the moves.
+    /// Samples decoded together, whose keys and values stay for the moves; also Markov chains that move together.
     pub samples: u32,
     /// Rows of one pass over moves.
     pub move_rows: u32,
@@ -35,6 +40,9 @@ pub struct Needs {
     pub fixed: u64,
 }
 
+/// Words of a row's description where a patch is one token: token before, position, target, 0.
+pub(super) const DESCRIPTION: u32 = 4;
+
 /// A batch of packed rows of moves over the samples decoded before.
 #[derive(Debug, Clone)]
 pub struct Packed {
@@ -48,8 +56,47 @@ pub struct Packed {
     pub rows_per_item: u32,
     /// (R) of two u32: first position that the row's move changes the input of, position
     pub row_table: View,
+    /// The same on the host.
+    pub positions: Arc<[[u32; 2]]>,
     /// (B) u32: sample of each distinct sample
     pub sample_of: View,
+    /// (B, T) u32: what was drawn
+    pub tokens: View,
+    /// The rows of large patches among them, where the lattice is cut into such.
+    pub large: Option<Arc<LargeRows>>,
+}
+
+/// [`LargeTables`] on a device.
+#[derive(Debug)]
+pub struct LargeRows {
+    /// R_L, rows of each item; may be 0.
+    pub per_item: u32,
+    /// (R_L) of four u32
+    pub rows: Buffer,
+    /// (R_L) of two u32
+    pub row_table: Buffer,
+    /// (R) u32
+    pub condition_of: Buffer,
+}
+
+impl LargeRows {
+    /// Uploads `tables`.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub fn new(gpu: &Gpu, tables: &LargeTables) -> Result<Self> {
+        Ok(Self {
+            per_item: tables.rows.len() as u32,
+            rows: gpu.upload("ketformer.large.rows", &tables.rows)?,
+            row_table: gpu.upload("ketformer.large.row_table", &tables.row_table)?,
+            condition_of: gpu.upload("ketformer.large.condition_of", &tables.condition_of)?,
+        })
+    }
+
+    /// Elements of R_L such rows and the R rows that they are among.
+    pub fn elements(large: u64, rows: u64) -> u64 {
+        6 * large + rows
+    }
 }
 
 /// A wave function as a description, without a device.
@@ -68,6 +115,11 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// [`crate::ErrorKind::Settings`], with what to change.
     fn check(&self, lattice: &Lattice) -> Result<()>;
+
+    /// The Markov chains that sample it, where it is not normalised; `None` where it is drawn patch after patch.
+    fn chains(&self) -> Option<&Metropolis> {
+        None
+    }
 
     /// Its parameters.
     ///
@@ -91,16 +143,125 @@ pub trait Model: Send + Sync {
         lattice: &Lattice,
         parameters: &Parameters,
         capacity: Capacity,
-    ) -> Result<Box<dyn Network>>;
+    ) -> Result<WaveFunction>;
 }
 
-/// The passes of a wave function on a device. It owns their buffers; every method records kernels on a plan.
-pub trait Network {
-    /// Computes the logits of patch `t` of all samples from the rows (token before, t, …), and keeps the keys and values.
+/// What a wave function becomes on a device. Both kinds own their buffers; every method records kernels on a plan.
+pub enum WaveFunction {
+    /// Normalised by construction, P(σ) = Π_t P(patch_t | earlier patches), and drawn patch after patch.
+    Autoregressive(Box<dyn Network>),
+    /// Known up to a factor, and sampled by Markov chains ([`Model::chains`]).
+    Unnormalised(Box<dyn Unnormalised>),
+}
+
+impl<N: Network + 'static> From<N> for WaveFunction {
+    fn from(network: N) -> Self {
+        Self::Autoregressive(Box::new(network))
+    }
+}
+
+/// Markov chains of which a window goes on together.
+#[derive(Debug, Clone)]
+pub struct ChainWindow {
+    /// (chains, T) u32: where each chain stands
+    pub state: View,
+    /// (chains) u32: proposals that each accepted
+    pub accepted: View,
+    /// (B, T) u32: samples
+    pub tokens: View,
+    /// (4) u32: seed (2), step number, learning rate
+    pub step: View,
+    /// All chains.
+    pub all: u32,
+    /// First chain of the window.
+    pub first: u32,
+    /// Chains of the window.
+    pub chains: u32,
+    /// B
+    pub samples: u32,
+}
+
+/// How far chains go.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch {
+    /// Number of the first proposal within the step; acceptance is counted anew where it is 0.
+    pub first: u32,
+    /// Proposals of each chain.
+    pub proposals: u32,
+    /// What they are for.
+    pub stream: Stream,
+    /// The sample in which chain 0 leaves its last configuration, chain 1 in the next, as far as there are samples.
+    pub record: Option<u32>,
+}
+
+/// The moves of a window of distinct samples.
+#[derive(Debug, Clone)]
+pub struct ConnectedMoves {
+    /// (B, T) u32
+    pub tokens: View,
+    /// (B) u32: sample of each distinct sample
+    pub sample_of: View,
+    /// (moves) of four u32: first patch, mask, second patch or `u32::MAX`, mask
+    pub moves: View,
+    /// (moves) of two u32: not read, condition
+    pub starts: View,
+    /// (B, moves)
+    pub ratio: View,
+    /// How many moves.
+    pub count: u32,
+    /// Whether some change two sites.
+    pub pairs: bool,
+}
+
+/// The passes of a wave function that is known up to a factor.
+pub trait Unnormalised {
+    /// Prepares a window of chains to go on from where they stand.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    fn decode(&self, plan: &mut Plan, rows: &View, t: u32) -> Result<()>;
+    fn begin(&self, plan: &mut Plan, chains: &ChainWindow) -> Result<()>;
+
+    /// Moves a window of chains that [`Unnormalised::begin`] prepared.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    fn advance(&self, plan: &mut Plan, chains: &ChainWindow, stretch: &Stretch) -> Result<()>;
+
+    /// log ψ² of the first `samples` samples of `tokens` (B, T) into `log_p` (samples), and what their moves need.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    fn amplitudes(&self, plan: &mut Plan, tokens: &View, samples: u32, log_p: &View) -> Result<()>;
+
+    /// log ψ(σ')/ψ(σ) of the moves of distinct samples whose amplitudes were computed before.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    fn ratios(&self, plan: &mut Plan, window: &Window, connected: &ConnectedMoves) -> Result<()>;
+
+    /// log ψ² of a window of distinct samples, with what the gradient needs kept: `tokens` (B, T) and `sample_of` (B) into
+    /// `log_p` (items).
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View, log_p: &View) -> Result<()>;
+
+    /// The gradient of all parameters from that of log ψ² of each sample, `d_log_p`, whose element `first` belongs to the
+    /// window's first. `keep` adds it to the gradient buffer, else it is replaced.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    fn backward(&self, plan: &mut Plan, window: &Window, d_log_p: &View, first: u32, keep: bool) -> Result<()>;
+}
+
+/// The passes of an autoregressive wave function.
+pub trait Network {
+    /// Computes the logits of patch `t` of all samples from the rows (token before, t, …), and keeps the keys and values.
+    /// `tokens`, (samples, T) u32, are those before.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    fn decode(&self, plan: &mut Plan, rows: &View, tokens: &View, t: u32) -> Result<()>;
 
     /// (samples, T, V): the logits that decoding made.
     fn decoded_logits(&self) -> View;

@@ -13,10 +13,11 @@
 //! Names and initial values are those of the authors' PyTorch code: every layer begins as a copy of the first.
 
 use super::embedding::EmbeddingSizes;
+use super::network::DESCRIPTION;
 use super::ptf_network::PtfNetwork;
 use super::transformer::TransformerSizes;
 use super::{
-    Activation, Attention, Capacity, Layout, Model, Needs, Network, Norm, Parameters, Position, Precision, Start,
+    Activation, Attention, Capacity, Layout, Model, Needs, Norm, Parameters, Position, Precision, Start, WaveFunction,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
@@ -107,8 +108,11 @@ impl Ptf {
     /// # Errors
     /// [`ErrorKind::Settings`], with what to change.
     pub fn check(&self, lattice: &Lattice) -> Result<()> {
-        lattice.check()?;
-        Patching::new(*lattice, self.patch)?;
+        self.check_transformer(Patching::new(*lattice, self.patch)?.patches())
+    }
+
+    /// Whether all settings but the patch make sense for so many patches.
+    pub(super) fn check_transformer(&self, patches: usize) -> Result<()> {
         let (width, heads) = (self.width, self.heads);
         let sizes = [("Nh", width), ("nhead", heads), ("num_layers", self.layers), ("ffn", self.feed_forward)];
         if let Some((name, value)) = sizes.iter().find(|(_, value)| *value == 0 || *value > MAX_WIDTH) {
@@ -139,7 +143,7 @@ impl Ptf {
             let near = self.feed_forward.next_multiple_of(4);
             return Err(Self::settings_error(format!("ffn={} is not a multiple of 4; use {near}", self.feed_forward)));
         }
-        let (patches, head) = (Patching::new(*lattice, self.patch)?.patches(), width / heads);
+        let head = width / heads;
         let most = most_positions(head as u32) as usize;
         if self.attention == Attention::Linear && patches > most {
             let message = format!(
@@ -151,11 +155,11 @@ impl Ptf {
         Ok(())
     }
 
-    pub(super) fn sizes(&self, lattice: &Lattice) -> Result<(Sizes, Patching)> {
-        Ptf::check(self, lattice)?;
-        let patching = Patching::new(*lattice, self.patch)?;
-        let transformer = TransformerSizes {
-            positions: patching.patches() as u32,
+    /// Of a transformer over `positions` positions in sequences of `period`.
+    pub(super) fn transformer_sizes(&self, [positions, period]: [usize; 2]) -> TransformerSizes {
+        TransformerSizes {
+            positions: positions as u32,
+            period: period as u32,
             width: self.width as u32,
             heads: self.heads as u32,
             feed_forward: self.feed_forward as u32,
@@ -163,15 +167,28 @@ impl Ptf {
             attention: self.attention,
             norm: self.norm,
             activation: self.activation,
-        };
-        let embedding = EmbeddingSizes {
-            width: transformer.width,
-            sites_per_patch: patching.sites_per_patch() as u32,
-            patches: transformer.positions,
+        }
+    }
+
+    /// Of rows of `stride` words about patches of `sites_per_patch` sites, in sequences of `patches`.
+    pub(super) fn embedding_sizes(&self, [sites_per_patch, patches, stride]: [u32; 3]) -> EmbeddingSizes {
+        EmbeddingSizes {
+            width: self.width as u32,
+            sites_per_patch,
+            patches,
+            stride,
             start: self.start,
             learns_position: self.position == Position::Learned,
-        };
-        Ok((Sizes { embedding, transformer, outcomes: patching.outcomes() as u32 }, patching))
+        }
+    }
+
+    pub(super) fn sizes(&self, lattice: &Lattice) -> Result<(Sizes, Patching)> {
+        Ptf::check(self, lattice)?;
+        let patching = Patching::new(*lattice, self.patch)?;
+        let transformer = self.transformer_sizes([patching.patches(); 2]);
+        let embedded = [patching.sites_per_patch() as u32, transformer.positions, DESCRIPTION];
+        let (embedding, outcomes) = (self.embedding_sizes(embedded), patching.outcomes() as u32);
+        Ok((Sizes { embedding, transformer, outcomes }, patching))
     }
 }
 
@@ -202,10 +219,10 @@ impl Model for Ptf {
         lattice: &Lattice,
         parameters: &Parameters,
         capacity: Capacity,
-    ) -> Result<Box<dyn Network>> {
+    ) -> Result<WaveFunction> {
         let (sizes, patching) = self.sizes(lattice)?;
         let position = self.position.table(&patching, self.width).unwrap_or_default();
-        Ok(Box::new(PtfNetwork::new(gpu, sizes, &position, parameters, "", capacity)?))
+        Ok(PtfNetwork::new(gpu, sizes, &position, parameters, "", capacity)?.into())
     }
 }
 

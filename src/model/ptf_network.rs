@@ -89,14 +89,78 @@ impl PtfNetwork {
     }
 }
 
-impl Network for PtfNetwork {
-    fn decode(&self, plan: &mut Plan, descriptions: &View, t: u32) -> Result<()> {
+/// What happens between the embedding and the transformer: `between` is given the embedded rows, or their gradient.
+impl PtfNetwork {
+    pub fn decode_with(
+        &self,
+        plan: &mut Plan,
+        descriptions: &View,
+        t: u32,
+        between: impl FnOnce(&mut Plan, &View) -> Result<()>,
+    ) -> Result<()> {
         let rows = Rows::from(self.samples);
         let [x, hidden] = self.transformer.decode_rows();
         self.embedding.record(plan, descriptions, &rows, &x)?;
+        between(plan, &x)?;
         self.transformer.decode(plan, t)?;
         let place = Place { stride: self.sizes.patches(), first: t };
         self.head.record(plan, &self.head.places.sampled, [&x, &hidden, &self.decoded_logits], &rows, place)
+    }
+
+    pub fn moves_with(
+        &self,
+        plan: &mut Plan,
+        packed: &Packed,
+        between: impl FnOnce(&mut Plan, &View) -> Result<()>,
+    ) -> Result<View> {
+        let rows = packed.items.times(packed.rows_per_item);
+        let [x, hidden] = self.transformer.move_rows();
+        self.embedding.record(plan, &packed.descriptions, &rows, &x)?;
+        between(plan, &x)?;
+        self.transformer.moves(plan, packed)?;
+        let logits = self.move_logits.view();
+        self.head.record(plan, &self.head.places.sampled, [&x, &hidden, &logits], &rows, Place::SAME)?;
+        Ok(logits)
+    }
+
+    pub fn forward_with(
+        &self,
+        plan: &mut Plan,
+        descriptions: &View,
+        rows: &Rows,
+        between: impl FnOnce(&mut Plan, &View) -> Result<()>,
+    ) -> Result<View> {
+        let (transformer, Training { head, .. }) = self.training()?;
+        let x = transformer.embedded();
+        self.embedding.record(plan, descriptions, rows, &x)?;
+        between(plan, &x)?;
+        transformer.forward(&self.transformer, plan, rows)?;
+        head.forward(&self.head, plan, &transformer.top(), rows)?;
+        Ok(head.logits.view())
+    }
+
+    pub fn backward_with(
+        &self,
+        plan: &mut Plan,
+        descriptions: &View,
+        rows: &Rows,
+        keep: bool,
+        between: impl FnOnce(&mut Plan, &View) -> Result<()>,
+    ) -> Result<()> {
+        let (transformer, Training { head, part }) = self.training()?;
+        let reversed = Reversed { rows, part: part.view(), keep };
+        let into = [&transformer.top(), &transformer.d_scratch(), &transformer.d_top()];
+        head.backward(&self.head, plan, &reversed, into)?;
+        transformer.backward(&self.transformer, plan, &reversed)?;
+        let d_embedded = transformer.d_embedded();
+        between(plan, &d_embedded)?;
+        self.embedding.backward(plan, descriptions, &d_embedded, &reversed)
+    }
+}
+
+impl Network for PtfNetwork {
+    fn decode(&self, plan: &mut Plan, descriptions: &View, _tokens: &View, t: u32) -> Result<()> {
+        self.decode_with(plan, descriptions, t, |_, _| Ok(()))
     }
 
     fn decoded_logits(&self) -> View {
@@ -104,29 +168,14 @@ impl Network for PtfNetwork {
     }
 
     fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<View> {
-        let rows = packed.items.times(packed.rows_per_item);
-        let [x, hidden] = self.transformer.move_rows();
-        self.embedding.record(plan, &packed.descriptions, &rows, &x)?;
-        self.transformer.moves(plan, packed)?;
-        let logits = self.move_logits.view();
-        self.head.record(plan, &self.head.places.sampled, [&x, &hidden, &logits], &rows, Place::SAME)?;
-        Ok(logits)
+        self.moves_with(plan, packed, |_, _| Ok(()))
     }
 
     fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<View> {
-        let (transformer, Training { head, .. }) = self.training()?;
-        self.embedding.record(plan, descriptions, rows, &transformer.embedded())?;
-        transformer.forward(&self.transformer, plan, rows)?;
-        head.forward(&self.head, plan, &transformer.top(), rows)?;
-        Ok(head.logits.view())
+        self.forward_with(plan, descriptions, rows, |_, _| Ok(()))
     }
 
     fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, keep: bool) -> Result<()> {
-        let (transformer, Training { head, part }) = self.training()?;
-        let reversed = Reversed { rows, part: part.view(), keep };
-        let into = [&transformer.top(), &transformer.d_scratch(), &transformer.d_top()];
-        head.backward(&self.head, plan, &reversed, into)?;
-        transformer.backward(&self.transformer, plan, &reversed)?;
-        self.embedding.backward(plan, descriptions, &transformer.d_embedded(), &reversed)
+        self.backward_with(plan, descriptions, rows, keep, |_, _| Ok(()))
     }
 }

@@ -8,8 +8,11 @@
 //! ψ is positive and not normalised: P(s) = ψ(s)² / Σ ψ², which Markov chains sample ([`Metropolis`]). Parameters have the
 //! names and shapes of NetKet's `models.RBM`: `visible_bias` a (N), `Dense.kernel` W (N, M), `Dense.bias` b (M).
 
-use super::{Initial, Layout, Metropolis, ParameterSpec};
+use super::rbm_network::RbmNetwork;
+use super::{Capacity, Initial, Layout, Metropolis, Model, Needs, ParameterSpec, Parameters, Precision, WaveFunction};
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
+use crate::kernels::rbm::RbmShape;
 use crate::physics::{Lattice, MAX_SITES_PER_PATCH, Patch, Patching};
 
 /// Settings of the restricted Boltzmann machine.
@@ -46,7 +49,26 @@ impl Rbm {
         (self.alpha * lattice.sites() as f64).round() as usize
     }
 
-    fn checked(&self, lattice: &Lattice) -> Result<()> {
+    fn shape(&self, lattice: &Lattice) -> Result<RbmShape> {
+        let sites_per_patch = self.patching(lattice)?.sites_per_patch() as u32;
+        Ok(RbmShape { sites: lattice.sites() as u32, sites_per_patch, hidden: self.hidden(lattice) as u32 })
+    }
+}
+
+impl Model for Rbm {
+    fn name(&self) -> &'static str {
+        "rbm"
+    }
+
+    /// Tokens only carry occupations here, so they hold as many sites as they can.
+    fn patching(&self, lattice: &Lattice) -> Result<Patching> {
+        self.check(lattice)?;
+        let sites = lattice.sites();
+        let widest = (1..=MAX_SITES_PER_PATCH).rev().find(|sites_of| sites.is_multiple_of(*sites_of));
+        Patching::new(*lattice, Patch::Line(widest.unwrap_or(1)))
+    }
+
+    fn check(&self, lattice: &Lattice) -> Result<()> {
         lattice.check()?;
         self.sampling.check()?;
         let error = |message: String| Err(Error::new(ErrorKind::Settings, format!("rbm: {message}")));
@@ -67,19 +89,30 @@ impl Rbm {
         Ok(())
     }
 
-    /// Tokens only carry occupations here, so they hold as many sites as they can.
-    fn lines(&self, lattice: &Lattice) -> Result<Patching> {
-        self.checked(lattice)?;
-        let sites = lattice.sites();
-        let widest = (1..=MAX_SITES_PER_PATCH).rev().find(|sites_of| sites.is_multiple_of(*sites_of));
-        Patching::new(*lattice, Patch::Line(widest.unwrap_or(1)))
+    fn chains(&self) -> Option<&Metropolis> {
+        Some(&self.sampling)
     }
 
-    fn parameters(&self, lattice: &Lattice) -> Result<Layout> {
-        self.checked(lattice)?;
+    fn layout(&self, lattice: &Lattice) -> Result<Layout> {
+        self.check(lattice)?;
         let (n, m) = (lattice.sites(), self.hidden(lattice));
         let spec = |name: &str, shape| ParameterSpec { name: name.into(), shape, initial: Initial::Uniform(INITIAL) };
         Ok(Layout::new(vec![spec(VISIBLE_BIAS, vec![n]), spec(KERNEL, vec![n, m]), spec(HIDDEN_BIAS, vec![m])]))
+    }
+
+    fn needs(&self, _: &Gpu, lattice: &Lattice, _: Precision) -> Result<Needs> {
+        Ok(RbmNetwork::needs(&self.shape(lattice)?))
+    }
+
+    fn network(
+        &self,
+        gpu: &Gpu,
+        lattice: &Lattice,
+        parameters: &Parameters,
+        capacity: Capacity,
+    ) -> Result<WaveFunction> {
+        let network = RbmNetwork::new(gpu, self.shape(lattice)?, &self.sampling, parameters, capacity)?;
+        Ok(WaveFunction::Unnormalised(Box::new(network)))
     }
 }
 
@@ -91,7 +124,7 @@ mod tests {
     fn hidden_units_are_alpha_times_the_sites() {
         let of = |alpha| Rbm { alpha, ..Rbm::default() }.hidden(&Lattice::square(4, 4));
         assert_eq!((of(2.0), of(0.5), of(1.3)), (32, 8, 21));
-        let layout = Rbm::default().parameters(&Lattice::square(4, 4)).unwrap();
+        let layout = Rbm::default().layout(&Lattice::square(4, 4)).unwrap();
         assert_eq!(layout.parameters(), 16 + 16 * 32 + 32);
     }
 
@@ -99,7 +132,7 @@ mod tests {
     fn settings_that_do_not_fit_say_what_would() {
         let message = |alpha| {
             let rbm = Rbm { alpha, ..Rbm::default() };
-            rbm.checked(&Lattice::square(4, 4)).unwrap_err().to_string()
+            rbm.check(&Lattice::square(4, 4)).unwrap_err().to_string()
         };
         for alpha in [0.0, -1.0, 0.01, f64::NAN, 1e9] {
             assert!(message(alpha).contains("such as alpha=2"), "{}", message(alpha));
@@ -108,7 +141,7 @@ mod tests {
 
     #[test]
     fn tokens_hold_as_many_sites_as_divide_the_lattice() {
-        let sites = |n| Rbm::default().lines(&Lattice::chain(n)).unwrap().sites_per_patch();
+        let sites = |n| Rbm::default().patching(&Lattice::chain(n)).unwrap().sites_per_patch();
         assert_eq!((sites(16), sites(13), sites(12), sites(100)), (8, 1, 12, 10));
     }
 }

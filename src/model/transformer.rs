@@ -19,6 +19,8 @@ use crate::kernels::norm::NormShape;
 pub(super) struct TransformerSizes {
     /// T
     pub positions: u32,
+    /// Positions of a sequence, T where all of a sample is one.
+    pub period: u32,
     /// C
     pub width: u32,
     /// H
@@ -338,10 +340,12 @@ impl Transformer {
         let (sizes, scratch) = (&self.sizes, &self.decode);
         let place = Place { stride: sizes.positions, first: t };
         let pass = Pass { views: &self.places.sampled, rows: &rows, place, keeps_hidden: false };
+        let (within, period) = (t % sizes.period, sizes.period);
         for (k, (cache, states)) in self.cache.iter().enumerate() {
             let (states, out) = (states.as_ref(), &scratch.attention);
             let attention = Operands { qkv: cache, states, out, total: &self.total };
-            let shape = AttentionShape::decode(samples, sizes.positions, sizes.heads, sizes.head_width(), t);
+            let shape = AttentionShape::decode(samples, period, sizes.heads, sizes.head_width(), within)
+                .within(sizes.positions, t - within);
             let buffers = self.scratch_of(k, scratch, cache);
             self.layer(plan, k, &buffers, &pass, |plan| attention.forward(plan, &shape))?;
         }
@@ -367,6 +371,7 @@ impl Transformer {
                 first_item: packed.first_item,
                 b: self.capacity.samples,
                 t: sizes.positions,
+                period: sizes.period,
                 h: sizes.heads,
                 d: sizes.head_width(),
             };

@@ -148,7 +148,7 @@ impl TransformerTraining {
 
     fn attention_shape(transformer: &Transformer, rows: &Rows) -> AttentionShape {
         let sizes = &transformer.sizes;
-        AttentionShape::causal(rows.items(sizes.positions), sizes.positions, sizes.heads, sizes.head_width())
+        AttentionShape::causal(rows.items(sizes.period), sizes.period, sizes.heads, sizes.head_width())
     }
 
     /// From the embedded rows to the top, activations kept.

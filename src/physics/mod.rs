@@ -40,6 +40,6 @@ pub use hamiltonian::{Condition, Hamiltonian, Move, Pair, Terms};
 pub use lattice::{Lattice, MAX_SITES};
 pub use observables::Observables;
 pub use operator::Operator;
-pub use patching::{MAX_SITES_PER_PATCH, Patch, Patching};
+pub use patching::{MAX_SITES_PER_LARGE_PATCH, MAX_SITES_PER_PATCH, Patch, Patching};
 pub use rydberg::{MAX_RYDBERG_SITES, Rydberg};
 pub use tfim::Tfim;

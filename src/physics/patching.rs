@@ -9,6 +9,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// The largest number of sites of a patch: the model's head has `2^P` outcomes, 4096 at this limit.
 pub const MAX_SITES_PER_PATCH: usize = 12;
 
+/// The largest number of sites of a large patch, which is cut into sub-patches: one loop over its sites and a block of
+/// rows must stay below the 65,535 iterations that every driver runs.
+pub const MAX_SITES_PER_LARGE_PATCH: usize = 256;
+
 /// The shape of a patch, written `4` (a line) or `2x2` (a block).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Patch {
@@ -107,14 +111,18 @@ impl Patching {
     /// Cuts `lattice` into patches of shape `large` and each of them into sub-patches of shape `sub`.
     ///
     /// The elements of a large patch are the sites of a lattice of their own, in their order: of shape `px` × `py` for
-    /// a block; for a line of `p` sites a chain, or a square where it is to be cut into blocks. Only the sub-patch is
-    /// bound by [`MAX_SITES_PER_PATCH`].
+    /// a block; for a line of `p` sites a chain, or a square where it is to be cut into blocks. A large patch has at most
+    /// [`MAX_SITES_PER_LARGE_PATCH`] sites, a sub-patch [`MAX_SITES_PER_PATCH`].
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] as [`Patching::new`], for either cut.
     pub fn nested(lattice: Lattice, large: Patch, sub: Patch) -> Result<Self> {
         lattice.check()?;
-        let cut = Self::cut(lattice, large, usize::MAX)?;
+        if large.sites() > MAX_SITES_PER_LARGE_PATCH {
+            let fault = format!("expected at most {MAX_SITES_PER_LARGE_PATCH} sites in a large patch, got {large}");
+            return Err(misfit(&lattice, large, MAX_SITES_PER_LARGE_PATCH, &fault));
+        }
+        let cut = Self::cut(lattice, large, MAX_SITES_PER_LARGE_PATCH)?;
         let inside = match (large, sub) {
             (Patch::Block([px, py]), _) => Lattice::square(px, py),
             (Patch::Line(p), Patch::Line(_)) => Lattice::chain(p),
@@ -366,6 +374,8 @@ mod tests {
         assert!(text.contains("3 does not divide Lx=8") && text.contains("8x8"), "{text}");
         assert!(message(Patch::Line(8), Patch::Block([2, 2])).contains("no square"));
         assert!(message(Patch::Line(0), Patch::Line(1)).contains("at least 1"));
+        let all = Patching::nested(Lattice::square(32, 32), Patch::Block([32, 32]), Patch::Line(1)).unwrap_err();
+        assert!(all.to_string().contains("at most 256") && all.to_string().contains("16x16"), "{all}");
         assert!(Patching::nested(Lattice::square(8, 8), Patch::Block([8, 8]), Patch::Block([2, 2])).is_ok());
     }
 

@@ -60,26 +60,28 @@ impl Curve {
         let step = Axis { range: begin..end, name: "step", number: &|x| format!("{x:.0}"), numbers: 8 };
         let energy =
             Axis { range: bottom..top, name: "energy per site", number: &|y| format!("{y:.decimals$}"), numbers: 8 };
-        picture::draw(SIZE, title, step, energy, SeriesLabelPosition::UpperRight, |chart| {
-            let line = |style: ShapeStyle| move |(x, y)| PathElement::new([(x, y), (x + 24, y)], style);
-            chart
-                .draw_series(LineSeries::new(clip(thinned(&self.points)), STEPS.stroke_width(1)))?
-                .label("each step")
-                .legend(line(STEPS.stroke_width(1)));
-            if window > 1 {
+        picture::svg(SIZE, 1, |panels| {
+            picture::chart(&panels[0], title, step, energy, SeriesLabelPosition::UpperRight, |chart| {
+                let line = |style: ShapeStyle| move |(x, y)| PathElement::new([(x, y), (x + 24, y)], style);
                 chart
-                    .draw_series(LineSeries::new(clip(thinned(&mean)), MEAN.stroke_width(2)))?
-                    .label(format!("mean of {window} steps"))
-                    .legend(line(MEAN.stroke_width(2)));
-            }
-            if let Some(exact) = exact.filter(|exact| exact.is_finite()) {
-                let ends = [(begin, exact), (end, exact)];
-                chart
-                    .draw_series(DashedLineSeries::new(ends, 7, 5, EXACT.stroke_width(2)))?
-                    .label(format!("exact {exact:.5}"))
-                    .legend(line(EXACT.stroke_width(2)));
-            }
-            Ok(())
+                    .draw_series(LineSeries::new(clip(thinned(&self.points)), STEPS.stroke_width(1)))?
+                    .label("each step")
+                    .legend(line(STEPS.stroke_width(1)));
+                if window > 1 {
+                    chart
+                        .draw_series(LineSeries::new(clip(thinned(&mean)), MEAN.stroke_width(2)))?
+                        .label(format!("mean of {window} steps"))
+                        .legend(line(MEAN.stroke_width(2)));
+                }
+                if let Some(exact) = exact.filter(|exact| exact.is_finite()) {
+                    let ends = [(begin, exact), (end, exact)];
+                    chart
+                        .draw_series(DashedLineSeries::new(ends, 7, 5, EXACT.stroke_width(2)))?
+                        .label(format!("exact {exact:.5}"))
+                        .legend(line(EXACT.stroke_width(2)));
+                }
+                Ok(())
+            })
         })
     }
 }

@@ -86,6 +86,7 @@ mod tests {
             gradient_norm: f64::NAN,
             learning_rate: 5e-4,
             unique: 17,
+            acceptance: None,
             accepted: false,
             seconds: 0.3,
         };

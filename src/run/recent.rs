@@ -72,6 +72,7 @@ mod tests {
             gradient_norm: 0.0,
             learning_rate: 0.0,
             unique: 1,
+            acceptance: None,
             accepted: true,
             seconds: 0.0,
         }

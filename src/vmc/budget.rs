@@ -18,6 +18,8 @@ pub(super) struct Demand {
     pub needs: Needs,
     /// N, M, R, T
     pub shape: [u64; 4],
+    /// Rows of a sample in the pass with gradient, each with a number that log P is the sum of.
+    pub columns: u64,
     /// Elements of the Hamiltonian's tables.
     pub tables: u64,
 }
@@ -79,12 +81,12 @@ impl Demand {
 
     /// Samples of a block of the sums over rows in the pass with gradient.
     fn block(&self) -> u32 {
-        block_items(self.shape[3] as u32)
+        block_items(self.columns as u32)
     }
 
     /// Blocks of a pass with gradient over `samples` samples.
     fn blocks(&self, samples: u64) -> u64 {
-        (samples * self.shape[3]).div_ceil(u64::from(block_rows(self.shape[3] as u32)))
+        (samples * self.columns).div_ceil(u64::from(block_rows(self.columns as u32)))
     }
 
     /// Elements of the buffers over all samples, with the counters and what the host reads of them.
@@ -92,7 +94,7 @@ impl Demand {
         let b = u64::from(self.samples);
         let [group, groups] = [sizes.group, sizes.groups(self.samples)].map(u64::from);
         // Tokens, log P, numbers of distinct samples, values; weights in training.
-        let drawn = groups * group * (2 * self.shape[3] + 3 + 8) + if self.training { b } else { 0 };
+        let drawn = groups * group * (self.shape[3] + self.columns + 3 + 8) + if self.training { b } else { 0 };
         let (widest, spans, numbers) = match self.own_span(sizes).map(u64::from) {
             Some(span) => (span, b.div_ceil(span), 3 * b.next_multiple_of(span)),
             None => (group, 0, 0),
@@ -102,10 +104,10 @@ impl Demand {
 
     /// Elements of each part: what does not shrink, groups, moves, hidden rows, training.
     fn parts(&self, sizes: &StepSizes) -> [u64; 5] {
-        let [n, m, r, t] = self.shape;
+        let [n, m, r, _] = self.shape;
         let [group, items, hidden, training] =
             [sizes.group, sizes.items, sizes.hidden_rows, sizes.training].map(u64::from);
-        let gradient = self.needs.training_sample[0] + 6 * t;
+        let gradient = self.needs.training_sample[0] + 6 * self.columns;
         [
             self.fixed + self.needs.fixed + self.tables + self.over_samples(sizes),
             group * (self.needs.sample[0] + 4 + m),
@@ -151,8 +153,8 @@ impl Demand {
         let group_limit = most(self.needs.sample[1].max(m).max(8)).min(MAX_GROUP) / ALIGNMENT * ALIGNMENT;
         let item_limit = most(r * self.needs.move_row[1].max(4)).min(most(n));
         // Blocks of the gradient's sums stand in one buffer too.
-        let blocks_limit = u64::from(most(self.needs.training_block)) * u64::from(block_rows(self.shape[3] as u32));
-        let training_limit = most(self.needs.training_sample[1]).min((blocks_limit / self.shape[3]) as u32);
+        let blocks_limit = u64::from(most(self.needs.training_block)) * u64::from(block_rows(self.columns as u32));
+        let training_limit = most(self.needs.training_sample[1]).min((blocks_limit / self.columns) as u32);
         let training = if training_limit >= self.span() {
             self.span().min(self.samples)
         } else {
@@ -235,7 +237,15 @@ mod tests {
             training_block: 265_000,
             fixed: 2048,
         };
-        Demand { samples: 256, training: true, fixed: 4 * 1_205_264, needs, shape: [64, 64, 480, 16], tables: 10_000 }
+        Demand {
+            samples: 256,
+            training: true,
+            fixed: 4 * 1_205_264,
+            needs,
+            shape: [64, 64, 480, 16],
+            columns: 16,
+            tables: 10_000,
+        }
     }
 
     #[test]
@@ -274,7 +284,7 @@ mod tests {
         let unit = [8, 8];
         let needs = Needs { sample: unit, move_row: unit, hidden_row: 0, training_sample: unit, ..demand().needs };
         for samples in [MAX_GROUP - 1, MAX_GROUP, MAX_GROUP + 1, 1 << 17] {
-            let demand = Demand { samples, needs, shape: [4, 4, 6, 1], ..demand() };
+            let demand = Demand { samples, needs, shape: [4, 4, 6, 1], columns: 1, ..demand() };
             let sizes = demand.fit(1 << 50, 1 << 40).unwrap();
             assert_eq!(sizes.group, samples.next_multiple_of(ALIGNMENT).min(MAX_GROUP), "{samples}: {sizes:?}");
         }

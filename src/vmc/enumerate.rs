@@ -10,11 +10,13 @@ use crate::physics::{Hamiltonian, Lattice, Terms};
 /// What is known of given configurations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LocalEnergies {
-    /// log P of each.
+    /// log P of each; log ψ² where the wave function is known up to a factor.
     pub log_p: Vec<f64>,
+    /// Whether that is the log P of probabilities which add up to one.
+    pub normalised: bool,
     /// Local energy of each.
     pub energy: Vec<f64>,
-    /// For each configuration log P of every connected one, in the order of the Hamiltonian's moves sorted by the first
+    /// For each configuration log P (or log ψ²) of every connected one, in the order of the Hamiltonian's moves sorted by the first
     /// patch they change; very negative where a move's condition does not hold.
     pub moved_log_p: Vec<Vec<f64>>,
 }
@@ -58,14 +60,18 @@ pub fn local_energies(
     let mut plan = Plan::new(gpu);
     estimator.record(&mut plan, Source::Given)?;
     let (t, moves) = (estimator.patches() as usize, estimator.tables.moves() as usize);
-    let mut all = LocalEnergies { log_p: Vec::new(), energy: Vec::new(), moved_log_p: Vec::new() };
+    let mut all = LocalEnergies {
+        log_p: Vec::new(),
+        normalised: model.chains().is_none(),
+        energy: Vec::new(),
+        moved_log_p: Vec::new(),
+    };
     for part in configurations.chunks(chunk) {
         let mut tokens: Vec<u32> = part.iter().flat_map(|c| estimator.patching.tokens(c)).collect();
         tokens.resize(chunk * t, 0);
         estimator.tokens.write(gpu, &tokens)?;
         plan.run()?;
-        let log_p: Vec<f32> = estimator.log_p.read(gpu, part.len() * t)?;
-        let log_p: Vec<f64> = log_p.chunks(t).map(|row| row.iter().map(|p| f64::from(*p)).sum()).collect();
+        let log_p = estimator.read_log_p(part.len())?;
         let values = sample_values(&estimator)?;
         all.energy.extend(values.iter().take(part.len()).map(|v| f64::from(v[0])));
         let ratio: Vec<f32> = estimator.ratio.read(gpu, chunk * moves)?;
@@ -93,7 +99,7 @@ impl Hamiltonian for Free {
 }
 
 /// log P of every one of the 2^N configurations by the network as `precision` stores it; bit i of the index is the
-/// occupation of site i.
+/// occupation of site i. A wave function that is known up to a factor is normalised by the sum over all of them.
 ///
 /// # Errors
 /// [`ErrorKind::Settings`] beyond 16 sites; as [`super::evaluate()`].
@@ -111,5 +117,12 @@ pub fn enumerate(
     }
     let configuration = |index: u32| (0..sites).map(|site| (index >> site & 1) as u8).collect();
     let all: Vec<Vec<u8>> = (0..1u32 << sites).map(configuration).collect();
-    Ok(local_energies(gpu, lattice, &Free, model, weights, &all, precision)?.log_p)
+    let LocalEnergies { mut log_p, normalised, .. } =
+        local_energies(gpu, lattice, &Free, model, weights, &all, precision)?;
+    if !normalised {
+        let top = log_p.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let log_sum = top + log_p.iter().map(|log_p| (log_p - top).exp()).sum::<f64>().ln();
+        log_p.iter_mut().for_each(|log_p| *log_p -= log_sum);
+    }
+    Ok(log_p)
 }

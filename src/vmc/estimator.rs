@@ -1,17 +1,18 @@
 //! From parameters to local energies: draw, make distinct, move, add up. Steps 1, 3, 4 and half of 5 of the journey.
 
 use super::budget::{Demand, StepSizes};
+use super::chains::Chains;
 use super::distinct::{COUNTER_STRIDE, Distinct};
 use super::metrics::StepInputs;
+use super::sampler::{Sampler, columns, sampler};
 use super::tables::{HostTables, Tables};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan};
-use crate::kernels::energy::{COLUMNS, EnergyLocal, EnergyShape, EnergySites, MovesRatio, MovesShape, Statistics};
-use crate::kernels::head::{HeadForward, HeadSample, HeadSampleShape};
+use crate::kernels::energy::{COLUMNS, EnergyLocal, EnergyShape, EnergySites, Statistics};
 use crate::kernels::narrow::WeightsNarrow;
-use crate::kernels::rows::{RowsMoves, Window};
+use crate::kernels::rows::Window;
 use crate::kernels::unique::Unique;
-use crate::model::{Model, Network, Packed, Parameters};
+use crate::model::{LargeRows, Model, Parameters};
 use crate::physics::{Lattice, Patching, Terms};
 
 /// Where configurations come from.
@@ -38,11 +39,11 @@ pub(super) struct EstimatorConfig {
     pub fixed: u64,
 }
 
-/// Buffers over all samples of a batch and scratch over a group, with the network that fills them.
+/// Buffers over all samples of a batch and scratch over a group, with the sampler that fills them.
 pub(super) struct Estimator {
     pub gpu: Gpu,
     pub patching: Patching,
-    pub network: Box<dyn Network>,
+    pub sampler: Box<dyn Sampler>,
     pub tables: Tables,
     pub sizes: StepSizes,
     pub samples: u32,
@@ -51,8 +52,10 @@ pub(super) struct Estimator {
     narrowing: Option<(WeightsNarrow, u64)>,
     /// (B, T) u32
     pub tokens: Buffer,
-    /// (B, T)
+    /// (B, columns): what adds up to log P of each sample
     pub log_p: Buffer,
+    /// Numbers that log P of a sample is the sum of.
+    pub columns: u32,
     /// The distinct samples of what is drawn and moved together.
     pub groups: Distinct,
     /// Those of what the gradient is taken over, where that is something else.
@@ -67,12 +70,8 @@ pub(super) struct Estimator {
     pub step: Buffer,
     /// (B, M) of a group
     pub ratio: Buffer,
-    decode_rows: Buffer,
     hash: Buffer,
     first: Buffer,
-    move_rows: Buffer,
-    row_log_p: Buffer,
-    row_lse: Buffer,
     site_energy: Buffer,
 }
 
@@ -86,24 +85,32 @@ impl Estimator {
         config: EstimatorConfig,
     ) -> Result<Self> {
         let patching = model.patching(lattice)?;
-        let host = HostTables::new(terms, &patching)?;
+        let chains = model.chains();
+        let host = HostTables::new(terms, &patching, chains.is_none())?;
         let (n, m) = (patching.sites() as u64, host.moves.len() as u64);
         let (r, t) = (host.rows.len() as u64, patching.patches() as u64);
         let elements = parameters.layout().elements();
         let narrowing = parameters.narrowing().map(|narrow| (narrow, elements));
         let narrow_words = if narrowing.is_some() { elements.div_ceil(2) } else { 0 };
         let precision = parameters.precision();
+        let large = host.large.as_ref().map_or(0, |large| LargeRows::elements(large.rows.len() as u64, r));
+        let chain_elements = chains.map_or(0, |chains| Chains::elements(chains, config.samples, t));
+        let columns = columns(model, &patching);
         let demand = Demand {
             samples: config.samples,
             training: config.training,
-            fixed: config.fixed + narrow_words,
+            fixed: config.fixed + narrow_words + chain_elements,
             needs: model.needs(gpu, lattice, precision)?,
             shape: [n, m, r, t],
-            tables: 8 * m + 6 * r + 2 * n + 2 * host.pairs.len() as u64 + t,
+            columns: columns.into(),
+            tables: 8 * m + 10 * r + 2 * n + 2 * host.pairs.len() as u64 + t + large,
         };
         let sizes = demand.fit(config.memory, gpu.limits().max_storage_buffer_binding_size)?;
-        let network = model.network(gpu, lattice, parameters, sizes.capacity(r as u32))?;
         let (samples, patches) = (config.samples, t as u32);
+        let capacity = sizes.capacity(r as u32);
+        let wave_function = model.network(gpu, lattice, parameters, capacity)?;
+        let rows = [sizes.group, capacity.move_rows, samples];
+        let sampler = sampler(gpu, model, wave_function, terms, &patching, rows)?;
         let groups = Distinct::new(gpu, "groups", samples, patches, sizes.group, 0)?;
         let spans = |span| Distinct::new(gpu, "spans", samples, patches, span, groups.parts());
         let own_spans = demand.own_span(&sizes).map(spans).transpose()?;
@@ -114,7 +121,8 @@ impl Estimator {
         let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.{name}"), elements);
         Ok(Self {
             tokens: buffer("tokens", padded * t)?,
-            log_p: buffer("log_p", padded * t)?,
+            log_p: buffer("log_p", padded * u64::from(columns))?,
+            columns,
             live: buffer("live", COUNTER_STRIDE * u64::from(counters))?,
             groups,
             own_spans,
@@ -122,12 +130,8 @@ impl Estimator {
             statistics: buffer("statistics", 2 * u64::from(COLUMNS))?,
             step: buffer("step", 4)?,
             ratio: buffer("ratio", group * m)?,
-            decode_rows: buffer("decode.rows", 4 * group)?,
             hash: buffer("hash", 2 * widest_part)?,
             first: buffer("first", widest_part)?,
-            move_rows: buffer("moves.descriptions", 4 * items * r)?,
-            row_log_p: buffer("moves.log_p", items * r)?,
-            row_lse: buffer("moves.lse", items * r)?,
             site_energy: buffer("site_energy", items * n)?,
             tables: Tables::new(gpu, host)?,
             gpu: gpu.clone(),
@@ -135,7 +139,7 @@ impl Estimator {
             unique: config.unique,
             narrowing,
             patching,
-            network,
+            sampler,
             sizes,
         })
     }
@@ -145,11 +149,6 @@ impl Estimator {
         self.patching.patches() as u32
     }
 
-    /// V
-    pub fn outcomes(&self) -> u32 {
-        self.patching.outcomes() as u32
-    }
-
     /// What the gradient is taken over.
     pub fn spans(&self) -> &Distinct {
         self.own_spans.as_ref().unwrap_or(&self.groups)
@@ -157,13 +156,13 @@ impl Estimator {
 
     /// Records everything from drawing to statistics.
     pub fn record(&self, plan: &mut Plan, source: Source) -> Result<()> {
-        self.record_narrowing(plan)?;
+        self.record_batch(plan, source)?;
         for g in 0..self.groups.parts() {
             plan.scope("sample");
-            self.record_samples(plan, g, source)?;
+            self.sampler.record_group(plan, self, g, source)?;
             self.record_distinct(plan, &self.groups, g)?;
             plan.scope("moves");
-            self.record_moves(plan, g)?;
+            self.record_moves(plan, g, self.groups.samples_of(g))?;
         }
         plan.scope("energy");
         let statistics = Statistics {
@@ -176,44 +175,49 @@ impl Estimator {
 
     /// Records the drawing alone.
     pub fn record_draws(&self, plan: &mut Plan, source: Source) -> Result<()> {
-        self.record_narrowing(plan)?;
-        (0..self.groups.parts()).try_for_each(|g| self.record_samples(plan, g, source))
+        self.record_batch(plan, source)?;
+        (0..self.groups.parts()).try_for_each(|g| self.sampler.record_group(plan, self, g, source))
     }
 
-    /// Records the local energies of samples that were drawn, where they are one group.
-    pub fn record_local_energies(&self, plan: &mut Plan) -> Result<()> {
+    /// Records what is done once for all groups.
+    fn record_batch(&self, plan: &mut Plan, source: Source) -> Result<()> {
+        self.record_narrowing(plan)?;
+        if source == Source::Drawn { self.sampler.record_batch(plan, self) } else { Ok(()) }
+    }
+
+    /// Makes Markov chains, where samples come from such, begin anew with the parameters as they are now. Needed before the
+    /// first batch that is drawn.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`] and [`Plan::run`].
+    pub fn restart(&self, seed: u64, step: u64) -> Result<()> {
+        let Some(chains) = self.sampler.chains() else { return Ok(()) };
+        self.write_step(seed, step)?;
+        chains.start(&self.gpu, &self.patching, seed, step)?;
+        let mut plan = Plan::new(&self.gpu);
+        self.record_narrowing(&mut plan)?;
+        chains.record_burn_in(&mut plan, self)?;
+        plan.run()
+    }
+
+    /// log P of the first `samples` samples, log ψ² where the wave function is not normalised.
+    pub fn read_log_p(&self, samples: usize) -> Result<Vec<f64>> {
+        let columns = self.columns as usize;
+        let numbers: Vec<f32> = self.log_p.read(&self.gpu, samples * columns)?;
+        Ok(numbers.chunks(columns).map(|row| row.iter().map(|p| f64::from(*p)).sum()).collect())
+    }
+
+    /// Records the local energies of the first `samples` samples that were drawn, where all are one group and each is
+    /// taken as distinct.
+    pub fn record_local_energies(&self, plan: &mut Plan, samples: u32) -> Result<()> {
         plan.scope("moves");
         self.record_distinct(plan, &self.groups, 0)?;
-        self.record_moves(plan, 0)
+        self.record_moves(plan, 0, samples)
     }
 
     fn record_narrowing(&self, plan: &mut Plan) -> Result<()> {
         plan.scope("sample");
         self.narrowing.as_ref().map_or(Ok(()), |(narrow, elements)| narrow.record(plan, *elements))
-    }
-
-    fn record_samples(&self, plan: &mut Plan, g: u32, source: Source) -> Result<()> {
-        let (t, v) = (self.patches(), self.outcomes());
-        for position in 0..t {
-            self.network.decode(plan, &self.decode_rows, position)?;
-            let sample = HeadSample {
-                logits: self.network.decoded_logits(),
-                step: self.step.view(),
-                tokens: self.groups.of_part(&self.tokens, g, t)?,
-                log_p: self.groups.of_part(&self.log_p, g, t)?,
-                rows: self.decode_rows.view(),
-            };
-            let shape = HeadSampleShape {
-                samples: self.sizes.group,
-                outcomes: v,
-                patches: t,
-                patch: position,
-                first_sample: g * self.sizes.group,
-                given: source == Source::Given,
-            };
-            sample.record(plan, &shape)?;
-        }
-        Ok(())
     }
 
     /// Records the search for the distinct configurations of part `p` of `distinct`.
@@ -231,67 +235,17 @@ impl Estimator {
         plan.resolve_grids(&self.live)
     }
 
-    fn record_moves(&self, plan: &mut Plan, g: u32) -> Result<()> {
-        let samples = self.groups.samples_of(g);
+    /// Records the local energies of the first `samples` distinct samples of group `g`, as far as there are so many.
+    fn record_moves(&self, plan: &mut Plan, g: u32, samples: u32) -> Result<()> {
         let mut first = 0;
         while first < samples {
             let most = self.sizes.items.min(samples - first);
             let window = self.groups.window(&self.live, g, first, most)?;
-            self.record_ratios(plan, g, &window)?;
+            self.sampler.record_ratios(plan, self, g, &window)?;
             self.record_energies(plan, g, &window)?;
             first += most;
         }
         Ok(())
-    }
-
-    /// log ψ'/ψ of the moves of a window.
-    fn record_ratios(&self, plan: &mut Plan, g: u32, window: &Window) -> Result<()> {
-        let tables = &self.tables;
-        let (tokens, sample_of) =
-            (self.groups.of_part(&self.tokens, g, self.patches())?, self.groups.of_part(&self.groups.sample_of, g, 1)?);
-        // A lattice of one patch has no rows to compute anew: its moves are other outcomes of the same logits.
-        if tables.rows_per_item() > 0 {
-            let rows = RowsMoves {
-                tokens: tokens.clone(),
-                sample_of: sample_of.clone(),
-                table: tables.rows.view(),
-                moves: tables.moves.view(),
-                rows: self.move_rows.view(),
-            };
-            rows.record(plan, window, tables.rows_per_item(), tables.moves())?;
-            let packed = Packed {
-                descriptions: self.move_rows.view(),
-                items: window.items.clone(),
-                first_item: window.first,
-                rows_per_item: tables.rows_per_item(),
-                row_table: tables.row_table.view(),
-                sample_of: sample_of.clone(),
-            };
-            let head = HeadForward {
-                rows: self.move_rows.view(),
-                logits: self.network.moves(plan, &packed)?,
-                log_p: self.row_log_p.view(),
-                lse: self.row_lse.view(),
-            };
-            head.record(plan, &window.items.times(tables.rows_per_item()), self.outcomes())?;
-        }
-        let ratio = MovesRatio {
-            tokens,
-            sample_of,
-            logits: self.network.decoded_logits(),
-            log_p: self.groups.of_part(&self.log_p, g, self.patches())?,
-            row_log_p: self.row_log_p.view(),
-            moves: tables.moves.view(),
-            starts: tables.starts.view(),
-            ratio: self.ratio.view(),
-        };
-        let shape = MovesShape {
-            window: window.clone(),
-            moves: tables.moves(),
-            rows_per_item: tables.rows_per_item(),
-            outcomes: self.outcomes(),
-        };
-        ratio.record(plan, &shape)
     }
 
     /// Local energies and observables of a window.

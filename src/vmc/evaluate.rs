@@ -1,5 +1,6 @@
 //! Estimates from fresh samples of fixed weights.
 
+use super::autocorrelation::autocorrelation_time;
 use super::estimator::{Estimator, EstimatorConfig, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Plan};
@@ -10,7 +11,7 @@ use crate::physics::{Hamiltonian, Lattice};
 /// How to estimate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EvaluateConfig {
-    /// Independent samples; at least 2.
+    /// Samples; at least 2.
     pub samples: usize,
     /// Seed of the samples.
     pub seed: u64,
@@ -26,14 +27,14 @@ impl Default for EvaluateConfig {
     }
 }
 
-/// Estimates over independent samples.
+/// Estimates over samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Estimate {
     /// Samples drawn.
     pub samples: usize,
     /// Energy of the whole lattice.
     pub energy: f64,
-    /// Standard error of the energy, √(variance / samples).
+    /// Standard error of the energy, √(variance / samples); of Markov chains √(variance · 2τ / samples).
     pub energy_error: f64,
     /// Unbiased variance of the local energy.
     pub variance: f64,
@@ -43,12 +44,42 @@ pub struct Estimate {
     pub sigma_x: f64,
     /// Mean of |Σ (−1)^(x+y) (n − ½)| / N.
     pub staggered: f64,
+    /// How good the Markov chains are that the samples come from; `None` where samples are independent.
+    pub chains: Option<ChainReport>,
 }
+
+/// How good Markov chains are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChainReport {
+    /// How many.
+    pub chains: usize,
+    /// Part of the proposals that were accepted.
+    pub acceptance: f64,
+    /// Chains that accepted fewer than [`FROZEN`] of their proposals: they hardly leave where they began, and no error bar
+    /// knows of it.
+    pub frozen: usize,
+    /// Integrated autocorrelation time τ of the local energy, in samples of a chain; ½ where samples are independent.
+    pub autocorrelation: f64,
+    /// Independent samples that these are worth, samples / 2τ.
+    pub effective_samples: f64,
+}
+
+/// Acceptance below which Markov chains are taken for frozen.
+pub const FROZEN: f64 = 0.01;
 
 /// Samples that go through the GPU together.
 const CHUNK: usize = 1024;
 
-/// Draws samples in chunks and estimates energy and observables; sums in f64.
+/// Samples that go through the GPU together of `samples`: whole records of all chains, where there are chains.
+pub(super) fn chunk_of(model: &dyn Model, samples: usize) -> usize {
+    let most = samples.min(CHUNK);
+    match model.chains().and_then(|metropolis| metropolis.chains) {
+        Some(chains) if chains < most => most / chains * chains,
+        _ => most,
+    }
+}
+
+/// Draws samples in chunks and estimates energy and observables; sums in f64. Markov chains go on from chunk to chunk.
 ///
 /// # Errors
 /// As [`super::Trainer::new`]; [`ErrorKind::NotFinite`] when a local energy is not finite.
@@ -64,12 +95,15 @@ pub fn evaluate(
         let message = format!("{} samples give no error bar; give samples=2 or more", config.samples);
         return Err(Error::new(ErrorKind::Settings, message));
     }
-    let chunk = config.samples.min(CHUNK);
+    let chunk = chunk_of(model, config.samples);
     let estimator =
         estimator(gpu, lattice, hamiltonian, model, weights, &EvaluateConfig { samples: chunk, ..config.clone() })?;
     let mut plan = Plan::new(gpu);
     estimator.record(&mut plan, Source::Drawn)?;
     let mut rows: Vec<[f64; 4]> = Vec::with_capacity(config.samples);
+    let mut accepted: Vec<u64> = Vec::new();
+    let mut proposals = 0;
+    estimator.restart(config.seed, 0)?;
     for step in 0.. {
         let left = config.samples - rows.len();
         if left == 0 {
@@ -77,6 +111,11 @@ pub fn evaluate(
         }
         estimator.write_step(config.seed, step)?;
         plan.run()?;
+        if let Some(chains) = estimator.sampler.chains() {
+            accepted.resize(chains.count as usize, 0);
+            accepted.iter_mut().zip(chains.accepted(gpu)?).for_each(|(all, these)| *all += u64::from(these));
+            proposals += chains.proposals();
+        }
         let values = sample_values(&estimator)?;
         rows.extend(values.iter().take(left).map(|v| [v[0], v[1], v[5], v[7]].map(f64::from)));
     }
@@ -88,16 +127,38 @@ pub fn evaluate(
     let mean = |k: usize| rows.iter().map(|row| row[k]).sum::<f64>() / count;
     let energy = mean(0);
     let variance = rows.iter().map(|row| (row[0] - energy).powi(2)).sum::<f64>() / (count - 1.0);
+    let chains = (!accepted.is_empty()).then(|| {
+        let energies: Vec<f64> = rows.iter().map(|row| row[0]).collect();
+        chain_report(&energies, chunk, &accepted, proposals)
+    });
+    let independent = chains.as_ref().map_or(count, |chains| chains.effective_samples);
     let sigma_x = if estimator.tables.host.flips_every_site { mean(3) } else { f64::NAN };
     Ok(Estimate {
         samples: rows.len(),
         energy,
-        energy_error: (variance / count).sqrt(),
+        energy_error: (variance / independent).sqrt(),
         variance,
         density: 0.5 * (mean(1) / lattice.sites() as f64 + 1.0),
         sigma_x,
         staggered: mean(2),
+        chains,
     })
+}
+
+/// The report on chains of which the n-th left the samples n, n + chains, … of every chunk, `accepted` of `proposals` each.
+fn chain_report(energies: &[f64], chunk: usize, accepted: &[u64], proposals: u64) -> ChainReport {
+    let chains = accepted.len();
+    let mut series = vec![Vec::new(); chains];
+    energies.chunks(chunk).for_each(|chunk| chunk.iter().enumerate().for_each(|(b, e)| series[b % chains].push(*e)));
+    let autocorrelation = autocorrelation_time(&series);
+    let parts: Vec<f64> = accepted.iter().map(|accepted| *accepted as f64 / proposals as f64).collect();
+    ChainReport {
+        chains,
+        acceptance: parts.iter().sum::<f64>() / chains as f64,
+        frozen: parts.iter().filter(|part| **part < FROZEN).count(),
+        autocorrelation,
+        effective_samples: energies.len() as f64 / (2.0 * autocorrelation),
+    }
 }
 
 /// An estimator of `config.samples` samples at a time for fixed weights.

@@ -6,14 +6,22 @@
 //!
 //! With w = −1/B this fits a wave function to measured configurations by maximum likelihood; with w = (E_b − Ē)/B its
 //! gradient is that of the energy.
+//!
+//! Of a wave function that is known up to a factor, P stands for ψ² here: log P misses −log Σ ψ², the same for every
+//! configuration, which drops out of L where the weights add up to zero, as those of the energy do. Elsewhere there is no
+//! step down L.
 
+use super::gradient::gradient_pass;
+use super::sampler::columns;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Buffer, Gpu, Plan, Rows};
-use crate::kernels::head::{HeadBackward, HeadForward};
+use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::optimizer::{Adam, AdamRates};
-use crate::kernels::rows::rows_reference;
+use crate::kernels::rows::Window;
 use crate::model::{Capacity, Model, Parameters, Precision, Weights};
 use crate::physics::Lattice;
+
+/// Sum of weights, over the sum of their sizes, that rounding leaves of zero.
+const DROPS_OUT: f64 = 1e-5;
 
 /// A wave function on given configurations, by the teacher-forced pass.
 pub struct Likelihood {
@@ -23,8 +31,10 @@ pub struct Likelihood {
     backward: Plan,
     update: Plan,
     configurations: usize,
-    patches: usize,
-    log_p: Buffer,
+    normalised: bool,
+    /// (configurations, columns)
+    log_p: View,
+    columns: usize,
     weights: Buffer,
     step: Buffer,
 }
@@ -52,27 +62,19 @@ impl Likelihood {
         parameters.write(gpu, weights)?;
         let samples = configurations.len() as u32;
         let capacity = Capacity { samples: 1, move_rows: 1, hidden_rows: 64, training_samples: samples };
-        let network = model.network(gpu, lattice, &parameters, capacity)?;
+        let wave_function = model.network(gpu, lattice, &parameters, capacity)?;
 
-        let (t, v) = (patching.patches() as u32, patching.outcomes() as u32);
-        let rows = Rows::from(samples * t);
-        let descriptions: Vec<u32> =
-            configurations.iter().flat_map(|c| rows_reference(&patching.tokens(c), 0)).collect();
-        let descriptions = gpu.upload("ketformer.likelihood.rows", &descriptions)?;
+        let tokens: Vec<u32> = configurations.iter().flat_map(|c| patching.tokens(c)).collect();
+        let tokens = gpu.upload("ketformer.likelihood.tokens", &tokens)?;
+        let sample_of = gpu.upload("ketformer.likelihood.sample_of", &(0..samples).collect::<Vec<u32>>())?;
+        let patches = patching.patches() as u32;
+        let window = Window { items: samples.into(), first: 0, most: samples, samples, patches };
         let buffer = |name: &str, elements: u32| gpu.buffer(&format!("ketformer.likelihood.{name}"), elements.into());
-        let (log_p, lse, coefficients) =
-            (buffer("log_p", rows.most)?, buffer("lse", rows.most)?, buffer("weights", samples)?);
-
-        let mut forward = Plan::new(gpu);
-        let logits = network.forward(&mut forward, &descriptions, &rows)?;
-        let head =
-            HeadForward { rows: descriptions.view(), logits: logits.clone(), log_p: log_p.view(), lse: lse.view() };
-        head.record(&mut forward, &rows, v)?;
-
-        let mut backward = Plan::new(gpu);
-        let head = HeadBackward { rows: descriptions.view(), lse: lse.view(), d_log_p: coefficients.view(), logits };
-        head.record(&mut backward, &rows, v, t, 0)?;
-        network.backward(&mut backward, &descriptions, &rows, false)?;
+        let coefficients = buffer("weights", samples)?;
+        let pass = gradient_pass(gpu, &wave_function, &patching, samples)?;
+        let (mut forward, mut backward) = (Plan::new(gpu), Plan::new(gpu));
+        let kept = pass.forward(&mut forward, &window, &tokens, &sample_of)?;
+        pass.backward(&mut backward, &window, kept, (&coefficients, 0), false)?;
 
         let elements = parameters.layout().elements();
         let step = buffer("step", 4)?;
@@ -95,21 +97,27 @@ impl Likelihood {
             backward,
             update,
             configurations: configurations.len(),
-            patches: t as usize,
-            log_p,
+            normalised: model.chains().is_none(),
+            log_p: pass.log_p(),
+            columns: columns(model, &patching) as usize,
             weights: coefficients,
             step,
         })
     }
 
-    /// log P of each configuration.
+    /// Whether [`Likelihood::log_p`] is that of probabilities which add up to one.
+    pub fn is_normalised(&self) -> bool {
+        self.normalised
+    }
+
+    /// log P of each configuration; log ψ² where the wave function is known up to a factor.
     ///
     /// # Errors
     /// [`ErrorKind::Device`] when the device was lost.
     pub fn log_p(&self) -> Result<Vec<f64>> {
         self.forward.run()?;
-        let rows: Vec<f32> = self.log_p.read(&self.gpu, self.configurations * self.patches)?;
-        Ok(rows.chunks(self.patches).map(|row| row.iter().map(|p| f64::from(*p)).sum()).collect())
+        let numbers: Vec<f32> = self.log_p.read(&self.gpu, self.configurations * self.columns)?;
+        Ok(numbers.chunks(self.columns).map(|row| row.iter().map(|p| f64::from(*p)).sum()).collect())
     }
 
     /// ∂L/∂θ for the weights w_b `weights`, under the parameters' names.
@@ -131,8 +139,18 @@ impl Likelihood {
     /// One Adam step down L with the weights `weights`.
     ///
     /// # Errors
-    /// As [`Likelihood::gradient`].
+    /// [`ErrorKind::Settings`] for weights that do not add up to zero where the wave function is known up to a factor; as
+    /// [`Likelihood::gradient`].
     pub fn descend(&self, weights: &[f32], learning_rate: f64) -> Result<()> {
+        let sum: f64 = weights.iter().map(|w| f64::from(*w)).sum();
+        let size: f64 = weights.iter().map(|w| f64::from(w.abs())).sum();
+        if !self.normalised && sum.abs() > DROPS_OUT * size {
+            let message = format!(
+                "weights that add up to {sum} ask for the normalisation of a wave function that is known up to a factor; \
+                 give weights of sum 0, as (E - mean)/B, or an autoregressive wave function"
+            );
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
         self.gradient(weights)?;
         self.step.write(&self.gpu, &[0, 0, 0, (learning_rate as f32).to_bits()])?;
         self.update.run()

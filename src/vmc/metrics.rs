@@ -15,7 +15,7 @@ pub struct StepReport {
     pub step: u64,
     /// Mean local energy, of the whole lattice.
     pub energy: f64,
-    /// Standard error of that mean, √(variance / B).
+    /// Standard error of that mean, √(variance / B): what samples of one Markov chain have in common is not in it.
     pub energy_error: f64,
     /// Unbiased variance of the local energy.
     pub variance: f64,
@@ -31,15 +31,21 @@ pub struct StepReport {
     pub learning_rate: f64,
     /// Distinct configurations among the samples.
     pub unique: u32,
+    /// Part of the proposals of the Markov chains that were accepted, where the samples come from such. Below
+    /// [`super::FROZEN`] the chains hardly move.
+    pub acceptance: Option<f64>,
     /// Whether the parameters were updated; not where energy or gradient were not finite.
     pub accepted: bool,
     /// Wall time since the report before.
     pub seconds: f64,
 }
 
-/// Words that a step leaves: 16 of statistics, 8 of the optimiser's state, one counter for each span of samples.
+/// Words that a step leaves: 16 of statistics, 8 of the optimiser's state, the acceptance of Markov chains where there are
+/// any, one counter for each span of samples.
 const STATISTICS_WORDS: usize = 16;
 const STATE_WORDS: usize = 8;
+const ACCEPTANCE_WORDS: usize = 1;
+const COUNTERS_AT: usize = STATISTICS_WORDS + STATE_WORDS + ACCEPTANCE_WORDS;
 /// Words that a step is given: seed (2), step number, learning rate.
 const INPUT_WORDS: u64 = 4;
 
@@ -90,6 +96,8 @@ pub(super) struct StepNumbers {
     pub learning_rate: f64,
     pub statistics: [f32; STATISTICS_WORDS],
     pub state: [f32; STATE_WORDS],
+    /// 0 where there are no Markov chains.
+    pub acceptance: f32,
     pub unique: u32,
     pub seconds: f64,
 }
@@ -133,7 +141,7 @@ impl MetricsRing {
     /// As [`Gpu::buffer`].
     pub fn new(gpu: &Gpu, depth: usize, counters: u32) -> Result<Self> {
         let counter_words = COUNTER_STRIDE * u64::from(counters);
-        let words = (STATISTICS_WORDS + STATE_WORDS) as u64 + counter_words;
+        let words = COUNTERS_AT as u64 + counter_words;
         let slot = |_| {
             Ok(Slot {
                 inputs: gpu.buffer_to_device("ketformer.step.inputs", INPUT_WORDS)?,
@@ -172,6 +180,7 @@ impl MetricsRing {
         inputs: StepInputs,
         step: &View,
         [statistics, state, live]: [&View; 3],
+        acceptance: Option<&View>,
     ) -> Result<()> {
         let at = self.next;
         let slot = &self.slots[at];
@@ -179,11 +188,14 @@ impl MetricsRing {
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(slot.inputs.wgpu(), 0, step.wgpu(), step.offset(), 4 * INPUT_WORDS);
         plan.encode_pass(&mut encoder);
-        let words = [STATISTICS_WORDS as u64, STATE_WORDS as u64];
-        let mut to = 0;
-        for (view, words) in [(statistics, words[0]), (state, words[1]), (live, self.counter_words)] {
-            encoder.copy_buffer_to_buffer(view.wgpu(), view.offset(), slot.numbers.wgpu(), to, 4 * words);
-            to += 4 * words;
+        let mut copy = |view: &View, to: usize, words: u64| {
+            encoder.copy_buffer_to_buffer(view.wgpu(), view.offset(), slot.numbers.wgpu(), 4 * to as u64, 4 * words);
+        };
+        copy(statistics, 0, STATISTICS_WORDS as u64);
+        copy(state, STATISTICS_WORDS, STATE_WORDS as u64);
+        copy(live, COUNTERS_AT, self.counter_words);
+        if let Some(acceptance) = acceptance {
+            copy(acceptance, STATISTICS_WORDS + STATE_WORDS, ACCEPTANCE_WORDS as u64);
         }
         let submission = self.gpu.queue().submit([encoder.finish()]);
         slot.inputs_mapped.ask(&slot.inputs, wgpu::MapMode::Write);
@@ -219,20 +231,19 @@ impl MetricsRing {
             return Err(lost());
         }
         let (mut statistics, mut state) = ([0; STATISTICS_WORDS], [0; STATE_WORDS]);
-        let unique = {
+        let (acceptance, unique) = {
             let mapped = slot.numbers.wgpu().get_mapped_range(..).map_err(|e| lost().caused_by(e))?;
             let words: &[u32] = bytemuck::cast_slice(&mapped);
             statistics.copy_from_slice(&words[..STATISTICS_WORDS]);
             state.copy_from_slice(&words[STATISTICS_WORDS..STATISTICS_WORDS + STATE_WORDS]);
-            words[STATISTICS_WORDS + STATE_WORDS..][..self.counter_words as usize]
-                .iter()
-                .step_by(COUNTER_STRIDE as usize)
-                .sum()
+            let counters = &words[COUNTERS_AT..][..self.counter_words as usize];
+            let unique = counters.iter().step_by(COUNTER_STRIDE as usize).sum();
+            (f32::from_bits(words[STATISTICS_WORDS + STATE_WORDS]), unique)
         };
         slot.numbers.wgpu().unmap();
         let seconds = self.last.elapsed().as_secs_f64();
         self.last = Instant::now();
         let (statistics, state) = (statistics.map(f32::from_bits), state.map(f32::from_bits));
-        Ok(Some(StepNumbers { step, learning_rate, statistics, state, unique, seconds }))
+        Ok(Some(StepNumbers { step, learning_rate, statistics, state, acceptance, unique, seconds }))
     }
 }

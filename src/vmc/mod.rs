@@ -1,6 +1,9 @@
 //! ROOM 5, variational Monte Carlo: samples, local energies, estimates, gradients, steps.
 
+mod autocorrelation;
+mod autoregressive;
 mod budget;
+mod chains;
 mod distinct;
 mod enumerate;
 mod estimator;
@@ -10,15 +13,16 @@ mod likelihood;
 mod metrics;
 mod passes;
 mod sample;
+mod sampler;
 mod schedule;
 mod tables;
 mod trainer;
 
 pub use enumerate::{LocalEnergies, enumerate, local_energies};
-pub use evaluate::{Estimate, EvaluateConfig, evaluate};
+pub use evaluate::{ChainReport, Estimate, EvaluateConfig, FROZEN, evaluate};
 pub use likelihood::Likelihood;
 pub use metrics::StepReport;
-pub use passes::{Pass, Passes};
+pub use passes::{Pass, Passes, RecordedPass};
 pub use sample::{SampleConfig, Samples, sample};
 pub use schedule::Schedule;
 pub use trainer::{Steps, TrainConfig, Trainer};

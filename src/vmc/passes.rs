@@ -1,22 +1,27 @@
 //! The passes of a wave function without a gradient as plans of their own, for measurements.
 
+use std::sync::Arc;
+
 use super::estimator::{Estimator, EstimatorConfig, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, Rows};
 use crate::kernels::energy::COLUMNS;
 use crate::kernels::head::HeadForward;
+use crate::kernels::nested::LargeTables;
 use crate::kernels::rows::rows_reference;
-use crate::model::{Model, Packed, Parameters, Precision, Weights};
+use crate::model::{LargeRows, Model, Network, Packed, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 
 /// What can be recorded of a wave function on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pass {
-    /// Drawing samples patch after patch, each from what earlier patches left (keys and values, or a state).
+    /// Drawing samples: patch after patch, each from what earlier patches left (keys and values, or a state), or by Markov
+    /// chains that go on from where they stand.
     Sampling,
-    /// The same without anything left: every patch computes all patches before it anew. The draw itself is left out.
+    /// Patch after patch without anything left: every patch computes all patches before it anew. The draw itself is left out.
+    /// Of autoregressive wave functions only.
     SamplingAnew,
-    /// log P of given samples, all patches at once.
+    /// log P of given samples, all patches at once; log ψ² where the wave function is not normalised.
     LogProbabilities,
     /// Local energies of the samples drawn, from what drawing left: all connected configurations.
     LocalEnergies,
@@ -25,25 +30,34 @@ pub enum Pass {
 /// A wave function on a lattice with samples drawn from it, and its passes over them.
 pub struct Passes {
     estimator: Estimator,
-    sampling: Plan,
-    sampling_anew: Plan,
-    log_probabilities: Plan,
-    local_energies: Plan,
-    /// (B·T), of the teacher-forced pass
-    log_p: Buffer,
+    parameters: u64,
+    /// (B·T) u32, as drawn
+    tokens: Vec<u32>,
+    prefixes: Prefixes,
 }
 
-/// Rows of passes over prefixes of samples.
+/// What passes over prefixes of samples read and make.
 struct Prefixes {
     /// (T) of two u32: nothing before the row's own sequence, position.
     row_table: Buffer,
-    /// (B) u32
+    /// (B) u32, as long as a group
     sample_of: Buffer,
+    /// (B·T)
+    log_p: Buffer,
+    /// (B·T)
     lse: Buffer,
 }
 
+/// A pass as a plan over some of the samples. It can be run again and again; all but Markov chains give the same each time.
+pub struct RecordedPass<'a> {
+    passes: &'a Passes,
+    pass: Pass,
+    samples: u32,
+    plan: Plan,
+}
+
 impl Passes {
-    /// Draws `samples` samples and builds the passes over them.
+    /// Draws `samples` samples.
     ///
     /// # Errors
     /// [`ErrorKind::Memory`] where they do not go through the GPU together; as [`super::Trainer::new`].
@@ -70,97 +84,126 @@ impl Passes {
         let estimator = Estimator::new(gpu, lattice, &terms, model, &parameters, config)?;
         let t = estimator.patches();
         let rows = samples * t;
-        if estimator.groups.parts() > 1 || estimator.sizes.items * estimator.tables.rows_per_item() < rows {
+        let room = estimator.sizes.items * estimator.tables.rows_per_item();
+        if estimator.groups.parts() > 1 || estimator.sampler.network().is_some() && room < rows {
             let message = format!("{samples} samples of {t} patches do not go through the passes together; use fewer");
             return Err(Error::new(ErrorKind::Memory, message));
         }
+        estimator.restart(seed, 0)?;
+        estimator.write_step(seed, 0)?;
         let mut sampling = Plan::new(gpu);
         estimator.record_draws(&mut sampling, Source::Drawn)?;
-        estimator.write_step(seed, 0)?;
         sampling.run()?;
         let tokens: Vec<u32> = estimator.tokens.read(gpu, rows as usize)?;
 
         let row_table: Vec<u32> = (0..t).flat_map(|position| [0, position]).collect();
         let prefixes = Prefixes {
             row_table: gpu.upload("ketformer.prefixes.row_table", &row_table)?,
-            sample_of: gpu.upload("ketformer.prefixes.sample_of", &(0..samples).collect::<Vec<u32>>())?,
+            sample_of: gpu.upload("ketformer.prefixes.sample_of", &(0..estimator.sizes.group).collect::<Vec<u32>>())?,
+            log_p: gpu.buffer("ketformer.prefixes.log_p", rows.into())?,
             lse: gpu.buffer("ketformer.prefixes.lse", rows.into())?,
         };
-        let log_p = gpu.buffer("ketformer.prefixes.log_p", rows.into())?;
-        let (mut sampling_anew, mut log_probabilities) = (Plan::new(gpu), Plan::new(gpu));
-        for patches in 1..=t {
-            let of_prefix = |sample: &[u32]| rows_reference(&sample[..patches as usize], 0);
-            let descriptions: Vec<u32> = tokens.chunks(t as usize).flat_map(of_prefix).collect();
-            let descriptions = gpu.upload("ketformer.prefixes.rows", &descriptions)?;
-            estimator.record_prefixes(&mut sampling_anew, &descriptions, &prefixes, patches, &log_p)?;
-            if patches == t {
-                estimator.record_prefixes(&mut log_probabilities, &descriptions, &prefixes, patches, &log_p)?;
-            }
-        }
-        let mut local_energies = Plan::new(gpu);
-        estimator.record_local_energies(&mut local_energies)?;
-        Ok(Self { estimator, sampling, sampling_anew, log_probabilities, local_energies, log_p })
+        Ok(Self { estimator, parameters: parameters.layout().parameters(), tokens, prefixes })
     }
 
-    /// The plan of a pass. It can be run again and again, and gives the same each time.
-    pub fn plan(&self, pass: Pass) -> &Plan {
-        match pass {
-            Pass::Sampling => &self.sampling,
-            Pass::SamplingAnew => &self.sampling_anew,
-            Pass::LogProbabilities => &self.log_probabilities,
-            Pass::LocalEnergies => &self.local_energies,
-        }
+    /// Trained numbers of the wave function.
+    pub fn parameters(&self) -> u64 {
+        self.parameters
     }
 
-    /// Runs a pass and compares: the largest difference between its log P of a patch and that of the samples as drawn; of
-    /// local energies, infinity where one is not finite, else 0.
+    /// A pass over the first `samples` samples, or over all where there are fewer. Sampling is always of all, and so is
+    /// log ψ² of a wave function that is not normalised.
     ///
     /// # Errors
-    /// [`ErrorKind::Device`] when the device was lost.
-    pub fn error(&self, pass: Pass) -> Result<f64> {
-        let Self { estimator, log_p, .. } = self;
-        let (gpu, samples) = (&estimator.gpu, estimator.samples as usize);
-        let rows = samples * estimator.patches() as usize;
-        self.plan(pass).run()?;
-        if pass == Pass::LocalEnergies {
-            let values: Vec<f32> = estimator.values.read(gpu, samples * COLUMNS as usize)?;
-            return Ok(if values.iter().all(|value| value.is_finite()) { 0.0 } else { f64::INFINITY });
-        }
-        let drawn: Vec<f32> = estimator.log_p.read(gpu, rows)?;
-        let forced: Vec<f32> = match pass {
-            // Drawn patches have a probability, whatever else there is to compare.
-            Pass::Sampling => drawn.iter().map(|log_p| if log_p.is_finite() { *log_p } else { f32::NAN }).collect(),
-            _ => log_p.read(gpu, rows)?,
+    /// [`ErrorKind::Settings`] for [`Pass::SamplingAnew`] of a wave function that is not autoregressive; as
+    /// [`Plan::launch`].
+    pub fn record(&self, pass: Pass, samples: u32) -> Result<RecordedPass<'_>> {
+        let estimator = &self.estimator;
+        let network = estimator.sampler.network();
+        let samples = match (pass, network) {
+            (Pass::Sampling, _) | (Pass::LogProbabilities, None) => estimator.samples,
+            _ => samples.min(estimator.samples),
         };
-        let apart = drawn.iter().zip(forced).map(|(a, b)| f64::from((a - b).abs()));
-        Ok(apart.fold(0.0, |worst, apart| if apart.is_nan() { f64::INFINITY } else { worst.max(apart) }))
+        let mut plan = Plan::new(&estimator.gpu);
+        match (pass, network) {
+            (Pass::Sampling, _) => estimator.record_draws(&mut plan, Source::Drawn)?,
+            (Pass::LocalEnergies, _) => estimator.record_local_energies(&mut plan, samples)?,
+            (Pass::LogProbabilities, None) => estimator.record_draws(&mut plan, Source::Given)?,
+            (Pass::LogProbabilities, Some(network)) => {
+                self.record_prefixes(&mut plan, network, estimator.patches(), samples)?;
+            }
+            (Pass::SamplingAnew, Some(network)) => {
+                let mut patches = 1..=estimator.patches();
+                patches.try_for_each(|patches| self.record_prefixes(&mut plan, network, patches, samples))?;
+            }
+            (Pass::SamplingAnew, None) => {
+                let message = "passes: Markov chains keep nothing that they could do without; measure their sampling";
+                return Err(Error::new(ErrorKind::Settings, message));
+            }
+        }
+        Ok(RecordedPass { passes: self, pass, samples, plan })
     }
-}
 
-impl Estimator {
-    /// log P of the first `patches` patches of all samples, with nothing left from before.
-    fn record_prefixes(
-        &self,
-        plan: &mut Plan,
-        descriptions: &Buffer,
-        prefixes: &Prefixes,
-        patches: u32,
-        log_p: &Buffer,
-    ) -> Result<()> {
+    /// log P of the first `patches` patches of the first `samples` samples, with nothing left from before.
+    fn record_prefixes(&self, plan: &mut Plan, network: &dyn Network, patches: u32, samples: u32) -> Result<()> {
+        let Self { estimator, prefixes, tokens, .. } = self;
+        let of_prefix = |sample: &[u32]| rows_reference(&sample[..patches as usize], 0);
+        let of_samples = tokens.chunks(estimator.patches() as usize).take(samples as usize);
+        let descriptions: Vec<u32> = of_samples.flat_map(of_prefix).collect();
+        let descriptions = estimator.gpu.upload("ketformer.prefixes.rows", &descriptions)?;
+        let tables = estimator.patching.sub_patches().map(|sub| LargeTables::whole(patches, sub as u32));
         let packed = Packed {
             descriptions: descriptions.view(),
-            items: Rows::from(self.samples),
+            items: Rows::from(samples),
             first_item: 0,
             rows_per_item: patches,
             row_table: prefixes.row_table.view(),
+            positions: (0..patches).map(|position| [0, position]).collect(),
             sample_of: prefixes.sample_of.view(),
+            tokens: estimator.tokens.view(),
+            large: tables.map(|tables| LargeRows::new(&estimator.gpu, &tables).map(Arc::new)).transpose()?,
         };
         let head = HeadForward {
             rows: descriptions.view(),
-            logits: self.network.moves(plan, &packed)?,
-            log_p: log_p.view(),
+            logits: network.moves(plan, &packed)?,
+            log_p: prefixes.log_p.view(),
             lse: prefixes.lse.view(),
         };
-        head.record(plan, &Rows::from(self.samples * patches), self.outcomes())
+        head.record(plan, &Rows::from(samples * patches), estimator.patching.outcomes() as u32)
+    }
+}
+
+impl RecordedPass<'_> {
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Samples that it is over.
+    pub fn samples(&self) -> u32 {
+        self.samples
+    }
+
+    /// Runs the pass and compares: the largest difference between its log P of a patch and that of the samples as drawn,
+    /// or between log ψ² and what it was before; of local energies and of drawn log P, infinity where one is not finite,
+    /// else 0.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] when the device was lost.
+    pub fn error(&self) -> Result<f64> {
+        let Passes { estimator, prefixes, .. } = self.passes;
+        let (gpu, samples) = (&estimator.gpu, self.samples as usize);
+        let numbers = samples * estimator.columns as usize;
+        let drawn: Vec<f32> = estimator.log_p.read(gpu, numbers)?;
+        self.plan.run()?;
+        let finite = |values: &[f32]| if values.iter().all(|value| value.is_finite()) { 0.0 } else { f64::INFINITY };
+        let again: Vec<f32> = match (self.pass, estimator.sampler.network()) {
+            (Pass::LocalEnergies, _) => return Ok(finite(&estimator.values.read(gpu, samples * COLUMNS as usize)?)),
+            (Pass::Sampling, _) => return Ok(finite(&estimator.log_p.read(gpu, numbers)?)),
+            (_, Some(_)) => prefixes.log_p.read(gpu, numbers)?,
+            (_, None) => estimator.log_p.read(gpu, numbers)?,
+        };
+        let apart = drawn.iter().zip(again).map(|(a, b)| f64::from((a - b).abs()));
+        Ok(apart.fold(0.0, |worst, apart| if apart.is_nan() { f64::INFINITY } else { worst.max(apart) }))
     }
 }

@@ -1,7 +1,11 @@
 //! A Hamiltonian's terms as the tables that kernels read, in patch order.
 
 use crate::error::{Error, ErrorKind, Result};
+use std::sync::Arc;
+
 use crate::gpu::{Buffer, Gpu};
+use crate::kernels::nested::LargeTables;
+use crate::model::LargeRows;
 use crate::physics::{Condition, Patching, Terms};
 
 /// The tables on the host.
@@ -15,6 +19,8 @@ pub(super) struct HostTables {
     pub amplitudes: Vec<[f32; 2]>,
     /// (R) of four u32: first position whose input is changed, position, move, 0.
     pub rows: Vec<[u32; 4]>,
+    /// The rows of large patches among them, where the patching is nested.
+    pub large: Option<LargeTables>,
     /// (N + 1) of two words: first pair, field.
     pub sites: Vec<[u32; 2]>,
     /// (pairs) of two words: other site as t·32 + j, coefficient.
@@ -33,7 +39,8 @@ pub(super) struct HostTables {
 const NONE: u32 = u32::MAX;
 
 impl HostTables {
-    pub fn new(terms: &Terms, patching: &Patching) -> Result<Self> {
+    /// The tables of `terms`; with `suffixes` the rows of the patches that a move changes the input of.
+    pub fn new(terms: &Terms, patching: &Patching, suffixes: bool) -> Result<Self> {
         terms.check()?;
         if !terms.is_stoquastic() {
             let message = "a positive off-diagonal amplitude makes the ground state change signs, which Ψ = √P cannot; \
@@ -45,8 +52,11 @@ impl HostTables {
         let (mut starts, mut rows) = (Vec::new(), Vec::new());
         for (m, (change, condition)) in moves.iter().zip(conditions).enumerate() {
             starts.push([rows.len() as u32, condition]);
-            rows.extend((change[0] + 1..patches).map(|p| [change[0] + 1, p, m as u32, 0]));
+            let first = if suffixes { change[0] + 1 } else { patches };
+            rows.extend((first..patches).map(|p| [change[0] + 1, p, m as u32, 0]));
         }
+        let row_table: Vec<[u32; 2]> = rows.iter().map(|row| [row[0], row[1]]).collect();
+        let large = patching.sub_patches().map(|sub_patches| LargeTables::new(&row_table, sub_patches as u32));
         let (sites, pairs) = diagonal(terms, patching);
         let lattice = patching.lattice();
         let mut signs = vec![0; patches as usize];
@@ -65,6 +75,7 @@ impl HostTables {
             starts,
             amplitudes,
             rows,
+            large,
             sites,
             pairs,
             signs,
@@ -72,6 +83,11 @@ impl HostTables {
             sign_sum,
             flips_every_site: flips.iter().all(|count| *count == 1),
         })
+    }
+
+    /// Whether some move changes two sites.
+    pub fn moves_pairs(&self) -> bool {
+        self.moves.iter().any(|change| change[2] != NONE)
     }
 }
 
@@ -139,6 +155,9 @@ pub(super) struct Tables {
     pub rows: Buffer,
     /// (R) of two u32, for attention.
     pub row_table: Buffer,
+    /// The same on the host.
+    pub positions: Arc<[[u32; 2]]>,
+    pub large: Option<Arc<LargeRows>>,
     pub sites: Buffer,
     pub pairs: Buffer,
     pub signs: Buffer,
@@ -146,13 +165,15 @@ pub(super) struct Tables {
 
 impl Tables {
     pub fn new(gpu: &Gpu, host: HostTables) -> Result<Self> {
-        let row_table: Vec<[u32; 2]> = host.rows.iter().map(|row| [row[0], row[1]]).collect();
+        let positions: Arc<[[u32; 2]]> = host.rows.iter().map(|row| [row[0], row[1]]).collect();
         Ok(Self {
             moves: gpu.upload("ketformer.moves", &host.moves)?,
             starts: gpu.upload("ketformer.moves.starts", &host.starts)?,
             amplitudes: gpu.upload("ketformer.moves.amplitudes", &host.amplitudes)?,
             rows: gpu.upload("ketformer.moves.rows", &host.rows)?,
-            row_table: gpu.upload("ketformer.moves.row_table", &row_table)?,
+            row_table: gpu.upload("ketformer.moves.row_table", &positions)?,
+            positions,
+            large: host.large.as_ref().map(|large| LargeRows::new(gpu, large).map(Arc::new)).transpose()?,
             sites: gpu.upload("ketformer.sites", &host.sites)?,
             pairs: gpu.upload("ketformer.pairs", &host.pairs)?,
             signs: gpu.upload("ketformer.signs", &host.signs)?,

@@ -1,6 +1,7 @@
 //! Training: one plan that holds a whole step, replayed.
 
 use super::budget::StepSizes;
+use super::chains::Chains;
 use super::estimator::{Estimator, EstimatorConfig, Source};
 use super::gradient::record_gradient;
 use super::metrics::{MetricsRing, StepInputs, StepNumbers, StepReport};
@@ -91,6 +92,8 @@ pub struct Trainer {
     counters: View,
     ring: MetricsRing,
     submitted: u64,
+    /// Whether Markov chains must begin anew before the next step.
+    begins: bool,
 }
 
 /// Adam's buffers.
@@ -165,7 +168,8 @@ impl Trainer {
         gpu.flush()?;
         let counters = estimator.spans().counters(&estimator.live)?;
         let ring = MetricsRing::new(gpu, STEPS_AHEAD, estimator.spans().parts())?;
-        Ok(Self { gpu: gpu.clone(), config, parameters, estimator, optimizer, plan, counters, ring, submitted: 0 })
+        let gpu = gpu.clone();
+        Ok(Self { gpu, config, parameters, estimator, optimizer, plan, counters, ring, submitted: 0, begins: true })
     }
 
     /// The next `steps` steps, each submitted when it or the one before it is asked for. Dropping the iterator early
@@ -181,8 +185,13 @@ impl Trainer {
         let step = self.submitted + 1;
         let rate = self.config.schedule.rate(self.config.learning_rate, self.config.warmup, step);
         let inputs = StepInputs { seed: self.config.seed, step, learning_rate: rate };
+        if self.begins {
+            self.estimator.restart(self.config.seed, step)?;
+            self.begins = false;
+        }
         let views = [&*self.estimator.statistics, &*self.optimizer.state, &self.counters];
-        self.ring.submit(&self.plan, inputs, &self.estimator.step, views)?;
+        let acceptance = self.estimator.sampler.chains().map(Chains::acceptance);
+        self.ring.submit(&self.plan, inputs, &self.estimator.step, views, acceptance.as_ref())?;
         self.submitted = step;
         Ok(())
     }
@@ -203,6 +212,7 @@ impl Trainer {
             gradient_norm: f64::from(numbers.state[4]),
             learning_rate: numbers.learning_rate,
             unique: numbers.unique,
+            acceptance: self.estimator.sampler.chains().map(|_| f64::from(numbers.acceptance)),
             accepted: numbers.state[3] == 1.0,
             seconds: numbers.seconds,
         }
@@ -216,13 +226,14 @@ impl Trainer {
         self.parameters.read(&self.gpu)
     }
 
-    /// Goes on from other weights, with fresh moments.
+    /// Goes on from other weights, with fresh moments and, where samples come from Markov chains, with fresh chains.
     ///
     /// # Errors
     /// [`ErrorKind::Weights`] when they do not fit the model; nothing is changed then.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
         self.parameters.write(&self.gpu, weights)?;
         let zeros = vec![0f32; self.parameters.layout().elements() as usize];
+        self.begins = true;
         self.optimizer.first.write(&self.gpu, &zeros)?;
         self.optimizer.second.write(&self.gpu, &zeros)?;
         self.optimizer.state.write(&self.gpu, &[1f32, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
-use ketformer::model::{Activation, Attention, Model, Norm, Position, Precision, Ptf, Start, Weights};
+use ketformer::model::{
+    Activation, Attention, Cell, Lptf, Metropolis, Model, Norm, Position, Precision, Ptf, Rbm, Rnn, Start, Subsampler,
+    Weights,
+};
 use ketformer::physics::{Lattice, Patch};
 use ketformer::vmc;
 
@@ -17,13 +20,26 @@ pub struct Case {
     pub name: &'static str,
     pub lattice: Lattice,
     pub model: Box<dyn Model>,
+    /// Of the noise on its weights.
+    amplitude: f32,
 }
 
 /// Every wave function that the laws are tested on.
 pub fn cases() -> Vec<Case> {
-    let row = |name, lattice, model: Ptf| Case { name, lattice, model: Box::new(model) };
-    let ptf =
-        |patch, width, heads, layers, feed_forward| Ptf { patch, width, heads, layers, feed_forward, ..Ptf::default() };
+    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases()]
+        .into_iter()
+        .flatten()
+        .filter(|c| c.name.contains(&std::env::var("CASE").unwrap_or_default()))
+        .collect()
+}
+
+/// A PTF of (patch, width, heads, layers, feed-forward width).
+fn ptf(patch: Patch, width: usize, heads: usize, layers: usize, feed_forward: usize) -> Ptf {
+    Ptf { patch, width, heads, layers, feed_forward, ..Ptf::default() }
+}
+
+fn ptf_cases() -> Vec<Case> {
+    let row = |name, lattice, model: Ptf| Case { name, lattice, model: Box::new(model), amplitude: 0.5 };
     vec![
         row("ptf, 2x2 on 4x4", Lattice::square(4, 4), ptf(Patch::Block([2, 2]), 16, 4, 2, 24)),
         row("ptf, single sites of a chain of 8", Lattice::chain(8), ptf(Patch::Line(1), 12, 3, 2, 20)),
@@ -72,6 +88,90 @@ pub fn cases() -> Vec<Case> {
     ]
 }
 
+fn rnn_cases() -> Vec<Case> {
+    let row = |name, lattice, (patch, width, cell), amplitude| {
+        let model = Rnn { patch, width, cell };
+        Case { name, lattice, model: Box::new(model), amplitude }
+    };
+    let block = |sides| Patch::Block(sides);
+    vec![
+        row("rnn, gru, 2x2 on 4x4", Lattice::square(4, 4), (block([2, 2]), 16, Cell::Gru), 1.4),
+        row("rnn, gru, single sites of a chain of 8", Lattice::chain(8), (Patch::Line(1), 36, Cell::Gru), 0.9),
+        row("rnn, elman, pairs of a chain of 10", Lattice::chain(10), (Patch::Line(2), 20, Cell::Elman), 0.5),
+        row("rnn, elman, 2x1 on 4x3", Lattice::square(4, 3), (block([2, 1]), 8, Cell::Elman), 1.0),
+        row("rnn, gru, a single patch", Lattice::square(2, 2), (block([2, 2]), 64, Cell::Gru), 0.5),
+        row("rnn, gru, lines of 3 on 3x3", Lattice::square(3, 3), (Patch::Line(3), 68, Cell::Gru), 0.5),
+    ]
+}
+
+fn rbm_cases() -> Vec<Case> {
+    let chains = |name, lattice, alpha| {
+        // So many sweeps that the samples of a chain hardly know of each other.
+        let sampling = Metropolis { sweeps: 20, burn_in: 100, ..Metropolis::default() };
+        Case { name, lattice, model: Box::new(Rbm { alpha, sampling }), amplitude: 0.4 }
+    };
+    vec![
+        chains("rbm, 4x3, two hidden units a site", Lattice::square(4, 3), 2.0),
+        chains("rbm, chain of 8, five hidden units", Lattice::chain(8), 0.625),
+        chains("rbm, chain of 11, tokens of one site", Lattice::chain(11), 1.2),
+        chains("rbm, 4x4 in two tokens", Lattice::square(4, 4), 1.0),
+    ]
+}
+
+/// Large patches, each drawn by a smaller wave function.
+fn lptf_cases() -> Vec<Case> {
+    let row = |name, lattice, transformer, subsampler, amplitude| {
+        let model = Lptf { transformer, subsampler };
+        Case { name, lattice, model: Box::new(model), amplitude }
+    };
+    let rnn = |patch, width, cell| Subsampler::Rnn(Rnn { patch, width, cell });
+    let block = |sides| Patch::Block(sides);
+    vec![
+        row(
+            "lptf of a ptf, 4x2 in 2x1 on 4x4",
+            Lattice::square(4, 4),
+            ptf(block([4, 2]), 12, 3, 2, 16),
+            Subsampler::Ptf(ptf(block([2, 1]), 8, 2, 2, 12)),
+            0.8,
+        ),
+        row(
+            "lptf of a ptf, lines of 4 in single sites on a chain of 12",
+            Lattice::chain(12),
+            ptf(Patch::Line(4), 8, 1, 1, 20),
+            Subsampler::Ptf(Ptf { position: Position::Textbook, ..ptf(Patch::Line(1), 20, 4, 1, 16) }),
+            0.35,
+        ),
+        row(
+            "lptf of a ptf, a single large patch",
+            Lattice::square(2, 4),
+            ptf(block([2, 4]), 8, 2, 1, 16),
+            Subsampler::Ptf(ptf(block([1, 2]), 12, 2, 2, 16)),
+            0.35,
+        ),
+        row(
+            "lptf of a gru, 2x2 in pairs on 4x4",
+            Lattice::square(4, 4),
+            ptf(block([2, 2]), 16, 4, 2, 24),
+            rnn(Patch::Line(2), 16, Cell::Gru),
+            0.8,
+        ),
+        row(
+            "lptf of Elman's cell, 2x3 in 1x3 on 4x3",
+            Lattice::square(4, 3),
+            ptf(block([2, 3]), 12, 2, 1, 16),
+            rnn(block([1, 3]), 12, Cell::Elman),
+            0.8,
+        ),
+        row(
+            "lptf of a gru, a single large patch of a chain of 9",
+            Lattice::chain(9),
+            ptf(Patch::Line(9), 8, 2, 1, 12),
+            rnn(Patch::Line(3), 8, Cell::Gru),
+            0.8,
+        ),
+    ]
+}
+
 impl Case {
     /// Weights of no symmetry: the initial ones and noise on every tensor, so that layers differ, biases and norms
     /// are not trivial, and some configurations are much likelier than others.
@@ -80,7 +180,7 @@ impl Case {
         let mut random = RandomInputs::new(seed + 1000);
         for tensor in weights.tensors.values_mut() {
             let noise = random.floats(tensor.values.len());
-            tensor.values.iter_mut().zip(noise).for_each(|(value, noise)| *value += 0.5 * noise);
+            tensor.values.iter_mut().zip(noise).for_each(|(value, noise)| *value += self.amplitude * noise);
         }
         weights
     }
@@ -94,6 +194,47 @@ impl Case {
             vmc::enumerate(gpu(), &self.lattice, &*self.model, &weights, Precision::Single).unwrap().into()
         };
         known.entry((self.name, seed)).or_insert_with(enumerate).clone()
+    }
+
+    /// Whether P is normalised by construction. Where it is not, samples come from Markov chains, and what the passes call
+    /// log P misses a constant.
+    pub fn is_normalised(&self) -> bool {
+        self.model.chains().is_none()
+    }
+
+    /// What must be added to log P as passes over single configurations know it to get that of enumeration, from one
+    /// configuration of which both are known.
+    pub fn constant(&self, found: f64, enumerated: f64) -> f64 {
+        if self.is_normalised() { 0.0 } else { enumerated - found }
+    }
+
+    /// Rows of a sample in sums of the gradient over rows.
+    pub fn rows_of_a_sample(&self) -> usize {
+        if self.is_normalised() { self.model.patching(&self.lattice).unwrap().patches() } else { 1 }
+    }
+
+    /// The weights of seed 1 made so large that the passes overflow.
+    pub fn overflowing(&self) -> Weights {
+        let mut weights = self.weights(1);
+        // Amplitudes of a machine saturate; only sums that overflow are too large for it.
+        let enlarged = |value: f32| if self.is_normalised() { 1e30 * value } else { f32::MAX.copysign(value) };
+        weights.tensors.values_mut().flat_map(|tensor| &mut tensor.values).for_each(|value| *value = enlarged(*value));
+        weights
+    }
+
+    /// The weights of seed 1 with a bias of `strength` against every occupied site.
+    pub fn emptied(&self, strength: f32) -> Weights {
+        let mut weights = self.weights(1);
+        let layout = self.model.layout(&self.lattice).unwrap();
+        // The bias of the outcomes stands last, that of single sites first.
+        let slot = if self.is_normalised() { layout.slots().last() } else { layout.slots().first() }.unwrap();
+        let values = &mut weights.tensors.get_mut(&slot.spec.name).unwrap().values;
+        let patching = self.model.patching(&self.lattice).unwrap();
+        let expected = if self.is_normalised() { patching.outcomes() } else { patching.sites() };
+        assert_eq!(values.len(), expected, "{} is not the bias of the occupations", slot.spec.name);
+        let occupied = |at: usize| if self.is_normalised() { at.count_ones() as f32 } else { 1.0 };
+        values.iter_mut().enumerate().for_each(|(at, value)| *value -= strength * occupied(at));
+        weights
     }
 
     /// All 2^N configurations, in the order of the states' indices.

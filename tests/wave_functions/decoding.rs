@@ -1,4 +1,5 @@
-//! One wave function, however it is computed: patch after patch, all patches at once, or over a shared prefix.
+//! One wave function, however it is computed: for sampling (patch after patch where it is autoregressive), for the gradient
+//! (all patches at once), or by what a move changes (over a shared prefix, or from a sample's activations).
 
 use ketformer::model::{Precision, Weights};
 use ketformer::vmc::{Likelihood, local_energies};
@@ -18,7 +19,7 @@ fn probabilities_add_up_to_one() {
 }
 
 #[test]
-fn decoding_agrees_with_the_teacher_forced_pass() {
+fn sampling_agrees_with_the_pass_with_gradient() {
     for case in cases() {
         let weights = case.weights(1);
         let configurations = case.some_configurations(300);
@@ -27,9 +28,11 @@ fn decoding_agrees_with_the_teacher_forced_pass() {
             configurations.iter().map(|c| log_p[index(c)]).collect::<Vec<f64>>()
         };
         let forced = Likelihood::new(gpu(), &case.lattice, &*case.model, &weights, &configurations).unwrap();
+        assert_eq!(forced.is_normalised(), case.is_normalised());
         let forced = forced.log_p().unwrap();
+        let constant = case.constant(forced[0], decoded[0]);
         assert_eq!(forced.len(), decoded.len());
-        let worst = decoded.iter().zip(&forced).map(|(a, b)| (a - b).abs()).fold(0.0, nan_max);
+        let worst = decoded.iter().zip(&forced).map(|(a, b)| (a - b - constant).abs()).fold(0.0, nan_max);
         println!("{}: {worst:e}", case.name);
         assert!(worst < 2e-5, "{}: {worst:e}", case.name);
     }
@@ -55,10 +58,12 @@ pub fn moves_lead_to(case: &Case, weights: &Weights, log_p: &[f64], precision: P
             local_energies(gpu(), &case.lattice, hamiltonian, &*case.model, weights, &configurations, precision)
                 .unwrap();
         assert_eq!(found.moved_log_p.len(), configurations.len());
+        assert_eq!(found.normalised, case.is_normalised());
+        let constant = case.constant(found.log_p[0], log_p[index(&configurations[0])]);
         let (mut worst, mut least) = (0.0, 0.0f64);
         let mut kinds = [0; 3];
         for ((configuration, own), moved) in configurations.iter().zip(&found.log_p).zip(&found.moved_log_p) {
-            worst = nan_max(worst, (own - log_p[index(configuration)]).abs());
+            worst = nan_max(worst, (own + constant - log_p[index(configuration)]).abs());
             assert_eq!(moved.len(), moves.len());
             for (step, moved) in moves.iter().zip(moved) {
                 if !step.acts_on(configuration) {
@@ -68,7 +73,7 @@ pub fn moves_lead_to(case: &Case, weights: &Weights, log_p: &[f64], precision: P
                 }
                 let mut there = configuration.clone();
                 step.flip_in(&mut there);
-                worst = nan_max(worst, (moved - log_p[index(&there)]).abs());
+                worst = nan_max(worst, (moved + constant - log_p[index(&there)]).abs());
                 least = least.max((log_p[index(configuration)] - log_p[index(&there)]).abs());
                 let across = step.second.is_some_and(|second| patch(second) != patch(step.first));
                 kinds[if across { 2 } else { 1 }] += 1;

@@ -2,6 +2,7 @@
 //! [`cases::cases`]; all laws then run through it.
 
 mod cases;
+mod chains;
 mod chi_squared;
 mod decoding;
 mod energy;

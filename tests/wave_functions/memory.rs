@@ -16,11 +16,11 @@ fn remedy(error: &Error) -> u64 {
     number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no remedy: {text}"))
 }
 
-/// The smallest budget in bytes that does, to 32 KiB; `attempt` says why another does not.
+/// The smallest budget in bytes that does, to 4 KiB; `attempt` says why another does not.
 pub fn least_memory(attempt: impl Fn(u64) -> Option<Error>) -> u64 {
     let mut enough = remedy(&attempt(0).expect("nothing fits into no memory")) << 20;
     let mut too_small = enough - (1 << 20);
-    while enough - too_small > 1 << 15 {
+    while enough - too_small > 1 << 12 {
         let middle = too_small.midpoint(enough);
         match attempt(middle) {
             None => enough = middle,

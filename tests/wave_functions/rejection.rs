@@ -19,18 +19,11 @@ fn step(trainer: &mut Trainer) -> StepReport {
     trainer.steps(1).next().unwrap().unwrap()
 }
 
-/// The case's weights with every number made so large that the passes overflow.
-fn overflowing(case: &Case) -> Weights {
-    let mut weights = case.weights(1);
-    weights.tensors.values_mut().flat_map(|tensor| &mut tensor.values).for_each(|value| *value *= 1e30);
-    weights
-}
-
 #[test]
 fn a_step_that_is_not_finite_is_rejected() {
     for case in cases() {
         let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config(100)).unwrap();
-        let bad = overflowing(&case);
+        let bad = case.overflowing();
         trainer.set_weights(&bad).unwrap();
         let report = step(&mut trainer);
         println!("{}: {report:?}", case.name);
@@ -75,22 +68,8 @@ fn rejected_and_accepted_steps_take_turns() {
     }
 }
 
-/// Weights under which 4 samples hold a pair of occupied sites about every second time: those of the case with a bias of
-/// the last layer against every occupied site.
+/// Weights under which 4 samples hold a pair of occupied sites about every second time.
 fn sparse(case: &Case) -> Weights {
-    let layout = case.model.layout(&case.lattice).unwrap();
-    let bias = &layout.slots().last().unwrap().spec.name;
-    let biased = |strength: f32| {
-        let mut weights = case.weights(1);
-        let values = &mut weights.tensors.get_mut(bias).unwrap().values;
-        assert_eq!(
-            values.len(),
-            case.model.patching(&case.lattice).unwrap().outcomes(),
-            "{bias} is not the bias of the outcomes"
-        );
-        values.iter_mut().enumerate().for_each(|(outcome, value)| *value -= strength * outcome.count_ones() as f32);
-        weights
-    };
     let without_pair = |weights: &Weights| {
         let config = SampleConfig { samples: 1000, ..SampleConfig::default() };
         let drawn = sample(gpu(), &case.lattice, &*case.model, weights, config).unwrap().configurations;
@@ -100,7 +79,7 @@ fn sparse(case: &Case) -> Weights {
     let (mut weak, mut strong) = (0.0, 20.0);
     for _ in 0..8 {
         let middle = 0.5 * (weak + strong);
-        *if without_pair(&biased(middle)) < 0.5 { &mut weak } else { &mut strong } = middle;
+        *if without_pair(&case.emptied(middle)) < 0.5 { &mut weak } else { &mut strong } = middle;
     }
-    biased(strong)
+    case.emptied(strong)
 }

@@ -54,8 +54,10 @@ fn samples_come_with_their_log_probabilities() {
     for case in cases() {
         let log_p = case.log_p(1);
         let drawn = draw(&case, 2000, 3, None);
+        assert_eq!(drawn.normalised, case.is_normalised());
+        let constant = case.constant(drawn.log_p[0], log_p[index(&drawn.configurations[0])]);
         for (configuration, own) in drawn.configurations.iter().zip(&drawn.log_p) {
-            let expected = log_p[index(configuration)];
+            let (own, expected) = (own + constant, log_p[index(configuration)]);
             assert!((own - expected).abs() < 1e-5, "{}: {configuration:?} {own} {expected}", case.name);
         }
     }

@@ -113,7 +113,7 @@ fn cutting_a_step_into_parts_changes_no_bit() {
             println!("{}: {whole:?} {parts:?} in {memory}", case.name);
             if memory == least {
                 assert!(parts[0] < whole[0] && parts[1] < whole[1], "{}: {parts:?} {whole:?}", case.name);
-                let rows = SAMPLES * case.model.patching(&case.lattice).unwrap().patches();
+                let rows = SAMPLES * case.rows_of_a_sample();
                 assert!(parts[2] < whole[2] || rows <= BLOCK, "{}: {parts:?} {whole:?}", case.name);
                 chunks_of_gradients += usize::from(parts[2] < whole[2]);
             }

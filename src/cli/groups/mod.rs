@@ -3,17 +3,22 @@
 pub mod eval;
 pub mod hamiltonian;
 pub mod lattice;
+pub mod lptf;
+pub mod patch;
 pub mod ptf;
+pub mod rbm;
+pub mod rnn;
 pub mod rydberg;
 pub mod tfim;
 pub mod train;
+pub mod transformer;
 pub mod wave_function;
 
 use ketformer::Result;
 use ketformer::model::Model;
 use ketformer::physics::{Hamiltonian, Lattice};
 
-use super::settings::{Group, Settings, Value};
+use super::settings::{Extent, Group, Settings, Value};
 use super::typed::{Table, Typed};
 use hamiltonian::Hamiltonians;
 use wave_function::WaveFunctions;
@@ -39,19 +44,23 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Checks the groups that were typed; `sites` is L as given elsewhere.
+    /// Checks the groups that were typed; `extent` is L as given elsewhere.
     ///
     /// # Errors
     /// `ErrorKind::Settings` for keys, values, and sizes that do not fit each other.
-    pub fn new(model: &Typed<WaveFunctions>, hamiltonian: &Typed<Hamiltonians>, sites: Option<u64>) -> Result<Self> {
+    pub fn new(
+        model: &Typed<WaveFunctions>,
+        hamiltonian: &Typed<Hamiltonians>,
+        extent: Option<Extent>,
+    ) -> Result<Self> {
         let mut hamiltonian_settings = hamiltonian::settings(hamiltonian, &[])?;
-        let model_settings = wave_function::settings(model)?;
-        let lattice = lattice::agree(sites, model_settings.first(), &hamiltonian_settings)?;
+        let mut model_settings = wave_function::settings(model)?;
+        let lattice = lattice::agree(extent, model_settings.first(), &hamiltonian_settings)?;
         hamiltonian_settings.resolve("Lx", Value::Count(lattice.lx as u64));
         hamiltonian_settings.resolve("Ly", Value::Count(lattice.ly as u64));
         let hamiltonian = hamiltonian::hamiltonian(&hamiltonian_settings);
         hamiltonian.terms(&lattice)?;
-        let model = wave_function::model(&model_settings)?;
+        let model = wave_function::model(&mut model_settings)?;
         model.check(&lattice)?;
         Ok(Self { lattice, hamiltonian, model, model_settings, hamiltonian_settings })
     }
@@ -95,7 +104,9 @@ mod tests {
     fn typed(line: &str, sites: Option<u64>) -> Result<Problem> {
         let words = ["ketformer"].into_iter().chain(line.split_whitespace());
         match Arguments::try_parse_from(words).unwrap().command {
-            Command::Train(arguments) => Problem::new(&arguments.groups.model, &arguments.groups.hamiltonian, sites),
+            Command::Train(arguments) => {
+                Problem::new(&arguments.groups.model, &arguments.groups.hamiltonian, sites.map(Extent::Sites))
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -122,10 +133,13 @@ mod tests {
         assert_eq!(lattice("", "L=36", None).unwrap(), Lattice::square(6, 6));
         assert_eq!(lattice("L=12", "Lx=3 Ly=4 L=12", Some(12)).unwrap(), Lattice::square(3, 4));
         assert_eq!(lattice("patch=4", "Lx=16 Ly=1", None).unwrap(), Lattice::chain(16));
+        assert_eq!(lattice("L=4x6", "", None).unwrap(), Lattice::square(4, 6));
+        assert_eq!(lattice("L=4x6", "L=24", Some(24)).unwrap(), Lattice::square(4, 6));
         let message = |ptf: &str, rydberg: &str, sites| lattice(ptf, rydberg, sites).unwrap_err().to_string();
         assert!(message("L=64", "", Some(16)).contains("disagrees with --ptf L=64"));
         assert!(message("", "L=64", Some(16)).contains("disagrees with --rydberg L=64"));
         assert!(message("", "Lx=3 Ly=4", Some(16)).contains("L=12"));
+        assert!(message("L=4x3", "Lx=3 Ly=4", None).contains("--ptf L=4x3 disagrees with Lx=3 Ly=4"));
         assert!(message("", "Lx=16", Some(16)).contains("Ly="));
         assert!(message("", "Ly=16", None).contains("Lx="));
         assert!(message("", "", Some(15)).contains("Lx="));
@@ -143,5 +157,6 @@ mod tests {
         assert!(message("", "Omega=-1").contains("at least 0"));
         assert!(message("", "V=NaN").contains("finite"));
         assert!(problem("dropout=0.0 repeat_pre=False", "", None).is_ok());
+        assert!(message("attention=quadratic", "").contains("softmax, linear"));
     }
 }

@@ -43,7 +43,7 @@ const FORMS_FORWARD: &[Form] = &[FORMS[0], FORMS[1], Form::subgroup("team4", 4, 
 /// Attention forward, see the module's page.
 #[derive(Debug, Clone)]
 pub struct AttentionForward {
-    /// (B·T, 3C), of f32 or f16
+    /// (B·T, 3C), or with a stride more rows, of f32 or f16
     pub qkv: View,
     /// (B·n, C)
     pub out: View,
@@ -66,14 +66,14 @@ impl AttentionForward {
         let (rows, query_rows, width) = (shape.rows(), shape.query_rows(), shape.width());
         let heads = u64::from(shape.h);
         let mut bindings = vec![
-            Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+            Bind { name: "qkv", view: &self.qkv, elements: shape.buffer_rows() * 3 * width },
             Bind { name: "out", view: &self.out, elements: query_rows * width },
             Bind { name: "lse", view: &self.lse, elements: query_rows * heads },
         ];
         let kernel = match form.variant {
             Variant::Subgroup => &FORWARD,
             Variant::Private | Variant::Shared => {
-                bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
+                bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: shape.buffer_rows() * 3 * width });
                 &FORWARD_PRIVATE
             }
         };
@@ -89,6 +89,8 @@ impl AttentionForward {
                 ("queries", shape.queries.into()),
                 ("causal", u32::from(shape.causal).into()),
                 ("scale", scale(shape.d)),
+                ("stride", shape.stride.into()),
+                ("offset", shape.offset.into()),
             ],
             groups: groups(&shape.b, shape.queries, shape.h, form),
             cost: Cost {
@@ -109,7 +111,8 @@ pub fn forward_reference(qkv: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<
         for position in shape.first as usize..(shape.first + shape.queries) as usize {
             let keys = if shape.causal { position + 1 } else { t };
             for head in 0..h {
-                let at = |j: usize, third| part(qkv, sample * t + j, third, head, h, d);
+                let row = |j: usize| sample * shape.stride as usize + shape.offset as usize + j;
+                let at = |j: usize, third| part(qkv, row(j), third, head, h, d);
                 let keys: Vec<_> = (0..keys).map(|j| (at(j, 1), at(j, 2))).collect();
                 let (row, total) = attend(at(position, 0), &keys);
                 out.extend(row);
@@ -163,22 +166,32 @@ fn both_masks(gpu: &Gpu, variant: Variant, shapes: &[ForwardCase]) -> Vec<Case> 
         let forms =
             FORWARD_CHOICE.of_case(gpu, variant, &AttentionShape::full(b, t, h, d), b * t * d < 20_000 && d <= 20, i);
         let of_form = |form: Form| {
-            let words = [true, false].map(|causal| forward_case(form, *shape, causal, Storage::Word));
-            let half = has_half(gpu).then(|| forward_case(form, *shape, true, Storage::Half));
-            words.into_iter().chain(half)
+            let words = [true, false].map(|causal| forward_case(form, *shape, causal, Storage::Word, 0));
+            // Short samples also as parts of longer ones.
+            let part = (t < 10).then(|| forward_case(form, *shape, true, Storage::Word, 3));
+            let half = has_half(gpu).then(|| forward_case(form, *shape, true, Storage::Half, 0));
+            words.into_iter().chain(part).chain(half)
         };
         forms.into_iter().flat_map(of_form).collect::<Vec<_>>()
     };
     shapes.iter().enumerate().flat_map(cases).collect()
 }
 
-fn forward_case(form: Form, ([b, t, h, d], first, queries): ForwardCase, causal: bool, storage: Storage) -> Case {
+/// With `around` rows of every sample before it and as many after it.
+fn forward_case(
+    form: Form,
+    ([b, t, h, d], first, queries): ForwardCase,
+    causal: bool,
+    storage: Storage,
+    around: u32,
+) -> Case {
     let shape = AttentionShape { causal, first, queries, ..AttentionShape::full(b, t, h, d) };
+    let shape = shape.within(t + 2 * around, around);
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
-    let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
+    let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * shape.stride * 3 * h * d) as usize), storage);
     let (out, lse) = forward_reference(&wide(&qkv), &shape);
     let half = if storage == Storage::Half { " f16 qkv" } else { "" };
-    let name = format!("({b}, {t}, {h}, {d}) queries {first} + {queries} causal {causal}{half}");
+    let name = format!("({b}, {t}, {h}, {d}) queries {first} + {queries} causal {causal}{half}, {around} around");
     // The running sums' rounding errors grow with the keys.
     let tolerance = 3e-6 * (1.0 + f64::from(t) / 2048.0);
     let record = move |plan: &mut Plan, named: &Named| {

@@ -53,12 +53,16 @@ pub struct AttentionShape {
     pub first: u32,
     /// Queries n of a sample; T in backward passes.
     pub queries: u32,
+    /// Rows from one sample to the next; T in backward passes.
+    pub stride: u32,
+    /// Row of the first sample's first position; 0 in backward passes.
+    pub offset: u32,
 }
 
 impl AttentionShape {
     /// Every position attends to every position.
     pub fn full(b: impl Into<Rows>, t: u32, h: u32, d: u32) -> Self {
-        Self { b: b.into(), t, h, d, causal: false, first: 0, queries: t }
+        Self { b: b.into(), t, h, d, causal: false, first: 0, queries: t, stride: t, offset: 0 }
     }
 
     /// Every position attends to itself and those before.
@@ -71,12 +75,22 @@ impl AttentionShape {
         Self { first: position, queries: 1, ..Self::causal(b, t, h, d) }
     }
 
+    /// The same where a sample is a part of longer ones: its positions are rows `offset ..` of `stride`.
+    pub fn within(self, stride: u32, offset: u32) -> Self {
+        Self { stride, offset, ..self }
+    }
+
     fn width(&self) -> u64 {
         u64::from(self.h) * u64::from(self.d)
     }
 
     fn rows(&self) -> u64 {
         u64::from(self.b.most) * u64::from(self.t)
+    }
+
+    /// Rows of the buffer that the samples lie in.
+    fn buffer_rows(&self) -> u64 {
+        u64::from(self.b.most.saturating_sub(1)) * u64::from(self.stride) + u64::from(self.offset + self.t)
     }
 
     fn query_rows(&self) -> u64 {
@@ -101,13 +115,21 @@ impl AttentionShape {
             let message = format!("{}: queries {first}..{first} + {n} must lie within {t} positions", kernel.name);
             return Err(Error::new(ErrorKind::Shape, message));
         }
+        if u64::from(self.offset) + u64::from(self.t) > u64::from(self.stride) {
+            let (offset, t, stride) = (self.offset, self.t, self.stride);
+            let message = format!("{}: rows {offset}..{offset} + {t} must lie within {stride}", kernel.name);
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
         Ok(())
     }
 
     fn check_whole(&self, kernel: &Kernel) -> Result<()> {
         self.check(kernel)?;
-        if self.queries != self.t {
-            let message = format!("{}: needs all {} positions as queries, got {}", kernel.name, self.t, self.queries);
+        if self.queries != self.t || self.stride != self.t {
+            let message = format!(
+                "{}: needs all {} positions as queries, got {} of every {} rows",
+                kernel.name, self.t, self.queries, self.stride
+            );
             return Err(Error::new(ErrorKind::Shape, message));
         }
         Ok(())

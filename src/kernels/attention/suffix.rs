@@ -38,7 +38,8 @@ pub(in crate::kernels) static SUFFIX_CHOICE: Choice<SuffixShape> = Choice {
 ///
 /// Packed row r = u·per_item + k belongs to item u. `row_table` gives for each k the first changed position s and the
 /// position p ≥ s of the row; the rows of a sequence follow each other from p = s on. Keys and values for j < s come
-/// from the base sample, those for s ≤ j ≤ p from the packed rows.
+/// from the base sample, those for s ≤ j ≤ p from the packed rows. Only keys of the row's own part of `period` positions
+/// count, j ≥ p − p mod period.
 #[derive(Debug, Clone)]
 pub struct AttentionSuffix {
     /// (B·T, 3C) of the base samples, of f32 or f16
@@ -66,6 +67,8 @@ pub struct SuffixShape {
     pub b: u32,
     /// Positions T of a sample.
     pub t: u32,
+    /// Positions of a part that is a sequence of its own; T where all of a sample is one.
+    pub period: u32,
     /// Heads.
     pub h: u32,
     /// Width of a head, 1 to 128.
@@ -112,13 +115,14 @@ impl AttentionSuffix {
                 ("per_item", shape.per_item.into()),
                 ("first_item", shape.first_item.into()),
                 ("tokens", shape.t.into()),
+                ("period", shape.period.into()),
                 ("heads", shape.h.into()),
                 ("scale", scale(shape.d)),
             ],
             groups: groups(&shape.items, shape.per_item, shape.h, form),
             // The table is on the GPU: as if every row stood in the middle of its sequence.
             cost: Cost {
-                flops: 2.0 * (rows * width) as f64 * f64::from(shape.t),
+                flops: 2.0 * (rows * width) as f64 * f64::from(shape.period),
                 bytes: (self.qkv.storage().bytes() * (base_elements + rows * 3 * width) + 4 * rows * width) as f64,
             },
             shape: format!("({}, {}, {}, {}, {})", shape.items.most, shape.per_item, shape.t, shape.h, shape.d),
@@ -146,7 +150,8 @@ pub fn suffix_reference(
                     part(qkv, row - (position - j), third, head, h, d)
                 }
             };
-            let keys: Vec<_> = (0..=position).map(|j| (at(j, 1), at(j, 2))).collect();
+            let first = position - position % shape.period as usize;
+            let keys: Vec<_> = (first..=position).map(|j| (at(j, 1), at(j, 2))).collect();
             out.extend(attend(at(position, 0), &keys).0);
         }
     }
@@ -194,15 +199,19 @@ type SuffixCase = ([u32; 3], u32, usize);
 fn suffix_cases_of(gpu: &Gpu, variant: Variant, shapes: &[SuffixCase]) -> Vec<Case> {
     let cases = |(i, case): (usize, &SuffixCase)| {
         let ([t, h, d], items, _) = *case;
-        let shape = SuffixShape { items: items.into(), per_item: 1, first_item: 0, b: 1, t, h, d };
+        let shape = SuffixShape { items: items.into(), per_item: 1, first_item: 0, b: 1, t, period: t, h, d };
         let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
         let forms = SUFFIX_CHOICE.of_case(gpu, variant, &shape, items < 100, i);
-        storages.flat_map(|s| forms.iter().map(move |form| suffix_case(*form, *case, s))).collect::<Vec<_>>()
+        let whole = storages.flat_map(|s| forms.iter().map(move |form| suffix_case(*form, *case, t, s)));
+        // Parts that divide T, one of which is a single position.
+        let periods = [1, t.div_ceil(4)].into_iter().filter(|period| items < 100 && *period < t && t % period == 0);
+        let parts = periods.flat_map(|p| forms.iter().map(move |form| suffix_case(*form, *case, p, Storage::Word)));
+        parts.chain(whole).collect::<Vec<_>>()
     };
     shapes.iter().enumerate().flat_map(cases).collect()
 }
 
-fn suffix_case(form: Form, ([t, h, d], items, table): SuffixCase, storage: Storage) -> Case {
+fn suffix_case(form: Form, ([t, h, d], items, table): SuffixCase, period: u32, storage: Storage) -> Case {
     let sequences = TABLES[table];
     let row_table: Vec<[u32; 2]> =
         sequences.iter().flat_map(|[start, rows]| (0..*rows).map(move |i| [*start, start + i])).collect();
@@ -211,7 +220,7 @@ fn suffix_case(form: Form, ([t, h, d], items, table): SuffixCase, storage: Stora
     let (base_qkv, stored_base) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
     let (qkv, stored_qkv) = stored(random_qkv(&mut random, (items * per_item * 3 * h * d) as usize), storage);
     let base = random.integers((first_item + items) as usize, b);
-    let shape = SuffixShape { items: items.into(), per_item, first_item, b, t, h, d };
+    let shape = SuffixShape { items: items.into(), per_item, first_item, b, t, period, h, d };
     let here = &base[first_item as usize..];
     let out = suffix_reference(&wide(&base_qkv), &wide(&qkv), here, &row_table, &shape);
     let record = move |plan: &mut Plan, named: &Named| {
@@ -228,7 +237,7 @@ fn suffix_case(form: Form, ([t, h, d], items, table): SuffixCase, storage: Stora
     };
     Case {
         name: format!(
-            "({t}, {h}, {d}), {items} items of {per_item} rows{}",
+            "({t}, {h}, {d}), {items} items of {per_item} rows, parts of {period}{}",
             if storage == Storage::Half { " f16 qkv" } else { "" }
         ),
         inputs: vec![

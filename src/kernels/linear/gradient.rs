@@ -77,15 +77,32 @@ pub(crate) fn block_items(rows_per_item: u32) -> u32 {
     (BLOCK_ROWS / rows_per_item).max(1)
 }
 
+/// Rows of a block where an item has `rows_per_item` rows and as many finer ones as `finest_per_item`: those of as many items
+/// as a block of the finer ones has, so that passes may be cut in the same places for both.
+fn block_rows_within(rows_per_item: u32, finest_per_item: u32) -> u32 {
+    let rows = u64::from(block_items(finest_per_item)) * u64::from(rows_per_item);
+    if rows_per_item == finest_per_item || rows > u64::from(BLOCK_ROWS) {
+        block_rows(rows_per_item)
+    } else {
+        rows as u32
+    }
+}
+
 /// Rows of a block of a pass over `rows`.
 pub(crate) fn block_rows_of(rows: &Rows) -> u32 {
-    rows.live.as_ref().map_or(BLOCK_ROWS, |live| block_rows(live.rows_per_item))
+    let within = |live: &LiveRows| block_rows_within(live.rows_per_item, live.finest_per_item);
+    rows.live.as_ref().map_or(BLOCK_ROWS, within)
 }
 
 /// Blocks of rows of a gradient over `items` items of `rows_per_item` rows, at most: a pass whose rows do not say that
 /// they come in items has no more.
 pub(crate) fn blocks_of_items(items: u32, rows_per_item: u32) -> u32 {
     (items * rows_per_item).div_ceil(block_rows(rows_per_item))
+}
+
+/// The same over rows that are a coarser division of items of `finest_per_item` rows.
+pub(crate) fn blocks_within(items: u32, rows_per_item: u32, finest_per_item: u32) -> u32 {
+    (items * rows_per_item).div_ceil(block_rows_within(rows_per_item, finest_per_item))
 }
 
 /// Blocks of rows of a gradient.

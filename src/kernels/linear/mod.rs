@@ -21,7 +21,9 @@ pub use activate::Activate;
 pub(super) use gradient::GRADIENT_CHOICE;
 pub(super) use gradient::{GRADIENT_ENTRY, GRADIENT_PRIVATE_ENTRY, GRADIENT_SHARED_ENTRY, GRADIENT_SUM_ENTRY};
 pub use gradient::{GradientShape, LinearGradient, gradient_reference};
-pub(crate) use gradient::{GradientSum, block_items, block_rows, block_rows_of, blocks, blocks_of_items};
+pub(crate) use gradient::{
+    GradientSum, block_items, block_rows, block_rows_of, blocks, blocks_of_items, blocks_within,
+};
 pub(super) use product::PRODUCT_CHOICE;
 pub use product::{Direction, Extra, LinearProduct, LinearShape, product_reference};
 pub(super) use product::{PRODUCT_ENTRY, PRODUCT_PRIVATE_ENTRY, PRODUCT_SHARED_ENTRY};

@@ -3,7 +3,7 @@
 use super::forward::attend;
 use super::states::{self, tolerance};
 use super::{AttentionShape, check_positions, chunk, features, lanes, slots, state_floats};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Storage, View};
 use crate::kernels::attention::{SuffixShape, check_heads, part, random_qkv, wide, window};
 use crate::kernels::narrow::{has_half, stored};
@@ -46,6 +46,12 @@ impl LinearSuffix {
     pub fn record(&self, plan: &mut Plan, shape: &SuffixShape) -> Result<()> {
         check_heads(&SUFFIX, shape.h, shape.d)?;
         check_positions(&SUFFIX, shape.t, shape.d)?;
+        if shape.period != shape.t {
+            let (period, t) = (shape.period, shape.t);
+            let message =
+                format!("{}: needs whole samples of {t} positions, got parts of {period}; use softmax", SUFFIX.name);
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
         let values = values(plan.gpu(), shape.d);
         self.record_values(plan, shape, values)
     }
@@ -166,7 +172,7 @@ fn case(([t, h, d], items, table): SuffixCase, values: u32, storage: Storage) ->
     let (base_qkv, stored_base) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
     let (qkv, stored_qkv) = stored(random_qkv(&mut random, (items * per_item * 3 * h * d) as usize), storage);
     let base = random.integers((first_item + items) as usize, b);
-    let shape = SuffixShape { items: items.into(), per_item, first_item, b, t, h, d };
+    let shape = SuffixShape { items: items.into(), per_item, first_item, b, t, period: t, h, d };
     let here = &base[first_item as usize..];
     let out = suffix_reference(&wide(&base_qkv), &wide(&qkv), here, &row_table, &shape);
     let record = move |plan: &mut Plan, named: &Named| {

@@ -1,0 +1,69 @@
+// One step of a recurrent cell for the rows of one place of their sequences, by subgroups (Cho et al., arXiv:1406.1078,
+// with the bias of the candidate inside, as PyTorch has it; Elman, Cognitive Science 14, 1990).
+//
+//   GRU     r = σ(a_r)   z = σ(a_z)   n = tanh(i_n + r∘q)   h' = (1 − z)∘n + z∘h       Elman   h' = tanh(a)
+//   i = W_ih bits(token) + b_ih      q = W_hn h + b_hn      a = i + W_hh h + b_hh
+//
+// A subgroup owns ROWS rows × 4·LANES columns of every gate. Each lane loads four elements of every state before and the
+// subgroup passes them round by shuffles, so that a load serves 4·LANES columns of all gates.
+// Row w of the step is element w % count of item w / count. Where LINKED = 0, its description is row
+// item·row_stride + first + w % count of `rows`, its state row item·state_stride + state_first, and its state before
+// stands `back` rows earlier or is row item·condition_stride + condition_first of the conditions.
+//
+// grid   ⌈rows / ROWS⌉ · ⌈C / (4·LANES)⌉ subgroups, SUBGROUPS to a workgroup
+// reads  rows: (token, ·, ·, ·), or links (token, row of the item, source, row there) · input: W_ih (G·C, P), b_ih, b_hh
+//        weight W_hh (G·C, C) · base, condition (rows, C) · states (rows, C), of the place before
+// makes  states (rows, C) · where KEEPS = 1 gates (rows, 4C) of a GRU, previous (rows, C)
+// C is a multiple of 4.
+#import grid
+#import tanh
+#import weight
+#import recurrent
+const LANES: u32 = 8u; // spec 4 32
+const SUBGROUPS: u32 = 4u; // spec 1
+const ROWS: u32 = 8u; // spec 4
+
+@compute @workgroup_size(LANES * SUBGROUPS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let width4 = params.width / 4u;
+    let column_tiles = (width4 + LANES - 1u) / LANES;
+    let tile = grid_index(group, groups) * SUBGROUPS + local / LANES;
+    let first_row = (tile / column_tiles) * ROWS;
+    if (first_row >= params.rows) { return; }
+    let c4 = (tile % column_tiles) * LANES + lane;
+    let c_safe = min(c4, width4 - 1u);
+    for (var i = 0u; i < ROWS; i++) { own[i] = row_of(first_row + i); }
+    for (var s = 0u; s < GATES * ROWS; s++) { sum[s] = vec4(0.0); }
+
+    var a: array<vec4<f32>, ROWS>;
+    for (var k0 = 0u; k0 < select(width4, 0u, SOURCES == 0u); k0 += LANES) {
+        let k = min(k0 + lane, width4 - 1u);
+        for (var i = 0u; i < ROWS; i++) { a[i] = state_before(own[i], k); }
+        for (var source = 0u; source < min(LANES, width4 - k0); source++) {
+            var b: array<vec4<f32>, 4u * GATES>;
+            for (var g = 0u; g < GATES; g++) {
+                let at = (g * params.width + 4u * c_safe) * width4 + k0 + source;
+                let w0 = vec4<f32>(weight[at]);
+                let w1 = vec4<f32>(weight[at + width4]);
+                let w2 = vec4<f32>(weight[at + 2u * width4]);
+                let w3 = vec4<f32>(weight[at + 3u * width4]);
+                b[4u * g] = vec4(w0.x, w1.x, w2.x, w3.x);
+                b[4u * g + 1u] = vec4(w0.y, w1.y, w2.y, w3.y);
+                b[4u * g + 2u] = vec4(w0.z, w1.z, w2.z, w3.z);
+                b[4u * g + 3u] = vec4(w0.w, w1.w, w2.w, w3.w);
+            }
+            for (var j = 0u; j < 4u; j++) {
+                for (var i = 0u; i < ROWS; i++) {
+                    let h = vec4(subgroupShuffle(a[i][j], source));
+                    for (var g = 0u; g < GATES; g++) { sum[g * ROWS + i] = fma(h, b[4u * g + j], sum[g * ROWS + i]); }
+                }
+            }
+        }
+    }
+    finish(select(0u, params.rows - first_row, c4 < width4), c_safe);
+}

@@ -1,0 +1,52 @@
+// One step of a recurrent cell for the rows of one place of their sequences, for adapters without subgroups.
+//
+//   GRU     r = σ(a_r)   z = σ(a_z)   n = tanh(i_n + r∘q)   h' = (1 − z)∘n + z∘h       Elman   h' = tanh(a)
+//   i = W_ih bits(token) + b_ih      q = W_hn h + b_hn      a = i + W_hh h + b_hh
+//
+// An invocation owns 4 rows × 4 columns of every gate. Which rows these are is said in recurrent_step.wgsl.
+//
+// grid   ⌈rows / 4⌉ · C / 4 invocations, 64 to a workgroup
+// reads  rows: (token, ·, ·, ·), or links (token, row of the item, source, row there) · input: W_ih (G·C, P), b_ih, b_hh
+//        weight W_hh (G·C, C) · base, condition (rows, C) · states (rows, C), of the place before
+// makes  states (rows, C) · where KEEPS = 1 gates (rows, 4C) of a GRU, previous (rows, C)
+// C is a multiple of 4.
+#import grid
+#import tanh
+#import weight
+#import recurrent
+const ROWS: u32 = 4u;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let width4 = params.width / 4u;
+    let tile = grid_index(group, groups) * 64u + local;
+    let first_row = (tile / width4) * ROWS;
+    if (first_row >= params.rows) { return; }
+    let c4 = tile % width4;
+    for (var i = 0u; i < ROWS; i++) { own[i] = row_of(first_row + i); }
+    for (var s = 0u; s < GATES * ROWS; s++) { sum[s] = vec4(0.0); }
+
+    var a: array<vec4<f32>, ROWS>;
+    for (var k = 0u; k < select(width4, 0u, SOURCES == 0u); k++) {
+        for (var i = 0u; i < ROWS; i++) { a[i] = state_before(own[i], k); }
+        for (var g = 0u; g < GATES; g++) {
+            let at = (g * params.width + 4u * c4) * width4 + k;
+            let w0 = vec4<f32>(weight[at]);
+            let w1 = vec4<f32>(weight[at + width4]);
+            let w2 = vec4<f32>(weight[at + 2u * width4]);
+            let w3 = vec4<f32>(weight[at + 3u * width4]);
+            for (var i = 0u; i < ROWS; i++) {
+                // One input after the other, as in recurrent_step.
+                var s = fma(vec4(a[i].x), vec4(w0.x, w1.x, w2.x, w3.x), sum[g * ROWS + i]);
+                s = fma(vec4(a[i].y), vec4(w0.y, w1.y, w2.y, w3.y), s);
+                s = fma(vec4(a[i].z), vec4(w0.z, w1.z, w2.z, w3.z), s);
+                sum[g * ROWS + i] = fma(vec4(a[i].w), vec4(w0.w, w1.w, w2.w, w3.w), s);
+            }
+        }
+    }
+    finish(params.rows - first_row, c4);
+}

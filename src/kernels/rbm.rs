@@ -1,0 +1,464 @@
+//! The restricted Boltzmann machine: amplitudes, ratios of moves, gradients.
+//!
+//! ```text
+//! θ_j       = b_j + Σ_i s_i W_ij                                                s_i = 2 n_i − 1
+//! log ψ(s)  = Σ_i a_i s_i + Σ_j log cosh θ_j
+//! log ψ'/ψ  = Σ_{flipped i} −2 s_i a_i + Σ_j ( log cosh(θ_j − 2 Σ_i s_i W_ij) − log cosh θ_j )
+//! ∂(2 log ψ)/∂a_i = 2 s_i     ∂(2 log ψ)/∂b_j = 2 tanh θ_j     ∂(2 log ψ)/∂W_ij = 2 s_i tanh θ_j
+//! ```
+//!
+//! θ is a [`super::linear::LinearProduct`] of spins as rows of floats, and the sums of the gradient over rows are
+//! [`super::linear::LinearGradient`]s. Sites are those of lines of patches, i = t·P + element. Source: Carleo & Troyer,
+//! arXiv:1606.02318.
+
+use super::energy::NEG_LARGE;
+use super::rows::Window;
+use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+
+static SPINS: Kernel = kernel!("rbm_spins");
+static AMPLITUDE: Kernel = kernel!("rbm_amplitude");
+static RATIO: Kernel = kernel!("rbm_ratio");
+static SLOPES: Kernel = kernel!("rbm_slopes");
+
+pub(super) const SPINS_ENTRY: Entry = Entry { kernel: &SPINS, summary: "spins of samples as rows", cases: spins_cases };
+pub(super) const AMPLITUDE_ENTRY: Entry =
+    Entry { kernel: &AMPLITUDE, summary: "2 log ψ = 2 (Σ a s + Σ log cosh θ)", cases: amplitude_cases };
+pub(super) const RATIO_ENTRY: Entry =
+    Entry { kernel: &RATIO, summary: "log ψ(σ')/ψ(σ) of every move from θ", cases: ratio_cases };
+pub(super) const SLOPES_ENTRY: Entry =
+    Entry { kernel: &SLOPES, summary: "2 w s, tanh θ and 2 w for the gradient", cases: slopes_cases };
+
+/// The sizes of a restricted Boltzmann machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RbmShape {
+    /// N
+    pub sites: u32,
+    /// P
+    pub sites_per_patch: u32,
+    /// M, hidden units
+    pub hidden: u32,
+}
+
+impl RbmShape {
+    /// T
+    pub fn patches(&self) -> u32 {
+        self.sites / self.sites_per_patch
+    }
+}
+
+/// Spins as rows.
+#[derive(Debug, Clone)]
+pub struct RbmSpins {
+    /// (B, T) u32
+    pub tokens: View,
+    /// (B) u32: the sample of each row; `None` where row r is sample `first` + r
+    pub sample_of: Option<View>,
+    /// (rows, N)
+    pub spins: View,
+}
+
+impl RbmSpins {
+    /// Records the spins of a window of samples.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, window: &Window, shape: &RbmShape) -> Result<()> {
+        let (b, t, n) = (u64::from(window.samples), u64::from(window.patches), u64::from(shape.sites));
+        let rows = u64::from(window.most);
+        // Something must be bound for what is not there.
+        let sample_of = self.sample_of.as_ref().unwrap_or(&self.tokens);
+        plan.launch(&Launch {
+            kernel: &SPINS,
+            spec: &[],
+            bindings: &[
+                Bind { name: "tokens", view: &self.tokens, elements: b * t },
+                Bind { name: "sample_of", view: sample_of, elements: b },
+                Bind { name: "spins", view: &self.spins, elements: rows * n },
+            ],
+            params: &[
+                ("rows", window.most.into()),
+                ("sites", shape.sites.into()),
+                ("sites_per_patch", shape.sites_per_patch.into()),
+                ("patches", window.patches.into()),
+                ("first", window.first.into()),
+                ("samples", window.samples.into()),
+                ("picked", u32::from(self.sample_of.is_some()).into()),
+            ],
+            groups: window.items.times(shape.sites).groups(64, 1),
+            cost: Cost { flops: 0.0, bytes: 4.0 * (rows * (n + t)) as f64 },
+            shape: format!("({rows}, {n})"),
+        })
+    }
+}
+
+/// 2 log ψ of rows.
+#[derive(Debug, Clone)]
+pub struct RbmAmplitude {
+    /// (rows, N)
+    pub spins: View,
+    /// (rows, M)
+    pub theta: View,
+    /// (N)
+    pub visible_bias: View,
+    /// (rows)
+    pub log_p: View,
+}
+
+impl RbmAmplitude {
+    /// Records the logarithms of `rows` rows.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, rows: &Rows, shape: &RbmShape) -> Result<()> {
+        let (r, n, m) = (u64::from(rows.most), u64::from(shape.sites), u64::from(shape.hidden));
+        plan.launch(&Launch {
+            kernel: &AMPLITUDE,
+            spec: &[],
+            bindings: &[
+                Bind { name: "spins", view: &self.spins, elements: r * n },
+                Bind { name: "theta", view: &self.theta, elements: r * m },
+                Bind { name: "visible_bias", view: &self.visible_bias, elements: n },
+                Bind { name: "log_p", view: &self.log_p, elements: r },
+            ],
+            params: &[("rows", rows.most.into()), ("sites", shape.sites.into()), ("hidden", shape.hidden.into())],
+            groups: rows.groups(64, 1),
+            cost: Cost { flops: (r * (2 * n + 6 * m)) as f64, bytes: 4.0 * (r * (n + m + 1)) as f64 },
+            shape: format!("({r}, {n}, {m})"),
+        })
+    }
+}
+
+/// log ψ'/ψ of the moves of a window.
+#[derive(Debug, Clone)]
+pub struct RbmRatio {
+    /// (B, T) u32
+    pub tokens: View,
+    /// (B) u32
+    pub sample_of: View,
+    /// (B, M)
+    pub theta: View,
+    /// (N, M), of f32 or f16
+    pub weight: View,
+    /// (N)
+    pub visible_bias: View,
+    /// (moves) of four u32: first patch, mask, second patch or `u32::MAX`, mask; a mask is one bit
+    pub moves: View,
+    /// (moves) of two u32: not read, condition
+    pub starts: View,
+    /// (B, moves)
+    pub ratio: View,
+}
+
+impl RbmRatio {
+    /// Records the ratios of `moves` moves, of which some change two sites if `pairs`.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, window: &Window, shape: &RbmShape, moves: u32, pairs: bool) -> Result<()> {
+        let (b, t, n) = (u64::from(window.samples), u64::from(window.patches), u64::from(shape.sites));
+        let (items, m, count) = (u64::from(window.most), u64::from(shape.hidden), u64::from(moves));
+        plan.launch(&Launch {
+            kernel: &RATIO,
+            spec: &[("PAIRS", pairs.into()), ("WEIGHT_BITS", self.weight.storage().bits())],
+            bindings: &[
+                Bind { name: "tokens", view: &self.tokens, elements: b * t },
+                Bind { name: "sample_of", view: &self.sample_of, elements: b },
+                Bind { name: "theta", view: &self.theta, elements: b * m },
+                Bind { name: "weight", view: &self.weight, elements: n * m },
+                Bind { name: "visible_bias", view: &self.visible_bias, elements: n },
+                Bind { name: "moves", view: &self.moves, elements: 4 * count },
+                Bind { name: "starts", view: &self.starts, elements: 2 * count },
+                Bind { name: "ratio", view: &self.ratio, elements: b * count },
+            ],
+            params: &[
+                ("items", window.most.into()),
+                ("moves", moves.into()),
+                ("patches", window.patches.into()),
+                ("sites_per_patch", shape.sites_per_patch.into()),
+                ("hidden", shape.hidden.into()),
+                ("first", window.first.into()),
+                ("samples", window.samples.into()),
+            ],
+            groups: window.items.times(moves.div_ceil(4)).groups(64, 1),
+            cost: Cost { flops: (8 * items * count * m) as f64, bytes: 4.0 * (items * (m + count) + n * m) as f64 },
+            shape: format!("({items}, {count}, {m})"),
+        })
+    }
+}
+
+/// The operands of the gradient's sums over rows.
+#[derive(Debug, Clone)]
+pub struct RbmSlopes {
+    /// (B)
+    pub d_log_p: View,
+    /// (rows, N): s becomes 2 w s
+    pub spins: View,
+    /// (rows, M): θ becomes tanh θ
+    pub theta: View,
+    /// (rows): 2 w
+    pub slope: View,
+}
+
+impl RbmSlopes {
+    /// Records the operands of `rows` rows, of which the first is that of `d_log_p`'s element `first`.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, rows: &Rows, shape: &RbmShape, first: u32) -> Result<()> {
+        let (r, n, m) = (u64::from(rows.most), u64::from(shape.sites), u64::from(shape.hidden));
+        plan.launch(&Launch {
+            kernel: &SLOPES,
+            spec: &[],
+            bindings: &[
+                Bind { name: "d_log_p", view: &self.d_log_p, elements: u64::from(first) + r },
+                Bind { name: "spins", view: &self.spins, elements: r * n },
+                Bind { name: "theta", view: &self.theta, elements: r * m },
+                Bind { name: "slope", view: &self.slope, elements: r },
+            ],
+            params: &[
+                ("rows", rows.most.into()),
+                ("sites", shape.sites.into()),
+                ("hidden", shape.hidden.into()),
+                ("first", first.into()),
+            ],
+            groups: rows.times(shape.sites + shape.hidden).groups(64, 1),
+            cost: Cost { flops: (r * (n + 3 * m)) as f64, bytes: 8.0 * (r * (n + m + 1)) as f64 },
+            shape: format!("({r}, {n}, {m})"),
+        })
+    }
+}
+
+/// log cosh x without overflow.
+pub fn log_cosh(x: f64) -> f64 {
+    x.abs() + (-2.0 * x.abs()).exp().ln_1p() - std::f64::consts::LN_2
+}
+
+/// Spins of a configuration of tokens.
+pub fn spins_reference(tokens: &[u32], sites_per_patch: u32) -> Vec<f64> {
+    let bits = tokens.iter().flat_map(|token| (0..sites_per_patch).map(move |e| token >> e & 1));
+    bits.map(|bit| if bit == 1 { 1.0 } else { -1.0 }).collect()
+}
+
+/// θ of each row in f64: `spins` (rows, N), `kernel` (N, M), `hidden_bias` (M).
+pub fn theta_reference(spins: &[f64], kernel: &[f64], hidden_bias: &[f64]) -> Vec<f64> {
+    let m = hidden_bias.len();
+    let n = kernel.len() / m;
+    let of = |row: &[f64], j: usize| {
+        hidden_bias[j] + row.iter().enumerate().map(|(i, s)| s * kernel[i * m + j]).sum::<f64>()
+    };
+    spins.chunks(n).flat_map(|row| (0..m).map(move |j| of(row, j))).collect()
+}
+
+/// 2 log ψ of each row in f64.
+pub fn amplitude_reference(spins: &[f64], theta: &[f64], visible_bias: &[f64]) -> Vec<f64> {
+    let rows = spins.len() / visible_bias.len();
+    let m = theta.len() / rows;
+    let visible = |row: &[f64]| row.iter().zip(visible_bias).map(|(s, a)| s * a).sum::<f64>();
+    let hidden = |row: &[f64]| row.iter().map(|theta| log_cosh(*theta)).sum::<f64>();
+    spins.chunks(visible_bias.len()).zip(theta.chunks(m)).map(|(s, t)| 2.0 * (visible(s) + hidden(t))).collect()
+}
+
+/// Gradients of Σ_r w_r 2 log ψ(row r) by visible bias, kernel and hidden bias in f64.
+pub fn gradient_reference(spins: &[f64], theta: &[f64], d_log_p: &[f64]) -> [Vec<f64>; 3] {
+    let (n, m) = (spins.len() / d_log_p.len(), theta.len() / d_log_p.len());
+    let (mut d_visible, mut d_kernel, mut d_hidden) = (vec![0.0; n], vec![0.0; n * m], vec![0.0; m]);
+    for ((row, theta), w) in spins.chunks(n).zip(theta.chunks(m)).zip(d_log_p) {
+        for (j, theta) in theta.iter().enumerate() {
+            d_hidden[j] += 2.0 * w * theta.tanh();
+        }
+        for (i, s) in row.iter().enumerate() {
+            d_visible[i] += 2.0 * w * s;
+            for (j, theta) in theta.iter().enumerate() {
+                d_kernel[i * m + j] += 2.0 * w * s * theta.tanh();
+            }
+        }
+    }
+    [d_visible, d_kernel, d_hidden]
+}
+
+/// log ψ'/ψ where the spins of `sites` of one row are turned.
+pub fn ratio_reference(spins: &[f64], theta: &[f64], kernel: &[f32], visible_bias: &[f32], sites: &[usize]) -> f64 {
+    let m = theta.len();
+    let visible: f64 = sites.iter().map(|i| -2.0 * spins[*i] * f64::from(visible_bias[*i])).sum();
+    let moved = |j: usize| theta[j] - 2.0 * sites.iter().map(|i| spins[*i] * f64::from(kernel[i * m + j])).sum::<f64>();
+    visible + (0..m).map(|j| log_cosh(moved(j)) - log_cosh(theta[j])).sum::<f64>()
+}
+
+pub(super) fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|value| f64::from(*value)).collect()
+}
+
+fn spins_cases(_: &Gpu) -> Vec<Case> {
+    let shapes = [(1, 1, 1, 0, 1), (9, 4, 3, 2, 5), (100, 1, 7, 0, 100), (35_000, 2, 2, 10, 34_990)];
+    shapes.into_iter().flat_map(|shape| [spins_case(shape, false), spins_case(shape, true)]).collect()
+}
+
+fn spins_case((samples, patches, p, first, most): (u32, u32, u32, u32, u32), picked: bool) -> Case {
+    let mut random = RandomInputs::new(u64::from(samples));
+    let tokens = random.integers((samples * patches) as usize, 1 << p);
+    let sample_of = random.integers(samples as usize, samples);
+    let of = |row: u32| if picked { sample_of[(first + row) as usize] } else { first + row };
+    let t = patches as usize;
+    let expected = (0..most).flat_map(|row| spins_reference(&tokens[of(row) as usize * t..][..t], p)).collect();
+    let shape = RbmShape { sites: patches * p, sites_per_patch: p, hidden: 1 };
+    let record = move |plan: &mut Plan, named: &Named| {
+        let sample_of = if picked { Some(named.view("sample_of")?) } else { None };
+        let spins = RbmSpins { tokens: named.view("tokens")?, sample_of, spins: named.view("spins")? };
+        spins.record(plan, &Window { items: most.into(), first, most, samples, patches }, &shape)
+    };
+    Case {
+        name: format!("({samples}, {patches}) of {p} from {first}, picked {picked}"),
+        inputs: vec![("tokens", tokens.into()), ("sample_of", sample_of.into())],
+        outputs: vec![("spins", Expected::Near { values: expected, tolerance: 1e-7 })],
+        record: Box::new(record),
+    }
+}
+
+/// Rows, sites and hidden units.
+const SHAPES: [(u32, u32, u32); 6] = [(1, 1, 1), (64, 4, 8), (63, 7, 13), (65, 16, 33), (3, 256, 1024), (70_000, 2, 3)];
+
+fn random_spins(random: &mut RandomInputs, count: u32) -> Vec<f32> {
+    random.integers(count as usize, 2).into_iter().map(|bit| if bit == 1 { 1.0 } else { -1.0 }).collect()
+}
+
+/// Activations of all sizes, where log cosh is a square and where it is a line.
+fn random_theta(random: &mut RandomInputs, count: u32) -> Vec<f32> {
+    random.floats(count as usize).into_iter().map(|x| 12.0 * x * x * x).collect()
+}
+
+fn amplitude_cases(_: &Gpu) -> Vec<Case> {
+    SHAPES.into_iter().map(amplitude_case).collect()
+}
+
+fn amplitude_case((rows, sites, hidden): (u32, u32, u32)) -> Case {
+    let mut random = RandomInputs::new(u64::from(rows + 3 * sites + 5 * hidden));
+    let (spins, theta) = (random_spins(&mut random, rows * sites), random_theta(&mut random, rows * hidden));
+    let visible_bias = random.floats(sites as usize);
+    let values = amplitude_reference(&wide(&spins), &wide(&theta), &wide(&visible_bias));
+    let shape = RbmShape { sites, sites_per_patch: 1, hidden };
+    let record = move |plan: &mut Plan, named: &Named| {
+        let amplitude = RbmAmplitude {
+            spins: named.view("spins")?,
+            theta: named.view("theta")?,
+            visible_bias: named.view("visible_bias")?,
+            log_p: named.view("log_p")?,
+        };
+        amplitude.record(plan, &rows.into(), &shape)
+    };
+    Case {
+        name: format!("({rows}, {sites}, {hidden})"),
+        inputs: vec![("spins", spins.into()), ("theta", theta.into()), ("visible_bias", visible_bias.into())],
+        outputs: vec![("log_p", Expected::Near { values, tolerance: 1e-6 })],
+        record: Box::new(record),
+    }
+}
+
+/// Samples, patches, sites of a patch, hidden units, first item, items.
+type RatioSizes = (u32, u32, u32, u32, u32, u32);
+
+fn ratio_cases(_: &Gpu) -> Vec<Case> {
+    let sizes: [RatioSizes; 5] = [
+        (1, 1, 1, 1, 0, 1),
+        (7, 4, 3, 5, 2, 5),
+        (65, 5, 1, 33, 0, 65),
+        (3, 32, 8, 1024, 0, 3),
+        (17_000, 2, 2, 3, 0, 17_000),
+    ];
+    sizes.into_iter().flat_map(|sizes| [ratio_case(sizes, false), ratio_case(sizes, true)]).collect()
+}
+
+/// Flips of every site; with `pairs` also pairs of sites, with a condition and without.
+fn ratio_case((samples, patches, p, hidden, first, most): RatioSizes, pairs: bool) -> Case {
+    let sites = patches * p;
+    let mut random = RandomInputs::new(u64::from(samples * sites + hidden));
+    let mut changed: Vec<(Vec<usize>, u32)> = (0..sites as usize).map(|i| (vec![i], 0)).collect();
+    if pairs {
+        let pair = |i: u32| (vec![i as usize, ((i * 7 + 1) % sites) as usize], i % 2);
+        changed.extend((0..sites).map(pair).filter(|(sites, _)| sites[0] != sites[1]));
+    }
+    let place = |i: usize| [i as u32 / p, 1 << (i as u32 % p)];
+    let second = |sites: &[usize]| sites.get(1).map_or([u32::MAX, 0], |i| place(*i));
+    let moves: Vec<u32> = changed.iter().flat_map(|(sites, _)| [place(sites[0]), second(sites)].concat()).collect();
+    let starts: Vec<u32> = changed.iter().flat_map(|(_, condition)| [0, *condition]).collect();
+    let tokens = random.integers((samples * patches) as usize, 1 << p);
+    let sample_of = random.integers(samples as usize, samples);
+    let theta = random_theta(&mut random, samples * hidden);
+    let weight: Vec<f32> = random.floats((sites * hidden) as usize).into_iter().map(|w| 2.0 * w * w * w).collect();
+    let visible_bias = random.floats(sites as usize);
+    let count = changed.len();
+    let before = random.floats(samples as usize * count);
+    let mut values = wide(&before);
+    for item in first as usize..(first + most) as usize {
+        let b = sample_of[item] as usize;
+        let spins = spins_reference(&tokens[b * patches as usize..][..patches as usize], p);
+        let theta = wide(&theta[b * hidden as usize..][..hidden as usize]);
+        for (m, (sites, condition)) in changed.iter().enumerate() {
+            let holds = *condition == 0 || spins[sites[0]] != spins[sites[1]];
+            let ratio = ratio_reference(&spins, &theta, &weight, &visible_bias, sites);
+            values[item * count + m] = if holds { ratio } else { f64::from(NEG_LARGE) };
+        }
+    }
+    let shape = RbmShape { sites, sites_per_patch: p, hidden };
+    let record = move |plan: &mut Plan, named: &Named| {
+        let ratio = RbmRatio {
+            tokens: named.view("tokens")?,
+            sample_of: named.view("sample_of")?,
+            theta: named.view("theta")?,
+            weight: named.view("weight")?,
+            visible_bias: named.view("visible_bias")?,
+            moves: named.view("moves")?,
+            starts: named.view("starts")?,
+            ratio: named.view("ratio")?,
+        };
+        let window = Window { items: most.into(), first, most, samples, patches };
+        ratio.record(plan, &window, &shape, count as u32, pairs)
+    };
+    Case {
+        name: format!("({samples}, {patches}) of {p}, {hidden} hidden, {count} moves from {first}"),
+        inputs: vec![
+            ("tokens", tokens.into()),
+            ("sample_of", sample_of.into()),
+            ("theta", theta.into()),
+            ("weight", weight.into()),
+            ("visible_bias", visible_bias.into()),
+            ("moves", moves.into()),
+            ("starts", starts.into()),
+            ("ratio", before.into()),
+        ],
+        outputs: vec![("ratio", Expected::Near { values, tolerance: 2e-6 })],
+        record: Box::new(record),
+    }
+}
+
+fn slopes_cases(_: &Gpu) -> Vec<Case> {
+    SHAPES.into_iter().map(slopes_case).collect()
+}
+
+fn slopes_case((rows, sites, hidden): (u32, u32, u32)) -> Case {
+    let first = 3;
+    let mut random = RandomInputs::new(u64::from(rows * 2 + sites + hidden));
+    let (spins, theta) = (random_spins(&mut random, rows * sites), random_theta(&mut random, rows * hidden));
+    let d_log_p = random.floats((first + rows) as usize);
+    let slope: Vec<f64> = d_log_p[first as usize..].iter().map(|w| 2.0 * f64::from(*w)).collect();
+    let turned = spins.iter().enumerate().map(|(at, s)| slope[at / sites as usize] * f64::from(*s)).collect();
+    let tanh = theta.iter().map(|theta| f64::from(*theta).tanh()).collect();
+    let shape = RbmShape { sites, sites_per_patch: 1, hidden };
+    let record = move |plan: &mut Plan, named: &Named| {
+        let slopes = RbmSlopes {
+            d_log_p: named.view("d_log_p")?,
+            spins: named.view("spins")?,
+            theta: named.view("theta")?,
+            slope: named.view("slope")?,
+        };
+        slopes.record(plan, &rows.into(), &shape, first)
+    };
+    let near = |values: Vec<f64>, tolerance| Expected::Near { values, tolerance };
+    Case {
+        name: format!("({rows}, {sites}, {hidden})"),
+        inputs: vec![("d_log_p", d_log_p.into()), ("spins", spins.into()), ("theta", theta.into())],
+        outputs: vec![("spins", near(turned, 1e-7)), ("theta", near(tanh, 1e-6)), ("slope", near(slope, 1e-7))],
+        record: Box::new(record),
+    }
+}

@@ -1,0 +1,99 @@
+//! How far the numbers of Markov chains depend on those before them.
+//!
+//! ```text
+//! ρ(t) = ⟨(x_k − x̄)(x_{k+t} − x̄)⟩ / ⟨(x_k − x̄)²⟩        τ = ½ + Σ_{t=1}^{W} ρ(t)        W = the least with W ≥ 5 τ
+//! ```
+//!
+//! The mean of n such numbers has the variance s²·2τ/n: they are worth n/2τ independent ones. Source: Sokal, Monte Carlo
+//! methods in statistical mechanics (1996), section 3.
+
+/// Window over τ: a sum that ends earlier misses part of τ, a later one adds noise.
+const WINDOW: f64 = 5.0;
+
+/// The integrated autocorrelation time τ of numbers from independent chains, in steps of a chain; ½ where no number depends
+/// on another, and never less. The chains have one distribution, so that ρ is taken over all of them at once.
+///
+/// Where chains are too short for a window (of many chains each has few numbers), the variance of the chains' means says
+/// the same: 2τ = length · variance of means / variance of numbers, because chains do not depend on each other. It knows
+/// of τ no more than a chain's length shows, and the error bar that follows from it is right all the same.
+pub(super) fn autocorrelation_time(chains: &[Vec<f64>]) -> f64 {
+    let count = chains.iter().map(Vec::len).sum::<usize>() as f64;
+    let mean = chains.iter().flatten().sum::<f64>() / count;
+    let variance = chains.iter().flatten().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+    let longest = chains.iter().map(Vec::len).max().unwrap_or(0);
+    // Numbers that are all the same have no correlation to speak of.
+    if longest < 2 || variance <= f64::MIN_POSITIVE {
+        return 0.5;
+    }
+    let mut time = 0.5;
+    for t in 1..longest {
+        let pairs = chains.iter().flat_map(|chain| chain.iter().zip(chain.iter().skip(t)));
+        let (sum, pairs) = pairs.fold((0.0, 0usize), |(sum, pairs), (a, b)| (sum + (a - mean) * (b - mean), pairs + 1));
+        time += sum / pairs.max(1) as f64 / variance;
+        if t as f64 >= WINDOW * time {
+            return time.max(0.5);
+        }
+    }
+    let of_chain = |chain: &Vec<f64>| (chain.iter().sum::<f64>() - mean * chain.len() as f64).powi(2);
+    let squares: f64 = chains.iter().map(of_chain).sum();
+    let freedom = (chains.len() as f64 / (chains.len() as f64 - 1.0).max(0.5)).max(1.0);
+    (0.5 * freedom * squares / count / variance).max(0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::RandomInputs;
+
+    /// x_{k+1} = φ x_k + noise has ρ(t) = φ^t and τ = ½ (1 + φ)/(1 − φ).
+    fn chains(count: usize, length: usize, phi: f64) -> Vec<Vec<f64>> {
+        let mut random = RandomInputs::new(17);
+        let mut chain = || {
+            let noise = random.floats(length + 200);
+            let mut x = 0.0;
+            let all: Vec<f64> = noise
+                .into_iter()
+                .map(|noise| {
+                    x = phi * x + f64::from(noise);
+                    x
+                })
+                .collect();
+            all[200..].to_vec()
+        };
+        (0..count).map(|_| chain()).collect()
+    }
+
+    fn exact(phi: f64) -> f64 {
+        0.5 * (1.0 + phi) / (1.0 - phi)
+    }
+
+    #[test]
+    fn the_time_of_an_autoregressive_process_is_found() {
+        for (count, length) in [(1, 40_000), (20, 2000), (400, 100)] {
+            for phi in [0.0, 0.5, 0.8] {
+                let (found, exact) = (autocorrelation_time(&chains(count, length, phi)), exact(phi));
+                assert!((found / exact - 1.0).abs() < 0.12, "{count} x {length}, {phi}: {found} of {exact}");
+            }
+        }
+    }
+
+    /// Chains much shorter than their correlation: the error of the mean over all is that of the means of the chains.
+    #[test]
+    fn short_chains_give_the_error_of_their_means() {
+        let (count, length) = (2000, 8);
+        let all = chains(count, length, 0.95);
+        let mean = all.iter().flatten().sum::<f64>() / (count * length) as f64;
+        let variance = all.iter().flatten().map(|x| (x - mean).powi(2)).sum::<f64>() / (count * length) as f64;
+        let means = all.iter().map(|chain| chain.iter().sum::<f64>() / length as f64);
+        let of_means = means.map(|m| (m - mean).powi(2)).sum::<f64>() / (count as f64 - 1.0);
+        let found = variance * 2.0 * autocorrelation_time(&all) / (count * length) as f64;
+        assert!((found / (of_means / count as f64) - 1.0).abs() < 1e-9);
+        assert!(autocorrelation_time(&all) > 3.0);
+    }
+
+    #[test]
+    fn single_numbers_and_constants_do_not_depend_on_each_other() {
+        assert_eq!(autocorrelation_time(&[vec![1.0], vec![2.0], vec![4.0]]), 0.5);
+        assert_eq!(autocorrelation_time(&[vec![3.0; 100]]), 0.5);
+    }
+}

@@ -1,0 +1,205 @@
+//! Samples of wave functions that are known up to a factor: Markov chains, which go on from step to step.
+//!
+//! A chain leaves `records` samples in a batch, `sweeps` sweeps of N proposals apart; sample r·chains + c is the r-th of
+//! chain c. Windows of chains, as many as memory allows, go on one after another; no chain depends on the others.
+
+use super::estimator::{Estimator, Source};
+use super::gradient::GradientPass;
+use super::sampler::{GroupViews, Sampler};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::kernels::metropolis::{MetropolisAcceptance, Stream, start_reference};
+use crate::kernels::rows::Window;
+use crate::model::{ChainWindow, ConnectedMoves, Metropolis, Proposal, Stretch, Unnormalised};
+use crate::physics::{Condition, Patching, Terms};
+
+/// Markov chains of a wave function with the network that moves them.
+pub(super) struct Chains {
+    network: Box<dyn Unnormalised>,
+    settings: Metropolis,
+    sites: u32,
+    /// How many chains.
+    pub count: u32,
+    /// Samples of a chain in a batch.
+    records: u32,
+    /// (chains, T) u32
+    state: Buffer,
+    /// (chains) u32: proposals accepted in the last batch.
+    accepted: Buffer,
+    /// (1): mean acceptance in the last batch.
+    acceptance: Buffer,
+}
+
+impl Metropolis {
+    /// Chains of a batch of `samples`.
+    pub(super) fn chains_of(&self, samples: u32) -> u32 {
+        self.chains.map_or(samples, |chains| (chains as u32).min(samples))
+    }
+}
+
+impl Chains {
+    /// Elements of its buffers for batches of `samples` samples of `patches` patches.
+    pub fn elements(settings: &Metropolis, samples: u32, patches: u64) -> u64 {
+        u64::from(settings.chains_of(samples)) * (patches + 1) + 8
+    }
+
+    pub fn new(
+        gpu: &Gpu,
+        network: Box<dyn Unnormalised>,
+        settings: Metropolis,
+        terms: &Terms,
+        patching: &Patching,
+        samples: u32,
+    ) -> Result<Self> {
+        let keeps = terms.moves.iter().all(|m| m.second.is_some() && m.condition == Condition::Antiparallel);
+        if settings.proposal == Proposal::Exchange && !keeps {
+            let message = "metropolis: exchanges keep the number of excitations, which this Hamiltonian changes; give \
+                           proposal=flip";
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
+        let (count, sites) = (settings.chains_of(samples), patching.sites() as u32);
+        let records = samples.div_ceil(count);
+        let sweeps = (settings.sweeps as u64 * u64::from(records)).max(settings.burn_in as u64);
+        if sweeps * u64::from(sites) > u64::from(u32::MAX) {
+            let message = format!(
+                "metropolis: chains={count} for {samples} samples are {sweeps} sweeps of {sites} proposals in a row; give \
+                 more chains or fewer sweeps"
+            );
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
+        let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.chains.{name}"), elements);
+        Ok(Self {
+            network,
+            settings,
+            sites,
+            count,
+            records,
+            state: buffer("state", u64::from(count) * patching.patches() as u64)?,
+            accepted: buffer("accepted", count.into())?,
+            acceptance: buffer("acceptance", 1)?,
+        })
+    }
+
+    /// Mean acceptance of the last batch, (1).
+    pub fn acceptance(&self) -> View {
+        self.acceptance.view()
+    }
+
+    /// Proposals of each chain in a batch.
+    pub fn proposals(&self) -> u64 {
+        self.settings.sweeps as u64 * u64::from(self.sites) * u64::from(self.records)
+    }
+
+    /// Proposals that each chain accepted in the last batch.
+    pub fn accepted(&self, gpu: &Gpu) -> Result<Vec<u32>> {
+        self.accepted.read(gpu, self.count as usize)
+    }
+
+    /// Chain windows of at most `most` chains.
+    fn windows(&self, estimator: &Estimator, most: u32) -> impl Iterator<Item = ChainWindow> {
+        let (count, samples) = (self.count, estimator.samples);
+        let views = [&self.state, &self.accepted, &estimator.tokens, &estimator.step].map(Buffer::view);
+        (0..count).step_by(most as usize).map(move |first| {
+            let [state, accepted, tokens, step] = views.clone();
+            ChainWindow { state, accepted, tokens, step, all: count, first, chains: most.min(count - first), samples }
+        })
+    }
+
+    /// Records the burn-in, which ends where the first batch begins.
+    pub fn record_burn_in(&self, plan: &mut Plan, estimator: &Estimator) -> Result<()> {
+        let proposals = self.settings.burn_in as u32 * self.sites;
+        for window in self.windows(estimator, estimator.sizes.group) {
+            self.network.begin(plan, &window)?;
+            let stretch = Stretch { first: 0, proposals, stream: Stream::BurnIn, record: None };
+            self.network.advance(plan, &window, &stretch)?;
+        }
+        Ok(())
+    }
+
+    /// Puts every chain where it begins in step `step` of `seed`.
+    pub fn start(&self, gpu: &Gpu, patching: &Patching, seed: u64, step: u64) -> Result<()> {
+        let exchange = self.settings.proposal == Proposal::Exchange;
+        let start = |chain: u32| start_reference(self.sites, exchange, seed, step as u32, chain);
+        let tokens: Vec<u32> = (0..self.count).flat_map(|chain| patching.tokens(&start(chain))).collect();
+        self.state.write(gpu, &tokens)
+    }
+}
+
+impl Sampler for Chains {
+    fn record_batch(&self, plan: &mut Plan, estimator: &Estimator) -> Result<()> {
+        let proposals = self.settings.sweeps as u32 * self.sites;
+        for window in self.windows(estimator, estimator.sizes.group) {
+            self.network.begin(plan, &window)?;
+            for record in 0..self.records {
+                let (first, sample) = (record * proposals, record * self.count);
+                let stretch = Stretch { first, proposals, stream: Stream::Sample, record: Some(sample) };
+                self.network.advance(plan, &window, &stretch)?;
+            }
+        }
+        let acceptance = MetropolisAcceptance { accepted: self.accepted.view(), acceptance: self.acceptance() };
+        acceptance.record(plan, self.count, self.proposals())
+    }
+
+    fn record_group(&self, plan: &mut Plan, estimator: &Estimator, g: u32, _: Source) -> Result<()> {
+        let GroupViews { tokens, log_p, .. } = GroupViews::new(estimator, g)?;
+        self.network.amplitudes(plan, &tokens, estimator.groups.samples_of(g), &log_p)
+    }
+
+    fn record_ratios(&self, plan: &mut Plan, estimator: &Estimator, g: u32, window: &Window) -> Result<()> {
+        let tables = &estimator.tables;
+        let GroupViews { tokens, sample_of, .. } = GroupViews::new(estimator, g)?;
+        let connected = ConnectedMoves {
+            tokens,
+            sample_of,
+            moves: tables.moves.view(),
+            starts: tables.starts.view(),
+            ratio: estimator.ratio.view(),
+            count: tables.moves(),
+            pairs: tables.host.moves_pairs(),
+        };
+        self.network.ratios(plan, window, &connected)
+    }
+
+    fn gradient_pass(&self, gpu: &Gpu, _: &Patching, samples: u32) -> Result<Box<dyn GradientPass + '_>> {
+        Ok(Box::new(UnnormalisedPass::new(gpu, &*self.network, samples)?))
+    }
+
+    fn chains(&self) -> Option<&Chains> {
+        Some(self)
+    }
+}
+
+/// The pass with gradient of a wave function that is known up to a factor.
+pub(super) struct UnnormalisedPass<'a> {
+    network: &'a dyn Unnormalised,
+    /// (samples): log ψ²
+    log_p: Buffer,
+}
+
+impl<'a> UnnormalisedPass<'a> {
+    pub fn new(gpu: &Gpu, network: &'a dyn Unnormalised, samples: u32) -> Result<Self> {
+        Ok(Self { network, log_p: gpu.buffer("ketformer.training.log_p", samples.into())? })
+    }
+}
+
+impl GradientPass for UnnormalisedPass<'_> {
+    fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View) -> Result<View> {
+        self.network.forward(plan, window, tokens, sample_of, &self.log_p)?;
+        Ok(self.log_p())
+    }
+
+    fn backward(
+        &self,
+        plan: &mut Plan,
+        window: &Window,
+        _: View,
+        (d_log_p, first): (&View, u32),
+        keep: bool,
+    ) -> Result<()> {
+        self.network.backward(plan, window, d_log_p, first, keep)
+    }
+
+    fn log_p(&self) -> View {
+        self.log_p.view()
+    }
+}

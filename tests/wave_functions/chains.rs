@@ -1,0 +1,180 @@
+//! What holds of wave functions that Markov chains sample: those of the table that are known up to a factor.
+
+use ketformer::model::{Metropolis, Precision, Proposal, Rbm, Weights};
+use ketformer::physics::{Hamiltonian, Lattice, Rydberg};
+use ketformer::vmc::{
+    EvaluateConfig, FROZEN, Likelihood, SampleConfig, TrainConfig, Trainer, enumerate, evaluate, sample,
+};
+use ketformer::{ErrorKind, Model};
+
+use super::cases::{cases, gpu, index};
+use super::chi_squared::chance;
+use super::hamiltonians::{EXCHANGE, ISING};
+use super::sampling::LEAST_CHANCE;
+
+fn machine(sampling: Metropolis) -> Rbm {
+    Rbm { alpha: 1.5, sampling }
+}
+
+/// Weights of `rbm` that are nothing special, times `scale`.
+fn weights(rbm: &Rbm, lattice: &Lattice, scale: f32) -> Weights {
+    let mut weights = rbm.layout(lattice).unwrap().initial(4);
+    weights.tensors.values_mut().flat_map(|tensor| &mut tensor.values).for_each(|value| *value *= scale);
+    weights
+}
+
+/// Reports of a few training steps and an evaluation, with the weights held where they are by a tiny learning rate.
+fn acceptances(rbm: &Rbm, scale: f32) -> (f64, ketformer::vmc::ChainReport) {
+    let lattice = Lattice::square(3, 3);
+    let weights = weights(rbm, &lattice, scale);
+    let config = TrainConfig { samples: 200, learning_rate: 1e-9, ..TrainConfig::default() };
+    let mut trainer = Trainer::new(gpu(), &lattice, &Rydberg::default(), rbm, config).unwrap();
+    trainer.set_weights(&weights).unwrap();
+    let last = trainer.steps(5).last().unwrap().unwrap();
+    let config = EvaluateConfig { samples: 2000, ..EvaluateConfig::default() };
+    let estimate = evaluate(gpu(), &lattice, &Rydberg::default(), rbm, &weights, config).unwrap();
+    (last.acceptance.unwrap(), estimate.chains.unwrap())
+}
+
+#[test]
+fn frozen_chains_are_reported() {
+    let rbm = machine(Metropolis { chains: Some(100), ..Metropolis::default() });
+    let (moving, report) = acceptances(&rbm, 2.0);
+    println!("{moving} {report:?}");
+    assert!(moving > 0.5 && report.acceptance > 0.5, "{moving} {report:?}");
+    assert_eq!((report.chains, report.frozen), (100, 0));
+    let (frozen, report) = acceptances(&rbm, 2000.0);
+    println!("{frozen} {report:?}");
+    assert!(frozen < FROZEN && report.acceptance < FROZEN, "{frozen} {report:?}");
+    assert!(report.frozen > 90, "{report:?}");
+}
+
+/// Amplitudes that are all the same accept everything, and one sweep is far from enough to forget where it began.
+#[test]
+fn acceptance_and_autocorrelation_are_those_of_a_random_walk() {
+    let lattice = Lattice::chain(8);
+    let rbm = machine(Metropolis { chains: Some(64), sweeps: 1, burn_in: 0, proposal: Proposal::Flip });
+    let flat = weights(&rbm, &lattice, 0.0);
+    // Local energies of these terms are Σ field n and numbers that are the same everywhere. A flip of a random site leaves
+    // (1 − 2/N) of the correlation, eight of them 0.1, so that τ = ½ (1 + 0.1)/(1 − 0.1).
+    let config = EvaluateConfig { samples: 64_000, ..EvaluateConfig::default() };
+    let estimate = evaluate(gpu(), &lattice, &Field, &rbm, &flat, config).unwrap();
+    let report = estimate.chains.unwrap();
+    let kept = 0.75f64.powi(8);
+    let exact = 0.5 * (1.0 + kept) / (1.0 - kept);
+    println!("{report:?}, exact {exact}");
+    assert_eq!((report.acceptance, report.frozen), (1.0, 0));
+    assert!((report.autocorrelation / exact - 1.0).abs() < 0.1, "{report:?}, exact {exact}");
+    assert!((report.effective_samples * 2.0 * report.autocorrelation / 64_000.0 - 1.0).abs() < 1e-9);
+    let error = (estimate.variance / report.effective_samples).sqrt();
+    assert!((estimate.energy_error / error - 1.0).abs() < 1e-9);
+}
+
+/// A field on every site, and flips that a flat amplitude makes the same everywhere.
+struct Field;
+
+impl Hamiltonian for Field {
+    fn name(&self) -> &'static str {
+        "field"
+    }
+
+    fn terms(&self, lattice: &Lattice) -> ketformer::Result<ketformer::physics::Terms> {
+        let terms = ISING.terms(lattice)?;
+        Ok(ketformer::physics::Terms { field: vec![1.0; lattice.sites()], pairs: Vec::new(), ..terms })
+    }
+}
+
+/// How often each state was drawn, and the chance of that where P(σ) ∝ ψ(σ)² for the states of `sector`.
+fn chance_of(drawn: &[Vec<u8>], log_p: &[f64], sector: impl Fn(usize) -> bool) -> f64 {
+    let mut counts = vec![0; log_p.len()];
+    drawn.iter().for_each(|configuration| counts[index(configuration)] += 1);
+    let states: Vec<usize> = (0..log_p.len()).filter(|state| sector(*state)).collect();
+    let total: f64 = states.iter().map(|state| log_p[*state].exp()).sum();
+    let counts: Vec<u64> = states.iter().map(|state| counts[*state]).collect();
+    assert_eq!(counts.iter().sum::<u64>(), drawn.len() as u64, "a configuration outside the sector was drawn");
+    chance(&counts, &states.iter().map(|state| log_p[*state].exp() / total).collect::<Vec<f64>>())
+}
+
+/// Exchanges stay among configurations of half the sites, and draw them as P says.
+#[test]
+fn exchanges_keep_the_number_of_excitations() {
+    let lattice = Lattice::square(4, 3);
+    let rbm = machine(Metropolis { sweeps: 20, proposal: Proposal::Exchange, ..Metropolis::default() });
+    let weights = weights(&rbm, &lattice, 8.0);
+    let drawn = sample(gpu(), &lattice, &rbm, &weights, SampleConfig::default()).unwrap().configurations;
+    let log_p = enumerate(gpu(), &lattice, &rbm, &weights, Precision::Single).unwrap();
+    let half = |state: usize| state.count_ones() == 6;
+    let (of_p, flat) = (chance_of(&drawn, &log_p, half), chance_of(&drawn, &vec![0.0; log_p.len()], half));
+    println!("{of_p} {flat}");
+    assert!(of_p > LEAST_CHANCE, "chance {of_p:e}");
+    assert!(flat < LEAST_CHANCE, "a flat distribution would pass as well");
+
+    // What flips sites would leave the sector; what exchanges them does not.
+    let trainer =
+        |hamiltonian: &dyn Hamiltonian| Trainer::new(gpu(), &lattice, hamiltonian, &rbm, TrainConfig::default()).err();
+    let error = trainer(&Rydberg::default()).unwrap();
+    assert!(error.kind() == ErrorKind::Settings && error.to_string().contains("proposal=flip"), "{error}");
+    assert!(trainer(&EXCHANGE).is_none());
+}
+
+/// Fewer chains leave several samples each, which are as good.
+#[test]
+fn chains_that_leave_several_samples_draw_the_same_distribution() {
+    let lattice = Lattice::square(4, 3);
+    let rbm = machine(Metropolis { chains: Some(50), sweeps: 20, ..Metropolis::default() });
+    let weights = weights(&rbm, &lattice, 8.0);
+    let config = SampleConfig { samples: 20_000, seed: 3, ..SampleConfig::default() };
+    let drawn = sample(gpu(), &lattice, &rbm, &weights, config).unwrap().configurations;
+    let log_p = enumerate(gpu(), &lattice, &rbm, &weights, Precision::Single).unwrap();
+    let (of_p, flat) = (chance_of(&drawn, &log_p, |_| true), chance_of(&drawn, &vec![0.0; log_p.len()], |_| true));
+    println!("{of_p} {flat}");
+    assert!(of_p > LEAST_CHANCE, "chance {of_p:e}");
+    assert!(flat < LEAST_CHANCE, "a flat distribution would pass as well");
+}
+
+/// Chains go on from step to step: the configurations of a step are near those of the step before, where a sweep changes
+/// little.
+#[test]
+fn chains_go_on_between_steps() {
+    let lattice = Lattice::chain(12);
+    let rbm = machine(Metropolis { chains: Some(32), sweeps: 1, burn_in: 10, proposal: Proposal::Flip });
+    let weights = weights(&rbm, &lattice, 4.0);
+    let config = SampleConfig { samples: 1024, ..SampleConfig::default() };
+    let drawn = sample(gpu(), &lattice, &rbm, &weights, config).unwrap().configurations;
+    let apart = |a: usize, b: usize| -> f64 {
+        let differ = |at: usize| drawn[a + at].iter().zip(&drawn[b + at]).filter(|(x, y)| x != y).count() as f64;
+        (0..32).map(differ).sum::<f64>() / 32.0
+    };
+    let (next, far) = (apart(0, 32), apart(0, 32 * 30));
+    println!("{next} {far}");
+    assert!(next < 0.9 * far, "{next} sites after a sweep, {far} after thirty");
+    assert!(next > 0.0);
+}
+
+/// Weights whose sum is not zero would need the normalisation.
+#[test]
+fn a_likelihood_that_needs_the_normalisation_is_refused() {
+    let unnormalised = cases().into_iter().filter(|case| !case.is_normalised()).collect::<Vec<_>>();
+    assert!(!unnormalised.is_empty(), "no wave function of the table has Markov chains");
+    for case in unnormalised {
+        let configurations = case.some_configurations(4);
+        let likelihood =
+            Likelihood::new(gpu(), &case.lattice, &*case.model, &case.weights(1), &configurations).unwrap();
+        let error = likelihood.descend(&[-0.25; 4], 1e-3).unwrap_err();
+        assert!(error.kind() == ErrorKind::Settings && error.to_string().contains("sum 0"), "{error}");
+        likelihood.descend(&[0.5, -0.25, 0.25, -0.5], 1e-3).unwrap();
+    }
+}
+
+#[test]
+fn settings_without_meaning_are_refused() {
+    let lattice = Lattice::square(3, 3);
+    for (rbm, part) in [
+        (Rbm { alpha: 0.0, ..Rbm::default() }, "alpha=0"),
+        (machine(Metropolis { sweeps: 0, ..Metropolis::default() }), "sweeps=0"),
+        (machine(Metropolis { chains: Some(0), ..Metropolis::default() }), "chains=0"),
+    ] {
+        let error = Trainer::new(gpu(), &lattice, &Rydberg::default(), &rbm, TrainConfig::default()).err().unwrap();
+        assert!(error.kind() == ErrorKind::Settings && error.to_string().contains(part), "{error}");
+    }
+}
