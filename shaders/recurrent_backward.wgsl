@@ -15,7 +15,7 @@
 #import recurrent_backward
 const LANES: u32 = 8u; // spec 4 32
 const SUBGROUPS: u32 = 4u; // spec 1
-const ROWS: u32 = 8u; // spec 4
+const ROWS: u32 = 8u; // spec 4 16
 
 @compute @workgroup_size(LANES * SUBGROUPS)
 fn main(
@@ -31,6 +31,7 @@ fn main(
     if (first_row >= params.rows) { return; }
     let c4 = (tile % column_tiles) * LANES + lane;
     let c_safe = min(c4, width4 - 1u);
+    var sum: array<vec4<f32>, ROWS>;
     for (var i = 0u; i < ROWS; i++) { sum[i] = vec4(0.0); }
 
     var a: array<vec4<f32>, ROWS>;
@@ -47,5 +48,5 @@ fn main(
             }
         }
     }
-    finish(first_row, select(0u, params.rows - first_row, c4 < width4), c_safe);
+    finish(sum, first_row, select(0u, params.rows - first_row, c4 < width4), c_safe);
 }

@@ -2,15 +2,15 @@
 //
 //   d = d_states[row] + W_hhᵀ d_a[after] + z[after]∘d[after], and from it the gradients that recurrent_backward.wgsl says
 //
-// An invocation owns 4 sequences × 4 columns.
+// An invocation owns 8 sequences × 4 columns.
 //
-// grid   ⌈rows / 4⌉ · C / 4 invocations, 64 to a workgroup
+// grid   ⌈rows / 8⌉ · C / 4 invocations, 64 to a workgroup
 // reads  weight W_hh (G·C, C) · saved (rows, C) · gates (rows, 4C) · d_states (rows, C) · d_hidden (rows, G·C)
 // makes  gates · d_states · d_hidden, or where CONDITION = 1 d_condition (sequences, C) = d of the place before the first
 // C is a multiple of 4.
 #import grid
 #import recurrent_backward
-const ROWS: u32 = 4u;
+const ROWS: u32 = 8u;
 
 @compute @workgroup_size(64)
 fn main(
@@ -23,6 +23,7 @@ fn main(
     let first_row = (tile / width4) * ROWS;
     if (first_row >= params.rows) { return; }
     let c4 = tile % width4;
+    var sum: array<vec4<f32>, ROWS>;
     for (var i = 0u; i < ROWS; i++) { sum[i] = vec4(0.0); }
 
     let inner4 = select(GATES * width4, 0u, params.ends == 1u);
@@ -38,5 +39,5 @@ fn main(
             sum[i] = fma(vec4(a.w), b3, fma(vec4(a.z), b2, fma(vec4(a.y), b1, fma(vec4(a.x), b0, sum[i]))));
         }
     }
-    finish(first_row, params.rows - first_row, c4);
+    finish(sum, first_row, params.rows - first_row, c4);
 }

@@ -10,6 +10,7 @@ const GATES: u32 = select(1u, 3u, CELL == 1u);
 struct Params {
     rows: u32, count: u32, first: u32, row_stride: u32, state_stride: u32, state_first: u32, back: u32,
     condition_stride: u32, condition_first: u32, starts: u32, width: u32, sites: u32, bias_input: u32, bias_state: u32,
+    gates: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;            // descriptions, or links where LINKED = 1
@@ -65,9 +66,20 @@ fn sigmoid4(x: vec4<f32>) -> vec4<f32> {
     return 1.0 / (1.0 + exp(-clamp(x, vec4(-80.0), vec4(80.0))));
 }
 
-// The ROWS rows that this invocation owns, and W_hh h of them, gate after gate.
+// The ROWS rows that this invocation owns, and W_hh h of them for each gate.
 var<private> own: array<Row, ROWS>;
-var<private> sum: array<vec4<f32>, GATES * ROWS>;
+var<private> sums_first: array<vec4<f32>, ROWS>;
+var<private> sums_second: array<vec4<f32>, ROWS>;
+var<private> sums_third: array<vec4<f32>, ROWS>;
+
+// Keeps the sums of gate g. An index would put the arrays into memory.
+fn keep(g: u32, sums: array<vec4<f32>, ROWS>) {
+    for (var i = 0u; i < ROWS; i++) {
+        sums_first[i] = select(sums_first[i], sums[i], g == 0u);
+        sums_second[i] = select(sums_second[i], sums[i], g == 1u);
+        sums_third[i] = select(sums_third[i], sums[i], g == 2u);
+    }
+}
 
 // Adds inputs and biases and writes the states of rows below `rows`, columns 4·c4 to 4·c4 + 3.
 fn finish(rows: u32, c4: u32) {
@@ -92,13 +104,13 @@ fn finish(rows: u32, c4: u32) {
             let at = own[i].state * width4 + c4;
             let before = state_before(own[i], c4);
             if (KEEPS == 1u) { previous[at] = before; }
-            let a = from_input[i] + (sum[i] + from_state[0]);
+            let a = from_input[i] + (sums_first[i] + from_state[0]);
             if (CELL == 0u) {
                 states[at] = tanh4(a);
             } else {
                 let r = sigmoid4(a);
-                let z = sigmoid4(from_input[ROWS + i] + (sum[ROWS + i] + from_state[1]));
-                let q = sum[2u * ROWS + i] + from_state[2];
+                let z = sigmoid4(from_input[ROWS + i] + (sums_second[i] + from_state[1]));
+                let q = sums_third[i] + from_state[2];
                 let n = tanh4(fma(r, q, from_input[2u * ROWS + i]));
                 states[at] = fma(z, before - n, n);
                 if (KEEPS == 1u) {

@@ -13,20 +13,19 @@ struct Params { rows: u32, stride: u32, first: u32, after: u32, ends: u32, width
 @group(0) @binding(5) var<storage, read_write> d_hidden: array<vec4<f32>>;      // (rows, G·C)
 @group(0) @binding(6) var<storage, read_write> d_condition: array<vec4<f32>>;   // (sequences, C)
 
-// W_hhᵀ d_a of the step after the rows that this invocation owns.
-var<private> sum: array<vec4<f32>, ROWS>;
-
 fn row_after(sequence: u32) -> u32 {
     return min(sequence, params.rows - 1u) * params.stride + params.after;
 }
 
-// Writes the gradients of rows below `rows` from sequence `first_row` on, columns 4·c4 to 4·c4 + 3.
-fn finish(first_row: u32, rows: u32, c4: u32) {
+// Writes the gradients of rows below `rows` from sequence `first_row` on, columns 4·c4 to 4·c4 + 3; `sum` is W_hhᵀ d_a of the
+// step after.
+fn finish(sum: array<vec4<f32>, ROWS>, first_row: u32, rows: u32, c4: u32) {
     let width4 = params.width / 4u;
+    var own = sum;
     for (var i = 0u; i < ROWS; i++) {
         if (i < rows) {
             let sequence = first_row + i;
-            var d = sum[i];
+            var d = own[i];
             if (CELL == 1u && params.ends == 0u) { d += d_states[row_after(sequence) * width4 + c4]; }
             if (CONDITION == 1u) {
                 d_condition[sequence * width4 + c4] = d;

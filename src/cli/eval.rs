@@ -12,7 +12,7 @@ use super::arguments::EvalArguments;
 use super::groups::{Problem, eval, train};
 use super::number::{Measured, energy_line, exact_line};
 use super::typed::Typed;
-use super::{Outcome, device, output};
+use super::{Outcome, chains, device, output};
 
 /// Up to here all 2^N configurations are enumerated.
 const ENUMERATED_SITES: usize = 16;
@@ -43,17 +43,25 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
         "density {:.5}  sigma_x {:.5}  staggered {:.5}  samples {}",
         estimate.density, estimate.sigma_x, estimate.staggered, estimate.samples
     ));
+    if let Some(report) = &estimate.chains {
+        chains::show(report);
+    }
     if sites <= ENUMERATED_SITES {
         let terms = hamiltonian.terms(lattice)?;
         let all = Enumeration::new(&terms, lattice, &enumerate(&gpu, lattice, model.as_ref(), &weights, precision)?)?;
         let exact = ground_state(&terms, sites)?;
+        // Where only ψ up to a factor is known, the sum was made 1 by enumeration itself, and says nothing.
+        let sum = match model.chains() {
+            None => format!("  sum of probabilities {:.6}", all.total),
+            Some(_) => String::new(),
+        };
         output::line(format!(
-            "enumerated energy {:.7}  density {:.5}  sigma_x {:.5}  staggered {:.5}  sum of probabilities {:.6}",
+            "enumerated energy {:.7}  density {:.5}  sigma_x {:.5}  staggered {:.5}{}",
             all.observables.energy,
             all.observables.density,
             all.observables.sigma_x,
             all.observables.staggered_abs,
-            all.total
+            sum
         ));
         let enumerated = Measured { mean: all.observables.energy, error: 1e-6 };
         output::line(format!("{}  fidelity {:.7}", exact_line(exact.energy, enumerated), all.fidelity(&exact.state)));

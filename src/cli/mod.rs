@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bench;
+mod chains;
 mod device;
 mod devices;
 mod doctor;

@@ -16,7 +16,7 @@ use super::groups::{Problem, hamiltonian, train, wave_function};
 use super::number::{Measured, bytes, energy_line, exact_line};
 use super::progress::Progress;
 use super::settings::{Extent, Settings, Value};
-use super::{Outcome, device, interrupt, output};
+use super::{Outcome, chains, device, interrupt, output};
 
 /// Up to here the exact energy is computed at the end, which takes a second or two.
 const EXACT_SITES: usize = 16;
@@ -282,6 +282,9 @@ impl Run {
         };
         let energy = Measured { mean: summary.energy, error: summary.energy_error };
         output::line(energy_line(energy, sites, summary.variance));
+        if let Some(acceptance) = summary.acceptance {
+            chains::warn_if_frozen(acceptance, "a smaller lr= or a longer warmup=");
+        }
         let exact = match sites <= EXACT_SITES && !self.interrupted {
             true => Some(ground_state(&hamiltonian.terms(lattice)?, sites)?.energy),
             false => None,
@@ -352,7 +355,10 @@ mod tests {
             ("--rnn patch=2x2 rnntype=elman", "--rnn patch=2x2 Nh=256 rnntype=ELMAN"),
             ("--rnn patch=2x1 --lptf patch=2x2 Nh=16", "--rnn L=4 patch=2x1 Nh=16 rnntype=GRU"),
             ("--lptf patch=4x2 --ptf L=4x2 patch=2x2 Nh=32", "--ptf L=4x2 patch=2x2 Nh=32"),
-            ("--rbm alpha=0.5 chains=16 proposal=flip", "--rbm alpha=0.5 chains=16 sweeps=2 burn_in=50 proposal=flip"),
+            (
+                "--rbm alpha=0.5 chains=16 proposal=flip",
+                "--rbm alpha=0.5 chains=16 sweeps=10 burn_in=100 proposal=flip",
+            ),
         ] {
             let first = job(line).unwrap();
             assert!(first.command.contains(resolved), "{}", first.command);

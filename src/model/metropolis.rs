@@ -36,7 +36,7 @@ pub enum Proposal {
 
 impl Default for Metropolis {
     fn default() -> Self {
-        Self { chains: None, sweeps: 2, burn_in: 50, proposal: Proposal::Flip }
+        Self { chains: None, sweeps: 10, burn_in: 100, proposal: Proposal::Flip }
     }
 }
 

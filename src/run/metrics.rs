@@ -8,10 +8,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::vmc::StepReport;
 
 /// The columns: total energy, its standard error, the unbiased variance of the local energy; mean occupation, mean σˣ
-/// and mean absolute staggered magnetisation per site; distinct configurations; norm of the gradient; learning rate;
+/// and mean absolute staggered magnetisation per site; distinct configurations; part of the proposals that
+/// Markov chains accepted, NaN where there are none; norm of the gradient; learning rate;
 /// 1 where the step was taken and 0 where it was rejected. `seconds` is last: without it two runs of one command on one
 /// adapter are the same bytes.
-pub const HEADER: &str = "step,energy,energy_error,variance,density,sigma_x,staggered,unique,gradient_norm,\
+pub const HEADER: &str = "step,energy,energy_error,variance,density,sigma_x,staggered,unique,acceptance,gradient_norm,\
                           learning_rate,accepted,seconds";
 
 /// The file while it grows. Numbers are written so that reading them gives the same bits.
@@ -42,8 +43,9 @@ impl Metrics {
     pub fn write(&mut self, report: &StepReport) -> Result<()> {
         let StepReport { step, energy, energy_error, variance, density, sigma_x, staggered, unique, .. } = report;
         let StepReport { gradient_norm, learning_rate, accepted, seconds, .. } = report;
+        let acceptance = report.acceptance.unwrap_or(f64::NAN);
         self.line(format_args!(
-            "{step},{energy},{energy_error},{variance},{density},{sigma_x},{staggered},{unique},{gradient_norm},\
+            "{step},{energy},{energy_error},{variance},{density},{sigma_x},{staggered},{unique},{acceptance},{gradient_norm},\
              {learning_rate},{},{seconds}",
             u8::from(*accepted)
         ))
@@ -86,7 +88,7 @@ mod tests {
             gradient_norm: f64::NAN,
             learning_rate: 5e-4,
             unique: 17,
-            acceptance: None,
+            acceptance: Some(0.375),
             accepted: false,
             seconds: 0.3,
         };
@@ -107,6 +109,7 @@ mod tests {
         );
         assert_eq!((of("step"), of("unique"), of("accepted"), of("seconds")), (3.0, 17.0, 0.0, 0.3));
         assert_eq!((of("density"), of("sigma_x"), of("staggered")), (report.density, 0.5, 0.25));
+        assert_eq!(of("acceptance"), 0.375);
         assert_eq!((of("gradient_norm").is_nan(), of("learning_rate")), (true, 5e-4));
         assert!(Metrics::create(&path).is_err(), "an older file is never overwritten");
     }

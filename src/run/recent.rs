@@ -10,7 +10,7 @@ pub const RECENT_STEPS: usize = 50;
 /// The last [`RECENT_STEPS`] steps that were not rejected.
 #[derive(Debug, Clone, Default)]
 pub struct Recent {
-    reports: VecDeque<(f64, f64, f64)>,
+    reports: VecDeque<StepReport>,
 }
 
 /// The energy a run ends with.
@@ -24,6 +24,8 @@ pub struct Summary {
     pub energy_error: f64,
     /// Mean of the steps' variances of the local energy.
     pub variance: f64,
+    /// Mean of the steps' acceptances, where their samples come from Markov chains.
+    pub acceptance: Option<f64>,
     /// `n`, the number of steps.
     pub steps: usize,
 }
@@ -37,7 +39,7 @@ impl Recent {
         if self.reports.len() == RECENT_STEPS {
             self.reports.pop_front();
         }
-        self.reports.push_back((report.energy, report.energy_error, report.variance));
+        self.reports.push_back(report.clone());
     }
 
     /// Mean and error; `None` before the first step that was not rejected.
@@ -47,12 +49,14 @@ impl Recent {
             return None;
         }
         let n = steps as f64;
-        let energy = self.reports.iter().map(|report| report.0).sum::<f64>() / n;
-        let own = self.reports.iter().map(|report| report.1.powi(2)).sum::<f64>().sqrt() / n;
-        let squares: f64 = self.reports.iter().map(|report| (report.0 - energy).powi(2)).sum();
+        let energy = self.reports.iter().map(|report| report.energy).sum::<f64>() / n;
+        let own = self.reports.iter().map(|report| report.energy_error.powi(2)).sum::<f64>().sqrt() / n;
+        let squares: f64 = self.reports.iter().map(|report| (report.energy - energy).powi(2)).sum();
         let spread = if steps > 1 { (squares / (n - 1.0) / n).sqrt() } else { 0.0 };
-        let variance = self.reports.iter().map(|report| report.2).sum::<f64>() / n;
-        Some(Summary { energy, energy_error: spread.max(own), variance, steps })
+        let variance = self.reports.iter().map(|report| report.variance).sum::<f64>() / n;
+        let acceptances: Option<Vec<f64>> = self.reports.iter().map(|report| report.acceptance).collect();
+        let acceptance = acceptances.map(|all| all.iter().sum::<f64>() / n);
+        Some(Summary { energy, energy_error: spread.max(own), variance, acceptance, steps })
     }
 }
 

@@ -13,8 +13,14 @@ pub static GROUP: Group = Group {
         L,
         Key::new("alpha", Kind::Real(0.0, 1e6), "2", "", "hidden units per site"),
         Key::optional("chains", Kind::Count(1, 1 << 17), "chains", "Markov chains; as many as samples without it"),
-        Key::new("sweeps", Kind::Count(1, 10_000), "2", "sweeps", "of as many proposals as sites, between two samples"),
-        Key::new("burn_in", Kind::Count(0, 10_000), "50", "sweeps", "before the first sample of a chain"),
+        Key::new(
+            "sweeps",
+            Kind::Count(1, 10_000),
+            "10",
+            "sweeps",
+            "of as many proposals as sites, between two samples",
+        ),
+        Key::new("burn_in", Kind::Count(0, 10_000), "100", "sweeps", "before the first sample of a chain"),
         Key::new(
             "proposal",
             Kind::Choice(&["flip", "exchange"]),

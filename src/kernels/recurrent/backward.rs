@@ -21,7 +21,7 @@ pub(in crate::kernels) static BACKWARD_CHOICE: Choice<RecurrentBackwardShape> = 
     class: |shape| {
         format!("{:?} {}, {}", shape.cell, width_class(shape.width), rows_class(&shape.sequences)).to_lowercase()
     },
-    rule: |gpu, shape| taken(gpu, shape.sequences.most),
+    rule: |gpu, shape| taken(gpu, shape.sequences.most, 8),
     needs: |_, _, _| None,
 };
 

@@ -21,17 +21,18 @@ pub(in crate::kernels) static STEP_CHOICE: Choice<RecurrentShape> = Choice {
     class: |shape| {
         format!("{:?} {}, {}", shape.cell, width_class(shape.width), rows_class(&shape.all())).to_lowercase()
     },
-    rule: |gpu, shape| taken(gpu, shape.all().most),
+    rule: |gpu, shape| taken(gpu, shape.all().most, 16),
     needs: |_, _, _| None,
 };
 
 const FORMS: &[Form] = &[
-    Form::subgroup("rows8x1", 8, 1),
+    Form::subgroup("rows16x1", 16, 1),
+    Form::subgroup("rows16x2", 16, 2),
     Form::subgroup("rows8x2", 8, 2),
     Form::subgroup("rows8x4", 8, 4),
     Form::subgroup("rows4x2", 4, 2),
     Form::subgroup("rows4x4", 4, 4),
-    Form::private("private4", 4),
+    Form::private("private", 8),
 ];
 
 /// The forms of a kernel of this family.
@@ -39,13 +40,14 @@ pub(super) const fn forms(kernel: &'static str) -> Forms {
     Forms { kernel, least_lanes: 4, all: FORMS }
 }
 
-/// The form of the rule. Rows in registers save loads, which software adapters pay for; GPUs want many subgroups. Three
-/// gates of more than 8 rows fill the registers of both, and drivers compile them for half a minute.
-pub(super) fn taken(gpu: &Gpu, rows: u32) -> (Variant, u32, u32) {
+/// The form of the rule. Rows in registers save loads, which software adapters pay for; GPUs want many subgroups, and have
+/// few registers besides the sums of three gates. The gradient gains a tenth from more than 8 rows on software adapters, and
+/// compiles five times as long.
+pub(super) fn taken(gpu: &Gpu, rows: u32, software_tile: u32) -> (Variant, u32, u32) {
     const MANY: u32 = 8192;
     match Variant::lanes(gpu) {
-        None => (Variant::Private, 4, 1),
-        Some(_) if gpu.is_software() => (Variant::Subgroup, 8, 2),
+        None => (Variant::Private, 8, 1),
+        Some(_) if gpu.is_software() => (Variant::Subgroup, software_tile, 2),
         Some(_) if rows > MANY => (Variant::Subgroup, 8, 4),
         Some(_) => (Variant::Subgroup, 4, 4),
     }
@@ -270,6 +272,7 @@ impl RecurrentStep {
                 ("sites", shape.sites_per_patch.into()),
                 ("bias_input", self.input.bias_input.into()),
                 ("bias_state", self.input.bias_state.into()),
+                ("gates", shape.cell.gates().into()),
             ],
             groups,
             cost: shape.cost(self.weight.storage()),
