@@ -169,6 +169,33 @@ fn lptf_cases() -> Vec<Case> {
             rnn(Patch::Line(3), 8, Cell::Gru),
             0.8,
         ),
+        row(
+            "lptf of a gru, every option of the block in the transformer, pairs of a chain of 12",
+            Lattice::chain(12),
+            Ptf {
+                attention: Attention::Linear,
+                norm: Norm::Pre,
+                activation: Activation::Gelu,
+                position: Position::Learned,
+                start: Start::Learned,
+                ..ptf(Patch::Line(2), 12, 3, 2, 16)
+            },
+            rnn(Patch::Line(1), 12, Cell::Gru),
+            0.8,
+        ),
+        row(
+            "lptf of a ptf with norms before, gelu, learned positions and start, 2x2 in single sites on 4x2",
+            Lattice::square(4, 2),
+            ptf(block([2, 2]), 8, 2, 1, 12),
+            Subsampler::Ptf(Ptf {
+                norm: Norm::Pre,
+                activation: Activation::Gelu,
+                position: Position::Learned,
+                start: Start::Learned,
+                ..ptf(block([1, 1]), 12, 2, 1, 16)
+            }),
+            0.8,
+        ),
     ]
 }
 
