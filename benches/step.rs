@@ -1,4 +1,5 @@
-//! What a training step costs, whole and part by part: `cargo bench --bench step -- [L=16] [Nh=32] [K=256] [runs=5]`.
+//! What a training step costs, whole and part by part: `cargo bench --bench step -- [L=16] [Nh=32] [K=256] [runs=5]`; of
+//! another family with `rnn` or `lptf`, by default at L=64 Nh=128 and at L=256 K=64 Nh=128.
 //!
 //! The whole step is timed as training runs it; the parts are launches timed one by one, so that they add up to
 //! somewhat more. The first step trains from random weights, where nearly all samples differ: the dearest case.
@@ -15,9 +16,16 @@ fn main() -> ketformer::Result<()> {
         .filter_map(|argument| argument.split_once('=').map(|(k, v)| (k.to_string(), v.parse().unwrap_or(0))))
         .collect();
     let setting = |key: &str, default: u32| given.get(key).copied().unwrap_or(default);
-    let shape = BenchShape(vec![setting("L", 16), setting("K", 256), setting("Nh", 32)]);
+    let typed = |word: &str| std::env::args().any(|argument| argument == word);
+    let subject = match (typed("rnn"), typed("lptf")) {
+        (true, _) => Subject::StepRnn,
+        (_, true) => Subject::StepLptf,
+        _ => Subject::Step,
+    };
+    let [sites, samples, width] = subject.shapes()[0].0[..] else { unreachable!("a step has three sizes") };
+    let shape = BenchShape(vec![setting("L", sites), setting("K", samples), setting("Nh", width)]);
     let config = BenchConfig {
-        subjects: vec![Subject::Step],
+        subjects: vec![subject],
         shapes: vec![shape],
         runs: setting("runs", 5),
         warmup: 1,
@@ -27,7 +35,8 @@ fn main() -> ketformer::Result<()> {
     println!("{}\n{}", report.limits, report.table());
 
     // Parts have the variants that are neither the whole nor the host's time.
-    let is_part = |row: &&BenchRow| row.kernel == "step" && row.variant != "whole" && row.variant != "host replay";
+    let is_part =
+        |row: &&BenchRow| row.kernel == subject.name() && row.variant != "whole" && row.variant != "host replay";
     let parts: Vec<(&str, f64)> =
         report.rows.iter().filter(is_part).filter_map(|row| Some((row.variant.as_str(), row.median_ms?))).collect();
     let total: f64 = parts.iter().map(|(_, ms)| ms).sum();

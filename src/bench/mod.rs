@@ -136,7 +136,9 @@ pub fn run(gpu: &Gpu, config: &BenchConfig, progress: &mut dyn FnMut(&str)) -> R
             Subject::Norm => shapes.iter().try_for_each(|shape| norm::run(&mut session, shape))?,
             Subject::Head => shapes.iter().try_for_each(|shape| head::run(&mut session, shape))?,
             Subject::Moves => shapes.iter().try_for_each(|shape| step::run_moves(&mut session, shape))?,
-            Subject::Step => shapes.iter().try_for_each(|shape| step::run_step(&mut session, shape))?,
+            Subject::Step | Subject::StepRnn | Subject::StepLptf => {
+                shapes.iter().try_for_each(|shape| step::run_step(&mut session, *subject, shape))?
+            }
             Subject::Scaling => {
                 shapes.iter().try_for_each(|shape| scaling::run(&mut session, shape))?;
                 scaling::find_laws(&mut session);

@@ -1,4 +1,4 @@
-//! A training step at a shape (L, K, Nh): whole, part by part, kernel by kernel; and its moves alone.
+//! A training step of a family at a shape (L, K, Nh): whole, part by part, kernel by kernel; and its moves alone.
 //!
 //! The first steps train from random weights, where nearly all samples differ: the dearest case. The parts are launches
 //! timed one by one, so that they add up to somewhat more than the step. Rates count every row that could be live.
@@ -8,39 +8,55 @@
 
 use std::time::Instant;
 
-use super::BenchShape;
 use super::session::{Session, Title};
+use super::{BenchShape, Subject};
 use crate::error::Result;
 use crate::gpu::{Clock, Cost, Plan, ProfileRow, Timing};
 use crate::kernels::{self, Measured};
-use crate::model::Ptf;
-use crate::physics::{Lattice, Rydberg};
+use crate::model::{Lptf, Model, Ptf, Rnn, Subsampler};
+use crate::physics::{Lattice, Patch, Rydberg};
 use crate::vmc::{TrainConfig, Trainer};
 
 /// Cases of each kernel that the gate runs.
 const CASES: usize = 2;
 
-fn problem(sites: u32, samples: u32, width: u32) -> Result<(Lattice, Ptf, TrainConfig)> {
+/// Patches of 2x2, drawn one by one or as the sub-patches of large ones of 4x4.
+fn model(subject: Subject, width: u32) -> Box<dyn Model> {
+    let (patch, width) = (Patch::Block([2, 2]), width as usize);
+    let rnn = Rnn { patch, width, ..Rnn::default() };
+    match subject {
+        Subject::StepRnn => Box::new(rnn),
+        Subject::StepLptf => {
+            let transformer = Ptf { patch: Patch::Block([4, 4]), width, ..Ptf::default() };
+            Box::new(Lptf { transformer, subsampler: Subsampler::Rnn(rnn) })
+        }
+        _ => Box::new(Ptf { patch, width, ..Ptf::default() }),
+    }
+}
+
+type Problem = (Lattice, Box<dyn Model>, TrainConfig);
+
+fn problem(subject: Subject, sites: u32, samples: u32, width: u32) -> Result<Problem> {
     let lattice = Lattice::from_sites(sites as usize)?;
-    let model = Ptf { width: width as usize, ..Ptf::default() };
-    let config = TrainConfig { samples: samples as usize, ..TrainConfig::default() };
-    Ok((lattice, model, config))
+    let memory = (subject == Subject::StepLptf).then_some(1 << 30);
+    let config = TrainConfig { samples: samples as usize, memory, ..TrainConfig::default() };
+    Ok((lattice, model(subject, width), config))
 }
 
 /// Whether a step of this shape exists.
-pub(super) fn check(sites: u32, samples: u32, width: u32) -> Result<()> {
-    let (lattice, model, config) = problem(sites, samples, width)?;
+pub(super) fn check(subject: Subject, sites: u32, samples: u32, width: u32) -> Result<()> {
+    let (lattice, model, config) = problem(subject, sites, samples, width)?;
     lattice.check()?;
     model.check(&lattice)?;
     config.check()
 }
 
 /// A trainer that took its first step, and how long that took in milliseconds.
-fn begun(session: &Session<'_>, shape: &BenchShape) -> Result<(Trainer, f64, bool)> {
+fn begun(session: &Session<'_>, subject: Subject, shape: &BenchShape) -> Result<(Trainer, f64, bool)> {
     let [sites, samples, width] = shape.sizes()?;
-    let (lattice, model, config) = problem(sites, samples, width)?;
+    let (lattice, model, config) = problem(subject, sites, samples, width)?;
     let start = Instant::now();
-    let mut trainer = Trainer::new(session.gpu, &lattice, &Rydberg::default(), &model, config)?;
+    let mut trainer = Trainer::new(session.gpu, &lattice, &Rydberg::default(), &*model, config)?;
     let mut finite = true;
     for report in trainer.steps(1) {
         let report = report?;
@@ -87,7 +103,12 @@ fn part_row(session: &mut Session<'_>, title: &Title, rows: &[&ProfileRow]) -> R
 }
 
 /// Rows of the parts that `wanted` names, all without it, then of their kernels, the slowest first.
-fn part_rows(session: &mut Session<'_>, trainer: &Trainer, shape: &BenchShape, wanted: Option<&str>) -> Result<()> {
+fn part_rows(
+    session: &mut Session<'_>,
+    (subject, trainer): (Subject, &Trainer),
+    shape: &BenchShape,
+    wanted: Option<&str>,
+) -> Result<()> {
     let mut rows = trainer.plan().profile(session.profile)?;
     rows.retain(|row| wanted.is_none_or(|wanted| row.scope == wanted));
     let mut parts: Vec<&str> = Vec::new();
@@ -98,17 +119,22 @@ fn part_rows(session: &mut Session<'_>, trainer: &Trainer, shape: &BenchShape, w
     });
     for part in parts {
         let of_part: Vec<&ProfileRow> = rows.iter().filter(|row| row.scope == part).collect();
-        part_row(session, &Title::new("step", part, shape), &of_part)?;
+        part_row(session, &Title::new(subject.name(), part, shape), &of_part)?;
     }
     rows.sort_by(|a, b| b.median_ms.total_cmp(&a.median_ms));
     rows.iter().try_for_each(|row| part_row(session, &Title::new(row.kernel, row.scope, shape), &[row]))
 }
 
 /// A trainer whose kernels passed the gate; without one a row that says why.
-fn passed(session: &mut Session<'_>, shape: &BenchShape, title: &Title) -> Result<Option<(Trainer, f64, f64)>> {
+fn passed(
+    session: &mut Session<'_>,
+    subject: Subject,
+    shape: &BenchShape,
+    title: &Title,
+) -> Result<Option<(Trainer, f64, f64)>> {
     session.tell(title);
     session.gpu.asked();
-    let (trainer, first_ms, finite) = begun(session, shape)?;
+    let (trainer, first_ms, finite) = begun(session, subject, shape)?;
     if !session.is_wanted() {
         return Ok(None);
     }
@@ -124,17 +150,19 @@ fn passed(session: &mut Session<'_>, shape: &BenchShape, title: &Title) -> Resul
 
 /// The moves of a step and their kernels.
 pub(super) fn run_moves(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
-    let title = Title::new("step", "moves", shape);
-    match passed(session, shape, &title)? {
-        Some((trainer, ..)) => part_rows(session, &trainer, shape, Some("moves")),
+    let step = Subject::Step;
+    let title = Title::new(step.name(), "moves", shape);
+    match passed(session, step, shape, &title)? {
+        Some((trainer, ..)) => part_rows(session, (step, &trainer), shape, Some("moves")),
         None => Ok(()),
     }
 }
 
 /// The step, whole and in parts.
-pub(super) fn run_step(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
-    let title = Title::new("step", "whole", shape);
-    let Some((mut trainer, first_ms, max_error)) = passed(session, shape, &title)? else { return Ok(()) };
+pub(super) fn run_step(session: &mut Session<'_>, subject: Subject, shape: &BenchShape) -> Result<()> {
+    let name = subject.name();
+    let title = Title::new(name, "whole", shape);
+    let Some((mut trainer, first_ms, max_error)) = passed(session, subject, shape, &title)? else { return Ok(()) };
     let launched = format!("{} launches", trainer.plan().len());
     trainer.steps(session.profile.warmup.into()).try_for_each(|report| report.map(|_| ()))?;
     let runs = session.profile.runs;
@@ -153,15 +181,16 @@ pub(super) fn run_step(session: &mut Session<'_>, shape: &BenchShape) -> Result<
         start.elapsed().as_secs_f64() * 1e3
     };
     let times = Timing::new((0..runs).map(replay).collect(), Clock::Host)?;
-    let mut row = session.row(&Title::new("step", "host replay", shape), launched.clone());
+    let mut row = session.row(&Title::new(name, "host replay", shape), launched.clone());
     session.fill(&mut row, &times, Cost::default());
     session.push(row);
 
     let [group, moves, gradient] = trainer.chunks();
+    let gflop = trainer.plan().cost().flops / 1e9;
     let mebibytes = trainer.memory() as f64 / f64::from(1 << 20);
     session.notes.push(format!(
-        "step {shape}: {launched}, {mebibytes:.1} MiB; samples drawn together {group}, moved together {moves}, with \
+        "{name} {shape}: {gflop:.1} GFLOP, {launched}, {mebibytes:.1} MiB; samples drawn together {group}, moved together {moves}, with \
          gradient {gradient}"
     ));
-    part_rows(session, &trainer, shape, None)
+    part_rows(session, (subject, &trainer), shape, None)
 }

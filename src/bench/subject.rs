@@ -24,14 +24,28 @@ pub enum Subject {
     Moves,
     /// A training step, whole and part by part; shapes as for moves.
     Step,
+    /// The same of a recurrent wave function of patches 2x2.
+    StepRnn,
+    /// The same of large patches 4x4 that a recurrent wave function draws in patches 2x2, within a GiB.
+    StepLptf,
     /// Sampling, log-probabilities and local energies against sites; shapes (sites, samples).
     Scaling,
 }
 
 impl Subject {
     /// All of them.
-    pub const ALL: [Subject; 8] =
-        [Self::Limits, Self::Attention, Self::Matmul, Self::Norm, Self::Head, Self::Moves, Self::Step, Self::Scaling];
+    pub const ALL: [Subject; 10] = [
+        Self::Limits,
+        Self::Attention,
+        Self::Matmul,
+        Self::Norm,
+        Self::Head,
+        Self::Moves,
+        Self::Step,
+        Self::StepRnn,
+        Self::StepLptf,
+        Self::Scaling,
+    ];
 
     /// Its name as typed.
     pub fn name(self) -> &'static str {
@@ -43,6 +57,8 @@ impl Subject {
             Self::Head => "head",
             Self::Moves => "moves",
             Self::Step => "step",
+            Self::StepRnn => "step-rnn",
+            Self::StepLptf => "step-lptf",
             Self::Scaling => "scaling",
         }
     }
@@ -55,7 +71,7 @@ impl Subject {
             Self::Matmul => &["rows", "inner", "columns"],
             Self::Norm => &["rows", "width"],
             Self::Head => &["rows", "outcomes"],
-            Self::Moves | Self::Step => &["sites", "samples", "width"],
+            Self::Moves | Self::Step | Self::StepRnn | Self::StepLptf => &["sites", "samples", "width"],
             Self::Scaling => &["sites", "samples"],
         }
     }
@@ -69,6 +85,8 @@ impl Subject {
             Self::Norm => &[&[16384, 32], &[65536, 128]],
             Self::Head => &[&[65536, 16], &[1024, 4096]],
             Self::Moves | Self::Step => &[&[16, 256, 32]],
+            Self::StepRnn => &[&[64, 256, 128]],
+            Self::StepLptf => &[&[256, 64, 128]],
             Self::Scaling => &[&[16, 64], &[64, 64], &[144, 64], &[256, 64], &[400, 64], &[576, 64], &[1024, 64]],
         };
         shapes.iter().map(|sizes| BenchShape(sizes.to_vec())).collect()
@@ -106,7 +124,9 @@ impl Subject {
                 "shape {shape} has {v} outcomes, the kernels take powers of two from 2 to 4096; give for example {}",
                 self.example()
             )),
-            (Self::Moves | Self::Step, [l, k, nh]) => super::step::check(*l, *k, *nh),
+            (Self::Moves | Self::Step | Self::StepRnn | Self::StepLptf, [l, k, nh]) => {
+                super::step::check(self, *l, *k, *nh)
+            }
             (Self::Scaling, [sites, samples]) => super::scaling::check(*sites, *samples),
             (_, sizes) if bytes(self, sizes) >= 1 << 34 => error(format!(
                 "shape {shape} needs a buffer of {} bytes, the kernels' limit is 16 GiB (32-bit indices); give smaller \

@@ -73,7 +73,7 @@ Examples: ketformer eval out/1 samples=10000
 
 const BENCH_EXAMPLE: &str = "\
 Every kernel is compared with its reference in 64-bit floats before it gets a time.
-Shapes: attention BxHxTxD, matmul ROWSxINNERxCOLUMNS, norm ROWSxC, head ROWSxV, moves and step LxKxNh, scaling LxK
+Shapes: attention BxHxTxD, matmul ROWSxINNERxCOLUMNS, norm ROWSxC, head ROWSxV, moves and steps LxKxNh, scaling LxK
 Examples: ketformer bench
           ketformer bench attention --shape 256x8x16x16 --runs 50 --json new.json --compare old.json";
 
@@ -174,7 +174,8 @@ pub struct ExactArguments {
 /// `ketformer bench`
 #[derive(Debug, Args)]
 pub struct BenchArguments {
-    /// What to measure: limits, attention, matmul, norm, head, moves, step, scaling [default: limits attention matmul]
+    /// What to measure: limits, attention, matmul, norm, head, moves, step, step-rnn, step-lptf, scaling [default: limits
+    /// attention matmul]
     #[arg(value_name = "SUBJECT")]
     pub subjects: Vec<String>,
     /// Sizes instead of the default ones, such as 256x8x16x16; may be given several times
