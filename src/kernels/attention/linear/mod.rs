@@ -59,8 +59,8 @@ pub fn states_of_sample(t: u32, h: u32, d: u32) -> u64 {
 /// Positions that a sequence may have at most: a lane goes over all of them, and some drivers end it after 65,535
 /// iterations.
 pub fn most_positions(d: u32) -> u32 {
-    // The iterations over the parts of a head are those of suffixes; over a block of at most four, those of states.
-    MOST_ITERATIONS / (d.div_ceil(4) + 2).max(6)
+    // Of suffixes, which go over most: a position, its parts, and the four elements of the part that is stored.
+    MOST_ITERATIONS / (d.div_ceil(4) + 6)
 }
 
 /// φ(x) = elu(x) + 1; below −30 it is constant.
