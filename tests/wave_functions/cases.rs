@@ -91,7 +91,7 @@ fn rnn_cases() -> Vec<Case> {
     };
     let block = |sides| Patch::Block(sides);
     vec![
-        row("rnn, gru, 2x2 on 4x4", Lattice::square(4, 4), (block([2, 2]), 16, Cell::Gru), 1.7),
+        row("rnn, gru, 2x2 on 4x4", Lattice::square(4, 4), (block([2, 2]), 16, Cell::Gru), 1.0),
         row("rnn, gru, single sites of a chain of 8", Lattice::chain(8), (Patch::Line(1), 36, Cell::Gru), 0.9),
         row("rnn, elman, pairs of a chain of 10", Lattice::chain(10), (Patch::Line(2), 20, Cell::Elman), 0.5),
         row("rnn, elman, 2x1 on 4x3", Lattice::square(4, 3), (block([2, 1]), 8, Cell::Elman), 1.0),

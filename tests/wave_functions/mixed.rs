@@ -143,7 +143,8 @@ fn a_step_estimates_the_energy_of_the_weights_before_it() {
         let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config(1000)).unwrap();
         let mut noticed = false;
         let mut before = f64::NAN;
-        for seed in [1, 2, 3] {
+        // Some weights happen to have the energy of those before them.
+        for seed in 1..=8 {
             let weights = case.weights(seed);
             trainer.set_weights(&weights).unwrap();
             let report = trainer.steps(1).next().unwrap().unwrap();
@@ -153,6 +154,9 @@ fn a_step_estimates_the_energy_of_the_weights_before_it() {
             assert!((report.energy - exact).abs() < 5.0 * report.energy_error, "{}: {report:?}, {exact}", case.name);
             noticed |= (report.energy - before).abs() > 5.0 * report.energy_error;
             before = exact;
+            if noticed && seed >= 3 {
+                break;
+            }
         }
         assert!(noticed, "{}: the weights before would pass as well", case.name);
     }
