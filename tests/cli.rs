@@ -552,11 +552,13 @@ fn a_benchmark_is_written_and_compared() {
         for number in ["median_ms", "spread", "gflops", "gbytes_per_s", "percent_of_peak", "max_error"] {
             assert!(row[number].as_f64().unwrap() >= 0.0, "{number}: {row}");
         }
-        assert!(row["launched"].as_str().unwrap().contains(" as "), "{row}");
+        // Linear attention comes in one form, whose name says nothing.
+        let has_forms = row["kernel"].as_str().unwrap().starts_with("attention");
+        assert_eq!(row["launched"].as_str().unwrap().contains(" as "), has_forms, "{row}");
         assert!(ended.stdout.contains(row["kernel"].as_str().unwrap()));
     }
     assert!(json["limits"]["gflops"].as_f64().unwrap() > 0.0);
-    assert_eq!(fs::read_to_string(folder.path().join("new.csv")).unwrap().lines().count(), 7);
+    assert_eq!(fs::read_to_string(folder.path().join("new.csv")).unwrap().lines().count(), 11);
 
     // An older file with times that no kernel takes.
     let mut old = json.clone();
