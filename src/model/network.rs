@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Layout, Metropolis, Parameters, Precision};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
+use crate::kernels::linear::GradientInto;
 use crate::kernels::metropolis::Stream;
 use crate::kernels::nested::LargeTables;
 use crate::kernels::rows::Window;
@@ -247,11 +248,18 @@ pub trait Unnormalised {
     fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View, log_p: &View) -> Result<()>;
 
     /// The gradient of all parameters from that of log ψ² of each sample, `d_log_p`, whose element `first` belongs to the
-    /// window's first. `keep` adds it to the gradient buffer, else it is replaced.
+    /// window's first. It goes `into` the gradient buffer, or to who takes the gradients of single samples.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    fn backward(&self, plan: &mut Plan, window: &Window, d_log_p: &View, first: u32, keep: bool) -> Result<()>;
+    fn backward(
+        &self,
+        plan: &mut Plan,
+        window: &Window,
+        d_log_p: &View,
+        first: u32,
+        into: GradientInto<'_>,
+    ) -> Result<()>;
 }
 
 /// The passes of an autoregressive wave function.
@@ -279,9 +287,9 @@ pub trait Network {
     fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<View>;
 
     /// The gradient of all parameters, from the gradient that stands in place of the logits of [`Network::forward`].
-    /// `keep` adds it to the gradient buffer, else it is replaced.
+    /// It goes `into` the gradient buffer, or to who takes the gradients of single samples.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, keep: bool) -> Result<()>;
+    fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, into: GradientInto<'_>) -> Result<()>;
 }

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::energy::{MovesRatio, MovesShape};
 use crate::kernels::head::{HeadBackward, HeadForward, HeadSample, HeadSampleShape};
+use crate::kernels::linear::GradientInto;
 use crate::kernels::rows::{RowsMoves, RowsSamples, Window};
 use crate::model::{Network, Packed};
 use crate::physics::Patching;
@@ -176,13 +177,13 @@ impl GradientPass for ForcedPass<'_> {
         window: &Window,
         logits: View,
         (d_log_p, first): (&View, u32),
-        keep: bool,
+        into: GradientInto<'_>,
     ) -> Result<()> {
         let rows = window.items.times(self.patches);
         let head =
             HeadBackward { rows: self.descriptions.view(), lse: self.lse.view(), d_log_p: d_log_p.clone(), logits };
         head.record(plan, &rows, self.outcomes, self.patches, first)?;
-        self.network.backward(plan, &self.descriptions, &rows, keep)
+        self.network.backward(plan, &self.descriptions, &rows, into)
     }
 
     fn log_p(&self) -> View {

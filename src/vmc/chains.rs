@@ -8,6 +8,7 @@ use super::gradient::GradientPass;
 use super::sampler::{GroupViews, Sampler};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::kernels::linear::GradientInto;
 use crate::kernels::metropolis::{MetropolisAcceptance, Stream, start_reference};
 use crate::kernels::rows::Window;
 use crate::model::{ChainWindow, ConnectedMoves, Metropolis, Proposal, Stretch, Unnormalised};
@@ -194,9 +195,9 @@ impl GradientPass for UnnormalisedPass<'_> {
         window: &Window,
         _: View,
         (d_log_p, first): (&View, u32),
-        keep: bool,
+        into: GradientInto<'_>,
     ) -> Result<()> {
-        self.network.backward(plan, window, d_log_p, first, keep)
+        self.network.backward(plan, window, d_log_p, first, into)
     }
 
     fn log_p(&self) -> View {

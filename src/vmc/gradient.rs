@@ -9,6 +9,7 @@ use super::estimator::Estimator;
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, View};
 use crate::kernels::energy::EnergyWeights;
+use crate::kernels::linear::GradientInto;
 use crate::kernels::rows::Window;
 use crate::model::WaveFunction;
 use crate::physics::Patching;
@@ -20,8 +21,15 @@ pub(super) trait GradientPass {
     fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View) -> Result<View>;
 
     /// Records the gradient of Σ_b d_log_p[b] log P(σ_b) from what the pass before `kept`, with the element of `d_log_p`
-    /// that belongs to the window's first sample. `keep` adds to the gradient buffer, else it is replaced.
-    fn backward(&self, plan: &mut Plan, window: &Window, kept: View, d_log_p: (&View, u32), keep: bool) -> Result<()>;
+    /// that belongs to the window's first sample.
+    fn backward(
+        &self,
+        plan: &mut Plan,
+        window: &Window,
+        kept: View,
+        d_log_p: (&View, u32),
+        into: GradientInto<'_>,
+    ) -> Result<()>;
 
     /// What adds up to log P of each sample: (samples, columns).
     fn log_p(&self) -> View;
@@ -74,7 +82,8 @@ pub(super) fn record_gradient(plan: &mut Plan, estimator: &Estimator) -> Result<
             let kept = pass.forward(plan, &window, &tokens, &sample_of)?;
             plan.scope("backward");
             let first_sample = span * spans.part + first;
-            pass.backward(plan, &window, kept, (&d_log_p, first_sample), first_sample > 0)?;
+            let into = GradientInto::Sum { keep: first_sample > 0 };
+            pass.backward(plan, &window, kept, (&d_log_p, first_sample), into)?;
         }
     }
     Ok(())

@@ -15,6 +15,7 @@ use super::gradient::gradient_pass;
 use super::sampler::columns;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::kernels::linear::GradientInto;
 use crate::kernels::optimizer::{Adam, AdamRates};
 use crate::kernels::rows::Window;
 use crate::model::{Capacity, Model, Parameters, Precision, Weights};
@@ -74,7 +75,7 @@ impl Likelihood {
         let pass = gradient_pass(gpu, &wave_function, &patching, samples)?;
         let (mut forward, mut backward) = (Plan::new(gpu), Plan::new(gpu));
         let kept = pass.forward(&mut forward, &window, &tokens, &sample_of)?;
-        pass.backward(&mut backward, &window, kept, (&coefficients, 0), false)?;
+        pass.backward(&mut backward, &window, kept, (&coefficients, 0), GradientInto::ANEW)?;
 
         let elements = parameters.layout().elements();
         let step = buffer("step", 4)?;
