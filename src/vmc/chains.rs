@@ -11,7 +11,7 @@ use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::metropolis::{MetropolisAcceptance, Stream, start_reference};
 use crate::kernels::rows::Window;
 use crate::model::{ChainWindow, ConnectedMoves, Metropolis, Proposal, Stretch, Unnormalised};
-use crate::physics::{Condition, Patching, Terms};
+use crate::physics::{Patching, Terms};
 
 /// Markov chains of a wave function with the network that moves them.
 pub(super) struct Chains {
@@ -51,8 +51,7 @@ impl Chains {
         patching: &Patching,
         samples: u32,
     ) -> Result<Self> {
-        let keeps = terms.moves.iter().all(|m| m.second.is_some() && m.condition == Condition::Antiparallel);
-        if settings.proposal == Proposal::Exchange && !keeps {
+        if settings.proposal == Proposal::Exchange && !terms.keeps_excitations() {
             let message = "metropolis: exchanges keep the number of excitations, which this Hamiltonian changes; give \
                            proposal=flip";
             return Err(Error::new(ErrorKind::Settings, message));
