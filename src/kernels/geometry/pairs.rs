@@ -262,7 +262,10 @@ mod tests {
         for [outputs, inputs, tokens] in [[4, 4, 1], [512, 1024, 7], [4, 4, 1000], [8192, 8192, 64]] {
             let shape = PairsShape { samples: samples.clone(), outputs, inputs, tokens, bias: true, keep: false };
             let pairs = shape.pairs_at_once();
-            assert!((1..=tokens * tokens).contains(&pairs) && pairs * (outputs + inputs) <= LAUNCH, "{shape:?}: {pairs}");
+            assert!(
+                (1..=tokens * tokens).contains(&pairs) && pairs * (outputs + inputs) <= LAUNCH,
+                "{shape:?}: {pairs}"
+            );
         }
     }
 }
