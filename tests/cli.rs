@@ -151,6 +151,9 @@ fn numbers_must_be_finite() {
     for key in ["J", "h"] {
         refuses_settings(&format!("train --tfim {key}=NaN"), &[key, "finite"]);
     }
+    for key in ["J1", "J2"] {
+        refuses_settings(&format!("exact --heisenberg {key}=inf"), &[key, "finite"]);
+    }
     refuses_settings("train lr=nan", &["lr", "finite"]);
     refuses_settings("train clip=inf", &["clip", "finite"]);
     refuses_settings("train --rydberg V=seven", &["V=seven", "number"]);
@@ -166,6 +169,8 @@ fn unknown_keys_get_a_suggestion() {
     refuses_settings("train V=7", &["--rydberg"]);
     refuses_settings("train --tfim H=1", &["did you mean h?"]);
     refuses_settings("train --tfim periodic=maybe", &["periodic=true"]);
+    refuses_settings("train --heisenberg J=1", &["key of --tfim"]);
+    refuses_settings("train --heisenberg marshal=true", &["did you mean marshall?"]);
     refuses_settings("train temperature=1", &["the keys are"]);
     refuses_settings("train schedule=cosin", &["schedule=cosine"]);
     refuses_settings("train precision=mixd", &["precision=mixed", "single, mixed"]);
@@ -196,6 +201,8 @@ fn settings_that_contradict_each_other_are_refused() {
     refuses_settings("train L=16 --tfim L=36", &["--tfim L=36"]);
     refuses_settings("train --tfim h=-1", &["h", "at least 0"]);
     refuses_settings("eval run --tfim", &["--weights"]);
+    refuses_settings("exact --heisenberg Lx=4 Ly=3 marshall=true", &["4x3", "side of 3", "periodic=false"]);
+    refuses_settings("train L=9 --ptf patch=3 --heisenberg marshall=true", &["even sides"]);
     refuses_settings("train L=15", &["Lx="]);
     refuses_settings("train K=8 Q=2 B=8", &["K*Q", "16"]);
     refuses_settings("train dir=a --out b", &["dir=", "--out"]);
@@ -462,6 +469,7 @@ fn help_and_exact_need_no_adapter() {
         ("rbm", "alpha 2 proposal flip"),
         ("rydberg", "V 7"),
         ("tfim", "h 1"),
+        ("heisenberg", "J2 0"),
     ];
     for (group, keys) in groups {
         assert!(said("help").lines().any(|line| line.trim_start().starts_with(&format!("{group} "))), "{group}");

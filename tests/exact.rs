@@ -1,8 +1,8 @@
 //! Ground states against an independent exact diagonalisation, tests/data/exact.json, whose `conventions` say what is in
-//! it. The Heisenberg model is written by hand as terms, which is all that a Hamiltonian needs to be.
+//! it.
 
 use ketformer::physics::{
-    GroundState, Hamiltonian, Lattice, Move, Observables, Pair, Rydberg, Terms, Tfim, ground_state,
+    GroundState, Hamiltonian, Heisenberg, Lattice, Observables, Rydberg, Terms, Tfim, ground_state,
 };
 use serde_json::Value;
 
@@ -83,22 +83,6 @@ fn rydberg_with_detuning_of_one_and_more() {
     half.into_iter().for_each(check_rydberg);
 }
 
-/// Bonds between next-nearest neighbours, along the diagonals; one out of an open lattice is none.
-fn diagonal_bonds(lattice: &Lattice, periodic: bool) -> Vec<[usize; 2]> {
-    let mut bonds = Vec::new();
-    for site in 0..lattice.sites() {
-        let (x, y) = lattice.position(site);
-        for [dx, dy] in [[1, 1], [1, -1]] {
-            let (to_x, to_y) = (x as isize + dx, y as isize + dy);
-            let (lx, ly) = (lattice.lx as isize, lattice.ly as isize);
-            if periodic || ((0..lx).contains(&to_x) && (0..ly).contains(&to_y)) {
-                bonds.push([site, (to_x.rem_euclid(lx) * ly + to_y.rem_euclid(ly)) as usize]);
-            }
-        }
-    }
-    bonds
-}
-
 /// Lattice and whether it is periodic, as the name of an entry tells them.
 fn geometry(entry: &Value) -> (Lattice, bool) {
     let name = entry["name"].as_str().unwrap();
@@ -108,17 +92,6 @@ fn geometry(entry: &Value) -> (Lattice, bool) {
         (Lattice::chain(whole(entry, "N")), periodic)
     } else {
         (Lattice::square(4, 4), periodic)
-    }
-}
-
-/// Adds `J S·S = J (n − ½)(n − ½) + (J/2)(S⁺S⁻ + S⁻S⁺)` for each bond.
-fn add_heisenberg(terms: &mut Terms, bonds: &[[usize; 2]], j: f64) {
-    for &[a, b] in bonds {
-        terms.constant += 0.25 * j;
-        terms.field[a] -= 0.5 * j;
-        terms.field[b] -= 0.5 * j;
-        terms.pairs.push(Pair { sites: [a, b], coefficient: j });
-        terms.moves.push(Move::exchange(a, b, 0.5 * j));
     }
 }
 
@@ -142,33 +115,28 @@ fn ising_in_a_transverse_field() {
 }
 
 #[test]
-fn heisenberg_by_exchange_moves() {
+fn heisenberg_with_and_without_the_marshall_rotation() {
     let entries = entries("heisenberg");
     assert_eq!(entries.len(), 5);
     for entry in &entries {
         let name = entry["name"].as_str().unwrap();
         let (lattice, periodic) = geometry(entry);
-        let nearest = lattice.bonds(periodic);
-        let mut terms = Terms { field: vec![0.0; lattice.sites()], ..Terms::default() };
-        add_heisenberg(&mut terms, &nearest, number(entry, "J1"));
-        if number(entry, "J2") != 0.0 {
-            add_heisenberg(&mut terms, &diagonal_bonds(&lattice, periodic), number(entry, "J2"));
-        }
+        let plain = Heisenberg { j1: number(entry, "J1"), j2: number(entry, "J2"), periodic, marshall: false };
+        let terms = plain.terms(&lattice).unwrap();
         assert_eq!(terms.pairs.len(), whole(entry, "nbonds"), "{name}");
-        assert!(!terms.is_stoquastic());
+        assert!(!terms.is_stoquastic() && terms.keeps_excitations());
         let ground = solve(entry, &terms);
         let seen = Observables::of(&terms, &lattice, &ground.state).unwrap();
         close(name, "magnetisation_squared", seen.magnetisation_squared, 0.0, 1e-7);
         if let Some(expected) = entry["stag_Sz_sq"].as_f64() {
             close(name, "staggered_squared", seen.staggered_squared, expected, 1e-7);
         }
-        // Marshall: flipping the sign for each spin up on one sublattice makes the nearest-neighbour part stoquastic.
-        terms.moves.iter_mut().take(nearest.len()).for_each(|step| step.amplitude = -step.amplitude);
+        // The rotation keeps the energy, and without frustration takes every sign away. With it, the data say how much
+        // of the state, Σ ψ(σ)², has the signs of the rule.
+        let terms = Heisenberg { marshall: true, ..plain }.terms(&lattice).unwrap();
         let turned = solve(entry, &terms);
-        let weight = turned.state.iter().sum::<f64>().abs() / turned.state.iter().map(|a| a.abs()).sum::<f64>();
-        if number(entry, "J2") == 0.0 {
-            assert!(terms.is_stoquastic());
-            close(name, "overlap of signs", weight, 1.0, 1e-6);
-        }
+        let difference = turned.state.iter().map(|a| a * a.abs()).sum::<f64>().abs();
+        assert_eq!(terms.is_stoquastic(), plain.j2 == 0.0, "{name}");
+        close(name, "weight of the Marshall sign", 0.5 * (1.0 + difference), number(entry, "marshall_weight"), 1e-6);
     }
 }

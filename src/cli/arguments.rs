@@ -30,7 +30,7 @@ pub enum Command {
     Eval(EvalArguments),
     /// Ground state of a small lattice by Lanczos, up to 20 sites
     #[command(
-        after_help = "Examples: ketformer exact --rydberg L=16 V=7 delta=1 Omega=1\n          ketformer exact --tfim Lx=4 Ly=4 h=3.044 periodic=true"
+        after_help = "Examples: ketformer exact --rydberg L=16 V=7 delta=1 Omega=1\n          ketformer exact --tfim Lx=4 Ly=4 h=3.044 periodic=true\n          ketformer exact --heisenberg Lx=16 Ly=1"
     )]
     Exact(ExactArguments),
     /// Measure how fast the kernels are here: limits, attention, matmul, norm, head, moves, step

@@ -386,7 +386,7 @@ fn list_case(sizes: [u32; 5]) -> Case {
     for item in example.first..example.first + example.live {
         for m in (0..moves).filter(|m| !example.holds(item, *m)) {
             let at = 2 * (item as usize * moves + m);
-            ratio[at..at + 2].copy_from_slice(&[NEG_LARGE as f32, 0.0]);
+            ratio[at..at + 2].copy_from_slice(&[NEG_LARGE, 0.0]);
         }
     }
     let inputs = vec![("offsets", offsets.into()), ("pairs", vec![7u32; pairs.len()].into()), ("ratio", before.into())];

@@ -12,6 +12,7 @@ pub mod connected;
 pub mod embed;
 pub mod energy;
 pub mod feed_forward;
+pub mod geometry;
 pub mod grid;
 pub mod head;
 pub mod linear;
@@ -89,6 +90,15 @@ pub static ALL: &[Entry] = &[
     metropolis::SWEEP_PRIVATE_ENTRY,
     metropolis::ACCEPTANCE_ENTRY,
     narrow::ENTRY,
+    geometry::PRODUCT_ENTRY,
+    geometry::PRODUCT_PRIVATE_ENTRY,
+    geometry::PAIRS_ENTRY,
+    geometry::PAIRS_PRIVATE_ENTRY,
+    geometry::CENTRE_ENTRY,
+    geometry::DOT_ENTRY,
+    geometry::TAKE_ENTRY,
+    geometry::UPDATE_ENTRY,
+    geometry::STEP_ENTRY,
     linear::PRODUCT_ENTRY,
     linear::PRODUCT_PRIVATE_ENTRY,
     linear::PRODUCT_SHARED_ENTRY,
@@ -161,6 +171,7 @@ pub(crate) use kernel;
 pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("cache", include_str!("../../shaders/shared/cache.wgsl")),
+    ("compensated", include_str!("../../shaders/shared/compensated.wgsl")),
     ("complex_cosh", include_str!("../../shaders/shared/complex_cosh.wgsl")),
     ("connected", include_str!("../../shaders/shared/connected.wgsl")),
     ("cooperative", include_str!("../../shaders/shared/cooperative.wgsl")),
@@ -183,5 +194,6 @@ pub static SHARED: &[(&str, &str)] = &[
     ("state", include_str!("../../shaders/shared/state.wgsl")),
     ("suffix", include_str!("../../shaders/shared/suffix.wgsl")),
     ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
+    ("triangle", include_str!("../../shaders/shared/triangle.wgsl")),
     ("weight", include_str!("../../shaders/shared/weight.wgsl")),
 ];

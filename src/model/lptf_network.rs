@@ -8,10 +8,10 @@ use super::embedding::{Embedding, EmbeddingSizes};
 use super::network::LargeRows;
 use super::subsampler::{SubNetwork, SubSizes};
 use super::transformer::{Transformer, TransformerSizes};
-use super::{Capacity, Needs, Network, Packed, ParameterSpec, Parameters, Precision};
+use super::{Capacity, Needs, Network, Outcomes, Packed, ParameterSpec, Parameters, Precision};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
-use crate::kernels::linear;
+use crate::kernels::linear::{self, GradientInto};
 use crate::kernels::nested::{LargeTables, LargeWindow, NestedShape, RowsLarge, Samples};
 
 /// The sizes of an LPTF on a lattice.
@@ -188,11 +188,11 @@ impl Network for LptfNetwork {
         self.sub.decode(plan, rows, t, &x)
     }
 
-    fn decoded_logits(&self) -> View {
-        self.sub.decoded_logits()
+    fn decoded(&self) -> Outcomes {
+        self.sub.decoded()
     }
 
-    fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<View> {
+    fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<Outcomes> {
         let large = packed.large.as_ref().ok_or_else(|| {
             let message = "packed rows of sub-patches come without those of their large patches; give both";
             Error::new(ErrorKind::Shape, message)
@@ -221,7 +221,7 @@ impl Network for LptfNetwork {
         self.sub.moves(plan, packed, large, &x)
     }
 
-    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<View> {
+    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<Outcomes> {
         let (transformer, Training { rows: large, .. }) = (self.transformer.training()?, self.training()?);
         let window = LargeWindow {
             items: rows.items(self.nested.patches),
@@ -236,12 +236,12 @@ impl Network for LptfNetwork {
         self.sub.forward(plan, descriptions, rows, &transformer.top())
     }
 
-    fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, keep: bool) -> Result<()> {
+    fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, into: GradientInto<'_>) -> Result<()> {
         let (transformer, Training { rows: large, part }) = (self.transformer.training()?, self.training()?);
         let large_rows = rows.items(self.nested.sub_patches);
-        let reversed = Reversed { rows: &large_rows, part: part.view(), keep };
-        let into = [&transformer.top(), &transformer.d_top()];
-        self.sub.backward(plan, descriptions, rows, &reversed, into)?;
+        let reversed = Reversed { rows: &large_rows, part: part.view(), into };
+        let conditions = [&transformer.top(), &transformer.d_top()];
+        self.sub.backward(plan, descriptions, rows, &reversed, conditions)?;
         transformer.backward(&self.transformer, plan, &reversed)?;
         self.embedding.backward(plan, large, &transformer.d_embedded(), &reversed)
     }

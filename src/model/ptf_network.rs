@@ -6,10 +6,10 @@ use super::outcome_head::{HeadTraining, OutcomeHead};
 use super::ptf::Sizes;
 use super::transformer::{Place, Transformer};
 use super::transformer_training::TransformerTraining;
-use super::{Capacity, Needs, Network, Packed, ParameterSpec, Parameters, Precision};
+use super::{Capacity, Needs, Network, Outcomes, Packed, ParameterSpec, Parameters, Precision};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
-use crate::kernels::linear;
+use crate::kernels::linear::{self, GradientInto};
 
 /// Room for the pass with gradient.
 struct Training {
@@ -112,7 +112,7 @@ impl PtfNetwork {
         plan: &mut Plan,
         packed: &Packed,
         between: impl FnOnce(&mut Plan, &View) -> Result<()>,
-    ) -> Result<View> {
+    ) -> Result<Outcomes> {
         let rows = packed.items.times(packed.rows_per_item);
         let [x, hidden] = self.transformer.move_rows();
         self.embedding.record(plan, &packed.descriptions, &rows, &x)?;
@@ -120,7 +120,7 @@ impl PtfNetwork {
         self.transformer.moves(plan, packed)?;
         let logits = self.move_logits.view();
         self.head.record(plan, &self.head.places.sampled, [&x, &hidden, &logits], &rows, Place::SAME)?;
-        Ok(logits)
+        Ok(logits.into())
     }
 
     pub fn forward_with(
@@ -129,14 +129,14 @@ impl PtfNetwork {
         descriptions: &View,
         rows: &Rows,
         between: impl FnOnce(&mut Plan, &View) -> Result<()>,
-    ) -> Result<View> {
+    ) -> Result<Outcomes> {
         let (transformer, Training { head, .. }) = self.training()?;
         let x = transformer.embedded();
         self.embedding.record(plan, descriptions, rows, &x)?;
         between(plan, &x)?;
         transformer.forward(&self.transformer, plan, rows)?;
         head.forward(&self.head, plan, &transformer.top(), rows)?;
-        Ok(head.logits.view())
+        Ok(head.logits.view().into())
     }
 
     pub fn backward_with(
@@ -144,13 +144,13 @@ impl PtfNetwork {
         plan: &mut Plan,
         descriptions: &View,
         rows: &Rows,
-        keep: bool,
+        into: GradientInto<'_>,
         between: impl FnOnce(&mut Plan, &View) -> Result<()>,
     ) -> Result<()> {
         let (transformer, Training { head, part }) = self.training()?;
-        let reversed = Reversed { rows, part: part.view(), keep };
-        let into = [&transformer.top(), &transformer.d_scratch(), &transformer.d_top()];
-        head.backward(&self.head, plan, &reversed, into)?;
+        let reversed = Reversed { rows, part: part.view(), into };
+        let through = [&transformer.top(), &transformer.d_scratch(), &transformer.d_top()];
+        head.backward(&self.head, plan, &reversed, through)?;
         transformer.backward(&self.transformer, plan, &reversed)?;
         let d_embedded = transformer.d_embedded();
         between(plan, &d_embedded)?;
@@ -163,19 +163,19 @@ impl Network for PtfNetwork {
         self.decode_with(plan, descriptions, t, |_, _| Ok(()))
     }
 
-    fn decoded_logits(&self) -> View {
-        self.decoded_logits.view()
+    fn decoded(&self) -> Outcomes {
+        self.decoded_logits.view().into()
     }
 
-    fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<View> {
+    fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<Outcomes> {
         self.moves_with(plan, packed, |_, _| Ok(()))
     }
 
-    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<View> {
+    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<Outcomes> {
         self.forward_with(plan, descriptions, rows, |_, _| Ok(()))
     }
 
-    fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, keep: bool) -> Result<()> {
-        self.backward_with(plan, descriptions, rows, keep, |_, _| Ok(()))
+    fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, into: GradientInto<'_>) -> Result<()> {
+        self.backward_with(plan, descriptions, rows, into, |_, _| Ok(()))
     }
 }

@@ -97,6 +97,25 @@ impl Terms {
         self.moves.iter().all(|step| step.amplitude <= 0.0)
     }
 
+    /// Whether every move is an exchange, so that `H` never changes how many sites are occupied.
+    pub fn keeps_excitations(&self) -> bool {
+        self.moves.iter().all(|step| step.second.is_some() && step.condition == Condition::Antiparallel)
+    }
+
+    /// `E_∞ = tr H / dim`, the mean energy over all configurations, or over those with so many `excitations`: what a state
+    /// without any correlation has, from which V-scores are measured (Wu et al., Science 386, 296 (2024)). Moves have no
+    /// trace. `⟨n⟩ = ½` and `⟨n n'⟩ = ¼` over all configurations, `m/N` and `m(m − 1)/(N(N − 1))` over those with `m` sites
+    /// occupied.
+    pub fn infinite_temperature_energy(&self, excitations: Option<usize>) -> f64 {
+        let sites = self.sites() as f64;
+        let (one, both) = match excitations.map(|m| m as f64) {
+            None => (0.5, 0.25),
+            Some(m) => (m / sites, m * (m - 1.0) / (sites * (sites - 1.0))),
+        };
+        let pairs: f64 = self.pairs.iter().map(|pair| both * pair.coefficient).sum();
+        self.constant + one * self.field.iter().sum::<f64>() + pairs
+    }
+
     /// That the terms describe a Hamiltonian: sites in range and different, every coefficient finite, and their
     /// absolute sum finite too, so that no energy overflows.
     ///
@@ -222,6 +241,30 @@ mod tests {
         assert!(terms.is_stoquastic());
         terms.moves.push(Move::exchange(0, 1, 0.5));
         assert!(!terms.is_stoquastic());
+    }
+
+    #[test]
+    fn exchanges_keep_excitations() {
+        let mut terms = example();
+        assert!(!terms.keeps_excitations());
+        terms.moves.remove(0);
+        assert!(terms.keeps_excitations());
+        terms.moves.push(Move { condition: Condition::Always, ..Move::exchange(0, 1, 1.0) });
+        assert!(!terms.keeps_excitations());
+    }
+
+    #[test]
+    fn the_energy_at_infinite_temperature_is_the_mean_of_the_diagonal() {
+        let terms = Terms { field: vec![1.0, -2.0, 4.0, 0.5], ..example() };
+        let configuration = |index: usize| (0..4).map(|site| (index >> site & 1) as u8).collect::<Vec<u8>>();
+        let energies = (0..16).map(|index| (configuration(index), terms.diagonal(&configuration(index))));
+        for excitations in [None, Some(0), Some(1), Some(2), Some(3), Some(4)] {
+            let within = |config: &[u8]| excitations.is_none_or(|m| config.iter().filter(|n| **n == 1).count() == m);
+            let of_sector: Vec<f64> = energies.clone().filter(|(c, _)| within(c)).map(|(_, energy)| energy).collect();
+            let mean = of_sector.iter().sum::<f64>() / of_sector.len() as f64;
+            let found = terms.infinite_temperature_energy(excitations);
+            assert!((found - mean).abs() < 1e-13, "{excitations:?}: {found}, not {mean}");
+        }
     }
 
     #[test]

@@ -81,6 +81,30 @@ impl Lattice {
         (0..self.sites()).flat_map(of_site).collect()
     }
 
+    /// The pairs of next-nearest neighbours, each once; `periodic` closes both axes. On a rectangle they are the diagonals
+    /// of the plaquettes. On a chain (a side of one site) they are second neighbours, those that J2 of the J1-J2 chain
+    /// couples. Sites that are neighbours the other way around are none, and two ways to the same site are one bond.
+    pub fn diagonal_bonds(&self, periodic: bool) -> Vec<[usize; 2]> {
+        // Around a periodic side the other way is shorter, as long (and counted from the other end), or longer.
+        let after = |at: usize, steps: usize, length: usize| match at + steps {
+            _ if periodic && length < 2 * steps => None,
+            to if to < length => Some(to),
+            to if periodic && length > 2 * steps => Some(to - length),
+            _ => None,
+        };
+        let of_site = |site: usize| {
+            let (x, y) = self.position(site);
+            if self.lx == 1 || self.ly == 1 {
+                return [after(site, 2, self.sites()).map(|to| [site, to]), None];
+            }
+            // (x, y)–(x + 1, y + 1) and (x, y + 1)–(x + 1, y), the diagonals of the plaquette above the site.
+            let (right, up) = (after(x, 1, self.lx), after(y, 1, self.ly));
+            let corner = right.zip(up).map(|(right, up)| [right * self.ly, up]);
+            [corner.map(|[right, up]| [site, right + up]), corner.map(|[right, up]| [x * self.ly + up, right + y])]
+        };
+        (0..self.sites()).flat_map(of_site).flatten().collect()
+    }
+
     /// `(−1)^(x+y)`: +1 on one sublattice of the checkerboard, −1 on the other.
     pub const fn sublattice_sign(&self, site: usize) -> f64 {
         let (x, y) = self.position(site);
@@ -151,6 +175,30 @@ mod tests {
         bonds.sort_unstable();
         bonds.dedup();
         assert_eq!(bonds.len(), 24);
+    }
+
+    #[test]
+    fn diagonal_bonds_are_counted_once() {
+        let count = |lx, ly, periodic| Lattice::square(lx, ly).diagonal_bonds(periodic).len();
+        assert_eq!([count(4, 4, true), count(4, 4, false), count(3, 5, true), count(3, 5, false)], [32, 18, 30, 16]);
+        // Across a side of two, right and left are the same site.
+        assert_eq!([count(2, 2, true), count(2, 2, false), count(2, 4, true), count(2, 4, false)], [2, 2, 8, 6]);
+        // Second neighbours of a chain; on a ring of four there is one, on a ring of three it is a neighbour.
+        assert_eq!([count(6, 1, true), count(6, 1, false), count(1, 6, true)], [6, 4, 6]);
+        assert_eq!([count(4, 1, true), count(3, 1, true), count(3, 1, false), count(2, 1, true)], [2, 0, 1, 0]);
+        assert_eq!([count(1, 1, true), count(1, 1, false)], [0, 0]);
+        for lattice in [Lattice::square(4, 4), Lattice::square(3, 3), Lattice::square(2, 3), Lattice::chain(5)] {
+            let mut bonds = lattice.diagonal_bonds(true);
+            bonds.iter_mut().for_each(|bond| bond.sort_unstable());
+            bonds.sort_unstable();
+            assert!(bonds.windows(2).all(|two| two[0] != two[1]), "{lattice}: {bonds:?}");
+            for [a, b] in bonds {
+                let ((ax, ay), (bx, by)) = (lattice.position(a), lattice.position(b));
+                let around = |a: usize, b: usize, length: usize| a.abs_diff(b).min(length - a.abs_diff(b));
+                let apart = [around(ax, bx, lattice.lx), around(ay, by, lattice.ly)];
+                assert_eq!(apart, if lattice.ly == 1 { [2, 0] } else { [1, 1] }, "{lattice} {a} {b}");
+            }
+        }
     }
 
     #[test]

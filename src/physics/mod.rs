@@ -4,7 +4,7 @@
 //! * [`Lattice`]: `Lx` × `Ly` sites, site `s = x·Ly + y`.
 //! * [`Patching`]: site order ↔ the patch tokens a transformer reads.
 //! * [`Terms`]: a Hamiltonian as data (constant, fields, pairs, moves); [`Hamiltonian`] is what makes them for a lattice.
-//! * [`Rydberg`], [`Tfim`]: the Hamiltonians. A further one is one more file that fills in [`Terms`]; no shader changes.
+//! * [`Rydberg`], [`Tfim`], [`Heisenberg`]: the Hamiltonians. A further one is one more file that fills in [`Terms`]; no shader changes.
 //! * [`ground_state`] and [`Observables`]: Lanczos on all `2^N` states, up to [`MAX_EXACT_SITES`] sites.
 //!
 //! A configuration is a slice of `N` occupations, 0 or 1, in site order. A state vector has `2^N` amplitudes; bit `i` of
@@ -27,6 +27,7 @@
 mod chunks;
 mod exact;
 mod hamiltonian;
+mod heisenberg;
 mod lanczos;
 mod lattice;
 mod observables;
@@ -37,6 +38,7 @@ mod tfim;
 
 pub use exact::{GroundState, MAX_EXACT_SITES, ground_state};
 pub use hamiltonian::{Condition, Hamiltonian, Move, Pair, Terms};
+pub use heisenberg::Heisenberg;
 pub use lattice::{Lattice, MAX_SITES};
 pub use observables::Observables;
 pub use operator::Operator;

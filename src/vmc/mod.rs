@@ -18,7 +18,7 @@ mod schedule;
 mod tables;
 mod trainer;
 
-pub use enumerate::{LocalEnergies, enumerate, local_energies};
+pub use enumerate::{Amplitudes, LocalEnergies, enumerate, local_energies};
 pub use evaluate::{ChainReport, Estimate, EvaluateConfig, FROZEN, evaluate};
 pub use likelihood::Likelihood;
 pub use metrics::StepReport;

@@ -2,6 +2,7 @@
 
 pub mod eval;
 pub mod hamiltonian;
+pub mod heisenberg;
 pub mod lattice;
 pub mod lptf;
 pub mod patch;

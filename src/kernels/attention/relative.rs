@@ -14,7 +14,7 @@ use super::class;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, LiveRows, Param, Plan, Rows, View};
 use crate::kernels::choice::{Choice, Form, Forms};
-use crate::kernels::linear::{GradientSum, Variant, block_rows, block_rows_of};
+use crate::kernels::linear::{GradientInto, GradientSum, Variant, block_rows, block_rows_of};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static FORWARD: Kernel = kernel!("attention_relative");
@@ -275,12 +275,12 @@ pub struct RelativeGradient {
 }
 
 impl RelativeGradient {
-    /// Records the gradient, in the form that is best for its shape; `keep` adds it to what is there.
+    /// Records the gradient, in the form that is best for its shape.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for heads or samples beyond the limits of [`RelativeShape`], or rows that do not say that they
     /// come in samples; as [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, shape: &RelativeShape, keep: bool) -> Result<()> {
+    pub fn record(&self, plan: &mut Plan, shape: &RelativeShape, into: GradientInto<'_>) -> Result<()> {
         shape.check(&GRADIENT)?;
         if !block_rows_of(&shape.rows).is_multiple_of(shape.tokens()) {
             let message =
@@ -288,13 +288,14 @@ impl RelativeGradient {
             return Err(Error::new(ErrorKind::Shape, message));
         }
         let form = GRADIENT_CHOICE.take(plan.gpu(), shape)?;
-        self.record_blocks(plan, shape, form)?;
         // There are no columns beside the weights; what is bound for them stays as it is.
         let (part, d_weight, d_bias) = (self.part.clone(), self.d_relative.clone(), self.d_out.clone());
-        GradientSum { part, d_weight, d_bias }.record(plan, &shape.rows, shape.weights() as u32, 0, keep)
+        let sum = GradientSum { part, d_weight, d_bias };
+        let elements = [shape.weights() as u32, 0];
+        sum.record(plan, (&shape.rows, elements), into, &|plan, part| self.record_blocks(plan, shape, form, part))
     }
 
-    fn record_blocks(&self, plan: &mut Plan, shape: &RelativeShape, form: &Form) -> Result<()> {
+    fn record_blocks(&self, plan: &mut Plan, shape: &RelativeShape, form: &Form, part: &View) -> Result<()> {
         let (live, first_item, _) = shape.rows.counter(plan.gpu())?;
         let (blocks, tokens) = (shape.blocks(), shape.tokens());
         let heads = u64::from(blocks) * u64::from(shape.h);
@@ -327,7 +328,7 @@ impl RelativeGradient {
                 Bind { name: "d_out", view: &self.d_out, elements: shape.elements() },
                 Bind { name: "v", view: &self.v, elements: shape.elements() },
                 Bind { name: "live", view: &live, elements: 1 },
-                Bind { name: "part", view: &self.part, elements: shape.part_elements() },
+                Bind { name: "part", view: part, elements: shape.part_elements() },
             ],
             params: &params,
             groups: shape.rows.groups_of_all(groups),
@@ -473,7 +474,8 @@ fn gradient_case(case: RelativeCase, form: Form) -> Case {
         let shape = RelativeShape { rows: rows.into(), ..shape_of(case) };
         let part = named.view("part")?;
         let (d_out, v) = (named.view("d_out")?, named.view("v")?);
-        RelativeGradient { d_out, v, part: part.clone(), d_relative: part }.record_blocks(plan, &shape, &form)
+        let gradient = RelativeGradient { d_out, v, part: part.clone(), d_relative: part.clone() };
+        gradient.record_blocks(plan, &shape, &form, &part)
     };
     Case {
         name: format!("({b}, {tx} x {ty}, {h}, {d}), {counted} live samples"),
