@@ -7,7 +7,7 @@
 //
 // grid   ⌈chains / 64⌉ workgroups
 // reads  proposed (chains, T) · proposed_log_p (chains) · threshold (chains)
-// makes  log_p (chains) · state (all chains, T) · accepted (all chains) · progress (all chains) · tokens (B, T)
+// makes  log_p (chains) · state (all chains, T) · accepted (all chains) · progress (chains) · tokens (B, T)
 #import grid
 struct Params {
     chains: u32, first_chain: u32, patches: u32, proposals: u32, restart: u32, record: u32, first_sample: u32,
@@ -20,7 +20,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> log_p: array<f32>;          // (chains)
 @group(0) @binding(5) var<storage, read_write> state: array<u32>;          // (all chains, T)
 @group(0) @binding(6) var<storage, read_write> accepted: array<u32>;       // (all chains)
-@group(0) @binding(7) var<storage, read_write> progress: array<u32>;       // (all chains)
+@group(0) @binding(7) var<storage, read_write> progress: array<u32>;       // (chains)
 @group(0) @binding(8) var<storage, read_write> tokens: array<u32>;         // (B, T)
 
 @compute @workgroup_size(64)
@@ -32,7 +32,7 @@ fn main(
     let own = grid_index(group, groups) * 64u + local;
     if (own >= params.chains) { return; }
     let chain = params.first_chain + own;
-    let done = progress[chain];
+    let done = progress[own];
     var count = select(accepted[chain], 0u, done == 0u && params.restart == 1u);
     if (proposed_log_p[own] - log_p[own] > threshold[own]) {
         for (var t = 0u; t < params.patches; t++) {
@@ -43,7 +43,7 @@ fn main(
     }
     accepted[chain] = count;
     let is_last = done + 1u == params.proposals;
-    progress[chain] = select(done + 1u, 0u, is_last);
+    progress[own] = select(done + 1u, 0u, is_last);
     let sample = params.first_sample + chain;
     if (is_last && params.record == 1u && sample < params.samples) {
         for (var t = 0u; t < params.patches; t++) {

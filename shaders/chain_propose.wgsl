@@ -8,7 +8,7 @@
 //
 // grid   ⌈chains / 64⌉ workgroups
 // reads  state (all chains, T) · changes (changes): first patch, mask, second patch or none, mask ·
-//        step: seed (2), step number, learning rate · progress (all chains): proposals done of this stretch
+//        step: seed (2), step number, learning rate · progress (chains): proposals done of this stretch
 // makes  proposed (chains, T) · threshold (chains)
 #import grid
 #import philox
@@ -18,7 +18,7 @@ struct Params { chains: u32, first_chain: u32, patches: u32, changes: u32, first
 @group(0) @binding(1) var<storage, read> state: array<u32>;                // (all chains, T)
 @group(0) @binding(2) var<storage, read> changes: array<vec4<u32>>;        // (changes)
 @group(0) @binding(3) var<storage, read> step: array<u32>;                 // (4)
-@group(0) @binding(4) var<storage, read> progress: array<u32>;             // (all chains)
+@group(0) @binding(4) var<storage, read> progress: array<u32>;             // (chains)
 @group(0) @binding(5) var<storage, read_write> proposed: array<u32>;       // (chains, T)
 @group(0) @binding(6) var<storage, read_write> threshold: array<f32>;      // (chains)
 
@@ -47,7 +47,7 @@ fn main(
     let chain = params.first_chain + own;
     let start = own * params.patches;
     for (var t = 0u; t < params.patches; t++) { proposed[start + t] = state[chain * params.patches + t]; }
-    let counter = vec4(chain, params.first_proposal + progress[chain], step[2], params.stream);
+    let counter = vec4(chain, params.first_proposal + progress[own], step[2], params.stream);
     let words = philox(counter, vec2(step[0], step[1]));
     // A uniform number of 0 counts as half of the next larger one.
     let level = log(max(philox_uniform(words.z), 2.98023223876953125e-8));

@@ -1,12 +1,12 @@
-// From the complex units of an amplitude to the gradient by them, in their place.
+// Gradient by the complex units of an amplitude.
 //
-//   real[b, α] = 2 w_b Re τ + v_b Im τ        imag[b, α] = v_b Re τ − 2 w_b Im τ        τ = tanh u_α
+//   d_real[b, α] = 2 w_b Re τ + v_b Im τ        d_imag[b, α] = v_b Re τ − 2 w_b Im τ        τ = tanh u_α
 //
 // w_b = d_log_p[first + b] is the gradient by 2 Re log ψ; v_b = d_phase[first + b], with PHASE = 0 nothing, that by Im log ψ.
 //
 // grid   ⌈rows · ⌈C / 4⌉ / 64⌉ workgroups
 // reads  d_log_p (B) · d_phase (B) · real (rows, C) · imag (rows, C)
-// makes  real · imag
+// makes  d_real (rows, C) · d_imag (rows, C)
 #import grid
 #import tanh
 #import complex_cosh
@@ -15,8 +15,10 @@ struct Params { rows: u32, width: u32, first: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> d_log_p: array<f32>;              // (B)
 @group(0) @binding(2) var<storage, read> d_phase: array<f32>;              // (B)
-@group(0) @binding(3) var<storage, read_write> real: array<f32>;           // (rows, C)
-@group(0) @binding(4) var<storage, read_write> imag: array<f32>;           // (rows, C)
+@group(0) @binding(3) var<storage, read> real: array<f32>;                 // (rows, C)
+@group(0) @binding(4) var<storage, read> imag: array<f32>;                 // (rows, C)
+@group(0) @binding(5) var<storage, read_write> d_real: array<f32>;         // (rows, C)
+@group(0) @binding(6) var<storage, read_write> d_imag: array<f32>;         // (rows, C)
 
 @compute @workgroup_size(64)
 fn main(
@@ -40,12 +42,12 @@ fn main(
     let w = 2.0 * d_log_p[params.first + row];
     var v = 0.0;
     if (PHASE == 1u) { v = d_phase[params.first + row]; }
-    let d_real = w * tau_real + v * tau_imag;
-    let d_imag = v * tau_real - w * tau_imag;
+    let by_real = w * tau_real + v * tau_imag;
+    let by_imag = v * tau_real - w * tau_imag;
     for (var c = 0u; c < 4u; c++) {
         if (unit[c] < params.width) {
-            real[at[c]] = d_real[c];
-            imag[at[c]] = d_imag[c];
+            d_real[at[c]] = by_real[c];
+            d_imag[at[c]] = by_imag[c];
         }
     }
 }

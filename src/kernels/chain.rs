@@ -63,7 +63,7 @@ pub struct ChainPropose {
     pub exchange: bool,
     /// (4) u32: seed (2), step number, learning rate
     pub step: View,
-    /// (all chains) u32: proposals done of the stretch
+    /// (chains) u32: proposals done of the stretch
     pub progress: View,
     /// (chains, T) u32
     pub proposed: View,
@@ -85,7 +85,7 @@ impl ChainPropose {
                 Bind { name: "state", view: &self.state, elements: all * t },
                 Bind { name: "changes", view: &self.changes, elements: 4 * changes },
                 Bind { name: "step", view: &self.step, elements: 4 },
-                Bind { name: "progress", view: &self.progress, elements: all },
+                Bind { name: "progress", view: &self.progress, elements: chains },
                 Bind { name: "proposed", view: &self.proposed, elements: chains * t },
                 Bind { name: "threshold", view: &self.threshold, elements: chains },
             ],
@@ -119,7 +119,7 @@ pub struct ChainAccept {
     pub state: View,
     /// (all chains) u32: proposals accepted
     pub accepted: View,
-    /// (all chains) u32: proposals done of the stretch, 0 before the first and after the last
+    /// (chains) u32: proposals done of the stretch, 0 before the first and after the last
     pub progress: View,
     /// (B, T) u32: samples
     pub tokens: View,
@@ -142,7 +142,7 @@ impl ChainAccept {
                 Bind { name: "log_p", view: &self.log_p, elements: chains },
                 Bind { name: "state", view: &self.state, elements: all * t },
                 Bind { name: "accepted", view: &self.accepted, elements: all },
-                Bind { name: "progress", view: &self.progress, elements: all },
+                Bind { name: "progress", view: &self.progress, elements: chains },
                 Bind { name: "tokens", view: &self.tokens, elements: b * t },
             ],
             params: &[
@@ -225,7 +225,7 @@ fn propose_case(sizes: [u32; 4], exchange: bool) -> Case {
     let (shape, mut random) = (shape(sizes), RandomInputs::new(u64::from(sizes[0])));
     let t = shape.patches as usize;
     let state = random.integers(shape.all as usize * t, 1 << SITES_PER_PATCH);
-    let progress = random.integers(shape.all as usize, 4);
+    let progress = random.integers(shape.chains as usize, 4);
     let mut changes = exchanges(shape.patches);
     if !exchange {
         changes.iter_mut().for_each(|change| change[2..].copy_from_slice(&[u32::MAX, 0]));
@@ -233,7 +233,12 @@ fn propose_case(sizes: [u32; 4], exchange: bool) -> Case {
     let step = [0x1234_5678, 0x9abc_def0, 17, 0];
     let (mut proposed, mut threshold) = (Vec::new(), Vec::new());
     for chain in shape.first_chain..shape.first_chain + shape.chains {
-        let counter = [chain, shape.first_proposal + progress[chain as usize], step[2], shape.stream as u32];
+        let counter = [
+            chain,
+            shape.first_proposal + progress[(chain - shape.first_chain) as usize],
+            step[2],
+            shape.stream as u32,
+        ];
         let words = philox(counter, [step[0], step[1]]);
         let tokens = &state[chain as usize * t..][..t];
         let (to, level) = propose_reference(tokens, &changes, exchange, words);
@@ -280,12 +285,12 @@ fn accept_case(sizes: [u32; 4]) -> Case {
     let proposed = random.integers(chains * t, 8);
     let [proposed_log_p, mut log_p, threshold] = [(); 3].map(|()| random.floats(chains));
     let (mut state, mut tokens) = (random.integers(all * t, 8), random.integers(all * t, 8));
-    let (mut accepted, mut progress) = (random.integers(all, 100), random.integers(all, 4));
+    let (mut accepted, mut progress) = (random.integers(all, 100), random.integers(chains, 4));
     let before = [&state, &tokens, &accepted, &progress].map(Clone::clone);
     let log_p_before = log_p.clone();
     for own in 0..chains {
         let chain = shape.first_chain as usize + own;
-        if progress[chain] == 0 {
+        if progress[own] == 0 {
             accepted[chain] = 0;
         }
         if proposed_log_p[own] - log_p[own] > threshold[own] {
@@ -293,9 +298,9 @@ fn accept_case(sizes: [u32; 4]) -> Case {
             log_p[own] = proposed_log_p[own];
             accepted[chain] += 1;
         }
-        progress[chain] = (progress[chain] + 1) % shape.proposals;
+        progress[own] = (progress[own] + 1) % shape.proposals;
         let sample = 2 + chain;
-        if progress[chain] == 0 && sample < all {
+        if progress[own] == 0 && sample < all {
             tokens[sample * t..][..t].copy_from_slice(&state[chain * t..][..t]);
         }
     }

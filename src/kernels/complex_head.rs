@@ -66,10 +66,14 @@ pub struct ComplexHeadBackward {
     pub d_log_p: View,
     /// (B): gradient by the phase
     pub d_phase: Option<View>,
-    /// (rows, C): Re u becomes its gradient
+    /// (rows, C): Re u
     pub real: View,
-    /// (rows, C): Im u becomes its gradient
+    /// (rows, C): Im u
     pub imag: View,
+    /// (rows, C): gradient by Re u
+    pub d_real: View,
+    /// (rows, C): gradient by Im u
+    pub d_imag: View,
 }
 
 impl ComplexHeadBackward {
@@ -90,6 +94,8 @@ impl ComplexHeadBackward {
                 Bind { name: "d_phase", view: d_phase, elements: weights },
                 Bind { name: "real", view: &self.real, elements: r * c },
                 Bind { name: "imag", view: &self.imag, elements: r * c },
+                Bind { name: "d_real", view: &self.d_real, elements: r * c },
+                Bind { name: "d_imag", view: &self.d_imag, elements: r * c },
             ],
             params: &[("rows", rows.most.into()), ("width", width.into()), ("first", first.into())],
             groups: rows.times(width.div_ceil(4)).groups(64, 1),
@@ -192,6 +198,8 @@ fn backward_case((rows, width, size): (u32, u32, f32), has_phase: bool) -> Case 
             d_phase: has_phase.then_some(d_phase),
             real: named.view("real")?,
             imag: named.view("imag")?,
+            d_real: named.view("d_real")?,
+            d_imag: named.view("d_imag")?,
         };
         backward.record(plan, &Rows::from(rows), width, first)
     };
@@ -204,7 +212,7 @@ fn backward_case((rows, width, size): (u32, u32, f32), has_phase: bool) -> Case 
             ("d_log_p", d_log_p.into()),
             ("d_phase", d_phase.into()),
         ],
-        outputs: vec![("real", near(d_real)), ("imag", near(d_imag))],
+        outputs: vec![("d_real", near(d_real)), ("d_imag", near(d_imag))],
         record: Box::new(record),
     }
 }

@@ -420,8 +420,8 @@ fn spins_cases(_: &Gpu) -> Vec<Case> {
             }
             super::rbm::spins_reference(&tokens, SITES_PER_PATCH)
         };
-        let spins: Vec<f64> = pairs[first as usize..].iter().flat_map(moved).collect();
-        let outputs = vec![("spins", Expected::Near { values: spins, tolerance: 0.0 })];
+        let bits = pairs[first as usize..].iter().flat_map(moved).map(|spin| (spin as f32).to_bits()).collect();
+        let outputs = vec![("spins", Expected::Exactly(bits))];
         example.case(vec![("pairs", pairs.concat().into())], outputs, move |plan, named, connected, window| {
             let (pairs, rows) = (named.view("pairs")?, Rows::from(rows));
             connected.spins(plan, &window, &pairs, (&rows, first), SITES_PER_PATCH, &named.view("spins")?)

@@ -28,6 +28,7 @@ mod self_attention;
 mod subsampler;
 mod transformer;
 mod transformer_training;
+mod vit;
 mod weights;
 
 pub use block::{Activation, Attention, Norm, Start};
@@ -43,4 +44,5 @@ pub use precision::Precision;
 pub use ptf::Ptf;
 pub use rbm::Rbm;
 pub use rnn::{Cell, Rnn};
+pub use vit::{Vit, VitAttention};
 pub use weights::{Tensor, Weights};
