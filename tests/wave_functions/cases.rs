@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
 use ketformer::model::{
-    Activation, Attention, Cell, Lptf, Metropolis, Model, Norm, Position, Precision, Ptf, Rbm, Rnn, Start, Subsampler,
-    Weights,
+    Activation, Attention, Cell, Lptf, Metropolis, Model, Norm, Position, Precision, Proposal, Ptf, Rbm, Rnn, Start,
+    Subsampler, Vit, VitAttention, Weights,
 };
 use ketformer::physics::{Lattice, Patch};
 use ketformer::vmc;
@@ -26,7 +26,7 @@ pub struct Case {
 
 /// Every wave function that the laws are tested on.
 pub fn cases() -> Vec<Case> {
-    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases()].into_iter().flatten().collect()
+    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases(), vit_cases()].into_iter().flatten().collect()
 }
 
 /// A PTF of (patch, width, heads, layers, feed-forward width).
@@ -111,6 +111,26 @@ fn rbm_cases() -> Vec<Case> {
         chains("rbm, chain of 8, five hidden units", Lattice::chain(8), 0.625),
         chains("rbm, chain of 11, tokens of one site", Lattice::chain(11), 1.2),
         chains("rbm, 4x4 in two tokens", Lattice::square(4, 4), 1.0),
+    ]
+}
+
+/// Vision transformers, whose chains flip sites, so that all configurations are theirs.
+fn vit_cases() -> Vec<Case> {
+    let sampling = Metropolis { chains: None, sweeps: 5, burn_in: 10, proposal: Proposal::Flip };
+    let row = |name, lattice, patch, [width, heads, layers]: [usize; 3], attention| {
+        let model = Vit { patch, width, heads, layers, attention, sampling: sampling.clone() };
+        Case { name, lattice, model: Box::new(model), amplitude: 0.3 }
+    };
+    vec![
+        row("vit, 2x1 on 4x2", Lattice::square(4, 2), Patch::Block([2, 1]), [12, 3, 2], VitAttention::Factored),
+        row("vit, single sites of 3x3", Lattice::square(3, 3), Patch::Block([1, 1]), [8, 2, 1], VitAttention::Factored),
+        row(
+            "vit, softmax attention over pairs of a chain of 8",
+            Lattice::chain(8),
+            Patch::Line(2),
+            [8, 2, 2],
+            VitAttention::Softmax,
+        ),
     ]
 }
 
@@ -233,7 +253,7 @@ impl Case {
 
     /// Rows of a sample in sums of the gradient over rows.
     pub fn rows_of_a_sample(&self) -> usize {
-        if self.is_normalised() { self.model.patching(&self.lattice).unwrap().patches() } else { 1 }
+        self.model.training_rows(&self.model.patching(&self.lattice).unwrap()) as usize
     }
 
     /// The weights of seed 1 made so large that the passes overflow.
@@ -243,6 +263,11 @@ impl Case {
         let enlarged = |value: f32| if self.is_normalised() { 1e30 * value } else { f32::MAX.copysign(value) };
         weights.tensors.values_mut().flat_map(|tensor| &mut tensor.values).for_each(|value| *value = enlarged(*value));
         weights
+    }
+
+    /// Whether a bias acts on occupations, so that [`Case::emptied`] can use it.
+    pub fn has_bias(&self) -> bool {
+        self.model.name() != "vit"
     }
 
     /// The weights of seed 1 with a bias of `strength` against every occupied site.

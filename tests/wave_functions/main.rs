@@ -14,3 +14,4 @@ mod refusals;
 mod rejection;
 mod sampling;
 mod training;
+mod vit;

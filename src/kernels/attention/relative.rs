@@ -95,11 +95,16 @@ impl RelativeShape {
 
     /// Samples of a block of the gradient.
     fn block_samples(&self) -> u32 {
-        block_rows_of(&self.rows) / self.tokens()
+        (block_rows_of(&self.rows) / self.tokens()).max(1)
     }
 
     fn blocks(&self) -> u32 {
         self.samples().most.div_ceil(self.block_samples())
+    }
+
+    /// Rows with as many blocks: rows that do not say that they come in samples would have others.
+    fn block_rows(&self) -> Rows {
+        if self.rows.live.is_some() { self.rows.clone() } else { Rows::from(self.blocks() * block_rows(1)) }
     }
 
     /// Floats of scratch that [`RelativeGradient`] needs.
@@ -278,21 +283,17 @@ impl RelativeGradient {
     /// Records the gradient, in the form that is best for its shape.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for heads or samples beyond the limits of [`RelativeShape`], or rows that do not say that they
-    /// come in samples; as [`Plan::launch`].
+    /// [`ErrorKind::Shape`] for heads or samples beyond the limits of [`RelativeShape`]; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &RelativeShape, into: GradientInto<'_>) -> Result<()> {
         shape.check(&GRADIENT)?;
-        if !block_rows_of(&shape.rows).is_multiple_of(shape.tokens()) {
-            let message =
-                format!("{}: needs rows in items of {} each, one for a sample", GRADIENT.name, shape.tokens());
-            return Err(Error::new(ErrorKind::Shape, message));
-        }
         let form = GRADIENT_CHOICE.take(plan.gpu(), shape)?;
         // There are no columns beside the weights; what is bound for them stays as it is.
         let (part, d_weight, d_bias) = (self.part.clone(), self.d_relative.clone(), self.d_out.clone());
         let sum = GradientSum { part, d_weight, d_bias };
         let elements = [shape.weights() as u32, 0];
-        sum.record(plan, (&shape.rows, elements), into, &|plan, part| self.record_blocks(plan, shape, form, part))
+        sum.record(plan, (&shape.block_rows(), elements), into, &|plan, part| {
+            self.record_blocks(plan, shape, form, part)
+        })
     }
 
     fn record_blocks(&self, plan: &mut Plan, shape: &RelativeShape, form: &Form, part: &View) -> Result<()> {
