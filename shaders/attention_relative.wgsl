@@ -11,6 +11,7 @@
 // makes  out (B·T, C)
 #import grid
 #import relative
+#import weight
 const LANES: u32 = 8u; // spec 4 16 32 64
 const SUBGROUPS: u32 = 4u; // spec 1 2
 const QUERIES: u32 = 16u; // spec 1 4 9
@@ -19,7 +20,7 @@ const REVERSED: u32 = 0u; // spec 1
 struct Params { samples: u32, side_x: u32, side_y: u32, heads: u32, head_width: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> v: array<f32>;                    // (B·T, C)
-@group(0) @binding(2) var<storage, read> relative: array<f32>;             // (H, T)
+@group(0) @binding(2) var<storage, read> relative: array<Weight>;          // (H, T)
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;            // (B·T, C)
 
 const LOADS: u32 = (QUERIES + LANES - 1u) / LANES;
@@ -59,7 +60,7 @@ fn main(
         for (var l = 0u; l < LOADS; l++) {
             var r = relative_offset(key, query[l], side);
             if (REVERSED == 1u) { r = relative_offset(query[l], key, side); }
-            weight[l] = relative[head * tokens + r];
+            weight[l] = f32(relative[head * tokens + r]);
         }
         let value = vec4(v[row.x], v[row.y], v[row.z], v[row.w]);
         for (var i = 0u; i < QUERIES; i++) {

@@ -10,12 +10,13 @@
 // makes  out (B·T, C)
 #import grid
 #import relative
+#import weight
 const REVERSED: u32 = 0u; // spec 1
 
 struct Params { samples: u32, side_x: u32, side_y: u32, heads: u32, head_width: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> v: array<f32>;                    // (B·T, C)
-@group(0) @binding(2) var<storage, read> relative: array<f32>;             // (H, T)
+@group(0) @binding(2) var<storage, read> relative: array<Weight>;          // (H, T)
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;            // (B·T, C)
 
 @compute @workgroup_size(64)
@@ -50,7 +51,7 @@ fn main(
         for (var i = 0u; i < 4u; i++) {
             var r = relative_offset(key, query[i], side);
             if (REVERSED == 1u) { r = relative_offset(query[i], key, side); }
-            sum[i] = fma(vec4(relative[head * tokens + r]), value, sum[i]);
+            sum[i] = fma(vec4(f32(relative[head * tokens + r])), value, sum[i]);
         }
         row += vec4(width);
     } }

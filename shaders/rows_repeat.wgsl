@@ -6,10 +6,11 @@
 // reads  x (B, C) or (T, C)
 // makes  y (rows, C)
 #import grid
+#import weight
 const BY_POSITION: u32 = 0u; // spec 1
 struct Params { rows: u32, width: u32, patches: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;                    // (B, C) or (T, C)
+@group(0) @binding(1) var<storage, read> x: array<Weight>;                 // (B, C) or (T, C)
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;              // (rows, C)
 
 @compute @workgroup_size(64)
@@ -22,5 +23,5 @@ fn main(
     let row = index / params.width;
     if (row >= params.rows) { return; }
     let source = select(row / params.patches, row % params.patches, BY_POSITION == 1u);
-    y[index] = x[source * params.width + index % params.width];
+    y[index] = f32(x[source * params.width + index % params.width]);
 }

@@ -5,9 +5,10 @@
 //! y[b·T + t, c] = x[b, c]        or x[t, c]
 //! ```
 
+use super::narrow::{has_half, stored};
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Plan, Rows, View};
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Plan, Rows, Storage, View};
 
 static REPEAT: Kernel = kernel!("rows_repeat");
 
@@ -26,7 +27,7 @@ pub enum Source {
 /// Repeated rows.
 #[derive(Debug, Clone)]
 pub struct RowsRepeat {
-    /// (B, C) or (T, C)
+    /// (B, C) or (T, C), of f32 or f16
     pub x: View,
     /// (rows, C)
     pub y: View,
@@ -42,7 +43,7 @@ impl RowsRepeat {
         let read = if source == Source::Position { t } else { r / t };
         plan.launch(&Launch {
             kernel: &REPEAT,
-            spec: &[("BY_POSITION", source as u32)],
+            spec: &[("BY_POSITION", source as u32), ("WEIGHT_BITS", self.x.storage().bits())],
             bindings: &[
                 Bind { name: "x", view: &self.x, elements: read * c },
                 Bind { name: "y", view: &self.y, elements: r * c },
@@ -55,14 +56,16 @@ impl RowsRepeat {
     }
 }
 
-fn cases(_: &Gpu) -> Vec<Case> {
+fn cases(gpu: &Gpu) -> Vec<Case> {
     let shapes = [(1, 1, 1), (3, 4, 7), (65, 9, 8), (35_000, 2, 3)];
-    shapes.into_iter().flat_map(|shape| [Source::Sample, Source::Position].map(|source| case(shape, source))).collect()
+    let of = |shape| [Source::Sample, Source::Position].map(|source| case(shape, source, Storage::Word));
+    let half = has_half(gpu).then(|| case((5, 3, 7), Source::Position, Storage::Half));
+    shapes.into_iter().flat_map(of).chain(half).collect()
 }
 
-fn case((samples, patches, width): (u32, u32, u32), source: Source) -> Case {
+fn case((samples, patches, width): (u32, u32, u32), source: Source, storage: Storage) -> Case {
     let read = if source == Source::Position { patches } else { samples };
-    let x = RandomInputs::new(samples.into()).floats((read * width) as usize);
+    let (x, buffer) = stored(RandomInputs::new(samples.into()).floats((read * width) as usize), storage);
     let row = |r: u32| if source == Source::Position { r % patches } else { r / patches } * width;
     let y = (0..samples * patches).flat_map(|r| x[row(r) as usize..][..width as usize].iter().map(|x| x.to_bits()));
     let record = move |plan: &mut Plan, named: &Named| {
@@ -71,9 +74,9 @@ fn case((samples, patches, width): (u32, u32, u32), source: Source) -> Case {
         RowsRepeat { x: named.view("x")?, y: named.view("y")? }.record(plan, &live.into(), patches, width, source)
     };
     Case {
-        name: format!("({samples}, {patches}, {width}) by {source:?}"),
+        name: format!("({samples}, {patches}, {width}) by {source:?}, {storage:?}"),
         outputs: vec![("y", Expected::Exactly(y.collect()))],
-        inputs: vec![("x", x.clone().into()), ("live", vec![samples + 1].into())],
+        inputs: vec![("x", buffer), ("live", vec![samples + 1].into())],
         record: Box::new(record),
     }
 }

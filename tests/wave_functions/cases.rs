@@ -119,7 +119,7 @@ fn vit_cases() -> Vec<Case> {
     let sampling = Metropolis { chains: None, sweeps: 5, burn_in: 10, proposal: Proposal::Flip };
     let row = |name, lattice, patch, [width, heads, layers]: [usize; 3], attention| {
         let model = Vit { patch, width, heads, layers, attention, sampling: sampling.clone() };
-        Case { name, lattice, model: Box::new(model), amplitude: 0.3 }
+        Case { name, lattice, model: Box::new(model), amplitude: 0.6 }
     };
     vec![
         row("vit, 2x1 on 4x2", Lattice::square(4, 2), Patch::Block([2, 1]), [12, 3, 2], VitAttention::Factored),

@@ -12,9 +12,10 @@
 
 use super::class;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, LiveRows, Param, Plan, Rows, View};
+use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, LiveRows, Param, Plan, Rows, Storage, View};
 use crate::kernels::choice::{Choice, Form, Forms};
 use crate::kernels::linear::{GradientInto, GradientSum, Variant, block_rows, block_rows_of};
+use crate::kernels::narrow::{has_half, stored};
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static FORWARD: Kernel = kernel!("attention_relative");
@@ -219,7 +220,7 @@ pub(in crate::kernels) static GRADIENT_CHOICE: Choice<RelativeShape> = Choice {
 pub struct RelativeAttention {
     /// (B·T, C): v, or d_out
     pub v: View,
-    /// (H, T)
+    /// (H, T), of f32 or f16
     pub relative: View,
     /// (B·T, C): out, or d_v
     pub out: View,
@@ -237,7 +238,7 @@ impl RelativeAttention {
     }
 
     fn record_form(&self, plan: &mut Plan, shape: &RelativeShape, look: Look, form: &Form) -> Result<()> {
-        let mut spec = vec![("REVERSED", look as u32)];
+        let mut spec = vec![("REVERSED", look as u32), ("WEIGHT_BITS", self.relative.storage().bits())];
         let columns = shape.samples().times(shape.d);
         let (kernel, groups): (_, Groups) = match form.variant {
             Variant::Subgroup => {
@@ -415,16 +416,22 @@ fn forward_cases(gpu: &Gpu, variant: Variant) -> Vec<Case> {
     let cases = |(turn, case): (usize, &RelativeCase)| {
         let forms = FORWARD_CHOICE.of_case(gpu, variant, &shape_of(*case), case[0] < 1000, turn);
         let looks = [Look::Forward, Look::Reversed];
-        forms.into_iter().flat_map(|form| looks.map(|look| forward_case(*case, look, form))).collect::<Vec<_>>()
+        let of = |form| looks.map(|look| forward_case(*case, look, form, Storage::Word));
+        forms.into_iter().flat_map(of).collect::<Vec<_>>()
     };
-    CASES.iter().enumerate().flat_map(cases).collect()
+    let mut all: Vec<Case> = CASES.iter().enumerate().flat_map(cases).collect();
+    if has_half(gpu) {
+        let forms = FORWARD_CHOICE.of_case(gpu, variant, &shape_of(CASES[2]), true, 0);
+        all.extend(forms.into_iter().map(|form| forward_case(CASES[2], Look::Forward, form, Storage::Half)));
+    }
+    all
 }
 
-fn forward_case(case: RelativeCase, look: Look, form: Form) -> Case {
+fn forward_case(case: RelativeCase, look: Look, form: Form, storage: Storage) -> Case {
     let [b, tx, ty, h, d] = case;
     let mut random = RandomInputs::new(u64::from(b * 13 + tx * 7 + ty * 3 + d));
     let v = random.floats((b * tx * ty * h * d) as usize);
-    let relative = random.floats((h * tx * ty) as usize);
+    let (relative, buffer) = stored(random.floats((h * tx * ty) as usize), storage);
     let (heads, width) = (h as usize, d as usize);
     let out = match look {
         Look::Forward => relative_reference(&wide(&v), &wide(&relative), [tx, ty], heads, width),
@@ -439,8 +446,8 @@ fn forward_case(case: RelativeCase, look: Look, form: Form) -> Case {
         attention.record_form(plan, &shape, look, &form)
     };
     Case {
-        name: format!("({b}, {tx} x {ty}, {h}, {d}) {look:?}"),
-        inputs: vec![("v", v.into()), ("relative", relative.into()), ("live", vec![b + 2].into())],
+        name: format!("({b}, {tx} x {ty}, {h}, {d}) {look:?}, {storage:?}"),
+        inputs: vec![("v", v.into()), ("relative", buffer), ("live", vec![b + 2].into())],
         outputs: vec![("out", Expected::Near { values: out, tolerance: 2e-6 })],
         record: Box::new(record),
     }

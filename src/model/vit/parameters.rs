@@ -90,8 +90,7 @@ pub struct VitViews {
 }
 
 impl VitViews {
-    /// `find` gives the operands of products, `table` the tables of positions, which have no narrow twin.
-    fn find(find: &Find<'_>, table: &Find<'_>, sizes: &VitSizes) -> Result<Self> {
+    fn find(find: &Find<'_>, sizes: &VitSizes) -> Result<Self> {
         let factored = sizes.attention == VitAttention::Factored;
         let block = |layer: u32| {
             let name = |part: &str| layer_name(layer, part);
@@ -99,7 +98,7 @@ impl VitViews {
             Ok(BlockViews {
                 norm1: Affine::find(find, &name("norm1"))?,
                 projection: Affine::find(find, &name(projection))?,
-                relative: factored.then(|| table(&name("attn.relative"))).transpose()?,
+                relative: factored.then(|| find(&name("attn.relative"))).transpose()?,
                 out: Affine::find(find, &name("attn.out"))?,
                 norm2: Affine::find(find, &name("norm2"))?,
                 mlp_in: Affine::find(find, &name("mlp.in"))?,
@@ -108,7 +107,7 @@ impl VitViews {
         };
         Ok(Self {
             embed: Affine::find(find, "embed")?,
-            position: (!factored).then(|| table(POSITION)).transpose()?,
+            position: (!factored).then(|| find(POSITION)).transpose()?,
             blocks: (0..sizes.layers).map(block).collect::<Result<_>>()?,
             norm: Affine::find(find, "head.norm")?,
             real: Affine::find(find, "head.real")?,
@@ -117,12 +116,6 @@ impl VitViews {
     }
 
     pub fn places(parameters: &Parameters, sizes: &VitSizes) -> Result<Places<Self>> {
-        let value = |name: &str| parameters.value(name);
-        let gradient = |name: &str| parameters.gradient_of(name);
-        Ok(Places {
-            values: Self::find(&value, &value, sizes)?,
-            sampled: Self::find(&|name| parameters.sampled(name), &value, sizes)?,
-            gradients: Self::find(&gradient, &gradient, sizes)?,
-        })
+        Places::new(parameters, "", |find| Self::find(find, sizes))
     }
 }
