@@ -16,7 +16,7 @@ use super::lptf_network::{LptfNetwork, LptfSizes, LptfTables};
 use super::network::DESCRIPTION;
 use super::ptf::Sizes;
 use super::subsampler::SubSizes;
-use super::{Attention, Capacity, Layout, Model, Needs, Parameters, Precision, Ptf, Rnn, WaveFunction};
+use super::{Attention, Capacity, Layout, Model, Needs, Parameters, Precision, Ptf, Rnn, Sector, WaveFunction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::kernels::nested::NestedShape;
@@ -25,13 +25,14 @@ use crate::physics::{Lattice, Patching};
 /// Settings of the large-patched transformer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lptf {
-    /// The transformer over large patches: `patch` is the large patch, of up to 256 sites.
+    /// The transformer over large patches: `patch` is the large patch, of up to 256 sites; `sector` is that of the whole.
     pub transformer: Ptf,
     /// What draws a large patch.
     pub subsampler: Subsampler,
 }
 
-/// A wave function that draws the sub-patches of a large patch; its `patch` is the sub-patch.
+/// A wave function that draws the sub-patches of a large patch; its `patch` is the sub-patch. It knows of one large patch
+/// alone, so that its `sector` is to be all.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Subsampler {
     /// A patched recurrent wave function, as wide as the transformer.
@@ -60,6 +61,14 @@ impl Lptf {
 }
 
 impl Subsampler {
+    /// Which configurations of a large patch it is over.
+    fn sector(&self) -> Sector {
+        match self {
+            Self::Rnn(rnn) => rnn.sector,
+            Self::Ptf(ptf) => ptf.sector,
+        }
+    }
+
     /// Its name on the command line, as in `--rnn`.
     pub fn name(&self) -> &'static str {
         match self {
@@ -70,6 +79,17 @@ impl Subsampler {
 }
 
 impl Lptf {
+    fn check_subsampler_sector(&self) -> Result<()> {
+        let (name, sector) = (self.subsampler.name(), self.subsampler.sector());
+        if sector == Sector::All {
+            return Ok(());
+        }
+        let message = format!(
+            "lptf: a sector is one of the whole lattice, and its sub-sampler has sector={sector}; leave it out of --{name}              and give --lptf sector={sector}"
+        );
+        Err(Error::new(ErrorKind::Settings, message))
+    }
+
     fn sizes(&self, lattice: &Lattice) -> Result<(LptfSizes, Patching)> {
         let patching = self.patching(lattice)?;
         self.check(lattice)?;
@@ -106,8 +126,14 @@ impl Model for Lptf {
         Patching::nested(*lattice, self.transformer.patch, sub)
     }
 
+    fn keeps_excitations(&self) -> bool {
+        self.transformer.keeps_excitations()
+    }
+
     fn check(&self, lattice: &Lattice) -> Result<()> {
         let patching = self.patching(lattice)?;
+        self.transformer.sector.check("lptf", lattice)?;
+        self.check_subsampler_sector()?;
         let sub_patches = patching.sub_patches().unwrap_or(1);
         let of_part = |part: &str, cause: Error| Error::new(ErrorKind::Settings, format!("{part}: {cause}"));
         self.transformer.check_transformer(patching.patches() / sub_patches).map_err(|cause| of_part("lptf", cause))?;

@@ -40,13 +40,13 @@ pub struct Needs {
     pub fixed: u64,
 }
 
-/// Words of a row's description where a patch is one token: token before, position, target, 0.
+/// Words of a row's description where a patch is one token: token before, position, target, sites occupied before.
 pub(super) const DESCRIPTION: u32 = 4;
 
 /// A batch of packed rows of moves over the samples decoded before.
 #[derive(Debug, Clone)]
 pub struct Packed {
-    /// (rows) of four u32: token before, position, target, 0
+    /// (rows) of four u32: token before, position, target, sites occupied before
     pub descriptions: View,
     /// The distinct samples of the batch.
     pub items: Rows,
@@ -115,6 +115,12 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// [`crate::ErrorKind::Settings`], with what to change.
     fn check(&self, lattice: &Lattice) -> Result<()>;
+
+    /// Whether it is over the configurations of half of the sites occupied alone. The Hamiltonian must then consist of
+    /// exchanges.
+    fn keeps_excitations(&self) -> bool {
+        false
+    }
 
     /// The Markov chains that sample it, where it is not normalised; `None` where it is drawn patch after patch.
     fn chains(&self) -> Option<&Metropolis> {

@@ -17,7 +17,8 @@ use super::network::DESCRIPTION;
 use super::ptf_network::PtfNetwork;
 use super::transformer::TransformerSizes;
 use super::{
-    Activation, Attention, Capacity, Layout, Model, Needs, Norm, Parameters, Position, Precision, Start, WaveFunction,
+    Activation, Attention, Capacity, Layout, Model, Needs, Norm, Parameters, Position, Precision, Sector, Start,
+    WaveFunction,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
@@ -47,6 +48,8 @@ pub struct Ptf {
     pub activation: Activation,
     /// What stands before the first patch.
     pub start: Start,
+    /// Which configurations it is over.
+    pub sector: Sector,
 }
 
 impl Default for Ptf {
@@ -62,6 +65,7 @@ impl Default for Ptf {
             norm: Norm::default(),
             activation: Activation::default(),
             start: Start::default(),
+            sector: Sector::default(),
         }
     }
 }
@@ -108,7 +112,8 @@ impl Ptf {
     /// # Errors
     /// [`ErrorKind::Settings`], with what to change.
     pub fn check(&self, lattice: &Lattice) -> Result<()> {
-        self.check_transformer(Patching::new(*lattice, self.patch)?.patches())
+        self.check_transformer(Patching::new(*lattice, self.patch)?.patches())?;
+        self.sector.check("ptf", lattice)
     }
 
     /// Whether all settings but the patch make sense for so many patches.
@@ -203,6 +208,10 @@ impl Model for Ptf {
 
     fn check(&self, lattice: &Lattice) -> Result<()> {
         Ptf::check(self, lattice)
+    }
+
+    fn keeps_excitations(&self) -> bool {
+        self.sector == Sector::ZeroMagnetisation
     }
 
     fn layout(&self, lattice: &Lattice) -> Result<Layout> {

@@ -9,7 +9,7 @@
 //! authors' PyTorch code: every parameter of the cell begins uniform within 1/√C.
 
 use super::rnn_network::{RnnNetwork, RnnSizes};
-use super::{Capacity, Layout, Model, Needs, Parameters, Precision, WaveFunction};
+use super::{Capacity, Layout, Model, Needs, Parameters, Precision, Sector, WaveFunction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 pub use crate::kernels::recurrent::Cell;
@@ -24,11 +24,13 @@ pub struct Rnn {
     pub width: usize,
     /// The cell, `rnntype`.
     pub cell: Cell,
+    /// Which configurations it is over.
+    pub sector: Sector,
 }
 
 impl Default for Rnn {
     fn default() -> Self {
-        Self { patch: Patch::Line(1), width: 256, cell: Cell::Gru }
+        Self { patch: Patch::Line(1), width: 256, cell: Cell::Gru, sector: Sector::default() }
     }
 }
 
@@ -86,7 +88,12 @@ impl Model for Rnn {
     fn check(&self, lattice: &Lattice) -> Result<()> {
         lattice.check()?;
         self.patching(lattice)?;
-        self.check_cell()
+        self.check_cell()?;
+        self.sector.check("rnn", lattice)
+    }
+
+    fn keeps_excitations(&self) -> bool {
+        self.sector == Sector::ZeroMagnetisation
     }
 
     fn layout(&self, lattice: &Lattice) -> Result<Layout> {
@@ -117,8 +124,11 @@ mod tests {
     fn parameter_counts_are_those_of_the_reference() {
         let count = |rnn: Rnn| rnn.layout(&Lattice::square(4, 4)).unwrap().parameters();
         let block = Patch::Block([2, 2]);
-        assert_eq!(count(Rnn { patch: block, width: 32, cell: Cell::Gru }), 3 * 32 * 38 + 32 * 33 + 16 * 33);
-        assert_eq!(count(Rnn { patch: block, width: 32, cell: Cell::Elman }), 32 * 38 + 32 * 33 + 16 * 33);
+        assert_eq!(count(Rnn { patch: block, width: 32, ..Rnn::default() }), 3 * 32 * 38 + 32 * 33 + 16 * 33);
+        assert_eq!(
+            count(Rnn { patch: block, width: 32, cell: Cell::Elman, ..Rnn::default() }),
+            32 * 38 + 32 * 33 + 16 * 33
+        );
     }
 
     #[test]

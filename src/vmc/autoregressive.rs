@@ -6,14 +6,14 @@ use super::sampler::{GroupViews, Sampler};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::energy::{MovesRatio, MovesShape};
-use crate::kernels::head::{HeadBackward, HeadForward, HeadSample, HeadSampleShape};
+use crate::kernels::head::{HeadBackward, HeadForward, HeadSample, HeadSampleShape, HeadShape};
 use crate::kernels::rows::{RowsMoves, RowsSamples, Window};
 use crate::model::{Network, Packed};
-use crate::physics::Patching;
 
 /// A network with the rows of its passes without gradient.
 pub(super) struct Autoregressive {
     network: Box<dyn Network>,
+    head: HeadShape,
     decode_rows: Buffer,
     move_rows: Buffer,
     row_log_p: Buffer,
@@ -21,10 +21,11 @@ pub(super) struct Autoregressive {
 }
 
 impl Autoregressive {
-    pub fn new(gpu: &Gpu, network: Box<dyn Network>, group: u32, move_rows: u32) -> Result<Self> {
+    pub fn new(gpu: &Gpu, network: Box<dyn Network>, head: HeadShape, [group, move_rows]: [u32; 2]) -> Result<Self> {
         let buffer = |name: &str, elements: u32| gpu.buffer(&format!("ketformer.{name}"), elements.into());
         Ok(Self {
             network,
+            head,
             decode_rows: buffer("decode.rows", 4 * group)?,
             move_rows: buffer("moves.descriptions", 4 * move_rows)?,
             row_log_p: buffer("moves.log_p", move_rows)?,
@@ -40,8 +41,7 @@ impl Sampler for Autoregressive {
 
     fn record_group(&self, plan: &mut Plan, estimator: &Estimator, g: u32, source: Source) -> Result<()> {
         let GroupViews { tokens, log_p, .. } = GroupViews::new(estimator, g)?;
-        let patches = estimator.patches();
-        for position in 0..patches {
+        for position in 0..self.head.patches {
             self.network.decode(plan, &self.decode_rows, &tokens, position)?;
             let sample = HeadSample {
                 logits: self.network.decoded_logits(),
@@ -52,8 +52,7 @@ impl Sampler for Autoregressive {
             };
             let shape = HeadSampleShape {
                 samples: estimator.sizes.group,
-                outcomes: estimator.patching.outcomes() as u32,
-                patches,
+                head: self.head,
                 patch: position,
                 first_sample: g * estimator.sizes.group,
                 given: source == Source::Given,
@@ -65,7 +64,6 @@ impl Sampler for Autoregressive {
 
     fn record_ratios(&self, plan: &mut Plan, estimator: &Estimator, g: u32, window: &Window) -> Result<()> {
         let tables = &estimator.tables;
-        let outcomes = estimator.patching.outcomes() as u32;
         let GroupViews { tokens, sample_of, log_p } = GroupViews::new(estimator, g)?;
         // A lattice of one patch has no rows to compute anew: its moves are other outcomes of the same logits.
         if tables.rows_per_item() > 0 {
@@ -75,6 +73,7 @@ impl Sampler for Autoregressive {
                 table: tables.rows.view(),
                 moves: tables.moves.view(),
                 rows: self.move_rows.view(),
+                counts: self.head.excitations.is_some(),
             };
             rows.record(plan, window, tables.rows_per_item(), tables.moves())?;
             let packed = Packed {
@@ -94,7 +93,7 @@ impl Sampler for Autoregressive {
                 log_p: self.row_log_p.view(),
                 lse: self.row_lse.view(),
             };
-            head.record(plan, &window.items.times(tables.rows_per_item()), outcomes)?;
+            head.record(plan, &window.items.times(tables.rows_per_item()), &self.head)?;
         }
         let ratio = MovesRatio {
             tokens,
@@ -110,13 +109,13 @@ impl Sampler for Autoregressive {
             window: window.clone(),
             moves: tables.moves(),
             rows_per_item: tables.rows_per_item(),
-            outcomes,
+            outcomes: self.head.outcomes,
         };
         ratio.record(plan, &shape)
     }
 
-    fn gradient_pass(&self, gpu: &Gpu, patching: &Patching, samples: u32) -> Result<Box<dyn GradientPass + '_>> {
-        Ok(Box::new(ForcedPass::new(gpu, &*self.network, patching, samples)?))
+    fn gradient_pass(&self, gpu: &Gpu, samples: u32) -> Result<Box<dyn GradientPass + '_>> {
+        Ok(Box::new(ForcedPass::new(gpu, &*self.network, self.head, samples)?))
     }
 
     fn network(&self) -> Option<&dyn Network> {
@@ -127,8 +126,7 @@ impl Sampler for Autoregressive {
 /// The teacher-forced pass over a window of samples with its head.
 pub(super) struct ForcedPass<'a> {
     network: &'a dyn Network,
-    patches: u32,
-    outcomes: u32,
+    head: HeadShape,
     /// (samples·T) of four u32
     descriptions: Buffer,
     /// (samples, T)
@@ -138,14 +136,12 @@ pub(super) struct ForcedPass<'a> {
 }
 
 impl<'a> ForcedPass<'a> {
-    pub fn new(gpu: &Gpu, network: &'a dyn Network, patching: &Patching, samples: u32) -> Result<Self> {
-        let patches = patching.patches() as u32;
-        let rows = u64::from(samples) * u64::from(patches);
+    pub fn new(gpu: &Gpu, network: &'a dyn Network, head: HeadShape, samples: u32) -> Result<Self> {
+        let rows = u64::from(samples) * u64::from(head.patches);
         let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.training.{name}"), elements);
         Ok(Self {
             network,
-            patches,
-            outcomes: patching.outcomes() as u32,
+            head,
             descriptions: buffer("descriptions", 4 * rows)?,
             log_p: buffer("log_p", rows)?,
             lse: buffer("lse", rows)?,
@@ -155,9 +151,13 @@ impl<'a> ForcedPass<'a> {
 
 impl GradientPass for ForcedPass<'_> {
     fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View) -> Result<View> {
-        let rows = window.items.times(self.patches);
-        let describe =
-            RowsSamples { tokens: tokens.clone(), sample_of: sample_of.clone(), rows: self.descriptions.view() };
+        let rows = window.items.times(self.head.patches);
+        let describe = RowsSamples {
+            tokens: tokens.clone(),
+            sample_of: sample_of.clone(),
+            rows: self.descriptions.view(),
+            counts: self.head.excitations.is_some(),
+        };
         describe.record(plan, window)?;
         let logits = self.network.forward(plan, &self.descriptions, &rows)?;
         let head = HeadForward {
@@ -166,7 +166,7 @@ impl GradientPass for ForcedPass<'_> {
             log_p: self.log_p.view(),
             lse: self.lse.view(),
         };
-        head.record(plan, &rows, self.outcomes)?;
+        head.record(plan, &rows, &self.head)?;
         Ok(logits)
     }
 
@@ -178,10 +178,10 @@ impl GradientPass for ForcedPass<'_> {
         (d_log_p, first): (&View, u32),
         keep: bool,
     ) -> Result<()> {
-        let rows = window.items.times(self.patches);
+        let rows = window.items.times(self.head.patches);
         let head =
             HeadBackward { rows: self.descriptions.view(), lse: self.lse.view(), d_log_p: d_log_p.clone(), logits };
-        head.record(plan, &rows, self.outcomes, self.patches, first)?;
+        head.record(plan, &rows, &self.head, first)?;
         self.network.backward(plan, &self.descriptions, &rows, keep)
     }
 

@@ -11,7 +11,7 @@ use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::metropolis::{MetropolisAcceptance, Stream, start_reference};
 use crate::kernels::rows::Window;
 use crate::model::{ChainWindow, ConnectedMoves, Metropolis, Proposal, Stretch, Unnormalised};
-use crate::physics::{Patching, Terms};
+use crate::physics::Patching;
 
 /// Markov chains of a wave function with the network that moves them.
 pub(super) struct Chains {
@@ -47,15 +47,9 @@ impl Chains {
         gpu: &Gpu,
         network: Box<dyn Unnormalised>,
         settings: Metropolis,
-        terms: &Terms,
         patching: &Patching,
         samples: u32,
     ) -> Result<Self> {
-        if settings.proposal == Proposal::Exchange && !terms.keeps_excitations() {
-            let message = "metropolis: exchanges keep the number of excitations, which this Hamiltonian changes; give \
-                           proposal=flip";
-            return Err(Error::new(ErrorKind::Settings, message));
-        }
         let (count, sites) = (settings.chains_of(samples), patching.sites() as u32);
         let records = samples.div_ceil(count);
         let sweeps = (settings.sweeps as u64 * u64::from(records)).max(settings.burn_in as u64);
@@ -159,7 +153,7 @@ impl Sampler for Chains {
         self.network.ratios(plan, window, &connected)
     }
 
-    fn gradient_pass(&self, gpu: &Gpu, _: &Patching, samples: u32) -> Result<Box<dyn GradientPass + '_>> {
+    fn gradient_pass(&self, gpu: &Gpu, samples: u32) -> Result<Box<dyn GradientPass + '_>> {
         Ok(Box::new(UnnormalisedPass::new(gpu, &*self.network, samples)?))
     }
 

@@ -6,11 +6,12 @@
 use super::autoregressive::ForcedPass;
 use super::chains::UnnormalisedPass;
 use super::estimator::Estimator;
+use super::sector::head_shape;
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, View};
 use crate::kernels::energy::EnergyWeights;
 use crate::kernels::rows::Window;
-use crate::model::WaveFunction;
+use crate::model::{Model, WaveFunction};
 use crate::physics::Patching;
 
 /// log P of a window of samples, log ψ² where it is not normalised, and the gradient of a weighted sum of them.
@@ -30,12 +31,15 @@ pub(super) trait GradientPass {
 /// The pass of a wave function over at most `samples` samples.
 pub(super) fn gradient_pass<'a>(
     gpu: &Gpu,
+    model: &dyn Model,
     wave_function: &'a WaveFunction,
     patching: &Patching,
     samples: u32,
 ) -> Result<Box<dyn GradientPass + 'a>> {
     Ok(match wave_function {
-        WaveFunction::Autoregressive(network) => Box::new(ForcedPass::new(gpu, &**network, patching, samples)?),
+        WaveFunction::Autoregressive(network) => {
+            Box::new(ForcedPass::new(gpu, &**network, head_shape(model, patching), samples)?)
+        }
         WaveFunction::Unnormalised(network) => Box::new(UnnormalisedPass::new(gpu, &**network, samples)?),
     })
 }
@@ -47,7 +51,7 @@ pub(super) fn gradient_pass<'a>(
 pub(super) fn record_gradient(plan: &mut Plan, estimator: &Estimator) -> Result<()> {
     let spans = estimator.spans();
     let (gpu, chunk) = (&estimator.gpu, estimator.sizes.training);
-    let pass = estimator.sampler.gradient_pass(gpu, &estimator.patching, chunk)?;
+    let pass = estimator.sampler.gradient_pass(gpu, chunk)?;
     // (B), distinct samples first in each span
     let d_log_p = gpu.buffer("ketformer.d_log_p", u64::from(estimator.samples))?;
     if spans.part != estimator.groups.part {

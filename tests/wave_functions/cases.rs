@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
 use ketformer::model::{
-    Activation, Attention, Cell, Lptf, Metropolis, Model, Norm, Position, Precision, Ptf, Rbm, Rnn, Start, Subsampler,
-    Weights,
+    Activation, Attention, Cell, Lptf, Metropolis, Model, Norm, Position, Precision, Proposal, Ptf, Rbm, Rnn, Sector,
+    Start, Subsampler, Weights, check_sector,
 };
-use ketformer::physics::{Lattice, Patch};
+use ketformer::physics::{Hamiltonian, Lattice, Patch};
 use ketformer::vmc;
+
+use super::hamiltonians::{EXCHANGE, ISING, hamiltonians};
 
 /// What is known by the name of a case and the seed of its weights.
 type Enumerations = BTreeMap<(&'static str, u64), Arc<Vec<f64>>>;
@@ -26,7 +28,7 @@ pub struct Case {
 
 /// Every wave function that the laws are tested on.
 pub fn cases() -> Vec<Case> {
-    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases()].into_iter().flatten().collect()
+    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases(), sector_cases()].into_iter().flatten().collect()
 }
 
 /// A PTF of (patch, width, heads, layers, feed-forward width).
@@ -86,7 +88,7 @@ fn ptf_cases() -> Vec<Case> {
 
 fn rnn_cases() -> Vec<Case> {
     let row = |name, lattice, (patch, width, cell), amplitude| {
-        let model = Rnn { patch, width, cell };
+        let model = Rnn { patch, width, cell, ..Rnn::default() };
         Case { name, lattice, model: Box::new(model), amplitude }
     };
     let block = |sides| Patch::Block(sides);
@@ -114,13 +116,41 @@ fn rbm_cases() -> Vec<Case> {
     ]
 }
 
+/// Wave functions over the configurations of half of the sites occupied.
+fn sector_cases() -> Vec<Case> {
+    let row = |name, lattice, model, amplitude| Case { name, lattice, model, amplitude };
+    let (block, sector) = (|sides| Patch::Block(sides), Sector::ZeroMagnetisation);
+    let ptf = |patch| Ptf { sector, ..ptf(patch, 16, 4, 2, 24) };
+    let exchange = Metropolis { sweeps: 20, burn_in: 100, proposal: Proposal::Exchange, ..Metropolis::default() };
+    vec![
+        row("ptf, sector zero, 2x2 on 4x4", Lattice::square(4, 4), Box::new(ptf(block([2, 2]))), 0.5),
+        row("ptf, sector zero, lines of 3 on a chain of 12", Lattice::chain(12), Box::new(ptf(Patch::Line(3))), 0.5),
+        row(
+            "rnn, gru, sector zero, single sites of a chain of 10",
+            Lattice::chain(10),
+            Box::new(Rnn { patch: Patch::Line(1), width: 20, sector, ..Rnn::default() }),
+            0.9,
+        ),
+        row(
+            "lptf of a gru, sector zero, 2x3 in 1x3 on 4x3",
+            Lattice::square(4, 3),
+            Box::new(Lptf {
+                transformer: ptf(block([2, 3])),
+                subsampler: Subsampler::Rnn(Rnn { patch: block([1, 3]), width: 16, ..Rnn::default() }),
+            }),
+            0.8,
+        ),
+        row("rbm by exchanges, 4x3", Lattice::square(4, 3), Box::new(Rbm { alpha: 2.0, sampling: exchange }), 0.4),
+    ]
+}
+
 /// Large patches, each drawn by a smaller wave function.
 fn lptf_cases() -> Vec<Case> {
     let row = |name, lattice, transformer, subsampler, amplitude| {
         let model = Lptf { transformer, subsampler };
         Case { name, lattice, model: Box::new(model), amplitude }
     };
-    let rnn = |patch, width, cell| Subsampler::Rnn(Rnn { patch, width, cell });
+    let rnn = |patch, width, cell| Subsampler::Rnn(Rnn { patch, width, cell, ..Rnn::default() });
     let block = |sides| Patch::Block(sides);
     vec![
         row(
@@ -260,9 +290,29 @@ impl Case {
         weights
     }
 
-    /// All 2^N configurations, in the order of the states' indices.
+    /// The states that the wave function is over: all, or those of half of the sites occupied.
+    pub fn states(&self) -> Vec<usize> {
+        let sites = self.lattice.sites();
+        let is_over = |state: &usize| !self.model.keeps_excitations() || state.count_ones() as usize == sites / 2;
+        (0..1 << sites).filter(is_over).collect()
+    }
+
+    /// Their configurations, in the order of the states' indices.
     pub fn configurations(&self) -> Vec<Vec<u8>> {
-        (0..1 << self.lattice.sites()).map(|index| self.configuration(index)).collect()
+        self.states().into_iter().map(|state| self.configuration(state)).collect()
+    }
+
+    /// The Hamiltonians that the wave function can be tested with.
+    pub fn hamiltonians(&self) -> Vec<&'static dyn Hamiltonian> {
+        let fits = |hamiltonian: &&dyn Hamiltonian| {
+            check_sector(&*self.model, &hamiltonian.terms(&self.lattice).unwrap()).is_ok()
+        };
+        hamiltonians().into_iter().filter(fits).collect()
+    }
+
+    /// One of them.
+    pub fn hamiltonian(&self) -> &'static dyn Hamiltonian {
+        if self.model.keeps_excitations() { &EXCHANGE } else { &ISING }
     }
 
     /// The configuration of a state.
@@ -270,17 +320,18 @@ impl Case {
         (0..self.lattice.sites()).map(|site| (index >> site & 1) as u8).collect()
     }
 
-    /// At most `count` configurations, with the empty and the full one.
+    /// At most `count` configurations, with the first and the last one, which are the empty and the full one where all
+    /// 2^N may come.
     pub fn some_configurations(&self, count: usize) -> Vec<Vec<u8>> {
-        let states = 1usize << self.lattice.sites();
-        if states <= count {
+        let states = self.states();
+        if states.len() <= count {
             return self.configurations();
         }
-        let random = RandomInputs::new(3).integers(count - 2, states as u32);
-        [0, states - 1]
+        let random = RandomInputs::new(3).integers(count - 2, states.len() as u32);
+        [0, states.len() - 1]
             .into_iter()
             .chain(random.into_iter().map(|i| i as usize))
-            .map(|i| self.configuration(i))
+            .map(|i| self.configuration(states[i]))
             .collect()
     }
 }
@@ -301,7 +352,10 @@ pub fn gpu() -> &'static Gpu {
 fn the_cases_are_not_trivial() {
     for case in cases() {
         let p: Vec<f64> = case.log_p(1).iter().map(|log_p| log_p.exp()).collect();
-        let (largest, smallest) = p.iter().fold((0.0f64, 1.0f64), |(l, s), p| (l.max(*p), s.min(*p)));
+        let states = case.states();
+        let (largest, smallest) = states.iter().map(|s| p[*s]).fold((0.0f64, 1.0f64), |(l, s), p| (l.max(p), s.min(p)));
+        let outside: f64 = p.iter().sum::<f64>() - states.iter().map(|s| p[*s]).sum::<f64>();
+        assert!(outside.abs() < 1e-12, "{}: {outside} outside of the sector", case.name);
         let effective = 1.0 / p.iter().map(|p| p * p).sum::<f64>();
         println!("{}: {largest:e} {smallest:e} {effective}", case.name);
         assert!(largest > 3.0 * smallest, "{}: P from {smallest:e} to {largest:e}", case.name);

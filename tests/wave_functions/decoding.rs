@@ -5,7 +5,6 @@ use ketformer::model::{Precision, Weights};
 use ketformer::vmc::{Likelihood, local_energies};
 
 use super::cases::{Case, cases, gpu, index};
-use super::hamiltonians::hamiltonians;
 
 #[test]
 fn probabilities_add_up_to_one() {
@@ -50,7 +49,7 @@ fn moves_agree_with_brute_force() {
 pub fn moves_lead_to(case: &Case, weights: &Weights, log_p: &[f64], precision: Precision, tolerance: f64) {
     let patching = case.model.patching(&case.lattice).unwrap();
     let configurations = case.some_configurations(200);
-    for hamiltonian in hamiltonians() {
+    for hamiltonian in case.hamiltonians() {
         let mut moves = hamiltonian.terms(&case.lattice).unwrap().moves;
         let patch = |site: usize| patching.patch_of()[site].0;
         moves.sort_by_key(|m| m.second.map_or(patch(m.first), |second| patch(second).min(patch(m.first))));

@@ -6,7 +6,6 @@ use ketformer::vmc::{EvaluateConfig, TrainConfig, Trainer, evaluate, local_energ
 
 use super::cases::{Case, cases, gpu, index};
 use super::decoding::nan_max;
-use super::hamiltonians::{ISING, hamiltonians};
 
 /// Ψ = √P, of norm 1.
 pub fn state(log_p: &[f64]) -> Vec<f64> {
@@ -14,11 +13,12 @@ pub fn state(log_p: &[f64]) -> Vec<f64> {
     log_p.iter().map(|log_p| (0.5 * log_p).exp() / norm).collect()
 }
 
-/// (HΨ)(σ) / Ψ(σ) of every state.
+/// (HΨ)(σ) / Ψ(σ) of every state; 0 where Ψ is.
 pub fn exact_local(terms: &Terms, state: &[f64]) -> Vec<f64> {
     let mut product = vec![f64::NAN; state.len()];
     Operator::new(terms).unwrap().apply(state, &mut product);
-    product.iter().zip(state).map(|(product, amplitude)| product / amplitude).collect()
+    let ratio = |(product, amplitude): (&f64, &f64)| if *amplitude == 0.0 { 0.0 } else { product / amplitude };
+    product.iter().zip(state).map(ratio).collect()
 }
 
 pub fn expectation(state: &[f64], local: &[f64]) -> f64 {
@@ -54,7 +54,7 @@ fn energies_are_those_of_the_hamiltonian() {
     for case in cases() {
         let weights = case.weights(1);
         let state = state(&case.log_p(1));
-        for hamiltonian in hamiltonians() {
+        for hamiltonian in case.hamiltonians() {
             let terms = hamiltonian.terms(&case.lattice).unwrap();
             let name = format!("{} {}", case.name, hamiltonian.name());
             let configurations = match hamiltonian.name() {
@@ -108,7 +108,7 @@ fn estimate(case: &Case, hamiltonian: &dyn Hamiltonian, samples: usize, seed: u6
 fn estimates_agree_with_enumeration() {
     for case in cases() {
         let state = state(&case.log_p(1));
-        for hamiltonian in hamiltonians() {
+        for hamiltonian in case.hamiltonians() {
             let samples = 3000;
             let terms = hamiltonian.terms(&case.lattice).unwrap();
             let name = format!("{} {}", case.name, hamiltonian.name());
@@ -140,10 +140,15 @@ fn estimates_agree_with_enumeration() {
 #[test]
 fn estimates_depend_on_the_seed_alone() {
     for case in cases() {
-        let found = estimate(&case, &ISING, 1500, 7);
-        assert_eq!(found, estimate(&case, &ISING, 1500, 7), "{}", case.name);
-        assert_ne!(found, estimate(&case, &ISING, 1500, 8), "{}", case.name);
-        assert_ne!(found, estimate(&case, &ISING, 1500, 7 | 1 << 32), "{}: half of the seed is not used", case.name);
+        let found = estimate(&case, case.hamiltonian(), 1500, 7);
+        assert_eq!(found, estimate(&case, case.hamiltonian(), 1500, 7), "{}", case.name);
+        assert_ne!(found, estimate(&case, case.hamiltonian(), 1500, 8), "{}", case.name);
+        assert_ne!(
+            found,
+            estimate(&case, case.hamiltonian(), 1500, 7 | 1 << 32),
+            "{}: half of the seed is not used",
+            case.name
+        );
     }
 }
 
@@ -152,11 +157,11 @@ fn estimates_depend_on_the_seed_alone() {
 fn a_step_estimates_the_energy_of_the_weights_before_it() {
     for case in cases() {
         let config = TrainConfig { samples: 1000, ..TrainConfig::default() };
-        let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config).unwrap();
+        let mut trainer = Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config).unwrap();
         trainer.set_weights(&case.weights(1)).unwrap();
         let report = trainer.steps(1).next().unwrap().unwrap();
         let state = state(&case.log_p(1));
-        let exact = expectation(&state, &exact_local(&ISING.terms(&case.lattice).unwrap(), &state));
+        let exact = expectation(&state, &exact_local(&case.hamiltonian().terms(&case.lattice).unwrap(), &state));
         assert!((report.energy - exact).abs() < 5.0 * report.energy_error, "{}: {report:?}, {exact}", case.name);
         assert!(report.accepted && report.step == 1);
     }

@@ -30,8 +30,9 @@ impl Sum {
     fn new(case: &Case, seed: u64) -> Self {
         let weights = case.weights(seed);
         let mut random = RandomInputs::new(seed);
-        let picked = random.integers(CONFIGURATIONS, 1 << case.lattice.sites());
-        let picked: Vec<Vec<u8>> = picked.into_iter().map(|state| case.configuration(state as usize)).collect();
+        let states = case.states();
+        let picked = random.integers(CONFIGURATIONS, states.len() as u32);
+        let picked: Vec<Vec<u8>> = picked.into_iter().map(|at| case.configuration(states[at as usize])).collect();
         let likelihood = Likelihood::new(gpu(), &case.lattice, &*case.model, &weights, &picked).unwrap();
         Self { likelihood, weights, coefficients: random.floats(CONFIGURATIONS) }
     }

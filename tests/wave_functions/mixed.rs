@@ -3,7 +3,7 @@
 use ketformer::gpu::Gpu;
 use ketformer::kernels::narrow::narrow_reference;
 use ketformer::model::{Precision, Weights};
-use ketformer::physics::{Hamiltonian, Lattice, Rydberg};
+use ketformer::physics::{Lattice, Rydberg};
 use ketformer::vmc::{
     EvaluateConfig, SampleConfig, StepReport, TrainConfig, Trainer, enumerate, evaluate, local_energies, sample,
 };
@@ -13,7 +13,6 @@ use super::cases::{Case, cases, gpu, index};
 use super::chi_squared::chance;
 use super::decoding::{moves_lead_to, nan_max};
 use super::energy::{exact_local, expectation, state};
-use super::hamiltonians::{ISING, hamiltonians};
 use super::sampling::{LEAST_CHANCE, counts};
 
 /// log P of all states of the mixed network.
@@ -50,8 +49,10 @@ fn it_is_the_network_of_the_rounded_weights() {
         let weights = case.weights(1);
         let mixed = log_p(&case, &weights);
         let single = case.log_p(1);
-        let off = mixed.iter().zip(&*single).map(|(mixed, single)| (mixed - single).abs()).fold(0.0, nan_max);
-        let spread = single.iter().copied().fold(f64::MIN, f64::max) - single.iter().copied().fold(f64::MAX, f64::min);
+        let states = case.states();
+        let off = states.iter().map(|s| (mixed[*s] - single[*s]).abs()).fold(0.0, nan_max);
+        let over = || states.iter().map(|s| single[*s]);
+        let spread = over().fold(f64::MIN, f64::max) - over().fold(f64::MAX, f64::min);
         println!("{}: {off:e} of {spread}", case.name);
         assert!(off < 4e-3 * spread, "{}: log P is off by {off} of {spread}", case.name);
         assert!(off > 1e-4, "{}: nothing was rounded, {off:e}", case.name);
@@ -77,7 +78,7 @@ fn energies_are_those_of_the_hamiltonian() {
         let weights = case.weights(1);
         let state = state(&log_p(&case, &weights));
         let configurations = case.some_configurations(500);
-        for hamiltonian in hamiltonians() {
+        for hamiltonian in case.hamiltonians() {
             let terms = hamiltonian.terms(&case.lattice).unwrap();
             let local = |precision| {
                 local_energies(gpu(), &case.lattice, hamiltonian, &*case.model, &weights, &configurations, precision)
@@ -125,9 +126,9 @@ fn estimates_agree_with_enumeration() {
     for case in cases() {
         let weights = case.weights(1);
         let state = state(&log_p(&case, &weights));
-        let exact = expectation(&state, &exact_local(&ISING.terms(&case.lattice).unwrap(), &state));
+        let exact = expectation(&state, &exact_local(&case.hamiltonian().terms(&case.lattice).unwrap(), &state));
         let config = EvaluateConfig { samples: 3000, seed: 5, memory: None, precision: Precision::Mixed };
-        let found = evaluate(gpu(), &case.lattice, &ISING, &*case.model, &weights, config).unwrap();
+        let found = evaluate(gpu(), &case.lattice, case.hamiltonian(), &*case.model, &weights, config).unwrap();
         assert!((found.energy - exact).abs() < 5.0 * found.energy_error, "{}: {found:?} is not {exact}", case.name);
     }
 }
@@ -140,7 +141,7 @@ fn config(samples: usize) -> TrainConfig {
 #[test]
 fn a_step_estimates_the_energy_of_the_weights_before_it() {
     for case in cases() {
-        let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config(1000)).unwrap();
+        let mut trainer = Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config(1000)).unwrap();
         let mut noticed = false;
         let mut before = f64::NAN;
         // Some weights happen to have the energy of those before them.
@@ -149,7 +150,7 @@ fn a_step_estimates_the_energy_of_the_weights_before_it() {
             trainer.set_weights(&weights).unwrap();
             let report = trainer.steps(1).next().unwrap().unwrap();
             let state = state(&log_p(&case, &weights));
-            let exact = expectation(&state, &exact_local(&ISING.terms(&case.lattice).unwrap(), &state));
+            let exact = expectation(&state, &exact_local(&case.hamiltonian().terms(&case.lattice).unwrap(), &state));
             assert!(report.accepted, "{}: {report:?}", case.name);
             assert!((report.energy - exact).abs() < 5.0 * report.energy_error, "{}: {report:?}, {exact}", case.name);
             noticed |= (report.energy - before).abs() > 5.0 * report.energy_error;
@@ -168,7 +169,7 @@ fn training_descends() {
     for case in cases().into_iter().take(3) {
         let train = || {
             let config = TrainConfig { learning_rate: 1e-2, ..config(200) };
-            let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config).unwrap();
+            let mut trainer = Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config).unwrap();
             let reports: Vec<StepReport> = trainer.steps(60).map(|report| report.unwrap()).collect();
             let energies: Vec<f64> = reports.iter().map(|report| report.energy).collect();
             (energies, trainer.weights().unwrap())
@@ -177,7 +178,8 @@ fn training_descends() {
         let mean = |energies: &[f64]| energies.iter().sum::<f64>() / energies.len() as f64;
         let (first, last) = (mean(&energies[..10]), mean(&energies[50..]));
         println!("{}: from {first} to {last}", case.name);
-        let least = ketformer::physics::ground_state(&ISING.terms(&case.lattice).unwrap(), case.lattice.sites());
+        let least =
+            ketformer::physics::ground_state(&case.hamiltonian().terms(&case.lattice).unwrap(), case.lattice.sites());
         let least = least.unwrap().energy;
         assert!(last - least < 0.7 * (first - least), "{}: from {first} to {last} of {least}", case.name);
         assert_eq!((energies, weights), train(), "{}: not the same bits twice", case.name);
@@ -234,7 +236,7 @@ fn more_samples_fit_into_a_budget() {
     for case in cases() {
         let config = |memory| TrainConfig { memory: Some(memory), ..config(65) };
         let memory = 12 << 20;
-        let trainer = Trainer::new(&gpu, &case.lattice, &Rydberg::default(), &*case.model, config(memory)).unwrap();
+        let trainer = Trainer::new(&gpu, &case.lattice, case.hamiltonian(), &*case.model, config(memory)).unwrap();
         assert!(trainer.memory() <= memory, "{}: {} of {memory} bytes", case.name, trainer.memory());
     }
 }
