@@ -129,7 +129,7 @@ fn sector_cases() -> Vec<Case> {
             "rnn, gru, sector zero, single sites of a chain of 10",
             Lattice::chain(10),
             Box::new(Rnn { patch: Patch::Line(1), width: 20, sector, ..Rnn::default() }),
-            0.9,
+            0.5,
         ),
         row(
             "lptf of a gru, sector zero, 2x3 in 1x3 on 4x3",
