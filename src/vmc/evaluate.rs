@@ -4,7 +4,7 @@ use super::autocorrelation::autocorrelation_time;
 use super::estimator::{Estimator, EstimatorConfig, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Plan};
-use crate::kernels::energy::COLUMNS;
+use crate::kernels::energy::{COLUMNS, IMAGINARY};
 use crate::model::{Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 
@@ -34,9 +34,9 @@ pub struct Estimate {
     pub samples: usize,
     /// Energy of the whole lattice.
     pub energy: f64,
-    /// Standard error of the energy, √(variance / samples); of Markov chains √(variance · 2τ / samples).
+    /// Standard error of the energy, √(s² / samples) with s² the variance of Re E; of Markov chains √(s² · 2τ / samples).
     pub energy_error: f64,
-    /// Unbiased variance of the local energy.
+    /// Unbiased variance of the local energy, ⟨|E − Ē|²⟩.
     pub variance: f64,
     /// Mean occupation.
     pub density: f64,
@@ -100,7 +100,7 @@ pub fn evaluate(
         estimator(gpu, lattice, hamiltonian, model, weights, &EvaluateConfig { samples: chunk, ..config.clone() })?;
     let mut plan = Plan::new(gpu);
     estimator.record(&mut plan, Source::Drawn)?;
-    let mut rows: Vec<[f64; 4]> = Vec::with_capacity(config.samples);
+    let mut rows: Vec<[f64; 5]> = Vec::with_capacity(config.samples);
     let mut accepted: Vec<u64> = Vec::new();
     let mut proposals = 0;
     estimator.restart(config.seed, 0)?;
@@ -117,16 +117,20 @@ pub fn evaluate(
             proposals += chains.proposals();
         }
         let values = sample_values(&estimator)?;
-        rows.extend(values.iter().take(left).map(|v| [v[0], v[1], v[5], v[7]].map(f64::from)));
+        rows.extend(values.iter().take(left).map(|v| [v[0], v[1], v[5], v[7], v[IMAGINARY]].map(f64::from)));
     }
-    if rows.iter().any(|row| !row[0].is_finite()) {
+    if rows.iter().any(|row| !(row[0].is_finite() && row[4].is_finite())) {
         let message = "a local energy is not finite; the weights are from a diverged run, use earlier ones";
         return Err(Error::new(ErrorKind::NotFinite, message));
     }
     let count = rows.len() as f64;
     let mean = |k: usize| rows.iter().map(|row| row[k]).sum::<f64>() / count;
     let energy = mean(0);
-    let variance = rows.iter().map(|row| (row[0] - energy).powi(2)).sum::<f64>() / (count - 1.0);
+    let variance_of = |k: usize| {
+        let mean = mean(k);
+        rows.iter().map(|row| (row[k] - mean).powi(2)).sum::<f64>() / (count - 1.0)
+    };
+    let real_variance = variance_of(0);
     let chains = (!accepted.is_empty()).then(|| {
         let energies: Vec<f64> = rows.iter().map(|row| row[0]).collect();
         chain_report(&energies, chunk, &accepted, proposals)
@@ -136,8 +140,8 @@ pub fn evaluate(
     Ok(Estimate {
         samples: rows.len(),
         energy,
-        energy_error: (variance / independent).sqrt(),
-        variance,
+        energy_error: (real_variance / independent).sqrt(),
+        variance: real_variance + variance_of(4),
         density: 0.5 * (mean(1) / lattice.sites() as f64 + 1.0),
         sigma_x,
         staggered: mean(2),

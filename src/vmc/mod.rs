@@ -19,7 +19,7 @@ mod sector;
 mod tables;
 mod trainer;
 
-pub use enumerate::{LocalEnergies, enumerate, local_energies};
+pub use enumerate::{Amplitudes, LocalEnergies, enumerate, local_energies};
 pub use evaluate::{ChainReport, Estimate, EvaluateConfig, FROZEN, evaluate};
 pub use likelihood::Likelihood;
 pub use metrics::StepReport;

@@ -168,7 +168,7 @@ impl Passes {
         };
         let probabilities = HeadForward {
             rows: descriptions.view(),
-            logits: network.moves(plan, &packed)?,
+            logits: network.moves(plan, &packed)?.logits,
             log_p: prefixes.log_p.view(),
             lse: prefixes.lse.view(),
         };
