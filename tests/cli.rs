@@ -261,6 +261,8 @@ fn sectors_that_do_not_fit_are_refused() {
     refuses_settings("train --rbm proposal=exchange", &["rbm", "half of the sites", "proposal=flip"]);
     refuses_settings("train --rbm proposal=exchange --tfim Lx=3 Ly=3", &["rbm", "9", "proposal=flip"]);
     refuses_settings("train --ptf sector=one", &["all, zero"]);
+    refuses_settings("train --lptf patch=4x2 --ptf patch=2x1 phase=true", &["--ptf", "--lptf phase=true"]);
+    refuses_settings("train --rnn phase=maybe", &["phase=maybe"]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub mod narrow;
 pub mod nested;
 pub mod norm;
 pub mod optimizer;
+pub mod phase;
 pub mod probe;
 mod random;
 pub mod rbm;
@@ -51,6 +52,8 @@ pub static ALL: &[Entry] = &[
     head::FORWARD_ENTRY,
     head::SAMPLE_ENTRY,
     head::BACKWARD_ENTRY,
+    phase::FORWARD_ENTRY,
+    phase::BACKWARD_ENTRY,
     unique::HASH_ENTRY,
     unique::FIRST_ENTRY,
     unique::COMPACT_ENTRY,

@@ -15,6 +15,7 @@
 use super::lptf_network::{LptfNetwork, LptfSizes, LptfTables};
 use super::network::DESCRIPTION;
 use super::ptf::Sizes;
+use super::rnn_network::RnnSizes;
 use super::subsampler::SubSizes;
 use super::{Attention, Capacity, Layout, Model, Needs, Parameters, Precision, Ptf, Rnn, Sector, WaveFunction};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,14 +26,15 @@ use crate::physics::{Lattice, Patching};
 /// Settings of the large-patched transformer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lptf {
-    /// The transformer over large patches: `patch` is the large patch, of up to 256 sites; `sector` is that of the whole.
+    /// The transformer over large patches: `patch` is the large patch, of up to 256 sites; `sector` and `phase` are those of
+    /// the whole.
     pub transformer: Ptf,
     /// What draws a large patch.
     pub subsampler: Subsampler,
 }
 
-/// A wave function that draws the sub-patches of a large patch; its `patch` is the sub-patch. It knows of one large patch
-/// alone, so that its `sector` is to be all.
+/// A wave function that draws the sub-patches of a large patch; its `patch` is the sub-patch. Its
+/// `sector` and `phase` are left as they are by default: they are the whole's.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Subsampler {
     /// A patched recurrent wave function, as wide as the transformer.
@@ -61,11 +63,11 @@ impl Lptf {
 }
 
 impl Subsampler {
-    /// Which configurations of a large patch it is over.
-    fn sector(&self) -> Sector {
+    /// Its sector, and whether it has phases.
+    fn outcomes(&self) -> (Sector, bool) {
         match self {
-            Self::Rnn(rnn) => rnn.sector,
-            Self::Ptf(ptf) => ptf.sector,
+            Self::Rnn(rnn) => (rnn.sector, rnn.phase),
+            Self::Ptf(ptf) => (ptf.sector, ptf.phase),
         }
     }
 
@@ -79,13 +81,17 @@ impl Subsampler {
 }
 
 impl Lptf {
-    fn check_subsampler_sector(&self) -> Result<()> {
-        let (name, sector) = (self.subsampler.name(), self.subsampler.sector());
-        if sector == Sector::All {
-            return Ok(());
-        }
+    /// That settings of the whole are not given to the part.
+    fn check_subsampler_outcomes(&self) -> Result<()> {
+        let (name, (sector, phase)) = (self.subsampler.name(), self.subsampler.outcomes());
+        let setting = match (sector, phase) {
+            (Sector::All, false) => return Ok(()),
+            (Sector::All, true) => "phase=true".to_string(),
+            (sector, _) => format!("sector={sector}"),
+        };
         let message = format!(
-            "lptf: a sector is one of the whole lattice, and its sub-sampler has sector={sector}; leave it out of --{name}              and give --lptf sector={sector}"
+            "lptf: its sub-sampler has {setting}, which is for the whole wave function to have; leave it out of --{name} and \
+             give --lptf {setting}"
         );
         Err(Error::new(ErrorKind::Settings, message))
     }
@@ -101,11 +107,15 @@ impl Lptf {
         let transformer = self.transformer.transformer_sizes([nested.large_patches() as usize; 2]);
         let sub = match &self.subsampler {
             Subsampler::Ptf(ptf) => SubSizes::Ptf(Sizes {
+                complex: self.transformer.phase,
                 transformer: ptf.transformer_sizes([nested.patches as usize, nested.sub_patches as usize]),
                 embedding: ptf.embedding_sizes([nested.sub_sites, nested.sub_patches, DESCRIPTION]),
                 outcomes: patching.outcomes() as u32,
             }),
-            Subsampler::Rnn(rnn) => SubSizes::Rnn(rnn.sizes([nested.patches as usize, nested.sub_patches as usize])),
+            Subsampler::Rnn(rnn) => SubSizes::Rnn(RnnSizes {
+                complex: self.transformer.phase,
+                ..rnn.sizes([nested.patches as usize, nested.sub_patches as usize])
+            }),
         };
         let embedded = [nested.sites(), nested.large_patches(), nested.stride()];
         let embedding = self.transformer.embedding_sizes(embedded);
@@ -126,6 +136,10 @@ impl Model for Lptf {
         Patching::nested(*lattice, self.transformer.patch, sub)
     }
 
+    fn is_complex(&self) -> bool {
+        self.transformer.phase
+    }
+
     fn keeps_excitations(&self) -> bool {
         self.transformer.keeps_excitations()
     }
@@ -133,7 +147,7 @@ impl Model for Lptf {
     fn check(&self, lattice: &Lattice) -> Result<()> {
         let patching = self.patching(lattice)?;
         self.transformer.sector.check("lptf", lattice)?;
-        self.check_subsampler_sector()?;
+        self.check_subsampler_outcomes()?;
         let sub_patches = patching.sub_patches().unwrap_or(1);
         let of_part = |part: &str, cause: Error| Error::new(ErrorKind::Settings, format!("{part}: {cause}"));
         self.transformer.check_transformer(patching.patches() / sub_patches).map_err(|cause| of_part("lptf", cause))?;

@@ -7,6 +7,9 @@
 //! log P(patch_t | earlier) = log softmax(W_b relu(W_a x_t + b_a) + b_b)
 //! ```
 //!
+//! With `phase` a second head of the same form gives every outcome a phase: log ψ = ½ log P + i Σ_t phase_t(patch_t)
+//! ([`crate::kernels::phase`]).
+//!
 //! Settings of ours put other parts in their places: linear [`Attention`], [`Norm`]s before the parts of a layer and after
 //! the last one, gelu as [`Activation`], a learned table of [`Position`]s, a learned [`Start`] in place of the first tanh.
 //!
@@ -14,6 +17,7 @@
 
 use super::embedding::EmbeddingSizes;
 use super::network::DESCRIPTION;
+use super::outcome_head::HeadSizes;
 use super::ptf_network::PtfNetwork;
 use super::transformer::TransformerSizes;
 use super::{
@@ -50,6 +54,8 @@ pub struct Ptf {
     pub start: Start,
     /// Which configurations it is over.
     pub sector: Sector,
+    /// Whether ψ is complex: outcomes have phases besides their probabilities.
+    pub phase: bool,
 }
 
 impl Default for Ptf {
@@ -66,6 +72,7 @@ impl Default for Ptf {
             activation: Activation::default(),
             start: Start::default(),
             sector: Sector::default(),
+            phase: false,
         }
     }
 }
@@ -77,6 +84,8 @@ pub(super) struct Sizes {
     pub transformer: TransformerSizes,
     /// V
     pub outcomes: u32,
+    /// Whether outcomes have phases.
+    pub complex: bool,
 }
 
 impl Sizes {
@@ -90,9 +99,8 @@ impl Sizes {
         self.transformer.width
     }
 
-    /// C, V
-    pub fn head(&self) -> [u32; 2] {
-        [self.width(), self.outcomes]
+    pub fn head(&self) -> HeadSizes {
+        HeadSizes { width: self.width(), outcomes: self.outcomes, complex: self.complex }
     }
 }
 
@@ -193,7 +201,7 @@ impl Ptf {
         let transformer = self.transformer_sizes([patching.patches(); 2]);
         let embedded = [patching.sites_per_patch() as u32, transformer.positions, DESCRIPTION];
         let (embedding, outcomes) = (self.embedding_sizes(embedded), patching.outcomes() as u32);
-        Ok((Sizes { embedding, transformer, outcomes }, patching))
+        Ok((Sizes { embedding, transformer, outcomes, complex: self.phase }, patching))
     }
 }
 
@@ -208,6 +216,10 @@ impl Model for Ptf {
 
     fn check(&self, lattice: &Lattice) -> Result<()> {
         Ptf::check(self, lattice)
+    }
+
+    fn is_complex(&self) -> bool {
+        self.phase
     }
 
     fn keeps_excitations(&self) -> bool {

@@ -5,6 +5,9 @@
 //! log P(patch_t | earlier) = log softmax(W_b relu(W_a h_t + b_a) + b_b)
 //! ```
 //!
+//! With `phase` a second head of the same form gives every outcome a phase: log ψ = ½ log P + i Σ_t phase_t(patch_t)
+//! ([`crate::kernels::phase`]).
+//!
 //! The cell is a GRU or Elman's (formulas: [`crate::kernels::recurrent`]). Names and initial values are those of the
 //! authors' PyTorch code: every parameter of the cell begins uniform within 1/√C.
 
@@ -26,11 +29,13 @@ pub struct Rnn {
     pub cell: Cell,
     /// Which configurations it is over.
     pub sector: Sector,
+    /// Whether ψ is complex: outcomes have phases besides their probabilities.
+    pub phase: bool,
 }
 
 impl Default for Rnn {
     fn default() -> Self {
-        Self { patch: Patch::Line(1), width: 256, cell: Cell::Gru, sector: Sector::default() }
+        Self { patch: Patch::Line(1), width: 256, cell: Cell::Gru, sector: Sector::default(), phase: false }
     }
 }
 
@@ -66,6 +71,7 @@ impl Rnn {
             outcomes: 1 << sites_per_patch,
             width: self.width as u32,
             cell: self.cell,
+            complex: self.phase,
         }
     }
 
@@ -90,6 +96,10 @@ impl Model for Rnn {
         self.patching(lattice)?;
         self.check_cell()?;
         self.sector.check("rnn", lattice)
+    }
+
+    fn is_complex(&self) -> bool {
+        self.phase
     }
 
     fn keeps_excitations(&self) -> bool {

@@ -10,12 +10,12 @@ use ketformer::model::{
     Start, Subsampler, Weights, check_sector,
 };
 use ketformer::physics::{Hamiltonian, Lattice, Patch};
-use ketformer::vmc;
+use ketformer::vmc::{self, Amplitudes};
 
-use super::hamiltonians::{EXCHANGE, ISING, hamiltonians};
+use super::hamiltonians::{EXCHANGE, FRUSTRATED, ISING, hamiltonians};
 
 /// What is known by the name of a case and the seed of its weights.
-type Enumerations = BTreeMap<(&'static str, u64), Arc<Vec<f64>>>;
+type Enumerations = BTreeMap<(&'static str, u64), Arc<Amplitudes>>;
 
 /// A wave function on a lattice small enough to enumerate.
 pub struct Case {
@@ -28,7 +28,10 @@ pub struct Case {
 
 /// Every wave function that the laws are tested on.
 pub fn cases() -> Vec<Case> {
-    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases(), sector_cases()].into_iter().flatten().collect()
+    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases(), sector_cases(), complex_cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A PTF of (patch, width, heads, layers, feed-forward width).
@@ -144,6 +147,53 @@ fn sector_cases() -> Vec<Case> {
     ]
 }
 
+/// Complex wave functions, some in a sector. The weights of the last layer of the phases are small to begin with, and
+/// noise makes them such that phases go round the circle.
+fn complex_cases() -> Vec<Case> {
+    let row = |name, lattice, model, amplitude| Case { name, lattice, model, amplitude };
+    let (block, sector) = (|sides| Patch::Block(sides), Sector::ZeroMagnetisation);
+    let ptf = |patch, sector| Ptf { phase: true, sector, ..ptf(patch, 16, 4, 2, 24) };
+    vec![
+        row("ptf, complex, 2x1 on 4x3", Lattice::square(4, 3), Box::new(ptf(block([2, 1]), Sector::All)), 0.5),
+        row("ptf, complex, a single patch", Lattice::square(2, 2), Box::new(ptf(block([2, 2]), Sector::All)), 0.5),
+        row(
+            "ptf, complex, sector zero, lines of 3 on a chain of 12",
+            Lattice::chain(12),
+            Box::new(ptf(Patch::Line(3), sector)),
+            0.5,
+        ),
+        row(
+            "rnn, gru, complex, pairs of a chain of 8",
+            Lattice::chain(8),
+            Box::new(Rnn { patch: Patch::Line(2), width: 20, phase: true, ..Rnn::default() }),
+            0.6,
+        ),
+        row(
+            "lptf of Elman's cell, complex, sector zero, 2x3 in 1x3 on 4x3",
+            Lattice::square(4, 3),
+            Box::new(Lptf {
+                transformer: ptf(block([2, 3]), sector),
+                subsampler: Subsampler::Rnn(Rnn {
+                    patch: block([1, 3]),
+                    width: 16,
+                    cell: Cell::Elman,
+                    ..Rnn::default()
+                }),
+            }),
+            0.8,
+        ),
+        row(
+            "lptf of a ptf, complex, 4x1 in 2x1 on 4x2",
+            Lattice::square(4, 2),
+            Box::new(Lptf {
+                transformer: ptf(block([4, 1]), Sector::All),
+                subsampler: Subsampler::Ptf(Ptf { patch: block([2, 1]), width: 8, heads: 2, ..Ptf::default() }),
+            }),
+            0.5,
+        ),
+    ]
+}
+
 /// Large patches, each drawn by a smaller wave function.
 fn lptf_cases() -> Vec<Case> {
     let row = |name, lattice, transformer, subsampler, amplitude| {
@@ -238,15 +288,20 @@ impl Case {
         weights
     }
 
-    /// log P of all 2^N configurations with [`Case::weights`], enumerated once for all tests.
-    pub fn log_p(&self, seed: u64) -> Arc<Vec<f64>> {
+    /// All 2^N amplitudes with [`Case::weights`], enumerated once for all tests.
+    pub fn amplitudes(&self, seed: u64) -> Arc<Amplitudes> {
         static KNOWN: Mutex<Enumerations> = Mutex::new(BTreeMap::new());
         let mut known = KNOWN.lock().unwrap();
         let enumerate = || {
             let weights = self.weights(seed);
-            vmc::enumerate(gpu(), &self.lattice, &*self.model, &weights, Precision::Single).unwrap().log_p.into()
+            vmc::enumerate(gpu(), &self.lattice, &*self.model, &weights, Precision::Single).unwrap().into()
         };
         known.entry((self.name, seed)).or_insert_with(enumerate).clone()
+    }
+
+    /// log P of all 2^N configurations with [`Case::weights`].
+    pub fn log_p(&self, seed: u64) -> Vec<f64> {
+        self.amplitudes(seed).log_p.clone()
     }
 
     /// Whether P is normalised by construction. Where it is not, samples come from Markov chains, and what the passes call
@@ -279,8 +334,9 @@ impl Case {
     pub fn emptied(&self, strength: f32) -> Weights {
         let mut weights = self.weights(1);
         let layout = self.model.layout(&self.lattice).unwrap();
-        // The bias of the outcomes stands last, that of single sites first.
-        let slot = if self.is_normalised() { layout.slots().last() } else { layout.slots().first() }.unwrap();
+        // The bias of single sites stands first.
+        let is_bias = |name: &str| !self.is_normalised() || name.ends_with("lin.2.bias");
+        let slot = layout.slots().iter().find(|slot| is_bias(&slot.spec.name)).unwrap();
         let values = &mut weights.tensors.get_mut(&slot.spec.name).unwrap().values;
         let patching = self.model.patching(&self.lattice).unwrap();
         let expected = if self.is_normalised() { patching.outcomes() } else { patching.sites() };
@@ -305,14 +361,19 @@ impl Case {
     /// The Hamiltonians that the wave function can be tested with.
     pub fn hamiltonians(&self) -> Vec<&'static dyn Hamiltonian> {
         let fits = |hamiltonian: &&dyn Hamiltonian| {
-            check_sector(&*self.model, &hamiltonian.terms(&self.lattice).unwrap()).is_ok()
+            let terms = hamiltonian.terms(&self.lattice).unwrap();
+            check_sector(&*self.model, &terms).is_ok() && (self.model.is_complex() || terms.is_stoquastic())
         };
         hamiltonians().into_iter().filter(fits).collect()
     }
 
     /// One of them.
     pub fn hamiltonian(&self) -> &'static dyn Hamiltonian {
-        if self.model.keeps_excitations() { &EXCHANGE } else { &ISING }
+        match (self.model.keeps_excitations(), self.model.is_complex()) {
+            (false, _) => &ISING,
+            (true, false) => &EXCHANGE,
+            (true, true) => &FRUSTRATED,
+        }
     }
 
     /// The configuration of a state.
@@ -359,6 +420,14 @@ fn the_cases_are_not_trivial() {
         let effective = 1.0 / p.iter().map(|p| p * p).sum::<f64>();
         println!("{}: {largest:e} {smallest:e} {effective}", case.name);
         assert!(largest > 3.0 * smallest, "{}: P from {smallest:e} to {largest:e}", case.name);
+        let amplitudes = case.amplitudes(1);
+        let phases = states.iter().map(|s| p[*s] * amplitudes.phase[*s].cos()).sum::<f64>();
+        assert_eq!(
+            case.model.is_complex(),
+            phases.abs() < 0.9,
+            "{}: the mean of the phases' cosines is {phases}",
+            case.name
+        );
         assert!(effective > 3.0, "{}: {effective} configurations have all the weight", case.name);
     }
 }

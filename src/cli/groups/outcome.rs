@@ -14,6 +14,15 @@ pub const SECTOR: Key = Key::new(
     "zero keeps half of the sites occupied, for Hamiltonians that only exchange",
 );
 
+/// Whether outcomes have phases.
+pub const PHASE: Key = Key::new(
+    "phase",
+    Kind::Switch,
+    "false",
+    "",
+    "complex, with a phase for every outcome: for ground states that change signs",
+);
+
 /// What `sector=` says.
 ///
 /// # Errors

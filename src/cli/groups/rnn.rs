@@ -4,7 +4,7 @@ use ketformer::Result;
 use ketformer::model::{Cell, Rnn};
 
 use super::lattice::L_OF_SUB;
-use super::outcome::{SECTOR, sector};
+use super::outcome::{PHASE, SECTOR, sector};
 use super::patch::{PATCH, patch};
 use crate::cli::settings::{Group, Key, Kind, Settings};
 
@@ -24,6 +24,7 @@ pub static GROUP: Group = Group {
         ),
         Key::new("rnntype", Kind::Choice(&["GRU", "ELMAN"]), "GRU", "", "the cell"),
         SECTOR,
+        PHASE,
     ],
 };
 
@@ -36,5 +37,11 @@ pub fn model(settings: &Settings) -> Result<Rnn> {
         "ELMAN" => Cell::Elman,
         _ => Cell::Gru,
     };
-    Ok(Rnn { patch: patch(settings)?, width: settings.size("Nh"), cell, sector: sector(settings)? })
+    Ok(Rnn {
+        patch: patch(settings)?,
+        width: settings.size("Nh"),
+        cell,
+        sector: sector(settings)?,
+        phase: settings.switch(PHASE.name),
+    })
 }

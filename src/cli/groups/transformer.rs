@@ -3,7 +3,7 @@
 use ketformer::Result;
 use ketformer::model::{Activation, Attention, Norm, Position, Ptf, Start};
 
-use super::outcome::sector;
+use super::outcome::{PHASE, sector};
 use super::patch::patch;
 use crate::cli::settings::{Key, Kind, Settings};
 
@@ -72,6 +72,7 @@ pub fn transformer(settings: &Settings) -> Result<Ptf> {
         position: position(settings),
         start: start(settings),
         sector: sector(settings)?,
+        phase: settings.switch(PHASE.name),
     })
 }
 
