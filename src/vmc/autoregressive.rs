@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::energy::{MovesRatio, MovesShape};
 use crate::kernels::head::{HeadBackward, HeadForward, HeadSample, HeadSampleShape, HeadShape};
+use crate::kernels::linear::GradientInto;
 use crate::kernels::phase::{PhaseBackward, PhaseForward, Targets};
 use crate::kernels::rows::{RowsMoves, RowsSamples, Window};
 use crate::model::{LogPsi, LogPsiGradient, Network, Outcomes, Packed};
@@ -218,7 +219,7 @@ impl GradientPass for ForcedPass<'_> {
         window: &Window,
         Outcomes { logits, phases }: Outcomes,
         d_log_psi: &LogPsiGradient,
-        keep: bool,
+        into: GradientInto<'_>,
     ) -> Result<()> {
         let rows = window.items.times(self.head.patches);
         let LogPsiGradient { d_log_p, d_phase, first } = d_log_psi.clone();
@@ -227,7 +228,7 @@ impl GradientPass for ForcedPass<'_> {
         if let (Some(phases), Some(d_phase)) = (phases, d_phase) {
             PhaseBackward { rows: self.descriptions.view(), d_phase, phases }.record(plan, &rows, &self.head, first)?;
         }
-        self.network.backward(plan, &self.descriptions, &rows, keep)
+        self.network.backward(plan, &self.descriptions, &rows, into)
     }
 
     fn log_psi(&self) -> LogPsi {

@@ -18,6 +18,7 @@ use super::sector::check_configurations;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan};
 use crate::kernels::energy::COLUMNS;
+use crate::kernels::linear::GradientInto;
 use crate::kernels::optimizer::{Adam, AdamRates};
 use crate::kernels::rows::Window;
 use crate::model::{Capacity, LogPsi, Model, Parameters, Precision, Weights};
@@ -79,7 +80,7 @@ impl Likelihood {
         let pass = gradient_pass(gpu, model, &wave_function, &patching, samples)?;
         let (mut forward, mut backward) = (Plan::new(gpu), Plan::new(gpu));
         let kept = pass.forward(&mut forward, &window, &tokens, &sample_of)?;
-        pass.backward(&mut backward, &window, kept, &coefficients.from(0)?, false)?;
+        pass.backward(&mut backward, &window, kept, &coefficients.from(0)?, GradientInto::ANEW)?;
 
         let elements = parameters.layout().elements();
         let step = buffer("step", 4)?;
