@@ -187,7 +187,7 @@ fn complex_cases() -> Vec<Case> {
             Lattice::square(4, 2),
             Box::new(Lptf {
                 transformer: ptf(block([4, 1]), Sector::All),
-                subsampler: Subsampler::Ptf(Ptf { patch: block([2, 1]), width: 8, heads: 2, ..Ptf::default() }),
+                subsampler: Subsampler::Ptf(Ptf { phase: false, ..ptf(block([2, 1]), Sector::All) }),
             }),
             0.5,
         ),
