@@ -241,13 +241,31 @@ fn what_a_family_does_not_offer_is_refused() {
     refuses_settings("train --rbm patch=2x2", &["--ptf"]);
     refuses_settings("train --vit heads=7", &["heads=7", "heads=6"]);
     refuses_settings("train L=5x4 --vit", &["breaks the periodicity", "patch"]);
-    refuses_settings("train L=3x3 --vit patch=1", &["zero-magnetisation", "proposal=flip"]);
+    refuses_settings("train L=3x3 --vit patch=1", &["9 have no half", "proposal=flip"]);
     refuses_settings("train alpha=2", &["--rbm"]);
     refuses_settings("train --ptf attention=quadratic", &["softmax, linear"]);
     refuses_settings("train --lptf patch=4x4 --ptf patch=2x2 attention=linear", &["attention=softmax", "--lptf"]);
     refuses_settings("train --ptf norm=none", &["post, pre"]);
     refuses_settings("train --lptf dropout=0.1 --rnn", &["dropout=0"]);
     refuses_settings("train --lptf full_seq=True --rnn", &["full_seq", "leave it out"]);
+}
+
+#[test]
+fn sectors_that_do_not_fit_are_refused() {
+    let zero = "sector=zero";
+    refuses_settings(
+        &format!("train --ptf patch=3x3 {zero} --tfim Lx=3 Ly=3"),
+        &[zero, "9", "even number", "sector=all"],
+    );
+    refuses_settings(&format!("train --rnn {zero} --rydberg Lx=7 Ly=1"), &["rnn: sector=zero", "7"]);
+    refuses_settings(&format!("train --ptf {zero}"), &["ptf", "half of the sites", "sector=all"]);
+    refuses_settings(&format!("train --lptf patch=4x2 {zero} --rnn patch=2x1"), &["lptf", "sector=all"]);
+    refuses_settings(&format!("train --lptf patch=4x2 --rnn patch=2x1 {zero}"), &["--rnn", "--lptf sector=zero"]);
+    refuses_settings("train --rbm proposal=exchange", &["rbm", "half of the sites", "proposal=flip"]);
+    refuses_settings("train --rbm proposal=exchange --tfim Lx=3 Ly=3", &["rbm", "9", "proposal=flip"]);
+    refuses_settings("train --ptf sector=one", &["all, zero"]);
+    refuses_settings("train --lptf patch=4x2 --ptf patch=2x1 phase=true", &["--ptf", "--lptf phase=true"]);
+    refuses_settings("train --rnn phase=maybe", &["phase=maybe"]);
 }
 
 #[test]

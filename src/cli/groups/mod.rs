@@ -6,6 +6,7 @@ pub mod heisenberg;
 pub mod lattice;
 pub mod lptf;
 pub mod metropolis;
+pub mod outcome;
 pub mod patch;
 pub mod ptf;
 pub mod rbm;
@@ -18,7 +19,7 @@ pub mod vit;
 pub mod wave_function;
 
 use ketformer::Result;
-use ketformer::model::Model;
+use ketformer::model::{Model, check_sector};
 use ketformer::physics::{Hamiltonian, Lattice};
 
 use super::settings::{Extent, Group, Settings, Value};
@@ -62,9 +63,10 @@ impl Problem {
         hamiltonian_settings.resolve("Lx", Value::Count(lattice.lx as u64));
         hamiltonian_settings.resolve("Ly", Value::Count(lattice.ly as u64));
         let hamiltonian = hamiltonian::hamiltonian(&hamiltonian_settings);
-        hamiltonian.terms(&lattice)?;
+        let terms = hamiltonian.terms(&lattice)?;
         let model = wave_function::model(&mut model_settings)?;
         model.check(&lattice)?;
+        check_sector(&*model, &terms)?;
         Ok(Self { lattice, hamiltonian, model, model_settings, hamiltonian_settings })
     }
 

@@ -21,6 +21,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use self::network::VitNetwork;
+use super::sector::check_even;
 use super::{Capacity, Layout, Metropolis, Model, Needs, Parameters, Precision, Proposal, WaveFunction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
@@ -218,17 +219,18 @@ impl Model for Vit {
                 "{patches} patches are too many for factored attention; give a larger patch= for {most} at most"
             ));
         }
-        if self.sampling.proposal == Proposal::Exchange && !sites.is_multiple_of(2) {
-            return error(format!(
-                "{sites} sites cannot be half up and half down, the zero-magnetisation sector that exchanges stay in; give an \
-                 even number of sites, or proposal=flip for a Hamiltonian without a sector"
-            ));
+        if self.keeps_excitations() {
+            check_even("vit", lattice, ["proposal=exchange", "proposal=flip"])?;
         }
         Ok(())
     }
 
     fn is_complex(&self) -> bool {
         true
+    }
+
+    fn keeps_excitations(&self) -> bool {
+        self.sampling.proposal == Proposal::Exchange
     }
 
     fn chains(&self) -> Option<&Metropolis> {
@@ -308,9 +310,7 @@ mod tests {
         assert!(message(Vit { layers: 0, ..small() }, square).contains("layers=8"));
         assert!(message(small(), Lattice::square(5, 4)).contains("breaks the periodicity"));
         assert!(message(Vit { patch: Patch::Line(8), ..small() }, square).contains("breaks the periodicity"));
-        assert!(
-            message(Vit { patch: Patch::Line(1), ..small() }, Lattice::square(3, 3)).contains("zero-magnetisation")
-        );
+        assert!(message(Vit { patch: Patch::Line(1), ..small() }, Lattice::square(3, 3)).contains("proposal=flip"));
         let flips = Metropolis { proposal: Proposal::Flip, ..Vit::default_sampling() };
         Vit { patch: Patch::Line(1), sampling: flips, ..small() }.check(&Lattice::square(3, 3)).unwrap();
         assert!(message(Vit { patch: Patch::Line(1), ..small() }, Lattice::square(32, 32)).contains("larger patch="));
