@@ -537,6 +537,10 @@ fn every_family_trains_and_is_evaluated() {
         assert_eq!(metrics(&path.join("out/1")), metrics(&path.join("run")), "{groups}");
         let ended = succeeds(path, "eval run samples=32");
         assert!(ended.stdout.starts_with("energy ") && ended.stdout.contains("fidelity "), "{}", ended.stdout);
+        assert!(ended.stdout.contains("V-score "), "{}", ended.stdout);
+        let has_chains = parts[0] == "rbm";
+        assert_eq!(ended.stdout.contains("error by blocking "), has_chains, "{}", ended.stdout);
+        assert_eq!(ended.stdout.contains("split R-hat "), has_chains, "{}", ended.stdout);
     }
 }
 

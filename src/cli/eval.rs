@@ -10,7 +10,7 @@ use ketformer::{Error, ErrorKind, Result};
 
 use super::arguments::EvalArguments;
 use super::groups::{Problem, eval, train};
-use super::number::{Measured, energy_line, exact_line};
+use super::number::{Measured, energy_line, exact_line, significant};
 use super::typed::Typed;
 use super::{Outcome, chains, device, output};
 
@@ -40,8 +40,12 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     let energy = Measured { mean: estimate.energy, error: estimate.energy_error };
     output::line(energy_line(energy, sites, estimate.variance));
     output::line(format!(
-        "density {:.5}  sigma_x {:.5}  staggered {:.5}  samples {}",
-        estimate.density, estimate.sigma_x, estimate.staggered, estimate.samples
+        "density {:.5}  sigma_x {:.5}  staggered {:.5}  V-score {}  samples {}",
+        estimate.density,
+        estimate.sigma_x,
+        estimate.staggered,
+        significant(estimate.v_score, 2),
+        estimate.samples
     ));
     if let Some(report) = &estimate.chains {
         chains::show(report);

@@ -1,6 +1,5 @@
 //! ROOM 5, variational Monte Carlo: samples, local energies, estimates, gradients, steps.
 
-mod autocorrelation;
 mod autoregressive;
 mod budget;
 mod chains;
@@ -15,14 +14,16 @@ mod passes;
 mod sample;
 mod sampler;
 mod schedule;
+mod statistics;
 mod tables;
 mod trainer;
 
 pub use enumerate::{LocalEnergies, enumerate, local_energies};
-pub use evaluate::{ChainReport, Estimate, EvaluateConfig, FROZEN, evaluate};
+pub use evaluate::{Estimate, EvaluateConfig, evaluate};
 pub use likelihood::Likelihood;
 pub use metrics::StepReport;
 pub use passes::{Pass, Passes, RecordedPass};
 pub use sample::{SampleConfig, Samples, sample};
 pub use schedule::Schedule;
+pub use statistics::{ChainReport, FROZEN, MIXED};
 pub use trainer::{Steps, TrainConfig, Trainer};
