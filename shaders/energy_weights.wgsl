@@ -1,23 +1,24 @@
-// Gradient of the energy by each distinct sample's log-probability.
+// Gradient of the energy by each distinct sample's log-probability, and by its phase.
 //
-//   d_log_p[i] = count_i (E(b) − Ē) / B          b = i − i mod S + sample_of_i
-//   E(b)       = values[b − b mod G + unique_of_b, 0]
+//   d_log_p[i] = count_i Re(E(b) − Ē) / B          d_phase[i] = 2 count_i Im(E(b) − Ē) / B
+//   b          = i − i mod S + sample_of_i         E(b) = columns 0 and 8 of values[b − b mod G + unique_of_b]
 //
 // Distinct samples are numbered within spans of S samples here, and within groups of G samples where their energies
 // stand: spans do not depend on how much memory there is.
 //
 // grid   ⌈B / 64⌉ workgroups
-// reads  values (B, 8) and unique_of (B), by groups · sample_of (B) and count (B), by spans · statistics (8, 2)
-// makes  d_log_p (B), by spans
+// reads  values (B, 9) and unique_of (B), by groups · sample_of (B) and count (B), by spans · statistics (9, 2)
+// makes  d_log_psi: d_log_p (B), by spans, and with PARTS = 2 from phase_at on d_phase (B)
 #import grid
-struct Params { samples: u32, group_samples: u32, span_samples: u32 }
+const PARTS: u32 = 1u; // spec 2
+struct Params { samples: u32, group_samples: u32, span_samples: u32, phase_at: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> values: array<f32>;               // (B, 8)
+@group(0) @binding(1) var<storage, read> values: array<f32>;               // (B, 9)
 @group(0) @binding(2) var<storage, read> unique_of: array<u32>;            // (B)
 @group(0) @binding(3) var<storage, read> sample_of: array<u32>;            // (B)
 @group(0) @binding(4) var<storage, read> count: array<u32>;                // (B)
-@group(0) @binding(5) var<storage, read> statistics: array<f32>;           // (8, 2)
-@group(0) @binding(6) var<storage, read_write> d_log_p: array<f32>;        // (B)
+@group(0) @binding(5) var<storage, read> statistics: array<f32>;           // (9, 2)
+@group(0) @binding(6) var<storage, read_write> d_log_psi: array<f32>;      // (B), or phase_at + B
 
 @compute @workgroup_size(64)
 fn main(
@@ -31,5 +32,9 @@ fn main(
     let b = min(i - i % params.span_samples + sample_of[i], params.samples - 1u);
     let group_first = b - b % params.group_samples;
     let row = min(group_first + unique_of[b], params.samples - 1u);
-    d_log_p[i] = f32(count[i]) * (values[row * 8u] - statistics[0]) / f32(params.samples);
+    let weight = f32(count[i]);
+    d_log_psi[i] = weight * (values[row * 9u] - statistics[0]) / f32(params.samples);
+    if (PARTS == 2u) {
+        d_log_psi[params.phase_at + i] = 2.0 * weight * (values[row * 9u + 8u] - statistics[16]) / f32(params.samples);
+    }
 }

@@ -5,13 +5,13 @@
 //   accepted step:  β₁ᵗ ← β₁·β₁ᵗ,  β₂ᵗ ← β₂·β₂ᵗ,  t ← t + 1
 //
 // grid   1 workgroup
-// reads  part (blocks) · statistics (8, 2): mean and variance of the energy first
+// reads  part (blocks) · statistics (9, 2): mean and variance of the energy first
 // makes  state (8): β₁ᵗ, β₂ᵗ, scale, accept (0 or 1), norm, t, 0, 0
 #import finite
 struct Params { blocks: u32, clip: f32, beta1: f32, beta2: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> part: array<f32>;                 // (blocks)
-@group(0) @binding(2) var<storage, read> statistics: array<f32>;           // (8, 2)
+@group(0) @binding(2) var<storage, read> statistics: array<f32>;           // (9, 2)
 @group(0) @binding(3) var<storage, read_write> state: array<f32>;          // (8)
 
 var<workgroup> sums: array<f32, 64>;

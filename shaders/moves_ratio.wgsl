@@ -1,16 +1,19 @@
 // Logarithm of the amplitude ratio of every move of a window of distinct samples.
 //
 //   log ψ(σ')/ψ(σ) = ½ ( logits[b, i, σ'_i] − logits[b, i, σ_i] + Σ_{p > i} ( log_p'[p] − log_p[b, p] ) )
+//   the same of phases, without the ½, is part 1
 //
 // i is the first changed patch: what stands before it is the same in σ and σ', and so is the normaliser of patch i.
-// A move whose condition (1: the two sites differ) does not hold gets NEG_LARGE.
+// A move whose condition (1: the two sites differ) does not hold gets NEG_LARGE, and the phase 0.
 //
 // grid   ⌈items · M / 64⌉ workgroups
 // reads  tokens (B, T) · sample_of (B) · logits (B, T, V) · log_p (B, T) · row_log_p (items·R) ·
 //        moves (M): first patch, mask, second patch, mask · starts (M): first row, condition
-// makes  ratio (B, M), items first.. of it
+// makes  ratio (B, M, parts), items first.. of one of its parts
 #import grid
-struct Params { items: u32, moves: u32, rows_per_item: u32, patches: u32, outcomes: u32, first: u32, samples: u32 }
+struct Params {
+    items: u32, moves: u32, rows_per_item: u32, patches: u32, outcomes: u32, first: u32, samples: u32, part: u32, parts: u32,
+}
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> tokens: array<u32>;               // (B, T)
 @group(0) @binding(2) var<storage, read> sample_of: array<u32>;            // (B)
@@ -19,7 +22,7 @@ struct Params { items: u32, moves: u32, rows_per_item: u32, patches: u32, outcom
 @group(0) @binding(5) var<storage, read> row_log_p: array<f32>;            // (items·R)
 @group(0) @binding(6) var<storage, read> moves: array<vec4<u32>>;          // (M)
 @group(0) @binding(7) var<storage, read> starts: array<vec2<u32>>;         // (M)
-@group(0) @binding(8) var<storage, read_write> ratio: array<f32>;          // (B, M)
+@group(0) @binding(8) var<storage, read_write> ratio: array<f32>;          // (B, M, parts)
 
 const NEG_LARGE: f32 = -1e30;
 
@@ -54,5 +57,7 @@ fn main(
         sum += row_log_p[first_row + p - i - 1u] - log_p[b * params.patches + p];
     }
     sum += logits[start + flipped] - logits[start + token];
-    ratio[item * params.moves + m] = select(NEG_LARGE, 0.5 * sum, holds);
+    let is_phase = params.part == 1u;
+    let moved = select(0.5, 1.0, is_phase) * sum;
+    ratio[(item * params.moves + m) * params.parts + params.part] = select(select(NEG_LARGE, 0.0, is_phase), moved, holds);
 }

@@ -4,10 +4,12 @@
 //! log ψ(σ')/ψ(σ) = ½ ( logits_i[σ'_i] − logits_i[σ_i] + Σ_{p>i} (log P'(p) − log P(p)) )     i = first changed patch
 //! E(σ)           = constant + Σ_q n_q (field_q + Σ_{q'>q} V_qq' n_q') + Σ_m amplitude_m ψ(σ_m)/ψ(σ)
 //! Ē, s²          = mean and unbiased variance over the B samples
-//! ∂⟨H⟩/∂log P(σ) = (E(σ) − Ē) / B
+//! ∂⟨H⟩/∂log P(σ) = Re (E(σ) − Ē) / B        ∂⟨H⟩/∂phase(σ) = 2 Im (E(σ) − Ē) / B
 //! ```
 //!
-//! Sites stand in patch order, q = t·P + j. Source of estimator and gradient: arXiv:2306.03921, section 2.
+//! Sites stand in patch order, q = t·P + j. A wave function is real and positive, ψ = √P, with one part to its ratios, or
+//! complex, log ψ = ½ log P + i·phase, with two. Source of estimator and gradient: arXiv:2306.03921, section 2; of their
+//! complex form arXiv:2310.05715.
 
 use super::rows::Window;
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
@@ -31,12 +33,14 @@ pub(super) const STATISTICS_ENTRY: Entry =
 pub(super) const WEIGHTS_ENTRY: Entry =
     Entry { kernel: &WEIGHTS, summary: "count (E − Ē) / B", cases: weights_cases };
 
-/// Columns of a sample's values: E, M, |M|, M², staggered, |staggered|, staggered², σˣ.
-pub const COLUMNS: u32 = 8;
+/// Columns of a sample's values: Re E, M, |M|, M², staggered, |staggered|, staggered², σˣ, Im E.
+pub const COLUMNS: u32 = 9;
+/// The column of Im E.
+pub const IMAGINARY: usize = 8;
 /// The logarithm that stands for an amplitude of zero.
 pub const NEG_LARGE: f32 = -1e30;
 
-/// log ψ(σ')/ψ(σ) of the moves of a window.
+/// log ψ(σ')/ψ(σ) of the moves of a window, or with phases in place of logits and log P its phase.
 #[derive(Debug, Clone)]
 pub struct MovesRatio {
     /// (B, T) u32
@@ -53,7 +57,7 @@ pub struct MovesRatio {
     pub moves: View,
     /// (M) of two u32: first row within an item, condition
     pub starts: View,
-    /// (B, M)
+    /// (B, M, parts)
     pub ratio: View,
 }
 
@@ -68,6 +72,10 @@ pub struct MovesShape {
     pub rows_per_item: u32,
     /// V
     pub outcomes: u32,
+    /// 0: logarithms, 1: phases.
+    pub part: u32,
+    /// Parts of a ratio.
+    pub parts: u32,
 }
 
 impl MovesRatio {
@@ -90,7 +98,7 @@ impl MovesRatio {
                 Bind { name: "row_log_p", view: &self.row_log_p, elements: items * u64::from(shape.rows_per_item) },
                 Bind { name: "moves", view: &self.moves, elements: 4 * m },
                 Bind { name: "starts", view: &self.starts, elements: 2 * m },
-                Bind { name: "ratio", view: &self.ratio, elements: b * m },
+                Bind { name: "ratio", view: &self.ratio, elements: b * m * u64::from(shape.parts) },
             ],
             params: &[
                 ("items", window.most.into()),
@@ -100,6 +108,8 @@ impl MovesRatio {
                 ("outcomes", shape.outcomes.into()),
                 ("first", window.first.into()),
                 ("samples", window.samples.into()),
+                ("part", shape.part.into()),
+                ("parts", shape.parts.into()),
             ],
             groups: window.items.times(shape.moves).groups(64, 1),
             cost: Cost { flops: (items * m * t) as f64, bytes: 4.0 * (items * (m * (t + 8))) as f64 },
@@ -136,6 +146,8 @@ pub struct EnergyShape {
     pub pairs: u32,
     /// M
     pub moves: u32,
+    /// Parts of a ratio: 1 where the wave function is real, else 2.
+    pub parts: u32,
     /// The Hamiltonian's constant.
     pub constant: f32,
     /// Σ of the sites' staggered signs.
@@ -185,7 +197,7 @@ pub struct EnergyLocal {
     pub sample_of: View,
     /// (items, N)
     pub site_energy: View,
-    /// (B, M)
+    /// (B, M, parts)
     pub ratio: View,
     /// (M) of two floats: amplitude, 1 where the move flips a single site
     pub amplitudes: View,
@@ -206,12 +218,12 @@ impl EnergyLocal {
         let (items, m) = (u64::from(window.most), u64::from(shape.moves));
         plan.launch(&Launch {
             kernel: &LOCAL,
-            spec: &[],
+            spec: &[("PARTS", shape.parts.into())],
             bindings: &[
                 Bind { name: "tokens", view: &self.tokens, elements: b * t },
                 Bind { name: "sample_of", view: &self.sample_of, elements: b },
                 Bind { name: "site_energy", view: &self.site_energy, elements: items * n },
-                Bind { name: "ratio", view: &self.ratio, elements: b * m },
+                Bind { name: "ratio", view: &self.ratio, elements: b * m * u64::from(shape.parts) },
                 Bind { name: "amplitudes", view: &self.amplitudes, elements: 2 * m },
                 Bind { name: "signs", view: &self.signs, elements: t },
                 Bind { name: "values", view: &self.values, elements: b * u64::from(COLUMNS) },
@@ -227,7 +239,7 @@ impl EnergyLocal {
                 ("sign_sum", shape.sign_sum.into()),
             ],
             groups: window.items.groups(64, 1),
-            cost: Cost { flops: (items * (n + 4 * m)) as f64, bytes: 4.0 * (items * (n + 2 * m + t + 8)) as f64 },
+            cost: Cost { flops: (items * (n + 4 * m)) as f64, bytes: 4.0 * (items * (n + 2 * m + t + 9)) as f64 },
             shape: format!("({items}, {n}, {m})"),
         })
     }
@@ -280,8 +292,10 @@ pub struct EnergyWeights {
     pub count: View,
     /// ([`COLUMNS`], 2)
     pub statistics: View,
-    /// (B), distinct samples first in each span
-    pub d_log_p: View,
+    /// (B), distinct samples first in each span; of a complex wave function also (B) from `phase_at` on
+    pub d_log_psi: View,
+    /// First element of the weights by phases; `None` where the wave function is real.
+    pub phase_at: Option<u32>,
 }
 
 impl EnergyWeights {
@@ -292,21 +306,24 @@ impl EnergyWeights {
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, samples: u32, group_samples: u32, span_samples: u32) -> Result<()> {
         let b = u64::from(samples);
+        let phase_at = self.phase_at.unwrap_or(0);
+        let parts = if self.phase_at.is_some() { 2u32 } else { 1 };
         plan.launch(&Launch {
             kernel: &WEIGHTS,
-            spec: &[],
+            spec: &[("PARTS", parts.into())],
             bindings: &[
                 Bind { name: "values", view: &self.values, elements: b * u64::from(COLUMNS) },
                 Bind { name: "unique_of", view: &self.unique_of, elements: b },
                 Bind { name: "sample_of", view: &self.sample_of, elements: b },
                 Bind { name: "count", view: &self.count, elements: b },
                 Bind { name: "statistics", view: &self.statistics, elements: 2 * u64::from(COLUMNS) },
-                Bind { name: "d_log_p", view: &self.d_log_p, elements: b },
+                Bind { name: "d_log_psi", view: &self.d_log_psi, elements: u64::from(phase_at) + b },
             ],
             params: &[
                 ("samples", samples.into()),
                 ("group_samples", group_samples.into()),
                 ("span_samples", span_samples.into()),
+                ("phase_at", phase_at.into()),
             ],
             groups: Rows::from(samples).groups(64, 1),
             cost: Cost { flops: (3 * b) as f64, bytes: (24 * b) as f64 },
@@ -315,34 +332,40 @@ impl EnergyWeights {
     }
 }
 
-/// Local energy and observables of one configuration in f64: `COLUMNS` values.
+/// Local energy and observables of one configuration in f64: `COLUMNS` values. A ratio is a logarithm, or with `parts` of 2
+/// a logarithm and a phase.
 pub fn local_reference(
     occupied: &[bool],
     signs: &[bool],
     site_energy: &[f32],
     ratio: &[f32],
+    parts: usize,
     amplitudes: &[f32],
     constant: f32,
 ) -> Vec<f64> {
     let sites = occupied.len() as f64;
     let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
     let diagonal: f64 = wide(site_energy).iter().sum::<f64>() + f64::from(constant);
-    let weights: Vec<f64> = wide(ratio).iter().map(|r| r.exp()).collect();
+    let weight = |r: &[f64]| {
+        let phase = r.get(1).copied().unwrap_or(0.0);
+        [r[0].exp() * phase.cos(), r[0].exp() * phase.sin()]
+    };
+    let weights: Vec<[f64; 2]> = wide(ratio).chunks(parts).map(weight).collect();
     let amplitudes: Vec<[f64; 2]> = amplitudes.chunks(2).map(|a| [f64::from(a[0]), f64::from(a[1])]).collect();
-    let off: f64 = weights.iter().zip(&amplitudes).map(|(w, a)| w * a[0]).sum();
-    let flips: f64 = weights.iter().zip(&amplitudes).map(|(w, a)| w * a[1]).sum();
+    let sum = |part: usize, of: usize| weights.iter().zip(&amplitudes).map(|(w, a)| w[part] * a[of]).sum::<f64>();
     let magnetisation: f64 = occupied.iter().map(|n| if *n { 1.0 } else { -1.0 }).sum();
     let of_site = |(n, sign): (&bool, &bool)| if n == sign { 0.5 } else { -0.5 };
     let staggered: f64 = occupied.iter().zip(signs).map(of_site).sum::<f64>() / sites;
     vec![
-        diagonal + off,
+        diagonal + sum(0, 0),
         magnetisation,
         magnetisation.abs(),
         magnetisation * magnetisation,
         staggered,
         staggered.abs(),
         staggered * staggered,
-        flips / sites,
+        sum(0, 1) / sites,
+        sum(1, 0),
     ]
 }
 
@@ -368,10 +391,12 @@ fn test_moves(patches: u32) -> (Vec<u32>, Vec<u32>, u32) {
 }
 
 fn ratio_cases(_: &Gpu) -> Vec<Case> {
-    [(1, 1, 0, 1), (7, 4, 2, 5), (700, 9, 0, 700), (9000, 4, 0, 9000)].into_iter().map(ratio_case).collect()
+    let real = [(1, 1, 0, 1), (7, 4, 2, 5), (700, 9, 0, 700), (9000, 4, 0, 9000)].map(|shape| (shape, [0, 1]));
+    let complex = [((7, 4, 2, 5), [0, 2]), ((700, 9, 0, 700), [1, 2])];
+    real.into_iter().chain(complex).map(|(shape, parts)| ratio_case(shape, parts)).collect()
 }
 
-fn ratio_case((samples, patches, first, most): (u32, u32, u32, u32)) -> Case {
+fn ratio_case((samples, patches, first, most): (u32, u32, u32, u32), [part, parts]: [u32; 2]) -> Case {
     let outcomes = 16;
     let mut random = RandomInputs::new(u64::from(samples * patches));
     let (moves, starts, rows_per_item) = test_moves(patches);
@@ -383,7 +408,8 @@ fn ratio_case((samples, patches, first, most): (u32, u32, u32, u32)) -> Case {
     let row_log_p = random.floats((most * rows_per_item).max(1) as usize);
     let t = patches as usize;
     // Ratios of items outside the window stay as they are.
-    let before = random.floats(samples as usize * count);
+    let before = random.floats(samples as usize * count * parts as usize);
+    let (scale, never) = if part == 0 { (0.5, f64::from(NEG_LARGE)) } else { (1.0, 0.0) };
     let mut ratio: Vec<f64> = before.iter().map(|r| f64::from(*r)).collect();
     for u in 0..most as usize {
         let item = first as usize + u;
@@ -402,7 +428,7 @@ fn ratio_case((samples, patches, first, most): (u32, u32, u32, u32)) -> Case {
             }
             let holds = starts[2 * m + 1] == 0
                 || (token & change[1] != 0) != (tokens[b * t + change[2] as usize] & change[3] != 0);
-            ratio[item * count + m] = if holds { 0.5 * sum } else { f64::from(NEG_LARGE) };
+            ratio[(item * count + m) * parts as usize + part as usize] = if holds { scale * sum } else { never };
         }
     }
     let shape = MovesShape {
@@ -410,6 +436,8 @@ fn ratio_case((samples, patches, first, most): (u32, u32, u32, u32)) -> Case {
         moves: count as u32,
         rows_per_item,
         outcomes,
+        part,
+        parts,
     };
     let record = move |plan: &mut Plan, named: &Named| {
         let kernel = MovesRatio {
@@ -425,7 +453,7 @@ fn ratio_case((samples, patches, first, most): (u32, u32, u32, u32)) -> Case {
         kernel.record(plan, &shape)
     };
     Case {
-        name: format!("({samples}, {patches}), {count} moves from {first}"),
+        name: format!("({samples}, {patches}), {count} moves from {first}, part {part} of {parts}"),
         inputs: vec![
             ("tokens", tokens.into()),
             ("sample_of", sample_of.into()),
@@ -478,6 +506,7 @@ fn sites_case((samples, patches, p, first): (u32, u32, u32, u32)) -> Case {
         sites_per_patch: p,
         pairs: couplings.len() as u32,
         moves: 0,
+        parts: 1,
         constant: 0.0,
         sign_sum: 0.0,
     };
@@ -506,19 +535,25 @@ fn sites_case((samples, patches, p, first): (u32, u32, u32, u32)) -> Case {
 
 fn local_cases(_: &Gpu) -> Vec<Case> {
     let shapes = [(1, 1, 1, 0, 1.0), (5, 4, 4, 1, 3.0), (700, 7, 3, 0, 20.0), (70_000, 2, 1, 0, 1.0)];
-    shapes.into_iter().map(local_case).collect()
+    let complex = [((5, 4, 4, 1, 3.0), 2), ((700, 7, 3, 0, 20.0), 2)];
+    shapes.map(|shape| (shape, 1)).into_iter().chain(complex).map(|(shape, parts)| local_case(shape, parts)).collect()
 }
 
-fn local_case((samples, patches, p, first, spread): (u32, u32, u32, u32, f32)) -> Case {
+fn local_case((samples, patches, p, first, spread): (u32, u32, u32, u32, f32), parts: u32) -> Case {
     let (most, sites) = (samples - first, patches * p);
     let moves = sites + 1;
     let mut random = RandomInputs::new(u64::from(samples * sites));
     let tokens = random.integers((samples * patches) as usize, 1 << p);
     let sample_of = random.integers(samples as usize, samples);
     let site_energy = random.floats((most * sites) as usize);
-    let mut ratio: Vec<f32> = random.floats((samples * moves) as usize).iter().map(|r| spread * r).collect();
+    let mut ratio: Vec<f32> = random.floats((samples * moves * parts) as usize).iter().map(|r| spread * r).collect();
+    if parts == 2 {
+        // Phases of a few turns: where they are much larger, f32 has no digits left of them.
+        ratio.iter_mut().skip(1).step_by(2).for_each(|phase| *phase *= 4.0 / spread);
+    }
     // The last move never holds.
-    ratio.iter_mut().skip(sites as usize).step_by(moves as usize).for_each(|r| *r = NEG_LARGE);
+    let last = (sites * parts) as usize;
+    ratio.iter_mut().skip(last).step_by((moves * parts) as usize).for_each(|r| *r = NEG_LARGE);
     let amplitudes: Vec<f32> =
         (0..moves).flat_map(|m| [-random.floats(1)[0].abs(), f32::from(u8::from(m < sites))]).collect();
     let signs = random.integers(patches as usize, 1 << p);
@@ -526,7 +561,7 @@ fn local_case((samples, patches, p, first, spread): (u32, u32, u32, u32, f32)) -
     let positive: Vec<bool> = (0..sites).map(sign_of).collect();
     let sign_sum = positive.iter().map(|s| if *s { 1.0 } else { -1.0 }).sum::<f32>();
     let constant = 0.5;
-    let (n, m) = (sites as usize, moves as usize);
+    let (n, m) = (sites as usize, (moves * parts) as usize);
     let before = random.floats((samples * COLUMNS) as usize);
     let mut values: Vec<f64> = before.iter().map(|v| f64::from(*v)).collect();
     for u in 0..most as usize {
@@ -535,7 +570,7 @@ fn local_case((samples, patches, p, first, spread): (u32, u32, u32, u32, f32)) -
         let occupied: Vec<bool> =
             (0..sites).map(|q| tokens[(b * patches + q / p) as usize] >> (q % p) & 1 == 1).collect();
         let (energies, ratios) = (&site_energy[u * n..(u + 1) * n], &ratio[item * m..(item + 1) * m]);
-        let local = local_reference(&occupied, &positive, energies, ratios, &amplitudes, constant);
+        let local = local_reference(&occupied, &positive, energies, ratios, parts as usize, &amplitudes, constant);
         values[item * COLUMNS as usize..(item + 1) * COLUMNS as usize].copy_from_slice(&local);
     }
     let shape = EnergyShape {
@@ -544,6 +579,7 @@ fn local_case((samples, patches, p, first, spread): (u32, u32, u32, u32, f32)) -
         sites_per_patch: p,
         pairs: 0,
         moves,
+        parts,
         constant,
         sign_sum,
     };
@@ -560,7 +596,7 @@ fn local_case((samples, patches, p, first, spread): (u32, u32, u32, u32, f32)) -
         kernel.record(plan, &shape)
     };
     Case {
-        name: format!("({samples}, {patches}, {p}) from {first}, log ratios up to {spread}"),
+        name: format!("({samples}, {patches}, {p}) from {first}, log ratios up to {spread}, parts {parts}"),
         inputs: vec![
             ("tokens", tokens.into()),
             ("sample_of", sample_of.into()),
@@ -609,13 +645,12 @@ fn statistics_case((samples, group): (u32, u32)) -> Case {
 }
 
 fn weights_cases(_: &Gpu) -> Vec<Case> {
-    [(1, 64, 64), (64, 64, 64), (127, 64, 128), (1000, 64, 512), (70_000, 20_032, 32_768)]
-        .into_iter()
-        .map(weights_case)
-        .collect()
+    let shapes = [(1, 64, 64), (64, 64, 64), (127, 64, 128), (1000, 64, 512), (70_000, 20_032, 32_768)];
+    let complex = [((127, 64, 128), Some(128)), ((1000, 64, 512), Some(1024))];
+    shapes.map(|shape| (shape, None)).into_iter().chain(complex).map(|(shape, at)| weights_case(shape, at)).collect()
 }
 
-fn weights_case((samples, group, span): (u32, u32, u32)) -> Case {
+fn weights_case((samples, group, span): (u32, u32, u32), phase_at: Option<u32>) -> Case {
     let mut random = RandomInputs::new(u64::from(samples));
     let values = random.floats((samples * COLUMNS) as usize);
     let statistics = random.floats(2 * COLUMNS as usize);
@@ -627,12 +662,18 @@ fn weights_case((samples, group, span): (u32, u32, u32)) -> Case {
     };
     let unique_of: Vec<u32> = (0..samples).map(|b| within(b, group, &mut random)).collect();
     let sample_of: Vec<u32> = (0..samples).map(|i| within(i, span, &mut random)).collect();
-    let weight = |i: u32| {
+    let weight = |i: u32, column: usize| {
         let b = i - i % span + sample_of[i as usize];
-        let value = values[((b - b % group + unique_of[b as usize]) * COLUMNS) as usize];
-        f64::from(count[i as usize]) * (f64::from(value) - f64::from(statistics[0])) / f64::from(samples)
+        let value = values[((b - b % group + unique_of[b as usize]) * COLUMNS) as usize + column];
+        f64::from(count[i as usize]) * (f64::from(value) - f64::from(statistics[2 * column])) / f64::from(samples)
     };
-    let expected = (0..samples).map(weight).collect();
+    let mut expected: Vec<f64> = (0..samples).map(|i| weight(i, 0)).collect();
+    // What stands between the two kinds of weights stays as it is.
+    let before = random.floats((phase_at.unwrap_or(0) + samples) as usize);
+    if let Some(at) = phase_at {
+        expected.extend(before[samples as usize..at as usize].iter().map(|v| f64::from(*v)));
+        expected.extend((0..samples).map(|i| 2.0 * weight(i, IMAGINARY)));
+    }
     let record = move |plan: &mut Plan, named: &Named| {
         let kernel = EnergyWeights {
             values: named.view("values")?,
@@ -640,19 +681,21 @@ fn weights_case((samples, group, span): (u32, u32, u32)) -> Case {
             sample_of: named.view("sample_of")?,
             count: named.view("count")?,
             statistics: named.view("statistics")?,
-            d_log_p: named.view("d_log_p")?,
+            d_log_psi: named.view("d_log_psi")?,
+            phase_at,
         };
         kernel.record(plan, samples, group, span)
     };
     Case {
-        name: format!("({samples}) in groups of {group}, spans of {span}"),
-        outputs: vec![("d_log_p", Expected::Near { values: expected, tolerance: 1e-6 })],
+        name: format!("({samples}) in groups of {group}, spans of {span}, phases {}", phase_at.is_some()),
+        outputs: vec![("d_log_psi", Expected::Near { values: expected, tolerance: 1e-6 })],
         inputs: vec![
             ("values", values.into()),
             ("unique_of", unique_of.into()),
             ("sample_of", sample_of.into()),
             ("count", count.into()),
             ("statistics", statistics.into()),
+            ("d_log_psi", before.into()),
         ],
         record: Box::new(record),
     }

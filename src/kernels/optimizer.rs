@@ -47,7 +47,7 @@ pub struct Adam {
     pub gradient: View,
     /// Scratch of [`Adam::part_elements`] floats.
     pub part: View,
-    /// (8, 2): mean and variance of the energy first
+    /// (9, 2): mean and variance of the energy first
     pub statistics: View,
     /// (8): β₁ᵗ, β₂ᵗ, scale, accept, norm, t, 0, 0; begins as 1, 1, 0, 0, 0, 0, 0, 0
     pub state: View,

@@ -8,7 +8,7 @@ use super::embedding::{Embedding, EmbeddingSizes};
 use super::network::LargeRows;
 use super::subsampler::{SubNetwork, SubSizes};
 use super::transformer::{Transformer, TransformerSizes};
-use super::{Capacity, Needs, Network, Packed, ParameterSpec, Parameters, Precision};
+use super::{Capacity, Needs, Network, Outcomes, Packed, ParameterSpec, Parameters, Precision};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear;
@@ -188,11 +188,11 @@ impl Network for LptfNetwork {
         self.sub.decode(plan, rows, t, &x)
     }
 
-    fn decoded_logits(&self) -> View {
-        self.sub.decoded_logits()
+    fn decoded(&self) -> Outcomes {
+        self.sub.decoded()
     }
 
-    fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<View> {
+    fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<Outcomes> {
         let large = packed.large.as_ref().ok_or_else(|| {
             let message = "packed rows of sub-patches come without those of their large patches; give both";
             Error::new(ErrorKind::Shape, message)
@@ -221,7 +221,7 @@ impl Network for LptfNetwork {
         self.sub.moves(plan, packed, large, &x)
     }
 
-    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<View> {
+    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<Outcomes> {
         let (transformer, Training { rows: large, .. }) = (self.transformer.training()?, self.training()?);
         let window = LargeWindow {
             items: rows.items(self.nested.patches),

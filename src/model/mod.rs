@@ -35,8 +35,8 @@ pub use layout::{Initial, Layout, ParameterSpec, Parameters, Slot};
 pub use lptf::{Lptf, Subsampler};
 pub use metropolis::{Metropolis, Proposal};
 pub use network::{
-    Capacity, ChainWindow, ConnectedMoves, LargeRows, Model, Needs, Network, Packed, Stretch, Unnormalised,
-    WaveFunction,
+    Capacity, ChainWindow, ConnectedMoves, LargeRows, LogPsi, LogPsiGradient, Model, Needs, Network, Outcomes, Packed,
+    Stretch, Unnormalised, WaveFunction,
 };
 pub use position::Position;
 pub use precision::Precision;

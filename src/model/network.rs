@@ -116,6 +116,11 @@ pub trait Model: Send + Sync {
     /// [`crate::ErrorKind::Settings`], with what to change.
     fn check(&self, lattice: &Lattice) -> Result<()>;
 
+    /// Whether ψ has a phase, log ψ = ½ log P + i·phase; else it is real and positive, ψ = √P.
+    fn is_complex(&self) -> bool {
+        false
+    }
+
     /// The Markov chains that sample it, where it is not normalised; `None` where it is drawn patch after patch.
     fn chains(&self) -> Option<&Metropolis> {
         None
@@ -194,6 +199,43 @@ pub struct Stretch {
     pub record: Option<u32>,
 }
 
+/// log ψ of samples, as numbers that add up to it: (samples, columns), one column for each patch where the wave function is
+/// autoregressive, else one.
+#[derive(Debug, Clone)]
+pub struct LogPsi {
+    /// What adds up to log P = log |ψ|².
+    pub log_p: View,
+    /// What adds up to the phase, in radians; `None` where ψ is real and positive.
+    pub phase: Option<View>,
+}
+
+/// The gradient of a number by log ψ of each sample.
+#[derive(Debug, Clone)]
+pub struct LogPsiGradient {
+    /// (samples), by log P = log |ψ|²
+    pub d_log_p: View,
+    /// (samples), by the phase; `None` where ψ is real and positive.
+    pub d_phase: Option<View>,
+    /// The element of both that belongs to the first sample.
+    pub first: u32,
+}
+
+/// What an autoregressive network says of rows: (rows, V) each.
+#[derive(Debug, Clone)]
+pub struct Outcomes {
+    /// Logarithms of the outcomes' probabilities, up to a constant for each row.
+    pub logits: View,
+    /// Phases of the outcomes, in radians; `None` where ψ is real and positive.
+    pub phases: Option<View>,
+}
+
+impl From<View> for Outcomes {
+    /// Of a real wave function.
+    fn from(logits: View) -> Self {
+        Self { logits, phases: None }
+    }
+}
+
 /// The moves of a window of distinct samples.
 #[derive(Debug, Clone)]
 pub struct ConnectedMoves {
@@ -205,8 +247,10 @@ pub struct ConnectedMoves {
     pub moves: View,
     /// (moves) of two u32: not read, condition
     pub starts: View,
-    /// (B, moves)
+    /// (B, moves, parts)
     pub ratio: View,
+    /// 1 where the wave function is real, else 2: a logarithm and a phase.
+    pub parts: u32,
     /// How many moves.
     pub count: u32,
     /// Whether some change two sites.
@@ -227,11 +271,11 @@ pub trait Unnormalised {
     /// As [`Plan::launch`].
     fn advance(&self, plan: &mut Plan, chains: &ChainWindow, stretch: &Stretch) -> Result<()>;
 
-    /// log ψ² of the first `samples` samples of `tokens` (B, T) into `log_p` (samples), and what their moves need.
+    /// log ψ of the first `samples` samples of `tokens` (B, T) into `log_psi`, and what their moves need.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    fn amplitudes(&self, plan: &mut Plan, tokens: &View, samples: u32, log_p: &View) -> Result<()>;
+    fn amplitudes(&self, plan: &mut Plan, tokens: &View, samples: u32, log_psi: &LogPsi) -> Result<()>;
 
     /// log ψ(σ')/ψ(σ) of the moves of distinct samples whose amplitudes were computed before.
     ///
@@ -239,19 +283,26 @@ pub trait Unnormalised {
     /// As [`Plan::launch`].
     fn ratios(&self, plan: &mut Plan, window: &Window, connected: &ConnectedMoves) -> Result<()>;
 
-    /// log ψ² of a window of distinct samples, with what the gradient needs kept: `tokens` (B, T) and `sample_of` (B) into
-    /// `log_p` (items).
+    /// log ψ of a window of distinct samples, with what the gradient needs kept: `tokens` (B, T) and `sample_of` (B) into
+    /// `log_psi`.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View, log_p: &View) -> Result<()>;
+    fn forward(
+        &self,
+        plan: &mut Plan,
+        window: &Window,
+        tokens: &View,
+        sample_of: &View,
+        log_psi: &LogPsi,
+    ) -> Result<()>;
 
-    /// The gradient of all parameters from that of log ψ² of each sample, `d_log_p`, whose element `first` belongs to the
-    /// window's first. `keep` adds it to the gradient buffer, else it is replaced.
+    /// The gradient of all parameters from that of log ψ of each sample, whose first is the window's first. `keep` adds it
+    /// to the gradient buffer, else it is replaced.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    fn backward(&self, plan: &mut Plan, window: &Window, d_log_p: &View, first: u32, keep: bool) -> Result<()>;
+    fn backward(&self, plan: &mut Plan, window: &Window, d_log_psi: &LogPsiGradient, keep: bool) -> Result<()>;
 }
 
 /// The passes of an autoregressive wave function.
@@ -263,22 +314,22 @@ pub trait Network {
     /// As [`Plan::launch`].
     fn decode(&self, plan: &mut Plan, rows: &View, tokens: &View, t: u32) -> Result<()>;
 
-    /// (samples, T, V): the logits that decoding made.
-    fn decoded_logits(&self) -> View;
+    /// (samples, T, V): the logits that decoding made, and the phases.
+    fn decoded(&self) -> Outcomes;
 
-    /// Computes the logits of packed rows of moves; returns them, (rows, V).
+    /// Computes logits and phases of packed rows of moves, and returns them.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<View>;
+    fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<Outcomes>;
 
-    /// The teacher-forced pass over whole samples, row u·T + t; returns the logits (rows, V) and keeps activations.
+    /// The teacher-forced pass over whole samples, row u·T + t; returns logits and phases, and keeps activations.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<View>;
+    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<Outcomes>;
 
-    /// The gradient of all parameters, from the gradient that stands in place of the logits of [`Network::forward`].
+    /// The gradient of all parameters, from those that stand in place of logits and phases of [`Network::forward`].
     /// `keep` adds it to the gradient buffer, else it is replaced.
     ///
     /// # Errors

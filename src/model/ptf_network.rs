@@ -6,7 +6,7 @@ use super::outcome_head::{HeadTraining, OutcomeHead};
 use super::ptf::Sizes;
 use super::transformer::{Place, Transformer};
 use super::transformer_training::TransformerTraining;
-use super::{Capacity, Needs, Network, Packed, ParameterSpec, Parameters, Precision};
+use super::{Capacity, Needs, Network, Outcomes, Packed, ParameterSpec, Parameters, Precision};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear;
@@ -112,7 +112,7 @@ impl PtfNetwork {
         plan: &mut Plan,
         packed: &Packed,
         between: impl FnOnce(&mut Plan, &View) -> Result<()>,
-    ) -> Result<View> {
+    ) -> Result<Outcomes> {
         let rows = packed.items.times(packed.rows_per_item);
         let [x, hidden] = self.transformer.move_rows();
         self.embedding.record(plan, &packed.descriptions, &rows, &x)?;
@@ -120,7 +120,7 @@ impl PtfNetwork {
         self.transformer.moves(plan, packed)?;
         let logits = self.move_logits.view();
         self.head.record(plan, &self.head.places.sampled, [&x, &hidden, &logits], &rows, Place::SAME)?;
-        Ok(logits)
+        Ok(logits.into())
     }
 
     pub fn forward_with(
@@ -129,14 +129,14 @@ impl PtfNetwork {
         descriptions: &View,
         rows: &Rows,
         between: impl FnOnce(&mut Plan, &View) -> Result<()>,
-    ) -> Result<View> {
+    ) -> Result<Outcomes> {
         let (transformer, Training { head, .. }) = self.training()?;
         let x = transformer.embedded();
         self.embedding.record(plan, descriptions, rows, &x)?;
         between(plan, &x)?;
         transformer.forward(&self.transformer, plan, rows)?;
         head.forward(&self.head, plan, &transformer.top(), rows)?;
-        Ok(head.logits.view())
+        Ok(head.logits.view().into())
     }
 
     pub fn backward_with(
@@ -163,15 +163,15 @@ impl Network for PtfNetwork {
         self.decode_with(plan, descriptions, t, |_, _| Ok(()))
     }
 
-    fn decoded_logits(&self) -> View {
-        self.decoded_logits.view()
+    fn decoded(&self) -> Outcomes {
+        self.decoded_logits.view().into()
     }
 
-    fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<View> {
+    fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<Outcomes> {
         self.moves_with(plan, packed, |_, _| Ok(()))
     }
 
-    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<View> {
+    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<Outcomes> {
         self.forward_with(plan, descriptions, rows, |_, _| Ok(()))
     }
 

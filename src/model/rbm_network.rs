@@ -1,7 +1,10 @@
 //! The restricted Boltzmann machine on a device: its chains, amplitudes, ratios of moves and gradient.
 
 use super::rbm::{HIDDEN_BIAS, KERNEL, VISIBLE_BIAS};
-use super::{Capacity, ChainWindow, ConnectedMoves, Metropolis, Needs, Parameters, Proposal, Stretch, Unnormalised};
+use super::{
+    Capacity, ChainWindow, ConnectedMoves, LogPsi, LogPsiGradient, Metropolis, Needs, Parameters, Proposal, Stretch,
+    Unnormalised,
+};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear::{self, Extra, GradientShape, LinearGradient, LinearProduct, LinearShape};
@@ -178,10 +181,10 @@ impl Unnormalised for RbmNetwork {
         sweep.record(plan, &shape)
     }
 
-    fn amplitudes(&self, plan: &mut Plan, tokens: &View, samples: u32, log_p: &View) -> Result<()> {
+    fn amplitudes(&self, plan: &mut Plan, tokens: &View, samples: u32, log_psi: &LogPsi) -> Result<()> {
         let window = whole(samples, 0, samples, &self.shape);
         self.group.record(plan, &self.shape, &self.sampled, &window, (tokens, None))?;
-        self.group.amplitude(plan, &self.shape, &self.sampled, &window.items, log_p)
+        self.group.amplitude(plan, &self.shape, &self.sampled, &window.items, &log_psi.log_p)
     }
 
     fn ratios(&self, plan: &mut Plan, window: &Window, connected: &ConnectedMoves) -> Result<()> {
@@ -199,23 +202,30 @@ impl Unnormalised for RbmNetwork {
         ratio.record(plan, window, &self.shape, connected.count, connected.pairs)
     }
 
-    fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View, log_p: &View) -> Result<()> {
+    fn forward(
+        &self,
+        plan: &mut Plan,
+        window: &Window,
+        tokens: &View,
+        sample_of: &View,
+        log_psi: &LogPsi,
+    ) -> Result<()> {
         let activations = &self.training()?.activations;
         activations.record(plan, &self.shape, &self.values, window, (tokens, Some(sample_of)))?;
-        activations.amplitude(plan, &self.shape, &self.values, &window.items, log_p)
+        activations.amplitude(plan, &self.shape, &self.values, &window.items, &log_psi.log_p)
     }
 
-    fn backward(&self, plan: &mut Plan, window: &Window, d_log_p: &View, first: u32, keep: bool) -> Result<()> {
+    fn backward(&self, plan: &mut Plan, window: &Window, d_log_psi: &LogPsiGradient, keep: bool) -> Result<()> {
         let Training { activations, slope, part, unused } = self.training()?;
         let RbmShape { sites, hidden, .. } = self.shape;
         let rows = &window.items;
         let slopes = RbmSlopes {
-            d_log_p: d_log_p.clone(),
+            d_log_p: d_log_psi.d_log_p.clone(),
             spins: activations.spins.view(),
             theta: activations.theta.view(),
             slope: slope.view(),
         };
-        slopes.record(plan, rows, &self.shape, first)?;
+        slopes.record(plan, rows, &self.shape, d_log_psi.first)?;
         // The visible bias is to the kernel's transpose what a bias is to a weight.
         let gradient = |d_y: &View, [d_weight, d_bias]: [&View; 2], outputs: u32, plan: &mut Plan| {
             let (d_weight, d_bias) = (d_weight.clone(), d_bias.clone());

@@ -8,7 +8,7 @@ use super::outcome_head::{HeadTraining, OutcomeHead};
 use super::rnn_order::KnownOrder;
 use super::rnn_training::RnnTraining;
 use super::transformer::{Place, Transformer};
-use super::{Capacity, Initial, Needs, Network, Packed, ParameterSpec, Parameters};
+use super::{Capacity, Initial, Needs, Network, Outcomes, Packed, ParameterSpec, Parameters};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::recurrent::{
@@ -212,7 +212,7 @@ impl RnnNetwork {
         plan: &mut Plan,
         packed: &Packed,
         conditions: Option<&MoveConditions<'_>>,
-    ) -> Result<View> {
+    ) -> Result<Outcomes> {
         let sizes = [self.sizes.sequence, self.samples];
         let order = self.order.of(&self.gpu, &packed.positions, sizes, conditions.is_some())?;
         let links = RecurrentLinks {
@@ -237,7 +237,7 @@ impl RnnNetwork {
         let rows = packed.items.times(per_item);
         let [x, hidden, logits] = [&self.move_states, &self.move_hidden, &self.move_logits].map(Buffer::view);
         self.head.record(plan, &self.head.places.sampled, [&x, &hidden, &logits], &rows, Place::SAME)?;
-        Ok(logits)
+        Ok(logits.into())
     }
 
     /// [`Network::forward`]; sequence q begins in row q of `conditions`, (items·T/S, C), or in zeros.
@@ -247,8 +247,8 @@ impl RnnNetwork {
         descriptions: &View,
         rows: &Rows,
         conditions: Option<&View>,
-    ) -> Result<View> {
-        self.training()?.forward(self, plan, descriptions, rows, conditions)
+    ) -> Result<Outcomes> {
+        Ok(self.training()?.forward(self, plan, descriptions, rows, conditions)?.into())
     }
 
     /// [`Network::backward`], which also makes the gradient of the conditions where it is wanted.
@@ -269,15 +269,15 @@ impl Network for RnnNetwork {
         self.decode_from(plan, descriptions, t, None)
     }
 
-    fn decoded_logits(&self) -> View {
-        self.decoded_logits.view()
+    fn decoded(&self) -> Outcomes {
+        self.decoded_logits.view().into()
     }
 
-    fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<View> {
+    fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<Outcomes> {
         self.moves_from(plan, packed, None)
     }
 
-    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<View> {
+    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<Outcomes> {
         self.forward_from(plan, descriptions, rows, None)
     }
 

@@ -8,7 +8,7 @@ use super::network::LargeRows;
 use super::ptf::Sizes;
 use super::ptf_network::PtfNetwork;
 use super::rnn_network::{MoveConditions, RnnNetwork, RnnSizes};
-use super::{Capacity, Needs, Network, Packed, ParameterSpec, Parameters, Precision};
+use super::{Capacity, Needs, Network, Outcomes, Packed, ParameterSpec, Parameters, Precision};
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, Rows, View};
 use crate::kernels::nested::NestedShape;
@@ -23,15 +23,15 @@ pub(super) trait SubNetwork {
     /// begins.
     fn decode(&self, plan: &mut Plan, rows: &View, t: u32, condition: &View) -> Result<()>;
 
-    /// As [`Network::decoded_logits`].
-    fn decoded_logits(&self) -> View;
+    /// As [`Network::decoded`].
+    fn decoded(&self) -> Outcomes;
 
     /// As [`Network::moves`]; `conditions`, (items·R_L, C), are those of the rows of `large`. Where a packed row has none
     /// among them, its sample's own holds.
-    fn moves(&self, plan: &mut Plan, packed: &Packed, large: &LargeRows, conditions: &View) -> Result<View>;
+    fn moves(&self, plan: &mut Plan, packed: &Packed, large: &LargeRows, conditions: &View) -> Result<Outcomes>;
 
     /// As [`Network::forward`]; `conditions`, (items·L, C), are those of all large patches.
-    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, conditions: &View) -> Result<View>;
+    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, conditions: &View) -> Result<Outcomes>;
 
     /// As [`Network::backward`], from `conditions` and to their gradient, the second of them; `large` has the rows of large
     /// patches.
@@ -108,15 +108,15 @@ impl SubNetwork for RnnNetwork {
         self.decode_from(plan, rows, t, Some(condition))
     }
 
-    fn decoded_logits(&self) -> View {
-        Network::decoded_logits(self)
+    fn decoded(&self) -> Outcomes {
+        Network::decoded(self)
     }
 
-    fn moves(&self, plan: &mut Plan, packed: &Packed, large: &LargeRows, conditions: &View) -> Result<View> {
+    fn moves(&self, plan: &mut Plan, packed: &Packed, large: &LargeRows, conditions: &View) -> Result<Outcomes> {
         self.moves_from(plan, packed, Some(&MoveConditions { rows: conditions, per_item: large.per_item }))
     }
 
-    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, conditions: &View) -> Result<View> {
+    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, conditions: &View) -> Result<Outcomes> {
         self.forward_from(plan, descriptions, rows, Some(conditions))
     }
 
@@ -143,15 +143,15 @@ impl SubNetwork for ConditionedPtf {
         self.ptf.decode_with(plan, rows, t, |plan, x| self.condition.decode(plan, condition, t, x))
     }
 
-    fn decoded_logits(&self) -> View {
-        self.ptf.decoded_logits()
+    fn decoded(&self) -> Outcomes {
+        self.ptf.decoded()
     }
 
-    fn moves(&self, plan: &mut Plan, packed: &Packed, large: &LargeRows, conditions: &View) -> Result<View> {
+    fn moves(&self, plan: &mut Plan, packed: &Packed, large: &LargeRows, conditions: &View) -> Result<Outcomes> {
         self.ptf.moves_with(plan, packed, |plan, x| self.condition.moves(plan, conditions, packed, large, x))
     }
 
-    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, conditions: &View) -> Result<View> {
+    fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, conditions: &View) -> Result<Outcomes> {
         self.ptf.forward_with(plan, descriptions, rows, |plan, x| self.condition.forward(plan, conditions, rows, x))
     }
 

@@ -37,6 +37,47 @@ pub struct Observables {
 }
 
 impl Observables {
+    /// The observables of the complex state `real + i·imaginary`. Hamiltonian and observables are real and symmetric, so that
+    /// they are the sum of those of both parts.
+    ///
+    /// # Errors
+    /// As [`Observables::of`].
+    pub fn of_complex(terms: &Terms, lattice: &Lattice, [real, imaginary]: [&[f64]; 2]) -> Result<Self> {
+        let share = norm(imaginary).powi(2);
+        if share < f64::EPSILON {
+            return Self::of(terms, lattice, real);
+        }
+        if norm(real).powi(2) < f64::EPSILON {
+            return Self::of(terms, lattice, imaginary);
+        }
+        let of_part = |part: &[f64]| {
+            let length = norm(part);
+            Self::of(terms, lattice, &part.iter().map(|amplitude| amplitude / length).collect::<Vec<f64>>())
+        };
+        let (a, b) = (of_part(real)?, of_part(imaginary)?);
+        let total = norm(real).powi(2) + share;
+        if total.is_nan() || (total.sqrt() - 1.0).abs() > NORM_TOLERANCE {
+            let message =
+                format!("observables: expected a state of norm 1, got {}; divide it by its norm", total.sqrt());
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
+        let both = |a: f64, b: f64| (total - share) * a + share * b;
+        Ok(Self {
+            energy: both(a.energy, b.energy),
+            energy_diagonal: both(a.energy_diagonal, b.energy_diagonal),
+            energy_moves: both(a.energy_moves, b.energy_moves),
+            density: both(a.density, b.density),
+            density_per_site: a.density_per_site.iter().zip(b.density_per_site).map(|(a, b)| both(*a, b)).collect(),
+            sigma_x: both(a.sigma_x, b.sigma_x),
+            staggered: both(a.staggered, b.staggered),
+            staggered_abs: both(a.staggered_abs, b.staggered_abs),
+            staggered_squared: both(a.staggered_squared, b.staggered_squared),
+            magnetisation: both(a.magnetisation, b.magnetisation),
+            magnetisation_abs: both(a.magnetisation_abs, b.magnetisation_abs),
+            magnetisation_squared: both(a.magnetisation_squared, b.magnetisation_squared),
+        })
+    }
+
     /// The observables of `state`, `2^N` amplitudes of norm 1, bit `i` of the index being site `i` of `lattice`.
     ///
     /// # Errors

@@ -1,46 +1,79 @@
-//! What a wave function ψ = √P is worth when all 2^N probabilities are known.
+//! What a wave function ψ = √P e^(i·phase) is worth when all 2^N amplitudes are known.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::physics::{Lattice, Observables, Terms};
+use crate::vmc::Amplitudes;
 
-/// Exact expectation values in ψ(s) = √P(s), in 64-bit floats.
+/// Exact expectation values in ψ(s) = √P(s) e^(i·phase(s)), in 64-bit floats.
 #[derive(Debug, Clone)]
 pub struct Enumeration {
     /// `Σ_s P(s)`, 1 up to the rounding of 32-bit floats.
     pub total: f64,
-    /// `Σ_s P(s) E_loc(s)` with `E_loc(s) = Σ_s' H(s, s') √(P(s')/P(s))`, which is `⟨ψ|H|ψ⟩`, and the rest of the
+    /// `Σ_s P(s) E_loc(s)` with `E_loc(s) = Σ_s' H(s, s') ψ(s')/ψ(s)`, which is `⟨ψ|H|ψ⟩`, and the rest of the
     /// observables, all in ψ divided by its norm.
     pub observables: Observables,
-    amplitudes: Vec<f64>,
+    /// Real and imaginary parts.
+    parts: [Vec<f64>; 2],
 }
 
 impl Enumeration {
-    /// From `log_p`, the logarithms of the `2^N` probabilities, bit `i` of the index being site `i`.
+    /// From all `2^N` amplitudes.
     ///
     /// # Errors
     /// [`ErrorKind::NotFinite`] if they do not add up to a number, and those of [`Observables::of`].
-    pub fn new(terms: &Terms, lattice: &Lattice, log_p: &[f64]) -> Result<Self> {
+    pub fn new(terms: &Terms, lattice: &Lattice, amplitudes: &Amplitudes) -> Result<Self> {
+        let Amplitudes { log_p, phase } = amplitudes;
         let total: f64 = log_p.iter().map(|log_p| log_p.exp()).sum();
         if !(total.is_finite() && total > 0.0) {
             let text = format!("enumeration: the probabilities add up to {total}; train again with a smaller lr=");
             return Err(Error::new(ErrorKind::NotFinite, text));
         }
         let norm = total.sqrt();
-        let amplitudes: Vec<f64> = log_p.iter().map(|log_p| (0.5 * log_p).exp() / norm).collect();
-        let observables = Observables::of(terms, lattice, &amplitudes)?;
-        Ok(Self { total, observables, amplitudes })
+        let part = |of: fn(f64) -> f64| -> Vec<f64> {
+            log_p.iter().zip(phase).map(|(log_p, phase)| (0.5 * log_p).exp() / norm * of(*phase)).collect()
+        };
+        let parts = [part(f64::cos), part(f64::sin)];
+        let observables = Observables::of_complex(terms, lattice, [&parts[0], &parts[1]])?;
+        Ok(Self { total, observables, parts })
     }
 
-    /// `⟨ψ|φ⟩²` with a normalised state φ.
+    /// `|⟨ψ|φ⟩|²` with a normalised real state φ.
     pub fn fidelity(&self, state: &[f64]) -> f64 {
-        self.amplitudes.iter().zip(state).map(|(a, b)| a * b).sum::<f64>().powi(2)
+        let overlap = |part: &Vec<f64>| part.iter().zip(state).map(|(a, b)| a * b).sum::<f64>().powi(2);
+        self.parts.iter().map(overlap).sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::physics::{Hamiltonian, Rydberg, ground_state};
+    use crate::physics::{Hamiltonian, Move, Pair, Rydberg, ground_state};
+
+    fn real(log_p: &[f64]) -> Amplitudes {
+        Amplitudes { log_p: log_p.to_vec(), phase: vec![0.0; log_p.len()] }
+    }
+
+    /// A phase that is the same everywhere changes nothing; that of an eigenstate's signs makes it one.
+    #[test]
+    fn phases_are_those_of_amplitudes() {
+        let lattice = Lattice::chain(2);
+        // S·S on two sites: the singlet at −3/4, with a phase of π between its two configurations.
+        let terms = Terms {
+            constant: 0.25,
+            field: vec![-0.5; 2],
+            pairs: vec![Pair { sites: [0, 1], coefficient: 1.0 }],
+            moves: vec![Move::exchange(0, 1, 0.5)],
+        };
+        let log_p = vec![-1e3, 0.5f64.ln(), 0.5f64.ln(), -1e3];
+        let of = |phase: Vec<f64>| Enumeration::new(&terms, &lattice, &Amplitudes { log_p: log_p.clone(), phase });
+        let singlet = of(vec![0.0, 0.3, 0.3 + std::f64::consts::PI, 0.0]).unwrap();
+        assert!((singlet.observables.energy + 0.75).abs() < 1e-12);
+        let half = 0.5f64.sqrt();
+        assert!((singlet.fidelity(&[0.0, half, -half, 0.0]) - 1.0).abs() < 1e-12);
+        let triplet = of(vec![0.0, 2.0, 2.0, 0.0]).unwrap();
+        assert!((triplet.observables.energy - 0.25).abs() < 1e-12);
+        assert!(triplet.fidelity(&[0.0, half, -half, 0.0]) < 1e-12);
+    }
 
     #[test]
     fn the_energy_is_the_mean_of_the_local_energies() {
@@ -63,7 +96,7 @@ mod tests {
         let mean: f64 = (0..16).map(|s| log_p[s].exp() * local(s)).sum();
         // Probabilities that are off by a common factor change nothing but the total.
         let shifted: Vec<f64> = log_p.iter().map(|log_p| log_p + 0.01).collect();
-        let found = Enumeration::new(&terms, &lattice, &shifted).unwrap();
+        let found = Enumeration::new(&terms, &lattice, &real(&shifted)).unwrap();
         assert!((found.observables.energy - mean).abs() < 1e-12);
         assert!((found.total - 0.01f64.exp()).abs() < 1e-12);
     }
@@ -74,10 +107,10 @@ mod tests {
         let terms = Rydberg::default().terms(&lattice).unwrap();
         let exact = ground_state(&terms, 4).unwrap();
         let log_p: Vec<f64> = exact.state.iter().map(|amplitude| 2.0 * amplitude.ln()).collect();
-        let found = Enumeration::new(&terms, &lattice, &log_p).unwrap();
+        let found = Enumeration::new(&terms, &lattice, &real(&log_p)).unwrap();
         assert!((found.fidelity(&exact.state) - 1.0).abs() < 1e-12);
         assert!((found.observables.energy - exact.energy).abs() < 1e-10);
-        let uniform = Enumeration::new(&terms, &lattice, &[-(16f64.ln()); 16]).unwrap();
+        let uniform = Enumeration::new(&terms, &lattice, &real(&[-(16f64.ln()); 16])).unwrap();
         assert!(uniform.fidelity(&exact.state) < 0.99);
     }
 
@@ -86,7 +119,7 @@ mod tests {
         let lattice = Lattice::chain(1);
         let terms = Rydberg::default().terms(&lattice).unwrap();
         for log_p in [[f64::NAN, 0.0], [f64::NEG_INFINITY; 2], [f64::INFINITY, 0.0]] {
-            assert_eq!(Enumeration::new(&terms, &lattice, &log_p).unwrap_err().kind(), ErrorKind::NotFinite);
+            assert_eq!(Enumeration::new(&terms, &lattice, &real(&log_p)).unwrap_err().kind(), ErrorKind::NotFinite);
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Samples drawn patch after patch, and log P as a sum over patches.
 
 use super::estimator::{Estimator, Source};
-use super::gradient::GradientPass;
+use super::gradient::{GradientPass, LogPsiBuffers};
 use super::sampler::{GroupViews, Sampler};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::energy::{MovesRatio, MovesShape};
 use crate::kernels::head::{HeadBackward, HeadForward, HeadSample, HeadSampleShape};
 use crate::kernels::rows::{RowsMoves, RowsSamples, Window};
-use crate::model::{Network, Packed};
+use crate::model::{LogPsi, LogPsiGradient, Network, Outcomes, Packed};
 use crate::physics::Patching;
 
 /// A network with the rows of its passes without gradient.
@@ -39,12 +39,12 @@ impl Sampler for Autoregressive {
     }
 
     fn record_group(&self, plan: &mut Plan, estimator: &Estimator, g: u32, source: Source) -> Result<()> {
-        let GroupViews { tokens, log_p, .. } = GroupViews::new(estimator, g)?;
+        let GroupViews { tokens, log_psi: LogPsi { log_p, .. }, .. } = GroupViews::new(estimator, g)?;
         let patches = estimator.patches();
         for position in 0..patches {
             self.network.decode(plan, &self.decode_rows, &tokens, position)?;
             let sample = HeadSample {
-                logits: self.network.decoded_logits(),
+                logits: self.network.decoded().logits,
                 step: estimator.step.view(),
                 tokens: tokens.clone(),
                 log_p: log_p.clone(),
@@ -66,7 +66,7 @@ impl Sampler for Autoregressive {
     fn record_ratios(&self, plan: &mut Plan, estimator: &Estimator, g: u32, window: &Window) -> Result<()> {
         let tables = &estimator.tables;
         let outcomes = estimator.patching.outcomes() as u32;
-        let GroupViews { tokens, sample_of, log_p } = GroupViews::new(estimator, g)?;
+        let GroupViews { tokens, sample_of, log_psi } = GroupViews::new(estimator, g)?;
         // A lattice of one patch has no rows to compute anew: its moves are other outcomes of the same logits.
         if tables.rows_per_item() > 0 {
             let rows = RowsMoves {
@@ -90,7 +90,7 @@ impl Sampler for Autoregressive {
             };
             let head = HeadForward {
                 rows: self.move_rows.view(),
-                logits: self.network.moves(plan, &packed)?,
+                logits: self.network.moves(plan, &packed)?.logits,
                 log_p: self.row_log_p.view(),
                 lse: self.row_lse.view(),
             };
@@ -99,8 +99,8 @@ impl Sampler for Autoregressive {
         let ratio = MovesRatio {
             tokens,
             sample_of,
-            logits: self.network.decoded_logits(),
-            log_p,
+            logits: self.network.decoded().logits,
+            log_p: log_psi.log_p,
             row_log_p: self.row_log_p.view(),
             moves: tables.moves.view(),
             starts: tables.starts.view(),
@@ -111,12 +111,15 @@ impl Sampler for Autoregressive {
             moves: tables.moves(),
             rows_per_item: tables.rows_per_item(),
             outcomes,
+            part: 0,
+            parts: estimator.parts,
         };
         ratio.record(plan, &shape)
     }
 
-    fn gradient_pass(&self, gpu: &Gpu, patching: &Patching, samples: u32) -> Result<Box<dyn GradientPass + '_>> {
-        Ok(Box::new(ForcedPass::new(gpu, &*self.network, patching, samples)?))
+    fn gradient_pass(&self, estimator: &Estimator) -> Result<Box<dyn GradientPass + '_>> {
+        let (gpu, samples) = (&estimator.gpu, estimator.sizes.training);
+        Ok(Box::new(ForcedPass::new(gpu, &*self.network, &estimator.patching, samples, estimator.phase.is_some())?))
     }
 
     fn network(&self) -> Option<&dyn Network> {
@@ -132,13 +135,13 @@ pub(super) struct ForcedPass<'a> {
     /// (samples·T) of four u32
     descriptions: Buffer,
     /// (samples, T)
-    log_p: Buffer,
+    log_psi: LogPsiBuffers,
     /// (samples·T)
     lse: Buffer,
 }
 
 impl<'a> ForcedPass<'a> {
-    pub fn new(gpu: &Gpu, network: &'a dyn Network, patching: &Patching, samples: u32) -> Result<Self> {
+    pub fn new(gpu: &Gpu, network: &'a dyn Network, patching: &Patching, samples: u32, complex: bool) -> Result<Self> {
         let patches = patching.patches() as u32;
         let rows = u64::from(samples) * u64::from(patches);
         let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.training.{name}"), elements);
@@ -147,45 +150,45 @@ impl<'a> ForcedPass<'a> {
             patches,
             outcomes: patching.outcomes() as u32,
             descriptions: buffer("descriptions", 4 * rows)?,
-            log_p: buffer("log_p", rows)?,
+            log_psi: LogPsiBuffers::new(gpu, rows, complex)?,
             lse: buffer("lse", rows)?,
         })
     }
 }
 
 impl GradientPass for ForcedPass<'_> {
-    fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View) -> Result<View> {
+    fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View) -> Result<Outcomes> {
         let rows = window.items.times(self.patches);
         let describe =
             RowsSamples { tokens: tokens.clone(), sample_of: sample_of.clone(), rows: self.descriptions.view() };
         describe.record(plan, window)?;
-        let logits = self.network.forward(plan, &self.descriptions, &rows)?;
+        let outcomes = self.network.forward(plan, &self.descriptions, &rows)?;
         let head = HeadForward {
             rows: self.descriptions.view(),
-            logits: logits.clone(),
-            log_p: self.log_p.view(),
+            logits: outcomes.logits.clone(),
+            log_p: self.log_psi().log_p,
             lse: self.lse.view(),
         };
         head.record(plan, &rows, self.outcomes)?;
-        Ok(logits)
+        Ok(outcomes)
     }
 
     fn backward(
         &self,
         plan: &mut Plan,
         window: &Window,
-        logits: View,
-        (d_log_p, first): (&View, u32),
+        Outcomes { logits, .. }: Outcomes,
+        d_log_psi: &LogPsiGradient,
         keep: bool,
     ) -> Result<()> {
         let rows = window.items.times(self.patches);
-        let head =
-            HeadBackward { rows: self.descriptions.view(), lse: self.lse.view(), d_log_p: d_log_p.clone(), logits };
+        let LogPsiGradient { d_log_p, first, .. } = d_log_psi.clone();
+        let head = HeadBackward { rows: self.descriptions.view(), lse: self.lse.view(), d_log_p, logits };
         head.record(plan, &rows, self.outcomes, self.patches, first)?;
         self.network.backward(plan, &self.descriptions, &rows, keep)
     }
 
-    fn log_p(&self) -> View {
-        self.log_p.view()
+    fn log_psi(&self) -> LogPsi {
+        self.log_psi.views()
     }
 }

@@ -1,7 +1,9 @@
 //! How large the parts of a step may be within a memory budget and the adapter's limits.
 
 use super::distinct::COUNTER_STRIDE;
+use super::gradient::Weighting;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::energy::COLUMNS;
 use crate::kernels::linear::{block_items, block_rows};
 use crate::model::{Capacity, Needs};
 
@@ -20,6 +22,8 @@ pub(super) struct Demand {
     pub shape: [u64; 4],
     /// Rows of a sample in the pass with gradient, each with a number that log P is the sum of.
     pub columns: u64,
+    /// Parts of log ψ: 1 where the wave function is real, else 2.
+    pub parts: u64,
     /// Elements of the Hamiltonian's tables.
     pub tables: u64,
 }
@@ -94,7 +98,8 @@ impl Demand {
         let b = u64::from(self.samples);
         let [group, groups] = [sizes.group, sizes.groups(self.samples)].map(u64::from);
         // Tokens, log P, numbers of distinct samples, values; weights in training.
-        let drawn = groups * group * (self.shape[3] + self.columns + 3 + 8) + if self.training { b } else { 0 };
+        let weights = if self.training { Weighting::elements(b, self.parts) } else { 0 };
+        let drawn = groups * group * (self.shape[3] + self.parts * self.columns + 3 + u64::from(COLUMNS)) + weights;
         let (widest, spans, numbers) = match self.own_span(sizes).map(u64::from) {
             Some(span) => (span, b.div_ceil(span), 3 * b.next_multiple_of(span)),
             None => (group, 0, 0),
@@ -107,10 +112,10 @@ impl Demand {
         let [n, m, r, _] = self.shape;
         let [group, items, hidden, training] =
             [sizes.group, sizes.items, sizes.hidden_rows, sizes.training].map(u64::from);
-        let gradient = self.needs.training_sample[0] + 6 * self.columns;
+        let gradient = self.needs.training_sample[0] + (5 + self.parts) * self.columns;
         [
             self.fixed + self.needs.fixed + self.tables + self.over_samples(sizes),
-            group * (self.needs.sample[0] + 4 + m),
+            group * (self.needs.sample[0] + 4 + self.parts * m),
             items * (r * (self.needs.move_row[0] + 6) + n),
             hidden * self.needs.hidden_row,
             training * gradient + self.blocks(training) * self.needs.training_block,
@@ -150,7 +155,8 @@ impl Demand {
             );
             Error::new(ErrorKind::Memory, message)
         };
-        let group_limit = most(self.needs.sample[1].max(m).max(8)).min(MAX_GROUP) / ALIGNMENT * ALIGNMENT;
+        let group_limit =
+            most(self.needs.sample[1].max(self.parts * m).max(COLUMNS.into())).min(MAX_GROUP) / ALIGNMENT * ALIGNMENT;
         let item_limit = most(r * self.needs.move_row[1].max(4)).min(most(n));
         // Blocks of the gradient's sums stand in one buffer too.
         let blocks_limit = u64::from(most(self.needs.training_block)) * u64::from(block_rows(self.columns as u32));
@@ -244,6 +250,7 @@ mod tests {
             needs,
             shape: [64, 64, 480, 16],
             columns: 16,
+            parts: 1,
             tables: 10_000,
         }
     }

@@ -4,13 +4,15 @@
 //! chain c. Windows of chains, as many as memory allows, go on one after another; no chain depends on the others.
 
 use super::estimator::{Estimator, Source};
-use super::gradient::GradientPass;
+use super::gradient::{GradientPass, LogPsiBuffers};
 use super::sampler::{GroupViews, Sampler};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::metropolis::{MetropolisAcceptance, Stream, start_reference};
 use crate::kernels::rows::Window;
-use crate::model::{ChainWindow, ConnectedMoves, Metropolis, Proposal, Stretch, Unnormalised};
+use crate::model::{
+    ChainWindow, ConnectedMoves, LogPsi, LogPsiGradient, Metropolis, Outcomes, Proposal, Stretch, Unnormalised,
+};
 use crate::physics::{Patching, Terms};
 
 /// Markov chains of a wave function with the network that moves them.
@@ -140,8 +142,8 @@ impl Sampler for Chains {
     }
 
     fn record_group(&self, plan: &mut Plan, estimator: &Estimator, g: u32, _: Source) -> Result<()> {
-        let GroupViews { tokens, log_p, .. } = GroupViews::new(estimator, g)?;
-        self.network.amplitudes(plan, &tokens, estimator.groups.samples_of(g), &log_p)
+        let GroupViews { tokens, log_psi, .. } = GroupViews::new(estimator, g)?;
+        self.network.amplitudes(plan, &tokens, estimator.groups.samples_of(g), &log_psi)
     }
 
     fn record_ratios(&self, plan: &mut Plan, estimator: &Estimator, g: u32, window: &Window) -> Result<()> {
@@ -153,14 +155,16 @@ impl Sampler for Chains {
             moves: tables.moves.view(),
             starts: tables.starts.view(),
             ratio: estimator.ratio.view(),
+            parts: estimator.parts,
             count: tables.moves(),
             pairs: tables.host.moves_pairs(),
         };
         self.network.ratios(plan, window, &connected)
     }
 
-    fn gradient_pass(&self, gpu: &Gpu, _: &Patching, samples: u32) -> Result<Box<dyn GradientPass + '_>> {
-        Ok(Box::new(UnnormalisedPass::new(gpu, &*self.network, samples)?))
+    fn gradient_pass(&self, estimator: &Estimator) -> Result<Box<dyn GradientPass + '_>> {
+        let (samples, complex) = (estimator.sizes.training, estimator.phase.is_some());
+        Ok(Box::new(UnnormalisedPass::new(&estimator.gpu, &*self.network, samples, complex)?))
     }
 
     fn chains(&self) -> Option<&Chains> {
@@ -171,34 +175,35 @@ impl Sampler for Chains {
 /// The pass with gradient of a wave function that is known up to a factor.
 pub(super) struct UnnormalisedPass<'a> {
     network: &'a dyn Unnormalised,
-    /// (samples): log ψ²
-    log_p: Buffer,
+    /// (samples)
+    log_psi: LogPsiBuffers,
 }
 
 impl<'a> UnnormalisedPass<'a> {
-    pub fn new(gpu: &Gpu, network: &'a dyn Unnormalised, samples: u32) -> Result<Self> {
-        Ok(Self { network, log_p: gpu.buffer("ketformer.training.log_p", samples.into())? })
+    pub fn new(gpu: &Gpu, network: &'a dyn Unnormalised, samples: u32, complex: bool) -> Result<Self> {
+        Ok(Self { network, log_psi: LogPsiBuffers::new(gpu, samples.into(), complex)? })
     }
 }
 
 impl GradientPass for UnnormalisedPass<'_> {
-    fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View) -> Result<View> {
-        self.network.forward(plan, window, tokens, sample_of, &self.log_p)?;
-        Ok(self.log_p())
+    fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View) -> Result<Outcomes> {
+        let log_psi = self.log_psi();
+        self.network.forward(plan, window, tokens, sample_of, &log_psi)?;
+        Ok(Outcomes { logits: log_psi.log_p, phases: log_psi.phase })
     }
 
     fn backward(
         &self,
         plan: &mut Plan,
         window: &Window,
-        _: View,
-        (d_log_p, first): (&View, u32),
+        _: Outcomes,
+        d_log_psi: &LogPsiGradient,
         keep: bool,
     ) -> Result<()> {
-        self.network.backward(plan, window, d_log_p, first, keep)
+        self.network.backward(plan, window, d_log_psi, keep)
     }
 
-    fn log_p(&self) -> View {
-        self.log_p.view()
+    fn log_psi(&self) -> LogPsi {
+        self.log_psi.views()
     }
 }

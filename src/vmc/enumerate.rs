@@ -4,6 +4,7 @@ use super::estimator::Source;
 use super::evaluate::{EvaluateConfig, estimator, sample_values};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Plan};
+use crate::kernels::energy::IMAGINARY;
 use crate::model::{Model, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice, Terms};
 
@@ -14,11 +15,17 @@ pub struct LocalEnergies {
     pub log_p: Vec<f64>,
     /// Whether that is the log P of probabilities which add up to one.
     pub normalised: bool,
-    /// Local energy of each.
+    /// Phase of each in radians, 0 where the wave function is real.
+    pub phase: Vec<f64>,
+    /// Local energy of each, its real part.
     pub energy: Vec<f64>,
+    /// Its imaginary part.
+    pub energy_imaginary: Vec<f64>,
     /// For each configuration log P (or log ψ²) of every connected one, in the order of the Hamiltonian's moves sorted by the first
     /// patch they change; very negative where a move's condition does not hold.
     pub moved_log_p: Vec<Vec<f64>>,
+    /// The same of phases; the configuration's own where a condition does not hold.
+    pub moved_phase: Vec<Vec<f64>>,
 }
 
 /// Sites of which all configurations can be enumerated.
@@ -63,24 +70,36 @@ pub fn local_energies(
     let mut all = LocalEnergies {
         log_p: Vec::new(),
         normalised: model.chains().is_none(),
+        phase: Vec::new(),
         energy: Vec::new(),
+        energy_imaginary: Vec::new(),
         moved_log_p: Vec::new(),
+        moved_phase: Vec::new(),
     };
     for part in configurations.chunks(chunk) {
         let mut tokens: Vec<u32> = part.iter().flat_map(|c| estimator.patching.tokens(c)).collect();
         tokens.resize(chunk * t, 0);
         estimator.tokens.write(gpu, &tokens)?;
         plan.run()?;
-        let log_p = estimator.read_log_p(part.len())?;
+        let (log_p, phase) = (estimator.read_log_p(part.len())?, estimator.read_phase(part.len())?);
         let values = sample_values(&estimator)?;
-        all.energy.extend(values.iter().take(part.len()).map(|v| f64::from(v[0])));
-        let ratio: Vec<f32> = estimator.ratio.read(gpu, chunk * moves)?;
+        let column = |k: usize| values.iter().take(part.len()).map(move |v| f64::from(v[k]));
+        all.energy.extend(column(0));
+        all.energy_imaginary.extend(column(IMAGINARY));
+        let parts = estimator.parts as usize;
+        let ratio: Vec<f32> = estimator.ratio.read(gpu, chunk * moves * parts)?;
         let unique_of: Vec<u32> = estimator.groups.unique_of.read(gpu, chunk)?;
-        for (own, u) in log_p.iter().zip(unique_of) {
-            let row = &ratio[u as usize * moves..(u as usize + 1) * moves];
-            all.moved_log_p.push(row.iter().map(|r| own + 2.0 * f64::from(*r)).collect());
+        for ((own, own_phase), u) in log_p.iter().zip(&phase).zip(unique_of) {
+            let row = &ratio[u as usize * moves * parts..(u as usize + 1) * moves * parts];
+            let moved = row
+                .chunks(parts)
+                .map(|r| (own + 2.0 * f64::from(r[0]), own_phase + r.get(1).map_or(0.0, |r| f64::from(*r))));
+            let (moved_log_p, moved_phase) = moved.unzip();
+            all.moved_log_p.push(moved_log_p);
+            all.moved_phase.push(moved_phase);
         }
         all.log_p.extend(log_p);
+        all.phase.extend(phase);
     }
     Ok(all)
 }
@@ -98,8 +117,17 @@ impl Hamiltonian for Free {
     }
 }
 
-/// log P of every one of the 2^N configurations by the network as `precision` stores it; bit i of the index is the
-/// occupation of site i. A wave function that is known up to a factor is normalised by the sum over all of them.
+/// All 2^N amplitudes of a wave function; bit i of the index is the occupation of site i.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Amplitudes {
+    /// log P = log |ψ|² of each.
+    pub log_p: Vec<f64>,
+    /// Phase of each in radians, 0 where the wave function is real.
+    pub phase: Vec<f64>,
+}
+
+/// All 2^N amplitudes of the network as `precision` stores it. A wave function that is known up to a factor is normalised by
+/// the sum over all of them.
 ///
 /// # Errors
 /// [`ErrorKind::Settings`] beyond 16 sites; as [`super::evaluate()`].
@@ -109,7 +137,7 @@ pub fn enumerate(
     model: &dyn Model,
     weights: &Weights,
     precision: Precision,
-) -> Result<Vec<f64>> {
+) -> Result<Amplitudes> {
     let sites = lattice.sites();
     if sites > MAX_SITES {
         let message = format!("{sites} sites have too many configurations to enumerate; {MAX_SITES} are the most");
@@ -117,12 +145,12 @@ pub fn enumerate(
     }
     let configuration = |index: u32| (0..sites).map(|site| (index >> site & 1) as u8).collect();
     let all: Vec<Vec<u8>> = (0..1u32 << sites).map(configuration).collect();
-    let LocalEnergies { mut log_p, normalised, .. } =
+    let LocalEnergies { mut log_p, phase, normalised, .. } =
         local_energies(gpu, lattice, &Free, model, weights, &all, precision)?;
     if !normalised {
         let top = log_p.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let log_sum = top + log_p.iter().map(|log_p| (log_p - top).exp()).sum::<f64>().ln();
         log_p.iter_mut().for_each(|log_p| *log_p -= log_sum);
     }
-    Ok(log_p)
+    Ok(Amplitudes { log_p, phase })
 }

@@ -7,7 +7,7 @@ use super::metrics::StepInputs;
 use super::sampler::{Sampler, columns, sampler};
 use super::tables::{HostTables, Tables};
 use crate::error::Result;
-use crate::gpu::{Buffer, Gpu, Plan};
+use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::energy::{COLUMNS, EnergyLocal, EnergyShape, EnergySites, Statistics};
 use crate::kernels::narrow::WeightsNarrow;
 use crate::kernels::rows::Window;
@@ -54,21 +54,25 @@ pub(super) struct Estimator {
     pub tokens: Buffer,
     /// (B, columns): what adds up to log P of each sample
     pub log_p: Buffer,
+    /// (B, columns): what adds up to the phase of each sample, where the wave function is complex
+    pub phase: Option<Buffer>,
     /// Numbers that log P of a sample is the sum of.
     pub columns: u32,
+    /// Parts of log ψ: 1 where it is real, else 2.
+    pub parts: u32,
     /// The distinct samples of what is drawn and moved together.
     pub groups: Distinct,
     /// Those of what the gradient is taken over, where that is something else.
     own_spans: Option<Distinct>,
     /// One counter for each group, then one for each span that is no group.
     pub live: Buffer,
-    /// (B, 8)
+    /// (B, [`COLUMNS`])
     pub values: Buffer,
-    /// (8, 2)
+    /// ([`COLUMNS`], 2)
     pub statistics: Buffer,
     /// (4) words: seed (2), step number, learning rate
     pub step: Buffer,
-    /// (B, M) of a group
+    /// (B, M, parts) of a group
     pub ratio: Buffer,
     hash: Buffer,
     first: Buffer,
@@ -86,7 +90,8 @@ impl Estimator {
     ) -> Result<Self> {
         let patching = model.patching(lattice)?;
         let chains = model.chains();
-        let host = HostTables::new(terms, &patching, chains.is_none())?;
+        let host = HostTables::new(terms, &patching, chains.is_none(), model.is_complex())?;
+        let parts = 1 + u32::from(model.is_complex());
         let (n, m) = (patching.sites() as u64, host.moves.len() as u64);
         let (r, t) = (host.rows.len() as u64, patching.patches() as u64);
         let elements = parameters.layout().elements();
@@ -103,6 +108,7 @@ impl Estimator {
             needs: model.needs(gpu, lattice, precision)?,
             shape: [n, m, r, t],
             columns: columns.into(),
+            parts: parts.into(),
             tables: 8 * m + 10 * r + 2 * n + 2 * host.pairs.len() as u64 + t + large,
         };
         let sizes = demand.fit(config.memory, gpu.limits().max_storage_buffer_binding_size)?;
@@ -122,14 +128,16 @@ impl Estimator {
         Ok(Self {
             tokens: buffer("tokens", padded * t)?,
             log_p: buffer("log_p", padded * u64::from(columns))?,
+            phase: (parts == 2).then(|| buffer("phase", padded * u64::from(columns))).transpose()?,
             columns,
+            parts,
             live: buffer("live", COUNTER_STRIDE * u64::from(counters))?,
             groups,
             own_spans,
             values: buffer("values", padded * u64::from(COLUMNS))?,
             statistics: buffer("statistics", 2 * u64::from(COLUMNS))?,
             step: buffer("step", 4)?,
-            ratio: buffer("ratio", group * m)?,
+            ratio: buffer("ratio", group * m * u64::from(parts))?,
             hash: buffer("hash", 2 * widest_part)?,
             first: buffer("first", widest_part)?,
             site_energy: buffer("site_energy", items * n)?,
@@ -200,11 +208,15 @@ impl Estimator {
         plan.run()
     }
 
-    /// log P of the first `samples` samples, log ψ² where the wave function is not normalised.
+    /// log P of the first `samples` samples, log |ψ|² where the wave function is not normalised.
     pub fn read_log_p(&self, samples: usize) -> Result<Vec<f64>> {
-        let columns = self.columns as usize;
-        let numbers: Vec<f32> = self.log_p.read(&self.gpu, samples * columns)?;
-        Ok(numbers.chunks(columns).map(|row| row.iter().map(|p| f64::from(*p)).sum()).collect())
+        read_sums(&self.gpu, &self.log_p, samples, self.columns)
+    }
+
+    /// Their phases, zeros where the wave function is real.
+    pub fn read_phase(&self, samples: usize) -> Result<Vec<f64>> {
+        let zeros = || Ok(vec![0.0; samples]);
+        self.phase.as_ref().map_or_else(zeros, |phase| read_sums(&self.gpu, phase, samples, self.columns))
     }
 
     /// Records the local energies of the first `samples` samples that were drawn, where all are one group and each is
@@ -259,6 +271,7 @@ impl Estimator {
             sites_per_patch: self.patching.sites_per_patch() as u32,
             pairs: host.pairs.len() as u32,
             moves: tables.moves(),
+            parts: self.parts,
             constant: host.constant,
             sign_sum: host.sign_sum,
         };
@@ -286,4 +299,10 @@ impl Estimator {
     pub fn write_step(&self, seed: u64, step: u64) -> Result<()> {
         self.step.write(&self.gpu, &StepInputs { seed, step, learning_rate: 0.0 }.words())
     }
+}
+
+/// The sums of the first `samples` rows of `numbers`, (samples, columns).
+pub(super) fn read_sums(gpu: &Gpu, numbers: &View, samples: usize, columns: u32) -> Result<Vec<f64>> {
+    let numbers: Vec<f32> = numbers.read(gpu, samples * columns as usize)?;
+    Ok(numbers.chunks(columns as usize).map(|row| row.iter().map(|p| f64::from(*p)).sum()).collect())
 }

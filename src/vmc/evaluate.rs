@@ -4,7 +4,7 @@ use super::estimator::{Estimator, EstimatorConfig, Source};
 use super::statistics::ChainReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Plan};
-use crate::kernels::energy::COLUMNS;
+use crate::kernels::energy::{COLUMNS, IMAGINARY};
 use crate::model::{Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 
@@ -34,9 +34,9 @@ pub struct Estimate {
     pub samples: usize,
     /// Energy of the whole lattice.
     pub energy: f64,
-    /// Standard error of the energy, √(variance / samples); of Markov chains √(variance · 2τ / samples).
+    /// Standard error of the energy, √(s² / samples) with s² the variance of Re E; of Markov chains √(s² · 2τ / samples).
     pub energy_error: f64,
-    /// Unbiased variance of the local energy.
+    /// Unbiased variance of the local energy, ⟨|E − Ē|²⟩.
     pub variance: f64,
     /// V-score, N · variance / (energy − E_∞)², with the energy at infinite temperature E_∞ = tr H / 2^N: 0 for an
     /// eigenstate, and to compare across Hamiltonians and sizes (Wu et al., Science 386, 296 (2024), arXiv:2302.04919).
@@ -84,7 +84,7 @@ pub fn evaluate(
         estimator(gpu, lattice, hamiltonian, model, weights, &EvaluateConfig { samples: chunk, ..config.clone() })?;
     let mut plan = Plan::new(gpu);
     estimator.record(&mut plan, Source::Drawn)?;
-    let mut rows: Vec<[f64; 4]> = Vec::with_capacity(config.samples);
+    let mut rows: Vec<[f64; 5]> = Vec::with_capacity(config.samples);
     let mut accepted: Vec<u64> = Vec::new();
     let mut proposals = 0;
     estimator.restart(config.seed, 0)?;
@@ -101,27 +101,32 @@ pub fn evaluate(
             proposals += chains.proposals();
         }
         let values = sample_values(&estimator)?;
-        rows.extend(values.iter().take(left).map(|v| [v[0], v[1], v[5], v[7]].map(f64::from)));
+        rows.extend(values.iter().take(left).map(|v| [v[0], v[1], v[5], v[7], v[IMAGINARY]].map(f64::from)));
     }
-    if rows.iter().any(|row| !row[0].is_finite()) {
+    if rows.iter().any(|row| !(row[0].is_finite() && row[4].is_finite())) {
         let message = "a local energy is not finite; the weights are from a diverged run, use earlier ones";
         return Err(Error::new(ErrorKind::NotFinite, message));
     }
     let count = rows.len() as f64;
     let mean = |k: usize| rows.iter().map(|row| row[k]).sum::<f64>() / count;
     let energy = mean(0);
-    let variance = rows.iter().map(|row| (row[0] - energy).powi(2)).sum::<f64>() / (count - 1.0);
+    let variance_of = |k: usize| {
+        let mean = mean(k);
+        rows.iter().map(|row| (row[k] - mean).powi(2)).sum::<f64>() / (count - 1.0)
+    };
+    let real_variance = variance_of(0);
     let chains = (!accepted.is_empty()).then(|| {
         let energies: Vec<f64> = rows.iter().map(|row| row[0]).collect();
         ChainReport::new(&energies, chunk, &accepted, proposals)
     });
     let independent = chains.as_ref().map_or(count, |chains| chains.effective_samples);
     let sigma_x = if estimator.tables.host.flips_every_site { mean(3) } else { f64::NAN };
+    let variance = real_variance + variance_of(4);
     let above = hamiltonian.terms(lattice)?.infinite_temperature_energy(None) - energy;
     Ok(Estimate {
         samples: rows.len(),
         energy,
-        energy_error: (variance / independent).sqrt(),
+        energy_error: (real_variance / independent).sqrt(),
         variance,
         v_score: lattice.sites() as f64 * variance / above.powi(2),
         density: 0.5 * (mean(1) / lattice.sites() as f64 + 1.0),

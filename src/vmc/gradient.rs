@@ -7,24 +7,94 @@ use super::autoregressive::ForcedPass;
 use super::chains::UnnormalisedPass;
 use super::estimator::Estimator;
 use crate::error::Result;
-use crate::gpu::{Gpu, Plan, View};
+use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::energy::EnergyWeights;
 use crate::kernels::rows::Window;
-use crate::model::WaveFunction;
+use crate::model::{LogPsi, LogPsiGradient, Outcomes, WaveFunction};
 use crate::physics::Patching;
 
-/// log P of a window of samples, log ψ² where it is not normalised, and the gradient of a weighted sum of them.
+/// log ψ of a window of samples, and the gradient of a weighted sum of its parts.
 pub(super) trait GradientPass {
-    /// Records log P of the window's samples, `tokens` (B, T) and `sample_of` (B), and keeps what the gradient needs.
+    /// Records log ψ of the window's samples, `tokens` (B, T) and `sample_of` (B), and keeps what the gradient needs.
     /// Returns what [`GradientPass::backward`] begins from.
-    fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View) -> Result<View>;
+    fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View) -> Result<Outcomes>;
 
-    /// Records the gradient of Σ_b d_log_p[b] log P(σ_b) from what the pass before `kept`, with the element of `d_log_p`
-    /// that belongs to the window's first sample. `keep` adds to the gradient buffer, else it is replaced.
-    fn backward(&self, plan: &mut Plan, window: &Window, kept: View, d_log_p: (&View, u32), keep: bool) -> Result<()>;
+    /// Records the gradient of Σ_b d_log_p[b] log P(σ_b) + d_phase[b] phase(σ_b) from what the pass before `kept`. `keep`
+    /// adds to the gradient buffer, else it is replaced.
+    fn backward(
+        &self,
+        plan: &mut Plan,
+        window: &Window,
+        kept: Outcomes,
+        d_log_psi: &LogPsiGradient,
+        keep: bool,
+    ) -> Result<()>;
 
-    /// What adds up to log P of each sample: (samples, columns).
-    fn log_p(&self) -> View;
+    /// What adds up to log ψ of each sample.
+    fn log_psi(&self) -> LogPsi;
+}
+
+/// Where a pass with gradient puts log ψ.
+pub(super) struct LogPsiBuffers {
+    log_p: Buffer,
+    phase: Option<Buffer>,
+}
+
+impl LogPsiBuffers {
+    pub fn new(gpu: &Gpu, elements: u64, complex: bool) -> Result<Self> {
+        let buffer = |name: &str| gpu.buffer(&format!("ketformer.training.{name}"), elements);
+        Ok(Self { log_p: buffer("log_p")?, phase: complex.then(|| buffer("phase")).transpose()? })
+    }
+
+    pub fn views(&self) -> LogPsi {
+        LogPsi { log_p: self.log_p.view(), phase: self.phase.as_ref().map(|phase| phase.view()) }
+    }
+}
+
+/// A weight by log P and, where the wave function is complex, one by the phase, for each of a batch of samples: one buffer
+/// of two parts.
+pub(super) struct Weighting {
+    buffer: Buffer,
+    samples: u64,
+    phase_at: Option<u64>,
+}
+
+impl Weighting {
+    pub fn new(gpu: &Gpu, name: &str, samples: u32, complex: bool) -> Result<Self> {
+        let samples = u64::from(samples);
+        // Views begin at multiples of 64 elements.
+        let phase_at = complex.then_some(samples.next_multiple_of(64));
+        let buffer = gpu.buffer(name, phase_at.unwrap_or(0) + samples)?;
+        Ok(Self { buffer, samples, phase_at })
+    }
+
+    /// Elements of one for `samples` samples, at most.
+    pub fn elements(samples: u64, parts: u64) -> u64 {
+        samples + (parts - 1) * samples.next_multiple_of(64)
+    }
+
+    /// Both parts.
+    pub fn whole(&self) -> View {
+        self.buffer.view()
+    }
+
+    /// Where the weights by phases begin.
+    pub fn phase_at(&self) -> Option<u32> {
+        self.phase_at.map(|at| at as u32)
+    }
+
+    /// Writes the weights of all samples; those by phases are none where the wave function is real.
+    pub fn write(&self, gpu: &Gpu, weights: &[f32], phase_weights: &[f32]) -> Result<()> {
+        let LogPsiGradient { d_log_p, d_phase, .. } = self.from(0)?;
+        d_log_p.write(gpu, weights)?;
+        d_phase.map_or(Ok(()), |d_phase| d_phase.write(gpu, phase_weights))
+    }
+
+    /// The weights of samples from `first` on.
+    pub fn from(&self, first: u32) -> Result<LogPsiGradient> {
+        let part = |at: u64| self.buffer.range(self.buffer.label(), at, self.samples);
+        Ok(LogPsiGradient { d_log_p: part(0)?, d_phase: self.phase_at.map(part).transpose()?, first })
+    }
 }
 
 /// The pass of a wave function over at most `samples` samples.
@@ -33,10 +103,13 @@ pub(super) fn gradient_pass<'a>(
     wave_function: &'a WaveFunction,
     patching: &Patching,
     samples: u32,
+    complex: bool,
 ) -> Result<Box<dyn GradientPass + 'a>> {
     Ok(match wave_function {
-        WaveFunction::Autoregressive(network) => Box::new(ForcedPass::new(gpu, &**network, patching, samples)?),
-        WaveFunction::Unnormalised(network) => Box::new(UnnormalisedPass::new(gpu, &**network, samples)?),
+        WaveFunction::Autoregressive(network) => {
+            Box::new(ForcedPass::new(gpu, &**network, patching, samples, complex)?)
+        }
+        WaveFunction::Unnormalised(network) => Box::new(UnnormalisedPass::new(gpu, &**network, samples, complex)?),
     })
 }
 
@@ -47,9 +120,9 @@ pub(super) fn gradient_pass<'a>(
 pub(super) fn record_gradient(plan: &mut Plan, estimator: &Estimator) -> Result<()> {
     let spans = estimator.spans();
     let (gpu, chunk) = (&estimator.gpu, estimator.sizes.training);
-    let pass = estimator.sampler.gradient_pass(gpu, &estimator.patching, chunk)?;
-    // (B), distinct samples first in each span
-    let d_log_p = gpu.buffer("ketformer.d_log_p", u64::from(estimator.samples))?;
+    let pass = estimator.sampler.gradient_pass(estimator)?;
+    // Distinct samples first in each span.
+    let weighting = Weighting::new(gpu, "ketformer.d_log_psi", estimator.samples, estimator.phase.is_some())?;
     if spans.part != estimator.groups.part {
         plan.scope("sample");
         (0..spans.parts()).try_for_each(|span| estimator.record_distinct(plan, spans, span))?;
@@ -61,7 +134,8 @@ pub(super) fn record_gradient(plan: &mut Plan, estimator: &Estimator) -> Result<
         sample_of: spans.sample_of.view(),
         count: spans.count.view(),
         statistics: estimator.statistics.view(),
-        d_log_p: d_log_p.view(),
+        d_log_psi: weighting.whole(),
+        phase_at: weighting.phase_at(),
     };
     weights.record(plan, estimator.samples, estimator.groups.part, spans.part)?;
     for span in 0..spans.parts() {
@@ -74,7 +148,7 @@ pub(super) fn record_gradient(plan: &mut Plan, estimator: &Estimator) -> Result<
             let kept = pass.forward(plan, &window, &tokens, &sample_of)?;
             plan.scope("backward");
             let first_sample = span * spans.part + first;
-            pass.backward(plan, &window, kept, (&d_log_p, first_sample), first_sample > 0)?;
+            pass.backward(plan, &window, kept, &weighting.from(first_sample)?, first_sample > 0)?;
         }
     }
     Ok(())

@@ -11,13 +11,15 @@
 //! configuration, which drops out of L where the weights add up to zero, as those of the energy do. Elsewhere there is no
 //! step down L.
 
-use super::gradient::gradient_pass;
+use super::estimator::read_sums;
+use super::gradient::{Weighting, gradient_pass};
 use super::sampler::columns;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::gpu::{Buffer, Gpu, Plan};
+use crate::kernels::energy::COLUMNS;
 use crate::kernels::optimizer::{Adam, AdamRates};
 use crate::kernels::rows::Window;
-use crate::model::{Capacity, Model, Parameters, Precision, Weights};
+use crate::model::{Capacity, LogPsi, Model, Parameters, Precision, Weights};
 use crate::physics::Lattice;
 
 /// Sum of weights, over the sum of their sizes, that rounding leaves of zero.
@@ -33,9 +35,9 @@ pub struct Likelihood {
     configurations: usize,
     normalised: bool,
     /// (configurations, columns)
-    log_p: View,
-    columns: usize,
-    weights: Buffer,
+    log_psi: LogPsi,
+    columns: u32,
+    weights: Weighting,
     step: Buffer,
 }
 
@@ -70,11 +72,11 @@ impl Likelihood {
         let patches = patching.patches() as u32;
         let window = Window { items: samples.into(), first: 0, most: samples, samples, patches };
         let buffer = |name: &str, elements: u32| gpu.buffer(&format!("ketformer.likelihood.{name}"), elements.into());
-        let coefficients = buffer("weights", samples)?;
-        let pass = gradient_pass(gpu, &wave_function, &patching, samples)?;
+        let coefficients = Weighting::new(gpu, "ketformer.likelihood.weights", samples, model.is_complex())?;
+        let pass = gradient_pass(gpu, &wave_function, &patching, samples, model.is_complex())?;
         let (mut forward, mut backward) = (Plan::new(gpu), Plan::new(gpu));
         let kept = pass.forward(&mut forward, &window, &tokens, &sample_of)?;
-        pass.backward(&mut backward, &window, kept, (&coefficients, 0), false)?;
+        pass.backward(&mut backward, &window, kept, &coefficients.from(0)?, false)?;
 
         let elements = parameters.layout().elements();
         let step = buffer("step", 4)?;
@@ -82,7 +84,7 @@ impl Likelihood {
         let adam = Adam {
             gradient: parameters.gradient(),
             part: gpu.buffer("ketformer.adam.part", Adam::part_elements(elements as u32))?.view(),
-            statistics: buffer("statistics", 16)?.view(),
+            statistics: buffer("statistics", 2 * COLUMNS)?.view(),
             state: gpu.upload("ketformer.adam.state", &[1f32, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])?.view(),
             step: step.view(),
             parameters: parameters.values(),
@@ -98,8 +100,8 @@ impl Likelihood {
             update,
             configurations: configurations.len(),
             normalised: model.chains().is_none(),
-            log_p: pass.log_p(),
-            columns: columns(model, &patching) as usize,
+            log_psi: pass.log_psi(),
+            columns: columns(model, &patching),
             weights: coefficients,
             step,
         })
@@ -116,21 +118,41 @@ impl Likelihood {
     /// [`ErrorKind::Device`] when the device was lost.
     pub fn log_p(&self) -> Result<Vec<f64>> {
         self.forward.run()?;
-        let numbers: Vec<f32> = self.log_p.read(&self.gpu, self.configurations * self.columns)?;
-        Ok(numbers.chunks(self.columns).map(|row| row.iter().map(|p| f64::from(*p)).sum()).collect())
+        read_sums(&self.gpu, &self.log_psi.log_p, self.configurations, self.columns)
     }
 
-    /// ∂L/∂θ for the weights w_b `weights`, under the parameters' names.
+    /// The phase of each configuration in radians, zeros where the wave function is real.
+    ///
+    /// # Errors
+    /// As [`Likelihood::log_p`].
+    pub fn phase(&self) -> Result<Vec<f64>> {
+        let Some(phase) = &self.log_psi.phase else { return Ok(vec![0.0; self.configurations]) };
+        self.forward.run()?;
+        read_sums(&self.gpu, phase, self.configurations, self.columns)
+    }
+
+    /// ∂L/∂θ for the weights w_b `weights`, under the parameters' names. Phases have no part in it.
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] for another number of weights; as [`Likelihood::log_p`].
     pub fn gradient(&self, weights: &[f32]) -> Result<Weights> {
-        if weights.len() != self.configurations {
-            let message =
-                format!("{} weights for {} configurations; give one each", weights.len(), self.configurations);
-            return Err(Error::new(ErrorKind::Settings, message));
+        self.gradient_of_log_psi(weights, &vec![0.0; if self.log_psi.phase.is_some() { weights.len() } else { 0 }])
+    }
+
+    /// ∂/∂θ of Σ_b w_b log P_θ(σ_b) + v_b phase_θ(σ_b) for the weights `weights` and `phase_weights`, of which there are none
+    /// where the wave function is real.
+    ///
+    /// # Errors
+    /// As [`Likelihood::gradient`].
+    pub fn gradient_of_log_psi(&self, weights: &[f32], phase_weights: &[f32]) -> Result<Weights> {
+        let phases = if self.log_psi.phase.is_some() { self.configurations } else { 0 };
+        for (given, wanted, of) in [(weights, self.configurations, ""), (phase_weights, phases, " of phases")] {
+            if given.len() != wanted {
+                let message = format!("{} weights{of} for {wanted} configurations; give one each", given.len());
+                return Err(Error::new(ErrorKind::Settings, message));
+            }
         }
-        self.weights.write(&self.gpu, weights)?;
+        self.weights.write(&self.gpu, weights, phase_weights)?;
         self.forward.run()?;
         self.backward.run()?;
         self.parameters.read_gradient(&self.gpu)

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::distinct::COUNTER_STRIDE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::kernels::energy::COLUMNS;
 
 /// One training step.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,9 +16,9 @@ pub struct StepReport {
     pub step: u64,
     /// Mean local energy, of the whole lattice.
     pub energy: f64,
-    /// Standard error of that mean, √(variance / B): what samples of one Markov chain have in common is not in it.
+    /// Standard error of that mean, √(variance of Re E / B): what samples of one Markov chain have in common is not in it.
     pub energy_error: f64,
-    /// Unbiased variance of the local energy.
+    /// Unbiased variance of the local energy, ⟨|E − Ē|²⟩.
     pub variance: f64,
     /// Mean occupation ⟨n⟩.
     pub density: f64,
@@ -40,9 +41,9 @@ pub struct StepReport {
     pub seconds: f64,
 }
 
-/// Words that a step leaves: 16 of statistics, 8 of the optimiser's state, the acceptance of Markov chains where there are
+/// Words that a step leaves: 18 of statistics, 8 of the optimiser's state, the acceptance of Markov chains where there are
 /// any, one counter for each span of samples.
-const STATISTICS_WORDS: usize = 16;
+const STATISTICS_WORDS: usize = 2 * COLUMNS as usize;
 const STATE_WORDS: usize = 8;
 const ACCEPTANCE_WORDS: usize = 1;
 const COUNTERS_AT: usize = STATISTICS_WORDS + STATE_WORDS + ACCEPTANCE_WORDS;

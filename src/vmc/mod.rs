@@ -18,7 +18,7 @@ mod statistics;
 mod tables;
 mod trainer;
 
-pub use enumerate::{LocalEnergies, enumerate, local_energies};
+pub use enumerate::{Amplitudes, LocalEnergies, enumerate, local_energies};
 pub use evaluate::{Estimate, EvaluateConfig, evaluate};
 pub use likelihood::Likelihood;
 pub use metrics::StepReport;

@@ -165,7 +165,7 @@ impl Passes {
         };
         let head = HeadForward {
             rows: descriptions.view(),
-            logits: network.moves(plan, &packed)?,
+            logits: network.moves(plan, &packed)?.logits,
             log_p: prefixes.log_p.view(),
             lse: prefixes.lse.view(),
         };

@@ -7,7 +7,7 @@ use super::gradient::GradientPass;
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, View};
 use crate::kernels::rows::Window;
-use crate::model::{Model, Network, WaveFunction};
+use crate::model::{LogPsi, Model, Network, WaveFunction};
 use crate::physics::{Patching, Terms};
 
 /// How the samples of a batch come about.
@@ -21,8 +21,8 @@ pub(super) trait Sampler {
     /// Records log ψ'/ψ of the moves of a window of group `g`'s distinct samples.
     fn record_ratios(&self, plan: &mut Plan, estimator: &Estimator, g: u32, window: &Window) -> Result<()>;
 
-    /// The pass with gradient over `samples` samples at a time.
-    fn gradient_pass(&self, gpu: &Gpu, patching: &Patching, samples: u32) -> Result<Box<dyn GradientPass + '_>>;
+    /// The pass with gradient over a chunk of samples at a time.
+    fn gradient_pass(&self, estimator: &Estimator) -> Result<Box<dyn GradientPass + '_>>;
 
     /// The Markov chains, where there are any.
     fn chains(&self) -> Option<&Chains> {
@@ -66,7 +66,7 @@ pub(super) struct GroupViews {
     /// (B) u32
     pub sample_of: View,
     /// (B, columns)
-    pub log_p: View,
+    pub log_psi: LogPsi,
 }
 
 impl GroupViews {
@@ -75,7 +75,10 @@ impl GroupViews {
         Ok(Self {
             tokens: of_part(&estimator.tokens, estimator.patches())?,
             sample_of: of_part(&estimator.groups.sample_of, 1)?,
-            log_p: of_part(&estimator.log_p, estimator.columns)?,
+            log_psi: LogPsi {
+                log_p: of_part(&estimator.log_p, estimator.columns)?,
+                phase: estimator.phase.as_ref().map(|phase| of_part(phase, estimator.columns)).transpose()?,
+            },
         })
     }
 }

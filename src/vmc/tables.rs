@@ -39,12 +39,14 @@ pub(super) struct HostTables {
 const NONE: u32 = u32::MAX;
 
 impl HostTables {
-    /// The tables of `terms`; with `suffixes` the rows of the patches that a move changes the input of.
-    pub fn new(terms: &Terms, patching: &Patching, suffixes: bool) -> Result<Self> {
+    /// The tables of `terms` for a wave function that is complex or not; with `suffixes` the rows of the patches that a move
+    /// changes the input of.
+    pub fn new(terms: &Terms, patching: &Patching, suffixes: bool, complex: bool) -> Result<Self> {
         terms.check()?;
-        if !terms.is_stoquastic() {
-            let message = "a positive off-diagonal amplitude makes the ground state change signs, which Ψ = √P cannot; \
-                           change the sign of the coupling";
+        if !complex && !terms.is_stoquastic() {
+            let message = "a positive off-diagonal amplitude makes the ground state change signs, which Ψ = √P cannot; give \
+                           a complex wave function (--vit, or --ptf phase=true), change the sign of the coupling, or where \
+                           a Marshall rotation does that, marshall=true";
             return Err(Error::new(ErrorKind::Settings, message));
         }
         let patches = patching.patches() as u32;

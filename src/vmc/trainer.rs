@@ -8,6 +8,7 @@ use super::metrics::{MetricsRing, StepInputs, StepNumbers, StepReport};
 use super::schedule::Schedule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::kernels::energy::IMAGINARY;
 use crate::kernels::optimizer::{Adam, AdamRates};
 use crate::model::{Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
@@ -199,12 +200,13 @@ impl Trainer {
     fn report(&self, numbers: &StepNumbers) -> StepReport {
         let column = |k: usize| (f64::from(numbers.statistics[2 * k]), f64::from(numbers.statistics[2 * k + 1]));
         let sites = self.estimator.patching.sites() as f64;
-        let (energy, variance) = column(0);
+        let (energy, real_variance) = column(0);
+        let variance = real_variance + column(IMAGINARY).1;
         let sigma_x = if self.estimator.tables.host.flips_every_site { column(7).0 } else { f64::NAN };
         StepReport {
             step: numbers.step,
             energy,
-            energy_error: (variance / f64::from(self.estimator.samples)).sqrt(),
+            energy_error: (real_variance / f64::from(self.estimator.samples)).sqrt(),
             variance,
             density: 0.5 * (column(1).0 / sites + 1.0),
             sigma_x,

@@ -214,7 +214,7 @@ impl Case {
         let mut known = KNOWN.lock().unwrap();
         let enumerate = || {
             let weights = self.weights(seed);
-            vmc::enumerate(gpu(), &self.lattice, &*self.model, &weights, Precision::Single).unwrap().into()
+            vmc::enumerate(gpu(), &self.lattice, &*self.model, &weights, Precision::Single).unwrap().log_p.into()
         };
         known.entry((self.name, seed)).or_insert_with(enumerate).clone()
     }

@@ -108,7 +108,7 @@ fn exchanges_keep_the_number_of_excitations() {
     let rbm = machine(Metropolis { sweeps: 20, proposal: Proposal::Exchange, ..Metropolis::default() });
     let weights = weights(&rbm, &lattice, 8.0);
     let drawn = sample(gpu(), &lattice, &rbm, &weights, SampleConfig::default()).unwrap().configurations;
-    let log_p = enumerate(gpu(), &lattice, &rbm, &weights, Precision::Single).unwrap();
+    let log_p = enumerate(gpu(), &lattice, &rbm, &weights, Precision::Single).unwrap().log_p;
     let half = |state: usize| state.count_ones() == 6;
     let (of_p, flat) = (chance_of(&drawn, &log_p, half), chance_of(&drawn, &vec![0.0; log_p.len()], half));
     println!("{of_p} {flat}");
@@ -131,7 +131,7 @@ fn chains_that_leave_several_samples_draw_the_same_distribution() {
     let weights = weights(&rbm, &lattice, 8.0);
     let config = SampleConfig { samples: 20_000, seed: 3, ..SampleConfig::default() };
     let drawn = sample(gpu(), &lattice, &rbm, &weights, config).unwrap().configurations;
-    let log_p = enumerate(gpu(), &lattice, &rbm, &weights, Precision::Single).unwrap();
+    let log_p = enumerate(gpu(), &lattice, &rbm, &weights, Precision::Single).unwrap().log_p;
     let (of_p, flat) = (chance_of(&drawn, &log_p, |_| true), chance_of(&drawn, &vec![0.0; log_p.len()], |_| true));
     println!("{of_p} {flat}");
     assert!(of_p > LEAST_CHANCE, "chance {of_p:e}");

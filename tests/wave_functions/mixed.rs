@@ -18,7 +18,7 @@ use super::sampling::{LEAST_CHANCE, counts};
 
 /// log P of all states of the mixed network.
 fn log_p(case: &Case, weights: &Weights) -> Vec<f64> {
-    enumerate(gpu(), &case.lattice, &*case.model, weights, Precision::Mixed).unwrap()
+    enumerate(gpu(), &case.lattice, &*case.model, weights, Precision::Mixed).unwrap().log_p
 }
 
 /// The weights with their matrices rounded to f16, but for those that multiply patches and positions, which are f32.
