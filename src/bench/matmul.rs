@@ -9,7 +9,8 @@ use crate::gpu::{Buffer, Storage};
 use crate::kernels::feed_forward::{self, FeedForward, FeedForwardShape};
 use crate::kernels::linear::cooperative;
 use crate::kernels::linear::{
-    Activation, Extra, GradientShape, LinearGradient, LinearProduct, LinearShape, gradient_reference, product_reference,
+    Activation, Extra, GradientInto, GradientShape, LinearGradient, LinearProduct, LinearShape, gradient_reference,
+    product_reference,
 };
 use crate::kernels::narrow::narrow_reference;
 
@@ -89,7 +90,7 @@ fn product_of(
 
 pub(super) fn weight_gradient(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     let [rows, inputs, outputs] = shape.sizes()?;
-    let gradient = GradientShape { rows: rows.into(), inputs, outputs, keep: false };
+    let gradient = GradientShape { rows: rows.into(), inputs, outputs };
     let [rows, k, n] = [rows, inputs, outputs].map(u64::from);
     let (x, x_buffer) = session.input("x", rows * k, 1.0)?;
     let (d_y, d_y_buffer) = session.input("d_y", rows * n, 1.0)?;
@@ -105,7 +106,7 @@ pub(super) fn weight_gradient(session: &mut Session<'_>, shape: &BenchShape) -> 
     session.measure(
         Title::new("linear_gradient", "weight gradient", shape),
         None,
-        |plan| kernel.record(plan, &gradient),
+        |plan| kernel.record(plan, &gradient, GradientInto::ANEW),
         |gpu| {
             let some = checked(n as usize, rows * k);
             let d_y = columns_of(&d_y, n as usize, &some);

@@ -4,6 +4,7 @@ use super::BenchShape;
 use super::gate::{near, rows_of, wide, words};
 use super::session::{Session, Title, checked};
 use crate::error::Result;
+use crate::kernels::linear::GradientInto;
 use crate::kernels::norm::{
     NormBackward, NormForward, NormGradient, NormShape, backward_reference, forward_reference, gradient_reference,
 };
@@ -81,7 +82,7 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     session.measure(
         Title::new("norm_gradient", "", shape),
         None,
-        |plan| gradient.record(plan, &form, false),
+        |plan| gradient.record(plan, &form, GradientInto::ANEW),
         |gpu| {
             let (scale, shift) = gradient_reference(&wide(&x), &wide(&rounded), &wide(&d_y), c);
             let (got_scale, got_shift) = (words(gpu, &d_gamma, width.into())?, words(gpu, &d_beta, width.into())?);

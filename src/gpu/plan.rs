@@ -39,12 +39,28 @@ pub struct LiveRows {
     pub skip: u32,
     /// Rows at most.
     pub limit: u32,
+    /// Whether sums over rows, which go by blocks, have one block for each item.
+    pub apart: bool,
 }
 
 impl LiveRows {
     /// All rows of the items `first .. first + most` that `live` counts.
     pub fn new(live: View, first: u32, most: u32, rows_per_item: u32) -> Self {
-        Self { live, first, most, rows_per_item, finest_per_item: rows_per_item, skip: 0, limit: u32::MAX }
+        Self {
+            live,
+            first,
+            most,
+            rows_per_item,
+            finest_per_item: rows_per_item,
+            skip: 0,
+            limit: u32::MAX,
+            apart: false,
+        }
+    }
+
+    /// The same, whose sums over rows are of single items.
+    pub fn apart(self) -> Self {
+        Self { apart: true, ..self }
     }
 }
 

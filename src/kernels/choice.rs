@@ -217,6 +217,8 @@ pub static FORMS: &[&Forms] = &[
     &super::recurrent::STEP_CHOICE.forms,
     &super::recurrent::BACKWARD_CHOICE.forms,
     &super::metropolis::SWEEP_CHOICE.forms,
+    &super::geometry::PRODUCT_CHOICE.forms,
+    &super::geometry::PAIRS_CHOICE.forms,
 ];
 
 /// What of a tuning `gpu` cannot follow and ignores: a kernel or a form that there is not, or that the adapter cannot run.

@@ -131,21 +131,21 @@ impl EmbedShape {
 }
 
 impl EmbedGradient {
-    /// Records the gradient; `keep` adds it to what is there.
+    /// Records the gradient.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, shape: &EmbedShape, keep: bool) -> Result<()> {
-        self.record_blocks(plan, shape)?;
+    pub fn record(&self, plan: &mut Plan, shape: &EmbedShape, into: linear::GradientInto<'_>) -> Result<()> {
         let sum = linear::GradientSum {
             part: self.part.clone(),
             d_weight: self.d_weight.clone(),
             d_bias: self.d_bias.clone(),
         };
-        sum.record(plan, &shape.rows, shape.width * shape.sites_per_patch, shape.width, keep)
+        let elements = [shape.width * shape.sites_per_patch, shape.width];
+        sum.record(plan, (&shape.rows, elements), into, &|plan, part| self.record_blocks(plan, shape, part))
     }
 
-    fn record_blocks(&self, plan: &mut Plan, shape: &EmbedShape) -> Result<()> {
+    fn record_blocks(&self, plan: &mut Plan, shape: &EmbedShape, part: &View) -> Result<()> {
         let (rows, c, p) = (u64::from(shape.rows.most), u64::from(shape.width), u64::from(shape.sites_per_patch));
         let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
         let blocks = linear::blocks(&shape.rows);
@@ -166,7 +166,7 @@ impl EmbedGradient {
                 Bind { name: "bias", view: bias, elements: weights[1] },
                 Bind { name: "d_x", view: &self.d_x, elements: d_elements },
                 Bind { name: "live", view: &counter, elements: 1 },
-                Bind { name: "part", view: &self.part, elements: shape.part_elements() },
+                Bind { name: "part", view: part, elements: shape.part_elements() },
             ],
             params: &[
                 ("rows", shape.rows.most.into()),
@@ -200,29 +200,36 @@ pub struct TableGradient {
 }
 
 impl TableGradient {
-    /// Records the gradient of `table` rows, which are the first positions; `keep` adds it to what is there.
+    /// Records the gradient of `table` rows, which are the first positions.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, shape: &EmbedShape, table: u32, keep: bool) -> Result<()> {
-        self.record_blocks(plan, shape, table)?;
+    pub fn record(
+        &self,
+        plan: &mut Plan,
+        shape: &EmbedShape,
+        table: u32,
+        into: linear::GradientInto<'_>,
+    ) -> Result<()> {
         // There are no columns beside the table; what is bound for them stays as it is.
         let (part, d_weight, d_bias) = (self.part.clone(), self.d_table.clone(), self.d_x.clone());
-        linear::GradientSum { part, d_weight, d_bias }.record(plan, &shape.rows, table * shape.width, 0, keep)
+        let blocks = |plan: &mut Plan, part: &View| self.record_blocks(plan, shape, table, part);
+        let elements = [table * shape.width, 0];
+        linear::GradientSum { part, d_weight, d_bias }.record(plan, (&shape.rows, elements), into, &blocks)
     }
 
-    fn record_blocks(&self, plan: &mut Plan, shape: &EmbedShape, table: u32) -> Result<()> {
+    fn record_blocks(&self, plan: &mut Plan, shape: &EmbedShape, table: u32, part: &View) -> Result<()> {
         let (rows, c) = (u64::from(shape.rows.most), u64::from(shape.width));
         let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
         let blocks = linear::blocks(&shape.rows);
-        let part = u64::from(blocks) * u64::from(table) * c;
+        let elements = u64::from(blocks) * u64::from(table) * c;
         plan.launch(&Launch {
             kernel: &TABLE,
             spec: &[],
             bindings: &[
                 Bind { name: "d_x", view: &self.d_x, elements: rows * c },
                 Bind { name: "live", view: &counter, elements: 1 },
-                Bind { name: "part", view: &self.part, elements: part },
+                Bind { name: "part", view: part, elements },
             ],
             params: &[
                 ("rows", shape.rows.most.into()),
@@ -234,8 +241,8 @@ impl TableGradient {
                 ("patches", shape.patches.into()),
                 ("table", table.into()),
             ],
-            groups: shape.rows.groups_of_all(part.div_ceil(64)),
-            cost: Cost { flops: (rows * c) as f64, bytes: 4.0 * (rows * c + part) as f64 },
+            groups: shape.rows.groups_of_all(elements.div_ceil(64)),
+            cost: Cost { flops: (rows * c) as f64, bytes: 4.0 * (rows * c + elements) as f64 },
             shape: format!("({rows}, {c}) to {table}"),
         })
     }
@@ -427,9 +434,10 @@ fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32), tanh: bool, ha
             d_stride,
             part: part.clone(),
             d_weight: part.clone(),
-            d_bias: part,
+            d_bias: part.clone(),
         };
-        gradient.record_blocks(plan, &EmbedShape { rows: window.into(), width, sites_per_patch: p, patches, stride })
+        let shape = EmbedShape { rows: window.into(), width, sites_per_patch: p, patches, stride };
+        gradient.record_blocks(plan, &shape, &part)
     };
     Case {
         name: format!("({rows}, {width}, {p}) tanh {tanh}, start {has_start}, {live} live rows"),
@@ -469,9 +477,9 @@ fn table_case((rows, width, patches, table): (u32, u32, u32, u32)) -> Case {
         let part = named.view("part")?;
         let window = LiveRows::new(named.view("live")?, 2, items, patches);
         plan.resolve_grids(&window.live)?;
-        let gradient = TableGradient { d_x: named.view("d_x")?, part: part.clone(), d_table: part };
+        let gradient = TableGradient { d_x: named.view("d_x")?, part: part.clone(), d_table: part.clone() };
         let shape = EmbedShape { rows: window.into(), width, sites_per_patch: 1, patches, stride: 4 };
-        gradient.record_blocks(plan, &shape, table)
+        gradient.record_blocks(plan, &shape, table, &part)
     };
     Case {
         name: format!("({rows}, {width}) of {patches} positions to {table}, {live} live samples"),

@@ -9,6 +9,7 @@ pub mod choice;
 pub mod embed;
 pub mod energy;
 pub mod feed_forward;
+pub mod geometry;
 pub mod grid;
 pub mod head;
 pub mod linear;
@@ -75,6 +76,15 @@ pub static ALL: &[Entry] = &[
     metropolis::SWEEP_PRIVATE_ENTRY,
     metropolis::ACCEPTANCE_ENTRY,
     narrow::ENTRY,
+    geometry::PRODUCT_ENTRY,
+    geometry::PRODUCT_PRIVATE_ENTRY,
+    geometry::PAIRS_ENTRY,
+    geometry::PAIRS_PRIVATE_ENTRY,
+    geometry::CENTRE_ENTRY,
+    geometry::DOT_ENTRY,
+    geometry::TAKE_ENTRY,
+    geometry::UPDATE_ENTRY,
+    geometry::STEP_ENTRY,
     linear::PRODUCT_ENTRY,
     linear::PRODUCT_PRIVATE_ENTRY,
     linear::PRODUCT_SHARED_ENTRY,
@@ -143,11 +153,14 @@ pub(crate) use kernel;
 pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("cache", include_str!("../../shaders/shared/cache.wgsl")),
+    ("compensated", include_str!("../../shaders/shared/compensated.wgsl")),
     ("cooperative", include_str!("../../shaders/shared/cooperative.wgsl")),
+    ("epilogue", include_str!("../../shaders/shared/epilogue.wgsl")),
     ("feature", include_str!("../../shaders/shared/feature.wgsl")),
     ("finite", include_str!("../../shaders/shared/finite.wgsl")),
     ("grid", include_str!("../../shaders/shared/grid.wgsl")),
     ("head", include_str!("../../shaders/shared/head.wgsl")),
+    ("head_tile", include_str!("../../shaders/shared/head_tile.wgsl")),
     ("load", include_str!("../../shaders/shared/load.wgsl")),
     ("load_slope", include_str!("../../shaders/shared/load_slope.wgsl")),
     ("log_cosh", include_str!("../../shaders/shared/log_cosh.wgsl")),
@@ -162,5 +175,6 @@ pub static SHARED: &[(&str, &str)] = &[
     ("state", include_str!("../../shaders/shared/state.wgsl")),
     ("suffix", include_str!("../../shaders/shared/suffix.wgsl")),
     ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
+    ("triangle", include_str!("../../shaders/shared/triangle.wgsl")),
     ("weight", include_str!("../../shaders/shared/weight.wgsl")),
 ];

@@ -11,7 +11,7 @@
 //! Ba, Kiros & Hinton, arXiv:1607.06450, with PyTorch's biased variance and ε.
 
 use super::choice::{Choice, Form, Forms, rows_class, width_class};
-use super::linear::{GradientSum, Variant, block_rows, block_rows_of, blocks};
+use super::linear::{GradientInto, GradientSum, Variant, block_rows, block_rows_of, blocks};
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Plan, Rows, View};
@@ -237,17 +237,16 @@ pub struct NormGradient {
 }
 
 impl NormGradient {
-    /// Records the partial sums and their sum. With `keep` they are added to what is there.
+    /// Records the partial sums and their sum.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, shape: &NormShape, keep: bool) -> Result<()> {
-        self.record_blocks(plan, shape)?;
+    pub fn record(&self, plan: &mut Plan, shape: &NormShape, into: GradientInto<'_>) -> Result<()> {
         let sum = GradientSum { part: self.part.clone(), d_weight: self.d_gamma.clone(), d_bias: self.d_beta.clone() };
-        sum.record(plan, &shape.rows, shape.width, shape.width, keep)
+        sum.record(plan, (&shape.rows, [shape.width; 2]), into, &|plan, part| self.record_blocks(plan, shape, part))
     }
 
-    fn record_blocks(&self, plan: &mut Plan, shape: &NormShape) -> Result<()> {
+    fn record_blocks(&self, plan: &mut Plan, shape: &NormShape, part: &View) -> Result<()> {
         let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
         let [rows, width] = shape.params();
         let columns = u64::from(shape.blocks()) * u64::from(shape.width);
@@ -259,7 +258,7 @@ impl NormGradient {
                 Bind { name: "stats", view: &self.stats, elements: 2 * u64::from(shape.rows.most) },
                 Bind { name: "d_y", view: &self.d_y, elements: shape.elements() },
                 Bind { name: "live", view: &counter, elements: 1 },
-                Bind { name: "part", view: &self.part, elements: shape.part_elements() },
+                Bind { name: "part", view: part, elements: shape.part_elements() },
             ],
             params: &[
                 rows,
@@ -467,8 +466,8 @@ fn gradient_case((rows, width): (u32, u32)) -> Case {
         let (x, stats, d_y) = (named.view("x")?, named.view("stats")?, named.view("d_y")?);
         let window = LiveRows::new(named.view("live")?, 5, rows, 1);
         plan.resolve_grids(&window.live)?;
-        let gradient = NormGradient { x, stats, d_y, part, d_gamma, d_beta };
-        gradient.record_blocks(plan, &NormShape::new(window, width))
+        let gradient = NormGradient { x, stats, d_y, part: part.clone(), d_gamma, d_beta };
+        gradient.record_blocks(plan, &NormShape::new(window, width), &part)
     };
     Case {
         name: format!("({rows}, {width}), {live} live rows"),

@@ -3,7 +3,9 @@
 use super::{Initial, ParameterSpec, Parameters};
 use crate::error::Result;
 use crate::gpu::{Plan, Rows, View};
-use crate::kernels::linear::{Activation, Extra, GradientShape, LinearGradient, LinearProduct, LinearShape};
+use crate::kernels::linear::{
+    Activation, Extra, GradientInto, GradientShape, LinearGradient, LinearProduct, LinearShape,
+};
 use crate::kernels::norm::{NormBackward, NormForward, NormGradient, NormShape};
 
 /// Weight and bias of a linear layer, or scale and shift of a norm; values or gradients.
@@ -100,8 +102,8 @@ pub(super) struct Reversed<'a> {
     pub rows: &'a Rows,
     /// Scratch for the blocks of the gradients of parameters.
     pub part: View,
-    /// Whether gradients are added to what is there.
-    pub keep: bool,
+    /// Where the gradients of parameters go.
+    pub into: GradientInto<'a>,
 }
 
 impl Reversed<'_> {
@@ -121,7 +123,7 @@ impl Reversed<'_> {
             d_weight: into.weight.clone(),
             d_bias: into.bias.clone(),
         };
-        gradient.record(plan, &GradientShape { rows: self.rows.clone(), inputs, outputs, keep: self.keep })
+        gradient.record(plan, &GradientShape { rows: self.rows.clone(), inputs, outputs }, self.into)
     }
 
     /// Gradient of the inputs of a layer: `inner` outputs back to `columns` inputs.
@@ -157,7 +159,7 @@ impl Reversed<'_> {
             d_gamma: into.weight.clone(),
             d_beta: into.bias.clone(),
         };
-        gradient.record(plan, &shape, self.keep)?;
+        gradient.record(plan, &shape, self.into)?;
         let backward = NormBackward {
             x: x.clone(),
             stats: stats.clone(),

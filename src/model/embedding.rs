@@ -131,11 +131,11 @@ impl Embedding {
             d_weight: gradients.token.weight.clone(),
             d_bias: gradients.token.bias.clone(),
         };
-        embed.record(plan, &shape, reversed.keep)?;
+        embed.record(plan, &shape, reversed.into)?;
         for (d_table, rows) in [(&gradients.start, 1), (&gradients.position, self.sizes.patches)] {
             if let Some(d_table) = d_table.clone() {
                 let gradient = TableGradient { d_x: d_x.clone(), part: reversed.part.clone(), d_table };
-                gradient.record(plan, &shape, rows, reversed.keep)?;
+                gradient.record(plan, &shape, rows, reversed.into)?;
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::transformer::{Transformer, TransformerSizes};
 use super::{Capacity, Needs, Network, Outcomes, Packed, ParameterSpec, Parameters, Precision};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
-use crate::kernels::linear;
+use crate::kernels::linear::{self, GradientInto};
 use crate::kernels::nested::{LargeTables, LargeWindow, NestedShape, RowsLarge, Samples};
 
 /// The sizes of an LPTF on a lattice.
@@ -236,12 +236,12 @@ impl Network for LptfNetwork {
         self.sub.forward(plan, descriptions, rows, &transformer.top())
     }
 
-    fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, keep: bool) -> Result<()> {
+    fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, into: GradientInto<'_>) -> Result<()> {
         let (transformer, Training { rows: large, part }) = (self.transformer.training()?, self.training()?);
         let large_rows = rows.items(self.nested.sub_patches);
-        let reversed = Reversed { rows: &large_rows, part: part.view(), keep };
-        let into = [&transformer.top(), &transformer.d_top()];
-        self.sub.backward(plan, descriptions, rows, &reversed, into)?;
+        let reversed = Reversed { rows: &large_rows, part: part.view(), into };
+        let conditions = [&transformer.top(), &transformer.d_top()];
+        self.sub.backward(plan, descriptions, rows, &reversed, conditions)?;
         transformer.backward(&self.transformer, plan, &reversed)?;
         self.embedding.backward(plan, large, &transformer.d_embedded(), &reversed)
     }

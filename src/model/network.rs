@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Layout, Metropolis, Parameters, Precision};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
+use crate::kernels::linear::GradientInto;
 use crate::kernels::metropolis::Stream;
 use crate::kernels::nested::LargeTables;
 use crate::kernels::rows::Window;
@@ -297,12 +298,18 @@ pub trait Unnormalised {
         log_psi: &LogPsi,
     ) -> Result<()>;
 
-    /// The gradient of all parameters from that of log ψ of each sample, whose first is the window's first. `keep` adds it
-    /// to the gradient buffer, else it is replaced.
+    /// The gradient of all parameters from that of log ψ of each sample, whose first is the window's first. It
+    /// goes `into` the gradient buffer, or to who takes the gradients of single samples.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    fn backward(&self, plan: &mut Plan, window: &Window, d_log_psi: &LogPsiGradient, keep: bool) -> Result<()>;
+    fn backward(
+        &self,
+        plan: &mut Plan,
+        window: &Window,
+        d_log_psi: &LogPsiGradient,
+        into: GradientInto<'_>,
+    ) -> Result<()>;
 }
 
 /// The passes of an autoregressive wave function.
@@ -330,9 +337,9 @@ pub trait Network {
     fn forward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows) -> Result<Outcomes>;
 
     /// The gradient of all parameters, from those that stand in place of logits and phases of [`Network::forward`].
-    /// `keep` adds it to the gradient buffer, else it is replaced.
+    /// It goes `into` the gradient buffer, or to who takes the gradients of single samples.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, keep: bool) -> Result<()>;
+    fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, into: GradientInto<'_>) -> Result<()>;
 }

@@ -9,7 +9,7 @@ use super::transformer_training::TransformerTraining;
 use super::{Capacity, Needs, Network, Outcomes, Packed, ParameterSpec, Parameters, Precision};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
-use crate::kernels::linear;
+use crate::kernels::linear::{self, GradientInto};
 
 /// Room for the pass with gradient.
 struct Training {
@@ -144,13 +144,13 @@ impl PtfNetwork {
         plan: &mut Plan,
         descriptions: &View,
         rows: &Rows,
-        keep: bool,
+        into: GradientInto<'_>,
         between: impl FnOnce(&mut Plan, &View) -> Result<()>,
     ) -> Result<()> {
         let (transformer, Training { head, part }) = self.training()?;
-        let reversed = Reversed { rows, part: part.view(), keep };
-        let into = [&transformer.top(), &transformer.d_scratch(), &transformer.d_top()];
-        head.backward(&self.head, plan, &reversed, into)?;
+        let reversed = Reversed { rows, part: part.view(), into };
+        let through = [&transformer.top(), &transformer.d_scratch(), &transformer.d_top()];
+        head.backward(&self.head, plan, &reversed, through)?;
         transformer.backward(&self.transformer, plan, &reversed)?;
         let d_embedded = transformer.d_embedded();
         between(plan, &d_embedded)?;
@@ -175,7 +175,7 @@ impl Network for PtfNetwork {
         self.forward_with(plan, descriptions, rows, |_, _| Ok(()))
     }
 
-    fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, keep: bool) -> Result<()> {
-        self.backward_with(plan, descriptions, rows, keep, |_, _| Ok(()))
+    fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, into: GradientInto<'_>) -> Result<()> {
+        self.backward_with(plan, descriptions, rows, into, |_, _| Ok(()))
     }
 }

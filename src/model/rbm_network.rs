@@ -7,7 +7,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
-use crate::kernels::linear::{self, Extra, GradientShape, LinearGradient, LinearProduct, LinearShape};
+use crate::kernels::linear::{self, Extra, GradientInto, GradientShape, LinearGradient, LinearProduct, LinearShape};
 use crate::kernels::metropolis::{MetropolisSweep, SweepShape};
 use crate::kernels::rbm::{RbmAmplitude, RbmRatio, RbmShape, RbmSlopes, RbmSpins};
 use crate::kernels::rows::Window;
@@ -215,7 +215,13 @@ impl Unnormalised for RbmNetwork {
         activations.amplitude(plan, &self.shape, &self.values, &window.items, &log_psi.log_p)
     }
 
-    fn backward(&self, plan: &mut Plan, window: &Window, d_log_psi: &LogPsiGradient, keep: bool) -> Result<()> {
+    fn backward(
+        &self,
+        plan: &mut Plan,
+        window: &Window,
+        d_log_psi: &LogPsiGradient,
+        into: GradientInto<'_>,
+    ) -> Result<()> {
         let Training { activations, slope, part, unused } = self.training()?;
         let RbmShape { sites, hidden, .. } = self.shape;
         let rows = &window.items;
@@ -231,7 +237,7 @@ impl Unnormalised for RbmNetwork {
             let (d_weight, d_bias) = (d_weight.clone(), d_bias.clone());
             let gradient =
                 LinearGradient { x: activations.theta.view(), d_y: d_y.clone(), part: part.view(), d_weight, d_bias };
-            gradient.record(plan, &GradientShape { rows: rows.clone(), inputs: hidden, outputs, keep })
+            gradient.record(plan, &GradientShape { rows: rows.clone(), inputs: hidden, outputs }, into)
         };
         let Values { visible_bias, kernel, hidden_bias } = &self.gradients;
         gradient(&activations.spins, [kernel, visible_bias], sites, plan)?;

@@ -11,6 +11,7 @@ use super::transformer::{Place, Transformer};
 use super::{Capacity, Initial, Needs, Network, Outcomes, Packed, ParameterSpec, Parameters};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
+use crate::kernels::linear::GradientInto;
 use crate::kernels::recurrent::{
     Before, Cell, InputWeights, RecurrentLinks, RecurrentShape, RecurrentStep, StepRows, Strided,
 };
@@ -257,10 +258,10 @@ impl RnnNetwork {
         plan: &mut Plan,
         descriptions: &View,
         rows: &Rows,
-        keep: bool,
+        into: GradientInto<'_>,
         d_conditions: Option<&View>,
     ) -> Result<()> {
-        self.training()?.backward(self, plan, descriptions, (rows, keep), d_conditions)
+        self.training()?.backward(self, plan, descriptions, (rows, into), d_conditions)
     }
 }
 
@@ -281,7 +282,7 @@ impl Network for RnnNetwork {
         self.forward_from(plan, descriptions, rows, None)
     }
 
-    fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, keep: bool) -> Result<()> {
-        self.backward_to(plan, descriptions, rows, keep, None)
+    fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, into: GradientInto<'_>) -> Result<()> {
+        self.backward_to(plan, descriptions, rows, into, None)
     }
 }

@@ -7,7 +7,7 @@ use super::rnn_network::{RnnNetwork, RnnSizes};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::embed::{EmbedGradient, EmbedShape};
-use crate::kernels::linear;
+use crate::kernels::linear::{self, GradientInto};
 use crate::kernels::recurrent::{
     Before, Cell, RecurrentBackward, RecurrentBackwardShape, RecurrentStep, StepRows, Strided,
 };
@@ -97,12 +97,12 @@ impl RnnTraining {
         network: &RnnNetwork,
         plan: &mut Plan,
         descriptions: &View,
-        (rows, keep): (&Rows, bool),
+        (rows, into): (&Rows, GradientInto<'_>),
         d_conditions: Option<&View>,
     ) -> Result<()> {
         let RnnSizes { sequence, sites_per_patch, width, cell, .. } = network.sizes;
         let Places { values, gradients, .. } = &network.places;
-        let reversed = Reversed { rows, part: self.part.view(), keep };
+        let reversed = Reversed { rows, part: self.part.view(), into };
         let (d_states, d_hidden) = (self.d_states.view(), self.d_hidden.view());
         self.head.backward(&network.head, plan, &reversed, [&self.states, &d_hidden, &d_states])?;
 
@@ -138,6 +138,6 @@ impl RnnTraining {
         };
         let shape =
             EmbedShape { rows: rows.clone(), width: outputs, sites_per_patch, patches: sequence, stride: DESCRIPTION };
-        input.record(plan, &shape, keep)
+        input.record(plan, &shape, into)
     }
 }

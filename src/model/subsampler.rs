@@ -128,7 +128,7 @@ impl SubNetwork for RnnNetwork {
         large: &Reversed<'_>,
         [_, d_conditions]: [&View; 2],
     ) -> Result<()> {
-        self.backward_to(plan, descriptions, rows, large.keep, Some(d_conditions))
+        self.backward_to(plan, descriptions, rows, large.into, Some(d_conditions))
     }
 }
 
@@ -164,6 +164,6 @@ impl SubNetwork for ConditionedPtf {
         conditions: [&View; 2],
     ) -> Result<()> {
         let through = |plan: &mut Plan, d_x: &View| self.condition.backward(plan, large, d_x, conditions);
-        self.ptf.backward_with(plan, descriptions, rows, large.keep, through)
+        self.ptf.backward_with(plan, descriptions, rows, large.into, through)
     }
 }

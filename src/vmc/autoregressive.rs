@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::energy::{MovesRatio, MovesShape};
 use crate::kernels::head::{HeadBackward, HeadForward, HeadSample, HeadSampleShape};
+use crate::kernels::linear::GradientInto;
 use crate::kernels::rows::{RowsMoves, RowsSamples, Window};
 use crate::model::{LogPsi, LogPsiGradient, Network, Outcomes, Packed};
 use crate::physics::Patching;
@@ -179,13 +180,13 @@ impl GradientPass for ForcedPass<'_> {
         window: &Window,
         Outcomes { logits, .. }: Outcomes,
         d_log_psi: &LogPsiGradient,
-        keep: bool,
+        into: GradientInto<'_>,
     ) -> Result<()> {
         let rows = window.items.times(self.patches);
         let LogPsiGradient { d_log_p, first, .. } = d_log_psi.clone();
         let head = HeadBackward { rows: self.descriptions.view(), lse: self.lse.view(), d_log_p, logits };
         head.record(plan, &rows, self.outcomes, self.patches, first)?;
-        self.network.backward(plan, &self.descriptions, &rows, keep)
+        self.network.backward(plan, &self.descriptions, &rows, into)
     }
 
     fn log_psi(&self) -> LogPsi {

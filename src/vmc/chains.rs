@@ -8,6 +8,7 @@ use super::gradient::{GradientPass, LogPsiBuffers};
 use super::sampler::{GroupViews, Sampler};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::kernels::linear::GradientInto;
 use crate::kernels::metropolis::{MetropolisAcceptance, Stream, start_reference};
 use crate::kernels::rows::Window;
 use crate::model::{
@@ -198,9 +199,9 @@ impl GradientPass for UnnormalisedPass<'_> {
         window: &Window,
         _: Outcomes,
         d_log_psi: &LogPsiGradient,
-        keep: bool,
+        into: GradientInto<'_>,
     ) -> Result<()> {
-        self.network.backward(plan, window, d_log_psi, keep)
+        self.network.backward(plan, window, d_log_psi, into)
     }
 
     fn log_psi(&self) -> LogPsi {

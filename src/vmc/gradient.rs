@@ -9,6 +9,7 @@ use super::estimator::Estimator;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::energy::EnergyWeights;
+use crate::kernels::linear::GradientInto;
 use crate::kernels::rows::Window;
 use crate::model::{LogPsi, LogPsiGradient, Outcomes, WaveFunction};
 use crate::physics::Patching;
@@ -19,15 +20,14 @@ pub(super) trait GradientPass {
     /// Returns what [`GradientPass::backward`] begins from.
     fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View) -> Result<Outcomes>;
 
-    /// Records the gradient of Σ_b d_log_p[b] log P(σ_b) + d_phase[b] phase(σ_b) from what the pass before `kept`. `keep`
-    /// adds to the gradient buffer, else it is replaced.
+    /// Records the gradient of Σ_b d_log_p[b] log P(σ_b) + d_phase[b] phase(σ_b) from what the pass before `kept`.
     fn backward(
         &self,
         plan: &mut Plan,
         window: &Window,
         kept: Outcomes,
         d_log_psi: &LogPsiGradient,
-        keep: bool,
+        into: GradientInto<'_>,
     ) -> Result<()>;
 
     /// What adds up to log ψ of each sample.
@@ -148,7 +148,8 @@ pub(super) fn record_gradient(plan: &mut Plan, estimator: &Estimator) -> Result<
             let kept = pass.forward(plan, &window, &tokens, &sample_of)?;
             plan.scope("backward");
             let first_sample = span * spans.part + first;
-            pass.backward(plan, &window, kept, &weighting.from(first_sample)?, first_sample > 0)?;
+            let into = GradientInto::Sum { keep: first_sample > 0 };
+            pass.backward(plan, &window, kept, &weighting.from(first_sample)?, into)?;
         }
     }
     Ok(())

@@ -17,6 +17,7 @@ use super::sampler::columns;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan};
 use crate::kernels::energy::COLUMNS;
+use crate::kernels::linear::GradientInto;
 use crate::kernels::optimizer::{Adam, AdamRates};
 use crate::kernels::rows::Window;
 use crate::model::{Capacity, LogPsi, Model, Parameters, Precision, Weights};
@@ -76,7 +77,7 @@ impl Likelihood {
         let pass = gradient_pass(gpu, &wave_function, &patching, samples, model.is_complex())?;
         let (mut forward, mut backward) = (Plan::new(gpu), Plan::new(gpu));
         let kept = pass.forward(&mut forward, &window, &tokens, &sample_of)?;
-        pass.backward(&mut backward, &window, kept, &coefficients.from(0)?, false)?;
+        pass.backward(&mut backward, &window, kept, &coefficients.from(0)?, GradientInto::ANEW)?;
 
         let elements = parameters.layout().elements();
         let step = buffer("step", 4)?;

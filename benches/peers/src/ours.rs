@@ -2,7 +2,7 @@
 
 use ketformer::gpu::{Buffer, Gpu, Plan};
 use ketformer::kernels::attention::{AttentionBackward, AttentionForward, AttentionShape};
-use ketformer::kernels::linear::{Extra, GradientShape, LinearGradient, LinearProduct, LinearShape};
+use ketformer::kernels::linear::{Extra, GradientInto, GradientShape, LinearGradient, LinearProduct, LinearShape};
 
 use crate::engine::{Form, Result};
 use crate::work::{Heads, Inputs, Layer, Work};
@@ -110,7 +110,7 @@ fn product(
 
 fn weight_gradient(gpu: &Gpu, s: &Layer, inputs: &Inputs) -> Result<(Record, Vec<(Buffer, usize)>)> {
     let shape =
-        GradientShape { rows: (s.rows as u32).into(), inputs: s.inner as u32, outputs: s.columns as u32, keep: false };
+        GradientShape { rows: (s.rows as u32).into(), inputs: s.inner as u32, outputs: s.columns as u32 };
     let (x, d_y) = (gpu.upload("peers.x", &inputs.x)?, gpu.upload("peers.d_y", &inputs.d_y)?);
     let part = gpu.buffer("peers.part", shape.part_elements())?;
     let d_weight = poisoned(gpu, "peers.d_weight", s.columns * s.inner)?;
@@ -122,6 +122,6 @@ fn weight_gradient(gpu: &Gpu, s: &Layer, inputs: &Inputs) -> Result<(Record, Vec
         d_weight: d_weight.view(),
         d_bias: d_bias.view(),
     };
-    let record: Record = Box::new(move |plan| kernel.record(plan, &shape));
+    let record: Record = Box::new(move |plan| kernel.record(plan, &shape, GradientInto::ANEW));
     Ok((record, vec![(d_weight, s.columns * s.inner), (d_bias, s.columns)]))
 }

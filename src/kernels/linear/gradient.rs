@@ -1,7 +1,7 @@
 //! d_W = d_yᵀ x and d_b = Σ d_y, by blocks of rows that are added in order.
 
-use super::Variant;
 use super::shared::{self, gradient_threads};
+use super::{Blocks, Columns, GradientInto, Variant};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Plan, Rows, View};
 use crate::kernels::choice::{Choice, Form, Forms, rows_class, width_class};
@@ -51,8 +51,6 @@ pub struct GradientShape {
     pub inputs: u32,
     /// Width of `d_y`.
     pub outputs: u32,
-    /// Add to the gradient instead of replacing it.
-    pub keep: bool,
 }
 
 /// Rows that one invocation adds up at most before the fixed sum over blocks. Part of the result's definition, so it never
@@ -90,7 +88,10 @@ fn block_rows_within(rows_per_item: u32, finest_per_item: u32) -> u32 {
 
 /// Rows of a block of a pass over `rows`.
 pub(crate) fn block_rows_of(rows: &Rows) -> u32 {
-    let within = |live: &LiveRows| block_rows_within(live.rows_per_item, live.finest_per_item);
+    let within = |live: &LiveRows| match live.apart {
+        true => live.rows_per_item,
+        false => block_rows_within(live.rows_per_item, live.finest_per_item),
+    };
     rows.live.as_ref().map_or(BLOCK_ROWS, within)
 }
 
@@ -180,11 +181,23 @@ impl LinearGradient {
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, shape: &GradientShape) -> Result<()> {
-        let form = GRADIENT_CHOICE.take(plan.gpu(), shape)?;
-        self.record_blocks(plan, shape, form)?;
+    pub fn record(&self, plan: &mut Plan, shape: &GradientShape, into: GradientInto<'_>) -> Result<()> {
+        let keep = match into {
+            GradientInto::Sum { keep } => keep,
+            GradientInto::Samples(samples) => return samples.linear(plan, self, shape),
+        };
+        self.record_rows(plan, shape)?;
         let sum = GradientSum { part: self.part.clone(), d_weight: self.d_weight.clone(), d_bias: self.d_bias.clone() };
-        sum.record(plan, &shape.rows, shape.inputs * shape.outputs, shape.outputs, shape.keep)
+        sum.record_sum(plan, &shape.rows, [shape.inputs * shape.outputs, shape.outputs], keep)
+    }
+
+    /// Records the sums of blocks of rows alone, into `part`.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record_rows(&self, plan: &mut Plan, shape: &GradientShape) -> Result<()> {
+        let form = GRADIENT_CHOICE.take(plan.gpu(), shape)?;
+        self.record_blocks(plan, shape, form)
     }
 
     fn record_blocks(&self, plan: &mut Plan, shape: &GradientShape, form: &Form) -> Result<()> {
@@ -258,7 +271,26 @@ pub(crate) struct GradientSum {
 }
 
 impl GradientSum {
-    pub(crate) fn record(&self, plan: &mut Plan, rows: &Rows, weights: u32, columns: u32, keep: bool) -> Result<()> {
+    /// Records `blocks` into scratch and their sum, or leaves them to who takes the gradients of single samples.
+    pub(crate) fn record(
+        &self,
+        plan: &mut Plan,
+        (rows, elements): (&Rows, [u32; 2]),
+        into: GradientInto<'_>,
+        blocks: &Blocks<'_>,
+    ) -> Result<()> {
+        match into {
+            GradientInto::Sum { keep } => {
+                blocks(plan, &self.part)?;
+                self.record_sum(plan, rows, elements, keep)
+            }
+            GradientInto::Samples(samples) => {
+                samples.other(plan, &Columns { rows, into: [&self.d_weight, &self.d_bias], elements }, blocks)
+            }
+        }
+    }
+
+    fn record_sum(&self, plan: &mut Plan, rows: &Rows, [weights, columns]: [u32; 2], keep: bool) -> Result<()> {
         let (w, n) = (u64::from(weights), u64::from(columns));
         let part = u64::from(blocks(rows)) * (w + n);
         plan.launch(&Launch {
@@ -322,7 +354,7 @@ fn gradient_private_cases(gpu: &Gpu) -> Vec<Case> {
 fn gradient_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
     let cases = |(i, shape): (usize, &(u32, u32, u32))| {
         let (rows, inputs, outputs) = *shape;
-        let form = GradientShape { rows: rows.into(), inputs, outputs, keep: false };
+        let form = GradientShape { rows: rows.into(), inputs, outputs };
         let forms = GRADIENT_CHOICE.of_case(gpu, variant, &form, rows < 1000, i);
         forms.into_iter().map(|form| gradient_case(form, *shape)).collect::<Vec<_>>()
     };
@@ -361,7 +393,7 @@ fn gradient_case(form: Form, (rows, inputs, outputs): (u32, u32, u32)) -> Case {
         };
         let window = LiveRows::new(named.view("live")?, 5, rows, 1);
         plan.resolve_grids(&window.live)?;
-        gradient.record_blocks(plan, &GradientShape { rows: window.into(), inputs, outputs, keep: false }, &form)
+        gradient.record_blocks(plan, &GradientShape { rows: window.into(), inputs, outputs }, &form)
     };
     Case {
         name: format!("({rows}, {inputs}, {outputs}), {live} live rows"),
@@ -377,7 +409,7 @@ fn gradient_sum_cases(_: &Gpu) -> Vec<Case> {
 }
 
 fn gradient_sum_case((rows, inputs, outputs, keep): (u32, u32, u32, bool)) -> Case {
-    let shape = GradientShape { rows: rows.into(), inputs, outputs, keep };
+    let shape = GradientShape { rows: rows.into(), inputs, outputs };
     let mut random = RandomInputs::new(u64::from(rows));
     let part = random.floats(shape.part_elements() as usize);
     let before = random.floats((outputs * (inputs + 1)) as usize);
@@ -391,7 +423,7 @@ fn gradient_sum_case((rows, inputs, outputs, keep): (u32, u32, u32, bool)) -> Ca
     let record = move |plan: &mut Plan, named: &Named| {
         let sum =
             GradientSum { part: named.view("part")?, d_weight: named.view("d_weight")?, d_bias: named.view("d_bias")? };
-        sum.record(plan, &shape.rows, shape.inputs * shape.outputs, shape.outputs, shape.keep)
+        sum.record_sum(plan, &shape.rows, [shape.inputs * shape.outputs, shape.outputs], keep)
     };
     Case {
         name: format!("({rows}, {inputs}), keep {keep}"),

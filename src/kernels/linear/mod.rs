@@ -11,6 +11,7 @@
 mod activate;
 pub mod cooperative;
 mod gradient;
+mod into;
 mod product;
 pub(super) mod shared;
 
@@ -24,6 +25,7 @@ pub use gradient::{GradientShape, LinearGradient, gradient_reference};
 pub(crate) use gradient::{
     GradientSum, block_items, block_rows, block_rows_of, blocks, blocks_of_items, blocks_within,
 };
+pub use into::{Blocks, Columns, GradientInto, SampleGradients};
 pub(super) use product::PRODUCT_CHOICE;
 pub use product::{Direction, Extra, LinearProduct, LinearShape, product_reference};
 pub(super) use product::{PRODUCT_ENTRY, PRODUCT_PRIVATE_ENTRY, PRODUCT_SHARED_ENTRY};
