@@ -24,7 +24,7 @@ pub(super) fn real_characters(elements: &[Symmetry]) -> Vec<Vec<i8>> {
         }
         factors += 1;
     }
-    let sign = |signs: u32, label: u32| if (signs & label).count_ones() % 2 == 0 { 1 } else { -1 };
+    let sign = |signs: u32, label: u32| if (signs & label).count_ones().is_multiple_of(2) { 1 } else { -1 };
     (0..1 << factors).map(|signs| labels.iter().flatten().map(|label| sign(signs, *label)).collect()).collect()
 }
 

@@ -16,7 +16,7 @@ const WINDOW: f64 = 5.0;
 /// Where chains are too short for a window (of many chains each has few numbers), the variance of the chains' means says
 /// the same: 2τ = length · variance of means / variance of numbers, because chains do not depend on each other. It knows
 /// of τ no more than a chain's length shows, and the error bar that follows from it is right all the same.
-pub(super) fn autocorrelation_time(chains: &[Vec<f64>]) -> f64 {
+pub(crate) fn autocorrelation_time(chains: &[Vec<f64>]) -> f64 {
     let count = chains.iter().map(Vec::len).sum::<usize>() as f64;
     let mean = chains.iter().flatten().sum::<f64>() / count;
     let variance = chains.iter().flatten().map(|x| (x - mean).powi(2)).sum::<f64>() / count;

@@ -2,12 +2,14 @@
 
 mod autocorrelation;
 mod blocking;
+mod jackknife;
 #[cfg(test)]
 mod process;
 mod r_hat;
 
-use autocorrelation::autocorrelation_time;
+pub(super) use autocorrelation::autocorrelation_time;
 use blocking::blocking;
+pub(super) use jackknife::ratio_of_means;
 use r_hat::split_r_hat;
 
 /// How good Markov chains are.
@@ -40,15 +42,18 @@ pub const FROZEN: f64 = 0.01;
 /// Split R̂ up to which Markov chains are taken for mixed.
 pub const MIXED: f64 = 1.05;
 
+/// `numbers`, made `chunk` at a time, by chain: the n-th of `chains` left the numbers n, n + chains, … of every chunk.
+pub(super) fn series(numbers: &[f64], chunk: usize, chains: usize) -> Vec<Vec<f64>> {
+    let mut series = vec![Vec::new(); chains];
+    numbers.chunks(chunk).for_each(|chunk| chunk.iter().enumerate().for_each(|(b, x)| series[b % chains].push(*x)));
+    series
+}
+
 impl ChainReport {
-    /// Of the local energies `energies`, drawn `chunk` at a time, of chains of which the n-th left the samples n, n + chains,
-    /// … of every chunk and had `accepted[n]` of `proposals` accepted.
+    /// Of the local energies `energies` of a [`series`] of chains, of which the n-th had `accepted[n]` of `proposals` accepted.
     pub(super) fn new(energies: &[f64], chunk: usize, accepted: &[u64], proposals: u64) -> Self {
         let chains = accepted.len();
-        let mut series = vec![Vec::new(); chains];
-        energies
-            .chunks(chunk)
-            .for_each(|chunk| chunk.iter().enumerate().for_each(|(b, e)| series[b % chains].push(*e)));
+        let series = series(energies, chunk, chains);
         let autocorrelation = autocorrelation_time(&series);
         let (blocking_error, block) = blocking(&series);
         let parts: Vec<f64> = accepted.iter().map(|accepted| *accepted as f64 / proposals as f64).collect();
