@@ -13,5 +13,6 @@ mod mixed;
 mod refusals;
 mod rejection;
 mod sampling;
+mod symmetry;
 mod training;
 mod vit;
