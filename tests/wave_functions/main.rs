@@ -13,4 +13,5 @@ mod mixed;
 mod refusals;
 mod rejection;
 mod sampling;
+mod symmetry;
 mod training;
