@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::distinct::COUNTER_STRIDE;
+use super::reconfiguration::ReconfigurationReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::energy::COLUMNS;
@@ -35,8 +36,10 @@ pub struct StepReport {
     /// Part of the proposals of the Markov chains that were accepted, where the samples come from such. Below
     /// [`super::FROZEN`] the chains hardly move.
     pub acceptance: Option<f64>,
-    /// Whether the parameters were updated; not where energy or gradient were not finite.
+    /// Whether the parameters were updated; not where energy, gradient or the matrix of a reconfiguration were not finite.
     pub accepted: bool,
+    /// What a step of stochastic reconfiguration says of itself, where it was taken.
+    pub reconfiguration: Option<ReconfigurationReport>,
     /// Wall time since the report before.
     pub seconds: f64,
 }
