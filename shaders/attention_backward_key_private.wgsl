@@ -12,6 +12,9 @@
 // makes  the last two thirds of each row of d_qkv (B·T, 3C)
 #import grid
 #import head
+#import load
+#import load_slope
+#import head_tile
 const KEYS: u32 = 1u; // spec 4
 
 struct Params { samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32 }
@@ -24,18 +27,6 @@ struct Params { samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32 }
 @group(0) @binding(6) var<storage, read> delta: array<f32>;                // (B·T, H)
 @group(0) @binding(7) var<storage, read_write> d_qkv: array<f32>;          // (B·T, 3C)
 
-fn load(start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) { return qkv4[start / 4u + part]; }
-    let at = vec4(start) + head_index(part);
-    return head_padded(part, vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]));
-}
-
-fn load_slope(start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) { return d_out4[start / 4u + part]; }
-    let at = vec4(start) + head_index(part);
-    return head_padded(part, vec4(d_out[at.x], d_out[at.y], d_out[at.z], d_out[at.w]));
-}
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -43,11 +34,11 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = grid_index(group, groups) * 64u + local;
-    let tiles = (params.tokens + KEYS - 1u) / KEYS;
-    let sample = index / params.heads / tiles;
-    if (sample >= params.samples) { return; }
-    let head = index % params.heads;
-    let first_key = index / params.heads % tiles * KEYS;
+    let tile = head_tile(index, params.heads, params.tokens, KEYS);
+    if (tile.sample >= params.samples) { return; }
+    let sample = tile.sample;
+    let head = tile.head;
+    let first_key = tile.first;
     let width = params.heads * HEAD_DIM;
     let start = sample * params.tokens * 3u * width + head * HEAD_DIM;
 
@@ -59,8 +50,8 @@ fn main(
     for (var j = 0u; j < KEYS; j++) {
         let key = start + (3u * min(first_key + j, params.tokens - 1u) + 1u) * width;
         for (var c = 0u; c < PARTS; c++) {
-            k[j * PARTS + c] = load(key, c) * params.scale;
-            v[j * PARTS + c] = load(key + width, c);
+            k[j * PARTS + c] = load_padded(key, c) * params.scale;
+            v[j * PARTS + c] = load_padded(key + width, c);
             d_k[j * PARTS + c] = vec4(0.0);
             d_v[j * PARTS + c] = vec4(0.0);
         }
@@ -78,7 +69,7 @@ fn main(
             slope[j] = -product;
         }
         for (var c = 0u; c < PARTS; c++) {
-            q[c] = load(start + i * 3u * width, c);
+            q[c] = load_padded(start + i * 3u * width, c);
             g[c] = load_slope(row * width + head * HEAD_DIM, c);
             for (var j = 0u; j < KEYS; j++) {
                 score[j] += dot(q[c], k[j * PARTS + c]);

@@ -12,6 +12,8 @@
 // makes  the first third of each row of d_qkv (B·T, 3C) · delta (B·T, H)
 #import grid
 #import head
+#import load
+#import head_tile
 const QUERIES: u32 = 1u; // spec 4
 
 struct Params { samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32 }
@@ -24,12 +26,6 @@ struct Params { samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32 }
 @group(0) @binding(6) var<storage, read_write> d_qkv: array<f32>;          // (B·T, 3C)
 @group(0) @binding(7) var<storage, read_write> delta: array<f32>;          // (B·T, H)
 
-fn load(start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) { return qkv4[start / 4u + part]; }
-    let at = vec4(start) + head_index(part);
-    return head_padded(part, vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]));
-}
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -37,11 +33,11 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = grid_index(group, groups) * 64u + local;
-    let tiles = (params.tokens + QUERIES - 1u) / QUERIES;
-    let sample = index / params.heads / tiles;
-    if (sample >= params.samples) { return; }
-    let head = index % params.heads;
-    let first_query = index / params.heads % tiles * QUERIES;
+    let tile = head_tile(index, params.heads, params.tokens, QUERIES);
+    if (tile.sample >= params.samples) { return; }
+    let sample = tile.sample;
+    let head = tile.head;
+    let first_query = tile.first;
     let width = params.heads * HEAD_DIM;
     let start = sample * params.tokens * 3u * width + head * HEAD_DIM;
 
@@ -62,7 +58,7 @@ fn main(
             let slope = head_padded(c, vec4(d_out[at.x], d_out[at.y], d_out[at.z], d_out[at.w]));
             product[i] += dot(slope, vec4(out[at.x], out[at.y], out[at.z], out[at.w]));
             g[i * PARTS + c] = slope;
-            q[i * PARTS + c] = load(start + position[i] * 3u * width, c) * params.scale;
+            q[i * PARTS + c] = load_padded(start + position[i] * 3u * width, c) * params.scale;
             sum[i * PARTS + c] = vec4(0.0);
         }
     }
@@ -77,8 +73,8 @@ fn main(
             slope[i] = -product[i];
         }
         for (var c = 0u; c < PARTS; c++) {
-            k[c] = load(key, c);
-            let v = load(key + width, c);
+            k[c] = load_padded(key, c);
+            let v = load_padded(key + width, c);
             for (var i = 0u; i < QUERIES; i++) {
                 score[i] += dot(q[i * PARTS + c], k[c]);
                 slope[i] += dot(g[i * PARTS + c], v);

@@ -12,6 +12,8 @@
 // makes  out (B·n, C) · lse (B·n, H)
 #import grid
 #import head
+#import load
+#import head_tile
 #import online
 #import cache
 const QUERIES: u32 = 1u; // spec 4
@@ -25,12 +27,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;            // (B·n, C)
 @group(0) @binding(4) var<storage, read_write> lse: array<f32>;            // (B·n, H)
 
-fn load(start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) { return vec4<f32>(qkv4[start / 4u + part]); }
-    let at = vec4(start) + head_index(part);
-    return head_padded(part, vec4<f32>(vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w])));
-}
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -38,11 +34,11 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = grid_index(group, groups) * 64u + local;
-    let tiles = (params.queries + QUERIES - 1u) / QUERIES;
-    let sample = index / params.heads / tiles;
-    if (sample >= params.samples) { return; }
-    let head = index % params.heads;
-    let first_query = index / params.heads % tiles * QUERIES;
+    let tile = head_tile(index, params.heads, params.queries, QUERIES);
+    if (tile.sample >= params.samples) { return; }
+    let sample = tile.sample;
+    let head = tile.head;
+    let first_query = tile.first;
     let width = params.heads * HEAD_DIM;
     let start = (sample * params.stride + params.offset) * 3u * width + head * HEAD_DIM;
 
@@ -55,7 +51,7 @@ fn main(
         position[i] = params.first + min(first_query + i, params.queries - 1u);
         state[i] = ONLINE_START;
         for (var c = 0u; c < PARTS; c++) {
-            q[i * PARTS + c] = load(start + position[i] * 3u * width, c) * params.scale;
+            q[i * PARTS + c] = load_padded(start + position[i] * 3u * width, c) * params.scale;
             sum[i * PARTS + c] = vec4(0.0);
         }
     }
@@ -65,7 +61,7 @@ fn main(
         var score: array<f32, QUERIES>;
         for (var i = 0u; i < QUERIES; i++) { score[i] = 0.0; }
         for (var c = 0u; c < PARTS; c++) {
-            let k = load(key, c);
+            let k = load_padded(key, c);
             for (var i = 0u; i < QUERIES; i++) { score[i] += dot(q[i * PARTS + c], k); }
         }
         var before: array<f32, QUERIES>;
@@ -76,7 +72,7 @@ fn main(
             score[i] = next.w;
         }
         for (var c = 0u; c < PARTS; c++) {
-            let v = load(key + width, c);
+            let v = load_padded(key + width, c);
             for (var i = 0u; i < QUERIES; i++) {
                 sum[i * PARTS + c] = fma(vec4(score[i]), v, sum[i * PARTS + c] * before[i]);
             }

@@ -12,6 +12,7 @@
 // makes  the last two thirds of each row of d_qkv (B·T, 3C)
 #import grid
 #import head
+#import head_tile
 #import feature
 #import state
 #import load
@@ -42,11 +43,10 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = grid_index(group, groups) * 64u + local;
-    let tiles = (params.tokens + KEYS - 1u) / KEYS;
-    let sample = index / params.heads / tiles;
-    if (sample >= params.samples) { return; }
-    let head = index % params.heads;
-    let first_key = index / params.heads % tiles * KEYS;
+    let tile = head_tile(index, params.heads, params.tokens, KEYS);
+    if (tile.sample >= params.samples) { return; }
+    let sample = tile.sample;
+    let head = tile.head;
     let width = params.heads * HEAD_DIM;
     let start = sample * params.tokens * 3u * width + head * HEAD_DIM;
 
@@ -56,13 +56,13 @@ fn main(
     var d_k: array<vec4<f32>, KEYS * PARTS>; // of φ(k), zero at first
     var d_v: array<vec4<f32>, KEYS * PARTS>;
     for (var j = 0u; j < KEYS; j++) {
-        let key = place(start, first_key + j, width);
+        let key = place(start, tile.first + j, width);
         for (var c = 0u; c < PARTS; c++) {
             k[j * PARTS + c] = head_padded(c, feature(load(key, c)));
-            v[j * PARTS + c] = head_padded(c, load(key + width, c));
+            v[j * PARTS + c] = load_padded(key + width, c);
         }
     }
-    let chunk = first_key / params.chunk;
+    let chunk = tile.first / params.chunk;
     let slots = (params.tokens - 1u) / params.chunk;
     if (chunk < slots) {
         let after = ((sample * slots + chunk) * params.heads + head) * STATE;
@@ -72,7 +72,7 @@ fn main(
             var own: array<vec4<f32>, KEYS>; // k[j·PARTS + r], loaded again to leave k in registers
             var share: array<vec4<f32>, KEYS>;
             for (var j = 0u; j < KEYS; j++) {
-                own[j] = head_padded(r, feature(load(place(start, first_key + j, width), r)));
+                own[j] = head_padded(r, feature(load(place(start, tile.first + j, width), r)));
                 share[j] = -w;
             }
             for (var c = 0u; c < PARTS; c++) {
@@ -83,11 +83,11 @@ fn main(
                 }
             }
             for (var j = 0u; j < KEYS; j++) {
-                if (first_key + j < params.tokens) { put(place(start, first_key + j, width), r, share[j]); }
+                if (tile.first + j < params.tokens) { put(place(start, tile.first + j, width), r, share[j]); }
             }
         }
     }
-    for (var i = first_key; i < min((chunk + 1u) * params.chunk, params.tokens); i++) {
+    for (var i = tile.first; i < min((chunk + 1u) * params.chunk, params.tokens); i++) {
         let row = sample * params.tokens + i;
         let scale = 1.0 / sum[row * params.heads + head];
         let product = delta[row * params.heads + head];
@@ -108,7 +108,7 @@ fn main(
             }
         }
         for (var j = 0u; j < KEYS; j++) {
-            let counts = first_key + j <= i;
+            let counts = tile.first + j <= i;
             for (var c = 0u; c < PARTS; c++) {
                 d_k[j * PARTS + c] = fma(vec4(select(0.0, slope[j], counts)), q[c], d_k[j * PARTS + c]);
                 d_v[j * PARTS + c] = fma(vec4(select(0.0, weight[j], counts)), g[c], d_v[j * PARTS + c]);
@@ -117,8 +117,8 @@ fn main(
     }
 
     for (var j = 0u; j < KEYS; j++) {
-        if (first_key + j < params.tokens) {
-            let at = place(start, first_key + j, width);
+        if (tile.first + j < params.tokens) {
+            let at = place(start, tile.first + j, width);
             for (var c = 0u; c < PARTS; c++) {
                 var to_key = d_k[j * PARTS + c];
                 if (chunk < slots) { to_key += taken(at, c); }

@@ -11,6 +11,7 @@
 // makes  the first third of each row of d_qkv (B·T, 3C) · delta (B·T, H)
 #import grid
 #import head
+#import head_tile
 #import feature
 #import state
 #import load
@@ -35,11 +36,11 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = grid_index(group, groups) * 64u + local;
-    let tiles = (params.tokens + QUERIES - 1u) / QUERIES;
-    let sample = index / params.heads / tiles;
-    if (sample >= params.samples) { return; }
-    let head = index % params.heads;
-    let first_query = index / params.heads % tiles * QUERIES;
+    let tile = head_tile(index, params.heads, params.tokens, QUERIES);
+    if (tile.sample >= params.samples) { return; }
+    let sample = tile.sample;
+    let head = tile.head;
+    let first_query = tile.first;
     let width = params.heads * HEAD_DIM;
     let start = sample * params.tokens * 3u * width + head * HEAD_DIM;
 

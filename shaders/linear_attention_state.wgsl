@@ -56,7 +56,7 @@ fn main(
             for (var b = 0u; b < BLOCK; b++) {
                 // Past the last part it is loaded again and not stored.
                 let part = min(first_part + b, PARTS - 1u);
-                let v = head_padded(part, load(key + width, part));
+                let v = load_padded(key + width, part);
                 matrix[b] += mat4x4(k.x * v, k.y * v, k.z * v, k.w * v);
             }
         }

@@ -13,15 +13,13 @@
 #import grid
 #import tanh
 #import activation
+#import epilogue
 #import weight
 #import cache
 const LANES: u32 = 8u; // spec 4 16 32 64
 const SUBGROUPS: u32 = 4u; // spec 1 2
 const WEIGHT_OUT_IN: u32 = 1u; // spec 0
 const KEEPS: u32 = 0u; // spec 1
-const BIAS: u32 = 1u; // spec 0
-// What `extra` is: 0 nothing · 1 added after the activation · 2 the saved activation, whose slope multiplies the sum
-const EXTRA: u32 = 0u; // spec 1 2
 
 const ROWS: u32 = 16u; // spec 24 32
 
@@ -91,18 +89,11 @@ fn main(
         }
 
         let rows = select(0u, params.rows, n < params.columns);
-        var start = vec4(0.0);
-        if (BIAS == 1u) { start = bias[n_safe / 4u]; }
+        let start = epilogue_bias(n_safe / 4u);
         for (var i = 0u; i < ROWS; i++) {
             let row = first_row + i;
             if (row < rows) {
-                var value = sum[i] + start;
-                if (EXTRA == 2u) {
-                    value *= activation_slope4(extra[row * columns4 + n / 4u]);
-                } else {
-                    value = activation_value4(value);
-                }
-                if (EXTRA == 1u) { value += extra[row * columns4 + n / 4u]; }
+                var value = epilogue_value(sum[i] + start, row * columns4 + n / 4u);
                 if (CACHE_BITS == 16u) { value = clamp(value, vec4(-CACHE_LARGEST), vec4(CACHE_LARGEST)); }
                 y[(row * params.y_stride + params.y_first) * columns4 + n / 4u] = vec4<Cache>(value);
             }

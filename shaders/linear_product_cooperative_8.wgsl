@@ -18,4 +18,5 @@ alias Sum = coop_mat8x8<f32, C>;
 #import grid
 #import tanh
 #import activation
+#import epilogue
 #import cooperative

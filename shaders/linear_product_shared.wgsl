@@ -12,14 +12,12 @@
 #import grid
 #import tanh
 #import activation
+#import epilogue
 #import weight
 #import cache
 const COLUMN_THREADS: u32 = 16u; // spec 8
 const THREAD_ROWS: u32 = 4u; // spec 8
 const WEIGHT_OUT_IN: u32 = 1u; // spec 0
-const BIAS: u32 = 1u; // spec 0
-// What `extra` is: 0 nothing · 1 added after the activation · 2 the saved activation, whose slope multiplies the sum
-const EXTRA: u32 = 0u; // spec 1 2
 
 const THREADS: u32 = 256u;
 const ROW_THREADS: u32 = THREADS / COLUMN_THREADS;
@@ -111,18 +109,11 @@ fn main(
 
     let n4 = first_column / 4u + column;
     if (n4 >= columns4) { return; }
-    var start = vec4(0.0);
-    if (BIAS == 1u) { start = bias[n4]; }
+    let start = epilogue_bias(n4);
     for (var i = 0u; i < THREAD_ROWS; i++) {
         let r = first_row + i * ROW_THREADS + row;
         if (r < params.rows) {
-            var value = sum[i] + start;
-            if (EXTRA == 2u) {
-                value *= activation_slope4(extra[r * columns4 + n4]);
-            } else {
-                value = activation_value4(value);
-            }
-            if (EXTRA == 1u) { value += extra[r * columns4 + n4]; }
+            var value = epilogue_value(sum[i] + start, r * columns4 + n4);
             if (CACHE_BITS == 16u) { value = clamp(value, vec4(-CACHE_LARGEST), vec4(CACHE_LARGEST)); }
             y[(r * params.y_stride + params.y_first) * columns4 + n4] = vec4<Cache>(value);
         }

@@ -2,9 +2,6 @@
 // A workgroup of four subgroups owns TILE × TILE elements of y, a subgroup two fragments by two of them.
 const LANES: u32 = 32u; // spec 8 64
 const WEIGHT_OUT_IN: u32 = 1u; // spec 0
-const BIAS: u32 = 1u; // spec 0
-// What `extra` is: 0 nothing · 1 added after the activation · 2 the saved activation, whose slope multiplies the sum
-const EXTRA: u32 = 0u; // spec 1 2
 
 const TILE: u32 = 4u * SIZE;
 const STEP: u32 = 32u;                                  // inputs in a step
@@ -55,15 +52,8 @@ fn finish(start: u32, first_row: u32, first_column: u32, lane: u32) {
         let n4 = first_column / 4u + slot % (SIZE / 4u);
         if (row < params.rows && n4 < columns4) {
             let at = start + 4u * slot;
-            var value = vec4(made[at], made[at + 1u], made[at + 2u], made[at + 3u]);
-            if (BIAS == 1u) { value += bias[n4]; }
-            if (EXTRA == 2u) {
-                value *= activation_slope4(extra[row * columns4 + n4]);
-            } else {
-                value = activation_value4(value);
-            }
-            if (EXTRA == 1u) { value += extra[row * columns4 + n4]; }
-            y[(row * params.y_stride + params.y_first) * columns4 + n4] = value;
+            let sum = vec4(made[at], made[at + 1u], made[at + 2u], made[at + 3u]) + epilogue_bias(n4);
+            y[(row * params.y_stride + params.y_first) * columns4 + n4] = epilogue_value(sum, row * columns4 + n4);
         }
     }
 }

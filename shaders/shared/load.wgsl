@@ -5,3 +5,6 @@ fn load(start: u32, part: u32) -> vec4<f32> {
     let at = vec4(start) + head_index(part);
     return vec4<f32>(vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]));
 }
+
+// The same with zeros past the end of a head.
+fn load_padded(start: u32, part: u32) -> vec4<f32> { return head_padded(part, load(start, part)); }

@@ -1,0 +1,12 @@
+// The rows of one head that an invocation has: `size` of them, one after another, of one sample of `tokens` tokens.
+struct HeadTile {
+    sample: u32,
+    head: u32,
+    // First of the rows, within the sample.
+    first: u32,
+}
+
+fn head_tile(index: u32, heads: u32, tokens: u32, size: u32) -> HeadTile {
+    let tiles = (tokens + size - 1u) / size;
+    return HeadTile(index / heads / tiles, index % heads, index / heads % tiles * size);
+}
