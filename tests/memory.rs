@@ -2,8 +2,8 @@
 //! budget that does.
 
 use ketformer::gpu::Gpu;
-use ketformer::model::Ptf;
-use ketformer::physics::{Lattice, Rydberg};
+use ketformer::model::{Lptf, Model, Ptf, Rbm, Rnn, Subsampler};
+use ketformer::physics::{Lattice, Patch, Rydberg};
 use ketformer::vmc::{TrainConfig, Trainer};
 use ketformer::{Error, ErrorKind, Result};
 
@@ -17,7 +17,7 @@ fn gpu() -> Gpu {
     Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one")
 }
 
-fn trainer(gpu: &Gpu, model: &Ptf, side: usize, samples: usize, memory: u64) -> Result<Trainer> {
+fn trainer(gpu: &Gpu, model: &dyn Model, side: usize, samples: usize, memory: u64) -> Result<Trainer> {
     let config = TrainConfig { samples, memory: Some(memory), ..TrainConfig::default() };
     Trainer::new(gpu, &Lattice::square(side, side), &Rydberg::default(), model, config)
 }
@@ -51,27 +51,45 @@ fn check(gpu: &Gpu, name: &str, memory: u64) {
     }
 }
 
-fn models() -> [(&'static str, Ptf); 2] {
-    [("small", Ptf { width: 32, feed_forward: 64, ..Ptf::default() }), ("default", Ptf::default())]
+/// A wave function with the sides of its lattices and its numbers of samples.
+struct Row {
+    name: &'static str,
+    model: Box<dyn Model>,
+    sides: &'static [usize],
+    samples: &'static [usize],
+}
+
+fn rows() -> Vec<Row> {
+    let row = |name, model, sides, samples| Row { name, model, sides, samples };
+    let lptf = Lptf {
+        transformer: Ptf { width: 32, feed_forward: 64, patch: Patch::Block([4, 4]), ..Ptf::default() },
+        subsampler: Subsampler::Rnn(Rnn { width: 32, patch: Patch::Block([2, 2]), ..Rnn::default() }),
+    };
+    let (sides, samples): (&[usize], &[usize]) = (&[4, 8, 12, 16], &[64, 256, 1024, 4096]);
+    vec![
+        row("small", Box::new(Ptf { width: 32, feed_forward: 64, ..Ptf::default() }), sides, samples),
+        row("default", Box::new(Ptf::default()), sides, samples),
+        row("rnn", Box::new(Rnn { width: 32, ..Rnn::default() }), &[4, 8], &[64, 1024]),
+        row("lptf", Box::new(lptf), &[4, 8], &[64, 1024]),
+        row("rbm", Box::new(Rbm::default()), &[4, 16], &[64, 4096]),
+    ]
 }
 
 #[test]
 fn a_budget_is_kept_at_every_size() {
-    for (name, model) in models() {
+    for Row { name, model, sides, samples } in rows() {
         let gpu = gpu();
-        for side in [4, 8, 12, 16] {
-            for samples in [64, 256, 1024, 4096] {
-                let new = |memory| trainer(&gpu, &model, side, samples, memory);
-                let least = remedy(&new(0).err().expect("nothing fits into no memory"));
-                assert!(new(least - (1 << 20)).is_err(), "{name}: {least} is asked for, but less does too");
-                for memory in [least, least + least / 3, 3 * least].into_iter().filter(|memory| *memory <= MOST) {
-                    let trainer = new(memory).unwrap_or_else(|error| panic!("{name}: {memory} bytes: {error}"));
-                    let chunks = trainer.chunks();
-                    check(&gpu, &format!("{name}, {} sites, {samples} samples {chunks:?}", side * side), memory);
-                    drop(trainer);
-                    // What was dropped is given back when the device is next waited for.
-                    gpu.wait(None).unwrap();
-                }
+        for (&side, &samples) in sides.iter().flat_map(|side| samples.iter().map(move |samples| (side, samples))) {
+            let new = |memory| trainer(&gpu, &*model, side, samples, memory);
+            let least = remedy(&new(0).err().expect("nothing fits into no memory"));
+            assert!(new(least - (1 << 20)).is_err(), "{name}: {least} is asked for, but less does too");
+            for memory in [least, least + least / 3, 3 * least].into_iter().filter(|memory| *memory <= MOST) {
+                let trainer = new(memory).unwrap_or_else(|error| panic!("{name}: {memory} bytes: {error}"));
+                let chunks = trainer.chunks();
+                check(&gpu, &format!("{name}, {} sites, {samples} samples {chunks:?}", side * side), memory);
+                drop(trainer);
+                // What was dropped is given back when the device is next waited for.
+                gpu.wait(None).unwrap();
             }
         }
     }
@@ -80,8 +98,8 @@ fn a_budget_is_kept_at_every_size() {
 #[test]
 fn a_budget_is_kept_while_steps_run() {
     let gpu = gpu();
-    for (name, model) in models() {
-        let new = |memory| trainer(&gpu, &model, 4, 100, memory);
+    for Row { name, model, .. } in rows() {
+        let new = |memory| trainer(&gpu, &*model, 4, 100, memory);
         let least = remedy(&new(0).err().expect("nothing fits into no memory"));
         let mut trainer = new(least).unwrap();
         for report in trainer.steps(3) {

@@ -8,7 +8,7 @@ use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, Storage, View};
 use crate::kernels::choice::{Choice, Form};
 use crate::kernels::linear::Variant;
 use crate::kernels::narrow::{has_half, stored};
-use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, Values, kernel};
 
 static SUFFIX: Kernel = kernel!("attention_suffix");
 static SUFFIX_PRIVATE: Kernel = kernel!("attention_suffix_private");
@@ -158,12 +158,13 @@ pub fn suffix_reference(
     out
 }
 
-/// First changed position and changed rows of each sequence.
-const TABLES: [&[[u32; 2]]; 4] = [
+/// First changed position and changed rows of each sequence, for samples of up to 1, 5, 5, 16 and 70 positions.
+pub(super) const TABLES: [&[[u32; 2]]; 5] = [
     &[[0, 1]],
     &[[1, 4], [2, 3], [4, 1], [0, 5]],
     &[[0, 3], [3, 2], [4, 1], [4, 1], [4, 1], [3, 1], [1, 2], [2, 3]],
-    &[[5, 11], [0, 16], [15, 1], [15, 1], [7, 2], [9, 4]],
+    &[[5, 11], [0, 16], [15, 1], [15, 1], [7, 2], [9, 4], [8, 8]],
+    &[[20, 50], [64, 6], [69, 1], [0, 70], [32, 3]],
 ];
 
 fn suffix_cases(gpu: &Gpu) -> Vec<Case> {
@@ -193,16 +194,63 @@ fn suffix_private_cases(gpu: &Gpu) -> Vec<Case> {
 }
 
 /// (T, H, D), items and the table of the sequences.
-type SuffixCase = ([u32; 3], u32, usize);
+pub(super) type SuffixCase = ([u32; 3], u32, usize);
+
+/// What a suffix kernel is tested on.
+pub(super) struct SuffixInputs {
+    pub shape: SuffixShape,
+    pub base_qkv: Vec<f64>,
+    pub qkv: Vec<f64>,
+    pub row_table: Vec<[u32; 2]>,
+    /// From the launch's first item on.
+    pub base: Vec<u32>,
+    /// How many items of how many rows in what storage.
+    pub name: String,
+    pub inputs: Vec<(&'static str, Values)>,
+}
+
+impl SuffixInputs {
+    /// Of (T, H, D), so many items, each of these sequences.
+    pub fn new([t, h, d]: [u32; 3], items: u32, sequences: &[[u32; 2]], period: u32, storage: Storage) -> Self {
+        let row_table: Vec<[u32; 2]> =
+            sequences.iter().flat_map(|[start, rows]| (0..*rows).map(move |i| [*start, start + i])).collect();
+        let (b, per_item, first_item) = (items.min(11), row_table.len() as u32, 2);
+        let mut random = RandomInputs::new(u64::from(items * 31 + t * 7 + h * 3 + d));
+        let (base_qkv, stored_base) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
+        let (qkv, stored_qkv) = stored(random_qkv(&mut random, (items * per_item * 3 * h * d) as usize), storage);
+        let base = random.integers((first_item + items) as usize, b);
+        let half = if storage == Storage::Half { " f16 qkv" } else { "" };
+        Self {
+            shape: SuffixShape { items: items.into(), per_item, first_item, b, t, period, h, d },
+            base_qkv: wide(&base_qkv),
+            qkv: wide(&qkv),
+            base: base[first_item as usize..].to_vec(),
+            name: format!("({t}, {h}, {d}), {items} items of {per_item} rows{half}"),
+            inputs: vec![
+                ("base_qkv", stored_base),
+                ("qkv", stored_qkv),
+                ("base", base.into()),
+                ("row_table", row_table.concat().into()),
+                ("live", vec![items + 3].into()),
+            ],
+            row_table,
+        }
+    }
+}
+
+/// Both storages, where the adapter has them.
+pub(super) fn storages(gpu: &Gpu) -> impl Iterator<Item = Storage> + Clone {
+    let half = has_half(gpu);
+    [Storage::Word, Storage::Half].into_iter().filter(move |storage| *storage == Storage::Word || half)
+}
 
 /// Few items in every form of the variant, many in each by turns; in both storages.
 fn suffix_cases_of(gpu: &Gpu, variant: Variant, shapes: &[SuffixCase]) -> Vec<Case> {
     let cases = |(i, case): (usize, &SuffixCase)| {
         let ([t, h, d], items, _) = *case;
         let shape = SuffixShape { items: items.into(), per_item: 1, first_item: 0, b: 1, t, period: t, h, d };
-        let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
         let forms = SUFFIX_CHOICE.of_case(gpu, variant, &shape, items < 100, i);
-        let whole = storages.flat_map(|s| forms.iter().map(move |form| suffix_case(*form, *case, t, s)));
+        let whole = storages(gpu).flat_map(|s| forms.iter().map(move |form| suffix_case(*form, *case, t, s)));
         // Parts that divide T, one of which is a single position.
         let periods = [1, t.div_ceil(4)].into_iter().filter(|period| items < 100 && *period < t && t % period == 0);
         let parts = periods.flat_map(|p| forms.iter().map(move |form| suffix_case(*form, *case, p, Storage::Word)));
@@ -211,18 +259,9 @@ fn suffix_cases_of(gpu: &Gpu, variant: Variant, shapes: &[SuffixCase]) -> Vec<Ca
     shapes.iter().enumerate().flat_map(cases).collect()
 }
 
-fn suffix_case(form: Form, ([t, h, d], items, table): SuffixCase, period: u32, storage: Storage) -> Case {
-    let sequences = TABLES[table];
-    let row_table: Vec<[u32; 2]> =
-        sequences.iter().flat_map(|[start, rows]| (0..*rows).map(move |i| [*start, start + i])).collect();
-    let (b, per_item, first_item) = (items.min(11), row_table.len() as u32, 2);
-    let mut random = RandomInputs::new(u64::from(items * 31 + t * 7 + h * 3 + d));
-    let (base_qkv, stored_base) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
-    let (qkv, stored_qkv) = stored(random_qkv(&mut random, (items * per_item * 3 * h * d) as usize), storage);
-    let base = random.integers((first_item + items) as usize, b);
-    let shape = SuffixShape { items: items.into(), per_item, first_item, b, t, period, h, d };
-    let here = &base[first_item as usize..];
-    let out = suffix_reference(&wide(&base_qkv), &wide(&qkv), here, &row_table, &shape);
+fn suffix_case(form: Form, (sizes, items, table): SuffixCase, period: u32, storage: Storage) -> Case {
+    let case = SuffixInputs::new(sizes, items, TABLES[table], period, storage);
+    let out = suffix_reference(&case.base_qkv, &case.qkv, &case.base, &case.row_table, &case.shape);
     let record = move |plan: &mut Plan, named: &Named| {
         let attention = AttentionSuffix {
             base_qkv: named.view("base_qkv")?,
@@ -233,20 +272,11 @@ fn suffix_case(form: Form, ([t, h, d], items, table): SuffixCase, period: u32, s
         };
         let live = window(named.view("live")?, items);
         plan.resolve_grids(&live.live)?;
-        attention.record_form(plan, &SuffixShape { items: live.into(), ..shape.clone() }, &form)
+        attention.record_form(plan, &SuffixShape { items: live.into(), ..case.shape.clone() }, &form)
     };
     Case {
-        name: format!(
-            "({t}, {h}, {d}), {items} items of {per_item} rows, parts of {period}{}",
-            if storage == Storage::Half { " f16 qkv" } else { "" }
-        ),
-        inputs: vec![
-            ("base_qkv", stored_base),
-            ("qkv", stored_qkv),
-            ("base", base.into()),
-            ("row_table", row_table.concat().into()),
-            ("live", vec![items + 3].into()),
-        ],
+        name: format!("{}, parts of {period}", case.name),
+        inputs: case.inputs,
         outputs: vec![("out", Expected::Near { values: out, tolerance: 3e-6 })],
         record: Box::new(record),
     }

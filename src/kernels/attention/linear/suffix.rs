@@ -5,9 +5,9 @@ use super::states::{self, tolerance};
 use super::{AttentionShape, check_positions, chunk, features, lanes, slots, state_floats};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Storage, View};
-use crate::kernels::attention::{SuffixShape, check_heads, part, random_qkv, wide, window};
-use crate::kernels::narrow::{has_half, stored};
-use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::kernels::attention::suffix::{SuffixCase, SuffixInputs, TABLES, storages};
+use crate::kernels::attention::{SuffixShape, check_heads, part, window};
+use crate::kernels::{Case, Entry, Expected, Named, kernel};
 
 static SUFFIX: Kernel = kernel!("linear_attention_suffix");
 
@@ -123,18 +123,6 @@ pub fn suffix_reference(
     out
 }
 
-/// First changed position and changed rows of each sequence.
-const TABLES: [&[[u32; 2]]; 5] = [
-    &[[0, 1]],
-    &[[1, 4], [2, 3], [4, 1], [0, 5]],
-    &[[0, 3], [3, 2], [4, 1], [4, 1], [4, 1], [3, 1], [1, 2], [2, 3]],
-    &[[5, 11], [0, 16], [15, 1], [15, 1], [7, 2], [9, 4], [8, 8]],
-    &[[20, 50], [64, 6], [69, 1], [0, 70], [32, 3]],
-];
-
-/// (T, H, D), items and the table of the sequences.
-type SuffixCase = ([u32; 3], u32, usize);
-
 fn cases(gpu: &Gpu) -> Vec<Case> {
     let shapes: [SuffixCase; 12] = [
         ([1, 1, 1], 1, 0),
@@ -150,7 +138,6 @@ fn cases(gpu: &Gpu) -> Vec<Case> {
         ([5, 1, 4], 30_000, 1),
         ([5, 2, 12], 1000, 2),
     ];
-    let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
     let of_storage = |storage| {
         let forms = move |shape: SuffixCase| {
             let values = if (5..=16).contains(&shape.0[2]) { vec![1, 2] } else { vec![1] };
@@ -158,24 +145,17 @@ fn cases(gpu: &Gpu) -> Vec<Case> {
         };
         shapes.into_iter().flat_map(forms)
     };
-    storages.flat_map(of_storage).collect()
+    storages(gpu).flat_map(of_storage).collect()
 }
 
-fn case(([t, h, d], items, table): SuffixCase, values: u32, storage: Storage) -> Case {
+fn case((sizes, items, table): SuffixCase, values: u32, storage: Storage) -> Case {
+    let [t, h, d] = sizes;
     // The longest sequence there may be, in place of a short one.
     let whole = [[0, t]];
-    let sequences = if t > 1000 { &whole } else { TABLES[table] };
-    let row_table: Vec<[u32; 2]> =
-        sequences.iter().flat_map(|[start, rows]| (0..*rows).map(move |i| [*start, start + i])).collect();
-    let (b, per_item, first_item) = (items.min(11), row_table.len() as u32, 2);
-    let mut random = RandomInputs::new(u64::from(items * 31 + t * 7 + h * 3 + d));
-    let (base_qkv, stored_base) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
-    let (qkv, stored_qkv) = stored(random_qkv(&mut random, (items * per_item * 3 * h * d) as usize), storage);
-    let base = random.integers((first_item + items) as usize, b);
-    let shape = SuffixShape { items: items.into(), per_item, first_item, b, t, period: t, h, d };
-    let here = &base[first_item as usize..];
-    let out = suffix_reference(&wide(&base_qkv), &wide(&qkv), here, &row_table, &shape);
+    let case = SuffixInputs::new(sizes, items, if t > 1000 { &whole } else { TABLES[table] }, t, storage);
+    let out = suffix_reference(&case.base_qkv, &case.qkv, &case.base, &case.row_table, &case.shape);
     let record = move |plan: &mut Plan, named: &Named| {
+        let b = case.shape.b;
         let whole = AttentionShape::causal(b, t, h, d);
         let states = plan.gpu().buffer("states", u64::from(b * slots(t, d) * h) * state_floats(d))?.view();
         let attention = LinearSuffix {
@@ -191,20 +171,11 @@ fn case(([t, h, d], items, table): SuffixCase, values: u32, storage: Storage) ->
         }
         let live = window(named.view("live")?, items);
         plan.resolve_grids(&live.live)?;
-        attention.record_values(plan, &SuffixShape { items: live.into(), ..shape.clone() }, values)
+        attention.record_values(plan, &SuffixShape { items: live.into(), ..case.shape.clone() }, values)
     };
     Case {
-        name: format!(
-            "({t}, {h}, {d}), {items} items of {per_item} rows, {values} parts to a lane{}",
-            if storage == Storage::Half { " f16 qkv" } else { "" }
-        ),
-        inputs: vec![
-            ("base_qkv", stored_base),
-            ("qkv", stored_qkv),
-            ("base", base.into()),
-            ("row_table", row_table.concat().into()),
-            ("live", vec![items + 3].into()),
-        ],
+        name: format!("{}, {values} parts to a lane", case.name),
+        inputs: case.inputs,
         outputs: vec![("out", Expected::Near { values: out, tolerance: tolerance(t) })],
         record: Box::new(record),
     }
