@@ -44,6 +44,18 @@ pub struct StepReport {
     pub seconds: f64,
 }
 
+/// Distinct samples below which a step of stochastic reconfiguration says little of where to go.
+const FEW: u32 = 32;
+
+impl StepReport {
+    /// Whether a step of stochastic reconfiguration on `sites` sites had far fewer distinct samples than are useful, and
+    /// than there are configurations.
+    pub fn lacks_samples(&self, sites: usize) -> bool {
+        let configurations = 1u64.checked_shl(sites as u32).unwrap_or(u64::MAX);
+        self.reconfiguration.is_some() && self.unique < FEW && u64::from(self.unique) < configurations / 4
+    }
+}
+
 /// Words that a step leaves: 18 of statistics, 8 of the optimiser's state, the acceptance of Markov chains where there are
 /// any, one counter for each span of samples.
 const STATISTICS_WORDS: usize = 2 * COLUMNS as usize;

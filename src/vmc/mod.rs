@@ -28,7 +28,7 @@ pub use likelihood::Likelihood;
 pub use metrics::StepReport;
 pub use optimizer::{Optimizer, StochasticReconfiguration};
 pub use passes::{Pass, Passes, RecordedPass};
-pub use reconfiguration::ReconfigurationReport;
+pub use reconfiguration::{ReconfigurationCost, ReconfigurationReport};
 pub use sample::{SampleConfig, Samples, sample};
 pub use schedule::Schedule;
 pub use trainer::{Steps, TrainConfig, Trainer};

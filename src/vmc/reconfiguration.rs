@@ -1,5 +1,8 @@
 //! Steps of stochastic reconfiguration: the small problem of a step's samples, solved, and the step from it.
 
+use std::cell::Cell;
+use std::time::Instant;
+
 use super::estimator::Estimator;
 use super::geometry::{Outline, Products, Samples, Solution};
 use super::metrics::StepNumbers;
@@ -22,6 +25,29 @@ pub struct ReconfigurationReport {
     pub lambda: f64,
     /// Norm of the step in the parameters.
     pub update_norm: f64,
+}
+
+/// What the last step of stochastic reconfiguration took, after its samples and their energies.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ReconfigurationCost {
+    /// Numbers that are trained.
+    pub parameters: u64,
+    /// Passes over the samples, each for some of the layers.
+    pub passes: usize,
+    /// Additions to the Gram matrix that are of pairs of rows, and of columns of the Jacobian.
+    pub forms: [usize; 2],
+    /// Rows of the small problem.
+    pub rows: usize,
+    /// Those passes with the products of gradients; of all samples, as if none were equal.
+    pub gram: Cost,
+    /// Wall time of reading energies, of the passes and of reading the matrix.
+    pub gram_seconds: f64,
+    /// Wall time of the small problem on the host.
+    pub solve_seconds: f64,
+    /// The pass that makes the step from the solution.
+    pub apply: Cost,
+    /// Its wall time, with that of the step.
+    pub apply_seconds: f64,
 }
 
 /// What became of a step.
@@ -54,6 +80,7 @@ pub(super) struct Reconfiguration {
     words: View,
     /// Stands where Adam's state does.
     pub state: Buffer,
+    cost: Cell<ReconfigurationCost>,
 }
 
 impl Reconfiguration {
@@ -114,7 +141,11 @@ impl Reconfiguration {
         let words = estimator.step.view();
         DirectionStep { direction: along, step: words.clone(), parameters: parameters.values() }
             .record(&mut step, count)?;
+        let (passes, gram, apply) = products.cost();
+        let (parameters, forms) = (parameters.layout().parameters(), outline.forms());
+        let cost = ReconfigurationCost { parameters, passes, forms, gram, apply, ..ReconfigurationCost::default() };
         Ok(Self {
+            cost: Cell::new(cost),
             gpu: gpu.clone(),
             settings,
             products,
@@ -162,6 +193,7 @@ impl Reconfiguration {
     /// # Errors
     /// [`ErrorKind::Device`] when the device was lost.
     pub fn take(&self, estimator: &Estimator, numbers: &StepNumbers, clip: Option<f64>) -> Result<Outcome> {
+        let begun = Instant::now();
         let Drawn { root, right } = self.drawn(estimator, numbers.unique as usize)?;
         let rejected = |gradient_norm: f64| Ok(Outcome { gradient_norm, report: None });
         if right.iter().any(|f| !f.is_finite()) {
@@ -173,11 +205,13 @@ impl Reconfiguration {
         // Rounding may leave less than nothing.
         let gradient_norm = if squared.is_finite() { squared.max(0.0).sqrt() } else { f64::NAN };
         let along = self.products.along(&root)?;
+        let summed = Instant::now();
         let momentum = self.settings.momentum;
         let right: Vec<f64> = right.iter().zip(&along).map(|(f, along)| f - momentum * along).collect();
         let Some(solution) = gram.solve(&right, self.settings.lambda_of(numbers.step)) else {
             return rejected(gradient_norm);
         };
+        let solved = Instant::now();
         let norm = self.direct(&solution, &root)?;
         if !norm.is_finite() {
             self.forget((self.direction.as_ref().map_or(0, |direction| direction.bytes()) / 4) as usize)?;
@@ -187,6 +221,13 @@ impl Reconfiguration {
         let length = clip.map_or(rate, |clip| rate.min(clip / norm.max(f64::MIN_POSITIVE)));
         self.words.write(&self.gpu, &[0, 0, 0, (length as f32).to_bits()])?;
         self.step.run()?;
+        self.cost.set(ReconfigurationCost {
+            rows: right.len(),
+            gram_seconds: (summed - begun).as_secs_f64(),
+            solve_seconds: (solved - summed).as_secs_f64(),
+            apply_seconds: solved.elapsed().as_secs_f64(),
+            ..self.cost.get()
+        });
         let Solution { condition, residual, lambda, .. } = solution;
         let report = ReconfigurationReport { condition, residual, lambda, update_norm: length * norm };
         Ok(Outcome { gradient_norm, report: Some(report) })
@@ -200,8 +241,13 @@ impl Reconfiguration {
         Ok(squares.iter().map(|square| f64::from(*square)).sum::<f64>().sqrt())
     }
 
-    /// How many passes over layers there are, what they cost, and what the step from their solution costs.
-    pub fn cost(&self) -> (usize, Cost, Cost) {
-        self.products.cost()
+    /// What a step replays after its samples and energies.
+    pub fn plans(&self) -> Vec<&Plan> {
+        self.products.plans().chain([&self.step]).collect()
+    }
+
+    /// What the last step that was taken took.
+    pub fn cost(&self) -> ReconfigurationCost {
+        self.cost.get()
     }
 }

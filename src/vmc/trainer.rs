@@ -10,7 +10,7 @@ use super::geometry::{CHUNK, Outline};
 use super::gradient::record_gradient;
 use super::metrics::{MetricsRing, StepInputs, StepNumbers, StepReport};
 use super::optimizer::Optimizer;
-use super::reconfiguration::Reconfiguration;
+use super::reconfiguration::{Reconfiguration, ReconfigurationCost};
 use super::schedule::Schedule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
@@ -112,7 +112,7 @@ pub struct Trainer {
 
 /// What an optimiser keeps.
 enum Method {
-    Adam(AdamBuffers),
+    Adam(Box<AdamBuffers>),
     Reconfiguration(Box<Reconfiguration>),
 }
 
@@ -203,7 +203,7 @@ impl Trainer {
                 plan.scope("update");
                 let clip = config.clip.map(|clip| clip as f32);
                 adam.record(&mut plan, &parameters, &estimator, clip)?;
-                (estimator, Method::Adam(adam), STEPS_AHEAD)
+                (estimator, Method::Adam(Box::new(adam)), STEPS_AHEAD)
             }
             Optimizer::StochasticReconfiguration(settings) => {
                 let told = (config.samples as u32, settings.momentum > 0.0);
@@ -319,11 +319,20 @@ impl Trainer {
         self.begins = true;
         match &self.method {
             Method::Reconfiguration(method) => method.forget(zeros.len()),
-            Method::Adam(AdamBuffers { first, second, state, .. }) => {
+            Method::Adam(adam) => {
+                let AdamBuffers { first, second, state, .. } = &**adam;
                 first.write(&self.gpu, &zeros)?;
                 second.write(&self.gpu, &zeros)?;
                 state.write(&self.gpu, &[1f32, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
             }
+        }
+    }
+
+    /// What the last step of stochastic reconfiguration took; `None` with another optimiser.
+    pub fn reconfiguration(&self) -> Option<ReconfigurationCost> {
+        match &self.method {
+            Method::Reconfiguration(method) => Some(method.cost()),
+            Method::Adam(_) => None,
         }
     }
 
@@ -341,6 +350,15 @@ impl Trainer {
     /// reconfiguration it holds what comes before that, samples and their energies.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Every plan that a step replays: [`Trainer::plan`], and what follows it.
+    pub fn plans(&self) -> Vec<&Plan> {
+        let after = match &self.method {
+            Method::Reconfiguration(method) => method.plans(),
+            Method::Adam(_) => Vec::new(),
+        };
+        std::iter::once(&self.plan).chain(after).collect()
     }
 
     /// How the step is cut: samples of a group, distinct samples in a pass over moves and in a pass with gradient.

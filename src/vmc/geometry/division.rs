@@ -135,7 +135,7 @@ pub(super) fn aligned_floats(unit: &Unit, layers: &[Layer], extent: Extent) -> u
 pub(super) fn arenas(floats: u64, binding: u64) -> Vec<u64> {
     let most = binding / 4 / ALIGNMENT * ALIGNMENT;
     let whole = (0..floats / most).map(|_| most);
-    whole.chain((floats % most > 0).then_some(floats % most)).collect()
+    whole.chain((!floats.is_multiple_of(most)).then_some(floats % most)).collect()
 }
 
 /// The units, in their order, as passes that each find room in `arenas`.

@@ -98,7 +98,7 @@ impl Outline {
             let message = format!(
                 "the Gram matrix of {samples} samples takes {} MiB in one binding, the adapter's limit is {} MiB; use fewer \
                  samples",
-                4 * Triangle::elements(extent.rows()) >> 20,
+                (4 * Triangle::elements(extent.rows())) >> 20,
                 binding >> 20
             );
             return Err(Error::new(ErrorKind::Memory, message));
@@ -136,11 +136,6 @@ impl Outline {
         let arena = self.binding / 4 / 64 * 64;
         let least = if widest <= arena { widest } else { 2 * arena };
         [least, all + all / arena * widest.min(arena)].map(|floats| floats.next_multiple_of(64))
-    }
-
-    /// Numbers that are trained, as far as the backward pass makes their gradients.
-    pub fn parameters(&self) -> u64 {
-        self.layers.iter().map(|layer| u64::from(layer.columns())).sum()
     }
 
     /// How many of the units are pairs of rows, and how many panels.
@@ -370,7 +365,12 @@ impl Products {
         &self.combine
     }
 
-    /// How many passes there are, and what they cost by the names of their parts.
+    /// All plans.
+    pub fn plans(&self) -> impl Iterator<Item = &Plan> {
+        self.passes.iter().chain([&self.combine])
+    }
+
+    /// How many passes there are, what they cost, and what Xᵀ v costs.
     pub fn cost(&self) -> (usize, Cost, Cost) {
         let sum = |plans: &[Plan]| plans.iter().fold(Cost::default(), |sum, plan| sum + plan.cost());
         (self.passes.len(), sum(&self.passes), self.combine.cost())
