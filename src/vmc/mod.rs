@@ -18,6 +18,7 @@ mod reconfiguration;
 mod sample;
 mod sampler;
 mod schedule;
+mod sector;
 mod tables;
 mod trainer;
 
