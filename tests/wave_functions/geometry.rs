@@ -9,19 +9,26 @@ use super::cases::{Case, cases, gpu};
 /// More than one chunk, and no multiple of anything.
 const CONFIGURATIONS: usize = 67;
 
-/// X of equally weighted configurations, row after row, from the gradient of each: O = ½ ∂ log P/∂θ.
+/// X of equally weighted configurations, row after row, from the gradients of each, O = ½ ∂ log P/∂θ + i ∂ phase/∂θ: real
+/// parts, then imaginary ones.
 fn jacobian(case: &Case, weights: &Weights, configurations: &[Vec<u8>]) -> Vec<Vec<f64>> {
     let likelihood = Likelihood::new(gpu(), &case.lattice, &*case.model, weights, configurations).unwrap();
-    let count = configurations.len();
-    let row = |a: usize| {
-        let mut one = vec![0f32; count];
-        one[a] = 0.5;
-        flat(&likelihood.gradient(&one).unwrap())
+    let (count, parts) = (configurations.len(), 1 + usize::from(case.model.is_complex()));
+    let row = |r: usize| {
+        let (mut by_log_p, mut by_phase) = (vec![0f32; count], vec![0f32; (parts - 1) * count]);
+        if r < count {
+            by_log_p[r] = 0.5
+        } else {
+            by_phase[r - count] = 1.0
+        }
+        flat(&likelihood.gradient_of_log_psi(&by_log_p, &by_phase).unwrap())
     };
-    let mut rows: Vec<Vec<f64>> = (0..count).map(row).collect();
-    for k in 0..rows[0].len() {
-        let mean = rows.iter().map(|row| row[k]).sum::<f64>() / count as f64;
-        rows.iter_mut().for_each(|row| row[k] = (row[k] - mean) / (count as f64).sqrt());
+    let mut rows: Vec<Vec<f64>> = (0..parts * count).map(row).collect();
+    for part in rows.chunks_mut(count) {
+        for k in 0..part[0].len() {
+            let mean = part.iter().map(|row| row[k]).sum::<f64>() / count as f64;
+            part.iter_mut().for_each(|row| row[k] = (row[k] - mean) / (count as f64).sqrt());
+        }
     }
     rows
 }
@@ -71,11 +78,17 @@ fn directions_solve_the_problem_of_all_parameters() {
         let weights = case.weights(1);
         let configurations = case.some_configurations(CONFIGURATIONS);
         let rows = jacobian(&case, &weights, &configurations);
+        let mut random = RandomInputs::new(3);
+        let count = configurations.len();
+        let parts = [0, 1].map(|_| random.floats(count).into_iter().map(f64::from).collect::<Vec<f64>>());
         let energies: Vec<[f64; 2]> =
-            RandomInputs::new(3).floats(rows.len()).iter().map(|energy| [f64::from(*energy), 0.0]).collect();
-        let mean = energies.iter().map(|energy| energy[0]).sum::<f64>() / rows.len() as f64;
-        let scale = -2.0 / (rows.len() as f64).sqrt();
-        let right: Vec<f64> = energies.iter().map(|energy| scale * (energy[0] - mean)).collect();
+            parts[0].iter().zip(&parts[1]).map(|(real, imaginary)| [*real, *imaginary]).collect();
+        let scale = -2.0 / (count as f64).sqrt();
+        let centred = |part: &Vec<f64>| {
+            let mean = part.iter().sum::<f64>() / count as f64;
+            part.iter().map(|energy| scale * (energy - mean)).collect::<Vec<f64>>()
+        };
+        let right: Vec<f64> = parts.iter().take(rows.len() / count).flat_map(centred).collect();
         let lambda = 1e-2;
         let exact = explicit_gram(&rows).solve(&right, lambda).unwrap();
         let expected: Vec<f64> =

@@ -6,7 +6,6 @@ use ketformer::model::Weights;
 use ketformer::vmc::{Optimizer, StepReport, StochasticReconfiguration, TrainConfig, Trainer};
 
 use super::cases::{Case, cases, gpu};
-use super::hamiltonians::ISING;
 use super::memory::least_memory;
 
 const SAMPLES: usize = 130;
@@ -23,7 +22,7 @@ fn config(momentum: f64) -> TrainConfig {
 }
 
 fn trainer(case: &Case, config: TrainConfig) -> Trainer {
-    let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config).unwrap();
+    let mut trainer = Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config).unwrap();
     trainer.set_weights(&case.weights(1)).unwrap();
     trainer
 }
@@ -45,7 +44,7 @@ fn steps_are_the_same_under_any_budget_and_every_time() {
         assert!(whole == train(&case, config(0.9), 3), "{}: another run", case.name);
         let new = |memory| {
             let config = TrainConfig { memory: Some(memory), ..config(0.9) };
-            Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config).err()
+            Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config).err()
         };
         let least = least_memory(new);
         for memory in [least, least + (1 << 21)] {
@@ -63,7 +62,7 @@ fn a_budget_is_kept() {
     for case in cases() {
         let new = |memory| {
             let config = TrainConfig { memory: Some(memory), ..config(0.9) };
-            Trainer::new(&gpu, &case.lattice, &ISING, &*case.model, config)
+            Trainer::new(&gpu, &case.lattice, case.hamiltonian(), &*case.model, config)
         };
         let least = least_memory(|memory| new(memory).err());
         for memory in [least, 2 * least, 1 << 30] {
@@ -133,8 +132,9 @@ fn a_step_that_is_not_finite_is_rejected_and_leaves_nothing_behind() {
 #[test]
 fn settings_that_make_no_sense_are_refused() {
     let case = cases().swap_remove(0);
-    let refusal =
-        |config| Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config).err().expect("refused").to_string();
+    let refusal = |config| {
+        Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config).err().expect("refused").to_string()
+    };
     assert!(refusal(TrainConfig { samples: 1, ..config(0.0) }).contains("give 2"));
     assert!(refusal(config(1.0)).contains("0.9"));
     let settings = StochasticReconfiguration::default().with_lambda(0.0);

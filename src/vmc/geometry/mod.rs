@@ -68,7 +68,7 @@ impl Geometry {
         let capacity = Capacity { samples: 1, move_rows: 1, hidden_rows: 64, training_samples: chunk };
         let network = model.network(gpu, lattice, &parameters, capacity)?;
         let complex = model.is_complex();
-        let pass = gradient_pass(gpu, &network, &patching, chunk, complex)?;
+        let pass = gradient_pass(gpu, model, &network, &patching, chunk)?;
         let tokens: Vec<u32> = configurations.iter().flat_map(|c| patching.tokens(c)).collect();
         let counter = gpu.upload("ketformer.geometry.samples", &[samples])?;
         let of_device = Samples {

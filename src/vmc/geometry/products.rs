@@ -79,7 +79,7 @@ impl Outline {
         let capacity = Capacity { samples: 1, move_rows: 1, hidden_rows: 64, training_samples: 1 };
         let network = model.network(gpu, lattice, parameters, capacity)?;
         let complex = model.is_complex();
-        let pass = gradient_pass(gpu, &network, &patching, 1, complex)?;
+        let pass = gradient_pass(gpu, model, &network, &patching, 1)?;
         let patches = patching.patches() as u32;
         let one = gpu.upload("ketformer.geometry.one", &[1u32])?;
         let tokens = gpu.buffer("ketformer.geometry.tokens", patches.into())?;
