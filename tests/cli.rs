@@ -176,6 +176,8 @@ fn unknown_keys_get_a_suggestion() {
     refuses_settings("train precision=mixd", &["precision=mixed", "single, mixed"]);
     refuses_settings("train precision=f16", &["single, mixed"]);
     refuses_settings("eval run precision=16", &["single, mixed"]);
+    refuses_settings("eval run symmetrize=maybe", &["symmetrize=true"]);
+    refuses_settings("eval run symetrize=true", &["did you mean symmetrize?"]);
     refuses_settings("tarin L=16", &["train"]);
     refuses_settings("train --ryberg V=7", &["--rydberg"]);
     refuses_settings("kernels no_such_kernel_at_all", &["kernels"]);
@@ -401,6 +403,11 @@ fn a_run_leaves_its_folder_and_prints_its_energy() {
     };
     let (single, mixed) = (of("eval run samples=64"), of("eval run samples=64 precision=mixed"));
     assert!(single != mixed && (single - mixed).abs() < 1e-2, "{single} {mixed}");
+    let ended = succeeds(path, "eval run samples=64 --symmetrize");
+    assert_eq!(ended.stdout, succeeds(path, "eval run samples=64 symmetrize=true").stdout);
+    for part in ["\nsymmetrized energy ", "\nsymmetries 8  even under all  part ", "\nsymmetrized enumerated energy "] {
+        assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
+    }
     // The weights can be gone on from.
     succeeds(path, &format!("train steps=1 {TINY} --weights run/model.safetensors --out more"));
 }
@@ -555,6 +562,10 @@ fn every_family_trains_and_is_evaluated() {
         assert_eq!(metrics(&path.join("out/1")), metrics(&path.join("run")), "{groups}");
         let ended = succeeds(path, "eval run samples=32");
         assert!(ended.stdout.starts_with("energy ") && ended.stdout.contains("fidelity "), "{}", ended.stdout);
+        assert!(ended.stdout.contains("V-score "), "{}", ended.stdout);
+        let has_chains = parts[0] == "rbm";
+        assert_eq!(ended.stdout.contains("error by blocking "), has_chains, "{}", ended.stdout);
+        assert_eq!(ended.stdout.contains("split R-hat "), has_chains, "{}", ended.stdout);
     }
 }
 

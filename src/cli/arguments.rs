@@ -69,6 +69,7 @@ Examples: ketformer train L=16 steps=1000 --ptf patch=2x2 Nh=32 nhead=8 --rydber
 const EVAL_EXAMPLE: &str = "\
 Keys with their defaults: ketformer help eval
 Examples: ketformer eval out/1 samples=10000
+          ketformer eval out/1 samples=1000 --symmetrize
           ketformer eval --weights model.safetensors --ptf patch=2x2 Nh=32 --rydberg V=7";
 
 const BENCH_EXAMPLE: &str = "\
@@ -157,6 +158,9 @@ pub struct EvalArguments {
     /// Weights to evaluate instead of a run folder's, safetensors
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+    /// The same as symmetrize=true
+    #[arg(long)]
+    pub symmetrize: bool,
     #[command(flatten)]
     pub gpu: GpuArguments,
 }

@@ -20,6 +20,7 @@ mod progress;
 mod reference_line;
 mod settings;
 mod suggestion;
+mod symmetrised;
 mod train;
 mod tune;
 mod typed;

@@ -6,6 +6,7 @@
 //! * [`Terms`]: a Hamiltonian as data (constant, fields, pairs, moves); [`Hamiltonian`] is what makes them for a lattice.
 //! * [`Rydberg`], [`Tfim`], [`Heisenberg`]: the Hamiltonians. A further one is one more file that fills in [`Terms`]; no shader changes.
 //! * [`ground_state`] and [`Observables`]: Lanczos on all `2^N` states, up to [`MAX_EXACT_SITES`] sites.
+//! * [`SymmetryGroup`]: the site permutations and the spin flip that leave [`Terms`] as they are.
 //!
 //! A configuration is a slice of `N` occupations, 0 or 1, in site order. A state vector has `2^N` amplitudes; bit `i` of
 //! the index is the occupation of site `i`.
@@ -24,6 +25,7 @@
 //! # }
 //! ```
 
+mod characters;
 mod chunks;
 mod exact;
 mod hamiltonian;
@@ -34,6 +36,7 @@ mod observables;
 mod operator;
 mod patching;
 mod rydberg;
+mod symmetry;
 mod tfim;
 
 pub use exact::{GroundState, MAX_EXACT_SITES, ground_state};
@@ -44,4 +47,5 @@ pub use observables::Observables;
 pub use operator::Operator;
 pub use patching::{MAX_SITES_PER_LARGE_PATCH, MAX_SITES_PER_PATCH, Patch, Patching};
 pub use rydberg::{MAX_RYDBERG_SITES, Rydberg};
+pub use symmetry::{Symmetry, SymmetryGroup};
 pub use tfim::Tfim;

@@ -1,7 +1,7 @@
 //! What a wave function ψ = √P e^(i·phase) is worth when all 2^N amplitudes are known.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::physics::{Lattice, Observables, Terms};
+use crate::physics::{Lattice, Observables, SymmetryGroup, Terms};
 use crate::vmc::Amplitudes;
 
 /// Exact expectation values in ψ(s) = √P(s) e^(i·phase(s)), in 64-bit floats.
@@ -22,17 +22,35 @@ impl Enumeration {
     /// # Errors
     /// [`ErrorKind::NotFinite`] if they do not add up to a number, and those of [`Observables::of`].
     pub fn new(terms: &Terms, lattice: &Lattice, amplitudes: &Amplitudes) -> Result<Self> {
-        let Amplitudes { log_p, phase } = amplitudes;
-        let total: f64 = log_p.iter().map(|log_p| log_p.exp()).sum();
+        Self::of_parts(terms, lattice, parts(amplitudes))
+    }
+
+    /// The same of their projection onto representation `character` of `group`; `total` is the part of ψ that is in it.
+    ///
+    /// # Errors
+    /// As [`Enumeration::new`].
+    ///
+    /// # Panics
+    /// If there is no such representation.
+    pub fn projected(
+        terms: &Terms,
+        lattice: &Lattice,
+        amplitudes: &Amplitudes,
+        group: &SymmetryGroup,
+        character: usize,
+    ) -> Result<Self> {
+        let projected = parts(amplitudes).map(|part| group.project(character, &part));
+        Self::of_parts(terms, lattice, projected)
+    }
+
+    fn of_parts(terms: &Terms, lattice: &Lattice, mut parts: [Vec<f64>; 2]) -> Result<Self> {
+        let total: f64 = parts.iter().flatten().map(|amplitude| amplitude * amplitude).sum();
         if !(total.is_finite() && total > 0.0) {
             let text = format!("enumeration: the probabilities add up to {total}; train again with a smaller lr=");
             return Err(Error::new(ErrorKind::NotFinite, text));
         }
         let norm = total.sqrt();
-        let part = |of: fn(f64) -> f64| -> Vec<f64> {
-            log_p.iter().zip(phase).map(|(log_p, phase)| (0.5 * log_p).exp() / norm * of(*phase)).collect()
-        };
-        let parts = [part(f64::cos), part(f64::sin)];
+        parts.iter_mut().flatten().for_each(|amplitude| *amplitude /= norm);
         let observables = Observables::of_complex(terms, lattice, [&parts[0], &parts[1]])?;
         Ok(Self { total, observables, parts })
     }
@@ -42,6 +60,15 @@ impl Enumeration {
         let overlap = |part: &Vec<f64>| part.iter().zip(state).map(|(a, b)| a * b).sum::<f64>().powi(2);
         self.parts.iter().map(overlap).sum()
     }
+}
+
+/// Real and imaginary parts of `amplitudes`.
+fn parts(amplitudes: &Amplitudes) -> [Vec<f64>; 2] {
+    let Amplitudes { log_p, phase } = amplitudes;
+    let part = |of: fn(f64) -> f64| -> Vec<f64> {
+        log_p.iter().zip(phase).map(|(log_p, phase)| (0.5 * log_p).exp() * of(*phase)).collect()
+    };
+    [part(f64::cos), part(f64::sin)]
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! Given configurations: log-probabilities, moves and local energies of each, and of all 2^N.
 
-use super::estimator::Source;
-use super::evaluate::{EvaluateConfig, estimator, sample_values};
+use super::evaluate::EvaluateConfig;
+use super::given::Given;
 use super::sector::{check_configurations, excitations};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Gpu, Plan};
-use crate::kernels::energy::IMAGINARY;
+use crate::gpu::Gpu;
 use crate::model::{Model, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice, Terms};
 
@@ -31,8 +30,6 @@ pub struct LocalEnergies {
 
 /// Sites of which all configurations can be enumerated.
 const MAX_SITES: usize = 16;
-/// Configurations that go through the GPU together.
-const CHUNK: usize = 1024;
 
 /// log-probabilities, those of all connected configurations, and local energies of `configurations`, each of N
 /// occupations 0 or 1 in site order, all of the network as `precision` stores it.
@@ -49,27 +46,9 @@ pub fn local_energies(
     configurations: &[Vec<u8>],
     precision: Precision,
 ) -> Result<LocalEnergies> {
-    let sites = lattice.sites();
-    if let Some(wrong) = configurations.iter().find(|c| c.len() != sites || c.iter().any(|n| *n > 1)) {
-        let message = format!("a configuration of {} numbers; give {sites} occupations, each 0 or 1", wrong.len());
-        return Err(Error::new(ErrorKind::Settings, message));
-    }
-    check_configurations(model, configurations)?;
-    // The ratios of moves lie together only where a chunk is one group.
-    let mut chunk = configurations.len().clamp(1, CHUNK);
-    let of = |samples| {
-        let config = EvaluateConfig { samples, precision, ..EvaluateConfig::default() };
-        estimator(gpu, lattice, hamiltonian, model, weights, &config)
-    };
-    let mut whole = of(chunk)?;
-    while whole.sizes.groups(whole.samples) > 1 {
-        chunk = whole.sizes.group as usize;
-        whole = of(chunk)?;
-    }
-    let estimator = whole;
-    let mut plan = Plan::new(gpu);
-    estimator.record(&mut plan, Source::Given)?;
-    let (t, moves) = (estimator.patches() as usize, estimator.tables.moves() as usize);
+    check_configurations(model, lattice, configurations)?;
+    let config = EvaluateConfig { precision, ..EvaluateConfig::default() };
+    let given = Given::new(gpu, lattice, hamiltonian, model, weights, configurations.len(), &config)?;
     let mut all = LocalEnergies {
         log_p: Vec::new(),
         normalised: model.chains().is_none(),
@@ -79,30 +58,18 @@ pub fn local_energies(
         moved_log_p: Vec::new(),
         moved_phase: Vec::new(),
     };
-    for part in configurations.chunks(chunk) {
-        let mut tokens: Vec<u32> = part.iter().flat_map(|c| estimator.patching.tokens(c)).collect();
-        tokens.resize(chunk * t, 0);
-        estimator.tokens.write(gpu, &tokens)?;
-        plan.run()?;
-        let (log_p, phase) = (estimator.read_log_p(part.len())?, estimator.read_phase(part.len())?);
-        let values = sample_values(&estimator)?;
-        let column = |k: usize| values.iter().take(part.len()).map(move |v| f64::from(v[k]));
-        all.energy.extend(column(0));
-        all.energy_imaginary.extend(column(IMAGINARY));
-        let parts = estimator.parts as usize;
-        let ratio: Vec<f32> = estimator.ratio.read(gpu, chunk * moves * parts)?;
-        let unique_of: Vec<u32> = estimator.groups.unique_of.read(gpu, chunk)?;
-        for ((own, own_phase), u) in log_p.iter().zip(&phase).zip(unique_of) {
-            let row = &ratio[u as usize * moves * parts..(u as usize + 1) * moves * parts];
-            let moved = row
-                .chunks(parts)
-                .map(|r| (own + 2.0 * f64::from(r[0]), own_phase + r.get(1).map_or(0.0, |r| f64::from(*r))));
+    for part in configurations.chunks(given.chunk) {
+        let values = given.run(part)?;
+        all.energy.extend(values.energy.iter().map(|[real, _]| real));
+        all.energy_imaginary.extend(values.energy.iter().map(|[_, imaginary]| imaginary));
+        for (b, row) in given.ratios(part.len())?.into_iter().enumerate() {
+            let moved = row.into_iter().map(|[log, phase]| (values.log_p[b] + 2.0 * log, values.phase[b] + phase));
             let (moved_log_p, moved_phase) = moved.unzip();
             all.moved_log_p.push(moved_log_p);
             all.moved_phase.push(moved_phase);
         }
-        all.log_p.extend(log_p);
-        all.phase.extend(phase);
+        all.log_p.extend(values.log_p);
+        all.phase.extend(values.phase);
     }
     Ok(all)
 }

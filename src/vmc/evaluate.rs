@@ -1,7 +1,7 @@
 //! Estimates from fresh samples of fixed weights.
 
-use super::autocorrelation::autocorrelation_time;
 use super::estimator::{Estimator, EstimatorConfig, Source};
+use super::statistics::ChainReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Plan};
 use crate::kernels::energy::{COLUMNS, IMAGINARY};
@@ -38,6 +38,9 @@ pub struct Estimate {
     pub energy_error: f64,
     /// Unbiased variance of the local energy, ⟨|E − Ē|²⟩.
     pub variance: f64,
+    /// V-score, N · variance / (energy − E_∞)², with the energy at infinite temperature E_∞ = tr H / 2^N: 0 for an
+    /// eigenstate, and to compare across Hamiltonians and sizes (Wu et al., Science 386, 296 (2024), arXiv:2302.04919).
+    pub v_score: f64,
     /// Mean occupation.
     pub density: f64,
     /// ⟨σˣ⟩ per site; NaN where the Hamiltonian does not flip every site.
@@ -47,25 +50,6 @@ pub struct Estimate {
     /// How good the Markov chains are that the samples come from; `None` where samples are independent.
     pub chains: Option<ChainReport>,
 }
-
-/// How good Markov chains are.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ChainReport {
-    /// How many.
-    pub chains: usize,
-    /// Part of the proposals that were accepted.
-    pub acceptance: f64,
-    /// Chains that accepted fewer than [`FROZEN`] of their proposals: they hardly leave where they began, and no error bar
-    /// knows of it.
-    pub frozen: usize,
-    /// Integrated autocorrelation time τ of the local energy, in samples of a chain; ½ where samples are independent.
-    pub autocorrelation: f64,
-    /// Independent samples that these are worth, samples / 2τ.
-    pub effective_samples: f64,
-}
-
-/// Acceptance below which Markov chains are taken for frozen.
-pub const FROZEN: f64 = 0.01;
 
 /// Samples that go through the GPU together.
 const CHUNK: usize = 1024;
@@ -133,36 +117,23 @@ pub fn evaluate(
     let real_variance = variance_of(0);
     let chains = (!accepted.is_empty()).then(|| {
         let energies: Vec<f64> = rows.iter().map(|row| row[0]).collect();
-        chain_report(&energies, chunk, &accepted, proposals)
+        ChainReport::new(&energies, chunk, &accepted, proposals)
     });
     let independent = chains.as_ref().map_or(count, |chains| chains.effective_samples);
     let sigma_x = if estimator.tables.host.flips_every_site { mean(3) } else { f64::NAN };
+    let variance = real_variance + variance_of(4);
+    let above = hamiltonian.terms(lattice)?.infinite_temperature_energy(None) - energy;
     Ok(Estimate {
         samples: rows.len(),
         energy,
         energy_error: (real_variance / independent).sqrt(),
-        variance: real_variance + variance_of(4),
+        variance,
+        v_score: lattice.sites() as f64 * variance / above.powi(2),
         density: 0.5 * (mean(1) / lattice.sites() as f64 + 1.0),
         sigma_x,
         staggered: mean(2),
         chains,
     })
-}
-
-/// The report on chains of which the n-th left the samples n, n + chains, … of every chunk, `accepted` of `proposals` each.
-fn chain_report(energies: &[f64], chunk: usize, accepted: &[u64], proposals: u64) -> ChainReport {
-    let chains = accepted.len();
-    let mut series = vec![Vec::new(); chains];
-    energies.chunks(chunk).for_each(|chunk| chunk.iter().enumerate().for_each(|(b, e)| series[b % chains].push(*e)));
-    let autocorrelation = autocorrelation_time(&series);
-    let parts: Vec<f64> = accepted.iter().map(|accepted| *accepted as f64 / proposals as f64).collect();
-    ChainReport {
-        chains,
-        acceptance: parts.iter().sum::<f64>() / chains as f64,
-        frozen: parts.iter().filter(|part| **part < FROZEN).count(),
-        autocorrelation,
-        effective_samples: energies.len() as f64 / (2.0 * autocorrelation),
-    }
 }
 
 /// An estimator of `config.samples` samples at a time for fixed weights.

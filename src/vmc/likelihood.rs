@@ -58,12 +58,10 @@ impl Likelihood {
     ) -> Result<Self> {
         model.check(lattice)?;
         let patching = model.patching(lattice)?;
-        let sites = lattice.sites();
-        if configurations.is_empty() || configurations.iter().any(|c| c.len() != sites || c.iter().any(|n| *n > 1)) {
-            let message = format!("give one configuration or more, each of {sites} occupations 0 or 1");
-            return Err(Error::new(ErrorKind::Settings, message));
+        if configurations.is_empty() {
+            return Err(Error::new(ErrorKind::Settings, "no configurations; give one or more"));
         }
-        check_configurations(model, configurations)?;
+        check_configurations(model, lattice, configurations)?;
         let parameters = Parameters::new(gpu, model.layout(lattice)?, Precision::Single)?;
         parameters.write(gpu, weights)?;
         let samples = configurations.len() as u32;

@@ -1,6 +1,5 @@
 //! ROOM 5, variational Monte Carlo: samples, local energies, estimates, gradients, steps.
 
-mod autocorrelation;
 mod autoregressive;
 mod budget;
 mod chains;
@@ -9,6 +8,7 @@ mod enumerate;
 mod estimator;
 mod evaluate;
 mod geometry;
+mod given;
 mod gradient;
 mod likelihood;
 mod metrics;
@@ -19,11 +19,13 @@ mod sample;
 mod sampler;
 mod schedule;
 mod sector;
+mod statistics;
+mod symmetrised;
 mod tables;
 mod trainer;
 
 pub use enumerate::{Amplitudes, LocalEnergies, enumerate, local_energies};
-pub use evaluate::{ChainReport, Estimate, EvaluateConfig, FROZEN, evaluate};
+pub use evaluate::{Estimate, EvaluateConfig, evaluate};
 pub use geometry::{Geometry, GramMatrix, Solution};
 pub use likelihood::Likelihood;
 pub use metrics::StepReport;
@@ -32,4 +34,6 @@ pub use passes::{Pass, Passes, RecordedPass};
 pub use reconfiguration::{ReconfigurationCost, ReconfigurationReport};
 pub use sample::{SampleConfig, Samples, sample};
 pub use schedule::Schedule;
+pub use statistics::{ChainReport, FROZEN, MIXED};
+pub use symmetrised::{SymmetrisedEstimate, evaluate_symmetrised};
 pub use trainer::{Steps, TrainConfig, Trainer};

@@ -3,7 +3,7 @@
 use ketformer::model::{Metropolis, Precision, Proposal, Rbm, Weights};
 use ketformer::physics::{Hamiltonian, Lattice, Rydberg};
 use ketformer::vmc::{
-    EvaluateConfig, FROZEN, Likelihood, SampleConfig, TrainConfig, Trainer, enumerate, evaluate, sample,
+    EvaluateConfig, FROZEN, Likelihood, MIXED, SampleConfig, TrainConfig, Trainer, enumerate, evaluate, sample,
 };
 use ketformer::{ErrorKind, Model};
 
@@ -43,10 +43,12 @@ fn frozen_chains_are_reported() {
     println!("{moving} {report:?}");
     assert!(moving > 0.5 && report.acceptance > 0.5, "{moving} {report:?}");
     assert_eq!((report.chains, report.frozen), (100, 0));
+    assert!(report.r_hat.unwrap() < MIXED, "{report:?}");
     let (frozen, report) = acceptances(&rbm, 2000.0);
     println!("{frozen} {report:?}");
     assert!(frozen < FROZEN && report.acceptance < FROZEN, "{frozen} {report:?}");
     assert!(report.frozen > 90, "{report:?}");
+    assert!(report.r_hat.unwrap() > 2.0 * MIXED, "{report:?}");
 }
 
 /// Amplitudes that are all the same accept everything, and one sweep is far from enough to forget where it began.
@@ -68,6 +70,10 @@ fn acceptance_and_autocorrelation_are_those_of_a_random_walk() {
     assert!((report.effective_samples * 2.0 * report.autocorrelation / 64_000.0 - 1.0).abs() < 1e-9);
     let error = (estimate.variance / report.effective_samples).sqrt();
     assert!((estimate.energy_error / error - 1.0).abs() < 1e-9);
+    assert!((report.blocking_error / error - 1.0).abs() < 0.1 && report.block > 1, "{report:?}");
+    assert!(report.r_hat.unwrap() < MIXED, "{report:?}");
+    let above = estimate.energy - Field.terms(&lattice).unwrap().infinite_temperature_energy(None);
+    assert!((estimate.v_score * above.powi(2) / (8.0 * estimate.variance) - 1.0).abs() < 1e-9);
 }
 
 /// A field on every site, and flips that a flat amplitude makes the same everywhere.

@@ -15,4 +15,5 @@ mod reconfiguration;
 mod refusals;
 mod rejection;
 mod sampling;
+mod symmetry;
 mod training;

@@ -1,4 +1,4 @@
-//! `eval`: how many samples, from which seed, in which precision.
+//! `eval`: how many samples, from which seed, in which precision, with which projection.
 
 use super::train::{MAX_SAMPLES, PRECISION};
 use crate::cli::settings::{Group, Key, Kind};
@@ -10,6 +10,13 @@ pub static GROUP: Group = Group {
     keys: &[
         Key::new("samples", Kind::Count(2, MAX_SAMPLES), "4096", "samples", "fresh configurations to draw"),
         Key::new("seed", Kind::Seed, "1", "", "of the samples; None draws one"),
+        Key::new(
+            "symmetrize",
+            Kind::Switch,
+            "false",
+            "",
+            "also project onto the Hamiltonian's symmetries; each sample costs as many as there are",
+        ),
         Key::new("precision", PRECISION, "single", "", "mixed: of the network with weights, keys and values in f16"),
     ],
 };

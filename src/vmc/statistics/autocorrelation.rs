@@ -16,7 +16,7 @@ const WINDOW: f64 = 5.0;
 /// Where chains are too short for a window (of many chains each has few numbers), the variance of the chains' means says
 /// the same: 2τ = length · variance of means / variance of numbers, because chains do not depend on each other. It knows
 /// of τ no more than a chain's length shows, and the error bar that follows from it is right all the same.
-pub(super) fn autocorrelation_time(chains: &[Vec<f64>]) -> f64 {
+pub(crate) fn autocorrelation_time(chains: &[Vec<f64>]) -> f64 {
     let count = chains.iter().map(Vec::len).sum::<usize>() as f64;
     let mean = chains.iter().flatten().sum::<f64>() / count;
     let variance = chains.iter().flatten().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
@@ -42,36 +42,15 @@ pub(super) fn autocorrelation_time(chains: &[Vec<f64>]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::process::{autoregression, exact_time};
     use super::*;
-    use crate::kernels::RandomInputs;
-
-    /// x_{k+1} = φ x_k + noise has ρ(t) = φ^t and τ = ½ (1 + φ)/(1 − φ).
-    fn chains(count: usize, length: usize, phi: f64) -> Vec<Vec<f64>> {
-        let mut random = RandomInputs::new(17);
-        let mut chain = || {
-            let noise = random.floats(length + 200);
-            let mut x = 0.0;
-            let all: Vec<f64> = noise
-                .into_iter()
-                .map(|noise| {
-                    x = phi * x + f64::from(noise);
-                    x
-                })
-                .collect();
-            all[200..].to_vec()
-        };
-        (0..count).map(|_| chain()).collect()
-    }
-
-    fn exact(phi: f64) -> f64 {
-        0.5 * (1.0 + phi) / (1.0 - phi)
-    }
 
     #[test]
     fn the_time_of_an_autoregressive_process_is_found() {
         for (count, length) in [(1, 40_000), (20, 2000), (400, 100)] {
             for phi in [0.0, 0.5, 0.8] {
-                let (found, exact) = (autocorrelation_time(&chains(count, length, phi)), exact(phi));
+                let found = autocorrelation_time(&autoregression(count, length, phi));
+                let exact = exact_time(phi);
                 assert!((found / exact - 1.0).abs() < 0.12, "{count} x {length}, {phi}: {found} of {exact}");
             }
         }
@@ -81,7 +60,7 @@ mod tests {
     #[test]
     fn short_chains_give_the_error_of_their_means() {
         let (count, length) = (2000, 8);
-        let all = chains(count, length, 0.95);
+        let all = autoregression(count, length, 0.95);
         let mean = all.iter().flatten().sum::<f64>() / (count * length) as f64;
         let variance = all.iter().flatten().map(|x| (x - mean).powi(2)).sum::<f64>() / (count * length) as f64;
         let means = all.iter().map(|chain| chain.iter().sum::<f64>() / length as f64);

@@ -1,0 +1,84 @@
+//! Whether Markov chains that began in different places have come to one distribution.
+//!
+//! ```text
+//! W = mean of s²_h        B = n · s²(means x̄_h)        R̂ = √( ((n − 1)/n · W + B/n) / W )        over halves h of n numbers
+//! ```
+//!
+//! R̂ is 1 where halves differ no more than their numbers do. A chain that drifts has unlike halves, so that R̂ also knows of
+//! that. Source: Gelman, Carlin, Stern, Dunson, Vehtari & Rubin, Bayesian Data Analysis, third edition (2013), section 11.4.
+//! The ranks of Vehtari et al. (2021) are for numbers whose variance may be infinite, and are not taken here.
+
+/// The least number of numbers of a half that has a variance.
+const SHORTEST_HALF: usize = 2;
+
+/// Split R̂ of `chains`, all cut to the length of the shortest; `None` where that is below 4. Where no chain ever changes it
+/// is 1 if all stand at the same number, else ∞.
+pub(super) fn split_r_hat(chains: &[Vec<f64>]) -> Option<f64> {
+    let half = chains.iter().map(Vec::len).min().unwrap_or(0) / 2;
+    if half < SHORTEST_HALF {
+        return None;
+    }
+    let n = half as f64;
+    let halves = chains.iter().flat_map(|chain| [&chain[..half], &chain[chain.len() - half..]]);
+    let moments: Vec<[f64; 2]> = halves.map(mean_and_variance).collect();
+    let within = moments.iter().map(|[_, variance]| variance).sum::<f64>() / moments.len() as f64;
+    let means: Vec<f64> = moments.iter().map(|[mean, _]| *mean).collect();
+    let [_, between] = mean_and_variance(&means);
+    Some(match (within > 0.0, between > 0.0) {
+        (true, _) => ((n - 1.0) / n + between / within).sqrt(),
+        (false, true) => f64::INFINITY,
+        (false, false) => 1.0,
+    })
+}
+
+/// Mean and unbiased variance.
+fn mean_and_variance(numbers: &[f64]) -> [f64; 2] {
+    let count = numbers.len() as f64;
+    let mean = numbers.iter().sum::<f64>() / count;
+    [mean, numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (count - 1.0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::MIXED;
+    use super::super::process::autoregression;
+    use super::*;
+
+    #[test]
+    fn a_small_example_by_hand() {
+        // Halves [1, 2] and [3, 4]: W = ½, B/n = s²(1.5, 3.5) = 2, so R̂² = ½ + 4.
+        assert_eq!(split_r_hat(&[vec![1.0, 2.0, 3.0, 4.0]]), Some(4.5f64.sqrt()));
+        // The middle one of five is in no half.
+        assert_eq!(split_r_hat(&[vec![1.0, 2.0, 99.0, 3.0, 4.0]]), Some(4.5f64.sqrt()));
+        assert_eq!(split_r_hat(&[vec![1.0, 2.0, 3.0], vec![0.0; 9]]), None);
+        assert_eq!(split_r_hat(&[]), None);
+    }
+
+    #[test]
+    fn chains_of_one_distribution_are_mixed() {
+        for (count, length, phi) in [(2, 4000, 0.0), (64, 200, 0.0), (1000, 4, 0.0), (8, 4000, 0.9)] {
+            let found = split_r_hat(&autoregression(count, length, phi)).unwrap();
+            assert!((found - 1.0).abs() < 0.02, "{count} x {length}, {phi}: {found}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_mixed_is_noticed() {
+        let r_hat = |chains: &[Vec<f64>]| split_r_hat(chains).unwrap();
+        let mut stuck = autoregression(2, 1000, 0.0);
+        stuck[1].iter_mut().for_each(|x| *x += 1.0);
+        assert!(r_hat(&stuck) > 1.2, "{}", r_hat(&stuck));
+        // One chain that drifts by twice the spread of its numbers.
+        let mut drifting = autoregression(1, 1000, 0.0);
+        drifting[0].iter_mut().enumerate().for_each(|(k, x)| *x += k as f64 / 1000.0);
+        assert!(r_hat(&drifting) > MIXED, "{}", r_hat(&drifting));
+        // Chains of a few autocorrelation times only.
+        assert!(r_hat(&autoregression(8, 40, 0.9)) > MIXED);
+    }
+
+    #[test]
+    fn numbers_that_never_change_are_told_apart() {
+        assert_eq!(split_r_hat(&[vec![2.0; 8], vec![2.0; 8]]), Some(1.0));
+        assert_eq!(split_r_hat(&[vec![2.0; 8], vec![3.0; 8]]), Some(f64::INFINITY));
+    }
+}

@@ -1,0 +1,207 @@
+//! The energy of a wave function after its projection onto a representation χ of the Hamiltonian's symmetries.
+//!
+//! ```text
+//! ψ_χ(σ) = (1/|G|) Σ_g χ(g) ψ(gσ)                    E_χ(σ) = Σ_g χ(g) ψ(gσ) E(gσ) / Σ_g χ(g) ψ(gσ)
+//! q(σ) = (1/|G|) Σ_g |ψ(gσ)|²                        ⟨E⟩ = Σ w E_χ / Σ w,   w = |ψ_χ|² / q
+//! ```
+//!
+//! H commutes with every g, so that the local energy E_χ of ψ_χ is made of local energies E of ψ, and no configuration is
+//! needed but the images of the samples. w and E_χ are the same all along an orbit, on which samples of |ψ|² lie as those
+//! of q do. w is at most 1 (Cauchy–Schwarz), so that no sample weighs more than it does without; its mean is the part of
+//! ψ that is in χ, ⟨ψ|P|ψ⟩/⟨ψ|ψ⟩. Source: Nomura, J. Phys.: Condens. Matter 33, 174003 (2021), for the projection.
+
+use std::collections::HashMap;
+
+use super::evaluate::{EvaluateConfig, chunk_of};
+use super::given::{Given, GivenValues};
+use super::sample::{SampleConfig, sample};
+use super::statistics::{autocorrelation_time, ratio_of_means, series};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
+use crate::model::{Model, Weights};
+use crate::physics::{Hamiltonian, Lattice, SymmetryGroup};
+
+/// Estimates for a projected wave function.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SymmetrisedEstimate {
+    /// Samples drawn.
+    pub samples: usize,
+    /// Which of [`SymmetryGroup::characters`]: that which most of the wave function is in.
+    pub character: usize,
+    /// The part of the wave function that is in it, between 0 and 1.
+    pub weight: f64,
+    /// Energy of that part, of the whole lattice.
+    pub energy: f64,
+    /// Its standard error, by the jackknife; of Markov chains times √(2τ).
+    pub energy_error: f64,
+    /// Variance of its local energy, ⟨|E − Ē|²⟩.
+    pub variance: f64,
+    /// Its V-score, as [`super::Estimate::v_score`].
+    pub v_score: f64,
+    /// Independent samples of equal weight that these are worth, (Σw)²/Σw² over 2τ.
+    pub effective_samples: f64,
+}
+
+/// Chunks of images that are gathered before they go through the GPU, so that few places of the last one stay empty.
+const GATHERED: usize = 16;
+
+/// `[[re s, im s], [re t, im t]]` for each representation, with s = ψ_χ/√q and t = s E_χ: w = |s|² and w E_χ = s* t.
+type Parts = Vec<[[f64; 2]; 2]>;
+
+/// An orbit that a sample lies on: its configurations, each with the sum of χ(g) of the g that lead there for every χ.
+struct Orbit {
+    at: usize,
+    images: Vec<Vec<u8>>,
+    signs: Vec<Vec<i32>>,
+}
+
+/// Draws samples as [`super::evaluate()`] and estimates the energy of the wave function after its projection onto the
+/// representation of `group` that most of it is in; sums in f64. Takes as many local energies as there are different
+/// images of samples, up to samples times symmetries.
+///
+/// # Errors
+/// As [`super::evaluate()`]; [`ErrorKind::Settings`] where `group` is of another lattice or has one element.
+pub fn evaluate_symmetrised(
+    gpu: &Gpu,
+    lattice: &Lattice,
+    hamiltonian: &dyn Hamiltonian,
+    model: &dyn Model,
+    weights: &Weights,
+    group: &SymmetryGroup,
+    config: EvaluateConfig,
+) -> Result<SymmetrisedEstimate> {
+    let fault = |message: String| Err(Error::new(ErrorKind::Settings, message));
+    if config.samples < 2 {
+        return fault(format!("{} samples give no error bar; give samples=2 or more", config.samples));
+    }
+    if group.order() < 2 {
+        return fault("the Hamiltonian has no symmetry on this lattice; leave symmetrize out".into());
+    }
+    let EvaluateConfig { samples, seed, memory, precision } = config.clone();
+    let drawn = sample(gpu, lattice, model, weights, SampleConfig { samples, seed, memory, precision })?.configurations;
+    let given = Given::new(gpu, lattice, hamiltonian, model, weights, samples.saturating_mul(group.order()), &config)?;
+    let (mut orbit_of, mut places) = (Vec::with_capacity(samples), HashMap::new());
+    let (mut parts, mut pending): (Vec<Parts>, Vec<Orbit>) = (Vec::new(), Vec::new());
+    let mut gathered = 0;
+    for configuration in &drawn {
+        let images: Vec<Vec<u8>> = group.elements().iter().map(|g| g.image(configuration)).collect();
+        let least = images.iter().min().cloned().unwrap_or_default();
+        let at = *places.entry(least).or_insert(parts.len());
+        orbit_of.push(at);
+        if at < parts.len() {
+            continue;
+        }
+        parts.push(Vec::new());
+        let orbit = orbit(at, images, group.characters());
+        gathered += orbit.images.len();
+        pending.push(orbit);
+        if gathered >= GATHERED * given.chunk {
+            project(&given, &mut pending, &mut parts)?;
+            gathered = 0;
+        }
+    }
+    project(&given, &mut pending, &mut parts)?;
+
+    let rows: Vec<&Parts> = orbit_of.iter().map(|at| &parts[*at]).collect();
+    let weight_in = |character: usize| rows.iter().map(|row| square(row[character][0])).sum::<f64>() / samples as f64;
+    let weights_in: Vec<f64> = (0..group.characters().len()).map(weight_in).collect();
+    // The first of equal ones, so that the trivial one wins where all are.
+    let best = (0..weights_in.len()).rev().max_by(|a, b| weights_in[*a].total_cmp(&weights_in[*b])).unwrap_or(0);
+    let rows: Vec<[[f64; 2]; 2]> = rows.into_iter().map(|row| row[best]).collect();
+    let chunk = chunk_of(model, samples);
+    let chains = model.chains().map(|chains| chains.chains_of(chunk as u32) as usize);
+    let infinite = hamiltonian.terms(lattice)?.infinite_temperature_energy(None);
+    let estimate = estimate(&rows, chains.map(|chains| (chunk, chains)));
+    let v_score = lattice.sites() as f64 * estimate.variance / (estimate.energy - infinite).powi(2);
+    Ok(SymmetrisedEstimate { character: best, v_score, ..estimate })
+}
+
+/// The orbit of these `images`, one for each symmetry.
+fn orbit(at: usize, images: Vec<Vec<u8>>, characters: &[Vec<i8>]) -> Orbit {
+    let mut order: Vec<usize> = (0..images.len()).collect();
+    order.sort_by(|a, b| images[*a].cmp(&images[*b]));
+    let mut orbit = Orbit { at, images: Vec::new(), signs: Vec::new() };
+    for equal in order.chunk_by(|a, b| images[*a] == images[*b]) {
+        orbit.images.push(images[equal[0]].clone());
+        orbit.signs.push(characters.iter().map(|chi| equal.iter().map(|g| i32::from(chi[*g])).sum()).collect());
+    }
+    orbit
+}
+
+/// Evaluates the images of all `pending` orbits and leaves what they add up to in `parts`.
+fn project(given: &Given, pending: &mut Vec<Orbit>, parts: &mut [Parts]) -> Result<()> {
+    let images: Vec<Vec<u8>> = pending.iter_mut().flat_map(|orbit| orbit.images.drain(..)).collect();
+    let mut all = GivenValues { log_p: Vec::new(), phase: Vec::new(), energy: Vec::new() };
+    for chunk in images.chunks(given.chunk) {
+        let values = given.run(chunk)?;
+        all.log_p.extend(values.log_p);
+        all.phase.extend(values.phase);
+        all.energy.extend(values.energy);
+    }
+    let finite = all.phase.iter().chain(all.energy.iter().flatten()).all(|value| value.is_finite());
+    if !finite || all.log_p.iter().any(|log_p| log_p.is_nan()) {
+        let message = "a local energy is not finite; the weights are from a diverged run, use earlier ones";
+        return Err(Error::new(ErrorKind::NotFinite, message));
+    }
+    let mut first = 0;
+    for orbit in pending.drain(..) {
+        let range = first..first + orbit.signs.len();
+        first = range.end;
+        parts[orbit.at] = sums(&orbit.signs, &all, range);
+    }
+    Ok(())
+}
+
+/// s and t of an orbit, from the values of its configurations.
+fn sums(signs: &[Vec<i32>], all: &GivenValues, range: std::ops::Range<usize>) -> Parts {
+    let top = all.log_p[range.clone()].iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut parts = vec![[[0.0; 2]; 2]; signs[0].len()];
+    // How many symmetries lead to each configuration is the same for all of an orbit, and divides both sums.
+    let mut squares = 0.0;
+    for (signs, at) in signs.iter().zip(range.clone()) {
+        let size = (0.5 * (all.log_p[at] - top)).exp();
+        let psi = [size * all.phase[at].cos(), size * all.phase[at].sin()];
+        let [re, im] = all.energy[at];
+        let product = [psi[0] * re - psi[1] * im, psi[0] * im + psi[1] * re];
+        squares += size * size;
+        for (part, &sign) in parts.iter_mut().zip(signs) {
+            for (sum, add) in part.iter_mut().zip([psi, product]) {
+                sum[0] += f64::from(sign) * add[0];
+                sum[1] += f64::from(sign) * add[1];
+            }
+        }
+    }
+    let order: i32 = signs.iter().map(|signs| signs[0]).sum();
+    let norm = f64::from(order) * (squares / range.len() as f64).sqrt();
+    parts.iter_mut().flatten().flatten().for_each(|sum| *sum /= norm);
+    parts
+}
+
+fn square([re, im]: [f64; 2]) -> f64 {
+    re * re + im * im
+}
+
+/// Estimates from s and t of every sample; `chains` is the chunk and the number of chains that they are a series of.
+fn estimate(rows: &[[[f64; 2]; 2]], chains: Option<(usize, usize)>) -> SymmetrisedEstimate {
+    let count = rows.len() as f64;
+    let weights: Vec<f64> = rows.iter().map(|[s, _]| square(*s)).collect();
+    let products: Vec<f64> = rows.iter().map(|[s, t]| s[0] * t[0] + s[1] * t[1]).collect();
+    let [energy, error] = ratio_of_means(&products, &weights);
+    let sum: f64 = weights.iter().sum();
+    let deviation = |[s, t]: &[[f64; 2]; 2]| square([t[0] - energy * s[0], t[1] - energy * s[1]]);
+    let variance = rows.iter().map(deviation).sum::<f64>() / sum * count / (count - 1.0);
+    // What each sample adds to the energy's deviation: its correlation along the chains is that of the error.
+    let shares: Vec<f64> = products.iter().zip(&weights).map(|(product, weight)| product - energy * weight).collect();
+    let twice_time: f64 =
+        chains.map_or(1.0, |(chunk, chains)| 2.0 * autocorrelation_time(&series(&shares, chunk, chains)));
+    SymmetrisedEstimate {
+        samples: rows.len(),
+        character: 0,
+        weight: sum / count,
+        energy,
+        energy_error: error * twice_time.sqrt(),
+        variance,
+        v_score: f64::NAN,
+        effective_samples: sum * sum / weights.iter().map(|w| w * w).sum::<f64>() / twice_time,
+    }
+}

@@ -1,0 +1,149 @@
+//! Projections onto the symmetries of a Hamiltonian: what is estimated from samples is what enumeration gives.
+
+use ketformer::model::{Metropolis, Precision, Ptf, Rbm};
+use ketformer::physics::{Hamiltonian, Heisenberg, Lattice, Operator, Patch, Rydberg, SymmetryGroup, Terms, Tfim};
+use ketformer::run::Enumeration;
+use ketformer::vmc::{
+    Amplitudes, EvaluateConfig, SymmetrisedEstimate, TrainConfig, Trainer, enumerate, evaluate, evaluate_symmetrised,
+};
+use ketformer::{ErrorKind, Model, Weights};
+
+use super::cases::{Case, cases, gpu};
+use super::hamiltonians::ISING;
+
+/// Real and imaginary part of a projection, by its definition.
+fn projection(amplitudes: &Amplitudes, group: &SymmetryGroup, character: usize) -> [Vec<f64>; 2] {
+    [f64::cos, f64::sin].map(|of: fn(f64) -> f64| {
+        let all = amplitudes.log_p.iter().zip(&amplitudes.phase);
+        group.project(character, &all.map(|(log_p, phase)| (0.5 * log_p).exp() * of(*phase)).collect::<Vec<f64>>())
+    })
+}
+
+fn square(vectors: &[Vec<f64>; 2]) -> f64 {
+    vectors.iter().flatten().map(|x| x * x).sum()
+}
+
+/// The variance of the local energy in the projected state, ⟨H²⟩ − `energy`².
+fn variance(terms: &Terms, projection: &[Vec<f64>; 2], energy: f64) -> f64 {
+    let operator = Operator::new(terms).unwrap();
+    let products = projection.each_ref().map(|part| {
+        let mut product = vec![0.0; part.len()];
+        operator.apply(part, &mut product);
+        product
+    });
+    square(&products) / square(projection) - energy * energy
+}
+
+fn estimate(
+    (lattice, hamiltonian): (&Lattice, &dyn Hamiltonian),
+    (model, weights): (&dyn Model, &Weights),
+    group: &SymmetryGroup,
+) -> SymmetrisedEstimate {
+    let config = EvaluateConfig { samples: 1500, seed: 3, ..EvaluateConfig::default() };
+    evaluate_symmetrised(gpu(), lattice, hamiltonian, model, weights, group, config).unwrap()
+}
+
+/// That the estimate for `case` is what enumeration says, within its error bar; how many of its error bars the energy is from
+/// that of the wave function as it is.
+fn agrees(case: &Case, hamiltonian: &dyn Hamiltonian) -> f64 {
+    let (lattice, name, weights) = (&case.lattice, case.name, case.weights(1));
+    let terms = hamiltonian.terms(lattice).unwrap();
+    let group = SymmetryGroup::new(&terms, lattice).unwrap();
+    let found = estimate((lattice, hamiltonian), (&*case.model, &weights), &group);
+    let amplitudes = enumerate(gpu(), lattice, &*case.model, &weights, Precision::Single).unwrap();
+    let of = |character| projection(&amplitudes, &group, character);
+    let enumerated = Enumeration::projected(&terms, lattice, &amplitudes, &group, found.character).unwrap();
+    let (weight, energy) = (enumerated.total, enumerated.observables.energy);
+    let variance = variance(&terms, &of(found.character), energy);
+    println!("{name}, {} symmetries: {found:?}, exact {weight} {energy} {variance}", group.order());
+    assert!((found.energy - energy).abs() < 5.0 * found.energy_error + 1e-4, "{name}: {found:?}, exact {energy}");
+    assert!(found.energy_error < 5.0 * (variance / found.effective_samples).sqrt(), "{name}: {found:?}, {variance}");
+    assert!((found.variance / variance - 1.0).abs() < 0.4, "{name}: {found:?}, exact {variance}");
+    // Weights are between 0 and 1, so that their mean is ½ / √n from the exact one at most.
+    let spread = 0.5 / found.effective_samples.sqrt();
+    assert!((found.weight - weight).abs() < 5.0 * spread && found.weight <= 1.0 + 1e-6, "{name}: {found:?}, {weight}");
+    assert!(
+        (0..group.characters().len()).all(|c| square(&of(c)) < weight + 5.0 * spread),
+        "{name}: another holds more"
+    );
+    assert!(case.model.is_complex() || found.character == 0, "{name}: positive numbers add up to most");
+    let plain = Enumeration::new(&terms, lattice, &amplitudes).unwrap().observables.energy;
+    (found.energy - plain).abs() / found.energy_error
+}
+
+#[test]
+fn estimates_are_those_of_the_projected_state() {
+    let mut apart: f64 = 0.0;
+    for case in cases().into_iter().filter(|case| case.lattice.sites() <= 10) {
+        let hamiltonian = match case.model.is_complex() {
+            true => Heisenberg { j2: 0.5, ..Heisenberg::default() },
+            false => Heisenberg { periodic: false, marshall: true, ..Heisenberg::default() },
+        };
+        apart = apart.max(agrees(&case, &hamiltonian));
+    }
+    assert!(apart > 10.0, "the energy of what is not projected would pass as well, {apart} error bars away");
+}
+
+/// A whole torus, whose translations the wave function knows nothing of.
+#[test]
+fn translations_are_projected_too() {
+    let case = cases().into_iter().find(|case| case.lattice == Lattice::square(3, 3)).unwrap();
+    agrees(&case, &Tfim { periodic: true, h: 1.5, ..Tfim::default() });
+}
+
+/// Amplitudes that are the same everywhere are what their projection is.
+#[test]
+fn a_symmetric_wave_function_stays_as_it_is() {
+    let lattice = Lattice::square(3, 3);
+    let rbm = Rbm { alpha: 1.0, sampling: Metropolis { chains: Some(300), ..Metropolis::default() } };
+    let mut weights = rbm.layout(&lattice).unwrap().initial(4);
+    weights.tensors.values_mut().flat_map(|tensor| &mut tensor.values).for_each(|value| *value = 0.0);
+    let rydberg = Rydberg::default();
+    let group = SymmetryGroup::new(&rydberg.terms(&lattice).unwrap(), &lattice).unwrap();
+    let found = estimate((&lattice, &rydberg), (&rbm, &weights), &group);
+    let config = EvaluateConfig { samples: 1500, seed: 3, ..EvaluateConfig::default() };
+    let plain = evaluate(gpu(), &lattice, &rydberg, &rbm, &weights, config).unwrap();
+    println!("{found:?} {plain:?}");
+    assert!((found.weight - 1.0).abs() < 1e-6 && found.character == 0);
+    assert!((found.energy - plain.energy).abs() < 1e-5 && (found.variance / plain.variance - 1.0).abs() < 1e-3);
+    assert!((found.energy_error / plain.energy_error - 1.0).abs() < 1e-2);
+    assert!((found.v_score / plain.v_score - 1.0).abs() < 1e-3);
+}
+
+/// What training has not made symmetric, the projection does, and is nearer to the ground state.
+#[test]
+fn a_projection_brings_a_wave_function_nearer() {
+    let lattice = Lattice::square(3, 3);
+    let ptf = Ptf { patch: Patch::Line(3), width: 8, heads: 2, layers: 1, feed_forward: 8, ..Ptf::default() };
+    let rydberg = Rydberg::default();
+    let config = TrainConfig { samples: 256, learning_rate: 1e-2, ..TrainConfig::default() };
+    let mut trainer = Trainer::new(gpu(), &lattice, &rydberg, &ptf, config).unwrap();
+    trainer.steps(60).for_each(|report| assert!(report.unwrap().accepted));
+    let weights = trainer.weights().unwrap();
+    let terms = rydberg.terms(&lattice).unwrap();
+    let group = SymmetryGroup::new(&terms, &lattice).unwrap();
+    let amplitudes = enumerate(gpu(), &lattice, &ptf, &weights, Precision::Single).unwrap();
+    let plain = Enumeration::new(&terms, &lattice, &amplitudes).unwrap();
+    let projected = Enumeration::projected(&terms, &lattice, &amplitudes, &group, 0).unwrap();
+    let ground = ketformer::physics::ground_state(&terms, 9).unwrap();
+    println!("{} {} {}", plain.observables.energy, projected.observables.energy, ground.energy);
+    assert!(projected.observables.energy < plain.observables.energy - 1e-4);
+    // The ground state is in the representation, so that what the projection takes away is none of it.
+    assert!((plain.fidelity(&ground.state) / projected.total - projected.fidelity(&ground.state)).abs() < 1e-6);
+    // Densities are those of a symmetric state: corners alike, edges alike.
+    let density = &projected.observables.density_per_site;
+    assert!([2, 6, 8].iter().all(|corner| (density[*corner] - density[0]).abs() < 1e-9));
+    assert!([3, 5, 7].iter().all(|edge| (density[*edge] - density[1]).abs() < 1e-9));
+    assert!((plain.observables.density_per_site[0] - plain.observables.density_per_site[8]).abs() > 1e-4);
+}
+
+#[test]
+fn a_hamiltonian_without_symmetry_is_refused() {
+    let case = &cases()[1];
+    let group = SymmetryGroup::new(&ISING.terms(&case.lattice).unwrap(), &case.lattice).unwrap();
+    assert_eq!(group.order(), 1);
+    let (lattice, weights) = (&case.lattice, case.weights(1));
+    let error = evaluate_symmetrised(gpu(), lattice, &ISING, &*case.model, &weights, &group, EvaluateConfig::default());
+    let error = error.unwrap_err();
+    assert!(error.kind() == ErrorKind::Settings && error.to_string().contains("leave symmetrize out"), "{error}");
+}
