@@ -17,3 +17,4 @@ mod rejection;
 mod sampling;
 mod symmetry;
 mod training;
+mod vit;
