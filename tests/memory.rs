@@ -68,10 +68,10 @@ fn rows() -> Vec<Row> {
     let (sides, samples): (&[usize], &[usize]) = (&[4, 8, 12, 16], &[64, 256, 1024, 4096]);
     vec![
         row("small", Box::new(Ptf { width: 32, feed_forward: 64, ..Ptf::default() }), sides, samples),
-        row("default", Box::new(Ptf::default()), sides, samples),
+        row("default", Box::<Ptf>::default(), sides, samples),
         row("rnn", Box::new(Rnn { width: 32, ..Rnn::default() }), &[4, 8], &[64, 1024]),
         row("lptf", Box::new(lptf), &[4, 8], &[64, 1024]),
-        row("rbm", Box::new(Rbm::default()), &[4, 16], &[64, 4096]),
+        row("rbm", Box::<Rbm>::default(), &[4, 16], &[64, 4096]),
     ]
 }
 
