@@ -20,8 +20,12 @@ pub(super) struct Demand {
     pub needs: Needs,
     /// N, M, R, T
     pub shape: [u64; 4],
+    /// Samples of a pass with gradient at least, if there are so many.
+    pub least_chunk: u32,
     /// Rows of a sample in the pass with gradient, each with a number that log P is the sum of.
     pub columns: u64,
+    /// Rows of a sample over which the pass with gradient adds up.
+    pub sum_rows: u32,
     /// Parts of log ψ: 1 where the wave function is real, else 2.
     pub parts: u64,
     /// Elements of the Hamiltonian's tables.
@@ -85,12 +89,12 @@ impl Demand {
 
     /// Samples of a block of the sums over rows in the pass with gradient.
     fn block(&self) -> u32 {
-        block_items(self.columns as u32)
+        block_items(self.sum_rows)
     }
 
     /// Blocks of a pass with gradient over `samples` samples.
     fn blocks(&self, samples: u64) -> u64 {
-        (samples * self.columns).div_ceil(u64::from(block_rows(self.columns as u32)))
+        (samples * u64::from(self.sum_rows)).div_ceil(u64::from(block_rows(self.sum_rows)))
     }
 
     /// Elements of the buffers over all samples, with the counters and what the host reads of them.
@@ -123,7 +127,7 @@ impl Demand {
     }
 
     /// Bytes of all parts and of what comes with any.
-    fn bytes(&self, sizes: &StepSizes) -> u64 {
+    pub fn bytes(&self, sizes: &StepSizes) -> u64 {
         4 * self.parts(sizes).iter().sum::<u64>() + RESERVE
     }
 
@@ -136,7 +140,7 @@ impl Demand {
             group: self.samples.div_ceil(GROUPS).next_multiple_of(ALIGNMENT).min(largest.group),
             items: each.min(largest.items),
             hidden_rows: hidden.max(1).next_multiple_of(ALIGNMENT),
-            training: each.next_multiple_of(self.block()).min(largest.training),
+            training: each.max(self.least_chunk).next_multiple_of(self.block()).min(largest.training),
         }
     }
 
@@ -159,8 +163,8 @@ impl Demand {
             most(self.needs.sample[1].max(self.parts * m).max(COLUMNS.into())).min(MAX_GROUP) / ALIGNMENT * ALIGNMENT;
         let item_limit = most(r * self.needs.move_row[1].max(4)).min(most(n));
         // Blocks of the gradient's sums stand in one buffer too.
-        let blocks_limit = u64::from(most(self.needs.training_block)) * u64::from(block_rows(self.columns as u32));
-        let training_limit = most(self.needs.training_sample[1]).min((blocks_limit / self.columns) as u32);
+        let blocks_limit = u64::from(most(self.needs.training_block)) * u64::from(block_rows(self.sum_rows));
+        let training_limit = most(self.needs.training_sample[1]).min((blocks_limit / u64::from(self.sum_rows)) as u32);
         let training = if training_limit >= self.span() {
             self.span().min(self.samples)
         } else {
@@ -172,8 +176,9 @@ impl Demand {
         if item_limit == 0 {
             return Err(too_wide("the moves of one sample"));
         }
-        if self.training && training == 0 {
-            return Err(too_wide(&format!("the pass with gradient of {} samples", self.block())));
+        if self.training && training < self.samples.min(self.least_chunk) {
+            let samples = self.block().max(self.least_chunk);
+            return Err(too_wide(&format!("the pass with gradient of {samples} samples")));
         }
         let group = self.samples.next_multiple_of(ALIGNMENT).min(group_limit);
         let items = group.min(item_limit);
@@ -250,6 +255,8 @@ mod tests {
             needs,
             shape: [64, 64, 480, 16],
             columns: 16,
+            sum_rows: 16,
+            least_chunk: 1,
             parts: 1,
             tables: 10_000,
         }
@@ -291,7 +298,7 @@ mod tests {
         let unit = [8, 8];
         let needs = Needs { sample: unit, move_row: unit, hidden_row: 0, training_sample: unit, ..demand().needs };
         for samples in [MAX_GROUP - 1, MAX_GROUP, MAX_GROUP + 1, 1 << 17] {
-            let demand = Demand { samples, needs, shape: [4, 4, 6, 1], columns: 1, ..demand() };
+            let demand = Demand { samples, needs, shape: [4, 4, 6, 1], columns: 1, sum_rows: 1, ..demand() };
             let sizes = demand.fit(1 << 50, 1 << 40).unwrap();
             assert_eq!(sizes.group, samples.next_multiple_of(ALIGNMENT).min(MAX_GROUP), "{samples}: {sizes:?}");
         }
