@@ -92,7 +92,7 @@ impl Subject {
             Self::Moves | Self::Step => &[&[16, 256, 32]],
             Self::StepRnn => &[&[64, 256, 128]],
             Self::StepLptf => &[&[256, 64, 128]],
-            Self::StepSr => &[&[36, 2000, 112]],
+            Self::StepSr => &[&[16, 2000, 112]],
             Self::Scaling => &[&[16, 64], &[64, 64], &[144, 64], &[256, 64], &[400, 64], &[576, 64], &[1024, 64]],
         };
         shapes.iter().map(|sizes| BenchShape(sizes.to_vec())).collect()

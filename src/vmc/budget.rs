@@ -255,8 +255,8 @@ mod tests {
             needs,
             shape: [64, 64, 480, 16],
             columns: 16,
-            sum_rows: 16,
             least_chunk: 1,
+            sum_rows: 16,
             parts: 1,
             tables: 10_000,
         }

@@ -101,7 +101,7 @@ impl Estimator {
         let (parts, precision) = (1 + u32::from(model.is_complex()), parameters.precision());
         let (n, m) = (patching.sites() as u64, host.moves.len() as u64);
         let (packed, t) = (host.rows.len() as u64, patching.patches() as u64);
-        let needs = model.needs(gpu, lattice, precision)?;
+        let mut needs = model.needs(gpu, lattice, precision)?;
         // Without a prefix to share, a row of moves is all of a configuration.
         let r = if chains.is_some() && needs.move_row[0] > 0 { m } else { packed };
         let elements = parameters.layout().elements();
@@ -110,7 +110,6 @@ impl Estimator {
         let large = host.large.as_ref().map_or(0, |large| LargeRows::elements(large.rows.len() as u64, packed));
         let chain_elements = chains.map_or(0, |chains| Chains::elements(chains, config.samples, t));
         let columns = columns(model, &patching);
-        let mut needs = model.needs(gpu, lattice, precision)?;
         needs.training_sample[0] += config.chunk[0];
         needs.training_sample[1] = needs.training_sample[1].max(config.chunk[0]);
         let demand = Demand {
