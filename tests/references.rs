@@ -2,7 +2,7 @@
 
 use ketformer::kernels::attention::{self, AttentionShape, linear, relative};
 use ketformer::kernels::recurrent::{Cell, CellReference};
-use ketformer::kernels::{RandomInputs, complex_head, nested, norm, phase, rbm};
+use ketformer::kernels::{RandomInputs, complex_head, nested, norm, phase, rbm, spins};
 
 /// Several arrays: the inputs of a reference, or the gradients of them.
 type Arrays = Vec<Vec<f64>>;
@@ -150,7 +150,7 @@ fn cell_backward(kind: Cell, at: &Arrays, d_states: &[f64]) -> Arrays {
 
 /// Five configurations of four sites.
 fn machine_spins() -> Vec<f64> {
-    rbm::spins_reference(&[0, 15, 6, 9, 11], 4)
+    spins::spins_reference(&[0, 15, 6, 9, 11], 4)
 }
 
 fn machine_theta(at: &Arrays) -> Vec<f64> {

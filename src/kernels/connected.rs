@@ -418,7 +418,7 @@ fn spins_cases(_: &Gpu) -> Vec<Case> {
             if b != u32::MAX {
                 tokens[b as usize] ^= other;
             }
-            super::rbm::spins_reference(&tokens, SITES_PER_PATCH)
+            super::spins::spins_reference(&tokens, SITES_PER_PATCH)
         };
         let bits = pairs[first as usize..].iter().flat_map(moved).map(|spin| (spin as f32).to_bits()).collect();
         let outputs = vec![("spins", Expected::Exactly(bits))];

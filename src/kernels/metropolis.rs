@@ -11,7 +11,8 @@
 use super::choice::{Choice, Form, Forms, width_class};
 use super::head::philox;
 use super::linear::Variant;
-use super::rbm::{RbmShape, ratio_reference, spins_reference, stored_weight, theta_reference, wide};
+use super::rbm::{RbmShape, ratio_reference, stored_weight, theta_reference, wide};
+use super::spins::spins_reference;
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Plan, Rows, View};

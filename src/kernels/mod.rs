@@ -28,6 +28,7 @@ pub mod rbm;
 pub mod recurrent;
 pub mod repeat;
 pub mod rows;
+pub mod spins;
 pub mod unique;
 
 pub use case::{Case, Expected, Measured, Named, Values};
@@ -85,7 +86,7 @@ pub static ALL: &[Entry] = &[
     chain::ACCEPT_ENTRY,
     complex_head::FORWARD_ENTRY,
     complex_head::BACKWARD_ENTRY,
-    rbm::SPINS_ENTRY,
+    spins::ENTRY,
     rbm::AMPLITUDE_ENTRY,
     rbm::RATIO_ENTRY,
     rbm::SLOPES_ENTRY,

@@ -14,16 +14,15 @@
 use super::energy::NEG_LARGE;
 use super::narrow::narrow_reference;
 use super::rows::Window;
+use super::spins::spins_reference;
 use super::{Case, Entry, Expected, Named, RandomInputs, Values, kernel};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
 
-static SPINS: Kernel = kernel!("rbm_spins");
 static AMPLITUDE: Kernel = kernel!("rbm_amplitude");
 static RATIO: Kernel = kernel!("rbm_ratio");
 static SLOPES: Kernel = kernel!("rbm_slopes");
 
-pub(super) const SPINS_ENTRY: Entry = Entry { kernel: &SPINS, summary: "spins of samples as rows", cases: spins_cases };
 pub(super) const AMPLITUDE_ENTRY: Entry =
     Entry { kernel: &AMPLITUDE, summary: "2 log ψ = 2 (Σ a s + Σ log cosh θ)", cases: amplitude_cases };
 pub(super) const RATIO_ENTRY: Entry =
@@ -46,51 +45,6 @@ impl RbmShape {
     /// T
     pub fn patches(&self) -> u32 {
         self.sites / self.sites_per_patch
-    }
-}
-
-/// Spins as rows.
-#[derive(Debug, Clone)]
-pub struct RbmSpins {
-    /// (B, T) u32
-    pub tokens: View,
-    /// (B) u32: the sample of each row; `None` where row r is sample `first` + r
-    pub sample_of: Option<View>,
-    /// (rows, N)
-    pub spins: View,
-}
-
-impl RbmSpins {
-    /// Records the spins of a window of samples.
-    ///
-    /// # Errors
-    /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, window: &Window, shape: &RbmShape) -> Result<()> {
-        let (b, t, n) = (u64::from(window.samples), u64::from(window.patches), u64::from(shape.sites));
-        let rows = u64::from(window.most);
-        // Something must be bound for what is not there.
-        let sample_of = self.sample_of.as_ref().unwrap_or(&self.tokens);
-        plan.launch(&Launch {
-            kernel: &SPINS,
-            spec: &[],
-            bindings: &[
-                Bind { name: "tokens", view: &self.tokens, elements: b * t },
-                Bind { name: "sample_of", view: sample_of, elements: b },
-                Bind { name: "spins", view: &self.spins, elements: rows * n },
-            ],
-            params: &[
-                ("rows", window.most.into()),
-                ("sites", shape.sites.into()),
-                ("sites_per_patch", shape.sites_per_patch.into()),
-                ("patches", window.patches.into()),
-                ("first", window.first.into()),
-                ("samples", window.samples.into()),
-                ("picked", u32::from(self.sample_of.is_some()).into()),
-            ],
-            groups: window.items.times(shape.sites).groups(64, 1),
-            cost: Cost { flops: 0.0, bytes: 4.0 * (rows * (n + t)) as f64 },
-            shape: format!("({rows}, {n})"),
-        })
     }
 }
 
@@ -236,12 +190,6 @@ pub fn log_cosh(x: f64) -> f64 {
     x.abs() + (-2.0 * x.abs()).exp().ln_1p() - std::f64::consts::LN_2
 }
 
-/// Spins of a configuration of tokens.
-pub fn spins_reference(tokens: &[u32], sites_per_patch: u32) -> Vec<f64> {
-    let bits = tokens.iter().flat_map(|token| (0..sites_per_patch).map(move |e| token >> e & 1));
-    bits.map(|bit| if bit == 1 { 1.0 } else { -1.0 }).collect()
-}
-
 /// θ of each row in f64: `spins` (rows, N), `kernel` (N, M), `hidden_bias` (M).
 pub fn theta_reference(spins: &[f64], kernel: &[f64], hidden_bias: &[f64]) -> Vec<f64> {
     let m = hidden_bias.len();
@@ -298,32 +246,6 @@ pub(super) fn stored_weight(weight: Vec<f32>, half: bool) -> (Vec<f32>, Values) 
 
 pub(super) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|value| f64::from(*value)).collect()
-}
-
-fn spins_cases(_: &Gpu) -> Vec<Case> {
-    let shapes = [(1, 1, 1, 0, 1), (9, 4, 3, 2, 5), (100, 1, 7, 0, 100), (35_000, 2, 2, 10, 34_990)];
-    shapes.into_iter().flat_map(|shape| [spins_case(shape, false), spins_case(shape, true)]).collect()
-}
-
-fn spins_case((samples, patches, p, first, most): (u32, u32, u32, u32, u32), picked: bool) -> Case {
-    let mut random = RandomInputs::new(u64::from(samples));
-    let tokens = random.integers((samples * patches) as usize, 1 << p);
-    let sample_of = random.integers(samples as usize, samples);
-    let of = |row: u32| if picked { sample_of[(first + row) as usize] } else { first + row };
-    let t = patches as usize;
-    let expected = (0..most).flat_map(|row| spins_reference(&tokens[of(row) as usize * t..][..t], p)).collect();
-    let shape = RbmShape { sites: patches * p, sites_per_patch: p, hidden: 1 };
-    let record = move |plan: &mut Plan, named: &Named| {
-        let sample_of = if picked { Some(named.view("sample_of")?) } else { None };
-        let spins = RbmSpins { tokens: named.view("tokens")?, sample_of, spins: named.view("spins")? };
-        spins.record(plan, &Window { items: most.into(), first, most, samples, patches }, &shape)
-    };
-    Case {
-        name: format!("({samples}, {patches}) of {p} from {first}, picked {picked}"),
-        inputs: vec![("tokens", tokens.into()), ("sample_of", sample_of.into())],
-        outputs: vec![("spins", Expected::Near { values: expected, tolerance: 1e-7 })],
-        record: Box::new(record),
-    }
 }
 
 /// Rows, sites and hidden units.

@@ -9,8 +9,9 @@ use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear::{self, Extra, GradientInto, GradientShape, LinearGradient, LinearProduct, LinearShape};
 use crate::kernels::metropolis::{MetropolisSweep, SweepShape};
-use crate::kernels::rbm::{RbmAmplitude, RbmRatio, RbmShape, RbmSlopes, RbmSpins};
+use crate::kernels::rbm::{RbmAmplitude, RbmRatio, RbmShape, RbmSlopes};
 use crate::kernels::rows::Window;
+use crate::kernels::spins::RowsSpins;
 
 /// Visible bias (N), kernel (N, M), hidden bias (M).
 struct Values {
@@ -44,8 +45,8 @@ impl Activations {
         window: &Window,
         (tokens, sample_of): (&View, Option<&View>),
     ) -> Result<()> {
-        let spins = RbmSpins { tokens: tokens.clone(), sample_of: sample_of.cloned(), spins: self.spins.view() };
-        spins.record(plan, window, shape)?;
+        let spins = RowsSpins { tokens: tokens.clone(), sample_of: sample_of.cloned(), spins: self.spins.view() };
+        spins.record(plan, window, shape.sites_per_patch)?;
         let product = LinearProduct {
             x: self.spins.view(),
             weight: values.kernel.clone(),

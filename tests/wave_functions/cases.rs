@@ -121,15 +121,15 @@ fn rbm_cases() -> Vec<Case> {
 
 /// Vision transformers, whose chains flip sites or stay in a sector.
 fn vit_cases() -> Vec<Case> {
-    let row = |name, lattice, patch, [width, heads, layers]: [usize; 3], attention, proposal| {
+    let row = |name, lattice, patch, [width, heads, layers]: [usize; 3], attention, proposal, amplitude| {
         let sampling = Metropolis { chains: None, sweeps: 5, burn_in: 10, proposal };
         let model = Vit { patch, width, heads, layers, attention, sampling };
-        Case { name, lattice, model: Box::new(model), amplitude: 0.6 }
+        Case { name, lattice, model: Box::new(model), amplitude }
     };
     let (block, factored) = (|sides| Patch::Block(sides), VitAttention::Factored);
     vec![
-        row("vit, 2x1 on 4x2", Lattice::square(4, 2), block([2, 1]), [12, 3, 2], factored, Proposal::Flip),
-        row("vit, single sites of 3x3", Lattice::square(3, 3), block([1, 1]), [8, 2, 1], factored, Proposal::Flip),
+        row("vit, 2x1 on 4x2", Lattice::square(4, 2), block([2, 1]), [12, 3, 2], factored, Proposal::Flip, 0.3),
+        row("vit, lines of 3 on 3x3", Lattice::square(3, 3), block([1, 3]), [12, 2, 1], factored, Proposal::Flip, 0.4),
         row(
             "vit, softmax attention over pairs of a chain of 8",
             Lattice::chain(8),
@@ -137,6 +137,7 @@ fn vit_cases() -> Vec<Case> {
             [8, 2, 2],
             VitAttention::Softmax,
             Proposal::Flip,
+            0.4,
         ),
         row(
             "vit by exchanges, 1x2 on 2x4",
@@ -145,6 +146,7 @@ fn vit_cases() -> Vec<Case> {
             [8, 1, 2],
             factored,
             Proposal::Exchange,
+            0.5,
         ),
     ]
 }

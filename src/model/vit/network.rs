@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, LiveRows, Plan, Rows, View};
 use crate::kernels::connected::{Connected, ConnectedList, ConnectedRatio};
 use crate::kernels::linear::GradientInto;
-use crate::kernels::rbm::{RbmShape, RbmSpins};
 use crate::kernels::rows::Window;
+use crate::kernels::spins::RowsSpins;
 
 /// Pairs of a distinct sample and a move that holds, of a window.
 struct Moves {
@@ -99,9 +99,8 @@ impl VitNetwork {
         (tokens, sample_of): (&View, Option<&View>),
         spins: &Buffer,
     ) -> Result<()> {
-        let (sites, sites_per_patch) = (self.sizes.sites(), self.sizes.sites_per_patch);
-        let made = RbmSpins { tokens: tokens.clone(), sample_of: sample_of.cloned(), spins: spins.view() };
-        made.record(plan, window, &RbmShape { sites, sites_per_patch, hidden: 0 })
+        let made = RowsSpins { tokens: tokens.clone(), sample_of: sample_of.cloned(), spins: spins.view() };
+        made.record(plan, window, self.sizes.sites_per_patch)
     }
 
     /// The pass over configurations `first .. first + count` of `all` in `tokens`, up to its units.
