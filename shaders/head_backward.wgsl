@@ -1,12 +1,13 @@
-// Gradient of the logits, in their place.
+// Gradient of the logits, in their place; 0 for outcomes out of the sector.
 //
 //   d_logits[r, v] = d_log_p[r / T] · ( [v = target_r] − exp(logits[r, v] − lse[r]) )
 //
 // grid   ⌈rows / 64⌉ workgroups
-// reads  rows (rows): token, position, target, 0 · lse (rows) · d_log_p (samples)
+// reads  rows (rows): token, position, target, sites occupied before · lse (rows) · d_log_p (samples)
 // makes  logits (rows, V), which become d_logits
 #import grid
-struct Params { rows: u32, outcomes: u32, patches: u32, first_sample: u32 }
+#import sector
+struct Params { rows: u32, outcomes: u32, patches: u32, sites_per_patch: u32, excitations: u32, first_sample: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;           // (rows)
 @group(0) @binding(2) var<storage, read> lse: array<f32>;                  // (rows)
@@ -22,10 +23,13 @@ fn main(
     let row = grid_index(group, groups) * 64u + local;
     if (row >= params.rows) { return; }
     let slope = d_log_p[params.first_sample + row / params.patches];
-    let target_outcome = rows[row].z;
+    let described = rows[row];
+    let sector = Sector(params.excitations, params.sites_per_patch, params.patches);
+    let room = sector_room(sector, described.y, described.w);
     let start = row * params.outcomes;
     for (var v = 0u; v < params.outcomes; v++) {
         let p = exp(logits[start + v] - lse[row]);
-        logits[start + v] = slope * (select(0.0, 1.0, v == target_outcome) - p);
+        let d_logit = slope * (select(0.0, 1.0, v == described.z) - p);
+        logits[start + v] = select(0.0, d_logit, sector_allows(room, v));
     }
 }

@@ -4,14 +4,19 @@
 //   token = the first v with Σ_{w ≤ v} exp(logits[w] − max) > u · Σ_w exp(logits[w] − max),
 //           or with given = 1 the one that stands in tokens
 //
+// over the outcomes that the sector leaves; a given one out of it has log_p = NEG_LARGE.
 // After the last patch the row is that of an empty configuration again, ready for the next step.
 //
 // grid   ⌈B / 64⌉ workgroups
-// reads  logits (B, T, V) · step: seed (2), step number, learning rate
-// makes  tokens (B, T) · log_p (B, T) · rows (B): token, position, 0, 0, each at patch t only
+// reads  logits (B, T, V) · step: seed (2), step number, learning rate · rows (B) of patch t
+// makes  tokens (B, T) · log_p (B, T), each at patch t only · rows (B): token, position, 0, sites occupied before
 #import grid
 #import philox
-struct Params { samples: u32, outcomes: u32, patches: u32, position: u32, first_sample: u32, given: u32 }
+#import sector
+struct Params {
+    samples: u32, outcomes: u32, patches: u32, sites_per_patch: u32, excitations: u32, position: u32, first_sample: u32,
+    given: u32
+}
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;               // (B, T, V)
 @group(0) @binding(2) var<storage, read> step: array<u32>;                 // (4)
@@ -29,17 +34,24 @@ fn main(
     if (sample >= params.samples) { return; }
     let at = sample * params.patches + params.position;
     let start = at * params.outcomes;
-    var top = logits[start];
-    for (var v = 1u; v < params.outcomes; v++) { top = max(top, logits[start + v]); }
+    let before = rows[sample].w;
+    let sector = Sector(params.excitations, params.sites_per_patch, params.patches);
+    let room = sector_room(sector, params.position, before);
+    var top = LOWEST;
+    for (var v = 0u; v < params.outcomes; v++) {
+        top = max(top, select(LOWEST, logits[start + v], sector_allows(room, v)));
+    }
     var sum = 0.0;
-    for (var v = 0u; v < params.outcomes; v++) { sum += exp(logits[start + v] - top); }
+    for (var v = 0u; v < params.outcomes; v++) {
+        sum += select(0.0, exp(logits[start + v] - top), sector_allows(room, v));
+    }
     let word = philox(vec4(params.first_sample + sample, params.position, step[2], 0u), vec2(step[0], step[1])).x;
     let threshold = philox_uniform(word) * sum;
     // Rounding can leave the last partial sum at the threshold; then the last outcome seen with weight is taken.
     var partial = 0.0;
     var token = 0u;
     for (var v = 0u; v < params.outcomes; v++) {
-        let weight = exp(logits[start + v] - top);
+        let weight = select(0.0, exp(logits[start + v] - top), sector_allows(room, v));
         if (partial <= threshold && weight > 0.0) { token = v; }
         partial += weight;
     }
@@ -48,7 +60,8 @@ fn main(
     } else {
         tokens[at] = token;
     }
-    log_p[at] = logits[start + token] - top - log(sum);
+    log_p[at] = select(NEG_LARGE, logits[start + token] - top - log(sum), sector_allows(room, token));
     let last = params.position + 1u == params.patches;
-    rows[sample] = select(vec4(token, params.position + 1u, 0u, 0u), vec4(0u), last);
+    let counted = select(before + countOneBits(token), 0u, params.excitations == EVERY_SECTOR);
+    rows[sample] = select(vec4(token, params.position + 1u, 0u, counted), vec4(0u), last);
 }

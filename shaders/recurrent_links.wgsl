@@ -9,7 +9,7 @@
 // Where `counts` is 0 a sequence begins and the token before is 0.
 //
 // grid   items · R invocations, 64 to a workgroup
-// reads  rows (items·R): token before, position, target, 0 · table (R) · sample_of (items of all windows)
+// reads  rows (items·R): token before, position, target, occupied · table (R) · sample_of (items of all windows)
 // makes  links (items·R)
 #import grid
 struct Params { rows: u32, rows_per_item: u32, first_item: u32, condition_stride: u32 }

@@ -8,7 +8,7 @@
 // the first whose token before may differ from the sample's; k is that of sub-patch l·S.
 //
 // grid   ⌈rows / 64⌉ workgroups
-// reads  tokens (B, T) · sample_of (B) · packed (items·R): token before, position, target, 0
+// reads  tokens (B, T) · sample_of (B) · packed (items·R): token before, position, target, occupied
 //        table: l, s, k, 0 · places (p): place s·P + j of each element of a large patch among its sub-patches' bits
 // makes  rows (rows, ⌈p / 32⌉ + 1)
 #import grid

@@ -2,14 +2,16 @@
 // first that it changes.
 //
 //   row u·R + k, with (start, position, move) = table[k] and σ' = sample sample_of[first + u] with the move made:
-//   token of σ' at position − 1, position, token of σ' at position, 0
+//   token of σ' at position − 1, position, token of σ' at position, occupied
+//
+// Occupied are the sites of σ' in patches before position, where they are counted; else 0.
 //
 // grid   ⌈rows / 64⌉ workgroups
 // reads  tokens (B, T) · sample_of (B) · table (R): start, position, move, 0 ·
 //        moves (M): first patch, mask, second patch, mask
-// makes  rows (items·R): token, position, target, 0
+// makes  rows (items·R): token, position, target, occupied
 #import grid
-struct Params { rows: u32, rows_per_item: u32, patches: u32, first: u32, samples: u32 }
+struct Params { rows: u32, rows_per_item: u32, patches: u32, first: u32, samples: u32, counts: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> tokens: array<u32>;               // (B, T)
 @group(0) @binding(2) var<storage, read> sample_of: array<u32>;            // (B)
@@ -34,5 +36,10 @@ fn main(
     let entry = table[row % params.rows_per_item];
     let change = moves[entry.z];
     let p = entry.y;
-    rows[row] = vec4(changed(tokens[start + p - 1u], p - 1u, change), p, changed(tokens[start + p], p, change), 0u);
+    var occupied = 0u;
+    for (var before = 0u; before < p * params.counts; before++) {
+        occupied += countOneBits(changed(tokens[start + before], before, change));
+    }
+    let target_token = changed(tokens[start + p], p, change);
+    rows[row] = vec4(changed(tokens[start + p - 1u], p - 1u, change), p, target_token, occupied);
 }

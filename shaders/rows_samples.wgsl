@@ -1,12 +1,14 @@
 // Rows of the teacher-forced pass over a window of distinct samples.
 //
-//   row u·T + t:  token of patch t − 1 (0 before the first), t, token of patch t, 0     of sample sample_of[first + u]
+//   row u·T + t:  token of patch t − 1 (0 before the first), t, token of patch t, occupied   of sample sample_of[first + u]
+//
+// Occupied are the sites of patches before t, where they are counted; else 0.
 //
 // grid   ⌈rows / 64⌉ workgroups
 // reads  tokens (B, T) · sample_of (B)
-// makes  rows (items·T): token, position, target, 0
+// makes  rows (items·T): token, position, target, occupied
 #import grid
-struct Params { rows: u32, patches: u32, first: u32, samples: u32 }
+struct Params { rows: u32, patches: u32, first: u32, samples: u32, counts: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> tokens: array<u32>;               // (B, T)
 @group(0) @binding(2) var<storage, read> sample_of: array<u32>;            // (B)
@@ -24,5 +26,9 @@ fn main(
     let t = row % params.patches;
     // Items beyond the last distinct sample are never read; the bound keeps their garbage inside the buffer.
     let at = min(sample_of[item], params.samples - 1u) * params.patches + t;
-    rows[row] = vec4(select(0u, tokens[max(at, 1u) - 1u], t > 0u), t, tokens[at], 0u);
+    var occupied = 0u;
+    for (var before = 0u; before < t * params.counts; before++) {
+        occupied += countOneBits(tokens[at - t + before]);
+    }
+    rows[row] = vec4(select(0u, tokens[max(at, 1u) - 1u], t > 0u), t, tokens[at], occupied);
 }

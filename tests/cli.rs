@@ -250,6 +250,24 @@ fn what_a_family_does_not_offer_is_refused() {
 }
 
 #[test]
+fn sectors_that_do_not_fit_are_refused() {
+    let zero = "sector=zero";
+    refuses_settings(
+        &format!("train --ptf patch=3x3 {zero} --tfim Lx=3 Ly=3"),
+        &[zero, "9", "even number", "sector=all"],
+    );
+    refuses_settings(&format!("train --rnn {zero} --rydberg Lx=7 Ly=1"), &["rnn: sector=zero", "7"]);
+    refuses_settings(&format!("train --ptf {zero}"), &["ptf", "half of the sites", "sector=all"]);
+    refuses_settings(&format!("train --lptf patch=4x2 {zero} --rnn patch=2x1"), &["lptf", "sector=all"]);
+    refuses_settings(&format!("train --lptf patch=4x2 --rnn patch=2x1 {zero}"), &["--rnn", "--lptf sector=zero"]);
+    refuses_settings("train --rbm proposal=exchange", &["rbm", "half of the sites", "proposal=flip"]);
+    refuses_settings("train --rbm proposal=exchange --tfim Lx=3 Ly=3", &["rbm", "9", "proposal=flip"]);
+    refuses_settings("train --ptf sector=one", &["all, zero"]);
+    refuses_settings("train --lptf patch=4x2 --ptf patch=2x1 phase=true", &["--ptf", "--lptf phase=true"]);
+    refuses_settings("train --rnn phase=maybe", &["phase=maybe"]);
+}
+
+#[test]
 fn weights_that_are_missing_truncated_or_foreign_are_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path();

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use ketformer::gpu::Gpu;
-use ketformer::model::{Cell, Lptf, Model, Position, Precision, Ptf, Rnn, Subsampler, Tensor, Weights};
+use ketformer::model::{Lptf, Model, Position, Precision, Ptf, Rnn, Subsampler, Tensor, Weights};
 use ketformer::physics::{Lattice, Patch, Patching, Rydberg};
 use ketformer::vmc::{Likelihood, local_energies};
 use safetensors::SafeTensors;
@@ -27,12 +27,12 @@ fn references() -> Vec<Vectors> {
     };
     let patch = Patch::Block([2, 2]);
     let ptf = Ptf { patch, width: 32, heads: 4, ..Ptf::default() };
-    let pairs = Subsampler::Rnn(Rnn { patch: Patch::Line(2), width: 32, cell: Cell::Gru });
+    let pairs = Subsampler::Rnn(Rnn { patch: Patch::Line(2), width: 32, ..Rnn::default() });
     let lptf = Lptf { transformer: ptf.clone(), subsampler: pairs };
     vec![
         of("ptf_L16_p2x2_Nh32_h4", Box::new(ptf)),
         of("lptf_L16_p2x2_Nh32_h4_gru_L4_p2", Box::new(lptf)),
-        of("prnn_gru_L16_p2x2_Nh32", Box::new(Rnn { patch, width: 32, cell: Cell::Gru })),
+        of("prnn_gru_L16_p2x2_Nh32", Box::new(Rnn { patch, width: 32, ..Rnn::default() })),
     ]
 }
 

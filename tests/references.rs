@@ -2,7 +2,7 @@
 
 use ketformer::kernels::attention::{self, AttentionShape, linear};
 use ketformer::kernels::recurrent::{Cell, CellReference};
-use ketformer::kernels::{RandomInputs, nested, norm, rbm};
+use ketformer::kernels::{RandomInputs, nested, norm, phase, rbm};
 
 /// Several arrays: the inputs of a reference, or the gradients of them.
 type Arrays = Vec<Vec<f64>>;
@@ -20,6 +20,13 @@ struct Check {
 }
 
 const CHECKS: &[Check] = &[
+    Check {
+        name: "phases of targets",
+        inputs: &[4 * 8],
+        outputs: 4,
+        forward: |at| phase::forward_reference(&[3, 0, 7, 3], &at[0]),
+        backward: |_, d_phase| vec![phase::backward_reference(&[3, 0, 7, 3], d_phase, 8)],
+    },
     Check {
         name: "norm of width 5",
         inputs: &[3 * 5, 5, 5],

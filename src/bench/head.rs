@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::kernels::Measured;
 use crate::kernels::embed::random_rows;
 use crate::kernels::head::{
-    HeadBackward, HeadForward, HeadSample, HeadSampleShape, forward_reference, log_sum_exp, philox,
+    HeadBackward, HeadForward, HeadSample, HeadSampleShape, HeadShape, forward_reference, log_sum_exp, philox,
 };
 
 /// Seed (2), step number, learning rate, as a training step has them.
@@ -16,6 +16,7 @@ const STEP: [u32; 4] = [0x2545_f491, 0x4f6c_dd1d, 17, 0];
 /// All rows of one shape.
 pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     let [rows, outcomes] = shape.sizes()?;
+    let head = HeadShape { outcomes, patches: 1, excitations: None };
     let (count, v) = (u64::from(rows), outcomes as usize);
     let elements = count * u64::from(outcomes);
     let (logits, logits_buffer) = session.input("logits", elements, 3.0)?;
@@ -23,7 +24,7 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     let rows_buffer = session.gpu.upload("bench.rows", &descriptions)?;
     let some = checked(rows as usize, 8 * u64::from(outcomes));
     let (some_logits, some_rows) = (rows_of(&logits, v, &some), rows_of(&descriptions, 4, &some));
-    let (expected_log_p, expected_lse) = forward_reference(&some_rows, &some_logits);
+    let (expected_log_p, expected_lse) = forward_reference(&some_rows, &some_logits, &head);
 
     let (log_p, lse) = (session.output("log_p", count)?, session.output("lse", count)?);
     let forward =
@@ -31,7 +32,7 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     session.measure(
         Title::new("head_forward", "", shape),
         None,
-        |plan| forward.record(plan, &rows.into(), outcomes),
+        |plan| forward.record(plan, &rows.into(), &head),
         |gpu| {
             let (got_p, got_lse) = (words(gpu, &log_p, count)?, words(gpu, &lse, count)?);
             let (got_p, got_lse) = (rows_of(&got_p, 1, &some), rows_of(&got_lse, 1, &some));
@@ -53,7 +54,7 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
         log_p: drawn_log_p.view(),
         rows: next_rows.view(),
     };
-    let form = HeadSampleShape { samples: rows, outcomes, patches: 1, patch: 0, first_sample: 0, given: false };
+    let form = HeadSampleShape { samples: rows, head, patch: 0, first_sample: 0, given: false };
     session.measure(
         Title::new("head_sample", "", shape),
         None,
@@ -85,7 +86,7 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     session.measure(
         Title::new("head_backward", "", shape),
         None,
-        |plan| backward.record(plan, &rows.into(), outcomes, 1, 0),
+        |plan| backward.record(plan, &rows.into(), &head, 0),
         |gpu| {
             let entry = |row: usize, outcome: usize| {
                 let p = (f64::from(logits[row * v + outcome]) - f64::from(all_lse[row])).exp();

@@ -15,7 +15,7 @@ use super::step::kernel_gate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Profile;
 use crate::kernels::Measured;
-use crate::model::{Attention, Cell, Lptf, Metropolis, Model, Ptf, Rbm, Rnn, Subsampler};
+use crate::model::{Attention, Lptf, Metropolis, Model, Ptf, Rbm, Rnn, Subsampler};
 use crate::physics::{Lattice, Patch, Rydberg};
 use crate::vmc::{Pass, Passes, RecordedPass};
 
@@ -71,7 +71,7 @@ fn ptf() -> Ptf {
 
 /// A recurrent wave function over single sites.
 fn rnn(width: usize) -> Rnn {
-    Rnn { patch: Patch::Line(1), width, cell: Cell::Gru }
+    Rnn { patch: Patch::Line(1), width, ..Rnn::default() }
 }
 
 /// Largest difference between log-probabilities of a patch that rounding explains.

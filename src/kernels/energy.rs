@@ -218,7 +218,7 @@ impl EnergyLocal {
         let (items, m) = (u64::from(window.most), u64::from(shape.moves));
         plan.launch(&Launch {
             kernel: &LOCAL,
-            spec: &[("PARTS", shape.parts.into())],
+            spec: &[("PARTS", shape.parts)],
             bindings: &[
                 Bind { name: "tokens", view: &self.tokens, elements: b * t },
                 Bind { name: "sample_of", view: &self.sample_of, elements: b },
@@ -310,7 +310,7 @@ impl EnergyWeights {
         let parts = if self.phase_at.is_some() { 2u32 } else { 1 };
         plan.launch(&Launch {
             kernel: &WEIGHTS,
-            spec: &[("PARTS", parts.into())],
+            spec: &[("PARTS", parts)],
             bindings: &[
                 Bind { name: "values", view: &self.values, elements: b * u64::from(COLUMNS) },
                 Bind { name: "unique_of", view: &self.unique_of, elements: b },

@@ -5,13 +5,21 @@
 //! d_logits[v]   = d_log_p ( [v = target] − exp(logits[v] − lse) )
 //! ```
 //!
-//! Drawing uses Philox4x32-10 (Salmon et al., SC'11) keyed by the seed and counted by (sample, patch, step), so that a
+//! Of a sector, the configurations of so many occupied sites, outcomes from which it cannot be reached any more have no
+//! part in the sum, so that Σ P = 1 inside (as in arXiv:2002.02973, section III.C): with n sites occupied before patch t
+//!
+//! ```text
+//! n + |v| ≤ E        E − n − |v| ≤ P (T − 1 − t)
+//! ```
+//!
+//! Their log P is [`NEG_LARGE`]; so that of a configuration outside is that or less. Drawing uses Philox4x32-10 (Salmon et al., SC'11) keyed by the seed and counted by (sample, patch, step), so that a
 //! draw depends on nothing else.
 
 use super::embed::random_rows;
+use super::energy::NEG_LARGE;
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Param, Plan, Rows, View};
 
 static FORWARD: Kernel = kernel!("head_forward");
 static SAMPLE: Kernel = kernel!("head_sample");
@@ -24,10 +32,55 @@ pub(super) const SAMPLE_ENTRY: Entry =
 pub(super) const BACKWARD_ENTRY: Entry =
     Entry { kernel: &BACKWARD, summary: "d_logits = d_log_p ([v = target] − P(v))", cases: backward_cases };
 
+/// The outcomes that a head is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadShape {
+    /// V = 2^P
+    pub outcomes: u32,
+    /// T
+    pub patches: u32,
+    /// E, the occupied sites of all configurations; `None` where every one may come.
+    pub excitations: Option<u32>,
+}
+
+/// Stands for every sector.
+const EVERY_SECTOR: u32 = u32::MAX;
+
+impl HeadShape {
+    /// P
+    fn sites_per_patch(&self) -> u32 {
+        self.outcomes.ilog2()
+    }
+
+    fn params(&self) -> [(&'static str, Param); 4] {
+        [
+            ("outcomes", self.outcomes.into()),
+            ("patches", self.patches.into()),
+            ("sites_per_patch", self.sites_per_patch().into()),
+            ("excitations", self.excitations.unwrap_or(EVERY_SECTOR).into()),
+        ]
+    }
+
+    /// How many sites the outcomes that may come at `position` occupy, with `before` occupied before: at least, at most.
+    fn room(&self, position: u32, before: u32) -> [u32; 2] {
+        let Some(excitations) = self.excitations else { return [0, u32::MAX] };
+        let most = excitations.saturating_sub(before);
+        let later = self.sites_per_patch() * (self.patches - 1 - position);
+        [most.saturating_sub(later).min(self.sites_per_patch()), most]
+    }
+
+    /// The logits of a row (token, position, target, occupied), −∞ where an outcome may not come.
+    fn masked(&self, row: &[u32], logits: &[f32]) -> Vec<f32> {
+        let [least, most] = self.room(row[1], row[3]);
+        let allowed = |v: usize| (least..=most).contains(&v.count_ones());
+        logits.iter().enumerate().map(|(v, logit)| if allowed(v) { *logit } else { f32::NEG_INFINITY }).collect()
+    }
+}
+
 /// Log-probabilities of the targets.
 #[derive(Debug, Clone)]
 pub struct HeadForward {
-    /// (rows) of four u32: token, position, target, 0
+    /// (rows) of four u32: token, position, target, occupied
     pub rows: View,
     /// (rows, V)
     pub logits: View,
@@ -38,12 +91,12 @@ pub struct HeadForward {
 }
 
 impl HeadForward {
-    /// Records the log-probabilities of `rows` rows over `outcomes` outcomes.
+    /// Records the log-probabilities of `rows` rows.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, rows: &Rows, outcomes: u32) -> Result<()> {
-        let (count, v) = (u64::from(rows.most), u64::from(outcomes));
+    pub fn record(&self, plan: &mut Plan, rows: &Rows, shape: &HeadShape) -> Result<()> {
+        let (count, v) = (u64::from(rows.most), u64::from(shape.outcomes));
         plan.launch(&Launch {
             kernel: &FORWARD,
             spec: &[],
@@ -53,7 +106,7 @@ impl HeadForward {
                 Bind { name: "log_p", view: &self.log_p, elements: count },
                 Bind { name: "lse", view: &self.lse, elements: count },
             ],
-            params: &[("rows", rows.most.into()), ("outcomes", outcomes.into())],
+            params: &[&[("rows", rows.most.into())], &shape.params()[..]].concat(),
             groups: rows.groups(64, 1),
             cost: Cost { flops: (3 * count * v) as f64, bytes: 4.0 * (count * (v + 6)) as f64 },
             shape: format!("({count}, {v})"),
@@ -72,7 +125,7 @@ pub struct HeadSample {
     pub tokens: View,
     /// (B, T)
     pub log_p: View,
-    /// (B) of four u32: token, position, 0, 0
+    /// (B) of four u32: token, position, 0, occupied
     pub rows: View,
 }
 
@@ -81,10 +134,8 @@ pub struct HeadSample {
 pub struct HeadSampleShape {
     /// B
     pub samples: u32,
-    /// V
-    pub outcomes: u32,
-    /// T
-    pub patches: u32,
+    /// What is drawn from.
+    pub head: HeadShape,
     /// The patch to draw.
     pub patch: u32,
     /// Number of the first sample, so that chunks of one batch draw differently.
@@ -99,7 +150,14 @@ impl HeadSample {
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &HeadSampleShape) -> Result<()> {
-        let (b, t, v) = (u64::from(shape.samples), u64::from(shape.patches), u64::from(shape.outcomes));
+        let head = &shape.head;
+        let (b, t, v) = (u64::from(shape.samples), u64::from(head.patches), u64::from(head.outcomes));
+        let own = [
+            ("samples", shape.samples.into()),
+            ("position", shape.patch.into()),
+            ("first_sample", shape.first_sample.into()),
+            ("given", u32::from(shape.given).into()),
+        ];
         plan.launch(&Launch {
             kernel: &SAMPLE,
             spec: &[],
@@ -110,14 +168,7 @@ impl HeadSample {
                 Bind { name: "log_p", view: &self.log_p, elements: b * t },
                 Bind { name: "rows", view: &self.rows, elements: 4 * b },
             ],
-            params: &[
-                ("samples", shape.samples.into()),
-                ("outcomes", shape.outcomes.into()),
-                ("patches", shape.patches.into()),
-                ("position", shape.patch.into()),
-                ("first_sample", shape.first_sample.into()),
-                ("given", u32::from(shape.given).into()),
-            ],
+            params: &[own, head.params()].concat(),
             groups: Rows::from(shape.samples).groups(64, 1),
             cost: Cost { flops: (5 * b * v) as f64, bytes: 4.0 * (b * (v + 6)) as f64 },
             shape: format!("({b}, {t}, {v})"),
@@ -128,7 +179,7 @@ impl HeadSample {
 /// Gradient of the logits, in their place.
 #[derive(Debug, Clone)]
 pub struct HeadBackward {
-    /// (rows) of four u32: token, position, target, 0
+    /// (rows) of four u32: token, position, target, occupied
     pub rows: View,
     /// (rows)
     pub lse: View,
@@ -139,13 +190,14 @@ pub struct HeadBackward {
 }
 
 impl HeadBackward {
-    /// Records the gradient; row r belongs to sample `first_sample` + r / `patches`.
+    /// Records the gradient; row r belongs to sample `first_sample` + r / T.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, rows: &Rows, outcomes: u32, patches: u32, first_sample: u32) -> Result<()> {
-        let (count, v) = (u64::from(rows.most), u64::from(outcomes));
-        let samples = u64::from(first_sample) + count.div_ceil(u64::from(patches));
+    pub fn record(&self, plan: &mut Plan, rows: &Rows, shape: &HeadShape, first_sample: u32) -> Result<()> {
+        let (count, v) = (u64::from(rows.most), u64::from(shape.outcomes));
+        let samples = u64::from(first_sample) + count.div_ceil(u64::from(shape.patches));
+        let own = [("rows", rows.most.into()), ("first_sample", first_sample.into())];
         plan.launch(&Launch {
             kernel: &BACKWARD,
             spec: &[],
@@ -155,12 +207,7 @@ impl HeadBackward {
                 Bind { name: "d_log_p", view: &self.d_log_p, elements: samples },
                 Bind { name: "logits", view: &self.logits, elements: count * v },
             ],
-            params: &[
-                ("rows", rows.most.into()),
-                ("outcomes", outcomes.into()),
-                ("patches", patches.into()),
-                ("first_sample", first_sample.into()),
-            ],
+            params: &[&own[..], &shape.params()].concat(),
             groups: rows.groups(64, 1),
             cost: Cost { flops: (3 * count * v) as f64, bytes: 4.0 * (count * (2 * v + 5)) as f64 },
             shape: format!("({count}, {v})"),
@@ -188,13 +235,19 @@ pub fn log_sum_exp(row: &[f32]) -> f64 {
     f64::from(top) + row.iter().map(|l| (f64::from(*l) - f64::from(top)).exp()).sum::<f64>().ln()
 }
 
+/// log P of an outcome with this logit.
+fn log_p_reference(logit: f32, lse: f64) -> f64 {
+    (f64::from(logit) - lse).max(NEG_LARGE.into())
+}
+
 /// (log_p, lse) of each row in f64.
-pub fn forward_reference(rows: &[u32], logits: &[f32]) -> (Vec<f64>, Vec<f64>) {
-    let v = logits.len() / (rows.len() / 4);
-    let lse: Vec<f64> = logits.chunks(v).map(log_sum_exp).collect();
-    let log_p =
-        rows.chunks(4).enumerate().map(|(r, row)| f64::from(logits[r * v + row[2] as usize]) - lse[r]).collect();
-    (log_p, lse)
+pub fn forward_reference(rows: &[u32], logits: &[f32], shape: &HeadShape) -> (Vec<f64>, Vec<f64>) {
+    let of_row = |(row, logits): (&[u32], &[f32])| {
+        let logits = shape.masked(row, logits);
+        let lse = log_sum_exp(&logits);
+        (log_p_reference(logits[row[2] as usize], lse), lse)
+    };
+    rows.chunks(4).zip(logits.chunks(shape.outcomes as usize)).map(of_row).unzip()
 }
 
 /// The outcome of one draw with uniform number `u` in [0, 1), in f64.
@@ -207,25 +260,50 @@ pub fn draw_reference(logits: &[f32], u: f64) -> usize {
             return v;
         }
     }
-    logits.len() - 1
+    logits.iter().rposition(|logit| *logit > f32::NEG_INFINITY).unwrap_or(0)
 }
 
 const SHAPES: [(u32, u32); 6] = [(1, 16), (64, 16), (63, 8), (65, 4096), (257, 16), (70_000, 2)];
+/// The same in a sector: rows, outcomes, patches, occupied sites.
+const SECTORS: [(u32, u32, u32, u32); 5] =
+    [(1, 16, 1, 2), (64, 16, 4, 8), (63, 8, 5, 3), (65, 4096, 3, 18), (70_000, 2, 7, 3)];
+
+/// Rows of patches, and in a sector with any number of sites occupied before, too many as well.
+fn described(random: &mut RandomInputs, rows: u32, shape: &HeadShape) -> Vec<u32> {
+    let sites = shape.sites_per_patch();
+    let mut described = random_rows(random, rows as usize, shape.patches, sites);
+    if shape.excitations.is_some() {
+        let before = random.integers(rows as usize, shape.patches * sites + 1);
+        described.chunks_mut(4).zip(before).for_each(|(row, before)| row[3] = before);
+    }
+    described
+}
+
+/// Rows and shapes of the cases.
+fn shapes(patches: u32) -> impl Iterator<Item = (u32, HeadShape)> {
+    let every = SHAPES.map(|(rows, outcomes)| (rows, HeadShape { outcomes, patches, excitations: None }));
+    let sectors = SECTORS.map(|(rows, outcomes, patches, excitations)| {
+        (rows, HeadShape { outcomes, patches, excitations: Some(excitations) })
+    });
+    every.into_iter().chain(sectors)
+}
 
 fn logits(random: &mut RandomInputs, count: usize) -> Vec<f32> {
     random.floats(count).into_iter().map(|x| 3.0 * x).collect()
 }
 
 fn forward_cases(_: &Gpu) -> Vec<Case> {
-    SHAPES.into_iter().map(|(rows, v)| forward_case(rows, v, 0.0)).chain([forward_case(33, 16, 3e4)]).collect()
+    let shifted = HeadShape { outcomes: 16, patches: 4, excitations: None };
+    shapes(4).map(|(rows, shape)| forward_case(rows, shape, 0.0)).chain([forward_case(33, shifted, 3e4)]).collect()
 }
 
 /// `shift` moves all logits, which must not change log_p and must not overflow.
-fn forward_case(rows: u32, outcomes: u32, shift: f32) -> Case {
+fn forward_case(rows: u32, shape: HeadShape, shift: f32) -> Case {
+    let outcomes = shape.outcomes;
     let mut random = RandomInputs::new(u64::from(rows * 7 + outcomes));
-    let descriptions = random_rows(&mut random, rows as usize, 4, outcomes.ilog2());
+    let descriptions = described(&mut random, rows, &shape);
     let logits: Vec<f32> = logits(&mut random, (rows * outcomes) as usize).iter().map(|l| l + shift).collect();
-    let (log_p, lse) = forward_reference(&descriptions, &logits);
+    let (log_p, lse) = forward_reference(&descriptions, &logits, &shape);
     let record = move |plan: &mut Plan, named: &Named| {
         let head = HeadForward {
             rows: named.view("rows")?,
@@ -233,11 +311,11 @@ fn forward_case(rows: u32, outcomes: u32, shift: f32) -> Case {
             log_p: named.view("log_p")?,
             lse: named.view("lse")?,
         };
-        head.record(plan, &rows.into(), outcomes)
+        head.record(plan, &rows.into(), &shape)
     };
     let tolerance = if shift == 0.0 { 1e-6 } else { 1e-3 };
     Case {
-        name: format!("({rows}, {outcomes}) + {shift}"),
+        name: format!("{rows} rows of {shape:?} + {shift}"),
         inputs: vec![("rows", descriptions.into()), ("logits", logits.into())],
         outputs: vec![
             ("log_p", Expected::Near { values: log_p, tolerance }),
@@ -248,12 +326,20 @@ fn forward_case(rows: u32, outcomes: u32, shift: f32) -> Case {
 }
 
 fn sample_cases(_: &Gpu) -> Vec<Case> {
-    let shapes = [(1, 2, 1, 0), (64, 16, 4, 2), (65, 16, 4, 3), (129, 4096, 2, 0), (70_000, 4, 1, 0)];
-    let given = [(65, 16, 4, 2)].into_iter().map(|shape| sample_case(shape, true));
-    shapes.into_iter().map(|shape| sample_case(shape, false)).chain(given).collect()
+    let every = [(1, 2, 1, 0), (64, 16, 4, 2), (65, 16, 4, 3), (129, 4096, 2, 0), (70_000, 4, 1, 0)];
+    let sectors = [(64, 16, 4, 0, 8), (65, 16, 4, 2, 7), (129, 4096, 2, 1, 12), (70_000, 2, 5, 3, 2)];
+    let every = every.map(|(samples, outcomes, patches, patch)| {
+        (samples, patch, HeadShape { outcomes, patches, excitations: None })
+    });
+    let sectors = sectors.map(|(samples, outcomes, patches, patch, excitations)| {
+        (samples, patch, HeadShape { outcomes, patches, excitations: Some(excitations) })
+    });
+    let given = [every[1], sectors[1]].map(|case| sample_case(case, true));
+    every.into_iter().chain(sectors).map(|case| sample_case(case, false)).chain(given).collect()
 }
 
-fn sample_case((samples, outcomes, patches, patch): (u32, u32, u32, u32), given: bool) -> Case {
+fn sample_case((samples, patch, head): (u32, u32, HeadShape), given: bool) -> Case {
+    let HeadShape { outcomes, patches, .. } = head;
     let mut random = RandomInputs::new(u64::from(samples + outcomes));
     let logits = logits(&mut random, (samples * patches * outcomes) as usize);
     let step = [0x1234_5678, 0x9abc_def0, 17, 0];
@@ -261,35 +347,39 @@ fn sample_case((samples, outcomes, patches, patch): (u32, u32, u32, u32), given:
     let mut tokens = random.integers((samples * patches) as usize, outcomes);
     let mut log_p = random.floats((samples * patches) as usize);
     let before = (tokens.clone(), log_p.clone());
+    let rows_before = described(&mut random, samples, &head);
     let mut rows = Vec::new();
-    for sample in 0..samples {
+    for (sample, before) in (0..samples).zip(rows_before.chunks(4)) {
         let at = (sample * patches + patch) as usize;
-        let row = &logits[at * outcomes as usize..(at + 1) * outcomes as usize];
+        let logits = &logits[at * outcomes as usize..(at + 1) * outcomes as usize];
+        let row = &head.masked(&[0, patch, 0, before[3]], logits)[..];
         let word = philox([first_sample + sample, patch, step[2], 0], [step[0], step[1]])[0];
         let drawn = draw_reference(row, f64::from(word >> 8) / f64::from(1 << 24));
         let token = if given { tokens[at] as usize } else { drawn };
         tokens[at] = token as u32;
-        log_p[at] = (f64::from(row[token]) - log_sum_exp(row)) as f32;
+        log_p[at] = log_p_reference(row[token], log_sum_exp(row)) as f32;
         let last = patch + 1 == patches;
-        rows.extend(if last { [0; 4] } else { [token as u32, patch + 1, 0, 0] });
+        let occupied = if head.excitations.is_some() { before[3] + token.count_ones() } else { 0 };
+        rows.extend(if last { [0; 4] } else { [token as u32, patch + 1, 0, occupied] });
     }
     let record = move |plan: &mut Plan, named: &Named| {
-        let head = HeadSample {
+        let sample = HeadSample {
             logits: named.view("logits")?,
             step: named.view("step")?,
             tokens: named.view("tokens")?,
             log_p: named.view("log_p")?,
             rows: named.view("rows")?,
         };
-        head.record(plan, &HeadSampleShape { samples, outcomes, patches, patch, first_sample, given })
+        sample.record(plan, &HeadSampleShape { samples, head, patch, first_sample, given })
     };
     Case {
-        name: format!("({samples}, {patches}, {outcomes}), patch {patch}, given {given}"),
+        name: format!("{samples} samples of {head:?}, patch {patch}, given {given}"),
         inputs: vec![
             ("logits", logits.into()),
             ("step", step.to_vec().into()),
             ("tokens", before.0.into()),
             ("log_p", before.1.into()),
+            ("rows", rows_before.into()),
         ],
         outputs: vec![
             ("tokens", Expected::Exactly(tokens)),
@@ -301,23 +391,29 @@ fn sample_case((samples, outcomes, patches, patch): (u32, u32, u32, u32), given:
 }
 
 fn backward_cases(_: &Gpu) -> Vec<Case> {
-    SHAPES.into_iter().map(backward_case).collect()
+    shapes(3).map(backward_case).collect()
 }
 
-fn backward_case((rows, outcomes): (u32, u32)) -> Case {
-    let (patches, first_sample) = (3, 2);
+fn backward_case((rows, shape): (u32, HeadShape)) -> Case {
+    let (HeadShape { outcomes, patches, .. }, first_sample) = (shape, 2);
     let mut random = RandomInputs::new(u64::from(rows + outcomes));
-    let descriptions = random_rows(&mut random, rows as usize, patches, outcomes.ilog2());
+    let descriptions = described(&mut random, rows, &shape);
     let logits = logits(&mut random, (rows * outcomes) as usize);
-    let lse: Vec<f32> = forward_reference(&descriptions, &logits).1.iter().map(|l| *l as f32).collect();
+    let lse: Vec<f32> = forward_reference(&descriptions, &logits, &shape).1.iter().map(|l| *l as f32).collect();
     let d_log_p = random.floats((first_sample + rows.div_ceil(patches)) as usize);
-    let v = outcomes as usize;
-    let entry = |r: usize, k: usize| {
+    let of_row = |(r, (row, logits)): (usize, (&[u32], &[f32]))| {
         let slope = f64::from(d_log_p[first_sample as usize + r / patches as usize]);
-        let p = (f64::from(logits[r * v + k]) - f64::from(lse[r])).exp();
-        slope * (f64::from(u8::from(descriptions[4 * r + 2] as usize == k)) - p)
+        let entry = |(k, logit): (usize, &f32)| match *logit {
+            f32::NEG_INFINITY => 0.0,
+            logit => {
+                let p = (f64::from(logit) - f64::from(lse[r])).exp();
+                slope * (f64::from(u8::from(row[2] as usize == k)) - p)
+            }
+        };
+        shape.masked(row, logits).iter().enumerate().map(entry).collect::<Vec<_>>()
     };
-    let expected: Vec<f64> = (0..rows as usize * v).map(|at| entry(at / v, at % v)).collect();
+    let rows_of = descriptions.chunks(4).zip(logits.chunks(outcomes as usize)).enumerate();
+    let expected: Vec<f64> = rows_of.flat_map(of_row).collect();
     let record = move |plan: &mut Plan, named: &Named| {
         let head = HeadBackward {
             rows: named.view("rows")?,
@@ -325,10 +421,10 @@ fn backward_case((rows, outcomes): (u32, u32)) -> Case {
             d_log_p: named.view("d_log_p")?,
             logits: named.view("logits")?,
         };
-        head.record(plan, &rows.into(), outcomes, patches, first_sample)
+        head.record(plan, &rows.into(), &shape, first_sample)
     };
     Case {
-        name: format!("({rows}, {outcomes})"),
+        name: format!("{rows} rows of {shape:?}"),
         inputs: vec![
             ("rows", descriptions.into()),
             ("lse", lse.into()),

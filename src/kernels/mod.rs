@@ -18,6 +18,7 @@ pub mod narrow;
 pub mod nested;
 pub mod norm;
 pub mod optimizer;
+pub mod phase;
 pub mod probe;
 mod random;
 pub mod rbm;
@@ -52,6 +53,8 @@ pub static ALL: &[Entry] = &[
     head::FORWARD_ENTRY,
     head::SAMPLE_ENTRY,
     head::BACKWARD_ENTRY,
+    phase::FORWARD_ENTRY,
+    phase::BACKWARD_ENTRY,
     unique::HASH_ENTRY,
     unique::FIRST_ENTRY,
     unique::COMPACT_ENTRY,
@@ -171,6 +174,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("put", include_str!("../../shaders/shared/put.wgsl")),
     ("recurrent", include_str!("../../shaders/shared/recurrent.wgsl")),
     ("recurrent_backward", include_str!("../../shaders/shared/recurrent_backward.wgsl")),
+    ("sector", include_str!("../../shaders/shared/sector.wgsl")),
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),
     ("state", include_str!("../../shaders/shared/state.wgsl")),
     ("suffix", include_str!("../../shaders/shared/suffix.wgsl")),

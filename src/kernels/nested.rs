@@ -125,7 +125,7 @@ pub struct Samples {
 pub struct RowsLarge {
     /// Samples with their tokens, where entries of the table look at them.
     pub samples: Option<Samples>,
-    /// (items·R) of four u32: token before, position, target, 0; where entries of the table look at them
+    /// (items·R) of four u32: token before, position, target, occupied; where entries of the table look at them
     pub packed: Option<View>,
     /// (entries) of four u32, see [`LargeTables::rows`]
     pub table: View,

@@ -1,4 +1,7 @@
-//! Descriptions of the rows of a pass: (token before, position, target token, 0).
+//! Descriptions of the rows of a pass: (token before, position, target token, occupied).
+//!
+//! Occupied are the sites of patches before the row's, which a head needs where configurations are those of one sector
+//! ([`super::head::HeadShape`]); they are counted where `counts` asks for it, else the word is 0.
 //!
 //! The teacher-forced pass has a row for every patch of every distinct sample. A pass over moves has rows only for the
 //! patches after the first that a move changes: everything before is the sample's own, and so are the logits of the
@@ -40,6 +43,8 @@ pub struct RowsSamples {
     pub sample_of: View,
     /// (items·T) of four u32
     pub rows: View,
+    /// Whether sites occupied before are counted.
+    pub counts: bool,
 }
 
 impl RowsSamples {
@@ -63,6 +68,7 @@ impl RowsSamples {
                 ("patches", window.patches.into()),
                 ("first", window.first.into()),
                 ("samples", window.samples.into()),
+                ("counts", u32::from(self.counts).into()),
             ],
             groups: rows.groups(64, 1),
             cost: Cost { flops: 0.0, bytes: 24.0 * count as f64 },
@@ -84,6 +90,8 @@ pub struct RowsMoves {
     pub moves: View,
     /// (items·R) of four u32
     pub rows: View,
+    /// Whether sites occupied before are counted.
+    pub counts: bool,
 }
 
 impl RowsMoves {
@@ -110,6 +118,7 @@ impl RowsMoves {
                 ("patches", window.patches.into()),
                 ("first", window.first.into()),
                 ("samples", window.samples.into()),
+                ("counts", u32::from(self.counts).into()),
             ],
             groups: rows.groups(64, 1),
             cost: Cost { flops: 0.0, bytes: 40.0 * count as f64 },
@@ -118,33 +127,36 @@ impl RowsMoves {
     }
 }
 
-/// The rows of one configuration: token before, position, target, 0 at positions `from`..T.
-pub fn rows_reference(tokens: &[u32], from: usize) -> Vec<u32> {
-    let row = |p: usize| [if p == 0 { 0 } else { tokens[p - 1] }, p as u32, tokens[p], 0];
+/// The rows of one configuration: token before, position, target, occupied at positions `from`..T.
+pub fn rows_reference(tokens: &[u32], from: usize, counts: bool) -> Vec<u32> {
+    let occupied = |p: usize| if counts { tokens[..p].iter().map(|token| token.count_ones()).sum() } else { 0 };
+    let row = |p: usize| [if p == 0 { 0 } else { tokens[p - 1] }, p as u32, tokens[p], occupied(p)];
     (from..tokens.len()).flat_map(row).collect()
 }
 
 fn samples_cases(_: &Gpu) -> Vec<Case> {
-    [(1, 1, 0, 1), (9, 4, 2, 5), (100, 7, 0, 100), (35_000, 2, 10, 34_990)].into_iter().map(samples_case).collect()
+    let shapes = [(1, 1, 0, 1), (9, 4, 2, 5), (100, 7, 0, 100), (35_000, 2, 10, 34_990)];
+    shapes.into_iter().flat_map(|shape| [false, true].map(|counts| samples_case(shape, counts))).collect()
 }
 
-fn samples_case((samples, patches, first, most): (u32, u32, u32, u32)) -> Case {
+fn samples_case((samples, patches, first, most): (u32, u32, u32, u32), counts: bool) -> Case {
     let mut random = RandomInputs::new(u64::from(samples));
     let tokens = random.integers((samples * patches) as usize, 16);
     let sample_of = random.integers(samples as usize, samples);
     let t = patches as usize;
     let of = |u: u32| sample_of[(first + u) as usize] as usize;
-    let rows = (0..most).flat_map(|u| rows_reference(&tokens[of(u) * t..(of(u) + 1) * t], 0)).collect();
+    let rows = (0..most).flat_map(|u| rows_reference(&tokens[of(u) * t..(of(u) + 1) * t], 0, counts)).collect();
     let record = move |plan: &mut Plan, named: &Named| {
         let rows = RowsSamples {
             tokens: named.view("tokens")?,
             sample_of: named.view("sample_of")?,
             rows: named.view("rows")?,
+            counts,
         };
         rows.record(plan, &Window { items: most.into(), first, most, samples, patches })
     };
     Case {
-        name: format!("({samples}, {patches}) from {first}"),
+        name: format!("({samples}, {patches}) from {first}, counts {counts}"),
         outputs: vec![("rows", Expected::Exactly(rows))],
         inputs: vec![("tokens", tokens.into()), ("sample_of", sample_of.into())],
         record: Box::new(record),
@@ -152,10 +164,11 @@ fn samples_case((samples, patches, first, most): (u32, u32, u32, u32)) -> Case {
 }
 
 fn moves_cases(_: &Gpu) -> Vec<Case> {
-    [(1, 2, 0, 1), (9, 4, 2, 5), (64, 7, 0, 64), (3000, 4, 1, 2990)].into_iter().map(moves_case).collect()
+    let shapes = [(1, 2, 0, 1), (9, 4, 2, 5), (64, 7, 0, 64), (3000, 4, 1, 2990)];
+    shapes.into_iter().flat_map(|shape| [false, true].map(|counts| moves_case(shape, counts))).collect()
 }
 
-fn moves_case((samples, patches, first, most): (u32, u32, u32, u32)) -> Case {
+fn moves_case((samples, patches, first, most): (u32, u32, u32, u32), counts: bool) -> Case {
     let mut random = RandomInputs::new(u64::from(samples));
     let tokens = random.integers((samples * patches) as usize, 16);
     let sample_of = random.integers(samples as usize, samples);
@@ -180,7 +193,7 @@ fn moves_case((samples, patches, first, most): (u32, u32, u32, u32)) -> Case {
     for u in 0..most {
         let b = sample_of[(first + u) as usize] as usize;
         let own = &tokens[b * t..(b + 1) * t];
-        moves.iter().for_each(|m| rows.extend(rows_reference(&changed(own, m), m[0] as usize + 1)));
+        moves.iter().for_each(|m| rows.extend(rows_reference(&changed(own, m), m[0] as usize + 1, counts)));
     }
     let count = moves.len() as u32;
     let record = move |plan: &mut Plan, named: &Named| {
@@ -190,11 +203,12 @@ fn moves_case((samples, patches, first, most): (u32, u32, u32, u32)) -> Case {
             table: named.view("table")?,
             moves: named.view("moves")?,
             rows: named.view("rows")?,
+            counts,
         };
         rows.record(plan, &Window { items: most.into(), first, most, samples, patches }, rows_per_item, count)
     };
     Case {
-        name: format!("({samples}, {patches}) from {first}"),
+        name: format!("({samples}, {patches}) from {first}, counts {counts}"),
         outputs: vec![("rows", Expected::Exactly(rows))],
         inputs: vec![
             ("tokens", tokens.into()),

@@ -15,8 +15,9 @@
 use super::lptf_network::{LptfNetwork, LptfSizes, LptfTables};
 use super::network::DESCRIPTION;
 use super::ptf::Sizes;
+use super::rnn_network::RnnSizes;
 use super::subsampler::SubSizes;
-use super::{Attention, Capacity, Layout, Model, Needs, Parameters, Precision, Ptf, Rnn, WaveFunction};
+use super::{Attention, Capacity, Layout, Model, Needs, Parameters, Precision, Ptf, Rnn, Sector, WaveFunction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::kernels::nested::NestedShape;
@@ -25,13 +26,15 @@ use crate::physics::{Lattice, Patching};
 /// Settings of the large-patched transformer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lptf {
-    /// The transformer over large patches: `patch` is the large patch, of up to 256 sites.
+    /// The transformer over large patches: `patch` is the large patch, of up to 256 sites; `sector` and `phase` are those of
+    /// the whole.
     pub transformer: Ptf,
     /// What draws a large patch.
     pub subsampler: Subsampler,
 }
 
-/// A wave function that draws the sub-patches of a large patch; its `patch` is the sub-patch.
+/// A wave function that draws the sub-patches of a large patch; its `patch` is the sub-patch. Its
+/// `sector` and `phase` are left as they are by default: they are the whole's.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Subsampler {
     /// A patched recurrent wave function, as wide as the transformer.
@@ -60,6 +63,14 @@ impl Lptf {
 }
 
 impl Subsampler {
+    /// Its sector, and whether it has phases.
+    fn outcomes(&self) -> (Sector, bool) {
+        match self {
+            Self::Rnn(rnn) => (rnn.sector, rnn.phase),
+            Self::Ptf(ptf) => (ptf.sector, ptf.phase),
+        }
+    }
+
     /// Its name on the command line, as in `--rnn`.
     pub fn name(&self) -> &'static str {
         match self {
@@ -70,6 +81,21 @@ impl Subsampler {
 }
 
 impl Lptf {
+    /// That settings of the whole are not given to the part.
+    fn check_subsampler_outcomes(&self) -> Result<()> {
+        let (name, (sector, phase)) = (self.subsampler.name(), self.subsampler.outcomes());
+        let setting = match (sector, phase) {
+            (Sector::All, false) => return Ok(()),
+            (Sector::All, true) => "phase=true".to_string(),
+            (sector, _) => format!("sector={sector}"),
+        };
+        let message = format!(
+            "lptf: its sub-sampler has {setting}, which is for the whole wave function to have; leave it out of --{name} and \
+             give --lptf {setting}"
+        );
+        Err(Error::new(ErrorKind::Settings, message))
+    }
+
     fn sizes(&self, lattice: &Lattice) -> Result<(LptfSizes, Patching)> {
         let patching = self.patching(lattice)?;
         self.check(lattice)?;
@@ -81,11 +107,15 @@ impl Lptf {
         let transformer = self.transformer.transformer_sizes([nested.large_patches() as usize; 2]);
         let sub = match &self.subsampler {
             Subsampler::Ptf(ptf) => SubSizes::Ptf(Sizes {
+                complex: self.transformer.phase,
                 transformer: ptf.transformer_sizes([nested.patches as usize, nested.sub_patches as usize]),
                 embedding: ptf.embedding_sizes([nested.sub_sites, nested.sub_patches, DESCRIPTION]),
                 outcomes: patching.outcomes() as u32,
             }),
-            Subsampler::Rnn(rnn) => SubSizes::Rnn(rnn.sizes([nested.patches as usize, nested.sub_patches as usize])),
+            Subsampler::Rnn(rnn) => SubSizes::Rnn(RnnSizes {
+                complex: self.transformer.phase,
+                ..rnn.sizes([nested.patches as usize, nested.sub_patches as usize])
+            }),
         };
         let embedded = [nested.sites(), nested.large_patches(), nested.stride()];
         let embedding = self.transformer.embedding_sizes(embedded);
@@ -106,8 +136,18 @@ impl Model for Lptf {
         Patching::nested(*lattice, self.transformer.patch, sub)
     }
 
+    fn is_complex(&self) -> bool {
+        self.transformer.phase
+    }
+
+    fn keeps_excitations(&self) -> bool {
+        self.transformer.keeps_excitations()
+    }
+
     fn check(&self, lattice: &Lattice) -> Result<()> {
         let patching = self.patching(lattice)?;
+        self.transformer.sector.check("lptf", lattice)?;
+        self.check_subsampler_outcomes()?;
         let sub_patches = patching.sub_patches().unwrap_or(1);
         let of_part = |part: &str, cause: Error| Error::new(ErrorKind::Settings, format!("{part}: {cause}"));
         self.transformer.check_transformer(patching.patches() / sub_patches).map_err(|cause| of_part("lptf", cause))?;

@@ -29,8 +29,8 @@ pub enum Proposal {
     /// The occupation of a random site.
     #[default]
     Flip,
-    /// The occupations of two random sites, which must differ: the number of excitations, N/2 rounded down, stays. For
-    /// Hamiltonians that keep it.
+    /// The occupations of two random sites, which must differ: the number of occupied sites, N/2, stays. For an even number
+    /// of sites, and Hamiltonians that only exchange.
     Exchange,
 }
 

@@ -1,8 +1,8 @@
 //! ROOM 4, the wave functions: what their parameters are and which kernels a pass consists of.
 //!
 //! A [`Model`] is a description; on a device it becomes a [`WaveFunction`], which owns the buffers of its passes and records
-//! them on plans. It is autoregressive, Ψ(σ) = √P(σ) with P(σ) = Π_t P(patch_t | earlier patches) (a [`Network`]), or known
-//! up to a factor and sampled by Markov chains ([`Unnormalised`]).
+//! them on plans. It is autoregressive, |Ψ(σ)|² = P(σ) = Π_t P(patch_t | earlier patches) (a [`Network`]), or known up to a
+//! factor and sampled by Markov chains ([`Unnormalised`]). It is real and positive, Ψ = √P, or has phases.
 
 mod affine;
 mod block;
@@ -24,6 +24,7 @@ mod rnn;
 mod rnn_network;
 mod rnn_order;
 mod rnn_training;
+mod sector;
 mod self_attention;
 mod subsampler;
 mod transformer;
@@ -43,4 +44,5 @@ pub use precision::Precision;
 pub use ptf::Ptf;
 pub use rbm::Rbm;
 pub use rnn::{Cell, Rnn};
+pub use sector::{Sector, check_sector};
 pub use weights::{Tensor, Weights};

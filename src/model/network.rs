@@ -41,13 +41,13 @@ pub struct Needs {
     pub fixed: u64,
 }
 
-/// Words of a row's description where a patch is one token: token before, position, target, 0.
+/// Words of a row's description where a patch is one token: token before, position, target, sites occupied before.
 pub(super) const DESCRIPTION: u32 = 4;
 
 /// A batch of packed rows of moves over the samples decoded before.
 #[derive(Debug, Clone)]
 pub struct Packed {
-    /// (rows) of four u32: token before, position, target, 0
+    /// (rows) of four u32: token before, position, target, sites occupied before
     pub descriptions: View,
     /// The distinct samples of the batch.
     pub items: Rows,
@@ -119,6 +119,12 @@ pub trait Model: Send + Sync {
 
     /// Whether ψ has a phase, log ψ = ½ log P + i·phase; else it is real and positive, ψ = √P.
     fn is_complex(&self) -> bool {
+        false
+    }
+
+    /// Whether it is over the configurations of half of the sites occupied alone. The Hamiltonian must then consist of
+    /// exchanges.
+    fn keeps_excitations(&self) -> bool {
         false
     }
 

@@ -7,6 +7,9 @@
 //! log P(patch_t | earlier) = log softmax(W_b relu(W_a x_t + b_a) + b_b)
 //! ```
 //!
+//! With `phase` a second head of the same form gives every outcome a phase: log ψ = ½ log P + i Σ_t phase_t(patch_t)
+//! ([`crate::kernels::phase`]).
+//!
 //! Settings of ours put other parts in their places: linear [`Attention`], [`Norm`]s before the parts of a layer and after
 //! the last one, gelu as [`Activation`], a learned table of [`Position`]s, a learned [`Start`] in place of the first tanh.
 //!
@@ -14,10 +17,12 @@
 
 use super::embedding::EmbeddingSizes;
 use super::network::DESCRIPTION;
+use super::outcome_head::HeadSizes;
 use super::ptf_network::PtfNetwork;
 use super::transformer::TransformerSizes;
 use super::{
-    Activation, Attention, Capacity, Layout, Model, Needs, Norm, Parameters, Position, Precision, Start, WaveFunction,
+    Activation, Attention, Capacity, Layout, Model, Needs, Norm, Parameters, Position, Precision, Sector, Start,
+    WaveFunction,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
@@ -47,6 +52,10 @@ pub struct Ptf {
     pub activation: Activation,
     /// What stands before the first patch.
     pub start: Start,
+    /// Which configurations it is over.
+    pub sector: Sector,
+    /// Whether ψ is complex: outcomes have phases besides their probabilities.
+    pub phase: bool,
 }
 
 impl Default for Ptf {
@@ -62,6 +71,8 @@ impl Default for Ptf {
             norm: Norm::default(),
             activation: Activation::default(),
             start: Start::default(),
+            sector: Sector::default(),
+            phase: false,
         }
     }
 }
@@ -73,6 +84,8 @@ pub(super) struct Sizes {
     pub transformer: TransformerSizes,
     /// V
     pub outcomes: u32,
+    /// Whether outcomes have phases.
+    pub complex: bool,
 }
 
 impl Sizes {
@@ -86,9 +99,8 @@ impl Sizes {
         self.transformer.width
     }
 
-    /// C, V
-    pub fn head(&self) -> [u32; 2] {
-        [self.width(), self.outcomes]
+    pub fn head(&self) -> HeadSizes {
+        HeadSizes { width: self.width(), outcomes: self.outcomes, complex: self.complex }
     }
 }
 
@@ -108,7 +120,8 @@ impl Ptf {
     /// # Errors
     /// [`ErrorKind::Settings`], with what to change.
     pub fn check(&self, lattice: &Lattice) -> Result<()> {
-        self.check_transformer(Patching::new(*lattice, self.patch)?.patches())
+        self.check_transformer(Patching::new(*lattice, self.patch)?.patches())?;
+        self.sector.check("ptf", lattice)
     }
 
     /// Whether all settings but the patch make sense for so many patches.
@@ -188,7 +201,7 @@ impl Ptf {
         let transformer = self.transformer_sizes([patching.patches(); 2]);
         let embedded = [patching.sites_per_patch() as u32, transformer.positions, DESCRIPTION];
         let (embedding, outcomes) = (self.embedding_sizes(embedded), patching.outcomes() as u32);
-        Ok((Sizes { embedding, transformer, outcomes }, patching))
+        Ok((Sizes { embedding, transformer, outcomes, complex: self.phase }, patching))
     }
 }
 
@@ -203,6 +216,14 @@ impl Model for Ptf {
 
     fn check(&self, lattice: &Lattice) -> Result<()> {
         Ptf::check(self, lattice)
+    }
+
+    fn is_complex(&self) -> bool {
+        self.phase
+    }
+
+    fn keeps_excitations(&self) -> bool {
+        self.sector == Sector::ZeroMagnetisation
     }
 
     fn layout(&self, lattice: &Lattice) -> Result<Layout> {

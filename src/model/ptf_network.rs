@@ -2,7 +2,7 @@
 
 use super::affine::Reversed;
 use super::embedding::Embedding;
-use super::outcome_head::{HeadTraining, OutcomeHead};
+use super::outcome_head::{HeadTraining, OutcomeBuffers, OutcomeHead};
 use super::ptf::Sizes;
 use super::transformer::{Place, Transformer};
 use super::transformer_training::TransformerTraining;
@@ -25,27 +25,25 @@ pub(super) struct PtfNetwork {
     transformer: Transformer,
     head: OutcomeHead,
     samples: u32,
-    decoded_logits: Buffer,
-    move_logits: Buffer,
+    decoded: OutcomeBuffers,
+    moved: OutcomeBuffers,
     training: Option<Training>,
 }
 
 impl PtfNetwork {
     pub fn specs(sizes: &Sizes) -> Vec<ParameterSpec> {
-        let [c, v] = sizes.head().map(|size| size as usize);
-        [Embedding::specs(&sizes.embedding), Transformer::specs(&sizes.transformer), OutcomeHead::specs(c, v)].concat()
+        [Embedding::specs(&sizes.embedding), Transformer::specs(&sizes.transformer), sizes.head().specs()].concat()
     }
 
     pub fn needs(gpu: &Gpu, sizes: &Sizes, precision: Precision) -> Needs {
         let needs = Transformer::needs(gpu, &sizes.transformer, precision);
-        let [t, v] = [sizes.patches(), sizes.outcomes].map(u64::from);
-        let head = HeadTraining::needs(sizes.head());
-        let blocks = [HeadTraining::part_width(sizes.head()), Embedding::part_width(&sizes.embedding)];
+        let (t, head) = (u64::from(sizes.patches()), sizes.head());
+        let blocks = [head.part_width(), Embedding::part_width(&sizes.embedding)];
         let with = |[all, widest]: [u64; 2], [more, wide]: [u64; 2]| [all + more, widest.max(wide)];
         Needs {
-            sample: with(needs.sample, [t * v, t * v]),
-            move_row: with(needs.move_row, [v, v]),
-            training_sample: with(needs.training_sample, head.map(|elements| t * elements)),
+            sample: with(needs.sample, head.outcome_needs().map(|elements| t * elements)),
+            move_row: with(needs.move_row, head.outcome_needs()),
+            training_sample: with(needs.training_sample, head.training_needs().map(|elements| t * elements)),
             training_block: blocks.into_iter().fold(needs.training_block, u64::max),
             fixed: needs.fixed + Embedding::fixed(&sizes.embedding),
             ..needs
@@ -60,23 +58,23 @@ impl PtfNetwork {
         prefix: &str,
         capacity: Capacity,
     ) -> Result<Self> {
-        let [t, v] = [sizes.patches(), sizes.outcomes].map(u64::from);
         let training = || {
             let (samples, patches) = (capacity.training_samples, sizes.patches());
             let blocks = u64::from(linear::blocks_of_items(samples, patches));
             let block = Self::needs(gpu, &sizes, parameters.precision()).training_block;
             Ok(Training {
-                head: HeadTraining::new(gpu, sizes.head(), samples * patches)?,
+                head: HeadTraining::new(gpu, &sizes.head(), samples * patches)?,
                 part: gpu.buffer("ketformer.part", blocks * block)?,
             })
         };
+        let decoded_rows = u64::from(capacity.samples) * u64::from(sizes.patches());
         Ok(Self {
             embedding: Embedding::new(gpu, parameters, prefix, position, sizes.embedding)?,
             transformer: Transformer::new(gpu, parameters, prefix, sizes.transformer, capacity)?,
             head: OutcomeHead::new(parameters, prefix, sizes.head())?,
             samples: capacity.samples,
-            decoded_logits: gpu.buffer("ketformer.decode.logits", u64::from(capacity.samples) * t * v)?,
-            move_logits: gpu.buffer("ketformer.moves.logits", u64::from(capacity.move_rows.max(1)) * v)?,
+            decoded: OutcomeBuffers::new(gpu, "decode", decoded_rows, &sizes.head())?,
+            moved: OutcomeBuffers::new(gpu, "moves", capacity.move_rows.max(1).into(), &sizes.head())?,
             training: (capacity.training_samples > 0).then(training).transpose()?,
             sizes,
         })
@@ -104,7 +102,7 @@ impl PtfNetwork {
         between(plan, &x)?;
         self.transformer.decode(plan, t)?;
         let place = Place { stride: self.sizes.patches(), first: t };
-        self.head.record(plan, &self.head.places.sampled, [&x, &hidden, &self.decoded_logits], &rows, place)
+        self.head.record(plan, &self.head.places.sampled, [&x, &hidden], &self.decoded.views(), &rows, place)
     }
 
     pub fn moves_with(
@@ -118,9 +116,9 @@ impl PtfNetwork {
         self.embedding.record(plan, &packed.descriptions, &rows, &x)?;
         between(plan, &x)?;
         self.transformer.moves(plan, packed)?;
-        let logits = self.move_logits.view();
-        self.head.record(plan, &self.head.places.sampled, [&x, &hidden, &logits], &rows, Place::SAME)?;
-        Ok(logits.into())
+        let outcomes = self.moved.views();
+        self.head.record(plan, &self.head.places.sampled, [&x, &hidden], &outcomes, &rows, Place::SAME)?;
+        Ok(outcomes)
     }
 
     pub fn forward_with(
@@ -135,8 +133,7 @@ impl PtfNetwork {
         self.embedding.record(plan, descriptions, rows, &x)?;
         between(plan, &x)?;
         transformer.forward(&self.transformer, plan, rows)?;
-        head.forward(&self.head, plan, &transformer.top(), rows)?;
-        Ok(head.logits.view().into())
+        head.forward(&self.head, plan, &transformer.top(), rows)
     }
 
     pub fn backward_with(
@@ -164,7 +161,7 @@ impl Network for PtfNetwork {
     }
 
     fn decoded(&self) -> Outcomes {
-        self.decoded_logits.view().into()
+        self.decoded.views()
     }
 
     fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<Outcomes> {

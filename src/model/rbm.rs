@@ -9,7 +9,10 @@
 //! names and shapes of NetKet's `models.RBM`: `visible_bias` a (N), `Dense.kernel` W (N, M), `Dense.bias` b (M).
 
 use super::rbm_network::RbmNetwork;
-use super::{Capacity, Initial, Layout, Metropolis, Model, Needs, ParameterSpec, Parameters, Precision, WaveFunction};
+use super::sector::check_even;
+use super::{
+    Capacity, Initial, Layout, Metropolis, Model, Needs, ParameterSpec, Parameters, Precision, Proposal, WaveFunction,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::kernels::rbm::RbmShape;
@@ -71,6 +74,9 @@ impl Model for Rbm {
     fn check(&self, lattice: &Lattice) -> Result<()> {
         lattice.check()?;
         self.sampling.check()?;
+        if self.keeps_excitations() {
+            check_even("rbm", lattice, ["proposal=exchange", "proposal=flip"])?;
+        }
         let error = |message: String| Err(Error::new(ErrorKind::Settings, format!("rbm: {message}")));
         let sites = lattice.sites();
         if sites > MAX_SITES {
@@ -87,6 +93,10 @@ impl Model for Rbm {
             return error(message);
         }
         Ok(())
+    }
+
+    fn keeps_excitations(&self) -> bool {
+        self.sampling.proposal == Proposal::Exchange
     }
 
     fn chains(&self) -> Option<&Metropolis> {

@@ -5,11 +5,14 @@
 //! log P(patch_t | earlier) = log softmax(W_b relu(W_a h_t + b_a) + b_b)
 //! ```
 //!
+//! With `phase` a second head of the same form gives every outcome a phase: log ψ = ½ log P + i Σ_t phase_t(patch_t)
+//! ([`crate::kernels::phase`]).
+//!
 //! The cell is a GRU or Elman's (formulas: [`crate::kernels::recurrent`]). Names and initial values are those of the
 //! authors' PyTorch code: every parameter of the cell begins uniform within 1/√C.
 
 use super::rnn_network::{RnnNetwork, RnnSizes};
-use super::{Capacity, Layout, Model, Needs, Parameters, Precision, WaveFunction};
+use super::{Capacity, Layout, Model, Needs, Parameters, Precision, Sector, WaveFunction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 pub use crate::kernels::recurrent::Cell;
@@ -24,11 +27,15 @@ pub struct Rnn {
     pub width: usize,
     /// The cell, `rnntype`.
     pub cell: Cell,
+    /// Which configurations it is over.
+    pub sector: Sector,
+    /// Whether ψ is complex: outcomes have phases besides their probabilities.
+    pub phase: bool,
 }
 
 impl Default for Rnn {
     fn default() -> Self {
-        Self { patch: Patch::Line(1), width: 256, cell: Cell::Gru }
+        Self { patch: Patch::Line(1), width: 256, cell: Cell::Gru, sector: Sector::default(), phase: false }
     }
 }
 
@@ -64,6 +71,7 @@ impl Rnn {
             outcomes: 1 << sites_per_patch,
             width: self.width as u32,
             cell: self.cell,
+            complex: self.phase,
         }
     }
 
@@ -86,7 +94,16 @@ impl Model for Rnn {
     fn check(&self, lattice: &Lattice) -> Result<()> {
         lattice.check()?;
         self.patching(lattice)?;
-        self.check_cell()
+        self.check_cell()?;
+        self.sector.check("rnn", lattice)
+    }
+
+    fn is_complex(&self) -> bool {
+        self.phase
+    }
+
+    fn keeps_excitations(&self) -> bool {
+        self.sector == Sector::ZeroMagnetisation
     }
 
     fn layout(&self, lattice: &Lattice) -> Result<Layout> {
@@ -117,8 +134,11 @@ mod tests {
     fn parameter_counts_are_those_of_the_reference() {
         let count = |rnn: Rnn| rnn.layout(&Lattice::square(4, 4)).unwrap().parameters();
         let block = Patch::Block([2, 2]);
-        assert_eq!(count(Rnn { patch: block, width: 32, cell: Cell::Gru }), 3 * 32 * 38 + 32 * 33 + 16 * 33);
-        assert_eq!(count(Rnn { patch: block, width: 32, cell: Cell::Elman }), 32 * 38 + 32 * 33 + 16 * 33);
+        assert_eq!(count(Rnn { patch: block, width: 32, ..Rnn::default() }), 3 * 32 * 38 + 32 * 33 + 16 * 33);
+        assert_eq!(
+            count(Rnn { patch: block, width: 32, cell: Cell::Elman, ..Rnn::default() }),
+            32 * 38 + 32 * 33 + 16 * 33
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! patch. All sequences of a teacher-forced pass, and of moves, go on together.
 
 use super::affine::{Affine, Places};
-use super::outcome_head::{HeadTraining, OutcomeHead};
+use super::outcome_head::{HeadSizes, OutcomeBuffers, OutcomeHead};
 use super::rnn_order::KnownOrder;
 use super::rnn_training::RnnTraining;
 use super::transformer::{Place, Transformer};
@@ -30,12 +30,13 @@ pub(super) struct RnnSizes {
     /// C
     pub width: u32,
     pub cell: Cell,
+    /// Whether outcomes have phases.
+    pub complex: bool,
 }
 
 impl RnnSizes {
-    /// C, V
-    pub fn head(&self) -> [u32; 2] {
-        [self.width, self.outcomes]
+    pub fn head(&self) -> HeadSizes {
+        HeadSizes { width: self.width, outcomes: self.outcomes, complex: self.complex }
     }
 
     /// G·C
@@ -45,7 +46,7 @@ impl RnnSizes {
 
     /// The parameters; what the input is multiplied by and both biases stand one after the other.
     pub fn specs(&self) -> Vec<ParameterSpec> {
-        let [c, g, p, v] = [self.width, self.gates(), self.sites_per_patch, self.outcomes].map(|size| size as usize);
+        let [c, g, p] = [self.width, self.gates(), self.sites_per_patch].map(|size| size as usize);
         let initial = Initial::Uniform(1.0 / (c as f64).sqrt());
         let spec = |name: &str, shape: Vec<usize>| ParameterSpec { name: name.into(), shape, initial: initial.clone() };
         let cell = vec![
@@ -54,20 +55,19 @@ impl RnnSizes {
             spec(BIAS_STATE, vec![g]),
             spec(WEIGHT_STATE, vec![g, c]),
         ];
-        [cell, OutcomeHead::specs(c, v)].concat()
+        [cell, self.head().specs()].concat()
     }
 
     pub fn needs(&self) -> Needs {
-        let [c, t, v, g, p] =
-            [self.width, self.patches, self.outcomes, self.gates(), self.sites_per_patch].map(u64::from);
-        let head = HeadTraining::needs(self.head());
+        let [c, t, g, p] = [self.width, self.patches, self.gates(), self.sites_per_patch].map(u64::from);
+        let ([outcomes, v], head) = (self.head().outcome_needs(), self.head().training_needs());
         let [training, widest] = RnnTraining::needs(self);
         Needs {
-            sample: [t * c + c + t * v, t * c.max(v)],
-            move_row: [2 * c + v + LINK, c.max(v).max(LINK)],
+            sample: [t * c + c + t * outcomes, t * c.max(v)],
+            move_row: [2 * c + outcomes + LINK, c.max(v).max(LINK)],
             hidden_row: 0,
             training_sample: [t * (training + head[0]), t * widest.max(head[1])],
-            training_block: HeadTraining::part_width(self.head()).max((c.max(p) + 1) * g),
+            training_block: self.head().part_width().max((c.max(p) + 1) * g),
             fixed: 8,
         }
     }
@@ -107,11 +107,11 @@ pub(super) struct RnnNetwork {
     states: Buffer,
     /// (B, C)
     hidden: Buffer,
-    decoded_logits: Buffer,
+    decoded: OutcomeBuffers,
     /// (move rows, C)
     move_states: Buffer,
     move_hidden: Buffer,
-    move_logits: Buffer,
+    moved: OutcomeBuffers,
     /// (move rows) of four u32
     links: Buffer,
     order: KnownOrder,
@@ -123,7 +123,7 @@ pub(super) struct RnnNetwork {
 impl RnnNetwork {
     /// Names of its parameters stand behind `prefix`.
     pub fn new(gpu: &Gpu, sizes: RnnSizes, parameters: &Parameters, prefix: &str, capacity: Capacity) -> Result<Self> {
-        let [t, c, v] = [sizes.patches, sizes.width, sizes.outcomes].map(u64::from);
+        let [t, c] = [sizes.patches, sizes.width].map(u64::from);
         let (samples, rows) = (u64::from(capacity.samples), u64::from(capacity.move_rows.max(1)));
         let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.{name}"), elements);
         let slot = |name: &str| parameters.layout().slot(&format!("{prefix}{name}"));
@@ -148,10 +148,10 @@ impl RnnNetwork {
             samples: capacity.samples,
             states: buffer("decode.states", samples * t * c)?,
             hidden: buffer("decode.hidden", samples * c)?,
-            decoded_logits: buffer("decode.logits", samples * t * v)?,
+            decoded: OutcomeBuffers::new(gpu, "decode", samples * t, &sizes.head())?,
             move_states: buffer("moves.states", rows * c)?,
             move_hidden: buffer("moves.hidden", rows * c)?,
-            move_logits: buffer("moves.logits", rows * v)?,
+            moved: OutcomeBuffers::new(gpu, "moves", rows, &sizes.head())?,
             links: buffer("moves.links", rows * LINK)?,
             order: KnownOrder::default(),
             absent: [buffer("absent", 4)?, buffer("absent", 4)?],
@@ -204,7 +204,7 @@ impl RnnNetwork {
         let elements = u64::from(self.samples) * u64::from(self.sizes.width);
         let x = self.states.range("ketformer.decode.states", u64::from(t) * elements, elements)?;
         let place = Place { stride: self.sizes.patches, first: t };
-        self.head.record(plan, &self.head.places.sampled, [&x, &self.hidden, &self.decoded_logits], &rows, place)
+        self.head.record(plan, &self.head.places.sampled, [&x, &self.hidden], &self.decoded.views(), &rows, place)
     }
 
     /// [`Network::moves`]; sequences begin in `conditions`, or in zeros.
@@ -236,9 +236,9 @@ impl RnnNetwork {
             step.record(plan, &self.shape(&packed.items, rows, false))?;
         }
         let rows = packed.items.times(per_item);
-        let [x, hidden, logits] = [&self.move_states, &self.move_hidden, &self.move_logits].map(Buffer::view);
-        self.head.record(plan, &self.head.places.sampled, [&x, &hidden, &logits], &rows, Place::SAME)?;
-        Ok(logits.into())
+        let ([x, hidden], outcomes) = ([&self.move_states, &self.move_hidden].map(Buffer::view), self.moved.views());
+        self.head.record(plan, &self.head.places.sampled, [&x, &hidden], &outcomes, &rows, Place::SAME)?;
+        Ok(outcomes)
     }
 
     /// [`Network::forward`]; sequence q begins in row q of `conditions`, (items·T/S, C), or in zeros.
@@ -249,7 +249,7 @@ impl RnnNetwork {
         rows: &Rows,
         conditions: Option<&View>,
     ) -> Result<Outcomes> {
-        Ok(self.training()?.forward(self, plan, descriptions, rows, conditions)?.into())
+        self.training()?.forward(self, plan, descriptions, rows, conditions)
     }
 
     /// [`Network::backward`], which also makes the gradient of the conditions where it is wanted.
@@ -271,7 +271,7 @@ impl Network for RnnNetwork {
     }
 
     fn decoded(&self) -> Outcomes {
-        self.decoded_logits.view().into()
+        self.decoded.views()
     }
 
     fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<Outcomes> {

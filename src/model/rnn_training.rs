@@ -1,5 +1,6 @@
 //! The teacher-forced pass of a recurrent wave function with its states and gates kept, and the same calls reversed.
 
+use super::Outcomes;
 use super::affine::{Places, Reversed};
 use super::network::DESCRIPTION;
 use super::outcome_head::HeadTraining;
@@ -54,7 +55,7 @@ impl RnnTraining {
             gates: (gates > 0).then(|| buffer("gates", gates)).transpose()?,
             d_states: buffer("d_states", c)?,
             d_hidden: buffer("d_hidden", g)?,
-            head: HeadTraining::new(gpu, sizes.head(), rows)?,
+            head: HeadTraining::new(gpu, &sizes.head(), rows)?,
             part: gpu.buffer("ketformer.part", blocks * sizes.needs().training_block)?,
         })
     }
@@ -71,7 +72,7 @@ impl RnnTraining {
         descriptions: &View,
         rows: &Rows,
         conditions: Option<&View>,
-    ) -> Result<View> {
+    ) -> Result<Outcomes> {
         let sequence = network.sizes.sequence;
         let step = RecurrentStep {
             gates: self.gates_view(network),
@@ -88,8 +89,7 @@ impl RnnTraining {
             let step_rows = StepRows::Described { row, state: row, before, starts: place == 0 };
             step.record(plan, &network.shape(&rows.items(sequence), step_rows, true))?;
         }
-        self.head.forward(&network.head, plan, &self.states, rows)?;
-        Ok(self.head.logits.view())
+        self.head.forward(&network.head, plan, &self.states, rows)
     }
 
     pub fn backward(

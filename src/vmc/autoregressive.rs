@@ -1,36 +1,59 @@
-//! Samples drawn patch after patch, and log P as a sum over patches.
+//! Samples drawn patch after patch, log P as a sum over patches, and so the phase where the wave function has one.
 
 use super::estimator::{Estimator, Source};
 use super::gradient::{GradientPass, LogPsiBuffers};
 use super::sampler::{GroupViews, Sampler};
 use crate::error::Result;
-use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::energy::{MovesRatio, MovesShape};
-use crate::kernels::head::{HeadBackward, HeadForward, HeadSample, HeadSampleShape};
+use crate::kernels::head::{HeadBackward, HeadForward, HeadSample, HeadSampleShape, HeadShape};
 use crate::kernels::linear::GradientInto;
+use crate::kernels::phase::{PhaseBackward, PhaseForward, Targets};
 use crate::kernels::rows::{RowsMoves, RowsSamples, Window};
 use crate::model::{LogPsi, LogPsiGradient, Network, Outcomes, Packed};
-use crate::physics::Patching;
 
 /// A network with the rows of its passes without gradient.
 pub(super) struct Autoregressive {
     network: Box<dyn Network>,
+    head: HeadShape,
     decode_rows: Buffer,
     move_rows: Buffer,
     row_log_p: Buffer,
     row_lse: Buffer,
+    /// Phases of rows of moves, where the wave function is complex.
+    row_phase: Option<Buffer>,
 }
 
 impl Autoregressive {
-    pub fn new(gpu: &Gpu, network: Box<dyn Network>, group: u32, move_rows: u32) -> Result<Self> {
+    pub fn new(gpu: &Gpu, network: Box<dyn Network>, head: HeadShape, [group, move_rows]: [u32; 2]) -> Result<Self> {
         let buffer = |name: &str, elements: u32| gpu.buffer(&format!("ketformer.{name}"), elements.into());
+        let complex = network.decoded().phases.is_some();
         Ok(Self {
             network,
+            head,
             decode_rows: buffer("decode.rows", 4 * group)?,
             move_rows: buffer("moves.descriptions", 4 * move_rows)?,
             row_log_p: buffer("moves.log_p", move_rows)?,
             row_lse: buffer("moves.lse", move_rows)?,
+            row_phase: complex.then(|| buffer("moves.phase", move_rows)).transpose()?,
         })
+    }
+}
+
+impl Autoregressive {
+    /// Phases of the outcomes that came, where the wave function has such.
+    fn record_phase(
+        &self,
+        plan: &mut Plan,
+        targets: Targets,
+        phases: Option<View>,
+        phase: Option<View>,
+        rows: &Rows,
+    ) -> Result<()> {
+        match phases.zip(phase) {
+            Some((phases, phase)) => PhaseForward { targets, phases, phase }.record(plan, rows, self.head.outcomes),
+            None => Ok(()),
+        }
     }
 }
 
@@ -40,9 +63,8 @@ impl Sampler for Autoregressive {
     }
 
     fn record_group(&self, plan: &mut Plan, estimator: &Estimator, g: u32, source: Source) -> Result<()> {
-        let GroupViews { tokens, log_psi: LogPsi { log_p, .. }, .. } = GroupViews::new(estimator, g)?;
-        let patches = estimator.patches();
-        for position in 0..patches {
+        let GroupViews { tokens, log_psi: LogPsi { log_p, phase }, .. } = GroupViews::new(estimator, g)?;
+        for position in 0..self.head.patches {
             self.network.decode(plan, &self.decode_rows, &tokens, position)?;
             let sample = HeadSample {
                 logits: self.network.decoded().logits,
@@ -53,20 +75,19 @@ impl Sampler for Autoregressive {
             };
             let shape = HeadSampleShape {
                 samples: estimator.sizes.group,
-                outcomes: estimator.patching.outcomes() as u32,
-                patches,
+                head: self.head,
                 patch: position,
                 first_sample: g * estimator.sizes.group,
                 given: source == Source::Given,
             };
             sample.record(plan, &shape)?;
         }
-        Ok(())
+        let rows = Rows::from(estimator.sizes.group * self.head.patches);
+        self.record_phase(plan, Targets::Tokens(tokens), self.network.decoded().phases, phase, &rows)
     }
 
     fn record_ratios(&self, plan: &mut Plan, estimator: &Estimator, g: u32, window: &Window) -> Result<()> {
         let tables = &estimator.tables;
-        let outcomes = estimator.patching.outcomes() as u32;
         let GroupViews { tokens, sample_of, log_psi } = GroupViews::new(estimator, g)?;
         // A lattice of one patch has no rows to compute anew: its moves are other outcomes of the same logits.
         if tables.rows_per_item() > 0 {
@@ -76,6 +97,7 @@ impl Sampler for Autoregressive {
                 table: tables.rows.view(),
                 moves: tables.moves.view(),
                 rows: self.move_rows.view(),
+                counts: self.head.excitations.is_some(),
             };
             rows.record(plan, window, tables.rows_per_item(), tables.moves())?;
             let packed = Packed {
@@ -89,38 +111,50 @@ impl Sampler for Autoregressive {
                 tokens: tokens.clone(),
                 large: tables.large.clone(),
             };
+            let Outcomes { logits, phases } = self.network.moves(plan, &packed)?;
+            let rows = window.items.times(tables.rows_per_item());
             let head = HeadForward {
                 rows: self.move_rows.view(),
-                logits: self.network.moves(plan, &packed)?.logits,
+                logits,
                 log_p: self.row_log_p.view(),
                 lse: self.row_lse.view(),
             };
-            head.record(plan, &window.items.times(tables.rows_per_item()), outcomes)?;
+            head.record(plan, &rows, &self.head)?;
+            let row_phase = self.row_phase.as_ref().map(|phase| phase.view());
+            self.record_phase(plan, Targets::Rows(self.move_rows.view()), phases, row_phase, &rows)?;
         }
-        let ratio = MovesRatio {
-            tokens,
-            sample_of,
-            logits: self.network.decoded().logits,
-            log_p: log_psi.log_p,
-            row_log_p: self.row_log_p.view(),
-            moves: tables.moves.view(),
-            starts: tables.starts.view(),
-            ratio: estimator.ratio.view(),
-        };
-        let shape = MovesShape {
-            window: window.clone(),
-            moves: tables.moves(),
-            rows_per_item: tables.rows_per_item(),
-            outcomes,
-            part: 0,
-            parts: estimator.parts,
-        };
-        ratio.record(plan, &shape)
+        let decoded = self.network.decoded();
+        let logarithms = (decoded.logits, log_psi.log_p, self.row_log_p.view());
+        let row_phase = self.row_phase.as_ref().map(|phase| phase.view());
+        let phases = decoded.phases.zip(log_psi.phase).zip(row_phase);
+        let phases = phases.map(|((phases, phase), row_phase)| (phases, phase, row_phase));
+        for (part, (logits, log_p, row_log_p)) in std::iter::once(logarithms).chain(phases).enumerate() {
+            let ratio = MovesRatio {
+                tokens: tokens.clone(),
+                sample_of: sample_of.clone(),
+                logits,
+                log_p,
+                row_log_p,
+                moves: tables.moves.view(),
+                starts: tables.starts.view(),
+                ratio: estimator.ratio.view(),
+            };
+            let shape = MovesShape {
+                window: window.clone(),
+                moves: tables.moves(),
+                rows_per_item: tables.rows_per_item(),
+                outcomes: self.head.outcomes,
+                part: part as u32,
+                parts: estimator.parts,
+            };
+            ratio.record(plan, &shape)?;
+        }
+        Ok(())
     }
 
     fn gradient_pass(&self, estimator: &Estimator) -> Result<Box<dyn GradientPass + '_>> {
         let (gpu, samples) = (&estimator.gpu, estimator.sizes.training);
-        Ok(Box::new(ForcedPass::new(gpu, &*self.network, &estimator.patching, samples, estimator.phase.is_some())?))
+        Ok(Box::new(ForcedPass::new(gpu, &*self.network, self.head, samples, estimator.phase.is_some())?))
     }
 
     fn network(&self) -> Option<&dyn Network> {
@@ -131,8 +165,7 @@ impl Sampler for Autoregressive {
 /// The teacher-forced pass over a window of samples with its head.
 pub(super) struct ForcedPass<'a> {
     network: &'a dyn Network,
-    patches: u32,
-    outcomes: u32,
+    head: HeadShape,
     /// (samples·T) of four u32
     descriptions: Buffer,
     /// (samples, T)
@@ -142,14 +175,12 @@ pub(super) struct ForcedPass<'a> {
 }
 
 impl<'a> ForcedPass<'a> {
-    pub fn new(gpu: &Gpu, network: &'a dyn Network, patching: &Patching, samples: u32, complex: bool) -> Result<Self> {
-        let patches = patching.patches() as u32;
-        let rows = u64::from(samples) * u64::from(patches);
+    pub fn new(gpu: &Gpu, network: &'a dyn Network, head: HeadShape, samples: u32, complex: bool) -> Result<Self> {
+        let rows = u64::from(samples) * u64::from(head.patches);
         let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.training.{name}"), elements);
         Ok(Self {
             network,
-            patches,
-            outcomes: patching.outcomes() as u32,
+            head,
             descriptions: buffer("descriptions", 4 * rows)?,
             log_psi: LogPsiBuffers::new(gpu, rows, complex)?,
             lse: buffer("lse", rows)?,
@@ -159,9 +190,13 @@ impl<'a> ForcedPass<'a> {
 
 impl GradientPass for ForcedPass<'_> {
     fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View) -> Result<Outcomes> {
-        let rows = window.items.times(self.patches);
-        let describe =
-            RowsSamples { tokens: tokens.clone(), sample_of: sample_of.clone(), rows: self.descriptions.view() };
+        let rows = window.items.times(self.head.patches);
+        let describe = RowsSamples {
+            tokens: tokens.clone(),
+            sample_of: sample_of.clone(),
+            rows: self.descriptions.view(),
+            counts: self.head.excitations.is_some(),
+        };
         describe.record(plan, window)?;
         let outcomes = self.network.forward(plan, &self.descriptions, &rows)?;
         let head = HeadForward {
@@ -170,7 +205,11 @@ impl GradientPass for ForcedPass<'_> {
             log_p: self.log_psi().log_p,
             lse: self.lse.view(),
         };
-        head.record(plan, &rows, self.outcomes)?;
+        head.record(plan, &rows, &self.head)?;
+        if let (Some(phases), Some(phase)) = (&outcomes.phases, self.log_psi().phase) {
+            let targets = Targets::Rows(self.descriptions.view());
+            PhaseForward { targets, phases: phases.clone(), phase }.record(plan, &rows, self.head.outcomes)?;
+        }
         Ok(outcomes)
     }
 
@@ -178,14 +217,17 @@ impl GradientPass for ForcedPass<'_> {
         &self,
         plan: &mut Plan,
         window: &Window,
-        Outcomes { logits, .. }: Outcomes,
+        Outcomes { logits, phases }: Outcomes,
         d_log_psi: &LogPsiGradient,
         into: GradientInto<'_>,
     ) -> Result<()> {
-        let rows = window.items.times(self.patches);
-        let LogPsiGradient { d_log_p, first, .. } = d_log_psi.clone();
+        let rows = window.items.times(self.head.patches);
+        let LogPsiGradient { d_log_p, d_phase, first } = d_log_psi.clone();
         let head = HeadBackward { rows: self.descriptions.view(), lse: self.lse.view(), d_log_p, logits };
-        head.record(plan, &rows, self.outcomes, self.patches, first)?;
+        head.record(plan, &rows, &self.head, first)?;
+        if let (Some(phases), Some(d_phase)) = (phases, d_phase) {
+            PhaseBackward { rows: self.descriptions.view(), d_phase, phases }.record(plan, &rows, &self.head, first)?;
+        }
         self.network.backward(plan, &self.descriptions, &rows, into)
     }
 

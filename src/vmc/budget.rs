@@ -116,7 +116,7 @@ impl Demand {
         [
             self.fixed + self.needs.fixed + self.tables + self.over_samples(sizes),
             group * (self.needs.sample[0] + 4 + self.parts * m),
-            items * (r * (self.needs.move_row[0] + 6) + n),
+            items * (r * (self.needs.move_row[0] + 5 + self.parts) + n),
             hidden * self.needs.hidden_row,
             training * gradient + self.blocks(training) * self.needs.training_block,
         ]

@@ -14,7 +14,7 @@ use crate::kernels::rows::Window;
 use crate::model::{
     ChainWindow, ConnectedMoves, LogPsi, LogPsiGradient, Metropolis, Outcomes, Proposal, Stretch, Unnormalised,
 };
-use crate::physics::{Patching, Terms};
+use crate::physics::Patching;
 
 /// Markov chains of a wave function with the network that moves them.
 pub(super) struct Chains {
@@ -50,15 +50,9 @@ impl Chains {
         gpu: &Gpu,
         network: Box<dyn Unnormalised>,
         settings: Metropolis,
-        terms: &Terms,
         patching: &Patching,
         samples: u32,
     ) -> Result<Self> {
-        if settings.proposal == Proposal::Exchange && !terms.keeps_excitations() {
-            let message = "metropolis: exchanges keep the number of excitations, which this Hamiltonian changes; give \
-                           proposal=flip";
-            return Err(Error::new(ErrorKind::Settings, message));
-        }
         let (count, sites) = (settings.chains_of(samples), patching.sites() as u32);
         let records = samples.div_ceil(count);
         let sweeps = (settings.sweeps as u64 * u64::from(records)).max(settings.burn_in as u64);

@@ -2,6 +2,7 @@
 
 use super::evaluate::EvaluateConfig;
 use super::given::Given;
+use super::sector::{check_configurations, excitations};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::{Model, Precision, Weights};
@@ -34,7 +35,8 @@ const MAX_SITES: usize = 16;
 /// occupations 0 or 1 in site order, all of the network as `precision` stores it.
 ///
 /// # Errors
-/// As [`super::Trainer::new`]; [`ErrorKind::Settings`] for a configuration of another length.
+/// As [`super::Trainer::new`]; [`ErrorKind::Settings`] for a configuration of another length, or one that the wave function is
+/// not over.
 pub fn local_energies(
     gpu: &Gpu,
     lattice: &Lattice,
@@ -44,6 +46,7 @@ pub fn local_energies(
     configurations: &[Vec<u8>],
     precision: Precision,
 ) -> Result<LocalEnergies> {
+    check_configurations(model, lattice, configurations)?;
     let config = EvaluateConfig { precision, ..EvaluateConfig::default() };
     let given = Given::new(gpu, lattice, hamiltonian, model, weights, configurations.len(), &config)?;
     let mut all = LocalEnergies {
@@ -87,14 +90,14 @@ impl Hamiltonian for Free {
 /// All 2^N amplitudes of a wave function; bit i of the index is the occupation of site i.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Amplitudes {
-    /// log P = log |ψ|² of each.
+    /// log P = log |ψ|² of each; −∞ of configurations that the wave function is not over, by its sector or by how chains move.
     pub log_p: Vec<f64>,
     /// Phase of each in radians, 0 where the wave function is real.
     pub phase: Vec<f64>,
 }
 
 /// All 2^N amplitudes of the network as `precision` stores it. A wave function that is known up to a factor is normalised by
-/// the sum over all of them.
+/// the sum over those that it is over.
 ///
 /// # Errors
 /// [`ErrorKind::Settings`] beyond 16 sites; as [`super::evaluate()`].
@@ -111,13 +114,21 @@ pub fn enumerate(
         return Err(Error::new(ErrorKind::Settings, message));
     }
     let configuration = |index: u32| (0..sites).map(|site| (index >> site & 1) as u8).collect();
-    let all: Vec<Vec<u8>> = (0..1u32 << sites).map(configuration).collect();
+    let excitations = excitations(model, sites);
+    let is_over = |index: &u32| excitations.is_none_or(|excitations| index.count_ones() == excitations);
+    let states: Vec<u32> = (0..1 << sites).filter(is_over).collect();
+    let configurations: Vec<Vec<u8>> = states.iter().copied().map(configuration).collect();
     let LocalEnergies { mut log_p, phase, normalised, .. } =
-        local_energies(gpu, lattice, &Free, model, weights, &all, precision)?;
+        local_energies(gpu, lattice, &Free, model, weights, &configurations, precision)?;
     if !normalised {
         let top = log_p.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let log_sum = top + log_p.iter().map(|log_p| (log_p - top).exp()).sum::<f64>().ln();
         log_p.iter_mut().for_each(|log_p| *log_p -= log_sum);
     }
-    Ok(Amplitudes { log_p, phase })
+    let of_all = |values: Vec<f64>, elsewhere: f64| {
+        let mut all = vec![elsewhere; 1 << sites];
+        states.iter().zip(values).for_each(|(state, value)| all[*state as usize] = value);
+        all
+    };
+    Ok(Amplitudes { log_p: of_all(log_p, f64::NEG_INFINITY), phase: of_all(phase, 0.0) })
 }

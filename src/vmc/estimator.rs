@@ -12,7 +12,7 @@ use crate::kernels::energy::{COLUMNS, EnergyLocal, EnergyShape, EnergySites, Sta
 use crate::kernels::narrow::WeightsNarrow;
 use crate::kernels::rows::Window;
 use crate::kernels::unique::Unique;
-use crate::model::{LargeRows, Model, Parameters};
+use crate::model::{LargeRows, Model, Parameters, check_sector};
 use crate::physics::{Lattice, Patching, Terms};
 
 /// Where configurations come from.
@@ -89,6 +89,7 @@ impl Estimator {
         config: EstimatorConfig,
     ) -> Result<Self> {
         let patching = model.patching(lattice)?;
+        check_sector(model, terms)?;
         let chains = model.chains();
         let host = HostTables::new(terms, &patching, chains.is_none(), model.is_complex())?;
         let parts = 1 + u32::from(model.is_complex());
@@ -116,7 +117,7 @@ impl Estimator {
         let capacity = sizes.capacity(r as u32);
         let wave_function = model.network(gpu, lattice, parameters, capacity)?;
         let rows = [sizes.group, capacity.move_rows, samples];
-        let sampler = sampler(gpu, model, wave_function, terms, &patching, rows)?;
+        let sampler = sampler(gpu, model, wave_function, &patching, rows)?;
         let groups = Distinct::new(gpu, "groups", samples, patches, sizes.group, 0)?;
         let spans = |span| Distinct::new(gpu, "spans", samples, patches, span, groups.parts());
         let own_spans = demand.own_span(&sizes).map(spans).transpose()?;

@@ -2,7 +2,7 @@
 
 use super::estimator::{Estimator, Source};
 use super::evaluate::{EvaluateConfig, estimator, sample_values};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::gpu::{Gpu, Plan};
 use crate::kernels::energy::IMAGINARY;
 use crate::model::{Model, Weights};
@@ -16,7 +16,6 @@ pub(super) struct Given {
     gpu: Gpu,
     estimator: Estimator,
     plan: Plan,
-    sites: usize,
     /// Configurations that go through it together.
     pub chunk: usize,
 }
@@ -58,19 +57,15 @@ impl Given {
         }
         let mut plan = Plan::new(gpu);
         whole.record(&mut plan, Source::Given)?;
-        Ok(Self { gpu: gpu.clone(), estimator: whole, plan, sites: lattice.sites(), chunk })
+        Ok(Self { gpu: gpu.clone(), estimator: whole, plan, chunk })
     }
 
-    /// Amplitudes and local energies of at most [`Given::chunk`] configurations, each of N occupations in site order.
+    /// Amplitudes and local energies of at most [`Given::chunk`] configurations, each of N occupations in site order (checked
+    /// before).
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] for a configuration of another length; [`ErrorKind::Device`] when the device was lost.
+    /// [`crate::ErrorKind::Device`] when the device was lost.
     pub fn run(&self, configurations: &[Vec<u8>]) -> Result<GivenValues> {
-        let sites = self.sites;
-        if let Some(wrong) = configurations.iter().find(|c| c.len() != sites || c.iter().any(|n| *n > 1)) {
-            let message = format!("a configuration of {} numbers; give {sites} occupations, each 0 or 1", wrong.len());
-            return Err(Error::new(ErrorKind::Settings, message));
-        }
         let Self { gpu, estimator, chunk, .. } = self;
         let mut tokens: Vec<u32> = configurations.iter().flat_map(|c| estimator.patching.tokens(c)).collect();
         tokens.resize(chunk * estimator.patches() as usize, 0);

@@ -6,12 +6,13 @@
 use super::autoregressive::ForcedPass;
 use super::chains::UnnormalisedPass;
 use super::estimator::Estimator;
+use super::sector::head_shape;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::energy::EnergyWeights;
 use crate::kernels::linear::GradientInto;
 use crate::kernels::rows::Window;
-use crate::model::{LogPsi, LogPsiGradient, Outcomes, WaveFunction};
+use crate::model::{LogPsi, LogPsiGradient, Model, Outcomes, WaveFunction};
 use crate::physics::Patching;
 
 /// log ψ of a window of samples, and the gradient of a weighted sum of its parts.
@@ -100,14 +101,15 @@ impl Weighting {
 /// The pass of a wave function over at most `samples` samples.
 pub(super) fn gradient_pass<'a>(
     gpu: &Gpu,
+    model: &dyn Model,
     wave_function: &'a WaveFunction,
     patching: &Patching,
     samples: u32,
-    complex: bool,
 ) -> Result<Box<dyn GradientPass + 'a>> {
+    let complex = model.is_complex();
     Ok(match wave_function {
         WaveFunction::Autoregressive(network) => {
-            Box::new(ForcedPass::new(gpu, &**network, patching, samples, complex)?)
+            Box::new(ForcedPass::new(gpu, &**network, head_shape(model, patching), samples, complex)?)
         }
         WaveFunction::Unnormalised(network) => Box::new(UnnormalisedPass::new(gpu, &**network, samples, complex)?),
     })

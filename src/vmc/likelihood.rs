@@ -14,6 +14,7 @@
 use super::estimator::read_sums;
 use super::gradient::{Weighting, gradient_pass};
 use super::sampler::columns;
+use super::sector::check_configurations;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan};
 use crate::kernels::energy::COLUMNS;
@@ -46,7 +47,8 @@ impl Likelihood {
     /// Builds the passes for `configurations`, each of N occupations in site order.
     ///
     /// # Errors
-    /// As [`super::Trainer::new`]; [`ErrorKind::Settings`] where there is no configuration or one of another length.
+    /// As [`super::Trainer::new`]; [`ErrorKind::Settings`] where there is no configuration, one of another length, or one
+    /// that the wave function is not over.
     pub fn new(
         gpu: &Gpu,
         lattice: &Lattice,
@@ -56,11 +58,10 @@ impl Likelihood {
     ) -> Result<Self> {
         model.check(lattice)?;
         let patching = model.patching(lattice)?;
-        let sites = lattice.sites();
-        if configurations.is_empty() || configurations.iter().any(|c| c.len() != sites || c.iter().any(|n| *n > 1)) {
-            let message = format!("give one configuration or more, each of {sites} occupations 0 or 1");
-            return Err(Error::new(ErrorKind::Settings, message));
+        if configurations.is_empty() {
+            return Err(Error::new(ErrorKind::Settings, "no configurations; give one or more"));
         }
+        check_configurations(model, lattice, configurations)?;
         let parameters = Parameters::new(gpu, model.layout(lattice)?, Precision::Single)?;
         parameters.write(gpu, weights)?;
         let samples = configurations.len() as u32;
@@ -74,7 +75,7 @@ impl Likelihood {
         let window = Window { items: samples.into(), first: 0, most: samples, samples, patches };
         let buffer = |name: &str, elements: u32| gpu.buffer(&format!("ketformer.likelihood.{name}"), elements.into());
         let coefficients = Weighting::new(gpu, "ketformer.likelihood.weights", samples, model.is_complex())?;
-        let pass = gradient_pass(gpu, &wave_function, &patching, samples, model.is_complex())?;
+        let pass = gradient_pass(gpu, model, &wave_function, &patching, samples)?;
         let (mut forward, mut backward) = (Plan::new(gpu), Plan::new(gpu));
         let kept = pass.forward(&mut forward, &window, &tokens, &sample_of)?;
         pass.backward(&mut backward, &window, kept, &coefficients.from(0)?, GradientInto::ANEW)?;

@@ -15,6 +15,7 @@ mod passes;
 mod sample;
 mod sampler;
 mod schedule;
+mod sector;
 mod statistics;
 mod symmetrised;
 mod tables;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::estimator::{Estimator, EstimatorConfig, Source};
+use super::sector::head_shape;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, Rows};
 use crate::kernels::energy::COLUMNS;
-use crate::kernels::head::HeadForward;
+use crate::kernels::head::{HeadForward, HeadShape};
 use crate::kernels::nested::LargeTables;
 use crate::kernels::rows::rows_reference;
 use crate::model::{LargeRows, Model, Network, Packed, Parameters, Precision, Weights};
@@ -30,6 +31,7 @@ pub enum Pass {
 /// A wave function on a lattice with samples drawn from it, and its passes over them.
 pub struct Passes {
     estimator: Estimator,
+    head: HeadShape,
     parameters: u64,
     /// (B·T) u32, as drawn
     tokens: Vec<u32>,
@@ -103,7 +105,8 @@ impl Passes {
             log_p: gpu.buffer("ketformer.prefixes.log_p", rows.into())?,
             lse: gpu.buffer("ketformer.prefixes.lse", rows.into())?,
         };
-        Ok(Self { estimator, parameters: parameters.layout().parameters(), tokens, prefixes })
+        let head = head_shape(model, &estimator.patching);
+        Ok(Self { estimator, head, parameters: parameters.layout().parameters(), tokens, prefixes })
     }
 
     /// Trained numbers of the wave function.
@@ -146,8 +149,8 @@ impl Passes {
 
     /// log P of the first `patches` patches of the first `samples` samples, with nothing left from before.
     fn record_prefixes(&self, plan: &mut Plan, network: &dyn Network, patches: u32, samples: u32) -> Result<()> {
-        let Self { estimator, prefixes, tokens, .. } = self;
-        let of_prefix = |sample: &[u32]| rows_reference(&sample[..patches as usize], 0);
+        let Self { estimator, head, prefixes, tokens, .. } = self;
+        let of_prefix = |sample: &[u32]| rows_reference(&sample[..patches as usize], 0, head.excitations.is_some());
         let of_samples = tokens.chunks(estimator.patches() as usize).take(samples as usize);
         let descriptions: Vec<u32> = of_samples.flat_map(of_prefix).collect();
         let descriptions = estimator.gpu.upload("ketformer.prefixes.rows", &descriptions)?;
@@ -163,13 +166,13 @@ impl Passes {
             tokens: estimator.tokens.view(),
             large: tables.map(|tables| LargeRows::new(&estimator.gpu, &tables).map(Arc::new)).transpose()?,
         };
-        let head = HeadForward {
+        let probabilities = HeadForward {
             rows: descriptions.view(),
             logits: network.moves(plan, &packed)?.logits,
             log_p: prefixes.log_p.view(),
             lse: prefixes.lse.view(),
         };
-        head.record(plan, &Rows::from(samples * patches), estimator.patching.outcomes() as u32)
+        probabilities.record(plan, &Rows::from(samples * patches), head)
     }
 }
 

@@ -4,11 +4,12 @@ use super::autoregressive::Autoregressive;
 use super::chains::Chains;
 use super::estimator::{Estimator, Source};
 use super::gradient::GradientPass;
+use super::sector::head_shape;
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, View};
 use crate::kernels::rows::Window;
 use crate::model::{LogPsi, Model, Network, WaveFunction};
-use crate::physics::{Patching, Terms};
+use crate::physics::Patching;
 
 /// How the samples of a batch come about.
 pub(super) trait Sampler {
@@ -46,15 +47,16 @@ pub(super) fn sampler(
     gpu: &Gpu,
     model: &dyn Model,
     wave_function: WaveFunction,
-    terms: &Terms,
     patching: &Patching,
     [group, move_rows, samples]: [u32; 3],
 ) -> Result<Box<dyn Sampler>> {
     Ok(match wave_function {
-        WaveFunction::Autoregressive(network) => Box::new(Autoregressive::new(gpu, network, group, move_rows)?),
+        WaveFunction::Autoregressive(network) => {
+            Box::new(Autoregressive::new(gpu, network, head_shape(model, patching), [group, move_rows])?)
+        }
         WaveFunction::Unnormalised(network) => {
             let settings = model.chains().cloned().unwrap_or_default();
-            Box::new(Chains::new(gpu, network, settings, terms, patching, samples)?)
+            Box::new(Chains::new(gpu, network, settings, patching, samples)?)
         }
     })
 }

@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex, OnceLock};
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
 use ketformer::model::{
-    Activation, Attention, Cell, Lptf, Metropolis, Model, Norm, Position, Precision, Ptf, Rbm, Rnn, Start, Subsampler,
-    Weights,
+    Activation, Attention, Cell, Lptf, Metropolis, Model, Norm, Position, Precision, Proposal, Ptf, Rbm, Rnn, Sector,
+    Start, Subsampler, Weights, check_sector,
 };
-use ketformer::physics::{Lattice, Patch};
-use ketformer::vmc;
+use ketformer::physics::{Hamiltonian, Lattice, Patch};
+use ketformer::vmc::{self, Amplitudes};
+
+use super::hamiltonians::{EXCHANGE, FRUSTRATED, ISING, hamiltonians};
 
 /// What is known by the name of a case and the seed of its weights.
-type Enumerations = BTreeMap<(&'static str, u64), Arc<Vec<f64>>>;
+type Enumerations = BTreeMap<(&'static str, u64), Arc<Amplitudes>>;
 
 /// A wave function on a lattice small enough to enumerate.
 pub struct Case {
@@ -26,7 +28,10 @@ pub struct Case {
 
 /// Every wave function that the laws are tested on.
 pub fn cases() -> Vec<Case> {
-    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases()].into_iter().flatten().collect()
+    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases(), sector_cases(), complex_cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A PTF of (patch, width, heads, layers, feed-forward width).
@@ -86,7 +91,7 @@ fn ptf_cases() -> Vec<Case> {
 
 fn rnn_cases() -> Vec<Case> {
     let row = |name, lattice, (patch, width, cell), amplitude| {
-        let model = Rnn { patch, width, cell };
+        let model = Rnn { patch, width, cell, ..Rnn::default() };
         Case { name, lattice, model: Box::new(model), amplitude }
     };
     let block = |sides| Patch::Block(sides);
@@ -114,13 +119,88 @@ fn rbm_cases() -> Vec<Case> {
     ]
 }
 
+/// Wave functions over the configurations of half of the sites occupied.
+fn sector_cases() -> Vec<Case> {
+    let row = |name, lattice, model, amplitude| Case { name, lattice, model, amplitude };
+    let (block, sector) = (|sides| Patch::Block(sides), Sector::ZeroMagnetisation);
+    let ptf = |patch| Ptf { sector, ..ptf(patch, 16, 4, 2, 24) };
+    let exchange = Metropolis { sweeps: 20, burn_in: 100, proposal: Proposal::Exchange, ..Metropolis::default() };
+    vec![
+        row("ptf, sector zero, 2x2 on 4x4", Lattice::square(4, 4), Box::new(ptf(block([2, 2]))), 0.5),
+        row("ptf, sector zero, lines of 3 on a chain of 12", Lattice::chain(12), Box::new(ptf(Patch::Line(3))), 0.5),
+        row(
+            "rnn, gru, sector zero, single sites of a chain of 10",
+            Lattice::chain(10),
+            Box::new(Rnn { patch: Patch::Line(1), width: 20, sector, ..Rnn::default() }),
+            0.5,
+        ),
+        row(
+            "lptf of a gru, sector zero, 2x3 in 1x3 on 4x3",
+            Lattice::square(4, 3),
+            Box::new(Lptf {
+                transformer: ptf(block([2, 3])),
+                subsampler: Subsampler::Rnn(Rnn { patch: block([1, 3]), width: 16, ..Rnn::default() }),
+            }),
+            0.8,
+        ),
+        row("rbm by exchanges, 4x3", Lattice::square(4, 3), Box::new(Rbm { alpha: 2.0, sampling: exchange }), 0.4),
+    ]
+}
+
+/// Complex wave functions, some in a sector. The weights of the last layer of the phases are small to begin with, and
+/// noise makes them such that phases go round the circle.
+fn complex_cases() -> Vec<Case> {
+    let row = |name, lattice, model, amplitude| Case { name, lattice, model, amplitude };
+    let (block, sector) = (|sides| Patch::Block(sides), Sector::ZeroMagnetisation);
+    let ptf = |patch, sector| Ptf { phase: true, sector, ..ptf(patch, 16, 4, 2, 24) };
+    vec![
+        row("ptf, complex, 2x1 on 4x3", Lattice::square(4, 3), Box::new(ptf(block([2, 1]), Sector::All)), 0.5),
+        row("ptf, complex, a single patch", Lattice::square(2, 2), Box::new(ptf(block([2, 2]), Sector::All)), 0.5),
+        row(
+            "ptf, complex, sector zero, lines of 3 on a chain of 12",
+            Lattice::chain(12),
+            Box::new(ptf(Patch::Line(3), sector)),
+            0.5,
+        ),
+        row(
+            "rnn, gru, complex, pairs of a chain of 8",
+            Lattice::chain(8),
+            Box::new(Rnn { patch: Patch::Line(2), width: 20, phase: true, ..Rnn::default() }),
+            0.6,
+        ),
+        row(
+            "lptf of Elman's cell, complex, sector zero, 2x3 in 1x3 on 4x3",
+            Lattice::square(4, 3),
+            Box::new(Lptf {
+                transformer: ptf(block([2, 3]), sector),
+                subsampler: Subsampler::Rnn(Rnn {
+                    patch: block([1, 3]),
+                    width: 16,
+                    cell: Cell::Elman,
+                    ..Rnn::default()
+                }),
+            }),
+            0.8,
+        ),
+        row(
+            "lptf of a ptf, complex, 4x1 in 2x1 on 4x2",
+            Lattice::square(4, 2),
+            Box::new(Lptf {
+                transformer: ptf(block([4, 1]), Sector::All),
+                subsampler: Subsampler::Ptf(Ptf { phase: false, ..ptf(block([2, 1]), Sector::All) }),
+            }),
+            0.5,
+        ),
+    ]
+}
+
 /// Large patches, each drawn by a smaller wave function.
 fn lptf_cases() -> Vec<Case> {
     let row = |name, lattice, transformer, subsampler, amplitude| {
         let model = Lptf { transformer, subsampler };
         Case { name, lattice, model: Box::new(model), amplitude }
     };
-    let rnn = |patch, width, cell| Subsampler::Rnn(Rnn { patch, width, cell });
+    let rnn = |patch, width, cell| Subsampler::Rnn(Rnn { patch, width, cell, ..Rnn::default() });
     let block = |sides| Patch::Block(sides);
     vec![
         row(
@@ -208,15 +288,20 @@ impl Case {
         weights
     }
 
-    /// log P of all 2^N configurations with [`Case::weights`], enumerated once for all tests.
-    pub fn log_p(&self, seed: u64) -> Arc<Vec<f64>> {
+    /// All 2^N amplitudes with [`Case::weights`], enumerated once for all tests.
+    pub fn amplitudes(&self, seed: u64) -> Arc<Amplitudes> {
         static KNOWN: Mutex<Enumerations> = Mutex::new(BTreeMap::new());
         let mut known = KNOWN.lock().unwrap();
         let enumerate = || {
             let weights = self.weights(seed);
-            vmc::enumerate(gpu(), &self.lattice, &*self.model, &weights, Precision::Single).unwrap().log_p.into()
+            vmc::enumerate(gpu(), &self.lattice, &*self.model, &weights, Precision::Single).unwrap().into()
         };
         known.entry((self.name, seed)).or_insert_with(enumerate).clone()
+    }
+
+    /// log P of all 2^N configurations with [`Case::weights`].
+    pub fn log_p(&self, seed: u64) -> Vec<f64> {
+        self.amplitudes(seed).log_p.clone()
     }
 
     /// Whether P is normalised by construction. Where it is not, samples come from Markov chains, and what the passes call
@@ -249,8 +334,9 @@ impl Case {
     pub fn emptied(&self, strength: f32) -> Weights {
         let mut weights = self.weights(1);
         let layout = self.model.layout(&self.lattice).unwrap();
-        // The bias of the outcomes stands last, that of single sites first.
-        let slot = if self.is_normalised() { layout.slots().last() } else { layout.slots().first() }.unwrap();
+        // The bias of single sites stands first.
+        let is_bias = |name: &str| !self.is_normalised() || name.ends_with("lin.2.bias");
+        let slot = layout.slots().iter().find(|slot| is_bias(&slot.spec.name)).unwrap();
         let values = &mut weights.tensors.get_mut(&slot.spec.name).unwrap().values;
         let patching = self.model.patching(&self.lattice).unwrap();
         let expected = if self.is_normalised() { patching.outcomes() } else { patching.sites() };
@@ -260,9 +346,34 @@ impl Case {
         weights
     }
 
-    /// All 2^N configurations, in the order of the states' indices.
+    /// The states that the wave function is over: all, or those of half of the sites occupied.
+    pub fn states(&self) -> Vec<usize> {
+        let sites = self.lattice.sites();
+        let is_over = |state: &usize| !self.model.keeps_excitations() || state.count_ones() as usize == sites / 2;
+        (0..1 << sites).filter(is_over).collect()
+    }
+
+    /// Their configurations, in the order of the states' indices.
     pub fn configurations(&self) -> Vec<Vec<u8>> {
-        (0..1 << self.lattice.sites()).map(|index| self.configuration(index)).collect()
+        self.states().into_iter().map(|state| self.configuration(state)).collect()
+    }
+
+    /// The Hamiltonians that the wave function can be tested with.
+    pub fn hamiltonians(&self) -> Vec<&'static dyn Hamiltonian> {
+        let fits = |hamiltonian: &&dyn Hamiltonian| {
+            let terms = hamiltonian.terms(&self.lattice).unwrap();
+            check_sector(&*self.model, &terms).is_ok() && (self.model.is_complex() || terms.is_stoquastic())
+        };
+        hamiltonians().into_iter().filter(fits).collect()
+    }
+
+    /// One of them.
+    pub fn hamiltonian(&self) -> &'static dyn Hamiltonian {
+        match (self.model.keeps_excitations(), self.model.is_complex()) {
+            (false, _) => &ISING,
+            (true, false) => &EXCHANGE,
+            (true, true) => &FRUSTRATED,
+        }
     }
 
     /// The configuration of a state.
@@ -270,17 +381,18 @@ impl Case {
         (0..self.lattice.sites()).map(|site| (index >> site & 1) as u8).collect()
     }
 
-    /// At most `count` configurations, with the empty and the full one.
+    /// At most `count` configurations, with the first and the last one, which are the empty and the full one where all
+    /// 2^N may come.
     pub fn some_configurations(&self, count: usize) -> Vec<Vec<u8>> {
-        let states = 1usize << self.lattice.sites();
-        if states <= count {
+        let states = self.states();
+        if states.len() <= count {
             return self.configurations();
         }
-        let random = RandomInputs::new(3).integers(count - 2, states as u32);
-        [0, states - 1]
+        let random = RandomInputs::new(3).integers(count - 2, states.len() as u32);
+        [0, states.len() - 1]
             .into_iter()
             .chain(random.into_iter().map(|i| i as usize))
-            .map(|i| self.configuration(i))
+            .map(|i| self.configuration(states[i]))
             .collect()
     }
 }
@@ -301,10 +413,21 @@ pub fn gpu() -> &'static Gpu {
 fn the_cases_are_not_trivial() {
     for case in cases() {
         let p: Vec<f64> = case.log_p(1).iter().map(|log_p| log_p.exp()).collect();
-        let (largest, smallest) = p.iter().fold((0.0f64, 1.0f64), |(l, s), p| (l.max(*p), s.min(*p)));
+        let states = case.states();
+        let (largest, smallest) = states.iter().map(|s| p[*s]).fold((0.0f64, 1.0f64), |(l, s), p| (l.max(p), s.min(p)));
+        let outside: f64 = p.iter().sum::<f64>() - states.iter().map(|s| p[*s]).sum::<f64>();
+        assert!(outside.abs() < 1e-12, "{}: {outside} outside of the sector", case.name);
         let effective = 1.0 / p.iter().map(|p| p * p).sum::<f64>();
         println!("{}: {largest:e} {smallest:e} {effective}", case.name);
         assert!(largest > 3.0 * smallest, "{}: P from {smallest:e} to {largest:e}", case.name);
+        let amplitudes = case.amplitudes(1);
+        let phases = states.iter().map(|s| p[*s] * amplitudes.phase[*s].cos()).sum::<f64>();
+        assert_eq!(
+            case.model.is_complex(),
+            phases.abs() < 0.9,
+            "{}: the mean of the phases' cosines is {phases}",
+            case.name
+        );
         assert!(effective > 3.0, "{}: {effective} configurations have all the weight", case.name);
     }
 }

@@ -2,10 +2,9 @@
 //! (all patches at once), or by what a move changes (over a shared prefix, or from a sample's activations).
 
 use ketformer::model::{Precision, Weights};
-use ketformer::vmc::{Likelihood, local_energies};
+use ketformer::vmc::{Amplitudes, Likelihood, local_energies};
 
 use super::cases::{Case, cases, gpu, index};
-use super::hamiltonians::hamiltonians;
 
 #[test]
 fn probabilities_add_up_to_one() {
@@ -23,12 +22,15 @@ fn sampling_agrees_with_the_pass_with_gradient() {
     for case in cases() {
         let weights = case.weights(1);
         let configurations = case.some_configurations(300);
-        let decoded = {
-            let log_p = case.log_p(1);
-            configurations.iter().map(|c| log_p[index(c)]).collect::<Vec<f64>>()
-        };
+        let amplitudes = case.amplitudes(1);
+        let decoded: Vec<f64> = configurations.iter().map(|c| amplitudes.log_p[index(c)]).collect();
         let forced = Likelihood::new(gpu(), &case.lattice, &*case.model, &weights, &configurations).unwrap();
         assert_eq!(forced.is_normalised(), case.is_normalised());
+        let phases = forced.phase().unwrap();
+        let apart = configurations.iter().zip(&phases).map(|(c, phase)| (amplitudes.phase[index(c)] - phase).abs());
+        let apart = apart.fold(0.0, nan_max);
+        assert!(apart < 2e-5, "{}: phases are {apart:e} apart", case.name);
+        assert_eq!(phases.iter().any(|phase| *phase != 0.0), case.model.is_complex(), "{}", case.name);
         let forced = forced.log_p().unwrap();
         let constant = case.constant(forced[0], decoded[0]);
         assert_eq!(forced.len(), decoded.len());
@@ -42,15 +44,16 @@ fn sampling_agrees_with_the_pass_with_gradient() {
 #[test]
 fn moves_agree_with_brute_force() {
     for case in cases() {
-        moves_lead_to(&case, &case.weights(1), &case.log_p(1), Precision::Single, 5e-5);
+        moves_lead_to(&case, &case.weights(1), &case.amplitudes(1), Precision::Single, 5e-5);
     }
 }
 
-/// That log P of moved configurations are those in `log_p`, of all states, to `tolerance`.
-pub fn moves_lead_to(case: &Case, weights: &Weights, log_p: &[f64], precision: Precision, tolerance: f64) {
+/// That log P and phases of moved configurations are those in `amplitudes`, of all states, to `tolerance`.
+pub fn moves_lead_to(case: &Case, weights: &Weights, amplitudes: &Amplitudes, precision: Precision, tolerance: f64) {
+    let Amplitudes { log_p, phase } = amplitudes;
     let patching = case.model.patching(&case.lattice).unwrap();
     let configurations = case.some_configurations(200);
-    for hamiltonian in hamiltonians() {
+    for hamiltonian in case.hamiltonians() {
         let mut moves = hamiltonian.terms(&case.lattice).unwrap().moves;
         let patch = |site: usize| patching.patch_of()[site].0;
         moves.sort_by_key(|m| m.second.map_or(patch(m.first), |second| patch(second).min(patch(m.first))));
@@ -62,10 +65,11 @@ pub fn moves_lead_to(case: &Case, weights: &Weights, log_p: &[f64], precision: P
         let constant = case.constant(found.log_p[0], log_p[index(&configurations[0])]);
         let (mut worst, mut least) = (0.0, 0.0f64);
         let mut kinds = [0; 3];
-        for ((configuration, own), moved) in configurations.iter().zip(&found.log_p).zip(&found.moved_log_p) {
+        for (at, configuration) in configurations.iter().enumerate() {
+            let (own, moved) = (found.log_p[at], found.moved_log_p[at].iter().zip(&found.moved_phase[at]));
             worst = nan_max(worst, (own + constant - log_p[index(configuration)]).abs());
             assert_eq!(moved.len(), moves.len());
-            for (step, moved) in moves.iter().zip(moved) {
+            for (step, (moved, moved_phase)) in moves.iter().zip(moved) {
                 if !step.acts_on(configuration) {
                     assert!(*moved < -1e29, "{} {}: {step:?} on {configuration:?}", case.name, hamiltonian.name());
                     kinds[0] += 1;
@@ -74,6 +78,7 @@ pub fn moves_lead_to(case: &Case, weights: &Weights, log_p: &[f64], precision: P
                 let mut there = configuration.clone();
                 step.flip_in(&mut there);
                 worst = nan_max(worst, (moved + constant - log_p[index(&there)]).abs());
+                worst = nan_max(worst, (moved_phase - phase[index(&there)]).abs());
                 least = least.max((log_p[index(configuration)] - log_p[index(&there)]).abs());
                 let across = step.second.is_some_and(|second| patch(second) != patch(step.first));
                 kinds[if across { 2 } else { 1 }] += 1;

@@ -2,27 +2,47 @@
 
 use ketformer::model::Precision;
 use ketformer::physics::{Hamiltonian, Observables, Operator, Terms};
-use ketformer::vmc::{EvaluateConfig, TrainConfig, Trainer, evaluate, local_energies};
+use ketformer::vmc::{Amplitudes, EvaluateConfig, TrainConfig, Trainer, evaluate, local_energies};
 
 use super::cases::{Case, cases, gpu, index};
 use super::decoding::nan_max;
-use super::hamiltonians::{ISING, hamiltonians};
 
-/// Ψ = √P, of norm 1.
-pub fn state(log_p: &[f64]) -> Vec<f64> {
+/// Real and imaginary parts of every state.
+pub type Parts = [Vec<f64>; 2];
+
+/// Ψ = √P e^(i·phase), of norm 1.
+pub fn state(amplitudes: &Amplitudes) -> Parts {
+    let Amplitudes { log_p, phase } = amplitudes;
     let norm = log_p.iter().map(|log_p| log_p.exp()).sum::<f64>().sqrt();
-    log_p.iter().map(|log_p| (0.5 * log_p).exp() / norm).collect()
+    [f64::cos, f64::sin]
+        .map(|of| log_p.iter().zip(phase).map(|(log_p, phase)| (0.5 * log_p).exp() / norm * of(*phase)).collect())
 }
 
-/// (HΨ)(σ) / Ψ(σ) of every state.
-pub fn exact_local(terms: &Terms, state: &[f64]) -> Vec<f64> {
-    let mut product = vec![f64::NAN; state.len()];
-    Operator::new(terms).unwrap().apply(state, &mut product);
-    product.iter().zip(state).map(|(product, amplitude)| product / amplitude).collect()
+/// (HΨ)(σ) / Ψ(σ) of every state; 0 where Ψ is.
+pub fn exact_local(terms: &Terms, state: &Parts) -> Parts {
+    let operator = Operator::new(terms).unwrap();
+    let [re, im] = state;
+    let [h_re, h_im] = state.each_ref().map(|part| {
+        let mut product = vec![f64::NAN; part.len()];
+        operator.apply(part, &mut product);
+        product
+    });
+    let weight = densities(state);
+    let divided = |s: usize, numerator: f64| if weight[s] == 0.0 { 0.0 } else { numerator / weight[s] };
+    [
+        (0..re.len()).map(|s| divided(s, h_re[s] * re[s] + h_im[s] * im[s])).collect(),
+        (0..re.len()).map(|s| divided(s, h_im[s] * re[s] - h_re[s] * im[s])).collect(),
+    ]
 }
 
-pub fn expectation(state: &[f64], local: &[f64]) -> f64 {
-    state.iter().zip(local).map(|(amplitude, local)| amplitude * amplitude * local).sum()
+/// |Ψ|² of every state.
+fn densities(state: &Parts) -> Vec<f64> {
+    state[0].iter().zip(&state[1]).map(|(re, im)| re * re + im * im).collect()
+}
+
+/// Σ |Ψ|² local
+pub fn expectation(state: &Parts, local: &[f64]) -> f64 {
+    densities(state).iter().zip(local).map(|(weight, local)| weight * local).sum()
 }
 
 /// Measured in units of the largest energy there can be.
@@ -53,8 +73,8 @@ const MOST: usize = 1 << 10;
 fn energies_are_those_of_the_hamiltonian() {
     for case in cases() {
         let weights = case.weights(1);
-        let state = state(&case.log_p(1));
-        for hamiltonian in hamiltonians() {
+        let state = state(&case.amplitudes(1));
+        for hamiltonian in case.hamiltonians() {
             let terms = hamiltonian.terms(&case.lattice).unwrap();
             let name = format!("{} {}", case.name, hamiltonian.name());
             let configurations = match hamiltonian.name() {
@@ -74,12 +94,18 @@ fn energies_are_those_of_the_hamiltonian() {
             assert_eq!(found.energy.len(), configurations.len());
             let states: Vec<usize> = configurations.iter().map(|c| index(c)).collect();
             let exact = exact_local(&terms, &state);
-            let off = |(s, found): (&usize, &f64)| (exact[*s] - found).abs() / (terms.bound() + exact[*s].abs());
-            let worst = states.iter().zip(&found.energy).map(off).fold(0.0, nan_max);
+            let size = |s: usize| terms.bound() + exact[0][s].hypot(exact[1][s]);
+            let worst = [&found.energy, &found.energy_imaginary].into_iter().zip(&exact).map(|(found, exact)| {
+                states.iter().zip(found).map(|(s, found)| (exact[*s] - found).abs() / size(*s)).fold(0.0, nan_max)
+            });
+            let worst = worst.fold(0.0, nan_max);
             assert!(worst < 2e-6, "{name}: a local energy is off by {worst:e}");
+            let imaginary = found.energy_imaginary.iter().any(|energy| *energy != 0.0);
+            assert_eq!(imaginary, case.model.is_complex(), "{name}");
 
             // Over all states this is ⟨Ψ|H|Ψ⟩.
-            let weight: Vec<f64> = states.iter().map(|s| state[*s].powi(2)).collect();
+            let all = densities(&state);
+            let weight: Vec<f64> = states.iter().map(|s| all[*s]).collect();
             let total: f64 = weight.iter().sum();
             let mean = |local: &dyn Fn(usize) -> f64| {
                 weight.iter().enumerate().map(|(at, weight)| weight * local(at)).sum::<f64>() / total
@@ -87,7 +113,7 @@ fn energies_are_those_of_the_hamiltonian() {
             let energy = mean(&|at| found.energy[at]);
             let error = |terms: &Terms| {
                 let exact = exact_local(terms, &state);
-                (energy - mean(&|at| exact[states[at]])).abs() / terms.bound()
+                (energy - mean(&|at| exact[0][states[at]])).abs() / terms.bound()
             };
             println!("{name}: each {worst:e}, mean {:e}", error(&terms));
             assert!(error(&terms) < TOLERANCE, "{name}: ⟨H⟩ is off by {:e}", error(&terms));
@@ -107,14 +133,15 @@ fn estimate(case: &Case, hamiltonian: &dyn Hamiltonian, samples: usize, seed: u6
 #[test]
 fn estimates_agree_with_enumeration() {
     for case in cases() {
-        let state = state(&case.log_p(1));
-        for hamiltonian in hamiltonians() {
+        let state = state(&case.amplitudes(1));
+        for hamiltonian in case.hamiltonians() {
             let samples = 3000;
             let terms = hamiltonian.terms(&case.lattice).unwrap();
             let name = format!("{} {}", case.name, hamiltonian.name());
-            let local = exact_local(&terms, &state);
+            let [local, imaginary] = exact_local(&terms, &state);
             let energy = expectation(&state, &local);
-            let squares: Vec<f64> = local.iter().map(|local| (local - energy).powi(2)).collect();
+            let squares = local.iter().zip(imaginary).map(|(re, im)| (re - energy).powi(2) + im.powi(2));
+            let squares: Vec<f64> = squares.collect();
             let sigma = (expectation(&state, &squares) / samples as f64).sqrt();
             let found = estimate(&case, hamiltonian, samples, 5);
             assert_eq!(found.samples, samples);
@@ -124,7 +151,7 @@ fn estimates_agree_with_enumeration() {
             assert!((found.energy_error / sigma - 1.0).abs() < 0.5, "{name}: the error of {found:?} is not {sigma}");
 
             // Occupations and staggered magnetisations are at most ½ from their means.
-            let exact = Observables::of(&terms, &case.lattice, &state).unwrap();
+            let exact = Observables::of_complex(&terms, &case.lattice, [&state[0], &state[1]]).unwrap();
             let sigma = 0.5 / (samples as f64).sqrt();
             assert!((found.density - exact.density).abs() < 5.0 * sigma, "{name}: {found:?} {exact:?}");
             assert!((found.staggered - exact.staggered_abs).abs() < 5.0 * sigma, "{name}: {found:?} {exact:?}");
@@ -140,10 +167,12 @@ fn estimates_agree_with_enumeration() {
 #[test]
 fn estimates_depend_on_the_seed_alone() {
     for case in cases() {
-        let found = estimate(&case, &ISING, 1500, 7);
-        assert_eq!(found, estimate(&case, &ISING, 1500, 7), "{}", case.name);
-        assert_ne!(found, estimate(&case, &ISING, 1500, 8), "{}", case.name);
-        assert_ne!(found, estimate(&case, &ISING, 1500, 7 | 1 << 32), "{}: half of the seed is not used", case.name);
+        // As text, in which NaN is itself.
+        let found = |seed| format!("{:?}", estimate(&case, case.hamiltonian(), 1500, seed));
+        let first = found(7);
+        assert_eq!(first, found(7), "{}", case.name);
+        assert_ne!(first, found(8), "{}", case.name);
+        assert_ne!(first, found(7 | 1 << 32), "{}: half of the seed is not used", case.name);
     }
 }
 
@@ -152,11 +181,11 @@ fn estimates_depend_on_the_seed_alone() {
 fn a_step_estimates_the_energy_of_the_weights_before_it() {
     for case in cases() {
         let config = TrainConfig { samples: 1000, ..TrainConfig::default() };
-        let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config).unwrap();
+        let mut trainer = Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config).unwrap();
         trainer.set_weights(&case.weights(1)).unwrap();
         let report = trainer.steps(1).next().unwrap().unwrap();
-        let state = state(&case.log_p(1));
-        let exact = expectation(&state, &exact_local(&ISING.terms(&case.lattice).unwrap(), &state));
+        let state = state(&case.amplitudes(1));
+        let exact = expectation(&state, &exact_local(&case.hamiltonian().terms(&case.lattice).unwrap(), &state)[0]);
         assert!((report.energy - exact).abs() < 5.0 * report.energy_error, "{}: {report:?}, {exact}", case.name);
         assert!(report.accepted && report.step == 1);
     }

@@ -19,21 +19,26 @@ const CONFIGURATIONS: usize = 4;
 /// Largest error of a slope, in units of the norm of the tensor's gradient and of the slope itself.
 const TOLERANCE: [f64; 2] = [4e-3, 1e-2];
 
-/// The sum Σ_b w_b log P(σ_b) of a few random configurations.
+/// The sum Σ_b w_b log P(σ_b) + v_b phase(σ_b) of a few random configurations.
 struct Sum {
     likelihood: Likelihood,
     weights: Weights,
     coefficients: Vec<f32>,
+    /// None where the wave function is real.
+    phase_coefficients: Vec<f32>,
 }
 
 impl Sum {
     fn new(case: &Case, seed: u64) -> Self {
         let weights = case.weights(seed);
         let mut random = RandomInputs::new(seed);
-        let picked = random.integers(CONFIGURATIONS, 1 << case.lattice.sites());
-        let picked: Vec<Vec<u8>> = picked.into_iter().map(|state| case.configuration(state as usize)).collect();
+        let states = case.states();
+        let picked = random.integers(CONFIGURATIONS, states.len() as u32);
+        let picked: Vec<Vec<u8>> = picked.into_iter().map(|at| case.configuration(states[at as usize])).collect();
         let likelihood = Likelihood::new(gpu(), &case.lattice, &*case.model, &weights, &picked).unwrap();
-        Self { likelihood, weights, coefficients: random.floats(CONFIGURATIONS) }
+        let coefficients = random.floats(CONFIGURATIONS);
+        let phase_coefficients = random.floats(if case.model.is_complex() { CONFIGURATIONS } else { 0 });
+        Self { likelihood, weights, coefficients, phase_coefficients }
     }
 
     /// The value with one tensor moved by `by` · `direction`.
@@ -43,7 +48,14 @@ impl Sum {
         values.iter_mut().zip(direction).for_each(|(value, d)| *value += by * d);
         self.likelihood.set_weights(&weights).unwrap();
         let log_p = self.likelihood.log_p().unwrap();
-        log_p.iter().zip(&self.coefficients).map(|(p, w)| p * f64::from(*w)).sum()
+        let sum = |numbers: &[f64], weights: &[f32]| -> f64 {
+            numbers.iter().zip(weights).map(|(number, weight)| number * f64::from(*weight)).sum()
+        };
+        sum(&log_p, &self.coefficients) + sum(&self.likelihood.phase().unwrap(), &self.phase_coefficients)
+    }
+
+    fn gradient(&self) -> Weights {
+        self.likelihood.gradient_of_log_psi(&self.coefficients, &self.phase_coefficients).unwrap()
     }
 
     fn differences(&self, tensor: &str, direction: &[f32]) -> [f64; 3] {
@@ -81,8 +93,7 @@ fn gradients_are_directional_derivatives() {
     for case in cases() {
         let layout = case.model.layout(&case.lattice).unwrap();
         let sums: Vec<Sum> = (1..=POINTS).map(|seed| Sum::new(&case, seed)).collect();
-        let gradients: Vec<Weights> =
-            sums.iter().map(|sum| sum.likelihood.gradient(&sum.coefficients).unwrap()).collect();
+        let gradients: Vec<Weights> = sums.iter().map(Sum::gradient).collect();
         for (at, slot) in layout.slots().iter().enumerate() {
             let name = format!("{} {}", case.name, slot.spec.name);
             let mut counts = [0; 3];

@@ -44,6 +44,16 @@ pub const EXCHANGE: Handmade = Handmade {
     },
 };
 
+/// The same with amplitudes of either sign, so that a ground state has signs of its own.
+pub const FRUSTRATED: Handmade = Handmade {
+    name: "frustrated",
+    terms: |lattice| {
+        let mut terms = (EXCHANGE.terms)(lattice);
+        terms.moves.iter_mut().step_by(2).for_each(|step| step.amplitude *= -1.5);
+        terms
+    },
+};
+
 /// An Ising chain or square in a transverse field that differs from site to site.
 pub const ISING: Handmade = Handmade {
     name: "ising",
@@ -83,8 +93,8 @@ pub const MIXED: Handmade = Handmade {
     },
 };
 
-/// The Hamiltonians that every wave function is tested with.
-pub fn hamiltonians() -> [&'static dyn Hamiltonian; 4] {
+/// The Hamiltonians that wave functions are tested with, each with those that it can be asked for.
+pub fn hamiltonians() -> [&'static dyn Hamiltonian; 5] {
     const RYDBERG: Rydberg = Rydberg { v: 7.0, delta: 1.0, omega: 1.0 };
-    [&RYDBERG, &EXCHANGE, &ISING, &MIXED]
+    [&RYDBERG, &EXCHANGE, &FRUSTRATED, &ISING, &MIXED]
 }

@@ -41,7 +41,7 @@ fn buffers_fit_into_the_budget() {
     for case in cases() {
         for samples in [2, 65, 1000] {
             let new =
-                |memory| Trainer::new(&gpu, &case.lattice, &Rydberg::default(), &*case.model, config(samples, memory));
+                |memory| Trainer::new(&gpu, &case.lattice, case.hamiltonian(), &*case.model, config(samples, memory));
             let least = remedy(&new(0).err().unwrap()) << 20;
             for memory in [least, least + least / 7, 10 * least] {
                 let taken = new(memory).unwrap().memory();
@@ -57,7 +57,7 @@ fn buffers_fit_into_the_budget() {
 fn a_budget_that_is_too_small_says_what_would_do() {
     let gpu = Gpu::new().unwrap();
     for case in cases() {
-        let new = |memory| Trainer::new(&gpu, &case.lattice, &Rydberg::default(), &*case.model, config(256, memory));
+        let new = |memory| Trainer::new(&gpu, &case.lattice, case.hamiltonian(), &*case.model, config(256, memory));
         for memory in [0, 1, 1 << 20] {
             let error = new(memory).err().expect("a budget of 1 MiB holds nothing");
             let remedy = remedy(&error);

@@ -3,9 +3,10 @@
 use ketformer::gpu::Gpu;
 use ketformer::kernels::narrow::narrow_reference;
 use ketformer::model::{Precision, Weights};
-use ketformer::physics::{Hamiltonian, Lattice, Rydberg};
+use ketformer::physics::{Lattice, Rydberg};
 use ketformer::vmc::{
-    EvaluateConfig, SampleConfig, StepReport, TrainConfig, Trainer, enumerate, evaluate, local_energies, sample,
+    Amplitudes, EvaluateConfig, LocalEnergies, SampleConfig, StepReport, TrainConfig, Trainer, enumerate, evaluate,
+    local_energies, sample,
 };
 use ketformer::{ErrorKind, Ptf};
 
@@ -13,12 +14,11 @@ use super::cases::{Case, cases, gpu, index};
 use super::chi_squared::chance;
 use super::decoding::{moves_lead_to, nan_max};
 use super::energy::{exact_local, expectation, state};
-use super::hamiltonians::{ISING, hamiltonians};
 use super::sampling::{LEAST_CHANCE, counts};
 
-/// log P of all states of the mixed network.
-fn log_p(case: &Case, weights: &Weights) -> Vec<f64> {
-    enumerate(gpu(), &case.lattice, &*case.model, weights, Precision::Mixed).unwrap().log_p
+/// Of all states of the mixed network.
+fn amplitudes(case: &Case, weights: &Weights) -> Amplitudes {
+    enumerate(gpu(), &case.lattice, &*case.model, weights, Precision::Mixed).unwrap()
 }
 
 /// The weights with their matrices rounded to f16, but for those that multiply patches and positions, which are f32.
@@ -36,7 +36,7 @@ fn rounded(weights: &Weights) -> Weights {
 fn probabilities_add_up_to_one() {
     for case in cases() {
         for seed in [1, 2] {
-            let sum: f64 = log_p(&case, &case.weights(seed)).iter().map(|log_p| log_p.exp()).sum();
+            let sum: f64 = amplitudes(&case, &case.weights(seed)).log_p.iter().map(|log_p| log_p.exp()).sum();
             println!("{}: {:e}", case.name, sum - 1.0);
             assert!((sum - 1.0).abs() < 1e-5, "{}: Σ P = {sum}", case.name);
         }
@@ -48,14 +48,20 @@ fn probabilities_add_up_to_one() {
 fn it_is_the_network_of_the_rounded_weights() {
     for case in cases() {
         let weights = case.weights(1);
-        let mixed = log_p(&case, &weights);
-        let single = case.log_p(1);
-        let off = mixed.iter().zip(&*single).map(|(mixed, single)| (mixed - single).abs()).fold(0.0, nan_max);
-        let spread = single.iter().copied().fold(f64::MIN, f64::max) - single.iter().copied().fold(f64::MAX, f64::min);
+        let (mixed, single) = (amplitudes(&case, &weights), case.log_p(1));
+        let states = case.states();
+        let off = states.iter().map(|s| (mixed.log_p[*s] - single[*s]).abs()).fold(0.0, nan_max);
+        let over = || states.iter().map(|s| single[*s]);
+        let spread = over().fold(f64::MIN, f64::max) - over().fold(f64::MAX, f64::min);
         println!("{}: {off:e} of {spread}", case.name);
         assert!(off < 4e-3 * spread, "{}: log P is off by {off} of {spread}", case.name);
         assert!(off > 1e-4, "{}: nothing was rounded, {off:e}", case.name);
-        assert_eq!(mixed, log_p(&case, &rounded(&weights)), "{}: more than the rounded weights is read", case.name);
+        assert_eq!(
+            mixed,
+            amplitudes(&case, &rounded(&weights)),
+            "{}: more than the rounded weights is read",
+            case.name
+        );
     }
 }
 
@@ -63,7 +69,7 @@ fn it_is_the_network_of_the_rounded_weights() {
 fn moves_agree_with_brute_force() {
     for case in cases() {
         let weights = case.weights(1);
-        moves_lead_to(&case, &weights, &log_p(&case, &weights), Precision::Mixed, TOLERANCE);
+        moves_lead_to(&case, &weights, &amplitudes(&case, &weights), Precision::Mixed, TOLERANCE);
     }
 }
 
@@ -75,21 +81,22 @@ const TOLERANCE: f64 = 2e-4;
 fn energies_are_those_of_the_hamiltonian() {
     for case in cases() {
         let weights = case.weights(1);
-        let state = state(&log_p(&case, &weights));
+        let state = state(&amplitudes(&case, &weights));
         let configurations = case.some_configurations(500);
-        for hamiltonian in hamiltonians() {
+        for hamiltonian in case.hamiltonians() {
             let terms = hamiltonian.terms(&case.lattice).unwrap();
             let local = |precision| {
                 local_energies(gpu(), &case.lattice, hamiltonian, &*case.model, &weights, &configurations, precision)
                     .unwrap()
-                    .energy
             };
             let exact = exact_local(&terms, &state);
-            let worst = |found: Vec<f64>| {
-                let off = |(c, found): (&Vec<u8>, &f64)| {
-                    (exact[index(c)] - found).abs() / (terms.bound() + exact[index(c)].abs())
+            let worst = |found: LocalEnergies| {
+                let energies = found.energy.into_iter().zip(found.energy_imaginary);
+                let off = |(c, (re, im)): (&Vec<u8>, (f64, f64))| {
+                    let exact = [0, 1].map(|part| exact[part][index(c)]);
+                    (exact[0] - re).hypot(exact[1] - im) / (terms.bound() + exact[0].hypot(exact[1]))
                 };
-                configurations.iter().zip(&found).map(off).fold(0.0, nan_max)
+                configurations.iter().zip(energies).map(off).fold(0.0, nan_max)
             };
             let (own, other) = (worst(local(Precision::Mixed)), worst(local(Precision::Single)));
             println!("{} {}: {own:e}, of the other network {other:e}", case.name, hamiltonian.name());
@@ -103,7 +110,7 @@ fn energies_are_those_of_the_hamiltonian() {
 fn samples_are_drawn_from_it() {
     for case in cases() {
         let weights = case.weights(1);
-        let log_p = log_p(&case, &weights);
+        let log_p = amplitudes(&case, &weights).log_p;
         let config = SampleConfig { samples: 10_000, seed: 41, memory: None, precision: Precision::Mixed };
         let draw = || sample(gpu(), &case.lattice, &*case.model, &weights, config.clone()).unwrap();
         let drawn = draw();
@@ -124,10 +131,10 @@ fn samples_are_drawn_from_it() {
 fn estimates_agree_with_enumeration() {
     for case in cases() {
         let weights = case.weights(1);
-        let state = state(&log_p(&case, &weights));
-        let exact = expectation(&state, &exact_local(&ISING.terms(&case.lattice).unwrap(), &state));
+        let state = state(&amplitudes(&case, &weights));
+        let exact = expectation(&state, &exact_local(&case.hamiltonian().terms(&case.lattice).unwrap(), &state)[0]);
         let config = EvaluateConfig { samples: 3000, seed: 5, memory: None, precision: Precision::Mixed };
-        let found = evaluate(gpu(), &case.lattice, &ISING, &*case.model, &weights, config).unwrap();
+        let found = evaluate(gpu(), &case.lattice, case.hamiltonian(), &*case.model, &weights, config).unwrap();
         assert!((found.energy - exact).abs() < 5.0 * found.energy_error, "{}: {found:?} is not {exact}", case.name);
     }
 }
@@ -140,7 +147,7 @@ fn config(samples: usize) -> TrainConfig {
 #[test]
 fn a_step_estimates_the_energy_of_the_weights_before_it() {
     for case in cases() {
-        let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config(1000)).unwrap();
+        let mut trainer = Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config(1000)).unwrap();
         let mut noticed = false;
         let mut before = f64::NAN;
         // Some weights happen to have the energy of those before them.
@@ -148,8 +155,8 @@ fn a_step_estimates_the_energy_of_the_weights_before_it() {
             let weights = case.weights(seed);
             trainer.set_weights(&weights).unwrap();
             let report = trainer.steps(1).next().unwrap().unwrap();
-            let state = state(&log_p(&case, &weights));
-            let exact = expectation(&state, &exact_local(&ISING.terms(&case.lattice).unwrap(), &state));
+            let state = state(&amplitudes(&case, &weights));
+            let exact = expectation(&state, &exact_local(&case.hamiltonian().terms(&case.lattice).unwrap(), &state)[0]);
             assert!(report.accepted, "{}: {report:?}", case.name);
             assert!((report.energy - exact).abs() < 5.0 * report.energy_error, "{}: {report:?}, {exact}", case.name);
             noticed |= (report.energy - before).abs() > 5.0 * report.energy_error;
@@ -168,7 +175,7 @@ fn training_descends() {
     for case in cases().into_iter().take(3) {
         let train = || {
             let config = TrainConfig { learning_rate: 1e-2, ..config(200) };
-            let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config).unwrap();
+            let mut trainer = Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config).unwrap();
             let reports: Vec<StepReport> = trainer.steps(60).map(|report| report.unwrap()).collect();
             let energies: Vec<f64> = reports.iter().map(|report| report.energy).collect();
             (energies, trainer.weights().unwrap())
@@ -177,7 +184,8 @@ fn training_descends() {
         let mean = |energies: &[f64]| energies.iter().sum::<f64>() / energies.len() as f64;
         let (first, last) = (mean(&energies[..10]), mean(&energies[50..]));
         println!("{}: from {first} to {last}", case.name);
-        let least = ketformer::physics::ground_state(&ISING.terms(&case.lattice).unwrap(), case.lattice.sites());
+        let least =
+            ketformer::physics::ground_state(&case.hamiltonian().terms(&case.lattice).unwrap(), case.lattice.sites());
         let least = least.unwrap().energy;
         assert!(last - least < 0.7 * (first - least), "{}: from {first} to {last} of {least}", case.name);
         assert_eq!((energies, weights), train(), "{}: not the same bits twice", case.name);
@@ -234,7 +242,7 @@ fn more_samples_fit_into_a_budget() {
     for case in cases() {
         let config = |memory| TrainConfig { memory: Some(memory), ..config(65) };
         let memory = 12 << 20;
-        let trainer = Trainer::new(&gpu, &case.lattice, &Rydberg::default(), &*case.model, config(memory)).unwrap();
+        let trainer = Trainer::new(&gpu, &case.lattice, case.hamiltonian(), &*case.model, config(memory)).unwrap();
         assert!(trainer.memory() <= memory, "{}: {} of {memory} bytes", case.name, trainer.memory());
     }
 }

@@ -1,13 +1,13 @@
 //! What no wave function can do is refused, with the remedy.
 
 use ketformer::model::Precision;
-use ketformer::physics::Rydberg;
+use ketformer::physics::{Lattice, Rydberg};
 use ketformer::vmc::{
     EvaluateConfig, Likelihood, SampleConfig, TrainConfig, Trainer, enumerate, evaluate, local_energies, sample,
 };
 use ketformer::{Error, ErrorKind};
 
-use super::cases::{cases, gpu};
+use super::cases::{Case, cases, gpu};
 
 fn is_settings(error: &Error, part: &str) {
     assert_eq!(error.kind(), ErrorKind::Settings, "{error}");
@@ -17,7 +17,8 @@ fn is_settings(error: &Error, part: &str) {
 /// Ψ = √P cannot change its sign, which a positive off-diagonal element would ask of it.
 #[test]
 fn positive_amplitudes_are_refused() {
-    for case in cases() {
+    let real = |case: &Case| !case.model.is_complex() && !case.model.keeps_excitations();
+    for case in cases().into_iter().filter(real) {
         let (lattice, model, weights) = (&case.lattice, &*case.model, case.weights(1));
         let frustrated = Rydberg { omega: -1.0, ..Rydberg::default() };
         let part = "positive off-diagonal";
@@ -40,13 +41,39 @@ fn configurations_of_another_lattice_are_refused() {
         let sites = lattice.sites();
         for wrong in [vec![0; sites + 1], vec![0; sites - 1], vec![2; sites]] {
             let both = [vec![1; sites], wrong];
-            let local = local_energies(gpu(), lattice, &Rydberg::default(), model, &weights, &both, Precision::Single);
+            let local = local_energies(gpu(), lattice, case.hamiltonian(), model, &weights, &both, Precision::Single);
             is_settings(&local.unwrap_err(), &format!("{sites} occupations"));
             let likelihood = Likelihood::new(gpu(), lattice, model, &weights, &both);
             is_settings(&likelihood.err().unwrap(), &format!("{sites} occupations"));
         }
         let likelihood = Likelihood::new(gpu(), lattice, model, &weights, &case.some_configurations(3)).unwrap();
         is_settings(&likelihood.gradient(&[1.0, 2.0]).unwrap_err(), "2 weights for 3 configurations");
+    }
+}
+
+/// Half of the sites stay occupied: of configurations, and by the Hamiltonian.
+#[test]
+fn what_leads_out_of_a_sector_is_refused() {
+    let cases: Vec<_> = cases().into_iter().filter(|case| case.model.keeps_excitations()).collect();
+    assert!(cases.len() > 3, "hardly a wave function of the table keeps to a sector");
+    for case in cases {
+        let (lattice, model, weights) = (&case.lattice, &*case.model, case.weights(1));
+        let sites = lattice.sites();
+        let part = if case.is_normalised() { "sector=all" } else { "proposal=flip" };
+        let trainer = Trainer::new(gpu(), lattice, &Rydberg::default(), model, TrainConfig::default());
+        is_settings(&trainer.err().unwrap(), part);
+        let estimate = evaluate(gpu(), lattice, &Rydberg::default(), model, &weights, EvaluateConfig::default());
+        is_settings(&estimate.unwrap_err(), part);
+        for occupied in [0, sites / 2 - 1, sites / 2 + 1, sites] {
+            let outside = (0..sites).map(|site| u8::from(site < occupied)).collect();
+            let both = [case.configurations().remove(0), outside];
+            let local = local_energies(gpu(), lattice, case.hamiltonian(), model, &weights, &both, Precision::Single);
+            let part = format!("{occupied} occupied sites");
+            is_settings(&local.unwrap_err(), &part);
+            is_settings(&Likelihood::new(gpu(), lattice, model, &weights, &both).err().unwrap(), &part);
+        }
+        let odd = model.check(&Lattice::chain(9)).unwrap_err();
+        assert_eq!(odd.kind(), ErrorKind::Settings, "{odd}");
     }
 }
 
@@ -65,7 +92,7 @@ fn weights_of_another_model_are_refused() {
         let mut reshaped = good.clone();
         reshaped.tensors.insert(name.clone(), tensor);
         let mut trainer =
-            Trainer::new(gpu(), &case.lattice, &Rydberg::default(), &*case.model, TrainConfig::default()).unwrap();
+            Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, TrainConfig::default()).unwrap();
         trainer.set_weights(&good).unwrap();
         for (wrong, named) in [(missing, &*name), (foreign, "another"), (not_finite, &*name), (reshaped, &*name)] {
             for error in [

@@ -5,7 +5,6 @@ use ketformer::vmc::{Likelihood, StepReport, TrainConfig, Trainer};
 
 use super::cases::{Case, cases, gpu};
 use super::decoding::nan_max;
-use super::hamiltonians::ISING;
 use super::memory::least_memory;
 
 const SAMPLES: usize = 130;
@@ -16,7 +15,7 @@ fn config() -> TrainConfig {
 }
 
 fn trainer(case: &Case, config: TrainConfig) -> Trainer {
-    let mut trainer = Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config).unwrap();
+    let mut trainer = Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config).unwrap();
     trainer.set_weights(&case.weights(1)).unwrap();
     trainer
 }
@@ -101,7 +100,7 @@ fn cutting_a_step_into_parts_changes_no_bit() {
         let whole = trainer(&case, config()).chunks();
         let new = |memory| {
             let config = TrainConfig { memory: Some(memory), ..config() };
-            Trainer::new(gpu(), &case.lattice, &ISING, &*case.model, config).err()
+            Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config).err()
         };
         let least = least_memory(new);
         let at_once = train(&case, config());

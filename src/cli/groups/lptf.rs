@@ -5,6 +5,7 @@ use ketformer::model::{Lptf, Subsampler};
 use ketformer::physics::Patch;
 
 use super::lattice::L;
+use super::outcome::{PHASE, SECTOR};
 use super::patch::PATCH;
 use super::transformer::{
     ACTIVATION, ATTENTION, DROPOUT, FFN, NH, NHEAD, NORM, NUM_LAYERS, POSITION, START, transformer,
@@ -28,6 +29,8 @@ pub static GROUP: Group = Group {
         ACTIVATION,
         POSITION,
         START,
+        SECTOR,
+        PHASE,
         DROPOUT,
         Key::new("full_seq", Kind::Switch, "false", "", "false only: no sub-sampler reads all earlier large patches"),
     ],

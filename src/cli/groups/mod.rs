@@ -5,6 +5,7 @@ pub mod hamiltonian;
 pub mod heisenberg;
 pub mod lattice;
 pub mod lptf;
+pub mod outcome;
 pub mod patch;
 pub mod ptf;
 pub mod rbm;
@@ -16,7 +17,7 @@ pub mod transformer;
 pub mod wave_function;
 
 use ketformer::Result;
-use ketformer::model::Model;
+use ketformer::model::{Model, check_sector};
 use ketformer::physics::{Hamiltonian, Lattice};
 
 use super::settings::{Extent, Group, Settings, Value};
@@ -60,9 +61,10 @@ impl Problem {
         hamiltonian_settings.resolve("Lx", Value::Count(lattice.lx as u64));
         hamiltonian_settings.resolve("Ly", Value::Count(lattice.ly as u64));
         let hamiltonian = hamiltonian::hamiltonian(&hamiltonian_settings);
-        hamiltonian.terms(&lattice)?;
+        let terms = hamiltonian.terms(&lattice)?;
         let model = wave_function::model(&mut model_settings)?;
         model.check(&lattice)?;
+        check_sector(&*model, &terms)?;
         Ok(Self { lattice, hamiltonian, model, model_settings, hamiltonian_settings })
     }
 

@@ -4,6 +4,7 @@ use ketformer::Result;
 use ketformer::model::Ptf;
 
 use super::lattice::L_OF_SUB;
+use super::outcome::{PHASE, SECTOR};
 use super::patch::PATCH;
 use super::transformer::{
     ACTIVATION, ATTENTION, DROPOUT, FFN, NH, NHEAD, NORM, NUM_LAYERS, POSITION, START, transformer,
@@ -26,6 +27,8 @@ pub static GROUP: Group = Group {
         ACTIVATION,
         POSITION,
         START,
+        SECTOR,
+        PHASE,
         DROPOUT,
         Key::new("repeat_pre", Kind::Switch, "false", "", "false only: it serves models with a precondition"),
     ],

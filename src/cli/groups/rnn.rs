@@ -4,6 +4,7 @@ use ketformer::Result;
 use ketformer::model::{Cell, Rnn};
 
 use super::lattice::L_OF_SUB;
+use super::outcome::{PHASE, SECTOR, sector};
 use super::patch::{PATCH, patch};
 use crate::cli::settings::{Group, Key, Kind, Settings};
 
@@ -22,17 +23,25 @@ pub static GROUP: Group = Group {
             "width of the state, a multiple of 4; as --lptf's under it",
         ),
         Key::new("rnntype", Kind::Choice(&["GRU", "ELMAN"]), "GRU", "", "the cell"),
+        SECTOR,
+        PHASE,
     ],
 };
 
 /// The wave function of these settings.
 ///
 /// # Errors
-/// `ErrorKind::Settings` for a patch that is none.
+/// `ErrorKind::Settings` for a patch or a sector that is none.
 pub fn model(settings: &Settings) -> Result<Rnn> {
     let cell = match settings.text("rnntype") {
         "ELMAN" => Cell::Elman,
         _ => Cell::Gru,
     };
-    Ok(Rnn { patch: patch(settings)?, width: settings.size("Nh"), cell })
+    Ok(Rnn {
+        patch: patch(settings)?,
+        width: settings.size("Nh"),
+        cell,
+        sector: sector(settings)?,
+        phase: settings.switch(PHASE.name),
+    })
 }

@@ -3,6 +3,7 @@
 use ketformer::Result;
 use ketformer::model::{Activation, Attention, Norm, Position, Ptf, Start};
 
+use super::outcome::{PHASE, sector};
 use super::patch::patch;
 use crate::cli::settings::{Key, Kind, Settings};
 
@@ -70,6 +71,8 @@ pub fn transformer(settings: &Settings) -> Result<Ptf> {
         activation: activation(settings),
         position: position(settings),
         start: start(settings),
+        sector: sector(settings)?,
+        phase: settings.switch(PHASE.name),
     })
 }
 

@@ -25,7 +25,7 @@ pub enum Link {
 /// The links of packed rows, in the order of a table. See `shaders/recurrent_links.wgsl`.
 #[derive(Debug, Clone)]
 pub struct RecurrentLinks {
-    /// (items·R) of four u32: token before, position, target, 0
+    /// (items·R) of four u32: token before, position, target, occupied
     pub rows: View,
     /// (R) of four u32: row of the item, [`Link`], offset, 0 where the token before does not count, else 1
     pub table: View,
