@@ -241,6 +241,9 @@ fn what_a_family_does_not_offer_is_refused() {
     refuses_settings("train --rbm proposal=swap", &["flip, exchange"]);
     refuses_settings("train --rbm chains=0", &["chains", "at least 1"]);
     refuses_settings("train --rbm patch=2x2", &["--ptf"]);
+    refuses_settings("train --vit heads=7", &["heads=7", "heads=6"]);
+    refuses_settings("train L=5x4 --vit", &["breaks the periodicity", "patch"]);
+    refuses_settings("train L=3x3 --vit patch=1", &["9 have no half", "proposal=flip"]);
     refuses_settings("train alpha=2", &["--rbm"]);
     refuses_settings("train --ptf attention=quadratic", &["softmax, linear"]);
     refuses_settings("train --lptf patch=4x4 --ptf patch=2x2 attention=linear", &["attention=softmax", "--lptf"]);
@@ -492,6 +495,7 @@ fn help_and_exact_need_no_adapter() {
         ("rnn", "Nh 256 rnntype GRU"),
         ("lptf", "Nh 128 full_seq false"),
         ("rbm", "alpha 2 proposal flip"),
+        ("vit", "patch 2x2 d 72 heads 12 layers 8 attention factored proposal exchange"),
         ("rydberg", "V 7"),
         ("tfim", "h 1"),
         ("heisenberg", "J2 0"),
@@ -546,13 +550,14 @@ fn every_family_trains_and_is_evaluated() {
         (format!("--lptf patch=2x2 {block} --rnn patch=2x1"), &["lptf", "rnn"]),
         (format!("--lptf patch=2x2 {block} --ptf patch=1x2 {block}"), &["lptf", "ptf"]),
         ("--rbm alpha=1 burn_in=5".into(), &["rbm"]),
+        ("--vit d=8 heads=2 layers=1 burn_in=2 proposal=flip".into(), &["vit"]),
     ] {
         let folder = TempDir::new().unwrap();
         let path = folder.path();
         succeeds(path, &format!("train L=16 K=16 steps=3 seed=5 {groups} --out run"));
         let settings: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(path.join("run/settings.json")).unwrap()).unwrap();
-        let named = ["ptf", "rnn", "lptf", "rbm"].into_iter().filter(|name| settings[name].is_object());
+        let named = ["ptf", "rnn", "lptf", "rbm", "vit"].into_iter().filter(|name| settings[name].is_object());
         assert_eq!(named.collect::<Vec<_>>().len(), parts.len(), "{settings}");
         assert!(parts.iter().all(|part| settings[part].is_object()), "{settings}");
         let svg = fs::read_to_string(path.join("run/energy.svg")).unwrap();

@@ -2,7 +2,7 @@
 
 use ketformer::gpu::{Gpu, GpuOptions, Plan, Profile, Storage, View, adapters};
 use ketformer::kernels::attention::{AttentionForward, AttentionShape, forward_reference};
-use ketformer::kernels::linear::{Extra, LinearProduct, LinearShape};
+use ketformer::kernels::linear::{Extra, GradientInto, GradientShape, LinearGradient, LinearProduct, LinearShape};
 use ketformer::kernels::{ALL, RandomInputs};
 use ketformer::{ErrorKind, Lattice, Precision, Ptf, Rydberg, TrainConfig, Trainer, wgpu};
 
@@ -113,6 +113,45 @@ fn product(gpu: &Gpu, rows: u32, x: &View, y: &View) -> ketformer::Result<()> {
     let mut plan = Plan::new(gpu);
     let product = LinearProduct { x: x.clone(), weight, bias: None, extra: Extra::None, y: y.clone() };
     product.record(&mut plan, &LinearShape::forward(rows, 4, 4))
+}
+
+/// A sum that goes on from what is there tells how often and in which order launches ran.
+#[test]
+fn repeated_launches_run_in_order_as_often_as_they_should() {
+    let gpu = Gpu::new().unwrap();
+    let buffer = |value: f32| gpu.upload("one", &[value]).unwrap();
+    let (x, two, three, sum, bias) = (buffer(1.0), buffer(2.0), buffer(3.0), buffer(0.0), buffer(0.0));
+    let part = gpu.buffer("part", 2).unwrap();
+    let add = |plan: &mut Plan, d_y: &View| {
+        let gradient = LinearGradient {
+            x: x.view(),
+            d_y: d_y.clone(),
+            part: part.view(),
+            d_weight: sum.view(),
+            d_bias: bias.view(),
+        };
+        let shape = GradientShape { rows: 1.into(), inputs: 1, outputs: 1 };
+        gradient.record(plan, &shape, GradientInto::Sum { keep: true })
+    };
+    let mut plan = Plan::new(&gpu);
+    add(&mut plan, &two).unwrap();
+    let once = plan.cost();
+    plan.repeat(5000, |plan| add(plan, &three)).unwrap();
+    add(&mut plan, &two).unwrap();
+    plan.repeat(2, |plan| add(plan, &two)).unwrap();
+    assert!((plan.cost().flops / once.flops - 5004.0).abs() < 1e-6);
+    // More launches than one submission takes.
+    plan.run().unwrap();
+    assert_eq!(sum.read::<f32>(&gpu, 1).unwrap(), [15_008.0]);
+    sum.write(&gpu, &[0f32]).unwrap();
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    plan.replay(&mut encoder.begin_compute_pass(&Default::default()));
+    gpu.queue().submit([encoder.finish()]);
+    assert_eq!(sum.read::<f32>(&gpu, 1).unwrap(), [15_008.0]);
+    let error = plan.repeat(0, |plan| add(plan, &two)).unwrap_err();
+    assert!(error.to_string().contains("at least once"), "{error}");
+    let error = plan.repeat(2, |plan| plan.repeat(2, |plan| add(plan, &two))).unwrap_err();
+    assert!(error.to_string().contains("do not nest"), "{error}");
 }
 
 #[test]

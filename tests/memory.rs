@@ -2,7 +2,7 @@
 //! budget that does.
 
 use ketformer::gpu::Gpu;
-use ketformer::model::{Lptf, Model, Ptf, Rbm, Rnn, Subsampler};
+use ketformer::model::{Lptf, Metropolis, Model, Proposal, Ptf, Rbm, Rnn, Subsampler, Vit};
 use ketformer::physics::{Lattice, Patch, Rydberg};
 use ketformer::vmc::{TrainConfig, Trainer};
 use ketformer::{Error, ErrorKind, Result};
@@ -65,13 +65,16 @@ fn rows() -> Vec<Row> {
         transformer: Ptf { width: 32, feed_forward: 64, patch: Patch::Block([4, 4]), ..Ptf::default() },
         subsampler: Subsampler::Rnn(Rnn { width: 32, patch: Patch::Block([2, 2]), ..Rnn::default() }),
     };
+    let flips = Metropolis { proposal: Proposal::Flip, ..Vit::default_sampling() };
+    let vit = Vit { width: 24, heads: 4, layers: 2, sampling: flips, ..Vit::default() };
     let (sides, samples): (&[usize], &[usize]) = (&[4, 8, 12, 16], &[64, 256, 1024, 4096]);
     vec![
         row("small", Box::new(Ptf { width: 32, feed_forward: 64, ..Ptf::default() }), sides, samples),
-        row("default", Box::new(Ptf::default()), sides, samples),
+        row("default", Box::<Ptf>::default(), sides, samples),
         row("rnn", Box::new(Rnn { width: 32, ..Rnn::default() }), &[4, 8], &[64, 1024]),
         row("lptf", Box::new(lptf), &[4, 8], &[64, 1024]),
-        row("rbm", Box::new(Rbm::default()), &[4, 16], &[64, 4096]),
+        row("rbm", Box::<Rbm>::default(), &[4, 16], &[64, 4096]),
+        row("vit", Box::new(vit), &[4, 8], &[64, 1024]),
     ]
 }
 

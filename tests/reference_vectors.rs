@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use ketformer::gpu::Gpu;
-use ketformer::model::{Lptf, Model, Position, Precision, Ptf, Rnn, Subsampler, Tensor, Weights};
-use ketformer::physics::{Lattice, Patch, Patching, Rydberg};
+use ketformer::model::{Lptf, Model, Position, Precision, Ptf, Rnn, Subsampler, Tensor, Vit, Weights};
+use ketformer::physics::{Heisenberg, Lattice, Patch, Patching, Rydberg};
 use ketformer::vmc::{Likelihood, local_energies};
 use safetensors::SafeTensors;
 
@@ -175,4 +175,74 @@ fn weights_survive_a_file_under_their_state_dict_names() {
         weights.save(&path).unwrap();
         assert_eq!(Weights::load(&path).unwrap(), weights, "{}", vectors.name);
     }
+}
+
+/// A vision transformer on the J1-J2 model, by an independent implementation in f64.
+fn vit_vectors() -> Vectors {
+    let path = format!("{}/tests/data/vit_j1j2_4x4.safetensors", env!("CARGO_MANIFEST_DIR"));
+    let model = Vit { width: 8, heads: 2, layers: 2, ..Vit::default() };
+    Vectors { name: "vit_j1j2_4x4", model: Box::new(model), bytes: std::fs::read(path).unwrap() }
+}
+
+impl Vectors {
+    /// Configurations given as spins ±1.
+    fn of_spins(&self) -> Vec<Vec<u8>> {
+        let spins = self.tensors().tensor("spins").unwrap().data().to_vec();
+        spins.chunks(16).map(|row| row.iter().map(|spin| u8::from(*spin as i8 > 0)).collect()).collect()
+    }
+}
+
+/// Largest distance of complex numbers over the largest magnitude among `expected`.
+fn complex_error(found: [&[f64]; 2], expected: [&[f64]; 2]) -> f64 {
+    let size = expected[0].iter().zip(expected[1]).map(|(re, im)| re.hypot(*im)).fold(0.0, f64::max);
+    let distance = |at: usize| (found[0][at] - expected[0][at]).hypot(found[1][at] - expected[1][at]) / size;
+    assert_eq!(found[0].len(), expected[0].len());
+    (0..found[0].len()).map(distance).fold(0.0, f64::max)
+}
+
+#[test]
+fn amplitudes_and_local_energies_of_a_vision_transformer() {
+    let (gpu, vectors) = (gpu(), vit_vectors());
+    let (model, weights, given) = (&*vectors.model, vectors.named("param."), vectors.of_spins());
+    let j1j2 = Heisenberg { j2: 0.5, ..Heisenberg::default() };
+    let found = local_energies(&gpu, &LATTICE, &j1j2, model, &weights, &given, Precision::Single).unwrap();
+    let real: Vec<f64> = found.log_p.iter().map(|log_p| 0.5 * log_p).collect();
+    let expected = [vectors.f64("log_psi_real"), vectors.f64("log_psi_imag")];
+    // A phase is what it is up to full turns.
+    let turned = |(found, expected): (&f64, &f64)| {
+        found - ((found - expected) / std::f64::consts::TAU).round() * std::f64::consts::TAU
+    };
+    let imag: Vec<f64> = found.phase.iter().zip(&expected[1]).map(turned).collect();
+    let log_psi = complex_error([&real, &imag], [&expected[0], &expected[1]]);
+    let expected = [vectors.f64("local_energy_real"), vectors.f64("local_energy_imag")];
+    let energies = complex_error([&found.energy, &found.energy_imaginary], [&expected[0], &expected[1]]);
+    println!("log psi {log_psi:.1e}, local energies {energies:.1e}");
+    assert!(log_psi < 2e-5 && energies < 2e-5, "{log_psi:e} {energies:e}");
+}
+
+#[test]
+fn gradient_of_the_energy_of_a_vision_transformer() {
+    let (gpu, vectors) = (gpu(), vit_vectors());
+    let (model, weights) = (&*vectors.model, vectors.named("param."));
+    let batch = Likelihood::new(&gpu, &LATTICE, model, &weights, &vectors.of_spins()).unwrap();
+    // E is twice the real part of the covariance of log psi with the local energy.
+    let shares = |name: &str, factor: f64| -> Vec<f32> {
+        let energies = vectors.f64(name);
+        let count = energies.len() as f64;
+        let mean = energies.iter().sum::<f64>() / count;
+        energies.iter().map(|e| (factor * (e - mean) / count) as f32).collect()
+    };
+    let [by_size, by_phase] = [shares("local_energy_real", 1.0), shares("local_energy_imag", 2.0)];
+    let gradient = batch.gradient_of_log_psi(&by_size, &by_phase).unwrap();
+    let expected = vectors.named("grad_energy.");
+    assert_eq!(gradient.tensors.len(), expected.tensors.len());
+    let (mut error, mut norm) = (0.0, 0.0);
+    for (name, Tensor { values, .. }) in &expected.tensors {
+        for (found, expected) in gradient.tensors[name].values.iter().zip(values) {
+            error += (f64::from(*found) - f64::from(*expected)).powi(2);
+            norm += f64::from(*expected).powi(2);
+        }
+    }
+    println!("gradient {:.1e}", (error / norm).sqrt());
+    assert!(error.sqrt() < 1e-4 * norm.sqrt(), "error {:e} of norm {:e}", error.sqrt(), norm.sqrt());
 }

@@ -1,8 +1,8 @@
 //! The f64 references: each backward against finite differences of its forward. Needs no adapter.
 
-use ketformer::kernels::attention::{self, AttentionShape, linear};
+use ketformer::kernels::attention::{self, AttentionShape, linear, relative};
 use ketformer::kernels::recurrent::{Cell, CellReference};
-use ketformer::kernels::{RandomInputs, nested, norm, phase, rbm};
+use ketformer::kernels::{RandomInputs, complex_head, nested, norm, phase, rbm};
 
 /// Several arrays: the inputs of a reference, or the gradients of them.
 type Arrays = Vec<Vec<f64>>;
@@ -68,6 +68,29 @@ const CHECKS: &[Check] = &[
         outputs: 5,
         forward: |at| rbm::amplitude_reference(&machine_spins(), &machine_theta(at), &at[0]),
         backward: |at, d_log_p| rbm::gradient_reference(&machine_spins(), &machine_theta(at), d_log_p).into(),
+    },
+    Check {
+        name: "factored attention",
+        inputs: &[2 * 6 * 4, 2 * 6],
+        outputs: 2 * 6 * 4,
+        forward: |at| relative::relative_reference(&at[0], &at[1], [2, 3], 2, 2),
+        backward: |at, d_out| {
+            let (d_v, d_relative) = relative::relative_backward_reference(&at[0], &at[1], d_out, [2, 3], 2, 2);
+            vec![d_v, d_relative]
+        },
+    },
+    Check {
+        name: "complex head of 3 units",
+        inputs: &[4 * 3, 4 * 3],
+        outputs: 8,
+        forward: |at| {
+            let (log_p, phase) = complex_head::forward_reference(&at[0], &at[1], 3);
+            [log_p, phase].concat()
+        },
+        backward: |at, d| {
+            let (d_real, d_imag) = complex_head::backward_reference(&at[0], &at[1], &d[..4], &d[4..]);
+            vec![d_real, d_imag]
+        },
     },
     Check {
         name: "linear attention",

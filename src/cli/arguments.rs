@@ -51,7 +51,7 @@ pub enum Command {
         #[command(flatten)]
         adapter: AdapterArguments,
     },
-    /// Explain a command, or list the keys of a group: train, a wave function (ptf, rnn, lptf, rbm), a Hamiltonian, eval
+    /// Explain a command, or list the keys of a group: train, a wave function (ptf, rnn, lptf, rbm, vit), a Hamiltonian, eval
     Help {
         /// A group or a command
         subject: Option<String>,

@@ -36,7 +36,7 @@ pub fn warn_if_frozen(acceptance: f64, remedy: &str) {
     if acceptance < FROZEN {
         output::warning(&format!(
             "the Markov chains accept {:.2} % of their proposals: they are frozen, and the energy is only that of where they \
-             stand; give {remedy}, or more --rbm sweeps=",
+             stand; give {remedy}, or more sweeps=",
             100.0 * acceptance
         ));
     }

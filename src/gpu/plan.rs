@@ -207,10 +207,30 @@ pub(super) struct Dispatch {
     pub bind_group: wgpu::BindGroup,
     pub grid: Grid,
     pub cost: Cost,
+    /// How often one replay runs it.
+    pub times: u32,
+}
+
+/// A stretch of dispatches that a replay runs several times in a row.
+#[derive(Clone, Copy)]
+struct Repeat {
+    first: usize,
+    end: usize,
+    times: u32,
+}
+
+impl Dispatch {
+    /// Of all its repetitions.
+    pub fn whole_cost(&self) -> Cost {
+        let times = f64::from(self.times);
+        Cost { flops: times * self.cost.flops, bytes: times * self.cost.bytes }
+    }
 }
 
 /// A page of uniform memory that holds parameter blocks.
 const PAGE_BYTES: u64 = 64 * 1024;
+/// Dispatches of a submission of [`Plan::run`] at most.
+const SUBMISSION_DISPATCHES: usize = 4096;
 /// Live grids that one plan can have.
 const LIVE_GRIDS: u64 = 16384;
 /// Words of a grid description: first, most, rows per item, rows per block, groups per block, counter, skip, limit.
@@ -231,6 +251,7 @@ struct Live {
 pub struct Plan {
     gpu: Gpu,
     pub(super) dispatches: Vec<Dispatch>,
+    repeats: Vec<Repeat>,
     scope: &'static str,
     pages: Vec<Buffer>,
     /// Where each parameter block stands: page and offset. Most launches of a plan share theirs with others.
@@ -253,6 +274,7 @@ impl Plan {
         Self {
             gpu: gpu.clone(),
             dispatches: Vec::new(),
+            repeats: Vec::new(),
             scope: "",
             pages: Vec::new(),
             blocks: HashMap::new(),
@@ -284,7 +306,7 @@ impl Plan {
 
     /// The sum of the costs of all launches.
     pub fn cost(&self) -> Cost {
-        self.dispatches.iter().fold(Cost::default(), |sum, d| sum + d.cost)
+        self.dispatches.iter().fold(Cost::default(), |sum, d| sum + d.whole_cost())
     }
 
     /// Records one launch.
@@ -347,7 +369,26 @@ impl Plan {
             bind_group,
             grid,
             cost: launch.cost,
+            times: 1,
         });
+        Ok(())
+    }
+
+    /// Has what `record` records replayed `times` times in a row, all alike: what differs from one time to the next, such as
+    /// the number of a proposal, must be counted on the device. Costs the host no more than recording it once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for zero times or within another repetition; what `record` says.
+    pub fn repeat(&mut self, times: u32, record: impl FnOnce(&mut Plan) -> Result<()>) -> Result<()> {
+        let first = self.dispatches.len();
+        record(self)?;
+        let end = self.dispatches.len();
+        if times == 0 || self.repeats.iter().any(|inner| inner.end > first) {
+            let message = "a plan repeats launches at least once, and repetitions do not nest";
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        self.dispatches[first..].iter_mut().for_each(|dispatch| dispatch.times = times);
+        self.repeats.push(Repeat { first, end, times });
         Ok(())
     }
 
@@ -439,9 +480,20 @@ impl Plan {
 
     /// Encodes every dispatch into the caller's compute pass. Allocates nothing and cannot fail.
     pub fn replay(&self, pass: &mut wgpu::ComputePass<'_>) {
-        for dispatch in &self.dispatches {
-            self.encode(pass, dispatch);
-        }
+        self.order().for_each(|dispatch| self.encode(pass, dispatch));
+    }
+
+    /// Dispatches in the order of a replay.
+    fn order(&self) -> impl Iterator<Item = &Dispatch> {
+        let all = self.dispatches.len();
+        let mut at = 0;
+        let end = Repeat { first: all, end: all, times: 1 };
+        self.repeats.iter().copied().chain([end]).flat_map(move |repeat| {
+            let plain = &self.dispatches[at..repeat.first];
+            let repeated = &self.dispatches[repeat.first..repeat.end];
+            at = repeat.end;
+            plain.iter().chain((0..repeat.times).flat_map(move |_| repeated))
+        })
     }
 
     pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, dispatch: &Dispatch) {
@@ -467,13 +519,26 @@ impl Plan {
         self.gpu.queue().submit([encoder.finish()])
     }
 
-    /// Replays the plan and waits for it.
+    /// Replays the plan and waits for it, a few thousand dispatches after the other: a long plan, as of a burn-in, would
+    /// otherwise be one piece of work so long that systems end it.
     ///
     /// # Errors
     /// As [`Gpu::wait`].
     pub fn run(&self) -> Result<()> {
-        let submission = self.submit();
-        self.gpu.wait(Some(submission))
+        let mut order = self.order().peekable();
+        loop {
+            let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+            {
+                let descriptor = wgpu::ComputePassDescriptor { label: Some("ketformer.plan"), timestamp_writes: None };
+                let mut pass = encoder.begin_compute_pass(&descriptor);
+                order.by_ref().take(SUBMISSION_DISPATCHES).for_each(|dispatch| self.encode(&mut pass, dispatch));
+            }
+            let submission = self.gpu.queue().submit([encoder.finish()]);
+            self.gpu.wait(Some(submission))?;
+            if order.peek().is_none() {
+                return Ok(());
+            }
+        }
     }
 }
 

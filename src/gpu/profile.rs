@@ -228,9 +228,10 @@ impl Plan {
                 rows.len() - 1
             });
             let (row, sums) = &mut rows[position];
-            row.launches += 1;
-            row.cost = row.cost + dispatch.cost;
-            sums.iter_mut().zip(times).for_each(|(sum, time)| *sum += time);
+            // What is repeated was timed once.
+            row.launches += dispatch.times as usize;
+            row.cost = row.cost + dispatch.whole_cost();
+            sums.iter_mut().zip(times).for_each(|(sum, time)| *sum += f64::from(dispatch.times) * time);
         }
         let finish = |(row, mut sums): (ProfileRow, Vec<f64>)| ProfileRow { median_ms: median(&mut sums), ..row };
         rows.into_iter().map(finish).collect()

@@ -214,6 +214,8 @@ pub static FORMS: &[&Forms] = &[
     &super::attention::BACKWARD_KEY_CHOICE.forms,
     &super::attention::BACKWARD_SHORT_CHOICE.forms,
     &super::attention::SUFFIX_CHOICE.forms,
+    &super::attention::relative::FORWARD_CHOICE.forms,
+    &super::attention::relative::GRADIENT_CHOICE.forms,
     &super::recurrent::STEP_CHOICE.forms,
     &super::recurrent::BACKWARD_CHOICE.forms,
     &super::metropolis::SWEEP_CHOICE.forms,

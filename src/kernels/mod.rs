@@ -5,7 +5,10 @@
 
 pub mod attention;
 mod case;
+pub mod chain;
 pub mod choice;
+pub mod complex_head;
+pub mod connected;
 pub mod embed;
 pub mod energy;
 pub mod feed_forward;
@@ -23,6 +26,7 @@ pub mod probe;
 mod random;
 pub mod rbm;
 pub mod recurrent;
+pub mod repeat;
 pub mod rows;
 pub mod unique;
 
@@ -71,6 +75,16 @@ pub static ALL: &[Entry] = &[
     optimizer::SQUARE_ENTRY,
     optimizer::DECIDE_ENTRY,
     optimizer::ADAM_ENTRY,
+    repeat::ENTRY,
+    connected::COUNT_ENTRY,
+    connected::OFFSETS_ENTRY,
+    connected::LIST_ENTRY,
+    connected::SPINS_ENTRY,
+    connected::RATIO_ENTRY,
+    chain::PROPOSE_ENTRY,
+    chain::ACCEPT_ENTRY,
+    complex_head::FORWARD_ENTRY,
+    complex_head::BACKWARD_ENTRY,
     rbm::SPINS_ENTRY,
     rbm::AMPLITUDE_ENTRY,
     rbm::RATIO_ENTRY,
@@ -123,6 +137,10 @@ pub static ALL: &[Entry] = &[
     attention::linear::BACKWARD_STATE_ENTRY,
     attention::linear::BACKWARD_KEY_ENTRY,
     attention::linear::SUFFIX_ENTRY,
+    attention::relative::FORWARD_ENTRY,
+    attention::relative::FORWARD_PRIVATE_ENTRY,
+    attention::relative::GRADIENT_ENTRY,
+    attention::relative::GRADIENT_PRIVATE_ENTRY,
     probe::MULTIPLY_ADD_ENTRY,
     probe::COPY_ENTRY,
     probe::SHUFFLE_ENTRY,
@@ -157,6 +175,8 @@ pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("cache", include_str!("../../shaders/shared/cache.wgsl")),
     ("compensated", include_str!("../../shaders/shared/compensated.wgsl")),
+    ("complex_cosh", include_str!("../../shaders/shared/complex_cosh.wgsl")),
+    ("connected", include_str!("../../shaders/shared/connected.wgsl")),
     ("cooperative", include_str!("../../shaders/shared/cooperative.wgsl")),
     ("epilogue", include_str!("../../shaders/shared/epilogue.wgsl")),
     ("feature", include_str!("../../shaders/shared/feature.wgsl")),
@@ -173,6 +193,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
     ("put", include_str!("../../shaders/shared/put.wgsl")),
     ("recurrent", include_str!("../../shaders/shared/recurrent.wgsl")),
+    ("relative", include_str!("../../shaders/shared/relative.wgsl")),
     ("recurrent_backward", include_str!("../../shaders/shared/recurrent_backward.wgsl")),
     ("sector", include_str!("../../shaders/shared/sector.wgsl")),
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),

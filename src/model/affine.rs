@@ -3,6 +3,7 @@
 use super::{Initial, ParameterSpec, Parameters};
 use crate::error::Result;
 use crate::gpu::{Plan, Rows, View};
+use crate::kernels::attention::relative::{Look, RelativeAttention, RelativeGradient, RelativeShape};
 use crate::kernels::linear::{
     Activation, Extra, GradientInto, GradientShape, LinearGradient, LinearProduct, LinearShape,
 };
@@ -139,6 +140,20 @@ impl Reversed<'_> {
         let weight = affine.weight.clone();
         let product = LinearProduct { x: d_y.clone(), weight, bias: None, extra, y: d_x.clone() };
         product.record(plan, &LinearShape::backward(self.rows.clone(), inner, columns).activated(activation))
+    }
+
+    /// Both gradients of factored attention: from that of its output `d_out` to those of the values `v` and of the weights.
+    pub fn relative(
+        &self,
+        plan: &mut Plan,
+        [v, d_out, d_v]: [View; 3],
+        [relative, into]: [&View; 2],
+        shape: &RelativeShape,
+    ) -> Result<()> {
+        let part = self.part.clone();
+        let gradient = RelativeGradient { d_out: d_out.clone(), v, part, d_relative: into.clone() };
+        gradient.record(plan, shape, self.into)?;
+        RelativeAttention { v: d_out, relative: relative.clone(), out: d_v }.record(plan, shape, Look::Reversed)
     }
 
     /// Both gradients of a norm; `extra` is added to that of its rows.

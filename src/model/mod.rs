@@ -29,6 +29,7 @@ mod self_attention;
 mod subsampler;
 mod transformer;
 mod transformer_training;
+mod vit;
 mod weights;
 
 pub use block::{Activation, Attention, Norm, Start};
@@ -45,4 +46,5 @@ pub use ptf::Ptf;
 pub use rbm::Rbm;
 pub use rnn::{Cell, Rnn};
 pub use sector::{Sector, check_sector};
+pub use vit::{Vit, VitAttention};
 pub use weights::{Tensor, Weights};

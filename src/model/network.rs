@@ -29,7 +29,8 @@ pub struct Capacity {
 pub struct Needs {
     /// Elements for each sample decoded, and of the widest buffer among them.
     pub sample: [u64; 2],
-    /// Elements for each row of moves, and of the widest buffer among them.
+    /// Elements for each row of moves, and of the widest buffer among them. Of a wave function that is not normalised a row
+    /// is a configuration that a move leads to; 0 where ratios need no pass.
     pub move_row: [u64; 2],
     /// Elements for each hidden row, in one buffer; 0 where the hidden layer stays on chip.
     pub hidden_row: u64,
@@ -131,6 +132,12 @@ pub trait Model: Send + Sync {
     /// The Markov chains that sample it, where it is not normalised; `None` where it is drawn patch after patch.
     fn chains(&self) -> Option<&Metropolis> {
         None
+    }
+
+    /// Rows of a sample in the pass with gradient, whose sums over rows go by blocks of whole samples: a patch is one where
+    /// passes go over patches.
+    fn training_rows(&self, patching: &Patching) -> u32 {
+        if self.chains().is_some() { 1 } else { patching.patches() as u32 }
     }
 
     /// Its parameters.
@@ -262,6 +269,10 @@ pub struct ConnectedMoves {
     pub count: u32,
     /// Whether some change two sites.
     pub pairs: bool,
+    /// (1) u32 among `counters`, for a wave function that counts rows of its own.
+    pub total: View,
+    /// The counters that the grids of live launches follow, see [`Plan::resolve_grids`].
+    pub counters: View,
 }
 
 /// The passes of a wave function that is known up to a factor.

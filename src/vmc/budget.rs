@@ -22,6 +22,8 @@ pub(super) struct Demand {
     pub shape: [u64; 4],
     /// Rows of a sample in the pass with gradient, each with a number that log P is the sum of.
     pub columns: u64,
+    /// Rows of a sample over which the pass with gradient adds up.
+    pub sum_rows: u32,
     /// Parts of log ψ: 1 where the wave function is real, else 2.
     pub parts: u64,
     /// Elements of the Hamiltonian's tables.
@@ -85,12 +87,12 @@ impl Demand {
 
     /// Samples of a block of the sums over rows in the pass with gradient.
     fn block(&self) -> u32 {
-        block_items(self.columns as u32)
+        block_items(self.sum_rows)
     }
 
     /// Blocks of a pass with gradient over `samples` samples.
     fn blocks(&self, samples: u64) -> u64 {
-        (samples * self.columns).div_ceil(u64::from(block_rows(self.columns as u32)))
+        (samples * u64::from(self.sum_rows)).div_ceil(u64::from(block_rows(self.sum_rows)))
     }
 
     /// Elements of the buffers over all samples, with the counters and what the host reads of them.
@@ -159,8 +161,8 @@ impl Demand {
             most(self.needs.sample[1].max(self.parts * m).max(COLUMNS.into())).min(MAX_GROUP) / ALIGNMENT * ALIGNMENT;
         let item_limit = most(r * self.needs.move_row[1].max(4)).min(most(n));
         // Blocks of the gradient's sums stand in one buffer too.
-        let blocks_limit = u64::from(most(self.needs.training_block)) * u64::from(block_rows(self.columns as u32));
-        let training_limit = most(self.needs.training_sample[1]).min((blocks_limit / self.columns) as u32);
+        let blocks_limit = u64::from(most(self.needs.training_block)) * u64::from(block_rows(self.sum_rows));
+        let training_limit = most(self.needs.training_sample[1]).min((blocks_limit / u64::from(self.sum_rows)) as u32);
         let training = if training_limit >= self.span() {
             self.span().min(self.samples)
         } else {
@@ -250,6 +252,7 @@ mod tests {
             needs,
             shape: [64, 64, 480, 16],
             columns: 16,
+            sum_rows: 16,
             parts: 1,
             tables: 10_000,
         }
@@ -291,7 +294,7 @@ mod tests {
         let unit = [8, 8];
         let needs = Needs { sample: unit, move_row: unit, hidden_row: 0, training_sample: unit, ..demand().needs };
         for samples in [MAX_GROUP - 1, MAX_GROUP, MAX_GROUP + 1, 1 << 17] {
-            let demand = Demand { samples, needs, shape: [4, 4, 6, 1], columns: 1, ..demand() };
+            let demand = Demand { samples, needs, shape: [4, 4, 6, 1], columns: 1, sum_rows: 1, ..demand() };
             let sizes = demand.fit(1 << 50, 1 << 40).unwrap();
             assert_eq!(sizes.group, samples.next_multiple_of(ALIGNMENT).min(MAX_GROUP), "{samples}: {sizes:?}");
         }

@@ -153,6 +153,8 @@ impl Sampler for Chains {
             parts: estimator.parts,
             count: tables.moves(),
             pairs: tables.host.moves_pairs(),
+            total: estimator.live.range(estimator.live.label(), estimator.own_counter, 1)?,
+            counters: estimator.live.view(),
         };
         self.network.ratios(plan, window, &connected)
     }

@@ -64,8 +64,10 @@ pub(super) struct Estimator {
     pub groups: Distinct,
     /// Those of what the gradient is taken over, where that is something else.
     own_spans: Option<Distinct>,
-    /// One counter for each group, then one for each span that is no group.
+    /// One counter for each group, then one for each span that is no group, then one for the wave function's own.
     pub live: Buffer,
+    /// Where the last one stands.
+    pub own_counter: u64,
     /// (B, [`COLUMNS`])
     pub values: Buffer,
     /// ([`COLUMNS`], 2)
@@ -92,25 +94,28 @@ impl Estimator {
         check_sector(model, terms)?;
         let chains = model.chains();
         let host = HostTables::new(terms, &patching, chains.is_none(), model.is_complex())?;
-        let parts = 1 + u32::from(model.is_complex());
+        let (parts, precision) = (1 + u32::from(model.is_complex()), parameters.precision());
         let (n, m) = (patching.sites() as u64, host.moves.len() as u64);
-        let (r, t) = (host.rows.len() as u64, patching.patches() as u64);
+        let (packed, t) = (host.rows.len() as u64, patching.patches() as u64);
+        let needs = model.needs(gpu, lattice, precision)?;
+        // Without a prefix to share, a row of moves is all of a configuration.
+        let r = if chains.is_some() && needs.move_row[0] > 0 { m } else { packed };
         let elements = parameters.layout().elements();
         let narrowing = parameters.narrowing().map(|narrow| (narrow, elements));
         let narrow_words = if narrowing.is_some() { elements.div_ceil(2) } else { 0 };
-        let precision = parameters.precision();
-        let large = host.large.as_ref().map_or(0, |large| LargeRows::elements(large.rows.len() as u64, r));
+        let large = host.large.as_ref().map_or(0, |large| LargeRows::elements(large.rows.len() as u64, packed));
         let chain_elements = chains.map_or(0, |chains| Chains::elements(chains, config.samples, t));
         let columns = columns(model, &patching);
         let demand = Demand {
             samples: config.samples,
             training: config.training,
             fixed: config.fixed + narrow_words + chain_elements,
-            needs: model.needs(gpu, lattice, precision)?,
+            needs,
             shape: [n, m, r, t],
             columns: columns.into(),
+            sum_rows: model.training_rows(&patching),
             parts: parts.into(),
-            tables: 8 * m + 10 * r + 2 * n + 2 * host.pairs.len() as u64 + t + large,
+            tables: 8 * m + 10 * packed + 2 * n + 2 * host.pairs.len() as u64 + t + large,
         };
         let sizes = demand.fit(config.memory, gpu.limits().max_storage_buffer_binding_size)?;
         let (samples, patches) = (config.samples, t as u32);
@@ -132,7 +137,8 @@ impl Estimator {
             phase: (parts == 2).then(|| buffer("phase", padded * u64::from(columns))).transpose()?,
             columns,
             parts,
-            live: buffer("live", COUNTER_STRIDE * u64::from(counters))?,
+            live: buffer("live", COUNTER_STRIDE * u64::from(counters + 1))?,
+            own_counter: COUNTER_STRIDE * u64::from(counters),
             groups,
             own_spans,
             values: buffer("values", padded * u64::from(COLUMNS))?,

@@ -7,7 +7,7 @@ use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
 use ketformer::model::{
     Activation, Attention, Cell, Lptf, Metropolis, Model, Norm, Position, Precision, Proposal, Ptf, Rbm, Rnn, Sector,
-    Start, Subsampler, Weights, check_sector,
+    Start, Subsampler, Vit, VitAttention, Weights, check_sector,
 };
 use ketformer::physics::{Hamiltonian, Lattice, Patch};
 use ketformer::vmc::{self, Amplitudes};
@@ -28,7 +28,7 @@ pub struct Case {
 
 /// Every wave function that the laws are tested on.
 pub fn cases() -> Vec<Case> {
-    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases(), sector_cases(), complex_cases()]
+    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases(), vit_cases(), sector_cases(), complex_cases()]
         .into_iter()
         .flatten()
         .collect()
@@ -116,6 +116,36 @@ fn rbm_cases() -> Vec<Case> {
         chains("rbm, chain of 8, five hidden units", Lattice::chain(8), 0.625),
         chains("rbm, chain of 11, tokens of one site", Lattice::chain(11), 1.2),
         chains("rbm, 4x4 in two tokens", Lattice::square(4, 4), 1.0),
+    ]
+}
+
+/// Vision transformers, whose chains flip sites or stay in a sector.
+fn vit_cases() -> Vec<Case> {
+    let row = |name, lattice, patch, [width, heads, layers]: [usize; 3], attention, proposal| {
+        let sampling = Metropolis { chains: None, sweeps: 5, burn_in: 10, proposal };
+        let model = Vit { patch, width, heads, layers, attention, sampling };
+        Case { name, lattice, model: Box::new(model), amplitude: 0.6 }
+    };
+    let (block, factored) = (|sides| Patch::Block(sides), VitAttention::Factored);
+    vec![
+        row("vit, 2x1 on 4x2", Lattice::square(4, 2), block([2, 1]), [12, 3, 2], factored, Proposal::Flip),
+        row("vit, single sites of 3x3", Lattice::square(3, 3), block([1, 1]), [8, 2, 1], factored, Proposal::Flip),
+        row(
+            "vit, softmax attention over pairs of a chain of 8",
+            Lattice::chain(8),
+            Patch::Line(2),
+            [8, 2, 2],
+            VitAttention::Softmax,
+            Proposal::Flip,
+        ),
+        row(
+            "vit by exchanges, 1x2 on 2x4",
+            Lattice::square(2, 4),
+            block([1, 2]),
+            [8, 1, 2],
+            factored,
+            Proposal::Exchange,
+        ),
     ]
 }
 
@@ -318,7 +348,7 @@ impl Case {
 
     /// Rows of a sample in sums of the gradient over rows.
     pub fn rows_of_a_sample(&self) -> usize {
-        if self.is_normalised() { self.model.patching(&self.lattice).unwrap().patches() } else { 1 }
+        self.model.training_rows(&self.model.patching(&self.lattice).unwrap()) as usize
     }
 
     /// The weights of seed 1 made so large that the passes overflow.
@@ -328,6 +358,11 @@ impl Case {
         let enlarged = |value: f32| if self.is_normalised() { 1e30 * value } else { f32::MAX.copysign(value) };
         weights.tensors.values_mut().flat_map(|tensor| &mut tensor.values).for_each(|value| *value = enlarged(*value));
         weights
+    }
+
+    /// Whether a bias acts on occupations, so that [`Case::emptied`] can use it.
+    pub fn has_bias(&self) -> bool {
+        self.model.name() != "vit"
     }
 
     /// The weights of seed 1 with a bias of `strength` against every occupied site.

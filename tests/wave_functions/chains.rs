@@ -91,7 +91,7 @@ impl Hamiltonian for Field {
 }
 
 /// How often each state was drawn, and the chance of that where P(σ) ∝ ψ(σ)² for the states of `sector`.
-fn chance_of(drawn: &[Vec<u8>], log_p: &[f64], sector: impl Fn(usize) -> bool) -> f64 {
+pub fn chance_of(drawn: &[Vec<u8>], log_p: &[f64], sector: impl Fn(usize) -> bool) -> f64 {
     let mut counts = vec![0; log_p.len()];
     drawn.iter().for_each(|configuration| counts[index(configuration)] += 1);
     let states: Vec<usize> = (0..log_p.len()).filter(|state| sector(*state)).collect();

@@ -1,6 +1,8 @@
 //! One wave function, however it is computed: for sampling (patch after patch where it is autoregressive), for the gradient
 //! (all patches at once), or by what a move changes (over a shared prefix, or from a sample's activations).
 
+use std::f64::consts::TAU;
+
 use ketformer::model::{Precision, Weights};
 use ketformer::vmc::{Amplitudes, Likelihood, local_energies};
 
@@ -78,7 +80,9 @@ pub fn moves_lead_to(case: &Case, weights: &Weights, amplitudes: &Amplitudes, pr
                 let mut there = configuration.clone();
                 step.flip_in(&mut there);
                 worst = nan_max(worst, (moved + constant - log_p[index(&there)]).abs());
-                worst = nan_max(worst, (moved_phase - phase[index(&there)]).abs());
+                // Ratios know phases up to full turns.
+                let turn = moved_phase - phase[index(&there)];
+                worst = nan_max(worst, (turn - (turn / TAU).round() * TAU).abs());
                 least = least.max((log_p[index(configuration)] - log_p[index(&there)]).abs());
                 let across = step.second.is_some_and(|second| patch(second) != patch(step.first));
                 kinds[if across { 2 } else { 1 }] += 1;

@@ -15,3 +15,4 @@ mod rejection;
 mod sampling;
 mod symmetry;
 mod training;
+mod vit;

@@ -5,6 +5,7 @@ pub mod hamiltonian;
 pub mod heisenberg;
 pub mod lattice;
 pub mod lptf;
+pub mod metropolis;
 pub mod outcome;
 pub mod patch;
 pub mod ptf;
@@ -14,6 +15,7 @@ pub mod rydberg;
 pub mod tfim;
 pub mod train;
 pub mod transformer;
+pub mod vit;
 pub mod wave_function;
 
 use ketformer::Result;

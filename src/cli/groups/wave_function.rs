@@ -3,7 +3,7 @@
 use ketformer::model::Model;
 use ketformer::{Error, ErrorKind, Result};
 
-use super::{lptf, ptf, rbm, rnn};
+use super::{lptf, ptf, rbm, rnn, vit};
 use crate::cli::settings::{Group, Settings};
 use crate::cli::typed::{Table, Typed};
 
@@ -21,7 +21,7 @@ struct Family {
 }
 
 /// Every family; the first is the default.
-static ALL: [Family; 4] = [
+static ALL: [Family; 5] = [
     Family { group: &ptf::GROUP, subs: &[], make: |own, _| Ok(Box::new(ptf::model(own)?)), telling: "patch" },
     Family { group: &rnn::GROUP, subs: &[], make: |own, _| Ok(Box::new(rnn::model(own)?)), telling: "patch" },
     Family {
@@ -31,6 +31,7 @@ static ALL: [Family; 4] = [
         telling: "patch",
     },
     Family { group: &rbm::GROUP, subs: &[], make: |own, _| Ok(Box::new(rbm::model(own))), telling: "alpha" },
+    Family { group: &vit::GROUP, subs: &[], make: |own, _| Ok(Box::new(vit::model(own)?)), telling: "patch" },
 ];
 
 /// The groups that describe a wave function.

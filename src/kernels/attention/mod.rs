@@ -15,6 +15,7 @@
 mod backward;
 mod forward;
 pub mod linear;
+pub mod relative;
 mod suffix;
 
 use super::RandomInputs;

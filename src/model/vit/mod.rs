@@ -1,0 +1,327 @@
+//! The vision-transformer wave function (ViT) of Rende, Viteritti, Bardone, Becca & Goldt, Commun. Phys. 7, 260 (2024),
+//! arXiv:2310.05715: complex, and the same after a translation by a patch where its attention is factored.
+//!
+//! ```text
+//! x_t   = W_e s_t + b_e                                                       s_t: the P spins of patch t, ±1
+//! block:  y = LN(x);   x += W_o A(y) + b_o;   y = LN(x);   x += W_2 gelu(W_1 y + b_1) + b_2       hidden width 4d
+//! head:   z = LN(Σ_t x_t)       u = (W_r z + b_r) + i (W_i z + b_i)           log ψ = Σ_α log cosh u_α
+//! ```
+//!
+//! A is factored attention, o_i = Σ_j A[r(i, j)] v_j with weights of relative positions alone, see
+//! [`crate::kernels::attention::relative`]; or softmax attention over all patches, which needs learned positions to tell
+//! them apart. ψ is not normalised: Markov chains sample it, and every configuration that a move leads to is a whole pass.
+
+mod chains;
+mod network;
+mod parameters;
+mod training;
+mod trunk;
+
+use std::fmt;
+use std::str::FromStr;
+
+use self::network::VitNetwork;
+use super::sector::check_even;
+use super::{Capacity, Layout, Metropolis, Model, Needs, Parameters, Precision, Proposal, WaveFunction};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
+use crate::kernels::attention::relative::RelativeShape;
+use crate::physics::{Lattice, Patch, Patching};
+
+/// Settings of the vision transformer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vit {
+    /// Sites of a token. Patches must map onto patches by translations of the periodic lattice.
+    pub patch: Patch,
+    /// d, of a token; a multiple of 4.
+    pub width: usize,
+    /// h, which divide the width.
+    pub heads: usize,
+    /// K
+    pub layers: usize,
+    /// How patches look at each other.
+    pub attention: VitAttention,
+    /// How its configurations are sampled.
+    pub sampling: Metropolis,
+}
+
+/// How patches of a vision transformer look at each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VitAttention {
+    /// By weights of each head that depend on relative positions alone: ψ is the same after a translation by a patch.
+    #[default]
+    Factored,
+    /// softmax(q kᵀ / √D) v over all patches, with a learned vector for each position.
+    Softmax,
+}
+
+impl Vit {
+    /// Sweeps between two samples of a chain by default: of N proposals each, so that sampling costs about as many passes as
+    /// the 2N exchanges that a sample of a square lattice with next-nearest neighbours can make.
+    const SWEEPS: usize = 2;
+    /// Sweeps before the first sample by default: each is N passes of every chain.
+    const BURN_IN: usize = 10;
+
+    /// Chains with the default numbers of sweeps, which exchange neighbours.
+    pub fn default_sampling() -> Metropolis {
+        Metropolis { chains: None, sweeps: Self::SWEEPS, burn_in: Self::BURN_IN, proposal: Proposal::Exchange }
+    }
+}
+
+impl Default for Vit {
+    /// The network of the paper.
+    fn default() -> Self {
+        Self {
+            patch: Patch::Block([2, 2]),
+            width: 72,
+            heads: 12,
+            layers: 8,
+            attention: VitAttention::default(),
+            sampling: Self::default_sampling(),
+        }
+    }
+}
+
+/// The sizes of a vision transformer on a lattice, as shaders count them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct VitSizes {
+    /// P
+    pub sites_per_patch: u32,
+    /// Tx, Ty
+    pub grid: [u32; 2],
+    /// d
+    pub width: u32,
+    /// h
+    pub heads: u32,
+    /// K
+    pub layers: u32,
+    pub attention: VitAttention,
+}
+
+impl VitSizes {
+    /// T
+    pub fn patches(&self) -> u32 {
+        self.grid[0] * self.grid[1]
+    }
+
+    /// N
+    pub fn sites(&self) -> u32 {
+        self.patches() * self.sites_per_patch
+    }
+
+    /// F
+    pub fn hidden(&self) -> u32 {
+        4 * self.width
+    }
+
+    /// Width of a head.
+    pub fn head_width(&self) -> u32 {
+        self.width / self.heads
+    }
+
+    /// Columns of what attention reads: values, or queries, keys and values.
+    pub fn projected(&self) -> u32 {
+        match self.attention {
+            VitAttention::Factored => self.width,
+            VitAttention::Softmax => 3 * self.width,
+        }
+    }
+}
+
+/// Sites at most, for which a proposal's loops stay below the iterations that every driver runs.
+const MAX_SITES: usize = 4096;
+/// Layers and width beyond which a number is surely a slip of the keyboard.
+const MAX_LAYERS: usize = 128;
+const MAX_WIDTH: usize = 8192;
+/// Widest head of softmax attention.
+const MAX_SOFTMAX_HEAD: usize = 128;
+
+fn error<T>(message: String) -> Result<T> {
+    Err(Error::new(ErrorKind::Settings, format!("vit: {message}")))
+}
+
+impl Vit {
+    /// The patch as a block: a line of sites lies along the side that it must divide.
+    fn block(&self, lattice: &Lattice) -> Patch {
+        match self.patch {
+            Patch::Line(sites) if lattice.ly == 1 => Patch::Block([sites, 1]),
+            Patch::Line(sites) => Patch::Block([1, sites]),
+            block => block,
+        }
+    }
+
+    fn sizes(&self, lattice: &Lattice) -> Result<VitSizes> {
+        let patching = self.patching(lattice)?;
+        let [px, py] = match self.block(lattice) {
+            Patch::Block(sides) => sides,
+            Patch::Line(sites) => [1, sites],
+        };
+        Ok(VitSizes {
+            sites_per_patch: patching.sites_per_patch() as u32,
+            grid: [(lattice.lx / px) as u32, (lattice.ly / py) as u32],
+            width: self.width as u32,
+            heads: self.heads as u32,
+            layers: self.layers as u32,
+            attention: self.attention,
+        })
+    }
+
+    fn check_sizes(&self) -> Result<()> {
+        let Self { width, heads, layers, .. } = *self;
+        if width == 0 || !width.is_multiple_of(4) || width > MAX_WIDTH {
+            return error(format!("d={width} is no multiple of 4 up to {MAX_WIDTH}; give for example d=72"));
+        }
+        if !(1..=MAX_LAYERS).contains(&layers) {
+            return error(format!("layers={layers} is out of range; give 1 to {MAX_LAYERS}, such as layers=8"));
+        }
+        let widest = match self.attention {
+            VitAttention::Factored => RelativeShape::MOST_WIDTH as usize,
+            VitAttention::Softmax => MAX_SOFTMAX_HEAD,
+        };
+        let fits = |heads: usize| heads > 0 && width.is_multiple_of(heads) && width / heads <= widest;
+        if !fits(heads) {
+            let near = (1..=width).filter(|heads| fits(*heads)).min_by_key(|other| other.abs_diff(heads));
+            return error(format!(
+                "heads={heads} do not divide d={width} into widths of 1 to {widest}; give heads={}",
+                near.unwrap_or(width)
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Model for Vit {
+    fn name(&self) -> &'static str {
+        "vit"
+    }
+
+    fn patching(&self, lattice: &Lattice) -> Result<Patching> {
+        Patching::new(*lattice, self.block(lattice)).map_err(|cause| {
+            let message = format!(
+                "vit: patch={} breaks the periodicity of {lattice}, whose translations must take patches to patches: {cause}",
+                self.patch
+            );
+            Error::new(cause.kind(), message)
+        })
+    }
+
+    fn check(&self, lattice: &Lattice) -> Result<()> {
+        lattice.check()?;
+        self.sampling.check()?;
+        self.check_sizes()?;
+        let sites = lattice.sites();
+        if sites > MAX_SITES {
+            return error(format!("{sites} sites are too many; give a lattice of {MAX_SITES} at most"));
+        }
+        let (patches, most) = (self.patching(lattice)?.patches(), RelativeShape::MOST_PATCHES as usize);
+        if self.attention == VitAttention::Factored && patches > most {
+            return error(format!(
+                "{patches} patches are too many for factored attention; give a larger patch= for {most} at most"
+            ));
+        }
+        if self.keeps_excitations() {
+            check_even("vit", lattice, ["proposal=exchange", "proposal=flip"])?;
+        }
+        Ok(())
+    }
+
+    fn is_complex(&self) -> bool {
+        true
+    }
+
+    fn keeps_excitations(&self) -> bool {
+        self.sampling.proposal == Proposal::Exchange
+    }
+
+    fn chains(&self) -> Option<&Metropolis> {
+        Some(&self.sampling)
+    }
+
+    fn training_rows(&self, patching: &Patching) -> u32 {
+        patching.patches() as u32
+    }
+
+    fn layout(&self, lattice: &Lattice) -> Result<Layout> {
+        self.check(lattice)?;
+        Ok(Layout::new(parameters::specs(&self.sizes(lattice)?)))
+    }
+
+    fn needs(&self, gpu: &Gpu, lattice: &Lattice, _: Precision) -> Result<Needs> {
+        Ok(VitNetwork::needs(gpu, &self.sizes(lattice)?))
+    }
+
+    fn network(
+        &self,
+        gpu: &Gpu,
+        lattice: &Lattice,
+        parameters: &Parameters,
+        capacity: Capacity,
+    ) -> Result<WaveFunction> {
+        let changes = chains::changes(&self.patching(lattice)?, self.sampling.proposal);
+        let network = VitNetwork::new(gpu, self.sizes(lattice)?, &self.sampling, &changes, parameters, capacity)?;
+        Ok(WaveFunction::Unnormalised(Box::new(network)))
+    }
+}
+
+impl fmt::Display for VitAttention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Factored => "factored",
+            Self::Softmax => "softmax",
+        })
+    }
+}
+
+impl FromStr for VitAttention {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        [Self::Factored, Self::Softmax].into_iter().find(|attention| attention.to_string() == text).ok_or_else(|| {
+            let message =
+                format!("attention: expected factored or softmax, got `{text}`; give for example attention=factored");
+            Error::new(ErrorKind::Settings, message)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_network_of_the_paper_has_three_hundred_thousand_parameters() {
+        let vit = Vit { layers: 4, ..Vit::default() };
+        let layout = vit.layout(&Lattice::square(10, 10)).unwrap();
+        let of_layer = 4 * 72 + 2 * (72 * 72 + 72) + 12 * 25 + (72 * 288 + 288) + (288 * 72 + 72);
+        assert_eq!(layout.parameters(), (5 * 72 + 4 * of_layer + 2 * 72 + 2 * (72 * 72 + 72)) as u64);
+        let eight = Vit::default().layout(&Lattice::square(10, 10)).unwrap().parameters();
+        assert!((300_000..600_000).contains(&eight), "{eight}");
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_say_what_would() {
+        let message = |vit: Vit, lattice: Lattice| vit.check(&lattice).unwrap_err().to_string();
+        let small = || Vit { width: 8, heads: 2, layers: 1, ..Vit::default() };
+        let square = Lattice::square(4, 4);
+        small().check(&square).unwrap();
+        small().check(&Lattice::square(6, 4)).unwrap();
+        assert!(message(Vit { heads: 3, ..small() }, square).contains("heads=2"));
+        assert!(message(Vit { width: 10, ..small() }, square).contains("multiple of 4"));
+        assert!(message(Vit { layers: 0, ..small() }, square).contains("layers=8"));
+        assert!(message(small(), Lattice::square(5, 4)).contains("breaks the periodicity"));
+        assert!(message(Vit { patch: Patch::Line(8), ..small() }, square).contains("breaks the periodicity"));
+        assert!(message(Vit { patch: Patch::Line(1), ..small() }, Lattice::square(3, 3)).contains("proposal=flip"));
+        let flips = Metropolis { proposal: Proposal::Flip, ..Vit::default_sampling() };
+        Vit { patch: Patch::Line(1), sampling: flips, ..small() }.check(&Lattice::square(3, 3)).unwrap();
+        assert!(message(Vit { patch: Patch::Line(1), ..small() }, Lattice::square(32, 32)).contains("larger patch="));
+        assert!("dot".parse::<VitAttention>().unwrap_err().to_string().contains("attention=factored"));
+    }
+
+    #[test]
+    fn lines_are_blocks_along_the_side_that_they_divide() {
+        let sizes = |patch, lattice| Vit { patch, ..Vit::default() }.sizes(&lattice).unwrap();
+        assert_eq!(sizes(Patch::Line(4), Lattice::chain(16)).grid, [4, 1]);
+        assert_eq!(sizes(Patch::Line(2), Lattice::square(4, 6)).grid, [4, 3]);
+        assert_eq!(sizes(Patch::Block([2, 3]), Lattice::square(4, 6)).grid, [2, 2]);
+    }
+}

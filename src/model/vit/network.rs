@@ -1,0 +1,215 @@
+//! A vision transformer on a device: amplitudes, chains, ratios of moves and gradient.
+
+use super::super::affine::Places;
+use super::super::{
+    Capacity, ChainWindow, ConnectedMoves, LogPsi, LogPsiGradient, Metropolis, Needs, Parameters, Stretch, Unnormalised,
+};
+use super::VitSizes;
+use super::chains::Chains;
+use super::parameters::VitViews;
+use super::training::Training;
+use super::trunk::Trunk;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Buffer, Gpu, LiveRows, Plan, Rows, View};
+use crate::kernels::connected::{Connected, ConnectedList, ConnectedRatio};
+use crate::kernels::linear::GradientInto;
+use crate::kernels::rbm::{RbmShape, RbmSpins};
+use crate::kernels::rows::Window;
+
+/// Pairs of a distinct sample and a move that holds, of a window.
+struct Moves {
+    /// (items) u32
+    counts: Buffer,
+    /// (items) u32
+    offsets: Buffer,
+    /// (pairs) of two u32
+    pairs: Buffer,
+}
+
+/// A vision transformer with the buffers of its passes.
+pub struct VitNetwork {
+    sizes: VitSizes,
+    places: Places<VitViews>,
+    trunk: Trunk,
+    chains: Chains,
+    moves: Moves,
+    /// Configurations of one pass over moves.
+    move_rows: u32,
+    /// (samples) log ψ² and (samples) phase of the group whose moves come next
+    group: [Buffer; 2],
+    training: Option<Training>,
+}
+
+/// Words for each pair, and those for each item and sample.
+const OF_PAIR: u64 = 2;
+const OF_ITEM: u64 = 4;
+
+impl VitNetwork {
+    pub fn needs(gpu: &Gpu, sizes: &VitSizes) -> Needs {
+        let [row, widest] = Trunk::needs(sizes);
+        Needs {
+            // Chains and samples share the buffers of passes over moves, which are as large as either asks for.
+            sample: [row + Chains::needs(sizes.patches().into()) + OF_ITEM, widest],
+            move_row: [row + OF_PAIR, widest],
+            hidden_row: Trunk::hidden_needs(gpu, sizes),
+            training_sample: Training::needs(sizes),
+            training_block: Training::part_width(sizes),
+            // At most two changes of four words for each site of each kind of bond, and what is never empty.
+            fixed: 16 * u64::from(sizes.sites()) + 64,
+        }
+    }
+
+    pub fn new(
+        gpu: &Gpu,
+        sizes: VitSizes,
+        metropolis: &Metropolis,
+        changes: &[[u32; 4]],
+        parameters: &Parameters,
+        capacity: Capacity,
+    ) -> Result<Self> {
+        let (samples, move_rows) = (capacity.samples, capacity.move_rows.max(1));
+        let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.vit.{name}"), elements);
+        let training = capacity.training_samples;
+        Ok(Self {
+            places: VitViews::places(parameters, &sizes)?,
+            trunk: Trunk::new(gpu, &sizes, samples.max(move_rows), capacity.hidden_rows)?,
+            chains: Chains::new(gpu, changes, metropolis.proposal, sizes.patches(), samples)?,
+            moves: Moves {
+                counts: buffer("moves.counts", samples.into())?,
+                offsets: buffer("moves.offsets", samples.into())?,
+                pairs: buffer("moves.pairs", OF_PAIR * u64::from(move_rows))?,
+            },
+            move_rows,
+            group: [buffer("group.log_p", samples.into())?, buffer("group.phase", samples.into())?],
+            training: (training > 0).then(|| Training::new(gpu, &sizes, training)).transpose()?,
+            sizes,
+        })
+    }
+
+    fn training(&self) -> Result<&Training> {
+        let message = "vit: the network was made without room for gradients; give it training_samples";
+        self.training.as_ref().ok_or_else(|| Error::new(ErrorKind::Shape, message))
+    }
+
+    /// Spins of a window of configurations of `tokens`.
+    fn spins(
+        &self,
+        plan: &mut Plan,
+        window: &Window,
+        (tokens, sample_of): (&View, Option<&View>),
+        spins: &Buffer,
+    ) -> Result<()> {
+        let (sites, sites_per_patch) = (self.sizes.sites(), self.sizes.sites_per_patch);
+        let made = RbmSpins { tokens: tokens.clone(), sample_of: sample_of.cloned(), spins: spins.view() };
+        made.record(plan, window, &RbmShape { sites, sites_per_patch, hidden: 0 })
+    }
+
+    /// The pass over configurations `first .. first + count` of `all` in `tokens`, up to its units.
+    fn pass(&self, plan: &mut Plan, tokens: &View, [first, count, all]: [u32; 3]) -> Result<Rows> {
+        let rows = Rows::from(count);
+        let patches = self.sizes.patches();
+        let window = Window { items: rows.clone(), first, most: count, samples: all, patches };
+        self.spins(plan, &window, (tokens, None), &self.trunk.spins)?;
+        self.trunk.forward(plan, &self.sizes, &self.places.sampled, &rows)?;
+        Ok(rows)
+    }
+
+    /// Where a pass whose phases nobody needs puts them.
+    fn amplitude(&self, plan: &mut Plan, rows: &Rows, log_p: &View) -> Result<()> {
+        self.trunk.amplitude(plan, &self.sizes, rows, [log_p, &self.trunk.phase])
+    }
+}
+
+/// The phase's place of a complex wave function.
+fn phase_of(log_psi: &LogPsi) -> Result<&View> {
+    let message = "vit: a complex wave function needs room for phases";
+    log_psi.phase.as_ref().ok_or_else(|| Error::new(ErrorKind::Shape, message))
+}
+
+impl Unnormalised for VitNetwork {
+    fn begin(&self, plan: &mut Plan, chains: &ChainWindow) -> Result<()> {
+        let rows = self.pass(plan, &chains.state, [chains.first, chains.chains, chains.all])?;
+        self.amplitude(plan, &rows, &self.chains.log_p)
+    }
+
+    fn advance(&self, plan: &mut Plan, chains: &ChainWindow, stretch: &Stretch) -> Result<()> {
+        if stretch.proposals == 0 {
+            return Ok(());
+        }
+        let shape = Chains::shape(chains, stretch, self.sizes.patches());
+        plan.repeat(stretch.proposals, |plan| {
+            self.chains.propose(chains).record(plan, &shape)?;
+            let rows = self.pass(plan, &self.chains.proposed, [0, chains.chains, chains.chains])?;
+            self.amplitude(plan, &rows, &self.trunk.log_p)?;
+            self.chains.accept(chains, self.trunk.log_p.view()).record(plan, &shape)
+        })
+    }
+
+    fn amplitudes(&self, plan: &mut Plan, tokens: &View, samples: u32, log_psi: &LogPsi) -> Result<()> {
+        let rows = self.pass(plan, tokens, [0, samples, samples])?;
+        // Once for who asks, and once for the ratios of the moves.
+        let [own_log_p, own_phase] = &self.group;
+        for made in [[&log_psi.log_p, phase_of(log_psi)?], [own_log_p, own_phase]] {
+            self.trunk.amplitude(plan, &self.sizes, &rows, made)?;
+        }
+        Ok(())
+    }
+
+    fn ratios(&self, plan: &mut Plan, window: &Window, connected: &ConnectedMoves) -> Result<()> {
+        let moves = Connected {
+            tokens: connected.tokens.clone(),
+            sample_of: connected.sample_of.clone(),
+            moves: connected.moves.clone(),
+            starts: connected.starts.clone(),
+            count: connected.count,
+        };
+        let Moves { counts, offsets, pairs } = &self.moves;
+        let total = connected.total.clone();
+        let list = ConnectedList { counts: counts.view(), offsets: offsets.view(), pairs: pairs.view(), total };
+        moves.list(plan, window, &list, &connected.ratio)?;
+        plan.resolve_grids(&connected.counters)?;
+        let all = window.most * connected.count;
+        for first in (0..all).step_by(self.move_rows as usize) {
+            let most = self.move_rows.min(all - first);
+            let rows = Rows::from(LiveRows::new(connected.total.clone(), first, most, 1));
+            let part = (&rows, first);
+            moves.spins(plan, window, pairs, part, self.sizes.sites_per_patch, &self.trunk.spins)?;
+            self.trunk.forward(plan, &self.sizes, &self.places.sampled, &rows)?;
+            self.trunk.amplitude(plan, &self.sizes, &rows, [&self.trunk.log_p, &self.trunk.phase])?;
+            let ratio = ConnectedRatio {
+                pairs: pairs.view(),
+                total: connected.total.clone(),
+                sample_of: connected.sample_of.clone(),
+                moved: [self.trunk.log_p.view(), self.trunk.phase.view()],
+                own: [self.group[0].view(), self.group[1].view()],
+                ratio: connected.ratio.clone(),
+            };
+            ratio.record(plan, part, window.samples, connected.count)?;
+        }
+        Ok(())
+    }
+
+    fn forward(
+        &self,
+        plan: &mut Plan,
+        window: &Window,
+        tokens: &View,
+        sample_of: &View,
+        log_psi: &LogPsi,
+    ) -> Result<()> {
+        let training = self.training()?;
+        self.spins(plan, window, (tokens, Some(sample_of)), &training.spins)?;
+        let made = [&log_psi.log_p, phase_of(log_psi)?];
+        training.forward(plan, &self.sizes, &self.places.values, &window.items, made)
+    }
+
+    fn backward(
+        &self,
+        plan: &mut Plan,
+        window: &Window,
+        d_log_psi: &LogPsiGradient,
+        into: GradientInto<'_>,
+    ) -> Result<()> {
+        self.training()?.backward(plan, &self.sizes, &self.places, &window.items, d_log_psi, into)
+    }
+}

@@ -1,0 +1,286 @@
+//! The pass with its activations kept, and the same calls reversed.
+
+use super::super::LogPsiGradient;
+use super::super::affine::{Places, Reversed};
+use super::parameters::VitViews;
+use super::trunk::{self, BlockBuffers, GELU, HeadBuffers, Hidden};
+use super::{VitAttention, VitSizes};
+use crate::error::Result;
+use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
+use crate::kernels::attention::AttentionBackward;
+use crate::kernels::complex_head::ComplexHeadBackward;
+use crate::kernels::embed::{EmbedShape, TableGradient};
+use crate::kernels::linear::{self, Activate, Activation, Extra, GradientInto};
+use crate::kernels::repeat::{RowsRepeat, Source};
+
+/// What the forward pass of a block keeps.
+struct BlockActivations {
+    x: Buffer,
+    normed1: Buffer,
+    stats1: Buffer,
+    projected: Buffer,
+    attention: Buffer,
+    total: Option<Buffer>,
+    sum: Buffer,
+    stats2: Buffer,
+    normed2: Buffer,
+    hidden: Buffer,
+}
+
+/// What the head keeps, and the gradients by it.
+struct Head {
+    pooled: Buffer,
+    stats: Buffer,
+    z: Buffer,
+    real: Buffer,
+    imag: Buffer,
+    d_real: Buffer,
+    d_imag: Buffer,
+    /// Two gradients (samples, d) that take turns.
+    d_z: [Buffer; 2],
+}
+
+/// Activations of a pass, and the scratch of its gradient.
+pub struct Training {
+    /// (samples, N)
+    pub spins: Buffer,
+    blocks: Vec<BlockActivations>,
+    /// (rows, d), what the last block makes
+    top: Buffer,
+    head: Head,
+    /// (rows, F), the activated hidden layer, made again in every block
+    activated: Buffer,
+    /// Two gradients of rows (rows, d) that take turns.
+    d_rows: [Buffer; 2],
+    /// (rows, d), the gradient of the sum after attention
+    d_sum: Buffer,
+    /// (rows, F)
+    d_hidden: Buffer,
+    /// (rows, d) or (rows, 3d)
+    d_projected: Buffer,
+    /// (rows, h), where attention is a softmax
+    delta: Option<Buffer>,
+    /// Blocks of the gradients of parameters.
+    part: Buffer,
+}
+
+impl Training {
+    /// Elements for each sample, and of the widest buffer among them.
+    pub fn needs(sizes: &VitSizes) -> [u64; 2] {
+        let [n, t, d, h, f, projected, layers] =
+            [sizes.sites(), sizes.patches(), sizes.width, sizes.heads, sizes.hidden(), sizes.projected(), sizes.layers]
+                .map(u64::from);
+        let total = if sizes.attention == VitAttention::Softmax { h } else { 0 };
+        let of_block = t * (5 * d + projected + f + total + 4);
+        let scratch = t * (2 * f + 4 * d + projected + total);
+        [n + layers * of_block + scratch + 9 * d + 2, (t * f.max(projected)).max(n)]
+    }
+
+    /// Elements of a block of the sums over rows: the widest weight with its bias.
+    pub fn part_width(sizes: &VitSizes) -> u64 {
+        let [p, t, d, h, f, projected] =
+            [sizes.sites_per_patch, sizes.patches(), sizes.width, sizes.heads, sizes.hidden(), sizes.projected()]
+                .map(u64::from);
+        let tables = if sizes.attention == VitAttention::Softmax { t * d } else { t * h };
+        [(p + 1) * d, (d + 1) * projected, (d + 1) * f, (f + 1) * d, tables].into_iter().max().unwrap_or(0)
+    }
+
+    /// For `samples` samples.
+    pub fn new(gpu: &Gpu, sizes: &VitSizes, samples: u32) -> Result<Self> {
+        let (t, d, f) = (sizes.patches(), sizes.width, sizes.hidden());
+        let of_samples = |name: &str, width: u32| {
+            gpu.buffer(&format!("ketformer.vit.training.{name}"), u64::from(samples) * u64::from(width))
+        };
+        let of_rows = |name: &str, width: u32| of_samples(name, t * width);
+        let softmax = sizes.attention == VitAttention::Softmax;
+        let of_heads = |name: &str| softmax.then(|| of_rows(name, sizes.heads)).transpose();
+        let block = |k: u32| {
+            let rows = |part: &str, width: u32| of_rows(&format!("block{k}.{part}"), width);
+            Ok(BlockActivations {
+                x: rows("x", d)?,
+                normed1: rows("normed1", d)?,
+                stats1: rows("stats1", 2)?,
+                projected: rows("projected", sizes.projected())?,
+                attention: rows("attention", d)?,
+                total: of_heads(&format!("block{k}.total"))?,
+                sum: rows("sum", d)?,
+                stats2: rows("stats2", 2)?,
+                normed2: rows("normed2", d)?,
+                hidden: rows("hidden", f)?,
+            })
+        };
+        let blocks = u64::from(linear::blocks_of_items(samples, t));
+        Ok(Self {
+            spins: of_samples("spins", sizes.sites())?,
+            blocks: (0..sizes.layers).map(block).collect::<Result<_>>()?,
+            top: of_rows("top", d)?,
+            head: Head {
+                pooled: of_samples("pooled", d)?,
+                stats: of_samples("stats", 2)?,
+                z: of_samples("z", d)?,
+                real: of_samples("real", d)?,
+                imag: of_samples("imag", d)?,
+                d_real: of_samples("d_real", d)?,
+                d_imag: of_samples("d_imag", d)?,
+                d_z: [of_samples("d_z", d)?, of_samples("d_z", d)?],
+            },
+            activated: of_rows("activated", f)?,
+            d_rows: [of_rows("d_rows", d)?, of_rows("d_rows", d)?],
+            d_sum: of_rows("d_sum", d)?,
+            d_hidden: of_rows("d_hidden", f)?,
+            d_projected: of_rows("d_projected", sizes.projected())?,
+            delta: of_heads("delta")?,
+            part: gpu.buffer("ketformer.part", blocks * Self::part_width(sizes))?,
+        })
+    }
+
+    fn head(&self) -> HeadBuffers {
+        let Head { pooled, stats, z, real, imag, .. } = &self.head;
+        let [pooled, stats, z, real, imag] = [pooled, stats, z, real, imag].map(Buffer::view);
+        HeadBuffers { pooled, stats, z, real, imag }
+    }
+
+    /// What block `k` reads, or the head after the last.
+    fn input(&self, k: usize) -> View {
+        self.blocks.get(k).map_or(&self.top, |block| &block.x).view()
+    }
+
+    /// From the spins of `samples` to log ψ² and phase.
+    pub fn forward(
+        &self,
+        plan: &mut Plan,
+        sizes: &VitSizes,
+        views: &VitViews,
+        samples: &Rows,
+        made: [&View; 2],
+    ) -> Result<()> {
+        let rows = samples.times(sizes.patches());
+        trunk::embed(plan, sizes, views, &rows, [&self.spins, &self.d_sum, &self.input(0)])?;
+        for (k, (kept, views)) in self.blocks.iter().zip(&views.blocks).enumerate() {
+            let buffers = BlockBuffers {
+                x: kept.x.view(),
+                normed1: kept.normed1.view(),
+                stats1: kept.stats1.view(),
+                projected: kept.projected.view(),
+                attention: kept.attention.view(),
+                total: kept.total.as_ref().map(|total| total.view()),
+                sum: kept.sum.view(),
+                stats2: kept.stats2.view(),
+                normed2: kept.normed2.view(),
+                hidden: kept.hidden.view(),
+                activated: Some(self.activated.view()),
+                y: self.input(k + 1),
+            };
+            trunk::block(plan, sizes, views, &rows, &buffers, Hidden::Kept)?;
+        }
+        let head = self.head();
+        trunk::units(plan, sizes, views, samples, &self.top, &head)?;
+        trunk::amplitude(plan, sizes, samples, &head, made)
+    }
+
+    /// From the gradient by log ψ of `samples` to that of all parameters. Leaves what [`Training::forward`] kept as it is.
+    pub fn backward(
+        &self,
+        plan: &mut Plan,
+        sizes: &VitSizes,
+        places: &Places<VitViews>,
+        samples: &Rows,
+        d_log_psi: &LogPsiGradient,
+        into: GradientInto<'_>,
+    ) -> Result<()> {
+        let (rows, d) = (samples.times(sizes.patches()), sizes.width);
+        // Blocks of the sums over samples are of as many samples as those of the sums over their tokens.
+        let samples = rows.items(sizes.patches());
+        let of = |rows| Reversed { rows, part: self.part.view(), into };
+        self.head_backward(plan, sizes, places, &of(&samples), d_log_psi)?;
+        let repeat = RowsRepeat { x: self.head.d_z[0].view(), y: self.d_rows[0].view() };
+        repeat.record(plan, &rows, sizes.patches(), d, Source::Sample)?;
+        let reversed = of(&rows);
+        (0..self.blocks.len()).rev().try_for_each(|k| self.block_backward(plan, sizes, places, k, &reversed))?;
+
+        let d_x = &self.d_rows[0];
+        let gradients = &places.gradients;
+        reversed.gradient(plan, &self.spins, d_x, [sizes.sites_per_patch, d], &gradients.embed)?;
+        let Some(d_table) = gradients.position.clone() else { return Ok(()) };
+        let (patches, sites_per_patch) = (sizes.patches(), sizes.sites_per_patch);
+        let shape = EmbedShape { rows: rows.clone(), width: d, sites_per_patch, patches, stride: 2 };
+        TableGradient { d_x: d_x.view(), part: self.part.view(), d_table }.record(plan, &shape, patches, into)
+    }
+
+    /// From log ψ to the sum over patches, in the first of `d_z`.
+    fn head_backward(
+        &self,
+        plan: &mut Plan,
+        sizes: &VitSizes,
+        places: &Places<VitViews>,
+        reversed: &Reversed<'_>,
+        d_log_psi: &LogPsiGradient,
+    ) -> Result<()> {
+        let (head, d) = (&self.head, sizes.width);
+        let (values, gradients) = (&places.values, &places.gradients);
+        let units = ComplexHeadBackward {
+            d_log_p: d_log_psi.d_log_p.clone(),
+            d_phase: d_log_psi.d_phase.clone(),
+            real: head.real.view(),
+            imag: head.imag.view(),
+            d_real: head.d_real.view(),
+            d_imag: head.d_imag.view(),
+        };
+        units.record(plan, reversed.rows, d, d_log_psi.first)?;
+        reversed.gradient(plan, &head.z, &head.d_real, [d, d], &gradients.real)?;
+        reversed.gradient(plan, &head.z, &head.d_imag, [d, d], &gradients.imag)?;
+        let [d_pooled, d_part] = &head.d_z;
+        let plain = (Extra::None, Activation::None);
+        reversed.product(plan, &head.d_real, &values.real, plain, d_pooled, [d, d])?;
+        let added = (Extra::Add(d_pooled.view()), Activation::None);
+        reversed.product(plan, &head.d_imag, &values.imag, added, d_part, [d, d])?;
+        let norm = [&values.norm, &gradients.norm];
+        reversed.norm(plan, [&head.pooled, &head.stats, d_part, d_pooled], None, norm, d)
+    }
+
+    /// From the gradient of block `k`'s output to that of its input, in place.
+    fn block_backward(
+        &self,
+        plan: &mut Plan,
+        sizes: &VitSizes,
+        places: &Places<VitViews>,
+        k: usize,
+        reversed: &Reversed<'_>,
+    ) -> Result<()> {
+        let ([d_x, d_part], d_sum, d_projected) = (&self.d_rows, &self.d_sum, &self.d_projected);
+        let (kept, values, gradients) = (&self.blocks[k], &places.values.blocks[k], &places.gradients.blocks[k]);
+        let (d, f, projected) = (sizes.width, sizes.hidden(), sizes.projected());
+        let plain = || (Extra::None, Activation::None);
+
+        let activate = Activate { x: kept.hidden.view(), y: self.activated.view() };
+        activate.record(plan, reversed.rows, f, GELU)?;
+        reversed.gradient(plan, &self.activated, d_x, [f, d], &gradients.mlp_out)?;
+        let slope = (Extra::Slope(kept.hidden.view()), GELU);
+        reversed.product(plan, d_x, &values.mlp_out, slope, &self.d_hidden, [d, f])?;
+        reversed.gradient(plan, &kept.normed2, &self.d_hidden, [d, f], &gradients.mlp_in)?;
+        reversed.product(plan, &self.d_hidden, &values.mlp_in, plain(), d_part, [f, d])?;
+        let norm2 = [&values.norm2, &gradients.norm2];
+        reversed.norm(plan, [&kept.sum, &kept.stats2, d_part, d_sum], Some(d_x), norm2, d)?;
+
+        reversed.gradient(plan, &kept.attention, d_sum, [d, d], &gradients.out)?;
+        reversed.product(plan, d_sum, &values.out, plain(), d_part, [d, d])?;
+        match (&values.relative, &gradients.relative, &kept.total, &self.delta) {
+            (Some(relative), Some(d_relative), ..) => {
+                let shape = sizes.relative_shape(reversed.rows);
+                let rows = [&kept.projected, d_part, d_projected].map(Buffer::view);
+                reversed.relative(plan, rows, [relative, d_relative], &shape)?;
+            }
+            (.., Some(total), Some(delta)) => {
+                let [qkv, out, lse, d_out, delta, d_qkv] =
+                    [&kept.projected, &kept.attention, total, d_part, delta, d_projected].map(Buffer::view);
+                let backward = AttentionBackward { qkv, out, lse, d_out, delta, d_qkv };
+                backward.record(plan, &sizes.attention_shape(reversed.rows))?;
+            }
+            _ => unreachable!("attention is factored or a softmax"),
+        }
+        reversed.gradient(plan, &kept.normed1, d_projected, [d, projected], &gradients.projection)?;
+        reversed.product(plan, d_projected, &values.projection, plain(), d_part, [projected, d])?;
+        let norm1 = [&values.norm1, &gradients.norm1];
+        reversed.norm(plan, [&kept.x, &kept.stats1, d_part, d_x], Some(d_sum), norm1, d)
+    }
+}

@@ -1,0 +1,345 @@
+//! The pass of a vision transformer from spins to log ψ, and the buffers of passes that keep nothing.
+
+use super::super::affine::{norm, product};
+use super::parameters::{BlockViews, VitViews};
+use super::{VitAttention, VitSizes};
+use crate::error::Result;
+use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
+use crate::kernels::attention::relative::{Look, RelativeAttention, RelativeShape};
+use crate::kernels::attention::{AttentionForward, AttentionShape};
+use crate::kernels::complex_head::ComplexHeadForward;
+use crate::kernels::feed_forward::{self, FeedForward, FeedForwardShape};
+use crate::kernels::linear::{Activate, Activation, Extra, LinearShape};
+use crate::kernels::nested::ConditionSum;
+use crate::kernels::norm::NormShape;
+use crate::kernels::repeat::{RowsRepeat, Source};
+
+/// Of the hidden layer of every block.
+pub const GELU: Activation = Activation::Gelu;
+
+/// What a block reads and makes; rows are tokens.
+///
+/// ```text
+/// normed1 = LN1(x)    sum = x + W_o attention(projection(normed1))    normed2 = LN2(sum)    y = sum + W_2 gelu(W_1 normed2)
+/// ```
+#[derive(Debug, Clone)]
+pub struct BlockBuffers {
+    /// (rows, d)
+    pub x: View,
+    /// (rows, d)
+    pub normed1: View,
+    /// (rows, 2)
+    pub stats1: View,
+    /// (rows, d) values, or (rows, 3d)
+    pub projected: View,
+    /// (rows, d), the heads' outputs side by side
+    pub attention: View,
+    /// (rows, h), log-sum-exp, where attention is a softmax
+    pub total: Option<View>,
+    /// (rows, d)
+    pub sum: View,
+    /// (rows, 2)
+    pub stats2: View,
+    /// (rows, d)
+    pub normed2: View,
+    /// (rows, F), or of as many as fit
+    pub hidden: View,
+    /// (rows, F), the hidden layer's activation where `hidden` is kept without it
+    pub activated: Option<View>,
+    /// (rows, d)
+    pub y: View,
+}
+
+/// What the head reads and makes; rows are configurations.
+#[derive(Debug, Clone)]
+pub struct HeadBuffers {
+    /// (configurations, d): Σ_t x_t
+    pub pooled: View,
+    /// (configurations, 2)
+    pub stats: View,
+    /// (configurations, d)
+    pub z: View,
+    /// (configurations, d): Re u
+    pub real: View,
+    /// (configurations, d): Im u
+    pub imag: View,
+}
+
+/// How the hidden layer of a pass is computed.
+#[derive(Debug, Clone, Copy)]
+pub enum Hidden {
+    /// On chip, by subgroups of so many lanes.
+    OnChip(u32),
+    /// In memory, so many rows at a time.
+    Windows(u32),
+    /// In memory, kept for the gradient.
+    Kept,
+}
+
+impl VitSizes {
+    /// How passes that keep nothing compute the hidden layer on this adapter, with room for `rows` rows of it.
+    pub fn hidden_layer(&self, gpu: &Gpu, rows: u32) -> Hidden {
+        feed_forward::lanes(gpu, self.width, self.hidden()).map_or(Hidden::Windows(rows), Hidden::OnChip)
+    }
+
+    /// Factored attention over `rows` tokens.
+    pub fn relative_shape(&self, rows: &Rows) -> RelativeShape {
+        RelativeShape { rows: rows.clone(), grid: self.grid, h: self.heads, d: self.head_width() }
+    }
+
+    /// Softmax attention over `rows` tokens.
+    pub fn attention_shape(&self, rows: &Rows) -> AttentionShape {
+        AttentionShape::full(rows.items(self.patches()), self.patches(), self.heads, self.head_width())
+    }
+}
+
+/// One block over `rows` tokens.
+pub fn block(
+    plan: &mut Plan,
+    sizes: &VitSizes,
+    views: &BlockViews,
+    rows: &Rows,
+    buffers: &BlockBuffers,
+    hidden: Hidden,
+) -> Result<()> {
+    let d = sizes.width;
+    let BlockBuffers { x, normed1, stats1, projected, attention, sum, stats2, normed2, .. } = buffers;
+    let shape = NormShape::new(rows.clone(), d);
+    norm(plan, x, &views.norm1, [normed1, stats1], &shape)?;
+    let project = LinearShape::forward(rows.clone(), d, sizes.projected());
+    product(normed1, &views.projection, Extra::None, projected).record(plan, &project)?;
+    match (&views.relative, &buffers.total) {
+        (Some(relative), _) => {
+            let (v, relative, out) = (projected.clone(), relative.clone(), attention.clone());
+            RelativeAttention { v, relative, out }.record(plan, &sizes.relative_shape(rows), Look::Forward)?;
+        }
+        (None, total) => {
+            let lse = total.clone().unwrap_or_else(|| stats1.clone());
+            let attend = AttentionForward { qkv: projected.clone(), out: attention.clone(), lse };
+            attend.record(plan, &sizes.attention_shape(rows))?;
+        }
+    }
+    let out = product(attention, &views.out, Extra::Add(x.clone()), sum);
+    out.record(plan, &LinearShape::forward(rows.clone(), d, d))?;
+    norm(plan, sum, &views.norm2, [normed2, stats2], &shape)?;
+    mlp(plan, sizes, views, rows, buffers, hidden)
+}
+
+/// y = sum + W_2 gelu(W_1 normed2 + b_1) + b_2
+fn mlp(
+    plan: &mut Plan,
+    sizes: &VitSizes,
+    views: &BlockViews,
+    rows: &Rows,
+    buffers: &BlockBuffers,
+    hidden: Hidden,
+) -> Result<()> {
+    let (d, f) = (sizes.width, sizes.hidden());
+    let window_rows = match hidden {
+        Hidden::OnChip(lanes) => {
+            let feed_forward = FeedForward {
+                x: buffers.normed2.clone(),
+                residual: buffers.sum.clone(),
+                weight1: views.mlp_in.weight.clone(),
+                bias1: views.mlp_in.bias.clone(),
+                weight2: views.mlp_out.weight.clone(),
+                bias2: views.mlp_out.bias.clone(),
+                y: buffers.y.clone(),
+            };
+            let shape = FeedForwardShape { rows: rows.clone(), width: d, hidden: f, activation: GELU };
+            return feed_forward.record(plan, &shape, lanes);
+        }
+        Hidden::Windows(rows) => rows,
+        Hidden::Kept => rows.most,
+    };
+    let mut first = 0;
+    while first < rows.most {
+        let window = rows.window(first, window_rows);
+        let part = |view: &View| {
+            let elements = u64::from(window.most) * u64::from(d);
+            view.range(view.label(), u64::from(first) * u64::from(d), elements)
+        };
+        let (normed, sum, y) = (part(&buffers.normed2)?, part(&buffers.sum)?, part(&buffers.y)?);
+        let into = product(&normed, &views.mlp_in, Extra::None, &buffers.hidden);
+        let shape = LinearShape::forward(window.clone(), d, f);
+        let activated = match &buffers.activated {
+            None => {
+                into.record(plan, &shape.activated(GELU))?;
+                &buffers.hidden
+            }
+            Some(activated) => {
+                into.record(plan, &shape)?;
+                let activate = Activate { x: buffers.hidden.clone(), y: activated.clone() };
+                activate.record(plan, &window, f, GELU)?;
+                activated
+            }
+        };
+        let back = product(activated, &views.mlp_out, Extra::Add(sum), &y);
+        back.record(plan, &LinearShape::forward(window.clone(), f, d))?;
+        first += window.most;
+    }
+    Ok(())
+}
+
+/// x = W_e s + b_e from spins (rows, P), with the positions where there are such; `scratch` is (rows, d).
+pub fn embed(
+    plan: &mut Plan,
+    sizes: &VitSizes,
+    views: &VitViews,
+    rows: &Rows,
+    [spins, scratch, x]: [&View; 3],
+) -> Result<()> {
+    let extra = match &views.position {
+        None => Extra::None,
+        Some(position) => {
+            let repeat = RowsRepeat { x: position.clone(), y: scratch.clone() };
+            repeat.record(plan, rows, sizes.patches(), sizes.width, Source::Position)?;
+            Extra::Add(scratch.clone())
+        }
+    };
+    let shape = LinearShape::forward(rows.clone(), sizes.sites_per_patch, sizes.width);
+    product(spins, &views.embed, extra, x).record(plan, &shape)
+}
+
+/// From the last block's rows to the units u of `configurations`.
+pub fn units(
+    plan: &mut Plan,
+    sizes: &VitSizes,
+    views: &VitViews,
+    configurations: &Rows,
+    x: &View,
+    head: &HeadBuffers,
+) -> Result<()> {
+    let d = sizes.width;
+    let sum = ConditionSum { d_x: x.clone(), d_condition: head.pooled.clone() };
+    sum.record(plan, configurations, sizes.patches(), d)?;
+    let shape = NormShape::new(configurations.clone(), d);
+    norm(plan, &head.pooled, &views.norm, [&head.z, &head.stats], &shape)?;
+    for (affine, made) in [(&views.real, &head.real), (&views.imag, &head.imag)] {
+        let shape = LinearShape::forward(configurations.clone(), d, d);
+        product(&head.z, affine, Extra::None, made).record(plan, &shape)?;
+    }
+    Ok(())
+}
+
+/// log ψ² and phase of the units.
+pub fn amplitude(
+    plan: &mut Plan,
+    sizes: &VitSizes,
+    configurations: &Rows,
+    head: &HeadBuffers,
+    [log_p, phase]: [&View; 2],
+) -> Result<()> {
+    let forward = ComplexHeadForward {
+        real: head.real.clone(),
+        imag: head.imag.clone(),
+        log_p: log_p.clone(),
+        phase: phase.clone(),
+    };
+    forward.record(plan, configurations, sizes.width)
+}
+
+/// The buffers of passes that keep nothing.
+pub struct Trunk {
+    /// (configurations, N): what a pass begins with
+    pub spins: Buffer,
+    x: Buffer,
+    sum: Buffer,
+    normed: Buffer,
+    projected: Buffer,
+    stats: Buffer,
+    total: Option<Buffer>,
+    hidden: Buffer,
+    hidden_layer: Hidden,
+    pooled: Buffer,
+    z: Buffer,
+    head_stats: Buffer,
+    real: Buffer,
+    imag: Buffer,
+    /// (configurations): scratch for log ψ²
+    pub log_p: Buffer,
+    /// (configurations): scratch for phases
+    pub phase: Buffer,
+}
+
+impl Trunk {
+    /// Elements for each configuration, and of the widest buffer.
+    pub fn needs(sizes: &VitSizes) -> [u64; 2] {
+        let [n, t, d, h, projected] =
+            [sizes.sites(), sizes.patches(), sizes.width, sizes.heads, sizes.projected()].map(u64::from);
+        let total = if sizes.attention == VitAttention::Softmax { t * h } else { 0 };
+        [n + t * (3 * d + projected + 2) + total + 4 * d + 4, (t * projected).max(n)]
+    }
+
+    /// Elements of the hidden layer of a configuration, 0 where it stays on chip.
+    pub fn hidden_needs(gpu: &Gpu, sizes: &VitSizes) -> u64 {
+        match sizes.hidden_layer(gpu, 0) {
+            Hidden::OnChip(_) => 0,
+            _ => u64::from(sizes.patches()) * u64::from(sizes.hidden()),
+        }
+    }
+
+    /// For `most` configurations, the hidden layer of `hidden` at a time.
+    pub fn new(gpu: &Gpu, sizes: &VitSizes, most: u32, hidden: u32) -> Result<Self> {
+        let buffer =
+            |name: &str, width: u32| gpu.buffer(&format!("ketformer.vit.{name}"), u64::from(most) * u64::from(width));
+        let (t, d) = (sizes.patches(), sizes.width);
+        let total = sizes.attention == VitAttention::Softmax;
+        let hidden_elements = u64::from(hidden) * Self::hidden_needs(gpu, sizes);
+        Ok(Self {
+            spins: buffer("spins", sizes.sites())?,
+            x: buffer("x", t * d)?,
+            sum: buffer("sum", t * d)?,
+            normed: buffer("normed", t * d)?,
+            projected: buffer("projected", t * sizes.projected())?,
+            stats: buffer("stats", 2 * t)?,
+            total: total.then(|| buffer("total", t * sizes.heads)).transpose()?,
+            hidden: gpu.buffer("ketformer.vit.hidden", hidden_elements)?,
+            hidden_layer: sizes.hidden_layer(gpu, hidden * t),
+            pooled: buffer("pooled", d)?,
+            z: buffer("z", d)?,
+            head_stats: buffer("head.stats", 2)?,
+            real: buffer("real", d)?,
+            imag: buffer("imag", d)?,
+            log_p: buffer("log_p", 1)?,
+            phase: buffer("phase", 1)?,
+        })
+    }
+
+    fn head(&self) -> HeadBuffers {
+        HeadBuffers {
+            pooled: self.pooled.view(),
+            stats: self.head_stats.view(),
+            z: self.z.view(),
+            real: self.real.view(),
+            imag: self.imag.view(),
+        }
+    }
+
+    /// From the spins of `configurations` to their units, which [`Trunk::amplitude`] reads.
+    pub fn forward(&self, plan: &mut Plan, sizes: &VitSizes, views: &VitViews, configurations: &Rows) -> Result<()> {
+        let rows = configurations.times(sizes.patches());
+        embed(plan, sizes, views, &rows, [&self.spins, &self.sum, &self.x])?;
+        let buffers = BlockBuffers {
+            x: self.x.view(),
+            normed1: self.normed.view(),
+            stats1: self.stats.view(),
+            projected: self.projected.view(),
+            attention: self.normed.view(),
+            total: self.total.as_ref().map(|total| total.view()),
+            sum: self.sum.view(),
+            stats2: self.stats.view(),
+            normed2: self.normed.view(),
+            hidden: self.hidden.view(),
+            activated: None,
+            y: self.x.view(),
+        };
+        views.blocks.iter().try_for_each(|views| block(plan, sizes, views, &rows, &buffers, self.hidden_layer))?;
+        units(plan, sizes, views, configurations, &self.x, &self.head())
+    }
+
+    /// log ψ² and phase of the configurations of the last pass.
+    pub fn amplitude(&self, plan: &mut Plan, sizes: &VitSizes, configurations: &Rows, made: [&View; 2]) -> Result<()> {
+        amplitude(plan, sizes, configurations, &self.head(), made)
+    }
+}
