@@ -1,5 +1,6 @@
 //! What a training step costs, whole and part by part: `cargo bench --bench step -- [L=16] [Nh=32] [K=256] [runs=5]`; of
-//! another family with `rnn` or `lptf`, by default at L=64 Nh=128 and at L=256 K=64 Nh=128.
+//! another family with `rnn` or `lptf`, by default at L=64 Nh=128 and at L=256 K=64 Nh=128; of stochastic reconfiguration
+//! with `sr`, 3·10⁵ parameters and 2000 samples within two GiB.
 //!
 //! The whole step is timed as training runs it; the parts are launches timed one by one, so that they add up to
 //! somewhat more. The first step trains from random weights, where nearly all samples differ: the dearest case.
@@ -17,9 +18,10 @@ fn main() -> ketformer::Result<()> {
         .collect();
     let setting = |key: &str, default: u32| given.get(key).copied().unwrap_or(default);
     let typed = |word: &str| std::env::args().any(|argument| argument == word);
-    let subject = match (typed("rnn"), typed("lptf")) {
-        (true, _) => Subject::StepRnn,
-        (_, true) => Subject::StepLptf,
+    let subject = match [typed("rnn"), typed("lptf"), typed("sr")] {
+        [true, ..] => Subject::StepRnn,
+        [_, true, _] => Subject::StepLptf,
+        [.., true] => Subject::StepSr,
         _ => Subject::Step,
     };
     let [sites, samples, width] = subject.shapes()[0].0[..] else { unreachable!("a step has three sizes") };

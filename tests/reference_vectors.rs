@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use ketformer::gpu::Gpu;
 use ketformer::model::{Lptf, Model, Position, Precision, Ptf, Rnn, Subsampler, Tensor, Vit, Weights};
 use ketformer::physics::{Heisenberg, Lattice, Patch, Patching, Rydberg};
-use ketformer::vmc::{Likelihood, local_energies};
+use ketformer::vmc::{Geometry, Likelihood, local_energies};
 use safetensors::SafeTensors;
 
 /// A wave function of 4 × 4 sites with what the public code computed for it.
@@ -245,4 +245,30 @@ fn gradient_of_the_energy_of_a_vision_transformer() {
     }
     println!("gradient {:.1e}", (error / norm).sqrt());
     assert!(error.sqrt() < 1e-4 * norm.sqrt(), "error {:e} of norm {:e}", error.sqrt(), norm.sqrt());
+}
+
+/// ‖found − expected‖ / ‖expected‖
+fn distance(found: impl Iterator<Item = f64>, expected: &[f64]) -> f64 {
+    let norm = expected.iter().map(|e| e * e).sum::<f64>();
+    (found.zip(expected).map(|(f, e)| (f - e).powi(2)).sum::<f64>() / norm).sqrt()
+}
+
+/// X Xᵀ of both parts, and the step Xᵀ (X Xᵀ + λ)⁻¹ f with λ = 10⁻³. Gradients of single samples are f32, with some 10⁻⁷ of
+/// their norm as rounding; solving multiplies what G has of that by up to its condition, largest eigenvalue over λ.
+#[test]
+fn geometry_of_a_vision_transformer() {
+    let (gpu, vectors) = (gpu(), vit_vectors());
+    let (model, weights, given) = (&*vectors.model, vectors.named("param."), vectors.of_spins());
+    let geometry = Geometry::new(&gpu, &LATTICE, model, &weights, &given, None).unwrap();
+    let gram = geometry.gram().unwrap();
+    let of_gram = distance(gram.values().iter().copied(), &vectors.f64("gram"));
+    let [real, imaginary] = ["local_energy_real", "local_energy_imag"].map(|name| vectors.f64(name));
+    let energies: Vec<[f64; 2]> = real.into_iter().zip(imaginary).map(|(re, im)| [re, im]).collect();
+    let (direction, solution) = geometry.direction(&energies, 1e-3).unwrap();
+    let found = direction.tensors.values().flat_map(|tensor| tensor.values.iter().map(|v| f64::from(*v)));
+    let expected: Vec<f64> = direction.tensors.keys().flat_map(|name| vectors.f64(&format!("sr.{name}"))).collect();
+    let of_step = distance(found, &expected);
+    println!("gram {of_gram:.1e}, step {of_step:.1e}, condition {:.1e}", solution.condition);
+    assert!(gram.rows() == 2 * given.len() && of_gram < 1e-4, "{of_gram:e}");
+    assert!(of_step < 1e-3 && solution.residual < 1e-10, "{of_step:e} {solution:?}");
 }

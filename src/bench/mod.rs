@@ -136,7 +136,7 @@ pub fn run(gpu: &Gpu, config: &BenchConfig, progress: &mut dyn FnMut(&str)) -> R
             Subject::Norm => shapes.iter().try_for_each(|shape| norm::run(&mut session, shape))?,
             Subject::Head => shapes.iter().try_for_each(|shape| head::run(&mut session, shape))?,
             Subject::Moves => shapes.iter().try_for_each(|shape| step::run_moves(&mut session, shape))?,
-            Subject::Step | Subject::StepRnn | Subject::StepLptf => {
+            Subject::Step | Subject::StepRnn | Subject::StepLptf | Subject::StepSr => {
                 shapes.iter().try_for_each(|shape| step::run_step(&mut session, *subject, shape))?
             }
             Subject::Scaling => {

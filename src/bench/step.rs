@@ -15,7 +15,7 @@ use crate::gpu::{Clock, Cost, Plan, ProfileRow, Timing};
 use crate::kernels::{self, Measured};
 use crate::model::{Lptf, Model, Ptf, Rnn, Subsampler};
 use crate::physics::{Lattice, Patch, Rydberg};
-use crate::vmc::{TrainConfig, Trainer};
+use crate::vmc::{Optimizer, ReconfigurationCost, StochasticReconfiguration, TrainConfig, Trainer};
 
 /// Cases of each kernel that the gate runs.
 const CASES: usize = 2;
@@ -30,6 +30,7 @@ fn model(subject: Subject, width: u32) -> Box<dyn Model> {
             let transformer = Ptf { patch: Patch::Block([4, 4]), width, ..Ptf::default() };
             Box::new(Lptf { transformer, subsampler: Subsampler::Rnn(rnn) })
         }
+        Subject::StepSr => Box::new(Ptf { patch, width, feed_forward: 4 * width, ..Ptf::default() }),
         _ => Box::new(Ptf { patch, width, ..Ptf::default() }),
     }
 }
@@ -38,8 +39,16 @@ type Problem = (Lattice, Box<dyn Model>, TrainConfig);
 
 fn problem(subject: Subject, sites: u32, samples: u32, width: u32) -> Result<Problem> {
     let lattice = Lattice::from_sites(sites as usize)?;
-    let memory = (subject == Subject::StepLptf).then_some(1 << 30);
-    let config = TrainConfig { samples: samples as usize, memory, ..TrainConfig::default() };
+    let memory = match subject {
+        Subject::StepLptf => Some(1 << 30),
+        Subject::StepSr => Some(2 << 30),
+        _ => None,
+    };
+    let optimizer = match subject {
+        Subject::StepSr => Optimizer::StochasticReconfiguration(StochasticReconfiguration::default()),
+        _ => Optimizer::Adam,
+    };
+    let config = TrainConfig { samples: samples as usize, memory, optimizer, ..TrainConfig::default() };
     Ok((lattice, model(subject, width), config))
 }
 
@@ -69,7 +78,10 @@ fn begun(session: &Session<'_>, subject: Subject, shape: &BenchShape) -> Result<
 fn gate(session: &mut Session<'_>, trainer: &Trainer, finite: bool) -> Result<Vec<Measured>> {
     let error = if finite { 0.0 } else { f64::INFINITY };
     let mut measured = vec![Measured { output: "energy and gradient", error, tolerance: 0.0 }];
-    measured.extend(kernel_gate(session, trainer.plan())?);
+    trainer
+        .plans()
+        .into_iter()
+        .try_for_each(|plan| kernel_gate(session, plan).map(|of_plan| measured.extend(of_plan)))?;
     Ok(measured)
 }
 
@@ -163,6 +175,9 @@ pub(super) fn run_step(session: &mut Session<'_>, subject: Subject, shape: &Benc
     let name = subject.name();
     let title = Title::new(name, "whole", shape);
     let Some((mut trainer, first_ms, max_error)) = passed(session, subject, shape, &title)? else { return Ok(()) };
+    if subject == Subject::StepSr {
+        return reconfiguration_rows(session, &mut trainer, shape, first_ms, max_error);
+    }
     let launched = format!("{} launches", trainer.plan().len());
     trainer.steps(session.profile.warmup.into()).try_for_each(|report| report.map(|_| ()))?;
     let runs = session.profile.runs;
@@ -193,4 +208,55 @@ pub(super) fn run_step(session: &mut Session<'_>, subject: Subject, shape: &Benc
          gradient {gradient}"
     ));
     part_rows(session, (subject, &trainer), shape, None)
+}
+
+/// Steps of stochastic reconfiguration, whole and in the parts that follow one another, by the host's clock.
+fn reconfiguration_rows(
+    session: &mut Session<'_>,
+    trainer: &mut Trainer,
+    shape: &BenchShape,
+    first_ms: f64,
+    max_error: f64,
+) -> Result<()> {
+    const PARTS: [&str; 5] = ["whole", "samples and energies", "gram", "solve", "apply"];
+    let mut times: [Vec<f64>; 5] = Default::default();
+    let mut cost = ReconfigurationCost::default();
+    for _ in 0..session.profile.runs.max(1) {
+        let Some(report) = trainer.steps(1).next().transpose()? else { break };
+        cost = trainer.reconfiguration().unwrap_or_default();
+        let parts = [cost.gram_seconds, cost.solve_seconds, cost.apply_seconds];
+        let [gram, solve, apply] = parts;
+        let seconds = [report.seconds, report.seconds - parts.iter().sum::<f64>(), gram, solve, apply];
+        times.iter_mut().zip(seconds).for_each(|(times, seconds)| times.push(1e3 * seconds));
+    }
+    // Cholesky factors of the small problem; what a step has besides is by far less.
+    let solve = Cost { flops: (cost.rows as f64).powi(3) / 3.0, bytes: 8.0 * (cost.rows as f64).powi(2) };
+    let sampling = trainer.plan().cost();
+    let costs = [sampling + cost.gram + solve + cost.apply, sampling, cost.gram, solve, cost.apply];
+    for ((part, times), cost) in PARTS.into_iter().zip(times).zip(costs) {
+        let mut row = session.row(&Title::new(Subject::StepSr.name(), part, shape), String::new());
+        session.fill(&mut row, &Timing::new(times, Clock::Host)?, cost);
+        if part == PARTS[0] {
+            (row.first_use_ms, row.max_error) = (Some(first_ms), Some(max_error));
+        }
+        session.push(row);
+    }
+    let mebibytes = |bytes: f64| bytes / f64::from(1 << 20);
+    let [group, moves, gradient] = trainer.chunks();
+    session.notes.push(format!(
+        "{} {shape}: {} parameters, {} distinct samples, whose Jacobian would take {:.0} MiB; {:.1} MiB taken; {} passes over \
+         layers, {} products of pairs of rows and {} of columns; gram {:.0} GFLOP, apply {:.1} GFLOP; samples drawn together \
+         {group}, moved together {moves}, with gradient {gradient}",
+        Subject::StepSr.name(),
+        cost.parameters,
+        cost.rows,
+        mebibytes(4.0 * cost.rows as f64 * cost.parameters as f64),
+        mebibytes(trainer.memory() as f64),
+        cost.passes,
+        cost.forms[0],
+        cost.forms[1],
+        cost.gram.flops / 1e9,
+        cost.apply.flops / 1e9,
+    ));
+    Ok(())
 }

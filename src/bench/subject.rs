@@ -28,13 +28,16 @@ pub enum Subject {
     StepRnn,
     /// The same of large patches 4x4 that a recurrent wave function draws in patches 2x2, within a GiB.
     StepLptf,
+    /// A step of stochastic reconfiguration within two GiB: samples and energies, the Gram matrix, the small problem, the
+    /// step from it; shapes as for moves, of a PTF with a feed-forward part four times as wide.
+    StepSr,
     /// Sampling, log-probabilities and local energies against sites; shapes (sites, samples).
     Scaling,
 }
 
 impl Subject {
     /// All of them.
-    pub const ALL: [Subject; 10] = [
+    pub const ALL: [Subject; 11] = [
         Self::Limits,
         Self::Attention,
         Self::Matmul,
@@ -44,6 +47,7 @@ impl Subject {
         Self::Step,
         Self::StepRnn,
         Self::StepLptf,
+        Self::StepSr,
         Self::Scaling,
     ];
 
@@ -59,6 +63,7 @@ impl Subject {
             Self::Step => "step",
             Self::StepRnn => "step-rnn",
             Self::StepLptf => "step-lptf",
+            Self::StepSr => "step-sr",
             Self::Scaling => "scaling",
         }
     }
@@ -71,7 +76,7 @@ impl Subject {
             Self::Matmul => &["rows", "inner", "columns"],
             Self::Norm => &["rows", "width"],
             Self::Head => &["rows", "outcomes"],
-            Self::Moves | Self::Step | Self::StepRnn | Self::StepLptf => &["sites", "samples", "width"],
+            Self::Moves | Self::Step | Self::StepRnn | Self::StepLptf | Self::StepSr => &["sites", "samples", "width"],
             Self::Scaling => &["sites", "samples"],
         }
     }
@@ -87,6 +92,7 @@ impl Subject {
             Self::Moves | Self::Step => &[&[16, 256, 32]],
             Self::StepRnn => &[&[64, 256, 128]],
             Self::StepLptf => &[&[256, 64, 128]],
+            Self::StepSr => &[&[16, 2000, 112]],
             Self::Scaling => &[&[16, 64], &[64, 64], &[144, 64], &[256, 64], &[400, 64], &[576, 64], &[1024, 64]],
         };
         shapes.iter().map(|sizes| BenchShape(sizes.to_vec())).collect()
@@ -124,7 +130,7 @@ impl Subject {
                 "shape {shape} has {v} outcomes, the kernels take powers of two from 2 to 4096; give for example {}",
                 self.example()
             )),
-            (Self::Moves | Self::Step | Self::StepRnn | Self::StepLptf, [l, k, nh]) => {
+            (Self::Moves | Self::Step | Self::StepRnn | Self::StepLptf | Self::StepSr, [l, k, nh]) => {
                 super::step::check(self, *l, *k, *nh)
             }
             (Self::Scaling, [sites, samples]) => super::scaling::check(*sites, *samples),

@@ -21,6 +21,8 @@ pub struct Progress {
     sites: f64,
     begun: Instant,
     rejected: u64,
+    /// Whether it was told that there are few distinct samples.
+    few_told: bool,
 }
 
 impl Progress {
@@ -33,7 +35,16 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
-        Self { bar, lines: !terminal && !quiet, steps, report, sites: sites as f64, begun: Instant::now(), rejected: 0 }
+        Self {
+            bar,
+            lines: !terminal && !quiet,
+            steps,
+            report,
+            sites: sites as f64,
+            begun: Instant::now(),
+            rejected: 0,
+            few_told: false,
+        }
     }
 
     /// Shows a step.
@@ -43,11 +54,19 @@ impl Progress {
             if self.rejected <= REJECTIONS_TOLD {
                 let more = if self.rejected == REJECTIONS_TOLD { "; further ones are counted at the end" } else { "" };
                 self.warn(&format!(
-                    "step {} was rejected, its energy or gradient is not finite: the weights stay as they were; a \
-                     smaller lr= or clip=1 helps if it happens often{more}",
+                    "step {} was rejected, its energy, gradient or Gram matrix is not finite: the weights stay as they were; \
+                     a smaller lr= or clip=1 helps if it happens often{more}",
                     report.step
                 ));
             }
+        }
+        if report.lacks_samples(self.sites as usize) && !self.few_told {
+            self.few_told = true;
+            self.warn(&format!(
+                "step {} had {} distinct samples, which is as many directions as stochastic reconfiguration knows the \
+                 geometry of; give more samples (K=), or if they collapsed a smaller lr= or clip=0.3",
+                report.step, report.unique
+            ));
         }
         let due = done.is_multiple_of(self.report) || done == self.steps;
         if self.bar.is_none() && !(self.lines && due) {

@@ -78,19 +78,7 @@ impl Adam {
     }
 
     fn record_square(&self, plan: &mut Plan, elements: u32) -> Result<()> {
-        let blocks = elements.div_ceil(BLOCK);
-        plan.launch(&Launch {
-            kernel: &SQUARE,
-            spec: &[],
-            bindings: &[
-                Bind { name: "gradient", view: &self.gradient, elements: elements.into() },
-                Bind { name: "part", view: &self.part, elements: blocks.into() },
-            ],
-            params: &[("elements", elements.into()), ("blocks", blocks.into())],
-            groups: Groups::Fixed(blocks.into()),
-            cost: Cost { flops: 2.0 * f64::from(elements), bytes: 4.0 * f64::from(elements) },
-            shape: format!("({elements})"),
-        })
+        record_square(plan, [&self.gradient, &self.part], elements)
     }
 
     fn record_decide(&self, plan: &mut Plan, elements: u32, clip: Option<f32>, rates: AdamRates) -> Result<()> {
@@ -138,6 +126,23 @@ impl Adam {
             shape: format!("({elements})"),
         })
     }
+}
+
+/// Records the sums of squares of blocks of `of`, (elements), into `part`, ([`Adam::part_elements`]).
+pub(crate) fn record_square(plan: &mut Plan, [of, part]: [&View; 2], elements: u32) -> Result<()> {
+    let blocks = elements.div_ceil(BLOCK);
+    plan.launch(&Launch {
+        kernel: &SQUARE,
+        spec: &[],
+        bindings: &[
+            Bind { name: "gradient", view: of, elements: elements.into() },
+            Bind { name: "part", view: part, elements: blocks.into() },
+        ],
+        params: &[("elements", elements.into()), ("blocks", blocks.into())],
+        groups: Groups::Fixed(blocks.into()),
+        cost: Cost { flops: 2.0 * f64::from(elements), bytes: 4.0 * f64::from(elements) },
+        shape: format!("({elements})"),
+    })
 }
 
 /// One Adam update in f64 with t the number of this step (from 1): returns (θ, m, v).

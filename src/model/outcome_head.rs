@@ -6,12 +6,13 @@
 //! phases = U_b relu(U_a x + c_a) + c_b        U_a (C, C), U_b (V, C), in radians
 //! ```
 //!
-//! Phases begin near zero, so that terms of a local energy do not begin by cancelling at random, but not at zero: there every
-//! local energy is real, and with Im E the gradient by the phases is zero too.
+//! Phases begin as other linear layers do. They must not all be near zero: of a real, positive Ψ every local energy is real,
+//! and with Im E the gradient by the phases is zero, so that steps as long as those of stochastic reconfiguration end in the
+//! best of the positive states.
 
 use super::affine::{Affine, Find, Places, Reversed, linear, product};
 use super::transformer::Place;
-use super::{Initial, Outcomes, ParameterSpec, Parameters};
+use super::{Outcomes, ParameterSpec, Parameters};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear::{Activation, Extra, LinearShape};
@@ -26,9 +27,6 @@ pub(super) struct HeadSizes {
     /// Whether outcomes have phases.
     pub complex: bool,
 }
-
-/// Part of the usual initial weights of a linear layer that those of the phases have.
-const INITIAL_PHASE: f64 = 0.1;
 
 impl HeadSizes {
     /// C, V
@@ -45,12 +43,7 @@ impl HeadSizes {
         let [c, v] = [self.width, self.outcomes].map(|size| size as usize);
         let mut specs = [linear("lin.0", c, c), linear("lin.2", v, c)].concat();
         if self.complex {
-            let small = |mut spec: ParameterSpec| {
-                spec.initial = Initial::Uniform(INITIAL_PHASE / (c as f64).sqrt());
-                spec
-            };
-            specs.extend(linear("phase.0", c, c));
-            specs.extend(linear("phase.2", v, c).map(small));
+            specs.extend([linear("phase.0", c, c), linear("phase.2", v, c)].concat());
         }
         specs
     }

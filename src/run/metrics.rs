@@ -10,10 +10,11 @@ use crate::vmc::StepReport;
 /// The columns: total energy, its standard error, the unbiased variance of the local energy; mean occupation, mean σˣ
 /// and mean absolute staggered magnetisation per site; distinct configurations; part of the proposals that
 /// Markov chains accepted, NaN where there are none; norm of the gradient; learning rate;
-/// 1 where the step was taken and 0 where it was rejected. `seconds` is last: without it two runs of one command on one
+/// 1 where the step was taken and 0 where it was rejected; of stochastic reconfiguration the condition and the relative
+/// residual of its solution, its effective λ and the norm of the step, NaN where there are none. `seconds` is last: without it two runs of one command on one
 /// adapter are the same bytes.
 pub const HEADER: &str = "step,energy,energy_error,variance,density,sigma_x,staggered,unique,acceptance,gradient_norm,\
-                          learning_rate,accepted,seconds";
+                          learning_rate,accepted,condition,residual,lambda,update_norm,seconds";
 
 /// The file while it grows. Numbers are written so that reading them gives the same bits.
 #[derive(Debug)]
@@ -44,9 +45,12 @@ impl Metrics {
         let StepReport { step, energy, energy_error, variance, density, sigma_x, staggered, unique, .. } = report;
         let StepReport { gradient_norm, learning_rate, accepted, seconds, .. } = report;
         let acceptance = report.acceptance.unwrap_or(f64::NAN);
+        let none = [f64::NAN; 4];
+        let [condition, residual, lambda, update_norm] =
+            report.reconfiguration.map_or(none, |r| [r.condition, r.residual, r.lambda, r.update_norm]);
         self.line(format_args!(
             "{step},{energy},{energy_error},{variance},{density},{sigma_x},{staggered},{unique},{acceptance},{gradient_norm},\
-             {learning_rate},{},{seconds}",
+             {learning_rate},{},{condition},{residual},{lambda},{update_norm},{seconds}",
             u8::from(*accepted)
         ))
     }
@@ -72,6 +76,7 @@ fn cannot_write(name: &str, cause: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vmc::ReconfigurationReport;
 
     #[test]
     fn rows_have_the_columns_of_the_header_and_read_back_to_the_same_bits() {
@@ -90,6 +95,12 @@ mod tests {
             unique: 17,
             acceptance: Some(0.375),
             accepted: false,
+            reconfiguration: Some(ReconfigurationReport {
+                condition: 1e3,
+                residual: 1e-12,
+                lambda: 0.1 + 0.2,
+                update_norm: 0.25,
+            }),
             seconds: 0.3,
         };
         let mut metrics = Metrics::create(&path).unwrap();
@@ -109,6 +120,7 @@ mod tests {
         );
         assert_eq!((of("step"), of("unique"), of("accepted"), of("seconds")), (3.0, 17.0, 0.0, 0.3));
         assert_eq!((of("density"), of("sigma_x"), of("staggered")), (report.density, 0.5, 0.25));
+        assert_eq!((of("condition"), of("residual"), of("lambda"), of("update_norm")), (1e3, 1e-12, 0.1 + 0.2, 0.25));
         assert_eq!(of("acceptance"), 0.375);
         assert_eq!((of("gradient_norm").is_nan(), of("learning_rate")), (true, 5e-4));
         assert!(Metrics::create(&path).is_err(), "an older file is never overwritten");

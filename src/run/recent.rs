@@ -78,6 +78,7 @@ mod tests {
             unique: 1,
             acceptance: None,
             accepted: true,
+            reconfiguration: None,
             seconds: 0.0,
         }
     }

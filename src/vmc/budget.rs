@@ -20,6 +20,8 @@ pub(super) struct Demand {
     pub needs: Needs,
     /// N, M, R, T
     pub shape: [u64; 4],
+    /// Samples of a pass with gradient at least, if there are so many.
+    pub least_chunk: u32,
     /// Rows of a sample in the pass with gradient, each with a number that log P is the sum of.
     pub columns: u64,
     /// Rows of a sample over which the pass with gradient adds up.
@@ -125,7 +127,7 @@ impl Demand {
     }
 
     /// Bytes of all parts and of what comes with any.
-    fn bytes(&self, sizes: &StepSizes) -> u64 {
+    pub fn bytes(&self, sizes: &StepSizes) -> u64 {
         4 * self.parts(sizes).iter().sum::<u64>() + RESERVE
     }
 
@@ -138,7 +140,7 @@ impl Demand {
             group: self.samples.div_ceil(GROUPS).next_multiple_of(ALIGNMENT).min(largest.group),
             items: each.min(largest.items),
             hidden_rows: hidden.max(1).next_multiple_of(ALIGNMENT),
-            training: each.next_multiple_of(self.block()).min(largest.training),
+            training: each.max(self.least_chunk).next_multiple_of(self.block()).min(largest.training),
         }
     }
 
@@ -174,8 +176,9 @@ impl Demand {
         if item_limit == 0 {
             return Err(too_wide("the moves of one sample"));
         }
-        if self.training && training == 0 {
-            return Err(too_wide(&format!("the pass with gradient of {} samples", self.block())));
+        if self.training && training < self.samples.min(self.least_chunk) {
+            let samples = self.block().max(self.least_chunk);
+            return Err(too_wide(&format!("the pass with gradient of {samples} samples")));
         }
         let group = self.samples.next_multiple_of(ALIGNMENT).min(group_limit);
         let items = group.min(item_limit);
@@ -252,6 +255,7 @@ mod tests {
             needs,
             shape: [64, 64, 480, 16],
             columns: 16,
+            least_chunk: 1,
             sum_rows: 16,
             parts: 1,
             tables: 10_000,

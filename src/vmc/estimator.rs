@@ -37,6 +37,8 @@ pub(super) struct EstimatorConfig {
     pub memory: u64,
     /// Elements of buffers that do not depend on how a step is cut: parameters, gradients, an optimiser's moments.
     pub fixed: u64,
+    /// Of the pass with gradient: elements that a sample takes beside the network's, and samples at least.
+    pub chunk: [u64; 2],
 }
 
 /// Buffers over all samples of a batch and scratch over a group, with the sampler that fills them.
@@ -79,6 +81,8 @@ pub(super) struct Estimator {
     hash: Buffer,
     first: Buffer,
     site_energy: Buffer,
+    /// Elements that are left within the memory.
+    pub spare: u64,
 }
 
 impl Estimator {
@@ -97,7 +101,7 @@ impl Estimator {
         let (parts, precision) = (1 + u32::from(model.is_complex()), parameters.precision());
         let (n, m) = (patching.sites() as u64, host.moves.len() as u64);
         let (packed, t) = (host.rows.len() as u64, patching.patches() as u64);
-        let needs = model.needs(gpu, lattice, precision)?;
+        let mut needs = model.needs(gpu, lattice, precision)?;
         // Without a prefix to share, a row of moves is all of a configuration.
         let r = if chains.is_some() && needs.move_row[0] > 0 { m } else { packed };
         let elements = parameters.layout().elements();
@@ -106,11 +110,14 @@ impl Estimator {
         let large = host.large.as_ref().map_or(0, |large| LargeRows::elements(large.rows.len() as u64, packed));
         let chain_elements = chains.map_or(0, |chains| Chains::elements(chains, config.samples, t));
         let columns = columns(model, &patching);
+        needs.training_sample[0] += config.chunk[0];
+        needs.training_sample[1] = needs.training_sample[1].max(config.chunk[0]);
         let demand = Demand {
             samples: config.samples,
             training: config.training,
             fixed: config.fixed + narrow_words + chain_elements,
             needs,
+            least_chunk: config.chunk[1] as u32,
             shape: [n, m, r, t],
             columns: columns.into(),
             sum_rows: model.training_rows(&patching),
@@ -151,6 +158,7 @@ impl Estimator {
             tables: Tables::new(gpu, host)?,
             gpu: gpu.clone(),
             samples: config.samples,
+            spare: config.memory.saturating_sub(demand.bytes(&sizes)) / 4,
             unique: config.unique,
             narrowing,
             patching,
@@ -252,6 +260,13 @@ impl Estimator {
         };
         unique.record(plan, distinct.samples_of(p), self.patches(), self.unique)?;
         plan.resolve_grids(&self.live)
+    }
+
+    /// Records the search for the distinct configurations of spans, where these are not groups.
+    pub fn record_own_spans(&self, plan: &mut Plan) -> Result<()> {
+        let Some(spans) = &self.own_spans else { return Ok(()) };
+        plan.scope("sample");
+        (0..spans.parts()).try_for_each(|span| self.record_distinct(plan, spans, span))
     }
 
     /// Records the local energies of the first `samples` distinct samples of group `g`, as far as there are so many.

@@ -125,10 +125,7 @@ pub(super) fn record_gradient(plan: &mut Plan, estimator: &Estimator) -> Result<
     let pass = estimator.sampler.gradient_pass(estimator)?;
     // Distinct samples first in each span.
     let weighting = Weighting::new(gpu, "ketformer.d_log_psi", estimator.samples, estimator.phase.is_some())?;
-    if spans.part != estimator.groups.part {
-        plan.scope("sample");
-        (0..spans.parts()).try_for_each(|span| estimator.record_distinct(plan, spans, span))?;
-    }
+    estimator.record_own_spans(plan)?;
     plan.scope("energy");
     let weights = EnergyWeights {
         values: estimator.values.view(),

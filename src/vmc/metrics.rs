@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::distinct::COUNTER_STRIDE;
+use super::reconfiguration::ReconfigurationReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::energy::COLUMNS;
@@ -35,10 +36,24 @@ pub struct StepReport {
     /// Part of the proposals of the Markov chains that were accepted, where the samples come from such. Below
     /// [`super::FROZEN`] the chains hardly move.
     pub acceptance: Option<f64>,
-    /// Whether the parameters were updated; not where energy or gradient were not finite.
+    /// Whether the parameters were updated; not where energy, gradient or the matrix of a reconfiguration were not finite.
     pub accepted: bool,
+    /// What a step of stochastic reconfiguration says of itself, where it was taken.
+    pub reconfiguration: Option<ReconfigurationReport>,
     /// Wall time since the report before.
     pub seconds: f64,
+}
+
+/// Distinct samples below which a step of stochastic reconfiguration says little of where to go.
+const FEW: u32 = 32;
+
+impl StepReport {
+    /// Whether a step of stochastic reconfiguration on `sites` sites had far fewer distinct samples than are useful, and
+    /// than there are configurations.
+    pub fn lacks_samples(&self, sites: usize) -> bool {
+        let configurations = 1u64.checked_shl(sites as u32).unwrap_or(u64::MAX);
+        self.reconfiguration.is_some() && self.unique < FEW && u64::from(self.unique) < configurations / 4
+    }
 }
 
 /// Words that a step leaves: 18 of statistics, 8 of the optimiser's state, the acceptance of Markov chains where there are

@@ -1,10 +1,16 @@
-//! Training: one plan that holds a whole step, replayed.
+//! Training: one plan that holds a whole step, replayed; with stochastic reconfiguration one up to the energies, and then
+//! what the host and the plans of `reconfiguration` make of them.
+
+use std::time::Instant;
 
 use super::budget::StepSizes;
 use super::chains::Chains;
 use super::estimator::{Estimator, EstimatorConfig, Source};
+use super::geometry::{CHUNK, Outline};
 use super::gradient::record_gradient;
 use super::metrics::{MetricsRing, StepInputs, StepNumbers, StepReport};
+use super::optimizer::Optimizer;
+use super::reconfiguration::{Reconfiguration, ReconfigurationCost};
 use super::schedule::Schedule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
@@ -18,13 +24,16 @@ use crate::physics::{Hamiltonian, Lattice};
 pub struct TrainConfig {
     /// Samples of a step, B; at least 2.
     pub samples: usize,
-    /// Adam's learning rate.
+    /// How a step follows from its samples.
+    pub optimizer: Optimizer,
+    /// Adam's learning rate; the length τ of a step of stochastic reconfiguration.
     pub learning_rate: f64,
     /// How the learning rate changes.
     pub schedule: Schedule,
     /// Steps over which the learning rate rises linearly at the beginning.
     pub warmup: u64,
-    /// Largest norm of the gradient; a longer one is scaled to it.
+    /// Largest norm of the gradient; a longer one is scaled to it. With stochastic reconfiguration that of a step in the
+    /// parameters.
     pub clip: Option<f64>,
     /// Seed of the initial weights and of the samples.
     pub seed: u64,
@@ -41,6 +50,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             samples: 256,
+            optimizer: Optimizer::Adam,
             learning_rate: 5e-4,
             schedule: Schedule::Constant,
             warmup: 0,
@@ -69,6 +79,9 @@ impl TrainConfig {
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0 && self.learning_rate < 1e3) {
             return error(format!("learning rate {}; give a positive number such as 5e-4", self.learning_rate));
         }
+        if let Optimizer::StochasticReconfiguration(settings) = &self.optimizer {
+            settings.check()?;
+        }
         match self.clip {
             Some(clip) if !(clip.is_finite() && clip > 0.0) => {
                 error(format!("clip {clip}; give a positive number such as 1"))
@@ -87,7 +100,7 @@ pub struct Trainer {
     config: TrainConfig,
     parameters: Parameters,
     estimator: Estimator,
-    optimizer: Optimizer,
+    method: Method,
     plan: Plan,
     /// How many distinct samples there are in each span.
     counters: View,
@@ -97,15 +110,31 @@ pub struct Trainer {
     begins: bool,
 }
 
+/// What an optimiser keeps.
+enum Method {
+    Adam(Box<AdamBuffers>),
+    Reconfiguration(Box<Reconfiguration>),
+}
+
+impl Method {
+    /// (8) words that a step leaves: those of Adam's decision.
+    fn state(&self) -> &Buffer {
+        match self {
+            Self::Adam(buffers) => &buffers.state,
+            Self::Reconfiguration(method) => &method.state,
+        }
+    }
+}
+
 /// Adam's buffers.
-struct Optimizer {
+struct AdamBuffers {
     first: Buffer,
     second: Buffer,
     state: Buffer,
     part: Buffer,
 }
 
-impl Optimizer {
+impl AdamBuffers {
     /// Elements of its buffers beside the two moments.
     fn own_elements(parameters: &Parameters) -> u64 {
         8 + Adam::part_elements(parameters.layout().elements() as u32)
@@ -118,6 +147,20 @@ impl Optimizer {
             state: gpu.upload("ketformer.adam.state", &[1f32, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])?,
             part: gpu.buffer("ketformer.adam.part", Adam::part_elements(elements as u32))?,
         })
+    }
+
+    fn record(&self, plan: &mut Plan, parameters: &Parameters, estimator: &Estimator, clip: Option<f32>) -> Result<()> {
+        let adam = Adam {
+            gradient: parameters.gradient(),
+            part: self.part.view(),
+            statistics: estimator.statistics.view(),
+            state: self.state.view(),
+            step: estimator.step.view(),
+            parameters: parameters.values(),
+            first: self.first.view(),
+            second: self.second.view(),
+        };
+        adam.record(plan, parameters.layout().elements() as u32, clip, AdamRates::default())
     }
 }
 
@@ -141,36 +184,57 @@ impl Trainer {
         let initial = layout.initial(config.seed);
         let parameters = Parameters::new(gpu, layout, config.precision)?;
         parameters.write(gpu, &initial)?;
+        let elements = parameters.layout().elements();
         let estimator_config = EstimatorConfig {
             samples: config.samples as u32,
             training: true,
             unique: config.unique,
             memory: config.memory.unwrap_or(gpu.default_memory()),
-            fixed: 4 * parameters.layout().elements() + Optimizer::own_elements(&parameters),
+            fixed: 4 * elements + AdamBuffers::own_elements(&parameters),
+            chunk: [0, 1],
         };
-        let estimator = Estimator::new(gpu, lattice, &terms, model, &parameters, estimator_config)?;
-        let optimizer = Optimizer::new(gpu, parameters.layout().elements())?;
         let mut plan = Plan::new(gpu);
-        estimator.record(&mut plan, Source::Drawn)?;
-        record_gradient(&mut plan, &estimator)?;
-        plan.scope("update");
-        let adam = Adam {
-            gradient: parameters.gradient(),
-            part: optimizer.part.view(),
-            statistics: estimator.statistics.view(),
-            state: optimizer.state.view(),
-            step: estimator.step.view(),
-            parameters: parameters.values(),
-            first: optimizer.first.view(),
-            second: optimizer.second.view(),
+        let (estimator, method, ahead) = match config.optimizer {
+            Optimizer::Adam => {
+                let estimator = Estimator::new(gpu, lattice, &terms, model, &parameters, estimator_config)?;
+                let adam = AdamBuffers::new(gpu, elements)?;
+                estimator.record(&mut plan, Source::Drawn)?;
+                record_gradient(&mut plan, &estimator)?;
+                plan.scope("update");
+                let clip = config.clip.map(|clip| clip as f32);
+                adam.record(&mut plan, &parameters, &estimator, clip)?;
+                (estimator, Method::Adam(Box::new(adam)), STEPS_AHEAD)
+            }
+            Optimizer::StochasticReconfiguration(settings) => {
+                let told = (config.samples as u32, settings.momentum > 0.0);
+                let outline = Outline::new(gpu, lattice, model, &parameters, told)?;
+                let own = Reconfiguration::elements(&outline, &settings, &parameters);
+                let [least, most] = outline.panels();
+                let estimator = |panels: u64| {
+                    let fixed = 2 * elements + own + panels;
+                    let config =
+                        EstimatorConfig { fixed, chunk: [outline.per_sample(), CHUNK.into()], ..estimator_config };
+                    let estimator = Estimator::new(gpu, lattice, &terms, model, &parameters, config)?;
+                    Ok((estimator, panels))
+                };
+                // Half of the memory, where that leaves enough for the rest; else as little as will do.
+                let half = (estimator_config.memory / 8).clamp(least, most);
+                let (estimator, panels) = estimator(half).or_else(|error: Error| match error.kind() {
+                    ErrorKind::Memory if half > least => estimator(least),
+                    _ => Err(error),
+                })?;
+                estimator.record(&mut plan, Source::Drawn)?;
+                estimator.record_own_spans(&mut plan)?;
+                let panels = (panels + estimator.spare).min(most);
+                let method = Reconfiguration::new(&outline, settings, &estimator, &parameters, panels)?;
+                (estimator, Method::Reconfiguration(Box::new(method)), 1)
+            }
         };
-        let clip = config.clip.map(|clip| clip as f32);
-        adam.record(&mut plan, parameters.layout().elements() as u32, clip, AdamRates::default())?;
         gpu.flush()?;
         let counters = estimator.spans().counters(&estimator.live)?;
-        let ring = MetricsRing::new(gpu, STEPS_AHEAD, estimator.spans().parts())?;
+        let ring = MetricsRing::new(gpu, ahead, estimator.spans().parts())?;
         let gpu = gpu.clone();
-        Ok(Self { gpu, config, parameters, estimator, optimizer, plan, counters, ring, submitted: 0, begins: true })
+        Ok(Self { gpu, config, parameters, estimator, method, plan, counters, ring, submitted: 0, begins: true })
     }
 
     /// The next `steps` steps, each submitted when it or the one before it is asked for. Dropping the iterator early
@@ -190,11 +254,27 @@ impl Trainer {
             self.estimator.restart(self.config.seed, step)?;
             self.begins = false;
         }
-        let views = [&*self.estimator.statistics, &*self.optimizer.state, &self.counters];
+        let views = [&*self.estimator.statistics, &**self.method.state(), &self.counters];
         let acceptance = self.estimator.sampler.chains().map(Chains::acceptance);
         self.ring.submit(&self.plan, inputs, &self.estimator.step, views, acceptance.as_ref())?;
         self.submitted = step;
         Ok(())
+    }
+
+    /// What is left to do for a step whose numbers are there, and what it says.
+    fn finish(&mut self, numbers: StepNumbers) -> Result<StepReport> {
+        let report = self.report(&numbers);
+        let Method::Reconfiguration(method) = &self.method else { return Ok(report) };
+        let begun = Instant::now();
+        let outcome = method.take(&self.estimator, &numbers, self.config.clip)?;
+        self.ring.restart_clock();
+        Ok(StepReport {
+            gradient_norm: outcome.gradient_norm,
+            accepted: outcome.report.is_some(),
+            reconfiguration: outcome.report,
+            seconds: report.seconds + begun.elapsed().as_secs_f64(),
+            ..report
+        })
     }
 
     fn report(&self, numbers: &StepNumbers) -> StepReport {
@@ -216,6 +296,7 @@ impl Trainer {
             unique: numbers.unique,
             acceptance: self.estimator.sampler.chains().map(|_| f64::from(numbers.acceptance)),
             accepted: numbers.state[3] == 1.0,
+            reconfiguration: None,
             seconds: numbers.seconds,
         }
     }
@@ -236,9 +317,23 @@ impl Trainer {
         self.parameters.write(&self.gpu, weights)?;
         let zeros = vec![0f32; self.parameters.layout().elements() as usize];
         self.begins = true;
-        self.optimizer.first.write(&self.gpu, &zeros)?;
-        self.optimizer.second.write(&self.gpu, &zeros)?;
-        self.optimizer.state.write(&self.gpu, &[1f32, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+        match &self.method {
+            Method::Reconfiguration(method) => method.forget(zeros.len()),
+            Method::Adam(adam) => {
+                let AdamBuffers { first, second, state, .. } = &**adam;
+                first.write(&self.gpu, &zeros)?;
+                second.write(&self.gpu, &zeros)?;
+                state.write(&self.gpu, &[1f32, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+            }
+        }
+    }
+
+    /// What the last step of stochastic reconfiguration took; `None` with another optimiser.
+    pub fn reconfiguration(&self) -> Option<ReconfigurationCost> {
+        match &self.method {
+            Method::Reconfiguration(method) => Some(method.cost()),
+            Method::Adam(_) => None,
+        }
     }
 
     /// Numbers that are trained.
@@ -251,9 +346,19 @@ impl Trainer {
         self.gpu.allocated()
     }
 
-    /// The plan of a step, for profiles. Running it is a step with the numbers of the last one.
+    /// The plan of a step, for profiles. Running it is a step with the numbers of the last one; with stochastic
+    /// reconfiguration it holds what comes before that, samples and their energies.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Every plan that a step replays: [`Trainer::plan`], and what follows it.
+    pub fn plans(&self) -> Vec<&Plan> {
+        let after = match &self.method {
+            Method::Reconfiguration(method) => method.plans(),
+            Method::Adam(_) => Vec::new(),
+        };
+        std::iter::once(&self.plan).chain(after).collect()
     }
 
     /// How the step is cut: samples of a group, distinct samples in a pass over moves and in a pass with gradient.
@@ -285,15 +390,15 @@ impl Iterator for Steps<'_> {
             return None;
         }
         let trainer = &mut *self.trainer;
-        let numbers = (|| {
+        let report = (|| {
             while self.left > 0 && !trainer.ring.is_full() {
                 trainer.submit_step()?;
                 self.left -= 1;
             }
-            trainer.ring.receive()
+            trainer.ring.receive()?.map(|numbers| trainer.finish(numbers)).transpose()
         })();
-        match numbers {
-            Ok(numbers) => numbers.map(|numbers| Ok(trainer.report(&numbers))),
+        match report {
+            Ok(report) => report.map(Ok),
             Err(error) => {
                 self.failed = true;
                 Some(Err(error))

@@ -177,8 +177,7 @@ fn sector_cases() -> Vec<Case> {
     ]
 }
 
-/// Complex wave functions, some in a sector. The weights of the last layer of the phases are small to begin with, and
-/// noise makes them such that phases go round the circle.
+/// Complex wave functions, some in a sector.
 fn complex_cases() -> Vec<Case> {
     let row = |name, lattice, model, amplitude| Case { name, lattice, model, amplitude };
     let (block, sector) = (|sides| Patch::Block(sides), Sector::ZeroMagnetisation);

@@ -2,7 +2,7 @@
 
 use ketformer::Result;
 use ketformer::model::Precision;
-use ketformer::vmc::{Schedule, TrainConfig};
+use ketformer::vmc::{Optimizer, Schedule, StochasticReconfiguration, TrainConfig};
 
 use super::lattice::{L, MAX_SITES};
 use crate::cli::settings::{Group, Key, Kind, Settings, Value};
@@ -23,7 +23,19 @@ pub static GROUP: Group = Group {
         Key::new("Q", Kind::Count(1, MAX_SAMPLES), "1", "", "minibatches of a step"),
         Key::optional("B", Kind::Count(1, MAX_SAMPLES), "samples", "samples of a step; K*Q, and must agree with it"),
         Key::new("steps", Kind::Count(1, MAX_STEPS), "50000", "steps", "training steps"),
-        Key::new("lr", Kind::Positive(100.0), "0.0005", "", "learning rate of Adam"),
+        Key::new(
+            "optimizer",
+            Kind::Choice(&["adam", "sr"]),
+            "adam",
+            "",
+            "sr: stochastic reconfiguration, the gradient in the geometry of the wave function",
+        ),
+        Key::optional(
+            "lr",
+            Kind::Positive(100.0),
+            "",
+            "learning rate of Adam (0.0005), or length of a step of sr (0.05)",
+        ),
         Key::new(
             "schedule",
             Kind::Choice(&["constant", "cosine"]),
@@ -32,7 +44,15 @@ pub static GROUP: Group = Group {
             "of the learning rate; cosine falls to 0 at the last step",
         ),
         Key::new("warmup", Kind::Count(0, MAX_STEPS), "0", "steps", "over which the learning rate rises from 0"),
-        Key::optional("clip", Kind::Positive(1e12), "", "largest norm of the gradient; without it none is clipped"),
+        Key::optional(
+            "clip",
+            Kind::Positive(1e12),
+            "",
+            "largest norm of the gradient, or of a step of sr; else no limit",
+        ),
+        Key::optional("lambda", Kind::Positive(1e12), "", "shift of the matrix of sr (0.001)"),
+        Key::optional("lambda_end", Kind::Positive(1e12), "", "shift that it falls to over the run (lambda)"),
+        Key::optional("momentum", Kind::Real(0.0, 1.0), "", "part of the direction before that sr keeps, 0 to 1 (0)"),
         Key::new("seed", Kind::Seed, "0", "", "of weights and samples; None draws one"),
         Key::new("unique", Kind::Switch, "true", "", "compute equal samples once; changes speed, not estimates"),
         Key::new("precision", PRECISION, "single", "", "mixed: sampling stores f16, gradients stay f32; less memory"),
@@ -70,9 +90,17 @@ pub fn config(settings: &mut Settings, memory: Option<u64>) -> Result<TrainConfi
     }
     let seed = settings.optional_count("seed").unwrap_or_else(draw_seed);
     settings.resolve("seed", Value::Count(seed));
+    let optimizer = optimizer(settings, steps)?;
+    // What the optimiser makes of no lr is written down.
+    let learning_rate = settings.optional_real("lr").unwrap_or(match optimizer {
+        Optimizer::Adam => 5e-4,
+        Optimizer::StochasticReconfiguration(_) => 0.05,
+    });
+    settings.resolve("lr", Value::Real(learning_rate));
     Ok(TrainConfig {
         samples: samples as usize,
-        learning_rate: settings.real("lr"),
+        optimizer,
+        learning_rate,
         schedule: match settings.text("schedule") {
             "cosine" => Schedule::Cosine { steps },
             _ => Schedule::Constant,
@@ -84,6 +112,27 @@ pub fn config(settings: &mut Settings, memory: Option<u64>) -> Result<TrainConfi
         unique: settings.switch("unique"),
         precision: precision(settings),
     })
+}
+
+/// What `optimizer=` and its settings say, for a run of `steps` steps.
+fn optimizer(settings: &Settings, steps: u64) -> Result<Optimizer> {
+    let own = ["lambda", "lambda_end", "momentum"];
+    if settings.text("optimizer") == "adam" {
+        return match own.iter().find(|key| settings.optional_real(key).is_some()) {
+            Some(key) => Err(GROUP.error(format!("{key} belongs to optimizer=sr; give that, or leave {key} out"))),
+            None => Ok(Optimizer::Adam),
+        };
+    }
+    let default = StochasticReconfiguration::default();
+    let lambda = settings.optional_real("lambda").unwrap_or(default.lambda);
+    let reconfiguration = StochasticReconfiguration {
+        lambda,
+        lambda_end: settings.optional_real("lambda_end").unwrap_or(lambda),
+        lambda_steps: steps,
+        momentum: settings.optional_real("momentum").unwrap_or(default.momentum),
+    };
+    reconfiguration.check().map_err(|error| GROUP.error(error.to_string()))?;
+    Ok(Optimizer::StochasticReconfiguration(reconfiguration))
 }
 
 /// What `precision=` says.
@@ -123,6 +172,24 @@ mod tests {
         assert!(message("B=512").contains("K=512"));
         assert!(message("K=1").contains("K=2"));
         assert!(message("K=16777216 Q=16777216").contains("at most"));
+    }
+
+    #[test]
+    fn stochastic_reconfiguration_has_settings_of_its_own() {
+        let (config, settings) = config_of("optimizer=sr").unwrap();
+        let expected = StochasticReconfiguration { lambda_steps: 50000, ..StochasticReconfiguration::default() };
+        assert_eq!(config.optimizer, Optimizer::StochasticReconfiguration(expected));
+        assert_eq!((config.learning_rate, settings.optional_real("lr")), (0.05, Some(0.05)));
+        let (config, _) = config_of("optimizer=sr lambda=0.01 lambda_end=1e-4 momentum=0.9 lr=0.1 steps=70").unwrap();
+        let Optimizer::StochasticReconfiguration(settings) = config.optimizer else { panic!("{config:?}") };
+        assert_eq!((settings.lambda, settings.lambda_end, settings.momentum), (0.01, 1e-4, 0.9));
+        assert_eq!((settings.lambda_steps, config.learning_rate), (70, 0.1));
+        let message = |line| config_of(line).map(|_| ()).unwrap_err().to_string();
+        assert!(message("optimizer=sr lambda=0").contains("above 0"));
+        assert!(message("optimizer=sr lambda=-1").contains("above 0"));
+        assert!(message("optimizer=sr momentum=1").contains("0.9"));
+        assert!(message("optimizer=sr K=1").contains("K=2"));
+        assert!(message("momentum=0.9").contains("optimizer=sr"));
     }
 
     #[test]

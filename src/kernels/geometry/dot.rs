@@ -15,7 +15,7 @@ pub(in crate::kernels) const DOT_ENTRY: Entry =
 pub struct RowsDot {
     /// (samples·T, u_stride)
     pub u: View,
-    /// (samples·T, width), or (width) for all
+    /// (samples·T, width), or one row for all
     pub v: View,
     /// (samples, 2): high, low
     pub y: View,
@@ -34,8 +34,10 @@ pub struct DotShape {
     pub first: u32,
     /// Elements from one row of `u` to the next.
     pub u_stride: u32,
-    /// Whether `v` is one row for all.
-    pub one: bool,
+    /// Where in `v` one row for all begins; `None` where `v` has a row for each.
+    pub one_at: Option<u32>,
+    /// Samples before these, which `samples.live` counts too.
+    pub first_sample: u32,
     /// Add to the pairs instead of replacing them.
     pub keep: bool,
 }
@@ -50,23 +52,26 @@ impl RowsDot {
         let rows = samples * u64::from(shape.tokens);
         let width = u64::from(shape.width);
         let last = rows.saturating_sub(1) * u64::from(shape.u_stride) + u64::from(shape.first) + width;
+        let v_elements = shape.one_at.map_or(rows * width, |at| u64::from(at) + width);
         plan.launch(&Launch {
             kernel: &DOT,
             spec: &[],
             bindings: &[
                 Bind { name: "u", view: &self.u, elements: last },
-                Bind { name: "v", view: &self.v, elements: if shape.one { width } else { rows * width } },
+                Bind { name: "v", view: &self.v, elements: v_elements },
                 shape.samples.live(),
                 Bind { name: "y", view: &self.y, elements: 2 * samples },
             ],
             params: &[
                 ("rows", shape.samples.rows().into()),
                 ("part_rows", shape.samples.part_rows.into()),
+                ("first_sample", shape.first_sample.into()),
                 ("tokens", shape.tokens.into()),
                 ("width", shape.width.into()),
                 ("first", shape.first.into()),
                 ("u_stride", shape.u_stride.into()),
-                ("v_stride", if shape.one { 0 } else { shape.width }.into()),
+                ("v_first", shape.one_at.unwrap_or(0).into()),
+                ("v_stride", if shape.one_at.is_some() { 0 } else { shape.width }.into()),
                 ("keep", u32::from(shape.keep).into()),
                 ("zero", 0u32.into()),
             ],
@@ -79,29 +84,29 @@ impl RowsDot {
 
 fn dot_cases(_: &Gpu) -> Vec<Case> {
     let cases = [
-        ((64, 1, 1), [1, 1, 0, 1], true, false, 1),
-        ((64, 1, 1), [1, 129, 3, 140], true, true, 33),
-        ((64, 2, 1), [5, 7, 0, 7], false, false, 61),
-        ((64, 1, 1), [3, 70, 0, 70], false, true, 64),
-        ((65_600, 1, 1), [1, 2, 1, 3], true, false, 65_590),
+        ([64, 1, 1], [1, 1, 0, 1], Some(0), false),
+        ([64, 1, 33], [1, 129, 3, 140], Some(65), true),
+        ([64, 2, 61], [5, 7, 0, 7], None, false),
+        ([64, 1, 64], [3, 70, 0, 70], None, true),
+        ([65_600, 1, 65_590], [1, 2, 1, 3], Some(1), false),
     ];
     cases.into_iter().map(dot_case).collect()
 }
 
-type DotCase = ((u32, u32, u32), [u32; 4], bool, bool, u32);
-
-fn dot_case(((part_rows, parts, _), [tokens, width, first, u_stride], one, keep, live): DotCase) -> Case {
+/// Samples of which two came before, with the rows of each.
+fn dot_case(
+    ([part_rows, parts, live], [tokens, width, first, u_stride], one_at, keep): ([u32; 3], [u32; 4], Option<u32>, bool),
+) -> Case {
     let mut random = RandomInputs::new(u64::from(width * 3 + live));
     let rows = parts * part_rows;
     let u = random.floats((rows * tokens * u_stride) as usize);
-    let v = random.floats((if one { width } else { rows * tokens * width }) as usize);
-    // Powers of two whose sums with the products are known to the last bit are the business of the Gram matrix's cases.
+    let v = random.floats(one_at.map_or(rows * tokens * width, |at| at + width) as usize);
     let before = random.floats(2 * rows as usize);
     let mut values: Vec<f64> = before.iter().copied().map(f64::from).collect();
     for sample in (0..rows).filter(|sample| sample % part_rows < live) {
         let of_row = |row: u32| -> f64 {
             let at = |c: u32| f64::from(u[(row * u_stride + first + c) as usize]);
-            let with = |c: u32| f64::from(v[(if one { c } else { row * width + c }) as usize]);
+            let with = |c: u32| f64::from(v[one_at.map_or(row * width + c, |at| at + c) as usize]);
             (0..width).map(|c| at(c) * with(c)).sum()
         };
         let sum: f64 = (sample * tokens..(sample + 1) * tokens).map(of_row).sum();
@@ -111,12 +116,12 @@ fn dot_case(((part_rows, parts, _), [tokens, width, first, u_stride], one, keep,
     }
     let record = move |plan: &mut Plan, named: &Named| {
         let samples = SampleRows { live: named.view("live")?, part_rows, parts };
-        let shape = DotShape { samples, tokens, width, first, u_stride, one, keep };
+        let shape = DotShape { samples, first_sample: 2, tokens, width, first, u_stride, one_at, keep };
         RowsDot { u: named.view("u")?, v: named.view("v")?, y: named.view("y")? }.record(plan, &shape)
     };
     Case {
-        name: format!("({rows}, {tokens}, {width}), one {one}, keep {keep}, {live} samples"),
-        inputs: vec![("u", u.into()), ("v", v.into()), ("live", vec![live].into()), ("y", before.into())],
+        name: format!("({rows}, {tokens}, {width}), one row at {one_at:?}, keep {keep}, {live} samples"),
+        inputs: vec![("u", u.into()), ("v", v.into()), ("live", vec![live + 2].into()), ("y", before.into())],
         outputs: vec![("y", Expected::Near { values, tolerance: 1e-6 })],
         record: Box::new(record),
     }

@@ -1,0 +1,101 @@
+//! From gradients to steps: which way, and with which settings.
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// How a step follows from samples and local energies.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Optimizer {
+    /// Adam on the gradient of the energy (arXiv:1412.6980).
+    #[default]
+    Adam,
+    /// The gradient in the geometry of the wave function.
+    StochasticReconfiguration(StochasticReconfiguration),
+}
+
+/// Stochastic reconfiguration in the space of samples, with momentum.
+///
+/// ```text
+/// φ = Xᵀ (X Xᵀ + λ)⁻¹ (f − μ X φ_before) + μ φ_before        θ ← θ + τ φ
+/// ```
+///
+/// X are the centred, weighted gradients of log ψ, f = −2 (E_loc − E) likewise, τ the learning rate, and the longest step
+/// is that of [`super::TrainConfig::clip`]. Sources: Rende, Viteritti, Bardone, Becca & Goldt, arXiv:2310.05715 (the
+/// matrix); Goldshlager, Abrahamsen & Lin, arXiv:2401.10190 (SPRING, the momentum).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StochasticReconfiguration {
+    /// λ at the first step, in the units of squared gradients of log ψ.
+    pub lambda: f64,
+    /// λ from step `lambda_steps` on, which it falls or rises to as a power.
+    pub lambda_end: f64,
+    /// Steps until λ is `lambda_end`; 0: at once.
+    pub lambda_steps: u64,
+    /// μ, part of the direction before that is kept where the samples say nothing about it; 0 to below 1.
+    pub momentum: f64,
+}
+
+impl Default for StochasticReconfiguration {
+    /// λ = 10⁻³ throughout, no momentum.
+    fn default() -> Self {
+        Self { lambda: 1e-3, lambda_end: 1e-3, lambda_steps: 0, momentum: 0.0 }
+    }
+}
+
+impl StochasticReconfiguration {
+    /// The same with one λ throughout.
+    pub fn with_lambda(self, lambda: f64) -> Self {
+        Self { lambda, lambda_end: lambda, ..self }
+    }
+
+    /// Whether the settings make sense.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`], with what to change.
+    pub fn check(&self) -> Result<()> {
+        let error = |message: String| Err(Error::new(ErrorKind::Settings, message));
+        for lambda in [self.lambda, self.lambda_end] {
+            if !(lambda.is_finite() && lambda > 0.0) {
+                return error(format!(
+                    "lambda {lambda}: X X^T of few samples has no inverse without a shift; give a positive number such as \
+                     1e-3"
+                ));
+            }
+        }
+        if !(0.0..1.0).contains(&self.momentum) {
+            return error(format!("momentum {}; give 0 for none, or a part below 1 such as 0.9", self.momentum));
+        }
+        Ok(())
+    }
+
+    /// λ of step `step`, from 1.
+    pub fn lambda_of(&self, step: u64) -> f64 {
+        let done = if self.lambda_steps == 0 { 1.0 } else { ((step - 1) as f64 / self.lambda_steps as f64).min(1.0) };
+        self.lambda * (self.lambda_end / self.lambda).powf(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lambda_goes_as_a_power_from_one_end_to_the_other() {
+        let settings = StochasticReconfiguration { lambda: 1e-2, lambda_end: 1e-4, lambda_steps: 10, momentum: 0.0 };
+        assert_eq!(settings.lambda_of(1), 1e-2);
+        assert!((settings.lambda_of(6) - 1e-3).abs() < 1e-12);
+        assert!((settings.lambda_of(11) - 1e-4).abs() < 1e-15 && (settings.lambda_of(99) - 1e-4).abs() < 1e-15);
+        assert_eq!(StochasticReconfiguration::default().with_lambda(0.5).lambda_of(7), 0.5);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_a_remedy() {
+        let base = StochasticReconfiguration::default();
+        base.check().unwrap();
+        for lambda in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(base.with_lambda(lambda).check().unwrap_err().to_string().contains("1e-3"), "{lambda}");
+        }
+        for momentum in [-0.1, 1.0, 1.5, f64::NAN] {
+            let message = StochasticReconfiguration { momentum, ..base }.check().unwrap_err().to_string();
+            assert!(message.contains("0.9"), "{message}");
+        }
+    }
+}

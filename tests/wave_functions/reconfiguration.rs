@@ -1,0 +1,144 @@
+//! Stochastic reconfiguration in training: the same every time and under any budget, down in energy, and undisturbed by
+//! what is not finite.
+
+use ketformer::gpu::Gpu;
+use ketformer::model::Weights;
+use ketformer::vmc::{Optimizer, StepReport, StochasticReconfiguration, TrainConfig, Trainer};
+
+use super::cases::{Case, cases, gpu};
+use super::memory::least_memory;
+
+const SAMPLES: usize = 130;
+
+fn config(momentum: f64) -> TrainConfig {
+    let settings = StochasticReconfiguration { momentum, ..StochasticReconfiguration::default() }.with_lambda(1e-2);
+    TrainConfig {
+        samples: SAMPLES,
+        optimizer: Optimizer::StochasticReconfiguration(settings),
+        learning_rate: 0.05,
+        seed: 5,
+        ..TrainConfig::default()
+    }
+}
+
+fn trainer(case: &Case, config: TrainConfig) -> Trainer {
+    let mut trainer = Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config).unwrap();
+    trainer.set_weights(&case.weights(1)).unwrap();
+    trainer
+}
+
+/// A few steps: their reports without the clock, and the weights after them.
+fn train(case: &Case, config: TrainConfig, steps: u64) -> (String, Weights) {
+    let mut trainer = trainer(case, config);
+    let timeless = |report: ketformer::Result<StepReport>| StepReport { seconds: 0.0, ..report.unwrap() };
+    let reports: Vec<StepReport> = trainer.steps(steps).map(timeless).collect();
+    assert_eq!(reports.len() as u64, steps);
+    assert!(reports.iter().all(|report| report.accepted), "{}: {reports:?}", case.name);
+    (format!("{reports:?}"), trainer.weights().unwrap())
+}
+
+#[test]
+fn steps_are_the_same_under_any_budget_and_every_time() {
+    for case in cases() {
+        let whole = train(&case, config(0.9), 3);
+        assert!(whole == train(&case, config(0.9), 3), "{}: another run", case.name);
+        let new = |memory| {
+            let config = TrainConfig { memory: Some(memory), ..config(0.9) };
+            Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config).err()
+        };
+        let least = least_memory(new);
+        for memory in [least, least + (1 << 21)] {
+            let cut = train(&case, TrainConfig { memory: Some(memory), ..config(0.9) }, 3);
+            assert_eq!(whole.0, cut.0, "{} in {memory} bytes", case.name);
+            assert!(whole.1 == cut.1, "{}: other weights in {memory} bytes", case.name);
+        }
+        assert!(whole.1 != train(&case, config(0.0), 3).1, "{}: momentum changes nothing", case.name);
+    }
+}
+
+#[test]
+fn a_budget_is_kept() {
+    let gpu = Gpu::new().unwrap();
+    for case in cases() {
+        let new = |memory| {
+            let config = TrainConfig { memory: Some(memory), ..config(0.9) };
+            Trainer::new(&gpu, &case.lattice, case.hamiltonian(), &*case.model, config)
+        };
+        let least = least_memory(|memory| new(memory).err());
+        for memory in [least, 2 * least, 1 << 30] {
+            let taken = new(memory).unwrap().memory();
+            assert!(taken <= memory, "{}: {taken} of {memory} bytes", case.name);
+        }
+        assert_eq!(gpu.allocated(), 0, "{}", case.name);
+    }
+}
+
+/// Mean energy of the last of `steps` steps, and of the first.
+fn energies(case: &Case, config: TrainConfig, steps: u64) -> [f64; 2] {
+    let reports: Vec<StepReport> = trainer(case, config).steps(steps).map(Result::unwrap).collect();
+    [&reports[reports.len() - 5..], &reports[..1]]
+        .map(|some| some.iter().map(|report| report.energy).sum::<f64>() / some.len() as f64)
+}
+
+#[test]
+fn energies_go_down_faster_than_with_adam() {
+    let mut faster = 0;
+    let cases = cases();
+    for case in &cases {
+        let [after, before] = energies(case, config(0.0), 25);
+        let adam = TrainConfig { samples: SAMPLES, learning_rate: 1e-2, seed: 5, ..TrainConfig::default() };
+        let [with_adam, _] = energies(case, adam, 25);
+        println!("{}: {before} to {after}, with Adam {with_adam}", case.name);
+        assert!(after < before, "{}: {before} to {after}", case.name);
+        faster += usize::from(after < with_adam);
+    }
+    assert!(2 * faster > cases.len(), "{faster} of {} are faster than with Adam", cases.len());
+}
+
+#[test]
+fn steps_are_no_longer_than_the_limit() {
+    let case = cases().swap_remove(0);
+    let norms = |clip| -> Vec<f64> {
+        let config = TrainConfig { clip, ..config(0.0) };
+        trainer(&case, config).steps(3).map(|report| report.unwrap().reconfiguration.unwrap().update_norm).collect()
+    };
+    let free = norms(None);
+    let limit = free[0] / 3.0;
+    let limited = norms(Some(limit));
+    assert!(
+        limited.iter().all(|norm| *norm <= limit * 1.0001) && (limited[0] - limit).abs() < 1e-6 * limit,
+        "{limited:?}"
+    );
+    assert_eq!(norms(Some(1e9)), free);
+}
+
+#[test]
+fn a_step_that_is_not_finite_is_rejected_and_leaves_nothing_behind() {
+    for case in cases() {
+        let mut trainer = trainer(&case, config(0.9));
+        let bad = case.overflowing();
+        trainer.set_weights(&bad).unwrap();
+        let report = trainer.steps(1).next().unwrap().unwrap();
+        assert!(!report.accepted && report.reconfiguration.is_none(), "{}: {report:?}", case.name);
+        assert!(trainer.weights().unwrap() == bad, "{}: a rejected step moved weights", case.name);
+        trainer.set_weights(&case.weights(1)).unwrap();
+        let report = trainer.steps(1).next().unwrap().unwrap();
+        let solved = report.reconfiguration.unwrap();
+        assert!(report.accepted && solved.condition > 1.0 && solved.lambda == 1e-2, "{}: {report:?}", case.name);
+        assert!(solved.residual < 1e-8 && solved.update_norm > 0.0, "{}: {report:?}", case.name);
+    }
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    let case = cases().swap_remove(0);
+    let refusal = |config| {
+        Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config).err().expect("refused").to_string()
+    };
+    assert!(refusal(TrainConfig { samples: 1, ..config(0.0) }).contains("give 2"));
+    assert!(refusal(config(1.0)).contains("0.9"));
+    let settings = StochasticReconfiguration::default().with_lambda(0.0);
+    let no_shift = TrainConfig { optimizer: Optimizer::StochasticReconfiguration(settings), ..config(0.0) };
+    assert!(refusal(no_shift).contains("positive"));
+    assert!(refusal(TrainConfig { samples: 40_000, ..config(0.0) }).contains("fewer samples"));
+}
