@@ -80,7 +80,7 @@ impl Given {
     /// For each of the `count` configurations of the chunk run last, log|ψ'/ψ| and the phase difference of every move.
     ///
     /// # Errors
-    /// [`ErrorKind::Device`] when the device was lost.
+    /// [`crate::ErrorKind::Device`] when the device was lost.
     pub fn ratios(&self, count: usize) -> Result<Vec<Vec<[f64; 2]>>> {
         let Self { gpu, estimator, chunk, .. } = self;
         let (moves, parts) = (estimator.tables.moves() as usize, estimator.parts as usize);

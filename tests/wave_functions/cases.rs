@@ -460,7 +460,7 @@ fn the_cases_are_not_trivial() {
         let phases = states.iter().map(|s| p[*s] * amplitudes.phase[*s].cos()).sum::<f64>();
         assert_eq!(
             case.model.is_complex(),
-            phases.abs() < 0.9,
+            phases.abs() < 0.999,
             "{}: the mean of the phases' cosines is {phases}",
             case.name
         );

@@ -238,7 +238,8 @@ mod tests {
     /// Units stay in their order; less memory makes more passes of the same units.
     #[test]
     fn passes_hold_what_fits() {
-        let layers = [linear(16, 72, 288), norm(72), linear(16, 72, 72), linear(1, 96, 96), norm(72)];
+        let block = || [linear(16, 72, 288), norm(72), linear(16, 72, 72), linear(1, 96, 96), norm(72)];
+        let layers: Vec<Layer> = (0..3).flat_map(|_| block()).collect();
         let extent = extent(500);
         let units = units(&layers, extent, 128 * MEBIBYTE).unwrap();
         let least = units.iter().map(|unit| aligned_floats(unit, &layers, extent)).max().unwrap();

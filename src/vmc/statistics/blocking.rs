@@ -52,7 +52,6 @@ mod tests {
                 let variance = 1.0 / (3.0 * (1.0 - phi * phi));
                 let exact = (variance * 2.0 * exact_time(phi) / (count * length) as f64).sqrt();
                 let (found, block) = blocking(&chains);
-                println!("{count} x {length}, {phi}: {found} of {exact}, blocks of {block}");
                 assert!((found / exact - 1.0).abs() < 0.1, "{count} x {length}, {phi}: {found} of {exact}");
                 assert!(block as f64 > 4.0 * exact_time(phi) && block <= length);
             }
