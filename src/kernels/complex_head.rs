@@ -129,7 +129,7 @@ pub fn forward_reference(real: &[f64], imag: &[f64], width: usize) -> (Vec<f64>,
     real.chunks(width).zip(imag.chunks(width)).map(row).unzip()
 }
 
-/// Gradients by the real and imaginary parts of Σ_b d_log_p[b] log ψ²_b + d_phase[b] phase_b in f64.
+/// Gradients by the real and imaginary parts of Σ_b d_log_p_b log ψ²_b + d_phase_b phase_b in f64.
 pub fn backward_reference(real: &[f64], imag: &[f64], d_log_p: &[f64], d_phase: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let width = real.len() / d_log_p.len();
     let unit = |at: usize| {
