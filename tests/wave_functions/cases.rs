@@ -146,7 +146,7 @@ fn vit_cases() -> Vec<Case> {
             [8, 1, 2],
             factored,
             Proposal::Exchange,
-            0.5,
+            0.4,
         ),
     ]
 }

@@ -18,6 +18,11 @@ fn small(attention: VitAttention) -> (Vit, Lattice) {
     (Vit { patch: Patch::Block([2, 1]), width: 8, heads: 2, layers: 2, attention, sampling }, Lattice::square(4, 3))
 }
 
+/// The same network, which may be asked for amplitudes of any sector.
+fn flipping(vit: &Vit) -> Vit {
+    Vit { sampling: Metropolis { proposal: Proposal::Flip, ..vit.sampling.clone() }, ..vit.clone() }
+}
+
 /// The initial weights with noise on all of them.
 fn weights(vit: &Vit, lattice: &Lattice) -> Weights {
     let mut weights = vit.layout(lattice).unwrap().initial(2);
@@ -122,7 +127,7 @@ fn local_energies_are_those_of_all_amplitudes() {
     let (weights, given) = (weights(&vit, &lattice), half_filled(&lattice, 70));
     let model = Heisenberg { j2: 0.5, periodic: false, ..Heisenberg::default() };
     let found = local_energies(gpu(), &lattice, &model, &vit, &weights, &given, Precision::Single).unwrap();
-    let everywhere = Likelihood::new(gpu(), &lattice, &vit, &weights, &all(&lattice)).unwrap();
+    let everywhere = Likelihood::new(gpu(), &lattice, &flipping(&vit), &weights, &all(&lattice)).unwrap();
     let (log_p, phase) = (everywhere.log_p().unwrap(), everywhere.phase().unwrap());
     let terms = model.terms(&lattice).unwrap();
     for (at, configuration) in given.iter().enumerate() {
@@ -157,9 +162,7 @@ fn chances(proposal: Proposal, sector: fn(usize) -> bool) -> [f64; 2] {
     let weights = weights(&vit, &lattice);
     let config = SampleConfig { samples: 8000, seed: 5, ..SampleConfig::default() };
     let drawn = sample(gpu(), &lattice, &vit, &weights, config).unwrap().configurations;
-    // Amplitudes outside a sector are never asked for.
-    let flips = Vit { sampling: Metropolis { proposal: Proposal::Flip, ..vit.sampling.clone() }, ..vit };
-    let log_p = enumerate(gpu(), &lattice, &flips, &weights, Precision::Single).unwrap().log_p;
+    let log_p = enumerate(gpu(), &lattice, &flipping(&vit), &weights, Precision::Single).unwrap().log_p;
     [chance_of(&drawn, &log_p, sector), chance_of(&drawn, &vec![0.0; log_p.len()], sector)]
 }
 
