@@ -490,7 +490,7 @@ fn help_and_exact_need_no_adapter() {
         said("help").contains("train") && said("--help").contains("train") && said("train --help").contains("--out")
     );
     let groups = [
-        ("train", "steps 50000 lr 0.0005 K 256"),
+        ("train", "steps 50000 optimizer adam lr - K 256"),
         ("ptf", "Nh 128 nhead 8 attention softmax norm post"),
         ("rnn", "Nh 256 rnntype GRU"),
         ("lptf", "Nh 128 full_seq false"),
