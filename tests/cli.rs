@@ -165,7 +165,7 @@ fn unknown_keys_get_a_suggestion() {
     refuses_settings("train l=16", &["did you mean L?"]);
     refuses_settings("train --rydberg omega=1", &["did you mean Omega?"]);
     refuses_settings("train --ptf nh=32", &["did you mean Nh?"]);
-    refuses_settings("train --ptf layers=2", &["did you mean num_layers?"]);
+    refuses_settings("train --ptf layers=2", &["did you mean num_layers?", "--vit"]);
     refuses_settings("train V=7", &["--rydberg"]);
     refuses_settings("train --tfim H=1", &["did you mean h?"]);
     refuses_settings("train --tfim periodic=maybe", &["periodic=true"]);
@@ -235,7 +235,8 @@ fn what_a_family_does_not_offer_is_refused() {
     refuses_settings("train --rnn rnntype=gr", &["rnntype=GRU"]);
     refuses_settings("train --rnn patch=3x3", &["3x3", "4x4"]);
     refuses_settings("train --rnn Nh=30", &["Nh", "4"]);
-    refuses_settings("train --rnn layers=2", &["the keys are L, patch, Nh, rnntype"]);
+    refuses_settings("train --rnn layers=2", &["key of --vit"]);
+    refuses_settings("train --rnn depth=2", &["the keys are L, patch, Nh, rnntype"]);
     refuses_settings("train --rbm alpha=0", &["alpha=0", "such as alpha=2"]);
     refuses_settings("train --rbm alpha=-1", &["alpha=-1", "at least 0"]);
     refuses_settings("train --rbm proposal=swap", &["flip, exchange"]);
@@ -568,7 +569,7 @@ fn every_family_trains_and_is_evaluated() {
         let ended = succeeds(path, "eval run samples=32");
         assert!(ended.stdout.starts_with("energy ") && ended.stdout.contains("fidelity "), "{}", ended.stdout);
         assert!(ended.stdout.contains("V-score "), "{}", ended.stdout);
-        let has_chains = parts[0] == "rbm";
+        let has_chains = ["rbm", "vit"].contains(&parts[0]);
         assert_eq!(ended.stdout.contains("error by blocking "), has_chains, "{}", ended.stdout);
         assert_eq!(ended.stdout.contains("split R-hat "), has_chains, "{}", ended.stdout);
     }

@@ -204,9 +204,9 @@ impl Group {
         let elsewhere: Vec<String> =
             super::groups::all().filter(has).map(|group| format!("--{}", group.name)).collect();
         let hint = match closest(name, self.keys.iter().map(|key| key.name)) {
-            Some(near) if near.eq_ignore_ascii_case(name) => format!("did you mean {near}?"),
-            _ if !elsewhere.is_empty() => format!("it is a key of {}", elsewhere.join(" and ")),
-            Some(near) => format!("did you mean {near}?"),
+            Some(near) if near.eq_ignore_ascii_case(name) || elsewhere.is_empty() => format!("did you mean {near}?"),
+            Some(near) => format!("did you mean {near}? There is one in {}", elsewhere.join(" and ")),
+            None if !elsewhere.is_empty() => format!("it is a key of {}", elsewhere.join(" and ")),
             None => {
                 let names: Vec<&str> = self.keys.iter().map(|key| key.name).collect();
                 format!("the keys are {}", names.join(", "))
