@@ -34,6 +34,18 @@ pub fn cases() -> Vec<Case> {
         .collect()
 }
 
+/// The first case of each kind: of a family, real or complex, over all configurations or over a sector.
+pub fn kinds() -> Vec<Case> {
+    let mut seen = Vec::new();
+    let mut is_new = |case: &Case| {
+        let kind = (case.model.name(), case.model.is_complex(), case.model.keeps_excitations());
+        let new = !seen.contains(&kind);
+        seen.push(kind);
+        new
+    };
+    cases().into_iter().filter(|case| is_new(case)).collect()
+}
+
 /// A PTF of (patch, width, heads, layers, feed-forward width).
 fn ptf(patch: Patch, width: usize, heads: usize, layers: usize, feed_forward: usize) -> Ptf {
     Ptf { patch, width, heads, layers, feed_forward, ..Ptf::default() }

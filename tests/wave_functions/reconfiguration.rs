@@ -5,7 +5,7 @@ use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
 use ketformer::vmc::{Optimizer, StepReport, StochasticReconfiguration, TrainConfig, Trainer};
 
-use super::cases::{Case, cases, gpu};
+use super::cases::{Case, cases, gpu, kinds};
 use super::memory::least_memory;
 
 const SAMPLES: usize = 130;
@@ -39,7 +39,7 @@ fn train(case: &Case, config: TrainConfig, steps: u64) -> (String, Weights) {
 
 #[test]
 fn steps_are_the_same_under_any_budget_and_every_time() {
-    for case in cases() {
+    for case in kinds() {
         let whole = train(&case, config(0.9), 3);
         assert!(whole == train(&case, config(0.9), 3), "{}: another run", case.name);
         let new = |memory| {
@@ -59,7 +59,7 @@ fn steps_are_the_same_under_any_budget_and_every_time() {
 #[test]
 fn a_budget_is_kept() {
     let gpu = Gpu::new().unwrap();
-    for case in cases() {
+    for case in kinds() {
         let new = |memory| {
             let config = TrainConfig { memory: Some(memory), ..config(0.9) };
             Trainer::new(&gpu, &case.lattice, case.hamiltonian(), &*case.model, config)
@@ -83,7 +83,7 @@ fn energies(case: &Case, config: TrainConfig, steps: u64) -> [f64; 2] {
 #[test]
 fn energies_go_down_faster_than_with_adam() {
     let mut faster = 0;
-    let cases = cases();
+    let cases = kinds();
     for case in &cases {
         let [after, before] = energies(case, config(0.0), 25);
         let adam = TrainConfig { samples: SAMPLES, learning_rate: 1e-2, seed: 5, ..TrainConfig::default() };
@@ -114,7 +114,7 @@ fn steps_are_no_longer_than_the_limit() {
 
 #[test]
 fn a_step_that_is_not_finite_is_rejected_and_leaves_nothing_behind() {
-    for case in cases() {
+    for case in kinds() {
         let mut trainer = trainer(&case, config(0.9));
         let bad = case.overflowing();
         trainer.set_weights(&bad).unwrap();
