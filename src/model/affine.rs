@@ -73,6 +73,11 @@ pub(super) fn constant(name: String, shape: Vec<usize>, value: f32) -> Parameter
     ParameterSpec { name, shape, initial: Initial::Constant(value) }
 }
 
+/// Scale and shift of a norm of rows of `width`, which begins as the identity.
+pub(super) fn norm_specs(name: &str, width: usize) -> [ParameterSpec; 2] {
+    [constant(format!("{name}.weight"), vec![width], 1.0), constant(format!("{name}.bias"), vec![width], 0.0)]
+}
+
 /// x Wᵀ + b.
 pub(super) fn product(x: &View, affine: &Affine, extra: Extra, y: &View) -> LinearProduct {
     let (weight, bias) = (affine.weight.clone(), Some(affine.bias.clone()));

@@ -8,6 +8,7 @@ mod affine;
 mod block;
 mod condition;
 mod embedding;
+mod feed_forward;
 mod layout;
 mod lptf;
 mod lptf_network;

@@ -3,15 +3,16 @@
 //! It goes from embedded rows (rows, C) to the rows that a head reads, through K layers; what embeds and what reads is the
 //! business of the wave function.
 
-use super::affine::{Affine, Find, Places, constant, linear, norm, product};
+use super::affine::{Affine, Find, Places, constant, linear, norm, norm_specs, product};
+use super::feed_forward::{FeedForwardRows, Hidden};
 use super::self_attention::{self, Operands};
 use super::transformer_training::TransformerTraining;
 use super::{Activation, Attention, Capacity, Initial, Needs, Norm, Packed, ParameterSpec, Parameters, Precision};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, Rows, Storage, View};
 use crate::kernels::attention::{AttentionShape, AttentionSuffix, SuffixShape};
-use crate::kernels::feed_forward::{self, FeedForward, FeedForwardShape};
-use crate::kernels::linear::{Activate, Extra, LinearShape};
+use crate::kernels::feed_forward::FeedForwardShape;
+use crate::kernels::linear::{Extra, LinearShape};
 use crate::kernels::norm::NormShape;
 
 /// The sizes of a transformer, as shaders count them.
@@ -48,11 +49,6 @@ pub(super) fn layer_name(layer: u32, part: &str) -> String {
 
 /// The norm after the last layer, where layers normalise before their parts.
 const FINAL_NORM: &str = "transformer.transformer.norm";
-
-/// A norm of width `c` as PyTorch begins it.
-fn norm_specs(name: &str, c: usize) -> [ParameterSpec; 2] {
-    [constant(format!("{name}.weight"), vec![c], 1.0), constant(format!("{name}.bias"), vec![c], 0.0)]
-}
 
 /// The parameters of layer `layer`; those of the first layer begin at random, those of the others as its copies.
 fn layer_specs(layer: u32, c: usize, f: usize) -> Vec<ParameterSpec> {
@@ -232,8 +228,8 @@ pub(super) struct Pass<'a> {
     pub rows: &'a Rows,
     /// Where their queries, keys and values go.
     pub place: Place,
-    /// Whether the hidden layer is kept for a gradient.
-    pub keeps_hidden: bool,
+    /// How the hidden layer is computed.
+    pub hidden: Hidden,
 }
 
 /// A transformer on a device, with the cache that decoding fills and moves read.
@@ -248,7 +244,8 @@ pub(super) struct Transformer {
     total: Buffer,
     moves: Scratch,
     hidden: Buffer,
-    hidden_lanes: Option<u32>,
+    /// How passes without gradient compute the hidden layer.
+    hidden_layer: Hidden,
     training: Option<TransformerTraining>,
 }
 
@@ -262,17 +259,6 @@ impl Transformer {
         specs
     }
 
-    /// How the hidden layer of passes without gradient is computed: the lanes of the kernel that keeps it on chip, if that
-    /// can run.
-    fn hidden_lanes(gpu: &Gpu, sizes: &TransformerSizes) -> Option<u32> {
-        feed_forward::lanes(gpu, sizes.width, sizes.feed_forward)
-    }
-
-    /// Elements of the scratch of each hidden row.
-    fn hidden_width(gpu: &Gpu, sizes: &TransformerSizes) -> u64 {
-        if Self::hidden_lanes(gpu, sizes).is_some() { 0 } else { u64::from(sizes.feed_forward) }
-    }
-
     /// Elements of its own buffers; `training_block` is that of the widest of its weights.
     pub fn needs(gpu: &Gpu, sizes: &TransformerSizes, precision: Precision) -> Needs {
         let [c, t, h] = [sizes.width, sizes.positions, sizes.heads].map(u64::from);
@@ -281,7 +267,7 @@ impl Transformer {
         Needs {
             sample: [u64::from(sizes.layers) * (cache + states) + row + h, cache.max(states)],
             move_row: [row, widest_row],
-            hidden_row: Self::hidden_width(gpu, sizes),
+            hidden_row: Hidden::elements(gpu, sizes.width, sizes.feed_forward),
             training_sample: TransformerTraining::needs(sizes),
             training_block: TransformerTraining::part_width(sizes),
             fixed: 0,
@@ -306,6 +292,7 @@ impl Transformer {
                 sizes.attention.states_buffer(gpu, &name, &sizes, capacity.samples)?,
             ))
         };
+        let hidden_row = Hidden::elements(gpu, sizes.width, sizes.feed_forward);
         let training =
             (capacity.training_samples > 0).then(|| TransformerTraining::new(gpu, &sizes, capacity.training_samples));
         Ok(Self {
@@ -314,10 +301,9 @@ impl Transformer {
             cache: (0..sizes.layers).map(cache).collect::<Result<_>>()?,
             total: gpu.buffer("ketformer.decode.total", samples * h)?,
             moves: Scratch::new(gpu, "moves", &sizes, capacity.move_rows.max(1), precision)?,
-            hidden: gpu
-                .buffer("ketformer.hidden", u64::from(capacity.hidden_rows) * Self::hidden_width(gpu, &sizes))?,
+            hidden: gpu.buffer("ketformer.hidden", u64::from(capacity.hidden_rows) * hidden_row)?,
             training: training.transpose()?,
-            hidden_lanes: Self::hidden_lanes(gpu, &sizes),
+            hidden_layer: Hidden::not_kept(gpu, sizes.width, sizes.feed_forward, capacity.hidden_rows),
             capacity,
             sizes,
         })
@@ -339,7 +325,7 @@ impl Transformer {
         let rows = Rows::from(samples);
         let (sizes, scratch) = (&self.sizes, &self.decode);
         let place = Place { stride: sizes.positions, first: t };
-        let pass = Pass { views: &self.places.sampled, rows: &rows, place, keeps_hidden: false };
+        let pass = Pass { views: &self.places.sampled, rows: &rows, place, hidden: self.hidden_layer };
         let (within, period) = (t % sizes.period, sizes.period);
         for (k, (cache, states)) in self.cache.iter().enumerate() {
             let (states, out) = (states.as_ref(), &scratch.attention);
@@ -356,7 +342,7 @@ impl Transformer {
     pub fn moves(&self, plan: &mut Plan, packed: &Packed) -> Result<()> {
         let (sizes, scratch) = (&self.sizes, &self.moves);
         let rows = packed.items.times(packed.rows_per_item);
-        let pass = Pass { views: &self.places.sampled, rows: &rows, place: Place::SAME, keeps_hidden: false };
+        let pass = Pass { views: &self.places.sampled, rows: &rows, place: Place::SAME, hidden: self.hidden_layer };
         for (k, (cache, states)) in self.cache.iter().enumerate() {
             let attention = AttentionSuffix {
                 base_qkv: cache.view(),
@@ -455,67 +441,10 @@ impl Transformer {
         [residual, sum]: [&View; 2],
         pass: &Pass<'_>,
     ) -> Result<()> {
-        let lanes = match self.hidden_lanes {
-            Some(lanes) if !pass.keeps_hidden => lanes,
-            _ => return self.feed_forward_by_windows(plan, layer, buffers, [residual, sum], pass),
-        };
-        let feed_forward = FeedForward {
-            x: buffers.normed.clone(),
-            residual: residual.clone(),
-            weight1: layer.linear1.weight.clone(),
-            bias1: layer.linear1.bias.clone(),
-            weight2: layer.linear2.weight.clone(),
-            bias2: layer.linear2.bias.clone(),
-            y: sum.clone(),
-        };
-        let shape = FeedForwardShape {
-            rows: pass.rows.clone(),
-            width: self.sizes.width,
-            hidden: self.sizes.feed_forward,
-            activation: self.sizes.activation.of_kernels(),
-        };
-        feed_forward.record(plan, &shape, lanes)
-    }
-
-    /// The same with the hidden layer in memory: as many rows of it at a time as there is room for, or all of them where it
-    /// is kept.
-    fn feed_forward_by_windows(
-        &self,
-        plan: &mut Plan,
-        layer: &LayerViews,
-        buffers: &LayerBuffers,
-        [residual, sum]: [&View; 2],
-        pass: &Pass<'_>,
-    ) -> Result<()> {
-        let (rows, c, f) = (pass.rows, self.sizes.width, self.sizes.feed_forward);
-        let window_rows = if pass.keeps_hidden { rows.most } else { self.capacity.hidden_rows };
-        let activation = self.sizes.activation.of_kernels();
-        let mut first = 0;
-        while first < rows.most {
-            let window = rows.window(first, window_rows);
-            let part = |view: &View| {
-                let elements = u64::from(window.most) * u64::from(c);
-                view.range(view.label(), u64::from(first) * u64::from(c), elements)
-            };
-            let (normed, residual, sum) = (part(&buffers.normed)?, part(residual)?, part(sum)?);
-            let into = product(&normed, &layer.linear1, Extra::None, &buffers.hidden);
-            let shape = LinearShape::forward(window.clone(), c, f);
-            let hidden = match &buffers.activated {
-                None => {
-                    into.record(plan, &shape.activated(activation))?;
-                    &buffers.hidden
-                }
-                Some(activated) => {
-                    into.record(plan, &shape)?;
-                    let activate = Activate { x: buffers.hidden.clone(), y: activated.clone() };
-                    activate.record(plan, &window, f, activation)?;
-                    activated
-                }
-            };
-            let back = product(hidden, &layer.linear2, Extra::Add(residual), &sum);
-            back.record(plan, &LinearShape::forward(window.clone(), f, c))?;
-            first += window.most;
-        }
-        Ok(())
+        let TransformerSizes { width, feed_forward: hidden, activation, .. } = self.sizes;
+        let shape = FeedForwardShape { rows: pass.rows.clone(), width, hidden, activation: activation.of_kernels() };
+        let LayerBuffers { normed: x, hidden, activated, .. } = buffers;
+        let rows = FeedForwardRows { x, residual, hidden, activated: activated.as_ref(), sum };
+        rows.record(plan, [&layer.linear1, &layer.linear2], &shape, pass.hidden)
     }
 }

@@ -2,12 +2,13 @@
 
 use super::Norm;
 use super::affine::{Reversed, norm};
+use super::feed_forward::{FeedForwardKept, Hidden};
 use super::self_attention::Operands;
 use super::transformer::{LayerBuffers, Pass, Place, Transformer, TransformerSizes};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::attention::AttentionShape;
-use crate::kernels::linear::{Activate, Activation, Extra};
+use crate::kernels::linear::{Activation, Extra};
 use crate::kernels::norm::NormShape;
 
 /// What the forward pass of a layer keeps.
@@ -154,7 +155,7 @@ impl TransformerTraining {
     /// From the embedded rows to the top, activations kept.
     pub fn forward(&self, transformer: &Transformer, plan: &mut Plan, rows: &Rows) -> Result<()> {
         let shape = Self::attention_shape(transformer, rows);
-        let pass = Pass { views: &transformer.places.values, rows, place: Place::SAME, keeps_hidden: true };
+        let pass = Pass { views: &transformer.places.values, rows, place: Place::SAME, hidden: Hidden::Kept };
         for (k, kept) in self.layers.iter().enumerate() {
             let buffers = LayerBuffers {
                 x: kept.x.view(),
@@ -268,19 +269,15 @@ impl TransformerTraining {
     ) -> Result<()> {
         let (kept, places) = (&self.layers[k], &transformer.places);
         let (values, gradients) = (&places.values.layers[k], &places.gradients.layers[k]);
-        let TransformerSizes { width: c, feed_forward: f, activation, .. } = transformer.sizes;
-        let activation = activation.of_kernels();
-        let hidden = match &self.activated {
-            None => &kept.hidden,
-            Some(activated) => {
-                let activate = Activate { x: kept.hidden.view(), y: activated.view() };
-                activate.record(plan, reversed.rows, f, activation)?;
-                activated
-            }
+        let TransformerSizes { width, feed_forward, activation, .. } = transformer.sizes;
+        let part = FeedForwardKept {
+            x: &kept.normed,
+            hidden: &kept.hidden,
+            activated: self.activated.as_deref(),
+            d_hidden: &self.d_hidden,
         };
-        reversed.gradient(plan, hidden, d_sum, [f, c], &gradients.linear2)?;
-        let slope = (Extra::Slope(kept.hidden.view()), activation);
-        reversed.product(plan, d_sum, &values.linear2, slope, &self.d_hidden, [c, f])?;
-        reversed.gradient(plan, &kept.normed, &self.d_hidden, [c, f], &gradients.linear1)
+        let into = [&gradients.linear1, &gradients.linear2];
+        let shape = ([width, feed_forward], activation.of_kernels());
+        part.backward(plan, reversed, &values.linear2, into, d_sum, shape)
     }
 }

@@ -1,6 +1,6 @@
 //! The parameters of a vision transformer: names, shapes, how they begin, and where passes find them.
 
-use super::super::affine::{Affine, Find, Places, constant, linear};
+use super::super::affine::{Affine, Find, Places, constant, linear, norm_specs};
 use super::super::{Initial, ParameterSpec, Parameters};
 use super::{VitAttention, VitSizes};
 use crate::error::Result;
@@ -14,11 +14,6 @@ const HEAD: f64 = 0.2;
 /// Name of a part of layer `layer`.
 fn layer_name(layer: u32, part: &str) -> String {
     format!("layers.{layer}.{part}")
-}
-
-/// A norm that begins as the identity.
-fn norm_specs(name: &str, width: usize) -> [ParameterSpec; 2] {
-    [constant(format!("{name}.weight"), vec![width], 1.0), constant(format!("{name}.bias"), vec![width], 0.0)]
 }
 
 /// A part of the head: inputs are normalised, so that the weights' spread is that of the units.

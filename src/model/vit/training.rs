@@ -2,15 +2,16 @@
 
 use super::super::LogPsiGradient;
 use super::super::affine::{Places, Reversed};
+use super::super::feed_forward::{FeedForwardKept, Hidden};
 use super::parameters::VitViews;
-use super::trunk::{self, BlockBuffers, GELU, HeadBuffers, Hidden};
+use super::trunk::{self, BlockBuffers, GELU, HeadBuffers};
 use super::{VitAttention, VitSizes};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::attention::AttentionBackward;
 use crate::kernels::complex_head::ComplexHeadBackward;
 use crate::kernels::embed::{EmbedShape, TableGradient};
-use crate::kernels::linear::{self, Activate, Activation, Extra, GradientInto};
+use crate::kernels::linear::{self, Activation, Extra, GradientInto};
 use crate::kernels::repeat::{RowsRepeat, Source};
 
 /// What the forward pass of a block keeps.
@@ -252,12 +253,14 @@ impl Training {
         let (d, f, projected) = (sizes.width, sizes.hidden(), sizes.projected());
         let plain = || (Extra::None, Activation::None);
 
-        let activate = Activate { x: kept.hidden.view(), y: self.activated.view() };
-        activate.record(plan, reversed.rows, f, GELU)?;
-        reversed.gradient(plan, &self.activated, d_x, [f, d], &gradients.mlp_out)?;
-        let slope = (Extra::Slope(kept.hidden.view()), GELU);
-        reversed.product(plan, d_x, &values.mlp_out, slope, &self.d_hidden, [d, f])?;
-        reversed.gradient(plan, &kept.normed2, &self.d_hidden, [d, f], &gradients.mlp_in)?;
+        let mlp = FeedForwardKept {
+            x: &kept.normed2,
+            hidden: &kept.hidden,
+            activated: Some(&self.activated),
+            d_hidden: &self.d_hidden,
+        };
+        let into = [&gradients.mlp_in, &gradients.mlp_out];
+        mlp.backward(plan, reversed, &values.mlp_out, into, d_x, ([d, f], GELU))?;
         reversed.product(plan, &self.d_hidden, &values.mlp_in, plain(), d_part, [f, d])?;
         let norm2 = [&values.norm2, &gradients.norm2];
         reversed.norm(plan, [&kept.sum, &kept.stats2, d_part, d_sum], Some(d_x), norm2, d)?;

@@ -1,6 +1,7 @@
 //! The pass of a vision transformer from spins to log ψ, and the buffers of passes that keep nothing.
 
 use super::super::affine::{norm, product};
+use super::super::feed_forward::{FeedForwardRows, Hidden};
 use super::parameters::{BlockViews, VitViews};
 use super::{VitAttention, VitSizes};
 use crate::error::Result;
@@ -8,8 +9,8 @@ use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::attention::relative::{Look, RelativeAttention, RelativeShape};
 use crate::kernels::attention::{AttentionForward, AttentionShape};
 use crate::kernels::complex_head::ComplexHeadForward;
-use crate::kernels::feed_forward::{self, FeedForward, FeedForwardShape};
-use crate::kernels::linear::{Activate, Activation, Extra, LinearShape};
+use crate::kernels::feed_forward::FeedForwardShape;
+use crate::kernels::linear::{Activation, Extra, LinearShape};
 use crate::kernels::nested::ConditionSum;
 use crate::kernels::norm::NormShape;
 use crate::kernels::repeat::{RowsRepeat, Source};
@@ -65,23 +66,7 @@ pub struct HeadBuffers {
     pub imag: View,
 }
 
-/// How the hidden layer of a pass is computed.
-#[derive(Debug, Clone, Copy)]
-pub enum Hidden {
-    /// On chip, by subgroups of so many lanes.
-    OnChip(u32),
-    /// In memory, so many rows at a time.
-    Windows(u32),
-    /// In memory, kept for the gradient.
-    Kept,
-}
-
 impl VitSizes {
-    /// How passes that keep nothing compute the hidden layer on this adapter, with room for `rows` rows of it.
-    pub fn hidden_layer(&self, gpu: &Gpu, rows: u32) -> Hidden {
-        feed_forward::lanes(gpu, self.width, self.hidden()).map_or(Hidden::Windows(rows), Hidden::OnChip)
-    }
-
     /// Factored attention over `rows` tokens.
     pub fn relative_shape(&self, rows: &Rows) -> RelativeShape {
         RelativeShape { rows: rows.clone(), grid: self.grid, h: self.heads, d: self.head_width() }
@@ -122,63 +107,10 @@ pub fn block(
     let out = product(attention, &views.out, Extra::Add(x.clone()), sum);
     out.record(plan, &LinearShape::forward(rows.clone(), d, d))?;
     norm(plan, sum, &views.norm2, [normed2, stats2], &shape)?;
-    mlp(plan, sizes, views, rows, buffers, hidden)
-}
-
-/// y = sum + W_2 gelu(W_1 normed2 + b_1) + b_2
-fn mlp(
-    plan: &mut Plan,
-    sizes: &VitSizes,
-    views: &BlockViews,
-    rows: &Rows,
-    buffers: &BlockBuffers,
-    hidden: Hidden,
-) -> Result<()> {
-    let (d, f) = (sizes.width, sizes.hidden());
-    let window_rows = match hidden {
-        Hidden::OnChip(lanes) => {
-            let feed_forward = FeedForward {
-                x: buffers.normed2.clone(),
-                residual: buffers.sum.clone(),
-                weight1: views.mlp_in.weight.clone(),
-                bias1: views.mlp_in.bias.clone(),
-                weight2: views.mlp_out.weight.clone(),
-                bias2: views.mlp_out.bias.clone(),
-                y: buffers.y.clone(),
-            };
-            let shape = FeedForwardShape { rows: rows.clone(), width: d, hidden: f, activation: GELU };
-            return feed_forward.record(plan, &shape, lanes);
-        }
-        Hidden::Windows(rows) => rows,
-        Hidden::Kept => rows.most,
-    };
-    let mut first = 0;
-    while first < rows.most {
-        let window = rows.window(first, window_rows);
-        let part = |view: &View| {
-            let elements = u64::from(window.most) * u64::from(d);
-            view.range(view.label(), u64::from(first) * u64::from(d), elements)
-        };
-        let (normed, sum, y) = (part(&buffers.normed2)?, part(&buffers.sum)?, part(&buffers.y)?);
-        let into = product(&normed, &views.mlp_in, Extra::None, &buffers.hidden);
-        let shape = LinearShape::forward(window.clone(), d, f);
-        let activated = match &buffers.activated {
-            None => {
-                into.record(plan, &shape.activated(GELU))?;
-                &buffers.hidden
-            }
-            Some(activated) => {
-                into.record(plan, &shape)?;
-                let activate = Activate { x: buffers.hidden.clone(), y: activated.clone() };
-                activate.record(plan, &window, f, GELU)?;
-                activated
-            }
-        };
-        let back = product(activated, &views.mlp_out, Extra::Add(sum), &y);
-        back.record(plan, &LinearShape::forward(window.clone(), f, d))?;
-        first += window.most;
-    }
-    Ok(())
+    let shape = FeedForwardShape { rows: rows.clone(), width: d, hidden: sizes.hidden(), activation: GELU };
+    let activated = buffers.activated.as_ref();
+    let mlp = FeedForwardRows { x: normed2, residual: sum, hidden: &buffers.hidden, activated, sum: &buffers.y };
+    mlp.record(plan, [&views.mlp_in, &views.mlp_out], &shape, hidden)
 }
 
 /// x = W_e s + b_e from spins (rows, P), with the positions where there are such; `scratch` is (rows, d).
@@ -273,10 +205,7 @@ impl Trunk {
 
     /// Elements of the hidden layer of a configuration, 0 where it stays on chip.
     pub fn hidden_needs(gpu: &Gpu, sizes: &VitSizes) -> u64 {
-        match sizes.hidden_layer(gpu, 0) {
-            Hidden::OnChip(_) => 0,
-            _ => u64::from(sizes.patches()) * u64::from(sizes.hidden()),
-        }
+        u64::from(sizes.patches()) * Hidden::elements(gpu, sizes.width, sizes.hidden())
     }
 
     /// For `most` configurations, the hidden layer of `hidden` at a time.
@@ -295,7 +224,7 @@ impl Trunk {
             stats: buffer("stats", 2 * t)?,
             total: total.then(|| buffer("total", t * sizes.heads)).transpose()?,
             hidden: gpu.buffer("ketformer.vit.hidden", hidden_elements)?,
-            hidden_layer: sizes.hidden_layer(gpu, hidden * t),
+            hidden_layer: Hidden::not_kept(gpu, d, sizes.hidden(), hidden * t),
             pooled: buffer("pooled", d)?,
             z: buffer("z", d)?,
             head_stats: buffer("head.stats", 2)?,
