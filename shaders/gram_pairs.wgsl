@@ -13,6 +13,7 @@
 #import grid
 #import triangle
 #import compensated
+#import gram
 const LANES: u32 = 8u; // spec 4 16 32 64
 const SUBGROUPS: u32 = 2u; // spec 1 4
 const ROWS: u32 = 8u; // spec 4
@@ -44,11 +45,7 @@ fn main(
     let tile = grid_index(group, groups) * SUBGROUPS + local / LANES;
     let first_row = tile / column_tiles * ROWS;
     let first_column = tile % column_tiles * 4u * LANES;
-    let width = triangle_width(first_row);
-    if (first_row >= params.rows || first_column >= width) { return; }
-    let place = first_column % params.part_rows;
-    let beyond = place >= live[0] && place + 4u * LANES <= params.part_rows;
-    if (first_row % params.part_rows >= live[0] || beyond) { return; }
+    if (!gram_counts(first_row, first_column, 4u * LANES)) { return; }
     let n = first_column + 4u * lane;
     let n_safe = min(n, params.rows - 4u);
 
@@ -89,13 +86,6 @@ fn main(
         }
     }
 
-    if (n >= width || n % params.part_rows >= live[0]) { return; }
-    for (var i = 0u; i < ROWS; i++) {
-        if ((first_row + i) % params.part_rows >= live[0]) { break; }
-        let at = triangle_at(first_row + i, n) / 4u;
-        var pair = array<vec4<f32>, 2>(total[i], vec4(0.0));
-        if (params.keep == 1u) { pair = compensated_add(high[at], low[at], total[i], params.zero); }
-        high[at] = pair[0];
-        low[at] = pair[1];
-    }
+    if (n >= triangle_width(first_row) || !gram_is_sample(n)) { return; }
+    for (var i = 0u; i < ROWS; i++) { gram_put(first_row + i, n, total[i]); }
 }

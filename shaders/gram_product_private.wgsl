@@ -12,6 +12,7 @@
 #import grid
 #import triangle
 #import compensated
+#import gram
 struct Params { rows: u32, part_rows: u32, columns: u32, stride: u32, keep: u32, zero: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> panel: array<f32>;            // (rows, stride)
@@ -32,8 +33,7 @@ fn main(
     let tile = grid_index(group, groups) * 64u + local;
     let first_row = tile / column_tiles * ROWS;
     let n = tile % column_tiles * 4u;
-    if (first_row >= params.rows || n >= triangle_width(first_row)) { return; }
-    if (first_row % params.part_rows >= live[0] || n % params.part_rows >= live[0]) { return; }
+    if (!gram_counts(first_row, n, 4u)) { return; }
     let column = (vec4(n) + vec4(0u, 1u, 2u, 3u)) * params.stride;
 
     var total: array<vec4<f32>, ROWS>;
@@ -51,12 +51,5 @@ fn main(
         for (var i = 0u; i < ROWS; i++) { total[i] += sum[i]; }
     }
 
-    for (var i = 0u; i < ROWS; i++) {
-        if ((first_row + i) % params.part_rows >= live[0]) { break; }
-        let at = triangle_at(first_row + i, n) / 4u;
-        var pair = array<vec4<f32>, 2>(total[i], vec4(0.0));
-        if (params.keep == 1u) { pair = compensated_add(high[at], low[at], total[i], params.zero); }
-        high[at] = pair[0];
-        low[at] = pair[1];
-    }
+    for (var i = 0u; i < ROWS; i++) { gram_put(first_row + i, n, total[i]); }
 }

@@ -182,6 +182,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("epilogue", include_str!("../../shaders/shared/epilogue.wgsl")),
     ("feature", include_str!("../../shaders/shared/feature.wgsl")),
     ("finite", include_str!("../../shaders/shared/finite.wgsl")),
+    ("gram", include_str!("../../shaders/shared/gram.wgsl")),
     ("grid", include_str!("../../shaders/shared/grid.wgsl")),
     ("head", include_str!("../../shaders/shared/head.wgsl")),
     ("head_tile", include_str!("../../shaders/shared/head_tile.wgsl")),

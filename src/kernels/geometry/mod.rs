@@ -19,7 +19,9 @@ mod dot;
 mod pairs;
 mod product;
 
-use crate::gpu::{Bind, View};
+use crate::error::Result;
+use crate::gpu::{Bind, Gpu, View};
+use crate::kernels::choice::Form;
 
 pub(super) use centre::CENTRE_ENTRY;
 pub use centre::{JacobianCentre, centre_reference};
@@ -59,6 +61,14 @@ impl SampleRows {
     fn live(&self) -> Bind<'_> {
         Bind { name: "live", view: &self.live, elements: 1 }
     }
+}
+
+/// Constants and workgroups of a subgroup form over the tiles of a Gram matrix of `rows` rows: its rows × four columns a
+/// lane.
+fn subgroup_tiles(gpu: &Gpu, kernel: &str, form: &Form, rows: u32) -> Result<(Vec<(&'static str, u32)>, u32)> {
+    let lanes = form.lanes(gpu, kernel)?;
+    let tiles = rows.div_ceil(form.tile) * rows.div_ceil(4 * lanes);
+    Ok((vec![("LANES", lanes), ("SUBGROUPS", form.subgroups), ("ROWS", form.tile)], tiles.div_ceil(form.subgroups)))
 }
 
 /// A Gram matrix as pairs of floats, the lower triangle of each in bands.

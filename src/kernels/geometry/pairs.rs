@@ -1,7 +1,7 @@
 //! G of a linear layer from what it read and the gradients of what it made.
 
 use super::product::{integers, triangle_after, triangle_before, written};
-use super::{SampleRows, Triangle};
+use super::{SampleRows, Triangle, subgroup_tiles};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Plan, View};
 use crate::kernels::choice::{Choice, Form, Forms, width_class};
@@ -111,10 +111,8 @@ impl GramPairs {
         let rows = shape.samples.rows();
         let (kernel, spec, groups) = match form.variant {
             Variant::Subgroup => {
-                let lanes = form.lanes(plan.gpu(), PAIRS.name)?;
-                let tiles = rows.div_ceil(form.tile) * rows.div_ceil(4 * lanes);
-                let spec = vec![("LANES", lanes), ("SUBGROUPS", form.subgroups), ("ROWS", form.tile)];
-                (&PAIRS, spec, tiles.div_ceil(form.subgroups))
+                let (spec, groups) = subgroup_tiles(plan.gpu(), PAIRS.name, form, rows)?;
+                (&PAIRS, spec, groups)
             }
             _ => (&PAIRS_PRIVATE, Vec::new(), (rows / 4 * (rows / 4)).div_ceil(64)),
         };

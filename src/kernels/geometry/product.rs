@@ -1,6 +1,6 @@
 //! G += P Pᵀ of a panel P of the Jacobian.
 
-use super::{BAND, SampleRows, Triangle};
+use super::{BAND, SampleRows, Triangle, subgroup_tiles};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Plan, View};
 use crate::kernels::choice::{Choice, Form, Forms, width_class};
@@ -89,10 +89,8 @@ impl GramProduct {
         let rows = shape.samples.rows();
         let (kernel, spec, groups) = match form.variant {
             Variant::Subgroup => {
-                let lanes = form.lanes(plan.gpu(), PRODUCT.name)?;
-                let tiles = rows.div_ceil(form.tile) * rows.div_ceil(4 * lanes);
-                let spec = vec![("LANES", lanes), ("SUBGROUPS", form.subgroups), ("ROWS", form.tile)];
-                (&PRODUCT, spec, tiles.div_ceil(form.subgroups))
+                let (spec, groups) = subgroup_tiles(plan.gpu(), PRODUCT.name, form, rows)?;
+                (&PRODUCT, spec, groups)
             }
             _ => (&PRODUCT_PRIVATE, Vec::new(), (rows / 8 * (rows / 4)).div_ceil(64)),
         };
