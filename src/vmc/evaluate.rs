@@ -1,7 +1,7 @@
 //! Estimates from fresh samples of fixed weights.
 
 use super::estimator::{Estimator, EstimatorConfig, Source};
-use super::statistics::ChainReport;
+use super::statistics::{ChainReport, v_score};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Plan};
 use crate::kernels::energy::{COLUMNS, IMAGINARY};
@@ -25,6 +25,26 @@ impl Default for EvaluateConfig {
     fn default() -> Self {
         Self { samples: 10_000, seed: 1, memory: None, precision: Precision::Single }
     }
+}
+
+impl EvaluateConfig {
+    /// Whether the settings make sense.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`], with what to change.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.samples < 2 {
+            let message = format!("{} samples give no error bar; give samples=2 or more", self.samples);
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
+        Ok(())
+    }
+}
+
+/// The error of local energies that are not finite.
+pub(super) fn diverged() -> Error {
+    let message = "a local energy is not finite; the weights are from a diverged run, use earlier ones";
+    Error::new(ErrorKind::NotFinite, message)
 }
 
 /// Estimates over samples.
@@ -75,10 +95,7 @@ pub fn evaluate(
     weights: &Weights,
     config: EvaluateConfig,
 ) -> Result<Estimate> {
-    if config.samples < 2 {
-        let message = format!("{} samples give no error bar; give samples=2 or more", config.samples);
-        return Err(Error::new(ErrorKind::Settings, message));
-    }
+    config.check()?;
     let chunk = chunk_of(model, config.samples);
     let estimator =
         estimator(gpu, lattice, hamiltonian, model, weights, &EvaluateConfig { samples: chunk, ..config.clone() })?;
@@ -104,8 +121,7 @@ pub fn evaluate(
         rows.extend(values.iter().take(left).map(|v| [v[0], v[1], v[5], v[7], v[IMAGINARY]].map(f64::from)));
     }
     if rows.iter().any(|row| !(row[0].is_finite() && row[4].is_finite())) {
-        let message = "a local energy is not finite; the weights are from a diverged run, use earlier ones";
-        return Err(Error::new(ErrorKind::NotFinite, message));
+        return Err(diverged());
     }
     let count = rows.len() as f64;
     let mean = |k: usize| rows.iter().map(|row| row[k]).sum::<f64>() / count;
@@ -122,13 +138,12 @@ pub fn evaluate(
     let independent = chains.as_ref().map_or(count, |chains| chains.effective_samples);
     let sigma_x = if estimator.tables.host.flips_every_site { mean(3) } else { f64::NAN };
     let variance = real_variance + variance_of(4);
-    let above = hamiltonian.terms(lattice)?.infinite_temperature_energy(None) - energy;
     Ok(Estimate {
         samples: rows.len(),
         energy,
         energy_error: (real_variance / independent).sqrt(),
         variance,
-        v_score: lattice.sites() as f64 * variance / above.powi(2),
+        v_score: v_score(&hamiltonian.terms(lattice)?, energy, variance),
         density: 0.5 * (mean(1) / lattice.sites() as f64 + 1.0),
         sigma_x,
         staggered: mean(2),

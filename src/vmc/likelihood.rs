@@ -14,7 +14,7 @@
 use super::estimator::read_sums;
 use super::gradient::{Weighting, gradient_pass};
 use super::sampler::columns;
-use super::sector::check_configurations;
+use super::sector::check_some_configurations;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan};
 use crate::kernels::energy::COLUMNS;
@@ -58,10 +58,7 @@ impl Likelihood {
     ) -> Result<Self> {
         model.check(lattice)?;
         let patching = model.patching(lattice)?;
-        if configurations.is_empty() {
-            return Err(Error::new(ErrorKind::Settings, "no configurations; give one or more"));
-        }
-        check_configurations(model, lattice, configurations)?;
+        check_some_configurations(model, lattice, configurations)?;
         let parameters = Parameters::new(gpu, model.layout(lattice)?, Precision::Single)?;
         parameters.write(gpu, weights)?;
         let samples = configurations.len() as u32;

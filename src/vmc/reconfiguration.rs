@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use super::estimator::Estimator;
-use super::geometry::{Outline, Products, Samples, Solution};
+use super::geometry::{Outline, Products, Samples, Solution, right_side};
 use super::metrics::StepNumbers;
 use super::optimizer::StochasticReconfiguration;
 use crate::error::{Error, ErrorKind, Result};
@@ -159,8 +159,9 @@ impl Reconfiguration {
     }
 
     /// Forgets the direction of the step before.
-    pub fn forget(&self, elements: usize) -> Result<()> {
-        self.direction.as_ref().map_or(Ok(()), |direction| direction.write(&self.gpu, &vec![0f32; elements]))
+    pub fn forget(&self) -> Result<()> {
+        let Some(direction) = &self.direction else { return Ok(()) };
+        direction.write(&self.gpu, &vec![0f32; direction.bytes() as usize / 4])
     }
 
     /// Weights and energies of the distinct samples of the step that has just run.
@@ -171,18 +172,16 @@ impl Reconfiguration {
         let count: Vec<u32> = spans.count.read(gpu, distinct)?;
         let sample_of: Vec<u32> = spans.sample_of.read(gpu, distinct)?;
         let unique_of: Vec<u32> = estimator.groups.unique_of.read(gpu, samples)?;
-        let weights: Vec<f64> = count.iter().map(|count| f64::from(*count) / samples as f64).collect();
         // Energies stand where groups count their distinct samples.
         let energy = |sample: &u32, column: usize| {
             let b = *sample as usize;
             f64::from(values[(b - b % group + unique_of[b] as usize) * COLUMNS as usize + column])
         };
-        let root: Vec<f64> = weights.iter().map(|weight| weight.sqrt()).collect();
+        let root: Vec<f64> = count.iter().map(|count| (f64::from(*count) / samples as f64).sqrt()).collect();
         let mut right = Vec::new();
         for column in [0, IMAGINARY].into_iter().take(estimator.parts as usize) {
             let energies: Vec<f64> = sample_of.iter().map(|sample| energy(sample, column)).collect();
-            let mean: f64 = energies.iter().zip(&weights).map(|(energy, weight)| energy * weight).sum();
-            right.extend(energies.iter().zip(&root).map(|(energy, root)| -2.0 * root * (energy - mean)));
+            right.extend(right_side(&energies, &root));
         }
         Ok(Drawn { root, right })
     }
@@ -214,7 +213,7 @@ impl Reconfiguration {
         let solved = Instant::now();
         let norm = self.direct(&solution, &root)?;
         if !norm.is_finite() {
-            self.forget((self.direction.as_ref().map_or(0, |direction| direction.bytes()) / 4) as usize)?;
+            self.forget()?;
             return rejected(gradient_norm);
         }
         let rate = numbers.learning_rate;

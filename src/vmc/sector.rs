@@ -42,3 +42,18 @@ pub(super) fn check_configurations(model: &dyn Model, lattice: &Lattice, configu
     }
     Ok(())
 }
+
+/// The same of configurations of which there must be one or more.
+///
+/// # Errors
+/// [`ErrorKind::Settings`] where there is none; as [`check_configurations`].
+pub(super) fn check_some_configurations(
+    model: &dyn Model,
+    lattice: &Lattice,
+    configurations: &[Vec<u8>],
+) -> Result<()> {
+    if configurations.is_empty() {
+        return Err(Error::new(ErrorKind::Settings, "no configurations; give one or more"));
+    }
+    check_configurations(model, lattice, configurations)
+}

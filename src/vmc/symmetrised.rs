@@ -12,10 +12,10 @@
 
 use std::collections::HashMap;
 
-use super::evaluate::{EvaluateConfig, chunk_of};
+use super::evaluate::{EvaluateConfig, chunk_of, diverged};
 use super::given::{Given, GivenValues};
 use super::sample::{SampleConfig, sample};
-use super::statistics::{autocorrelation_time, ratio_of_means, series};
+use super::statistics::{autocorrelation_time, ratio_of_means, series, v_score};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::{Model, Weights};
@@ -70,12 +70,10 @@ pub fn evaluate_symmetrised(
     group: &SymmetryGroup,
     config: EvaluateConfig,
 ) -> Result<SymmetrisedEstimate> {
-    let fault = |message: String| Err(Error::new(ErrorKind::Settings, message));
-    if config.samples < 2 {
-        return fault(format!("{} samples give no error bar; give samples=2 or more", config.samples));
-    }
+    config.check()?;
     if group.order() < 2 {
-        return fault("the Hamiltonian has no symmetry on this lattice; leave symmetrize out".into());
+        let message = "the Hamiltonian has no symmetry on this lattice; leave symmetrize out";
+        return Err(Error::new(ErrorKind::Settings, message));
     }
     let EvaluateConfig { samples, seed, memory, precision } = config.clone();
     let drawn = sample(gpu, lattice, model, weights, SampleConfig { samples, seed, memory, precision })?.configurations;
@@ -110,9 +108,8 @@ pub fn evaluate_symmetrised(
     let rows: Vec<[[f64; 2]; 2]> = rows.into_iter().map(|row| row[best]).collect();
     let chunk = chunk_of(model, samples);
     let chains = model.chains().map(|chains| chains.chains_of(chunk as u32) as usize);
-    let infinite = hamiltonian.terms(lattice)?.infinite_temperature_energy(None);
     let estimate = estimate(&rows, chains.map(|chains| (chunk, chains)));
-    let v_score = lattice.sites() as f64 * estimate.variance / (estimate.energy - infinite).powi(2);
+    let v_score = v_score(&hamiltonian.terms(lattice)?, estimate.energy, estimate.variance);
     Ok(SymmetrisedEstimate { character: best, v_score, ..estimate })
 }
 
@@ -140,8 +137,7 @@ fn project(given: &Given, pending: &mut Vec<Orbit>, parts: &mut [Parts]) -> Resu
     }
     let finite = all.phase.iter().chain(all.energy.iter().flatten()).all(|value| value.is_finite());
     if !finite || all.log_p.iter().any(|log_p| log_p.is_nan()) {
-        let message = "a local energy is not finite; the weights are from a diverged run, use earlier ones";
-        return Err(Error::new(ErrorKind::NotFinite, message));
+        return Err(diverged());
     }
     let mut first = 0;
     for orbit in pending.drain(..) {

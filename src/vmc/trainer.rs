@@ -318,7 +318,7 @@ impl Trainer {
         let zeros = vec![0f32; self.parameters.layout().elements() as usize];
         self.begins = true;
         match &self.method {
-            Method::Reconfiguration(method) => method.forget(zeros.len()),
+            Method::Reconfiguration(method) => method.forget(),
             Method::Adam(adam) => {
                 let AdamBuffers { first, second, state, .. } = &**adam;
                 first.write(&self.gpu, &zeros)?;

@@ -10,9 +10,11 @@ mod recorder;
 mod solve;
 
 pub(super) use products::{CHUNK, Outline, Products, Samples};
+pub(super) use solve::right_side;
 pub use solve::{GramMatrix, Solution};
 
 use super::gradient::gradient_pass;
+use super::sector::check_some_configurations;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::{Capacity, Model, Parameters, Precision, Weights};
@@ -33,8 +35,8 @@ impl Geometry {
     /// [`Gpu::default_memory`].
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] where there is no configuration or one of another length, [`ErrorKind::Memory`] where they
-    /// do not fit; as [`Model::network`].
+    /// [`ErrorKind::Settings`] where there is no configuration, one of another length, or one that the wave function is not
+    /// over, [`ErrorKind::Memory`] where they do not fit; as [`Model::network`].
     pub fn new(
         gpu: &Gpu,
         lattice: &Lattice,
@@ -45,11 +47,7 @@ impl Geometry {
     ) -> Result<Self> {
         model.check(lattice)?;
         let patching = model.patching(lattice)?;
-        let sites = lattice.sites();
-        if configurations.is_empty() || configurations.iter().any(|c| c.len() != sites || c.iter().any(|n| *n > 1)) {
-            let message = format!("give one configuration or more, each of {sites} occupations 0 or 1");
-            return Err(Error::new(ErrorKind::Settings, message));
-        }
+        check_some_configurations(model, lattice, configurations)?;
         let samples = configurations.len() as u32;
         let parameters = Parameters::new(gpu, model.layout(lattice)?, Precision::Single)?;
         parameters.write(gpu, weights)?;
@@ -116,8 +114,8 @@ impl Geometry {
         let root = self.root();
         let mut right = Vec::new();
         for part in 0..1 + usize::from(self.complex) {
-            let mean = local_energies.iter().map(|energy| energy[part]).sum::<f64>() / self.configurations as f64;
-            right.extend(local_energies.iter().zip(&root).map(|(energy, root)| -2.0 * root * (energy[part] - mean)));
+            let energies: Vec<f64> = local_energies.iter().map(|energy| energy[part]).collect();
+            right.extend(right_side(&energies, &root));
         }
         let solution = self.gram()?.solve(&right, lambda).ok_or_else(|| {
             error("gradients or local energies that are not finite have no direction; give other weights".into())

@@ -112,6 +112,12 @@ impl GramMatrix {
     }
 }
 
+/// One part of f = −2 √w (E − Ē) from local energies and the roots of their weights w, which add up to one.
+pub(in crate::vmc) fn right_side(energies: &[f64], root: &[f64]) -> impl Iterator<Item = f64> {
+    let mean: f64 = energies.iter().zip(root).map(|(energy, root)| energy * root * root).sum();
+    energies.iter().zip(root).map(move |(energy, root)| -2.0 * root * (energy - mean))
+}
+
 /// Takes the direction of `root` out of `row`.
 pub(super) fn project(row: &mut [f64], root: &[f64]) {
     let along: f64 = row.iter().zip(root).map(|(x, s)| x * s).sum();

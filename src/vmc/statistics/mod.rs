@@ -12,6 +12,8 @@ use blocking::blocking;
 pub(super) use jackknife::ratio_of_means;
 use r_hat::split_r_hat;
 
+use crate::physics::Terms;
+
 /// How good Markov chains are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChainReport {
@@ -41,6 +43,12 @@ pub const FROZEN: f64 = 0.01;
 
 /// Split R̂ up to which Markov chains are taken for mixed.
 pub const MIXED: f64 = 1.05;
+
+/// N · variance / (E − E_∞)² of a wave function for a Hamiltonian of these terms, which is 0 for an eigenstate; E_∞ is the mean
+/// over all configurations (Wu et al., arXiv:2302.04919).
+pub(super) fn v_score(terms: &Terms, energy: f64, variance: f64) -> f64 {
+    terms.sites() as f64 * variance / (energy - terms.infinite_temperature_energy(None)).powi(2)
+}
 
 /// `numbers`, made `chunk` at a time, by chain: the n-th of `chains` left the numbers n, n + chains, … of every chunk.
 pub(super) fn series(numbers: &[f64], chunk: usize, chains: usize) -> Vec<Vec<f64>> {
