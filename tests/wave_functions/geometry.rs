@@ -4,7 +4,7 @@ use ketformer::kernels::RandomInputs;
 use ketformer::model::Weights;
 use ketformer::vmc::{Geometry, GramMatrix, Likelihood};
 
-use super::cases::{Case, cases, gpu};
+use super::cases::{Case, cases, gpu, kinds};
 
 /// More than one chunk, and no multiple of anything.
 const CONFIGURATIONS: usize = 67;
@@ -74,7 +74,7 @@ fn the_gram_matrix_is_that_of_the_jacobian() {
 
 #[test]
 fn directions_solve_the_problem_of_all_parameters() {
-    for case in cases() {
+    for case in kinds() {
         let weights = case.weights(1);
         let configurations = case.some_configurations(CONFIGURATIONS);
         let rows = jacobian(&case, &weights, &configurations);

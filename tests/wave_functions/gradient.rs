@@ -58,8 +58,8 @@ impl Sum {
         self.likelihood.gradient_of_log_psi(&self.coefficients, &self.phase_coefficients).unwrap()
     }
 
-    fn differences(&self, tensor: &str, direction: &[f32]) -> [f64; 3] {
-        REACHES.map(|h| (self.at(tensor, direction, h) - self.at(tensor, direction, -h)) / (2.0 * f64::from(h)))
+    fn difference(&self, tensor: &str, direction: &[f32], reach: f32) -> f64 {
+        (self.at(tensor, direction, reach) - self.at(tensor, direction, -reach)) / (2.0 * f64::from(reach))
     }
 }
 
@@ -69,21 +69,26 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 
 /// Whether each of three gradients has the slopes of the sum: the one that is `found`, one that is a tenth longer, and
 /// one whose elements stand in reverse order. Along the gradient itself an error of its length shows, along a random
-/// direction one of its own direction.
+/// direction one of its own direction. All are held against the differences that it takes for the first to agree.
 fn agreement(sum: &Sum, tensor: &str, found: &[f32], seed: u64) -> [bool; 3] {
     let norm = dot(found, found).sqrt();
     let along: Vec<f32> = found.iter().map(|g| (f64::from(*g) / norm.max(1e-30)) as f32).collect();
     let directions = [along, RandomInputs::new(seed + 100).floats(found.len())];
     let mut agree = [true; 3];
     for direction in directions {
-        let differences = sum.differences(tensor, &direction);
         let slope = dot(found, &direction);
         let tolerance = TOLERANCE[0] * norm + TOLERANCE[1] * slope.abs();
         let reversed: Vec<f32> = direction.iter().rev().copied().collect();
-        for (agree, slope) in agree.iter_mut().zip([slope, 1.1 * slope, dot(found, &reversed)]) {
-            let error = differences.iter().map(|difference| (difference - slope).abs()).fold(f64::INFINITY, f64::min);
-            *agree &= error <= tolerance;
+        let slopes = [slope, 1.1 * slope, dot(found, &reversed)];
+        let mut near = [false; 3];
+        for reach in REACHES {
+            let difference = sum.difference(tensor, &direction, reach);
+            near.iter_mut().zip(slopes).for_each(|(near, slope)| *near |= (difference - slope).abs() <= tolerance);
+            if near[0] {
+                break;
+            }
         }
+        agree.iter_mut().zip(near).for_each(|(agree, near)| *agree &= near);
     }
     agree
 }

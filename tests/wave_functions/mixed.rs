@@ -10,7 +10,7 @@ use ketformer::vmc::{
 };
 use ketformer::{ErrorKind, Ptf};
 
-use super::cases::{Case, cases, gpu, index};
+use super::cases::{Case, cases, gpu, index, kinds};
 use super::chi_squared::chance;
 use super::decoding::{moves_lead_to, nan_max};
 use super::energy::{exact_local, expectation, state};
@@ -34,7 +34,7 @@ fn rounded(weights: &Weights) -> Weights {
 
 #[test]
 fn probabilities_add_up_to_one() {
-    for case in cases() {
+    for case in kinds() {
         for seed in [1, 2] {
             let sum: f64 = amplitudes(&case, &case.weights(seed)).log_p.iter().map(|log_p| log_p.exp()).sum();
             println!("{}: {:e}", case.name, sum - 1.0);
@@ -79,7 +79,7 @@ const TOLERANCE: f64 = 2e-4;
 
 #[test]
 fn energies_are_those_of_the_hamiltonian() {
-    for case in cases() {
+    for case in kinds() {
         let weights = case.weights(1);
         let state = state(&amplitudes(&case, &weights));
         let configurations = case.some_configurations(500);
@@ -108,7 +108,7 @@ fn energies_are_those_of_the_hamiltonian() {
 
 #[test]
 fn samples_are_drawn_from_it() {
-    for case in cases() {
+    for case in kinds() {
         let weights = case.weights(1);
         let log_p = amplitudes(&case, &weights).log_p;
         let config = SampleConfig { samples: 10_000, seed: 41, memory: None, precision: Precision::Mixed };
@@ -129,7 +129,7 @@ fn samples_are_drawn_from_it() {
 
 #[test]
 fn estimates_agree_with_enumeration() {
-    for case in cases() {
+    for case in kinds() {
         let weights = case.weights(1);
         let state = state(&amplitudes(&case, &weights));
         let exact = expectation(&state, &exact_local(&case.hamiltonian().terms(&case.lattice).unwrap(), &state)[0]);
@@ -146,7 +146,7 @@ fn config(samples: usize) -> TrainConfig {
 /// Every step samples the f16 of the weights as they are then.
 #[test]
 fn a_step_estimates_the_energy_of_the_weights_before_it() {
-    for case in cases() {
+    for case in kinds() {
         let mut trainer = Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config(1000)).unwrap();
         let mut noticed = false;
         let mut before = f64::NAN;
@@ -239,7 +239,7 @@ fn more_samples_fit_into_a_budget() {
     println!("{chunks:?}");
     assert!(chunks[1].iter().zip(chunks[0]).all(|(mixed, single)| *mixed >= single), "{chunks:?}");
     assert!(chunks[1][1] > chunks[0][1], "no more samples are moved together: {chunks:?}");
-    for case in cases() {
+    for case in kinds() {
         let config = |memory| TrainConfig { memory: Some(memory), ..config(65) };
         let memory = 12 << 20;
         let trainer = Trainer::new(&gpu, &case.lattice, case.hamiltonian(), &*case.model, config(memory)).unwrap();

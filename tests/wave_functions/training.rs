@@ -3,7 +3,7 @@
 use ketformer::model::Weights;
 use ketformer::vmc::{Likelihood, StepReport, TrainConfig, Trainer};
 
-use super::cases::{Case, cases, gpu};
+use super::cases::{Case, cases, gpu, kinds};
 use super::decoding::nan_max;
 use super::memory::least_memory;
 
@@ -147,7 +147,7 @@ fn a_large_batch_gives_the_same_bits_under_any_budget() {
 
 #[test]
 fn the_same_run_gives_the_same_bits() {
-    for case in cases() {
+    for case in kinds() {
         let (first, second) = (train(&case, config()), train(&case, config()));
         same_bits(case.name, &first, &second);
         let other = train(&case, TrainConfig { seed: 6, ..config() });
