@@ -1,7 +1,9 @@
 // What each Markov chain proposes next, as whole configurations.
 //
 //   σ' = σ with the n-th of its A(σ) possible changes        n = ⌊A u₀ / 2³²⌋
-//   threshold = log u₂ − log A(σ) + log A(σ')                 σ' is accepted where log ψ'² − log ψ² is larger
+//   threshold = 2/p · (log u₂ − log A(σ) + log A(σ'))         σ' is accepted where log ψ'² − log ψ² is larger
+//
+// so that configurations are as frequent as |ψ|^p, p = power.
 //
 // A change flips one site, always possible, or with EXCHANGE = 1 two sites, possible where they differ; so σ' always
 // differs from σ. Words u are those of philox(counter = (chain, proposal, step, stream), key = seed).
@@ -13,7 +15,7 @@
 #import grid
 #import philox
 const EXCHANGE: u32 = 1u; // spec 0
-struct Params { chains: u32, first_chain: u32, patches: u32, changes: u32, first_proposal: u32, stream: u32 }
+struct Params { chains: u32, first_chain: u32, patches: u32, changes: u32, first_proposal: u32, stream: u32, power: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> state: array<u32>;                // (all chains, T)
 @group(0) @binding(2) var<storage, read> changes: array<vec4<u32>>;        // (changes)
@@ -50,12 +52,13 @@ fn main(
     let counter = vec4(chain, params.first_proposal + progress[own], step[2], params.stream);
     let words = philox(counter, vec2(step[0], step[1]));
     // A uniform number of 0 counts as half of the next larger one.
+    let scale = 2.0 / params.power;
     let level = log(max(philox_uniform(words.z), 2.98023223876953125e-8));
 
     if (EXCHANGE == 0u) {
         let at = changes[philox_multiply(words.x, params.changes).x];
         proposed[start + at.x] ^= at.y;
-        threshold[own] = level;
+        threshold[own] = scale * level;
         return;
     }
     let count = possible(start);
@@ -72,5 +75,5 @@ fn main(
             seen++;
         }
     }
-    threshold[own] = level - log(f32(max(count, 1u))) + log(f32(max(possible(start), 1u)));
+    threshold[own] = scale * (level - log(f32(max(count, 1u))) + log(f32(max(possible(start), 1u))));
 }

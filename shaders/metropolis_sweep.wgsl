@@ -2,7 +2,7 @@
 //
 //   σ' = σ with a random site flipped, or with two random sites exchanged that differ
 //   Δ  = log ψ(σ')/ψ(σ) = Σ_{flipped i} −2 s_i a_i + Σ_j ( log cosh θ'_j − log cosh θ_j )      θ'_j = θ_j − 2 Σ_i s_i W_ij
-//   σ  ← σ' where u < e^(2Δ)        sites, u = philox(counter = (chain, proposal, step, stream), key = seed)
+//   σ  ← σ' where u < e^(power·Δ)   sites, u = philox(counter = (chain, proposal, step, stream), key = seed)
 //
 // A subgroup has one chain and its lanes share the hidden units, whose θ a proposal changes in O(M). restart = 1 counts
 // acceptance anew; record = 1 makes the chain's last configuration sample first_sample + chain, if there is such a one.

@@ -1,12 +1,13 @@
 // A stretch of a Markov chain of a restricted Boltzmann machine, by LANES lanes that share the hidden units.
 //
 // The file that imports this has metropolis_total, the sum over the lanes of a chain, and metropolis_share, what another
-// lane of the chain holds.
+// lane of the chain holds. Configurations become as frequent as ψ^power.
 const WORDS: u32 = 2u; // spec 8 32
 const EXCHANGE: u32 = 0u; // spec 1
 struct Params {
     chains: u32, first_chain: u32, sites: u32, sites_per_patch: u32, patches: u32, hidden: u32,
     proposals: u32, first_proposal: u32, stream: u32, restart: u32, record: u32, first_sample: u32, samples: u32,
+    power: f32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> weight: array<Weight>;            // (N, M)
@@ -69,7 +70,7 @@ fn metropolis(window_chain: u32, lane: u32) {
             let visible = change.x * visible_bias[sites.x] + change.y * visible_bias[sites.y];
             let log_ratio = metropolis_total(there - here) + visible;
             let possible = EXCHANGE == 0u || spins.x != spins.y;
-            if (possible && philox_uniform(words.z) < exp(2.0 * log_ratio)) {
+            if (possible && philox_uniform(words.z) < exp(params.power * log_ratio)) {
                 for (var k = 0u; k < rounds; k++) {
                     let j = units(k, lane);
                     let x = moved(start, j, sites, change);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! σ' = σ with one of its A(σ) possible changes, all alike
-//! σ ← σ' with probability min(1, ψ(σ')² A(σ) / (ψ(σ)² A(σ')))
+//! σ ← σ' with probability min(1, |ψ(σ')/ψ(σ)|^p A(σ) / A(σ'))
 //! ```
 //!
 //! A change flips a site, or exchanges two sites that differ; A is what makes the way back as likely (Hastings,
@@ -48,6 +48,8 @@ pub struct ChainShape {
     pub record: Option<u32>,
     /// B
     pub samples: u32,
+    /// p: chains go to configurations as often as |ψ|^p says; 2 for samples of the wave function.
+    pub power: f32,
 }
 
 /// Proposals of a window of chains.
@@ -96,6 +98,7 @@ impl ChainPropose {
                 ("changes", self.count.into()),
                 ("first_proposal", shape.first_proposal.into()),
                 ("stream", (shape.stream as u32).into()),
+                ("power", shape.power.into()),
             ],
             groups: Rows::from(shape.chains).groups(64, 1),
             cost: Cost { flops: 0.0, bytes: 8.0 * (chains * (t + 1)) as f64 },
@@ -204,6 +207,8 @@ fn shape([all, first_chain, chains, patches]: [u32; 4]) -> ChainShape {
         record: Some(2),
         // The last chains have no sample.
         samples: all,
+        // Other than that of the wave function in some cases.
+        power: if patches % 2 == 0 { 2.0 } else { 0.75 },
     }
 }
 
@@ -243,7 +248,7 @@ fn propose_case(sizes: [u32; 4], exchange: bool) -> Case {
         let tokens = &state[chain as usize * t..][..t];
         let (to, level) = propose_reference(tokens, &changes, exchange, words);
         proposed.extend(to);
-        threshold.push(level);
+        threshold.push(2.0 / f64::from(shape.power) * level);
     }
     let count = changes.len() as u32;
     let record = move |plan: &mut Plan, named: &Named| {

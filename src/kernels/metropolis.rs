@@ -1,7 +1,7 @@
 //! Markov chains of a restricted Boltzmann machine: proposals by the Metropolis rule, and how many were accepted.
 //!
 //! ```text
-//! σ ← σ' with probability min(1, ψ(σ')²/ψ(σ)²)        σ' = σ with a site flipped, or two that differ exchanged
+//! σ ← σ' with probability min(1, (ψ(σ')/ψ(σ))^p)     σ' = σ with a site flipped, or two that differ exchanged
 //! ```
 //!
 //! Random numbers are Philox words keyed by the seed and counted by (chain, proposal, step, stream), so that a chain depends
@@ -89,6 +89,8 @@ pub struct SweepShape {
     pub record: Option<u32>,
     /// B
     pub samples: u32,
+    /// p: chains go to configurations as often as |ψ|^p says; 2 for samples of the wave function.
+    pub power: f32,
 }
 
 const SUBGROUPS: &[Form] = &[
@@ -196,6 +198,7 @@ impl MetropolisSweep {
                 ("record", u32::from(shape.record.is_some()).into()),
                 ("first_sample", shape.record.unwrap_or(0).into()),
                 ("samples", shape.samples.into()),
+                ("power", shape.power.into()),
             ],
             groups,
             cost: Cost {
@@ -262,14 +265,15 @@ struct Chain {
 }
 
 impl Chain {
-    fn propose(&mut self, words: [u32; 4], weight: &[f32], visible_bias: &[f32], exchange: bool) {
+    fn propose(&mut self, words: [u32; 4], weight: &[f32], visible_bias: &[f32], shape: &SweepShape) {
+        let exchange = shape.exchange;
         let site = |word: u32| ((u64::from(word) * self.spins.len() as u64) >> 32) as usize;
         let sites = if exchange { vec![site(words[0]), site(words[1])] } else { vec![site(words[0])] };
         if exchange && self.spins[sites[0]] == self.spins[sites[1]] {
             return;
         }
         let ratio = ratio_reference(&self.spins, &self.theta, weight, visible_bias, &sites);
-        let (probability, u) = ((2.0 * ratio).exp(), f64::from(words[2] >> 8) / f64::from(1 << 24));
+        let (probability, u) = ((f64::from(shape.power) * ratio).exp(), f64::from(words[2] >> 8) / f64::from(1 << 24));
         self.margin = self.margin.min((probability - u).abs() / probability);
         if u < probability {
             let m = self.theta.len();
@@ -324,6 +328,8 @@ fn sweep_shape((chains, patches, p, hidden, proposals, first_chain): SweepSizes,
         record: (chains > 1).then_some(2),
         // The last chain has no sample.
         samples: first_chain + chains + 1,
+        // Other than that of the wave function in some cases.
+        power: if exchange { 0.75 } else { 2.0 },
     }
 }
 
@@ -357,7 +363,7 @@ fn sweep_case_of(shape: SweepShape, form: Form, half: bool, seed: u64) -> (f64, 
         begins.extend(theta);
         for proposal in 0..shape.proposals {
             let counter = [chain, shape.first_proposal + proposal, step[2], shape.stream as u32];
-            reference.propose(philox(counter, [step[0], step[1]]), &weight, &visible_bias, shape.exchange);
+            reference.propose(philox(counter, [step[0], step[1]]), &weight, &visible_bias, &shape);
         }
         margin = reference.margin;
         ends.extend(reference.theta);

@@ -198,6 +198,8 @@ pub struct ChainWindow {
     pub chains: u32,
     /// B
     pub samples: u32,
+    /// p: chains go to configurations as often as |ψ|^p says; 2 for samples of the wave function.
+    pub power: f32,
 }
 
 /// How far chains go.

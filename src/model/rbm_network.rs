@@ -178,6 +178,7 @@ impl Unnormalised for RbmNetwork {
             restart: stretch.first == 0,
             record: stretch.record,
             samples: chains.samples,
+            power: chains.power,
         };
         sweep.record(plan, &shape)
     }

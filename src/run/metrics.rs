@@ -100,6 +100,7 @@ mod tests {
                 residual: 1e-12,
                 lambda: 0.1 + 0.2,
                 update_norm: 0.25,
+                effective_samples: 128.0,
             }),
             seconds: 0.3,
         };

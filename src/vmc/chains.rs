@@ -25,6 +25,8 @@ pub(super) struct Chains {
     pub count: u32,
     /// Samples of a chain in a batch.
     records: u32,
+    /// p: samples are as frequent as |ψ|^p says.
+    power: f32,
     /// (chains, T) u32
     state: Buffer,
     /// (chains) u32: proposals accepted in the last batch.
@@ -52,6 +54,7 @@ impl Chains {
         settings: Metropolis,
         patching: &Patching,
         samples: u32,
+        power: f32,
     ) -> Result<Self> {
         let (count, sites) = (settings.chains_of(samples), patching.sites() as u32);
         let records = samples.div_ceil(count);
@@ -70,6 +73,7 @@ impl Chains {
             sites,
             count,
             records,
+            power,
             state: buffer("state", u64::from(count) * patching.patches() as u64)?,
             accepted: buffer("accepted", count.into())?,
             acceptance: buffer("acceptance", 1)?,
@@ -93,11 +97,21 @@ impl Chains {
 
     /// Chain windows of at most `most` chains.
     fn windows(&self, estimator: &Estimator, most: u32) -> impl Iterator<Item = ChainWindow> {
-        let (count, samples) = (self.count, estimator.samples);
+        let (count, samples, power) = (self.count, estimator.samples, self.power);
         let views = [&self.state, &self.accepted, &estimator.tokens, &estimator.step].map(Buffer::view);
         (0..count).step_by(most as usize).map(move |first| {
             let [state, accepted, tokens, step] = views.clone();
-            ChainWindow { state, accepted, tokens, step, all: count, first, chains: most.min(count - first), samples }
+            ChainWindow {
+                state,
+                accepted,
+                tokens,
+                step,
+                all: count,
+                first,
+                chains: most.min(count - first),
+                samples,
+                power,
+            }
         })
     }
 

@@ -37,6 +37,8 @@ pub(super) struct EstimatorConfig {
     pub memory: u64,
     /// Elements of buffers that do not depend on how a step is cut: parameters, gradients, an optimiser's moments.
     pub fixed: u64,
+    /// p: Markov chains make samples as frequent as |ψ|^p.
+    pub power: f64,
     /// Of the pass with gradient: elements that a sample takes beside the network's, and samples at least.
     pub chunk: [u64; 2],
 }
@@ -129,7 +131,7 @@ impl Estimator {
         let capacity = sizes.capacity(r as u32);
         let wave_function = model.network(gpu, lattice, parameters, capacity)?;
         let rows = [sizes.group, capacity.move_rows, samples];
-        let sampler = sampler(gpu, model, wave_function, &patching, rows)?;
+        let sampler = sampler(gpu, model, wave_function, &patching, rows, config.power as f32)?;
         let groups = Distinct::new(gpu, "groups", samples, patches, sizes.group, 0)?;
         let spans = |span| Distinct::new(gpu, "spans", samples, patches, span, groups.parts());
         let own_spans = demand.own_span(&sizes).map(spans).transpose()?;

@@ -170,6 +170,7 @@ pub(super) fn estimator(
         unique: true,
         memory: config.memory.unwrap_or(gpu.default_memory()),
         fixed: 2 * parameters.layout().elements(),
+        power: 2.0,
         chunk: [0, 1],
     };
     Estimator::new(gpu, lattice, &terms, model, &parameters, config)

@@ -52,7 +52,9 @@ impl StepReport {
     /// than there are configurations.
     pub fn lacks_samples(&self, sites: usize) -> bool {
         let configurations = 1u64.checked_shl(sites as u32).unwrap_or(u64::MAX);
-        self.reconfiguration.is_some() && self.unique < FEW && u64::from(self.unique) < configurations / 4
+        let Some(report) = self.reconfiguration else { return false };
+        let few = self.unique < FEW && u64::from(self.unique) < configurations / 4;
+        few || report.effective_samples < f64::from(FEW.min(self.unique))
     }
 }
 

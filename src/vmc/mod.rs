@@ -15,6 +15,7 @@ mod metrics;
 mod optimizer;
 mod passes;
 mod reconfiguration;
+mod reweighting;
 mod sample;
 mod sampler;
 mod schedule;

@@ -12,6 +12,16 @@ pub enum Optimizer {
     StochasticReconfiguration(StochasticReconfiguration),
 }
 
+impl Optimizer {
+    /// p: Markov chains draw samples as frequent as |ψ|^p.
+    pub(super) fn power(&self) -> f64 {
+        match self {
+            Self::Adam => 2.0,
+            Self::StochasticReconfiguration(settings) => settings.power,
+        }
+    }
+}
+
 /// Stochastic reconfiguration in the space of samples, with momentum.
 ///
 /// ```text
@@ -31,12 +41,16 @@ pub struct StochasticReconfiguration {
     pub lambda_steps: u64,
     /// μ, part of the direction before that is kept where the samples say nothing about it; 0 to below 1.
     pub momentum: f64,
+    /// p: Markov chains draw samples as frequent as |ψ|^p, which then weigh |ψ|^(2−p); above 0, at most 2. Less than 2 shows
+    /// more of where ψ is small, at the price of error bars that grow with the lattice. Samples that need no chains are of
+    /// |ψ|² always.
+    pub power: f64,
 }
 
 impl Default for StochasticReconfiguration {
-    /// λ = 10⁻³ throughout, no momentum.
+    /// λ = 10⁻³ throughout, no momentum, samples of |ψ|².
     fn default() -> Self {
-        Self { lambda: 1e-3, lambda_end: 1e-3, lambda_steps: 0, momentum: 0.0 }
+        Self { lambda: 1e-3, lambda_end: 1e-3, lambda_steps: 0, momentum: 0.0, power: 2.0 }
     }
 }
 
@@ -63,6 +77,9 @@ impl StochasticReconfiguration {
         if !(0.0..1.0).contains(&self.momentum) {
             return error(format!("momentum {}; give 0 for none, or a part below 1 such as 0.9", self.momentum));
         }
+        if !(self.power > 0.0 && self.power <= 2.0) {
+            return error(format!("power {}; give 2 for samples of |psi|^2, or less such as 1", self.power));
+        }
         Ok(())
     }
 
@@ -79,7 +96,8 @@ mod tests {
 
     #[test]
     fn lambda_goes_as_a_power_from_one_end_to_the_other() {
-        let settings = StochasticReconfiguration { lambda: 1e-2, lambda_end: 1e-4, lambda_steps: 10, momentum: 0.0 };
+        let base = StochasticReconfiguration::default();
+        let settings = StochasticReconfiguration { lambda: 1e-2, lambda_end: 1e-4, lambda_steps: 10, ..base };
         assert_eq!(settings.lambda_of(1), 1e-2);
         assert!((settings.lambda_of(6) - 1e-3).abs() < 1e-12);
         assert!((settings.lambda_of(11) - 1e-4).abs() < 1e-15 && (settings.lambda_of(99) - 1e-4).abs() < 1e-15);
@@ -96,6 +114,10 @@ mod tests {
         for momentum in [-0.1, 1.0, 1.5, f64::NAN] {
             let message = StochasticReconfiguration { momentum, ..base }.check().unwrap_err().to_string();
             assert!(message.contains("0.9"), "{message}");
+        }
+        for power in [0.0, -1.0, 2.1, f64::NAN] {
+            let message = StochasticReconfiguration { power, ..base }.check().unwrap_err().to_string();
+            assert!(message.contains("give 2"), "{message}");
         }
     }
 }

@@ -82,6 +82,7 @@ impl Passes {
             unique: false,
             memory: gpu.default_memory(),
             fixed: 2 * parameters.layout().elements(),
+            power: 2.0,
             chunk: [0, 1],
         };
         let estimator = Estimator::new(gpu, lattice, &terms, model, &parameters, config)?;

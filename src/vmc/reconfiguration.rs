@@ -7,6 +7,7 @@ use super::estimator::Estimator;
 use super::geometry::{Outline, Products, Samples, Solution, right_side};
 use super::metrics::StepNumbers;
 use super::optimizer::StochasticReconfiguration;
+use super::reweighting::Reweighting;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Cost, Gpu, Plan, View};
 use crate::kernels::energy::{COLUMNS, IMAGINARY};
@@ -25,6 +26,8 @@ pub struct ReconfigurationReport {
     pub lambda: f64,
     /// Norm of the step in the parameters.
     pub update_norm: f64,
+    /// Samples of |ψ|² that those drawn are worth: fewer than drawn where they are of another power of |ψ|.
+    pub effective_samples: f64,
 }
 
 /// What the last step of stochastic reconfiguration took, after its samples and their energies.
@@ -164,8 +167,14 @@ impl Reconfiguration {
         direction.write(&self.gpu, &vec![0f32; direction.bytes() as usize / 4])
     }
 
+    /// Weights of the samples that have just been drawn; `None` where all weigh the same.
+    pub fn reweighting(&self, estimator: &Estimator) -> Result<Option<Reweighting>> {
+        let power = self.settings.power;
+        (power != 2.0).then(|| Reweighting::new(estimator, power)).transpose()
+    }
+
     /// Weights and energies of the distinct samples of the step that has just run.
-    fn drawn(&self, estimator: &Estimator, distinct: usize) -> Result<Drawn> {
+    fn drawn(&self, estimator: &Estimator, distinct: usize, reweighting: Option<&Reweighting>) -> Result<Drawn> {
         let (gpu, spans) = (&self.gpu, estimator.spans());
         let (samples, group) = (estimator.samples as usize, estimator.groups.part as usize);
         let values: Vec<f32> = estimator.values.read(gpu, samples * COLUMNS as usize)?;
@@ -177,7 +186,9 @@ impl Reconfiguration {
             let b = *sample as usize;
             f64::from(values[(b - b % group + unique_of[b] as usize) * COLUMNS as usize + column])
         };
-        let root: Vec<f64> = count.iter().map(|count| (f64::from(*count) / samples as f64).sqrt()).collect();
+        let weight = |sample: u32| reweighting.map_or(1.0 / samples as f64, |of| of.weight(sample as usize));
+        let weights = count.iter().zip(&sample_of).map(|(count, sample)| f64::from(*count) * weight(*sample));
+        let root: Vec<f64> = weights.map(f64::sqrt).collect();
         let mut right = Vec::new();
         for column in [0, IMAGINARY].into_iter().take(estimator.parts as usize) {
             let energies: Vec<f64> = sample_of.iter().map(|sample| energy(sample, column)).collect();
@@ -187,13 +198,19 @@ impl Reconfiguration {
     }
 
     /// Solves the problem of the samples that were just drawn, and takes the step unless something is not finite. The
-    /// step is no longer than `clip`.
+    /// step is no longer than `clip`. Without `reweighting` all samples weigh the same.
     ///
     /// # Errors
     /// [`ErrorKind::Device`] when the device was lost.
-    pub fn take(&self, estimator: &Estimator, numbers: &StepNumbers, clip: Option<f64>) -> Result<Outcome> {
+    pub fn take(
+        &self,
+        estimator: &Estimator,
+        numbers: &StepNumbers,
+        reweighting: Option<&Reweighting>,
+        clip: Option<f64>,
+    ) -> Result<Outcome> {
         let begun = Instant::now();
-        let Drawn { root, right } = self.drawn(estimator, numbers.unique as usize)?;
+        let Drawn { root, right } = self.drawn(estimator, numbers.unique as usize, reweighting)?;
         let rejected = |gradient_norm: f64| Ok(Outcome { gradient_norm, report: None });
         if right.iter().any(|f| !f.is_finite()) {
             return rejected(f64::NAN);
@@ -228,7 +245,9 @@ impl Reconfiguration {
             ..self.cost.get()
         });
         let Solution { condition, residual, lambda, .. } = solution;
-        let report = ReconfigurationReport { condition, residual, lambda, update_norm: length * norm };
+        let effective_samples = reweighting.map_or(estimator.samples.into(), Reweighting::effective_samples);
+        let update_norm = length * norm;
+        let report = ReconfigurationReport { condition, residual, lambda, update_norm, effective_samples };
         Ok(Outcome { gradient_norm, report: Some(report) })
     }
 

@@ -42,13 +42,15 @@ pub(super) fn columns(model: &dyn Model, patching: &Patching) -> u32 {
     if model.chains().is_some() { 1 } else { patching.patches() as u32 }
 }
 
-/// The sampler of a wave function: `group` samples or chains at a time, `move_rows` rows of moves, `samples` in a batch.
+/// The sampler of a wave function: `group` samples or chains at a time, `move_rows` rows of moves, `samples` in a batch,
+/// and where they come from Markov chains as frequent as |ψ|^`power`.
 pub(super) fn sampler(
     gpu: &Gpu,
     model: &dyn Model,
     wave_function: WaveFunction,
     patching: &Patching,
     [group, move_rows, samples]: [u32; 3],
+    power: f32,
 ) -> Result<Box<dyn Sampler>> {
     Ok(match wave_function {
         WaveFunction::Autoregressive(network) => {
@@ -56,7 +58,7 @@ pub(super) fn sampler(
         }
         WaveFunction::Unnormalised(network) => {
             let settings = model.chains().cloned().unwrap_or_default();
-            Box::new(Chains::new(gpu, network, settings, patching, samples)?)
+            Box::new(Chains::new(gpu, network, settings, patching, samples, power)?)
         }
     })
 }

@@ -178,6 +178,14 @@ impl Trainer {
         config: TrainConfig,
     ) -> Result<Self> {
         config.check()?;
+        if config.optimizer.power() != 2.0 && model.chains().is_none() {
+            let message = format!(
+                "power {}: {} is sampled exactly, as |psi|^2 says; leave power out",
+                config.optimizer.power(),
+                model.name()
+            );
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
         model.check(lattice)?;
         let terms = hamiltonian.terms(lattice)?;
         let layout = model.layout(lattice)?;
@@ -191,6 +199,7 @@ impl Trainer {
             unique: config.unique,
             memory: config.memory.unwrap_or(gpu.default_memory()),
             fixed: 4 * elements + AdamBuffers::own_elements(&parameters),
+            power: config.optimizer.power(),
             chunk: [0, 1],
         };
         let mut plan = Plan::new(gpu);
@@ -262,11 +271,17 @@ impl Trainer {
     }
 
     /// What is left to do for a step whose numbers are there, and what it says.
-    fn finish(&mut self, numbers: StepNumbers) -> Result<StepReport> {
-        let report = self.report(&numbers);
-        let Method::Reconfiguration(method) = &self.method else { return Ok(report) };
+    fn finish(&mut self, mut numbers: StepNumbers) -> Result<StepReport> {
+        let Method::Reconfiguration(method) = &self.method else { return Ok(self.report(&numbers)) };
         let begun = Instant::now();
-        let outcome = method.take(&self.estimator, &numbers, self.config.clip)?;
+        let reweighting = method.reweighting(&self.estimator)?;
+        let mut report = self.report(&numbers);
+        if let Some(reweighting) = &reweighting {
+            let energy_error;
+            (numbers.statistics, energy_error) = reweighting.statistics(&self.estimator)?;
+            report = StepReport { energy_error, ..self.report(&numbers) };
+        }
+        let outcome = method.take(&self.estimator, &numbers, reweighting.as_ref(), self.config.clip)?;
         self.ring.restart_clock();
         Ok(StepReport {
             gradient_norm: outcome.gradient_norm,

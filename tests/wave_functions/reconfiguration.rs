@@ -6,6 +6,7 @@ use ketformer::model::Weights;
 use ketformer::vmc::{Optimizer, StepReport, StochasticReconfiguration, TrainConfig, Trainer};
 
 use super::cases::{Case, cases, gpu, kinds};
+use super::energy::{exact_local, expectation, state};
 use super::memory::least_memory;
 
 const SAMPLES: usize = 130;
@@ -71,6 +72,43 @@ fn a_budget_is_kept() {
         }
         assert_eq!(gpu.allocated(), 0, "{}", case.name);
     }
+}
+
+/// The configuration with samples of |ψ|^`power`.
+fn with_power(power: f64) -> TrainConfig {
+    let settings = StochasticReconfiguration { power, ..StochasticReconfiguration::default() }.with_lambda(1e-2);
+    TrainConfig { optimizer: Optimizer::StochasticReconfiguration(settings), ..config(0.0) }
+}
+
+/// Samples of another power of |ψ| see more configurations, estimate the same energy, and lead down.
+#[test]
+fn samples_of_another_power_are_reweighted() {
+    let mut biased = 0;
+    for case in kinds().iter().filter(|case| !case.is_normalised()) {
+        let state = state(&case.amplitudes(1));
+        let local = exact_local(&case.hamiltonian().terms(&case.lattice).unwrap(), &state);
+        let exact = expectation(&state, &local[0]);
+        let step = |power| {
+            let config = TrainConfig { samples: 2000, ..with_power(power) };
+            trainer(case, config).steps(1).next().unwrap().unwrap()
+        };
+        let (of_psi, of_density) = (step(1.0), step(2.0));
+        println!("{}: {} ± {} of {exact}, {of_density:?}", case.name, of_psi.energy, of_psi.energy_error);
+        assert!((of_psi.energy - exact).abs() < 5.0 * of_psi.energy_error, "{}: {of_psi:?}, {exact}", case.name);
+        assert!(of_psi.unique > of_density.unique, "{}: {of_psi:?} {of_density:?}", case.name);
+        let worth = of_psi.reconfiguration.unwrap().effective_samples;
+        assert!(worth > 20.0 && worth < 1990.0, "{}: {worth}", case.name);
+        assert_eq!(of_density.reconfiguration.unwrap().effective_samples, 2000.0);
+        // Had the samples not been weighted, the mean would be that of |ψ|.
+        let frequency: Vec<f64> = state[0].iter().zip(&state[1]).map(|(re, im)| re.hypot(*im)).collect();
+        let mean = frequency.iter().zip(&local[0]).map(|(p, energy)| p * energy).sum::<f64>();
+        let unweighted = mean / frequency.iter().sum::<f64>();
+        biased += usize::from((unweighted - exact).abs() > 5.0 * of_psi.energy_error);
+
+        let [after, before] = energies(case, with_power(1.0), 25);
+        assert!(after < before, "{}: {before} to {after}", case.name);
+    }
+    assert!(biased > 1, "samples without weights would pass as well");
 }
 
 /// Mean energy of the last of `steps` steps, and of the first.
@@ -140,5 +178,7 @@ fn settings_that_make_no_sense_are_refused() {
     let settings = StochasticReconfiguration::default().with_lambda(0.0);
     let no_shift = TrainConfig { optimizer: Optimizer::StochasticReconfiguration(settings), ..config(0.0) };
     assert!(refusal(no_shift).contains("positive"));
+    assert!(refusal(with_power(3.0)).contains("give 2"));
+    assert!(refusal(with_power(1.0)).contains("leave power out"));
     assert!(refusal(TrainConfig { samples: 40_000, ..config(0.0) }).contains("fewer samples"));
 }

@@ -53,6 +53,12 @@ pub static GROUP: Group = Group {
         Key::optional("lambda", Kind::Positive(1e12), "", "shift of the matrix of sr (0.001)"),
         Key::optional("lambda_end", Kind::Positive(1e12), "", "shift that it falls to over the run (lambda)"),
         Key::optional("momentum", Kind::Real(0.0, 1.0), "", "part of the direction before that sr keeps, 0 to 1 (0)"),
+        Key::optional(
+            "power",
+            Kind::Positive(2.0),
+            "",
+            "sr draws Markov chains from |psi|^power and reweights; below 2 sees more of where psi is small (2)",
+        ),
         Key::new("seed", Kind::Seed, "0", "", "of weights and samples; None draws one"),
         Key::new("unique", Kind::Switch, "true", "", "compute equal samples once; changes speed, not estimates"),
         Key::new("precision", PRECISION, "single", "", "mixed: sampling stores f16, gradients stay f32; less memory"),
@@ -116,7 +122,7 @@ pub fn config(settings: &mut Settings, memory: Option<u64>) -> Result<TrainConfi
 
 /// What `optimizer=` and its settings say, for a run of `steps` steps.
 fn optimizer(settings: &Settings, steps: u64) -> Result<Optimizer> {
-    let own = ["lambda", "lambda_end", "momentum"];
+    let own = ["lambda", "lambda_end", "momentum", "power"];
     if settings.text("optimizer") == "adam" {
         return match own.iter().find(|key| settings.optional_real(key).is_some()) {
             Some(key) => Err(GROUP.error(format!("{key} belongs to optimizer=sr; give that, or leave {key} out"))),
@@ -130,6 +136,7 @@ fn optimizer(settings: &Settings, steps: u64) -> Result<Optimizer> {
         lambda_end: settings.optional_real("lambda_end").unwrap_or(lambda),
         lambda_steps: steps,
         momentum: settings.optional_real("momentum").unwrap_or(default.momentum),
+        power: settings.optional_real("power").unwrap_or(default.power),
     };
     reconfiguration.check().map_err(|error| GROUP.error(error.to_string()))?;
     Ok(Optimizer::StochasticReconfiguration(reconfiguration))

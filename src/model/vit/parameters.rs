@@ -6,10 +6,9 @@ use super::{VitAttention, VitSizes};
 use crate::error::Result;
 use crate::gpu::View;
 
-/// Standard deviation with which the units u of the head begin. Small, so that ψ begins nearly uniform: log cosh u ≈ u²/2
-/// then differs between configurations by some tenths, chains move freely, and phases are near 0. Not smaller, because the
-/// gradient of a unit is tanh u.
-const HEAD: f64 = 0.2;
+/// Standard deviation with which the units u of the head begin: that of their normalised inputs. Units much smaller begin
+/// with phases near 0, and a positive ψ is nearly stationary for those.
+const HEAD: f64 = 1.0;
 
 /// Name of a part of layer `layer`.
 fn layer_name(layer: u32, part: &str) -> String {
