@@ -187,15 +187,18 @@ mod tests {
         let expected = StochasticReconfiguration { lambda_steps: 50000, ..StochasticReconfiguration::default() };
         assert_eq!(config.optimizer, Optimizer::StochasticReconfiguration(expected));
         assert_eq!((config.learning_rate, settings.optional_real("lr")), (0.05, Some(0.05)));
-        let (config, _) = config_of("optimizer=sr lambda=0.01 lambda_end=1e-4 momentum=0.9 lr=0.1 steps=70").unwrap();
+        let (config, _) =
+            config_of("optimizer=sr lambda=0.01 lambda_end=1e-4 momentum=0.9 power=1 lr=0.1 steps=70").unwrap();
         let Optimizer::StochasticReconfiguration(settings) = config.optimizer else { panic!("{config:?}") };
         assert_eq!((settings.lambda, settings.lambda_end, settings.momentum), (0.01, 1e-4, 0.9));
+        assert_eq!(settings.power, 1.0);
         assert_eq!((settings.lambda_steps, config.learning_rate), (70, 0.1));
         let message = |line| config_of(line).map(|_| ()).unwrap_err().to_string();
         assert!(message("optimizer=sr lambda=0").contains("above 0"));
         assert!(message("optimizer=sr lambda=-1").contains("above 0"));
         assert!(message("optimizer=sr momentum=1").contains("0.9"));
         assert!(message("optimizer=sr K=1").contains("K=2"));
+        assert!(message("optimizer=sr power=3").contains("at most 2") && message("power=1").contains("optimizer=sr"));
         assert!(message("momentum=0.9").contains("optimizer=sr"));
     }
 

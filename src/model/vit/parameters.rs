@@ -6,18 +6,15 @@ use super::{VitAttention, VitSizes};
 use crate::error::Result;
 use crate::gpu::View;
 
-/// Standard deviation with which the units u of the head begin: that of their normalised inputs. Units much smaller begin
-/// with phases near 0, and a positive ψ is nearly stationary for those.
-const HEAD: f64 = 1.0;
-
 /// Name of a part of layer `layer`.
 fn layer_name(layer: u32, part: &str) -> String {
     format!("layers.{layer}.{part}")
 }
 
-/// A part of the head: inputs are normalised, so that the weights' spread is that of the units.
+/// A part of the head. Its inputs are normalised, and its units begin as spread as these: much smaller ones would begin with
+/// phases near 0, and a positive ψ is nearly stationary for phases.
 fn head_specs(name: &str, width: usize) -> [ParameterSpec; 2] {
-    let initial = Initial::Uniform(HEAD * (3.0 / width as f64).sqrt());
+    let initial = Initial::Uniform((3.0 / width as f64).sqrt());
     let weight = ParameterSpec { name: format!("{name}.weight"), shape: vec![width, width], initial };
     [weight, constant(format!("{name}.bias"), vec![width], 0.0)]
 }
