@@ -72,7 +72,7 @@ fn agree(case: &Case, what: &str, a: &(Vec<StepReport>, Weights), b: &(Vec<StepR
 
 #[test]
 fn sharing_equal_samples_changes_nothing() {
-    for case in cases() {
+    for case in kinds() {
         let shared = train(&case, config());
         let apart = train(&case, TrainConfig { unique: false, ..config() });
         assert!(shared.0.iter().all(|report| report.unique <= SAMPLES as u32));
@@ -96,7 +96,7 @@ const BLOCK: usize = 512;
 #[test]
 fn cutting_a_step_into_parts_changes_no_bit() {
     let mut chunks_of_gradients = 0;
-    for case in cases() {
+    for case in kinds() {
         let whole = trainer(&case, config()).chunks();
         let new = |memory| {
             let config = TrainConfig { memory: Some(memory), ..config() };
