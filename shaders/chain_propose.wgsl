@@ -51,8 +51,8 @@ fn main(
     for (var t = 0u; t < params.patches; t++) { proposed[start + t] = state[chain * params.patches + t]; }
     let counter = vec4(chain, params.first_proposal + progress[own], step[2], params.stream);
     let words = philox(counter, vec2(step[0], step[1]));
-    // A uniform number of 0 counts as half of the next larger one.
     let scale = 2.0 / params.power;
+    // A uniform number of 0 counts as half of the next larger one.
     let level = log(max(philox_uniform(words.z), 2.98023223876953125e-8));
 
     if (EXCHANGE == 0u) {

@@ -233,8 +233,10 @@ const PAGE_BYTES: u64 = 64 * 1024;
 const SUBMISSION_DISPATCHES: usize = 4096;
 /// Live grids that one plan can have.
 const LIVE_GRIDS: u64 = 16384;
+/// Live grids that a plan has room for at first; the room is doubled when it is full.
+const FIRST_LIVE_GRIDS: u64 = 256;
 /// Words of a grid description: first, most, rows per item, rows per block, groups per block, counter, skip, limit.
-const LIVE_WORDS: u64 = 8;
+const LIVE_WORDS: usize = 8;
 
 /// The one kernel of this room; the maths are in its text.
 pub(crate) static GRID_RESOLVE: Kernel =
@@ -244,7 +246,34 @@ struct Live {
     counters: View,
     descriptions: Buffer,
     grids: Buffer,
-    used: u64,
+    /// What stands in `descriptions`.
+    words: Vec<[u32; LIVE_WORDS]>,
+    /// The dispatches that turn descriptions into grids.
+    resolving: Vec<usize>,
+}
+
+impl Live {
+    fn new(gpu: &Gpu, counters: &View, room: u64) -> Result<Self> {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::INDIRECT | wgpu::BufferUsages::COPY_DST;
+        Ok(Self {
+            counters: counters.clone(),
+            descriptions: gpu.buffer("ketformer.grids.descriptions", room * LIVE_WORDS as u64)?,
+            grids: gpu.buffer_of_usage("ketformer.grids", room * 4, usage)?,
+            words: Vec::new(),
+            resolving: Vec::new(),
+        })
+    }
+
+    /// How many grids there is room for.
+    fn room(&self) -> u64 {
+        self.grids.bytes() / 16
+    }
+
+    /// Writes the words from description `first` on.
+    fn write(&self, gpu: &Gpu, first: usize) -> Result<()> {
+        let bytes: &[u8] = bytemuck::cast_slice(&self.words[first..]);
+        gpu.write(self.descriptions.wgpu(), (first * 4 * LIVE_WORDS) as u64, bytes)
+    }
 }
 
 /// A list of dispatches. See the module's page.
@@ -417,53 +446,80 @@ impl Plan {
     /// # Errors
     /// [`ErrorKind::Shape`] for another view than the first time; as [`Gpu::buffer`] and [`Plan::launch`].
     pub fn resolve_grids(&mut self, counters: &View) -> Result<()> {
-        if self.live.is_none() {
-            self.live = Some(self.live_tables(counters)?);
-        }
-        let Some(live) = self.live.as_ref().filter(|live| live.counters.wgpu() == counters.wgpu()) else {
-            return Err(Error::new(ErrorKind::Shape, "grid_resolve: a plan has one buffer of counters"));
+        let live = match self.live.take() {
+            Some(live) => live,
+            None => Live::new(&self.gpu, counters, FIRST_LIVE_GRIDS)?,
         };
-        let (descriptions, grids) = (live.descriptions.view(), live.grids.view());
+        let live = self.live.insert(live);
+        if live.counters.wgpu() != counters.wgpu() {
+            return Err(Error::new(ErrorKind::Shape, "grid_resolve: a plan has one buffer of counters"));
+        }
+        live.resolving.push(self.dispatches.len());
+        self.record_resolving(counters)
+    }
+
+    /// Records the kernel over the tables as they are.
+    fn record_resolving(&mut self, counters: &View) -> Result<()> {
+        let Some(live) = &self.live else { return Ok(()) };
+        let (room, descriptions, grids) = (live.room(), live.descriptions.view(), live.grids.view());
         let limit = self.gpu.limits().max_compute_workgroups_per_dimension;
         self.launch(&Launch {
             kernel: &GRID_RESOLVE,
             spec: &[],
             bindings: &[
                 Bind { name: "live", view: counters, elements: counters.bytes() / 4 },
-                Bind { name: "descriptions", view: &descriptions, elements: LIVE_GRIDS * LIVE_WORDS },
-                Bind { name: "grids", view: &grids, elements: LIVE_GRIDS * 4 },
+                Bind { name: "descriptions", view: &descriptions, elements: room * LIVE_WORDS as u64 },
+                Bind { name: "grids", view: &grids, elements: room * 4 },
             ],
-            params: &[("launches", (LIVE_GRIDS as u32).into()), ("limit", limit.into())],
-            groups: Groups::Fixed(LIVE_GRIDS / 64),
+            params: &[("launches", (room as u32).into()), ("limit", limit.into())],
+            groups: Groups::Fixed(room / 64),
             cost: Cost::default(),
-            shape: format!("({LIVE_GRIDS})"),
+            shape: format!("({room})"),
         })
     }
 
-    fn live_tables(&self, counters: &View) -> Result<Live> {
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::INDIRECT | wgpu::BufferUsages::COPY_DST;
-        let descriptions = self.gpu.buffer("ketformer.grids.descriptions", LIVE_GRIDS * LIVE_WORDS)?;
-        let grids = self.gpu.buffer_of_usage("ketformer.grids", LIVE_GRIDS * 4, usage)?;
-        Ok(Live { counters: counters.clone(), descriptions, grids, used: 0 })
+    /// Makes room for twice as many live grids. Launches know where their grid stands and not in which buffer.
+    fn grow_live_grids(&mut self) -> Result<()> {
+        let Some(old) = self.live.take() else { return Ok(()) };
+        let mut live = Live::new(&self.gpu, &old.counters, (2 * old.room()).min(LIVE_GRIDS))?;
+        live.words = old.words;
+        live.write(&self.gpu, 0)?;
+        let is_old = |view: &View| [&old.descriptions, &old.grids].iter().any(|buffer| buffer.wgpu() == view.wgpu());
+        self.held.retain(|view| !is_old(view));
+        let counters = live.counters.clone();
+        self.live = Some(live);
+        for at in &old.resolving {
+            self.record_resolving(&counters)?;
+            if let Some(anew) = self.dispatches.pop() {
+                let Dispatch { scope, times, .. } = self.dispatches[*at];
+                self.dispatches[*at] = Dispatch { scope, times, ..anew };
+            }
+        }
+        if let Some(live) = &mut self.live {
+            live.resolving = old.resolving;
+        }
+        Ok(())
     }
 
     /// Describes a live grid and returns the byte offset at which it will stand.
     fn live_grid(&mut self, rows: &LiveRows, rows_per_block: u32, groups_per_block: u32) -> Result<u64> {
         let message = "a launch over live rows needs Plan::resolve_grids over its counter before it";
         let missing = || Error::new(ErrorKind::Shape, message);
+        if self.live.as_ref().is_some_and(|live| live.words.len() as u64 == live.room() && live.room() < LIVE_GRIDS) {
+            self.grow_live_grids()?;
+        }
         let live = self.live.as_mut().ok_or_else(missing)?;
         let counter = rows.live.offset().checked_sub(live.counters.offset()).ok_or_else(missing)? / 4;
         if rows.live.wgpu() != live.counters.wgpu() || counter * 4 >= live.counters.bytes() {
             return Err(missing());
         }
-        if live.used == LIVE_GRIDS {
+        if live.words.len() as u64 == LIVE_GRIDS {
             let message =
                 format!("a plan holds at most {LIVE_GRIDS} live grids; use larger chunks (a larger --memory)");
             return Err(Error::new(ErrorKind::Memory, message));
         }
-        let slot = live.used;
-        live.used += 1;
-        let words: [u32; LIVE_WORDS as usize] = [
+        let slot = live.words.len();
+        live.words.push([
             rows.first,
             rows.most,
             rows.rows_per_item,
@@ -472,10 +528,9 @@ impl Plan {
             counter as u32,
             rows.skip,
             rows.limit,
-        ];
-        let bytes: &[u8] = bytemuck::cast_slice(&words);
-        self.gpu.write(live.descriptions.wgpu(), slot * LIVE_WORDS * 4, bytes)?;
-        Ok(slot * 16)
+        ]);
+        live.write(&self.gpu, slot)?;
+        Ok(16 * slot as u64)
     }
 
     /// Encodes every dispatch into the caller's compute pass. Allocates nothing and cannot fail.

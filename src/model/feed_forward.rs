@@ -6,7 +6,7 @@
 
 use super::affine::{Affine, Reversed, product};
 use crate::error::Result;
-use crate::gpu::{Gpu, Plan, View};
+use crate::gpu::{Gpu, Plan, Rows, View};
 use crate::kernels::feed_forward::{self, FeedForward, FeedForwardShape};
 use crate::kernels::linear::{Activate, Activation, Extra, LinearShape};
 
@@ -86,18 +86,11 @@ impl FeedForwardRows<'_> {
             let (x, residual, sum) = (part(self.x)?, part(self.residual)?, part(self.sum)?);
             let into = product(&x, linear1, Extra::None, self.hidden);
             let shape = LinearShape::forward(window.clone(), c, f);
-            let activated = match self.activated {
-                None => {
-                    into.record(plan, &shape.activated(activation))?;
-                    self.hidden
-                }
-                Some(activated) => {
-                    into.record(plan, &shape)?;
-                    let activate = Activate { x: self.hidden.clone(), y: activated.clone() };
-                    activate.record(plan, &window, f, activation)?;
-                    activated
-                }
-            };
+            match self.activated {
+                None => into.record(plan, &shape.activated(activation))?,
+                Some(_) => into.record(plan, &shape)?,
+            }
+            let activated = activated(plan, self.hidden, self.activated, &window, (f, activation))?;
             let back = product(activated, linear2, Extra::Add(residual), &sum);
             back.record(plan, &LinearShape::forward(window.clone(), f, c))?;
             first += window.most;
@@ -129,17 +122,23 @@ impl FeedForwardKept<'_> {
         d_sum: &View,
         ([c, f], activation): ([u32; 2], Activation),
     ) -> Result<()> {
-        let activated = match self.activated {
-            None => self.hidden,
-            Some(activated) => {
-                let activate = Activate { x: self.hidden.clone(), y: activated.clone() };
-                activate.record(plan, reversed.rows, f, activation)?;
-                activated
-            }
-        };
+        let activated = activated(plan, self.hidden, self.activated, reversed.rows, (f, activation))?;
         reversed.gradient(plan, activated, d_sum, [f, c], d_linear2)?;
         let slope = (Extra::Slope(self.hidden.clone()), activation);
         reversed.product(plan, d_sum, linear2, slope, self.d_hidden, [c, f])?;
         reversed.gradient(plan, self.x, self.d_hidden, [c, f], d_linear1)
     }
+}
+
+/// What `hidden` (rows, F) is after its activation: itself, or made from it in memory of its own.
+fn activated<'a>(
+    plan: &mut Plan,
+    hidden: &'a View,
+    activated: Option<&'a View>,
+    rows: &Rows,
+    (f, activation): (u32, Activation),
+) -> Result<&'a View> {
+    let Some(activated) = activated else { return Ok(hidden) };
+    Activate { x: hidden.clone(), y: activated.clone() }.record(plan, rows, f, activation)?;
+    Ok(activated)
 }

@@ -4,13 +4,14 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use super::estimator::Estimator;
+use super::evaluate::sample_values;
 use super::geometry::{Outline, Products, Samples, Solution, right_side};
 use super::metrics::StepNumbers;
 use super::optimizer::StochasticReconfiguration;
-use super::reweighting::Reweighting;
+use super::reweighting::{Reweighted, Reweighting};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Cost, Gpu, Plan, View};
-use crate::kernels::energy::{COLUMNS, IMAGINARY};
+use crate::kernels::energy::IMAGINARY;
 use crate::kernels::geometry::{DirectionStep, DirectionUpdate};
 use crate::kernels::optimizer::{Adam, record_square};
 use crate::model::Parameters;
@@ -59,6 +60,8 @@ pub(super) struct Outcome {
     pub gradient_norm: f64,
     /// `None` where the step was rejected.
     pub report: Option<ReconfigurationReport>,
+    /// `None` where all samples weigh the same.
+    pub reweighted: Option<Reweighted>,
 }
 
 /// The distinct samples of a step, as the host sees them.
@@ -167,51 +170,43 @@ impl Reconfiguration {
         direction.write(&self.gpu, &vec![0f32; direction.bytes() as usize / 4])
     }
 
-    /// Weights of the samples that have just been drawn; `None` where all weigh the same.
-    pub fn reweighting(&self, estimator: &Estimator) -> Result<Option<Reweighting>> {
-        let power = self.settings.power;
-        (power != 2.0).then(|| Reweighting::new(estimator, power)).transpose()
-    }
-
-    /// Weights and energies of the distinct samples of the step that has just run.
-    fn drawn(&self, estimator: &Estimator, distinct: usize, reweighting: Option<&Reweighting>) -> Result<Drawn> {
+    /// Weights and energies of the distinct samples of the step that has just run, from `values` of all samples.
+    fn drawn(
+        &self,
+        estimator: &Estimator,
+        values: &[Vec<f32>],
+        distinct: usize,
+        reweighting: Option<&Reweighting>,
+    ) -> Result<Drawn> {
         let (gpu, spans) = (&self.gpu, estimator.spans());
-        let (samples, group) = (estimator.samples as usize, estimator.groups.part as usize);
-        let values: Vec<f32> = estimator.values.read(gpu, samples * COLUMNS as usize)?;
         let count: Vec<u32> = spans.count.read(gpu, distinct)?;
         let sample_of: Vec<u32> = spans.sample_of.read(gpu, distinct)?;
-        let unique_of: Vec<u32> = estimator.groups.unique_of.read(gpu, samples)?;
-        // Energies stand where groups count their distinct samples.
-        let energy = |sample: &u32, column: usize| {
-            let b = *sample as usize;
-            f64::from(values[(b - b % group + unique_of[b] as usize) * COLUMNS as usize + column])
-        };
-        let weight = |sample: u32| reweighting.map_or(1.0 / samples as f64, |of| of.weight(sample as usize));
+        let even = 1.0 / f64::from(estimator.samples);
+        let weight = |sample: u32| reweighting.map_or(even, |of| of.weight(sample as usize));
         let weights = count.iter().zip(&sample_of).map(|(count, sample)| f64::from(*count) * weight(*sample));
         let root: Vec<f64> = weights.map(f64::sqrt).collect();
         let mut right = Vec::new();
         for column in [0, IMAGINARY].into_iter().take(estimator.parts as usize) {
-            let energies: Vec<f64> = sample_of.iter().map(|sample| energy(sample, column)).collect();
-            right.extend(right_side(&energies, &root));
+            let energy = |sample: &u32| f64::from(values[*sample as usize][column]);
+            right.extend(right_side(&sample_of.iter().map(energy).collect::<Vec<_>>(), &root));
         }
         Ok(Drawn { root, right })
     }
 
     /// Solves the problem of the samples that were just drawn, and takes the step unless something is not finite. The
-    /// step is no longer than `clip`. Without `reweighting` all samples weigh the same.
+    /// step is no longer than `clip`.
     ///
     /// # Errors
     /// [`ErrorKind::Device`] when the device was lost.
-    pub fn take(
-        &self,
-        estimator: &Estimator,
-        numbers: &StepNumbers,
-        reweighting: Option<&Reweighting>,
-        clip: Option<f64>,
-    ) -> Result<Outcome> {
+    pub fn take(&self, estimator: &Estimator, numbers: &StepNumbers, clip: Option<f64>) -> Result<Outcome> {
         let begun = Instant::now();
-        let Drawn { root, right } = self.drawn(estimator, numbers.unique as usize, reweighting)?;
-        let rejected = |gradient_norm: f64| Ok(Outcome { gradient_norm, report: None });
+        let power = self.settings.power;
+        let reweighting = (power != 2.0).then(|| Reweighting::new(estimator, power)).transpose()?;
+        let reweighting = reweighting.as_ref();
+        let values = sample_values(estimator)?;
+        let reweighted = reweighting.map(|of| of.statistics(&values));
+        let rejected = |gradient_norm: f64| Ok(Outcome { gradient_norm, report: None, reweighted });
+        let Drawn { root, right } = self.drawn(estimator, &values, numbers.unique as usize, reweighting)?;
         if right.iter().any(|f| !f.is_finite()) {
             return rejected(f64::NAN);
         }
@@ -248,7 +243,7 @@ impl Reconfiguration {
         let effective_samples = reweighting.map_or(estimator.samples.into(), Reweighting::effective_samples);
         let update_norm = length * norm;
         let report = ReconfigurationReport { condition, residual, lambda, update_norm, effective_samples };
-        Ok(Outcome { gradient_norm, report: Some(report) })
+        Ok(Outcome { gradient_norm, report: Some(report), reweighted })
     }
 
     /// Makes the direction Xᵀ v + μ φ and returns its norm.

@@ -8,9 +8,17 @@
 //! Where |ψ|² is small its relative error can be large, and samples of |ψ|² hardly go there; p < 2 does.
 
 use super::estimator::Estimator;
-use super::evaluate::sample_values;
 use crate::error::Result;
 use crate::kernels::energy::COLUMNS;
+
+/// Statistics of weighted samples, in the place of those that take all samples alike.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reweighted {
+    /// Mean and variance of every column.
+    pub statistics: [f32; 2 * COLUMNS as usize],
+    /// Standard error of the mean energy.
+    pub energy_error: f64,
+}
 
 /// Weights of the samples of a step.
 pub(super) struct Reweighting {
@@ -45,13 +53,13 @@ impl Reweighting {
         self.weights.iter().map(|weight| weight * weight).sum::<f64>().recip()
     }
 
-    /// Mean and variance of every column of the samples' values, and the standard error of the first mean.
-    pub fn statistics(&self, estimator: &Estimator) -> Result<([f32; 2 * COLUMNS as usize], f64)> {
-        let values = sample_values(estimator)?;
+    /// Means over samples of these values, `COLUMNS` each.
+    pub fn statistics(&self, values: &[Vec<f32>]) -> Reweighted {
         let columns: Vec<[f64; 3]> = (0..COLUMNS as usize)
             .map(|k| self.moments(&values.iter().map(|row| f64::from(row[k])).collect::<Vec<_>>()))
             .collect();
-        Ok((std::array::from_fn(|at| columns[at / 2][at % 2] as f32), columns[0][2]))
+        let statistics = std::array::from_fn(|at| columns[at / 2][at % 2] as f32);
+        Reweighted { statistics, energy_error: columns[0][2] }
     }
 
     /// Mean, variance as of independent samples without bias, and standard error of the mean.

@@ -220,7 +220,7 @@ impl Trainer {
                 let own = Reconfiguration::elements(&outline, &settings, &parameters);
                 let [least, most] = outline.panels();
                 let estimator = |panels: u64| {
-                    let fixed = 2 * elements + own + panels;
+                    let fixed = 2 * elements + own + panels + outline.tables(panels);
                     let config =
                         EstimatorConfig { fixed, chunk: [outline.per_sample(), CHUNK.into()], ..estimator_config };
                     let estimator = Estimator::new(gpu, lattice, &terms, model, &parameters, config)?;
@@ -274,19 +274,17 @@ impl Trainer {
     fn finish(&mut self, mut numbers: StepNumbers) -> Result<StepReport> {
         let Method::Reconfiguration(method) = &self.method else { return Ok(self.report(&numbers)) };
         let begun = Instant::now();
-        let reweighting = method.reweighting(&self.estimator)?;
-        let mut report = self.report(&numbers);
-        if let Some(reweighting) = &reweighting {
-            let energy_error;
-            (numbers.statistics, energy_error) = reweighting.statistics(&self.estimator)?;
-            report = StepReport { energy_error, ..self.report(&numbers) };
+        let outcome = method.take(&self.estimator, &numbers, self.config.clip)?;
+        if let Some(reweighted) = &outcome.reweighted {
+            numbers.statistics = reweighted.statistics;
         }
-        let outcome = method.take(&self.estimator, &numbers, reweighting.as_ref(), self.config.clip)?;
+        let report = self.report(&numbers);
         self.ring.restart_clock();
         Ok(StepReport {
             gradient_norm: outcome.gradient_norm,
             accepted: outcome.report.is_some(),
             reconfiguration: outcome.report,
+            energy_error: outcome.reweighted.map_or(report.energy_error, |of| of.energy_error),
             seconds: report.seconds + begun.elapsed().as_secs_f64(),
             ..report
         })

@@ -58,6 +58,16 @@ pub fn problems() -> Vec<(Case, Vec<&'static dyn Hamiltonian>)> {
     cases().into_iter().map(with).collect()
 }
 
+/// Every case on one of the Hamiltonians that it can have, in turn.
+pub fn in_turn() -> Vec<(Case, &'static dyn Hamiltonian)> {
+    let with = |(turn, case): (usize, Case)| {
+        let hamiltonians = case.hamiltonians();
+        let hamiltonian = hamiltonians[turn % hamiltonians.len()];
+        (case, hamiltonian)
+    };
+    cases().into_iter().enumerate().map(with).collect()
+}
+
 /// A PTF of (patch, width, heads, layers, feed-forward width).
 fn ptf(patch: Patch, width: usize, heads: usize, layers: usize, feed_forward: usize) -> Ptf {
     Ptf { patch, width, heads, layers, feed_forward, ..Ptf::default() }
@@ -120,7 +130,7 @@ fn rnn_cases() -> Vec<Case> {
     };
     let block = |sides| Patch::Block(sides);
     vec![
-        row("rnn, gru, 2x2 on 4x4", Lattice::square(4, 4), (block([2, 2]), 16, Cell::Gru), 1.0),
+        row("rnn, gru, 2x2 on 6x2", Lattice::square(6, 2), (block([2, 2]), 16, Cell::Gru), 1.0),
         row("rnn, gru, single sites of a chain of 8", Lattice::chain(8), (Patch::Line(1), 36, Cell::Gru), 0.9),
         row("rnn, elman, pairs of a chain of 10", Lattice::chain(10), (Patch::Line(2), 20, Cell::Elman), 0.5),
         row("rnn, elman, 2x1 on 4x3", Lattice::square(4, 3), (block([2, 1]), 8, Cell::Elman), 1.0),
@@ -182,7 +192,7 @@ fn sector_cases() -> Vec<Case> {
     let ptf = |patch| Ptf { sector, ..ptf(patch, 16, 4, 2, 24) };
     let exchange = Metropolis { sweeps: 20, burn_in: 100, proposal: Proposal::Exchange, ..Metropolis::default() };
     vec![
-        row("ptf, sector zero, 2x2 on 4x4", Lattice::square(4, 4), Box::new(ptf(block([2, 2]))), 0.5),
+        row("ptf, sector zero, 2x2 on 6x2", Lattice::square(6, 2), Box::new(ptf(block([2, 2]))), 0.5),
         row("ptf, sector zero, lines of 3 on a chain of 12", Lattice::chain(12), Box::new(ptf(Patch::Line(3))), 0.5),
         row(
             "rnn, gru, sector zero, single sites of a chain of 10",
@@ -259,9 +269,9 @@ fn lptf_cases() -> Vec<Case> {
     let block = |sides| Patch::Block(sides);
     vec![
         row(
-            "lptf of a ptf, 4x2 in 2x1 on 4x4",
-            Lattice::square(4, 4),
-            ptf(block([4, 2]), 12, 3, 2, 16),
+            "lptf of a ptf, 4x1 in 2x1 on 4x3",
+            Lattice::square(4, 3),
+            ptf(block([4, 1]), 12, 3, 2, 16),
             Subsampler::Ptf(ptf(block([2, 1]), 8, 2, 2, 12)),
             0.8,
         ),
@@ -280,8 +290,8 @@ fn lptf_cases() -> Vec<Case> {
             0.35,
         ),
         row(
-            "lptf of a gru, 2x2 in pairs on 4x4",
-            Lattice::square(4, 4),
+            "lptf of a gru, 2x2 in pairs on 6x2",
+            Lattice::square(6, 2),
             ptf(block([2, 2]), 16, 4, 2, 24),
             rnn(Patch::Line(2), 16, Cell::Gru),
             0.8,
@@ -336,11 +346,10 @@ impl Case {
     pub fn weights(&self, seed: u64) -> Weights {
         let mut weights = self.model.layout(&self.lattice).unwrap().initial(seed);
         // A vision transformer has zeros where its units are large: near those log P has no bound, and f16 no precision.
-        let mut head = |part: &str| {
-            let tensor = weights.tensors.get_mut(&format!("head.{part}.weight"));
-            tensor.into_iter().flat_map(|tensor| &mut tensor.values).for_each(|value| *value *= 0.2);
-        };
-        ["real", "imag"].into_iter().filter(|_| self.model.name() == "vit").for_each(&mut head);
+        for part in ["real", "imag"].into_iter().filter(|_| self.model.name() == "vit") {
+            let tensor = weights.tensors.get_mut(&format!("head.{part}.weight")).unwrap();
+            tensor.values.iter_mut().for_each(|value| *value *= 0.2);
+        }
         let mut random = RandomInputs::new(seed + 1000);
         for tensor in weights.tensors.values_mut() {
             let noise = random.floats(tensor.values.len());

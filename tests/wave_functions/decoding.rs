@@ -4,9 +4,10 @@
 use std::f64::consts::TAU;
 
 use ketformer::model::{Precision, Weights};
+use ketformer::physics::Hamiltonian;
 use ketformer::vmc::{Amplitudes, Likelihood, local_energies};
 
-use super::cases::{Case, cases, gpu, index};
+use super::cases::{Case, cases, gpu, index, problems};
 
 #[test]
 fn probabilities_add_up_to_one() {
@@ -45,54 +46,59 @@ fn sampling_agrees_with_the_pass_with_gradient() {
 /// A move recomputes only what it changes; the configuration it leads to, evaluated on its own, gives the same.
 #[test]
 fn moves_agree_with_brute_force() {
-    for case in cases() {
-        moves_lead_to(&case, &case.weights(1), &case.amplitudes(1), Precision::Single, 5e-5);
+    for (case, hamiltonians) in problems() {
+        for hamiltonian in hamiltonians {
+            moves_lead_to((&case, hamiltonian), &case.weights(1), &case.amplitudes(1), Precision::Single, 5e-5);
+        }
     }
 }
 
 /// That log P and phases of moved configurations are those in `amplitudes`, of all states, to `tolerance`.
-pub fn moves_lead_to(case: &Case, weights: &Weights, amplitudes: &Amplitudes, precision: Precision, tolerance: f64) {
+pub fn moves_lead_to(
+    (case, hamiltonian): (&Case, &dyn Hamiltonian),
+    weights: &Weights,
+    amplitudes: &Amplitudes,
+    precision: Precision,
+    tolerance: f64,
+) {
     let Amplitudes { log_p, phase } = amplitudes;
     let patching = case.model.patching(&case.lattice).unwrap();
     let configurations = case.some_configurations(200);
-    for hamiltonian in case.hamiltonians() {
-        let mut moves = hamiltonian.terms(&case.lattice).unwrap().moves;
-        let patch = |site: usize| patching.patch_of()[site].0;
-        moves.sort_by_key(|m| m.second.map_or(patch(m.first), |second| patch(second).min(patch(m.first))));
-        let found =
-            local_energies(gpu(), &case.lattice, hamiltonian, &*case.model, weights, &configurations, precision)
-                .unwrap();
-        assert_eq!(found.moved_log_p.len(), configurations.len());
-        assert_eq!(found.normalised, case.is_normalised());
-        let constant = case.constant(found.log_p[0], log_p[index(&configurations[0])]);
-        let (mut worst, mut least) = (0.0, 0.0f64);
-        let mut kinds = [0; 3];
-        for (at, configuration) in configurations.iter().enumerate() {
-            let (own, moved) = (found.log_p[at], found.moved_log_p[at].iter().zip(&found.moved_phase[at]));
-            worst = nan_max(worst, (own + constant - log_p[index(configuration)]).abs());
-            assert_eq!(moved.len(), moves.len());
-            for (step, (moved, moved_phase)) in moves.iter().zip(moved) {
-                if !step.acts_on(configuration) {
-                    assert!(*moved < -1e29, "{} {}: {step:?} on {configuration:?}", case.name, hamiltonian.name());
-                    kinds[0] += 1;
-                    continue;
-                }
-                let mut there = configuration.clone();
-                step.flip_in(&mut there);
-                worst = nan_max(worst, (moved + constant - log_p[index(&there)]).abs());
-                // Ratios know phases up to full turns.
-                let turn = moved_phase - phase[index(&there)];
-                worst = nan_max(worst, (turn - (turn / TAU).round() * TAU).abs());
-                least = least.max((log_p[index(configuration)] - log_p[index(&there)]).abs());
-                let across = step.second.is_some_and(|second| patch(second) != patch(step.first));
-                kinds[if across { 2 } else { 1 }] += 1;
+    let mut moves = hamiltonian.terms(&case.lattice).unwrap().moves;
+    let patch = |site: usize| patching.patch_of()[site].0;
+    moves.sort_by_key(|m| m.second.map_or(patch(m.first), |second| patch(second).min(patch(m.first))));
+    let found =
+        local_energies(gpu(), &case.lattice, hamiltonian, &*case.model, weights, &configurations, precision).unwrap();
+    assert_eq!(found.moved_log_p.len(), configurations.len());
+    assert_eq!(found.normalised, case.is_normalised());
+    let constant = case.constant(found.log_p[0], log_p[index(&configurations[0])]);
+    let (mut worst, mut least) = (0.0, 0.0f64);
+    let mut kinds = [0; 3];
+    for (at, configuration) in configurations.iter().enumerate() {
+        let (own, moved) = (found.log_p[at], found.moved_log_p[at].iter().zip(&found.moved_phase[at]));
+        worst = nan_max(worst, (own + constant - log_p[index(configuration)]).abs());
+        assert_eq!(moved.len(), moves.len());
+        for (step, (moved, moved_phase)) in moves.iter().zip(moved) {
+            if !step.acts_on(configuration) {
+                assert!(*moved < -1e29, "{} {}: {step:?} on {configuration:?}", case.name, hamiltonian.name());
+                kinds[0] += 1;
+                continue;
             }
+            let mut there = configuration.clone();
+            step.flip_in(&mut there);
+            worst = nan_max(worst, (moved + constant - log_p[index(&there)]).abs());
+            // Ratios know phases up to full turns.
+            let turn = moved_phase - phase[index(&there)];
+            worst = nan_max(worst, (turn - (turn / TAU).round() * TAU).abs());
+            least = least.max((log_p[index(configuration)] - log_p[index(&there)]).abs());
+            let across = step.second.is_some_and(|second| patch(second) != patch(step.first));
+            kinds[if across { 2 } else { 1 }] += 1;
         }
-        let name = format!("{} {} {precision:?}", case.name, hamiltonian.name());
-        println!("{name}: {worst:e} of {least:e}, {kinds:?}");
-        assert!(worst < tolerance, "{name}: {worst:e}");
-        assert!(least > 0.1, "{name}: no move changes P by more than {least:e}");
     }
+    let name = format!("{} {} {precision:?}", case.name, hamiltonian.name());
+    println!("{name}: {worst:e} of {least:e}, {kinds:?}");
+    assert!(worst < tolerance, "{name}: {worst:e}");
+    assert!(least > 0.1, "{name}: no move changes P by more than {least:e}");
 }
 
 /// The larger of the two, with NaN the largest of all.

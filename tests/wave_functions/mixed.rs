@@ -10,7 +10,7 @@ use ketformer::vmc::{
 };
 use ketformer::{ErrorKind, Ptf};
 
-use super::cases::{Case, cases, gpu, index, kinds};
+use super::cases::{Case, cases, gpu, in_turn, index, kinds};
 use super::chi_squared::chance;
 use super::decoding::{moves_lead_to, nan_max};
 use super::energy::{exact_local, expectation, state};
@@ -35,18 +35,16 @@ fn rounded(weights: &Weights) -> Weights {
 #[test]
 fn probabilities_add_up_to_one() {
     for case in kinds() {
-        for seed in [1, 2] {
-            let sum: f64 = amplitudes(&case, &case.weights(seed)).log_p.iter().map(|log_p| log_p.exp()).sum();
-            println!("{}: {:e}", case.name, sum - 1.0);
-            assert!((sum - 1.0).abs() < 1e-5, "{}: Σ P = {sum}", case.name);
-        }
+        let sum: f64 = amplitudes(&case, &case.weights(2)).log_p.iter().map(|log_p| log_p.exp()).sum();
+        println!("{}: {:e}", case.name, sum - 1.0);
+        assert!((sum - 1.0).abs() < 1e-5, "{}: Σ P = {sum}", case.name);
     }
 }
 
 /// It is near the network of the f32 weights and not the same; of the weights it knows only their f16.
 #[test]
 fn it_is_the_network_of_the_rounded_weights() {
-    for case in cases() {
+    for case in kinds() {
         let weights = case.weights(1);
         let (mixed, single) = (amplitudes(&case, &weights), case.log_p(1));
         let states = case.states();
@@ -67,9 +65,9 @@ fn it_is_the_network_of_the_rounded_weights() {
 
 #[test]
 fn moves_agree_with_brute_force() {
-    for case in cases() {
+    for (case, hamiltonian) in in_turn() {
         let weights = case.weights(1);
-        moves_lead_to(&case, &weights, &amplitudes(&case, &weights), Precision::Mixed, TOLERANCE);
+        moves_lead_to((&case, hamiltonian), &weights, &amplitudes(&case, &weights), Precision::Mixed, TOLERANCE);
     }
 }
 
@@ -111,7 +109,7 @@ fn samples_are_drawn_from_it() {
     for case in kinds() {
         let weights = case.weights(1);
         let log_p = amplitudes(&case, &weights).log_p;
-        let config = SampleConfig { samples: 10_000, seed: 41, memory: None, precision: Precision::Mixed };
+        let config = SampleConfig { samples: 3000, seed: 41, memory: None, precision: Precision::Mixed };
         let draw = || sample(gpu(), &case.lattice, &*case.model, &weights, config.clone()).unwrap();
         let drawn = draw();
         let total: f64 = log_p.iter().map(|log_p| log_p.exp()).sum();
@@ -161,7 +159,7 @@ fn a_step_estimates_the_energy_of_the_weights_before_it() {
             assert!((report.energy - exact).abs() < 5.0 * report.energy_error, "{}: {report:?}, {exact}", case.name);
             noticed |= (report.energy - before).abs() > 5.0 * report.energy_error;
             before = exact;
-            if noticed && seed >= 3 {
+            if noticed && seed >= 2 {
                 break;
             }
         }
@@ -194,7 +192,7 @@ fn training_descends() {
 
 #[test]
 fn weights_that_f16_cannot_hold_are_refused() {
-    for case in cases() {
+    for case in kinds() {
         let good = case.weights(1);
         let named = |rank| good.tensors.iter().find(|(_, tensor)| tensor.shape.len() == rank).unwrap().0.clone();
         let (matrix, bias) = (named(2), named(1));

@@ -41,19 +41,17 @@ fn train(case: &Case, config: TrainConfig, steps: u64) -> (String, Weights) {
 #[test]
 fn steps_are_the_same_under_any_budget_and_every_time() {
     for case in kinds() {
-        let whole = train(&case, config(0.9), 3);
-        assert!(whole == train(&case, config(0.9), 3), "{}: another run", case.name);
+        let whole = train(&case, config(0.9), 2);
+        assert!(whole == train(&case, config(0.9), 2), "{}: another run", case.name);
         let new = |memory| {
             let config = TrainConfig { memory: Some(memory), ..config(0.9) };
             Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config).err()
         };
         let least = least_memory(new);
-        for memory in [least, least + (1 << 21)] {
-            let cut = train(&case, TrainConfig { memory: Some(memory), ..config(0.9) }, 3);
-            assert_eq!(whole.0, cut.0, "{} in {memory} bytes", case.name);
-            assert!(whole.1 == cut.1, "{}: other weights in {memory} bytes", case.name);
-        }
-        assert!(whole.1 != train(&case, config(0.0), 3).1, "{}: momentum changes nothing", case.name);
+        let cut = train(&case, TrainConfig { memory: Some(least), ..config(0.9) }, 2);
+        assert_eq!(whole.0, cut.0, "{} in {least} bytes", case.name);
+        assert!(whole.1 == cut.1, "{}: other weights in {least} bytes", case.name);
+        assert!(whole.1 != train(&case, config(0.0), 2).1, "{}: momentum changes nothing", case.name);
     }
 }
 
@@ -89,7 +87,7 @@ fn samples_of_another_power_are_reweighted() {
         let local = exact_local(&case.hamiltonian().terms(&case.lattice).unwrap(), &state);
         let exact = expectation(&state, &local[0]);
         let step = |power| {
-            let config = TrainConfig { samples: 2000, ..with_power(power) };
+            let config = TrainConfig { samples: 1200, ..with_power(power) };
             trainer(case, config).steps(1).next().unwrap().unwrap()
         };
         let (of_psi, of_density) = (step(1.0), step(2.0));
@@ -97,15 +95,15 @@ fn samples_of_another_power_are_reweighted() {
         assert!((of_psi.energy - exact).abs() < 5.0 * of_psi.energy_error, "{}: {of_psi:?}, {exact}", case.name);
         assert!(of_psi.unique > of_density.unique, "{}: {of_psi:?} {of_density:?}", case.name);
         let worth = of_psi.reconfiguration.unwrap().effective_samples;
-        assert!(worth > 20.0 && worth < 1990.0, "{}: {worth}", case.name);
-        assert_eq!(of_density.reconfiguration.unwrap().effective_samples, 2000.0);
+        assert!(worth > 20.0 && worth < 1195.0, "{}: {worth}", case.name);
+        assert_eq!(of_density.reconfiguration.unwrap().effective_samples, 1200.0);
         // Had the samples not been weighted, the mean would be that of |ψ|.
         let frequency: Vec<f64> = state[0].iter().zip(&state[1]).map(|(re, im)| re.hypot(*im)).collect();
         let mean = frequency.iter().zip(&local[0]).map(|(p, energy)| p * energy).sum::<f64>();
         let unweighted = mean / frequency.iter().sum::<f64>();
         biased += usize::from((unweighted - exact).abs() > 5.0 * of_psi.energy_error);
 
-        let [after, before] = energies(case, with_power(1.0), 25);
+        let [after, before] = energies(case, with_power(1.0), 15);
         assert!(after < before, "{}: {before} to {after}", case.name);
     }
     assert!(biased > 1, "samples without weights would pass as well");
@@ -123,9 +121,9 @@ fn energies_go_down_faster_than_with_adam() {
     let mut faster = 0;
     let cases = kinds();
     for case in &cases {
-        let [after, before] = energies(case, config(0.0), 25);
+        let [after, before] = energies(case, config(0.0), 15);
         let adam = TrainConfig { samples: SAMPLES, learning_rate: 1e-2, seed: 5, ..TrainConfig::default() };
-        let [with_adam, _] = energies(case, adam, 25);
+        let [with_adam, _] = energies(case, adam, 15);
         println!("{}: {before} to {after}, with Adam {with_adam}", case.name);
         assert!(after < before, "{}: {before} to {after}", case.name);
         faster += usize::from(after < with_adam);

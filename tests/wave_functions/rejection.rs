@@ -4,7 +4,7 @@ use ketformer::model::Weights;
 use ketformer::physics::Rydberg;
 use ketformer::vmc::{SampleConfig, StepReport, TrainConfig, Trainer, sample};
 
-use super::cases::{Case, cases, gpu};
+use super::cases::{Case, cases, gpu, kinds};
 
 fn bits(weights: &Weights) -> Vec<u32> {
     weights.tensors.values().flat_map(|tensor| tensor.values.iter().map(|value| value.to_bits())).collect()
@@ -50,7 +50,7 @@ fn a_step_that_is_not_finite_is_rejected() {
 #[test]
 fn rejected_and_accepted_steps_take_turns() {
     let strong = Rydberg { v: 1e37, delta: 0.1, omega: 0.1 };
-    for case in cases().into_iter().filter(|case| case.has_bias() && !case.model.keeps_excitations()) {
+    for case in kinds().into_iter().filter(|case| case.has_bias() && !case.model.keeps_excitations()) {
         let mut trainer = Trainer::new(gpu(), &case.lattice, &strong, &*case.model, config(4)).unwrap();
         trainer.set_weights(&sparse(&case)).unwrap();
         let mut before = bits(&trainer.weights().unwrap());

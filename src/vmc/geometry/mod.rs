@@ -60,7 +60,8 @@ impl Geometry {
             chunk => chunk,
         };
         let [least, most] = outline.panels();
-        let taken = outline.fixed() + u64::from(chunk) * needs + 2 * parameters.layout().elements();
+        let tables = outline.tables(least);
+        let taken = outline.fixed() + tables + u64::from(chunk) * needs + 2 * parameters.layout().elements();
         let panels = floats.saturating_sub(taken).clamp(least, most);
 
         let capacity = Capacity { samples: 1, move_rows: 1, hidden_rows: 64, training_samples: chunk };

@@ -19,8 +19,8 @@ use crate::vmc::gradient::{GradientPass, Weighting, gradient_pass};
 
 /// Columns of a panel in one launch; software drivers end longer loops.
 const COLUMNS: u32 = 1 << 14;
-/// Floats of the tables that come with a plan.
-const PLAN_FLOATS: u64 = 200_000;
+/// Floats of the parameters of a plan's launches, and of each of its live grids.
+const PLAN_FLOATS: [u64; 2] = [20_000, 12];
 /// Samples of a chunk are a multiple of this many, so that views begin where they may.
 pub(in crate::vmc) const CHUNK: u32 = 64;
 
@@ -61,6 +61,8 @@ pub(in crate::vmc) struct Outline {
     extent: Extent,
     momentum: bool,
     binding: u64,
+    /// Of a pass over one chunk.
+    launches: u64,
 }
 
 impl Outline {
@@ -103,14 +105,29 @@ impl Outline {
             );
             return Err(Error::new(ErrorKind::Memory, message));
         }
-        Ok(Self { units: units(&layers, extent, binding)?, layers, extent, momentum, binding })
+        let launches = plan.len() as u64;
+        Ok(Self { units: units(&layers, extent, binding)?, layers, extent, momentum, binding, launches })
     }
 
     /// Floats beside panels and what a chunk takes.
     pub fn fixed(&self) -> u64 {
         let [rows, part_rows, parts] = [self.extent.rows(), self.extent.part_rows, self.extent.parts].map(u64::from);
         let weightings = (parts + 1) * Weighting::elements(part_rows, parts);
-        2 * Triangle::elements(self.extent.rows()) + part_rows + weightings + 2 * rows + 8 * PLAN_FLOATS
+        2 * Triangle::elements(self.extent.rows()) + part_rows + weightings + 2 * rows + 2 * self.tables_of(0)
+    }
+
+    /// Floats of the tables of all passes, which are as many as panels of so many floats make them.
+    pub fn tables(&self, panels: u64) -> u64 {
+        let arenas = arenas(panels, self.binding);
+        let passes = passes(&self.units, &self.layers, self.extent, &arenas).map_or(self.units.len(), |all| all.len());
+        passes as u64 * self.tables_of(self.units.len().div_ceil(passes.max(1)) as u64)
+    }
+
+    /// Floats of the tables of a pass for so many units, in the smallest chunks. Tables of live grids double as they fill.
+    fn tables_of(&self, units: u64) -> u64 {
+        let windows = u64::from(self.extent.part_rows.div_ceil(CHUNK) * self.extent.parts);
+        let [parameters, each] = PLAN_FLOATS;
+        parameters + each * (windows * (self.launches + 4 * units + 8)).next_power_of_two()
     }
 
     /// Floats that each sample of a chunk takes.
