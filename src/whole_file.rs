@@ -19,13 +19,26 @@ pub(crate) fn write(path: &Path, bytes: &[u8], [owner, remedy]: [&str; 2]) -> Re
         let mut file = fs::File::create(&part)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&part, path)
+        fs::rename(&part, path)?;
+        sync_folder(path)
     };
     written().map_err(|cause| {
         fs::remove_file(&part).ok();
         let text = format!("{owner}: cannot write {}; free space on the disk or {remedy}", path.display());
         Error::new(ErrorKind::File, text).caused_by(cause)
     })
+}
+
+/// Makes the name of a file last, where folders can be synced.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]

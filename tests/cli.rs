@@ -1,88 +1,16 @@
 //! The program as it is typed: bad input is one line on stderr with a remedy and leaves nothing behind, good input
 //! leaves a whole run folder.
 
-use std::collections::BTreeMap;
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ketformer::gpu::{Asked, Gpu, GpuOptions, Preferred, Tuning};
 use ketformer::{Lattice, Ptf, Rydberg, TrainConfig, Trainer};
+use program::{TINY, end, metrics, program, refuses, run, succeeds, without_driver};
 use tempfile::TempDir;
-
-/// A wave function that trains in no time, on a 2x2 lattice.
-const TINY: &str = "L=4 K=8 --ptf patch=2x1 Nh=8 nhead=2 num_layers=1 ffn=16";
-
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-/// The program in `folder`, with the words of `line`.
-fn program(folder: &Path, line: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ketformer"));
-    command.args(line.split_whitespace()).current_dir(folder).stdin(Stdio::null());
-    // Drivers complain on stderr where the first is not set; the program must see to that itself.
-    command.env_remove("XDG_RUNTIME_DIR").env_remove("RUST_BACKTRACE");
-    // What this machine's user found by `ketformer tune` is not what is tested.
-    command.env("KETFORMER_CACHE", folder.join("cache"));
-    command
-}
-
-/// The same with every Vulkan driver hidden.
-fn without_driver(folder: &Path, line: &str) -> Command {
-    let mut command = program(folder, line);
-    command.env("VK_DRIVER_FILES", "/nonexistent.json").env("VK_ICD_FILENAMES", "/nonexistent.json");
-    command.env_remove("VK_ADD_DRIVER_FILES").env_remove("KETFORMER_ADAPTER");
-    command
-}
-
-fn end(mut command: Command) -> Ended {
-    let output = command.output().expect("the program starts");
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
-
-fn run(folder: &Path, line: &str) -> Ended {
-    end(program(folder, line))
-}
-
-fn succeeds(folder: &Path, line: &str) -> Ended {
-    let ended = run(folder, line);
-    assert_eq!(ended.code, Some(0), "{line}: {}", ended.stderr);
-    ended
-}
-
-/// Every file and folder below `folder`, with what is in the files.
-fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut all = BTreeMap::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let bytes = if path.is_dir() { Vec::new() } else { fs::read(&path).expect("a file") };
-        all.insert(path.display().to_string(), bytes);
-        if path.is_dir() {
-            all.extend(contents(&path));
-        }
-    }
-    all
-}
-
-/// That `command` fails with `code`, says one line with all of `words` and a remedy, and leaves `folder` as it was.
-fn refuses(folder: &Path, line: &str, command: Command, code: i32, words: &[&str]) {
-    let before = contents(folder);
-    let ended = end(command);
-    let said: Vec<&str> = ended.stderr.lines().collect();
-    assert_eq!(said.len(), 1, "{line}: one line on stderr, not {said:?}");
-    assert!(said[0].starts_with("ketformer: ") && !said[0].contains("warning"), "{line}: {}", said[0]);
-    assert_eq!(ended.code, Some(code), "{line}: {}", said[0]);
-    assert!(said[0].contains(';'), "{line}: a remedy after a semicolon in: {}", said[0]);
-    for word in words {
-        assert!(said[0].contains(word), "{line}: `{word}` in: {}", said[0]);
-    }
-    assert_eq!(ended.stdout, "", "{line}");
-    assert_eq!(contents(folder), before, "{line}: nothing is left behind");
-}
 
 /// Bad settings are found before an adapter is looked for: with all drivers hidden the answer is the same.
 fn refuses_settings(line: &str, words: &[&str]) {
@@ -301,6 +229,8 @@ fn weights_that_are_missing_truncated_or_foreign_are_refused() {
     let line = format!("eval --weights run/model.safetensors --ptf L=4 {}", group.replace("Nh=8", "Nh=16"));
     refuses(path, &line, program(path, &line), 1, &[]);
     fs::remove_file(path.join("run/model.safetensors")).unwrap();
+    let checkpoint = |step: u64| path.join(format!("run/checkpoint-{step:09}.safetensors"));
+    [0, 1].into_iter().for_each(|step| fs::remove_file(checkpoint(step)).unwrap());
     refuses(path, "eval run", without_driver(path, "eval run"), 1, &["model.safetensors"]);
     refuses(path, "eval nowhere", without_driver(path, "eval nowhere"), 1, &["nowhere", "out/1"]);
 }
@@ -354,12 +284,6 @@ fn no_adapter_at_all_says_what_to_install() {
 fn a_command_is_needed() {
     refuses_settings("", &["ketformer help"]);
     refuses_settings("train --adapter", &["--adapter"]);
-}
-
-/// The rows of metrics.csv without the last column, the seconds.
-fn metrics(run: &Path) -> Vec<String> {
-    let text = fs::read_to_string(run.join("metrics.csv")).unwrap();
-    text.lines().map(|line| line.rsplit_once(',').expect("columns").0.to_string()).collect()
 }
 
 #[test]
@@ -472,7 +396,7 @@ fn an_interrupted_run_is_saved() {
         let output = child.wait_with_output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(130), "{signal}: {stderr}");
-        assert!(stderr.lines().last().unwrap().contains("--weights run/model.safetensors"), "{stderr}");
+        assert!(stderr.lines().last().unwrap().contains("ketformer train --resume run"), "{stderr}");
         let rows = metrics(&path.join("run"));
         assert!(rows.len() > 3 && rows.last().unwrap().split(',').count() == rows[0].split(',').count());
         succeeds(path, &format!("train steps=1 {TINY} --weights run/model.safetensors"));

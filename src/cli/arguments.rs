@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use ketformer::gpu::GpuOptions;
 
 use super::groups::hamiltonian::Hamiltonians;
+use super::groups::train::MAX_SAMPLES;
 use super::groups::wave_function::WaveFunctions;
 use super::memory_size;
 use super::typed::Typed;
@@ -28,6 +29,9 @@ pub enum Command {
     /// Evaluate a trained wave function on fresh samples
     #[command(after_help = EVAL_EXAMPLE)]
     Eval(EvalArguments),
+    /// Draw configurations of a trained wave function into a file for NumPy
+    #[command(after_help = SAMPLE_EXAMPLE)]
+    Sample(SampleArguments),
     /// Ground state of a small lattice by Lanczos, up to 20 sites
     #[command(
         after_help = "Examples: ketformer exact --rydberg L=16 V=7 delta=1 Omega=1\n          ketformer exact --tfim Lx=4 Ly=4 h=3.044 periodic=true\n          ketformer exact --heisenberg Lx=16 Ly=1"
@@ -64,13 +68,22 @@ Examples: ketformer train L=16 steps=1000 --ptf patch=2x2 Nh=32 nhead=8 --rydber
           ketformer train L=64 --rnn patch=2x2 Nh=128 --tfim h=3.044
           ketformer train L=256 --lptf patch=4x4 Nh=128 --rnn patch=2x2
           ketformer train L=64 --ptf patch=2x2 attention=linear norm=pre
-          ketformer train L=36 --rbm alpha=2 sweeps=4";
+          ketformer train L=36 --rbm alpha=2 sweeps=4
+          ketformer train --resume out/1 steps=2000";
 
 const EVAL_EXAMPLE: &str = "\
 Keys with their defaults: ketformer help eval
 Examples: ketformer eval out/1 samples=10000
           ketformer eval out/1 samples=1000 --symmetrize
           ketformer eval --weights model.safetensors --ptf patch=2x2 Nh=32 --rydberg V=7";
+
+const SAMPLE_EXAMPLE: &str = "\
+Rows of the file are configurations, one byte a site, 0 or 1. Site x*Ly + y stands at (x, y): in NumPy
+np.load('spins.npy').reshape(-1, Lx, Ly)[sample, x, y].
+Beside spins.npy, spins.log_p.npy has their log-probabilities (of --rbm and --vit log psi^2, up to a constant).
+Keys with their defaults: ketformer help sample
+Examples: ketformer sample out/1 -n 100000 -o spins.npy
+          ketformer sample out/1 -n 1000 -o more.npy seed=2";
 
 const BENCH_EXAMPLE: &str = "\
 Every kernel is compared with its reference in 64-bit floats before it gets a time.
@@ -143,8 +156,19 @@ pub struct TrainArguments {
     /// Weights to start from, safetensors
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+    /// Go on with the run in this folder, to the same bits on the same adapter; steps, lr, clip, report, checkpoint and
+    /// rejections may change
+    #[arg(long, value_name = "RUN")]
+    pub resume: Option<PathBuf>,
     #[command(flatten)]
     pub gpu: GpuArguments,
+}
+
+impl TrainArguments {
+    /// The settings of the run, from both places.
+    pub fn words(&self) -> Vec<String> {
+        self.settings.iter().chain(self.train.iter().flatten()).cloned().collect()
+    }
 }
 
 /// `ketformer eval`
@@ -161,6 +185,27 @@ pub struct EvalArguments {
     /// The same as symmetrize=true
     #[arg(long)]
     pub symmetrize: bool,
+    #[command(flatten)]
+    pub gpu: GpuArguments,
+}
+
+/// `ketformer sample`
+#[derive(Debug, Args)]
+pub struct SampleArguments {
+    /// A run folder, and settings such as seed=2
+    #[arg(value_name = "RUN|KEY=VALUE")]
+    pub words: Vec<String>,
+    /// How many configurations
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_SAMPLES))]
+    pub samples: u64,
+    /// File for the configurations, .npy; it is replaced
+    #[arg(short, long, value_name = "FILE")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub groups: GroupArguments,
+    /// Weights to draw from instead of a run folder's, safetensors
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
     #[command(flatten)]
     pub gpu: GpuArguments,
 }

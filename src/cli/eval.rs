@@ -1,17 +1,14 @@
 //! `ketformer eval`: what a trained wave function is worth, from fresh samples and, where it is small, exactly.
 
-use std::path::{Path, PathBuf};
-
-use ketformer::model::Weights;
 use ketformer::physics::{Lattice, SymmetryGroup, Terms, ground_state};
-use ketformer::run::{Enumeration, MODEL_FILE, RunSettings, SETTINGS_FILE};
+use ketformer::run::Enumeration;
 use ketformer::vmc::{EvaluateConfig, enumerate, evaluate, evaluate_symmetrised};
 use ketformer::{Error, ErrorKind, Result};
 
 use super::arguments::EvalArguments;
 use super::groups::{Problem, eval, train};
 use super::number::{Measured, energy_line, exact_line, significant};
-use super::typed::Typed;
+use super::subject::{is_setting, subject};
 use super::{Outcome, chains, device, output, symmetrised};
 
 /// Up to here all 2^N configurations are enumerated.
@@ -24,12 +21,11 @@ const ENUMERATED_SITES: usize = 16;
 pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     let (words, runs): (Vec<String>, Vec<String>) = arguments.words.iter().cloned().partition(|word| is_setting(word));
     let settings = eval::GROUP.parse(&words)?;
-    let (problem, weights) = subject(arguments, &runs)?;
+    let (problem, weights) = subject(["eval", "evaluate"], &arguments.groups, arguments.weights.as_ref(), &runs)?;
     let Problem { lattice, hamiltonian, model, .. } = &problem;
     let terms = hamiltonian.terms(lattice)?;
     let is_symmetrised = arguments.symmetrize || settings.switch("symmetrize");
     let group = is_symmetrised.then(|| symmetries(&terms, lattice)).transpose()?;
-    let weights = Weights::load(&weights)?;
     let gpu = device::open(&arguments.gpu.adapter)?;
     let config = EvaluateConfig {
         samples: settings.size("samples"),
@@ -96,50 +92,4 @@ fn symmetries(terms: &Terms, lattice: &Lattice) -> Result<SymmetryGroup> {
         return Err(Error::new(ErrorKind::Settings, message));
     }
     Ok(group)
-}
-
-/// KEY=VALUE, against a path, which may have a `=` in it.
-fn is_setting(word: &str) -> bool {
-    word.split_once('=').is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
-}
-
-/// The problem and the file of the weights: those of a run folder, or those given.
-fn subject(arguments: &EvalArguments, runs: &[String]) -> Result<(Problem, PathBuf)> {
-    let fault = |text: &str| Err(Error::new(ErrorKind::Settings, format!("eval: {text}")));
-    let groups = &arguments.groups;
-    match (runs, &arguments.weights) {
-        ([], None) => {
-            fault("nothing to evaluate; give a run folder, such as out/1, or --weights FILE with groups such as --ptf")
-        }
-        ([], Some(weights)) => Ok((Problem::new(&groups.model, &groups.hamiltonian, None)?, weights.clone())),
-        ([_], Some(_)) => fault("a run folder and --weights are both given; keep one of them"),
-        ([_], None) if groups.model.is_given() || groups.hamiltonian.is_given() => fault(
-            "the run folder says what wave function and Hamiltonian are; leave them out, or give --weights FILE instead",
-        ),
-        ([run], None) => {
-            let run = Path::new(run);
-            let settings = RunSettings::load(&run.join(SETTINGS_FILE))?;
-            let (model, hamiltonian) = (Typed::of_run(&settings.groups), Typed::of_run(&settings.groups));
-            for (what, is_given) in [("wave function", model.is_given()), ("Hamiltonian", hamiltonian.is_given())] {
-                if !is_given {
-                    return fault(&format!(
-                        "settings.json names no {what} known here; use the version of ketformer that wrote it"
-                    ));
-                }
-            }
-            Ok((Problem::new(&model, &hamiltonian, None)?, run.join(MODEL_FILE)))
-        }
-        _ => fault("more than one run folder is given; evaluate them one by one"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_and_paths_are_told_apart() {
-        assert!(is_setting("samples=100") && is_setting("seed="));
-        assert!(!is_setting("out/1") && !is_setting("out/64-B=1024/0") && !is_setting("./a=b"));
-    }
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first asks to stop, the second stops.
+//! Signals: the first Ctrl-C or SIGTERM asks to stop, the second stops; a file that may not grow is an error of writing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,9 +16,23 @@ pub fn watch() -> Result<()> {
             std::process::exit(130);
         }
     };
-    ctrlc::set_handler(handler).map_err(|cause| {
+    let failed = |cause: Box<dyn std::error::Error + Send + Sync>| {
         Error::new(ErrorKind::Device, "interrupt: cannot watch for Ctrl-C; try again").caused_by(cause)
-    })
+    };
+    ctrlc::set_handler(handler).map_err(|cause| failed(cause.into()))?;
+    outlive_limits().map_err(|cause| failed(cause.into()))
+}
+
+/// Beyond a limit of file sizes the system sends a signal that ends the program, unless it is handled: then writing fails.
+#[cfg(unix)]
+fn outlive_limits() -> std::io::Result<()> {
+    let noticed = std::sync::Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, noticed).map(|_| ())
+}
+
+#[cfg(not(unix))]
+fn outlive_limits() -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Whether the user asked to stop.

@@ -18,7 +18,9 @@ mod number;
 mod output;
 mod progress;
 mod reference_line;
+mod sample;
 mod settings;
+mod subject;
 mod suggestion;
 mod symmetrised;
 mod train;
@@ -67,6 +69,7 @@ fn command(command: Command) -> Result<Outcome> {
     match command {
         Command::Train(arguments) => train::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
+        Command::Sample(arguments) => sample::run(&arguments),
         Command::Exact(arguments) => exact::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),

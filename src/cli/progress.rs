@@ -1,6 +1,7 @@
 //! Progress on stderr: a live bar on a terminal, a line per report otherwise.
 
 use std::io::IsTerminal;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,7 +17,8 @@ const REJECTIONS_TOLD: u64 = 3;
 pub struct Progress {
     bar: Option<ProgressBar>,
     lines: bool,
-    steps: u64,
+    /// Steps that were done before, and all.
+    steps: Range<u64>,
     report: u64,
     sites: f64,
     begun: Instant,
@@ -26,12 +28,13 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// For a run of `steps` steps with a report every `report`, on `sites` sites; with `quiet` only warnings are shown.
-    pub fn new(steps: u64, report: u64, sites: usize, quiet: bool) -> Self {
+    /// For the steps after `steps.start` up to `steps.end` with a report every `report`, on `sites` sites; with `quiet` only
+    /// warnings are shown.
+    pub fn new(steps: Range<u64>, report: u64, sites: usize, quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bar = (terminal && !quiet).then(|| {
             let style = ProgressStyle::with_template("{bar:10} {pos}/{len}  {wide_msg}");
-            let bar = ProgressBar::new(steps).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            let bar = ProgressBar::new(steps.end).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
@@ -48,7 +51,8 @@ impl Progress {
     }
 
     /// Shows a step.
-    pub fn step(&mut self, done: u64, report: &StepReport) {
+    pub fn step(&mut self, report: &StepReport) {
+        let (done, all) = (report.step, self.steps.end);
         if !report.accepted {
             self.rejected += 1;
             if self.rejected <= REJECTIONS_TOLD {
@@ -68,13 +72,13 @@ impl Progress {
                 report.step, report.unique
             ));
         }
-        let due = done.is_multiple_of(self.report) || done == self.steps;
+        let due = done.is_multiple_of(self.report) || done == all;
         if self.bar.is_none() && !(self.lines && due) {
             return;
         }
-        let each = self.begun.elapsed().as_secs_f64() / done as f64;
+        let each = self.begun.elapsed().as_secs_f64() / (done - self.steps.start) as f64;
         let energy = Measured { mean: report.energy / self.sites, error: report.energy_error / self.sites };
-        let left = duration(each * (self.steps - done) as f64);
+        let left = duration(each * (all - done) as f64);
         let variance = significant(report.variance, 2);
         let each = significant(each, 2);
         match &self.bar {
@@ -84,8 +88,7 @@ impl Progress {
                 bar.set_message(format!("E/N {energy}  σ² {variance}  {each} s/step  ETA {left}"));
             }
             None => output::progress(&format!(
-                "step {done}/{}  E/N {energy}  variance {variance}  {each} s/step  ETA {left}",
-                self.steps
+                "step {done}/{all}  E/N {energy}  variance {variance}  {each} s/step  ETA {left}"
             )),
         }
     }

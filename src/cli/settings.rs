@@ -306,6 +306,11 @@ impl Settings {
         keys.filter_map(|key| self.values.get(key.name).map(|value| (key.name, value)))
     }
 
+    /// [`Self::resolved`] as a JSON object.
+    pub fn map(&self) -> serde_json::Map<String, serde_json::Value> {
+        self.resolved().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
     /// Replaces a value by what it was resolved to.
     pub fn resolve(&mut self, name: &'static str, value: Value) {
         self.values.insert(name, value);

@@ -44,7 +44,7 @@ impl<T: Table> Typed<T> {
 }
 
 /// A group of a settings file as it would be typed.
-fn words(group: &Map<String, Value>) -> Vec<String> {
+pub fn words(group: &Map<String, Value>) -> Vec<String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
     group.iter().map(|(name, value)| format!("{name}={}", text(value))).collect()
 }

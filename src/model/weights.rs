@@ -1,12 +1,12 @@
 //! Named tensors in memory and as safetensors files under PyTorch's state_dict names.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::whole_file;
 
 /// A tensor of 32-bit floats, row-major.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -92,17 +92,7 @@ impl Weights {
         }
         let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
         let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| failed(e.into()))?;
-        let temporary = path.with_extension("safetensors.part");
-        let write = || -> std::io::Result<()> {
-            let mut file = std::fs::File::create(&temporary)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, path)
-        };
-        write().map_err(|e| {
-            let _ = std::fs::remove_file(&temporary);
-            failed(e.into())
-        })
+        whole_file::write(path, &bytes, ["weights", "choose another folder"])
     }
 }
 

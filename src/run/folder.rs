@@ -1,15 +1,18 @@
 //! The run folder: made new, never over an older one, and removed again if the run does not begin.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::checkpoints::remove_checkpoints;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What was asked, resolved.
 pub const SETTINGS_FILE: &str = "settings.json";
 /// One row a step.
 pub const METRICS_FILE: &str = "metrics.csv";
+/// Locked while a program trains in the folder.
+const LOCK_FILE: &str = "lock";
 /// The weights.
 pub const MODEL_FILE: &str = "model.safetensors";
 /// The energy against the step.
@@ -24,6 +27,7 @@ pub struct RunFolder {
     path: PathBuf,
     made: Vec<PathBuf>,
     kept: bool,
+    lock: Option<Lock>,
 }
 
 impl RunFolder {
@@ -34,19 +38,29 @@ impl RunFolder {
     pub fn at(path: &Path) -> Result<Self> {
         let shown = path.display();
         let made = make(path)?;
-        let folder = Self { path: path.to_path_buf(), made, kept: false };
+        let mut folder = Self { path: path.to_path_buf(), made, kept: false, lock: None };
         let empty = fs::read_dir(path).map(|mut entries| entries.next().is_none()).map_err(|cause| {
             let text = format!("run folder: cannot read {shown}; give --out a new folder");
             Error::new(ErrorKind::File, text).caused_by(cause)
         })?;
         if empty {
+            folder.lock = Some(Lock::new(path)?);
             return Ok(folder);
         }
         // Nothing in it is of this run: it must not be cleaned up.
-        let mut folder = folder;
         folder.keep();
-        let text = format!("run folder: {shown} is not empty, and no run is ever overwritten; give --out a new folder");
+        let text = format!(
+            "run folder: {shown} is not empty, and no run is ever overwritten; give --out a new folder, or --resume it"
+        );
         Err(Error::new(ErrorKind::File, text))
+    }
+
+    /// The folder of a run that goes on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if another run is going on in it.
+    pub fn existing(path: &Path) -> Result<Self> {
+        Ok(Self { path: path.to_path_buf(), made: Vec::new(), kept: true, lock: Some(Lock::new(path)?) })
     }
 
     /// A new folder under `parent`, numbered from 1 and above all that are there.
@@ -54,7 +68,7 @@ impl RunFolder {
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be made.
     pub fn numbered(parent: &Path) -> Result<Self> {
-        let mut folder = Self { path: parent.to_path_buf(), made: make(parent)?, kept: false };
+        let mut folder = Self { path: parent.to_path_buf(), made: make(parent)?, kept: false, lock: None };
         let entries = fs::read_dir(parent).map_err(|cause| cannot_make(parent, cause))?;
         let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u64>().ok());
         let mut number = numbers.max().unwrap_or(0);
@@ -64,6 +78,7 @@ impl RunFolder {
             match fs::create_dir(&path) {
                 Ok(()) => {
                     folder.made.push(path.clone());
+                    folder.lock = Some(Lock::new(&path)?);
                     folder.path = path;
                     return Ok(folder);
                 }
@@ -95,10 +110,41 @@ impl Drop for RunFolder {
         if self.kept {
             return;
         }
+        self.lock = None;
         for name in [SETTINGS_FILE, METRICS_FILE] {
             fs::remove_file(self.file(name)).ok();
         }
+        remove_checkpoints(&self.path);
         remove(&self.made);
+    }
+}
+
+/// A file that is locked while a program trains in its folder. The system unlocks it however the program ends.
+#[derive(Debug)]
+struct Lock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Lock {
+    fn new(folder: &Path) -> Result<Self> {
+        let path = folder.join(LOCK_FILE);
+        let file = File::create(&path).map_err(|cause| cannot_make(&path, cause))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { path, _file: file }),
+            Err(TryLockError::WouldBlock) => {
+                let text = format!("run folder: a run is going on in {}; wait for its end", folder.display());
+                Err(Error::new(ErrorKind::File, text))
+            }
+            // Some file systems of networks have no locks: there the user has to know.
+            Err(TryLockError::Error(_)) => Ok(Self { path, _file: file }),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        fs::remove_file(&self.path).ok();
     }
 }
 
@@ -149,6 +195,7 @@ mod tests {
         let mut folder = RunFolder::at(&path).unwrap();
         folder.keep();
         assert_eq!(folder.path(), path);
+        drop(folder);
         let mut again = RunFolder::at(&path).unwrap();
         again.keep();
         fs::write(again.file(METRICS_FILE), "old").unwrap();
@@ -170,6 +217,16 @@ mod tests {
         fs::create_dir(parent.join("41")).unwrap();
         fs::create_dir(parent.join("notes")).unwrap();
         assert_eq!(RunFolder::numbered(&parent).unwrap().path(), parent.join("42"));
+    }
+
+    #[test]
+    fn one_program_at_a_time_is_in_a_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let first = RunFolder::existing(root.path()).unwrap();
+        assert!(RunFolder::existing(root.path()).unwrap_err().to_string().contains("wait for its end"));
+        drop(first);
+        drop(RunFolder::existing(root.path()).unwrap());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! `metrics.csv`: one row a step.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::vmc::StepReport;
+use crate::vmc::{ReconfigurationReport, StepReport};
+use crate::whole_file;
+
+use super::WRITER;
 
 /// The columns: total energy, its standard error, the unbiased variance of the local energy; mean occupation, mean σˣ
 /// and mean absolute staggered magnetisation per site; distinct configurations; part of the proposals that
@@ -37,6 +40,35 @@ impl Metrics {
         Ok(metrics)
     }
 
+    /// The file of a run that goes on after step `step`: what it has of later steps is dropped. Gives the reports of those
+    /// that it has, up to there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if it cannot be read or written.
+    pub fn resume(path: &Path, step: u64) -> Result<(Self, Vec<StepReport>)> {
+        let name = path.display().to_string();
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(cause) => {
+                let text = format!("run folder: cannot read {name}; move it away to go on without it");
+                return Err(Error::new(ErrorKind::File, text).caused_by(cause));
+            }
+        };
+        let mut kept = format!("{HEADER}\n");
+        let mut reports: Vec<StepReport> = Vec::new();
+        // A row that was being written when the program ended has no end.
+        for line in text.split_inclusive('\n').skip(1).filter_map(|line| line.strip_suffix('\n')) {
+            let last = reports.last().map_or(0, |report| report.step);
+            let Some(report) = report(line).filter(|report| (last + 1..=step).contains(&report.step)) else { break };
+            kept.extend([line, "\n"]);
+            reports.push(report);
+        }
+        whole_file::write(path, kept.as_bytes(), WRITER)?;
+        let file = File::options().append(true).open(path).map_err(|cause| cannot_write(&name, cause))?;
+        Ok((Self { file: BufWriter::new(file), name }, reports))
+    }
+
     /// Adds the row of one step.
     ///
     /// # Errors
@@ -63,9 +95,60 @@ impl Metrics {
         self.file.flush().map_err(|cause| cannot_write(&self.name, cause))
     }
 
+    /// Puts everything written so far on the disk.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if it cannot be written.
+    pub fn sync(&mut self) -> Result<()> {
+        self.flush()?;
+        self.file.get_ref().sync_data().map_err(|cause| cannot_write(&self.name, cause))
+    }
+
     fn line(&mut self, text: std::fmt::Arguments<'_>) -> Result<()> {
         writeln!(self.file, "{text}").map_err(|cause| cannot_write(&self.name, cause))
     }
+}
+
+/// A row read back; how many samples a reweighted step was worth is not in it.
+fn report(line: &str) -> Option<StepReport> {
+    let cells: Vec<f64> = line.split(',').map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
+    let [
+        step,
+        energy,
+        energy_error,
+        variance,
+        density,
+        sigma_x,
+        staggered,
+        unique,
+        acceptance,
+        gradient_norm,
+        learning_rate,
+        accepted,
+        condition,
+        residual,
+        lambda,
+        update_norm,
+        seconds,
+    ] = cells.try_into().ok()?;
+    let reconfiguration =
+        ReconfigurationReport { condition, residual, lambda, update_norm, effective_samples: f64::NAN };
+    Some(StepReport {
+        step: step as u64,
+        energy,
+        energy_error,
+        variance,
+        density,
+        sigma_x,
+        staggered,
+        gradient_norm,
+        learning_rate,
+        unique: unique as u32,
+        acceptance: Some(acceptance).filter(|acceptance| !acceptance.is_nan()),
+        accepted: accepted == 1.0,
+        reconfiguration: Some(reconfiguration).filter(|of| !of.condition.is_nan()),
+        seconds,
+    })
 }
 
 fn cannot_write(name: &str, cause: io::Error) -> Error {
@@ -76,7 +159,6 @@ fn cannot_write(name: &str, cause: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vmc::ReconfigurationReport;
 
     #[test]
     fn rows_have_the_columns_of_the_header_and_read_back_to_the_same_bits() {
@@ -125,5 +207,17 @@ mod tests {
         assert_eq!(of("acceptance"), 0.375);
         assert_eq!((of("gradient_norm").is_nan(), of("learning_rate")), (true, 5e-4));
         assert!(Metrics::create(&path).is_err(), "an older file is never overwritten");
+
+        // A later row, and one that was being written, are dropped when the run goes on.
+        metrics.write(&StepReport { step: 4, ..report.clone() }).unwrap();
+        metrics.flush().unwrap();
+        std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + "5,-1").unwrap();
+        let (mut metrics, reports) = Metrics::resume(&path, 3).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        let debug = |report: &StepReport| format!("{report:?}").replace("128.0", "NaN");
+        assert_eq!(reports.iter().map(debug).collect::<Vec<_>>(), [debug(&report)]);
+        metrics.write(&StepReport { step: 4, ..report }).unwrap();
+        metrics.sync().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 3);
     }
 }

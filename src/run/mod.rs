@@ -4,6 +4,8 @@
 //! (one row a step), `model.safetensors` (the weights) and `energy.svg` (the energy against the step). Files are put in
 //! place whole, under a temporary name first, except for the metrics, which grow line by line.
 
+mod array;
+mod checkpoints;
 mod curve;
 mod enumeration;
 mod folder;
@@ -11,12 +13,14 @@ mod metrics;
 mod recent;
 mod settings_file;
 
+pub use array::{save_array, save_bytes};
+pub use checkpoints::{KEPT_CHECKPOINTS, Newest, newest_checkpoint, save_checkpoint};
 pub use curve::Curve;
 pub use enumeration::Enumeration;
 pub use folder::{METRICS_FILE, MODEL_FILE, PICTURE_FILE, RunFolder, SETTINGS_FILE};
 pub use metrics::{HEADER, Metrics};
 pub use recent::{RECENT_STEPS, Recent, Summary};
-pub use settings_file::{AdapterRecord, RunSettings};
+pub use settings_file::{AdapterRecord, Resumption, RunSettings};
 
 /// Who writes the files of a run folder, and what helps when it cannot.
 const WRITER: [&str; 2] = ["run folder", "choose another --out"];

@@ -27,11 +27,25 @@ pub struct RunSettings {
     pub parameters: usize,
     /// Bytes of GPU buffers.
     pub gpu_bytes: u64,
+    /// When and with what it went on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumptions: Vec<Resumption>,
     /// The group `train`, with every value that was used.
     pub train: Map<String, Value>,
     /// The groups of the wave function and the Hamiltonian, such as `ptf` and `rydberg`, each beside `train` in the file.
     #[serde(flatten)]
     pub groups: BTreeMap<String, Map<String, Value>>,
+}
+
+/// A run that went on with other settings or on another adapter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resumption {
+    /// The step after which it did.
+    pub step: u64,
+    /// What it went on with.
+    pub adapter: AdapterRecord,
+    /// The settings that changed, as KEY=VALUE.
+    pub changes: Vec<String>,
 }
 
 /// The adapter of a run.
@@ -61,7 +75,25 @@ impl From<&wgpu::AdapterInfo> for AdapterRecord {
     }
 }
 
+impl AdapterRecord {
+    /// Name and driver in one line.
+    pub fn described(&self) -> String {
+        format!("{} ({} {})", self.name, self.driver, self.driver_info)
+    }
+}
+
 impl RunSettings {
+    /// What it ran on last.
+    pub fn last_adapter(&self) -> &AdapterRecord {
+        self.resumptions.last().map_or(&self.adapter, |resumption| &resumption.adapter)
+    }
+
+    /// The same after a resumption, with the settings of `train` as they are then.
+    pub fn resumed(mut self, resumption: Resumption, train: &Map<String, Value>) -> Self {
+        self.resumptions.push(resumption);
+        Self { train: train.clone(), ..self }
+    }
+
     /// Writes the file, whole or not at all.
     ///
     /// # Errors
@@ -115,6 +147,7 @@ mod tests {
             seed: u64::MAX,
             parameters: 276_752,
             gpu_bytes: 1 << 30,
+            resumptions: Vec::new(),
             train: group("lr", 5e-4.into()),
             groups: BTreeMap::from([
                 (text("ptf"), group("patch", "2x2".into())),

@@ -133,6 +133,34 @@ impl Chains {
         let tokens: Vec<u32> = (0..self.count).flat_map(|chain| patching.tokens(&start(chain))).collect();
         self.state.write(gpu, &tokens)
     }
+
+    /// Where every chain stands, (chains, T).
+    pub fn keep(&self, gpu: &Gpu) -> Result<Vec<u32>> {
+        self.state.read(gpu, self.state.bytes() as usize / 4)
+    }
+
+    /// Whether these are places of as many chains.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] otherwise.
+    pub fn check(&self, places: &[u32]) -> Result<()> {
+        let words = self.state.bytes() as usize / 4;
+        match places.len() == words {
+            true => Ok(()),
+            false => {
+                let message = format!(
+                    "the checkpoint has {} words of Markov chains, {words} are needed; give the settings of its run",
+                    places.len()
+                );
+                Err(Error::new(ErrorKind::Weights, message))
+            }
+        }
+    }
+
+    /// Puts every chain where it stood.
+    pub fn restore(&self, gpu: &Gpu, places: &[u32]) -> Result<()> {
+        self.state.write(gpu, places)
+    }
 }
 
 impl Sampler for Chains {

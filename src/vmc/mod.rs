@@ -1,8 +1,10 @@
 //! ROOM 5, variational Monte Carlo: samples, local energies, estimates, gradients, steps.
 
+mod adam;
 mod autoregressive;
 mod budget;
 mod chains;
+mod checkpoint;
 mod distinct;
 mod enumerate;
 mod estimator;
@@ -25,6 +27,7 @@ mod symmetrised;
 mod tables;
 mod trainer;
 
+pub use checkpoint::Checkpoint;
 pub use enumerate::{Amplitudes, LocalEnergies, enumerate, local_energies};
 pub use evaluate::{Estimate, EvaluateConfig, evaluate};
 pub use geometry::{Geometry, GramMatrix, Solution};

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::time::Instant;
 
+use super::checkpoint::{named, of_prefix};
 use super::estimator::Estimator;
 use super::evaluate::sample_values;
 use super::geometry::{Outline, Products, Samples, Solution, right_side};
@@ -14,7 +15,10 @@ use crate::gpu::{Buffer, Cost, Gpu, Plan, View};
 use crate::kernels::energy::IMAGINARY;
 use crate::kernels::geometry::{DirectionStep, DirectionUpdate};
 use crate::kernels::optimizer::{Adam, record_square};
-use crate::model::Parameters;
+use crate::model::{Layout, Parameters, Weights};
+
+/// Before the names of a direction's tensors in a checkpoint.
+const DIRECTION: &str = "sr.direction.";
 
 /// What a step of stochastic reconfiguration says of itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -168,6 +172,22 @@ impl Reconfiguration {
     pub fn forget(&self) -> Result<()> {
         let Some(direction) = &self.direction else { return Ok(()) };
         direction.write(&self.gpu, &vec![0f32; direction.bytes() as usize / 4])
+    }
+
+    /// What later steps depend on.
+    pub fn keep(&self, layout: &Layout) -> Result<Weights> {
+        let Some(direction) = &self.direction else { return Ok(Weights::default()) };
+        let flat = direction.read(&self.gpu, layout.elements() as usize)?;
+        Ok(Weights { tensors: named(DIRECTION, layout.unflatten(&flat)) })
+    }
+
+    /// Goes on from what was kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] when it is not of momentum or of another model.
+    pub fn restore(&self, layout: &Layout, kept: &Weights) -> Result<()> {
+        let Some(direction) = &self.direction else { return Ok(()) };
+        direction.write(&self.gpu, &layout.flatten(&of_prefix(DIRECTION, kept))?)
     }
 
     /// Weights and energies of the distinct samples of the step that has just run, from `values` of all samples.

@@ -3,8 +3,10 @@
 
 use std::time::Instant;
 
+use super::adam::AdamBuffers;
 use super::budget::StepSizes;
 use super::chains::Chains;
+use super::checkpoint::Checkpoint;
 use super::estimator::{Estimator, EstimatorConfig, Source};
 use super::geometry::{CHUNK, Outline};
 use super::gradient::record_gradient;
@@ -15,7 +17,6 @@ use super::schedule::Schedule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::energy::IMAGINARY;
-use crate::kernels::optimizer::{Adam, AdamRates};
 use crate::model::{Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 
@@ -123,44 +124,6 @@ impl Method {
             Self::Adam(buffers) => &buffers.state,
             Self::Reconfiguration(method) => &method.state,
         }
-    }
-}
-
-/// Adam's buffers.
-struct AdamBuffers {
-    first: Buffer,
-    second: Buffer,
-    state: Buffer,
-    part: Buffer,
-}
-
-impl AdamBuffers {
-    /// Elements of its buffers beside the two moments.
-    fn own_elements(parameters: &Parameters) -> u64 {
-        8 + Adam::part_elements(parameters.layout().elements() as u32)
-    }
-
-    fn new(gpu: &Gpu, elements: u64) -> Result<Self> {
-        Ok(Self {
-            first: gpu.buffer("ketformer.adam.first", elements)?,
-            second: gpu.buffer("ketformer.adam.second", elements)?,
-            state: gpu.upload("ketformer.adam.state", &[1f32, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])?,
-            part: gpu.buffer("ketformer.adam.part", Adam::part_elements(elements as u32))?,
-        })
-    }
-
-    fn record(&self, plan: &mut Plan, parameters: &Parameters, estimator: &Estimator, clip: Option<f32>) -> Result<()> {
-        let adam = Adam {
-            gradient: parameters.gradient(),
-            part: self.part.view(),
-            statistics: estimator.statistics.view(),
-            state: self.state.view(),
-            step: estimator.step.view(),
-            parameters: parameters.values(),
-            first: self.first.view(),
-            second: self.second.view(),
-        };
-        adam.record(plan, parameters.layout().elements() as u32, clip, AdamRates::default())
     }
 }
 
@@ -328,15 +291,64 @@ impl Trainer {
     /// [`ErrorKind::Weights`] when they do not fit the model; nothing is changed then.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
         self.parameters.write(&self.gpu, weights)?;
-        let zeros = vec![0f32; self.parameters.layout().elements() as usize];
         self.begins = true;
         match &self.method {
             Method::Reconfiguration(method) => method.forget(),
-            Method::Adam(adam) => {
-                let AdamBuffers { first, second, state, .. } = &**adam;
-                first.write(&self.gpu, &zeros)?;
-                second.write(&self.gpu, &zeros)?;
-                state.write(&self.gpu, &[1f32, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+            Method::Adam(adam) => adam.forget(&self.gpu),
+        }
+    }
+
+    /// Everything that later steps depend on beside the settings. A trainer of the same settings that is
+    /// [restored](Self::restore) from it goes on to the same bits on the same adapter.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] while steps are under way, [`ErrorKind::Device`] when the device was lost.
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        self.check_at_rest()?;
+        let layout = self.parameters.layout();
+        let optimizer = match &self.method {
+            Method::Adam(adam) => adam.keep(&self.gpu, layout)?,
+            Method::Reconfiguration(method) => method.keep(layout)?,
+        };
+        let chains = match self.estimator.sampler.chains() {
+            Some(chains) if !self.begins => chains.keep(&self.gpu)?,
+            _ => Vec::new(),
+        };
+        Ok(Checkpoint { step: self.submitted, weights: self.weights()?, optimizer, chains })
+    }
+
+    /// Goes on after the step of `checkpoint`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] when it is of other settings, in which case nothing is changed; [`ErrorKind::Settings`] while
+    /// steps are under way; [`ErrorKind::Device`] when the device was lost.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.check_at_rest()?;
+        let Checkpoint { step, weights, optimizer, chains: places } = checkpoint;
+        let layout = self.parameters.layout();
+        let weights = layout.flatten(weights)?;
+        let chains = self.estimator.sampler.chains().filter(|_| !places.is_empty());
+        if let Some(chains) = chains {
+            chains.check(places)?;
+        }
+        match &self.method {
+            Method::Adam(adam) => adam.restore(&self.gpu, layout, optimizer)?,
+            Method::Reconfiguration(method) => method.restore(layout, optimizer)?,
+        }
+        if let Some(chains) = chains {
+            chains.restore(&self.gpu, places)?;
+        }
+        self.begins = chains.is_none();
+        self.submitted = *step;
+        self.parameters.values().write(&self.gpu, &weights)
+    }
+
+    fn check_at_rest(&self) -> Result<()> {
+        match self.ring.is_empty() {
+            true => Ok(()),
+            false => {
+                let message = "checkpoint: steps are under way; take the reports of all steps first";
+                Err(Error::new(ErrorKind::Settings, message))
             }
         }
     }

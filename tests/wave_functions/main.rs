@@ -3,6 +3,7 @@
 
 mod cases;
 mod chains;
+mod checkpoint;
 mod chi_squared;
 mod decoding;
 mod energy;

@@ -12,6 +12,7 @@ pub mod ptf;
 pub mod rbm;
 pub mod rnn;
 pub mod rydberg;
+pub mod sample;
 pub mod tfim;
 pub mod train;
 pub mod transformer;
@@ -30,7 +31,7 @@ use wave_function::WaveFunctions;
 /// Every group, for `ketformer help` and for pointing from one group to another.
 pub fn all() -> impl Iterator<Item = &'static Group> {
     let problem = WaveFunctions::groups().chain(Hamiltonians::groups());
-    std::iter::once(&train::GROUP).chain(problem).chain([&eval::GROUP])
+    std::iter::once(&train::GROUP).chain(problem).chain([&eval::GROUP, &sample::GROUP])
 }
 
 /// What is solved and with what: lattice, Hamiltonian and wave function, checked as far as that goes without a GPU.

@@ -63,6 +63,8 @@ pub static GROUP: Group = Group {
         Key::new("unique", Kind::Switch, "true", "", "compute equal samples once; changes speed, not estimates"),
         Key::new("precision", PRECISION, "single", "", "mixed: sampling stores f16, gradients stay f32; less memory"),
         Key::new("report", Kind::Count(1, MAX_STEPS), "10", "steps", "between two report lines and writes of metrics"),
+        Key::new("checkpoint", Kind::Count(1, MAX_STEPS), "100", "steps", "between two checkpoints"),
+        Key::new("rejections", Kind::Count(1, MAX_STEPS), "20", "steps", "rejected in a row before the run gives up"),
         Key::new("dir", Kind::Text, "out", "", "folder of the numbered run folders; <NONE> writes nothing"),
         Key::optional("sub_directory", Kind::Text, "", "folder inside dir for the numbered run folders"),
         Key::inert("NLOOPS", Kind::Count(1, MAX_SITES), "1", "changed configurations always share their prefix"),

@@ -1,0 +1,76 @@
+//! What a command looks at: the wave function and Hamiltonian of a run folder, or those that are given, and weights.
+
+use std::path::{Path, PathBuf};
+
+use ketformer::model::Weights;
+use ketformer::run::{MODEL_FILE, RunSettings, SETTINGS_FILE, newest_checkpoint};
+use ketformer::{Error, ErrorKind, Result};
+
+use super::arguments::GroupArguments;
+use super::groups::Problem;
+use super::typed::Typed;
+
+/// KEY=VALUE, against a path, which may have a `=` in it.
+pub fn is_setting(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
+}
+
+/// The problem and the weights of a run folder, or those given. `does` is what the command does, as in "evaluate".
+///
+/// # Errors
+/// `ErrorKind::Settings` where none or both are given; of files and weights.
+pub fn subject(
+    [command, does]: [&str; 2],
+    groups: &GroupArguments,
+    weights: Option<&PathBuf>,
+    runs: &[String],
+) -> Result<(Problem, Weights)> {
+    let fault = |text: String| Err(Error::new(ErrorKind::Settings, format!("{command}: {text}")));
+    match (runs, weights) {
+        ([], None) => fault(format!(
+            "nothing to {does}; give a run folder, such as out/1, or --weights FILE with groups such as --ptf"
+        )),
+        ([], Some(weights)) => Ok((Problem::new(&groups.model, &groups.hamiltonian, None)?, Weights::load(weights)?)),
+        ([_], Some(_)) => fault("a run folder and --weights are both given; keep one of them".into()),
+        ([_], None) if groups.model.is_given() || groups.hamiltonian.is_given() => fault(
+            "the run folder says what wave function and Hamiltonian are; leave them out, or give --weights FILE instead"
+                .into(),
+        ),
+        ([run], None) => {
+            let run = Path::new(run);
+            let settings = RunSettings::load(&run.join(SETTINGS_FILE))?;
+            let (model, hamiltonian) = (Typed::of_run(&settings.groups), Typed::of_run(&settings.groups));
+            for (what, is_given) in [("wave function", model.is_given()), ("Hamiltonian", hamiltonian.is_given())] {
+                if !is_given {
+                    return fault(format!(
+                        "settings.json names no {what} known here; use the version of ketformer that wrote it"
+                    ));
+                }
+            }
+            Ok((Problem::new(&model, &hamiltonian, None)?, weights_of(run)?))
+        }
+        _ => fault(format!("more than one run folder is given; {does} them one by one")),
+    }
+}
+
+/// The weights of a run: those by themselves, or where it ended before it wrote them, those of its newest checkpoint.
+fn weights_of(run: &Path) -> Result<Weights> {
+    let path = run.join(MODEL_FILE);
+    if !path.exists()
+        && let Some(newest) = newest_checkpoint(run)?
+    {
+        return Ok(newest.checkpoint.weights);
+    }
+    Weights::load(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_and_paths_are_told_apart() {
+        assert!(is_setting("samples=100") && is_setting("seed="));
+        assert!(!is_setting("out/1") && !is_setting("out/64-B=1024/0") && !is_setting("./a=b"));
+    }
+}

@@ -1,0 +1,94 @@
+//! `ketformer train`: settings in, run folder out; or a run folder that goes on.
+
+mod job;
+mod place;
+mod resume;
+mod run;
+
+use ketformer::Result;
+use ketformer::gpu::Gpu;
+use ketformer::model::Weights;
+use ketformer::vmc::Trainer;
+
+use super::arguments::TrainArguments;
+use super::number::bytes;
+use super::progress::Progress;
+use super::{Outcome, device, interrupt, output};
+use job::Job;
+use run::Run;
+
+/// Trains and prints the final energy. All that can be checked without a GPU is checked before one is opened, and a new
+/// run folder stays only if the run begins.
+///
+/// # Errors
+/// Of every room: settings, adapter, memory, files, weights.
+pub fn run(arguments: &TrainArguments) -> Result<Outcome> {
+    match &arguments.resume {
+        Some(path) => resume::run(arguments, path),
+        None => begin(arguments),
+    }
+}
+
+/// A new run.
+fn begin(arguments: &TrainArguments) -> Result<Outcome> {
+    let (job, place) = Job::new(arguments)?;
+    interrupt::watch()?;
+    let weights = arguments.weights.as_deref().map(Weights::load).transpose()?;
+    let folder = place.reserve()?;
+    let gpu = device::open(&arguments.gpu.adapter)?;
+    let mut trainer = trainer(&job, &gpu)?;
+    if let Some(weights) = &weights {
+        trainer.set_weights(weights)?;
+    }
+    if interrupt::asked() {
+        output::warning(&"interrupted before the first step: nothing is left behind; the same command starts again");
+        return Ok(Outcome::Interrupted);
+    }
+    let run = Run::begin(&job, folder, &gpu, &trainer)?;
+    train(&job, run, &gpu, trainer)
+}
+
+fn trainer(job: &Job, gpu: &Gpu) -> Result<Trainer> {
+    let problem = &job.problem;
+    Trainer::new(gpu, &problem.lattice, problem.hamiltonian.as_ref(), problem.model.as_ref(), job.config.clone())
+}
+
+/// The steps that are left, and the end.
+fn train(job: &Job, mut run: Run, gpu: &Gpu, mut trainer: Trainer) -> Result<Outcome> {
+    announce(job, gpu, &trainer, &run);
+    let mut progress = Progress::new(run.done()..job.steps, job.report, job.problem.lattice.sites(), job.quiet);
+    let trained = run.train(job, &mut trainer, &mut progress);
+    progress.finish();
+    trained.map_err(|error| run.rescue(error, &trainer))?;
+    run.conclude(job)
+}
+
+/// Notes and warnings, told when nothing can fail any more before the first step.
+fn announce(job: &Job, gpu: &Gpu, trainer: &Trainer, run: &Run) {
+    if gpu.is_software() {
+        output::warning(&format!(
+            "{} computes on the CPU, which works and is slow; with a GPU in this machine install its Vulkan driver",
+            gpu.info().name
+        ));
+    }
+    if job.quiet {
+        return;
+    }
+    let inert = job.settings.inert().filter_map(|key| Some(format!("{} ({})", key.name, key.inert?)));
+    let inert: Vec<String> = inert.collect();
+    if !inert.is_empty() {
+        output::note(&format!("accepted and without effect here: {}", inert.join(", ")));
+    }
+    let from = match run.done() {
+        0 => String::new(),
+        step => format!(", from step {step} on"),
+    };
+    output::note(&format!(
+        "{} parameters, {} on {}, seed {}, run folder {}{from}",
+        trainer.parameters(),
+        bytes(trainer.memory()),
+        gpu.info().name,
+        job.config.seed,
+        run.place()
+    ));
+}

@@ -1,0 +1,82 @@
+//! Where a run folder goes.
+
+use std::path::{Path, PathBuf};
+
+use ketformer::Result;
+use ketformer::run::RunFolder;
+
+use crate::cli::groups::train;
+use crate::cli::settings::Settings;
+
+/// What `dir=` takes for no run folder, as in the reference.
+pub const NO_FOLDER: &str = "<NONE>";
+
+/// Where the run folder goes.
+#[derive(Debug)]
+pub enum Place {
+    /// Exactly there.
+    At(PathBuf),
+    /// Numbered, in this folder.
+    Under(PathBuf),
+    /// Nothing is written.
+    Nowhere,
+}
+
+impl Place {
+    /// `--out DIR` as it is, or a numbered folder under `dir/sub_directory`.
+    pub fn new(out: Option<&Path>, settings: &Settings) -> Result<Self> {
+        let fault = |text: &str| Err(train::GROUP.error(text));
+        let dir = settings.text("dir");
+        match (out, settings.optional_text("sub_directory")) {
+            (Some(_), _) if settings.is_given("dir") => fault("dir= and --out both name a place; keep one of them"),
+            (Some(out), _) if out.as_os_str().is_empty() => fault("--out is empty; give it the name of a folder"),
+            // With --out the folder is the user's own choice, and sub_directory has nothing to add.
+            (Some(out), _) => Ok(Self::At(out.to_path_buf())),
+            (None, _) if dir == NO_FOLDER => Ok(Self::Nowhere),
+            (None, None) => Ok(Self::Under(dir.into())),
+            (None, Some(inside)) => {
+                // In the reference it ends a folder's name and may begin with a slash.
+                let inside = Path::new(inside.trim_start_matches(['/', '\\']));
+                match inside.components().all(|part| matches!(part, std::path::Component::Normal(_))) {
+                    true => Ok(Self::Under(Path::new(dir).join(inside))),
+                    false => fault("sub_directory= leads out of dir=; give a plain name"),
+                }
+            }
+        }
+    }
+
+    /// The folder, new.
+    pub fn reserve(&self) -> Result<Option<RunFolder>> {
+        match self {
+            Self::At(path) => RunFolder::at(path).map(Some),
+            Self::Under(parent) => RunFolder::numbered(parent).map(Some),
+            Self::Nowhere => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        let place = |line: &str, out: Option<&str>| {
+            let words: Vec<String> = line.split_whitespace().map(String::from).collect();
+            Place::new(out.map(Path::new), &train::GROUP.parse(&words).unwrap())
+        };
+        let shown = |line: &str, out| match place(line, out).unwrap() {
+            Place::At(path) => format!("at {}", path.display()),
+            Place::Under(path) => format!("under {}", path.display()),
+            Place::Nowhere => "nowhere".into(),
+        };
+        assert_eq!(shown("", None), "under out");
+        assert_eq!(shown("dir=a/b sub_directory=2x2", None), "under a/b/2x2");
+        assert_eq!(shown("sub_directory=/2x2", None), "under out/2x2");
+        assert_eq!(shown("sub_directory=2x2", Some("x")), "at x");
+        assert_eq!(shown("dir=<NONE>", None), "nowhere");
+        let message = |line: &str, out| place(line, out).unwrap_err().to_string();
+        assert!(message("dir=a", Some("b")).contains("keep one"));
+        assert!(message("sub_directory=../a", None).contains("plain name"));
+    }
+}

@@ -1,0 +1,93 @@
+//! A trainer that is restored from a checkpoint goes on to the same bits.
+
+use ketformer::ErrorKind;
+use ketformer::model::Weights;
+use ketformer::vmc::{Checkpoint, Optimizer, StepReport, StochasticReconfiguration, TrainConfig, Trainer};
+
+use super::cases::{Case, cases, gpu, kinds};
+
+fn config(optimizer: Optimizer) -> TrainConfig {
+    TrainConfig { samples: 70, optimizer, learning_rate: 1e-2, seed: 5, ..TrainConfig::default() }
+}
+
+fn optimizers() -> [Optimizer; 2] {
+    let settings = StochasticReconfiguration { momentum: 0.9, ..StochasticReconfiguration::default() };
+    [Optimizer::Adam, Optimizer::StochasticReconfiguration(settings.with_lambda(1e-2))]
+}
+
+fn trainer(case: &Case, optimizer: Optimizer) -> Trainer {
+    Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config(optimizer)).unwrap()
+}
+
+/// Reports without the clock, as text, in which NaN is itself.
+fn steps(trainer: &mut Trainer, steps: u64) -> Vec<String> {
+    let timeless = |report: ketformer::Result<StepReport>| StepReport { seconds: 0.0, ..report.unwrap() };
+    trainer.steps(steps).map(timeless).map(|report| format!("{report:?}")).collect()
+}
+
+#[test]
+fn what_is_restored_goes_on_to_the_same_bits() {
+    for case in kinds() {
+        for optimizer in optimizers() {
+            let mut whole = trainer(&case, optimizer);
+            whole.set_weights(&case.weights(1)).unwrap();
+            steps(&mut whole, 2);
+            let checkpoint = whole.checkpoint().unwrap();
+            assert_eq!((checkpoint.step, checkpoint.chains.is_empty()), (2, case.is_normalised()), "{}", case.name);
+            let reports = steps(&mut whole, 2);
+
+            let mut restored = trainer(&case, optimizer);
+            restored.restore(&checkpoint).unwrap();
+            assert!(restored.checkpoint().unwrap() == checkpoint, "{}: not what was restored", case.name);
+            assert_eq!(steps(&mut restored, 2), reports, "{} {optimizer:?}", case.name);
+            assert!(restored.checkpoint().unwrap() == whole.checkpoint().unwrap(), "{}: other weights", case.name);
+
+            // Weights alone are not enough.
+            let mut anew = trainer(&case, optimizer);
+            anew.restore(&Checkpoint { optimizer: emptied(&checkpoint.optimizer), ..checkpoint }).unwrap();
+            steps(&mut anew, 2);
+            assert!(anew.weights().unwrap() != whole.weights().unwrap(), "{} {optimizer:?}", case.name);
+        }
+    }
+}
+
+/// The same tensors, all zero but for the powers that Adam begins with.
+fn emptied(weights: &Weights) -> Weights {
+    let mut emptied = weights.clone();
+    for (name, tensor) in &mut emptied.tensors {
+        let first = if name == "adam.state" { 1.0 } else { 0.0 };
+        tensor.values.iter_mut().for_each(|value| *value = first);
+    }
+    emptied
+}
+
+#[test]
+fn what_is_of_another_run_is_refused_and_changes_nothing() {
+    let [case, other] = [0, 1].map(|at| cases().swap_remove(at));
+    let [adam, reconfiguration] = optimizers();
+    let mut trainer = trainer(&case, adam);
+    steps(&mut trainer, 1);
+    let before = trainer.checkpoint().unwrap();
+    let of = |case: &Case, optimizer| self::trainer(case, optimizer).checkpoint().unwrap();
+    for foreign in [of(&other, adam), of(&case, reconfiguration)] {
+        assert_eq!(trainer.restore(&foreign).unwrap_err().kind(), ErrorKind::Weights);
+        assert!(trainer.checkpoint().unwrap() == before);
+    }
+    let chains = cases().into_iter().find(|case| !case.is_normalised()).unwrap();
+    let mut moved = self::trainer(&chains, adam);
+    steps(&mut moved, 1);
+    let mut few = moved.checkpoint().unwrap();
+    few.chains.pop();
+    assert!(moved.restore(&few).unwrap_err().to_string().contains("chains"));
+}
+
+#[test]
+fn there_is_none_while_steps_are_under_way() {
+    let case = cases().swap_remove(1);
+    let mut trainer = trainer(&case, Optimizer::Adam);
+    trainer.steps(3).next().unwrap().unwrap();
+    assert!(trainer.checkpoint().unwrap_err().to_string().contains("under way"));
+    // Those under way are reported, and none besides.
+    trainer.steps(0).for_each(|report| assert!(report.is_ok()));
+    assert!(trainer.checkpoint().unwrap().step > 1);
+}
