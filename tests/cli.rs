@@ -331,6 +331,13 @@ fn a_run_leaves_its_folder_and_prints_its_energy() {
     };
     let (single, mixed) = (of("eval run samples=64"), of("eval run samples=64 precision=mixed"));
     assert!(single != mixed && (single - mixed).abs() < 1e-2, "{single} {mixed}");
+    let said: serde_json::Value =
+        serde_json::from_str(&succeeds(path, "eval run samples=64 --symmetrize --json").stdout).unwrap();
+    let enumerated = said["exact"]["enumerated"]["energy"].as_f64().unwrap();
+    assert!((enumerated - single).abs() < 1e-6 && said["exact"]["symmetrized"]["fidelity"].is_f64(), "{said}");
+    let shape = |name: &str| said[name].as_array().unwrap().len();
+    assert_eq!(["correlation", "density_per_site", "structure_factor", "energy"].map(shape), [4, 4, 4, 2]);
+    assert!(said["correlation"][1][2][1].as_f64().unwrap() > 0.0 && said["symmetrized"]["symmetries"] == 8, "{said}");
     let ended = succeeds(path, "eval run samples=64 --symmetrize");
     assert_eq!(ended.stdout, succeeds(path, "eval run samples=64 symmetrize=true").stdout);
     for part in ["\nsymmetrized energy ", "\nsymmetries 8  even under all  part ", "\nsymmetrized enumerated energy "] {

@@ -75,6 +75,7 @@ const EVAL_EXAMPLE: &str = "\
 Keys with their defaults: ketformer help eval
 Examples: ketformer eval out/1 samples=10000
           ketformer eval out/1 samples=1000 --symmetrize
+          ketformer eval out/1 samples=100000 --json > observables.json
           ketformer eval --weights model.safetensors --ptf patch=2x2 Nh=32 --rydberg V=7";
 
 const SAMPLE_EXAMPLE: &str = "\
@@ -185,6 +186,9 @@ pub struct EvalArguments {
     /// The same as symmetrize=true
     #[arg(long)]
     pub symmetrize: bool,
+    /// Print one JSON object, with densities of all sites, correlations and the structure factor
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub gpu: GpuArguments,
 }

@@ -1,11 +1,12 @@
 //! What there is to say of Markov chains.
 
 use ketformer::vmc::{ChainReport, FROZEN, MIXED};
+use serde_json::{Value, json};
 
 use super::number::significant;
 use super::output;
 
-/// Prints how good the chains of an estimate are, and warns of those that are frozen or do not agree.
+/// Prints how good the chains of an estimate are.
 pub fn show(report: &ChainReport) {
     output::line(format!(
         "chains {}  acceptance {:.4}  autocorrelation time {:.2} samples  effective samples {:.0}",
@@ -14,6 +15,10 @@ pub fn show(report: &ChainReport) {
     let r_hat = report.r_hat.map_or("needs 4 samples of each chain".into(), |r_hat| format!("{r_hat:.3}"));
     let (error, block) = (significant(report.blocking_error, 2), report.block);
     output::line(format!("error by blocking {error} (blocks of {block})  split R-hat {r_hat}"));
+}
+
+/// Warns of chains that are frozen or do not agree.
+pub fn warn(report: &ChainReport) {
     if report.frozen > 0 {
         let (frozen, all, part) = (report.frozen, report.chains, 100.0 * FROZEN);
         output::warning(&format!(
@@ -29,6 +34,19 @@ pub fn show(report: &ChainReport) {
              burn_in= and more sweeps="
         ));
     }
+}
+
+/// The same as JSON.
+pub fn json(report: &ChainReport) -> Value {
+    json!({
+        "chains": report.chains,
+        "acceptance": report.acceptance,
+        "frozen": report.frozen,
+        "autocorrelation_time": report.autocorrelation,
+        "effective_samples": report.effective_samples,
+        "blocking_error": report.blocking_error,
+        "r_hat": report.r_hat,
+    })
 }
 
 /// Warns of chains that accept hardly anything, and what `remedy` there is.

@@ -1,15 +1,16 @@
 //! `ketformer eval`: what a trained wave function is worth, from fresh samples and, where it is small, exactly.
 
-use ketformer::physics::{Lattice, SymmetryGroup, Terms, ground_state};
-use ketformer::run::Enumeration;
-use ketformer::vmc::{EvaluateConfig, enumerate, evaluate, evaluate_symmetrised};
+use ketformer::physics::{Lattice, SymmetryGroup, Terms};
+use ketformer::vmc::{Estimate, EvaluateConfig, Mean, SymmetrisedEstimate, enumerate, evaluate, evaluate_symmetrised};
 use ketformer::{Error, ErrorKind, Result};
+use serde_json::{Value, json};
 
 use super::arguments::EvalArguments;
+use super::exact_answer::Exact;
 use super::groups::{Problem, eval, train};
-use super::number::{Measured, energy_line, exact_line, significant};
+use super::number::{Measured, energy_line};
 use super::subject::{is_setting, subject};
-use super::{Outcome, chains, device, output, symmetrised};
+use super::{Outcome, chains, device, observables, output, symmetrised};
 
 /// Up to here all 2^N configurations are enumerated.
 const ENUMERATED_SITES: usize = 16;
@@ -35,53 +36,83 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     };
     let precision = config.precision;
     let estimate = evaluate(&gpu, lattice, hamiltonian.as_ref(), model.as_ref(), &weights, config.clone())?;
-    let sites = lattice.sites();
-    let energy = Measured { mean: estimate.energy, error: estimate.energy_error };
-    output::line(energy_line(energy, sites, estimate.variance));
-    output::line(format!(
-        "density {:.5}  sigma_x {:.5}  staggered {:.5}  V-score {}  samples {}",
-        estimate.density,
-        estimate.sigma_x,
-        estimate.staggered,
-        significant(estimate.v_score, 2),
-        estimate.samples
-    ));
-    if let Some(report) = &estimate.chains {
-        chains::show(report);
-    }
     let projected = group
         .map(|group| {
             let (hamiltonian, model) = (hamiltonian.as_ref(), model.as_ref());
             let found = evaluate_symmetrised(&gpu, lattice, hamiltonian, model, &weights, &group, config)?;
-            symmetrised::show(&found, &group, sites);
-            Ok((group, found.character))
+            Ok::<_, Error>((group, found))
         })
         .transpose()?;
-    if sites <= ENUMERATED_SITES {
-        let amplitudes = enumerate(&gpu, lattice, model.as_ref(), &weights, precision)?;
-        let all = Enumeration::new(&terms, lattice, &amplitudes)?;
-        let exact = ground_state(&terms, sites)?;
-        // Where only ψ up to a factor is known, the sum was made 1 by enumeration itself, and says nothing.
-        let sum = match model.chains() {
-            None => format!("  sum of probabilities {:.6}", all.total),
-            Some(_) => String::new(),
-        };
-        output::line(format!(
-            "enumerated energy {:.7}  density {:.5}  sigma_x {:.5}  staggered {:.5}{}",
-            all.observables.energy,
-            all.observables.density,
-            all.observables.sigma_x,
-            all.observables.staggered_abs,
-            sum
-        ));
-        let enumerated = Measured { mean: all.observables.energy, error: 1e-6 };
-        output::line(format!("{}  fidelity {:.7}", exact_line(exact.energy, enumerated), all.fidelity(&exact.state)));
-        if let Some((group, character)) = &projected {
-            let ground = (exact.energy, &exact.state[..]);
-            symmetrised::show_enumerated((&terms, lattice), &amplitudes, (group, *character), ground)?;
+    let exact = match lattice.sites() <= ENUMERATED_SITES {
+        true => {
+            let amplitudes = enumerate(&gpu, lattice, model.as_ref(), &weights, precision)?;
+            let projection = projected.as_ref().map(|(group, found)| (group, found.character));
+            Some(Exact::new(&terms, lattice, &amplitudes, projection)?)
         }
+        false => None,
+    };
+    if let Some(report) = &estimate.chains {
+        chains::warn(report);
+    }
+    if let Some((_, found)) = &projected {
+        symmetrised::warn(found);
+    }
+    if arguments.json {
+        output::line(json(&problem, &estimate, projected.as_ref(), exact.as_ref()));
+        return Ok(Outcome::Done);
+    }
+    let sites = lattice.sites();
+    let energy = Measured { mean: estimate.energy, error: estimate.energy_error };
+    output::line(energy_line(energy, sites, estimate.variance));
+    observables::show(&estimate, lattice);
+    if let Some(report) = &estimate.chains {
+        chains::show(report);
+    }
+    if let Some((group, found)) = &projected {
+        symmetrised::show(found, group, sites);
+    }
+    if let Some(exact) = &exact {
+        exact.show(model.chains().is_none());
     }
     Ok(Outcome::Done)
+}
+
+/// Everything as one JSON object; a quantity with an error bar is [value, standard error].
+fn json(
+    problem: &Problem,
+    estimate: &Estimate,
+    projected: Option<&(SymmetryGroup, SymmetrisedEstimate)>,
+    exact: Option<&Exact>,
+) -> Value {
+    let mean = |mean: Mean| json!([mean.value, mean.error]);
+    let found = &estimate.observables;
+    let of = |means: &[Mean]| means.iter().map(|of| mean(*of)).collect::<Value>();
+    let mut all = json!({
+        "sites": problem.lattice.sites(),
+        "Lx": problem.lattice.lx,
+        "Ly": problem.lattice.ly,
+        "samples": estimate.samples,
+        "energy": [estimate.energy, estimate.energy_error],
+        "variance": estimate.variance,
+        "v_score": estimate.v_score,
+        "density": mean(found.density),
+        "sigma_x": found.sigma_x.map(mean),
+        "staggered_abs": mean(found.staggered),
+        "staggered_squared": mean(found.staggered_squared),
+        "density_per_site": of(&found.density_per_site),
+        "correlation": found.correlation.iter().map(|row| of(row)).collect::<Value>(),
+        "structure_factor": of(&found.structure_factor),
+    });
+    if let Some(report) = &estimate.chains {
+        all["chains"] = chains::json(report);
+    }
+    if let Some((group, found)) = projected {
+        all["symmetrized"] = symmetrised::json(found, group);
+    }
+    if let Some(exact) = exact {
+        all["exact"] = exact.json();
+    }
+    all
 }
 
 /// The symmetries of `terms`, of which there must be some.

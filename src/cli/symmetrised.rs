@@ -1,17 +1,16 @@
 //! What is left of a wave function after its projection onto the symmetries of the Hamiltonian.
 
-use ketformer::physics::{SymmetryGroup, Terms};
-use ketformer::run::Enumeration;
-use ketformer::vmc::{Amplitudes, SymmetrisedEstimate};
-use ketformer::{Lattice, Result};
+use ketformer::physics::SymmetryGroup;
+use ketformer::vmc::SymmetrisedEstimate;
+use serde_json::{Value, json};
 
-use super::number::{Measured, energy_line, exact_line, significant};
+use super::number::{Measured, energy_line, significant};
 use super::output;
 
 /// The part of a wave function below which it has no representation of its own.
 const HARDLY: f64 = 0.5;
 
-/// Prints what `estimate` says, and warns where the projection left little.
+/// Prints what `estimate` says.
 pub fn show(estimate: &SymmetrisedEstimate, group: &SymmetryGroup, sites: usize) {
     let energy = Measured { mean: estimate.energy, error: estimate.energy_error };
     output::line(format!("symmetrized {}", energy_line(energy, sites, estimate.variance)));
@@ -23,6 +22,10 @@ pub fn show(estimate: &SymmetrisedEstimate, group: &SymmetryGroup, sites: usize)
         significant(estimate.v_score, 2),
         estimate.effective_samples
     ));
+}
+
+/// Warns where the projection left little.
+pub fn warn(estimate: &SymmetrisedEstimate) {
     if estimate.weight < HARDLY {
         output::warning(&format!(
             "no representation of the symmetries holds more than {:.0} % of the wave function, which is far from any \
@@ -32,23 +35,17 @@ pub fn show(estimate: &SymmetrisedEstimate, group: &SymmetryGroup, sites: usize)
     }
 }
 
-/// Prints the energy of the projection of all `amplitudes` onto representation `character`, and how far it is from the
-/// ground state `exact` at `ground`.
-///
-/// # Errors
-/// As [`Enumeration::projected`].
-pub fn show_enumerated(
-    (terms, lattice): (&Terms, &Lattice),
-    amplitudes: &Amplitudes,
-    (group, character): (&SymmetryGroup, usize),
-    (ground, exact): (f64, &[f64]),
-) -> Result<()> {
-    let all = Enumeration::projected(terms, lattice, amplitudes, group, character)?;
-    let energy = all.observables.energy;
-    output::line(format!("symmetrized enumerated energy {energy:.7}  part {:.6}", all.total));
-    let measured = Measured { mean: energy, error: 1e-6 };
-    output::line(format!("{}  fidelity {:.7}", exact_line(ground, measured), all.fidelity(exact)));
-    Ok(())
+/// The same as JSON.
+pub fn json(estimate: &SymmetrisedEstimate, group: &SymmetryGroup) -> Value {
+    json!({
+        "energy": [estimate.energy, estimate.energy_error],
+        "variance": estimate.variance,
+        "v_score": estimate.v_score,
+        "symmetries": group.order(),
+        "representation": representation(group, estimate.character),
+        "part": estimate.weight,
+        "effective_samples": estimate.effective_samples,
+    })
 }
 
 /// What a representation is called: by what changes its sign.

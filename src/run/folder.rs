@@ -15,6 +15,8 @@ pub const METRICS_FILE: &str = "metrics.csv";
 const LOCK_FILE: &str = "lock";
 /// The weights.
 pub const MODEL_FILE: &str = "model.safetensors";
+/// The steps in the columns of the public PyTorch code.
+pub const HISTORY_FILE: &str = "metrics.npy";
 /// The energy against the step.
 pub const PICTURE_FILE: &str = "energy.svg";
 

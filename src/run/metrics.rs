@@ -5,19 +5,22 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::vmc::{ReconfigurationReport, StepReport};
+use crate::vmc::{Magnetisation, ReconfigurationReport, StepReport};
 use crate::whole_file;
 
 use super::WRITER;
 
 /// The columns: total energy, its standard error, the unbiased variance of the local energy; mean occupation, mean σˣ
-/// and mean absolute staggered magnetisation per site; distinct configurations; part of the proposals that
+/// and mean absolute staggered magnetisation per site; mean and unbiased variance of the magnetisation M = Σ (2n − 1), of |M|, M² and of the staggered magnetisation with its sign;
+/// distinct configurations; part of the proposals that
 /// Markov chains accepted, NaN where there are none; norm of the gradient; learning rate;
 /// 1 where the step was taken and 0 where it was rejected; of stochastic reconfiguration the condition and the relative
 /// residual of its solution, its effective λ and the norm of the step, NaN where there are none. `seconds` is last: without it two runs of one command on one
 /// adapter are the same bytes.
-pub const HEADER: &str = "step,energy,energy_error,variance,density,sigma_x,staggered,unique,acceptance,gradient_norm,\
-                          learning_rate,accepted,condition,residual,lambda,update_norm,seconds";
+pub const HEADER: &str = "step,energy,energy_error,variance,density,sigma_x,staggered,magnetisation,magnetisation_variance,\
+                          magnetisation_abs,magnetisation_abs_variance,magnetisation_squared,\
+                          magnetisation_squared_variance,staggered_signed,staggered_signed_variance,\
+                          unique,acceptance,gradient_norm,learning_rate,accepted,condition,residual,lambda,update_norm,seconds";
 
 /// The file while it grows. Numbers are written so that reading them gives the same bits.
 #[derive(Debug)]
@@ -77,12 +80,14 @@ impl Metrics {
         let StepReport { step, energy, energy_error, variance, density, sigma_x, staggered, unique, .. } = report;
         let StepReport { gradient_norm, learning_rate, accepted, seconds, .. } = report;
         let acceptance = report.acceptance.unwrap_or(f64::NAN);
+        let Magnetisation { mean: [m, m_v], absolute: [a, a_v], squared: [s, s_v], staggered: [t, t_v] } =
+            report.magnetisation;
         let none = [f64::NAN; 4];
         let [condition, residual, lambda, update_norm] =
             report.reconfiguration.map_or(none, |r| [r.condition, r.residual, r.lambda, r.update_norm]);
         self.line(format_args!(
-            "{step},{energy},{energy_error},{variance},{density},{sigma_x},{staggered},{unique},{acceptance},{gradient_norm},\
-             {learning_rate},{},{condition},{residual},{lambda},{update_norm},{seconds}",
+            "{step},{energy},{energy_error},{variance},{density},{sigma_x},{staggered},\
+             {m},{m_v},{a},{a_v},{s},{s_v},{t},{t_v},{unique},{acceptance},{gradient_norm},{learning_rate},{},{condition},{residual},{lambda},{update_norm},{seconds}",
             u8::from(*accepted)
         ))
     }
@@ -120,6 +125,14 @@ fn report(line: &str) -> Option<StepReport> {
         density,
         sigma_x,
         staggered,
+        m,
+        m_v,
+        a,
+        a_v,
+        s,
+        s_v,
+        t,
+        t_v,
         unique,
         acceptance,
         gradient_norm,
@@ -141,6 +154,7 @@ fn report(line: &str) -> Option<StepReport> {
         density,
         sigma_x,
         staggered,
+        magnetisation: Magnetisation { mean: [m, m_v], absolute: [a, a_v], squared: [s, s_v], staggered: [t, t_v] },
         gradient_norm,
         learning_rate,
         unique: unique as u32,
@@ -172,6 +186,12 @@ mod tests {
             density: f64::from(0.3f32),
             sigma_x: 0.5,
             staggered: 0.25,
+            magnetisation: Magnetisation {
+                mean: [-1.5, 0.1 + 0.7],
+                absolute: [2.5, 3.0],
+                squared: [9.0, 1e-300],
+                staggered: [-0.125, 0.5],
+            },
             gradient_norm: f64::NAN,
             learning_rate: 5e-4,
             unique: 17,
@@ -202,6 +222,9 @@ mod tests {
             (report.energy, report.energy_error, report.variance)
         );
         assert_eq!((of("step"), of("unique"), of("accepted"), of("seconds")), (3.0, 17.0, 0.0, 0.3));
+        let squared = [of("magnetisation_squared"), of("magnetisation_squared_variance")];
+        assert_eq!((squared, of("staggered_signed")), (report.magnetisation.squared, -0.125));
+        assert_eq!((of("magnetisation_variance"), of("magnetisation_abs")), (0.1 + 0.7, 2.5));
         assert_eq!((of("density"), of("sigma_x"), of("staggered")), (report.density, 0.5, 0.25));
         assert_eq!((of("condition"), of("residual"), of("lambda"), of("update_norm")), (1e3, 1e-12, 0.1 + 0.2, 0.25));
         assert_eq!(of("acceptance"), 0.375);

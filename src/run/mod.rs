@@ -1,14 +1,15 @@
 //! ROOM 6, the run: the folder a training run leaves behind, and what is read from it afterwards.
 //!
 //! A run folder holds `settings.json` (what was asked, resolved, with the command that asks it again), `metrics.csv`
-//! (one row a step), `model.safetensors` (the weights) and `energy.svg` (the energy against the step). Files are put in
-//! place whole, under a temporary name first, except for the metrics, which grow line by line.
+//! (one row a step), `metrics.npy` (the same for NumPy), `model.safetensors` (the weights), the newest checkpoints and
+//! `energy.svg` (the energy against the step). Files are put in place whole, under a temporary name first, except for the metrics, which grow line by line.
 
 mod array;
 mod checkpoints;
 mod curve;
 mod enumeration;
 mod folder;
+mod history;
 mod metrics;
 mod recent;
 mod settings_file;
@@ -17,7 +18,8 @@ pub use array::{save_array, save_bytes};
 pub use checkpoints::{KEPT_CHECKPOINTS, Newest, newest_checkpoint, save_checkpoint};
 pub use curve::Curve;
 pub use enumeration::Enumeration;
-pub use folder::{METRICS_FILE, MODEL_FILE, PICTURE_FILE, RunFolder, SETTINGS_FILE};
+pub use folder::{HISTORY_FILE, METRICS_FILE, MODEL_FILE, PICTURE_FILE, RunFolder, SETTINGS_FILE};
+pub use history::{HISTORY_COLUMNS, History};
 pub use metrics::{HEADER, Metrics};
 pub use recent::{RECENT_STEPS, Recent, Summary};
 pub use settings_file::{AdapterRecord, Resumption, RunSettings};

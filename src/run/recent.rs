@@ -63,6 +63,7 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vmc::Magnetisation;
 
     fn report(step: u64, energy: f64, energy_error: f64) -> StepReport {
         StepReport {
@@ -73,6 +74,7 @@ mod tests {
             density: 0.0,
             sigma_x: 0.0,
             staggered: 0.0,
+            magnetisation: Magnetisation::default(),
             gradient_norm: 0.0,
             learning_rate: 0.0,
             unique: 1,

@@ -1,7 +1,8 @@
 //! Estimates from fresh samples of fixed weights.
 
 use super::estimator::{Estimator, EstimatorConfig, Source};
-use super::statistics::{ChainReport, v_score};
+use super::observables::{Accumulator, ObservableEstimates};
+use super::statistics::{ChainReport, Division, v_score};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Plan};
 use crate::kernels::energy::{COLUMNS, IMAGINARY};
@@ -61,12 +62,8 @@ pub struct Estimate {
     /// V-score, N · variance / (energy − E_∞)², with the energy at infinite temperature E_∞ = tr H / 2^N: 0 for an
     /// eigenstate, and to compare across Hamiltonians and sizes (Wu et al., Science 386, 296 (2024), arXiv:2302.04919).
     pub v_score: f64,
-    /// Mean occupation.
-    pub density: f64,
-    /// ⟨σˣ⟩ per site; NaN where the Hamiltonian does not flip every site.
-    pub sigma_x: f64,
-    /// Mean of |Σ (−1)^(x+y) (n − ½)| / N.
-    pub staggered: f64,
+    /// Magnetisations, densities and correlations.
+    pub observables: ObservableEstimates,
     /// How good the Markov chains are that the samples come from; `None` where samples are independent.
     pub chains: Option<ChainReport>,
 }
@@ -101,7 +98,10 @@ pub fn evaluate(
         estimator(gpu, lattice, hamiltonian, model, weights, &EvaluateConfig { samples: chunk, ..config.clone() })?;
     let mut plan = Plan::new(gpu);
     estimator.record(&mut plan, Source::Drawn)?;
-    let mut rows: Vec<[f64; 5]> = Vec::with_capacity(config.samples);
+    // Re E, σˣ and Im E of every sample, and its configuration.
+    let mut rows: Vec<[f64; 3]> = Vec::with_capacity(config.samples);
+    let mut configurations: Vec<u8> = Vec::with_capacity(config.samples * lattice.sites());
+    let patches = estimator.patches() as usize;
     let mut accepted: Vec<u64> = Vec::new();
     let mut proposals = 0;
     estimator.restart(config.seed, 0)?;
@@ -118,9 +118,11 @@ pub fn evaluate(
             proposals += chains.proposals();
         }
         let values = sample_values(&estimator)?;
-        rows.extend(values.iter().take(left).map(|v| [v[0], v[1], v[5], v[7], v[IMAGINARY]].map(f64::from)));
+        rows.extend(values.iter().take(left).map(|v| [v[0], v[7], v[IMAGINARY]].map(f64::from)));
+        let tokens: Vec<u32> = estimator.tokens.read(gpu, left.min(chunk) * patches)?;
+        configurations.extend(tokens.chunks(patches).flat_map(|row| estimator.patching.config(row)));
     }
-    if rows.iter().any(|row| !(row[0].is_finite() && row[4].is_finite())) {
+    if rows.iter().any(|row| !(row[0].is_finite() && row[2].is_finite())) {
         return Err(diverged());
     }
     let count = rows.len() as f64;
@@ -136,17 +138,23 @@ pub fn evaluate(
         ChainReport::new(&energies, chunk, &accepted, proposals)
     });
     let independent = chains.as_ref().map_or(count, |chains| chains.effective_samples);
-    let sigma_x = if estimator.tables.host.flips_every_site { mean(3) } else { f64::NAN };
-    let variance = real_variance + variance_of(4);
+    let division = Division::new(rows.len(), chains.as_ref().map(|report| (report.chains, report.autocorrelation)));
+    let mut accumulator = Accumulator::new(lattice, division);
+    let of_chains = chains.as_ref().map_or(1, |report| report.chains);
+    for (at, (row, configuration)) in rows.iter().zip(configurations.chunks(lattice.sites())).enumerate() {
+        // Every chunk begins with the first chain.
+        let [before, within] = [at / chunk, at % chunk];
+        let place = before * chunk.div_ceil(of_chains) + within / of_chains;
+        accumulator.add([within % of_chains, place], configuration, row[1]);
+    }
+    let variance = real_variance + variance_of(2);
     Ok(Estimate {
         samples: rows.len(),
         energy,
         energy_error: (real_variance / independent).sqrt(),
         variance,
         v_score: v_score(&hamiltonian.terms(lattice)?, energy, variance),
-        density: 0.5 * (mean(1) / lattice.sites() as f64 + 1.0),
-        sigma_x,
-        staggered: mean(2),
+        observables: accumulator.estimates(estimator.tables.host.flips_every_site),
         chains,
     })
 }

@@ -27,6 +27,8 @@ pub struct StepReport {
     pub sigma_x: f64,
     /// Mean of |Σ (−1)^(x+y) (n − ½)| / N.
     pub staggered: f64,
+    /// Mean and variance of the magnetisation over the samples.
+    pub magnetisation: Magnetisation,
     /// Norm of the gradient before clipping.
     pub gradient_norm: f64,
     /// Learning rate of the step.
@@ -46,6 +48,19 @@ pub struct StepReport {
 
 /// Distinct samples below which a step of stochastic reconfiguration says little of where to go.
 const FEW: u32 = 32;
+
+/// Mean and unbiased variance over the samples of a step, which do not weigh the phase of ψ.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Magnetisation {
+    /// Of M = Σ (2n − 1), in total.
+    pub mean: [f64; 2],
+    /// Of |M|.
+    pub absolute: [f64; 2],
+    /// Of M².
+    pub squared: [f64; 2],
+    /// Of Σ (−1)^(x+y) (n − ½) / N, with its sign.
+    pub staggered: [f64; 2],
+}
 
 impl StepReport {
     /// Whether a step of stochastic reconfiguration on `sites` sites had far fewer distinct samples than are useful, and

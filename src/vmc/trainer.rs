@@ -10,7 +10,7 @@ use super::checkpoint::Checkpoint;
 use super::estimator::{Estimator, EstimatorConfig, Source};
 use super::geometry::{CHUNK, Outline};
 use super::gradient::record_gradient;
-use super::metrics::{MetricsRing, StepInputs, StepNumbers, StepReport};
+use super::metrics::{Magnetisation, MetricsRing, StepInputs, StepNumbers, StepReport};
 use super::optimizer::Optimizer;
 use super::reconfiguration::{Reconfiguration, ReconfigurationCost};
 use super::schedule::Schedule;
@@ -267,6 +267,12 @@ impl Trainer {
             density: 0.5 * (column(1).0 / sites + 1.0),
             sigma_x,
             staggered: column(5).0,
+            magnetisation: Magnetisation {
+                mean: column(1).into(),
+                absolute: column(2).into(),
+                squared: column(3).into(),
+                staggered: column(4).into(),
+            },
             gradient_norm: f64::from(numbers.state[4]),
             learning_rate: numbers.learning_rate,
             unique: numbers.unique,

@@ -2,7 +2,7 @@
 
 use ketformer::model::Precision;
 use ketformer::physics::{Hamiltonian, Observables, Operator, Terms};
-use ketformer::vmc::{Amplitudes, EvaluateConfig, TrainConfig, Trainer, evaluate, local_energies};
+use ketformer::vmc::{Amplitudes, EvaluateConfig, Mean, TrainConfig, Trainer, evaluate, local_energies};
 
 use super::cases::{Case, cases, gpu, in_turn, index, kinds, problems};
 use super::decoding::nan_max;
@@ -146,15 +146,33 @@ fn estimates_agree_with_enumeration() {
         assert!((found.energy - energy).abs() < 5.0 * found.energy_error, "{name}: {found:?} is not {energy}");
         assert!((found.energy_error / sigma - 1.0).abs() < 0.5, "{name}: the error of {found:?} is not {sigma}");
 
-        // Occupations and staggered magnetisations are at most ½ from their means.
+        // Each within five of its own error bars.
         let exact = Observables::of_complex(&terms, &case.lattice, [&state[0], &state[1]]).unwrap();
-        let sigma = 0.5 / (samples as f64).sqrt();
-        assert!((found.density - exact.density).abs() < 5.0 * sigma, "{name}: {found:?} {exact:?}");
-        assert!((found.staggered - exact.staggered_abs).abs() < 5.0 * sigma, "{name}: {found:?} {exact:?}");
+        let found = found.observables;
+        let agrees = |what: &str, mean: Mean, exact: f64| {
+            // In a sector some are always the same.
+            let off = (mean.value - exact).abs();
+            assert!(off < 5.0 * mean.error + 1e-6, "{name}: {what} {mean:?} {exact}");
+            assert!(mean.error < 0.1, "{name}: {what} {mean:?}");
+        };
+        agrees("density", found.density, exact.density);
+        agrees("|m|", found.staggered, exact.staggered_abs);
+        agrees("m²", found.staggered_squared, exact.staggered_squared);
+        let sites = found.density_per_site.iter().zip(&exact.density_per_site);
+        sites.for_each(|(mean, exact)| agrees("density of a site", *mean, *exact));
         let flips_every_site = matches!(hamiltonian.name(), "rydberg" | "ising");
-        assert_eq!(found.sigma_x.is_finite(), flips_every_site, "{name}: {found:?}");
-        if flips_every_site {
-            assert!((found.sigma_x - exact.sigma_x).abs() < 10.0 * sigma, "{name}: {found:?} {exact:?}");
+        assert_eq!(found.sigma_x.is_some(), flips_every_site, "{name}: {found:?}");
+        if let Some(sigma_x) = found.sigma_x {
+            agrees("σˣ", sigma_x, exact.sigma_x);
+        }
+        let p = densities(&state);
+        let mean = |of: &dyn Fn(usize) -> f64| p.iter().enumerate().map(|(s, p)| p * of(s)).sum::<f64>();
+        let occupied = |s: usize, site: usize| (s >> site & 1) as f64;
+        for i in 0..case.lattice.sites() {
+            let j = (7 * i + 1) % case.lattice.sites();
+            let both = mean(&|s| occupied(s, i) * occupied(s, j));
+            let apart = exact.density_per_site[i] * exact.density_per_site[j];
+            agrees("correlation", found.correlation[i][j], both - apart);
         }
     }
 }

@@ -3,8 +3,8 @@
 use ketformer::gpu::Gpu;
 use ketformer::physics::ground_state;
 use ketformer::run::{
-    Curve, METRICS_FILE, MODEL_FILE, Metrics, PICTURE_FILE, Recent, RunFolder, RunSettings, SETTINGS_FILE,
-    save_checkpoint,
+    Curve, HISTORY_FILE, History, METRICS_FILE, MODEL_FILE, Metrics, PICTURE_FILE, Recent, RunFolder, RunSettings,
+    SETTINGS_FILE, save_checkpoint,
 };
 use ketformer::vmc::{StepReport, Trainer};
 use ketformer::{Error, ErrorKind, Result};
@@ -25,6 +25,7 @@ pub struct Run {
     folder: Option<RunFolder>,
     metrics: Option<Metrics>,
     recent: Recent,
+    history: History,
     curve: Curve,
     /// The last step.
     done: u64,
@@ -86,6 +87,7 @@ impl Run {
 
     fn show(&mut self, job: &Job, report: &StepReport) {
         self.recent.push(report);
+        self.history.push(report);
         self.curve.push(report.step, report.energy / job.problem.lattice.sites() as f64);
     }
 
@@ -157,7 +159,7 @@ impl Run {
         format!("ketformer train --resume {}", quoted(&self.place()))
     }
 
-    /// The picture, the final lines, and where everything is.
+    /// The steps as an array, the picture, the final lines, and where everything is.
     ///
     /// # Errors
     /// `ErrorKind::File` when the picture cannot be written.
@@ -186,6 +188,7 @@ impl Run {
         if let Some(folder) = &self.folder {
             let title = hamiltonian::title(&job.problem.hamiltonian_settings, lattice);
             let title = format!("{title}, {}", wave_function::title(&job.problem.model_settings));
+            self.history.save(&folder.file(HISTORY_FILE))?;
             self.curve.draw(&folder.file(PICTURE_FILE), &title, exact.map(|exact| exact / sites as f64))?;
         }
         if self.interrupted {

@@ -1,6 +1,7 @@
 //! What the numbers that Markov chains leave are worth.
 
 mod autocorrelation;
+mod batches;
 mod blocking;
 mod jackknife;
 #[cfg(test)]
@@ -8,6 +9,8 @@ mod process;
 mod r_hat;
 
 pub(super) use autocorrelation::autocorrelation_time;
+pub use batches::Mean;
+pub(super) use batches::{Batches, Division};
 use blocking::blocking;
 pub(super) use jackknife::ratio_of_means;
 use r_hat::split_r_hat;

@@ -1,0 +1,90 @@
+//! How far a wave function is from the exact ground state, where all configurations can be enumerated.
+
+use ketformer::physics::{SymmetryGroup, Terms, ground_state};
+use ketformer::run::Enumeration;
+use ketformer::vmc::Amplitudes;
+use ketformer::{Lattice, Result};
+use serde_json::{Value, json};
+
+use super::number::{Measured, exact_line};
+use super::output;
+
+/// Digits that enumeration of 32-bit amplitudes gives.
+const ENUMERATED: f64 = 1e-6;
+
+/// The wave function by enumeration, its projection where there is one, and the ground state by Lanczos.
+pub struct Exact {
+    energy: f64,
+    all: Enumeration,
+    fidelity: f64,
+    projected: Option<(Enumeration, f64)>,
+}
+
+impl Exact {
+    /// Of all amplitudes, and of their projection onto a representation of a group.
+    ///
+    /// # Errors
+    /// As [`Enumeration::new`] and [`ground_state`].
+    pub fn new(
+        terms: &Terms,
+        lattice: &Lattice,
+        amplitudes: &Amplitudes,
+        projection: Option<(&SymmetryGroup, usize)>,
+    ) -> Result<Self> {
+        let all = Enumeration::new(terms, lattice, amplitudes)?;
+        let ground = ground_state(terms, lattice.sites())?;
+        let projected = projection
+            .map(|(group, character)| Enumeration::projected(terms, lattice, amplitudes, group, character))
+            .transpose()?;
+        let projected = projected.map(|projected| {
+            let fidelity = projected.fidelity(&ground.state);
+            (projected, fidelity)
+        });
+        Ok(Self { energy: ground.energy, fidelity: all.fidelity(&ground.state), all, projected })
+    }
+
+    /// Prints it. `normalised`: the sum of probabilities says something, because enumeration did not make it 1.
+    pub fn show(&self, normalised: bool) {
+        let found = &self.all.observables;
+        let sum = if normalised { format!("  sum of probabilities {:.6}", self.all.total) } else { String::new() };
+        output::line(format!(
+            "enumerated energy {:.7}  density {:.5}  sigma_x {:.5}  staggered {:.5}{sum}",
+            found.energy, found.density, found.sigma_x, found.staggered_abs
+        ));
+        self.show_distance(found.energy, self.fidelity);
+        if let Some((projected, fidelity)) = &self.projected {
+            let energy = projected.observables.energy;
+            output::line(format!("symmetrized enumerated energy {energy:.7}  part {:.6}", projected.total));
+            self.show_distance(energy, *fidelity);
+        }
+    }
+
+    fn show_distance(&self, energy: f64, fidelity: f64) {
+        let enumerated = Measured { mean: energy, error: ENUMERATED };
+        output::line(format!("{}  fidelity {fidelity:.7}", exact_line(self.energy, enumerated)));
+    }
+
+    /// The same as JSON.
+    pub fn json(&self) -> Value {
+        let relative = |energy: f64| ((energy - self.energy) / self.energy).abs();
+        let of = |all: &Enumeration, fidelity: f64| {
+            let found = &all.observables;
+            json!({
+                "energy": found.energy,
+                "relative_error": relative(found.energy),
+                "fidelity": fidelity,
+                "weight": all.total,
+                "density": found.density,
+                "density_per_site": found.density_per_site,
+                "sigma_x": found.sigma_x,
+                "staggered_abs": found.staggered_abs,
+                "staggered_squared": found.staggered_squared,
+            })
+        };
+        json!({
+            "ground_energy": self.energy,
+            "enumerated": of(&self.all, self.fidelity),
+            "symmetrized": self.projected.as_ref().map(|(projected, fidelity)| of(projected, *fidelity)),
+        })
+    }
+}
