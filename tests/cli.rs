@@ -390,6 +390,21 @@ fn quiet_runs_say_nothing_but_warnings() {
 
 #[cfg(unix)]
 #[test]
+fn a_program_reads_json_lines() {
+    let folder = TempDir::new().unwrap();
+    let ended = succeeds(folder.path(), &format!("train steps=5 report=2 seed=3 --json {TINY} --out run"));
+    let lines: Vec<serde_json::Value> =
+        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
+    let steps: Vec<u64> = lines.iter().map(|line| line["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [2, 4, 5, 5]);
+    let of = |line: &serde_json::Value| line["energy"][0].as_f64().unwrap();
+    assert!(lines[..3].iter().all(|line| of(line).is_finite() && line["samples_per_second"].as_f64().unwrap() > 0.0));
+    assert!(lines[3]["done"] == true && lines[3]["exact"].is_f64() && lines[3]["run"] == "run", "{}", lines[3]);
+    let said: Vec<&str> = ended.stderr.lines().collect();
+    assert!(said.iter().all(|line| line.contains("warning")), "{said:?}");
+}
+
+#[test]
 fn an_interrupted_run_is_saved() {
     for signal in ["INT", "TERM"] {
         let folder = TempDir::new().unwrap();

@@ -1,15 +1,80 @@
 //! Every kernel on this machine's adapter against its f64 reference.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::OnceLock;
 
 use ketformer::gpu::Gpu;
 use ketformer::kernels::choice::{FORMS, Form};
-use ketformer::kernels::{ALL, Case};
+use ketformer::kernels::{ALL, Case, Entry};
 
-/// One device for all tests here, so that each kernel is compiled once.
-fn gpu() -> Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one")).clone()
+/// The devices of all tests here, one for each core: a software driver compiles the kernels of one device one by one, which
+/// is most of the time where none was compiled before.
+fn devices() -> &'static [Gpu] {
+    static DEVICES: OnceLock<Vec<Gpu>> = OnceLock::new();
+    DEVICES.get_or_init(|| {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+        let open = || Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one");
+        (0..cores).map(|_| open()).collect()
+    })
+}
+
+/// What `check` finds of every kernel, on all devices at a time; each kernel is always on the same one.
+fn for_every_kernel<T: Send>(check: impl Fn(&Gpu, &Entry) -> T + Sync) -> Vec<T> {
+    let devices = devices();
+    let check = &check;
+    std::thread::scope(|scope| {
+        let of_device = |first: usize| {
+            move || -> Vec<T> {
+                let own = ALL.iter().skip(first).step_by(devices.len());
+                own.map(|entry| check(&devices[first], entry)).collect()
+            }
+        };
+        let workers: Vec<_> = (0..devices.len()).map(|first| scope.spawn(of_device(first))).collect();
+        let join = |worker: std::thread::ScopedJoinHandle<'_, Vec<T>>| match worker.join() {
+            Ok(found) => found,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        workers.into_iter().flat_map(join).collect()
+    })
+}
+
+/// What a kernel's case gave.
+struct Ran {
+    kernel: &'static str,
+    /// Of the case, where it is of a form: the choice and the form's order and name, and what the case is beside it.
+    form: Option<(&'static str, u32, &'static str, String)>,
+    name: String,
+    failures: Vec<String>,
+    /// Of the words that came out.
+    digest: u64,
+}
+
+/// Every case of every kernel, run once.
+fn all_cases() -> &'static [Ran] {
+    static RAN: OnceLock<Vec<Ran>> = OnceLock::new();
+    let run = |gpu: &Gpu, entry: &Entry, case: &Case| {
+        let kernel = entry.kernel.name;
+        let (failures, digest) = match case.run(gpu) {
+            Ok(words) => {
+                let wrong = case.compare(&words).into_iter().filter(|m| !m.passed());
+                let mut hasher = DefaultHasher::new();
+                words.hash(&mut hasher);
+                (wrong.map(|m| format!("{m:?}")).collect(), hasher.finish())
+            }
+            Err(error) => (vec![error.to_string()], 0),
+        };
+        let form = form_of(kernel, case).map(|(choice, form)| {
+            let beside = case.name.split(" [").next().unwrap_or_default().to_string();
+            (choice, form.order, form.name, beside)
+        });
+        Ran { kernel, form, name: case.name.clone(), failures, digest }
+    };
+    RAN.get_or_init(|| {
+        let found = for_every_kernel(|gpu, entry| -> Vec<Ran> {
+            (entry.cases)(gpu).iter().map(|case| run(gpu, entry, case)).collect()
+        });
+        found.into_iter().flatten().collect()
+    })
 }
 
 /// The first cases of a kernel and the last, which are those with f16 in buffers where it has such.
@@ -21,33 +86,21 @@ fn some(mut cases: Vec<Case>, first: usize) -> Vec<Case> {
 
 #[test]
 fn every_kernel_agrees_with_its_reference() {
-    let gpu = gpu();
-    let mut failures = Vec::new();
-    let mut cases_run = 0;
-    for entry in ALL {
-        for case in (entry.cases)(&gpu) {
-            let name = format!("{} {}", entry.kernel.name, case.name);
-            cases_run += 1;
-            match case.run(&gpu) {
-                Ok(words) => {
-                    let wrong = case.compare(&words).into_iter().filter(|m| !m.passed());
-                    failures.extend(wrong.map(|m| format!("{name}: {m:?}")));
-                }
-                Err(error) => failures.push(format!("{name}: {error}")),
-            }
-        }
-    }
-    assert!(cases_run >= ALL.len(), "only {cases_run} cases for {} kernels", ALL.len());
+    let ran = all_cases();
+    let of = |ran: &Ran| -> Vec<String> {
+        ran.failures.iter().map(|failure| format!("{} {}: {failure}", ran.kernel, ran.name)).collect()
+    };
+    let failures: Vec<String> = ran.iter().flat_map(of).collect();
+    assert!(ran.len() >= ALL.len(), "only {} cases for {} kernels", ran.len(), ALL.len());
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
 /// A comparison that lets a wrong answer pass is worse than none.
 #[test]
 fn every_comparison_rejects_a_wrong_answer() {
-    let gpu = gpu();
-    for entry in ALL {
-        for case in some((entry.cases)(&gpu), 2) {
-            let words = case.run(&gpu).unwrap();
+    for_every_kernel(|gpu, entry| {
+        for case in some((entry.cases)(gpu), 2) {
+            let words = case.run(gpu).unwrap();
             for (at, (name, expected)) in case.outputs.iter().enumerate() {
                 let middle = words[at].len() / 2;
                 let mut wrong = Case {
@@ -63,18 +116,17 @@ fn every_comparison_rejects_a_wrong_answer() {
                 assert!(!case.compare(&poisoned)[at].passed(), "{} {name} accepts NaN", entry.kernel.name);
             }
         }
-    }
+    });
 }
 
 #[test]
 fn results_are_bit_identical_from_run_to_run() {
-    let gpu = gpu();
-    for entry in ALL {
-        for case in some((entry.cases)(&gpu), 3) {
-            let (first, second) = (case.run(&gpu).unwrap(), case.run(&gpu).unwrap());
+    for_every_kernel(|gpu, entry| {
+        for case in some((entry.cases)(gpu), 3) {
+            let (first, second) = (case.run(gpu).unwrap(), case.run(gpu).unwrap());
             assert_eq!(first, second, "{} {}", entry.kernel.name, case.name);
         }
-    }
+    });
 }
 
 /// The form of a case, with the name of the choice that it belongs to.
@@ -86,10 +138,10 @@ fn form_of(kernel: &str, case: &Case) -> Option<(&'static str, &'static Form)> {
 
 #[test]
 fn every_form_that_can_run_has_cases_and_every_case_of_a_form_is_known() {
-    let gpu = gpu();
+    let gpu = &devices()[0];
     let mut seen = Vec::new();
     for entry in ALL {
-        for case in (entry.cases)(&gpu) {
+        for case in (entry.cases)(gpu) {
             let form = form_of(entry.kernel.name, &case);
             assert_eq!(form.is_some(), case.name.ends_with(']'), "{} {}", entry.kernel.name, case.name);
             seen.extend(form.map(|(kernel, form)| (kernel, form.name)));
@@ -97,7 +149,7 @@ fn every_form_that_can_run_has_cases_and_every_case_of_a_form_is_known() {
     }
     for forms in FORMS {
         for form in forms.all {
-            let runs = forms.obstacle(&gpu, form).is_none();
+            let runs = forms.obstacle(gpu, form).is_none();
             assert_eq!(seen.contains(&(forms.kernel, form.name)), runs, "{} {}", forms.kernel, form.name);
         }
     }
@@ -106,21 +158,16 @@ fn every_form_that_can_run_has_cases_and_every_case_of_a_form_is_known() {
 /// Forms of one order may replace each other, so they must agree to the last bit.
 #[test]
 fn forms_of_one_order_give_the_same_bits() {
-    let gpu = gpu();
-    // By kernel, order and what the case is but for its form: the form that ran first, and its words.
+    // By kernel, order and what the case is but for its form: the form that ran first, and what came out.
     let mut first = std::collections::BTreeMap::new();
     let mut compared = 0;
-    for entry in ALL {
-        for case in (entry.cases)(&gpu) {
-            let Some((kernel, form)) = form_of(entry.kernel.name, &case) else { continue };
-            let what = case.name.split(" [").next().unwrap_or_default().to_string();
-            let words = case.run(&gpu).unwrap();
-            let before = first.entry((kernel, form.order, what)).or_insert((form.name, words.clone()));
-            if before.0 != form.name {
-                assert!(before.1 == words, "{kernel} {}: {} gives other bits", case.name, before.0);
-                compared += 1;
-            }
+    for Ran { kernel, form, name, digest, .. } in all_cases() {
+        let Some((choice, order, form, beside)) = form else { continue };
+        let before = first.entry((*choice, *order, beside.as_str())).or_insert((*form, *digest));
+        if before.0 != *form {
+            assert!(before.1 == *digest, "{kernel} {name}: {} gives other bits", before.0);
+            compared += 1;
         }
     }
-    assert!(compared > 50 || gpu.subgroup_size().is_none(), "only {compared} pairs");
+    assert!(compared > 50 || devices()[0].subgroup_size().is_none(), "only {compared} pairs");
 }

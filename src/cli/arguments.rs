@@ -26,6 +26,9 @@ pub enum Command {
     /// Train a wave function until its energy is that of the ground state
     #[command(after_help = TRAIN_EXAMPLE)]
     Train(TrainArguments),
+    /// Train at each value of one coupling, and draw the phase diagram
+    #[command(after_help = SWEEP_EXAMPLE)]
+    Sweep(SweepArguments),
     /// Evaluate a trained wave function on fresh samples
     #[command(after_help = EVAL_EXAMPLE)]
     Eval(EvalArguments),
@@ -78,6 +81,12 @@ Examples: ketformer eval out/1 samples=10000
           ketformer eval out/1 samples=100000 --json > observables.json
           ketformer eval --weights model.safetensors --ptf patch=2x2 Nh=32 --rydberg V=7";
 
+const SWEEP_EXAMPLE: &str = "\
+Every point begins with the weights of the one before, trains for steps= steps in a folder of its own, and is evaluated.
+sweep.csv has a row for each point, sweep.svg the energy, the staggered magnetisation and its fluctuation.
+Examples: ketformer sweep L=16 steps=500 --ptf patch=2x2 Nh=32 nhead=8 --rydberg V=7 delta=0:3:0.25
+          ketformer sweep --resume out/1";
+
 const SAMPLE_EXAMPLE: &str = "\
 Rows of the file are configurations, one byte a site, 0 or 1. Site x*Ly + y stands at (x, y): in NumPy
 np.load('spins.npy').reshape(-1, Lx, Ly)[sample, x, y].
@@ -100,7 +109,7 @@ Examples: ketformer tune
           ketformer train --no-tuning L=16 steps=1000";
 
 /// Which adapter.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct AdapterArguments {
     /// Adapter by index or by part of its name; `ketformer devices` lists them [env: KETFORMER_ADAPTER]
     #[arg(long, value_name = "NAME")]
@@ -119,7 +128,7 @@ impl AdapterArguments {
 }
 
 /// Flags of every command that computes on the GPU.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct GpuArguments {
     #[command(flatten)]
     pub adapter: AdapterArguments,
@@ -132,7 +141,7 @@ pub struct GpuArguments {
 }
 
 /// The groups that describe the problem.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct GroupArguments {
     #[command(flatten)]
     pub model: Typed<WaveFunctions>,
@@ -141,7 +150,7 @@ pub struct GroupArguments {
 }
 
 /// `ketformer train`
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct TrainArguments {
     /// Settings of the run, such as L=16 steps=1000
     #[arg(value_name = "KEY=VALUE")]
@@ -161,6 +170,9 @@ pub struct TrainArguments {
     /// rejections may change
     #[arg(long, value_name = "RUN")]
     pub resume: Option<PathBuf>,
+    /// For programs: a JSON object on a line of stdout for every report, and a last one with the result
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub gpu: GpuArguments,
 }
@@ -170,6 +182,16 @@ impl TrainArguments {
     pub fn words(&self) -> Vec<String> {
         self.settings.iter().chain(self.train.iter().flatten()).cloned().collect()
     }
+}
+
+/// `ketformer sweep`
+#[derive(Debug, Clone, Args)]
+pub struct SweepArguments {
+    #[command(flatten)]
+    pub train: TrainArguments,
+    /// Samples that every point is evaluated with
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(2..=MAX_SAMPLES))]
+    pub samples: u64,
 }
 
 /// `ketformer eval`

@@ -1,7 +1,9 @@
 //! `ketformer eval`: what a trained wave function is worth, from fresh samples and, where it is small, exactly.
 
 use ketformer::physics::{Lattice, SymmetryGroup, Terms};
-use ketformer::vmc::{Estimate, EvaluateConfig, Mean, SymmetrisedEstimate, enumerate, evaluate, evaluate_symmetrised};
+use ketformer::vmc::{
+    Estimate, EvaluateConfig, Mean, SymmetrisedEstimate, enumerate, evaluate, evaluate_symmetrised, renyi_entropy,
+};
 use ketformer::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
@@ -14,6 +16,9 @@ use super::{Outcome, chains, device, observables, output, symmetrised};
 
 /// Up to here all 2^N configurations are enumerated.
 const ENUMERATED_SITES: usize = 16;
+
+/// Samples below which no entropy is estimated.
+const LEAST_SAMPLES: usize = 4;
 
 /// Prints energy, variance and observables.
 ///
@@ -39,10 +44,14 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     let projected = group
         .map(|group| {
             let (hamiltonian, model) = (hamiltonian.as_ref(), model.as_ref());
-            let found = evaluate_symmetrised(&gpu, lattice, hamiltonian, model, &weights, &group, config)?;
+            let found = evaluate_symmetrised(&gpu, lattice, hamiltonian, model, &weights, &group, config.clone())?;
             Ok::<_, Error>((group, found))
         })
         .transpose()?;
+    let half = left_half(lattice);
+    let pairs = (config.samples >= LEAST_SAMPLES && lattice.sites() > 1).then(|| config.clone());
+    let entropy =
+        pairs.map(|config| renyi_entropy(&gpu, lattice, model.as_ref(), &weights, &half, config)).transpose()?;
     let exact = match lattice.sites() <= ENUMERATED_SITES {
         true => {
             let amplitudes = enumerate(&gpu, lattice, model.as_ref(), &weights, precision)?;
@@ -58,13 +67,18 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
         symmetrised::warn(found);
     }
     if arguments.json {
-        output::line(json(&problem, &estimate, projected.as_ref(), exact.as_ref()));
+        let mut all = json(&problem, &estimate, projected.as_ref(), exact.as_ref());
+        all["renyi_2"] = entropy.as_ref().map(observables::entropy_json).into();
+        output::line(all);
         return Ok(Outcome::Done);
     }
     let sites = lattice.sites();
     let energy = Measured { mean: estimate.energy, error: estimate.energy_error };
     output::line(energy_line(energy, sites, estimate.variance));
     observables::show(&estimate, lattice);
+    if let Some(entropy) = &entropy {
+        observables::show_entropy(entropy);
+    }
     if let Some(report) = &estimate.chains {
         chains::show(report);
     }
@@ -113,6 +127,15 @@ fn json(
         all["exact"] = exact.json();
     }
     all
+}
+
+/// The sites with x < Lx/2, or of a chain along y the first half.
+fn left_half(lattice: &Lattice) -> Vec<bool> {
+    let inside = |site: usize| match lattice.position(site) {
+        (_, y) if lattice.lx == 1 => y < lattice.ly / 2,
+        (x, _) => x < lattice.lx / 2,
+    };
+    (0..lattice.sites()).map(inside).collect()
 }
 
 /// The symmetries of `terms`, of which there must be some.

@@ -19,11 +19,13 @@ mod number;
 mod observables;
 mod output;
 mod progress;
+mod range;
 mod reference_line;
 mod sample;
 mod settings;
 mod subject;
 mod suggestion;
+mod sweep;
 mod symmetrised;
 mod train;
 mod tune;
@@ -72,6 +74,7 @@ fn command(command: Command) -> Result<Outcome> {
         Command::Train(arguments) => train::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Sample(arguments) => sample::run(&arguments),
+        Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Exact(arguments) => exact::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),

@@ -1,10 +1,14 @@
 //! What there is to say of magnetisations and correlations.
 
 use ketformer::Lattice;
-use ketformer::vmc::{Estimate, Mean};
+use ketformer::vmc::{Estimate, Mean, RenyiEntropy};
+use serde_json::{Value, json};
 
 use super::number::{Measured, significant};
 use super::output;
+
+/// Error in nats above which an entropy is hardly known.
+const HARDLY: f64 = 0.3;
 
 /// Prints the observables of an estimate with their error bars.
 pub fn show(estimate: &Estimate, lattice: &Lattice) {
@@ -25,6 +29,29 @@ pub fn show(estimate: &Estimate, lattice: &Lattice) {
         ));
     }
     output::line(format!("V-score {}  samples {}", significant(estimate.v_score, 2), estimate.samples));
+}
+
+/// Prints the entropy of a part of the lattice.
+pub fn show_entropy(entropy: &RenyiEntropy) {
+    let found = measured(entropy.entropy);
+    output::line(format!("Renyi-2 entropy of half the lattice, {} sites: {found} nats", entropy.sites));
+    if entropy.entropy.value.is_nan() || entropy.entropy.error > HARDLY {
+        output::warning(&format!(
+            "the entropy is hardly known from {} pairs of samples, since their swaps differ so much; give more samples=",
+            entropy.pairs
+        ));
+    }
+}
+
+/// The same as JSON.
+pub fn entropy_json(entropy: &RenyiEntropy) -> Value {
+    let mean = |mean: Mean| json!([mean.value, mean.error]);
+    json!({
+        "sites": entropy.sites,
+        "pairs": entropy.pairs,
+        "purity": mean(entropy.purity),
+        "entropy": mean(entropy.entropy),
+    })
 }
 
 fn measured(mean: Mean) -> Measured {

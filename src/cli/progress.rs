@@ -1,4 +1,4 @@
-//! Progress on stderr: a live bar on a terminal, a line per report otherwise.
+//! Progress on stderr: a live bar on a terminal, a line per report otherwise; or on stdout for programs, in JSON lines.
 
 use std::io::IsTerminal;
 use std::ops::Range;
@@ -6,21 +6,44 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use ketformer::vmc::StepReport;
+use serde_json::json;
 
-use super::number::{Measured, duration, significant};
+use super::number::{Measured, bytes, duration, significant};
 use super::output;
 
 /// How many rejected steps are told one by one.
 const REJECTIONS_TOLD: u64 = 3;
 
+/// How a run is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For people: a bar or lines.
+    Text,
+    /// For programs: a JSON object on a line of stdout for every report.
+    Json,
+    /// Warnings alone.
+    Quiet,
+}
+
+/// What a run is, as far as its progress says.
+pub struct Extent {
+    /// Steps that were done before, and all.
+    pub steps: Range<u64>,
+    /// Steps between two reports.
+    pub report: u64,
+    /// Sites of the lattice.
+    pub sites: usize,
+    /// Samples of a step.
+    pub samples: usize,
+    /// Bytes of GPU buffers.
+    pub memory: u64,
+}
+
 /// Shows how a run goes on.
 pub struct Progress {
+    extent: Extent,
+    form: Form,
     bar: Option<ProgressBar>,
-    lines: bool,
-    /// Steps that were done before, and all.
-    steps: Range<u64>,
-    report: u64,
-    sites: f64,
     begun: Instant,
     rejected: u64,
     /// Whether it was told that there are few distinct samples.
@@ -28,31 +51,23 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// For the steps after `steps.start` up to `steps.end` with a report every `report`, on `sites` sites; with `quiet` only
-    /// warnings are shown.
-    pub fn new(steps: Range<u64>, report: u64, sites: usize, quiet: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let bar = (terminal && !quiet).then(|| {
+    /// For the steps after `extent.steps.start` up to `extent.steps.end`.
+    pub fn new(extent: Extent, form: Form) -> Self {
+        let bar = (form == Form::Text && std::io::stderr().is_terminal()).then(|| {
             let style = ProgressStyle::with_template("{bar:10} {pos}/{len}  {wide_msg}");
-            let bar = ProgressBar::new(steps.end).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            let bar =
+                ProgressBar::new(extent.steps.end).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
-        Self {
-            bar,
-            lines: !terminal && !quiet,
-            steps,
-            report,
-            sites: sites as f64,
-            begun: Instant::now(),
-            rejected: 0,
-            few_told: false,
-        }
+        Self { extent, form, bar, begun: Instant::now(), rejected: 0, few_told: false }
     }
 
     /// Shows a step.
     pub fn step(&mut self, report: &StepReport) {
-        let (done, all) = (report.step, self.steps.end);
+        let Extent { steps, sites, samples, memory, .. } = &self.extent;
+        let (done, all, first) = (report.step, steps.end, steps.start);
+        let (sites, samples, memory) = (*sites, *samples as f64, *memory);
         if !report.accepted {
             self.rejected += 1;
             if self.rejected <= REJECTIONS_TOLD {
@@ -64,7 +79,7 @@ impl Progress {
                 ));
             }
         }
-        if report.lacks_samples(self.sites as usize) && !self.few_told {
+        if report.lacks_samples(sites) && !self.few_told {
             self.few_told = true;
             self.warn(&format!(
                 "step {} had {} distinct samples, which is as many directions as stochastic reconfiguration knows the \
@@ -72,23 +87,43 @@ impl Progress {
                 report.step, report.unique
             ));
         }
-        let due = done.is_multiple_of(self.report) || done == all;
-        if self.bar.is_none() && !(self.lines && due) {
+        let due = done.is_multiple_of(self.extent.report) || done == all;
+        if self.form == Form::Quiet || (self.bar.is_none() && !due) {
             return;
         }
-        let each = self.begun.elapsed().as_secs_f64() / (done - self.steps.start) as f64;
-        let energy = Measured { mean: report.energy / self.sites, error: report.energy_error / self.sites };
+        let each = self.begun.elapsed().as_secs_f64() / (done - first) as f64;
+        let per_site = sites as f64;
+        if self.form == Form::Json {
+            return output::line(json!({
+                "step": done,
+                "steps": all,
+                "energy": [report.energy, report.energy_error],
+                "per_site": report.energy / per_site,
+                "variance": report.variance,
+                "acceptance": report.acceptance,
+                "accepted": report.accepted,
+                "learning_rate": report.learning_rate,
+                "samples_per_second": samples / each,
+                "memory": memory,
+                "seconds_left": each * (all - done) as f64,
+            }));
+        }
+        let energy = Measured { mean: report.energy / per_site, error: report.energy_error / per_site };
         let left = duration(each * (all - done) as f64);
         let variance = significant(report.variance, 2);
+        let rate = significant(samples / each, 2);
         let each = significant(each, 2);
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done);
-                // Short enough for 80 columns.
-                bar.set_message(format!("E/N {energy}  σ² {variance}  {each} s/step  ETA {left}"));
+                // Beyond 80 columns the last of it is cut off.
+                let memory = bytes(memory);
+                bar.set_message(format!(
+                    "E/N {energy}  σ² {variance}  {each} s/step  ETA {left}  {rate} samples/s  {memory}"
+                ));
             }
             None => output::progress(&format!(
-                "step {done}/{all}  E/N {energy}  variance {variance}  {each} s/step  ETA {left}"
+                "step {done}/{all}  E/N {energy}  variance {variance}  {each} s/step  {rate} samples/s  ETA {left}"
             )),
         }
     }

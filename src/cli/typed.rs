@@ -32,6 +32,13 @@ impl<T: Table> Typed<T> {
         Self::of(|group| groups.get(group.name).map(words))
     }
 
+    /// The same with another word in the place of `word`.
+    pub fn with_word(&self, word: &str, other: &str) -> Self {
+        let replaced = |own: &String| if own == word { other.to_string() } else { own.clone() };
+        let groups = self.groups.iter().map(|(group, words)| (*group, words.iter().map(replaced).collect())).collect();
+        Self { groups, table: PhantomData }
+    }
+
     /// Whether one of them was given.
     pub fn is_given(&self) -> bool {
         !self.groups.is_empty()

@@ -11,6 +11,7 @@ mod enumeration;
 mod folder;
 mod history;
 mod metrics;
+mod phase_diagram;
 mod recent;
 mod settings_file;
 
@@ -21,6 +22,7 @@ pub use enumeration::Enumeration;
 pub use folder::{HISTORY_FILE, METRICS_FILE, MODEL_FILE, PICTURE_FILE, RunFolder, SETTINGS_FILE};
 pub use history::{HISTORY_COLUMNS, History};
 pub use metrics::{HEADER, Metrics};
+pub use phase_diagram::{PhaseDiagram, PhasePoint};
 pub use recent::{RECENT_STEPS, Recent, Summary};
 pub use settings_file::{AdapterRecord, Resumption, RunSettings};
 

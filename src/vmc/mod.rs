@@ -6,6 +6,7 @@ mod budget;
 mod chains;
 mod checkpoint;
 mod distinct;
+mod entropy;
 mod enumerate;
 mod estimator;
 mod evaluate;
@@ -29,6 +30,7 @@ mod tables;
 mod trainer;
 
 pub use checkpoint::Checkpoint;
+pub use entropy::{RenyiEntropy, renyi_entropy};
 pub use enumerate::{Amplitudes, LocalEnergies, enumerate, local_energies};
 pub use evaluate::{Estimate, EvaluateConfig, evaluate};
 pub use geometry::{Geometry, GramMatrix, Solution};

@@ -16,6 +16,8 @@ pub struct ObservableEstimates {
     pub staggered: Mean,
     /// ⟨m²⟩.
     pub staggered_squared: Mean,
+    /// N (⟨m²⟩ − ⟨|m|⟩²).
+    pub staggered_fluctuation: Mean,
     /// ⟨n_i⟩ of every site.
     pub density_per_site: Vec<Mean>,
     /// ⟨n_i n_j⟩ − ⟨n_i⟩⟨n_j⟩, (N, N); empty beyond [`CORRELATED_SITES`] sites.
@@ -95,6 +97,11 @@ impl Accumulator {
             sigma_x: flips_every_site.then(|| self.batches.mean(1)),
             staggered: self.batches.mean(2),
             staggered_squared: self.batches.mean(3),
+            staggered_fluctuation: {
+                // To first order, as for correlations.
+                let (n, m) = (n as f64, self.batches.mean(2).value);
+                self.batches.mean_of(&[(3, n), (2, -2.0 * n * m)], n * m * m)
+            },
             correlation: (0..correlated).map(|i| (0..n).map(|j| correlation(i, j)).collect()).collect(),
             structure_factor: (0..correlated).map(|k| self.batches.mean(wave(k))).collect(),
             density_per_site,
@@ -133,6 +140,8 @@ mod tests {
         };
         close(found.staggered, mean(&|c| m(c).abs()));
         close(found.staggered_squared, mean(&|c| m(c).powi(2)));
+        let fluctuation = mean(&|c| m(c).powi(2)) - mean(&|c| m(c).abs()).powi(2);
+        close(found.staggered_fluctuation, 6.0 * fluctuation);
         for i in 0..6 {
             close(found.density_per_site[i], mean(&|c| f64::from(c[i])));
             for j in 0..6 {

@@ -23,7 +23,7 @@ pub struct Case {
     pub lattice: Lattice,
     pub model: Box<dyn Model>,
     /// Of the noise on its weights.
-    amplitude: f32,
+    pub amplitude: f32,
 }
 
 /// Every wave function that the laws are tested on.

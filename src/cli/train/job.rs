@@ -6,8 +6,9 @@ use ketformer::vmc::TrainConfig;
 use serde_json::{Map, Value as JsonValue};
 
 use super::place::Place;
-use crate::cli::arguments::{GpuArguments, GroupArguments, TrainArguments};
+use crate::cli::arguments::{GroupArguments, TrainArguments};
 use crate::cli::groups::{Problem, train};
+use crate::cli::progress::Form;
 use crate::cli::settings::{Extent, Settings, Value};
 use crate::cli::typed::{Typed, words};
 
@@ -29,8 +30,8 @@ pub struct Job {
     pub rejections: u64,
     /// The command that runs the same again.
     pub command: String,
-    /// No progress and no notes.
-    pub quiet: bool,
+    /// How it is shown.
+    pub form: Form,
 }
 
 impl Job {
@@ -49,39 +50,41 @@ impl Job {
             ("--adapter", arguments.gpu.adapter.adapter.clone()),
             ("--memory", arguments.gpu.memory.map(|memory| memory.to_string())),
         ];
-        Ok((
-            Self::of(problem, settings, &arguments.gpu, |problem, settings| command(problem, settings, &flags))?,
-            place,
-        ))
+        Ok((Self::of(problem, settings, arguments, |problem, settings| command(problem, settings, &flags))?, place))
     }
 
     /// The run of a folder, with `changes` to its settings.
     ///
     /// # Errors
     /// `ErrorKind::Settings` for what makes no sense.
-    pub fn of_run(run: &RunSettings, changes: &[String], gpu: &GpuArguments) -> Result<Self> {
+    pub fn of_run(run: &RunSettings, changes: &[String], arguments: &TrainArguments) -> Result<Self> {
         let name = |word: &String| word.split_once('=').map(|(name, _)| name.to_string());
         let changed = |word: &String| changes.iter().any(|change| name(change) == name(word));
         let kept = words(&run.train).into_iter().filter(|word| !changed(word));
         let settings = train::GROUP.parse(&kept.chain(changes.iter().cloned()).collect::<Vec<_>>())?;
         let problem =
             Problem::new(&Typed::of_run(&run.groups), &Typed::of_run(&run.groups), settings.optional_extent("L"))?;
-        Self::of(problem, settings, gpu, |_, _| run.command.clone())
+        Self::of(problem, settings, arguments, |_, _| run.command.clone())
     }
 
     fn of(
         problem: Problem,
         mut settings: Settings,
-        gpu: &GpuArguments,
+        arguments: &TrainArguments,
         command: impl FnOnce(&Problem, &Settings) -> String,
     ) -> Result<Self> {
         settings.resolve("L", Value::Extent(Extent::Sites(problem.lattice.sites() as u64)));
-        let config = train::config(&mut settings, gpu.memory)?;
+        let config = train::config(&mut settings, arguments.gpu.memory)?;
         settings.resolve("B", Value::Count(config.samples as u64));
         let [steps, report, checkpoint, rejections] =
             ["steps", "report", "checkpoint", "rejections"].map(|key| settings.count(key));
         let command = command(&problem, &settings);
-        Ok(Self { problem, settings, config, steps, report, checkpoint, rejections, command, quiet: gpu.quiet })
+        let form = match (arguments.json, arguments.gpu.quiet) {
+            (true, _) => Form::Json,
+            (false, true) => Form::Quiet,
+            (false, false) => Form::Text,
+        };
+        Ok(Self { problem, settings, config, steps, report, checkpoint, rejections, command, form })
     }
 
     /// The group `train`, to be written down.

@@ -5,16 +5,19 @@ mod place;
 mod resume;
 mod run;
 
+use std::path::Path;
+
 use ketformer::Result;
 use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
+use ketformer::run::RunFolder;
 use ketformer::vmc::Trainer;
 
 use super::arguments::TrainArguments;
 use super::number::bytes;
-use super::progress::Progress;
+use super::progress::{Extent, Form, Progress};
 use super::{Outcome, device, interrupt, output};
-use job::Job;
+pub use job::Job;
 use run::Run;
 
 /// Trains and prints the final energy. All that can be checked without a GPU is checked before one is opened, and a new
@@ -48,6 +51,59 @@ fn begin(arguments: &TrainArguments) -> Result<Outcome> {
     train(&job, run, &gpu, trainer)
 }
 
+/// A training run that is done, as a part of something larger.
+pub struct Point {
+    /// What was asked.
+    pub job: Job,
+    /// What came out.
+    pub weights: Weights,
+}
+
+/// Trains in the folder of `arguments`, from its weights if there are some; `None` when the user asked to stop.
+///
+/// # Errors
+/// As [`run`].
+pub fn begin_point(gpu: &Gpu, arguments: &TrainArguments) -> Result<Option<Point>> {
+    let (job, place) = Job::new(arguments)?;
+    let weights = arguments.weights.as_deref().map(Weights::load).transpose()?;
+    let mut trainer = trainer(&job, gpu)?;
+    if let Some(weights) = &weights {
+        trainer.set_weights(weights)?;
+    }
+    let run = Run::begin(&job, place.reserve()?, gpu, &trainer)?;
+    point(job, run, trainer)
+}
+
+/// Goes on with the run in `path`, if there is something left to do.
+///
+/// # Errors
+/// As [`run`].
+pub fn finish_point(gpu: &Gpu, arguments: &TrainArguments, path: &Path) -> Result<Option<Point>> {
+    let (job, _) = Job::new(arguments)?;
+    let mut trainer = trainer(&job, gpu)?;
+    let run = resume::restored(&job, RunFolder::existing(path)?, &mut trainer)?;
+    point(job, run, trainer)
+}
+
+fn point(job: Job, mut run: Run, mut trainer: Trainer) -> Result<Option<Point>> {
+    let mut progress = Progress::new(extent(&job, &run, &trainer), job.form);
+    let trained = run.train(&job, &mut trainer, &mut progress);
+    progress.finish();
+    trained.map_err(|error| run.rescue(error, &trainer))?;
+    run.draw(&job, None)?;
+    Ok((run.done() == job.steps).then_some(trainer.weights()?).map(|weights| Point { job, weights }))
+}
+
+fn extent(job: &Job, run: &Run, trainer: &Trainer) -> Extent {
+    Extent {
+        steps: run.done()..job.steps,
+        report: job.report,
+        sites: job.problem.lattice.sites(),
+        samples: job.config.samples,
+        memory: trainer.memory(),
+    }
+}
+
 fn trainer(job: &Job, gpu: &Gpu) -> Result<Trainer> {
     let problem = &job.problem;
     Trainer::new(gpu, &problem.lattice, problem.hamiltonian.as_ref(), problem.model.as_ref(), job.config.clone())
@@ -56,7 +112,7 @@ fn trainer(job: &Job, gpu: &Gpu) -> Result<Trainer> {
 /// The steps that are left, and the end.
 fn train(job: &Job, mut run: Run, gpu: &Gpu, mut trainer: Trainer) -> Result<Outcome> {
     announce(job, gpu, &trainer, &run);
-    let mut progress = Progress::new(run.done()..job.steps, job.report, job.problem.lattice.sites(), job.quiet);
+    let mut progress = Progress::new(extent(job, &run, &trainer), job.form);
     let trained = run.train(job, &mut trainer, &mut progress);
     progress.finish();
     trained.map_err(|error| run.rescue(error, &trainer))?;
@@ -71,7 +127,7 @@ fn announce(job: &Job, gpu: &Gpu, trainer: &Trainer, run: &Run) {
             gpu.info().name
         ));
     }
-    if job.quiet {
+    if job.form != Form::Text {
         return;
     }
     let inert = job.settings.inert().filter_map(|key| Some(format!("{} ({})", key.name, key.inert?)));

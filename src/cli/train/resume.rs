@@ -5,6 +5,7 @@ use std::path::Path;
 use ketformer::run::{
     AdapterRecord, METRICS_FILE, Metrics, Resumption, RunFolder, RunSettings, SETTINGS_FILE, newest_checkpoint,
 };
+use ketformer::vmc::{Checkpoint, Trainer};
 use ketformer::{Error, ErrorKind, Result};
 
 use super::job::Job;
@@ -25,16 +26,10 @@ pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
     refuse_what_a_run_says(arguments)?;
     let settings = RunSettings::load(&path.join(SETTINGS_FILE))?;
     let changes = changes(arguments, &settings)?;
-    let job = Job::of_run(&settings, &changes, &arguments.gpu)?;
+    let job = Job::of_run(&settings, &changes, arguments)?;
     interrupt::watch()?;
     let folder = RunFolder::existing(path)?;
-    let Some(newest) = newest_checkpoint(path)? else {
-        return fault(format!(
-            "{} has no checkpoint; begin a new run, perhaps with --weights of this one",
-            path.display()
-        ));
-    };
-    let checkpoint = newest.checkpoint;
+    let checkpoint = checkpoint(path)?;
     if checkpoint.step >= job.steps {
         return fault(format!(
             "{} has done all its {} steps; give more, such as steps={}",
@@ -42,9 +37,6 @@ pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
             job.steps,
             2 * checkpoint.step.max(1)
         ));
-    }
-    for damaged in newest.damaged {
-        output::warning(&format!("{damaged}; going on from the checkpoint of step {}", checkpoint.step));
     }
     let gpu = device::open(&arguments.gpu.adapter)?;
     let mut trainer = super::trainer(&job, &gpu)?;
@@ -63,16 +55,44 @@ pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
         let resumption = Resumption { step: checkpoint.step, adapter, changes };
         settings.resumed(resumption, &job.settings_map()).save(&folder.file(SETTINGS_FILE))?;
     }
-    let (metrics, reports) = Metrics::resume(&folder.file(METRICS_FILE), checkpoint.step)?;
-    if (reports.len() as u64) < checkpoint.step {
+    let run = gone_on(&job, folder, checkpoint.step)?;
+    super::train(&job, run, &gpu, trainer)
+}
+
+/// The run in a folder, where its newest checkpoint is, with a trainer that stands there; a run with nothing left to do too.
+///
+/// # Errors
+/// Of files and weights.
+pub fn restored(job: &Job, folder: RunFolder, trainer: &mut Trainer) -> Result<Run> {
+    let checkpoint = checkpoint(folder.path())?;
+    trainer.restore(&checkpoint)?;
+    gone_on(job, folder, checkpoint.step)
+}
+
+/// The newest checkpoint that is whole, with a warning for those that are newer and not.
+fn checkpoint(path: &Path) -> Result<Checkpoint> {
+    let Some(newest) = newest_checkpoint(path)? else {
+        return fault(format!(
+            "{} has no checkpoint; begin a new run, perhaps with --weights of this one",
+            path.display()
+        ));
+    };
+    for damaged in newest.damaged {
+        output::warning(&format!("{damaged}; going on from the checkpoint of step {}", newest.checkpoint.step));
+    }
+    Ok(newest.checkpoint)
+}
+
+/// The run after step `done`, with its metrics up to there.
+fn gone_on(job: &Job, folder: RunFolder, done: u64) -> Result<Run> {
+    let (metrics, reports) = Metrics::resume(&folder.file(METRICS_FILE), done)?;
+    if (reports.len() as u64) < done {
         output::warning(&format!(
-            "metrics.csv has {} of {} steps: those that are missing stay missing; training is not touched by it",
-            reports.len(),
-            checkpoint.step
+            "metrics.csv has {} of {done} steps: those that are missing stay missing; training is not touched by it",
+            reports.len()
         ));
     }
-    let run = Run::go_on(&job, folder, metrics, &reports, checkpoint.step);
-    super::train(&job, run, &gpu, trainer)
+    Ok(Run::go_on(job, folder, metrics, &reports, done))
 }
 
 fn fault<T>(text: impl std::fmt::Display) -> Result<T> {

@@ -8,12 +8,13 @@ use ketformer::run::{
 };
 use ketformer::vmc::{StepReport, Trainer};
 use ketformer::{Error, ErrorKind, Result};
+use serde_json::json;
 
 use super::job::{Job, quoted};
 use super::place::NO_FOLDER;
 use crate::cli::groups::{Problem, hamiltonian, wave_function};
 use crate::cli::number::{Measured, energy_line, exact_line};
-use crate::cli::progress::Progress;
+use crate::cli::progress::{Form, Progress};
 use crate::cli::{Outcome, chains, interrupt, output};
 
 /// Up to here the exact energy is computed at the end, which takes a second or two.
@@ -174,7 +175,10 @@ impl Run {
             return Err(Error::new(ErrorKind::NotFinite, text));
         };
         let energy = Measured { mean: summary.energy, error: summary.energy_error };
-        output::line(energy_line(energy, sites, summary.variance));
+        let shown = job.form != Form::Json;
+        if shown {
+            output::line(energy_line(energy, sites, summary.variance));
+        }
         if let Some(acceptance) = summary.acceptance {
             chains::warn_if_frozen(acceptance, "a smaller lr= or a longer warmup=");
         }
@@ -182,22 +186,41 @@ impl Run {
             true => Some(ground_state(&hamiltonian.terms(lattice)?, sites)?.energy),
             false => None,
         };
-        if let Some(exact) = exact {
-            output::line(exact_line(exact, energy));
+        match exact {
+            Some(exact) if shown => output::line(exact_line(exact, energy)),
+            _ if shown => {}
+            _ => output::line(json!({
+                "done": !self.interrupted,
+                "step": self.done,
+                "energy": [energy.mean, energy.error],
+                "per_site": energy.mean / sites as f64,
+                "variance": summary.variance,
+                "exact": exact,
+                "relative_error": exact.map(|exact| ((energy.mean - exact) / exact).abs()),
+                "run": self.folder.as_ref().map(|folder| folder.path()),
+            })),
         }
-        if let Some(folder) = &self.folder {
-            let title = hamiltonian::title(&job.problem.hamiltonian_settings, lattice);
-            let title = format!("{title}, {}", wave_function::title(&job.problem.model_settings));
-            self.history.save(&folder.file(HISTORY_FILE))?;
-            self.curve.draw(&folder.file(PICTURE_FILE), &title, exact.map(|exact| exact / sites as f64))?;
-        }
+        self.draw(job, exact)?;
         if self.interrupted {
             return Ok(self.stopped(job));
         }
-        if let (Some(folder), false) = (&self.folder, job.quiet) {
+        if let (Some(folder), Form::Text) = (&self.folder, job.form) {
             output::note(&format!("saved in {0}; `ketformer eval {0}` evaluates it", folder.path().display()));
         }
         Ok(Outcome::Done)
+    }
+
+    /// Writes the steps as an array and as a picture, with the exact energy where it is known.
+    ///
+    /// # Errors
+    /// `ErrorKind::File` when they cannot be written.
+    pub fn draw(&self, job: &Job, exact: Option<f64>) -> Result<()> {
+        let Some(folder) = self.folder.as_ref().filter(|_| self.recent.summary().is_some()) else { return Ok(()) };
+        let Problem { lattice, hamiltonian_settings, model_settings, .. } = &job.problem;
+        let title = hamiltonian::title(hamiltonian_settings, lattice);
+        let title = format!("{title}, {}", wave_function::title(model_settings));
+        self.history.save(&folder.file(HISTORY_FILE))?;
+        self.curve.draw(&folder.file(PICTURE_FILE), &title, exact.map(|exact| exact / lattice.sites() as f64))
     }
 
     /// Says how far the run came, where it is saved and how to go on.

@@ -1,0 +1,75 @@
+//! Ranges of a coupling, `0:3:0.25`.
+
+use ketformer::{Error, ErrorKind, Result};
+
+/// Points of a range at most.
+const MOST_POINTS: usize = 1000;
+/// How far from a point the end may be, in steps, to belong to the range.
+const ROUNDING: f64 = 1e-9;
+
+/// First value, step, and how many.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Range {
+    first: f64,
+    step: f64,
+    count: usize,
+}
+
+impl Range {
+    /// `first:last:step`, with both ends; `None` for what has no colon.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for what has one and is no range.
+    pub fn parse(text: &str) -> Result<Option<Self>> {
+        if !text.contains(':') {
+            return Ok(None);
+        }
+        let fault = |what: &str| {
+            let message = format!("sweep: {text} {what}; write first:last:step, as in 0:3:0.25");
+            Error::new(ErrorKind::Settings, message)
+        };
+        let numbers: Option<Vec<f64>> = text.split(':').map(|number| number.parse().ok()).collect();
+        let [first, last, step] = numbers
+            .and_then(|numbers| <[f64; 3]>::try_from(numbers).ok())
+            .filter(|numbers| numbers.iter().all(|number| number.is_finite()))
+            .ok_or_else(|| fault("is not three numbers"))?;
+        let steps = (last - first) / step;
+        if !steps.is_finite() || steps < 0.0 {
+            return Err(fault("never comes to its end"));
+        }
+        let count = (steps + ROUNDING).floor() as usize + 1;
+        if count > MOST_POINTS {
+            return Err(fault("has more than 1000 points"));
+        }
+        Ok(Some(Self { first, step, count }))
+    }
+
+    /// Its values, without what rounding adds behind their digits.
+    pub fn values(&self) -> impl Iterator<Item = f64> {
+        let Self { first, step, count } = *self;
+        (0..count).map(move |i| {
+            let value = first + i as f64 * step;
+            format!("{value:.10}").parse().unwrap_or(value)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_belong_to_a_range() {
+        let values = |text: &str| Range::parse(text).unwrap().unwrap().values().collect::<Vec<f64>>();
+        assert_eq!(values("0:3:0.25").len(), 13);
+        assert_eq!(values("0:0.3:0.1"), [0.0, 0.1, 0.2, 0.3]);
+        assert_eq!(values("1:-1:-0.5"), [1.0, 0.5, 0.0, -0.5, -1.0]);
+        assert_eq!(values("0:1:0.4"), [0.0, 0.4, 0.8]);
+        assert_eq!(values("2:2:1"), [2.0]);
+        assert_eq!(Range::parse("1.5").unwrap(), None);
+        for text in ["0:3", "0:3:", "a:3:1", "0:3:0", "0:3:-1", "0:inf:1", "0:1:1e-9", "0:1:1:1"] {
+            let message = Range::parse(text).unwrap_err().to_string();
+            assert!(message.contains("0:3:0.25") && message.contains(text), "{message}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! `ketformer sweep`: a scan over one coupling, each point from the weights of the one before.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use ketformer::gpu::Gpu;
+use ketformer::model::Weights;
+use ketformer::physics::ground_state;
+use ketformer::run::{METRICS_FILE, MODEL_FILE, PhaseDiagram, PhasePoint, RunFolder, SETTINGS_FILE};
+use ketformer::vmc::{EvaluateConfig, evaluate};
+use ketformer::{Error, ErrorKind, Result};
+use serde_json::{Map, Value, json};
+
+use super::arguments::{Arguments, Command, SweepArguments, TrainArguments};
+use super::groups::{Problem, hamiltonian, wave_function};
+use super::number::{Measured, energy_line, exact_line};
+use super::range::Range;
+use super::train::{self, Job, Point};
+use super::{Outcome, chains, device, interrupt, output};
+
+/// Up to here the exact energy of every point is computed.
+const EXACT_SITES: usize = 16;
+/// How the sweep was asked for.
+const SWEEP_FILE: &str = "sweep.json";
+/// The table of its points.
+const TABLE_FILE: &str = "sweep.csv";
+/// Its picture.
+const PICTURE_FILE: &str = "sweep.svg";
+
+/// Trains and evaluates every point, and writes table and picture after each.
+///
+/// # Errors
+/// Of every room: settings, adapter, memory, files, weights.
+pub fn run(arguments: &SweepArguments) -> Result<Outcome> {
+    match &arguments.train.resume {
+        Some(folder) => {
+            let again = read(folder, arguments)?;
+            sweep(&again, folder)
+        }
+        None => {
+            // What is wrong with any point is found before anything is made.
+            let Scan { points, .. } = Scan::new(&arguments.train)?;
+            points.iter().try_for_each(|point| Job::new(&point.arguments).map(|_| ()))?;
+            let folder = match &arguments.train.out {
+                Some(out) => RunFolder::at(out)?,
+                None => RunFolder::numbered(Path::new("out"))?,
+            };
+            let path = folder.path().to_path_buf();
+            write(&path, arguments)?;
+            let mut folder = folder;
+            folder.keep();
+            drop(folder);
+            sweep(arguments, &path)
+        }
+    }
+}
+
+/// The points of a scan.
+struct Scan {
+    coupling: String,
+    points: Vec<ScanPoint>,
+}
+
+/// A point: its coupling, and the training run that is asked for there.
+struct ScanPoint {
+    value: f64,
+    arguments: TrainArguments,
+}
+
+impl Scan {
+    /// The one word of the Hamiltonian that is a range, at each of its values.
+    fn new(arguments: &TrainArguments) -> Result<Self> {
+        let hamiltonian = &arguments.groups.hamiltonian;
+        let words = hamiltonian.given().iter().flat_map(|(_, words)| words);
+        let ranges: Vec<(&String, &str, Range)> = words
+            .filter_map(|word| {
+                let (name, text) = word.split_once('=')?;
+                Range::parse(text).map(|range| range.map(|range| (word, name, range))).transpose()
+            })
+            .collect::<Result<_>>()?;
+        let [(word, name, range)] = &ranges[..] else {
+            let message = format!(
+                "sweep: {} couplings are ranges, and it is one that is scanned; give it as --rydberg delta=0:3:0.25",
+                ranges.len()
+            );
+            return Err(Error::new(ErrorKind::Settings, message));
+        };
+        let point = |value: f64| {
+            let mut arguments = arguments.clone();
+            arguments.groups.hamiltonian = hamiltonian.with_word(word, &format!("{name}={value}"));
+            ScanPoint { value, arguments }
+        };
+        Ok(Self { coupling: name.to_string(), points: range.values().map(point).collect() })
+    }
+}
+
+/// Goes through the points; those that stand in the table are done.
+fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
+    let Scan { coupling, points } = Scan::new(&arguments.train)?;
+    interrupt::watch()?;
+    let _lock = RunFolder::existing(folder)?;
+    let table = folder.join(TABLE_FILE);
+    let gpu = device::open(&arguments.train.gpu.adapter)?;
+    let (first, _) = Job::new(&points[0].arguments)?;
+    let sites = first.problem.lattice.sites();
+    let mut diagram = PhaseDiagram { coupling: coupling.clone(), sites, points: PhaseDiagram::load_points(&table)? };
+    for (number, point) in points.iter().enumerate() {
+        if diagram.points.iter().any(|done| done.coupling == point.value) {
+            continue;
+        }
+        let place = folder.join(format!("point-{number:03}"));
+        let before = number.checked_sub(1).map(|before| folder.join(format!("point-{before:03}")).join(MODEL_FILE));
+        if !arguments.train.gpu.quiet {
+            output::note(&format!("{coupling}={}, point {} of {}", point.value, number + 1, points.len()));
+        }
+        let Some(Point { job, weights }) = trained(&gpu, point, &place, before)? else {
+            let shown = folder.display();
+            output::warning(&format!(
+                "interrupted at {coupling}={}: `ketformer sweep --resume {shown}` goes on from there",
+                point.value
+            ));
+            return Ok(Outcome::Interrupted);
+        };
+        let found = evaluated(&gpu, arguments, &job.problem, &weights, point.value)?;
+        show(&coupling, &found, sites);
+        diagram.points.push(found);
+        diagram.save(&table)?;
+        diagram.draw(&folder.join(PICTURE_FILE), &title(&job, &coupling))?;
+    }
+    if !arguments.train.gpu.quiet {
+        output::note(&format!("{} and {PICTURE_FILE} beside it have all points", table.display()));
+    }
+    Ok(Outcome::Done)
+}
+
+/// The trained point, begun from the weights of the one before or gone on with; `None` when the user asked to stop.
+fn trained(gpu: &Gpu, point: &ScanPoint, place: &Path, before: Option<PathBuf>) -> Result<Option<Point>> {
+    if place.join(SETTINGS_FILE).is_file() {
+        return train::finish_point(gpu, &point.arguments, place);
+    }
+    // Stopped before its first step: there is nothing to go on from.
+    if place.is_dir() && !place.join(METRICS_FILE).is_file() {
+        fs::remove_dir_all(place).ok();
+    }
+    let mut arguments = point.arguments.clone();
+    arguments.out = Some(place.to_path_buf());
+    arguments.weights = before.or(arguments.weights);
+    train::begin_point(gpu, &arguments)
+}
+
+fn evaluated(
+    gpu: &Gpu,
+    arguments: &SweepArguments,
+    problem: &Problem,
+    weights: &Weights,
+    coupling: f64,
+) -> Result<PhasePoint> {
+    let Problem { lattice, hamiltonian, model, .. } = problem;
+    let config = EvaluateConfig {
+        samples: arguments.samples as usize,
+        memory: arguments.train.gpu.memory,
+        ..Default::default()
+    };
+    let estimate = evaluate(gpu, lattice, hamiltonian.as_ref(), model.as_ref(), weights, config)?;
+    if let Some(report) = &estimate.chains {
+        chains::warn(report);
+    }
+    let exact = match lattice.sites() <= EXACT_SITES {
+        true => Some(ground_state(&hamiltonian.terms(lattice)?, lattice.sites())?.energy),
+        false => None,
+    };
+    Ok(PhasePoint::new(coupling, &estimate, exact))
+}
+
+fn show(coupling: &str, point: &PhasePoint, sites: usize) {
+    let energy = Measured { mean: point.energy.value, error: point.energy.error };
+    let exact = match point.exact.is_finite() {
+        true => format!("  {}", exact_line(point.exact, energy)),
+        false => String::new(),
+    };
+    output::line(format!("{coupling} {}  {}{exact}", point.coupling, energy_line(energy, sites, point.variance)));
+}
+
+/// Lattice, couplings and wave function, but for the coupling that changes.
+fn title(job: &Job, coupling: &str) -> String {
+    let all = hamiltonian::title(&job.problem.hamiltonian_settings, &job.problem.lattice);
+    let fixed: Vec<&str> = all.split(' ').filter(|word| !word.starts_with(&format!("{coupling}="))).collect();
+    format!("{}, {}", fixed.join(" "), wave_function::title(&job.problem.model_settings))
+}
+
+/// Writes down how the sweep was asked for.
+fn write(folder: &Path, arguments: &SweepArguments) -> Result<()> {
+    let TrainArguments { groups, weights, .. } = &arguments.train;
+    let mut words = vec!["ketformer".to_string(), "sweep".into(), "--samples".into(), arguments.samples.to_string()];
+    words.extend(arguments.train.words());
+    for (group, own) in groups.model.given().iter().chain(groups.hamiltonian.given()) {
+        words.push(format!("--{}", group.name));
+        words.extend(own.iter().cloned());
+    }
+    if let Some(weights) = weights {
+        words.extend(["--weights".to_string(), weights.display().to_string()]);
+    }
+    let text = serde_json::to_string_pretty(&json!({ "command": words })).unwrap_or_default() + "\n";
+    fs::write(folder.join(SWEEP_FILE), text).map_err(|cause| {
+        let text = format!("sweep: cannot write into {}; give --out a folder that can be written", folder.display());
+        Error::new(ErrorKind::File, text).caused_by(cause)
+    })
+}
+
+/// How the sweep in `folder` was asked for, on the adapter and in the memory of `now`.
+fn read(folder: &Path, now: &SweepArguments) -> Result<SweepArguments> {
+    let fault = |text: String| Error::new(ErrorKind::Settings, format!("sweep: {text}"));
+    let groups = &now.train.groups;
+    if !now.train.words().is_empty() || groups.model.is_given() || groups.hamiltonian.is_given() {
+        return Err(fault("the folder says what is scanned; give --resume alone, or begin a new sweep".into()));
+    }
+    let path = folder.join(SWEEP_FILE);
+    let foreign = || fault(format!("{} is not of a sweep; give the folder of one", path.display()));
+    let text = fs::read_to_string(&path).map_err(|cause| foreign().caused_by(cause))?;
+    let all: Map<String, Value> = serde_json::from_str(&text).map_err(|cause| foreign().caused_by(cause))?;
+    let words = all.get("command").and_then(Value::as_array).ok_or_else(foreign)?;
+    let parsed = Arguments::try_parse_from(words.iter().filter_map(Value::as_str));
+    match parsed.map(|arguments| arguments.command) {
+        Ok(Command::Sweep(mut again)) => {
+            again.train.gpu = now.train.gpu.clone();
+            Ok(again)
+        }
+        _ => Err(foreign()),
+    }
+}

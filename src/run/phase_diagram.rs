@@ -1,0 +1,264 @@
+//! What a scan over a coupling found: `sweep.csv`, and `sweep.svg` with energy, order and its fluctuation.
+
+use std::fs;
+use std::path::Path;
+
+use plotters::prelude::*;
+
+use super::WRITER;
+use crate::error::{Error, ErrorKind, Result};
+use crate::picture::{self, Axis, Fault, Panel};
+use crate::vmc::{Estimate, Mean};
+use crate::whole_file;
+
+/// Width, and height of a panel.
+const SIZE: (u32, u32) = (800, 340);
+const FOUND: RGBColor = RGBColor(20, 84, 150);
+const EXACT: RGBColor = RGBColor(196, 60, 40);
+
+/// The columns after the coupling: a mean is followed by its standard error; what is not known is NaN.
+const COLUMNS: &str = "energy,energy_error,energy_per_site,variance,density,density_error,sigma_x,sigma_x_error,\
+                       staggered_abs,staggered_abs_error,staggered_squared,staggered_squared_error,\
+                       fluctuation,fluctuation_error,exact_energy,relative_error";
+
+/// A coupling's ground state, as far as it was found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PhasePoint {
+    /// The coupling.
+    pub coupling: f64,
+    /// Of the whole lattice.
+    pub energy: Mean,
+    /// Of the local energy.
+    pub variance: f64,
+    /// Mean occupation.
+    pub density: Mean,
+    /// Mean ⟨σˣ⟩ per site, NaN where there is none.
+    pub sigma_x: Mean,
+    /// ⟨|m|⟩ of the staggered magnetisation.
+    pub staggered: Mean,
+    /// ⟨m²⟩.
+    pub staggered_squared: Mean,
+    /// N (⟨m²⟩ − ⟨|m|⟩²), which is highest where the order changes.
+    pub fluctuation: Mean,
+    /// The exact energy, NaN where it is not known.
+    pub exact: f64,
+}
+
+impl PhasePoint {
+    /// From an estimate at `coupling`.
+    pub fn new(coupling: f64, estimate: &Estimate, exact: Option<f64>) -> Self {
+        let found = &estimate.observables;
+        let unknown = Mean { value: f64::NAN, error: f64::NAN };
+        Self {
+            coupling,
+            energy: Mean { value: estimate.energy, error: estimate.energy_error },
+            variance: estimate.variance,
+            density: found.density,
+            sigma_x: found.sigma_x.unwrap_or(unknown),
+            staggered: found.staggered,
+            staggered_squared: found.staggered_squared,
+            fluctuation: found.staggered_fluctuation,
+            exact: exact.unwrap_or(f64::NAN),
+        }
+    }
+
+    /// |E − exact| / |exact|
+    pub fn relative_error(&self) -> f64 {
+        ((self.energy.value - self.exact) / self.exact).abs()
+    }
+}
+
+/// The points of a scan over the coupling of this name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PhaseDiagram {
+    /// As it is typed.
+    pub coupling: String,
+    /// N
+    pub sites: usize,
+    /// In the order in which they were found.
+    pub points: Vec<PhasePoint>,
+}
+
+impl PhaseDiagram {
+    fn csv(&self) -> String {
+        let mut text = format!("{},{COLUMNS}\n", self.coupling);
+        for point in &self.points {
+            let PhasePoint { coupling, energy, variance, density, sigma_x, exact, .. } = point;
+            let per_site = energy.value / self.sites as f64;
+            text += &format!("{coupling},{},{},{per_site},{variance}", energy.value, energy.error);
+            for mean in [density, sigma_x, &point.staggered, &point.staggered_squared, &point.fluctuation] {
+                text += &format!(",{},{}", mean.value, mean.error);
+            }
+            text += &format!(",{exact},{}\n", point.relative_error());
+        }
+        text
+    }
+
+    /// Writes the table, whole.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        whole_file::write(path, self.csv().as_bytes(), WRITER)
+    }
+
+    /// Reads the points of a table back, none where there is no such file yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if it cannot be read or is no such table.
+    pub fn load_points(path: &Path) -> Result<Vec<PhasePoint>> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(cause) => {
+                let text = format!("sweep: cannot read {}; move it away to find its points anew", path.display());
+                return Err(Error::new(ErrorKind::File, text).caused_by(cause));
+            }
+        };
+        let row = |line: &str| {
+            let cells: Vec<f64> = line.split(',').map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
+            let cells: [f64; 17] = cells.try_into().ok()?;
+            let mean = |at: usize| Mean { value: cells[at], error: cells[at + 1] };
+            Some(PhasePoint {
+                coupling: cells[0],
+                energy: mean(1),
+                variance: cells[4],
+                density: mean(5),
+                sigma_x: mean(7),
+                staggered: mean(9),
+                staggered_squared: mean(11),
+                fluctuation: mean(13),
+                exact: cells[15],
+            })
+        };
+        text.lines().skip(1).map(row).collect::<Option<_>>().ok_or_else(|| {
+            let text = format!("sweep: {} is no table of a sweep; move it away", path.display());
+            Error::new(ErrorKind::File, text)
+        })
+    }
+
+    /// Draws energy per site, ⟨|m|⟩ and its fluctuation against the coupling, with error bars, and exact energies where they
+    /// are known.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if there is no point or the file cannot be written.
+    pub fn draw(&self, path: &Path, title: &str) -> Result<()> {
+        let svg = self.svg(title).map_err(|cause| {
+            let text = format!("sweep: cannot draw {}: {cause}; sweep.csv has the numbers", path.display());
+            Error::new(ErrorKind::File, text)
+        })?;
+        whole_file::write(path, svg.as_bytes(), WRITER)
+    }
+
+    fn svg(&self, title: &str) -> std::result::Result<String, Fault> {
+        let n = self.sites as f64;
+        let per_site = |point: &PhasePoint| Mean { value: point.energy.value / n, error: point.energy.error / n };
+        picture::svg((SIZE.0, 3 * SIZE.1), 3, |panels| {
+            let exact: Vec<(f64, f64)> = self.points.iter().map(|point| (point.coupling, point.exact / n)).collect();
+            self.panel(&panels[0], title, "energy per site", &per_site, &exact)?;
+            self.panel(&panels[1], "", "staggered magnetisation |m|", &|point| point.staggered, &[])?;
+            self.panel(&panels[2], "", "fluctuation N (m² − |m|²)", &|point| point.fluctuation, &[])
+        })
+    }
+
+    fn panel(
+        &self,
+        panel: &Panel<'_>,
+        title: &str,
+        name: &str,
+        of: &dyn Fn(&PhasePoint) -> Mean,
+        exact: &[(f64, f64)],
+    ) -> std::result::Result<(), Fault> {
+        let means: Vec<(f64, Mean)> = self.points.iter().map(|point| (point.coupling, of(point))).collect();
+        let exact: Vec<(f64, f64)> = exact.iter().copied().filter(|(_, y)| y.is_finite()).collect();
+        let span = |values: &mut dyn Iterator<Item = f64>| {
+            let (least, most) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
+            let room = 0.06 * (most - least).max(1e-6 * most.abs()).max(1e-9);
+            (least - room, most + room)
+        };
+        let (left, right) = span(&mut means.iter().map(|mean| mean.0));
+        let ends = means.iter().flat_map(|(_, mean)| [mean.value - mean.error, mean.value + mean.error]);
+        let (bottom, top) = span(&mut ends.chain(exact.iter().map(|point| point.1)));
+        if !(left.is_finite() && bottom.is_finite()) {
+            return Err("there is no point".into());
+        }
+        let decimals = (1 - (top - bottom).log10().floor() as i32).clamp(0, 9) as usize;
+        let x = Axis { range: left..right, name: &self.coupling, number: &|x| format!("{x:.2}"), numbers: 8 };
+        let y = Axis { range: bottom..top, name, number: &|y| format!("{y:.decimals$}"), numbers: 6 };
+        picture::chart(panel, title, x, y, SeriesLabelPosition::UpperRight, |chart| {
+            chart
+                .draw_series(LineSeries::new(means.iter().map(|(x, mean)| (*x, mean.value)), FOUND.stroke_width(1)))?;
+            chart.draw_series(means.iter().map(|(x, mean)| {
+                ErrorBar::new_vertical(
+                    *x,
+                    mean.value - mean.error,
+                    mean.value,
+                    mean.value + mean.error,
+                    FOUND.filled(),
+                    8,
+                )
+            }))?;
+            if !exact.is_empty() {
+                let crosses = exact.iter().map(|point| Cross::new(*point, 5, EXACT.stroke_width(2)));
+                chart
+                    .draw_series(crosses)?
+                    .label("exact")
+                    .legend(|(x, y)| Cross::new((x + 12, y), 5, EXACT.stroke_width(2)));
+            }
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn diagram(points: usize) -> PhaseDiagram {
+        let mean = |value: f64| Mean { value, error: 0.01 };
+        let point = |i: usize| PhasePoint {
+            coupling: 0.1 * i as f64,
+            energy: mean(-7.0 - i as f64),
+            variance: 0.1 + 0.2,
+            density: mean(0.3),
+            sigma_x: Mean { value: f64::NAN, error: f64::NAN },
+            staggered: mean(0.1 * i as f64),
+            staggered_squared: mean(0.01),
+            fluctuation: mean(0.5),
+            exact: if i == 1 { f64::NAN } else { -7.01 - i as f64 },
+        };
+        PhaseDiagram { coupling: "delta".into(), sites: 16, points: (0..points).map(point).collect() }
+    }
+
+    #[test]
+    fn a_table_reads_back_to_the_same_bits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sweep.csv");
+        assert!(PhaseDiagram::load_points(&path).unwrap().is_empty());
+        diagram(3).save(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("delta,energy,energy_error,energy_per_site,"));
+        let columns = text.lines().next().unwrap().split(',').count();
+        assert!(text.lines().all(|line| line.split(',').count() == columns));
+        // As text, in which NaN is itself.
+        let points = PhaseDiagram::load_points(&path).unwrap();
+        assert_eq!(format!("{points:?}"), format!("{:?}", diagram(3).points));
+        fs::write(&path, "delta,energy\n1,2\n").unwrap();
+        assert!(PhaseDiagram::load_points(&path).unwrap_err().to_string().contains("move it away"));
+    }
+
+    #[test]
+    fn a_picture_has_three_panels() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sweep.svg");
+        for points in [1, 5] {
+            diagram(points).draw(&path, "rydberg 4x4").unwrap();
+            let svg = fs::read_to_string(&path).unwrap();
+            for text in ["energy per site", "staggered magnetisation", "fluctuation", "exact", "delta", "rydberg 4x4"] {
+                assert!(svg.contains(text), "{text}");
+            }
+            assert!(!svg.contains("NaN"));
+        }
+        assert!(diagram(0).draw(&path, "").unwrap_err().to_string().contains("no point"));
+    }
+}

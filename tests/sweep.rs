@@ -1,0 +1,87 @@
+//! A scan over a coupling, also when it is stopped in between.
+
+mod program;
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use program::{program, refuses, run, succeeds, without_driver};
+use tempfile::TempDir;
+
+const SCAN: &str = "L=4 K=64 steps=150 lr=0.01 checkpoint=20 report=1 seed=1 --ptf patch=2x1 Nh=8 nhead=2 num_layers=1 ffn=16 \
+                    --rydberg V=2 delta=0:1:0.5";
+
+/// The rows of the table, by column.
+fn table(folder: &Path) -> Vec<Vec<f64>> {
+    let text = fs::read_to_string(folder.join("sweep.csv")).unwrap();
+    assert!(text.starts_with("delta,energy,energy_error,energy_per_site,"), "{text}");
+    text.lines().skip(1).map(|line| line.split(',').map(|cell| cell.parse().unwrap()).collect()).collect()
+}
+
+#[test]
+fn every_point_is_found_from_the_one_before() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    let ended = succeeds(path, &format!("sweep --samples 500 {SCAN} --out scan"));
+    let scan = path.join("scan");
+    let rows = table(&scan);
+    assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), [0.0, 0.5, 1.0]);
+    for row in &rows {
+        let (energy, error, exact) = (row[1], row[2], row[15]);
+        assert!((energy - exact).abs() < 0.05 * exact.abs() + 5.0 * error && error > 0.0, "{row:?}");
+        assert!((row[16] - ((energy - exact) / exact).abs()).abs() < 1e-12 && (row[3] - energy / 4.0).abs() < 1e-12);
+        assert!(row[5] > 0.0 && row[6] > 0.0 && row[9] > 0.0 && row[13] > 0.0, "{row:?}");
+    }
+    // Attraction to the field fills the sites.
+    assert!(rows[0][5] < rows[1][5] && rows[1][5] < rows[2][5], "{rows:?}");
+    assert_eq!(ended.stdout.lines().count(), 3, "{}", ended.stdout);
+    assert!(ended.stdout.starts_with("delta 0  energy ") && ended.stdout.contains("relative error"));
+    let svg = fs::read_to_string(scan.join("sweep.svg")).unwrap();
+    assert!(svg.contains("staggered magnetisation") && svg.contains("rydberg 2x2"), "{svg}");
+    let settings = |point: &str| fs::read_to_string(scan.join(point).join("settings.json")).unwrap();
+    assert!(
+        !settings("point-000").contains("--weights") && settings("point-001").contains("point-000/model.safetensors")
+    );
+    assert!(settings("point-002").contains("\"delta\": 1.0"));
+    // Nothing is left to do.
+    let before = fs::read(scan.join("sweep.csv")).unwrap();
+    assert_eq!(succeeds(path, "sweep --resume scan").stdout, "");
+    assert_eq!(fs::read(scan.join("sweep.csv")).unwrap(), before);
+}
+
+#[test]
+fn a_scan_that_is_killed_goes_on_to_the_same_table() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    succeeds(path, &format!("sweep --samples 500 {SCAN} --out whole"));
+    let line = format!("sweep --samples 500 {SCAN} --out cut");
+    let mut child = program(path, &line).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // In the second point, behind a checkpoint of it.
+    let reached = || path.join("cut/point-001/checkpoint-000000040.safetensors").exists();
+    (0..6000).take_while(|_| !reached()).for_each(|_| std::thread::sleep(std::time::Duration::from_millis(10)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    succeeds(path, "sweep --resume cut");
+    assert_eq!(fs::read(path.join("cut/sweep.csv")).unwrap(), fs::read(path.join("whole/sweep.csv")).unwrap());
+}
+
+#[test]
+fn scans_that_are_none_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    for (line, words) in [
+        ("sweep --rydberg delta=1", ["0 couplings are ranges", "delta=0:3:0.25"]),
+        ("sweep --rydberg delta=0:1:0.5 V=1:2:1", ["2 couplings are ranges", "delta=0:3:0.25"]),
+        ("sweep --rydberg delta=0:1", ["0:1", "first:last:step"]),
+        ("sweep --rydberg delta=0:1:-1", ["never comes to its end", "first:last:step"]),
+        ("sweep --rydberg Omega=-1:1:1", ["Omega=-1", "at least 0"]),
+        ("sweep --rydberg detla=0:1:1", ["did you mean delta?", "detla"]),
+        ("sweep K=1 --rydberg delta=0:1:1", ["K=1", "K=2"]),
+        ("sweep --resume nowhere", ["nowhere", "of a sweep"]),
+        ("sweep --resume nowhere steps=5", ["--resume alone", "begin a new sweep"]),
+    ] {
+        refuses(path, line, without_driver(path, line), 2, &words);
+    }
+    assert_eq!(run(path, "sweep --samples 1 --rydberg delta=0:1:1").code, Some(2));
+}
