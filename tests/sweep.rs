@@ -43,7 +43,8 @@ fn every_point_is_found_from_the_one_before() {
     assert!(
         !settings("point-000").contains("--weights") && settings("point-001").contains("point-000/model.safetensors")
     );
-    assert!(settings("point-002").contains("\"delta\": 1.0"));
+    assert!(settings("point-002").contains("\"delta\": 1.0") && settings("point-002").contains("\"steps\": 150"));
+    assert!(settings("point-000").contains("\"steps\": 600"));
     // Nothing is left to do.
     let before = fs::read(scan.join("sweep.csv")).unwrap();
     assert_eq!(succeeds(path, "sweep --resume scan").stdout, "");

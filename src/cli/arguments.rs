@@ -84,7 +84,7 @@ Examples: ketformer eval out/1 samples=10000
 const SWEEP_EXAMPLE: &str = "\
 Every point begins with the weights of the one before, trains for steps= steps in a folder of its own, and is evaluated.
 sweep.csv has a row for each point, sweep.svg the energy, the staggered magnetisation and its fluctuation.
-Examples: ketformer sweep L=16 steps=500 --ptf patch=2x2 Nh=32 nhead=8 --rydberg V=7 delta=0:3:0.25
+Examples: ketformer sweep L=16 steps=300 lr=4e-3 schedule=cosine clip=1 --ptf patch=2x2 Nh=32 nhead=8 --rydberg V=7 delta=0:3:0.25
           ketformer sweep --resume out/1";
 
 const SAMPLE_EXAMPLE: &str = "\
@@ -178,6 +178,15 @@ pub struct TrainArguments {
 }
 
 impl TrainArguments {
+    /// The same for another number of steps.
+    pub fn with_steps(mut self, steps: u64) -> Self {
+        let others = |words: &mut Vec<String>| words.retain(|word| !word.starts_with("steps="));
+        others(&mut self.settings);
+        self.train.iter_mut().for_each(others);
+        self.settings.push(format!("steps={steps}"));
+        self
+    }
+
     /// The settings of the run, from both places.
     pub fn words(&self) -> Vec<String> {
         self.settings.iter().chain(self.train.iter().flatten()).cloned().collect()
@@ -192,6 +201,9 @@ pub struct SweepArguments {
     /// Samples that every point is evaluated with
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(2..=MAX_SAMPLES))]
     pub samples: u64,
+    /// Steps of the first point, which begins from nothing [default: four times steps=]
+    #[arg(long, value_name = "N")]
+    pub first_steps: Option<u64>,
 }
 
 /// `ketformer eval`

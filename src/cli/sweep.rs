@@ -13,7 +13,7 @@ use ketformer::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 
 use super::arguments::{Arguments, Command, SweepArguments, TrainArguments};
-use super::groups::{Problem, hamiltonian, wave_function};
+use super::groups::{Problem, hamiltonian, train as train_group, wave_function};
 use super::number::{Measured, energy_line, exact_line};
 use super::range::Range;
 use super::train::{self, Job, Point};
@@ -21,6 +21,8 @@ use super::{Outcome, chains, device, interrupt, output};
 
 /// Up to here the exact energy of every point is computed.
 const EXACT_SITES: usize = 16;
+/// The first point begins from nothing, and takes so many times the steps of the others.
+const FIRST_STEPS: u64 = 4;
 /// How the sweep was asked for.
 const SWEEP_FILE: &str = "sweep.json";
 /// The table of its points.
@@ -40,7 +42,7 @@ pub fn run(arguments: &SweepArguments) -> Result<Outcome> {
         }
         None => {
             // What is wrong with any point is found before anything is made.
-            let Scan { points, .. } = Scan::new(&arguments.train)?;
+            let Scan { points, .. } = Scan::new(arguments)?;
             points.iter().try_for_each(|point| Job::new(&point.arguments).map(|_| ()))?;
             let folder = match &arguments.train.out {
                 Some(out) => RunFolder::at(out)?,
@@ -70,7 +72,7 @@ struct ScanPoint {
 
 impl Scan {
     /// The one word of the Hamiltonian that is a range, at each of its values.
-    fn new(arguments: &TrainArguments) -> Result<Self> {
+    fn new(SweepArguments { train: arguments, first_steps, .. }: &SweepArguments) -> Result<Self> {
         let hamiltonian = &arguments.groups.hamiltonian;
         let words = hamiltonian.given().iter().flat_map(|(_, words)| words);
         let ranges: Vec<(&String, &str, Range)> = words
@@ -91,13 +93,18 @@ impl Scan {
             arguments.groups.hamiltonian = hamiltonian.with_word(word, &format!("{name}={value}"));
             ScanPoint { value, arguments }
         };
-        Ok(Self { coupling: name.to_string(), points: range.values().map(point).collect() })
+        let mut points: Vec<ScanPoint> = range.values().map(point).collect();
+        let steps = train_group::GROUP.parse(&arguments.words())?.count("steps");
+        let first = points.remove(0);
+        let arguments = first.arguments.with_steps(first_steps.unwrap_or(FIRST_STEPS * steps));
+        points.insert(0, ScanPoint { arguments, ..first });
+        Ok(Self { coupling: name.to_string(), points })
     }
 }
 
 /// Goes through the points; those that stand in the table are done.
 fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
-    let Scan { coupling, points } = Scan::new(&arguments.train)?;
+    let Scan { coupling, points } = Scan::new(arguments)?;
     interrupt::watch()?;
     let _lock = RunFolder::existing(folder)?;
     let table = folder.join(TABLE_FILE);
@@ -193,6 +200,7 @@ fn title(job: &Job, coupling: &str) -> String {
 fn write(folder: &Path, arguments: &SweepArguments) -> Result<()> {
     let TrainArguments { groups, weights, .. } = &arguments.train;
     let mut words = vec!["ketformer".to_string(), "sweep".into(), "--samples".into(), arguments.samples.to_string()];
+    words.extend(arguments.first_steps.iter().flat_map(|steps| ["--first-steps".to_string(), steps.to_string()]));
     words.extend(arguments.train.words());
     for (group, own) in groups.model.given().iter().chain(groups.hamiltonian.given()) {
         words.push(format!("--{}", group.name));
