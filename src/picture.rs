@@ -47,7 +47,7 @@ pub fn svg(
     Ok(svg)
 }
 
-/// A chart with `title` in a panel: axes, what `curves` draws, and their legend at `legend`.
+/// A chart with `title` in a panel: axes, what `curves` draws, and their legend at `legend`, if there is one.
 ///
 /// # Errors
 /// What drawing says.
@@ -56,7 +56,7 @@ pub fn chart<X, Y>(
     title: &str,
     x: Axis<'_, X>,
     y: Axis<'_, Y>,
-    legend: SeriesLabelPosition,
+    legend: Option<SeriesLabelPosition>,
     curves: impl FnOnce(&mut Chart<'_, '_, X::CoordDescType, Y::CoordDescType>) -> Result<(), Fault>,
 ) -> Result<(), Fault>
 where
@@ -87,9 +87,10 @@ where
         .axis_desc_style(letters(15))
         .draw()?;
     curves(&mut chart)?;
+    let Some(position) = legend else { return Ok(()) };
     chart
         .configure_series_labels()
-        .position(legend)
+        .position(position)
         .margin(12)
         .legend_area_size(34)
         .background_style(WHITE)

@@ -99,7 +99,7 @@ fn draw_panel(
         numbers: 11,
     };
     let cost = Axis { range: y.log_scale(), name: "ms per sample", number: &|y| format!("{y}"), numbers: 11 };
-    picture::chart(panel, title, sites, cost, SeriesLabelPosition::UpperLeft, |chart| {
+    picture::chart(panel, title, sites, cost, Some(SeriesLabelPosition::UpperLeft), |chart| {
         for curve in curves {
             let colour = colour(curve);
             let law = curve.fit.map_or(String::new(), |law| format!("   {law}"));

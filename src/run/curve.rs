@@ -61,7 +61,7 @@ impl Curve {
         let energy =
             Axis { range: bottom..top, name: "energy per site", number: &|y| format!("{y:.decimals$}"), numbers: 8 };
         picture::svg(SIZE, 1, |panels| {
-            picture::chart(&panels[0], title, step, energy, SeriesLabelPosition::UpperRight, |chart| {
+            picture::chart(&panels[0], title, step, energy, Some(SeriesLabelPosition::UpperRight), |chart| {
                 let line = |style: ShapeStyle| move |(x, y)| PathElement::new([(x, y), (x + 24, y)], style);
                 chart
                     .draw_series(LineSeries::new(clip(thinned(&self.points)), STEPS.stroke_width(1)))?

@@ -185,7 +185,8 @@ impl PhaseDiagram {
         let decimals = (1 - (top - bottom).log10().floor() as i32).clamp(0, 9) as usize;
         let x = Axis { range: left..right, name: &self.coupling, number: &|x| format!("{x:.2}"), numbers: 8 };
         let y = Axis { range: bottom..top, name, number: &|y| format!("{y:.decimals$}"), numbers: 6 };
-        picture::chart(panel, title, x, y, SeriesLabelPosition::UpperRight, |chart| {
+        let legend = (!exact.is_empty()).then_some(SeriesLabelPosition::UpperRight);
+        picture::chart(panel, title, x, y, legend, |chart| {
             chart
                 .draw_series(LineSeries::new(means.iter().map(|(x, mean)| (*x, mean.value)), FOUND.stroke_width(1)))?;
             chart.draw_series(means.iter().map(|(x, mean)| {
