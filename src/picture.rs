@@ -6,6 +6,15 @@ use plotters::prelude::*;
 
 const INK: RGBColor = RGBColor(34, 34, 34);
 const FAINT: RGBColor = RGBColor(228, 228, 228);
+/// What was found.
+pub const FOUND: RGBColor = RGBColor(20, 84, 150);
+/// What is exact.
+pub const EXACT: RGBColor = RGBColor(196, 60, 40);
+
+/// Decimals that tell the numbers of an axis over this range apart.
+pub fn decimals(bottom: f64, top: f64) -> usize {
+    (1 - (top - bottom).log10().floor() as i32).clamp(0, 9) as usize
+}
 
 /// Why something was not drawn.
 pub type Fault = Box<dyn std::error::Error>;

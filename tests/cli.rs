@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use ketformer::gpu::{Asked, Gpu, GpuOptions, Preferred, Tuning};
 use ketformer::{Lattice, Ptf, Rydberg, TrainConfig, Trainer};
-use program::{TINY, end, metrics, program, refuses, run, succeeds, without_driver};
+use program::{TINY, end, metrics, program, refuses, run, succeeds, wait_until, without_driver};
 use tempfile::TempDir;
 
 /// Bad settings are found before an adapter is looked for: with all drivers hidden the answer is the same.
@@ -412,8 +412,7 @@ fn an_interrupted_run_is_saved() {
         let line = format!("train steps=1000000 report=1 {TINY} --out run");
         let child = program(path, &line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let begun = || fs::read_to_string(path.join("run/metrics.csv")).is_ok_and(|text| text.lines().count() > 3);
-        // Bounded, so that a run that never begins is a failure and not a hang.
-        (0..6000).take_while(|_| !begun()).for_each(|_| std::thread::sleep(std::time::Duration::from_millis(20)));
+        wait_until("the third step", begun);
         Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
         let output = child.wait_with_output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();

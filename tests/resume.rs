@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use ketformer::model::Weights;
-use program::{TINY, contents, end, metrics, program, refuses, run, succeeds};
+use program::{TINY, contents, end, metrics, program, refuses, run, succeeds, wait_until};
 use tempfile::TempDir;
 
 /// Wave functions and optimisers that keep different things: moments, or a direction and Markov chains.
@@ -29,17 +29,6 @@ fn checkpoints(run: &Path) -> Vec<PathBuf> {
 fn step(path: &Path) -> u64 {
     let name = path.file_stem().unwrap().to_str().unwrap();
     name.strip_prefix("checkpoint-").unwrap().parse().unwrap()
-}
-
-/// Waits until `done`, at most two minutes: what never comes is a failure and not a hang.
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..12_000 {
-        if done() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("{what} never came");
 }
 
 fn spawn(folder: &Path, line: &str) -> Child {

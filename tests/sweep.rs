@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use program::{program, refuses, run, succeeds, without_driver};
+use program::{program, refuses, run, succeeds, wait_until, without_driver};
 use tempfile::TempDir;
 
 const SCAN: &str = "L=4 K=64 steps=150 lr=0.01 checkpoint=20 report=1 seed=1 --ptf patch=2x1 Nh=8 nhead=2 num_layers=1 ffn=16 \
@@ -59,8 +59,8 @@ fn a_scan_that_is_killed_goes_on_to_the_same_table() {
     let line = format!("sweep --samples 500 {SCAN} --out cut");
     let mut child = program(path, &line).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     // In the second point, behind a checkpoint of it.
-    let reached = || path.join("cut/point-001/checkpoint-000000040.safetensors").exists();
-    (0..6000).take_while(|_| !reached()).for_each(|_| std::thread::sleep(std::time::Duration::from_millis(10)));
+    let reached = path.join("cut/point-001/checkpoint-000000040.safetensors");
+    wait_until("the second point", || reached.exists());
     child.kill().unwrap();
     child.wait().unwrap();
     succeeds(path, "sweep --resume cut");

@@ -8,14 +8,11 @@ use ketformer::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
 use super::arguments::EvalArguments;
-use super::exact_answer::Exact;
+use super::exact_answer::{EXACT_SITES, Exact};
 use super::groups::{Problem, eval, train};
-use super::number::{Measured, energy_line};
+use super::number::{Measured, energy_line, pair};
 use super::subject::{is_setting, subject};
 use super::{Outcome, chains, device, observables, output, symmetrised};
-
-/// Up to here all 2^N configurations are enumerated.
-const ENUMERATED_SITES: usize = 16;
 
 /// Samples below which no entropy is estimated.
 const LEAST_SAMPLES: usize = 4;
@@ -52,7 +49,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     let pairs = (config.samples >= LEAST_SAMPLES && lattice.sites() > 1).then(|| config.clone());
     let entropy =
         pairs.map(|config| renyi_entropy(&gpu, lattice, model.as_ref(), &weights, &half, config)).transpose()?;
-    let exact = match lattice.sites() <= ENUMERATED_SITES {
+    let exact = match lattice.sites() <= EXACT_SITES {
         true => {
             let amplitudes = enumerate(&gpu, lattice, model.as_ref(), &weights, precision)?;
             let projection = projected.as_ref().map(|(group, found)| (group, found.character));
@@ -98,9 +95,8 @@ fn json(
     projected: Option<&(SymmetryGroup, SymmetrisedEstimate)>,
     exact: Option<&Exact>,
 ) -> Value {
-    let mean = |mean: Mean| json!([mean.value, mean.error]);
     let found = &estimate.observables;
-    let of = |means: &[Mean]| means.iter().map(|of| mean(*of)).collect::<Value>();
+    let of = |means: &[Mean]| means.iter().map(|mean| pair(*mean)).collect::<Value>();
     let mut all = json!({
         "sites": problem.lattice.sites(),
         "Lx": problem.lattice.lx,
@@ -109,10 +105,10 @@ fn json(
         "energy": [estimate.energy, estimate.energy_error],
         "variance": estimate.variance,
         "v_score": estimate.v_score,
-        "density": mean(found.density),
-        "sigma_x": found.sigma_x.map(mean),
-        "staggered_abs": mean(found.staggered),
-        "staggered_squared": mean(found.staggered_squared),
+        "density": pair(found.density),
+        "sigma_x": found.sigma_x.map(pair),
+        "staggered_abs": pair(found.staggered),
+        "staggered_squared": pair(found.staggered_squared),
         "density_per_site": of(&found.density_per_site),
         "correlation": found.correlation.iter().map(|row| of(row)).collect::<Value>(),
         "structure_factor": of(&found.structure_factor),

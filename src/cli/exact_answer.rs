@@ -6,8 +6,22 @@ use ketformer::vmc::Amplitudes;
 use ketformer::{Lattice, Result};
 use serde_json::{Value, json};
 
-use super::number::{Measured, exact_line};
+use super::groups::Problem;
+use super::number::{Measured, exact_line, relative_error};
 use super::output;
+
+/// Up to here exact energies are computed, and all 2^N configurations enumerated, which takes a second or two.
+pub const EXACT_SITES: usize = 16;
+
+/// The exact energy of a problem, where it is small.
+///
+/// # Errors
+/// As [`ground_state`].
+pub fn exact_energy(problem: &Problem) -> Result<Option<f64>> {
+    let sites = problem.lattice.sites();
+    let energy = || Ok(ground_state(&problem.hamiltonian.terms(&problem.lattice)?, sites)?.energy);
+    (sites <= EXACT_SITES).then(energy).transpose()
+}
 
 /// Digits that enumeration of 32-bit amplitudes gives.
 const ENUMERATED: f64 = 1e-6;
@@ -66,12 +80,11 @@ impl Exact {
 
     /// The same as JSON.
     pub fn json(&self) -> Value {
-        let relative = |energy: f64| ((energy - self.energy) / self.energy).abs();
         let of = |all: &Enumeration, fidelity: f64| {
             let found = &all.observables;
             json!({
                 "energy": found.energy,
-                "relative_error": relative(found.energy),
+                "relative_error": relative_error(found.energy, self.energy),
                 "fidelity": fidelity,
                 "weight": all.total,
                 "density": found.density,

@@ -1,5 +1,7 @@
 //! Numbers with the digits that mean something.
 
+use ketformer::vmc::Mean;
+
 /// The most decimals that are printed.
 const MOST_DECIMALS: i32 = 12;
 
@@ -20,6 +22,12 @@ pub struct Measured {
     pub mean: f64,
     /// Its standard error.
     pub error: f64,
+}
+
+impl From<Mean> for Measured {
+    fn from(Mean { value, error }: Mean) -> Self {
+        Self { mean: value, error }
+    }
 }
 
 impl Measured {
@@ -51,9 +59,19 @@ pub fn energy_line(energy: Measured, sites: usize, variance: f64) -> String {
     format!("energy {energy}  per site {per_site:.decimals$}  variance {}", significant(variance, 2))
 }
 
+/// How far `energy` is from `exact`, as a part of it.
+pub fn relative_error(energy: f64, exact: f64) -> f64 {
+    ((energy - exact) / exact).abs()
+}
+
+/// A mean and its standard error as JSON.
+pub fn pair(mean: Mean) -> serde_json::Value {
+    serde_json::json!([mean.value, mean.error])
+}
+
 /// The line after it, where the exact energy is known: `exact -7.2546  relative error 7e-5`.
 pub fn exact_line(exact: f64, energy: Measured) -> String {
-    let relative = ((energy.mean - exact) / exact).abs();
+    let relative = relative_error(energy.mean, exact);
     format!("exact {exact:.*}  relative error {relative:.0e}", energy.decimals())
 }
 

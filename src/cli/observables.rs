@@ -1,10 +1,10 @@
 //! What there is to say of magnetisations and correlations.
 
 use ketformer::Lattice;
-use ketformer::vmc::{Estimate, Mean, RenyiEntropy};
+use ketformer::vmc::{Estimate, RenyiEntropy};
 use serde_json::{Value, json};
 
-use super::number::{Measured, significant};
+use super::number::{Measured, pair, significant};
 use super::output;
 
 /// Error in nats above which an entropy is hardly known.
@@ -13,9 +13,13 @@ const HARDLY: f64 = 0.3;
 /// Prints the observables of an estimate with their error bars.
 pub fn show(estimate: &Estimate, lattice: &Lattice) {
     let found = &estimate.observables;
-    let sigma_x = found.sigma_x.map_or("-".into(), |mean| measured(mean).to_string());
-    output::line(format!("density {}  sigma_x {sigma_x}", measured(found.density)));
-    output::line(format!("staggered |m| {}  m^2 {}", measured(found.staggered), measured(found.staggered_squared)));
+    let sigma_x = found.sigma_x.map_or("-".into(), |mean| Measured::from(mean).to_string());
+    output::line(format!("density {}  sigma_x {sigma_x}", Measured::from(found.density)));
+    output::line(format!(
+        "staggered |m| {}  m^2 {}",
+        Measured::from(found.staggered),
+        Measured::from(found.staggered_squared)
+    ));
     // The wave vector of the order, if there is one: beside k = 0, which only says how many sites are occupied.
     let factors = found.structure_factor.iter().enumerate().skip(1);
     if let Some((k, peak)) = factors.max_by(|a, b| a.1.value.total_cmp(&b.1.value)) {
@@ -25,7 +29,7 @@ pub fn show(estimate: &Estimate, lattice: &Lattice) {
             "structure factor highest at ({} pi, {} pi): {}",
             of_turn(a, lattice.lx),
             of_turn(b, lattice.ly),
-            measured(*peak)
+            Measured::from(*peak)
         ));
     }
     output::line(format!("V-score {}  samples {}", significant(estimate.v_score, 2), estimate.samples));
@@ -33,7 +37,7 @@ pub fn show(estimate: &Estimate, lattice: &Lattice) {
 
 /// Prints the entropy of a part of the lattice.
 pub fn show_entropy(entropy: &RenyiEntropy) {
-    let found = measured(entropy.entropy);
+    let found = Measured::from(entropy.entropy);
     output::line(format!("Renyi-2 entropy of half the lattice, {} sites: {found} nats", entropy.sites));
     if entropy.entropy.value.is_nan() || entropy.entropy.error > HARDLY {
         output::warning(&format!(
@@ -45,15 +49,10 @@ pub fn show_entropy(entropy: &RenyiEntropy) {
 
 /// The same as JSON.
 pub fn entropy_json(entropy: &RenyiEntropy) -> Value {
-    let mean = |mean: Mean| json!([mean.value, mean.error]);
     json!({
         "sites": entropy.sites,
         "pairs": entropy.pairs,
-        "purity": mean(entropy.purity),
-        "entropy": mean(entropy.entropy),
+        "purity": pair(entropy.purity),
+        "entropy": pair(entropy.entropy),
     })
-}
-
-fn measured(mean: Mean) -> Measured {
-    Measured { mean: mean.value, error: mean.error }
 }

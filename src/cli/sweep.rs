@@ -6,21 +6,19 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
-use ketformer::physics::ground_state;
 use ketformer::run::{METRICS_FILE, MODEL_FILE, PhaseDiagram, PhasePoint, RunFolder, SETTINGS_FILE};
 use ketformer::vmc::{EvaluateConfig, evaluate};
 use ketformer::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 
 use super::arguments::{Arguments, Command, SweepArguments, TrainArguments};
+use super::exact_answer::exact_energy;
 use super::groups::{Problem, hamiltonian, train as train_group, wave_function};
 use super::number::{Measured, energy_line, exact_line};
 use super::range::Range;
 use super::train::{self, Job, Point};
 use super::{Outcome, chains, device, interrupt, output};
 
-/// Up to here the exact energy of every point is computed.
-const EXACT_SITES: usize = 16;
 /// The first point begins from nothing, and takes so many times the steps of the others.
 const FIRST_STEPS: u64 = 4;
 /// How the sweep was asked for.
@@ -173,15 +171,11 @@ fn evaluated(
     if let Some(report) = &estimate.chains {
         chains::warn(report);
     }
-    let exact = match lattice.sites() <= EXACT_SITES {
-        true => Some(ground_state(&hamiltonian.terms(lattice)?, lattice.sites())?.energy),
-        false => None,
-    };
-    Ok(PhasePoint::new(coupling, &estimate, exact))
+    Ok(PhasePoint::new(coupling, &estimate, exact_energy(problem)?))
 }
 
 fn show(coupling: &str, point: &PhasePoint, sites: usize) {
-    let energy = Measured { mean: point.energy.value, error: point.energy.error };
+    let energy = Measured::from(point.energy);
     let exact = match point.exact.is_finite() {
         true => format!("  {}", exact_line(point.exact, energy)),
         false => String::new(),

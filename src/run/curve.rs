@@ -5,15 +5,13 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::picture::{self, Axis, Fault};
+use crate::picture::{self, Axis, EXACT, FOUND, Fault};
 use crate::whole_file;
 
 use super::WRITER;
 
 const SIZE: (u32, u32) = (800, 500);
 const STEPS: RGBColor = RGBColor(140, 182, 222);
-const MEAN: RGBColor = RGBColor(20, 84, 150);
-const EXACT: RGBColor = RGBColor(196, 60, 40);
 
 /// Points a line is drawn with at most: a longer run is shown by the means of equal parts of it.
 const MOST_POINTS: usize = 800;
@@ -55,7 +53,7 @@ impl Curve {
         let (bottom, top) = range(&mean, &self.points, exact);
         let clip = |points: Vec<(f64, f64)>| points.into_iter().map(move |(x, y)| (x, y.clamp(bottom, top)));
 
-        let decimals = (1 - (top - bottom).log10().floor() as i32).clamp(0, 9) as usize;
+        let decimals = picture::decimals(bottom, top);
         let (begin, end) = (first.0 as f64, last.0.max(first.0 + 1) as f64);
         let step = Axis { range: begin..end, name: "step", number: &|x| format!("{x:.0}"), numbers: 8 };
         let energy =
@@ -69,9 +67,9 @@ impl Curve {
                     .legend(line(STEPS.stroke_width(1)));
                 if window > 1 {
                     chart
-                        .draw_series(LineSeries::new(clip(thinned(&mean)), MEAN.stroke_width(2)))?
+                        .draw_series(LineSeries::new(clip(thinned(&mean)), FOUND.stroke_width(2)))?
                         .label(format!("mean of {window} steps"))
-                        .legend(line(MEAN.stroke_width(2)));
+                        .legend(line(FOUND.stroke_width(2)));
                 }
                 if let Some(exact) = exact.filter(|exact| exact.is_finite()) {
                     let ends = [(begin, exact), (end, exact)];

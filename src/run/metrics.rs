@@ -22,6 +22,9 @@ pub const HEADER: &str = "step,energy,energy_error,variance,density,sigma_x,stag
                           magnetisation_squared_variance,staggered_signed,staggered_signed_variance,\
                           unique,acceptance,gradient_norm,learning_rate,accepted,condition,residual,lambda,update_norm,seconds";
 
+/// How many columns there are.
+const COLUMNS: usize = 25;
+
 /// The file while it grows. Numbers are written so that reading them gives the same bits.
 #[derive(Debug)]
 pub struct Metrics {
@@ -77,19 +80,8 @@ impl Metrics {
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be written.
     pub fn write(&mut self, report: &StepReport) -> Result<()> {
-        let StepReport { step, energy, energy_error, variance, density, sigma_x, staggered, unique, .. } = report;
-        let StepReport { gradient_norm, learning_rate, accepted, seconds, .. } = report;
-        let acceptance = report.acceptance.unwrap_or(f64::NAN);
-        let Magnetisation { mean: [m, m_v], absolute: [a, a_v], squared: [s, s_v], staggered: [t, t_v] } =
-            report.magnetisation;
-        let none = [f64::NAN; 4];
-        let [condition, residual, lambda, update_norm] =
-            report.reconfiguration.map_or(none, |r| [r.condition, r.residual, r.lambda, r.update_norm]);
-        self.line(format_args!(
-            "{step},{energy},{energy_error},{variance},{density},{sigma_x},{staggered},\
-             {m},{m_v},{a},{a_v},{s},{s_v},{t},{t_v},{unique},{acceptance},{gradient_norm},{learning_rate},{},{condition},{residual},{lambda},{update_norm},{seconds}",
-            u8::from(*accepted)
-        ))
+        let cells = cells(report).map(|cell| cell.to_string());
+        self.line(format_args!("{}", cells.join(",")))
     }
 
     /// Hands everything written so far to the system.
@@ -112,6 +104,41 @@ impl Metrics {
     fn line(&mut self, text: std::fmt::Arguments<'_>) -> Result<()> {
         writeln!(self.file, "{text}").map_err(|cause| cannot_write(&self.name, cause))
     }
+}
+
+/// The row of a step.
+fn cells(report: &StepReport) -> [f64; COLUMNS] {
+    let Magnetisation { mean: [m, m_v], absolute: [a, a_v], squared: [s, s_v], staggered: [t, t_v] } =
+        report.magnetisation;
+    let [condition, residual, lambda, update_norm] =
+        report.reconfiguration.map_or([f64::NAN; 4], |r| [r.condition, r.residual, r.lambda, r.update_norm]);
+    [
+        report.step as f64,
+        report.energy,
+        report.energy_error,
+        report.variance,
+        report.density,
+        report.sigma_x,
+        report.staggered,
+        m,
+        m_v,
+        a,
+        a_v,
+        s,
+        s_v,
+        t,
+        t_v,
+        report.unique.into(),
+        report.acceptance.unwrap_or(f64::NAN),
+        report.gradient_norm,
+        report.learning_rate,
+        u8::from(report.accepted).into(),
+        condition,
+        residual,
+        lambda,
+        update_norm,
+        report.seconds,
+    ]
 }
 
 /// A row read back; how many samples a reweighted step was worth is not in it.

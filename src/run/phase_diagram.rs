@@ -7,14 +7,12 @@ use plotters::prelude::*;
 
 use super::WRITER;
 use crate::error::{Error, ErrorKind, Result};
-use crate::picture::{self, Axis, Fault, Panel};
+use crate::picture::{self, Axis, EXACT, FOUND, Fault, Panel};
 use crate::vmc::{Estimate, Mean};
 use crate::whole_file;
 
 /// Width, and height of a panel.
 const SIZE: (u32, u32) = (800, 340);
-const FOUND: RGBColor = RGBColor(20, 84, 150);
-const EXACT: RGBColor = RGBColor(196, 60, 40);
 
 /// The columns after the coupling: a mean is followed by its standard error; what is not known is NaN.
 const COLUMNS: &str = "energy,energy_error,energy_per_site,variance,density,density_error,sigma_x,sigma_x_error,\
@@ -182,7 +180,7 @@ impl PhaseDiagram {
         if !(left.is_finite() && bottom.is_finite()) {
             return Err("there is no point".into());
         }
-        let decimals = (1 - (top - bottom).log10().floor() as i32).clamp(0, 9) as usize;
+        let decimals = picture::decimals(bottom, top);
         let x = Axis { range: left..right, name: &self.coupling, number: &|x| format!("{x:.2}"), numbers: 8 };
         let y = Axis { range: bottom..top, name, number: &|y| format!("{y:.decimals$}"), numbers: 6 };
         let legend = (!exact.is_empty()).then_some(SeriesLabelPosition::UpperRight);

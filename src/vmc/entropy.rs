@@ -11,7 +11,7 @@ use super::enumerate::Free;
 use super::evaluate::{EvaluateConfig, chunk_of};
 use super::given::Given;
 use super::sample::{SampleConfig, sample};
-use super::statistics::{Batches, Division, Mean, autocorrelation_time};
+use super::statistics::{Batches, Division, Mean, autocorrelation_time, place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::{Model, Weights};
@@ -115,13 +115,12 @@ fn pairs(samples: usize, chunk: usize, chains: Option<usize>) -> Vec<Pair> {
         None => (0..half).map(|i| Pair { samples: [2 * i, 2 * i + 1], chain: 0, place: i }).collect(),
         Some(1) => (0..half).map(|i| Pair { samples: [i, i + half], chain: 0, place: i }).collect(),
         Some(chains) => {
-            let records = chunk.div_ceil(chains);
-            let of = |at: usize| {
-                let [before, within] = [at / chunk, at % chunk];
-                (within % chains, before * records + within / chains)
+            let chain = |at: usize| place(at, chunk, chains)[0];
+            let first = (0..samples - 1).filter(|at| chain(*at) % 2 == 0 && chain(*at + 1) == chain(*at) + 1);
+            let pair = |at: usize| {
+                let [chain, place] = place(at, chunk, chains);
+                Pair { samples: [at, at + 1], chain: chain / 2, place }
             };
-            let first = (0..samples - 1).filter(|at| of(*at).0 % 2 == 0 && of(*at + 1).0 == of(*at).0 + 1);
-            let pair = |at: usize| Pair { samples: [at, at + 1], chain: of(at).0 / 2, place: of(at).1 };
             first.map(pair).collect()
         }
     }

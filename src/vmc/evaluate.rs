@@ -2,7 +2,7 @@
 
 use super::estimator::{Estimator, EstimatorConfig, Source};
 use super::observables::{Accumulator, ObservableEstimates};
-use super::statistics::{ChainReport, Division, v_score};
+use super::statistics::{ChainReport, Division, place, v_score};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Plan};
 use crate::kernels::energy::{COLUMNS, IMAGINARY};
@@ -142,10 +142,7 @@ pub fn evaluate(
     let mut accumulator = Accumulator::new(lattice, division);
     let of_chains = chains.as_ref().map_or(1, |report| report.chains);
     for (at, (row, configuration)) in rows.iter().zip(configurations.chunks(lattice.sites())).enumerate() {
-        // Every chunk begins with the first chain.
-        let [before, within] = [at / chunk, at % chunk];
-        let place = before * chunk.div_ceil(of_chains) + within / of_chains;
-        accumulator.add([within % of_chains, place], configuration, row[1]);
+        accumulator.add(place(at, chunk, of_chains), configuration, row[1]);
     }
     let variance = real_variance + variance_of(2);
     Ok(Estimate {

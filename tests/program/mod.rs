@@ -88,3 +88,14 @@ pub fn metrics(run: &Path) -> Vec<String> {
     let text = fs::read_to_string(run.join("metrics.csv")).unwrap();
     text.lines().map(|line| line.rsplit_once(',').expect("columns").0.to_string()).collect()
 }
+
+/// Waits until `done`, at most two minutes: what never comes is a failure and not a hang.
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..12_000 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("{what} never came");
+}

@@ -3,7 +3,6 @@
 use ketformer::Result;
 use ketformer::run::RunSettings;
 use ketformer::vmc::TrainConfig;
-use serde_json::{Map, Value as JsonValue};
 
 use super::place::Place;
 use crate::cli::arguments::{GroupArguments, TrainArguments};
@@ -85,11 +84,6 @@ impl Job {
             (false, false) => Form::Text,
         };
         Ok(Self { problem, settings, config, steps, report, checkpoint, rejections, command, form })
-    }
-
-    /// The group `train`, to be written down.
-    pub fn settings_map(&self) -> Map<String, JsonValue> {
-        self.settings.map()
     }
 }
 

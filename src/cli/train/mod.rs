@@ -39,10 +39,7 @@ fn begin(arguments: &TrainArguments) -> Result<Outcome> {
     let weights = arguments.weights.as_deref().map(Weights::load).transpose()?;
     let folder = place.reserve()?;
     let gpu = device::open(&arguments.gpu.adapter)?;
-    let mut trainer = trainer(&job, &gpu)?;
-    if let Some(weights) = &weights {
-        trainer.set_weights(weights)?;
-    }
+    let trainer = trainer_from(&job, &gpu, weights.as_ref())?;
     if interrupt::asked() {
         output::warning(&"interrupted before the first step: nothing is left behind; the same command starts again");
         return Ok(Outcome::Interrupted);
@@ -66,10 +63,7 @@ pub struct Point {
 pub fn begin_point(gpu: &Gpu, arguments: &TrainArguments) -> Result<Option<Point>> {
     let (job, place) = Job::new(arguments)?;
     let weights = arguments.weights.as_deref().map(Weights::load).transpose()?;
-    let mut trainer = trainer(&job, gpu)?;
-    if let Some(weights) = &weights {
-        trainer.set_weights(weights)?;
-    }
+    let trainer = trainer_from(&job, gpu, weights.as_ref())?;
     let run = Run::begin(&job, place.reserve()?, gpu, &trainer)?;
     point(job, run, trainer)
 }
@@ -86,22 +80,24 @@ pub fn finish_point(gpu: &Gpu, arguments: &TrainArguments, path: &Path) -> Resul
 }
 
 fn point(job: Job, mut run: Run, mut trainer: Trainer) -> Result<Option<Point>> {
-    let mut progress = Progress::new(extent(&job, &run, &trainer), job.form);
-    let trained = run.train(&job, &mut trainer, &mut progress);
-    progress.finish();
-    trained.map_err(|error| run.rescue(error, &trainer))?;
+    take_steps(&job, &mut run, &mut trainer)?;
     run.draw(&job, None)?;
     Ok((run.done() == job.steps).then_some(trainer.weights()?).map(|weights| Point { job, weights }))
 }
 
-fn extent(job: &Job, run: &Run, trainer: &Trainer) -> Extent {
-    Extent {
+/// The steps that are left, with their progress; after a failure what can be saved is.
+fn take_steps(job: &Job, run: &mut Run, trainer: &mut Trainer) -> Result<()> {
+    let extent = Extent {
         steps: run.done()..job.steps,
         report: job.report,
         sites: job.problem.lattice.sites(),
         samples: job.config.samples,
         memory: trainer.memory(),
-    }
+    };
+    let mut progress = Progress::new(extent, job.form);
+    let trained = run.train(job, trainer, &mut progress);
+    progress.finish();
+    trained.map_err(|error| run.rescue(error, trainer))
 }
 
 fn trainer(job: &Job, gpu: &Gpu) -> Result<Trainer> {
@@ -109,13 +105,17 @@ fn trainer(job: &Job, gpu: &Gpu) -> Result<Trainer> {
     Trainer::new(gpu, &problem.lattice, problem.hamiltonian.as_ref(), problem.model.as_ref(), job.config.clone())
 }
 
+/// A trainer that begins with weights, if there are some.
+fn trainer_from(job: &Job, gpu: &Gpu, weights: Option<&Weights>) -> Result<Trainer> {
+    let mut trainer = trainer(job, gpu)?;
+    weights.map_or(Ok(()), |weights| trainer.set_weights(weights))?;
+    Ok(trainer)
+}
+
 /// The steps that are left, and the end.
 fn train(job: &Job, mut run: Run, gpu: &Gpu, mut trainer: Trainer) -> Result<Outcome> {
     announce(job, gpu, &trainer, &run);
-    let mut progress = Progress::new(extent(job, &run, &trainer), job.form);
-    let trained = run.train(job, &mut trainer, &mut progress);
-    progress.finish();
-    trained.map_err(|error| run.rescue(error, &trainer))?;
+    take_steps(job, &mut run, &mut trainer)?;
     run.conclude(job)
 }
 

@@ -53,7 +53,7 @@ pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
     let changed = !changes.is_empty() || &adapter != settings.last_adapter();
     if changed {
         let resumption = Resumption { step: checkpoint.step, adapter, changes };
-        settings.resumed(resumption, &job.settings_map()).save(&folder.file(SETTINGS_FILE))?;
+        settings.resumed(resumption, &job.settings.map()).save(&folder.file(SETTINGS_FILE))?;
     }
     let run = gone_on(&job, folder, checkpoint.step)?;
     super::train(&job, run, &gpu, trainer)

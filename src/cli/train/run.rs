@@ -1,7 +1,6 @@
 //! A training run that has begun: its files, and what it has shown so far.
 
 use ketformer::gpu::Gpu;
-use ketformer::physics::ground_state;
 use ketformer::run::{
     Curve, HISTORY_FILE, History, METRICS_FILE, MODEL_FILE, Metrics, PICTURE_FILE, Recent, RunFolder, RunSettings,
     SETTINGS_FILE, save_checkpoint,
@@ -12,13 +11,11 @@ use serde_json::json;
 
 use super::job::{Job, quoted};
 use super::place::NO_FOLDER;
+use crate::cli::exact_answer::exact_energy;
 use crate::cli::groups::{Problem, hamiltonian, wave_function};
-use crate::cli::number::{Measured, energy_line, exact_line};
+use crate::cli::number::{Measured, energy_line, exact_line, relative_error};
 use crate::cli::progress::{Form, Progress};
 use crate::cli::{Outcome, chains, interrupt, output};
-
-/// Up to here the exact energy is computed at the end, which takes a second or two.
-const EXACT_SITES: usize = 16;
 
 /// A run that has begun.
 #[derive(Default)]
@@ -56,7 +53,7 @@ impl Run {
             parameters: trainer.parameters(),
             gpu_bytes: trainer.memory(),
             resumptions: Vec::new(),
-            train: job.settings_map(),
+            train: job.settings.map(),
             groups: job.problem.settings().map(|group| (group.group().name.into(), group.map())).collect(),
         };
         run.metrics = Some(Metrics::create(&folder.file(METRICS_FILE))?);
@@ -165,8 +162,7 @@ impl Run {
     /// # Errors
     /// `ErrorKind::File` when the picture cannot be written.
     pub fn conclude(&self, job: &Job) -> Result<Outcome> {
-        let Problem { lattice, hamiltonian, .. } = &job.problem;
-        let sites = lattice.sites();
+        let sites = job.problem.lattice.sites();
         let Some(summary) = self.recent.summary() else {
             if self.interrupted {
                 return Ok(self.stopped(job));
@@ -182,9 +178,9 @@ impl Run {
         if let Some(acceptance) = summary.acceptance {
             chains::warn_if_frozen(acceptance, "a smaller lr= or a longer warmup=");
         }
-        let exact = match sites <= EXACT_SITES && !self.interrupted {
-            true => Some(ground_state(&hamiltonian.terms(lattice)?, sites)?.energy),
-            false => None,
+        let exact = match self.interrupted {
+            true => None,
+            false => exact_energy(&job.problem)?,
         };
         match exact {
             Some(exact) if shown => output::line(exact_line(exact, energy)),
@@ -196,7 +192,7 @@ impl Run {
                 "per_site": energy.mean / sites as f64,
                 "variance": summary.variance,
                 "exact": exact,
-                "relative_error": exact.map(|exact| ((energy.mean - exact) / exact).abs()),
+                "relative_error": exact.map(|exact| relative_error(energy.mean, exact)),
                 "run": self.folder.as_ref().map(|folder| folder.path()),
             })),
         }

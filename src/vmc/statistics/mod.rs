@@ -53,6 +53,13 @@ pub(super) fn v_score(terms: &Terms, energy: f64, variance: f64) -> f64 {
     terms.sites() as f64 * variance / (energy - terms.infinite_temperature_energy(None)).powi(2)
 }
 
+/// The chain of sample number `at`, and its number among those of the chain, where samples are made `chunk` at a time: every
+/// chunk begins with the first of `chains` chains.
+pub(super) fn place(at: usize, chunk: usize, chains: usize) -> [usize; 2] {
+    let [before, within] = [at / chunk, at % chunk];
+    [within % chains, before * chunk.div_ceil(chains) + within / chains]
+}
+
 /// `numbers`, made `chunk` at a time, by chain: the n-th of `chains` left the numbers n, n + chains, … of every chunk.
 pub(super) fn series(numbers: &[f64], chunk: usize, chains: usize) -> Vec<Vec<f64>> {
     let mut series = vec![Vec::new(); chains];
