@@ -127,6 +127,7 @@ pub static ALL: &[Entry] = &[
     attention::BACKWARD_SHORT_ENTRY,
     attention::SUFFIX_ENTRY,
     attention::SUFFIX_PRIVATE_ENTRY,
+    attention::WEIGHTS_ENTRY,
     recurrent::LINKS_ENTRY,
     recurrent::STEP_ENTRY,
     recurrent::STEP_PRIVATE_ENTRY,

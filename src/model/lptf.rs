@@ -17,7 +17,9 @@ use super::network::DESCRIPTION;
 use super::ptf::Sizes;
 use super::rnn_network::RnnSizes;
 use super::subsampler::SubSizes;
-use super::{Attention, Capacity, Layout, Model, Needs, Parameters, Precision, Ptf, Rnn, Sector, WaveFunction};
+use super::{
+    Attention, AttentionLayers, Capacity, Layout, Model, Needs, Parameters, Precision, Ptf, Rnn, Sector, WaveFunction,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::kernels::nested::NestedShape;
@@ -172,6 +174,11 @@ impl Model for Lptf {
 
     fn layout(&self, lattice: &Lattice) -> Result<Layout> {
         Ok(Layout::new(self.sizes(lattice)?.0.specs()))
+    }
+
+    fn attention(&self, lattice: &Lattice) -> Result<Option<AttentionLayers>> {
+        let (sizes, patching) = self.sizes(lattice)?;
+        Ok(Some(AttentionLayers::causal(&sizes.transformer, &patching)))
     }
 
     fn needs(&self, gpu: &Gpu, lattice: &Lattice, precision: Precision) -> Result<Needs> {

@@ -245,4 +245,8 @@ impl Network for LptfNetwork {
         transformer.backward(&self.transformer, plan, &reversed)?;
         self.embedding.backward(plan, large, &transformer.d_embedded(), &reversed)
     }
+
+    fn attention(&self, plan: &mut Plan, samples: u32, layers: &[View]) -> Result<()> {
+        self.transformer.training()?.attention_weights(&self.transformer, plan, samples, layers)
+    }
 }

@@ -5,6 +5,7 @@
 //! factor and sampled by Markov chains ([`Unnormalised`]). It is real and positive, Ψ = √P, or has phases.
 
 mod affine;
+mod attention_layers;
 mod block;
 mod condition;
 mod embedding;
@@ -33,6 +34,7 @@ mod transformer_training;
 mod vit;
 mod weights;
 
+pub use attention_layers::{AttentionKind, AttentionLayers, RelativeLayers};
 pub use block::{Activation, Attention, Norm, Start};
 pub use layout::{Initial, Layout, ParameterSpec, Parameters, Slot};
 pub use lptf::{Lptf, Subsampler};

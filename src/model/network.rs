@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Layout, Metropolis, Parameters, Precision};
-use crate::error::Result;
+use super::{AttentionLayers, Layout, Metropolis, Parameters, Precision};
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear::GradientInto;
 use crate::kernels::metropolis::Stream;
@@ -132,6 +132,15 @@ pub trait Model: Send + Sync {
     /// The Markov chains that sample it, where it is not normalised; `None` where it is drawn patch after patch.
     fn chains(&self) -> Option<&Metropolis> {
         None
+    }
+
+    /// The layers of its attention; `None` where it has none.
+    ///
+    /// # Errors
+    /// As [`Model::check`].
+    fn attention(&self, lattice: &Lattice) -> Result<Option<AttentionLayers>> {
+        let _ = lattice;
+        Ok(None)
     }
 
     /// Rows of a sample in the pass with gradient, whose sums over rows go by blocks of whole samples: a patch is one where
@@ -329,6 +338,23 @@ pub trait Unnormalised {
         d_log_psi: &LogPsiGradient,
         into: GradientInto<'_>,
     ) -> Result<()>;
+
+    /// The weights of attention, mean over the `samples` samples of [`Unnormalised::forward`]: (H, T, T) for each layer of
+    /// [`Model::attention`] that depends on them.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`]; [`ErrorKind::Settings`] where there is no such layer.
+    fn attention(&self, plan: &mut Plan, samples: u32, layers: &[View]) -> Result<()> {
+        let _ = (plan, samples, layers);
+        no_attention()
+    }
+}
+
+/// What a wave function without attention says.
+pub(super) fn no_attention() -> Result<()> {
+    let message = "attention: no layer of this wave function looks elsewhere by its samples; take a ptf, an lptf or a vit \
+                   with attention=softmax";
+    Err(Error::new(ErrorKind::Settings, message))
 }
 
 /// The passes of an autoregressive wave function.
@@ -361,4 +387,14 @@ pub trait Network {
     /// # Errors
     /// As [`Plan::launch`].
     fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, into: GradientInto<'_>) -> Result<()>;
+
+    /// The weights of attention, mean over the `samples` samples of [`Network::forward`]: (H, T, T) for each layer of
+    /// [`Model::attention`].
+    ///
+    /// # Errors
+    /// As [`Plan::launch`]; [`ErrorKind::Settings`] where there is no such layer.
+    fn attention(&self, plan: &mut Plan, samples: u32, layers: &[View]) -> Result<()> {
+        let _ = (plan, samples, layers);
+        no_attention()
+    }
 }

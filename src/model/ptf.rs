@@ -21,8 +21,8 @@ use super::outcome_head::HeadSizes;
 use super::ptf_network::PtfNetwork;
 use super::transformer::TransformerSizes;
 use super::{
-    Activation, Attention, Capacity, Layout, Model, Needs, Norm, Parameters, Position, Precision, Sector, Start,
-    WaveFunction,
+    Activation, Attention, AttentionLayers, Capacity, Layout, Model, Needs, Norm, Parameters, Position, Precision,
+    Sector, Start, WaveFunction,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
@@ -228,6 +228,11 @@ impl Model for Ptf {
 
     fn layout(&self, lattice: &Lattice) -> Result<Layout> {
         Ok(Layout::new(PtfNetwork::specs(&self.sizes(lattice)?.0)))
+    }
+
+    fn attention(&self, lattice: &Lattice) -> Result<Option<AttentionLayers>> {
+        let (sizes, patching) = self.sizes(lattice)?;
+        Ok(Some(AttentionLayers::causal(&sizes.transformer, &patching)))
     }
 
     fn needs(&self, gpu: &Gpu, lattice: &Lattice, precision: Precision) -> Result<Needs> {

@@ -175,4 +175,8 @@ impl Network for PtfNetwork {
     fn backward(&self, plan: &mut Plan, descriptions: &View, rows: &Rows, into: GradientInto<'_>) -> Result<()> {
         self.backward_with(plan, descriptions, rows, into, |_, _| Ok(()))
     }
+
+    fn attention(&self, plan: &mut Plan, samples: u32, layers: &[View]) -> Result<()> {
+        self.training()?.0.attention_weights(&self.transformer, plan, samples, layers)
+    }
 }

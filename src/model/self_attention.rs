@@ -5,7 +5,9 @@ use super::transformer::TransformerSizes;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::attention::linear::{self, LinearBackward, LinearForward, LinearSuffix};
-use crate::kernels::attention::{AttentionBackward, AttentionForward, AttentionShape, AttentionSuffix, SuffixShape};
+use crate::kernels::attention::{
+    AttentionBackward, AttentionForward, AttentionShape, AttentionSuffix, AttentionWeights, SuffixShape, WeightsOf,
+};
 
 impl Attention {
     /// Elements of what a sample keeps of a layer beside the rows [q | k | v]: states, for linear attention.
@@ -63,6 +65,13 @@ impl Operands<'_> {
                 LinearBackward { qkv, out, sum: total, d_out, delta, states, d_qkv }.record(plan, shape)
             }
         }
+    }
+
+    /// The mean over samples of the weights, (H, T, T), after [`Operands::forward`] of all positions.
+    pub fn weights(&self, plan: &mut Plan, weight: &View, shape: &AttentionShape) -> Result<()> {
+        let of = if self.states.is_some() { WeightsOf::Linear } else { WeightsOf::Softmax };
+        let (qkv, total, weight) = (self.qkv.view(), self.total.view(), weight.clone());
+        AttentionWeights { qkv, total, weight }.record(plan, shape, of)
     }
 }
 

@@ -183,6 +183,18 @@ impl TransformerTraining {
         }
     }
 
+    /// The mean weights of attention of every layer over the `samples` samples of the pass before, (H, T, T) each.
+    pub fn attention_weights(
+        &self,
+        transformer: &Transformer,
+        plan: &mut Plan,
+        samples: u32,
+        layers: &[View],
+    ) -> Result<()> {
+        let shape = Self::attention_shape(transformer, &Rows::from(samples * transformer.sizes.positions));
+        self.layers.iter().zip(layers).try_for_each(|(kept, weight)| self.attention(kept).weights(plan, weight, &shape))
+    }
+
     /// From the gradient of the top to that of the embedded rows.
     pub fn backward(&self, transformer: &Transformer, plan: &mut Plan, reversed: &Reversed<'_>) -> Result<()> {
         let (places, c) = (&transformer.places, transformer.sizes.width);

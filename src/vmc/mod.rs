@@ -1,6 +1,7 @@
 //! ROOM 5, variational Monte Carlo: samples, local energies, estimates, gradients, steps.
 
 mod adam;
+mod attention_maps;
 mod autoregressive;
 mod budget;
 mod chains;
@@ -17,6 +18,7 @@ mod likelihood;
 mod metrics;
 mod observables;
 mod optimizer;
+mod parts;
 mod passes;
 mod reconfiguration;
 mod reweighting;
@@ -29,6 +31,7 @@ mod symmetrised;
 mod tables;
 mod trainer;
 
+pub use attention_maps::{AttentionMaps, attention_maps};
 pub use checkpoint::Checkpoint;
 pub use entropy::{RenyiEntropy, renyi_entropy};
 pub use enumerate::{Amplitudes, LocalEnergies, enumerate, local_energies};
@@ -38,6 +41,7 @@ pub use likelihood::Likelihood;
 pub use metrics::{Magnetisation, StepReport};
 pub use observables::{CORRELATED_SITES, ObservableEstimates};
 pub use optimizer::{Optimizer, StochasticReconfiguration};
+pub use parts::PartTime;
 pub use passes::{Pass, Passes, RecordedPass};
 pub use reconfiguration::{ReconfigurationCost, ReconfigurationReport};
 pub use sample::{SampleConfig, Samples, sample};

@@ -1,6 +1,7 @@
 //! The laws that every wave function obeys, whatever network it is made of. A new model adds a row to
 //! [`cases::cases`]; all laws then run through it.
 
+mod attention;
 mod cases;
 mod chains;
 mod checkpoint;

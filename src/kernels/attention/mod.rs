@@ -17,6 +17,7 @@ mod forward;
 pub mod linear;
 pub mod relative;
 mod suffix;
+mod weights;
 
 use super::RandomInputs;
 use super::choice::{Form, Forms, Taken};
@@ -36,6 +37,8 @@ pub(super) use forward::{FORWARD_ENTRY, FORWARD_PRIVATE_ENTRY};
 pub(super) use suffix::SUFFIX_CHOICE;
 pub use suffix::{AttentionSuffix, SuffixShape, suffix_reference};
 pub(super) use suffix::{SUFFIX_ENTRY, SUFFIX_PRIVATE_ENTRY};
+pub(super) use weights::WEIGHTS_ENTRY;
+pub use weights::{AttentionWeights, WeightsOf, weights_reference};
 
 /// Shape of full, causal and one-position attention.
 #[derive(Debug, Clone)]

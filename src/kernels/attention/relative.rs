@@ -340,8 +340,8 @@ impl RelativeGradient {
     }
 }
 
-/// r(i, j) on a grid.
-fn offset(i: usize, j: usize, [tx, ty]: [u32; 2]) -> usize {
+/// r(i, j) on a grid [Tx, Ty].
+pub(crate) fn offset(i: usize, j: usize, [tx, ty]: [u32; 2]) -> usize {
     let (tx, ty) = (tx as usize, ty as usize);
     (j / ty + tx - i / ty) % tx * ty + (j % ty + ty - i % ty) % ty
 }

@@ -21,8 +21,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use self::network::VitNetwork;
+use super::attention_layers::sites_of_patches;
 use super::sector::check_even;
-use super::{Capacity, Layout, Metropolis, Model, Needs, Parameters, Precision, Proposal, WaveFunction};
+use super::{
+    AttentionKind, AttentionLayers, Capacity, Layout, Metropolis, Model, Needs, Parameters, Precision, Proposal,
+    RelativeLayers, WaveFunction,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::kernels::attention::relative::RelativeShape;
@@ -235,6 +239,22 @@ impl Model for Vit {
 
     fn chains(&self) -> Option<&Metropolis> {
         Some(&self.sampling)
+    }
+
+    fn attention(&self, lattice: &Lattice) -> Result<Option<AttentionLayers>> {
+        let sizes = self.sizes(lattice)?;
+        let relative = (self.attention == VitAttention::Factored).then(|| RelativeLayers {
+            names: (0..sizes.layers).map(parameters::relative_name).collect(),
+            grid: sizes.grid,
+        });
+        Ok(Some(AttentionLayers {
+            kind: if relative.is_some() { AttentionKind::Relative } else { AttentionKind::Full },
+            layers: sizes.layers,
+            heads: sizes.heads,
+            head_width: sizes.head_width(),
+            patches: sites_of_patches(&self.patching(lattice)?),
+            relative,
+        }))
     }
 
     fn training_rows(&self, patching: &Patching) -> u32 {

@@ -211,4 +211,8 @@ impl Unnormalised for VitNetwork {
     ) -> Result<()> {
         self.training()?.backward(plan, &self.sizes, &self.places, &window.items, d_log_psi, into)
     }
+
+    fn attention(&self, plan: &mut Plan, samples: u32, layers: &[View]) -> Result<()> {
+        self.training()?.attention_weights(plan, &self.sizes, samples, layers)
+    }
 }

@@ -11,6 +11,11 @@ fn layer_name(layer: u32, part: &str) -> String {
     format!("layers.{layer}.{part}")
 }
 
+/// Name of the weights of factored attention of layer `layer`.
+pub fn relative_name(layer: u32) -> String {
+    layer_name(layer, "attn.relative")
+}
+
 /// A part of the head. Its inputs are normalised, and its units begin as spread as these: much smaller ones would begin with
 /// phases near 0, and a positive ψ is nearly stationary for phases.
 fn head_specs(name: &str, width: usize) -> [ParameterSpec; 2] {
@@ -37,7 +42,7 @@ pub fn specs(sizes: &VitSizes) -> Vec<ParameterSpec> {
                 specs.extend(linear(&name("attn.value"), d, d));
                 // A sum over T values that is as spread as one of them.
                 let initial = Initial::Uniform((3.0 / t as f64).sqrt());
-                specs.push(ParameterSpec { name: name("attn.relative"), shape: vec![h, t], initial });
+                specs.push(ParameterSpec { name: relative_name(layer), shape: vec![h, t], initial });
             }
             VitAttention::Softmax => specs.extend(linear(&name("attn.qkv"), 3 * d, d)),
         }
@@ -89,7 +94,7 @@ impl VitViews {
             Ok(BlockViews {
                 norm1: Affine::find(find, &name("norm1"))?,
                 projection: Affine::find(find, &name(projection))?,
-                relative: factored.then(|| find(&name("attn.relative"))).transpose()?,
+                relative: factored.then(|| find(&relative_name(layer))).transpose()?,
                 out: Affine::find(find, &name("attn.out"))?,
                 norm2: Affine::find(find, &name("norm2"))?,
                 mlp_in: Affine::find(find, &name("mlp.in"))?,

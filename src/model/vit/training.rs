@@ -3,12 +3,13 @@
 use super::super::LogPsiGradient;
 use super::super::affine::{Places, Reversed};
 use super::super::feed_forward::{FeedForwardKept, Hidden};
+use super::super::network::no_attention;
 use super::parameters::VitViews;
 use super::trunk::{self, BlockBuffers, GELU, HeadBuffers};
 use super::{VitAttention, VitSizes};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
-use crate::kernels::attention::AttentionBackward;
+use crate::kernels::attention::{AttentionBackward, AttentionWeights, WeightsOf};
 use crate::kernels::complex_head::ComplexHeadBackward;
 use crate::kernels::embed::{EmbedShape, TableGradient};
 use crate::kernels::linear::{self, Activation, Extra, GradientInto};
@@ -177,6 +178,17 @@ impl Training {
         let head = self.head();
         trunk::units(plan, sizes, views, samples, &self.top, &head)?;
         trunk::amplitude(plan, sizes, samples, &head, made)
+    }
+
+    /// The mean weights of softmax attention of every block over the `samples` samples of the pass before, (h, T, T) each.
+    pub fn attention_weights(&self, plan: &mut Plan, sizes: &VitSizes, samples: u32, layers: &[View]) -> Result<()> {
+        let shape = sizes.attention_shape(&Rows::from(samples * sizes.patches()));
+        for (kept, weight) in self.blocks.iter().zip(layers) {
+            let Some(total) = &kept.total else { return no_attention() };
+            let [qkv, total, weight] = [kept.projected.view(), total.view(), weight.clone()];
+            AttentionWeights { qkv, total, weight }.record(plan, &shape, WeightsOf::Softmax)?;
+        }
+        Ok(())
     }
 
     /// From the gradient by log ψ of `samples` to that of all parameters. Leaves what [`Training::forward`] kept as it is.

@@ -69,11 +69,11 @@ fn feature(x: f64) -> f64 {
     if x > 0.0 { x + 1.0 } else { x.max(-30.0).exp() }
 }
 
-fn features(x: &[f64]) -> Vec<f64> {
+pub(super) fn features(x: &[f64]) -> Vec<f64> {
     x.iter().map(|x| feature(*x)).collect()
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 

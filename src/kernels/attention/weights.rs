@@ -1,0 +1,191 @@
+//! Where attention looks: its weights averaged over samples, from what a forward pass keeps.
+
+use super::linear::{dot, features};
+use super::{AttentionShape, LANES, part, random_qkv, scale, wide};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Param, Plan, Storage, View};
+use crate::kernels::narrow::{has_half, stored};
+use crate::kernels::probe::MOST_ITERATIONS;
+use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+
+static WEIGHTS: Kernel = kernel!("attention_weights");
+
+pub(in crate::kernels) const WEIGHTS_ENTRY: Entry =
+    Entry { kernel: &WEIGHTS, summary: "mean over samples of the weights p_ij of attention", cases };
+
+/// Which attention the weights are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WeightsOf {
+    /// exp(q_i · k_j / √D − lse_i)
+    Softmax = 0,
+    /// φ(q_i) · φ(k_j) over its sum
+    Linear = 1,
+}
+
+/// The mean weights of attention.
+#[derive(Debug, Clone)]
+pub struct AttentionWeights {
+    /// (B·T, 3C), of f32 or f16
+    pub qkv: View,
+    /// (B·T, H): what the forward pass left, the log-sum-exp or the denominators.
+    pub total: View,
+    /// (H, T, T)
+    pub weight: View,
+}
+
+impl AttentionWeights {
+    /// Samples of one launch at most for heads of width `d`: an invocation goes over all of them.
+    pub fn most_samples(d: u32) -> u32 {
+        // A sample, its parts, and the end of the loop over these.
+        MOST_ITERATIONS / (d.div_ceil(4) + 2)
+    }
+
+    /// Records the kernel for all samples of `shape`, which are so many whatever the GPU counts.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for a window of queries or samples, for heads wider than 128, for more than
+    /// [`AttentionWeights::most_samples`]; as [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &AttentionShape, of: WeightsOf) -> Result<()> {
+        shape.check_whole(&WEIGHTS)?;
+        let (samples, most) = (shape.b.most, Self::most_samples(shape.d));
+        if shape.b.live.is_some() || !(1..=most).contains(&samples) {
+            let name = WEIGHTS.name;
+            let message = format!("{name}: expected 1 to {most} samples that the host counts, got {samples}");
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+        let made = heads * u64::from(shape.t).pow(2);
+        plan.launch(&Launch {
+            kernel: &WEIGHTS,
+            spec: &[("HEAD_DIM", shape.d), ("LINEAR", of as u32), ("CACHE_BITS", self.qkv.storage().bits())],
+            bindings: &[
+                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
+                Bind { name: "total", view: &self.total, elements: rows * heads },
+                Bind { name: "weight", view: &self.weight, elements: made },
+            ],
+            params: &[
+                ("samples", samples.into()),
+                ("tokens", shape.t.into()),
+                ("heads", shape.h.into()),
+                ("causal", u32::from(shape.causal).into()),
+                ("scale", scale(shape.d)),
+                ("share", Param::F32((1.0 / f64::from(samples)) as f32)),
+            ],
+            groups: Groups::Fixed(made.div_ceil(LANES.into())),
+            cost: Cost {
+                flops: shape.pairs() * (2.0 * f64::from(shape.d) + 2.0),
+                bytes: (self.qkv.storage().bytes() * 2 * rows * width + 4 * (rows * heads + made)) as f64,
+            },
+            shape: shape.text(),
+        })
+    }
+}
+
+/// (H, T, T) in f64.
+pub fn weights_reference(qkv: &[f64], shape: &AttentionShape, of: WeightsOf) -> Vec<f64> {
+    let (b, t, h) = (shape.b.most as usize, shape.t as usize, shape.h as usize);
+    let mut mean = vec![0.0; h * t * t];
+    for (at, row) in mean.chunks_mut(t).enumerate() {
+        let (head, query) = (at / t, at % t);
+        for sample in 0..b {
+            let scores = scores(qkv, shape, of, [sample, head, query]);
+            let total: f64 = scores.iter().sum();
+            row.iter_mut().zip(scores).for_each(|(mean, score)| *mean += score / total / b as f64);
+        }
+    }
+    mean
+}
+
+/// What one query gives to each key that it sees, before it is divided by the sum.
+fn scores(qkv: &[f64], shape: &AttentionShape, of: WeightsOf, [sample, head, query]: [usize; 3]) -> Vec<f64> {
+    let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
+    let at = |position: usize, third| part(qkv, sample * t + position, third, head, h, d);
+    let score = |key: usize| match of {
+        WeightsOf::Softmax => (dot(at(query, 0), at(key, 1)) / (d as f64).sqrt()).exp(),
+        WeightsOf::Linear => dot(&features(at(query, 0)), &features(at(key, 1))),
+    };
+    (0..if shape.causal { query + 1 } else { t }).map(score).collect()
+}
+
+fn cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes = [
+        [1, 1, 1, 1],
+        [3, 5, 2, 4],
+        [2, 17, 3, 8],
+        [7, 13, 5, 3],
+        [1, 9, 1, 66],
+        [65, 16, 4, 8],
+        [2, 70, 2, 20],
+        // More than 65,535 rows, and more workgroups than that.
+        [14_000, 5, 1, 4],
+        [1, 2053, 1, 1],
+    ];
+    let cases = |[b, t, h, d]: [u32; 4]| {
+        let (causal, full) = (AttentionShape::causal(b, t, h, d), AttentionShape::full(b, t, h, d));
+        let softmax = [full, causal.clone()].map(|shape| case(shape, WeightsOf::Softmax, Storage::Word));
+        let linear = case(causal.clone(), WeightsOf::Linear, Storage::Word);
+        let half = has_half(gpu).then(|| case(causal, WeightsOf::Softmax, Storage::Half));
+        softmax.into_iter().chain([linear]).chain(half)
+    };
+    shapes.into_iter().flat_map(cases).collect()
+}
+
+fn case(shape: AttentionShape, of: WeightsOf, storage: Storage) -> Case {
+    let (b, t, h, d) = (shape.b.most, shape.t, shape.h, shape.d);
+    let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
+    let (qkv, stored_qkv) = stored(random_qkv(&mut random, (3 * b * t * h * d) as usize), storage);
+    let qkv = wide(&qkv);
+    let totals = (0..(b * t) as usize).flat_map(|row| (0..h as usize).map(move |head| (row, head)));
+    let total = |(row, head): (usize, usize)| {
+        let (sample, query) = (row / t as usize, row % t as usize);
+        let sum: f64 = scores(&qkv, &shape, of, [sample, head, query]).iter().sum();
+        if of == WeightsOf::Softmax { sum.ln() as f32 } else { sum as f32 }
+    };
+    let values = weights_reference(&qkv, &shape, of);
+    let name = format!("({b}, {t}, {h}, {d}) {of:?} causal {}, {storage:?}", shape.causal);
+    let inputs = vec![("qkv", stored_qkv), ("total", totals.map(total).collect::<Vec<f32>>().into())];
+    let record = move |plan: &mut Plan, named: &Named| {
+        let [qkv, total, weight] = [named.view("qkv")?, named.view("total")?, named.view("weight")?];
+        AttentionWeights { qkv, total, weight }.record(plan, &shape, of)
+    };
+    Case {
+        name,
+        inputs,
+        outputs: vec![("weight", Expected::Near { values, tolerance: 1e-5 })],
+        record: Box::new(record),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_add_up_to_one_and_nobody_looks_ahead() {
+        let shape = AttentionShape::causal(3, 5, 2, 4);
+        let qkv = wide(&random_qkv(&mut RandomInputs::new(1), 3 * 3 * 5 * 2 * 4));
+        for of in [WeightsOf::Softmax, WeightsOf::Linear] {
+            let weights = weights_reference(&qkv, &shape, of);
+            for (at, row) in weights.chunks(5).enumerate() {
+                assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-12, "row {at}: {row:?}");
+                assert!(row[at % 5 + 1..].iter().all(|weight| *weight == 0.0), "row {at}: {row:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_of_values_weighted_by_them_is_what_attention_makes() {
+        let shape = AttentionShape::full(1, 7, 1, 3);
+        let qkv = wide(&random_qkv(&mut RandomInputs::new(2), 3 * 7 * 3));
+        let (out, _) = super::super::forward_reference(&qkv, &shape);
+        let weights = weights_reference(&qkv, &shape, WeightsOf::Softmax);
+        for (query, row) in weights.chunks(7).enumerate() {
+            for e in 0..3 {
+                let sum: f64 =
+                    row.iter().enumerate().map(|(key, weight)| weight * part(&qkv, key, 2, 0, 1, 3)[e]).sum();
+                assert!((sum - out[query * 3 + e]).abs() < 1e-12);
+            }
+        }
+    }
+}
