@@ -164,8 +164,10 @@ fn a_full_disk_is_an_error_and_leaves_the_checkpoint_before() {
         command
     };
     // Not even the first checkpoint fits: nothing is left behind.
-    let line = format!("train steps=50 {TINY} --out none");
-    refuses(path, &line, limited(1, &line), 1, &["cannot write", "free space"]);
+    for more in ["", "--tensorboard"] {
+        let line = format!("train steps=50 {more} {TINY} --out none");
+        refuses(path, &line, limited(1, &line), 1, &["cannot write", "free space"]);
+    }
     // The metrics do not fit.
     let line = format!("train steps=100000 report=1 checkpoint=20 seed=2 {TINY} --out run");
     let ended = end(limited(40, &line));

@@ -56,7 +56,7 @@ fn a_scan_that_is_killed_goes_on_to_the_same_table() {
     let folder = TempDir::new().unwrap();
     let path = folder.path();
     succeeds(path, &format!("sweep --samples 500 {SCAN} --out whole"));
-    let line = format!("sweep --samples 500 {SCAN} --out cut");
+    let line = format!("sweep --samples 500 --tensorboard {SCAN} --out cut");
     let mut child = program(path, &line).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     // In the second point, behind a checkpoint of it.
     let reached = path.join("cut/point-001/checkpoint-000000040.safetensors");
@@ -65,6 +65,9 @@ fn a_scan_that_is_killed_goes_on_to_the_same_table() {
     child.wait().unwrap();
     succeeds(path, "sweep --resume cut");
     assert_eq!(fs::read(path.join("cut/sweep.csv")).unwrap(), fs::read(path.join("whole/sweep.csv")).unwrap());
+    // Each point has its own events; the one that was cut has a file for each part.
+    let events = |point: &str| fs::read_dir(path.join("cut").join(point).join("tensorboard")).unwrap().count();
+    assert_eq!(["point-000", "point-001", "point-002"].map(events), [1, 2, 1]);
 }
 
 #[test]

@@ -173,6 +173,10 @@ pub struct TrainArguments {
     /// For programs: a JSON object on a line of stdout for every report, and a last one with the result
     #[arg(long)]
     pub json: bool,
+    /// Also write every step as event files for TensorBoard, into the folder tensorboard of the run; `tensorboard --logdir out`
+    /// shows them
+    #[arg(long)]
+    pub tensorboard: bool,
     #[command(flatten)]
     pub gpu: GpuArguments,
 }

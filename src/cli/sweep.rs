@@ -203,6 +203,7 @@ fn write(folder: &Path, arguments: &SweepArguments) -> Result<()> {
     if let Some(weights) = weights {
         words.extend(["--weights".to_string(), weights.display().to_string()]);
     }
+    words.extend(arguments.train.tensorboard.then(|| "--tensorboard".to_string()));
     let text = serde_json::to_string_pretty(&json!({ "command": words })).unwrap_or_default() + "\n";
     fs::write(folder.join(SWEEP_FILE), text).map_err(|cause| {
         let text = format!("sweep: cannot write into {}; give --out a folder that can be written", folder.display());
@@ -226,6 +227,7 @@ fn read(folder: &Path, now: &SweepArguments) -> Result<SweepArguments> {
     match parsed.map(|arguments| arguments.command) {
         Ok(Command::Sweep(mut again)) => {
             again.train.gpu = now.train.gpu.clone();
+            again.train.tensorboard |= now.train.tensorboard;
             Ok(again)
         }
         _ => Err(foreign()),

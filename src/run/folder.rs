@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::checkpoints::remove_checkpoints;
+use super::events::remove_events;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What was asked, resolved.
@@ -19,6 +20,8 @@ pub const MODEL_FILE: &str = "model.safetensors";
 pub const HISTORY_FILE: &str = "metrics.npy";
 /// The energy against the step.
 pub const PICTURE_FILE: &str = "energy.svg";
+/// The steps for TensorBoard, where they are asked for.
+pub const EVENTS_FOLDER: &str = "tensorboard";
 
 /// A folder for one run.
 ///
@@ -117,6 +120,7 @@ impl Drop for RunFolder {
             fs::remove_file(self.file(name)).ok();
         }
         remove_checkpoints(&self.path);
+        remove_events(&self.file(EVENTS_FOLDER));
         remove(&self.made);
     }
 }
@@ -236,6 +240,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = RunFolder::at(&root.path().join("a/b/c")).unwrap();
         fs::write(folder.file(SETTINGS_FILE), "{}").unwrap();
+        fs::create_dir(folder.file(EVENTS_FOLDER)).unwrap();
+        fs::write(folder.file(EVENTS_FOLDER).join("events.out.tfevents.0000000001.ketformer"), "").unwrap();
         drop(folder);
         drop(RunFolder::numbered(&root.path().join("out/x")).unwrap());
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);

@@ -192,7 +192,8 @@ fn report(line: &str) -> Option<StepReport> {
     })
 }
 
-fn cannot_write(name: &str, cause: io::Error) -> Error {
+/// What a file of a run says that cannot grow.
+pub(super) fn cannot_write(name: &str, cause: io::Error) -> Error {
     let text = format!("run folder: cannot write {name}; free space on the disk or choose another --out");
     Error::new(ErrorKind::File, text).caused_by(cause)
 }

@@ -2,12 +2,15 @@
 //!
 //! A run folder holds `settings.json` (what was asked, resolved, with the command that asks it again), `metrics.csv`
 //! (one row a step), `metrics.npy` (the same for NumPy), `model.safetensors` (the weights), the newest checkpoints and
-//! `energy.svg` (the energy against the step). Files are put in place whole, under a temporary name first, except for the metrics, which grow line by line.
+//! `energy.svg` (the energy against the step); where it is asked for, `tensorboard` (event files). Files are put in place
+//! whole, under a temporary name first, except for the metrics and the events, which grow step by step.
 
 mod array;
 mod checkpoints;
 mod curve;
 mod enumeration;
+mod event_record;
+mod events;
 mod folder;
 mod history;
 mod metrics;
@@ -19,7 +22,8 @@ pub use array::{save_array, save_bytes};
 pub use checkpoints::{KEPT_CHECKPOINTS, Newest, newest_checkpoint, save_checkpoint};
 pub use curve::Curve;
 pub use enumeration::Enumeration;
-pub use folder::{HISTORY_FILE, METRICS_FILE, MODEL_FILE, PICTURE_FILE, RunFolder, SETTINGS_FILE};
+pub use events::{EnergyScale, Events};
+pub use folder::{EVENTS_FOLDER, HISTORY_FILE, METRICS_FILE, MODEL_FILE, PICTURE_FILE, RunFolder, SETTINGS_FILE};
 pub use history::{HISTORY_COLUMNS, History};
 pub use metrics::{HEADER, Metrics};
 pub use phase_diagram::{PhaseDiagram, PhasePoint};

@@ -4,7 +4,7 @@ use ketformer::Result;
 use ketformer::run::RunSettings;
 use ketformer::vmc::TrainConfig;
 
-use super::place::Place;
+use super::place::{NO_FOLDER, Place};
 use crate::cli::arguments::{GroupArguments, TrainArguments};
 use crate::cli::groups::{Problem, train};
 use crate::cli::progress::Form;
@@ -31,6 +31,8 @@ pub struct Job {
     pub command: String,
     /// How it is shown.
     pub form: Form,
+    /// Whether event files for TensorBoard are asked for.
+    pub tensorboard: bool,
 }
 
 impl Job {
@@ -43,13 +45,20 @@ impl Job {
         let GroupArguments { model, hamiltonian } = &arguments.groups;
         let problem = Problem::new(model, hamiltonian, settings.optional_extent("L"))?;
         let place = Place::new(arguments.out.as_deref(), &settings)?;
+        if arguments.tensorboard && matches!(place, Place::Nowhere) {
+            let text =
+                format!("--tensorboard writes into the run folder, and dir={NO_FOLDER} has none; keep one of them");
+            return Err(train::GROUP.error(&text));
+        }
         let weights = arguments.weights.as_ref().map(|path| path.display().to_string());
-        let flags = [
+        let with_values = [
             ("--weights", weights),
             ("--adapter", arguments.gpu.adapter.adapter.clone()),
             ("--memory", arguments.gpu.memory.map(|memory| memory.to_string())),
         ];
-        Ok((Self::of(problem, settings, arguments, |problem, settings| command(problem, settings, &flags))?, place))
+        let with_values = with_values.into_iter().filter_map(|(flag, value)| Some([flag.to_string(), value?]));
+        let flags = with_values.flatten().chain(arguments.tensorboard.then(|| "--tensorboard".to_string()));
+        Ok((Self::of(problem, settings, arguments, |problem, settings| command(problem, settings, flags))?, place))
     }
 
     /// The run of a folder, with `changes` to its settings.
@@ -83,12 +92,23 @@ impl Job {
             (false, true) => Form::Quiet,
             (false, false) => Form::Text,
         };
-        Ok(Self { problem, settings, config, steps, report, checkpoint, rejections, command, form })
+        Ok(Self {
+            problem,
+            settings,
+            config,
+            steps,
+            report,
+            checkpoint,
+            rejections,
+            command,
+            form,
+            tensorboard: arguments.tensorboard,
+        })
     }
 }
 
 /// The command that runs the same again, every setting spelled out; into a new folder, since the old one is taken.
-fn command(problem: &Problem, settings: &Settings, flags: &[(&str, Option<String>)]) -> String {
+fn command(problem: &Problem, settings: &Settings, flags: impl Iterator<Item = String>) -> String {
     let mut words = vec!["ketformer".to_string(), "train".into()];
     let typed = |settings: &Settings| settings.resolved().map(|(name, value)| format!("{name}={value}")).collect();
     words.extend::<Vec<_>>(typed(settings));
@@ -96,7 +116,7 @@ fn command(problem: &Problem, settings: &Settings, flags: &[(&str, Option<String
         words.push(format!("--{}", group.group().name));
         words.extend::<Vec<_>>(typed(group));
     }
-    words.extend(flags.iter().filter_map(|(flag, value)| Some([flag.to_string(), value.clone()?])).flatten());
+    words.extend(flags);
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
@@ -130,12 +150,14 @@ mod tests {
 
     #[test]
     fn the_command_of_the_settings_file_asks_the_same_again() {
-        let first = job("L=64 K=512 lr=1e-3 seed=None --ptf patch=2x2 --rydberg delta=1.2 --memory 1GiB").unwrap();
+        let first = job("L=64 K=512 lr=1e-3 seed=None --ptf patch=2x2 --rydberg delta=1.2 --memory 1GiB --tensorboard")
+            .unwrap();
         let asked = "ketformer train L=64 K=512 Q=1 B=512 steps=50000 ";
         assert!(first.command.starts_with(asked) && first.command.contains(" lr=0.001 "), "{}", first.command);
         let second = job(first.command.strip_prefix("ketformer train ").unwrap()).unwrap();
         assert_eq!(first.command, second.command);
         assert_eq!((second.config.seed, second.config.memory), (first.config.seed, Some(1 << 30)));
+        assert!(second.tensorboard);
     }
 
     #[test]

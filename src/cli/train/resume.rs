@@ -92,7 +92,7 @@ fn gone_on(job: &Job, folder: RunFolder, done: u64) -> Result<Run> {
             reports.len()
         ));
     }
-    Ok(Run::go_on(job, folder, metrics, &reports, done))
+    Run::go_on(job, folder, metrics, &reports, done)
 }
 
 fn fault<T>(text: impl std::fmt::Display) -> Result<T> {

@@ -2,8 +2,8 @@
 
 use ketformer::gpu::Gpu;
 use ketformer::run::{
-    Curve, HISTORY_FILE, History, METRICS_FILE, MODEL_FILE, Metrics, PICTURE_FILE, Recent, RunFolder, RunSettings,
-    SETTINGS_FILE, save_checkpoint,
+    Curve, EVENTS_FOLDER, EnergyScale, Events, HISTORY_FILE, History, METRICS_FILE, MODEL_FILE, Metrics, PICTURE_FILE,
+    Recent, RunFolder, RunSettings, SETTINGS_FILE, save_checkpoint,
 };
 use ketformer::vmc::{StepReport, Trainer};
 use ketformer::{Error, ErrorKind, Result};
@@ -20,8 +20,12 @@ use crate::cli::{Outcome, chains, interrupt, output};
 /// A run that has begun.
 #[derive(Default)]
 pub struct Run {
-    folder: Option<RunFolder>,
     metrics: Option<Metrics>,
+    events: Option<Events>,
+    /// Behind its files, which are closed when a folder that is not kept removes them.
+    folder: Option<RunFolder>,
+    /// The exact energy, once it is known.
+    exact: Option<f64>,
     recent: Recent,
     history: History,
     curve: Curve,
@@ -41,6 +45,9 @@ impl Run {
     /// `ErrorKind::File` when they cannot be written.
     pub fn begin(job: &Job, folder: Option<RunFolder>, gpu: &Gpu, trainer: &Trainer) -> Result<Self> {
         let mut run = Self { folder, ..Self::default() };
+        if job.tensorboard {
+            run.begin_events(job, &[])?;
+        }
         let Some(folder) = &mut run.folder else { return Ok(run) };
         // Before the settings, by which a folder is known to be of a run: then there is something to go on from.
         save_checkpoint(folder.path(), &trainer.checkpoint()?)?;
@@ -62,12 +69,29 @@ impl Run {
         Ok(run)
     }
 
-    /// Goes on after step `done`, with the reports of the steps up to there.
-    pub fn go_on(job: &Job, folder: RunFolder, metrics: Metrics, reports: &[StepReport], done: u64) -> Self {
+    /// Goes on after step `done`, with the reports of the steps up to there; with events if they are asked for or there.
+    ///
+    /// # Errors
+    /// `ErrorKind::File` when the events cannot be written.
+    pub fn go_on(job: &Job, folder: RunFolder, metrics: Metrics, reports: &[StepReport], done: u64) -> Result<Self> {
         let (folder, metrics) = (Some(folder), Some(metrics));
         let mut run = Self { folder, metrics, done, saved: Some(done), ..Self::default() };
         reports.iter().for_each(|report| run.show(job, report));
-        run
+        let begun = run.folder.as_ref().is_some_and(|folder| folder.file(EVENTS_FOLDER).is_dir());
+        if job.tensorboard || begun {
+            run.begin_events(job, reports)?;
+        }
+        Ok(run)
+    }
+
+    /// Begins an event file for the steps after those that are done, whose reports it gets if it is the first. The exact
+    /// energy of a small lattice is computed now instead of at the end.
+    fn begin_events(&mut self, job: &Job, reports: &[StepReport]) -> Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        self.exact = exact_energy(&job.problem)?;
+        let scale = EnergyScale { sites: job.problem.lattice.sites(), exact: self.exact };
+        self.events = Some(Events::begin(&folder.file(EVENTS_FOLDER), scale, reports, self.done)?);
+        Ok(())
     }
 
     /// The last step.
@@ -100,11 +124,14 @@ impl Run {
             while let Some(report) = steps.next() {
                 let report = report?;
                 self.done = report.step;
+                let due = self.done.is_multiple_of(job.report);
                 if let Some(metrics) = &mut self.metrics {
                     metrics.write(&report)?;
-                    if self.done.is_multiple_of(job.report) {
-                        metrics.flush()?;
-                    }
+                    due.then(|| metrics.flush()).transpose()?;
+                }
+                if let Some(events) = &mut self.events {
+                    events.write(&report)?;
+                    due.then(|| events.flush()).transpose()?;
                 }
                 self.show(job, &report);
                 progress.step(&report);
@@ -127,11 +154,12 @@ impl Run {
         Ok(())
     }
 
-    /// Metrics, a checkpoint, and its weights by themselves.
+    /// Metrics and events, a checkpoint, and its weights by themselves.
     fn save(&mut self, trainer: &Trainer) -> Result<()> {
         let (Some(folder), Some(metrics)) = (&self.folder, &mut self.metrics) else { return Ok(()) };
         // Rows come before the checkpoint that needs them.
         metrics.sync()?;
+        self.events.as_mut().map_or(Ok(()), Events::sync)?;
         let checkpoint = trainer.checkpoint()?;
         save_checkpoint(folder.path(), &checkpoint)?;
         self.saved = Some(checkpoint.step);
@@ -180,6 +208,7 @@ impl Run {
         }
         let exact = match self.interrupted {
             true => None,
+            false if self.exact.is_some() => self.exact,
             false => exact_energy(&job.problem)?,
         };
         match exact {

@@ -1,0 +1,321 @@
+//! Event files for TensorBoard: the numbers of each step as scalars, in the folder `tensorboard` of a run.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::event_record::{Event, Scalar, Scalars, SessionLog, SessionStatus, What, record};
+use super::metrics::cannot_write;
+use crate::error::{Error, ErrorKind, Result};
+use crate::vmc::StepReport;
+
+/// What TensorBoard looks for in a name. Files of a folder are read in the order of their names.
+const PREFIX: &str = "events.out.tfevents.";
+
+/// What the energies of a run are seen against.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EnergyScale {
+    /// Sites of the lattice.
+    pub sites: usize,
+    /// Exact energy of the whole lattice, where it is known.
+    pub exact: Option<f64>,
+}
+
+/// An event file while it grows: records of the TFRecord format, each an `Event` of TensorBoard's `event.proto`, values in
+/// 32 bits. What is not a number is left out.
+///
+/// Every file begins with its version and with the start of a session. At any start but the first of a folder TensorBoard
+/// forgets the steps from there on that earlier files have, which are those that a run takes again after its checkpoint.
+#[derive(Debug)]
+pub struct Events {
+    file: BufWriter<File>,
+    name: String,
+    scale: EnergyScale,
+}
+
+impl Events {
+    /// A new file in `folder`, which is made where it is not there, of a run that goes on after step `done` or begins
+    /// after step 0. Where no file is there yet, it first gets `reports`, those of the steps up to there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if it cannot be written.
+    pub fn begin(folder: &Path, scale: EnergyScale, reports: &[StepReport], done: u64) -> Result<Self> {
+        let cannot_make = |cause| {
+            let text =
+                format!("run folder: cannot write into {}; free space on the disk or move it away", folder.display());
+            Error::new(ErrorKind::File, text).caused_by(cause)
+        };
+        fs::create_dir_all(folder).map_err(cannot_make)?;
+        let newest = event_files(folder).map_err(cannot_make)?.into_iter().map(|(second, _)| second).max();
+        let (reports, done) = if newest.is_none() { (reports, done) } else { (&[][..], done) };
+        let now = now();
+        // Later in order than what is there, whatever the clock says.
+        let second = newest.map_or(0, |newest| newest.saturating_add(1)).max(now as u64);
+        let path = folder.join(format!("{PREFIX}{second:010}.ketformer"));
+        let name = path.display().to_string();
+        let file = File::create_new(&path).map_err(|cause| cannot_write(&name, cause))?;
+        let mut events = Self { file: BufWriter::new(file), name, scale };
+        let first = if reports.is_empty() { done + 1 } else { 1 };
+        // They were taken at some time before; without pauses it was then.
+        let mut time = now - reports.iter().map(|report| report.seconds).sum::<f64>();
+        events.event(time, 0, What::FileVersion("brain.Event:2".into()))?;
+        events.event(time, first, What::SessionLog(SessionLog { status: SessionStatus::Start.into() }))?;
+        for report in reports {
+            time += report.seconds;
+            events.step(time, report)?;
+        }
+        events.flush()?;
+        Ok(events)
+    }
+
+    /// Adds the scalars of one step.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if they cannot be written.
+    pub fn write(&mut self, report: &StepReport) -> Result<()> {
+        self.step(now(), report)
+    }
+
+    /// Hands everything written so far to the system.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if it cannot be written.
+    pub fn flush(&mut self) -> Result<()> {
+        self.file.flush().map_err(|cause| cannot_write(&self.name, cause))
+    }
+
+    /// Puts everything written so far on the disk.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if it cannot be written.
+    pub fn sync(&mut self) -> Result<()> {
+        self.flush()?;
+        self.file.get_ref().sync_data().map_err(|cause| cannot_write(&self.name, cause))
+    }
+
+    fn step(&mut self, time: f64, report: &StepReport) -> Result<()> {
+        let scalar = |(tag, value): (&str, f64)| Scalar { tag: tag.into(), simple_value: Some(value as f32) };
+        let numbers = scalars(report, self.scale).into_iter().filter(|(_, value)| !value.is_nan());
+        self.event(time, report.step, What::Summary(Scalars { values: numbers.map(scalar).collect() }))
+    }
+
+    fn event(&mut self, wall_time: f64, step: u64, what: What) -> Result<()> {
+        let bytes = record(&Event { wall_time, step: step as i64, what: Some(what) });
+        self.file.write_all(&bytes).map_err(|cause| cannot_write(&self.name, cause))
+    }
+}
+
+/// The scalars of a step by name; NaN where there is none.
+fn scalars(report: &StepReport, EnergyScale { sites, exact }: EnergyScale) -> [(&'static str, f64); 17] {
+    let sites = sites as f64;
+    let relative_error = exact.map_or(f64::NAN, |exact| ((report.energy - exact) / exact).abs());
+    let [condition, residual, lambda, update_norm] =
+        report.reconfiguration.map_or([f64::NAN; 4], |r| [r.condition, r.residual, r.lambda, r.update_norm]);
+    [
+        ("energy/per_site", report.energy / sites),
+        ("energy/error_per_site", report.energy_error / sites),
+        ("energy/variance", report.variance),
+        ("energy/relative_error", relative_error),
+        ("observables/density", report.density),
+        ("observables/sigma_x", report.sigma_x),
+        ("observables/staggered", report.staggered),
+        ("sampling/unique", report.unique.into()),
+        ("sampling/acceptance", report.acceptance.unwrap_or(f64::NAN)),
+        ("training/gradient_norm", report.gradient_norm),
+        ("training/learning_rate", report.learning_rate),
+        ("training/accepted", u8::from(report.accepted).into()),
+        ("reconfiguration/condition", condition),
+        ("reconfiguration/residual", residual),
+        ("reconfiguration/lambda", lambda),
+        ("reconfiguration/update_norm", update_norm),
+        ("time/seconds_per_step", report.seconds),
+    ]
+}
+
+/// Removes the event files of a folder, and the folder if nothing else is in it.
+pub(super) fn remove_events(folder: &Path) {
+    for (_, path) in event_files(folder).unwrap_or_default() {
+        fs::remove_file(path).ok();
+    }
+    fs::remove_dir(folder).ok();
+}
+
+/// The event files of a folder with the second that is in their names, 0 where there is none.
+fn event_files(folder: &Path) -> std::io::Result<Vec<(u64, PathBuf)>> {
+    let file = |path: PathBuf| {
+        let rest = path.file_name()?.to_str()?.strip_prefix(PREFIX)?;
+        let second = rest.split('.').next().and_then(|second| second.parse().ok());
+        Some((second.unwrap_or(0), path))
+    };
+    fs::read_dir(folder)?.filter_map(|entry| entry.map(|entry| file(entry.path())).transpose()).collect()
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event_record::read;
+    use super::*;
+    use crate::vmc::{Magnetisation, ReconfigurationReport};
+
+    const SCALE: EnergyScale = EnergyScale { sites: 4, exact: Some(-8.0) };
+
+    fn report(step: u64) -> StepReport {
+        let reconfiguration = ReconfigurationReport {
+            condition: 1e3,
+            residual: 1e-12,
+            lambda: 0.0,
+            update_norm: 0.25,
+            effective_samples: 7.0,
+        };
+        StepReport {
+            step,
+            energy: -7.0 - 1.0 / step as f64,
+            energy_error: 0.3,
+            variance: 0.1 + 0.2,
+            density: 0.375,
+            sigma_x: 0.5,
+            staggered: 0.25,
+            magnetisation: Magnetisation::default(),
+            gradient_norm: 1.5,
+            learning_rate: 5e-4,
+            unique: 17,
+            acceptance: Some(0.75),
+            accepted: true,
+            reconfiguration: Some(reconfiguration),
+            seconds: 2.0,
+        }
+    }
+
+    /// The events of every file of a folder, in the order in which TensorBoard reads them.
+    fn files(folder: &Path) -> Vec<Vec<Event>> {
+        let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths.iter().map(|path| read(&fs::read(path).unwrap())).collect()
+    }
+
+    /// Steps and times of the events after the first two, which must be a version and the start of a session at `first`.
+    fn steps(events: &[Event], first: i64) -> Vec<(i64, f64)> {
+        assert_eq!(events[0].what, Some(What::FileVersion("brain.Event:2".into())));
+        let start = SessionLog { status: SessionStatus::Start.into() };
+        assert_eq!((events[1].step, events[1].what.clone()), (first, Some(What::SessionLog(start))));
+        assert!(events.iter().all(|event| (1e9..=now()).contains(&event.wall_time)));
+        events[2..].iter().map(|event| (event.step, event.wall_time)).collect()
+    }
+
+    fn values(event: &Event) -> Vec<(&str, u32)> {
+        let Some(What::Summary(scalars)) = &event.what else { panic!("{event:?}") };
+        scalars.values.iter().map(|scalar| (scalar.tag.as_str(), scalar.simple_value.unwrap().to_bits())).collect()
+    }
+
+    #[test]
+    fn every_number_of_a_step_is_a_scalar() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("tensorboard");
+        let mut events = Events::begin(&folder, SCALE, &[], 0).unwrap();
+        events.write(&report(1)).unwrap();
+        let few =
+            StepReport { acceptance: None, sigma_x: f64::NAN, accepted: false, reconfiguration: None, ..report(2) };
+        events.write(&few).unwrap();
+        events.sync().unwrap();
+        let [file] = files(&folder).try_into().unwrap();
+        assert_eq!(steps(&file, 1).iter().map(|(step, _)| *step).collect::<Vec<_>>(), [1, 2]);
+        let all: [(&str, f32); 17] = [
+            ("energy/per_site", -2.0),
+            ("energy/error_per_site", (0.3 / 4.0) as f32),
+            ("energy/variance", (0.1 + 0.2) as f32),
+            ("energy/relative_error", 0.0),
+            ("observables/density", 0.375),
+            ("observables/sigma_x", 0.5),
+            ("observables/staggered", 0.25),
+            ("sampling/unique", 17.0),
+            ("sampling/acceptance", 0.75),
+            ("training/gradient_norm", 1.5),
+            ("training/learning_rate", 5e-4),
+            ("training/accepted", 1.0),
+            ("reconfiguration/condition", 1e3),
+            ("reconfiguration/residual", 1e-12),
+            ("reconfiguration/lambda", 0.0),
+            ("reconfiguration/update_norm", 0.25),
+            ("time/seconds_per_step", 2.0),
+        ];
+        assert_eq!(values(&file[2]), all.map(|(tag, value)| (tag, value.to_bits())));
+        let others = values(&file[3]);
+        let missing: Vec<&str> =
+            all.iter().map(|(tag, _)| *tag).filter(|tag| others.iter().all(|(other, _)| other != tag)).collect();
+        let expected = ["sampling/acceptance", "reconfiguration/condition", "reconfiguration/residual"];
+        let expected = ["observables/sigma_x"].into_iter().chain(expected);
+        let expected = expected.chain(["reconfiguration/lambda", "reconfiguration/update_norm"]);
+        assert_eq!(missing, expected.collect::<Vec<_>>());
+        assert!(
+            others.contains(&("training/accepted", 0))
+                && others.contains(&("energy/relative_error", 0.0625f32.to_bits()))
+        );
+
+        let unknown = scalars(&report(1), EnergyScale { exact: None, ..SCALE });
+        assert!(unknown.iter().all(|(tag, value)| value.is_nan() == (*tag == "energy/relative_error")), "{unknown:?}");
+    }
+
+    #[test]
+    fn a_run_that_goes_on_begins_a_later_file_that_takes_the_place_of_repeated_steps() {
+        let root = tempfile::tempdir().unwrap();
+        let reports = [1, 2, 3].map(report);
+        // Three times within a second, and once after a clock that went wrong.
+        for done in [0, 2, 3] {
+            let mut events = Events::begin(root.path(), SCALE, &reports[..done], done as u64).unwrap();
+            events.write(&report(done as u64 + 1)).unwrap();
+            events.flush().unwrap();
+        }
+        fs::write(root.path().join("events.out.tfevents.9000000000.elsewhere"), []).unwrap();
+        Events::begin(root.path(), SCALE, &reports, 3).unwrap();
+        let files = files(root.path());
+        assert_eq!(files.len(), 5);
+        for (file, first) in [(0, 1), (1, 3), (2, 4)] {
+            let [(step, _)] = steps(&files[file], first).try_into().unwrap();
+            assert_eq!(step, first);
+        }
+        assert!(files[3].is_empty() && steps(&files[4], 4).is_empty(), "read after the file that claims to be later");
+    }
+
+    #[test]
+    fn the_first_file_of_a_run_that_goes_on_has_the_steps_before() {
+        let root = tempfile::tempdir().unwrap();
+        let mut events = Events::begin(root.path(), SCALE, &[1, 2, 3].map(report), 3).unwrap();
+        events.write(&report(4)).unwrap();
+        events.flush().unwrap();
+        let [file] = files(root.path()).try_into().unwrap();
+        let (steps, times): (Vec<i64>, Vec<f64>) = steps(&file, 1).into_iter().unzip();
+        assert_eq!(steps, [1, 2, 3, 4]);
+        // Each took two seconds, and the last of them ended now.
+        assert!((times[1] - times[0] - 2.0).abs() < 1e-3 && (times[2] - times[1] - 2.0).abs() < 1e-3, "{times:?}");
+        assert!(times[2] <= times[3] && times[3] - times[2] < 60.0, "{times:?}");
+        assert_eq!(values(&file[2]), values_of(&report(1)));
+    }
+
+    fn values_of(report: &StepReport) -> Vec<(&'static str, u32)> {
+        scalars(report, SCALE).map(|(tag, value)| (tag, (value as f32).to_bits())).to_vec()
+    }
+
+    #[test]
+    fn what_is_not_an_event_file_stays_and_a_file_in_the_way_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("tensorboard");
+        drop(Events::begin(&folder, SCALE, &[], 0).unwrap());
+        fs::write(folder.join("notes"), "mine").unwrap();
+        remove_events(&folder);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        fs::remove_file(folder.join("notes")).unwrap();
+        remove_events(&folder);
+        assert!(!folder.exists());
+        fs::write(&folder, "mine").unwrap();
+        let refused = Events::begin(&folder, SCALE, &[], 0).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::File);
+        assert!(refused.to_string().contains("move it away"), "{refused}");
+        remove_events(&folder);
+        assert_eq!(fs::read_to_string(&folder).unwrap(), "mine");
+    }
+}
