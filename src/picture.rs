@@ -4,7 +4,8 @@ use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 
-const INK: RGBColor = RGBColor(34, 34, 34);
+/// Letters, frames and what is neither found nor exact.
+pub const INK: RGBColor = RGBColor(34, 34, 34);
 const FAINT: RGBColor = RGBColor(228, 228, 228);
 /// What was found.
 pub const FOUND: RGBColor = RGBColor(20, 84, 150);
@@ -34,6 +35,19 @@ pub struct Axis<'a, R> {
     pub numbers: usize,
 }
 
+/// What is around a chart: its title, where there is one, its legend, and how large its letters are.
+pub struct Frame<'a> {
+    /// Above the chart; none where it is empty.
+    pub title: &'a str,
+    /// Where the legend is, where there is one.
+    pub legend: Option<SeriesLabelPosition>,
+    /// Points of the letters of an axis' numbers; others and the room for them follow.
+    pub letters: u32,
+}
+
+/// Points of the letters in a picture that is a file of its own.
+pub const LETTERS: u32 = 14;
+
 /// A part of a picture.
 pub type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -56,16 +70,15 @@ pub fn svg(
     Ok(svg)
 }
 
-/// A chart with `title` in a panel: axes, what `curves` draws, and their legend at `legend`, if there is one.
+/// A chart in a panel: its frame, axes, what `curves` draws, and their legend.
 ///
 /// # Errors
 /// What drawing says.
 pub fn chart<X, Y>(
     panel: &Panel<'_>,
-    title: &str,
+    frame: Frame<'_>,
     x: Axis<'_, X>,
     y: Axis<'_, Y>,
-    legend: Option<SeriesLabelPosition>,
     curves: impl FnOnce(&mut Chart<'_, '_, X::CoordDescType, Y::CoordDescType>) -> Result<(), Fault>,
 ) -> Result<(), Fault>
 where
@@ -74,13 +87,14 @@ where
     X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
     Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
-    let letters = |size: i32| ("sans-serif", size).into_font().color(&INK);
-    let mut chart = ChartBuilder::on(panel)
-        .caption(title, letters(17))
-        .margin(16)
-        .x_label_area_size(44)
-        .y_label_area_size(72)
-        .build_cartesian_2d(x.range, y.range)?;
+    let scaled = |size: u32| (size * frame.letters).div_ceil(LETTERS);
+    let letters = |size: u32| ("sans-serif", scaled(size)).into_font().color(&INK);
+    let mut builder = ChartBuilder::on(panel);
+    builder.margin(16).x_label_area_size(scaled(44)).y_label_area_size(scaled(72));
+    if !frame.title.is_empty() {
+        builder.caption(frame.title, letters(17));
+    }
+    let mut chart = builder.build_cartesian_2d(x.range, y.range)?;
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
@@ -96,7 +110,7 @@ where
         .axis_desc_style(letters(15))
         .draw()?;
     curves(&mut chart)?;
-    let Some(position) = legend else { return Ok(()) };
+    let Some(position) = frame.legend else { return Ok(()) };
     chart
         .configure_series_labels()
         .position(position)

@@ -6,7 +6,7 @@ use plotters::prelude::*;
 
 use super::ScalingCurve;
 use crate::error::{Error, ErrorKind, Result};
-use crate::picture::{self, Axis, Fault, Panel};
+use crate::picture::{self, Axis, Fault, Frame, LETTERS, Panel};
 
 /// Width, and height of a panel.
 const SIZE: (u32, u32) = (860, 500);
@@ -99,7 +99,8 @@ fn draw_panel(
         numbers: 11,
     };
     let cost = Axis { range: y.log_scale(), name: "ms per sample", number: &|y| format!("{y}"), numbers: 11 };
-    picture::chart(panel, title, sites, cost, Some(SeriesLabelPosition::UpperLeft), |chart| {
+    let frame = Frame { title, legend: Some(SeriesLabelPosition::UpperLeft), letters: LETTERS };
+    picture::chart(panel, frame, sites, cost, |chart| {
         for curve in curves {
             let colour = colour(curve);
             let law = curve.fit.map_or(String::new(), |law| format!("   {law}"));

@@ -1,67 +1,13 @@
-//! Numbers with the digits that mean something.
+//! Numbers for the terminal.
 
+pub use ketformer::run::{Measured, duration, relative_error, significant};
 use ketformer::vmc::Mean;
-
-/// The most decimals that are printed.
-const MOST_DECIMALS: i32 = 12;
-
-/// The decimals that show `digits` significant digits of `value`, at least `least`.
-fn decimals(value: f64, digits: i32, least: i32) -> usize {
-    // Rounding may carry: 0.00996 with two digits is 0.010, one decimal less.
-    let rounded: f64 = format!("{:.*e}", (digits - 1).max(0) as usize, value.abs()).parse().unwrap_or(0.0);
-    if rounded == 0.0 || !rounded.is_finite() {
-        return least as usize;
-    }
-    (digits - 1 - rounded.log10().floor() as i32).clamp(least, MOST_DECIMALS) as usize
-}
-
-/// A mean with the standard error of it: two digits of the error and the mean to the same place, at least 4 decimals.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Measured {
-    /// The mean.
-    pub mean: f64,
-    /// Its standard error.
-    pub error: f64,
-}
-
-impl From<Mean> for Measured {
-    fn from(Mean { value, error }: Mean) -> Self {
-        Self { mean: value, error }
-    }
-}
-
-impl Measured {
-    /// How many decimals both are shown with.
-    pub fn decimals(&self) -> usize {
-        decimals(self.error, 2, 4)
-    }
-}
-
-impl std::fmt::Display for Measured {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let decimals = self.decimals();
-        write!(f, "{:.decimals$} ± {:.decimals$}", self.mean, self.error)
-    }
-}
-
-/// A number with `digits` significant digits; what is very small or large is written with an exponent.
-pub fn significant(value: f64, digits: usize) -> String {
-    match value.abs() {
-        size if size != 0.0 && !(1e-6..1e7).contains(&size) => format!("{value:.*e}", digits - 1),
-        _ => format!("{value:.*}", decimals(value, digits as i32, 0)),
-    }
-}
 
 /// The final line of `train` and `eval`: `energy -7.2541 ± 0.0004  per site -0.45338  variance 0.0031`.
 pub fn energy_line(energy: Measured, sites: usize, variance: f64) -> String {
     let per_site = energy.mean / sites as f64;
     let decimals = energy.decimals() + 1;
     format!("energy {energy}  per site {per_site:.decimals$}  variance {}", significant(variance, 2))
-}
-
-/// How far `energy` is from `exact`, as a part of it.
-pub fn relative_error(energy: f64, exact: f64) -> f64 {
-    ((energy - exact) / exact).abs()
 }
 
 /// A mean and its standard error as JSON.
@@ -73,16 +19,6 @@ pub fn pair(mean: Mean) -> serde_json::Value {
 pub fn exact_line(exact: f64, energy: Measured) -> String {
     let relative = relative_error(energy.mean, exact);
     format!("exact {exact:.*}  relative error {relative:.0e}", energy.decimals())
-}
-
-/// A duration of `seconds` for a person: 4m50s.
-pub fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..60 => format!("{whole}s"),
-        60..3600 => format!("{}m{:02}s", whole / 60, whole % 60),
-        _ => format!("{}h{:02}m", whole / 3600, whole / 60 % 60),
-    }
 }
 
 /// A number of bytes for a person: 1.0 GiB.
@@ -100,17 +36,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_error_decides_the_decimals() {
-        let shown = |mean, error| Measured { mean, error }.to_string();
-        assert_eq!(shown(-7.254123456, 0.00043), "-7.25412 ± 0.00043");
-        assert_eq!(shown(-7.254123456, 0.0123), "-7.2541 ± 0.0123");
-        assert_eq!(shown(-7.254123456, 0.000996), "-7.2541 ± 0.0010");
-        assert_eq!(shown(-7.254123456, 3.0), "-7.2541 ± 3.0000");
-        assert_eq!(shown(-7.254123456, 0.0), "-7.2541 ± 0.0000");
-        assert_eq!(shown(-7.254123456, f64::NAN), "-7.2541 ± NaN");
-    }
-
-    #[test]
     fn the_final_lines_have_their_form() {
         let energy = Measured { mean: -7.2541, error: 0.0043 };
         assert_eq!(energy_line(energy, 16, 0.00312), "energy -7.2541 ± 0.0043  per site -0.45338  variance 0.0031");
@@ -118,18 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn significant_digits() {
-        for (value, shown) in
-            [(0.00312, "0.0031"), (0.0996, "0.10"), (3.21, "3.2"), (12.3, "12"), (1234.5, "1234"), (0.0, "0")]
-        {
-            assert_eq!(significant(value, 2), shown);
-        }
-        assert_eq!(significant(3.12e-9, 2), "3.1e-9");
-    }
-
-    #[test]
-    fn durations_and_bytes_for_people() {
-        assert_eq!([duration(4.4), duration(290.0), duration(7384.0)], ["4s", "4m50s", "2h03m"]);
+    fn bytes_for_people() {
         assert_eq!([bytes(0), bytes(1023), bytes(1536), bytes(1 << 30)], ["0 B", "1023 B", "1.5 KiB", "1.0 GiB"]);
     }
 }

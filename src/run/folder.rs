@@ -20,6 +20,8 @@ pub const MODEL_FILE: &str = "model.safetensors";
 pub const HISTORY_FILE: &str = "metrics.npy";
 /// The energy against the step.
 pub const PICTURE_FILE: &str = "energy.svg";
+/// All of a run as a page, where it is asked for.
+pub const REPORT_FILE: &str = "report.html";
 /// The steps for TensorBoard, where they are asked for.
 pub const EVENTS_FOLDER: &str = "tensorboard";
 

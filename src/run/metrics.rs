@@ -63,10 +63,7 @@ impl Metrics {
         };
         let mut kept = format!("{HEADER}\n");
         let mut reports: Vec<StepReport> = Vec::new();
-        // A row that was being written when the program ended has no end.
-        for line in text.split_inclusive('\n').skip(1).filter_map(|line| line.strip_suffix('\n')) {
-            let last = reports.last().map_or(0, |report| report.step);
-            let Some(report) = report(line).filter(|report| (last + 1..=step).contains(&report.step)) else { break };
+        for (line, report) in rows(&text).take_while(|(_, report)| report.step <= step) {
             kept.extend([line, "\n"]);
             reports.push(report);
         }
@@ -104,6 +101,35 @@ impl Metrics {
     fn line(&mut self, text: std::fmt::Arguments<'_>) -> Result<()> {
         writeln!(self.file, "{text}").map_err(|cause| cannot_write(&self.name, cause))
     }
+}
+
+/// The steps of the file at `path`, in their order, up to a row that is not whole, such as one that is being written.
+///
+/// # Errors
+/// [`ErrorKind::File`] if it cannot be read or does not begin with [`HEADER`].
+pub fn load_metrics(path: &Path) -> Result<Vec<StepReport>> {
+    let shown = path.display();
+    let text = fs::read_to_string(path).map_err(|cause| {
+        let text = format!("metrics.csv: cannot read {shown}; give the folder of a run, such as out/1");
+        Error::new(ErrorKind::File, text).caused_by(cause)
+    })?;
+    if text.lines().next() != Some(HEADER) {
+        let text = format!("metrics.csv: {shown} has other columns than this version writes; use the version it is of");
+        return Err(Error::new(ErrorKind::File, text));
+    }
+    Ok(rows(&text).map(|(_, report)| report).collect())
+}
+
+/// The rows after the header with the steps they are of, as long as they are whole and their numbers rise.
+fn rows(text: &str) -> impl Iterator<Item = (&str, StepReport)> {
+    let mut last = 0;
+    // A row that was being written when the program ended has no end.
+    let lines = text.split_inclusive('\n').skip(1).map_while(|line| line.strip_suffix('\n'));
+    lines.map_while(move |line| {
+        let report = report(line).filter(|report| report.step > last)?;
+        last = report.step;
+        Some((line, report))
+    })
 }
 
 /// The row of a step.
@@ -263,6 +289,8 @@ mod tests {
         metrics.write(&StepReport { step: 4, ..report.clone() }).unwrap();
         metrics.flush().unwrap();
         std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + "5,-1").unwrap();
+        let steps = |reports: &[StepReport]| reports.iter().map(|report| report.step).collect::<Vec<_>>();
+        assert_eq!(steps(&load_metrics(&path).unwrap()), [3, 4]);
         let (mut metrics, reports) = Metrics::resume(&path, 3).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         let debug = |report: &StepReport| format!("{report:?}").replace("128.0", "NaN");
@@ -270,5 +298,16 @@ mod tests {
         metrics.write(&StepReport { step: 4, ..report }).unwrap();
         metrics.sync().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 3);
+    }
+
+    #[test]
+    fn files_of_other_columns_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        assert!(load_metrics(&path).unwrap_err().to_string().contains("out/1"));
+        std::fs::write(&path, "step,energy\n1,-7\n").unwrap();
+        assert!(load_metrics(&path).unwrap_err().to_string().contains("other columns"));
+        std::fs::write(&path, format!("{HEADER}\n")).unwrap();
+        assert!(load_metrics(&path).unwrap().is_empty());
     }
 }

@@ -7,7 +7,7 @@ use plotters::prelude::*;
 
 use super::WRITER;
 use crate::error::{Error, ErrorKind, Result};
-use crate::picture::{self, Axis, EXACT, FOUND, Fault, Panel};
+use crate::picture::{self, Axis, EXACT, FOUND, Fault, Frame, LETTERS, Panel};
 use crate::vmc::{Estimate, Mean};
 use crate::whole_file;
 
@@ -184,7 +184,7 @@ impl PhaseDiagram {
         let x = Axis { range: left..right, name: &self.coupling, number: &|x| format!("{x:.2}"), numbers: 8 };
         let y = Axis { range: bottom..top, name, number: &|y| format!("{y:.decimals$}"), numbers: 6 };
         let legend = (!exact.is_empty()).then_some(SeriesLabelPosition::UpperRight);
-        picture::chart(panel, title, x, y, legend, |chart| {
+        picture::chart(panel, Frame { title, legend, letters: LETTERS }, x, y, |chart| {
             chart
                 .draw_series(LineSeries::new(means.iter().map(|(x, mean)| (*x, mean.value)), FOUND.stroke_width(1)))?;
             chart.draw_series(means.iter().map(|(x, mean)| {

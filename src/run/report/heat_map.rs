@@ -1,0 +1,93 @@
+//! A matrix of weights as a picture with named rows and columns.
+
+use super::markup::coordinate;
+use super::pixels;
+use super::scale::Scale;
+use crate::picture::Fault;
+
+/// The side of the matrix in the picture.
+const SIDE: f64 = 180.0;
+/// Room for the names of rows, and of columns.
+const ROOM: [f64; 2] = [38.0, 18.0];
+/// Width and height that a name takes.
+const NAME: [f64; 2] = [34.0, 13.0];
+
+/// How far around the chosen row its mark is.
+const AROUND: f64 = 0.75;
+
+/// A square matrix of weights.
+pub struct HeatMap<'a> {
+    /// (T, T), row after row.
+    pub values: &'a [f64],
+    pub rows: &'a [String],
+    pub columns: &'a [String],
+    pub scale: Scale,
+    /// The row that is marked.
+    pub chosen: usize,
+    /// What those are told who do not see it.
+    pub label: &'a str,
+}
+
+impl HeatMap<'_> {
+    /// The picture. Its rows can be chosen.
+    ///
+    /// # Errors
+    /// What the encoder of pictures says.
+    pub fn svg(&self) -> Result<String, Fault> {
+        let [left, top] = ROOM;
+        let cell = SIDE / self.rows.len() as f64;
+        let address = pixels::address(self.values, self.columns.len(), &self.scale)?;
+        let mut svg = format!(
+            "<svg class=\"map\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n\
+             <image href=\"{address}\" x=\"{left}\" y=\"{top}\" width=\"{SIDE}\" height=\"{SIDE}\" preserveAspectRatio=\"none\"/>\n\
+             <rect class=\"border\" x=\"{left}\" y=\"{top}\" width=\"{SIDE}\" height=\"{SIDE}\"/>\n",
+            left + SIDE + 2.0,
+            top + SIDE + 2.0,
+            self.label,
+        );
+        let [every_column, every_row] = NAME.map(|size| (size / cell).ceil() as usize);
+        for (at, name) in self.rows.iter().enumerate().step_by(every_row) {
+            let y = coordinate(top + (at as f64 + 0.5) * cell + 4.0);
+            svg += &format!("<text class=\"axis end\" x=\"{}\" y=\"{y}\">{name}</text>\n", left - 5.0);
+        }
+        for (at, name) in self.columns.iter().enumerate().step_by(every_column) {
+            // A name that is wider than its column begins with it.
+            let (class, shift) = if every_column == 1 { ("axis middle", 0.5 * cell) } else { ("axis", 0.0) };
+            let x = coordinate(left + at as f64 * cell + shift);
+            svg += &format!("<text class=\"{class}\" x=\"{x}\" y=\"{}\">{name}</text>\n", top - 5.0);
+        }
+        svg += &format!(
+            "<rect class=\"chosen\" data-around=\"{AROUND}\" data-row=\"{}\" x=\"{left}\" y=\"{}\" width=\"{SIDE}\" height=\"{}\"/>\n</svg>\n",
+            coordinate(cell),
+            coordinate(top + self.chosen as f64 * cell - AROUND),
+            coordinate(cell + 2.0 * AROUND),
+        );
+        Ok(svg)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|at| format!("P{at}")).collect()
+    }
+
+    fn svg(count: usize) -> String {
+        let values = vec![0.5; count * count];
+        let scale = Scale::positive([0.5]);
+        let (rows, columns) = (names(count), names(count));
+        HeatMap { values: &values, rows: &rows, columns: &columns, scale, chosen: 1, label: "weights" }.svg().unwrap()
+    }
+
+    #[test]
+    fn a_matrix_is_one_image_with_names_that_do_not_overlap() {
+        assert_eq!((svg(4).matches("<image").count(), svg(4).matches("<text").count()), (1, 8));
+        assert!(svg(4).contains("data-row=\"45\" x=\"38\" y=\"62.25\""));
+        let large = svg(256);
+        let written = large.matches("<text").count();
+        assert!((10..=22).contains(&written), "{written}");
+        assert!(large.len() < 6000, "{}", large.len());
+    }
+}

@@ -1,0 +1,63 @@
+//! Text and numbers as HTML and SVG want them.
+
+/// Text that stays text, in an element or in an attribute.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            _ => out.push(letter),
+        }
+    }
+    out
+}
+
+/// A coordinate, length or opacity with as few digits as show it; 0 for what is not finite, which no picture may hold.
+pub fn coordinate(value: f64) -> String {
+    if !value.is_finite() {
+        return "0".into();
+    }
+    let text = format!("{value:.3}");
+    match text.trim_end_matches('0').trim_end_matches('.') {
+        "-0" => "0".into(),
+        short => short.into(),
+    }
+}
+
+/// A number with `digits` significant digits and a true minus sign, "unknown" where it is not finite.
+pub fn shown(value: f64, digits: usize) -> String {
+    match value.is_finite() {
+        true => super::super::significant(value, digits).replace('-', "−"),
+        false => "unknown".into(),
+    }
+}
+
+/// A figure of a class with what it holds and its caption, which is HTML.
+pub fn figure(class: &str, inside: &str, caption: &str) -> String {
+    format!("<figure class=\"{class}\">\n{inside}\n<figcaption>{caption}</figcaption>\n</figure>\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markup_in_text_is_escaped() {
+        assert_eq!(escaped("<a href=\"x\">'&'</a> é"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;&lt;/a&gt; é");
+    }
+
+    #[test]
+    fn coordinates_are_short_and_finite() {
+        let texts = [1.0, 0.5, -0.0001, 12.3456, f64::NAN, f64::INFINITY].map(coordinate);
+        assert_eq!(texts, ["1", "0.5", "0", "12.346", "0", "0"]);
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_unknown() {
+        assert_eq!([shown(-0.5, 3), shown(f64::NAN, 2)], ["−0.500", "unknown"]);
+    }
+}

@@ -1,0 +1,89 @@
+//! With what the run was made, and how it is made again.
+
+use serde_json::{Map, Value};
+
+use super::markup::escaped;
+use crate::run::{AdapterRecord, Resumption, RunSettings};
+
+pub fn section(settings: &RunSettings) -> String {
+    let mut tables = table("Run", &run(settings));
+    for (name, group) in [(&"train".to_string(), &settings.train)].into_iter().chain(&settings.groups) {
+        tables += &table(name, &rows(group));
+    }
+    let resumptions: String = settings.resumptions.iter().map(resumption).collect();
+    let resumptions = match resumptions.is_empty() {
+        true => resumptions,
+        false => format!("<h3>Went on</h3>\n<ul>\n{resumptions}</ul>\n"),
+    };
+    format!(
+        "<div class=\"command\">\n<pre id=\"command\" tabindex=\"0\" aria-label=\"The command that runs it again\">{}</pre>\n\
+         <button type=\"button\" id=\"copy\" class=\"scripted\">Copy</button>\n</div>\n{resumptions}<div class=\"tables\">\n{tables}</div>\n",
+        escaped(&settings.command),
+    )
+}
+
+fn run(settings: &RunSettings) -> Vec<(String, String)> {
+    let mut rows = vec![
+        ("version".to_string(), settings.version.clone()),
+        ("seed".into(), settings.seed.to_string()),
+        ("parameters".into(), settings.parameters.to_string()),
+        ("GPU\u{a0}memory".into(), format!("{:.1} MiB", settings.gpu_bytes as f64 / f64::from(1 << 20))),
+    ];
+    rows.extend(adapter(&settings.adapter));
+    rows
+}
+
+fn adapter(adapter: &AdapterRecord) -> [(String, String); 4] {
+    let AdapterRecord { name, backend, kind, driver, driver_info } = adapter;
+    [
+        ("adapter".into(), name.clone()),
+        ("backend".into(), backend.clone()),
+        ("kind".into(), kind.clone()),
+        ("driver".into(), format!("{driver} {driver_info}")),
+    ]
+}
+
+fn resumption(resumption: &Resumption) -> String {
+    let changes = match resumption.changes.is_empty() {
+        true => String::new(),
+        false => format!(", with {}", resumption.changes.join(" ")),
+    };
+    let text = format!("after step {} on {}{changes}", resumption.step, resumption.adapter.described());
+    format!("<li>{}</li>\n", escaped(&text))
+}
+
+fn rows(group: &Map<String, Value>) -> Vec<(String, String)> {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "–".into(),
+        other => other.to_string(),
+    };
+    group.iter().map(|(key, value)| (key.clone(), text(value))).collect()
+}
+
+fn table(caption: &str, rows: &[(String, String)]) -> String {
+    let rows: String = rows
+        .iter()
+        .map(|(key, value)| format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escaped(key), escaped(value)))
+        .collect();
+    format!("<table>\n<caption>{}</caption>\n<tbody>\n{rows}</tbody>\n</table>\n", escaped(caption))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::square;
+    use super::*;
+
+    #[test]
+    fn every_group_is_a_table_and_the_command_is_there() {
+        let mut settings = square(4).settings;
+        let html = section(&settings);
+        for text in ["<caption>train", "<caption>ptf", "<caption>rydberg", "ketformer train L=16", "2x2", "llvmpipe"] {
+            assert!(html.contains(text), "{text}");
+        }
+        assert!(!html.contains("Went on"));
+        let changes = vec!["lr=1e-4".to_string()];
+        settings.resumptions.push(Resumption { step: 40, adapter: settings.adapter.clone(), changes });
+        assert!(section(&settings).contains("after step 40 on llvmpipe (llvmpipe Mesa), with lr=1e-4"));
+    }
+}

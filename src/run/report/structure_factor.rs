@@ -1,0 +1,95 @@
+//! The structure factor: a square for each wave vector.
+
+use super::Report;
+use super::markup::{coordinate, figure, shown};
+use super::places::{CELL, Places};
+use super::scale::Scale;
+use crate::picture::Fault;
+use crate::run::Measured;
+
+/// Points of the letters at the axes on a telephone.
+const LETTERS: f64 = 12.0;
+
+/// The figure; nothing where it is not known.
+pub fn picture(report: &Report) -> Result<String, Fault> {
+    let found = &report.estimate.observables.structure_factor;
+    if found.is_empty() {
+        return Ok(String::new());
+    }
+    let places = Places::new(&report.lattice);
+    // k = 0 holds the mean density, which is often far more than everything else.
+    let scale = Scale::positive(found.iter().skip(1).map(|mean| mean.value));
+    let letters = places.letters(LETTERS);
+    let mut svg = places.svg("lattice", 1.4 * letters, "role=\"img\" aria-label=\"Structure factor by wave vector\"");
+    for (wave, mean) in found.iter().enumerate() {
+        let [x, y] = places.of(wave).map(|at| coordinate(at as f64 * CELL + 0.5));
+        let measured = Measured::from(*mean).to_string().replace('-', "−").replace("NaN", "unknown");
+        svg += &format!(
+            "<rect x=\"{x}\" y=\"{y}\" width=\"23\" height=\"23\" {}><title>k = {}: {measured}</title></rect>\n",
+            scale.fill(mean.value),
+            vector(report, wave),
+        );
+    }
+    let (lx, ly) = (report.lattice.lx, report.lattice.ly);
+    if lx > 1 && ly > 1 {
+        let middle = |at: usize| (at as f64 + 0.5) * CELL;
+        let text = |x: f64, y: f64, name: &str| {
+            let [x, y, size] = [x, y, letters].map(coordinate);
+            format!("<text class=\"wave\" x=\"{x}\" y=\"{y}\" font-size=\"{size}\">{name}</text>\n")
+        };
+        for (at, name) in named(lx) {
+            svg += &text(middle(at), -0.4 * letters, name);
+        }
+        for (at, name) in named(ly) {
+            svg += &text(-0.7 * letters, middle(at) + 0.36 * letters, name);
+        }
+    }
+    let zero = shown(found[0].value, 3);
+    let where_from = match lx > 1 && ly > 1 {
+        true => "k = 2π (a/L<sub>x</sub>, b/L<sub>y</sub>), a to the right and b downwards",
+        false => "k = 2π a/L, a in the order of the sites",
+    };
+    let caption = format!(
+        "Structure factor <span class=\"formula\">S(k) = ⟨|Σ<sub>j</sub> exp(i k·r<sub>j</sub>) (n<sub>j</sub> − ½)|²⟩/N</span> at {where_from}. At k = 0, where the mean \
+         density counts and the scale may end, it is {zero}."
+    );
+    Ok(figure("drawing", &format!("{svg}</svg>\n{}", scale.legend("S(k)")), &caption))
+}
+
+/// The parts of wave vectors along a side that are named at the axis.
+fn named(length: usize) -> impl Iterator<Item = (usize, &'static str)> {
+    [(0, "0"), (length / 2, "π")].into_iter().filter(move |(at, _)| *at == 0 || 2 * at == length)
+}
+
+/// A wave vector in units of π.
+fn vector(report: &Report, wave: usize) -> String {
+    let (a, b) = report.lattice.position(wave);
+    let part = |at: usize, length: usize| match (2 * at, length) {
+        (0, _) => "0".to_string(),
+        (twice, length) if twice % length == 0 => "π".to_string(),
+        (twice, length) => format!("{twice}π/{length}"),
+    };
+    match (report.lattice.lx, report.lattice.ly) {
+        (lx, 1) => part(a, lx),
+        (1, ly) => part(b, ly),
+        (lx, ly) => format!("({}, {})", part(a, lx), part(b, ly)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{chain, square};
+    use super::*;
+
+    #[test]
+    fn every_wave_vector_has_a_square() {
+        let html = picture(&square(4)).unwrap();
+        assert_eq!(html.matches("<rect").count(), 16);
+        assert!(html.contains("k = (π, π): ") && html.contains("k = (2π/4, 0): "), "{html}");
+        let html = picture(&chain(12)).unwrap();
+        assert!(html.matches("<rect").count() == 12 && html.contains("k = 2π/12: ") && html.contains("k = π: "));
+        let mut report = square(4);
+        report.estimate.observables.structure_factor.clear();
+        assert_eq!(picture(&report).unwrap(), "");
+    }
+}

@@ -1,0 +1,139 @@
+//! Pages of runs in a browser: that they fit, that they can be read, and that choosing a site or a patch draws it. Needs
+//! Chromium, which `KETFORMER_CHROMIUM` names where it is not `chromium`; by hand:
+//! `cargo test --release --test report -- --ignored`. With `KETFORMER_SCREENSHOTS=FOLDER` it leaves pictures of the pages.
+
+#[path = "report/made_up.rs"]
+mod made_up;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use ketformer::model::AttentionKind;
+use ketformer::run::Report;
+use ketformer::{Lattice, Patch};
+use serde_json::Value;
+
+/// The page as the browser is given it: the mistakes of its scripts are caught from the first on, and measured at the end.
+fn measured_page(html: &str) -> String {
+    let catch = "<script>window.mistakes = []; window.onerror = text => { mistakes.push(String(text)); }; \
+                 window.onunhandledrejection = event => { mistakes.push(String(event.reason)); };</script></head>";
+    let measure = format!("<script>{}</script></body>", include_str!("report/measure.js"));
+    html.replacen("</head>", catch, 1).replacen("</body>", &measure, 1)
+}
+
+/// A page around, as wide as is asked for: a window of the browser itself cannot be as narrow as a telephone.
+fn frame(page: &str, width: u32) -> String {
+    format!(
+        "<!DOCTYPE html><pre id=\"measured\"></pre><script>onmessage = event => {{ document.getElementById('measured').textContent = event.data; }};</script>\
+         <iframe src=\"{page}\" style=\"width:{width}px;height:2400px;border:0\"></iframe>"
+    )
+}
+
+fn chromium(dark: bool) -> Command {
+    let program = std::env::var("KETFORMER_CHROMIUM").unwrap_or("chromium".into());
+    let mut command = Command::new(program);
+    command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--hide-scrollbars"]);
+    command.arg(format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 }));
+    command
+}
+
+/// What the page says of itself at a width, in light or dark.
+fn measured(folder: &Path, name: &str, width: u32, dark: bool) -> Value {
+    let around = folder.join(format!("{name}-{width}.html"));
+    fs::write(&around, frame(&format!("{name}.html"), width)).unwrap();
+    let output = chromium(dark)
+        .args(["--window-size=1400,2500", "--virtual-time-budget=20000", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", folder.join("profile").display()))
+        .arg(format!("file://{}", around.display()))
+        .output()
+        .expect("KETFORMER_CHROMIUM names no browser");
+    let (dom, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(!said.contains("CONSOLE"), "{name} at {width}: {said}");
+    let text =
+        dom.split("<pre id=\"measured\">").nth(1).and_then(|rest| rest.split("</pre>").next()).unwrap_or_default();
+    let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").replace("&nbsp;", "\u{a0}");
+    serde_json::from_str(&text).unwrap_or_else(|cause| panic!("{name} at {width}: {cause}: {text} {said}"))
+}
+
+fn check(name: &str, width: u32, dark: bool, report: &Report, found: &Value) {
+    let at = format!("{name} at {width}, dark {dark}");
+    assert_eq!(found["errors"], Value::Array(Vec::new()), "{at}");
+    assert_eq!((found["width"].as_u64(), found["dark"].as_bool()), (Some(width.into()), Some(dark)), "{at}");
+    assert!(found["scrolled"].as_u64().unwrap() <= width.into(), "{at}: {} wide", found["scrolled"]);
+    let figures = found["figures"].as_array().unwrap();
+    let heads = report.attention.as_ref().map_or(0, |maps| 1 + maps.layers.iter().flatten().count());
+    // Five curves, bars, densities, samples, two of correlations, the structure factor.
+    assert_eq!(figures.len(), 11 + heads, "{at}");
+    for figure in figures {
+        let number = |key: &str| figure[key].as_f64().unwrap();
+        assert!(number("width") > 250.0 && number("height") > 80.0, "{at}: {figure}");
+        assert!(number("drawn") >= 3.0 && number("words") > 10.0, "{at}: {figure}");
+    }
+    assert_ne!(found["before"]["sites"], found["after"]["sites"], "{at}: another site changes nothing");
+    assert!(["site (0, 0)", "site 0"].contains(&found["named"]["site"].as_str().unwrap()), "{at}");
+    assert!(["site (1, 0)", "site 1"].contains(&found["arrow"].as_str().unwrap()), "{at}: {}", found["arrow"]);
+    if report.attention.is_some() {
+        assert_ne!(found["before"]["tiles"], found["after"]["tiles"], "{at}: another patch changes nothing");
+        assert_eq!(found["named"]["patch"], "P1", "{at}");
+        let off = found["off"].as_f64().unwrap();
+        assert!(off < 0.02 && found["hue"] == true, "{at}: weights are off by {off}");
+    }
+    assert_eq!(found["overlaps"], Value::Array(Vec::new()), "{at}: letters over letters");
+    assert_eq!(found["misplaced"], Value::Array(Vec::new()), "{at}: pictures out of place");
+    assert!(found["contrast"][0].as_f64().unwrap() >= 4.5, "{at}: {}", found["contrast"]);
+    assert!(found["letters"].as_f64().unwrap() >= 9.0, "{at}: letters of {} px", found["letters"]);
+}
+
+fn screenshots(folder: &Path, name: &str, page: &Path) {
+    let Ok(to) = std::env::var("KETFORMER_SCREENSHOTS") else { return };
+    fs::create_dir_all(&to).unwrap();
+    for (width, height, dark) in [(360, 9000, false), (360, 9000, true), (1280, 5200, false), (1280, 5200, true)] {
+        let around = folder.join("screenshot.html");
+        let frame = format!(
+            "<body style=\"margin:0\"><iframe src=\"{}\" style=\"width:{width}px;height:{height}px;border:0\"></iframe>",
+            page.display()
+        );
+        fs::write(&around, frame).unwrap();
+        let picture = Path::new(&to).join(format!("{name}-{width}-{}.png", if dark { "dark" } else { "light" }));
+        let output = chromium(dark)
+            .arg(format!("--window-size={},{height}", width.max(500)))
+            .args(["--virtual-time-budget=5000", &format!("--screenshot={}", picture.display())])
+            .arg(format!("--user-data-dir={}", folder.join("profile").display()))
+            .arg(format!("file://{}", around.display()))
+            .output()
+            .unwrap();
+        assert!(output.status.success() && picture.is_file(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+#[ignore = "needs Chromium; run it with --ignored where there is one"]
+fn pages_can_be_read_and_used_in_a_browser() {
+    let (small, large, chain) = (Lattice::square(4, 4), Lattice::square(8, 8), Lattice::chain(16));
+    let of = |lattice, patch, kind, layers, heads| Some(made_up::attention(lattice, patch, kind, layers, heads));
+    let causal = of(small, Patch::Block([2, 2]), AttentionKind::Causal, 2, 4);
+    let full = of(large, Patch::Block([2, 2]), AttentionKind::Full, 1, 2);
+    let line = of(chain, Patch::Line(2), AttentionKind::Causal, 1, 2);
+    let relative = of(large, Patch::Line(1), AttentionKind::Relative, 1, 4);
+    let mut reports = [
+        ("causal", made_up::report("ptf patch=2x2, rydberg, 4x4", small, 600, causal)),
+        ("full", made_up::report("full attention, tfim, 8x8", large, 600, full)),
+        ("chain", made_up::report("ptf patch=2, heisenberg, chain of 16", chain, 60, line)),
+        ("relative", made_up::report("vit patch=1x1, j1j2, 8x8", large, 600, relative)),
+        ("none", made_up::report("rbm alpha=2, rydberg, 16x16", Lattice::square(16, 16), 600, None)),
+    ];
+    reports[4].1.estimate.chains = Some(made_up::chains());
+    let folder = tempfile::tempdir().unwrap();
+    for (name, report) in &reports {
+        let page = folder.path().join("as-it-is.html");
+        report.save(&page).unwrap();
+        let html = fs::read_to_string(&page).unwrap();
+        assert!(html.len() < 4 << 20, "{name}: {} bytes", html.len());
+        screenshots(folder.path(), name, &page);
+        fs::write(folder.path().join(format!("{name}.html")), measured_page(&html)).unwrap();
+        for (width, dark) in [(360, false), (360, true), (1280, false), (1280, true)] {
+            check(name, width, dark, report, &measured(folder.path(), name, width, dark));
+        }
+    }
+}

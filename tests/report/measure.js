@@ -1,0 +1,94 @@
+// Put into a page by the test, after its own script: uses the page as a reader would, and tells the page around what it found.
+(async () => {
+  const wait = milliseconds => new Promise(done => setTimeout(done, milliseconds));
+  const text = id => document.getElementById(id)?.textContent ?? null;
+  const colours = selector => [...document.querySelectorAll(selector)]
+    .map(one => `${one.getAttribute('class')} ${one.getAttribute('fill-opacity')}`).join(',');
+  const rgb = colour => colour.match(/[\d.]+/g).map(Number);
+  const luminance = colour => {
+    const [r, g, b] = rgb(colour).map(part => part / 255).map(part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = element => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (rgb(colour)[3] !== 0) return colour;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  const contrast = element => {
+    const style = getComputedStyle(element);
+    const front = element instanceof SVGElement ? style.fill : style.color;
+    const [light, dark] = [luminance(front), luminance(behind(element))].sort((a, b) => b - a);
+    return (light + 0.05) / (dark + 0.05);
+  };
+
+  const opacities = () => [...document.querySelectorAll('[data-tile]')].map(one => Number(one.getAttribute('fill-opacity')));
+  const hues = () => [...document.querySelectorAll('[data-tile]')]
+    .map(one => Number(one.getAttribute('fill-opacity')) > 0.02 ? one.getAttribute('class') : '').join();
+
+  const before = { sites: colours('#correlation-lattice [data-choice]'), tiles: colours('[data-tile]') };
+  const click = element => element?.dispatchEvent(new MouseEvent('click', { bubbles: true }));
+  const sites = document.querySelectorAll('#correlation-lattice [data-choice]');
+  const patches = document.querySelectorAll('#patch-key [data-choice]');
+  const begun = {
+    patch: [...patches].findIndex(one => one.getAttribute('aria-checked') === 'true'),
+    opacities: opacities(),
+    hues: hues(),
+  };
+  click(sites[0]);
+  click(patches[1]);
+  await wait(300);
+  const after = { sites: colours('#correlation-lattice [data-choice]'), tiles: colours('[data-tile]') };
+  const named = { site: text('correlation-reference'), patch: text('chosen-patch') };
+  sites[0]?.focus();
+  sites[0]?.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true, cancelable: true }));
+  await wait(50);
+
+  // Back where it began, the weights read from the pictures are those that were written into the page.
+  click(patches[begun.patch]);
+  await wait(300);
+  const off = Math.max(0, ...opacities().map((opacity, at) => Math.abs(opacity - begun.opacities[at])));
+  const hue = hues() === begun.hues;
+
+  const figures = [...document.querySelectorAll('figure')].map(figure => {
+    const box = figure.getBoundingClientRect();
+    const drawn = figure.querySelectorAll('circle, rect, path, polyline, line, image, use, i').length;
+    return { caption: figure.querySelector('figcaption').textContent.slice(0, 60), width: box.width, height: box.height, drawn,
+      words: figure.querySelector('figcaption').textContent.trim().length };
+  });
+  // Letters of axes must not be drawn over each other.
+  const overlaps = [];
+  document.querySelectorAll('svg').forEach(svg => {
+    const boxes = [...svg.querySelectorAll('text')].map(one => [one.textContent.trim(), one.getBoundingClientRect()]);
+    boxes.forEach(([a, p], at) => boxes.slice(at + 1).forEach(([b, q]) => {
+      const wide = Math.min(p.right, q.right) - Math.max(p.left, q.left);
+      const high = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
+      if (wide > 1 && high > 4) overlaps.push(`${a} | ${b}`);
+    }));
+  });
+  // Nothing is drawn beyond its figure or over another picture.
+  const misplaced = [];
+  document.querySelectorAll('figure').forEach(figure => {
+    const around = figure.getBoundingClientRect();
+    const boxes = [...figure.querySelectorAll('svg, .legend, table')].map(one => one.getBoundingClientRect());
+    boxes.forEach((p, at) => {
+      if (p.left < around.left || p.right > around.right || p.bottom > around.bottom) misplaced.push('outside');
+      boxes.slice(at + 1).forEach(q => {
+        if (Math.min(p.right, q.right) - Math.max(p.left, q.left) > 1 && Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top) > 1) misplaced.push('over another');
+      });
+    });
+  });
+  const contrasts = [...document.querySelectorAll('h1, h2, p, dt, dd, figcaption, th, td, caption, a, pre, button, .legend span, svg text')]
+    .filter(one => one.textContent.trim())
+    .map(one => [contrast(one), one.textContent.trim().slice(0, 30)])
+    .sort((a, b) => a[0] - b[0]);
+  const letters = [...document.querySelectorAll('.chart svg text')].map(one => one.getBoundingClientRect().height).filter(Boolean);
+  parent.postMessage(JSON.stringify({
+    figures, before, after, named, overlaps, misplaced, off, hue, errors: window.mistakes,
+    arrow: text('correlation-reference'),
+    dark: matchMedia('(prefers-color-scheme: dark)').matches,
+    width: innerWidth, scrolled: document.documentElement.scrollWidth,
+    contrast: contrasts[0], letters: Math.min(...letters),
+  }), '*');
+})().catch(mistake => parent.postMessage(JSON.stringify({ errors: [String(mistake)] }), '*'));
