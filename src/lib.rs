@@ -78,6 +78,10 @@ pub mod run;
 pub mod vmc;
 mod whole_file;
 
+// What unit tests share with those in tests/ names the crate as these do.
+#[cfg(test)]
+extern crate self as ketformer;
+
 pub use error::{Error, ErrorKind, Result};
 pub use gpu::Gpu;
 pub use model::{Cell, Lptf, Metropolis, Model, Position, Precision, Proposal, Ptf, Rbm, Rnn, Subsampler, Weights};

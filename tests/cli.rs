@@ -106,6 +106,8 @@ fn unknown_keys_get_a_suggestion() {
     refuses_settings("eval run precision=16", &["single, mixed"]);
     refuses_settings("eval run symmetrize=maybe", &["symmetrize=true"]);
     refuses_settings("eval run symetrize=true", &["did you mean symmetrize?"]);
+    refuses_settings("report run sample=10", &["did you mean samples?"]);
+    refuses_settings("report run samples=1", &["samples"]);
     refuses_settings("tarin L=16", &["train"]);
     refuses_settings("train --ryberg V=7", &["--rydberg"]);
     refuses_settings("kernels no_such_kernel_at_all", &["kernels"]);
@@ -141,6 +143,8 @@ fn settings_that_contradict_each_other_are_refused() {
     refuses_settings("eval", &["--weights"]);
     refuses_settings("eval a b", &["one by one"]);
     refuses_settings("eval run --ptf patch=2x2", &["--weights"]);
+    refuses_settings("report", &["out/1"]);
+    refuses_settings("report a b", &["one by one"]);
 }
 
 #[test]
@@ -232,7 +236,10 @@ fn weights_that_are_missing_truncated_or_foreign_are_refused() {
     let checkpoint = |step: u64| path.join(format!("run/checkpoint-{step:09}.safetensors"));
     [0, 1].into_iter().for_each(|step| fs::remove_file(checkpoint(step)).unwrap());
     refuses(path, "eval run", without_driver(path, "eval run"), 1, &["model.safetensors"]);
-    refuses(path, "eval nowhere", without_driver(path, "eval nowhere"), 1, &["nowhere", "out/1"]);
+    for command in ["eval", "report"] {
+        let line = format!("{command} nowhere");
+        refuses(path, &line, without_driver(path, &line), 1, &["nowhere", "out/1"]);
+    }
 }
 
 #[test]
@@ -514,6 +521,9 @@ fn every_family_trains_and_is_evaluated() {
         let ended = succeeds(path, "eval run samples=32");
         assert!(ended.stdout.starts_with("energy ") && ended.stdout.contains("fidelity "), "{}", ended.stdout);
         assert!(ended.stdout.contains("V-score "), "{}", ended.stdout);
+        assert_eq!(succeeds(path, "report run samples=32 runs=0").stdout, "run/report.html\n");
+        let page = fs::read_to_string(path.join("run/report.html")).unwrap();
+        assert_eq!(page.contains("has no attention"), ["rnn", "rbm"].contains(&parts[0]), "{groups}");
         let has_chains = ["rbm", "vit"].contains(&parts[0]);
         assert_eq!(ended.stdout.contains("error by blocking "), has_chains, "{}", ended.stdout);
         assert_eq!(ended.stdout.contains("split R-hat "), has_chains, "{}", ended.stdout);

@@ -4,6 +4,7 @@
 
 #[path = "report/made_up.rs"]
 mod made_up;
+mod program;
 
 use std::fs;
 use std::path::Path;
@@ -107,8 +108,37 @@ fn screenshots(folder: &Path, name: &str, page: &Path) {
     }
 }
 
+/// The page of a run, as the program makes it.
 #[test]
-#[ignore = "needs Chromium; run it with --ignored where there is one"]
+#[ignore = "needs Chromium; .ci/run installs it and runs it"]
+fn the_page_of_a_run_works_in_a_browser() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    program::succeeds(
+        path,
+        "train L=16 K=64 steps=30 seed=1 --ptf patch=2x1 Nh=16 nhead=2 ffn=32 --rydberg V=7 --out run",
+    );
+    let ended = program::succeeds(path, "report run samples=256 -o page.html");
+    assert_eq!(ended.stdout, "page.html\n");
+    let html = fs::read_to_string(path.join("page.html")).unwrap();
+    let settings: Value = serde_json::from_str(&fs::read_to_string(path.join("run/settings.json")).unwrap()).unwrap();
+    assert!(html.contains(settings["command"].as_str().unwrap()), "the command is on the page");
+    for part in ["sample", "moves", "energy", "forward", "backward", "update"] {
+        assert!(html.contains(&format!("<th scope=\"row\">{part}</th>")), "{part} has no time");
+    }
+    fs::write(path.join("run.html"), measured_page(&html)).unwrap();
+    for (width, dark) in [(360, true), (1280, false)] {
+        let found = measured(path, "run", width, dark);
+        assert_eq!(found["errors"], Value::Array(Vec::new()), "at {width}");
+        // Eleven beside the patches and two layers of two heads.
+        assert_eq!(found["figures"].as_array().unwrap().len(), 11 + 1 + 4, "at {width}");
+        assert!(found["scrolled"].as_u64().unwrap() <= width.into(), "{} wide", found["scrolled"]);
+        assert_eq!(found["overlaps"], Value::Array(Vec::new()), "at {width}: letters over letters");
+    }
+}
+
+#[test]
+#[ignore = "needs Chromium; .ci/run installs it and runs it"]
 fn pages_can_be_read_and_used_in_a_browser() {
     let (small, large, chain) = (Lattice::square(4, 4), Lattice::square(8, 8), Lattice::chain(16));
     let of = |lattice, patch, kind, layers, heads| Some(made_up::attention(lattice, patch, kind, layers, heads));

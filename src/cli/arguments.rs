@@ -35,6 +35,9 @@ pub enum Command {
     /// Draw configurations of a trained wave function into a file for NumPy
     #[command(after_help = SAMPLE_EXAMPLE)]
     Sample(SampleArguments),
+    /// Make one HTML page of a run: curves, lattice, correlations, attention, settings
+    #[command(after_help = REPORT_EXAMPLE)]
+    Report(ReportArguments),
     /// Ground state of a small lattice by Lanczos, up to 20 sites
     #[command(
         after_help = "Examples: ketformer exact --rydberg L=16 V=7 delta=1 Omega=1\n          ketformer exact --tfim Lx=4 Ly=4 h=3.044 periodic=true\n          ketformer exact --heisenberg Lx=16 Ly=1"
@@ -58,7 +61,7 @@ pub enum Command {
         #[command(flatten)]
         adapter: AdapterArguments,
     },
-    /// Explain a command, or list the keys of a group: train, a wave function (ptf, rnn, lptf, rbm, vit), a Hamiltonian, eval
+    /// Explain a command, or list the keys of a group: train, a wave function (ptf, rnn, lptf, rbm, vit), a Hamiltonian, eval, sample, report
     Help {
         /// A group or a command
         subject: Option<String>,
@@ -94,6 +97,12 @@ Beside spins.npy, spins.log_p.npy has their log-probabilities (of --rbm and --vi
 Keys with their defaults: ketformer help sample
 Examples: ketformer sample out/1 -n 100000 -o spins.npy
           ketformer sample out/1 -n 1000 -o more.npy seed=2";
+
+const REPORT_EXAMPLE: &str = "\
+The page is one file that opens in any browser, without a network. It is written into the run folder as report.html.
+Keys with their defaults: ketformer help report
+Examples: ketformer report out/1
+          ketformer report out/1 samples=20000 -o report.html";
 
 const BENCH_EXAMPLE: &str = "\
 Every kernel is compared with its reference in 64-bit floats before it gets a time.
@@ -248,6 +257,19 @@ pub struct SampleArguments {
     /// Weights to draw from instead of a run folder's, safetensors
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+    #[command(flatten)]
+    pub gpu: GpuArguments,
+}
+
+/// `ketformer report`
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// A run folder, and settings such as samples=10000
+    #[arg(value_name = "RUN|KEY=VALUE")]
+    pub words: Vec<String>,
+    /// File for the page; it is replaced [default: report.html in the run folder]
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
     #[command(flatten)]
     pub gpu: GpuArguments,
 }

@@ -21,6 +21,7 @@ mod output;
 mod progress;
 mod range;
 mod reference_line;
+mod report;
 mod sample;
 mod settings;
 mod subject;
@@ -74,6 +75,7 @@ fn command(command: Command) -> Result<Outcome> {
         Command::Train(arguments) => train::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Sample(arguments) => sample::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Exact(arguments) => exact::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

@@ -39,12 +39,16 @@ pub fn show(estimate: &Estimate, lattice: &Lattice) {
 pub fn show_entropy(entropy: &RenyiEntropy) {
     let found = Measured::from(entropy.entropy);
     output::line(format!("Renyi-2 entropy of half the lattice, {} sites: {found} nats", entropy.sites));
-    if entropy.entropy.value.is_nan() || entropy.entropy.error > HARDLY {
+    if hardly_known(entropy) {
         output::warning(&format!(
             "the entropy is hardly known from {} pairs of samples, since their swaps differ so much; give more samples=",
             entropy.pairs
         ));
     }
+}
+
+fn hardly_known(entropy: &RenyiEntropy) -> bool {
+    entropy.entropy.value.is_nan() || entropy.entropy.error > HARDLY
 }
 
 /// The same as JSON.
@@ -54,5 +58,6 @@ pub fn entropy_json(entropy: &RenyiEntropy) -> Value {
         "pairs": entropy.pairs,
         "purity": pair(entropy.purity),
         "entropy": pair(entropy.entropy),
+        "hardly_known": hardly_known(entropy),
     })
 }

@@ -20,8 +20,8 @@ pub fn with_subcommand(typed: Vec<OsString>) -> Vec<OsString> {
 
 fn group_of(word: &OsStr) -> Option<&'static str> {
     let name = word.to_str()?.strip_prefix("--")?;
-    // Its commands train; `--eval` and `--sample` are none of it.
-    let ours = [groups::eval::GROUP.name, groups::sample::GROUP.name];
+    // Its commands train; `--eval`, `--sample` and `--report` are none of it.
+    let ours = [groups::eval::GROUP.name, groups::sample::GROUP.name, groups::report::GROUP.name];
     let groups = groups::all().map(|group| group.name).filter(|group| !ours.contains(group));
     groups.into_iter().find(|group| *group == name)
 }

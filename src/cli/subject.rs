@@ -36,21 +36,29 @@ pub fn subject(
             "the run folder says what wave function and Hamiltonian are; leave them out, or give --weights FILE instead"
                 .into(),
         ),
-        ([run], None) => {
-            let run = Path::new(run);
-            let settings = RunSettings::load(&run.join(SETTINGS_FILE))?;
-            let (model, hamiltonian) = (Typed::of_run(&settings.groups), Typed::of_run(&settings.groups));
-            for (what, is_given) in [("wave function", model.is_given()), ("Hamiltonian", hamiltonian.is_given())] {
-                if !is_given {
-                    return fault(format!(
-                        "settings.json names no {what} known here; use the version of ketformer that wrote it"
-                    ));
-                }
-            }
-            Ok((Problem::new(&model, &hamiltonian, None)?, weights_of(run)?))
-        }
+        ([run], None) => of_run(command, Path::new(run)).map(|(_, problem, weights)| (problem, weights)),
         _ => fault(format!("more than one run folder is given; {does} them one by one")),
     }
+}
+
+/// The settings of the run in a folder, what they make, and its weights.
+///
+/// # Errors
+/// `ErrorKind::Settings` where the folder names what is not known here; of files and weights.
+pub fn of_run(command: &str, run: &Path) -> Result<(RunSettings, Problem, Weights)> {
+    let settings = RunSettings::load(&run.join(SETTINGS_FILE))?;
+    let (model, hamiltonian) = (Typed::of_run(&settings.groups), Typed::of_run(&settings.groups));
+    for (what, is_given) in [("wave function", model.is_given()), ("Hamiltonian", hamiltonian.is_given())] {
+        if !is_given {
+            let text = format!(
+                "{command}: settings.json names no {what} known here; use the version of ketformer that wrote it"
+            );
+            return Err(Error::new(ErrorKind::Settings, text));
+        }
+    }
+    let problem = Problem::new(&model, &hamiltonian, None)?;
+    let weights = weights_of(run)?;
+    Ok((settings, problem, weights))
 }
 
 /// The weights of a run: those by themselves, or where it ended before it wrote them, those of its newest checkpoint.

@@ -10,6 +10,7 @@ pub mod outcome;
 pub mod patch;
 pub mod ptf;
 pub mod rbm;
+pub mod report;
 pub mod rnn;
 pub mod rydberg;
 pub mod sample;
@@ -31,7 +32,7 @@ use wave_function::WaveFunctions;
 /// Every group, for `ketformer help` and for pointing from one group to another.
 pub fn all() -> impl Iterator<Item = &'static Group> {
     let problem = WaveFunctions::groups().chain(Hamiltonians::groups());
-    std::iter::once(&train::GROUP).chain(problem).chain([&eval::GROUP, &sample::GROUP])
+    std::iter::once(&train::GROUP).chain(problem).chain([&eval::GROUP, &sample::GROUP, &report::GROUP])
 }
 
 /// What is solved and with what: lattice, Hamiltonian and wave function, checked as far as that goes without a GPU.

@@ -40,13 +40,15 @@ pub fn section(report: &Report) -> Result<String, Fault> {
 fn introduction(maps: &AttentionMaps) -> String {
     let what = match maps.kind {
         AttentionKind::Causal => {
-            "Row P<sub>i</sub> is where patch i is drawn: its columns are how much the start and each patch drawn before weigh then, and they add up to 1."
+            "Row P<sub>i</sub> is where patch i is drawn: its columns are how much the start and each patch drawn before \
+             weigh then, and they add up to 1."
         }
         AttentionKind::Full => {
             "Row P<sub>i</sub> is patch i: its columns are how much it looks at each patch, and they add up to 1."
         }
         AttentionKind::Relative => {
-            "Row P<sub>i</sub> is patch i: its columns are the weight of each patch for it. Weights have both signs and depend on the relative position of two patches alone."
+            "Row P<sub>i</sub> is patch i: its columns are the weight of each patch for it. Weights have both signs and \
+             depend on the relative position of two patches alone."
         }
     };
     let samples = match maps.samples {
@@ -55,8 +57,8 @@ fn introduction(maps: &AttentionMaps) -> String {
         samples => format!("They are means over {samples} samples."),
     };
     format!(
-        "<p>Weights of attention say which patches the wave function combines, which is one way to see what it takes the correlation between \
-         sites from. {what} {samples} Colours go by the root of a weight, so that small ones are seen beside large ones.</p>\n"
+        "<p>Weights of attention say which patches the wave function combines, which is one way to see what it takes the \
+         correlation between sites from. {what} {samples} Colours go by the root of a weight, so that small ones are seen beside large ones.</p>\n"
     )
 }
 
@@ -69,7 +71,8 @@ fn key(patches: &Patches<'_>, chosen: usize, places: &Places) -> String {
             false => "aria-checked=\"false\" tabindex=\"-1\"",
         };
         svg += &format!(
-            "<use href=\"#patch-{patch}\" class=\"patch\" role=\"radio\" aria-label=\"P{patch}\" data-choice=\"{patch}\" {state}><title>P{patch}</title></use>\n"
+            "<use href=\"#patch-{patch}\" class=\"patch\" role=\"radio\" aria-label=\"P{patch}\" \
+             data-choice=\"{patch}\" {state}><title>P{patch}</title></use>\n"
         );
     }
     svg += &format!("<use href=\"#patch-lines\" class=\"lines\"/>\n{}</svg>", patches.names());
@@ -139,7 +142,8 @@ impl Head<'_> {
         let mut svg = String::new();
         if let Some(weight) = start {
             svg += &format!(
-                "<div class=\"start\"><svg width=\"14\" height=\"14\" viewBox=\"0 0 14 14\" aria-hidden=\"true\"><rect data-tile=\"start\" width=\"14\" height=\"14\" {}/></svg> start</div>\n",
+                "<div class=\"start\"><svg width=\"14\" height=\"14\" viewBox=\"0 0 14 14\" aria-hidden=\"true\">\
+                 <rect data-tile=\"start\" width=\"14\" height=\"14\" {}/></svg> start</div>\n",
                 scale.fill(weight)
             );
         }

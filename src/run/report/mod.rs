@@ -1,7 +1,7 @@
 //! The report of a run: one HTML page that needs nothing else, neither a network nor the run folder beside it.
 //!
-//! Each file here makes one part of the page from a [`Report`]; `page.css` and `page.js` are put into the page as they are. All pictures are
-//! there without JavaScript too, which lets a reader choose the site or patch that they are about.
+//! Each file here makes one part of the page from a [`Report`]; `page.css` and `page.js` are put into the page as they are.
+//! All pictures are there without JavaScript too, which lets a reader choose the site or patch that they are about.
 
 mod attention;
 mod correlation;

@@ -77,13 +77,16 @@ mod tests {
     #[test]
     fn every_group_is_a_table_and_the_command_is_there() {
         let mut settings = square(4).settings;
+        let changes = vec!["lr=1e-4".to_string()];
+        settings.resumptions = vec![Resumption { step: 40, adapter: settings.adapter.clone(), changes }];
         let html = section(&settings);
-        for text in ["<caption>train", "<caption>ptf", "<caption>rydberg", "ketformer train L=16", "2x2", "llvmpipe"] {
+        for text in ["<caption>train", "<caption>ptf", "<caption>rydberg", "ketformer train Lx=4", "2x2", "llvmpipe"] {
             assert!(html.contains(text), "{text}");
         }
-        assert!(!html.contains("Went on"));
-        let changes = vec!["lr=1e-4".to_string()];
-        settings.resumptions.push(Resumption { step: 40, adapter: settings.adapter.clone(), changes });
-        assert!(section(&settings).contains("after step 40 on llvmpipe (llvmpipe Mesa), with lr=1e-4"));
+        assert!(html.contains(
+            "after step 40 on llvmpipe (LLVM 15.0.6, 256 bits) (llvmpipe Mesa 22.3.6 (LLVM 15.0.6)), with lr=1e-4"
+        ));
+        settings.resumptions.clear();
+        assert!(!section(&settings).contains("Went on"));
     }
 }

@@ -50,8 +50,8 @@ pub fn picture(report: &Report) -> Result<String, Fault> {
         false => "k = 2π a/L, a in the order of the sites",
     };
     let caption = format!(
-        "Structure factor <span class=\"formula\">S(k) = ⟨|Σ<sub>j</sub> exp(i k·r<sub>j</sub>) (n<sub>j</sub> − ½)|²⟩/N</span> at {where_from}. At k = 0, where the mean \
-         density counts and the scale may end, it is {zero}."
+        "Structure factor <span class=\"formula\">S(k) = ⟨|Σ<sub>j</sub> exp(i k·r<sub>j</sub>) (n<sub>j</sub> − ½)|²⟩/N\
+         </span> at {where_from}. At k = 0, where the mean density counts and the scale may end, it is {zero}."
     );
     Ok(figure("drawing", &format!("{svg}</svg>\n{}", scale.legend("S(k)")), &caption))
 }

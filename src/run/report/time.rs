@@ -16,7 +16,8 @@ pub fn bars(parts: &[PartTime]) -> String {
         .map(|part| {
             let milliseconds = if known(part) { part.milliseconds } else { 0.0 };
             format!(
-                "<tr><th scope=\"row\">{}</th><td class=\"bar\"><i style=\"width:{}%\"></i></td><td>{} ms</td><td>{:.0} %</td></tr>\n",
+                "<tr><th scope=\"row\">{}</th><td class=\"bar\"><i style=\"width:{}%\"></i></td><td>{} ms</td>\
+                 <td>{:.0} %</td></tr>\n",
                 escaped(part.name),
                 coordinate(100.0 * milliseconds / longest),
                 shown(part.milliseconds, 3),
@@ -25,14 +26,16 @@ pub fn bars(parts: &[PartTime]) -> String {
         })
         .collect();
     let table = format!(
-        "<table>\n<thead class=\"unseen\"><tr><th scope=\"col\">part</th><th scope=\"col\">bar</th><th scope=\"col\">time</th><th scope=\"col\">share</th></tr></thead>\n\
+        "<table>\n<thead class=\"unseen\"><tr><th scope=\"col\">part</th><th scope=\"col\">bar</th>\
+         <th scope=\"col\">time</th><th scope=\"col\">share</th></tr></thead>\n\
          <tbody>\n{rows}</tbody>\n</table>"
     );
     figure(
         "time",
         &table,
         &format!(
-            "Time of each part of a step, {} ms together. Launches are timed one by one, so that this is somewhat more than a step.",
+            "Time of each part of a step, {} ms together. Launches are timed one by one, so that this is somewhat more than a \
+         step.",
             shown(whole, 3)
         ),
     )

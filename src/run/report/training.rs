@@ -1,4 +1,4 @@
-//! What the steps of the run report, against the step: energies, variances, learning rates, times. Beside them, where the time goes.
+//! What the steps of the run report, against the step: energies, variances, learning rates, times; and where the time goes.
 
 use super::Report;
 use super::markup::{escaped, figure};

@@ -1,0 +1,106 @@
+//! `ketformer report`: one page about a run, for people who would rather look.
+
+use std::path::Path;
+
+use ketformer::gpu::{Gpu, Profile};
+use ketformer::model::Weights;
+use ketformer::run::{METRICS_FILE, REPORT_FILE, Report, RunSettings, load_metrics};
+use ketformer::vmc::{EvaluateConfig, PartTime, SampleConfig, Trainer, attention_maps, evaluate, sample};
+use ketformer::{Error, ErrorKind, Result};
+
+use super::arguments::ReportArguments;
+use super::exact_answer::exact_energy;
+use super::groups::{Problem, hamiltonian, report as group, train, wave_function};
+use super::settings::Settings;
+use super::subject::{is_setting, of_run};
+use super::typed::words;
+use super::{Outcome, chains, device, output};
+
+/// Samples that attention is averaged over at most: it is for looking at.
+const ATTENDING: usize = 512;
+
+/// Draws, evaluates, times, and writes the page.
+///
+/// # Errors
+/// Of every room: settings, files, weights, adapter, memory.
+pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
+    let (typed, runs): (Vec<String>, Vec<String>) = arguments.words.iter().cloned().partition(|word| is_setting(word));
+    let asked = group::GROUP.parse(&typed)?;
+    let run = the_run(&runs)?;
+    let (settings, problem, weights) = of_run("report", run)?;
+    let Problem { lattice, hamiltonian, model, .. } = &problem;
+    let say = |text: &str| (!arguments.gpu.quiet).then(|| output::note(&text));
+    let steps = load_metrics(&run.join(METRICS_FILE))?;
+    let gpu = device::open(&arguments.gpu.adapter)?;
+
+    let samples = asked.size("samples");
+    say(&format!("drawing {samples} samples"));
+    let (seed, memory) = (asked.optional_count("seed").unwrap_or_else(train::draw_seed), arguments.gpu.memory);
+    let config = EvaluateConfig { samples, seed, memory, ..EvaluateConfig::default() };
+    let estimate = evaluate(&gpu, lattice, hamiltonian.as_ref(), model.as_ref(), &weights, config)?;
+    if let Some(report) = &estimate.chains {
+        chains::warn(report);
+    }
+    let shown = asked.size("snapshots");
+    let config = SampleConfig { samples: ATTENDING.min(samples).max(shown), seed, memory, ..SampleConfig::default() };
+    let mut drawn = sample(&gpu, lattice, model.as_ref(), &weights, config)?.configurations;
+    say("looking at attention");
+    let attention = attention_maps(&gpu, lattice, model.as_ref(), &weights, &drawn)?;
+    drawn.truncate(shown);
+
+    let replays = asked.count("runs") as u32;
+    let mut parts = Vec::new();
+    if replays > 0 {
+        say("timing the parts of a step");
+        parts = part_times(&gpu, &problem, &settings, &weights, memory, replays)?;
+    }
+    let path = arguments.out.clone().unwrap_or_else(|| run.join(REPORT_FILE));
+    let report = Report {
+        title: title(&problem),
+        exact: exact_energy(&problem)?,
+        lattice: problem.lattice,
+        settings,
+        steps,
+        estimate,
+        snapshots: drawn,
+        attention,
+        parts,
+    };
+    report.save(&path)?;
+    output::line(path.display());
+    say("it opens in any browser, without a network");
+    Ok(Outcome::Done)
+}
+
+/// The one run folder that was typed.
+fn the_run(runs: &[String]) -> Result<&Path> {
+    let fault = |text: &str| Err(Error::new(ErrorKind::Settings, format!("report: {text}")));
+    match runs {
+        [run] => Ok(Path::new(run)),
+        [] => fault("nothing to show; give a run folder, such as out/1"),
+        _ => fault("more than one run folder is given; report on them one by one"),
+    }
+}
+
+/// The time of each part of a step with the settings of the run, on the adapter of now.
+fn part_times(
+    gpu: &Gpu,
+    problem: &Problem,
+    settings: &RunSettings,
+    weights: &Weights,
+    memory: Option<u64>,
+    replays: u32,
+) -> Result<Vec<PartTime>> {
+    let Problem { lattice, hamiltonian, model, .. } = problem;
+    let mut own: Settings = train::GROUP.parse(&words(&settings.train))?;
+    let config = train::config(&mut own, memory)?;
+    let mut trainer = Trainer::new(gpu, lattice, hamiltonian.as_ref(), model.as_ref(), config)?;
+    trainer.set_weights(weights)?;
+    trainer.part_times(Profile { warmup: 0, runs: replays })
+}
+
+/// Wave function, Hamiltonian and lattice.
+fn title(problem: &Problem) -> String {
+    let Problem { lattice, hamiltonian_settings, model_settings, .. } = problem;
+    format!("{}, {}", wave_function::title(model_settings), hamiltonian::title(hamiltonian_settings, lattice))
+}
