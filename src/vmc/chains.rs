@@ -35,6 +35,9 @@ pub(super) struct Chains {
     acceptance: Buffer,
 }
 
+/// Stages in which chains of a trained wave function come to its own distribution.
+const STAGES: u32 = 10;
+
 impl Metropolis {
     /// Chains of a batch of `samples`.
     pub(super) fn chains_of(&self, samples: u32) -> u32 {
@@ -116,12 +119,23 @@ impl Chains {
     }
 
     /// Records the burn-in, which ends where the first batch begins.
-    pub fn record_burn_in(&self, plan: &mut Plan, estimator: &Estimator) -> Result<()> {
+    ///
+    /// Chains that begin at random where ψ is far from flat may be caught where it is small: around a peak of its own, which
+    /// none of the chains of training ever saw. So of a wave function that is `trained` they begin with a power near 0, for
+    /// which all configurations are alike, and come to their own by equal stages (Kirkpatrick et al., Science 220, 671
+    /// (1983)).
+    pub fn record_burn_in(&self, plan: &mut Plan, estimator: &Estimator, trained: bool) -> Result<()> {
         let proposals = self.settings.burn_in as u32 * self.sites;
+        let stages = if trained { STAGES } else { 1 };
+        let until = |stage: u32| (u64::from(proposals) * u64::from(stage) / u64::from(stages)) as u32;
         for window in self.windows(estimator, estimator.sizes.group) {
             self.network.begin(plan, &window)?;
-            let stretch = Stretch { first: 0, proposals, stream: Stream::BurnIn, record: None };
-            self.network.advance(plan, &window, &stretch)?;
+            for stage in 0..stages {
+                let power = self.power * (stage + 1) as f32 / stages as f32;
+                let (first, end) = (until(stage), until(stage + 1));
+                let stretch = Stretch { first, proposals: end - first, stream: Stream::BurnIn, record: None };
+                self.network.advance(plan, &ChainWindow { power, ..window.clone() }, &stretch)?;
+            }
         }
         Ok(())
     }

@@ -211,17 +211,17 @@ impl Estimator {
     }
 
     /// Makes Markov chains, where samples come from such, begin anew with the parameters as they are now. Needed before the
-    /// first batch that is drawn.
+    /// first batch that is drawn. `trained`: these are no first parameters, for which ψ is nearly flat.
     ///
     /// # Errors
     /// As [`Plan::launch`] and [`Plan::run`].
-    pub fn restart(&self, seed: u64, step: u64) -> Result<()> {
+    pub fn restart(&self, seed: u64, step: u64, trained: bool) -> Result<()> {
         let Some(chains) = self.sampler.chains() else { return Ok(()) };
         self.write_step(seed, step)?;
         chains.start(&self.gpu, &self.patching, seed, step)?;
         let mut plan = Plan::new(&self.gpu);
         self.record_narrowing(&mut plan)?;
-        chains.record_burn_in(&mut plan, self)?;
+        chains.record_burn_in(&mut plan, self, trained)?;
         plan.run()
     }
 

@@ -104,7 +104,7 @@ pub fn evaluate(
     let patches = estimator.patches() as usize;
     let mut accepted: Vec<u64> = Vec::new();
     let mut proposals = 0;
-    estimator.restart(config.seed, 0)?;
+    estimator.restart(config.seed, 0, true)?;
     for step in 0.. {
         let left = config.samples - rows.len();
         if left == 0 {

@@ -93,7 +93,7 @@ impl Passes {
             let message = format!("{samples} samples of {t} patches do not go through the passes together; use fewer");
             return Err(Error::new(ErrorKind::Memory, message));
         }
-        estimator.restart(seed, 0)?;
+        estimator.restart(seed, 0, false)?;
         estimator.write_step(seed, 0)?;
         let mut sampling = Plan::new(gpu);
         estimator.record_draws(&mut sampling, Source::Drawn)?;

@@ -62,7 +62,7 @@ pub fn sample(
     let t = estimator.patches() as usize;
     let normalised = model.chains().is_none();
     let mut all = Samples { configurations: Vec::new(), log_p: Vec::new(), normalised };
-    estimator.restart(config.seed, 0)?;
+    estimator.restart(config.seed, 0, true)?;
     for step in 0.. {
         let left = config.samples - all.log_p.len();
         if left == 0 {

@@ -223,7 +223,7 @@ impl Trainer {
         let rate = self.config.schedule.rate(self.config.learning_rate, self.config.warmup, step);
         let inputs = StepInputs { seed: self.config.seed, step, learning_rate: rate };
         if self.begins {
-            self.estimator.restart(self.config.seed, step)?;
+            self.estimator.restart(self.config.seed, step, false)?;
             self.begins = false;
         }
         let views = [&*self.estimator.statistics, &**self.method.state(), &self.counters];

@@ -184,3 +184,22 @@ fn settings_without_meaning_are_refused() {
         assert!(error.kind() == ErrorKind::Settings && error.to_string().contains(part), "{error}");
     }
 }
+
+/// Two peaks far from each other, all sites empty and all occupied, with nearly all of |ψ|² at the second: chains that begin at
+/// random where ψ is as it is would end in both.
+#[test]
+fn chains_of_a_trained_wave_function_are_not_caught_where_it_is_small() {
+    let lattice = Lattice::square(4, 4);
+    let rbm = machine(Metropolis { chains: Some(512), ..Metropolis::default() });
+    let mut weights = weights(&rbm, &lattice, 0.0);
+    // log ψ = 0.3 Σ s + log cosh Σ s
+    weights.tensors.get_mut("visible_bias").unwrap().values.fill(0.3);
+    let kernel = weights.tensors.get_mut("Dense.kernel").unwrap();
+    let hidden = kernel.shape[1];
+    kernel.values.iter_mut().step_by(hidden).for_each(|weight| *weight = 1.0);
+    let config = SampleConfig { samples: 512, ..SampleConfig::default() };
+    let drawn = sample(gpu(), &lattice, &rbm, &weights, config).unwrap().configurations;
+    let caught = drawn.iter().filter(|configuration| configuration.iter().filter(|n| **n == 1).count() < 8).count();
+    println!("{caught} of {} at the small peak", drawn.len());
+    assert!(20 * caught < drawn.len(), "{caught} of {}", drawn.len());
+}
