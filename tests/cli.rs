@@ -345,6 +345,17 @@ fn a_run_leaves_its_folder_and_prints_its_energy() {
     let shape = |name: &str| said[name].as_array().unwrap().len();
     assert_eq!(["correlation", "density_per_site", "structure_factor", "energy"].map(shape), [4, 4, 4, 2]);
     assert!(said["correlation"][1][2][1].as_f64().unwrap() > 0.0 && said["symmetrized"]["symmetries"] == 8, "{said}");
+    // A page without the steps is still one; with them, it is the same every time.
+    let page = |name: &str| fs::read_to_string(path.join(name)).unwrap();
+    for name in ["a.html", "b.html"] {
+        succeeds(path, &format!("report run samples=64 runs=0 -o {name} --quiet"));
+    }
+    assert!(page("a.html") == page("b.html") && page("a.html").contains("energy per site"));
+    fs::rename(path.join("run/metrics.csv"), path.join("run/moved.csv")).unwrap();
+    let ended = succeeds(path, "report run samples=64 runs=0 --quiet");
+    assert!(ended.stderr.contains("without curves"), "{}", ended.stderr);
+    assert!(page("run/report.html").contains("no record of steps"));
+    fs::rename(path.join("run/moved.csv"), path.join("run/metrics.csv")).unwrap();
     let ended = succeeds(path, "eval run samples=64 --symmetrize");
     assert_eq!(ended.stdout, succeeds(path, "eval run samples=64 symmetrize=true").stdout);
     for part in ["\nsymmetrized energy ", "\nsymmetries 8  even under all  part ", "\nsymmetrized enumerated energy "] {

@@ -30,7 +30,10 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
     let (settings, problem, weights) = of_run("report", run)?;
     let Problem { lattice, hamiltonian, model, .. } = &problem;
     let say = |text: &str| (!arguments.gpu.quiet).then(|| output::note(&text));
-    let steps = load_metrics(&run.join(METRICS_FILE))?;
+    let steps = load_metrics(&run.join(METRICS_FILE)).unwrap_or_else(|error| {
+        output::warning(&format!("{error}; the page is made without curves"));
+        Vec::new()
+    });
     let gpu = device::open(&arguments.gpu.adapter)?;
 
     let samples = asked.size("samples");

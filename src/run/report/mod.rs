@@ -165,7 +165,7 @@ mod tests {
         report.estimate.observables.density_per_site[3].value = f64::NAN;
         report.estimate.observables.structure_factor[2].value = f64::NAN;
         let html = report.html().unwrap();
-        for text in ["No step", "no attention", "No sample"] {
+        for text in ["no record of steps", "no attention", "No sample"] {
             assert!(html.contains(text), "{text}");
         }
         assert!(!html.contains("NaN") && !html.contains("Relative error"));

@@ -24,7 +24,7 @@ struct Chart<'a> {
 
 pub fn section(report: &Report) -> Result<String, Fault> {
     if report.steps.is_empty() {
-        return Ok(format!("<p>No step was taken.</p>\n{}", time::bars(&report.parts)));
+        return Ok(format!("<p>There is no record of steps.</p>\n{}", time::bars(&report.parts)));
     }
     let sites = report.lattice.sites() as f64;
     let exact = report.exact.filter(|exact| exact.is_finite() && *exact != 0.0);
@@ -132,7 +132,7 @@ mod tests {
         report.steps.truncate(1);
         assert!(section(&report).unwrap().contains("Energy per site.<"));
         report.steps.clear();
-        assert!(section(&report).unwrap().contains("No step"));
+        assert!(section(&report).unwrap().contains("no record of steps"));
     }
 
     #[test]
