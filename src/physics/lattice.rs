@@ -57,10 +57,16 @@ impl Lattice {
         (site / self.ly, site % self.ly)
     }
 
-    /// `r²` between two sites, open boundaries.
-    pub const fn distance_squared(&self, a: usize, b: usize) -> usize {
+    /// `r²` between two sites; `periodic` closes both axes, and the shorter way counts.
+    pub const fn distance_squared(&self, a: usize, b: usize, periodic: bool) -> usize {
         let ((ax, ay), (bx, by)) = (self.position(a), self.position(b));
-        let (dx, dy) = (ax.abs_diff(bx), ay.abs_diff(by));
+        let (mut dx, mut dy) = (ax.abs_diff(bx), ay.abs_diff(by));
+        if periodic && 2 * dx > self.lx {
+            dx = self.lx - dx;
+        }
+        if periodic && 2 * dy > self.ly {
+            dy = self.ly - dy;
+        }
         dx * dx + dy * dy
     }
 
@@ -151,9 +157,10 @@ mod tests {
         assert_eq!(lattice.position(4), (0, 4));
         assert_eq!(lattice.position(5), (1, 0));
         assert_eq!(lattice.position(14), (2, 4));
-        assert_eq!(lattice.distance_squared(4, 5), 1 + 16);
-        assert_eq!(lattice.distance_squared(5, 4), 17);
-        assert_eq!(lattice.distance_squared(7, 7), 0);
+        assert_eq!(lattice.distance_squared(4, 5, false), 1 + 16);
+        assert_eq!(lattice.distance_squared(5, 4, false), 17);
+        assert_eq!(lattice.distance_squared(7, 7, false), 0);
+        assert_eq!([lattice.distance_squared(4, 5, true), lattice.distance_squared(0, 7, true)], [1 + 1, 1 + 4]);
         let signs: Vec<f64> = (0..6).map(|site| lattice.sublattice_sign(site)).collect();
         assert_eq!(signs, [1.0, -1.0, 1.0, -1.0, 1.0, -1.0]);
         assert_eq!(Lattice::square(2, 2).sublattice_sign(3), 1.0);

@@ -49,7 +49,7 @@ impl Hamiltonian for Rydberg {
         let mut pairs = Vec::with_capacity(sites * (sites - 1) / 2);
         for a in 0..sites {
             for b in a + 1..sites {
-                let distance_squared = lattice.distance_squared(a, b) as f64;
+                let distance_squared = lattice.distance_squared(a, b, false) as f64;
                 pairs.push(Pair { sites: [a, b], coefficient: self.v / distance_squared.powi(3) });
             }
         }

@@ -41,6 +41,8 @@ pub struct Report {
     pub steps: Vec<StepReport>,
     /// The lattice.
     pub lattice: Lattice,
+    /// Whether the Hamiltonian closes its sides, so that distances are measured around them.
+    pub periodic: bool,
     /// The exact energy of the whole lattice, where it is known.
     pub exact: Option<f64>,
     /// Energy and observables of fresh samples.
