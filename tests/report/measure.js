@@ -1,6 +1,5 @@
 // Put into a page by the test, after its own script: uses the page as a reader would, and tells the page around what it found.
 (async () => {
-  const wait = milliseconds => new Promise(done => setTimeout(done, milliseconds));
   const text = id => document.getElementById(id)?.textContent ?? null;
   const colours = selector => [...document.querySelectorAll(selector)]
     .map(one => `${one.getAttribute('class')} ${one.getAttribute('fill-opacity')}`).join(',');
@@ -27,6 +26,8 @@
   const hues = () => [...document.querySelectorAll('[data-tile]')]
     .map(one => Number(one.getAttribute('fill-opacity')) > 0.02 ? one.getAttribute('class') : '').join();
 
+  // What a reader would have waited for: the pictures.
+  if (document.readyState !== 'complete') await new Promise(done => addEventListener('load', done));
   const before = { sites: colours('#correlation-lattice [data-choice]'), tiles: colours('[data-tile]') };
   const click = element => element?.dispatchEvent(new MouseEvent('click', { bubbles: true }));
   const sites = document.querySelectorAll('#correlation-lattice [data-choice]');
@@ -38,16 +39,13 @@
   };
   click(sites[0]);
   click(patches[1]);
-  await wait(300);
   const after = { sites: colours('#correlation-lattice [data-choice]'), tiles: colours('[data-tile]') };
   const named = { site: text('correlation-reference'), patch: text('chosen-patch') };
   sites[0]?.focus();
   sites[0]?.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true, cancelable: true }));
-  await wait(50);
 
   // Back where it began, the weights read from the pictures are those that were written into the page.
   click(patches[begun.patch]);
-  await wait(300);
   const off = Math.max(0, ...opacities().map((opacity, at) => Math.abs(opacity - begun.opacities[at])));
   const hue = hues() === begun.hues;
 

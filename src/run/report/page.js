@@ -68,16 +68,12 @@
   };
 
   // The weights of a matrix are read back from its picture: opacities are roots of parts of the greatest, and hues are signs.
-  const weights = async (image, greatest) => {
-    const picture = new Image();
-    picture.src = image.getAttribute('href');
-    await picture.decode();
-    const [width, height] = [picture.naturalWidth, picture.naturalHeight];
-    const canvas = Object.assign(document.createElement('canvas'), { width, height });
+  const weights = (image, size, greatest) => {
+    const canvas = Object.assign(document.createElement('canvas'), { width: size, height: size });
     const context = canvas.getContext('2d');
-    context.drawImage(picture, 0, 0);
-    const pixels = context.getImageData(0, 0, width, height).data;
-    return Array.from({ length: width * height }, (_, at) => {
+    context.drawImage(image, 0, 0, size, size);
+    const pixels = context.getImageData(0, 0, size, size).data;
+    return Array.from({ length: size * size }, (_, at) => {
       const [red, , blue, alpha] = pixels.subarray(4 * at, 4 * at + 4);
       return (red > blue ? 1 : -1) * (alpha / 254) ** 2 * greatest;
     });
@@ -96,10 +92,9 @@
       matrix: null,
       tiles: [...figure.querySelectorAll('[data-tile]')],
     }));
-    const show = async (head, patch) => {
+    const show = (head, patch) => {
       const { figure, greatest, tiles } = head;
-      head.matrix ??= await weights(figure.querySelector('.map image'), greatest);
-      if (patch !== latest) return;
+      head.matrix ??= weights(figure.querySelector('.map image'), size, greatest);
       const row = head.matrix.slice(patch * size, (patch + 1) * size).map(weight => signed ? weight : Math.abs(weight));
       tiles.forEach(tile => {
         const first = tile.dataset.tile === 'start';
@@ -116,9 +111,7 @@
       figure.querySelector('figcaption output').textContent =
         `P${patch} looks most at ${name} (${shown(Number(row[most].toPrecision(2)))})`;
     };
-    let latest = -1;
     const choose = choices(key, patch => {
-      latest = patch;
       byId('chosen-patch').textContent = `P${patch}`;
       heads.forEach(head => show(head, patch));
     });
