@@ -122,3 +122,19 @@ where
         .draw()?;
     Ok(())
 }
+
+/// Means with their standard errors by x: a line from one to the next, and bars of `width` points.
+///
+/// # Errors
+/// What drawing says.
+pub fn means<X, Y>(chart: &mut Chart<'_, '_, X, Y>, points: &[(f64, [f64; 2])], width: u32) -> Result<(), Fault>
+where
+    X: Ranged<ValueType = f64>,
+    Y: Ranged<ValueType = f64>,
+{
+    chart.draw_series(LineSeries::new(points.iter().map(|(x, [mean, _])| (*x, *mean)), FOUND.stroke_width(1)))?;
+    chart.draw_series(points.iter().map(|(x, [mean, error])| {
+        ErrorBar::new_vertical(*x, mean - error, *mean, mean + error, FOUND.filled(), width)
+    }))?;
+    Ok(())
+}

@@ -11,7 +11,7 @@ use super::arguments::EvalArguments;
 use super::exact_answer::{EXACT_SITES, Exact};
 use super::groups::{Problem, eval, train};
 use super::number::{Measured, energy_line, pair};
-use super::subject::{is_setting, subject};
+use super::subject::{subject, told};
 use super::{Outcome, chains, device, observables, output, symmetrised};
 
 /// Samples below which no entropy is estimated.
@@ -22,7 +22,7 @@ const LEAST_SAMPLES: usize = 4;
 /// # Errors
 /// Of every room: settings, files, weights, adapter, memory.
 pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
-    let (words, runs): (Vec<String>, Vec<String>) = arguments.words.iter().cloned().partition(|word| is_setting(word));
+    let (words, runs) = told(&arguments.words);
     let settings = eval::GROUP.parse(&words)?;
     let (problem, weights) = subject(["eval", "evaluate"], &arguments.groups, arguments.weights.as_ref(), &runs)?;
     let Problem { lattice, hamiltonian, model, .. } = &problem;

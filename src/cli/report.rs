@@ -12,7 +12,7 @@ use super::arguments::ReportArguments;
 use super::exact_answer::exact_energy;
 use super::groups::{Problem, hamiltonian, report as group, train, wave_function};
 use super::settings::Settings;
-use super::subject::{is_setting, of_run};
+use super::subject::{of_run, told};
 use super::typed::words;
 use super::{Outcome, chains, device, output};
 
@@ -24,7 +24,7 @@ const ATTENDING: usize = 512;
 /// # Errors
 /// Of every room: settings, files, weights, adapter, memory.
 pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
-    let (typed, runs): (Vec<String>, Vec<String>) = arguments.words.iter().cloned().partition(|word| is_setting(word));
+    let (typed, runs) = told(&arguments.words);
     let asked = group::GROUP.parse(&typed)?;
     let run = the_run(&runs)?;
     let (settings, problem, weights) = of_run("report", run)?;

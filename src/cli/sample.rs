@@ -8,7 +8,7 @@ use ketformer::vmc::{SampleConfig, sample};
 
 use super::arguments::SampleArguments;
 use super::groups::{Problem, sample as group, train};
-use super::subject::{is_setting, subject};
+use super::subject::{subject, told};
 use super::{Outcome, device, output};
 
 /// Draws, and writes the configurations and beside them their log-probabilities.
@@ -16,7 +16,7 @@ use super::{Outcome, device, output};
 /// # Errors
 /// Of every room: settings, files, weights, adapter, memory.
 pub fn run(arguments: &SampleArguments) -> Result<Outcome> {
-    let (words, runs): (Vec<String>, Vec<String>) = arguments.words.iter().cloned().partition(|word| is_setting(word));
+    let (words, runs) = told(&arguments.words);
     let settings = group::GROUP.parse(&words)?;
     let (problem, weights) = subject(["sample", "draw from"], &arguments.groups, arguments.weights.as_ref(), &runs)?;
     let Problem { lattice, model, .. } = &problem;

@@ -11,8 +11,13 @@ use super::groups::Problem;
 use super::typed::Typed;
 
 /// KEY=VALUE, against a path, which may have a `=` in it.
-pub fn is_setting(word: &str) -> bool {
+fn is_setting(word: &str) -> bool {
     word.split_once('=').is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
+}
+
+/// The settings among words, and the paths.
+pub fn told(words: &[String]) -> (Vec<String>, Vec<String>) {
+    words.iter().cloned().partition(|word| is_setting(word))
 }
 
 /// The problem and the weights of a run folder, or those given. `does` is what the command does, as in "evaluate".

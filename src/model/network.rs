@@ -24,6 +24,13 @@ pub struct Capacity {
     pub training_samples: u32,
 }
 
+impl Capacity {
+    /// For passes with gradient over `samples` samples, and next to nothing else.
+    pub const fn of_gradient(samples: u32) -> Self {
+        Self { samples: 1, move_rows: 1, hidden_rows: 64, training_samples: samples }
+    }
+}
+
 /// Four-byte elements that a network takes for each unit of its capacity, and its widest buffers per unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use super::event_record::{Event, Scalar, Scalars, SessionLog, SessionStatus, What, record};
 use super::metrics::cannot_write;
+use super::number::relative_error;
 use crate::error::{Error, ErrorKind, Result};
 use crate::vmc::StepReport;
 
@@ -109,7 +110,7 @@ impl Events {
 /// The scalars of a step by name; NaN where there is none.
 fn scalars(report: &StepReport, EnergyScale { sites, exact }: EnergyScale) -> [(&'static str, f64); 17] {
     let sites = sites as f64;
-    let relative_error = exact.map_or(f64::NAN, |exact| ((report.energy - exact) / exact).abs());
+    let relative_error = exact.map_or(f64::NAN, |exact| relative_error(report.energy, exact));
     let [condition, residual, lambda, update_norm] =
         report.reconfiguration.map_or([f64::NAN; 4], |r| [r.condition, r.residual, r.lambda, r.update_norm]);
     [

@@ -6,8 +6,9 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use super::WRITER;
+use super::number::relative_error;
 use crate::error::{Error, ErrorKind, Result};
-use crate::picture::{self, Axis, EXACT, FOUND, Fault, Frame, LETTERS, Panel};
+use crate::picture::{self, Axis, EXACT, Fault, Frame, LETTERS, Panel};
 use crate::vmc::{Estimate, Mean};
 use crate::whole_file;
 
@@ -62,7 +63,7 @@ impl PhasePoint {
 
     /// |E − exact| / |exact|
     pub fn relative_error(&self) -> f64 {
-        ((self.energy.value - self.exact) / self.exact).abs()
+        relative_error(self.energy.value, self.exact)
     }
 }
 
@@ -185,18 +186,11 @@ impl PhaseDiagram {
         let y = Axis { range: bottom..top, name, number: &|y| format!("{y:.decimals$}"), numbers: 6 };
         let legend = (!exact.is_empty()).then_some(SeriesLabelPosition::UpperRight);
         picture::chart(panel, Frame { title, legend, letters: LETTERS }, x, y, |chart| {
-            chart
-                .draw_series(LineSeries::new(means.iter().map(|(x, mean)| (*x, mean.value)), FOUND.stroke_width(1)))?;
-            chart.draw_series(means.iter().map(|(x, mean)| {
-                ErrorBar::new_vertical(
-                    *x,
-                    mean.value - mean.error,
-                    mean.value,
-                    mean.value + mean.error,
-                    FOUND.filled(),
-                    8,
-                )
-            }))?;
+            picture::means(
+                chart,
+                &means.iter().map(|(x, mean)| (*x, [mean.value, mean.error])).collect::<Vec<_>>(),
+                8,
+            )?;
             if !exact.is_empty() {
                 let crosses = exact.iter().map(|point| Cross::new(*point, 5, EXACT.stroke_width(2)));
                 chart

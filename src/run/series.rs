@@ -75,11 +75,12 @@ impl Series {
             return Err("no step was taken".into());
         }
         let exact = look.exact.filter(|exact| exact.is_finite());
-        let (bottom, top) = range(&moving_mean(&self.points, self.window()), &self.points, exact);
+        let mean = moving_mean(&self.points, self.window());
+        let (bottom, top) = range(&mean, &self.points, exact);
         match look.vertical {
             Vertical::Close => {
                 let decimals = picture::decimals(bottom, top);
-                self.drawn(look, (bottom, top), bottom..top, &|y| format!("{y:.decimals$}"))
+                self.drawn((look, &mean), (bottom, top), bottom..top, &|y| format!("{y:.decimals$}"))
             }
             Vertical::FromZero => {
                 let top = top.max(f64::MIN_POSITIVE);
@@ -89,7 +90,7 @@ impl Series {
                     y if top < 1e-2 => format!("{y:.1e}"),
                     y => format!("{y:.decimals$}"),
                 };
-                self.drawn(look, (0.0, top), 0.0..top, &number)
+                self.drawn((look, &mean), (0.0, top), 0.0..top, &number)
             }
             Vertical::Logarithmic => {
                 // A step that happens to be near zero does not make the axis longer.
@@ -101,14 +102,14 @@ impl Series {
                 let powers: Vec<f64> = (first..=last).step_by(every).map(|power| 10f64.powi(power)).collect();
                 let (bottom, top) = (10f64.powi(first), 10f64.powi(last));
                 let range = (bottom..top).log_scale().with_key_points(powers);
-                self.drawn(look, (bottom, top), range, &|y| format!("{y:.0e}"))
+                self.drawn((look, &mean), (bottom, top), range, &|y| format!("{y:.0e}"))
             }
         }
     }
 
     fn drawn<Y>(
         &self,
-        look: &Look<'_>,
+        (look, mean): (&Look<'_>, &[(u64, f64)]),
         (bottom, top): (f64, f64),
         range: Y,
         number: &dyn Fn(&f64) -> String,
@@ -140,9 +141,8 @@ impl Series {
                     .legend(line(steps));
                 let window = self.window();
                 if look.mean && window > 1 {
-                    let mean = moving_mean(&self.points, window);
                     chart
-                        .draw_series(LineSeries::new(clip(thinned(&mean)), FOUND.stroke_width(2)))?
+                        .draw_series(LineSeries::new(clip(thinned(mean)), FOUND.stroke_width(2)))?
                         .label(format!("mean of {window} steps"))
                         .legend(line(FOUND.stroke_width(2)));
                 }

@@ -1,13 +1,13 @@
 //! Where a transformer looks: the weights of its attention, by layer and head.
 
+use super::given_tokens::GivenTokens;
 use super::gradient::gradient_pass;
 use super::sector::check_some_configurations;
 use crate::error::Result;
-use crate::gpu::{Buffer, Gpu, Plan};
+use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::attention::AttentionWeights;
-use crate::kernels::rows::Window;
 use crate::model::{AttentionKind, AttentionLayers, Capacity, Model, Parameters, Precision, WaveFunction, Weights};
-use crate::physics::{Lattice, Patching};
+use crate::physics::Lattice;
 
 /// The weights of attention of a wave function.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,14 +68,22 @@ fn mean_weights(
     let parameters = Parameters::new(gpu, model.layout(lattice)?, Precision::Single)?;
     parameters.write(gpu, weights)?;
     let chunk = samples_at_once(gpu, lattice, model, attention)?.min(configurations.len());
-    let capacity = Capacity { samples: 1, move_rows: 1, hidden_rows: 64, training_samples: chunk as u32 };
-    let wave_function = model.network(gpu, lattice, &parameters, capacity)?;
+    let wave_function = model.network(gpu, lattice, &parameters, Capacity::of_gradient(chunk as u32))?;
+    let pass = gradient_pass(gpu, model, &wave_function, &patching, chunk as u32)?;
     let of_head = attention.patches.len().pow(2);
     let layer = |_| gpu.buffer("ketformer.attention.weights", u64::from(attention.heads) * of_head as u64);
     let made: Vec<Buffer> = (0..attention.layers).map(layer).collect::<Result<_>>()?;
+    let views: Vec<View> = made.iter().map(Buffer::view).collect();
     let mut sums = vec![vec![vec![0.0; of_head]; attention.heads as usize]; made.len()];
     for part in configurations.chunks(chunk) {
-        record(gpu, model, &wave_function, &patching, part, &made)?.run()?;
+        let given = GivenTokens::new(gpu, &patching, part)?;
+        let mut plan = Plan::new(gpu);
+        pass.forward(&mut plan, &given.window(), &given.tokens, &given.sample_of)?;
+        match &wave_function {
+            WaveFunction::Autoregressive(network) => network.attention(&mut plan, part.len() as u32, &views)?,
+            WaveFunction::Unnormalised(network) => network.attention(&mut plan, part.len() as u32, &views)?,
+        }
+        plan.run()?;
         for (layer, sums) in made.iter().zip(&mut sums) {
             let means: Vec<f32> = layer.read(gpu, attention.heads as usize * of_head)?;
             let sums = sums.iter_mut().flatten().zip(means);
@@ -91,29 +99,4 @@ fn samples_at_once(gpu: &Gpu, lattice: &Lattice, model: &dyn Model, attention: &
     let fit = gpu.default_memory() / 8 / of_sample.max(1);
     let most = AttentionWeights::most_samples(attention.head_width) as usize;
     Ok((fit as usize).min(most).clamp(1, CHUNK))
-}
-
-/// The pass over `configurations`, and the weights of every layer.
-fn record(
-    gpu: &Gpu,
-    model: &dyn Model,
-    wave_function: &WaveFunction,
-    patching: &Patching,
-    configurations: &[Vec<u8>],
-    made: &[Buffer],
-) -> Result<Plan> {
-    let samples = configurations.len() as u32;
-    let tokens: Vec<u32> = configurations.iter().flat_map(|c| patching.tokens(c)).collect();
-    let tokens = gpu.upload("ketformer.attention.tokens", &tokens)?;
-    let sample_of = gpu.upload("ketformer.attention.sample_of", &(0..samples).collect::<Vec<u32>>())?;
-    let patches = patching.patches() as u32;
-    let window = Window { items: samples.into(), first: 0, most: samples, samples, patches };
-    let mut plan = Plan::new(gpu);
-    gradient_pass(gpu, model, wave_function, patching, samples)?.forward(&mut plan, &window, &tokens, &sample_of)?;
-    let made: Vec<_> = made.iter().map(Buffer::view).collect();
-    match wave_function {
-        WaveFunction::Autoregressive(network) => network.attention(&mut plan, samples, &made)?,
-        WaveFunction::Unnormalised(network) => network.attention(&mut plan, samples, &made)?,
-    }
-    Ok(plan)
 }

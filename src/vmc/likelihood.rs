@@ -12,6 +12,7 @@
 //! step down L.
 
 use super::estimator::read_sums;
+use super::given_tokens::GivenTokens;
 use super::gradient::{Weighting, gradient_pass};
 use super::sampler::columns;
 use super::sector::check_some_configurations;
@@ -20,7 +21,6 @@ use crate::gpu::{Buffer, Gpu, Plan};
 use crate::kernels::energy::COLUMNS;
 use crate::kernels::linear::GradientInto;
 use crate::kernels::optimizer::{Adam, AdamRates};
-use crate::kernels::rows::Window;
 use crate::model::{Capacity, LogPsi, Model, Parameters, Precision, Weights};
 use crate::physics::Lattice;
 
@@ -62,19 +62,16 @@ impl Likelihood {
         let parameters = Parameters::new(gpu, model.layout(lattice)?, Precision::Single)?;
         parameters.write(gpu, weights)?;
         let samples = configurations.len() as u32;
-        let capacity = Capacity { samples: 1, move_rows: 1, hidden_rows: 64, training_samples: samples };
+        let capacity = Capacity::of_gradient(samples);
         let wave_function = model.network(gpu, lattice, &parameters, capacity)?;
 
-        let tokens: Vec<u32> = configurations.iter().flat_map(|c| patching.tokens(c)).collect();
-        let tokens = gpu.upload("ketformer.likelihood.tokens", &tokens)?;
-        let sample_of = gpu.upload("ketformer.likelihood.sample_of", &(0..samples).collect::<Vec<u32>>())?;
-        let patches = patching.patches() as u32;
-        let window = Window { items: samples.into(), first: 0, most: samples, samples, patches };
+        let given = GivenTokens::new(gpu, &patching, configurations)?;
+        let window = given.window();
         let buffer = |name: &str, elements: u32| gpu.buffer(&format!("ketformer.likelihood.{name}"), elements.into());
         let coefficients = Weighting::new(gpu, "ketformer.likelihood.weights", samples, model.is_complex())?;
         let pass = gradient_pass(gpu, model, &wave_function, &patching, samples)?;
         let (mut forward, mut backward) = (Plan::new(gpu), Plan::new(gpu));
-        let kept = pass.forward(&mut forward, &window, &tokens, &sample_of)?;
+        let kept = pass.forward(&mut forward, &window, &given.tokens, &given.sample_of)?;
         pass.backward(&mut backward, &window, kept, &coefficients.from(0)?, GradientInto::ANEW)?;
 
         let elements = parameters.layout().elements();

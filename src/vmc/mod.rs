@@ -13,6 +13,7 @@ mod estimator;
 mod evaluate;
 mod geometry;
 mod given;
+mod given_tokens;
 mod gradient;
 mod likelihood;
 mod metrics;

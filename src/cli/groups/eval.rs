@@ -3,13 +3,17 @@
 use super::train::{MAX_SAMPLES, PRECISION};
 use crate::cli::settings::{Group, Key, Kind};
 
+pub const SAMPLES: Key =
+    Key::new("samples", Kind::Count(2, MAX_SAMPLES), "4096", "samples", "fresh configurations to draw");
+pub const SEED: Key = Key::new("seed", Kind::Seed, "1", "", "of the samples; None draws one");
+
 /// The keys of `ketformer eval`.
 pub static GROUP: Group = Group {
     name: "eval",
     about: "the evaluation of a trained wave function",
     keys: &[
-        Key::new("samples", Kind::Count(2, MAX_SAMPLES), "4096", "samples", "fresh configurations to draw"),
-        Key::new("seed", Kind::Seed, "1", "", "of the samples; None draws one"),
+        SAMPLES,
+        SEED,
         Key::new(
             "symmetrize",
             Kind::Switch,

@@ -1,6 +1,6 @@
 //! `report`: how much is drawn and timed for the page.
 
-use super::train::MAX_SAMPLES;
+use super::eval::{SAMPLES, SEED};
 use crate::cli::settings::{Group, Key, Kind};
 
 /// Snapshots on a page at most.
@@ -13,8 +13,8 @@ pub static GROUP: Group = Group {
     name: "report",
     about: "the page of a run",
     keys: &[
-        Key::new("samples", Kind::Count(2, MAX_SAMPLES), "4096", "samples", "fresh configurations to draw"),
-        Key::new("seed", Kind::Seed, "1", "", "of the samples; None draws one"),
+        SAMPLES,
+        SEED,
         Key::new("snapshots", Kind::Count(0, MOST_SNAPSHOTS), "12", "", "configurations to show"),
         Key::new(
             "runs",

@@ -128,8 +128,7 @@ impl Head<'_> {
             format!("P{} looks most at {to} ({})", self.chosen, shown(*weight, 2))
         });
         let caption = format!("<b>Head {head}</b> <output>{said}</output>");
-        let html = figure("head", &inside, &caption);
-        Ok(html.replacen("<figure", &format!("<figure data-greatest=\"{:e}\"", scale.greatest()), 1))
+        Ok(figure("head", &inside, &caption))
     }
 
     /// The weights of a row on the lattice.

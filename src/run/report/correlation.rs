@@ -11,7 +11,7 @@ use super::places::Places;
 use super::scale::Scale;
 use super::structure_factor;
 use super::training::{LETTERS, SIZE, inline};
-use crate::picture::{self, Axis, FOUND, Fault, Frame};
+use crate::picture::{self, Axis, Fault, Frame};
 use crate::vmc::{CORRELATED_SITES, Mean};
 
 pub fn section(report: &Report) -> Result<String, Fault> {
@@ -95,13 +95,7 @@ fn against_distance(report: &Report) -> Result<String, Fault> {
         let frame = Frame { title: "", legend: None, letters: LETTERS };
         picture::chart(&panels[0], frame, x, y, |chart| {
             chart.draw_series(LineSeries::new([(0.0, 0.0), (right, 0.0)], picture::INK.stroke_width(1)))?;
-            chart
-                .draw_series(LineSeries::new(points.iter().map(|(r, mean)| (*r, mean.value)), FOUND.stroke_width(1)))?;
-            chart.draw_series(points.iter().map(|(r, mean)| {
-                let ends = [mean.value - mean.error, mean.value, mean.value + mean.error];
-                ErrorBar::new_vertical(*r, ends[0], ends[1], ends[2], FOUND.filled(), 7)
-            }))?;
-            Ok(())
+            picture::means(chart, &points.iter().map(|(r, mean)| (*r, [mean.value, mean.error])).collect::<Vec<_>>(), 7)
         })
     })?;
     let around = if report.periodic { ", which is the shortest around the periodic sides" } else { "" };

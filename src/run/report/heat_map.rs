@@ -38,11 +38,12 @@ impl HeatMap<'_> {
         let cell = SIDE / self.rows.len() as f64;
         let address = pixels::address(self.values, self.columns.len(), &self.scale)?;
         let mut svg = format!(
-            "<svg class=\"map\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n\
+            "<svg class=\"map\" viewBox=\"0 0 {} {}\" data-greatest=\"{:e}\" role=\"img\" aria-label=\"{}\">\n\
              <image href=\"{address}\" x=\"{left}\" y=\"{top}\" width=\"{SIDE}\" height=\"{SIDE}\" preserveAspectRatio=\"none\"/>\n\
              <rect class=\"border\" x=\"{left}\" y=\"{top}\" width=\"{SIDE}\" height=\"{SIDE}\"/>\n",
             left + SIDE + 2.0,
             top + SIDE + 2.0,
+            self.scale.greatest(),
             self.label,
         );
         let [every_column, every_row] = NAME.map(|size| (size / cell).ceil() as usize);

@@ -1,5 +1,7 @@
 //! Text and numbers as HTML and SVG want them.
 
+use std::fmt::Display;
+
 /// Text that stays text, in an element or in an attribute.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -39,6 +41,13 @@ pub fn shown(value: f64, digits: usize) -> String {
 /// A figure of a class with what it holds and its caption, which is HTML.
 pub fn figure(class: &str, inside: &str, caption: &str) -> String {
     format!("<figure class=\"{class}\">\n{inside}\n<figcaption>{caption}</figcaption>\n</figure>\n")
+}
+
+/// A table of a class with two columns; what it holds is HTML.
+pub fn table<Name: Display>(class: &str, caption: &str, rows: &[(Name, String)]) -> String {
+    let row = |(name, value): &(Name, String)| format!("<tr><th scope=\"row\">{name}</th><td>{value}</td></tr>\n");
+    let rows: String = rows.iter().map(row).collect();
+    format!("<table class=\"{class}\">\n<caption>{caption}</caption>\n<tbody>\n{rows}</tbody>\n</table>\n")
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@
     const signed = all.querySelector('.legend.signed') !== null;
     const heads = [...all.querySelectorAll('figure')].map(figure => ({
       figure,
-      greatest: Number(figure.dataset.greatest),
+      greatest: Number(figure.querySelector('.map').dataset.greatest),
       matrix: null,
       tiles: [...figure.querySelectorAll('[data-tile]')],
     }));

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::markup::escaped;
+use super::markup::{escaped, table};
 use crate::run::{AdapterRecord, Resumption, RunSettings};
 
 pub fn section(settings: &RunSettings) -> String {
-    let mut tables = table("Run", &run(settings));
+    let mut tables = typed("Run", &run(settings));
     for (name, group) in [(&"train".to_string(), &settings.train)].into_iter().chain(&settings.groups) {
-        tables += &table(name, &rows(group));
+        tables += &typed(name, &rows(group));
     }
     let resumptions: String = settings.resumptions.iter().map(resumption).collect();
     let resumptions = match resumptions.is_empty() {
@@ -61,12 +61,10 @@ fn rows(group: &Map<String, Value>) -> Vec<(String, String)> {
     group.iter().map(|(key, value)| (key.clone(), text(value))).collect()
 }
 
-fn table(caption: &str, rows: &[(String, String)]) -> String {
-    let rows: String = rows
-        .iter()
-        .map(|(key, value)| format!("<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n", escaped(key), escaped(value)))
-        .collect();
-    format!("<table>\n<caption>{}</caption>\n<tbody>\n{rows}</tbody>\n</table>\n", escaped(caption))
+/// A table of what was typed, which stays text.
+fn typed(caption: &str, rows: &[(String, String)]) -> String {
+    let rows: Vec<(String, String)> = rows.iter().map(|(key, value)| (escaped(key), escaped(value))).collect();
+    table("typed", &escaped(caption), &rows)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What the run found, in numbers: the head of the page, and the table of observables.
 
 use super::Report;
-use super::markup::{escaped, shown};
+use super::markup::{escaped, shown, table};
 use crate::run::{Measured, duration, relative_error};
 
 /// A number of the head: what it is, itself, and what is said below it; all HTML.
@@ -60,10 +60,11 @@ pub fn observables(report: &Report) -> String {
         ("⟨m²⟩", measured(found.staggered_squared.into())),
         ("Fluctuation <span class=\"formula\">N (⟨m²⟩ − ⟨|m|⟩²)</span>", measured(found.staggered_fluctuation.into())),
     ]);
-    let mut tables = table("Over all sites", &rows);
+    let mut tables = table("measured", "Over all sites", &rows);
     if let Some(chains) = &report.estimate.chains {
         let r_hat = chains.r_hat.map_or("unknown".into(), |r_hat| shown(r_hat, 4));
         tables += &table(
+            "measured",
             "Markov chains",
             &[
                 ("Chains", chains.chains.to_string()),
@@ -77,15 +78,6 @@ pub fn observables(report: &Report) -> String {
         );
     }
     format!("<div class=\"tables\">\n{tables}</div>\n")
-}
-
-/// A table of two columns; what it holds is HTML.
-fn table(caption: &str, rows: &[(&str, String)]) -> String {
-    let rows: String = rows
-        .iter()
-        .map(|(name, number)| format!("<tr><th scope=\"row\">{name}</th><td>{number}</td></tr>\n"))
-        .collect();
-    format!("<table class=\"measured\">\n<caption>{caption}</caption>\n<tbody>\n{rows}</tbody>\n</table>\n")
 }
 
 fn measured(number: Measured) -> String {

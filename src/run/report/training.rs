@@ -4,6 +4,7 @@ use super::Report;
 use super::markup::{escaped, figure};
 use super::time;
 use crate::picture::Fault;
+use crate::run::relative_error;
 use crate::run::series::{Look, Series, Vertical};
 use crate::vmc::StepReport;
 
@@ -37,7 +38,7 @@ pub fn section(report: &Report) -> Result<String, Fault> {
         exact: exact.map(|exact| exact / sites),
         caption: "Energy per site.",
     }];
-    let relative = |step: &StepReport| exact.map_or(f64::NAN, |exact| ((step.energy - exact) / exact).abs());
+    let relative = |step: &StepReport| exact.map_or(f64::NAN, |exact| relative_error(step.energy, exact));
     if exact.is_some() {
         charts.push(Chart {
             of: &relative,

@@ -13,6 +13,7 @@ pub(super) use products::{CHUNK, Outline, Products, Samples};
 pub(super) use solve::right_side;
 pub use solve::{GramMatrix, Solution};
 
+use super::given_tokens::GivenTokens;
 use super::gradient::gradient_pass;
 use super::sector::check_some_configurations;
 use crate::error::{Error, ErrorKind, Result};
@@ -64,19 +65,19 @@ impl Geometry {
         let taken = outline.fixed() + tables + u64::from(chunk) * needs + 2 * parameters.layout().elements();
         let panels = floats.saturating_sub(taken).clamp(least, most);
 
-        let capacity = Capacity { samples: 1, move_rows: 1, hidden_rows: 64, training_samples: chunk };
+        let capacity = Capacity::of_gradient(chunk);
         let network = model.network(gpu, lattice, &parameters, capacity)?;
         let complex = model.is_complex();
         let pass = gradient_pass(gpu, model, &network, &patching, chunk)?;
-        let tokens: Vec<u32> = configurations.iter().flat_map(|c| patching.tokens(c)).collect();
+        let given = GivenTokens::new(gpu, &patching, configurations)?;
         let counter = gpu.upload("ketformer.geometry.samples", &[samples])?;
         let of_device = Samples {
             gpu,
             pass: &*pass,
             counters: &counter,
             live: counter.view(),
-            tokens: gpu.upload("ketformer.geometry.tokens", &tokens)?.view(),
-            sample_of: gpu.upload("ketformer.geometry.sample_of", &(0..samples).collect::<Vec<u32>>())?.view(),
+            tokens: given.tokens.view(),
+            sample_of: given.sample_of.view(),
             samples,
             patches: patching.patches() as u32,
             chunk,

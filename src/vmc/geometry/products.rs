@@ -78,7 +78,7 @@ impl Outline {
         (samples, momentum): (u32, bool),
     ) -> Result<Self> {
         let patching = model.patching(lattice)?;
-        let capacity = Capacity { samples: 1, move_rows: 1, hidden_rows: 64, training_samples: 1 };
+        let capacity = Capacity::of_gradient(1);
         let network = model.network(gpu, lattice, parameters, capacity)?;
         let complex = model.is_complex();
         let pass = gradient_pass(gpu, model, &network, &patching, 1)?;
