@@ -120,11 +120,13 @@ fn every_comparison_rejects_a_wrong_answer() {
 }
 
 #[test]
-fn results_are_bit_identical_from_run_to_run() {
+fn results_are_bit_identical_from_run_to_run_and_with_and_without_textures() {
     for_every_kernel(|gpu, entry| {
+        // Panels are made for textures alone; other forms of their order are compared with them elsewhere.
+        let storage = gpu.with_texels(gpu.reads_texels() && entry.kernel.name.ends_with("_panel"));
         for case in some((entry.cases)(gpu), 3) {
-            let (first, second) = (case.run(gpu).unwrap(), case.run(gpu).unwrap());
-            assert_eq!(first, second, "{} {}", entry.kernel.name, case.name);
+            let (first, second) = (case.run(gpu).unwrap(), case.run(&storage).unwrap());
+            assert!(first == second, "{} {}: other bits", entry.kernel.name, case.name);
         }
     });
 }

@@ -52,6 +52,28 @@ fn every_variant_translates_for_every_backend_that_can_run_it() {
     }
 }
 
+/// Kernels with their bindings of vec4s as textures, each constant varied alone.
+#[test]
+fn every_kernel_can_read_textures() {
+    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+    let mut textures = 0;
+    for entry in ALL {
+        let kernel = entry.kernel;
+        let constants = kernel.spec_constants().unwrap();
+        let varied = constants.iter().flat_map(|c| c.grid.iter().map(|value| vec![(c.name.as_str(), *value)]));
+        for spec in varied.chain([Vec::new()]) {
+            let shader = kernel.shader_with_texels(&spec).unwrap_or_else(|e| panic!("{} {spec:?}: {e}", kernel.name));
+            spv::write_vec(&shader.module, &shader.info, &options, None)
+                .unwrap_or_else(|e| panic!("{} {spec:?} SPIR-V: {e}", kernel.name));
+            let plain = kernel.shader(&spec).unwrap();
+            assert_eq!(shader.reflection.bindings, plain.reflection.bindings, "{}", kernel.name);
+            assert!(plain.reflection.textures.is_empty(), "{}", kernel.name);
+            textures += shader.reflection.textures.len();
+        }
+    }
+    assert!(textures > 100, "only {textures} textures");
+}
+
 /// Whether SPIR-V declares floats of 16 bits or converts between widths of floats.
 fn uses_half(words: &[u32]) -> bool {
     const TYPE_FLOAT: u32 = 22;

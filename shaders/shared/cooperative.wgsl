@@ -12,7 +12,8 @@ const WEIGHT_STRIDE: u32 = select(TILE, STEP, WEIGHT_OUT_IN == 1u) + 8u;
 
 struct Params { rows: u32, inner: u32, columns: u32, y_stride: u32, y_first: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;         // (rows, K)
+// Mesa rounds a texel to f16 towards zero, so that x stays a buffer.
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;         // (rows, K), no texels
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f16>>;    // (N, K) or (K, N)
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;      // (N)
 @group(0) @binding(4) var<storage, read> extra: array<vec4<f32>>;     // (rows, N)

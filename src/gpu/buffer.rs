@@ -7,10 +7,15 @@ use bytemuck::Pod;
 
 use super::Gpu;
 use super::device::STAGING_BYTES;
+use super::texels::{self, Aliased};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Byte alignment of every range that a kernel binds (WebGPU's default limit), 64 elements of four bytes.
 const ALIGNMENT: u64 = 256;
+
+/// What a buffer of numbers is used for.
+const STORAGE_USAGE: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
 
 /// How wide the elements of a buffer are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,7 +46,7 @@ impl Storage {
 #[derive(Debug)]
 pub struct Buffer {
     view: View,
-    counter: Arc<AtomicU64>,
+    counters: Vec<Arc<AtomicU64>>,
 }
 
 /// A labelled range of a buffer, the thing kernels bind. Cheap to clone; holds the buffer alive.
@@ -54,6 +59,7 @@ pub struct View {
     offset: u64,
     bytes: u64,
     storage: Storage,
+    aliased: Option<Arc<Aliased>>,
 }
 
 impl Gpu {
@@ -62,8 +68,7 @@ impl Gpu {
     /// # Errors
     /// [`ErrorKind::Memory`] when the adapter's limit on a buffer or on a binding is smaller, or its memory is full.
     pub fn buffer(&self, label: &str, elements: u64) -> Result<Buffer> {
-        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        self.buffer_of_usage(label, elements, usage)
+        self.buffer_of_usage(label, elements, STORAGE_USAGE)
     }
 
     /// A buffer that the host maps to write words for the device into it, and that is mapped at first.
@@ -123,12 +128,26 @@ impl Gpu {
             return Err(Error::new(ErrorKind::Memory, message));
         }
         let descriptor = wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation };
-        let buffer =
-            self.guarded(&format!("buffer `{label}` of {bytes} bytes"), || self.device().create_buffer(&descriptor))?;
-        let counter = self.allocation_counter().clone();
-        counter.fetch_add(bytes, Ordering::Relaxed);
-        let view = View { buffer, label: label.into(), offset: 0, bytes, storage: Storage::Word };
-        Ok(Buffer { view, counter })
+        let aliased = match usage == STORAGE_USAGE && self.aliases_buffers() {
+            true => texels::create_buffer(self.device(), &descriptor)?,
+            false => None,
+        };
+        let mut counters = vec![self.allocation_counter().clone()];
+        let (buffer, aliased) = match aliased {
+            Some((buffer, aliased)) => {
+                counters.push(self.aliased_counter().clone());
+                (buffer, Some(Arc::new(aliased)))
+            }
+            None => {
+                let what = format!("buffer `{label}` of {bytes} bytes");
+                (self.guarded(&what, || self.device().create_buffer(&descriptor))?, None)
+            }
+        };
+        counters.iter().for_each(|counter| {
+            counter.fetch_add(bytes, Ordering::Relaxed);
+        });
+        let view = View { buffer, label: label.into(), offset: 0, bytes, storage: Storage::Word, aliased };
+        Ok(Buffer { view, counters })
     }
 
     /// A buffer that holds `values`.
@@ -159,7 +178,9 @@ impl std::ops::Deref for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.counter.fetch_sub(self.view.bytes, Ordering::Relaxed);
+        self.counters.iter().for_each(|counter| {
+            counter.fetch_sub(self.view.bytes, Ordering::Relaxed);
+        });
     }
 }
 
@@ -172,7 +193,7 @@ impl From<&Buffer> for View {
 impl From<&wgpu::Buffer> for View {
     fn from(buffer: &wgpu::Buffer) -> Self {
         let (buffer, bytes) = (buffer.clone(), buffer.size());
-        Self { buffer, label: "caller's buffer".into(), offset: 0, bytes, storage: Storage::Word }
+        Self { buffer, label: "caller's buffer".into(), offset: 0, bytes, storage: Storage::Word, aliased: None }
     }
 }
 
@@ -195,7 +216,7 @@ impl View {
             );
             return Err(Error::new(ErrorKind::Shape, message));
         }
-        Ok(View { buffer: self.buffer.clone(), label: label.into(), offset, bytes, storage: self.storage })
+        Ok(View { label: label.into(), offset, bytes, ..self.clone() })
     }
 
     /// The same bytes as elements of `storage`; two elements of f16 are one word, the first in its lower half.
@@ -226,6 +247,11 @@ impl View {
     /// Length in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// A texture of vec4s that shows it, where its buffer has one.
+    pub(super) fn texels(&self, gpu: &Gpu) -> Option<wgpu::TextureView> {
+        self.aliased.as_ref()?.view(gpu.device(), self.offset, texels::format(self.storage))
     }
 
     /// The same range shortened to `bytes`, rounded up to whole vec4s.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::preference::Preference;
 use super::shader::CompiledKernel;
-use super::{Tuning, View};
+use super::{Tuning, View, texels};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Which adapter to open, and how careful to be with shaders.
@@ -54,14 +54,18 @@ pub(super) struct GpuInner {
     checked_shaders: bool,
     cooperative_matrix: Option<u32>,
     allocated: Arc<AtomicU64>,
+    aliased: Arc<AtomicU64>,
+    aliases_buffers: bool,
     staged: AtomicU64,
     failure: Arc<Mutex<Option<Error>>>,
     unlimited: OnceLock<View>,
     kernels: Mutex<HashMap<KernelKey, Arc<CompiledKernel>>>,
+    /// By kernel, the bindings that can be read as textures.
+    texel_bindings: Mutex<HashMap<&'static str, Arc<[&'static str]>>>,
 }
 
-/// A kernel's name and the constants that were replaced in it.
-pub(super) type KernelKey = (String, Vec<(String, u32)>);
+/// A kernel's name, the constants that were replaced in it, and the bindings that it reads as textures.
+pub(super) type KernelKey = (String, Vec<(String, u32)>, Vec<String>);
 
 const ENVIRONMENT: &str = "KETFORMER_ADAPTER";
 const COOPERATIVE_ENVIRONMENT: &str = "KETFORMER_COOPERATIVE_MATRIX";
@@ -87,6 +91,11 @@ fn instance() -> wgpu::Instance {
     // dispatch of its own before each of ours.
     descriptor.flags.remove(wgpu::InstanceFlags::VALIDATION_INDIRECT_CALL);
     wgpu::Instance::new(descriptor)
+}
+
+/// Whether the adapter is Mesa's software Vulkan driver.
+fn is_mesa_on_cpu(info: &wgpu::AdapterInfo) -> bool {
+    info.device_type == wgpu::DeviceType::Cpu && info.backend == wgpu::Backend::Vulkan && info.driver == "llvmpipe"
 }
 
 /// Lower is better: what an unasked user most likely wants to compute on.
@@ -198,7 +207,8 @@ impl Gpu {
             Error::new(ErrorKind::Device, format!("{name} could not be opened; try another one with --adapter"))
                 .caused_by(e)
         })?;
-        let gpu = Self::wrap(device, queue, options.checked_shaders, cooperative);
+        let aliases = is_mesa_on_cpu(&device.adapter_info()) && texels::supported(&device);
+        let gpu = Self::wrap(device, queue, options.checked_shaders, cooperative, aliases);
         gpu.keep_failures();
         if options.ignore_tuning {
             return Ok(gpu);
@@ -214,10 +224,16 @@ impl Gpu {
     /// Uses a device and queue that belong to the caller. Its error handlers stay as they are, its features and limits
     /// decide which kernels are chosen; WebGPU's default limits suffice. No tuning file is read, see [`Gpu::with_tuning`].
     pub fn from_device(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
-        Self::wrap(device.clone(), queue.clone(), false, None)
+        Self::wrap(device.clone(), queue.clone(), false, None, false)
     }
 
-    fn wrap(device: wgpu::Device, queue: wgpu::Queue, checked_shaders: bool, cooperative_matrix: Option<u32>) -> Self {
+    fn wrap(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        checked_shaders: bool,
+        cooperative_matrix: Option<u32>,
+        aliases_buffers: bool,
+    ) -> Self {
         let (info, limits, features) = (device.adapter_info(), device.limits(), device.features());
         let inner = GpuInner {
             device,
@@ -228,10 +244,13 @@ impl Gpu {
             checked_shaders,
             cooperative_matrix,
             allocated: Arc::default(),
+            aliased: Arc::default(),
+            aliases_buffers,
             staged: AtomicU64::default(),
             failure: Arc::default(),
             unlimited: OnceLock::new(),
             kernels: Mutex::default(),
+            texel_bindings: Mutex::default(),
         };
         Self { inner: Arc::new(inner), preference: Arc::default() }
     }
@@ -319,6 +338,12 @@ impl Gpu {
         self.inner.allocated.load(Ordering::Relaxed)
     }
 
+    /// Bytes of those in Vulkan allocations of their own, which wgpu's allocator does not report: buffers that kernels may
+    /// read as textures, on Mesa's software driver.
+    pub fn aliased(&self) -> u64 {
+        self.inner.aliased.load(Ordering::Relaxed)
+    }
+
     /// A counter that says that all rows count, for kernels that add over rows whose number the host knows.
     pub(super) fn unlimited(&self) -> Result<View> {
         if let Some(view) = self.inner.unlimited.get() {
@@ -330,6 +355,15 @@ impl Gpu {
 
     pub(super) fn allocation_counter(&self) -> &Arc<AtomicU64> {
         &self.inner.allocated
+    }
+
+    pub(super) fn aliased_counter(&self) -> &Arc<AtomicU64> {
+        &self.inner.aliased
+    }
+
+    /// Whether buffers are made so that textures can alias them.
+    pub(super) fn aliases_buffers(&self) -> bool {
+        self.inner.aliases_buffers
     }
 
     /// Writes into a buffer before anything submitted later. wgpu keeps a copy of what was written until the device has it;
@@ -359,6 +393,18 @@ impl Gpu {
 
     pub(super) fn checked_shaders(&self) -> bool {
         self.inner.checked_shaders
+    }
+
+    /// The bindings of a kernel that can be read as textures; `find` is called once for each kernel.
+    pub(super) fn texel_bindings(
+        &self,
+        kernel: &'static str,
+        find: impl FnOnce() -> Arc<[&'static str]>,
+    ) -> Arc<[&'static str]> {
+        match self.inner.texel_bindings.lock() {
+            Ok(mut known) => known.entry(kernel).or_insert_with(find).clone(),
+            Err(_) => find(),
+        }
     }
 
     pub(super) fn compiled(

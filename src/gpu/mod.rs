@@ -10,7 +10,9 @@ mod device;
 mod plan;
 mod preference;
 mod profile;
+mod rewrite;
 mod shader;
+mod texels;
 mod tuning;
 
 pub use buffer::{Buffer, Storage, View};

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::rewrite::TEXTURES;
 use super::shader::{Access, Param, Reflection};
 use super::{Buffer, Gpu, Kernel, Storage, View};
 use crate::error::{Error, ErrorKind, Result};
@@ -345,7 +346,8 @@ impl Plan {
     /// aligned or bound twice, [`ErrorKind::Memory`] when the adapter's limits are too small.
     pub fn launch(&mut self, launch: &Launch<'_>) -> Result<()> {
         let name = launch.kernel.name;
-        let compiled = launch.kernel.compile(&self.gpu, launch.spec)?;
+        let textures = launch.kernel.textures(&self.gpu, launch.bindings);
+        let compiled = launch.kernel.compile(&self.gpu, launch.spec, &textures)?;
         let bound = check_bindings(launch, &compiled.reflection, self.gpu.limits())?;
         let grid = match &launch.groups {
             Groups::Fixed(groups) => {
@@ -367,6 +369,11 @@ impl Plan {
             None if launch.params.is_empty() => None,
             None => return Err(Error::new(ErrorKind::Shader, format!("{name}: takes no params"))),
         };
+        let textures: Vec<(u32, wgpu::TextureView)> = bound
+            .iter()
+            .filter(|(number, _)| compiled.reflection.textures.contains(number))
+            .filter_map(|(number, view)| Some((*number, view.texels(&self.gpu)?)))
+            .collect();
         let mut entries: Vec<wgpu::BindGroupEntry<'_>> = bound
             .iter()
             .map(|(number, view)| wgpu::BindGroupEntry {
@@ -378,6 +385,10 @@ impl Plan {
                 }),
             })
             .collect();
+        entries.extend(textures.iter().map(|(number, texture)| wgpu::BindGroupEntry {
+            binding: number + TEXTURES,
+            resource: wgpu::BindingResource::TextureView(texture),
+        }));
         if let Some((number, (page, offset), bytes)) = params {
             entries.push(wgpu::BindGroupEntry {
                 binding: number,

@@ -30,6 +30,7 @@ pub(super) struct Preference {
     tuning: Tuning,
     forced: Option<String>,
     asked: Option<Mutex<Vec<Asked>>>,
+    storage_only: bool,
     warning: Option<Error>,
 }
 
@@ -50,20 +51,35 @@ impl Gpu {
 
     /// The same device, with `tuning` instead of what it was opened with.
     pub fn with_tuning(&self, tuning: Tuning) -> Self {
-        self.preferring(Preference { tuning, ..Preference::default() })
+        let storage_only = self.preference.storage_only;
+        self.preferring(Preference { tuning, storage_only, ..Preference::default() })
+    }
+
+    /// The same device with the same tuning, whose kernels read storage buffers alone, or also textures where
+    /// [`Gpu::reads_texels`] is the default. Results are the same bits.
+    pub fn with_texels(&self, texels: bool) -> Self {
+        let Preference { tuning, forced, .. } = &*self.preference;
+        let (tuning, forced) = (tuning.clone(), forced.clone());
+        self.preferring(Preference { tuning, forced, storage_only: !texels, ..Preference::default() })
+    }
+
+    /// Whether kernels read buffers of vec4s as textures here: on Mesa's software driver, where that is faster.
+    pub fn reads_texels(&self) -> bool {
+        self.aliases_buffers() && !self.preference.storage_only
     }
 
     /// The same device with the same tuning; kernels that have a form of this name take it, or say why they cannot.
     pub fn forcing(&self, form: &str) -> Self {
-        let tuning = self.preference.tuning.clone();
-        self.preferring(Preference { tuning, forced: Some(form.into()), ..Preference::default() })
+        let Preference { tuning, storage_only, .. } = &*self.preference;
+        let (tuning, storage_only) = (tuning.clone(), *storage_only);
+        self.preferring(Preference { tuning, forced: Some(form.into()), storage_only, ..Preference::default() })
     }
 
     /// The same device with the same preferences, that keeps what is asked of it for [`Gpu::asked`].
     pub fn listening(&self) -> Self {
-        let Preference { tuning, forced, .. } = &*self.preference;
-        let asked = Some(Mutex::default());
-        self.preferring(Preference { tuning: tuning.clone(), forced: forced.clone(), asked, warning: None })
+        let Preference { tuning, forced, storage_only, .. } = &*self.preference;
+        let (tuning, forced, storage_only) = (tuning.clone(), forced.clone(), *storage_only);
+        self.preferring(Preference { tuning, forced, storage_only, asked: Some(Mutex::default()), warning: None })
     }
 
     /// Which forms are preferred.

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-use super::Gpu;
+use super::rewrite::{self, TEXTURE_SUFFIX, TEXTURES};
+use super::{Bind, Gpu};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One kernel: a WGSL file with one entry point `main`.
@@ -71,6 +72,8 @@ pub struct Reflection {
     pub params_binding: Option<(u32, u32)>,
     /// Numbers of the storage bindings whose elements are f16.
     pub halves: Vec<u32>,
+    /// Numbers of the bindings that are read as textures, which are bound [`TEXTURES`] further.
+    pub textures: Vec<u32>,
     /// Members of `params`: name, byte offset, whether it is a float.
     pub params: Vec<(String, u32, bool)>,
     /// Invocations in a workgroup.
@@ -190,10 +193,17 @@ impl Kernel {
             }
             text.push('\n');
         }
-        match unused.first() {
-            Some(name) => Err(self.error(format!("no constant `{name}` with a `// spec` mark in its text"))),
-            None => Ok(text),
+        if let Some(name) = unused.first() {
+            return Err(self.error(format!("no constant `{name}` with a `// spec` mark in its text")));
         }
+        rewrite::unrolled(&text).map_err(|fault| self.error(fault))
+    }
+
+    /// The names of the bindings that can be read as textures, imports included.
+    fn texel_bindings(&self) -> impl Iterator<Item = &'static str> {
+        let imported = self.shared.iter().filter(|(name, _)| self.source.contains(&format!("#import {name}\n")));
+        let texts = std::iter::once(self.source).chain(imported.map(|(_, text)| *text));
+        texts.flat_map(rewrite::vec4_bindings)
     }
 
     /// Assembles, parses and validates the kernel; needs no adapter.
@@ -201,7 +211,23 @@ impl Kernel {
     /// # Errors
     /// [`ErrorKind::Shader`] with naga's own message, which names the line.
     pub fn shader(&self, spec: &[(&str, u32)]) -> Result<Shader> {
+        self.parsed(self.assemble(spec)?)
+    }
+
+    /// The same with every binding that can be a texture as one, see [`Gpu::reads_texels`].
+    ///
+    /// # Errors
+    /// As [`Kernel::shader`].
+    pub fn shader_with_texels(&self, spec: &[(&str, u32)]) -> Result<Shader> {
+        self.textured(spec, &self.texel_bindings().collect::<Vec<_>>())
+    }
+
+    fn textured(&self, spec: &[(&str, u32)], textures: &[&str]) -> Result<Shader> {
         let text = self.assemble(spec)?;
+        self.parsed(rewrite::with_texels(&text, textures).map_err(|fault| self.error(fault))?)
+    }
+
+    fn parsed(&self, text: String) -> Result<Shader> {
         let module = naga::front::wgsl::parse_str(&text)
             .map_err(|e| self.error(format!("the WGSL does not parse:\n{}", e.emit_to_string(&text))))?;
         let info = Validator::new(ValidationFlags::all(), capabilities())
@@ -219,6 +245,7 @@ impl Kernel {
             bindings: Vec::new(),
             params_binding: None,
             halves: Vec::new(),
+            textures: Vec::new(),
             params: Vec::new(),
             workgroup: entry.workgroup_size.iter().product(),
         };
@@ -248,6 +275,9 @@ impl Kernel {
                         reflection.params.push((member.name.clone().unwrap_or_default(), member.offset, float));
                     }
                 }
+                naga::AddressSpace::Handle if name.ends_with(TEXTURE_SUFFIX) => {
+                    reflection.textures.push(binding.binding - TEXTURES);
+                }
                 _ => return Err(self.error(format!("`{name}`: only storage and uniform buffers are bound"))),
             }
         }
@@ -255,33 +285,61 @@ impl Kernel {
         Ok(reflection)
     }
 
-    /// The pipeline for `spec` on this device, from the cache after the first call.
-    pub(super) fn compile(&self, gpu: &Gpu, spec: &[(&str, u32)]) -> Result<std::sync::Arc<CompiledKernel>> {
-        let mut key: Vec<(String, u32)> = spec.iter().map(|(name, value)| (name.to_string(), *value)).collect();
-        key.sort();
-        gpu.compiled((self.name.to_string(), key), || self.build(gpu, spec))
+    /// Which of the bindings `given` are read as textures on this device.
+    pub(super) fn textures(&self, gpu: &Gpu, given: &[Bind<'_>]) -> Vec<&'static str> {
+        if !gpu.reads_texels() {
+            return Vec::new();
+        }
+        let has_texture = |name: &&str| {
+            given.iter().find(|bind| bind.name == *name).is_some_and(|bind| bind.view.texels(gpu).is_some())
+        };
+        let names = gpu.texel_bindings(self.name, || self.texel_bindings().collect());
+        names.iter().copied().filter(has_texture).collect()
     }
 
-    fn build(&self, gpu: &Gpu, spec: &[(&str, u32)]) -> Result<CompiledKernel> {
-        let Shader { text, reflection, .. } = self.shader(spec)?;
+    /// The pipeline for `spec` on this device with `textures` read as such, from the cache after the first call.
+    pub(super) fn compile(
+        &self,
+        gpu: &Gpu,
+        spec: &[(&str, u32)],
+        textures: &[&str],
+    ) -> Result<std::sync::Arc<CompiledKernel>> {
+        let mut key: Vec<(String, u32)> = spec.iter().map(|(name, value)| (name.to_string(), *value)).collect();
+        key.sort();
+        let textured = textures.iter().map(|name| name.to_string()).collect();
+        gpu.compiled((self.name.to_string(), key, textured), || self.build(gpu, spec, textures))
+    }
+
+    fn build(&self, gpu: &Gpu, spec: &[(&str, u32)], textures: &[&str]) -> Result<CompiledKernel> {
+        let Shader { text, reflection, .. } = self.textured(spec, textures)?;
         let storage_limit = gpu.limits().max_storage_buffers_per_shader_stage as usize;
         if reflection.bindings.len() > storage_limit {
             let needed = reflection.bindings.len();
             return Err(self.error(format!("binds {needed} storage buffers, this adapter allows {storage_limit}")));
         }
-        let entry = |binding: u32, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
+        let of_type = |binding: u32, ty: wgpu::BindingType| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            ty,
             count: None,
+        };
+        let entry = |binding: u32, ty: wgpu::BufferBindingType| {
+            of_type(binding, wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None })
+        };
+        let texture = wgpu::BindingType::Texture {
+            sample_type: wgpu::TextureSampleType::Float { filterable: false },
+            view_dimension: wgpu::TextureViewDimension::D2,
+            multisampled: false,
         };
         let mut entries: Vec<wgpu::BindGroupLayoutEntry> = reflection
             .bindings
             .iter()
             .map(|(number, _, access)| {
-                entry(*number, wgpu::BufferBindingType::Storage { read_only: *access == Access::Read })
+                let read_only = *access == Access::Read;
+                entry(*number, wgpu::BufferBindingType::Storage { read_only })
             })
             .collect();
+        entries.extend(reflection.textures.iter().map(|number| of_type(number + TEXTURES, texture)));
         entries.extend(reflection.params_binding.map(|(number, _)| entry(number, wgpu::BufferBindingType::Uniform)));
         let device = gpu.device();
         let (layout, pipeline) = gpu.guarded(self.name, || {

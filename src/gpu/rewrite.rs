@@ -1,0 +1,294 @@
+//! Rewrites of WGSL texts: loops unrolled where they say so, and bindings read as textures instead of storage buffers.
+//!
+//! Both keep the arithmetic and its order. A loop of the form
+//!
+//! ```text
+//! for (var i = 0u; i < BOUND; i++) { // unroll
+//! ```
+//!
+//! whose bound is made of constants becomes one block for each i, in which i is a constant, so that an array that is only
+//! indexed by such names can live in registers on every driver.
+
+use super::texels::WIDTH;
+
+/// What is wrong with a text.
+type Fault = String;
+
+/// The text with every loop marked `// unroll` written out.
+///
+/// # Errors
+/// A loop whose head is not of the form above, or whose bound is not constant.
+pub(super) fn unrolled(text: &str) -> Result<String, Fault> {
+    if !text.contains("// unroll") {
+        return Ok(text.to_string());
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    let mut constants = Vec::new();
+    for line in &lines {
+        if let Some((name, value)) = line.strip_prefix("const ").and_then(|rest| rest.split_once(": u32 = "))
+            && let Some((value, _)) = value.split_once(';')
+            && let Ok(value) = evaluate(value, &constants)
+        {
+            constants.push((name.to_string(), value));
+        }
+    }
+    let mut written = String::new();
+    write_lines(&lines, &mut constants, &mut written)?;
+    Ok(written)
+}
+
+fn write_lines(lines: &[&str], constants: &mut Vec<(String, u32)>, written: &mut String) -> Result<(), Fault> {
+    let mut at = 0;
+    while let Some(line) = lines.get(at) {
+        at += 1;
+        let Some(head) = line.trim().strip_suffix("// unroll") else {
+            written.push_str(line);
+            written.push('\n');
+            continue;
+        };
+        let line = head.trim();
+        let fault = |why: &str| format!("`{line}`: {why}");
+        // The body is the rest of the line, or the lines up to the closing brace.
+        let inline = line.strip_suffix('}').and_then(|line| line.split_once("{ "));
+        let head = inline.map_or(line.to_string(), |(head, _)| format!("{head}{{"));
+        let parts = head.strip_prefix("for (var ").and_then(|rest| rest.strip_suffix("++) {"));
+        let parts: Option<Vec<&str>> = parts.map(|rest| rest.split("; ").collect());
+        let Some([start, condition, counter]) = parts.as_deref() else {
+            return Err(fault("an unrolled loop is `for (var i = 0u; i < BOUND; i++) {`"));
+        };
+        let bound = condition.strip_prefix(counter).and_then(|rest| rest.strip_prefix(" < "));
+        let (Some(first), Some(bound)) = (start.strip_prefix(&format!("{counter} = ")), bound) else {
+            return Err(fault("start and condition are of another variable"));
+        };
+        let [first, bound] = [evaluate(first, constants)?, evaluate(bound, constants)?];
+        let mut depth = 1;
+        let length = lines[at..].iter().position(|line| {
+            let code = line.split("//").next().unwrap_or_default();
+            depth += code.matches('{').count() as i32 - code.matches('}').count() as i32;
+            depth == 0
+        });
+        let inline = inline.map(|(_, body)| [body]);
+        let body = match &inline {
+            Some(body) => &body[..],
+            None => {
+                let body = &lines[at..at + length.ok_or_else(|| fault("the loop does not end"))?];
+                at += body.len() + 1;
+                body
+            }
+        };
+        for value in first..bound {
+            written.push_str(&format!("{{ const {counter} = {value}u;\n"));
+            constants.push((counter.to_string(), value));
+            write_lines(body, constants, written)?;
+            constants.pop();
+            written.push_str("}\n");
+        }
+    }
+    Ok(())
+}
+
+/// The value of an expression of numbers, names, + − * / and parentheses.
+fn evaluate(expression: &str, constants: &[(String, u32)]) -> Result<u32, Fault> {
+    let mut rest = expression.trim();
+    let value = sum(&mut rest, constants);
+    match value {
+        Some(value) if rest.is_empty() => Ok(value),
+        _ => Err(format!("`{expression}` is not made of constants")),
+    }
+}
+
+fn sum(rest: &mut &str, constants: &[(String, u32)]) -> Option<u32> {
+    let mut value = product(rest, constants)?;
+    loop {
+        if take(rest, '+') {
+            value = value.checked_add(product(rest, constants)?)?;
+        } else if take(rest, '-') {
+            value = value.checked_sub(product(rest, constants)?)?;
+        } else {
+            return Some(value);
+        }
+    }
+}
+
+fn product(rest: &mut &str, constants: &[(String, u32)]) -> Option<u32> {
+    let mut value = atom(rest, constants)?;
+    loop {
+        if take(rest, '*') {
+            value = value.checked_mul(atom(rest, constants)?)?;
+        } else if take(rest, '/') {
+            value = value.checked_div(atom(rest, constants)?)?;
+        } else {
+            return Some(value);
+        }
+    }
+}
+
+fn atom(rest: &mut &str, constants: &[(String, u32)]) -> Option<u32> {
+    if take(rest, '(') {
+        let value = sum(rest, constants)?;
+        return take(rest, ')').then_some(value);
+    }
+    let end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+    let (word, after) = rest.split_at(end);
+    *rest = after.trim_start();
+    match word.strip_suffix('u').unwrap_or(word).parse() {
+        Ok(number) => Some(number),
+        Err(_) => constants.iter().rev().find(|(name, _)| name == word).map(|(_, value)| *value),
+    }
+}
+
+fn take(rest: &mut &str, wanted: char) -> bool {
+    let found = rest.strip_prefix(wanted);
+    *rest = found.unwrap_or(rest).trim_start();
+    found.is_some()
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Name and element type of a line that declares a binding of vec4s which the kernel reads: read-only, or with `read back`
+/// in its comment; not with `no texels` in it.
+fn vec4_binding(line: &str) -> Option<(&str, &str)> {
+    let (declared, comment) = line.split_at(line.find("//").unwrap_or(line.len()));
+    if comment.contains("no texels") {
+        return None;
+    }
+    let (_, declared) = match comment.contains("read back") {
+        true => declared.split_once("var<storage, read_write> ")?,
+        false => declared.split_once("var<storage, read> ")?,
+    };
+    let (name, kind) = declared.split_once(": array<vec4<")?;
+    let (element, _) = kind.split_once(">>;")?;
+    (element != "u32" && element != "i32").then_some((name, element))
+}
+
+/// The names of the bindings of a text that can be read as textures: arrays of four floats.
+pub(super) fn vec4_bindings(text: &str) -> Vec<&str> {
+    text.lines().filter_map(vec4_binding).map(|(name, _)| name).collect()
+}
+
+/// What the variable of a binding that is read as a texture is called.
+pub(super) const TEXTURE_SUFFIX: &str = "_texels";
+
+/// Binding numbers of textures: this more than that of the buffer that they show.
+pub(super) const TEXTURES: u32 = 64;
+
+/// The text with a texture for each of the bindings `names`, and `x[i]`, where it is read, as the fetch of texel i.
+///
+/// # Errors
+/// A function that uses such a name both as `x[…]` and otherwise: a local variable or parameter hides the binding there.
+pub(super) fn with_texels(text: &str, names: &[&str]) -> Result<String, Fault> {
+    let mut rewritten = String::new();
+    // Names with and without an index since the last function ended.
+    let mut uses: [Vec<&str>; 2] = Default::default();
+    for line in text.lines() {
+        if let Some((name, element)) = vec4_binding(line).filter(|(name, _)| names.contains(name)) {
+            let number = line.split_once("@binding(").and_then(|(_, rest)| rest.split_once(')')?.0.parse::<u32>().ok());
+            let number = number.ok_or_else(|| format!("`{line}` has no number"))? + TEXTURES;
+            let (mask, shift) = (WIDTH - 1, WIDTH.trailing_zeros());
+            rewritten.push_str(&format!(
+                "{line}\n@group(0) @binding({number}) var {name}{TEXTURE_SUFFIX}: texture_2d<f32>;\n\
+                 fn {name}_texel(i: u32) -> vec4<{element}> {{\n    \
+                 return vec4<{element}>(textureLoad({name}{TEXTURE_SUFFIX}, vec2(i & {mask}u, i >> {shift}u), 0));\n}}\n"
+            ));
+            continue;
+        }
+        let (code, comment) = line.split_at(line.find("//").unwrap_or(line.len()));
+        write_fetches(code, names, &mut uses, &mut rewritten)?;
+        rewritten.push_str(comment);
+        rewritten.push('\n');
+        if let Some(name) = uses[0].iter().find(|name| uses[1].contains(name)) {
+            return Err(format!("`{name}` is a binding, and hidden by another `{name}` near `{}`", line.trim()));
+        }
+        if line.starts_with('}') {
+            uses.iter_mut().for_each(Vec::clear);
+        }
+    }
+    Ok(rewritten)
+}
+
+/// Writes a piece of code with `name[…]` as `name_texel(…)`, and notes which names were indexed and which were not.
+fn write_fetches<'a>(
+    code: &'a str,
+    names: &[&str],
+    uses: &mut [Vec<&'a str>; 2],
+    written: &mut String,
+) -> Result<(), Fault> {
+    let mut rest = code;
+    while let Some(start) = rest.find(is_word) {
+        let length = rest[start..].find(|c| !is_word(c)).unwrap_or(rest.len() - start);
+        let (before, word, after) = (&rest[..start], &rest[start..start + length], &rest[start + length..]);
+        let is_member = before.ends_with('.');
+        written.push_str(before);
+        written.push_str(word);
+        rest = after;
+        if is_member || !names.contains(&word) {
+            continue;
+        }
+        let Some(indexed) = after.strip_prefix('[') else {
+            uses[1].push(word);
+            continue;
+        };
+        uses[0].push(word);
+        let mut depth = 1;
+        let end = indexed.find(|c| {
+            depth += i32::from(c == '[') - i32::from(c == ']');
+            depth == 0
+        });
+        let end = end.ok_or_else(|| format!("`{word}[` does not end in the line `{}`", code.trim()))?;
+        rest = &indexed[end + 1..];
+        let after = rest.trim_start();
+        let is_written = after.starts_with('=') && !after.starts_with("==");
+        written.push_str(if is_written { "[" } else { "_texel(" });
+        write_fetches(&indexed[..end], names, uses, written)?;
+        written.push(if is_written { ']' } else { ')' });
+    }
+    written.push_str(rest);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loops_are_written_out_with_constant_counters() {
+        let text = "const N: u32 = 2u;\nfor (var i = 0u; i < N; i++) { // unroll\nfor (var j = i; j < (N + 1u) * 2u / 2u; j++) { // unroll\n\
+                    a[i] += b[j];\n}\n}\nend";
+        let written = unrolled(text).unwrap();
+        assert_eq!(written.matches("a[i] += b[j];").count(), 3 + 2);
+        assert!(written.contains("{ const i = 1u;\n{ const j = 1u;\na[i] += b[j];\n}\n{ const j = 2u;"), "{written}");
+        assert!(written.ends_with("end\n"));
+        assert_eq!(
+            unrolled("for (var i = 1u; i < 2u; i++) { a[i] = 0u; } // unroll").unwrap(),
+            "{ const i = 1u;\na[i] = 0u; \n}\n"
+        );
+        for wrong in [
+            "for (var i = 0u; i < n; i++) { // unroll\n}",
+            "for (var i = 0u; j < 2u; i++) { // unroll\n}",
+            "for (var i = 0u; i < 2u; i++) { // unroll\n{",
+            "while (true) { // unroll\n}",
+        ] {
+            assert!(unrolled(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn indexed_bindings_become_fetches() {
+        let text = "@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>; // (N)\n\
+                    @group(0) @binding(2) var<storage, read> n: array<vec4<u32>>;\nlet a = x[x_0 + index[x[1].x]].y; // x is\n";
+        assert_eq!(vec4_bindings(text), ["x"]);
+        let rewritten = with_texels(text, &["x"]).unwrap();
+        assert!(rewritten.contains("@binding(65) var x_texels: texture_2d<f32>;"), "{rewritten}");
+        assert!(rewritten.contains("let a = x_texel(x_0 + index[x_texel(1).x]).y; // x is"), "{rewritten}");
+        let text =
+            "@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>; // read back\ny[i] = y[j + 1] + 1.0;";
+        assert!(with_texels(text, &vec4_bindings(text)).unwrap().contains("y[i] = y_texel(j + 1) + 1.0;"));
+        assert!(with_texels("fn f(x: f32) {\nx[0]\n}", &["x"]).is_err(), "a parameter hides the binding");
+        let text =
+            "@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>; // read back\ny[i] = y[j + 1] + 1.0;";
+        assert!(with_texels(text, &vec4_bindings(text)).unwrap().contains("y[i] = y_texel(j + 1) + 1.0;"));
+        assert!(with_texels("fn f(x: f32) {\n}\nfn g() {\nx[0] + s.x\n}", &["x"]).is_ok());
+    }
+}
