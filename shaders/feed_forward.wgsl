@@ -13,9 +13,10 @@
 #import tanh
 #import activation
 #import weight
+#import transpose
 const LANES: u32 = 8u; // spec 4 16 32 64
 const SUBGROUPS: u32 = 2u; // spec 1 4
-const ROWS: u32 = 16u; // spec 8 32
+const ROWS: u32 = 16u; // spec 8
 const TILES: u32 = 1u; // spec 2 4
 
 struct Params { rows: u32, width: u32, hidden: u32 }
@@ -27,16 +28,6 @@ struct Params { rows: u32, width: u32, hidden: u32 }
 @group(0) @binding(5) var<storage, read> weight2: array<vec4<Weight>>;    // (C, F)
 @group(0) @binding(6) var<storage, read> bias2: array<vec4<f32>>;         // (C)
 @group(0) @binding(7) var<storage, read_write> y: array<vec4<f32>>;       // (rows, C)
-
-// Columns 4j..4j+3 of a matrix whose rows hold four consecutive inputs each: for each input its four weights.
-fn transposed(w0: vec4<Weight>, w1: vec4<Weight>, w2: vec4<Weight>, w3: vec4<Weight>) -> array<vec4<f32>, 4> {
-    return array(
-        vec4<f32>(vec4(w0.x, w1.x, w2.x, w3.x)),
-        vec4<f32>(vec4(w0.y, w1.y, w2.y, w3.y)),
-        vec4<f32>(vec4(w0.z, w1.z, w2.z, w3.z)),
-        vec4<f32>(vec4(w0.w, w1.w, w2.w, w3.w)),
-    );
-}
 
 @compute @workgroup_size(LANES * SUBGROUPS)
 fn main(
@@ -70,7 +61,10 @@ fn main(
         for (var t = 0u; t < TILES; t++) {
             for (var source = 0u; source < min(LANES, width4 - min(t * LANES, width4)); source++) {
                 let at = 4u * f4 * width4 + t * LANES + source;
-                let b = transposed(weight1[at], weight1[at + width4], weight1[at + 2u * width4], weight1[at + 3u * width4]);
+                let b = transposed(
+                    vec4<f32>(weight1[at]), vec4<f32>(weight1[at + width4]),
+                    vec4<f32>(weight1[at + 2u * width4]), vec4<f32>(weight1[at + 3u * width4]),
+                );
                 for (var j = 0u; j < 4u; j++) {
                     for (var i = 0u; i < ROWS; i++) {
                         h[i] = fma(vec4(subgroupShuffle(row[t][i][j], source)), b[j], h[i]);
@@ -83,7 +77,8 @@ fn main(
             for (var t = 0u; t < TILES; t++) {
                 let at = 4u * min(t * LANES + lane, width4 - 1u) * hidden4 + block + source;
                 let b = transposed(
-                    weight2[at], weight2[at + hidden4], weight2[at + 2u * hidden4], weight2[at + 3u * hidden4],
+                    vec4<f32>(weight2[at]), vec4<f32>(weight2[at + hidden4]),
+                    vec4<f32>(weight2[at + 2u * hidden4]), vec4<f32>(weight2[at + 3u * hidden4]),
                 );
                 for (var j = 0u; j < 4u; j++) {
                     for (var i = 0u; i < ROWS; i++) {

@@ -13,7 +13,7 @@
 // The held width is a multiple of 4.
 #import grid
 const LANES: u32 = 8u; // spec 4 16 32 64
-const PASSED: u32 = 16u; // spec 32
+const PASSED: u32 = 16u;
 const SUBGROUPS: u32 = 4u; // spec 1 2
 const PASSED_IS_X: u32 = 0u; // spec 1
 

@@ -61,9 +61,13 @@ pub struct BenchConfig {
     pub warmup: u32,
     /// Seed of the inputs.
     pub seed: u64,
-    /// The form that kernels which have one of this name are to take; only they are measured then.
+    /// The form that kernels which have one of this name are to take; only they are measured then. With [`STORAGE`] all
+    /// kernels are measured, and none reads textures.
     pub variant: Option<String>,
 }
+
+/// The variant of all kernels that reads storage buffers where the default reads textures, see [`Gpu::reads_texels`].
+pub const STORAGE: &str = "storage";
 
 impl Default for BenchConfig {
     fn default() -> Self {
@@ -87,6 +91,7 @@ impl BenchConfig {
             return error("bench: nothing to measure; give a subject such as attention".into());
         }
         if let Some(variant) = &self.variant
+            && variant != STORAGE
             && FORMS.iter().all(|forms| forms.find(variant).is_none())
         {
             let names = |forms: &&Forms| {
@@ -94,7 +99,10 @@ impl BenchConfig {
                 format!("{} {}", forms.kernel, names.join(" "))
             };
             let all: Vec<String> = FORMS.iter().map(names).collect();
-            return error(format!("bench: no kernel has a variant `{variant}`; there are {}", all.join(", ")));
+            let all = all.join(", ");
+            return error(format!(
+                "bench: no kernel has a variant `{variant}`; there are {STORAGE} (no textures in any kernel), {all}"
+            ));
         }
         match (self.subjects.as_slice(), self.shapes.as_slice()) {
             (_, []) => Ok(()),
@@ -123,6 +131,7 @@ pub fn run(gpu: &Gpu, config: &BenchConfig, progress: &mut dyn FnMut(&str)) -> R
         config.shapes_of(*subject).iter().try_for_each(|shape| subject.check_adapter(gpu, shape))?;
     }
     let gpu = match &config.variant {
+        Some(variant) if variant == STORAGE => gpu.with_texels(false).listening(),
         Some(variant) => gpu.forcing(variant).listening(),
         None => gpu.listening(),
     };

@@ -294,7 +294,8 @@ pub struct BenchArguments {
     /// Sizes instead of the default ones, such as 256x8x16x16; may be given several times
     #[arg(long, value_name = "SHAPE", allow_hyphen_values = true)]
     pub shape: Vec<String>,
-    /// Measure this variant of each kernel that has it, such as private; `ketformer doctor` lists them
+    /// Measure this variant of each kernel that has it, such as private, or all without textures (storage); `ketformer
+    /// doctor` lists the variants
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
     /// Timed runs of each row [default: 10]

@@ -41,6 +41,11 @@ impl Form {
         Self { name, variant: Variant::Shared, tile, subgroups: 1, order: 0 }
     }
 
+    /// A form with a block of an operand at constant places, `tile` panels of it.
+    pub const fn panel(name: &'static str, tile: u32) -> Self {
+        Self { name, variant: Variant::Panel, tile, subgroups: 1, order: 0 }
+    }
+
     /// The same, which adds in another order than the forms before it.
     pub const fn order(self, order: u32) -> Self {
         Self { order, ..self }
@@ -77,6 +82,7 @@ impl Forms {
         match (form.variant, Variant::lanes(gpu)) {
             (Variant::Private, _) => None,
             (Variant::Shared, _) => super::linear::shared::obstacle(gpu),
+            (Variant::Panel, _) => super::panel::obstacle(gpu),
             (Variant::Subgroup, None) => Some(NO_SUBGROUPS.into()),
             (Variant::Subgroup, Some(lanes)) if lanes < self.least_lanes => {
                 Some(format!("subgroups of at least {} lanes, this adapter's have {lanes}", self.least_lanes))
@@ -95,6 +101,7 @@ impl Forms {
             Variant::Subgroup => self.kernel.into(),
             Variant::Private => format!("{}_private", self.kernel),
             Variant::Shared => format!("{}_shared", self.kernel),
+            Variant::Panel => format!("{}_panel", self.kernel),
         }
     }
 

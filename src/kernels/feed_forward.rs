@@ -10,14 +10,20 @@ use super::choice::{Choice, Form, Forms, rows_class, width_class};
 use super::linear::{Activation, Direction, LinearShape, Variant, product_reference};
 use super::narrow::{has_half, stored};
 use super::probe::MOST_ITERATIONS;
-use super::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use super::{Case, Entry, Expected, Named, RandomInputs, kernel, panel};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, Storage, View};
 
 static FEED_FORWARD: Kernel = kernel!("feed_forward");
+static FEED_FORWARD_PANEL: Kernel = kernel!("feed_forward_panel");
 
 pub(super) const ENTRY: Entry =
     Entry { kernel: &FEED_FORWARD, summary: "y = residual + W2 act(W1 x + b1) + b2, hidden layer on chip", cases };
+pub(super) const PANEL_ENTRY: Entry = Entry {
+    kernel: &FEED_FORWARD_PANEL,
+    summary: "the same with blocks of both weights at constant places, for the CPU",
+    cases: panel_cases,
+};
 
 /// The feed-forward part, see the module's page.
 #[derive(Debug, Clone)]
@@ -84,23 +90,34 @@ pub(super) static CHOICE: Choice<FeedForwardShape> = Choice {
             Form::subgroup("rows16x1", 16, 1),
             Form::subgroup("rows16x2", 16, 2),
             Form::subgroup("rows16x4", 16, 4),
-            Form::subgroup("rows32x1", 32, 1),
-            Form::subgroup("rows32x2", 32, 2),
-            Form::subgroup("rows32x4", 32, 4),
+            Form::panel("units1", 1),
+            Form::panel("units2", 2),
+            Form::panel("units4", 4),
         ],
     },
     class: |shape| {
         let [c, f] = [shape.width, shape.hidden].map(width_class);
         format!("{c} x {f}, {}", rows_class(&shape.rows))
     },
-    // Rows in registers save loads, which software drivers pay for.
     rule: |gpu, shape| {
-        let one = Variant::lanes(gpu).is_some_and(|lanes| tiles(shape.width, lanes) == 1);
-        (Variant::Subgroup, if gpu.is_software() && one { 32 } else { 16 }, if gpu.is_software() { 1 } else { 4 })
+        if let Some(lanes) = panel::lanes(gpu).filter(|_| shape.rows.most >= 32)
+            && shape.width.is_multiple_of(4 * lanes)
+            && shape.hidden.is_multiple_of(4 * lanes)
+        {
+            let most = 4 / tiles(shape.width, lanes).min(4);
+            let fits = |units: &u32| shape.hidden.is_multiple_of(4 * lanes * units);
+            return (Variant::Panel, [4, 2, 1].into_iter().filter(|units| *units <= most).find(fits).unwrap_or(1), 1);
+        }
+        (Variant::Subgroup, 16, if gpu.is_software() { 1 } else { 4 })
     },
     needs: |gpu, shape, form| {
-        let most = 4 * Variant::lanes(gpu).unwrap_or(0) * if form.tile > 16 { 1 } else { MAX_TILES };
-        // More of them cost compile time, which grows with rows × tiles.
+        if form.variant == Variant::Panel {
+            let (width, hidden) = (4 * Variant::lanes(gpu)?, 4 * Variant::lanes(gpu)? * form.tile);
+            let whole = shape.width.is_multiple_of(width) && shape.hidden.is_multiple_of(hidden);
+            let message = format!("a width that is a multiple of {width} and a hidden one of {hidden}, got ");
+            return (!whole).then(|| format!("{message}{} and {}", shape.width, shape.hidden));
+        }
+        let most = 4 * Variant::lanes(gpu).unwrap_or(0) * MAX_TILES;
         (shape.width > most).then(|| format!("a width of at most {most}, got {}", shape.width))
     },
 };
@@ -117,16 +134,27 @@ impl FeedForward {
 
     fn record_form(&self, plan: &mut Plan, shape: &FeedForwardShape, lanes: u32, form: &Form) -> Result<()> {
         let (rows, c, f) = (u64::from(shape.rows.most), u64::from(shape.width), u64::from(shape.hidden));
+        let mut spec = vec![
+            ("LANES", lanes),
+            ("ACTIVATION", shape.activation as u32),
+            ("WEIGHT_BITS", self.weight1.storage().bits()),
+        ];
+        let mut params = vec![("rows", shape.rows.most.into()), ("hidden", shape.hidden.into())];
+        let (kernel, groups) = if form.variant == Variant::Panel {
+            let tile = panel::tile_rows(shape.rows.most, 1, shape.hidden / (4 * lanes * form.tile) + 1);
+            let tiles = shape.width / (4 * lanes);
+            let rows = if tiles * form.tile > 2 { 1 } else { 2 };
+            spec.extend([("TILES", tiles), ("UNITS", form.tile), ("ROWS", rows)]);
+            params.push(("tile_rows", tile.into()));
+            (&FEED_FORWARD_PANEL, shape.rows.groups(tile, 1))
+        } else {
+            spec.extend([("SUBGROUPS", form.subgroups), ("ROWS", form.tile), ("TILES", tiles(shape.width, lanes))]);
+            params.push(("width", shape.width.into()));
+            (&FEED_FORWARD, shape.rows.groups(form.tile * form.subgroups, 1))
+        };
         plan.launch(&Launch {
-            kernel: &FEED_FORWARD,
-            spec: &[
-                ("LANES", lanes),
-                ("SUBGROUPS", form.subgroups),
-                ("ROWS", form.tile),
-                ("TILES", tiles(shape.width, lanes)),
-                ("ACTIVATION", shape.activation as u32),
-                ("WEIGHT_BITS", self.weight1.storage().bits()),
-            ],
+            kernel,
+            spec: &spec,
             bindings: &[
                 Bind { name: "x", view: &self.x, elements: rows * c },
                 Bind { name: "residual", view: &self.residual, elements: rows * c },
@@ -136,8 +164,8 @@ impl FeedForward {
                 Bind { name: "bias2", view: &self.bias2, elements: c },
                 Bind { name: "y", view: &self.y, elements: rows * c },
             ],
-            params: &[("rows", shape.rows.most.into()), ("width", shape.width.into()), ("hidden", shape.hidden.into())],
-            groups: shape.rows.groups(form.tile * form.subgroups, 1),
+            params: &params,
+            groups,
             cost: Cost {
                 flops: (4 * rows * c * f) as f64,
                 bytes: (12 * rows * c + self.weight1.storage().bytes() * 2 * c * f) as f64,
@@ -165,15 +193,22 @@ pub fn reference(
 }
 
 fn cases(gpu: &Gpu) -> Vec<Case> {
+    cases_of(gpu, Variant::Subgroup, [(1, 32, 64), (33, 36, 36), (31, 20, 2048), (130, 128, 96), (70_000, 16, 4)])
+}
+
+fn panel_cases(gpu: &Gpu) -> Vec<Case> {
+    cases_of(gpu, Variant::Panel, [(1, 32, 64), (33, 64, 128), (31, 32, 2048), (130, 128, 96), (70_000, 32, 64)])
+}
+
+fn cases_of(gpu: &Gpu, variant: Variant, shapes: [(u32, u32, u32); 5]) -> Vec<Case> {
     let Some(lanes) = Variant::lanes(gpu) else { return Vec::new() };
-    let shapes = [(1, 32, 64), (33, 36, 36), (31, 20, 2048), (130, 128, 96), (70_000, 16, 4)];
     let activations = [Activation::Relu, Activation::Gelu, Activation::Tanh];
     let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
     let cases = |storage| {
         let of_shape = move |(i, (rows, width, hidden)): (usize, (u32, u32, u32))| {
             let shape = FeedForwardShape { rows: rows.into(), width, hidden, activation: activations[i % 3] };
             // Every form where that is quick to compile, each by turns where it is not.
-            let forms = CHOICE.of_case(gpu, Variant::Subgroup, &shape, i == 0, 2 * i);
+            let forms = CHOICE.of_case(gpu, variant, &shape, i == 0, 2 * i);
             let of_form = |form| case((rows, width, hidden), shape.activation, lanes, form, storage);
             forms.into_iter().map(of_form).collect::<Vec<_>>()
         };

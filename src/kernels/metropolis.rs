@@ -170,7 +170,9 @@ impl MetropolisSweep {
                 spec.extend([("LANES", form.lanes(plan.gpu(), SWEEP.name)?), ("SUBGROUPS", form.subgroups)]);
                 (&SWEEP, Rows::from(shape.chains).groups(form.subgroups, 1))
             }
-            Variant::Private | Variant::Shared => (&SWEEP_PRIVATE, Rows::from(shape.chains).groups(64, 1)),
+            Variant::Private | Variant::Shared | Variant::Panel => {
+                (&SWEEP_PRIVATE, Rows::from(shape.chains).groups(64, 1))
+            }
         };
         plan.launch(&Launch {
             kernel,

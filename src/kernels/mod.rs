@@ -21,6 +21,7 @@ pub mod narrow;
 pub mod nested;
 pub mod norm;
 pub mod optimizer;
+mod panel;
 pub mod phase;
 pub mod probe;
 mod random;
@@ -55,6 +56,7 @@ pub static ALL: &[Entry] = &[
     embed::GRADIENT_ENTRY,
     embed::TABLE_ENTRY,
     feed_forward::ENTRY,
+    feed_forward::PANEL_ENTRY,
     head::FORWARD_ENTRY,
     head::SAMPLE_ENTRY,
     head::BACKWARD_ENTRY,
@@ -106,11 +108,13 @@ pub static ALL: &[Entry] = &[
     linear::PRODUCT_ENTRY,
     linear::PRODUCT_PRIVATE_ENTRY,
     linear::PRODUCT_SHARED_ENTRY,
+    linear::PRODUCT_PANEL_ENTRY,
     linear::cooperative::COOPERATIVE_ENTRY,
     linear::cooperative::COOPERATIVE_8_ENTRY,
     linear::GRADIENT_ENTRY,
     linear::GRADIENT_PRIVATE_ENTRY,
     linear::GRADIENT_SHARED_ENTRY,
+    linear::GRADIENT_PANEL_ENTRY,
     linear::GRADIENT_SUM_ENTRY,
     linear::ACTIVATE_ENTRY,
     norm::FORWARD_ENTRY,
@@ -203,6 +207,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("state", include_str!("../../shaders/shared/state.wgsl")),
     ("suffix", include_str!("../../shaders/shared/suffix.wgsl")),
     ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
+    ("transpose", include_str!("../../shaders/shared/transpose.wgsl")),
     ("triangle", include_str!("../../shaders/shared/triangle.wgsl")),
     ("weight", include_str!("../../shaders/shared/weight.wgsl")),
 ];

@@ -101,7 +101,7 @@ const fn choice(kernel: &'static str) -> Choice<NormShape> {
         class: |shape| format!("{}, {}", width_class(shape.width), rows_class(&shape.rows)),
         rule: |gpu, shape| match Variant::choose(gpu, &[shape.width]) {
             Variant::Subgroup => (Variant::Subgroup, team_rows(gpu), 1),
-            Variant::Private | Variant::Shared => (Variant::Private, 1, 1),
+            Variant::Private | Variant::Shared | Variant::Panel => (Variant::Private, 1, 1),
         },
         needs: |_, shape, form| {
             (form.variant == Variant::Subgroup && !shape.width.is_multiple_of(4))
@@ -144,7 +144,9 @@ impl NormForward {
             Variant::Subgroup => {
                 (&FORWARD, vec![("ROWS", form.tile)], shape.rows.groups(TEAMS_PER_WORKGROUP * form.tile, 1))
             }
-            Variant::Private | Variant::Shared => (&FORWARD_PRIVATE, Vec::new(), shape.rows.groups(64, 1)),
+            Variant::Private | Variant::Shared | Variant::Panel => {
+                (&FORWARD_PRIVATE, Vec::new(), shape.rows.groups(64, 1))
+            }
         };
         plan.launch(&Launch {
             kernel,
@@ -198,7 +200,7 @@ impl NormBackward {
                 spec.push(("ROWS", form.tile));
                 (&BACKWARD, shape.rows.groups(TEAMS_PER_WORKGROUP * form.tile, 1))
             }
-            Variant::Private | Variant::Shared => (&BACKWARD_PRIVATE, shape.rows.groups(64, 1)),
+            Variant::Private | Variant::Shared | Variant::Panel => (&BACKWARD_PRIVATE, shape.rows.groups(64, 1)),
         };
         plan.launch(&Launch {
             kernel,
@@ -349,7 +351,7 @@ const SUBGROUP_SHAPES: [(u32, u32); 8] =
 fn cases_of(gpu: &Gpu, choice: &Choice<NormShape>, variant: Variant, case: fn(Form, (u32, u32)) -> Case) -> Vec<Case> {
     let shapes: &[(u32, u32)] = match variant {
         Variant::Subgroup => &SUBGROUP_SHAPES,
-        Variant::Private | Variant::Shared => &PRIVATE_SHAPES,
+        Variant::Private | Variant::Shared | Variant::Panel => &PRIVATE_SHAPES,
     };
     let cases = |(i, (rows, width)): (usize, &(u32, u32))| {
         let forms = choice.of_case(gpu, variant, &NormShape::new(*rows, *width), *rows < 100, i);

@@ -169,7 +169,7 @@ impl AttentionBackward {
         let mut bindings = self.operands(shape);
         let kernel = match form.variant {
             Variant::Subgroup => &BACKWARD_QUERY,
-            Variant::Private | Variant::Shared => {
+            Variant::Private | Variant::Shared | Variant::Panel => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
                 &BACKWARD_QUERY_PRIVATE
             }
@@ -194,7 +194,7 @@ impl AttentionBackward {
         bindings.retain(|bind| bind.name != "out");
         let kernel = match form.variant {
             Variant::Subgroup => &BACKWARD_KEY,
-            Variant::Private | Variant::Shared => {
+            Variant::Private | Variant::Shared | Variant::Panel => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
                 bindings.push(Bind { name: "d_out4", view: &self.d_out, elements: rows * width });
                 &BACKWARD_KEY_PRIVATE

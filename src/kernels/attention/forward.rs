@@ -72,7 +72,7 @@ impl AttentionForward {
         ];
         let kernel = match form.variant {
             Variant::Subgroup => &FORWARD,
-            Variant::Private | Variant::Shared => {
+            Variant::Private | Variant::Shared | Variant::Panel => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: shape.buffer_rows() * 3 * width });
                 &FORWARD_PRIVATE
             }

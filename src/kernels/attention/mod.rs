@@ -192,7 +192,7 @@ fn choose(gpu: &Gpu, shape: &AttentionShape) -> Variant {
 fn taken(gpu: &Gpu, variant: Variant, arrays: [u32; 2], d: u32, count: u32) -> Taken {
     let tile = match variant {
         Variant::Subgroup => team_tile(gpu, arrays[0], d, count),
-        Variant::Private | Variant::Shared => tile(arrays[1], d, count),
+        Variant::Private | Variant::Shared | Variant::Panel => tile(arrays[1], d, count),
     };
     (variant, tile, 1)
 }
@@ -235,7 +235,9 @@ fn class(t: u32, d: u32) -> String {
 fn groups(samples: &Rows, count: u32, heads: u32, form: &Form) -> Groups {
     match form.variant {
         Variant::Subgroup => samples.times(count.div_ceil(TEAM * form.tile) * heads).groups(LANES / TEAM, 1),
-        Variant::Private | Variant::Shared => samples.times(count.div_ceil(form.tile) * heads).groups(LANES, 1),
+        Variant::Private | Variant::Shared | Variant::Panel => {
+            samples.times(count.div_ceil(form.tile) * heads).groups(LANES, 1)
+        }
     }
 }
 

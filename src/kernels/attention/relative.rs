@@ -247,7 +247,7 @@ impl RelativeAttention {
                 let tiles = u64::from(shape.h * shape.tokens().div_ceil(queries));
                 (&FORWARD, columns.groups(4 * lanes * form.subgroups, tiles))
             }
-            Variant::Private | Variant::Shared => {
+            Variant::Private | Variant::Shared | Variant::Panel => {
                 (&FORWARD_PRIVATE, columns.groups(256, u64::from(shape.h * shape.tokens().div_ceil(4))))
             }
         };
@@ -313,7 +313,7 @@ impl RelativeGradient {
                 ];
                 (&GRADIENT, spec, heads.div_ceil(form.subgroups.into()))
             }
-            Variant::Private | Variant::Shared => {
+            Variant::Private | Variant::Shared | Variant::Panel => {
                 (&GRADIENT_PRIVATE, Vec::new(), (heads * u64::from(tokens.div_ceil(4))).div_ceil(64))
             }
         };

@@ -100,7 +100,7 @@ impl AttentionSuffix {
         ];
         let kernel = match form.variant {
             Variant::Subgroup => &SUFFIX,
-            Variant::Private | Variant::Shared => {
+            Variant::Private | Variant::Shared | Variant::Panel => {
                 bindings.push(Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements });
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
                 &SUFFIX_PRIVATE

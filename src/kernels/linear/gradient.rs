@@ -5,11 +5,12 @@ use super::{Blocks, Columns, GradientInto, Variant};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Plan, Rows, View};
 use crate::kernels::choice::{Choice, Form, Forms, rows_class, width_class};
-use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel, panel};
 
 static GRADIENT: Kernel = kernel!("linear_gradient");
 static GRADIENT_PRIVATE: Kernel = kernel!("linear_gradient_private");
 static GRADIENT_SHARED: Kernel = kernel!("linear_gradient_shared");
+static GRADIENT_PANEL: Kernel = kernel!("linear_gradient_panel");
 static GRADIENT_SUM: Kernel = kernel!("linear_gradient_sum");
 
 pub(in crate::kernels) const GRADIENT_ENTRY: Entry =
@@ -24,6 +25,8 @@ pub(in crate::kernels) const GRADIENT_SHARED_ENTRY: Entry = Entry {
     summary: "the same by tiles in workgroup memory, for GPUs",
     cases: gradient_shared_cases,
 };
+pub(in crate::kernels) const GRADIENT_PANEL_ENTRY: Entry =
+    Entry { kernel: &GRADIENT_PANEL, summary: "the same by tiles of vec4s, for the CPU", cases: gradient_panel_cases };
 pub(in crate::kernels) const GRADIENT_SUM_ENTRY: Entry =
     Entry { kernel: &GRADIENT_SUM, summary: "adds the blocks of a weight gradient", cases: gradient_sum_cases };
 
@@ -133,10 +136,14 @@ impl GradientShape {
     }
 }
 
-/// Columns of the passed operand that a subgroup owns: more of them save loads, which is what software drivers pay for; GPUs
-/// have no registers for more than 16. No sum's order depends on it.
-fn gradient_tile(gpu: &Gpu, passed: u32) -> u32 {
-    if gpu.is_software() && passed > 16 { 32 } else { 16 }
+/// Whether both operands are loaded by vec4s: where they fill tiles.
+fn panel_pays(gpu: &Gpu, shape: &GradientShape) -> bool {
+    let whole = (shape.inputs | shape.outputs).is_multiple_of(4);
+    panel::lanes(gpu).is_some()
+        && whole
+        && block_rows_of(&shape.rows) >= 64
+        && shape.inputs >= 16
+        && shape.outputs >= 16
 }
 
 pub(in crate::kernels) static GRADIENT_CHOICE: Choice<GradientShape> = Choice {
@@ -147,11 +154,9 @@ pub(in crate::kernels) static GRADIENT_CHOICE: Choice<GradientShape> = Choice {
             Form::subgroup("columns16x1", 16, 1),
             Form::subgroup("columns16x2", 16, 2),
             Form::subgroup("columns16x4", 16, 4),
-            Form::subgroup("columns32x1", 32, 1),
-            Form::subgroup("columns32x2", 32, 2),
-            Form::subgroup("columns32x4", 32, 4),
             Form::private("private", 4),
             Form::shared("shared", 0),
+            Form::panel("panel", 1),
         ],
     },
     class: |shape| {
@@ -159,10 +164,11 @@ pub(in crate::kernels) static GRADIENT_CHOICE: Choice<GradientShape> = Choice {
         format!("{n} x {k}, {}", rows_class(&shape.rows))
     },
     rule: |gpu, shape| {
-        let (passed, held) = shape.passed_and_held();
+        let (_, held) = shape.passed_and_held();
         match Variant::choose(gpu, &[held]) {
             _ if shared::pays(gpu, shape.rows.most, [shape.inputs, shape.outputs]) => (Variant::Shared, 0, 1),
-            Variant::Subgroup => (Variant::Subgroup, gradient_tile(gpu, passed), Variant::subgroups(gpu)),
+            Variant::Subgroup if panel_pays(gpu, shape) => (Variant::Panel, 1, 1),
+            Variant::Subgroup => (Variant::Subgroup, 16, Variant::subgroups(gpu)),
             _ => (Variant::Private, 4, 1),
         }
     },
@@ -170,7 +176,9 @@ pub(in crate::kernels) static GRADIENT_CHOICE: Choice<GradientShape> = Choice {
         let (which, whole) = match form.variant {
             Variant::Private => return None,
             Variant::Subgroup => ("one of the widths to be a multiple", shape.passed_and_held().1.is_multiple_of(4)),
-            Variant::Shared => ("widths that are multiples", (shape.inputs | shape.outputs).is_multiple_of(4)),
+            Variant::Shared | Variant::Panel => {
+                ("widths that are multiples", (shape.inputs | shape.outputs).is_multiple_of(4))
+            }
         };
         (!whole).then(|| format!("{which} of 4, got {} and {}", shape.inputs, shape.outputs))
     },
@@ -221,12 +229,7 @@ impl LinearGradient {
                 let passed_is_x = shape.passes_x();
                 let (passed, held) = shape.passed_and_held();
                 let tiles = blocks * u64::from(passed.div_ceil(tile)) * u64::from(held.div_ceil(4 * lanes));
-                let spec = vec![
-                    ("LANES", lanes),
-                    ("SUBGROUPS", subgroups),
-                    ("PASSED", tile),
-                    ("PASSED_IS_X", passed_is_x.into()),
-                ];
+                let spec = vec![("LANES", lanes), ("SUBGROUPS", subgroups), ("PASSED_IS_X", passed_is_x.into())];
                 params.extend([("passed_width", passed.into()), ("held_width", held.into())]);
                 let [passed, held] = if passed_is_x { [x("passed"), d_y("held")] } else { [d_y("passed"), x("held")] };
                 (&GRADIENT, spec, [passed, held, live, part], tiles.div_ceil(u64::from(subgroups)))
@@ -242,6 +245,12 @@ impl LinearGradient {
                 let [k_tile, n_tile] = threads.map(|threads| u64::from(4 * threads));
                 let groups = blocks * n.div_ceil(n_tile) * k.div_ceil(k_tile);
                 (&GRADIENT_SHARED, vec![("K_THREADS", threads[0])], [x("x"), d_y("d_y"), live, part], groups)
+            }
+            Variant::Panel => {
+                let lanes = form.lanes(plan.gpu(), GRADIENT_PANEL.name)?;
+                let tiles = u64::from(shape.outputs.div_ceil(4 * lanes) * shape.inputs.div_ceil(4 * lanes));
+                params.extend([("inputs", shape.inputs.into()), ("outputs", shape.outputs.into())]);
+                (&GRADIENT_PANEL, vec![("LANES", lanes)], [x("x"), d_y("d_y"), live, part], blocks * tiles)
             }
         };
         plan.launch(&Launch {
@@ -365,6 +374,11 @@ fn gradient_shared_cases(gpu: &Gpu) -> Vec<Case> {
     let shapes =
         [(1, 4, 4), (16, 32, 128), (513, 36, 16), (515, 132, 36), (1025, 132, 68), (700, 64, 64), (70_000, 4, 4)];
     gradient_cases_of(gpu, Variant::Shared, &shapes)
+}
+
+fn gradient_panel_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes = [(1, 4, 4), (16, 32, 128), (513, 36, 16), (515, 132, 36), (1025, 132, 68), (70_000, 4, 4)];
+    gradient_cases_of(gpu, Variant::Panel, &shapes)
 }
 
 /// One gradient whose last rows are beyond the live count and must not be added.

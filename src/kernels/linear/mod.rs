@@ -20,7 +20,9 @@ use crate::gpu::Gpu;
 pub(super) use activate::ACTIVATE_ENTRY;
 pub use activate::Activate;
 pub(super) use gradient::GRADIENT_CHOICE;
-pub(super) use gradient::{GRADIENT_ENTRY, GRADIENT_PRIVATE_ENTRY, GRADIENT_SHARED_ENTRY, GRADIENT_SUM_ENTRY};
+pub(super) use gradient::{
+    GRADIENT_ENTRY, GRADIENT_PANEL_ENTRY, GRADIENT_PRIVATE_ENTRY, GRADIENT_SHARED_ENTRY, GRADIENT_SUM_ENTRY,
+};
 pub use gradient::{GradientShape, LinearGradient, gradient_reference};
 pub(crate) use gradient::{
     GradientSum, block_items, block_rows, block_rows_of, blocks, blocks_of_items, blocks_within,
@@ -28,7 +30,7 @@ pub(crate) use gradient::{
 pub use into::{Blocks, Columns, GradientInto, SampleGradients};
 pub(super) use product::PRODUCT_CHOICE;
 pub use product::{Direction, Extra, LinearProduct, LinearShape, product_reference};
-pub(super) use product::{PRODUCT_ENTRY, PRODUCT_PRIVATE_ENTRY, PRODUCT_SHARED_ENTRY};
+pub(super) use product::{PRODUCT_ENTRY, PRODUCT_PANEL_ENTRY, PRODUCT_PRIVATE_ENTRY, PRODUCT_SHARED_ENTRY};
 
 /// Activation of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +85,8 @@ pub enum Variant {
     /// Tiles in workgroup memory, for products and their weight gradients on GPUs; widths are multiples of 4. Other
     /// families have no such kernel and take [`Variant::Private`].
     Shared,
+    /// A block of one operand at constant places, for products, their gradients and the feed-forward part on the CPU.
+    Panel,
 }
 
 impl Variant {

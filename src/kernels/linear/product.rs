@@ -7,11 +7,13 @@ use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, Storage, View};
 use crate::kernels::choice::{Choice, Form, Forms, rows_class, width_class};
 use crate::kernels::narrow::{has_half, near_half, stored};
+use crate::kernels::panel;
 use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
 
 static PRODUCT: Kernel = kernel!("linear_product");
 static PRODUCT_PRIVATE: Kernel = kernel!("linear_product_private");
 static PRODUCT_SHARED: Kernel = kernel!("linear_product_shared");
+static PRODUCT_PANEL: Kernel = kernel!("linear_product_panel");
 
 pub(in crate::kernels) const PRODUCT_ENTRY: Entry =
     Entry { kernel: &PRODUCT, summary: "y = act(x Wᵀ + b) + e, or d_x = d_y W ∘ act'", cases: product_cases };
@@ -26,6 +28,12 @@ pub(in crate::kernels) const PRODUCT_SHARED_ENTRY: Entry = Entry {
     cases: product_shared_cases,
 };
 
+pub(in crate::kernels) const PRODUCT_PANEL_ENTRY: Entry = Entry {
+    kernel: &PRODUCT_PANEL,
+    summary: "the same with blocks of the weight at constant places, for the CPU",
+    cases: product_panel_cases,
+};
+
 pub(in crate::kernels) static PRODUCT_CHOICE: Choice<LinearShape> = Choice {
     forms: Forms {
         kernel: "linear_product",
@@ -34,12 +42,13 @@ pub(in crate::kernels) static PRODUCT_CHOICE: Choice<LinearShape> = Choice {
             Form::subgroup("subgroup1", 16, 1),
             Form::subgroup("subgroup2", 16, 2),
             Form::subgroup("subgroup4", 16, 4),
-            Form::subgroup("rows24", 24, 2),
-            Form::subgroup("rows32", 32, 2),
             Form::private("private", 8),
             Form::shared("shared128x32", 0),
             Form::shared("shared128x64", 1),
             Form::shared("shared64x64", 2),
+            Form::panel("panel1", 1),
+            Form::panel("panel2", 2),
+            Form::panel("panel4", 4),
         ],
     },
     class: |shape| {
@@ -50,10 +59,14 @@ pub(in crate::kernels) static PRODUCT_CHOICE: Choice<LinearShape> = Choice {
         _ if shared::pays(gpu, shape.rows.most, [shape.inner, shape.columns]) => {
             (Variant::Shared, shared::product_tile(shape.rows.most, shape.columns), 1)
         }
-        Variant::Subgroup => (Variant::Subgroup, tile_rows(gpu, shape), Variant::subgroups(gpu)),
+        Variant::Subgroup if panel_pays(gpu, shape) => (Variant::Panel, panels(gpu, shape), 1),
+        Variant::Subgroup => (Variant::Subgroup, 16, Variant::subgroups(gpu)),
         _ => (Variant::Private, 8, 1),
     },
     needs: |_, shape, form| {
+        if form.variant == Variant::Panel && shape.y_storage == Storage::Half && !is_whole(shape, form.tile) {
+            return Some(format!("an output of f32, or at most {} inputs", 4 * block(shape, form.tile)));
+        }
         let whole = shape.inner.is_multiple_of(4) && shape.columns.is_multiple_of(4);
         (form.variant != Variant::Private && !whole)
             .then(|| format!("widths that are multiples of 4, got {} and {}", shape.inner, shape.columns))
@@ -112,13 +125,24 @@ pub struct LinearShape {
     pub y_stride: u32,
     /// See `y_stride`.
     pub y_first: u32,
+    /// How `y` is stored; set where the product is recorded.
+    pub(crate) y_storage: Storage,
 }
 
 impl LinearShape {
     /// A forward product without activation.
     pub fn forward(rows: impl Into<Rows>, inner: u32, columns: u32) -> Self {
         let (direction, activation) = (Direction::Forward, Activation::None);
-        Self { rows: rows.into(), inner, columns, direction, activation, y_stride: 1, y_first: 0 }
+        Self {
+            rows: rows.into(),
+            inner,
+            columns,
+            direction,
+            activation,
+            y_stride: 1,
+            y_first: 0,
+            y_storage: Storage::Word,
+        }
     }
 
     /// The gradient of the inputs of a forward product: `inner` outputs back to `columns` inputs.
@@ -149,8 +173,9 @@ impl LinearProduct {
         if mixed && let Some(fragment) = cooperative::fragment(plan.gpu(), [shape.inner, shape.columns]) {
             return cooperative::record(self, plan, shape, fragment);
         }
-        let form = PRODUCT_CHOICE.take(plan.gpu(), shape)?;
-        self.record_form(plan, shape, form)
+        let shape = LinearShape { y_storage: self.y.storage(), ..shape.clone() };
+        let form = PRODUCT_CHOICE.take(plan.gpu(), &shape)?;
+        self.record_form(plan, &shape, form)
     }
 
     fn record_form(&self, plan: &mut Plan, shape: &LinearShape, form: &Form) -> Result<()> {
@@ -159,26 +184,30 @@ impl LinearProduct {
         let (kernel, groups) = match form.variant {
             Variant::Subgroup => {
                 let lanes = form.lanes(plan.gpu(), PRODUCT.name)?;
-                let (keeps, tiles) = match self.extra {
-                    // Loads of the saved activation leave nothing to gain.
-                    Extra::Slope(_) => (false, 1),
-                    _ => column_run(plan.gpu(), shape, form.tile, lanes),
-                };
-                spec.extend([
-                    ("LANES", lanes),
-                    ("SUBGROUPS", form.subgroups),
-                    ("ROWS", form.tile),
-                    ("KEEPS", keeps.into()),
-                ]);
-                params.push(("tiles", tiles.into()));
-                let runs = shape.columns.div_ceil(4 * lanes).div_ceil(tiles);
-                (&PRODUCT, shape.rows.groups(form.tile * form.subgroups, runs.into()))
+                spec.extend([("LANES", lanes), ("SUBGROUPS", form.subgroups)]);
+                let tiles = shape.columns.div_ceil(4 * lanes);
+                (&PRODUCT, shape.rows.groups(form.tile * form.subgroups, tiles.into()))
             }
             Variant::Private => (&PRODUCT_PRIVATE, shape.rows.groups(form.tile * 64, shape.columns.div_ceil(4).into())),
             Variant::Shared => {
                 let tile = PRODUCT_TILES[form.tile as usize];
                 spec.extend([("COLUMN_THREADS", tile.column_threads), ("THREAD_ROWS", tile.thread_rows)]);
                 (&PRODUCT_SHARED, shape.rows.groups(tile.rows(), shape.columns.div_ceil(tile.columns()).into()))
+            }
+            Variant::Panel => {
+                let lanes = form.lanes(plan.gpu(), PRODUCT_PANEL.name)?;
+                let panels = shape.columns.div_ceil(4 * lanes * form.tile);
+                let passes = shape.inner.div_ceil(4 * block(shape, form.tile));
+                let tile = panel::tile_rows(shape.rows.most, panels, passes);
+                spec.extend([
+                    ("LANES", lanes),
+                    ("PANELS", form.tile),
+                    ("BLOCK", block(shape, form.tile)),
+                    ("ROWS", if form.tile > 2 { 1 } else { 2 }),
+                    ("WHOLE", is_whole(shape, form.tile).into()),
+                ]);
+                params.push(("tile_rows", tile.into()));
+                (&PRODUCT_PANEL, shape.rows.groups(tile, panels.into()))
             }
         };
         self.launch(plan, shape, kernel, groups, spec, params)
@@ -236,27 +265,29 @@ impl LinearProduct {
     }
 }
 
-/// Rows of a subgroup: long sums of software adapters gain from more, which save loads of the weight.
-fn tile_rows(gpu: &Gpu, shape: &LinearShape) -> u32 {
-    match shape.direction {
-        _ if !gpu.is_software() || shape.inner < 512 || shape.rows.most < 512 => 16,
-        _ if shape.columns > 64 => 32,
-        Direction::Forward => 24,
-        Direction::Backward => 16,
+/// Whether the weight is held in blocks at constant places: where enough rows share each of them.
+fn panel_pays(gpu: &Gpu, shape: &LinearShape) -> bool {
+    panel::lanes(gpu).is_some() && shape.rows.most >= 32 && shape.inner >= 16 && shape.columns >= 16
+}
+
+/// Vectors of columns that a lane of a panel owns: more of them where few inputs leave room.
+fn panels(gpu: &Gpu, shape: &LinearShape) -> u32 {
+    let vectors = shape.columns.div_ceil(4 * panel::lanes(gpu).unwrap_or(4));
+    match (shape.inner, vectors) {
+        (..=32, 4..) => 4,
+        (..=64, 2..) => 2,
+        _ => 1,
     }
 }
 
-/// Whether a subgroup keeps the inputs of its rows in registers, and over how many tiles of columns: on software adapters,
-/// where loads are what costs, as long as enough subgroups are left.
-fn column_run(gpu: &Gpu, shape: &LinearShape, tile_rows: u32, lanes: u32) -> (bool, u32) {
-    const MOST: u32 = 16;
-    const SUBGROUPS: u32 = 128;
-    if !gpu.is_software() || shape.inner > 4 * lanes {
-        return (false, 1);
-    }
-    let column_tiles = shape.columns.div_ceil(4 * lanes);
-    let subgroups = shape.rows.most.div_ceil(tile_rows).saturating_mul(column_tiles);
-    (true, (subgroups / SUBGROUPS).clamp(1, MOST.min(column_tiles)))
+/// Vectors of inputs in a block of a panel.
+fn block(shape: &LinearShape, panels: u32) -> u32 {
+    let most = 32 / panels;
+    (shape.inner / 4).next_power_of_two().clamp(8, most)
+}
+
+fn is_whole(shape: &LinearShape, panels: u32) -> bool {
+    shape.inner <= 4 * block(shape, panels)
 }
 
 /// The product in f64. `x` (rows, K); `weight` (N, K) forward or (K, N) backward; returns (rows, N) before `extra`
@@ -295,6 +326,12 @@ fn product_shared_cases(gpu: &Gpu) -> Vec<Case> {
     product_cases_of(gpu, Variant::Shared, &shapes)
 }
 
+fn product_panel_cases(gpu: &Gpu) -> Vec<Case> {
+    // Whole blocks and several, edges on each side and none.
+    let shapes = [(1, 4, 4), (16, 32, 32), (17, 36, 132), (131, 132, 68), (33, 2048, 32), (70_000, 4, 4)];
+    product_cases_of(gpu, Variant::Panel, &shapes)
+}
+
 /// Small shapes in every form of the variant, large ones and further activations in each by turns.
 fn product_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
     let mut cases = Vec::new();
@@ -319,9 +356,10 @@ fn product_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> 
     let halves = [[Storage::Half, Storage::Word], [Storage::Half; 2], [Storage::Word, Storage::Half]];
     for (i, (rows, inner, columns)) in shapes.iter().copied().enumerate().filter(|_| has_half(gpu)) {
         for direction in [Direction::Forward, Direction::Backward] {
-            let shape = LinearShape { direction, ..LinearShape::forward(rows, inner, columns) };
             let storages = halves.iter().filter(|[weight, _]| rows < 1000 || *weight == Storage::Half);
             for (turn, storage) in storages.enumerate() {
+                let y_storage = storage[1];
+                let shape = LinearShape { direction, y_storage, ..LinearShape::forward(rows, inner, columns) };
                 let forms = PRODUCT_CHOICE.of_case(gpu, variant, &shape, false, i + turn);
                 cases.extend(forms.into_iter().map(|form| product_case(form, &shape, i % 2, i % 3 != 1, *storage)));
             }

@@ -89,7 +89,9 @@ impl RecurrentBackward {
                 let tiles = shape.width.div_ceil(4 * lanes);
                 (&BACKWARD, sequences.groups(form.tile * form.subgroups, tiles.into()))
             }
-            Variant::Private | Variant::Shared => (&BACKWARD_PRIVATE, sequences.groups(form.tile * 64, c / 4)),
+            Variant::Private | Variant::Shared | Variant::Panel => {
+                (&BACKWARD_PRIVATE, sequences.groups(form.tile * 64, c / 4))
+            }
         };
         plan.launch(&Launch {
             kernel,

@@ -230,7 +230,7 @@ impl RecurrentStep {
                 let tiles = shape.width.div_ceil(4 * lanes);
                 (&STEP, rows.groups(form.tile * form.subgroups, tiles.into()))
             }
-            Variant::Private | Variant::Shared => (&STEP_PRIVATE, rows.groups(form.tile * 64, c / 4)),
+            Variant::Private | Variant::Shared | Variant::Panel => (&STEP_PRIVATE, rows.groups(form.tile * 64, c / 4)),
         };
         plan.launch(&Launch {
             kernel,

@@ -1,0 +1,129 @@
+// The feed-forward part of a transformer block without writing its hidden layer, for drivers on the CPU: blocks of both
+// weights at constant places.
+//
+//   y[r] = residual[r] + W2 · act(W1 · x[r] + b1) + b2
+//
+// A subgroup owns `tile_rows` rows and goes through blocks of 4·LANES·UNITS hidden units. A block of both weights is loaded
+// once, into values that only constants index, and the rows are streamed through it: each lane makes four hidden units of
+// a row for each of UNITS, and the subgroup passes them round by shuffles. Sums wait in y.
+//
+// grid   ⌈rows / tile_rows⌉ subgroups
+// reads  x (rows, C) · residual (rows, C) · weight1 (F, C) · bias1 (F) · weight2 (C, F) · bias2 (C)
+// makes  y (rows, C)
+// C = 4·LANES·TILES; F is a multiple of 4·LANES·UNITS.
+#import grid
+#import tanh
+#import activation
+#import weight
+#import transpose
+const LANES: u32 = 8u; // spec 4
+const TILES: u32 = 1u; // spec 2
+const UNITS: u32 = 1u; // spec 2
+const ROWS: u32 = 2u; // spec 1
+
+struct Params { rows: u32, hidden: u32, tile_rows: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;             // (rows, C)
+@group(0) @binding(2) var<storage, read> residual: array<vec4<f32>>;      // (rows, C)
+@group(0) @binding(3) var<storage, read> weight1: array<vec4<Weight>>;    // (F, C)
+@group(0) @binding(4) var<storage, read> bias1: array<vec4<f32>>;         // (F)
+@group(0) @binding(5) var<storage, read> weight2: array<vec4<Weight>>;    // (C, F)
+@group(0) @binding(6) var<storage, read> bias2: array<vec4<f32>>;         // (C)
+@group(0) @binding(7) var<storage, read_write> y: array<vec4<f32>>;       // (rows, C), read back
+
+const WIDTH4: u32 = LANES * TILES;
+const BLOCK: u32 = LANES * UNITS;
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let first_row = grid_index(group, groups) * params.tile_rows;
+    if (first_row >= params.rows) { return; }
+    let last_row = params.rows - 1u;
+    let end_row = min(first_row + params.tile_rows, params.rows);
+    let hidden4 = params.hidden / 4u;
+
+    for (var i = first_row * WIDTH4 + lane; i < end_row * WIDTH4; i += LANES) {
+        y[i] = residual[i] + bias2[i % WIDTH4];
+    }
+    for (var block = 0u; block < hidden4; block += BLOCK) {
+        // For four hidden units the weights of each input, and for four columns those of each hidden unit.
+        var w1: array<vec4<f32>, 4u * UNITS * WIDTH4>;
+        var w2: array<vec4<f32>, 4u * TILES * BLOCK>;
+        var start: array<vec4<f32>, UNITS>;
+        for (var u = 0u; u < UNITS; u++) { // unroll
+            let f = block + u * LANES + lane;
+            start[u] = bias1[f];
+            for (var k = 0u; k < WIDTH4; k++) { // unroll
+                let at = 4u * f * WIDTH4 + k;
+                let w = transposed(
+                    vec4<f32>(weight1[at]), vec4<f32>(weight1[at + WIDTH4]),
+                    vec4<f32>(weight1[at + 2u * WIDTH4]), vec4<f32>(weight1[at + 3u * WIDTH4]),
+                );
+                for (var j = 0u; j < 4u; j++) { w1[4u * (UNITS * k + u) + j] = w[j]; } // unroll
+            }
+        }
+        for (var t = 0u; t < TILES; t++) { // unroll
+            for (var f = 0u; f < BLOCK; f++) { // unroll
+                let at = 4u * (t * LANES + lane) * hidden4 + block + f;
+                let w = transposed(
+                    vec4<f32>(weight2[at]), vec4<f32>(weight2[at + hidden4]),
+                    vec4<f32>(weight2[at + 2u * hidden4]), vec4<f32>(weight2[at + 3u * hidden4]),
+                );
+                for (var j = 0u; j < 4u; j++) { w2[4u * (TILES * f + t) + j] = w[j]; } // unroll
+            }
+        }
+        var y_at = first_row * WIDTH4 + lane;
+        for (var first = first_row; first < end_row; first += ROWS) {
+            var h: array<vec4<f32>, ROWS * UNITS>;
+            for (var i = 0u; i < ROWS; i++) { // unroll
+                for (var u = 0u; u < UNITS; u++) { h[UNITS * i + u] = start[u]; } // unroll
+            }
+            for (var t = 0u; t < TILES; t++) { // unroll
+                var inputs: array<vec4<f32>, ROWS>;
+                let x_at = t * LANES + lane;
+                for (var i = 0u; i < ROWS; i++) { inputs[i] = x[min(first + i, last_row) * WIDTH4 + x_at]; } // unroll
+                for (var source = 0u; source < LANES; source++) { // unroll
+                    for (var i = 0u; i < ROWS; i++) { // unroll
+                        let value = subgroupShuffle(inputs[i], source);
+                        for (var j = 0u; j < 4u; j++) { // unroll
+                            for (var u = 0u; u < UNITS; u++) { // unroll
+                                h[UNITS * i + u] =
+                                    fma(vec4(value[j]), w1[4u * (UNITS * (t * LANES + source) + u) + j], h[UNITS * i + u]);
+                            }
+                        }
+                    }
+                }
+            }
+            var sum: array<vec4<f32>, ROWS * TILES>;
+            for (var i = 0u; i < ROWS; i++) { // unroll
+                for (var u = 0u; u < UNITS; u++) { h[UNITS * i + u] = activation_value4(h[UNITS * i + u]); } // unroll
+                for (var t = 0u; t < TILES; t++) { // unroll
+                    sum[TILES * i + t] = y[min(first + i, last_row) * WIDTH4 + t * LANES + lane];
+                }
+            }
+            for (var u = 0u; u < UNITS; u++) { // unroll
+                for (var source = 0u; source < LANES; source++) { // unroll
+                    for (var i = 0u; i < ROWS; i++) { // unroll
+                        let value = subgroupShuffle(h[UNITS * i + u], source);
+                        for (var j = 0u; j < 4u; j++) { // unroll
+                            for (var t = 0u; t < TILES; t++) { // unroll
+                                let here = w2[4u * (TILES * (u * LANES + source) + t) + j];
+                                sum[TILES * i + t] = fma(vec4(value[j]), here, sum[TILES * i + t]);
+                            }
+                        }
+                    }
+                }
+            }
+            for (var i = 0u; i < ROWS; i++) { // unroll
+                for (var t = 0u; t < TILES; t++) { // unroll
+                    if (first + i < end_row) { y[y_at + i * WIDTH4 + t * LANES] = sum[TILES * i + t]; }
+                }
+            }
+            y_at += ROWS * WIDTH4;
+        }
+    }
+}
