@@ -2,6 +2,8 @@
 
 use std::io::IsTerminal;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -48,6 +50,30 @@ pub struct Progress {
     rejected: u64,
     /// Whether it was told that there are few distinct samples.
     few_told: bool,
+    /// Whether the first step is done, which is when all kernels are compiled.
+    compiled: Arc<AtomicBool>,
+}
+
+/// Seconds after which a first step that is not done is said to compile.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A thread that shows that kernels are being compiled, from [`PATIENCE`] on until `compiled` is set.
+fn show_compilation(bar: Option<ProgressBar>, compiled: Arc<AtomicBool>) {
+    let begun = Instant::now();
+    std::thread::spawn(move || {
+        let mut told = false;
+        while !compiled.load(Ordering::Relaxed) {
+            let text = format!("compiling kernels for this driver, {} s", begun.elapsed().as_secs());
+            match &bar {
+                _ if begun.elapsed() < PATIENCE => {}
+                Some(bar) => bar.set_message(text),
+                None if told => {}
+                None => output::progress(&"compiling kernels for this driver; the first step waits for them"),
+            }
+            told = begun.elapsed() >= PATIENCE;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
 }
 
 impl Progress {
@@ -60,11 +86,16 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
-        Self { extent, form, bar, begun: Instant::now(), rejected: 0, few_told: false }
+        let compiled = Arc::default();
+        if form == Form::Text {
+            show_compilation(bar.clone(), Arc::clone(&compiled));
+        }
+        Self { extent, form, bar, begun: Instant::now(), rejected: 0, few_told: false, compiled }
     }
 
     /// Shows a step.
     pub fn step(&mut self, report: &StepReport) {
+        self.compiled.store(true, Ordering::Relaxed);
         let Extent { steps, sites, samples, memory, .. } = &self.extent;
         let (done, all, first) = (report.step, steps.end, steps.start);
         let (sites, samples, memory) = (*sites, *samples as f64, *memory);
@@ -130,6 +161,7 @@ impl Progress {
 
     /// Takes the bar away and tells how many steps were rejected.
     pub fn finish(self) {
+        self.compiled.store(true, Ordering::Relaxed);
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
