@@ -72,7 +72,7 @@ pub struct Reflection {
     pub params_binding: Option<(u32, u32)>,
     /// Numbers of the storage bindings whose elements are f16.
     pub halves: Vec<u32>,
-    /// Numbers of the bindings that are read as textures, which are bound [`TEXTURES`] further.
+    /// Numbers of the bindings that are read as textures, which are bound 64 further.
     pub textures: Vec<u32>,
     /// Members of `params`: name, byte offset, whether it is a float.
     pub params: Vec<(String, u32, bool)>,

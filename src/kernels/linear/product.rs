@@ -63,9 +63,12 @@ pub(in crate::kernels) static PRODUCT_CHOICE: Choice<LinearShape> = Choice {
         Variant::Subgroup => (Variant::Subgroup, 16, Variant::subgroups(gpu)),
         _ => (Variant::Private, 8, 1),
     },
-    needs: |_, shape, form| {
-        if form.variant == Variant::Panel && shape.y_storage == Storage::Half && !is_whole(shape, form.tile) {
-            return Some(format!("an output of f32, or at most {} inputs", 4 * block(shape, form.tile)));
+    needs: |gpu, shape, form| {
+        if form.variant == Variant::Panel && shape.y_storage == Storage::Half {
+            let most = 4 * block(shape, form.tile, Variant::lanes(gpu)?);
+            if shape.inner > most {
+                return Some(format!("an output of f32, or at most {most} inputs"));
+            }
         }
         let whole = shape.inner.is_multiple_of(4) && shape.columns.is_multiple_of(4);
         (form.variant != Variant::Private && !whole)
@@ -197,14 +200,15 @@ impl LinearProduct {
             Variant::Panel => {
                 let lanes = form.lanes(plan.gpu(), PRODUCT_PANEL.name)?;
                 let panels = shape.columns.div_ceil(4 * lanes * form.tile);
-                let passes = shape.inner.div_ceil(4 * block(shape, form.tile));
+                let block = block(shape, form.tile, lanes);
+                let passes = shape.inner.div_ceil(4 * block);
                 let tile = panel::tile_rows(shape.rows.most, panels, passes);
                 spec.extend([
                     ("LANES", lanes),
                     ("PANELS", form.tile),
-                    ("BLOCK", block(shape, form.tile)),
+                    ("BLOCK", block),
                     ("ROWS", if form.tile > 2 { 1 } else { 2 }),
-                    ("WHOLE", is_whole(shape, form.tile).into()),
+                    ("WHOLE", u32::from(passes == 1)),
                 ]);
                 params.push(("tile_rows", tile.into()));
                 (&PRODUCT_PANEL, shape.rows.groups(tile, panels.into()))
@@ -280,14 +284,10 @@ fn panels(gpu: &Gpu, shape: &LinearShape) -> u32 {
     }
 }
 
-/// Vectors of inputs in a block of a panel.
-fn block(shape: &LinearShape, panels: u32) -> u32 {
-    let most = 32 / panels;
-    (shape.inner / 4).next_power_of_two().clamp(8, most)
-}
-
-fn is_whole(shape: &LinearShape, panels: u32) -> bool {
-    shape.inner <= 4 * block(shape, panels)
+/// Vectors of inputs in a block of a panel: one for each lane at least.
+fn block(shape: &LinearShape, panels: u32, lanes: u32) -> u32 {
+    let least = lanes.max(8);
+    (shape.inner / 4).next_power_of_two().clamp(least, least.max(32 / panels))
 }
 
 /// The product in f64. `x` (rows, K); `weight` (N, K) forward or (K, N) backward; returns (rows, N) before `extra`
