@@ -3,6 +3,7 @@
 use ketformer::gpu::{Gpu, GpuOptions, Plan, Profile, Storage, View, adapters};
 use ketformer::kernels::attention::{AttentionForward, AttentionShape, forward_reference};
 use ketformer::kernels::linear::{Extra, GradientInto, GradientShape, LinearGradient, LinearProduct, LinearShape};
+use ketformer::kernels::probe::{LOAD_VECTORS, LoadKind, LoadShape, ProbeLoad};
 use ketformer::kernels::{ALL, RandomInputs};
 use ketformer::{ErrorKind, Lattice, Precision, Ptf, Rydberg, TrainConfig, Trainer, wgpu};
 
@@ -173,6 +174,31 @@ fn reading_and_writing_one_buffer_is_refused() {
     // Even disjoint ranges: a dispatch cannot read and write one buffer.
     let (head, tail) = (both.range("head", 0, 64).unwrap(), both.range("tail", 512, 64).unwrap());
     assert!(product(&gpu, 10, &head, &tail).is_err());
+}
+
+/// A uniform array is bound from a buffer that allows it and that holds all of it.
+#[test]
+fn uniform_arrays_are_bound_from_uniform_buffers() {
+    let gpu = Gpu::new().unwrap();
+    let x = gpu.upload("x", &[1f32; 4 * LOAD_VECTORS as usize]).unwrap();
+    let y = gpu.buffer("y", 64).unwrap();
+    let record = |constants: &View| {
+        let load = ProbeLoad { x: x.view(), constants: constants.clone(), y: y.view() };
+        let mut plan = Plan::new(&gpu);
+        load.record(&mut plan, &LoadShape { lanes: 64, steps: 3, kind: LoadKind::UniformVec4 }).map(|()| plan)
+    };
+    let constants = gpu.upload_uniform("table", &[2f32; 8 * LOAD_VECTORS as usize]).unwrap();
+    record(&constants).unwrap().run().unwrap();
+    assert_eq!(y.read::<f32>(&gpu, 64).unwrap(), [2.0 * 4.0 * 8.0 * 3.0; 64]);
+    record(&constants.range("table", 64, 4 * u64::from(LOAD_VECTORS)).unwrap()).unwrap().run().unwrap();
+    for (view, words) in [
+        (gpu.upload_uniform("short", &[2f32; 400]).unwrap().view(), ["`short`", "needs 16384"]),
+        (x.view(), ["binding `constants`", "UNIFORM"]),
+    ] {
+        let error = record(&view).err().expect("no such binding");
+        assert_eq!(error.kind(), ErrorKind::Shape);
+        assert!(words.iter().all(|word| error.to_string().contains(word)), "{error}");
+    }
 }
 
 #[test]

@@ -9,12 +9,13 @@ use super::BenchShape;
 use super::gate::{near, words};
 use super::session::{Session, Title};
 use crate::error::Result;
-use crate::gpu::{Clock, Cost, Plan, Timing};
+use crate::gpu::{Clock, Cost, Gpu, Plan, Timing};
 use crate::kernels::linear::Variant;
 use crate::kernels::probe::{
-    ChainShape, ProbeCopy, ProbeMultiplyAdd, ProbeShuffle, SHUFFLES, ShuffleShape, chain_reference, shuffle_reference,
+    ChainShape, LOADS, LoadKind, LoadShape, ProbeCopy, ProbeLoad, ProbeMultiplyAdd, ProbeShuffle, SHUFFLES,
+    ShuffleShape, chain_reference, load_inputs, load_reference, shuffle_reference,
 };
-use crate::kernels::{Expected, measure as compare};
+use crate::kernels::{Expected, RandomInputs, measure as compare};
 
 /// The most that an adapter did in the probes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,31 @@ pub struct Limits {
     pub host_launch_us: f64,
     /// Microseconds to submit one empty launch and to wait for it.
     pub submit_us: f64,
+    /// Costs of single operations, those of loads where they were measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<OperationCost>,
+}
+
+/// Cost of one operation in a probe that does little else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OperationCost {
+    /// `multiply-add`, `shuffle`, or what is loaded: `storage f32`, `storage vec4`, `texel vec4`, `uniform vec4`.
+    pub operation: String,
+    /// 10⁹ operations a second, counted for each lane.
+    pub g_per_s: f64,
+    /// Nanoseconds of one core for the operation of a whole subgroup; nothing on other adapters than CPUs, and without
+    /// subgroups of one fixed size.
+    pub core_ns: Option<f64>,
+}
+
+impl fmt::Display for OperationCost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.core_ns {
+            Some(ns) if ns >= 10.0 => write!(f, "{ns:.1} ns"),
+            Some(ns) => write!(f, "{ns:.2} ns"),
+            None => write!(f, "{:.2} G/s", self.g_per_s),
+        }
+    }
 }
 
 impl Limits {
@@ -61,22 +87,57 @@ const FIRST_STEPS: u32 = 16;
 /// Some drivers end an invocation after 65,535 loop iterations, those of inner loops counted.
 const MOST_STEPS: u32 = 2048;
 
-/// Measures all limits; the rows are the session's last ones.
-pub(super) fn measure(session: &mut Session<'_>) -> Result<Limits> {
+/// Measures all limits, with the costs of loads if `loads`; the rows are the session's last ones.
+pub(super) fn measure(session: &mut Session<'_>, loads: bool) -> Result<Limits> {
     let mut limits = Limits::default();
+    let lanes = lanes(session);
+    let mut costs = Vec::new();
     for chains in [2, 4, 8] {
-        let row = calibrated(session, |session, steps| multiply_add(session, chains, steps))?;
-        limits.gflops = limits.gflops.max(row.and_then(|row| row.0).unwrap_or(0.0));
+        let shape = ChainShape { lanes, steps: 1, chains };
+        let probe = |session: &mut Session<'_>, steps| multiply_add(session, ChainShape { steps, ..shape });
+        costs.extend(calibrated(session, "multiply-add", shape.cost().flops / 2.0, probe)?);
     }
+    let fastest = costs.into_iter().max_by(|a, b| a.g_per_s.total_cmp(&b.g_per_s));
+    limits.gflops = fastest.as_ref().map_or(0.0, |cost| 2.0 * cost.g_per_s);
+    limits.operations.extend(fastest);
     copy(session, &mut limits)?;
     if let Some(subgroup) = Variant::lanes(session.gpu) {
-        let lanes = lanes(session);
-        let done = calibrated(session, |session, steps| shuffle(session, ShuffleShape { lanes, steps, subgroup }))?;
-        limits.gshuffles_per_s =
-            done.map(|(_, ms, steps)| f64::from(lanes) * f64::from(steps) * f64::from(SHUFFLES) / ms / 1e6);
+        let probe = |session: &mut Session<'_>, steps| shuffle(session, ShuffleShape { lanes, steps, subgroup });
+        let cost = calibrated(session, "shuffle", f64::from(lanes) * f64::from(SHUFFLES), probe)?;
+        limits.gshuffles_per_s = cost.as_ref().map(|cost| cost.g_per_s);
+        limits.operations.extend(cost);
+    }
+    let kinds = LoadKind::ALL.into_iter().filter(|_| loads);
+    for kind in kinds.filter(|kind| *kind != LoadKind::TexelVec4 || session.gpu.reads_texels()) {
+        let probe = |session: &mut Session<'_>, steps| load(session, LoadShape { lanes, steps, kind });
+        limits.operations.extend(calibrated(session, kind.name(), f64::from(lanes) * f64::from(LOADS), probe)?);
     }
     launches(session, &mut limits)?;
     Ok(limits)
+}
+
+/// What the costs in the rows of single operations are of.
+pub(super) fn costs_note(gpu: &Gpu) -> String {
+    match gpu.subgroup_size().filter(|_| gpu.is_software()) {
+        Some(lanes) => format!("ns: time of one core for an operation of a whole subgroup of {lanes} lanes"),
+        None => "G/s: 10⁹ operations a second, counted for each lane".into(),
+    }
+}
+
+/// Where the kernels read vec4s from, and why.
+pub(super) fn texels_note(limits: &Limits, reads_texels: bool) -> String {
+    let cost = |kind: LoadKind| limits.operations.iter().find(|cost| cost.operation == kind.name());
+    if !reads_texels {
+        return "kernels read vec4s from storage buffers here: texels of the same memory need Mesa's software driver"
+            .into();
+    }
+    match (cost(LoadKind::TexelVec4), cost(LoadKind::StorageVec4)) {
+        (Some(texel), Some(storage)) => {
+            let though = if texel.g_per_s < storage.g_per_s { ", although they are slower" } else { "" };
+            format!("kernels read vec4s as texels here{though}: {texel} against {storage} from storage buffers")
+        }
+        _ => "kernels read vec4s as texels here".into(),
+    }
 }
 
 /// Invocations that fill the adapter.
@@ -84,12 +145,24 @@ fn lanes(session: &Session<'_>) -> u32 {
     if session.gpu.is_software() { 1 << 13 } else { 1 << 20 }
 }
 
-/// Measures a probe with few steps, then with as many as the wanted time takes. The row that stays has the first use of
-/// the first. Gives its GFLOP/s, milliseconds and steps.
+/// The cost of `operation`, of which `count` took `ms` milliseconds.
+fn operation_cost(gpu: &Gpu, operation: &str, count: f64, ms: f64) -> OperationCost {
+    let g_per_s = count / ms / 1e6;
+    // Mesa's software driver computes on all cores that the process may use.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    let subgroup = gpu.subgroup_size().filter(|_| gpu.is_software());
+    let core_ns = subgroup.map(|subgroup| cores * f64::from(subgroup) / g_per_s);
+    OperationCost { operation: operation.into(), g_per_s, core_ns }
+}
+
+/// Measures a probe of `operation` with few steps, of `per_step` operations each, then with as many as the wanted time
+/// takes. The row that stays has the first use of the first.
 fn calibrated(
     session: &mut Session<'_>,
+    operation: &str,
+    per_step: f64,
     mut probe: impl FnMut(&mut Session<'_>, u32) -> Result<()>,
-) -> Result<Option<(Option<f64>, f64, u32)>> {
+) -> Result<Option<OperationCost>> {
     probe(session, FIRST_STEPS)?;
     let Some(first) = session.take_row() else { return Ok(None) };
     let Some(ms) = first.median_ms else {
@@ -101,15 +174,17 @@ fn calibrated(
     probe(session, steps)?;
     let Some(mut row) = session.take_row() else { return Ok(None) };
     row.first_use_ms = first.first_use_ms;
-    let found = row.median_ms.map(|ms| (row.gflops, ms, steps));
+    let cost = row.median_ms.map(|ms| operation_cost(session.gpu, operation, per_step * f64::from(steps), ms));
+    if let Some(cost) = &cost {
+        row.launched += &format!(": {cost}");
+    }
     session.push(row);
-    Ok(found)
+    Ok(cost)
 }
 
-fn multiply_add(session: &mut Session<'_>, chains: u32, steps: u32) -> Result<()> {
-    let shape = ChainShape { lanes: lanes(session), steps, chains };
+fn multiply_add(session: &mut Session<'_>, shape: ChainShape) -> Result<()> {
     let y = session.output("y", shape.lanes.into())?;
-    let title = Title::new("probe_multiply_add", format!("{chains} chains"), &BenchShape(vec![shape.lanes]));
+    let title = Title::new("probe_multiply_add", format!("{} chains", shape.chains), &BenchShape(vec![shape.lanes]));
     session.measure(
         title,
         None,
@@ -157,6 +232,22 @@ fn shuffle(session: &mut Session<'_>, shape: ShuffleShape) -> Result<()> {
             let lanes = 4 * shape.subgroup;
             let got = words(gpu, &y, lanes.into())?;
             Ok(vec![compare("y", &got, &Expected::Exactly(shuffle_reference(&ShuffleShape { lanes, ..shape })))])
+        },
+    )
+}
+
+fn load(session: &mut Session<'_>, shape: LoadShape) -> Result<()> {
+    let values = load_inputs(&mut RandomInputs::new(session.seed));
+    let (x, constants) =
+        (session.gpu.upload("bench.x", &values)?, session.gpu.upload_uniform("bench.constants", &values)?);
+    let y = session.output("y", shape.lanes.into())?;
+    session.measure(
+        Title::new("probe_load", shape.kind.name(), &BenchShape(vec![shape.lanes])),
+        None,
+        |plan| ProbeLoad { x: x.view(), constants: constants.view(), y: y.view() }.record(plan, &shape),
+        |gpu| {
+            let got = words(gpu, &y, shape.lanes.into())?;
+            Ok(vec![near("y", &got, load_reference(&values, &shape), 1e-6)])
         },
     )
 }
@@ -211,6 +302,7 @@ fn add(session: &mut Session<'_>, title: &Title, timing: &Timing) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::{BenchConfig, Subject};
 
     #[test]
     fn the_scarcer_of_arithmetic_and_traffic_counts() {
@@ -221,5 +313,34 @@ mod tests {
         assert_eq!(percent(0.0, 1e7), Some(50.0));
         assert_eq!(percent(0.0, 0.0), None);
         assert_eq!(Limits::default().percent(Cost { flops: 1.0, bytes: 1.0 }, 1.0), None);
+    }
+
+    #[test]
+    fn every_kind_of_load_has_a_row_with_its_cost() {
+        let gpu = Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one");
+        let config = BenchConfig { subjects: vec![Subject::Limits], runs: 1, warmup: 0, ..BenchConfig::default() };
+        let report = crate::bench::run(&gpu, &config, &mut |_| ()).unwrap();
+        let loads: Vec<_> = report.rows.iter().filter(|row| row.kernel == "probe_load").collect();
+        assert_eq!(loads.len(), if gpu.reads_texels() { 4 } else { 3 });
+        for row in loads {
+            let cost = report.limits.operations.iter().find(|cost| cost.operation == row.variant);
+            let is_there = |cost: &OperationCost| cost.g_per_s > 0.0 && row.launched.ends_with(&format!(": {cost}"));
+            assert!(cost.is_some_and(is_there), "{row:?}");
+        }
+        assert!(report.notes.last().is_some_and(|note| note.starts_with("kernels read vec4s")), "{:?}", report.notes);
+    }
+
+    #[test]
+    fn the_note_on_texels_names_the_costs_of_both() {
+        let cost =
+            |kind: LoadKind, g_per_s: f64, core_ns| OperationCost { operation: kind.name().into(), g_per_s, core_ns };
+        let note = |texel, storage| {
+            let operations = vec![cost(LoadKind::StorageVec4, 2.0, storage), cost(LoadKind::TexelVec4, 4.0, texel)];
+            texels_note(&Limits { operations, ..Limits::default() }, true)
+        };
+        let faster = "kernels read vec4s as texels here: 16.4 ns against 34.6 ns from storage buffers";
+        assert_eq!(note(Some(16.4), Some(34.6)), faster);
+        assert!(note(None, None).ends_with("4.00 G/s against 2.00 G/s from storage buffers"));
+        assert!(texels_note(&Limits::default(), false).contains("from storage buffers"));
     }
 }

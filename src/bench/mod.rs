@@ -33,7 +33,7 @@ mod subject;
 mod tune;
 
 pub use contest::Verdict;
-pub use limits::Limits;
+pub use limits::{Limits, OperationCost};
 pub use origin::Origin;
 pub use plot::plot;
 pub use report::{BenchReport, Compared};

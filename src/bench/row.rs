@@ -29,7 +29,8 @@ pub struct BenchRow {
     pub first_use_ms: Option<f64>,
     /// `timestamp` or `host`.
     pub clock: Option<String>,
-    /// Kernels that were launched, in order, and behind `as` the variants in which those run that have several.
+    /// Kernels that were launched, in order, and behind `as` the variants in which those run that have several; for a probe
+    /// of one operation, behind a colon its cost.
     pub launched: String,
     /// Why there are no numbers.
     pub error: Option<String>,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::contest::Contest;
 use super::gate::affordable;
-use super::{BenchConfig, BenchReport, BenchRow, BenchShape, Limits, Origin, ScalingCurve, limits};
+use super::{BenchConfig, BenchReport, BenchRow, BenchShape, Limits, Origin, ScalingCurve, Subject, limits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Asked, Buffer, Cost, Gpu, Plan, Profile, Timing, View};
 use crate::kernels::{Measured, POISON, RandomInputs};
@@ -49,7 +49,7 @@ impl<'a> Session<'a> {
     /// Opens the session by measuring the adapter's limits.
     pub fn new(gpu: &'a Gpu, config: &BenchConfig, progress: &'a mut dyn FnMut(&str)) -> Result<Self> {
         let mut session = Self::bare(gpu, config, progress);
-        session.limits = limits::measure(&mut session)?;
+        session.limits = limits::measure(&mut session, config.subjects.contains(&Subject::Limits))?;
         session.limit_rows = std::mem::take(&mut session.rows);
         session.share_limits();
         session.variant = config.variant.clone();
@@ -109,6 +109,8 @@ impl<'a> Session<'a> {
     pub fn report_limits(&mut self) {
         self.rows.append(&mut self.limit_rows.clone());
         self.notes.push(self.limits.to_string());
+        self.notes.push(limits::costs_note(self.gpu));
+        self.notes.push(limits::texels_note(&self.limits, self.gpu.reads_texels()));
     }
 
     /// The last row, taken back.

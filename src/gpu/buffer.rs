@@ -42,7 +42,7 @@ impl Storage {
     }
 }
 
-/// A storage buffer. It counts towards [`Gpu::allocated`] while it lives.
+/// A storage or uniform buffer. It counts towards [`Gpu::allocated`] while it lives.
 #[derive(Debug)]
 pub struct Buffer {
     view: View,
@@ -51,7 +51,8 @@ pub struct Buffer {
 
 /// A labelled range of a buffer, the thing kernels bind. Cheap to clone; holds the buffer alive.
 ///
-/// A caller's own `wgpu::Buffer` becomes one with `View::from(&buffer)`; it needs the usage `STORAGE`.
+/// A caller's own `wgpu::Buffer` becomes one with `View::from(&buffer)`; it needs the usage `STORAGE`, or `UNIFORM`
+/// where a kernel binds it as `var<uniform>`.
 #[derive(Debug, Clone)]
 pub struct View {
     buffer: wgpu::Buffer,
@@ -155,8 +156,20 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::buffer`].
     pub fn upload<T: Pod>(&self, label: &str, values: &[T]) -> Result<Buffer> {
+        self.uploaded(label, values, STORAGE_USAGE)
+    }
+
+    /// A uniform buffer that holds `values`, for bindings of `var<uniform>`.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub fn upload_uniform<T: Pod>(&self, label: &str, values: &[T]) -> Result<Buffer> {
+        self.uploaded(label, values, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST)
+    }
+
+    fn uploaded<T: Pod>(&self, label: &str, values: &[T], usage: wgpu::BufferUsages) -> Result<Buffer> {
         let bytes: &[u8] = bytemuck::cast_slice(values);
-        let buffer = self.buffer(label, (bytes.len() as u64).div_ceil(4))?;
+        let buffer = self.buffer_of_usage(label, (bytes.len() as u64).div_ceil(4), usage)?;
         self.write(&buffer.buffer, 0, bytes)?;
         Ok(buffer)
     }

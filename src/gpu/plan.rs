@@ -184,7 +184,7 @@ pub struct Launch<'a> {
     pub kernel: &'a Kernel,
     /// Text constants to replace.
     pub spec: &'a [(&'a str, u32)],
-    /// Every storage binding of the kernel, by name.
+    /// Every binding of the kernel, by name.
     pub bindings: &'a [Bind<'a>],
     /// Every member of the kernel's `params`, by name.
     pub params: &'a [(&'a str, Param)],
@@ -638,7 +638,24 @@ fn check_bindings(launch: &Launch<'_>, reflection: &Reflection, limits: &wgpu::L
     for (number, binding, access) in &reflection.bindings {
         let given = launch.bindings.iter().find(|b| b.name == binding);
         let given = given.ok_or_else(|| shader_error(format!("binding `{binding}` is not given")))?;
-        let (needed, held) = (given.elements.saturating_mul(given.view.storage().bytes()), given.view.bytes());
+        let touched = given.elements.saturating_mul(given.view.storage().bytes());
+        let (needed, usage, alignment, most, remedy) = match access {
+            Access::Uniform(bytes) => (
+                touched.max(u64::from(*bytes)),
+                wgpu::BufferUsages::UNIFORM,
+                limits.min_uniform_buffer_offset_alignment,
+                limits.max_uniform_buffer_binding_size,
+                "declare a shorter array in the text",
+            ),
+            Access::Read | Access::Write => (
+                touched,
+                wgpu::BufferUsages::STORAGE,
+                limits.min_storage_buffer_offset_alignment,
+                limits.max_storage_buffer_binding_size,
+                "use a smaller --memory or fewer samples",
+            ),
+        };
+        let held = given.view.bytes();
         let shape_error =
             |message: String| Error::new(ErrorKind::Shape, format!("{name}: binding `{binding}` {message}"));
         if held < needed || held == 0 {
@@ -648,6 +665,9 @@ fn check_bindings(launch: &Launch<'_>, reflection: &Reflection, limits: &wgpu::L
                 launch.shape
             )));
         }
+        if !given.view.wgpu().usage().contains(usage) {
+            return Err(shape_error(format!("(`{}`) needs a buffer of usage {usage:?}", given.view.label())));
+        }
         if (given.view.storage() == Storage::Half) != reflection.halves.contains(number) {
             let (label, bits) = (given.view.label(), given.view.storage().bits());
             return Err(shape_error(format!(
@@ -655,19 +675,15 @@ fn check_bindings(launch: &Launch<'_>, reflection: &Reflection, limits: &wgpu::L
                  bits to those of the view"
             )));
         }
-        let alignment = u64::from(limits.min_storage_buffer_offset_alignment);
-        if !given.view.offset().is_multiple_of(alignment) {
+        if !given.view.offset().is_multiple_of(u64::from(alignment)) {
             let offset = given.view.offset();
             return Err(shape_error(format!("begins at byte {offset}, which is no multiple of {alignment}")));
         }
         let view = given.view.clone().cut(needed);
-        if view.bytes() > limits.max_storage_buffer_binding_size {
-            let message = format!(
-                "{name}: binding `{binding}` is {} bytes, this adapter binds at most {}; use a smaller --memory or fewer \
-                 samples",
-                view.bytes(),
-                limits.max_storage_buffer_binding_size
-            );
+        if view.bytes() > most {
+            let bytes = view.bytes();
+            let message =
+                format!("{name}: binding `{binding}` is {bytes} bytes, this adapter binds at most {most}; {remedy}");
             return Err(Error::new(ErrorKind::Memory, message));
         }
         for (_, other, other_name, other_access) in &bound {

@@ -61,12 +61,14 @@ pub enum Access {
     Read,
     /// `var<storage, read_write>`
     Write,
+    /// `var<uniform>` of an array of vec4s with this many bytes.
+    Uniform(u32),
 }
 
 /// What naga read out of an assembled kernel.
 #[derive(Debug, Clone)]
 pub struct Reflection {
-    /// Storage bindings: binding number, name, access.
+    /// Bindings other than `params`: binding number, name, access.
     pub bindings: Vec<(u32, String, Access)>,
     /// Binding number of `var<uniform> params` and its byte size, where the kernel has one.
     pub params_binding: Option<(u32, u32)>,
@@ -123,6 +125,15 @@ fn holds_half(module: &naga::Module, ty: naga::Handle<naga::Type>) -> bool {
         naga::TypeInner::Scalar(scalar) | naga::TypeInner::Vector { scalar, .. } => scalar == naga::Scalar::F16,
         _ => false,
     }
+}
+
+/// Bytes of an `array<vec4<f32>, N>`.
+fn array_of_vec4s(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Option<u32> {
+    let naga::TypeInner::Array { base, size: naga::ArraySize::Constant(count), stride } = module.types[ty].inner else {
+        return None;
+    };
+    let vec4 = naga::TypeInner::Vector { size: naga::VectorSize::Quad, scalar: naga::Scalar::F32 };
+    (module.types[base].inner == vec4).then_some(count.get() * stride)
 }
 
 impl Kernel {
@@ -261,6 +272,12 @@ impl Kernel {
                     }
                     reflection.bindings.push((binding.binding, name, access));
                 }
+                naga::AddressSpace::Uniform if name != "params" => {
+                    let bytes = array_of_vec4s(module, variable.ty).ok_or_else(|| {
+                        self.error(format!("`{name}`: a uniform other than `params` is an array<vec4<f32>, N>"))
+                    })?;
+                    reflection.bindings.push((binding.binding, name, Access::Uniform(bytes)));
+                }
                 naga::AddressSpace::Uniform => {
                     let naga::TypeInner::Struct { members, span } = &module.types[variable.ty].inner else {
                         return Err(self.error("`params` must be a struct".into()));
@@ -313,8 +330,9 @@ impl Kernel {
     fn build(&self, gpu: &Gpu, spec: &[(&str, u32)], textures: &[&str]) -> Result<CompiledKernel> {
         let Shader { text, reflection, .. } = self.textured(spec, textures)?;
         let storage_limit = gpu.limits().max_storage_buffers_per_shader_stage as usize;
-        if reflection.bindings.len() > storage_limit {
-            let needed = reflection.bindings.len();
+        let is_storage = |(_, _, access): &&(u32, String, Access)| !matches!(access, Access::Uniform(_));
+        let needed = reflection.bindings.iter().filter(is_storage).count();
+        if needed > storage_limit {
             return Err(self.error(format!("binds {needed} storage buffers, this adapter allows {storage_limit}")));
         }
         let of_type = |binding: u32, ty: wgpu::BindingType| wgpu::BindGroupLayoutEntry {
@@ -334,9 +352,10 @@ impl Kernel {
         let mut entries: Vec<wgpu::BindGroupLayoutEntry> = reflection
             .bindings
             .iter()
-            .map(|(number, _, access)| {
-                let read_only = *access == Access::Read;
-                entry(*number, wgpu::BufferBindingType::Storage { read_only })
+            .map(|(number, _, access)| match access {
+                Access::Read => entry(*number, wgpu::BufferBindingType::Storage { read_only: true }),
+                Access::Write => entry(*number, wgpu::BufferBindingType::Storage { read_only: false }),
+                Access::Uniform(_) => entry(*number, wgpu::BufferBindingType::Uniform),
             })
             .collect();
         entries.extend(reflection.textures.iter().map(|number| of_type(number + TEXTURES, texture)));
@@ -409,6 +428,26 @@ mod tests {
         assert_eq!(reflection.bindings, expected);
         assert_eq!(reflection.params, vec![("count".into(), 0, false), ("factor".into(), 4, true)]);
         assert_eq!((reflection.workgroup, reflection.params_binding), (16, Some((0, 8))));
+    }
+
+    #[test]
+    fn uniform_arrays_are_bindings_with_a_size() {
+        let of_type = |ty: &str| {
+            let source = format!(
+                "@group(0) @binding(0) var<uniform> table: {ty};\n\
+                 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;\n\
+                 @compute @workgroup_size(1) fn main() {{ y[0] = vec4<f32>(table[0]); }}\n"
+            );
+            let kernel = Kernel { name: "table", source: source.leak(), shared: &[] };
+            kernel.shader(&[]).map(|shader| shader.reflection)
+        };
+        let reflection = of_type("array<vec4<f32>, 12>").unwrap();
+        let expected = vec![(0, "table".to_string(), Access::Uniform(192)), (1, "y".to_string(), Access::Write)];
+        assert_eq!((reflection.bindings, reflection.params_binding), (expected, None));
+        for wrong in ["array<vec4<u32>, 12>", "vec4<f32>"] {
+            let error = of_type(wrong).unwrap_err().to_string();
+            assert!(error.contains("`table`") && error.contains("array<vec4<f32>, N>"), "{error}");
+        }
     }
 
     #[test]

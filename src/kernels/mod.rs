@@ -151,6 +151,7 @@ pub static ALL: &[Entry] = &[
     probe::COPY_ENTRY,
     probe::SHUFFLE_ENTRY,
     probe::LOOP_ENTRY,
+    probe::LOAD_ENTRY,
 ];
 
 /// Looks a kernel up by its name.

@@ -1,11 +1,12 @@
-//! Probes of what an adapter can do at most: multiply-adds, memory, shuffles, iterations. They compute nothing that anyone
-//! needs.
+//! Probes of what an adapter can do at most: multiply-adds, memory, shuffles, iterations, loads. They compute nothing that
+//! anyone needs.
 //!
 //! ```text
 //! multiply_add   a[i] ← a[i] · factor + addend, 8·steps times      y[lane] = Σ_i Σ_4 a[i]
 //! copy           y[i] = x[i]
 //! shuffle        v[i] ← v[i] of lane (lane + s·stride) mod LANES + i      y[lane] = Σ_i (2i + 1) v[i]
 //! loop           v ← v · 1664525 + 1013904223 mod 2³²               y[lane] = v
+//! load           at(s) = (lane mod 64 + s·stride) mod 512            y[lane] = Σ_s Σ_{i<8} load(at(s) + 64i)
 //! ```
 
 use super::linear::Variant;
@@ -17,6 +18,7 @@ static MULTIPLY_ADD: Kernel = kernel!("probe_multiply_add");
 static COPY: Kernel = kernel!("probe_copy");
 static SHUFFLE: Kernel = kernel!("probe_shuffle");
 static LOOP: Kernel = kernel!("probe_loop");
+static LOAD: Kernel = kernel!("probe_load");
 
 pub(super) const MULTIPLY_ADD_ENTRY: Entry =
     Entry { kernel: &MULTIPLY_ADD, summary: "a ← a · factor + addend in registers, the peak", cases: chain_cases };
@@ -26,6 +28,8 @@ pub(super) const SHUFFLE_ENTRY: Entry =
 
 pub(super) const LOOP_ENTRY: Entry =
     Entry { kernel: &LOOP, summary: "integers round and round, how long a loop may be", cases: loop_cases };
+pub(super) const LOAD_ENTRY: Entry =
+    Entry { kernel: &LOAD, summary: "sums of loads from the nearest cache, one kind at a time", cases: load_cases };
 
 /// Chains of multiply-adds in registers.
 #[derive(Debug, Clone)]
@@ -52,7 +56,8 @@ const FACTOR: f32 = -0.999;
 const ADDEND: f32 = 0.5;
 
 impl ChainShape {
-    fn cost(&self) -> Cost {
+    /// Arithmetic and traffic of the probe.
+    pub(crate) fn cost(&self) -> Cost {
         let links = f64::from(self.lanes) * f64::from(self.steps) * f64::from(LINKS * self.chains);
         Cost { flops: 8.0 * links, bytes: 4.0 * f64::from(self.lanes) }
     }
@@ -179,6 +184,111 @@ impl ProbeLoop {
     }
 }
 
+/// Loads of one kind from 16 KiB of memory.
+#[derive(Debug, Clone)]
+pub struct ProbeLoad {
+    /// (4 · [`LOAD_VECTORS`])
+    pub x: View,
+    /// (4 · [`LOAD_VECTORS`]) in a uniform buffer
+    pub constants: View,
+    /// (lanes)
+    pub y: View,
+}
+
+/// How a [`ProbeLoad`] loads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadKind {
+    /// An f32 from a storage buffer.
+    StorageF32,
+    /// A vec4 from a storage buffer.
+    StorageVec4,
+    /// A vec4 as a texel where [`Gpu::reads_texels`], else from a storage buffer.
+    TexelVec4,
+    /// A vec4 from a uniform buffer.
+    UniformVec4,
+}
+
+impl LoadKind {
+    /// Every kind, in the order of the kernel's `KIND`.
+    pub const ALL: [Self; 4] = [Self::StorageF32, Self::StorageVec4, Self::TexelVec4, Self::UniformVec4];
+
+    /// What is loaded, and from where.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::StorageF32 => "storage f32",
+            Self::StorageVec4 => "storage vec4",
+            Self::TexelVec4 => "texel vec4",
+            Self::UniformVec4 => "uniform vec4",
+        }
+    }
+}
+
+/// Shape of a [`ProbeLoad`].
+#[derive(Debug, Clone, Copy)]
+pub struct LoadShape {
+    /// Invocations.
+    pub lanes: u32,
+    /// Rounds, of [`LOADS`] loads each.
+    pub steps: u32,
+    /// What is loaded.
+    pub kind: LoadKind,
+}
+
+/// Loads of each lane in one step.
+pub const LOADS: u32 = 8;
+/// Vec4s of memory that a [`ProbeLoad`] loads from.
+pub const LOAD_VECTORS: u32 = 1024;
+/// Vec4s between the loads of a step, and lanes that load from different addresses.
+const LOAD_DISTANCE: u32 = 64;
+const LOAD_STRIDE: u32 = 9;
+
+impl ProbeLoad {
+    /// Records the probe.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &LoadShape) -> Result<()> {
+        let (words, vectors) = (u64::from(LOAD_VECTORS), u64::from(4 * LOAD_VECTORS));
+        plan.launch(&Launch {
+            kernel: &LOAD,
+            spec: &[("KIND", shape.kind as u32)],
+            bindings: &[
+                Bind { name: "words", view: &self.x, elements: words },
+                Bind { name: "vectors", view: &self.x, elements: vectors },
+                Bind { name: "fetched", view: &self.x, elements: vectors },
+                Bind { name: "constants", view: &self.constants, elements: vectors },
+                Bind { name: "y", view: &self.y, elements: shape.lanes.into() },
+            ],
+            params: &[("lanes", shape.lanes.into()), ("steps", shape.steps.into()), ("stride", LOAD_STRIDE.into())],
+            groups: Rows::from(shape.lanes).groups(64, 1),
+            cost: Cost { flops: 0.0, bytes: 4.0 * (vectors as f64 + f64::from(shape.lanes)) },
+            shape: format!("({} lanes, {} steps)", shape.lanes, shape.steps),
+        })
+    }
+}
+
+/// Inputs of a [`ProbeLoad`]: integers so small that sums of them in f32 are exact.
+pub fn load_inputs(random: &mut RandomInputs) -> Vec<f32> {
+    random.integers(4 * LOAD_VECTORS as usize, 16).into_iter().map(|v| v as f32 - 8.0).collect()
+}
+
+/// y (lanes) of a [`ProbeLoad`] in f64.
+pub fn load_reference(x: &[f32], shape: &LoadShape) -> Vec<f64> {
+    let load = |at: u32| -> f64 {
+        match shape.kind {
+            LoadKind::StorageF32 => x[at as usize].into(),
+            _ => x[4 * at as usize..][..4].iter().map(|v| f64::from(*v)).sum(),
+        }
+    };
+    let step = |at: u32| (0..LOADS).map(|i| load(at + LOAD_DISTANCE * i)).sum::<f64>();
+    let addresses = LOAD_VECTORS / 2;
+    let of_address: Vec<f64> = (0..addresses).map(step).collect();
+    let lane =
+        |local: u32| (0..shape.steps).map(|s| of_address[((local + s * LOAD_STRIDE) % addresses) as usize]).sum();
+    let workgroup: Vec<f64> = (0..64).map(lane).collect();
+    workgroup.into_iter().cycle().take(shape.lanes as usize).collect()
+}
+
 /// y (lanes) of a [`ProbeLoop`], the integers themselves.
 pub fn loop_reference(lanes: u32, steps: u32) -> Vec<u32> {
     let step = |v: u32| v.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -284,6 +394,25 @@ fn shuffle_case(subgroup: u32, groups: u32, steps: u32) -> Case {
         outputs: vec![("y", Expected::Exactly(shuffle_reference(&shape)))],
         record: Box::new(move |plan: &mut Plan, named: &Named| {
             ProbeShuffle { y: named.view("y")? }.record(plan, &shape)
+        }),
+    }
+}
+
+fn load_cases(_: &Gpu) -> Vec<Case> {
+    let shapes = LoadKind::ALL.into_iter().flat_map(|kind| [(1, 1), (130, 100)].map(|shape| (kind, shape)));
+    shapes.map(|(kind, (lanes, steps))| load_case(LoadShape { lanes, steps, kind })).collect()
+}
+
+fn load_case(shape: LoadShape) -> Case {
+    let x = load_inputs(&mut RandomInputs::new(shape.steps.into()));
+    Case {
+        name: format!("{}, {} lanes, {} steps", shape.kind.name(), shape.lanes, shape.steps),
+        inputs: vec![("x", x.clone().into())],
+        // Exact, but for a comparison that can reject.
+        outputs: vec![("y", Expected::Near { values: load_reference(&x, &shape), tolerance: 1e-6 })],
+        record: Box::new(move |plan: &mut Plan, named: &Named| {
+            let constants = plan.gpu().upload_uniform("constants", &x)?.view();
+            ProbeLoad { x: named.view("x")?, constants, y: named.view("y")? }.record(plan, &shape)
         }),
     }
 }
