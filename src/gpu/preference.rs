@@ -49,18 +49,26 @@ impl Gpu {
         Self { preference: Arc::new(preference), inner: self.inner.clone() }
     }
 
+    /// The preferences that another handle keeps.
+    fn kept(&self) -> Preference {
+        let Preference { tuning, forced, storage_only, .. } = &*self.preference;
+        Preference {
+            tuning: tuning.clone(),
+            forced: forced.clone(),
+            storage_only: *storage_only,
+            ..Preference::default()
+        }
+    }
+
     /// The same device, with `tuning` instead of what it was opened with.
     pub fn with_tuning(&self, tuning: Tuning) -> Self {
-        let storage_only = self.preference.storage_only;
-        self.preferring(Preference { tuning, storage_only, ..Preference::default() })
+        self.preferring(Preference { tuning, forced: None, ..self.kept() })
     }
 
     /// The same device with the same tuning, whose kernels read storage buffers alone, or also textures where
     /// [`Gpu::reads_texels`] is the default. Results are the same bits.
     pub fn with_texels(&self, texels: bool) -> Self {
-        let Preference { tuning, forced, .. } = &*self.preference;
-        let (tuning, forced) = (tuning.clone(), forced.clone());
-        self.preferring(Preference { tuning, forced, storage_only: !texels, ..Preference::default() })
+        self.preferring(Preference { storage_only: !texels, ..self.kept() })
     }
 
     /// Whether kernels read buffers of vec4s as textures here: on Mesa's software driver, where that is faster.
@@ -70,16 +78,12 @@ impl Gpu {
 
     /// The same device with the same tuning; kernels that have a form of this name take it, or say why they cannot.
     pub fn forcing(&self, form: &str) -> Self {
-        let Preference { tuning, storage_only, .. } = &*self.preference;
-        let (tuning, storage_only) = (tuning.clone(), *storage_only);
-        self.preferring(Preference { tuning, forced: Some(form.into()), storage_only, ..Preference::default() })
+        self.preferring(Preference { forced: Some(form.into()), ..self.kept() })
     }
 
     /// The same device with the same preferences, that keeps what is asked of it for [`Gpu::asked`].
     pub fn listening(&self) -> Self {
-        let Preference { tuning, forced, storage_only, .. } = &*self.preference;
-        let (tuning, forced, storage_only) = (tuning.clone(), forced.clone(), *storage_only);
-        self.preferring(Preference { tuning, forced, storage_only, asked: Some(Mutex::default()), warning: None })
+        self.preferring(Preference { asked: Some(Mutex::default()), ..self.kept() })
     }
 
     /// Which forms are preferred.

@@ -61,16 +61,16 @@ fn write_lines(lines: &[&str], constants: &mut Vec<(String, u32)>, written: &mut
             return Err(fault("start and condition are of another variable"));
         };
         let [first, bound] = [evaluate(first, constants)?, evaluate(bound, constants)?];
-        let mut depth = 1;
-        let length = lines[at..].iter().position(|line| {
-            let code = line.split("//").next().unwrap_or_default();
-            depth += code.matches('{').count() as i32 - code.matches('}').count() as i32;
-            depth == 0
-        });
         let inline = inline.map(|(_, body)| [body]);
         let body = match &inline {
             Some(body) => &body[..],
             None => {
+                let mut depth = 1;
+                let length = lines[at..].iter().position(|line| {
+                    let code = line.split("//").next().unwrap_or_default();
+                    depth += code.matches('{').count() as i32 - code.matches('}').count() as i32;
+                    depth == 0
+                });
                 let body = &lines[at..at + length.ok_or_else(|| fault("the loop does not end"))?];
                 at += body.len() + 1;
                 body

@@ -6,7 +6,7 @@ use super::linear::Variant;
 use super::probe::MOST_ITERATIONS;
 use crate::gpu::Gpu;
 
-/// Rows that share a block: as many as leave every core a few workgroups, since each loads the block anew.
+/// Rows that share a block: as many as leave every core a few workgroups, since each workgroup loads the block.
 const TILE_ROWS: std::ops::RangeInclusive<u32> = 16..=256;
 /// Workgroups for each core.
 const GROUPS: u32 = 4;

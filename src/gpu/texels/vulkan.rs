@@ -113,14 +113,12 @@ impl Aliased {
     fn image(&self, device: &wgpu::Device, offset: u64, format: wgpu::TextureFormat) -> Option<wgpu::TextureView> {
         let each = u64::from(format.block_copy_size(None)?);
         let texels = (self.buffer_bytes - offset).div_ceil(each);
-        // Mesa compiles a kernel anew where an image's sides begin or cease to be powers of two: none of the heights is.
+        // Mesa 22.3 compiles another variant of a kernel where a side of an image is a power of two: no height is one.
         let height = (texels.div_ceil(u64::from(WIDTH)) as u32).max(3);
         let (width, height) = (WIDTH, height + u32::from(height.is_power_of_two()));
         if width.max(height) > device.limits().max_texture_dimension_2d {
             return None;
         }
-        let size = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
-        let dimension = wgpu::TextureDimension::D2;
         let vulkan_format = match format {
             wgpu::TextureFormat::Rgba32Float => vk::Format::R32G32B32A32_SFLOAT,
             wgpu::TextureFormat::Rgba16Float => vk::Format::R16G16B16A16_SFLOAT,
@@ -154,33 +152,29 @@ impl Aliased {
                 raw.destroy_image(image, None);
                 return None;
             }
-            let texture = hal_device.texture_from_raw(
-                image,
-                &hal::TextureDescriptor {
-                    label: None,
-                    size,
-                    mip_level_count: 1,
-                    sample_count: 1,
-                    dimension,
-                    format,
-                    usage: wgpu::TextureUses::RESOURCE,
-                    memory_flags: hal::MemoryFlags::empty(),
-                    view_formats: Vec::new(),
-                },
-                None,
-                hal::vulkan::TextureMemory::External,
-            );
-            drop(hal_device);
             let descriptor = wgpu::TextureDescriptor {
                 label: None,
-                size,
+                size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
                 mip_level_count: 1,
                 sample_count: 1,
-                dimension,
+                dimension: wgpu::TextureDimension::D2,
                 format,
                 usage: wgpu::TextureUsages::TEXTURE_BINDING,
                 view_formats: &[],
             };
+            let of_hal = hal::TextureDescriptor {
+                label: None,
+                size: descriptor.size,
+                mip_level_count: descriptor.mip_level_count,
+                sample_count: descriptor.sample_count,
+                dimension: descriptor.dimension,
+                format,
+                usage: wgpu::TextureUses::RESOURCE,
+                memory_flags: hal::MemoryFlags::empty(),
+                view_formats: Vec::new(),
+            };
+            let texture = hal_device.texture_from_raw(image, &of_hal, None, hal::vulkan::TextureMemory::External);
+            drop(hal_device);
             let resource = wgpu::TextureUses::RESOURCE;
             let texture = device.create_texture_from_hal::<hal::api::Vulkan>(texture, &descriptor, resource);
             Some(texture.create_view(&wgpu::TextureViewDescriptor::default()))

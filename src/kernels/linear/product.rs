@@ -7,8 +7,7 @@ use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, Storage, View};
 use crate::kernels::choice::{Choice, Form, Forms, rows_class, width_class};
 use crate::kernels::narrow::{has_half, near_half, stored};
-use crate::kernels::panel;
-use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel, panel};
 
 static PRODUCT: Kernel = kernel!("linear_product");
 static PRODUCT_PRIVATE: Kernel = kernel!("linear_product_private");
