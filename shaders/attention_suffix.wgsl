@@ -15,6 +15,7 @@
 #import head
 #import online
 #import cache
+#import remainder
 #import suffix
 const QUERIES: u32 = 1u; // spec 2
 
@@ -76,11 +77,13 @@ fn main(
     var entry: array<vec2<u32>, QUERIES>;
     var ranges: array<vec2<u32>, QUERIES>;
     var shared_keys = vec2(params.tokens, 0u);
+    var begins = 0u; // bit i: a sequence begins at row i of the tile
     for (var i = 0u; i < QUERIES; i++) {
         let k = min(first_k + lane + TEAM * i, params.per_item - 1u);
         entry[i] = suffix_entry(row_table[k], params.period);
         ranges[i] = suffix_shared(entry[i], params.period);
         shared_keys = vec2(min(shared_keys.x, ranges[i].x), max(shared_keys.y, ranges[i].y));
+        begins |= (subgroupBallot(entry[i].x == entry[i].y)[(id - lane) / 32u] >> ((id - lane) % 32u) & 0xffu) << (TEAM * i);
         state[i] = ONLINE_START;
         for (var c = 0u; c < PARTS; c++) {
             q[i * PARTS + c] = vec4<f32>(qkv[start + k * 3u * width4 + c]) * params.scale;
@@ -99,8 +102,7 @@ fn main(
     // One sequence of the tile after the other: rows a to end − 1, whose changed keys begin at row a − (p − s).
     for (var a = first_k; subgroupAny(a < end_k); ) {
         let begin = suffix_entry(row_table[min(a, params.per_item - 1u)], params.period);
-        var end = min(a + 1u, end_k);
-        while (end < end_k && suffix_entry(row_table[end], params.period).x != row_table[end].y) { end++; }
+        let end = min(a + 1u + countTrailingZeros(begins >> (a + 1u - first_k)), end_k);
         let keys = begin.y - begin.x + end - a;
         for (var i = 0u; i < QUERIES; i++) {
             let k = first_k + lane + TEAM * i;
@@ -117,7 +119,6 @@ fn main(
         }
         a = end;
     }
-
     for (var i = 0u; i < QUERIES; i++) {
         let k = first_k + lane + TEAM * i;
         if (team / params.heads / tiles < params.items && k < end_k) {

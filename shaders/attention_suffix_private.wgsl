@@ -15,6 +15,7 @@
 #import head
 #import online
 #import cache
+#import remainder
 #import suffix
 const QUERIES: u32 = 1u; // spec 4
 

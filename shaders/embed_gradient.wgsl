@@ -11,6 +11,7 @@
 // makes  part (blocks, C·P + C)
 #import grid
 #import tanh
+#import remainder
 const BITS: u32 = 4u; // spec 1 2 12 16
 const TANH: u32 = 1u; // spec 0
 const START: u32 = 0u; // spec 1
@@ -48,27 +49,29 @@ fn main(
     var bias_sum = 0.0;
     for (var j = 0u; j < BITS; j++) { sum[j] = 0.0; }
     for (var row = first_row; row < end; row += ROWS) {
+        var at: array<u32, ROWS>;
+        var empty: array<bool, ROWS>;
         var z: array<f32, ROWS>;
-        var bits: array<u32, ROWS>;
+        for (var i = 0u; i < ROWS; i++) {
+            at[i] = min(row + i, end - 1u) * params.stride;
+            empty[i] = remainder(rows[at[i] + words], params.patches) == 0u;
+        }
         if (TANH == 1u) { for (var i = 0u; i < ROWS; i++) { z[i] = bias[c]; } }
         for (var word = 0u; word < select(0u, words, TANH == 1u); word++) {
-            for (var i = 0u; i < ROWS; i++) {
-                let at = min(row + i, end - 1u) * params.stride;
-                bits[i] = select(rows[at + word], 0u, rows[at + words] % params.patches == 0u);
-            }
+            var bits: array<u32, ROWS>;
+            for (var i = 0u; i < ROWS; i++) { bits[i] = select(rows[at[i] + word], 0u, empty[i]); }
             for (var j = 0u; j < min(32u, params.sites - 32u * word); j++) {
                 let w = weight[c * params.sites + 32u * word + j];
                 for (var i = 0u; i < ROWS; i++) { z[i] += select(0.0, w, ((bits[i] >> j) & 1u) == 1u); }
             }
         }
-        for (var i = 0u; i < min(ROWS, end - row); i++) {
+        for (var i = 0u; i < ROWS; i++) {
+            let counts = row + i < end && !(START == 1u && empty[i]);
             let value = tanh_value(z[i]);
-            let dz = d_x[(row + i) * params.d_stride + c] * select(1.0, 1.0 - value * value, TANH == 1u);
+            let slope = select(1.0, 1.0 - value * value, TANH == 1u);
+            let dz = select(0.0, d_x[min(row + i, end - 1u) * params.d_stride + c] * slope, counts);
             // BITS divides 32 or holds all bits: those of an invocation lie in one word.
-            let at = (row + i) * params.stride;
-            let empty = rows[at + words] % params.patches == 0u;
-            if (START == 1u && empty) { continue; }
-            let own = select(rows[at + first_bit / 32u] >> (first_bit % 32u), 0u, empty);
+            let own = select(rows[at[i] + first_bit / 32u] >> (first_bit % 32u), 0u, empty[i]);
             bias_sum += dz;
             for (var j = 0u; j < BITS; j++) { sum[j] += select(0.0, dz, ((own >> j) & 1u) == 1u); }
         }

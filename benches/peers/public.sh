@@ -30,8 +30,8 @@ measure() {
     local name=$1
     shift
     for steps in "$short" "$long"; do
-        /usr/bin/time -o "$folder/time-$steps" -f '%e %U %S %M' "$@" "steps=$steps" "${command[@]}" >"$folder/out" 2>&1 || {
-            tail -5 "$folder/out" >&2
+        /usr/bin/time -o "$folder/time-$steps" -f '%e %U %S %M' "$@" "steps=$steps" "${command[@]}" >"$folder/log" 2>&1 || {
+            tail -5 "$folder/log" >&2
             exit 1
         }
     done

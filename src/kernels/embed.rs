@@ -11,7 +11,7 @@
 //! Source: the tokeniser of arXiv:2306.03921's public code.
 
 use super::{Case, Entry, Expected, Named, RandomInputs, kernel, linear};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Plan, Rows, View};
 
 static FORWARD: Kernel = kernel!("embed_forward");
@@ -69,17 +69,24 @@ impl EmbedForward {
     /// Records the embedding.
     ///
     /// # Errors
-    /// As [`Plan::launch`].
+    /// [`crate::ErrorKind::Shape`] for a width that is no multiple of 4; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &EmbedShape) -> Result<()> {
         let (rows, c, p) = (u64::from(shape.rows.most), u64::from(shape.width), u64::from(shape.sites_per_patch));
-        // ⌈rows / 8⌉ · C invocations: 64 blocks of 8 rows make C whole workgroups.
+        if !c.is_multiple_of(4) || c == 0 {
+            let message = format!("{}: expected a width that is a multiple of 4, got {c}", FORWARD.name);
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        // Loads of a row's words serve more columns where they cost much; GPUs want many invocations.
+        let tile = if plan.gpu().is_software() { 4 } else { 2 };
+        let columns = c / 4;
         let groups = match shape.rows.live {
-            None => crate::gpu::Groups::Fixed((rows.div_ceil(8) * c).div_ceil(64)),
-            Some(_) => shape.rows.groups(8, c.div_ceil(64)),
+            None => crate::gpu::Groups::Fixed((rows.div_ceil(tile) * columns).div_ceil(64)),
+            Some(_) if columns <= 64 => shape.rows.groups((tile * (64 / columns)) as u32, 1),
+            Some(_) => shape.rows.groups(tile as u32, columns.div_ceil(64)),
         };
         plan.launch(&Launch {
             kernel: &FORWARD,
-            spec: &[("START", self.start.is_some().into())],
+            spec: &[("START", self.start.is_some().into()), ("ROWS", tile as u32)],
             bindings: &[
                 Bind { name: "rows", view: &self.rows, elements: rows * u64::from(shape.stride) },
                 Bind { name: "weight", view: &self.weight, elements: c * p },

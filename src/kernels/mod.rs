@@ -203,6 +203,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("recurrent", include_str!("../../shaders/shared/recurrent.wgsl")),
     ("relative", include_str!("../../shaders/shared/relative.wgsl")),
     ("recurrent_backward", include_str!("../../shaders/shared/recurrent_backward.wgsl")),
+    ("remainder", include_str!("../../shaders/shared/remainder.wgsl")),
     ("sector", include_str!("../../shaders/shared/sector.wgsl")),
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),
     ("state", include_str!("../../shaders/shared/state.wgsl")),
