@@ -17,6 +17,7 @@
 #import cache
 #import remainder
 #import suffix
+#import load_changed
 const QUERIES: u32 = 1u; // spec 4
 
 struct Params { items: u32, per_item: u32, first_item: u32, tokens: u32, period: u32, heads: u32, scale: f32 }
@@ -29,14 +30,8 @@ struct Params { items: u32, per_item: u32, first_item: u32, tokens: u32, period:
 @group(0) @binding(6) var<storage, read> row_table: array<vec2<u32>>;      // (per_item): s, p
 @group(0) @binding(7) var<storage, read_write> out: array<f32>;            // (items·per_item, C)
 
-fn load(changed: bool, start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) {
-        if (changed) { return vec4<f32>(qkv4[start / 4u + part]); }
-        return vec4<f32>(base_qkv4[start / 4u + part]);
-    }
-    let at = vec4(start) + head_index(part);
-    if (changed) { return head_padded(part, vec4<f32>(vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w]))); }
-    return head_padded(part, vec4<f32>(vec4(base_qkv[at.x], base_qkv[at.y], base_qkv[at.z], base_qkv[at.w])));
+fn load(changed: bool, row: u32, part: u32) -> vec4<f32> {
+    return head_padded(part, load_changed(changed, row, part));
 }
 
 var<private> q: array<vec4<f32>, QUERIES * PARTS>;

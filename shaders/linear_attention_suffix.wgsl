@@ -18,6 +18,7 @@
 #import cache
 #import feature
 #import state
+#import load_changed
 const VALUES: u32 = 1u; // spec 2
 
 struct Params { items: u32, per_item: u32, first_item: u32, tokens: u32, heads: u32, chunk: u32, parts: u32 }
@@ -31,44 +32,47 @@ struct Params { items: u32, per_item: u32, first_item: u32, tokens: u32, heads: 
 @group(0) @binding(7) var<storage, read> states: array<vec4<f32>>;         // (B, chunks − 1, H, STATE)
 @group(0) @binding(8) var<storage, read_write> out: array<f32>;            // (items·per_item, C)
 
-fn load(changed: bool, start: u32, part: u32) -> vec4<f32> {
-    if (HEAD_ALIGNED) {
-        if (changed) { return vec4<f32>(qkv4[start / 4u + part]); }
-        return vec4<f32>(base_qkv4[start / 4u + part]);
-    }
-    let at = vec4(start) + head_index(part);
-    if (changed) { return vec4<f32>(vec4(qkv[at.x], qkv[at.y], qkv[at.z], qkv[at.w])); }
-    return vec4<f32>(vec4(base_qkv[at.x], base_qkv[at.y], base_qkv[at.z], base_qkv[at.w]));
-}
-
 // PARTS; for wide heads, whose state fits no registers, from a parameter, so that drivers do not unroll loops over it.
 fn rows_of_state() -> u32 {
     return select(params.parts, PARTS, PARTS <= 8u);
 }
 
-var<private> matrix: array<mat4x4<f32>, PARTS * VALUES>; // zero at first
+// Rows 4r to 4r + 3 of the state's matrix, zero at first. Four arrays compile in a third of the time of one of mat4x4s.
+var<private> row0: array<vec4<f32>, PARTS * VALUES>;
+var<private> row1: array<vec4<f32>, PARTS * VALUES>;
+var<private> row2: array<vec4<f32>, PARTS * VALUES>;
+var<private> row3: array<vec4<f32>, PARTS * VALUES>;
 var<private> vector: array<vec4<f32>, PARTS>;
 var<private> numerator: array<vec4<f32>, VALUES>;
 var<private> denominator: f32;
+
+fn put_block(at: u32, block: mat4x4<f32>) {
+    row0[at] = block[0];
+    row1[at] = block[1];
+    row2[at] = block[2];
+    row3[at] = block[3];
+}
 
 // Adds the key of the row at `row` and the parts of its value from first_part on; asks the state the row's query, if it is
 // a changed one.
 fn add(changed: bool, row: u32, width: u32, first_part: u32) {
     var v: array<vec4<f32>, VALUES>;
     for (var b = 0u; b < VALUES; b++) {
-        v[b] = load(changed, row + 2u * width, min(first_part + b, PARTS - 1u));
+        v[b] = load_changed(changed, row + 2u * width, min(first_part + b, PARTS - 1u));
         numerator[b] = vec4(0.0);
     }
     denominator = 0.0;
     for (var r = 0u; r < rows_of_state(); r++) {
-        let k = head_padded(r, feature(load(changed, row + width, r)));
+        let k = head_padded(r, feature(load_changed(changed, row + width, r)));
         vector[r] += k;
         var q = vec4(0.0);
-        if (changed) { q = head_padded(r, feature(load(true, row, r))); }
+        if (changed) { q = head_padded(r, feature(load_changed(true, row, r))); }
         denominator += dot(q, vector[r]);
         for (var b = 0u; b < VALUES; b++) {
-            let block = matrix[r * VALUES + b] + mat4x4(k.x * v[b], k.y * v[b], k.z * v[b], k.w * v[b]);
-            matrix[r * VALUES + b] = block;
+            let at = r * VALUES + b;
+            let added = mat4x4(k.x * v[b], k.y * v[b], k.z * v[b], k.w * v[b]);
+            let block = mat4x4(row0[at], row1[at], row2[at], row3[at]) + added;
+            put_block(at, block);
             numerator[b] += block * q;
         }
     }
@@ -101,7 +105,7 @@ fn main(
         let before = ((sample * slots + chunk - 1u) * params.heads + head) * STATE;
         for (var r = 0u; r < rows_of_state(); r++) {
             vector[r] = state_vector(before, r);
-            for (var b = 0u; b < parts; b++) { matrix[r * VALUES + b] = state_block(before, r, first_part + b); }
+            for (var b = 0u; b < parts; b++) { put_block(r * VALUES + b, state_block(before, r, first_part + b)); }
         }
     }
     for (var j = chunk * params.chunk; j < entry.x; j++) {

@@ -32,7 +32,7 @@ fn complex_cosh(a: vec4<f32>, b: vec4<f32>) -> ComplexCosh {
     // Cephes' sinf and cosf.
     let sine = ((-1.9515296e-4 * square + 8.3321609e-3) * square - 0.16666655) * square * r + r;
     let cosine = ((2.4433157e-5 * square - 1.3887316e-3) * square + 4.1666646e-2) * square * square - 0.5 * square + 1.0;
-    let t = vec4(tanh_value(a.x), tanh_value(a.y), tanh_value(a.z), tanh_value(a.w));
+    let t = tanh_value4(a);
     // Where k is odd, r is counted from a zero of cos b.
     let odd = (vec4<i32>(k) & vec4(1)) == vec4(1);
     let x = cosine * select(vec4(1.0), t, odd);

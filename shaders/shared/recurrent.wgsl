@@ -58,10 +58,6 @@ fn bias(start: u32, gate: u32, c4: u32) -> vec4<f32> {
     return vec4(input[at], input[at + 1u], input[at + 2u], input[at + 3u]);
 }
 
-fn tanh4(x: vec4<f32>) -> vec4<f32> {
-    return vec4(tanh_value(x.x), tanh_value(x.y), tanh_value(x.z), tanh_value(x.w));
-}
-
 fn sigmoid4(x: vec4<f32>) -> vec4<f32> {
     return 1.0 / (1.0 + exp(-clamp(x, vec4(-80.0), vec4(80.0))));
 }
@@ -106,12 +102,12 @@ fn finish(rows: u32, c4: u32) {
             if (KEEPS == 1u) { previous[at] = before; }
             let a = from_input[i] + (sums_first[i] + from_state[0]);
             if (CELL == 0u) {
-                states[at] = tanh4(a);
+                states[at] = tanh_value4(a);
             } else {
                 let r = sigmoid4(a);
                 let z = sigmoid4(from_input[ROWS + i] + (sums_second[i] + from_state[1]));
                 let q = sums_third[i] + from_state[2];
-                let n = tanh4(fma(r, q, from_input[2u * ROWS + i]));
+                let n = tanh_value4(fma(r, q, from_input[2u * ROWS + i]));
                 states[at] = fma(z, before - n, n);
                 if (KEEPS == 1u) {
                     let start = 4u * own[i].state * width4 + c4;

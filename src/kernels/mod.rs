@@ -193,6 +193,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("head", include_str!("../../shaders/shared/head.wgsl")),
     ("head_tile", include_str!("../../shaders/shared/head_tile.wgsl")),
     ("load", include_str!("../../shaders/shared/load.wgsl")),
+    ("load_changed", include_str!("../../shaders/shared/load_changed.wgsl")),
     ("load_slope", include_str!("../../shaders/shared/load_slope.wgsl")),
     ("log_cosh", include_str!("../../shaders/shared/log_cosh.wgsl")),
     ("metropolis", include_str!("../../shaders/shared/metropolis.wgsl")),
