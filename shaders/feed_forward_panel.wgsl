@@ -10,14 +10,14 @@
 // grid   ⌈rows / tile_rows⌉ subgroups
 // reads  x (rows, C) · residual (rows, C) · weight1 (F, C) · bias1 (F) · weight2 (C, F) · bias2 (C)
 // makes  y (rows, C)
-// C = 4·LANES·TILES; F is a multiple of 4·LANES·UNITS.
+// C = 4·WIDTH4; F is a multiple of 4·LANES·UNITS.
 #import grid
 #import tanh
 #import activation
 #import weight
 #import transpose
 const LANES: u32 = 8u; // spec 4
-const TILES: u32 = 1u; // spec 2
+const WIDTH4: u32 = 8u; // spec 9 16
 const UNITS: u32 = 1u; // spec 2
 const ROWS: u32 = 2u; // spec 1
 
@@ -31,7 +31,7 @@ struct Params { rows: u32, hidden: u32, tile_rows: u32 }
 @group(0) @binding(6) var<storage, read> bias2: array<vec4<f32>>;         // (C)
 @group(0) @binding(7) var<storage, read_write> y: array<vec4<f32>>;       // (rows, C), read back
 
-const WIDTH4: u32 = LANES * TILES;
+const TILES: u32 = (WIDTH4 + LANES - 1u) / LANES; // of the columns; the last may be part of one
 const BLOCK: u32 = LANES * UNITS;
 
 @compute @workgroup_size(LANES)
@@ -68,7 +68,7 @@ fn main(
         }
         for (var t = 0u; t < TILES; t++) { // unroll
             for (var f = 0u; f < BLOCK; f++) { // unroll
-                let at = 4u * (t * LANES + lane) * hidden4 + block + f;
+                let at = 4u * min(t * LANES + lane, WIDTH4 - 1u) * hidden4 + block + f;
                 let w = transposed(
                     vec4<f32>(weight2[at]), vec4<f32>(weight2[at + hidden4]),
                     vec4<f32>(weight2[at + 2u * hidden4]), vec4<f32>(weight2[at + 3u * hidden4]),
@@ -84,9 +84,9 @@ fn main(
             }
             for (var t = 0u; t < TILES; t++) { // unroll
                 var inputs: array<vec4<f32>, ROWS>;
-                let x_at = t * LANES + lane;
+                let x_at = min(t * LANES + lane, WIDTH4 - 1u);
                 for (var i = 0u; i < ROWS; i++) { inputs[i] = x[min(first + i, last_row) * WIDTH4 + x_at]; } // unroll
-                for (var source = 0u; source < LANES; source++) { // unroll
+                for (var source = 0u; source < min(LANES, WIDTH4 - t * LANES); source++) { // unroll
                     for (var i = 0u; i < ROWS; i++) { // unroll
                         let value = subgroupShuffle(inputs[i], source);
                         for (var j = 0u; j < 4u; j++) { // unroll
@@ -102,7 +102,7 @@ fn main(
             for (var i = 0u; i < ROWS; i++) { // unroll
                 for (var u = 0u; u < UNITS; u++) { h[UNITS * i + u] = activation_value4(h[UNITS * i + u]); } // unroll
                 for (var t = 0u; t < TILES; t++) { // unroll
-                    sum[TILES * i + t] = y[min(first + i, last_row) * WIDTH4 + t * LANES + lane];
+                    sum[TILES * i + t] = y[min(first + i, last_row) * WIDTH4 + min(t * LANES + lane, WIDTH4 - 1u)];
                 }
             }
             for (var u = 0u; u < UNITS; u++) { // unroll
@@ -120,7 +120,8 @@ fn main(
             }
             for (var i = 0u; i < ROWS; i++) { // unroll
                 for (var t = 0u; t < TILES; t++) { // unroll
-                    if (first + i < end_row) { y[y_at + i * WIDTH4 + t * LANES] = sum[TILES * i + t]; }
+                    let stores = first + i < end_row && t * LANES + lane < WIDTH4;
+                    if (stores) { y[y_at + i * WIDTH4 + t * LANES] = sum[TILES * i + t]; }
                 }
             }
             y_at += ROWS * WIDTH4;

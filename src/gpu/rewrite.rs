@@ -87,7 +87,7 @@ fn write_lines(lines: &[&str], constants: &mut Vec<(String, u32)>, written: &mut
     Ok(())
 }
 
-/// The value of an expression of numbers, names, + − * / and parentheses.
+/// The value of an expression of numbers, names, + − * /, parentheses and `min(a, b)`.
 fn evaluate(expression: &str, constants: &[(String, u32)]) -> Result<u32, Fault> {
     let mut rest = expression.trim();
     let value = sum(&mut rest, constants);
@@ -130,6 +130,12 @@ fn atom(rest: &mut &str, constants: &[(String, u32)]) -> Option<u32> {
     }
     let end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
     let (word, after) = rest.split_at(end);
+    if let Some(arguments) = after.strip_prefix('(').filter(|_| word == "min") {
+        *rest = arguments;
+        let first = sum(rest, constants)?;
+        let second = take(rest, ',').then(|| sum(rest, constants))??;
+        return take(rest, ')').then_some(first.min(second));
+    }
     *rest = after.trim_start();
     match word.strip_suffix('u').unwrap_or(word).parse() {
         Ok(number) => Some(number),
@@ -254,7 +260,7 @@ mod tests {
 
     #[test]
     fn loops_are_written_out_with_constant_counters() {
-        let text = "const N: u32 = 2u;\nfor (var i = 0u; i < N; i++) { // unroll\nfor (var j = i; j < (N + 1u) * 2u / 2u; j++) { // unroll\n\
+        let text = "const N: u32 = 2u;\nfor (var i = 0u; i < N; i++) { // unroll\nfor (var j = i; j < min(9u, (N + 1u) * 2u / 2u); j++) { // unroll\n\
                     a[i] += b[j];\n}\n}\nend";
         let written = unrolled(text).unwrap();
         assert_eq!(written.matches("a[i] += b[j];").count(), 3 + 2);

@@ -101,7 +101,6 @@ pub(super) static CHOICE: Choice<FeedForwardShape> = Choice {
     },
     rule: |gpu, shape| {
         if let Some(lanes) = panel::lanes(gpu).filter(|_| shape.rows.most >= 32)
-            && shape.width.is_multiple_of(4 * lanes)
             && shape.hidden.is_multiple_of(4 * lanes)
         {
             let most = 4 / tiles(shape.width, lanes).min(4);
@@ -112,10 +111,9 @@ pub(super) static CHOICE: Choice<FeedForwardShape> = Choice {
     },
     needs: |gpu, shape, form| {
         if form.variant == Variant::Panel {
-            let (width, hidden) = (4 * Variant::lanes(gpu)?, 4 * Variant::lanes(gpu)? * form.tile);
-            let whole = shape.width.is_multiple_of(width) && shape.hidden.is_multiple_of(hidden);
-            let message = format!("a width that is a multiple of {width} and a hidden one of {hidden}, got ");
-            return (!whole).then(|| format!("{message}{} and {}", shape.width, shape.hidden));
+            let block = 4 * Variant::lanes(gpu)? * form.tile;
+            let whole = shape.hidden.is_multiple_of(block);
+            return (!whole).then(|| format!("a hidden width that is a multiple of {block}, got {}", shape.hidden));
         }
         let most = 4 * Variant::lanes(gpu).unwrap_or(0) * MAX_TILES;
         (shape.width > most).then(|| format!("a width of at most {most}, got {}", shape.width))
@@ -142,9 +140,8 @@ impl FeedForward {
         let mut params = vec![("rows", shape.rows.most.into()), ("hidden", shape.hidden.into())];
         let (kernel, groups) = if form.variant == Variant::Panel {
             let tile = panel::tile_rows(shape.rows.most, 1, shape.hidden / (4 * lanes * form.tile) + 1);
-            let tiles = shape.width / (4 * lanes);
-            let rows = if tiles * form.tile > 2 { 1 } else { 2 };
-            spec.extend([("TILES", tiles), ("UNITS", form.tile), ("ROWS", rows)]);
+            let rows = if shape.width.div_ceil(4 * lanes) * form.tile > 2 { 1 } else { 2 };
+            spec.extend([("WIDTH4", shape.width / 4), ("UNITS", form.tile), ("ROWS", rows)]);
             params.push(("tile_rows", tile.into()));
             (&FEED_FORWARD_PANEL, shape.rows.groups(tile, 1))
         } else {
@@ -197,7 +194,7 @@ fn cases(gpu: &Gpu) -> Vec<Case> {
 }
 
 fn panel_cases(gpu: &Gpu) -> Vec<Case> {
-    cases_of(gpu, Variant::Panel, [(1, 32, 64), (33, 64, 128), (31, 32, 2048), (130, 128, 96), (70_000, 32, 64)])
+    cases_of(gpu, Variant::Panel, [(1, 32, 64), (33, 64, 128), (31, 36, 2048), (130, 128, 96), (70_000, 16, 32)])
 }
 
 fn cases_of(gpu: &Gpu, variant: Variant, shapes: [(u32, u32, u32); 5]) -> Vec<Case> {
