@@ -27,7 +27,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read> live: array<u32>;                 // (1)
 @group(0) @binding(6) var<storage, read_write> part: array<f32>;           // (blocks, C·P + C)
 
-const ROWS: u32 = 8u;
+const ROWS: u32 = 4u;
 
 @compute @workgroup_size(64)
 fn main(

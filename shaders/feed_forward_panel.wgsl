@@ -19,7 +19,6 @@
 const LANES: u32 = 8u; // spec 4
 const WIDTH4: u32 = 8u; // spec 9 16
 const UNITS: u32 = 1u; // spec 2
-const ROWS: u32 = 2u; // spec 1
 
 struct Params { rows: u32, hidden: u32, tile_rows: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -42,7 +41,6 @@ fn main(
 ) {
     let first_row = grid_index(group, groups) * params.tile_rows;
     if (first_row >= params.rows) { return; }
-    let last_row = params.rows - 1u;
     let end_row = min(first_row + params.tile_rows, params.rows);
     let hidden4 = params.hidden / 4u;
 
@@ -76,55 +74,35 @@ fn main(
                 for (var j = 0u; j < 4u; j++) { w2[4u * (TILES * f + t) + j] = w[j]; } // unroll
             }
         }
-        var y_at = first_row * WIDTH4 + lane;
-        for (var first = first_row; first < end_row; first += ROWS) {
-            var h: array<vec4<f32>, ROWS * UNITS>;
-            for (var i = 0u; i < ROWS; i++) { // unroll
-                for (var u = 0u; u < UNITS; u++) { h[UNITS * i + u] = start[u]; } // unroll
-            }
+        for (var row = first_row; row < end_row; row++) {
+            var h = start;
             for (var t = 0u; t < TILES; t++) { // unroll
-                var inputs: array<vec4<f32>, ROWS>;
-                let x_at = min(t * LANES + lane, WIDTH4 - 1u);
-                for (var i = 0u; i < ROWS; i++) { inputs[i] = x[min(first + i, last_row) * WIDTH4 + x_at]; } // unroll
+                let inputs = x[row * WIDTH4 + min(t * LANES + lane, WIDTH4 - 1u)];
                 for (var source = 0u; source < min(LANES, WIDTH4 - t * LANES); source++) { // unroll
-                    for (var i = 0u; i < ROWS; i++) { // unroll
-                        let value = subgroupShuffle(inputs[i], source);
-                        for (var j = 0u; j < 4u; j++) { // unroll
-                            for (var u = 0u; u < UNITS; u++) { // unroll
-                                h[UNITS * i + u] =
-                                    fma(vec4(value[j]), w1[4u * (UNITS * (t * LANES + source) + u) + j], h[UNITS * i + u]);
-                            }
+                    let value = subgroupShuffle(inputs, source);
+                    for (var j = 0u; j < 4u; j++) { // unroll
+                        for (var u = 0u; u < UNITS; u++) { // unroll
+                            h[u] = fma(vec4(value[j]), w1[4u * (UNITS * (t * LANES + source) + u) + j], h[u]);
                         }
                     }
                 }
             }
-            var sum: array<vec4<f32>, ROWS * TILES>;
-            for (var i = 0u; i < ROWS; i++) { // unroll
-                for (var u = 0u; u < UNITS; u++) { h[UNITS * i + u] = activation_value4(h[UNITS * i + u]); } // unroll
-                for (var t = 0u; t < TILES; t++) { // unroll
-                    sum[TILES * i + t] = y[min(first + i, last_row) * WIDTH4 + min(t * LANES + lane, WIDTH4 - 1u)];
-                }
-            }
+            for (var u = 0u; u < UNITS; u++) { h[u] = activation_value4(h[u]); } // unroll
+            var sum: array<vec4<f32>, TILES>;
+            for (var t = 0u; t < TILES; t++) { sum[t] = y[row * WIDTH4 + min(t * LANES + lane, WIDTH4 - 1u)]; } // unroll
             for (var u = 0u; u < UNITS; u++) { // unroll
                 for (var source = 0u; source < LANES; source++) { // unroll
-                    for (var i = 0u; i < ROWS; i++) { // unroll
-                        let value = subgroupShuffle(h[UNITS * i + u], source);
-                        for (var j = 0u; j < 4u; j++) { // unroll
-                            for (var t = 0u; t < TILES; t++) { // unroll
-                                let here = w2[4u * (TILES * (u * LANES + source) + t) + j];
-                                sum[TILES * i + t] = fma(vec4(value[j]), here, sum[TILES * i + t]);
-                            }
+                    let value = subgroupShuffle(h[u], source);
+                    for (var j = 0u; j < 4u; j++) { // unroll
+                        for (var t = 0u; t < TILES; t++) { // unroll
+                            sum[t] = fma(vec4(value[j]), w2[4u * (TILES * (u * LANES + source) + t) + j], sum[t]);
                         }
                     }
                 }
             }
-            for (var i = 0u; i < ROWS; i++) { // unroll
-                for (var t = 0u; t < TILES; t++) { // unroll
-                    let stores = first + i < end_row && t * LANES + lane < WIDTH4;
-                    if (stores) { y[y_at + i * WIDTH4 + t * LANES] = sum[TILES * i + t]; }
-                }
+            for (var t = 0u; t < TILES; t++) { // unroll
+                if (t * LANES + lane < WIDTH4) { y[row * WIDTH4 + t * LANES + lane] = sum[t]; }
             }
-            y_at += ROWS * WIDTH4;
         }
     }
 }

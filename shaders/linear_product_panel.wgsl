@@ -3,9 +3,9 @@
 //   y[r, n] = epilogue( Σ_k x[r, k] · M[k, n] )        M = weightᵀ (forward) or weight (input gradient)
 //
 // A subgroup owns `tile_rows` rows × 4·LANES·PANELS columns. It goes through the inputs in blocks of 4·BLOCK: the block of
-// its columns of the weight is loaded once, into values that only constants index, and its rows are streamed through it,
-// ROWS at a time. Each lane loads four inputs of a row and the subgroup passes them round by shuffles. Where there are
-// several blocks, partial sums wait in y.
+// its columns of the weight is loaded once, into values that only constants index, and its rows are streamed through it.
+// Each lane loads four inputs of a row and the subgroup passes them round by shuffles. Where there are several blocks,
+// partial sums wait in y.
 //
 // grid   ⌈rows / tile_rows⌉ · ⌈N / (4·LANES·PANELS)⌉ subgroups
 // reads  x (rows, K) · weight (N, K) or (K, N) · bias (N) · extra (rows, N)
@@ -22,7 +22,6 @@ const LANES: u32 = 8u; // spec
 const WEIGHT_OUT_IN: u32 = 1u; // spec 0
 const BLOCK: u32 = 8u; // spec
 const PANELS: u32 = 1u; // spec
-const ROWS: u32 = 2u; // spec
 // Whether one block holds all inputs.
 const WHOLE: u32 = 1u; // spec 0
 
@@ -44,7 +43,6 @@ fn main(
     let tile = grid_index(group, groups);
     let first_row = tile / panels * params.tile_rows;
     if (first_row >= params.rows) { return; }
-    let last_row = params.rows - 1u;
     let end_row = min(first_row + params.tile_rows, params.rows);
     let inner4 = params.inner / 4u;
     let columns4 = params.columns / 4u;
@@ -69,51 +67,35 @@ fn main(
             }
         }
         let is_last = k0 + BLOCK >= inner4;
-        var y_at = (first_row * params.y_stride + params.y_first) * columns4 + first_column;
-        for (var first = first_row; first < end_row; first += ROWS) {
-            var sum: array<vec4<f32>, ROWS * PANELS>;
+        for (var row = first_row; row < end_row; row++) {
+            let y_at = (row * params.y_stride + params.y_first) * columns4;
+            var sum: array<vec4<f32>, PANELS>;
             if (WHOLE == 0u) {
-                for (var i = 0u; i < ROWS; i++) { // unroll
-                    let row = min(first + i, last_row) * params.y_stride + params.y_first;
-                    for (var p = 0u; p < PANELS; p++) { // unroll
-                        let partial = vec4<f32>(y[row * columns4 + min(first_column + p * LANES, columns4 - 1u)]);
-                        sum[PANELS * i + p] = select(partial, vec4(0.0), k0 == 0u);
-                    }
+                for (var p = 0u; p < PANELS; p++) { // unroll
+                    let partial = vec4<f32>(y[y_at + min(first_column + p * LANES, columns4 - 1u)]);
+                    sum[p] = select(partial, vec4(0.0), k0 == 0u);
                 }
             }
             for (var c = 0u; c < (BLOCK + LANES - 1u) / LANES; c++) { // unroll
-                var inputs: array<vec4<f32>, ROWS>;
-                for (var i = 0u; i < ROWS; i++) { // unroll
-                    let k = k0 + c * LANES + lane;
-                    let here = x[min(first + i, last_row) * inner4 + min(k, inner4 - 1u)];
-                    inputs[i] = select(vec4(0.0), here, k < inner4);
-                }
+                let k = k0 + c * LANES + lane;
+                let inputs = select(vec4(0.0), x[row * inner4 + min(k, inner4 - 1u)], k < inner4);
                 for (var source = 0u; source < LANES; source++) { // unroll
-                    for (var i = 0u; i < ROWS; i++) { // unroll
-                        let value = subgroupShuffle(inputs[i], source);
-                        for (var j = 0u; j < 4u; j++) { // unroll
-                            for (var p = 0u; p < PANELS; p++) { // unroll
-                                let here = w[4u * (PANELS * (c * LANES + source) + p) + j];
-                                sum[PANELS * i + p] = fma(vec4(value[j]), here, sum[PANELS * i + p]);
-                            }
+                    let value = subgroupShuffle(inputs, source);
+                    for (var j = 0u; j < 4u; j++) { // unroll
+                        for (var p = 0u; p < PANELS; p++) { // unroll
+                            sum[p] = fma(vec4(value[j]), w[4u * (PANELS * (c * LANES + source) + p) + j], sum[p]);
                         }
                     }
                 }
             }
-            for (var i = 0u; i < ROWS; i++) { // unroll
-                let row = min(first + i, last_row);
-                for (var p = 0u; p < PANELS; p++) { // unroll
-                    let n = min(first_column + p * LANES, columns4 - 1u);
-                    var value = sum[PANELS * i + p];
-                    let done = epilogue_value(value + epilogue_bias(n), row * columns4 + n);
-                    if (WHOLE == 1u) { value = done; } else { value = select(value, done, is_last); }
-                    if (CACHE_BITS == 16u) { value = clamp(value, vec4(-CACHE_LARGEST), vec4(CACHE_LARGEST)); }
-                    if (first + i < end_row && first_column + p * LANES < columns4) {
-                        y[y_at + i * params.y_stride * columns4 + p * LANES] = vec4<Cache>(value);
-                    }
-                }
+            for (var p = 0u; p < PANELS; p++) { // unroll
+                let n = min(first_column + p * LANES, columns4 - 1u);
+                var value = sum[p];
+                let done = epilogue_value(value + epilogue_bias(n), row * columns4 + n);
+                if (WHOLE == 1u) { value = done; } else { value = select(value, done, is_last); }
+                if (CACHE_BITS == 16u) { value = clamp(value, vec4(-CACHE_LARGEST), vec4(CACHE_LARGEST)); }
+                if (first_column + p * LANES < columns4) { y[y_at + first_column + p * LANES] = vec4<Cache>(value); }
             }
-            y_at += ROWS * params.y_stride * columns4;
         }
     }
 }

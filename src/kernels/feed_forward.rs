@@ -140,8 +140,7 @@ impl FeedForward {
         let mut params = vec![("rows", shape.rows.most.into()), ("hidden", shape.hidden.into())];
         let (kernel, groups) = if form.variant == Variant::Panel {
             let tile = panel::tile_rows(shape.rows.most, 1, shape.hidden / (4 * lanes * form.tile) + 1);
-            let rows = if shape.width.div_ceil(4 * lanes) * form.tile > 2 { 1 } else { 2 };
-            spec.extend([("WIDTH4", shape.width / 4), ("UNITS", form.tile), ("ROWS", rows)]);
+            spec.extend([("WIDTH4", shape.width / 4), ("UNITS", form.tile)]);
             params.push(("tile_rows", tile.into()));
             (&FEED_FORWARD_PANEL, shape.rows.groups(tile, 1))
         } else {

@@ -180,11 +180,17 @@ fn team(gpu: &Gpu, d: u32) -> Variant {
     if holds { Variant::Subgroup } else { Variant::Private }
 }
 
+/// Whether software adapters would take seconds to compile heads of this width for a lane on its own.
+fn compiles_long(gpu: &Gpu, d: u32) -> bool {
+    gpu.is_software() && d > 32
+}
+
 /// The faster variant. Both add in the same order; teams pay off, as measured on software adapters, where every lane
 /// has a query and the keys to share are many or long.
 fn choose(gpu: &Gpu, shape: &AttentionShape) -> Variant {
     let pays = shape.queries >= TEAM && u64::from(shape.t) * u64::from(shape.d) > 64;
-    if pays { team(gpu, shape.d) } else { Variant::Private }
+    let several = shape.queries > 1 && compiles_long(gpu, shape.d);
+    if pays || several { team(gpu, shape.d) } else { Variant::Private }
 }
 
 /// What a rule takes for heads of width `d`, where a lane of a team holds `arrays[0]` rows of registers for each of

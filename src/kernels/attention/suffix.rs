@@ -1,7 +1,8 @@
 //! Attention of the suffixes that moves change, over the prefix that they share with their sample.
 
 use super::{
-    TEAM, attend, check_heads, class, forms, groups, head_needs, part, random_qkv, scale, taken, team, wide, window,
+    TEAM, attend, check_heads, class, compiles_long, forms, groups, head_needs, part, random_qkv, scale, taken, team,
+    wide, window,
 };
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, Storage, View};
@@ -23,7 +24,7 @@ pub(in crate::kernels) const SUFFIX_PRIVATE_ENTRY: Entry = Entry {
 
 /// The same for suffixes, whose teams also go over rows of other sequences.
 fn choose_suffix(gpu: &Gpu, shape: &SuffixShape) -> Variant {
-    let pays = shape.t >= 2 * TEAM && shape.d >= 8;
+    let pays = shape.t >= 2 * TEAM && shape.d >= 8 || compiles_long(gpu, shape.d);
     if pays { team(gpu, shape.d) } else { Variant::Private }
 }
 

@@ -206,7 +206,6 @@ impl LinearProduct {
                     ("LANES", lanes),
                     ("PANELS", form.tile),
                     ("BLOCK", block),
-                    ("ROWS", if form.tile > 2 { 1 } else { 2 }),
                     ("WHOLE", u32::from(passes == 1)),
                 ]);
                 params.push(("tile_rows", tile.into()));
