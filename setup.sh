@@ -59,6 +59,30 @@ as_root() {
     fi
 }
 
+# The version of Mesa's drivers by the system's packages, such as 22.3.6; empty where they do not say.
+mesa_version() {
+    {
+        dpkg-query -W -f='${Version}\n' mesa-vulkan-drivers 2>/dev/null ||
+            rpm -q --qf '%{VERSION}\n' mesa-vulkan-drivers 2>/dev/null ||
+            pacman -Q vulkan-swrast 2>/dev/null ||
+            apk info -e -v mesa-vulkan-swrast 2>/dev/null
+    } | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1
+}
+
+# What the installed version means where there is no GPU: kernels run on the processor.
+describe_driver() {
+    version=$(mesa_version || true)
+    if [ -z "$version" ] || has_gpu_device; then
+        return 0
+    fi
+    case "$version" in
+    1?.* | 2[0-3].*) say "Mesa $version computes on the processor; Mesa 25 takes about twice as long to compile kernels for \
+the first step of a run, and runs steps about as fast" ;;
+    *) say "Mesa $version computes on the processor; it takes about twice as long as Mesa 22 to compile kernels for the \
+first step of a run, and runs steps about as fast" ;;
+    esac
+}
+
 install_driver() {
     if command -v apt-get >/dev/null 2>&1; then
         say "installing libvulkan1 and mesa-vulkan-drivers by apt"
@@ -97,9 +121,11 @@ esac
 
 if has_adapter; then
     say "a Vulkan adapter is present: nothing to do"
+    describe_driver
     exit 0
 fi
 say "no Vulkan adapter found"
 install_driver
 has_adapter || fail "the driver is installed and there is still no adapter; \`vulkaninfo --summary\` may say why"
 say "done: Mesa's software Vulkan driver is installed"
+describe_driver
