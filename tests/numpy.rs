@@ -1,4 +1,4 @@
-//! README's lines for NumPy, as they stand there. They need Python with numpy and safetensors, which `.ci/run` installs; by
+//! The guide's lines for NumPy, unchanged. They need Python with numpy and safetensors, which `.ci/run` installs; by
 //! hand: `pip install numpy safetensors && cargo test --release --test numpy -- --ignored`.
 
 mod program;
@@ -11,15 +11,14 @@ use tempfile::TempDir;
 
 #[test]
 #[ignore = "needs Python with numpy and safetensors; .ci/run installs them and runs it"]
-fn the_lines_of_the_readme_read_what_a_run_leaves() {
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let block =
-        readme.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of Python");
+fn the_lines_of_the_guide_read_what_a_run_leaves() {
+    let guide = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide.md")).unwrap();
+    let block = guide.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of Python");
     let folder = TempDir::new().unwrap();
     let path = folder.path();
     succeeds(path, "train L=16 K=64 steps=4 seed=1 --ptf patch=2x2 Nh=16 nhead=2 ffn=32 --rydberg V=7");
     succeeds(path, "sample out/1 -n 500 -o spins.npy");
-    // Beside them what else the arrays must be.
+    // What else the arrays must be.
     let checks = "\
 import csv
 assert spins.shape == (500, 4, 4) and spins.dtype == np.uint8 and set(np.unique(spins)) <= {0, 1}

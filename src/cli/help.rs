@@ -17,8 +17,9 @@ pub fn run(subject: Option<&str>) -> Result<Outcome> {
     let Some(subject) = subject.map(|subject| subject.trim_start_matches('-')) else {
         output::line(program.render_long_help().to_string().trim_end());
         output::line("\nGroups of settings (`ketformer help GROUP` lists the keys):");
+        let width = groups::all().map(|group| group.name.len()).max().unwrap_or(0);
         for group in groups::all() {
-            output::line(format!("  {:<8} {}", group.name, group.about));
+            output::line(format!("  {:<width$}  {}", group.name, group.about));
         }
         return Ok(Outcome::Done);
     };

@@ -9,7 +9,7 @@ use crate::gpu::Storage;
 /// network: energies are those of a proper wave function. The pass with gradient, gradients and weights stay f32, so
 /// training follows the gradient of the unrounded network at samples and local energies of the rounded one. On a 4x4
 /// Rydberg array this moved the energy of given weights by 2·10⁻⁶ of it, and that of training by less than the seed does
-/// (README, "Mixed precision").
+/// (docs/guide.md, "Mixed precision").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// f32 everywhere.
