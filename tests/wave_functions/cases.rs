@@ -1,6 +1,7 @@
 //! The table of wave functions, each with weights that are nothing special.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use ketformer::gpu::Gpu;
@@ -477,10 +478,20 @@ pub fn index(configuration: &[u8]) -> usize {
     configuration.iter().rev().fold(0, |index, n| index << 1 | usize::from(*n))
 }
 
-/// This machine's adapter, opened once for all tests that do not ask how much memory is taken.
+/// This machine's adapter, opened once for each core and handed out to threads by turns, for all tests that do not measure
+/// memory: a software driver compiles the kernels of one device one after the other.
 pub fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one"))
+    static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
+    }
+    let gpus = GPUS.get_or_init(|| {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+        let open = || Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one");
+        (0..cores).map(|_| open()).collect()
+    });
+    &gpus[THREAD.with(|thread| thread % gpus.len())]
 }
 
 /// The weights are worth testing with: P is neither flat nor a single configuration.
