@@ -7,7 +7,7 @@ mod program;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use program::succeeds;
+use program::{end, program, succeeds};
 use tempfile::TempDir;
 
 const COMMANDS: &[&str] =
@@ -32,7 +32,11 @@ fn the_command_line_reference_is_what_the_program_prints() {
                     The [guide](guide.md) explains how the commands belong together.\n"
             .to_string();
     let mut section = |title: &str, line: &str| {
-        let printed = succeeds(folder.path(), line).stdout;
+        // Help shows the value of the variable and fits the width of a terminal.
+        let mut command = program(folder.path(), line);
+        command.env_remove("KETFORMER_ADAPTER").env_remove("COLUMNS");
+        let printed = end(command).stdout;
+        assert!(!printed.is_empty(), "{line} prints nothing");
         text.push_str(&format!("\n## {title}\n\n```text\n{}\n```\n", printed.trim_end()));
     };
     for group in GROUPS {
