@@ -17,6 +17,7 @@
 #import cache
 #import remainder
 #import suffix
+#import load
 #import load_changed
 const QUERIES: u32 = 1u; // spec 4
 
@@ -30,10 +31,6 @@ struct Params { items: u32, per_item: u32, first_item: u32, tokens: u32, period:
 @group(0) @binding(6) var<storage, read> row_table: array<vec2<u32>>;      // (per_item): s, p
 @group(0) @binding(7) var<storage, read_write> out: array<f32>;            // (items·per_item, C)
 
-fn load(changed: bool, row: u32, part: u32) -> vec4<f32> {
-    return head_padded(part, load_changed(changed, row, part));
-}
-
 var<private> q: array<vec4<f32>, QUERIES * PARTS>;
 var<private> sum: array<vec4<f32>, QUERIES * PARTS>;
 var<private> state: array<vec2<f32>, QUERIES>;
@@ -43,7 +40,7 @@ fn add(changed: bool, key: u32, width: u32, counts: u32) {
     var score: array<f32, QUERIES>; // zero at first
     var before: array<f32, QUERIES>;
     for (var c = 0u; c < PARTS; c++) {
-        let k = load(changed, key, c);
+        let k = head_padded(c, load_changed(changed, key, c));
         for (var i = 0u; i < QUERIES; i++) { score[i] += dot(q[i * PARTS + c], k); }
     }
     for (var i = 0u; i < QUERIES; i++) {
@@ -53,7 +50,7 @@ fn add(changed: bool, key: u32, width: u32, counts: u32) {
         score[i] = next.w;
     }
     for (var c = 0u; c < PARTS; c++) {
-        let v = load(changed, key + width, c);
+        let v = head_padded(c, load_changed(changed, key + width, c));
         for (var i = 0u; i < QUERIES; i++) {
             sum[i * PARTS + c] = fma(vec4(score[i]), v, sum[i * PARTS + c] * before[i]);
         }
@@ -86,7 +83,7 @@ fn main(
         shared_keys = vec2(min(shared_keys.x, ranges[i].x), max(shared_keys.y, ranges[i].y));
         state[i] = ONLINE_START;
         for (var c = 0u; c < PARTS; c++) {
-            q[i * PARTS + c] = load(true, start + k * 3u * width, c) * params.scale;
+            q[i * PARTS + c] = load_padded(start + k * 3u * width, c) * params.scale;
             sum[i * PARTS + c] = vec4(0.0);
         }
     }

@@ -18,6 +18,7 @@
 #import cache
 #import feature
 #import state
+#import load
 #import load_changed
 const VALUES: u32 = 1u; // spec 2
 
@@ -66,7 +67,7 @@ fn add(changed: bool, row: u32, width: u32, first_part: u32) {
         let k = head_padded(r, feature(load_changed(changed, row + width, r)));
         vector[r] += k;
         var q = vec4(0.0);
-        if (changed) { q = head_padded(r, feature(load_changed(true, row, r))); }
+        if (changed) { q = head_padded(r, feature(load(row, r))); }
         denominator += dot(q, vector[r]);
         for (var b = 0u; b < VALUES; b++) {
             let at = r * VALUES + b;

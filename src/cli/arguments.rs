@@ -91,7 +91,7 @@ Examples: ketformer sweep L=16 steps=300 lr=4e-3 schedule=cosine clip=1 --ptf pa
           ketformer sweep --resume out/1";
 
 const SAMPLE_EXAMPLE: &str = "\
-Rows of the file are configurations, one byte a site, 0 or 1. Site x*Ly + y stands at (x, y): in NumPy
+Rows of the file are configurations, one byte a site, 0 or 1. Site x*Ly + y is at (x, y): in NumPy
 np.load('spins.npy').reshape(-1, Lx, Ly)[sample, x, y].
 Beside spins.npy, spins.log_p.npy has their log-probabilities (of --rbm and --vit log psi^2, up to a constant).
 Keys with their defaults: ketformer help sample

@@ -69,7 +69,7 @@ impl EmbedForward {
     /// Records the embedding.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Shape`] for a width that is no multiple of 4; as [`Plan::launch`].
+    /// [`crate::ErrorKind::Shape`] for a width that is not a multiple of 4; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &EmbedShape) -> Result<()> {
         let (rows, c, p) = (u64::from(shape.rows.most), u64::from(shape.width), u64::from(shape.sites_per_patch));
         if !c.is_multiple_of(4) || c == 0 {

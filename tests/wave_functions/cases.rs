@@ -478,8 +478,8 @@ pub fn index(configuration: &[u8]) -> usize {
     configuration.iter().rev().fold(0, |index, n| index << 1 | usize::from(*n))
 }
 
-/// This machine's adapter, opened once for each core and handed out to threads by turns, for all tests that do not measure
-/// memory: a software driver compiles the kernels of one device one after the other.
+/// Devices on this machine's adapter, one for each core and assigned to threads in turn, for all tests that do not measure
+/// memory: a software driver compiles the kernels of one device sequentially.
 pub fn gpu() -> &'static Gpu {
     static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
     static THREADS: AtomicUsize = AtomicUsize::new(0);
