@@ -1,22 +1,14 @@
 //! Every kernel on this machine's adapter against its f64 reference.
 
+mod devices;
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::OnceLock;
 
+use devices::devices;
 use ketformer::gpu::Gpu;
 use ketformer::kernels::choice::{FORMS, Form};
 use ketformer::kernels::{ALL, Case, Entry};
-
-/// The devices of all tests here, one for each core: a software driver compiles the kernels of one device one by one, which
-/// is most of the time where none was compiled before.
-fn devices() -> &'static [Gpu] {
-    static DEVICES: OnceLock<Vec<Gpu>> = OnceLock::new();
-    DEVICES.get_or_init(|| {
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
-        let open = || Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one");
-        (0..cores).map(|_| open()).collect()
-    })
-}
 
 /// What `check` finds of every kernel, on all devices at a time; each kernel is always on the same one.
 fn for_every_kernel<T: Send>(check: impl Fn(&Gpu, &Entry) -> T + Sync) -> Vec<T> {

@@ -24,6 +24,8 @@ pub fn program(folder: &Path, line: &str) -> Command {
     command.args(line.split_whitespace()).current_dir(folder).stdin(Stdio::null());
     // Drivers complain on stderr where the first is not set; the program must see to that itself.
     command.env_remove("XDG_RUNTIME_DIR").env_remove("RUST_BACKTRACE");
+    // Other tests run at the same time: Mesa's software driver computes on one thread.
+    command.env("LP_NUM_THREADS", "0");
     // What this machine's user found by `ketformer tune` is not what is tested.
     command.env("KETFORMER_CACHE", folder.join("cache"));
     command

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
@@ -13,6 +13,7 @@ use ketformer::model::{
 use ketformer::physics::{Hamiltonian, Lattice, Patch};
 use ketformer::vmc::{self, Amplitudes};
 
+use super::devices::devices;
 use super::hamiltonians::{EXCHANGE, FRUSTRATED, ISING, hamiltonians};
 
 /// What is known by the name of a case and the seed of its weights.
@@ -478,19 +479,13 @@ pub fn index(configuration: &[u8]) -> usize {
     configuration.iter().rev().fold(0, |index, n| index << 1 | usize::from(*n))
 }
 
-/// Devices on this machine's adapter, one for each core and assigned to threads in turn, for all tests that do not measure
-/// memory: a software driver compiles the kernels of one device sequentially.
+/// One of the devices, assigned to threads in turn, for all tests that do not measure memory.
 pub fn gpu() -> &'static Gpu {
-    static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
     }
-    let gpus = GPUS.get_or_init(|| {
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
-        let open = || Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one");
-        (0..cores).map(|_| open()).collect()
-    });
+    let gpus = devices();
     &gpus[THREAD.with(|thread| thread % gpus.len())]
 }
 

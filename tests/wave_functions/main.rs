@@ -8,6 +8,8 @@ mod checkpoint;
 mod chi_squared;
 mod coverage;
 mod decoding;
+#[path = "../devices/mod.rs"]
+mod devices;
 mod energy;
 mod entropy;
 mod geometry;
