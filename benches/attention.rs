@@ -1,4 +1,5 @@
-//! `cargo bench --bench attention`: what `ketformer bench attention` measures, at the default shapes.
+//! `cargo bench --bench attention`: the limits of the adapter and the measurements of `ketformer bench attention`, at
+//! the default shapes.
 
 use ketformer::bench::{self, BenchConfig, Subject};
 

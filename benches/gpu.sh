@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Everything worth measuring on a new GPU, in under ten minutes, on a Linux machine with a Vulkan driver and Rust:
+# Runs all measurements of interest on a new GPU, in less than ten minutes, on a Linux machine with a Vulkan driver and
+# Rust:
 #
 #     benches/gpu.sh
 #
-# What it measures goes into docs/benchmarks/NAME-OF-CARD. Each section has a time limit; one that fails is named at the
-# end, and the others run all the same.
+# The results are written to docs/benchmarks/NAME-OF-CARD. Each section has a time limit. If a section fails, the others
+# still run, and it is listed at the end.
 set -uo pipefail
 
 usage() {
@@ -85,7 +86,7 @@ command -v timeout >/dev/null || {
     exit 1
 }
 
-# Vulkan's loader complains where there is no runtime folder.
+# The Vulkan loader prints a warning if there is no runtime folder.
 scratch="$(mktemp -d)" || exit 1
 running=''
 trap 'rm -rf "$scratch"' EXIT
@@ -96,7 +97,7 @@ begin=$SECONDS
 failures=()
 sections=0
 
-# section TITLE SECONDS COMMAND...: runs the command within its limit and within what is left.
+# section TITLE SECONDS COMMAND...: runs the command within its limit and within the remaining time.
 section() {
     local title="$1" seconds="$2" left=$((60 * minutes - (SECONDS - begin)))
     shift 2
@@ -109,7 +110,7 @@ section() {
     [ "$seconds" -le "$left" ] || seconds=$left
     say "$title (at most $seconds s)"
     local start=$SECONDS code=0
-    # In the background, so that Ctrl-C does not wait for the section's end.
+    # In the background, so that Ctrl-C does not wait for the section to end.
     timeout --kill-after=10 "$seconds" "$@" &
     running=$!
     wait "$running" || code=$?
@@ -123,7 +124,7 @@ section() {
     return $code
 }
 
-# The same with the limit that the command line gives.
+# The same, with the limit given on the command line.
 measured() {
     local title="$1" seconds="$2"
     shift 2
@@ -144,7 +145,7 @@ target="${CARGO_TARGET_DIR:-target}"
 case "$target" in /*) ;; *) target="$here/$target" ;; esac
 ketformer="$target/release/ketformer"
 
-kept() { # kept FILE COMMAND...: shows what the command says, and keeps it
+kept() { # kept FILE COMMAND...: prints the output of the command and saves it
     local file="$1"
     shift
     "$@" 2>&1 | tee "$file"
@@ -154,7 +155,7 @@ export -f kept
 
 measured devices 30 bash -c 'kept "$@"' - "$scratch/devices.txt" "$ketformer" devices || finish
 
-# The name of the card is that of the rows, else the first adapter's: "NVIDIA H200" becomes nvidia-h200.
+# The name of the card is that of the rows, otherwise that of the first adapter: "NVIDIA H200" becomes nvidia-h200.
 measured limits 60 "$ketformer" bench limits --runs "$runs" --json "$scratch/limits.json"
 if [ -z "$name" ]; then
     adapter=''
@@ -201,7 +202,7 @@ elif ! "$python" -c 'import torch' 2>/dev/null; then
     say "PyTorch: $python has no torch; left out (pip install torch numpy, or --python PYTHON)"
 else
     device="$("$python" -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")')"
-    # Flips in full cost the square of the number of sites: only the first lattice has them.
+    # Full flips cost the square of the number of sites: they run only on the first lattice.
     first="${sites%% *}" others=()
     for size in ${sites#"$first"}; do others+=(--step "${size}x256x32"); done
     measured "PyTorch on $device" 120 "$python" benches/peers/pytorch.py --device "$device" --runs "$runs" \

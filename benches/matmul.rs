@@ -1,4 +1,5 @@
-//! `cargo bench --bench matmul`: what `ketformer bench matmul` measures, at the default shapes.
+//! `cargo bench --bench matmul`: the limits of the adapter and the measurements of `ketformer bench matmul`, at the
+//! default shapes.
 
 use ketformer::bench::{self, BenchConfig, Subject};
 

@@ -1,10 +1,11 @@
-//! What a training step costs, whole and part by part: `cargo bench --bench step -- [L=16] [Nh=32] [K=256] [runs=5]`; of
-//! another family with `rnn` or `lptf`, by default at L=64 Nh=128 and at L=256 K=64 Nh=128; of stochastic reconfiguration
-//! with `sr`, 3·10⁵ parameters and 2000 samples within two GiB.
+//! Time of a training step, whole and by parts: `cargo bench --bench step -- [L=16] [Nh=32] [K=256] [runs=5]`.
 //!
-//! The whole step is timed as training runs it; the parts are launches timed one by one, so that they add up to
-//! somewhat more. The first step trains from random weights, where nearly all samples differ: the dearest case.
-//! `ketformer bench step` does the same, with files.
+//! With `rnn` or `lptf` the step of another family, by default at L=64 Nh=128 or at L=256 K=64 Nh=128. With `sr` a step
+//! of stochastic reconfiguration, with 3·10⁵ parameters and 2000 samples within 2 GiB.
+//!
+//! The whole step is timed as in training. The launches of the parts are timed one by one, so the parts add up to
+//! somewhat more. The first step trains from random weights, where nearly all samples differ: the worst case.
+//! `ketformer bench step` does the same and writes files.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use ketformer::bench::{self, BenchConfig, BenchRow, BenchShape, Subject};
 use ketformer::gpu::Gpu;
 
 fn main() -> ketformer::Result<()> {
-    // `cargo bench` passes --bench; KEY=VALUE arguments are ours.
+    // `cargo bench` passes --bench; KEY=VALUE arguments belong to this program.
     let given: BTreeMap<String, u32> = std::env::args()
         .filter_map(|argument| argument.split_once('=').map(|(k, v)| (k.to_string(), v.parse().unwrap_or(0))))
         .collect();
@@ -36,7 +37,7 @@ fn main() -> ketformer::Result<()> {
     let report = bench::run(&Gpu::new()?, &config, &mut |title| eprintln!("{title}"))?;
     println!("{}\n{}", report.limits, report.table());
 
-    // Parts have the variants that are neither the whole nor the host's time.
+    // The rows of the parts are those that are neither the whole step nor the host time.
     let is_part =
         |row: &&BenchRow| row.kernel == subject.name() && row.variant != "whole" && row.variant != "host replay";
     let parts: Vec<(&str, f64)> =

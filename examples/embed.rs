@@ -1,7 +1,7 @@
-//! Causal attention inside another wgpu application: its device, its buffers, its encoder.
+//! Causal attention in another wgpu application, with the device, buffers and encoder of the application.
 //!
-//! The plan is recorded once; each frame replays it into a pass of the application's own, which allocates nothing and
-//! submits nothing.
+//! The plan is recorded once. Each frame replays it into a compute pass of the application, without allocations or
+//! submissions.
 //!
 //! cargo run --release --example embed
 
@@ -10,8 +10,8 @@ use ketformer::kernels::attention::{AttentionForward, AttentionShape};
 use ketformer::wgpu;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // What the application has anyway. Default limits and no features are enough; with `Features::SUBGROUP` the faster
-    // kernels are chosen.
+    // Device of the application. Default limits and no features are sufficient; `Features::SUBGROUP` enables faster
+    // kernels.
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = pollster::block_on(instance.request_adapter(&Default::default()))?;
     let required_features = adapter.features() & wgpu::Features::SUBGROUP;
@@ -33,12 +33,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let values: Vec<f32> = (0..rows * 3 * width).map(|i| (i as f32 * 0.37).sin()).collect();
     queue.write_buffer(&qkv, 0, bytemuck::cast_slice(&values));
 
-    // Once: check, compile, bind.
+    // Once: validates, compiles and binds.
     let mut plan = Plan::new(&Gpu::from_device(&device, &queue));
     let attention = AttentionForward { qkv: (&qkv).into(), out: (&out).into(), lse: (&lse).into() };
     attention.record(&mut plan, &shape)?;
 
-    // Every frame.
+    // Every frame: replays.
     for _frame in 0..3 {
         let mut encoder = device.create_command_encoder(&Default::default());
         {

@@ -1,38 +1,37 @@
-//! The one error type of the crate.
+//! The error type of the crate.
 //!
-//! A message says who complains, what was expected, what came instead and what to do about it, in one line that
-//! the command line can print as it is.
+//! A message is one line: the component, what was expected, what was found and a remedy.
 
 use std::error::Error as StdError;
 use std::fmt;
 
-/// What kind of thing went wrong; match on it to react, print the [`Error`] to tell a person.
+/// The kind of an error. Match on it to handle an error in code; print the [`Error`] for users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A setting or an argument is outside what is allowed.
+    /// A setting or an argument is out of range.
     Settings,
-    /// A buffer or a shape does not fit what a kernel needs.
+    /// A buffer or a shape does not match what a kernel requires.
     Shape,
-    /// A shader does not assemble, validate or bind as asked.
+    /// A shader fails to assemble, validate or bind.
     Shader,
-    /// No adapter, or none of the wanted name.
+    /// There is no adapter, or none with the requested name or feature.
     Adapter,
-    /// The GPU device was lost or refused a command.
+    /// The GPU device was lost or rejected a command.
     Device,
     /// A memory budget or an adapter limit is too small for the problem.
     Memory,
     /// A file or folder could not be read or written.
     File,
-    /// A weights file is foreign, truncated or of another shape.
+    /// A weights file is truncated, has another shape or is not a weights file of this crate.
     Weights,
     /// A number that must be finite is not.
     NotFinite,
-    /// The user asked to stop.
+    /// The user requested a stop.
     Interrupted,
 }
 
-/// An error with its kind, a one-line message with a remedy, and the error that caused it, if any.
+/// An error: its kind, a one-line message with a remedy, and the underlying error, if any.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -44,18 +43,18 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// A new error of `kind`; `message` is one line: who, expected, got, remedy.
+    /// Creates an error of `kind`. `message` is one line: component, expected, got, remedy.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// The same error with the error that led to it.
+    /// Attaches the underlying error.
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// What kind of thing went wrong.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

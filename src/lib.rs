@@ -1,7 +1,7 @@
-//! Transformer wave functions, trained by hand-written WGSL kernels on any GPU that Vulkan, Metal or DX12 can reach.
+//! Transformer wave functions trained with hand-written WGSL kernels on any GPU that supports Vulkan, Metal or DX12.
 //!
-//! A lattice of spins is cut into patches; a causal transformer says P(patch | earlier patches); Ψ = √P is sampled
-//! exactly, and the energy of a Hamiltonian is descended (arXiv:2306.03921). Three uses:
+//! A lattice of spins is cut into patches. A causal transformer models P(patch | earlier patches), Ψ = √P is sampled
+//! exactly, and the energy of a Hamiltonian is minimized (arXiv:2306.03921). There are three ways to use the crate:
 //!
 //! **Train.**
 //! ```no_run
@@ -20,8 +20,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! **Embed** the kernels in a wgpu application, with its own device, buffers and encoder; nothing is allocated or
-//! submitted by the replay.
+//! **Embed** the kernels in a wgpu application with its own device, buffers and encoder. A replay allocates and submits
+//! nothing.
 //! ```no_run
 //! use ketformer::gpu::{Gpu, Plan};
 //! use ketformer::kernels::attention::{AttentionForward, AttentionShape};
@@ -46,45 +46,70 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # A configuration's journey through one training step
+//! # Stages of a training step
 //!
-//! | step | reads → makes | where |
+//! | stage | reads → writes | item |
 //! |---|---|---|
-//! | sample | parameters → tokens (B, T), log P, keys and values (B, T, 3C) of every layer | [`model::Network::decode`], [`kernels::head`] |
-//! | distinct | tokens → distinct configurations and their counts | [`kernels::unique`] |
-//! | moves | tokens, keys and values → log ψ(σ')/ψ(σ) of every connected σ' | [`kernels::rows`], [`model::Network::moves`], [`kernels::energy`] |
-//! | energy | ratios → local energies, mean, variance, observables | [`kernels::energy`] |
-//! | forward | tokens → logits, with activations kept | [`model::Network::forward`] |
-//! | backward | (E − Ē)/B → gradients | [`model::Network::backward`] |
-//! | update | gradients → parameters | [`kernels::optimizer`] |
-//! | report | a few dozen floats, read back without waiting | [`vmc::StepReport`] |
+//! | sample | parameters → tokens (B, T), log P; keys and values (B, T, 3C) per layer | [`decode`], [`categorical`] |
+//! | deduplicate | tokens → deduplicated configurations and their counts | [`dedup`] |
+//! | connected | tokens, keys, values → log ψ(σ')/ψ(σ) of every connected σ' | [`rows`], [`connected`], [`energy`] |
+//! | energy | ratios → local energies, mean, variance, observables | [`energy`] |
+//! | forward | tokens → logits, with activations kept | [`forward`] |
+//! | backward | (E − Ē)/B → gradients | [`backward`] |
+//! | update | gradients → parameters | [`adam`] |
+//! | report | a few dozen floats, read back asynchronously | [`StepReport`] |
 //!
-//! # Dims, everywhere the same
+//! [`decode`]: model::Autoregressive::decode
+//! [`categorical`]: kernels::nn::categorical
+//! [`dedup`]: kernels::vmc::dedup
+//! [`rows`]: kernels::vmc::rows
+//! [`connected`]: model::Autoregressive::connected
+//! [`energy`]: kernels::vmc::energy
+//! [`forward`]: model::Autoregressive::forward
+//! [`backward`]: model::Autoregressive::backward
+//! [`adam`]: kernels::nn::adam
 //!
-//! `B` samples · `N` sites · `T` patches = N/P · `P` sites per patch · `V` = 2^P outcomes · `C` width · `H` heads ·
-//! `D` = C/H · `F` feed-forward width · `K` layers · `M` moves of a configuration · `R` rows computed anew for them.
-//! A configuration is `T` tokens below 2^P; bit j of a token is element j of the patch.
+//! # Dimensions
+//!
+//! These letters have one meaning throughout the crate: `B` samples · `N` sites · `T` patches = N/P · `P` sites per
+//! patch · `V` = 2^P outcomes · `C` width · `H` heads · `D` = C/H · `F` feed-forward width · `K` layers · `M` connected
+//! configurations per sample · `R` rows recomputed for them. A configuration is `T` tokens below 2^P; bit j of a token
+//! is element j of the patch.
 
-#![warn(missing_docs)]
+#![warn(missing_docs, unnameable_types, unreachable_pub)]
+// Without the upper modules, helpers that only they use are unused.
+#![cfg_attr(not(feature = "runs"), allow(dead_code, unused_imports))]
 
+mod atomic_write;
+#[cfg(feature = "runs")]
 pub mod bench;
 pub mod error;
 pub mod gpu;
 pub mod kernels;
+#[cfg(feature = "train")]
 pub mod model;
+#[cfg(feature = "train")]
 pub mod physics;
-mod picture;
+#[cfg(feature = "runs")]
+mod plot_style;
+#[cfg(feature = "runs")]
 pub mod run;
+#[cfg(feature = "train")]
 pub mod vmc;
-mod whole_file;
 
-// What unit tests share with those in tests/ names the crate as these do.
+// Lets code shared between unit tests and tests/ refer to the crate by the same name.
 #[cfg(test)]
 extern crate self as ketformer;
 
 pub use error::{Error, ErrorKind, Result};
 pub use gpu::Gpu;
-pub use model::{Cell, Lptf, Metropolis, Model, Position, Precision, Proposal, Ptf, Rbm, Rnn, Subsampler, Weights};
-pub use physics::{Hamiltonian, Lattice, Patch, Rydberg};
-pub use vmc::{Schedule, StepReport, TrainConfig, Trainer};
+#[cfg(feature = "train")]
+pub use model::{
+    Attention, Cell, Lptf, Metropolis, Model, PositionalEncoding, Precision, Proposal, Ptf, Rbm, Rnn, Sector,
+    Subsampler, Vit, VitAttention, Weights,
+};
+#[cfg(feature = "train")]
+pub use physics::{Hamiltonian, Heisenberg, Lattice, Patch, Rydberg, Tfim};
+#[cfg(feature = "train")]
+pub use vmc::{Checkpoint, Optimizer, Schedule, StepReport, StochasticReconfiguration, TrainConfig, Trainer};
 pub use wgpu;

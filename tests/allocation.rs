@@ -1,5 +1,5 @@
-//! A training step allocates nothing of its own: no buffer on the GPU, and on the host only what wgpu needs to encode and
-//! submit it, which does not grow.
+//! A training step creates no buffer on the GPU, and allocates on the host only what wgpu needs to encode and submit
+//! it, which does not grow.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::backtrace::Backtrace;
@@ -10,7 +10,7 @@ use ketformer::model::Ptf;
 use ketformer::physics::{Lattice, Patch, Rydberg};
 use ketformer::vmc::{Schedule, TrainConfig, Trainer};
 
-/// Counts what the thread that asks allocates; other threads of the test harness have their own counts.
+/// Counts the allocations of each thread separately, because the test harness has other threads.
 struct Counting;
 
 #[global_allocator]
@@ -19,7 +19,7 @@ static ALLOCATOR: Counting = Counting;
 thread_local! {
     static MADE: Cell<u64> = const { Cell::new(0) };
     static LIVE: Cell<i64> = const { Cell::new(0) };
-    /// Whether allocations are to be traced; off while one is.
+    /// Whether allocations are traced. Off while a trace is captured.
     static TRACING: Cell<bool> = const { Cell::new(false) };
     static TRACES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
@@ -34,23 +34,23 @@ fn note(grown: i64) {
     }
 }
 
-// SAFETY: every request goes to the system's allocator as it is.
+// SAFETY: every request is forwarded unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size() as i64);
-        // SAFETY: as asked.
+        // SAFETY: the caller's request, unchanged.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         LIVE.set(LIVE.get() - layout.size() as i64);
-        // SAFETY: as asked.
+        // SAFETY: the caller's request, unchanged.
         unsafe { System.dealloc(memory, layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         note(size as i64 - layout.size() as i64);
-        // SAFETY: as asked.
+        // SAFETY: the caller's request, unchanged.
         unsafe { System.realloc(memory, layout, size) }
     }
 }
@@ -71,7 +71,7 @@ fn step(trainer: &mut Trainer) {
     assert!(report.accepted && report.energy.is_finite(), "{report:?}");
 }
 
-/// Names, sizes and places of all buffers of the device, wgpu's own among them.
+/// Names, sizes and offsets of all buffers of the device, including wgpu's.
 fn buffers(gpu: &Gpu) -> Option<Vec<(String, u64, u64)>> {
     let report = gpu.device().generate_allocator_report()?;
     let mut all: Vec<_> = report.allocations.into_iter().map(|a| (a.name, a.size, a.offset)).collect();
@@ -86,19 +86,19 @@ fn a_step_makes_no_buffer() {
     (0..3).for_each(|_| step(&mut trainer));
     let (counted, aliased, reported) = (gpu.allocated(), gpu.aliased(), buffers(&gpu));
     for _ in 0..40 {
-        // A step is still under way after each of these, so that what it made for itself would be seen.
+        // A step is still in flight after each of these, so that buffers that it creates would be counted.
         step(&mut trainer);
         assert_eq!((gpu.allocated(), gpu.aliased()), (counted, aliased));
         assert_eq!(buffers(&gpu), reported);
     }
-    // Not every backend tells; Vulkan does. Writing through the queue, which steps avoid, is noticed.
+    // Not every backend has this report; Vulkan does. It includes writes through the queue, which steps avoid.
     if let Some(reported) = reported {
         assert!(reported.iter().any(|(name, ..)| name.starts_with("ketformer")), "{reported:?}");
         let buffer = gpu.buffer("written", 4).unwrap();
         buffer.write(&gpu, &[1u32; 4]).unwrap();
-        // Buffers that textures alias have allocations of their own.
+        // Buffers that textures alias have separate allocations.
         let more = buffers(&gpu).unwrap().len() + usize::from(gpu.aliased() > aliased);
-        assert_eq!(more, reported.len() + 2, "a buffer and wgpu's way into it");
+        assert_eq!(more, reported.len() + 2, "a buffer and wgpu's staging buffer for it");
     }
 }
 
@@ -119,23 +119,36 @@ fn what_a_step_allocates_on_the_host_does_not_grow() {
     assert_eq!(left, 0, "bytes are left after 50 steps");
     assert!(counts[0] > 0, "wgpu allocates for every submission, and nothing was counted");
     let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
-    assert!(*most <= least + least / 4, "steps do not allocate alike: {counts:?}");
+    assert!(*most <= least + least / 4, "steps do not allocate the same number of times: {counts:?}");
 }
 
-/// The function in which an allocation is made: the innermost one of this crate or of wgpu's.
-fn maker(trace: &str) -> &str {
-    let functions = trace.lines().filter_map(|line| line.trim().split_once(": ").map(|(_, name)| name));
-    let crates = ["ketformer::", "wgpu", "naga::", "gpu_allocator::"];
-    let of_interest = |name: &&str| crates.iter().any(|known| name.trim_start_matches('<').starts_with(known));
-    functions.into_iter().find(of_interest).unwrap_or(trace)
+/// Crate and function that make an allocation: the innermost frame of this crate or of wgpu's crates. A function that was
+/// inlined is known by its file, another one by its name.
+fn maker(trace: &str) -> String {
+    let mut lines = trace.lines().map(str::trim).peekable();
+    while let Some(line) = lines.next() {
+        let Some((_, name)) = line.split_once(": ") else { continue };
+        let file = lines.next_if(|next| next.starts_with("at ")).unwrap_or_default();
+        let of_file = match file.split_once("/registry/src/") {
+            Some((_, path)) => path.split('/').nth(1),
+            None => file.starts_with("at ./src/").then_some("ketformer"),
+        };
+        let of_name = name.trim_start_matches('<').split("::").next().unwrap_or_default();
+        let found = of_file.unwrap_or(of_name);
+        if ["ketformer", "wgpu", "naga", "gpu_allocator", "gpu-allocator"].iter().any(|known| found.starts_with(known))
+        {
+            return format!("{found}: {name}");
+        }
+    }
+    trace.into()
 }
 
-/// The functions that allocate while `run` runs.
+/// Functions that allocate during `run`.
 fn makers(run: impl FnOnce()) -> Vec<String> {
     TRACING.set(true);
     run();
     TRACING.set(false);
-    TRACES.take().iter().map(|trace| maker(trace).to_string()).collect()
+    TRACES.take().iter().map(|trace| maker(trace)).collect()
 }
 
 #[test]
@@ -145,10 +158,10 @@ fn nothing_that_a_step_allocates_on_the_host_is_ours() {
     (0..10).for_each(|_| step(&mut trainer));
     let of_step = makers(|| step(&mut trainer));
     assert!(!of_step.is_empty(), "wgpu allocates for every submission, and nothing was traced");
-    let foreign = |maker: &&String| maker.trim_start_matches('<').starts_with("wgpu");
+    let foreign = |maker: &&String| maker.starts_with("wgpu");
     let ours: Vec<&String> = of_step.iter().filter(|maker| !foreign(maker)).collect();
     assert!(ours.is_empty(), "{ours:#?}");
-    // What is ours is seen where there is any.
+    // Allocations of this crate are detected if there are any.
     let of_weights = makers(|| drop(trainer.weights()));
-    assert!(of_weights.iter().any(|maker| maker.contains("ketformer")), "{of_weights:#?}");
+    assert!(of_weights.iter().any(|maker| maker.starts_with("ketformer: ")), "{of_weights:#?}");
 }

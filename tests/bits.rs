@@ -70,13 +70,13 @@ const RUNS: &[(&str, &str)] = &[
     ("rbm", "L=16 K=64 steps=3 --rbm alpha=2 sweeps=2 burn_in=4 --rydberg"),
     (
         "rbm-sr",
-        "L=16 K=160 steps=3 optimizer=sr power=1 momentum=0.9 \
+        "L=16 K=160 steps=3 optimizer=sr sampling_power=1 momentum=0.9 \
          --rbm alpha=1 sweeps=2 burn_in=4 proposal=exchange --heisenberg marshall=true",
     ),
     ("vit", "L=16 K=64 steps=2 --vit patch=2x2 d=16 heads=4 layers=2 --heisenberg J2=0.5"),
     (
         "vit-sr",
-        "L=16 K=64 steps=2 optimizer=sr lambda=1e-2 momentum=0.9 power=1 clip=0.5 \
+        "L=16 K=64 steps=2 optimizer=sr lambda=1e-2 momentum=0.9 sampling_power=1 clip=0.5 \
          --vit patch=2x2 d=16 heads=4 layers=2 --heisenberg J2=0.5",
     ),
     (
@@ -92,7 +92,7 @@ const RUNS: &[(&str, &str)] = &[
 
 /// Hashes of a run by the name of what is hashed.
 type Hashes = BTreeMap<String, String>;
-/// Hashes of each run by its name, or what the program printed where it failed.
+/// Hashes of each run by its name, or what the program printed if it failed.
 type Outcomes = BTreeMap<String, Result<Hashes, String>>;
 
 /// CRC-32 of the metrics without the header and the seconds, and of the weights, of a run in `folder`.
@@ -101,7 +101,7 @@ fn hashes(folder: &Path, line: &str) -> Result<Hashes, String> {
     let run = out.path().join("run");
     let relative = run.strip_prefix(folder).unwrap().display();
     let mut command = program(folder, &format!("train --no-tuning --quiet seed=7 {line} --out {relative}"));
-    // Cooperative matrices have another order of summation.
+    // Cooperative matrices have another reduction order.
     command.env_remove("KETFORMER_COOPERATIVE_MATRIX");
     let ended = end(command);
     if ended.code != Some(0) {
@@ -170,7 +170,7 @@ fn short_runs_give_the_recorded_bits() {
     let mut runs = RUNS.to_vec();
     runs.retain(|(_, line)| f16 || !line.contains("precision=mixed"));
     let found = outcomes(&runs, hashes);
-    // Output of `eprintln!` is hidden where a test passes.
+    // Output of `eprintln!` is hidden if a test passes.
     let say = |text: &str| io::stderr().write_all(text.as_bytes()).unwrap();
     if std::env::var_os("KETFORMER_RECORD_BITS").is_some() {
         let whole = |(name, outcome)| (name, Result::as_ref(outcome).expect("a run that ends"));

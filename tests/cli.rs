@@ -1,5 +1,5 @@
-//! The program as it is typed: bad input is one line on stderr with a remedy and leaves nothing behind, good input
-//! leaves a whole run folder.
+//! The command line: invalid input prints one line with a remedy on stderr and leaves no files, valid input leaves a
+//! complete run folder.
 
 mod program;
 
@@ -7,12 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ketformer::gpu::{Asked, Gpu, GpuOptions, Preferred, Tuning};
+use ketformer::gpu::{Gpu, GpuOptions, TunedVariant, Tuning, VariantSelection};
 use ketformer::{Lattice, Ptf, Rydberg, TrainConfig, Trainer};
 use program::{TINY, end, metrics, program, refuses, run, succeeds, wait_until, without_driver};
 use tempfile::TempDir;
 
-/// Bad settings are found before an adapter is looked for: with all drivers hidden the answer is the same.
+/// Asserts that invalid settings are refused before an adapter is opened: all drivers are hidden.
 fn refuses_settings(line: &str, words: &[&str]) {
     let folder = TempDir::new().unwrap();
     refuses(folder.path(), line, without_driver(folder.path(), line), 2, words);
@@ -217,7 +217,7 @@ fn weights_that_are_missing_truncated_or_foreign_are_refused() {
         let name = format!("{name}.safetensors");
         for line in [format!("train steps=1 {TINY} --weights {name}"), format!("eval --weights {name} --ptf patch=2x2")]
         {
-            // Before an adapter is looked for.
+            // Before an adapter is opened.
             refuses(path, &line, without_driver(path, &line), 1, &[&name]);
         }
     }
@@ -316,7 +316,7 @@ fn a_run_leaves_its_folder_and_prints_its_energy() {
     assert_eq!(kept, [Some(3.0), Some(2.0), Some(8.0)]);
     assert!(fs::read_to_string(path.join("run/energy.svg")).unwrap().contains("energy per site"));
 
-    // The reproducing command and the same line again give the same run, in folders of their own.
+    // The reproducing command gives the same run each time, in a new folder.
     let again = settings["command"].as_str().unwrap().strip_prefix("ketformer ").unwrap();
     succeeds(path, again);
     assert_eq!(metrics(&path.join("out/1")), rows);
@@ -324,13 +324,13 @@ fn a_run_leaves_its_folder_and_prints_its_energy() {
     assert_eq!(metrics(&path.join("out/2")), rows);
     let model = |run: &str| fs::read(path.join(run).join("model.safetensors")).unwrap();
     assert_eq!(model("run"), model("out/2"));
-    // Another seed does not.
+    // Another seed gives another run.
     succeeds(path, &again.replace("seed=3", "seed=4"));
     assert_ne!(metrics(&path.join("out/3")), rows);
 
     let ended = succeeds(path, "eval run samples=64");
     assert!(ended.stdout.starts_with("energy ") && ended.stdout.contains("fidelity "));
-    // The same weights rounded for sampling are another wave function, near it.
+    // The weights rounded for sampling are a different wave function, close to the original.
     let of = |line: &str| {
         let said = succeeds(path, line).stdout;
         let enumerated = said.lines().find_map(|line| line.strip_prefix("enumerated energy "));
@@ -345,7 +345,7 @@ fn a_run_leaves_its_folder_and_prints_its_energy() {
     let shape = |name: &str| said[name].as_array().unwrap().len();
     assert_eq!(["correlation", "density_per_site", "structure_factor", "energy"].map(shape), [4, 4, 4, 2]);
     assert!(said["correlation"][1][2][1].as_f64().unwrap() > 0.0 && said["symmetrized"]["symmetries"] == 8, "{said}");
-    // A page without the steps is still one; with them, it is the same every time.
+    // The report is reproducible. Without the record of steps it is still written.
     let page = |name: &str| fs::read_to_string(path.join(name)).unwrap();
     for name in ["a.html", "b.html"] {
         succeeds(path, &format!("report run samples=64 runs=0 -o {name} --quiet"));
@@ -361,7 +361,7 @@ fn a_run_leaves_its_folder_and_prints_its_energy() {
     for part in ["\nsymmetrized energy ", "\nsymmetries 8  even under all  part ", "\nsymmetrized enumerated energy "] {
         assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
     }
-    // The weights can be gone on from.
+    // The weights can initialize another run.
     succeeds(path, &format!("train steps=1 {TINY} --weights run/model.safetensors --out more"));
 }
 
@@ -484,7 +484,7 @@ fn a_run_of_another_hamiltonian_is_evaluated_with_it() {
     let folder = TempDir::new().unwrap();
     let path = folder.path();
     let ended = succeeds(path, &format!("train steps=2 seed=3 {TINY} --tfim J=0.5 h=2 periodic=true --out run"));
-    // Four bonds of four sites in a ring: the exact energy is that of `exact`.
+    // Four sites in a ring with four bonds: the exact energy is that of `exact`.
     let exact = |text: &str| {
         let line = text.lines().find(|line| line.starts_with("exact ")).unwrap_or_else(|| panic!("{text}"));
         line.split_whitespace().nth(1).unwrap().to_string()
@@ -501,7 +501,7 @@ fn a_run_of_another_hamiltonian_is_evaluated_with_it() {
     assert!((exact(&ended.stdout).parse::<f64>().unwrap() - ground).abs() < 1e-3, "{}", ended.stdout);
 }
 
-/// A few steps of every family, and what is left behind evaluated and run again.
+/// Every family is trained for a few steps, evaluated, and reproduced from its settings.
 #[test]
 fn every_family_trains_and_is_evaluated() {
     let block = "Nh=8 nhead=2 num_layers=1 ffn=16";
@@ -525,7 +525,7 @@ fn every_family_trains_and_is_evaluated() {
         assert_eq!(named.collect::<Vec<_>>().len(), parts.len(), "{settings}");
         assert!(parts.iter().all(|part| settings[part].is_object()), "{settings}");
         let svg = fs::read_to_string(path.join("run/energy.svg")).unwrap();
-        assert!(svg.contains(&format!(", {} ", parts[0])), "the picture names the family");
+        assert!(svg.contains(&format!(", {} ", parts[0])), "the plot names the family");
         let again = settings["command"].as_str().unwrap().strip_prefix("ketformer ").unwrap();
         succeeds(path, again);
         assert_eq!(metrics(&path.join("out/1")), metrics(&path.join("run")), "{groups}");
@@ -549,7 +549,8 @@ fn a_benchmark_is_written_and_compared() {
     assert!(ended.stderr.contains("attention_forward causal 2x2x4x4"), "{}", ended.stderr);
     let json: serde_json::Value = serde_json::from_slice(&fs::read(folder.path().join("new.json")).unwrap()).unwrap();
     let rows = json["rows"].as_array().unwrap();
-    // Causal and full, each forward and with backward, a decoding step, suffixes; of linear attention what is causal.
+    // Causal and full, each forward and with backward, a decoding step, suffixes; for linear attention only causal
+    // ones.
     assert_eq!(rows.len(), 10);
     for row in rows {
         assert!(row["median_ms"].as_f64().unwrap() > 0.0 && row["error"].is_null(), "{row}");
@@ -561,15 +562,15 @@ fn a_benchmark_is_written_and_compared() {
         for number in ["median_ms", "spread", "gflops", "gbytes_per_s", "percent_of_peak", "max_error"] {
             assert!(row[number].as_f64().unwrap() >= 0.0, "{number}: {row}");
         }
-        // Linear attention comes in one form, whose name says nothing.
-        let has_forms = row["kernel"].as_str().unwrap().starts_with("attention");
-        assert_eq!(row["launched"].as_str().unwrap().contains(" as "), has_forms, "{row}");
+        // Linear attention has a single variant, which is not named.
+        let has_variants = row["kernel"].as_str().unwrap().starts_with("attention");
+        assert_eq!(row["launched"].as_str().unwrap().contains(" as "), has_variants, "{row}");
         assert!(ended.stdout.contains(row["kernel"].as_str().unwrap()));
     }
     assert!(json["limits"]["gflops"].as_f64().unwrap() > 0.0);
     assert_eq!(fs::read_to_string(folder.path().join("new.csv")).unwrap().lines().count(), 11);
 
-    // An older file with times that no kernel takes.
+    // An older file with implausible times.
     let mut old = json.clone();
     for row in old["rows"].as_array_mut().unwrap() {
         row["median_ms"] = 1e9.into();
@@ -581,7 +582,7 @@ fn a_benchmark_is_written_and_compared() {
     assert!(ended.stdout.contains("old/new") && ended.stdout.contains("1000000000.0000"), "{}", ended.stdout);
 }
 
-/// Costs against sites: a row for every pass and size, a law for every pass, a picture of them.
+/// Costs against sites: a row for every pass and size, a power law for every pass, and a plot.
 #[test]
 fn scaling_is_measured_and_drawn() {
     let folder = TempDir::new().unwrap();
@@ -627,7 +628,7 @@ fn benchmarks_that_cannot_be_are_refused() {
         ("bench scaling --shape 36x64", ["36", "multiple of 4"]),
         ("bench attention --plot new.svg", ["--plot", "scaling"]),
         ("bench attention --runs 0", ["run", "--runs 1"]),
-        ("bench matmul --variant subgroup3", ["subgroup3", "linear_product subgroup1 subgroup2 subgroup4 private"]),
+        ("bench matmul --variant subgroup3", ["subgroup3", "linear_product subgroup1 subgroup2 subgroup4 scalar"]),
         ("tune --seconds 0", ["seconds", "--seconds 60"]),
         ("tune --show --forget", ["--show", "--forget"]),
     ] {
@@ -637,7 +638,7 @@ fn benchmarks_that_cannot_be_are_refused() {
     let at = folder.path();
     fs::write(at.join("foreign.json"), "{}").unwrap();
     for (line, words) in [
-        // Any adapter's limit, and below what 32-bit indices reach.
+        // Beyond the limit of any adapter, but within the range of 32-bit indices.
         ("bench matmul --shape 50000x50000x4", ["bytes", "max_"]),
         ("bench attention --compare missing.json", ["missing.json", "--json"]),
         ("bench attention --compare foreign.json", ["foreign.json", "--json"]),
@@ -647,7 +648,7 @@ fn benchmarks_that_cannot_be_are_refused() {
     }
 }
 
-/// The rows of what `bench` writes for `line`.
+/// Rows that `bench` writes for `line`.
 fn bench_rows(folder: &Path, line: &str) -> Vec<serde_json::Value> {
     let line = format!("bench {line} --runs 1 --warmup 0 --quiet --json rows.json");
     assert_ne!(run(folder, &line).code, Some(2), "{line}");
@@ -658,55 +659,60 @@ fn bench_rows(folder: &Path, line: &str) -> Vec<serde_json::Value> {
 #[test]
 fn a_variant_can_be_asked_for_by_name() {
     let folder = TempDir::new().unwrap();
-    let rows = bench_rows(folder.path(), "matmul --shape 9x8x12 --variant private");
+    let rows = bench_rows(folder.path(), "matmul --shape 9x8x12 --variant scalar");
     assert_eq!(rows.len(), 3, "{rows:?}");
     for row in &rows {
         let launched = row["launched"].as_str().unwrap();
-        assert!(launched.contains("_private") && launched.ends_with(" as private"), "{row}");
+        assert!(launched.contains("_scalar") && launched.ends_with(" as scalar"), "{row}");
         assert!(row["median_ms"].as_f64().unwrap() > 0.0, "{row}");
     }
-    // Of a shape that it cannot run, or on an adapter without subgroups.
-    let rows = bench_rows(folder.path(), "attention --shape 2x2x9x6 --variant team2");
+    // A shape that the variant cannot run, or an adapter without subgroups.
+    let rows = bench_rows(folder.path(), "attention --shape 2x2x9x6 --variant cluster2");
     assert!(!rows.is_empty());
     for row in &rows {
         let error = row["error"].as_str().unwrap();
         assert!(
-            error.contains("team2") && (error.contains("multiple of 4, got 6") || error.contains("subgroups")),
+            error.contains("cluster2") && (error.contains("multiple of 4, got 6") || error.contains("subgroups")),
             "{row}"
         );
         assert!(row["median_ms"].is_null(), "{row}");
     }
     let at = folder.path();
-    let line = "bench norm --shape 4x8 --variant team2 --quiet";
-    refuses(at, line, program(at, line), 2, &["team2", "norm_forward rows1 rows4 private"]);
+    let line = "bench norm --shape 4x8 --variant cluster2 --quiet";
+    refuses(at, line, program(at, line), 2, &["cluster2", "norm_forward rows1 rows4 scalar"]);
 }
 
-/// The adapter that the program takes, its tuning file in `folder`, and the forms that the run of [`TINY`] asks for.
-fn tiny_choices(folder: &Path) -> (Gpu, PathBuf, Vec<Asked>) {
+/// Adapter of the program, its tuning file in `folder`, and the variant selections of the run of [`TINY`].
+fn tiny_choices(folder: &Path) -> (Gpu, PathBuf, Vec<VariantSelection>) {
     let options = GpuOptions { ignore_tuning: true, ..GpuOptions::default() };
     let gpu = Gpu::with_options(&options).expect("the tests need an adapter; ./setup.sh installs a software one");
     let path = folder.join("cache").join(Tuning::file_name(&gpu));
     let model =
         Ptf { patch: "2x1".parse().unwrap(), width: 8, heads: 2, layers: 1, feed_forward: 16, ..Ptf::default() };
     let config = TrainConfig { samples: 8, ..TrainConfig::default() };
-    let listening = gpu.listening();
-    Trainer::new(&listening, &Lattice::square(2, 2), &Rydberg::default(), &model, config).unwrap();
-    let mut asked = listening.asked();
-    asked.retain(|asked| asked.alike.len() > 1);
-    (gpu, path, asked)
+    let with_selection_log = gpu.with_selection_log();
+    Trainer::new(&with_selection_log, &Lattice::square(2, 2), &Rydberg::default(), &model, config).unwrap();
+    let mut selections = with_selection_log.selections();
+    selections.retain(|selections| selections.bit_identical.len() > 1);
+    (gpu, path, selections)
 }
 
 #[test]
 fn a_tuning_changes_what_runs_and_not_what_comes_out() {
     let folder = TempDir::new().unwrap();
     let path = folder.path();
-    let (gpu, file, asked) = tiny_choices(path);
+    let (gpu, file, selections) = tiny_choices(path);
     let line = format!("train steps=3 seed=5 {TINY}");
     succeeds(path, &format!("{line} --out plain"));
     let mut tuning = Tuning::default();
-    for asked in &asked {
-        let other = asked.alike.iter().find(|form| **form != asked.default).unwrap().to_string();
-        tuning.set(asked.kernel, &asked.class, Preferred { form: other, instead_of: asked.default.into(), gain: 2.0 });
+    for selections in &selections {
+        let other =
+            selections.bit_identical.iter().find(|variant| **variant != selections.default).unwrap().to_string();
+        tuning.set(
+            selections.kernel,
+            &selections.class,
+            TunedVariant { variant: other, instead_of: selections.default.into(), gain: 2.0 },
+        );
     }
     tuning.save(&file, &gpu).unwrap();
     let ended = succeeds(path, &format!("{line} --out tuned"));
@@ -714,15 +720,18 @@ fn a_tuning_changes_what_runs_and_not_what_comes_out() {
     let model = |run: &str| fs::read(path.join(run).join("model.safetensors")).unwrap();
     assert_eq!((metrics(&path.join("tuned")), model("tuned")), (metrics(&path.join("plain")), model("plain")));
 
-    // The file is followed, unless it is not wanted.
+    // The tuning file is used, unless --no-tuning is given.
     if let Some(preferred) = tuning.get("linear_product", "forward 8 x 8, few rows") {
-        for (flags, form) in [("", &preferred.form), ("--no-tuning", &preferred.instead_of)] {
+        for (flags, variant) in [("", &preferred.variant), ("--no-tuning", &preferred.instead_of)] {
             let rows = bench_rows(path, &format!("matmul --shape 8x8x8 {flags}"));
-            assert!(rows[0]["launched"].as_str().unwrap().ends_with(&format!(" as {form}")), "{flags}: {}", rows[0]);
+            assert!(rows[0]["launched"].as_str().unwrap().ends_with(&format!(" as {variant}")), "{flags}: {}", rows[0]);
         }
     }
     let shown = succeeds(path, "tune --show").stdout;
-    assert!(asked.iter().all(|asked| shown.contains(asked.kernel) && shown.contains(&asked.class)), "{shown}");
+    assert!(
+        selections.iter().all(|selections| shown.contains(selections.kernel) && shown.contains(&selections.class)),
+        "{shown}"
+    );
     assert!(succeeds(path, "tune --forget").stdout.contains("deleted") && !file.exists());
     assert!(succeeds(path, "tune --show").stdout.contains("there is no"));
 }
@@ -732,13 +741,13 @@ fn a_tuning_file_that_is_of_no_use_is_ignored_with_one_warning() {
     let folder = TempDir::new().unwrap();
     let path = folder.path();
     let (gpu, file, _) = tiny_choices(path);
-    let preferred = Preferred { form: "private".into(), instead_of: "subgroup2".into(), gain: 1.5 };
+    let preferred = TunedVariant { variant: "scalar".into(), instead_of: "subgroup2".into(), gain: 1.5 };
     let mut tuning = Tuning::default();
     tuning.set("linear_product", "forward 64 x 64, many rows", preferred);
     tuning.save(&file, &gpu).unwrap();
     let whole = fs::read_to_string(&file).unwrap();
     let line = format!("train steps=1 --quiet --train dir=<NONE> {TINY}");
-    // Others may be about the adapter.
+    // Other warnings may concern the adapter.
     let warnings = |line: &str| {
         let ended = succeeds(path, line);
         ended.stderr.lines().filter(|line| line.contains("tuning")).map(String::from).collect::<Vec<_>>()
@@ -750,7 +759,7 @@ fn a_tuning_file_that_is_of_no_use_is_ignored_with_one_warning() {
         ("{\"rows\": 3}".into(), "no whole tuning file", true),
         (whole.replace(&version, "\"version\": \"0.0.0\""), "0.0.0", true),
         (whole.replace("\"linear_product\"", "\"no_such_kernel\""), "no_such_kernel", false),
-        (whole.replace("\"form\": \"private\"", "\"form\": \"quantum\""), "quantum", false),
+        (whole.replace("\"variant\": \"scalar\"", "\"variant\": \"quantum\""), "quantum", false),
     ] {
         assert_ne!(text, whole);
         fs::write(&file, &text).unwrap();
@@ -771,7 +780,7 @@ fn a_tuning_file_that_is_of_no_use_is_ignored_with_one_warning() {
 fn tuning_writes_what_it_found() {
     let folder = TempDir::new().unwrap();
     let path = folder.path();
-    // As long as the first contests take.
+    // Enough for the first variant races.
     let ended = succeeds(path, "tune --quick --seconds 1 --quiet");
     assert_eq!(ended.stderr, "");
     assert!(ended.stdout.starts_with("kernel ") && ended.stdout.contains("saved in "), "{}", ended.stdout);

@@ -1,9 +1,9 @@
-//! The device room as a caller sees it: foreign devices, default limits, and what goes wrong.
+//! The `gpu` module as used by a caller: foreign devices, default limits, and errors.
 
-use ketformer::gpu::{Gpu, GpuOptions, Plan, Profile, Storage, View, adapters};
+use ketformer::gpu::{DType, Gpu, GpuOptions, Plan, Profile, View, adapters};
 use ketformer::kernels::attention::{AttentionForward, AttentionShape, forward_reference};
+use ketformer::kernels::device::probe::{LOAD_VECTORS, LoadKind, LoadShape, ProbeLoad};
 use ketformer::kernels::linear::{Extra, GradientInto, GradientShape, LinearGradient, LinearProduct, LinearShape};
-use ketformer::kernels::probe::{LOAD_VECTORS, LoadKind, LoadShape, ProbeLoad};
 use ketformer::kernels::{ALL, RandomInputs};
 use ketformer::{ErrorKind, Lattice, Precision, Ptf, Rydberg, TrainConfig, Trainer, wgpu};
 
@@ -72,7 +72,7 @@ fn training_runs_on_a_plain_device() {
     }
 }
 
-/// f16 is asked for where it is needed, and nowhere else.
+/// f16 is required by mixed precision only.
 #[test]
 fn mixed_precision_without_f16_says_what_would_do() {
     let (device, queue) = plain_device();
@@ -92,19 +92,19 @@ fn a_view_of_another_width_is_refused() {
     let gpu = Gpu::new().unwrap();
     let buffer = |storage| gpu.buffer_of("x", 64, storage).unwrap().view();
     let product = LinearProduct {
-        x: buffer(Storage::Half),
-        weight: buffer(Storage::Half),
+        x: buffer(DType::F16),
+        weight: buffer(DType::F16),
         bias: None,
         extra: Extra::None,
-        y: buffer(Storage::Word),
+        y: buffer(DType::F32),
     };
     let record = |product: &LinearProduct| product.record(&mut Plan::new(&gpu), &LinearShape::forward(4, 4, 4));
     let error = record(&product).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Shape);
     assert!(error.to_string().contains("binding `x`") && error.to_string().contains("16 bits"), "{error}");
-    record(&LinearProduct { x: buffer(Storage::Word), ..product }).unwrap();
-    // A range of f16 begins at a multiple of 128 elements, and is half as long.
-    let view = gpu.buffer_of("x", 256, Storage::Half).unwrap().view();
+    record(&LinearProduct { x: buffer(DType::F32), ..product }).unwrap();
+    // A range of f16 starts at a multiple of 128 elements and has half as many bytes.
+    let view = gpu.buffer_of("x", 256, DType::F16).unwrap().view();
     assert_eq!(view.range("y", 128, 128).unwrap().bytes(), 256);
     assert!(view.range("y", 64, 64).is_err() && view.range("y", 128, 129).is_err());
 }
@@ -116,7 +116,7 @@ fn product(gpu: &Gpu, rows: u32, x: &View, y: &View) -> ketformer::Result<()> {
     product.record(&mut plan, &LinearShape::forward(rows, 4, 4))
 }
 
-/// A sum that goes on from what is there tells how often and in which order launches ran.
+/// An accumulating sum detects launches that are missing, repeated or overlapping.
 #[test]
 fn repeated_launches_run_in_order_as_often_as_they_should() {
     let gpu = Gpu::new().unwrap();
@@ -141,7 +141,7 @@ fn repeated_launches_run_in_order_as_often_as_they_should() {
     add(&mut plan, &two).unwrap();
     plan.repeat(2, |plan| add(plan, &two)).unwrap();
     assert!((plan.cost().flops / once.flops - 5004.0).abs() < 1e-6);
-    // More launches than one submission takes.
+    // More launches than fit in one submission.
     plan.run().unwrap();
     assert_eq!(sum.read::<f32>(&gpu, 1).unwrap(), [15_008.0]);
     sum.write(&gpu, &[0f32]).unwrap();
@@ -176,7 +176,7 @@ fn reading_and_writing_one_buffer_is_refused() {
     assert!(product(&gpu, 10, &head, &tail).is_err());
 }
 
-/// A uniform array is bound from a buffer that allows it and that holds all of it.
+/// A uniform array requires a buffer with uniform usage that holds the whole array.
 #[test]
 fn uniform_arrays_are_bound_from_uniform_buffers() {
     let gpu = Gpu::new().unwrap();
@@ -187,7 +187,7 @@ fn uniform_arrays_are_bound_from_uniform_buffers() {
         let mut plan = Plan::new(&gpu);
         load.record(&mut plan, &LoadShape { lanes: 64, steps: 3, kind: LoadKind::UniformVec4 }).map(|()| plan)
     };
-    let constants = gpu.upload_uniform("table", &[2f32; 8 * LOAD_VECTORS as usize]).unwrap();
+    let constants = gpu.upload_uniform("table", &vec![2f32; 8 * LOAD_VECTORS as usize]).unwrap();
     record(&constants).unwrap().run().unwrap();
     assert_eq!(y.read::<f32>(&gpu, 64).unwrap(), [2.0 * 4.0 * 8.0 * 3.0; 64]);
     record(&constants.range("table", 64, 4 * u64::from(LOAD_VECTORS)).unwrap()).unwrap().run().unwrap();

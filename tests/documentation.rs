@@ -1,4 +1,4 @@
-//! README.md and docs/: the settings reference is up to date, links lead somewhere, commands run.
+//! README.md and docs/: the settings reference is up to date, links resolve, commands run.
 //!
 //! `KETFORMER_RECORD_DOCS=1 cargo test --release --test documentation` rewrites docs/cli.md.
 
@@ -32,7 +32,7 @@ fn the_command_line_reference_is_what_the_program_prints() {
                     The [guide](guide.md) explains how the commands belong together.\n"
             .to_string();
     let mut section = |title: &str, line: &str| {
-        // Help shows the value of the variable and fits the width of a terminal.
+        // Help prints the value of this variable and depends on the width of the terminal.
         let mut command = program(folder.path(), line);
         command.env_remove("KETFORMER_ADAPTER").env_remove("COLUMNS");
         let printed = end(command).stdout;
@@ -56,7 +56,7 @@ fn the_command_line_reference_is_what_the_program_prints() {
     );
 }
 
-/// README.md and the pages of docs/.
+/// Markdown files of the top level and of docs/.
 fn pages() -> Vec<PathBuf> {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
@@ -88,7 +88,7 @@ fn the_readme_stays_short() {
     assert!(words <= 900 && lines <= 120, "{words} words, {lines} lines");
 }
 
-/// The commands in the code blocks of a page, without the program's name and what the shell does before it.
+/// Commands in the code blocks of a page, without the program's name and shell commands before it.
 fn commands(page: &str) -> Vec<String> {
     let page = read(page);
     let blocks = page.split("\n```\n").filter(|block| block.contains("ketformer ") || block.contains("cargo run"));
@@ -106,7 +106,7 @@ fn commands_of_the_readme_and_the_guide_run() {
     let all = [commands("README.md"), commands("docs/guide.md")].concat();
     assert!(all.len() >= 7, "only {all:?}");
     for command in all {
-        // The same runs, shorter.
+        // The same commands with shorter runs.
         let is_resumed = command.contains("--resume");
         let short = |word: &str| match word.split_once('=') {
             Some(("steps", _)) => format!("steps={}", if is_resumed { 3 } else { 2 }),

@@ -1,5 +1,5 @@
-//! Ground states against an independent exact diagonalisation, tests/data/exact.json, whose `conventions` say what is in
-//! it.
+//! Ground states against an independent exact diagonalization, tests/data/exact.json, whose `conventions` describe its
+//! contents.
 
 use ketformer::physics::{
     GroundState, Hamiltonian, Heisenberg, Lattice, Observables, Rydberg, Terms, Tfim, ground_state,
@@ -11,7 +11,7 @@ fn entries(model: &str) -> Vec<Value> {
     data[model].as_array().unwrap().clone()
 }
 
-/// An entry of the data by name, whose absence is a failure.
+/// Number of an entry by its key. Panics if it is missing.
 fn number(entry: &Value, key: &str) -> f64 {
     entry[key].as_f64().unwrap_or_else(|| panic!("{}: no number {key}", entry["name"]))
 }
@@ -20,7 +20,7 @@ fn whole(entry: &Value, key: &str) -> usize {
     entry[key].as_u64().unwrap_or_else(|| panic!("{}: no whole number {key}", entry["name"])) as usize
 }
 
-/// NaN counts as far away.
+/// Asserts that two numbers are close. NaN is not close to any number.
 fn close(name: &str, what: &str, got: f64, expected: f64, tolerance: f64) {
     let near = (got - expected).abs() <= tolerance;
     assert!(near, "{name}: {what} is {got}, expected {expected} within {tolerance:e}");
@@ -51,9 +51,9 @@ fn check_rydberg(entry: &Value) {
         ("staggered", seen.staggered, "stag_mean"),
         ("staggered_abs", seen.staggered_abs, "stag_abs_mean"),
         ("staggered_squared", seen.staggered_squared, "stag_sq_mean"),
-        ("magnetisation", seen.magnetisation, "mag_mean"),
-        ("magnetisation_abs", seen.magnetisation_abs, "mag_abs_mean"),
-        ("magnetisation_squared", seen.magnetisation_squared, "mag_sq_mean"),
+        ("magnetization", seen.magnetization, "mag_mean"),
+        ("magnetization_abs", seen.magnetization_abs, "mag_abs_mean"),
+        ("magnetization_squared", seen.magnetization_squared, "mag_sq_mean"),
     ] {
         close(name, what, got, number(entry, key), 1e-7);
     }
@@ -66,7 +66,7 @@ fn check_rydberg(entry: &Value) {
     }
 }
 
-/// Two halves, so that the test runner can work on both at once.
+/// The entries are split between two tests, which can run in parallel.
 #[test]
 fn rydberg_with_detuning_below_one() {
     let entries = entries("rydberg");
@@ -83,7 +83,7 @@ fn rydberg_with_detuning_of_one_and_more() {
     half.into_iter().for_each(check_rydberg);
 }
 
-/// Lattice and whether it is periodic, as the name of an entry tells them.
+/// Lattice, and whether it is periodic, from the name of an entry.
 fn geometry(entry: &Value) -> (Lattice, bool) {
     let name = entry["name"].as_str().unwrap();
     let periodic = name.contains("pbc");
@@ -109,8 +109,8 @@ fn ising_in_a_transverse_field() {
         let seen = Observables::of(&terms, &lattice, &ground.state).unwrap();
         let sites = lattice.sites() as f64;
         close(name, "sigma_x", seen.sigma_x, number(entry, "sigma_x_mean"), 1e-7);
-        close(name, "magnetisation_abs", seen.magnetisation_abs / sites, number(entry, "mz_abs"), 1e-7);
-        close(name, "magnetisation_squared", seen.magnetisation_squared / sites.powi(2), number(entry, "mz_sq"), 1e-7);
+        close(name, "magnetization_abs", seen.magnetization_abs / sites, number(entry, "mz_abs"), 1e-7);
+        close(name, "magnetization_squared", seen.magnetization_squared / sites.powi(2), number(entry, "mz_sq"), 1e-7);
     }
 }
 
@@ -124,15 +124,15 @@ fn heisenberg_with_and_without_the_marshall_rotation() {
         let plain = Heisenberg { j1: number(entry, "J1"), j2: number(entry, "J2"), periodic, marshall: false };
         let terms = plain.terms(&lattice).unwrap();
         assert_eq!(terms.pairs.len(), whole(entry, "nbonds"), "{name}");
-        assert!(!terms.is_stoquastic() && terms.keeps_excitations());
+        assert!(!terms.is_stoquastic() && terms.conserves_magnetization());
         let ground = solve(entry, &terms);
         let seen = Observables::of(&terms, &lattice, &ground.state).unwrap();
-        close(name, "magnetisation_squared", seen.magnetisation_squared, 0.0, 1e-7);
+        close(name, "magnetization_squared", seen.magnetization_squared, 0.0, 1e-7);
         if let Some(expected) = entry["stag_Sz_sq"].as_f64() {
             close(name, "staggered_squared", seen.staggered_squared, expected, 1e-7);
         }
-        // The rotation keeps the energy, and without frustration takes every sign away. With it, the data say how much
-        // of the state, Σ ψ(σ)², has the signs of the rule.
+        // The rotation conserves the energy and, without frustration, removes all signs. With frustration, the data
+        // contain the weight Σ ψ(σ)² of the configurations whose signs follow the Marshall rule.
         let terms = Heisenberg { marshall: true, ..plain }.terms(&lattice).unwrap();
         let turned = solve(entry, &terms);
         let difference = turned.state.iter().map(|a| a * a.abs()).sum::<f64>().abs();

@@ -7,10 +7,10 @@ use std::sync::OnceLock;
 
 use devices::devices;
 use ketformer::gpu::Gpu;
-use ketformer::kernels::choice::{FORMS, Form};
+use ketformer::kernels::variant::{VARIANTS, Variant};
 use ketformer::kernels::{ALL, Case, Entry};
 
-/// What `check` finds of every kernel, on all devices at a time; each kernel is always on the same one.
+/// Results of `check` for every kernel, on all devices in parallel. Each kernel always runs on the same device.
 fn for_every_kernel<T: Send>(check: impl Fn(&Gpu, &Entry) -> T + Sync) -> Vec<T> {
     let devices = devices();
     let check = &check;
@@ -30,14 +30,15 @@ fn for_every_kernel<T: Send>(check: impl Fn(&Gpu, &Entry) -> T + Sync) -> Vec<T>
     })
 }
 
-/// What a kernel's case gave.
+/// Result of a case of a kernel.
 struct Ran {
     kernel: &'static str,
-    /// Of the case, where it is of a form: the choice and the form's order and name, and what the case is beside it.
-    form: Option<(&'static str, u32, &'static str, String)>,
+    /// For a case of a variant: kernel that the variants belong to, reduction order and name of the variant, and name
+    /// of the case without the variant.
+    variant: Option<(&'static str, u32, &'static str, String)>,
     name: String,
     failures: Vec<String>,
-    /// Of the words that came out.
+    /// Hash of the output words.
     digest: u64,
 }
 
@@ -55,11 +56,11 @@ fn all_cases() -> &'static [Ran] {
             }
             Err(error) => (vec![error.to_string()], 0),
         };
-        let form = form_of(kernel, case).map(|(choice, form)| {
+        let variant = variant_of(kernel, case).map(|(choice, variant)| {
             let beside = case.name.split(" [").next().unwrap_or_default().to_string();
-            (choice, form.order, form.name, beside)
+            (choice, variant.reduction_order, variant.name, beside)
         });
-        Ran { kernel, form, name: case.name.clone(), failures, digest }
+        Ran { kernel, variant, name: case.name.clone(), failures, digest }
     };
     RAN.get_or_init(|| {
         let found = for_every_kernel(|gpu, entry| -> Vec<Ran> {
@@ -69,7 +70,7 @@ fn all_cases() -> &'static [Ran] {
     })
 }
 
-/// The first cases of a kernel and the last, which are those with f16 in buffers where it has such.
+/// The first `first` cases of a kernel and the last two, which have f16 in buffers if the kernel supports it.
 fn some(mut cases: Vec<Case>, first: usize) -> Vec<Case> {
     let last = cases.split_off(first.min(cases.len()));
     cases.extend(last.into_iter().rev().take(2));
@@ -87,7 +88,7 @@ fn every_kernel_agrees_with_its_reference() {
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// A comparison that lets a wrong answer pass is worse than none.
+/// Every comparison rejects one wrong element and one NaN.
 #[test]
 fn every_comparison_rejects_a_wrong_answer() {
     for_every_kernel(|gpu, entry| {
@@ -114,7 +115,7 @@ fn every_comparison_rejects_a_wrong_answer() {
 #[test]
 fn results_are_bit_identical_from_run_to_run_and_with_and_without_textures() {
     for_every_kernel(|gpu, entry| {
-        // Panels are made for textures alone; other forms of their order are compared with them elsewhere.
+        // Panels require textures. Other variants of their reduction order are compared with them elsewhere.
         let storage = gpu.with_texels(gpu.reads_texels() && entry.kernel.name.ends_with("_panel"));
         for case in some((entry.cases)(gpu), 3) {
             let (first, second) = (case.run(gpu).unwrap(), case.run(&storage).unwrap());
@@ -123,11 +124,13 @@ fn results_are_bit_identical_from_run_to_run_and_with_and_without_textures() {
     });
 }
 
-/// The form of a case, with the name of the choice that it belongs to.
-fn form_of(kernel: &str, case: &Case) -> Option<(&'static str, &'static Form)> {
-    let name = case.form()?;
-    let forms = FORMS.iter().find(|forms| forms.find(name).is_some_and(|form| forms.launched(form) == kernel))?;
-    Some((forms.kernel, forms.find(name)?))
+/// Variant of a case, with the name of the kernel that it belongs to.
+fn variant_of(kernel: &str, case: &Case) -> Option<(&'static str, &'static Variant)> {
+    let name = case.variant()?;
+    let variants = VARIANTS
+        .iter()
+        .find(|variants| variants.find(name).is_some_and(|variant| variants.launched(variant) == kernel))?;
+    Some((variants.kernel, variants.find(name)?))
 }
 
 #[test]
@@ -136,29 +139,29 @@ fn every_form_that_can_run_has_cases_and_every_case_of_a_form_is_known() {
     let mut seen = Vec::new();
     for entry in ALL {
         for case in (entry.cases)(gpu) {
-            let form = form_of(entry.kernel.name, &case);
-            assert_eq!(form.is_some(), case.name.ends_with(']'), "{} {}", entry.kernel.name, case.name);
-            seen.extend(form.map(|(kernel, form)| (kernel, form.name)));
+            let variant = variant_of(entry.kernel.name, &case);
+            assert_eq!(variant.is_some(), case.name.ends_with(']'), "{} {}", entry.kernel.name, case.name);
+            seen.extend(variant.map(|(kernel, variant)| (kernel, variant.name)));
         }
     }
-    for forms in FORMS {
-        for form in forms.all {
-            let runs = forms.obstacle(gpu, form).is_none();
-            assert_eq!(seen.contains(&(forms.kernel, form.name)), runs, "{} {}", forms.kernel, form.name);
+    for variants in VARIANTS {
+        for variant in variants.all {
+            let runs = variants.unsupported_reason(gpu, variant).is_none();
+            assert_eq!(seen.contains(&(variants.kernel, variant.name)), runs, "{} {}", variants.kernel, variant.name);
         }
     }
 }
 
-/// Forms of one order may replace each other, so they must agree to the last bit.
+/// Variants of one reduction order may replace each other, so they must be bit-identical.
 #[test]
 fn forms_of_one_order_give_the_same_bits() {
-    // By kernel, order and what the case is but for its form: the form that ran first, and what came out.
+    // By kernel, reduction order and name of the case without its variant: the first variant that ran, and its hash.
     let mut first = std::collections::BTreeMap::new();
     let mut compared = 0;
-    for Ran { kernel, form, name, digest, .. } in all_cases() {
-        let Some((choice, order, form, beside)) = form else { continue };
-        let before = first.entry((*choice, *order, beside.as_str())).or_insert((*form, *digest));
-        if before.0 != *form {
+    for Ran { kernel, variant, name, digest, .. } in all_cases() {
+        let Some((choice, reduction_order, variant, beside)) = variant else { continue };
+        let before = first.entry((*choice, *reduction_order, beside.as_str())).or_insert((*variant, *digest));
+        if before.0 != *variant {
             assert!(before.1 == *digest, "{kernel} {name}: {} gives other bits", before.0);
             compared += 1;
         }

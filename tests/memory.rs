@@ -1,5 +1,5 @@
-//! What `--memory` allows is not exceeded, counted by wgpu's own allocator, and where it is too little the error names a
-//! budget that does.
+//! The budget of `--memory` is not exceeded, as counted by wgpu's allocator. If it is too small, the error names a
+//! sufficient one.
 
 use ketformer::gpu::Gpu;
 use ketformer::model::{Lptf, Metropolis, Model, Proposal, Ptf, Rbm, Rnn, Subsampler, Vit};
@@ -7,10 +7,10 @@ use ketformer::physics::{Lattice, Patch, Rydberg};
 use ketformer::vmc::{TrainConfig, Trainer};
 use ketformer::{Error, ErrorKind, Result};
 
-/// Trainers larger than this are not built here: drivers that compute on the CPU may not have that much.
+/// Maximum size of the trainers in these tests: drivers that compute on the CPU may not have more memory.
 const MOST: u64 = 2 << 30;
-/// Part of a budget by which the blocks that wgpu asks a driver for may exceed it: buffers of two to four MiB do not share
-/// a block of four.
+/// Fraction of a budget by which wgpu's memory blocks may exceed it: buffers of two to four MiB do not share a block of
+/// four.
 const BLOCK_TOLERANCE: f64 = 0.15;
 
 fn gpu() -> Gpu {
@@ -22,7 +22,7 @@ fn trainer(gpu: &Gpu, model: &dyn Model, side: usize, samples: usize, memory: u6
     Trainer::new(gpu, &Lattice::square(side, side), &Rydberg::default(), model, config)
 }
 
-/// Bytes of the budget that the error of a smaller one asks for.
+/// Budget in bytes that the error for a smaller one suggests.
 fn remedy(error: &Error) -> u64 {
     assert_eq!(error.kind(), ErrorKind::Memory, "{error}");
     let text = error.to_string();
@@ -31,28 +31,28 @@ fn remedy(error: &Error) -> u64 {
     mebibytes << 20
 }
 
-/// Bytes of all buffers on the device, this crate's and wgpu's, and of the blocks that they stand in.
+/// Bytes of all buffers on the device, this crate's and wgpu's, and of the memory blocks that contain them.
 fn taken(gpu: &Gpu) -> Option<[u64; 2]> {
     let report = gpu.device().generate_allocator_report()?;
-    // Buffers with allocations of their own are not in wgpu's report.
+    // Buffers with separate allocations are not in wgpu's report.
     Some([report.total_allocated_bytes, report.total_reserved_bytes].map(|bytes| bytes + gpu.aliased()))
 }
 
 fn check(gpu: &Gpu, name: &str, memory: u64) {
     let counted = gpu.allocated();
     assert!(counted <= memory, "{name}: {counted} of {memory} bytes");
-    // Vulkan and DX12 tell; Metal does not.
+    // Vulkan and DX12 report it; Metal does not.
     if let Some([allocated, reserved]) = taken(gpu) {
         println!("{name}: {counted} counted, {allocated} allocated, {reserved} reserved of {memory}");
         assert!(counted <= allocated && allocated <= memory, "{name}: {allocated} bytes are allocated of {memory}");
-        // Both counts agree: wgpu's has its own buffers of half a MiB and copies on their way in it.
+        // Both counts agree: wgpu's also includes its internal buffers of half a MiB and pending copies.
         assert!(allocated - counted <= 4 << 20, "{name}: {counted} bytes are counted, {allocated} are allocated");
         let limit = (memory as f64 * (1.0 + BLOCK_TOLERANCE)) as u64;
         assert!(reserved <= limit, "{name}: {reserved} bytes are reserved of {memory}");
     }
 }
 
-/// A wave function with the sides of its lattices and its numbers of samples.
+/// Wave function with the sides of lattices and the numbers of samples to test.
 struct Row {
     name: &'static str,
     model: Box<dyn Model>,
@@ -86,13 +86,13 @@ fn a_budget_is_kept_at_every_size() {
         for (&side, &samples) in sides.iter().flat_map(|side| samples.iter().map(move |samples| (side, samples))) {
             let new = |memory| trainer(&gpu, &*model, side, samples, memory);
             let least = remedy(&new(0).err().expect("nothing fits into no memory"));
-            assert!(new(least - (1 << 20)).is_err(), "{name}: {least} is asked for, but less does too");
+            assert!(new(least - (1 << 20)).is_err(), "{name}: {least} is the stated minimum, but less does too");
             for memory in [least, least + least / 3, 3 * least].into_iter().filter(|memory| *memory <= MOST) {
                 let trainer = new(memory).unwrap_or_else(|error| panic!("{name}: {memory} bytes: {error}"));
                 let chunks = trainer.chunks();
                 check(&gpu, &format!("{name}, {} sites, {samples} samples {chunks:?}", side * side), memory);
                 drop(trainer);
-                // What was dropped is given back when the device is next waited for.
+                // Dropped buffers are freed at the next wait for the device.
                 gpu.wait(None).unwrap();
             }
         }
@@ -110,7 +110,7 @@ fn a_budget_is_kept_while_steps_run() {
             report.unwrap();
             check(&gpu, name, least);
         }
-        // Weights go through a window of their own, whatever their size.
+        // Weights are transferred through a separate window, whatever their size.
         let weights = trainer.weights().unwrap();
         check(&gpu, name, least);
         trainer.set_weights(&weights).unwrap();

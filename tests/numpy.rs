@@ -1,4 +1,4 @@
-//! The guide's lines for NumPy, unchanged. They need Python with numpy and safetensors, which `.ci/run` installs; by
+//! The guide's NumPy code, unchanged. Needs Python with numpy and safetensors, which `.ci/run` installs. To run by
 //! hand: `pip install numpy safetensors && cargo test --release --test numpy -- --ignored`.
 
 mod program;
@@ -18,7 +18,7 @@ fn the_lines_of_the_guide_read_what_a_run_leaves() {
     let path = folder.path();
     succeeds(path, "train L=16 K=64 steps=4 seed=1 --ptf patch=2x2 Nh=16 nhead=2 ffn=32 --rydberg V=7");
     succeeds(path, "sample out/1 -n 500 -o spins.npy");
-    // What else the arrays must be.
+    // Further checks of the arrays.
     let checks = "\
 import csv
 assert spins.shape == (500, 4, 4) and spins.dtype == np.uint8 and set(np.unique(spins)) <= {0, 1}
@@ -26,8 +26,8 @@ log_p = np.load('spins.log_p.npy')
 assert log_p.shape == (500,) and log_p.dtype == np.float64 and (log_p < 0).all()
 assert metrics.shape == (4, 11)
 rows = list(csv.DictReader(open('out/1/metrics.csv')))
-columns = ['energy', 'variance', 'magnetisation', 'magnetisation_variance', 'magnetisation_abs',
-           'magnetisation_abs_variance', 'magnetisation_squared', 'magnetisation_squared_variance',
+columns = ['energy', 'variance', 'magnetization', 'magnetization_variance', 'magnetization_abs',
+           'magnetization_abs_variance', 'magnetization_squared', 'magnetization_squared_variance',
            'staggered_signed', 'staggered_signed_variance']
 assert (metrics[:, :10] == np.array([[float(row[column]) for column in columns] for row in rows])).all()
 assert np.allclose(metrics[:, 10], np.cumsum([float(row['seconds']) for row in rows]))

@@ -1,25 +1,26 @@
 //! Outputs and gradients of the public PyTorch code (APRIQuOt/VMC_with_LPTFs, arXiv:2306.03921) for fixed weights.
 //!
-//! Each file in tests/data that [`references`] names: weights `param.*`, 32 configurations, their log-probabilities, those of
-//! all single flips, local energies for V = 7, Ω = δ = 1, the gradient of mean(log P (E − Ē)), and log-probabilities
-//! after each of five Adam steps with that E held fixed. Entries `.f64` were computed in double precision.
+//! Contents of each file in tests/data that [`references`] lists: weights `param.*`, 32 configurations, their
+//! log-probabilities, those of all single flips, local energies for V = 7, Ω = δ = 1, the gradient of
+//! mean(log P (E − Ē)), and log-probabilities after each of five Adam steps with E held fixed. Entries `.f64` were
+//! computed in double precision.
 
 use std::collections::BTreeMap;
 
 use ketformer::gpu::Gpu;
-use ketformer::model::{Lptf, Model, Position, Precision, Ptf, Rnn, Subsampler, Tensor, Vit, Weights};
+use ketformer::model::{Lptf, Model, PositionalEncoding, Precision, Ptf, Rnn, Subsampler, Tensor, Vit, Weights};
 use ketformer::physics::{Heisenberg, Lattice, Patch, Patching, Rydberg};
 use ketformer::vmc::{Geometry, Likelihood, local_energies};
 use safetensors::SafeTensors;
 
-/// A wave function of 4 × 4 sites with what the public code computed for it.
+/// Wave function on 4 × 4 sites with the results of the public code.
 struct Vectors {
     name: &'static str,
     model: Box<dyn Model>,
     bytes: Vec<u8>,
 }
 
-/// Every wave function that the public code computed something for.
+/// All wave functions with results of the public code.
 fn references() -> Vec<Vectors> {
     let of = |name, model: Box<dyn Model>| {
         let path = format!("{}/tests/data/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
@@ -53,7 +54,7 @@ impl Vectors {
         self.tensors().tensor("configs").unwrap().data().chunks(16).map(<[u8]>::to_vec).collect()
     }
 
-    /// The tensors whose names begin with `prefix`, without it.
+    /// Tensors whose names start with `prefix`, which is removed.
     fn named(&self, prefix: &str) -> Weights {
         let tensors = self.tensors();
         let names = tensors.names().into_iter().filter_map(|name| name.strip_prefix(prefix).map(str::to_string));
@@ -69,7 +70,7 @@ impl Vectors {
         Likelihood::new(gpu, &LATTICE, &*self.model, &self.named("param."), &self.configurations()).unwrap()
     }
 
-    /// The weights (E_b − Ē)/B of the reference's loss.
+    /// Weights (E_b − Ē)/B of the reference code's loss.
     fn loss_weights(&self) -> Vec<f32> {
         let energies = self.f64("eloc.f64");
         let mean = energies.iter().sum::<f64>() / energies.len() as f64;
@@ -83,7 +84,7 @@ fn gpu() -> Gpu {
     Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one")
 }
 
-/// Largest relative error, the magnitudes below `floor` counting as `floor`.
+/// Largest relative error. Magnitudes below `floor` count as `floor`.
 fn relative_error(values: &[f64], expected: &[f64], floor: f64) -> f64 {
     assert_eq!(values.len(), expected.len());
     let error = |(v, e): (&f64, &f64)| {
@@ -100,9 +101,9 @@ fn patches_and_positions_are_those_of_the_reference() {
         let sites: Vec<i32> = bytemuck::pod_collect_to_vec(vectors.tensors().tensor("patch_to_site").unwrap().data());
         assert_eq!(patching.site_of(), sites.iter().map(|s| *s as usize).collect::<Vec<_>>(), "{}", vectors.name);
         if vectors.tensors().tensor("pe").is_ok() {
-            // The transformer's positions are those of the large patches, where there are such.
+            // The transformer's positions are those of the large patches, if there are any.
             let patching = Patching::new(LATTICE, Patch::Block([2, 2])).unwrap();
-            let table = Position::Reference.table(&patching, 32).unwrap();
+            let table = PositionalEncoding::LptfCompatible.table(&patching, 32).unwrap();
             let table: Vec<f64> = table.iter().map(|v| f64::from(*v)).collect();
             let expected: Vec<f64> = vectors.f32("pe").iter().map(|v| f64::from(*v)).collect();
             assert!(relative_error(&table, &expected, 1.0) < 1e-6, "{}", vectors.name);
@@ -117,7 +118,7 @@ fn log_probabilities_flips_and_local_energies() {
         let (model, weights, given) = (&*vectors.model, vectors.named("param."), vectors.configurations());
         let found = local_energies(&gpu, &LATTICE, &rydberg, model, &weights, &given, Precision::Single).unwrap();
         let log_p = relative_error(&found.log_p, &vectors.f64("logp.f64"), 0.0);
-        // Rydberg's moves in patch order are the reference's columns: flips of element j of patch k.
+        // The moves of `Rydberg` in patch order are the columns of the reference: flips of element j of patch k.
         let flips = relative_error(&found.moved_log_p.concat(), &vectors.f64("off_diag_labels_patched.f64"), 0.0);
         let energies = relative_error(&found.energy, &vectors.f64("eloc.f64"), 0.0);
         println!("{}: log P {log_p:.1e}, flipped log P {flips:.1e}, local energies {energies:.1e}", vectors.name);
@@ -137,7 +138,7 @@ fn gradients_of_the_energy() {
             let mut pairs: Vec<(f32, f32)> =
                 gradient.tensors[name].values.iter().copied().zip(values.iter().copied()).collect();
             if name.ends_with("in_proj_bias") {
-                // The softmax does not see a shift of the keys: the exact gradient of their bias is zero.
+                // The softmax is invariant under a shift of the keys: the exact gradient of their bias is zero.
                 let (kept, keys) = ([&pairs[..32], &pairs[64..]].concat(), pairs[32..64].to_vec());
                 assert!(keys.iter().all(|(found, _)| found.abs() < 1e-4), "{name}: the keys' bias has a gradient");
                 pairs = kept;
@@ -177,7 +178,7 @@ fn weights_survive_a_file_under_their_state_dict_names() {
     }
 }
 
-/// A vision transformer on the J1-J2 model, by an independent implementation in f64.
+/// Vision transformer on the J1-J2 model, computed by an independent f64 implementation.
 fn vit_vectors() -> Vectors {
     let path = format!("{}/tests/data/vit_j1j2_4x4.safetensors", env!("CARGO_MANIFEST_DIR"));
     let model = Vit { width: 8, heads: 2, layers: 2, ..Vit::default() };
@@ -185,14 +186,14 @@ fn vit_vectors() -> Vectors {
 }
 
 impl Vectors {
-    /// Configurations given as spins ±1.
+    /// Configurations stored as spins ±1.
     fn of_spins(&self) -> Vec<Vec<u8>> {
         let spins = self.tensors().tensor("spins").unwrap().data().to_vec();
         spins.chunks(16).map(|row| row.iter().map(|spin| u8::from(*spin as i8 > 0)).collect()).collect()
     }
 }
 
-/// Largest distance of complex numbers over the largest magnitude among `expected`.
+/// Largest distance between complex numbers, relative to the largest magnitude in `expected`.
 fn complex_error(found: [&[f64]; 2], expected: [&[f64]; 2]) -> f64 {
     let size = expected[0].iter().zip(expected[1]).map(|(re, im)| re.hypot(*im)).fold(0.0, f64::max);
     let distance = |at: usize| (found[0][at] - expected[0][at]).hypot(found[1][at] - expected[1][at]) / size;
@@ -208,7 +209,7 @@ fn amplitudes_and_local_energies_of_a_vision_transformer() {
     let found = local_energies(&gpu, &LATTICE, &j1j2, model, &weights, &given, Precision::Single).unwrap();
     let real: Vec<f64> = found.log_p.iter().map(|log_p| 0.5 * log_p).collect();
     let expected = [vectors.f64("log_psi_real"), vectors.f64("log_psi_imag")];
-    // A phase is what it is up to full turns.
+    // Phases are compared modulo 2π.
     let turned = |(found, expected): (&f64, &f64)| {
         found - ((found - expected) / std::f64::consts::TAU).round() * std::f64::consts::TAU
     };
@@ -225,7 +226,7 @@ fn gradient_of_the_energy_of_a_vision_transformer() {
     let (gpu, vectors) = (gpu(), vit_vectors());
     let (model, weights) = (&*vectors.model, vectors.named("param."));
     let batch = Likelihood::new(&gpu, &LATTICE, model, &weights, &vectors.of_spins()).unwrap();
-    // E is twice the real part of the covariance of log psi with the local energy.
+    // The gradient of E is twice the real part of the covariance of the local energy and the gradient of log psi.
     let shares = |name: &str, factor: f64| -> Vec<f32> {
         let energies = vectors.f64(name);
         let count = energies.len() as f64;
@@ -253,8 +254,9 @@ fn distance(found: impl Iterator<Item = f64>, expected: &[f64]) -> f64 {
     (found.zip(expected).map(|(f, e)| (f - e).powi(2)).sum::<f64>() / norm).sqrt()
 }
 
-/// X Xᵀ of both parts, and the step Xᵀ (X Xᵀ + λ)⁻¹ f with λ = 10⁻³. Gradients of single samples are f32, with some 10⁻⁷ of
-/// their norm as rounding; solving multiplies what G has of that by up to its condition, largest eigenvalue over λ.
+/// X Xᵀ of real and imaginary parts, and the step Xᵀ (X Xᵀ + λ)⁻¹ f with λ = 10⁻³. Gradients of single samples are f32,
+/// with rounding errors of about 10⁻⁷ of their norm. Solving amplifies these errors in the Gram matrix by at most its
+/// condition number, the largest eigenvalue over λ.
 #[test]
 fn geometry_of_a_vision_transformer() {
     let (gpu, vectors) = (gpu(), vit_vectors());

@@ -1,21 +1,24 @@
-//! The f64 references: each backward against finite differences of its forward. Needs no adapter.
+//! The f64 references: each backward pass against finite differences of its forward pass. Needs no adapter.
 
-use ketformer::kernels::attention::{self, AttentionShape, linear, relative};
-use ketformer::kernels::recurrent::{Cell, CellReference};
-use ketformer::kernels::{RandomInputs, complex_head, nested, norm, phase, rbm, spins};
+use ketformer::kernels::RandomInputs;
+use ketformer::kernels::attention::{self, AttentionShape, factored, linear};
+use ketformer::kernels::nn::recurrent::{Cell, CellReference};
+use ketformer::kernels::nn::{complex_head, large_patch, norm, phase};
+use ketformer::kernels::rbm::amplitude;
+use ketformer::kernels::vmc::spins;
 
-/// Several arrays: the inputs of a reference, or the gradients of them.
+/// Arrays: the inputs of a reference, or their gradients.
 type Arrays = Vec<Vec<f64>>;
 
-/// A forward reference, its backward, and a point to compare them at.
+/// Forward reference, its backward, and the sizes of inputs and output.
 struct Check {
     name: &'static str,
     /// Lengths of the inputs.
     inputs: &'static [usize],
-    /// Elements of the output.
+    /// Number of elements of the output.
     outputs: usize,
     forward: fn(&Arrays) -> Vec<f64>,
-    /// Inputs and the gradient of the output give the gradients of the inputs.
+    /// Gradients of the inputs, from the inputs and the gradient of the output.
     backward: fn(&Arrays, &[f64]) -> Arrays,
 }
 
@@ -59,23 +62,23 @@ const CHECKS: &[Check] = &[
         name: "rows of large patches added to those of their sub-patches",
         inputs: &[6 * 4, 2 * 4],
         outputs: 6 * 4,
-        forward: |at| nested::add_reference(&at[0], &at[1], &[0, 0, 0, 1, 1, 1], 4),
-        backward: |_, d_x| vec![d_x.to_vec(), nested::sum_reference(d_x, 3, 4)],
+        forward: |at| large_patch::add_reference(&at[0], &at[1], &[0, 0, 0, 1, 1, 1], 4),
+        backward: |_, d_x| vec![d_x.to_vec(), large_patch::sum_reference(d_x, 3, 4)],
     },
     Check {
         name: "restricted Boltzmann machine of 4 sites and 3 hidden units",
         inputs: &[4, 4 * 3, 3],
         outputs: 5,
-        forward: |at| rbm::amplitude_reference(&machine_spins(), &machine_theta(at), &at[0]),
-        backward: |at, d_log_p| rbm::gradient_reference(&machine_spins(), &machine_theta(at), d_log_p).into(),
+        forward: |at| amplitude::amplitude_reference(&machine_spins(), &machine_theta(at), &at[0]),
+        backward: |at, d_log_p| amplitude::gradient_reference(&machine_spins(), &machine_theta(at), d_log_p).into(),
     },
     Check {
         name: "factored attention",
         inputs: &[2 * 6 * 4, 2 * 6],
         outputs: 2 * 6 * 4,
-        forward: |at| relative::relative_reference(&at[0], &at[1], [2, 3], 2, 2),
+        forward: |at| factored::factored_reference(&at[0], &at[1], [2, 3], 2, 2),
         backward: |at, d_out| {
-            let (d_v, d_relative) = relative::relative_backward_reference(&at[0], &at[1], d_out, [2, 3], 2, 2);
+            let (d_v, d_relative) = factored::factored_backward_reference(&at[0], &at[1], d_out, [2, 3], 2, 2);
             vec![d_v, d_relative]
         },
     },
@@ -115,10 +118,10 @@ const CHECKS: &[Check] = &[
     },
 ];
 
-/// What the rows of a recurrent step are told, patches of two sites.
+/// Input tokens of the rows of a recurrent step, patches of two sites.
 const TOKENS: [u32; 3] = [2, 0, 3];
 
-/// States before, W_ih, b_ih, W_hh, b_hh.
+/// Cell from the inputs `at`: previous states, W_ih, b_ih, W_hh, b_hh.
 fn cell(cell: Cell, at: &Arrays) -> CellReference<'_> {
     CellReference { cell, weight_input: &at[1], bias_input: &at[2], weight_state: &at[3], bias_state: &at[4] }
 }
@@ -129,7 +132,7 @@ fn cell_backward(kind: Cell, at: &Arrays, d_states: &[f64]) -> Arrays {
     let saved = if kind == Cell::Gru { &at[0] } else { &states };
     let made = cell.backward(saved, &gates, d_states);
     let outputs = at[2].len();
-    // Weights and biases are those of products: Σ_r d_r ⊗ x_r and Σ_r d_r.
+    // Gradients of weights and biases are those of matrix products: Σ_r d_r ⊗ x_r and Σ_r d_r.
     let weight = |d: &[f64], x: &[f64], inputs: usize| {
         let entry = |at: usize| -> f64 {
             let (o, i) = (at / inputs, at % inputs);
@@ -154,7 +157,7 @@ fn machine_spins() -> Vec<f64> {
 }
 
 fn machine_theta(at: &Arrays) -> Vec<f64> {
-    rbm::theta_reference(&machine_spins(), &at[1], &at[2])
+    amplitude::theta_reference(&machine_spins(), &at[1], &at[2])
 }
 
 fn norm_backward(at: &Arrays, d_y: &[f64]) -> Arrays {
@@ -164,7 +167,8 @@ fn norm_backward(at: &Arrays, d_y: &[f64]) -> Arrays {
     vec![d_x, d_gamma, d_beta]
 }
 
-/// Largest difference between the backward and central differences of Σ weight · forward, over the largest gradient.
+/// Largest difference between the backward and central differences of Σ weight · forward, relative to the largest
+/// gradient.
 fn disagreement(check: &Check, scale: f64) -> f64 {
     let mut random = RandomInputs::new(7);
     let mut floats = |count: usize| random.floats(count).into_iter().map(f64::from).collect::<Vec<f64>>();
@@ -214,7 +218,7 @@ fn the_comparison_rejects_a_wrong_backward() {
     }
 }
 
-/// A suffix recomputed over its base sample's prefix is the same as the whole sequence.
+/// A suffix computed over its base sample's prefix equals the end of the whole sequence.
 #[test]
 fn a_suffix_is_the_end_of_causal_attention() {
     let (t, h, d, start) = (6, 2, 3, 2);

@@ -1,6 +1,6 @@
-//! Pages of runs in a browser: that they fit, that they can be read, and that choosing a site or a patch draws it. Needs
-//! Chromium, which `KETFORMER_CHROMIUM` names where it is not `chromium`; by hand:
-//! `cargo test --release --test report -- --ignored`. With `KETFORMER_SCREENSHOTS=FOLDER` it leaves pictures of the pages.
+//! Reports in a browser: layout, legibility, and interaction with sites and patches. Needs Chromium, whose path is in
+//! `KETFORMER_CHROMIUM` if it is not `chromium`. To run by hand: `cargo test --release --test report -- --ignored`.
+//! With `KETFORMER_SCREENSHOTS=FOLDER` it saves screenshots of the pages.
 
 #[path = "report/made_up.rs"]
 mod made_up;
@@ -15,7 +15,7 @@ use ketformer::run::Report;
 use ketformer::{Lattice, Patch};
 use serde_json::Value;
 
-/// The page as the browser is given it: the mistakes of its scripts are caught from the first on, and measured at the end.
+/// Page with test scripts: errors of its scripts are recorded from the start, and it is measured at the end.
 fn measured_page(html: &str) -> String {
     let catch = "<script>window.mistakes = []; window.onerror = text => { mistakes.push(String(text)); }; \
                  window.onunhandledrejection = event => { mistakes.push(String(event.reason)); };</script></head>";
@@ -23,7 +23,7 @@ fn measured_page(html: &str) -> String {
     html.replacen("</head>", catch, 1).replacen("</body>", &measure, 1)
 }
 
-/// A page around, as wide as is asked for: a window of the browser itself cannot be as narrow as a telephone.
+/// Enclosing page with a frame of the given width, because a window of the browser cannot be as narrow as a phone.
 fn frame(page: &str, width: u32) -> String {
     format!(
         "<!DOCTYPE html><pre id=\"measured\"></pre><script>onmessage = event => {{ document.getElementById('measured').textContent = event.data; }};</script>\
@@ -39,7 +39,7 @@ fn chromium(dark: bool) -> Command {
     command
 }
 
-/// What the page says of itself at a width, in light or dark.
+/// Measurements of the page at a width, in light or dark mode.
 fn measured(folder: &Path, name: &str, width: u32, dark: bool) -> Value {
     let around = folder.join(format!("{name}-{width}.html"));
     fs::write(&around, frame(&format!("{name}.html"), width)).unwrap();
@@ -96,19 +96,19 @@ fn screenshots(folder: &Path, name: &str, page: &Path) {
             page.display()
         );
         fs::write(&around, frame).unwrap();
-        let picture = Path::new(&to).join(format!("{name}-{width}-{}.png", if dark { "dark" } else { "light" }));
+        let plot_style = Path::new(&to).join(format!("{name}-{width}-{}.png", if dark { "dark" } else { "light" }));
         let output = chromium(dark)
             .arg(format!("--window-size={},{height}", width.max(500)))
-            .args(["--virtual-time-budget=5000", &format!("--screenshot={}", picture.display())])
+            .args(["--virtual-time-budget=5000", &format!("--screenshot={}", plot_style.display())])
             .arg(format!("--user-data-dir={}", folder.join("profile").display()))
             .arg(format!("file://{}", around.display()))
             .output()
             .unwrap();
-        assert!(output.status.success() && picture.is_file(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && plot_style.is_file(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
-/// The page of a run, as the program makes it.
+/// Report of a run, written by the program.
 #[test]
 #[ignore = "needs Chromium; .ci/run installs it and runs it"]
 fn the_page_of_a_run_works_in_a_browser() {
@@ -130,7 +130,7 @@ fn the_page_of_a_run_works_in_a_browser() {
     for (width, dark) in [(360, true), (1280, false)] {
         let found = measured(path, "run", width, dark);
         assert_eq!(found["errors"], Value::Array(Vec::new()), "at {width}");
-        // Eleven beside the patches and two layers of two heads.
+        // Eleven, and in addition the patches and two layers of two heads.
         assert_eq!(found["figures"].as_array().unwrap().len(), 11 + 1 + 4, "at {width}");
         assert!(found["scrolled"].as_u64().unwrap() <= width.into(), "{} wide", found["scrolled"]);
         assert_eq!(found["overlaps"], Value::Array(Vec::new()), "at {width}: letters over letters");

@@ -1,8 +1,10 @@
-//! Runs that are killed, damaged or out of space, and go on.
+//! Resuming of runs that were killed, damaged or out of disk space.
 
 mod program;
 
 use std::fs;
+#[cfg(target_os = "linux")]
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -11,11 +13,11 @@ use ketformer::model::Weights;
 use program::{TINY, contents, end, metrics, program, refuses, run, succeeds, wait_until};
 use tempfile::TempDir;
 
-/// Wave functions and optimisers that keep different things: moments, or a direction and Markov chains.
+/// Wave functions and optimizers with different states: moments, or a direction and Markov chains.
 const KINDS: [&str; 2] =
     [TINY, "L=4 K=8 optimizer=sr momentum=0.9 lambda=0.1 clip=0.1 --rbm alpha=1 sweeps=2 burn_in=4"];
 
-/// The names of the checkpoints of a run, oldest first.
+/// Paths of the checkpoints of a run, oldest first.
 fn checkpoints(run: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(run) else { return Vec::new() };
     let own = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_str().unwrap().starts_with("checkpoint-"));
@@ -25,7 +27,7 @@ fn checkpoints(run: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The step of a checkpoint.
+/// Step of a checkpoint.
 fn step(path: &Path) -> u64 {
     let name = path.file_stem().unwrap().to_str().unwrap();
     name.strip_prefix("checkpoint-").unwrap().parse().unwrap()
@@ -45,7 +47,7 @@ fn a_run_that_is_killed_again_and_again_ends_as_one_that_was_not() {
         let mut child = spawn(path, &format!("{} --out cut", line(1_000_000)));
         wait_until("the first checkpoint", || cut.join("settings.json").is_file());
         for kill in 0..10 {
-            // After a moment that is another each time, from before the first step to many checkpoints later.
+            // After a different delay each time, from before the first step to many checkpoints later.
             std::thread::sleep(Duration::from_millis(40 + 397 * kill % 700));
             assert!(child.try_wait().unwrap().is_none(), "{kind}: the program ended by itself");
             child.kill().unwrap();
@@ -104,7 +106,7 @@ fn a_run_goes_on_for_longer() {
     let path = folder.path();
     succeeds(path, &format!("train steps=12 checkpoint=5 seed=2 {TINY} --out whole"));
     succeeds(path, &format!("train steps=5 checkpoint=5 seed=2 {TINY} --out parts"));
-    // What stands in the folder of a run may be said again.
+    // Settings that equal those of the run are accepted.
     succeeds(path, "train --resume parts steps=12 L=4 report=3 seed=2");
     let model = |run: &str| fs::read(path.join(run).join("model.safetensors")).unwrap();
     assert!(model("parts") == model("whole"));
@@ -113,7 +115,7 @@ fn a_run_goes_on_for_longer() {
     let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
     assert_eq!(settings["resumptions"][0]["changes"], serde_json::json!(["steps=12", "report=3"]));
     assert_eq!((&settings["train"]["steps"], &settings["resumptions"][0]["step"]), (&12.into(), &5.into()));
-    // Another learning rate from here on.
+    // A different learning rate from here on.
     succeeds(path, "train --resume parts steps=14 lr=0.1");
     let rows = metrics(&path.join("parts"));
     assert!(rows[14].contains(",0.1,1,") && !rows[12].contains(",0.1,1,"), "{rows:?}");
@@ -149,7 +151,7 @@ fn what_cannot_go_on_is_refused() {
     refuses(path, line, program(path, line), 2, &["no checkpoint", "begin a new run"]);
 }
 
-/// A limit on the size of files is what a full disk looks like to who writes one.
+/// A limit on the size of files simulates a full disk.
 #[test]
 fn a_full_disk_is_an_error_and_leaves_the_checkpoint_before() {
     let folder = TempDir::new().unwrap();
@@ -163,6 +165,12 @@ fn a_full_disk_is_an_error_and_leaves_the_checkpoint_before() {
         command.env("MESA_SHADER_CACHE_DISABLE", "true");
         command
     };
+    // Mesa 23 and later allocate device memory as files: under this limit the driver ends the process by SIGBUS.
+    #[cfg(target_os = "linux")]
+    if limited(1, &format!("train steps=1 {TINY} --out none")).status().unwrap().signal() == Some(7) {
+        println!("not tested: this driver allocates memory as files, so that their size cannot be limited");
+        return;
+    }
     // Not even the first checkpoint fits: nothing is left behind.
     for more in ["", "--tensorboard"] {
         let line = format!("train steps=50 {more} {TINY} --out none");
@@ -173,13 +181,13 @@ fn a_full_disk_is_an_error_and_leaves_the_checkpoint_before() {
     let ended = end(limited(40, &line));
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     let said = ended.stderr.lines().last().unwrap();
-    for word in ["cannot write", "metrics.csv", "free space", "`ketformer train --resume run` goes on from there"] {
+    for word in ["cannot write", "metrics.csv", "free space", "`ketformer train --resume run` resumes from there"] {
         assert!(said.contains(word), "{word}: {said}");
     }
     let saved = step(checkpoints(&path.join("run")).last().unwrap());
     assert!(saved > 20 && said.contains(&format!("after step {saved}")), "{said}");
     assert!(!contents(path).keys().any(|name| name.ends_with(".part")), "a part is left");
-    // With space it goes on, to where an undisturbed run is.
+    // With enough space it resumes, to the result of an undisturbed run.
     let steps = saved + 30;
     succeeds(path, &format!("train --resume run steps={steps}"));
     succeeds(path, &format!("train steps={steps} checkpoint=20 seed=2 {TINY} --out whole"));
@@ -194,7 +202,7 @@ fn a_run_that_diverges_gives_up_with_its_last_good_state() {
     let mut weights = Weights::load(path.join("good/model.safetensors")).unwrap();
     weights.tensors.values_mut().flat_map(|tensor| &mut tensor.values).for_each(|value| *value *= 1e30);
     weights.save(path.join("huge.safetensors")).unwrap();
-    let line = format!("train steps=100 rejections=4 seed=2 {TINY} --out run --weights huge.safetensors");
+    let line = format!("train steps=100 max_rejected_steps=4 seed=2 {TINY} --out run --weights huge.safetensors");
     let ended = run(path, &line);
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     let said = ended.stderr.lines().last().unwrap();
@@ -204,7 +212,7 @@ fn a_run_that_diverges_gives_up_with_its_last_good_state() {
     assert!(Weights::load(path.join("run/model.safetensors")).unwrap() == weights, "a rejected step moved weights");
 }
 
-/// What a run leaves that ended by itself, or was killed between two checkpoints, is evaluated and drawn from.
+/// Samples are drawn from the weights file of a run, or from its newest checkpoint if there is no weights file.
 #[test]
 fn samples_are_drawn_into_a_file_for_numpy() {
     let folder = TempDir::new().unwrap();
@@ -219,16 +227,16 @@ fn samples_are_drawn_into_a_file_for_numpy() {
     assert!(spins.iter().all(|spin| *spin < 2));
     let log_p = fs::read(path.join("spins.log_p.npy")).unwrap();
     let log_p = npyz::NpyFile::new(&log_p[..]).unwrap().into_vec::<f64>().unwrap();
-    // One probability of each configuration, and they add up to at most 1.
+    // Each configuration has one probability, and they add up to at most 1.
     let drawn: std::collections::BTreeMap<&[u8], f64> = spins.chunks(4).zip(log_p).collect();
     let total: f64 = drawn.values().map(|log_p| log_p.exp()).sum();
     assert!(drawn.len() > 8 && total > 0.5 && total < 1.0 + 1e-5, "{total} of {}", drawn.len());
-    // Fewer of the same seed are the first ones; another seed draws others.
+    // Fewer samples of the same seed are the first ones; another seed gives other samples.
     succeeds(path, "sample run -n 20 -o few.npy");
     assert!(fs::read(path.join("few.npy")).unwrap().ends_with(&spins[..80]));
     succeeds(path, "sample run -n 20 -o other.npy seed=2");
     assert!(!fs::read(path.join("other.npy")).unwrap().ends_with(&spins[..80]));
-    // Without the weights by themselves the newest checkpoint has them.
+    // Without the weights file, the newest checkpoint is used.
     fs::remove_file(path.join("run/model.safetensors")).unwrap();
     succeeds(path, "sample run -n 20 -o again.npy");
     assert_eq!(fs::read(path.join("again.npy")).unwrap(), fs::read(path.join("few.npy")).unwrap());

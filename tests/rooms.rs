@@ -1,8 +1,9 @@
-//! The rooms depend on each other in one direction only: cli → bench, run → vmc → model, physics → kernels → gpu.
+//! Dependencies between rooms, the top-level modules. They go in one direction only:
+//! cli → bench, run → vmc → model, physics → kernels → gpu.
 
 use std::path::{Path, PathBuf};
 
-/// Each room and what it may use besides itself and `error`.
+/// Each room and the rooms that it may use in addition to itself and `error`.
 const ROOMS: [(&str, &[&str]); 8] = [
     ("gpu", &[]),
     ("physics", &[]),
@@ -31,7 +32,7 @@ fn files_of(room: &str) -> Vec<(String, String)> {
     files.into_iter().map(|path| (path.display().to_string(), std::fs::read_to_string(&path).unwrap())).collect()
 }
 
-/// The text without comments: prose may mention what code may not.
+/// Source text without comments, which may mention names that code must not.
 fn code(text: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
@@ -66,7 +67,7 @@ fn rooms_keep_to_their_words() {
     for (room, words) in forbidden {
         for (file, text) in files_of(room) {
             let code = code(&text).to_lowercase();
-            words.iter().for_each(|word| assert!(!code.contains(word), "{file} says {word}"));
+            words.iter().for_each(|word| assert!(!code.contains(word), "{file} contains {word}"));
         }
     }
     for (file, text) in ["kernels", "model", "vmc", "physics", "run", "bench"].into_iter().flat_map(files_of) {

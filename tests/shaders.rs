@@ -1,12 +1,13 @@
-//! Every shader over its grid of constants: valid, and translatable for every backend. Needs no adapter.
+//! Every shader over its grid of constants: it is valid and translates for every backend. Needs no adapter.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use ketformer::gpu::Kernel;
 use ketformer::kernels::ALL;
 use naga::back::{hlsl, msl, spv};
 
-/// Every combination of the values that the text lists for its constants.
+/// Every combination of the values that the source lists for its constants.
 fn grid(kernel: &Kernel) -> Vec<Vec<(String, u32)>> {
     let mut combinations = vec![Vec::new()];
     for constant in kernel.spec_constants().unwrap() {
@@ -34,12 +35,12 @@ fn every_variant_translates_for_every_backend_that_can_run_it() {
             let metal = msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
             let (metal_text, _) = msl::write_string(module, info, &metal, &Default::default())
                 .unwrap_or_else(|e| panic!("{} {spec:?} MSL: {e}", kernel.name));
-            // naga does not write cooperative matrices for DX12; no adapter there is asked for them.
+            // naga does not write cooperative matrices for DX12, where they are never enabled.
             if kernel.assemble(&[]).unwrap().contains("enable wgpu_cooperative_matrix") {
                 assert!(metal_text.contains("simdgroup_multiply_accumulate"), "{}: MSL without fragments", kernel.name);
                 continue;
             }
-            // f16 came to HLSL with shader model 6.2.
+            // HLSL supports f16 from shader model 6.2 on.
             let halves = shader.text.contains("enable f16;");
             let shader_model = if halves { hlsl::ShaderModel::V6_2 } else { hlsl::ShaderModel::V6_0 };
             let direct = hlsl::Options { shader_model, ..Default::default() };
@@ -52,7 +53,7 @@ fn every_variant_translates_for_every_backend_that_can_run_it() {
     }
 }
 
-/// Kernels with their bindings of vec4s as textures, each constant varied alone.
+/// Kernels with their vec4 bindings as textures, with one constant varied at a time.
 #[test]
 fn every_kernel_can_read_textures() {
     let options = spv::Options { lang_version: (1, 3), ..Default::default() };
@@ -74,7 +75,7 @@ fn every_kernel_can_read_textures() {
     assert!(textures > 100, "only {textures} textures");
 }
 
-/// Whether SPIR-V declares floats of 16 bits or converts between widths of floats.
+/// Whether SPIR-V declares 16-bit floats or converts between widths of floats.
 fn uses_half(words: &[u32]) -> bool {
     const TYPE_FLOAT: u32 = 22;
     const CONVERT: u32 = 115;
@@ -87,7 +88,7 @@ fn uses_half(words: &[u32]) -> bool {
     found
 }
 
-/// The storage types leave nothing behind in a kernel that stores f32.
+/// A kernel that stores f32 contains nothing of the f16 storage types.
 #[test]
 fn only_what_stores_f16_knows_f16() {
     let options = spv::Options { lang_version: (1, 3), ..Default::default() };
@@ -112,15 +113,17 @@ fn only_what_stores_f16_knows_f16() {
 #[test]
 fn every_shader_file_is_a_kernel_and_every_kernel_is_used_by_the_table() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
-    let files: BTreeSet<String> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .filter(|path| path.is_file())
+    let entries = |folder: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let families = entries(Path::new(folder)).into_iter().filter(|path| !path.ends_with("shared"));
+    let files: BTreeSet<String> = families
+        .flat_map(|family| entries(&family))
         .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
         .collect();
     let kernels: BTreeSet<String> = ALL.iter().map(|entry| entry.kernel.name.to_string()).collect();
     assert_eq!(files, kernels);
-    assert_eq!(kernels.len(), ALL.len(), "a kernel stands twice in the table");
+    assert_eq!(kernels.len(), ALL.len(), "a kernel is twice in the table");
 }
 
 #[test]

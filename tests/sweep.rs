@@ -1,4 +1,4 @@
-//! A scan over a coupling, also when it is stopped in between.
+//! `ketformer sweep`: complete, killed and invalid scans.
 
 mod program;
 
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 const SCAN: &str = "L=4 K=64 steps=150 lr=0.01 checkpoint=20 report=1 seed=1 --ptf patch=2x1 Nh=8 nhead=2 num_layers=1 ffn=16 \
                     --rydberg V=2 delta=0:1:0.5";
 
-/// The rows of the table, by column.
+/// Rows of sweep.csv, each with its columns.
 fn table(folder: &Path) -> Vec<Vec<f64>> {
     let text = fs::read_to_string(folder.join("sweep.csv")).unwrap();
     assert!(text.starts_with("delta,energy,energy_error,energy_per_site,"), "{text}");
@@ -33,19 +33,19 @@ fn every_point_is_found_from_the_one_before() {
         assert!((row[16] - ((energy - exact) / exact).abs()).abs() < 1e-12 && (row[3] - energy / 4.0).abs() < 1e-12);
         assert!(row[5] > 0.0 && row[6] > 0.0 && row[9] > 0.0 && row[13] > 0.0, "{row:?}");
     }
-    // Attraction to the field fills the sites.
+    // A larger detuning occupies more sites.
     assert!(rows[0][5] < rows[1][5] && rows[1][5] < rows[2][5], "{rows:?}");
     assert_eq!(ended.stdout.lines().count(), 3, "{}", ended.stdout);
     assert!(ended.stdout.starts_with("delta 0  energy ") && ended.stdout.contains("relative error"));
     let svg = fs::read_to_string(scan.join("sweep.svg")).unwrap();
-    assert!(svg.contains("staggered magnetisation") && svg.contains("rydberg 2x2"), "{svg}");
+    assert!(svg.contains("staggered magnetization") && svg.contains("rydberg 2x2"), "{svg}");
     let settings = |point: &str| fs::read_to_string(scan.join(point).join("settings.json")).unwrap();
     assert!(
         !settings("point-000").contains("--weights") && settings("point-001").contains("point-000/model.safetensors")
     );
     assert!(settings("point-002").contains("\"delta\": 1.0") && settings("point-002").contains("\"steps\": 150"));
     assert!(settings("point-000").contains("\"steps\": 600"));
-    // Nothing is left to do.
+    // No points remain.
     let before = fs::read(scan.join("sweep.csv")).unwrap();
     assert_eq!(succeeds(path, "sweep --resume scan").stdout, "");
     assert_eq!(fs::read(scan.join("sweep.csv")).unwrap(), before);
@@ -58,14 +58,14 @@ fn a_scan_that_is_killed_goes_on_to_the_same_table() {
     succeeds(path, &format!("sweep --samples 500 {SCAN} --out whole"));
     let line = format!("sweep --samples 500 --tensorboard {SCAN} --out cut");
     let mut child = program(path, &line).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    // In the second point, behind a checkpoint of it.
+    // During the second point, after one of its checkpoints.
     let reached = path.join("cut/point-001/checkpoint-000000040.safetensors");
     wait_until("the second point", || reached.exists());
     child.kill().unwrap();
     child.wait().unwrap();
     succeeds(path, "sweep --resume cut");
     assert_eq!(fs::read(path.join("cut/sweep.csv")).unwrap(), fs::read(path.join("whole/sweep.csv")).unwrap());
-    // Each point has its own events; the one that was cut has a file for each part.
+    // Each point has its own events. The interrupted one has a file for each part.
     let events = |point: &str| fs::read_dir(path.join("cut").join(point).join("tensorboard")).unwrap().count();
     assert_eq!(["point-000", "point-001", "point-002"].map(events), [1, 2, 1]);
 }

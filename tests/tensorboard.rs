@@ -1,4 +1,4 @@
-//! Event files of runs, read as TensorBoard reads them, against the metrics of the same runs.
+//! Event files of runs, parsed as TensorBoard does, against the metrics of the same runs.
 
 mod program;
 
@@ -10,7 +10,7 @@ use program::{TINY, refuses, succeeds, without_driver};
 use prost::Message;
 use tempfile::TempDir;
 
-/// `Event` of TensorBoard's event.proto, as far as runs write it.
+/// `Event` of TensorBoard's event.proto, restricted to the fields that runs write.
 #[derive(Clone, PartialEq, Message)]
 struct Event {
     #[prost(int64, tag = "2")]
@@ -43,11 +43,11 @@ struct SessionLog {
     status: i32,
 }
 
-/// Scalars of steps, by name.
+/// Scalars of each step, by name.
 type Steps = BTreeMap<i64, BTreeMap<String, f32>>;
 
-/// The steps of every event file of a run, in the order of their names, and what TensorBoard makes of them all: the start of
-/// a session takes away the steps from there on.
+/// Steps of every event file of a run, in the order of the file names, and all steps as TensorBoard displays them: the
+/// start of a session discards earlier records of its steps.
 fn events(run: &Path) -> (Vec<Steps>, Steps) {
     let mut paths: Vec<_> = fs::read_dir(run.join("tensorboard")).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -76,7 +76,7 @@ fn events(run: &Path) -> (Vec<Steps>, Steps) {
     (files, all)
 }
 
-/// That the events are the metrics of the run, in 32 bits, and those that are not a number are missing.
+/// Asserts that the events are the metrics of the run as f32, without those that are NaN.
 fn are_the_metrics(events: &Steps, run: &Path) {
     let text = fs::read_to_string(run.join("metrics.csv")).unwrap();
     let mut lines = text.lines();
@@ -137,7 +137,7 @@ fn events_are_the_metrics_of_the_run() {
         fs::remove_dir_all(path.join("run")).unwrap();
     }
     succeeds(path, &format!("train steps=2 seed=2 {TINY} --out run"));
-    assert!(!path.join("run/tensorboard").exists(), "nobody asked for it");
+    assert!(!path.join("run/tensorboard").exists(), "written without --tensorboard");
     let line = format!("train steps=2 dir=<NONE> --tensorboard {TINY}");
     refuses(path, &line, without_driver(path, &line), 2, &["--tensorboard", "dir=<NONE>", "keep one"]);
 }
@@ -147,9 +147,9 @@ fn a_run_that_goes_on_repeats_steps_once() {
     let folder = TempDir::new().unwrap();
     let (path, run) = (folder.path(), folder.path().join("run"));
     succeeds(path, &format!("train steps=12 checkpoint=5 seed=2 --tensorboard {TINY} --out run"));
-    // As if it had been killed behind step 12.
+    // Simulates a kill after step 12 and before its checkpoint.
     fs::remove_file(run.join("checkpoint-000000012.safetensors")).unwrap();
-    // It goes on with its events without being told.
+    // The run continues its events without --tensorboard.
     succeeds(path, "train --resume run steps=14");
     let (files, all) = events(&run);
     let steps: Vec<Vec<i64>> = files.iter().map(|file| file.keys().copied().collect()).collect();
@@ -168,7 +168,7 @@ fn a_run_that_goes_on_with_its_first_events_has_all_its_steps() {
     succeeds(path, &format!("train steps=3 seed=2 {TINY} --out run"));
     fs::write(run.join("tensorboard"), "mine").unwrap();
     let line = "train --resume run steps=5 --tensorboard";
-    // A file where the folder must be is named, and stays.
+    // A file in place of the folder is named in the error and is not overwritten.
     let ended = program::run(path, line);
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("run/tensorboard") && ended.stderr.contains("; "), "{}", ended.stderr);

@@ -1,14 +1,14 @@
-//! What is preferred changes which shaders run and not one bit of a result; files that are of no use are told from others.
+//! Tuning: a tuned variant changes which shaders run but no bit of a result, and unusable tuning files are refused.
 
 use std::fs;
 use std::sync::OnceLock;
 
-use ketformer::gpu::{Asked, Gpu, GpuOptions, Preferred, Tuning};
-use ketformer::kernels::choice::tuning_doubt;
+use ketformer::gpu::{Gpu, GpuOptions, TunedVariant, Tuning, VariantSelection};
+use ketformer::kernels::variant::tuning_doubt;
 use ketformer::{ErrorKind, Lattice, Ptf, Rydberg, TrainConfig, Trainer};
 use tempfile::TempDir;
 
-/// One device for all tests here, that follows no tuning of this machine's user.
+/// Device for all tests of this file. It ignores the user's tuning files.
 fn gpu() -> Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     let options = GpuOptions { ignore_tuning: true, ..GpuOptions::default() };
@@ -18,11 +18,11 @@ fn gpu() -> Gpu {
     .clone()
 }
 
-fn preferred(asked: &Asked, form: &str) -> Preferred {
-    Preferred { form: form.into(), instead_of: asked.default.into(), gain: 2.0 }
+fn preferred(selections: &VariantSelection, variant: &str) -> TunedVariant {
+    TunedVariant { variant: variant.into(), instead_of: selections.default.into(), gain: 2.0 }
 }
 
-/// Steps of a small network: the bits of energies and weights.
+/// Trains a small network for three steps. Returns the bits of energies and weights.
 fn train(gpu: &Gpu, model: &Ptf) -> (Vec<u64>, Vec<u32>) {
     let config = TrainConfig { samples: 60, learning_rate: 1e-3, seed: 3, ..TrainConfig::default() };
     let mut trainer = Trainer::new(gpu, &Lattice::square(4, 4), &Rydberg::default(), model, config).unwrap();
@@ -34,32 +34,37 @@ fn train(gpu: &Gpu, model: &Ptf) -> (Vec<u64>, Vec<u32>) {
 #[test]
 fn no_preference_changes_a_bit_of_a_training() {
     let gpu = gpu();
-    // Heads of width 8 over 16 patches for teams and the short backward, of width 3 and a feed-forward part too wide for
-    // its own kernel for the rest.
+    // Heads of width 8 over 16 patches use clusters and the short backward kernel. Heads of width 3, and a feed-forward
+    // part too wide for its fused kernel, use the other kernels.
     let long = Ptf { patch: ketformer::Patch::Line(1), width: 32, heads: 4, feed_forward: 64, ..Ptf::default() };
     let odd = Ptf { width: 36, heads: 12, feed_forward: 516, ..Ptf::default() };
     let mut varied = std::collections::BTreeSet::new();
     for model in [long, odd] {
-        let listening = gpu.listening();
-        let plain = train(&listening, &model);
-        let mut asked = listening.asked();
-        asked.retain(|asked| asked.alike.len() > 1);
-        assert!(!asked.is_empty() && asked.iter().all(|asked| asked.taken == asked.default), "{asked:?}");
-        // All at once, each to its next form, the one after that, and so on till each had all of its forms.
-        let most = asked.iter().map(|asked| asked.alike.len()).max().unwrap();
+        let with_selection_log = gpu.with_selection_log();
+        let plain = train(&with_selection_log, &model);
+        let mut selections = with_selection_log.selections();
+        selections.retain(|selections| selections.bit_identical.len() > 1);
+        assert!(
+            !selections.is_empty() && selections.iter().all(|selections| selections.taken == selections.default),
+            "{selections:?}"
+        );
+        // All kernels change at once: each to its next variant, then to the one after it, until each has used all of
+        // its variants.
+        let most = selections.iter().map(|selections| selections.bit_identical.len()).max().unwrap();
         for turn in 1..most {
             let mut tuning = Tuning::default();
-            for asked in &asked {
-                let at = asked.alike.iter().position(|form| *form == asked.default).unwrap();
-                let form = asked.alike[(at + turn) % asked.alike.len()];
-                tuning.set(asked.kernel, &asked.class, preferred(asked, form));
-                varied.insert(asked.kernel);
+            for selections in &selections {
+                let at = selections.bit_identical.iter().position(|variant| *variant == selections.default).unwrap();
+                let variant = selections.bit_identical[(at + turn) % selections.bit_identical.len()];
+                tuning.set(selections.kernel, &selections.class, preferred(selections, variant));
+                varied.insert(selections.kernel);
             }
-            let tuned = gpu.with_tuning(tuning.clone()).listening();
+            let tuned = gpu.with_tuning(tuning.clone()).with_selection_log();
             assert_eq!(train(&tuned, &model), plain, "{tuning:?}");
-            for asked in tuned.asked().iter().filter(|asked| asked.alike.len() > 1) {
-                let wanted = tuning.get(asked.kernel, &asked.class).map(|preferred| preferred.form.as_str());
-                assert_eq!(Some(asked.taken), wanted, "{} {}", asked.kernel, asked.class);
+            for selections in tuned.selections().iter().filter(|selections| selections.bit_identical.len() > 1) {
+                let wanted =
+                    tuning.get(selections.kernel, &selections.class).map(|preferred| preferred.variant.as_str());
+                assert_eq!(Some(selections.taken), wanted, "{} {}", selections.kernel, selections.class);
             }
         }
     }
@@ -72,12 +77,12 @@ fn no_preference_changes_a_bit_of_a_training() {
 fn a_form_that_adds_in_another_order_is_not_taken() {
     let gpu = gpu();
     let model = Ptf { width: 32, heads: 4, feed_forward: 64, ..Ptf::default() };
-    let listening = gpu.listening();
-    let plain = train(&listening, &model);
+    let with_selection_log = gpu.with_selection_log();
+    let plain = train(&with_selection_log, &model);
     let mut tuning = Tuning::default();
-    for asked in listening.asked() {
-        for form in asked.all.iter().filter(|form| !asked.alike.contains(form)) {
-            tuning.set(asked.kernel, &asked.class, preferred(&asked, form));
+    for selections in with_selection_log.selections() {
+        for variant in selections.all.iter().filter(|variant| !selections.bit_identical.contains(variant)) {
+            tuning.set(selections.kernel, &selections.class, preferred(&selections, variant));
         }
     }
     assert!(!tuning.is_empty());
@@ -86,7 +91,7 @@ fn a_form_that_adds_in_another_order_is_not_taken() {
 
 fn some_tuning() -> Tuning {
     let mut tuning = Tuning::default();
-    let preferred = Preferred { form: "private".into(), instead_of: "subgroup2".into(), gain: 1.5 };
+    let preferred = TunedVariant { variant: "scalar".into(), instead_of: "subgroup2".into(), gain: 1.5 };
     tuning.set("linear_product", "forward 64 x 64, many rows", preferred);
     tuning
 }
@@ -135,16 +140,16 @@ fn a_file_that_is_not_whole_or_not_of_this_adapter_is_refused_by_name() {
 fn what_there_is_not_or_cannot_run_here_is_doubted_and_ignored() {
     let gpu = gpu();
     assert_eq!(tuning_doubt(&gpu, &some_tuning()), None);
-    let with = |kernel: &str, form: &str| {
+    let with = |kernel: &str, variant: &str| {
         let mut tuning = some_tuning();
-        let preferred = Preferred { form: form.into(), instead_of: "private".into(), gain: 1.5 };
+        let preferred = TunedVariant { variant: variant.into(), instead_of: "scalar".into(), gain: 1.5 };
         tuning.set(kernel, "forward 64 x 64, few rows", preferred);
         tuning
     };
-    assert!(tuning_doubt(&gpu, &with("no_such_kernel", "private")).unwrap().contains("no_such_kernel"));
+    assert!(tuning_doubt(&gpu, &with("no_such_kernel", "scalar")).unwrap().contains("no_such_kernel"));
     assert!(tuning_doubt(&gpu, &with("linear_product", "quantum")).unwrap().contains("quantum"));
     // A device without subgroups, of the same adapter.
-    let instance = ketformer::wgpu::Instance::new(ketformer::wgpu::InstanceDescriptor::new_without_display_handle());
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
     let (device, queue) = pollster::block_on(adapter.request_device(&Default::default())).unwrap();
     let plain = Gpu::from_device(&device, &queue);
@@ -159,16 +164,27 @@ fn what_there_is_not_or_cannot_run_here_is_doubted_and_ignored() {
 fn a_form_that_is_asked_for_by_name_is_taken_or_says_what_it_needs() {
     let gpu = gpu();
     let model = Ptf { width: 32, heads: 4, feed_forward: 64, ..Ptf::default() };
-    let forced = gpu.forcing("private").listening();
+    let forced = gpu.with_variant("scalar").with_selection_log();
     train(&forced, &model);
-    let asked = forced.asked();
-    assert!(asked.iter().any(|asked| asked.kernel == "linear_product" && asked.taken == "private" && asked.forced));
-    assert!(asked.iter().all(|asked| asked.forced == asked.all.contains(&"private")), "{asked:?}");
+    let selections = forced.selections();
+    assert!(
+        selections.iter().any(|selections| selections.kernel == "linear_product"
+            && selections.taken == "scalar"
+            && selections.forced)
+    );
+    assert!(
+        selections.iter().all(|selections| selections.forced == selections.all.contains(&"scalar")),
+        "{selections:?}"
+    );
     let config = TrainConfig { samples: 8, ..TrainConfig::default() };
     let odd = Ptf { width: 12, heads: 4, ..Ptf::default() };
     let lattice = Lattice::square(4, 4);
-    let error =
-        Trainer::new(&gpu.forcing("team1"), &lattice, &Rydberg::default(), &odd, config).map(|_| ()).unwrap_err();
+    let error = Trainer::new(&gpu.with_variant("cluster1"), &lattice, &Rydberg::default(), &odd, config)
+        .map(|_| ())
+        .unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("team1") && (text.contains("multiple of 4, got 3") || text.contains("subgroups")), "{text}");
+    assert!(
+        text.contains("cluster1") && (text.contains("multiple of 4, got 3") || text.contains("subgroups")),
+        "{text}"
+    );
 }

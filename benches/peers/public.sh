@@ -1,17 +1,17 @@
 #!/bin/bash
-# Seconds of a training step: ketformer against the public PyTorch code of arXiv:2306.03921, alternating.
+# Seconds per training step of ketformer and of the public PyTorch code of arXiv:2306.03921, alternating.
 #
 #   public.sh KETFORMER PYTHON CHECKOUT [SHORT LONG [COMMAND...]]
 #
 # KETFORMER   the program, such as ../../target/release/ketformer
 # PYTHON      a Python with torch and numpy
 # CHECKOUT    a clone of https://github.com/APRIQuOt/VMC_with_LPTFs
-# SHORT LONG  numbers of steps of two runs, whose difference in time is what counts: 5 45
-# COMMAND     the rest of the command line, the same for both programs:
+# SHORT LONG  numbers of steps of two runs; the difference of their times counts: 5 45
+# COMMAND     rest of the command line, the same for both programs:
 #             L=16 NLOOPS=1 --ptf patch=2x2 Nh=32 nhead=8 --rydberg V=7 delta=1 Omega=1
 #
-# Prints wall seconds and CPU seconds (user and system) a step, and the peak of memory, of each program, PyTorch with one
-# and with two threads, in two rounds. Names of processors say little: the family and model of `lscpu` are printed first.
+# Prints wall seconds and CPU seconds (user and system) per step, and the peak memory, of each program, in two rounds.
+# PyTorch runs with one and with two threads. CPU names are vague: the family and model of `lscpu` are printed first.
 set -euo pipefail
 
 [ $# -ge 3 ] || { sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2; }
@@ -25,7 +25,7 @@ export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-$folder}
 
 lscpu | grep -E '^(Vendor ID|CPU family|Model|Thread|Core|CPU\(s\)):' | tr -s ' ' | paste -sd ';'
 
-# NAME then the command without steps=: its time for both numbers of steps.
+# Arguments: NAME, then the command without steps=. Prints its time per step from both numbers of steps.
 measure() {
     local name=$1
     shift

@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
-"""PyTorch at the shapes of `ketformer bench`: attention, matrix products, and the same training step.
+"""PyTorch benchmarks at the shapes of `ketformer bench`: attention, matrix products, and the same training step.
 
-The training step is that of `ketformer train`, written anew in PyTorch from the same mathematics: a patched transformer
-P(patch | earlier patches), Psi = sqrt(P), sampled with a cache of keys and values, the local energy of a Rydberg array
-over all single flips, the gradient of <E>, Adam. Flips are computed in two ways, timed as two lines:
+The training step is that of `ketformer train`, reimplemented in PyTorch from the same mathematics: a patched
+transformer P(patch | earlier patches), Psi = sqrt(P), sampled with a cache of keys and values, the local energy of a
+Rydberg array over all single flips, the gradient of <E>, Adam. Flips are computed in two ways, timed as two rows:
 
-* `shared prefix`: a flip in patch i leaves everything before it and the logits of patch i as they were; only patches
-  after it are computed anew, against the sample's cached keys and values. This is what `ketformer` does.
-* `in full`: every flipped configuration goes through the whole transformer, as the public code of arXiv:2306.03921 does.
+* `shared prefix`: a flip in patch i changes neither the earlier patches nor the logits of patch i. Only the later
+  patches are recomputed, with the sample's cached keys and values. This is what `ketformer` does.
+* `in full`: every flipped configuration goes through the whole transformer, as in the public code of arXiv:2306.03921.
 
-Nothing looks for equal samples. All arithmetic is in 32-bit floats; PyTorch's default leaves TF32 off for products.
+Samples are not deduplicated. All arithmetic is in 32-bit floats; PyTorch's default leaves TF32 off for products.
 
-Before anything is timed it is checked: attention and products against 64-bit floats, and of the training step that
-probabilities add up to one, that the sampler's are those of the forward pass, that both ways of flipping agree with brute
-force, that local energies are those of the Hamiltonian as a matrix, and that the gradient is that of the exact energy.
+Everything is checked before it is timed. Attention and products are compared with 64-bit floats. For the training step,
+the checks are: probabilities sum to one; the probabilities of the sampler are those of the forward pass; both ways of
+flipping agree with brute force; local energies are those of the Hamiltonian as a matrix; the gradient is that of the
+exact energy.
 
     python3 pytorch.py --device cpu --runs 10 --json pytorch.json
     python3 pytorch.py step --step 64x256x32 --device cuda
@@ -46,16 +47,16 @@ MATMUL = [(512, 512, 512), (4096, 128, 512), (16384, 32, 2048), (16384, 2048, 32
 STEP = [(16, 256, 32)]
 
 RUN_MS = 20.0
-"""Milliseconds that a timed run should take at least, so that waiting for it is a small part."""
+"""Minimum duration of a timed run in milliseconds, so that the wait at its end is a small part."""
 
 MOST_CALLS = 256
-"""Calls of a run at most."""
+"""Maximum number of calls per run."""
 
 TOLERANCE = 1e-4
-"""Largest error over largest magnitude of attention and products."""
+"""Maximum error of attention and products, relative to the largest magnitude."""
 
 FLIP_ELEMENTS = 1 << 27
-"""Elements of the widest activation of a batch of flips at most; samples are taken in chunks accordingly."""
+"""Maximum number of elements of the widest activation in a batch of flips; samples are processed in chunks."""
 
 
 # The wave function
@@ -63,7 +64,7 @@ FLIP_ELEMENTS = 1 << 27
 
 @dataclass(frozen=True)
 class Lattice:
-    """A square lattice cut into blocks of px x py sites; site s = x * side + y."""
+    """Square lattice divided into blocks of px x py sites; site s = x * side + y."""
 
     side: int
     px: int = 2
@@ -75,16 +76,16 @@ class Lattice:
 
     @property
     def patches(self) -> int:
-        """T"""
+        """T, the number of patches."""
         return self.sites // (self.px * self.py)
 
     @property
     def sites_per_patch(self) -> int:
-        """P"""
+        """P, the number of sites per patch."""
         return self.px * self.py
 
     def site_of(self) -> list[list[int]]:
-        """Site of element j of patch t, both row by row."""
+        """Site of element j of patch t, both in row-major order."""
         columns = self.side // self.py
         return [
             [
@@ -95,8 +96,8 @@ class Lattice:
         ]
 
     def position_table(self, width: int) -> Tensor:
-        """Positions (T, C) as arXiv:2306.03921's public code has them: sines and cosines of both coordinates in the
-        first three quarters of the channels, with its own exponents."""
+        """Positional encoding (T, C) of the public code of arXiv:2306.03921: sines and cosines of both coordinates in
+        the first three quarters of the channels, with the exponents of that code."""
         n = 3 * width // 4
         table = torch.zeros(self.patches, width, dtype=torch.float64)
         for t in range(self.patches):
@@ -108,7 +109,7 @@ class Lattice:
 
 
 class Layer(nn.Module):
-    """Causal attention and a feed-forward part, each followed by residual and normalisation."""
+    """Causal attention and a feed-forward part, each followed by a residual connection and normalization."""
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
@@ -130,12 +131,12 @@ class Layer(nn.Module):
         return q, k, v
 
     def close(self, x: Tensor, attended: Tensor) -> Tensor:
-        """What follows attention; x (B, n, C), attended (B, H, n, D)."""
+        """Rest of the layer after attention; x (B, n, C), attended (B, H, n, D)."""
         x = self.norm1(x + self.out(attended.transpose(1, 2).reshape(x.shape)))
         return self.norm2(x + self.down(F.relu(self.up(x))))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The layer's rows (B, T, C) with their keys and values (B, H, T, D)."""
+        """Output rows (B, T, C) of the layer with their keys and values (B, H, T, D)."""
         q, k, v = self.split(x)
         return self.close(x, F.scaled_dot_product_attention(q, k, v, is_causal=True)), k, v
 
@@ -145,7 +146,7 @@ Cache = list[tuple[Tensor, Tensor]]
 
 
 class Ptf(nn.Module):
-    """P(outcome of patch t | outcomes of the patches before); a token is an outcome, bit j being element j."""
+    """P(outcome of patch t | outcomes of the earlier patches); a token is an outcome, whose bit j is element j."""
 
     def __init__(self, lattice: Lattice, width: int, heads: int = 8, hidden: int = 2048, layers: int = 2) -> None:
         super().__init__()
@@ -153,7 +154,7 @@ class Ptf(nn.Module):
         outcomes = 1 << lattice.sites_per_patch
         self.embed = nn.Linear(lattice.sites_per_patch, width)
         self.layers = nn.ModuleList(Layer(width, heads, hidden) for _ in range(layers))
-        # The layers begin as copies of one.
+        # All layers are initialized as copies of the first.
         for layer in self.layers[1:]:
             layer.load_state_dict(self.layers[0].state_dict())
         self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outcomes))
@@ -163,12 +164,12 @@ class Ptf(nn.Module):
         self.register_buffer("site_of", torch.tensor(lattice.site_of()))
 
     def inputs(self, before: Tensor, first: int = 0) -> Tensor:
-        """Embedded rows (B, n, C) at the positions from `first` on, of the tokens (B, n) before them."""
+        """Embedded rows (B, n, C) of the previous tokens (B, n), at the positions starting at `first`."""
         return torch.tanh(self.embed(self.bits[before])) + self.position[first : first + before.shape[1]]
 
     @staticmethod
     def shifted(tokens: Tensor) -> Tensor:
-        """The token before each; before the first is the empty patch."""
+        """Previous token of each position; the empty patch for the first."""
         return F.pad(tokens[:, :-1], (1, 0))
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Cache]:
@@ -186,7 +187,7 @@ class Ptf(nn.Module):
 
     @torch.no_grad()
     def sample(self, samples: int) -> tuple[Tensor, Tensor, Tensor, Cache]:
-        """Tokens (B, T), log P (B), logits (B, T, V) and the cache, drawn patch by patch: keys and values are kept."""
+        """Tokens (B, T), log P (B), logits (B, T, V) and the cache, drawn patch by patch with that cache."""
         t, device, dtype = self.lattice.patches, self.position.device, self.position.dtype
         tokens = torch.zeros(samples, t, dtype=torch.long, device=device)
         logits = torch.empty(samples, t, len(self.bits), device=device, dtype=dtype)
@@ -207,7 +208,7 @@ class Ptf(nn.Module):
         return tokens, chosen(logits, tokens).sum(1), logits, cache
 
     def config(self, tokens: Tensor) -> Tensor:
-        """Occupations (B, N) in the order of sites."""
+        """Occupations (B, N) in site order."""
         values = torch.empty(len(tokens), self.lattice.sites, device=tokens.device, dtype=self.position.dtype)
         values[:, self.site_of.flatten()] = self.bits[tokens].flatten(1)
         return values
@@ -222,12 +223,12 @@ def chosen(logits: Tensor, tokens: Tensor) -> Tensor:
 
 
 def flipped(model: Ptf, tokens: Tensor, patch: int) -> Tensor:
-    """The tokens of `patch` (B) with each of its elements flipped, (B, P)."""
+    """Tokens (B, P) of `patch` with each of its elements flipped."""
     return tokens[:, patch, None] ^ (1 << torch.arange(model.lattice.sites_per_patch, device=tokens.device))
 
 
 def chunks(model: Ptf, tokens: Tensor, rows: int) -> range:
-    """First samples of chunks; a sample has `rows` rows of the widest activation."""
+    """Index of the first sample of each chunk, if a sample has `rows` rows of the widest activation."""
     hidden = model.layers[0].up.out_features
     each = max(1, FLIP_ELEMENTS // (rows * hidden))
     return range(0, len(tokens), each)
@@ -235,7 +236,7 @@ def chunks(model: Ptf, tokens: Tensor, rows: int) -> range:
 
 @torch.no_grad()
 def flips_in_full(model: Ptf, tokens: Tensor) -> Tensor:
-    """Every flipped configuration through the whole transformer."""
+    """Evaluates every flipped configuration with the whole transformer."""
     t, p = model.lattice.patches, model.lattice.sites_per_patch
     parts = []
     starts = chunks(model, tokens, t * p * t)
@@ -250,19 +251,19 @@ def flips_in_full(model: Ptf, tokens: Tensor) -> Tensor:
 
 @torch.no_grad()
 def flips_shared(model: Ptf, tokens: Tensor, logits: Tensor, cache: Cache) -> Tensor:
-    """Only what a flip changes, against the sample's cache: for patch i the rows after it of all its flips at once."""
+    """Recomputes only the rows that a flip changes, with the sample's cache: those after patch i, for all its flips."""
     t, p = model.lattice.patches, model.lattice.sites_per_patch
     base = chosen(logits, tokens)
     ratios = torch.empty(len(tokens), t, p, device=tokens.device, dtype=logits.dtype)
     for patch in range(t):
         first, n = patch + 1, t - patch - 1
-        # Key j of a changed row at position i: the sample's own for j <= patch, the flip's for patch < j <= i.
+        # Key j of a changed row at position i: from the sample if j <= patch, from the flip if patch < j <= i.
         sees = torch.ones(n, t, dtype=torch.bool, device=tokens.device).tril(diagonal=first)
         starts = chunks(model, tokens, p * max(n, 1))
         for start in starts:
             part = slice(start, start + starts.step)
             own = flipped(model, tokens[part], patch)
-            # Same logits, other outcome.
+            # Same logits, different outcome.
             same = logits[part, patch].log_softmax(-1)
             ratio = same.gather(-1, own) - base[part, patch, None]
             if n:
@@ -296,12 +297,12 @@ class Rydberg:
         self.pairs = pairs
 
     def diagonal(self, config: Tensor) -> Tensor:
-        """The diagonal energy (B) of occupations (B, N)."""
+        """Diagonal energy (B) of occupations (B, N)."""
         pairs = self.pairs.to(config.device, config.dtype)
         return ((config @ pairs) * config).sum(1) - self.delta * config.sum(1)
 
     def local(self, config: Tensor, log_ratios: Tensor) -> Tensor:
-        """Local energies (B), of log P(flipped) - log P (B, ...)."""
+        """Local energies (B) from log P(flipped) - log P (B, ...)."""
         return self.diagonal(config) - self.omega / 2 * (log_ratios / 2).exp().flatten(1).sum(1)
 
 
@@ -313,8 +314,8 @@ def local_energies(model: Ptf, hamiltonian: Rydberg, samples: int, shared: bool)
 
 
 def loss(model: Ptf, tokens: Tensor, energies: Tensor, weights: Tensor | None = None) -> Tensor:
-    """A number whose gradient is that of <E>: the mean of log P (E - mean E), as 2 d log Psi = d log P. Samples count
-    alike without `weights` (B), which add up to one."""
+    """Scalar whose gradient is that of <E>: the mean of log P (E - mean E), because 2 d log Psi = d log P. The
+    `weights` (B) sum to one; without them all samples have the same weight."""
     weights = torch.full_like(energies, 1 / len(energies)) if weights is None else weights
     return (weights * model.log_prob(tokens) * (energies - (weights * energies).sum())).sum()
 
@@ -322,7 +323,7 @@ def loss(model: Ptf, tokens: Tensor, energies: Tensor, weights: Tensor | None = 
 def train_step(
     model: Ptf, hamiltonian: Rydberg, adam: torch.optim.Optimizer, samples: int, shared: bool
 ) -> tuple[Tensor, Tensor]:
-    """One step; gives the mean and the variance of the local energies, still on the device."""
+    """One training step. Returns the mean and the variance of the local energies, still on the device."""
     with torch.no_grad():
         tokens, energies = local_energies(model, hamiltonian, samples, shared)
     adam.zero_grad(set_to_none=True)
@@ -335,28 +336,28 @@ def train_step(
 
 
 class Wrong(Exception):
-    """Something did not agree."""
+    """Failed check."""
 
 
 def near(name: str, got: Tensor, expected: Tensor, tolerance: float) -> float:
-    """Largest error over largest magnitude, or `Wrong`."""
+    """Returns the largest error divided by the largest magnitude; raises `Wrong` above the tolerance."""
     if got.shape != expected.shape:
         raise Wrong(f"{name}: sizes {tuple(got.shape)}, expected {tuple(expected.shape)}")
     got, expected = got.detach().double(), expected.detach().double()
     error = float((got - expected).abs().max() / expected.abs().max())
     if not error <= tolerance:
-        raise Wrong(f"{name}: off by {error:.1e}, allowed are {tolerance:.0e}")
+        raise Wrong(f"{name}: error {error:.1e}, tolerance {tolerance:.0e}")
     return error
 
 
 def all_tokens(lattice: Lattice, device: torch.device) -> Tensor:
-    """Every configuration, as tokens."""
+    """All configurations, as tokens."""
     outcomes = torch.arange(1 << lattice.sites_per_patch, device=device)
     return torch.cartesian_prod(*[outcomes] * lattice.patches).view(-1, lattice.patches)
 
 
 def small_model(lattice: Lattice, device: torch.device) -> Ptf:
-    """A model in 64-bit floats that is far from uniform."""
+    """Model in 64-bit floats that is far from uniform."""
     torch.manual_seed(1)
     model = Ptf(lattice, width=8, heads=2, hidden=16).double().to(device)
     with torch.no_grad():
@@ -366,11 +367,11 @@ def small_model(lattice: Lattice, device: torch.device) -> Ptf:
 
 
 def check_step(device: torch.device) -> dict[str, float]:
-    """Proves the step in 64-bit floats on lattices that can be enumerated; gives the errors found."""
+    """Checks the step in 64-bit floats on lattices small enough for a full sum. Returns the errors."""
     found: dict[str, float] = {}
     one = torch.ones((), dtype=torch.float64, device=device)
 
-    # 2x2 in patches of 1x2: two patches, and the Hamiltonian as a matrix.
+    # 2x2 lattice with 1x2 patches: two patches, and the Hamiltonian as a matrix.
     lattice = Lattice(2, 1, 2)
     model, hamiltonian = small_model(lattice, device), Rydberg(lattice)
     tokens = all_tokens(lattice, device)
@@ -387,14 +388,14 @@ def check_step(device: torch.device) -> dict[str, float]:
     with torch.no_grad():
         local = hamiltonian.local(config, flips_shared(model, tokens, logits, cache))
         found["local energy"] = near("local energy", local, ((matrix @ psi) / psi)[index].detach(), 1e-10)
-    # The estimator's gradient with every configuration weighted by its probability, and that of the exact energy.
+    # Gradient of the loss with all configurations weighted by their probabilities, and that of the exact energy.
     weights = model.log_prob(tokens).exp().detach()
     exact = torch.autograd.grad(psi @ matrix @ psi / (psi @ psi), list(model.parameters()))
     estimated = torch.autograd.grad(loss(model, tokens, local, weights), list(model.parameters()))
     flat = lambda gradients: torch.cat([gradient.flatten() for gradient in gradients])  # noqa: E731
     found["gradient"] = near("gradient of the energy", flat(estimated), flat(exact), 1e-10)
 
-    # 4x4 in patches of 2x2, as it is trained.
+    # 4x4 lattice with 2x2 patches, as in training.
     lattice = Lattice(4)
     model = small_model(lattice, device)
     with torch.no_grad():
@@ -426,7 +427,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def timed(call: Callable[[], Any], device: torch.device, runs: int, warmup: int) -> tuple[list[float], int]:
-    """Milliseconds a call of each run, and how many calls a run waits for together."""
+    """Milliseconds per call of each run, and the number of calls per run."""
 
     def run(calls: int) -> float:
         synchronize(device)
@@ -444,7 +445,7 @@ def timed(call: Callable[[], Any], device: torch.device, runs: int, warmup: int)
 
 
 def row(work: str, shape: tuple[int, ...], **found: Any) -> dict[str, Any]:
-    """A line of the report, in the form of the comparison with burn."""
+    """Row of the report, in the format of the comparison with burn."""
     line: dict[str, Any] = {"work": work, "shape": "x".join(map(str, shape)), "median_ms": None, "spread": None}
     return line | {"gflops": None, "max_error": None, "calls": None, "runs_ms": None, "error": None} | found
 
@@ -458,7 +459,7 @@ def measured(
     device: torch.device,
     arguments: argparse.Namespace,
 ) -> dict[str, Any]:
-    """Checks, then times; what is wrong or does not fit has an error and no time."""
+    """Checks, then times. A benchmark that is wrong or does not fit into memory has an error and no time."""
     print(f"{work} {'x'.join(map(str, shape))}", file=sys.stderr)
     try:
         max_error = check()
@@ -492,7 +493,7 @@ def attention_rows(shape: tuple[int, ...], device: torch.device, arguments: argp
         return [out, *torch.autograd.grad(out, leaves, ones)]
 
     def check(made: list[Tensor]) -> float:
-        # The first and the last sample, written out in 64-bit floats.
+        # First and last sample, computed directly in 64-bit floats.
         ends = [x[[0, -1]].double().cpu().requires_grad_() for x in (q, k, v)]
         unseen = torch.ones(t, t, dtype=torch.bool).triu(1)
         scores = (ends[0] @ ends[1].mT / math.sqrt(d)).masked_fill(unseen, -math.inf)
@@ -515,7 +516,7 @@ def attention_rows(shape: tuple[int, ...], device: torch.device, arguments: argp
 
 
 def matmul_rows(shape: tuple[int, ...], device: torch.device, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """y = x W^T and its two gradients, weights as `nn.Linear` stores them."""
+    """y = x W^T and its two gradients, with weights in the layout of `nn.Linear`."""
     rows, inner, columns = shape
     generator = torch.Generator().manual_seed(arguments.seed)
     random = lambda *sizes: (2 * torch.rand(*sizes, generator=generator) - 1).to(device)  # noqa: E731
@@ -551,7 +552,7 @@ def matmul_rows(shape: tuple[int, ...], device: torch.device, arguments: argpars
 
 
 def step_rows(shape: tuple[int, ...], device: torch.device, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Training steps, and their parts, at (sites, samples, width)."""
+    """Training steps and their parts at (sites, samples, width)."""
     sites, samples, width = shape
     lattice = Lattice(math.isqrt(sites))
     torch.manual_seed(arguments.seed)
@@ -559,7 +560,7 @@ def step_rows(shape: tuple[int, ...], device: torch.device, arguments: argparse.
     adam = torch.optim.Adam(model.parameters(), lr=5e-4, fused=device.type == "cuda")
     tokens, _, logits, cache = model.sample(samples)
 
-    # Both ways of flipping some samples; whole steps will change the weights.
+    # Both ways of flipping some samples, before the steps change the weights.
     first = tokens[:16]
     kept = [(k[:16], v[:16]) for k, v in cache]
     flips = (flips_shared(model, first, logits[:16], kept), flips_in_full(model, first))
@@ -590,7 +591,7 @@ def step_rows(shape: tuple[int, ...], device: torch.device, arguments: argparse.
 
 
 def sizes(count: int) -> Callable[[str], tuple[int, ...]]:
-    """A parser of that many sizes with x between them."""
+    """Parser of `count` sizes separated by x."""
 
     def parse(text: str) -> tuple[int, ...]:
         try:
@@ -598,14 +599,14 @@ def sizes(count: int) -> Callable[[str], tuple[int, ...]]:
         except ValueError:
             parsed = ()
         if len(parsed) != count or min(parsed, default=0) < 1:
-            raise argparse.ArgumentTypeError(f"`{text}` is not {count} sizes of at least 1 with x between them")
+            raise argparse.ArgumentTypeError(f"`{text}` is not {count} sizes of at least 1 separated by x")
         return parsed
 
     return parse
 
 
 def step_sizes(text: str) -> tuple[int, ...]:
-    """Sizes of a step that exists."""
+    """Parser of the sizes of a valid step."""
     shape = sizes(3)(text)
     side = math.isqrt(shape[0])
     if side * side != shape[0] or side % 2 or shape[1] < 2 or shape[2] % 8:
@@ -616,11 +617,11 @@ def step_sizes(text: str) -> tuple[int, ...]:
 
 
 def parsed() -> argparse.Namespace:
-    """The command line."""
+    """Parsed command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("subjects", nargs="*", metavar="attention|matmul|step", help="what to time (default: all)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps (default: cpu)")
-    parser.add_argument("--runs", type=int, default=10, help="timed runs of each line (default: 10)")
+    parser.add_argument("--runs", type=int, default=10, help="timed runs of each benchmark (default: 10)")
     parser.add_argument("--warmup", type=int, default=3, help="runs before them (default: 3)")
     parser.add_argument("--threads", type=int, help="threads on the CPU (default: PyTorch's choice)")
     parser.add_argument("--seed", type=int, default=0, help="seed of inputs, weights and samples (default: 0)")
@@ -637,14 +638,14 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", help="also write everything as JSON")
     arguments = parser.parse_args()
     if unknown := set(arguments.subjects) - {"attention", "matmul", "step"}:
-        parser.error(f"there is no `{unknown.pop()}` to time; give attention, matmul, step")
+        parser.error(f"unknown subject `{unknown.pop()}`; give attention, matmul or step")
     if arguments.runs < 1:
         parser.error("a time needs at least one run; give --runs 1 or more")
     return arguments
 
 
 def processor(device: torch.device) -> str:
-    """Name of what computes."""
+    """Name of the processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
@@ -655,7 +656,7 @@ def processor(device: torch.device) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The lines as a Markdown table."""
+    """Formats the rows as a Markdown table."""
     number = lambda value, form: "-" if value is None else format(value, form)  # noqa: E731
     header = ("work", "shape", "ms", "spread %", "GFLOP/s", "error")
     lines = [header] + [
@@ -676,7 +677,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    """Checks, times, prints; 1 where something was wrong."""
+    """Checks, times and prints. Returns 1 if anything is wrong."""
     arguments = parsed()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -702,7 +703,7 @@ def main() -> int:
         "rows": [],
     }
     if "step" in wanted:
-        # No 64-bit floats on mps; the code is the same.
+        # mps has no 64-bit floats; the same code is checked on the CPU.
         where = torch.device("cpu") if device.type == "mps" else device
         try:
             report["checks"] = check_step(where)
@@ -722,7 +723,7 @@ def main() -> int:
     report["load"][1] = load()
     print(table(report["rows"]))
     threads = f", {report['threads']} threads" if report["threads"] else ""
-    print(f"\n{report['device']}{threads}; torch {report['torch']}; {report['date']}; {arguments.runs} runs of each line")
+    print(f"\n{report['device']}{threads}; torch {report['torch']}; {report['date']}; {arguments.runs} runs per row")
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(report, file, indent=2)

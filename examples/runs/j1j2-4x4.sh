@@ -4,7 +4,7 @@
 set -e
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 train() {
-    cargo run --release -- train K=1024 optimizer=sr schedule=cosine lambda_end=1e-3 momentum=0.9 power=1 clip=0.5 "$@" \
+    cargo run --release -- train K=1024 optimizer=sr schedule=cosine lambda_end=1e-3 momentum=0.9 sampling_power=1 clip=0.5 "$@" \
         --vit patch=2x2 d=16 heads=4 layers=2 --heisenberg L=16 J1=1 J2=0.5 periodic=true
 }
 train steps=1200 lr=0.05 lambda=2e-2 --out out/j1j2-4x4

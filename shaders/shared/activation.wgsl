@@ -1,4 +1,5 @@
-// Activations and their slopes.   0 none   1 relu   2 tanh   3 gelu (tanh form, Hendrycks & Gimpel, arXiv:1606.08415)
+// Activations and their slopes: 0 none, 1 relu, 2 tanh, 3 gelu (tanh approximation, Hendrycks & Gimpel,
+// arXiv:1606.08415).
 const ACTIVATION: u32 = 0u; // spec 0 1 2 3
 
 const GELU_SCALE: f32 = 0.7978845608028654; // √(2/π)
@@ -11,7 +12,7 @@ fn activation_value(x: f32) -> f32 {
     return x;
 }
 
-// The slope, from what the forward pass saved: the activation's output for relu and tanh, its input for gelu.
+// Slope from the value that the forward pass saved: the output of the activation for relu and tanh, its input for gelu.
 fn activation_slope(saved: f32) -> f32 {
     if (ACTIVATION == 1u) { return select(0.0, 1.0, saved > 0.0); }
     if (ACTIVATION == 2u) { return 1.0 - saved * saved; }

@@ -1,5 +1,5 @@
-// How rows of queries, keys and values are stored: as f32, or as f16 that is widened where it is loaded. What f16 cannot
-// hold is stored as the largest number that it can.
+// Storage type of rows of queries, keys and values: f32, or f16 that is converted to f32 when loaded. Values beyond the
+// range of f16 are clamped to ±65504.
 const CACHE_BITS: u32 = 32u; // spec 16
 alias Cache = f32; // f16 if CACHE_BITS is 16
 const CACHE_LARGEST: f32 = 65504.0;

@@ -1,8 +1,9 @@
-// Keeps compilers, which may reorder sums of floats, from seeing what x came from. Only the host knows that `zero` is 0.
+// Returns x. Hides its origin from compilers, which may reorder floating-point sums. `zero` is 0, which is not known at
+// compile time.
 fn opaque(x: vec4<f32>, zero: u32) -> vec4<f32> {
     return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4(zero));
 }
-// high + low + x as such a pair (Knuth's TwoSum): what rounding takes from high + x goes into low.
+// high + low + x as a compensated pair (Knuth's TwoSum): the rounding error of high + x is added to low.
 fn compensated_add(high: vec4<f32>, low: vec4<f32>, x: vec4<f32>, zero: u32) -> array<vec4<f32>, 2> {
     let sum = opaque(high + x, zero);
     let of_x = opaque(sum - high, zero);

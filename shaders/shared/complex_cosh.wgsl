@@ -1,16 +1,19 @@
-// log cosh u and tanh u of complex u = a + i b with a ≥ 0, four at a time. Stable for large a and near the zeros of cosh.
+// log cosh u and tanh u of complex u = a + i b with a ≥ 0, four at a time. Stable for large a and near the zeros of
+// cosh.
 //
-//   cosh u = cosh a · (cos b + i t sin b)        t = tanh a        tanh u = (t + i (1 − t²) sin b cos b) / |cos b + i t sin b|²
+//   cosh u = cosh a · (cos b + i t sin b)                              t = tanh a
+//   tanh u = (t + i (1 − t²) sin b cos b) / |cos b + i t sin b|²
 //
-// With b = k π/2 + r, |r| ≤ π/4, everything comes from sin r and cos r, by series of their own: drivers may be wrong by 2⁻¹¹.
+// With b = k π/2 + r, |r| ≤ π/4, all values follow from sin r and cos r. Both are series, because drivers' functions
+// may have errors of 2⁻¹¹.
 struct ComplexCosh {
     modulus: vec4<f32>,   // |cos b + i t sin b|², at least 1e-30
-    angle: vec4<f32>,     // of cosh u, continuous in b
+    angle: vec4<f32>,     // argument of cosh u, continuous in b
     t: vec4<f32>,
     turn: vec4<f32>,      // sin b cos b
 }
 
-// atan2(y, x) for x ≥ 0; the series is that of Cephes' atanf.
+// atan2(y, x) for x ≥ 0, with the series of Cephes' atanf.
 fn angle_of(y: vec4<f32>, x: vec4<f32>) -> vec4<f32> {
     let size = abs(y);
     let steep = size > x;
@@ -29,11 +32,11 @@ fn complex_cosh(a: vec4<f32>, b: vec4<f32>) -> ComplexCosh {
     let k = round(b * 0.63661977);
     let r = (b - k * 1.5703125) - k * 0.00048382679;
     let square = r * r;
-    // Cephes' sinf and cosf.
+    // Series of Cephes' sinf and cosf.
     let sine = ((-1.9515296e-4 * square + 8.3321609e-3) * square - 0.16666655) * square * r + r;
     let cosine = ((2.4433157e-5 * square - 1.3887316e-3) * square + 4.1666646e-2) * square * square - 0.5 * square + 1.0;
     let t = tanh_value4(a);
-    // Where k is odd, r is counted from a zero of cos b.
+    // For odd k, r is measured from a zero of cos b.
     let odd = (vec4<i32>(k) & vec4(1)) == vec4(1);
     let x = cosine * select(vec4(1.0), t, odd);
     let y = sine * select(t, vec4(1.0), odd);

@@ -1,4 +1,5 @@
-// Whether move m of the configuration whose tokens begin at `start` holds. The importing file binds `tokens`, `moves`, `starts`.
+// Whether move m applies to the configuration whose tokens begin at `start`. The importing file binds `tokens`, `moves`
+// and `starts`.
 fn connected_holds(start: u32, m: u32) -> bool {
     let move_of = moves[m];
     if (starts[m].y != 1u || move_of.z == 0xffffffffu) { return true; }

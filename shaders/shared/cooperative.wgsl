@@ -1,18 +1,18 @@
-// A product by cooperative matrices. The importing file gives SIZE and the fragments Left, Right and Sum, SIZE × SIZE each.
-// A workgroup of four subgroups owns TILE × TILE elements of y, a subgroup two fragments by two of them.
+// Matrix product by cooperative matrices. The importing file defines SIZE and the fragments Left, Right and Sum, each
+// of SIZE × SIZE. A workgroup of four subgroups owns TILE × TILE elements of y, each subgroup 2 × 2 fragments.
 const LANES: u32 = 32u; // spec 8 64
 const WEIGHT_OUT_IN: u32 = 1u; // spec 0
 
 const TILE: u32 = 4u * SIZE;
-const STEP: u32 = 32u;                                  // inputs in a step
+const STEP: u32 = 32u;                                  // inputs per step
 const THREADS: u32 = 4u * LANES;
-// Rows of the tiles are padded by 16 bytes: they begin in different banks and stay aligned.
+// Rows of the tiles are padded by 16 bytes, so that they begin in different banks and remain aligned.
 const X_STRIDE: u32 = STEP + 8u;
 const WEIGHT_STRIDE: u32 = select(TILE, STEP, WEIGHT_OUT_IN == 1u) + 8u;
 
 struct Params { rows: u32, inner: u32, columns: u32, y_stride: u32, y_first: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-// Mesa rounds a texel to f16 towards zero, so that x stays a buffer.
+// x is read as a buffer, because Mesa rounds texels to f16 toward zero.
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;         // (rows, K), no texels
 @group(0) @binding(2) var<storage, read> weight: array<vec4<f16>>;    // (N, K) or (K, N)
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;      // (N)
@@ -21,9 +21,9 @@ struct Params { rows: u32, inner: u32, columns: u32, y_stride: u32, y_first: u32
 
 var<workgroup> x_tile: array<f16, TILE * X_STRIDE>;                    // (TILE, STEP), padded
 var<workgroup> weight_tile: array<f16, TILE * (STEP + 8u)>;            // (TILE, STEP) or (STEP, TILE), padded
-var<workgroup> made: array<f32, 4u * SIZE * SIZE>;                     // a fragment of each subgroup
+var<workgroup> made: array<f32, 4u * SIZE * SIZE>;                     // one fragment per subgroup
 
-// Fetches the inputs k0 .. k0 + STEP of both operands; zero past the edges, which adds nothing.
+// Loads the inputs k0 .. k0 + STEP of both operands into the tiles. Elements past the edges are zero.
 fn fetch(first_row: u32, first_column: u32, k0: u32, local: u32) {
     for (var slot = local; slot < TILE * STEP / 4u; slot += THREADS) {
         let row = slot / (STEP / 4u);
@@ -45,7 +45,7 @@ fn fetch(first_row: u32, first_column: u32, k0: u32, local: u32) {
     }
 }
 
-// Writes the fragment that begins at made[start] to the row and column given.
+// Writes the fragment at made[start] to y, with its first element at first_row and first_column.
 fn finish(start: u32, first_row: u32, first_column: u32, lane: u32) {
     let columns4 = params.columns / 4u;
     for (var slot = lane; slot < SIZE * SIZE / 4u; slot += LANES) {
@@ -71,7 +71,7 @@ fn main(
     let first_column = (tile % column_tiles) * TILE;
     let lane = local % LANES;
     let subgroup = local / LANES;
-    // Where the subgroup's fragments begin in the tile.
+    // First row and column of the subgroup's fragments in the tile.
     let row = (subgroup / 2u) * 2u * SIZE;
     let column = (subgroup % 2u) * 2u * SIZE;
 

@@ -1,8 +1,8 @@
-// The rows of one head that an invocation has: `size` of them, one after another, of one sample of `tokens` tokens.
+// Tile of one head that an invocation owns: `size` consecutive rows of one sample of `tokens` tokens.
 struct HeadTile {
     sample: u32,
     head: u32,
-    // First of the rows, within the sample.
+    // First row, within the sample.
     first: u32,
 }
 

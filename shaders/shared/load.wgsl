@@ -1,5 +1,5 @@
-// A part of a row of queries, keys and values that begins at `start`. The importing file binds the rows twice, as `qkv` and in
-// vec4s as `qkv4`. Past the end of a head stands its last element.
+// A part of the row of queries, keys and values that begins at `start`. The importing file binds the rows twice, as
+// `qkv` and as vec4s `qkv4`. Past the end of a head, its last element is repeated.
 fn load(start: u32, part: u32) -> vec4<f32> {
     if (HEAD_ALIGNED) { return vec4<f32>(qkv4[start / 4u + part]); }
     let at = vec4(start) + head_index(part);

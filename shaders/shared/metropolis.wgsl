@@ -1,7 +1,7 @@
-// A stretch of a Markov chain of a restricted Boltzmann machine, by LANES lanes that share the hidden units.
+// Segment of a Markov chain of a restricted Boltzmann machine, computed by LANES lanes that share the hidden units.
 //
-// The file that imports this has metropolis_total, the sum over the lanes of a chain, and metropolis_share, what another
-// lane of the chain holds. Configurations become as frequent as ψ^power.
+// The importing file defines metropolis_total, the sum over the lanes of a chain, and metropolis_share, the value that
+// another lane of the chain holds. The stationary distribution is proportional to ψ^power.
 const WORDS: u32 = 2u; // spec 8 32
 const EXCHANGE: u32 = 0u; // spec 1
 struct Params {
@@ -24,7 +24,7 @@ fn spin(site: u32) -> f32 {
     return select(-1.0, 1.0, ((occupied[site / 32u] >> (site % 32u)) & 1u) == 1u);
 }
 
-// The hidden units that a lane has in round k; those past the end count as 0.
+// Hidden units of a lane in round k. Units past the end count as 0.
 fn units(k: u32, lane: u32) -> vec4<u32> {
     return vec4(4u * k * LANES + lane) + vec4(0u, 1u, 2u, 3u) * LANES;
 }
@@ -57,7 +57,7 @@ fn metropolis(window_chain: u32, lane: u32) {
     var count = select(accepted[chain], 0u, params.restart == 1u);
 
     for (var first = 0u; first < params.proposals; first += LANES) {
-        // Each lane draws for another proposal.
+        // Each lane draws the random words of a different proposal.
         let counter = vec4(chain, params.first_proposal + first + lane, step[2], params.stream);
         let drawn = philox(counter, vec2(step[0], step[1])).xyz;
         for (var q = 0u; q < min(LANES, params.proposals - first); q++) {

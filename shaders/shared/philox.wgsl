@@ -1,7 +1,7 @@
 // Philox4x32-10, a counter-based generator (Salmon, Moraes, Dror, Shaw, SC'11): the same counter and key give the same
 // four words on every device, in any order.
 
-// The high and low words of a·b.
+// High and low words of a·b.
 fn philox_multiply(a: u32, b: u32) -> vec2<u32> {
     let a0 = a & 0xffffu;
     let a1 = a >> 16u;
@@ -24,7 +24,7 @@ fn philox(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
     return c;
 }
 
-// Uniform in [0, 1) with 24 bits.
+// Uniform number in [0, 1) with 24 bits.
 fn philox_uniform(word: u32) -> f32 {
     return f32(word >> 8u) * 5.9604644775390625e-8;
 }

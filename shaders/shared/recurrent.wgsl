@@ -1,6 +1,6 @@
-// One step of a recurrent cell: which rows it reads and writes, and what it makes of W_hh h. A row takes its state before
-// from one of three buffers:   1 the states themselves   2 those of the samples that moves begin with   4 the conditions
-// that sequences begin with. SOURCES is the sum of those that occur in the step; 0 where states before are zero.
+// One step of a recurrent cell: the rows that it reads and writes, and the new state from W_hh h. The previous state of
+// a row is in one of three buffers: 1 the states themselves, 2 the states of the base samples, 4 the conditionings at
+// which sequences begin. SOURCES is the sum of those that occur in the step; 0 means that all previous states are zero.
 const CELL: u32 = 1u; // spec 0
 const SOURCES: u32 = 1u; // spec 0 4 7
 const LINKED: u32 = 0u; // spec 1
@@ -9,20 +9,20 @@ const GATES: u32 = select(1u, 3u, CELL == 1u);
 
 struct Params {
     rows: u32, count: u32, first: u32, row_stride: u32, state_stride: u32, state_first: u32, back: u32,
-    condition_stride: u32, condition_first: u32, starts: u32, width: u32, sites: u32, bias_input: u32, bias_state: u32,
+    conditioning_stride: u32, conditioning_first: u32, starts: u32, width: u32, sites: u32, bias_input: u32, bias_state: u32,
     gates: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;            // descriptions, or links where LINKED = 1
+@group(0) @binding(1) var<storage, read> rows: array<vec4<u32>>;            // row metadata, or links if LINKED = 1
 @group(0) @binding(2) var<storage, read> input: array<f32>;                 // W_ih (G·C, P) with b_ih, b_hh (G·C)
 @group(0) @binding(3) var<storage, read> weight: array<vec4<Weight>>;       // W_hh (G·C, C)
 @group(0) @binding(4) var<storage, read> base: array<vec4<f32>>;            // (rows, C)
-@group(0) @binding(5) var<storage, read> condition: array<vec4<f32>>;       // (rows, C)
+@group(0) @binding(5) var<storage, read> conditioning: array<vec4<f32>>;    // (rows, C)
 @group(0) @binding(6) var<storage, read_write> states: array<vec4<f32>>;    // (rows, C)
 @group(0) @binding(7) var<storage, read_write> gates: array<vec4<f32>>;     // (rows, 4C): r, z, n, q of a GRU
-@group(0) @binding(8) var<storage, read_write> previous: array<vec4<f32>>;  // (rows, C): states before
+@group(0) @binding(8) var<storage, read_write> previous: array<vec4<f32>>;  // (rows, C): previous states
 
-// A row of the step: its state, its token, where its state before stands.
+// A row of the step: index of its state, token, source buffer and index of its previous state.
 struct Row { state: u32, token: u32, source: u32, before: u32 }
 
 fn row_of(index: u32) -> Row {
@@ -31,7 +31,7 @@ fn row_of(index: u32) -> Row {
     let row = rows[item * params.row_stride + params.first + at % params.count];
     if (LINKED == 1u) { return Row(item * params.state_stride + row.y, row.x, row.z, row.w); }
     let state = item * params.state_stride + params.state_first;
-    let first = item * params.condition_stride + params.condition_first;
+    let first = item * params.conditioning_stride + params.conditioning_first;
     let token = select(row.x, 0u, params.starts == 1u);
     return Row(state, token, SOURCES, select(first, state - params.back, SOURCES == 1u));
 }
@@ -39,15 +39,15 @@ fn row_of(index: u32) -> Row {
 fn state_before(row: Row, c4: u32) -> vec4<f32> {
     let at = row.before * (params.width / 4u) + c4;
     if (SOURCES == 1u) { return states[at]; }
-    if (SOURCES == 4u) { return condition[at]; }
+    if (SOURCES == 4u) { return conditioning[at]; }
     var state = vec4(0.0);
     if ((SOURCES & 1u) != 0u) { state = states[select(0u, at, row.source == 1u)]; }
     if ((SOURCES & 2u) != 0u && row.source == 2u) { state = base[at]; }
-    if ((SOURCES & 4u) != 0u && row.source == 4u) { state = condition[at]; }
+    if ((SOURCES & 4u) != 0u && row.source == 4u) { state = conditioning[at]; }
     return select(state, vec4(0.0), row.source == 0u);
 }
 
-// Four elements of W_ih's column j, of a bias.
+// Four elements of column j of W_ih.
 fn input_weight(gate: u32, c4: u32, j: u32) -> vec4<f32> {
     let at = (gate * params.width + 4u * c4) * params.sites + j;
     return vec4(input[at], input[at + params.sites], input[at + 2u * params.sites], input[at + 3u * params.sites]);
@@ -62,13 +62,13 @@ fn sigmoid4(x: vec4<f32>) -> vec4<f32> {
     return 1.0 / (1.0 + exp(-clamp(x, vec4(-80.0), vec4(80.0))));
 }
 
-// The ROWS rows that this invocation owns, and W_hh h of them for each gate.
+// The ROWS rows that this invocation owns, and W_hh h of each gate for them.
 var<private> own: array<Row, ROWS>;
 var<private> sums_first: array<vec4<f32>, ROWS>;
 var<private> sums_second: array<vec4<f32>, ROWS>;
 var<private> sums_third: array<vec4<f32>, ROWS>;
 
-// Keeps the sums of gate g. An index would put the arrays into memory.
+// Stores the sums of gate g. Arrays indexed by g would be placed in memory instead of registers.
 fn keep(g: u32, sums: array<vec4<f32>, ROWS>) {
     for (var i = 0u; i < ROWS; i++) {
         sums_first[i] = select(sums_first[i], sums[i], g == 0u);
@@ -77,7 +77,7 @@ fn keep(g: u32, sums: array<vec4<f32>, ROWS>) {
     }
 }
 
-// Adds inputs and biases and writes the states of rows below `rows`, columns 4·c4 to 4·c4 + 3.
+// Adds inputs and biases and writes the states of the first `rows` rows, columns 4·c4 to 4·c4 + 3.
 fn finish(rows: u32, c4: u32) {
     var from_input: array<vec4<f32>, GATES * ROWS>;
     var from_state: array<vec4<f32>, 3>;

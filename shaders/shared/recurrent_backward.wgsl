@@ -1,7 +1,7 @@
-// The gradient of one step of a recurrent cell. The importing file makes W_hhᵀ d_a of the step after.
+// Gradient of one step of a recurrent cell. The importing file computes W_hhᵀ d_a of the next step.
 const CELL: u32 = 1u; // spec 0
-// 1 where sequences begin with conditions and the gradient of these is made, from the first step.
-const CONDITION: u32 = 0u; // spec 1
+// 1 to compute the gradient of the conditionings at which sequences begin, from the first step.
+const CONDITIONING: u32 = 0u; // spec 1
 const GATES: u32 = select(1u, 3u, CELL == 1u);
 
 struct Params { rows: u32, stride: u32, first: u32, after: u32, ends: u32, width: u32 }
@@ -11,14 +11,14 @@ struct Params { rows: u32, stride: u32, first: u32, after: u32, ends: u32, width
 @group(0) @binding(3) var<storage, read_write> gates: array<vec4<f32>>;         // (rows, 4C): r, z, n, q → gradients
 @group(0) @binding(4) var<storage, read_write> d_states: array<vec4<f32>>;      // (rows, C)
 @group(0) @binding(5) var<storage, read_write> d_hidden: array<vec4<f32>>;      // (rows, G·C)
-@group(0) @binding(6) var<storage, read_write> d_condition: array<vec4<f32>>;   // (sequences, C)
+@group(0) @binding(6) var<storage, read_write> d_conditioning: array<vec4<f32>>; // (sequences, C)
 
 fn row_after(sequence: u32) -> u32 {
     return min(sequence, params.rows - 1u) * params.stride + params.after;
 }
 
-// Writes the gradients of rows below `rows` from sequence `first_row` on, columns 4·c4 to 4·c4 + 3; `sum` is W_hhᵀ d_a of the
-// step after.
+// Writes the gradients of the first `rows` rows from sequence `first_row` on, columns 4·c4 to 4·c4 + 3. `sum` is W_hhᵀ
+// d_a of the next step.
 fn finish(sum: array<vec4<f32>, ROWS>, first_row: u32, rows: u32, c4: u32) {
     let width4 = params.width / 4u;
     var own = sum;
@@ -27,8 +27,8 @@ fn finish(sum: array<vec4<f32>, ROWS>, first_row: u32, rows: u32, c4: u32) {
             let sequence = first_row + i;
             var d = own[i];
             if (CELL == 1u && params.ends == 0u) { d += d_states[row_after(sequence) * width4 + c4]; }
-            if (CONDITION == 1u) {
-                d_condition[sequence * width4 + c4] = d;
+            if (CONDITIONING == 1u) {
+                d_conditioning[sequence * width4 + c4] = d;
                 continue;
             }
             let row = sequence * params.stride + params.first;

@@ -1,5 +1,5 @@
-// a mod b by a division of floats, where drivers on the CPU divide integers lane by lane. Exact for a and b below 2²⁴: a
-// quotient that the driver's division leaves off by one is corrected.
+// a mod b by floating-point division, because CPU drivers divide integers lane by lane. Exact for a and b below 2²⁴: a
+// quotient that is off by one is corrected.
 fn remainder(a: u32, b: u32) -> u32 {
     let divisor = i32(b);
     let rest = i32(a) - i32(f32(i32(a)) / f32(divisor)) * divisor;

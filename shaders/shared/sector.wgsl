@@ -1,17 +1,17 @@
-// Outcomes of a patch from which a configuration can still get E occupied sites, told by how many they occupy:
+// Outcomes v of a patch after which a configuration can still reach E occupied sites, by their occupied sites |v|:
 //
 //   least ≤ |v| ≤ most        most = E − before        least = E − before − sites of later patches
 //
-// With E = EVERY_SECTOR all may come. A configuration that cannot get there any more has the nearest outcome left.
+// With E = EVERY_SECTOR all outcomes are allowed. If E is out of reach, only the outcome nearest to it is allowed.
 const EVERY_SECTOR: u32 = 0xffffffffu;
-// What stands for the logits of others where the largest is looked for, and for their log P.
+// Values of excluded outcomes: LOWEST replaces their logits in the maximum, NEG_LARGE is their log P.
 const LOWEST: f32 = -3.4028234e38;
 const NEG_LARGE: f32 = -1e30;
 
 struct Sector { excitations: u32, sites_per_patch: u32, patches: u32 }
 struct Room { least: u32, most: u32 }
 
-// For the patch at `position`, with `before` sites occupied in those before it.
+// Bounds for the patch at `position`, with `before` occupied sites in the patches before it.
 fn sector_room(sector: Sector, position: u32, before: u32) -> Room {
     if (sector.excitations == EVERY_SECTOR) { return Room(0u, 32u); }
     let most = sector.excitations - min(before, sector.excitations);

@@ -1,4 +1,4 @@
-// tanh without overflow, and without the loss of relative accuracy that some drivers' tanh has near 0.
+// tanh without overflow, and without the loss of relative accuracy near 0 of some drivers' tanh.
 fn tanh_value(x: f32) -> f32 {
     let square = x * x;
     let series = x * (1.0 + square * (-0.33333333 + square * (0.13333333 - 0.053968254 * square)));

@@ -1,5 +1,5 @@
-// The lower triangle of a matrix in bands of 64 rows: band i begins at 2048·i·(i + 1) and has rows of 64·(i + 1) elements,
-// so that the matrix of fewer rows is a prefix of that of more.
+// Lower triangle of a matrix in bands of 64 rows. Band i begins at 2048·i·(i + 1) and has rows of 64·(i + 1) elements,
+// so that a matrix of fewer rows is a prefix of a larger one.
 fn triangle_width(row: u32) -> u32 {
     return (row / 64u + 1u) * 64u;
 }

@@ -1,31 +1,31 @@
-//! Attention at a shape (B, H, T, D): causal and full, forward and with backward, one decoding step, suffixes; linear
-//! attention, which is always causal, in the same ways.
+//! Attention benchmarks at a shape (B, H, T, D): causal and full masks, forward and forward with backward, one decoding
+//! step, suffixes. Linear attention, which is always causal, is measured the same way.
 
 use super::gate::{REFERENCE_WORK, near, wide, words};
-use super::session::{Session, Title, checked};
+use super::session::{Bench, RowKey, checked};
 use super::{BenchShape, gate};
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, View};
-use crate::kernels::Measured;
+use crate::kernels::Comparison;
 use crate::kernels::attention::{
     self, AttentionBackward, AttentionForward, AttentionShape, AttentionSuffix, SuffixShape, linear,
 };
 
-/// Scores of a few units, so that the softmax is neither flat nor one key alone.
+/// Scale of the inputs: scores of a few units, so that the softmax is neither flat nor dominated by one key.
 const QKV_SCALE: f32 = 3.0;
 
-/// Which attention.
+/// Kind of attention.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Kind {
     Softmax,
     Linear,
 }
 
-/// A reference of whole sequences or windows of their queries: rows, and a number for each row and head.
+/// Reference of whole sequences or windows of their queries: output rows, and one value per row and head.
 type Reference = fn(&[f64], &AttentionShape) -> (Vec<f64>, Vec<f64>);
-/// The gradient of rows [q | k | v], and a number for each row and head.
+/// Reference of the backward pass: gradient of the rows [q | k | v], and one value per row and head.
 type BackwardReference = fn(&[f64], &[f64], &AttentionShape) -> (Vec<f64>, Vec<f64>);
-/// The rows of changed suffixes.
+/// Reference of the rows of changed suffixes.
 type SuffixReference = fn(&[f64], &[f64], &[u32], &[[u32; 2]], &SuffixShape) -> Vec<f64>;
 
 impl Kind {
@@ -50,14 +50,14 @@ impl Kind {
         }
     }
 
-    /// The states of whole sequences, which linear attention of a position or a suffix finds ready; a view of `qkv`, which
-    /// is not read as such, for softmax.
-    fn states(self, session: &mut Session<'_>, qkv: &View, shape: &AttentionShape) -> Result<View> {
+    /// States of whole sequences, which linear attention of a position or a suffix reads. For softmax a view of `qkv`,
+    /// which is not read as states.
+    fn states(self, session: &mut Bench<'_>, qkv: &View, shape: &AttentionShape) -> Result<View> {
         if self == Self::Softmax {
             return Ok(qkv.clone());
         }
         let whole = AttentionShape { first: 0, queries: shape.t, ..shape.clone() };
-        let (b, counts) = (u64::from(shape.b.most), Counts::of(&whole));
+        let (b, counts) = (u64::from(shape.b.capacity), Counts::of(&whole));
         let states = session.output("states", b * linear::states_of_sample(shape.t, shape.h, shape.d))?;
         let (out, sum) = (session.output("out", counts.out)?, session.output("sum", counts.lse)?);
         let mut plan = Plan::new(session.gpu);
@@ -69,29 +69,29 @@ impl Kind {
     }
 }
 
-/// All rows of one shape.
-pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+/// Measures all rows of one shape.
+pub(super) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let [b, h, t, d] = shape.sizes()?;
     let causal = AttentionShape::causal(b, t, h, d);
     let decode = AttentionShape::decode(b, t, h, d, t - 1);
     for (mask, attention) in [("causal", &causal), ("full", &AttentionShape::full(b, t, h, d))] {
-        forward(session, Title::new("attention_forward", mask, shape), Kind::Softmax, attention)?;
-        backward(session, Title::new("attention_forward_backward", mask, shape), Kind::Softmax, attention)?;
+        forward(session, RowKey::new("attention_forward", mask, shape), Kind::Softmax, attention)?;
+        backward(session, RowKey::new("attention_forward_backward", mask, shape), Kind::Softmax, attention)?;
     }
-    forward(session, Title::new("attention_forward", "decode", shape), Kind::Softmax, &decode)?;
+    forward(session, RowKey::new("attention_forward", "decode", shape), Kind::Softmax, &decode)?;
     if t > 1 {
         suffix(session, Kind::Softmax, shape)?;
     }
     if t > linear::most_positions(d) {
         return Ok(());
     }
-    forward(session, Title::new("linear_attention_forward", "causal", shape), Kind::Linear, &causal)?;
-    backward(session, Title::new("linear_attention_forward_backward", "causal", shape), Kind::Linear, &causal)?;
-    forward(session, Title::new("linear_attention_forward", "decode", shape), Kind::Linear, &decode)?;
+    forward(session, RowKey::new("linear_attention_forward", "causal", shape), Kind::Linear, &causal)?;
+    backward(session, RowKey::new("linear_attention_forward_backward", "causal", shape), Kind::Linear, &causal)?;
+    forward(session, RowKey::new("linear_attention_forward", "decode", shape), Kind::Linear, &decode)?;
     if t > 1 { suffix(session, Kind::Linear, shape) } else { Ok(()) }
 }
 
-/// Element counts of a shape.
+/// Numbers of elements of a shape.
 struct Counts {
     qkv: u64,
     out: u64,
@@ -100,17 +100,17 @@ struct Counts {
 
 impl Counts {
     fn of(shape: &AttentionShape) -> Self {
-        let [b, t, h, d, n] = [shape.b.most, shape.t, shape.h, shape.d, shape.queries].map(u64::from);
+        let [b, t, h, d, n] = [shape.b.capacity, shape.t, shape.h, shape.d, shape.queries].map(u64::from);
         Self { qkv: 3 * b * t * h * d, out: b * n * h * d, lse: b * n * h }
     }
 }
 
-/// Rounding errors of sums over T keys in order grow like √T.
+/// Tolerance: rounding errors of sequential sums over T keys grow as √T.
 fn tolerance(t: u32) -> f64 {
     5e-6 * (1.0 + f64::from(t).sqrt() / 16.0)
 }
 
-pub(super) fn forward(session: &mut Session<'_>, title: Title, kind: Kind, shape: &AttentionShape) -> Result<()> {
+pub(super) fn forward(session: &mut Bench<'_>, title: RowKey, kind: Kind, shape: &AttentionShape) -> Result<()> {
     let counts = Counts::of(shape);
     let (values, qkv) = session.input("qkv", counts.qkv, QKV_SCALE)?;
     let (out, lse) = (session.output("out", counts.out)?, session.output("lse", counts.lse)?);
@@ -131,7 +131,7 @@ fn record_forward(plan: &mut Plan, kind: Kind, views: [&View; 4], shape: &Attent
     }
 }
 
-pub(super) fn backward(session: &mut Session<'_>, title: Title, kind: Kind, shape: &AttentionShape) -> Result<()> {
+pub(super) fn backward(session: &mut Bench<'_>, title: RowKey, kind: Kind, shape: &AttentionShape) -> Result<()> {
     let counts = Counts::of(shape);
     let (values, qkv) = session.input("qkv", counts.qkv, QKV_SCALE)?;
     let (slopes, d_out) = session.input("d_out", counts.out, 1.0)?;
@@ -161,7 +161,7 @@ pub(super) fn backward(session: &mut Session<'_>, title: Title, kind: Kind, shap
     )
 }
 
-/// Head `head` of rows that hold `thirds` times `h` heads of width `d`, as rows of one head.
+/// Extracts head `head` from rows of `thirds` times `h` heads of width `d`, as rows of one head.
 fn head_of<T: Copy>(
     values: &[T],
     thirds: usize,
@@ -174,7 +174,7 @@ fn head_of<T: Copy>(
         .collect()
 }
 
-/// Some heads of some samples; of long sequences some positions.
+/// Checks some heads of some samples; for long sequences only some positions.
 fn check_forward(
     gpu: &Gpu,
     kind: Kind,
@@ -182,8 +182,8 @@ fn check_forward(
     out: &View,
     lse: &View,
     shape: &AttentionShape,
-) -> Result<Vec<Measured>> {
-    let [b, t, h, d] = [shape.b.most, shape.t, shape.h, shape.d].map(|size| size as usize);
+) -> Result<Vec<Comparison>> {
+    let [b, t, h, d] = [shape.b.capacity, shape.t, shape.h, shape.d].map(|size| size as usize);
     let [first, n] = [shape.first, shape.queries].map(|size| size as usize);
     let counts = Counts::of(shape);
     let (got_out, got_lse) = (words(gpu, out, counts.out)?, words(gpu, lse, counts.lse)?);
@@ -213,7 +213,7 @@ fn check_forward(
     Ok(vec![near("out", &got.0, expected.0, tolerance), near("lse", &got.1, expected.1, tolerance)])
 }
 
-/// Some heads of some samples, whole.
+/// Checks some heads of some samples over the whole sequence.
 fn check_backward(
     gpu: &Gpu,
     kind: Kind,
@@ -221,8 +221,8 @@ fn check_backward(
     d_out: &[f32],
     d_qkv: &View,
     shape: &AttentionShape,
-) -> Result<Measured> {
-    let [b, t, h, d] = [shape.b.most, shape.t, shape.h, shape.d].map(|size| size as usize);
+) -> Result<Comparison> {
+    let [b, t, h, d] = [shape.b.capacity, shape.t, shape.h, shape.d].map(|size| size as usize);
     let got_all = words(gpu, d_qkv, Counts::of(shape).qkv)?;
     let one = AttentionShape { b: 1.into(), h: 1, ..*shape };
     let (mut got, mut expected) = (Vec::new(), Vec::new());
@@ -236,8 +236,8 @@ fn check_backward(
     Ok(near("d_qkv", &got, expected, 2.0 * tolerance(shape.t)))
 }
 
-/// First changed positions evenly over the sequence, all of them where their rows are at most `most`: (start, position)
-/// of each row.
+/// Row table (start, position) of suffixes whose first changed positions are evenly spaced over the sequence. All
+/// starts are included if they need at most `most` rows.
 fn suffix_table(t: u32, most: u64) -> Vec<[u32; 2]> {
     let mut stride = 1;
     loop {
@@ -250,7 +250,7 @@ fn suffix_table(t: u32, most: u64) -> Vec<[u32; 2]> {
     }
 }
 
-pub(super) fn suffix(session: &mut Session<'_>, kind: Kind, shape: &BenchShape) -> Result<()> {
+pub(super) fn suffix(session: &mut Bench<'_>, kind: Kind, shape: &BenchShape) -> Result<()> {
     let [b, h, t, d] = shape.sizes()?;
     let width = u64::from(h) * u64::from(d);
     let limits = session.gpu.limits();
@@ -267,12 +267,12 @@ pub(super) fn suffix(session: &mut Session<'_>, kind: Kind, shape: &BenchShape) 
     let suffix = SuffixShape { items: b.into(), per_item: per_item as u32, first_item: 0, b, t, period: t, h, d };
     let keys: f64 = table.iter().map(|[_, position]| f64::from(position + 1)).sum();
     let (name, work) = match kind {
-        // Of the keys only the table knows, so that the kernel's own count is a guess.
+        // The number of keys depends on the table, so the kernel's own count is an estimate.
         Kind::Softmax => ("attention_suffix", Some(4.0 * f64::from(b) * keys * width as f64)),
         Kind::Linear => ("linear_attention_suffix", None),
     };
     session.measure(
-        Title::new(name, format!("{per_item} rows"), shape),
+        RowKey::new(name, format!("{per_item} rows"), shape),
         work,
         |plan| {
             let [base_qkv, states, qkv, out] = [&base_qkv, &states, &qkv, &out].map(View::clone);
@@ -316,7 +316,7 @@ mod tests {
                 "{t}: {}",
                 table.len()
             );
-            // Each sequence runs from its start to the end.
+            // Each suffix runs from its start to the last position.
             for pair in table.windows(2) {
                 let follows = pair[1] == [pair[0][0], pair[0][1] + 1];
                 assert!(follows || pair[0][1] == t - 1 && pair[1][0] == pair[1][1], "{pair:?}");
@@ -329,7 +329,7 @@ mod tests {
         // Two rows of one third with two heads of width 2.
         let values: Vec<u32> = (0..8).collect();
         assert_eq!(head_of(&values, 1, 0..2, 1, [2, 2]), vec![2, 3, 6, 7]);
-        // One row of three thirds with one head of width 2 is itself.
+        // One row of three thirds with one head of width 2 is returned unchanged.
         assert_eq!(head_of(&values, 3, 0..1, 0, [1, 2]), values[..6]);
     }
 }

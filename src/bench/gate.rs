@@ -1,13 +1,13 @@
-//! The gate that every kernel passes before it gets a time: its outputs against the reference in 64-bit floats.
+//! Correctness check of a kernel before it is timed: its outputs against the reference in 64-bit floats.
 
 use crate::error::Result;
 use crate::gpu::{Gpu, View};
-use crate::kernels::{Expected, Measured, measure};
+use crate::kernels::{Comparison, Expected, measure};
 
-/// Multiply-adds that a reference may take: about a second of one core.
+/// Maximum number of multiply-adds of a reference: about one second on one core.
 pub(super) const REFERENCE_WORK: u64 = 1 << 27;
 
-/// At most `most` of the numbers below `count`, spread over all of them, the first and the last among them.
+/// At most `most` indices below `count`, evenly spaced from the first to the last; only the last if `most` is 1.
 pub(super) fn spread(count: usize, most: u64) -> Vec<usize> {
     let most = usize::try_from(most).unwrap_or(usize::MAX).clamp(1, count.max(1));
     match most {
@@ -16,32 +16,32 @@ pub(super) fn spread(count: usize, most: u64) -> Vec<usize> {
     }
 }
 
-/// How many things that cost `each` multiply-adds the reference may do, at least one.
+/// Number of items of `each` multiply-adds that the reference can compute, at least one.
 pub(super) fn affordable(each: u64) -> u64 {
     (REFERENCE_WORK / each.max(1)).max(1)
 }
 
-/// The words of `view`.
+/// Reads `view` as 32-bit words.
 pub(super) fn words(gpu: &Gpu, view: &View, elements: u64) -> Result<Vec<u32>> {
     view.read(gpu, elements as usize)
 }
 
-/// Compares words with the reference, as the tests of the kernels do.
-pub(super) fn near(output: &'static str, words: &[u32], values: Vec<f64>, tolerance: f64) -> Measured {
+/// Compares words with the reference, like the kernel tests.
+pub(super) fn near(output: &'static str, words: &[u32], values: Vec<f64>, tolerance: f64) -> Comparison {
     measure(output, words, &Expected::Near { values, tolerance })
 }
 
-/// The rows `rows` of a matrix of width `width`, one after the other.
+/// Rows `rows` of a matrix of width `width`, concatenated.
 pub(super) fn rows_of<T: Copy>(matrix: &[T], width: usize, rows: &[usize]) -> Vec<T> {
     rows.iter().flat_map(|row| matrix[row * width..(row + 1) * width].iter().copied()).collect()
 }
 
-/// The columns `columns` of a matrix of width `width`, as a matrix.
+/// Columns `columns` of a matrix of width `width`, as a matrix.
 pub(super) fn columns_of<T: Copy>(matrix: &[T], width: usize, columns: &[usize]) -> Vec<T> {
     matrix.chunks(width).flat_map(|row| columns.iter().map(|column| row[*column])).collect()
 }
 
-/// Values as the references take them.
+/// Values as 64-bit floats, for the references.
 pub(super) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|v| f64::from(*v)).collect()
 }

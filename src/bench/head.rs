@@ -1,36 +1,41 @@
-//! The head at a shape (rows, V): log-probabilities, drawing, gradient of the logits.
+//! Benchmarks of the categorical head at a shape (rows, V): log-probabilities, sampling, gradient of the logits.
 
 use super::BenchShape;
 use super::gate::{near, rows_of, words};
-use super::session::{Session, Title, checked};
+use super::session::{Bench, RowKey, checked};
 use crate::error::Result;
-use crate::kernels::Measured;
-use crate::kernels::embed::random_rows;
-use crate::kernels::head::{
-    HeadBackward, HeadForward, HeadSample, HeadSampleShape, HeadShape, forward_reference, log_sum_exp, philox,
+use crate::kernels::Comparison;
+use crate::kernels::nn::categorical::{
+    CategoricalBackward, CategoricalForward, CategoricalSample, CategoricalSampleShape, CategoricalShape,
+    forward_reference, log_sum_exp, philox,
 };
+use crate::kernels::nn::embed::random_rows;
 
-/// Seed (2), step number, learning rate, as a training step has them.
+/// Seed (2 words), step number and learning rate of a training step.
 const STEP: [u32; 4] = [0x2545_f491, 0x4f6c_dd1d, 17, 0];
 
-/// All rows of one shape.
-pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+/// Measures all rows of one shape.
+pub(super) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let [rows, outcomes] = shape.sizes()?;
-    let head = HeadShape { outcomes, patches: 1, excitations: None };
+    let head = CategoricalShape { outcomes, patches: 1, excitations: None };
     let (count, v) = (u64::from(rows), outcomes as usize);
     let elements = count * u64::from(outcomes);
     let (logits, logits_buffer) = session.input("logits", elements, 3.0)?;
-    let descriptions = random_rows(&mut session.random, rows as usize, 4, outcomes.ilog2());
-    let rows_buffer = session.gpu.upload("bench.rows", &descriptions)?;
+    let row_meta = random_rows(&mut session.random, rows as usize, 4, outcomes.ilog2());
+    let rows_buffer = session.gpu.upload("bench.rows", &row_meta)?;
     let some = checked(rows as usize, 8 * u64::from(outcomes));
-    let (some_logits, some_rows) = (rows_of(&logits, v, &some), rows_of(&descriptions, 4, &some));
+    let (some_logits, some_rows) = (rows_of(&logits, v, &some), rows_of(&row_meta, 4, &some));
     let (expected_log_p, expected_lse) = forward_reference(&some_rows, &some_logits, &head);
 
     let (log_p, lse) = (session.output("log_p", count)?, session.output("lse", count)?);
-    let forward =
-        HeadForward { rows: rows_buffer.view(), logits: logits_buffer.view(), log_p: log_p.view(), lse: lse.view() };
+    let forward = CategoricalForward {
+        rows: rows_buffer.view(),
+        logits: logits_buffer.view(),
+        log_p: log_p.view(),
+        lse: lse.view(),
+    };
     session.measure(
-        Title::new("head_forward", "", shape),
+        RowKey::new("categorical_forward", "", shape),
         None,
         |plan| forward.record(plan, &rows.into(), &head),
         |gpu| {
@@ -47,16 +52,16 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     let step = session.gpu.upload("bench.step", &STEP)?;
     let (tokens, drawn_log_p) = (session.output("tokens", count)?, session.output("drawn_log_p", count)?);
     let next_rows = session.output("next_rows", 4 * count)?;
-    let sample = HeadSample {
+    let sample = CategoricalSample {
         logits: logits_buffer.view(),
         step: step.view(),
         tokens: tokens.view(),
         log_p: drawn_log_p.view(),
         rows: next_rows.view(),
     };
-    let form = HeadSampleShape { samples: rows, head, patch: 0, first_sample: 0, given: false };
+    let form = CategoricalSampleShape { samples: rows, head, patch: 0, first_sample: 0, given: false };
     session.measure(
-        Title::new("head_sample", "", shape),
+        RowKey::new("categorical_sample", "", shape),
         None,
         |plan| sample.record(plan, &form),
         |gpu| {
@@ -69,7 +74,7 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
                 outside = outside.max(slip);
                 log_p.push(probability);
             }
-            let tokens = Measured { output: "tokens", error: outside, tolerance: 1e-5 };
+            let tokens = Comparison { output: "tokens", error: outside, tolerance: 1e-5 };
             Ok(vec![tokens, near("log_p", &rows_of(&got_log_p, 1, &some), log_p, 5e-6)])
         },
     )?;
@@ -77,20 +82,20 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     let (slopes, d_log_p) = session.input("d_log_p", count, 1.0)?;
     let all_lse: Vec<f32> = logits.chunks(v).map(|row| log_sum_exp(row) as f32).collect();
     let lse = session.gpu.upload("bench.lse", &all_lse)?;
-    let backward = HeadBackward {
+    let backward = CategoricalBackward {
         rows: rows_buffer.view(),
         lse: lse.view(),
         d_log_p: d_log_p.view(),
         logits: logits_buffer.view(),
     };
     session.measure(
-        Title::new("head_backward", "", shape),
+        RowKey::new("categorical_backward", "", shape),
         None,
         |plan| backward.record(plan, &rows.into(), &head, 0),
         |gpu| {
             let entry = |row: usize, outcome: usize| {
                 let p = (f64::from(logits[row * v + outcome]) - f64::from(all_lse[row])).exp();
-                let target = f64::from(u8::from(descriptions[4 * row + 2] as usize == outcome));
+                let target = f64::from(u8::from(row_meta[4 * row + 2] as usize == outcome));
                 f64::from(slopes[row]) * (target - p)
             };
             let expected = some.iter().flat_map(|row| (0..v).map(move |outcome| (*row, outcome)));
@@ -101,14 +106,14 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     )
 }
 
-/// The uniform number of sample `sample` at the first patch.
+/// Uniform random number of sample `sample` at the first patch.
 fn uniform(sample: u32) -> f64 {
     let word = philox([sample, 0, STEP[2], 0], [STEP[0], STEP[1]])[0];
     f64::from(word >> 8) / f64::from(1 << 24)
 }
 
-/// How far `u` is outside the part of [0, 1) that belongs to outcome `token`, and the outcome's log-probability. A draw
-/// at the edge of two parts may fall to either by rounding.
+/// Distance of `u` from the subinterval of [0, 1) of outcome `token`, and the log-probability of the outcome. A draw at
+/// the boundary of two subintervals may go to either because of rounding.
 fn drawn(logits: &[f32], token: usize, u: f64) -> (f64, f64) {
     let Some(logit) = logits.get(token) else { return (f64::INFINITY, f64::NAN) };
     let lse = log_sum_exp(logits);

@@ -1,4 +1,4 @@
-//! What an adapter can do at most, by probes that do nothing else.
+//! Limits of an adapter, measured by dedicated probe kernels.
 
 use std::fmt;
 use std::time::Instant;
@@ -7,45 +7,45 @@ use serde::{Deserialize, Serialize};
 
 use super::BenchShape;
 use super::gate::{near, words};
-use super::session::{Session, Title};
+use super::session::{Bench, RowKey};
 use crate::error::Result;
 use crate::gpu::{Clock, Cost, Gpu, Plan, Timing};
-use crate::kernels::linear::Variant;
-use crate::kernels::probe::{
+use crate::kernels::device::probe::{
     ChainShape, LOADS, LoadKind, LoadShape, ProbeCopy, ProbeLoad, ProbeMultiplyAdd, ProbeShuffle, SHUFFLES,
     ShuffleShape, chain_reference, load_inputs, load_reference, shuffle_reference,
 };
+use crate::kernels::linear::Strategy;
 use crate::kernels::{Expected, RandomInputs, measure as compare};
 
-/// The most that an adapter did in the probes.
+/// Maximum rates of an adapter in the probes, and the costs of launches and submissions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
-    /// 10⁹ floating-point operations a second in registers, a multiply-add being two.
+    /// 10⁹ floating-point operations per second in registers, a multiply-add counting as two.
     pub gflops: f64,
-    /// 10⁹ bytes a second of a copy, read and written.
+    /// 10⁹ bytes per second of a copy, read and written.
     pub gbytes_per_s: f64,
-    /// 10⁹ values a second that lanes get from other lanes; nothing without subgroups of one fixed size.
+    /// 10⁹ values per second that lanes read from other lanes; `None` without subgroups of one fixed size.
     pub gshuffles_per_s: Option<f64>,
-    /// Microseconds of an empty launch in a pass of many.
+    /// Microseconds of an empty launch in a pass of many launches.
     pub launch_us: f64,
-    /// Microseconds of the host to replay one launch.
+    /// Microseconds of host time to replay one launch.
     pub host_launch_us: f64,
-    /// Microseconds to submit one empty launch and to wait for it.
+    /// Microseconds to submit one empty launch and wait for it.
     pub submit_us: f64,
-    /// Costs of single operations, those of loads where they were measured.
+    /// Costs of single operations; those of loads only if they were measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<OperationCost>,
 }
 
-/// Cost of one operation in a probe that does little else.
+/// Cost of a single operation in a probe that does little else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OperationCost {
-    /// `multiply-add`, `shuffle`, or what is loaded: `storage f32`, `storage vec4`, `texel vec4`, `uniform vec4`.
+    /// `multiply-add`, `shuffle`, or the kind of load: `storage f32`, `storage vec4`, `texel vec4`, `uniform vec4`.
     pub operation: String,
-    /// 10⁹ operations a second, counted for each lane.
+    /// 10⁹ operations per second, counted per lane.
     pub g_per_s: f64,
-    /// Nanoseconds of one core for the operation of a whole subgroup; nothing on other adapters than CPUs, and without
-    /// subgroups of one fixed size.
+    /// Nanoseconds of one core for the operation of a whole subgroup; only on software adapters with subgroups of one
+    /// fixed size.
     pub core_ns: Option<f64>,
 }
 
@@ -60,7 +60,7 @@ impl fmt::Display for OperationCost {
 }
 
 impl Limits {
-    /// The least time for `cost` in percent of `ms` milliseconds; nothing for a cost of nothing.
+    /// Minimum time for `cost` in percent of `ms` milliseconds; `None` if the cost is zero.
     pub fn percent(&self, cost: Cost, ms: f64) -> Option<f64> {
         let least_ms = (cost.flops / self.gflops).max(cost.bytes / self.gbytes_per_s) / 1e6;
         Some(100.0 * least_ms / ms).filter(|percent| percent.is_finite() && *percent > 0.0)
@@ -81,42 +81,42 @@ impl fmt::Display for Limits {
     }
 }
 
-/// How long a probe should take, in milliseconds: long enough for any clock, short enough for any watchdog.
+/// Target time of a probe in milliseconds: long enough for any clock, short enough for any watchdog.
 const WANTED_MS: f64 = 20.0;
 const FIRST_STEPS: u32 = 16;
-/// Some drivers end an invocation after 65,535 loop iterations, those of inner loops counted.
+/// Some drivers end an invocation after 65,535 loop iterations, including those of inner loops.
 const MOST_STEPS: u32 = 2048;
 
-/// Measures all limits, with the costs of loads if `loads`; the rows are the session's last ones.
-pub(super) fn measure(session: &mut Session<'_>, loads: bool) -> Result<Limits> {
+/// Measures all limits, with the costs of loads if `loads`. Their rows are appended to the session.
+pub(super) fn measure(session: &mut Bench<'_>, loads: bool) -> Result<Limits> {
     let mut limits = Limits::default();
     let lanes = lanes(session);
     let mut costs = Vec::new();
     for chains in [2, 4, 8] {
         let shape = ChainShape { lanes, steps: 1, chains };
-        let probe = |session: &mut Session<'_>, steps| multiply_add(session, ChainShape { steps, ..shape });
+        let probe = |session: &mut Bench<'_>, steps| multiply_add(session, ChainShape { steps, ..shape });
         costs.extend(calibrated(session, "multiply-add", shape.cost().flops / 2.0, probe)?);
     }
     let fastest = costs.into_iter().max_by(|a, b| a.g_per_s.total_cmp(&b.g_per_s));
     limits.gflops = fastest.as_ref().map_or(0.0, |cost| 2.0 * cost.g_per_s);
     limits.operations.extend(fastest);
     copy(session, &mut limits)?;
-    if let Some(subgroup) = Variant::lanes(session.gpu) {
-        let probe = |session: &mut Session<'_>, steps| shuffle(session, ShuffleShape { lanes, steps, subgroup });
+    if let Some(subgroup) = Strategy::lanes(session.gpu) {
+        let probe = |session: &mut Bench<'_>, steps| shuffle(session, ShuffleShape { lanes, steps, subgroup });
         let cost = calibrated(session, "shuffle", f64::from(lanes) * f64::from(SHUFFLES), probe)?;
         limits.gshuffles_per_s = cost.as_ref().map(|cost| cost.g_per_s);
         limits.operations.extend(cost);
     }
     let kinds = LoadKind::ALL.into_iter().filter(|_| loads);
     for kind in kinds.filter(|kind| *kind != LoadKind::TexelVec4 || session.gpu.reads_texels()) {
-        let probe = |session: &mut Session<'_>, steps| load(session, LoadShape { lanes, steps, kind });
+        let probe = |session: &mut Bench<'_>, steps| load(session, LoadShape { lanes, steps, kind });
         limits.operations.extend(calibrated(session, kind.name(), f64::from(lanes) * f64::from(LOADS), probe)?);
     }
     launches(session, &mut limits)?;
     Ok(limits)
 }
 
-/// What the costs in the rows of single operations are of.
+/// Explanation of the costs in the rows of single operations.
 pub(super) fn costs_note(gpu: &Gpu) -> String {
     match gpu.subgroup_size().filter(|_| gpu.is_software()) {
         Some(lanes) => format!("ns: time of one core for an operation of a whole subgroup of {lanes} lanes"),
@@ -124,7 +124,7 @@ pub(super) fn costs_note(gpu: &Gpu) -> String {
     }
 }
 
-/// Where the kernels read vec4s from, and why.
+/// Memory from which the kernels read vec4s, with the reason.
 pub(super) fn texels_note(limits: &Limits, reads_texels: bool) -> String {
     let cost = |kind: LoadKind| limits.operations.iter().find(|cost| cost.operation == kind.name());
     if !reads_texels {
@@ -140,28 +140,28 @@ pub(super) fn texels_note(limits: &Limits, reads_texels: bool) -> String {
     }
 }
 
-/// Invocations that fill the adapter.
-fn lanes(session: &Session<'_>) -> u32 {
+/// Number of invocations that fill the adapter.
+fn lanes(session: &Bench<'_>) -> u32 {
     if session.gpu.is_software() { 1 << 13 } else { 1 << 20 }
 }
 
-/// The cost of `operation`, of which `count` took `ms` milliseconds.
+/// Cost of `operation`, given that `count` operations took `ms` milliseconds.
 fn operation_cost(gpu: &Gpu, operation: &str, count: f64, ms: f64) -> OperationCost {
     let g_per_s = count / ms / 1e6;
-    // Mesa's software driver computes on all cores that the process may use.
+    // Mesa's software driver uses all cores that are available to the process.
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
     let subgroup = gpu.subgroup_size().filter(|_| gpu.is_software());
     let core_ns = subgroup.map(|subgroup| cores * f64::from(subgroup) / g_per_s);
     OperationCost { operation: operation.into(), g_per_s, core_ns }
 }
 
-/// Measures a probe of `operation` with few steps, of `per_step` operations each, then with as many as the wanted time
-/// takes. The row that stays has the first use of the first.
+/// Measures a probe of `operation` with few steps of `per_step` operations each, then with as many steps as fill the
+/// target time. The row of the second measurement is kept, with the first-use time of the first.
 fn calibrated(
-    session: &mut Session<'_>,
+    session: &mut Bench<'_>,
     operation: &str,
     per_step: f64,
-    mut probe: impl FnMut(&mut Session<'_>, u32) -> Result<()>,
+    mut probe: impl FnMut(&mut Bench<'_>, u32) -> Result<()>,
 ) -> Result<Option<OperationCost>> {
     probe(session, FIRST_STEPS)?;
     let Some(first) = session.take_row() else { return Ok(None) };
@@ -182,9 +182,9 @@ fn calibrated(
     Ok(cost)
 }
 
-fn multiply_add(session: &mut Session<'_>, shape: ChainShape) -> Result<()> {
+fn multiply_add(session: &mut Bench<'_>, shape: ChainShape) -> Result<()> {
     let y = session.output("y", shape.lanes.into())?;
-    let title = Title::new("probe_multiply_add", format!("{} chains", shape.chains), &BenchShape(vec![shape.lanes]));
+    let title = RowKey::new("probe_multiply_add", format!("{} chains", shape.chains), &BenchShape(vec![shape.lanes]));
     session.measure(
         title,
         None,
@@ -192,14 +192,14 @@ fn multiply_add(session: &mut Session<'_>, shape: ChainShape) -> Result<()> {
         |gpu| {
             let got = words(gpu, &y, 64)?;
             let expected = chain_reference(&ChainShape { lanes: 64, ..shape });
-            // Each of thousands of links rounds; a chain forgets after a thousand.
+            // Each of thousands of iterations rounds, but errors decay within about a thousand iterations.
             Ok(vec![near("y", &got, expected, 2e-4)])
         },
     )
 }
 
-fn copy(session: &mut Session<'_>, limits: &mut Limits) -> Result<()> {
-    // Beyond caches.
+fn copy(session: &mut Bench<'_>, limits: &mut Limits) -> Result<()> {
+    // Larger than the caches.
     let wanted: u64 = if session.gpu.is_software() { 64 << 20 } else { 512 << 20 };
     let bytes =
         wanted.min(session.gpu.limits().max_storage_buffer_binding_size).min(session.gpu.limits().max_buffer_size);
@@ -207,7 +207,7 @@ fn copy(session: &mut Session<'_>, limits: &mut Limits) -> Result<()> {
     let (values, x) = session.input("x", 4 * u64::from(vectors), 1.0)?;
     let y = session.output("y", 4 * u64::from(vectors))?;
     session.measure(
-        Title::new("probe_copy", "", &BenchShape(vec![vectors])),
+        RowKey::new("probe_copy", "", &BenchShape(vec![vectors])),
         None,
         |plan| ProbeCopy { x: x.view(), y: y.view() }.record(plan, vectors),
         |gpu| {
@@ -222,10 +222,10 @@ fn copy(session: &mut Session<'_>, limits: &mut Limits) -> Result<()> {
     Ok(())
 }
 
-fn shuffle(session: &mut Session<'_>, shape: ShuffleShape) -> Result<()> {
+fn shuffle(session: &mut Bench<'_>, shape: ShuffleShape) -> Result<()> {
     let y = session.output("y", shape.lanes.into())?;
     session.measure(
-        Title::new("probe_shuffle", format!("{} lanes", shape.subgroup), &BenchShape(vec![shape.lanes])),
+        RowKey::new("probe_shuffle", format!("{} lanes", shape.subgroup), &BenchShape(vec![shape.lanes])),
         None,
         |plan| ProbeShuffle { y: y.view() }.record(plan, &shape),
         |gpu| {
@@ -236,13 +236,13 @@ fn shuffle(session: &mut Session<'_>, shape: ShuffleShape) -> Result<()> {
     )
 }
 
-fn load(session: &mut Session<'_>, shape: LoadShape) -> Result<()> {
+fn load(session: &mut Bench<'_>, shape: LoadShape) -> Result<()> {
     let values = load_inputs(&mut RandomInputs::new(session.seed));
     let (x, constants) =
         (session.gpu.upload("bench.x", &values)?, session.gpu.upload_uniform("bench.constants", &values)?);
     let y = session.output("y", shape.lanes.into())?;
     session.measure(
-        Title::new("probe_load", shape.kind.name(), &BenchShape(vec![shape.lanes])),
+        RowKey::new("probe_load", shape.kind.name(), &BenchShape(vec![shape.lanes])),
         None,
         |plan| ProbeLoad { x: x.view(), constants: constants.view(), y: y.view() }.record(plan, &shape),
         |gpu| {
@@ -252,11 +252,11 @@ fn load(session: &mut Session<'_>, shape: LoadShape) -> Result<()> {
     )
 }
 
-/// Launches of the plan that shows what one more launch costs.
+/// Number of launches of the plan that measures the cost of one more launch.
 const LAUNCHES: u32 = 512;
 
-/// Empty launches: one more in a pass, one more for the host to replay, and one in a submission of its own.
-fn launches(session: &mut Session<'_>, limits: &mut Limits) -> Result<()> {
+/// Measures empty launches: one more in a pass, one more for the host to replay, and one in a separate submission.
+fn launches(session: &mut Bench<'_>, limits: &mut Limits) -> Result<()> {
     let gpu = session.gpu;
     let (x, y) = (gpu.buffer("bench.x", 4)?, gpu.buffer("bench.y", 4)?);
     let plan_of = |launches: u32| {
@@ -264,7 +264,7 @@ fn launches(session: &mut Session<'_>, limits: &mut Limits) -> Result<()> {
         (0..launches).try_for_each(|_| ProbeCopy { x: x.view(), y: y.view() }.record(&mut plan, 0)).map(|()| plan)
     };
     let (one, many) = (plan_of(1)?, plan_of(1 + LAUNCHES)?);
-    let title = |kernel, variant: &str| Title::new(kernel, variant, &BenchShape(vec![LAUNCHES]));
+    let title = |kernel, variant: &str| RowKey::new(kernel, variant, &BenchShape(vec![LAUNCHES]));
 
     let launch = title("launch", "empty, in one pass");
     session.tell(&launch);
@@ -286,14 +286,14 @@ fn launches(session: &mut Session<'_>, limits: &mut Limits) -> Result<()> {
     limits.host_launch_us = 1e3 * timing.median();
     add(session, &host, &timing);
 
-    let submission = Title::new("submission", "submit and wait", &BenchShape(vec![1]));
+    let submission = RowKey::new("submission", "submit and wait", &BenchShape(vec![1]));
     let timing = one.host_timing(session.profile)?;
     limits.submit_us = 1e3 * timing.median();
     add(session, &submission, &timing);
     Ok(())
 }
 
-fn add(session: &mut Session<'_>, title: &Title, timing: &Timing) {
+fn add(session: &mut Bench<'_>, title: &RowKey, timing: &Timing) {
     let mut row = session.row(title, "probe_copy".into());
     session.fill(&mut row, timing, Cost::default());
     session.push(row);

@@ -1,36 +1,37 @@
-//! Matrix products at a shape (rows, inner, columns): forward, both gradients, and the feed-forward part whose width is
-//! `inner` and whose hidden width is `columns`.
+//! Benchmarks of matrix products at a shape (rows, inner, columns): forward, both gradients, and the feed-forward part
+//! of width `inner` and hidden width `columns`.
 
 use super::BenchShape;
 use super::gate::{columns_of, near, rows_of, words};
-use super::session::{Session, Title, checked};
+use super::session::{Bench, RowKey, checked};
 use crate::error::Result;
-use crate::gpu::{Buffer, Storage};
-use crate::kernels::feed_forward::{self, FeedForward, FeedForwardShape};
+use crate::gpu::{Buffer, DType};
 use crate::kernels::linear::cooperative;
 use crate::kernels::linear::{
     Activation, Extra, GradientInto, GradientShape, LinearGradient, LinearProduct, LinearShape, gradient_reference,
     product_reference,
 };
-use crate::kernels::narrow::narrow_reference;
+use crate::kernels::nn::cast_f16::cast_f16_reference;
+use crate::kernels::nn::feed_forward;
+use crate::kernels::nn::feed_forward::{FeedForward, FeedForwardShape};
 
-/// All rows of one shape.
-pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+/// Measures all rows of one shape.
+pub(super) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let [rows, inner, columns] = shape.sizes()?;
-    product(session, Title::new("linear_product", "forward", shape), &LinearShape::forward(rows, inner, columns))?;
+    product(session, RowKey::new("linear_product", "forward", shape), &LinearShape::forward(rows, inner, columns))?;
     let back = LinearShape::backward(rows, columns, inner);
-    product(session, Title::new("linear_product", "input gradient", shape), &back)?;
+    product(session, RowKey::new("linear_product", "input gradient", shape), &back)?;
     weight_gradient(session, shape)?;
     if cooperative::fragment(session.gpu, [inner, columns]).is_some() {
         let into = LinearShape::forward(rows, inner, columns);
-        cooperative_product(session, Title::new("linear_product_cooperative", "forward", shape), &into)?;
-        cooperative_product(session, Title::new("linear_product_cooperative", "input gradient", shape), &back)?;
+        cooperative_product(session, RowKey::new("linear_product_cooperative", "forward", shape), &into)?;
+        cooperative_product(session, RowKey::new("linear_product_cooperative", "input gradient", shape), &back)?;
     }
     feed_forward(session, shape)
 }
 
-/// The feed-forward part, where the adapter has a kernel for it.
-pub(super) fn feed_forward(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+/// Measures the feed-forward part, if the adapter has a kernel for it.
+pub(super) fn feed_forward(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let [_, width, hidden] = shape.sizes()?;
     match feed_forward::lanes(session.gpu, width, hidden) {
         Some(lanes) => feed(session, shape, lanes),
@@ -38,38 +39,38 @@ pub(super) fn feed_forward(session: &mut Session<'_>, shape: &BenchShape) -> Res
     }
 }
 
-/// Rounding errors of a sum of `terms` terms in order grow like √terms.
+/// Tolerance: rounding errors of a sequential sum of `terms` terms grow as √terms.
 fn tolerance(terms: u32) -> f64 {
     1e-6 * (1.0 + f64::from(terms).sqrt() / 4.0)
 }
 
-pub(super) fn product(session: &mut Session<'_>, title: Title, shape: &LinearShape) -> Result<()> {
+pub(super) fn product(session: &mut Bench<'_>, title: RowKey, shape: &LinearShape) -> Result<()> {
     let count = u64::from(shape.inner) * u64::from(shape.columns);
     let (weight, buffer) = session.input("weight", count, 1.0)?;
     product_of(session, title, shape, (weight, buffer), |x| x, tolerance(shape.inner))
 }
 
-/// The product from 16-bit weights. The reference narrows its inputs too.
-fn cooperative_product(session: &mut Session<'_>, title: Title, shape: &LinearShape) -> Result<()> {
+/// Measures the product with 16-bit weights. The reference casts its inputs to f16 too.
+fn cooperative_product(session: &mut Bench<'_>, title: RowKey, shape: &LinearShape) -> Result<()> {
     let count = u64::from(shape.inner) * u64::from(shape.columns);
-    let halves = narrow_reference(&session.input("weight", count, 1.0)?.0);
-    let buffer = session.gpu.buffer_of("bench.weight", count, Storage::Half)?;
+    let halves = cast_f16_reference(&session.input("weight", count, 1.0)?.0);
+    let buffer = session.gpu.buffer_of("bench.weight", count, DType::F16)?;
     buffer.write(session.gpu, &halves.iter().map(|half| half.to_bits()).collect::<Vec<u16>>())?;
-    let rounded = |values: Vec<f32>| narrow_reference(&values).iter().map(|half| half.to_f32()).collect();
+    let rounded = |values: Vec<f32>| cast_f16_reference(&values).iter().map(|half| half.to_f32()).collect();
     let weight = halves.iter().map(|half| half.to_f32()).collect();
     product_of(session, title, shape, (weight, buffer), rounded, 4.0 * tolerance(shape.inner))
 }
 
-/// A product with a given weight, where the kernel reads `seen` of its inputs.
+/// Measures a product with a given weight. `seen` converts the inputs to the precision in which the kernel reads them.
 fn product_of(
-    session: &mut Session<'_>,
-    title: Title,
+    session: &mut Bench<'_>,
+    title: RowKey,
     shape: &LinearShape,
     (weight, weight_buffer): (Vec<f32>, Buffer),
     seen: impl Fn(Vec<f32>) -> Vec<f32>,
     tolerance: f64,
 ) -> Result<()> {
-    let [rows, k, n] = [shape.rows.most, shape.inner, shape.columns].map(u64::from);
+    let [rows, k, n] = [shape.rows.capacity, shape.inner, shape.columns].map(u64::from);
     let (x, x_buffer) = session.input("x", rows * k, 1.0)?;
     let y = session.output("y", rows * n)?;
     let kernel =
@@ -88,7 +89,7 @@ fn product_of(
     )
 }
 
-pub(super) fn weight_gradient(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+pub(super) fn weight_gradient(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let [rows, inputs, outputs] = shape.sizes()?;
     let gradient = GradientShape { rows: rows.into(), inputs, outputs };
     let [rows, k, n] = [rows, inputs, outputs].map(u64::from);
@@ -104,9 +105,9 @@ pub(super) fn weight_gradient(session: &mut Session<'_>, shape: &BenchShape) -> 
         d_bias: d_bias.view(),
     };
     session.measure(
-        Title::new("linear_gradient", "weight gradient", shape),
+        RowKey::new("linear_gradient", "weight gradient", shape),
         None,
-        |plan| kernel.record(plan, &gradient, GradientInto::ANEW),
+        |plan| kernel.record(plan, &gradient, GradientInto::REPLACE),
         |gpu| {
             let some = checked(n as usize, rows * k);
             let d_y = columns_of(&d_y, n as usize, &some);
@@ -118,7 +119,7 @@ pub(super) fn weight_gradient(session: &mut Session<'_>, shape: &BenchShape) -> 
     )
 }
 
-fn feed(session: &mut Session<'_>, shape: &BenchShape, lanes: u32) -> Result<()> {
+fn feed(session: &mut Bench<'_>, shape: &BenchShape, lanes: u32) -> Result<()> {
     let [rows, width, hidden] = shape.sizes()?;
     let form = FeedForwardShape { rows: rows.into(), width, hidden, activation: Activation::Relu };
     let [r, c, f] = [rows, width, hidden].map(u64::from);
@@ -138,7 +139,7 @@ fn feed(session: &mut Session<'_>, shape: &BenchShape, lanes: u32) -> Result<()>
         y: y.view(),
     };
     session.measure(
-        Title::new("feed_forward", "relu", shape),
+        RowKey::new("feed_forward", "relu", shape),
         None,
         |plan| kernel.record(plan, &form, lanes),
         |gpu| {

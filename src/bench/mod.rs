@@ -1,9 +1,14 @@
-//! The benchmark room: what an adapter can do at most, and how near the kernels come to it.
+//! Benchmarks: limits of an adapter, and the performance of the kernels relative to them.
 //!
-//! Every measurement goes through the same gate: outputs are poisoned, the kernel runs once on random inputs, and what
-//! it made is compared with the reference in 64-bit floats, on a part of it where all of it would take long. A wrong
-//! kernel gets a row that says so, and no time. Then it is warmed up and timed, by the GPU's timestamps where there are
-//! any; each [`BenchRow`] says which clock it was.
+//! Every measurement includes the same correctness check: outputs are poisoned, the kernel runs once on random inputs,
+//! and its outputs are compared with the reference in 64-bit floats, on as many of them as take about a second. The
+//! time of this run is that of the first use, which includes compilation. A wrong kernel gets a row with the error and
+//! without times. Otherwise it is warmed up, and whole replays are timed, with GPU timestamps around the pass if
+//! available; each [`BenchRow`] names its clock.
+//!
+//! Peak arithmetic, copy bandwidth, shuffles and the costs of launches and submissions are measured first, by the
+//! kernels of `kernels::device::probe`. Every row is also given as a share of them. `bench limits` adds the cost of one
+//! load by kind. `cargo bench` and `ketformer bench` run the same code.
 //!
 //! ```no_run
 //! use ketformer::bench::{self, BenchConfig, Subject};
@@ -15,14 +20,13 @@
 //! ```
 
 mod attention;
-mod contest;
 mod gate;
 mod head;
 mod limits;
 mod matmul;
 mod norm;
-mod origin;
 mod plot;
+mod provenance;
 mod report;
 mod row;
 mod scaling;
@@ -31,42 +35,43 @@ mod shape;
 mod step;
 mod subject;
 mod tune;
+mod variant_race;
 
-pub use contest::Verdict;
 pub use limits::{Limits, OperationCost};
-pub use origin::Origin;
 pub use plot::plot;
+pub use provenance::Provenance;
 pub use report::{BenchReport, Compared};
 pub use row::BenchRow;
 pub use scaling::{PowerLaw, ScalingCurve};
 pub use shape::BenchShape;
 pub use subject::Subject;
 pub use tune::{TuneConfig, TuneReport, tune};
+pub use variant_race::Verdict;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Profile};
-use crate::kernels::choice::{FORMS, Forms};
-use session::Session;
+use crate::kernels::variant::{VARIANTS, Variants};
+use session::Bench;
 
-/// What to measure, and how often.
+/// Settings of a benchmark.
 #[derive(Debug, Clone)]
 pub struct BenchConfig {
-    /// What to measure, in this order.
+    /// Subjects in the order of measurement.
     pub subjects: Vec<Subject>,
-    /// Shapes to measure at, for a single subject that has shapes; empty: those of [`Subject::shapes`].
+    /// Shapes, for a single subject that has shapes; if empty, those of [`Subject::shapes`].
     pub shapes: Vec<BenchShape>,
-    /// Timed runs of each row, at least 1.
+    /// Number of timed runs per row, at least 1.
     pub runs: u32,
-    /// Runs before the first that is timed.
+    /// Number of runs before the first timed run.
     pub warmup: u32,
     /// Seed of the inputs.
     pub seed: u64,
-    /// The form that kernels which have one of this name are to take; only they are measured then. With [`STORAGE`] all
-    /// kernels are measured, and none reads textures.
+    /// Forced variant: only kernels that have a variant of this name are measured. With [`STORAGE`] all kernels are
+    /// measured, and none of them reads textures.
     pub variant: Option<String>,
 }
 
-/// The variant of all kernels that reads storage buffers where the default reads textures, see [`Gpu::reads_texels`].
+/// Variant of all kernels that reads storage buffers where the default reads textures, see [`Gpu::reads_texels`].
 pub const STORAGE: &str = "storage";
 
 impl Default for BenchConfig {
@@ -77,11 +82,11 @@ impl Default for BenchConfig {
 }
 
 impl BenchConfig {
-    /// Whether the settings make sense together; needs no adapter.
+    /// Checks that the settings are consistent; needs no adapter.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] for zero runs, for a variant that no kernel has, for shapes that do not belong to exactly one subject, and for shapes that
-    /// no kernel has.
+    /// [`ErrorKind::Settings`] for zero runs, for a variant that no kernel has, for shapes without exactly one subject,
+    /// and for shapes that no kernel supports.
     pub fn check(&self) -> Result<()> {
         let error = |message: String| Err(Error::new(ErrorKind::Settings, message));
         if self.runs == 0 {
@@ -92,13 +97,13 @@ impl BenchConfig {
         }
         if let Some(variant) = &self.variant
             && variant != STORAGE
-            && FORMS.iter().all(|forms| forms.find(variant).is_none())
+            && VARIANTS.iter().all(|variants| variants.find(variant).is_none())
         {
-            let names = |forms: &&Forms| {
-                let names: Vec<&str> = forms.all.iter().map(|form| form.name).collect();
-                format!("{} {}", forms.kernel, names.join(" "))
+            let names = |variants: &&Variants| {
+                let names: Vec<&str> = variants.all.iter().map(|variant| variant.name).collect();
+                format!("{} {}", variants.kernel, names.join(" "))
             };
-            let all: Vec<String> = FORMS.iter().map(names).collect();
+            let all: Vec<String> = VARIANTS.iter().map(names).collect();
             let all = all.join(", ");
             return error(format!(
                 "bench: no kernel has a variant `{variant}`; there are {STORAGE} (no textures in any kernel), {all}"
@@ -119,23 +124,23 @@ impl BenchConfig {
     }
 }
 
-/// Measures what `config` says on `gpu`; `progress` is told what is being measured. The adapter's limits are measured
-/// first in any case: every row is given as a share of them.
+/// Runs the benchmark `config` on `gpu`. `progress` receives the name of each measurement. The limits of the adapter
+/// are always measured first, because every row is reported relative to them.
 ///
 /// # Errors
-/// As [`BenchConfig::check`]; [`ErrorKind::Settings`] for a variant of kernels that were not measured; [`ErrorKind::Memory`] for a shape beyond the adapter's limits, naming the limit; what the
-/// device says.
+/// Those of [`BenchConfig::check`] and of the device; [`ErrorKind::Settings`] for a variant of kernels that were not
+/// measured; [`ErrorKind::Memory`] for a shape beyond the limits of the adapter, naming the limit.
 pub fn run(gpu: &Gpu, config: &BenchConfig, progress: &mut dyn FnMut(&str)) -> Result<BenchReport> {
     config.check()?;
     for subject in &config.subjects {
         config.shapes_of(*subject).iter().try_for_each(|shape| subject.check_adapter(gpu, shape))?;
     }
     let gpu = match &config.variant {
-        Some(variant) if variant == STORAGE => gpu.with_texels(false).listening(),
-        Some(variant) => gpu.forcing(variant).listening(),
-        None => gpu.listening(),
+        Some(variant) if variant == STORAGE => gpu.with_texels(false).with_selection_log(),
+        Some(variant) => gpu.with_variant(variant).with_selection_log(),
+        None => gpu.with_selection_log(),
     };
-    let mut session = Session::new(&gpu, config, progress)?;
+    let mut session = Bench::new(&gpu, config, progress)?;
     for subject in &config.subjects {
         let shapes = config.shapes_of(*subject);
         match subject {
@@ -146,7 +151,7 @@ pub fn run(gpu: &Gpu, config: &BenchConfig, progress: &mut dyn FnMut(&str)) -> R
             Subject::Head => shapes.iter().try_for_each(|shape| head::run(&mut session, shape))?,
             Subject::Moves => shapes.iter().try_for_each(|shape| step::run_moves(&mut session, shape))?,
             Subject::Step | Subject::StepRnn | Subject::StepLptf | Subject::StepSr => {
-                shapes.iter().try_for_each(|shape| step::run_step(&mut session, *subject, shape))?
+                shapes.iter().try_for_each(|shape| step::run_step(&mut session, *subject, shape))?;
             }
             Subject::Scaling => {
                 shapes.iter().try_for_each(|shape| scaling::run(&mut session, shape))?;

@@ -1,16 +1,16 @@
-//! Layer normalisation at a shape (rows, C): forward, input gradient, gradient of scale and shift.
+//! Benchmarks of layer normalization at a shape (rows, C): forward, input gradient, gradient of scale and shift.
 
 use super::BenchShape;
 use super::gate::{near, rows_of, wide, words};
-use super::session::{Session, Title, checked};
+use super::session::{Bench, RowKey, checked};
 use crate::error::Result;
 use crate::kernels::linear::GradientInto;
-use crate::kernels::norm::{
+use crate::kernels::nn::norm::{
     NormBackward, NormForward, NormGradient, NormShape, backward_reference, forward_reference, gradient_reference,
 };
 
-/// All rows of one shape.
-pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+/// Measures all rows of one shape.
+pub(super) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let [rows, width] = shape.sizes()?;
     let form = NormShape::new(rows, width);
     let (count, c) = (rows as usize, width as usize);
@@ -25,7 +25,7 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     let stats_buffer = session.gpu.upload("bench.stats", &rounded)?;
     let some = checked(count, 16 * u64::from(width));
     let some_x = wide(&rows_of(&x, c, &some));
-    // Narrow rows can have very small deviations, by which rounded differences are divided.
+    // Narrow rows can have very small standard deviations, which amplify rounding errors.
     let tolerance = if width < 16 { 1e-3 } else { 3e-5 };
 
     let (y, made_stats) = (session.output("y", elements)?, session.output("made_stats", 2 * u64::from(rows))?);
@@ -37,7 +37,7 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
         stats: made_stats.view(),
     };
     session.measure(
-        Title::new("norm_forward", "", shape),
+        RowKey::new("norm_forward", "", shape),
         None,
         |plan| forward.record(plan, &form),
         |gpu| {
@@ -58,7 +58,7 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
         d_x: d_x.view(),
     };
     session.measure(
-        Title::new("norm_backward", "", shape),
+        RowKey::new("norm_backward", "", shape),
         None,
         |plan| backward.record(plan, &form),
         |gpu| {
@@ -80,9 +80,9 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
         d_beta: d_beta.view(),
     };
     session.measure(
-        Title::new("norm_gradient", "", shape),
+        RowKey::new("norm_gradient", "", shape),
         None,
-        |plan| gradient.record(plan, &form, GradientInto::ANEW),
+        |plan| gradient.record(plan, &form, GradientInto::REPLACE),
         |gpu| {
             let (scale, shift) = gradient_reference(&wide(&x), &wide(&rounded), &wide(&d_y), c);
             let (got_scale, got_shift) = (words(gpu, &d_gamma, width.into())?, words(gpu, &d_beta, width.into())?);

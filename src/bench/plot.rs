@@ -1,4 +1,4 @@
-//! A picture of scaling: milliseconds per sample against sites, both logarithmic, a panel for each kind of pass.
+//! Plot of scaling curves: milliseconds per sample against sites, both logarithmic, one panel per kind of pass.
 
 use std::ops::Range;
 
@@ -6,12 +6,13 @@ use plotters::prelude::*;
 
 use super::ScalingCurve;
 use crate::error::{Error, ErrorKind, Result};
-use crate::picture::{self, Axis, Fault, Frame, LETTERS, Panel};
+use crate::plot_style;
+use crate::plot_style::{Axis, Fault, Frame, LETTERS, Panel};
 
-/// Width, and height of a panel.
+/// Width of the plot and height of a panel.
 const SIZE: (u32, u32) = (860, 500);
-/// Distinguishable to most eyes, and in grey: Okabe and Ito's palette.
-const COLOURS: [RGBColor; 7] = [
+/// Palette of Okabe and Ito, distinguishable with color vision deficiencies and in grayscale.
+const COLORS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -21,19 +22,18 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(34, 34, 34),
 ];
 
-/// The curves as an SVG text.
+/// Draws the curves as SVG.
 ///
 /// # Errors
-/// [`ErrorKind::Settings`] where there is nothing to draw.
+/// [`ErrorKind::Settings`] if there are fewer than two sizes.
 pub fn plot(curves: &[ScalingCurve], title: &str) -> Result<String> {
     draw(curves, title).map_err(|cause| {
-        let message =
-            format!("bench: the picture cannot be drawn, {cause}; measure `bench scaling` at two sizes or more");
+        let message = format!("bench: the plot cannot be drawn, {cause}; measure `bench scaling` at two sizes or more");
         Error::new(ErrorKind::Settings, message)
     })
 }
 
-/// Least and largest of the values, with some room: these factors below and above.
+/// Range of the values, extended by these factors below and above.
 fn range(values: impl Iterator<Item = f64> + Clone, [below, above]: [f64; 2]) -> Range<f64> {
     let least = values.clone().fold(f64::INFINITY, f64::min);
     let largest = values.fold(0.0, f64::max);
@@ -43,25 +43,25 @@ fn range(values: impl Iterator<Item = f64> + Clone, [below, above]: [f64; 2]) ->
 fn draw(curves: &[ScalingCurve], title: &str) -> std::result::Result<String, Fault> {
     let sites = curves.iter().flat_map(|curve| &curve.points).map(|point| point[0]);
     if sites.clone().all(|n| Some(n) == sites.clone().next()) {
-        return Err("no two sizes have a time".into());
+        return Err("fewer than two sizes have a time".into());
     }
     let kinds = distinct(curves.iter().map(|curve| curve.kind().0));
     let labels = distinct(curves.iter().map(label));
     let size = (SIZE.0, SIZE.1 * kinds.len() as u32);
-    picture::svg(size, kinds.len(), |panels| {
+    plot_style::svg(size, kinds.len(), |panels| {
         for (panel, kind) in panels.iter().zip(&kinds) {
             let of_kind: Vec<&ScalingCurve> = curves.iter().filter(|curve| curve.kind().0 == *kind).collect();
-            let colour = |curve: &ScalingCurve| {
+            let color = |curve: &ScalingCurve| {
                 let at = labels.iter().position(|other| *other == label(curve)).unwrap_or_default();
-                &COLOURS[at % COLOURS.len()]
+                &COLORS[at % COLORS.len()]
             };
-            draw_panel(panel, &of_kind, &format!("{kind}: {title}"), range(sites.clone(), [1.15; 2]), colour)?;
+            draw_panel(panel, &of_kind, &format!("{kind}: {title}"), range(sites.clone(), [1.15; 2]), color)?;
         }
         Ok(())
     })
 }
 
-/// Each value once, as they come.
+/// Removes duplicates; keeps the order of first occurrence.
 fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
     let mut all = Vec::new();
     values.for_each(|value| {
@@ -72,7 +72,7 @@ fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
     all
 }
 
-/// What a curve is called in its panel.
+/// Label of a curve in its panel.
 fn label(curve: &ScalingCurve) -> String {
     match curve.kind().1 {
         Some(how) => format!("{}, {how}", curve.family),
@@ -85,10 +85,10 @@ fn draw_panel(
     curves: &[&ScalingCurve],
     title: &str,
     x: Range<f64>,
-    colour: impl Fn(&ScalingCurve) -> &'static RGBColor,
+    color: impl Fn(&ScalingCurve) -> &'static RGBColor,
 ) -> std::result::Result<(), Fault> {
     let points = curves.iter().flat_map(|curve| &curve.points);
-    // Above there is room for the legend.
+    // Leaves space for the legend above the points.
     let y = range(points.clone().map(|point| point[1]), [1.6, 10.0]);
     let mut ticks = distinct(points.map(|point| point[0]));
     ticks.sort_by(f64::total_cmp);
@@ -100,22 +100,22 @@ fn draw_panel(
     };
     let cost = Axis { range: y.log_scale(), name: "ms per sample", number: &|y| format!("{y}"), numbers: 11 };
     let frame = Frame { title, legend: Some(SeriesLabelPosition::UpperLeft), letters: LETTERS };
-    picture::chart(panel, frame, sites, cost, |chart| {
+    plot_style::chart(panel, frame, sites, cost, |chart| {
         for curve in curves {
-            let colour = colour(curve);
+            let color = color(curve);
             let law = curve.fit.map_or(String::new(), |law| format!("   {law}"));
             let points = curve.points.iter().map(|[n, ms]| (*n, *ms));
             chart
-                .draw_series(points.clone().map(|point| Circle::new(point, 4, colour.filled())))?
+                .draw_series(points.clone().map(|point| Circle::new(point, 4, color.filled())))?
                 .label(format!("{}{law}", label(curve)))
-                .legend(move |(x, y)| Circle::new((x + 12, y), 4, colour.filled()));
+                .legend(move |(x, y)| Circle::new((x + 12, y), 4, color.filled()));
             match (curve.fit, curve.points.last()) {
                 (Some(law), Some(last)) => {
                     let line = [law.from, last[0]].map(|n| (n, law.factor * n.powf(law.exponent)));
-                    chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
+                    chart.draw_series(LineSeries::new(line, color.stroke_width(2)))?;
                 }
                 _ => {
-                    chart.draw_series(LineSeries::new(points, colour.stroke_width(1)))?;
+                    chart.draw_series(LineSeries::new(points, color.stroke_width(1)))?;
                 }
             }
         }

@@ -1,41 +1,41 @@
-//! All rows of a benchmark: printed, written, read again, compared.
+//! Report of a benchmark: printing, writing, reading and comparing its rows.
 
 use serde::{Deserialize, Serialize};
 
 use super::{BenchRow, Limits, ScalingCurve};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a benchmark found.
+/// Results of a benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BenchReport {
-    /// What the adapter can do at most, as measured before the rows.
+    /// Limits of the adapter, measured before the rows.
     pub limits: Limits,
-    /// The measurements.
+    /// Measured rows.
     pub rows: Vec<BenchRow>,
-    /// What else there is to say, one line each.
+    /// Notes, one line each.
     pub notes: Vec<String>,
-    /// Costs against sizes, where scaling was measured.
+    /// Scaling curves, if scaling was measured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub curves: Vec<ScalingCurve>,
 }
 
-/// A row of a benchmark beside the same row of an older one.
+/// Row of a benchmark compared with the same row of an older one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compared {
-    /// The newer row.
+    /// Newer row.
     pub row: BenchRow,
-    /// Median of the older one in milliseconds.
+    /// Median of the older row in milliseconds.
     pub old_ms: f64,
-    /// Older median over newer one: above 1 it became faster.
+    /// Older median divided by the newer one: above 1 means faster.
     pub ratio: f64,
 }
 
-/// `value` with `decimals` digits behind the point, or a dash.
+/// Formats `value` with `decimals` decimals; a dash if there is none.
 pub(super) fn cell(value: Option<f64>, decimals: usize) -> String {
     value.map_or_else(|| "-".into(), |value| format!("{value:.decimals$}"))
 }
 
-/// Rows in aligned columns, the first `left` and the last one to the left, numbers to the right.
+/// Rows in aligned columns: the first `left` columns and the last one left-aligned, the others right-aligned.
 pub(super) fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]], left: usize) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; COLUMNS] = std::array::from_fn(width);
@@ -60,7 +60,7 @@ impl BenchReport {
         self.rows.iter().any(|row| row.error.is_some())
     }
 
-    /// The rows as a table for people, errors in the last column, the notes below.
+    /// Formats the rows as a table with errors in the last column and the notes below.
     pub fn table(&self) -> String {
         let header = [
             "kernel", "variant", "shape", "ms", "spread %", "GFLOP/s", "GB/s", "% peak", "error", "first ms", "clock",
@@ -90,36 +90,36 @@ impl BenchReport {
         text
     }
 
-    /// The rows as a CSV file.
+    /// Formats the rows as CSV.
     pub fn csv(&self) -> String {
         let lines: Vec<String> =
             std::iter::once(BenchRow::csv_header()).chain(self.rows.iter().map(BenchRow::csv)).collect();
         lines.join("\n") + "\n"
     }
 
-    /// Everything as a JSON file.
+    /// Formats the report as JSON.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFinite`] where a number has no JSON form.
+    /// [`ErrorKind::NotFinite`] if a number has no JSON representation.
     pub fn json(&self) -> Result<String> {
         let text = serde_json::to_string_pretty(self);
         let unwritable = |e| Error::new(ErrorKind::NotFinite, "bench: the rows cannot be written as JSON").caused_by(e);
         text.map(|text| text + "\n").map_err(unwritable)
     }
 
-    /// Reads what [`BenchReport::json`] wrote; `name` is the file's, for the error message.
+    /// Parses the output of [`BenchReport::json`]; `name` is the file name for the error message.
     ///
     /// # Errors
     /// [`ErrorKind::File`] for any other text.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|e| {
-            let message = format!("bench: {name} is no benchmark; give a file that `ketformer bench --json` wrote");
+            let message = format!("bench: {name} is not a benchmark; give a file that `ketformer bench --json` wrote");
             Error::new(ErrorKind::File, message).caused_by(e)
         })
     }
 
-    /// The rows that both have a time for, matched by kernel, variant and shape.
-    pub fn compare(&self, old: &BenchReport) -> Vec<Compared> {
+    /// Rows that have a time in both reports, matched by kernel, variant and shape.
+    pub fn compare(&self, old: &Self) -> Vec<Compared> {
         let matched = |row: &BenchRow| {
             let old_ms = old.rows.iter().find(|other| row.is_same_subject(other))?.median_ms?;
             Some(Compared { row: row.clone(), old_ms, ratio: old_ms / row.median_ms? })
@@ -127,11 +127,11 @@ impl BenchReport {
         self.rows.iter().filter_map(matched).collect()
     }
 
-    /// [`BenchReport::compare`] as a table for people.
-    pub fn compare_table(&self, old: &BenchReport) -> String {
+    /// Formats [`BenchReport::compare`] as a table.
+    pub fn compare_table(&self, old: &Self) -> String {
         let compared = self.compare(old);
         if compared.is_empty() {
-            return "no kernel, variant and shape is in both benchmarks".into();
+            return "no kernel, variant and shape occurs in both benchmarks".into();
         }
         let header = ["kernel", "variant", "shape", "old ms", "new ms", "old/new", "adapter and commit"];
         let mut rows = vec![header.map(String::from)];
@@ -170,7 +170,7 @@ mod tests {
             max_error: Some(1e-7),
             first_use_ms: Some(123.0),
             clock: Some("host".into()),
-            launched: format!("{kernel} \"private\", second"),
+            launched: format!("{kernel} \"scalar\", second"),
             error: median_ms.is_none().then(|| "wrong".into()),
             adapter: "llvmpipe (LLVM 15.0.6, 256 bits)".into(),
             driver: "Vulkan".into(),
@@ -207,8 +207,8 @@ mod tests {
         let text = report(vec![row("attention_forward", "2x2x4x4", Some(2.0)), row("broken", "1", None)]).csv();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3);
-        assert!(lines[1].contains("\"attention_forward \"\"private\"\", second\""), "{}", lines[1]);
-        // Outside quotes there are as many commas in each line.
+        assert!(lines[1].contains("\"attention_forward \"\"scalar\"\", second\""), "{}", lines[1]);
+        // Every line has the same number of commas outside quotes.
         let commas = |line: &str| line.split('"').step_by(2).map(|part| part.matches(',').count()).sum::<usize>();
         assert!(lines.iter().all(|line| commas(line) == commas(lines[0])), "{text}");
     }

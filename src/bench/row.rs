@@ -1,48 +1,49 @@
-//! One measurement.
+//! Row of a benchmark.
 
 use serde::{Deserialize, Serialize};
 
-/// One line of a benchmark. A kernel that is wrong, or cannot run, has an error and no numbers.
+/// Row of a benchmark. A kernel that is wrong or cannot run has an error and no times.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BenchRow {
-    /// What was measured: a kernel, or several together.
+    /// Measured kernel or group of kernels.
     pub kernel: String,
-    /// In which form: causal, input gradient, …
+    /// Variant of the measurement: causal, input gradient, …
     pub variant: String,
     /// Sizes, in the order of the subject.
     pub shape: String,
-    /// The middle of the timed runs, in milliseconds.
+    /// Median of the timed runs in milliseconds.
     pub median_ms: Option<f64>,
-    /// Distance of the quartiles over the median.
+    /// Interquartile range divided by the median.
     pub spread: Option<f64>,
-    /// 10⁹ floating-point operations a second, a multiply-add being two; nothing where a kernel has none to speak of.
+    /// 10⁹ floating-point operations per second, a multiply-add counting as two; `None` for a kernel without
+    /// arithmetic.
     pub gflops: Option<f64>,
-    /// 10⁹ bytes a second, counting each byte that must be read or written once.
+    /// 10⁹ bytes per second, counting each byte that must be read or written once.
     pub gbytes_per_s: Option<f64>,
-    /// The least time that the adapter's measured limits allow, in percent of the median: the larger one of arithmetic
-    /// over its peak and traffic over its bandwidth. Above 100 where data stays in caches.
+    /// Minimum time according to the measured limits of the adapter, in percent of the median: the larger of arithmetic
+    /// over peak and traffic over bandwidth. Above 100 if data stays in caches.
     pub percent_of_peak: Option<f64>,
-    /// Largest error against the reference in 64-bit floats over its largest magnitude.
+    /// Largest error against the reference in 64-bit floats, divided by the largest magnitude of the reference.
     pub max_error: Option<f64>,
-    /// Recording and running for the first time in this process, in milliseconds: compilation, where it was not
-    /// compiled for a row before.
+    /// Time of the first recording and run in this process in milliseconds. Includes compilation, unless the kernel was
+    /// already compiled for an earlier row.
     pub first_use_ms: Option<f64>,
     /// `timestamp` or `host`.
     pub clock: Option<String>,
-    /// Kernels that were launched, in order, and behind `as` the variants in which those run that have several; for a probe
-    /// of one operation, behind a colon its cost.
+    /// Launched kernels in order, followed by `as` and the variants of those that have several; for a probe of one
+    /// operation followed by a colon and its cost.
     pub launched: String,
-    /// Why there are no numbers.
+    /// Reason for missing times.
     pub error: Option<String>,
     /// Name of the adapter.
     pub adapter: String,
     /// Backend and driver.
     pub driver: String,
-    /// The source, see [`crate::bench::Origin::commit`].
+    /// Source of the crate, see [`crate::bench::Provenance::commit`].
     pub commit: String,
 }
 
-/// Names of the columns of a CSV file.
+/// Column names of a CSV file.
 const COLUMNS: [&str; 16] = [
     "kernel",
     "variant",
@@ -62,7 +63,7 @@ const COLUMNS: [&str; 16] = [
     "commit",
 ];
 
-/// A field as RFC 4180 has it.
+/// CSV field quoted according to RFC 4180.
 fn field(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
 }
@@ -72,12 +73,12 @@ fn number(value: Option<f64>) -> String {
 }
 
 impl BenchRow {
-    /// The first line of a CSV file.
+    /// Header line of a CSV file.
     pub fn csv_header() -> String {
         COLUMNS.join(",")
     }
 
-    /// A line of a CSV file; what is missing is empty.
+    /// Line of a CSV file; missing values are empty.
     pub fn csv(&self) -> String {
         let fields: [String; COLUMNS.len()] = [
             self.kernel.clone(),
@@ -100,8 +101,8 @@ impl BenchRow {
         fields.map(|text| field(&text)).join(",")
     }
 
-    /// Whether `other` measures the same thing.
-    pub fn is_same_subject(&self, other: &BenchRow) -> bool {
+    /// Whether `other` has the same kernel, variant and shape.
+    pub fn is_same_subject(&self, other: &Self) -> bool {
         (&self.kernel, &self.variant, &self.shape) == (&other.kernel, &other.variant, &other.shape)
     }
 }

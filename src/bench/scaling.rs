@@ -1,32 +1,37 @@
-//! What sampling, log-probabilities and local energies cost against the number of sites, family by family.
+//! Scaling benchmark: time of sampling, log-probabilities and local energies against the number of sites, per family.
 //!
-//! All families draw single sites and have nearly the same number of trained parameters; that of a restricted Boltzmann
-//! machine grows with the lattice, and is the others' at 256 sites. Costs are fitted by c·N^a over the larger sizes, where
-//! a is the slope of a least squares line through the logarithms. Weights are random, so that nearly all samples differ,
-//! and none is shared. Passes whose cost grows fastest are measured on fewer samples, and not on the largest lattices.
+//! All families draw single sites and have nearly the same number of parameters. That of a restricted Boltzmann machine
+//! grows with the lattice and matches the others at 256 sites. Times are fitted by c·N^a over the larger sizes, where a
+//! is the slope of a least-squares line through the logarithms. Weights are random, so that nearly all samples differ
+//! and deduplication saves nothing. The passes with the steepest growth are measured on fewer samples, and not on the
+//! largest lattices.
+//!
+//! Correctness check: log-probabilities of the teacher-forced pass agree with those of sampling, local energies are
+//! finite, and every launched kernel passes its own check. Sampling without a cache leaves out the time of the draw.
+//! Another family is another row of `FAMILIES`; a test keeps the numbers of parameters nearly equal.
 
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 use super::BenchShape;
-use super::session::{Session, Title};
+use super::session::{Bench, RowKey};
 use super::step::kernel_gate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Profile;
-use crate::kernels::Measured;
+use crate::kernels::Comparison;
 use crate::model::{Attention, Lptf, Metropolis, Model, Ptf, Rbm, Rnn, Subsampler};
 use crate::physics::{Lattice, Patch, Rydberg};
 use crate::vmc::{Pass, Passes, RecordedPass};
 
-/// A family of wave functions and the passes that are measured of it. Another family is another row of [`FAMILIES`].
+/// Family of wave functions and its measured passes. A further family is a further row of [`FAMILIES`].
 struct Family {
     name: &'static str,
     model: fn() -> Box<dyn Model>,
     passes: &'static [Measure],
 }
 
-/// A pass, on how many samples at most, on how many sites at most.
+/// Pass with its maximum number of samples and its maximum number of sites.
 struct Measure {
     name: &'static str,
     pass: Pass,
@@ -35,14 +40,14 @@ struct Measure {
 }
 
 const SAMPLING: Measure = Measure { name: "sampling", pass: Pass::Sampling, samples: u32::MAX, sites: u32::MAX };
-const ANEW: Measure = Measure { name: "sampling, no cache", pass: Pass::SamplingAnew, samples: 8, sites: 400 };
+const UNCACHED: Measure = Measure { name: "sampling, no cache", pass: Pass::SamplingUncached, samples: 8, sites: 400 };
 const INFERENCE: Measure =
     Measure { name: "log-probabilities", pass: Pass::LogProbabilities, samples: u32::MAX, sites: u32::MAX };
 const ENERGIES: Measure = Measure { name: "local energies", pass: Pass::LocalEnergies, samples: 8, sites: 256 };
 
-/// The families.
+/// All families.
 static FAMILIES: [Family; 5] = [
-    Family { name: "ptf", model: || Box::new(ptf()), passes: &[SAMPLING, ANEW, INFERENCE, ENERGIES] },
+    Family { name: "ptf", model: || Box::new(ptf()), passes: &[SAMPLING, UNCACHED, INFERENCE, ENERGIES] },
     Family {
         name: "ptf, linear",
         model: || Box::new(Ptf { attention: Attention::Linear, ..ptf() }),
@@ -64,68 +69,69 @@ static FAMILIES: [Family; 5] = [
     },
 ];
 
-/// A narrow transformer over single sites: attention is soon the larger part of its work.
+/// Narrow transformer over single sites: attention soon dominates its cost.
 fn ptf() -> Ptf {
     Ptf { patch: Patch::Line(1), width: 16, heads: 2, layers: 2, feed_forward: 64, ..Ptf::default() }
 }
 
-/// A recurrent wave function over single sites.
+/// Recurrent wave function over single sites.
 fn rnn(width: usize) -> Rnn {
     Rnn { patch: Patch::Line(1), width, ..Rnn::default() }
 }
 
-/// Largest difference between log-probabilities of a patch that rounding explains.
+/// Maximum difference between log-probabilities of a patch that rounding explains.
 const TOLERANCE: f64 = 1e-4;
-/// A pass is timed for about this long, but this often at least, however many runs are asked for: the largest sizes take
-/// seconds.
+/// Approximate time limit per pass in seconds. The largest sizes take seconds: they get fewer runs than requested, but
+/// at least [`LEAST_RUNS`].
 const ENOUGH_SECONDS: f64 = 2.0;
 const LEAST_RUNS: u32 = 2;
-/// Smallest lattice.
+/// Minimum number of sites.
 const LEAST_SITES: u32 = 16;
-/// Side of the large patches of the large-patched transformer.
+/// Side length of the large patches of the large-patched transformer.
 const LARGE_PATCH: usize = 4;
-/// Sizes that are fitted at least, and what they have to do with the largest: a quarter of its sites or more.
+/// Minimum number of fitted sizes; the fitted sizes have at least a quarter of the sites of the largest.
 const LEAST_FITTED: usize = 3;
 const FITTED_PART: f64 = 0.25;
 
-/// What one pass of a family costs against the number of sites.
+/// Time of one pass of a family against the number of sites.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScalingCurve {
-    /// The family of wave functions.
+    /// Family of wave functions.
     pub family: String,
-    /// The pass.
+    /// Name of the pass.
     pub pass: String,
-    /// Sites and milliseconds per sample in the fastest run, by sites.
+    /// Number of sites and milliseconds per sample in the fastest run, sorted by sites.
     pub points: Vec<[f64; 2]>,
-    /// Trained numbers of the wave function at each of these points.
+    /// Number of parameters of the wave function at each of these points.
     #[serde(default)]
     pub parameters: Vec<u64>,
-    /// The cost law, where there are points enough.
+    /// Fitted power law, if there are enough points.
     pub fit: Option<PowerLaw>,
 }
 
 impl ScalingCurve {
-    /// The kind of pass, and how it is done where that is not the usual way.
+    /// Kind of pass, and its method if it is not the default one.
     pub(super) fn kind(&self) -> (&str, Option<&str>) {
         self.pass.split_once(", ").map_or((&self.pass, None), |(kind, how)| (kind, Some(how)))
     }
 }
 
-/// factor · N^exponent
+/// Power law factor · N^exponent.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PowerLaw {
     /// Milliseconds per sample at one site.
     pub factor: f64,
-    /// The exponent.
+    /// Exponent.
     pub exponent: f64,
-    /// Its standard error, from how the points lie about the line.
+    /// Standard error of the exponent, from the residuals of the fit.
     pub error: f64,
-    /// Sites of the smallest size that was fitted.
+    /// Number of sites of the smallest fitted size.
     pub from: f64,
 }
 
 impl PowerLaw {
-    /// Least squares through the logarithms of `points`; at least three of different sites.
+    /// Fits the logarithms of `points` by least squares; `None` for fewer than three points or if all have the same
+    /// size.
     fn through(points: &[[f64; 2]]) -> Option<Self> {
         let count = points.len() as f64;
         let logarithms: Vec<[f64; 2]> = points.iter().map(|point| point.map(f64::ln)).collect();
@@ -141,7 +147,7 @@ impl PowerLaw {
         (points.len() >= LEAST_FITTED && exponent.is_finite() && error.is_finite()).then_some(law)
     }
 
-    /// The larger of these sizes, where fixed costs no longer matter.
+    /// Fits the larger sizes, where fixed costs no longer matter.
     fn of_larger(points: &[[f64; 2]]) -> Option<Self> {
         let largest = points.last()?[0];
         let first = points.iter().position(|point| point[0] >= FITTED_PART * largest).unwrap_or(0);
@@ -155,7 +161,7 @@ impl std::fmt::Display for PowerLaw {
     }
 }
 
-/// Whether there is such a lattice, for every family.
+/// Checks that the lattice exists for every family.
 pub(super) fn check(sites: u32, samples: u32) -> Result<()> {
     let lattice = Lattice::from_sites(sites as usize)?;
     lattice.check()?;
@@ -179,17 +185,17 @@ pub(super) fn check(sites: u32, samples: u32) -> Result<()> {
 }
 
 /// Measures every family at `shape` (sites, samples).
-pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+pub(super) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let [sites, samples] = shape.sizes()?;
     let lattice = Lattice::from_sites(sites as usize)?;
     for family in &FAMILIES {
-        session.tell(&Title::new(family.name, "samples drawn", shape));
+        session.tell(&RowKey::new(family.name, "samples drawn", shape));
         let model = (family.model)();
         let weights = model.layout(&lattice)?.initial(session.seed);
         let (hamiltonian, seed) = (Rydberg::default(), session.seed);
         let passes = Passes::new(session.gpu, &lattice, &hamiltonian, &*model, &weights, samples, seed)?;
         for measure in family.passes.iter().filter(|measure| sites <= measure.sites) {
-            let title = Title::new(family.name, measure.name, shape);
+            let title = RowKey::new(family.name, measure.name, shape);
             session.tell(&title);
             let recorded = passes.record(measure.pass, measure.samples)?;
             if let Some(ms) = run_pass(session, &title, &recorded)? {
@@ -201,14 +207,14 @@ pub(super) fn run(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
     Ok(())
 }
 
-/// Makes a pass's row; returns the milliseconds of its fastest run, which other programs disturb least.
-fn run_pass(session: &mut Session<'_>, title: &Title, recorded: &RecordedPass<'_>) -> Result<Option<f64>> {
+/// Adds the row of a pass. Returns the milliseconds of its fastest run, which other programs disturb least.
+fn run_pass(session: &mut Bench<'_>, title: &RowKey, recorded: &RecordedPass<'_>) -> Result<Option<f64>> {
     let plan = recorded.plan();
     let start = Instant::now();
     let error = recorded.error()?;
     let once = start.elapsed().as_secs_f64();
     let runs = session.profile.runs.min((ENOUGH_SECONDS / once) as u32).max(LEAST_RUNS.min(session.profile.runs));
-    let mut measured = vec![Measured { output: "log P", error, tolerance: TOLERANCE }];
+    let mut measured = vec![Comparison { output: "log P", error, tolerance: TOLERANCE }];
     measured.extend(kernel_gate(session, plan)?);
     let mut row = session.row(title, format!("{} launches, {} samples", plan.len(), recorded.samples()));
     row.error = session.verdict(&measured);
@@ -224,7 +230,7 @@ fn run_pass(session: &mut Session<'_>, title: &Title, recorded: &RecordedPass<'_
     Ok(fastest)
 }
 
-/// Puts a point into the curve of a pass.
+/// Adds a point to the curve of a pass.
 fn add_point(curves: &mut Vec<ScalingCurve>, [family, pass]: [&str; 2], point: [f64; 2], parameters: u64) {
     let same = |curve: &ScalingCurve| curve.family == family && curve.pass == pass;
     let at = curves.iter().position(same).unwrap_or_else(|| {
@@ -238,19 +244,19 @@ fn add_point(curves: &mut Vec<ScalingCurve>, [family, pass]: [&str; 2], point: [
     curve.parameters.insert(place, parameters);
 }
 
-/// Finds the laws of all curves, and says a line about each.
-pub(super) fn find_laws(session: &mut Session<'_>) {
+/// Fits all curves and adds a note for each.
+pub(super) fn find_laws(session: &mut Bench<'_>) {
     for curve in &mut session.curves {
         curve.fit = PowerLaw::of_larger(&curve.points);
     }
     session
         .notes
-        .push("milliseconds per sample in the fastest run, by sites, and the law through the larger sizes:".into());
+        .push("milliseconds per sample in the fastest run, by sites, and the power law of the larger sizes:".into());
     session.notes.extend(session.curves.iter().map(note));
     session.notes.push(parameters_note(&session.curves));
 }
 
-/// How many parameters each family has, at the smallest and the largest size where that differs.
+/// Number of parameters of each family, at the smallest and the largest size if they differ.
 fn parameters_note(curves: &[ScalingCurve]) -> String {
     let of_family = |name: &str| {
         let of = curves.iter().filter(|curve| curve.family == name);
@@ -269,7 +275,7 @@ fn parameters_note(curves: &[ScalingCurve]) -> String {
 
 fn note(curve: &ScalingCurve) -> String {
     let points: Vec<String> = curve.points.iter().map(|[sites, ms]| format!("{sites}: {ms:.4}")).collect();
-    let law = curve.fit.map_or("too few sizes for a law".into(), |law| format!("{law} from {} sites", law.from));
+    let law = curve.fit.map_or("too few sizes for a fit".into(), |law| format!("{law} from {} sites", law.from));
     format!("{} {}: {law}; {}", curve.family, curve.pass, points.join(", "))
 }
 
@@ -282,13 +288,13 @@ mod tests {
         let points: Vec<[f64; 2]> = [16.0f64, 36.0, 64.0, 100.0].map(|n| [n, 0.5 * n.powf(1.75)]).into();
         let law = PowerLaw::through(&points).unwrap();
         assert!((law.exponent - 1.75).abs() < 1e-9 && law.error < 1e-9 && (law.factor - 0.5).abs() < 1e-9, "{law:?}");
-        // The textbook's formula on x = 0, 1, 2 and y = 0, 1, 1: slope 1/2, √(1/6 / 2).
+        // Standard formula for x = 0, 1, 2 and y = 0, 1, 1: slope 1/2, standard error √(1/6 / 2).
         let e = std::f64::consts::E;
         let law = PowerLaw::through(&[[1.0, 1.0], [e, e], [e * e, e]]).unwrap();
         assert!((law.exponent - 0.5).abs() < 1e-9 && (law.error - (1.0f64 / 12.0).sqrt()).abs() < 1e-9, "{law:?}");
     }
 
-    /// On the lattice on which they are said to be nearly equal.
+    /// At the lattice size for which the module claims this.
     #[test]
     fn families_have_nearly_as_many_parameters() {
         let count = |family: &Family| (family.model)().layout(&Lattice::square(16, 16)).unwrap().parameters();

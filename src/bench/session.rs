@@ -1,30 +1,30 @@
-//! A benchmark under way: inputs, the gate, the clock, the rows so far.
+//! State of a running benchmark: inputs, correctness check, timing, and the rows so far.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::contest::Contest;
 use super::gate::affordable;
-use super::{BenchConfig, BenchReport, BenchRow, BenchShape, Limits, Origin, ScalingCurve, Subject, limits};
+use super::variant_race::VariantRace;
+use super::{BenchConfig, BenchReport, BenchRow, BenchShape, Limits, Provenance, ScalingCurve, Subject, limits};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Asked, Buffer, Cost, Gpu, Plan, Profile, Timing, View};
-use crate::kernels::{Measured, POISON, RandomInputs};
+use crate::gpu::{Buffer, Cost, Gpu, Plan, Profile, Timing, VariantSelection, View};
+use crate::kernels::{Comparison, POISON, RandomInputs};
 
-/// What a row is called.
+/// Key of a row.
 #[derive(Debug, Clone)]
-pub(super) struct Title {
+pub(super) struct RowKey {
     pub kernel: &'static str,
     pub variant: String,
     pub shape: String,
 }
 
-impl Title {
-    pub fn new(kernel: &'static str, variant: impl Into<String>, shape: &BenchShape) -> Self {
+impl RowKey {
+    pub(super) fn new(kernel: &'static str, variant: impl Into<String>, shape: &BenchShape) -> Self {
         Self { kernel, variant: variant.into(), shape: shape.to_string() }
     }
 }
 
-pub(super) struct Session<'a> {
+pub(super) struct Bench<'a> {
     pub gpu: &'a Gpu,
     pub profile: Profile,
     pub random: RandomInputs,
@@ -32,22 +32,22 @@ pub(super) struct Session<'a> {
     pub notes: Vec<String>,
     pub curves: Vec<ScalingCurve>,
     pub seed: u64,
-    /// What the first cases of a kernel gave, for passes of many kernels.
-    pub gated: BTreeMap<&'static str, Vec<Measured>>,
+    /// Results of the first cases of each kernel, for passes of many kernels.
+    pub gated: BTreeMap<&'static str, Vec<Comparison>>,
     rows: Vec<BenchRow>,
     limit_rows: Vec<BenchRow>,
-    origin: Origin,
+    origin: Provenance,
     variant: Option<String>,
-    asked: Vec<Asked>,
-    /// Outputs made since the last measurement.
+    selections: Vec<VariantSelection>,
+    /// Outputs created since the last measurement.
     outputs: Vec<View>,
-    contest: Option<Contest>,
+    race: Option<VariantRace>,
     progress: &'a mut dyn FnMut(&str),
 }
 
-impl<'a> Session<'a> {
-    /// Opens the session by measuring the adapter's limits.
-    pub fn new(gpu: &'a Gpu, config: &BenchConfig, progress: &'a mut dyn FnMut(&str)) -> Result<Self> {
+impl<'a> Bench<'a> {
+    /// Creates a session and measures the limits of the adapter.
+    pub(super) fn new(gpu: &'a Gpu, config: &BenchConfig, progress: &'a mut dyn FnMut(&str)) -> Result<Self> {
         let mut session = Self::bare(gpu, config, progress);
         session.limits = limits::measure(&mut session, config.subjects.contains(&Subject::Limits))?;
         session.limit_rows = std::mem::take(&mut session.rows);
@@ -56,19 +56,24 @@ impl<'a> Session<'a> {
         Ok(session)
     }
 
-    /// A session whose measurements are contests.
-    pub fn contests(gpu: &'a Gpu, config: &BenchConfig, contest: Contest, progress: &'a mut dyn FnMut(&str)) -> Self {
-        Self { contest: Some(contest), ..Self::bare(gpu, config, progress) }
+    /// Creates a session whose measurements are variant races.
+    pub(super) fn races(
+        gpu: &'a Gpu,
+        config: &BenchConfig,
+        race: VariantRace,
+        progress: &'a mut dyn FnMut(&str),
+    ) -> Self {
+        Self { race: Some(race), ..Self::bare(gpu, config, progress) }
     }
 
-    /// Whether time for contests is up.
-    pub fn is_over(&mut self) -> bool {
-        self.contest.as_mut().is_some_and(Contest::is_over)
+    /// Whether the time limit of the races is reached.
+    pub(super) fn is_over(&mut self) -> bool {
+        self.race.as_mut().is_some_and(VariantRace::is_over)
     }
 
-    /// What came of the contests.
-    pub fn end_contests(self) -> Result<Contest> {
-        self.contest.ok_or_else(|| Error::new(ErrorKind::Settings, "tune: this session held no contest; report this"))
+    /// Ends the session and returns the results of the races.
+    pub(super) fn end_races(self) -> Result<VariantRace> {
+        self.race.ok_or_else(|| Error::new(ErrorKind::Settings, "tune: this session ran no race; report this"))
     }
 
     fn bare(gpu: &'a Gpu, config: &BenchConfig, progress: &'a mut dyn FnMut(&str)) -> Self {
@@ -81,18 +86,18 @@ impl<'a> Session<'a> {
             curves: Vec::new(),
             rows: Vec::new(),
             limit_rows: Vec::new(),
-            origin: Origin::of(gpu),
+            origin: Provenance::of(gpu),
             seed: config.seed,
             gated: BTreeMap::new(),
             variant: None,
-            asked: Vec::new(),
+            selections: Vec::new(),
             outputs: Vec::new(),
-            contest: None,
+            race: None,
             progress,
         }
     }
 
-    /// The limits' own rows were made before the limits were known.
+    /// Computes the shares of the rows of the limits, which were created before the limits were known.
     fn share_limits(&mut self) {
         let limits = &self.limits;
         for row in &mut self.limit_rows {
@@ -105,27 +110,30 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Puts the limits among the rows.
-    pub fn report_limits(&mut self) {
+    /// Adds the rows of the limits to the report.
+    pub(super) fn report_limits(&mut self) {
         self.rows.append(&mut self.limit_rows.clone());
         self.notes.push(self.limits.to_string());
         self.notes.push(limits::costs_note(self.gpu));
         self.notes.push(limits::texels_note(&self.limits, self.gpu.reads_texels()));
     }
 
-    /// The last row, taken back.
-    pub fn take_row(&mut self) -> Option<BenchRow> {
+    /// Removes and returns the last row.
+    pub(super) fn take_row(&mut self) -> Option<BenchRow> {
         self.rows.pop()
     }
 
-    /// All rows.
+    /// Ends the session and returns the report.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] where a variant was wanted that nothing measured here has.
-    pub fn finish(self) -> Result<BenchReport> {
+    /// [`ErrorKind::Settings`] if no measured kernel has the forced variant.
+    pub(super) fn finish(self) -> Result<BenchReport> {
         if let (Some(variant), []) = (&self.variant, self.rows.as_slice()) {
-            let mut names: Vec<String> =
-                self.asked.iter().map(|asked| format!("{} {}", asked.kernel, asked.all.join(" "))).collect();
+            let mut names: Vec<String> = self
+                .selections
+                .iter()
+                .map(|selections| format!("{} {}", selections.kernel, selections.all.join(" ")))
+                .collect();
             names.sort();
             names.dedup();
             let there = if names.is_empty() { "none".into() } else { names.join(", ") };
@@ -135,60 +143,61 @@ impl<'a> Session<'a> {
         Ok(BenchReport { limits: self.limits, rows: self.rows, notes: self.notes, curves: self.curves })
     }
 
-    /// Whether what was just recorded takes the variant that is wanted, if one is.
-    pub fn is_wanted(&mut self) -> bool {
-        let asked = self.gpu.asked();
-        let wanted = self.variant.is_none() || asked.iter().any(|asked| asked.forced);
-        self.asked.extend(asked);
+    /// Whether the kernels recorded last use the forced variant; true if none is forced.
+    pub(super) fn is_wanted(&mut self) -> bool {
+        let selections = self.gpu.selections();
+        let wanted = self.variant.is_none() || selections.iter().any(|selections| selections.forced);
+        self.selections.extend(selections);
         wanted
     }
 
-    pub fn tell(&mut self, title: &Title) {
+    pub(super) fn tell(&mut self, title: &RowKey) {
         let words = [title.kernel, &title.variant, &title.shape];
         let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
         (self.progress)(&words.join(" "));
     }
 
-    /// `count` random floats within ± `scale`, here and on the device.
-    pub fn input(&mut self, label: &str, count: u64, scale: f32) -> Result<(Vec<f32>, Buffer)> {
-        // Asked for first, so that a size that the adapter cannot hold is never made here.
+    /// Creates an input of `count` random floats within ± `scale`, on the host and on the device.
+    pub(super) fn input(&mut self, label: &str, count: u64, scale: f32) -> Result<(Vec<f32>, Buffer)> {
+        // Allocated on the device first, so that a size beyond its limits is never allocated on the host.
         let buffer = self.gpu.buffer(&format!("bench.{label}"), count)?;
         let values: Vec<f32> = self.random.floats(count as usize).into_iter().map(|v| scale * v).collect();
         buffer.write(self.gpu, &values)?;
         Ok((values, buffer))
     }
 
-    /// An output of `count` elements, poisoned so that what a kernel forgets is an infinite error.
-    pub fn output(&mut self, label: &str, count: u64) -> Result<Buffer> {
+    /// Creates an output of `count` elements, poisoned so that elements that a kernel does not write count as infinite
+    /// errors.
+    pub(super) fn output(&mut self, label: &str, count: u64) -> Result<Buffer> {
         let buffer = self.gpu.buffer(&format!("bench.{label}"), count)?;
         buffer.write(self.gpu, &vec![POISON; count as usize])?;
         self.outputs.push(buffer.view());
         Ok(buffer)
     }
 
-    /// Runs what `record` records once, lets `check` compare what it made, and only then takes its time. `flops`
-    /// replaces the plan's own count where that is an estimate.
-    pub fn measure(
+    /// Runs the plan of `record` once, compares its outputs by `check`, and times it only if they are correct. `flops`
+    /// replaces the operation count of the plan where that is an estimate.
+    pub(super) fn measure(
         &mut self,
-        title: Title,
+        title: RowKey,
         flops: Option<f64>,
         record: impl Fn(&mut Plan) -> Result<()>,
-        check: impl FnOnce(&Gpu) -> Result<Vec<Measured>>,
+        check: impl FnOnce(&Gpu) -> Result<Vec<Comparison>>,
     ) -> Result<()> {
         self.tell(&title);
         let outputs = std::mem::take(&mut self.outputs);
-        if let Some(contest) = &mut self.contest {
-            return contest.hold(self.gpu, &title, &outputs, record, check);
+        if let Some(race) = &mut self.race {
+            return race.hold(self.gpu, &title, &outputs, record, check);
         }
-        // Uploads must not count as first use.
+        // Waits for the uploads, which must not count as first use.
         self.gpu.queue().submit([]);
         self.gpu.wait(None)?;
         let start = Instant::now();
         let mut plan = Plan::new(self.gpu);
-        self.gpu.asked();
+        self.gpu.selections();
         match record(&mut plan) {
             Err(error) if self.variant.is_some() && error.kind() == ErrorKind::Shape => {
-                // The variant that is wanted is not for this shape.
+                // The forced variant does not support this shape.
                 let mut row = self.row(&title, String::new());
                 row.error = Some(error.to_string());
                 self.rows.push(row);
@@ -196,16 +205,16 @@ impl<'a> Session<'a> {
             }
             recorded => recorded?,
         }
-        let asked = self.gpu.asked();
-        if self.variant.is_some() && asked.iter().all(|asked| !asked.forced) {
-            self.asked.extend(asked);
+        let selections = self.gpu.selections();
+        if self.variant.is_some() && selections.iter().all(|selections| !selections.forced) {
+            self.selections.extend(selections);
             return Ok(());
         }
         plan.run()?;
-        let forms: Vec<&str> = asked.iter().map(|asked| asked.taken).collect();
-        let launched = match forms.is_empty() {
+        let variants: Vec<&str> = selections.iter().map(|selections| selections.taken).collect();
+        let launched = match variants.is_empty() {
             true => plan.kernels().join(" "),
-            false => format!("{} as {}", plan.kernels().join(" "), forms.join(" ")),
+            false => format!("{} as {}", plan.kernels().join(" "), variants.join(" ")),
         };
         let mut row = self.row(&title, launched);
         row.first_use_ms = Some(start.elapsed().as_secs_f64() * 1e3);
@@ -220,21 +229,21 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Why these outputs are no good, if they are not.
-    pub fn verdict(&self, measured: &[Measured]) -> Option<String> {
+    /// Error message of the first wrong output, if there is one.
+    pub(super) fn verdict(&self, measured: &[Comparison]) -> Option<String> {
         if measured.is_empty() {
             return Some("nothing was compared with the reference, so there is no time".into());
         }
         measured.iter().find(|m| !m.passed()).map(|m| {
             format!(
-                "wrong: output {} is off by {:.1e}, allowed are {:.1e} (seed {})",
+                "wrong: output {} has an error of {:.1e}, the tolerance is {:.1e} (seed {})",
                 m.output, m.error, m.tolerance, self.seed
             )
         })
     }
 
-    /// A row without numbers.
-    pub fn row(&self, title: &Title, launched: String) -> BenchRow {
+    /// Creates a row without times.
+    pub(super) fn row(&self, title: &RowKey, launched: String) -> BenchRow {
         BenchRow {
             kernel: title.kernel.into(),
             variant: title.variant.clone(),
@@ -255,8 +264,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Writes times and rates into a row.
-    pub fn fill(&self, row: &mut BenchRow, timing: &Timing, cost: Cost) {
+    /// Fills in the times and rates of a row.
+    pub(super) fn fill(&self, row: &mut BenchRow, timing: &Timing, cost: Cost) {
         let ms = timing.median();
         let rate = |amount: f64| (amount > 0.0 && ms > 0.0).then(|| amount / ms / 1e6);
         row.median_ms = Some(ms);
@@ -267,12 +276,12 @@ impl<'a> Session<'a> {
         row.clock = Some(timing.clock.to_string());
     }
 
-    pub fn push(&mut self, row: BenchRow) {
+    pub(super) fn push(&mut self, row: BenchRow) {
         self.rows.push(row);
     }
 }
 
-/// How many of `count` equal things the reference computes, when each takes `work` multiply-adds.
+/// Indices of the items, out of `count`, that the reference computes if each takes `work` multiply-adds.
 pub(super) fn checked(count: usize, work: u64) -> Vec<usize> {
     super::gate::spread(count, affordable(work).min(4096))
 }
@@ -280,24 +289,24 @@ pub(super) fn checked(count: usize, work: u64) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::probe::ProbeCopy;
+    use crate::kernels::device::probe::ProbeCopy;
 
-    /// What the row of a copy is when `check` judges it.
-    fn row_of(check: impl FnOnce() -> Vec<Measured>) -> BenchRow {
+    /// Row of a copy whose outputs `check` compares.
+    fn row_of(check: impl FnOnce() -> Vec<Comparison>) -> BenchRow {
         let gpu = Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one");
         let config = BenchConfig { runs: 1, warmup: 0, ..BenchConfig::default() };
         let mut ignore = |_: &str| ();
-        let mut session = Session::new(&gpu, &config, &mut ignore).unwrap();
+        let mut session = Bench::new(&gpu, &config, &mut ignore).unwrap();
         let ((_, x), y) = (session.input("x", 64, 1.0).unwrap(), session.output("y", 64).unwrap());
         let copy = ProbeCopy { x: x.view(), y: y.view() };
-        let title = Title::new("probe_copy", "", &BenchShape(vec![16]));
+        let title = RowKey::new("probe_copy", "", &BenchShape(vec![16]));
         session.measure(title, None, |plan| copy.record(plan, 16), |_| Ok(check())).unwrap();
         session.take_row().unwrap()
     }
 
     #[test]
     fn only_what_is_right_gets_a_time() {
-        let measured = |error| vec![Measured { output: "y", error, tolerance: 1e-3 }];
+        let measured = |error| vec![Comparison { output: "y", error, tolerance: 1e-3 }];
         let right = row_of(|| measured(1e-4));
         assert!(right.error.is_none() && right.median_ms.is_some() && right.clock.is_some());
         for (wrong, said) in [(measured(2e-3), "2.0e-3"), (measured(f64::INFINITY), "inf"), (Vec::new(), "nothing")] {

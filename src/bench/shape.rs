@@ -1,16 +1,16 @@
-//! Shapes as they are typed and printed: 256x8x16x16.
+//! Benchmark shapes and their text format: 256x8x16x16.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The sizes of a benchmark, in the order that its [`crate::bench::Subject`] names; each at least 1.
+/// Sizes of a benchmark, in the order of [`crate::bench::Subject::sizes`]; each at least 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BenchShape(pub Vec<u32>);
 
 impl BenchShape {
-    /// The sizes, where there are `N`.
+    /// Returns the sizes, if there are exactly `N`.
     pub(super) fn sizes<const N: usize>(&self) -> Result<[u32; N]> {
         self.0.clone().try_into().map_err(|_| {
             let message = format!("bench: shape {self} has {} sizes, expected {N}; give another --shape", self.0.len());
@@ -23,12 +23,12 @@ impl FromStr for BenchShape {
     type Err = Error;
 
     /// # Errors
-    /// [`ErrorKind::Settings`] for anything but numbers from 1 to 2^31 with `x` between them.
+    /// [`ErrorKind::Settings`] for anything but numbers from 1 to 2^31 separated by `x`.
     fn from_str(text: &str) -> Result<Self> {
         let size = |word: &str| word.trim().parse().ok().filter(|size| (1..=1u32 << 31).contains(size));
         let sizes: Option<Vec<u32>> = text.split(['x', 'X', '×', ',']).map(size).collect();
         sizes.map(Self).ok_or_else(|| {
-            let message = format!("bench: `{text}` is no shape; give sizes of at least 1 such as 256x8x16x16");
+            let message = format!("bench: `{text}` is not a shape; give sizes of at least 1 such as 256x8x16x16");
             Error::new(ErrorKind::Settings, message)
         })
     }

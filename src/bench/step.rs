@@ -1,26 +1,28 @@
-//! A training step of a family at a shape (L, K, Nh): whole, part by part, kernel by kernel; and its moves alone.
+//! Benchmark of a training step of a family at a shape (L, K, Nh): whole, by parts, by kernels; and of its connected
+//! configurations only.
 //!
-//! The first steps train from random weights, where nearly all samples differ: the dearest case. The parts are launches
-//! timed one by one, so that they add up to somewhat more than the step. Rates count every row that could be live.
+//! The first steps train from random weights, where nearly all samples differ: the worst case. The launches of the
+//! parts are timed one by one, so the parts add up to somewhat more than the step. Rates count every row up to the
+//! capacity.
 //!
-//! There is no reference of a whole step to compare with. Its gate is that each kernel it launches agrees with its own
-//! reference on this adapter in the first cases of its table, and that the first step is finite.
+//! A whole step has no reference. Its correctness check is that each launched kernel agrees with its own reference on
+//! this adapter in the first cases of its table, and that the first step is finite.
 
 use std::time::Instant;
 
-use super::session::{Session, Title};
+use super::session::{Bench, RowKey};
 use super::{BenchShape, Subject};
 use crate::error::Result;
 use crate::gpu::{Clock, Cost, Plan, ProfileRow, Timing};
-use crate::kernels::{self, Measured};
+use crate::kernels::{self, Comparison};
 use crate::model::{Lptf, Model, Ptf, Rnn, Subsampler};
 use crate::physics::{Lattice, Patch, Rydberg};
 use crate::vmc::{Optimizer, ReconfigurationCost, StochasticReconfiguration, TrainConfig, Trainer};
 
-/// Cases of each kernel that the gate runs.
+/// Number of cases per kernel in the correctness check.
 const CASES: usize = 2;
 
-/// Patches of 2x2, drawn one by one or as the sub-patches of large ones of 4x4.
+/// Wave function of 2x2 patches, drawn directly or as the sub-patches of large 4x4 patches.
 fn model(subject: Subject, width: u32) -> Box<dyn Model> {
     let (patch, width) = (Patch::Block([2, 2]), width as usize);
     let rnn = Rnn { patch, width, ..Rnn::default() };
@@ -52,7 +54,7 @@ fn problem(subject: Subject, sites: u32, samples: u32, width: u32) -> Result<Pro
     Ok((lattice, model(subject, width), config))
 }
 
-/// Whether a step of this shape exists.
+/// Checks that a step of this shape exists.
 pub(super) fn check(subject: Subject, sites: u32, samples: u32, width: u32) -> Result<()> {
     let (lattice, model, config) = problem(subject, sites, samples, width)?;
     lattice.check()?;
@@ -60,8 +62,8 @@ pub(super) fn check(subject: Subject, sites: u32, samples: u32, width: u32) -> R
     config.check()
 }
 
-/// A trainer that took its first step, and how long that took in milliseconds.
-fn begun(session: &Session<'_>, subject: Subject, shape: &BenchShape) -> Result<(Trainer, f64, bool)> {
+/// Trainer after its first step, the milliseconds of that step, and whether it was finite.
+fn begun(session: &Bench<'_>, subject: Subject, shape: &BenchShape) -> Result<(Trainer, f64, bool)> {
     let [sites, samples, width] = shape.sizes()?;
     let (lattice, model, config) = problem(subject, sites, samples, width)?;
     let start = Instant::now();
@@ -74,10 +76,10 @@ fn begun(session: &Session<'_>, subject: Subject, shape: &BenchShape) -> Result<
     Ok((trainer, start.elapsed().as_secs_f64() * 1e3, finite))
 }
 
-/// The first cases of every kernel that the step launches, and whether the first step was finite.
-fn gate(session: &mut Session<'_>, trainer: &Trainer, finite: bool) -> Result<Vec<Measured>> {
+/// Compares the first cases of every kernel of the step, and checks that the first step was finite.
+fn gate(session: &mut Bench<'_>, trainer: &Trainer, finite: bool) -> Result<Vec<Comparison>> {
     let error = if finite { 0.0 } else { f64::INFINITY };
-    let mut measured = vec![Measured { output: "energy and gradient", error, tolerance: 0.0 }];
+    let mut measured = vec![Comparison { output: "energy and gradient", error, tolerance: 0.0 }];
     trainer
         .plans()
         .into_iter()
@@ -85,8 +87,8 @@ fn gate(session: &mut Session<'_>, trainer: &Trainer, finite: bool) -> Result<Ve
     Ok(measured)
 }
 
-/// The first cases of every kernel that `plan` launches. Each kernel runs them once in a session.
-pub(super) fn kernel_gate(session: &mut Session<'_>, plan: &Plan) -> Result<Vec<Measured>> {
+/// Compares the first cases of every kernel that `plan` launches. Each kernel runs them once per session.
+pub(super) fn kernel_gate(session: &mut Bench<'_>, plan: &Plan) -> Result<Vec<Comparison>> {
     for name in plan.kernels() {
         if session.gated.contains_key(name) {
             continue;
@@ -94,16 +96,16 @@ pub(super) fn kernel_gate(session: &mut Session<'_>, plan: &Plan) -> Result<Vec<
         let mut measured = Vec::new();
         for case in (kernels::find(name)?.cases)(session.gpu).into_iter().take(CASES) {
             let words = case.run(session.gpu)?;
-            // Told by the kernel's name, as there are many.
-            measured.extend(case.compare(&words).into_iter().map(|m| Measured { output: name, ..m }));
+            // Labeled by the name of the kernel, because there are many.
+            measured.extend(case.compare(&words).into_iter().map(|m| Comparison { output: name, ..m }));
         }
         session.gated.insert(name, measured);
     }
     Ok(plan.kernels().into_iter().flat_map(|name| session.gated[name].clone()).collect())
 }
 
-/// A row of a part or a kernel of the step. Its time is a median already.
-fn part_row(session: &mut Session<'_>, title: &Title, rows: &[&ProfileRow]) -> Result<()> {
+/// Adds the row of a part or a kernel of the step. Its time is already a median.
+fn part_row(session: &mut Bench<'_>, title: &RowKey, rows: &[&ProfileRow]) -> Result<()> {
     let Some(first) = rows.first() else { return Ok(()) };
     let launches: usize = rows.iter().map(|row| row.launches).sum();
     let mut row = session.row(title, format!("{launches} launches"));
@@ -114,9 +116,9 @@ fn part_row(session: &mut Session<'_>, title: &Title, rows: &[&ProfileRow]) -> R
     Ok(())
 }
 
-/// Rows of the parts that `wanted` names, all without it, then of their kernels, the slowest first.
+/// Adds the rows of part `wanted`, or of all parts, then of their kernels, slowest first.
 fn part_rows(
-    session: &mut Session<'_>,
+    session: &mut Bench<'_>,
     (subject, trainer): (Subject, &Trainer),
     shape: &BenchShape,
     wanted: Option<&str>,
@@ -131,21 +133,21 @@ fn part_rows(
     });
     for part in parts {
         let of_part: Vec<&ProfileRow> = rows.iter().filter(|row| row.scope == part).collect();
-        part_row(session, &Title::new(subject.name(), part, shape), &of_part)?;
+        part_row(session, &RowKey::new(subject.name(), part, shape), &of_part)?;
     }
     rows.sort_by(|a, b| b.median_ms.total_cmp(&a.median_ms));
-    rows.iter().try_for_each(|row| part_row(session, &Title::new(row.kernel, row.scope, shape), &[row]))
+    rows.iter().try_for_each(|row| part_row(session, &RowKey::new(row.kernel, row.scope, shape), &[row]))
 }
 
-/// A trainer whose kernels passed the gate; without one a row that says why.
+/// Trainer whose kernels passed the correctness check; otherwise adds a row with the error.
 fn passed(
-    session: &mut Session<'_>,
+    session: &mut Bench<'_>,
     subject: Subject,
     shape: &BenchShape,
-    title: &Title,
+    title: &RowKey,
 ) -> Result<Option<(Trainer, f64, f64)>> {
     session.tell(title);
-    session.gpu.asked();
+    session.gpu.selections();
     let (trainer, first_ms, finite) = begun(session, subject, shape)?;
     if !session.is_wanted() {
         return Ok(None);
@@ -160,20 +162,20 @@ fn passed(
     Ok(Some((trainer, first_ms, measured.iter().map(|m| m.error).fold(0.0, f64::max))))
 }
 
-/// The moves of a step and their kernels.
-pub(super) fn run_moves(session: &mut Session<'_>, shape: &BenchShape) -> Result<()> {
+/// Measures the connected configurations of a step and their kernels.
+pub(super) fn run_moves(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let step = Subject::Step;
-    let title = Title::new(step.name(), "moves", shape);
+    let title = RowKey::new(step.name(), "moves", shape);
     match passed(session, step, shape, &title)? {
         Some((trainer, ..)) => part_rows(session, (step, &trainer), shape, Some("moves")),
         None => Ok(()),
     }
 }
 
-/// The step, whole and in parts.
-pub(super) fn run_step(session: &mut Session<'_>, subject: Subject, shape: &BenchShape) -> Result<()> {
+/// Measures the step, whole and by parts.
+pub(super) fn run_step(session: &mut Bench<'_>, subject: Subject, shape: &BenchShape) -> Result<()> {
     let name = subject.name();
-    let title = Title::new(name, "whole", shape);
+    let title = RowKey::new(name, "whole", shape);
     let Some((mut trainer, first_ms, max_error)) = passed(session, subject, shape, &title)? else { return Ok(()) };
     if subject == Subject::StepSr {
         return reconfiguration_rows(session, &mut trainer, shape, first_ms, max_error);
@@ -196,7 +198,7 @@ pub(super) fn run_step(session: &mut Session<'_>, subject: Subject, shape: &Benc
         start.elapsed().as_secs_f64() * 1e3
     };
     let times = Timing::new((0..runs).map(replay).collect(), Clock::Host)?;
-    let mut row = session.row(&Title::new(name, "host replay", shape), launched.clone());
+    let mut row = session.row(&RowKey::new(name, "host replay", shape), launched.clone());
     session.fill(&mut row, &times, Cost::default());
     session.push(row);
 
@@ -204,15 +206,15 @@ pub(super) fn run_step(session: &mut Session<'_>, subject: Subject, shape: &Benc
     let gflop = trainer.plan().cost().flops / 1e9;
     let mebibytes = trainer.memory() as f64 / f64::from(1 << 20);
     session.notes.push(format!(
-        "{name} {shape}: {gflop:.1} GFLOP, {launched}, {mebibytes:.1} MiB; samples drawn together {group}, moved together {moves}, with \
-         gradient {gradient}"
+        "{name} {shape}: {gflop:.1} GFLOP, {launched}, {mebibytes:.1} MiB; samples per group {group}, per local-energy \
+         pass {moves}, per gradient pass {gradient}"
     ));
     part_rows(session, (subject, &trainer), shape, None)
 }
 
-/// Steps of stochastic reconfiguration, whole and in the parts that follow one another, by the host's clock.
+/// Measures steps of stochastic reconfiguration, whole and by consecutive parts, with the host clock.
 fn reconfiguration_rows(
-    session: &mut Session<'_>,
+    session: &mut Bench<'_>,
     trainer: &mut Trainer,
     shape: &BenchShape,
     first_ms: f64,
@@ -229,12 +231,12 @@ fn reconfiguration_rows(
         let seconds = [report.seconds, report.seconds - parts.iter().sum::<f64>(), gram, solve, apply];
         times.iter_mut().zip(seconds).for_each(|(times, seconds)| times.push(1e3 * seconds));
     }
-    // Cholesky factors of the small problem; what a step has besides is by far less.
+    // Cholesky factorization of the small problem; everything else in the step is negligible in comparison.
     let solve = Cost { flops: (cost.rows as f64).powi(3) / 3.0, bytes: 8.0 * (cost.rows as f64).powi(2) };
     let sampling = trainer.plan().cost();
     let costs = [sampling + cost.gram + solve + cost.apply, sampling, cost.gram, solve, cost.apply];
     for ((part, times), cost) in PARTS.into_iter().zip(times).zip(costs) {
-        let mut row = session.row(&Title::new(Subject::StepSr.name(), part, shape), String::new());
+        let mut row = session.row(&RowKey::new(Subject::StepSr.name(), part, shape), String::new());
         session.fill(&mut row, &Timing::new(times, Clock::Host)?, cost);
         if part == PARTS[0] {
             (row.first_use_ms, row.max_error) = (Some(first_ms), Some(max_error));
@@ -244,9 +246,9 @@ fn reconfiguration_rows(
     let mebibytes = |bytes: f64| bytes / f64::from(1 << 20);
     let [group, moves, gradient] = trainer.chunks();
     session.notes.push(format!(
-        "{} {shape}: {} parameters, {} distinct samples, whose Jacobian would take {:.0} MiB; {:.1} MiB taken; {} passes over \
-         layers, {} products of pairs of rows and {} of columns; gram {:.0} GFLOP, apply {:.1} GFLOP; samples drawn together \
-         {group}, moved together {moves}, with gradient {gradient}",
+        "{} {shape}: {} parameters, {} deduplicated samples, whose Jacobian would take {:.0} MiB; {:.1} MiB used; {} \
+         passes over layers, {} products of pairs of rows and {} of columns; gram {:.0} GFLOP, apply {:.1} GFLOP; \
+         samples per group {group}, per local-energy pass {moves}, per gradient pass {gradient}",
         Subject::StepSr.name(),
         cost.parameters,
         cost.rows,

@@ -1,4 +1,4 @@
-//! What can be measured, at which shapes.
+//! Subjects of the benchmarks, with their shapes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,37 +7,38 @@ use super::BenchShape;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 
-/// A part of the crate to measure.
+/// Subject of a benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// What the adapter can do at most: multiply-adds, memory, shuffles, launches, submissions.
+    /// Limits of the adapter: multiply-adds, memory, shuffles, launches, submissions.
     Limits,
-    /// Attention forward, forward and backward, decoding, suffixes; shapes (B, H, T, D).
+    /// Attention: forward, forward with backward, decoding, suffixes; shapes (B, H, T, D).
     Attention,
-    /// Matrix products forward, their two gradients, the feed-forward part; shapes (rows, inner, columns).
+    /// Matrix products: forward, both gradients, the feed-forward part; shapes (rows, inner, columns).
     Matmul,
-    /// Layer normalisation, shapes (rows, C).
+    /// Layer normalization; shapes (rows, C).
     Norm,
-    /// The head over the outcomes of a patch, shapes (rows, V).
+    /// Categorical head over the outcomes of a patch; shapes (rows, V).
     Head,
-    /// The moves of a training step; shapes (L, K, Nh): sites, samples, width of a PTF of patches 2x2.
+    /// Connected configurations of a training step; shapes (L, K, Nh): sites, samples, width of a PTF with 2x2 patches.
     Moves,
-    /// A training step, whole and part by part; shapes as for moves.
+    /// Training step, whole and by parts; shapes as for [`Subject::Moves`].
     Step,
-    /// The same of a recurrent wave function of patches 2x2.
+    /// Training step of a recurrent wave function with 2x2 patches.
     StepRnn,
-    /// The same of large patches 4x4 that a recurrent wave function draws in patches 2x2, within a GiB.
+    /// Training step of a large-patched transformer with 4x4 patches, drawn by a recurrent wave function in 2x2
+    /// patches, within 1 GiB.
     StepLptf,
-    /// A step of stochastic reconfiguration within two GiB: samples and energies, the Gram matrix, the small problem, the
-    /// step from it; shapes as for moves, of a PTF with a feed-forward part four times as wide.
+    /// Step of stochastic reconfiguration within 2 GiB: samples and energies, the Gram matrix, its solution, the
+    /// update; shapes as for [`Subject::Moves`], of a PTF whose feed-forward part is four times as wide as the model.
     StepSr,
-    /// Sampling, log-probabilities and local energies against sites; shapes (sites, samples).
+    /// Sampling, log-probabilities and local energies against the number of sites; shapes (sites, samples).
     Scaling,
 }
 
 impl Subject {
-    /// All of them.
-    pub const ALL: [Subject; 11] = [
+    /// All subjects.
+    pub const ALL: [Self; 11] = [
         Self::Limits,
         Self::Attention,
         Self::Matmul,
@@ -51,7 +52,7 @@ impl Subject {
         Self::Scaling,
     ];
 
-    /// Its name as typed.
+    /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Limits => "limits",
@@ -68,7 +69,7 @@ impl Subject {
         }
     }
 
-    /// Names of the sizes of its shapes.
+    /// Names of the sizes of a shape.
     pub fn sizes(self) -> &'static [&'static str] {
         match self {
             Self::Limits => &[],
@@ -81,7 +82,7 @@ impl Subject {
         }
     }
 
-    /// The shapes that are measured where none is given.
+    /// Default shapes.
     pub fn shapes(self) -> Vec<BenchShape> {
         let shapes: &[&[u32]] = match self {
             Self::Limits => &[],
@@ -98,12 +99,12 @@ impl Subject {
         shapes.iter().map(|sizes| BenchShape(sizes.to_vec())).collect()
     }
 
-    /// A shape of it as typed.
+    /// Example of a shape as on the command line.
     pub(super) fn example(self) -> String {
         self.shapes().first().map_or_else(String::new, BenchShape::to_string)
     }
 
-    /// Whether a kernel has this shape; needs no adapter.
+    /// Checks that the kernels support this shape; needs no adapter.
     ///
     /// # Errors
     /// [`ErrorKind::Settings`], naming the limit.
@@ -143,7 +144,7 @@ impl Subject {
         }
     }
 
-    /// Whether the adapter can bind the buffers of this shape.
+    /// Checks that the adapter can bind the buffers of this shape.
     ///
     /// # Errors
     /// [`ErrorKind::Memory`], naming the limit.
@@ -165,13 +166,13 @@ impl Subject {
     }
 }
 
-/// Bytes of the largest buffer that a shape needs; 0 where a memory budget sees to that.
+/// Size in bytes of the largest buffer of a shape; 0 if a memory budget limits it.
 fn bytes(subject: Subject, sizes: &[u32]) -> u128 {
     let product = |sizes: &[u32]| sizes.iter().map(|size| u128::from(*size)).product::<u128>();
     let elements = match (subject, sizes) {
         (Subject::Attention, _) => 3 * product(sizes),
         (Subject::Matmul, [rows, inner, columns]) => {
-            // The partial sums of a weight gradient, one for each block of 512 rows.
+            // Partial sums of a weight gradient, one for each block of 512 rows.
             let part = product(&[rows.div_ceil(512), inner + 1, *columns]);
             product(&[*rows, *inner]).max(product(&[*rows, *columns])).max(product(&[*inner, *columns])).max(part)
         }
@@ -189,7 +190,7 @@ impl FromStr for Subject {
     fn from_str(text: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|subject| subject.name() == text).ok_or_else(|| {
             let names: Vec<&str> = Self::ALL.into_iter().map(Self::name).collect();
-            let message = format!("bench: there is no `{text}` to measure; give {}", names.join(", "));
+            let message = format!("bench: unknown subject `{text}`; give {}", names.join(", "));
             Error::new(ErrorKind::Settings, message)
         })
     }

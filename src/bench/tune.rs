@@ -1,57 +1,61 @@
-//! Which forms of the kernels are fastest on an adapter: contests at the shapes of typical networks.
+//! Tuning: variant races at the shapes of typical networks find the fastest kernel variants of an adapter.
+//!
+//! Recording a plan logs its variant selections (`Gpu::with_selection_log`), so the tuning needs no list of kernels.
+//! The default of a kernel must pass the correctness check; another variant takes part only if it has the same bits on
+//! this adapter.
 
 use std::time::{Duration, Instant};
 
 use super::attention::Kind;
-use super::contest::{Contest, Verdict};
 use super::report::{aligned, cell};
-use super::session::{Session, Title};
+use super::session::{Bench, RowKey};
+use super::variant_race::{VariantRace, Verdict};
 use super::{BenchConfig, BenchShape, attention, matmul, norm};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Gpu, Preferred, Tuning};
+use crate::gpu::{Gpu, TunedVariant, Tuning};
 use crate::kernels::attention::AttentionShape;
 use crate::kernels::linear::LinearShape;
 
-/// How long to tune.
+/// Limits of a tuning.
 #[derive(Debug, Clone)]
 pub struct TuneConfig {
-    /// The commonest networks and large batches only, and fewer rounds.
+    /// Whether only the most common networks and large batches are measured, with fewer rounds.
     pub quick: bool,
-    /// Seconds after which no contest begins any more.
+    /// Time limit in seconds, after which no further race begins.
     pub seconds: f64,
     /// Seed of the inputs.
     pub seed: u64,
 }
 
 impl TuneConfig {
-    /// The usual limits.
+    /// Default limits.
     pub fn new(quick: bool) -> Self {
         Self { quick, seconds: if quick { 25.0 } else { 110.0 }, seed: 0 }
     }
 
-    /// Whether the settings make sense; needs no adapter.
+    /// Checks the settings; needs no adapter.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] for a limit that is no time.
+    /// [`ErrorKind::Settings`] if the time limit is not positive or not below 10⁶ seconds.
     pub fn check(&self) -> Result<()> {
         if self.seconds > 0.0 && self.seconds < 1e6 {
             return Ok(());
         }
-        let message = format!("tune: {} seconds are no time to tune in; give --seconds 60", self.seconds);
+        let message = format!("tune: seconds must be above 0 and below 10⁶, got {}; give --seconds 60", self.seconds);
         Err(Error::new(ErrorKind::Settings, message))
     }
 }
 
-/// What a tuning found.
+/// Results of a tuning.
 #[derive(Debug, Clone)]
 pub struct TuneReport {
-    /// One for each kernel and class of shapes, in the order of measuring.
+    /// One verdict per kernel and class of shapes, in the order of measurement.
     pub verdicts: Vec<Verdict>,
-    /// Whether time was up before everything was decided; what is left keeps its default.
+    /// Whether the time limit ended the tuning early; undecided classes keep their defaults.
     pub unfinished: bool,
 }
 
-/// Sizes of a network that people train.
+/// Sizes of a typical network.
 struct Typical {
     patches: u32,
     width: u32,
@@ -63,8 +67,8 @@ const fn typical([patches, width, heads, hidden]: [u32; 4]) -> Typical {
     Typical { patches, width, heads, hidden }
 }
 
-/// The commonest first. Each brings classes of shapes that those before it do not have. A hidden layer of 1024 stands for
-/// all of its class, the usual 2048 among them, and takes less time.
+/// Typical networks, most common first. Each adds classes of shapes that the previous ones do not have. A hidden layer
+/// of 1024 represents its whole class, including the usual 2048, and takes less time.
 const NETWORKS: [Typical; 5] = [
     typical([4, 32, 8, 1024]),
     typical([16, 128, 8, 1024]),
@@ -72,19 +76,20 @@ const NETWORKS: [Typical; 5] = [
     typical([36, 128, 8, 512]),
     typical([64, 32, 8, 128]),
 ];
-/// Networks of a quick run.
+/// Number of networks in a quick run.
 const QUICK: usize = 2;
-/// Outcomes of a patch of 2x2.
+/// Number of outcomes of a 2x2 patch.
 const OUTCOMES: u32 = 16;
 
-/// Holds contests on `gpu` until all are decided or time is up; `progress` is told what is being measured.
+/// Runs variant races on `gpu` until all are decided or the time limit is reached. `progress` receives the name of each
+/// measurement.
 ///
 /// # Errors
-/// As [`TuneConfig::check`]; what the device says.
+/// Those of [`TuneConfig::check`] and of the device.
 pub fn tune(gpu: &Gpu, config: &TuneConfig, progress: &mut dyn FnMut(&str)) -> Result<TuneReport> {
     config.check()?;
     let software = gpu.is_software();
-    let contest = Contest {
+    let race = VariantRace {
         budget_ms: match (software, config.quick) {
             (true, false) => 400.0,
             (true, true) => 150.0,
@@ -96,7 +101,7 @@ pub fn tune(gpu: &Gpu, config: &TuneConfig, progress: &mut dyn FnMut(&str)) -> R
         unfinished: false,
     };
     let bench = BenchConfig { seed: config.seed, ..BenchConfig::default() };
-    let mut session = Session::contests(gpu, &bench, contest, progress);
+    let mut session = Bench::races(gpu, &bench, race, progress);
     let [many, few] = if software { [2304, 256] } else { [16384, 1024] };
     let networks = &NETWORKS[..if config.quick { QUICK } else { NETWORKS.len() }];
     for network in networks {
@@ -106,21 +111,21 @@ pub fn tune(gpu: &Gpu, config: &TuneConfig, progress: &mut dyn FnMut(&str)) -> R
     if !config.quick {
         networks.iter().try_for_each(|network| products(&mut session, network, few))?;
     }
-    let Contest { verdicts, unfinished, .. } = session.end_contests()?;
+    let VariantRace { verdicts, unfinished, .. } = session.end_races()?;
     Ok(TuneReport { verdicts, unfinished })
 }
 
-/// Everything of a network's layers but attention, for a batch of `rows`.
-fn products(session: &mut Session<'_>, network: &Typical, rows: u32) -> Result<()> {
+/// Measures all kernels of the layers of a network except attention, for a batch of `rows`.
+fn products(session: &mut Bench<'_>, network: &Typical, rows: u32) -> Result<()> {
     let (c, f) = (network.width, network.hidden);
     for [inputs, outputs] in [[c, 3 * c], [c, c], [c, f], [f, c], [c, OUTCOMES]] {
         if session.is_over() {
             return Ok(());
         }
         let shape = BenchShape(vec![rows, inputs, outputs]);
-        let title = Title::new("linear_product", "forward", &shape);
+        let title = RowKey::new("linear_product", "forward", &shape);
         matmul::product(session, title, &LinearShape::forward(rows, inputs, outputs))?;
-        let title = Title::new("linear_product", "input gradient", &shape);
+        let title = RowKey::new("linear_product", "input gradient", &shape);
         matmul::product(session, title, &LinearShape::backward(rows, outputs, inputs))?;
         matmul::weight_gradient(session, &shape)?;
     }
@@ -128,8 +133,8 @@ fn products(session: &mut Session<'_>, network: &Typical, rows: u32) -> Result<(
     norm::run(session, &BenchShape(vec![rows, c]))
 }
 
-/// Attention of a network, of as many samples as make `rows` rows.
-fn attentions(session: &mut Session<'_>, network: &Typical, rows: u32) -> Result<()> {
+/// Measures the attention of a network, with as many samples as fit into `rows` rows.
+fn attentions(session: &mut Bench<'_>, network: &Typical, rows: u32) -> Result<()> {
     if session.is_over() {
         return Ok(());
     }
@@ -137,36 +142,36 @@ fn attentions(session: &mut Session<'_>, network: &Typical, rows: u32) -> Result
     let (b, d) = (rows / t, width / h);
     let shape = BenchShape(vec![b, h, t, d]);
     let causal = AttentionShape::causal(b, t, h, d);
-    attention::forward(session, Title::new("attention_forward", "causal", &shape), Kind::Softmax, &causal)?;
+    attention::forward(session, RowKey::new("attention_forward", "causal", &shape), Kind::Softmax, &causal)?;
     let decode = AttentionShape::decode(b, t, h, d, t - 1);
-    attention::forward(session, Title::new("attention_forward", "decode", &shape), Kind::Softmax, &decode)?;
+    attention::forward(session, RowKey::new("attention_forward", "decode", &shape), Kind::Softmax, &decode)?;
     attention::suffix(session, Kind::Softmax, &BenchShape(vec![b / 4, h, t, d]))?;
-    attention::backward(session, Title::new("attention_forward_backward", "causal", &shape), Kind::Softmax, &causal)
+    attention::backward(session, RowKey::new("attention_forward_backward", "causal", &shape), Kind::Softmax, &causal)
 }
 
 impl TuneReport {
-    /// The forms that are clearly faster than the rules' own.
+    /// Variants that are clearly faster than the defaults.
     pub fn tuning(&self) -> Tuning {
         let mut tuning = Tuning::default();
         for verdict in self.verdicts.iter().filter(|verdict| verdict.best != verdict.default) {
-            let (form, instead_of) = (verdict.best.into(), verdict.default.into());
-            tuning.set(verdict.kernel, &verdict.class, Preferred { form, instead_of, gain: verdict.gain });
+            let (variant, instead_of) = (verdict.best.into(), verdict.default.into());
+            tuning.set(verdict.kernel, &verdict.class, TunedVariant { variant, instead_of, gain: verdict.gain });
         }
         tuning
     }
 
-    /// Whether a kernel was wrong.
+    /// Whether a kernel gave wrong results.
     pub fn has_errors(&self) -> bool {
         self.verdicts.iter().any(|verdict| verdict.failed)
     }
 
-    /// For people: a row for each kernel and class of shapes.
+    /// Formats the verdicts as a table: one row per kernel and class of shapes.
     pub fn table(&self) -> String {
-        let header = ["kernel", "shapes", "default", "best", "gain", "ms", "forms that gave the same bits, in ms"];
+        let header = ["kernel", "shapes", "default", "best", "gain", "ms", "variants that gave the same bits, in ms"];
         let mut rows = vec![header.map(String::from)];
         rows.extend(self.verdicts.iter().map(|verdict| {
-            let of = |form: &str| verdict.times.iter().find(|(name, _)| *name == form).map(|(_, ms)| *ms);
-            let mut all: Vec<String> = verdict.times.iter().map(|(form, ms)| format!("{form} {ms:.3}")).collect();
+            let of = |variant: &str| verdict.times.iter().find(|(name, _)| *name == variant).map(|(_, ms)| *ms);
+            let mut all: Vec<String> = verdict.times.iter().map(|(variant, ms)| format!("{variant} {ms:.3}")).collect();
             all.extend(verdict.remark.clone());
             [
                 verdict.kernel.into(),
@@ -180,7 +185,7 @@ impl TuneReport {
         }));
         let mut text = aligned(&rows, 4);
         if self.unfinished {
-            text += "\ntime was up: everything else keeps its default; give more by --seconds";
+            text += "\ntime was up: the remaining classes keep their defaults; increase --seconds";
         }
         text
     }
@@ -209,7 +214,7 @@ mod tests {
         assert!(report("subgroup2", 1.0).tuning().is_empty());
         let tuning = report("subgroup4", 2.0).tuning();
         let preferred = tuning.get("linear_product", "forward 64 x 64, many rows").unwrap();
-        assert_eq!((preferred.form.as_str(), preferred.instead_of.as_str()), ("subgroup4", "subgroup2"));
+        assert_eq!((preferred.variant.as_str(), preferred.instead_of.as_str()), ("subgroup4", "subgroup2"));
     }
 
     #[test]

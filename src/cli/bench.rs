@@ -1,4 +1,4 @@
-//! `ketformer bench`: how fast the kernels are on this adapter, and how near to what it can do at all.
+//! `ketformer bench`: speed of the kernels on this adapter, compared with the limits of the adapter.
 
 use std::fs;
 use std::path::Path;
@@ -10,15 +10,15 @@ use super::arguments::BenchArguments;
 use super::groups::train;
 use super::{Outcome, device, output, suggestion};
 
-/// Prints a table of measurements and writes the files that were asked for.
+/// Prints a table of measurements and writes the requested files.
 ///
 /// # Errors
-/// `ErrorKind::Settings` for subjects and shapes that there are not, `ErrorKind::Memory` for shapes beyond the adapter,
+/// `ErrorKind::Settings` for unknown subjects and invalid shapes, `ErrorKind::Memory` for shapes beyond the adapter,
 /// `ErrorKind::File` for files that cannot be read or written, `ErrorKind::Adapter` or `ErrorKind::Device` if the GPU
 /// cannot be used.
 pub fn run(arguments: &BenchArguments) -> Result<Outcome> {
     let config = config(arguments)?;
-    // Before anything takes time.
+    // Files are checked before the measurements, which take time.
     let old = arguments.compare.as_deref().map(read).transpose()?;
     [&arguments.csv, &arguments.json, &arguments.plot].into_iter().flatten().try_for_each(|path| check_folder(path))?;
     let gpu = device::open(&arguments.adapter)?;
@@ -82,20 +82,19 @@ fn read(path: &Path) -> Result<BenchReport> {
     BenchReport::parse(&name, &text)
 }
 
-/// Whether a file can come to lie at `path`, as far as that can be told without writing it.
+/// Checks that a file can be created at `path`, as far as possible without creating it.
 fn check_folder(path: &Path) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if folder.is_dir() && !path.is_dir() {
         return Ok(());
     }
-    let message =
-        format!("bench: {} cannot be written there; give a file name in a folder that exists", path.display());
+    let message = format!("bench: {} cannot be written; give a file name in a folder that exists", path.display());
     Err(Error::new(ErrorKind::File, message))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).map_err(|e| {
-        let message = format!("bench: cannot write {}; choose another place", path.display());
+        let message = format!("bench: cannot write {}; choose another file", path.display());
         Error::new(ErrorKind::File, message).caused_by(e)
     })
 }

@@ -1,4 +1,4 @@
-//! What there is to say of Markov chains.
+//! Printing of MCMC diagnostics.
 
 use ketformer::vmc::{ChainReport, FROZEN, MIXED};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::number::significant;
 use super::output;
 
-/// Prints how good the chains of an estimate are.
+/// Prints the diagnostics of the chains of an estimate.
 pub fn show(report: &ChainReport) {
     output::line(format!(
         "chains {}  acceptance {:.4}  autocorrelation time {:.2} samples  effective samples {:.0}",
@@ -17,26 +17,26 @@ pub fn show(report: &ChainReport) {
     output::line(format!("error by blocking {error} (blocks of {block})  split R-hat {r_hat}"));
 }
 
-/// Warns of chains that are frozen or do not agree.
+/// Warns if chains are frozen or disagree.
 pub fn warn(report: &ChainReport) {
     if report.frozen > 0 {
         let (frozen, all, part) = (report.frozen, report.chains, 100.0 * FROZEN);
         output::warning(&format!(
-            "{frozen} of {all} Markov chains accept less than {part} % of their proposals: they stay where they began, and \
-             the error bar does not know; give a longer burn_in= and more sweeps= where the run has them, or train anew \
+            "{frozen} of {all} Markov chains accept less than {part} % of their proposals: they are frozen, which the \
+             error bar does not include; give a longer burn_in= and more sweeps= if the run has them, or train again \
              with a smaller lr="
         ));
     }
     if let Some(r_hat) = report.r_hat.filter(|r_hat| *r_hat > MIXED) {
         output::warning(&format!(
-            "the Markov chains do not agree with each other or with themselves (split R-hat {r_hat:.3}, above {MIXED}): they \
-             remember where they began, or are too short to tell; give more samples=, and where the run has them a longer \
-             burn_in= and more sweeps="
+            "the Markov chains or their halves disagree (split R-hat {r_hat:.3}, above {MIXED}): they have not \
+             equilibrated, or are too short to show it; give more samples=, and if the run has them a longer burn_in= \
+             and more sweeps="
         ));
     }
 }
 
-/// The same as JSON.
+/// Returns the diagnostics as JSON.
 pub fn json(report: &ChainReport) -> Value {
     json!({
         "chains": report.chains,
@@ -49,12 +49,12 @@ pub fn json(report: &ChainReport) -> Value {
     })
 }
 
-/// Warns of chains that accept hardly anything, and what `remedy` there is.
+/// Warns if the chains are frozen. The warning suggests `remedy`.
 pub fn warn_if_frozen(acceptance: f64, remedy: &str) {
     if acceptance < FROZEN {
         output::warning(&format!(
-            "the Markov chains accept {:.2} % of their proposals: they are frozen, and the energy is only that of where they \
-             stand; give {remedy}, or more sweeps=",
+            "the Markov chains accept {:.2} % of their proposals: they are frozen, and the energy is only that of \
+             their current configurations; give {remedy}, or more sweeps=",
             100.0 * acceptance
         ));
     }

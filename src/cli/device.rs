@@ -1,22 +1,22 @@
-//! The GPU of a command, opened as its arguments say.
+//! Opening of the GPU that a command's arguments select.
 
 use ketformer::Result;
 use ketformer::gpu::{Gpu, Tuning};
-use ketformer::kernels::choice::tuning_doubt;
+use ketformer::kernels::variant::tuning_doubt;
 
 use super::arguments::AdapterArguments;
 use super::output;
 
-/// Opens the adapter; warns of a tuning file that is of no use, or of what in it is not.
+/// Opens the adapter. Warns if its tuning file, or an entry of the file, cannot be used.
 ///
 /// # Errors
-/// As [`Gpu::with_options`].
+/// Errors of [`Gpu::with_options`].
 pub fn open(arguments: &AdapterArguments) -> Result<Gpu> {
     let gpu = Gpu::with_options(&arguments.gpu_options())?;
     if let Some(warning) = gpu.tuning_warning() {
         output::warning(warning);
     } else if let (Some(doubt), Ok(path)) = (tuning_doubt(&gpu, gpu.tuning()), Tuning::path(&gpu)) {
-        let remedy = "`ketformer tune` writes it anew, `ketformer tune --forget` deletes it";
+        let remedy = "`ketformer tune` rewrites it, `ketformer tune --forget` deletes it";
         output::warning(&format!("tuning: {} {doubt}, which is ignored; {remedy}", path.display()));
     }
     Ok(gpu)

@@ -1,11 +1,11 @@
-//! `ketformer devices`: the adapters and what they offer.
+//! `ketformer devices`: list of the adapters with their limits and features.
 
 use ketformer::gpu;
 use ketformer::{Error, ErrorKind, Result};
 
 use super::{Outcome, number, output};
 
-/// Lists the adapters, their limits and the features that matter here.
+/// Lists the adapters, their limits and the features that kernels use.
 ///
 /// # Errors
 /// `ErrorKind::Adapter` if there is none.

@@ -1,17 +1,18 @@
-//! `ketformer doctor`: every kernel on this adapter against its reference in 64-bit floats.
+//! `ketformer doctor`: check of every kernel on this adapter against its 64-bit reference.
 
 use std::collections::BTreeMap;
 
 use ketformer::Result;
 use ketformer::gpu::Gpu;
-use ketformer::kernels::choice::FORMS;
-use ketformer::kernels::{self, Case, probe};
+use ketformer::kernels::device::probe;
+use ketformer::kernels::variant::VARIANTS;
+use ketformer::kernels::{self, Case};
 
 use super::arguments::AdapterArguments;
 use super::{Outcome, device, output};
 
-/// Prints a row for each case as it is done, then the variants of kernels that ran and those that cannot run here and why,
-/// then how many cases failed. A kernel that this adapter cannot run has a row that says so.
+/// Prints a row for each case when it finishes, then the kernel variants that ran or cannot run on this adapter with
+/// the reason, then the number of failed cases. A kernel that this adapter cannot run has a row with the reason.
 ///
 /// # Errors
 /// `ErrorKind::Adapter` or `ErrorKind::Device` if the GPU cannot be opened.
@@ -27,13 +28,13 @@ pub fn run(arguments: &AdapterArguments) -> Result<Outcome> {
         let name = entry.kernel.name;
         let table = (entry.cases)(&gpu);
         if table.is_empty() {
-            // Experimental in wgpu, and so not asked for by itself.
+            // Experimental in wgpu, therefore not enabled by default.
             let cooperative = entry.kernel.source.contains("enable wgpu_cooperative_matrix");
             let reason = match gpu.cooperative_matrix() {
                 None if cooperative => {
-                    "no cooperative matrices; KETFORMER_COOPERATIVE_MATRIX=1 asks the adapter for them"
+                    "no cooperative matrices; KETFORMER_COOPERATIVE_MATRIX=1 enables them if supported"
                 }
-                _ => "not for this adapter",
+                _ => "not supported by this adapter",
             };
             output::line(format!("-     {name:<width$}  {:>9}  {:>9}  {reason}", "", ""));
         }
@@ -44,8 +45,9 @@ pub fn run(arguments: &AdapterArguments) -> Result<Outcome> {
             output::line(format!("{verdict:<4}  {name:<width$}  {numbers}  {}{}", case.name, found.remark));
             cases += 1;
             failed += usize::from(!found.passed);
-            if let Some(form) = case.form() {
-                let (cases, failed): &mut (usize, usize) = ran.entry((name.to_string(), form.to_string())).or_default();
+            if let Some(variant) = case.variant() {
+                let (cases, failed): &mut (usize, usize) =
+                    ran.entry((name.to_string(), variant.to_string())).or_default();
                 *cases += 1;
                 *failed += usize::from(!found.passed);
             }
@@ -61,34 +63,37 @@ pub fn run(arguments: &AdapterArguments) -> Result<Outcome> {
     Ok(Outcome::Found)
 }
 
-/// What the driver makes of long loops: no failure either way, as no kernel has any.
+/// Reports whether the driver runs long loops to their end. Neither result is a failure, as no kernel has such loops.
 fn long_loops(gpu: &Gpu, width: usize) -> Result<String> {
     let said = match probe::long_loops_end(gpu)? {
         true => "loops beyond 65535 iterations run to their end",
-        false => "this driver silently ends shaders after 65535 loop iterations; no kernel here has as many",
+        false => "this driver silently ends shaders after 65535 loop iterations; no kernel has as many",
     };
     Ok(format!("note  {:<width$}  {:>9}  {:>9}  {said}", "probe_loop", "", ""))
 }
 
-/// Every variant of the kernels that have several: how many cases ran in it, or why none can.
+/// Table of the variants of all kernels that have several: number of cases that ran, or the reason why none can.
 fn variants(gpu: &Gpu, ran: &BTreeMap<(String, String), (usize, usize)>) -> String {
     let mut rows = vec![["kernel", "variant", "launches", "on this adapter"].map(String::from)];
-    for forms in FORMS {
-        for form in forms.all {
-            let launched = forms.launched(form);
-            let said = match (ran.get(&(launched.clone(), form.name.to_string())), forms.obstacle(gpu, form)) {
-                (_, Some(obstacle)) => format!("not here: needs {obstacle}"),
+    for variants in VARIANTS {
+        for variant in variants.all {
+            let launched = variants.launched(variant);
+            let said = match (
+                ran.get(&(launched.clone(), variant.name.to_string())),
+                variants.unsupported_reason(gpu, variant),
+            ) {
+                (_, Some(unsupported_reason)) => format!("unsupported: needs {unsupported_reason}"),
                 (Some((cases, 0)), None) => format!("{cases} cases ok"),
                 (Some((cases, failed)), None) => format!("{cases} cases, {failed} FAILED"),
-                (None, None) => "runs, but no case of its own fits".into(),
+                (None, None) => "runs, but no case fits".into(),
             };
-            rows.push([forms.kernel.into(), form.name.into(), launched, said]);
+            rows.push([variants.kernel.into(), variant.name.into(), launched, said]);
         }
     }
     format!("\n{}\n", output::table(rows.into_iter()))
 }
 
-/// The worst output of one case.
+/// Worst output of one case.
 struct Diagnosis {
     passed: bool,
     error: f64,
@@ -104,10 +109,10 @@ impl Diagnosis {
                 return Self { passed: false, error: f64::INFINITY, tolerance: 0.0, remark: format!(": {error}") };
             }
         };
-        // Failed ones first, then by how much of the tolerance is used.
+        // Failed outputs first, then by the fraction of the tolerance that is used.
         let used = |error: f64, tolerance: f64| if tolerance > 0.0 { error / tolerance } else { error };
         let worst = measured.iter().max_by(|a, b| {
-            let of = |output: &kernels::Measured| (!output.passed(), used(output.error, output.tolerance));
+            let of = |output: &kernels::Comparison| (!output.passed(), used(output.error, output.tolerance));
             of(a).0.cmp(&of(b).0).then(of(a).1.total_cmp(&of(b).1))
         });
         match worst {
@@ -117,7 +122,7 @@ impl Diagnosis {
                 tolerance: worst.tolerance,
                 remark: if worst.passed() { String::new() } else { format!(": output {}", worst.output) },
             },
-            None => Self { passed: false, error: f64::NAN, tolerance: 0.0, remark: ": compares nothing".into() },
+            None => Self { passed: false, error: f64::NAN, tolerance: 0.0, remark: ": has no outputs".into() },
         }
     }
 }

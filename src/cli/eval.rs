@@ -1,34 +1,34 @@
-//! `ketformer eval`: what a trained wave function is worth, from fresh samples and, where it is small, exactly.
+//! `ketformer eval`: evaluation of a trained wave function from fresh samples and, on small lattices, exactly.
 
 use ketformer::physics::{Lattice, SymmetryGroup, Terms};
 use ketformer::vmc::{
-    Estimate, EvaluateConfig, Mean, SymmetrisedEstimate, enumerate, evaluate, evaluate_symmetrised, renyi_entropy,
+    Estimate, EvaluateConfig, Mean, ProjectedEstimate, evaluate, evaluate_projected, full_sum, renyi_entropy,
 };
 use ketformer::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
 use super::arguments::EvalArguments;
-use super::exact_answer::{EXACT_SITES, Exact};
+use super::exact_answer::{EXACT_SITES, ExactAnswer};
 use super::groups::{Problem, eval, train};
-use super::number::{Measured, energy_line, pair};
-use super::subject::{subject, told};
-use super::{Outcome, chains, device, observables, output, symmetrised};
+use super::number::{Measurement, energy_line, pair};
+use super::subject::{split_runs, subject};
+use super::{Outcome, chains, device, observables, output, projected};
 
-/// Samples below which no entropy is estimated.
+/// Minimum number of samples for an estimate of the entropy.
 const LEAST_SAMPLES: usize = 4;
 
 /// Prints energy, variance and observables.
 ///
 /// # Errors
-/// Of every room: settings, files, weights, adapter, memory.
+/// Errors of settings, files, weights, adapter and memory.
 pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
-    let (words, runs) = told(&arguments.words);
+    let (words, runs) = split_runs(&arguments.words);
     let settings = eval::GROUP.parse(&words)?;
     let (problem, weights) = subject(["eval", "evaluate"], &arguments.groups, arguments.weights.as_ref(), &runs)?;
     let Problem { lattice, hamiltonian, model, .. } = &problem;
     let terms = hamiltonian.terms(lattice)?;
-    let is_symmetrised = arguments.symmetrize || settings.switch("symmetrize");
-    let group = is_symmetrised.then(|| symmetries(&terms, lattice)).transpose()?;
+    let is_symmetrized = arguments.symmetrize || settings.switch("symmetrize");
+    let group = is_symmetrized.then(|| symmetries(&terms, lattice)).transpose()?;
     let gpu = device::open(&arguments.gpu.adapter)?;
     let config = EvaluateConfig {
         samples: settings.size("samples"),
@@ -41,7 +41,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     let projected = group
         .map(|group| {
             let (hamiltonian, model) = (hamiltonian.as_ref(), model.as_ref());
-            let found = evaluate_symmetrised(&gpu, lattice, hamiltonian, model, &weights, &group, config.clone())?;
+            let found = evaluate_projected(&gpu, lattice, hamiltonian, model, &weights, &group, config.clone())?;
             Ok::<_, Error>((group, found))
         })
         .transpose()?;
@@ -51,9 +51,9 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
         pairs.map(|config| renyi_entropy(&gpu, lattice, model.as_ref(), &weights, &half, config)).transpose()?;
     let exact = match lattice.sites() <= EXACT_SITES {
         true => {
-            let amplitudes = enumerate(&gpu, lattice, model.as_ref(), &weights, precision)?;
+            let amplitudes = full_sum(&gpu, lattice, model.as_ref(), &weights, precision)?;
             let projection = projected.as_ref().map(|(group, found)| (group, found.character));
-            Some(Exact::new(&terms, lattice, &amplitudes, projection)?)
+            Some(ExactAnswer::new(&terms, lattice, &amplitudes, projection)?)
         }
         false => None,
     };
@@ -61,7 +61,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
         chains::warn(report);
     }
     if let Some((_, found)) = &projected {
-        symmetrised::warn(found);
+        projected::warn(found);
     }
     if arguments.json {
         let mut all = json(&problem, &estimate, projected.as_ref(), exact.as_ref());
@@ -70,7 +70,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let sites = lattice.sites();
-    let energy = Measured { mean: estimate.energy, error: estimate.energy_error };
+    let energy = Measurement { mean: estimate.energy, error: estimate.energy_error };
     output::line(energy_line(energy, sites, estimate.variance));
     observables::show(&estimate, lattice);
     if let Some(entropy) = &entropy {
@@ -80,7 +80,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
         chains::show(report);
     }
     if let Some((group, found)) = &projected {
-        symmetrised::show(found, group, sites);
+        projected::show(found, group, sites);
     }
     if let Some(exact) = &exact {
         exact.show(model.chains().is_none());
@@ -88,12 +88,12 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Everything as one JSON object; a quantity with an error bar is [value, standard error].
+/// Returns all results as one JSON object. A quantity with an error bar is [value, standard error].
 fn json(
     problem: &Problem,
     estimate: &Estimate,
-    projected: Option<&(SymmetryGroup, SymmetrisedEstimate)>,
-    exact: Option<&Exact>,
+    projected: Option<&(SymmetryGroup, ProjectedEstimate)>,
+    exact: Option<&ExactAnswer>,
 ) -> Value {
     let found = &estimate.observables;
     let of = |means: &[Mean]| means.iter().map(|mean| pair(*mean)).collect::<Value>();
@@ -117,7 +117,7 @@ fn json(
         all["chains"] = chains::json(report);
     }
     if let Some((group, found)) = projected {
-        all["symmetrized"] = symmetrised::json(found, group);
+        all["symmetrized"] = projected::json(found, group);
     }
     if let Some(exact) = exact {
         all["exact"] = exact.json();
@@ -125,7 +125,7 @@ fn json(
     all
 }
 
-/// The sites with x < Lx/2, or of a chain along y the first half.
+/// Sites with x < Lx/2, or the first half of a chain along y.
 fn left_half(lattice: &Lattice) -> Vec<bool> {
     let inside = |site: usize| match lattice.position(site) {
         (_, y) if lattice.lx == 1 => y < lattice.ly / 2,
@@ -134,7 +134,7 @@ fn left_half(lattice: &Lattice) -> Vec<bool> {
     (0..lattice.sites()).map(inside).collect()
 }
 
-/// The symmetries of `terms`, of which there must be some.
+/// Symmetries of `terms`. Having none is an error.
 fn symmetries(terms: &Terms, lattice: &Lattice) -> Result<SymmetryGroup> {
     let group = SymmetryGroup::new(terms, lattice)?;
     if group.order() == 1 {

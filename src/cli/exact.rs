@@ -1,4 +1,4 @@
-//! `ketformer exact`: the ground state of a small lattice, the yardstick.
+//! `ketformer exact`: exact ground state of a small lattice, the reference for trained energies.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use super::{Outcome, output};
 /// Prints energy, residual and observables of the ground state.
 ///
 /// # Errors
-/// `ErrorKind::Settings` for more sites than fit or couplings that are none.
+/// `ErrorKind::Settings` for too many sites or invalid couplings.
 pub fn run(arguments: &ExactArguments) -> Result<Outcome> {
     let settings = hamiltonian::settings(&arguments.hamiltonian, &arguments.settings)?;
     let lattice = lattice::agree(None, None, &settings)?;

@@ -1,4 +1,4 @@
-//! How far a wave function is from the exact ground state, where all configurations can be enumerated.
+//! Comparison of a wave function with the exact ground state, by a full sum over all configurations of a small lattice.
 
 use ketformer::physics::{SymmetryGroup, Terms, ground_state};
 use ketformer::run::Enumeration;
@@ -7,38 +7,38 @@ use ketformer::{Lattice, Result};
 use serde_json::{Value, json};
 
 use super::groups::Problem;
-use super::number::{Measured, exact_line, relative_error};
+use super::number::{Measurement, exact_line, relative_error};
 use super::output;
 
-/// Up to here exact energies are computed, and all 2^N configurations enumerated, which takes a second or two.
+/// Maximum number of sites for exact energies and full sums over all 2^N configurations, which take a second or two.
 pub const EXACT_SITES: usize = 16;
 
-/// The exact energy of a problem, where it is small.
+/// Exact energy of a problem of at most [`EXACT_SITES`] sites, otherwise `None`.
 ///
 /// # Errors
-/// As [`ground_state`].
+/// Errors of [`ground_state`].
 pub fn exact_energy(problem: &Problem) -> Result<Option<f64>> {
     let sites = problem.lattice.sites();
     let energy = || Ok(ground_state(&problem.hamiltonian.terms(&problem.lattice)?, sites)?.energy);
     (sites <= EXACT_SITES).then(energy).transpose()
 }
 
-/// Digits that enumeration of 32-bit amplitudes gives.
+/// Error of the energy from a full sum over 32-bit amplitudes, which determines the printed digits.
 const ENUMERATED: f64 = 1e-6;
 
-/// The wave function by enumeration, its projection where there is one, and the ground state by Lanczos.
-pub struct Exact {
+/// Full sums over the wave function and, if requested, its projection, with the ground state by Lanczos.
+pub struct ExactAnswer {
     energy: f64,
     all: Enumeration,
     fidelity: f64,
     projected: Option<(Enumeration, f64)>,
 }
 
-impl Exact {
-    /// Of all amplitudes, and of their projection onto a representation of a group.
+impl ExactAnswer {
+    /// Computes the full sums over `amplitudes` and their projection onto a representation of a group.
     ///
     /// # Errors
-    /// As [`Enumeration::new`] and [`ground_state`].
+    /// Errors of [`Enumeration::new`] and [`ground_state`].
     pub fn new(
         terms: &Terms,
         lattice: &Lattice,
@@ -57,10 +57,10 @@ impl Exact {
         Ok(Self { energy: ground.energy, fidelity: all.fidelity(&ground.state), all, projected })
     }
 
-    /// Prints it. `normalised`: the sum of probabilities says something, because enumeration did not make it 1.
-    pub fn show(&self, normalised: bool) {
+    /// Prints the results. The sum of probabilities is printed only if `normalized`; otherwise the full sum makes it 1.
+    pub fn show(&self, normalized: bool) {
         let found = &self.all.observables;
-        let sum = if normalised { format!("  sum of probabilities {:.6}", self.all.total) } else { String::new() };
+        let sum = if normalized { format!("  sum of probabilities {:.6}", self.all.total) } else { String::new() };
         output::line(format!(
             "enumerated energy {:.7}  density {:.5}  sigma_x {:.5}  staggered {:.5}{sum}",
             found.energy, found.density, found.sigma_x, found.staggered_abs
@@ -74,11 +74,11 @@ impl Exact {
     }
 
     fn show_distance(&self, energy: f64, fidelity: f64) {
-        let enumerated = Measured { mean: energy, error: ENUMERATED };
+        let enumerated = Measurement { mean: energy, error: ENUMERATED };
         output::line(format!("{}  fidelity {fidelity:.7}", exact_line(self.energy, enumerated)));
     }
 
-    /// The same as JSON.
+    /// Returns the results as JSON.
     pub fn json(&self) -> Value {
         let of = |all: &Enumeration, fidelity: f64| {
             let found = &all.observables;

@@ -4,10 +4,10 @@ use clap::CommandFactory;
 use ketformer::{Error, ErrorKind, Result};
 
 use super::arguments::Arguments;
-use super::settings::{Group, Key, Kind};
+use super::settings::{Group, Key, KeyKind};
 use super::{Outcome, groups, output, suggestion};
 
-/// Prints the help of a group or a command, or without one that of the program.
+/// Prints the help of a group or a command, or of the program if `subject` is `None`.
 ///
 /// # Errors
 /// `ErrorKind::Settings` if there is no such group or command.
@@ -46,7 +46,7 @@ pub fn run(subject: Option<&str>) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The table of a group's keys.
+/// Table of a group's keys.
 fn keys(group: &Group) -> String {
     let header = ["key".to_string(), "default".into(), "takes".into(), "meaning [unit]".into()];
     let rows = group.keys.iter().map(|key| {
@@ -66,13 +66,13 @@ fn default(key: &Key) -> &'static str {
 
 fn kind(key: &Key) -> String {
     match key.kind {
-        Kind::Count(..) => "whole number".into(),
-        Kind::Extent(_) => "number or sides".into(),
-        Kind::Real(..) => "number".into(),
-        Kind::Positive(_) => "number > 0".into(),
-        Kind::Seed => "whole number or None".into(),
-        Kind::Switch => "true or false".into(),
-        Kind::Choice(words) => words.join(" or "),
-        Kind::Text => "text".into(),
+        KeyKind::Count(..) => "whole number".into(),
+        KeyKind::Extent(_) => "number or sides".into(),
+        KeyKind::Real(..) => "number".into(),
+        KeyKind::Positive(_) => "number > 0".into(),
+        KeyKind::Seed => "whole number or None".into(),
+        KeyKind::Switch => "true or false".into(),
+        KeyKind::Choice(words) => words.join(" or "),
+        KeyKind::Text => "text".into(),
     }
 }

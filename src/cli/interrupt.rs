@@ -1,4 +1,5 @@
-//! Signals: the first Ctrl-C or SIGTERM asks to stop, the second stops; a file that may not grow is an error of writing.
+//! Signal handling: the first Ctrl-C or SIGTERM requests a stop, the second exits. Exceeding a limit on file sizes
+//! becomes a write error.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,10 +7,11 @@ use ketformer::{Error, ErrorKind, Result};
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 
-/// From now on the first Ctrl-C, SIGTERM or SIGHUP is noticed by [`asked`], and the next ends the program at once.
+/// Installs the handlers. After the first Ctrl-C, SIGTERM or SIGHUP [`requested`] returns true; the next one exits at
+/// once.
 ///
 /// # Errors
-/// `ErrorKind::Device` if the system does not let a handler be set.
+/// `ErrorKind::Device` if a handler cannot be installed.
 pub fn watch() -> Result<()> {
     let handler = || {
         if ASKED.swap(true, Ordering::SeqCst) {
@@ -23,7 +25,8 @@ pub fn watch() -> Result<()> {
     outlive_limits().map_err(|cause| failed(cause.into()))
 }
 
-/// Beyond a limit of file sizes the system sends a signal that ends the program, unless it is handled: then writing fails.
+/// Handles SIGXFSZ, which the system sends if a write exceeds the limit on file sizes. Unhandled it ends the program;
+/// handled, the write fails.
 #[cfg(unix)]
 fn outlive_limits() -> std::io::Result<()> {
     let noticed = std::sync::Arc::new(AtomicBool::new(false));
@@ -35,7 +38,7 @@ fn outlive_limits() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Whether the user asked to stop.
-pub fn asked() -> bool {
+/// Whether the user requested a stop.
+pub fn requested() -> bool {
     ASKED.load(Ordering::SeqCst)
 }

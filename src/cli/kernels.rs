@@ -5,7 +5,7 @@ use ketformer::{Error, ErrorKind, Result};
 
 use super::{Outcome, output, suggestion};
 
-/// Prints the list, or one kernel's shader with its imports pasted and its constants as they are written.
+/// Prints the list, or the shader of one kernel with imports resolved and constants at their defaults.
 ///
 /// # Errors
 /// `ErrorKind::Settings` if there is no kernel of that name, `ErrorKind::Shader` if it does not assemble.

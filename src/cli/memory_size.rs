@@ -1,9 +1,9 @@
-//! `--memory SIZE`: 1GiB, 512MiB, 1G, 2e9 are bytes in the end.
+//! Sizes in bytes for `--memory SIZE`, such as 1GiB, 512MiB, 1G or 2e9.
 
-/// Reads a size in bytes. K, M, G, T and KiB, MiB, … are powers of 1024; KB, MB, … are powers of 1000.
+/// Parses a size in bytes. K, M, G, T and KiB, MiB, … are powers of 1024; KB, MB, … are powers of 1000.
 ///
 /// # Errors
-/// One line that says what is wrong and gives an example.
+/// A one-line message with an example.
 pub fn parse(text: &str) -> Result<u64, String> {
     const EXAMPLE: &str = "give for example 512MiB or 2GiB";
     let text = text.trim();
@@ -18,9 +18,9 @@ pub fn parse(text: &str) -> Result<u64, String> {
     };
     let bytes = number * factor.ok_or_else(|| format!("unit `{unit}` is not known; {EXAMPLE}"))?;
     match bytes {
-        // A size below one byte, negative ones among them.
-        bytes if bytes < 1.0 => Err(format!("expected more than nothing; {EXAMPLE}")),
-        // Exact up to here; far above any adapter.
+        // Below one byte, which includes negative sizes.
+        bytes if bytes < 1.0 => Err(format!("expected at least one byte; {EXAMPLE}")),
+        // f64 is exact up to here, far above the memory of any adapter.
         bytes if bytes <= 2f64.powi(53) => Ok(bytes as u64),
         _ => Err(format!("more than any adapter has; {EXAMPLE}")),
     }

@@ -1,4 +1,4 @@
-//! The command line: what is typed becomes settings, and what comes out is printed. Nothing outside this room prints.
+//! Command-line interface: parses arguments into settings, runs commands and prints results. No other module prints.
 
 mod arguments;
 mod bench;
@@ -19,6 +19,7 @@ mod number;
 mod observables;
 mod output;
 mod progress;
+mod projected;
 mod range;
 mod reference_line;
 mod report;
@@ -27,7 +28,6 @@ mod settings;
 mod subject;
 mod suggestion;
 mod sweep;
-mod symmetrised;
 mod train;
 mod tune;
 mod typed;
@@ -41,18 +41,19 @@ use ketformer::{ErrorKind, Result};
 
 use arguments::{Arguments, Command};
 
-/// How a command that did not fail ended.
+/// Outcome of a command that returned no error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All of it was done.
+    /// The command completed.
     Done,
-    /// It was done and found something wrong, which it printed.
+    /// The command completed and printed failures that it found.
     Found,
-    /// The user stopped it; what there was is saved.
+    /// The user interrupted the command. Completed steps are saved in the run folder, if there is one.
     Interrupted,
 }
 
-/// Runs the command line. Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.
+/// Parses the command line and runs its command. Exit codes: 0 done, 1 failed or found failures, 2 usage error, 130
+/// interrupted.
 pub fn run(typed: impl Iterator<Item = OsString>) -> ExitCode {
     driver_noise::hush();
     let arguments = match Arguments::try_parse_from(reference_line::with_subcommand(typed.collect())) {

@@ -1,26 +1,26 @@
-//! What there is to say of magnetisations and correlations.
+//! Printing of observables: densities, magnetizations, structure factor and entropy.
 
 use ketformer::Lattice;
 use ketformer::vmc::{Estimate, RenyiEntropy};
 use serde_json::{Value, json};
 
-use super::number::{Measured, pair, significant};
+use super::number::{Measurement, pair, significant};
 use super::output;
 
-/// Error in nats above which an entropy is hardly known.
+/// Error in nats above which an entropy is unreliable.
 const HARDLY: f64 = 0.3;
 
 /// Prints the observables of an estimate with their error bars.
 pub fn show(estimate: &Estimate, lattice: &Lattice) {
     let found = &estimate.observables;
-    let sigma_x = found.sigma_x.map_or("-".into(), |mean| Measured::from(mean).to_string());
-    output::line(format!("density {}  sigma_x {sigma_x}", Measured::from(found.density)));
+    let sigma_x = found.sigma_x.map_or("-".into(), |mean| Measurement::from(mean).to_string());
+    output::line(format!("density {}  sigma_x {sigma_x}", Measurement::from(found.density)));
     output::line(format!(
         "staggered |m| {}  m^2 {}",
-        Measured::from(found.staggered),
-        Measured::from(found.staggered_squared)
+        Measurement::from(found.staggered),
+        Measurement::from(found.staggered_squared)
     ));
-    // The wave vector of the order, if there is one: beside k = 0, which only says how many sites are occupied.
+    // Wave vector of the order, if there is one. k = 0 is skipped: it only counts occupied sites.
     let factors = found.structure_factor.iter().enumerate().skip(1);
     if let Some((k, peak)) = factors.max_by(|a, b| a.1.value.total_cmp(&b.1.value)) {
         let (a, b) = lattice.position(k);
@@ -29,7 +29,7 @@ pub fn show(estimate: &Estimate, lattice: &Lattice) {
             "structure factor highest at ({} pi, {} pi): {}",
             of_turn(a, lattice.lx),
             of_turn(b, lattice.ly),
-            Measured::from(*peak)
+            Measurement::from(*peak)
         ));
     }
     output::line(format!("V-score {}  samples {}", significant(estimate.v_score, 2), estimate.samples));
@@ -37,11 +37,11 @@ pub fn show(estimate: &Estimate, lattice: &Lattice) {
 
 /// Prints the entropy of a part of the lattice.
 pub fn show_entropy(entropy: &RenyiEntropy) {
-    let found = Measured::from(entropy.entropy);
+    let found = Measurement::from(entropy.entropy);
     output::line(format!("Renyi-2 entropy of half the lattice, {} sites: {found} nats", entropy.sites));
     if hardly_known(entropy) {
         output::warning(&format!(
-            "the entropy is hardly known from {} pairs of samples, since their swaps differ so much; give more samples=",
+            "the entropy is unreliable: the swaps of {} pairs of samples vary too much; give more samples=",
             entropy.pairs
         ));
     }
@@ -51,7 +51,7 @@ fn hardly_known(entropy: &RenyiEntropy) -> bool {
     entropy.entropy.value.is_nan() || entropy.entropy.error > HARDLY
 }
 
-/// The same as JSON.
+/// Returns the entropy as JSON.
 pub fn entropy_json(entropy: &RenyiEntropy) -> Value {
     json!({
         "sites": entropy.sites,

@@ -3,22 +3,22 @@
 use std::fmt::Display;
 use std::io::Write;
 
-/// Prints a line of the result on stdout. A reader that has gone away, as in `ketformer kernels | head`, is no fault.
+/// Prints a line of the result on stdout. A closed pipe, as in `ketformer kernels | head`, is not an error.
 pub fn line(text: impl Display) {
     writeln!(std::io::stdout(), "{text}").ok();
 }
 
-/// Prints an error on stderr: always one line.
+/// Prints an error on stderr, always as one line.
 pub fn error(text: &dyn Display) {
     complain("", text);
 }
 
-/// Prints a warning on stderr; it should carry a remedy.
+/// Prints a warning on stderr. Its text should name a remedy.
 pub fn warning(text: &dyn Display) {
     complain("warning: ", text);
 }
 
-/// Prints a note on stderr; `--quiet` should keep it from being printed.
+/// Prints a note on stderr. Callers skip notes with `--quiet`.
 pub fn note(text: &dyn Display) {
     complain("note: ", text);
 }
@@ -28,7 +28,7 @@ pub fn progress(text: &dyn Display) {
     writeln!(std::io::stderr(), "{text}").ok();
 }
 
-/// Rows in aligned columns, the last one as long as it likes.
+/// Formats rows in aligned columns, without trailing spaces.
 pub fn table<const COLUMNS: usize>(rows: impl Iterator<Item = [String; COLUMNS]>) -> String {
     let rows: Vec<_> = rows.collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Progress on stderr: a live bar on a terminal, a line per report otherwise; or on stdout for programs, in JSON lines.
+//! Progress of a run: a live bar on a terminal, otherwise one line per report on stderr, or JSON lines on stdout.
 
 use std::io::IsTerminal;
 use std::ops::Range;
@@ -10,26 +10,26 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ketformer::vmc::StepReport;
 use serde_json::json;
 
-use super::number::{Measured, bytes, duration, significant};
+use super::number::{Measurement, bytes, duration, significant};
 use super::output;
 
-/// How many rejected steps are told one by one.
+/// Maximum number of rejected steps that are reported one by one.
 const REJECTIONS_TOLD: u64 = 3;
 
-/// How a run is shown.
+/// Output style of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// For people: a bar or lines.
+pub enum OutputStyle {
+    /// Progress bar or lines of text.
     Text,
-    /// For programs: a JSON object on a line of stdout for every report.
+    /// One JSON object per report, each on a line of stdout.
     Json,
-    /// Warnings alone.
+    /// Warnings and errors only, no progress and no notes.
     Quiet,
 }
 
-/// What a run is, as far as its progress says.
-pub struct Extent {
-    /// Steps that were done before, and all.
+/// Quantities of a run that the progress display needs.
+pub struct RunExtent {
+    /// Number of steps done before, and total number of steps.
     pub steps: Range<u64>,
     /// Steps between two reports.
     pub report: u64,
@@ -41,23 +41,23 @@ pub struct Extent {
     pub memory: u64,
 }
 
-/// Shows how a run goes on.
+/// Progress display of a run.
 pub struct Progress {
-    extent: Extent,
-    form: Form,
+    extent: RunExtent,
+    form: OutputStyle,
     bar: Option<ProgressBar>,
     begun: Instant,
     rejected: u64,
-    /// Whether it was told that there are few distinct samples.
+    /// Whether the warning about few deduplicated samples was printed.
     few_told: bool,
     /// Whether the first step is done, which is when all kernels are compiled.
     compiled: Arc<AtomicBool>,
 }
 
-/// Seconds after which a first step that is not done is said to compile.
+/// Time after which an unfinished first step is reported as compiling.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A thread that shows that kernels are being compiled, from [`PATIENCE`] on until `compiled` is set.
+/// Starts a thread that reports the compilation of kernels, after [`PATIENCE`] and until `compiled` is set.
 fn show_compilation(bar: Option<ProgressBar>, compiled: Arc<AtomicBool>) {
     let begun = Instant::now();
     std::thread::spawn(move || {
@@ -77,9 +77,9 @@ fn show_compilation(bar: Option<ProgressBar>, compiled: Arc<AtomicBool>) {
 }
 
 impl Progress {
-    /// For the steps after `extent.steps.start` up to `extent.steps.end`.
-    pub fn new(extent: Extent, form: Form) -> Self {
-        let bar = (form == Form::Text && std::io::stderr().is_terminal()).then(|| {
+    /// Creates the display for the steps after `extent.steps.start` up to `extent.steps.end`.
+    pub fn new(extent: RunExtent, form: OutputStyle) -> Self {
+        let bar = (form == OutputStyle::Text && std::io::stderr().is_terminal()).then(|| {
             let style = ProgressStyle::with_template("{bar:10} {pos}/{len}  {wide_msg}");
             let bar =
                 ProgressBar::new(extent.steps.end).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -87,7 +87,7 @@ impl Progress {
             bar
         });
         let compiled = Arc::default();
-        if form == Form::Text {
+        if form == OutputStyle::Text {
             show_compilation(bar.clone(), Arc::clone(&compiled));
         }
         Self { extent, form, bar, begun: Instant::now(), rejected: 0, few_told: false, compiled }
@@ -96,7 +96,7 @@ impl Progress {
     /// Shows a step.
     pub fn step(&mut self, report: &StepReport) {
         self.compiled.store(true, Ordering::Relaxed);
-        let Extent { steps, sites, samples, memory, .. } = &self.extent;
+        let RunExtent { steps, sites, samples, memory, .. } = &self.extent;
         let (done, all, first) = (report.step, steps.end, steps.start);
         let (sites, samples, memory) = (*sites, *samples as f64, *memory);
         if !report.accepted {
@@ -104,8 +104,8 @@ impl Progress {
             if self.rejected <= REJECTIONS_TOLD {
                 let more = if self.rejected == REJECTIONS_TOLD { "; further ones are counted at the end" } else { "" };
                 self.warn(&format!(
-                    "step {} was rejected, its energy, gradient or Gram matrix is not finite: the weights stay as they were; \
-                     a smaller lr= or clip=1 helps if it happens often{more}",
+                    "step {} was rejected, its energy, gradient or Gram matrix is not finite: the weights are \
+                     unchanged; a smaller lr= or clip=1 helps if it happens often{more}",
                     report.step
                 ));
             }
@@ -113,18 +113,18 @@ impl Progress {
         if report.lacks_samples(sites) && !self.few_told {
             self.few_told = true;
             self.warn(&format!(
-                "step {} had {} distinct samples, which is as many directions as stochastic reconfiguration knows the \
-                 geometry of; give more samples (K=), or if they collapsed a smaller lr= or clip=0.3",
+                "step {} had {} distinct samples, which limits the rank of the Gram matrix of stochastic \
+                 reconfiguration; give more samples (K=), or if they collapsed a smaller lr= or clip=0.3",
                 report.step, report.unique
             ));
         }
         let due = done.is_multiple_of(self.extent.report) || done == all;
-        if self.form == Form::Quiet || (self.bar.is_none() && !due) {
+        if self.form == OutputStyle::Quiet || (self.bar.is_none() && !due) {
             return;
         }
         let each = self.begun.elapsed().as_secs_f64() / (done - first) as f64;
         let per_site = sites as f64;
-        if self.form == Form::Json {
+        if self.form == OutputStyle::Json {
             return output::line(json!({
                 "step": done,
                 "steps": all,
@@ -139,7 +139,7 @@ impl Progress {
                 "seconds_left": each * (all - done) as f64,
             }));
         }
-        let energy = Measured { mean: report.energy / per_site, error: report.energy_error / per_site };
+        let energy = Measurement { mean: report.energy / per_site, error: report.energy_error / per_site };
         let left = duration(each * (all - done) as f64);
         let variance = significant(report.variance, 2);
         let rate = significant(samples / each, 2);
@@ -147,7 +147,7 @@ impl Progress {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done);
-                // Beyond 80 columns the last of it is cut off.
+                // A terminal of 80 columns cuts off the end.
                 let memory = bytes(memory);
                 bar.set_message(format!(
                     "E/N {energy}  σ² {variance}  {each} s/step  ETA {left}  {rate} samples/s  {memory}"
@@ -159,7 +159,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away and tells how many steps were rejected.
+    /// Removes the bar and reports the number of rejected steps.
     pub fn finish(self) {
         self.compiled.store(true, Ordering::Relaxed);
         if let Some(bar) = &self.bar {

@@ -2,12 +2,12 @@
 
 use ketformer::{Error, ErrorKind, Result};
 
-/// Points of a range at most.
+/// Maximum number of points of a range.
 const MOST_POINTS: usize = 1000;
-/// How far from a point the end may be, in steps, to belong to the range.
+/// Tolerance, in steps, within which the end counts as a point of the range.
 const ROUNDING: f64 = 1e-9;
 
-/// First value, step, and how many.
+/// Range of a coupling: first value, step and number of points.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Range {
     first: f64,
@@ -16,10 +16,10 @@ pub struct Range {
 }
 
 impl Range {
-    /// `first:last:step`, with both ends; `None` for what has no colon.
+    /// Parses `first:last:step`, both ends included. Returns `None` if the text has no colon.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] for what has one and is no range.
+    /// [`ErrorKind::Settings`] if the text has a colon and is not a range.
     pub fn parse(text: &str) -> Result<Option<Self>> {
         if !text.contains(':') {
             return Ok(None);
@@ -44,7 +44,7 @@ impl Range {
         Ok(Some(Self { first, step, count }))
     }
 
-    /// Its values, without what rounding adds behind their digits.
+    /// Values of the range, rounded to ten decimals.
     pub fn values(&self) -> impl Iterator<Item = f64> {
         let Self { first, step, count } = *self;
         (0..count).map(move |i| {

@@ -1,11 +1,11 @@
-//! The reference's own command line, `train.py --train L=64 … --ptf … --rydberg …`, pasted after the program's name.
+//! Command lines of the reference code, `train.py --train L=64 … --ptf … --rydberg …`, pasted after the program's name.
 
 use std::ffi::{OsStr, OsString};
 
 use super::groups;
 
-/// The same line with the subcommand that the reference leaves out: `train`, or `help GROUP` for `--help --GROUP`.
-/// Lines that begin with a subcommand, or have no group, are left as they are.
+/// Inserts the subcommand that the reference code does not have: `train`, or `help GROUP` for `--help --GROUP`. Lines
+/// that begin with a subcommand, or have no group, are returned unchanged.
 pub fn with_subcommand(typed: Vec<OsString>) -> Vec<OsString> {
     let first_is_flag = typed.get(1).and_then(|word| word.to_str()).is_some_and(|word| word.starts_with("--"));
     let Some(group) = typed.iter().find_map(|word| group_of(word)).filter(|_| first_is_flag) else {
@@ -20,7 +20,7 @@ pub fn with_subcommand(typed: Vec<OsString>) -> Vec<OsString> {
 
 fn group_of(word: &OsStr) -> Option<&'static str> {
     let name = word.to_str()?.strip_prefix("--")?;
-    // Its commands train; `--eval`, `--sample` and `--report` are none of it.
+    // The reference code only trains: `--eval`, `--sample` and `--report` are not among its flags.
     let ours = [groups::eval::GROUP.name, groups::sample::GROUP.name, groups::report::GROUP.name];
     let groups = groups::all().map(|group| group.name).filter(|group| !ours.contains(group));
     groups.into_iter().find(|group| *group == name)

@@ -1,4 +1,4 @@
-//! `ketformer report`: one page about a run, for people who would rather look.
+//! `ketformer report`: HTML report of a run.
 
 use std::path::Path;
 
@@ -12,19 +12,19 @@ use super::arguments::ReportArguments;
 use super::exact_answer::exact_energy;
 use super::groups::{Problem, hamiltonian, report as group, train, wave_function};
 use super::settings::Settings;
-use super::subject::{of_run, told};
+use super::subject::{of_run, split_runs};
 use super::typed::words;
 use super::{Outcome, chains, device, output};
 
-/// Samples that attention is averaged over at most: it is for looking at.
+/// Maximum number of samples in the averages of attention, which are only displayed.
 const ATTENDING: usize = 512;
 
-/// Draws, evaluates, times, and writes the page.
+/// Samples, evaluates and times the wave function, and writes the report.
 ///
 /// # Errors
-/// Of every room: settings, files, weights, adapter, memory.
+/// Errors of settings, files, weights, adapter and memory.
 pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
-    let (typed, runs) = told(&arguments.words);
+    let (typed, runs) = split_runs(&arguments.words);
     let asked = group::GROUP.parse(&typed)?;
     let run = the_run(&runs)?;
     let (settings, problem, weights) = of_run("report", run)?;
@@ -47,7 +47,7 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
     let shown = asked.size("snapshots");
     let config = SampleConfig { samples: ATTENDING.min(samples).max(shown), seed, memory, ..SampleConfig::default() };
     let mut drawn = sample(&gpu, lattice, model.as_ref(), &weights, config)?.configurations;
-    say("looking at attention");
+    say("computing attention maps");
     let attention = attention_maps(&gpu, lattice, model.as_ref(), &weights, &drawn)?;
     drawn.truncate(shown);
 
@@ -72,11 +72,11 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
     };
     report.save(&path)?;
     output::line(path.display());
-    say("it opens in any browser, without a network");
+    say("it opens in any browser, without network access");
     Ok(Outcome::Done)
 }
 
-/// The one run folder that was typed.
+/// Returns the only run folder among the arguments.
 fn the_run(runs: &[String]) -> Result<&Path> {
     let fault = |text: &str| Err(Error::new(ErrorKind::Settings, format!("report: {text}")));
     match runs {
@@ -86,7 +86,7 @@ fn the_run(runs: &[String]) -> Result<&Path> {
     }
 }
 
-/// The time of each part of a step with the settings of the run, on the adapter of now.
+/// Measures the time of each part of a step with the settings of the run, on the current adapter.
 fn part_times(
     gpu: &Gpu,
     problem: &Problem,
@@ -103,7 +103,7 @@ fn part_times(
     trainer.part_times(Profile { warmup: 0, runs: replays })
 }
 
-/// Wave function, Hamiltonian and lattice.
+/// Title of the report: wave function, Hamiltonian and lattice.
 fn title(problem: &Problem) -> String {
     let Problem { lattice, hamiltonian_settings, model_settings, .. } = problem;
     format!("{}, {}", wave_function::title(model_settings), hamiltonian::title(hamiltonian_settings, lattice))

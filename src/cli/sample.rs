@@ -1,4 +1,4 @@
-//! `ketformer sample`: configurations of a trained wave function, as a file for NumPy.
+//! `ketformer sample`: samples of a trained wave function as NumPy files.
 
 use std::path::{Path, PathBuf};
 
@@ -8,19 +8,19 @@ use ketformer::vmc::{SampleConfig, sample};
 
 use super::arguments::SampleArguments;
 use super::groups::{Problem, sample as group, train};
-use super::subject::{subject, told};
+use super::subject::{split_runs, subject};
 use super::{Outcome, device, output};
 
-/// Draws, and writes the configurations and beside them their log-probabilities.
+/// Draws configurations and writes them, and in a second file their log-probabilities.
 ///
 /// # Errors
-/// Of every room: settings, files, weights, adapter, memory.
+/// Errors of settings, files, weights, adapter and memory.
 pub fn run(arguments: &SampleArguments) -> Result<Outcome> {
-    let (words, runs) = told(&arguments.words);
+    let (words, runs) = split_runs(&arguments.words);
     let settings = group::GROUP.parse(&words)?;
     let (problem, weights) = subject(["sample", "draw from"], &arguments.groups, arguments.weights.as_ref(), &runs)?;
     let Problem { lattice, model, .. } = &problem;
-    let beside = beside(&arguments.out);
+    let log_p_path = log_p_path(&arguments.out);
     let gpu = device::open(&arguments.gpu.adapter)?;
     let config = SampleConfig {
         samples: arguments.samples as usize,
@@ -31,20 +31,20 @@ pub fn run(arguments: &SampleArguments) -> Result<Outcome> {
     let drawn = sample(&gpu, lattice, model.as_ref(), &weights, config)?;
     let (count, sites) = (drawn.configurations.len(), lattice.sites());
     save_bytes(&arguments.out, [count, sites], &drawn.configurations.concat())?;
-    save_array(&beside, &[count], &drawn.log_p)?;
-    let what = if drawn.normalised { "log P" } else { "log psi^2, up to a constant" };
+    save_array(&log_p_path, &[count], &drawn.log_p)?;
+    let what = if drawn.normalized { "log P" } else { "log psi^2, up to a constant" };
     output::line(format!(
         "{} uint8 ({count}, {sites})  {} float64 ({count},): {what}",
         arguments.out.display(),
-        beside.display()
+        log_p_path.display()
     ));
-    if !drawn.normalised && !arguments.gpu.quiet {
-        output::note(&"samples are of Markov chains, which depend on those before; `ketformer eval` says how much");
+    if !drawn.normalized && !arguments.gpu.quiet {
+        output::note(&"samples of Markov chains are correlated; `ketformer eval` prints the autocorrelation time");
     }
     Ok(Outcome::Done)
 }
 
-/// spins.npy → spins.log_p.npy
-fn beside(path: &Path) -> PathBuf {
+/// Path of the log-probabilities: spins.npy → spins.log_p.npy.
+fn log_p_path(path: &Path) -> PathBuf {
     path.with_extension("log_p.npy")
 }

@@ -1,4 +1,5 @@
-//! Typed KEY=VALUE settings: a group declares its keys in a table, and what is typed is checked against it.
+//! Typed KEY=VALUE settings: a group declares its keys in a table, and the words of the command line are checked
+//! against it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,106 +8,121 @@ use ketformer::{Error, ErrorKind, Result};
 
 use super::suggestion::closest;
 
-/// What a key takes.
+/// Type and range of a key's value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Kind {
-    /// A whole number between the two, both included.
+pub enum KeyKind {
+    /// A whole number between the two limits, both included.
     Count(u64, u64),
-    /// A number of sites, or the sides of a rectangle of them as in `4x6`; each number from 1 to this.
+    /// A number of sites, or the sides of a rectangle as in `4x6`. Each number is from 1 to this maximum.
     Extent(u64),
-    /// A finite number between the two, both included.
+    /// A finite number between the two limits, both included.
     Real(f64, f64),
-    /// A finite number above 0, at most this.
+    /// A finite number above 0 and at most this maximum.
     Positive(f64),
-    /// Any whole number of 64 bits, or `None`: draw one.
+    /// An unsigned 64-bit integer, or `None` for a random one.
     Seed,
-    /// `true` or `false`, as in Python or as in Rust.
+    /// `true` or `false`, in either case: Python's `True` is accepted.
     Switch,
-    /// One of these words, in letters of either case.
+    /// One of these words, case-insensitive.
     Choice(&'static [&'static str]),
-    /// Any text that is not empty.
+    /// Any nonempty text.
     Text,
 }
 
 /// One key of a group.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
-    /// As it is typed.
+    /// Name on the command line.
     pub name: &'static str,
-    /// What it takes.
-    pub kind: Kind,
-    /// As it would be typed; `None` where leaving the key out is a choice of its own, which `help` explains.
+    /// Type and range of its value.
+    pub kind: KeyKind,
+    /// Default value as written on the command line. `None` if `help` describes what omitting the key means.
     pub default: Option<&'static str>,
-    /// What the number counts or is measured in; empty for none.
+    /// Unit of the value, or what it counts. Empty for none.
     pub unit: &'static str,
     /// One line for `ketformer help GROUP`.
     pub help: &'static str,
-    /// For a key of the reference that changes nothing here: why it does not.
+    /// Reason why a key of the reference code has no effect here; `None` for all other keys.
     pub inert: Option<&'static str>,
+    /// Name in earlier versions, which is still accepted.
+    pub former: Option<&'static str>,
 }
 
 impl Key {
     /// A key with a default.
     pub const fn new(
         name: &'static str,
-        kind: Kind,
+        kind: KeyKind,
         default: &'static str,
         unit: &'static str,
         help: &'static str,
     ) -> Self {
-        Self { name, kind, default: Some(default), unit, help, inert: None }
+        Self { name, kind, default: Some(default), unit, help, inert: None, former: None }
     }
 
-    /// A key that may be left out.
-    pub const fn optional(name: &'static str, kind: Kind, unit: &'static str, help: &'static str) -> Self {
-        Self { name, kind, default: None, unit, help, inert: None }
+    /// An optional key without a default.
+    pub const fn optional(name: &'static str, kind: KeyKind, unit: &'static str, help: &'static str) -> Self {
+        Self { name, kind, default: None, unit, help, inert: None, former: None }
     }
 
-    /// A key that is accepted and changes nothing, with the reason.
-    pub const fn inert(name: &'static str, kind: Kind, default: &'static str, why: &'static str) -> Self {
-        Self { name, kind, default: Some(default), unit: "", help: "accepted, changes nothing", inert: Some(why) }
+    /// A key that is accepted without effect, with the reason.
+    pub const fn inert(name: &'static str, kind: KeyKind, default: &'static str, why: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            default: Some(default),
+            unit: "",
+            help: "accepted, changes nothing",
+            inert: Some(why),
+            former: None,
+        }
+    }
+
+    /// The same key, also accepted under its former `name`.
+    pub const fn formerly(self, name: &'static str) -> Self {
+        Self { former: Some(name), ..self }
     }
 }
 
-/// A group of settings, such as `--ptf`.
+/// Group of settings, such as `--ptf`.
 #[derive(Debug)]
 pub struct Group {
-    /// The name, without the dashes.
+    /// Name without the dashes.
     pub name: &'static str,
-    /// What the group describes, in one line.
+    /// One-line description.
     pub about: &'static str,
     /// Its keys, in the order in which they are listed.
     pub keys: &'static [Key],
 }
 
-/// A value of a [`Kind`].
+/// A value of a [`KeyKind`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// Of [`Kind::Count`] and [`Kind::Seed`].
+    /// Value of [`KeyKind::Count`] and [`KeyKind::Seed`].
     Count(u64),
-    /// Of [`Kind::Extent`].
+    /// Value of [`KeyKind::Extent`].
     Extent(Extent),
-    /// Of [`Kind::Real`] and [`Kind::Positive`].
+    /// Value of [`KeyKind::Real`] and [`KeyKind::Positive`].
     Real(f64),
-    /// Of [`Kind::Switch`].
+    /// Value of [`KeyKind::Switch`].
     Switch(bool),
-    /// Of [`Kind::Choice`] and [`Kind::Text`].
+    /// Value of [`KeyKind::Choice`] and [`KeyKind::Text`].
     Text(String),
-    /// `None`, where the key allows it.
+    /// `None`, if the key allows it.
     Nothing,
 }
 
-/// How many sites, and perhaps how they lie.
+/// Size of a lattice: a number of sites, or the sides of a rectangle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// So many.
+    /// Number of sites.
     Sites(u64),
-    /// A rectangle of these sides.
+    /// Sides of a rectangle.
     Sides([u64; 2]),
 }
 
 impl Extent {
-    /// All sites.
+    /// Number of sites; saturates instead of overflowing.
     pub fn sites(self) -> u64 {
         match self {
             Self::Sites(sites) => sites,
@@ -151,12 +167,13 @@ impl From<&Value> for serde_json::Value {
     }
 }
 
-/// The settings of one group: what was given, over the defaults.
+/// Settings of one group: given values over defaults.
 #[derive(Debug, Clone)]
 pub struct Settings {
     group: &'static Group,
     values: BTreeMap<&'static str, Value>,
     given: Vec<&'static str>,
+    renamed: Vec<&'static Key>,
 }
 
 impl Group {
@@ -165,7 +182,7 @@ impl Group {
     /// # Errors
     /// [`ErrorKind::Settings`], one line with a remedy, for the first word at fault.
     pub fn parse(&'static self, words: &[String]) -> Result<Settings> {
-        let mut settings = Settings { group: self, values: BTreeMap::new(), given: Vec::new() };
+        let mut settings = Settings { group: self, values: BTreeMap::new(), given: Vec::new(), renamed: Vec::new() };
         for key in self.keys {
             if let Some(default) = key.default {
                 settings.values.insert(key.name, self.value(key, default)?);
@@ -183,24 +200,27 @@ impl Group {
             }
             let value = self.value(key, text)?;
             settings.given.push(key.name);
+            if name != key.name {
+                settings.renamed.push(key);
+            }
             match value {
-                Value::Nothing if key.kind != Kind::Seed => settings.values.remove(key.name),
+                Value::Nothing if key.kind != KeyKind::Seed => settings.values.remove(key.name),
                 value => settings.values.insert(key.name, value),
             };
         }
         Ok(settings)
     }
 
-    /// An error about this group.
+    /// Settings error whose message starts with the name of the group.
     pub fn error(&self, text: impl fmt::Display) -> Error {
         Error::new(ErrorKind::Settings, format!("{}: {text}", self.name))
     }
 
     fn key(&self, name: &str) -> Result<&'static Key> {
-        if let Some(key) = self.keys.iter().find(|key| key.name == name) {
+        if let Some(key) = self.keys.iter().find(|key| key.name == name || key.former == Some(name)) {
             return Ok(key);
         }
-        let has = |group: &&'static Group| group.keys.iter().any(|key| key.name == name);
+        let has = |group: &&'static Self| group.keys.iter().any(|key| key.name == name);
         let elsewhere: Vec<String> =
             super::groups::all().filter(has).map(|group| format!("--{}", group.name)).collect();
         let hint = match closest(name, self.keys.iter().map(|key| key.name)) {
@@ -223,7 +243,7 @@ impl Group {
             return Err(self.error(format!("{name}= has no value; write one after the sign or leave {name} out")));
         }
         let nothing = text.eq_ignore_ascii_case("none");
-        if nothing && (key.default.is_none() || key.kind == Kind::Seed) {
+        if nothing && (key.default.is_none() || key.kind == KeyKind::Seed) {
             return Ok(Value::Nothing);
         }
         let count = |text: &str, least: u64, most: u64| match text.parse::<i128>() {
@@ -234,36 +254,36 @@ impl Group {
             Err(_) => Err(format!("is not a whole number; write it in digits{example}")),
         };
         match key.kind {
-            Kind::Count(least, most) => count(text, least, most).map(Value::Count).or_else(fault),
-            Kind::Extent(most) => {
+            KeyKind::Count(least, most) => count(text, least, most).map(Value::Count).or_else(fault),
+            KeyKind::Extent(most) => {
                 let extent = match text.split_once(['x', 'X']) {
                     Some((x, y)) => count(x, 1, most).and_then(|x| Ok(Extent::Sides([x, count(y, 1, most)?]))),
                     None => count(text, 1, most).map(Extent::Sites),
                 };
                 extent.map(Value::Extent).or_else(fault)
             }
-            Kind::Seed => match text.parse::<u64>() {
+            KeyKind::Seed => match text.parse::<u64>() {
                 Ok(number) => Ok(Value::Count(number)),
                 Err(_) => fault(format!("is not a seed; give a whole number from 0 to {}", u64::MAX)),
             },
-            Kind::Real(..) | Kind::Positive(_) => match text.parse::<f64>() {
+            KeyKind::Real(..) | KeyKind::Positive(_) => match text.parse::<f64>() {
                 Ok(number) if !number.is_finite() => fault(format!("is not finite; give a finite number{example}")),
                 Err(_) => fault(format!("is not a number; write it in digits{example}")),
                 Ok(number) => match key.kind {
-                    Kind::Positive(_) if number <= 0.0 => fault("is too small; give a number above 0".into()),
-                    Kind::Real(least, _) if number < least => fault(format!("is too small; give at least {least}")),
-                    Kind::Positive(most) | Kind::Real(_, most) if number > most => {
+                    KeyKind::Positive(_) if number <= 0.0 => fault("is too small; give a number above 0".into()),
+                    KeyKind::Real(least, _) if number < least => fault(format!("is too small; give at least {least}")),
+                    KeyKind::Positive(most) | KeyKind::Real(_, most) if number > most => {
                         fault(format!("is too large; give at most {most}"))
                     }
                     _ => Ok(Value::Real(number)),
                 },
             },
-            Kind::Switch => match text.to_ascii_lowercase().as_str() {
+            KeyKind::Switch => match text.to_ascii_lowercase().as_str() {
                 "true" => Ok(Value::Switch(true)),
                 "false" => Ok(Value::Switch(false)),
                 _ => fault(format!("is neither true nor false; give {name}=true or {name}=false")),
             },
-            Kind::Choice(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
+            KeyKind::Choice(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
                 Some(word) => Ok(Value::Text((*word).into())),
                 None => match closest(text, words.iter().copied()) {
                     Some(near) => {
@@ -272,35 +292,40 @@ impl Group {
                     None => fault(format!("is not offered; give one of {}", words.join(", "))),
                 },
             },
-            Kind::Text => Ok(Value::Text(text.into())),
+            KeyKind::Text => Ok(Value::Text(text.into())),
         }
     }
 }
 
-/// Digits, perhaps behind a plus sign: a number that only its size keeps from being read.
+/// Whether the text is digits, possibly after a plus sign. Such a text fails to parse only because it is too large.
 fn is_digits(text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or(text);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Reading a key as another kind than the table declares is a mistake in this program, and the accessors panic on it.
+/// Accessors. They panic if the table declares the key with another kind, which is a bug in this program.
 impl Settings {
-    /// The group that these are of.
+    /// Group of these settings.
     pub fn group(&self) -> &'static Group {
         self.group
     }
 
-    /// Whether the key was typed.
+    /// Whether the key was given.
     pub fn is_given(&self, name: &str) -> bool {
         self.given.contains(&name)
     }
 
-    /// The keys that were typed and change nothing.
+    /// One note for each key that was given under its former name.
+    pub fn renamed(&self) -> impl Iterator<Item = String> {
+        self.renamed.iter().filter_map(|key| Some(format!("{}= is now {}=", key.former?, key.name)))
+    }
+
+    /// Keys that were given and have no effect.
     pub fn inert(&self) -> impl Iterator<Item = &'static Key> {
         self.group.keys.iter().filter(|key| key.inert.is_some() && self.is_given(key.name))
     }
 
-    /// Every setting that has a value and matters, in the order of the table.
+    /// Settings that have a value and an effect, in the order of the table.
     pub fn resolved(&self) -> impl Iterator<Item = (&'static str, &Value)> {
         let keys = self.group.keys.iter().filter(|key| key.inert.is_none());
         keys.filter_map(|key| self.values.get(key.name).map(|value| (key.name, value)))
@@ -311,12 +336,12 @@ impl Settings {
         self.resolved().map(|(name, value)| (name.into(), value.into())).collect()
     }
 
-    /// Replaces a value by what it was resolved to.
+    /// Replaces a value by its resolved one, such as a drawn seed.
     pub fn resolve(&mut self, name: &'static str, value: Value) {
         self.values.insert(name, value);
     }
 
-    /// A whole number that may be absent.
+    /// Whole number of a key that may be absent.
     pub fn optional_count(&self, name: &str) -> Option<u64> {
         match self.values.get(name) {
             Some(Value::Count(value)) => Some(*value),
@@ -325,7 +350,7 @@ impl Settings {
         }
     }
 
-    /// A number of sites, or sides, that may be absent.
+    /// Number of sites or sides of a key that may be absent.
     pub fn optional_extent(&self, name: &str) -> Option<Extent> {
         match self.values.get(name) {
             Some(Value::Extent(value)) => Some(*value),
@@ -334,17 +359,17 @@ impl Settings {
         }
     }
 
-    /// A whole number that has a default.
+    /// Whole number of a key with a default.
     pub fn count(&self, name: &str) -> u64 {
         self.optional_count(name).unwrap_or_else(|| panic!("{name} is read as a count and has no default"))
     }
 
-    /// A whole number that has a default and sizes something in memory.
+    /// Whole number of a key with a default, as a size in memory; saturates at `usize::MAX`.
     pub fn size(&self, name: &str) -> usize {
         usize::try_from(self.count(name)).unwrap_or(usize::MAX)
     }
 
-    /// A number that may be absent.
+    /// Number of a key that may be absent.
     pub fn optional_real(&self, name: &str) -> Option<f64> {
         match self.values.get(name) {
             Some(Value::Real(value)) => Some(*value),
@@ -353,12 +378,12 @@ impl Settings {
         }
     }
 
-    /// A number that has a default.
+    /// Number of a key with a default.
     pub fn real(&self, name: &str) -> f64 {
         self.optional_real(name).unwrap_or_else(|| panic!("{name} is read as a number and has no default"))
     }
 
-    /// A switch.
+    /// Value of a switch.
     pub fn switch(&self, name: &str) -> bool {
         match self.values.get(name) {
             Some(Value::Switch(value)) => *value,
@@ -366,7 +391,7 @@ impl Settings {
         }
     }
 
-    /// A text that may be absent.
+    /// Text of a key that may be absent.
     pub fn optional_text(&self, name: &str) -> Option<&str> {
         match self.values.get(name) {
             Some(Value::Text(value)) => Some(value),
@@ -375,7 +400,7 @@ impl Settings {
         }
     }
 
-    /// A text that has a default.
+    /// Text of a key with a default.
     pub fn text(&self, name: &str) -> &str {
         self.optional_text(name).unwrap_or_else(|| panic!("{name} is read as a text and has no default"))
     }
@@ -389,15 +414,15 @@ mod tests {
         name: "sample",
         about: "for the tests",
         keys: &[
-            Key::new("L", Kind::Count(1, 100), "16", "sites", ""),
-            Key::optional("lattice", Kind::Extent(100), "sites", ""),
-            Key::new("delta", Kind::Real(-5.0, 5.0), "1", "", ""),
-            Key::optional("clip", Kind::Positive(9.0), "", ""),
-            Key::new("seed", Kind::Seed, "0", "", ""),
-            Key::new("unique", Kind::Switch, "true", "", ""),
-            Key::new("schedule", Kind::Choice(&["constant", "cosine"]), "constant", "", ""),
-            Key::optional("dir", Kind::Text, "", ""),
-            Key::inert("NLOOPS", Kind::Count(1, 9), "1", "nothing to loop over"),
+            Key::new("L", KeyKind::Count(1, 100), "16", "sites", ""),
+            Key::optional("lattice", KeyKind::Extent(100), "sites", ""),
+            Key::new("delta", KeyKind::Real(-5.0, 5.0), "1", "", ""),
+            Key::optional("clip", KeyKind::Positive(9.0), "", ""),
+            Key::new("seed", KeyKind::Seed, "0", "", ""),
+            Key::new("unique", KeyKind::Switch, "true", "", ""),
+            Key::new("schedule", KeyKind::Choice(&["constant", "cosine"]), "constant", "", ""),
+            Key::optional("dir", KeyKind::Text, "", ""),
+            Key::inert("NLOOPS", KeyKind::Count(1, 9), "1", "nothing to loop over"),
         ],
     };
 

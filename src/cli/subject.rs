@@ -1,4 +1,4 @@
-//! What a command looks at: the wave function and Hamiltonian of a run folder, or those that are given, and weights.
+//! Subject of a command: wave function, Hamiltonian and weights, from a run folder or from arguments.
 
 use std::path::{Path, PathBuf};
 
@@ -10,20 +10,21 @@ use super::arguments::GroupArguments;
 use super::groups::Problem;
 use super::typed::Typed;
 
-/// KEY=VALUE, against a path, which may have a `=` in it.
+/// Whether a word is KEY=VALUE rather than a path, which may contain a `=`.
 fn is_setting(word: &str) -> bool {
     word.split_once('=').is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
 }
 
-/// The settings among words, and the paths.
-pub fn told(words: &[String]) -> (Vec<String>, Vec<String>) {
+/// Splits words into settings and paths.
+pub fn split_runs(words: &[String]) -> (Vec<String>, Vec<String>) {
     words.iter().cloned().partition(|word| is_setting(word))
 }
 
-/// The problem and the weights of a run folder, or those given. `does` is what the command does, as in "evaluate".
+/// Returns the problem and the weights of a run folder, or the given ones. `does` is the verb of the command, such as
+/// "evaluate".
 ///
 /// # Errors
-/// `ErrorKind::Settings` where none or both are given; of files and weights.
+/// `ErrorKind::Settings` if none or both are given; errors of files and weights.
 pub fn subject(
     [command, does]: [&str; 2],
     groups: &GroupArguments,
@@ -38,7 +39,7 @@ pub fn subject(
         ([], Some(weights)) => Ok((Problem::new(&groups.model, &groups.hamiltonian, None)?, Weights::load(weights)?)),
         ([_], Some(_)) => fault("a run folder and --weights are both given; keep one of them".into()),
         ([_], None) if groups.model.is_given() || groups.hamiltonian.is_given() => fault(
-            "the run folder says what wave function and Hamiltonian are; leave them out, or give --weights FILE instead"
+            "the run folder defines wave function and Hamiltonian; leave them out, or give --weights FILE instead"
                 .into(),
         ),
         ([run], None) => of_run(command, Path::new(run)).map(|(_, problem, weights)| (problem, weights)),
@@ -46,10 +47,10 @@ pub fn subject(
     }
 }
 
-/// The settings of the run in a folder, what they make, and its weights.
+/// Returns the settings, the problem and the weights of the run in a folder.
 ///
 /// # Errors
-/// `ErrorKind::Settings` where the folder names what is not known here; of files and weights.
+/// `ErrorKind::Settings` if the folder names no known wave function or Hamiltonian; errors of files and weights.
 pub fn of_run(command: &str, run: &Path) -> Result<(RunSettings, Problem, Weights)> {
     let settings = RunSettings::load(&run.join(SETTINGS_FILE))?;
     let (model, hamiltonian) = (Typed::of_run(&settings.groups), Typed::of_run(&settings.groups));
@@ -66,7 +67,7 @@ pub fn of_run(command: &str, run: &Path) -> Result<(RunSettings, Problem, Weight
     Ok((settings, problem, weights))
 }
 
-/// The weights of a run: those by themselves, or where it ended before it wrote them, those of its newest checkpoint.
+/// Weights of a run: from its weights file, or from its newest checkpoint if the run ended before writing that file.
 fn weights_of(run: &Path) -> Result<Weights> {
     let path = run.join(MODEL_FILE);
     if !path.exists()

@@ -1,7 +1,7 @@
-//! Did you mean: the known word nearest to what was typed.
+//! "Did you mean": the known word nearest to a mistyped one.
 
-/// The candidate nearest to `typed`, if one is near enough to be what was meant: the same word in other letters of
-/// case, a few slips away, or one word within the other (`layers` for `num_layers`).
+/// Returns the candidate nearest to `typed`, if one is near enough: equal up to case, a few edits away, or one word
+/// contained in the other (`layers` for `num_layers`).
 pub fn closest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = typed.to_lowercase();
     let score = |candidate: &str| {
@@ -10,14 +10,15 @@ pub fn closest<'a>(typed: &str, candidates: impl Iterator<Item = &'a str>) -> Op
         let contained =
             lower.len() >= 4 && candidate.contains(&lower) || candidate.len() >= 4 && lower.contains(&candidate);
         let slips = slips(&lower, &candidate);
-        // Two slips in five letters; two-letter words are all one slip from each other and would match anything.
+        // At most two edits per five letters. Words of one or two letters must be equal: they are all within two edits
+        // of each other.
         let near = slips == 0 || longer >= 3 && slips * 5 <= longer * 2;
         if near { Some(slips) } else { contained.then_some(longer) }
     };
     candidates.filter_map(|candidate| Some((score(candidate)?, candidate))).min().map(|(_, candidate)| candidate)
 }
 
-/// The number of letters to insert, delete, replace, or swap with a neighbour (optimal string alignment distance).
+/// Number of insertions, deletions, replacements and swaps of neighboring letters (optimal string alignment distance).
 fn slips(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut table = vec![vec![0; b.len() + 1]; a.len() + 1];

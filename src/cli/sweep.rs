@@ -1,4 +1,4 @@
-//! `ketformer sweep`: a scan over one coupling, each point from the weights of the one before.
+//! `ketformer sweep`: scan of one coupling. Each point starts from the weights of the previous one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,24 +14,24 @@ use serde_json::{Map, Value, json};
 use super::arguments::{Arguments, Command, SweepArguments, TrainArguments};
 use super::exact_answer::exact_energy;
 use super::groups::{Problem, hamiltonian, train as train_group, wave_function};
-use super::number::{Measured, energy_line, exact_line};
+use super::number::{Measurement, energy_line, exact_line};
 use super::range::Range;
 use super::train::{self, Job, Point};
 use super::{Outcome, chains, device, interrupt, output};
 
-/// The first point begins from nothing, and takes so many times the steps of the others.
+/// Steps of the first point in units of those of the others. It has no previous point to start from.
 const FIRST_STEPS: u64 = 4;
-/// How the sweep was asked for.
+/// File with the command line of the sweep.
 const SWEEP_FILE: &str = "sweep.json";
-/// The table of its points.
+/// Table of the points.
 const TABLE_FILE: &str = "sweep.csv";
-/// Its picture.
+/// Plot of the points.
 const PICTURE_FILE: &str = "sweep.svg";
 
-/// Trains and evaluates every point, and writes table and picture after each.
+/// Trains and evaluates every point. Writes the table and the plot after each.
 ///
 /// # Errors
-/// Of every room: settings, adapter, memory, files, weights.
+/// Errors of settings, adapter, memory, files and weights.
 pub fn run(arguments: &SweepArguments) -> Result<Outcome> {
     match &arguments.train.resume {
         Some(folder) => {
@@ -39,7 +39,7 @@ pub fn run(arguments: &SweepArguments) -> Result<Outcome> {
             sweep(&again, folder)
         }
         None => {
-            // What is wrong with any point is found before anything is made.
+            // The settings of all points are checked before any file is created.
             let Scan { points, .. } = Scan::new(arguments)?;
             points.iter().try_for_each(|point| Job::new(&point.arguments).map(|_| ()))?;
             let folder = match &arguments.train.out {
@@ -56,20 +56,20 @@ pub fn run(arguments: &SweepArguments) -> Result<Outcome> {
     }
 }
 
-/// The points of a scan.
+/// Points of a scan.
 struct Scan {
     coupling: String,
     points: Vec<ScanPoint>,
 }
 
-/// A point: its coupling, and the training run that is asked for there.
+/// Point of a scan: value of the coupling and arguments of the training run.
 struct ScanPoint {
     value: f64,
     arguments: TrainArguments,
 }
 
 impl Scan {
-    /// The one word of the Hamiltonian that is a range, at each of its values.
+    /// Expands the one setting of the Hamiltonian that is a range into its values.
     fn new(SweepArguments { train: arguments, first_steps, .. }: &SweepArguments) -> Result<Self> {
         let hamiltonian = &arguments.groups.hamiltonian;
         let words = hamiltonian.given().iter().flat_map(|(_, words)| words);
@@ -81,7 +81,7 @@ impl Scan {
             .collect::<Result<_>>()?;
         let [(word, name, range)] = &ranges[..] else {
             let message = format!(
-                "sweep: {} couplings are ranges, and it is one that is scanned; give it as --rydberg delta=0:3:0.25",
+                "sweep: {} couplings are ranges, expected exactly one; give it as --rydberg delta=0:3:0.25",
                 ranges.len()
             );
             return Err(Error::new(ErrorKind::Settings, message));
@@ -100,7 +100,7 @@ impl Scan {
     }
 }
 
-/// Goes through the points; those that stand in the table are done.
+/// Runs all points that are not in the table yet.
 fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
     let Scan { coupling, points } = Scan::new(arguments)?;
     interrupt::watch()?;
@@ -122,7 +122,7 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
         let Some(Point { job, weights }) = trained(&gpu, point, &place, before)? else {
             let shown = folder.display();
             output::warning(&format!(
-                "interrupted at {coupling}={}: `ketformer sweep --resume {shown}` goes on from there",
+                "interrupted at {coupling}={}: `ketformer sweep --resume {shown}` resumes from there",
                 point.value
             ));
             return Ok(Outcome::Interrupted);
@@ -134,17 +134,17 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
         diagram.draw(&folder.join(PICTURE_FILE), &title(&job, &coupling))?;
     }
     if !arguments.train.gpu.quiet {
-        output::note(&format!("{} and {PICTURE_FILE} beside it have all points", table.display()));
+        output::note(&format!("{} and {PICTURE_FILE} next to it contain all points", table.display()));
     }
     Ok(Outcome::Done)
 }
 
-/// The trained point, begun from the weights of the one before or gone on with; `None` when the user asked to stop.
+/// Trains a point from the weights of the previous one, or resumes it. Returns `None` if the user interrupted it.
 fn trained(gpu: &Gpu, point: &ScanPoint, place: &Path, before: Option<PathBuf>) -> Result<Option<Point>> {
     if place.join(SETTINGS_FILE).is_file() {
         return train::finish_point(gpu, &point.arguments, place);
     }
-    // Stopped before its first step: there is nothing to go on from.
+    // Killed before its metrics file was created: there is nothing to resume.
     if place.is_dir() && !place.join(METRICS_FILE).is_file() {
         fs::remove_dir_all(place).ok();
     }
@@ -175,7 +175,7 @@ fn evaluated(
 }
 
 fn show(coupling: &str, point: &PhasePoint, sites: usize) {
-    let energy = Measured::from(point.energy);
+    let energy = Measurement::from(point.energy);
     let exact = match point.exact.is_finite() {
         true => format!("  {}", exact_line(point.exact, energy)),
         false => String::new(),
@@ -183,14 +183,14 @@ fn show(coupling: &str, point: &PhasePoint, sites: usize) {
     output::line(format!("{coupling} {}  {}{exact}", point.coupling, energy_line(energy, sites, point.variance)));
 }
 
-/// Lattice, couplings and wave function, but for the coupling that changes.
+/// Title of the plot: lattice, couplings except the scanned one, and wave function.
 fn title(job: &Job, coupling: &str) -> String {
     let all = hamiltonian::title(&job.problem.hamiltonian_settings, &job.problem.lattice);
     let fixed: Vec<&str> = all.split(' ').filter(|word| !word.starts_with(&format!("{coupling}="))).collect();
     format!("{}, {}", fixed.join(" "), wave_function::title(&job.problem.model_settings))
 }
 
-/// Writes down how the sweep was asked for.
+/// Writes the command line of the sweep into its folder.
 fn write(folder: &Path, arguments: &SweepArguments) -> Result<()> {
     let TrainArguments { groups, weights, .. } = &arguments.train;
     let mut words = vec!["ketformer".to_string(), "sweep".into(), "--samples".into(), arguments.samples.to_string()];
@@ -211,12 +211,12 @@ fn write(folder: &Path, arguments: &SweepArguments) -> Result<()> {
     })
 }
 
-/// How the sweep in `folder` was asked for, on the adapter and in the memory of `now`.
+/// Reads the command line of the sweep in `folder`. Adapter, memory limit and quiet flag are those of `now`.
 fn read(folder: &Path, now: &SweepArguments) -> Result<SweepArguments> {
     let fault = |text: String| Error::new(ErrorKind::Settings, format!("sweep: {text}"));
     let groups = &now.train.groups;
     if !now.train.words().is_empty() || groups.model.is_given() || groups.hamiltonian.is_given() {
-        return Err(fault("the folder says what is scanned; give --resume alone, or begin a new sweep".into()));
+        return Err(fault("the folder already defines the scan; give --resume alone, or begin a new sweep".into()));
     }
     let path = folder.join(SWEEP_FILE);
     let foreign = || fault(format!("{} is not of a sweep; give the folder of one", path.display()));

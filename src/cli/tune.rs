@@ -1,4 +1,4 @@
-//! `ketformer tune`: which variants of the kernels are fastest on this adapter, kept for later runs.
+//! `ketformer tune`: measures which kernel variants are fastest on this adapter and stores them for later runs.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use ketformer::gpu::{Gpu, GpuOptions, Tuning};
 use super::arguments::TuneArguments;
 use super::{Outcome, output};
 
-/// Measures and writes the adapter's tuning file, or prints or deletes the one that there is.
+/// Measures variants and writes the adapter's tuning file, or prints or deletes the existing file.
 ///
 /// # Errors
-/// `ErrorKind::Settings` for a time that is none, `ErrorKind::File` for a tuning file that cannot be read, written or
+/// `ErrorKind::Settings` for an invalid time limit, `ErrorKind::File` for a tuning file that cannot be read, written or
 /// deleted, `ErrorKind::Adapter` or `ErrorKind::Device` if the GPU cannot be used.
 pub fn run(arguments: &TuneArguments) -> Result<Outcome> {
     let defaults = TuneConfig::new(arguments.quick);
@@ -54,7 +54,7 @@ fn show(gpu: &Gpu, path: &Path) -> Result<Outcome> {
     let header = ["kernel", "shapes", "default", "best", "gain"].map(String::from);
     let rows = tuning.iter().map(|(kernel, class, preferred)| {
         let gain = format!("{:.2}", preferred.gain);
-        [kernel.into(), class.into(), preferred.instead_of.clone(), preferred.form.clone(), gain]
+        [kernel.into(), class.into(), preferred.instead_of.clone(), preferred.variant.clone(), gain]
     });
     output::line(output::table(std::iter::once(header).chain(rows)));
     output::line(format!("{} differ from the rules; {}", tuning.iter().count(), path.display()));

@@ -1,4 +1,4 @@
-//! Groups of settings as flags, `--ptf patch=2x2 Nh=32`: which of a table of groups were given, and with what words.
+//! Groups of settings as flags, such as `--ptf patch=2x2 Nh=32`.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 
 use super::settings::Group;
 
-/// A table of groups, each a flag of its own.
+/// Table of groups, one flag each.
 pub trait Table {
     /// The groups, in the order in which they are listed.
     fn groups() -> impl Iterator<Item = &'static Group>;
 }
 
-/// The groups of a table that were given, in the order of the table, each with its words as they were typed.
+/// Groups of a table that were given, in the order of the table, each with its unparsed words.
 #[derive(Debug, Clone)]
 pub struct Typed<T> {
     groups: Vec<(&'static Group, Vec<String>)>,
@@ -27,30 +27,30 @@ impl<T: Table> Typed<T> {
         Self { groups, table: PhantomData }
     }
 
-    /// Those of a run folder's settings, as they would be typed.
+    /// Groups in the settings of a run folder, as they would be typed.
     pub fn of_run(groups: &BTreeMap<String, Map<String, Value>>) -> Self {
         Self::of(|group| groups.get(group.name).map(words))
     }
 
-    /// The same with another word in the place of `word`.
+    /// Returns a copy in which `other` replaces `word`.
     pub fn with_word(&self, word: &str, other: &str) -> Self {
         let replaced = |own: &String| if own == word { other.to_string() } else { own.clone() };
         let groups = self.groups.iter().map(|(group, words)| (*group, words.iter().map(replaced).collect())).collect();
         Self { groups, table: PhantomData }
     }
 
-    /// Whether one of them was given.
+    /// Whether any group was given.
     pub fn is_given(&self) -> bool {
         !self.groups.is_empty()
     }
 
-    /// Every group that was given, with its words.
+    /// Given groups with their words.
     pub fn given(&self) -> &[(&'static Group, Vec<String>)] {
         &self.groups
     }
 }
 
-/// A group of a settings file as it would be typed.
+/// Words of a group of a settings file, as they would be typed.
 pub fn words(group: &Map<String, Value>) -> Vec<String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
     group.iter().map(|(name, value)| format!("{name}={}", text(value))).collect()

@@ -1,4 +1,4 @@
-//! A line that clap cannot read, told in one line; and what clap prints on request, such as `--help`.
+//! Output of clap: parse errors as one line, and text printed on request, such as `--help`.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use clap::error::{Error, ErrorKind};
 
 use super::output;
 
-/// Prints what `error` has to say: help and version on stdout with exit code 0, a fault as one line with exit code 2.
+/// Prints `error`: help and version on stdout with exit code 0, a parse error as one line with exit code 2.
 pub fn explain(error: &Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -24,7 +24,7 @@ pub fn explain(error: &Error) -> ExitCode {
     }
 }
 
-/// clap says `error: …`, perhaps `tip: …`, then shows usage: the first two in one line, the last left out.
+/// Joins clap's `error: …` and optional `tip: …` in one line and drops the usage text that follows them.
 fn one_line(rendered: &str) -> String {
     let said = rendered.split("Usage:").next().unwrap_or(rendered).replace("For more information, try '--help'.", "");
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! Memory on the device, and ranges of it.
+//! Device buffers and views of their ranges.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,69 +10,70 @@ use super::device::STAGING_BYTES;
 use super::texels::{self, Aliased};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Byte alignment of every range that a kernel binds (WebGPU's default limit), 64 elements of four bytes.
+/// Byte alignment of every range that a kernel binds (WebGPU's default limit): 64 elements of four bytes.
 const ALIGNMENT: u64 = 256;
 
-/// What a buffer of numbers is used for.
+/// Usages of a storage buffer.
 const STORAGE_USAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
 
-/// How wide the elements of a buffer are.
+/// Element width of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Storage {
+pub enum DType {
     /// Four bytes: f32, u32 or i32.
     #[default]
-    Word,
-    /// Two bytes: f16. Kernels widen it when they load it; all their arithmetic is f32.
-    Half,
+    F32,
+    /// Two bytes: f16. Kernels convert f16 to f32 on load; all arithmetic is f32.
+    F16,
 }
 
-impl Storage {
-    /// Bytes of an element.
+impl DType {
+    /// Size of an element in bytes.
     pub fn bytes(self) -> u64 {
         u64::from(self.bits()) / 8
     }
 
-    /// Bits of an element: what the constants of kernels that read or write either storage are set to.
+    /// Size of an element in bits: the value of the spec constants of kernels that accept both types.
     pub fn bits(self) -> u32 {
         match self {
-            Self::Word => 32,
-            Self::Half => 16,
+            Self::F32 => 32,
+            Self::F16 => 16,
         }
     }
 }
 
-/// A storage or uniform buffer. It counts towards [`Gpu::allocated`] while it lives.
+/// A storage or uniform buffer. It counts toward [`Gpu::allocated`] until it is dropped.
 #[derive(Debug)]
 pub struct Buffer {
     view: View,
     counters: Vec<Arc<AtomicU64>>,
 }
 
-/// A labelled range of a buffer, the thing kernels bind. Cheap to clone; holds the buffer alive.
+/// A labeled range of a buffer, the unit that kernels bind. Cheap to clone; keeps the buffer alive.
 ///
-/// A caller's own `wgpu::Buffer` becomes one with `View::from(&buffer)`; it needs the usage `STORAGE`, or `UNIFORM`
-/// where a kernel binds it as `var<uniform>`.
+/// `View::from(&buffer)` converts a caller's `wgpu::Buffer`, which needs the usage `STORAGE`, or `UNIFORM` if a kernel
+/// binds it as `var<uniform>`.
 #[derive(Debug, Clone)]
 pub struct View {
     buffer: wgpu::Buffer,
     label: Arc<str>,
     offset: u64,
     bytes: u64,
-    storage: Storage,
+    storage: DType,
     aliased: Option<Arc<Aliased>>,
 }
 
 impl Gpu {
-    /// A buffer of `elements` four-byte elements, zero at first.
+    /// Creates a zeroed buffer of `elements` four-byte elements.
     ///
     /// # Errors
-    /// [`ErrorKind::Memory`] when the adapter's limit on a buffer or on a binding is smaller, or its memory is full.
+    /// [`ErrorKind::Memory`] if it exceeds the adapter's limit on buffers or bindings, or if device memory is
+    /// exhausted.
     pub fn buffer(&self, label: &str, elements: u64) -> Result<Buffer> {
         self.buffer_of_usage(label, elements, STORAGE_USAGE)
     }
 
-    /// A buffer that the host maps to write words for the device into it, and that is mapped at first.
+    /// Creates a staging buffer for uploads, which is mapped at creation.
     ///
     /// # Errors
     /// As [`Gpu::buffer`].
@@ -80,7 +81,7 @@ impl Gpu {
         self.buffer_made(label, elements, wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC, true)
     }
 
-    /// A buffer that the host maps to read what the device copied into it.
+    /// Creates a staging buffer for downloads, which the host maps for reading.
     ///
     /// # Errors
     /// As [`Gpu::buffer`].
@@ -88,15 +89,15 @@ impl Gpu {
         self.buffer_made(label, elements, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST, false)
     }
 
-    /// A buffer of `elements` elements of `storage`, zero at first.
+    /// Creates a zeroed buffer of `elements` elements of type `storage`.
     ///
     /// # Errors
-    /// [`ErrorKind::Adapter`] for [`Storage::Half`] where the adapter has no f16; as [`Gpu::buffer`].
-    pub fn buffer_of(&self, label: &str, elements: u64, storage: Storage) -> Result<Buffer> {
-        if storage == Storage::Half && !self.features().contains(wgpu::Features::SHADER_F16) {
+    /// [`ErrorKind::Adapter`] for [`DType::F16`] if the adapter has no f16; as [`Gpu::buffer`].
+    pub fn buffer_of(&self, label: &str, elements: u64, storage: DType) -> Result<Buffer> {
+        if storage == DType::F16 && !self.features().contains(wgpu::Features::SHADER_F16) {
             let message = format!(
-                "buffer `{label}` is of f16, which {} does not have in shaders; give precision=single, or another adapter \
-                 with --adapter (`ketformer devices` lists f16)",
+                "buffer `{label}` holds f16, which shaders on {} do not support; give precision=single, or another \
+                 adapter with --adapter (`ketformer devices` lists f16)",
                 self.info().name
             );
             return Err(Error::new(ErrorKind::Adapter, message));
@@ -118,7 +119,7 @@ impl Gpu {
         usage: wgpu::BufferUsages,
         mapped_at_creation: bool,
     ) -> Result<Buffer> {
-        let bytes = elements.max(1).checked_mul(4).map(|b| b.next_multiple_of(16)).unwrap_or(u64::MAX);
+        let bytes = elements.max(1).checked_mul(4).map_or(u64::MAX, |b| b.next_multiple_of(16));
         let limits = self.limits();
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         if bytes > limit {
@@ -147,11 +148,11 @@ impl Gpu {
         counters.iter().for_each(|counter| {
             counter.fetch_add(bytes, Ordering::Relaxed);
         });
-        let view = View { buffer, label: label.into(), offset: 0, bytes, storage: Storage::Word, aliased };
+        let view = View { buffer, label: label.into(), offset: 0, bytes, storage: DType::F32, aliased };
         Ok(Buffer { view, counters })
     }
 
-    /// A buffer that holds `values`.
+    /// Creates a buffer that contains `values`.
     ///
     /// # Errors
     /// As [`Gpu::buffer`].
@@ -159,7 +160,7 @@ impl Gpu {
         self.uploaded(label, values, STORAGE_USAGE)
     }
 
-    /// A uniform buffer that holds `values`, for bindings of `var<uniform>`.
+    /// Creates a uniform buffer that contains `values`, for bindings of `var<uniform>`.
     ///
     /// # Errors
     /// As [`Gpu::buffer`].
@@ -176,7 +177,7 @@ impl Gpu {
 }
 
 impl Buffer {
-    /// All of it.
+    /// View of the whole buffer.
     pub fn view(&self) -> View {
         self.view.clone()
     }
@@ -206,17 +207,17 @@ impl From<&Buffer> for View {
 impl From<&wgpu::Buffer> for View {
     fn from(buffer: &wgpu::Buffer) -> Self {
         let (buffer, bytes) = (buffer.clone(), buffer.size());
-        Self { buffer, label: "caller's buffer".into(), offset: 0, bytes, storage: Storage::Word, aliased: None }
+        Self { buffer, label: "caller's buffer".into(), offset: 0, bytes, storage: DType::F32, aliased: None }
     }
 }
 
 impl View {
-    /// The range of `elements` elements that begins `first` elements in.
+    /// Returns the range of `elements` elements that starts at element `first`.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] when it reaches past the end, or does not begin at a multiple of 256 bytes: 64 elements, or 128
-    /// of f16.
-    pub fn range(&self, label: &str, first: u64, elements: u64) -> Result<View> {
+    /// [`ErrorKind::Shape`] if the range exceeds the view or does not start at a multiple of 256 bytes (64 elements,
+    /// 128 for f16).
+    pub fn range(&self, label: &str, first: u64, elements: u64) -> Result<Self> {
         let each = self.storage.bytes();
         let (offset, bytes) = (self.offset + each * first, each * elements);
         if each * first + bytes > self.bytes || !offset.is_multiple_of(ALIGNMENT) {
@@ -229,30 +230,31 @@ impl View {
             );
             return Err(Error::new(ErrorKind::Shape, message));
         }
-        Ok(View { label: label.into(), offset, bytes, ..self.clone() })
+        Ok(Self { label: label.into(), offset, bytes, ..self.clone() })
     }
 
-    /// The same bytes as elements of `storage`; two elements of f16 are one word, the first in its lower half.
-    pub fn stored_as(self, storage: Storage) -> View {
-        View { storage, ..self }
+    /// Reinterprets the bytes as elements of type `storage`. Two f16 elements share one 32-bit word, the first in its
+    /// lower half.
+    pub fn stored_as(self, storage: DType) -> Self {
+        Self { storage, ..self }
     }
 
-    /// How wide its elements are.
-    pub fn storage(&self) -> Storage {
+    /// Element type.
+    pub fn storage(&self) -> DType {
         self.storage
     }
 
-    /// The wgpu buffer behind it.
+    /// The underlying wgpu buffer.
     pub fn wgpu(&self) -> &wgpu::Buffer {
         &self.buffer
     }
 
-    /// What error messages and profilers call it.
+    /// Label in error messages and profilers.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// First byte within the wgpu buffer.
+    /// Offset of the first byte within the wgpu buffer.
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -262,45 +264,45 @@ impl View {
         self.bytes
     }
 
-    /// A texture of vec4s that shows it, where its buffer has one.
+    /// Texture view of this range, if its buffer is aliased by textures.
     pub(super) fn texels(&self, gpu: &Gpu) -> Option<wgpu::TextureView> {
         self.aliased.as_ref()?.view(gpu.device(), self.offset, texels::format(self.storage))
     }
 
-    /// The same range shortened to `bytes`, rounded up to whole vec4s.
-    pub(super) fn cut(mut self, bytes: u64) -> View {
+    /// Shortens the view to `bytes`, rounded up to whole vec4s.
+    pub(super) fn cut(mut self, bytes: u64) -> Self {
         self.bytes = self.bytes.min(bytes.max(4).next_multiple_of(16));
         self
     }
 
-    /// Whether the two share at least one byte.
-    pub fn overlaps(&self, other: &View) -> bool {
+    /// Whether the two views share at least one byte.
+    pub fn overlaps(&self, other: &Self) -> bool {
         self.buffer == other.buffer
             && self.offset < other.offset + other.bytes
             && other.offset < self.offset + self.bytes
     }
 
-    /// Writes `values` at its beginning, before anything submitted later.
+    /// Writes `values` at the start of the view, before any later submission.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] when they are more than it holds.
+    /// [`ErrorKind::Shape`] if the values exceed the view.
     pub fn write<T: Pod>(&self, gpu: &Gpu, values: &[T]) -> Result<()> {
         let bytes: &[u8] = bytemuck::cast_slice(values);
         if bytes.len() as u64 > self.bytes {
-            let message = format!("`{}` holds {} bytes, {} were to be written", self.label, self.bytes, bytes.len());
+            let message = format!("`{}` holds {} bytes, cannot write {}", self.label, self.bytes, bytes.len());
             return Err(Error::new(ErrorKind::Shape, message));
         }
         gpu.write(&self.buffer, self.offset, bytes)
     }
 
-    /// Waits for the GPU and returns the first `count` elements. For results and tests; a step never calls it.
+    /// Waits for the GPU and returns the first `count` elements. For results and tests; training steps never call it.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] when it holds fewer, [`ErrorKind::Device`] when the device was lost.
+    /// [`ErrorKind::Shape`] if the view is shorter, [`ErrorKind::Device`] if the device was lost.
     pub fn read<T: Pod>(&self, gpu: &Gpu, count: usize) -> Result<Vec<T>> {
         let bytes = (count * size_of::<T>()) as u64;
         if bytes > self.bytes {
-            let message = format!("`{}` holds {} bytes, {bytes} were to be read", self.label, self.bytes);
+            let message = format!("`{}` holds {} bytes, cannot read {bytes}", self.label, self.bytes);
             return Err(Error::new(ErrorKind::Shape, message));
         }
         if bytes == 0 {
@@ -315,8 +317,8 @@ impl View {
         Ok(values)
     }
 
-    /// Reads what begins `first` bytes in, by way of `staging`.
-    fn read_piece(&self, gpu: &Gpu, staging: &View, first: u64, words: &mut [u8]) -> Result<()> {
+    /// Reads the bytes from offset `first` on into `words` through `staging`.
+    fn read_piece(&self, gpu: &Gpu, staging: &Self, first: u64, words: &mut [u8]) -> Result<()> {
         let bytes = (words.len() as u64).next_multiple_of(4);
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(&self.buffer, self.offset + first, &staging.buffer, 0, bytes);

@@ -1,4 +1,11 @@
-//! Adapters and the device that every buffer, kernel and plan belongs to.
+//! Adapters, and the device that owns all buffers, kernels and plans.
+//!
+//! Copies to and from the device go in pieces of at most 1 MiB, and the host waits for the device before more than 1
+//! MiB is in flight. Uncaptured device errors, a lost device and failed allocations do not panic: the next wait returns
+//! them as errors. A device of the caller keeps its own handlers.
+//!
+//! Bounds and loop checks cost 17 to 40 % in hot loops. The shaders of this crate are validated and index within the
+//! ranges that plans check, so the checks are omitted. [`GpuOptions::checked_shaders`] enables them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,36 +16,38 @@ use super::shader::CompiledKernel;
 use super::{Tuning, View, texels};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Which adapter to open, and how careful to be with shaders.
+/// Options for opening an adapter.
 #[derive(Debug, Clone, Default)]
 pub struct GpuOptions {
-    /// An index as `ketformer devices` prints it, or a part of the adapter's name in any case. `None`: the environment
-    /// variable `KETFORMER_ADAPTER` if set, else the best adapter (discrete before integrated before software).
+    /// Index as printed by `ketformer devices`, or a case-insensitive part of the adapter's name. `None`: the
+    /// environment variable `KETFORMER_ADAPTER` if set, otherwise the best adapter (discrete before integrated before
+    /// software).
     pub adapter: Option<String>,
-    /// Keep the bounds and loop checks that WebGPU prescribes. They cost 17 to 40 % in hot loops and our own shaders
-    /// pass validation without them, so the default is to leave them out.
+    /// Whether to keep the bounds and loop checks that WebGPU requires. They cost 17 to 40 % in hot loops. The shaders
+    /// of this crate pass validation without them, so they are off by default.
     pub checked_shaders: bool,
-    /// Leave the choice of forms of kernels to the rules, whatever `ketformer tune` found on this adapter.
+    /// Whether to use the default variant of every kernel, regardless of the results of `ketformer tune` on this
+    /// adapter.
     pub ignore_tuning: bool,
-    /// Ask for cooperative matrices (tensor cores), which wgpu calls experimental, where the adapter has them for 16-bit
-    /// floats. The environment variable `KETFORMER_COOPERATIVE_MATRIX=1` asks too.
+    /// Whether to enable cooperative matrices (tensor cores), an experimental wgpu feature, if the adapter supports
+    /// them for 16-bit floats. The environment variable `KETFORMER_COOPERATIVE_MATRIX=1` enables them too.
     pub cooperative_matrix: bool,
 }
 
-/// An adapter as found, before it is opened.
+/// An adapter that has not been opened.
 #[derive(Debug, Clone)]
 pub struct AdapterSummary {
-    /// Position in the list, usable as [`GpuOptions::adapter`].
+    /// Index in the list, valid as [`GpuOptions::adapter`].
     pub index: usize,
-    /// Name, driver, backend, kind, subgroup sizes.
+    /// Name, driver, backend, device type and subgroup sizes.
     pub info: wgpu::AdapterInfo,
-    /// What the adapter can do at most.
+    /// Maximum limits of the adapter.
     pub limits: wgpu::Limits,
-    /// Optional abilities, such as timestamp queries or subgroups.
+    /// Supported optional features, such as timestamp queries or subgroups.
     pub features: wgpu::Features,
 }
 
-/// An opened device with its queue; cheap to clone, all clones are one device.
+/// An opened device with its queue. Cheap to clone; all clones share one device.
 #[derive(Clone)]
 pub struct Gpu {
     pub(super) inner: Arc<GpuInner>,
@@ -60,26 +69,27 @@ pub(super) struct GpuInner {
     failure: Arc<Mutex<Option<Error>>>,
     unlimited: OnceLock<View>,
     kernels: Mutex<HashMap<KernelKey, Arc<CompiledKernel>>>,
-    /// By kernel, the bindings that can be read as textures.
+    /// Bindings that can be read as textures, by kernel.
     texel_bindings: Mutex<HashMap<&'static str, Arc<[&'static str]>>>,
 }
 
-/// A kernel's name, the constants that were replaced in it, and the bindings that it reads as textures.
+/// Cache key of a compiled kernel: its name, the replaced constants and the bindings that are read as textures.
 pub(super) type KernelKey = (String, Vec<(String, u32)>, Vec<String>);
 
 const ENVIRONMENT: &str = "KETFORMER_ADAPTER";
 const COOPERATIVE_ENVIRONMENT: &str = "KETFORMER_COOPERATIVE_MATRIX";
 
-/// Bytes that wgpu asks a driver for at a time, as little as it can: larger buffers get as much as they need, and a budget
-/// is not exceeded by blocks that are hardly used. Nothing is allocated while steps run, so larger blocks save nothing.
+/// Block size in bytes of wgpu's memory allocator, the smallest that wgpu accepts. Larger buffers get a block of their
+/// size, and mostly unused blocks do not exceed a memory budget. Steps allocate nothing, so larger blocks would save
+/// nothing.
 const MEMORY_BLOCKS: std::ops::Range<u64> = 4 << 20..4 << 20;
 
-/// Bytes on their way to the device, or from it, at most.
+/// Maximum number of bytes in flight to or from the device.
 pub(super) const STAGING_BYTES: u64 = 1 << 20;
-/// What the copy of a few words takes.
+/// Staging bytes that wgpu uses for a small write.
 const COPY_ALIGNMENT: u64 = 256;
 
-/// What we use where an adapter has it; nothing here is needed.
+/// Optional features, enabled if the adapter supports them.
 const WANTED: wgpu::Features = wgpu::Features::SUBGROUP
     .union(wgpu::Features::TIMESTAMP_QUERY)
     .union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS)
@@ -87,8 +97,8 @@ const WANTED: wgpu::Features = wgpu::Features::SUBGROUP
 
 fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    // Indirect grids are written by our own kernel, within limits by construction; wgpu's check of them would add a
-    // dispatch of its own before each of ours.
+    // A kernel of this crate writes the indirect grids, within limits by construction. wgpu's check of them would add a
+    // dispatch before each indirect one.
     descriptor.flags.remove(wgpu::InstanceFlags::VALIDATION_INDIRECT_CALL);
     wgpu::Instance::new(descriptor)
 }
@@ -98,7 +108,7 @@ fn is_mesa_on_cpu(info: &wgpu::AdapterInfo) -> bool {
     info.device_type == wgpu::DeviceType::Cpu && info.backend == wgpu::Backend::Vulkan && info.driver == "llvmpipe"
 }
 
-/// Lower is better: what an unasked user most likely wants to compute on.
+/// Rank of an adapter when the user names none; lower is better.
 fn rank(info: &wgpu::AdapterInfo) -> u8 {
     match info.device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
@@ -113,7 +123,7 @@ fn all_adapters() -> Vec<wgpu::Adapter> {
     pollster::block_on(instance().enumerate_adapters(wgpu::Backends::all()))
 }
 
-/// The adapters of this machine, in the order of their indices.
+/// Returns the adapters of this machine in the order of their indices.
 pub fn adapters() -> Vec<AdapterSummary> {
     let summary = |(index, adapter): (usize, wgpu::Adapter)| AdapterSummary {
         index,
@@ -124,7 +134,7 @@ pub fn adapters() -> Vec<AdapterSummary> {
     all_adapters().into_iter().enumerate().map(summary).collect()
 }
 
-/// Rows and columns of the largest square fragments of 16-bit floats that the adapter multiplies with sums in 32 bits.
+/// Side of the largest square 16-bit float fragments that the adapter multiplies with 32-bit accumulation.
 fn cooperative_matrix(adapter: &wgpu::Adapter) -> Option<u32> {
     if !adapter.features().contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16) {
         return None;
@@ -173,22 +183,22 @@ impl Gpu {
     /// Opens the best adapter of this machine.
     ///
     /// # Errors
-    /// [`ErrorKind::Adapter`] where there is none, [`ErrorKind::Device`] where it cannot be opened.
+    /// [`ErrorKind::Adapter`] if there is none, [`ErrorKind::Device`] if it cannot be opened.
     pub fn new() -> Result<Self> {
         Self::with_options(&GpuOptions::default())
     }
 
-    /// Opens the adapter that `options` name, with what `ketformer tune` found on it. A tuning file that is of no use is
-    /// ignored; [`Gpu::tuning_warning`] says why.
+    /// Opens the adapter selected by `options` and loads the results of `ketformer tune` for it. An unusable tuning
+    /// file is ignored; [`Gpu::tuning_warning`] returns the reason.
     ///
     /// # Errors
-    /// As [`Gpu::new`]; an unknown name lists those that exist.
+    /// As [`Gpu::new`]. The error for an unknown name lists the adapters.
     pub fn with_options(options: &GpuOptions) -> Result<Self> {
         let environment = std::env::var(ENVIRONMENT).ok().filter(|name| !name.is_empty());
         let wanted = options.adapter.clone().or(environment);
         let adapter = choose(all_adapters(), wanted.as_deref())?;
-        let asked = options.cooperative_matrix || std::env::var(COOPERATIVE_ENVIRONMENT).is_ok_and(|v| v == "1");
-        let cooperative = if asked { cooperative_matrix(&adapter) } else { None };
+        let requested = options.cooperative_matrix || std::env::var(COOPERATIVE_ENVIRONMENT).is_ok_and(|v| v == "1");
+        let cooperative = if requested { cooperative_matrix(&adapter) } else { None };
         let mut descriptor = wgpu::DeviceDescriptor {
             label: Some("ketformer"),
             required_features: adapter.features() & WANTED,
@@ -198,8 +208,8 @@ impl Gpu {
         };
         if cooperative.is_some() {
             descriptor.required_features |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
-            // SAFETY: the caller asked for it. The only kernels that use it keep what the feature demands: whole
-            // subgroups reach every operation together, within the memory that is theirs.
+            // SAFETY: the caller requested it. The kernels that use it meet the requirements of the feature: whole
+            // subgroups execute every operation together, within the memory that they own.
             descriptor.experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
         }
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
@@ -215,14 +225,15 @@ impl Gpu {
         }
         let tuning = match Tuning::path(&gpu) {
             Ok(path) => Tuning::load(&path, &gpu),
-            // A user without a cache folder has not tuned anything.
+            // Without a cache folder there is no tuning.
             Err(_) => Ok(None),
         };
         Ok(Self { preference: Arc::new(Preference::loaded(tuning)), ..gpu })
     }
 
-    /// Uses a device and queue that belong to the caller. Its error handlers stay as they are, its features and limits
-    /// decide which kernels are chosen; WebGPU's default limits suffice. No tuning file is read, see [`Gpu::with_tuning`].
+    /// Wraps a device and queue owned by the caller. Their error handlers are not changed. Their features and limits
+    /// determine which kernels are used; WebGPU's default limits suffice. No tuning file is read, see
+    /// [`Gpu::with_tuning`].
     pub fn from_device(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
         Self::wrap(device.clone(), queue.clone(), false, None, false)
     }
@@ -255,7 +266,8 @@ impl Gpu {
         Self { inner: Arc::new(inner), preference: Arc::default() }
     }
 
-    /// wgpu panics on an error nobody asked for; here it is kept and becomes the error of the next wait.
+    /// Installs error handlers that keep the first uncaptured error for the next wait, because wgpu panics on such
+    /// errors by default.
     fn keep_failures(&self) {
         let keep = |failure: &Mutex<Option<Error>>, kind, message: String| {
             if let Ok(mut slot) = failure.lock() {
@@ -269,13 +281,13 @@ impl Gpu {
                 ErrorKind::Memory,
                 "the GPU ran out of memory; use a smaller --memory or fewer samples".into(),
             ),
-            other => keep(&failure, ErrorKind::Device, format!("the GPU refused a command: {other}")),
+            other => keep(&failure, ErrorKind::Device, format!("the GPU rejected a command: {other}")),
         }));
         let failure = self.inner.failure.clone();
         self.inner.device.set_device_lost_callback(move |reason, message| {
             if reason != wgpu::DeviceLostReason::Destroyed {
                 let text = format!(
-                    "the GPU device was lost ({message}); start again, with a smaller --memory if its driver has a watchdog"
+                    "the GPU device was lost ({message}); restart, with a smaller --memory if its driver has a watchdog"
                 );
                 keep(&failure, ErrorKind::Device, text);
             }
@@ -292,59 +304,59 @@ impl Gpu {
         &self.inner.queue
     }
 
-    /// Name, driver, backend and kind of the adapter.
+    /// Name, driver, backend and device type of the adapter.
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.inner.info
     }
 
-    /// The limits the device was opened with.
+    /// The limits that the device was opened with.
     pub fn limits(&self) -> &wgpu::Limits {
         &self.inner.limits
     }
 
-    /// The features the device was opened with.
+    /// The features that the device was opened with.
     pub fn features(&self) -> wgpu::Features {
         self.inner.features
     }
 
-    /// Whether the adapter computes on the CPU.
+    /// Whether the adapter is a CPU.
     pub fn is_software(&self) -> bool {
         self.inner.info.device_type == wgpu::DeviceType::Cpu
     }
 
-    /// Lanes of a subgroup where the adapter has subgroups of one fixed size of at least 4, else `None`.
+    /// Subgroup size if the adapter has subgroups of one fixed size from 4 to 128 lanes, otherwise `None`.
     pub fn subgroup_size(&self) -> Option<u32> {
         let (low, high) = (self.inner.info.subgroup_min_size, self.inner.info.subgroup_max_size);
         let fixed = self.inner.features.contains(wgpu::Features::SUBGROUP) && low == high && (4..=128).contains(&low);
         fixed.then_some(low)
     }
 
-    /// Rows and columns of the fragments of 16-bit floats that the device multiplies with sums in 32 bits, if it was opened
-    /// with [`GpuOptions::cooperative_matrix`] and its adapter has them.
+    /// Side of the square 16-bit float fragments that the device multiplies with 32-bit accumulation, if it was opened
+    /// with [`GpuOptions::cooperative_matrix`] and its adapter supports them.
     pub fn cooperative_matrix(&self) -> Option<u32> {
         self.inner.cooperative_matrix
     }
 
-    /// Bytes that a run may take when the user sets no budget: 1 GiB on software adapters and on those that share the
-    /// machine's memory, 4 GiB on discrete ones. wgpu does not tell an adapter's memory, so this stays below what such
+    /// Default memory budget of a run in bytes: 4 GiB on discrete adapters, and 1 GiB on software adapters and on those
+    /// that share the machine's memory. wgpu does not report the memory of an adapter, so the default is less than such
     /// cards have.
     pub fn default_memory(&self) -> u64 {
         let gibibyte = 1 << 30;
         if self.inner.info.device_type == wgpu::DeviceType::DiscreteGpu { 4 * gibibyte } else { gibibyte }
     }
 
-    /// Bytes in buffers of this crate that are alive now.
+    /// Bytes in all live buffers of this crate.
     pub fn allocated(&self) -> u64 {
         self.inner.allocated.load(Ordering::Relaxed)
     }
 
-    /// Bytes of those in Vulkan allocations of their own, which wgpu's allocator does not report: buffers that kernels may
-    /// read as textures, on Mesa's software driver.
+    /// Bytes of [`Gpu::allocated`] in separate Vulkan allocations, which wgpu's allocator does not report: buffers that
+    /// kernels may read as textures, on Mesa's software driver.
     pub fn aliased(&self) -> u64 {
         self.inner.aliased.load(Ordering::Relaxed)
     }
 
-    /// A counter that says that all rows count, for kernels that add over rows whose number the host knows.
+    /// Counter that includes all rows, for kernels that sum over a number of rows known to the host.
     pub(super) fn unlimited(&self) -> Result<View> {
         if let Some(view) = self.inner.unlimited.get() {
             return Ok(view.clone());
@@ -361,13 +373,13 @@ impl Gpu {
         &self.inner.aliased
     }
 
-    /// Whether buffers are made so that textures can alias them.
+    /// Whether buffers are created such that textures can alias them.
     pub(super) fn aliases_buffers(&self) -> bool {
         self.inner.aliases_buffers
     }
 
-    /// Writes into a buffer before anything submitted later. wgpu keeps a copy of what was written until the device has it;
-    /// this waits for the device often enough that copies stay within [`STAGING_BYTES`].
+    /// Writes into a buffer before any later submission. wgpu keeps a staging copy until the device has received the
+    /// data; this function waits for the device often enough that the copies stay within [`STAGING_BYTES`].
     pub(super) fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
         for (piece, bytes) in bytes.chunks(STAGING_BYTES as usize).enumerate() {
             let copy = (bytes.len() as u64).next_multiple_of(COPY_ALIGNMENT);
@@ -380,8 +392,8 @@ impl Gpu {
         Ok(())
     }
 
-    /// Hands everything written to the device and waits for it, so that wgpu keeps no copies, and gives back what was
-    /// dropped.
+    /// Submits all pending writes and waits for the device, after which wgpu holds no staging copies and dropped
+    /// buffers are freed.
     ///
     /// # Errors
     /// As [`Gpu::wait`].
@@ -395,7 +407,7 @@ impl Gpu {
         self.inner.checked_shaders
     }
 
-    /// The bindings of a kernel that can be read as textures; `find` is called once for each kernel.
+    /// The bindings of a kernel that can be read as textures. `find` is called once per kernel.
     pub(super) fn texel_bindings(
         &self,
         kernel: &'static str,
@@ -412,7 +424,7 @@ impl Gpu {
         key: KernelKey,
         build: impl FnOnce() -> Result<CompiledKernel>,
     ) -> Result<Arc<CompiledKernel>> {
-        let poisoned = || Error::new(ErrorKind::Device, "the kernel cache was left behind by a panic; start again");
+        let poisoned = || Error::new(ErrorKind::Device, "the kernel cache is poisoned by an earlier panic; restart");
         let mut kernels = self.inner.kernels.lock().map_err(|_| poisoned())?;
         if let Some(found) = kernels.get(&key) {
             return Ok(found.clone());
@@ -422,13 +434,13 @@ impl Gpu {
         Ok(built)
     }
 
-    /// Runs `create` and turns what the device says against it into an error.
+    /// Runs `create` inside error scopes and returns device errors as [`Error`]s.
     pub(super) fn guarded<T>(&self, what: &str, create: impl FnOnce() -> T) -> Result<T> {
         let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
         let made = create();
         if let Some(error) = pollster::block_on(validation.pop()) {
-            return Err(Error::new(ErrorKind::Device, format!("{what}: the device refused it")).caused_by(error));
+            return Err(Error::new(ErrorKind::Device, format!("{what}: rejected by the device")).caused_by(error));
         }
         if pollster::block_on(memory.pop()).is_some() {
             let message = format!("{what}: the GPU is out of memory; use a smaller --memory or fewer samples");
@@ -437,17 +449,17 @@ impl Gpu {
         Ok(made)
     }
 
-    /// Waits until the GPU has finished everything submitted, or what `submission` names.
+    /// Waits until the GPU has finished all submissions, or the given one.
     ///
     /// # Errors
-    /// A lost device, memory that ran out, or a refused command, whichever came first since the last wait.
+    /// The first of these since the last wait: a lost device, exhausted memory or a rejected command.
     pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
         let polled = self.device().poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
         self.failure()?;
         polled.map(|_| ()).map_err(|e| Error::new(ErrorKind::Device, "waiting for the GPU failed").caused_by(e))
     }
 
-    /// The first failure that the device reported since the last call, as an error.
+    /// Reports the first failure of the device since the last call.
     ///
     /// # Errors
     /// That failure.

@@ -1,9 +1,9 @@
-//! ROOM 1, the device: knows wgpu and nothing of physics or models.
+//! Device layer: wgpu buffers, kernels and plans, independent of physics and models.
 //!
-//! [`Gpu`] is an adapter, its device and queue, and a cache of compiled kernels. [`Buffer`] is memory on it and
-//! [`View`] a labelled range of one. [`Kernel`] is a WGSL text whose bindings are reflected, never restated. [`Plan`]
-//! is a list of dispatches recorded once and replayed every step. [`Tuning`] is what was measured to be faster here than
-//! the kernels' own choices.
+//! [`Gpu`] is an adapter with its device, its queue and a cache of compiled kernels. [`Buffer`] is device memory, and
+//! [`View`] is a labeled range of it. [`Kernel`] is a WGSL source whose bindings are found by reflection. [`Plan`] is a
+//! list of dispatches, recorded once and replayed every step. [`Tuning`] holds the kernel variants that were measured
+//! to be faster than the defaults on an adapter.
 
 mod buffer;
 mod device;
@@ -15,11 +15,11 @@ mod shader;
 mod texels;
 mod tuning;
 
-pub use buffer::{Buffer, Storage, View};
+pub use buffer::{Buffer, DType, View};
 pub use device::{AdapterSummary, Gpu, GpuOptions, adapters};
-pub(crate) use plan::GRID_RESOLVE;
-pub use plan::{Bind, Cost, Groups, Launch, LiveRows, Plan, Rows};
-pub use preference::Asked;
+pub(crate) use plan::WRITE_INDIRECT_ARGS;
+pub use plan::{Bind, Cost, DynamicRows, Groups, Launch, Plan, Rows};
+pub use preference::VariantSelection;
 pub use profile::{Clock, Profile, ProfileRow, Timing};
 pub use shader::{Access, Kernel, Param, Reflection, Shader, SpecConstant};
-pub use tuning::{Preferred, Tuning};
+pub use tuning::{TunedVariant, Tuning};

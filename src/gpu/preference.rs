@@ -1,27 +1,27 @@
-//! What one handle of a device prefers where a kernel has several forms: a tuning, a form asked for by name; and, for
-//! those who want to know, what was asked.
+//! Variant preferences of a device handle: a tuning or a variant forced by name, and a log of the selections.
 
 use std::sync::{Arc, Mutex};
 
 use super::{Gpu, Tuning};
 use crate::error::Error;
 
-/// A question that came up while kernels were recorded: which form of a kernel to take for a shape.
+/// A logged variant selection: which variant of a kernel was used for a shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
-    /// The kernel.
+pub struct VariantSelection {
+    /// Name of the kernel.
     pub kernel: &'static str,
     /// The class of the shape.
     pub class: String,
-    /// The form that the rule takes.
+    /// The default variant.
     pub default: &'static str,
-    /// The form that was taken.
+    /// The variant that was used.
     pub taken: &'static str,
-    /// The forms that this adapter and shape allow and that add in the order of the default, which is among them.
-    pub alike: Vec<&'static str>,
-    /// Every form of the kernel.
+    /// The variants that this adapter and shape support and that have the reduction order of the default, which is
+    /// included.
+    pub bit_identical: Vec<&'static str>,
+    /// All variants of the kernel.
     pub all: Vec<&'static str>,
-    /// Whether a form was asked for by name, and this kernel has it.
+    /// Whether a variant was forced by name and this kernel has it.
     pub forced: bool,
 }
 
@@ -29,13 +29,13 @@ pub struct Asked {
 pub(super) struct Preference {
     tuning: Tuning,
     forced: Option<String>,
-    asked: Option<Mutex<Vec<Asked>>>,
+    selections: Option<Mutex<Vec<VariantSelection>>>,
     storage_only: bool,
     warning: Option<Error>,
 }
 
 impl Preference {
-    /// What a file gives; why it gives nothing is kept.
+    /// The preferences loaded from a file, with the reason if the file was ignored.
     pub(super) fn loaded(tuning: Result<Option<Tuning>, Error>) -> Self {
         match tuning {
             Ok(tuning) => Self { tuning: tuning.unwrap_or_default(), ..Self::default() },
@@ -49,7 +49,7 @@ impl Gpu {
         Self { preference: Arc::new(preference), inner: self.inner.clone() }
     }
 
-    /// The preferences that another handle keeps.
+    /// The preferences that a derived handle inherits.
     fn kept(&self) -> Preference {
         let Preference { tuning, forced, storage_only, .. } = &*self.preference;
         Preference {
@@ -60,56 +60,57 @@ impl Gpu {
         }
     }
 
-    /// The same device, with `tuning` instead of what it was opened with.
+    /// Returns a handle of the same device that uses `tuning` instead of the loaded one.
     pub fn with_tuning(&self, tuning: Tuning) -> Self {
         self.preferring(Preference { tuning, forced: None, ..self.kept() })
     }
 
-    /// The same device with the same tuning, whose kernels read storage buffers alone, or also textures where
-    /// [`Gpu::reads_texels`] is the default. Results are the same bits.
+    /// Returns a handle of the same device and tuning whose kernels read storage buffers only, or also textures where
+    /// [`Gpu::reads_texels`] is the default. Results are bit-identical.
     pub fn with_texels(&self, texels: bool) -> Self {
         self.preferring(Preference { storage_only: !texels, ..self.kept() })
     }
 
-    /// Whether kernels read buffers of vec4s as textures here: on Mesa's software driver, where that is faster.
+    /// Whether kernels read buffers of vec4s as textures: on Mesa's software driver, where that is faster.
     pub fn reads_texels(&self) -> bool {
         self.aliases_buffers() && !self.preference.storage_only
     }
 
-    /// The same device with the same tuning; kernels that have a form of this name take it, or say why they cannot.
-    pub fn forcing(&self, form: &str) -> Self {
-        self.preferring(Preference { forced: Some(form.into()), ..self.kept() })
+    /// Returns a handle of the same device and tuning that forces the variant of this name on every kernel that has it.
+    /// Such a kernel returns an error if the variant is not supported.
+    pub fn with_variant(&self, variant: &str) -> Self {
+        self.preferring(Preference { forced: Some(variant.into()), ..self.kept() })
     }
 
-    /// The same device with the same preferences, that keeps what is asked of it for [`Gpu::asked`].
-    pub fn listening(&self) -> Self {
-        self.preferring(Preference { asked: Some(Mutex::default()), ..self.kept() })
+    /// Returns a handle of the same device and preferences that logs selections for [`Gpu::selections`].
+    pub fn with_selection_log(&self) -> Self {
+        self.preferring(Preference { selections: Some(Mutex::default()), ..self.kept() })
     }
 
-    /// Which forms are preferred.
+    /// The preferred variants.
     pub fn tuning(&self) -> &Tuning {
         &self.preference.tuning
     }
 
-    /// Why a tuning file was ignored when the device was opened: one line for people.
+    /// The reason that the tuning file was ignored when the device was opened, as a one-line message.
     pub fn tuning_warning(&self) -> Option<&Error> {
         self.preference.warning.as_ref()
     }
 
-    /// What was asked since the last call, where this handle is one of [`Gpu::listening`].
-    pub fn asked(&self) -> Vec<Asked> {
-        let log = self.preference.asked.as_ref().and_then(|asked| asked.lock().ok());
-        log.map(|mut asked| std::mem::take(&mut *asked)).unwrap_or_default()
+    /// Returns the selections since the last call, if this handle is from [`Gpu::with_selection_log`].
+    pub fn selections(&self) -> Vec<VariantSelection> {
+        let log = self.preference.selections.as_ref().and_then(|selections| selections.lock().ok());
+        log.map(|mut selections| std::mem::take(&mut *selections)).unwrap_or_default()
     }
 
-    /// The name of the form that is asked for, of whichever kernel.
+    /// Name of the forced variant, of any kernel.
     pub(crate) fn forced(&self) -> Option<&str> {
         self.preference.forced.as_deref()
     }
 
-    pub(crate) fn hear(&self, asked: impl FnOnce() -> Asked) {
-        if let Some(mut log) = self.preference.asked.as_ref().and_then(|log| log.lock().ok()) {
-            log.push(asked());
+    pub(crate) fn log_selection(&self, selection: impl FnOnce() -> VariantSelection) {
+        if let Some(mut log) = self.preference.selections.as_ref().and_then(|log| log.lock().ok()) {
+            log.push(selection());
         }
     }
 }

@@ -1,16 +1,16 @@
-//! Times of a plan, launch by launch.
+//! Timing of plans, per launch and in total.
 
 use std::time::Instant;
 
 use super::{Cost, Plan};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How often to replay a plan for its times.
+/// Number of replays for timing a plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Profile {
-    /// Replays before the first that counts.
+    /// Replays before the first measured one.
     pub warmup: u32,
-    /// Replays that count; each row gives their median.
+    /// Measured replays; each row reports their median.
     pub runs: u32,
 }
 
@@ -20,12 +20,12 @@ impl Default for Profile {
     }
 }
 
-/// Which clock a time was read from.
+/// Clock of a measured time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
     /// The GPU's timestamps around each launch.
     Timestamp,
-    /// The host's clock around a submission and a wait for each launch.
+    /// The host's clock around the submission of, and the wait for, each launch.
     Host,
 }
 
@@ -41,17 +41,17 @@ impl std::fmt::Display for Clock {
 /// Times of whole replays of a plan.
 #[derive(Debug, Clone)]
 pub struct Timing {
-    /// Milliseconds of each replay that counts, ascending; never empty.
+    /// Milliseconds of each measured replay, ascending; never empty.
     pub milliseconds: Vec<f64>,
-    /// Where the times come from.
+    /// The clock of the times.
     pub clock: Clock,
 }
 
 impl Timing {
-    /// The times of `clock`, in any order.
+    /// Creates a timing from unsorted times of `clock`.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] where there are none.
+    /// [`ErrorKind::Settings`] if there are no times.
     pub fn new(mut milliseconds: Vec<f64>, clock: Clock) -> Result<Self> {
         if milliseconds.is_empty() {
             return Err(Error::new(ErrorKind::Settings, "a time needs at least one run; give --runs 1 or more"));
@@ -60,7 +60,7 @@ impl Timing {
         Ok(Self { milliseconds, clock })
     }
 
-    /// The middle time in milliseconds.
+    /// Median time in milliseconds.
     pub fn median(&self) -> f64 {
         median(&mut self.milliseconds.clone())
     }
@@ -70,27 +70,27 @@ impl Timing {
         self.milliseconds.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
-    /// Distance of the quartiles over the median: half of the times lie within that much of each other.
+    /// Interquartile range divided by the median.
     pub fn spread(&self) -> f64 {
         let quartile = |of: usize| self.milliseconds[of * (self.milliseconds.len() - 1) / 4];
         (quartile(3) - quartile(1)) / self.median()
     }
 }
 
-/// The launches of one kernel in one scope, together.
+/// All launches of one kernel in one scope.
 #[derive(Debug, Clone)]
 pub struct ProfileRow {
-    /// Part of the step, as [`Plan::scope`] named it.
+    /// Part of the step, as set by [`Plan::scope`].
     pub scope: &'static str,
     /// Name of the kernel.
     pub kernel: &'static str,
-    /// Launches of it in one replay.
+    /// Number of launches in one replay.
     pub launches: usize,
-    /// Median over the replays of the time of all its launches, in milliseconds.
+    /// Total time of all launches in milliseconds, median over the replays.
     pub median_ms: f64,
-    /// Arithmetic and traffic of all its launches, as if every live row were there.
+    /// Arithmetic and memory traffic of all launches, with dynamic rows at capacity.
     pub cost: Cost,
-    /// Where the time comes from.
+    /// The clock of the time.
     pub clock: Clock,
 }
 
@@ -109,7 +109,7 @@ impl std::fmt::Display for ProfileRow {
     }
 }
 
-/// The middle value, the mean of two where the count is even.
+/// The median; the mean of the two middle values if the count is even.
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -117,10 +117,10 @@ pub(crate) fn median(values: &mut [f64]) -> f64 {
 }
 
 impl Plan {
-    /// Replays the plan several times and gives the time of each kernel in each scope, in order of first use.
+    /// Replays the plan several times and returns the time of each kernel in each scope, in order of first use.
     ///
-    /// With timestamp queries each launch is a pass of its own in one submission; without, a submission of its own,
-    /// so that the row includes the cost of a submission (75–130 µs on software drivers).
+    /// With timestamp queries, each launch is a separate pass of one submission. Without them, each launch is a
+    /// separate submission, so a row includes the cost of a submission (75–130 µs on software drivers).
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] for zero runs; as [`crate::gpu::Gpu::wait`].
@@ -143,10 +143,10 @@ impl Plan {
         Ok(self.rows(&times, profile.runs as usize, clock))
     }
 
-    /// Names of the kernels, each once, in order of first use.
+    /// Names of the kernels without duplicates, in order of first use.
     pub fn kernels(&self) -> Vec<&'static str> {
         let mut names = Vec::new();
-        for dispatch in self.dispatches.iter().filter(|d| d.label != super::GRID_RESOLVE.name) {
+        for dispatch in self.dispatches.iter().filter(|d| d.label != super::WRITE_INDIRECT_ARGS.name) {
             if !names.contains(&dispatch.label) {
                 names.push(dispatch.label);
             }
@@ -154,8 +154,8 @@ impl Plan {
         names
     }
 
-    /// Times whole replays, each one pass in a submission of its own: by timestamps around the pass, or by the host's
-    /// clock around submission and wait where there are none or they do not tick.
+    /// Times whole replays, each a single pass in a separate submission. Uses timestamps around the pass, or the host's
+    /// clock around submission and wait if timestamps are missing or do not advance.
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] for zero runs; as [`crate::gpu::Gpu::wait`].
@@ -172,7 +172,7 @@ impl Plan {
         self.host_timing(Profile { warmup: 0, ..profile })
     }
 
-    /// Times whole replays by the host's clock around submission and wait.
+    /// Times whole replays with the host's clock around submission and wait.
     ///
     /// # Errors
     /// As [`Plan::timing`].
@@ -188,7 +188,7 @@ impl Plan {
         Timing::new((0..profile.runs).map(time).collect::<Result<_>>()?, Clock::Host)
     }
 
-    /// Milliseconds of whole replays by timestamp queries.
+    /// Milliseconds of whole replays, from timestamp queries.
     fn pass_timestamps(&self, runs: u32) -> Result<Vec<f64>> {
         let device = self.gpu().device();
         let period = f64::from(self.gpu().queue().get_timestamp_period()) * 1e-6;
@@ -228,7 +228,7 @@ impl Plan {
                 rows.len() - 1
             });
             let (row, sums) = &mut rows[position];
-            // What is repeated was timed once.
+            // A repeated dispatch was timed once.
             row.launches += dispatch.times as usize;
             row.cost = row.cost + dispatch.whole_cost();
             sums.iter_mut().zip(times).for_each(|(sum, time)| *sum += f64::from(dispatch.times) * time);
@@ -237,7 +237,7 @@ impl Plan {
         rows.into_iter().map(finish).collect()
     }
 
-    /// Milliseconds of each launch by timestamp queries.
+    /// Milliseconds of each launch, from timestamp queries.
     fn timestamps(&self) -> Result<Vec<f64>> {
         const QUERIES: usize = 4096;
         let device = self.gpu().device();
@@ -272,7 +272,7 @@ impl Plan {
         Ok(times)
     }
 
-    /// Milliseconds of each launch by the host's clock.
+    /// Milliseconds of each launch, from the host's clock.
     fn host_times(&self) -> Result<Vec<f64>> {
         let time = |dispatch| {
             let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Rewrites of WGSL texts: loops unrolled where they say so, and bindings read as textures instead of storage buffers.
+//! Source rewrites of WGSL: marked loops are unrolled, and bindings are read as textures instead of storage buffers.
 //!
 //! Both keep the arithmetic and its order. A loop of the form
 //!
@@ -6,18 +6,22 @@
 //! for (var i = 0u; i < BOUND; i++) { // unroll
 //! ```
 //!
-//! whose bound is made of constants becomes one block for each i, in which i is a constant, so that an array that is only
-//! indexed by such names can live in registers on every driver.
+//! with a constant bound becomes one block per i, in which i is a constant. An array that is indexed only by such names
+//! can then be kept in registers on every driver.
+//!
+//! If a launch binds buffers that textures alias (`super::texels`), `x[i]` of a `var<storage, read>` array of vec4s
+//! becomes a fetch of texel i. In a `read_write` array whose comment contains `read back`, every read becomes a fetch.
+//! A binding whose comment contains `no texels` is not rewritten.
 
 use super::texels::WIDTH;
 
-/// What is wrong with a text.
+/// A problem of the source, for an error message.
 type Fault = String;
 
-/// The text with every loop marked `// unroll` written out.
+/// Returns the source with every loop marked `// unroll` expanded.
 ///
 /// # Errors
-/// A loop whose head is not of the form above, or whose bound is not constant.
+/// A loop whose header is not of the form above, or whose bound is not constant.
 pub(super) fn unrolled(text: &str) -> Result<String, Fault> {
     if !text.contains("// unroll") {
         return Ok(text.to_string());
@@ -58,7 +62,7 @@ fn write_lines(lines: &[&str], constants: &mut Vec<(String, u32)>, written: &mut
         };
         let bound = condition.strip_prefix(counter).and_then(|rest| rest.strip_prefix(" < "));
         let (Some(first), Some(bound)) = (start.strip_prefix(&format!("{counter} = ")), bound) else {
-            return Err(fault("start and condition are of another variable"));
+            return Err(fault("start and condition use another variable"));
         };
         let [first, bound] = [evaluate(first, constants)?, evaluate(bound, constants)?];
         let inline = inline.map(|(_, body)| [body]);
@@ -87,7 +91,7 @@ fn write_lines(lines: &[&str], constants: &mut Vec<(String, u32)>, written: &mut
     Ok(())
 }
 
-/// The value of an expression of numbers, names, + − * /, parentheses and `min(a, b)`.
+/// Evaluates an expression of numbers, names, + − * /, parentheses and `min(a, b)`.
 fn evaluate(expression: &str, constants: &[(String, u32)]) -> Result<u32, Fault> {
     let mut rest = expression.trim();
     let value = sum(&mut rest, constants);
@@ -153,8 +157,8 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Name and element type of a line that declares a binding of vec4s which the kernel reads: read-only, or with `read back`
-/// in its comment; not with `no texels` in it.
+/// Name and element type of a line that declares a vec4 binding that the kernel reads: read-only, or marked `read back`
+/// in its comment; not marked `no texels`.
 fn vec4_binding(line: &str) -> Option<(&str, &str)> {
     let (declared, comment) = line.split_at(line.find("//").unwrap_or(line.len()));
     if comment.contains("no texels") {
@@ -169,24 +173,25 @@ fn vec4_binding(line: &str) -> Option<(&str, &str)> {
     (element != "u32" && element != "i32").then_some((name, element))
 }
 
-/// The names of the bindings of a text that can be read as textures: arrays of four floats.
+/// Names of the bindings that can be read as textures: arrays of four floats.
 pub(super) fn vec4_bindings(text: &str) -> Vec<&str> {
     text.lines().filter_map(vec4_binding).map(|(name, _)| name).collect()
 }
 
-/// What the variable of a binding that is read as a texture is called.
+/// Suffix of the variable of a binding that is read as a texture.
 pub(super) const TEXTURE_SUFFIX: &str = "_texels";
 
-/// Binding numbers of textures: this more than that of the buffer that they show.
+/// Offset of the binding number of a texture from that of the buffer that it aliases.
 pub(super) const TEXTURES: u32 = 64;
 
-/// The text with a texture for each of the bindings `names`, and `x[i]`, where it is read, as the fetch of texel i.
+/// Returns the source with a texture for each binding in `names`, and with every read of `x[i]` replaced by a fetch of
+/// texel i.
 ///
 /// # Errors
-/// A function that uses such a name both as `x[…]` and otherwise: a local variable or parameter hides the binding there.
+/// A function that uses such a name both as `x[…]` and otherwise: a local variable or parameter shadows the binding.
 pub(super) fn with_texels(text: &str, names: &[&str]) -> Result<String, Fault> {
     let mut rewritten = String::new();
-    // Names with and without an index since the last function ended.
+    // Names used with and without an index since the end of the last function.
     let mut uses: [Vec<&str>; 2] = Default::default();
     for line in text.lines() {
         if let Some((name, element)) = vec4_binding(line).filter(|(name, _)| names.contains(name)) {
@@ -205,7 +210,7 @@ pub(super) fn with_texels(text: &str, names: &[&str]) -> Result<String, Fault> {
         rewritten.push_str(comment);
         rewritten.push('\n');
         if let Some(name) = uses[0].iter().find(|name| uses[1].contains(name)) {
-            return Err(format!("`{name}` is a binding, and hidden by another `{name}` near `{}`", line.trim()));
+            return Err(format!("`{name}` is a binding, and shadowed by another `{name}` near `{}`", line.trim()));
         }
         if line.starts_with('}') {
             uses.iter_mut().for_each(Vec::clear);
@@ -214,7 +219,8 @@ pub(super) fn with_texels(text: &str, names: &[&str]) -> Result<String, Fault> {
     Ok(rewritten)
 }
 
-/// Writes a piece of code with `name[…]` as `name_texel(…)`, and notes which names were indexed and which were not.
+/// Writes a piece of code with `name_texel(…)` in place of `name[…]`, and collects the names that were indexed and
+/// those that were not.
 fn write_fetches<'a>(
     code: &'a str,
     names: &[&str],

@@ -1,7 +1,16 @@
-//! Kernel texts: assembly (`#import`, `// spec`), validation and reflection by naga, compilation by wgpu.
+//! Kernel sources: assembly (`#import`, `// spec`), validation and reflection by naga, compilation by wgpu.
 //!
-//! The WGSL text is the only place that says what a kernel binds. The host asks naga for names, order, access and
-//! parameter layout, and never restates them.
+//! The WGSL source is the only definition of the bindings of a kernel. Names, order, access and parameter layout come
+//! from naga's reflection and are not repeated on the host.
+//!
+//! A number that sizes registers or selects arithmetic is a constant marked `// spec`, followed by the values for which
+//! tests validate the source. A loop bound or a stride is a member of `params`, which is written once into a uniform
+//! page when a plan is recorded. Bindings and parameters are passed by name; a missing or unknown name is an error.
+//!
+//! f16 is a storage type only. A line `alias Weight = f32; // f16 if WEIGHT_BITS is 16` (`shaders/shared/weight.wgsl`,
+//! `cache.wgsl`) follows a `// spec` constant, and f16 is enabled only in sources that use it. Record types set the
+//! constant from the element type of a view, and a plan refuses a view of the other width. Loads convert to f32, all
+//! arithmetic is f32, and a kernel that stores f32 contains no conversion (`tests/shaders.rs`).
 
 use std::borrow::Cow;
 
@@ -14,22 +23,22 @@ use crate::error::{Error, ErrorKind, Result};
 /// One kernel: a WGSL file with one entry point `main`.
 #[derive(Debug, Clone, Copy)]
 pub struct Kernel {
-    /// The one name it has everywhere: file, record type, reference, profiler row.
+    /// The name used everywhere: file, record type, reference, profiler row.
     pub name: &'static str,
-    /// The WGSL text as it stands in the file.
+    /// The WGSL source, as in the file.
     pub source: &'static str,
-    /// Texts that `#import NAME` may paste, by name.
+    /// Shared sources for `#import NAME`, by name.
     pub shared: &'static [(&'static str, &'static str)],
 }
 
-/// A line `const NAME: u32 = 8u; // spec 4 8 16` of a kernel: a number that the host may replace.
+/// A line `const NAME: u32 = 8u; // spec 4 8 16` of a kernel: a constant that the host may replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecConstant {
     /// Name of the constant.
     pub name: String,
-    /// Its value where the host does not replace it.
+    /// The value if the host does not replace it.
     pub default: u32,
-    /// The values over which the text is validated and translated in tests, the default among them.
+    /// The values for which tests validate and translate the source, including the default.
     pub grid: Vec<u32>,
 }
 
@@ -54,7 +63,7 @@ impl From<f32> for Param {
     }
 }
 
-/// What a kernel does to a binding.
+/// How a kernel accesses a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// `var<storage, read>`
@@ -65,18 +74,18 @@ pub enum Access {
     Uniform(u32),
 }
 
-/// What naga read out of an assembled kernel.
+/// Reflection of an assembled kernel by naga.
 #[derive(Debug, Clone)]
 pub struct Reflection {
     /// Bindings other than `params`: binding number, name, access.
     pub bindings: Vec<(u32, String, Access)>,
-    /// Binding number of `var<uniform> params` and its byte size, where the kernel has one.
+    /// Binding number of `var<uniform> params` and its size in bytes, if the kernel has one.
     pub params_binding: Option<(u32, u32)>,
-    /// Numbers of the storage bindings whose elements are f16.
+    /// Binding numbers of the storage bindings whose elements are f16.
     pub halves: Vec<u32>,
-    /// Numbers of the bindings that are read as textures, which are bound 64 further.
+    /// Binding numbers of the buffers that are read as textures. The binding number of the texture is larger by 64.
     pub textures: Vec<u32>,
-    /// Members of `params`: name, byte offset, whether it is a float.
+    /// Members of `params`: name, byte offset, whether the type is f32.
     pub params: Vec<(String, u32, bool)>,
     /// Invocations in a workgroup.
     pub workgroup: u32,
@@ -84,20 +93,20 @@ pub struct Reflection {
 
 /// An assembled, parsed and validated kernel.
 pub struct Shader {
-    /// The text after imports and replaced constants.
+    /// The source after imports and constant replacement.
     pub text: String,
-    /// naga's module.
+    /// The naga module.
     pub module: naga::Module,
-    /// naga's facts about it, for translation.
+    /// The naga module info, for translation.
     pub info: naga::valid::ModuleInfo,
-    /// What the host needs to bind it.
+    /// The reflection that the host uses for binding.
     pub reflection: Reflection,
 }
 
-/// What a text that uses f16 begins with.
+/// First line of a source that uses f16.
 const ENABLE_HALF: &str = "enable f16;\n";
 
-/// Abilities our kernels may use.
+/// naga capabilities that the kernels may use.
 pub(crate) fn capabilities() -> Capabilities {
     Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX
 }
@@ -110,8 +119,8 @@ fn spec_line(line: &str) -> Option<(&str, u32, &str)> {
     Some((name.trim(), value.parse().ok()?, grid))
 }
 
-/// A line `alias NAME = f32; // f16 if BITS is 16`: a storage type that follows a constant marked `// spec`. Name of the
-/// type and of the constant.
+/// Parses a line `alias NAME = f32; // f16 if BITS is 16`: a storage type that depends on a constant marked `// spec`.
+/// Returns the names of the type and of the constant.
 fn storage_line(line: &str) -> Option<(&str, &str)> {
     let (code, condition) = line.split_once("// f16 if ")?;
     let name = code.trim().strip_prefix("alias ")?.strip_suffix("= f32;")?;
@@ -141,7 +150,7 @@ impl Kernel {
         Error::new(ErrorKind::Shader, format!("{}: {message}", self.name))
     }
 
-    /// The text with every `#import` replaced by the shared text of that name, each pasted once.
+    /// Returns the source with every `#import` replaced by the shared source of that name, each inserted once.
     fn imported(&self) -> Result<String> {
         let mut text = String::new();
         let mut pasted = Vec::new();
@@ -162,7 +171,7 @@ impl Kernel {
         Ok(text)
     }
 
-    /// The constants that the host may replace, imports included.
+    /// Returns the constants that the host may replace, including those of imports.
     ///
     /// # Errors
     /// [`ErrorKind::Shader`] for an import that does not exist.
@@ -178,8 +187,8 @@ impl Kernel {
         Ok(text.lines().filter_map(spec_line).map(constant).collect())
     }
 
-    /// The WGSL text with imports pasted, the constants in `spec` replaced, and f16 enabled and in the place of the storage
-    /// types whose constant is 16.
+    /// Returns the WGSL source with imports inserted and the constants of `spec` replaced. Storage types whose constant
+    /// is 16 become f16, which is then enabled.
     ///
     /// # Errors
     /// [`ErrorKind::Shader`] for an import or a constant that does not exist.
@@ -210,22 +219,22 @@ impl Kernel {
         rewrite::unrolled(&text).map_err(|fault| self.error(fault))
     }
 
-    /// The names of the bindings that can be read as textures, imports included.
+    /// Names of the bindings that can be read as textures, including those of imports.
     fn texel_bindings(&self) -> impl Iterator<Item = &'static str> {
         let imported = self.shared.iter().filter(|(name, _)| self.source.contains(&format!("#import {name}\n")));
         let texts = std::iter::once(self.source).chain(imported.map(|(_, text)| *text));
         texts.flat_map(rewrite::vec4_bindings)
     }
 
-    /// Assembles, parses and validates the kernel; needs no adapter.
+    /// Assembles, parses and validates the kernel. Needs no adapter.
     ///
     /// # Errors
-    /// [`ErrorKind::Shader`] with naga's own message, which names the line.
+    /// [`ErrorKind::Shader`] with naga's message, which includes the line.
     pub fn shader(&self, spec: &[(&str, u32)]) -> Result<Shader> {
         self.parsed(self.assemble(spec)?)
     }
 
-    /// The same with every binding that can be a texture as one, see [`Gpu::reads_texels`].
+    /// Like [`Kernel::shader`], with every eligible binding read as a texture, see [`Gpu::reads_texels`].
     ///
     /// # Errors
     /// As [`Kernel::shader`].
@@ -302,7 +311,7 @@ impl Kernel {
         Ok(reflection)
     }
 
-    /// Which of the bindings `given` are read as textures on this device.
+    /// Names of the bindings in `given` that are read as textures on this device.
     pub(super) fn textures(&self, gpu: &Gpu, given: &[Bind<'_>]) -> Vec<&'static str> {
         if !gpu.reads_texels() {
             return Vec::new();
@@ -314,7 +323,7 @@ impl Kernel {
         names.iter().copied().filter(has_texture).collect()
     }
 
-    /// The pipeline for `spec` on this device with `textures` read as such, from the cache after the first call.
+    /// The pipeline for `spec` on this device, with `textures` read as textures. Cached after the first call.
     pub(super) fn compile(
         &self,
         gpu: &Gpu,
@@ -369,8 +378,8 @@ impl Kernel {
             let module = if gpu.checked_shaders() {
                 device.create_shader_module(descriptor)
             } else {
-                // SAFETY: the text is one of ours. Kernels index within the element counts that the plan checked
-                // against the bound ranges, and their loops end.
+                // SAFETY: the source belongs to this crate. Kernels index within the element counts that the plan
+                // checked against the bound ranges, and their loops terminate.
                 unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
             };
             let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
@@ -399,7 +408,7 @@ impl Kernel {
     }
 }
 
-/// A kernel on a device, ready to be bound.
+/// A compiled kernel, ready to be bound.
 pub(super) struct CompiledKernel {
     pub pipeline: wgpu::ComputePipeline,
     pub layout: wgpu::BindGroupLayout,

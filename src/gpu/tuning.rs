@@ -1,4 +1,8 @@
-//! What was measured to be faster on an adapter than the rules' own choices, and the file that keeps it.
+//! Tuning: the variants that were measured to be faster than the defaults on an adapter, and the file that stores them.
+//!
+//! `ketformer tune` writes one JSON file per adapter into the user's cache folder, with the driver and the version of
+//! the crate. A file of another driver or version is ignored with a warning. [`Gpu::new`] reads the file; a device of
+//! the caller ([`Gpu::from_device`]) uses no tuning unless [`Gpu::with_tuning`] sets one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,30 +12,30 @@ use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 
 use super::Gpu;
+use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
-use crate::whole_file;
 
-/// Names the folder of the file instead of the user's cache folder.
+/// Environment variable that overrides the folder of the file, by default the user's cache folder.
 const FOLDER: &str = "KETFORMER_CACHE";
 
-/// A form of a kernel that was faster than the one that its rule takes.
+/// A variant of a kernel that was faster than the default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Preferred {
-    /// Name of the form to take.
-    pub form: String,
-    /// The form that the rule took when it was measured.
+pub struct TunedVariant {
+    /// Name of the preferred variant.
+    pub variant: String,
+    /// The default variant at the time of the measurement.
     pub instead_of: String,
-    /// Its time over that of `form`.
+    /// Time of `instead_of` divided by the time of `variant`.
     pub gain: f64,
 }
 
-/// Which forms of kernels were faster than the rules' own choices, by kernel and class of shapes. Forms that may be
-/// preferred give the same bits, so that a tuning changes times and nothing else.
+/// The preferred variants by kernel and shape class. Preferred variants are bit-identical to the defaults, so a tuning
+/// changes only times.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Tuning(BTreeMap<String, BTreeMap<String, Preferred>>);
+pub struct Tuning(BTreeMap<String, BTreeMap<String, TunedVariant>>);
 
-/// The file: whose it is, and what was found.
+/// The file: the adapter that it belongs to, and the preferred variants.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TuningFile {
@@ -42,7 +46,7 @@ struct TuningFile {
 }
 
 impl TuningFile {
-    /// The file that the adapter of `gpu` and this version of the crate write and accept.
+    /// The file that this version of the crate writes and accepts for the adapter of `gpu`.
     fn of(gpu: &Gpu, preferred: Tuning) -> Self {
         let info = gpu.info();
         Self {
@@ -55,39 +59,39 @@ impl TuningFile {
 }
 
 impl Tuning {
-    /// Prefers a form of `kernel` for the shapes of `class`.
-    pub fn set(&mut self, kernel: &str, class: &str, preferred: Preferred) {
+    /// Sets the preferred variant of `kernel` for the shapes of `class`.
+    pub fn set(&mut self, kernel: &str, class: &str, preferred: TunedVariant) {
         self.0.entry(kernel.into()).or_default().insert(class.into(), preferred);
     }
 
-    /// The form that is preferred, if one is.
-    pub fn get(&self, kernel: &str, class: &str) -> Option<&Preferred> {
+    /// Returns the preferred variant, if there is one.
+    pub fn get(&self, kernel: &str, class: &str) -> Option<&TunedVariant> {
         self.0.get(kernel)?.get(class)
     }
 
-    /// All that is preferred: kernel, class, form.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &Preferred)> {
+    /// All preferred variants: kernel, class, variant.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &TunedVariant)> {
         self.0.iter().flat_map(|(kernel, classes)| {
             classes.iter().map(move |(class, preferred)| (kernel.as_str(), class.as_str(), preferred))
         })
     }
 
-    /// Whether the rules decide everything.
+    /// Whether there is no preferred variant.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
 
-    /// The file of the adapter of `gpu`, in the folder that the environment variable `KETFORMER_CACHE` names, else in the
-    /// user's cache folder. It need not exist.
+    /// Path of the file for the adapter of `gpu`, in the folder given by the environment variable `KETFORMER_CACHE`,
+    /// otherwise in the user's cache folder. The file may not exist.
     ///
     /// # Errors
-    /// [`ErrorKind::File`] where the user has no such folder.
+    /// [`ErrorKind::File`] if the user has no cache folder.
     pub fn path(gpu: &Gpu) -> Result<PathBuf> {
         let folder = match std::env::var_os(FOLDER).filter(|folder| !folder.is_empty()) {
             Some(folder) => PathBuf::from(folder),
             None => {
                 let strategy = etcetera::choose_base_strategy().map_err(|e| {
-                    let message = format!("tuning: this user has no cache folder; name a folder by {FOLDER}");
+                    let message = format!("tuning: this user has no cache folder; set {FOLDER} to a folder");
                     Error::new(ErrorKind::File, message).caused_by(e)
                 })?;
                 strategy.cache_dir().join("ketformer")
@@ -96,7 +100,7 @@ impl Tuning {
         Ok(folder.join(Self::file_name(gpu)))
     }
 
-    /// The name of the file of the adapter of `gpu`; the version of its driver is inside.
+    /// File name for the adapter of `gpu`. The version of the driver is stored inside the file.
     pub fn file_name(gpu: &Gpu) -> String {
         let info = gpu.info();
         let words = format!("{:?} {} {}", info.backend, info.name, info.driver).to_lowercase();
@@ -105,14 +109,14 @@ impl Tuning {
         format!("tuning-{name}.json")
     }
 
-    /// Reads a file; nothing where there is none.
+    /// Reads a file. Returns `None` if it does not exist.
     ///
     /// # Errors
-    /// [`ErrorKind::File`], naming the file, where it cannot be read, is not whole, or belongs to another adapter, driver
-    /// or version.
+    /// [`ErrorKind::File`] with the path if the file cannot be read, is incomplete, or belongs to another adapter,
+    /// driver or version.
     pub fn load(path: &Path, gpu: &Gpu) -> Result<Option<Self>> {
         let error = |what: String| {
-            let remedy = "`ketformer tune` writes it anew, `ketformer tune --forget` deletes it";
+            let remedy = "`ketformer tune` rewrites it, `ketformer tune --forget` deletes it";
             Error::new(ErrorKind::File, format!("tuning: {} {what}; {remedy}", path.display()))
         };
         let text = match fs::read_to_string(path) {
@@ -134,27 +138,27 @@ impl Tuning {
         }
     }
 
-    /// Writes the file, whole or not at all, and the folders above it.
+    /// Writes the file atomically, and creates its parent folders.
     ///
     /// # Errors
-    /// [`ErrorKind::File`].
+    /// [`ErrorKind::File`]; [`ErrorKind::NotFinite`] if a gain cannot be written as JSON.
     pub fn save(&self, path: &Path, gpu: &Gpu) -> Result<()> {
-        let remedy = format!("name another folder by {FOLDER}");
+        let remedy = format!("set {FOLDER} to another folder");
         let error = |e| {
             let message = format!("tuning: cannot write {}; {remedy}", path.display());
             Error::new(ErrorKind::File, message).caused_by(e)
         };
         let text = serde_json::to_string_pretty(&TuningFile::of(gpu, self.clone())).map_err(|e| {
-            Error::new(ErrorKind::NotFinite, "tuning: a gain has no JSON form; report this").caused_by(e)
+            Error::new(ErrorKind::NotFinite, "tuning: a gain cannot be written as JSON; report this").caused_by(e)
         })?;
         path.parent().map_or(Ok(()), fs::create_dir_all).map_err(error)?;
-        whole_file::write(path, (text + "\n").as_bytes(), ["tuning", &remedy])
+        atomic_write::write(path, (text + "\n").as_bytes(), ["tuning", &remedy])
     }
 
-    /// Deletes a file; says whether there was one.
+    /// Deletes a file. Returns whether it existed.
     ///
     /// # Errors
-    /// [`ErrorKind::File`] where it is there and stays.
+    /// [`ErrorKind::File`] if it exists and cannot be deleted.
     pub fn forget(path: &Path) -> Result<bool> {
         match fs::remove_file(path) {
             Ok(()) => Ok(true),

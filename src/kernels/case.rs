@@ -1,10 +1,10 @@
-//! A kernel run with known inputs against its f64 reference.
+//! Test cases of kernels: known inputs and an f64 reference.
 
 use std::collections::BTreeMap;
 
-use super::choice::Form;
+use super::variant::Variant;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Buffer, Gpu, Plan, Storage, View};
+use crate::gpu::{Buffer, DType, Gpu, Plan, View};
 
 /// Input values of a case.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub enum Values {
     F32(Vec<f32>),
     /// Unsigned integers.
     U32(Vec<u32>),
-    /// Floats of 16 bits.
+    /// 16-bit floats.
     F16(Vec<half::f16>),
 }
 
@@ -35,35 +35,35 @@ impl From<Vec<u32>> for Values {
     }
 }
 
-/// What an output must be.
+/// Expected values of an output.
 #[derive(Debug, Clone)]
 pub enum Expected {
     /// Floats within `tolerance` times the largest magnitude among them.
     Near {
-        /// The reference's values.
+        /// Reference values.
         values: Vec<f64>,
-        /// Largest error allowed, relative to the largest magnitude.
+        /// Largest allowed error, relative to the largest magnitude.
         tolerance: f64,
     },
-    /// The same in a buffer of f16.
+    /// Same as `Near`, for a buffer of f16.
     NearHalf {
-        /// The reference's values.
+        /// Reference values.
         values: Vec<f64>,
         /// As in `Near`.
         tolerance: f64,
     },
-    /// These integers.
+    /// Integers, compared exactly.
     Exactly(Vec<u32>),
 }
 
-/// The buffers of a case, by name.
-pub struct Named(BTreeMap<&'static str, Buffer>);
+/// Buffers of a case, by name.
+pub struct CaseBuffers(BTreeMap<&'static str, Buffer>);
 
-impl Named {
-    /// The buffer called `name`.
+impl CaseBuffers {
+    /// Returns the buffer called `name`.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] when the case has none.
+    /// [`ErrorKind::Shape`] if the case has no such buffer.
     pub fn view(&self, name: &str) -> Result<View> {
         let missing = || Error::new(ErrorKind::Shape, format!("the case has no buffer `{name}`"));
         self.0.get(name).map(Buffer::view).ok_or_else(missing)
@@ -71,68 +71,68 @@ impl Named {
 }
 
 /// Records the kernel under test on a plan.
-pub type Record = Box<dyn Fn(&mut Plan, &Named) -> Result<()>>;
+pub(super) type Record = Box<dyn Fn(&mut Plan, &CaseBuffers) -> Result<()>>;
 
-/// One row of a kernel's table of cases.
+/// Test case of a kernel.
 pub struct Case {
-    /// The shape, for people.
+    /// Human-readable shape.
     pub name: String,
-    /// Buffers with values. A name that is also an output is updated in place.
+    /// Input buffers and their values. A buffer that is also an output is updated in place.
     pub inputs: Vec<(&'static str, Values)>,
-    /// Buffers to compare; poisoned with NaN first unless they are inputs too.
+    /// Output buffers to compare. They are filled with NaN before the run unless they are also inputs.
     pub outputs: Vec<(&'static str, Expected)>,
     /// Records the kernel.
     pub record: Record,
 }
 
-/// How far one output of a case is from its reference.
+/// Comparison of one output with its reference.
 #[derive(Debug, Clone)]
-pub struct Measured {
+pub struct Comparison {
     /// Name of the output.
     pub output: &'static str,
-    /// Largest error over the largest magnitude; infinite for NaN, for integers 0 or infinite.
+    /// Largest error divided by the largest magnitude. Infinite for NaN; 0 or infinite for integers.
     pub error: f64,
-    /// The error allowed.
+    /// Largest allowed error.
     pub tolerance: f64,
 }
 
-impl Measured {
+impl Comparison {
     /// Whether the error is within the tolerance.
     pub fn passed(&self) -> bool {
         self.error <= self.tolerance
     }
 }
 
-/// What outputs hold before the kernel runs, so that an element it forgets is an infinite error: NaN as an f32, and as two
-/// f16s.
+/// Bit pattern of outputs before the kernel runs: NaN as one f32 and as two f16. An element that the kernel does not
+/// write yields an infinite error.
 pub(crate) const POISON: u32 = 0x7fc0_7ead;
 
-/// Values beyond this stand for something, such as a logarithm of zero; they are compared with themselves and set no
-/// scale for the others.
+/// Magnitude above which a value is a sentinel, such as the logarithm of zero. The error of a sentinel is relative to
+/// its own magnitude, and sentinels do not count toward the scale of the other values.
 const MARK: f64 = 1e20;
 
-/// The largest magnitude among ordinary values.
+/// Largest magnitude among values that are not sentinels.
 fn scale(values: &[f64]) -> f64 {
     values.iter().map(|v| v.abs()).filter(|v| *v < MARK).fold(f64::MIN_POSITIVE, f64::max)
 }
 
-/// The bits of an f16 as an f32.
+/// Converts the bits of an f16 to the bits of an f32.
 fn widened(bits: u16) -> u32 {
     half::f16::from_bits(bits).to_f32().to_bits()
 }
 
-/// How far the words `bits` of an output are from what they must be.
-pub(crate) fn measure(output: &'static str, bits: &[u32], expected: &Expected) -> Measured {
+/// Compares the words `bits` of an output with the expected values.
+pub(crate) fn measure(output: &'static str, bits: &[u32], expected: &Expected) -> Comparison {
     match expected {
         Expected::Exactly(values) => {
             let error = if bits == values { 0.0 } else { f64::INFINITY };
-            Measured { output, error, tolerance: 0.0 }
+            Comparison { output, error, tolerance: 0.0 }
         }
         Expected::NearHalf { values, tolerance } => {
             let wide: Vec<u32> =
                 bits.iter().flat_map(|word| [*word as u16, (*word >> 16) as u16]).map(widened).collect();
             let near = Expected::Near { values: values.clone(), tolerance: *tolerance };
-            // The last word may have an element to spare.
+            // The last word may contain a padding element.
             let given = if wide.len() == values.len() + 1 { &wide[..values.len()] } else { &wide };
             measure(output, given, &near)
         }
@@ -145,7 +145,7 @@ pub(crate) fn measure(output: &'static str, bits: &[u32], expected: &Expected) -
             };
             let error = bits.iter().zip(values).map(distance).fold(0.0, f64::max);
             let error = if bits.len() == values.len() { error } else { f64::INFINITY };
-            Measured { output, error, tolerance: *tolerance }
+            Comparison { output, error, tolerance: *tolerance }
         }
     }
 }
@@ -158,17 +158,17 @@ impl Expected {
         }
     }
 
-    fn storage(&self) -> Storage {
-        if matches!(self, Self::NearHalf { .. }) { Storage::Half } else { Storage::Word }
+    fn storage(&self) -> DType {
+        if matches!(self, Self::NearHalf { .. }) { DType::F16 } else { DType::F32 }
     }
 
-    /// Words of the buffer.
+    /// Number of 32-bit words of the buffer.
     fn words(&self) -> usize {
         (self.len() * self.storage().bytes() as usize).div_ceil(4)
     }
 
-    /// The same expectation with the element `at` moved by twice the tolerance, or one unit: a wrong answer that a
-    /// comparison worth its name must reject.
+    /// Returns the same expectation with element `at` changed by three times the tolerance, or by one unit for
+    /// integers. Every comparison must reject it.
     pub fn perturbed(&self, at: usize) -> Self {
         match self.clone() {
             Self::Near { mut values, tolerance } => {
@@ -189,20 +189,20 @@ impl Expected {
 }
 
 impl Case {
-    /// The same case, its name saying in which form the kernel runs.
-    pub(super) fn of_form(self, form: &Form) -> Self {
-        Self { name: format!("{} [{}]", self.name, form.name), ..self }
+    /// Returns the same case with the name of the variant appended to its name.
+    pub(super) fn of_variant(self, variant: &Variant) -> Self {
+        Self { name: format!("{} [{}]", self.name, variant.name), ..self }
     }
 
-    /// The form in which the kernel runs, where it has several.
-    pub fn form(&self) -> Option<&str> {
-        self.name.strip_suffix(']')?.rsplit_once(" [").map(|(_, form)| form)
+    /// Name of the variant that the case runs, if the kernel has several.
+    pub fn variant(&self) -> Option<&str> {
+        self.name.strip_suffix(']')?.rsplit_once(" [").map(|(_, variant)| variant)
     }
 
     /// Runs the case and returns the raw words of each output.
     ///
     /// # Errors
-    /// What recording or the device say.
+    /// Any error of recording or of the device.
     pub fn run(&self, gpu: &Gpu) -> Result<Vec<Vec<u32>>> {
         let mut buffers = BTreeMap::new();
         for (name, values) in &self.inputs {
@@ -210,7 +210,7 @@ impl Case {
                 Values::F32(values) => gpu.upload(name, values)?,
                 Values::U32(values) => gpu.upload(name, values)?,
                 Values::F16(values) => {
-                    let buffer = gpu.buffer_of(name, values.len() as u64, Storage::Half)?;
+                    let buffer = gpu.buffer_of(name, values.len() as u64, DType::F16)?;
                     let even = values.iter().map(|value| value.to_bits()).chain((values.len() % 2 == 1).then_some(0));
                     buffer.write(gpu, &even.collect::<Vec<u16>>())?;
                     buffer
@@ -225,15 +225,15 @@ impl Case {
                 buffers.insert(*name, buffer);
             }
         }
-        let buffers = Named(buffers);
+        let buffers = CaseBuffers(buffers);
         let mut plan = Plan::new(gpu);
         (self.record)(&mut plan, &buffers)?;
         plan.run()?;
         self.outputs.iter().map(|(name, expected)| buffers.view(name)?.read(gpu, expected.words())).collect()
     }
 
-    /// Compares the words that [`Case::run`] gave with the reference.
-    pub fn compare(&self, words: &[Vec<u32>]) -> Vec<Measured> {
+    /// Compares the words returned by [`Case::run`] with the reference.
+    pub fn compare(&self, words: &[Vec<u32>]) -> Vec<Comparison> {
         self.outputs.iter().zip(words).map(|((name, expected), words)| measure(name, words, expected)).collect()
     }
 }

@@ -1,183 +1,195 @@
-//! ROOM 2, the mathematics: one file per family with its formulas, record types, costs and f64 references.
+//! GPU kernels: one file per family with its formulas, record types, costs and f64 references.
 //!
-//! A kernel has one name everywhere: WGSL file, record type, reference, test row, bench row, profiler label, error
-//! prefix. [`ALL`] lists them; tests, `ketformer doctor`, `ketformer kernels` and the benches walk that list.
+//! A kernel has the same name everywhere: WGSL file, record type, reference, test row, benchmark row, profiler label
+//! and error prefix. [`ALL`] lists all kernels. Tests, `ketformer doctor`, `ketformer kernels` and the benchmarks
+//! iterate over it.
+//!
+//! A shader starts with its formula and the lines `grid`, `reads` and `makes`. Its Rust file has the record type, the
+//! cost (FLOPs and bytes), the f64 reference and the test cases. Kernels compute local energies from tables of terms;
+//! no Hamiltonian or lattice occurs here by name.
+//!
+//! # Tests
+//!
+//! - `tests/kernels.rs` compares every kernel with its reference. Outputs are filled with NaN first, and NaN is an
+//!   infinite error. A second test checks that every comparison rejects a wrong result. Small shapes run in every
+//!   variant of a kernel, large shapes in one variant each, in rotation.
+//! - `tests/references.rs` compares every backward reference with finite differences of its forward reference.
+//! - `tests/shaders.rs` translates every source, for all values of its constants, for every backend that can run it:
+//!   SPIR-V, MSL and HLSL. It fails for a shader that [`ALL`] does not list.
+//!
+//! # Variants
+//!
+//! [`variant`] describes the selection. Kernels with subgroup operations have a `_scalar` variant for adapters without
+//! subgroups of a fixed size and for widths that are not multiples of 4. The exception is `feed_forward`, which two
+//! matrix products replace. Products and weight gradients also have `_tiled` variants with tiles in workgroup memory,
+//! for GPUs. Products, weight gradients and the feed-forward part have `_panel` variants for Mesa's driver on the CPU.
+//! Products of f16 weights have kernels for cooperative matrices ([`linear::cooperative`]).
+//!
+//! # Determinism
+//!
+//! Results have the same bits from run to run on one adapter. Each output has one writer, sums have a fixed order
+//! (blocks of at most 512 rows, then the blocks in order), there are no float atomics, and random numbers are
+//! counter-based.
 
 pub mod attention;
 mod case;
-pub mod chain;
-pub mod choice;
-pub mod complex_head;
-pub mod connected;
-pub mod embed;
-pub mod energy;
-pub mod feed_forward;
-pub mod geometry;
-pub mod grid;
-pub mod head;
+pub mod device;
+pub mod gram;
 pub mod linear;
-pub mod metropolis;
-pub mod narrow;
-pub mod nested;
-pub mod norm;
-pub mod optimizer;
+pub mod nn;
 mod panel;
-pub mod phase;
-pub mod probe;
 mod random;
 pub mod rbm;
-pub mod recurrent;
-pub mod repeat;
-pub mod rows;
-pub mod spins;
-pub mod unique;
+pub mod variant;
+pub mod vmc;
 
-pub use case::{Case, Expected, Measured, Named, Values};
+pub use case::{Case, CaseBuffers, Comparison, Expected, Values};
 pub(crate) use case::{POISON, measure};
 pub use random::RandomInputs;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Kernel};
 
-/// A kernel with what is known about it.
+/// Kernel with its summary and test cases.
 pub struct Entry {
-    /// Name and text.
+    /// Name and WGSL source.
     pub kernel: &'static Kernel,
-    /// Its formula in one line.
+    /// Formula in one line.
     pub summary: &'static str,
-    /// Cases with inputs, f64 results and tolerances, for this adapter. Empty where the adapter cannot run the kernel.
+    /// Returns the test cases for an adapter: inputs, f64 results and tolerances. Empty if the adapter cannot run the
+    /// kernel.
     pub cases: fn(&Gpu) -> Vec<Case>,
 }
 
-/// Every kernel of the crate.
+/// All kernels of the crate.
 pub static ALL: &[Entry] = &[
-    grid::RESOLVE_ENTRY,
-    embed::FORWARD_ENTRY,
-    embed::GRADIENT_ENTRY,
-    embed::TABLE_ENTRY,
-    feed_forward::ENTRY,
-    feed_forward::PANEL_ENTRY,
-    head::FORWARD_ENTRY,
-    head::SAMPLE_ENTRY,
-    head::BACKWARD_ENTRY,
-    phase::FORWARD_ENTRY,
-    phase::BACKWARD_ENTRY,
-    unique::HASH_ENTRY,
-    unique::FIRST_ENTRY,
-    unique::COMPACT_ENTRY,
-    rows::SAMPLES_ENTRY,
-    rows::MOVES_ENTRY,
-    nested::ROWS_ENTRY,
-    nested::ADD_ENTRY,
-    nested::SUM_ENTRY,
-    energy::RATIO_ENTRY,
-    energy::SITES_ENTRY,
-    energy::LOCAL_ENTRY,
-    energy::STATISTICS_ENTRY,
-    energy::WEIGHTS_ENTRY,
-    optimizer::SQUARE_ENTRY,
-    optimizer::DECIDE_ENTRY,
-    optimizer::ADAM_ENTRY,
-    repeat::ENTRY,
-    connected::COUNT_ENTRY,
-    connected::OFFSETS_ENTRY,
-    connected::LIST_ENTRY,
-    connected::SPINS_ENTRY,
-    connected::RATIO_ENTRY,
-    chain::PROPOSE_ENTRY,
-    chain::ACCEPT_ENTRY,
-    complex_head::FORWARD_ENTRY,
-    complex_head::BACKWARD_ENTRY,
-    spins::ENTRY,
-    rbm::AMPLITUDE_ENTRY,
-    rbm::RATIO_ENTRY,
-    rbm::SLOPES_ENTRY,
-    metropolis::SWEEP_ENTRY,
-    metropolis::SWEEP_PRIVATE_ENTRY,
-    metropolis::ACCEPTANCE_ENTRY,
-    narrow::ENTRY,
-    geometry::PRODUCT_ENTRY,
-    geometry::PRODUCT_PRIVATE_ENTRY,
-    geometry::PAIRS_ENTRY,
-    geometry::PAIRS_PRIVATE_ENTRY,
-    geometry::CENTRE_ENTRY,
-    geometry::DOT_ENTRY,
-    geometry::TAKE_ENTRY,
-    geometry::UPDATE_ENTRY,
-    geometry::STEP_ENTRY,
+    device::indirect_args::RESOLVE_ENTRY,
+    nn::embed::FORWARD_ENTRY,
+    nn::embed::GRADIENT_ENTRY,
+    nn::embed::TABLE_ENTRY,
+    nn::feed_forward::ENTRY,
+    nn::feed_forward::PANEL_ENTRY,
+    nn::categorical::FORWARD_ENTRY,
+    nn::categorical::SAMPLE_ENTRY,
+    nn::categorical::BACKWARD_ENTRY,
+    nn::phase::FORWARD_ENTRY,
+    nn::phase::BACKWARD_ENTRY,
+    vmc::dedup::HASH_ENTRY,
+    vmc::dedup::FIRST_ENTRY,
+    vmc::dedup::COMPACT_ENTRY,
+    vmc::rows::SAMPLES_ENTRY,
+    vmc::rows::MOVES_ENTRY,
+    nn::large_patch::ROWS_ENTRY,
+    nn::large_patch::ADD_ENTRY,
+    nn::large_patch::SUM_ENTRY,
+    vmc::energy::RATIO_ENTRY,
+    vmc::energy::SITES_ENTRY,
+    vmc::energy::LOCAL_ENTRY,
+    vmc::energy::STATISTICS_ENTRY,
+    vmc::energy::WEIGHTS_ENTRY,
+    nn::adam::SQUARE_ENTRY,
+    nn::adam::DECIDE_ENTRY,
+    nn::adam::ADAM_ENTRY,
+    vmc::repeat::ENTRY,
+    vmc::connected::COUNT_ENTRY,
+    vmc::connected::OFFSETS_ENTRY,
+    vmc::connected::LIST_ENTRY,
+    vmc::connected::SPINS_ENTRY,
+    vmc::connected::RATIO_ENTRY,
+    vmc::metropolis::PROPOSE_ENTRY,
+    vmc::metropolis::ACCEPT_ENTRY,
+    nn::complex_head::FORWARD_ENTRY,
+    nn::complex_head::BACKWARD_ENTRY,
+    vmc::spins::ENTRY,
+    rbm::amplitude::AMPLITUDE_ENTRY,
+    rbm::amplitude::RATIO_ENTRY,
+    rbm::amplitude::SLOPES_ENTRY,
+    rbm::sweep::SWEEP_ENTRY,
+    rbm::sweep::SWEEP_SCALAR_ENTRY,
+    rbm::sweep::ACCEPTANCE_ENTRY,
+    nn::cast_f16::ENTRY,
+    gram::PRODUCT_ENTRY,
+    gram::PRODUCT_SCALAR_ENTRY,
+    gram::PAIRS_ENTRY,
+    gram::PAIRS_SCALAR_ENTRY,
+    gram::CENTER_ENTRY,
+    gram::DOT_ENTRY,
+    gram::TAKE_ENTRY,
+    gram::UPDATE_ENTRY,
+    gram::STEP_ENTRY,
     linear::PRODUCT_ENTRY,
-    linear::PRODUCT_PRIVATE_ENTRY,
-    linear::PRODUCT_SHARED_ENTRY,
+    linear::PRODUCT_SCALAR_ENTRY,
+    linear::PRODUCT_TILED_ENTRY,
     linear::PRODUCT_PANEL_ENTRY,
     linear::cooperative::COOPERATIVE_ENTRY,
     linear::cooperative::COOPERATIVE_8_ENTRY,
     linear::GRADIENT_ENTRY,
-    linear::GRADIENT_PRIVATE_ENTRY,
-    linear::GRADIENT_SHARED_ENTRY,
+    linear::GRADIENT_SCALAR_ENTRY,
+    linear::GRADIENT_TILED_ENTRY,
     linear::GRADIENT_PANEL_ENTRY,
     linear::GRADIENT_SUM_ENTRY,
     linear::ACTIVATE_ENTRY,
-    norm::FORWARD_ENTRY,
-    norm::FORWARD_PRIVATE_ENTRY,
-    norm::BACKWARD_ENTRY,
-    norm::BACKWARD_PRIVATE_ENTRY,
-    norm::GRADIENT_ENTRY,
+    nn::norm::FORWARD_ENTRY,
+    nn::norm::FORWARD_SCALAR_ENTRY,
+    nn::norm::BACKWARD_ENTRY,
+    nn::norm::BACKWARD_SCALAR_ENTRY,
+    nn::norm::GRADIENT_ENTRY,
     attention::FORWARD_ENTRY,
-    attention::FORWARD_PRIVATE_ENTRY,
+    attention::FORWARD_SCALAR_ENTRY,
     attention::BACKWARD_QUERY_ENTRY,
-    attention::BACKWARD_QUERY_PRIVATE_ENTRY,
+    attention::BACKWARD_QUERY_SCALAR_ENTRY,
     attention::BACKWARD_KEY_ENTRY,
-    attention::BACKWARD_KEY_PRIVATE_ENTRY,
+    attention::BACKWARD_KEY_SCALAR_ENTRY,
     attention::BACKWARD_SHORT_ENTRY,
     attention::SUFFIX_ENTRY,
-    attention::SUFFIX_PRIVATE_ENTRY,
+    attention::SUFFIX_SCALAR_ENTRY,
     attention::WEIGHTS_ENTRY,
-    recurrent::LINKS_ENTRY,
-    recurrent::STEP_ENTRY,
-    recurrent::STEP_PRIVATE_ENTRY,
-    recurrent::BACKWARD_ENTRY,
-    recurrent::BACKWARD_PRIVATE_ENTRY,
+    nn::recurrent::LINKS_ENTRY,
+    nn::recurrent::STEP_ENTRY,
+    nn::recurrent::STEP_SCALAR_ENTRY,
+    nn::recurrent::BACKWARD_ENTRY,
+    nn::recurrent::BACKWARD_SCALAR_ENTRY,
     attention::linear::STATE_ENTRY,
     attention::linear::FORWARD_ENTRY,
     attention::linear::BACKWARD_QUERY_ENTRY,
     attention::linear::BACKWARD_STATE_ENTRY,
     attention::linear::BACKWARD_KEY_ENTRY,
     attention::linear::SUFFIX_ENTRY,
-    attention::relative::FORWARD_ENTRY,
-    attention::relative::FORWARD_PRIVATE_ENTRY,
-    attention::relative::GRADIENT_ENTRY,
-    attention::relative::GRADIENT_PRIVATE_ENTRY,
-    probe::MULTIPLY_ADD_ENTRY,
-    probe::COPY_ENTRY,
-    probe::SHUFFLE_ENTRY,
-    probe::LOOP_ENTRY,
-    probe::LOAD_ENTRY,
+    attention::factored::FORWARD_ENTRY,
+    attention::factored::FORWARD_SCALAR_ENTRY,
+    attention::factored::GRADIENT_ENTRY,
+    attention::factored::GRADIENT_SCALAR_ENTRY,
+    device::probe::MULTIPLY_ADD_ENTRY,
+    device::probe::COPY_ENTRY,
+    device::probe::SHUFFLE_ENTRY,
+    device::probe::LOOP_ENTRY,
+    device::probe::LOAD_ENTRY,
 ];
 
-/// Looks a kernel up by its name.
+/// Returns the kernel called `name`.
 ///
 /// # Errors
-/// [`ErrorKind::Settings`] with the nearest names when there is none.
+/// [`ErrorKind::Settings`] if there is none; the message lists all names.
 pub fn find(name: &str) -> Result<&'static Entry> {
     ALL.iter().find(|entry| entry.kernel.name == name).ok_or_else(|| {
         let names: Vec<&str> = ALL.iter().map(|entry| entry.kernel.name).collect();
-        Error::new(ErrorKind::Settings, format!("no kernel is called `{name}`; there are {}", names.join(", ")))
+        Error::new(ErrorKind::Settings, format!("unknown kernel `{name}`; expected one of {}", names.join(", ")))
     })
 }
 
-/// Declares a kernel from its file's name.
+/// Declares a kernel by family and file name.
 macro_rules! kernel {
-    ($name:literal) => {
+    ($family:literal, $name:literal) => {
         crate::gpu::Kernel {
             name: $name,
-            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $family, "/", $name, ".wgsl")),
             shared: crate::kernels::SHARED,
         }
     };
 }
 pub(crate) use kernel;
 
-/// The files of shaders/shared, for `#import`.
+/// Files of shaders/shared, available to `#import`.
 pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("cache", include_str!("../../shaders/shared/cache.wgsl")),
@@ -198,11 +210,11 @@ pub static SHARED: &[(&str, &str)] = &[
     ("log_cosh", include_str!("../../shaders/shared/log_cosh.wgsl")),
     ("metropolis", include_str!("../../shaders/shared/metropolis.wgsl")),
     ("norm", include_str!("../../shaders/shared/norm.wgsl")),
-    ("online", include_str!("../../shaders/shared/online.wgsl")),
+    ("online_softmax", include_str!("../../shaders/shared/online_softmax.wgsl")),
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
     ("put", include_str!("../../shaders/shared/put.wgsl")),
     ("recurrent", include_str!("../../shaders/shared/recurrent.wgsl")),
-    ("relative", include_str!("../../shaders/shared/relative.wgsl")),
+    ("factored", include_str!("../../shaders/shared/factored.wgsl")),
     ("recurrent_backward", include_str!("../../shaders/shared/recurrent_backward.wgsl")),
     ("remainder", include_str!("../../shaders/shared/remainder.wgsl")),
     ("sector", include_str!("../../shaders/shared/sector.wgsl")),

@@ -1,29 +1,37 @@
-//! Kernels that hold a block of one operand in values at constant places and stream the other through it: for Mesa's driver
-//! on the CPU, where a texel costs as much as fifty multiply-adds and a value at a constant place nothing. With loads from
-//! storage buffers in the place of texels they would take seconds to compile.
+//! Panel kernels: a block of one operand is held in values with constant indices, and the other operand is streamed
+//! through it.
+//!
+//! They are meant for Mesa's driver on the CPU, where a texel load costs as much as fifty multiply-adds and a value
+//! with a constant index costs nothing. With loads from storage buffers instead of texels they would take seconds to
+//! compile.
+//!
+//! Lanes pass the streamed rows to each other by shuffles. The partial sums of a long sum are stored in the output
+//! between blocks. Sums have the order of the other variants.
 
-use super::linear::Variant;
-use super::probe::MOST_ITERATIONS;
+use super::device::probe::MOST_ITERATIONS;
+use super::linear::Strategy;
 use crate::gpu::Gpu;
 
-/// Rows that share a block: as many as leave every core a few workgroups, since each workgroup loads the block.
+/// Number of rows that share a block. Every workgroup loads the block, so tiles are as large as possible while each
+/// core still has a few workgroups.
 const TILE_ROWS: std::ops::RangeInclusive<u32> = 16..=256;
-/// Workgroups for each core.
+/// Workgroups per core.
 const GROUPS: u32 = 4;
 
-/// Lanes of the subgroups that a panel is made for.
+/// Number of lanes of a subgroup, if `gpu` supports panel kernels.
 pub(super) fn lanes(gpu: &Gpu) -> Option<u32> {
-    Variant::lanes(gpu).filter(|lanes| gpu.reads_texels() && *lanes <= 16)
+    Strategy::lanes(gpu).filter(|lanes| gpu.reads_texels() && *lanes <= 16)
 }
 
-/// Why `gpu` does not run such kernels.
-pub(super) fn obstacle(gpu: &Gpu) -> Option<String> {
+/// Requirement of panel kernels that `gpu` does not meet, if any.
+pub(super) fn unsupported_reason(gpu: &Gpu) -> Option<String> {
     lanes(gpu)
         .is_none()
         .then(|| "buffers read as textures (Mesa's driver on the CPU) and subgroups of 4, 8 or 16 lanes".into())
 }
 
-/// Rows of a tile where `rows` rows meet `panels` blocks of columns and are walked `passes` times. No result depends on it.
+/// Number of rows of a tile, for `rows` rows, `panels` blocks of columns and `passes` passes over the rows. No result
+/// depends on it.
 pub(super) fn tile_rows(rows: u32, panels: u32, passes: u32) -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
     let tile = u64::from(rows) * u64::from(panels) / u64::from(GROUPS * cores);

@@ -1,22 +1,22 @@
-//! Random inputs for cases and benchmarks: the same for the same seed, never zeros.
+//! Reproducible random inputs for test cases and benchmarks.
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-/// A stream of random test inputs.
+/// Stream of random test inputs.
 pub struct RandomInputs(SmallRng);
 
 impl RandomInputs {
-    /// The stream of `seed`.
+    /// Creates the stream for `seed`.
     pub fn new(seed: u64) -> Self {
         Self(SmallRng::seed_from_u64(seed))
     }
 
-    /// `count` floats, uniform in [−1, 1).
+    /// Returns `count` floats, uniform in [−1, 1).
     pub fn floats(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| self.0.random_range(-1.0f32..1.0)).collect()
     }
 
-    /// `count` integers, uniform in [0, end).
+    /// Returns `count` integers, uniform in [0, end).
     pub fn integers(&mut self, count: usize, end: u32) -> Vec<u32> {
         (0..count).map(|_| self.0.random_range(0..end)).collect()
     }

@@ -1,53 +1,45 @@
-//! ROOM 4, the wave functions: what their parameters are and which kernels a pass consists of.
+//! Wave functions: their parameters and the kernels of each pass.
 //!
-//! A [`Model`] is a description; on a device it becomes a [`WaveFunction`], which owns the buffers of its passes and records
-//! them on plans. It is autoregressive, |Ψ(σ)|² = P(σ) = Π_t P(patch_t | earlier patches) (a [`Network`]), or known up to a
-//! factor and sampled by Markov chains ([`Unnormalised`]). It is real and positive, Ψ = √P, or has phases.
+//! A [`Model`] is a description. On a device it becomes a [`WaveFunction`], which owns the buffers of its passes and
+//! records them on plans. It is autoregressive, |Ψ(σ)|² = P(σ) = Π_t P(patch_t | earlier patches) ([`Autoregressive`]),
+//! or unnormalized and sampled by Markov chains ([`Unnormalized`]). It is real and positive, Ψ = √P, or complex.
+//!
+//! **Complex wave functions** have log ψ = ½ log P + i·phase in two parts. An amplitude ratio is a logarithm and a
+//! phase (`ratio` (B, M, 2)), a local energy has a column for its imaginary part, and the gradient has a weight of log
+//! P, Re(E − Ē)/B, and a weight of the phase, 2 Im(E − Ē)/B. Phases of an autoregressive wave function are the outputs
+//! of a second head over the same features (`phase=true`). Real wave functions have one part and no additional
+//! launches. A real wave function is refused for a Hamiltonian with a positive off-diagonal amplitude.
+//!
+//! **Sectors** restrict a wave function to configurations with half of the sites occupied ([`Sector`],
+//! [`Model::conserves_magnetization`]).
+//!
+//! A new family is a folder of two to six files with a [`Model`] (settings, parameters, initial values) and an
+//! [`Autoregressive`] or [`Unnormalized`]. The tests in `tests/wave_functions/` run for every family.
 
-mod affine;
-mod attention_layers;
-mod block;
-mod condition;
-mod embedding;
-mod feed_forward;
-mod layout;
+mod layers;
 mod lptf;
-mod lptf_network;
-mod metropolis;
-mod network;
-mod outcome_head;
-mod position;
-mod precision;
+mod parameters;
 mod ptf;
-mod ptf_network;
 mod rbm;
-mod rbm_network;
 mod rnn;
-mod rnn_network;
-mod rnn_order;
-mod rnn_training;
-mod sector;
-mod self_attention;
-mod subsampler;
-mod transformer;
-mod transformer_training;
+mod sampling;
 mod vit;
-mod weights;
+mod wave_function;
 
-pub use attention_layers::{AttentionKind, AttentionLayers, RelativeLayers};
-pub use block::{Activation, Attention, Norm, Start};
-pub use layout::{Initial, Layout, ParameterSpec, Parameters, Slot};
+pub use layers::attention_layers::{AttentionKind, AttentionLayers, FactoredLayers};
+pub use layers::block::{Activation, Attention, Norm, Start};
+pub use layers::positional_encoding::PositionalEncoding;
 pub use lptf::{Lptf, Subsampler};
-pub use metropolis::{Metropolis, Proposal};
-pub use network::{
-    Capacity, ChainWindow, ConnectedMoves, LargeRows, LogPsi, LogPsiGradient, Model, Needs, Network, Outcomes, Packed,
-    Stretch, Unnormalised, WaveFunction,
-};
-pub use position::Position;
-pub use precision::Precision;
+pub use parameters::layout::{Initial, Layout, ParameterSlot, ParameterSpec, Parameters};
+pub use parameters::precision::Precision;
+pub use parameters::weights::{Tensor, Weights};
 pub use ptf::Ptf;
 pub use rbm::Rbm;
 pub use rnn::{Cell, Rnn};
-pub use sector::{Sector, check_sector};
+pub use sampling::metropolis::{Metropolis, Proposal};
+pub use sampling::sector::{Sector, check_sector};
 pub use vit::{Vit, VitAttention};
-pub use weights::{Tensor, Weights};
+pub use wave_function::{
+    Autoregressive, Capacity, ChainWindow, ConnectedMoves, LargeRows, LogPsi, LogPsiGradient, MemoryFootprint, Model,
+    Outcomes, Stretch, SuffixBatch, Unnormalized, WaveFunction,
+};

@@ -1,15 +1,16 @@
-//! Work on long vectors in chunks of a fixed size, on every core, with answers that do not depend on how many there are.
+//! Parallel operations on long vectors in chunks of a fixed size, with results independent of the number of cores.
 
 use std::num::NonZero;
 use std::thread;
 
-/// Numbers in a chunk. Fixed, and sums are made chunk by chunk in order: the same bits on any machine and core count.
+/// Elements per chunk. The size is fixed and sums are combined in chunk order, so results are bit-identical on any
+/// machine and number of cores.
 pub(super) const CHUNK: usize = 1 << 14;
 
-/// Fewer chunks than this are not worth starting a thread for.
+/// Minimum number of chunks for which threads are started.
 const MIN_CHUNKS_FOR_THREADS: usize = 4;
 
-/// Calls `work(index, chunk)` for every `size` numbers of `data`, on as many threads as there are cores.
+/// Calls `work(index, chunk)` for every `size` elements of `data`, on as many threads as there are cores.
 pub(super) fn for_each_chunk(data: &mut [f64], size: usize, work: impl Fn(usize, &mut [f64]) + Sync) {
     let count = data.len().div_ceil(size);
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(count);
@@ -57,7 +58,7 @@ pub(super) fn norm(w: &[f64]) -> f64 {
     dots(&[w], w)[0].sqrt()
 }
 
-/// Eight partial sums, so that an addition need not wait for the one before it.
+/// Dot product with eight partial sums, so that consecutive additions are independent.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a_eights, a_rest) = a.as_chunks::<8>();
     let (b_eights, b_rest) = b.as_chunks::<8>();
@@ -87,7 +88,7 @@ mod tests {
 
     #[test]
     fn dots_and_combinations_of_long_vectors() {
-        // Whole numbers small enough that every sum is exact in f64.
+        // Integers small enough that every sum is exact in f64.
         let len = 5 * CHUNK + 3;
         let basis: Vec<Vec<f64>> = (1..4).map(|k| (0..len).map(|i| (i * k % 7) as f64 - 3.0).collect()).collect();
         let mut w: Vec<f64> = (0..len).map(|i| (i % 5) as f64).collect();

@@ -1,37 +1,39 @@
-//! The exact ground state of a small system.
+//! Exact ground states of small systems.
 
 use super::{Operator, Terms, lanczos};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The largest number of sites [`ground_state`] takes: 2^20 states, about 400 MB.
+/// Maximum number of sites of [`ground_state`]: 2^20 states, about 400 MB.
 pub const MAX_EXACT_SITES: usize = 20;
 
-/// The residual to stop at, in units of [`Terms::bound`]: a few hundred roundings of the largest energies in `H`.
+/// Target residual in units of [`Terms::bound`]: a few hundred rounding errors of the largest energies in `H`.
 const RESIDUAL: f64 = 2e-13;
 
-/// Products of `H` and a vector after which the search gives up; most take 50 to 250.
+/// Maximum number of products of `H` and a vector; most searches take 50 to 250.
 const MOST_PRODUCTS: usize = 10_000;
 
-/// A ground state and how well it is one.
+/// A ground state with its numerical error.
 #[derive(Clone, Debug)]
 pub struct GroundState {
-    /// The lowest energy, in total, not for each site.
+    /// The total ground-state energy, not per site.
     pub energy: f64,
-    /// `2^N` amplitudes of norm 1; bit `i` of the index is the occupation of site `i`. Of `±ψ`, the one whose sum is
-    /// positive; where the sum vanishes by symmetry, the one whose first largest amplitude is positive.
+    /// `2^N` amplitudes of norm 1; bit `i` of the index is the occupation of site `i`. The sign of `±ψ` is chosen such
+    /// that the sum is positive; if the sum vanishes by symmetry, such that the first of the largest amplitudes is
+    /// positive.
     pub state: Vec<f64>,
-    /// `‖Hψ − Eψ‖₂`: some eigenvalue lies this close to `energy`, and the error of the lowest is of second order in it.
+    /// `‖Hψ − Eψ‖₂`: an eigenvalue lies within this distance of `energy`, and the error of the lowest one is of second
+    /// order in it.
     pub residual: f64,
-    /// How many times `H` was multiplied with a vector.
+    /// Number of products of `H` and a vector.
     pub products: usize,
 }
 
-/// The ground state of `terms` on `sites` sites, over all `2^N` states, by thick-restart Lanczos.
+/// Computes the ground state of `terms` on `sites` sites over all `2^N` states by thick-restart Lanczos.
 ///
-/// The same terms give the same bits: the start vector is fixed and sums have a fixed order. For stoquastic terms it
-/// is uniform, which overlaps their non-negative ground state for certain and keeps every symmetry of the lattice;
-/// otherwise it has no pattern that a symmetry could make orthogonal to the answer. Of a degenerate ground state it
-/// picks one vector, the start vector's projection.
+/// The same terms give the same bits: the start vector and the order of sums are fixed. For stoquastic terms the start
+/// vector is uniform, which has a nonzero overlap with their non-negative ground state and keeps every symmetry of the
+/// lattice. Otherwise it is pseudorandom, so that no symmetry makes it orthogonal to the ground state. In a degenerate
+/// ground space the result is the projection of the start vector.
 ///
 /// # Errors
 /// [`ErrorKind::Settings`] for more than [`MAX_EXACT_SITES`] sites, a number of sites other than that of `terms`, terms
@@ -65,7 +67,7 @@ pub fn ground_state(terms: &Terms, sites: usize) -> Result<GroundState> {
     Ok(GroundState { energy: found.value, state, residual: found.residual, products: found.products })
 }
 
-/// Whether the other sign of `state` is the one to show. Sums and sizes that differ by rounding count as equal.
+/// Whether the sign of `state` must be inverted. Sums and magnitudes that differ by rounding count as equal.
 fn is_negative(state: &[f64]) -> bool {
     let sum: f64 = state.iter().sum();
     let size: f64 = state.iter().map(|amplitude| amplitude.abs()).sum();
@@ -76,7 +78,7 @@ fn is_negative(state: &[f64]) -> bool {
     state.iter().find(|amplitude| amplitude.abs() > (1.0 - 1e-6) * largest).is_some_and(|&amplitude| amplitude < 0.0)
 }
 
-/// A number in [−1, 1) for each index, without a pattern: the finalizer of SplitMix64.
+/// A pseudorandom number in [−1, 1) for each index: the finalizer of SplitMix64.
 fn scatter(index: u64) -> f64 {
     let mut bits = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -91,7 +93,7 @@ mod tests {
     use super::*;
     use crate::physics::{Hamiltonian, Lattice, Move, Pair, Rydberg};
 
-    /// The lowest eigenvalues by a dense solver, from the columns of the operator.
+    /// Eigenvalues by a dense solver, from the columns of the operator.
     fn dense_levels(terms: &Terms) -> Vec<f64> {
         let operator = Operator::new(terms).unwrap();
         let states = operator.states();
@@ -140,13 +142,13 @@ mod tests {
 
     #[test]
     fn diagonal_and_degenerate_hamiltonians() {
-        // No moves: the ground states are configurations, here 01 and 10 at energy −2.
+        // Without off-diagonal terms the ground states are configurations, here 01 and 10 at energy −2.
         let pair = Pair { sites: [0, 1], coefficient: 5.0 };
         let terms = Terms { field: vec![-2.0, -2.0], pairs: vec![pair], ..Terms::default() };
         let ground = check(&terms);
         assert!((ground.energy + 2.0).abs() < 1e-13);
         assert!((ground.state[1] - 0.5_f64.sqrt()).abs() < 1e-12 && (ground.state[2] - ground.state[1]).abs() < 1e-12);
-        // H = 0, and one site.
+        // H = 0, and a system of one site.
         assert_eq!(ground_state(&Terms { field: vec![0.0; 3], ..Terms::default() }, 3).unwrap().energy, 0.0);
         check(&Rydberg { omega: 0.0, ..Rydberg::default() }.terms(&Lattice::square(3, 2)).unwrap());
         check(&Rydberg { omega: 1e-5, ..Rydberg::default() }.terms(&Lattice::square(4, 2)).unwrap());
@@ -156,7 +158,8 @@ mod tests {
 
     #[test]
     fn an_exchange_conserves_the_number_and_finds_the_singlet() {
-        // S·S on two sites: the singlet (|01⟩ − |10⟩)/√2 at −3/4; its sum vanishes, so the first largest is positive.
+        // S·S on two sites: the singlet (|01⟩ − |10⟩)/√2 at −3/4. Its sum vanishes, so the first largest amplitude is
+        // positive.
         let terms = Terms {
             constant: 0.25,
             field: vec![-0.5; 2],

@@ -1,75 +1,75 @@
-//! A Hamiltonian as data: a diagonal of fields and pairs, and a list of moves.
+//! Hamiltonians as data: a diagonal of fields and pairs, and a list of off-diagonal terms.
 
 use super::Lattice;
 use crate::error::{Error, ErrorKind, Result};
 
 /// `H = constant + Σ_i field_i n_i + Σ_(a,b) pair_ab n_a n_b + Σ_m amplitude_m · X_m` in occupations `n` ∈ {0, 1}.
 ///
-/// `X_m` flips the sites of move `m` where its condition holds and gives zero where it does not. A spin Hamiltonian
-/// comes to this form by `σᶻ = 2n − 1`.
+/// `X_m` flips the sites of the off-diagonal term `m` where its condition holds and is zero elsewhere. A spin
+/// Hamiltonian takes this form with `σᶻ = 2n − 1`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Terms {
-    /// The energy of the empty configuration.
+    /// Energy of the empty configuration.
     pub constant: f64,
     /// One coefficient of `n_i` for each of the `N` sites.
     pub field: Vec<f64>,
-    /// The coefficients of `n_a n_b`; a pair named twice counts twice.
+    /// Coefficients of `n_a n_b`. Repeated pairs add up.
     pub pairs: Vec<Pair>,
-    /// The off-diagonal part; a move named twice counts twice.
+    /// The off-diagonal terms. Repeated terms add up.
     pub moves: Vec<Move>,
 }
 
 /// One term `coefficient · n_a n_b`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair {
-    /// The two sites, different ones, in either order.
+    /// Two different sites, in either order.
     pub sites: [usize; 2],
-    /// The energy when both are occupied.
+    /// Energy if both sites are occupied.
     pub coefficient: f64,
 }
 
-/// One off-diagonal term: flip one or two sites, where `condition` holds.
+/// One off-diagonal term: flips one or two sites where `condition` holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Move {
     /// The site that is flipped.
     pub first: usize,
-    /// The other site that is flipped, if the move has two.
+    /// The second site that is flipped, if there are two.
     pub second: Option<usize>,
-    /// The matrix element between the configuration and the flipped one.
+    /// Matrix element between the configuration and the flipped one.
     pub amplitude: f64,
-    /// Where the move acts.
-    pub condition: Condition,
+    /// The configurations on which the term acts.
+    pub condition: MoveCondition,
 }
 
-/// Where a [`Move`] acts. Every condition also holds after the flip, so that `H` is symmetric.
+/// Configurations on which a [`Move`] acts. Every condition also holds after the flip, so `H` is symmetric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Condition {
-    /// On every configuration.
+pub enum MoveCondition {
+    /// All configurations.
     Always,
-    /// Only where the two sites differ, which makes the flip an exchange.
+    /// Configurations in which the two sites differ; the flip is then an exchange.
     Antiparallel,
 }
 
 impl Move {
     /// `amplitude · σˣ` on one site.
     pub const fn flip(site: usize, amplitude: f64) -> Self {
-        Self { first: site, second: None, amplitude, condition: Condition::Always }
+        Self { first: site, second: None, amplitude, condition: MoveCondition::Always }
     }
 
-    /// `amplitude · (σ⁺σ⁻ + σ⁻σ⁺)`: two sites exchange their occupations where these differ.
+    /// `amplitude · (σ⁺σ⁻ + σ⁻σ⁺)`: exchanges the occupations of two sites where they differ.
     pub const fn exchange(first: usize, second: usize, amplitude: f64) -> Self {
-        Self { first, second: Some(second), amplitude, condition: Condition::Antiparallel }
+        Self { first, second: Some(second), amplitude, condition: MoveCondition::Antiparallel }
     }
 
     /// Whether the condition holds for `config`, `N` occupations in site order.
     pub fn acts_on(&self, config: &[u8]) -> bool {
         match (self.condition, self.second) {
-            (Condition::Antiparallel, Some(second)) => config[self.first] != config[second],
+            (MoveCondition::Antiparallel, Some(second)) => config[self.first] != config[second],
             _ => true,
         }
     }
 
-    /// Flips the sites of this move in `config`, whether or not the condition holds.
+    /// Flips the sites of this term in `config`, whether or not the condition holds.
     pub fn flip_in(&self, config: &mut [u8]) {
         for site in [Some(self.first), self.second].into_iter().flatten() {
             config[site] ^= 1;
@@ -91,21 +91,21 @@ impl Terms {
         self.constant + fields + pairs
     }
 
-    /// Whether no off-diagonal element is positive. The ground state can then be chosen non-negative, which is what a
-    /// wave function `ψ = √p` needs.
+    /// Whether no off-diagonal element is positive. The ground state can then be chosen non-negative, as a wave
+    /// function `ψ = √p` requires.
     pub fn is_stoquastic(&self) -> bool {
         self.moves.iter().all(|step| step.amplitude <= 0.0)
     }
 
-    /// Whether every move is an exchange, so that `H` never changes how many sites are occupied.
-    pub fn keeps_excitations(&self) -> bool {
-        self.moves.iter().all(|step| step.second.is_some() && step.condition == Condition::Antiparallel)
+    /// Whether every off-diagonal term is an exchange, so that `H` conserves the number of occupied sites.
+    pub fn conserves_magnetization(&self) -> bool {
+        self.moves.iter().all(|step| step.second.is_some() && step.condition == MoveCondition::Antiparallel)
     }
 
-    /// `E_∞ = tr H / dim`, the mean energy over all configurations, or over those with so many `excitations`: what a state
-    /// without any correlation has, from which V-scores are measured (Wu et al., Science 386, 296 (2024)). Moves have no
-    /// trace. `⟨n⟩ = ½` and `⟨n n'⟩ = ¼` over all configurations, `m/N` and `m(m − 1)/(N(N − 1))` over those with `m` sites
-    /// occupied.
+    /// `E_∞ = tr H / dim`, the mean energy over all configurations, or over those with the given number of
+    /// `excitations`. It is the energy of an uncorrelated state, the reference of V-scores (Wu et al., Science 386, 296
+    /// (2024)). Off-diagonal terms have no trace. `⟨n⟩ = ½` and `⟨n n'⟩ = ¼` over all configurations, `m/N` and `m(m −
+    /// 1)/(N(N − 1))` over those with `m` occupied sites.
     pub fn infinite_temperature_energy(&self, excitations: Option<usize>) -> f64 {
         let sites = self.sites() as f64;
         let (one, both) = match excitations.map(|m| m as f64) {
@@ -116,11 +116,11 @@ impl Terms {
         self.constant + one * self.field.iter().sum::<f64>() + pairs
     }
 
-    /// That the terms describe a Hamiltonian: sites in range and different, every coefficient finite, and their
-    /// absolute sum finite too, so that no energy overflows.
+    /// Checks that the terms describe a Hamiltonian: sites in range and different, all coefficients finite, and a
+    /// finite sum of their absolute values, so that no energy overflows.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] naming the first coefficient at fault.
+    /// [`ErrorKind::Settings`] with the first invalid coefficient.
     pub fn check(&self) -> Result<()> {
         let sites = self.sites();
         let fault = |text: String| Err(Error::new(ErrorKind::Settings, format!("hamiltonian: {text}")));
@@ -152,7 +152,7 @@ impl Terms {
         for (index, step) in self.moves.iter().enumerate() {
             let what = || format!("move {index}");
             places(&what, step.first, step.second)?;
-            if step.condition == Condition::Antiparallel && step.second.is_none() {
+            if step.condition == MoveCondition::Antiparallel && step.second.is_none() {
                 return fault(format!("move {index} is antiparallel but has one site; give it a second site"));
             }
             finite(&what, step.amplitude)?;
@@ -163,7 +163,7 @@ impl Terms {
         Ok(())
     }
 
-    /// `|constant| + Σ|field| + Σ|pair| + Σ|amplitude|`, no less than any |eigenvalue| of `H`.
+    /// `|constant| + Σ|field| + Σ|pair| + Σ|amplitude|`, an upper bound of the |eigenvalues| of `H`.
     pub fn bound(&self) -> f64 {
         let fields: f64 = self.field.iter().map(|field| field.abs()).sum();
         let pairs: f64 = self.pairs.iter().map(|pair| pair.coefficient.abs()).sum();
@@ -172,22 +172,22 @@ impl Terms {
     }
 }
 
-/// Something that has terms on a lattice: the couplings of a model, by the names its papers use.
+/// A model Hamiltonian, which defines [`Terms`] on a lattice. Its fields are the couplings, named as in the literature.
 pub trait Hamiltonian {
-    /// The name on the command line and in reports, lower case.
+    /// Name on the command line and in reports, in lower case.
     fn name(&self) -> &'static str;
 
-    /// The terms on `lattice`, checked.
+    /// Returns the checked terms on `lattice`.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] for a lattice or a coupling that cannot be used, naming it.
+    /// [`ErrorKind::Settings`] with the invalid lattice or coupling.
     fn terms(&self, lattice: &Lattice) -> Result<Terms>;
 }
 
-/// That the couplings of a Hamiltonian, each by its name on the command line, are finite.
+/// Checks that the couplings of a Hamiltonian, named as on the command line, are finite.
 ///
 /// # Errors
-/// [`ErrorKind::Settings`] naming the first that is not.
+/// [`ErrorKind::Settings`] with the first coupling that is not finite.
 pub(super) fn check_couplings(hamiltonian: &dyn Hamiltonian, couplings: &[(&str, f64)]) -> Result<()> {
     let Some((name, value)) = couplings.iter().find(|(_, value)| !value.is_finite()) else { return Ok(()) };
     let of = hamiltonian.name();
@@ -230,7 +230,7 @@ mod tests {
         Move::flip(1, 1.0).flip_in(&mut config);
         assert_eq!(config, [0, 1, 1]);
         assert!(Move::flip(1, 1.0).acts_on(&config));
-        assert!(Move { condition: Condition::Always, ..exchange }.acts_on(&[1, 0, 1]));
+        assert!(Move { condition: MoveCondition::Always, ..exchange }.acts_on(&[1, 0, 1]));
     }
 
     #[test]
@@ -246,11 +246,11 @@ mod tests {
     #[test]
     fn exchanges_keep_excitations() {
         let mut terms = example();
-        assert!(!terms.keeps_excitations());
+        assert!(!terms.conserves_magnetization());
         terms.moves.remove(0);
-        assert!(terms.keeps_excitations());
-        terms.moves.push(Move { condition: Condition::Always, ..Move::exchange(0, 1, 1.0) });
-        assert!(!terms.keeps_excitations());
+        assert!(terms.conserves_magnetization());
+        terms.moves.push(Move { condition: MoveCondition::Always, ..Move::exchange(0, 1, 1.0) });
+        assert!(!terms.conserves_magnetization());
     }
 
     #[test]

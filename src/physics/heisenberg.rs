@@ -1,26 +1,27 @@
-//! The Heisenberg model of spins ½ with neighbours and next-nearest neighbours, also called J1-J2.
+//! Spin-½ Heisenberg model with nearest and next-nearest neighbor couplings (J1-J2 model).
 
 use super::hamiltonian::check_couplings;
 use super::{Hamiltonian, Lattice, Move, Pair, Terms};
 use crate::error::{Error, ErrorKind, Result};
 
-/// `H = J1 Σ_<ab> S_a·S_b + J2 Σ_<<ab>> S_a·S_b` with `S = σ/2`, `n = ½ + Sᶻ`; each bond once, the first sum over
-/// [`Lattice::bonds`], the second over [`Lattice::diagonal_bonds`].
+/// `H = J1 Σ_<ab> S_a·S_b + J2 Σ_<<ab>> S_a·S_b` with `S = σ/2`, `n = ½ + Sᶻ`. Each bond is counted once; the first sum
+/// is over [`Lattice::bonds`], the second over [`Lattice::diagonal_bonds`].
 ///
-/// With `J1 > 0` and `J2 = 0` the ground state on a bipartite lattice has the signs that W. Marshall found (Proc. R. Soc.
-/// A 232, 48 (1955)), and `marshall` turns them away. With `J2 > 0` no such rotation is known: the model is frustrated
-/// and its ground state, on a square lattice near `J2 = J1/2`, a test of wave functions with signs (Rende et al., Commun.
-/// Phys. 7, 260 (2024), arXiv:2310.05715).
+/// With `J1 > 0` and `J2 = 0` the ground state on a bipartite lattice obeys the Marshall sign rule (W. Marshall, Proc.
+/// R. Soc. A 232, 48 (1955)), and `marshall` removes these signs. With `J2 > 0` no such rotation is known: the model is
+/// frustrated, and its ground state on a square lattice near `J2 = J1/2` is a benchmark for wave functions with signs
+/// (Rende et al., Commun. Phys. 7, 260 (2024), arXiv:2310.05715).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Heisenberg {
-    /// `J1`, the coupling of neighbours; positive for an antiferromagnet.
+    /// `J1`, the coupling of nearest neighbors; positive for an antiferromagnet.
     pub j1: f64,
-    /// `J2`, the coupling of next-nearest neighbours; positive to frustrate an antiferromagnet.
+    /// `J2`, the coupling of next-nearest neighbors; positive to frustrate an antiferromagnet.
     pub j2: f64,
-    /// Whether the lattice closes on itself along both axes.
+    /// Whether both axes have periodic boundaries.
     pub periodic: bool,
-    /// Whether to rotate one sublattice of the checkerboard by π about z, `ψ(σ) → (−1)^(spins up there) ψ(σ)`, which turns
-    /// the sign of every exchange between the two. Energies stay; for `J1 ≥ 0 ≥ J2` no amplitude is positive any more.
+    /// Whether to rotate one sublattice of the checkerboard by π about z, `ψ(σ) → (−1)^(up spins on it) ψ(σ)`, which
+    /// changes the sign of every exchange between the sublattices. Energies are unchanged. For `J1 ≥ 0 ≥ J2` no
+    /// off-diagonal amplitude is then positive.
     pub marshall: bool,
 }
 
@@ -51,14 +52,14 @@ impl Hamiltonian for Heisenberg {
     fn terms(&self, lattice: &Lattice) -> Result<Terms> {
         lattice.check()?;
         check_couplings(self, &[("J1", self.j1), ("J2", self.j2)])?;
-        // The checkerboard does not close around an odd side; a side of 1 has no bonds to close.
+        // A checkerboard is not periodic along an odd side. A side of 1 has no periodic bonds.
         let odd = [lattice.lx, lattice.ly].into_iter().find(|side| *side > 1 && side % 2 == 1);
         if let Some(side) = odd.filter(|_| self.marshall && self.periodic) {
             return Err(Error::new(
                 ErrorKind::Settings,
                 format!(
-                    "heisenberg: marshall=true needs two sublattices, which {lattice} has not where a side of {side} is \
-                     periodic; give even sides, periodic=false, or marshall=false with a complex wave function"
+                    "heisenberg: marshall=true needs two sublattices, but {lattice} has a periodic side of odd length \
+                     {side}; give even sides, periodic=false, or marshall=false with a complex wave function"
                 ),
             ));
         }

@@ -1,11 +1,11 @@
-//! The lowest eigenpair of a symmetric operator by thick-restart Lanczos (Wu & Simon, SIAM J. Matrix Anal. Appl. 22,
-//! 602 (2000)).
+//! Lowest eigenpair of a symmetric operator by thick-restart Lanczos (Wu & Simon, SIAM J. Matrix Anal. Appl. 22, 602
+//! (2000)).
 //!
-//! From `v_0` the Krylov vectors follow from `β_j v_(j+1) = H v_j − α_j v_j − Σ_(i<j) T_ij v_i`, and each is made
-//! orthogonal to all before it once more against rounding. When the basis is full, the lowest Ritz vectors and the next
-//! Krylov vector become the start of a new basis, so memory stays bounded while nothing that has converged is lost:
-//! there `T = diag(θ)`, with couplings `T_ik = β y_i(last)` of Ritz vector `i` to the next vector `k`. The residual of
-//! the lowest Ritz pair is `|β y_0(last)|`.
+//! From `v_0` the Krylov vectors follow from `β_j v_(j+1) = H v_j − α_j v_j − Σ_(i<j) T_ij v_i`. Each is orthogonalized
+//! again to all previous ones against rounding errors. When the basis is full, the lowest Ritz vectors and the next
+//! Krylov vector start a new basis, which bounds the memory and keeps what has converged. There `T = diag(θ)`, with
+//! couplings `T_ik = β y_i(last)` of Ritz vector `i` to the next vector `k`. The residual of the lowest Ritz pair is
+//! `|β y_0(last)|`.
 
 use faer::{Mat, Side};
 
@@ -13,14 +13,14 @@ use super::Operator;
 use super::chunks::{add_combination, dots, norm};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Vectors in a full basis: with 2^20 states, 256 MiB.
+/// Vectors in a full basis: 256 MiB for 2^20 states.
 const BASIS: usize = 32;
 /// Ritz vectors kept by a restart.
 const KEPT: usize = 10;
-/// The small problem is solved every so many products, to see whether to stop.
+/// Number of products between two solutions of the projected problem, which test for convergence.
 const CHECK_EVERY: usize = 4;
 
-/// What the search found.
+/// The lowest eigenpair.
 pub(super) struct Lowest {
     pub value: f64,
     pub vector: Vec<f64>,
@@ -28,11 +28,15 @@ pub(super) struct Lowest {
     pub products: usize,
 }
 
-/// The lowest eigenpair within the Krylov space of `start`, which must not be zero, to a residual of `tolerance`; an
-/// error if that takes more than `most_products` products of `H` and a vector.
+/// Computes the lowest eigenpair within the Krylov space of `start`, which must not be zero, to a residual of
+/// `tolerance`.
+///
+/// # Errors
+/// [`ErrorKind::Settings`] if that takes more than `most_products` products of `H` and a vector;
+/// [`ErrorKind::NotFinite`] if the projected problem cannot be solved.
 pub(super) fn lowest(operator: &Operator, mut start: Vec<f64>, tolerance: f64, most_products: usize) -> Result<Lowest> {
     let capacity = BASIS.min(operator.states());
-    normalise(&mut start);
+    normalize(&mut start);
     let mut basis = vec![start];
     let mut projected = Mat::<f64>::zeros(capacity, capacity);
     for products in 1..=most_products {
@@ -63,14 +67,14 @@ pub(super) fn lowest(operator: &Operator, mut start: Vec<f64>, tolerance: f64, m
         if !full {
             couple(&mut projected, last, last + 1, beta);
         }
-        normalise(&mut next);
+        normalize(&mut next);
         basis.push(next);
     }
     Err(Error::new(
         ErrorKind::Settings,
         format!(
-            "exact: Lanczos did not reach a residual of {tolerance:.1e} in {most_products} products; the levels lie too \
-             close together, give couplings that split them"
+            "exact: Lanczos did not reach a residual of {tolerance:.1e} in {most_products} products, since \
+             the levels are too close together; give couplings that split them"
         ),
     ))
 }
@@ -81,7 +85,7 @@ fn couple(projected: &mut Mat<f64>, row: usize, column: usize, value: f64) {
     projected[(column, row)] = value;
 }
 
-/// Makes `next` orthogonal to `basis` and returns its norm. Where most of a vector cancels, what is left is mostly
+/// Makes `next` orthogonal to `basis` and returns its norm. If most of a vector cancels, the remainder is mostly
 /// rounding error, so the projection is repeated ("twice is enough", Parlett, The Symmetric Eigenvalue Problem, 6.9).
 fn orthogonalise(next: &mut [f64], basis: &[Vec<f64>]) -> f64 {
     let mut before = norm(next);
@@ -97,7 +101,7 @@ fn orthogonalise(next: &mut [f64], basis: &[Vec<f64>]) -> f64 {
     before
 }
 
-/// Eigenvalues in ascending order and eigenvectors, by column, of the leading `size` × `size` block.
+/// Eigenvalues in ascending order and eigenvectors, as columns, of the leading `size` × `size` block.
 fn ritz_pairs(projected: &Mat<f64>, size: usize) -> Result<(Vec<f64>, Mat<f64>)> {
     let pairs = projected.as_ref().submatrix(0, 0, size, size).self_adjoint_eigen(Side::Lower).map_err(|cause| {
         Error::new(
@@ -118,14 +122,14 @@ fn combine(basis: &[Vec<f64>], vectors: &Mat<f64>, column: usize) -> Vec<f64> {
 }
 
 /// Rescales to norm 1.
-fn normalise(vector: &mut [f64]) {
+fn normalize(vector: &mut [f64]) {
     let factor = 1.0 / norm(vector);
     vector.iter_mut().for_each(|number| *number *= factor);
 }
 
-/// The Rayleigh quotient and the true residual `‖Hx − Ex‖₂`, which owe nothing to the recurrence.
+/// Computes the Rayleigh quotient and the true residual `‖Hx − Ex‖₂` of `vector`, independently of the recurrence.
 fn finish(operator: &Operator, mut vector: Vec<f64>, products: usize) -> Lowest {
-    normalise(&mut vector);
+    normalize(&mut vector);
     let mut product = vec![0.0; vector.len()];
     operator.apply(&vector, &mut product);
     let value = dots(&[&vector], &product)[0];
@@ -146,7 +150,7 @@ mod tests {
         let start = || (0..4096).map(|i| f64::from(i * 37 % 101) - 50.0).collect::<Vec<f64>>();
         let error = lowest(&operator, start(), 1e-11, 40).err().unwrap();
         assert!(error.to_string().contains("in 40 products"), "{error}");
-        // Several full bases later the recurrence still tells the truth about its residual.
+        // After several restarts the residual of the recurrence is still accurate.
         let found = lowest(&operator, start(), 1e-11, 1000).unwrap();
         assert!(found.products > 2 * BASIS, "{} products", found.products);
         assert!(found.residual < 1e-10, "{}", found.residual);

@@ -1,15 +1,15 @@
-//! The lattice: `Lx` × `Ly` sites, spacing 1, site `s = x·Ly + y`.
+//! Rectangular lattices: `Lx` × `Ly` sites, spacing 1, site `s = x·Ly + y`.
 
 use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The largest number of sites of a lattice (256 × 256).
+/// Maximum number of sites of a lattice (256 × 256).
 pub const MAX_SITES: usize = 65_536;
 
-/// A rectangle of `lx` × `ly` sites with spacing 1; site `s = x·ly + y`, so `y` runs fastest.
+/// A rectangle of `lx` × `ly` sites with spacing 1; site `s = x·ly + y`, so `y` varies fastest.
 ///
-/// The fields are public and unchecked, so that a lattice can be a constant; whatever takes a lattice calls
+/// The fields are public and unchecked, so that a lattice can be a constant. Functions that take a lattice call
 /// [`Lattice::check`] first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lattice {
@@ -20,12 +20,12 @@ pub struct Lattice {
 }
 
 impl Lattice {
-    /// `lx` × `ly` sites.
+    /// A rectangle of `lx` × `ly` sites.
     pub const fn square(lx: usize, ly: usize) -> Self {
         Self { lx, ly }
     }
 
-    /// A chain of `n` sites, which is `n` × 1.
+    /// A chain of `n` sites, that is `n` × 1.
     pub const fn chain(n: usize) -> Self {
         Self { lx: n, ly: 1 }
     }
@@ -47,7 +47,7 @@ impl Lattice {
         Ok(lattice)
     }
 
-    /// `N`, the number of sites (saturating, so that an absurd lattice cannot pass for a small one).
+    /// `N`, the number of sites (saturating, so that an excessive lattice does not overflow to a small one).
     pub const fn sites(&self) -> usize {
         self.lx.saturating_mul(self.ly)
     }
@@ -57,7 +57,7 @@ impl Lattice {
         (site / self.ly, site % self.ly)
     }
 
-    /// `r²` between two sites; `periodic` closes both axes, and the shorter way counts.
+    /// `r²` between two sites. If `periodic`, both axes are periodic and the shorter distance counts.
     pub const fn distance_squared(&self, a: usize, b: usize, periodic: bool) -> usize {
         let ((ax, ay), (bx, by)) = (self.position(a), self.position(b));
         let (mut dx, mut dy) = (ax.abs_diff(bx), ay.abs_diff(by));
@@ -70,8 +70,8 @@ impl Lattice {
         dx * dx + dy * dy
     }
 
-    /// The pairs of nearest neighbours, each once; `periodic` closes both axes. An axis of one site has no neighbours, and
-    /// one of two sites the same neighbour on both sides, which is one bond.
+    /// The pairs of nearest neighbors, each once; both axes are periodic if `periodic`. A site on an axis of length one
+    /// has no neighbors along it. On an axis of length two both neighbors are the same site, which is one bond.
     pub fn bonds(&self, periodic: bool) -> Vec<[usize; 2]> {
         let next = |at: usize, length: usize| match at + 1 {
             next if next < length => Some(next),
@@ -87,11 +87,12 @@ impl Lattice {
         (0..self.sites()).flat_map(of_site).collect()
     }
 
-    /// The pairs of next-nearest neighbours, each once; `periodic` closes both axes. On a rectangle they are the diagonals
-    /// of the plaquettes. On a chain (a side of one site) they are second neighbours, those that J2 of the J1-J2 chain
-    /// couples. Sites that are neighbours the other way around are none, and two ways to the same site are one bond.
+    /// The pairs of next-nearest neighbors, each once; both axes are periodic if `periodic`. On a rectangle they are
+    /// the diagonals of the plaquettes. On a chain (a side of one site) they are the second neighbors, which J2 of the
+    /// J1-J2 chain couples. Sites that are nearest neighbors across the boundary are excluded, and two paths to the
+    /// same site are one bond.
     pub fn diagonal_bonds(&self, periodic: bool) -> Vec<[usize; 2]> {
-        // Around a periodic side the other way is shorter, as long (and counted from the other end), or longer.
+        // On a periodic side the opposite path is shorter, equally long (and counted from the other end), or longer.
         let after = |at: usize, steps: usize, length: usize| match at + steps {
             _ if periodic && length < 2 * steps => None,
             to if to < length => Some(to),
@@ -103,7 +104,7 @@ impl Lattice {
             if self.lx == 1 || self.ly == 1 {
                 return [after(site, 2, self.sites()).map(|to| [site, to]), None];
             }
-            // (x, y)–(x + 1, y + 1) and (x, y + 1)–(x + 1, y), the diagonals of the plaquette above the site.
+            // (x, y)–(x + 1, y + 1) and (x, y + 1)–(x + 1, y), the diagonals of the plaquette at the site.
             let (right, up) = (after(x, 1, self.lx), after(y, 1, self.ly));
             let corner = right.zip(up).map(|(right, up)| [right * self.ly, up]);
             [corner.map(|[right, up]| [site, right + up]), corner.map(|[right, up]| [x * self.ly + up, right + y])]
@@ -117,7 +118,7 @@ impl Lattice {
         if (x ^ y) & 1 == 0 { 1.0 } else { -1.0 }
     }
 
-    /// That the lattice has sites, and not more than [`MAX_SITES`].
+    /// Checks that the lattice has at least one site and at most [`MAX_SITES`].
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] otherwise.
@@ -188,9 +189,10 @@ mod tests {
     fn diagonal_bonds_are_counted_once() {
         let count = |lx, ly, periodic| Lattice::square(lx, ly).diagonal_bonds(periodic).len();
         assert_eq!([count(4, 4, true), count(4, 4, false), count(3, 5, true), count(3, 5, false)], [32, 18, 30, 16]);
-        // Across a side of two, right and left are the same site.
+        // On a side of two, the right and left neighbors are the same site.
         assert_eq!([count(2, 2, true), count(2, 2, false), count(2, 4, true), count(2, 4, false)], [2, 2, 8, 6]);
-        // Second neighbours of a chain; on a ring of four there is one, on a ring of three it is a neighbour.
+        // Second neighbors of a chain. On a ring of four each site has one; on a ring of three it is a nearest
+        // neighbor.
         assert_eq!([count(6, 1, true), count(6, 1, false), count(1, 6, true)], [6, 4, 6]);
         assert_eq!([count(4, 1, true), count(3, 1, true), count(3, 1, false), count(2, 1, true)], [2, 0, 1, 0]);
         assert_eq!([count(1, 1, true), count(1, 1, false)], [0, 0]);

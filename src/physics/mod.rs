@@ -1,15 +1,17 @@
-//! ROOM 3, physics: lattices, how they are cut into patches, Hamiltonians as data, and exact ground states to measure
-//! everything else against. Plain Rust in f64; nothing here knows a GPU, a kernel or a model.
+//! Physics: lattices, patches, Hamiltonians as data, and exact ground states as a reference. Plain Rust in f64,
+//! independent of GPUs, kernels and models.
 //!
 //! * [`Lattice`]: `Lx` × `Ly` sites, site `s = x·Ly + y`.
-//! * [`Patching`]: site order ↔ the patch tokens a transformer reads.
-//! * [`Terms`]: a Hamiltonian as data (constant, fields, pairs, moves); [`Hamiltonian`] is what makes them for a lattice.
-//! * [`Rydberg`], [`Tfim`], [`Heisenberg`]: the Hamiltonians. A further one is one more file that fills in [`Terms`]; no shader changes.
+//! * [`Patching`]: the map between sites and patch tokens.
+//! * [`Terms`]: a Hamiltonian as data (constant, fields, pairs, off-diagonal terms). A [`Hamiltonian`] defines the
+//!   terms on a lattice.
+//! * [`Rydberg`], [`Tfim`], [`Heisenberg`]: the Hamiltonians. A new one is one more file that creates [`Terms`]; no
+//!   shader changes.
 //! * [`ground_state`] and [`Observables`]: Lanczos on all `2^N` states, up to [`MAX_EXACT_SITES`] sites.
-//! * [`SymmetryGroup`]: the site permutations and the spin flip that leave [`Terms`] as they are.
+//! * [`SymmetryGroup`]: the site permutations and the spin flip that leave [`Terms`] invariant.
 //!
-//! A configuration is a slice of `N` occupations, 0 or 1, in site order. A state vector has `2^N` amplitudes; bit `i` of
-//! the index is the occupation of site `i`.
+//! A configuration is a slice of `N` occupations, 0 or 1, in site order. A state vector has `2^N` amplitudes; bit `i`
+//! of the index is the occupation of site `i`.
 //!
 //! ```
 //! use ketformer::physics::{Hamiltonian, Lattice, Observables, Rydberg, ground_state};
@@ -40,7 +42,7 @@ mod symmetry;
 mod tfim;
 
 pub use exact::{GroundState, MAX_EXACT_SITES, ground_state};
-pub use hamiltonian::{Condition, Hamiltonian, Move, Pair, Terms};
+pub use hamiltonian::{Hamiltonian, Move, MoveCondition, Pair, Terms};
 pub use heisenberg::Heisenberg;
 pub use lattice::{Lattice, MAX_SITES};
 pub use observables::Observables;

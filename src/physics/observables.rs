@@ -1,20 +1,20 @@
-//! Expectation values in a state vector: the yardstick for what is estimated from samples.
+//! Exact expectation values in a state vector, the reference for estimates from samples.
 
 use super::chunks::norm;
 use super::{Lattice, Operator, Terms};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How far from 1 the norm of a state may be.
+/// Maximum deviation of the norm of a state from 1.
 const NORM_TOLERANCE: f64 = 1e-6;
 
-/// Expectation values of a normalised state `ψ`, with `⟨·⟩ = Σ_s ψ(s)² ·` for what is diagonal.
+/// Expectation values in a normalized state `ψ`, with `⟨·⟩ = Σ_s ψ(s)² ·` for diagonal observables.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observables {
-    /// `⟨H⟩`, in total.
+    /// `⟨H⟩`, in total, not per site.
     pub energy: f64,
     /// The part of `⟨H⟩` from constant, fields and pairs.
     pub energy_diagonal: f64,
-    /// The part of `⟨H⟩` from the moves.
+    /// The part of `⟨H⟩` from the off-diagonal terms.
     pub energy_moves: f64,
     /// `(1/N) Σ ⟨n_i⟩`.
     pub density: f64,
@@ -22,23 +22,23 @@ pub struct Observables {
     pub density_per_site: Vec<f64>,
     /// `(1/N) Σ ⟨σˣ_i⟩`.
     pub sigma_x: f64,
-    /// `⟨m⟩` with `m = (1/N) Σ_i (−1)^(x+y) (n_i − ½)`, the staggered magnetisation.
+    /// `⟨m⟩` with `m = (1/N) Σ_i (−1)^(x+y) (n_i − ½)`, the staggered magnetization.
     pub staggered: f64,
     /// `⟨|m|⟩`.
     pub staggered_abs: f64,
     /// `⟨m²⟩`.
     pub staggered_squared: f64,
-    /// `⟨M⟩` with `M = Σ_i (2n_i − 1)`, in total.
-    pub magnetisation: f64,
+    /// `⟨M⟩` with `M = Σ_i (2n_i − 1)`, in total, not per site.
+    pub magnetization: f64,
     /// `⟨|M|⟩`.
-    pub magnetisation_abs: f64,
+    pub magnetization_abs: f64,
     /// `⟨M²⟩`.
-    pub magnetisation_squared: f64,
+    pub magnetization_squared: f64,
 }
 
 impl Observables {
-    /// The observables of the complex state `real + i·imaginary`. Hamiltonian and observables are real and symmetric, so that
-    /// they are the sum of those of both parts.
+    /// Computes the observables of the complex state `real + i·imaginary`. Hamiltonian and observables are real and
+    /// symmetric, so each value is the sum of those of both parts.
     ///
     /// # Errors
     /// As [`Observables::of`].
@@ -72,17 +72,17 @@ impl Observables {
             staggered: both(a.staggered, b.staggered),
             staggered_abs: both(a.staggered_abs, b.staggered_abs),
             staggered_squared: both(a.staggered_squared, b.staggered_squared),
-            magnetisation: both(a.magnetisation, b.magnetisation),
-            magnetisation_abs: both(a.magnetisation_abs, b.magnetisation_abs),
-            magnetisation_squared: both(a.magnetisation_squared, b.magnetisation_squared),
+            magnetization: both(a.magnetization, b.magnetization),
+            magnetization_abs: both(a.magnetization_abs, b.magnetization_abs),
+            magnetization_squared: both(a.magnetization_squared, b.magnetization_squared),
         })
     }
 
-    /// The observables of `state`, `2^N` amplitudes of norm 1, bit `i` of the index being site `i` of `lattice`.
+    /// Computes the observables of `state`, `2^N` amplitudes of norm 1; bit `i` of the index is site `i` of `lattice`.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] if `lattice`, `terms` and `state` are not of one size, the terms fail [`Terms::check`]
-    /// or the state is not normalised (NaN included).
+    /// [`ErrorKind::Settings`] if the sizes of `lattice`, `terms` and `state` differ, the terms fail [`Terms::check`]
+    /// or the state is not normalized (including NaN); [`ErrorKind::Memory`] as [`Operator::new`].
     pub fn of(terms: &Terms, lattice: &Lattice, state: &[f64]) -> Result<Self> {
         lattice.check()?;
         let sites = lattice.sites();
@@ -130,9 +130,9 @@ impl Observables {
             staggered: 0.0,
             staggered_abs: 0.0,
             staggered_squared: 0.0,
-            magnetisation: 0.0,
-            magnetisation_abs: 0.0,
-            magnetisation_squared: 0.0,
+            magnetization: 0.0,
+            magnetization_abs: 0.0,
+            magnetization_squared: 0.0,
         };
         for (index, &amplitude) in state.iter().enumerate() {
             let p = amplitude * amplitude;
@@ -148,10 +148,10 @@ impl Observables {
             sums.staggered += p * staggered;
             sums.staggered_abs += p * staggered.abs();
             sums.staggered_squared += p * staggered * staggered;
-            let magnetisation = 2.0 * occupied - sites as f64;
-            sums.magnetisation += p * magnetisation;
-            sums.magnetisation_abs += p * magnetisation.abs();
-            sums.magnetisation_squared += p * magnetisation * magnetisation;
+            let magnetization = 2.0 * occupied - sites as f64;
+            sums.magnetization += p * magnetization;
+            sums.magnetization_abs += p * magnetization.abs();
+            sums.magnetization_squared += p * magnetization * magnetization;
         }
         sums.density = sums.density_per_site.iter().sum::<f64>() * per_site;
         Ok(sums)
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(seen.density_per_site, [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
         assert!((seen.density - 1.0 / 3.0).abs() < 1e-15);
         assert_eq!((seen.sigma_x, seen.staggered, seen.staggered_abs), (0.0, 0.0, 0.0));
-        assert_eq!((seen.magnetisation, seen.magnetisation_abs, seen.magnetisation_squared), (-2.0, 2.0, 4.0));
+        assert_eq!((seen.magnetization, seen.magnetization_abs, seen.magnetization_squared), (-2.0, 2.0, 4.0));
         // (0, 0) and (0, 2) are both on the + sublattice: m = (1/6)(½·2 + ½·3 − ½·1) = 1/3.
         state.fill(0.0);
         state[0b000101] = 1.0;
@@ -189,9 +189,9 @@ mod tests {
         let terms = Rydberg { v: 0.0, delta: 0.0, omega: 2.0 }.terms(&lattice).unwrap();
         let seen = Observables::of(&terms, &lattice, &[0.25; 16]).unwrap();
         assert!((seen.sigma_x - 1.0).abs() < 1e-15 && (seen.energy_moves + 4.0).abs() < 1e-14);
-        assert!((seen.density - 0.5).abs() < 1e-15 && seen.magnetisation.abs() < 1e-15);
+        assert!((seen.density - 0.5).abs() < 1e-15 && seen.magnetization.abs() < 1e-15);
         assert!(
-            (seen.magnetisation_squared - 4.0).abs() < 1e-14 && (seen.staggered_squared - 1.0 / 16.0).abs() < 1e-15
+            (seen.magnetization_squared - 4.0).abs() < 1e-14 && (seen.staggered_squared - 1.0 / 16.0).abs() < 1e-15
         );
     }
 

@@ -1,25 +1,26 @@
-//! `H·x` on all `2^N` states, without ever writing the matrix.
+//! Matrix-free products `H·x` on all `2^N` states.
 
 use super::chunks::{CHUNK, for_each_chunk};
-use super::{Condition, Terms};
+use super::{MoveCondition, Terms};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The largest number of sites a state vector is made for; the diagonal alone takes 8 bytes for each of `2^N` states.
+/// Maximum number of sites of an operator. The diagonal alone takes 8 bytes for each of `2^N` states.
 const MAX_OPERATOR_SITES: usize = 26;
 
-/// A Hamiltonian ready to be multiplied with state vectors: its diagonal, `2^N` numbers, and its moves as bit masks.
+/// A Hamiltonian prepared for products with state vectors: its diagonal, `2^N` numbers, and its off-diagonal terms as
+/// bit masks.
 #[derive(Clone, Debug)]
 pub struct Operator {
     diagonal: Vec<f64>,
     flips: Vec<Flips>,
 }
 
-/// All moves that flip the same sites under the same condition.
+/// All off-diagonal terms that flip the same sites under the same condition.
 #[derive(Clone, Copy, Debug)]
 struct Flips {
     mask: usize,
     amplitude: f64,
-    condition: Condition,
+    condition: MoveCondition,
 }
 
 impl Operator {
@@ -79,15 +80,16 @@ impl Operator {
 }
 
 impl Flips {
-    /// Adds this move's share of `(H·x)[base..]` to `part`, whose length is a power of two that divides `base`.
+    /// Adds the contribution of these terms to `(H·x)[base..]` to `part`, whose length is a power of two that divides
+    /// `base`.
     ///
-    /// States that differ only in the bits below the lowest bit of the mask form a run: the flip sends the whole run to
-    /// another run in the same order, and the condition is the same all along it.
+    /// States that differ only in the bits below the lowest bit of the mask form a run. The flip maps the whole run to
+    /// another run in the same order, and the condition is constant along it.
     fn add_to(&self, part: &mut [f64], base: usize, x: &[f64]) {
         let run = (1 << self.mask.trailing_zeros()).min(part.len());
         for (index, target) in part.chunks_exact_mut(run).enumerate() {
             let state = base + index * run;
-            if self.condition == Condition::Antiparallel && (state & self.mask).count_ones() != 1 {
+            if self.condition == MoveCondition::Antiparallel && (state & self.mask).count_ones() != 1 {
                 continue;
             }
             let from = state ^ self.mask;
@@ -100,8 +102,8 @@ impl Flips {
     }
 }
 
-/// The energies of all states in `O(2^N)`, by doubling: with site `h` above all sites of `s`,
-/// `d(s + 2^h) = d(s) + field_h + w_h(s)`, where `w_h(s) = Σ_(i in s) pair_ih` doubles in the same way.
+/// Computes the energies of all states in `O(2^N)` by doubling: for a site `h` above all sites of `s`, `d(s + 2^h) =
+/// d(s) + field_h + w_h(s)`, where `w_h(s) = Σ_(i in s) pair_ih` is computed in the same way.
 fn tabulate_diagonal(terms: &Terms) -> Vec<f64> {
     let sites = terms.sites();
     let mut coupling = vec![0.0; sites * sites];
@@ -133,7 +135,7 @@ mod tests {
     use super::*;
     use crate::physics::{Move, Pair};
 
-    /// Terms with every kind of move, couplings without a pattern, and duplicates.
+    /// Terms with every kind of off-diagonal term, irregular couplings and duplicates.
     fn tangled(sites: usize) -> Terms {
         let value = |i: usize| ((i * 37 + 11) % 23) as f64 / 8.0 - 1.3;
         let mut terms = Terms { constant: 0.7, field: (0..sites).map(value).collect(), ..Terms::default() };
@@ -142,7 +144,7 @@ mod tests {
             let b = (a + 3) % sites;
             terms.pairs.push(Pair { sites: [a, b], coefficient: value(a + 5) });
             terms.moves.push(Move::exchange(a, b, value(a + 7)));
-            terms.moves.push(Move { condition: Condition::Always, ..Move::exchange(b, a, value(a + 9)) });
+            terms.moves.push(Move { condition: MoveCondition::Always, ..Move::exchange(b, a, value(a + 9)) });
         }
         terms.moves.push(Move::flip(0, 0.25));
         terms.pairs.push(Pair { sites: [1, 0], coefficient: 0.5 });
@@ -150,7 +152,7 @@ mod tests {
         terms
     }
 
-    /// Row by row from the definition of [`Terms`], with configurations instead of masks.
+    /// One row of the product by the definition of [`Terms`], with configurations instead of masks.
     fn by_definition(terms: &Terms, state: usize, x: &[f64]) -> f64 {
         let config: Vec<u8> = (0..terms.sites()).map(|i| (state >> i & 1) as u8).collect();
         let mut sum = terms.diagonal(&config) * x[state];

@@ -1,4 +1,4 @@
-//! How a lattice is cut into patches: the map between sites and (token, bit).
+//! Patching of lattices: the map between sites and (token, bit).
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,24 +6,24 @@ use std::str::FromStr;
 use super::Lattice;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The largest number of sites of a patch: the model's head has `2^P` outcomes, 4096 at this limit.
+/// Maximum number of sites of a patch: the categorical head has `2^P` outcomes, 4096 at this limit.
 pub const MAX_SITES_PER_PATCH: usize = 12;
 
-/// The largest number of sites of a large patch, which is cut into sub-patches: one loop over its sites and a block of
-/// rows must stay below the 65,535 iterations that every driver runs.
+/// Maximum number of sites of a large patch, which is cut into sub-patches. A loop over its sites and a block of rows
+/// must have fewer than the 65,535 iterations that every driver supports.
 pub const MAX_SITES_PER_LARGE_PATCH: usize = 256;
 
 /// The shape of a patch, written `4` (a line) or `2x2` (a block).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Patch {
-    /// Consecutive sites of the site order, as on a chain: token `t` is sites `t·p .. t·p + p`.
+    /// Consecutive sites in site order, as on a chain: token `t` is sites `t·p .. t·p + p`.
     Line(usize),
     /// Blocks of `px` × `py` sites on the `Lx` × `Ly` lattice.
     Block([usize; 2]),
 }
 
 impl Patch {
-    /// `P`, the sites of one patch (saturating).
+    /// `P`, the number of sites of one patch (saturating).
     pub const fn sites(&self) -> usize {
         match *self {
             Self::Line(p) => p,
@@ -69,8 +69,8 @@ impl FromStr for Patch {
 /// Blocks: token `t = (x/px)·(Ly/py) + y/py` and element `j = (x mod px)·py + y mod py`, both row-major.
 /// Lines: token `t = s/p` and element `j = s mod p`. Bit `j` of a token is the occupation of element `j`.
 ///
-/// A nested patching cuts the lattice into large patches and each of those into `S` sub-patches, which are what the
-/// tokens are: token `t = l·S + s` is sub-patch `s` of large patch `l`, see [`Patching::nested`].
+/// A nested patching cuts the lattice into large patches and each of those into `S` sub-patches, which are the tokens:
+/// token `t = l·S + s` is sub-patch `s` of large patch `l`, see [`Patching::nested`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patching {
     lattice: Lattice,
@@ -80,12 +80,12 @@ pub struct Patching {
     nesting: Option<Box<Nesting>>,
 }
 
-/// The two cuts of a nested patching.
+/// The two levels of a nested patching.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Nesting {
-    /// The lattice cut into large patches, of more sites than a token has bits.
+    /// The lattice cut into large patches, which have more sites than a token has bits.
     large: Patching,
-    /// A large patch cut into sub-patches, its elements being the sites.
+    /// A large patch cut into sub-patches; its sites are the elements of the large patch.
     sub: Patching,
 }
 
@@ -94,7 +94,7 @@ impl Patching {
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] if the lattice fails [`Lattice::check`], the patch is empty, has more than
-    /// [`MAX_SITES_PER_PATCH`] sites, or does not divide the lattice; the message lists patches that do.
+    /// [`MAX_SITES_PER_PATCH`] sites, or does not divide the lattice. The message lists patches that do.
     pub fn new(lattice: Lattice, patch: Patch) -> Result<Self> {
         lattice.check()?;
         let sites = patch.sites();
@@ -108,14 +108,14 @@ impl Patching {
         Self::cut(lattice, patch, MAX_SITES_PER_PATCH)
     }
 
-    /// Cuts `lattice` into patches of shape `large` and each of them into sub-patches of shape `sub`.
+    /// Cuts `lattice` into large patches of shape `large` and each of them into sub-patches of shape `sub`.
     ///
-    /// The elements of a large patch are the sites of a lattice of their own, in their order: of shape `px` × `py` for
-    /// a block; for a line of `p` sites a chain, or a square where it is to be cut into blocks. A large patch has at most
-    /// [`MAX_SITES_PER_LARGE_PATCH`] sites, a sub-patch [`MAX_SITES_PER_PATCH`].
+    /// The elements of a large patch are, in order, the sites of a small lattice: `px` × `py` for a block; for a line
+    /// of `p` sites a chain, or a square if it is cut into blocks. A large patch has at most
+    /// [`MAX_SITES_PER_LARGE_PATCH`] sites, a sub-patch at most [`MAX_SITES_PER_PATCH`].
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] as [`Patching::new`], for either cut.
+    /// [`ErrorKind::Settings`] as [`Patching::new`], for either level.
     pub fn nested(lattice: Lattice, large: Patch, sub: Patch) -> Result<Self> {
         lattice.check()?;
         if large.sites() > MAX_SITES_PER_LARGE_PATCH {
@@ -152,7 +152,7 @@ impl Patching {
         Ok(Self { lattice, patch, site_of, patch_of, nesting: Some(Box::new(Nesting { large: cut, sub })) })
     }
 
-    /// Cuts a lattice, whatever the number of sites of a patch; errors list patches of up to `most` sites.
+    /// Cuts a lattice without a limit on the sites of a patch. Errors list patches of up to `most` sites.
     fn cut(lattice: Lattice, patch: Patch, most: usize) -> Result<Self> {
         let fault = |fault: String| Err(misfit(&lattice, patch, most, &fault));
         let sites_per_patch = patch.sites();
@@ -188,44 +188,44 @@ impl Patching {
         for site in 0..lattice.sites() {
             let (t, j) = place(site);
             site_of[t * sites_per_patch + j] = site;
-            // Neither is over the sites of a lattice, which fit in u32.
+            // Both are below the number of sites, which fits in u32.
             patch_of.push((t as u32, j as u32));
         }
         Ok(Self { lattice, patch, site_of, patch_of, nesting: None })
     }
 
-    /// The lattice that is cut.
+    /// The lattice that is cut into patches.
     pub fn lattice(&self) -> Lattice {
         self.lattice
     }
 
-    /// The shape it is cut into; of the sub-patches where it is nested.
+    /// Shape of the patches, or of the sub-patches if nested.
     pub fn patch(&self) -> Patch {
         self.patch
     }
 
-    /// `N`, the sites of the lattice.
+    /// `N`, the number of sites of the lattice.
     pub fn sites(&self) -> usize {
         self.site_of.len()
     }
 
-    /// `T`, the tokens of a configuration.
+    /// `T`, the number of tokens of a configuration.
     pub fn patches(&self) -> usize {
         self.site_of.len() / self.sites_per_patch()
     }
 
-    /// `P`, the sites of a patch, at most [`MAX_SITES_PER_PATCH`].
+    /// `P`, the number of sites of a patch, at most [`MAX_SITES_PER_PATCH`].
     pub fn sites_per_patch(&self) -> usize {
         self.patch.sites()
     }
 
-    /// `V = 2^P`, the values a token can take.
+    /// `V = 2^P`, the number of values of a token.
     pub fn outcomes(&self) -> usize {
         1 << self.sites_per_patch()
     }
 
-    /// `[Lx/px, Ly/py]`, the grid the tokens lie on, for blocks; `None` for lines, and where it is nested, since the
-    /// sub-patches of a large patch follow each other.
+    /// `[Lx/px, Ly/py]`, the grid of the tokens, for blocks. `None` for lines, and if nested, since the sub-patches of
+    /// a large patch are consecutive.
     pub fn grid(&self) -> Option<[usize; 2]> {
         match self.patch {
             Patch::Block([px, py]) if self.nesting.is_none() => Some([self.lattice.lx / px, self.lattice.ly / py]),
@@ -233,28 +233,28 @@ impl Patching {
         }
     }
 
-    /// `S`, the sub-patches of a large patch; `None` where it is not nested.
+    /// `S`, the number of sub-patches of a large patch; `None` if not nested.
     pub fn sub_patches(&self) -> Option<usize> {
         self.nesting.as_ref().map(|nesting| nesting.sub.patches())
     }
 
-    /// The lattice cut into large patches, and a large patch cut into sub-patches; `None` where it is not nested. The
-    /// first has more sites to a patch than a token has bits: what it is good for is its order and its grid.
-    pub(crate) fn nesting(&self) -> Option<(&Patching, &Patching)> {
+    /// The lattice cut into large patches, and a large patch cut into sub-patches; `None` if not nested. The patches of
+    /// the first have more sites than a token has bits, so only its site order and its grid are meaningful.
+    pub(crate) fn nesting(&self) -> Option<(&Self, &Self)> {
         self.nesting.as_ref().map(|nesting| (&nesting.large, &nesting.sub))
     }
 
-    /// The site at each place of the patched order, `[t·P + j] -> site`, length `N`.
+    /// Site at each position of the patch order, `[t·P + j] -> site`, length `N`.
     pub fn site_of(&self) -> &[usize] {
         &self.site_of
     }
 
-    /// The place `(t, j)` of each site, length `N`.
+    /// Position `(t, j)` of each site, length `N`.
     pub fn patch_of(&self) -> &[(u32, u32)] {
         &self.patch_of
     }
 
-    /// The `T` tokens of a configuration of `N` occupations in site order.
+    /// Converts a configuration of `N` occupations in site order to `T` tokens.
     ///
     /// # Panics
     /// If `config` is not `N` zeros and ones.
@@ -265,7 +265,7 @@ impl Patching {
         self.site_of.chunks_exact(self.sites_per_patch()).map(token).collect()
     }
 
-    /// The `N` occupations in site order of a configuration of `T` tokens.
+    /// Converts a configuration of `T` tokens to `N` occupations in site order.
     ///
     /// # Panics
     /// If `tokens` is not `T` numbers below `V`.
@@ -276,14 +276,13 @@ impl Patching {
     }
 }
 
-/// The error of a patch that does not fit, with those of up to `most` sites that do.
+/// Error for a patch that does not fit, with the fitting patches of up to `most` sites.
 fn misfit(lattice: &Lattice, patch: Patch, most: usize, fault: &str) -> Error {
     let fitting = fitting_patches(lattice, matches!(patch, Patch::Block(_)), most);
     Error::new(ErrorKind::Settings, format!("patch: {fault}; patches that fit: {fitting}"))
 }
 
-/// Every patch of the kind asked for that divides the lattice and has at most `most` sites, as the command line writes
-/// it.
+/// All patches of the requested kind that divide the lattice and have at most `most` sites, in command-line notation.
 fn fitting_patches(lattice: &Lattice, blocks: bool, most: usize) -> String {
     let sides = |length: usize| (1..=most.min(length)).filter(move |side| length.is_multiple_of(*side));
     let names: Vec<String> = if blocks {
@@ -303,7 +302,7 @@ mod tests {
         Patching::new(lattice, Patch::Block([px, py])).unwrap()
     }
 
-    /// The order of sites that the public PTF reference uses for 2x2 patches of a 4x4 lattice.
+    /// Site order of the public PTF reference for 2x2 patches of a 4x4 lattice.
     #[test]
     fn two_by_two_on_four_by_four_is_the_reference_order() {
         let patching = block(Lattice::square(4, 4), 2, 2);
@@ -331,8 +330,8 @@ mod tests {
         }
     }
 
-    /// The order of sites that the public LPTF reference uses for 2x2 patches of a 4x4 lattice with sub-patches of 2: the
-    /// elements of a large patch, in their order, in pairs.
+    /// Site order of the public LPTF reference for 2x2 patches of a 4x4 lattice with sub-patches of 2: the elements of
+    /// a large patch, in order, in pairs.
     #[test]
     fn nested_lines_keep_the_order_of_the_large_patches() {
         let nested = Patching::nested(Lattice::square(4, 4), Patch::Block([2, 2]), Patch::Line(2)).unwrap();
@@ -342,7 +341,7 @@ mod tests {
         assert_eq!(block(Lattice::square(4, 4), 2, 2).sub_patches(), None);
     }
 
-    /// A large patch of 4x4 is itself a 4x4 lattice in blocks of 2x2, however it lies in the whole.
+    /// A large patch of 4x4 is a 4x4 lattice in blocks of 2x2, independent of its position in the lattice.
     #[test]
     fn nested_blocks_lie_within_their_large_patch() {
         let lattice = Lattice::square(8, 4);
@@ -358,7 +357,7 @@ mod tests {
             (nested.patches(), nested.sub_patches(), nested.nesting().unwrap().0.grid()),
             (8, Some(4), Some([2, 1]))
         );
-        // A line of 16 sites is a square to blocks too.
+        // A line of 16 sites is treated as a square when cut into blocks.
         let line = Patching::nested(Lattice::chain(32), Patch::Line(16), Patch::Block([2, 2])).unwrap();
         assert_eq!(line.site_of()[16..], inside.site_of().iter().map(|site| site + 16).collect::<Vec<_>>());
     }

@@ -4,20 +4,20 @@ use super::hamiltonian::check_couplings;
 use super::{Hamiltonian, Lattice, Move, Pair, Terms};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The largest Rydberg lattice: all `N(N−1)/2` pairs are kept, 0.8 GB at this limit.
+/// Maximum number of sites of a Rydberg lattice: all `N(N−1)/2` pairs are stored, 0.8 GB at this limit.
 pub const MAX_RYDBERG_SITES: usize = 8192;
 
 /// `H = −(Ω/2) Σ_i σˣ_i − δ Σ_i n_i + Σ_(i<j) V/r_ij⁶ n_i n_j`, all pairs, open boundaries, lattice spacing 1.
 ///
-/// `V` is the coefficient of `1/r⁶` itself, the energy of two excited neighbours. The conventions are those of
+/// `V` is the coefficient of `1/r⁶`, that is the energy of two excited nearest neighbors. The conventions are those of
 /// Sprague & Czischek, "Variational Monte Carlo with large patched transformers", Commun. Phys. 7, 90 (2024).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rydberg {
-    /// `V`, the energy of two excited neighbours.
+    /// `V`, the energy of two excited nearest neighbors.
     pub v: f64,
     /// `δ`, the detuning.
     pub delta: f64,
-    /// `Ω`, the Rabi frequency; not negative if the ground state is to be non-negative.
+    /// `Ω`, the Rabi frequency; must not be negative for a non-negative ground state.
     pub omega: f64,
 }
 

@@ -1,23 +1,23 @@
-//! The symmetries of a Hamiltonian on its lattice: site permutations, with or without a flip of all spins.
+//! Symmetries of a Hamiltonian on its lattice: site permutations, with or without a flip of all spins.
 //!
-//! Candidates are the translations of the torus, its reflections, the exchange of x and y where the sides are equal, and all
-//! of these with every `n` turned to `1 − n`. What the group keeps of them is what leaves the [`Terms`] as they are: on an
-//! open lattice the point group, without the flip where a field tells `n` from `1 − n`. The candidates form a group, and
-//! those that leave something as it is always do too.
+//! Candidates are the translations of the torus, its reflections, the exchange of x and y if the sides are equal, and
+//! all of these combined with the flip `n` → `1 − n`. The group consists of the candidates that leave the [`Terms`]
+//! invariant: on an open lattice the point group, without the flip if a field distinguishes `n` from `1 − n`. The
+//! candidates form a group, and so does the subset that leaves something invariant.
 
 use std::collections::HashMap;
 
 use super::characters::real_characters;
-use super::{Condition, Lattice, Terms};
+use super::{Lattice, MoveCondition, Terms};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The largest number of sites that symmetries are looked for on: a periodic square of them has 16 N.
+/// Maximum number of sites of a symmetry group, which has order 16 N on a periodic square.
 const MAX_SYMMETRIC_SITES: usize = 1024;
 
-/// How far coefficients that ought to be equal may differ, of their size.
+/// Relative tolerance for equal coefficients.
 const ROUNDING: f64 = 1e-12;
 
-/// A symmetry `g`: occupation `i` of `gσ` is that of site `from[i]` in σ, or 1 minus that.
+/// A symmetry `g`: occupation `i` of `gσ` is that of site `from[i]` in σ, or 1 minus it if `flips`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Symmetry {
     from: Vec<u32>,
@@ -25,26 +25,26 @@ pub struct Symmetry {
 }
 
 impl Symmetry {
-    /// `gσ` of `config`, `N` occupations in site order.
+    /// Applies `g` to `config`, `N` occupations in site order, and returns `gσ`.
     pub fn image(&self, config: &[u8]) -> Vec<u8> {
         let flip = u8::from(self.flips);
         self.from.iter().map(|&site| config[site as usize] ^ flip).collect()
     }
 
-    /// The same of a state's index, bit `i` of which is the occupation of site `i`.
+    /// Applies `g` to the index of a state, bit `i` of which is the occupation of site `i`.
     pub fn image_of_state(&self, state: usize) -> usize {
         let bit = |(i, &site): (usize, &u32)| (state >> site & 1 ^ usize::from(self.flips)) << i;
         self.from.iter().enumerate().map(bit).sum()
     }
 
-    /// `g∘h`: first `h`, then this.
+    /// The product `g∘h`: `h` first, then this.
     pub(super) fn after(&self, h: &Self) -> Self {
         let from = self.from.iter().map(|&site| h.from[site as usize]).collect();
         Self { from, flips: self.flips != h.flips }
     }
 }
 
-/// The symmetries of a Hamiltonian, with the real one-dimensional representations of their group.
+/// The symmetry group of a Hamiltonian, with its real one-dimensional representations.
 #[derive(Clone, Debug)]
 pub struct SymmetryGroup {
     elements: Vec<Symmetry>,
@@ -53,10 +53,11 @@ pub struct SymmetryGroup {
 }
 
 impl SymmetryGroup {
-    /// Those of `terms` on `lattice` among all candidates.
+    /// Finds the symmetries of `terms` on `lattice` among all candidates.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] for terms that fail [`Terms::check`] or are of another lattice, or more than 1024 sites.
+    /// [`ErrorKind::Settings`] for terms that fail [`Terms::check`] or belong to another lattice, or for more than 1024
+    /// sites.
     pub fn new(terms: &Terms, lattice: &Lattice) -> Result<Self> {
         lattice.check()?;
         terms.check()?;
@@ -76,7 +77,7 @@ impl SymmetryGroup {
         let (mut elements, mut named) = (Vec::new(), Vec::new());
         for candidate in Candidate::all(lattice) {
             let symmetry = candidate.symmetry(lattice);
-            // On sides of one and two sites different ways around are one permutation.
+            // On sides of one or two sites, different candidates are the same permutation.
             let known = found.get(&symmetry).copied();
             if known.is_none() && !coefficients[0].are_those_of(&coefficients[usize::from(symmetry.flips)], &symmetry) {
                 continue;
@@ -93,23 +94,23 @@ impl SymmetryGroup {
         Ok(Self { elements, characters, named })
     }
 
-    /// All of them, the identity first.
+    /// All elements, the identity first.
     pub fn elements(&self) -> &[Symmetry] {
         &self.elements
     }
 
-    /// How many.
+    /// Number of elements.
     pub fn order(&self) -> usize {
         self.elements.len()
     }
 
-    /// The real one-dimensional representations χ, each a sign for every element; the trivial one first. The ground state
-    /// of a real Hamiltonian is in one of them unless it is degenerate.
+    /// The real one-dimensional representations χ, each a sign per element; the trivial one first. The ground state of
+    /// a real Hamiltonian belongs to one of them unless it is degenerate.
     pub fn characters(&self) -> &[Vec<i8>] {
         &self.characters
     }
 
-    /// What changes the sign of a state of representation `character`, of the symmetries that have a name.
+    /// Names of the named symmetries that change the sign of a state of representation `character`.
     ///
     /// # Panics
     /// If there is no such representation.
@@ -118,16 +119,16 @@ impl SymmetryGroup {
         self.named.iter().filter(|(_, at)| signs[*at] < 0).map(|(name, _)| *name).collect()
     }
 
-    /// `P ψ` of `state`, `2^N` numbers: its part in the representation, `(1/|G|) Σ_g χ(g) ψ(gσ)`.
+    /// Projects `state`, `2^N` numbers, onto a representation: `(1/|G|) Σ_g χ(g) ψ(gσ)`.
     ///
     /// # Panics
-    /// If there is no such representation, or `state` has not `2^N` numbers.
+    /// If there is no such representation, or `state` does not have `2^N` numbers.
     pub fn project(&self, character: usize, state: &[f64]) -> Vec<f64> {
         assert_eq!(state.len(), 1 << self.elements[0].from.len(), "symmetry: a state has 2^N amplitudes");
         let signs = &self.characters[character];
         let mut projected = vec![None; state.len()];
         for start in 0..state.len() {
-            // All states of an orbit have the same number, up to its sign.
+            // All states of an orbit have the same projected amplitude, up to its sign.
             if projected[start].is_none() {
                 let orbit: Vec<usize> = self.elements.iter().map(|g| g.image_of_state(start)).collect();
                 let sum: f64 = orbit.iter().zip(signs).map(|(&image, &sign)| f64::from(sign) * state[image]).sum();
@@ -139,7 +140,7 @@ impl SymmetryGroup {
     }
 }
 
-/// `(x, y) → (±x + dx, ±y + dy)` on the torus, x and y exchanged or not, spins flipped or not.
+/// `(x, y) → (±x + dx, ±y + dy)` on the torus, with or without exchange of x and y, with or without spin flip.
 #[derive(Clone, Copy, PartialEq)]
 struct Candidate {
     shift: [usize; 2],
@@ -149,7 +150,7 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Every one on `lattice`, the identity first.
+    /// All candidates on `lattice`, the identity first.
     fn all(lattice: &Lattice) -> impl Iterator<Item = Self> {
         let (lx, ly) = (lattice.lx, lattice.ly);
         let kinds = if lx == ly { 16 } else { 8 };
@@ -174,7 +175,7 @@ impl Candidate {
         Symmetry { from: from.collect(), flips: self.flips }
     }
 
-    /// What it is called, where it is one of a few that generate all of them.
+    /// Name of the candidate, if it is one of the few named generators of the group.
     fn name(&self, lattice: &Lattice) -> Option<&'static str> {
         let plain = Self { shift: [0, 0], mirror: [false, false], exchange: false, flips: false };
         let (last_x, last_y) = (lattice.lx - 1, lattice.ly - 1);
@@ -190,18 +191,18 @@ impl Candidate {
     }
 }
 
-/// [`Terms`] with repeats added up and nothing ordered.
+/// [`Terms`] with repeated coefficients added up and pairs unordered.
 struct Coefficients {
     constant: f64,
     field: Vec<f64>,
     pairs: HashMap<[u32; 2], f64>,
-    moves: HashMap<([u32; 2], Condition), f64>,
-    /// The sizes that constant and fields are sums of, for what rounding leaves.
+    moves: HashMap<([u32; 2], MoveCondition), f64>,
+    /// Magnitudes of the terms summed in constant and fields, for rounding tolerances.
     scale: [f64; 2],
 }
 
 impl Coefficients {
-    /// Those of `terms`, or of what they become where every `n` is turned to `1 − n`.
+    /// The coefficients of `terms`, after the substitution of `1 − n` for every `n` if `flips`.
     fn of(terms: &Terms, flips: bool) -> Self {
         let (mut pairs, mut moves) = (HashMap::new(), HashMap::new());
         let (mut constant, mut field) = (terms.constant, terms.field.clone());
@@ -215,7 +216,7 @@ impl Coefficients {
             *moves.entry((sites, step.condition)).or_insert(0.0) += step.amplitude;
         }
         if flips {
-            // n n' becomes 1 − n − n' + n n'; which moves act, and what they do, stays.
+            // n n' becomes 1 − n − n' + n n'. The off-diagonal terms and their conditions are unchanged.
             constant += terms.field.iter().sum::<f64>() + terms.pairs.iter().map(|pair| pair.coefficient).sum::<f64>();
             field.iter_mut().for_each(|field| *field = -*field);
             for pair in &terms.pairs {
@@ -226,7 +227,7 @@ impl Coefficients {
         Self { constant, field, pairs, moves, scale: [terms.bound(), largest] }
     }
 
-    /// Whether these are `other`'s with the sites of `symmetry` in place of its own.
+    /// Whether these coefficients equal `other`'s after the site permutation of `symmetry`.
     fn are_those_of(&self, other: &Self, symmetry: &Symmetry) -> bool {
         let near = |a: f64, b: f64, scale: f64| (a - b).abs() <= ROUNDING * scale;
         let size = |a: f64, b: f64| a.abs().max(b.abs());
@@ -236,11 +237,12 @@ impl Coefficients {
             let b = other.pairs.get(&ordered(sites.map(to))).copied().unwrap_or(0.0);
             near(a, b, size(a, b))
         };
-        let step = |((sites, condition), &a): (&([u32; 2], Condition), &f64)| {
+        let step = |((sites, condition), &a): (&([u32; 2], MoveCondition), &f64)| {
             let b = other.moves.get(&(ordered(sites.map(to)), *condition)).copied().unwrap_or(0.0);
             near(a, b, size(a, b))
         };
-        // A permutation takes different pairs to different ones, so that as many that are not zero leave none over.
+        // A permutation maps different pairs to different pairs and both sides have equally many nonzero ones, so none
+        // of `other` is left unmatched.
         near(self.constant, other.constant, self.scale[0])
             && self.field.iter().enumerate().all(field)
             && self.pairs.iter().all(pair)
@@ -287,7 +289,7 @@ mod tests {
         }
     }
 
-    /// `H gψ = g Hψ` for a state without a pattern, and the elements are closed under products.
+    /// `H gψ = g Hψ` for an irregular state, and the elements are closed under products.
     #[test]
     fn elements_commute_with_the_hamiltonian_and_form_a_group() {
         for (hamiltonian, lattice) in [
@@ -326,15 +328,15 @@ mod tests {
         };
         assert_eq!(order(&|_| ()), 256);
         assert_eq!(order(&|t| t.field.iter_mut().for_each(|field| *field += 0.1)), 128);
-        // A staggered field is turned by a translation as by a flip: half of the permutations go with one.
+        // A translation and a flip both change the sign of a staggered field: half of the permutations need a flip.
         let staggered = |t: &mut Terms| {
-            t.field.iter_mut().enumerate().for_each(|(site, field)| *field += 0.1 * lattice.sublattice_sign(site))
+            t.field.iter_mut().enumerate().for_each(|(site, field)| *field += 0.1 * lattice.sublattice_sign(site));
         };
         assert_eq!(order(&staggered), 128);
         assert_eq!(order(&|t| t.field[0] += 1e-6), 8);
         assert_eq!(order(&|t| t.moves[5].amplitude *= 1.0 + 1e-6), 8);
         assert_eq!(order(&|t| t.moves.push(Move::flip(3, 0.0))), 256);
-        // A repeat is a sum, in whatever order it is named.
+        // Repeated terms add up, whatever the order of their sites.
         let split = |t: &mut Terms| {
             let half = Move { amplitude: 0.5 * t.moves[9].amplitude, ..t.moves[9] };
             t.moves[9] = half;
@@ -343,7 +345,7 @@ mod tests {
         assert_eq!(order(&split), 256);
     }
 
-    /// The signs of the ground states of Heisenberg rings: even under a translation if N/2 is, as under a flip.
+    /// Signs of the ground states of Heisenberg rings: even under a translation, and under a flip, if N/2 is even.
     #[test]
     fn projections_find_the_representation_of_the_ground_state() {
         for sites in [6, 8, 10] {

@@ -1,20 +1,20 @@
-//! The Ising model in a transverse field.
+//! Transverse-field Ising model.
 
 use super::hamiltonian::check_couplings;
 use super::{Hamiltonian, Lattice, Move, Pair, Terms};
 use crate::error::Result;
 
-/// `H = −J Σ_<ab> σᶻ_a σᶻ_b − h Σ_i σˣ_i` with Pauli matrices, each nearest-neighbour bond once, `σᶻ = 2n − 1`.
+/// `H = −J Σ_<ab> σᶻ_a σᶻ_b − h Σ_i σˣ_i` with Pauli matrices, each nearest-neighbor bond once, `σᶻ = 2n − 1`.
 ///
-/// In two dimensions it turns from a ferromagnet into a paramagnet at `h/J ≈ 3.044` (Blöte & Deng, Phys. Rev. E 66,
-/// 066110 (2002)), in one at `h = J` (Pfeuty, Ann. Phys. 57, 79 (1970)).
+/// The transition from ferromagnet to paramagnet is at `h/J ≈ 3.044` in two dimensions (Blöte & Deng, Phys. Rev. E 66,
+/// 066110 (2002)) and at `h = J` in one (Pfeuty, Ann. Phys. 57, 79 (1970)).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tfim {
-    /// `J`, the coupling of neighbours; positive for a ferromagnet.
+    /// `J`, the coupling of nearest neighbors; positive for a ferromagnet.
     pub j: f64,
-    /// `h`, the transverse field; not negative if the ground state is to be non-negative.
+    /// `h`, the transverse field; must not be negative for a non-negative ground state.
     pub h: f64,
-    /// Whether the lattice closes on itself along both axes.
+    /// Whether both axes have periodic boundaries.
     pub periodic: bool,
 }
 

@@ -1,11 +1,11 @@
-//! Arrays for NumPy, `.npy`.
+//! NumPy arrays, `.npy`.
 
 use std::path::Path;
 
 use npyz::{AutoSerialize, Serialize, WriterBuilder};
 
+use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
-use crate::whole_file;
 
 const WRITER: [&str; 2] = ["npy", "choose another folder"];
 
@@ -35,10 +35,10 @@ fn save<T: Serialize + AutoSerialize + Copy>(path: &Path, shape: &[usize], value
         Ok(bytes)
     };
     let bytes = formed().map_err(|cause| {
-        let text = format!("npy: {} cannot be formed of {} values; report this", path.display(), values.len());
+        let text = format!("npy: {} cannot be encoded from {} values; report this", path.display(), values.len());
         Error::new(ErrorKind::File, text).caused_by(cause)
     })?;
-    whole_file::write(path, &bytes, WRITER)
+    atomic_write::write(path, &bytes, WRITER)
 }
 
 #[cfg(test)]

@@ -1,7 +1,13 @@
-//! Checkpoints in a run folder: `checkpoint-STEP.safetensors`, put in place whole, checked when read, the newest kept.
+//! Checkpoints in a run folder: `checkpoint-STEP.safetensors`, written atomically, verified when read. The
+//! [`KEPT_CHECKPOINTS`] newest are kept.
 //!
-//! A file holds `weights.NAME`, what the optimiser keeps (`adam.first.NAME`, …), `chains` where there are some, and as
-//! metadata the step and a CRC-32 of all of it. Equal checkpoints are equal files.
+//! A file contains `weights.NAME`, the state of the optimizer (`adam.first.NAME`, …), `chains` if there are Markov
+//! chains, and as metadata the step and a CRC-32 of all of it. Equal checkpoints are equal files.
+//!
+//! The file is written under a temporary name, synced and renamed. The CRC-32 includes names, types, shapes and values.
+//! Rows of `metrics.csv` are on disk before the checkpoint that they belong to, and later rows are dropped when a run
+//! resumes. The first checkpoint, of step 0, is written before `settings.json`, so that every folder with settings can
+//! resume. A locked file allows one program at a time in a folder.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -11,12 +17,12 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::WRITER;
+use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Tensor, Weights};
 use crate::vmc::Checkpoint;
-use crate::whole_file;
 
-/// How many checkpoints a run folder keeps.
+/// Number of checkpoints that a run folder keeps.
 pub const KEPT_CHECKPOINTS: usize = 2;
 
 const BEGIN: &str = "checkpoint-";
@@ -25,33 +31,33 @@ const FORMAT: &str = "ketformer checkpoint 1";
 const WEIGHTS: &str = "weights.";
 const CHAINS: &str = "chains";
 
-/// The newest checkpoint of a run folder that is whole.
+/// Newest intact checkpoint of a run folder.
 #[derive(Debug)]
 pub struct Newest {
-    /// It.
+    /// The checkpoint.
     pub checkpoint: Checkpoint,
-    /// What is wrong with those that are newer, a line each.
+    /// Errors of the damaged checkpoints that are newer.
     pub damaged: Vec<Error>,
 }
 
 /// Writes a checkpoint into `folder` and then removes all but the [`KEPT_CHECKPOINTS`] newest.
 ///
 /// # Errors
-/// [`ErrorKind::File`] when it cannot be written; those that were there are left as they are then.
+/// [`ErrorKind::File`] if it cannot be written; the existing checkpoints are kept in that case.
 pub fn save_checkpoint(folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
     let path = folder.join(format!("{BEGIN}{:09}{END}", checkpoint.step));
-    whole_file::write(&path, &bytes(checkpoint)?, WRITER)?;
+    atomic_write::write(&path, &bytes(checkpoint)?, WRITER)?;
     for (_, old) in checkpoints(folder)?.into_iter().skip(KEPT_CHECKPOINTS) {
-        // One that stays does no harm.
+        // A file that cannot be removed does no harm.
         fs::remove_file(old).ok();
     }
     Ok(())
 }
 
-/// Reads the newest checkpoint of `folder` that is whole; `None` where there is none at all.
+/// Reads the newest intact checkpoint of `folder`; returns `None` if there is no checkpoint.
 ///
 /// # Errors
-/// [`ErrorKind::File`] when there are some and each is damaged, or the folder cannot be read.
+/// [`ErrorKind::File`] if all checkpoints are damaged, or the folder cannot be read.
 pub fn newest_checkpoint(folder: &Path) -> Result<Option<Newest>> {
     let mut damaged = Vec::new();
     for (_, path) in checkpoints(folder)? {
@@ -97,7 +103,7 @@ fn checkpoints(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
-/// A tensor as it stands in the file.
+/// Tensor as stored in the file: type, shape, bytes.
 type Stored<'a> = (Dtype, Vec<usize>, Cow<'a, [u8]>);
 
 fn bytes(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
@@ -112,11 +118,11 @@ fn bytes(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
         let words = bytemuck::cast_slice(&checkpoint.chains);
         stored.insert(CHAINS.into(), (Dtype::U32, vec![checkpoint.chains.len()], words.into()));
     }
-    // One entry: several have no order, and equal checkpoints are to be equal files.
+    // A single entry: the order of several is random, and equal checkpoints must be equal files.
     let step = checkpoint.step;
     let metadata = HashMap::from([(FORMAT.to_string(), format!("step {step} crc32 {}", checksum(step, &stored)))]);
     let failed = |cause: safetensors::SafeTensorError| {
-        Error::new(ErrorKind::File, "a checkpoint cannot be formed; report this").caused_by(cause)
+        Error::new(ErrorKind::File, "a checkpoint cannot be encoded; report this").caused_by(cause)
     };
     let mut views = Vec::new();
     for (name, (kind, shape, bytes)) in &stored {
@@ -125,7 +131,7 @@ fn bytes(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
     safetensors::serialize(views, Some(metadata)).map_err(failed)
 }
 
-/// Of the step and of all tensors, names, types and shapes with them.
+/// CRC-32 of the step and of the names, types, shapes and bytes of all tensors.
 fn checksum(step: u64, stored: &BTreeMap<String, Stored<'_>>) -> String {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&step.to_le_bytes());
@@ -154,7 +160,7 @@ fn load(path: &Path) -> Result<Checkpoint> {
     });
     let stored: BTreeMap<String, Stored<'_>> = stored.collect();
     if crc32 != checksum(step, &stored) {
-        return Err(damaged("is damaged, its checksum is another one"));
+        return Err(damaged("is damaged: its checksum does not match"));
     }
     let mut checkpoint = Checkpoint { step, ..Checkpoint::default() };
     for (name, (kind, shape, bytes)) in stored {
@@ -167,7 +173,7 @@ fn load(path: &Path) -> Result<Checkpoint> {
                     own.map_or((optimizer, name.clone()), |own| (weights, own.to_string()));
                 tensors.insert(name, tensor);
             }
-            _ => return Err(damaged("holds what this version does not know")),
+            _ => return Err(damaged("contains a tensor that is unknown to this version")),
         }
     }
     Ok(checkpoint)
@@ -206,7 +212,7 @@ mod tests {
         assert_eq!(newest_checkpoint(other.path()).unwrap().unwrap().checkpoint, without);
     }
 
-    /// Every byte of the file, and every length, is noticed.
+    /// A change of any byte and any truncation is detected.
     #[test]
     fn damage_falls_back_to_the_one_before() {
         let folder = tempfile::tempdir().unwrap();
@@ -222,7 +228,7 @@ mod tests {
         for bytes in flipped.chain(cut) {
             fs::write(&paths[0], &bytes).unwrap();
             let newest = newest_checkpoint(folder.path()).unwrap().unwrap();
-            // What is flipped in white space or in the order of the header changes nothing that is read.
+            // A changed byte in white space or in the order of the header does not change what is read.
             let same = newest.checkpoint == checkpoint(10) && newest.damaged.is_empty();
             assert!(same || newest.checkpoint == checkpoint(5), "{newest:?}");
             assert!(same || newest.damaged[0].to_string().contains("checkpoint-000000010"), "{newest:?}");
@@ -236,7 +242,7 @@ mod tests {
     fn what_cannot_be_written_leaves_the_others() {
         let folder = tempfile::tempdir().unwrap();
         save_checkpoint(folder.path(), &checkpoint(5)).unwrap();
-        // The name is taken by a folder.
+        // A folder has the name of the file.
         fs::create_dir(folder.path().join("checkpoint-000000010.safetensors")).unwrap();
         assert_eq!(save_checkpoint(folder.path(), &checkpoint(10)).unwrap_err().kind(), ErrorKind::File);
         assert_eq!(newest_checkpoint(folder.path()).unwrap().unwrap().checkpoint, checkpoint(5));

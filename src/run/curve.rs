@@ -2,28 +2,28 @@
 
 use std::path::Path;
 
+use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
-use crate::picture::{Fault, LETTERS};
-use crate::whole_file;
+use crate::plot_style::{Fault, LETTERS};
 
 use super::WRITER;
-use super::series::{Look, Series, Vertical};
+use super::series::{Series, SeriesStyle, Vertical};
 
 const SIZE: (u32, u32) = (800, 500);
 
-/// The energies of a run, to be drawn.
+/// Energy curve of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Curve {
     series: Series,
 }
 
 impl Curve {
-    /// Takes in the energy per site of a step; one that is not finite is passed over.
+    /// Adds the energy per site of a step; a value that is not finite is skipped.
     pub fn push(&mut self, step: u64, energy_per_site: f64) {
         self.series.push(step, energy_per_site);
     }
 
-    /// Draws every step, their moving mean, and `exact`, the exact energy per site, where it is known.
+    /// Draws every step, the moving mean, and `exact`, the exact energy per site, if it is known.
     ///
     /// # Errors
     /// [`ErrorKind::File`] if there is no step to draw or the file cannot be written.
@@ -34,11 +34,11 @@ impl Curve {
                 format!("curve: cannot draw {}: {cause}; metrics.csv has the numbers", path.display()),
             )
         })?;
-        whole_file::write(path, svg.as_bytes(), WRITER)
+        atomic_write::write(path, svg.as_bytes(), WRITER)
     }
 
     fn svg(&self, title: &str, exact: Option<f64>) -> std::result::Result<String, Fault> {
-        self.series.svg(&Look {
+        self.series.svg(&SeriesStyle {
             size: SIZE,
             letters: LETTERS,
             title,

@@ -1,4 +1,4 @@
-//! What a wave function ψ = √P e^(i·phase) is worth when all 2^N amplitudes are known.
+//! Exact expectation values of a wave function ψ = √P e^(i·phase) from all 2^N amplitudes.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::physics::{Lattice, Observables, SymmetryGroup, Terms};
@@ -9,23 +9,24 @@ use crate::vmc::Amplitudes;
 pub struct Enumeration {
     /// `Σ_s P(s)`, 1 up to the rounding of 32-bit floats.
     pub total: f64,
-    /// `Σ_s P(s) E_loc(s)` with `E_loc(s) = Σ_s' H(s, s') ψ(s')/ψ(s)`, which is `⟨ψ|H|ψ⟩`, and the rest of the
-    /// observables, all in ψ divided by its norm.
+    /// Observables in the normalized ψ. The energy is `Σ_s P(s) E_loc(s)` with `E_loc(s) = Σ_s' H(s, s') ψ(s')/ψ(s)`,
+    /// which is `⟨ψ|H|ψ⟩`.
     pub observables: Observables,
-    /// Real and imaginary parts.
+    /// Real and imaginary parts of the normalized ψ.
     parts: [Vec<f64>; 2],
 }
 
 impl Enumeration {
-    /// From all `2^N` amplitudes.
+    /// Computes the expectation values from all `2^N` amplitudes.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFinite`] if they do not add up to a number, and those of [`Observables::of`].
+    /// [`ErrorKind::NotFinite`] if the sum of the probabilities is zero or not finite, and those of
+    /// [`Observables::of`].
     pub fn new(terms: &Terms, lattice: &Lattice, amplitudes: &Amplitudes) -> Result<Self> {
         Self::of_parts(terms, lattice, parts(amplitudes))
     }
 
-    /// The same of their projection onto representation `character` of `group`; `total` is the part of ψ that is in it.
+    /// The same for the projection onto representation `character` of `group`; `total` is the weight of ψ in it.
     ///
     /// # Errors
     /// As [`Enumeration::new`].
@@ -55,7 +56,7 @@ impl Enumeration {
         Ok(Self { total, observables, parts })
     }
 
-    /// `|⟨ψ|φ⟩|²` with a normalised real state φ.
+    /// Fidelity `|⟨ψ|φ⟩|²` with a normalized real state φ.
     pub fn fidelity(&self, state: &[f64]) -> f64 {
         let overlap = |part: &Vec<f64>| part.iter().zip(state).map(|(a, b)| a * b).sum::<f64>().powi(2);
         self.parts.iter().map(overlap).sum()
@@ -80,7 +81,7 @@ mod tests {
         Amplitudes { log_p: log_p.to_vec(), phase: vec![0.0; log_p.len()] }
     }
 
-    /// A phase that is the same everywhere changes nothing; that of an eigenstate's signs makes it one.
+    /// A constant phase changes nothing; the signs of an eigenstate as phases give that eigenstate.
     #[test]
     fn phases_are_those_of_amplitudes() {
         let lattice = Lattice::chain(2);
@@ -106,7 +107,7 @@ mod tests {
     fn the_energy_is_the_mean_of_the_local_energies() {
         let lattice = Lattice::square(2, 2);
         let terms = Rydberg { v: 3.0, delta: 0.7, omega: 1.3 }.terms(&lattice).unwrap();
-        let weights: Vec<f64> = (0..16).map(|s| 1.0 + ((s * 7) % 5) as f64).collect();
+        let weights: Vec<f64> = (0..16).map(|s| 1.0 + f64::from((s * 7) % 5)).collect();
         let norm: f64 = weights.iter().sum();
         let log_p: Vec<f64> = weights.iter().map(|weight| (weight / norm).ln()).collect();
         let local = |s: usize| {
@@ -121,7 +122,7 @@ mod tests {
             energy
         };
         let mean: f64 = (0..16).map(|s| log_p[s].exp() * local(s)).sum();
-        // Probabilities that are off by a common factor change nothing but the total.
+        // A common factor of the probabilities only changes the total.
         let shifted: Vec<f64> = log_p.iter().map(|log_p| log_p + 0.01).collect();
         let found = Enumeration::new(&terms, &lattice, &real(&shifted)).unwrap();
         assert!((found.observables.energy - mean).abs() < 1e-12);

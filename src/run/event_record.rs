@@ -1,18 +1,18 @@
-//! One record of a TensorBoard event file: an event as a protocol buffer, framed as a TFRecord.
+//! Record of a TensorBoard event file: an event as a protocol buffer, framed as a TFRecord.
 //!
-//! The messages are those of TensorBoard's `event.proto` and `summary.proto`, as far as scalars need them. A record is
+//! The messages are the subset of TensorBoard's `event.proto` and `summary.proto` that scalars need. A record is
 //!
 //! ```text
 //! u64 length · u32 masked CRC of the length · the data · u32 masked CRC of the data        (little endian)
 //! masked = rotate_right(CRC-32C, 15) + 0xa282ead8
 //! ```
 //!
-//! after "TFRecords format details" of TensorFlow's guide.
+//! according to "TFRecords format details" of TensorFlow's guide.
 
 use crc::{CRC_32_ISCSI, Crc};
 use prost::Message;
 
-/// The Castagnoli polynomial, which has two names.
+/// CRC-32C (Castagnoli polynomial), also called CRC-32/ISCSI.
 const CRC_32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
 /// `Event`
@@ -27,7 +27,7 @@ pub(super) struct Event {
     pub what: Option<What>,
 }
 
-/// What an event says.
+/// Content of an event.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub(super) enum What {
     /// The first record of every file.
@@ -51,7 +51,7 @@ pub(super) struct Scalars {
 pub(super) struct Scalar {
     #[prost(string, tag = "1")]
     pub tag: String,
-    /// Optional because it is one of several kinds there: a zero must be written too.
+    /// Optional because it is part of a `oneof` in the original message: a zero must be written too.
     #[prost(float, optional, tag = "2")]
     pub simple_value: Option<f32>,
 }
@@ -71,7 +71,7 @@ pub(super) enum SessionStatus {
     Start = 1,
 }
 
-/// The bytes of an event in a file.
+/// Encoded record of an event.
 pub(super) fn record(event: &Event) -> Vec<u8> {
     let data = event.encode_to_vec();
     let length = (data.len() as u64).to_le_bytes();
@@ -82,7 +82,7 @@ fn masked_crc(bytes: &[u8]) -> [u8; 4] {
     CRC_32C.checksum(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
 
-/// The events of a file, up to a last one that was being written.
+/// Events of a file; an incomplete last record is ignored.
 ///
 /// # Panics
 /// On a wrong checksum.
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn checksums_are_those_of_the_castagnoli_polynomial() {
-        // RFC 3720, appendix B.4, and the check value of the catalogue of CRCs.
+        // RFC 3720, appendix B.4, and the check value of the RevEng CRC catalog.
         assert_eq!(CRC_32C.checksum(b"123456789"), 0xe306_9283);
         assert_eq!(CRC_32C.checksum(&[0; 32]), 0x8a91_36aa);
         assert_eq!(CRC_32C.checksum(&[0xff; 32]), 0x62a8_ab43);

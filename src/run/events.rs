@@ -1,4 +1,4 @@
-//! Event files for TensorBoard: the numbers of each step as scalars, in the folder `tensorboard` of a run.
+//! TensorBoard event files: the metrics of each step as scalars, in the folder `tensorboard` of a run.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -11,23 +11,24 @@ use super::number::relative_error;
 use crate::error::{Error, ErrorKind, Result};
 use crate::vmc::StepReport;
 
-/// What TensorBoard looks for in a name. Files of a folder are read in the order of their names.
+/// Prefix by which TensorBoard recognizes event files. It reads the files of a folder in the order of their names.
 const PREFIX: &str = "events.out.tfevents.";
 
-/// What the energies of a run are seen against.
+/// Scale of the energies of a run: number of sites and exact energy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EnergyScale {
     /// Sites of the lattice.
     pub sites: usize,
-    /// Exact energy of the whole lattice, where it is known.
+    /// Exact energy of the whole lattice, if it is known.
     pub exact: Option<f64>,
 }
 
-/// An event file while it grows: records of the TFRecord format, each an `Event` of TensorBoard's `event.proto`, values in
-/// 32 bits. What is not a number is left out.
+/// Event file open for appending: TFRecord records, each an `Event` of TensorBoard's `event.proto`, values as 32-bit
+/// floats. NaN values are left out.
 ///
-/// Every file begins with its version and with the start of a session. At any start but the first of a folder TensorBoard
-/// forgets the steps from there on that earlier files have, which are those that a run takes again after its checkpoint.
+/// Every file begins with a version event and a session start. At each session start except the first of a folder,
+/// TensorBoard discards the steps of earlier files from that step on. These are the steps that a resumed run repeats
+/// after its checkpoint.
 #[derive(Debug)]
 pub struct Events {
     file: BufWriter<File>,
@@ -36,8 +37,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// A new file in `folder`, which is made where it is not there, of a run that goes on after step `done` or begins
-    /// after step 0. Where no file is there yet, it first gets `reports`, those of the steps up to there.
+    /// Creates a new file in `folder`, for a run that resumes after step `done` (0 for a new run). Creates the folder
+    /// if it does not exist. If the folder has no event file yet, `reports`, the steps up to `done`, are written first.
     ///
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be written.
@@ -51,14 +52,14 @@ impl Events {
         let newest = event_files(folder).map_err(cannot_make)?.into_iter().map(|(second, _)| second).max();
         let (reports, done) = if newest.is_none() { (reports, done) } else { (&[][..], done) };
         let now = now();
-        // Later in order than what is there, whatever the clock says.
+        // Sorts after the existing files even if the clock went backwards.
         let second = newest.map_or(0, |newest| newest.saturating_add(1)).max(now as u64);
         let path = folder.join(format!("{PREFIX}{second:010}.ketformer"));
         let name = path.display().to_string();
         let file = File::create_new(&path).map_err(|cause| cannot_write(&name, cause))?;
         let mut events = Self { file: BufWriter::new(file), name, scale };
         let first = if reports.is_empty() { done + 1 } else { 1 };
-        // They were taken at some time before; without pauses it was then.
+        // Their wall times are not recorded: assume that the steps ran without pauses until now.
         let mut time = now - reports.iter().map(|report| report.seconds).sum::<f64>();
         events.event(time, 0, What::FileVersion("brain.Event:2".into()))?;
         events.event(time, first, What::SessionLog(SessionLog { status: SessionStatus::Start.into() }))?;
@@ -78,7 +79,7 @@ impl Events {
         self.step(now(), report)
     }
 
-    /// Hands everything written so far to the system.
+    /// Flushes the buffer to the operating system.
     ///
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be written.
@@ -86,7 +87,7 @@ impl Events {
         self.file.flush().map_err(|cause| cannot_write(&self.name, cause))
     }
 
-    /// Puts everything written so far on the disk.
+    /// Flushes the buffer and syncs the file to disk.
     ///
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be written.
@@ -107,7 +108,7 @@ impl Events {
     }
 }
 
-/// The scalars of a step by name; NaN where there is none.
+/// Scalars of a step by name; NaN if there is no value.
 fn scalars(report: &StepReport, EnergyScale { sites, exact }: EnergyScale) -> [(&'static str, f64); 17] {
     let sites = sites as f64;
     let relative_error = exact.map_or(f64::NAN, |exact| relative_error(report.energy, exact));
@@ -134,7 +135,7 @@ fn scalars(report: &StepReport, EnergyScale { sites, exact }: EnergyScale) -> [(
     ]
 }
 
-/// Removes the event files of a folder, and the folder if nothing else is in it.
+/// Removes the event files of a folder, and the folder if it is then empty.
 pub(super) fn remove_events(folder: &Path) {
     for (_, path) in event_files(folder).unwrap_or_default() {
         fs::remove_file(path).ok();
@@ -142,7 +143,7 @@ pub(super) fn remove_events(folder: &Path) {
     fs::remove_dir(folder).ok();
 }
 
-/// The event files of a folder with the second that is in their names, 0 where there is none.
+/// Event files of a folder with the timestamp in their names in seconds; 0 if there is none.
 fn event_files(folder: &Path) -> std::io::Result<Vec<(u64, PathBuf)>> {
     let file = |path: PathBuf| {
         let rest = path.file_name()?.to_str()?.strip_prefix(PREFIX)?;
@@ -161,7 +162,7 @@ fn now() -> f64 {
 mod tests {
     use super::super::event_record::read;
     use super::*;
-    use crate::vmc::{Magnetisation, ReconfigurationReport};
+    use crate::vmc::{Magnetization, ReconfigurationReport};
 
     const SCALE: EnergyScale = EnergyScale { sites: 4, exact: Some(-8.0) };
 
@@ -181,7 +182,7 @@ mod tests {
             density: 0.375,
             sigma_x: 0.5,
             staggered: 0.25,
-            magnetisation: Magnetisation::default(),
+            magnetization: Magnetization::default(),
             gradient_norm: 1.5,
             learning_rate: 5e-4,
             unique: 17,
@@ -192,14 +193,14 @@ mod tests {
         }
     }
 
-    /// The events of every file of a folder, in the order in which TensorBoard reads them.
+    /// Events of every file of a folder, in the order in which TensorBoard reads them.
     fn files(folder: &Path) -> Vec<Vec<Event>> {
         let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.sort();
         paths.iter().map(|path| read(&fs::read(path).unwrap())).collect()
     }
 
-    /// Steps and times of the events after the first two, which must be a version and the start of a session at `first`.
+    /// Steps and times of the events after the first two, which must be a version and a session start at `first`.
     fn steps(events: &[Event], first: i64) -> Vec<(i64, f64)> {
         assert_eq!(events[0].what, Some(What::FileVersion("brain.Event:2".into())));
         let start = SessionLog { status: SessionStatus::Start.into() };
@@ -265,7 +266,7 @@ mod tests {
     fn a_run_that_goes_on_begins_a_later_file_that_takes_the_place_of_repeated_steps() {
         let root = tempfile::tempdir().unwrap();
         let reports = [1, 2, 3].map(report);
-        // Three times within a second, and once after a clock that went wrong.
+        // Three times within a second, and then after a file with a timestamp in the future.
         for done in [0, 2, 3] {
             let mut events = Events::begin(root.path(), SCALE, &reports[..done], done as u64).unwrap();
             events.write(&report(done as u64 + 1)).unwrap();
@@ -291,7 +292,7 @@ mod tests {
         let [file] = files(root.path()).try_into().unwrap();
         let (steps, times): (Vec<i64>, Vec<f64>) = steps(&file, 1).into_iter().unzip();
         assert_eq!(steps, [1, 2, 3, 4]);
-        // Each took two seconds, and the last of them ended now.
+        // Each step took two seconds; the last one ended just now.
         assert!((times[1] - times[0] - 2.0).abs() < 1e-3 && (times[2] - times[1] - 2.0).abs() < 1e-3, "{times:?}");
         assert!(times[2] <= times[3] && times[3] - times[2] < 60.0, "{times:?}");
         assert_eq!(values(&file[2]), values_of(&report(1)));

@@ -1,4 +1,4 @@
-//! The run folder: made new, never over an older one, and removed again if the run does not begin.
+//! Run folder: newly created, never overwrites an older one, and removed again if the run does not begin.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -8,27 +8,27 @@ use super::checkpoints::remove_checkpoints;
 use super::events::remove_events;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What was asked, resolved.
+/// Resolved settings.
 pub const SETTINGS_FILE: &str = "settings.json";
-/// One row a step.
+/// Metrics, one row per step.
 pub const METRICS_FILE: &str = "metrics.csv";
 /// Locked while a program trains in the folder.
 const LOCK_FILE: &str = "lock";
 /// The weights.
 pub const MODEL_FILE: &str = "model.safetensors";
-/// The steps in the columns of the public PyTorch code.
+/// Metrics in the columns of the public PyTorch code.
 pub const HISTORY_FILE: &str = "metrics.npy";
 /// The energy against the step.
 pub const PICTURE_FILE: &str = "energy.svg";
-/// All of a run as a page, where it is asked for.
+/// Report page of the run, if requested.
 pub const REPORT_FILE: &str = "report.html";
-/// The steps for TensorBoard, where they are asked for.
+/// Folder of the TensorBoard event files, if requested.
 pub const EVENTS_FOLDER: &str = "tensorboard";
 
-/// A folder for one run.
+/// Folder of one run.
 ///
-/// Until [`keep`](Self::keep) is called it is only reserved: dropping it removes what was made, so that a run that
-/// fails before its first step leaves nothing behind.
+/// Until [`keep`](Self::keep) is called, the folder is only reserved: dropping it removes what was created, so that a
+/// run that fails before its first step leaves nothing behind.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -38,10 +38,10 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// The folder at `path`, made with its parents unless it is there and empty.
+    /// Opens the folder at `path`, which must be empty; creates it and its parents if it does not exist.
     ///
     /// # Errors
-    /// [`ErrorKind::File`] if it is a file, is not empty, or cannot be made.
+    /// [`ErrorKind::File`] if it is a file, is not empty, or cannot be created.
     pub fn at(path: &Path) -> Result<Self> {
         let shown = path.display();
         let made = make(path)?;
@@ -54,7 +54,7 @@ impl RunFolder {
             folder.lock = Some(Lock::new(path)?);
             return Ok(folder);
         }
-        // Nothing in it is of this run: it must not be cleaned up.
+        // The contents belong to something else and must not be cleaned up.
         folder.keep();
         let text = format!(
             "run folder: {shown} is not empty, and no run is ever overwritten; give --out a new folder, or --resume it"
@@ -62,18 +62,18 @@ impl RunFolder {
         Err(Error::new(ErrorKind::File, text))
     }
 
-    /// The folder of a run that goes on.
+    /// Opens the folder of a run that resumes.
     ///
     /// # Errors
-    /// [`ErrorKind::File`] if another run is going on in it.
+    /// [`ErrorKind::File`] if another run is in progress in it.
     pub fn existing(path: &Path) -> Result<Self> {
         Ok(Self { path: path.to_path_buf(), made: Vec::new(), kept: true, lock: Some(Lock::new(path)?) })
     }
 
-    /// A new folder under `parent`, numbered from 1 and above all that are there.
+    /// Creates a new folder under `parent` with the next free number: 1, or one more than the largest existing number.
     ///
     /// # Errors
-    /// [`ErrorKind::File`] if it cannot be made.
+    /// [`ErrorKind::File`] if it cannot be created.
     pub fn numbered(parent: &Path) -> Result<Self> {
         let mut folder = Self { path: parent.to_path_buf(), made: make(parent)?, kept: false, lock: None };
         let entries = fs::read_dir(parent).map_err(|cause| cannot_make(parent, cause))?;
@@ -89,24 +89,24 @@ impl RunFolder {
                     folder.path = path;
                     return Ok(folder);
                 }
-                // Another run took the number in between.
+                // Another run took the number in the meantime.
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && number < u64::MAX => {}
                 Err(cause) => return Err(cannot_make(&path, cause)),
             }
         }
     }
 
-    /// Where it is.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The path of the file called `name` in it.
+    /// Path of the file called `name` in the folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// From now on the folder stays: the run has begun.
+    /// Marks the run as begun: the folder is no longer removed on drop.
     pub fn keep(&mut self) {
         self.kept = true;
     }
@@ -127,7 +127,8 @@ impl Drop for RunFolder {
     }
 }
 
-/// A file that is locked while a program trains in its folder. The system unlocks it however the program ends.
+/// File that is locked while a program trains in its folder. The operating system releases the lock when the program
+/// ends.
 #[derive(Debug)]
 struct Lock {
     path: PathBuf,
@@ -144,7 +145,7 @@ impl Lock {
                 let text = format!("run folder: a run is going on in {}; wait for its end", folder.display());
                 Err(Error::new(ErrorKind::File, text))
             }
-            // Some file systems of networks have no locks: there the user has to know.
+            // Some network file systems have no locks; the run then continues without one.
             Err(TryLockError::Error(_)) => Ok(Self { path, _file: file }),
         }
     }
@@ -156,7 +157,7 @@ impl Drop for Lock {
     }
 }
 
-/// Makes `path` and the parents it lacks; says which were made, outermost first.
+/// Creates `path` and its missing parents. Returns the folders created, outermost first.
 fn make(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_dir() {
         return Ok(Vec::new());
@@ -180,7 +181,7 @@ fn make(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(wanted)
 }
 
-/// Removes folders that are empty, innermost first.
+/// Removes empty folders, innermost first.
 fn remove(made: &[PathBuf]) {
     for folder in made.iter().rev() {
         fs::remove_dir(folder).ok();
@@ -247,7 +248,7 @@ mod tests {
         drop(folder);
         drop(RunFolder::numbered(&root.path().join("out/x")).unwrap());
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
-        // A folder of the user's own stays.
+        // A folder that existed before stays.
         drop(RunFolder::at(root.path()).unwrap());
         assert!(root.path().is_dir());
     }

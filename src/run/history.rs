@@ -1,16 +1,17 @@
-//! `metrics.npy`: the steps of a run in the columns of the public PyTorch code's DEBUG.npy, for scripts that read that.
+//! `metrics.npy`: the steps of a run in the columns of the public PyTorch code's `DEBUG.npy`, for scripts that read it.
 
 use std::path::Path;
 
 use super::array::save_array;
 use crate::error::Result;
-use crate::vmc::{Magnetisation, StepReport};
+use crate::vmc::{Magnetization, StepReport};
 
-/// Columns of a step: energy of the whole lattice and its variance; mean and variance of the magnetisation M = Σ (2n − 1), of |M|,
-/// of M², and of the staggered magnetisation Σ (−1)^(x+y) (n − ½) / N; seconds since the run began.
+/// Number of columns of a step: energy of the whole lattice and its variance; mean and variance of the magnetization
+/// M = Σ (2n − 1), of |M|, of M², and of the staggered magnetization Σ (−1)^(x+y) (n − ½) / N; seconds since the run
+/// began.
 pub const HISTORY_COLUMNS: usize = 11;
 
-/// The steps so far.
+/// Rows of the steps so far.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     rows: Vec<[f64; HISTORY_COLUMNS]>,
@@ -18,15 +19,15 @@ pub struct History {
 }
 
 impl History {
-    /// Takes in the next step.
+    /// Adds the next step.
     pub fn push(&mut self, report: &StepReport) {
         self.seconds += report.seconds;
-        let Magnetisation { mean, absolute, squared, staggered } = report.magnetisation;
+        let Magnetization { mean, absolute, squared, staggered } = report.magnetization;
         let [[m, m_v], [a, a_v], [s, s_v], [t, t_v]] = [mean, absolute, squared, staggered];
         self.rows.push([report.energy, report.variance, m, m_v, a, a_v, s, s_v, t, t_v, self.seconds]);
     }
 
-    /// Writes the file, (steps, 11) of 64-bit floats.
+    /// Writes the file, (steps, 11) 64-bit floats.
     ///
     /// # Errors
     /// [`crate::ErrorKind::File`] if it cannot be written.

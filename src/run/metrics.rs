@@ -1,31 +1,35 @@
-//! `metrics.csv`: one row a step.
+//! `metrics.csv`: one row per step.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
-use crate::vmc::{Magnetisation, ReconfigurationReport, StepReport};
-use crate::whole_file;
+use crate::vmc::{Magnetization, ReconfigurationReport, StepReport};
 
 use super::WRITER;
 
-/// The columns: total energy, its standard error, the unbiased variance of the local energy; mean occupation, mean σˣ
-/// and mean absolute staggered magnetisation per site; mean and unbiased variance of the magnetisation M = Σ (2n − 1), of |M|, M² and of the staggered magnetisation with its sign;
-/// distinct configurations; part of the proposals that
-/// Markov chains accepted, NaN where there are none; norm of the gradient; learning rate;
-/// 1 where the step was taken and 0 where it was rejected; of stochastic reconfiguration the condition and the relative
-/// residual of its solution, its effective λ and the norm of the step, NaN where there are none. `seconds` is last: without it two runs of one command on one
-/// adapter are the same bytes.
-pub const HEADER: &str = "step,energy,energy_error,variance,density,sigma_x,staggered,magnetisation,magnetisation_variance,\
-                          magnetisation_abs,magnetisation_abs_variance,magnetisation_squared,\
-                          magnetisation_squared_variance,staggered_signed,staggered_signed_variance,\
+/// Columns of the file:
+///
+/// - energy of the whole lattice, its standard error, unbiased variance of the local energy;
+/// - mean occupation, mean σˣ and mean absolute staggered magnetization per site;
+/// - mean and unbiased variance of the magnetization M = Σ (2n − 1), of |M|, of M² and of the signed staggered
+///   magnetization;
+/// - number of deduplicated configurations; fraction of the proposals that Markov chains accepted, NaN without chains;
+/// - norm of the gradient; learning rate; 1 if the step was taken and 0 if it was rejected;
+/// - of stochastic reconfiguration: condition number and relative residual of its solution, effective λ, norm of the
+///   step; otherwise NaN;
+/// - `seconds`, which is last: without it, two runs of one command on one adapter give identical bytes.
+pub const HEADER: &str = "step,energy,energy_error,variance,density,sigma_x,staggered,magnetization,magnetization_variance,\
+                          magnetization_abs,magnetization_abs_variance,magnetization_squared,\
+                          magnetization_squared_variance,staggered_signed,staggered_signed_variance,\
                           unique,acceptance,gradient_norm,learning_rate,accepted,condition,residual,lambda,update_norm,seconds";
 
-/// How many columns there are.
+/// Number of columns.
 const COLUMNS: usize = 25;
 
-/// The file while it grows. Numbers are written so that reading them gives the same bits.
+/// File open for appending. Numbers are written so that reading them restores the same bits.
 #[derive(Debug)]
 pub struct Metrics {
     file: BufWriter<File>,
@@ -33,10 +37,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// A new file with the header in it.
+    /// Creates a new file with the header.
     ///
     /// # Errors
-    /// [`ErrorKind::File`] if it is there already or cannot be written.
+    /// [`ErrorKind::File`] if it already exists or cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         let file = File::create_new(path).map_err(|cause| cannot_write(&name, cause))?;
@@ -46,8 +50,8 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// The file of a run that goes on after step `step`: what it has of later steps is dropped. Gives the reports of those
-    /// that it has, up to there.
+    /// Opens the file of a run that resumes after step `step`. Rows of later steps are dropped. Also returns the
+    /// reports of the remaining rows.
     ///
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be read or written.
@@ -57,7 +61,7 @@ impl Metrics {
             Ok(text) => text,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => String::new(),
             Err(cause) => {
-                let text = format!("run folder: cannot read {name}; move it away to go on without it");
+                let text = format!("run folder: cannot read {name}; move it away to resume without it");
                 return Err(Error::new(ErrorKind::File, text).caused_by(cause));
             }
         };
@@ -67,7 +71,7 @@ impl Metrics {
             kept.extend([line, "\n"]);
             reports.push(report);
         }
-        whole_file::write(path, kept.as_bytes(), WRITER)?;
+        atomic_write::write(path, kept.as_bytes(), WRITER)?;
         let file = File::options().append(true).open(path).map_err(|cause| cannot_write(&name, cause))?;
         Ok((Self { file: BufWriter::new(file), name }, reports))
     }
@@ -81,7 +85,7 @@ impl Metrics {
         self.line(format_args!("{}", cells.join(",")))
     }
 
-    /// Hands everything written so far to the system.
+    /// Flushes the buffer to the operating system.
     ///
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be written.
@@ -89,7 +93,7 @@ impl Metrics {
         self.file.flush().map_err(|cause| cannot_write(&self.name, cause))
     }
 
-    /// Puts everything written so far on the disk.
+    /// Flushes the buffer and syncs the file to disk.
     ///
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be written.
@@ -103,7 +107,7 @@ impl Metrics {
     }
 }
 
-/// The steps of the file at `path`, in their order, up to a row that is not whole, such as one that is being written.
+/// Reads the steps of the file at `path` in order, up to the first incomplete row, such as one that is being written.
 ///
 /// # Errors
 /// [`ErrorKind::File`] if it cannot be read or does not begin with [`HEADER`].
@@ -113,17 +117,18 @@ pub fn load_metrics(path: &Path) -> Result<Vec<StepReport>> {
         let text = format!("metrics.csv: cannot read {shown}; give the folder of a run, such as out/1");
         Error::new(ErrorKind::File, text).caused_by(cause)
     })?;
-    if text.lines().next() != Some(HEADER) {
-        let text = format!("metrics.csv: {shown} has other columns than this version writes; use the version it is of");
+    // Earlier versions spelled the same columns differently.
+    if text.lines().next().map(|line| line.replace("magnetisation", "magnetization")).as_deref() != Some(HEADER) {
+        let text = format!("metrics.csv: {shown} has other columns than this version; use the version that wrote it");
         return Err(Error::new(ErrorKind::File, text));
     }
     Ok(rows(&text).map(|(_, report)| report).collect())
 }
 
-/// The rows after the header with the steps they are of, as long as they are whole and their numbers rise.
+/// Rows after the header with their reports, as long as they are complete and the step numbers increase.
 fn rows(text: &str) -> impl Iterator<Item = (&str, StepReport)> {
     let mut last = 0;
-    // A row that was being written when the program ended has no end.
+    // A row that was being written when the program ended has no line end.
     let lines = text.split_inclusive('\n').skip(1).map_while(|line| line.strip_suffix('\n'));
     lines.map_while(move |line| {
         let report = report(line).filter(|report| report.step > last)?;
@@ -134,8 +139,8 @@ fn rows(text: &str) -> impl Iterator<Item = (&str, StepReport)> {
 
 /// The row of a step.
 fn cells(report: &StepReport) -> [f64; COLUMNS] {
-    let Magnetisation { mean: [m, m_v], absolute: [a, a_v], squared: [s, s_v], staggered: [t, t_v] } =
-        report.magnetisation;
+    let Magnetization { mean: [m, m_v], absolute: [a, a_v], squared: [s, s_v], staggered: [t, t_v] } =
+        report.magnetization;
     let [condition, residual, lambda, update_norm] =
         report.reconfiguration.map_or([f64::NAN; 4], |r| [r.condition, r.residual, r.lambda, r.update_norm]);
     [
@@ -167,7 +172,7 @@ fn cells(report: &StepReport) -> [f64; COLUMNS] {
     ]
 }
 
-/// A row read back; how many samples a reweighted step was worth is not in it.
+/// Parses a row. The effective sample size of a reweighted step is not stored.
 fn report(line: &str) -> Option<StepReport> {
     let cells: Vec<f64> = line.split(',').map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
     let [
@@ -207,7 +212,7 @@ fn report(line: &str) -> Option<StepReport> {
         density,
         sigma_x,
         staggered,
-        magnetisation: Magnetisation { mean: [m, m_v], absolute: [a, a_v], squared: [s, s_v], staggered: [t, t_v] },
+        magnetization: Magnetization { mean: [m, m_v], absolute: [a, a_v], squared: [s, s_v], staggered: [t, t_v] },
         gradient_norm,
         learning_rate,
         unique: unique as u32,
@@ -218,7 +223,7 @@ fn report(line: &str) -> Option<StepReport> {
     })
 }
 
-/// What a file of a run says that cannot grow.
+/// Error of a run file that cannot be written.
 pub(super) fn cannot_write(name: &str, cause: io::Error) -> Error {
     let text = format!("run folder: cannot write {name}; free space on the disk or choose another --out");
     Error::new(ErrorKind::File, text).caused_by(cause)
@@ -240,7 +245,7 @@ mod tests {
             density: f64::from(0.3f32),
             sigma_x: 0.5,
             staggered: 0.25,
-            magnetisation: Magnetisation {
+            magnetization: Magnetization {
                 mean: [-1.5, 0.1 + 0.7],
                 absolute: [2.5, 3.0],
                 squared: [9.0, 1e-300],
@@ -263,7 +268,7 @@ mod tests {
         let mut metrics = Metrics::create(&path).unwrap();
         metrics.write(&report).unwrap();
         metrics.flush().unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
         let mut lines = text.lines();
         let header: Vec<&str> = lines.next().unwrap().split(',').collect();
         assert_eq!(header[..4], ["step", "energy", "energy_error", "variance"]);
@@ -276,28 +281,28 @@ mod tests {
             (report.energy, report.energy_error, report.variance)
         );
         assert_eq!((of("step"), of("unique"), of("accepted"), of("seconds")), (3.0, 17.0, 0.0, 0.3));
-        let squared = [of("magnetisation_squared"), of("magnetisation_squared_variance")];
-        assert_eq!((squared, of("staggered_signed")), (report.magnetisation.squared, -0.125));
-        assert_eq!((of("magnetisation_variance"), of("magnetisation_abs")), (0.1 + 0.7, 2.5));
+        let squared = [of("magnetization_squared"), of("magnetization_squared_variance")];
+        assert_eq!((squared, of("staggered_signed")), (report.magnetization.squared, -0.125));
+        assert_eq!((of("magnetization_variance"), of("magnetization_abs")), (0.1 + 0.7, 2.5));
         assert_eq!((of("density"), of("sigma_x"), of("staggered")), (report.density, 0.5, 0.25));
         assert_eq!((of("condition"), of("residual"), of("lambda"), of("update_norm")), (1e3, 1e-12, 0.1 + 0.2, 0.25));
         assert_eq!(of("acceptance"), 0.375);
         assert_eq!((of("gradient_norm").is_nan(), of("learning_rate")), (true, 5e-4));
         assert!(Metrics::create(&path).is_err(), "an older file is never overwritten");
 
-        // A later row, and one that was being written, are dropped when the run goes on.
+        // A later row and an incomplete row are dropped when the run resumes.
         metrics.write(&StepReport { step: 4, ..report.clone() }).unwrap();
         metrics.flush().unwrap();
-        std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + "5,-1").unwrap();
+        fs::write(&path, fs::read_to_string(&path).unwrap() + "5,-1").unwrap();
         let steps = |reports: &[StepReport]| reports.iter().map(|report| report.step).collect::<Vec<_>>();
         assert_eq!(steps(&load_metrics(&path).unwrap()), [3, 4]);
         let (mut metrics, reports) = Metrics::resume(&path, 3).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
         let debug = |report: &StepReport| format!("{report:?}").replace("128.0", "NaN");
         assert_eq!(reports.iter().map(debug).collect::<Vec<_>>(), [debug(&report)]);
         metrics.write(&StepReport { step: 4, ..report }).unwrap();
         metrics.sync().unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 3);
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
     }
 
     #[test]
@@ -305,9 +310,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.csv");
         assert!(load_metrics(&path).unwrap_err().to_string().contains("out/1"));
-        std::fs::write(&path, "step,energy\n1,-7\n").unwrap();
+        fs::write(&path, "step,energy\n1,-7\n").unwrap();
         assert!(load_metrics(&path).unwrap_err().to_string().contains("other columns"));
-        std::fs::write(&path, format!("{HEADER}\n")).unwrap();
-        assert!(load_metrics(&path).unwrap().is_empty());
+        for header in [HEADER.into(), HEADER.replace("magnetization", "magnetisation")] {
+            fs::write(&path, format!("{header}\n")).unwrap();
+            assert!(load_metrics(&path).unwrap().is_empty());
+        }
     }
 }

@@ -1,14 +1,15 @@
-//! ROOM 6, the run: the folder a training run leaves behind, and what is read from it afterwards.
+//! Run folder of a training run, and the analysis of its files.
 //!
-//! A run folder holds `settings.json` (what was asked, resolved, with the command that asks it again), `metrics.csv`
-//! (one row a step), `metrics.npy` (the same for NumPy), `model.safetensors` (the weights), the newest checkpoints and
-//! `energy.svg` (the energy against the step); where it is asked for, `tensorboard` (event files) and `report.html` (all of
-//! it as a page). Files are put in place whole, under a temporary name first, except for the metrics and the events, which
-//! grow step by step.
+//! A run folder contains `settings.json` (the resolved settings and the command that reproduces them), `metrics.csv`
+//! (one row per step), `metrics.npy` (the same for NumPy), `model.safetensors` (the weights), the newest checkpoints
+//! and `energy.svg` (the energy against the step). On request it also contains `tensorboard` (event files) and
+//! `report.html` (a page with all results). Files are written under a temporary name and then renamed, except for the
+//! metrics and the events, which are appended to at every step.
 
 mod array;
 mod checkpoints;
 mod curve;
+mod energy_summary;
 mod enumeration;
 mod event_record;
 mod events;
@@ -17,7 +18,6 @@ mod history;
 mod metrics;
 mod number;
 mod phase_diagram;
-mod recent;
 mod report;
 mod series;
 mod settings_file;
@@ -25,6 +25,7 @@ mod settings_file;
 pub use array::{save_array, save_bytes};
 pub use checkpoints::{KEPT_CHECKPOINTS, Newest, newest_checkpoint, save_checkpoint};
 pub use curve::Curve;
+pub use energy_summary::{EnergySummary, RECENT_STEPS, Summary};
 pub use enumeration::Enumeration;
 pub use events::{EnergyScale, Events};
 pub use folder::{
@@ -32,11 +33,10 @@ pub use folder::{
 };
 pub use history::{HISTORY_COLUMNS, History};
 pub use metrics::{HEADER, Metrics, load_metrics};
-pub use number::{Measured, duration, relative_error, significant};
+pub use number::{Measurement, duration, relative_error, significant};
 pub use phase_diagram::{PhaseDiagram, PhasePoint};
-pub use recent::{RECENT_STEPS, Recent, Summary};
 pub use report::Report;
 pub use settings_file::{AdapterRecord, Resumption, RunSettings};
 
-/// Who writes the files of a run folder, and what helps when it cannot.
+/// Owner and remedy in the error messages of files that cannot be written.
 const WRITER: [&str; 2] = ["run folder", "choose another --out"];

@@ -1,11 +1,11 @@
-//! Numbers with the digits that mean something.
+//! Formatting of numbers with their significant digits.
 
 use crate::vmc::Mean;
 
-/// The most decimals that are printed.
+/// Maximum number of decimals printed.
 const MOST_DECIMALS: i32 = 12;
 
-/// The decimals that show `digits` significant digits of `value`, at least `least`.
+/// Number of decimals that shows `digits` significant digits of `value`, at least `least`.
 fn decimals(value: f64, digits: i32, least: i32) -> usize {
     // Rounding may carry: 0.00996 with two digits is 0.010, one decimal less.
     let rounded: f64 = format!("{:.*e}", (digits - 1).max(0) as usize, value.abs()).parse().unwrap_or(0.0);
@@ -15,36 +15,36 @@ fn decimals(value: f64, digits: i32, least: i32) -> usize {
     (digits - 1 - rounded.log10().floor() as i32).clamp(least, MOST_DECIMALS) as usize
 }
 
-/// A mean with the standard error of it: two digits of the error and the mean to the same place, at least 4 decimals.
+/// Mean with its standard error, printed with two digits of the error and the same decimals for the mean, at least 4.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Measured {
+pub struct Measurement {
     /// The mean.
     pub mean: f64,
     /// Its standard error.
     pub error: f64,
 }
 
-impl From<Mean> for Measured {
+impl From<Mean> for Measurement {
     fn from(Mean { value, error }: Mean) -> Self {
         Self { mean: value, error }
     }
 }
 
-impl Measured {
-    /// How many decimals both are shown with.
+impl Measurement {
+    /// Number of decimals of both.
     pub fn decimals(&self) -> usize {
         decimals(self.error, 2, 4)
     }
 }
 
-impl std::fmt::Display for Measured {
+impl std::fmt::Display for Measurement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let decimals = self.decimals();
         write!(f, "{:.decimals$} ± {:.decimals$}", self.mean, self.error)
     }
 }
 
-/// A number with `digits` significant digits; what is very small or large is written with an exponent.
+/// Formats a number with `digits` significant digits; very small or large numbers have an exponent.
 pub fn significant(value: f64, digits: usize) -> String {
     match value.abs() {
         size if size != 0.0 && !(1e-6..1e7).contains(&size) => format!("{value:.*e}", digits - 1),
@@ -52,12 +52,12 @@ pub fn significant(value: f64, digits: usize) -> String {
     }
 }
 
-/// How far `energy` is from `exact`, as a part of it.
+/// Relative error `|energy − exact| / |exact|`.
 pub fn relative_error(energy: f64, exact: f64) -> f64 {
     ((energy - exact) / exact).abs()
 }
 
-/// A duration of `seconds` for a person: 4m50s.
+/// Formats a duration of `seconds` for display: 4m50s.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_error_decides_the_decimals() {
-        let shown = |mean, error| Measured { mean, error }.to_string();
+        let shown = |mean, error| Measurement { mean, error }.to_string();
         assert_eq!(shown(-7.254123456, 0.00043), "-7.25412 ± 0.00043");
         assert_eq!(shown(-7.254123456, 0.0123), "-7.2541 ± 0.0123");
         assert_eq!(shown(-7.254123456, 0.000996), "-7.2541 ± 0.0010");

@@ -1,4 +1,5 @@
-//! What a scan over a coupling found: `sweep.csv`, and `sweep.svg` with energy, order and its fluctuation.
+//! Phase diagram of a scan over a coupling: `sweep.csv`, and `sweep.svg` with the energy, the order parameter and its
+//! fluctuation.
 
 use std::fs;
 use std::path::Path;
@@ -7,44 +8,45 @@ use plotters::prelude::*;
 
 use super::WRITER;
 use super::number::relative_error;
+use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
-use crate::picture::{self, Axis, EXACT, Fault, Frame, LETTERS, Panel};
+use crate::plot_style;
+use crate::plot_style::{Axis, EXACT, Fault, Frame, LETTERS, Panel};
 use crate::vmc::{Estimate, Mean};
-use crate::whole_file;
 
-/// Width, and height of a panel.
+/// Width of the plot and height of a panel.
 const SIZE: (u32, u32) = (800, 340);
 
-/// The columns after the coupling: a mean is followed by its standard error; what is not known is NaN.
+/// Columns after the coupling: each mean is followed by its standard error; unknown values are NaN.
 const COLUMNS: &str = "energy,energy_error,energy_per_site,variance,density,density_error,sigma_x,sigma_x_error,\
                        staggered_abs,staggered_abs_error,staggered_squared,staggered_squared_error,\
                        fluctuation,fluctuation_error,exact_energy,relative_error";
 
-/// A coupling's ground state, as far as it was found.
+/// Estimated ground state at one coupling.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PhasePoint {
     /// The coupling.
     pub coupling: f64,
-    /// Of the whole lattice.
+    /// Energy of the whole lattice.
     pub energy: Mean,
-    /// Of the local energy.
+    /// Variance of the local energy.
     pub variance: f64,
     /// Mean occupation.
     pub density: Mean,
-    /// Mean ⟨σˣ⟩ per site, NaN where there is none.
+    /// Mean ⟨σˣ⟩ per site; NaN if there is none.
     pub sigma_x: Mean,
-    /// ⟨|m|⟩ of the staggered magnetisation.
+    /// ⟨|m|⟩ of the staggered magnetization.
     pub staggered: Mean,
     /// ⟨m²⟩.
     pub staggered_squared: Mean,
-    /// N (⟨m²⟩ − ⟨|m|⟩²), which is highest where the order changes.
+    /// N (⟨m²⟩ − ⟨|m|⟩²), which has its maximum at a transition.
     pub fluctuation: Mean,
-    /// The exact energy, NaN where it is not known.
+    /// Exact energy; NaN if unknown.
     pub exact: f64,
 }
 
 impl PhasePoint {
-    /// From an estimate at `coupling`.
+    /// Creates the point of an estimate at `coupling`.
     pub fn new(coupling: f64, estimate: &Estimate, exact: Option<f64>) -> Self {
         let found = &estimate.observables;
         let unknown = Mean { value: f64::NAN, error: f64::NAN };
@@ -67,14 +69,14 @@ impl PhasePoint {
     }
 }
 
-/// The points of a scan over the coupling of this name.
+/// Points of a scan over a coupling.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PhaseDiagram {
-    /// As it is typed.
+    /// Name of the coupling as on the command line.
     pub coupling: String,
     /// N
     pub sites: usize,
-    /// In the order in which they were found.
+    /// Points in the order in which they were computed.
     pub points: Vec<PhasePoint>,
 }
 
@@ -93,24 +95,24 @@ impl PhaseDiagram {
         text
     }
 
-    /// Writes the table, whole.
+    /// Writes the table atomically.
     ///
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        whole_file::write(path, self.csv().as_bytes(), WRITER)
+        atomic_write::write(path, self.csv().as_bytes(), WRITER)
     }
 
-    /// Reads the points of a table back, none where there is no such file yet.
+    /// Reads the points of a table back; returns no points if the file does not exist.
     ///
     /// # Errors
-    /// [`ErrorKind::File`] if it cannot be read or is no such table.
+    /// [`ErrorKind::File`] if it cannot be read or is not such a table.
     pub fn load_points(path: &Path) -> Result<Vec<PhasePoint>> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(cause) => {
-                let text = format!("sweep: cannot read {}; move it away to find its points anew", path.display());
+                let text = format!("sweep: cannot read {}; move it away to recompute its points", path.display());
                 return Err(Error::new(ErrorKind::File, text).caused_by(cause));
             }
         };
@@ -131,13 +133,13 @@ impl PhaseDiagram {
             })
         };
         text.lines().skip(1).map(row).collect::<Option<_>>().ok_or_else(|| {
-            let text = format!("sweep: {} is no table of a sweep; move it away", path.display());
+            let text = format!("sweep: {} is not a table of a sweep; move it away", path.display());
             Error::new(ErrorKind::File, text)
         })
     }
 
-    /// Draws energy per site, ⟨|m|⟩ and its fluctuation against the coupling, with error bars, and exact energies where they
-    /// are known.
+    /// Draws the energy per site, ⟨|m|⟩ and its fluctuation against the coupling, with error bars, and the exact
+    /// energies where they are known.
     ///
     /// # Errors
     /// [`ErrorKind::File`] if there is no point or the file cannot be written.
@@ -146,16 +148,16 @@ impl PhaseDiagram {
             let text = format!("sweep: cannot draw {}: {cause}; sweep.csv has the numbers", path.display());
             Error::new(ErrorKind::File, text)
         })?;
-        whole_file::write(path, svg.as_bytes(), WRITER)
+        atomic_write::write(path, svg.as_bytes(), WRITER)
     }
 
     fn svg(&self, title: &str) -> std::result::Result<String, Fault> {
         let n = self.sites as f64;
         let per_site = |point: &PhasePoint| Mean { value: point.energy.value / n, error: point.energy.error / n };
-        picture::svg((SIZE.0, 3 * SIZE.1), 3, |panels| {
+        plot_style::svg((SIZE.0, 3 * SIZE.1), 3, |panels| {
             let exact: Vec<(f64, f64)> = self.points.iter().map(|point| (point.coupling, point.exact / n)).collect();
             self.panel(&panels[0], title, "energy per site", &per_site, &exact)?;
-            self.panel(&panels[1], "", "staggered magnetisation |m|", &|point| point.staggered, &[])?;
+            self.panel(&panels[1], "", "staggered magnetization |m|", &|point| point.staggered, &[])?;
             self.panel(&panels[2], "", "fluctuation N (m² − |m|²)", &|point| point.fluctuation, &[])
         })
     }
@@ -181,12 +183,12 @@ impl PhaseDiagram {
         if !(left.is_finite() && bottom.is_finite()) {
             return Err("there is no point".into());
         }
-        let decimals = picture::decimals(bottom, top);
+        let decimals = plot_style::decimals(bottom, top);
         let x = Axis { range: left..right, name: &self.coupling, number: &|x| format!("{x:.2}"), numbers: 8 };
         let y = Axis { range: bottom..top, name, number: &|y| format!("{y:.decimals$}"), numbers: 6 };
         let legend = (!exact.is_empty()).then_some(SeriesLabelPosition::UpperRight);
-        picture::chart(panel, Frame { title, legend, letters: LETTERS }, x, y, |chart| {
-            picture::means(
+        plot_style::chart(panel, Frame { title, legend, letters: LETTERS }, x, y, |chart| {
+            plot_style::means(
                 chart,
                 &means.iter().map(|(x, mean)| (*x, [mean.value, mean.error])).collect::<Vec<_>>(),
                 8,
@@ -233,7 +235,7 @@ mod tests {
         assert!(text.starts_with("delta,energy,energy_error,energy_per_site,"));
         let columns = text.lines().next().unwrap().split(',').count();
         assert!(text.lines().all(|line| line.split(',').count() == columns));
-        // As text, in which NaN is itself.
+        // Compared as text, because NaN ≠ NaN.
         let points = PhaseDiagram::load_points(&path).unwrap();
         assert_eq!(format!("{points:?}"), format!("{:?}", diagram(3).points));
         fs::write(&path, "delta,energy\n1,2\n").unwrap();
@@ -247,7 +249,7 @@ mod tests {
         for points in [1, 5] {
             diagram(points).draw(&path, "rydberg 4x4").unwrap();
             let svg = fs::read_to_string(&path).unwrap();
-            for text in ["energy per site", "staggered magnetisation", "fluctuation", "exact", "delta", "rydberg 4x4"] {
+            for text in ["energy per site", "staggered magnetization", "fluctuation", "exact", "delta", "rydberg 4x4"] {
                 assert!(svg.contains(text), "{text}");
             }
             assert!(!svg.contains("NaN"));

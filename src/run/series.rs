@@ -1,76 +1,77 @@
-//! A number against the step: every step, their moving mean, and a value that is known exactly.
+//! Plot of a quantity against the step: every step, the moving mean, and the exact value if it is known.
 
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 
-use crate::picture::{self, Axis, EXACT, FOUND, Fault, Frame};
+use crate::plot_style;
+use crate::plot_style::{Axis, EXACT, FOUND, Fault, Frame};
 
 const STEPS: RGBColor = RGBColor(140, 182, 222);
 
-/// Points a line is drawn with at most: a longer run is shown by the means of equal parts of it.
+/// Maximum number of points of a line: a longer run is drawn as the means of equal segments.
 const MOST_POINTS: usize = 800;
 
-/// How the axis of the numbers is laid out.
+/// Scale of the vertical axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Vertical {
-    /// Around what is shown.
+    /// Linear, fitted to the values shown.
     Close,
-    /// From zero; no number is below.
+    /// Linear from zero; no value is below zero.
     FromZero,
-    /// By powers of ten; all numbers are above zero.
+    /// Logarithmic; all values are above zero.
     Logarithmic,
 }
 
-/// How a series is drawn.
-pub(super) struct Look<'a> {
-    /// Points.
+/// Style of the plot of a series.
+pub(super) struct SeriesStyle<'a> {
+    /// Width and height in points.
     pub size: (u32, u32),
-    /// Points of the letters.
+    /// Font size in points.
     pub letters: u32,
-    /// Above the picture; none where it is empty.
+    /// Title above the plot; no title if empty.
     pub title: &'a str,
-    /// What is drawn.
+    /// Name of the quantity.
     pub name: &'a str,
-    /// The exact value, where it is known.
+    /// Exact value, if it is known.
     pub exact: Option<f64>,
     pub vertical: Vertical,
     /// Whether the moving mean is drawn too.
     pub mean: bool,
-    /// Whether the picture says which line is which.
+    /// Whether the plot has a legend.
     pub legend: bool,
-    /// Numbers on the axes, about.
+    /// Approximate number of labels on the horizontal and the vertical axis.
     pub numbers: [usize; 2],
 }
 
-/// Numbers by step, to be drawn.
+/// Values by step, to be drawn.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Series {
     points: Vec<(u64, f64)>,
 }
 
 impl Series {
-    /// Takes in the number of a step; one that is not finite is passed over.
-    pub fn push(&mut self, step: u64, number: f64) {
+    /// Adds the value of a step; a value that is not finite is skipped.
+    pub(super) fn push(&mut self, step: u64, number: f64) {
         if number.is_finite() {
             self.points.push((step, number));
         }
     }
 
-    /// How many numbers there are.
-    pub fn len(&self) -> usize {
+    /// Number of values.
+    pub(super) fn len(&self) -> usize {
         self.points.len()
     }
 
-    /// Steps that the moving mean is over.
-    pub fn window(&self) -> usize {
+    /// Number of steps in the moving mean.
+    pub(super) fn window(&self) -> usize {
         (self.points.len() / 20).clamp(1, 50)
     }
 
-    /// The picture.
+    /// Returns the plot as SVG.
     ///
     /// # Errors
-    /// That there is no step, or what drawing says.
-    pub fn svg(&self, look: &Look<'_>) -> Result<String, Fault> {
+    /// If there is no step, or the error of the plotting library.
+    pub(super) fn svg(&self, look: &SeriesStyle<'_>) -> Result<String, Fault> {
         if self.points.is_empty() {
             return Err("no step was taken".into());
         }
@@ -79,12 +80,12 @@ impl Series {
         let (bottom, top) = range(&mean, &self.points, exact);
         match look.vertical {
             Vertical::Close => {
-                let decimals = picture::decimals(bottom, top);
+                let decimals = plot_style::decimals(bottom, top);
                 self.drawn((look, &mean), (bottom, top), bottom..top, &|y| format!("{y:.decimals$}"))
             }
             Vertical::FromZero => {
                 let top = top.max(f64::MIN_POSITIVE);
-                let decimals = picture::decimals(0.0, top);
+                let decimals = plot_style::decimals(0.0, top);
                 let number = |y: &f64| match *y {
                     0.0 => "0".to_string(),
                     y if top < 1e-2 => format!("{y:.1e}"),
@@ -93,9 +94,9 @@ impl Series {
                 self.drawn((look, &mean), (0.0, top), 0.0..top, &number)
             }
             Vertical::Logarithmic => {
-                // A step that happens to be near zero does not make the axis longer.
+                // A single step close to zero does not extend the axis.
                 let least = part_below(&self.points, 0.01);
-                // Whole powers of ten around, or there may be none to write at the axis.
+                // Round outwards to whole powers of ten, so that the axis has at least one label.
                 let first = least.log10().floor() as i32;
                 let last = (top.log10().ceil() as i32).max(first + 1);
                 let every = ((last - first) as usize).div_ceil(look.numbers[1].max(1));
@@ -109,7 +110,7 @@ impl Series {
 
     fn drawn<Y>(
         &self,
-        (look, mean): (&Look<'_>, &[(u64, f64)]),
+        (look, mean): (&SeriesStyle<'_>, &[(u64, f64)]),
         (bottom, top): (f64, f64),
         range: Y,
         number: &dyn Fn(&f64) -> String,
@@ -125,14 +126,14 @@ impl Series {
         };
         let clip = |points: Vec<(f64, f64)>| points.into_iter().map(move |(x, y)| (x, y.clamp(bottom, top)));
         let [across, upwards] = look.numbers;
-        // Between the steps of a short run there are none.
+        // Short runs: no labels between whole steps.
         let whole = |x: &f64| if x.fract() == 0.0 { format!("{x:.0}") } else { String::new() };
         let step = Axis { range: begin..end, name: "step", number: &whole, numbers: across };
         let value = Axis { range, name: look.name, number, numbers: upwards };
         let legend = look.legend.then_some(SeriesLabelPosition::UpperRight);
-        picture::svg(look.size, 1, |panels| {
+        plot_style::svg(look.size, 1, |panels| {
             let frame = Frame { title: look.title, legend, letters: look.letters };
-            picture::chart(&panels[0], frame, step, value, |chart| {
+            plot_style::chart(&panels[0], frame, step, value, |chart| {
                 let line = |style: ShapeStyle| move |(x, y)| PathElement::new([(x, y), (x + 24, y)], style);
                 let steps = if look.mean { STEPS.stroke_width(1) } else { FOUND.stroke_width(1) };
                 chart
@@ -159,7 +160,7 @@ impl Series {
     }
 }
 
-/// The mean of each point and the `window - 1` before it, or as many as there are.
+/// Mean of each point and the `window - 1` points before it, or as many as there are.
 fn moving_mean(points: &[(u64, f64)], window: usize) -> Vec<(u64, f64)> {
     let mean = |end: usize| {
         let part = &points[(end + 1).saturating_sub(window)..=end];
@@ -168,7 +169,7 @@ fn moving_mean(points: &[(u64, f64)], window: usize) -> Vec<(u64, f64)> {
     points.iter().enumerate().map(|(end, point)| (point.0, mean(end))).collect()
 }
 
-/// At most [`MOST_POINTS`] points: each the mean of an equal part.
+/// At most [`MOST_POINTS`] points: each is the mean of an equal segment.
 fn thinned(points: &[(u64, f64)]) -> Vec<(f64, f64)> {
     let part = points.len().div_ceil(MOST_POINTS).max(1);
     let mean = |part: &[(u64, f64)]| {
@@ -178,15 +179,15 @@ fn thinned(points: &[(u64, f64)]) -> Vec<(f64, f64)> {
     points.chunks(part).map(mean).collect()
 }
 
-/// The number that this part of all numbers is below.
+/// Quantile `part` of the values.
 fn part_below(points: &[(u64, f64)], part: f64) -> f64 {
     let mut sorted: Vec<f64> = points.iter().map(|point| point.1).collect();
     sorted.sort_by(f64::total_cmp);
     sorted[((sorted.len() - 1) as f64 * part).round() as usize]
 }
 
-/// The numbers to show: down to the lowest mean or the exact number, up to where all but the first twentieth of the
-/// steps are below, so that a high start does not flatten the rest.
+/// Range of the axis: from the smallest of the 1 % quantile, the moving means and the exact value, to the 95 % quantile
+/// or the exact value, so that high values at the start do not flatten the rest.
 fn range(mean: &[(u64, f64)], points: &[(u64, f64)], exact: Option<f64>) -> (f64, f64) {
     let at = |part: f64| part_below(points, part);
     let lowest = mean.iter().map(|point| point.1).chain(exact).fold(at(0.01), f64::min);
@@ -199,8 +200,8 @@ fn range(mean: &[(u64, f64)], points: &[(u64, f64)], exact: Option<f64>) -> (f64
 mod tests {
     use super::*;
 
-    fn look(vertical: Vertical) -> Look<'static> {
-        Look {
+    fn look(vertical: Vertical) -> SeriesStyle<'static> {
+        SeriesStyle {
             size: (440, 300),
             letters: 17,
             title: "",

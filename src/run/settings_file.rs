@@ -1,4 +1,4 @@
-//! `settings.json`: what was asked, resolved, and how to ask it again.
+//! `settings.json`: resolved settings of a run and the command that reproduces it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,48 +7,49 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
-use crate::whole_file;
 
 use super::WRITER;
 
-/// What is written down of a run before its first step.
+/// Record of a run, written before its first step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSettings {
-    /// The command that runs it again.
+    /// Command that reproduces the run.
     pub command: String,
-    /// The version of this crate.
+    /// Version of this crate.
     pub version: String,
-    /// What it ran on.
+    /// Adapter on which the run began.
     pub adapter: AdapterRecord,
-    /// The seed, drawn or given.
+    /// Seed, drawn or given.
     pub seed: u64,
-    /// Trained numbers of the model.
+    /// Number of trained parameters of the model.
     pub parameters: usize,
-    /// Bytes of GPU buffers.
+    /// Size of the GPU buffers in bytes.
     pub gpu_bytes: u64,
-    /// When and with what it went on.
+    /// Resumptions with other settings or on another adapter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumptions: Vec<Resumption>,
-    /// The group `train`, with every value that was used.
+    /// Group `train`, with every value used.
     pub train: Map<String, Value>,
-    /// The groups of the wave function and the Hamiltonian, such as `ptf` and `rydberg`, each beside `train` in the file.
+    /// Groups of the wave function and the Hamiltonian, such as `ptf` and `rydberg`, each a sibling of `train` in the
+    /// file.
     #[serde(flatten)]
     pub groups: BTreeMap<String, Map<String, Value>>,
 }
 
-/// A run that went on with other settings or on another adapter.
+/// Resumption of a run with other settings or on another adapter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resumption {
-    /// The step after which it did.
+    /// Last step before the resumption.
     pub step: u64,
-    /// What it went on with.
+    /// Adapter after it.
     pub adapter: AdapterRecord,
-    /// The settings that changed, as KEY=VALUE.
+    /// Changed settings, as KEY=VALUE.
     pub changes: Vec<String>,
 }
 
-/// The adapter of a run.
+/// Adapter of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AdapterRecord {
     /// Its name.
@@ -83,27 +84,27 @@ impl AdapterRecord {
 }
 
 impl RunSettings {
-    /// What it ran on last.
+    /// Adapter of the last resumption, or of the beginning if there is none.
     pub fn last_adapter(&self) -> &AdapterRecord {
         self.resumptions.last().map_or(&self.adapter, |resumption| &resumption.adapter)
     }
 
-    /// The same after a resumption, with the settings of `train` as they are then.
+    /// Returns the settings after a resumption, with the group `train` replaced.
     pub fn resumed(mut self, resumption: Resumption, train: &Map<String, Value>) -> Self {
         self.resumptions.push(resumption);
         Self { train: train.clone(), ..self }
     }
 
-    /// Writes the file, whole or not at all.
+    /// Writes the file atomically.
     ///
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut text = serde_json::to_string_pretty(self).map_err(|cause| {
-            Error::new(ErrorKind::File, "settings.json: cannot be formed; report this").caused_by(cause)
+            Error::new(ErrorKind::File, "settings.json: cannot be encoded; report this").caused_by(cause)
         })?;
         text.push('\n');
-        whole_file::write(path, text.as_bytes(), WRITER)
+        atomic_write::write(path, text.as_bytes(), WRITER)
     }
 
     /// Reads the file.
@@ -118,7 +119,7 @@ impl RunSettings {
         })?;
         serde_json::from_str(&text).map_err(|cause| {
             let text =
-                format!("settings.json: {shown} is not of a run of ketformer; give --weights and the groups instead");
+                format!("settings.json: {shown} is not from a ketformer run; give --weights and the groups instead");
             Error::new(ErrorKind::File, text).caused_by(cause)
         })
     }

@@ -9,9 +9,9 @@ use ketformer::gpu::Gpu;
 pub fn devices() -> &'static [Gpu] {
     static DEVICES: OnceLock<Vec<Gpu>> = OnceLock::new();
     DEVICES.get_or_init(|| {
-        // Mesa's software driver then starts no threads of its own: small launches are up to three times as fast, and the
-        // other cores are left to the other devices.
-        // SAFETY: no device exists yet, so that no thread of a driver reads the environment, and Rust's own accesses are
+        // Mesa's software driver then starts no worker threads: small launches are up to three times as fast, and the
+        // other cores remain free for the other devices.
+        // SAFETY: no device exists yet, so that no thread of a driver reads the environment, and Rust's accesses are
         // synchronized.
         unsafe { std::env::set_var("LP_NUM_THREADS", "0") };
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));

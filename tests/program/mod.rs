@@ -1,37 +1,36 @@
-//! The program as a test runs it.
+//! Runs the program in tests.
 
-// Not every test needs all of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "not every test uses every item")]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A wave function that trains in no time, on a 2x2 lattice.
+/// Settings of a tiny wave function on a 2x2 lattice, for short runs.
 pub const TINY: &str = "L=4 K=8 --ptf patch=2x1 Nh=8 nhead=2 num_layers=1 ffn=16";
 
-/// How the program ended and what it said.
+/// Exit code and output of the program.
 pub struct Ended {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
-/// The program in `folder`, with the words of `line`.
+/// Command that runs the program in `folder` with the words of `line`.
 pub fn program(folder: &Path, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ketformer"));
     command.args(line.split_whitespace()).current_dir(folder).stdin(Stdio::null());
-    // Drivers complain on stderr where the first is not set; the program must see to that itself.
+    // Drivers print errors if the first is not set, which the program must prevent.
     command.env_remove("XDG_RUNTIME_DIR").env_remove("RUST_BACKTRACE");
-    // Other tests run at the same time: Mesa's software driver computes on one thread.
+    // Mesa's software driver computes on one thread, because other tests run at the same time.
     command.env("LP_NUM_THREADS", "0");
-    // What this machine's user found by `ketformer tune` is not what is tested.
+    // The user's tuning files are not used.
     command.env("KETFORMER_CACHE", folder.join("cache"));
     command
 }
 
-/// The same with every Vulkan driver hidden.
+/// [`program`] with every Vulkan driver hidden.
 pub fn without_driver(folder: &Path, line: &str) -> Command {
     let mut command = program(folder, line);
     command.env("VK_DRIVER_FILES", "/nonexistent.json").env("VK_ICD_FILENAMES", "/nonexistent.json");
@@ -55,7 +54,7 @@ pub fn succeeds(folder: &Path, line: &str) -> Ended {
     ended
 }
 
-/// Every file and folder below `folder`, with what is in the files.
+/// Every file and folder below `folder`, with the contents of the files.
 pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(folder).expect("a folder") {
@@ -69,7 +68,8 @@ pub fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     all
 }
 
-/// That `command` fails with `code`, says one line with all of `words` and a remedy, and leaves `folder` as it was.
+/// Asserts that `command` fails with `code`, prints one line with all of `words` and a remedy, and leaves `folder`
+/// unchanged.
 pub fn refuses(folder: &Path, line: &str, command: Command, code: i32, words: &[&str]) {
     let before = contents(folder);
     let ended = end(command);
@@ -85,13 +85,13 @@ pub fn refuses(folder: &Path, line: &str, command: Command, code: i32, words: &[
     assert_eq!(contents(folder), before, "{line}: nothing is left behind");
 }
 
-/// The rows of metrics.csv without the last column, the seconds.
+/// Rows of metrics.csv without the last column, the seconds.
 pub fn metrics(run: &Path) -> Vec<String> {
     let text = fs::read_to_string(run.join("metrics.csv")).unwrap();
     text.lines().map(|line| line.rsplit_once(',').expect("columns").0.to_string()).collect()
 }
 
-/// Waits until `done`, at most two minutes: what never comes is a failure and not a hang.
+/// Waits until `done` returns true. Panics after two minutes instead of hanging.
 pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     for _ in 0..12_000 {
         if done() {

@@ -1,4 +1,4 @@
-//! Reports of runs that never were: numbers as a run would leave them, without a GPU.
+//! Synthetic reports: data in the form that a run leaves, made without a GPU.
 
 use std::collections::BTreeMap;
 
@@ -6,23 +6,29 @@ use ketformer::model::AttentionKind;
 use ketformer::physics::Patching;
 use ketformer::run::{AdapterRecord, Report, Resumption, RunSettings};
 use ketformer::vmc::{
-    AttentionMaps, ChainReport, Estimate, Magnetisation, Mean, ObservableEstimates, PartTime, StepReport,
+    AttentionMaps, ChainReport, Estimate, Magnetization, Mean, ObservableEstimates, PartTime, StepReport,
 };
 use ketformer::{Lattice, Patch};
 use serde_json::{Map, Value, json};
 
-/// Numbers between 0 and 1 that look drawn, by multiplication and the higher bits (Knuth's MMIX).
-pub struct Noise(pub u64);
+/// Pseudorandom numbers from 0 to below 1: high bits of a linear congruential generator (Knuth's MMIX).
+pub(crate) struct Noise(pub u64);
 
 impl Noise {
-    pub fn next(&mut self) -> f64 {
+    pub(crate) fn next(&mut self) -> f64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as f64 / (1u64 << 31) as f64
     }
 }
 
-/// Attention of `heads` heads in each of `layers` layers between the patches of a lattice.
-pub fn attention(lattice: Lattice, patch: Patch, kind: AttentionKind, layers: usize, heads: usize) -> AttentionMaps {
+/// Synthetic attention maps of `heads` heads in each of `layers` layers between the patches of a lattice.
+pub(crate) fn attention(
+    lattice: Lattice,
+    patch: Patch,
+    kind: AttentionKind,
+    layers: usize,
+    heads: usize,
+) -> AttentionMaps {
     let patching = Patching::new(lattice, patch).unwrap();
     let patches: Vec<Vec<usize>> =
         patching.site_of().chunks(patching.sites_per_patch()).map(<[usize]>::to_vec).collect();
@@ -53,8 +59,8 @@ pub fn attention(lattice: Lattice, patch: Patch, kind: AttentionKind, layers: us
     AttentionMaps { kind, patches, layers, samples: if kind == AttentionKind::Relative { 0 } else { 512 } }
 }
 
-/// A run of so many steps whose sites hold to a checkerboard.
-pub fn report(title: &str, lattice: Lattice, steps: u64, attention: Option<AttentionMaps>) -> Report {
+/// Report of a run of `steps` steps with checkerboard order.
+pub(crate) fn report(title: &str, lattice: Lattice, steps: u64, attention: Option<AttentionMaps>) -> Report {
     let n = lattice.sites() as f64;
     let exact = -0.453_413_2 * n;
     let mut noise = Noise(lattice.sites() as u64);
@@ -71,7 +77,7 @@ pub fn report(title: &str, lattice: Lattice, steps: u64, attention: Option<Atten
             density: 0.3,
             sigma_x: 0.5,
             staggered: 0.2,
-            magnetisation: Magnetisation::default(),
+            magnetization: Magnetization::default(),
             gradient_norm: 1.0,
             learning_rate: 5e-4 * (x / 100.0).min(1.0) * (0.5 + 0.5 * (3.1 * x / steps as f64).cos()),
             unique: 180,
@@ -151,8 +157,8 @@ fn estimate(lattice: Lattice, exact: f64) -> Estimate {
     }
 }
 
-/// Markov chains, for wave functions that are sampled by such.
-pub fn chains() -> ChainReport {
+/// Diagnostics of Markov chains, for wave functions sampled by MCMC.
+pub(crate) fn chains() -> ChainReport {
     ChainReport {
         chains: 256,
         acceptance: 0.431,

@@ -1,17 +1,18 @@
-// Put into a page by the test, after its own script: uses the page as a reader would, and tells the page around what it found.
+// Injected into a page by the test, after the page's script. Uses the page like a reader and posts its measurements to
+// the enclosing page.
 (async () => {
   const text = id => document.getElementById(id)?.textContent ?? null;
-  const colours = selector => [...document.querySelectorAll(selector)]
+  const colors = selector => [...document.querySelectorAll(selector)]
     .map(one => `${one.getAttribute('class')} ${one.getAttribute('fill-opacity')}`).join(',');
-  const rgb = colour => colour.match(/[\d.]+/g).map(Number);
-  const luminance = colour => {
-    const [r, g, b] = rgb(colour).map(part => part / 255).map(part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+  const rgb = color => colour.match(/[\d.]+/g).map(Number);
+  const luminance = color => {
+    const [r, g, b] = rgb(color).map(part => part / 255).map(part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const behind = element => {
     for (let at = element; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor;
-      if (rgb(colour)[3] !== 0) return colour;
+      const color = getComputedStyle(at).backgroundColor;
+      if (rgb(color)[3] !== 0) return color;
     }
     return 'rgb(255, 255, 255)';
   };
@@ -26,9 +27,9 @@
   const hues = () => [...document.querySelectorAll('[data-tile]')]
     .map(one => Number(one.getAttribute('fill-opacity')) > 0.02 ? one.getAttribute('class') : '').join();
 
-  // What a reader would have waited for: the pictures.
+  // Wait until the images are loaded, as a reader would.
   if (document.readyState !== 'complete') await new Promise(done => addEventListener('load', done));
-  const before = { sites: colours('#correlation-lattice [data-choice]'), tiles: colours('[data-tile]') };
+  const before = { sites: colors('#correlation-lattice [data-choice]'), tiles: colors('[data-tile]') };
   const click = element => element?.dispatchEvent(new MouseEvent('click', { bubbles: true }));
   const sites = document.querySelectorAll('#correlation-lattice [data-choice]');
   const patches = document.querySelectorAll('#patch-key [data-choice]');
@@ -39,12 +40,12 @@
   };
   click(sites[0]);
   click(patches[1]);
-  const after = { sites: colours('#correlation-lattice [data-choice]'), tiles: colours('[data-tile]') };
+  const after = { sites: colors('#correlation-lattice [data-choice]'), tiles: colors('[data-tile]') };
   const named = { site: text('correlation-reference'), patch: text('chosen-patch') };
   sites[0]?.focus();
   sites[0]?.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true, cancelable: true }));
 
-  // Back where it began, the weights read from the pictures are those that were written into the page.
+  // With the initial patch chosen again, the weights read from the images equal those written into the page.
   click(patches[begun.patch]);
   const off = Math.max(0, ...opacities().map((opacity, at) => Math.abs(opacity - begun.opacities[at])));
   const hue = hues() === begun.hues;
@@ -55,7 +56,7 @@
     return { caption: figure.querySelector('figcaption').textContent.slice(0, 60), width: box.width, height: box.height, drawn,
       words: figure.querySelector('figcaption').textContent.trim().length };
   });
-  // Letters of axes must not be drawn over each other.
+  // Labels of axes must not overlap.
   const overlaps = [];
   document.querySelectorAll('svg').forEach(svg => {
     const boxes = [...svg.querySelectorAll('text')].map(one => [one.textContent.trim(), one.getBoundingClientRect()]);
@@ -65,7 +66,7 @@
       if (wide > 1 && high > 4) overlaps.push(`${a} | ${b}`);
     }));
   });
-  // Nothing is drawn beyond its figure or over another picture.
+  // No plot extends beyond its figure or overlaps another one.
   const misplaced = [];
   document.querySelectorAll('figure').forEach(figure => {
     const around = figure.getBoundingClientRect();

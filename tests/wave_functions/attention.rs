@@ -1,4 +1,4 @@
-//! The weights of attention: laws of every row, the layer and the head that they are of, and means over samples.
+//! Attention weights: properties of every row, assignment to layers and heads, and means over samples.
 
 use ketformer::model::{AttentionKind, Model, Weights};
 use ketformer::vmc::{AttentionMaps, SampleConfig, attention_maps, sample};
@@ -14,7 +14,7 @@ fn configurations(case: &Case, weights: &Weights, samples: usize) -> Vec<Vec<u8>
     sample(gpu(), &case.lattice, &*case.model, weights, config).unwrap().configurations
 }
 
-/// The rows of keys of head `head` of the last layer, all zero: nothing of a key is left, and all look the same.
+/// Weights in which the key rows of one head of one layer are zero, so that all its keys are equal.
 fn without_keys(model: &dyn Model, mut weights: Weights, [layer, heads, head]: [usize; 3]) -> Weights {
     let name = match model.name() {
         "vit" => format!("layers.{layer}.attn.qkv."),
@@ -57,7 +57,7 @@ fn rows_add_up_to_one_and_a_head_without_keys_looks_everywhere() {
             for (layer, heads) in found.layers.iter().enumerate() {
                 let own = &weights.tensors[&format!("layers.{layer}.attn.relative")];
                 for (head, own) in heads.iter().zip(own.values.chunks(t)) {
-                    // Patch 0 stands at (0, 0): its row is the parameter, and the others are the same, moved.
+                    // Patch 0 is at (0, 0): its row is the parameter, and the other rows are translations of it.
                     let own: Vec<f64> = own.iter().map(|weight| f64::from(*weight)).collect();
                     assert_eq!(head[..t], own, "{}", case.name);
                     let sorted = |row: &[f64]| {
@@ -92,7 +92,7 @@ fn rows_add_up_to_one_and_a_head_without_keys_looks_everywhere() {
                 let is_blind = [layer, heads, head] == blind;
                 assert!(if is_blind { apart < 1e-6 } else { apart > 1e-3 || t == 1 }, "{}: {apart}", case.name);
                 if layer + 1 < layers {
-                    assert_eq!(weights, &found.layers[layer][head], "{}: layers before do not notice", case.name);
+                    assert_eq!(weights, &found.layers[layer][head], "{}: earlier layers are unaffected", case.name);
                 }
             }
         }
@@ -106,7 +106,7 @@ fn rows_add_up_to_one_and_a_head_without_keys_looks_everywhere() {
 fn many_samples_are_the_mean_of_their_parts() {
     let case = &cases()[0];
     let weights = case.weights(1);
-    // More than go through the passes together.
+    // More samples than one pass takes.
     let drawn = configurations(case, &weights, 300);
     let [all, first, last] = [&drawn[..], &drawn[..100], &drawn[100..]].map(|part| maps(case, &weights, part).unwrap());
     let of = |maps: &AttentionMaps| maps.layers.concat().concat();

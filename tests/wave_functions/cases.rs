@@ -1,4 +1,4 @@
-//! The table of wave functions, each with weights that are nothing special.
+//! Table of wave functions, each with generic weights.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
 use ketformer::model::{
-    Activation, Attention, Cell, Lptf, Metropolis, Model, Norm, Position, Precision, Proposal, Ptf, Rbm, Rnn, Sector,
-    Start, Subsampler, Vit, VitAttention, Weights, check_sector,
+    Activation, Attention, Cell, Lptf, Metropolis, Model, Norm, PositionalEncoding, Precision, Proposal, Ptf, Rbm, Rnn,
+    Sector, Start, Subsampler, Vit, VitAttention, Weights, check_sector,
 };
 use ketformer::physics::{Hamiltonian, Lattice, Patch};
 use ketformer::vmc::{self, Amplitudes};
@@ -16,19 +16,19 @@ use ketformer::vmc::{self, Amplitudes};
 use super::devices::devices;
 use super::hamiltonians::{EXCHANGE, FRUSTRATED, ISING, hamiltonians};
 
-/// What is known by the name of a case and the seed of its weights.
+/// Amplitudes by name of the case and seed of its weights.
 type Enumerations = BTreeMap<(&'static str, u64), Arc<Amplitudes>>;
 
-/// A wave function on a lattice small enough to enumerate.
+/// Wave function on a lattice that is small enough for a full sum.
 pub struct Case {
     pub name: &'static str,
     pub lattice: Lattice,
     pub model: Box<dyn Model>,
-    /// Of the noise on its weights.
+    /// Amplitude of the noise on its weights.
     pub amplitude: f32,
 }
 
-/// Every wave function that the laws are tested on.
+/// All wave functions under test.
 pub fn cases() -> Vec<Case> {
     [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases(), vit_cases(), sector_cases(), complex_cases()]
         .into_iter()
@@ -36,13 +36,13 @@ pub fn cases() -> Vec<Case> {
         .collect()
 }
 
-/// The first case of each kind: of a family, real or complex, over all configurations or over a sector, with the attention that
-/// is the family's default or the other one.
+/// First case of each kind. A kind is a family, real or complex, over all configurations or over a sector, with the
+/// family's default attention or the other one.
 pub fn kinds() -> Vec<Case> {
     let mut seen = Vec::new();
     let mut is_new = |case: &Case| {
         let own_attention = !case.name.contains("attention");
-        let kind = (case.model.name(), case.model.is_complex(), case.model.keeps_excitations(), own_attention);
+        let kind = (case.model.name(), case.model.is_complex(), case.model.conserves_magnetization(), own_attention);
         let new = !seen.contains(&kind);
         seen.push(kind);
         new
@@ -50,7 +50,7 @@ pub fn kinds() -> Vec<Case> {
     cases().into_iter().filter(|case| is_new(case)).collect()
 }
 
-/// Every case on its own Hamiltonian, and one of each kind on all that it can have.
+/// Every case with its default Hamiltonian, and one case of each kind with all Hamiltonians that it supports.
 pub fn problems() -> Vec<(Case, Vec<&'static dyn Hamiltonian>)> {
     let kinds: Vec<&str> = kinds().iter().map(|case| case.name).collect();
     let with = |case: Case| {
@@ -60,7 +60,7 @@ pub fn problems() -> Vec<(Case, Vec<&'static dyn Hamiltonian>)> {
     cases().into_iter().map(with).collect()
 }
 
-/// Every case on one of the Hamiltonians that it can have, in turn.
+/// Every case with one of the Hamiltonians that it supports, cycling through them from case to case.
 pub fn in_turn() -> Vec<(Case, &'static dyn Hamiltonian)> {
     let with = |(turn, case): (usize, Case)| {
         let hamiltonians = case.hamiltonians();
@@ -70,7 +70,7 @@ pub fn in_turn() -> Vec<(Case, &'static dyn Hamiltonian)> {
     cases().into_iter().enumerate().map(with).collect()
 }
 
-/// A PTF of (patch, width, heads, layers, feed-forward width).
+/// PTF of (patch, width, heads, layers, feed-forward width).
 fn ptf(patch: Patch, width: usize, heads: usize, layers: usize, feed_forward: usize) -> Ptf {
     Ptf { patch, width, heads, layers, feed_forward, ..Ptf::default() }
 }
@@ -83,7 +83,7 @@ fn ptf_cases() -> Vec<Case> {
         row(
             "ptf, pairs of a chain of 10, textbook positions",
             Lattice::chain(10),
-            Ptf { position: Position::Textbook, ..ptf(Patch::Line(2), 16, 2, 2, 32) },
+            Ptf { position: PositionalEncoding::Sinusoidal, ..ptf(Patch::Line(2), 16, 2, 2, 32) },
         ),
         row("ptf, 2x1 on 4x3", Lattice::square(4, 3), ptf(Patch::Block([2, 1]), 8, 2, 2, 16)),
         row("ptf, a single patch", Lattice::square(2, 2), ptf(Patch::Block([2, 2]), 8, 2, 2, 16)),
@@ -108,7 +108,7 @@ fn ptf_cases() -> Vec<Case> {
         row(
             "ptf, learned positions and start",
             Lattice::chain(9),
-            Ptf { position: Position::Learned, start: Start::Learned, ..ptf(Patch::Line(1), 16, 4, 1, 20) },
+            Ptf { position: PositionalEncoding::Learned, start: Start::Learned, ..ptf(Patch::Line(1), 16, 4, 1, 20) },
         ),
         row(
             "ptf, linear attention, norms before, gelu, learned positions and start",
@@ -117,7 +117,7 @@ fn ptf_cases() -> Vec<Case> {
                 attention: Attention::Linear,
                 norm: Norm::Pre,
                 activation: Activation::Gelu,
-                position: Position::Learned,
+                position: PositionalEncoding::Learned,
                 start: Start::Learned,
                 ..ptf(Patch::Block([1, 1]), 12, 4, 2, 20)
             },
@@ -143,7 +143,7 @@ fn rnn_cases() -> Vec<Case> {
 
 fn rbm_cases() -> Vec<Case> {
     let chains = |name, lattice, alpha| {
-        // So many sweeps that the samples of a chain hardly know of each other.
+        // Enough sweeps for nearly independent samples of a chain.
         let sampling = Metropolis { sweeps: 20, burn_in: 100, ..Metropolis::default() };
         Case { name, lattice, model: Box::new(Rbm { alpha, sampling }), amplitude: 0.4 }
     };
@@ -155,7 +155,7 @@ fn rbm_cases() -> Vec<Case> {
     ]
 }
 
-/// Vision transformers, whose chains flip sites or stay in a sector.
+/// Vision transformers with chains that flip sites or stay in a sector.
 fn vit_cases() -> Vec<Case> {
     let row = |name, lattice, patch, [width, heads, layers]: [usize; 3], attention, proposal, amplitude| {
         let sampling = Metropolis { chains: None, sweeps: 5, burn_in: 10, proposal };
@@ -187,10 +187,10 @@ fn vit_cases() -> Vec<Case> {
     ]
 }
 
-/// Wave functions over the configurations of half of the sites occupied.
+/// Wave functions over the configurations with half of the sites occupied.
 fn sector_cases() -> Vec<Case> {
     let row = |name, lattice, model, amplitude| Case { name, lattice, model, amplitude };
-    let (block, sector) = (|sides| Patch::Block(sides), Sector::ZeroMagnetisation);
+    let (block, sector) = (|sides| Patch::Block(sides), Sector::ZeroMagnetization);
     let ptf = |patch| Ptf { sector, ..ptf(patch, 16, 4, 2, 24) };
     let exchange = Metropolis { sweeps: 20, burn_in: 100, proposal: Proposal::Exchange, ..Metropolis::default() };
     vec![
@@ -218,7 +218,7 @@ fn sector_cases() -> Vec<Case> {
 /// Complex wave functions, some in a sector.
 fn complex_cases() -> Vec<Case> {
     let row = |name, lattice, model, amplitude| Case { name, lattice, model, amplitude };
-    let (block, sector) = (|sides| Patch::Block(sides), Sector::ZeroMagnetisation);
+    let (block, sector) = (|sides| Patch::Block(sides), Sector::ZeroMagnetization);
     let ptf = |patch, sector| Ptf { phase: true, sector, ..ptf(patch, 16, 4, 2, 24) };
     vec![
         row("ptf, complex, 2x1 on 4x3", Lattice::square(4, 3), Box::new(ptf(block([2, 1]), Sector::All)), 0.5),
@@ -261,7 +261,7 @@ fn complex_cases() -> Vec<Case> {
     ]
 }
 
-/// Large patches, each drawn by a smaller wave function.
+/// Large-patched transformers with different sub-samplers.
 fn lptf_cases() -> Vec<Case> {
     let row = |name, lattice, transformer, subsampler, amplitude| {
         let model = Lptf { transformer, subsampler };
@@ -281,7 +281,7 @@ fn lptf_cases() -> Vec<Case> {
             "lptf of a ptf, lines of 4 in single sites on a chain of 12",
             Lattice::chain(12),
             ptf(Patch::Line(4), 8, 1, 1, 20),
-            Subsampler::Ptf(Ptf { position: Position::Textbook, ..ptf(Patch::Line(1), 20, 4, 1, 16) }),
+            Subsampler::Ptf(Ptf { position: PositionalEncoding::Sinusoidal, ..ptf(Patch::Line(1), 20, 4, 1, 16) }),
             0.35,
         ),
         row(
@@ -319,7 +319,7 @@ fn lptf_cases() -> Vec<Case> {
                 attention: Attention::Linear,
                 norm: Norm::Pre,
                 activation: Activation::Gelu,
-                position: Position::Learned,
+                position: PositionalEncoding::Learned,
                 start: Start::Learned,
                 ..ptf(Patch::Line(2), 12, 3, 2, 16)
             },
@@ -333,7 +333,7 @@ fn lptf_cases() -> Vec<Case> {
             Subsampler::Ptf(Ptf {
                 norm: Norm::Pre,
                 activation: Activation::Gelu,
-                position: Position::Learned,
+                position: PositionalEncoding::Learned,
                 start: Start::Learned,
                 ..ptf(block([1, 1]), 12, 2, 1, 16)
             }),
@@ -343,11 +343,11 @@ fn lptf_cases() -> Vec<Case> {
 }
 
 impl Case {
-    /// Weights of no symmetry: the initial ones and noise on every tensor, so that layers differ, biases and norms
-    /// are not trivial, and some configurations are much likelier than others.
+    /// Weights without symmetry: initial weights plus noise on every tensor, so that layers differ, biases and norms
+    /// are not trivial, and some configurations are much more likely than others.
     pub fn weights(&self, seed: u64) -> Weights {
         let mut weights = self.model.layout(&self.lattice).unwrap().initial(seed);
-        // A vision transformer has zeros where its units are large: near those log P has no bound, and f16 no precision.
+        // A vision transformer has zeros where its units are large. Near them log P is unbounded and f16 imprecise.
         for part in ["real", "imag"].into_iter().filter(|_| self.model.name() == "vit") {
             let tensor = weights.tensors.get_mut(&format!("head.{part}.weight")).unwrap();
             tensor.values.iter_mut().for_each(|value| *value *= 0.2);
@@ -360,13 +360,13 @@ impl Case {
         weights
     }
 
-    /// All 2^N amplitudes with [`Case::weights`], enumerated once for all tests.
+    /// All 2^N amplitudes with [`Case::weights`], computed once for all tests.
     pub fn amplitudes(&self, seed: u64) -> Arc<Amplitudes> {
         static KNOWN: Mutex<Enumerations> = Mutex::new(BTreeMap::new());
         let mut known = KNOWN.lock().unwrap();
         let enumerate = || {
             let weights = self.weights(seed);
-            vmc::enumerate(gpu(), &self.lattice, &*self.model, &weights, Precision::Single).unwrap().into()
+            vmc::full_sum(gpu(), &self.lattice, &*self.model, &weights, Precision::Single).unwrap().into()
         };
         known.entry((self.name, seed)).or_insert_with(enumerate).clone()
     }
@@ -376,28 +376,28 @@ impl Case {
         self.amplitudes(seed).log_p.clone()
     }
 
-    /// Whether P is normalised by construction. Where it is not, samples come from Markov chains, and what the passes call
-    /// log P misses a constant.
-    pub fn is_normalised(&self) -> bool {
+    /// Whether P is normalized by construction. Otherwise samples come from Markov chains, and log P from the passes
+    /// lacks a constant.
+    pub fn is_normalized(&self) -> bool {
         self.model.chains().is_none()
     }
 
-    /// What must be added to log P as passes over single configurations know it to get that of enumeration, from one
-    /// configuration of which both are known.
+    /// Constant to add to log P from passes over single configurations to get log P from the full sum. `found` and
+    /// `enumerated` are the two values for one configuration.
     pub fn constant(&self, found: f64, enumerated: f64) -> f64 {
-        if self.is_normalised() { 0.0 } else { enumerated - found }
+        if self.is_normalized() { 0.0 } else { enumerated - found }
     }
 
-    /// Rows of a sample in sums of the gradient over rows.
+    /// Number of rows of a sample in the row sums of gradients.
     pub fn rows_of_a_sample(&self) -> usize {
         self.model.training_rows(&self.model.patching(&self.lattice).unwrap()) as usize
     }
 
-    /// The weights of seed 1 made so large that the passes overflow.
+    /// Weights of seed 1, scaled so that the passes overflow.
     pub fn overflowing(&self) -> Weights {
         let mut weights = self.weights(1);
-        // Amplitudes of a machine saturate; only sums that overflow are too large for it.
-        let enlarged = |value: f32| if self.is_normalised() { 1e30 * value } else { f32::MAX.copysign(value) };
+        // Amplitudes of an RBM saturate, so that only sums that overflow are not finite.
+        let enlarged = |value: f32| if self.is_normalized() { 1e30 * value } else { f32::MAX.copysign(value) };
         weights.tensors.values_mut().flat_map(|tensor| &mut tensor.values).for_each(|value| *value = enlarged(*value));
         weights
     }
@@ -407,35 +407,35 @@ impl Case {
         self.model.name() != "vit"
     }
 
-    /// The weights of seed 1 with a bias of `strength` against every occupied site.
+    /// Weights of seed 1 with a bias of `strength` against every occupied site.
     pub fn emptied(&self, strength: f32) -> Weights {
         let mut weights = self.weights(1);
         let layout = self.model.layout(&self.lattice).unwrap();
-        // The bias of single sites stands first.
-        let is_bias = |name: &str| !self.is_normalised() || name.ends_with("lin.2.bias");
+        // The bias of single sites comes first.
+        let is_bias = |name: &str| !self.is_normalized() || name.ends_with("lin.2.bias");
         let slot = layout.slots().iter().find(|slot| is_bias(&slot.spec.name)).unwrap();
         let values = &mut weights.tensors.get_mut(&slot.spec.name).unwrap().values;
         let patching = self.model.patching(&self.lattice).unwrap();
-        let expected = if self.is_normalised() { patching.outcomes() } else { patching.sites() };
+        let expected = if self.is_normalized() { patching.outcomes() } else { patching.sites() };
         assert_eq!(values.len(), expected, "{} is not the bias of the occupations", slot.spec.name);
-        let occupied = |at: usize| if self.is_normalised() { at.count_ones() as f32 } else { 1.0 };
+        let occupied = |at: usize| if self.is_normalized() { at.count_ones() as f32 } else { 1.0 };
         values.iter_mut().enumerate().for_each(|(at, value)| *value -= strength * occupied(at));
         weights
     }
 
-    /// The states that the wave function is over: all, or those of half of the sites occupied.
+    /// States of the wave function: all, or those with half of the sites occupied.
     pub fn states(&self) -> Vec<usize> {
         let sites = self.lattice.sites();
-        let is_over = |state: &usize| !self.model.keeps_excitations() || state.count_ones() as usize == sites / 2;
+        let is_over = |state: &usize| !self.model.conserves_magnetization() || state.count_ones() as usize == sites / 2;
         (0..1 << sites).filter(is_over).collect()
     }
 
-    /// Their configurations, in the order of the states' indices.
+    /// Configurations of [`Case::states`], in the same order.
     pub fn configurations(&self) -> Vec<Vec<u8>> {
         self.states().into_iter().map(|state| self.configuration(state)).collect()
     }
 
-    /// The Hamiltonians that the wave function can be tested with.
+    /// Hamiltonians that the wave function supports.
     pub fn hamiltonians(&self) -> Vec<&'static dyn Hamiltonian> {
         let fits = |hamiltonian: &&dyn Hamiltonian| {
             let terms = hamiltonian.terms(&self.lattice).unwrap();
@@ -444,22 +444,22 @@ impl Case {
         hamiltonians().into_iter().filter(fits).collect()
     }
 
-    /// One of them.
+    /// Default Hamiltonian of the wave function.
     pub fn hamiltonian(&self) -> &'static dyn Hamiltonian {
-        match (self.model.keeps_excitations(), self.model.is_complex()) {
+        match (self.model.conserves_magnetization(), self.model.is_complex()) {
             (false, _) => &ISING,
             (true, false) => &EXCHANGE,
             (true, true) => &FRUSTRATED,
         }
     }
 
-    /// The configuration of a state.
+    /// Configuration of a state.
     pub fn configuration(&self, index: usize) -> Vec<u8> {
         (0..self.lattice.sites()).map(|site| (index >> site & 1) as u8).collect()
     }
 
-    /// At most `count` configurations, with the first and the last one, which are the empty and the full one where all
-    /// 2^N may come.
+    /// At most `count` configurations, including the first and the last one, which are the empty and the full one
+    /// unless the wave function is restricted to a sector.
     pub fn some_configurations(&self, count: usize) -> Vec<Vec<u8>> {
         let states = self.states();
         if states.len() <= count {
@@ -474,12 +474,12 @@ impl Case {
     }
 }
 
-/// The state that a configuration is.
+/// Index of the state of a configuration.
 pub fn index(configuration: &[u8]) -> usize {
     configuration.iter().rev().fold(0, |index, n| index << 1 | usize::from(*n))
 }
 
-/// One of the devices, assigned to threads in turn, for all tests that do not measure memory.
+/// One of the devices, assigned to threads round-robin, for all tests that do not measure memory.
 pub fn gpu() -> &'static Gpu {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -489,7 +489,7 @@ pub fn gpu() -> &'static Gpu {
     &gpus[THREAD.with(|thread| thread % gpus.len())]
 }
 
-/// The weights are worth testing with: P is neither flat nor a single configuration.
+/// P is neither flat nor concentrated on a single configuration.
 #[test]
 fn the_cases_are_not_trivial() {
     for case in cases() {

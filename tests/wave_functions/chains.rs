@@ -1,9 +1,9 @@
-//! What holds of wave functions that Markov chains sample: those of the table that are known up to a factor.
+//! Properties of the wave functions that are sampled by Markov chains, which are known up to a factor.
 
 use ketformer::model::{Metropolis, Precision, Proposal, Rbm, Weights};
 use ketformer::physics::{Hamiltonian, Lattice, Rydberg};
 use ketformer::vmc::{
-    EvaluateConfig, FROZEN, Likelihood, MIXED, SampleConfig, TrainConfig, Trainer, enumerate, evaluate, sample,
+    EvaluateConfig, FROZEN, Likelihood, MIXED, SampleConfig, TrainConfig, Trainer, evaluate, full_sum, sample,
 };
 use ketformer::{ErrorKind, Model};
 
@@ -16,14 +16,15 @@ fn machine(sampling: Metropolis) -> Rbm {
     Rbm { alpha: 1.5, sampling }
 }
 
-/// Weights of `rbm` that are nothing special, times `scale`.
+/// Generic weights of `rbm`, times `scale`.
 fn weights(rbm: &Rbm, lattice: &Lattice, scale: f32) -> Weights {
     let mut weights = rbm.layout(lattice).unwrap().initial(4);
     weights.tensors.values_mut().flat_map(|tensor| &mut tensor.values).for_each(|value| *value *= scale);
     weights
 }
 
-/// Reports of a few training steps and an evaluation, with the weights held where they are by a tiny learning rate.
+/// Acceptance of the last of a few training steps, and chain report of an evaluation. A tiny learning rate keeps the
+/// weights fixed.
 fn acceptances(rbm: &Rbm, scale: f32) -> (f64, ketformer::vmc::ChainReport) {
     let lattice = Lattice::square(3, 3);
     let weights = weights(rbm, &lattice, scale);
@@ -51,14 +52,14 @@ fn frozen_chains_are_reported() {
     assert!(report.r_hat.unwrap() > 2.0 * MIXED, "{report:?}");
 }
 
-/// Amplitudes that are all the same accept everything, and one sweep is far from enough to forget where it began.
+/// With constant amplitudes every proposal is accepted, and one sweep is far too short for independent samples.
 #[test]
 fn acceptance_and_autocorrelation_are_those_of_a_random_walk() {
     let lattice = Lattice::chain(8);
     let rbm = machine(Metropolis { chains: Some(64), sweeps: 1, burn_in: 0, proposal: Proposal::Flip });
     let flat = weights(&rbm, &lattice, 0.0);
-    // Local energies of these terms are Σ field n and numbers that are the same everywhere. A flip of a random site leaves
-    // (1 − 2/N) of the correlation, eight of them 0.1, so that τ = ½ (1 + 0.1)/(1 − 0.1).
+    // Local energies of these terms are Σ field n plus a constant. A flip of a random site leaves (1 − 2/N) of the
+    // correlation and eight flips leave 0.1, so that τ = ½ (1 + 0.1)/(1 − 0.1).
     let config = EvaluateConfig { samples: 64_000, ..EvaluateConfig::default() };
     let estimate = evaluate(gpu(), &lattice, &Field, &rbm, &flat, config).unwrap();
     let report = estimate.chains.unwrap();
@@ -76,7 +77,7 @@ fn acceptance_and_autocorrelation_are_those_of_a_random_walk() {
     assert!((estimate.v_score * above.powi(2) / (8.0 * estimate.variance) - 1.0).abs() < 1e-9);
 }
 
-/// A field on every site, and flips that a flat amplitude makes the same everywhere.
+/// Field on every site, and flips, which contribute a constant if the amplitudes are constant.
 struct Field;
 
 impl Hamiltonian for Field {
@@ -90,7 +91,7 @@ impl Hamiltonian for Field {
     }
 }
 
-/// How often each state was drawn, and the chance of that where P(σ) ∝ ψ(σ)² for the states of `sector`.
+/// p-value of the frequencies of the drawn states under P(σ) ∝ ψ(σ)² on the states of `sector`.
 pub fn chance_of(drawn: &[Vec<u8>], log_p: &[f64], sector: impl Fn(usize) -> bool) -> f64 {
     let mut counts = vec![0; log_p.len()];
     drawn.iter().for_each(|configuration| counts[index(configuration)] += 1);
@@ -101,21 +102,21 @@ pub fn chance_of(drawn: &[Vec<u8>], log_p: &[f64], sector: impl Fn(usize) -> boo
     chance(&counts, &states.iter().map(|state| log_p[*state].exp() / total).collect::<Vec<f64>>())
 }
 
-/// Exchanges stay among configurations of half the sites, and draw them as P says.
+/// Exchanges stay in the sector with half of the sites occupied and sample P.
 #[test]
 fn exchanges_keep_the_number_of_excitations() {
     let lattice = Lattice::square(4, 3);
     let rbm = machine(Metropolis { sweeps: 20, proposal: Proposal::Exchange, ..Metropolis::default() });
     let weights = weights(&rbm, &lattice, 8.0);
     let drawn = sample(gpu(), &lattice, &rbm, &weights, SampleConfig::default()).unwrap().configurations;
-    let log_p = enumerate(gpu(), &lattice, &rbm, &weights, Precision::Single).unwrap().log_p;
+    let log_p = full_sum(gpu(), &lattice, &rbm, &weights, Precision::Single).unwrap().log_p;
     let half = |state: usize| state.count_ones() == 6;
     let (of_p, flat) = (chance_of(&drawn, &log_p, half), chance_of(&drawn, &vec![0.0; log_p.len()], half));
     println!("{of_p} {flat}");
     assert!(of_p > LEAST_CHANCE, "chance {of_p:e}");
     assert!(flat < LEAST_CHANCE, "a flat distribution would pass as well");
 
-    // What flips sites would leave the sector; what exchanges them does not.
+    // A Hamiltonian that flips sites leaves the sector; one that exchanges them does not.
     let trainer =
         |hamiltonian: &dyn Hamiltonian| Trainer::new(gpu(), &lattice, hamiltonian, &rbm, TrainConfig::default()).err();
     let error = trainer(&Rydberg::default()).unwrap();
@@ -123,7 +124,7 @@ fn exchanges_keep_the_number_of_excitations() {
     assert!(trainer(&EXCHANGE).is_none());
 }
 
-/// Fewer chains leave several samples each, which are as good.
+/// Several samples per chain follow the same distribution.
 #[test]
 fn chains_that_leave_several_samples_draw_the_same_distribution() {
     let lattice = Lattice::square(4, 3);
@@ -131,15 +132,15 @@ fn chains_that_leave_several_samples_draw_the_same_distribution() {
     let weights = weights(&rbm, &lattice, 8.0);
     let config = SampleConfig { samples: 20_000, seed: 3, ..SampleConfig::default() };
     let drawn = sample(gpu(), &lattice, &rbm, &weights, config).unwrap().configurations;
-    let log_p = enumerate(gpu(), &lattice, &rbm, &weights, Precision::Single).unwrap().log_p;
+    let log_p = full_sum(gpu(), &lattice, &rbm, &weights, Precision::Single).unwrap().log_p;
     let (of_p, flat) = (chance_of(&drawn, &log_p, |_| true), chance_of(&drawn, &vec![0.0; log_p.len()], |_| true));
     println!("{of_p} {flat}");
     assert!(of_p > LEAST_CHANCE, "chance {of_p:e}");
     assert!(flat < LEAST_CHANCE, "a flat distribution would pass as well");
 }
 
-/// Chains go on from step to step: the configurations of a step are near those of the step before, where a sweep changes
-/// little.
+/// Chains continue between steps: the configurations of a step are close to those of the previous step if a sweep
+/// changes little.
 #[test]
 fn chains_go_on_between_steps() {
     let lattice = Lattice::chain(12);
@@ -157,10 +158,10 @@ fn chains_go_on_between_steps() {
     assert!(next > 0.0);
 }
 
-/// Weights whose sum is not zero would need the normalisation.
+/// Weights whose sum is not zero require the normalization.
 #[test]
-fn a_likelihood_that_needs_the_normalisation_is_refused() {
-    let unnormalised = cases().into_iter().filter(|case| !case.is_normalised()).collect::<Vec<_>>();
+fn a_likelihood_that_needs_the_normalization_is_refused() {
+    let unnormalised = cases().into_iter().filter(|case| !case.is_normalized()).collect::<Vec<_>>();
     assert!(!unnormalised.is_empty(), "no wave function of the table has Markov chains");
     for case in unnormalised {
         let configurations = case.some_configurations(4);
@@ -185,8 +186,8 @@ fn settings_without_meaning_are_refused() {
     }
 }
 
-/// Two peaks far from each other, all sites empty and all occupied, with nearly all of |ψ|² at the second: chains that begin at
-/// random where ψ is as it is would end in both.
+/// Two distant peaks, all sites empty and all occupied, with nearly all of |ψ|² at the second. Chains from random
+/// starts that sampled |ψ|² without annealing would end in both.
 #[test]
 fn chains_of_a_trained_wave_function_are_not_caught_where_it_is_small() {
     let lattice = Lattice::square(4, 4);

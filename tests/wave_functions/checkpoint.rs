@@ -1,4 +1,4 @@
-//! A trainer that is restored from a checkpoint goes on to the same bits.
+//! A trainer that is restored from a checkpoint continues to the same bits.
 
 use ketformer::ErrorKind;
 use ketformer::model::Weights;
@@ -19,7 +19,7 @@ fn trainer(case: &Case, optimizer: Optimizer) -> Trainer {
     Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config(optimizer)).unwrap()
 }
 
-/// Reports without the clock, as text, in which NaN is itself.
+/// Reports of `steps` steps without times, as text, in which NaN equals NaN.
 fn steps(trainer: &mut Trainer, steps: u64) -> Vec<String> {
     let timeless = |report: ketformer::Result<StepReport>| StepReport { seconds: 0.0, ..report.unwrap() };
     trainer.steps(steps).map(timeless).map(|report| format!("{report:?}")).collect()
@@ -33,7 +33,7 @@ fn what_is_restored_goes_on_to_the_same_bits() {
             whole.set_weights(&case.weights(1)).unwrap();
             steps(&mut whole, 2);
             let checkpoint = whole.checkpoint().unwrap();
-            assert_eq!((checkpoint.step, checkpoint.chains.is_empty()), (2, case.is_normalised()), "{}", case.name);
+            assert_eq!((checkpoint.step, checkpoint.chains.is_empty()), (2, case.is_normalized()), "{}", case.name);
             let reports = steps(&mut whole, 2);
 
             let mut restored = trainer(&case, optimizer);
@@ -51,7 +51,7 @@ fn what_is_restored_goes_on_to_the_same_bits() {
     }
 }
 
-/// The same tensors, all zero but for the powers that Adam begins with.
+/// The same tensors, all zero except the initial powers of Adam, which are 1.
 fn emptied(weights: &Weights) -> Weights {
     let mut emptied = weights.clone();
     for (name, tensor) in &mut emptied.tensors {
@@ -73,7 +73,7 @@ fn what_is_of_another_run_is_refused_and_changes_nothing() {
         assert_eq!(trainer.restore(&foreign).unwrap_err().kind(), ErrorKind::Weights);
         assert!(trainer.checkpoint().unwrap() == before);
     }
-    let chains = cases().into_iter().find(|case| !case.is_normalised()).unwrap();
+    let chains = cases().into_iter().find(|case| !case.is_normalized()).unwrap();
     let mut moved = self::trainer(&chains, adam);
     steps(&mut moved, 1);
     let mut few = moved.checkpoint().unwrap();
@@ -87,7 +87,7 @@ fn there_is_none_while_steps_are_under_way() {
     let mut trainer = trainer(&case, Optimizer::Adam);
     trainer.steps(3).next().unwrap().unwrap();
     assert!(trainer.checkpoint().unwrap_err().to_string().contains("under way"));
-    // Those under way are reported, and none besides.
+    // Only the steps that are under way are reported.
     trainer.steps(0).for_each(|report| assert!(report.is_ok()));
     assert!(trainer.checkpoint().unwrap().step > 1);
 }

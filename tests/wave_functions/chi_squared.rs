@@ -1,7 +1,7 @@
-//! Pearson's test of frequencies against probabilities.
+//! Pearson's chi-squared test of frequencies against probabilities.
 
-/// Probability that frequencies as far from `p` as `counts` are, or farther, come about by chance. Outcomes expected
-/// fewer than 5 times are put together.
+/// p-value: probability of frequencies at least as far from `p` as those of `counts`. Outcomes expected fewer than 5
+/// times are merged.
 pub fn chance(counts: &[u64], p: &[f64]) -> f64 {
     assert_eq!(counts.len(), p.len());
     let samples = counts.iter().sum::<u64>() as f64;
@@ -16,7 +16,7 @@ pub fn chance(counts: &[u64], p: &[f64]) -> f64 {
         bins[last][0] += counts[outcome] as f64;
         bins[last][1] += samples * p[outcome];
     }
-    // What is left of the least likely outcomes may still be expected too rarely.
+    // The last bin, of the least likely outcomes, may have too small an expectation.
     if let [.., before, last] = &mut bins[..]
         && last[1] < 5.0
     {
@@ -66,7 +66,7 @@ fn tail(x: f64, freedom: f64) -> f64 {
     scale * fraction
 }
 
-/// Stirling's series, after the recurrence has taken `a` beyond 10.
+/// ln Γ(a) by Stirling's series, after the recurrence has raised `a` to 10 or more.
 fn ln_gamma(a: f64) -> f64 {
     let (mut a, mut shift) = (a, 0.0);
     while a < 10.0 {

@@ -1,9 +1,9 @@
-//! Error bars cover the exact values as often as they say, over many seeds: of independent samples, and of Markov chains that
-//! remember where they were.
+//! Coverage of the exact values by error bars over many seeds, for independent samples and for correlated samples of
+//! Markov chains.
 
 use ketformer::model::{Metropolis, Precision, Rbm};
 use ketformer::physics::{Lattice, Observables};
-use ketformer::vmc::{EvaluateConfig, Mean, enumerate, evaluate};
+use ketformer::vmc::{EvaluateConfig, Mean, evaluate, full_sum};
 
 use super::cases::{Case, cases, gpu};
 use super::energy::{exact_local, expectation, state};
@@ -11,11 +11,11 @@ use super::hamiltonians::ISING;
 
 const SEEDS: u64 = 100;
 
-/// The parts of all error bars that are as long as the distance to the exact value, and twice as long: 0.68 and 0.95 of
-/// normal errors.
+/// Fractions of estimates within one and within two error bars of the exact value: 0.68 and 0.95 for normally
+/// distributed errors.
 fn covered(case: &Case) -> [f64; 2] {
     let weights = case.weights(1);
-    let amplitudes = enumerate(gpu(), &case.lattice, &*case.model, &weights, Precision::Single).unwrap();
+    let amplitudes = full_sum(gpu(), &case.lattice, &*case.model, &weights, Precision::Single).unwrap();
     let state = state(&amplitudes);
     let terms = ketformer::Hamiltonian::terms(&ISING, &case.lattice).unwrap();
     let energy = expectation(&state, &exact_local(&terms, &state)[0]);
@@ -54,9 +54,9 @@ fn error_bars_cover_as_often_as_they_say() {
     let one_sweep = |chains| {
         let sampling = Metropolis { chains: Some(chains), sweeps: 1, burn_in: 50, ..Metropolis::default() };
         let model = Box::new(Rbm { alpha: 1.5, sampling });
-        Case { name: "rbm that remembers", lattice: Lattice::chain(5), model, amplitude: 0.6 }
+        Case { name: "rbm with correlated samples", lattice: Lattice::chain(5), model, amplitude: 0.6 }
     };
-    // Few chains are cut into long stretches, of many several make a batch.
+    // Few chains are split into long batches; of many chains, several form a batch.
     for case in [independent, one_sweep(8), one_sweep(128)] {
         let [one, two] = covered(&case);
         println!("{}: {one} within one error bar, {two} within two", case.name);

@@ -1,5 +1,6 @@
-//! One wave function, however it is computed: for sampling (patch after patch where it is autoregressive), for the gradient
-//! (all patches at once), or by what a move changes (over a shared prefix, or from a sample's activations).
+//! Agreement between all ways to compute a wave function: for sampling (patch by patch if it is autoregressive), for
+//! the gradient (all patches at once), and for connected configurations (over a shared prefix, or from a sample's
+//! activations).
 
 use std::f64::consts::TAU;
 
@@ -28,7 +29,7 @@ fn sampling_agrees_with_the_pass_with_gradient() {
         let amplitudes = case.amplitudes(1);
         let decoded: Vec<f64> = configurations.iter().map(|c| amplitudes.log_p[index(c)]).collect();
         let forced = Likelihood::new(gpu(), &case.lattice, &*case.model, &weights, &configurations).unwrap();
-        assert_eq!(forced.is_normalised(), case.is_normalised());
+        assert_eq!(forced.is_normalized(), case.is_normalized());
         let phases = forced.phase().unwrap();
         let apart = configurations.iter().zip(&phases).map(|(c, phase)| (amplitudes.phase[index(c)] - phase).abs());
         let apart = apart.fold(0.0, nan_max);
@@ -43,7 +44,7 @@ fn sampling_agrees_with_the_pass_with_gradient() {
     }
 }
 
-/// A move recomputes only what it changes; the configuration it leads to, evaluated on its own, gives the same.
+/// A move recomputes only what it changes. A full evaluation of the connected configuration gives the same.
 #[test]
 fn moves_agree_with_brute_force() {
     for (case, hamiltonians) in problems() {
@@ -53,7 +54,7 @@ fn moves_agree_with_brute_force() {
     }
 }
 
-/// That log P and phases of moved configurations are those in `amplitudes`, of all states, to `tolerance`.
+/// Asserts that log P and phases of connected configurations agree with `amplitudes` of all states within `tolerance`.
 pub fn moves_lead_to(
     (case, hamiltonian): (&Case, &dyn Hamiltonian),
     weights: &Weights,
@@ -70,7 +71,7 @@ pub fn moves_lead_to(
     let found =
         local_energies(gpu(), &case.lattice, hamiltonian, &*case.model, weights, &configurations, precision).unwrap();
     assert_eq!(found.moved_log_p.len(), configurations.len());
-    assert_eq!(found.normalised, case.is_normalised());
+    assert_eq!(found.normalized, case.is_normalized());
     let constant = case.constant(found.log_p[0], log_p[index(&configurations[0])]);
     let (mut worst, mut least) = (0.0, 0.0f64);
     let mut kinds = [0; 3];
@@ -87,7 +88,7 @@ pub fn moves_lead_to(
             let mut there = configuration.clone();
             step.flip_in(&mut there);
             worst = nan_max(worst, (moved + constant - log_p[index(&there)]).abs());
-            // Ratios know phases up to full turns.
+            // Ratios determine phases modulo 2π.
             let turn = moved_phase - phase[index(&there)];
             worst = nan_max(worst, (turn - (turn / TAU).round() * TAU).abs());
             least = least.max((log_p[index(configuration)] - log_p[index(&there)]).abs());
@@ -101,7 +102,7 @@ pub fn moves_lead_to(
     assert!(least > 0.1, "{name}: no move changes P by more than {least:e}");
 }
 
-/// The larger of the two, with NaN the largest of all.
+/// Maximum of the two, or infinity if one is NaN.
 pub fn nan_max(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::INFINITY } else { a.max(b) }
 }

@@ -7,7 +7,7 @@ use ketformer::vmc::{Amplitudes, EvaluateConfig, Mean, TrainConfig, Trainer, eva
 use super::cases::{Case, cases, gpu, in_turn, index, kinds, problems};
 use super::decoding::nan_max;
 
-/// Real and imaginary parts of every state.
+/// Real and imaginary parts of the amplitudes of all states.
 pub type Parts = [Vec<f64>; 2];
 
 /// Ψ = √P e^(i·phase), of norm 1.
@@ -18,7 +18,7 @@ pub fn state(amplitudes: &Amplitudes) -> Parts {
         .map(|of| log_p.iter().zip(phase).map(|(log_p, phase)| (0.5 * log_p).exp() / norm * of(*phase)).collect())
 }
 
-/// (HΨ)(σ) / Ψ(σ) of every state; 0 where Ψ is.
+/// (HΨ)(σ) / Ψ(σ) of every state; 0 where Ψ(σ) = 0.
 pub fn exact_local(terms: &Terms, state: &Parts) -> Parts {
     let operator = Operator::new(terms).unwrap();
     let [re, im] = state;
@@ -45,10 +45,10 @@ pub fn expectation(state: &Parts, local: &[f64]) -> f64 {
     densities(state).iter().zip(local).map(|(weight, local)| weight * local).sum()
 }
 
-/// Measured in units of the largest energy there can be.
+/// Tolerance in units of `Terms::bound`, the largest possible energy.
 const TOLERANCE: f64 = 5e-7;
 
-/// The terms with one coefficient of each kind changed, and with a move less.
+/// Copies of the terms with one coefficient of each kind changed, and with one move removed.
 fn altered(terms: &Terms) -> [Terms; 5] {
     let alter = |change: fn(&mut Terms)| {
         let mut copy = terms.clone();
@@ -66,7 +66,7 @@ fn altered(terms: &Terms) -> [Terms; 5] {
     ]
 }
 
-/// Local energies of a case at most; beyond, random configurations stand for all.
+/// Maximum number of local energies of a case. Larger cases use random configurations.
 const MOST: usize = 1 << 10;
 
 #[test]
@@ -126,7 +126,7 @@ fn estimate(case: &Case, hamiltonian: &dyn Hamiltonian, samples: usize, seed: u6
     evaluate(gpu(), &case.lattice, hamiltonian, &*case.model, &case.weights(1), config).unwrap()
 }
 
-/// Estimates from samples lie where enumeration says, and say themselves how far off they may be.
+/// Estimates from samples agree with the full sum within their error bars, which have the expected size.
 #[test]
 fn estimates_agree_with_enumeration() {
     for (case, hamiltonian) in in_turn() {
@@ -146,11 +146,11 @@ fn estimates_agree_with_enumeration() {
         assert!((found.energy - energy).abs() < 5.0 * found.energy_error, "{name}: {found:?} is not {energy}");
         assert!((found.energy_error / sigma - 1.0).abs() < 0.5, "{name}: the error of {found:?} is not {sigma}");
 
-        // Each within five of its own error bars.
+        // Each agrees within five error bars.
         let exact = Observables::of_complex(&terms, &case.lattice, [&state[0], &state[1]]).unwrap();
         let found = found.observables;
         let agrees = |what: &str, mean: Mean, exact: f64| {
-            // In a sector some are always the same.
+            // In a sector some observables are constant.
             let off = (mean.value - exact).abs();
             assert!(off < 5.0 * mean.error + 1e-6, "{name}: {what} {mean:?} {exact}");
             assert!(mean.error < 0.1, "{name}: {what} {mean:?}");
@@ -180,7 +180,7 @@ fn estimates_agree_with_enumeration() {
 #[test]
 fn estimates_depend_on_the_seed_alone() {
     for case in kinds() {
-        // As text, in which NaN is itself.
+        // Compared as text, in which NaN equals NaN.
         let found = |seed| format!("{:?}", estimate(&case, case.hamiltonian(), 1500, seed));
         let first = found(7);
         assert_eq!(first, found(7), "{}", case.name);
@@ -189,7 +189,7 @@ fn estimates_depend_on_the_seed_alone() {
     }
 }
 
-/// A training step estimates what enumeration of the same weights gives.
+/// The energy of a training step agrees with the full sum for the same weights.
 #[test]
 fn a_step_estimates_the_energy_of_the_weights_before_it() {
     for case in cases() {

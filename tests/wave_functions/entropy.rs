@@ -1,4 +1,4 @@
-//! The Rényi-2 entropy from samples is that of the reduced density matrix.
+//! Rényi-2 entropy from samples, against that of the reduced density matrix.
 
 use ketformer::ErrorKind;
 use ketformer::vmc::{EvaluateConfig, RenyiEntropy, renyi_entropy};
@@ -6,14 +6,14 @@ use ketformer::vmc::{EvaluateConfig, RenyiEntropy, renyi_entropy};
 use super::cases::{Case, cases, gpu, kinds};
 use super::energy::{Parts, state};
 
-/// tr ρ_A² of a state, of the sites that are `true`.
+/// tr ρ_A² of a state, where A are the sites that are `true` in `part`.
 fn purity([re, im]: &Parts, part: &[bool]) -> f64 {
     let inside: usize = part.iter().enumerate().map(|(site, inside)| usize::from(*inside) << site).sum();
     let (a, b): (Vec<usize>, Vec<usize>) = {
         let all = 0..re.len();
         (all.clone().filter(|s| s & !inside == 0).collect(), all.filter(|s| s & inside == 0).collect())
     };
-    // ρ(a, a') = Σ_b ψ(a b) ψ*(a' b), of which the squares are summed.
+    // Σ |ρ(a, a')|² with ρ(a, a') = Σ_b ψ(a b) ψ*(a' b).
     let mut sum = 0.0;
     for x in &a {
         for y in &a {
@@ -47,7 +47,7 @@ fn it_is_that_of_the_reduced_density_matrix() {
             assert!(found.purity.error < 0.15 && (found.entropy.value + found.purity.value.ln()).abs() < 1e-12);
             assert_eq!(found.sites, part.iter().filter(|inside| **inside).count());
         }
-        // Of all sites, and of none, it is that of a pure state, without any error.
+        // For all sites, and for none, the state is pure and the entropy has no error.
         for all in [true, false] {
             let found = entropy(case, &vec![all; n], 100, 3).unwrap();
             assert!(found.entropy.value.abs() < 1e-4 && found.entropy.error < 1e-4, "{}: {found:?}", case.name);

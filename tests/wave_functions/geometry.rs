@@ -1,4 +1,4 @@
-//! Products of gradients of single samples, against gradients taken one by one.
+//! Gram matrix of the gradients of single samples, against gradients computed one by one.
 
 use ketformer::kernels::RandomInputs;
 use ketformer::model::Weights;
@@ -6,20 +6,20 @@ use ketformer::vmc::{Geometry, GramMatrix, Likelihood};
 
 use super::cases::{Case, cases, gpu, kinds};
 
-/// More than one chunk, and no multiple of anything.
+/// More than one chunk, and not a multiple of any tile size.
 const CONFIGURATIONS: usize = 67;
 
-/// X of equally weighted configurations, row after row, from the gradients of each, O = ½ ∂ log P/∂θ + i ∂ phase/∂θ: real
-/// parts, then imaginary ones.
+/// Centered Jacobian X of equally weighted configurations, by rows: real parts, then imaginary parts of the gradients
+/// O = ½ ∂ log P/∂θ + i ∂ phase/∂θ.
 fn jacobian(case: &Case, weights: &Weights, configurations: &[Vec<u8>]) -> Vec<Vec<f64>> {
     let likelihood = Likelihood::new(gpu(), &case.lattice, &*case.model, weights, configurations).unwrap();
     let (count, parts) = (configurations.len(), 1 + usize::from(case.model.is_complex()));
     let row = |r: usize| {
         let (mut by_log_p, mut by_phase) = (vec![0f32; count], vec![0f32; (parts - 1) * count]);
         if r < count {
-            by_log_p[r] = 0.5
+            by_log_p[r] = 0.5;
         } else {
-            by_phase[r - count] = 1.0
+            by_phase[r - count] = 1.0;
         }
         flat(&likelihood.gradient_of_log_psi(&by_log_p, &by_phase).unwrap())
     };
@@ -66,10 +66,10 @@ fn the_gram_matrix_is_that_of_the_jacobian() {
         let size = largest(explicit.values().iter().copied());
         println!("{}: {:e}, {:?}", case.name, apart / size, geometry.forms());
         assert!(apart < 1e-5 * size, "{}: {apart:e} of {size:e}", case.name);
-        // Nothing depends on how much goes through the GPU at a time.
+        // No bit depends on the size of chunks.
         assert!(new(Some(0)).gram().unwrap() == gram, "{}: other bits with little memory", case.name);
     }
-    assert!(forms.iter().all(|count| *count > 10), "one of the ways to the matrix is hardly taken: {forms:?}");
+    assert!(forms.iter().all(|count| *count > 10), "one of the ways to compute the matrix is hardly used: {forms:?}");
 }
 
 #[test]
@@ -84,11 +84,11 @@ fn directions_solve_the_problem_of_all_parameters() {
         let energies: Vec<[f64; 2]> =
             parts[0].iter().zip(&parts[1]).map(|(real, imaginary)| [*real, *imaginary]).collect();
         let scale = -2.0 / (count as f64).sqrt();
-        let centred = |part: &Vec<f64>| {
+        let centered = |part: &Vec<f64>| {
             let mean = part.iter().sum::<f64>() / count as f64;
             part.iter().map(|energy| scale * (energy - mean)).collect::<Vec<f64>>()
         };
-        let right: Vec<f64> = parts.iter().take(rows.len() / count).flat_map(centred).collect();
+        let right: Vec<f64> = parts.iter().take(rows.len() / count).flat_map(centered).collect();
         let lambda = 1e-2;
         let exact = explicit_gram(&rows).solve(&right, lambda).unwrap();
         let expected: Vec<f64> =

@@ -1,4 +1,4 @@
-//! Gradients against differences.
+//! Gradients against finite differences.
 
 use ketformer::kernels::RandomInputs;
 use ketformer::model::Weights;
@@ -6,11 +6,12 @@ use ketformer::vmc::Likelihood;
 
 use super::cases::{Case, cases, gpu};
 
-/// Half widths of the differences. The widest suffer from the kinks of relu within them, the narrowest from rounding.
+/// Half-widths of the differences. The widest are affected by kinks of relu, the narrowest by rounding.
 const REACHES: [f32; 3] = [6e-4, 3e-4, 1.5e-4];
 
-/// Weights at which the gradient is looked at most, and how many of them must agree: some lie right at a kink.
+/// Maximum number of points (weights) at which a gradient is compared.
 const POINTS: u64 = 5;
+/// Number of points that must agree. Others may lie at a kink.
 const AGREEING: usize = 3;
 
 /// Few configurations, since each has its own kinks.
@@ -19,12 +20,12 @@ const CONFIGURATIONS: usize = 4;
 /// Largest error of a slope, in units of the norm of the tensor's gradient and of the slope itself.
 const TOLERANCE: [f64; 2] = [4e-3, 1e-2];
 
-/// The sum Σ_b w_b log P(σ_b) + v_b phase(σ_b) of a few random configurations.
+/// Sum Σ_b w_b log P(σ_b) + v_b phase(σ_b) over a few random configurations.
 struct Sum {
     likelihood: Likelihood,
     weights: Weights,
     coefficients: Vec<f32>,
-    /// None where the wave function is real.
+    /// Empty if the wave function is real.
     phase_coefficients: Vec<f32>,
 }
 
@@ -41,7 +42,7 @@ impl Sum {
         Self { likelihood, weights, coefficients, phase_coefficients }
     }
 
-    /// The value with one tensor moved by `by` · `direction`.
+    /// Value with one tensor shifted by `by` · `direction`.
     fn at(&self, tensor: &str, direction: &[f32], by: f32) -> f64 {
         let mut weights = self.weights.clone();
         let values = &mut weights.tensors.get_mut(tensor).unwrap().values;
@@ -67,9 +68,10 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 
-/// Whether each of three gradients has the slopes of the sum: the one that is `found`, one that is a tenth longer, and
-/// one whose elements stand in reverse order. Along the gradient itself an error of its length shows, along a random
-/// direction one of its own direction. All are held against the differences that it takes for the first to agree.
+/// Whether each of three gradients has the slopes of the sum: `found`, one that is a tenth longer, and one with
+/// reversed elements. The slope along the gradient detects errors of its length, the slope along a random direction
+/// errors of its direction. All three are compared with the same differences, of decreasing width until the first
+/// gradient agrees.
 fn agreement(sum: &Sum, tensor: &str, found: &[f32], seed: u64) -> [bool; 3] {
     let norm = dot(found, found).sqrt();
     let along: Vec<f32> = found.iter().map(|g| (f64::from(*g) / norm.max(1e-30)) as f32).collect();
@@ -114,12 +116,12 @@ fn gradients_are_directional_derivatives() {
             }
             println!("{name}: {counts:?}");
             assert!(counts[0] >= AGREEING, "{name}: right at {} of {POINTS} points", counts[0]);
-            // On a single patch, or large patch, the weights of an embedding, which come first, see nothing but the empty one,
-            // and those of a recurrent state nothing but zeros.
+            // With a single patch or large patch, the only input of the embedding, whose weights come first, is the
+            // empty patch, and the only recurrent state is zero.
             let patching = case.model.patching(&case.lattice).unwrap();
             let single = patching.patches() == patching.sub_patches().unwrap_or(1);
             let first = at == 0 || slot.spec.name == "rnn.weight_hh_l0";
-            let unused = first && single && case.is_normalised();
+            let unused = first && single && case.is_normalized();
             assert_eq!(norm == 0.0, unused, "{name}: norm {norm}");
             let noticed = counts[1] < AGREEING && counts[2] < AGREEING;
             assert!(noticed || unused, "{name}: a gradient too long or in another order is not noticed, {counts:?}");

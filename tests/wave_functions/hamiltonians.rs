@@ -1,8 +1,8 @@
-//! Hamiltonians that between them use everything a [`Terms`] can hold, at couplings without a pattern.
+//! Hamiltonians that together use every part of [`Terms`], with irregular couplings.
 
-use ketformer::physics::{Condition, Hamiltonian, Lattice, Move, Pair, Rydberg, Terms};
+use ketformer::physics::{Hamiltonian, Lattice, Move, MoveCondition, Pair, Rydberg, Terms};
 
-/// Terms under a name.
+/// Hamiltonian with a name and custom terms.
 pub struct Handmade {
     name: &'static str,
     terms: fn(&Lattice) -> Terms,
@@ -18,19 +18,19 @@ impl Hamiltonian for Handmade {
     }
 }
 
-/// A number in (0, 1] for each index.
+/// Irregular number in (0, 1] for each index.
 fn scatter(i: usize) -> f64 {
     ((i * 37 + 11) % 23 + 1) as f64 / 23.0
 }
 
-/// All pairs of neighbours, and some of sites far from each other.
+/// All pairs of neighbors, and some pairs of distant sites.
 fn bonds(lattice: &Lattice) -> Vec<[usize; 2]> {
     let n = lattice.sites();
     let all = (0..n).flat_map(|a| (0..a).map(move |b| [a, b]));
     all.filter(|[a, b]| lattice.distance_squared(*a, *b, false) == 1 || (a * 5 + b * 3).is_multiple_of(7)).collect()
 }
 
-/// Exchanges alone, which leave the empty and the full configuration without a move.
+/// Exchanges only, which leave the empty and the full configuration without connected configurations.
 pub const EXCHANGE: Handmade = Handmade {
     name: "exchange",
     terms: |lattice| {
@@ -44,7 +44,7 @@ pub const EXCHANGE: Handmade = Handmade {
     },
 };
 
-/// The same with amplitudes of either sign, so that a ground state has signs of its own.
+/// The same with amplitudes of either sign, so that ground states change sign.
 pub const FRUSTRATED: Handmade = Handmade {
     name: "frustrated",
     terms: |lattice| {
@@ -54,7 +54,7 @@ pub const FRUSTRATED: Handmade = Handmade {
     },
 };
 
-/// An Ising chain or square in a transverse field that differs from site to site.
+/// Ising model on a chain or square, with a transverse field that differs from site to site.
 pub const ISING: Handmade = Handmade {
     name: "ising",
     terms: |lattice| Terms {
@@ -68,7 +68,7 @@ pub const ISING: Handmade = Handmade {
     },
 };
 
-/// Every kind of move, in no order, with repeats and zeros, on some sites only.
+/// Every kind of move, unsorted, with repeats and zeros, on some sites only.
 pub const MIXED: Handmade = Handmade {
     name: "mixed",
     terms: |lattice| {
@@ -77,8 +77,8 @@ pub const MIXED: Handmade = Handmade {
             let amplitude = -0.5 * scatter(a + b);
             match (a + b) % 4 {
                 0 => moves.push(Move::flip(a, amplitude)),
-                1 => moves.push(Move { condition: Condition::Always, ..Move::exchange(a, b, amplitude) }),
-                2 => moves.push(Move { condition: Condition::Always, ..Move::exchange(b, a, amplitude) }),
+                1 => moves.push(Move { condition: MoveCondition::Always, ..Move::exchange(a, b, amplitude) }),
+                2 => moves.push(Move { condition: MoveCondition::Always, ..Move::exchange(b, a, amplitude) }),
                 _ => moves.push(Move::exchange(b, a, amplitude)),
             }
         }
@@ -93,7 +93,7 @@ pub const MIXED: Handmade = Handmade {
     },
 };
 
-/// The Hamiltonians that wave functions are tested with, each with those that it can be asked for.
+/// Hamiltonians for the tests. Each wave function is tested with those that it supports.
 pub fn hamiltonians() -> [&'static dyn Hamiltonian; 5] {
     const RYDBERG: Rydberg = Rydberg { v: 7.0, delta: 1.0, omega: 1.0 };
     [&RYDBERG, &EXCHANGE, &FRUSTRATED, &ISING, &MIXED]

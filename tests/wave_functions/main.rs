@@ -1,5 +1,5 @@
-//! The laws that every wave function obeys, whatever network it is made of. A new model adds a row to
-//! [`cases::cases`]; all laws then run through it.
+//! Properties of all wave functions, independent of their network. A new model adds a row to [`cases::cases`] and is
+//! then included in all tests.
 
 mod attention;
 mod cases;

@@ -1,4 +1,4 @@
-//! A budget is kept, or refused with what would do.
+//! Memory budgets: a budget is not exceeded, or is refused with a sufficient one.
 
 use ketformer::gpu::Gpu;
 use ketformer::model::Ptf;
@@ -8,7 +8,7 @@ use ketformer::{Error, ErrorKind};
 
 use super::cases::cases;
 
-/// The budget in MiB that the error of a smaller one asks for.
+/// Budget in MiB that the error for a smaller one suggests.
 fn remedy(error: &Error) -> u64 {
     assert_eq!(error.kind(), ErrorKind::Memory, "{error}");
     let text = error.to_string();
@@ -16,7 +16,7 @@ fn remedy(error: &Error) -> u64 {
     number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no remedy: {text}"))
 }
 
-/// The smallest budget in bytes that does, to 4 KiB; `attempt` says why another does not.
+/// Smallest sufficient budget in bytes, to 4 KiB. `attempt` returns the error for an insufficient one.
 pub fn least_memory(attempt: impl Fn(u64) -> Option<Error>) -> u64 {
     let mut enough = remedy(&attempt(0).expect("nothing fits into no memory")) << 20;
     let mut too_small = enough - (1 << 20);
@@ -36,7 +36,7 @@ fn config(samples: usize, memory: u64) -> TrainConfig {
 
 #[test]
 fn buffers_fit_into_the_budget() {
-    // A device of its own: what other tests allocate on a shared one would be counted too.
+    // A separate device: allocations of other tests on a shared one would be counted too.
     let gpu = Gpu::new().unwrap();
     for case in cases() {
         for samples in [2, 65, 1000] {
@@ -47,7 +47,7 @@ fn buffers_fit_into_the_budget() {
                 let taken = new(memory).unwrap().memory();
                 assert!(taken <= memory, "{}, {samples} samples: {taken} of {memory} bytes", case.name);
             }
-            // What is dropped is given back.
+            // Dropped buffers are freed.
             assert_eq!(gpu.allocated(), 0, "{}", case.name);
         }
     }
@@ -62,12 +62,12 @@ fn a_budget_that_is_too_small_says_what_would_do() {
             let error = new(memory).err().expect("a budget of 1 MiB holds nothing");
             let remedy = remedy(&error);
             new(remedy << 20).unwrap_or_else(|then| panic!("{error}, but then {then}"));
-            assert!(new((remedy - 1) << 20).is_err(), "{error}, but less does too");
+            assert!(new((remedy - 1) << 20).is_err(), "{error}, but less is sufficient");
         }
     }
 }
 
-/// The network of the public code's defaults, on 64 sites with 256 samples.
+/// Network with the defaults of the public code, on 64 sites with 256 samples.
 #[test]
 fn the_default_network_on_64_sites_fits_into_a_gibibyte() {
     let gpu = Gpu::new().unwrap();

@@ -1,11 +1,12 @@
-//! The wave function whose weights, keys and values are f16: a wave function of its own, near that of the f32 weights.
+//! Mixed precision: a wave function with f16 weights, keys and values. It is normalized and close to that of the f32
+//! weights.
 
 use ketformer::gpu::Gpu;
-use ketformer::kernels::narrow::narrow_reference;
+use ketformer::kernels::nn::cast_f16::cast_f16_reference;
 use ketformer::model::{Precision, Weights};
 use ketformer::physics::{Lattice, Rydberg};
 use ketformer::vmc::{
-    Amplitudes, EvaluateConfig, LocalEnergies, SampleConfig, StepReport, TrainConfig, Trainer, enumerate, evaluate,
+    Amplitudes, EvaluateConfig, LocalEnergies, SampleConfig, StepReport, TrainConfig, Trainer, evaluate, full_sum,
     local_energies, sample,
 };
 use ketformer::{ErrorKind, Ptf};
@@ -16,18 +17,18 @@ use super::decoding::{moves_lead_to, nan_max};
 use super::energy::{exact_local, expectation, state};
 use super::sampling::{LEAST_CHANCE, counts};
 
-/// Of all states of the mixed network.
+/// Amplitudes of all states in mixed precision.
 fn amplitudes(case: &Case, weights: &Weights) -> Amplitudes {
-    enumerate(gpu(), &case.lattice, &*case.model, weights, Precision::Mixed).unwrap()
+    full_sum(gpu(), &case.lattice, &*case.model, weights, Precision::Mixed).unwrap()
 }
 
-/// The weights with their matrices rounded to f16, but for those that multiply patches and positions, which are f32.
+/// Weights with matrices rounded to f16, except those that multiply patches and positions, which stay f32.
 fn rounded(weights: &Weights) -> Weights {
     let mut rounded = weights.clone();
     let single = |name: &str| ["tokenize", "weight_ih", "pos_encoder"].iter().any(|part| name.contains(part));
     let matrices = rounded.tensors.iter_mut().filter(|(name, tensor)| tensor.shape.len() == 2 && !single(name));
     for (_, tensor) in matrices {
-        tensor.values = narrow_reference(&tensor.values).into_iter().map(|half| half.to_f32()).collect();
+        tensor.values = cast_f16_reference(&tensor.values).into_iter().map(|half| half.to_f32()).collect();
     }
     rounded
 }
@@ -41,7 +42,7 @@ fn probabilities_add_up_to_one() {
     }
 }
 
-/// It is near the network of the f32 weights and not the same; of the weights it knows only their f16.
+/// The mixed network is close to that of the f32 weights but not equal. It depends only on the rounded weights.
 #[test]
 fn it_is_the_network_of_the_rounded_weights() {
     for case in kinds() {
@@ -71,8 +72,8 @@ fn moves_agree_with_brute_force() {
     }
 }
 
-/// Sums that differ in their last bits may be rounded to neighbouring f16s, where kernels add in other orders: those of
-/// linear attention do.
+/// Kernels with different reduction orders, such as those of linear attention, give sums that differ in their last bits
+/// and may be rounded to neighboring f16 values.
 const TOLERANCE: f64 = 2e-4;
 
 #[test]
@@ -141,14 +142,14 @@ fn config(samples: usize) -> TrainConfig {
     TrainConfig { samples, learning_rate: 1e-3, precision: Precision::Mixed, ..TrainConfig::default() }
 }
 
-/// Every step samples the f16 of the weights as they are then.
+/// Every step samples with the current weights, cast to f16.
 #[test]
 fn a_step_estimates_the_energy_of_the_weights_before_it() {
     for case in kinds() {
         let mut trainer = Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config(1000)).unwrap();
         let mut noticed = false;
         let mut before = f64::NAN;
-        // Some weights happen to have the energy of those before them.
+        // Some weights happen to have the energy of the previous ones.
         for seed in 1..=8 {
             let weights = case.weights(seed);
             trainer.set_weights(&weights).unwrap();
@@ -167,7 +168,7 @@ fn a_step_estimates_the_energy_of_the_weights_before_it() {
     }
 }
 
-/// Training goes down to where f32 training goes, in the same bits each time.
+/// Training lowers the energy, with the same bits each time.
 #[test]
 fn training_descends() {
     for case in cases().into_iter().take(3) {
@@ -201,22 +202,22 @@ fn weights_that_f16_cannot_hold_are_refused() {
             weights.tensors.get_mut(name).unwrap().values[0] = value;
             weights
         };
-        let of = |weights, precision| enumerate(gpu(), &case.lattice, &*case.model, &weights, precision);
+        let of = |weights, precision| full_sum(gpu(), &case.lattice, &*case.model, &weights, precision);
         let error = of(with(&matrix, -65505.0), Precision::Mixed).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Weights);
         let said = error.to_string();
         assert!(said.contains(&matrix) && said.contains("precision=single") && !said.contains('\n'), "{said}");
-        // What is not rounded, and what is held, is not refused.
+        // Tensors that are not rounded, and values in the range of f16, are accepted.
         of(with(&bias, 1e6), Precision::Mixed).unwrap();
         of(with(&matrix, -65504.0), Precision::Mixed).unwrap();
         of(with(&matrix, -65505.0), Precision::Single).unwrap();
     }
 }
 
-/// Buffers of f16 are counted as half, so that more samples fit into a budget, and they do fit.
+/// Buffers of f16 are counted as half, so that more samples fit into a budget, which is not exceeded.
 #[test]
 fn more_samples_fit_into_a_budget() {
-    // A device of its own: what other tests allocate on a shared one would be counted too.
+    // A separate device: allocations of other tests on a shared one would be counted too.
     let gpu = Gpu::new().unwrap();
     let lattice = Lattice::square(8, 8);
     let model = Ptf { width: 64, feed_forward: 64, ..Ptf::default() };
@@ -226,7 +227,7 @@ fn more_samples_fit_into_a_budget() {
     };
     let taken = [Precision::Single, Precision::Mixed].map(|precision| trainer(8 << 30, precision).memory());
     println!("{taken:?}");
-    // In what mixed precision takes at most, with what a budget reserves for everything else, f32 must be cut.
+    // With the memory of mixed precision plus the reserve of a budget, f32 must be split into more chunks.
     let budget = taken[1] + (9 << 20);
     assert!(budget < taken[0], "{taken:?}");
     let chunks = [Precision::Single, Precision::Mixed].map(|precision| {

@@ -1,5 +1,5 @@
-//! Stochastic reconfiguration in training: the same every time and under any budget, down in energy, and undisturbed by
-//! what is not finite.
+//! Stochastic reconfiguration in training: it is reproducible under any budget, lowers the energy, and rejects steps
+//! that are not finite.
 
 use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
@@ -28,7 +28,7 @@ fn trainer(case: &Case, config: TrainConfig) -> Trainer {
     trainer
 }
 
-/// A few steps: their reports without the clock, and the weights after them.
+/// Takes `steps` steps. Returns their reports without times, and the final weights.
 fn train(case: &Case, config: TrainConfig, steps: u64) -> (String, Weights) {
     let mut trainer = trainer(case, config);
     let timeless = |report: ketformer::Result<StepReport>| StepReport { seconds: 0.0, ..report.unwrap() };
@@ -72,17 +72,18 @@ fn a_budget_is_kept() {
     }
 }
 
-/// The configuration with samples of |ψ|^`power`.
+/// Configuration that samples |ψ|^`power`.
 fn with_power(power: f64) -> TrainConfig {
-    let settings = StochasticReconfiguration { power, ..StochasticReconfiguration::default() }.with_lambda(1e-2);
+    let settings =
+        StochasticReconfiguration { sampling_power: power, ..StochasticReconfiguration::default() }.with_lambda(1e-2);
     TrainConfig { optimizer: Optimizer::StochasticReconfiguration(settings), ..config(0.0) }
 }
 
-/// Samples of another power of |ψ| see more configurations, estimate the same energy, and lead down.
+/// Samples of another power of |ψ| contain more configurations, estimate the same energy, and lower it.
 #[test]
 fn samples_of_another_power_are_reweighted() {
     let mut biased = 0;
-    for case in kinds().iter().filter(|case| !case.is_normalised()) {
+    for case in kinds().iter().filter(|case| !case.is_normalized()) {
         let state = state(&case.amplitudes(1));
         let local = exact_local(&case.hamiltonian().terms(&case.lattice).unwrap(), &state);
         let exact = expectation(&state, &local[0]);
@@ -97,7 +98,7 @@ fn samples_of_another_power_are_reweighted() {
         let worth = of_psi.reconfiguration.unwrap().effective_samples;
         assert!(worth > 20.0 && worth < 1195.0, "{}: {worth}", case.name);
         assert_eq!(of_density.reconfiguration.unwrap().effective_samples, 1200.0);
-        // Had the samples not been weighted, the mean would be that of |ψ|.
+        // Without weights the mean would be that over |ψ|.
         let frequency: Vec<f64> = state[0].iter().zip(&state[1]).map(|(re, im)| re.hypot(*im)).collect();
         let mean = frequency.iter().zip(&local[0]).map(|(p, energy)| p * energy).sum::<f64>();
         let unweighted = mean / frequency.iter().sum::<f64>();
@@ -109,7 +110,7 @@ fn samples_of_another_power_are_reweighted() {
     assert!(biased > 1, "samples without weights would pass as well");
 }
 
-/// Mean energy of the last of `steps` steps, and of the first.
+/// Mean energy of the last five of `steps` steps, and energy of the first.
 fn energies(case: &Case, config: TrainConfig, steps: u64) -> [f64; 2] {
     let reports: Vec<StepReport> = trainer(case, config).steps(steps).map(Result::unwrap).collect();
     [&reports[reports.len() - 5..], &reports[..1]]
@@ -177,6 +178,6 @@ fn settings_that_make_no_sense_are_refused() {
     let no_shift = TrainConfig { optimizer: Optimizer::StochasticReconfiguration(settings), ..config(0.0) };
     assert!(refusal(no_shift).contains("positive"));
     assert!(refusal(with_power(3.0)).contains("give 2"));
-    assert!(refusal(with_power(1.0)).contains("leave power out"));
+    assert!(refusal(with_power(1.0)).contains("leave sampling_power out"));
     assert!(refusal(TrainConfig { samples: 40_000, ..config(0.0) }).contains("fewer samples"));
 }

@@ -1,9 +1,9 @@
-//! What no wave function can do is refused, with the remedy.
+//! Requests that a wave function cannot fulfill are refused with a remedy.
 
 use ketformer::model::Precision;
 use ketformer::physics::{Lattice, Rydberg};
 use ketformer::vmc::{
-    EvaluateConfig, Likelihood, SampleConfig, TrainConfig, Trainer, enumerate, evaluate, local_energies, sample,
+    EvaluateConfig, Likelihood, SampleConfig, TrainConfig, Trainer, evaluate, full_sum, local_energies, sample,
 };
 use ketformer::{Error, ErrorKind};
 
@@ -14,10 +14,10 @@ fn is_settings(error: &Error, part: &str) {
     assert!(error.to_string().contains(part) && !error.to_string().contains('\n'), "{error}");
 }
 
-/// Ψ = √P cannot change its sign, which a positive off-diagonal element would ask of it.
+/// Ψ = √P cannot change sign, which a positive off-diagonal element would require.
 #[test]
 fn positive_amplitudes_are_refused() {
-    let real = |case: &Case| !case.model.is_complex() && !case.model.keeps_excitations();
+    let real = |case: &Case| !case.model.is_complex() && !case.model.conserves_magnetization();
     for case in cases().into_iter().filter(real) {
         let (lattice, model, weights) = (&case.lattice, &*case.model, case.weights(1));
         let frustrated = Rydberg { omega: -1.0, ..Rydberg::default() };
@@ -51,15 +51,15 @@ fn configurations_of_another_lattice_are_refused() {
     }
 }
 
-/// Half of the sites stay occupied: of configurations, and by the Hamiltonian.
+/// Half of the sites must be occupied in configurations, and the Hamiltonian must conserve this.
 #[test]
 fn what_leads_out_of_a_sector_is_refused() {
-    let cases: Vec<_> = cases().into_iter().filter(|case| case.model.keeps_excitations()).collect();
-    assert!(cases.len() > 3, "hardly a wave function of the table keeps to a sector");
+    let cases: Vec<_> = cases().into_iter().filter(|case| case.model.conserves_magnetization()).collect();
+    assert!(cases.len() > 3, "too few wave functions of the table have a sector");
     for case in cases {
         let (lattice, model, weights) = (&case.lattice, &*case.model, case.weights(1));
         let sites = lattice.sites();
-        let part = if case.is_normalised() { "sector=all" } else { "proposal=flip" };
+        let part = if case.is_normalized() { "sector=all" } else { "proposal=flip" };
         let trainer = Trainer::new(gpu(), lattice, &Rydberg::default(), model, TrainConfig::default());
         is_settings(&trainer.err().unwrap(), part);
         let estimate = evaluate(gpu(), lattice, &Rydberg::default(), model, &weights, EvaluateConfig::default());
@@ -96,7 +96,7 @@ fn weights_of_another_model_are_refused() {
         trainer.set_weights(&good).unwrap();
         for (wrong, named) in [(missing, &*name), (foreign, "another"), (not_finite, &*name), (reshaped, &*name)] {
             for error in [
-                enumerate(gpu(), &case.lattice, &*case.model, &wrong, Precision::Single).unwrap_err(),
+                full_sum(gpu(), &case.lattice, &*case.model, &wrong, Precision::Single).unwrap_err(),
                 trainer.set_weights(&wrong).unwrap_err(),
             ] {
                 assert_eq!(error.kind(), ErrorKind::Weights, "{error}");

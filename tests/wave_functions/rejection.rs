@@ -1,4 +1,4 @@
-//! A step whose numbers are not finite changes nothing, and training goes on.
+//! A step whose numbers are not finite changes nothing, and training continues.
 
 use ketformer::model::Weights;
 use ketformer::physics::Rydberg;
@@ -31,7 +31,7 @@ fn a_step_that_is_not_finite_is_rejected() {
         assert!(!finite, "{}: {report:?}", case.name);
         assert_eq!(bits(&trainer.weights().unwrap()), bits(&bad), "{}: a rejected step moved weights", case.name);
 
-        // Nothing of it is left: the next step is that of a trainer which has never seen a number that is not finite.
+        // The rejected step leaves no state: the next steps equal those of a trainer without a rejected step.
         let mut calm = Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config(100)).unwrap();
         step(&mut calm);
         let after = [&mut trainer, &mut calm].map(|trainer| {
@@ -45,12 +45,12 @@ fn a_step_that_is_not_finite_is_rejected() {
     }
 }
 
-/// With an interaction whose square overflows, the steps are rejected in which a pair is drawn, and only those. In a sector
-/// the pairs are always as many.
+/// With an interaction whose square overflows, exactly the steps that draw a pair are rejected. Sectors are excluded:
+/// their number of pairs is constant.
 #[test]
 fn rejected_and_accepted_steps_take_turns() {
     let strong = Rydberg { v: 1e37, delta: 0.1, omega: 0.1 };
-    for case in kinds().into_iter().filter(|case| case.has_bias() && !case.model.keeps_excitations()) {
+    for case in kinds().into_iter().filter(|case| case.has_bias() && !case.model.conserves_magnetization()) {
         let mut trainer = Trainer::new(gpu(), &case.lattice, &strong, &*case.model, config(4)).unwrap();
         trainer.set_weights(&sparse(&case)).unwrap();
         let mut before = bits(&trainer.weights().unwrap());
@@ -68,7 +68,7 @@ fn rejected_and_accepted_steps_take_turns() {
     }
 }
 
-/// Weights under which 4 samples hold a pair of occupied sites about every second time.
+/// Weights with which 4 samples contain a pair of occupied sites with a probability of about ½.
 fn sparse(case: &Case) -> Weights {
     let without_pair = |weights: &Weights| {
         let config = SampleConfig { samples: 1000, ..SampleConfig::default() };

@@ -11,7 +11,7 @@ fn draw(case: &Case, samples: usize, seed: u64, memory: Option<u64>) -> Samples 
     sample(gpu(), &case.lattice, &*case.model, &case.weights(1), config).unwrap()
 }
 
-/// P of every state, of sum 1.
+/// P of every state, normalized to a sum of 1.
 fn probabilities(case: &Case, seed: u64) -> Vec<f64> {
     let p: Vec<f64> = case.log_p(seed).iter().map(|log_p| log_p.exp()).collect();
     let sum: f64 = p.iter().sum();
@@ -24,14 +24,14 @@ pub fn counts(case: &Case, samples: &[Vec<u8>]) -> Vec<u64> {
     counts
 }
 
-/// Chances below this mean that the frequencies are not those of P.
+/// Minimum p-value. Below it the frequencies are not those of P.
 pub const LEAST_CHANCE: f64 = 1e-6;
 
 #[test]
 fn frequencies_are_those_of_the_wave_function() {
     for case in cases() {
-        // Chains are dearer than exact samples.
-        let samples = if case.is_normalised() { 20_000 } else { 6000 };
+        // Samples of chains cost more than exact samples.
+        let samples = if case.is_normalized() { 20_000 } else { 6000 };
         let p = probabilities(&case, 1);
         let drawn = draw(&case, samples, 41, None);
         assert_eq!((drawn.configurations.len(), drawn.log_p.len()), (samples, samples));
@@ -40,7 +40,7 @@ fn frequencies_are_those_of_the_wave_function() {
         println!("{}: {seen}", case.name);
         assert!(seen > LEAST_CHANCE, "{}: frequencies are not those of P, chance {seen:e}", case.name);
 
-        // The same test tells P from the P of other weights, and from P with two states exchanged.
+        // The same test rejects the P of other weights, and P with two states exchanged.
         let other = probabilities(&case, 2);
         assert!(chance(&counts, &other) < LEAST_CHANCE, "{}: two wave functions look the same", case.name);
         let mut order: Vec<usize> = (0..p.len()).collect();
@@ -56,7 +56,7 @@ fn samples_come_with_their_log_probabilities() {
     for case in cases() {
         let log_p = case.log_p(1);
         let drawn = draw(&case, 700, 3, None);
-        assert_eq!(drawn.normalised, case.is_normalised());
+        assert_eq!(drawn.normalized, case.is_normalized());
         let constant = case.constant(drawn.log_p[0], log_p[index(&drawn.configurations[0])]);
         for (configuration, own) in drawn.configurations.iter().zip(&drawn.log_p) {
             let (own, expected) = (own + constant, log_p[index(configuration)]);
@@ -72,7 +72,7 @@ fn samples_depend_on_the_seed_alone() {
         let few = draw(&case, 1100, 9, None);
         assert_eq!(few.configurations, drawn.configurations[..1100], "{}: fewer samples differ", case.name);
         assert_eq!(few.log_p, drawn.log_p[..1100]);
-        // The least budget, in which 1024 samples go through in several groups.
+        // The smallest budget, with which 1024 samples are drawn in several groups.
         let weights = case.weights(1);
         let least = least_memory(|memory| {
             let config = SampleConfig { samples: 1024, seed: 0, memory: Some(memory), ..SampleConfig::default() };

@@ -1,4 +1,4 @@
-//! Projections onto the symmetries of a Hamiltonian: what is estimated from samples is what enumeration gives.
+//! Projections onto the symmetries of a Hamiltonian: estimates from samples agree with full sums.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,14 @@ use ketformer::model::{Metropolis, Precision, Ptf, Rbm};
 use ketformer::physics::{Hamiltonian, Heisenberg, Lattice, Operator, Patch, Rydberg, SymmetryGroup, Terms, Tfim};
 use ketformer::run::Enumeration;
 use ketformer::vmc::{
-    Amplitudes, EvaluateConfig, SymmetrisedEstimate, TrainConfig, Trainer, enumerate, evaluate, evaluate_symmetrised,
+    Amplitudes, EvaluateConfig, ProjectedEstimate, TrainConfig, Trainer, evaluate, evaluate_projected, full_sum,
 };
 use ketformer::{ErrorKind, Model, Weights};
 
 use super::cases::{Case, cases, gpu};
 use super::hamiltonians::ISING;
 
-/// Real and imaginary part of a projection, by its definition.
+/// Real and imaginary part of a projection, from its definition.
 fn projection(amplitudes: &Amplitudes, group: &SymmetryGroup, character: usize) -> [Vec<f64>; 2] {
     [f64::cos, f64::sin].map(|of: fn(f64) -> f64| {
         let all = amplitudes.log_p.iter().zip(&amplitudes.phase);
@@ -41,23 +41,23 @@ fn estimate(
     (lattice, hamiltonian): (&Lattice, &dyn Hamiltonian),
     (model, weights): (&dyn Model, &Weights),
     group: &SymmetryGroup,
-) -> SymmetrisedEstimate {
+) -> ProjectedEstimate {
     let config = EvaluateConfig { samples: 1500, seed: 3, ..EvaluateConfig::default() };
-    evaluate_symmetrised(gpu(), lattice, hamiltonian, model, weights, group, config).unwrap()
+    evaluate_projected(gpu(), lattice, hamiltonian, model, weights, group, config).unwrap()
 }
 
-/// That the estimate for `case` is what enumeration says, within its error bar; how many of its error bars the energy is from
-/// that of the wave function as it is.
+/// Asserts that the estimate for `case` agrees with the full sum within its error bar. Returns the distance of its
+/// energy from that of the unprojected wave function, in error bars.
 fn agrees(case: &Case, hamiltonian: &dyn Hamiltonian) -> f64 {
     let (lattice, name, weights) = (&case.lattice, case.name, case.weights(1));
     let terms = hamiltonian.terms(lattice).unwrap();
     let group = SymmetryGroup::new(&terms, lattice).unwrap();
     let found = estimate((lattice, hamiltonian), (&*case.model, &weights), &group);
-    let amplitudes = enumerate(gpu(), lattice, &*case.model, &weights, Precision::Single).unwrap();
+    let amplitudes = full_sum(gpu(), lattice, &*case.model, &weights, Precision::Single).unwrap();
     let of = |character| projection(&amplitudes, &group, character);
     let enumerated = Enumeration::projected(&terms, lattice, &amplitudes, &group, found.character).unwrap();
     let (weight, energy) = (enumerated.total, enumerated.observables.energy);
-    // Where |ψ| is tiny |Hψ| need not be: what lies on orbits that are hardly ever drawn may be missed.
+    // |Hψ| can be large where |ψ| is tiny: contributions of orbits that are rarely drawn may be missed.
     let drawn = |state: usize| {
         let images: BTreeSet<usize> = group.elements().iter().map(|g| g.image_of_state(state)).collect();
         found.samples as f64 * images.iter().map(|image| amplitudes.log_p[*image].exp()).sum::<f64>() > 10.0
@@ -72,7 +72,7 @@ fn agrees(case: &Case, hamiltonian: &dyn Hamiltonian) -> f64 {
         range.contains(&found.variance) && least > 0.2 * variance,
         "{name}: {found:?}, exact {least} to {variance}"
     );
-    // Weights are between 0 and 1, so that their mean is ½ / √n from the exact one at most.
+    // Weights are between 0 and 1, so that the standard error of their mean is at most ½ / √n.
     let spread = 0.5 / found.effective_samples.sqrt();
     assert!((found.weight - weight).abs() < 5.0 * spread && found.weight <= 1.0 + 1e-6, "{name}: {found:?}, {weight}");
     assert!(
@@ -97,14 +97,14 @@ fn estimates_are_those_of_the_projected_state() {
     assert!(apart > 10.0, "the energy of what is not projected would pass as well, {apart} error bars away");
 }
 
-/// A whole torus, whose translations the wave function knows nothing of.
+/// Torus with translations, which are not symmetries of the wave function.
 #[test]
 fn translations_are_projected_too() {
     let case = cases().into_iter().find(|case| case.lattice == Lattice::square(3, 3)).unwrap();
     agrees(&case, &Tfim { periodic: true, h: 1.5, ..Tfim::default() });
 }
 
-/// Amplitudes that are the same everywhere are what their projection is.
+/// Constant amplitudes equal their projection.
 #[test]
 fn a_symmetric_wave_function_stays_as_it_is() {
     let lattice = Lattice::square(3, 3);
@@ -123,7 +123,7 @@ fn a_symmetric_wave_function_stays_as_it_is() {
     assert!((found.v_score / plain.v_score - 1.0).abs() < 1e-3);
 }
 
-/// What training has not made symmetric, the projection does, and is nearer to the ground state.
+/// The projection of a trained wave function is symmetric and closer to the ground state.
 #[test]
 fn a_projection_brings_a_wave_function_nearer() {
     let lattice = Lattice::square(3, 3);
@@ -135,15 +135,15 @@ fn a_projection_brings_a_wave_function_nearer() {
     let weights = trainer.weights().unwrap();
     let terms = rydberg.terms(&lattice).unwrap();
     let group = SymmetryGroup::new(&terms, &lattice).unwrap();
-    let amplitudes = enumerate(gpu(), &lattice, &ptf, &weights, Precision::Single).unwrap();
+    let amplitudes = full_sum(gpu(), &lattice, &ptf, &weights, Precision::Single).unwrap();
     let plain = Enumeration::new(&terms, &lattice, &amplitudes).unwrap();
     let projected = Enumeration::projected(&terms, &lattice, &amplitudes, &group, 0).unwrap();
     let ground = ketformer::physics::ground_state(&terms, 9).unwrap();
     println!("{} {} {}", plain.observables.energy, projected.observables.energy, ground.energy);
     assert!(projected.observables.energy < plain.observables.energy - 1e-4);
-    // The ground state is in the representation, so that what the projection takes away is none of it.
+    // The ground state is in the representation, so that the projection removes no part of it.
     assert!((plain.fidelity(&ground.state) / projected.total - projected.fidelity(&ground.state)).abs() < 1e-6);
-    // Densities are those of a symmetric state: corners alike, edges alike.
+    // Densities are those of a symmetric state: equal on all corners, and equal on all edges.
     let density = &projected.observables.density_per_site;
     assert!([2, 6, 8].iter().all(|corner| (density[*corner] - density[0]).abs() < 1e-9));
     assert!([3, 5, 7].iter().all(|edge| (density[*edge] - density[1]).abs() < 1e-9));
@@ -156,7 +156,7 @@ fn a_hamiltonian_without_symmetry_is_refused() {
     let group = SymmetryGroup::new(&ISING.terms(&case.lattice).unwrap(), &case.lattice).unwrap();
     assert_eq!(group.order(), 1);
     let (lattice, weights) = (&case.lattice, case.weights(1));
-    let error = evaluate_symmetrised(gpu(), lattice, &ISING, &*case.model, &weights, &group, EvaluateConfig::default());
+    let error = evaluate_projected(gpu(), lattice, &ISING, &*case.model, &weights, &group, EvaluateConfig::default());
     let error = error.unwrap_err();
     assert!(error.kind() == ErrorKind::Settings && error.to_string().contains("leave symmetrize out"), "{error}");
 }

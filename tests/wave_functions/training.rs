@@ -1,4 +1,4 @@
-//! Training steps: the same whatever is shared, however they are cut, and every time.
+//! Training steps: independent of deduplication and of chunks, and reproducible.
 
 use ketformer::model::Weights;
 use ketformer::vmc::{Likelihood, StepReport, TrainConfig, Trainer};
@@ -20,7 +20,7 @@ fn trainer(case: &Case, config: TrainConfig) -> Trainer {
     trainer
 }
 
-/// A few steps: their reports without the clock, and the weights after them.
+/// Takes [`STEPS`] steps. Returns their reports without times, and the final weights.
 fn train(case: &Case, config: TrainConfig) -> (Vec<StepReport>, Weights) {
     let mut trainer = trainer(case, config);
     let timeless = |report: ketformer::Result<StepReport>| StepReport { seconds: 0.0, ..report.unwrap() };
@@ -29,14 +29,14 @@ fn train(case: &Case, config: TrainConfig) -> (Vec<StepReport>, Weights) {
     (reports, trainer.weights().unwrap())
 }
 
-/// What one step reports about its samples, bit for bit.
+/// Bits of the sample statistics of one step.
 fn statistics(report: &StepReport) -> [u64; 6] {
     let StepReport { energy, energy_error, variance, density, sigma_x, staggered, .. } = report;
     [energy, energy_error, variance, density, sigma_x, staggered].map(|value| value.to_bits())
 }
 
-/// Largest difference between log-probabilities, which, unlike the weights, do not depend on numbers whose gradient is
-/// rounding alone (Adam makes steps of them that are as large as any).
+/// Largest difference between log-probabilities. Unlike the weights, they do not depend on parameters whose gradient is
+/// only rounding error, for which Adam's steps are as large as for any other.
 fn distance(case: &Case, a: &Weights, b: &Weights) -> f64 {
     let configurations = case.some_configurations(256);
     let likelihood = Likelihood::new(gpu(), &case.lattice, &*case.model, a, &configurations).unwrap();
@@ -45,14 +45,14 @@ fn distance(case: &Case, a: &Weights, b: &Weights) -> f64 {
     before.iter().zip(likelihood.log_p().unwrap()).map(|(a, b)| (a - b).abs()).fold(0.0, nan_max)
 }
 
-/// Part of the weights that differ by more than a tenth of the learning rate.
+/// Fraction of the weights that differ by more than a tenth of the learning rate.
 fn strayed(a: &Weights, b: &Weights) -> f64 {
     let pairs = a.tensors.values().zip(b.tensors.values()).flat_map(|(a, b)| a.values.iter().zip(&b.values));
     let far: Vec<bool> = pairs.map(|(a, b)| (a - b).abs() > 1e-4 || a.is_nan() || b.is_nan()).collect();
     far.iter().filter(|far| **far).count() as f64 / far.len() as f64
 }
 
-/// Two runs that may differ by the rounding of their gradients.
+/// Asserts that two runs agree up to the rounding of their gradients.
 fn agree(case: &Case, what: &str, a: &(Vec<StepReport>, Weights), b: &(Vec<StepReport>, Weights)) {
     let name = format!("{}, {what}", case.name);
     assert_eq!(statistics(&a.0[0]), statistics(&b.0[0]), "{name}: {:?} {:?}", a.0[0], b.0[0]);
@@ -83,16 +83,17 @@ fn sharing_equal_samples_changes_nothing() {
     }
 }
 
-/// Reports and weights, bit for bit. Debug prints the shortest text that reads back as the same bits, and NaN as itself.
+/// Asserts that reports and weights are bit-identical. Debug prints the shortest text that parses to the same bits, and
+/// NaN as NaN.
 fn same_bits(name: &str, a: &(Vec<StepReport>, Weights), b: &(Vec<StepReport>, Weights)) {
     assert_eq!(format!("{:?}", a.0), format!("{:?}", b.0), "{name}");
     assert!(a.1 == b.1, "{name}: other weights");
 }
 
-/// Rows that a sum of a gradient adds up before its blocks are added.
+/// Number of rows in a block of the row sums of a gradient.
 const BLOCK: usize = 512;
 
-/// The same bits under any budget, in weights too.
+/// Reports and weights have the same bits under any budget.
 #[test]
 fn cutting_a_step_into_parts_changes_no_bit() {
     let mut chunks_of_gradients = 0;
@@ -104,7 +105,7 @@ fn cutting_a_step_into_parts_changes_no_bit() {
         };
         let least = least_memory(new);
         let at_once = train(&case, config());
-        // Shared, and with every sample its own.
+        // Without deduplication.
         let apart = train(&case, TrainConfig { unique: false, ..config() });
         for memory in [least, least + (1 << 20)] {
             let small = TrainConfig { memory: Some(memory), ..config() };
@@ -122,10 +123,11 @@ fn cutting_a_step_into_parts_changes_no_bit() {
             }
         }
     }
-    assert!(chunks_of_gradients > 2, "hardly a gradient is taken in chunks");
+    assert!(chunks_of_gradients > 2, "too few gradients are computed in chunks");
 }
 
-/// Batches larger than what is compared sample by sample go through the gradient in spans of 32,768, whatever the memory.
+/// Batches that are too large for one deduplication go through the gradient in spans of 32,768 samples, whatever the
+/// memory.
 #[test]
 fn a_large_batch_gives_the_same_bits_under_any_budget() {
     let case = &cases()[4];
@@ -156,7 +158,7 @@ fn the_same_run_gives_the_same_bits() {
     }
 }
 
-/// Steps asked for one by one, or with the iterator dropped early, are the steps asked for at once.
+/// Steps requested one by one, or with the iterator dropped early, equal those requested at once.
 #[test]
 fn steps_go_on_where_they_were_left() {
     let case = &cases()[1];
@@ -171,7 +173,7 @@ fn steps_go_on_where_they_were_left() {
     assert_eq!(trainer.weights().unwrap(), at_once.1);
 }
 
-/// The gradient points the right way.
+/// Steps along the gradient lower the energy.
 #[test]
 fn training_lowers_the_energy() {
     for case in cases() {

@@ -1,29 +1,29 @@
-//! What holds of vision transformers beside the laws of all wave functions: symmetry, phases, and chains that stay in a
-//! sector.
+//! Properties of vision transformers in addition to those of all wave functions: symmetry, phases, and chains that stay
+//! in a sector.
 
 use std::f64::consts::TAU;
 
 use ketformer::kernels::RandomInputs;
 use ketformer::model::{Metropolis, Model, Precision, Proposal, Vit, VitAttention, Weights};
 use ketformer::physics::{Hamiltonian, Heisenberg, Lattice, Patch};
-use ketformer::vmc::{Likelihood, SampleConfig, enumerate, local_energies, sample};
+use ketformer::vmc::{Likelihood, SampleConfig, full_sum, local_energies, sample};
 
 use super::cases::{gpu, index};
 use super::chains::chance_of;
 use super::sampling::LEAST_CHANCE;
 
-/// A small network with 2x1 patches of a 4x3 lattice.
+/// Small network with 2x1 patches on a 4x3 lattice.
 fn small(attention: VitAttention) -> (Vit, Lattice) {
     let sampling = Metropolis { sweeps: 6, burn_in: 12, ..Vit::default_sampling() };
     (Vit { patch: Patch::Block([2, 1]), width: 8, heads: 2, layers: 2, attention, sampling }, Lattice::square(4, 3))
 }
 
-/// The same network, which may be asked for amplitudes of any sector.
+/// The same network without restriction to a sector, for the amplitudes of all configurations.
 fn flipping(vit: &Vit) -> Vit {
     Vit { sampling: Metropolis { proposal: Proposal::Flip, ..vit.sampling.clone() }, ..vit.clone() }
 }
 
-/// The initial weights with noise on all of them.
+/// Initial weights with noise on all of them.
 fn weights(vit: &Vit, lattice: &Lattice) -> Weights {
     let mut weights = vit.layout(lattice).unwrap().initial(2);
     let mut random = RandomInputs::new(9);
@@ -49,7 +49,7 @@ fn half_filled(lattice: &Lattice, count: usize) -> Vec<Vec<u8>> {
     std::iter::repeat_with(configuration).take(count).collect()
 }
 
-/// The configuration moved by (x, y) around the lattice.
+/// Configuration translated by (x, y) on the periodic lattice.
 fn moved(configuration: &[u8], lattice: &Lattice, [x, y]: [usize; 2]) -> Vec<u8> {
     let from = |site: usize| {
         let (at_x, at_y) = lattice.position(site);
@@ -58,7 +58,7 @@ fn moved(configuration: &[u8], lattice: &Lattice, [x, y]: [usize; 2]) -> Vec<u8>
     (0..lattice.sites()).map(|site| configuration[from(site)]).collect()
 }
 
-/// Largest distance of log psi, real part and phase modulo full turns, between configurations and their translations.
+/// Largest distance of log psi between configurations and their translations, with phases modulo 2π.
 fn change(vit: &Vit, lattice: &Lattice, by: [usize; 2]) -> f64 {
     let given = half_filled(lattice, 20);
     let all: Vec<Vec<u8>> = given.iter().cloned().chain(given.iter().map(|c| moved(c, lattice, by))).collect();
@@ -79,12 +79,12 @@ fn factored_attention_does_not_see_translations_by_a_patch() {
         println!("{by:?}: {change:e}");
         assert!(change < 1e-4, "{by:?}: {change:e}");
     }
-    // Half a patch is no symmetry, and positions break all of them.
+    // Translation by half a patch is not a symmetry, and positions break all translations.
     assert!(change(&vit, &lattice, [1, 0]) > 0.05);
     assert!(change(&small(VitAttention::Softmax).0, &lattice, [2, 0]) > 0.05);
 }
 
-/// Gradients by log psi squared and by the phase together, along themselves and along a random direction.
+/// Gradient of a weighted sum of log |psi|² and phases, along itself and along a random direction.
 #[test]
 fn gradients_by_phases_are_directional_derivatives() {
     for attention in [VitAttention::Factored, VitAttention::Softmax] {
@@ -120,7 +120,7 @@ fn gradients_by_phases_are_directional_derivatives() {
     }
 }
 
-/// Local energies from ratios of whole passes are those of the Hamiltonian's matrix and all amplitudes.
+/// Local energies from ratios of whole passes agree with the Hamiltonian's matrix and all amplitudes.
 #[test]
 fn local_energies_are_those_of_all_amplitudes() {
     let (vit, lattice) = small(VitAttention::Factored);
@@ -149,24 +149,24 @@ fn local_energies_are_those_of_all_amplitudes() {
     assert!(found.energy_imaginary.iter().any(|e| e.abs() > 0.1), "nothing is complex");
 }
 
-/// Every configuration, in the order of the states' indices.
+/// Every configuration, ordered by the index of its state.
 fn all(lattice: &Lattice) -> Vec<Vec<u8>> {
     let sites = lattice.sites();
     (0..1usize << sites).map(|state| (0..sites).map(|site| (state >> site & 1) as u8).collect()).collect()
 }
 
-/// The chance of what chains with `proposal` drew, and of the same if all states of their sector were alike.
+/// p-values of samples of chains with `proposal`: under P, and under the uniform distribution on their sector.
 fn chances(proposal: Proposal, sector: fn(usize) -> bool) -> [f64; 2] {
     let (mut vit, lattice) = small(VitAttention::Factored);
     vit.sampling.proposal = proposal;
     let weights = weights(&vit, &lattice);
     let config = SampleConfig { samples: 8000, seed: 5, ..SampleConfig::default() };
     let drawn = sample(gpu(), &lattice, &vit, &weights, config).unwrap().configurations;
-    let log_p = enumerate(gpu(), &lattice, &flipping(&vit), &weights, Precision::Single).unwrap().log_p;
+    let log_p = full_sum(gpu(), &lattice, &flipping(&vit), &weights, Precision::Single).unwrap().log_p;
     [chance_of(&drawn, &log_p, sector), chance_of(&drawn, &vec![0.0; log_p.len()], sector)]
 }
 
-/// Numbers of possible exchanges differ between configurations, and acceptance knows it.
+/// The number of possible exchanges differs between configurations, which the acceptance must include.
 #[test]
 fn exchanges_draw_from_the_sector_of_half_the_sites() {
     let [of_p, flat] = chances(Proposal::Exchange, |state| state.count_ones() == 6);

@@ -1,6 +1,6 @@
-//! burn with its wgpu backend, fusion and autotuning as burn sets them up; gradients by its Autodiff backend.
+//! burn with its wgpu backend and its default fusion and autotuning; gradients by its Autodiff backend.
 //!
-//! Each line has several forms, as burn offers several ways to write it; the comparison takes the fastest.
+//! Each benchmark has several variants, because burn offers several ways to write it. The comparison uses the fastest.
 
 use burn_autodiff::Autodiff;
 use burn_cubecl::kernel::attention::{AttentionStrategy, attention as attention_by};
@@ -19,13 +19,13 @@ use crate::work::{Heads, Inputs, Work};
 
 type Tracked = Autodiff<Wgpu>;
 
-/// The same kernels without fusion, which takes no hand-picked ones.
+/// Backend with the same kernels but without fusion, which does not accept explicitly selected kernels.
 type Bare = CubeBackend<WgpuRuntime, f32, i32, u32>;
 
-/// What burn compiles its kernels to.
+/// Shader language to which burn compiles its kernels.
 pub const COMPILER: &str = if cfg!(feature = "spirv") { "SPIR-V" } else { "WGSL" };
 
-/// Opens with burn the adapter that `gpu` is on.
+/// Opens the adapter of `gpu` with burn.
 pub fn open(gpu: &Gpu) -> Result<WgpuDevice> {
     let wanted = gpu.info();
     let same_kind = |info: &wgpu::AdapterInfo| (info.device_type, info.backend) == (wanted.device_type, wanted.backend);
@@ -51,17 +51,17 @@ pub fn open(gpu: &Gpu) -> Result<WgpuDevice> {
     Ok(device)
 }
 
-/// A tensor that a call made.
+/// Output tensor of a call.
 enum Made {
     Heads(Tensor<Wgpu, 4>),
     Bare(Tensor<Bare, 4>),
     Matrix(Tensor<Wgpu, 2>),
 }
 
-/// Brings what was read into the crate's layouts.
+/// Conversion of the outputs to the layouts of the crate.
 type Arrange = Box<dyn Fn(Vec<Vec<f32>>) -> Vec<Vec<f32>>>;
 
-/// A way to write a line.
+/// One way to compute a benchmark with burn.
 pub struct BurnForm {
     name: &'static str,
     device: WgpuDevice,
@@ -89,11 +89,11 @@ impl Form for BurnForm {
             Made::Matrix(tensor) => tensor.to_data().to_vec::<f32>(),
         };
         let read: std::result::Result<Vec<Vec<f32>>, _> = self.made.iter().map(words).collect();
-        Ok((self.arrange)(read.map_err(|e| format!("burn made something else than floats: {e:?}"))?))
+        Ok((self.arrange)(read.map_err(|e| format!("burn returned something other than floats: {e:?}"))?))
     }
 }
 
-/// Every way in which burn is asked to compute `work`.
+/// All variants in which burn computes `work`.
 pub fn forms(device: &WgpuDevice, work: &Work, inputs: &Inputs) -> Vec<BurnForm> {
     match work {
         Work::Attention(s) => {
@@ -162,7 +162,7 @@ fn matrix(device: &WgpuDevice, values: &[f32], sizes: [usize; 2]) -> Tensor<Wgpu
     Tensor::from_data(TensorData::new(values.to_vec(), sizes), device)
 }
 
-/// A weight as it is given, (columns, inner), or stored the other way round.
+/// Weight as given, (columns, inner), or stored transposed.
 fn weight(device: &WgpuDevice, values: &[f32], [columns, inner]: [usize; 2], as_given: bool) -> Tensor<Wgpu, 2> {
     if as_given {
         return matrix(device, values, [columns, inner]);
@@ -188,7 +188,7 @@ fn to_heads(rows: &[f32], s: &Heads, thirds: usize, third: usize) -> Vec<f32> {
     values
 }
 
-/// Tensors (B, H, T, D) side by side as rows, (B·T, n·C) for n of them.
+/// `n` tensors (B, H, T, D) concatenated along the channels, as rows (B·T, n·C).
 fn to_rows(tensors: &[Vec<f32>], s: &Heads) -> Vec<f32> {
     let mut values = Vec::with_capacity(tensors.len() * s.b * s.h * s.t * s.d);
     for sample in 0..s.b {
@@ -204,7 +204,7 @@ fn to_rows(tensors: &[Vec<f32>], s: &Heads) -> Vec<f32> {
     values
 }
 
-/// q, k and v, each (B, H, T, D) of its own: the layout that is best for burn.
+/// q, k and v as separate tensors (B, H, T, D), the fastest layout for burn.
 fn thirds<B: Backend>(device: &B::Device, s: &Heads, inputs: &Inputs) -> [Tensor<B, 4>; 3] {
     [0, 1, 2].map(|third| {
         let values = to_heads(&inputs.x, s, 3, third);
@@ -212,7 +212,7 @@ fn thirds<B: Backend>(device: &B::Device, s: &Heads, inputs: &Inputs) -> [Tensor
     })
 }
 
-/// 0 where position i sees position j ≤ i, −∞ elsewhere, (1, 1, T, T).
+/// Causal mask (1, 1, T, T): 0 for j ≤ i, −∞ otherwise.
 fn mask<B: Backend>(device: &B::Device, t: usize) -> Tensor<B, 4> {
     let sees = |i: usize, j: usize| if j <= i { 0.0 } else { f32::NEG_INFINITY };
     let values: Vec<f32> = (0..t).flat_map(|i| (0..t).map(move |j| sees(i, j))).collect();
@@ -222,7 +222,7 @@ fn mask<B: Backend>(device: &B::Device, t: usize) -> Tensor<B, 4> {
 const OWN: &str = "its attention operation";
 const PRODUCTS: &str = "softmax(q·kᵀ/√D + mask)·v";
 
-/// softmax(q kᵀ / √D + mask) v, by burn's own operation or written out.
+/// softmax(q kᵀ / √D + mask) v, by burn's attention operation or written out.
 fn causal<B: Backend>([q, k, v]: [Tensor<B, 4>; 3], mask: &Tensor<B, 4>, own: bool) -> Tensor<B, 4> {
     if own {
         return attention(q, k, v, None, None, AttentionModuleOptions { is_causal: true, ..Default::default() });
@@ -238,13 +238,13 @@ fn attention_form(device: &WgpuDevice, s: Heads, inputs: &Inputs, own: bool) -> 
     form(if own { OWN } else { PRODUCTS }, device, call, move |read| vec![to_rows(&read, &s)])
 }
 
-/// burn's flash attention without tensor cores or subgroups, which its tuning leaves out wherever anything else runs.
+/// burn's flash attention without tensor cores or subgroups, which its autotuning excludes if any other kernel runs.
 fn flash_form(device: &WgpuDevice, s: Heads, inputs: &Inputs) -> BurnForm {
     let thirds = thirds::<Bare>(device, &s, inputs);
     let options = AttentionModuleOptions { is_causal: true, ..Default::default() };
     let call = move || {
         let [q, k, v] = thirds.clone().map(|third| third.into_primitive().tensor());
-        // A shape that the kernel does not have makes nothing, which the check sees.
+        // An unsupported shape gives no output, which the check detects.
         let out = attention_by(q, k, v, None, None, options, AttentionStrategy::FlashUnit);
         out.into_iter().map(|out| Made::Bare(Tensor::from_primitive(TensorPrimitive::Float(out)))).collect()
     };
@@ -256,7 +256,7 @@ fn gradient_form(device: &WgpuDevice, s: Heads, inputs: &Inputs, own: bool) -> B
     let mask = mask::<Tracked>(device, s.t);
     let call = move || {
         let out = causal(thirds.clone(), &mask, own);
-        // burn begins with a gradient of ones.
+        // burn starts from a gradient of ones.
         let gradients = out.backward();
         let of = |third: &Tensor<Tracked, 4>| third.grad(&gradients).map(Made::Heads);
         std::iter::once(Made::Heads(out.inner())).chain(thirds.iter().filter_map(of)).collect()

@@ -1,39 +1,39 @@
-//! The gate: what both engines made, against each other in full and against sums in 64-bit floats in part.
+//! Correctness check: the outputs of both engines, compared with each other in full and with 64-bit sums on a subset.
 
 use ketformer::kernels::attention::{AttentionShape, backward_reference, forward_reference};
 use ketformer::kernels::linear::{LinearShape, gradient_reference, product_reference};
 
 use crate::work::{Heads, Inputs, Work};
 
-/// Largest error over largest magnitude that a line may have. Sums of 32-bit floats stay well below it; products of 10
-/// bits, such as TF32, do not.
+/// Maximum error of a benchmark, relative to the largest magnitude. Sums of 32-bit floats stay well below it; products
+/// with 10-bit mantissas, such as TF32, do not.
 pub const TOLERANCE: f64 = 1e-4;
 
-/// How many heads, rows or columns are compared with the reference.
+/// Number of heads, rows or columns that are compared with the reference.
 const PICKS: usize = 8;
 
-/// Some elements of one output.
+/// Reference of some elements of one output.
 pub struct Expected {
-    /// Where they are.
+    /// Indices of the elements.
     at: Vec<usize>,
-    /// What they are.
+    /// Values of the elements.
     values: Vec<f64>,
 }
 
-/// `PICKS` of the numbers below `count`, the first and the last among them.
+/// `PICKS` indices below `count`, evenly spaced from the first to the last.
 fn spread(count: usize) -> Vec<usize> {
     let picks = PICKS.min(count);
     (0..picks).map(|i| i * (count - 1) / (picks - 1).max(1)).collect()
 }
 
-/// Where head `head` of sample `sample` lies in rows of `thirds` thirds.
+/// Indices of head `head` of sample `sample` in rows of `thirds` thirds.
 fn head_at(s: &Heads, thirds: usize, sample: usize, head: usize) -> Vec<usize> {
     let place = |position: usize, third: usize| (((sample * s.t + position) * thirds + third) * s.h + head) * s.d;
     let places = (0..s.t).flat_map(|position| (0..thirds).map(move |third| place(position, third)));
     places.flat_map(|at| at..at + s.d).collect()
 }
 
-/// The reference of each output of `work`, on a part of it.
+/// References of the outputs of `work`, each on a subset of its elements.
 pub fn expected(work: &Work, inputs: &Inputs) -> Vec<Expected> {
     let rows_at = |rows: &[usize], width: usize| rows.iter().flat_map(|row| row * width..(row + 1) * width).collect();
     let rows_of = |matrix: &[f32], rows: &[usize], width: usize| -> Vec<f32> {
@@ -83,7 +83,7 @@ fn attention(s: &Heads, inputs: &Inputs, gradient: bool) -> Vec<Expected> {
     if gradient { vec![out, d_qkv] } else { vec![out] }
 }
 
-/// Largest difference over largest magnitude; infinite for anything that is no number or of another size.
+/// Largest difference divided by the largest magnitude; infinite if a difference is not finite or all values are zero.
 fn error(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
     let (mut difference, mut magnitude) = (0f64, 0f64);
     for (got, expected) in pairs {
@@ -96,7 +96,7 @@ fn error(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
     if magnitude > 0.0 { difference / magnitude } else { f64::INFINITY }
 }
 
-/// The largest error of what an engine made against the reference.
+/// Largest error of the outputs of an engine against the reference.
 pub fn error_of(made: &[Vec<f32>], expected: &[Expected]) -> f64 {
     if made.len() != expected.len() {
         return f64::INFINITY;
@@ -110,7 +110,7 @@ pub fn error_of(made: &[Vec<f32>], expected: &[Expected]) -> f64 {
     errors.fold(0.0, f64::max)
 }
 
-/// The largest difference of two engines over all of what they made.
+/// Largest difference between the outputs of two engines.
 pub fn difference(ours: &[Vec<f32>], theirs: &[Vec<f32>]) -> f64 {
     if ours.len() != theirs.len() {
         return f64::INFINITY;
@@ -153,7 +153,7 @@ mod tests {
         // One sample, one head: the whole buffer in order.
         let s = Heads { b: 1, h: 1, t: 3, d: 4 };
         assert_eq!(head_at(&s, 3, 0, 0), (0..36).collect::<Vec<_>>());
-        // The first position sees itself alone: its output is its value.
+        // The first position attends only to itself: its output is its value.
         let work = Work::Attention(Heads { b: 2, h: 2, t: 3, d: 4 });
         let (inputs, expected) = (work.inputs(7), expected(&work, &work.inputs(7)));
         let first = expected[0].at.iter().position(|at| *at == 0).unwrap();

@@ -1,22 +1,22 @@
-//! Times of two engines taken in turns, so that whatever else the machine does falls on both.
+//! Times of two engines measured alternately, so that other load on the machine affects both.
 
 use std::time::Instant;
 
 use crate::engine::{Form, Result};
 
-/// Milliseconds that a timed run should take at least, so that waiting for it is a small part.
+/// Minimum duration of a timed run in milliseconds, so that the wait at its end is a small part.
 const RUN_MS: f64 = 20.0;
 
-/// Calls of a run at most.
+/// Maximum number of calls per run.
 const MOST_CALLS: f64 = 256.0;
 
-/// Times of one form of each engine, run by run, in milliseconds a call.
+/// Times of one variant of each engine, run by run, in milliseconds per call.
 pub struct Pairs {
     pub ours: Vec<f64>,
     pub theirs: Vec<f64>,
 }
 
-/// The value at `part` of the sorted values, between two where it falls between.
+/// Quantile `part` of the values, linearly interpolated.
 pub fn quantile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -29,19 +29,19 @@ pub fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// Distance of the quartiles over the median.
+/// Interquartile range divided by the median.
 pub fn spread(values: &[f64]) -> f64 {
     (quantile(values, 0.75) - quantile(values, 0.25)) / median(values)
 }
 
-/// Milliseconds of one of `calls` calls that are waited for together.
+/// Milliseconds per call of a run of `calls` calls with a single wait.
 pub fn time(form: &mut dyn Form, calls: usize) -> Result<f64> {
     let start = Instant::now();
     form.run(calls)?;
     Ok(start.elapsed().as_secs_f64() * 1e3 / calls as f64)
 }
 
-/// Runs a form until it is compiled, tuned and warm, and gives the median of its times, in milliseconds a call.
+/// Runs a variant until it is compiled, tuned and warm. Returns the median of its times in milliseconds per call.
 pub fn warm(form: &mut dyn Form, warmup: usize) -> Result<f64> {
     // The first run compiles and tunes.
     form.run(1)?;
@@ -49,15 +49,15 @@ pub fn warm(form: &mut dyn Form, warmup: usize) -> Result<f64> {
     Ok(median(&times?))
 }
 
-/// How many calls of a form that takes `ms` make a run long enough.
+/// Number of calls of `ms` milliseconds that make a run long enough.
 pub fn calls(ms: f64) -> usize {
     (RUN_MS / ms).ceil().clamp(1.0, MOST_CALLS) as usize
 }
 
-/// `runs` runs of each, in turns; who begins changes with each turn.
+/// Runs each engine `runs` times, alternately; the order changes with each round.
 pub fn pairs(ours: &mut dyn Form, theirs: &mut dyn Form, calls: usize, runs: usize) -> Result<Pairs> {
     let mut pairs = Pairs { ours: Vec::with_capacity(runs), theirs: Vec::with_capacity(runs) };
-    // As many calls as now were not recorded before.
+    // A plan of this many calls was not recorded before.
     ours.run(calls)?;
     theirs.run(calls)?;
     for run in 0..runs {

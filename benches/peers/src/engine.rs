@@ -1,16 +1,17 @@
-//! What an engine offers: a way to compute one line of the comparison, ready to be called again and again.
+//! Interface of an engine: a benchmark that is prepared once and called repeatedly.
 
-/// Errors of any engine.
+/// Result with the errors of any engine.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// One way in which an engine computes a line.
+/// One way in which an engine computes a benchmark.
 pub trait Form {
-    /// What distinguishes it from the engine's other forms.
+    /// Name that distinguishes it from the other variants of the engine.
     fn name(&self) -> String;
 
-    /// Computes the line `calls` times, one after the other, and waits for the last.
+    /// Computes the benchmark `calls` times in sequence and waits for the last call.
     fn run(&mut self, calls: usize) -> Result<()>;
 
-    /// What the line made, in the crate's layouts: the output of attention and then d_qkv, y, d_x, or d_W and then d_b.
+    /// Reads the outputs, in the layouts of the crate: the output of attention and then d_qkv, y, d_x, or d_W and then
+    /// d_b.
     fn read(&mut self) -> Result<Vec<Vec<f32>>>;
 }

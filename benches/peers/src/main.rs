@@ -1,4 +1,4 @@
-//! Ketformer's kernels beside burn's on the same adapter: correct first, then timed in turns.
+//! Ketformer's kernels compared with burn's on the same adapter: checked first, then timed alternately.
 
 mod burn;
 mod check;
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use ketformer::bench::{BenchShape, Origin, Subject};
+use ketformer::bench::{BenchShape, Provenance, Subject};
 use ketformer::gpu::{Gpu, GpuOptions};
 
 use burn::BurnForm;
@@ -22,11 +22,12 @@ use ours::Ours;
 use report::{Report, Row, Side, Tried};
 use work::Work;
 
-/// Ketformer's kernels beside burn's, on the same adapter in the same process.
+/// Ketformer's kernels compared with burn's, on the same adapter in the same process.
 ///
-/// Every line is computed by both engines from the same random inputs and compared, in full with each other and in part
-/// with sums in 64-bit floats. Only then both are timed in turns by the host's clock, each run waited for. burn has its
-/// defaults (fusion, autotuning), a warm-up, and the fastest of several ways to write each line.
+/// Both engines compute every benchmark from the same random inputs. The outputs are compared with each other in full,
+/// and with 64-bit sums on a subset. Only then both are timed alternately with the host clock, waiting for each run.
+/// burn runs with its defaults (fusion, autotuning), after a warm-up, in the fastest of several variants of each
+/// benchmark.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -34,19 +35,19 @@ use work::Work;
           cargo run --release -- attention --shape 64x8x64x16 --runs 50 --json peers.json"
 )]
 struct Arguments {
-    /// What to compare: attention, matmul; both where none is given
+    /// What to compare: attention, matmul; default: both
     #[arg(value_parser = parse_subject)]
     subjects: Vec<Subject>,
-    /// Sizes instead of the usual ones, for one subject: BxHxTxD or ROWSxINNERxCOLUMNS; may be given again
+    /// Sizes instead of the default ones, for one subject: BxHxTxD or ROWSxINNERxCOLUMNS; may be repeated
     #[arg(long = "shape", value_name = "SIZES")]
     shapes: Vec<BenchShape>,
-    /// Timed runs of each engine in each line
+    /// Timed runs of each engine in each benchmark
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
-    /// Runs of each form before the first that counts; compiling and tuning come before them
+    /// Runs of each variant before the timed ones, after compilation and tuning
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     warmup: u16,
-    /// Calls in a run that are waited for together; without it as many as take 20 ms
+    /// Calls per run; default: as many as take 20 ms
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     calls: Option<u16>,
     /// Adapter, by its index or a part of its name as `ketformer devices` prints them
@@ -55,7 +56,7 @@ struct Arguments {
     /// Seed of the inputs
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Also writes everything, each single run included, as JSON
+    /// Also write all results, including each run, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -67,7 +68,7 @@ fn parse_subject(text: &str) -> std::result::Result<Subject, String> {
     }
 }
 
-/// The lines that are asked for.
+/// Requested benchmarks.
 fn lines(arguments: &Arguments) -> Result<Vec<Work>> {
     let mut subjects = arguments.subjects.clone();
     if subjects.is_empty() {
@@ -87,7 +88,7 @@ fn lines(arguments: &Arguments) -> Result<Vec<Work>> {
     Ok(lines)
 }
 
-/// A form of burn that is warm, its time, and its error and difference to ours.
+/// Warmed-up variant of burn, with its time, its error and its difference from ketformer.
 struct Candidate {
     form: BurnForm,
     ms: f64,
@@ -96,19 +97,19 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// Why it is not precise enough, if it is not.
+    /// Error message if it is not accurate enough.
     fn fault(&self) -> Option<String> {
         let Self { error, difference, .. } = self;
         (error.max(*difference) > check::TOLERANCE).then(|| {
             format!(
-                "off by {error:.1e} from the reference and by {difference:.1e} from ours, allowed are {:.0e}",
+                "error {error:.1e} from the reference, {difference:.1e} from ours; tolerance {:.0e}",
                 check::TOLERANCE
             )
         })
     }
 }
 
-/// Warms a form of burn up and compares what it made. burn panics where a kernel does not compile.
+/// Warms up a variant of burn and compares its outputs. burn panics if a kernel does not compile.
 fn tried(mut form: BurnForm, warmup: usize, ours: &[Vec<f32>], expected: &[check::Expected]) -> Result<Candidate> {
     let measured = catch_unwind(AssertUnwindSafe(|| -> Result<(f64, Vec<Vec<f32>>)> {
         let ms = clock::warm(&mut form, warmup)?;
@@ -119,14 +120,14 @@ fn tried(mut form: BurnForm, warmup: usize, ours: &[Vec<f32>], expected: &[check
     Ok(Candidate { form, ms, error, difference })
 }
 
-/// A side of a row.
+/// Results of one engine in a row.
 fn side(form: &dyn Form, runs_ms: Vec<f64>, flops: f64, max_error: f64) -> Side {
     let median_ms = clock::median(&runs_ms);
     let (spread, gflops) = (clock::spread(&runs_ms), flops / median_ms / 1e6);
     Side { form: form.name(), median_ms, spread, gflops, max_error, runs_ms }
 }
 
-/// Fills a row, or says why not.
+/// Measures a row; fails if an engine is wrong.
 fn measure(row: &mut Row, work: &Work, gpu: &Gpu, device: &burn_wgpu::WgpuDevice, arguments: &Arguments) -> Result<()> {
     let warmup = usize::from(arguments.warmup);
     let inputs = work.inputs(arguments.seed);
@@ -137,7 +138,7 @@ fn measure(row: &mut Row, work: &Work, gpu: &Gpu, device: &burn_wgpu::WgpuDevice
     let made = ours.read()?;
     let our_error = check::error_of(&made, &expected);
     if our_error > check::TOLERANCE {
-        return Err(format!("ours is wrong: off by {our_error:.1e} from the reference").into());
+        return Err(format!("ours is wrong: error {our_error:.1e} from the reference").into());
     }
 
     let mut best: Option<Candidate> = None;
@@ -157,7 +158,7 @@ fn measure(row: &mut Row, work: &Work, gpu: &Gpu, device: &burn_wgpu::WgpuDevice
     }
     let Some(mut best) = best else {
         let said: Vec<String> = row.tried.iter().filter_map(|tried| tried.error.clone()).collect();
-        return Err(format!("burn has no form that is right: {}", said.join("; ")).into());
+        return Err(format!("burn has no correct variant: {}", said.join("; ")).into());
     };
 
     row.difference = Some(best.difference);
@@ -175,7 +176,7 @@ fn run(arguments: &Arguments) -> Result<Report> {
     let lines = lines(arguments)?;
     let gpu = Gpu::with_options(&GpuOptions { adapter: arguments.adapter.clone(), ..GpuOptions::default() })?;
     let device = burn::open(&gpu)?;
-    let origin = Origin::of(&gpu);
+    let origin = Provenance::of(&gpu);
     let version = |package: &str, newest: bool| {
         let found = report::versions(package);
         let picked = if newest { found.last() } else { found.first() };

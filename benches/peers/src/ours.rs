@@ -7,10 +7,10 @@ use ketformer::kernels::linear::{Extra, GradientInto, GradientShape, LinearGradi
 use crate::engine::{Form, Result};
 use crate::work::{Heads, Inputs, Layer, Work};
 
-/// Records one call.
+/// Function that records one call.
 type Record = Box<dyn Fn(&mut Plan) -> ketformer::Result<()>>;
 
-/// The recorded calls and their buffers.
+/// Recorded calls and their buffers.
 pub struct Ours {
     gpu: Gpu,
     record: Record,
@@ -19,13 +19,13 @@ pub struct Ours {
     outputs: Vec<(Buffer, usize)>,
 }
 
-/// An output whose elements are no numbers until a kernel writes them.
+/// Creates an output whose elements are NaN until a kernel writes them.
 fn poisoned(gpu: &Gpu, label: &str, elements: usize) -> ketformer::Result<Buffer> {
     gpu.upload(label, &vec![f32::NAN; elements])
 }
 
 impl Ours {
-    /// Makes the buffers of a line and records one call of it.
+    /// Creates the buffers of a benchmark and records one call of it.
     pub fn new(gpu: &Gpu, work: &Work, inputs: &Inputs) -> Result<Self> {
         let (record, outputs) = match work {
             Work::Attention(shape) => attention(gpu, shape, inputs, false)?,
@@ -122,6 +122,6 @@ fn weight_gradient(gpu: &Gpu, s: &Layer, inputs: &Inputs) -> Result<(Record, Vec
         d_weight: d_weight.view(),
         d_bias: d_bias.view(),
     };
-    let record: Record = Box::new(move |plan| kernel.record(plan, &shape, GradientInto::ANEW));
+    let record: Record = Box::new(move |plan| kernel.record(plan, &shape, GradientInto::REPLACE));
     Ok((record, vec![(d_weight, s.columns * s.inner), (d_bias, s.columns)]))
 }

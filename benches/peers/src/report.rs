@@ -1,78 +1,78 @@
-//! What was found: the table and the JSON file, with where it comes from.
+//! Report of the comparison: table and JSON file, with provenance.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-/// A form of an engine that was tried.
+/// Measured variant of an engine.
 #[derive(Debug, Clone, Serialize)]
 pub struct Tried {
-    /// Which one.
+    /// Name of the variant.
     pub form: String,
-    /// Milliseconds of a call when it was warm, each call waited for.
+    /// Milliseconds per call after warm-up, waiting for each call.
     pub ms: Option<f64>,
-    /// Why it cannot be taken.
+    /// Reason why it is excluded.
     pub error: Option<String>,
 }
 
-/// Times of one engine in one line.
+/// Times of one engine in one benchmark.
 #[derive(Debug, Clone, Serialize)]
 pub struct Side {
-    /// What was launched or written.
+    /// Launched kernels or burn variant.
     pub form: String,
-    /// Median in milliseconds a call.
+    /// Median in milliseconds per call.
     pub median_ms: f64,
-    /// Distance of the quartiles over the median.
+    /// Interquartile range divided by the median.
     pub spread: f64,
-    /// 10⁹ floating-point operations a second.
+    /// 10⁹ floating-point operations per second.
     pub gflops: f64,
-    /// Largest error against 64-bit sums over the largest magnitude.
+    /// Largest error against 64-bit sums, divided by the largest magnitude.
     pub max_error: f64,
-    /// Milliseconds of each run, a call, in order.
+    /// Milliseconds per call of each run, in order.
     pub runs_ms: Vec<f64>,
 }
 
-/// One line of the comparison. A line that is wrong or cannot run has an error and no times.
+/// Row of the comparison. A benchmark that is wrong or cannot run has an error and no times.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
     pub work: String,
     pub shape: String,
     pub ours: Option<Side>,
     pub burn: Option<Side>,
-    /// Median over the turns of burn's time over ours: above 1 ours is faster.
+    /// Median of the ratio of burn's time to ours in the same round: above 1 ours is faster.
     pub ratio: Option<f64>,
-    /// Quartiles of the same.
+    /// Quartiles of that ratio.
     pub ratio_quartiles: Option<[f64; 2]>,
-    /// Calls that were waited for together in a run.
+    /// Number of calls per run.
     pub calls: usize,
-    /// Largest difference of the two engines over the largest magnitude.
+    /// Largest difference between the two engines, divided by the largest magnitude.
     pub difference: Option<f64>,
-    /// burn's forms as tried before.
+    /// Variants of burn, as measured before.
     pub tried: Vec<Tried>,
     pub error: Option<String>,
 }
 
-/// Everything.
+/// Report of all benchmarks.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// When it began, UTC.
+    /// Start time, UTC.
     pub date: String,
     pub adapter: String,
     pub driver: String,
-    /// ketformer's commit.
+    /// Commit of ketformer.
     pub ketformer: String,
     pub burn: String,
     pub burn_compiler: String,
-    /// wgpu under ketformer and under burn.
+    /// wgpu versions of ketformer and of burn.
     pub wgpu: [String; 2],
-    /// Turns of each line.
+    /// Number of rounds per benchmark.
     pub runs: usize,
-    /// Processes that wanted a core when it began and when it ended, where the system tells.
+    /// Load averages at the start and at the end, if the system reports them.
     pub load: [Option<f64>; 2],
     pub rows: Vec<Row>,
 }
 
-/// Versions of a package as the lock file has them, ascending.
+/// Versions of a package in the lock file, ascending.
 pub fn versions(package: &str) -> Vec<&'static str> {
     let lock = include_str!("../Cargo.lock");
     let mut lines = lock.lines();
@@ -85,18 +85,18 @@ pub fn versions(package: &str) -> Vec<&'static str> {
     found
 }
 
-/// Processes that want a core, averaged over a minute.
+/// Load average over the last minute.
 pub fn load() -> Option<f64> {
     std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
-/// Now, as 2026-01-31T12:34:56Z.
+/// Current time, as 2026-01-31T12:34:56Z.
 pub fn now() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     date(seconds)
 }
 
-/// Days since 1970 to the calendar: Richards' algorithm for the Gregorian calendar.
+/// Calendar date of seconds since 1970: Richards' algorithm for the Gregorian calendar.
 fn date(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let julian = days + 2_440_588;
@@ -113,19 +113,19 @@ fn cell(value: Option<f64>, decimals: usize) -> String {
 }
 
 impl Row {
-    /// What was found, as it is told while more is measured.
+    /// Result as text, printed while later benchmarks run.
     pub fn told(&self) -> String {
         let tried = |tried: &Tried| {
             let ms = tried.ms.map_or_else(String::new, |ms| format!("{ms:.3} ms"));
-            let error = tried.error.as_ref().map_or_else(String::new, |error| format!("; not taken, {error}"));
-            format!("    burn tried, {}: {ms}{error}\n", tried.form)
+            let error = tried.error.as_ref().map_or_else(String::new, |error| format!("; excluded, {error}"));
+            format!("    burn, {}: {ms}{error}\n", tried.form)
         };
         let ms = |side: &Option<Side>| cell(side.as_ref().map(|side| side.median_ms), 3);
         let found = match &self.error {
             Some(error) => format!("    {error}"),
             None => {
                 let (ours, burn, ratio) = (ms(&self.ours), ms(&self.burn), cell(self.ratio, 2));
-                format!("    ours {ours} ms, burn {burn} ms, burn/ours {ratio}; {} calls a run", self.calls)
+                format!("    ours {ours} ms, burn {burn} ms, burn/ours {ratio}; {} calls per run", self.calls)
             }
         };
         self.tried.iter().map(tried).collect::<String>() + &found
@@ -154,12 +154,12 @@ impl Row {
 }
 
 impl Report {
-    /// Whether a line has an error instead of times.
+    /// Whether a row has an error instead of times.
     pub fn has_errors(&self) -> bool {
         self.rows.iter().any(|row| row.error.is_some())
     }
 
-    /// The rows as a Markdown table in aligned columns, with where they come from below.
+    /// Formats the rows as an aligned Markdown table, with the provenance below.
     pub fn table(&self) -> String {
         let header = [
             "work",
@@ -171,7 +171,7 @@ impl Report {
             "burn/ours",
             "our error",
             "its error",
-            "burn's form",
+            "burn's variant",
         ];
         let mut rows = vec![header.map(String::from)];
         rows.extend(self.rows.iter().map(Row::cells));
@@ -193,8 +193,8 @@ impl Report {
         let [before, after] = self.load.map(|load| cell(load, 2));
         lines.push(String::new());
         lines.push(format!(
-            "{}; {}; ketformer {} on wgpu {}; burn {} ({}) on wgpu {}; {}; {} turns of each line; load {before} before, \
-             {after} after",
+            "{}; {}; ketformer {} on wgpu {}; burn {} ({}) on wgpu {}; {}; {} rounds per benchmark; load {before} \
+             before, {after} after",
             self.adapter,
             self.driver,
             self.ketformer,

@@ -1,11 +1,11 @@
-//! What both engines compute: attention and matrix products, with their inputs and their costs.
+//! Benchmarks that both engines compute: attention and matrix products, with their inputs and operation counts.
 
 use std::fmt;
 
 use ketformer::bench::{BenchShape, Subject};
 use ketformer::kernels::RandomInputs;
 
-/// Scores of a few units, so that the softmax is neither flat nor one key alone.
+/// Scale of the inputs: scores of a few units, so that the softmax is neither flat nor dominated by one key.
 const QKV_SCALE: f32 = 3.0;
 
 /// Sizes of attention: samples, heads, positions, width of a head.
@@ -25,7 +25,7 @@ pub struct Layer {
     pub columns: usize,
 }
 
-/// One line of the comparison.
+/// One benchmark of the comparison.
 #[derive(Debug, Clone, Copy)]
 pub enum Work {
     /// out = softmax(q kᵀ / √D + causal mask) v
@@ -48,7 +48,7 @@ pub struct Inputs {
 }
 
 impl Work {
-    /// The lines of a subject at a shape.
+    /// Benchmarks of a subject at a shape.
     pub fn of(subject: Subject, shape: &BenchShape) -> Result<Vec<Self>, String> {
         let sizes: Vec<usize> = shape.0.iter().map(|size| *size as usize).collect();
         match (subject, sizes.as_slice()) {
@@ -66,7 +66,7 @@ impl Work {
         }
     }
 
-    /// What it is called in the table.
+    /// Name in the table.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Attention(_) => "attention forward",
@@ -77,8 +77,9 @@ impl Work {
         }
     }
 
-    /// Floating-point operations that the result needs, a multiply-add being two. A causal mask leaves T(T+1)/2 pairs of
-    /// positions; forward takes two products over them, backward five (arXiv:2307.08691, section 3.2).
+    /// Floating-point operations of the result, a multiply-add counting as two. A causal mask leaves T(T+1)/2 pairs of
+    /// positions; the forward pass takes two products over them, the backward pass five (arXiv:2307.08691, section
+    /// 3.2).
     pub fn flops(&self) -> f64 {
         let pairs = |s: &Heads| (s.b * s.h * s.d) as f64 * (s.t * (s.t + 1) / 2) as f64;
         let product = |s: &Layer| 2.0 * s.rows as f64 * s.inner as f64 * s.columns as f64;
@@ -89,7 +90,7 @@ impl Work {
         }
     }
 
-    /// The operands of this line, the same for every engine.
+    /// Operands of the benchmark, the same for every engine.
     pub fn inputs(&self, seed: u64) -> Inputs {
         let mut random = RandomInputs::new(seed);
         match self {
@@ -106,7 +107,7 @@ impl Work {
         }
     }
 
-    /// Its sizes as typed.
+    /// Sizes as on the command line.
     pub fn shape(&self) -> String {
         match self {
             Self::Attention(s) | Self::AttentionGradient(s) => format!("{}x{}x{}x{}", s.b, s.h, s.t, s.d),

@@ -1,13 +1,13 @@
-//! `eval`: how many samples, from which seed, in which precision, with which projection.
+//! Settings of `eval`: samples, seed, projection and precision.
 
 use super::train::{MAX_SAMPLES, PRECISION};
-use crate::cli::settings::{Group, Key, Kind};
+use crate::cli::settings::{Group, Key, KeyKind};
 
 pub const SAMPLES: Key =
-    Key::new("samples", Kind::Count(2, MAX_SAMPLES), "4096", "samples", "fresh configurations to draw");
-pub const SEED: Key = Key::new("seed", Kind::Seed, "1", "", "of the samples; None draws one");
+    Key::new("samples", KeyKind::Count(2, MAX_SAMPLES), "4096", "samples", "number of fresh configurations");
+pub const SEED: Key = Key::new("seed", KeyKind::Seed, "1", "", "seed of the samples; None draws one");
 
-/// The keys of `ketformer eval`.
+/// Keys of `ketformer eval`.
 pub static GROUP: Group = Group {
     name: "eval",
     about: "the evaluation of a trained wave function",
@@ -16,11 +16,11 @@ pub static GROUP: Group = Group {
         SEED,
         Key::new(
             "symmetrize",
-            Kind::Switch,
+            KeyKind::Switch,
             "false",
             "",
-            "also project onto the Hamiltonian's symmetries; each sample costs as many as there are",
+            "also project onto the Hamiltonian's symmetries; multiplies the cost by their number",
         ),
-        Key::new("precision", PRECISION, "single", "", "mixed: of the network with weights, keys and values in f16"),
+        Key::new("precision", PRECISION, "single", "", "mixed: network with weights, keys and values in f16"),
     ],
 };

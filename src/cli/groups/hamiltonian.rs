@@ -1,4 +1,4 @@
-//! Which Hamiltonian: one of the groups that describe one, Rydberg atoms where none is given.
+//! Selection of the Hamiltonian: one of its groups, `--rydberg` by default.
 
 use ketformer::physics::{Hamiltonian, Lattice};
 use ketformer::{Error, ErrorKind, Result};
@@ -7,7 +7,7 @@ use super::{heisenberg, rydberg, tfim};
 use crate::cli::settings::{Group, Settings};
 use crate::cli::typed::{Table, Typed};
 
-/// A Hamiltonian on the command line.
+/// Hamiltonian on the command line.
 struct Entry {
     group: &'static Group,
     make: fn(&Settings) -> Box<dyn Hamiltonian>,
@@ -20,7 +20,7 @@ static ALL: [Entry; 3] = [
     Entry { group: &heisenberg::GROUP, make: |settings| Box::new(heisenberg::hamiltonian(settings)) },
 ];
 
-/// The groups that describe a Hamiltonian.
+/// Groups that define a Hamiltonian.
 #[derive(Debug, Clone)]
 pub enum Hamiltonians {}
 
@@ -30,10 +30,10 @@ impl Table for Hamiltonians {
     }
 }
 
-/// The settings of the group that was typed, with `more` words for it.
+/// Settings of the given group, with the words `more` in addition.
 ///
 /// # Errors
-/// `ErrorKind::Settings` where two are typed, and for its words.
+/// `ErrorKind::Settings` if two groups are given or a word is invalid.
 pub fn settings(typed: &Typed<Hamiltonians>, more: &[String]) -> Result<Settings> {
     match typed.given() {
         [] => ALL[0].group.parse(more),
@@ -45,16 +45,16 @@ pub fn settings(typed: &Typed<Hamiltonians>, more: &[String]) -> Result<Settings
     }
 }
 
-/// The Hamiltonian of these settings.
+/// Creates the Hamiltonian of these settings.
 ///
 /// # Panics
-/// If they are of a group that describes none.
+/// If they are not of a group in the table.
 pub fn hamiltonian(settings: &Settings) -> Box<dyn Hamiltonian> {
     let entry = ALL.iter().find(|entry| entry.group.name == settings.group().name);
     (entry.expect("settings of a Hamiltonian are of a group in the table").make)(settings)
 }
 
-/// Hamiltonian, lattice and couplings in one line, for the title of a picture.
+/// Hamiltonian, lattice and couplings in one line, for the title of a plot.
 pub fn title(settings: &Settings, lattice: &Lattice) -> String {
     let couplings = settings.resolved().filter(|(name, _)| !["L", "Lx", "Ly"].contains(name));
     let couplings: Vec<String> = couplings.map(|(name, value)| format!("{name}={value}")).collect();

@@ -1,33 +1,33 @@
-//! `--heisenberg`: spins ½ that neighbours and next-nearest neighbours couple.
+//! `--heisenberg`: spins ½ with couplings between nearest and next-nearest neighbors.
 
 use ketformer::physics::Heisenberg;
 
 use super::lattice::{L, LX, LY};
 use super::rydberg::COUPLING;
-use crate::cli::settings::{Group, Key, Kind, Settings};
+use crate::cli::settings::{Group, Key, KeyKind, Settings};
 
-/// The keys of the Hamiltonian H = J1 Σ S·S + J2 Σ S·S.
+/// Keys of the Hamiltonian H = J1 Σ S·S + J2 Σ S·S.
 pub static GROUP: Group = Group {
     name: "heisenberg",
-    about: "the Hamiltonian J1 Σ S·S over nearest + J2 Σ S·S over next-nearest neighbours, S = σ/2",
+    about: "the Hamiltonian J1 Σ S·S over nearest + J2 Σ S·S over next-nearest neighbors, S = σ/2",
     keys: &[
         L,
         LX,
         LY,
-        Key::new("J1", COUPLING, "1", "energy", "coupling of neighbours, positive for an antiferromagnet"),
-        Key::new("J2", COUPLING, "0", "energy", "coupling along diagonals; of second neighbours in a chain"),
-        Key::new("periodic", Kind::Switch, "true", "", "whether the lattice closes on itself along both axes"),
+        Key::new("J1", COUPLING, "1", "energy", "coupling of neighbors, positive for an antiferromagnet"),
+        Key::new("J2", COUPLING, "0", "energy", "coupling along diagonals; of second neighbors in a chain"),
+        Key::new("periodic", KeyKind::Switch, "true", "", "periodic boundaries along both axes"),
         Key::new(
             "marshall",
-            Kind::Switch,
+            KeyKind::Switch,
             "false",
             "",
-            "rotate one sublattice, so that Ψ = √P will do where J2 is not positive",
+            "rotate one sublattice, so that Ψ = √P suffices for J2 <= 0",
         ),
     ],
 };
 
-/// The Hamiltonian of these settings.
+/// Hamiltonian of these settings.
 pub fn hamiltonian(settings: &Settings) -> Heisenberg {
     Heisenberg {
         j1: settings.real("J1"),

@@ -1,36 +1,36 @@
-//! The lattice: L, Lx and Ly may be given in several groups and must say the same.
+//! The lattice: L, Lx and Ly may be given in several groups and must agree.
 
 use ketformer::physics::Lattice;
 use ketformer::{Error, ErrorKind, Result};
 
-use crate::cli::settings::{Extent, Key, Kind, Settings};
+use crate::cli::settings::{Extent, Key, KeyKind, Settings};
 
-/// The number of sites where no group gives one, as in the reference.
+/// Number of sites if no group gives one, as in the reference code.
 const DEFAULT_SITES: u64 = 16;
 
-/// The largest L, Lx or Ly that a key takes; the lattice and the Hamiltonian have smaller limits of their own.
+/// Maximum of L, Lx and Ly. The lattice and the Hamiltonian have smaller limits.
 pub const MAX_SITES: u64 = 1 << 20;
 
-/// All sites.
+/// Number of sites.
 pub const L: Key = Key::optional(
     "L",
-    Kind::Extent(MAX_SITES),
+    KeyKind::Extent(MAX_SITES),
     "sites",
-    "all sites, a square, or sides as in 4x6; 16 if given nowhere",
+    "number of sites of a square, or sides as in 4x6; default 16",
 );
-/// All sites, of a group that may be a sub-sampler.
-pub const L_OF_SUB: Key = Key { help: "all sites; of a sub-sampler, those of a large patch", ..L };
-/// One side, of a Hamiltonian.
+/// Number of sites, for a group that may be a sub-sampler.
+pub const L_OF_SUB: Key = Key { help: "number of sites; for a sub-sampler, of sites of a large patch", ..L };
+/// Side along x, for a Hamiltonian.
 pub const LX: Key = Key::optional("Lx", SIDE, "sites", "side along x, together with Ly; a chain is Lx=16 Ly=1");
-/// The other side.
+/// Side along y, for a Hamiltonian.
 pub const LY: Key = Key::optional("Ly", SIDE, "sites", "side along y");
-const SIDE: Kind = Kind::Count(1, MAX_SITES);
+const SIDE: KeyKind = KeyKind::Count(1, MAX_SITES);
 
-/// The lattice that `extent` (L of the command itself), the wave function's L, if there is one, and the Hamiltonian's
-/// `L= Lx= Ly=` agree on. A number alone is a square; without any of them it is 4x4.
+/// Returns the lattice on which `extent` (L of the command), L of the wave function and `L= Lx= Ly=` of the Hamiltonian
+/// agree. A single number is a square. The default is 4x4.
 ///
 /// # Errors
-/// `ErrorKind::Settings` where two of them disagree, one of Lx and Ly is missing, or a number alone is not a square.
+/// `ErrorKind::Settings` if two of them disagree, one of Lx and Ly is missing, or a single number is not a square.
 pub fn agree(extent: Option<Extent>, model: Option<&Settings>, hamiltonian: &Settings) -> Result<Lattice> {
     let fault = |text: String| Err(Error::new(ErrorKind::Settings, format!("lattice: {text}")));
     let sides = match (hamiltonian.optional_count("Lx"), hamiltonian.optional_count("Ly")) {

@@ -1,4 +1,4 @@
-//! `--lptf`: the large-patched transformer, whose large patches another group draws.
+//! `--lptf`: the large-patched transformer. Another group, its sub-sampler, samples within large patches.
 
 use ketformer::Result;
 use ketformer::model::{Lptf, Subsampler};
@@ -11,15 +11,15 @@ use super::transformer::{
     ACTIVATION, ATTENTION, DROPOUT, FFN, NH, NHEAD, NORM, NUM_LAYERS, POSITION, START, transformer,
 };
 use super::{ptf, rnn};
-use crate::cli::settings::{Extent, Group, Key, Kind, Settings, Value};
+use crate::cli::settings::{Extent, Group, Key, KeyKind, Settings, Value};
 
-/// Keys and defaults of the reference's LPTF; `ffn` and the options of its blocks are ours.
+/// Keys and defaults of the reference code's LPTF, with `ffn` and options of the blocks in addition.
 pub static GROUP: Group = Group {
     name: "lptf",
     about: "the wave function: a transformer over large patches, each drawn by a sub-sampler, --rnn or --ptf",
     keys: &[
         L,
-        Key { help: "sites of a large patch: 4x4 a block, 16 consecutive sites", ..PATCH },
+        Key { help: "sites of a large patch: a block (4x4) or consecutive sites (16)", ..PATCH },
         NH,
         NHEAD,
         NUM_LAYERS,
@@ -32,18 +32,25 @@ pub static GROUP: Group = Group {
         SECTOR,
         PHASE,
         DROPOUT,
-        Key::new("full_seq", Kind::Switch, "false", "", "false only: no sub-sampler reads all earlier large patches"),
+        Key::new(
+            "full_seq",
+            KeyKind::Switch,
+            "false",
+            "",
+            "only false is supported: no sub-sampler reads all earlier large patches",
+        ),
     ],
 };
 
-/// The wave function of its own settings and those of its sub-sampler, in which L, and Nh of a recurrent one, are
-/// resolved where they were left out.
+/// Creates the wave function from its settings and those of its sub-sampler. Resolves L, and Nh of a recurrent
+/// sub-sampler, if they are not given.
 ///
 /// # Errors
-/// As [`transformer`], for full_seq, and for a sub-sampler whose L is not the sites of a large patch.
+/// Errors of [`transformer`]; `ErrorKind::Settings` for full_seq=true and for a sub-sampler whose L is not the number
+/// of sites of a large patch.
 pub fn model(settings: &Settings, sub: &mut Settings) -> Result<Lptf> {
     if settings.switch("full_seq") {
-        return Err(GROUP.error("full_seq=true needs a sub-sampler that reads all of it, and none does; leave it out"));
+        return Err(GROUP.error("full_seq=true needs a sub-sampler that reads the whole sequence; leave it out"));
     }
     let transformer = transformer(settings)?;
     let is_recurrent = sub.group().name == rnn::GROUP.name;

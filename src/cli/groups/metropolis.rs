@@ -1,29 +1,35 @@
-//! The keys of Markov chains, of every wave function that they sample.
+//! Keys of the Markov chains, shared by all wave functions that are sampled by MCMC.
 
 use ketformer::model::{Metropolis, Proposal};
 
-use crate::cli::settings::{Key, Kind, Settings};
+use crate::cli::settings::{Key, KeyKind, Settings};
 
-/// How many chains.
+/// Number of chains.
 pub const CHAINS: Key =
-    Key::optional("chains", Kind::Count(1, 1 << 17), "chains", "Markov chains; as many as samples without it");
+    Key::optional("chains", KeyKind::Count(1, 1 << 17), "chains", "number of Markov chains; default: one per sample");
 
-/// How far a chain goes between two samples.
+/// Number of sweeps between two samples of a chain.
 pub const fn sweeps(default: &'static str) -> Key {
-    Key::new("sweeps", Kind::Count(1, 10_000), default, "sweeps", "of as many proposals as sites, between two samples")
+    Key::new(
+        "sweeps",
+        KeyKind::Count(1, 10_000),
+        default,
+        "sweeps",
+        "between two samples; a sweep has as many proposals as sites",
+    )
 }
 
-/// How far it goes before the first.
+/// Number of sweeps before the first sample of a chain.
 pub const fn burn_in(default: &'static str) -> Key {
-    Key::new("burn_in", Kind::Count(0, 10_000), default, "sweeps", "before the first sample of a chain")
+    Key::new("burn_in", KeyKind::Count(0, 10_000), default, "sweeps", "before the first sample of a chain")
 }
 
-/// What a proposal changes; `help` says which two sites an exchange is of.
+/// Kind of a proposal. `help` describes which two sites an exchange swaps.
 pub const fn proposal(default: &'static str, help: &'static str) -> Key {
-    Key::new("proposal", Kind::Choice(&["flip", "exchange"]), default, "", help)
+    Key::new("proposal", KeyKind::Choice(&["flip", "exchange"]), default, "", help)
 }
 
-/// What these keys say.
+/// Sampling parameters of these settings.
 pub fn sampling(settings: &Settings) -> Metropolis {
     let proposal = match settings.text("proposal") {
         "exchange" => Proposal::Exchange,

@@ -1,4 +1,4 @@
-//! The groups of settings, one file each, and what they make together: the problem to solve.
+//! Groups of settings, one file each, and the problem that they define together.
 
 pub mod eval;
 pub mod hamiltonian;
@@ -29,13 +29,13 @@ use super::typed::{Table, Typed};
 use hamiltonian::Hamiltonians;
 use wave_function::WaveFunctions;
 
-/// Every group, for `ketformer help` and for pointing from one group to another.
+/// Every group, for `ketformer help` and for suggestions of keys of another group.
 pub fn all() -> impl Iterator<Item = &'static Group> {
     let problem = WaveFunctions::groups().chain(Hamiltonians::groups());
     std::iter::once(&train::GROUP).chain(problem).chain([&eval::GROUP, &sample::GROUP, &report::GROUP])
 }
 
-/// What is solved and with what: lattice, Hamiltonian and wave function, checked as far as that goes without a GPU.
+/// Problem to solve: lattice, Hamiltonian and wave function, checked as far as possible without a GPU.
 pub struct Problem {
     /// The lattice that all groups agree on.
     pub lattice: Lattice,
@@ -43,14 +43,14 @@ pub struct Problem {
     pub hamiltonian: Box<dyn Hamiltonian>,
     /// The wave function.
     pub model: Box<dyn Model>,
-    /// The groups of the wave function as resolved, to be written down.
+    /// Resolved settings of the wave function's groups, for the settings file.
     pub model_settings: Vec<Settings>,
-    /// The group of the Hamiltonian as resolved.
+    /// Resolved settings of the Hamiltonian's group.
     pub hamiltonian_settings: Settings,
 }
 
 impl Problem {
-    /// Checks the groups that were typed; `extent` is L as given elsewhere.
+    /// Checks the given groups. `extent` is L of the command.
     ///
     /// # Errors
     /// `ErrorKind::Settings` for keys, values, and sizes that do not fit each other.
@@ -72,7 +72,7 @@ impl Problem {
         Ok(Self { lattice, hamiltonian, model, model_settings, hamiltonian_settings })
     }
 
-    /// The groups that make it, as resolved.
+    /// Resolved settings of all groups of the problem.
     pub fn settings(&self) -> impl Iterator<Item = &Settings> {
         self.model_settings.iter().chain([&self.hamiltonian_settings])
     }
@@ -83,7 +83,7 @@ mod tests {
     use clap::Parser;
 
     use super::super::arguments::{Arguments, Command};
-    use super::super::settings::Kind;
+    use super::super::settings::KeyKind;
     use super::*;
 
     #[test]
@@ -96,14 +96,14 @@ mod tests {
             assert_eq!(names.len(), group.keys.len(), "{}", group.name);
             for key in group.keys {
                 assert!(!key.help.is_empty() && !key.help.contains('\n'), "{}: {}", group.name, key.name);
-                if let (Kind::Choice(words), Some(default)) = (key.kind, key.default) {
+                if let (KeyKind::Choice(words), Some(default)) = (key.kind, key.default) {
                     assert!(words.contains(&default), "{}: {}", group.name, key.name);
                 }
             }
         }
     }
 
-    /// The problem of `--ptf …`, `--rydberg …` and L.
+    /// Problem of `--ptf …`, `--rydberg …` and L.
     fn problem(ptf: &str, rydberg: &str, sites: Option<u64>) -> Result<Problem> {
         typed(&format!("train --ptf {ptf} --rydberg {rydberg}"), sites)
     }

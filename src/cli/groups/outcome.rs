@@ -1,32 +1,32 @@
-//! Keys of every wave function that draws patch by patch: what may come of a patch.
+//! Keys for the outcomes of a patch, shared by all autoregressive wave functions.
 
 use ketformer::Result;
 use ketformer::model::Sector;
 
-use crate::cli::settings::{Key, Kind, Settings};
+use crate::cli::settings::{Key, KeyKind, Settings};
 
-/// The configurations that have probability.
+/// Sector: the configurations with nonzero probability.
 pub const SECTOR: Key = Key::new(
     "sector",
-    Kind::Choice(&["all", "zero"]),
+    KeyKind::Choice(&["all", "zero"]),
     "all",
     "",
-    "zero keeps half of the sites occupied, for Hamiltonians that only exchange",
+    "zero: half of the sites occupied, for Hamiltonians that conserve magnetization",
 );
 
 /// Whether outcomes have phases.
 pub const PHASE: Key = Key::new(
     "phase",
-    Kind::Switch,
+    KeyKind::Switch,
     "false",
     "",
-    "complex, with a phase for every outcome: for ground states that change signs",
+    "complex wave function with a phase for each outcome, for ground states that change sign",
 );
 
-/// What `sector=` says.
+/// Sector that `sector=` selects.
 ///
 /// # Errors
-/// As [`Sector::from_str`](std::str::FromStr::from_str).
+/// Errors of [`Sector::from_str`](std::str::FromStr::from_str).
 pub fn sector(settings: &Settings) -> Result<Sector> {
     settings.text(SECTOR.name).parse()
 }

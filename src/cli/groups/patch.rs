@@ -1,18 +1,18 @@
-//! `patch=`, of every wave function that draws patch by patch.
+//! The key `patch=`, shared by all wave functions with patches.
 
 use ketformer::Result;
 use ketformer::physics::Patch;
 
-use crate::cli::settings::{Key, Kind, Settings};
+use crate::cli::settings::{Key, KeyKind, Settings};
 
-/// The shape of a patch.
+/// Shape of a patch.
 pub const PATCH: Key =
-    Key::new("patch", Kind::Text, "1", "sites", "sites drawn at once: 2x2 a block, 4 consecutive sites");
+    Key::new("patch", KeyKind::Text, "1", "sites", "sites drawn at once: a block (2x2) or consecutive sites (4)");
 
-/// What `patch=` says.
+/// Patch that `patch=` selects.
 ///
 /// # Errors
-/// `ErrorKind::Settings` for a text that is no patch.
+/// `ErrorKind::Settings` if the text is not a patch.
 pub fn patch(settings: &Settings) -> Result<Patch> {
     settings.text(PATCH.name).parse()
 }

@@ -9,9 +9,9 @@ use super::patch::PATCH;
 use super::transformer::{
     ACTIVATION, ATTENTION, DROPOUT, FFN, NH, NHEAD, NORM, NUM_LAYERS, POSITION, START, transformer,
 };
-use crate::cli::settings::{Group, Key, Kind, Settings};
+use crate::cli::settings::{Group, Key, KeyKind, Settings};
 
-/// Keys and defaults of the reference's PTF; `ffn` and the options of its blocks are ours.
+/// Keys and defaults of the reference code's PTF, with `ffn` and options of the blocks in addition.
 pub static GROUP: Group = Group {
     name: "ptf",
     about: "the wave function: a transformer over patches of the lattice; or the sub-sampler of --lptf",
@@ -30,17 +30,17 @@ pub static GROUP: Group = Group {
         SECTOR,
         PHASE,
         DROPOUT,
-        Key::new("repeat_pre", Kind::Switch, "false", "", "false only: it serves models with a precondition"),
+        Key::new("repeat_pre", KeyKind::Switch, "false", "", "only false is supported: true needs a precondition"),
     ],
 };
 
-/// The wave function of these settings.
+/// Wave function of these settings.
 ///
 /// # Errors
-/// As [`transformer`], and for repeat_pre.
+/// Errors of [`transformer`]; `ErrorKind::Settings` for repeat_pre=true.
 pub fn model(settings: &Settings) -> Result<Ptf> {
     if settings.switch("repeat_pre") {
-        return Err(GROUP.error("repeat_pre=true needs a precondition, which this model has none of; leave it out"));
+        return Err(GROUP.error("repeat_pre=true needs a precondition, which this model does not have; leave it out"));
     }
     transformer(settings)
 }

@@ -1,27 +1,27 @@
-//! `report`: how much is drawn and timed for the page.
+//! Settings of `report`: samples, seed, snapshots and timed replays.
 
 use super::eval::{SAMPLES, SEED};
-use crate::cli::settings::{Group, Key, Kind};
+use crate::cli::settings::{Group, Key, KeyKind};
 
-/// Snapshots on a page at most.
+/// Maximum number of snapshots in a report.
 const MOST_SNAPSHOTS: u64 = 64;
-/// Replays of a step at most.
+/// Maximum number of replays of a step.
 const MOST_RUNS: u64 = 1000;
 
-/// The keys of `ketformer report`.
+/// Keys of `ketformer report`.
 pub static GROUP: Group = Group {
     name: "report",
-    about: "the page of a run",
+    about: "the report of a run",
     keys: &[
         SAMPLES,
         SEED,
-        Key::new("snapshots", Kind::Count(0, MOST_SNAPSHOTS), "12", "", "configurations to show"),
+        Key::new("snapshots", KeyKind::Count(0, MOST_SNAPSHOTS), "12", "", "configurations to show"),
         Key::new(
             "runs",
-            Kind::Count(0, MOST_RUNS),
+            KeyKind::Count(0, MOST_RUNS),
             "3",
             "",
-            "replays of a step, for the time of its parts; 0 leaves them out",
+            "timed replays of a step, for the times of its parts; 0 omits them",
         ),
     ],
 };

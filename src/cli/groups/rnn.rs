@@ -6,9 +6,9 @@ use ketformer::model::{Cell, Rnn};
 use super::lattice::L_OF_SUB;
 use super::outcome::{PHASE, SECTOR, sector};
 use super::patch::{PATCH, patch};
-use crate::cli::settings::{Group, Key, Kind, Settings};
+use crate::cli::settings::{Group, Key, KeyKind, Settings};
 
-/// Keys and defaults of the reference's PRNN.
+/// Keys and defaults of the reference code's PRNN.
 pub static GROUP: Group = Group {
     name: "rnn",
     about: "the wave function: a recurrent cell over patches of the lattice; or the sub-sampler of --lptf",
@@ -17,21 +17,21 @@ pub static GROUP: Group = Group {
         PATCH,
         Key::new(
             "Nh",
-            Kind::Count(4, 16384),
+            KeyKind::Count(4, 16384),
             "256",
             "channels",
-            "width of the state, a multiple of 4; as --lptf's under it",
+            "width of the state, a multiple of 4; that of --lptf for its sub-sampler",
         ),
-        Key::new("rnntype", Kind::Choice(&["GRU", "ELMAN"]), "GRU", "", "the cell"),
+        Key::new("rnntype", KeyKind::Choice(&["GRU", "ELMAN"]), "GRU", "", "the cell"),
         SECTOR,
         PHASE,
     ],
 };
 
-/// The wave function of these settings.
+/// Wave function of these settings.
 ///
 /// # Errors
-/// `ErrorKind::Settings` for a patch or a sector that is none.
+/// `ErrorKind::Settings` for an invalid patch or sector.
 pub fn model(settings: &Settings) -> Result<Rnn> {
     let cell = match settings.text("rnntype") {
         "ELMAN" => Cell::Elman,

@@ -1,20 +1,20 @@
-//! `sample`: from which seed and in which precision.
+//! Settings of `sample`: seed and precision.
 
 use super::train::PRECISION;
-use crate::cli::settings::{Group, Key, Kind};
+use crate::cli::settings::{Group, Key, KeyKind};
 
-/// The keys of `ketformer sample`.
+/// Keys of `ketformer sample`.
 pub static GROUP: Group = Group {
     name: "sample",
     about: "configurations of a trained wave function",
     keys: &[
         Key::new(
             "seed",
-            Kind::Seed,
+            KeyKind::Seed,
             "1",
             "",
-            "of the samples; None draws one; more of the same seed begin with the same",
+            "seed of the samples; None draws one; more samples of a seed start with the same ones",
         ),
-        Key::new("precision", PRECISION, "single", "", "mixed: of the network with weights, keys and values in f16"),
+        Key::new("precision", PRECISION, "single", "", "mixed: network with weights, keys and values in f16"),
     ],
 };

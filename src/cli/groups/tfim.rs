@@ -1,26 +1,26 @@
-//! `--tfim`: the Ising model in a transverse field.
+//! `--tfim`: the transverse-field Ising model.
 
 use ketformer::physics::Tfim;
 
 use super::lattice::{L, LX, LY};
 use super::rydberg::{COUPLING, FIELD};
-use crate::cli::settings::{Group, Key, Kind, Settings};
+use crate::cli::settings::{Group, Key, KeyKind, Settings};
 
-/// The keys of the Hamiltonian H = −J Σ σz σz − h Σ σx.
+/// Keys of the Hamiltonian H = −J Σ σz σz − h Σ σx.
 pub static GROUP: Group = Group {
     name: "tfim",
-    about: "the Hamiltonian −J Σ σz σz − h Σ σx over nearest neighbours, Pauli matrices",
+    about: "the Hamiltonian −J Σ σz σz − h Σ σx over nearest neighbors, Pauli matrices",
     keys: &[
         L,
         LX,
         LY,
-        Key::new("J", COUPLING, "1", "energy", "coupling of neighbours, positive for a ferromagnet"),
+        Key::new("J", COUPLING, "1", "energy", "coupling of neighbors, positive for a ferromagnet"),
         Key::new("h", FIELD, "1", "energy", "transverse field; its sign does not matter"),
-        Key::new("periodic", Kind::Switch, "false", "", "whether the lattice closes on itself along both axes"),
+        Key::new("periodic", KeyKind::Switch, "false", "", "periodic boundaries along both axes"),
     ],
 };
 
-/// The Hamiltonian of these settings.
+/// Hamiltonian of these settings.
 pub fn hamiltonian(settings: &Settings) -> Tfim {
     Tfim { j: settings.real("J"), h: settings.real("h"), periodic: settings.switch("periodic") }
 }

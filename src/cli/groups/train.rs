@@ -1,79 +1,93 @@
-//! `--train`: the training run.
+//! Settings of `train`, also given as `--train`.
 
 use ketformer::Result;
 use ketformer::model::Precision;
 use ketformer::vmc::{Optimizer, Schedule, StochasticReconfiguration, TrainConfig};
 
 use super::lattice::{L, MAX_SITES};
-use crate::cli::settings::{Group, Key, Kind, Settings, Value};
+use crate::cli::settings::{Group, Key, KeyKind, Settings, Value};
 
-/// The most samples a step draws.
+/// Maximum number of samples of a step.
 pub const MAX_SAMPLES: u64 = 1 << 24;
-/// What `precision=` takes, here and elsewhere.
-pub const PRECISION: Kind = Kind::Choice(&["single", "mixed"]);
+/// Values of `precision=`, here and in other groups.
+pub const PRECISION: KeyKind = KeyKind::Choice(&["single", "mixed"]);
 const MAX_STEPS: u64 = 1_000_000_000;
 
-/// Keys and defaults of the reference's `--train`, and ours.
+/// Keys and defaults of the reference code's `--train`, with further keys.
 pub static GROUP: Group = Group {
     name: "train",
     about: "the training run",
     keys: &[
         L,
-        Key::new("K", Kind::Count(1, MAX_SAMPLES), "256", "samples", "samples of a minibatch"),
-        Key::new("Q", Kind::Count(1, MAX_SAMPLES), "1", "", "minibatches of a step"),
-        Key::optional("B", Kind::Count(1, MAX_SAMPLES), "samples", "samples of a step; K*Q, and must agree with it"),
-        Key::new("steps", Kind::Count(1, MAX_STEPS), "50000", "steps", "training steps"),
+        Key::new("K", KeyKind::Count(1, MAX_SAMPLES), "256", "samples", "samples of a minibatch"),
+        Key::new("Q", KeyKind::Count(1, MAX_SAMPLES), "1", "", "minibatches of a step"),
+        Key::optional("B", KeyKind::Count(1, MAX_SAMPLES), "samples", "samples of a step; must equal K*Q"),
+        Key::new("steps", KeyKind::Count(1, MAX_STEPS), "50000", "steps", "training steps"),
         Key::new(
             "optimizer",
-            Kind::Choice(&["adam", "sr"]),
+            KeyKind::Choice(&["adam", "sr"]),
             "adam",
             "",
-            "sr: stochastic reconfiguration, the gradient in the geometry of the wave function",
+            "sr: stochastic reconfiguration, the natural gradient",
         ),
-        Key::optional(
-            "lr",
-            Kind::Positive(100.0),
-            "",
-            "learning rate of Adam (0.0005), or length of a step of sr (0.05)",
-        ),
+        Key::optional("lr", KeyKind::Positive(100.0), "", "learning rate of Adam (0.0005), or step size of sr (0.05)"),
         Key::new(
             "schedule",
-            Kind::Choice(&["constant", "cosine"]),
+            KeyKind::Choice(&["constant", "cosine"]),
             "constant",
             "",
-            "of the learning rate; cosine falls to 0 at the last step",
+            "schedule of the learning rate; cosine decays to 0 at the last step",
         ),
-        Key::new("warmup", Kind::Count(0, MAX_STEPS), "0", "steps", "over which the learning rate rises from 0"),
+        Key::new("warmup", KeyKind::Count(0, MAX_STEPS), "0", "steps", "steps in which the learning rate rises from 0"),
         Key::optional(
             "clip",
-            Kind::Positive(1e12),
+            KeyKind::Positive(1e12),
             "",
-            "largest norm of the gradient, or of a step of sr; else no limit",
+            "maximum norm of the gradient, or of a step of sr; default: no limit",
         ),
-        Key::optional("lambda", Kind::Positive(1e12), "", "shift of the matrix of sr (0.001)"),
-        Key::optional("lambda_end", Kind::Positive(1e12), "", "shift that it falls to over the run (lambda)"),
-        Key::optional("momentum", Kind::Real(0.0, 1.0), "", "part of the direction before that sr keeps, 0 to 1 (0)"),
+        Key::optional("lambda", KeyKind::Positive(1e12), "", "diagonal shift of the Gram matrix of sr (0.001)"),
+        Key::optional("lambda_end", KeyKind::Positive(1e12), "", "diagonal shift at the end of the run (lambda)"),
         Key::optional(
-            "power",
-            Kind::Positive(2.0),
+            "momentum",
+            KeyKind::Real(0.0, 1.0),
             "",
-            "sr draws Markov chains from |psi|^power and reweights; below 2 sees more of where psi is small (2)",
+            "fraction of the previous direction that sr keeps, 0 to 1 (0)",
         ),
-        Key::new("seed", Kind::Seed, "0", "", "of weights and samples; None draws one"),
-        Key::new("unique", Kind::Switch, "true", "", "compute equal samples once; changes speed, not estimates"),
+        Key::optional(
+            "sampling_power",
+            KeyKind::Positive(2.0),
+            "",
+            "sr samples |psi|^sampling_power by Markov chains and reweights; below 2 small |psi| are sampled more (2)",
+        )
+        .formerly("power"),
+        Key::new("seed", KeyKind::Seed, "0", "", "seed of weights and samples; None draws one"),
+        Key::new("unique", KeyKind::Switch, "true", "", "compute equal samples once; changes speed, not estimates"),
         Key::new("precision", PRECISION, "single", "", "mixed: sampling stores f16, gradients stay f32; less memory"),
-        Key::new("report", Kind::Count(1, MAX_STEPS), "10", "steps", "between two report lines and writes of metrics"),
-        Key::new("checkpoint", Kind::Count(1, MAX_STEPS), "100", "steps", "between two checkpoints"),
-        Key::new("rejections", Kind::Count(1, MAX_STEPS), "20", "steps", "rejected in a row before the run gives up"),
-        Key::new("dir", Kind::Text, "out", "", "folder of the numbered run folders; <NONE> writes nothing"),
-        Key::optional("sub_directory", Kind::Text, "", "folder inside dir for the numbered run folders"),
-        Key::inert("NLOOPS", Kind::Count(1, MAX_SITES), "1", "changed configurations always share their prefix"),
-        Key::inert("sgrad", Kind::Switch, "false", "the gradient is the same either way"),
-        Key::inert("true_grad", Kind::Switch, "false", "its extra term has zero expectation"),
+        Key::new(
+            "report",
+            KeyKind::Count(1, MAX_STEPS),
+            "10",
+            "steps",
+            "steps between report lines and between writes of metrics",
+        ),
+        Key::new("checkpoint", KeyKind::Count(1, MAX_STEPS), "100", "steps", "steps between checkpoints"),
+        Key::new(
+            "max_rejected_steps",
+            KeyKind::Count(1, MAX_STEPS),
+            "20",
+            "steps",
+            "consecutive rejected steps after which the run ends",
+        )
+        .formerly("rejections"),
+        Key::new("dir", KeyKind::Text, "out", "", "folder of the numbered run folders; <NONE> writes nothing"),
+        Key::optional("sub_directory", KeyKind::Text, "", "folder inside dir for the numbered run folders"),
+        Key::inert("NLOOPS", KeyKind::Count(1, MAX_SITES), "1", "connected configurations always share their prefix"),
+        Key::inert("sgrad", KeyKind::Switch, "false", "the gradient is the same either way"),
+        Key::inert("true_grad", KeyKind::Switch, "false", "its extra term has zero expectation"),
     ],
 };
 
-/// The trainer's settings. The seed, if one is to be drawn, is drawn and written back into `settings`.
+/// Configuration of the trainer. Draws a seed if it is `None`, and writes seed and learning rate back into `settings`.
 ///
 /// # Errors
 /// `ErrorKind::Settings` if B is not K*Q or there is only one sample.
@@ -99,7 +113,7 @@ pub fn config(settings: &mut Settings, memory: Option<u64>) -> Result<TrainConfi
     let seed = settings.optional_count("seed").unwrap_or_else(draw_seed);
     settings.resolve("seed", Value::Count(seed));
     let optimizer = optimizer(settings, steps)?;
-    // What the optimiser makes of no lr is written down.
+    // The default depends on the optimizer and is recorded in the settings.
     let learning_rate = settings.optional_real("lr").unwrap_or(match optimizer {
         Optimizer::Adam => 5e-4,
         Optimizer::StochasticReconfiguration(_) => 0.05,
@@ -122,9 +136,9 @@ pub fn config(settings: &mut Settings, memory: Option<u64>) -> Result<TrainConfi
     })
 }
 
-/// What `optimizer=` and its settings say, for a run of `steps` steps.
+/// Optimizer that `optimizer=` and its settings select, for a run of `steps` steps.
 fn optimizer(settings: &Settings, steps: u64) -> Result<Optimizer> {
-    let own = ["lambda", "lambda_end", "momentum", "power"];
+    let own = ["lambda", "lambda_end", "momentum", "sampling_power"];
     if settings.text("optimizer") == "adam" {
         return match own.iter().find(|key| settings.optional_real(key).is_some()) {
             Some(key) => Err(GROUP.error(format!("{key} belongs to optimizer=sr; give that, or leave {key} out"))),
@@ -138,13 +152,13 @@ fn optimizer(settings: &Settings, steps: u64) -> Result<Optimizer> {
         lambda_end: settings.optional_real("lambda_end").unwrap_or(lambda),
         lambda_steps: steps,
         momentum: settings.optional_real("momentum").unwrap_or(default.momentum),
-        power: settings.optional_real("power").unwrap_or(default.power),
+        sampling_power: settings.optional_real("sampling_power").unwrap_or(default.sampling_power),
     };
     reconfiguration.check().map_err(|error| GROUP.error(error.to_string()))?;
     Ok(Optimizer::StochasticReconfiguration(reconfiguration))
 }
 
-/// What `precision=` says.
+/// Precision that `precision=` selects.
 pub fn precision(settings: &Settings) -> Precision {
     match settings.text("precision") {
         "mixed" => Precision::Mixed,
@@ -152,7 +166,7 @@ pub fn precision(settings: &Settings) -> Precision {
     }
 }
 
-/// A seed for a run that asks for any; short enough to type again, as in the reference.
+/// Draws a seed below 2^16, short enough to type again, as in the reference code.
 pub fn draw_seed() -> u64 {
     rand::random_range(0..1 << 16)
 }
@@ -193,14 +207,17 @@ mod tests {
             config_of("optimizer=sr lambda=0.01 lambda_end=1e-4 momentum=0.9 power=1 lr=0.1 steps=70").unwrap();
         let Optimizer::StochasticReconfiguration(settings) = config.optimizer else { panic!("{config:?}") };
         assert_eq!((settings.lambda, settings.lambda_end, settings.momentum), (0.01, 1e-4, 0.9));
-        assert_eq!(settings.power, 1.0);
+        assert_eq!(settings.sampling_power, 1.0);
         assert_eq!((settings.lambda_steps, config.learning_rate), (70, 0.1));
         let message = |line| config_of(line).map(|_| ()).unwrap_err().to_string();
         assert!(message("optimizer=sr lambda=0").contains("above 0"));
         assert!(message("optimizer=sr lambda=-1").contains("above 0"));
         assert!(message("optimizer=sr momentum=1").contains("0.9"));
         assert!(message("optimizer=sr K=1").contains("K=2"));
-        assert!(message("optimizer=sr power=3").contains("at most 2") && message("power=1").contains("optimizer=sr"));
+        assert!(
+            message("optimizer=sr sampling_power=3").contains("at most 2")
+                && message("power=1").contains("optimizer=sr")
+        );
         assert!(message("momentum=0.9").contains("optimizer=sr"));
     }
 

@@ -1,58 +1,58 @@
-//! Keys that every wave function with a transformer in it has.
+//! Keys shared by `--ptf` and `--lptf`, the wave functions with an autoregressive transformer.
 
 use ketformer::Result;
-use ketformer::model::{Activation, Attention, Norm, Position, Ptf, Start};
+use ketformer::model::{Activation, Attention, Norm, PositionalEncoding, Ptf, Start};
 
 use super::outcome::{PHASE, sector};
 use super::patch::patch;
-use crate::cli::settings::{Key, Kind, Settings};
+use crate::cli::settings::{Key, KeyKind, Settings};
 
-/// Width of a token.
-pub const NH: Key = Key::new("Nh", Kind::Count(4, 16384), "128", "channels", "width of a token, a multiple of 4");
-/// Attention heads.
-pub const NHEAD: Key = Key::new("nhead", Kind::Count(1, 1024), "8", "heads", "attention heads; they must divide Nh");
-/// Layers.
-pub const NUM_LAYERS: Key = Key::new("num_layers", Kind::Count(1, 256), "2", "layers", "transformer layers");
-/// Feed-forward width; the reference has no key for it.
-pub const FFN: Key = Key::new("ffn", Kind::Count(1, 32768), "2048", "channels", "width of the feed-forward part");
-/// How positions look at each other.
+/// Token width.
+pub const NH: Key = Key::new("Nh", KeyKind::Count(4, 16384), "128", "channels", "width of a token, a multiple of 4");
+/// Number of attention heads.
+pub const NHEAD: Key = Key::new("nhead", KeyKind::Count(1, 1024), "8", "heads", "attention heads; they must divide Nh");
+/// Number of layers.
+pub const NUM_LAYERS: Key = Key::new("num_layers", KeyKind::Count(1, 256), "2", "layers", "transformer layers");
+/// Feed-forward width, for which the reference code has no key.
+pub const FFN: Key = Key::new("ffn", KeyKind::Count(1, 32768), "2048", "channels", "width of the feed-forward part");
+/// Kind of attention.
 pub const ATTENTION: Key = Key::new(
     "attention",
-    Kind::Choice(&["softmax", "linear"]),
+    KeyKind::Choice(&["softmax", "linear"]),
     "softmax",
     "",
-    "linear costs the same for every patch, however many came before",
+    "linear: the cost of a patch does not grow with the number of earlier ones",
 );
-/// Where a layer normalises.
+/// Position of the layer norms.
 pub const NORM: Key =
-    Key::new("norm", Kind::Choice(&["post", "pre"]), "post", "", "layer norm after each sum, or before each part");
-/// Of the feed-forward part.
+    Key::new("norm", KeyKind::Choice(&["post", "pre"]), "post", "", "layer norm after each sum, or before each part");
+/// Activation of the feed-forward part.
 pub const ACTIVATION: Key =
-    Key::new("activation", Kind::Choice(&["relu", "gelu"]), "relu", "", "of the feed-forward part");
+    Key::new("activation", KeyKind::Choice(&["relu", "gelu"]), "relu", "", "activation of the feed-forward part");
 /// Positional encoding.
 pub const POSITION: Key = Key::new(
     "position",
-    Kind::Choice(&["reference", "textbook", "learned"]),
+    KeyKind::Choice(&["reference", "textbook", "learned"]),
     "reference",
     "",
-    "encoding: that of the PyTorch code, textbook sin/cos, or trained",
+    "positional encoding: that of the PyTorch code, textbook sin/cos, or trained",
 );
-/// What stands before the first patch.
+/// Input before the first patch.
 pub const START: Key = Key::new(
     "start",
-    Kind::Choice(&["zero", "learned"]),
+    KeyKind::Choice(&["zero", "learned"]),
     "zero",
     "",
-    "before the first patch: the embedding of an empty one, or a trained vector",
+    "input before the first patch: embedding of an empty patch, or a trained vector",
 );
-/// Of the reference.
+/// Dropout, a key of the reference code.
 pub const DROPOUT: Key =
-    Key::new("dropout", Kind::Real(0.0, 1.0), "0", "", "0 only: the wave function must be one function");
+    Key::new("dropout", KeyKind::Real(0.0, 1.0), "0", "", "only 0: the wave function must be deterministic");
 
-/// The transformer of these settings; whether it fits a lattice is for [`Ptf::check`] to say.
+/// Transformer of these settings. [`Ptf::check`] reports whether it fits a lattice.
 ///
 /// # Errors
-/// `ErrorKind::Settings` for a patch that is none, and for dropout, which no wave function can be asked.
+/// `ErrorKind::Settings` for an invalid patch or sector, and for nonzero dropout.
 pub fn transformer(settings: &Settings) -> Result<Ptf> {
     let dropout = settings.real("dropout");
     if dropout != 0.0 {
@@ -97,11 +97,11 @@ fn activation(settings: &Settings) -> Activation {
     }
 }
 
-fn position(settings: &Settings) -> Position {
+fn position(settings: &Settings) -> PositionalEncoding {
     match settings.text("position") {
-        "textbook" => Position::Textbook,
-        "learned" => Position::Learned,
-        _ => Position::Reference,
+        "textbook" => PositionalEncoding::Sinusoidal,
+        "learned" => PositionalEncoding::Learned,
+        _ => PositionalEncoding::LptfCompatible,
     }
 }
 

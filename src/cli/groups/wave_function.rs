@@ -1,4 +1,4 @@
-//! Which wave function: one of the families, the patched transformer where none is given.
+//! Selection of the wave function: one of the families, `--ptf` by default.
 
 use ketformer::model::Model;
 use ketformer::{Error, ErrorKind, Result};
@@ -9,14 +9,14 @@ use crate::cli::typed::{Table, Typed};
 
 type Make = fn(&Settings, &mut [Settings]) -> Result<Box<dyn Model>>;
 
-/// A family of wave functions on the command line.
+/// Family of wave functions on the command line.
 struct Family {
     group: &'static Group,
-    /// Groups of which one has to be given as its sub-sampler; empty where it has none.
+    /// Groups of which one must be given as sub-sampler. Empty for families without a sub-sampler.
     subs: &'static [&'static Group],
-    /// Makes it of its own settings and those of its sub-samplers, which it resolves.
+    /// Creates the wave function from its settings and those of its sub-samplers, which it resolves.
     make: Make,
-    /// The key that tells its members apart in the title of a picture.
+    /// Key that identifies a member of the family in the title of a plot.
     telling: &'static str,
 }
 
@@ -34,7 +34,7 @@ static ALL: [Family; 5] = [
     Family { group: &vit::GROUP, subs: &[], make: |own, _| Ok(Box::new(vit::model(own)?)), telling: "patch" },
 ];
 
-/// The groups that describe a wave function.
+/// Groups that define a wave function.
 #[derive(Debug, Clone)]
 pub enum WaveFunctions {}
 
@@ -49,10 +49,10 @@ fn family(group: &Group) -> &'static Family {
     family.expect("settings of a wave function are of a group in the table")
 }
 
-/// The settings of the groups that were typed: those of the wave function, then those of its sub-sampler if it has one.
+/// Settings of the given groups: those of the wave function, then those of its sub-sampler if it has one.
 ///
 /// # Errors
-/// `ErrorKind::Settings` for groups that do not make one wave function, and for their words.
+/// `ErrorKind::Settings` if the groups do not define one wave function or a word is invalid.
 pub fn settings(typed: &Typed<WaveFunctions>) -> Result<Vec<Settings>> {
     let fault = |text: String| Err(Error::new(ErrorKind::Settings, text));
     let list = |groups: &[&Group], word: &str| {
@@ -85,20 +85,20 @@ pub fn settings(typed: &Typed<WaveFunctions>) -> Result<Vec<Settings>> {
     above.iter().chain(&others).map(parse).collect()
 }
 
-/// The wave function of these settings, in which those of a sub-sampler are resolved; whether it fits a lattice is for
-/// [`Model::check`] to say.
+/// Creates the wave function of these settings and resolves those of a sub-sampler. [`Model::check`] reports whether it
+/// fits a lattice.
 ///
 /// # Errors
-/// `ErrorKind::Settings` for what no wave function of the family can be asked.
+/// `ErrorKind::Settings` for settings that the family does not support.
 ///
 /// # Panics
-/// If the settings are not such as [`settings`] gives.
+/// If the settings do not come from [`settings`].
 pub fn model(settings: &mut [Settings]) -> Result<Box<dyn Model>> {
     let (own, subs) = settings.split_first_mut().expect("a wave function has settings");
     (family(own.group()).make)(own, subs)
 }
 
-/// The wave function in a few words, for the title of a picture.
+/// Short name of the wave function, for the title of a plot.
 pub fn title(settings: &[Settings]) -> String {
     let part = |settings: &Settings| {
         let telling = family(settings.group()).telling;

@@ -1,51 +1,51 @@
-//! A training run as it was asked for.
+//! Checked settings of a training run.
 
 use ketformer::Result;
 use ketformer::run::RunSettings;
 use ketformer::vmc::TrainConfig;
 
-use super::place::{NO_FOLDER, Place};
+use super::place::{NO_FOLDER, RunLocation};
 use crate::cli::arguments::{GroupArguments, TrainArguments};
 use crate::cli::groups::{Problem, train};
-use crate::cli::progress::Form;
+use crate::cli::progress::OutputStyle;
 use crate::cli::settings::{Extent, Settings, Value};
 use crate::cli::typed::{Typed, words};
 
-/// A training run, checked.
+/// Checked settings of a training run.
 pub struct Job {
     /// Lattice, wave function and Hamiltonian.
     pub problem: Problem,
-    /// Of `train`.
+    /// Settings of the group `train`.
     pub settings: Settings,
-    /// The trainer's.
+    /// Configuration of the trainer.
     pub config: TrainConfig,
-    /// Steps of the whole run.
+    /// Number of steps of the whole run.
     pub steps: u64,
     /// Steps between two reports.
     pub report: u64,
     /// Steps between two checkpoints.
     pub checkpoint: u64,
-    /// Rejected steps in a row that end the run.
-    pub rejections: u64,
-    /// The command that runs the same again.
+    /// Number of consecutive rejected steps that ends the run.
+    pub max_rejected_steps: u64,
+    /// Command that reproduces the run.
     pub command: String,
-    /// How it is shown.
-    pub form: Form,
-    /// Whether event files for TensorBoard are asked for.
+    /// Output style.
+    pub form: OutputStyle,
+    /// Whether event files for TensorBoard are requested.
     pub tensorboard: bool,
 }
 
 impl Job {
-    /// What was typed, and where its folder goes.
+    /// Checks the arguments of a new run. Also returns the location of its folder.
     ///
     /// # Errors
-    /// `ErrorKind::Settings` for what makes no sense.
-    pub fn new(arguments: &TrainArguments) -> Result<(Self, Place)> {
+    /// `ErrorKind::Settings` for invalid or contradictory settings.
+    pub fn new(arguments: &TrainArguments) -> Result<(Self, RunLocation)> {
         let settings = train::GROUP.parse(&arguments.words())?;
         let GroupArguments { model, hamiltonian } = &arguments.groups;
         let problem = Problem::new(model, hamiltonian, settings.optional_extent("L"))?;
-        let place = Place::new(arguments.out.as_deref(), &settings)?;
-        if arguments.tensorboard && matches!(place, Place::Nowhere) {
+        let place = RunLocation::new(arguments.out.as_deref(), &settings)?;
+        if arguments.tensorboard && matches!(place, RunLocation::Nowhere) {
             let text =
                 format!("--tensorboard writes into the run folder, and dir={NO_FOLDER} has none; keep one of them");
             return Err(train::GROUP.error(&text));
@@ -61,10 +61,10 @@ impl Job {
         Ok((Self::of(problem, settings, arguments, |problem, settings| command(problem, settings, flags))?, place))
     }
 
-    /// The run of a folder, with `changes` to its settings.
+    /// Job of an existing run, with `changes` to its settings.
     ///
     /// # Errors
-    /// `ErrorKind::Settings` for what makes no sense.
+    /// `ErrorKind::Settings` for invalid or contradictory settings.
     pub fn of_run(run: &RunSettings, changes: &[String], arguments: &TrainArguments) -> Result<Self> {
         let name = |word: &String| word.split_once('=').map(|(name, _)| name.to_string());
         let changed = |word: &String| changes.iter().any(|change| name(change) == name(word));
@@ -84,13 +84,13 @@ impl Job {
         settings.resolve("L", Value::Extent(Extent::Sites(problem.lattice.sites() as u64)));
         let config = train::config(&mut settings, arguments.gpu.memory)?;
         settings.resolve("B", Value::Count(config.samples as u64));
-        let [steps, report, checkpoint, rejections] =
-            ["steps", "report", "checkpoint", "rejections"].map(|key| settings.count(key));
+        let [steps, report, checkpoint, max_rejected_steps] =
+            ["steps", "report", "checkpoint", "max_rejected_steps"].map(|key| settings.count(key));
         let command = command(&problem, &settings);
         let form = match (arguments.json, arguments.gpu.quiet) {
-            (true, _) => Form::Json,
-            (false, true) => Form::Quiet,
-            (false, false) => Form::Text,
+            (true, _) => OutputStyle::Json,
+            (false, true) => OutputStyle::Quiet,
+            (false, false) => OutputStyle::Text,
         };
         Ok(Self {
             problem,
@@ -99,7 +99,7 @@ impl Job {
             steps,
             report,
             checkpoint,
-            rejections,
+            max_rejected_steps,
             command,
             form,
             tensorboard: arguments.tensorboard,
@@ -107,7 +107,7 @@ impl Job {
     }
 }
 
-/// The command that runs the same again, every setting spelled out; into a new folder, since the old one is taken.
+/// Command that reproduces the run, with every setting spelled out. It writes into a new folder.
 fn command(problem: &Problem, settings: &Settings, flags: impl Iterator<Item = String>) -> String {
     let mut words = vec!["ketformer".to_string(), "train".into()];
     let typed = |settings: &Settings| settings.resolved().map(|(name, value)| format!("{name}={value}")).collect();
@@ -120,7 +120,7 @@ fn command(problem: &Problem, settings: &Settings, flags: impl Iterator<Item = S
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// A word as a POSIX shell reads it.
+/// Quotes a word for a POSIX shell.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,+@%".contains(c);
     match word.chars().all(plain) && !word.is_empty() {
@@ -179,7 +179,7 @@ mod tests {
         }
     }
 
-    /// As its help and its description have them.
+    /// Command lines from the help and the description of the reference code.
     #[test]
     fn the_command_lines_of_the_reference_are_understood() {
         for (line, title) in [

@@ -1,4 +1,4 @@
-//! `ketformer train`: settings in, run folder out; or a run folder that goes on.
+//! `ketformer train`: starts a run in a new run folder, or resumes a run.
 
 mod job;
 mod place;
@@ -15,16 +15,16 @@ use ketformer::vmc::Trainer;
 
 use super::arguments::TrainArguments;
 use super::number::bytes;
-use super::progress::{Extent, Form, Progress};
+use super::progress::{OutputStyle, Progress, RunExtent};
 use super::{Outcome, device, interrupt, output};
 pub use job::Job;
 use run::Run;
 
-/// Trains and prints the final energy. All that can be checked without a GPU is checked before one is opened, and a new
-/// run folder stays only if the run begins.
+/// Trains and prints the final energy. Everything that can be checked without a GPU is checked before one is opened. A
+/// new run folder is removed unless the run starts.
 ///
 /// # Errors
-/// Of every room: settings, adapter, memory, files, weights.
+/// Errors of settings, adapter, memory, files and weights.
 pub fn run(arguments: &TrainArguments) -> Result<Outcome> {
     match &arguments.resume {
         Some(path) => resume::run(arguments, path),
@@ -32,7 +32,7 @@ pub fn run(arguments: &TrainArguments) -> Result<Outcome> {
     }
 }
 
-/// A new run.
+/// Starts a new run.
 fn begin(arguments: &TrainArguments) -> Result<Outcome> {
     let (job, place) = Job::new(arguments)?;
     interrupt::watch()?;
@@ -40,7 +40,7 @@ fn begin(arguments: &TrainArguments) -> Result<Outcome> {
     let folder = place.reserve()?;
     let gpu = device::open(&arguments.gpu.adapter)?;
     let trainer = trainer_from(&job, &gpu, weights.as_ref())?;
-    if interrupt::asked() {
+    if interrupt::requested() {
         output::warning(&"interrupted before the first step: nothing is left behind; the same command starts again");
         return Ok(Outcome::Interrupted);
     }
@@ -48,18 +48,18 @@ fn begin(arguments: &TrainArguments) -> Result<Outcome> {
     train(&job, run, &gpu, trainer)
 }
 
-/// A training run that is done, as a part of something larger.
+/// Finished training run of one point of a sweep.
 pub struct Point {
-    /// What was asked.
+    /// Settings of the run.
     pub job: Job,
-    /// What came out.
+    /// Trained weights.
     pub weights: Weights,
 }
 
-/// Trains in the folder of `arguments`, from its weights if there are some; `None` when the user asked to stop.
+/// Trains a new run in the folder of `arguments`, from its weights if given. Returns `None` if the user interrupted it.
 ///
 /// # Errors
-/// As [`run`].
+/// Errors of [`run`].
 pub fn begin_point(gpu: &Gpu, arguments: &TrainArguments) -> Result<Option<Point>> {
     let (job, place) = Job::new(arguments)?;
     let weights = arguments.weights.as_deref().map(Weights::load).transpose()?;
@@ -68,10 +68,10 @@ pub fn begin_point(gpu: &Gpu, arguments: &TrainArguments) -> Result<Option<Point
     point(job, run, trainer)
 }
 
-/// Goes on with the run in `path`, if there is something left to do.
+/// Resumes the run in `path`, if steps remain. Returns `None` if the user interrupted it.
 ///
 /// # Errors
-/// As [`run`].
+/// Errors of [`run`].
 pub fn finish_point(gpu: &Gpu, arguments: &TrainArguments, path: &Path) -> Result<Option<Point>> {
     let (job, _) = Job::new(arguments)?;
     let mut trainer = trainer(&job, gpu)?;
@@ -85,9 +85,9 @@ fn point(job: Job, mut run: Run, mut trainer: Trainer) -> Result<Option<Point>> 
     Ok((run.done() == job.steps).then_some(trainer.weights()?).map(|weights| Point { job, weights }))
 }
 
-/// The steps that are left, with their progress; after a failure what can be saved is.
+/// Runs the remaining steps and shows their progress. After a failure, saves what can be saved.
 fn take_steps(job: &Job, run: &mut Run, trainer: &mut Trainer) -> Result<()> {
-    let extent = Extent {
+    let extent = RunExtent {
         steps: run.done()..job.steps,
         report: job.report,
         sites: job.problem.lattice.sites(),
@@ -105,35 +105,39 @@ fn trainer(job: &Job, gpu: &Gpu) -> Result<Trainer> {
     Trainer::new(gpu, &problem.lattice, problem.hamiltonian.as_ref(), problem.model.as_ref(), job.config.clone())
 }
 
-/// A trainer that begins with weights, if there are some.
+/// Creates a trainer with these initial weights, if given.
 fn trainer_from(job: &Job, gpu: &Gpu, weights: Option<&Weights>) -> Result<Trainer> {
     let mut trainer = trainer(job, gpu)?;
     weights.map_or(Ok(()), |weights| trainer.set_weights(weights))?;
     Ok(trainer)
 }
 
-/// The steps that are left, and the end.
+/// Runs the remaining steps and concludes the run.
 fn train(job: &Job, mut run: Run, gpu: &Gpu, mut trainer: Trainer) -> Result<Outcome> {
     announce(job, gpu, &trainer, &run);
     take_steps(job, &mut run, &mut trainer)?;
     run.conclude(job)
 }
 
-/// Notes and warnings, told when nothing can fail any more before the first step.
+/// Prints notes and warnings, after all checks that precede the first step.
 fn announce(job: &Job, gpu: &Gpu, trainer: &Trainer, run: &Run) {
     if gpu.is_software() {
         output::warning(&format!(
-            "{} computes on the CPU, which works and is slow; with a GPU in this machine install its Vulkan driver",
+            "{} computes on the CPU, which works but is slow; if this machine has a GPU, install its Vulkan driver",
             gpu.info().name
         ));
     }
-    if job.form != Form::Text {
+    if job.form != OutputStyle::Text {
         return;
+    }
+    let renamed: Vec<String> = job.settings.renamed().collect();
+    if !renamed.is_empty() {
+        output::note(&renamed.join(", "));
     }
     let inert = job.settings.inert().filter_map(|key| Some(format!("{} ({})", key.name, key.inert?)));
     let inert: Vec<String> = inert.collect();
     if !inert.is_empty() {
-        output::note(&format!("accepted and without effect here: {}", inert.join(", ")));
+        output::note(&format!("accepted without effect: {}", inert.join(", ")));
     }
     let from = match run.done() {
         0 => String::new(),

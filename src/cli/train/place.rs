@@ -1,4 +1,4 @@
-//! Where a run folder goes.
+//! Location of a run folder.
 
 use std::path::{Path, PathBuf};
 
@@ -8,34 +8,34 @@ use ketformer::run::RunFolder;
 use crate::cli::groups::train;
 use crate::cli::settings::Settings;
 
-/// What `dir=` takes for no run folder, as in the reference.
+/// Value of `dir=` for no run folder, as in the reference code.
 pub const NO_FOLDER: &str = "<NONE>";
 
-/// Where the run folder goes.
+/// Location of the run folder.
 #[derive(Debug)]
-pub enum Place {
-    /// Exactly there.
+pub enum RunLocation {
+    /// This folder.
     At(PathBuf),
-    /// Numbered, in this folder.
+    /// A numbered folder in this one.
     Under(PathBuf),
     /// Nothing is written.
     Nowhere,
 }
 
-impl Place {
-    /// `--out DIR` as it is, or a numbered folder under `dir/sub_directory`.
+impl RunLocation {
+    /// `--out DIR`, or a numbered folder under `dir/sub_directory`.
     pub fn new(out: Option<&Path>, settings: &Settings) -> Result<Self> {
         let fault = |text: &str| Err(train::GROUP.error(text));
         let dir = settings.text("dir");
         match (out, settings.optional_text("sub_directory")) {
-            (Some(_), _) if settings.is_given("dir") => fault("dir= and --out both name a place; keep one of them"),
+            (Some(_), _) if settings.is_given("dir") => fault("dir= and --out both name a folder; keep one of them"),
             (Some(out), _) if out.as_os_str().is_empty() => fault("--out is empty; give it the name of a folder"),
-            // With --out the folder is the user's own choice, and sub_directory has nothing to add.
+            // With --out, sub_directory= has no effect.
             (Some(out), _) => Ok(Self::At(out.to_path_buf())),
             (None, _) if dir == NO_FOLDER => Ok(Self::Nowhere),
             (None, None) => Ok(Self::Under(dir.into())),
             (None, Some(inside)) => {
-                // In the reference it ends a folder's name and may begin with a slash.
+                // In the reference code it is appended to the name of a folder and may begin with a slash.
                 let inside = Path::new(inside.trim_start_matches(['/', '\\']));
                 match inside.components().all(|part| matches!(part, std::path::Component::Normal(_))) {
                     true => Ok(Self::Under(Path::new(dir).join(inside))),
@@ -45,7 +45,7 @@ impl Place {
         }
     }
 
-    /// The folder, new.
+    /// Creates the folder.
     pub fn reserve(&self) -> Result<Option<RunFolder>> {
         match self {
             Self::At(path) => RunFolder::at(path).map(Some),
@@ -63,12 +63,12 @@ mod tests {
     fn places() {
         let place = |line: &str, out: Option<&str>| {
             let words: Vec<String> = line.split_whitespace().map(String::from).collect();
-            Place::new(out.map(Path::new), &train::GROUP.parse(&words).unwrap())
+            RunLocation::new(out.map(Path::new), &train::GROUP.parse(&words).unwrap())
         };
         let shown = |line: &str, out| match place(line, out).unwrap() {
-            Place::At(path) => format!("at {}", path.display()),
-            Place::Under(path) => format!("under {}", path.display()),
-            Place::Nowhere => "nowhere".into(),
+            RunLocation::At(path) => format!("at {}", path.display()),
+            RunLocation::Under(path) => format!("under {}", path.display()),
+            RunLocation::Nowhere => "nowhere".into(),
         };
         assert_eq!(shown("", None), "under out");
         assert_eq!(shown("dir=a/b sub_directory=2x2", None), "under a/b/2x2");

@@ -1,4 +1,4 @@
-//! `ketformer train --resume RUN`: a run that goes on from its newest checkpoint.
+//! `ketformer train --resume RUN`: resumes a run from its newest checkpoint.
 
 use std::path::Path;
 
@@ -15,13 +15,14 @@ use crate::cli::groups::train;
 use crate::cli::typed::words;
 use crate::cli::{Outcome, device, interrupt, output};
 
-/// Settings that may change when a run goes on: how long, how far and how often, and not what is trained.
-const MAY_CHANGE: [&str; 6] = ["steps", "lr", "clip", "report", "checkpoint", "rejections"];
+/// Settings that are allowed to change on resume: length, step size and output of the run, but not the problem.
+const MAY_CHANGE: [&str; 6] = ["steps", "lr", "clip", "report", "checkpoint", "max_rejected_steps"];
 
-/// Goes on with the run in `path`.
+/// Resumes the run in `path`.
 ///
 /// # Errors
-/// `ErrorKind::Settings` for settings that cannot change and for a run with nothing left to do; of every room.
+/// `ErrorKind::Settings` for settings that cannot change and for a run without remaining steps; errors of adapter,
+/// memory, files and weights.
 pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
     refuse_what_a_run_says(arguments)?;
     let settings = RunSettings::load(&path.join(SETTINGS_FILE))?;
@@ -44,7 +45,7 @@ pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
     let adapter = AdapterRecord::from(gpu.info());
     if &adapter != settings.last_adapter() {
         output::warning(&format!(
-            "this run went on {}, which computes other last bits than {}: it goes on, and not bit for bit as it would have; \
+            "this run used {}, which may round differently from {}: it resumes, but not bit for bit as on the former; \
              for that give --adapter",
             settings.last_adapter().described(),
             adapter.described()
@@ -59,17 +60,17 @@ pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
     super::train(&job, run, &gpu, trainer)
 }
 
-/// The run in a folder, where its newest checkpoint is, with a trainer that stands there; a run with nothing left to do too.
+/// Restores the run in a folder, and `trainer`, from its newest checkpoint. Accepts a run without remaining steps.
 ///
 /// # Errors
-/// Of files and weights.
+/// Errors of files and weights.
 pub fn restored(job: &Job, folder: RunFolder, trainer: &mut Trainer) -> Result<Run> {
     let checkpoint = checkpoint(folder.path())?;
     trainer.restore(&checkpoint)?;
     gone_on(job, folder, checkpoint.step)
 }
 
-/// The newest checkpoint that is whole, with a warning for those that are newer and not.
+/// Returns the newest intact checkpoint. Warns about damaged ones that are newer.
 fn checkpoint(path: &Path) -> Result<Checkpoint> {
     let Some(newest) = newest_checkpoint(path)? else {
         return fault(format!(
@@ -78,17 +79,17 @@ fn checkpoint(path: &Path) -> Result<Checkpoint> {
         ));
     };
     for damaged in newest.damaged {
-        output::warning(&format!("{damaged}; going on from the checkpoint of step {}", newest.checkpoint.step));
+        output::warning(&format!("{damaged}; resuming from the checkpoint of step {}", newest.checkpoint.step));
     }
     Ok(newest.checkpoint)
 }
 
-/// The run after step `done`, with its metrics up to there.
+/// Resumed run after step `done`, with its metrics up to that step.
 fn gone_on(job: &Job, folder: RunFolder, done: u64) -> Result<Run> {
     let (metrics, reports) = Metrics::resume(&folder.file(METRICS_FILE), done)?;
     if (reports.len() as u64) < done {
         output::warning(&format!(
-            "metrics.csv has {} of {done} steps: those that are missing stay missing; training is not touched by it",
+            "metrics.csv has {} of {done} steps: the missing rows are not restored; training is not affected",
             reports.len()
         ));
     }
@@ -99,22 +100,22 @@ fn fault<T>(text: impl std::fmt::Display) -> Result<T> {
     Err(Error::new(ErrorKind::Settings, format!("resume: {text}")))
 }
 
-/// What the run folder says cannot be said again.
+/// Refuses arguments that the run folder already defines.
 fn refuse_what_a_run_says(arguments: &TrainArguments) -> Result<()> {
     let groups = &arguments.groups;
     if groups.model.is_given() || groups.hamiltonian.is_given() {
-        return fault("the run folder says what wave function and Hamiltonian are; leave them out");
+        return fault("the run folder defines wave function and Hamiltonian; leave them out");
     }
     if arguments.weights.is_some() {
-        return fault("the run goes on with its own weights; leave --weights out, or begin a new run");
+        return fault("the run resumes with its own weights; leave --weights out, or begin a new run");
     }
     if arguments.out.is_some() {
-        return fault("the run goes on in its own folder; leave --out out");
+        return fault("the run resumes in its own folder; leave --out out");
     }
     Ok(())
 }
 
-/// The settings that were typed and are other than those of the run, all of which may change.
+/// Given settings that differ from those of the run. All of them must be allowed to change.
 fn changes(arguments: &TrainArguments, run: &RunSettings) -> Result<Vec<String>> {
     let typed = arguments.words();
     let settings = train::GROUP.parse(&typed)?;

@@ -1,9 +1,9 @@
-//! A training run that has begun: its files, and what it has shown so far.
+//! Training run in progress: its files and its results so far.
 
 use ketformer::gpu::Gpu;
 use ketformer::run::{
-    Curve, EVENTS_FOLDER, EnergyScale, Events, HISTORY_FILE, History, METRICS_FILE, MODEL_FILE, Metrics, PICTURE_FILE,
-    Recent, RunFolder, RunSettings, SETTINGS_FILE, save_checkpoint,
+    Curve, EVENTS_FOLDER, EnergyScale, EnergySummary, Events, HISTORY_FILE, History, METRICS_FILE, MODEL_FILE, Metrics,
+    PICTURE_FILE, RunFolder, RunSettings, SETTINGS_FILE, save_checkpoint,
 };
 use ketformer::vmc::{StepReport, Trainer};
 use ketformer::{Error, ErrorKind, Result};
@@ -13,43 +13,43 @@ use super::job::{Job, quoted};
 use super::place::NO_FOLDER;
 use crate::cli::exact_answer::exact_energy;
 use crate::cli::groups::{Problem, hamiltonian, wave_function};
-use crate::cli::number::{Measured, energy_line, exact_line, relative_error};
-use crate::cli::progress::{Form, Progress};
+use crate::cli::number::{Measurement, energy_line, exact_line, relative_error};
+use crate::cli::progress::{OutputStyle, Progress};
 use crate::cli::{Outcome, chains, interrupt, output};
 
-/// A run that has begun.
+/// Training run in progress.
 #[derive(Default)]
 pub struct Run {
     metrics: Option<Metrics>,
     events: Option<Events>,
-    /// Behind its files, which are closed when a folder that is not kept removes them.
+    /// Declared after its files, so that they are closed before a folder that is not kept is removed.
     folder: Option<RunFolder>,
-    /// The exact energy, once it is known.
+    /// Exact energy, once computed.
     exact: Option<f64>,
-    recent: Recent,
+    recent: EnergySummary,
     history: History,
     curve: Curve,
-    /// The last step.
+    /// Number of the last step.
     done: u64,
-    /// The step of the last checkpoint.
+    /// Step of the last checkpoint.
     saved: Option<u64>,
-    /// Rejected steps since the last one that was taken.
+    /// Number of rejected steps since the last accepted one.
     rejected: u64,
     interrupted: bool,
 }
 
 impl Run {
-    /// Writes the settings and the first checkpoint, begins the metrics, and keeps the folder from now on.
+    /// Writes the first checkpoint and the settings, creates the metrics file, and keeps the folder from now on.
     ///
     /// # Errors
-    /// `ErrorKind::File` when they cannot be written.
+    /// `ErrorKind::File` if they cannot be written.
     pub fn begin(job: &Job, folder: Option<RunFolder>, gpu: &Gpu, trainer: &Trainer) -> Result<Self> {
         let mut run = Self { folder, ..Self::default() };
         if job.tensorboard {
             run.begin_events(job, &[])?;
         }
         let Some(folder) = &mut run.folder else { return Ok(run) };
-        // Before the settings, by which a folder is known to be of a run: then there is something to go on from.
+        // Before the settings, which mark a folder as a run: a run always has a checkpoint to resume from.
         save_checkpoint(folder.path(), &trainer.checkpoint()?)?;
         run.saved = Some(0);
         let settings = RunSettings {
@@ -69,10 +69,11 @@ impl Run {
         Ok(run)
     }
 
-    /// Goes on after step `done`, with the reports of the steps up to there; with events if they are asked for or there.
+    /// Resumes after step `done`, with the reports of the steps up to it. Writes events if requested or if the run has
+    /// some already.
     ///
     /// # Errors
-    /// `ErrorKind::File` when the events cannot be written.
+    /// `ErrorKind::File` if the events cannot be written.
     pub fn go_on(job: &Job, folder: RunFolder, metrics: Metrics, reports: &[StepReport], done: u64) -> Result<Self> {
         let (folder, metrics) = (Some(folder), Some(metrics));
         let mut run = Self { folder, metrics, done, saved: Some(done), ..Self::default() };
@@ -84,8 +85,8 @@ impl Run {
         Ok(run)
     }
 
-    /// Begins an event file for the steps after those that are done, whose reports it gets if it is the first. The exact
-    /// energy of a small lattice is computed now instead of at the end.
+    /// Creates an event file for the remaining steps. The first event file of a run starts with `reports`, those of the
+    /// finished steps. Computes the exact energy of a small lattice, which otherwise happens at the end of the run.
     fn begin_events(&mut self, job: &Job, reports: &[StepReport]) -> Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
         self.exact = exact_energy(&job.problem)?;
@@ -94,12 +95,12 @@ impl Run {
         Ok(())
     }
 
-    /// The last step.
+    /// Number of the last step.
     pub fn done(&self) -> u64 {
         self.done
     }
 
-    /// Where the files are.
+    /// Path of the run folder, as text.
     pub fn place(&self) -> String {
         match &self.folder {
             Some(folder) => folder.path().display().to_string(),
@@ -113,10 +114,11 @@ impl Run {
         self.curve.push(report.step, report.energy / job.problem.lattice.sites() as f64);
     }
 
-    /// All steps, or those until the user asks to stop, with a checkpoint now and then and at the end.
+    /// Runs the remaining steps, or those until the user interrupts. Saves a checkpoint every `job.checkpoint` steps
+    /// and at the end.
     ///
     /// # Errors
-    /// `ErrorKind::NotFinite` after too many rejected steps in a row; of devices and files.
+    /// `ErrorKind::NotFinite` after too many consecutive rejected steps; errors of devices and files.
     pub fn train(&mut self, job: &Job, trainer: &mut Trainer, progress: &mut Progress) -> Result<()> {
         while self.done < job.steps && !self.interrupted {
             let until = (self.done / job.checkpoint + 1).saturating_mul(job.checkpoint).min(job.steps);
@@ -136,12 +138,12 @@ impl Run {
                 self.show(job, &report);
                 progress.step(&report);
                 self.rejected = if report.accepted { 0 } else { self.rejected + 1 };
-                if interrupt::asked() || self.rejected >= job.rejections {
+                if interrupt::requested() || self.rejected >= job.max_rejected_steps {
                     steps.stop();
                 }
             }
             self.save(trainer)?;
-            if self.rejected >= job.rejections {
+            if self.rejected >= job.max_rejected_steps {
                 let text = format!(
                     "train: {} steps in a row were rejected for a value that is not finite; give a smaller lr=, clip=1 or more \
                      samples (K=)",
@@ -154,10 +156,10 @@ impl Run {
         Ok(())
     }
 
-    /// Metrics and events, a checkpoint, and its weights by themselves.
+    /// Saves metrics, events, a checkpoint, and its weights in a separate file.
     fn save(&mut self, trainer: &Trainer) -> Result<()> {
         let (Some(folder), Some(metrics)) = (&self.folder, &mut self.metrics) else { return Ok(()) };
-        // Rows come before the checkpoint that needs them.
+        // Rows are synced before the checkpoint that needs them.
         metrics.sync()?;
         self.events.as_mut().map_or(Ok(()), Events::sync)?;
         let checkpoint = trainer.checkpoint()?;
@@ -166,29 +168,29 @@ impl Run {
         checkpoint.weights.save(folder.file(MODEL_FILE))
     }
 
-    /// After a failure: saves what can still be saved, and adds to the error what that is and how to go on.
+    /// Saves what can be saved after a failure. Adds the saved step and the command that resumes to the error.
     pub fn rescue(&mut self, error: Error, trainer: &Trainer) -> Error {
         if self.folder.is_none() {
             return error;
         }
         if self.saved != Some(self.done) {
-            // Where it fails again, the checkpoint before is what there is.
+            // If this fails too, the previous checkpoint remains.
             self.save(trainer).ok();
         }
         let Some(saved) = self.saved else { return error };
-        let text = format!("{error}; saved after step {saved}: `{}` goes on from there", self.resuming());
+        let text = format!("{error}; saved after step {saved}: `{}` resumes from there", self.resuming());
         Error::new(error.kind(), text)
     }
 
-    /// The command that goes on.
+    /// Command that resumes the run.
     fn resuming(&self) -> String {
         format!("ketformer train --resume {}", quoted(&self.place()))
     }
 
-    /// The steps as an array, the picture, the final lines, and where everything is.
+    /// Prints the final lines, writes the array and the plot of the steps, and reports the location of the run.
     ///
     /// # Errors
-    /// `ErrorKind::File` when the picture cannot be written.
+    /// `ErrorKind::File` if array or plot cannot be written, `ErrorKind::NotFinite` if every step was rejected.
     pub fn conclude(&self, job: &Job) -> Result<Outcome> {
         let sites = job.problem.lattice.sites();
         let Some(summary) = self.recent.summary() else {
@@ -198,8 +200,8 @@ impl Run {
             let text = "train: every step was rejected for a value that is not finite; give a smaller lr= or clip=1";
             return Err(Error::new(ErrorKind::NotFinite, text));
         };
-        let energy = Measured { mean: summary.energy, error: summary.energy_error };
-        let shown = job.form != Form::Json;
+        let energy = Measurement { mean: summary.energy, error: summary.energy_error };
+        let shown = job.form != OutputStyle::Json;
         if shown {
             output::line(energy_line(energy, sites, summary.variance));
         }
@@ -229,16 +231,16 @@ impl Run {
         if self.interrupted {
             return Ok(self.stopped(job));
         }
-        if let (Some(folder), Form::Text) = (&self.folder, job.form) {
+        if let (Some(folder), OutputStyle::Text) = (&self.folder, job.form) {
             output::note(&format!("saved in {0}; `ketformer eval {0}` evaluates it", folder.path().display()));
         }
         Ok(Outcome::Done)
     }
 
-    /// Writes the steps as an array and as a picture, with the exact energy where it is known.
+    /// Writes the steps as an array and as a plot, with the exact energy if known.
     ///
     /// # Errors
-    /// `ErrorKind::File` when they cannot be written.
+    /// `ErrorKind::File` if they cannot be written.
     pub fn draw(&self, job: &Job, exact: Option<f64>) -> Result<()> {
         let Some(folder) = self.folder.as_ref().filter(|_| self.recent.summary().is_some()) else { return Ok(()) };
         let Problem { lattice, hamiltonian_settings, model_settings, .. } = &job.problem;
@@ -248,10 +250,10 @@ impl Run {
         self.curve.draw(&folder.file(PICTURE_FILE), &title, exact.map(|exact| exact / lattice.sites() as f64))
     }
 
-    /// Says how far the run came, where it is saved and how to go on.
+    /// Reports the last step, where the run is saved and how to resume it.
     fn stopped(&self, job: &Job) -> Outcome {
         let saved = match &self.folder {
-            Some(_) => format!("saved in {}; `{}` goes on from there", self.place(), self.resuming()),
+            Some(_) => format!("saved in {}; `{}` resumes from there", self.place(), self.resuming()),
             None => format!("nothing is saved (dir={NO_FOLDER})"),
         };
         output::warning(&format!("interrupted after step {} of {}: {saved}", self.done, job.steps));

@@ -1,10 +1,10 @@
-//! Platforms without aliased buffers.
+//! Stub for platforms without aliased buffers.
 
 use crate::error::Result;
 
-/// Never made here.
+/// Uninhabited: buffers are never aliased on these platforms.
 #[derive(Debug)]
-pub(in crate::gpu) enum Aliased {}
+pub(crate) enum Aliased {}
 
 impl Aliased {
     pub fn view(&self, _: &wgpu::Device, _: u64, _: wgpu::TextureFormat) -> Option<wgpu::TextureView> {
@@ -12,11 +12,11 @@ impl Aliased {
     }
 }
 
-pub(in crate::gpu) fn supported(_: &wgpu::Device) -> bool {
+pub(crate) fn supported(_: &wgpu::Device) -> bool {
     false
 }
 
-pub(in crate::gpu) fn create_buffer(
+pub(crate) fn create_buffer(
     _: &wgpu::Device,
     _: &wgpu::BufferDescriptor<'_>,
 ) -> Result<Option<(wgpu::Buffer, Aliased)>> {

@@ -1,4 +1,4 @@
-//! Vulkan buffers with memory of their own, and linear images that alias it.
+//! Vulkan buffers in dedicated memory, and linear images that alias it.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -9,55 +9,55 @@ use wgpu::hal;
 use super::WIDTH;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Rows of texels behind a buffer that its images may reach into: one for their height, a partial one for their offset, and
-/// the driver's padding. They are never touched.
+/// Rows of texels allocated after a buffer for the overhang of its images: one for their height, a partial one for
+/// their offset, and the driver's padding. They are never accessed.
 const PADDED_ROWS: u64 = 6;
-/// Bytes of a texel of the widest format.
+/// Bytes per texel of the widest format.
 const TEXEL_BYTES: u64 = 16;
 
-/// The memory of a buffer, as images can alias it. Valid while the buffer lives.
+/// The memory of a buffer, for images that alias it. Valid until the buffer is dropped.
 #[derive(Debug)]
-pub(in crate::gpu) struct Aliased {
+pub(crate) struct Aliased {
     memory: vk::DeviceMemory,
     bytes: u64,
     buffer_bytes: u64,
-    /// Images by their offset and format; `None` where the driver's layout is not the one of the buffer.
+    /// Images by offset and format; `None` if the driver's layout differs from that of the buffer.
     views: Mutex<HashMap<(u64, wgpu::TextureFormat), Option<wgpu::TextureView>>>,
 }
 
-/// Whether the device is Vulkan's, so that its memory can be shared with images.
-pub(in crate::gpu) fn supported(device: &wgpu::Device) -> bool {
-    // SAFETY: the handle is only looked at.
+/// Whether the device is a Vulkan device, whose memory can be shared with images.
+pub(crate) fn supported(device: &wgpu::Device) -> bool {
+    // SAFETY: the handle is only inspected.
     unsafe { device.as_hal::<hal::api::Vulkan>() }.is_some()
 }
 
 fn refused(label: Option<&str>, bytes: u64, error: vk::Result) -> Error {
     let label = label.unwrap_or_default();
     let message = format!(
-        "buffer `{label}` of {bytes} bytes: the driver gave no memory; use a smaller --memory or fewer samples"
+        "buffer `{label}` of {bytes} bytes: the driver could not allocate it; use a smaller --memory or fewer samples"
     );
     Error::new(ErrorKind::Memory, message).caused_by(error)
 }
 
-/// A zeroed buffer with memory of its own; `None` where the driver has no memory that the host can zero.
+/// Creates a zeroed buffer in dedicated memory. Returns `None` if the driver has no memory that the host can zero.
 ///
 /// # Errors
-/// [`ErrorKind::Memory`] where the driver refuses.
-pub(in crate::gpu) fn create_buffer(
+/// [`ErrorKind::Memory`] if the driver cannot create or allocate the buffer.
+pub(crate) fn create_buffer(
     device: &wgpu::Device,
     descriptor: &wgpu::BufferDescriptor<'_>,
 ) -> Result<Option<(wgpu::Buffer, Aliased)>> {
-    // SAFETY: `hal_device` is used while `device` lives, and only to make objects.
+    // SAFETY: `hal_device` is used while `device` is alive, and only to create objects.
     let Some(hal_device) = (unsafe { device.as_hal::<hal::api::Vulkan>() }) else { return Ok(None) };
     let raw = hal_device.raw_device();
     let refused = |error| refused(descriptor.label, descriptor.size, error);
     let usage =
         vk::BufferUsageFlags::STORAGE_BUFFER | vk::BufferUsageFlags::TRANSFER_SRC | vk::BufferUsageFlags::TRANSFER_DST;
-    // SAFETY: a valid description; the handle goes to wgpu below or is destroyed here.
+    // SAFETY: the create info is valid. The handle is passed to wgpu below or destroyed here.
     let buffer =
         unsafe { raw.create_buffer(&vk::BufferCreateInfo::default().size(descriptor.size).usage(usage), None) }
             .map_err(refused)?;
-    // SAFETY: the buffer was made by this device.
+    // SAFETY: the buffer was created by this device.
     let needed = unsafe { raw.get_buffer_memory_requirements(buffer) };
     let bytes = needed.size + PADDED_ROWS * u64::from(WIDTH) * TEXEL_BYTES;
     let properties = {
@@ -72,8 +72,8 @@ pub(in crate::gpu) fn create_buffer(
         });
     let made = kind.map(|kind| {
         let allocation = vk::MemoryAllocateInfo::default().allocation_size(bytes).memory_type_index(kind as u32);
-        // SAFETY: the memory is at least as large as the buffer needs, is mapped while nothing else uses it, and is written
-        // within its size.
+        // SAFETY: the memory is at least as large as the buffer needs, is mapped while nothing else uses it, and is
+        // written within its size.
         unsafe {
             let memory = raw.allocate_memory(&allocation, None)?;
             let zeroed = raw.bind_buffer_memory(buffer, memory, 0).and_then(|()| {
@@ -88,12 +88,13 @@ pub(in crate::gpu) fn create_buffer(
     let memory = match made {
         Some(Ok(memory)) => memory,
         failed => {
-            // SAFETY: nobody has seen the buffer yet.
+            // SAFETY: the buffer has not been shared yet.
             unsafe { raw.destroy_buffer(buffer, None) };
             return failed.map(|made| made.map_err(refused)).transpose().map(|_| None);
         }
     };
-    // SAFETY: the buffer is bound to the memory, zeroed, made as described, and owned by wgpu from here on.
+    // SAFETY: the buffer is bound to the memory, zeroed, matches the descriptor, and is owned by wgpu from this point
+    // on.
     let buffer = unsafe {
         let owned = hal::vulkan::Buffer::from_raw_managed(buffer, memory, 0, needed.size);
         drop(hal_device);
@@ -104,8 +105,13 @@ pub(in crate::gpu) fn create_buffer(
 }
 
 impl Aliased {
-    /// The buffer from byte `offset` to its end as a texture; `None` where no image has that layout.
-    pub fn view(&self, device: &wgpu::Device, offset: u64, format: wgpu::TextureFormat) -> Option<wgpu::TextureView> {
+    /// Texture of the buffer from byte `offset` to its end; `None` if no image has that layout.
+    pub(crate) fn view(
+        &self,
+        device: &wgpu::Device,
+        offset: u64,
+        format: wgpu::TextureFormat,
+    ) -> Option<wgpu::TextureView> {
         let mut views = self.views.lock().ok()?;
         views.entry((offset, format)).or_insert_with(|| self.image(device, offset, format)).clone()
     }
@@ -113,7 +119,7 @@ impl Aliased {
     fn image(&self, device: &wgpu::Device, offset: u64, format: wgpu::TextureFormat) -> Option<wgpu::TextureView> {
         let each = u64::from(format.block_copy_size(None)?);
         let texels = (self.buffer_bytes - offset).div_ceil(each);
-        // Mesa 22.3 compiles another variant of a kernel where a side of an image is a power of two: no height is one.
+        // Mesa 22.3 compiles another variant of a kernel if a side of an image is a power of two, so no height is one.
         let height = (texels.div_ceil(u64::from(WIDTH)) as u32).max(3);
         let (width, height) = (WIDTH, height + u32::from(height.is_power_of_two()));
         if width.max(height) > device.limits().max_texture_dimension_2d {
@@ -137,8 +143,8 @@ impl Aliased {
             .tiling(vk::ImageTiling::LINEAR)
             .usage(vk::ImageUsageFlags::SAMPLED)
             .initial_layout(vk::ImageLayout::PREINITIALIZED);
-        // SAFETY: the image lies within the memory, whose layout was asked for; it is destroyed here or goes to wgpu, which
-        // destroys it without touching the memory.
+        // SAFETY: the image lies within the memory, whose layout was queried. It is destroyed here or passed to wgpu,
+        // which destroys it without freeing the memory.
         unsafe {
             let image = raw.create_image(&info, None).ok()?;
             let color = vk::ImageSubresource { aspect_mask: vk::ImageAspectFlags::COLOR, mip_level: 0, array_layer: 0 };

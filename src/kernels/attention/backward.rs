@@ -1,95 +1,101 @@
-//! Gradients of attention with respect to its queries, keys and values.
+//! Gradients of attention with respect to queries, keys and values.
+//!
+//! Sequences of 8 to 256 positions with heads of width up to 32 take a single kernel, `attention_backward_short`, which
+//! keeps p and the gradient of the scores in registers. Longer sequences and wider heads take one kernel over queries
+//! and one over keys.
 
 use std::ops::Range;
 
 use super::{
-    AttentionShape, LANES, TEAM, choose, class, forms, forward_reference, groups, head_needs, narrow, part, random_qkv,
-    scale, taken, wide, window,
+    AttentionShape, CLUSTER, LANES, choose, class, forward_reference, groups, head_requirement, narrow, part,
+    random_qkv, scale, taken, variants, wide, window,
 };
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Param, Plan, View};
-use crate::kernels::choice::{Choice, Form, Forms};
-use crate::kernels::linear::Variant;
-use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::kernels::linear::Strategy;
+use crate::kernels::variant::{Variant, VariantSelector, Variants};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
-static BACKWARD_QUERY: Kernel = kernel!("attention_backward_query");
-static BACKWARD_QUERY_PRIVATE: Kernel = kernel!("attention_backward_query_private");
-static BACKWARD_KEY: Kernel = kernel!("attention_backward_key");
-static BACKWARD_KEY_PRIVATE: Kernel = kernel!("attention_backward_key_private");
-static BACKWARD_SHORT: Kernel = kernel!("attention_backward_short");
+static BACKWARD_QUERY: Kernel = kernel!("attention", "attention_backward_query");
+static BACKWARD_QUERY_SCALAR: Kernel = kernel!("attention", "attention_backward_query_scalar");
+static BACKWARD_KEY: Kernel = kernel!("attention", "attention_backward_key");
+static BACKWARD_KEY_SCALAR: Kernel = kernel!("attention", "attention_backward_key_scalar");
+static BACKWARD_SHORT: Kernel = kernel!("attention", "attention_backward_short");
 
-pub(in crate::kernels) const BACKWARD_QUERY_ENTRY: Entry =
+pub(crate) const BACKWARD_QUERY_ENTRY: Entry =
     Entry { kernel: &BACKWARD_QUERY, summary: "d_q = p ∘ (d_out vᵀ − δ) k / √D", cases: backward_query_cases };
-pub(in crate::kernels) const BACKWARD_QUERY_PRIVATE_ENTRY: Entry = Entry {
-    kernel: &BACKWARD_QUERY_PRIVATE,
+pub(crate) const BACKWARD_QUERY_SCALAR_ENTRY: Entry = Entry {
+    kernel: &BACKWARD_QUERY_SCALAR,
     summary: "the same for any width of heads, without subgroups",
-    cases: backward_query_private_cases,
+    cases: backward_query_scalar_cases,
 };
-pub(in crate::kernels) const BACKWARD_KEY_ENTRY: Entry = Entry {
+pub(crate) const BACKWARD_KEY_ENTRY: Entry = Entry {
     kernel: &BACKWARD_KEY,
     summary: "d_k = (p ∘ (d_out vᵀ − δ))ᵀ q / √D, d_v = pᵀ d_out",
     cases: backward_key_cases,
 };
-pub(in crate::kernels) const BACKWARD_KEY_PRIVATE_ENTRY: Entry = Entry {
-    kernel: &BACKWARD_KEY_PRIVATE,
+pub(crate) const BACKWARD_KEY_SCALAR_ENTRY: Entry = Entry {
+    kernel: &BACKWARD_KEY_SCALAR,
     summary: "the same for any width of heads, without subgroups",
-    cases: backward_key_private_cases,
+    cases: backward_key_scalar_cases,
 };
-pub(in crate::kernels) const BACKWARD_SHORT_ENTRY: Entry = Entry {
+pub(crate) const BACKWARD_SHORT_ENTRY: Entry = Entry {
     kernel: &BACKWARD_SHORT,
     summary: "d_q, d_k and d_v in one pass, for short sequences",
     cases: backward_short_cases,
 };
 
-/// Positions up to which one team goes through a whole sequence in a backward pass; longer ones are shared among teams.
+/// Maximum number of positions of a sequence that one cluster processes in a backward pass. Longer sequences are split
+/// among clusters.
 const SHORT: u32 = 256;
 
-/// Widest heads whose gradients fit into registers.
+/// Maximum width of heads whose gradients fit into registers.
 const SHORT_WIDTH: u32 = 32;
 
-/// Whether the backward pass is one kernel: for heads whose gradients fit into registers, where teams pay off. The order of
-/// its sums is its own, so that this is no choice to be tuned; asking for a form of either by name decides it.
+/// Whether the backward pass is a single kernel: for heads whose gradients fit into registers, if clusters pay off. Its
+/// reduction order differs from that of the other two kernels, so it is not subject to tuning. Forcing a variant of
+/// either decides.
 fn is_short(gpu: &Gpu, shape: &AttentionShape) -> bool {
-    if BACKWARD_SHORT_CHOICE.is_forced(gpu) || BACKWARD_QUERY_CHOICE.is_forced(gpu) {
-        return BACKWARD_SHORT_CHOICE.is_forced(gpu);
+    if BACKWARD_SHORT_SELECTOR.is_forced(gpu) || BACKWARD_QUERY_SELECTOR.is_forced(gpu) {
+        return BACKWARD_SHORT_SELECTOR.is_forced(gpu);
     }
-    (TEAM..=SHORT).contains(&shape.t) && shape.d <= SHORT_WIDTH && choose(gpu, shape) == Variant::Subgroup
+    (CLUSTER..=SHORT).contains(&shape.t) && shape.d <= SHORT_WIDTH && choose(gpu, shape) == Strategy::Subgroup
 }
 
-pub(in crate::kernels) static BACKWARD_QUERY_CHOICE: Choice<AttentionShape> = Choice {
-    forms: forms("attention_backward_query"),
+pub(crate) static BACKWARD_QUERY_SELECTOR: VariantSelector<AttentionShape> = VariantSelector {
+    variants: variants("attention_backward_query"),
     class: |shape| class(shape.t, shape.d),
     rule: |gpu, shape| taken(gpu, choose(gpu, shape), [5, 3], shape.d, shape.t),
-    needs: |_, shape, form| head_needs(shape.d, form),
+    requirement: |_, shape, variant| head_requirement(shape.d, variant),
 };
-pub(in crate::kernels) static BACKWARD_KEY_CHOICE: Choice<AttentionShape> = Choice {
-    forms: forms("attention_backward_key"),
+pub(crate) static BACKWARD_KEY_SELECTOR: VariantSelector<AttentionShape> = VariantSelector {
+    variants: variants("attention_backward_key"),
     class: |shape| class(shape.t, shape.d),
     rule: |gpu, shape| taken(gpu, choose(gpu, shape), [6, 4], shape.d, shape.t),
-    needs: |_, shape, form| head_needs(shape.d, form),
+    requirement: |_, shape, variant| head_requirement(shape.d, variant),
 };
-/// Keys of a lane, which decide in which order a query's gradient is added up.
-pub(in crate::kernels) static BACKWARD_SHORT_CHOICE: Choice<AttentionShape> = Choice {
-    forms: Forms {
+/// Selector of the number of keys per lane, which determines the reduction order of a query's gradient.
+pub(crate) static BACKWARD_SHORT_SELECTOR: VariantSelector<AttentionShape> = VariantSelector {
+    variants: Variants {
         kernel: "attention_backward_short",
-        least_lanes: TEAM,
-        all: &[Form::subgroup("short1", 1, 1), Form::subgroup("short2", 2, 1).order(1)],
+        least_lanes: CLUSTER,
+        all: &[Variant::subgroup("short1", 1, 1), Variant::subgroup("short2", 2, 1).reduction_order(1)],
     },
     class: |shape| class(shape.t, shape.d),
-    // Two keys to a lane halve what is loaded, and are half idle in the first block of a causal sequence.
-    rule: |gpu, shape| (Variant::Subgroup, if gpu.is_software() && shape.t > TEAM { 2 } else { 1 }, 1),
-    needs: |_, shape, form| {
+    // Two keys per lane halve the loads, but are half idle in the first block of a causal sequence.
+    rule: |gpu, shape| (Strategy::Subgroup, if gpu.is_software() && shape.t > CLUSTER { 2 } else { 1 }, 1),
+    requirement: |_, shape, variant| {
         let wide = shape.d > SHORT_WIDTH;
         if wide {
             Some(format!("heads of width {SHORT_WIDTH} at most, got {}", shape.d))
         } else {
-            head_needs(shape.d, form)
+            head_requirement(shape.d, variant)
         }
     },
 };
 
-/// Attention backward, see the module's page: `attention_backward_short`, or for long sequences and wide heads
-/// `attention_backward_query` and then `attention_backward_key`.
+/// Attention backward pass, see the module documentation: `attention_backward_short`, or for long sequences and wide
+/// heads `attention_backward_query` followed by `attention_backward_key`.
 #[derive(Debug, Clone)]
 pub struct AttentionBackward {
     /// (B·T, 3C)
@@ -107,7 +113,7 @@ pub struct AttentionBackward {
 }
 
 impl AttentionBackward {
-    /// Records the one kernel for short sequences or both others, in the forms that are best for the shape.
+    /// Records the single kernel for short sequences, otherwise the other two, in the variants selected for the shape.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Shape`] for heads wider than 128 or a shape whose queries are not all positions; as
@@ -115,19 +121,19 @@ impl AttentionBackward {
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
         if is_short(plan.gpu(), shape) {
             shape.check_whole(&BACKWARD_SHORT)?;
-            let form = BACKWARD_SHORT_CHOICE.take(plan.gpu(), shape)?;
-            return self.record_short(plan, shape, form);
+            let variant = BACKWARD_SHORT_SELECTOR.take(plan.gpu(), shape)?;
+            return self.record_short(plan, shape, variant);
         }
         shape.check_whole(&BACKWARD_QUERY)?;
-        let form = BACKWARD_QUERY_CHOICE.take(plan.gpu(), shape)?;
-        self.record_query(plan, shape, form)?;
-        let form = BACKWARD_KEY_CHOICE.take(plan.gpu(), shape)?;
-        self.record_key(plan, shape, form)
+        let variant = BACKWARD_QUERY_SELECTOR.take(plan.gpu(), shape)?;
+        self.record_query(plan, shape, variant)?;
+        let variant = BACKWARD_KEY_SELECTOR.take(plan.gpu(), shape)?;
+        self.record_key(plan, shape, variant)
     }
 
     fn params(shape: &AttentionShape) -> [(&'static str, Param); 5] {
         [
-            ("samples", shape.b.most.into()),
+            ("samples", shape.b.capacity.into()),
             ("tokens", shape.t.into()),
             ("heads", shape.h.into()),
             ("causal", u32::from(shape.causal).into()),
@@ -135,7 +141,7 @@ impl AttentionBackward {
         ]
     }
 
-    /// What the kernels bind; the one over keys all but `out`.
+    /// Bindings of the kernels. The kernel over keys uses all but `out`.
     fn operands(&self, shape: &AttentionShape) -> Vec<Bind<'_>> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         vec![
@@ -148,14 +154,18 @@ impl AttentionBackward {
         ]
     }
 
-    fn record_short(&self, plan: &mut Plan, shape: &AttentionShape, form: &Form) -> Result<()> {
+    fn record_short(&self, plan: &mut Plan, shape: &AttentionShape, variant: &Variant) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         plan.launch(&Launch {
             kernel: &BACKWARD_SHORT,
-            spec: &[("HEAD_DIM", shape.d), ("KEYS", form.tile), ("WHOLE", (shape.t <= TEAM * form.tile).into())],
+            spec: &[
+                ("HEAD_DIM", shape.d),
+                ("KEYS", variant.tile),
+                ("WHOLE", (shape.t <= CLUSTER * variant.tile).into()),
+            ],
             bindings: &self.operands(shape),
             params: &Self::params(shape),
-            groups: shape.b.times(shape.h).groups(LANES / TEAM, 1),
+            groups: shape.b.times(shape.h).groups(LANES / CLUSTER, 1),
             cost: Cost {
                 flops: 10.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (rows * (8 * width + 2 * heads)) as f64,
@@ -164,22 +174,22 @@ impl AttentionBackward {
         })
     }
 
-    fn record_query(&self, plan: &mut Plan, shape: &AttentionShape, form: &Form) -> Result<()> {
+    fn record_query(&self, plan: &mut Plan, shape: &AttentionShape, variant: &Variant) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         let mut bindings = self.operands(shape);
-        let kernel = match form.variant {
-            Variant::Subgroup => &BACKWARD_QUERY,
-            Variant::Private | Variant::Shared | Variant::Panel => {
+        let kernel = match variant.strategy {
+            Strategy::Subgroup => &BACKWARD_QUERY,
+            Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
-                &BACKWARD_QUERY_PRIVATE
+                &BACKWARD_QUERY_SCALAR
             }
         };
         plan.launch(&Launch {
             kernel,
-            spec: &[("HEAD_DIM", shape.d), ("QUERIES", form.tile)],
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", variant.tile)],
             bindings: &bindings,
             params: &Self::params(shape),
-            groups: groups(&shape.b, shape.t, shape.h, form),
+            groups: groups(&shape.b, shape.t, shape.h, variant),
             cost: Cost {
                 flops: 6.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (rows * (6 * width + 2 * heads)) as f64,
@@ -188,24 +198,24 @@ impl AttentionBackward {
         })
     }
 
-    fn record_key(&self, plan: &mut Plan, shape: &AttentionShape, form: &Form) -> Result<()> {
+    fn record_key(&self, plan: &mut Plan, shape: &AttentionShape, variant: &Variant) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         let mut bindings = self.operands(shape);
         bindings.retain(|bind| bind.name != "out");
-        let kernel = match form.variant {
-            Variant::Subgroup => &BACKWARD_KEY,
-            Variant::Private | Variant::Shared | Variant::Panel => {
+        let kernel = match variant.strategy {
+            Strategy::Subgroup => &BACKWARD_KEY,
+            Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
                 bindings.push(Bind { name: "d_out4", view: &self.d_out, elements: rows * width });
-                &BACKWARD_KEY_PRIVATE
+                &BACKWARD_KEY_SCALAR
             }
         };
         plan.launch(&Launch {
             kernel,
-            spec: &[("HEAD_DIM", shape.d), ("KEYS", form.tile)],
+            spec: &[("HEAD_DIM", shape.d), ("KEYS", variant.tile)],
             bindings: &bindings,
             params: &Self::params(shape),
-            groups: groups(&shape.b, shape.t, shape.h, form),
+            groups: groups(&shape.b, shape.t, shape.h, variant),
             cost: Cost {
                 flops: 8.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (rows * (6 * width + 2 * heads)) as f64,
@@ -215,7 +225,7 @@ impl AttentionBackward {
     }
 }
 
-/// d_qkv (B·T, 3C) and delta (B·T, H) in f64.
+/// Reference in f64: d_qkv (B·T, 3C) and delta (B·T, H).
 pub fn backward_reference(qkv: &[f64], d_out: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<f64>) {
     let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
     let (out, lse) = forward_reference(qkv, shape);
@@ -224,7 +234,7 @@ pub fn backward_reference(qkv: &[f64], d_out: &[f64], shape: &AttentionShape) ->
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let head_of = |values: &'_ [f64], row: usize, head: usize| values[(row * h + head) * d..][..d].to_vec();
     let mut delta = Vec::new();
-    for row in 0..shape.b.most as usize * t {
+    for row in 0..shape.b.capacity as usize * t {
         let (first, position) = (row - row % t, row % t);
         let end = first + if shape.causal { position + 1 } else { t };
         for head in 0..h {
@@ -246,7 +256,7 @@ pub fn backward_reference(qkv: &[f64], d_out: &[f64], shape: &AttentionShape) ->
     (d_qkv, delta)
 }
 
-const TEAM_SHAPES: [[u32; 4]; 7] =
+const CLUSTER_SHAPES: [[u32; 4]; 7] =
     [[1, 1, 1, 4], [2, 17, 3, 8], [4, 16, 2, 16], [1, 67, 2, 20], [3, 8, 3, 8], [1, 8192, 1, 4], [66_000, 1, 1, 4]];
 const SHORT_SHAPES: [[u32; 4]; 16] = [
     [1, 1, 1, 4],
@@ -266,60 +276,82 @@ const SHORT_SHAPES: [[u32; 4]; 16] = [
     [1, 144, 1, 8],
     [66_000, 1, 1, 4],
 ];
-const PRIVATE_SHAPES: [[u32; 4]; 6] =
+const SCALAR_SHAPES: [[u32; 4]; 6] =
     [[1, 1, 1, 1], [3, 5, 2, 4], [2, 17, 3, 8], [1, 37, 2, 20], [2, 13, 5, 3], [66_000, 1, 1, 4]];
 
 fn backward_query_cases(gpu: &Gpu) -> Vec<Case> {
-    backward_cases(gpu, &BACKWARD_QUERY_CHOICE, Variant::Subgroup, &TEAM_SHAPES, AttentionBackward::record_query, 0..1)
+    backward_cases(
+        gpu,
+        &BACKWARD_QUERY_SELECTOR,
+        Strategy::Subgroup,
+        &CLUSTER_SHAPES,
+        AttentionBackward::record_query,
+        0..1,
+    )
 }
 
-fn backward_query_private_cases(gpu: &Gpu) -> Vec<Case> {
+fn backward_query_scalar_cases(gpu: &Gpu) -> Vec<Case> {
     let record = AttentionBackward::record_query;
-    backward_cases(gpu, &BACKWARD_QUERY_CHOICE, Variant::Private, &PRIVATE_SHAPES, record, 0..1)
+    backward_cases(gpu, &BACKWARD_QUERY_SELECTOR, Strategy::Scalar, &SCALAR_SHAPES, record, 0..1)
 }
 
 fn backward_key_cases(gpu: &Gpu) -> Vec<Case> {
-    backward_cases(gpu, &BACKWARD_KEY_CHOICE, Variant::Subgroup, &TEAM_SHAPES, AttentionBackward::record_key, 1..3)
+    backward_cases(
+        gpu,
+        &BACKWARD_KEY_SELECTOR,
+        Strategy::Subgroup,
+        &CLUSTER_SHAPES,
+        AttentionBackward::record_key,
+        1..3,
+    )
 }
 
-fn backward_key_private_cases(gpu: &Gpu) -> Vec<Case> {
-    backward_cases(gpu, &BACKWARD_KEY_CHOICE, Variant::Private, &PRIVATE_SHAPES, AttentionBackward::record_key, 1..3)
+fn backward_key_scalar_cases(gpu: &Gpu) -> Vec<Case> {
+    backward_cases(gpu, &BACKWARD_KEY_SELECTOR, Strategy::Scalar, &SCALAR_SHAPES, AttentionBackward::record_key, 1..3)
 }
 
 fn backward_short_cases(gpu: &Gpu) -> Vec<Case> {
-    backward_cases(gpu, &BACKWARD_SHORT_CHOICE, Variant::Subgroup, &SHORT_SHAPES, AttentionBackward::record_short, 0..3)
+    backward_cases(
+        gpu,
+        &BACKWARD_SHORT_SELECTOR,
+        Strategy::Subgroup,
+        &SHORT_SHAPES,
+        AttentionBackward::record_short,
+        0..3,
+    )
 }
 
-type RecordBackward = fn(&AttentionBackward, &mut Plan, &AttentionShape, &Form) -> Result<()>;
+type RecordBackward = fn(&AttentionBackward, &mut Plan, &AttentionShape, &Variant) -> Result<()>;
 
-/// Few samples in every form of the variant, many in each by turns; references of long sequences take seconds, so that
-/// one form and one mask must do.
+/// Cases with few samples run in every variant of the strategy, cases with many in one variant each, cycling through
+/// them. References of long sequences take seconds, so those run in one variant with one mask.
 fn backward_cases(
     gpu: &Gpu,
-    choice: &Choice<AttentionShape>,
-    variant: Variant,
+    selector: &VariantSelector<AttentionShape>,
+    strategy: Strategy,
     shapes: &[[u32; 4]],
     record: RecordBackward,
     thirds: Range<usize>,
 ) -> Vec<Case> {
     let cases = |(i, [b, t, h, d]): (usize, &[u32; 4])| {
-        let forms = choice.of_case(gpu, variant, &AttentionShape::full(*b, *t, *h, *d), *b < 1000 && *t < 1000, i);
+        let variants =
+            selector.of_case(gpu, strategy, &AttentionShape::full(*b, *t, *h, *d), *b < 1000 && *t < 1000, i);
         let (masks, thirds) = (if *t > 1024 { &[true][..] } else { &[true, false] }, thirds.clone());
-        let masked = move |form| {
+        let masked = move |variant| {
             let thirds = thirds.clone();
-            masks.iter().map(move |causal| backward_case([*b, *t, *h, *d], *causal, form, record, thirds.clone()))
+            masks.iter().map(move |causal| backward_case([*b, *t, *h, *d], *causal, variant, record, thirds.clone()))
         };
-        forms.into_iter().flat_map(masked).collect::<Vec<_>>()
+        variants.into_iter().flat_map(masked).collect::<Vec<_>>()
     };
     shapes.iter().enumerate().flat_map(cases).collect()
 }
 
-/// A kernel on a window of samples that the GPU counts. It makes some thirds of the rows of d_qkv and must leave the
-/// others as they were; the one that makes the first also makes delta.
+/// Case of a kernel on a window of samples counted on the GPU. The kernel writes `thirds` of the rows of d_qkv and must
+/// leave the others unchanged. The kernel that writes the first third also writes delta.
 fn backward_case(
     [b, t, h, d]: [u32; 4],
     causal: bool,
-    form: Form,
+    variant: Variant,
     record: RecordBackward,
     thirds: Range<usize>,
 ) -> Case {
@@ -336,7 +368,7 @@ fn backward_case(
             *value = f64::from(before[at]);
         }
     }
-    // The running sums' rounding errors grow with the keys.
+    // Rounding errors of the running sums grow with the number of keys.
     let near = |values| Expected::Near { values, tolerance: 1e-5 * (1.0 + f64::from(t) / 2048.0) };
     let mut inputs = vec![
         ("qkv", qkv.into()),
@@ -352,7 +384,7 @@ fn backward_case(
     } else {
         inputs.push(("delta", narrow(&delta).into()));
     }
-    let record = move |plan: &mut Plan, named: &Named| {
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
         let attention = AttentionBackward {
             qkv: named.view("qkv")?,
             out: named.view("out")?,
@@ -362,9 +394,9 @@ fn backward_case(
             d_qkv: named.view("d_qkv")?,
         };
         let live = window(named.view("live")?, b);
-        plan.resolve_grids(&live.live)?;
-        record(&attention, plan, &AttentionShape { b: live.into(), ..shape.clone() }, &form)
+        plan.write_indirect_args(&live.live)?;
+        record(&attention, plan, &AttentionShape { b: live.into(), ..shape.clone() }, &variant)
     };
     Case { name: format!("({b}, {t}, {h}, {d}) causal {causal}"), inputs, outputs, record: Box::new(record) }
-        .of_form(&form)
+        .of_variant(&variant)
 }

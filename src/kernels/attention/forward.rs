@@ -1,68 +1,70 @@
-//! out = softmax(q kᵀ / √D) v of whole sequences or a window of their queries.
+//! Attention forward pass, out = softmax(q kᵀ / √D) v, for all queries of a sequence or a window of them.
 
 use super::{
-    AttentionShape, FORMS, TEAM, attend, choose, class, groups, head_needs, part, random_qkv, scale, taken, wide,
+    AttentionShape, CLUSTER, VARIANTS, attend, choose, class, groups, head_requirement, part, random_qkv, scale, taken,
+    wide,
 };
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Storage, View};
-use crate::kernels::choice::{Choice, Form, Forms};
-use crate::kernels::linear::Variant;
-use crate::kernels::narrow::{has_half, stored};
-use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::gpu::{Bind, Cost, DType, Gpu, Kernel, Launch, Plan, View};
+use crate::kernels::linear::Strategy;
+use crate::kernels::nn::cast_f16::{has_half, stored};
+use crate::kernels::variant::{Variant, VariantSelector, Variants};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
-static FORWARD: Kernel = kernel!("attention_forward");
-static FORWARD_PRIVATE: Kernel = kernel!("attention_forward_private");
+static FORWARD: Kernel = kernel!("attention", "attention_forward");
+static FORWARD_SCALAR: Kernel = kernel!("attention", "attention_forward_scalar");
 
-pub(in crate::kernels) const FORWARD_ENTRY: Entry =
+pub(crate) const FORWARD_ENTRY: Entry =
     Entry { kernel: &FORWARD, summary: "out = softmax(q kᵀ / √D) v", cases: forward_cases };
-pub(in crate::kernels) const FORWARD_PRIVATE_ENTRY: Entry = Entry {
-    kernel: &FORWARD_PRIVATE,
+pub(crate) const FORWARD_SCALAR_ENTRY: Entry = Entry {
+    kernel: &FORWARD_SCALAR,
     summary: "the same for any width of heads, without subgroups",
-    cases: forward_private_cases,
+    cases: forward_scalar_cases,
 };
 
-pub(in crate::kernels) static FORWARD_CHOICE: Choice<AttentionShape> = Choice {
-    forms: Forms { kernel: "attention_forward", least_lanes: TEAM, all: FORMS_FORWARD },
+pub(crate) static FORWARD_SELECTOR: VariantSelector<AttentionShape> = VariantSelector {
+    variants: Variants { kernel: "attention_forward", least_lanes: CLUSTER, all: FORMS_FORWARD },
     class: |shape| {
         let queries = if shape.queries == 1 { "one query of" } else { "" };
         format!("{queries} {}", class(shape.t, shape.d)).trim().into()
     },
     rule: |gpu, shape| match choose(gpu, shape) {
-        // Its few arrays leave software adapters room for four queries.
-        Variant::Subgroup if gpu.is_software() && shape.d <= 64 && shape.queries >= 4 * TEAM => {
-            (Variant::Subgroup, 4, 1)
+        // The kernel needs few arrays, so software adapters have room for four queries.
+        Strategy::Subgroup if gpu.is_software() && shape.d <= 64 && shape.queries >= 4 * CLUSTER => {
+            (Strategy::Subgroup, 4, 1)
         }
-        variant => taken(gpu, variant, [3, 2], shape.d, shape.queries),
+        strategy => taken(gpu, strategy, [3, 2], shape.d, shape.queries),
     },
-    needs: |_, shape, form| head_needs(shape.d, form),
+    requirement: |_, shape, variant| head_requirement(shape.d, variant),
 };
 
-/// As the other kernels', and four queries to a lane of a team.
-const FORMS_FORWARD: &[Form] = &[FORMS[0], FORMS[1], Form::subgroup("team4", 4, 1), FORMS[2], FORMS[3], FORMS[4]];
+/// Variants of the other kernels, plus four queries per lane of a cluster.
+const FORMS_FORWARD: &[Variant] =
+    &[VARIANTS[0], VARIANTS[1], Variant::subgroup("cluster4", 4, 1), VARIANTS[2], VARIANTS[3], VARIANTS[4]];
 
-/// Attention forward, see the module's page.
+/// Attention forward pass; see the module documentation.
 #[derive(Debug, Clone)]
 pub struct AttentionForward {
-    /// (B·T, 3C), or with a stride more rows, of f32 or f16
+    /// (B·T, 3C), or more rows with a stride, f32 or f16
     pub qkv: View,
     /// (B·n, C)
     pub out: View,
-    /// (B·n, H), natural logarithm of the sum of exponentials, for the backward pass
+    /// (B·n, H): natural logarithm of the sum of exponentials, for the backward pass
     pub lse: View,
 }
 
 impl AttentionForward {
-    /// Records the kernel, in the form that is best for its shape.
+    /// Records the kernel in the variant selected for its shape.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Shape`] for heads wider than 128 or queries outside the positions; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
         shape.check(&FORWARD)?;
-        let form = FORWARD_CHOICE.take(plan.gpu(), shape)?;
-        self.record_form(plan, shape, form)
+        let variant = FORWARD_SELECTOR.take(plan.gpu(), shape)?;
+        self.record_variant(plan, shape, variant)
     }
 
-    fn record_form(&self, plan: &mut Plan, shape: &AttentionShape, form: &Form) -> Result<()> {
+    fn record_variant(&self, plan: &mut Plan, shape: &AttentionShape, variant: &Variant) -> Result<()> {
         let (rows, query_rows, width) = (shape.rows(), shape.query_rows(), shape.width());
         let heads = u64::from(shape.h);
         let mut bindings = vec![
@@ -70,19 +72,19 @@ impl AttentionForward {
             Bind { name: "out", view: &self.out, elements: query_rows * width },
             Bind { name: "lse", view: &self.lse, elements: query_rows * heads },
         ];
-        let kernel = match form.variant {
-            Variant::Subgroup => &FORWARD,
-            Variant::Private | Variant::Shared | Variant::Panel => {
+        let kernel = match variant.strategy {
+            Strategy::Subgroup => &FORWARD,
+            Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
                 bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: shape.buffer_rows() * 3 * width });
-                &FORWARD_PRIVATE
+                &FORWARD_SCALAR
             }
         };
         plan.launch(&Launch {
             kernel,
-            spec: &[("HEAD_DIM", shape.d), ("QUERIES", form.tile), ("CACHE_BITS", self.qkv.storage().bits())],
+            spec: &[("HEAD_DIM", shape.d), ("QUERIES", variant.tile), ("CACHE_BITS", self.qkv.storage().bits())],
             bindings: &bindings,
             params: &[
-                ("samples", shape.b.most.into()),
+                ("samples", shape.b.capacity.into()),
                 ("tokens", shape.t.into()),
                 ("heads", shape.h.into()),
                 ("first", shape.first.into()),
@@ -92,7 +94,7 @@ impl AttentionForward {
                 ("stride", shape.stride.into()),
                 ("offset", shape.offset.into()),
             ],
-            groups: groups(&shape.b, shape.queries, shape.h, form),
+            groups: groups(&shape.b, shape.queries, shape.h, variant),
             cost: Cost {
                 flops: 4.0 * shape.pairs() * f64::from(shape.d),
                 bytes: (self.qkv.storage().bytes() * (2 * rows + query_rows) * width + 4 * query_rows * (width + heads))
@@ -103,11 +105,11 @@ impl AttentionForward {
     }
 }
 
-/// out (B·n, C) and lse (B·n, H) in f64.
+/// Reference in f64: out (B·n, C) and lse (B·n, H).
 pub fn forward_reference(qkv: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<f64>) {
     let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
     let (mut out, mut lse) = (Vec::new(), Vec::new());
-    for sample in 0..shape.b.most as usize {
+    for sample in 0..shape.b.capacity as usize {
         for position in shape.first as usize..(shape.first + shape.queries) as usize {
             let keys = if shape.causal { position + 1 } else { t };
             for head in 0..h {
@@ -138,10 +140,10 @@ fn forward_cases(gpu: &Gpu) -> Vec<Case> {
         ([1, 8192, 1, 4], 8170, 22),
         ([70_000, 2, 1, 4], 0, 2),
     ];
-    both_masks(gpu, Variant::Subgroup, &shapes)
+    both_masks(gpu, Strategy::Subgroup, &shapes)
 }
 
-fn forward_private_cases(gpu: &Gpu) -> Vec<Case> {
+fn forward_scalar_cases(gpu: &Gpu) -> Vec<Case> {
     let shapes: [ForwardCase; 12] = [
         ([1, 1, 1, 1], 0, 1),
         ([3, 5, 2, 4], 0, 5),
@@ -156,33 +158,39 @@ fn forward_private_cases(gpu: &Gpu) -> Vec<Case> {
         ([1, 8192, 1, 4], 8170, 22),
         ([70_000, 2, 1, 4], 0, 2),
     ];
-    both_masks(gpu, Variant::Private, &shapes)
+    both_masks(gpu, Strategy::Scalar, &shapes)
 }
 
-/// Small shapes in every form of the variant, large ones in each by turns, with both masks; causal also over f16.
-fn both_masks(gpu: &Gpu, variant: Variant, shapes: &[ForwardCase]) -> Vec<Case> {
+/// Cases with both masks, causal also with f16. Small shapes run in every variant of the strategy, large shapes in one
+/// variant each, cycling through them.
+fn both_masks(gpu: &Gpu, strategy: Strategy, shapes: &[ForwardCase]) -> Vec<Case> {
     let cases = |(i, shape): (usize, &ForwardCase)| {
         let [b, t, h, d] = shape.0;
-        let forms =
-            FORWARD_CHOICE.of_case(gpu, variant, &AttentionShape::full(b, t, h, d), b * t * d < 20_000 && d <= 20, i);
-        let of_form = |form: Form| {
-            let words = [true, false].map(|causal| forward_case(form, *shape, causal, Storage::Word, 0));
-            // Short samples also as parts of longer ones.
-            let part = (t < 10).then(|| forward_case(form, *shape, true, Storage::Word, 3));
-            let half = has_half(gpu).then(|| forward_case(form, *shape, true, Storage::Half, 0));
+        let variants = FORWARD_SELECTOR.of_case(
+            gpu,
+            strategy,
+            &AttentionShape::full(b, t, h, d),
+            b * t * d < 20_000 && d <= 20,
+            i,
+        );
+        let of_variant = |variant: Variant| {
+            let words = [true, false].map(|causal| forward_case(variant, *shape, causal, DType::F32, 0));
+            // Short samples also run as parts of longer ones.
+            let part = (t < 10).then(|| forward_case(variant, *shape, true, DType::F32, 3));
+            let half = has_half(gpu).then(|| forward_case(variant, *shape, true, DType::F16, 0));
             words.into_iter().chain(part).chain(half)
         };
-        forms.into_iter().flat_map(of_form).collect::<Vec<_>>()
+        variants.into_iter().flat_map(of_variant).collect::<Vec<_>>()
     };
     shapes.iter().enumerate().flat_map(cases).collect()
 }
 
-/// With `around` rows of every sample before it and as many after it.
+/// Case with `around` unused rows before and after each sample.
 fn forward_case(
-    form: Form,
+    variant: Variant,
     ([b, t, h, d], first, queries): ForwardCase,
     causal: bool,
-    storage: Storage,
+    storage: DType,
     around: u32,
 ) -> Case {
     let shape = AttentionShape { causal, first, queries, ..AttentionShape::full(b, t, h, d) };
@@ -190,13 +198,13 @@ fn forward_case(
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * shape.stride * 3 * h * d) as usize), storage);
     let (out, lse) = forward_reference(&wide(&qkv), &shape);
-    let half = if storage == Storage::Half { " f16 qkv" } else { "" };
+    let half = if storage == DType::F16 { " f16 qkv" } else { "" };
     let name = format!("({b}, {t}, {h}, {d}) queries {first} + {queries} causal {causal}{half}, {around} around");
-    // The running sums' rounding errors grow with the keys.
+    // Rounding errors of the running sums grow with the number of keys.
     let tolerance = 3e-6 * (1.0 + f64::from(t) / 2048.0);
-    let record = move |plan: &mut Plan, named: &Named| {
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
         let attention = AttentionForward { qkv: named.view("qkv")?, out: named.view("out")?, lse: named.view("lse")? };
-        attention.record_form(plan, &shape, &form)
+        attention.record_variant(plan, &shape, &variant)
     };
     Case {
         name,
@@ -207,5 +215,5 @@ fn forward_case(
         ],
         record: Box::new(record),
     }
-    .of_form(&form)
+    .of_variant(&variant)
 }

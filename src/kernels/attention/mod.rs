@@ -1,61 +1,64 @@
 //! Softmax attention of H heads of width D, C = H·D: full, causal, one position at a time, and of changed suffixes.
 //!
 //! ```text
-//! forward           out_i = Σ_j p_ij v_j     p_ij = exp(q_i · k_j / √D − lse_i)     lse_i = log Σ_j exp(q_i · k_j / √D)
-//! query gradient    d_q_i = Σ_j p_ij (d_out_i · v_j − δ_i) k_j / √D                 δ_i   = d_out_i · out_i
+//! forward           out_i = Σ_j p_ij v_j    p_ij = exp(q_i · k_j / √D − lse_i)    lse_i = log Σ_j exp(q_i · k_j / √D)
+//! query gradient    d_q_i = Σ_j p_ij (d_out_i · v_j − δ_i) k_j / √D               δ_i   = d_out_i · out_i
 //! key gradient      d_k_j = Σ_i p_ij (d_out_i · v_j − δ_i) q_i / √D
 //! value gradient    d_v_j = Σ_i p_ij d_out_i
 //! ```
 //!
-//! A row of `qkv` is [q | k | v], head h owning columns h·D..(h+1)·D of each third; sample b at position t is row b·T + t.
-//! This buffer of a layer is also its cache of keys and values: decoding writes one position's rows a step into it.
-//! Causal sums run over j ≤ i, others over all T. Vaswani et al., arXiv:1706.03762; backward as Dao et al.,
-//! arXiv:2205.14135, appendix B.
+//! A row of `qkv` is [q | k | v]. Head h has columns h·D..(h+1)·D of each third. Row b·T + t is position t of
+//! sample b. The buffer of a layer is also its KV cache: each decoding step writes the rows of one position into it.
+//! Causal sums run over j ≤ i, others over all T. Forward pass: Vaswani et al., arXiv:1706.03762. Backward pass: Dao et
+//! al., arXiv:2205.14135, appendix B.
+//!
+//! Keys and values are not copied into a cache with a separate layout, and a decoding step is the forward pass with one
+//! query. The queries are a third of the cache; in exchange there is one kernel less and no copy.
 
 mod backward;
+pub mod factored;
 mod forward;
 pub mod linear;
-pub mod relative;
 mod suffix;
 mod weights;
 
 use super::RandomInputs;
-use super::choice::{Form, Forms, Taken};
-use super::linear::Variant;
+use super::linear::Strategy;
+use super::variant::{Selection, Variant, Variants};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Gpu, Groups, Kernel, LiveRows, Param, Rows, View};
+use crate::gpu::{DynamicRows, Gpu, Groups, Kernel, Param, Rows, View};
 
 pub use backward::{AttentionBackward, backward_reference};
-pub(super) use backward::{BACKWARD_KEY_CHOICE, BACKWARD_QUERY_CHOICE, BACKWARD_SHORT_CHOICE};
 pub(super) use backward::{
-    BACKWARD_KEY_ENTRY, BACKWARD_KEY_PRIVATE_ENTRY, BACKWARD_QUERY_ENTRY, BACKWARD_QUERY_PRIVATE_ENTRY,
+    BACKWARD_KEY_ENTRY, BACKWARD_KEY_SCALAR_ENTRY, BACKWARD_QUERY_ENTRY, BACKWARD_QUERY_SCALAR_ENTRY,
     BACKWARD_SHORT_ENTRY,
 };
-pub(super) use forward::FORWARD_CHOICE;
+pub(super) use backward::{BACKWARD_KEY_SELECTOR, BACKWARD_QUERY_SELECTOR, BACKWARD_SHORT_SELECTOR};
+pub(super) use forward::FORWARD_SELECTOR;
 pub use forward::{AttentionForward, forward_reference};
-pub(super) use forward::{FORWARD_ENTRY, FORWARD_PRIVATE_ENTRY};
-pub(super) use suffix::SUFFIX_CHOICE;
+pub(super) use forward::{FORWARD_ENTRY, FORWARD_SCALAR_ENTRY};
+pub(super) use suffix::SUFFIX_SELECTOR;
 pub use suffix::{AttentionSuffix, SuffixShape, suffix_reference};
-pub(super) use suffix::{SUFFIX_ENTRY, SUFFIX_PRIVATE_ENTRY};
+pub(super) use suffix::{SUFFIX_ENTRY, SUFFIX_SCALAR_ENTRY};
 pub(super) use weights::WEIGHTS_ENTRY;
 pub use weights::{AttentionWeights, WeightsOf, weights_reference};
 
-/// Shape of full, causal and one-position attention.
+/// Shape of full, causal or single-position attention.
 #[derive(Debug, Clone)]
 pub struct AttentionShape {
-    /// Samples B. Where the GPU counts them, an item is a sample.
+    /// Samples B. With dynamic rows, an item is a sample.
     pub b: Rows,
-    /// Positions T of a sample.
+    /// Number of positions T of a sample.
     pub t: u32,
-    /// Heads.
+    /// Number of heads H.
     pub h: u32,
-    /// Width of a head, 1 to 128.
+    /// Head width D, 1 to 128.
     pub d: u32,
-    /// Whether position i sees only positions up to i.
+    /// Whether position i attends only to positions up to i.
     pub causal: bool,
     /// Position of the first query; 0 in backward passes.
     pub first: u32,
-    /// Queries n of a sample; T in backward passes.
+    /// Number of queries n of a sample; T in backward passes.
     pub queries: u32,
     /// Rows from one sample to the next; T in backward passes.
     pub stride: u32,
@@ -64,22 +67,22 @@ pub struct AttentionShape {
 }
 
 impl AttentionShape {
-    /// Every position attends to every position.
+    /// Shape in which every position attends to every position.
     pub fn full(b: impl Into<Rows>, t: u32, h: u32, d: u32) -> Self {
         Self { b: b.into(), t, h, d, causal: false, first: 0, queries: t, stride: t, offset: 0 }
     }
 
-    /// Every position attends to itself and those before.
+    /// Shape in which every position attends to itself and those before.
     pub fn causal(b: impl Into<Rows>, t: u32, h: u32, d: u32) -> Self {
         Self { causal: true, ..Self::full(b, t, h, d) }
     }
 
-    /// Position `position` attends to itself and those before, one step of decoding.
+    /// Shape of one decoding step: `position` attends to itself and those before.
     pub fn decode(b: impl Into<Rows>, t: u32, h: u32, d: u32, position: u32) -> Self {
         Self { first: position, queries: 1, ..Self::causal(b, t, h, d) }
     }
 
-    /// The same where a sample is a part of longer ones: its positions are rows `offset ..` of `stride`.
+    /// Returns the same shape for samples that are parts of longer ones: positions are rows `offset ..` of `stride`.
     pub fn within(self, stride: u32, offset: u32) -> Self {
         Self { stride, offset, ..self }
     }
@@ -89,27 +92,27 @@ impl AttentionShape {
     }
 
     fn rows(&self) -> u64 {
-        u64::from(self.b.most) * u64::from(self.t)
+        u64::from(self.b.capacity) * u64::from(self.t)
     }
 
-    /// Rows of the buffer that the samples lie in.
+    /// Number of rows of the buffer that contains the samples.
     fn buffer_rows(&self) -> u64 {
-        u64::from(self.b.most.saturating_sub(1)) * u64::from(self.stride) + u64::from(self.offset + self.t)
+        u64::from(self.b.capacity.saturating_sub(1)) * u64::from(self.stride) + u64::from(self.offset + self.t)
     }
 
     fn query_rows(&self) -> u64 {
-        u64::from(self.b.most) * u64::from(self.queries)
+        u64::from(self.b.capacity) * u64::from(self.queries)
     }
 
-    /// Pairs of a query and a key over all samples and heads.
+    /// Number of pairs of a query and a key over all samples and heads.
     fn pairs(&self) -> f64 {
         let (n, first) = (f64::from(self.queries), f64::from(self.first));
         let of_sample = if self.causal { n * (first + (n + 1.0) / 2.0) } else { n * f64::from(self.t) };
-        f64::from(self.b.most) * f64::from(self.h) * of_sample
+        f64::from(self.b.capacity) * f64::from(self.h) * of_sample
     }
 
     fn text(&self) -> String {
-        format!("({}, {}, {}, {})", self.b.most, self.t, self.h, self.d)
+        format!("({}, {}, {}, {})", self.b.capacity, self.t, self.h, self.d)
     }
 
     fn check(&self, kernel: &Kernel) -> Result<()> {
@@ -131,7 +134,7 @@ impl AttentionShape {
         self.check(kernel)?;
         if self.queries != self.t || self.stride != self.t {
             let message = format!(
-                "{}: needs all {} positions as queries, got {} of every {} rows",
+                "{}: expected all {} positions as queries, got {} of every {} rows",
                 kernel.name, self.t, self.queries, self.stride
             );
             return Err(Error::new(ErrorKind::Shape, message));
@@ -148,11 +151,11 @@ fn check_heads(kernel: &Kernel, h: u32, d: u32) -> Result<()> {
     Ok(())
 }
 
-/// Queries (or keys) that an invocation holds: more save loads, fewer registers of a lane is what GPUs need. The order
-/// of every sum is the same for all.
+/// Number of queries (or keys) per invocation. More of them save loads but take registers, of which a lane of a GPU
+/// should use few. The order of every sum is the same for any number.
 fn tile(arrays: u32, d: u32, count: u32) -> u32 {
     let affordable = (128 / (arrays * d.next_multiple_of(4))).clamp(1, 4);
-    // The largest of 1, 2 and 4 that registers afford and the count fills.
+    // The largest of 1, 2 and 4 that fits into registers and does not exceed the count.
     let most = affordable.min(count).max(1);
     if most >= 4 {
         4
@@ -163,86 +166,86 @@ fn tile(arrays: u32, d: u32, count: u32) -> u32 {
     }
 }
 
-/// The same for each lane of a team of a subgroup, which loads little: two pay off on software adapters of any width.
-fn team_tile(gpu: &Gpu, arrays: u32, d: u32, count: u32) -> u32 {
+/// Same as [`tile`], for each lane of a cluster, which loads little. On software adapters two pay off for any width.
+fn cluster_tile(gpu: &Gpu, arrays: u32, d: u32, count: u32) -> u32 {
     let arrays = if gpu.is_software() { 1 } else { arrays };
-    tile(arrays, d, count.div_ceil(TEAM)).min(2)
+    tile(arrays, d, count.div_ceil(CLUSTER)).min(2)
 }
 
-/// Lanes of a workgroup.
+/// Lanes per workgroup.
 const LANES: u32 = 64;
-/// Lanes that pass keys and values round.
-const TEAM: u32 = 8;
+/// Lanes of a cluster, which exchange keys and values by shuffles.
+const CLUSTER: u32 = 8;
 
-/// By subgroups where they hold a team and heads are whole vec4s.
-fn team(gpu: &Gpu, d: u32) -> Variant {
-    let holds = Variant::lanes(gpu).is_some_and(|lanes| lanes >= TEAM) && d.is_multiple_of(4);
-    if holds { Variant::Subgroup } else { Variant::Private }
+/// Subgroup strategy if a subgroup holds a cluster and the head width is a multiple of 4, otherwise scalar.
+fn cluster(gpu: &Gpu, d: u32) -> Strategy {
+    let holds = Strategy::lanes(gpu).is_some_and(|lanes| lanes >= CLUSTER) && d.is_multiple_of(4);
+    if holds { Strategy::Subgroup } else { Strategy::Scalar }
 }
 
-/// Whether software adapters would take seconds to compile heads of this width for a lane on its own.
+/// Whether software adapters would take seconds to compile a scalar kernel for heads of this width.
 fn compiles_long(gpu: &Gpu, d: u32) -> bool {
     gpu.is_software() && d > 32
 }
 
-/// The faster variant. Both add in the same order; teams pay off, as measured on software adapters, where every lane
-/// has a query and the keys to share are many or long.
-fn choose(gpu: &Gpu, shape: &AttentionShape) -> Variant {
-    let pays = shape.queries >= TEAM && u64::from(shape.t) * u64::from(shape.d) > 64;
+/// Faster strategy. Both add in the same order. As measured on software adapters, clusters pay off if every lane has a
+/// query and the shared keys are many or long.
+fn choose(gpu: &Gpu, shape: &AttentionShape) -> Strategy {
+    let pays = shape.queries >= CLUSTER && u64::from(shape.t) * u64::from(shape.d) > 64;
     let several = shape.queries > 1 && compiles_long(gpu, shape.d);
-    if pays || several { team(gpu, shape.d) } else { Variant::Private }
+    if pays || several { cluster(gpu, shape.d) } else { Strategy::Scalar }
 }
 
-/// What a rule takes for heads of width `d`, where a lane of a team holds `arrays[0]` rows of registers for each of
-/// `count` queries or keys, a lane on its own `arrays[1]`.
-fn taken(gpu: &Gpu, variant: Variant, arrays: [u32; 2], d: u32, count: u32) -> Taken {
-    let tile = match variant {
-        Variant::Subgroup => team_tile(gpu, arrays[0], d, count),
-        Variant::Private | Variant::Shared | Variant::Panel => tile(arrays[1], d, count),
+/// Selection of a rule for heads of width `d`. For each of `count` queries or keys, a lane of a cluster holds
+/// `arrays[0]` arrays of the head width in registers, a scalar lane `arrays[1]`.
+fn taken(gpu: &Gpu, strategy: Strategy, arrays: [u32; 2], d: u32, count: u32) -> Selection {
+    let tile = match strategy {
+        Strategy::Subgroup => cluster_tile(gpu, arrays[0], d, count),
+        Strategy::Scalar | Strategy::Tiled | Strategy::Panel => tile(arrays[1], d, count),
     };
-    (variant, tile, 1)
+    (strategy, tile, 1)
 }
 
-/// Queries or keys of a lane, in a team and on its own.
-const FORMS: &[Form] = &[
-    Form::subgroup("team1", 1, 1),
-    Form::subgroup("team2", 2, 1),
-    Form::private("private1", 1),
-    Form::private("private2", 2),
-    Form::private("private4", 4),
+/// Variants by number of queries or keys per lane, in a cluster or scalar.
+const VARIANTS: &[Variant] = &[
+    Variant::subgroup("cluster1", 1, 1),
+    Variant::subgroup("cluster2", 2, 1),
+    Variant::scalar("scalar1", 1),
+    Variant::scalar("scalar2", 2),
+    Variant::scalar("scalar4", 4),
 ];
 
-const fn forms(kernel: &'static str) -> Forms {
-    Forms { kernel, least_lanes: TEAM, all: FORMS }
+const fn variants(kernel: &'static str) -> Variants {
+    Variants { kernel, least_lanes: CLUSTER, all: VARIANTS }
 }
 
-/// Floats of a lane's queries that registers and compile time afford.
+/// Maximum number of floats of a lane's queries, limited by registers and compile time.
 const MOST_FLOATS: u32 = 256;
 
-/// What a form needs of the width of a head.
-fn head_needs(d: u32, form: &Form) -> Option<String> {
-    if form.variant == Variant::Subgroup && !d.is_multiple_of(4) {
+/// Requirement of a variant that the head width does not meet.
+fn head_requirement(d: u32, variant: &Variant) -> Option<String> {
+    if variant.strategy == Strategy::Subgroup && !d.is_multiple_of(4) {
         Some(format!("heads whose width is a multiple of 4, got {d}"))
-    } else if form.tile * d > MOST_FLOATS {
-        Some(format!("heads of width {} at most, got {d}", MOST_FLOATS / form.tile))
+    } else if variant.tile * d > MOST_FLOATS {
+        Some(format!("heads of width {} at most, got {d}", MOST_FLOATS / variant.tile))
     } else {
         None
     }
 }
 
-/// Sequences up to 16, 64, 256, …; widths of heads by powers of two, because registers depend on them.
+/// Class of a shape: sequences up to 16, 64, 256, …, and head widths by powers of two, because register use depends on
+/// them.
 fn class(t: u32, d: u32) -> String {
     let t = (2..).map(|power| 4u32.saturating_pow(power)).find(|end| *end >= t).unwrap_or(u32::MAX);
     format!("T {t}, D {}", d.next_power_of_two())
 }
 
-/// The grid that has a lane for each of `count` queries or keys of every head, `form.tile` of them to a lane; in teams or
-/// each on its own.
-fn groups(samples: &Rows, count: u32, heads: u32, form: &Form) -> Groups {
-    match form.variant {
-        Variant::Subgroup => samples.times(count.div_ceil(TEAM * form.tile) * heads).groups(LANES / TEAM, 1),
-        Variant::Private | Variant::Shared | Variant::Panel => {
-            samples.times(count.div_ceil(form.tile) * heads).groups(LANES, 1)
+/// Grid with a lane for every `variant.tile` of `count` queries or keys of each head, in clusters or scalar.
+fn groups(samples: &Rows, count: u32, heads: u32, variant: &Variant) -> Groups {
+    match variant.strategy {
+        Strategy::Subgroup => samples.times(count.div_ceil(CLUSTER * variant.tile) * heads).groups(LANES / CLUSTER, 1),
+        Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
+            samples.times(count.div_ceil(variant.tile) * heads).groups(LANES, 1)
         }
     }
 }
@@ -251,7 +254,7 @@ fn scale(d: u32) -> Param {
     Param::F32((1.0 / f64::from(d).sqrt()) as f32)
 }
 
-/// Attention of one query over given keys and values in f64: its output and its log-sum-exp.
+/// Reference in f64 of one query over keys and values: output and log-sum-exp.
 fn attend(q: &[f64], keys: &[(&[f64], &[f64])]) -> (Vec<f64>, f64) {
     let scale = 1.0 / (q.len() as f64).sqrt();
     let dot = |k: &[f64]| scale * q.iter().zip(k).map(|(q, k)| q * k).sum::<f64>();
@@ -278,12 +281,12 @@ fn narrow(values: &[f64]) -> Vec<f32> {
     values.iter().map(|v| *v as f32).collect()
 }
 
-/// A window on a live count of samples or items of which three more exist before it.
-fn window(live: View, most: u32) -> LiveRows {
-    LiveRows::new(live, 3, most, 1)
+/// Dynamic rows of a case: samples or items counted in `live`, without the first three.
+fn window(live: View, most: u32) -> DynamicRows {
+    DynamicRows::new(live, 3, most, 1)
 }
 
-/// Scores of a few units, so that the softmax is neither flat nor one key alone.
+/// Random `qkv` with scores of a few units, so that the softmax is neither flat nor dominated by one key.
 fn random_qkv(random: &mut RandomInputs, count: usize) -> Vec<f32> {
     random.floats(count).into_iter().map(|v| 3.0 * v).collect()
 }

@@ -1,56 +1,56 @@
-//! Where attention looks: its weights averaged over samples, from what a forward pass keeps.
+//! Attention weights averaged over samples, from the buffers of a forward pass.
 
 use super::linear::{dot, features};
 use super::{AttentionShape, LANES, part, random_qkv, scale, wide};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Param, Plan, Storage, View};
-use crate::kernels::narrow::{has_half, stored};
-use crate::kernels::probe::MOST_ITERATIONS;
-use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::gpu::{Bind, Cost, DType, Gpu, Groups, Kernel, Launch, Param, Plan, View};
+use crate::kernels::device::probe::MOST_ITERATIONS;
+use crate::kernels::nn::cast_f16::{has_half, stored};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
-static WEIGHTS: Kernel = kernel!("attention_weights");
+static WEIGHTS: Kernel = kernel!("attention", "attention_weights");
 
-pub(in crate::kernels) const WEIGHTS_ENTRY: Entry =
+pub(crate) const WEIGHTS_ENTRY: Entry =
     Entry { kernel: &WEIGHTS, summary: "mean over samples of the weights p_ij of attention", cases };
 
-/// Which attention the weights are of.
+/// Type of attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WeightsOf {
     /// exp(q_i · k_j / √D − lse_i)
     Softmax = 0,
-    /// φ(q_i) · φ(k_j) over its sum
+    /// φ(q_i) · φ(k_j), divided by its sum over j
     Linear = 1,
 }
 
-/// The mean weights of attention.
+/// Attention weights averaged over samples.
 #[derive(Debug, Clone)]
 pub struct AttentionWeights {
-    /// (B·T, 3C), of f32 or f16
+    /// (B·T, 3C), f32 or f16
     pub qkv: View,
-    /// (B·T, H): what the forward pass left, the log-sum-exp or the denominators.
+    /// (B·T, H): log-sum-exp or denominators, from the forward pass
     pub total: View,
     /// (H, T, T)
     pub weight: View,
 }
 
 impl AttentionWeights {
-    /// Samples of one launch at most for heads of width `d`: an invocation goes over all of them.
+    /// Maximum number of samples per launch for heads of width `d`. An invocation loops over all samples.
     pub fn most_samples(d: u32) -> u32 {
-        // A sample, its parts, and the end of the loop over these.
+        // Iterations per sample: the sample, its parts and the end of the loop over parts.
         MOST_ITERATIONS / (d.div_ceil(4) + 2)
     }
 
-    /// Records the kernel for all samples of `shape`, which are so many whatever the GPU counts.
+    /// Records the kernel for all samples of `shape`, whose number must be known on the host.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] for a window of queries or samples, for heads wider than 128, for more than
-    /// [`AttentionWeights::most_samples`]; as [`Plan::launch`].
+    /// [`ErrorKind::Shape`] for a window of queries, for samples counted on the GPU, for heads wider than 128, or for
+    /// 0 samples or more than [`AttentionWeights::most_samples`]; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape, of: WeightsOf) -> Result<()> {
         shape.check_whole(&WEIGHTS)?;
-        let (samples, most) = (shape.b.most, Self::most_samples(shape.d));
+        let (samples, most) = (shape.b.capacity, Self::most_samples(shape.d));
         if shape.b.live.is_some() || !(1..=most).contains(&samples) {
             let name = WEIGHTS.name;
-            let message = format!("{name}: expected 1 to {most} samples that the host counts, got {samples}");
+            let message = format!("{name}: expected 1 to {most} samples counted on the host, got {samples}");
             return Err(Error::new(ErrorKind::Shape, message));
         }
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
@@ -82,9 +82,9 @@ impl AttentionWeights {
     }
 }
 
-/// (H, T, T) in f64.
+/// Reference in f64: mean weights (H, T, T).
 pub fn weights_reference(qkv: &[f64], shape: &AttentionShape, of: WeightsOf) -> Vec<f64> {
-    let (b, t, h) = (shape.b.most as usize, shape.t as usize, shape.h as usize);
+    let (b, t, h) = (shape.b.capacity as usize, shape.t as usize, shape.h as usize);
     let mut mean = vec![0.0; h * t * t];
     for (at, row) in mean.chunks_mut(t).enumerate() {
         let (head, query) = (at / t, at % t);
@@ -97,7 +97,7 @@ pub fn weights_reference(qkv: &[f64], shape: &AttentionShape, of: WeightsOf) -> 
     mean
 }
 
-/// What one query gives to each key that it sees, before it is divided by the sum.
+/// Unnormalized weights of one query for each key allowed by the mask.
 fn scores(qkv: &[f64], shape: &AttentionShape, of: WeightsOf, [sample, head, query]: [usize; 3]) -> Vec<f64> {
     let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
     let at = |position: usize, third| part(qkv, sample * t + position, third, head, h, d);
@@ -117,22 +117,22 @@ fn cases(gpu: &Gpu) -> Vec<Case> {
         [1, 9, 1, 66],
         [65, 16, 4, 8],
         [2, 70, 2, 20],
-        // More than 65,535 rows, and more workgroups than that.
+        // More than 65,535 rows, and more than 65,535 workgroups.
         [14_000, 5, 1, 4],
         [1, 2053, 1, 1],
     ];
     let cases = |[b, t, h, d]: [u32; 4]| {
         let (causal, full) = (AttentionShape::causal(b, t, h, d), AttentionShape::full(b, t, h, d));
-        let softmax = [full, causal.clone()].map(|shape| case(shape, WeightsOf::Softmax, Storage::Word));
-        let linear = case(causal.clone(), WeightsOf::Linear, Storage::Word);
-        let half = has_half(gpu).then(|| case(causal, WeightsOf::Softmax, Storage::Half));
+        let softmax = [full, causal.clone()].map(|shape| case(shape, WeightsOf::Softmax, DType::F32));
+        let linear = case(causal.clone(), WeightsOf::Linear, DType::F32);
+        let half = has_half(gpu).then(|| case(causal, WeightsOf::Softmax, DType::F16));
         softmax.into_iter().chain([linear]).chain(half)
     };
     shapes.into_iter().flat_map(cases).collect()
 }
 
-fn case(shape: AttentionShape, of: WeightsOf, storage: Storage) -> Case {
-    let (b, t, h, d) = (shape.b.most, shape.t, shape.h, shape.d);
+fn case(shape: AttentionShape, of: WeightsOf, storage: DType) -> Case {
+    let (b, t, h, d) = (shape.b.capacity, shape.t, shape.h, shape.d);
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let (qkv, stored_qkv) = stored(random_qkv(&mut random, (3 * b * t * h * d) as usize), storage);
     let qkv = wide(&qkv);
@@ -145,7 +145,7 @@ fn case(shape: AttentionShape, of: WeightsOf, storage: Storage) -> Case {
     let values = weights_reference(&qkv, &shape, of);
     let name = format!("({b}, {t}, {h}, {d}) {of:?} causal {}, {storage:?}", shape.causal);
     let inputs = vec![("qkv", stored_qkv), ("total", totals.map(total).collect::<Vec<f32>>().into())];
-    let record = move |plan: &mut Plan, named: &Named| {
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
         let [qkv, total, weight] = [named.view("qkv")?, named.view("total")?, named.view("weight")?];
         AttentionWeights { qkv, total, weight }.record(plan, &shape, of)
     };

@@ -1,16 +1,15 @@
-//! y = act(x), where a product's own epilogue must not be it.
+//! Activation y = act(x), for cases where the epilogue of the product must not apply it.
 
 use super::Activation;
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Plan, Rows, View};
-use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::gpu::{Bind, Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
-static ACTIVATE: Kernel = kernel!("activation_forward");
+static ACTIVATE: Kernel = kernel!("linear", "activation_forward");
 
-pub(in crate::kernels) const ACTIVATE_ENTRY: Entry =
-    Entry { kernel: &ACTIVATE, summary: "y = act(x)", cases: activate_cases };
+pub(crate) const ACTIVATE_ENTRY: Entry = Entry { kernel: &ACTIVATE, summary: "y = act(x)", cases: activate_cases };
 
-/// An activation whose slope needs its input: gelu in passes with gradient.
+/// Activation whose slope needs its input: gelu in passes with gradient.
 #[derive(Debug, Clone)]
 pub struct Activate {
     /// (rows, width)
@@ -25,15 +24,15 @@ impl Activate {
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, rows: &Rows, width: u32, activation: Activation) -> Result<()> {
-        let elements = u64::from(rows.most) * u64::from(width);
+        let elements = u64::from(rows.capacity) * u64::from(width);
         plan.launch(&Launch {
             kernel: &ACTIVATE,
             spec: &[("ACTIVATION", activation as u32)],
             bindings: &[Bind { name: "x", view: &self.x, elements }, Bind { name: "y", view: &self.y, elements }],
-            params: &[("rows", rows.most.into()), ("width", width.into())],
+            params: &[("rows", rows.capacity.into()), ("width", width.into())],
             groups: rows.times(width / 4).groups(64, 1),
             cost: Cost { flops: 10.0 * elements as f64, bytes: 8.0 * elements as f64 },
-            shape: format!("({}, {width})", rows.most),
+            shape: format!("({}, {width})", rows.capacity),
         })
     }
 }
@@ -49,10 +48,10 @@ fn activate_case((rows, width): (u32, u32), activation: Activation) -> Case {
     let x: Vec<f32> = RandomInputs::new(u64::from(rows)).floats((rows * width) as usize);
     let x: Vec<f32> = x.into_iter().map(|x| 4.0 * x).collect();
     let values = x.iter().map(|x| activation.value(f64::from(*x))).collect();
-    let record = move |plan: &mut Plan, named: &Named| {
-        let live = LiveRows::new(named.view("live")?, 2, rows, 1);
-        plan.resolve_grids(&live.live)?;
-        // As the feed-forward part has them: a window that is all of them.
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+        let live = DynamicRows::new(named.view("live")?, 2, rows, 1);
+        plan.write_indirect_args(&live.live)?;
+        // A window over all rows, as in the feed-forward block.
         let window = Rows::from(live).window(0, rows);
         Activate { x: named.view("x")?, y: named.view("y")? }.record(plan, &window, width, activation)
     };

@@ -1,48 +1,51 @@
-//! y = act(x Wᵀ + b) + e by cooperative matrices, from weights of 16-bit floats.
+//! Product y = act(x Wᵀ + b) + e with cooperative matrices, for f16 weights.
 //!
-//! Where an adapter offers them and the caller asked for them ([`GpuOptions::cooperative_matrix`]), these kernels multiply
-//! fragments of 16 × 16 (most GPUs with Vulkan) or 8 × 8 (Metal) of 16-bit floats with sums in 32 bits. x is narrowed on
-//! the way: what lies beyond ±65504 becomes infinite. Sums run in an order that the hardware chooses, so that no bits are
-//! those of the other products.
+//! If an adapter supports them and the caller enables them ([`GpuOptions::cooperative_matrix`]), these kernels multiply
+//! f16 fragments of 16 × 16 (most GPUs with Vulkan) or 8 × 8 (Metal) with sums in f32. x is cast to f16, and values
+//! beyond ±65504 become infinite. The hardware chooses the order of the sums, so results are not bit-identical to those
+//! of the other products.
 //!
-//! wgpu calls the feature experimental and naga writes it for Vulkan and Metal only. For Vulkan naga 30 then declares the
-//! Vulkan memory model, but neither marks accesses of workgroup memory as `NonPrivatePointer` nor gives barriers
-//! `MakeAvailable` and `MakeVisible`: strictly, values staged by one invocation need not be seen by another, and a driver
-//! that makes use of that gives wrong results. No adapter that has the feature was at hand: indices, edges and the
-//! epilogue are tested with emulated fragments, the fragments themselves by `ketformer doctor` and `ketformer bench matmul`
-//! on a machine that has them, before any result is trusted there. [`LinearProduct`] with 16-bit weights takes these
-//! kernels where the device was opened with the feature, and not unasked.
+//! **Not tested on hardware.** No adapter with the feature was available. Indices, edges and the epilogue are tested
+//! with emulated fragments. On a machine with the feature, run `ketformer doctor` and `ketformer bench matmul` to test
+//! the fragments before trusting any result.
+//!
+//! The feature is experimental in wgpu, and naga supports it for Vulkan and Metal only. For Vulkan, naga 30 declares
+//! the Vulkan memory model, but neither marks accesses of workgroup memory as `NonPrivatePointer` nor gives barriers
+//! `MakeAvailable` and `MakeVisible`. Strictly, values staged by one invocation need not be visible to another, and a
+//! driver that relies on this gives wrong results.
+//!
+//! [`LinearProduct`] with f16 weights uses these kernels only if the device was opened with the feature.
 //!
 //! [`GpuOptions::cooperative_matrix`]: crate::gpu::GpuOptions::cooperative_matrix
 
 use super::product::with_epilogue;
 use super::{Activation, Direction, LinearProduct, LinearShape, product_reference};
 use crate::error::Result;
-use crate::gpu::{Gpu, Kernel, Plan, Storage};
-use crate::kernels::narrow::stored;
-use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::gpu::{DType, Gpu, Kernel, Plan};
+use crate::kernels::nn::cast_f16::stored;
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
-static COOPERATIVE: Kernel = kernel!("linear_product_cooperative");
-static COOPERATIVE_8: Kernel = kernel!("linear_product_cooperative_8");
+static COOPERATIVE: Kernel = kernel!("linear", "linear_product_cooperative");
+static COOPERATIVE_8: Kernel = kernel!("linear", "linear_product_cooperative_8");
 
-pub(in crate::kernels) const COOPERATIVE_ENTRY: Entry = Entry {
+pub(crate) const COOPERATIVE_ENTRY: Entry = Entry {
     kernel: &COOPERATIVE,
     summary: "y = act(x Wᵀ + b) + e from 16-bit weights, by cooperative matrices of 16 × 16",
     cases: |gpu| cases(gpu, 16),
 };
-pub(in crate::kernels) const COOPERATIVE_8_ENTRY: Entry =
+pub(crate) const COOPERATIVE_8_ENTRY: Entry =
     Entry { kernel: &COOPERATIVE_8, summary: "the same by cooperative matrices of 8 × 8", cases: |gpu| cases(gpu, 8) };
 
-/// The fragments that an adapter multiplies.
+/// Fragments that an adapter multiplies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fragment {
-    /// Rows and columns: 8 or 16.
+    /// Number of rows and columns: 8 or 16.
     pub size: u32,
-    /// Lanes of the subgroups that multiply them.
+    /// Number of lanes of the subgroups that multiply them.
     pub lanes: u32,
 }
 
-/// The adapter's fragments, where it can compute a product with these widths by them.
+/// Returns the adapter's fragments if a product with these widths can use them.
 pub fn fragment(gpu: &Gpu, widths: [u32; 2]) -> Option<Fragment> {
     let lanes = gpu.subgroup_size()?;
     let limits = gpu.limits();
@@ -52,7 +55,7 @@ pub fn fragment(gpu: &Gpu, widths: [u32; 2]) -> Option<Fragment> {
     gpu.cooperative_matrix().filter(|_| fits).map(|size| Fragment { size, lanes })
 }
 
-/// Records y = act(half(x) · M + bias) + extra of a product with weights of f16 and `y` of f32.
+/// Records y = act(half(x) · M + bias) + extra for weights in f16 and `y` in f32.
 ///
 /// # Errors
 /// As [`Plan::launch`].
@@ -96,20 +99,22 @@ fn cases_of(shapes: &[(u32, u32, u32)], record: Record) -> Vec<Case> {
 }
 
 fn case(shape: &LinearShape, extra: usize, with_bias: bool, record: Record) -> Case {
-    let (rows, k, n) = (shape.rows.most as usize, shape.inner as usize, shape.columns as usize);
+    let (rows, k, n) = (shape.rows.capacity as usize, shape.inner as usize, shape.columns as usize);
     let mut random = RandomInputs::new((rows * 31 + k * 7 + n) as u64);
-    let (x, (exact_weight, weight)) = (random.floats(rows * k), stored(random.floats(n * k), Storage::Half));
+    let (x, (exact_weight, weight)) = (random.floats(rows * k), stored(random.floats(n * k), DType::F16));
     let (bias, third) = (random.floats(n), random.floats(rows * n));
-    let sums = product_reference(&stored(x.clone(), Storage::Half).0, &exact_weight, with_bias.then_some(&bias), shape);
+    let sums = product_reference(&stored(x.clone(), DType::F16).0, &exact_weight, with_bias.then_some(&bias), shape);
     let expected = with_epilogue(sums, &third, extra, shape.activation);
     let name = format!("({rows}, {k}, {n}) {:?} bias {with_bias} extra {extra}", (shape.direction, shape.activation));
     let shape = shape.clone();
-    let record =
-        move |plan: &mut Plan, named: &Named| record(&LinearProduct::of_case(named, with_bias, extra)?, plan, &shape);
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+        record(&LinearProduct::of_case(named, with_bias, extra)?, plan, &shape)
+    };
     Case {
         name,
         inputs: vec![("x", x.into()), ("weight", weight), ("bias", bias.into()), ("extra", third.into())],
-        // The reference's inputs are narrowed too; matrix units may cut the last bits of sums off instead of rounding.
+        // The inputs of the reference are cast to f16 too. Matrix units may truncate the last bits of sums instead of
+        // rounding.
         outputs: vec![("y", Expected::Near { values: expected, tolerance: 4e-6 * (1.0 + (k as f64).sqrt() / 4.0) })],
         record: Box::new(record),
     }
@@ -121,14 +126,15 @@ mod tests {
 
     use super::*;
 
-    /// Fragments of 8 × 8 for adapters that have none: operands are where they begin and their steps to the next row and
-    /// column, a sum is a row of it in each of eight lanes. Staging, strides, edges and epilogue stay as they are.
+    /// Emulated 8 × 8 fragments for adapters without them. An operand is its start index and its strides to the next
+    /// row and column. A sum is one of its rows in each of eight lanes. Staging, strides, edges and epilogue are those
+    /// of the kernel.
     const FRAGMENTS: &str = "
         alias Left = vec3<u32>;
         alias Right = vec3<u32>;
         alias Sum = array<f32, 8>;
         var<private> own_row: u32;
-        // A loop whose end the driver does not see: unrolled ones would compile for minutes.
+        // The loop bound is unknown to the driver; unrolled loops would take minutes to compile.
         fn eight() -> u32 { return min(8u, 8u * params.y_stride); }
         fn multiply_add(a: Left, b: Right, c: Sum) -> Sum {
             var sum = c;
@@ -176,7 +182,7 @@ mod tests {
     fn products_are_right_where_fragments_are_emulated() {
         let gpu = Gpu::new().unwrap();
         if !gpu.features().contains(wgpu::Features::SHADER_F16) {
-            // The text is still checked without an adapter.
+            // The shader is still validated if the adapter has no f16.
             emulated().shader(&[]).unwrap();
             return;
         }

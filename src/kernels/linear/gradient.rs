@@ -1,36 +1,36 @@
-//! d_W = d_yᵀ x and d_b = Σ d_y, by blocks of rows that are added in order.
+//! Gradients of a product, d_W = d_yᵀ x and d_b = Σ d_y, in blocks of rows that are added in order.
 
 use super::shared::{self, gradient_threads};
-use super::{Blocks, Columns, GradientInto, Variant};
+use super::{Blocks, Columns, GradientInto, Strategy};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, LiveRows, Plan, Rows, View};
-use crate::kernels::choice::{Choice, Form, Forms, rows_class, width_class};
-use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel, panel};
+use crate::gpu::{Bind, Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, panel};
 
-static GRADIENT: Kernel = kernel!("linear_gradient");
-static GRADIENT_PRIVATE: Kernel = kernel!("linear_gradient_private");
-static GRADIENT_SHARED: Kernel = kernel!("linear_gradient_shared");
-static GRADIENT_PANEL: Kernel = kernel!("linear_gradient_panel");
-static GRADIENT_SUM: Kernel = kernel!("linear_gradient_sum");
+static GRADIENT: Kernel = kernel!("linear", "linear_gradient");
+static GRADIENT_SCALAR: Kernel = kernel!("linear", "linear_gradient_scalar");
+static GRADIENT_TILED: Kernel = kernel!("linear", "linear_gradient_tiled");
+static GRADIENT_PANEL: Kernel = kernel!("linear", "linear_gradient_panel");
+static GRADIENT_SUM: Kernel = kernel!("linear", "linear_gradient_sum");
 
-pub(in crate::kernels) const GRADIENT_ENTRY: Entry =
+pub(crate) const GRADIENT_ENTRY: Entry =
     Entry { kernel: &GRADIENT, summary: "d_W = d_yᵀ x, d_b = Σ d_y, by blocks of rows", cases: gradient_cases };
-pub(in crate::kernels) const GRADIENT_PRIVATE_ENTRY: Entry = Entry {
-    kernel: &GRADIENT_PRIVATE,
+pub(crate) const GRADIENT_SCALAR_ENTRY: Entry = Entry {
+    kernel: &GRADIENT_SCALAR,
     summary: "the same for any shape, without subgroups",
-    cases: gradient_private_cases,
+    cases: gradient_scalar_cases,
 };
-pub(in crate::kernels) const GRADIENT_SHARED_ENTRY: Entry = Entry {
-    kernel: &GRADIENT_SHARED,
+pub(crate) const GRADIENT_TILED_ENTRY: Entry = Entry {
+    kernel: &GRADIENT_TILED,
     summary: "the same by tiles in workgroup memory, for GPUs",
-    cases: gradient_shared_cases,
+    cases: gradient_tiled_cases,
 };
-pub(in crate::kernels) const GRADIENT_PANEL_ENTRY: Entry =
+pub(crate) const GRADIENT_PANEL_ENTRY: Entry =
     Entry { kernel: &GRADIENT_PANEL, summary: "the same by tiles of vec4s, for the CPU", cases: gradient_panel_cases };
-pub(in crate::kernels) const GRADIENT_SUM_ENTRY: Entry =
+pub(crate) const GRADIENT_SUM_ENTRY: Entry =
     Entry { kernel: &GRADIENT_SUM, summary: "adds the blocks of a weight gradient", cases: gradient_sum_cases };
 
-/// d_W and d_b of a product, see the module's page.
+/// Gradients d_W and d_b of a product; see the module documentation.
 #[derive(Debug, Clone)]
 pub struct LinearGradient {
     /// (rows, inputs)
@@ -56,15 +56,15 @@ pub struct GradientShape {
     pub outputs: u32,
 }
 
-/// Rows that one invocation adds up at most before the fixed sum over blocks. Part of the result's definition, so it never
-/// depends on the adapter.
+/// Maximum number of rows that one invocation adds before the fixed sum over blocks. It is part of the definition of
+/// the result, so it does not depend on the adapter.
 pub(crate) const BLOCK_ROWS: u32 = 512;
-/// Items longer than a block are cut into equal blocks, but not into shorter ones than this.
+/// Minimum number of rows of the equal blocks into which items longer than a block are split.
 const LEAST_BLOCK_ROWS: u32 = 64;
 
-/// Rows of a block where rows come in items of `rows_per_item`: whole items, or a whole part of one. Then a pass over many
-/// items and passes over a few of them after another, each a multiple of [`block_items`], add the same blocks in the same
-/// order, and give the same bits.
+/// Number of rows per block for items of `rows_per_item` rows: whole items, or an equal part of one. One pass over many
+/// items and several passes over fewer, each a multiple of [`block_items`], then add the same blocks in the same order
+/// and give the same bits.
 pub(crate) fn block_rows(rows_per_item: u32) -> u32 {
     if rows_per_item <= BLOCK_ROWS {
         return BLOCK_ROWS / rows_per_item * rows_per_item;
@@ -73,13 +73,13 @@ pub(crate) fn block_rows(rows_per_item: u32) -> u32 {
     parts.unwrap_or(BLOCK_ROWS)
 }
 
-/// Items of a block; 1 where an item is longer than a block.
+/// Number of items per block; 1 if an item is longer than a block.
 pub(crate) fn block_items(rows_per_item: u32) -> u32 {
     (BLOCK_ROWS / rows_per_item).max(1)
 }
 
-/// Rows of a block where an item has `rows_per_item` rows and as many finer ones as `finest_per_item`: those of as many items
-/// as a block of the finer ones has, so that passes may be cut in the same places for both.
+/// Number of rows per block for items with `rows_per_item` rows and `finest_per_item` finer rows. A block contains as
+/// many items as a block of the finer rows, so that passes can be split at the same items for both.
 fn block_rows_within(rows_per_item: u32, finest_per_item: u32) -> u32 {
     let rows = u64::from(block_items(finest_per_item)) * u64::from(rows_per_item);
     if rows_per_item == finest_per_item || rows > u64::from(BLOCK_ROWS) {
@@ -89,29 +89,29 @@ fn block_rows_within(rows_per_item: u32, finest_per_item: u32) -> u32 {
     }
 }
 
-/// Rows of a block of a pass over `rows`.
+/// Number of rows per block of a pass over `rows`.
 pub(crate) fn block_rows_of(rows: &Rows) -> u32 {
-    let within = |live: &LiveRows| match live.apart {
+    let within = |live: &DynamicRows| match live.apart {
         true => live.rows_per_item,
         false => block_rows_within(live.rows_per_item, live.finest_per_item),
     };
     rows.live.as_ref().map_or(BLOCK_ROWS, within)
 }
 
-/// Blocks of rows of a gradient over `items` items of `rows_per_item` rows, at most: a pass whose rows do not say that
-/// they come in items has no more.
+/// Maximum number of blocks of rows of a gradient over `items` items of `rows_per_item` rows. A pass over fixed rows,
+/// which are not grouped into items, has no more.
 pub(crate) fn blocks_of_items(items: u32, rows_per_item: u32) -> u32 {
     (items * rows_per_item).div_ceil(block_rows(rows_per_item))
 }
 
-/// The same over rows that are a coarser division of items of `finest_per_item` rows.
+/// Same as [`blocks_of_items`], for rows that are a coarser division of items of `finest_per_item` rows.
 pub(crate) fn blocks_within(items: u32, rows_per_item: u32, finest_per_item: u32) -> u32 {
     (items * rows_per_item).div_ceil(block_rows_within(rows_per_item, finest_per_item))
 }
 
-/// Blocks of rows of a gradient.
+/// Number of blocks of rows of a gradient.
 pub(crate) fn blocks(rows: &Rows) -> u32 {
-    rows.most.div_ceil(block_rows_of(rows))
+    rows.capacity.div_ceil(block_rows_of(rows))
 }
 
 impl GradientShape {
@@ -119,24 +119,24 @@ impl GradientShape {
         blocks(&self.rows)
     }
 
-    /// Whether the subgroup kernel passes x round and holds d_y: the wider operand is passed, the held one needs a width
-    /// that is a multiple of 4. No sum's order depends on it.
+    /// Whether the subgroup kernel passes x by shuffles and holds d_y in registers. The wider operand is passed, and
+    /// the width of the held one must be a multiple of 4. The order of the sums does not depend on it.
     fn passes_x(&self) -> bool {
         self.outputs.is_multiple_of(4) && (self.inputs > self.outputs || !self.inputs.is_multiple_of(4))
     }
 
-    /// Widths of the operand that is passed and of the one that is held.
+    /// Widths of the passed and of the held operand.
     fn passed_and_held(&self) -> (u32, u32) {
         if self.passes_x() { (self.inputs, self.outputs) } else { (self.outputs, self.inputs) }
     }
 
-    /// Floats of scratch that the gradient needs.
+    /// Number of scratch floats that the gradient needs.
     pub fn part_elements(&self) -> u64 {
         u64::from(self.blocks()) * u64::from(self.inputs + 1) * u64::from(self.outputs)
     }
 }
 
-/// Whether both operands are loaded by vec4s: where they fill tiles.
+/// Whether the panel kernel, which loads both operands as vec4s, pays off: if they fill its tiles.
 fn panel_pays(gpu: &Gpu, shape: &GradientShape) -> bool {
     let whole = (shape.inputs | shape.outputs).is_multiple_of(4);
     panel::lanes(gpu).is_some()
@@ -146,17 +146,17 @@ fn panel_pays(gpu: &Gpu, shape: &GradientShape) -> bool {
         && shape.outputs >= 16
 }
 
-pub(in crate::kernels) static GRADIENT_CHOICE: Choice<GradientShape> = Choice {
-    forms: Forms {
+pub(crate) static GRADIENT_SELECTOR: VariantSelector<GradientShape> = VariantSelector {
+    variants: Variants {
         kernel: "linear_gradient",
         least_lanes: 4,
         all: &[
-            Form::subgroup("columns16x1", 16, 1),
-            Form::subgroup("columns16x2", 16, 2),
-            Form::subgroup("columns16x4", 16, 4),
-            Form::private("private", 4),
-            Form::shared("shared", 0),
-            Form::panel("panel", 1),
+            Variant::subgroup("columns16x1", 16, 1),
+            Variant::subgroup("columns16x2", 16, 2),
+            Variant::subgroup("columns16x4", 16, 4),
+            Variant::scalar("scalar", 4),
+            Variant::tiled("tiled", 0),
+            Variant::panel("panel", 1),
         ],
     },
     class: |shape| {
@@ -165,18 +165,18 @@ pub(in crate::kernels) static GRADIENT_CHOICE: Choice<GradientShape> = Choice {
     },
     rule: |gpu, shape| {
         let (_, held) = shape.passed_and_held();
-        match Variant::choose(gpu, &[held]) {
-            _ if shared::pays(gpu, shape.rows.most, [shape.inputs, shape.outputs]) => (Variant::Shared, 0, 1),
-            Variant::Subgroup if panel_pays(gpu, shape) => (Variant::Panel, 1, 1),
-            Variant::Subgroup => (Variant::Subgroup, 16, Variant::subgroups(gpu)),
-            _ => (Variant::Private, 4, 1),
+        match Strategy::choose(gpu, &[held]) {
+            _ if shared::pays(gpu, shape.rows.capacity, [shape.inputs, shape.outputs]) => (Strategy::Tiled, 0, 1),
+            Strategy::Subgroup if panel_pays(gpu, shape) => (Strategy::Panel, 1, 1),
+            Strategy::Subgroup => (Strategy::Subgroup, 16, Strategy::subgroups(gpu)),
+            _ => (Strategy::Scalar, 4, 1),
         }
     },
-    needs: |_, shape, form| {
-        let (which, whole) = match form.variant {
-            Variant::Private => return None,
-            Variant::Subgroup => ("one of the widths to be a multiple", shape.passed_and_held().1.is_multiple_of(4)),
-            Variant::Shared | Variant::Panel => {
+    requirement: |_, shape, variant| {
+        let (which, whole) = match variant.strategy {
+            Strategy::Scalar => return None,
+            Strategy::Subgroup => ("one of the widths to be a multiple", shape.passed_and_held().1.is_multiple_of(4)),
+            Strategy::Tiled | Strategy::Panel => {
                 ("widths that are multiples", (shape.inputs | shape.outputs).is_multiple_of(4))
             }
         };
@@ -185,7 +185,7 @@ pub(in crate::kernels) static GRADIENT_CHOICE: Choice<GradientShape> = Choice {
 };
 
 impl LinearGradient {
-    /// Records the gradient, in the form that is best for its shape.
+    /// Records the gradient in the variant selected for its shape.
     ///
     /// # Errors
     /// As [`Plan::launch`].
@@ -199,33 +199,34 @@ impl LinearGradient {
         sum.record_sum(plan, &shape.rows, [shape.inputs * shape.outputs, shape.outputs], keep)
     }
 
-    /// Records the sums of blocks of rows alone, into `part`.
+    /// Records only the sums over blocks of rows, into `part`.
     ///
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record_rows(&self, plan: &mut Plan, shape: &GradientShape) -> Result<()> {
-        let form = GRADIENT_CHOICE.take(plan.gpu(), shape)?;
-        self.record_blocks(plan, shape, form)
+        let variant = GRADIENT_SELECTOR.take(plan.gpu(), shape)?;
+        self.record_blocks(plan, shape, variant)
     }
 
-    fn record_blocks(&self, plan: &mut Plan, shape: &GradientShape, form: &Form) -> Result<()> {
-        let (rows, k, n) = (u64::from(shape.rows.most), u64::from(shape.inputs), u64::from(shape.outputs));
+    fn record_blocks(&self, plan: &mut Plan, shape: &GradientShape, variant: &Variant) -> Result<()> {
+        let (rows, k, n) = (u64::from(shape.rows.capacity), u64::from(shape.inputs), u64::from(shape.outputs));
         let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
         let x = |name| Bind { name, view: &self.x, elements: rows * k };
         let d_y = |name| Bind { name, view: &self.d_y, elements: rows * n };
         let live = Bind { name: "live", view: &counter, elements: 1 };
         let part = Bind { name: "part", view: &self.part, elements: shape.part_elements() };
         let mut params = vec![
-            ("rows", shape.rows.most.into()),
+            ("rows", shape.rows.capacity.into()),
             ("blocks", shape.blocks().into()),
             ("block_rows", block_rows_of(&shape.rows).into()),
             ("first_item", first_item.into()),
             ("rows_per_item", rows_per_item.into()),
         ];
         let blocks = u64::from(shape.blocks());
-        let (kernel, spec, bindings, groups) = match form.variant {
-            Variant::Subgroup => {
-                let (lanes, tile, subgroups) = (form.lanes(plan.gpu(), GRADIENT.name)?, form.tile, form.subgroups);
+        let (kernel, spec, bindings, groups) = match variant.strategy {
+            Strategy::Subgroup => {
+                let (lanes, tile, subgroups) =
+                    (variant.lanes(plan.gpu(), GRADIENT.name)?, variant.tile, variant.subgroups);
                 let passed_is_x = shape.passes_x();
                 let (passed, held) = shape.passed_and_held();
                 let tiles = blocks * u64::from(passed.div_ceil(tile)) * u64::from(held.div_ceil(4 * lanes));
@@ -234,20 +235,20 @@ impl LinearGradient {
                 let [passed, held] = if passed_is_x { [x("passed"), d_y("held")] } else { [d_y("passed"), x("held")] };
                 (&GRADIENT, spec, [passed, held, live, part], tiles.div_ceil(u64::from(subgroups)))
             }
-            Variant::Private => {
+            Strategy::Scalar => {
                 params.extend([("inner", shape.inputs.into()), ("columns", shape.outputs.into())]);
                 let groups = (blocks * n.div_ceil(4) * k.div_ceil(4)).div_ceil(64);
-                (&GRADIENT_PRIVATE, Vec::new(), [x("x"), d_y("d_y"), live, part], groups)
+                (&GRADIENT_SCALAR, Vec::new(), [x("x"), d_y("d_y"), live, part], groups)
             }
-            Variant::Shared => {
+            Strategy::Tiled => {
                 params.extend([("inner", shape.inputs.into()), ("columns", shape.outputs.into())]);
                 let threads = gradient_threads(shape.inputs, shape.outputs);
                 let [k_tile, n_tile] = threads.map(|threads| u64::from(4 * threads));
                 let groups = blocks * n.div_ceil(n_tile) * k.div_ceil(k_tile);
-                (&GRADIENT_SHARED, vec![("K_THREADS", threads[0])], [x("x"), d_y("d_y"), live, part], groups)
+                (&GRADIENT_TILED, vec![("K_THREADS", threads[0])], [x("x"), d_y("d_y"), live, part], groups)
             }
-            Variant::Panel => {
-                let lanes = form.lanes(plan.gpu(), GRADIENT_PANEL.name)?;
+            Strategy::Panel => {
+                let lanes = variant.lanes(plan.gpu(), GRADIENT_PANEL.name)?;
                 let tiles = u64::from(shape.outputs.div_ceil(4 * lanes) * shape.inputs.div_ceil(4 * lanes));
                 params.extend([("inputs", shape.inputs.into()), ("outputs", shape.outputs.into())]);
                 (&GRADIENT_PANEL, vec![("LANES", lanes)], [x("x"), d_y("d_y"), live, part], blocks * tiles)
@@ -268,7 +269,7 @@ impl LinearGradient {
     }
 }
 
-/// Adds the blocks of a gradient; what every weight gradient ends with.
+/// Sum over the blocks of a gradient, the last step of every weight gradient.
 #[derive(Debug, Clone)]
 pub(crate) struct GradientSum {
     /// (blocks, weights + columns)
@@ -280,7 +281,7 @@ pub(crate) struct GradientSum {
 }
 
 impl GradientSum {
-    /// Records `blocks` into scratch and their sum, or leaves them to who takes the gradients of single samples.
+    /// Records `blocks` into scratch and their sum, or passes them to the receiver of per-sample gradients.
     pub(crate) fn record(
         &self,
         plan: &mut Plan,
@@ -322,7 +323,7 @@ impl GradientSum {
         })
     }
 }
-/// The weight gradient (N, K) and bias gradient (N) in f64 over the first `rows` rows.
+/// Reference in f64 over the first `rows` rows: weight gradient (N, K) and bias gradient (N).
 pub fn gradient_reference(x: &[f32], d_y: &[f32], rows: usize, inputs: usize, outputs: usize) -> (Vec<f64>, Vec<f64>) {
     let mut d_weight = vec![0.0; outputs * inputs];
     let mut d_bias = vec![0.0; outputs];
@@ -349,40 +350,40 @@ fn gradient_cases(gpu: &Gpu) -> Vec<Case> {
         (9, 7, 4),
         (70_000, 4, 1),
     ];
-    gradient_cases_of(gpu, Variant::Subgroup, &shapes)
+    gradient_cases_of(gpu, Strategy::Subgroup, &shapes)
 }
 
-fn gradient_private_cases(gpu: &Gpu) -> Vec<Case> {
+fn gradient_scalar_cases(gpu: &Gpu) -> Vec<Case> {
     gradient_cases_of(
         gpu,
-        Variant::Private,
+        Strategy::Scalar,
         &[(1, 1, 1), (3, 5, 7), (513, 36, 17), (9, 7, 4), (513, 6, 9), (70_000, 3, 2)],
     )
 }
 
-fn gradient_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
+fn gradient_cases_of(gpu: &Gpu, strategy: Strategy, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
     let cases = |(i, shape): (usize, &(u32, u32, u32))| {
         let (rows, inputs, outputs) = *shape;
-        let form = GradientShape { rows: rows.into(), inputs, outputs };
-        let forms = GRADIENT_CHOICE.of_case(gpu, variant, &form, rows < 1000, i);
-        forms.into_iter().map(|form| gradient_case(form, *shape)).collect::<Vec<_>>()
+        let variant = GradientShape { rows: rows.into(), inputs, outputs };
+        let variants = GRADIENT_SELECTOR.of_case(gpu, strategy, &variant, rows < 1000, i);
+        variants.into_iter().map(|variant| gradient_case(variant, *shape)).collect::<Vec<_>>()
     };
     shapes.iter().enumerate().flat_map(cases).collect()
 }
 
-fn gradient_shared_cases(gpu: &Gpu) -> Vec<Case> {
+fn gradient_tiled_cases(gpu: &Gpu) -> Vec<Case> {
     let shapes =
         [(1, 4, 4), (16, 32, 128), (513, 36, 16), (515, 132, 36), (1025, 132, 68), (700, 64, 64), (70_000, 4, 4)];
-    gradient_cases_of(gpu, Variant::Shared, &shapes)
+    gradient_cases_of(gpu, Strategy::Tiled, &shapes)
 }
 
 fn gradient_panel_cases(gpu: &Gpu) -> Vec<Case> {
     let shapes = [(1, 4, 4), (16, 32, 128), (513, 36, 16), (515, 132, 36), (1025, 132, 68), (70_000, 4, 4)];
-    gradient_cases_of(gpu, Variant::Panel, &shapes)
+    gradient_cases_of(gpu, Strategy::Panel, &shapes)
 }
 
-/// One gradient whose last rows are beyond the live count and must not be added.
-fn gradient_case(form: Form, (rows, inputs, outputs): (u32, u32, u32)) -> Case {
+/// Case of a gradient whose last rows are beyond the dynamic count and must not be added.
+fn gradient_case(variant: Variant, (rows, inputs, outputs): (u32, u32, u32)) -> Case {
     let live = rows - rows / 3;
     let mut random = RandomInputs::new(u64::from(rows * 31 + inputs * 7 + outputs));
     let x = random.floats((rows * inputs) as usize);
@@ -396,7 +397,7 @@ fn gradient_case(form: Form, (rows, inputs, outputs): (u32, u32, u32)) -> Case {
         part.extend(d_weight);
         part.extend(d_bias);
     }
-    let record = move |plan: &mut Plan, named: &Named| {
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
         let part = named.view("part")?;
         let gradient = LinearGradient {
             x: named.view("x")?,
@@ -405,9 +406,9 @@ fn gradient_case(form: Form, (rows, inputs, outputs): (u32, u32, u32)) -> Case {
             d_weight: part.clone(),
             d_bias: part,
         };
-        let window = LiveRows::new(named.view("live")?, 5, rows, 1);
-        plan.resolve_grids(&window.live)?;
-        gradient.record_blocks(plan, &GradientShape { rows: window.into(), inputs, outputs }, &form)
+        let window = DynamicRows::new(named.view("live")?, 5, rows, 1);
+        plan.write_indirect_args(&window.live)?;
+        gradient.record_blocks(plan, &GradientShape { rows: window.into(), inputs, outputs }, &variant)
     };
     Case {
         name: format!("({rows}, {inputs}, {outputs}), {live} live rows"),
@@ -415,7 +416,7 @@ fn gradient_case(form: Form, (rows, inputs, outputs): (u32, u32, u32)) -> Case {
         outputs: vec![("part", Expected::Near { values: part, tolerance: 3e-6 })],
         record: Box::new(record),
     }
-    .of_form(&form)
+    .of_variant(&variant)
 }
 
 fn gradient_sum_cases(_: &Gpu) -> Vec<Case> {
@@ -434,7 +435,7 @@ fn gradient_sum_case((rows, inputs, outputs, keep): (u32, u32, u32, bool)) -> Ca
     let weights = (outputs * inputs) as usize;
     let near = |values: &[f64]| Expected::Near { values: values.to_vec(), tolerance: 1e-6 };
     let outputs = vec![("d_weight", near(&sums[..weights])), ("d_bias", near(&sums[weights..]))];
-    let record = move |plan: &mut Plan, named: &Named| {
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
         let sum =
             GradientSum { part: named.view("part")?, d_weight: named.view("d_weight")?, d_bias: named.view("d_bias")? };
         sum.record_sum(plan, &shape.rows, [shape.inputs * shape.outputs, shape.outputs], keep)

@@ -1,81 +1,81 @@
-//! y = act(x Wᵀ + b) + e, and the gradient of the inputs.
+//! Product y = act(x Wᵀ + b) + e, and the gradient of the inputs.
 
 use super::cooperative;
 use super::shared::{self, PRODUCT_TILES};
-use super::{Activation, Variant};
+use super::{Activation, Strategy};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, Storage, View};
-use crate::kernels::choice::{Choice, Form, Forms, rows_class, width_class};
-use crate::kernels::narrow::{has_half, near_half, stored};
-use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel, panel};
+use crate::gpu::{Bind, Cost, DType, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, View};
+use crate::kernels::nn::cast_f16::{has_half, near_half, stored};
+use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, panel};
 
-static PRODUCT: Kernel = kernel!("linear_product");
-static PRODUCT_PRIVATE: Kernel = kernel!("linear_product_private");
-static PRODUCT_SHARED: Kernel = kernel!("linear_product_shared");
-static PRODUCT_PANEL: Kernel = kernel!("linear_product_panel");
+static PRODUCT: Kernel = kernel!("linear", "linear_product");
+static PRODUCT_SCALAR: Kernel = kernel!("linear", "linear_product_scalar");
+static PRODUCT_TILED: Kernel = kernel!("linear", "linear_product_tiled");
+static PRODUCT_PANEL: Kernel = kernel!("linear", "linear_product_panel");
 
-pub(in crate::kernels) const PRODUCT_ENTRY: Entry =
+pub(crate) const PRODUCT_ENTRY: Entry =
     Entry { kernel: &PRODUCT, summary: "y = act(x Wᵀ + b) + e, or d_x = d_y W ∘ act'", cases: product_cases };
-pub(in crate::kernels) const PRODUCT_PRIVATE_ENTRY: Entry = Entry {
-    kernel: &PRODUCT_PRIVATE,
+pub(crate) const PRODUCT_SCALAR_ENTRY: Entry = Entry {
+    kernel: &PRODUCT_SCALAR,
     summary: "the same for any shape, without subgroups",
-    cases: product_private_cases,
+    cases: product_scalar_cases,
 };
-pub(in crate::kernels) const PRODUCT_SHARED_ENTRY: Entry = Entry {
-    kernel: &PRODUCT_SHARED,
+pub(crate) const PRODUCT_TILED_ENTRY: Entry = Entry {
+    kernel: &PRODUCT_TILED,
     summary: "the same by tiles in workgroup memory, for GPUs",
-    cases: product_shared_cases,
+    cases: product_tiled_cases,
 };
 
-pub(in crate::kernels) const PRODUCT_PANEL_ENTRY: Entry = Entry {
+pub(crate) const PRODUCT_PANEL_ENTRY: Entry = Entry {
     kernel: &PRODUCT_PANEL,
-    summary: "the same with blocks of the weight at constant places, for the CPU",
+    summary: "the same with blocks of the weight in constant-indexed values, for the CPU",
     cases: product_panel_cases,
 };
 
-pub(in crate::kernels) static PRODUCT_CHOICE: Choice<LinearShape> = Choice {
-    forms: Forms {
+pub(crate) static PRODUCT_SELECTOR: VariantSelector<LinearShape> = VariantSelector {
+    variants: Variants {
         kernel: "linear_product",
         least_lanes: 4,
         all: &[
-            Form::subgroup("subgroup1", 16, 1),
-            Form::subgroup("subgroup2", 16, 2),
-            Form::subgroup("subgroup4", 16, 4),
-            Form::private("private", 8),
-            Form::shared("shared128x32", 0),
-            Form::shared("shared128x64", 1),
-            Form::shared("shared64x64", 2),
-            Form::panel("panel1", 1),
-            Form::panel("panel2", 2),
-            Form::panel("panel4", 4),
+            Variant::subgroup("subgroup1", 16, 1),
+            Variant::subgroup("subgroup2", 16, 2),
+            Variant::subgroup("subgroup4", 16, 4),
+            Variant::scalar("scalar", 8),
+            Variant::tiled("tiled128x32", 0),
+            Variant::tiled("tiled128x64", 1),
+            Variant::tiled("tiled64x64", 2),
+            Variant::panel("panel1", 1),
+            Variant::panel("panel2", 2),
+            Variant::panel("panel4", 4),
         ],
     },
     class: |shape| {
         let [k, n] = [shape.inner, shape.columns].map(width_class);
         format!("{:?} {k} x {n}, {}", shape.direction, rows_class(&shape.rows)).to_lowercase()
     },
-    rule: |gpu, shape| match Variant::choose(gpu, &[shape.inner, shape.columns]) {
-        _ if shared::pays(gpu, shape.rows.most, [shape.inner, shape.columns]) => {
-            (Variant::Shared, shared::product_tile(shape.rows.most, shape.columns), 1)
+    rule: |gpu, shape| match Strategy::choose(gpu, &[shape.inner, shape.columns]) {
+        _ if shared::pays(gpu, shape.rows.capacity, [shape.inner, shape.columns]) => {
+            (Strategy::Tiled, shared::product_tile(shape.rows.capacity, shape.columns), 1)
         }
-        Variant::Subgroup if panel_pays(gpu, shape) => (Variant::Panel, panels(gpu, shape), 1),
-        Variant::Subgroup => (Variant::Subgroup, 16, Variant::subgroups(gpu)),
-        _ => (Variant::Private, 8, 1),
+        Strategy::Subgroup if panel_pays(gpu, shape) => (Strategy::Panel, panels(gpu, shape), 1),
+        Strategy::Subgroup => (Strategy::Subgroup, 16, Strategy::subgroups(gpu)),
+        _ => (Strategy::Scalar, 8, 1),
     },
-    needs: |gpu, shape, form| {
-        if form.variant == Variant::Panel && shape.y_storage == Storage::Half {
-            let most = 4 * block(shape, form.tile, Variant::lanes(gpu)?);
+    requirement: |gpu, shape, variant| {
+        if variant.strategy == Strategy::Panel && shape.y_storage == DType::F16 {
+            let most = 4 * block(shape, variant.tile, Strategy::lanes(gpu)?);
             if shape.inner > most {
                 return Some(format!("an output of f32, or at most {most} inputs"));
             }
         }
         let whole = shape.inner.is_multiple_of(4) && shape.columns.is_multiple_of(4);
-        (form.variant != Variant::Private && !whole)
+        (variant.strategy != Strategy::Scalar && !whole)
             .then(|| format!("widths that are multiples of 4, got {} and {}", shape.inner, shape.columns))
     },
 };
 
-/// What multiplies the rows.
+/// Direction of a product, which determines the layout of the weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// `weight` is (columns, inner), the forward product.
@@ -84,29 +84,29 @@ pub enum Direction {
     Backward,
 }
 
-/// The third operand of a product.
+/// Third operand of a product.
 #[derive(Debug, Clone)]
 pub enum Extra {
-    /// Nothing.
+    /// No third operand.
     None,
     /// (rows, columns), added after the activation: a residual or another gradient.
     Add(View),
-    /// (rows, columns), what the forward pass saved: the sum is multiplied by the activation's slope there.
+    /// (rows, columns), saved by the forward pass: the sum is multiplied by the slope of the activation at this value.
     Slope(View),
 }
 
-/// y = act(x · M + bias) + extra, see the module's page.
+/// Product y = act(x · M + bias) + extra; see the module documentation.
 #[derive(Debug, Clone)]
 pub struct LinearProduct {
     /// (rows, inner)
     pub x: View,
-    /// (columns, inner) forward, (inner, columns) backward; of f32 or f16
+    /// (columns, inner) forward, (inner, columns) backward; f32 or f16
     pub weight: View,
     /// (columns)
     pub bias: Option<View>,
-    /// The third operand.
+    /// Third operand.
     pub extra: Extra,
-    /// (rows, columns), in rows of `y_stride`; of f32 or f16, which holds ±65504 at most
+    /// (rows, columns), in rows of `y_stride`; f32 or f16, which is limited to ±65504
     pub y: View,
 }
 
@@ -121,18 +121,18 @@ pub struct LinearShape {
     pub columns: u32,
     /// Forward or backward.
     pub direction: Direction,
-    /// Activation, or with [`Extra::Slope`] the one whose slope multiplies.
+    /// Activation; with [`Extra::Slope`], the activation whose slope multiplies the sum.
     pub activation: Activation,
-    /// Row r goes to row r·y_stride + y_first of `y`.
+    /// Row r is stored at row r·y_stride + y_first of `y`.
     pub y_stride: u32,
     /// See `y_stride`.
     pub y_first: u32,
-    /// How `y` is stored; set where the product is recorded.
-    pub(crate) y_storage: Storage,
+    /// Storage type of `y`; set when the product is recorded.
+    pub(crate) y_storage: DType,
 }
 
 impl LinearShape {
-    /// A forward product without activation.
+    /// Creates the shape of a forward product without activation.
     pub fn forward(rows: impl Into<Rows>, inner: u32, columns: u32) -> Self {
         let (direction, activation) = (Direction::Forward, Activation::None);
         Self {
@@ -143,68 +143,70 @@ impl LinearShape {
             activation,
             y_stride: 1,
             y_first: 0,
-            y_storage: Storage::Word,
+            y_storage: DType::F32,
         }
     }
 
-    /// The gradient of the inputs of a forward product: `inner` outputs back to `columns` inputs.
+    /// Creates the shape of the input gradient of a forward product: `inner` outputs back to `columns` inputs.
     pub fn backward(rows: impl Into<Rows>, inner: u32, columns: u32) -> Self {
         Self { direction: Direction::Backward, ..Self::forward(rows, inner, columns) }
     }
 
-    /// The same with an activation.
+    /// Returns the same shape with an activation.
     pub fn activated(self, activation: Activation) -> Self {
         Self { activation, ..self }
     }
 
-    fn cost(&self, weight: Storage, y: Storage) -> Cost {
-        let (rows, k, n) = (f64::from(self.rows.most), f64::from(self.inner), f64::from(self.columns));
+    fn cost(&self, weight: DType, y: DType) -> Cost {
+        let (rows, k, n) = (f64::from(self.rows.capacity), f64::from(self.inner), f64::from(self.columns));
         let [weight, y] = [weight, y].map(|storage| storage.bytes() as f64);
         Cost { flops: 2.0 * rows * k * n, bytes: 4.0 * rows * k + weight * k * n + y * rows * n }
     }
 }
 
 impl LinearProduct {
-    /// Records the product, in the form that is best for its shape; from 16-bit weights by cooperative matrices where the
-    /// device was opened with them.
+    /// Records the product in the variant selected for its shape. Products of f16 weights with f32 output use
+    /// cooperative matrices if the device was opened with them.
     ///
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &LinearShape) -> Result<()> {
-        let mixed = self.weight.storage() == Storage::Half && self.y.storage() == Storage::Word;
+        let mixed = self.weight.storage() == DType::F16 && self.y.storage() == DType::F32;
         if mixed && let Some(fragment) = cooperative::fragment(plan.gpu(), [shape.inner, shape.columns]) {
             return cooperative::record(self, plan, shape, fragment);
         }
         let shape = LinearShape { y_storage: self.y.storage(), ..shape.clone() };
-        let form = PRODUCT_CHOICE.take(plan.gpu(), &shape)?;
-        self.record_form(plan, &shape, form)
+        let variant = PRODUCT_SELECTOR.take(plan.gpu(), &shape)?;
+        self.record_variant(plan, &shape, variant)
     }
 
-    fn record_form(&self, plan: &mut Plan, shape: &LinearShape, form: &Form) -> Result<()> {
+    fn record_variant(&self, plan: &mut Plan, shape: &LinearShape, variant: &Variant) -> Result<()> {
         let mut spec = vec![("WEIGHT_BITS", self.weight.storage().bits()), ("CACHE_BITS", self.y.storage().bits())];
         let mut params = Vec::new();
-        let (kernel, groups) = match form.variant {
-            Variant::Subgroup => {
-                let lanes = form.lanes(plan.gpu(), PRODUCT.name)?;
-                spec.extend([("LANES", lanes), ("SUBGROUPS", form.subgroups)]);
+        let (kernel, groups) = match variant.strategy {
+            Strategy::Subgroup => {
+                let lanes = variant.lanes(plan.gpu(), PRODUCT.name)?;
+                spec.extend([("LANES", lanes), ("SUBGROUPS", variant.subgroups)]);
                 let tiles = shape.columns.div_ceil(4 * lanes);
-                (&PRODUCT, shape.rows.groups(form.tile * form.subgroups, tiles.into()))
+                (&PRODUCT, shape.rows.groups(variant.tile * variant.subgroups, tiles.into()))
             }
-            Variant::Private => (&PRODUCT_PRIVATE, shape.rows.groups(form.tile * 64, shape.columns.div_ceil(4).into())),
-            Variant::Shared => {
-                let tile = PRODUCT_TILES[form.tile as usize];
+            Strategy::Scalar => {
+                (&PRODUCT_SCALAR, shape.rows.groups(variant.tile * 64, shape.columns.div_ceil(4).into()))
+            }
+            Strategy::Tiled => {
+                let tile = PRODUCT_TILES[variant.tile as usize];
                 spec.extend([("COLUMN_THREADS", tile.column_threads), ("THREAD_ROWS", tile.thread_rows)]);
-                (&PRODUCT_SHARED, shape.rows.groups(tile.rows(), shape.columns.div_ceil(tile.columns()).into()))
+                (&PRODUCT_TILED, shape.rows.groups(tile.rows(), shape.columns.div_ceil(tile.columns()).into()))
             }
-            Variant::Panel => {
-                let lanes = form.lanes(plan.gpu(), PRODUCT_PANEL.name)?;
-                let panels = shape.columns.div_ceil(4 * lanes * form.tile);
-                let block = block(shape, form.tile, lanes);
+            Strategy::Panel => {
+                let lanes = variant.lanes(plan.gpu(), PRODUCT_PANEL.name)?;
+                let panels = shape.columns.div_ceil(4 * lanes * variant.tile);
+                let block = block(shape, variant.tile, lanes);
                 let passes = shape.inner.div_ceil(4 * block);
-                let tile = panel::tile_rows(shape.rows.most, panels, passes);
+                let tile = panel::tile_rows(shape.rows.capacity, panels, passes);
                 spec.extend([
                     ("LANES", lanes),
-                    ("PANELS", form.tile),
+                    ("PANELS", variant.tile),
                     ("BLOCK", block),
                     ("WHOLE", u32::from(passes == 1)),
                 ]);
@@ -215,8 +217,8 @@ impl LinearProduct {
         self.launch(plan, shape, kernel, groups, spec, params)
     }
 
-    /// Launches one of the product's kernels, which all bind the same operands; `spec` and `params` are what it has besides
-    /// the constants and parameters of all.
+    /// Launches one of the product kernels, which all bind the same operands. `spec` and `params` are its constants and
+    /// parameters in addition to the common ones.
     pub(super) fn launch(
         &self,
         plan: &mut Plan,
@@ -226,8 +228,8 @@ impl LinearProduct {
         mut spec: Vec<(&'static str, u32)>,
         mut params: Vec<(&'static str, Param)>,
     ) -> Result<()> {
-        let (rows, k, n) = (u64::from(shape.rows.most), u64::from(shape.inner), u64::from(shape.columns));
-        // Something must be bound for what is not there.
+        let (rows, k, n) = (u64::from(shape.rows.capacity), u64::from(shape.inner), u64::from(shape.columns));
+        // Absent operands still need a bound view.
         let absent = (&self.x, 4.min(rows * k));
         let (extra_kind, (extra, extra_elements)) = match &self.extra {
             Extra::None => (0, absent),
@@ -243,7 +245,7 @@ impl LinearProduct {
             ("ACTIVATION", shape.activation as u32),
         ]);
         params.extend([
-            ("rows", shape.rows.most.into()),
+            ("rows", shape.rows.capacity.into()),
             ("inner", shape.inner.into()),
             ("columns", shape.columns.into()),
             ("y_stride", shape.y_stride.into()),
@@ -267,12 +269,12 @@ impl LinearProduct {
     }
 }
 
-/// Whether the weight is held in blocks at constant places: where enough rows share each of them.
+/// Whether the panel kernel pays off: if enough rows share each block of the weight.
 fn panel_pays(gpu: &Gpu, shape: &LinearShape) -> bool {
-    panel::lanes(gpu).is_some() && shape.rows.most >= 32 && shape.inner >= 16 && shape.columns >= 16
+    panel::lanes(gpu).is_some() && shape.rows.capacity >= 32 && shape.inner >= 16 && shape.columns >= 16
 }
 
-/// Vectors of columns that a lane of a panel owns: more of them where few inputs leave room.
+/// Number of vectors of columns per lane of a panel; more if few inputs leave room.
 fn panels(gpu: &Gpu, shape: &LinearShape) -> u32 {
     let vectors = shape.columns.div_ceil(4 * panel::lanes(gpu).unwrap_or(4));
     match (shape.inner, vectors) {
@@ -282,13 +284,13 @@ fn panels(gpu: &Gpu, shape: &LinearShape) -> u32 {
     }
 }
 
-/// Vectors of inputs in a block of a panel: one for each lane at least.
+/// Number of vectors of inputs per block of a panel, at least one per lane.
 fn block(shape: &LinearShape, panels: u32, lanes: u32) -> u32 {
     let least = lanes.max(8);
     (shape.inner / 4).next_power_of_two().clamp(least, least.max(32 / panels))
 }
 
-/// The product in f64. `x` (rows, K); `weight` (N, K) forward or (K, N) backward; returns (rows, N) before `extra`
+/// Reference in f64: `x` is (rows, K), `weight` is (N, K) forward or (K, N) backward. Returns (rows, N) before `extra`
 /// and the activation.
 pub fn product_reference(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape: &LinearShape) -> Vec<f64> {
     let (k, n) = (shape.inner as usize, shape.columns as usize);
@@ -301,7 +303,7 @@ pub fn product_reference(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape:
             .sum();
         sum + bias.map_or(0.0, |bias| f64::from(bias[column]))
     };
-    (0..shape.rows.most as usize)
+    (0..shape.rows.capacity as usize)
         .flat_map(|row| (0..n).map(move |column| (row, column)))
         .map(|(r, c)| entry(r, c))
         .collect()
@@ -309,35 +311,36 @@ pub fn product_reference(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape:
 
 fn product_cases(gpu: &Gpu) -> Vec<Case> {
     let shapes = [(1, 4, 4), (16, 32, 32), (15, 8, 36), (17, 36, 132), (131, 64, 16), (33, 2048, 32), (70_000, 4, 4)];
-    product_cases_of(gpu, Variant::Subgroup, &shapes)
+    product_cases_of(gpu, Strategy::Subgroup, &shapes)
 }
 
-fn product_private_cases(gpu: &Gpu) -> Vec<Case> {
+fn product_scalar_cases(gpu: &Gpu) -> Vec<Case> {
     let shapes =
         [(1, 4, 4), (7, 3, 2), (15, 8, 36), (17, 36, 132), (1, 1, 1), (9, 13, 5), (131, 64, 17), (70_000, 3, 2)];
-    product_cases_of(gpu, Variant::Private, &shapes)
+    product_cases_of(gpu, Strategy::Scalar, &shapes)
 }
 
-fn product_shared_cases(gpu: &Gpu) -> Vec<Case> {
-    // Edges on each side and none.
+fn product_tiled_cases(gpu: &Gpu) -> Vec<Case> {
+    // With and without partial tiles at the edges.
     let shapes = [(1, 4, 4), (16, 32, 32), (17, 36, 132), (128, 16, 32), (129, 36, 28), (2049, 24, 68), (70_000, 4, 4)];
-    product_cases_of(gpu, Variant::Shared, &shapes)
+    product_cases_of(gpu, Strategy::Tiled, &shapes)
 }
 
 fn product_panel_cases(gpu: &Gpu) -> Vec<Case> {
-    // Whole blocks and several, edges on each side and none.
+    // One or several blocks, with and without partial tiles at the edges.
     let shapes = [(1, 4, 4), (16, 32, 32), (17, 36, 132), (131, 132, 68), (33, 2048, 32), (70_000, 4, 4)];
-    product_cases_of(gpu, Variant::Panel, &shapes)
+    product_cases_of(gpu, Strategy::Panel, &shapes)
 }
 
-/// Small shapes in every form of the variant, large ones and further activations in each by turns.
-fn product_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
+/// Small shapes run in every variant of the strategy, large shapes and further activations in one variant each, cycling
+/// through them.
+fn product_cases_of(gpu: &Gpu, strategy: Strategy, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
     let mut cases = Vec::new();
     let activations = [Activation::None, Activation::Relu, Activation::Tanh, Activation::Gelu];
     for (i, (rows, inner, columns)) in shapes.iter().copied().enumerate() {
         for direction in [Direction::Forward, Direction::Backward] {
             for extra in 0..3 {
-                // Every combination on small shapes; one each on the large.
+                // Every combination for small shapes, one each for large shapes.
                 if rows > 10_000 && extra != 1 {
                     continue;
                 }
@@ -345,28 +348,31 @@ fn product_cases_of(gpu: &Gpu, variant: Variant, shapes: &[(u32, u32, u32)]) -> 
                 let shape = LinearShape { direction, ..LinearShape::forward(rows, inner, columns) };
                 let shape = shape.activated(activation);
                 let all = rows < 100 && extra == i % 3;
-                let forms = PRODUCT_CHOICE.of_case(gpu, variant, &shape, all, i + extra);
-                let of_form = |form| product_case(form, &shape, extra, i % 3 != 1, [Storage::Word; 2]);
-                cases.extend(forms.into_iter().map(of_form));
+                let variants = PRODUCT_SELECTOR.of_case(gpu, strategy, &shape, all, i + extra);
+                let of_variant = |variant| product_case(variant, &shape, extra, i % 3 != 1, [DType::F32; 2]);
+                cases.extend(variants.into_iter().map(of_variant));
             }
         }
     }
-    let halves = [[Storage::Half, Storage::Word], [Storage::Half; 2], [Storage::Word, Storage::Half]];
+    let halves = [[DType::F16, DType::F32], [DType::F16; 2], [DType::F32, DType::F16]];
     for (i, (rows, inner, columns)) in shapes.iter().copied().enumerate().filter(|_| has_half(gpu)) {
         for direction in [Direction::Forward, Direction::Backward] {
-            let storages = halves.iter().filter(|[weight, _]| rows < 1000 || *weight == Storage::Half);
+            let storages = halves.iter().filter(|[weight, _]| rows < 1000 || *weight == DType::F16);
             for (turn, storage) in storages.enumerate() {
                 let y_storage = storage[1];
                 let shape = LinearShape { direction, y_storage, ..LinearShape::forward(rows, inner, columns) };
-                let forms = PRODUCT_CHOICE.of_case(gpu, variant, &shape, false, i + turn);
-                cases.extend(forms.into_iter().map(|form| product_case(form, &shape, i % 2, i % 3 != 1, *storage)));
+                let variants = PRODUCT_SELECTOR.of_case(gpu, strategy, &shape, false, i + turn);
+                cases.extend(
+                    variants.into_iter().map(|variant| product_case(variant, &shape, i % 2, i % 3 != 1, *storage)),
+                );
             }
         }
     }
     cases
 }
 
-/// What a case expects of sums with its third operand, which is `extra`: 0 nothing, 1 added, 2 a saved activation.
+/// Expected outputs of a case, from its sums and third operand. `extra` is 0 for none, 1 for an addend, 2 for a saved
+/// activation.
 pub(super) fn with_epilogue(sums: Vec<f64>, third: &[f32], extra: usize, activation: Activation) -> Vec<f64> {
     let finished = |(sum, third): (f64, &f32)| match extra {
         0 => activation.value(sum),
@@ -377,8 +383,8 @@ pub(super) fn with_epilogue(sums: Vec<f64>, third: &[f32], extra: usize, activat
 }
 
 impl LinearProduct {
-    /// The product of a case's buffers.
-    pub(super) fn of_case(named: &Named, with_bias: bool, extra: usize) -> Result<Self> {
+    /// Creates the product of a case's buffers.
+    pub(super) fn of_case(named: &CaseBuffers, with_bias: bool, extra: usize) -> Result<Self> {
         Ok(Self {
             x: named.view("x")?,
             weight: named.view("weight")?,
@@ -394,17 +400,17 @@ impl LinearProduct {
 }
 
 fn product_case(
-    form: Form,
+    variant: Variant,
     shape: &LinearShape,
     extra: usize,
     with_bias: bool,
-    [weight_storage, y_storage]: [Storage; 2],
+    [weight_storage, y_storage]: [DType; 2],
 ) -> Case {
-    let (rows, k, n) = (shape.rows.most as usize, shape.inner as usize, shape.columns as usize);
+    let (rows, k, n) = (shape.rows.capacity as usize, shape.inner as usize, shape.columns as usize);
     let mut random = RandomInputs::new((rows * 31 + k * 7 + n) as u64);
     let (mut x, weight) = (random.floats(rows * k), random.floats(n * k));
-    if [weight_storage, y_storage] == [Storage::Word, Storage::Half] {
-        // Beyond what f16 holds in most places.
+    if [weight_storage, y_storage] == [DType::F32, DType::F16] {
+        // Most outputs exceed the range of f16.
         x.iter_mut().for_each(|x| *x *= 3e5);
     }
     let (weight, stored_weight) = stored(weight, weight_storage);
@@ -414,17 +420,17 @@ fn product_case(
     let spec = (shape.direction, shape.activation);
     let mut name = format!("({rows}, {k}, {n}) {spec:?} bias {with_bias} extra {extra}");
     for (what, storage) in [("weight", weight_storage), ("y", y_storage)] {
-        name += &if storage == Storage::Half { format!(" f16 {what}") } else { String::new() };
+        name += &if storage == DType::F16 { format!(" f16 {what}") } else { String::new() };
     }
-    // Rounding errors of a sum of K terms in order grow like √K.
+    // Rounding errors of a sequential sum of K terms grow like √K.
     let tolerance = 1e-6 * (1.0 + (k as f64).sqrt() / 4.0);
     let expected = match y_storage {
-        Storage::Word => Expected::Near { values: expected, tolerance },
-        Storage::Half => near_half(expected, tolerance),
+        DType::F32 => Expected::Near { values: expected, tolerance },
+        DType::F16 => near_half(expected, tolerance),
     };
     let shape = shape.clone();
-    let record = move |plan: &mut Plan, named: &Named| {
-        LinearProduct::of_case(named, with_bias, extra)?.record_form(plan, &shape, &form)
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+        LinearProduct::of_case(named, with_bias, extra)?.record_variant(plan, &shape, &variant)
     };
     Case {
         name,
@@ -432,5 +438,5 @@ fn product_case(
         outputs: vec![("y", expected)],
         record: Box::new(record),
     }
-    .of_form(&form)
+    .of_variant(&variant)
 }

@@ -1,14 +1,14 @@
-//! Markov chains of a vision transformer: every proposal is a pass over the configurations that all chains propose.
+//! Markov chains of a vision transformer: each proposal is one pass over the proposed configurations of all chains.
 
 use super::super::{ChainWindow, Proposal, Stretch};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, View};
-use crate::kernels::chain::{ChainAccept, ChainPropose, ChainShape};
+use crate::kernels::vmc::metropolis::{ChainShape, MetropolisAccept, MetropolisPropose};
 use crate::physics::Patching;
 
-/// (changes) of four u32: first patch, mask, second patch or none, mask: every site, or every pair of sites at distance 1
-/// or √2 (2 on a chain) of the periodic lattice.
-pub fn changes(patching: &Patching, proposal: Proposal) -> Vec<[u32; 4]> {
+/// Changes that proposals choose from: every site, or every pair of sites at distance 1 or √2 (2 on a chain) of the
+/// periodic lattice. (changes) of four u32: first patch, mask, second patch or `u32::MAX`, mask.
+pub(super) fn changes(patching: &Patching, proposal: Proposal) -> Vec<[u32; 4]> {
     let place = |site: usize| {
         let (patch, element) = patching.patch_of()[site];
         [patch, 1 << element]
@@ -27,8 +27,8 @@ pub fn changes(patching: &Patching, proposal: Proposal) -> Vec<[u32; 4]> {
     }
 }
 
-/// What a window of chains needs beside the pass.
-pub struct Chains {
+/// Buffers of a window of chains, in addition to those of the pass.
+pub(super) struct Chains {
     /// (changes) of four u32
     changes: Buffer,
     count: u32,
@@ -37,20 +37,20 @@ pub struct Chains {
     pub proposed: Buffer,
     /// (chains)
     threshold: Buffer,
-    /// (chains): log ψ² of where the chains stand
+    /// (chains): log ψ² of the current configurations
     pub log_p: Buffer,
-    /// (chains) u32: proposals done of a stretch; 0 between stretches
+    /// (chains) u32: completed proposals of a stretch; 0 between stretches
     progress: Buffer,
 }
 
 impl Chains {
     /// Elements for each chain.
-    pub fn needs(patches: u64) -> u64 {
+    pub(super) fn memory_footprint(patches: u64) -> u64 {
         patches + 3
     }
 
-    /// For windows of `chains` chains.
-    pub fn new(gpu: &Gpu, changes: &[[u32; 4]], proposal: Proposal, patches: u32, chains: u32) -> Result<Self> {
+    /// Creates the buffers for windows of `chains` chains.
+    pub(super) fn new(gpu: &Gpu, changes: &[[u32; 4]], proposal: Proposal, patches: u32, chains: u32) -> Result<Self> {
         let buffer = |name: &str, width: u32| {
             gpu.buffer(&format!("ketformer.vit.chains.{name}"), u64::from(chains) * u64::from(width))
         };
@@ -65,8 +65,8 @@ impl Chains {
         })
     }
 
-    /// A stretch of a window.
-    pub fn shape(window: &ChainWindow, stretch: &Stretch, patches: u32) -> ChainShape {
+    /// Shape of a stretch of a window.
+    pub(super) fn shape(window: &ChainWindow, stretch: &Stretch, patches: u32) -> ChainShape {
         ChainShape {
             patches,
             all: window.all,
@@ -82,9 +82,9 @@ impl Chains {
         }
     }
 
-    /// What makes the next proposal of every chain.
-    pub fn propose(&self, window: &ChainWindow) -> ChainPropose {
-        ChainPropose {
+    /// Returns the kernel that makes the next proposal of every chain.
+    pub(super) fn propose(&self, window: &ChainWindow) -> MetropolisPropose {
+        MetropolisPropose {
             state: window.state.clone(),
             changes: self.changes.view(),
             count: self.count,
@@ -96,9 +96,9 @@ impl Chains {
         }
     }
 
-    /// What decides about it, by its log ψ².
-    pub fn accept(&self, window: &ChainWindow, proposed_log_p: View) -> ChainAccept {
-        ChainAccept {
+    /// Returns the kernel that accepts or rejects the proposals, from their log ψ².
+    pub(super) fn accept(&self, window: &ChainWindow, proposed_log_p: View) -> MetropolisAccept {
+        MetropolisAccept {
             proposed: self.proposed.view(),
             proposed_log_p,
             threshold: self.threshold.view(),
@@ -117,7 +117,7 @@ mod tests {
     use crate::physics::{Lattice, Patch};
 
     #[test]
-    fn exchanges_are_of_neighbours_along_sides_and_diagonals() {
+    fn exchanges_are_of_neighbors_along_sides_and_diagonals() {
         let count = |lattice, patch, proposal| changes(&Patching::new(lattice, patch).unwrap(), proposal).len();
         assert_eq!(count(Lattice::square(4, 4), Patch::Block([2, 2]), Proposal::Exchange), 64);
         assert_eq!(count(Lattice::chain(16), Patch::Block([4, 1]), Proposal::Exchange), 32);

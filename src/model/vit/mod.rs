@@ -1,5 +1,5 @@
-//! The vision-transformer wave function (ViT) of Rende, Viteritti, Bardone, Becca & Goldt, Commun. Phys. 7, 260 (2024),
-//! arXiv:2310.05715: complex, and the same after a translation by a patch where its attention is factored.
+//! Vision-transformer wave function (ViT) of Rende, Viteritti, Bardone, Becca & Goldt, Commun. Phys. 7, 260 (2024),
+//! arXiv:2310.05715: complex, and invariant under translations by a patch if its attention is factored.
 //!
 //! ```text
 //! x_t   = W_e s_t + b_e                                                       s_t: the P spins of patch t, ±1
@@ -7,29 +7,37 @@
 //! head:   z = LN(Σ_t x_t)       u = (W_r z + b_r) + i (W_i z + b_i)           log ψ = Σ_α log cosh u_α
 //! ```
 //!
-//! A is factored attention, o_i = Σ_j A[r(i, j)] v_j with weights of relative positions alone, see
-//! [`crate::kernels::attention::relative`]; or softmax attention over all patches, which needs learned positions to tell
-//! them apart. ψ is not normalised: Markov chains sample it, and every configuration that a move leads to is a whole pass.
+//! A is factored attention, o_i = Σ_j A[r(i, j)] v_j with weights that depend only on relative positions
+//! ([`crate::kernels::attention::factored`]), or softmax attention over all patches, which requires learned positions
+//! to distinguish them. ψ is unnormalized and sampled by Markov chains.
+//!
+//! Every connected configuration and every proposal of a chain takes a whole pass. The GPU lists the pairs of a sample
+//! and an off-diagonal term whose condition holds, in order ([`crate::kernels::vmc::connected`]), and the grids of the
+//! pass follow from their number. An exchange is one of the A(σ) antiparallel pairs at distance 1 or √2 (2 on a chain),
+//! accepted with probability min(1, |ψ'/ψ|² A(σ)/A(σ')), so that no pass is spent on a proposal that changes nothing.
+//! log ψ of the current configurations is kept. A proposal is recorded once and repeated
+//! ([`crate::gpu::Plan::repeat`]), with its number counted on the device, so that plans do not grow with the number of
+//! sweeps.
 
 mod chains;
+mod encoder;
 mod network;
 mod parameters;
 mod training;
-mod trunk;
 
 use std::fmt;
 use std::str::FromStr;
 
 use self::network::VitNetwork;
-use super::attention_layers::sites_of_patches;
-use super::sector::check_even;
+use super::layers::attention_layers::sites_of_patches;
+use super::sampling::sector::check_even;
 use super::{
-    AttentionKind, AttentionLayers, Capacity, Layout, Metropolis, Model, Needs, Parameters, Precision, Proposal,
-    RelativeLayers, WaveFunction,
+    AttentionKind, AttentionLayers, Capacity, FactoredLayers, Layout, MemoryFootprint, Metropolis, Model, Parameters,
+    Precision, Proposal, WaveFunction,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
-use crate::kernels::attention::relative::RelativeShape;
+use crate::kernels::attention::factored::FactoredShape;
 use crate::physics::{Lattice, Patch, Patching};
 
 /// Settings of the vision transformer.
@@ -37,22 +45,22 @@ use crate::physics::{Lattice, Patch, Patching};
 pub struct Vit {
     /// Sites of a token. Patches must map onto patches by translations of the periodic lattice.
     pub patch: Patch,
-    /// d, of a token; a multiple of 4.
+    /// Width d of a token; a multiple of 4.
     pub width: usize,
-    /// h, which divide the width.
+    /// Heads h; a divisor of the width.
     pub heads: usize,
     /// K
     pub layers: usize,
-    /// How patches look at each other.
+    /// Attention between patches.
     pub attention: VitAttention,
-    /// How its configurations are sampled.
+    /// Markov chains that sample its configurations.
     pub sampling: Metropolis,
 }
 
-/// How patches of a vision transformer look at each other.
+/// Attention between the patches of a vision transformer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum VitAttention {
-    /// By weights of each head that depend on relative positions alone: ψ is the same after a translation by a patch.
+    /// Weights of each head depend only on relative positions: ψ is invariant under translations by a patch.
     #[default]
     Factored,
     /// softmax(q kᵀ / √D) v over all patches, with a learned vector for each position.
@@ -60,13 +68,13 @@ pub enum VitAttention {
 }
 
 impl Vit {
-    /// Sweeps between two samples of a chain by default: of N proposals each, so that sampling costs about as many passes as
-    /// the 2N exchanges that a sample of a square lattice with next-nearest neighbours can make.
+    /// Default number of sweeps, of N proposals each, between two samples of a chain. Sampling then takes about as many
+    /// passes as the 2N possible exchanges of a sample on a square lattice with next-nearest neighbors.
     const SWEEPS: usize = 2;
-    /// Sweeps before the first sample by default: each is N passes of every chain.
+    /// Default number of sweeps before the first sample; each takes N passes of every chain.
     const BURN_IN: usize = 10;
 
-    /// Chains with the default numbers of sweeps, which exchange neighbours.
+    /// Returns chains with the default numbers of sweeps, whose proposals exchange neighbors.
     pub fn default_sampling() -> Metropolis {
         Metropolis { chains: None, sweeps: Self::SWEEPS, burn_in: Self::BURN_IN, proposal: Proposal::Exchange }
     }
@@ -86,7 +94,7 @@ impl Default for Vit {
     }
 }
 
-/// The sizes of a vision transformer on a lattice, as shaders count them.
+/// Sizes of a vision transformer on a lattice, as `u32` for shaders.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct VitSizes {
     /// P
@@ -104,27 +112,27 @@ pub(super) struct VitSizes {
 
 impl VitSizes {
     /// T
-    pub fn patches(&self) -> u32 {
+    pub(super) fn patches(&self) -> u32 {
         self.grid[0] * self.grid[1]
     }
 
     /// N
-    pub fn sites(&self) -> u32 {
+    pub(super) fn sites(&self) -> u32 {
         self.patches() * self.sites_per_patch
     }
 
     /// F
-    pub fn hidden(&self) -> u32 {
+    pub(super) fn hidden(&self) -> u32 {
         4 * self.width
     }
 
     /// Width of a head.
-    pub fn head_width(&self) -> u32 {
+    pub(super) fn head_width(&self) -> u32 {
         self.width / self.heads
     }
 
-    /// Columns of what attention reads: values, or queries, keys and values.
-    pub fn projected(&self) -> u32 {
+    /// Columns of the input of attention: values, or queries, keys and values.
+    pub(super) fn projected(&self) -> u32 {
         match self.attention {
             VitAttention::Factored => self.width,
             VitAttention::Softmax => 3 * self.width,
@@ -132,12 +140,12 @@ impl VitSizes {
     }
 }
 
-/// Sites at most, for which a proposal's loops stay below the iterations that every driver runs.
+/// Maximum number of sites: the loops of a proposal must stay below the iterations that every driver runs.
 const MAX_SITES: usize = 4096;
-/// Layers and width beyond which a number is surely a slip of the keyboard.
+/// Maximum number of layers and width; larger numbers are treated as typos.
 const MAX_LAYERS: usize = 128;
 const MAX_WIDTH: usize = 8192;
-/// Widest head of softmax attention.
+/// Maximum width of a head of softmax attention.
 const MAX_SOFTMAX_HEAD: usize = 128;
 
 fn error<T>(message: String) -> Result<T> {
@@ -145,7 +153,7 @@ fn error<T>(message: String) -> Result<T> {
 }
 
 impl Vit {
-    /// The patch as a block: a line of sites lies along the side that it must divide.
+    /// Returns the patch as a block; a line of sites lies along the side that it must divide.
     fn block(&self, lattice: &Lattice) -> Patch {
         match self.patch {
             Patch::Line(sites) if lattice.ly == 1 => Patch::Block([sites, 1]),
@@ -173,20 +181,20 @@ impl Vit {
     fn check_sizes(&self) -> Result<()> {
         let Self { width, heads, layers, .. } = *self;
         if width == 0 || !width.is_multiple_of(4) || width > MAX_WIDTH {
-            return error(format!("d={width} is no multiple of 4 up to {MAX_WIDTH}; give for example d=72"));
+            return error(format!("d={width} is not a multiple of 4 up to {MAX_WIDTH}; give for example d=72"));
         }
         if !(1..=MAX_LAYERS).contains(&layers) {
             return error(format!("layers={layers} is out of range; give 1 to {MAX_LAYERS}, such as layers=8"));
         }
         let widest = match self.attention {
-            VitAttention::Factored => RelativeShape::MOST_WIDTH as usize,
+            VitAttention::Factored => FactoredShape::MOST_WIDTH as usize,
             VitAttention::Softmax => MAX_SOFTMAX_HEAD,
         };
         let fits = |heads: usize| heads > 0 && width.is_multiple_of(heads) && width / heads <= widest;
         if !fits(heads) {
             let near = (1..=width).filter(|heads| fits(*heads)).min_by_key(|other| other.abs_diff(heads));
             return error(format!(
-                "heads={heads} do not divide d={width} into widths of 1 to {widest}; give heads={}",
+                "heads={heads} does not divide d={width} into widths of 1 to {widest}; give heads={}",
                 near.unwrap_or(width)
             ));
         }
@@ -202,7 +210,8 @@ impl Model for Vit {
     fn patching(&self, lattice: &Lattice) -> Result<Patching> {
         Patching::new(*lattice, self.block(lattice)).map_err(|cause| {
             let message = format!(
-                "vit: patch={} breaks the periodicity of {lattice}, whose translations must take patches to patches: {cause}",
+                "vit: patch={} breaks the periodicity of {lattice}, whose translations must map patches to patches: \
+                 {cause}",
                 self.patch
             );
             Error::new(cause.kind(), message)
@@ -215,15 +224,15 @@ impl Model for Vit {
         self.check_sizes()?;
         let sites = lattice.sites();
         if sites > MAX_SITES {
-            return error(format!("{sites} sites are too many; give a lattice of {MAX_SITES} at most"));
+            return error(format!("{sites} sites are too many; give a lattice of at most {MAX_SITES}"));
         }
-        let (patches, most) = (self.patching(lattice)?.patches(), RelativeShape::MOST_PATCHES as usize);
+        let (patches, most) = (self.patching(lattice)?.patches(), FactoredShape::MOST_PATCHES as usize);
         if self.attention == VitAttention::Factored && patches > most {
             return error(format!(
-                "{patches} patches are too many for factored attention; give a larger patch= for {most} at most"
+                "{patches} patches are too many for factored attention; give a larger patch= for at most {most}"
             ));
         }
-        if self.keeps_excitations() {
+        if self.conserves_magnetization() {
             check_even("vit", lattice, ["proposal=exchange", "proposal=flip"])?;
         }
         Ok(())
@@ -233,7 +242,7 @@ impl Model for Vit {
         true
     }
 
-    fn keeps_excitations(&self) -> bool {
+    fn conserves_magnetization(&self) -> bool {
         self.sampling.proposal == Proposal::Exchange
     }
 
@@ -243,7 +252,7 @@ impl Model for Vit {
 
     fn attention(&self, lattice: &Lattice) -> Result<Option<AttentionLayers>> {
         let sizes = self.sizes(lattice)?;
-        let relative = (self.attention == VitAttention::Factored).then(|| RelativeLayers {
+        let relative = (self.attention == VitAttention::Factored).then(|| FactoredLayers {
             names: (0..sizes.layers).map(parameters::relative_name).collect(),
             grid: sizes.grid,
         });
@@ -266,8 +275,8 @@ impl Model for Vit {
         Ok(Layout::new(parameters::specs(&self.sizes(lattice)?)))
     }
 
-    fn needs(&self, gpu: &Gpu, lattice: &Lattice, _: Precision) -> Result<Needs> {
-        Ok(VitNetwork::needs(gpu, &self.sizes(lattice)?))
+    fn memory_footprint(&self, gpu: &Gpu, lattice: &Lattice, _: Precision) -> Result<MemoryFootprint> {
+        Ok(VitNetwork::memory_footprint(gpu, &self.sizes(lattice)?))
     }
 
     fn network(
@@ -279,7 +288,7 @@ impl Model for Vit {
     ) -> Result<WaveFunction> {
         let changes = chains::changes(&self.patching(lattice)?, self.sampling.proposal);
         let network = VitNetwork::new(gpu, self.sizes(lattice)?, &self.sampling, &changes, parameters, capacity)?;
-        Ok(WaveFunction::Unnormalised(Box::new(network)))
+        Ok(WaveFunction::Unnormalized(Box::new(network)))
     }
 }
 

@@ -1,22 +1,23 @@
-//! A vision transformer on a device: amplitudes, chains, ratios of moves and gradient.
+//! Vision transformer on a device: amplitudes, chains, amplitude ratios and gradient.
 
-use super::super::affine::Places;
 use super::super::{
-    Capacity, ChainWindow, ConnectedMoves, LogPsi, LogPsiGradient, Metropolis, Needs, Parameters, Stretch, Unnormalised,
+    Capacity, ChainWindow, ConnectedMoves, LogPsi, LogPsiGradient, MemoryFootprint, Metropolis, Parameters, Stretch,
+    Unnormalized,
 };
 use super::VitSizes;
 use super::chains::Chains;
+use super::encoder::Encoder;
 use super::parameters::VitViews;
 use super::training::Training;
-use super::trunk::Trunk;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Buffer, Gpu, LiveRows, Plan, Rows, View};
-use crate::kernels::connected::{Connected, ConnectedList, ConnectedRatio};
+use crate::gpu::{Buffer, DynamicRows, Gpu, Plan, Rows, View};
 use crate::kernels::linear::GradientInto;
-use crate::kernels::rows::Window;
-use crate::kernels::spins::RowsSpins;
+use crate::kernels::vmc::connected::{Connected, ConnectedList, ConnectedRatio};
+use crate::kernels::vmc::rows::Window;
+use crate::kernels::vmc::spins::RowsSpins;
+use crate::model::layers::affine::ParameterViews;
 
-/// Pairs of a distinct sample and a move that holds, of a window.
+/// Connected configurations of a window: pairs of a deduplicated sample and a move whose condition holds.
 struct Moves {
     /// (items) u32
     counts: Buffer,
@@ -26,40 +27,41 @@ struct Moves {
     pairs: Buffer,
 }
 
-/// A vision transformer with the buffers of its passes.
-pub struct VitNetwork {
+/// Vision transformer with the buffers of its passes.
+pub(super) struct VitNetwork {
     sizes: VitSizes,
-    places: Places<VitViews>,
-    trunk: Trunk,
+    places: ParameterViews<VitViews>,
+    encoder: Encoder,
     chains: Chains,
     moves: Moves,
-    /// Configurations of one pass over moves.
+    /// Maximum number of connected configurations in one pass.
     move_rows: u32,
-    /// (samples) log ψ² and (samples) phase of the group whose moves come next
+    /// (samples) log ψ² and (samples) phase of the group whose amplitude ratios are computed next
     group: [Buffer; 2],
     training: Option<Training>,
 }
 
-/// Words for each pair, and those for each item and sample.
+/// Words for each pair, and for each item and sample.
 const OF_PAIR: u64 = 2;
 const OF_ITEM: u64 = 4;
 
 impl VitNetwork {
-    pub fn needs(gpu: &Gpu, sizes: &VitSizes) -> Needs {
-        let [row, widest] = Trunk::needs(sizes);
-        Needs {
-            // Chains and samples share the buffers of passes over moves, which are as large as either asks for.
-            sample: [row + Chains::needs(sizes.patches().into()) + OF_ITEM, widest],
+    pub(super) fn memory_footprint(gpu: &Gpu, sizes: &VitSizes) -> MemoryFootprint {
+        let [row, widest] = Encoder::memory_footprint(sizes);
+        MemoryFootprint {
+            // Chains and samples share the buffers of passes over connected configurations, sized for the larger
+            // demand.
+            sample: [row + Chains::memory_footprint(sizes.patches().into()) + OF_ITEM, widest],
             move_row: [row + OF_PAIR, widest],
-            hidden_row: Trunk::hidden_needs(gpu, sizes),
-            training_sample: Training::needs(sizes),
+            hidden_row: Encoder::hidden_needs(gpu, sizes),
+            training_sample: Training::memory_footprint(sizes),
             training_block: Training::part_width(sizes),
-            // At most two changes of four words for each site of each kind of bond, and what is never empty.
+            // At most two changes of four words for each site and kind of bond, and buffers that are never empty.
             fixed: 16 * u64::from(sizes.sites()) + 64,
         }
     }
 
-    pub fn new(
+    pub(super) fn new(
         gpu: &Gpu,
         sizes: VitSizes,
         metropolis: &Metropolis,
@@ -72,7 +74,7 @@ impl VitNetwork {
         let training = capacity.training_samples;
         Ok(Self {
             places: VitViews::places(parameters, &sizes)?,
-            trunk: Trunk::new(gpu, &sizes, samples.max(move_rows), capacity.hidden_rows)?,
+            encoder: Encoder::new(gpu, &sizes, samples.max(move_rows), capacity.hidden_rows)?,
             chains: Chains::new(gpu, changes, metropolis.proposal, sizes.patches(), samples)?,
             moves: Moves {
                 counts: buffer("moves.counts", samples.into())?,
@@ -91,7 +93,7 @@ impl VitNetwork {
         self.training.as_ref().ok_or_else(|| Error::new(ErrorKind::Shape, message))
     }
 
-    /// Spins of a window of configurations of `tokens`.
+    /// Records the spins of a window of configurations of `tokens`.
     fn spins(
         &self,
         plan: &mut Plan,
@@ -103,29 +105,29 @@ impl VitNetwork {
         made.record(plan, window, self.sizes.sites_per_patch)
     }
 
-    /// The pass over configurations `first .. first + count` of `all` in `tokens`, up to its units.
+    /// Records the pass over configurations `first .. first + count` of `all` in `tokens`, up to its units.
     fn pass(&self, plan: &mut Plan, tokens: &View, [first, count, all]: [u32; 3]) -> Result<Rows> {
         let rows = Rows::from(count);
         let patches = self.sizes.patches();
-        let window = Window { items: rows.clone(), first, most: count, samples: all, patches };
-        self.spins(plan, &window, (tokens, None), &self.trunk.spins)?;
-        self.trunk.forward(plan, &self.sizes, &self.places.sampled, &rows)?;
+        let window = Window { items: rows.clone(), first, capacity: count, samples: all, patches };
+        self.spins(plan, &window, (tokens, None), &self.encoder.spins)?;
+        self.encoder.forward(plan, &self.sizes, &self.places.sampled, &rows)?;
         Ok(rows)
     }
 
-    /// Where a pass whose phases nobody needs puts them.
+    /// Records log ψ² of a pass; its phases are not used and go to scratch.
     fn amplitude(&self, plan: &mut Plan, rows: &Rows, log_p: &View) -> Result<()> {
-        self.trunk.amplitude(plan, &self.sizes, rows, [log_p, &self.trunk.phase])
+        self.encoder.amplitude(plan, &self.sizes, rows, [log_p, &self.encoder.phase])
     }
 }
 
-/// The phase's place of a complex wave function.
+/// Returns the phase buffer of `log_psi`.
 fn phase_of(log_psi: &LogPsi) -> Result<&View> {
     let message = "vit: a complex wave function needs room for phases";
     log_psi.phase.as_ref().ok_or_else(|| Error::new(ErrorKind::Shape, message))
 }
 
-impl Unnormalised for VitNetwork {
+impl Unnormalized for VitNetwork {
     fn begin(&self, plan: &mut Plan, chains: &ChainWindow) -> Result<()> {
         let rows = self.pass(plan, &chains.state, [chains.first, chains.chains, chains.all])?;
         self.amplitude(plan, &rows, &self.chains.log_p)
@@ -139,17 +141,17 @@ impl Unnormalised for VitNetwork {
         plan.repeat(stretch.proposals, |plan| {
             self.chains.propose(chains).record(plan, &shape)?;
             let rows = self.pass(plan, &self.chains.proposed, [0, chains.chains, chains.chains])?;
-            self.amplitude(plan, &rows, &self.trunk.log_p)?;
-            self.chains.accept(chains, self.trunk.log_p.view()).record(plan, &shape)
+            self.amplitude(plan, &rows, &self.encoder.log_p)?;
+            self.chains.accept(chains, self.encoder.log_p.view()).record(plan, &shape)
         })
     }
 
     fn amplitudes(&self, plan: &mut Plan, tokens: &View, samples: u32, log_psi: &LogPsi) -> Result<()> {
         let rows = self.pass(plan, tokens, [0, samples, samples])?;
-        // Once for who asks, and once for the ratios of the moves.
+        // Once for the caller, and once for the ratios of connected configurations.
         let [own_log_p, own_phase] = &self.group;
         for made in [[&log_psi.log_p, phase_of(log_psi)?], [own_log_p, own_phase]] {
-            self.trunk.amplitude(plan, &self.sizes, &rows, made)?;
+            self.encoder.amplitude(plan, &self.sizes, &rows, made)?;
         }
         Ok(())
     }
@@ -166,20 +168,20 @@ impl Unnormalised for VitNetwork {
         let total = connected.total.clone();
         let list = ConnectedList { counts: counts.view(), offsets: offsets.view(), pairs: pairs.view(), total };
         moves.list(plan, window, &list, &connected.ratio)?;
-        plan.resolve_grids(&connected.counters)?;
-        let all = window.most * connected.count;
+        plan.write_indirect_args(&connected.counters)?;
+        let all = window.capacity * connected.count;
         for first in (0..all).step_by(self.move_rows as usize) {
             let most = self.move_rows.min(all - first);
-            let rows = Rows::from(LiveRows::new(connected.total.clone(), first, most, 1));
+            let rows = Rows::from(DynamicRows::new(connected.total.clone(), first, most, 1));
             let part = (&rows, first);
-            moves.spins(plan, window, pairs, part, self.sizes.sites_per_patch, &self.trunk.spins)?;
-            self.trunk.forward(plan, &self.sizes, &self.places.sampled, &rows)?;
-            self.trunk.amplitude(plan, &self.sizes, &rows, [&self.trunk.log_p, &self.trunk.phase])?;
+            moves.spins(plan, window, pairs, part, self.sizes.sites_per_patch, &self.encoder.spins)?;
+            self.encoder.forward(plan, &self.sizes, &self.places.sampled, &rows)?;
+            self.encoder.amplitude(plan, &self.sizes, &rows, [&self.encoder.log_p, &self.encoder.phase])?;
             let ratio = ConnectedRatio {
                 pairs: pairs.view(),
                 total: connected.total.clone(),
                 sample_of: connected.sample_of.clone(),
-                moved: [self.trunk.log_p.view(), self.trunk.phase.view()],
+                moved: [self.encoder.log_p.view(), self.encoder.phase.view()],
                 own: [self.group[0].view(), self.group[1].view()],
                 ratio: connected.ratio.clone(),
             };

@@ -1,10 +1,10 @@
-//! The parameters of a vision transformer: names, shapes, how they begin, and where passes find them.
+//! Parameters of a vision transformer: names, shapes, initial values and views.
 
-use super::super::affine::{Affine, Find, Places, constant, linear, norm_specs};
 use super::super::{Initial, ParameterSpec, Parameters};
 use super::{VitAttention, VitSizes};
 use crate::error::Result;
 use crate::gpu::View;
+use crate::model::layers::affine::{Affine, Find, ParameterViews, constant, linear, norm_specs};
 
 /// Name of a part of layer `layer`.
 fn layer_name(layer: u32, part: &str) -> String {
@@ -12,12 +12,13 @@ fn layer_name(layer: u32, part: &str) -> String {
 }
 
 /// Name of the weights of factored attention of layer `layer`.
-pub fn relative_name(layer: u32) -> String {
+pub(super) fn relative_name(layer: u32) -> String {
     layer_name(layer, "attn.relative")
 }
 
-/// A part of the head. Its inputs are normalised, and its units begin as spread as these: much smaller ones would begin with
-/// phases near 0, and a positive ψ is nearly stationary for phases.
+/// Parameters of the real or imaginary part of the head. Its inputs are normalized, and the initial spread of its units
+/// equals theirs. With much smaller units phases would start near 0, and a positive ψ is nearly stationary with respect
+/// to the phases.
 fn head_specs(name: &str, width: usize) -> [ParameterSpec; 2] {
     let initial = Initial::Uniform((3.0 / width as f64).sqrt());
     let weight = ParameterSpec { name: format!("{name}.weight"), shape: vec![width, width], initial };
@@ -25,12 +26,12 @@ fn head_specs(name: &str, width: usize) -> [ParameterSpec; 2] {
 }
 
 /// All parameters.
-pub fn specs(sizes: &VitSizes) -> Vec<ParameterSpec> {
+pub(super) fn specs(sizes: &VitSizes) -> Vec<ParameterSpec> {
     let [d, f, t, h, p] =
         [sizes.width, sizes.hidden(), sizes.patches(), sizes.heads, sizes.sites_per_patch].map(|size| size as usize);
     let mut specs: Vec<ParameterSpec> = linear("embed", d, p).into();
     if sizes.attention == VitAttention::Softmax {
-        // As spread as the embedded spins.
+        // The spread of the embedded spins.
         let initial = Initial::Uniform(1.0);
         specs.push(ParameterSpec { name: POSITION.into(), shape: vec![t, d], initial });
     }
@@ -40,7 +41,7 @@ pub fn specs(sizes: &VitSizes) -> Vec<ParameterSpec> {
         match sizes.attention {
             VitAttention::Factored => {
                 specs.extend(linear(&name("attn.value"), d, d));
-                // A sum over T values that is as spread as one of them.
+                // A sum over T values has the spread of one of them.
                 let initial = Initial::Uniform((3.0 / t as f64).sqrt());
                 specs.push(ParameterSpec { name: relative_name(layer), shape: vec![h, t], initial });
             }
@@ -59,13 +60,13 @@ pub fn specs(sizes: &VitSizes) -> Vec<ParameterSpec> {
 
 const POSITION: &str = "embed.position";
 
-/// The parameters of a block, or their gradients.
+/// Parameters of a block, or their gradients.
 #[derive(Debug, Clone)]
-pub struct BlockViews {
+pub(super) struct BlockViews {
     pub norm1: Affine,
     /// Values, or queries, keys and values.
     pub projection: Affine,
-    /// (h, T), where attention is factored
+    /// (h, T), for factored attention
     pub relative: Option<View>,
     pub out: Affine,
     pub norm2: Affine,
@@ -75,9 +76,9 @@ pub struct BlockViews {
 
 /// All parameters, or their gradients.
 #[derive(Debug, Clone)]
-pub struct VitViews {
+pub(super) struct VitViews {
     pub embed: Affine,
-    /// (T, d), where attention does not tell positions apart
+    /// (T, d), for softmax attention, which does not distinguish positions
     pub position: Option<View>,
     pub blocks: Vec<BlockViews>,
     pub norm: Affine,
@@ -111,7 +112,7 @@ impl VitViews {
         })
     }
 
-    pub fn places(parameters: &Parameters, sizes: &VitSizes) -> Result<Places<Self>> {
-        Places::new(parameters, "", |find| Self::find(find, sizes))
+    pub(super) fn places(parameters: &Parameters, sizes: &VitSizes) -> Result<ParameterViews<Self>> {
+        ParameterViews::new(parameters, "", |find| Self::find(find, sizes))
     }
 }

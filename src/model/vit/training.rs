@@ -1,21 +1,21 @@
-//! The pass with its activations kept, and the same calls reversed.
+//! Training pass: a forward pass that keeps its activations, and the backward pass.
 
 use super::super::LogPsiGradient;
-use super::super::affine::{Places, Reversed};
-use super::super::feed_forward::{FeedForwardKept, Hidden};
-use super::super::network::no_attention;
+use super::encoder::{self, BlockBuffers, GELU, HeadBuffers};
 use super::parameters::VitViews;
-use super::trunk::{self, BlockBuffers, GELU, HeadBuffers};
 use super::{VitAttention, VitSizes};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::attention::{AttentionBackward, AttentionWeights, WeightsOf};
-use crate::kernels::complex_head::ComplexHeadBackward;
-use crate::kernels::embed::{EmbedShape, TableGradient};
 use crate::kernels::linear::{self, Activation, Extra, GradientInto};
-use crate::kernels::repeat::{RowsRepeat, Source};
+use crate::kernels::nn::complex_head::ComplexHeadBackward;
+use crate::kernels::nn::embed::{EmbedShape, TableGradient};
+use crate::kernels::vmc::repeat::{RepeatSource, RowsRepeat};
+use crate::model::layers::affine::{BackwardContext, ParameterViews};
+use crate::model::layers::feed_forward::{FeedForwardKept, Hidden};
+use crate::model::wave_function::no_attention;
 
-/// What the forward pass of a block keeps.
+/// Activations of a block that the forward pass keeps.
 struct BlockActivations {
     x: Buffer,
     normed1: Buffer,
@@ -29,7 +29,7 @@ struct BlockActivations {
     hidden: Buffer,
 }
 
-/// What the head keeps, and the gradients by it.
+/// Activations of the head, and their gradients.
 struct Head {
     pooled: Buffer,
     stats: Buffer,
@@ -38,37 +38,37 @@ struct Head {
     imag: Buffer,
     d_real: Buffer,
     d_imag: Buffer,
-    /// Two gradients (samples, d) that take turns.
+    /// Two alternating gradients, (samples, d)
     d_z: [Buffer; 2],
 }
 
-/// Activations of a pass, and the scratch of its gradient.
-pub struct Training {
+/// Activations of the training pass, and the scratch of its gradient.
+pub(super) struct Training {
     /// (samples, N)
     pub spins: Buffer,
     blocks: Vec<BlockActivations>,
-    /// (rows, d), what the last block makes
+    /// (rows, d): output of the last block
     top: Buffer,
     head: Head,
-    /// (rows, F), the activated hidden layer, made again in every block
+    /// (rows, F): activation of the hidden layer, recomputed in every block
     activated: Buffer,
-    /// Two gradients of rows (rows, d) that take turns.
+    /// Two alternating gradients of rows, (rows, d)
     d_rows: [Buffer; 2],
-    /// (rows, d), the gradient of the sum after attention
+    /// (rows, d): gradient of the sum after attention
     d_sum: Buffer,
     /// (rows, F)
     d_hidden: Buffer,
     /// (rows, d) or (rows, 3d)
     d_projected: Buffer,
-    /// (rows, h), where attention is a softmax
+    /// (rows, h), for softmax attention
     delta: Option<Buffer>,
-    /// Blocks of the gradients of parameters.
+    /// Blocks of parameter gradients.
     part: Buffer,
 }
 
 impl Training {
     /// Elements for each sample, and of the widest buffer among them.
-    pub fn needs(sizes: &VitSizes) -> [u64; 2] {
+    pub(super) fn memory_footprint(sizes: &VitSizes) -> [u64; 2] {
         let [n, t, d, h, f, projected, layers] =
             [sizes.sites(), sizes.patches(), sizes.width, sizes.heads, sizes.hidden(), sizes.projected(), sizes.layers]
                 .map(u64::from);
@@ -79,7 +79,7 @@ impl Training {
     }
 
     /// Elements of a block of the sums over rows: the widest weight with its bias.
-    pub fn part_width(sizes: &VitSizes) -> u64 {
+    pub(super) fn part_width(sizes: &VitSizes) -> u64 {
         let [p, t, d, h, f, projected] =
             [sizes.sites_per_patch, sizes.patches(), sizes.width, sizes.heads, sizes.hidden(), sizes.projected()]
                 .map(u64::from);
@@ -87,8 +87,8 @@ impl Training {
         [(p + 1) * d, (d + 1) * projected, (d + 1) * f, (f + 1) * d, tables].into_iter().max().unwrap_or(0)
     }
 
-    /// For `samples` samples.
-    pub fn new(gpu: &Gpu, sizes: &VitSizes, samples: u32) -> Result<Self> {
+    /// Creates buffers for `samples` samples.
+    pub(super) fn new(gpu: &Gpu, sizes: &VitSizes, samples: u32) -> Result<Self> {
         let (t, d, f) = (sizes.patches(), sizes.width, sizes.hidden());
         let of_samples = |name: &str, width: u32| {
             gpu.buffer(&format!("ketformer.vit.training.{name}"), u64::from(samples) * u64::from(width))
@@ -142,13 +142,13 @@ impl Training {
         HeadBuffers { pooled, stats, z, real, imag }
     }
 
-    /// What block `k` reads, or the head after the last.
+    /// Input of block `k`, or of the head after the last block.
     fn input(&self, k: usize) -> View {
         self.blocks.get(k).map_or(&self.top, |block| &block.x).view()
     }
 
-    /// From the spins of `samples` to log ψ² and phase.
-    pub fn forward(
+    /// Records the forward pass from the spins of `samples` to log ψ² and phase.
+    pub(super) fn forward(
         &self,
         plan: &mut Plan,
         sizes: &VitSizes,
@@ -157,7 +157,7 @@ impl Training {
         made: [&View; 2],
     ) -> Result<()> {
         let rows = samples.times(sizes.patches());
-        trunk::embed(plan, sizes, views, &rows, [&self.spins, &self.d_sum, &self.input(0)])?;
+        encoder::embed(plan, sizes, views, &rows, [&self.spins, &self.d_sum, &self.input(0)])?;
         for (k, (kept, views)) in self.blocks.iter().zip(&views.blocks).enumerate() {
             let buffers = BlockBuffers {
                 x: kept.x.view(),
@@ -173,15 +173,22 @@ impl Training {
                 activated: Some(self.activated.view()),
                 y: self.input(k + 1),
             };
-            trunk::block(plan, sizes, views, &rows, &buffers, Hidden::Kept)?;
+            encoder::block(plan, sizes, views, &rows, &buffers, Hidden::Kept)?;
         }
         let head = self.head();
-        trunk::units(plan, sizes, views, samples, &self.top, &head)?;
-        trunk::amplitude(plan, sizes, samples, &head, made)
+        encoder::units(plan, sizes, views, samples, &self.top, &head)?;
+        encoder::amplitude(plan, sizes, samples, &head, made)
     }
 
-    /// The mean weights of softmax attention of every block over the `samples` samples of the pass before, (h, T, T) each.
-    pub fn attention_weights(&self, plan: &mut Plan, sizes: &VitSizes, samples: u32, layers: &[View]) -> Result<()> {
+    /// Records the mean weights of softmax attention of every block over the `samples` samples of the last pass,
+    /// (h, T, T) each.
+    pub(super) fn attention_weights(
+        &self,
+        plan: &mut Plan,
+        sizes: &VitSizes,
+        samples: u32,
+        layers: &[View],
+    ) -> Result<()> {
         let shape = sizes.attention_shape(&Rows::from(samples * sizes.patches()));
         for (kept, weight) in self.blocks.iter().zip(layers) {
             let Some(total) = &kept.total else { return no_attention() };
@@ -191,23 +198,24 @@ impl Training {
         Ok(())
     }
 
-    /// From the gradient by log ψ of `samples` to that of all parameters. Leaves what [`Training::forward`] kept as it is.
-    pub fn backward(
+    /// Records the gradient of all parameters from the gradient with respect to log ψ of `samples`. Does not change the
+    /// activations that [`Training::forward`] kept.
+    pub(super) fn backward(
         &self,
         plan: &mut Plan,
         sizes: &VitSizes,
-        places: &Places<VitViews>,
+        places: &ParameterViews<VitViews>,
         samples: &Rows,
         d_log_psi: &LogPsiGradient,
         into: GradientInto<'_>,
     ) -> Result<()> {
         let (rows, d) = (samples.times(sizes.patches()), sizes.width);
-        // Blocks of the sums over samples are of as many samples as those of the sums over their tokens.
+        // Blocks of sums over samples contain as many samples as blocks of sums over their tokens.
         let samples = rows.items(sizes.patches());
-        let of = |rows| Reversed { rows, part: self.part.view(), into };
-        self.head_backward(plan, sizes, places, &of(&samples), d_log_psi)?;
+        let of = |rows| BackwardContext { rows, part: self.part.view(), into };
+        self.categorical_backward(plan, sizes, places, &of(&samples), d_log_psi)?;
         let repeat = RowsRepeat { x: self.head.d_z[0].view(), y: self.d_rows[0].view() };
-        repeat.record(plan, &rows, sizes.patches(), d, Source::Sample)?;
+        repeat.record(plan, &rows, sizes.patches(), d, RepeatSource::Sample)?;
         let reversed = of(&rows);
         (0..self.blocks.len()).rev().try_for_each(|k| self.block_backward(plan, sizes, places, k, &reversed))?;
 
@@ -220,13 +228,13 @@ impl Training {
         TableGradient { d_x: d_x.view(), part: self.part.view(), d_table }.record(plan, &shape, patches, into)
     }
 
-    /// From log ψ to the sum over patches, in the first of `d_z`.
-    fn head_backward(
+    /// Records the backward pass of the head, from log ψ to the sum over patches, whose gradient is the first of `d_z`.
+    fn categorical_backward(
         &self,
         plan: &mut Plan,
         sizes: &VitSizes,
-        places: &Places<VitViews>,
-        reversed: &Reversed<'_>,
+        places: &ParameterViews<VitViews>,
+        reversed: &BackwardContext<'_>,
         d_log_psi: &LogPsiGradient,
     ) -> Result<()> {
         let (head, d) = (&self.head, sizes.width);
@@ -251,14 +259,14 @@ impl Training {
         reversed.norm(plan, [&head.pooled, &head.stats, d_part, d_pooled], None, norm, d)
     }
 
-    /// From the gradient of block `k`'s output to that of its input, in place.
+    /// Records the backward pass of block `k`, from the gradient of its output to that of its input, in place.
     fn block_backward(
         &self,
         plan: &mut Plan,
         sizes: &VitSizes,
-        places: &Places<VitViews>,
+        places: &ParameterViews<VitViews>,
         k: usize,
-        reversed: &Reversed<'_>,
+        reversed: &BackwardContext<'_>,
     ) -> Result<()> {
         let ([d_x, d_part], d_sum, d_projected) = (&self.d_rows, &self.d_sum, &self.d_projected);
         let (kept, values, gradients) = (&self.blocks[k], &places.values.blocks[k], &places.gradients.blocks[k]);

@@ -1,16 +1,16 @@
-//! Where the wave function looks: for every head its whole matrix, and what one patch looks at on the lattice.
+//! Attention weights: the matrix of every head, and the weights of one patch on the lattice.
 
 use super::Report;
 use super::heat_map::HeatMap;
 use super::markup::{figure, shown};
 use super::patches::Patches;
-use super::places::Places;
+use super::places::SitePositions;
 use super::scale::Scale;
 use crate::model::AttentionKind;
-use crate::picture::Fault;
+use crate::plot_style::Fault;
 use crate::vmc::AttentionMaps;
 
-pub fn section(report: &Report) -> Result<String, Fault> {
+pub(super) fn section(report: &Report) -> Result<String, Fault> {
     let Some(maps) = &report.attention else {
         return Ok("<p>This wave function has no attention.</p>\n".into());
     };
@@ -18,7 +18,7 @@ pub fn section(report: &Report) -> Result<String, Fault> {
     if size == 0 || maps.layers.iter().flatten().any(|map| map.len() != size * size) {
         return Err(format!("weights of attention are not those of {size} patches").into());
     }
-    let places = Places::new(&report.lattice);
+    let places = SitePositions::new(&report.lattice);
     let patches = Patches { places: &places, patches: &maps.patches };
     let chosen = match maps.kind {
         AttentionKind::Causal => size - 1,
@@ -40,15 +40,15 @@ pub fn section(report: &Report) -> Result<String, Fault> {
 fn introduction(maps: &AttentionMaps) -> String {
     let what = match maps.kind {
         AttentionKind::Causal => {
-            "Row P<sub>i</sub> is where patch i is drawn: its columns are how much the start and each patch drawn before \
-             weigh then, and they add up to 1."
+            "Row P<sub>i</sub> belongs to the sampling of patch i: its columns are the weights of the start token and \
+             of each patch drawn before, which add up to 1."
         }
         AttentionKind::Full => {
-            "Row P<sub>i</sub> is patch i: its columns are how much it looks at each patch, and they add up to 1."
+            "Row P<sub>i</sub> is patch i: its columns are its weights for each patch, which add up to 1."
         }
         AttentionKind::Relative => {
-            "Row P<sub>i</sub> is patch i: its columns are the weight of each patch for it. Weights have both signs and \
-             depend on the relative position of two patches alone."
+            "Row P<sub>i</sub> is patch i: its columns are its weights for each patch. Weights have both signs and \
+             depend only on the relative position of two patches."
         }
     };
     let samples = match maps.samples {
@@ -57,12 +57,13 @@ fn introduction(maps: &AttentionMaps) -> String {
         samples => format!("They are means over {samples} samples."),
     };
     format!(
-        "<p>Weights of attention say which patches the wave function combines, which is one way to see what it takes the \
-         correlation between sites from. {what} {samples} Colours go by the root of a weight, so that small ones are seen beside large ones.</p>\n"
+        "<p>Attention weights show which patches the wave function combines, which is one way to see the origin of the \
+         correlations between sites. {what} {samples} Colors show the square root of a weight, so that small weights \
+         are visible next to large ones.</p>\n"
     )
 }
 
-fn key(patches: &Patches<'_>, chosen: usize, places: &Places) -> String {
+fn key(patches: &Patches<'_>, chosen: usize, places: &SitePositions) -> String {
     let mut svg = places.svg("lattice choice", 0.0, "role=\"radiogroup\" aria-label=\"Patch\" id=\"patch-key\"");
     svg += &patches.shapes();
     for patch in 0..patches.patches.len() {
@@ -77,15 +78,15 @@ fn key(patches: &Patches<'_>, chosen: usize, places: &Places) -> String {
     }
     svg += &format!("<use href=\"#patch-lines\" class=\"lines\"/>\n{}</svg>", patches.names());
     let caption = format!(
-        "The patches, in the order in which they are numbered. Lattices below show what \
-         <output id=\"chosen-patch\">P{chosen}</output> looks at, which is outlined. {} \
+        "The patches, in the order of their numbers. The lattices below show the weights of \
+         <output id=\"chosen-patch\">P{chosen}</output>, which is outlined. {} \
          <span class=\"scripted\">Choose another patch here, in a lattice, or as a row of a matrix.</span>",
         places.described()
     );
     figure("drawing key", &svg, &caption)
 }
 
-/// A head's matrix and the row of the chosen patch.
+/// Attention head: its matrix and the row of the chosen patch.
 struct Head<'a> {
     maps: &'a AttentionMaps,
     map: &'a [f64],
@@ -110,7 +111,7 @@ impl Head<'_> {
             AttentionKind::Causal => [vec!["start".to_string()], rows[..size - 1].to_vec()].concat(),
             AttentionKind::Full | AttentionKind::Relative => rows.clone(),
         };
-        let label = format!("Weights of attention of layer {layer}, head {head}: a row for each patch");
+        let label = format!("Attention weights of layer {layer}, head {head}: one row per patch");
         let map =
             HeatMap { values: self.map, rows: &rows, columns: &columns, scale, chosen: self.chosen, label: &label };
         let row = &self.map[self.chosen * size..][..size];
@@ -125,13 +126,13 @@ impl Head<'_> {
         let most = row.iter().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
         let said = most.map_or(String::new(), |(column, weight)| {
             let to = if columns[column] == "start" { "the start" } else { &columns[column] };
-            format!("P{} looks most at {to} ({})", self.chosen, shown(*weight, 2))
+            format!("P{} attends most to {to} ({})", self.chosen, shown(*weight, 2))
         });
         let caption = format!("<b>Head {head}</b> <output>{said}</output>");
         Ok(figure("head", &inside, &caption))
     }
 
-    /// The weights of a row on the lattice.
+    /// Draws the weights of a row on the lattice.
     fn lattice(&self, row: &[f64], scale: &Scale) -> String {
         let places = self.patches.places;
         let (start, weights) = match self.maps.kind {
@@ -174,7 +175,7 @@ mod tests {
         let html = section(&report).unwrap();
         assert_eq!((html.matches("<image").count(), html.matches("data-tile=").count()), (8, 8 * (4 + 1)));
         assert_eq!(html.matches("class=\"chosen\"").count(), 16);
-        for text in ["Layer 2", "Head 4", "P3 looks most at", ">start<", "data-start=\"1\"", "drawn before"] {
+        for text in ["Layer 2", "Head 4", "P3 attends most to", ">start<", "data-start=\"1\"", "drawn before"] {
             assert!(html.contains(text), "{text}");
         }
         assert_eq!(html.matches(">P3</text>").count(), 1 + 8, "no column is named after the last patch");

@@ -1,4 +1,4 @@
-//! How occupations of two sites depend on each other: with a site that a reader chooses, against the distance, and by wave vector.
+//! Density correlations between two sites: with a selectable reference site, against the distance, and by wave vector.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,25 +7,26 @@ use plotters::prelude::*;
 
 use super::Report;
 use super::markup::{figure, shown};
-use super::places::Places;
+use super::places::SitePositions;
 use super::scale::Scale;
 use super::structure_factor;
 use super::training::{LETTERS, SIZE, inline};
-use crate::picture::{self, Axis, Fault, Frame};
+use crate::plot_style;
+use crate::plot_style::{Axis, Fault, Frame};
 use crate::vmc::{CORRELATED_SITES, Mean};
 
-pub fn section(report: &Report) -> Result<String, Fault> {
+pub(super) fn section(report: &Report) -> Result<String, Fault> {
     if report.estimate.observables.correlation.is_empty() {
         return Ok(format!(
             "<p>Correlations and the structure factor are estimated for up to {CORRELATED_SITES} sites; this lattice has {}.</p>\n",
             report.lattice.sites()
         ));
     }
-    let figures = lattice(report) + &against_distance(report)? + &structure_factor::picture(report)?;
+    let figures = lattice(report) + &against_distance(report)? + &structure_factor::section(report)?;
     Ok(format!("<div class=\"figures\">\n{figures}</div>\n"))
 }
 
-/// Of all pairs of two different sites, so that a colour means the same for every reference.
+/// Color scale over all pairs of different sites, so that a color means the same for every reference.
 fn scale(report: &Report) -> Scale {
     let found = &report.estimate.observables.correlation;
     let apart = |i: usize| move |(j, mean): (usize, &Mean)| if i == j { 0.0 } else { mean.value };
@@ -33,7 +34,7 @@ fn scale(report: &Report) -> Scale {
 }
 
 fn lattice(report: &Report) -> String {
-    let places = Places::new(&report.lattice);
+    let places = SitePositions::new(&report.lattice);
     let reference = places.central();
     let scale = scale(report);
     let label = "role=\"radiogroup\" aria-label=\"Reference site\" id=\"correlation-lattice\"";
@@ -52,7 +53,7 @@ fn lattice(report: &Report) -> String {
     let caption = format!(
         "Correlation <span class=\"formula\">⟨n<sub>i</sub> n<sub>j</sub>⟩ − ⟨n<sub>i</sub>⟩⟨n<sub>j</sub>⟩</span> of \
          every site with the reference, \
-         <output id=\"correlation-reference\">{name}</output>, which has no colour. {} \
+         <output id=\"correlation-reference\">{name}</output>, which is not colored. {} \
          <span class=\"scripted\">Choose another site to make it the reference.</span>",
         places.described()
     );
@@ -60,7 +61,7 @@ fn lattice(report: &Report) -> String {
 }
 
 /// Mean correlation of the pairs at each distance, with the mean of their errors: the pairs come from the same samples,
-/// and this is what it would be if all erred together.
+/// and this is the error of fully correlated deviations.
 fn by_distance(report: &Report) -> Vec<(f64, Mean)> {
     let mut pairs: BTreeMap<usize, (f64, f64, usize)> = BTreeMap::new();
     for (i, row) in report.estimate.observables.correlation.iter().enumerate() {
@@ -86,29 +87,33 @@ fn against_distance(report: &Report) -> Result<String, Fault> {
     let room = 0.06 * (most - least).max(1e-6);
     let (bottom, top) = (least - room, most + room);
     let right = points.last().map_or(1.0, |point| point.0) + 0.5;
-    let decimals = picture::decimals(bottom, top);
-    // Rounding may have left a zero with a sign.
+    let decimals = plot_style::decimals(bottom, top);
+    // Rounding may have left a negative zero.
     let number = |y: &f64| format!("{:.decimals$}", if y.abs() < 1e-9 * top { 0.0 } else { *y });
     let x = Axis { range: 0.0..right, name: "distance r", number: &|x| format!("{x:.0}"), numbers: 6 };
     let y = Axis { range: bottom..top, name: "correlation", number: &number, numbers: 5 };
-    let svg = picture::svg(SIZE, 1, |panels| {
+    let svg = plot_style::svg(SIZE, 1, |panels| {
         let frame = Frame { title: "", legend: None, letters: LETTERS };
-        picture::chart(&panels[0], frame, x, y, |chart| {
-            chart.draw_series(LineSeries::new([(0.0, 0.0), (right, 0.0)], picture::INK.stroke_width(1)))?;
-            picture::means(chart, &points.iter().map(|(r, mean)| (*r, [mean.value, mean.error])).collect::<Vec<_>>(), 7)
+        plot_style::chart(&panels[0], frame, x, y, |chart| {
+            chart.draw_series(LineSeries::new([(0.0, 0.0), (right, 0.0)], plot_style::INK.stroke_width(1)))?;
+            plot_style::means(
+                chart,
+                &points.iter().map(|(r, mean)| (*r, [mean.value, mean.error])).collect::<Vec<_>>(),
+                7,
+            )
         })
     })?;
     let around = if report.periodic { ", which is the shortest around the periodic sides" } else { "" };
     let caption = format!(
-        "The same, averaged over all pairs at one distance{around}. Error bars are the mean of those of the pairs, as if all \
-         erred together."
+        "The same, averaged over all pairs at one distance{around}. Error bars are the mean of the errors of the \
+         pairs, which assumes full correlation between them."
     );
     Ok(figure("chart", &inline(&svg, "Correlation against distance"), &caption))
 }
 
-/// What the page needs to draw another reference: the greatest size, and for every site the correlations with itself and those
-/// before it, as JSON; `null` where there are none.
-pub fn data(report: &Report) -> String {
+/// JSON data with which the page draws other references: the largest magnitude, and for every site the correlations
+/// with all sites up to itself; `null` if there are none.
+pub(super) fn data(report: &Report) -> String {
     let found = &report.estimate.observables.correlation;
     if found.is_empty() {
         return "null".into();
@@ -160,7 +165,7 @@ mod tests {
         let found = by_distance(&report);
         assert_eq!(found, [(1.0, mean(2.0)), (2.0, mean(5.0))]);
         report.periodic = true;
-        assert_eq!(by_distance(&report), [(1.0, mean(3.0))], "around the sides all are neighbours");
+        assert_eq!(by_distance(&report), [(1.0, mean(3.0))], "around the periodic sides all are neighbors");
         assert!(against_distance(&report).unwrap().contains("around the periodic sides"));
         report.estimate.observables.correlation = vec![vec![mean(1.0)]];
         assert!(against_distance(&report).unwrap().contains("no two sites"));

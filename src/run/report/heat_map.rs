@@ -1,39 +1,39 @@
-//! A matrix of weights as a picture with named rows and columns.
+//! Heat map of a matrix of weights with labeled rows and columns.
 
 use super::markup::coordinate;
 use super::pixels;
 use super::scale::Scale;
-use crate::picture::Fault;
+use crate::plot_style::Fault;
 
-/// The side of the matrix in the picture.
+/// Side length of the matrix in the figure.
 const SIDE: f64 = 180.0;
-/// Room for the names of rows, and of columns.
+/// Space for the row labels and for the column labels.
 const ROOM: [f64; 2] = [38.0, 18.0];
-/// Width and height that a name takes.
+/// Width and height of a label.
 const NAME: [f64; 2] = [34.0, 13.0];
 
-/// How far around the chosen row its mark is.
+/// Distance between the chosen row and its outline.
 const AROUND: f64 = 0.75;
 
-/// A square matrix of weights.
-pub struct HeatMap<'a> {
-    /// (T, T), row after row.
+/// Square matrix of weights.
+pub(super) struct HeatMap<'a> {
+    /// Values (T, T) in row-major order.
     pub values: &'a [f64],
     pub rows: &'a [String],
     pub columns: &'a [String],
     pub scale: Scale,
-    /// The row that is marked.
+    /// Index of the outlined row.
     pub chosen: usize,
-    /// What those are told who do not see it.
+    /// Text alternative for screen readers.
     pub label: &'a str,
 }
 
 impl HeatMap<'_> {
-    /// The picture. Its rows can be chosen.
+    /// Draws the heat map. Its rows are selectable.
     ///
     /// # Errors
-    /// What the encoder of pictures says.
-    pub fn svg(&self) -> Result<String, Fault> {
+    /// Those of the PNG encoder.
+    pub(super) fn svg(&self) -> Result<String, Fault> {
         let [left, top] = ROOM;
         let cell = SIDE / self.rows.len() as f64;
         let address = pixels::address(self.values, self.columns.len(), &self.scale)?;
@@ -52,7 +52,7 @@ impl HeatMap<'_> {
             svg += &format!("<text class=\"axis end\" x=\"{}\" y=\"{y}\">{name}</text>\n", left - 5.0);
         }
         for (at, name) in self.columns.iter().enumerate().step_by(every_column) {
-            // A name that is wider than its column begins with it.
+            // A label that is wider than its column starts at the left edge of the column.
             let (class, shift) = if every_column == 1 { ("axis middle", 0.5 * cell) } else { ("axis", 0.0) };
             let x = coordinate(left + at as f64 * cell + shift);
             svg += &format!("<text class=\"{class}\" x=\"{x}\" y=\"{}\">{name}</text>\n", top - 5.0);

@@ -1,9 +1,9 @@
-//! Text and numbers as HTML and SVG want them.
+//! Formatting of text and numbers for HTML and SVG.
 
 use std::fmt::Display;
 
-/// Text that stays text, in an element or in an attribute.
-pub fn escaped(text: &str) -> String {
+/// Text escaped for an element or an attribute.
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -18,8 +18,8 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
-/// A coordinate, length or opacity with as few digits as show it; 0 for what is not finite, which no picture may hold.
-pub fn coordinate(value: f64) -> String {
+/// Coordinate, length or opacity with as few digits as necessary; 0 if it is not finite, which SVG does not allow.
+pub(super) fn coordinate(value: f64) -> String {
     if !value.is_finite() {
         return "0".into();
     }
@@ -30,21 +30,21 @@ pub fn coordinate(value: f64) -> String {
     }
 }
 
-/// A number with `digits` significant digits and a true minus sign, "unknown" where it is not finite.
-pub fn shown(value: f64, digits: usize) -> String {
+/// Number with `digits` significant digits and a true minus sign; "unknown" if it is not finite.
+pub(super) fn shown(value: f64, digits: usize) -> String {
     match value.is_finite() {
         true => super::super::significant(value, digits).replace('-', "−"),
         false => "unknown".into(),
     }
 }
 
-/// A figure of a class with what it holds and its caption, which is HTML.
-pub fn figure(class: &str, inside: &str, caption: &str) -> String {
+/// Figure of a class with its content and its caption, both HTML.
+pub(super) fn figure(class: &str, inside: &str, caption: &str) -> String {
     format!("<figure class=\"{class}\">\n{inside}\n<figcaption>{caption}</figcaption>\n</figure>\n")
 }
 
-/// A table of a class with two columns; what it holds is HTML.
-pub fn table<Name: Display>(class: &str, caption: &str, rows: &[(Name, String)]) -> String {
+/// Table of a class with two columns; the cells are HTML.
+pub(super) fn table<Name: Display>(class: &str, caption: &str, rows: &[(Name, String)]) -> String {
     let row = |(name, value): &(Name, String)| format!("<tr><th scope=\"row\">{name}</th><td>{value}</td></tr>\n");
     let rows: String = rows.iter().map(row).collect();
     format!("<table class=\"{class}\">\n<caption>{caption}</caption>\n<tbody>\n{rows}</tbody>\n</table>\n")

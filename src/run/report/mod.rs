@@ -1,7 +1,13 @@
-//! The report of a run: one HTML page that needs nothing else, neither a network nor the run folder beside it.
+//! Report of a run: a self-contained HTML page that needs neither a network nor the run folder.
 //!
-//! Each file here makes one part of the page from a [`Report`]; `page.css` and `page.js` are put into the page as they are.
-//! All pictures are there without JavaScript too, which lets a reader choose the site or patch that they are about.
+//! Each file in this folder creates one part of the page from a [`Report`]; `page.css` and `page.js` are included
+//! verbatim. All figures also work without JavaScript, which only adds the selection of a site or patch.
+//!
+//! `ketformer report` fills a [`Report`] from a run folder, new samples, attention maps and the times of the parts of a
+//! step. Curves are the plots of `run::series`, which also draws `energy.svg`; selectors in `page.css` map their few
+//! colors to those of the page, light or dark. Matrices are embedded palette PNGs with one pixel per weight, from which
+//! the script decodes the weights. A content security policy forbids the page to fetch anything. User input is escaped.
+//! `tests/report.rs` opens pages in headless Chromium at two widths, in light and dark mode.
 
 mod attention;
 mod correlation;
@@ -24,42 +30,42 @@ use std::path::Path;
 
 use self::markup::escaped;
 use super::{RunSettings, WRITER};
+use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
 use crate::physics::Lattice;
-use crate::picture::Fault;
+use crate::plot_style::Fault;
 use crate::vmc::{AttentionMaps, Estimate, PartTime, StepReport};
-use crate::whole_file;
 
-/// What the page of a run shows.
+/// Contents of the report page of a run.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// What was run, such as "ptf patch=2x2, rydberg, 4x4".
+    /// Description of the run, such as "ptf patch=2x2, rydberg, 4x4".
     pub title: String,
     /// Command, adapter, seed, groups and resumptions of the run.
     pub settings: RunSettings,
-    /// The rows of `metrics.csv`; may be empty.
+    /// Rows of `metrics.csv`; may be empty.
     pub steps: Vec<StepReport>,
-    /// The lattice.
+    /// Lattice.
     pub lattice: Lattice,
-    /// Whether the Hamiltonian closes its sides, so that distances are measured around them.
+    /// Whether the Hamiltonian has periodic boundaries, so that distances wrap around.
     pub periodic: bool,
-    /// The exact energy of the whole lattice, where it is known.
+    /// Exact energy of the whole lattice, if it is known.
     pub exact: Option<f64>,
     /// Energy and observables of fresh samples.
     pub estimate: Estimate,
-    /// Some sampled configurations, 0 or 1 for each site, in the order of the sites.
+    /// Some sampled configurations, 0 or 1 for each site, in site order.
     pub snapshots: Vec<Vec<u8>>,
-    /// Where the wave function looks; `None` for one without attention.
+    /// Attention weights; `None` for a wave function without attention.
     pub attention: Option<AttentionMaps>,
-    /// The time of each part of a step, in order; may be empty.
+    /// Time of each part of a step, in order; may be empty.
     pub parts: Vec<PartTime>,
 }
 
-/// A part of the page: its anchor, its heading and what is under it.
+/// Section of the page: anchor, heading and content.
 type Section = (&'static str, &'static str, String);
 
 impl Report {
-    /// The page.
+    /// Renders the page.
     ///
     /// # Errors
     /// [`ErrorKind::File`] if a picture cannot be drawn.
@@ -70,12 +76,12 @@ impl Report {
         })
     }
 
-    /// Writes the page, whole or not at all.
+    /// Writes the page atomically.
     ///
     /// # Errors
     /// As [`Self::html`]; [`ErrorKind::File`] if it cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        whole_file::write(path, self.html()?.as_bytes(), WRITER)
+        atomic_write::write(path, self.html()?.as_bytes(), WRITER)
     }
 
     fn page(&self) -> std::result::Result<String, Fault> {
@@ -100,7 +106,7 @@ impl Report {
             .collect();
         let (title, style, script) = (escaped(&self.title), include_str!("page.css"), include_str!("page.js"));
         let (head, data) = (summary::head(self), correlation::data(self));
-        // Nothing is fetched, and nothing that the page holds may fetch anything.
+        // The page fetches nothing, and nothing in it is allowed to fetch anything.
         let policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
         Ok(format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\

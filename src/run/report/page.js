@@ -4,7 +4,7 @@
   const byId = id => document.getElementById(id);
   const shown = value => String(Number(value.toPrecision(3))).replace('-', '−');
 
-  // One of several things in a picture, by click, tap or arrow keys.
+  // Selection of one of several elements in a figure, by click, tap or arrow keys.
   const choices = (picture, chosen) => {
     const all = [...picture.querySelectorAll('[data-choice]')];
     const middles = all.map(one => {
@@ -29,7 +29,7 @@
       const from = all.indexOf(document.activeElement);
       if (!direction || from < 0) return;
       event.preventDefault();
-      // The nearest that way; what is aside counts double.
+      // The nearest element in that direction; sideways distance counts double.
       let [nearest, least] = [from, Infinity];
       middles.forEach(([x, y], at) => {
         const [dx, dy] = [x - middles[from][0], y - middles[from][1]];
@@ -42,7 +42,7 @@
     return choose;
   };
 
-  const colour = (element, opacity, positive) => {
+  const color = (element, opacity, positive) => {
     element.setAttribute('class', positive ? 'plus' : 'minus');
     element.setAttribute('fill-opacity', opacity.toFixed(2));
   };
@@ -58,7 +58,7 @@
           site.setAttribute('class', 'reference');
           site.removeAttribute('fill-opacity');
         } else {
-          colour(site, Math.min(1, Math.abs(value ?? 0) / data.greatest), value > 0);
+          color(site, Math.min(1, Math.abs(value ?? 0) / data.greatest), value > 0);
         }
         const name = site.getAttribute('aria-label');
         site.querySelector('title').textContent = `${name}: ${value === null ? 'unknown' : shown(value)}`;
@@ -67,7 +67,8 @@
     });
   };
 
-  // The weights of a matrix are read back from its picture: opacities are roots of parts of the greatest, and hues are signs.
+  // The weights of a matrix are decoded from its image: opacities are square roots of relative magnitudes, hues are
+  // signs.
   const weights = (image, size, greatest) => {
     const canvas = Object.assign(document.createElement('canvas'), { width: size, height: size });
     const context = canvas.getContext('2d');
@@ -99,7 +100,7 @@
       tiles.forEach(tile => {
         const first = tile.dataset.tile === 'start';
         const weight = first ? row[0] : row[Number(tile.dataset.tile) + start] ?? 0;
-        colour(tile, Math.sqrt(Math.abs(weight) / greatest), signed && weight > 0);
+        color(tile, Math.sqrt(Math.abs(weight) / greatest), signed && weight > 0);
         if (!first) tile.querySelector('title').textContent = `P${tile.dataset.tile}: ${shown(Number(weight.toPrecision(2)))}`;
       });
       const marker = figure.querySelector('.map .chosen');
@@ -109,7 +110,7 @@
       const most = row.reduce((best, weight, at) => Math.abs(weight) >= Math.abs(row[best]) ? at : best, 0);
       const name = start && most === 0 ? 'the start' : `P${most - start}`;
       figure.querySelector('figcaption output').textContent =
-        `P${patch} looks most at ${name} (${shown(Number(row[most].toPrecision(2)))})`;
+        `P${patch} attends most to ${name} (${shown(Number(row[most].toPrecision(2)))})`;
     };
     const choose = choices(key, patch => {
       byId('chosen-patch').textContent = `P${patch}`;
@@ -133,9 +134,9 @@
         await navigator.clipboard.writeText(command.textContent);
         button.textContent = 'Copied';
       } catch {
-        // Without leave to copy, the command is at least marked.
+        // Without permission to copy, the command is at least selected.
         getSelection().selectAllChildren(command);
-        button.textContent = 'Marked';
+        button.textContent = 'Selected';
       }
       setTimeout(() => { button.textContent = 'Copy'; }, 2000);
     });

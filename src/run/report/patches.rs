@@ -1,27 +1,27 @@
-//! Patches of a lattice as shapes that several pictures share, and the key that names them.
+//! Patches of a lattice as SVG shapes shared by several figures, and their labels.
 
 use super::markup::coordinate;
-use super::places::{CELL, Places};
+use super::places::{CELL, SitePositions};
 
-/// Points of the names on a telephone.
+/// Font size of the labels in points on a phone.
 const LETTERS: f64 = 11.0;
 
 /// Column, row, width and height in sites.
 type Rectangle = [usize; 4];
 
-/// The patches of a lattice.
-pub struct Patches<'a> {
-    pub places: &'a Places,
-    /// The sites of each.
+/// Patches of a lattice.
+pub(super) struct Patches<'a> {
+    pub places: &'a SitePositions,
+    /// Sites of each patch.
     pub patches: &'a [Vec<usize>],
 }
 
 impl Patches<'_> {
-    /// A few rectangles that the sites of a patch fill.
+    /// Rectangles that cover the sites of a patch.
     fn rectangles(&self, patch: usize) -> Vec<Rectangle> {
         let mut cells: Vec<[usize; 2]> = self.patches[patch].iter().map(|site| self.places.of(*site)).collect();
         cells.sort_unstable();
-        // Runs down each column, then runs of the same rows to the right.
+        // Runs down each column, then runs with the same rows are merged to the right.
         let mut runs: Vec<Rectangle> = Vec::new();
         for [column, row] in cells {
             match runs.last_mut() {
@@ -40,8 +40,9 @@ impl Patches<'_> {
         merged
     }
 
-    /// Shapes `patch-0`, `patch-1`, … of the patches and `patch-lines` of what lies between them, for other pictures to use.
-    pub fn shapes(&self) -> String {
+    /// Definitions of the shapes `patch-0`, `patch-1`, … of the patches and `patch-lines` of their borders, for use by
+    /// other figures.
+    pub(super) fn shapes(&self) -> String {
         let mut shapes = String::from("<defs>\n");
         for patch in 0..self.patches.len() {
             let path: String = self.rectangles(patch).into_iter().map(path).collect();
@@ -50,7 +51,7 @@ impl Patches<'_> {
         format!("{shapes}<path id=\"patch-lines\" d=\"{}\"/>\n</defs>\n", self.lines())
     }
 
-    /// The lines between sites of different patches.
+    /// Borders between sites of different patches.
     fn lines(&self) -> String {
         let (columns, rows) = (self.places.columns, self.places.rows);
         let mut owner = vec![None; columns * rows];
@@ -78,8 +79,9 @@ impl Patches<'_> {
         path
     }
 
-    /// The names of patches, written into the first rectangle of each; where they do not fit, into every second column, or fewer.
-    pub fn names(&self) -> String {
+    /// Labels of the patches, placed in the first rectangle of each. If they do not fit, only every second column, or
+    /// fewer, is labeled.
+    pub(super) fn names(&self) -> String {
         let letters = self.places.letters(LETTERS);
         let letters_of_name = format!("P{}", self.patches.len().saturating_sub(1)).len();
         let wide = 0.62 * letters * letters_of_name as f64;
@@ -90,7 +92,7 @@ impl Patches<'_> {
             if (column / width) % every.max(1) != 0 {
                 continue;
             }
-            // Beside the middle where the name reaches into the next column.
+            // Shifted from the middle if the label extends into the next column.
             let shift = 0.5 * every.max(1) as f64;
             let x = coordinate((column as f64 + shift * width as f64) * CELL);
             let y = coordinate((row as f64 + 0.5 * height as f64) * CELL + 0.36 * letters);
@@ -115,7 +117,7 @@ mod tests {
         let patching = Patching::new(lattice, patch).unwrap();
         let patches: Vec<Vec<usize>> =
             patching.site_of().chunks(patching.sites_per_patch()).map(<[usize]>::to_vec).collect();
-        of(Patches { places: &Places::new(&lattice), patches: &patches })
+        of(Patches { places: &SitePositions::new(&lattice), patches: &patches })
     }
 
     #[test]
@@ -125,7 +127,7 @@ mod tests {
             assert_eq!(patches.rectangles(2), [[2, 0, 2, 3]]);
             assert_eq!(patches.names().matches("<text").count(), 4);
         });
-        // Sites 4 to 7 of columns of three: the last two of one column, the first two of the next.
+        // Sites 4 to 7 in columns of three: the last two of one column, the first two of the next.
         with(Lattice::square(4, 3), Patch::Line(4), |patches| {
             assert_eq!(patches.rectangles(1), [[1, 1, 1, 2], [2, 0, 1, 2]]);
         });
@@ -134,7 +136,7 @@ mod tests {
     #[test]
     fn lines_are_around_every_patch() {
         let lines = |lattice, patch| with(lattice, patch, |patches| patches.lines().matches('M').count());
-        // Five times four down and as many across around every site; of blocks of four 3·4.
+        // Each of the 16 sites has its own border: 5·4 vertical and 4·5 horizontal lines. Blocks of 2x2: 3·4 each.
         assert_eq!(lines(Lattice::square(4, 4), Patch::Line(1)), 40);
         assert_eq!(lines(Lattice::square(4, 4), Patch::Block([2, 2])), 24);
         assert_eq!(lines(Lattice::chain(6), Patch::Line(3)), 3 + 12);

@@ -1,24 +1,24 @@
-//! Many numbers as one small picture: a PNG of one pixel for each, inside the page.
+//! Many values as one small image: an embedded PNG with one pixel per value.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
 use super::scale::Scale;
-use crate::picture::Fault;
+use crate::plot_style::Fault;
 
-/// The hue of positive numbers of a signed scale, as `--plus` in `page.css`.
+/// Hue of positive values of a signed scale, `--plus` in `page.css`.
 const PLUS: [u8; 3] = [210, 85, 45];
-/// The hue of the others, as `--minus`.
+/// Hue of the other values, `--minus` in `page.css`.
 const MINUS: [u8; 3] = [40, 120, 200];
 
-/// The colours of a palette on each side of its middle, which is zero.
+/// Number of palette colors on each side of the middle, which is zero.
 const SIDE: usize = 127;
 
-/// `values`, row after row of `columns`, in the colours of `scale`: a PNG as a `data:` address. An opacity is kept to a part
-/// in 127, or in 254 without signs; the page reads the numbers back from it.
+/// PNG of `values`, in rows of `columns`, in the colors of `scale`, as a `data:` URL. Opacities have 127 steps per
+/// sign, or 254 steps without signs. The page decodes the values from them.
 ///
 /// # Errors
-/// What the encoder says.
-pub fn address(values: &[f64], columns: usize, scale: &Scale) -> Result<String, Fault> {
+/// Those of the PNG encoder.
+pub(super) fn address(values: &[f64], columns: usize, scale: &Scale) -> Result<String, Fault> {
     let steps = if scale.signed { SIDE } else { 2 * SIDE };
     let middle = if scale.signed { SIDE } else { 0 };
     let index = |value: &f64| {
@@ -26,10 +26,10 @@ pub fn address(values: &[f64], columns: usize, scale: &Scale) -> Result<String, 
         (if scale.signed && *value < 0.0 { middle - step } else { middle + step }) as u8
     };
     let indices: Vec<u8> = values.iter().map(index).collect();
-    let colours = 0..=2 * SIDE;
+    let colors = 0..=2 * SIDE;
     let hue = |at: usize| if scale.signed && at > middle { PLUS } else { MINUS };
-    let palette: Vec<u8> = colours.clone().flat_map(hue).collect();
-    let opacities: Vec<u8> = colours.map(|at| (at.abs_diff(middle) * 2 * SIDE / steps) as u8).collect();
+    let palette: Vec<u8> = colors.clone().flat_map(hue).collect();
+    let opacities: Vec<u8> = colors.map(|at| (at.abs_diff(middle) * 2 * SIDE / steps) as u8).collect();
 
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, columns as u32, (values.len() / columns) as u32);

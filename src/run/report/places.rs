@@ -1,40 +1,40 @@
-//! Where sites are drawn: x to the right, y downwards; a chain in rows, as text is.
+//! Positions of sites in a figure: x to the right, y downwards; a chain is broken into rows like text.
 
 use super::markup::coordinate;
 use crate::physics::Lattice;
 
-/// The side of a site in a picture.
-pub const CELL: f64 = 24.0;
+/// Side length of a site in a figure.
+pub(super) const CELL: f64 = 24.0;
 
-/// The width of a picture on a telephone.
+/// Width of a figure on a phone.
 const NARROW: f64 = 320.0;
 
-/// Pixels of the page to a site at least.
-pub const LEAST: usize = 7;
+/// Minimum size of a site in pixels of the page.
+pub(super) const LEAST: usize = 7;
 
-/// Sites of a chain that are drawn in one row.
+/// Maximum number of sites of a chain in a single row.
 const ONE_ROW: usize = 24;
 
-/// Sites to a row of a longer chain.
+/// Number of sites per row of a longer chain.
 const ROW: usize = 20;
 
-/// Sites of a chain beyond which rows grow with it.
+/// Number of sites of a chain above which the rows grow with it.
 const LONG: usize = 400;
 
-/// Where sites are drawn.
+/// Positions of sites in a figure.
 #[derive(Debug, Clone, Copy)]
-pub struct Places {
+pub(super) struct SitePositions {
     lattice: Lattice,
-    /// Columns of the picture.
+    /// Number of columns of the figure.
     pub columns: usize,
-    /// Rows of the picture.
+    /// Number of rows of the figure.
     pub rows: usize,
     chain: bool,
 }
 
-impl Places {
-    /// Of the sites of a lattice.
-    pub fn new(lattice: &Lattice) -> Self {
+impl SitePositions {
+    /// Creates the positions of the sites of a lattice.
+    pub(super) fn new(lattice: &Lattice) -> Self {
         let chain = lattice.lx == 1 || lattice.ly == 1;
         let sites = lattice.sites();
         let columns = match sites {
@@ -47,44 +47,44 @@ impl Places {
         Self { lattice: *lattice, columns, rows, chain }
     }
 
-    /// How many sites there are.
-    pub fn sites(&self) -> usize {
+    /// Number of sites.
+    pub(super) fn sites(&self) -> usize {
         self.lattice.sites()
     }
 
-    /// Width and height of the picture.
-    pub fn size(&self) -> [f64; 2] {
+    /// Width and height of the figure.
+    pub(super) fn size(&self) -> [f64; 2] {
         [self.columns, self.rows].map(|cells| cells as f64 * CELL)
     }
 
     /// Column and row of a site.
-    pub fn of(&self, site: usize) -> [usize; 2] {
+    pub(super) fn of(&self, site: usize) -> [usize; 2] {
         match self.chain {
             true => [site % self.columns, site / self.columns],
             false => self.lattice.position(site).into(),
         }
     }
 
-    /// The middle of a site in a picture.
-    pub fn middle(&self, site: usize) -> [f64; 2] {
+    /// Center of a site in a figure.
+    pub(super) fn middle(&self, site: usize) -> [f64; 2] {
         self.of(site).map(|at| (at as f64 + 0.5) * CELL)
     }
 
-    /// How a person calls a site.
-    pub fn name(&self, site: usize) -> String {
+    /// Name of a site for display.
+    pub(super) fn name(&self, site: usize) -> String {
         match (self.chain, self.lattice.position(site)) {
             (true, _) => format!("site {site}"),
             (false, (x, y)) => format!("site ({x}, {y})"),
         }
     }
 
-    /// The site nearest to the middle of the lattice.
-    pub fn central(&self) -> usize {
+    /// Site nearest to the center of the lattice.
+    pub(super) fn central(&self) -> usize {
         self.nearest_to_middle((0..self.lattice.sites()).map(|site| vec![site]))
     }
 
-    /// Which of these sets of sites has its centre nearest to the middle of the lattice; the first of several.
-    pub fn nearest_to_middle(&self, sets: impl IntoIterator<Item = Vec<usize>>) -> usize {
+    /// Index of the set of sites whose center is nearest to the center of the lattice; the first if there are several.
+    pub(super) fn nearest_to_middle(&self, sets: impl IntoIterator<Item = Vec<usize>>) -> usize {
         let distance = |sites: &[usize]| {
             let mean = |of: fn((usize, usize)) -> usize| {
                 sites.iter().map(|site| of(self.lattice.position(*site)) as f64).sum::<f64>() / sites.len() as f64
@@ -96,30 +96,30 @@ impl Places {
         distances.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(at, _)| at)
     }
 
-    /// What a caption says about where sites are.
-    pub fn described(&self) -> &'static str {
+    /// Description of the layout for a caption.
+    pub(super) fn described(&self) -> &'static str {
         match (self.chain, self.rows) {
             (true, 1) => "The chain runs to the right.",
-            (true, _) => "The chain runs to the right and goes on in the next row.",
+            (true, _) => "The chain runs to the right and continues in the next row.",
             (false, _) => "x runs to the right, y downwards.",
         }
     }
 
-    /// Letters, in the units of the picture, of `points` on a telephone.
-    pub fn letters(&self, points: f64) -> f64 {
+    /// Font size, in units of the figure, that corresponds to `points` on a phone.
+    pub(super) fn letters(&self, points: f64) -> f64 {
         points * (self.size()[0] / NARROW).max(0.8)
     }
 
-    /// A site as a disc with further attributes and what is in it, such as its title.
-    pub fn disc(&self, site: usize, attributes: &str, inside: &str) -> String {
+    /// Site as a circle with additional attributes and content, such as its title.
+    pub(super) fn disc(&self, site: usize, attributes: &str, inside: &str) -> String {
         let [x, y] = self.middle(site).map(coordinate);
         format!("<circle cx=\"{x}\" cy=\"{y}\" r=\"10.5\" {attributes}>{inside}</circle>\n")
     }
 
-    /// The beginning of a picture of the sites, with `room` more at the left and at the top, and further attributes.
-    pub fn svg(&self, class: &str, room: f64, attributes: &str) -> String {
+    /// Start tag of a figure of the sites, with `room` added at the left and at the top, and additional attributes.
+    pub(super) fn svg(&self, class: &str, room: f64, attributes: &str) -> String {
         let [width, height] = self.size();
-        // Small lattices need not fill the page, and large ones may be pushed sideways.
+        // Small lattices do not fill the page, and large ones scroll horizontally.
         let most = (self.columns * 44).clamp(150, 420);
         let least = self.columns * LEAST;
         format!(
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn x_is_the_column_and_y_the_row() {
-        let places = Places::new(&Lattice::square(3, 5));
+        let places = SitePositions::new(&Lattice::square(3, 5));
         assert_eq!((places.columns, places.rows), (3, 5));
         assert_eq!([places.of(4), places.of(5), places.of(14)], [[0, 4], [1, 0], [2, 4]]);
         assert_eq!(places.name(5), "site (1, 0)");
@@ -147,17 +147,17 @@ mod tests {
     #[test]
     fn chains_of_both_kinds_are_rows() {
         for lattice in [Lattice::chain(12), Lattice::square(1, 12)] {
-            let places = Places::new(&lattice);
+            let places = SitePositions::new(&lattice);
             assert_eq!((places.columns, places.rows, places.of(7)), (12, 1, [7, 0]));
         }
-        let places = Places::new(&Lattice::chain(50));
+        let places = SitePositions::new(&Lattice::chain(50));
         assert_eq!((places.columns, places.rows, places.of(41)), (20, 3, [1, 2]));
-        assert_eq!(Places::new(&Lattice::chain(65_536)).columns, 256);
+        assert_eq!(SitePositions::new(&Lattice::chain(65_536)).columns, 256);
     }
 
     #[test]
     fn the_central_set_is_the_nearest_to_the_middle() {
-        let places = Places::new(&Lattice::square(4, 4));
+        let places = SitePositions::new(&Lattice::square(4, 4));
         assert_eq!(places.central(), 5);
         assert_eq!(places.nearest_to_middle([vec![0, 1], vec![5, 6], vec![15]]), 1);
     }

@@ -1,43 +1,45 @@
-//! How a number becomes a colour, and the legend that says so.
+//! Color scale with its legend.
 //!
-//! A colour has one hue for each sign, and the number is its opacity, so that zero is the paper, whether that is light or dark.
+//! A color has one hue for each sign, and the value is its opacity. Zero is therefore the background, light or dark.
 
 use super::markup::{coordinate, escaped, shown};
 
-/// From a number to a colour.
+/// Mapping from values to colors.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Scale {
-    /// The size of a number that has the full colour.
+pub(super) struct Scale {
+    /// Magnitude of a value with full opacity.
     greatest: f64,
-    /// Whether numbers have a sign.
+    /// Whether values have a sign.
     pub signed: bool,
-    /// Whether the opacity is the root of the number's part of the greatest, so that small ones are seen beside large ones.
+    /// Whether the opacity is the square root of the relative magnitude, so that small values are visible next to large
+    /// ones.
     root: bool,
 }
 
 impl Scale {
-    /// Up to the greatest of `values`, which may be of both signs; what is not finite counts for nothing.
-    pub fn signed(values: impl IntoIterator<Item = f64>) -> Self {
+    /// Creates a scale up to the largest magnitude of `values`, which may have both signs; values that are not finite
+    /// are ignored.
+    pub(super) fn signed(values: impl IntoIterator<Item = f64>) -> Self {
         Self { greatest: greatest(values), signed: true, root: false }
     }
 
-    /// Up to the greatest of `values`, which are not negative.
-    pub fn positive(values: impl IntoIterator<Item = f64>) -> Self {
+    /// Creates a scale up to the largest of `values`, which are not negative.
+    pub(super) fn positive(values: impl IntoIterator<Item = f64>) -> Self {
         Self { greatest: greatest(values), signed: false, root: false }
     }
 
-    /// The same, by roots.
-    pub fn by_root(self) -> Self {
+    /// Returns the scale with square roots.
+    pub(super) fn by_root(self) -> Self {
         Self { root: true, ..self }
     }
 
-    /// The size of a number that has the full colour; 1 where all numbers are 0.
-    pub fn greatest(&self) -> f64 {
+    /// Magnitude of a value with full opacity; 1 if all values are 0.
+    pub(super) fn greatest(&self) -> f64 {
         self.greatest
     }
 
-    /// The opacity of a number, from 0 to 1.
-    pub fn opacity(&self, value: f64) -> f64 {
+    /// Opacity of a value, from 0 to 1.
+    pub(super) fn opacity(&self, value: f64) -> f64 {
         let part = (value.abs() / self.greatest).clamp(0.0, 1.0);
         match part.is_nan() {
             true => 0.0,
@@ -46,19 +48,19 @@ impl Scale {
         }
     }
 
-    /// The class of a number, which has its hue.
-    pub fn class(&self, value: f64) -> &'static str {
+    /// CSS class of a value, which sets its hue.
+    pub(super) fn class(&self, value: f64) -> &'static str {
         if self.signed && value > 0.0 { "plus" } else { "minus" }
     }
 
-    /// Attributes of what is filled with the colour of a number.
-    pub fn fill(&self, value: f64) -> String {
+    /// Attributes that fill a shape with the color of a value.
+    pub(super) fn fill(&self, value: f64) -> String {
         let opacity = (100.0 * self.opacity(value)).round() / 100.0;
         format!("class=\"{}\" fill-opacity=\"{}\"", self.class(value), coordinate(opacity))
     }
 
-    /// What colour is which number; `name` says what numbers they are.
-    pub fn legend(&self, name: &str) -> String {
+    /// Legend of the colors; `name` is the quantity.
+    pub(super) fn legend(&self, name: &str) -> String {
         let half = if self.root { 0.25 } else { 0.5 } * self.greatest;
         let numbers = match self.signed {
             true => vec![-self.greatest, -half, 0.0, half, self.greatest],

@@ -1,11 +1,11 @@
-//! With what the run was made, and how it is made again.
+//! Settings of the run, and the command that reproduces it.
 
 use serde_json::{Map, Value};
 
 use super::markup::{escaped, table};
 use crate::run::{AdapterRecord, Resumption, RunSettings};
 
-pub fn section(settings: &RunSettings) -> String {
+pub(super) fn section(settings: &RunSettings) -> String {
     let mut tables = typed("Run", &run(settings));
     for (name, group) in [(&"train".to_string(), &settings.train)].into_iter().chain(&settings.groups) {
         tables += &typed(name, &rows(group));
@@ -13,10 +13,11 @@ pub fn section(settings: &RunSettings) -> String {
     let resumptions: String = settings.resumptions.iter().map(resumption).collect();
     let resumptions = match resumptions.is_empty() {
         true => resumptions,
-        false => format!("<h3>Went on</h3>\n<ul>\n{resumptions}</ul>\n"),
+        false => format!("<h3>Resumptions</h3>\n<ul>\n{resumptions}</ul>\n"),
     };
     format!(
-        "<div class=\"command\">\n<pre id=\"command\" tabindex=\"0\" aria-label=\"The command that runs it again\">{}</pre>\n\
+        "<div class=\"command\">\n<pre id=\"command\" tabindex=\"0\" \
+         aria-label=\"The command that reproduces the run\">{}</pre>\n\
          <button type=\"button\" id=\"copy\" class=\"scripted\">Copy</button>\n</div>\n{resumptions}<div class=\"tables\">\n{tables}</div>\n",
         escaped(&settings.command),
     )
@@ -61,7 +62,7 @@ fn rows(group: &Map<String, Value>) -> Vec<(String, String)> {
     group.iter().map(|(key, value)| (key.clone(), text(value))).collect()
 }
 
-/// A table of what was typed, which stays text.
+/// Table of text typed by the user, which is escaped.
 fn typed(caption: &str, rows: &[(String, String)]) -> String {
     let rows: Vec<(String, String)> = rows.iter().map(|(key, value)| (escaped(key), escaped(value))).collect();
     table("typed", &escaped(caption), &rows)
@@ -85,6 +86,6 @@ mod tests {
             "after step 40 on llvmpipe (LLVM 15.0.6, 256 bits) (llvmpipe Mesa 22.3.6 (LLVM 15.0.6)), with lr=1e-4"
         ));
         settings.resumptions.clear();
-        assert!(!section(&settings).contains("Went on"));
+        assert!(!section(&settings).contains("Resumptions"));
     }
 }

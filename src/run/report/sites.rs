@@ -1,31 +1,31 @@
-//! The mean occupation of every site, and some of the sampled configurations.
+//! Mean occupation of every site, and some of the sampled configurations.
 
 use super::Report;
 use super::markup::{figure, shown};
 use super::pixels;
-use super::places::{self, Places};
+use super::places::{self, SitePositions};
 use super::scale::Scale;
-use crate::picture::Fault;
-use crate::run::Measured;
+use crate::plot_style::Fault;
+use crate::run::Measurement;
 
-/// Sites beyond which they are pixels: so many discs would make the page heavy.
+/// Number of sites above which they are drawn as pixels: more circles would make the page slow.
 const MANY: usize = 1024;
 
-/// Configurations that are shown.
+/// Maximum number of configurations shown.
 const SNAPSHOTS: usize = 12;
 
-/// Columns up to which the numbers of sites are written into them.
+/// Maximum number of columns for which the values are printed in the sites.
 const WRITTEN: usize = 8;
 
-/// The opacity of the greatest density, so that its number can be read on it.
+/// Opacity of the largest density, so that its value is readable on it.
 const STRONGEST: f64 = 0.6;
 
-pub fn section(report: &Report) -> Result<String, Fault> {
+pub(super) fn section(report: &Report) -> Result<String, Fault> {
     Ok(format!("<div class=\"figures\">\n{}{}</div>\n", densities(report)?, snapshots(report)?))
 }
 
 fn densities(report: &Report) -> Result<String, Fault> {
-    let places = Places::new(&report.lattice);
+    let places = SitePositions::new(&report.lattice);
     let found = &report.estimate.observables.density_per_site;
     let scale = Scale::positive(found.iter().map(|mean| mean.value));
     let label = "role=\"img\" aria-label=\"The lattice with the mean occupation of each site\"";
@@ -34,7 +34,7 @@ fn densities(report: &Report) -> Result<String, Fault> {
         svg += &image(&places, &|site| found[site].value, &scale)?;
     } else {
         for (site, mean) in found.iter().enumerate() {
-            let measured = Measured::from(*mean).to_string().replace('-', "−").replace("NaN", "unknown");
+            let measured = Measurement::from(*mean).to_string().replace('-', "−").replace("NaN", "unknown");
             let title = format!("<title>{}: {measured}</title>", places.name(site));
             let opacity = (STRONGEST * 100.0 * scale.opacity(mean.value)).round() / 100.0;
             svg += &places.disc(site, &format!("class=\"minus ring\" fill-opacity=\"{opacity}\""), &title);
@@ -54,7 +54,7 @@ fn snapshots(report: &Report) -> Result<String, Fault> {
     if report.snapshots.is_empty() {
         return Ok("<p>No sample is shown.</p>\n".into());
     }
-    let places = Places::new(&report.lattice);
+    let places = SitePositions::new(&report.lattice);
     let mut pictures = String::new();
     for (number, configuration) in report.snapshots.iter().take(SNAPSHOTS).enumerate() {
         let occupied = |site: usize| configuration.get(site).is_some_and(|n| *n != 0);
@@ -77,14 +77,14 @@ fn snapshots(report: &Report) -> Result<String, Fault> {
         1 => "One sampled configuration: a filled site is occupied, an open one is empty.".to_string(),
         _ => format!("{shown} sampled configurations: a filled site is occupied, an open one is empty."),
     };
-    // Sites that can be told apart.
+    // Large enough to distinguish the sites.
     let least = (places.columns * places::LEAST).max(88);
     let class = if places.columns > 2 * places.rows { "rows" } else { "tiles" };
     Ok(figure("drawing", &format!("<div class=\"{class}\" style=\"--least:{least}px\">\n{pictures}</div>"), &caption))
 }
 
-/// The sites as pixels.
-fn image(places: &Places, of: &dyn Fn(usize) -> f64, scale: &Scale) -> Result<String, Fault> {
+/// Sites as pixels.
+fn image(places: &SitePositions, of: &dyn Fn(usize) -> f64, scale: &Scale) -> Result<String, Fault> {
     let mut values = vec![0.0; places.columns * places.rows];
     for site in 0..places.sites() {
         let [column, row] = places.of(site);

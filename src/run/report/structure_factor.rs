@@ -1,29 +1,29 @@
-//! The structure factor: a square for each wave vector.
+//! Structure factor: one square per wave vector.
 
 use super::Report;
 use super::markup::{coordinate, figure, shown};
-use super::places::{CELL, Places};
+use super::places::{CELL, SitePositions};
 use super::scale::Scale;
-use crate::picture::Fault;
-use crate::run::Measured;
+use crate::plot_style::Fault;
+use crate::run::Measurement;
 
-/// Points of the letters at the axes on a telephone.
+/// Font size of the axis labels in points on a phone.
 const LETTERS: f64 = 12.0;
 
-/// The figure; nothing where it is not known.
-pub fn picture(report: &Report) -> Result<String, Fault> {
+/// Figure of the structure factor; empty if it is not known.
+pub(super) fn section(report: &Report) -> Result<String, Fault> {
     let found = &report.estimate.observables.structure_factor;
     if found.is_empty() {
         return Ok(String::new());
     }
-    let places = Places::new(&report.lattice);
-    // k = 0 holds the mean density, which is often far more than everything else.
+    let places = SitePositions::new(&report.lattice);
+    // k = 0 contains the mean density, which is often far larger than everything else.
     let scale = Scale::positive(found.iter().skip(1).map(|mean| mean.value));
     let letters = places.letters(LETTERS);
     let mut svg = places.svg("lattice", 1.4 * letters, "role=\"img\" aria-label=\"Structure factor by wave vector\"");
     for (wave, mean) in found.iter().enumerate() {
         let [x, y] = places.of(wave).map(|at| coordinate(at as f64 * CELL + 0.5));
-        let measured = Measured::from(*mean).to_string().replace('-', "−").replace("NaN", "unknown");
+        let measured = Measurement::from(*mean).to_string().replace('-', "−").replace("NaN", "unknown");
         svg += &format!(
             "<rect x=\"{x}\" y=\"{y}\" width=\"23\" height=\"23\" {}><title>k = {}: {measured}</title></rect>\n",
             scale.fill(mean.value),
@@ -51,17 +51,17 @@ pub fn picture(report: &Report) -> Result<String, Fault> {
     };
     let caption = format!(
         "Structure factor <span class=\"formula\">S(k) = ⟨|Σ<sub>j</sub> exp(i k·r<sub>j</sub>) (n<sub>j</sub> − ½)|²⟩/N\
-         </span> at {where_from}. At k = 0, where the mean density counts and the scale may end, it is {zero}."
+         </span> at {where_from}. At k = 0, which includes the mean density and may exceed the scale, it is {zero}."
     );
     Ok(figure("drawing", &format!("{svg}</svg>\n{}", scale.legend("S(k)")), &caption))
 }
 
-/// The parts of wave vectors along a side that are named at the axis.
+/// Components of wave vectors along a side that are labeled on the axis.
 fn named(length: usize) -> impl Iterator<Item = (usize, &'static str)> {
     [(0, "0"), (length / 2, "π")].into_iter().filter(move |(at, _)| *at == 0 || 2 * at == length)
 }
 
-/// A wave vector in units of π.
+/// Wave vector in units of π.
 fn vector(report: &Report, wave: usize) -> String {
     let (a, b) = report.lattice.position(wave);
     let part = |at: usize, length: usize| match (2 * at, length) {
@@ -83,13 +83,13 @@ mod tests {
 
     #[test]
     fn every_wave_vector_has_a_square() {
-        let html = picture(&square(4)).unwrap();
+        let html = section(&square(4)).unwrap();
         assert_eq!(html.matches("<rect").count(), 16);
         assert!(html.contains("k = (π, π): ") && html.contains("k = (2π/4, 0): "), "{html}");
-        let html = picture(&chain(12)).unwrap();
+        let html = section(&chain(12)).unwrap();
         assert!(html.matches("<rect").count() == 12 && html.contains("k = 2π/12: ") && html.contains("k = π: "));
         let mut report = square(4);
         report.estimate.observables.structure_factor.clear();
-        assert_eq!(picture(&report).unwrap(), "");
+        assert_eq!(section(&report).unwrap(), "");
     }
 }

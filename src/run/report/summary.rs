@@ -1,13 +1,13 @@
-//! What the run found, in numbers: the head of the page, and the table of observables.
+//! Results of the run as numbers: the header of the page, and the table of observables.
 
 use super::Report;
 use super::markup::{escaped, shown, table};
-use crate::run::{Measured, duration, relative_error};
+use crate::run::{Measurement, duration, relative_error};
 
-/// A number of the head: what it is, itself, and what is said below it; all HTML.
+/// Number in the header: name, value and note; all HTML.
 type Number = (&'static str, String, String);
 
-pub fn head(report: &Report) -> String {
+pub(super) fn head(report: &Report) -> String {
     let settings = &report.settings;
     let numbers: String = numbers(report)
         .into_iter()
@@ -29,8 +29,8 @@ pub fn head(report: &Report) -> String {
 fn numbers(report: &Report) -> Vec<Number> {
     let estimate = &report.estimate;
     let sites = report.lattice.sites() as f64;
-    let per_site = Measured { mean: estimate.energy / sites, error: estimate.energy_error / sites };
-    let whole = Measured { mean: estimate.energy, error: estimate.energy_error };
+    let per_site = Measurement { mean: estimate.energy / sites, error: estimate.energy_error / sites };
+    let whole = Measurement { mean: estimate.energy, error: estimate.energy_error };
     let mut numbers: Vec<Number> =
         vec![("Energy per site", measured(per_site), format!("of all {sites} sites {}", measured(whole)))];
     if let Some(exact) = report.exact.filter(|exact| exact.is_finite() && *exact != 0.0) {
@@ -50,13 +50,13 @@ fn numbers(report: &Report) -> Vec<Number> {
     numbers
 }
 
-/// The observables and what is known of the Markov chains, as tables.
-pub fn observables(report: &Report) -> String {
+/// Tables of the observables and of the Markov chain diagnostics.
+pub(super) fn observables(report: &Report) -> String {
     let found = &report.estimate.observables;
     let mut rows: Vec<(&str, String)> = vec![("Density ⟨n⟩", measured(found.density.into()))];
     rows.extend(found.sigma_x.map(|mean| ("⟨σˣ⟩ per site", measured(mean.into()))));
     rows.extend([
-        ("Staggered magnetisation <span class=\"formula\">⟨|m|⟩</span>", measured(found.staggered.into())),
+        ("Staggered magnetization <span class=\"formula\">⟨|m|⟩</span>", measured(found.staggered.into())),
         ("⟨m²⟩", measured(found.staggered_squared.into())),
         ("Fluctuation <span class=\"formula\">N (⟨m²⟩ − ⟨|m|⟩²)</span>", measured(found.staggered_fluctuation.into())),
     ]);
@@ -80,7 +80,7 @@ pub fn observables(report: &Report) -> String {
     format!("<div class=\"tables\">\n{tables}</div>\n")
 }
 
-fn measured(number: Measured) -> String {
+fn measured(number: Measurement) -> String {
     match number.mean.is_finite() {
         true => {
             number.to_string().replace('-', "−").replace("NaN", "unknown").replace(" ± ", " <span>±\u{a0}") + "</span>"

@@ -1,10 +1,10 @@
-//! Where the time of a step goes.
+//! Time of the parts of a step.
 
 use super::markup::{coordinate, escaped, figure, shown};
 use crate::vmc::PartTime;
 
-/// A bar for each part, with its milliseconds and its share.
-pub fn bars(parts: &[PartTime]) -> String {
+/// Bar chart of the parts, with milliseconds and shares.
+pub(super) fn bars(parts: &[PartTime]) -> String {
     let known = |part: &PartTime| part.milliseconds.is_finite() && part.milliseconds >= 0.0;
     let whole: f64 = parts.iter().filter(|part| known(part)).map(|part| part.milliseconds).sum();
     if parts.is_empty() || whole <= 0.0 {
@@ -34,8 +34,8 @@ pub fn bars(parts: &[PartTime]) -> String {
         "time",
         &table,
         &format!(
-            "Time of each part of a step, {} ms together. Launches are timed one by one, so that this is somewhat more than a \
-         step.",
+            "Time of each part of a step, {} ms in total. Launches are timed one by one, so the total is somewhat more \
+             than that of a step.",
             shown(whole, 3)
         ),
     )

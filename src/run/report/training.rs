@@ -1,29 +1,30 @@
-//! What the steps of the run report, against the step: energies, variances, learning rates, times; and where the time goes.
+//! Training curves: energies, variances, learning rates and times against the step, and the time of the parts of a
+//! step.
 
 use super::Report;
 use super::markup::{escaped, figure};
 use super::time;
-use crate::picture::Fault;
+use crate::plot_style::Fault;
 use crate::run::relative_error;
-use crate::run::series::{Look, Series, Vertical};
+use crate::run::series::{Series, SeriesStyle, Vertical};
 use crate::vmc::StepReport;
 
-/// Points of a chart: on a telephone its letters are then still readable.
-pub const SIZE: (u32, u32) = (440, 300);
-pub const LETTERS: u32 = 17;
+/// Size of a chart in points: the labels are still readable on a phone.
+pub(super) const SIZE: (u32, u32) = (440, 300);
+pub(super) const LETTERS: u32 = 17;
 
-/// A chart: what is drawn of a step, its axis, and what the caption says it is.
+/// Chart: quantity, axis and caption.
 struct Chart<'a> {
     of: &'a dyn Fn(&StepReport) -> f64,
     name: &'a str,
     vertical: Vertical,
-    /// Whether the samples make it noisy.
+    /// Whether the quantity has sampling noise.
     noisy: bool,
     exact: Option<f64>,
     caption: &'a str,
 }
 
-pub fn section(report: &Report) -> Result<String, Fault> {
+pub(super) fn section(report: &Report) -> Result<String, Fault> {
     if report.steps.is_empty() {
         return Ok(format!("<p>There is no record of steps.</p>\n{}", time::bars(&report.parts)));
     }
@@ -72,7 +73,7 @@ pub fn section(report: &Report) -> Result<String, Fault> {
 }
 
 impl Chart<'_> {
-    /// The figure; nothing where no step has such a number.
+    /// Draws the figure; empty if no step has such a value.
     fn figure(&self, steps: &[StepReport]) -> Result<String, Fault> {
         let mut series = Series::default();
         for step in steps {
@@ -85,7 +86,7 @@ impl Chart<'_> {
         if series.len() == 0 {
             return Ok(String::new());
         }
-        let svg = series.svg(&Look {
+        let svg = series.svg(&SeriesStyle {
             size: SIZE,
             letters: LETTERS,
             title: "",
@@ -108,8 +109,8 @@ impl Chart<'_> {
     }
 }
 
-/// A picture of its own as a part of a page, which knows what SVG is, with a label for those who do not see it.
-pub fn inline(svg: &str, label: &str) -> String {
+/// Inlines a standalone SVG into the page: removes its namespace and adds a text alternative.
+pub(super) fn inline(svg: &str, label: &str) -> String {
     let svg = svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
     svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{}\" ", escaped(label)), 1)
 }

@@ -1,27 +1,28 @@
-//! How far the numbers of Markov chains depend on those before them.
+//! Integrated autocorrelation time of Markov chains.
 //!
 //! ```text
-//! ρ(t) = ⟨(x_k − x̄)(x_{k+t} − x̄)⟩ / ⟨(x_k − x̄)²⟩        τ = ½ + Σ_{t=1}^{W} ρ(t)        W = the least with W ≥ 5 τ
+//! ρ(t) = ⟨(x_k − x̄)(x_{k+t} − x̄)⟩ / ⟨(x_k − x̄)²⟩        τ = ½ + Σ_{t=1}^{W} ρ(t)        W = smallest W ≥ 5 τ
 //! ```
 //!
-//! The mean of n such numbers has the variance s²·2τ/n: they are worth n/2τ independent ones. Source: Sokal, Monte Carlo
+//! The mean of n numbers has the variance s²·2τ/n, so the effective sample size is n/2τ. Source: Sokal, Monte Carlo
 //! methods in statistical mechanics (1996), section 3.
 
-/// Window over τ: a sum that ends earlier misses part of τ, a later one adds noise.
+/// Window W in units of τ. A shorter sum misses part of τ, a longer sum adds noise.
 const WINDOW: f64 = 5.0;
 
-/// The integrated autocorrelation time τ of numbers from independent chains, in steps of a chain; ½ where no number depends
-/// on another, and never less. The chains have one distribution, so that ρ is taken over all of them at once.
+/// Returns the integrated autocorrelation time τ of numbers from independent chains, in steps of a chain. It is at
+/// least ½, the value for independent numbers. The chains have the same distribution, so ρ is averaged over all of
+/// them.
 ///
-/// Where chains are too short for a window (of many chains each has few numbers), the variance of the chains' means says
-/// the same: 2τ = length · variance of means / variance of numbers, because chains do not depend on each other. It knows
-/// of τ no more than a chain's length shows, and the error bar that follows from it is right all the same.
+/// If the chains are too short for a window, τ follows from the variance of the means of the independent chains,
+/// 2τ = length · variance of means / variance of numbers. This τ only includes correlations within the length of a
+/// chain, but the error bar that follows from it is still correct.
 pub(crate) fn autocorrelation_time(chains: &[Vec<f64>]) -> f64 {
     let count = chains.iter().map(Vec::len).sum::<usize>() as f64;
     let mean = chains.iter().flatten().sum::<f64>() / count;
     let variance = chains.iter().flatten().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
     let longest = chains.iter().map(Vec::len).max().unwrap_or(0);
-    // Numbers that are all the same have no correlation to speak of.
+    // The correlation of constant numbers is undefined.
     if longest < 2 || variance <= f64::MIN_POSITIVE {
         return 0.5;
     }
@@ -56,7 +57,7 @@ mod tests {
         }
     }
 
-    /// Chains much shorter than their correlation: the error of the mean over all is that of the means of the chains.
+    /// For chains much shorter than τ, the error of the overall mean is that of the means of the chains.
     #[test]
     fn short_chains_give_the_error_of_their_means() {
         let (count, length) = (2000, 8);

@@ -1,42 +1,42 @@
-//! Error bars of many quantities at once by batch means.
+//! Error bars of many quantities by batch means.
 //!
 //! ```text
-//! m_b = mean of batch b, n_b its samples        x̄ = Σ n_b m_b / n        ε² = k/(k − 1) Σ (n_b/n)² (m_b − x̄)²
+//! m_b = mean of batch b, n_b its size        x̄ = Σ n_b m_b / n        ε² = k/(k − 1) Σ (n_b/n)² (m_b − x̄)²
 //! ```
 //!
-//! Batches are of whole Markov chains, or of stretches of them that are long against their autocorrelation, so that they do
-//! not depend on each other while samples within one may. Source: Geyer, Practical Markov Chain Monte Carlo, Statistical
-//! Science 7, 473 (1992), section 3.2.
+//! A batch is a set of whole Markov chains, or a segment of a chain that is long compared with its autocorrelation
+//! time. Batches are then independent, while samples within a batch may be correlated. Source: Geyer, Practical Markov
+//! Chain Monte Carlo, Statistical Science 7, 473 (1992), section 3.2.
 
-/// A mean over samples.
+/// Mean over samples with its standard error.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mean {
-    /// It.
+    /// Mean.
     pub value: f64,
-    /// Its standard error.
+    /// Standard error of the mean.
     pub error: f64,
 }
 
-/// Batches at most: of so many the error bar itself is known to 9 %.
+/// Maximum number of batches. With 64 batches, the relative error of the error bar is 9 %.
 const MOST: usize = 64;
-/// Autocorrelation times in a batch that is a part of a chain, at least.
+/// Minimum length of a batch that is part of a chain, in autocorrelation times.
 const TIMES: f64 = 20.0;
 
-/// Which sample belongs to which batch.
+/// Assignment of samples to batches.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Division {
-    /// Chains that samples come from in turn; 0 where samples do not depend on each other.
+pub(crate) struct BatchLayout {
+    /// Number of chains; 0 for independent samples.
     chains: usize,
-    /// Samples of a chain.
+    /// Samples per chain.
     length: usize,
-    /// Batches that a chain is cut into; where there are many chains, of which several make a batch, 1.
+    /// Batches per chain; 1 if a batch consists of several chains.
     parts: usize,
     count: usize,
 }
 
-impl Division {
-    /// Of `samples` samples; of Markov chains they are those of `chains` = (how many, τ in samples of a chain).
-    pub fn new(samples: usize, chains: Option<(usize, f64)>) -> Self {
+impl BatchLayout {
+    /// Creates a layout for `samples` samples. For Markov chains, `chains` = (number, τ in samples of a chain).
+    pub(crate) fn new(samples: usize, chains: Option<(usize, f64)>) -> Self {
         match chains {
             None => Self { chains: 0, length: 1, parts: 1, count: samples.min(MOST) },
             Some((chains, _)) if chains >= MOST => {
@@ -45,15 +45,15 @@ impl Division {
             Some((chains, time)) => {
                 let length = samples.div_ceil(chains);
                 let long_enough = (length as f64 / (TIMES * time)) as usize;
-                // Two batches give an error bar of sorts, one gives none.
+                // At least two batches, which an error bar requires.
                 let parts = long_enough.clamp(2usize.div_ceil(chains), (MOST / chains).max(1)).min(length);
                 Self { chains, length, parts, count: chains * parts }
             }
         }
     }
 
-    /// The batch of sample number `place` of chain `chain`, or of the `place`-th sample where there are no chains.
-    pub fn batch(&self, chain: usize, place: usize) -> usize {
+    /// Returns the batch of sample number `place` of chain `chain`, or of sample number `place` without chains.
+    pub(crate) fn batch(&self, chain: usize, place: usize) -> usize {
         match self.chains {
             0 => place % self.count,
             _ if self.parts == 1 => chain % self.count,
@@ -62,27 +62,27 @@ impl Division {
     }
 }
 
-/// Sums of `width` quantities in every batch.
+/// Sums of `width` quantities in each batch.
 #[derive(Debug, Clone)]
-pub struct Batches {
+pub(crate) struct Batches {
     width: usize,
     sizes: Vec<f64>,
     sums: Vec<f64>,
 }
 
 impl Batches {
-    pub fn new(division: &Division, width: usize) -> Self {
+    pub(crate) fn new(division: &BatchLayout, width: usize) -> Self {
         Self { width, sizes: vec![0.0; division.count], sums: vec![0.0; division.count * width] }
     }
 
-    /// Takes in a sample of a batch: where the sums of its quantities stand.
-    pub fn sample(&mut self, batch: usize) -> &mut [f64] {
+    /// Counts a sample of a batch and returns the sums to which its quantities are added.
+    pub(crate) fn sample(&mut self, batch: usize) -> &mut [f64] {
         self.sizes[batch] += 1.0;
         &mut self.sums[batch * self.width..(batch + 1) * self.width]
     }
 
-    /// Of the combination Σ_k c_k x_k + constant, where `terms` are (k, c_k).
-    pub fn mean_of(&self, terms: &[(usize, f64)], constant: f64) -> Mean {
+    /// Returns the mean of Σ_k c_k x_k + constant, where `terms` are (k, c_k).
+    pub(crate) fn mean_of(&self, terms: &[(usize, f64)], constant: f64) -> Mean {
         let total: f64 = self.sizes.iter().sum();
         let sums = |b: usize| terms.iter().map(|(k, c)| c * self.sums[b * self.width + k]).sum::<f64>();
         let full: Vec<usize> = (0..self.sizes.len()).filter(|b| self.sizes[*b] > 0.0).collect();
@@ -92,8 +92,8 @@ impl Batches {
         Mean { value: value + constant, error: (spread * count / (count - 1.0)).sqrt() / total }
     }
 
-    /// Of quantity `k`.
-    pub fn mean(&self, k: usize) -> Mean {
+    /// Returns the mean of quantity `k`.
+    pub(crate) fn mean(&self, k: usize) -> Mean {
         self.mean_of(&[(k, 1.0)], 0.0)
     }
 }
@@ -103,7 +103,7 @@ mod tests {
     use super::super::process::autoregression;
     use super::*;
 
-    fn fill(series: &[Vec<f64>], division: &Division) -> Batches {
+    fn fill(series: &[Vec<f64>], division: &BatchLayout) -> Batches {
         let mut batches = Batches::new(division, 2);
         for (chain, numbers) in series.iter().enumerate() {
             for (place, x) in numbers.iter().enumerate() {
@@ -115,18 +115,18 @@ mod tests {
         batches
     }
 
-    /// Of many means, each of its own chains, about 68 of 100 lie within their error bars.
+    /// About 68 % of many independent means lie within their error bars.
     #[test]
     fn error_bars_cover_at_their_rate() {
         for (chains, length, phi) in [(100, 40, 0.8), (64, 5, 0.5), (4, 4000, 0.9), (1, 8000, 0.7)] {
             let runs = 300;
             let all = autoregression(runs * chains, length, phi);
             let time = super::super::process::exact_time(phi);
-            let division = Division::new(chains * length, Some((chains, time)));
+            let division = BatchLayout::new(chains * length, Some((chains, time)));
             let means: Vec<Mean> = all.chunks(chains).map(|series| fill(series, &division).mean(0)).collect();
             let within = means.iter().filter(|mean| mean.value.abs() < mean.error).count() as f64 / runs as f64;
             assert!((within - 0.68).abs() < 0.09, "{chains} chains of {length}: {within} lie within");
-            // As if samples did not depend on each other far fewer would.
+            // With error bars for independent samples, far fewer means lie within them.
             let naive = |series: &[Vec<f64>]| {
                 let squares: f64 = series.iter().flatten().map(|x| x * x).sum();
                 let sum: f64 = series.iter().flatten().sum();
@@ -140,12 +140,12 @@ mod tests {
     #[test]
     fn independent_samples_have_the_usual_error() {
         let numbers: Vec<f64> = autoregression(1, 6400, 0.0).remove(0);
-        let division = Division::new(numbers.len(), None);
+        let division = BatchLayout::new(numbers.len(), None);
         let mean = fill(std::slice::from_ref(&numbers), &division).mean(0);
         let variance = numbers.iter().map(|x| (x - mean.value).powi(2)).sum::<f64>() / 6399.0;
         assert!((mean.value - numbers.iter().sum::<f64>() / 6400.0).abs() < 1e-12);
         assert!((mean.error / (variance / 6400.0).sqrt() - 1.0).abs() < 0.3, "{mean:?}");
-        // A combination is the mean of the combined samples, and its error knows what they have in common.
+        // The mean of a combination is that of the combined samples, and its error includes their covariance.
         let batches = fill(&[numbers], &division);
         let nothing = batches.mean_of(&[(0, 2.0), (0, -2.0)], 0.5);
         assert!((nothing.value - 0.5).abs() < 1e-12 && nothing.error < 1e-12);
@@ -153,11 +153,11 @@ mod tests {
 
     #[test]
     fn batches_are_no_shorter_than_chains_remember() {
-        assert_eq!(Division::new(4000, Some((4, 50.0))).count, 4);
-        assert_eq!(Division::new(400_000, Some((4, 5.0))).count, 64);
-        assert_eq!(Division::new(10, Some((1, 50.0))).count, 2);
-        assert_eq!(Division::new(3, None).count, 3);
-        let division = Division::new(1000, Some((2, 1.0)));
+        assert_eq!(BatchLayout::new(4000, Some((4, 50.0))).count, 4);
+        assert_eq!(BatchLayout::new(400_000, Some((4, 5.0))).count, 64);
+        assert_eq!(BatchLayout::new(10, Some((1, 50.0))).count, 2);
+        assert_eq!(BatchLayout::new(3, None).count, 3);
+        let division = BatchLayout::new(1000, Some((2, 1.0)));
         let used: std::collections::BTreeSet<usize> =
             (0..2).flat_map(|chain| (0..500).map(move |place| division.batch(chain, place))).collect();
         assert_eq!(used.into_iter().collect::<Vec<_>>(), (0..division.count).collect::<Vec<_>>());

@@ -1,17 +1,20 @@
-//! Error bars by blocking: means of ever longer blocks of a chain depend on each other ever less.
+//! Error bars by blocking: means of longer blocks of a chain are less correlated.
 //!
 //! ```text
 //! x^(0) = x        x^(k+1)_i = ½ (x^(k)_2i + x^(k)_2i+1)        ε_k² = s²(x^(k)) · 2^k / n
 //! ```
 //!
-//! ε_k, the error of the mean of all n numbers if blocks of 2^k do not depend on each other, grows with k until they do not.
-//! Sources: Flyvbjerg & Petersen, J. Chem. Phys. 91, 461 (1989); where to stop, 8^k > 2n (ε_k/ε_0)⁴, is Lee, Conduit,
-//! Nemec, López Ríos & Drummond, Phys. Rev. E 83, 066706 (2011), which weighs what a short block misses against the noise of few blocks.
+//! ε_k is the error of the mean of all n numbers if blocks of 2^k numbers are independent. It grows with k until they
+//! are.
+//!
+//! Sources: Flyvbjerg & Petersen, J. Chem. Phys. 91, 461 (1989). Stopping criterion, 8^k > 2n (ε_k/ε_0)⁴: Lee, Conduit,
+//! Nemec, López Ríos & Drummond, Phys. Rev. E 83, 066706 (2011), which balances the bias of short blocks and the noise
+//! of few blocks.
 
-/// The standard error of the mean of `chains`, and how many numbers were in a block; NaN for fewer than two numbers.
+/// Returns the standard error of the mean of `chains` and the block length; NaN for fewer than two numbers.
 ///
-/// Blocks end where their chain ends. Where chains are so short that no block of theirs is long enough, the longest is
-/// taken: a chain's mean depends on no other's.
+/// Blocks do not cross chains. If the chains are too short for the stopping criterion, the longest blocks are used,
+/// because the means of different chains are independent.
 pub(super) fn blocking(chains: &[Vec<f64>]) -> (f64, usize) {
     let count = chains.iter().map(Vec::len).sum::<usize>() as f64;
     let (mut blocks, mut block) = (chains.to_vec(), 1);
@@ -31,7 +34,7 @@ pub(super) fn blocking(chains: &[Vec<f64>]) -> (f64, usize) {
     best
 }
 
-/// The unbiased variance of all numbers; none of fewer than two.
+/// Returns the unbiased variance of all numbers; `None` for fewer than two.
 fn variance(chains: &[Vec<f64>]) -> Option<f64> {
     let count = chains.iter().map(Vec::len).sum::<usize>() as f64;
     let mean = chains.iter().flatten().sum::<f64>() / count;
@@ -48,7 +51,7 @@ mod tests {
         for (count, length) in [(1, 60_000), (20, 3000), (400, 150)] {
             for phi in [0.0, 0.5, 0.8] {
                 let chains = autoregression(count, length, phi);
-                // Uniform noise in (−1, 1) has the variance ⅓, and x that over 1 − φ².
+                // Uniform noise in (−1, 1) has the variance ⅓, so x has the variance ⅓ / (1 − φ²).
                 let variance = 1.0 / (3.0 * (1.0 - phi * phi));
                 let exact = (variance * 2.0 * exact_time(phi) / (count * length) as f64).sqrt();
                 let (found, block) = blocking(&chains);
@@ -58,7 +61,7 @@ mod tests {
         }
     }
 
-    /// The naive error of correlated numbers is far too small, so that the test above cannot pass by it.
+    /// The naive error of correlated numbers is far too small, so the test above would fail with it.
     #[test]
     fn single_numbers_know_of_no_correlation() {
         let chains = autoregression(20, 3000, 0.8);

@@ -1,12 +1,12 @@
-//! The error of a ratio of means, as of a mean with weights that do not add up to one.
+//! Jackknife error of a ratio of means, such as a mean with weights that are not normalized.
 //!
 //! ```text
-//! R = Σ a / Σ w        R_(i) = R without sample i        ε² = (n − 1)/n · Σ (R_(i) − mean of them)²
+//! R = Σ a / Σ w        R_(i) = R without sample i        ε² = (n − 1)/n · Σ (R_(i) − mean R_(i))²
 //! ```
 //!
 //! Source: Efron, The jackknife, the bootstrap and other resampling plans (1982), chapter 3.
 
-/// `Σ a / Σ w` and its standard error, where samples do not depend on each other.
+/// Returns `Σ a / Σ w` and its standard error for independent samples.
 pub(crate) fn ratio_of_means(a: &[f64], w: &[f64]) -> [f64; 2] {
     let count = a.len() as f64;
     let (sum_a, sum_w): (f64, f64) = (a.iter().sum(), w.iter().sum());
@@ -29,7 +29,7 @@ mod tests {
         assert!((mean - 4.0).abs() < 1e-14 && (error - (variance / 4.0).sqrt()).abs() < 1e-14);
     }
 
-    /// Of many ratios, each from its own numbers, the spread is what each says it is.
+    /// The standard deviation of many independent ratios is the estimated error.
     #[test]
     fn the_error_is_the_spread_of_ratios() {
         let mut random = RandomInputs::new(3);

@@ -1,4 +1,7 @@
-//! What the numbers that Markov chains leave are worth.
+//! MCMC diagnostics and error bars: autocorrelation time, blocking, batch means, jackknife, split R̂, V-score.
+//!
+//! The error bar of the energy from Markov chains uses the integrated autocorrelation time. Blocking is a second
+//! estimate of it, and split R̂ shows whether the chains agree. Error bars of all other observables are batch means.
 
 mod autocorrelation;
 mod batches;
@@ -10,57 +13,57 @@ mod r_hat;
 
 pub(super) use autocorrelation::autocorrelation_time;
 pub use batches::Mean;
-pub(super) use batches::{Batches, Division};
+pub(super) use batches::{BatchLayout, Batches};
 use blocking::blocking;
 pub(super) use jackknife::ratio_of_means;
 use r_hat::split_r_hat;
 
 use crate::physics::Terms;
 
-/// How good Markov chains are.
+/// Diagnostics of Markov chains.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChainReport {
-    /// How many.
+    /// Number of chains.
     pub chains: usize,
-    /// Part of the proposals that were accepted.
+    /// Fraction of the proposals that were accepted.
     pub acceptance: f64,
-    /// Chains that accepted fewer than [`FROZEN`] of their proposals: they hardly leave where they began, and no error bar
-    /// knows of it.
+    /// Number of chains with an acceptance below [`FROZEN`]. They barely move from their start, which no error bar
+    /// includes.
     pub frozen: usize,
-    /// Integrated autocorrelation time τ of the local energy, in samples of a chain; ½ where samples are independent.
+    /// Integrated autocorrelation time τ of the local energy, in samples of a chain; ½ if samples are independent.
     pub autocorrelation: f64,
-    /// Independent samples that these are worth, samples / 2τ.
+    /// Effective number of independent samples, samples / 2τ.
     pub effective_samples: f64,
-    /// Standard error of the energy by blocking (Flyvbjerg & Petersen 1989), which knows of τ only what blocks of the chains
-    /// show: a second opinion on √(variance · 2τ / samples).
+    /// Standard error of the energy by blocking (Flyvbjerg & Petersen 1989). It does not use τ and is a check of
+    /// √(variance · 2τ / samples).
     pub blocking_error: f64,
-    /// Samples of a chain in a block of it.
+    /// Length of a block, in samples of a chain.
     pub block: usize,
-    /// Split R̂ of the local energy (Gelman et al. 2013): 1 where the halves of all chains have one distribution, above
-    /// [`MIXED`] where they do not, or are too short to show it. `None` where a chain left fewer than 4 samples.
+    /// Split R̂ of the local energy (Gelman et al. 2013). It is 1 if the halves of all chains have the same
+    /// distribution, and above [`MIXED`] if they differ or are too short. `None` if a chain has fewer than 4 samples.
     pub r_hat: Option<f64>,
 }
 
-/// Acceptance below which Markov chains are taken for frozen.
+/// Acceptance below which a Markov chain counts as frozen.
 pub const FROZEN: f64 = 0.01;
 
-/// Split R̂ up to which Markov chains are taken for mixed.
+/// Maximum split R̂ of Markov chains that count as mixed.
 pub const MIXED: f64 = 1.05;
 
-/// N · variance / (E − E_∞)² of a wave function for a Hamiltonian of these terms, which is 0 for an eigenstate; E_∞ is the mean
-/// over all configurations (Wu et al., arXiv:2302.04919).
+/// Returns the V-score, N · variance / (E − E_∞)², which is 0 for an eigenstate. E_∞ is the mean energy over all
+/// configurations (Wu et al., arXiv:2302.04919).
 pub(super) fn v_score(terms: &Terms, energy: f64, variance: f64) -> f64 {
     terms.sites() as f64 * variance / (energy - terms.infinite_temperature_energy(None)).powi(2)
 }
 
-/// The chain of sample number `at`, and its number among those of the chain, where samples are made `chunk` at a time: every
-/// chunk begins with the first of `chains` chains.
+/// Returns the chain of sample number `at` and the index of the sample within it, for samples drawn in chunks of
+/// `chunk`. Every chunk begins with the first of `chains` chains.
 pub(super) fn place(at: usize, chunk: usize, chains: usize) -> [usize; 2] {
     let [before, within] = [at / chunk, at % chunk];
     [within % chains, before * chunk.div_ceil(chains) + within / chains]
 }
 
-/// `numbers`, made `chunk` at a time, by chain: the n-th of `chains` left the numbers n, n + chains, … of every chunk.
+/// Splits `numbers`, drawn in chunks of `chunk`, by chain: chain n has the numbers n, n + chains, … of every chunk.
 pub(super) fn series(numbers: &[f64], chunk: usize, chains: usize) -> Vec<Vec<f64>> {
     let mut series = vec![Vec::new(); chains];
     numbers.chunks(chunk).for_each(|chunk| chunk.iter().enumerate().for_each(|(b, x)| series[b % chains].push(*x)));
@@ -68,7 +71,8 @@ pub(super) fn series(numbers: &[f64], chunk: usize, chains: usize) -> Vec<Vec<f6
 }
 
 impl ChainReport {
-    /// Of the local energies `energies` of a [`series`] of chains, of which the n-th had `accepted[n]` of `proposals` accepted.
+    /// Computes the diagnostics from local energies in the order of [`series`]. Chain n accepted `accepted[n]` of
+    /// `proposals` proposals.
     pub(super) fn new(energies: &[f64], chunk: usize, accepted: &[u64], proposals: u64) -> Self {
         let chains = accepted.len();
         let series = series(energies, chunk, chains);

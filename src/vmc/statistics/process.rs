@@ -1,9 +1,9 @@
-//! A process whose correlations are known, for tests.
+//! Autoregressive process with known correlations, for tests.
 
 use crate::kernels::RandomInputs;
 
-/// Chains of x_{k+1} = φ x_k + noise, which has ρ(t) = φ^t and τ = ½ (1 + φ)/(1 − φ).
-pub fn autoregression(count: usize, length: usize, phi: f64) -> Vec<Vec<f64>> {
+/// Returns chains of x_{k+1} = φ x_k + noise, with ρ(t) = φ^t and τ = ½ (1 + φ)/(1 − φ).
+pub(super) fn autoregression(count: usize, length: usize, phi: f64) -> Vec<Vec<f64>> {
     const FORGOTTEN: usize = 200;
     let mut random = RandomInputs::new(17);
     let mut chain = || {
@@ -18,7 +18,7 @@ pub fn autoregression(count: usize, length: usize, phi: f64) -> Vec<Vec<f64>> {
     (0..count).map(|_| chain()).collect()
 }
 
-/// Its τ.
-pub fn exact_time(phi: f64) -> f64 {
+/// Returns τ of [`autoregression`].
+pub(super) fn exact_time(phi: f64) -> f64 {
     0.5 * (1.0 + phi) / (1.0 - phi)
 }

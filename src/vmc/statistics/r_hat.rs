@@ -1,18 +1,19 @@
-//! Whether Markov chains that began in different places have come to one distribution.
+//! Split R̂: convergence of Markov chains from different starts to the same distribution.
 //!
 //! ```text
-//! W = mean of s²_h        B = n · s²(means x̄_h)        R̂ = √( ((n − 1)/n · W + B/n) / W )        over halves h of n numbers
+//! W = mean s²_h        B = n · s²(means x̄_h)        R̂ = √( ((n − 1)/n · W + B/n) / W )        halves h of n numbers
 //! ```
 //!
-//! R̂ is 1 where halves differ no more than their numbers do. A chain that drifts has unlike halves, so that R̂ also knows of
-//! that. Source: Gelman, Carlin, Stern, Dunson, Vehtari & Rubin, Bayesian Data Analysis, third edition (2013), section 11.4.
-//! The ranks of Vehtari et al. (2021) are for numbers whose variance may be infinite, and are not taken here.
+//! R̂ is 1 if the means of the halves vary no more than the variance within the halves implies. The halves of a chain
+//! that drifts differ, so R̂ also detects drift. Source: Gelman, Carlin, Stern, Dunson, Vehtari & Rubin, Bayesian Data
+//! Analysis, third edition (2013), section 11.4. The rank normalization of Vehtari et al. (2021) is for numbers whose
+//! variance may be infinite, and is not used here.
 
-/// The least number of numbers of a half that has a variance.
+/// Minimum length of a half, which a variance requires.
 const SHORTEST_HALF: usize = 2;
 
-/// Split R̂ of `chains`, all cut to the length of the shortest; `None` where that is below 4. Where no chain ever changes it
-/// is 1 if all stand at the same number, else ∞.
+/// Returns split R̂ of `chains`, for halves of the length of the shortest chain's half; `None` if that chain has fewer
+/// than 4 numbers. For constant chains, it is 1 if all have the same value, otherwise ∞.
 pub(super) fn split_r_hat(chains: &[Vec<f64>]) -> Option<f64> {
     let half = chains.iter().map(Vec::len).min().unwrap_or(0) / 2;
     if half < SHORTEST_HALF {
@@ -31,7 +32,7 @@ pub(super) fn split_r_hat(chains: &[Vec<f64>]) -> Option<f64> {
     })
 }
 
-/// Mean and unbiased variance.
+/// Returns the mean and the unbiased variance.
 fn mean_and_variance(numbers: &[f64]) -> [f64; 2] {
     let count = numbers.len() as f64;
     let mean = numbers.iter().sum::<f64>() / count;
@@ -48,7 +49,7 @@ mod tests {
     fn a_small_example_by_hand() {
         // Halves [1, 2] and [3, 4]: W = ½, B/n = s²(1.5, 3.5) = 2, so R̂² = ½ + 4.
         assert_eq!(split_r_hat(&[vec![1.0, 2.0, 3.0, 4.0]]), Some(4.5f64.sqrt()));
-        // The middle one of five is in no half.
+        // The middle one of five numbers is in neither half.
         assert_eq!(split_r_hat(&[vec![1.0, 2.0, 99.0, 3.0, 4.0]]), Some(4.5f64.sqrt()));
         assert_eq!(split_r_hat(&[vec![1.0, 2.0, 3.0], vec![0.0; 9]]), None);
         assert_eq!(split_r_hat(&[]), None);
@@ -68,11 +69,11 @@ mod tests {
         let mut stuck = autoregression(2, 1000, 0.0);
         stuck[1].iter_mut().for_each(|x| *x += 1.0);
         assert!(r_hat(&stuck) > 1.2, "{}", r_hat(&stuck));
-        // One chain that drifts by twice the spread of its numbers.
+        // One chain with a drift of 1, nearly twice the standard deviation of its noise.
         let mut drifting = autoregression(1, 1000, 0.0);
         drifting[0].iter_mut().enumerate().for_each(|(k, x)| *x += k as f64 / 1000.0);
         assert!(r_hat(&drifting) > MIXED, "{}", r_hat(&drifting));
-        // Chains of a few autocorrelation times only.
+        // Chains of only a few autocorrelation times.
         assert!(r_hat(&autoregression(8, 40, 0.9)) > MIXED);
     }
 

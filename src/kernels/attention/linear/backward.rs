@@ -1,4 +1,4 @@
-//! Gradients of linear attention with respect to its queries, keys and values.
+//! Gradients of linear attention with respect to queries, keys and values.
 
 use std::ops::Range;
 
@@ -7,20 +7,20 @@ use super::{AttentionShape, TILES, check, chunk, dot, features, forward_referenc
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Param, Plan, View};
 use crate::kernels::attention::{narrow, part, random_qkv, wide, window};
-use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
-static BACKWARD_QUERY: Kernel = kernel!("linear_attention_backward_query");
-static BACKWARD_KEY: Kernel = kernel!("linear_attention_backward_key");
+static BACKWARD_QUERY: Kernel = kernel!("attention", "linear_attention_backward_query");
+static BACKWARD_KEY: Kernel = kernel!("attention", "linear_attention_backward_key");
 
-pub(in crate::kernels) const BACKWARD_QUERY_ENTRY: Entry =
+pub(crate) const BACKWARD_QUERY_ENTRY: Entry =
     Entry { kernel: &BACKWARD_QUERY, summary: "d_q = φ'(q) (S g − δ z), linear attention", cases: query_cases };
-pub(in crate::kernels) const BACKWARD_KEY_ENTRY: Entry = Entry {
+pub(crate) const BACKWARD_KEY_ENTRY: Entry = Entry {
     kernel: &BACKWARD_KEY,
     summary: "d_k = φ'(k) (R v − w), d_v = Rᵀ φ(k), linear attention",
     cases: key_cases,
 };
 
-/// Linear attention backward, see the module's page.
+/// Linear attention backward pass; see the module documentation.
 #[derive(Debug, Clone)]
 pub struct LinearBackward {
     /// (B·T, 3C)
@@ -33,8 +33,8 @@ pub struct LinearBackward {
     pub d_out: View,
     /// (B·T, H), scratch for δ
     pub delta: View,
-    /// [`super::states_of_sample`] floats for each sample, scratch: the states of the forward pass, which are made again, and
-    /// after them those of the backward pass.
+    /// Scratch of [`super::states_of_sample`] floats per sample: first the recomputed states of the forward pass, then
+    /// those of the backward pass.
     pub states: View,
     /// (B·T, 3C)
     pub d_qkv: View,
@@ -45,7 +45,7 @@ impl LinearBackward {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Shape`] for heads wider than 128, a shape whose queries are not all positions or that is not
-    /// causal, or more than [`super::most_positions`]; as [`Plan::launch`].
+    /// causal, or more than [`super::most_positions`] positions; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
         shape.check_whole(&BACKWARD_QUERY)?;
         check(&BACKWARD_QUERY, shape)?;
@@ -64,7 +64,7 @@ impl LinearBackward {
 
     fn params(shape: &AttentionShape) -> [(&'static str, Param); 5] {
         [
-            ("samples", shape.b.most.into()),
+            ("samples", shape.b.capacity.into()),
             ("tokens", shape.t.into()),
             ("heads", shape.h.into()),
             ("chunk", chunk(shape.d).into()),
@@ -72,7 +72,7 @@ impl LinearBackward {
         ]
     }
 
-    /// Arithmetic of `products` products of a query and a key, and as many with a state.
+    /// Cost of `products` products of a query and a key, and as many with a state.
     fn cost(shape: &AttentionShape, products: f64) -> Cost {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         let chunk = f64::from(chunk(shape.d).min(shape.t));
@@ -128,14 +128,14 @@ impl LinearBackward {
     }
 }
 
-/// d_qkv (B·T, 3C) and delta (B·T, H) in f64.
+/// Reference in f64: d_qkv (B·T, 3C) and delta (B·T, H).
 pub fn backward_reference(qkv: &[f64], d_out: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<f64>) {
     let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
     let (out, sum) = forward_reference(qkv, shape);
     let slope = |x: f64| if x < -30.0 { 0.0 } else { super::feature(x).min(1.0) };
     let mut d_qkv = vec![0.0; qkv.len()];
     let mut delta = Vec::new();
-    for row in 0..shape.b.most as usize * t {
+    for row in 0..shape.b.capacity as usize * t {
         for head in 0..h {
             let at = (row * h + head) * d;
             let g: Vec<f64> = d_out[at..at + d].iter().map(|v| v / sum[row * h + head]).collect();
@@ -182,7 +182,8 @@ fn key_cases(_: &Gpu) -> Vec<Case> {
 
 type RecordBackward = fn(&LinearBackward, &mut Plan, &AttentionShape, u32) -> Result<()>;
 
-/// Few samples with every number of rows to a lane, many with each by turns.
+/// Cases with few samples run with every number of rows per lane, cases with many with one number each, cycling through
+/// them.
 fn cases(record: RecordBackward, thirds: Range<usize>) -> Vec<Case> {
     let of_shape = |(i, shape): (usize, [u32; 4])| {
         let [b, t, _, d] = shape;
@@ -194,8 +195,8 @@ fn cases(record: RecordBackward, thirds: Range<usize>) -> Vec<Case> {
     SHAPES.into_iter().enumerate().flat_map(of_shape).collect()
 }
 
-/// A kernel on a window of samples that the GPU counts. It makes some thirds of the rows of d_qkv and must leave the
-/// others as they were; the one that makes the first also makes delta.
+/// Case of a kernel on a window of samples counted on the GPU. The kernel writes `thirds` of the rows of d_qkv and must
+/// leave the others unchanged. The kernel that writes the first third also writes delta.
 fn case([b, t, h, d]: [u32; 4], tile: u32, record: RecordBackward, thirds: Range<usize>) -> Case {
     let shape = AttentionShape::causal(b, t, h, d);
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
@@ -226,7 +227,7 @@ fn case([b, t, h, d]: [u32; 4], tile: u32, record: RecordBackward, thirds: Range
     } else {
         inputs.push(("delta", narrow(&delta).into()));
     }
-    let record = move |plan: &mut Plan, named: &Named| {
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
         let states = plan.gpu().buffer("states", states::elements(&shape))?.view();
         let attention = LinearBackward {
             qkv: named.view("qkv")?,
@@ -238,7 +239,7 @@ fn case([b, t, h, d]: [u32; 4], tile: u32, record: RecordBackward, thirds: Range
             d_qkv: named.view("d_qkv")?,
         };
         let live = window(named.view("live")?, b);
-        plan.resolve_grids(&live.live)?;
+        plan.write_indirect_args(&live.live)?;
         let shape = AttentionShape { b: live.into(), ..shape.clone() };
         let LinearBackward { qkv, d_out, sum, delta, .. } = &attention;
         if slots(t, d) > 0 {

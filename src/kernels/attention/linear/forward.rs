@@ -1,38 +1,38 @@
-//! out = Sᵀ φ(q) / z · φ(q) of whole sequences or a window of their queries.
+//! Linear attention forward pass, out = Sᵀ φ(q) / (z · φ(q)), for all queries of a sequence or a window of them.
 
 use super::states::{self, tolerance};
 use super::{AttentionShape, TILES, check, chunk, dot, features, lanes, rows_of_lane, slots};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Storage, View};
+use crate::gpu::{Bind, Cost, DType, Gpu, Kernel, Launch, Plan, View};
 use crate::kernels::attention::{part, random_qkv, wide};
-use crate::kernels::narrow::{has_half, stored};
-use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::kernels::nn::cast_f16::{has_half, stored};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
-static FORWARD: Kernel = kernel!("linear_attention_forward");
+static FORWARD: Kernel = kernel!("attention", "linear_attention_forward");
 
-pub(in crate::kernels) const FORWARD_ENTRY: Entry =
+pub(crate) const FORWARD_ENTRY: Entry =
     Entry { kernel: &FORWARD, summary: "out = Sᵀ φ(q) / z · φ(q), linear attention", cases };
 
-/// Linear attention forward, see the module's page.
+/// Linear attention forward pass; see the module documentation.
 #[derive(Debug, Clone)]
 pub struct LinearForward {
-    /// (B·T, 3C), of f32 or f16
+    /// (B·T, 3C), f32 or f16
     pub qkv: View,
-    /// [`super::states_of_sample`] floats for each sample: the states after all chunks but the last
+    /// [`super::states_of_sample`] floats per sample: the states after all chunks but the last
     pub states: View,
     /// (B·n, C)
     pub out: View,
-    /// (B·n, H), the denominators, for the backward pass
+    /// (B·n, H): denominators, for the backward pass
     pub sum: View,
 }
 
 impl LinearForward {
-    /// Records the states after those chunks that end in the window of queries, and then the queries. Windows of one
-    /// buffer of states follow each other from position 0 on.
+    /// Records the states after the chunks that end in the window of queries, then the queries. Windows that share a
+    /// buffer of states must follow each other, starting at position 0.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Shape`] for heads wider than 128, queries outside the positions, a shape that is not causal or
-    /// has more than [`super::most_positions`]; as [`Plan::launch`].
+    /// [`crate::ErrorKind::Shape`] for heads wider than 128, queries outside the positions, a shape that is not causal,
+    /// or more than [`super::most_positions`] positions; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
         check(&FORWARD, shape)?;
         let chunk = chunk(shape.d);
@@ -62,7 +62,7 @@ impl LinearForward {
                 Bind { name: "sum", view: &self.sum, elements: query_rows * heads },
             ],
             params: &[
-                ("samples", shape.b.most.into()),
+                ("samples", shape.b.capacity.into()),
                 ("tokens", shape.t.into()),
                 ("heads", shape.h.into()),
                 ("chunk", chunk(shape.d).into()),
@@ -81,12 +81,12 @@ impl LinearForward {
     }
 }
 
-/// out (B·n, C) and its denominators (B·n, H) in f64.
+/// Reference in f64: out (B·n, C) and its denominators (B·n, H).
 pub fn forward_reference(qkv: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<f64>) {
     let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
     let mapped = features(qkv);
     let (mut out, mut sum) = (Vec::new(), Vec::new());
-    for sample in 0..shape.b.most as usize {
+    for sample in 0..shape.b.capacity as usize {
         for position in shape.first as usize..(shape.first + shape.queries) as usize {
             for head in 0..h {
                 let at = |values, j: usize, third| part(values, sample * t + j, third, head, h, d);
@@ -100,7 +100,7 @@ pub fn forward_reference(qkv: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<
     (out, sum)
 }
 
-/// One φ(q) over given φ(k) and v in f64: its output and its denominator.
+/// Reference in f64 of one φ(q) over φ(k) and v: output and denominator.
 pub(super) fn attend<'a>(q: &[f64], keys: impl Iterator<Item = (&'a [f64], &'a [f64])>) -> (Vec<f64>, f64) {
     let (mut out, mut sum) = (vec![0.0; q.len()], 0.0);
     for (k, v) in keys {
@@ -112,7 +112,7 @@ pub(super) fn attend<'a>(q: &[f64], keys: impl Iterator<Item = (&'a [f64], &'a [
     (out, sum)
 }
 
-/// (B, T, H, D), first query and queries.
+/// (B, T, H, D), first query and number of queries.
 type ForwardCase = ([u32; 4], u32, u32);
 
 fn cases(gpu: &Gpu) -> Vec<Case> {
@@ -132,11 +132,11 @@ fn cases(gpu: &Gpu) -> Vec<Case> {
         ([1, 5000, 1, 4], 4978, 22),
         ([70_000, 2, 1, 4], 0, 2),
     ];
-    let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
+    let storages = [DType::F32, DType::F16].into_iter().filter(|s| *s == DType::F32 || has_half(gpu));
     let of_storage = |storage| {
         shapes.into_iter().enumerate().flat_map(move |(i, shape)| {
             let [b, t, _, d] = shape.0;
-            // Large shapes with each number of queries by turns.
+            // Large shapes run with one number of queries each, cycling through them.
             let all = b * t * d < 20_000 && d <= 16;
             let tiles: Vec<u32> = if all { TILES.into() } else { vec![if d > 16 { 1 } else { TILES[i % 3] }] };
             tiles.into_iter().map(move |queries| case(shape, queries, storage))
@@ -145,14 +145,14 @@ fn cases(gpu: &Gpu) -> Vec<Case> {
     storages.flat_map(of_storage).collect()
 }
 
-/// The states before the window are made by the window before.
-fn case(([b, t, h, d], first, queries): ForwardCase, tile: u32, storage: Storage) -> Case {
+/// Case of one window of queries; the states of all chunks are recorded before it.
+fn case(([b, t, h, d], first, queries): ForwardCase, tile: u32, storage: DType) -> Case {
     let shape = AttentionShape { first, queries, ..AttentionShape::causal(b, t, h, d) };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
     let (out, sum) = forward_reference(&wide(&qkv), &shape);
-    let half = if storage == Storage::Half { " f16 qkv" } else { "" };
-    let record = move |plan: &mut Plan, named: &Named| {
+    let half = if storage == DType::F16 { " f16 qkv" } else { "" };
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
         let states = plan.gpu().buffer("states", states::elements(&shape))?.view();
         let attention = LinearForward {
             qkv: named.view("qkv")?,

@@ -1,39 +1,39 @@
-//! States after chunks of positions, of the forward and of the backward pass.
+//! Linear attention states after chunks of positions, for the forward and the backward pass.
 
 use super::{AttentionShape, check, chunk, features, lanes, slots, state_floats, states_of_sample};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Storage, View};
+use crate::gpu::{Bind, Cost, DType, Gpu, Kernel, Launch, Plan, View};
 use crate::kernels::attention::{part, random_qkv, wide, window};
-use crate::kernels::narrow::{has_half, stored};
-use crate::kernels::{Case, Entry, Expected, Named, RandomInputs, kernel};
+use crate::kernels::nn::cast_f16::{has_half, stored};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
-pub(super) static STATE: Kernel = kernel!("linear_attention_state");
-static BACKWARD_STATE: Kernel = kernel!("linear_attention_backward_state");
+pub(super) static STATE: Kernel = kernel!("attention", "linear_attention_state");
+static BACKWARD_STATE: Kernel = kernel!("attention", "linear_attention_backward_state");
 
-pub(in crate::kernels) const STATE_ENTRY: Entry =
+pub(crate) const STATE_ENTRY: Entry =
     Entry { kernel: &STATE, summary: "Σ φ(k) vᵀ and Σ φ(k) after chunks of positions", cases: state_cases };
-pub(in crate::kernels) const BACKWARD_STATE_ENTRY: Entry = Entry {
+pub(crate) const BACKWARD_STATE_ENTRY: Entry = Entry {
     kernel: &BACKWARD_STATE,
     summary: "Σ φ(q) gᵀ and Σ δ φ(q) of the positions after each chunk",
     cases: backward_cases,
 };
 
-/// Lanes that share a state: a lane owns four rows and four parts of it at most.
+/// Number of lanes that share a state. A lane owns at most four rows and four parts of it.
 fn lanes_of_state(d: u32) -> u32 {
     let parts = d.div_ceil(4);
     parts * parts.div_ceil(4)
 }
 
 fn cost(shape: &AttentionShape, positions: u32, floats_read: u64) -> Cost {
-    let rows = u64::from(shape.b.most) * u64::from(positions);
-    let states = u64::from(positions / chunk(shape.d)) * u64::from(shape.b.most) * u64::from(shape.h);
+    let rows = u64::from(shape.b.capacity) * u64::from(positions);
+    let states = u64::from(positions / chunk(shape.d)) * u64::from(shape.b.capacity) * u64::from(shape.h);
     Cost {
         flops: 2.0 * (rows * shape.width()) as f64 * f64::from(shape.d + 1),
         bytes: 4.0 * (rows * floats_read + states * state_floats(shape.d)) as f64,
     }
 }
 
-/// Records the states after chunks `first` to `first + count − 1`; the one before them must have been made.
+/// Records the states after chunks `first` to `first + count − 1`. The state before them must have been computed.
 pub(super) fn record(
     plan: &mut Plan,
     [qkv, states]: [&View; 2],
@@ -51,7 +51,7 @@ pub(super) fn record(
             Bind { name: "states", view: states, elements: elements(shape) },
         ],
         params: &[
-            ("samples", shape.b.most.into()),
+            ("samples", shape.b.capacity.into()),
             ("tokens", shape.t.into()),
             ("heads", shape.h.into()),
             ("chunk", chunk(shape.d).into()),
@@ -64,12 +64,12 @@ pub(super) fn record(
     })
 }
 
-/// Floats of the states of all samples.
+/// Number of floats of the states of all samples.
 pub(super) fn elements(shape: &AttentionShape) -> u64 {
-    u64::from(shape.b.most) * states_of_sample(shape.t, shape.h, shape.d)
+    u64::from(shape.b.capacity) * states_of_sample(shape.t, shape.h, shape.d)
 }
 
-/// What the backward pass reads of a state: qkv, d_out, sum, delta.
+/// Records the states of the backward pass from `qkv`, `d_out`, `sum` and `delta`.
 pub(super) fn record_backward(
     plan: &mut Plan,
     [qkv, d_out, sum, delta, states]: [&View; 5],
@@ -89,7 +89,7 @@ pub(super) fn record_backward(
             Bind { name: "states", view: states, elements: elements(shape) },
         ],
         params: &[
-            ("samples", shape.b.most.into()),
+            ("samples", shape.b.capacity.into()),
             ("tokens", shape.t.into()),
             ("heads", shape.h.into()),
             ("chunk", chunk(shape.d).into()),
@@ -100,7 +100,7 @@ pub(super) fn record_backward(
     })
 }
 
-/// The sum of a bᵀ and c a over positions of a head, as a state lies in memory.
+/// Reference in f64 of a state in its memory layout: the sums of a bᵀ and c a over the positions of a head.
 pub(super) fn state_reference<'a>(d: usize, positions: impl Iterator<Item = (&'a [f64], &'a [f64], f64)>) -> Vec<f64> {
     let padded = d.next_multiple_of(4);
     let mut state = vec![0.0; padded * (padded + 1)];
@@ -113,7 +113,7 @@ pub(super) fn state_reference<'a>(d: usize, positions: impl Iterator<Item = (&'a
     state
 }
 
-/// Whole sequences of several chunks, an end that is no whole chunk, heads of every remainder, many samples.
+/// Sequences of several chunks, incomplete last chunks, head widths with every remainder modulo 4, many samples.
 const SHAPES: [[u32; 4]; 9] = [
     [1, 5, 1, 1],
     [3, 9, 2, 4],
@@ -127,7 +127,7 @@ const SHAPES: [[u32; 4]; 9] = [
 ];
 
 fn state_cases(gpu: &Gpu) -> Vec<Case> {
-    let storages = [Storage::Word, Storage::Half].into_iter().filter(|s| *s == Storage::Word || has_half(gpu));
+    let storages = [DType::F32, DType::F16].into_iter().filter(|s| *s == DType::F32 || has_half(gpu));
     let of_storage = |storage| {
         let later = [([3, 24, 2, 4], 2, 2), ([2, 70, 3, 6], 7, 1)];
         let whole = SHAPES.map(|shape| (shape, 0, slots(shape[1], shape[3])));
@@ -136,8 +136,8 @@ fn state_cases(gpu: &Gpu) -> Vec<Case> {
     storages.flat_map(of_storage).collect()
 }
 
-/// States of a window of chunks, of samples that the GPU counts; the others stay as they were.
-fn state_case([b, t, h, d]: [u32; 4], [first, count]: [u32; 2], storage: Storage) -> Case {
+/// Case of the states of a window of chunks, for samples counted on the GPU. The other states must stay unchanged.
+fn state_case([b, t, h, d]: [u32; 4], [first, count]: [u32; 2], storage: DType) -> Case {
     let shape = AttentionShape::causal(b, t, h, d);
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
@@ -148,7 +148,7 @@ fn state_case([b, t, h, d]: [u32; 4], [first, count]: [u32; 2], storage: Storage
         let keys: Vec<_> = (0..(slot + 1) * chunk(d) as usize).map(|j| (features(at(j, 1)), at(j, 2))).collect();
         expected.extend(state_reference(d as usize, keys.iter().map(|(k, v)| (&k[..], *v, 1.0))));
     }
-    // Only what stands before the window is given.
+    // Only the states before the window are inputs.
     let each = (u64::from(h) * state_floats(d)) as usize;
     let given = |slot: usize| (slot as u32) < first;
     let slots = slots(t, d) as usize;
@@ -162,13 +162,13 @@ fn state_case([b, t, h, d]: [u32; 4], [first, count]: [u32; 2], storage: Storage
             *value = -1.0;
         }
     }
-    let record = move |plan: &mut Plan, named: &Named| {
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
         let live = window(named.view("live")?, b);
-        plan.resolve_grids(&live.live)?;
+        plan.write_indirect_args(&live.live)?;
         let shape = AttentionShape { b: live.into(), ..shape.clone() };
         record(plan, [&named.view("qkv")?, &named.view("states")?], &shape, [first, count])
     };
-    let half = if storage == Storage::Half { " f16 qkv" } else { "" };
+    let half = if storage == DType::F16 { " f16 qkv" } else { "" };
     Case {
         name: format!("({b}, {t}, {h}, {d}) chunks {first} + {count}{half}"),
         inputs: vec![("qkv", stored_qkv), ("live", vec![b + 3].into()), ("states", before.into())],
@@ -177,15 +177,15 @@ fn state_case([b, t, h, d]: [u32; 4], [first, count]: [u32; 2], storage: Storage
     }
 }
 
-/// Running sums round in every step.
+/// Tolerance of running sums, which round at every step.
 pub(super) fn tolerance(t: u32) -> f64 {
     3e-6 * (1.0 + f64::from(t) / 2048.0)
 }
 
-/// Sample, slot and head of every state, as they lie in memory.
+/// Sample, slot and head of every state, in memory order.
 fn places(shape: &AttentionShape) -> Vec<(usize, usize, usize)> {
     let (slots, heads) = (slots(shape.t, shape.d) as usize, shape.h as usize);
-    let all = shape.b.most as usize * slots * heads;
+    let all = shape.b.capacity as usize * slots * heads;
     (0..all).map(|i| (i / heads / slots, i / heads % slots, i % heads)).collect()
 }
 
@@ -199,7 +199,7 @@ fn backward_case([b, t, h, d]: [u32; 4]) -> Case {
     let count = (b * t * h) as usize;
     let qkv = random_qkv(&mut random, 3 * count * d as usize);
     let d_out = random.floats(count * d as usize);
-    // What divides is positive.
+    // Denominators are positive.
     let sum: Vec<f32> = random.floats(count).into_iter().map(|v| 1.5 + v).collect();
     let delta = random.floats(count);
     let (wide_qkv, wide_d_out) = (wide(&qkv), wide(&d_out));
@@ -218,9 +218,9 @@ fn backward_case([b, t, h, d]: [u32; 4]) -> Case {
             .collect();
         expected.extend(state_reference(d as usize, terms.iter().map(|(q, g, c)| (&q[..], &g[..], *c))));
     }
-    let record = move |plan: &mut Plan, named: &Named| {
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
         let live = window(named.view("live")?, b);
-        plan.resolve_grids(&live.live)?;
+        plan.write_indirect_args(&live.live)?;
         let views = ["qkv", "d_out", "sum", "delta", "states"].map(|name| named.view(name));
         let [qkv, d_out, sum, delta, states] = views;
         let shape = AttentionShape { b: live.into(), ..shape.clone() };

@@ -1,26 +1,26 @@
-//! Linear attention of the suffixes that moves change, from the state of their sample before the change.
+//! Linear attention of suffixes changed by connected configurations, from the state of their sample before the change.
 
 use super::forward::attend;
 use super::states::{self, tolerance};
 use super::{AttentionShape, check_positions, chunk, features, lanes, slots, state_floats};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Storage, View};
+use crate::gpu::{Bind, Cost, DType, Gpu, Kernel, Launch, Plan, View};
 use crate::kernels::attention::suffix::{SuffixCase, SuffixInputs, TABLES, storages};
 use crate::kernels::attention::{SuffixShape, check_heads, part, window};
-use crate::kernels::{Case, Entry, Expected, Named, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, kernel};
 
-static SUFFIX: Kernel = kernel!("linear_attention_suffix");
+static SUFFIX: Kernel = kernel!("attention", "linear_attention_suffix");
 
-pub(in crate::kernels) const SUFFIX_ENTRY: Entry =
+pub(crate) const SUFFIX_ENTRY: Entry =
     Entry { kernel: &SUFFIX, summary: "linear attention of changed suffixes from a shared state", cases };
 
-/// Linear attention of changed suffixes of sequences, from the states of their base sample: as
-/// [`crate::kernels::attention::AttentionSuffix`], with its packed rows and tables.
+/// Linear attention of changed suffixes of sequences, from the states of their base sample. The suffix batch and the
+/// tables are those of [`crate::kernels::attention::AttentionSuffix`].
 #[derive(Debug, Clone)]
 pub struct LinearSuffix {
-    /// (B·T, 3C) of the base samples, of f32 or f16
+    /// (B·T, 3C) of the base samples, f32 or f16
     pub base_qkv: View,
-    /// States of the base samples by [`super::LinearForward`]
+    /// States of the base samples, from [`super::LinearForward`]
     pub states: View,
     /// (items·per_item, 3C), of the same type as `base_qkv`
     pub qkv: View,
@@ -32,8 +32,8 @@ pub struct LinearSuffix {
     pub out: View,
 }
 
-/// Parts of the values that a lane owns: a state is D vectors for each, and rows are loaded once for all. GPUs have registers
-/// for one, software adapters keep the state in memory anyhow.
+/// Number of parts of the values per lane. A state takes D vectors per part, and rows are loaded once for all parts.
+/// GPUs have registers for one part; software adapters keep the state in memory in any case.
 fn values(gpu: &Gpu, d: u32) -> u32 {
     if gpu.is_software() && (5..=64).contains(&d) { 2 } else { 1 }
 }
@@ -42,14 +42,17 @@ impl LinearSuffix {
     /// Records the kernel.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Shape`] for heads wider than 128 or more than [`super::most_positions`]; as [`Plan::launch`].
+    /// [`crate::ErrorKind::Shape`] for heads wider than 128, more than [`super::most_positions`] positions, or a period
+    /// shorter than a sample; as [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &SuffixShape) -> Result<()> {
         check_heads(&SUFFIX, shape.h, shape.d)?;
         check_positions(&SUFFIX, shape.t, shape.d)?;
         if shape.period != shape.t {
             let (period, t) = (shape.period, shape.t);
-            let message =
-                format!("{}: needs whole samples of {t} positions, got parts of {period}; use softmax", SUFFIX.name);
+            let message = format!(
+                "{}: expected whole samples of {t} positions, got parts of {period}; use softmax attention",
+                SUFFIX.name
+            );
             return Err(Error::new(ErrorKind::Shape, message));
         }
         let values = values(plan.gpu(), shape.d);
@@ -59,8 +62,8 @@ impl LinearSuffix {
     fn record_values(&self, plan: &mut Plan, shape: &SuffixShape, values: u32) -> Result<()> {
         let width = u64::from(shape.h) * u64::from(shape.d);
         let base_elements = u64::from(shape.b) * u64::from(shape.t) * 3 * width;
-        let rows = u64::from(shape.items.most) * u64::from(shape.per_item);
-        let items = u64::from(shape.first_item) + u64::from(shape.items.most);
+        let rows = u64::from(shape.items.capacity) * u64::from(shape.per_item);
+        let items = u64::from(shape.first_item) + u64::from(shape.items.capacity);
         let states = states::elements(&AttentionShape::causal(shape.b, shape.t, shape.h, shape.d));
         plan.launch(&Launch {
             kernel: &SUFFIX,
@@ -76,7 +79,7 @@ impl LinearSuffix {
                 Bind { name: "out", view: &self.out, elements: rows * width },
             ],
             params: &[
-                ("items", shape.items.most.into()),
+                ("items", shape.items.capacity.into()),
                 ("per_item", shape.per_item.into()),
                 ("first_item", shape.first_item.into()),
                 ("tokens", shape.t.into()),
@@ -85,18 +88,18 @@ impl LinearSuffix {
                 ("parts", shape.d.div_ceil(4).into()),
             ],
             groups: lanes(&shape.items, shape.per_item * shape.h * shape.d.div_ceil(4).div_ceil(values)),
-            // The table is on the GPU: as if no sequence had base keys between a state and its start.
+            // The table is on the GPU; the cost assumes that no sequence has base keys between a state and its start.
             cost: Cost {
                 flops: 4.0 * (rows * width) as f64 * f64::from(shape.d + 1),
                 bytes: (self.qkv.storage().bytes() * (base_elements + rows * 3 * width) + 4 * (rows * width + states))
                     as f64,
             },
-            shape: format!("({}, {}, {}, {}, {})", shape.items.most, shape.per_item, shape.t, shape.h, shape.d),
+            shape: format!("({}, {}, {}, {}, {})", shape.items.capacity, shape.per_item, shape.t, shape.h, shape.d),
         })
     }
 }
 
-/// out (items·per_item, C) of a [`LinearSuffix`] in f64; `base` begins at the launch's first item.
+/// Reference in f64: out (items·per_item, C) of a [`LinearSuffix`]. `base` starts at the first item of the launch.
 pub fn suffix_reference(
     base_qkv: &[f64],
     qkv: &[f64],
@@ -107,7 +110,7 @@ pub fn suffix_reference(
     let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
     let (base_mapped, mapped) = (features(base_qkv), features(qkv));
     let mut out = Vec::new();
-    for row in 0..(shape.items.most * shape.per_item) as usize {
+    for row in 0..(shape.items.capacity * shape.per_item) as usize {
         let (item, k) = (row / shape.per_item as usize, row % shape.per_item as usize);
         let [start, position] = row_table[k].map(|v| v as usize);
         for head in 0..h {
@@ -139,22 +142,22 @@ fn cases(gpu: &Gpu) -> Vec<Case> {
         ([5, 2, 12], 1000, 2),
     ];
     let of_storage = |storage| {
-        let forms = move |shape: SuffixCase| {
+        let variants = move |shape: SuffixCase| {
             let values = if (5..=16).contains(&shape.0[2]) { vec![1, 2] } else { vec![1] };
             values.into_iter().map(move |values| case(shape, values, storage))
         };
-        shapes.into_iter().flat_map(forms)
+        shapes.into_iter().flat_map(variants)
     };
     storages(gpu).flat_map(of_storage).collect()
 }
 
-fn case((sizes, items, table): SuffixCase, values: u32, storage: Storage) -> Case {
+fn case((sizes, items, table): SuffixCase, values: u32, storage: DType) -> Case {
     let [t, h, d] = sizes;
-    // The longest sequence there may be, in place of a short one.
+    // The longest supported sequence, as one whole sequence instead of a table of suffixes.
     let whole = [[0, t]];
     let case = SuffixInputs::new(sizes, items, if t > 1000 { &whole } else { TABLES[table] }, t, storage);
     let out = suffix_reference(&case.base_qkv, &case.qkv, &case.base, &case.row_table, &case.shape);
-    let record = move |plan: &mut Plan, named: &Named| {
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
         let b = case.shape.b;
         let whole = AttentionShape::causal(b, t, h, d);
         let states = plan.gpu().buffer("states", u64::from(b * slots(t, d) * h) * state_floats(d))?.view();
@@ -170,7 +173,7 @@ fn case((sizes, items, table): SuffixCase, values: u32, storage: Storage) -> Cas
             states::record(plan, [&attention.base_qkv, &states], &whole, [0, slots(t, d)])?;
         }
         let live = window(named.view("live")?, items);
-        plan.resolve_grids(&live.live)?;
+        plan.write_indirect_args(&live.live)?;
         attention.record_values(plan, &SuffixShape { items: live.into(), ..case.shape.clone() }, values)
     };
     Case {

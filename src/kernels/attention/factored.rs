@@ -1,0 +1,527 @@
+//! Factored attention: weights that depend only on the relative position of two patches, not on their contents.
+//!
+//! ```text
+//! forward            out[b, i, m, d] = Σ_j A[m, r(i, j)] v[b, j, m, d]
+//! value gradient     d_v[b, j, m, d] = Σ_i A[m, r(i, j)] d_out[b, i, m, d]
+//! weight gradient    d_A[m, r]       = Σ_b Σ_i Σ_d d_out[b, i, m, d] v[b, j(i, r), m, d]
+//! ```
+//!
+//! Patch i of the Tx × Ty grid is at X = ⌊i / Ty⌋, Y = i mod Ty. The relative position is r(i, j) = ((X_j − X_i) mod
+//! Tx)·Ty + (Y_j − Y_i) mod Ty, and j(i, r) is the patch with r(i, j) = r. Head m has columns m·D..(m+1)·D. Shifting
+//! all patches shifts the outputs. Source: Rende et al., arXiv:2310.05715.
+
+use super::class;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Bind, Cost, DType, DynamicRows, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, View};
+use crate::kernels::linear::{GradientInto, GradientSum, Strategy, block_rows, block_rows_of};
+use crate::kernels::nn::cast_f16::{has_half, stored};
+use crate::kernels::variant::{Variant, VariantSelector, Variants};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+
+static FORWARD: Kernel = kernel!("attention", "attention_factored");
+static FORWARD_SCALAR: Kernel = kernel!("attention", "attention_factored_scalar");
+static GRADIENT: Kernel = kernel!("attention", "attention_factored_gradient");
+static GRADIENT_SCALAR: Kernel = kernel!("attention", "attention_factored_gradient_scalar");
+
+pub(crate) const FORWARD_ENTRY: Entry = Entry {
+    kernel: &FORWARD,
+    summary: "out_i = Σ_j A[r(i, j)] v_j, and d_v",
+    cases: |gpu| forward_cases(gpu, Strategy::Subgroup),
+};
+pub(crate) const FORWARD_SCALAR_ENTRY: Entry = Entry {
+    kernel: &FORWARD_SCALAR,
+    summary: "the same, without subgroups",
+    cases: |gpu| forward_cases(gpu, Strategy::Scalar),
+};
+pub(crate) const GRADIENT_ENTRY: Entry = Entry {
+    kernel: &GRADIENT,
+    summary: "d_A[r] = Σ d_out_i v_j(i, r), by blocks of samples",
+    cases: |gpu| gradient_cases(gpu, Strategy::Subgroup),
+};
+pub(crate) const GRADIENT_SCALAR_ENTRY: Entry = Entry {
+    kernel: &GRADIENT_SCALAR,
+    summary: "the same, without subgroups",
+    cases: |gpu| gradient_cases(gpu, Strategy::Scalar),
+};
+
+/// Shape of factored attention.
+#[derive(Debug, Clone)]
+pub struct FactoredShape {
+    /// B·T rows, whole samples.
+    pub rows: Rows,
+    /// Tx, Ty
+    pub grid: [u32; 2],
+    /// Number of heads H.
+    pub h: u32,
+    /// Head width D, at most [`FactoredShape::MOST_WIDTH`].
+    pub d: u32,
+}
+
+/// Direction of the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Orientation {
+    /// Forward product, out from v.
+    Forward = 0,
+    /// Reverse product, d_v from d_out.
+    Reversed = 1,
+}
+
+/// Maximum number of queries per subgroup.
+const MOST_QUERIES: u32 = 16;
+/// Maximum number of loop iterations of an invocation, below the 65,535 after which some drivers silently end a shader.
+const MOST_ITERATIONS: u64 = 60_000;
+
+impl FactoredShape {
+    /// Maximum head width, for which a block of 512 rows stays below the number of loop iterations that every driver
+    /// runs.
+    pub const MOST_WIDTH: u32 = 64;
+    /// Maximum number of patches of a sample. A block of the gradient has whole samples and at most 512 rows.
+    pub const MOST_PATCHES: u32 = 512;
+
+    /// Number of patches T.
+    pub fn tokens(&self) -> u32 {
+        self.grid[0] * self.grid[1]
+    }
+
+    fn samples(&self) -> Rows {
+        self.rows.items(self.tokens())
+    }
+
+    fn elements(&self) -> u64 {
+        u64::from(self.rows.capacity) * u64::from(self.h * self.d)
+    }
+
+    fn weights(&self) -> u64 {
+        u64::from(self.h) * u64::from(self.tokens())
+    }
+
+    /// Number of samples per block of the gradient.
+    fn block_samples(&self) -> u32 {
+        (block_rows_of(&self.rows) / self.tokens()).max(1)
+    }
+
+    fn blocks(&self) -> u32 {
+        self.samples().capacity.div_ceil(self.block_samples())
+    }
+
+    /// Rows with the same number of blocks. Fixed rows do not store the number of rows per sample and would give a
+    /// different number of blocks.
+    fn block_rows(&self) -> Rows {
+        if self.rows.live.is_some() { self.rows.clone() } else { Rows::from(self.blocks() * block_rows(1)) }
+    }
+
+    /// Number of scratch floats that [`FactoredGradient`] needs.
+    pub fn part_elements(&self) -> u64 {
+        u64::from(self.blocks()) * self.weights()
+    }
+
+    /// Number of queries per subgroup: all, or equal parts of them.
+    fn queries(&self) -> u32 {
+        let tokens = self.tokens();
+        tokens.div_ceil(tokens.div_ceil(MOST_QUERIES))
+    }
+
+    /// Number of keys per lane in the gradient.
+    fn keys(&self, lanes: u32) -> u32 {
+        [1, 2].into_iter().find(|keys| keys * lanes >= self.tokens()).unwrap_or(4)
+    }
+
+    /// Total number of loop iterations of an invocation of the subgroup gradient kernel.
+    fn gradient_iterations(&self, lanes: u32) -> u64 {
+        let [t, queries, keys] = [self.tokens(), self.queries(), self.keys(lanes)].map(u64::from);
+        let (loads, offsets) = (queries.div_ceil(lanes.into()), t.div_ceil(lanes.into()));
+        let terms = u64::from(Self::MOST_PATCHES) / t * u64::from(self.d);
+        let term = 1 + loads + keys + queries * (1 + keys);
+        let samples = u64::from(Self::MOST_PATCHES) / t;
+        let tile = terms * term + samples + queries * (keys + 1 + offsets * (1 + keys)) + loads + keys;
+        t.div_ceil(queries) * t.div_ceil(keys * u64::from(lanes)) * tile + 2 * offsets
+    }
+
+    fn check(&self, kernel: &Kernel) -> Result<()> {
+        let (t, d, rows) = (self.tokens(), self.d, self.rows.capacity);
+        let fits = (1..=Self::MOST_PATCHES).contains(&t) && (1..=Self::MOST_WIDTH).contains(&d) && self.h > 0;
+        if fits && rows.is_multiple_of(t) {
+            return Ok(());
+        }
+        let message = format!(
+            "{}: expected 1 to {} patches, heads of width 1 to {} and rows of whole samples, got {t} patches, {} heads \
+             of width {d} and {rows} rows",
+            kernel.name,
+            Self::MOST_PATCHES,
+            Self::MOST_WIDTH,
+            self.h
+        );
+        Err(Error::new(ErrorKind::Shape, message))
+    }
+
+    fn params(&self) -> Vec<(&'static str, Param)> {
+        vec![
+            ("samples", self.samples().capacity.into()),
+            ("side_x", self.grid[0].into()),
+            ("side_y", self.grid[1].into()),
+            ("heads", self.h.into()),
+            ("head_width", self.d.into()),
+        ]
+    }
+
+    fn cost(&self, part: u64) -> Cost {
+        let elements = self.elements();
+        Cost { flops: 2.0 * (elements * u64::from(self.tokens())) as f64, bytes: 4.0 * (2 * elements + part) as f64 }
+    }
+
+    fn text(&self) -> String {
+        format!("({}, {}, {}, {})", self.samples().capacity, self.tokens(), self.h, self.d)
+    }
+}
+
+const VARIANTS: &[Variant] = &[
+    Variant::subgroup("subgroups1", 1, 1),
+    Variant::subgroup("subgroups2", 1, 2),
+    Variant::subgroup("subgroups4", 1, 4),
+    Variant::scalar("scalar", 1),
+];
+
+/// The scalar gradient adds queries in a different order if the keys do not fit into one tile.
+const GRADIENT_VARIANTS: &[Variant] = &[VARIANTS[0], VARIANTS[1], VARIANTS[2], VARIANTS[3].reduction_order(1)];
+
+fn subgroups(gpu: &Gpu) -> u32 {
+    if gpu.is_software() { 2 } else { 4 }
+}
+
+pub(crate) static FORWARD_SELECTOR: VariantSelector<FactoredShape> = VariantSelector {
+    variants: Variants { kernel: "attention_factored", least_lanes: 4, all: VARIANTS },
+    class: |shape| class(shape.tokens(), shape.d),
+    rule: |gpu, _| match Strategy::lanes(gpu) {
+        Some(_) => (Strategy::Subgroup, 1, subgroups(gpu)),
+        None => (Strategy::Scalar, 1, 1),
+    },
+    requirement: |_, _, _| None,
+};
+
+pub(crate) static GRADIENT_SELECTOR: VariantSelector<FactoredShape> = VariantSelector {
+    variants: Variants { kernel: "attention_factored_gradient", least_lanes: 4, all: GRADIENT_VARIANTS },
+    class: |shape| class(shape.tokens(), shape.d),
+    rule: |gpu, _| match Strategy::lanes(gpu) {
+        Some(_) => (Strategy::Subgroup, 1, subgroups(gpu)),
+        None => (Strategy::Scalar, 1, 1),
+    },
+    requirement: |gpu, shape, variant| {
+        let lanes = Strategy::lanes(gpu).filter(|_| variant.strategy == Strategy::Subgroup)?;
+        let iterations = shape.gradient_iterations(lanes);
+        (iterations > MOST_ITERATIONS).then(|| {
+            format!(
+                "at most {MOST_ITERATIONS} loop iterations, {} needs {iterations} (more heads are narrower)",
+                shape.text()
+            )
+        })
+    },
+};
+
+/// Factored attention, out or d_v; see the module documentation.
+#[derive(Debug, Clone)]
+pub struct FactoredAttention {
+    /// (B·T, C): v or d_out
+    pub v: View,
+    /// (H, T): A, f32 or f16
+    pub relative: View,
+    /// (B·T, C): out or d_v
+    pub out: View,
+}
+
+impl FactoredAttention {
+    /// Records the kernel in the variant selected for its shape.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for heads or samples beyond the limits of [`FactoredShape`]; as [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &FactoredShape, orientation: Orientation) -> Result<()> {
+        shape.check(&FORWARD)?;
+        let variant = FORWARD_SELECTOR.take(plan.gpu(), shape)?;
+        self.record_variant(plan, shape, orientation, variant)
+    }
+
+    fn record_variant(
+        &self,
+        plan: &mut Plan,
+        shape: &FactoredShape,
+        orientation: Orientation,
+        variant: &Variant,
+    ) -> Result<()> {
+        let mut spec = vec![("REVERSED", orientation as u32), ("WEIGHT_BITS", self.relative.storage().bits())];
+        let columns = shape.samples().times(shape.d);
+        let (kernel, groups): (_, Groups) = match variant.strategy {
+            Strategy::Subgroup => {
+                let (lanes, queries) = (variant.lanes(plan.gpu(), FORWARD.name)?, shape.queries());
+                spec.extend([("LANES", lanes), ("SUBGROUPS", variant.subgroups), ("QUERIES", queries)]);
+                let tiles = u64::from(shape.h * shape.tokens().div_ceil(queries));
+                (&FORWARD, columns.groups(4 * lanes * variant.subgroups, tiles))
+            }
+            Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
+                (&FORWARD_SCALAR, columns.groups(256, u64::from(shape.h * shape.tokens().div_ceil(4))))
+            }
+        };
+        plan.launch(&Launch {
+            kernel,
+            spec: &spec,
+            bindings: &[
+                Bind { name: "v", view: &self.v, elements: shape.elements() },
+                Bind { name: "relative", view: &self.relative, elements: shape.weights() },
+                Bind { name: "out", view: &self.out, elements: shape.elements() },
+            ],
+            params: &shape.params(),
+            groups,
+            cost: shape.cost(shape.weights()),
+            shape: shape.text(),
+        })
+    }
+}
+
+/// Gradient d_A of the weights; see the module documentation.
+#[derive(Debug, Clone)]
+pub struct FactoredGradient {
+    /// (B·T, C)
+    pub d_out: View,
+    /// (B·T, C)
+    pub v: View,
+    /// Scratch of [`FactoredShape::part_elements`] floats.
+    pub part: View,
+    /// (H, T)
+    pub d_relative: View,
+}
+
+impl FactoredGradient {
+    /// Records the gradient in the variant selected for its shape.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] for heads or samples beyond the limits of [`FactoredShape`]; as [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &FactoredShape, into: GradientInto<'_>) -> Result<()> {
+        shape.check(&GRADIENT)?;
+        let variant = GRADIENT_SELECTOR.take(plan.gpu(), shape)?;
+        // There are no columns in addition to the weights; the buffer bound for them is not written.
+        let (part, d_weight, d_bias) = (self.part.clone(), self.d_relative.clone(), self.d_out.clone());
+        let sum = GradientSum { part, d_weight, d_bias };
+        let elements = [shape.weights() as u32, 0];
+        sum.record(plan, (&shape.block_rows(), elements), into, &|plan, part| {
+            self.record_blocks(plan, shape, variant, part)
+        })
+    }
+
+    fn record_blocks(&self, plan: &mut Plan, shape: &FactoredShape, variant: &Variant, part: &View) -> Result<()> {
+        let (live, first_item, _) = shape.rows.counter(plan.gpu())?;
+        let (blocks, tokens) = (shape.blocks(), shape.tokens());
+        let heads = u64::from(blocks) * u64::from(shape.h);
+        let (kernel, spec, groups) = match variant.strategy {
+            Strategy::Subgroup => {
+                let lanes = variant.lanes(plan.gpu(), GRADIENT.name)?;
+                let spec = vec![
+                    ("LANES", lanes),
+                    ("SUBGROUPS", variant.subgroups),
+                    ("QUERIES", shape.queries()),
+                    ("KEYS", shape.keys(lanes)),
+                    ("OFFSETS", tokens.div_ceil(lanes)),
+                ];
+                (&GRADIENT, spec, heads.div_ceil(variant.subgroups.into()))
+            }
+            Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
+                (&GRADIENT_SCALAR, Vec::new(), (heads * u64::from(tokens.div_ceil(4))).div_ceil(64))
+            }
+        };
+        let mut params = shape.params();
+        params.extend([
+            ("blocks", blocks.into()),
+            ("block_samples", shape.block_samples().into()),
+            ("first_item", first_item.into()),
+        ]);
+        plan.launch(&Launch {
+            kernel,
+            spec: &spec,
+            bindings: &[
+                Bind { name: "d_out", view: &self.d_out, elements: shape.elements() },
+                Bind { name: "v", view: &self.v, elements: shape.elements() },
+                Bind { name: "live", view: &live, elements: 1 },
+                Bind { name: "part", view: part, elements: shape.part_elements() },
+            ],
+            params: &params,
+            groups: shape.rows.groups_of_all(groups),
+            cost: shape.cost(shape.part_elements()),
+            shape: shape.text(),
+        })
+    }
+}
+
+/// Relative position r(i, j) on a grid [Tx, Ty].
+pub(crate) fn offset(i: usize, j: usize, [tx, ty]: [u32; 2]) -> usize {
+    let (tx, ty) = (tx as usize, ty as usize);
+    (j / ty + tx - i / ty) % tx * ty + (j % ty + ty - i % ty) % ty
+}
+
+/// Iterates over (row i, row j, first column of head m, m·T + r) for `rows` rows.
+fn pairs(rows: usize, grid: [u32; 2], h: usize, d: usize) -> impl Iterator<Item = [usize; 4]> {
+    let t = (grid[0] * grid[1]) as usize;
+    (0..rows).flat_map(move |i| {
+        let (first, i_in) = (i / t * t, i % t);
+        (0..t).flat_map(move |j| (0..h).map(move |m| [i, first + j, m * d, m * t + offset(i_in, j, grid)]))
+    })
+}
+
+/// Reference in f64: out (B·T, C) from v (B·T, C) and A (H, T).
+pub fn factored_reference(v: &[f64], relative: &[f64], grid: [u32; 2], h: usize, d: usize) -> Vec<f64> {
+    let (c, mut out) = (h * d, vec![0.0; v.len()]);
+    for [i, j, column, weight] in pairs(v.len() / c, grid, h, d) {
+        (column..column + d).for_each(|e| out[i * c + e] += relative[weight] * v[j * c + e]);
+    }
+    out
+}
+
+/// Reference in f64: d_v (B·T, C) and d_A (H, T).
+pub fn factored_backward_reference(
+    v: &[f64],
+    relative: &[f64],
+    d_out: &[f64],
+    grid: [u32; 2],
+    h: usize,
+    d: usize,
+) -> (Vec<f64>, Vec<f64>) {
+    let c = h * d;
+    let (mut d_v, mut d_relative) = (vec![0.0; v.len()], vec![0.0; relative.len()]);
+    for [i, j, column, weight] in pairs(v.len() / c, grid, h, d) {
+        for e in column..column + d {
+            d_v[j * c + e] += relative[weight] * d_out[i * c + e];
+            d_relative[weight] += d_out[i * c + e] * v[j * c + e];
+        }
+    }
+    (d_v, d_relative)
+}
+
+/// Samples, Tx, Ty, heads, head width.
+type FactoredCase = [u32; 5];
+
+const CASES: [FactoredCase; 9] = [
+    [1, 1, 1, 1, 1],
+    [3, 2, 2, 2, 4],
+    [7, 3, 3, 3, 6],
+    [41, 5, 5, 2, 6],
+    [5, 2, 3, 1, 17],
+    [2, 6, 7, 1, 3],
+    [19, 1, 31, 1, 5],
+    [2, 8, 9, 2, 2],
+    [66_000, 1, 2, 1, 1],
+];
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|v| f64::from(*v)).collect()
+}
+
+fn shape_of([b, tx, ty, h, d]: FactoredCase) -> FactoredShape {
+    FactoredShape { rows: Rows::from(b * tx * ty), grid: [tx, ty], h, d }
+}
+
+/// Dynamic rows of a case: samples counted on the GPU, without the first two.
+fn live_rows(live: View, [b, tx, ty, ..]: FactoredCase) -> DynamicRows {
+    DynamicRows::new(live, 2, b, tx * ty)
+}
+
+fn forward_cases(gpu: &Gpu, strategy: Strategy) -> Vec<Case> {
+    let cases = |(turn, case): (usize, &FactoredCase)| {
+        let variants = FORWARD_SELECTOR.of_case(gpu, strategy, &shape_of(*case), case[0] < 1000, turn);
+        let looks = [Orientation::Forward, Orientation::Reversed];
+        let of = |variant| looks.map(|orientation| forward_case(*case, orientation, variant, DType::F32));
+        variants.into_iter().flat_map(of).collect::<Vec<_>>()
+    };
+    let mut all: Vec<Case> = CASES.iter().enumerate().flat_map(cases).collect();
+    if has_half(gpu) {
+        let variants = FORWARD_SELECTOR.of_case(gpu, strategy, &shape_of(CASES[2]), true, 0);
+        all.extend(
+            variants.into_iter().map(|variant| forward_case(CASES[2], Orientation::Forward, variant, DType::F16)),
+        );
+    }
+    all
+}
+
+fn forward_case(case: FactoredCase, orientation: Orientation, variant: Variant, storage: DType) -> Case {
+    let [b, tx, ty, h, d] = case;
+    let mut random = RandomInputs::new(u64::from(b * 13 + tx * 7 + ty * 3 + d));
+    let v = random.floats((b * tx * ty * h * d) as usize);
+    let (relative, buffer) = stored(random.floats((h * tx * ty) as usize), storage);
+    let (heads, width) = (h as usize, d as usize);
+    let out = match orientation {
+        Orientation::Forward => factored_reference(&wide(&v), &wide(&relative), [tx, ty], heads, width),
+        Orientation::Reversed => {
+            factored_backward_reference(&wide(&v), &wide(&relative), &wide(&v), [tx, ty], heads, width).0
+        }
+    };
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+        let rows = live_rows(named.view("live")?, case);
+        plan.write_indirect_args(&rows.live)?;
+        let shape = FactoredShape { rows: rows.into(), ..shape_of(case) };
+        let attention =
+            FactoredAttention { v: named.view("v")?, relative: named.view("relative")?, out: named.view("out")? };
+        attention.record_variant(plan, &shape, orientation, &variant)
+    };
+    Case {
+        name: format!("({b}, {tx} x {ty}, {h}, {d}) {orientation:?}, {storage:?}"),
+        inputs: vec![("v", v.into()), ("relative", buffer), ("live", vec![b + 2].into())],
+        outputs: vec![("out", Expected::Near { values: out, tolerance: 2e-6 })],
+        record: Box::new(record),
+    }
+    .of_variant(&variant)
+}
+
+fn gradient_cases(gpu: &Gpu, strategy: Strategy) -> Vec<Case> {
+    let cases = |(turn, case): (usize, &FactoredCase)| {
+        let variants = GRADIENT_SELECTOR.of_case(gpu, strategy, &shape_of(*case), case[0] < 1000, turn);
+        variants.into_iter().map(|variant| gradient_case(*case, variant)).collect::<Vec<_>>()
+    };
+    CASES.iter().enumerate().flat_map(cases).collect()
+}
+
+/// Case of the blocks of a gradient whose last samples are beyond the dynamic count and must not be added.
+fn gradient_case(case: FactoredCase, variant: Variant) -> Case {
+    let [b, tx, ty, h, d] = case;
+    let (counted, sample) = (b - b / 3, (tx * ty * h * d) as usize);
+    let mut random = RandomInputs::new(u64::from(b * 17 + tx * 5 + ty * 3 + d));
+    let [v, d_out] = [(); 2].map(|()| random.floats(b as usize * sample));
+    let of_block = block_rows(tx * ty) / (tx * ty);
+    let relative = vec![0.0; (h * tx * ty) as usize];
+    let block = |first: u32| {
+        let range = first.min(counted) as usize * sample..(first + of_block).min(counted) as usize * sample;
+        let (v, d_out) = (wide(&v[range.clone()]), wide(&d_out[range]));
+        factored_backward_reference(&v, &relative, &d_out, [tx, ty], h as usize, d as usize).1
+    };
+    let part = (0..b).step_by(of_block as usize).flat_map(block).collect();
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+        let rows = live_rows(named.view("live")?, case);
+        plan.write_indirect_args(&rows.live)?;
+        let shape = FactoredShape { rows: rows.into(), ..shape_of(case) };
+        let part = named.view("part")?;
+        let (d_out, v) = (named.view("d_out")?, named.view("v")?);
+        let gradient = FactoredGradient { d_out, v, part: part.clone(), d_relative: part.clone() };
+        gradient.record_blocks(plan, &shape, &variant, &part)
+    };
+    Case {
+        name: format!("({b}, {tx} x {ty}, {h}, {d}), {counted} live samples"),
+        inputs: vec![("v", v.into()), ("d_out", d_out.into()), ("live", vec![counted + 2].into())],
+        outputs: vec![("part", Expected::Near { values: part, tolerance: 4e-6 })],
+        record: Box::new(record),
+    }
+    .of_variant(&variant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_cut_into_equal_parts() {
+        for (grid, queries) in [([2, 2], 4), ([3, 3], 9), ([5, 5], 13), ([6, 6], 12), ([8, 8], 16)] {
+            assert_eq!(FactoredShape { grid, ..shape_of(CASES[0]) }.queries(), queries, "{grid:?}");
+        }
+    }
+
+    #[test]
+    fn shapes_without_meaning_are_refused() {
+        for (shape, word) in [([1, 30, 20, 1, 1], "600 patches"), ([1, 2, 2, 1, 65], "width 65")] {
+            let message = shape_of(shape).check(&FORWARD).unwrap_err().to_string();
+            assert!(message.contains(word), "{message}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Device kernels: arguments of indirect dispatches and probes of an adapter's limits.
+
+pub mod indirect_args;
+pub mod probe;

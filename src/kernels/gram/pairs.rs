@@ -1,0 +1,276 @@
+//! Gram matrix of a linear layer from its inputs and the gradients of its outputs.
+
+use super::product::{integers, triangle_after, triangle_before, written};
+use super::{SampleRows, Triangle, subgroup_tiles};
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Plan, View};
+use crate::kernels::linear::Strategy;
+use crate::kernels::variant::{Variant, VariantSelector, Variants, width_class};
+use crate::kernels::{Case, CaseBuffers, Entry, RandomInputs, kernel};
+
+static PAIRS: Kernel = kernel!("gram", "gram_pairs");
+static PAIRS_SCALAR: Kernel = kernel!("gram", "gram_pairs_scalar");
+
+pub(crate) const PAIRS_ENTRY: Entry =
+    Entry { kernel: &PAIRS, summary: "G += Σ_tu (δ_t·δ_u)(x_t·x_u + 1), compensated", cases: pairs_cases };
+pub(crate) const PAIRS_SCALAR_ENTRY: Entry =
+    Entry { kernel: &PAIRS_SCALAR, summary: "the same for any widths, without subgroups", cases: pairs_scalar_cases };
+
+/// Products of the gradients of a linear layer; see the module documentation.
+#[derive(Debug, Clone)]
+pub struct GramPairs {
+    /// (rows·T, outputs): δ, the gradients of the layer's outputs
+    pub signal: View,
+    /// (part_rows·T, inputs): x
+    pub input: View,
+    /// Matrix that the products are added to.
+    pub gram: Triangle,
+}
+
+/// Shape of a [`GramPairs`].
+#[derive(Debug, Clone)]
+pub struct PairsShape {
+    /// The samples.
+    pub samples: SampleRows,
+    /// Width of δ.
+    pub outputs: u32,
+    /// Width of x.
+    pub inputs: u32,
+    /// T, rows of a sample.
+    pub tokens: u32,
+    /// Whether the layer has a bias.
+    pub bias: bool,
+    /// Adds to the matrix instead of replacing it.
+    pub keep: bool,
+}
+
+/// Maximum number of inner products times their widths that an invocation adds per launch; software drivers end longer
+/// loops. The grouping of the sums is part of the definition of the result, so it does not depend on the adapter.
+const LAUNCH: u32 = 1 << 15;
+
+impl PairsShape {
+    /// Number of multiply-adds per pair of samples.
+    pub fn products(&self) -> u64 {
+        let tokens = u64::from(self.tokens);
+        tokens * tokens * (u64::from(self.outputs) + u64::from(self.inputs) + 1)
+    }
+
+    /// Number of pairs of rows per launch.
+    fn pairs_at_once(&self) -> u32 {
+        (LAUNCH / (self.outputs + self.inputs)).clamp(1, self.tokens * self.tokens)
+    }
+}
+
+pub(crate) static PAIRS_SELECTOR: VariantSelector<PairsShape> = VariantSelector {
+    variants: Variants {
+        kernel: "gram_pairs",
+        least_lanes: 4,
+        all: &[
+            Variant::subgroup("pairs8x1", 8, 1),
+            Variant::subgroup("pairs8x2", 8, 2),
+            Variant::subgroup("pairs8x4", 8, 4),
+            Variant::subgroup("pairs4x4", 4, 4),
+            Variant::scalar("scalar", 4),
+        ],
+    },
+    class: |shape| {
+        let [n, k] = [shape.outputs, shape.inputs].map(width_class);
+        format!("{k} to {n}")
+    },
+    rule: |gpu, shape| match Strategy::choose(gpu, &[shape.inputs, shape.outputs]) {
+        Strategy::Subgroup if gpu.is_software() => (Strategy::Subgroup, 8, 2),
+        Strategy::Subgroup => (Strategy::Subgroup, 4, 4),
+        _ => (Strategy::Scalar, 4, 1),
+    },
+    requirement: |_, shape, variant| {
+        let whole = (shape.inputs | shape.outputs).is_multiple_of(4);
+        (variant.strategy != Strategy::Scalar && !whole)
+            .then(|| format!("widths that are multiples of 4, got {} and {}", shape.inputs, shape.outputs))
+    },
+};
+
+impl GramPairs {
+    /// Records the products in the variant selected for their shape.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &PairsShape) -> Result<()> {
+        let variant = PAIRS_SELECTOR.take(plan.gpu(), shape)?;
+        let all = shape.tokens * shape.tokens;
+        let mut first = 0;
+        while first < all {
+            let pairs = shape.pairs_at_once().min(all - first);
+            let keep = shape.keep || first > 0;
+            self.record_variant(plan, &PairsShape { keep, ..shape.clone() }, variant, [first, pairs])?;
+            first += pairs;
+        }
+        Ok(())
+    }
+
+    fn record_variant(
+        &self,
+        plan: &mut Plan,
+        shape: &PairsShape,
+        variant: &Variant,
+        [first, pairs]: [u32; 2],
+    ) -> Result<()> {
+        let rows = shape.samples.rows();
+        let (kernel, spec, groups) = match variant.strategy {
+            Strategy::Subgroup => {
+                let (spec, groups) = subgroup_tiles(plan.gpu(), PAIRS.name, variant, rows)?;
+                (&PAIRS, spec, groups)
+            }
+            _ => (&PAIRS_SCALAR, Vec::new(), (rows / 4 * (rows / 4)).div_ceil(64)),
+        };
+        let [all_rows, part_rows, tokens] = [rows, shape.samples.part_rows, shape.tokens].map(u64::from);
+        let [outputs, inputs] = [shape.outputs, shape.inputs].map(u64::from);
+        let triangle = Triangle::elements(rows);
+        let each = 2.0 * f64::from(pairs) * (outputs + inputs + 1) as f64;
+        let read = all_rows * tokens * outputs + part_rows * tokens * inputs;
+        plan.launch(&Launch {
+            kernel,
+            spec: &spec,
+            bindings: &[
+                Bind { name: "signal", view: &self.signal, elements: all_rows * tokens * outputs },
+                Bind { name: "input", view: &self.input, elements: part_rows * tokens * inputs },
+                shape.samples.live(),
+                Bind { name: "high", view: &self.gram.high, elements: triangle },
+                Bind { name: "low", view: &self.gram.low, elements: triangle },
+            ],
+            params: &[
+                ("rows", rows.into()),
+                ("part_rows", shape.samples.part_rows.into()),
+                ("outputs", shape.outputs.into()),
+                ("inputs", shape.inputs.into()),
+                ("tokens", shape.tokens.into()),
+                ("first_pair", first.into()),
+                ("pairs", pairs.into()),
+                ("bias", f32::from(u8::from(shape.bias)).into()),
+                ("keep", u32::from(shape.keep).into()),
+                ("zero", 0u32.into()),
+            ],
+            groups: Groups::Fixed(groups.into()),
+            cost: Cost {
+                flops: each * (all_rows * all_rows) as f64 / 2.0,
+                bytes: 4.0 * (read as f64 + 4.0 * triangle as f64),
+            },
+            shape: format!("({rows}, {tokens}, {inputs} to {outputs})"),
+        })
+    }
+}
+
+/// Reference in f64: ⟨O_a, O_b⟩ of a linear layer, from rows `signal` (samples·T, N) and `input` (part_rows·T, K).
+pub fn pairs_reference(signal: &[f32], input: &[f32], [a, b]: [usize; 2], shape: &PairsShape) -> f64 {
+    let (n, k) = (shape.outputs as usize, shape.inputs as usize);
+    let (t, part) = (shape.tokens as usize, shape.samples.part_rows as usize);
+    let dot = |x: &[f32], [i, j]: [usize; 2], width: usize| -> f64 {
+        let [x, y] = [i, j].map(|row| &x[row * width..(row + 1) * width]);
+        x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+    };
+    let pairs = (0..t).flat_map(|i| (0..t).map(move |j| [i, j]));
+    let of_pair = |[i, j]: [usize; 2]| {
+        let of_input = dot(input, [a % part * t + i, b % part * t + j], k);
+        dot(signal, [a * t + i, b * t + j], n) * (of_input + f64::from(u8::from(shape.bias)))
+    };
+    pairs.map(of_pair).sum()
+}
+
+fn pairs_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes = [
+        (64, 1, [4, 4, 1], 1),
+        (64, 1, [36, 8, 3], 64),
+        (128, 1, [8, 68, 2], 77),
+        (128, 2, [12, 4, 5], 91),
+        (64, 1, [512, 1024, 4], 5),
+    ];
+    cases_of(gpu, Strategy::Subgroup, &shapes)
+}
+
+fn pairs_scalar_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes = [
+        (64, 1, [1, 1, 1], 1),
+        (64, 1, [36, 8, 3], 64),
+        (128, 1, [5, 67, 2], 77),
+        (128, 2, [12, 4, 5], 91),
+        (64, 1, [511, 1025, 4], 5),
+    ];
+    cases_of(gpu, Strategy::Scalar, &shapes)
+}
+
+fn cases_of(gpu: &Gpu, strategy: Strategy, shapes: &[(u32, u32, [u32; 3], u32)]) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (i, (part_rows, parts, [outputs, inputs, tokens], live)) in shapes.iter().copied().enumerate() {
+        for keep in [false, true] {
+            let Ok(counter) = gpu.upload("ketformer.live", &[live]) else { continue };
+            let samples = SampleRows { live: counter.view(), part_rows, parts };
+            let shape = PairsShape { samples, outputs, inputs, tokens, bias: i % 2 == 0, keep };
+            let variants = PAIRS_SELECTOR.of_case(gpu, strategy, &shape, i < 3, i);
+            cases.extend(variants.into_iter().map(|variant| pairs_case(variant, &shape, live)));
+        }
+    }
+    cases
+}
+
+/// Case with random numbers. With `keep`, integers are added to large ones, so that pairs are exact and the low parts
+/// matter.
+fn pairs_case(variant: Variant, shape: &PairsShape, live: u32) -> Case {
+    let SampleRows { part_rows, parts, .. } = shape.samples;
+    let PairsShape { outputs, inputs, tokens, keep, bias, .. } = *shape;
+    let mut random = RandomInputs::new(u64::from(outputs * 7 + inputs + live));
+    let mut values = |count: u32| match keep {
+        true => integers(&mut random, count as usize, 1),
+        false => random.floats(count as usize),
+    };
+    let signal = values(parts * part_rows * tokens * outputs);
+    let input = values(part_rows * tokens * inputs);
+    let before = triangle_before(&mut random, parts * part_rows, keep);
+    let places: Vec<_> = written(part_rows, parts, live).collect();
+    let sum = |at: &[usize; 2]| (Triangle::at(at[0], at[1]), pairs_reference(&signal, &input, *at, shape));
+    let [high, low] = triangle_after(&before, keep, places.iter().map(sum), 2e-6);
+    let [high_before, low_before] = before;
+    let shape = shape.clone();
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+        let samples = SampleRows { live: named.view("live")?, ..shape.samples.clone() };
+        let gram = Triangle { high: named.view("high")?, low: named.view("low")? };
+        let shape = PairsShape { samples, ..shape.clone() };
+        let (signal, input) = (named.view("signal")?, named.view("input")?);
+        let all = shape.tokens * shape.tokens;
+        GramPairs { signal, input, gram }.record_variant(plan, &shape, &variant, [0, all])
+    };
+    Case {
+        name: format!(
+            "{parts} of ({part_rows}, {tokens}, {inputs} to {outputs}), {live} samples, bias {bias}, keep {keep}"
+        ),
+        inputs: vec![
+            ("signal", signal.into()),
+            ("input", input.into()),
+            ("live", vec![live].into()),
+            ("high", high_before.into()),
+            ("low", low_before.into()),
+        ],
+        outputs: vec![("high", high), ("low", low)],
+        record: Box::new(record),
+    }
+    .of_variant(&variant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Launches stay within the loop limit of every driver for any layer width and sequence length.
+    #[test]
+    fn launches_end_before_drivers_end_them() {
+        let samples = |gpu: &Gpu| gpu.upload("live", &[1u32]).unwrap();
+        let gpu = Gpu::new().unwrap();
+        let samples = SampleRows { live: samples(&gpu).view(), part_rows: 64, parts: 1 };
+        for [outputs, inputs, tokens] in [[4, 4, 1], [512, 1024, 7], [4, 4, 1000], [8192, 8192, 64]] {
+            let shape = PairsShape { samples: samples.clone(), outputs, inputs, tokens, bias: true, keep: false };
+            let pairs = shape.pairs_at_once();
+            assert!(
+                (1..=tokens * tokens).contains(&pairs) && pairs * (outputs + inputs) <= LAUNCH,
+                "{shape:?}: {pairs}"
+            );
+        }
+    }
+}

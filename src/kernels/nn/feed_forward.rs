@@ -1,0 +1,267 @@
+//! Fused feed-forward layers of a transformer block, for passes without gradient.
+//!
+//! ```text
+//! y[r] = residual[r] + W2 · act(W1 · x[r] + b1) + b2
+//! ```
+//!
+//! The hidden layer of width F is never written to memory. With the usual F = 2048 it would be most of the memory
+//! traffic and memory use of a pass.
+//!
+//! There is no scalar variant. Where the kernel cannot run ([`lanes`]), two matrix products over windows of rows
+//! replace it.
+
+use super::cast_f16::{has_half, stored};
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, DType, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::kernels::device::probe::MOST_ITERATIONS;
+use crate::kernels::linear::{Activation, Direction, LinearShape, Strategy, product_reference};
+use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, panel};
+
+static FEED_FORWARD: Kernel = kernel!("nn", "feed_forward");
+static FEED_FORWARD_PANEL: Kernel = kernel!("nn", "feed_forward_panel");
+
+pub(crate) const ENTRY: Entry =
+    Entry { kernel: &FEED_FORWARD, summary: "y = residual + W2 act(W1 x + b1) + b2, hidden layer on chip", cases };
+pub(crate) const PANEL_ENTRY: Entry = Entry {
+    kernel: &FEED_FORWARD_PANEL,
+    summary: "the same with blocks of both weights at constant indices, for the CPU",
+    cases: panel_cases,
+};
+
+/// Fused feed-forward layers, see the module documentation.
+#[derive(Debug, Clone)]
+pub struct FeedForward {
+    /// (rows, C)
+    pub x: View,
+    /// (rows, C); may be `x`
+    pub residual: View,
+    /// (F, C), of f32 or f16
+    pub weight1: View,
+    /// (F)
+    pub bias1: View,
+    /// (C, F), of the same type
+    pub weight2: View,
+    /// (C)
+    pub bias2: View,
+    /// (rows, C)
+    pub y: View,
+}
+
+/// Shape of a [`FeedForward`].
+#[derive(Debug, Clone)]
+pub struct FeedForwardShape {
+    /// Rows of `x` and `y`.
+    pub rows: Rows,
+    /// C, a multiple of 4.
+    pub width: u32,
+    /// F, a multiple of 4.
+    pub hidden: u32,
+    /// Activation of the hidden layer.
+    pub activation: Activation,
+}
+
+/// Maximum number of vec4 accumulators of a lane per row. Wider models would not fit into registers.
+const MAX_TILES: u32 = 4;
+
+/// Lanes of the adapter's subgroups, or `None` if the kernel cannot run. The kernel requires subgroups and a width that
+/// fills at least half of a subgroup's columns, fits into its registers and keeps its loops short enough.
+pub fn lanes(gpu: &Gpu, width: u32, hidden: u32) -> Option<u32> {
+    let whole = Strategy::choose(gpu, &[width, hidden]) == Strategy::Subgroup;
+    match Strategy::lanes(gpu).filter(|_| whole) {
+        Some(lanes) if width >= 2 * lanes && width <= MAX_TILES * 4 * lanes => {
+            let blocks = u64::from(hidden.div_ceil(4 * lanes));
+            let iterations = blocks * (1 + u64::from(width.div_ceil(4)) + u64::from(lanes));
+            (iterations <= MOST_ITERATIONS.into()).then_some(lanes)
+        }
+        _ => None,
+    }
+}
+
+/// Number of tiles of 4·lanes columns that hold a row, rounded up to a power of two.
+fn tiles(width: u32, lanes: u32) -> u32 {
+    width.div_ceil(4 * lanes).next_power_of_two()
+}
+
+pub(crate) static SELECTOR: VariantSelector<FeedForwardShape> = VariantSelector {
+    variants: Variants {
+        kernel: "feed_forward",
+        least_lanes: 4,
+        all: &[
+            Variant::subgroup("rows8x1", 8, 1),
+            Variant::subgroup("rows8x2", 8, 2),
+            Variant::subgroup("rows8x4", 8, 4),
+            Variant::subgroup("rows16x1", 16, 1),
+            Variant::subgroup("rows16x2", 16, 2),
+            Variant::subgroup("rows16x4", 16, 4),
+            Variant::panel("units1", 1),
+            Variant::panel("units2", 2),
+            Variant::panel("units4", 4),
+        ],
+    },
+    class: |shape| {
+        let [c, f] = [shape.width, shape.hidden].map(width_class);
+        format!("{c} x {f}, {}", rows_class(&shape.rows))
+    },
+    rule: |gpu, shape| {
+        if let Some(lanes) = panel::lanes(gpu).filter(|_| shape.rows.capacity >= 32)
+            && shape.hidden.is_multiple_of(4 * lanes)
+        {
+            let most = 4 / tiles(shape.width, lanes).min(4);
+            let fits = |units: &u32| shape.hidden.is_multiple_of(4 * lanes * units);
+            return (Strategy::Panel, [4, 2, 1].into_iter().filter(|units| *units <= most).find(fits).unwrap_or(1), 1);
+        }
+        (Strategy::Subgroup, 16, if gpu.is_software() { 1 } else { 4 })
+    },
+    requirement: |gpu, shape, variant| {
+        if variant.strategy == Strategy::Panel {
+            let block = 4 * Strategy::lanes(gpu)? * variant.tile;
+            let whole = shape.hidden.is_multiple_of(block);
+            return (!whole).then(|| format!("a hidden width that is a multiple of {block}, got {}", shape.hidden));
+        }
+        let most = 4 * Strategy::lanes(gpu).unwrap_or(0) * MAX_TILES;
+        (shape.width > most).then(|| format!("a width of at most {most}, got {}", shape.width))
+    },
+};
+
+impl FeedForward {
+    /// Records the kernel with subgroups of `lanes` lanes, see [`lanes`].
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &FeedForwardShape, lanes: u32) -> Result<()> {
+        let variant = SELECTOR.take(plan.gpu(), shape)?;
+        self.record_variant(plan, shape, lanes, variant)
+    }
+
+    fn record_variant(&self, plan: &mut Plan, shape: &FeedForwardShape, lanes: u32, variant: &Variant) -> Result<()> {
+        let (rows, c, f) = (u64::from(shape.rows.capacity), u64::from(shape.width), u64::from(shape.hidden));
+        let mut spec = vec![
+            ("LANES", lanes),
+            ("ACTIVATION", shape.activation as u32),
+            ("WEIGHT_BITS", self.weight1.storage().bits()),
+        ];
+        let mut params = vec![("rows", shape.rows.capacity.into()), ("hidden", shape.hidden.into())];
+        let (kernel, groups) = if variant.strategy == Strategy::Panel {
+            let tile = panel::tile_rows(shape.rows.capacity, 1, shape.hidden / (4 * lanes * variant.tile) + 1);
+            spec.extend([("WIDTH4", shape.width / 4), ("UNITS", variant.tile)]);
+            params.push(("tile_rows", tile.into()));
+            (&FEED_FORWARD_PANEL, shape.rows.groups(tile, 1))
+        } else {
+            spec.extend([
+                ("SUBGROUPS", variant.subgroups),
+                ("ROWS", variant.tile),
+                ("TILES", tiles(shape.width, lanes)),
+            ]);
+            params.push(("width", shape.width.into()));
+            (&FEED_FORWARD, shape.rows.groups(variant.tile * variant.subgroups, 1))
+        };
+        plan.launch(&Launch {
+            kernel,
+            spec: &spec,
+            bindings: &[
+                Bind { name: "x", view: &self.x, elements: rows * c },
+                Bind { name: "residual", view: &self.residual, elements: rows * c },
+                Bind { name: "weight1", view: &self.weight1, elements: f * c },
+                Bind { name: "bias1", view: &self.bias1, elements: f },
+                Bind { name: "weight2", view: &self.weight2, elements: c * f },
+                Bind { name: "bias2", view: &self.bias2, elements: c },
+                Bind { name: "y", view: &self.y, elements: rows * c },
+            ],
+            params: &params,
+            groups,
+            cost: Cost {
+                flops: (4 * rows * c * f) as f64,
+                bytes: (12 * rows * c + self.weight1.storage().bytes() * 2 * c * f) as f64,
+            },
+            shape: format!("({rows}, {c}, {f})"),
+        })
+    }
+}
+
+/// y (rows, C) in f64.
+pub fn reference(
+    x: &[f32],
+    residual: &[f32],
+    [weight1, bias1, weight2, bias2]: [&[f32]; 4],
+    activation: Activation,
+) -> Vec<f64> {
+    let (c, f) = (bias2.len() as u32, bias1.len() as u32);
+    let rows = x.len() as u32 / c;
+    let shape =
+        |inner, columns| LinearShape { direction: Direction::Forward, ..LinearShape::forward(rows, inner, columns) };
+    let hidden = product_reference(x, weight1, Some(bias1), &shape(c, f));
+    let hidden: Vec<f32> = hidden.iter().map(|h| activation.value(*h) as f32).collect();
+    let out = product_reference(&hidden, weight2, Some(bias2), &shape(f, c));
+    out.iter().zip(residual).map(|(y, residual)| y + f64::from(*residual)).collect()
+}
+
+fn cases(gpu: &Gpu) -> Vec<Case> {
+    cases_of(gpu, Strategy::Subgroup, [(1, 32, 64), (33, 36, 36), (31, 20, 2048), (130, 128, 96), (70_000, 16, 4)])
+}
+
+fn panel_cases(gpu: &Gpu) -> Vec<Case> {
+    cases_of(gpu, Strategy::Panel, [(1, 32, 64), (33, 64, 128), (31, 36, 2048), (130, 128, 96), (70_000, 16, 32)])
+}
+
+fn cases_of(gpu: &Gpu, strategy: Strategy, shapes: [(u32, u32, u32); 5]) -> Vec<Case> {
+    let Some(lanes) = Strategy::lanes(gpu) else { return Vec::new() };
+    let activations = [Activation::Relu, Activation::Gelu, Activation::Tanh];
+    let storages = [DType::F32, DType::F16].into_iter().filter(|s| *s == DType::F32 || has_half(gpu));
+    let cases = |storage| {
+        let of_shape = move |(i, (rows, width, hidden)): (usize, (u32, u32, u32))| {
+            let shape = FeedForwardShape { rows: rows.into(), width, hidden, activation: activations[i % 3] };
+            // All variants of the first shape, which compiles quickly; one variant of every other shape, in rotation.
+            let variants = SELECTOR.of_case(gpu, strategy, &shape, i == 0, 2 * i);
+            let of_variant = |variant| case((rows, width, hidden), shape.activation, lanes, variant, storage);
+            variants.into_iter().map(of_variant).collect::<Vec<_>>()
+        };
+        shapes.into_iter().enumerate().flat_map(of_shape)
+    };
+    storages.flat_map(cases).collect()
+}
+
+fn case(
+    (rows, width, hidden): (u32, u32, u32),
+    activation: Activation,
+    lanes: u32,
+    variant: Variant,
+    storage: DType,
+) -> Case {
+    let mut random = RandomInputs::new(u64::from(rows + width + hidden));
+    let (x, residual) = (random.floats((rows * width) as usize), random.floats((rows * width) as usize));
+    let (weight1, bias1) = (random.floats((hidden * width) as usize), random.floats(hidden as usize));
+    let (weight2, bias2) = (random.floats((hidden * width) as usize), random.floats(width as usize));
+    let ((weight1, stored1), (weight2, stored2)) = (stored(weight1, storage), stored(weight2, storage));
+    let expected = reference(&x, &residual, [&weight1, &bias1, &weight2, &bias2], activation);
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+        let kernel = FeedForward {
+            x: named.view("x")?,
+            residual: named.view("residual")?,
+            weight1: named.view("weight1")?,
+            bias1: named.view("bias1")?,
+            weight2: named.view("weight2")?,
+            bias2: named.view("bias2")?,
+            y: named.view("y")?,
+        };
+        kernel.record_variant(plan, &FeedForwardShape { rows: rows.into(), width, hidden, activation }, lanes, &variant)
+    };
+    let tolerance = 1e-6 * (1.0 + f64::from(hidden + width).sqrt() / 4.0);
+    Case {
+        name: format!(
+            "({rows}, {width}, {hidden}) {activation:?}{}",
+            if storage == DType::F16 { " f16 weights" } else { "" }
+        ),
+        inputs: vec![
+            ("x", x.into()),
+            ("residual", residual.into()),
+            ("weight1", stored1),
+            ("bias1", bias1.into()),
+            ("weight2", stored2),
+            ("bias2", bias2.into()),
+        ],
+        outputs: vec![("y", Expected::Near { values: expected, tolerance })],
+        record: Box::new(record),
+    }
+    .of_variant(&variant)
+}

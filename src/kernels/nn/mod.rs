@@ -1,0 +1,12 @@
+//! Kernels of neural-network layers and of Adam.
+
+pub mod adam;
+pub mod cast_f16;
+pub mod categorical;
+pub mod complex_head;
+pub mod embed;
+pub mod feed_forward;
+pub mod large_patch;
+pub mod norm;
+pub mod phase;
+pub mod recurrent;

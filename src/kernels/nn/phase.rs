@@ -1,0 +1,193 @@
+//! Phase head over the outcomes of a patch: phase of the target outcome and its gradient.
+//!
+//! ```text
+//! phase(σ)      = Σ_t phases_t[σ_t]
+//! d_phases_t[v] = d_phase [v = σ_t]
+//! ```
+//!
+//! Phases are in radians and unbounded. With log P = Σ_t log P(σ_t | …), log ψ = ½ log P + i·phase (arXiv:2002.02973,
+//! section III.B).
+
+use super::categorical::CategoricalShape;
+use super::embed::random_rows;
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+
+static FORWARD: Kernel = kernel!("nn", "phase_forward");
+static BACKWARD: Kernel = kernel!("nn", "phase_backward");
+
+pub(crate) const FORWARD_ENTRY: Entry =
+    Entry { kernel: &FORWARD, summary: "phase = phases[target]", cases: forward_cases };
+pub(crate) const BACKWARD_ENTRY: Entry =
+    Entry { kernel: &BACKWARD, summary: "d_phases = d_phase [v = target]", cases: backward_cases };
+
+/// Location of the target outcomes.
+#[derive(Debug, Clone)]
+pub enum Targets {
+    /// (rows) u32: tokens
+    Tokens(View),
+    /// (rows) of four u32: token, position, target, occupied
+    Rows(View),
+}
+
+impl Targets {
+    /// Returns the buffer, the number of words per row, and the index of the target within a row.
+    fn words(&self) -> (&View, [u32; 2]) {
+        match self {
+            Self::Tokens(tokens) => (tokens, [1, 0]),
+            Self::Rows(rows) => (rows, [4, 2]),
+        }
+    }
+}
+
+/// Phases of the targets.
+#[derive(Debug, Clone)]
+pub struct PhaseForward {
+    /// Target outcomes.
+    pub targets: Targets,
+    /// (rows, V)
+    pub phases: View,
+    /// (rows)
+    pub phase: View,
+}
+
+impl PhaseForward {
+    /// Records the phases of `rows` rows of `outcomes` = V outcomes.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, rows: &Rows, outcomes: u32) -> Result<()> {
+        let (count, v) = (u64::from(rows.capacity), u64::from(outcomes));
+        let (targets, [stride, offset]) = self.targets.words();
+        plan.launch(&Launch {
+            kernel: &FORWARD,
+            spec: &[],
+            bindings: &[
+                Bind { name: "targets", view: targets, elements: u64::from(stride) * count },
+                Bind { name: "phases", view: &self.phases, elements: count * v },
+                Bind { name: "phase", view: &self.phase, elements: count },
+            ],
+            params: &[
+                ("rows", rows.capacity.into()),
+                ("outcomes", outcomes.into()),
+                ("stride", stride.into()),
+                ("offset", offset.into()),
+            ],
+            groups: rows.groups(64, 1),
+            cost: Cost { flops: 0.0, bytes: 12.0 * count as f64 },
+            shape: format!("({count}, {v})"),
+        })
+    }
+}
+
+/// Gradient of the phases, computed in place.
+#[derive(Debug, Clone)]
+pub struct PhaseBackward {
+    /// (rows) of four u32: token, position, target, occupied
+    pub rows: View,
+    /// (samples)
+    pub d_phase: View,
+    /// (rows, V): phases, overwritten with d_phases
+    pub phases: View,
+}
+
+impl PhaseBackward {
+    /// Records the gradient. Row r belongs to sample `first_sample` + r / T.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, rows: &Rows, shape: &CategoricalShape, first_sample: u32) -> Result<()> {
+        let (count, v) = (u64::from(rows.capacity), u64::from(shape.outcomes));
+        let samples = u64::from(first_sample) + count.div_ceil(u64::from(shape.patches));
+        plan.launch(&Launch {
+            kernel: &BACKWARD,
+            spec: &[],
+            bindings: &[
+                Bind { name: "rows", view: &self.rows, elements: 4 * count },
+                Bind { name: "d_phase", view: &self.d_phase, elements: samples },
+                Bind { name: "phases", view: &self.phases, elements: count * v },
+            ],
+            params: &[
+                ("rows", rows.capacity.into()),
+                ("outcomes", shape.outcomes.into()),
+                ("patches", shape.patches.into()),
+                ("first_sample", first_sample.into()),
+            ],
+            groups: rows.times(shape.outcomes).groups(64, 1),
+            cost: Cost { flops: 0.0, bytes: 4.0 * (count * (v + 5)) as f64 },
+            shape: format!("({count}, {v})"),
+        })
+    }
+}
+
+/// Phase of the target of each row of V phases, in f64.
+pub fn forward_reference(targets: &[u32], phases: &[f64]) -> Vec<f64> {
+    let outcomes = phases.len() / targets.len();
+    targets.iter().zip(phases.chunks(outcomes)).map(|(target, row)| row[*target as usize]).collect()
+}
+
+/// Gradient of the V phases of each row from the gradient of its target phase, in f64.
+pub fn backward_reference(targets: &[u32], d_phase: &[f64], outcomes: usize) -> Vec<f64> {
+    let mut d_phases = vec![0.0; targets.len() * outcomes];
+    for ((target, slope), row) in targets.iter().zip(d_phase).zip(d_phases.chunks_mut(outcomes)) {
+        row[*target as usize] = *slope;
+    }
+    d_phases
+}
+
+const SHAPES: [(u32, u32); 6] = [(1, 16), (64, 16), (63, 8), (65, 4096), (257, 4), (70_000, 2)];
+
+fn forward_cases(_: &Gpu) -> Vec<Case> {
+    SHAPES.into_iter().flat_map(|shape| [false, true].map(|described| forward_case(shape, described))).collect()
+}
+
+fn forward_case((rows, outcomes): (u32, u32), described: bool) -> Case {
+    let mut random = RandomInputs::new(u64::from(rows + outcomes));
+    let row_meta = random_rows(&mut random, rows as usize, 4, outcomes.ilog2());
+    let targets: Vec<u32> = row_meta.chunks(4).map(|row| row[2]).collect();
+    let phases = random.floats((rows * outcomes) as usize);
+    let wide: Vec<f64> = phases.iter().map(|phase| f64::from(*phase)).collect();
+    let expected = forward_reference(&targets, &wide);
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+        let targets = named.view("targets")?;
+        let phase = PhaseForward {
+            targets: if described { Targets::Rows(targets) } else { Targets::Tokens(targets) },
+            phases: named.view("phases")?,
+            phase: named.view("phase")?,
+        };
+        phase.record(plan, &rows.into(), outcomes)
+    };
+    Case {
+        name: format!("({rows}, {outcomes}), described {described}"),
+        inputs: vec![("targets", if described { row_meta } else { targets }.into()), ("phases", phases.into())],
+        outputs: vec![("phase", Expected::Near { values: expected, tolerance: 1e-7 })],
+        record: Box::new(record),
+    }
+}
+
+fn backward_cases(_: &Gpu) -> Vec<Case> {
+    SHAPES.into_iter().map(backward_case).collect()
+}
+
+fn backward_case((rows, outcomes): (u32, u32)) -> Case {
+    let (patches, first_sample) = (3, 2);
+    let mut random = RandomInputs::new(u64::from(rows + outcomes));
+    let row_meta = random_rows(&mut random, rows as usize, patches, outcomes.ilog2());
+    let targets: Vec<u32> = row_meta.chunks(4).map(|row| row[2]).collect();
+    let phases = random.floats((rows * outcomes) as usize);
+    let d_phase = random.floats((first_sample + rows.div_ceil(patches)) as usize);
+    let slopes: Vec<f64> = (0..rows).map(|r| d_phase[(first_sample + r / patches) as usize].into()).collect();
+    let expected = backward_reference(&targets, &slopes, outcomes as usize);
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+        let backward =
+            PhaseBackward { rows: named.view("rows")?, d_phase: named.view("d_phase")?, phases: named.view("phases")? };
+        backward.record(plan, &rows.into(), &CategoricalShape { outcomes, patches, excitations: None }, first_sample)
+    };
+    Case {
+        name: format!("({rows}, {outcomes})"),
+        inputs: vec![("rows", row_meta.into()), ("d_phase", d_phase.into()), ("phases", phases.into())],
+        outputs: vec![("phases", Expected::Near { values: expected, tolerance: 1e-7 })],
+        record: Box::new(record),
+    }
+}

@@ -1,0 +1,402 @@
+//! Restricted Boltzmann machine: amplitudes, amplitude ratios and gradients.
+//!
+//! ```text
+//! θ_j       = b_j + Σ_i s_i W_ij                                                s_i = 2 n_i − 1
+//! log ψ(s)  = Σ_i a_i s_i + Σ_j log cosh θ_j
+//! log ψ'/ψ  = Σ_{flipped i} −2 s_i a_i + Σ_j ( log cosh(θ_j − 2 Σ_i s_i W_ij) − log cosh θ_j )
+//! ∂(2 log ψ)/∂a_i = 2 s_i     ∂(2 log ψ)/∂b_j = 2 tanh θ_j     ∂(2 log ψ)/∂W_ij = 2 s_i tanh θ_j
+//! ```
+//!
+//! θ is a [`crate::kernels::linear::LinearProduct`] of rows of spins, stored as f32. The sums of the gradient over rows
+//! are [`crate::kernels::linear::LinearGradient`]s. Sites are in patch order, i = t·P + element. Source: Carleo &
+//! Troyer, arXiv:1606.02318.
+
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::kernels::nn::cast_f16::cast_f16_reference;
+use crate::kernels::vmc::energy::NEG_LARGE;
+use crate::kernels::vmc::rows::Window;
+use crate::kernels::vmc::spins::spins_reference;
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, Values, kernel};
+
+static AMPLITUDE: Kernel = kernel!("rbm", "rbm_amplitude");
+static RATIO: Kernel = kernel!("rbm", "rbm_ratio");
+static SLOPES: Kernel = kernel!("rbm", "rbm_slopes");
+
+pub(crate) const AMPLITUDE_ENTRY: Entry =
+    Entry { kernel: &AMPLITUDE, summary: "2 log ψ = 2 (Σ a s + Σ log cosh θ)", cases: amplitude_cases };
+pub(crate) const RATIO_ENTRY: Entry =
+    Entry { kernel: &RATIO, summary: "log ψ(σ')/ψ(σ) of connected configurations from θ", cases: ratio_cases };
+pub(crate) const SLOPES_ENTRY: Entry =
+    Entry { kernel: &SLOPES, summary: "2 w s, tanh θ and 2 w for the gradient", cases: slopes_cases };
+
+/// Sizes of a restricted Boltzmann machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RbmShape {
+    /// N
+    pub sites: u32,
+    /// P
+    pub sites_per_patch: u32,
+    /// M, hidden units
+    pub hidden: u32,
+}
+
+impl RbmShape {
+    /// T
+    pub fn patches(&self) -> u32 {
+        self.sites / self.sites_per_patch
+    }
+}
+
+/// 2 log ψ of each row.
+#[derive(Debug, Clone)]
+pub struct RbmAmplitude {
+    /// (rows, N)
+    pub spins: View,
+    /// (rows, M)
+    pub theta: View,
+    /// (N)
+    pub visible_bias: View,
+    /// (rows)
+    pub log_p: View,
+}
+
+impl RbmAmplitude {
+    /// Records 2 log ψ of `rows` rows.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, rows: &Rows, shape: &RbmShape) -> Result<()> {
+        let (r, n, m) = (u64::from(rows.capacity), u64::from(shape.sites), u64::from(shape.hidden));
+        plan.launch(&Launch {
+            kernel: &AMPLITUDE,
+            spec: &[],
+            bindings: &[
+                Bind { name: "spins", view: &self.spins, elements: r * n },
+                Bind { name: "theta", view: &self.theta, elements: r * m },
+                Bind { name: "visible_bias", view: &self.visible_bias, elements: n },
+                Bind { name: "log_p", view: &self.log_p, elements: r },
+            ],
+            params: &[("rows", rows.capacity.into()), ("sites", shape.sites.into()), ("hidden", shape.hidden.into())],
+            groups: rows.groups(64, 1),
+            cost: Cost { flops: (r * (2 * n + 6 * m)) as f64, bytes: 4.0 * (r * (n + m + 1)) as f64 },
+            shape: format!("({r}, {n}, {m})"),
+        })
+    }
+}
+
+/// log ψ'/ψ of the connected configurations of a window.
+#[derive(Debug, Clone)]
+pub struct RbmRatio {
+    /// (B, T) u32
+    pub tokens: View,
+    /// (B) u32
+    pub sample_of: View,
+    /// (B, M)
+    pub theta: View,
+    /// (N, M), of f32 or f16
+    pub weight: View,
+    /// (N)
+    pub visible_bias: View,
+    /// (moves) of four u32: first patch, mask, second patch or `u32::MAX`, mask; a mask is one bit
+    pub moves: View,
+    /// (moves) of two u32: unused, condition
+    pub starts: View,
+    /// (B, moves)
+    pub ratio: View,
+}
+
+impl RbmRatio {
+    /// Records the ratios of `moves` off-diagonal terms. `pairs` is whether some of them change two sites.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, window: &Window, shape: &RbmShape, moves: u32, pairs: bool) -> Result<()> {
+        let (b, t, n) = (u64::from(window.samples), u64::from(window.patches), u64::from(shape.sites));
+        let (items, m, count) = (u64::from(window.capacity), u64::from(shape.hidden), u64::from(moves));
+        plan.launch(&Launch {
+            kernel: &RATIO,
+            spec: &[("PAIRS", pairs.into()), ("WEIGHT_BITS", self.weight.storage().bits())],
+            bindings: &[
+                Bind { name: "tokens", view: &self.tokens, elements: b * t },
+                Bind { name: "sample_of", view: &self.sample_of, elements: b },
+                Bind { name: "theta", view: &self.theta, elements: b * m },
+                Bind { name: "weight", view: &self.weight, elements: n * m },
+                Bind { name: "visible_bias", view: &self.visible_bias, elements: n },
+                Bind { name: "moves", view: &self.moves, elements: 4 * count },
+                Bind { name: "starts", view: &self.starts, elements: 2 * count },
+                Bind { name: "ratio", view: &self.ratio, elements: b * count },
+            ],
+            params: &[
+                ("items", window.capacity.into()),
+                ("moves", moves.into()),
+                ("patches", window.patches.into()),
+                ("sites_per_patch", shape.sites_per_patch.into()),
+                ("hidden", shape.hidden.into()),
+                ("first", window.first.into()),
+                ("samples", window.samples.into()),
+            ],
+            groups: window.items.times(moves.div_ceil(4)).groups(64, 1),
+            cost: Cost { flops: (8 * items * count * m) as f64, bytes: 4.0 * (items * (m + count) + n * m) as f64 },
+            shape: format!("({items}, {count}, {m})"),
+        })
+    }
+}
+
+/// Operands of the gradient's sums over rows.
+#[derive(Debug, Clone)]
+pub struct RbmSlopes {
+    /// (B)
+    pub d_log_p: View,
+    /// (rows, N): s, overwritten with 2 w s
+    pub spins: View,
+    /// (rows, M): θ, overwritten with tanh θ
+    pub theta: View,
+    /// (rows): 2 w
+    pub slope: View,
+}
+
+impl RbmSlopes {
+    /// Records the operands of `rows` rows. Row 0 belongs to element `first` of `d_log_p`.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, rows: &Rows, shape: &RbmShape, first: u32) -> Result<()> {
+        let (r, n, m) = (u64::from(rows.capacity), u64::from(shape.sites), u64::from(shape.hidden));
+        plan.launch(&Launch {
+            kernel: &SLOPES,
+            spec: &[],
+            bindings: &[
+                Bind { name: "d_log_p", view: &self.d_log_p, elements: u64::from(first) + r },
+                Bind { name: "spins", view: &self.spins, elements: r * n },
+                Bind { name: "theta", view: &self.theta, elements: r * m },
+                Bind { name: "slope", view: &self.slope, elements: r },
+            ],
+            params: &[
+                ("rows", rows.capacity.into()),
+                ("sites", shape.sites.into()),
+                ("hidden", shape.hidden.into()),
+                ("first", first.into()),
+            ],
+            groups: rows.times(shape.sites + shape.hidden).groups(64, 1),
+            cost: Cost { flops: (r * (n + 3 * m)) as f64, bytes: 8.0 * (r * (n + m + 1)) as f64 },
+            shape: format!("({r}, {n}, {m})"),
+        })
+    }
+}
+
+/// log cosh x without overflow.
+pub fn log_cosh(x: f64) -> f64 {
+    x.abs() + (-2.0 * x.abs()).exp().ln_1p() - std::f64::consts::LN_2
+}
+
+/// θ of each row in f64: `spins` (rows, N), `kernel` (N, M), `hidden_bias` (M).
+pub fn theta_reference(spins: &[f64], kernel: &[f64], hidden_bias: &[f64]) -> Vec<f64> {
+    let m = hidden_bias.len();
+    let n = kernel.len() / m;
+    let of = |row: &[f64], j: usize| {
+        hidden_bias[j] + row.iter().enumerate().map(|(i, s)| s * kernel[i * m + j]).sum::<f64>()
+    };
+    spins.chunks(n).flat_map(|row| (0..m).map(move |j| of(row, j))).collect()
+}
+
+/// 2 log ψ of each row in f64.
+pub fn amplitude_reference(spins: &[f64], theta: &[f64], visible_bias: &[f64]) -> Vec<f64> {
+    let rows = spins.len() / visible_bias.len();
+    let m = theta.len() / rows;
+    let visible = |row: &[f64]| row.iter().zip(visible_bias).map(|(s, a)| s * a).sum::<f64>();
+    let hidden = |row: &[f64]| row.iter().map(|theta| log_cosh(*theta)).sum::<f64>();
+    spins.chunks(visible_bias.len()).zip(theta.chunks(m)).map(|(s, t)| 2.0 * (visible(s) + hidden(t))).collect()
+}
+
+/// Gradients of Σ_r w_r 2 log ψ(row r) with respect to visible bias, kernel and hidden bias, in f64.
+pub fn gradient_reference(spins: &[f64], theta: &[f64], d_log_p: &[f64]) -> [Vec<f64>; 3] {
+    let (n, m) = (spins.len() / d_log_p.len(), theta.len() / d_log_p.len());
+    let (mut d_visible, mut d_kernel, mut d_hidden) = (vec![0.0; n], vec![0.0; n * m], vec![0.0; m]);
+    for ((row, theta), w) in spins.chunks(n).zip(theta.chunks(m)).zip(d_log_p) {
+        for (j, theta) in theta.iter().enumerate() {
+            d_hidden[j] += 2.0 * w * theta.tanh();
+        }
+        for (i, s) in row.iter().enumerate() {
+            d_visible[i] += 2.0 * w * s;
+            for (j, theta) in theta.iter().enumerate() {
+                d_kernel[i * m + j] += 2.0 * w * s * theta.tanh();
+            }
+        }
+    }
+    [d_visible, d_kernel, d_hidden]
+}
+
+/// log ψ'/ψ in f64, where the spins of `sites` of one row are flipped.
+pub fn ratio_reference(spins: &[f64], theta: &[f64], kernel: &[f32], visible_bias: &[f32], sites: &[usize]) -> f64 {
+    let m = theta.len();
+    let visible: f64 = sites.iter().map(|i| -2.0 * spins[*i] * f64::from(visible_bias[*i])).sum();
+    let moved = |j: usize| theta[j] - 2.0 * sites.iter().map(|i| spins[*i] * f64::from(kernel[i * m + j])).sum::<f64>();
+    visible + (0..m).map(|j| log_cosh(moved(j)) - log_cosh(theta[j])).sum::<f64>()
+}
+
+/// Returns a weight as kernels read it, and its buffer of f32 or f16.
+pub(crate) fn stored_weight(weight: Vec<f32>, half: bool) -> (Vec<f32>, Values) {
+    if !half {
+        return (weight.clone(), weight.into());
+    }
+    let narrow = cast_f16_reference(&weight);
+    (narrow.iter().map(|value| value.to_f32()).collect(), narrow.into())
+}
+
+pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|value| f64::from(*value)).collect()
+}
+
+/// Rows, sites and hidden units.
+const SHAPES: [(u32, u32, u32); 6] = [(1, 1, 1), (64, 4, 8), (63, 7, 13), (65, 16, 33), (3, 256, 1024), (70_000, 2, 3)];
+
+fn random_spins(random: &mut RandomInputs, count: u32) -> Vec<f32> {
+    random.integers(count as usize, 2).into_iter().map(|bit| if bit == 1 { 1.0 } else { -1.0 }).collect()
+}
+
+/// Activations of all magnitudes, in the quadratic and the linear range of log cosh.
+fn random_theta(random: &mut RandomInputs, count: u32) -> Vec<f32> {
+    random.floats(count as usize).into_iter().map(|x| 12.0 * x * x * x).collect()
+}
+
+fn amplitude_cases(_: &Gpu) -> Vec<Case> {
+    SHAPES.into_iter().map(amplitude_case).collect()
+}
+
+fn amplitude_case((rows, sites, hidden): (u32, u32, u32)) -> Case {
+    let mut random = RandomInputs::new(u64::from(rows + 3 * sites + 5 * hidden));
+    let (spins, theta) = (random_spins(&mut random, rows * sites), random_theta(&mut random, rows * hidden));
+    let visible_bias = random.floats(sites as usize);
+    let values = amplitude_reference(&wide(&spins), &wide(&theta), &wide(&visible_bias));
+    let shape = RbmShape { sites, sites_per_patch: 1, hidden };
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+        let amplitude = RbmAmplitude {
+            spins: named.view("spins")?,
+            theta: named.view("theta")?,
+            visible_bias: named.view("visible_bias")?,
+            log_p: named.view("log_p")?,
+        };
+        amplitude.record(plan, &rows.into(), &shape)
+    };
+    Case {
+        name: format!("({rows}, {sites}, {hidden})"),
+        inputs: vec![("spins", spins.into()), ("theta", theta.into()), ("visible_bias", visible_bias.into())],
+        outputs: vec![("log_p", Expected::Near { values, tolerance: 1e-6 })],
+        record: Box::new(record),
+    }
+}
+
+/// Samples, patches, sites per patch, hidden units, first item, items.
+type RatioSizes = (u32, u32, u32, u32, u32, u32);
+
+fn ratio_cases(gpu: &Gpu) -> Vec<Case> {
+    let sizes: [RatioSizes; 5] = [
+        (1, 1, 1, 1, 0, 1),
+        (7, 4, 3, 5, 2, 5),
+        (65, 5, 1, 33, 0, 65),
+        (3, 32, 8, 1024, 0, 3),
+        (17_000, 2, 2, 3, 0, 17_000),
+    ];
+    let mut cases: Vec<Case> =
+        sizes.into_iter().flat_map(|sizes| [ratio_case(sizes, false, false), ratio_case(sizes, true, false)]).collect();
+    if gpu.features().contains(wgpu::Features::SHADER_F16) {
+        cases.push(ratio_case(sizes[1], true, true));
+    }
+    cases
+}
+
+/// Flips of every site; with `pairs` also pairs of sites, with and without a condition. With `half` the weight is f16.
+fn ratio_case((samples, patches, p, hidden, first, most): RatioSizes, pairs: bool, half: bool) -> Case {
+    let sites = patches * p;
+    let mut random = RandomInputs::new(u64::from(samples * sites + hidden));
+    let mut changed: Vec<(Vec<usize>, u32)> = (0..sites as usize).map(|i| (vec![i], 0)).collect();
+    if pairs {
+        let pair = |i: u32| (vec![i as usize, ((i * 7 + 1) % sites) as usize], i % 2);
+        changed.extend((0..sites).map(pair).filter(|(sites, _)| sites[0] != sites[1]));
+    }
+    let place = |i: usize| [i as u32 / p, 1 << (i as u32 % p)];
+    let second = |sites: &[usize]| sites.get(1).map_or([u32::MAX, 0], |i| place(*i));
+    let moves: Vec<u32> = changed.iter().flat_map(|(sites, _)| [place(sites[0]), second(sites)].concat()).collect();
+    let starts: Vec<u32> = changed.iter().flat_map(|(_, condition)| [0, *condition]).collect();
+    let tokens = random.integers((samples * patches) as usize, 1 << p);
+    let sample_of = random.integers(samples as usize, samples);
+    let theta = random_theta(&mut random, samples * hidden);
+    let weight: Vec<f32> = random.floats((sites * hidden) as usize).into_iter().map(|w| 2.0 * w * w * w).collect();
+    let (weight, stored) = stored_weight(weight, half);
+    let visible_bias = random.floats(sites as usize);
+    let count = changed.len();
+    let before = random.floats(samples as usize * count);
+    let mut values = wide(&before);
+    for item in first as usize..(first + most) as usize {
+        let b = sample_of[item] as usize;
+        let spins = spins_reference(&tokens[b * patches as usize..][..patches as usize], p);
+        let theta = wide(&theta[b * hidden as usize..][..hidden as usize]);
+        for (m, (sites, condition)) in changed.iter().enumerate() {
+            let holds = *condition == 0 || spins[sites[0]] != spins[sites[1]];
+            let ratio = ratio_reference(&spins, &theta, &weight, &visible_bias, sites);
+            values[item * count + m] = if holds { ratio } else { f64::from(NEG_LARGE) };
+        }
+    }
+    let shape = RbmShape { sites, sites_per_patch: p, hidden };
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+        let ratio = RbmRatio {
+            tokens: named.view("tokens")?,
+            sample_of: named.view("sample_of")?,
+            theta: named.view("theta")?,
+            weight: named.view("weight")?,
+            visible_bias: named.view("visible_bias")?,
+            moves: named.view("moves")?,
+            starts: named.view("starts")?,
+            ratio: named.view("ratio")?,
+        };
+        let window = Window { items: most.into(), first, capacity: most, samples, patches };
+        ratio.record(plan, &window, &shape, count as u32, pairs)
+    };
+    Case {
+        name: format!("({samples}, {patches}) of {p}, {hidden} hidden, {count} moves from {first}, f16 {half}"),
+        inputs: vec![
+            ("tokens", tokens.into()),
+            ("sample_of", sample_of.into()),
+            ("theta", theta.into()),
+            ("weight", stored),
+            ("visible_bias", visible_bias.into()),
+            ("moves", moves.into()),
+            ("starts", starts.into()),
+            ("ratio", before.into()),
+        ],
+        outputs: vec![("ratio", Expected::Near { values, tolerance: 2e-6 })],
+        record: Box::new(record),
+    }
+}
+
+fn slopes_cases(_: &Gpu) -> Vec<Case> {
+    SHAPES.into_iter().map(slopes_case).collect()
+}
+
+fn slopes_case((rows, sites, hidden): (u32, u32, u32)) -> Case {
+    let first = 3;
+    let mut random = RandomInputs::new(u64::from(rows * 2 + sites + hidden));
+    let (spins, theta) = (random_spins(&mut random, rows * sites), random_theta(&mut random, rows * hidden));
+    let d_log_p = random.floats((first + rows) as usize);
+    let slope: Vec<f64> = d_log_p[first as usize..].iter().map(|w| 2.0 * f64::from(*w)).collect();
+    let turned = spins.iter().enumerate().map(|(at, s)| slope[at / sites as usize] * f64::from(*s)).collect();
+    let tanh = theta.iter().map(|theta| f64::from(*theta).tanh()).collect();
+    let shape = RbmShape { sites, sites_per_patch: 1, hidden };
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+        let slopes = RbmSlopes {
+            d_log_p: named.view("d_log_p")?,
+            spins: named.view("spins")?,
+            theta: named.view("theta")?,
+            slope: named.view("slope")?,
+        };
+        slopes.record(plan, &rows.into(), &shape, first)
+    };
+    let near = |values: Vec<f64>, tolerance| Expected::Near { values, tolerance };
+    Case {
+        name: format!("({rows}, {sites}, {hidden})"),
+        inputs: vec![("d_log_p", d_log_p.into()), ("spins", spins.into()), ("theta", theta.into())],
+        outputs: vec![("spins", near(turned, 1e-7)), ("theta", near(tanh, 1e-6)), ("slope", near(slope, 1e-7))],
+        record: Box::new(record),
+    }
+}

@@ -1,0 +1,4 @@
+//! Kernels of the restricted Boltzmann machine.
+
+pub mod amplitude;
+pub mod sweep;

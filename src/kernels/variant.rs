@@ -1,0 +1,309 @@
+//! Variant selection for kernels: heuristic, tuned or forced.
+//!
+//! A kernel that can run in several ways (with or without subgroups, with more or fewer rows in registers, with more or
+//! fewer subgroups per workgroup) lists them as [`Variant`]s in a `VariantSelector`. Its rule picks the default from
+//! the kind of adapter and the shape. `ketformer tune` measures the variants against each other. Only variants with the
+//! reduction order of the default may replace it, so tuning never changes a bit of a result.
+//!
+//! Selection of a variant, by `VariantSelector::take`:
+//!
+//! 1. The variant forced by name ([`Gpu::with_variant`], `ketformer bench --variant`). If the adapter or the shape does
+//!    not support it, the result is an error that names the requirement.
+//! 2. The variant that the device's [`Tuning`] prefers for the class of the shape, if it can run and has the reduction
+//!    order of the default.
+//! 3. The default of the rule. If it cannot run, the first variant that can.
+//!
+//! Classes are coarse: widths up to 8, 64, 512, …; few or many rows; sequences up to 16, 64, 256, ….
+//!
+//! A test compares all variants with the same reduction order bit by bit (`tests/kernels.rs`). A variant with another
+//! order is only selected by the rule or by name: a norm, an RBM sweep or the gradient of factored attention without
+//! subgroups, and two keys per lane in the short attention backward pass. The choice between this pass and the pair of
+//! kernels over queries and keys also changes the order.
+//!
+//! A new variant is one line in the list of its kernel, and a match arm where it is recorded if it has another shader.
+//! Tests, `ketformer doctor`, the benchmarks and the tuning iterate over [`VARIANTS`].
+
+use super::linear::Strategy;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Gpu, Rows, Tuning, VariantSelection};
+
+/// Variant of a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variant {
+    /// Name, unique among the variants of a kernel.
+    pub name: &'static str,
+    /// Strategy, which selects the shader.
+    pub strategy: Strategy,
+    /// Number of rows, queries, keys or columns that a lane or a subgroup holds in registers. For [`Strategy::Tiled`]
+    /// it is the index of the tile, for [`Strategy::Panel`] the number of panels.
+    pub tile: u32,
+    /// Independent subgroups per workgroup.
+    pub subgroups: u32,
+    /// Reduction order. Variants with the same value add in the same order and give the same bits.
+    pub reduction_order: u32,
+}
+
+impl Variant {
+    /// Creates a variant that uses subgroups.
+    pub const fn subgroup(name: &'static str, tile: u32, subgroups: u32) -> Self {
+        Self { name, strategy: Strategy::Subgroup, tile, subgroups, reduction_order: 0 }
+    }
+
+    /// Creates a variant without subgroups.
+    pub const fn scalar(name: &'static str, tile: u32) -> Self {
+        Self { name, strategy: Strategy::Scalar, tile, subgroups: 1, reduction_order: 0 }
+    }
+
+    /// Creates a variant with tiles in workgroup memory; `tile` is the index of the tile.
+    pub const fn tiled(name: &'static str, tile: u32) -> Self {
+        Self { name, strategy: Strategy::Tiled, tile, subgroups: 1, reduction_order: 0 }
+    }
+
+    /// Creates a variant that holds a block of an operand, `tile` panels wide, in values with constant indices.
+    pub const fn panel(name: &'static str, tile: u32) -> Self {
+        Self { name, strategy: Strategy::Panel, tile, subgroups: 1, reduction_order: 0 }
+    }
+
+    /// Sets the reduction order, which is 0 by default.
+    pub const fn reduction_order(self, reduction_order: u32) -> Self {
+        Self { reduction_order, ..self }
+    }
+
+    /// Number of lanes of a subgroup.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Adapter`] if the adapter has no suitable subgroups.
+    pub(super) fn lanes(&self, gpu: &Gpu, kernel: &str) -> Result<u32> {
+        Strategy::lanes(gpu).ok_or_else(|| {
+            let message = format!("{kernel}: variant {} requires {NO_SUBGROUPS}; use another variant", self.name);
+            Error::new(ErrorKind::Adapter, message)
+        })
+    }
+}
+
+const NO_SUBGROUPS: &str = "subgroups of one fixed size from 4 to 64 lanes, this adapter has none";
+
+/// Variants of one kernel.
+#[derive(Debug)]
+pub struct Variants {
+    /// Name of the kernel. Kernels for other strategies count as variants of it.
+    pub kernel: &'static str,
+    /// Minimum number of lanes of a subgroup.
+    pub least_lanes: u32,
+    /// All variants.
+    pub all: &'static [Variant],
+}
+
+impl Variants {
+    /// Requirement of a variant that `gpu` does not meet for any shape. `None` if it can run.
+    pub fn unsupported_reason(&self, gpu: &Gpu, variant: &Variant) -> Option<String> {
+        match (variant.strategy, Strategy::lanes(gpu)) {
+            (Strategy::Scalar, _) => None,
+            (Strategy::Tiled, _) => super::linear::shared::unsupported_reason(gpu),
+            (Strategy::Panel, _) => super::panel::unsupported_reason(gpu),
+            (Strategy::Subgroup, None) => Some(NO_SUBGROUPS.into()),
+            (Strategy::Subgroup, Some(lanes)) if lanes < self.least_lanes => {
+                Some(format!("subgroups of at least {} lanes, this adapter's have {lanes}", self.least_lanes))
+            }
+            (Strategy::Subgroup, Some(lanes)) => {
+                let (needed, most) = (lanes * variant.subgroups, gpu.limits().max_compute_invocations_per_workgroup);
+                let limit = "this adapter's max_compute_invocations_per_workgroup";
+                (needed > most).then(|| format!("workgroups of {needed} invocations, {limit} is {most}"))
+            }
+        }
+    }
+
+    /// Name of the kernel that a variant launches.
+    pub fn launched(&self, variant: &Variant) -> String {
+        match variant.strategy {
+            Strategy::Subgroup => self.kernel.into(),
+            Strategy::Scalar => format!("{}_scalar", self.kernel),
+            Strategy::Tiled => format!("{}_tiled", self.kernel),
+            Strategy::Panel => format!("{}_panel", self.kernel),
+        }
+    }
+
+    /// Returns the variant called `name`.
+    pub fn find(&self, name: &str) -> Option<&'static Variant> {
+        self.all.iter().find(|variant| variant.name == name)
+    }
+
+    /// Variants of `strategy` that `gpu` can run.
+    pub(super) fn here(&self, gpu: &Gpu, strategy: Strategy) -> Vec<Variant> {
+        let runs = |variant: &&Variant| variant.strategy == strategy && self.unsupported_reason(gpu, variant).is_none();
+        self.all.iter().filter(runs).copied().collect()
+    }
+}
+
+/// Result of a rule: strategy, tile, subgroups.
+pub(crate) type Selection = (Strategy, u32, u32);
+
+/// Variants of a kernel and the rule that selects one of them for a shape.
+pub(crate) struct VariantSelector<S> {
+    pub variants: Variants,
+    /// Class of a shape, as text. The number of classes should be small.
+    pub class: fn(&S) -> String,
+    /// Default variant of a shape. If it does not exist or cannot run, the default is the first variant that can run.
+    pub rule: fn(&Gpu, &S) -> Selection,
+    /// Requirement of a variant that the shape does not meet.
+    pub requirement: fn(&Gpu, &S, &Variant) -> Option<String>,
+}
+
+impl<S> VariantSelector<S> {
+    /// Requirement of a variant that the adapter or the shape does not meet.
+    fn unsupported_reason(&self, gpu: &Gpu, shape: &S, variant: &Variant) -> Option<String> {
+        self.variants.unsupported_reason(gpu, variant).or_else(|| (self.requirement)(gpu, shape, variant))
+    }
+
+    fn refusal(&self, variant: &Variant, unsupported_reason: &str) -> Error {
+        let message = format!(
+            "{}: variant {} requires {unsupported_reason}; use another variant or shape (`ketformer doctor` lists the \
+             variants)",
+            self.variants.kernel, variant.name
+        );
+        Error::new(ErrorKind::Shape, message)
+    }
+
+    /// Whether the forced variant is one of this kernel.
+    pub(crate) fn is_forced(&self, gpu: &Gpu) -> bool {
+        gpu.forced().is_some_and(|name| self.variants.find(name).is_some())
+    }
+
+    /// Selects the variant for `shape`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if the adapter or the shape rules out the forced variant, or all variants.
+    pub(crate) fn take(&self, gpu: &Gpu, shape: &S) -> Result<&'static Variant> {
+        let open = |variant: &&'static Variant| self.unsupported_reason(gpu, shape, variant).is_none();
+        let wanted = (self.rule)(gpu, shape);
+        let is_wanted = |variant: &&'static Variant| (variant.strategy, variant.tile, variant.subgroups) == wanted;
+        let mut all = self.variants.all.iter();
+        let Some(default) = all.clone().filter(open).find(is_wanted).or_else(|| all.find(open)) else {
+            let first = &self.variants.all[0];
+            return Err(self.refusal(first, &self.unsupported_reason(gpu, shape, first).unwrap_or_default()));
+        };
+        let bit_identical = |variant: &Variant| {
+            variant.reduction_order == default.reduction_order && self.unsupported_reason(gpu, shape, variant).is_none()
+        };
+        let class = (self.class)(shape);
+        let forced = gpu.forced().and_then(|name| self.variants.find(name));
+        let taken = match forced {
+            Some(variant) => match self.unsupported_reason(gpu, shape, variant) {
+                Some(unsupported_reason) => return Err(self.refusal(variant, &unsupported_reason)),
+                None => variant,
+            },
+            None => {
+                let tuned = gpu.tuning().get(self.variants.kernel, &class);
+                tuned
+                    .and_then(|p| self.variants.find(&p.variant))
+                    .filter(|variant| bit_identical(variant))
+                    .unwrap_or(default)
+            }
+        };
+        gpu.log_selection(|| VariantSelection {
+            kernel: self.variants.kernel,
+            class,
+            default: default.name,
+            taken: taken.name,
+            bit_identical: self
+                .variants
+                .all
+                .iter()
+                .filter(|variant| bit_identical(variant))
+                .map(|variant| variant.name)
+                .collect(),
+            all: self.variants.all.iter().map(|variant| variant.name).collect(),
+            forced: forced.is_some(),
+        });
+        Ok(taken)
+    }
+
+    /// Variants of `strategy` that a case runs: all that can run with `all`, otherwise the one with index `turn` modulo
+    /// their number.
+    pub(crate) fn of_case(&self, gpu: &Gpu, strategy: Strategy, shape: &S, all: bool, turn: usize) -> Vec<Variant> {
+        let mut variants = self.variants.here(gpu, strategy);
+        variants.retain(|variant| (self.requirement)(gpu, shape, variant).is_none());
+        if all || variants.is_empty() { variants } else { vec![variants[turn % variants.len()]] }
+    }
+}
+
+/// Upper end of the class of a width: 8, 64, 512, 4096, …
+pub(super) fn width_class(width: u32) -> u32 {
+    (0..).map(|power| 8u32.saturating_pow(power + 1)).find(|end| *end >= width).unwrap_or(u32::MAX)
+}
+
+/// Number of rows above which every adapter is busy regardless of the tiles.
+const MANY: u32 = 2048;
+
+/// Class of a number of rows.
+pub(super) fn rows_class(rows: &Rows) -> &'static str {
+    if rows.capacity > MANY { "many rows" } else { "few rows" }
+}
+
+/// Variants of every kernel that has several.
+pub static VARIANTS: &[&Variants] = &[
+    &super::linear::PRODUCT_SELECTOR.variants,
+    &super::linear::GRADIENT_SELECTOR.variants,
+    &super::nn::feed_forward::SELECTOR.variants,
+    &super::nn::norm::FORWARD_SELECTOR.variants,
+    &super::nn::norm::BACKWARD_SELECTOR.variants,
+    &super::attention::FORWARD_SELECTOR.variants,
+    &super::attention::BACKWARD_QUERY_SELECTOR.variants,
+    &super::attention::BACKWARD_KEY_SELECTOR.variants,
+    &super::attention::BACKWARD_SHORT_SELECTOR.variants,
+    &super::attention::SUFFIX_SELECTOR.variants,
+    &super::attention::factored::FORWARD_SELECTOR.variants,
+    &super::attention::factored::GRADIENT_SELECTOR.variants,
+    &super::nn::recurrent::STEP_SELECTOR.variants,
+    &super::nn::recurrent::BACKWARD_SELECTOR.variants,
+    &super::rbm::sweep::SWEEP_SELECTOR.variants,
+    &super::gram::PRODUCT_SELECTOR.variants,
+    &super::gram::PAIRS_SELECTOR.variants,
+];
+
+/// Describes in one line an entry of a tuning that `gpu` ignores: an unknown kernel, an unknown variant, or a variant
+/// that the adapter cannot run. `None` if there is no such entry.
+pub fn tuning_doubt(gpu: &Gpu, tuning: &Tuning) -> Option<String> {
+    let doubt = |(kernel, _, preferred): (&str, &str, &crate::gpu::TunedVariant)| {
+        let Some(variants) = VARIANTS.iter().find(|variants| variants.kernel == kernel) else {
+            return Some(format!("selects a variant of `{kernel}`, which has no variants"));
+        };
+        match variants.find(&preferred.variant) {
+            None => Some(format!("prefers `{}` for {kernel}, which has no such variant", preferred.variant)),
+            Some(variant) => variants.unsupported_reason(gpu, variant).map(|unsupported_reason| {
+                format!("prefers `{}` for {kernel}, which requires {unsupported_reason}", variant.name)
+            }),
+        }
+    };
+    tuning.iter().find_map(doubt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn widths_fall_into_few_classes() {
+        for (width, end) in [(1, 8), (8, 8), (9, 64), (64, 64), (65, 512), (2048, 4096), (u32::MAX, u32::MAX)] {
+            assert_eq!(width_class(width), end, "{width}");
+        }
+    }
+
+    #[test]
+    fn forms_of_a_kernel_have_names_of_their_own() {
+        for variants in VARIANTS {
+            for (i, variant) in variants.all.iter().enumerate() {
+                assert!(
+                    variants.all[..i].iter().all(|other| other.name != variant.name),
+                    "{} {}",
+                    variants.kernel,
+                    variant.name
+                );
+                let same = |other: &&Variant| {
+                    (other.strategy, other.tile, other.subgroups) == (variant.strategy, variant.tile, variant.subgroups)
+                };
+                assert_eq!(variants.all.iter().filter(same).count(), 1, "{} {}", variants.kernel, variant.name);
+            }
+        }
+    }
+}

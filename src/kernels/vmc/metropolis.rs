@@ -1,0 +1,347 @@
+//! Metropolis-Hastings sampling for wave functions whose amplitudes require a full pass: proposals and acceptance.
+//!
+//! ```text
+//! σ' = σ with one of its A(σ) possible changes, chosen uniformly
+//! σ ← σ' with probability min(1, |ψ(σ')/ψ(σ)|^p A(σ) / A(σ'))
+//! ```
+//!
+//! A change flips one site or exchanges two sites that differ. No pass is spent on a proposal that changes nothing; the
+//! factor A(σ)/A(σ') restores detailed balance (Hastings, Biometrika 57, 97 (1970)). Between the two kernels, the wave
+//! function computes log ψ'². Random numbers are Philox words with (chain, proposal, step, stream) as counter, so that
+//! a chain depends only on the seed and the wave function. The proposal number is counted on the GPU: the launches of
+//! all proposals are identical, and a plan can repeat them.
+
+use crate::error::Result;
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::kernels::nn::categorical::philox;
+use crate::kernels::rbm::sweep::Stream;
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+
+static PROPOSE: Kernel = kernel!("vmc", "metropolis_propose");
+static ACCEPT: Kernel = kernel!("vmc", "metropolis_accept");
+
+pub(crate) const PROPOSE_ENTRY: Entry =
+    Entry { kernel: &PROPOSE, summary: "proposals of Markov chains, as configurations", cases: propose_cases };
+pub(crate) const ACCEPT_ENTRY: Entry =
+    Entry { kernel: &ACCEPT, summary: "acceptance of the proposals of Markov chains", cases: accept_cases };
+
+/// A stretch of proposals of a window of Markov chains.
+#[derive(Debug, Clone, Copy)]
+pub struct ChainShape {
+    /// T
+    pub patches: u32,
+    /// Number of all chains.
+    pub all: u32,
+    /// First chain of the window.
+    pub first_chain: u32,
+    /// Number of chains of the window.
+    pub chains: u32,
+    /// Number of proposals of each chain.
+    pub proposals: u32,
+    /// Index of the first proposal within the step.
+    pub first_proposal: u32,
+    /// Random stream of the proposals.
+    pub stream: Stream,
+    /// Whether to reset the acceptance counters.
+    pub restart: bool,
+    /// Sample in which chain 0 stores its last configuration. Chain c uses sample `record` + c, if there is one.
+    pub record: Option<u32>,
+    /// B
+    pub samples: u32,
+    /// p: chains sample |ψ|^p; 2 for samples of the wave function.
+    pub power: f32,
+}
+
+/// Proposals of a window of chains.
+#[derive(Debug, Clone)]
+pub struct MetropolisPropose {
+    /// (all chains, T) u32
+    pub state: View,
+    /// (changes) of four u32: first patch, mask, second patch or `u32::MAX`, mask
+    pub changes: View,
+    /// Number of changes.
+    pub count: u32,
+    /// Whether changes exchange two sites, which must differ.
+    pub exchange: bool,
+    /// (4) u32: seed (2), step number, learning rate
+    pub step: View,
+    /// (chains) u32: number of proposals already made in the stretch
+    pub progress: View,
+    /// (chains, T) u32
+    pub proposed: View,
+    /// (chains)
+    pub threshold: View,
+}
+
+impl MetropolisPropose {
+    /// Records one proposal of each chain.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &ChainShape) -> Result<()> {
+        let [all, chains, t, changes] = [shape.all, shape.chains, shape.patches, self.count].map(u64::from);
+        plan.launch(&Launch {
+            kernel: &PROPOSE,
+            spec: &[("EXCHANGE", self.exchange.into())],
+            bindings: &[
+                Bind { name: "state", view: &self.state, elements: all * t },
+                Bind { name: "changes", view: &self.changes, elements: 4 * changes },
+                Bind { name: "step", view: &self.step, elements: 4 },
+                Bind { name: "progress", view: &self.progress, elements: chains },
+                Bind { name: "proposed", view: &self.proposed, elements: chains * t },
+                Bind { name: "threshold", view: &self.threshold, elements: chains },
+            ],
+            params: &[
+                ("chains", shape.chains.into()),
+                ("first_chain", shape.first_chain.into()),
+                ("patches", shape.patches.into()),
+                ("changes", self.count.into()),
+                ("first_proposal", shape.first_proposal.into()),
+                ("stream", (shape.stream as u32).into()),
+                ("power", shape.power.into()),
+            ],
+            groups: Rows::from(shape.chains).groups(64, 1),
+            cost: Cost { flops: 0.0, bytes: 8.0 * (chains * (t + 1)) as f64 },
+            shape: format!("({chains}, {t}), {changes} changes"),
+        })
+    }
+}
+
+/// Acceptance decisions of a window of chains.
+#[derive(Debug, Clone)]
+pub struct MetropolisAccept {
+    /// (chains, T) u32
+    pub proposed: View,
+    /// (chains): log ψ'²
+    pub proposed_log_p: View,
+    /// (chains)
+    pub threshold: View,
+    /// (chains): log ψ² of the current configurations
+    pub log_p: View,
+    /// (all chains, T) u32
+    pub state: View,
+    /// (all chains) u32: proposals accepted
+    pub accepted: View,
+    /// (chains) u32: number of proposals already made in the stretch, 0 before the first and after the last
+    pub progress: View,
+    /// (B, T) u32: samples
+    pub tokens: View,
+}
+
+impl MetropolisAccept {
+    /// Records the acceptance decision for one proposal of each chain.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, shape: &ChainShape) -> Result<()> {
+        let [all, chains, t, b] = [shape.all, shape.chains, shape.patches, shape.samples].map(u64::from);
+        plan.launch(&Launch {
+            kernel: &ACCEPT,
+            spec: &[],
+            bindings: &[
+                Bind { name: "proposed", view: &self.proposed, elements: chains * t },
+                Bind { name: "proposed_log_p", view: &self.proposed_log_p, elements: chains },
+                Bind { name: "threshold", view: &self.threshold, elements: chains },
+                Bind { name: "log_p", view: &self.log_p, elements: chains },
+                Bind { name: "state", view: &self.state, elements: all * t },
+                Bind { name: "accepted", view: &self.accepted, elements: all },
+                Bind { name: "progress", view: &self.progress, elements: chains },
+                Bind { name: "tokens", view: &self.tokens, elements: b * t },
+            ],
+            params: &[
+                ("chains", shape.chains.into()),
+                ("first_chain", shape.first_chain.into()),
+                ("patches", shape.patches.into()),
+                ("proposals", shape.proposals.into()),
+                ("restart", u32::from(shape.restart).into()),
+                ("record", u32::from(shape.record.is_some()).into()),
+                ("first_sample", shape.record.unwrap_or(0).into()),
+                ("samples", shape.samples.into()),
+            ],
+            groups: Rows::from(shape.chains).groups(64, 1),
+            cost: Cost { flops: 2.0 * chains as f64, bytes: 8.0 * (chains * (t + 4)) as f64 },
+            shape: format!("({chains}, {t})"),
+        })
+    }
+}
+
+/// Whether the two sites of a change differ.
+fn differ(tokens: &[u32], change: &[u32; 4]) -> bool {
+    let is_set = |patch: u32, mask: u32| tokens[patch as usize] & mask != 0;
+    is_set(change[0], change[1]) != is_set(change[2], change[3])
+}
+
+/// Returns the proposal of a chain at `tokens` from the random `words`, and its threshold for p = 2, in f64.
+pub fn propose_reference(tokens: &[u32], changes: &[[u32; 4]], exchange: bool, words: [u32; 4]) -> (Vec<u32>, f64) {
+    let possible = |tokens: &[u32]| -> Vec<[u32; 4]> {
+        changes.iter().filter(|change| !exchange || differ(tokens, change)).copied().collect()
+    };
+    let from = possible(tokens);
+    let level = (f64::from(words[2] >> 8) / f64::from(1 << 24)).max(0.5 / f64::from(1 << 24)).ln();
+    let mut proposed = tokens.to_vec();
+    if let Some(change) = from.get(((u64::from(words[0]) * from.len() as u64) >> 32) as usize) {
+        proposed[change[0] as usize] ^= change[1];
+        if exchange {
+            proposed[change[2] as usize] ^= change[3];
+        }
+    }
+    let back = possible(&proposed).len().max(1) as f64;
+    (proposed, level - (from.len().max(1) as f64).ln() + back.ln())
+}
+
+const SITES_PER_PATCH: u32 = 3;
+
+/// All chains, first chain, chains of the window, patches.
+const CASES: [[u32; 4]; 5] = [[1, 0, 1, 1], [9, 2, 5, 4], [70, 3, 65, 7], [130, 1, 128, 3], [66_000, 10, 65_900, 2]];
+
+fn shape([all, first_chain, chains, patches]: [u32; 4]) -> ChainShape {
+    ChainShape {
+        patches,
+        all,
+        first_chain,
+        chains,
+        proposals: 4,
+        first_proposal: 11,
+        stream: Stream::Sample,
+        restart: true,
+        record: Some(2),
+        // The last chains have no sample.
+        samples: all,
+        // Differs from 2 in some cases.
+        power: if patches % 2 == 0 { 2.0 } else { 0.75 },
+    }
+}
+
+/// Exchanges of each site with the next one and the one after.
+fn exchanges(patches: u32) -> Vec<[u32; 4]> {
+    let sites = patches * SITES_PER_PATCH;
+    let place = |site: u32| [site % sites / SITES_PER_PATCH, 1 << (site % sites % SITES_PER_PATCH)];
+    (0..sites)
+        .flat_map(|site| [1, 2].map(|by| [place(site), place(site + by)].concat()))
+        .map(|change| [change[0], change[1], change[2], change[3]])
+        .collect()
+}
+
+fn propose_cases(_: &Gpu) -> Vec<Case> {
+    CASES.into_iter().flat_map(|sizes| [true, false].map(|exchange| propose_case(sizes, exchange))).collect()
+}
+
+fn propose_case(sizes: [u32; 4], exchange: bool) -> Case {
+    let (shape, mut random) = (shape(sizes), RandomInputs::new(u64::from(sizes[0])));
+    let t = shape.patches as usize;
+    let state = random.integers(shape.all as usize * t, 1 << SITES_PER_PATCH);
+    let progress = random.integers(shape.chains as usize, 4);
+    let mut changes = exchanges(shape.patches);
+    if !exchange {
+        changes.iter_mut().for_each(|change| change[2..].copy_from_slice(&[u32::MAX, 0]));
+    }
+    let step = [0x1234_5678, 0x9abc_def0, 17, 0];
+    let (mut proposed, mut threshold) = (Vec::new(), Vec::new());
+    for chain in shape.first_chain..shape.first_chain + shape.chains {
+        let counter = [
+            chain,
+            shape.first_proposal + progress[(chain - shape.first_chain) as usize],
+            step[2],
+            shape.stream as u32,
+        ];
+        let words = philox(counter, [step[0], step[1]]);
+        let tokens = &state[chain as usize * t..][..t];
+        let (to, level) = propose_reference(tokens, &changes, exchange, words);
+        proposed.extend(to);
+        threshold.push(2.0 / f64::from(shape.power) * level);
+    }
+    let count = changes.len() as u32;
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+        let propose = MetropolisPropose {
+            state: named.view("state")?,
+            changes: named.view("changes")?,
+            count,
+            exchange,
+            step: named.view("step")?,
+            progress: named.view("progress")?,
+            proposed: named.view("proposed")?,
+            threshold: named.view("threshold")?,
+        };
+        propose.record(plan, &shape)
+    };
+    Case {
+        name: format!("{} of {} chains, {t} patches, exchange {exchange}", shape.chains, shape.all),
+        inputs: vec![
+            ("state", state.into()),
+            ("changes", changes.concat().into()),
+            ("step", step.to_vec().into()),
+            ("progress", progress.into()),
+        ],
+        outputs: vec![
+            ("proposed", Expected::Exactly(proposed)),
+            ("threshold", Expected::Near { values: threshold, tolerance: 2e-6 }),
+        ],
+        record: Box::new(record),
+    }
+}
+
+fn accept_cases(_: &Gpu) -> Vec<Case> {
+    CASES.into_iter().map(accept_case).collect()
+}
+
+fn accept_case(sizes: [u32; 4]) -> Case {
+    let (shape, mut random) = (shape(sizes), RandomInputs::new(u64::from(sizes[0] + 1)));
+    let [all, chains, t] = [shape.all, shape.chains, shape.patches].map(|count| count as usize);
+    let proposed = random.integers(chains * t, 8);
+    let [proposed_log_p, mut log_p, threshold] = [(); 3].map(|()| random.floats(chains));
+    let (mut state, mut tokens) = (random.integers(all * t, 8), random.integers(all * t, 8));
+    let (mut accepted, mut progress) = (random.integers(all, 100), random.integers(chains, 4));
+    let before = [&state, &tokens, &accepted, &progress].map(Clone::clone);
+    let log_p_before = log_p.clone();
+    for own in 0..chains {
+        let chain = shape.first_chain as usize + own;
+        if progress[own] == 0 {
+            accepted[chain] = 0;
+        }
+        if proposed_log_p[own] - log_p[own] > threshold[own] {
+            state[chain * t..][..t].copy_from_slice(&proposed[own * t..][..t]);
+            log_p[own] = proposed_log_p[own];
+            accepted[chain] += 1;
+        }
+        progress[own] = (progress[own] + 1) % shape.proposals;
+        let sample = 2 + chain;
+        if progress[own] == 0 && sample < all {
+            tokens[sample * t..][..t].copy_from_slice(&state[chain * t..][..t]);
+        }
+    }
+    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+        let accept = MetropolisAccept {
+            proposed: named.view("proposed")?,
+            proposed_log_p: named.view("proposed_log_p")?,
+            threshold: named.view("threshold")?,
+            log_p: named.view("log_p")?,
+            state: named.view("state")?,
+            accepted: named.view("accepted")?,
+            progress: named.view("progress")?,
+            tokens: named.view("tokens")?,
+        };
+        accept.record(plan, &shape)
+    };
+    let [state_before, tokens_before, accepted_before, progress_before] = before;
+    Case {
+        name: format!("{chains} of {all} chains, {t} patches"),
+        inputs: vec![
+            ("proposed", proposed.into()),
+            ("proposed_log_p", proposed_log_p.into()),
+            ("threshold", threshold.into()),
+            ("log_p", log_p_before.into()),
+            ("state", state_before.into()),
+            ("tokens", tokens_before.into()),
+            ("accepted", accepted_before.into()),
+            ("progress", progress_before.into()),
+        ],
+        outputs: vec![
+            ("log_p", Expected::Exactly(log_p.iter().map(|value| value.to_bits()).collect())),
+            ("state", Expected::Exactly(state)),
+            ("accepted", Expected::Exactly(accepted)),
+            ("progress", Expected::Exactly(progress)),
+            ("tokens", Expected::Exactly(tokens)),
+        ],
+        record: Box::new(record),
+    }
+}

@@ -1,0 +1,10 @@
+//! Kernels of variational Monte Carlo: connected configurations, deduplication, local energies, statistics and Markov
+//! chains.
+
+pub mod connected;
+pub mod dedup;
+pub mod energy;
+pub mod metropolis;
+pub mod repeat;
+pub mod rows;
+pub mod spins;

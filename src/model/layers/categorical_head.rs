@@ -1,0 +1,226 @@
+//! Categorical head: the logits of a patch's outcomes from the features of a row (`lin.0`, relu, `lin.2`), and their
+//! phases if the wave function is complex (`phase.0`, relu, `phase.2`).
+//!
+//! ```text
+//! logits = W_b relu(W_a x + b_a) + b_b        W_a (C, C), W_b (V, C)
+//! phases = U_b relu(U_a x + c_a) + c_b        U_a (C, C), U_b (V, C), in radians
+//! ```
+//!
+//! Phase layers have the initial values of other linear layers. Phases must not all start near zero: for a real,
+//! positive Ψ every local energy is real, so that Im E and the gradient with respect to the phases are zero. Steps as
+//! long as those of stochastic reconfiguration then end in the best positive state.
+
+use super::affine::{Affine, BackwardContext, Find, ParameterViews, linear, product};
+use super::transformer::RowLayout;
+use crate::error::Result;
+use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
+use crate::kernels::linear::{Activation, Extra, LinearShape};
+use crate::model::{Outcomes, ParameterSpec, Parameters};
+
+/// Sizes of a categorical head.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeadSizes {
+    /// C
+    pub width: u32,
+    /// V
+    pub outcomes: u32,
+    /// Whether outcomes have phases.
+    pub complex: bool,
+}
+
+impl HeadSizes {
+    /// C, V
+    fn widths(&self) -> [u64; 2] {
+        [self.width, self.outcomes].map(u64::from)
+    }
+
+    /// Numbers computed for each outcome.
+    fn parts(&self) -> u64 {
+        1 + u64::from(self.complex)
+    }
+
+    pub(crate) fn specs(&self) -> Vec<ParameterSpec> {
+        let [c, v] = [self.width, self.outcomes].map(|size| size as usize);
+        let mut specs = [linear("lin.0", c, c), linear("lin.2", v, c)].concat();
+        if self.complex {
+            specs.extend([linear("phase.0", c, c), linear("phase.2", v, c)].concat());
+        }
+        specs
+    }
+
+    /// Elements for the outcomes of a row, and of the widest buffer among them.
+    pub(crate) fn outcome_needs(&self) -> [u64; 2] {
+        let [_, v] = self.widths();
+        [self.parts() * v, v]
+    }
+
+    /// Elements for a row of the training pass, and of the widest buffer among them.
+    pub(crate) fn training_needs(&self) -> [u64; 2] {
+        let ([c, v], parts) = (self.widths(), self.parts());
+        [parts * (c + v) + (parts - 1) * c, c.max(v)]
+    }
+
+    /// Elements of a gradient block of the widest weight with its bias.
+    pub(crate) fn part_width(&self) -> u64 {
+        let [c, v] = self.widths();
+        (c + 1) * c.max(v)
+    }
+}
+
+/// Buffers for the logits and phases of rows.
+pub(crate) struct OutcomeBuffers {
+    logits: Buffer,
+    phases: Option<Buffer>,
+}
+
+impl OutcomeBuffers {
+    /// Creates buffers for `rows` rows of pass `name`.
+    pub(crate) fn new(gpu: &Gpu, name: &str, rows: u64, sizes: &HeadSizes) -> Result<Self> {
+        let buffer = |part: &str| gpu.buffer(&format!("ketformer.{name}.{part}"), rows * u64::from(sizes.outcomes));
+        Ok(Self { logits: buffer("logits")?, phases: sizes.complex.then(|| buffer("phases")).transpose()? })
+    }
+
+    pub(crate) fn views(&self) -> Outcomes {
+        Outcomes { logits: self.logits.view(), phases: self.phases.as_ref().map(|phases| phases.view()) }
+    }
+}
+
+/// Parameters of two linear layers.
+#[derive(Debug, Clone)]
+struct Layers {
+    hidden: Affine,
+    out: Affine,
+}
+
+impl Layers {
+    fn find(find: &Find<'_>, name: &str) -> Result<Self> {
+        Ok(Self { hidden: Affine::find(find, &format!("{name}.0"))?, out: Affine::find(find, &format!("{name}.2"))? })
+    }
+
+    /// Records both layers from `x` to `out`; `hidden`, (rows, C), is the layer between them.
+    fn record(
+        &self,
+        plan: &mut Plan,
+        sizes: &HeadSizes,
+        [x, hidden, out]: [&View; 3],
+        rows: &Rows,
+        place: RowLayout,
+    ) -> Result<()> {
+        let (c, v) = (sizes.width, sizes.outcomes);
+        let into = LinearShape::forward(rows.clone(), c, c).activated(Activation::Relu);
+        product(x, &self.hidden, Extra::None, hidden).record(plan, &into)?;
+        let shape =
+            LinearShape { y_stride: place.stride, y_first: place.first, ..LinearShape::forward(rows.clone(), c, v) };
+        product(hidden, &self.out, Extra::None, out).record(plan, &shape)
+    }
+}
+
+/// Parameters of a categorical head.
+#[derive(Debug, Clone)]
+pub(crate) struct HeadViews {
+    logits: Layers,
+    phases: Option<Layers>,
+}
+
+/// Categorical head on a device.
+pub(crate) struct CategoricalHead {
+    pub places: ParameterViews<HeadViews>,
+    sizes: HeadSizes,
+}
+
+impl CategoricalHead {
+    pub(crate) fn new(parameters: &Parameters, prefix: &str, sizes: HeadSizes) -> Result<Self> {
+        let views = |find: &Find<'_>| {
+            Ok(HeadViews {
+                logits: Layers::find(find, "lin")?,
+                phases: sizes.complex.then(|| Layers::find(find, "phase")).transpose()?,
+            })
+        };
+        Ok(Self { places: ParameterViews::new(parameters, prefix, views)?, sizes })
+    }
+
+    /// Records the outcomes of rows of `x`; `hidden` is scratch, (rows, C).
+    pub(crate) fn record(
+        &self,
+        plan: &mut Plan,
+        views: &HeadViews,
+        [x, hidden]: [&View; 2],
+        outcomes: &Outcomes,
+        rows: &Rows,
+        place: RowLayout,
+    ) -> Result<()> {
+        views.logits.record(plan, &self.sizes, [x, hidden, &outcomes.logits], rows, place)?;
+        match (&views.phases, &outcomes.phases) {
+            (Some(layers), Some(phases)) => layers.record(plan, &self.sizes, [x, hidden, phases], rows, place),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Activations and outcomes that the training pass keeps.
+pub(crate) struct HeadTraining {
+    /// (rows, C)
+    hidden: Buffer,
+    phases: Option<PhaseTraining>,
+    outcomes: OutcomeBuffers,
+}
+
+/// Activations of the phases, and scratch of their gradient.
+struct PhaseTraining {
+    /// (rows, C)
+    hidden: Buffer,
+    /// (rows, C): gradient of the features through the logits
+    d_x: Buffer,
+}
+
+impl HeadTraining {
+    pub(crate) fn new(gpu: &Gpu, sizes: &HeadSizes, rows: u32) -> Result<Self> {
+        let buffer =
+            |name: &str| gpu.buffer(&format!("ketformer.head.{name}"), u64::from(rows) * u64::from(sizes.width));
+        let phases = || Ok(PhaseTraining { hidden: buffer("phase.hidden")?, d_x: buffer("d_x")? });
+        Ok(Self {
+            hidden: buffer("hidden")?,
+            phases: sizes.complex.then(phases).transpose()?,
+            outcomes: OutcomeBuffers::new(gpu, "head", rows.into(), sizes)?,
+        })
+    }
+
+    pub(crate) fn forward(&self, head: &CategoricalHead, plan: &mut Plan, x: &View, rows: &Rows) -> Result<Outcomes> {
+        let (views, outcomes) = (&head.places.values, self.outcomes.views());
+        views.logits.record(plan, &head.sizes, [x, &self.hidden, &outcomes.logits], rows, RowLayout::SAME)?;
+        if let (Some(layers), Some(kept), Some(phases)) = (&views.phases, &self.phases, &outcomes.phases) {
+            layers.record(plan, &head.sizes, [x, &kept.hidden, phases], rows, RowLayout::SAME)?;
+        }
+        Ok(outcomes)
+    }
+
+    /// Records the gradient of `x` into `d_x`, from the gradients that have overwritten logits and phases; `d_hidden`
+    /// is scratch, (rows, C).
+    pub(crate) fn backward(
+        &self,
+        head: &CategoricalHead,
+        plan: &mut Plan,
+        reversed: &BackwardContext<'_>,
+        [x, d_hidden, d_x]: [&View; 3],
+    ) -> Result<()> {
+        let (c, v) = (head.sizes.width, head.sizes.outcomes);
+        let ParameterViews { values, gradients, .. } = &head.places;
+        let mut layers = |values: &Layers, gradients: &Layers, [hidden, d_out, d_x]: [&View; 3], extra: Extra| {
+            reversed.gradient(plan, hidden, d_out, [c, v], &gradients.out)?;
+            let slope = (Extra::Slope(hidden.clone()), Activation::Relu);
+            reversed.product(plan, d_out, &values.out, slope, d_hidden, [v, c])?;
+            reversed.gradient(plan, x, d_hidden, [c, c], &gradients.hidden)?;
+            reversed.product(plan, d_hidden, &values.hidden, (extra, Activation::None), d_x, [c, c])
+        };
+        let Outcomes { logits, phases } = self.outcomes.views();
+        let (own, into) = (&values.logits, &gradients.logits);
+        match (&values.phases, &gradients.phases, &self.phases, phases) {
+            (Some(phase_values), Some(phase_gradients), Some(kept), Some(phases)) => {
+                layers(own, into, [&self.hidden, &logits, &kept.d_x], Extra::None)?;
+                let sum = Extra::Add(kept.d_x.view());
+                layers(phase_values, phase_gradients, [&kept.hidden, &phases, d_x], sum)
+            }
+            _ => layers(own, into, [&self.hidden, &logits, d_x], Extra::None),
+        }
+    }
+}

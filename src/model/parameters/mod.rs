@@ -1,0 +1,5 @@
+//! Parameters of a wave function: names, shapes and initial values, host tensors, storage precision.
+
+pub(super) mod layout;
+pub(super) mod precision;
+pub(super) mod weights;

@@ -1,0 +1,186 @@
+//! Passes of the patched transformer on a device: embedding, transformer, categorical head.
+
+use super::Sizes;
+use crate::error::Result;
+use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
+use crate::kernels::linear;
+use crate::kernels::linear::GradientInto;
+use crate::model::layers::affine::BackwardContext;
+use crate::model::layers::categorical_head::{CategoricalHead, HeadTraining, OutcomeBuffers};
+use crate::model::layers::embedding::Embedding;
+use crate::model::layers::transformer::{RowLayout, Transformer};
+use crate::model::layers::transformer_training::TransformerTraining;
+use crate::model::{
+    Autoregressive, Capacity, MemoryFootprint, Outcomes, ParameterSpec, Parameters, Precision, SuffixBatch,
+};
+
+/// Buffers of the training pass, except those of the transformer.
+struct Training {
+    head: HeadTraining,
+    /// Blocks of the gradients of parameters.
+    part: Buffer,
+}
+
+/// Patched transformer on a device.
+pub(crate) struct PtfNetwork {
+    sizes: Sizes,
+    embedding: Embedding,
+    transformer: Transformer,
+    head: CategoricalHead,
+    samples: u32,
+    decoded: OutcomeBuffers,
+    moved: OutcomeBuffers,
+    training: Option<Training>,
+}
+
+impl PtfNetwork {
+    pub(crate) fn specs(sizes: &Sizes) -> Vec<ParameterSpec> {
+        [Embedding::specs(&sizes.embedding), Transformer::specs(&sizes.transformer), sizes.head().specs()].concat()
+    }
+
+    pub(crate) fn memory_footprint(gpu: &Gpu, sizes: &Sizes, precision: Precision) -> MemoryFootprint {
+        let needs = Transformer::memory_footprint(gpu, &sizes.transformer, precision);
+        let (t, head) = (u64::from(sizes.patches()), sizes.head());
+        let blocks = [head.part_width(), Embedding::part_width(&sizes.embedding)];
+        let with = |[all, widest]: [u64; 2], [more, wide]: [u64; 2]| [all + more, widest.max(wide)];
+        MemoryFootprint {
+            sample: with(needs.sample, head.outcome_needs().map(|elements| t * elements)),
+            move_row: with(needs.move_row, head.outcome_needs()),
+            training_sample: with(needs.training_sample, head.training_needs().map(|elements| t * elements)),
+            training_block: blocks.into_iter().fold(needs.training_block, u64::max),
+            fixed: needs.fixed + Embedding::fixed(&sizes.embedding),
+            ..needs
+        }
+    }
+
+    pub(crate) fn new(
+        gpu: &Gpu,
+        sizes: Sizes,
+        position: &[f32],
+        parameters: &Parameters,
+        prefix: &str,
+        capacity: Capacity,
+    ) -> Result<Self> {
+        let training = || {
+            let (samples, patches) = (capacity.training_samples, sizes.patches());
+            let blocks = u64::from(linear::blocks_of_items(samples, patches));
+            let block = Self::memory_footprint(gpu, &sizes, parameters.precision()).training_block;
+            Ok(Training {
+                head: HeadTraining::new(gpu, &sizes.head(), samples * patches)?,
+                part: gpu.buffer("ketformer.part", blocks * block)?,
+            })
+        };
+        let decoded_rows = u64::from(capacity.samples) * u64::from(sizes.patches());
+        Ok(Self {
+            embedding: Embedding::new(gpu, parameters, prefix, position, sizes.embedding)?,
+            transformer: Transformer::new(gpu, parameters, prefix, sizes.transformer, capacity)?,
+            head: CategoricalHead::new(parameters, prefix, sizes.head())?,
+            samples: capacity.samples,
+            decoded: OutcomeBuffers::new(gpu, "decode", decoded_rows, &sizes.head())?,
+            moved: OutcomeBuffers::new(gpu, "moves", capacity.move_rows.max(1).into(), &sizes.head())?,
+            training: (capacity.training_samples > 0).then(training).transpose()?,
+            sizes,
+        })
+    }
+
+    fn training(&self) -> Result<(&TransformerTraining, &Training)> {
+        let transformer = self.transformer.training()?;
+        // Either all parts have room for training or none has.
+        self.training.as_ref().map(|training| (transformer, training)).ok_or_else(Transformer::no_room)
+    }
+}
+
+/// Passes with a hook between the embedding and the transformer: `between` receives the embedded rows, or their
+/// gradient.
+impl PtfNetwork {
+    pub(crate) fn decode_with(
+        &self,
+        plan: &mut Plan,
+        row_meta: &View,
+        t: u32,
+        between: impl FnOnce(&mut Plan, &View) -> Result<()>,
+    ) -> Result<()> {
+        let rows = Rows::from(self.samples);
+        let [x, hidden] = self.transformer.decode_rows();
+        self.embedding.record(plan, row_meta, &rows, &x)?;
+        between(plan, &x)?;
+        self.transformer.decode(plan, t)?;
+        let place = RowLayout { stride: self.sizes.patches(), first: t };
+        self.head.record(plan, &self.head.places.sampled, [&x, &hidden], &self.decoded.views(), &rows, place)
+    }
+
+    pub(crate) fn connected_with(
+        &self,
+        plan: &mut Plan,
+        packed: &SuffixBatch,
+        between: impl FnOnce(&mut Plan, &View) -> Result<()>,
+    ) -> Result<Outcomes> {
+        let rows = packed.items.times(packed.rows_per_item);
+        let [x, hidden] = self.transformer.move_rows();
+        self.embedding.record(plan, &packed.row_meta, &rows, &x)?;
+        between(plan, &x)?;
+        self.transformer.connected(plan, packed)?;
+        let outcomes = self.moved.views();
+        self.head.record(plan, &self.head.places.sampled, [&x, &hidden], &outcomes, &rows, RowLayout::SAME)?;
+        Ok(outcomes)
+    }
+
+    pub(crate) fn forward_with(
+        &self,
+        plan: &mut Plan,
+        row_meta: &View,
+        rows: &Rows,
+        between: impl FnOnce(&mut Plan, &View) -> Result<()>,
+    ) -> Result<Outcomes> {
+        let (transformer, Training { head, .. }) = self.training()?;
+        let x = transformer.embedded();
+        self.embedding.record(plan, row_meta, rows, &x)?;
+        between(plan, &x)?;
+        transformer.forward(&self.transformer, plan, rows)?;
+        head.forward(&self.head, plan, &transformer.top(), rows)
+    }
+
+    pub(crate) fn backward_with(
+        &self,
+        plan: &mut Plan,
+        row_meta: &View,
+        rows: &Rows,
+        into: GradientInto<'_>,
+        between: impl FnOnce(&mut Plan, &View) -> Result<()>,
+    ) -> Result<()> {
+        let (transformer, Training { head, part }) = self.training()?;
+        let reversed = BackwardContext { rows, part: part.view(), into };
+        let through = [&transformer.top(), &transformer.d_scratch(), &transformer.d_top()];
+        head.backward(&self.head, plan, &reversed, through)?;
+        transformer.backward(&self.transformer, plan, &reversed)?;
+        let d_embedded = transformer.d_embedded();
+        between(plan, &d_embedded)?;
+        self.embedding.backward(plan, row_meta, &d_embedded, &reversed)
+    }
+}
+
+impl Autoregressive for PtfNetwork {
+    fn decode(&self, plan: &mut Plan, row_meta: &View, _tokens: &View, t: u32) -> Result<()> {
+        self.decode_with(plan, row_meta, t, |_, _| Ok(()))
+    }
+
+    fn decoded(&self) -> Outcomes {
+        self.decoded.views()
+    }
+
+    fn connected(&self, plan: &mut Plan, packed: &SuffixBatch) -> Result<Outcomes> {
+        self.connected_with(plan, packed, |_, _| Ok(()))
+    }
+
+    fn forward(&self, plan: &mut Plan, row_meta: &View, rows: &Rows) -> Result<Outcomes> {
+        self.forward_with(plan, row_meta, rows, |_, _| Ok(()))
+    }
+
+    fn backward(&self, plan: &mut Plan, row_meta: &View, rows: &Rows, into: GradientInto<'_>) -> Result<()> {
+        self.backward_with(plan, row_meta, rows, into, |_, _| Ok(()))
+    }
+
+    fn attention(&self, plan: &mut Plan, samples: u32, layers: &[View]) -> Result<()> {
+        self.training()?.0.attention_weights(&self.transformer, plan, samples, layers)
+    }
+}

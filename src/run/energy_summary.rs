@@ -1,0 +1,110 @@
+//! Final energy of a run: the mean over its last steps.
+
+use std::collections::VecDeque;
+
+use crate::vmc::StepReport;
+
+/// Number of steps in the mean of the final energy.
+pub const RECENT_STEPS: usize = 50;
+
+/// The last [`RECENT_STEPS`] steps that were not rejected.
+#[derive(Debug, Clone, Default)]
+pub struct EnergySummary {
+    reports: VecDeque<StepReport>,
+}
+
+/// Final energy of a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Summary {
+    /// Mean of the energies of the steps, for the whole lattice.
+    pub energy: f64,
+    /// Standard error of that mean: the larger of two estimates. The first is the spread of the energies of the steps,
+    /// `s/√n` with `s² = Σ (E_i − Ē)²/(n − 1)`, which includes the drift of the weights. The second combines the
+    /// standard errors of the steps, `√(Σ ε_i²)/n`.
+    pub energy_error: f64,
+    /// Mean of the steps' variances of the local energy.
+    pub variance: f64,
+    /// Mean acceptance of the steps, if their samples come from Markov chains.
+    pub acceptance: Option<f64>,
+    /// `n`, the number of steps.
+    pub steps: usize,
+}
+
+impl EnergySummary {
+    /// Adds the next step; a rejected one is skipped.
+    pub fn push(&mut self, report: &StepReport) {
+        if !report.accepted {
+            return;
+        }
+        if self.reports.len() == RECENT_STEPS {
+            self.reports.pop_front();
+        }
+        self.reports.push_back(report.clone());
+    }
+
+    /// Mean and error; `None` before the first step that was not rejected.
+    pub fn summary(&self) -> Option<Summary> {
+        let steps = self.reports.len();
+        if steps == 0 {
+            return None;
+        }
+        let n = steps as f64;
+        let energy = self.reports.iter().map(|report| report.energy).sum::<f64>() / n;
+        let own = self.reports.iter().map(|report| report.energy_error.powi(2)).sum::<f64>().sqrt() / n;
+        let squares: f64 = self.reports.iter().map(|report| (report.energy - energy).powi(2)).sum();
+        let spread = if steps > 1 { (squares / (n - 1.0) / n).sqrt() } else { 0.0 };
+        let variance = self.reports.iter().map(|report| report.variance).sum::<f64>() / n;
+        let acceptances: Option<Vec<f64>> = self.reports.iter().map(|report| report.acceptance).collect();
+        let acceptance = acceptances.map(|all| all.iter().sum::<f64>() / n);
+        Some(Summary { energy, energy_error: spread.max(own), variance, acceptance, steps })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vmc::Magnetization;
+
+    fn report(step: u64, energy: f64, energy_error: f64) -> StepReport {
+        StepReport {
+            step,
+            energy,
+            energy_error,
+            variance: 2.0 * energy_error,
+            density: 0.0,
+            sigma_x: 0.0,
+            staggered: 0.0,
+            magnetization: Magnetization::default(),
+            gradient_norm: 0.0,
+            learning_rate: 0.0,
+            unique: 1,
+            acceptance: None,
+            accepted: true,
+            reconfiguration: None,
+            seconds: 0.0,
+        }
+    }
+
+    #[test]
+    fn the_mean_is_over_the_last_steps_that_were_taken() {
+        let mut recent = EnergySummary::default();
+        assert_eq!(recent.summary(), None);
+        for step in 0..100 {
+            recent.push(&report(step, if step < 50 { 1e9 } else { -7.0 }, 0.5));
+            recent.push(&StepReport { accepted: false, ..report(step, f64::NAN, f64::NAN) });
+        }
+        let summary = recent.summary().unwrap();
+        assert_eq!((summary.energy, summary.variance, summary.steps), (-7.0, 1.0, 50));
+        assert!((summary.energy_error - 0.5 / 50f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_larger_error_is_given() {
+        let mut recent = EnergySummary::default();
+        recent.push(&report(1, 1.0, 0.25));
+        assert_eq!(recent.summary().unwrap().energy_error, 0.25);
+        recent.push(&report(2, 3.0, 0.25));
+        // s² = 2, so s/√2 = 1, against 0.25/√2.
+        assert!((recent.summary().unwrap().energy_error - 1.0).abs() < 1e-12);
+    }
+}

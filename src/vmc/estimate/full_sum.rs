@@ -1,0 +1,137 @@
+//! Log-probabilities and local energies of fixed configurations, and the full sum over all 2^N configurations.
+
+use super::evaluate::EvaluateConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
+use crate::model::{Model, Precision, Weights};
+use crate::physics::{Hamiltonian, Lattice, Terms};
+use crate::vmc::step::fixed_configurations::FixedConfigurations;
+use crate::vmc::step::sector::{check_configurations, excitations};
+
+/// Log-probabilities, phases and local energies of fixed configurations and their connected configurations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LocalEnergies {
+    /// log P of each configuration; log |ψ|² if the wave function is unnormalized.
+    pub log_p: Vec<f64>,
+    /// Whether `log_p` is that of probabilities that add up to 1.
+    pub normalized: bool,
+    /// Phase of each configuration in radians, 0 if the wave function is real.
+    pub phase: Vec<f64>,
+    /// Real part of the local energy of each configuration.
+    pub energy: Vec<f64>,
+    /// Imaginary part of the local energy of each configuration.
+    pub energy_imaginary: Vec<f64>,
+    /// For each configuration, log P (or log |ψ|²) of every connected configuration. They are in the order of the
+    /// Hamiltonian's moves, sorted by the first patch that a move changes. A large negative number (about −2e30) where
+    /// the condition of a move does not hold.
+    pub moved_log_p: Vec<Vec<f64>>,
+    /// Phases of the connected configurations in the same order; the phase of the configuration where the condition of
+    /// a move does not hold.
+    pub moved_phase: Vec<Vec<f64>>,
+}
+
+/// Maximum number of sites of a full sum.
+const MAX_SITES: usize = 16;
+
+/// Returns log-probabilities and local energies of `configurations`, and the log-probabilities of all connected
+/// configurations. Each configuration has N occupations, 0 or 1, in site order. The network is evaluated in
+/// `precision`.
+///
+/// # Errors
+/// As [`crate::vmc::Trainer::new`]; [`ErrorKind::Settings`] for a configuration of another length or outside of the
+/// sector of the wave function.
+pub fn local_energies(
+    gpu: &Gpu,
+    lattice: &Lattice,
+    hamiltonian: &dyn Hamiltonian,
+    model: &dyn Model,
+    weights: &Weights,
+    configurations: &[Vec<u8>],
+    precision: Precision,
+) -> Result<LocalEnergies> {
+    check_configurations(model, lattice, configurations)?;
+    let config = EvaluateConfig { precision, ..EvaluateConfig::default() };
+    let given = FixedConfigurations::new(gpu, lattice, hamiltonian, model, weights, configurations.len(), &config)?;
+    let mut all = LocalEnergies {
+        log_p: Vec::new(),
+        normalized: model.chains().is_none(),
+        phase: Vec::new(),
+        energy: Vec::new(),
+        energy_imaginary: Vec::new(),
+        moved_log_p: Vec::new(),
+        moved_phase: Vec::new(),
+    };
+    for part in configurations.chunks(given.chunk) {
+        let values = given.run(part)?;
+        all.energy.extend(values.energy.iter().map(|[real, _]| real));
+        all.energy_imaginary.extend(values.energy.iter().map(|[_, imaginary]| imaginary));
+        for (b, row) in given.ratios(part.len())?.into_iter().enumerate() {
+            let moved = row.into_iter().map(|[log, phase]| (values.log_p[b] + 2.0 * log, values.phase[b] + phase));
+            let (moved_log_p, moved_phase) = moved.unzip();
+            all.moved_log_p.push(moved_log_p);
+            all.moved_phase.push(moved_phase);
+        }
+        all.log_p.extend(values.log_p);
+        all.phase.extend(values.phase);
+    }
+    Ok(all)
+}
+
+/// Hamiltonian without terms, for passes that need log-probabilities only.
+pub(crate) struct Free;
+
+impl Hamiltonian for Free {
+    fn name(&self) -> &'static str {
+        "free"
+    }
+
+    fn terms(&self, lattice: &Lattice) -> Result<Terms> {
+        Ok(Terms { constant: 0.0, field: vec![0.0; lattice.sites()], pairs: Vec::new(), moves: Vec::new() })
+    }
+}
+
+/// All 2^N amplitudes of a wave function. Bit i of the index is the occupation of site i.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Amplitudes {
+    /// log P = log |ψ|² of each configuration; −∞ outside of the sector of the wave function or of its Markov chains.
+    pub log_p: Vec<f64>,
+    /// Phase of each configuration in radians; 0 if the wave function is real, and outside of the sector.
+    pub phase: Vec<f64>,
+}
+
+/// Returns all 2^N amplitudes, with the network evaluated in `precision`. An unnormalized wave function is normalized
+/// by the sum over all configurations of its sector.
+///
+/// # Errors
+/// [`ErrorKind::Settings`] for more than 16 sites; as [`crate::vmc::evaluate()`].
+pub fn full_sum(
+    gpu: &Gpu,
+    lattice: &Lattice,
+    model: &dyn Model,
+    weights: &Weights,
+    precision: Precision,
+) -> Result<Amplitudes> {
+    let sites = lattice.sites();
+    if sites > MAX_SITES {
+        let message = format!("full sum: {sites} sites have too many configurations; use at most {MAX_SITES} sites");
+        return Err(Error::new(ErrorKind::Settings, message));
+    }
+    let configuration = |index: u32| (0..sites).map(|site| (index >> site & 1) as u8).collect();
+    let excitations = excitations(model, sites);
+    let is_over = |index: &u32| excitations.is_none_or(|excitations| index.count_ones() == excitations);
+    let states: Vec<u32> = (0..1 << sites).filter(is_over).collect();
+    let configurations: Vec<Vec<u8>> = states.iter().copied().map(configuration).collect();
+    let LocalEnergies { mut log_p, phase, normalized, .. } =
+        local_energies(gpu, lattice, &Free, model, weights, &configurations, precision)?;
+    if !normalized {
+        let top = log_p.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let log_sum = top + log_p.iter().map(|log_p| (log_p - top).exp()).sum::<f64>().ln();
+        log_p.iter_mut().for_each(|log_p| *log_p -= log_sum);
+    }
+    let of_all = |values: Vec<f64>, elsewhere: f64| {
+        let mut all = vec![elsewhere; 1 << sites];
+        states.iter().zip(values).for_each(|(state, value)| all[*state as usize] = value);
+        all
+    };
+    Ok(Amplitudes { log_p: of_all(log_p, f64::NEG_INFINITY), phase: of_all(phase, 0.0) })
+}

@@ -1,0 +1,165 @@
+//! Observables diagonal in the occupations, from samples: magnetizations, densities, correlations, structure factor.
+//!
+//! Sums run on the host in f64.
+
+use std::f64::consts::TAU;
+
+use crate::physics::Lattice;
+use crate::vmc::statistics::{BatchLayout, Batches, Mean};
+
+/// Observables with error bars by batch means.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservableEstimates {
+    /// Mean occupation (1/N) Σ ⟨n_i⟩.
+    pub density: Mean,
+    /// Mean ⟨σˣ⟩ per site; `None` if the Hamiltonian does not flip every site.
+    pub sigma_x: Option<Mean>,
+    /// ⟨|m|⟩ of the staggered magnetization m = (1/N) Σ (−1)^(x+y) (n − ½).
+    pub staggered: Mean,
+    /// ⟨m²⟩.
+    pub staggered_squared: Mean,
+    /// N (⟨m²⟩ − ⟨|m|⟩²).
+    pub staggered_fluctuation: Mean,
+    /// ⟨n_i⟩ of every site.
+    pub density_per_site: Vec<Mean>,
+    /// ⟨n_i n_j⟩ − ⟨n_i⟩⟨n_j⟩, (N, N); empty for more than [`CORRELATED_SITES`] sites.
+    pub correlation: Vec<Vec<Mean>>,
+    /// S(k) = (1/N) ⟨|Σ_j e^(i k·r_j) (n_j − ½)|²⟩ at k = 2π (a/Lx, b/Ly), (Lx, Ly) with b fastest. At (π, π) it equals
+    /// N ⟨m²⟩. Empty for more than [`CORRELATED_SITES`] sites.
+    pub structure_factor: Vec<Mean>,
+}
+
+/// Maximum number of sites for correlations and the structure factor, which take about N²/2 numbers per batch.
+pub const CORRELATED_SITES: usize = 400;
+
+/// Sums of observables over samples, by batch.
+pub(crate) struct Accumulator {
+    lattice: Lattice,
+    division: BatchLayout,
+    /// Density, σˣ, |m|, m², then sites, pairs i < j, and wave vectors.
+    batches: Batches,
+    /// cos and sin of k·r for each wave vector and site.
+    waves: Vec<[f64; 2]>,
+}
+
+const SCALARS: usize = 4;
+
+impl Accumulator {
+    pub(crate) fn new(lattice: &Lattice, division: BatchLayout) -> Self {
+        let n = lattice.sites();
+        let wave = |k: usize, site: usize| {
+            let ((a, b), (x, y)) = (lattice.position(k), lattice.position(site));
+            let angle = TAU * ((a * x) as f64 / lattice.lx as f64 + (b * y) as f64 / lattice.ly as f64);
+            [angle.cos(), angle.sin()]
+        };
+        let correlated = if n <= CORRELATED_SITES { n } else { 0 };
+        let waves = (0..correlated).flat_map(|k| (0..n).map(move |site| wave(k, site))).collect();
+        let batches = Batches::new(&division, SCALARS + n + pairs(correlated) + correlated);
+        Self { lattice: *lattice, division, batches, waves }
+    }
+
+    /// Adds a configuration, sample number `place` of chain `chain`, with its σˣ.
+    pub(crate) fn add(&mut self, [chain, place]: [usize; 2], configuration: &[u8], sigma_x: f64) {
+        let n = self.lattice.sites();
+        let spin = |site: usize| f64::from(configuration[site]) - 0.5;
+        let staggered = (0..n).map(|site| self.lattice.sublattice_sign(site) * spin(site)).sum::<f64>() / n as f64;
+        let occupied: Vec<usize> = (0..n).filter(|site| configuration[*site] != 0).collect();
+        let sums = self.batches.sample(self.division.batch(chain, place));
+        let (scalars, sums) = sums.split_at_mut(SCALARS);
+        let (sites, sums) = sums.split_at_mut(n);
+        let correlated = self.waves.len() / n;
+        let (pairs, waves) = sums.split_at_mut(pairs(correlated));
+        let values = [occupied.len() as f64 / n as f64, sigma_x, staggered.abs(), staggered * staggered];
+        scalars.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        for (at, j) in occupied.iter().enumerate() {
+            sites[*j] += 1.0;
+            if correlated > 0 {
+                occupied[..at].iter().for_each(|i| pairs[pair(*i, *j)] += 1.0);
+            }
+        }
+        for (sum, wave) in waves.iter_mut().zip(self.waves.chunks(n)) {
+            let part = |of: usize| wave.iter().enumerate().map(|(site, wave)| wave[of] * spin(site)).sum::<f64>();
+            *sum += (part(0).powi(2) + part(1).powi(2)) / n as f64;
+        }
+    }
+
+    pub(crate) fn estimates(&self, flips_every_site: bool) -> ObservableEstimates {
+        let n = self.lattice.sites();
+        let correlated = self.waves.len() / n;
+        let (site, wave) = (|i: usize| SCALARS + i, |k: usize| SCALARS + n + pairs(correlated) + k);
+        let density_per_site: Vec<Mean> = (0..n).map(|i| self.batches.mean(site(i))).collect();
+        // To first order in the errors of the two densities, this is the mean of (n_i − ⟨n_i⟩)(n_j − ⟨n_j⟩).
+        let correlation = |i: usize, j: usize| {
+            let [a, b] = [i, j].map(|site| density_per_site[site].value);
+            let both = if i == j { site(i) } else { SCALARS + n + pair(i.min(j), i.max(j)) };
+            self.batches.mean_of(&[(both, 1.0), (site(i), -b), (site(j), -a)], a * b)
+        };
+        ObservableEstimates {
+            density: self.batches.mean(0),
+            sigma_x: flips_every_site.then(|| self.batches.mean(1)),
+            staggered: self.batches.mean(2),
+            staggered_squared: self.batches.mean(3),
+            staggered_fluctuation: {
+                // To first order in the error of ⟨|m|⟩, as for correlations.
+                let (n, m) = (n as f64, self.batches.mean(2).value);
+                self.batches.mean_of(&[(3, n), (2, -2.0 * n * m)], n * m * m)
+            },
+            correlation: (0..correlated).map(|i| (0..n).map(|j| correlation(i, j)).collect()).collect(),
+            structure_factor: (0..correlated).map(|k| self.batches.mean(wave(k))).collect(),
+            density_per_site,
+        }
+    }
+}
+
+/// Number of pairs of `sites` sites.
+fn pairs(sites: usize) -> usize {
+    sites * sites.saturating_sub(1) / 2
+}
+
+/// Index of the pair i < j among all pairs.
+fn pair(i: usize, j: usize) -> usize {
+    pairs(j) + i
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn observables_are_those_of_the_configurations() {
+        let lattice = Lattice::square(2, 3);
+        let configurations = [[1, 0, 0, 1, 0, 0], [0, 1, 1, 0, 1, 1], [1, 1, 0, 0, 0, 1], [1, 0, 1, 0, 1, 0]];
+        let mut sums = Accumulator::new(&lattice, BatchLayout::new(4, None));
+        configurations.iter().enumerate().for_each(|(at, c)| sums.add([0, at], c, at as f64));
+        let found = sums.estimates(true);
+        let mean = |of: &dyn Fn(&[u8; 6]) -> f64| configurations.iter().map(of).sum::<f64>() / 4.0;
+        let close = |mean: Mean, exact: f64| assert!((mean.value - exact).abs() < 1e-12, "{mean:?} {exact}");
+        close(found.density, mean(&|c| c.iter().map(|n| f64::from(*n)).sum::<f64>() / 6.0));
+        close(found.sigma_x.unwrap(), 1.5);
+        // (0,0) (0,1) (0,2) (1,0) (1,1) (1,2): + − + − + −.
+        let m = |c: &[u8; 6]| {
+            c.iter().enumerate().map(|(i, n)| (1.0 - 2.0 * (i % 2) as f64) * (f64::from(*n) - 0.5)).sum::<f64>() / 6.0
+        };
+        close(found.staggered, mean(&|c| m(c).abs()));
+        close(found.staggered_squared, mean(&|c| m(c).powi(2)));
+        let fluctuation = mean(&|c| m(c).powi(2)) - mean(&|c| m(c).abs()).powi(2);
+        close(found.staggered_fluctuation, 6.0 * fluctuation);
+        for i in 0..6 {
+            close(found.density_per_site[i], mean(&|c| f64::from(c[i])));
+            for j in 0..6 {
+                let [a, b] = [i, j].map(|i| mean(&|c| f64::from(c[i])));
+                close(found.correlation[i][j], mean(&|c| f64::from(c[i] * c[j])) - a * b);
+            }
+        }
+        // k = 0: square of the total; sum over all k: N/4 = 1.5.
+        close(found.structure_factor[0], mean(&|c| (c.iter().map(|n| f64::from(*n) - 0.5).sum::<f64>()).powi(2) / 6.0));
+        assert!((found.structure_factor.iter().map(|s| s.value).sum::<f64>() - 1.5).abs() < 1e-12);
+        // On a lattice with even sides, (π, π) gives the staggered magnetization.
+        let lattice = Lattice::square(2, 2);
+        let mut sums = Accumulator::new(&lattice, BatchLayout::new(2, None));
+        [[1, 0, 0, 1], [1, 1, 1, 0]].iter().enumerate().for_each(|(at, c)| sums.add([0, at], c, 0.0));
+        let found = sums.estimates(false);
+        close(found.structure_factor[3], 4.0 * found.staggered_squared.value);
+        assert_eq!(found.sigma_x, None);
+    }
+}

@@ -1,0 +1,296 @@
+//! Steps of stochastic reconfiguration: linear system in the space of samples, its solution, and the parameter update.
+
+use std::cell::Cell;
+use std::time::Instant;
+
+use super::gram::{GramSamples, LayerList, Products, Solution, right_side};
+use super::reweighting::{Reweighted, Reweighting};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Buffer, Cost, Gpu, Plan, View};
+use crate::kernels::gram::{DirectionStep, DirectionUpdate};
+use crate::kernels::nn::adam::{Adam, record_square};
+use crate::kernels::vmc::energy::IMAGINARY;
+use crate::model::{Layout, Parameters, Weights};
+use crate::vmc::estimate::evaluate::sample_values;
+use crate::vmc::step::local_energy::LocalEnergyPipeline;
+use crate::vmc::train::checkpoint::{named, of_prefix};
+use crate::vmc::train::metrics::StepNumbers;
+use crate::vmc::train::optimizer::StochasticReconfiguration;
+
+/// Prefix of the names of the direction's tensors in a checkpoint.
+const DIRECTION: &str = "sr.direction.";
+
+/// Diagnostics of a step of stochastic reconfiguration.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReconfigurationReport {
+    /// Estimated condition number of G + λ: largest over smallest eigenvalue.
+    pub condition: f64,
+    /// Relative residual of (G + λ) v = f, ‖(G + λ) v − f‖ / ‖f‖.
+    pub residual: f64,
+    /// λ. If G + λ could not be factorized, its smallest eigenvalue that was not cut off.
+    pub lambda: f64,
+    /// Norm of the step in the parameters.
+    pub update_norm: f64,
+    /// Effective number of samples of |ψ|². It is smaller than the number of samples if they were drawn from another
+    /// power of |ψ|.
+    pub effective_samples: f64,
+}
+
+/// Cost of the last step of stochastic reconfiguration, without sampling and local energies.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ReconfigurationCost {
+    /// Number of parameters.
+    pub parameters: u64,
+    /// Number of passes over the samples, each for some of the layers.
+    pub passes: usize,
+    /// Number of additions to the Gram matrix from pairs of rows, and from columns of the Jacobian.
+    pub forms: [usize; 2],
+    /// Number of rows of the linear system.
+    pub rows: usize,
+    /// Cost of the passes and of the products of gradients, for samples that are all distinct.
+    pub gram: Cost,
+    /// Wall time of reading energies, of the passes and of reading the matrix.
+    pub gram_seconds: f64,
+    /// Wall time of solving the linear system on the host.
+    pub solve_seconds: f64,
+    /// Cost of the pass that computes the direction from the solution.
+    pub apply: Cost,
+    /// Wall time of that pass and of the parameter update.
+    pub apply_seconds: f64,
+}
+
+/// Outcome of a step.
+pub(crate) struct Outcome {
+    /// Norm of the gradient of the energy.
+    pub gradient_norm: f64,
+    /// `None` if the step was rejected.
+    pub report: Option<ReconfigurationReport>,
+    /// `None` if all samples have equal weights.
+    pub reweighted: Option<Reweighted>,
+}
+
+/// Weights and energies of the deduplicated samples of a step on the host.
+struct Drawn {
+    /// Square roots of the weights.
+    root: Vec<f64>,
+    /// −2 √w (E − Ē): real parts, then imaginary parts.
+    right: Vec<f64>,
+}
+
+/// Buffers and plans of stochastic reconfiguration in addition to those of the local-energy pipeline.
+pub(crate) struct Reconfiguration {
+    gpu: Gpu,
+    settings: StochasticReconfiguration,
+    products: Products,
+    /// φ, with momentum only.
+    direction: Option<Buffer>,
+    part: Buffer,
+    blocks: usize,
+    /// θ ← θ + length · φ
+    step: Plan,
+    words: View,
+    /// (8) zeros, in place of the state of Adam.
+    pub state: Buffer,
+    cost: Cell<ReconfigurationCost>,
+}
+
+impl Reconfiguration {
+    /// Elements of its buffers without panels.
+    pub(crate) fn elements(
+        layer_list: &LayerList,
+        settings: &StochasticReconfiguration,
+        parameters: &Parameters,
+    ) -> u64 {
+        let elements = parameters.layout().elements();
+        let direction = if settings.momentum > 0.0 { elements } else { 0 };
+        8 + direction + Adam::part_elements(elements as u32) + layer_list.fixed()
+    }
+
+    /// Records the passes, with panels of `floats` floats in total.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] if the samples do not fit into a single span; as [`Products::new`].
+    pub(crate) fn new(
+        layer_list: &LayerList,
+        settings: StochasticReconfiguration,
+        pipeline: &LocalEnergyPipeline,
+        parameters: &Parameters,
+        floats: u64,
+    ) -> Result<Self> {
+        let (gpu, spans) = (&pipeline.gpu, pipeline.spans());
+        if spans.parts() > 1 {
+            let message = format!(
+                "stochastic reconfiguration takes all samples of a step together, {} at most; give fewer samples",
+                spans.part
+            );
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
+        let elements = parameters.layout().elements();
+        let direction = (settings.momentum > 0.0).then(|| gpu.buffer("ketformer.direction", elements)).transpose()?;
+        let pass = pipeline.sampler.gradient_pass(pipeline)?;
+        let samples = GramSamples {
+            gpu,
+            pass: &*pass,
+            counters: &pipeline.live,
+            live: spans.counter(&pipeline.live, 0)?,
+            tokens: spans.of_part(&pipeline.tokens, 0, pipeline.patches())?,
+            sample_of: spans.of_part(&spans.sample_of, 0, 1)?,
+            samples: pipeline.samples,
+            patches: pipeline.patches(),
+            chunk: pipeline.sizes.training,
+        };
+        let view = direction.as_ref().map(Buffer::view);
+        let mut products = Products::new(layer_list, &samples, floats, view.as_ref())?;
+        let count = elements as u32;
+        let part = gpu.buffer("ketformer.direction.part", Adam::part_elements(count))?;
+        let along = view.unwrap_or(parameters.gradient());
+        let plan = products.combine();
+        plan.scope("update");
+        if let Some(direction) = &direction {
+            let update = DirectionUpdate { gradient: parameters.gradient(), direction: direction.view() };
+            update.record(plan, count, settings.momentum as f32)?;
+        }
+        record_square(plan, [&along, &part], count)?;
+        let mut step = Plan::new(gpu);
+        step.scope("update");
+        let words = pipeline.step.view();
+        DirectionStep { direction: along, step: words.clone(), parameters: parameters.values() }
+            .record(&mut step, count)?;
+        let (passes, gram, apply) = products.cost();
+        let (parameters, forms) = (parameters.layout().parameters(), layer_list.forms());
+        let cost = ReconfigurationCost { parameters, passes, forms, gram, apply, ..ReconfigurationCost::default() };
+        Ok(Self {
+            cost: Cell::new(cost),
+            gpu: gpu.clone(),
+            settings,
+            products,
+            direction,
+            blocks: Adam::part_elements(count) as usize,
+            part,
+            step,
+            words,
+            state: gpu.buffer("ketformer.reconfiguration.state", 8)?,
+        })
+    }
+
+    /// Resets the direction of the previous step to zero.
+    pub(crate) fn forget(&self) -> Result<()> {
+        let Some(direction) = &self.direction else { return Ok(()) };
+        direction.write(&self.gpu, &vec![0f32; direction.bytes() as usize / 4])
+    }
+
+    /// Returns the state that later steps depend on.
+    pub(crate) fn keep(&self, layout: &Layout) -> Result<Weights> {
+        let Some(direction) = &self.direction else { return Ok(Weights::default()) };
+        let flat = direction.read(&self.gpu, layout.elements() as usize)?;
+        Ok(Weights { tensors: named(DIRECTION, layout.unflatten(&flat)) })
+    }
+
+    /// Restores the state returned by [`Reconfiguration::keep`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] if `kept` has no direction or is of another model.
+    pub(crate) fn restore(&self, layout: &Layout, kept: &Weights) -> Result<()> {
+        let Some(direction) = &self.direction else { return Ok(()) };
+        direction.write(&self.gpu, &layout.flatten(&of_prefix(DIRECTION, kept))?)
+    }
+
+    /// Returns weights and energies of the deduplicated samples of the last batch, from the `values` of all samples.
+    fn drawn(
+        &self,
+        pipeline: &LocalEnergyPipeline,
+        values: &[Vec<f32>],
+        distinct: usize,
+        reweighting: Option<&Reweighting>,
+    ) -> Result<Drawn> {
+        let (gpu, spans) = (&self.gpu, pipeline.spans());
+        let count: Vec<u32> = spans.count.read(gpu, distinct)?;
+        let sample_of: Vec<u32> = spans.sample_of.read(gpu, distinct)?;
+        let even = 1.0 / f64::from(pipeline.samples);
+        let weight = |sample: u32| reweighting.map_or(even, |of| of.weight(sample as usize));
+        let weights = count.iter().zip(&sample_of).map(|(count, sample)| f64::from(*count) * weight(*sample));
+        let root: Vec<f64> = weights.map(f64::sqrt).collect();
+        let mut right = Vec::new();
+        for column in [0, IMAGINARY].into_iter().take(pipeline.parts as usize) {
+            let energy = |sample: &u32| f64::from(values[*sample as usize][column]);
+            right.extend(right_side(&sample_of.iter().map(energy).collect::<Vec<_>>(), &root));
+        }
+        Ok(Drawn { root, right })
+    }
+
+    /// Solves the linear system of the last batch and updates the parameters, unless a number is not finite. The norm
+    /// of the step is at most `clip`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] if the device was lost.
+    pub(crate) fn take(
+        &self,
+        pipeline: &LocalEnergyPipeline,
+        numbers: &StepNumbers,
+        clip: Option<f64>,
+    ) -> Result<Outcome> {
+        let begun = Instant::now();
+        let power = self.settings.sampling_power;
+        let reweighting = (power != 2.0).then(|| Reweighting::new(pipeline, power)).transpose()?;
+        let reweighting = reweighting.as_ref();
+        let values = sample_values(pipeline)?;
+        let reweighted = reweighting.map(|of| of.statistics(&values));
+        let rejected = |gradient_norm: f64| Ok(Outcome { gradient_norm, report: None, reweighted });
+        let Drawn { root, right } = self.drawn(pipeline, &values, numbers.unique as usize, reweighting)?;
+        if right.iter().any(|f| !f.is_finite()) {
+            return rejected(f64::NAN);
+        }
+        self.products.run(&root)?;
+        let gram = self.products.gram(&root)?;
+        let squared: f64 = gram.product(&right).iter().zip(&right).map(|(g, f)| g * f).sum();
+        // Rounding can make it negative.
+        let gradient_norm = if squared.is_finite() { squared.max(0.0).sqrt() } else { f64::NAN };
+        let along = self.products.along(&root)?;
+        let summed = Instant::now();
+        let momentum = self.settings.momentum;
+        let right: Vec<f64> = right.iter().zip(&along).map(|(f, along)| f - momentum * along).collect();
+        let Some(solution) = gram.solve(&right, self.settings.lambda_of(numbers.step)) else {
+            return rejected(gradient_norm);
+        };
+        let solved = Instant::now();
+        let norm = self.direct(&solution, &root)?;
+        if !norm.is_finite() {
+            self.forget()?;
+            return rejected(gradient_norm);
+        }
+        let rate = numbers.learning_rate;
+        let length = clip.map_or(rate, |clip| rate.min(clip / norm.max(f64::MIN_POSITIVE)));
+        self.words.write(&self.gpu, &[0, 0, 0, (length as f32).to_bits()])?;
+        self.step.run()?;
+        self.cost.set(ReconfigurationCost {
+            rows: right.len(),
+            gram_seconds: (summed - begun).as_secs_f64(),
+            solve_seconds: (solved - summed).as_secs_f64(),
+            apply_seconds: solved.elapsed().as_secs_f64(),
+            ..self.cost.get()
+        });
+        let Solution { condition, residual, lambda, .. } = solution;
+        let effective_samples = reweighting.map_or(pipeline.samples.into(), Reweighting::effective_samples);
+        let update_norm = length * norm;
+        let report = ReconfigurationReport { condition, residual, lambda, update_norm, effective_samples };
+        Ok(Outcome { gradient_norm, report: Some(report), reweighted })
+    }
+
+    /// Computes the direction Xᵀ v + μ φ and returns its norm.
+    fn direct(&self, solution: &Solution, root: &[f64]) -> Result<f64> {
+        self.products.weigh_combination(&solution.values, root)?;
+        self.products.combined().run()?;
+        let squares: Vec<f32> = self.part.read(&self.gpu, self.blocks)?;
+        Ok(squares.iter().map(|square| f64::from(*square)).sum::<f64>().sqrt())
+    }
+
+    /// Plans that a step replays after sampling and local energies.
+    pub(crate) fn plans(&self) -> Vec<&Plan> {
+        self.products.plans().chain([&self.step]).collect()
+    }
+
+    /// Cost of the last step that was not rejected.
+    pub(crate) fn cost(&self) -> ReconfigurationCost {
+        self.cost.get()
+    }
+}

@@ -1,0 +1,95 @@
+//! Amplitudes and local energies of fixed configurations, in chunks.
+
+use super::local_energy::{LocalEnergyPipeline, SampleSource};
+use crate::error::Result;
+use crate::gpu::{Gpu, Plan};
+use crate::kernels::vmc::energy::IMAGINARY;
+use crate::model::{Model, Weights};
+use crate::physics::{Hamiltonian, Lattice};
+use crate::vmc::estimate::evaluate::{EvaluateConfig, pipeline, sample_values};
+
+/// Maximum number of configurations per chunk.
+const CHUNK: usize = 1024;
+
+/// Local-energy plan for fixed configurations instead of drawn samples.
+pub(crate) struct FixedConfigurations {
+    gpu: Gpu,
+    pipeline: LocalEnergyPipeline,
+    plan: Plan,
+    /// Number of configurations per run.
+    pub chunk: usize,
+}
+
+/// Amplitudes and local energies of a chunk.
+pub(crate) struct FixedValues {
+    /// log |ψ|² of each configuration.
+    pub log_p: Vec<f64>,
+    /// Phase of each configuration in radians.
+    pub phase: Vec<f64>,
+    /// Real and imaginary part of the local energy of each configuration.
+    pub energy: Vec<[f64; 2]>,
+}
+
+impl FixedConfigurations {
+    /// Records the plan for chunks of at most `configurations` configurations, with the memory and precision of
+    /// `config`.
+    ///
+    /// # Errors
+    /// As [`crate::vmc::Trainer::new`].
+    pub(crate) fn new(
+        gpu: &Gpu,
+        lattice: &Lattice,
+        hamiltonian: &dyn Hamiltonian,
+        model: &dyn Model,
+        weights: &Weights,
+        configurations: usize,
+        config: &EvaluateConfig,
+    ) -> Result<Self> {
+        // `ratio` holds one group, so a chunk must be a single group.
+        let mut chunk = configurations.clamp(1, CHUNK);
+        let of = |samples| {
+            let config = EvaluateConfig { samples, ..config.clone() };
+            pipeline(gpu, lattice, hamiltonian, model, weights, &config)
+        };
+        let mut whole = of(chunk)?;
+        while whole.sizes.groups(whole.samples) > 1 {
+            chunk = whole.sizes.group as usize;
+            whole = of(chunk)?;
+        }
+        let mut plan = Plan::new(gpu);
+        whole.record(&mut plan, SampleSource::Fixed)?;
+        Ok(Self { gpu: gpu.clone(), pipeline: whole, plan, chunk })
+    }
+
+    /// Computes amplitudes and local energies of at most [`FixedConfigurations::chunk`] configurations, each of N
+    /// occupations in site order. The caller checks the configurations.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Device`] if the device was lost.
+    pub(crate) fn run(&self, configurations: &[Vec<u8>]) -> Result<FixedValues> {
+        let Self { gpu, pipeline, chunk, .. } = self;
+        let mut tokens: Vec<u32> = configurations.iter().flat_map(|c| pipeline.patching.tokens(c)).collect();
+        tokens.resize(chunk * pipeline.patches() as usize, 0);
+        pipeline.tokens.write(gpu, &tokens)?;
+        self.plan.run()?;
+        let count = configurations.len();
+        let values = sample_values(pipeline)?;
+        let energy = values.iter().take(count).map(|v| [v[0], v[IMAGINARY]].map(f64::from)).collect();
+        Ok(FixedValues { log_p: pipeline.read_log_p(count)?, phase: pipeline.read_phase(count)?, energy })
+    }
+
+    /// Reads log|ψ'/ψ| and the phase difference of every connected configuration, for the first `count` configurations
+    /// of the last run.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Device`] if the device was lost.
+    pub(crate) fn ratios(&self, count: usize) -> Result<Vec<Vec<[f64; 2]>>> {
+        let Self { gpu, pipeline, chunk, .. } = self;
+        let (moves, parts) = (pipeline.tables.connected() as usize, pipeline.parts as usize);
+        let ratio: Vec<f32> = pipeline.ratio.read(gpu, chunk * moves * parts)?;
+        let unique_of: Vec<u32> = pipeline.groups.unique_of.read(gpu, *chunk)?;
+        let of_move = |r: &[f32]| [f64::from(r[0]), r.get(1).map_or(0.0, |r| f64::from(*r))];
+        let row = |u: &u32| ratio[*u as usize * moves * parts..][..moves * parts].chunks(parts).map(of_move).collect();
+        Ok(unique_of.iter().take(count).map(row).collect())
+    }
+}

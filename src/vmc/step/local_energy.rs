@@ -1,0 +1,335 @@
+//! Local-energy pipeline: sampling, deduplication, connected configurations and local energies. Steps 1 to 4 of the
+//! journey in ARCHITECTURE.md.
+
+use super::budget::{MemoryModel, StepPartition};
+use super::chains::Chains;
+use super::dedup::{COUNTER_STRIDE, DedupSpans};
+use super::sampler::{Sampler, columns, sampler};
+use super::tables::{HostTables, Tables};
+use crate::error::Result;
+use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::kernels::nn::cast_f16::WeightsCastF16;
+use crate::kernels::vmc::dedup::Dedup;
+use crate::kernels::vmc::energy::{COLUMNS, EnergyLocal, EnergyShape, EnergySites, Statistics};
+use crate::kernels::vmc::rows::Window;
+use crate::model::{LargeRows, Model, Parameters, check_sector};
+use crate::physics::{Lattice, Patching, Terms};
+use crate::vmc::train::metrics::StepInputs;
+
+/// Source of the configurations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SampleSource {
+    /// Drawn from the wave function.
+    Drawn,
+    /// Already in the tokens.
+    Fixed,
+}
+
+/// Settings of a [`LocalEnergyPipeline`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LocalEnergyConfig {
+    /// B
+    pub samples: u32,
+    /// Whether gradients will be computed, for which the network needs buffers.
+    pub training: bool,
+    /// Whether equal samples are deduplicated.
+    pub unique: bool,
+    /// Memory budget in bytes.
+    pub memory: u64,
+    /// Elements of buffers that do not depend on the partition of a step: parameters, gradients, moments of the
+    /// optimizer.
+    pub fixed: u64,
+    /// p: Markov chains draw samples from |ψ|^p.
+    pub power: f64,
+    /// Gradient pass: elements per sample in addition to those of the network, and minimum number of samples.
+    pub chunk: [u64; 2],
+}
+
+/// Local-energy pipeline: sampler, buffers over all samples of a batch, and scratch over a group.
+pub(crate) struct LocalEnergyPipeline {
+    pub gpu: Gpu,
+    pub patching: Patching,
+    pub sampler: Box<dyn Sampler>,
+    pub tables: Tables,
+    pub sizes: StepPartition,
+    pub samples: u32,
+    unique: bool,
+    /// Cast of the parameters to f16, which precedes sampling with new parameters, and its number of elements.
+    cast_f16: Option<(WeightsCastF16, u64)>,
+    /// (B, T) u32
+    pub tokens: Buffer,
+    /// (B, columns): terms of log P of each sample
+    pub log_p: Buffer,
+    /// (B, columns): terms of the phase of each sample, if the wave function is complex
+    pub phase: Option<Buffer>,
+    /// Number of terms of log P of a sample.
+    pub columns: u32,
+    /// Parts of log ψ: 1 if the wave function is real, otherwise 2.
+    pub parts: u32,
+    /// Deduplicated samples of the groups, which are drawn together.
+    pub groups: DedupSpans,
+    /// Deduplicated samples of the spans of the gradient, if spans differ from groups.
+    own_spans: Option<DedupSpans>,
+    /// Counters of the groups, then of the spans that are not groups, then one counter for use by the wave function.
+    pub live: Buffer,
+    /// Element of the last counter.
+    pub own_counter: u64,
+    /// (B, [`COLUMNS`])
+    pub values: Buffer,
+    /// ([`COLUMNS`], 2)
+    pub statistics: Buffer,
+    /// (4) words: seed (2), step number, learning rate
+    pub step: Buffer,
+    /// (B, M, parts) of a group
+    pub ratio: Buffer,
+    hash: Buffer,
+    first: Buffer,
+    site_energy: Buffer,
+    /// Elements of the memory budget that are not used.
+    pub spare: u64,
+}
+
+impl LocalEnergyPipeline {
+    pub(crate) fn new(
+        gpu: &Gpu,
+        lattice: &Lattice,
+        terms: &Terms,
+        model: &dyn Model,
+        parameters: &Parameters,
+        config: LocalEnergyConfig,
+    ) -> Result<Self> {
+        let patching = model.patching(lattice)?;
+        check_sector(model, terms)?;
+        let chains = model.chains();
+        let host = HostTables::new(terms, &patching, chains.is_none(), model.is_complex())?;
+        let (parts, precision) = (1 + u32::from(model.is_complex()), parameters.precision());
+        let (n, m) = (patching.sites() as u64, host.moves.len() as u64);
+        let (packed, t) = (host.rows.len() as u64, patching.patches() as u64);
+        let mut needs = model.memory_footprint(gpu, lattice, precision)?;
+        // Without a shared prefix, a row is a whole connected configuration.
+        let r = if chains.is_some() && needs.move_row[0] > 0 { m } else { packed };
+        let elements = parameters.layout().elements();
+        let cast_f16 = parameters.cast_f16().map(|narrow| (narrow, elements));
+        let narrow_words = if cast_f16.is_some() { elements.div_ceil(2) } else { 0 };
+        let large = host.large.as_ref().map_or(0, |large| LargeRows::elements(large.rows.len() as u64, packed));
+        let chain_elements = chains.map_or(0, |chains| Chains::elements(chains, config.samples, t));
+        let columns = columns(model, &patching);
+        needs.training_sample[0] += config.chunk[0];
+        needs.training_sample[1] = needs.training_sample[1].max(config.chunk[0]);
+        let demand = MemoryModel {
+            samples: config.samples,
+            training: config.training,
+            fixed: config.fixed + narrow_words + chain_elements,
+            needs,
+            least_chunk: config.chunk[1] as u32,
+            shape: [n, m, r, t],
+            columns: columns.into(),
+            sum_rows: model.training_rows(&patching),
+            parts: parts.into(),
+            tables: 8 * m + 10 * packed + 2 * n + 2 * host.pairs.len() as u64 + t + large,
+        };
+        let sizes = demand.fit(config.memory, gpu.limits().max_storage_buffer_binding_size)?;
+        let (samples, patches) = (config.samples, t as u32);
+        let capacity = sizes.capacity(r as u32);
+        let wave_function = model.network(gpu, lattice, parameters, capacity)?;
+        let rows = [sizes.group, capacity.move_rows, samples];
+        let sampler = sampler(gpu, model, wave_function, &patching, rows, config.power as f32)?;
+        let groups = DedupSpans::new(gpu, "groups", samples, patches, sizes.group, 0)?;
+        let spans = |span| DedupSpans::new(gpu, "spans", samples, patches, span, groups.parts());
+        let own_spans = demand.own_span(&sizes).map(spans).transpose()?;
+        let counters = groups.parts() + own_spans.as_ref().map_or(0, DedupSpans::parts);
+        let widest_part = u64::from(own_spans.as_ref().map_or(sizes.group, |spans| spans.part));
+        let (group, items) = (u64::from(sizes.group), u64::from(sizes.items));
+        let padded = u64::from(groups.parts()) * group;
+        let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.{name}"), elements);
+        Ok(Self {
+            tokens: buffer("tokens", padded * t)?,
+            log_p: buffer("log_p", padded * u64::from(columns))?,
+            phase: (parts == 2).then(|| buffer("phase", padded * u64::from(columns))).transpose()?,
+            columns,
+            parts,
+            live: buffer("live", COUNTER_STRIDE * u64::from(counters + 1))?,
+            own_counter: COUNTER_STRIDE * u64::from(counters),
+            groups,
+            own_spans,
+            values: buffer("values", padded * u64::from(COLUMNS))?,
+            statistics: buffer("statistics", 2 * u64::from(COLUMNS))?,
+            step: buffer("step", 4)?,
+            ratio: buffer("ratio", group * m * u64::from(parts))?,
+            hash: buffer("hash", 2 * widest_part)?,
+            first: buffer("first", widest_part)?,
+            site_energy: buffer("site_energy", items * n)?,
+            tables: Tables::new(gpu, host)?,
+            gpu: gpu.clone(),
+            samples: config.samples,
+            spare: config.memory.saturating_sub(demand.bytes(&sizes)) / 4,
+            unique: config.unique,
+            cast_f16,
+            patching,
+            sampler,
+            sizes,
+        })
+    }
+
+    /// T
+    pub(crate) fn patches(&self) -> u32 {
+        self.patching.patches() as u32
+    }
+
+    /// Returns the spans over which the gradient is computed.
+    pub(crate) fn spans(&self) -> &DedupSpans {
+        self.own_spans.as_ref().unwrap_or(&self.groups)
+    }
+
+    /// Records all passes from sampling to statistics.
+    pub(crate) fn record(&self, plan: &mut Plan, source: SampleSource) -> Result<()> {
+        self.record_batch(plan, source)?;
+        for g in 0..self.groups.parts() {
+            plan.scope("sample");
+            self.sampler.record_group(plan, self, g, source)?;
+            self.record_dedup(plan, &self.groups, g)?;
+            plan.scope("moves");
+            self.record_moves(plan, g, self.groups.samples_of(g))?;
+        }
+        plan.scope("energy");
+        let statistics = Statistics {
+            values: self.values.view(),
+            unique_of: self.groups.unique_of.view(),
+            statistics: self.statistics.view(),
+        };
+        statistics.record(plan, self.samples, self.sizes.group)
+    }
+
+    /// Records sampling only.
+    pub(crate) fn record_draws(&self, plan: &mut Plan, source: SampleSource) -> Result<()> {
+        self.record_batch(plan, source)?;
+        (0..self.groups.parts()).try_for_each(|g| self.sampler.record_group(plan, self, g, source))
+    }
+
+    /// Records the work that precedes all groups.
+    fn record_batch(&self, plan: &mut Plan, source: SampleSource) -> Result<()> {
+        self.record_narrowing(plan)?;
+        if source == SampleSource::Drawn { self.sampler.record_batch(plan, self) } else { Ok(()) }
+    }
+
+    /// Restarts the Markov chains, if there are any, and runs their burn-in with the current parameters. Required
+    /// before the first batch is drawn. `trained` is `false` for initial parameters, for which ψ is nearly flat.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`] and [`Plan::run`].
+    pub(crate) fn restart(&self, seed: u64, step: u64, trained: bool) -> Result<()> {
+        let Some(chains) = self.sampler.chains() else { return Ok(()) };
+        self.write_step(seed, step)?;
+        chains.start(&self.gpu, &self.patching, seed, step)?;
+        let mut plan = Plan::new(&self.gpu);
+        self.record_narrowing(&mut plan)?;
+        chains.record_burn_in(&mut plan, self, trained)?;
+        plan.run()
+    }
+
+    /// Reads log P of the first `samples` samples; log |ψ|² if the wave function is unnormalized.
+    pub(crate) fn read_log_p(&self, samples: usize) -> Result<Vec<f64>> {
+        read_sums(&self.gpu, &self.log_p, samples, self.columns)
+    }
+
+    /// Reads the phases of the first `samples` samples; zeros if the wave function is real.
+    pub(crate) fn read_phase(&self, samples: usize) -> Result<Vec<f64>> {
+        let zeros = || Ok(vec![0.0; samples]);
+        self.phase.as_ref().map_or_else(zeros, |phase| read_sums(&self.gpu, phase, samples, self.columns))
+    }
+
+    /// Records the local energies of the first `samples` samples that were drawn. Requires a single group without
+    /// deduplication.
+    pub(crate) fn record_local_energies(&self, plan: &mut Plan, samples: u32) -> Result<()> {
+        plan.scope("moves");
+        self.record_dedup(plan, &self.groups, 0)?;
+        self.record_moves(plan, 0, samples)
+    }
+
+    fn record_narrowing(&self, plan: &mut Plan) -> Result<()> {
+        plan.scope("sample");
+        self.cast_f16.as_ref().map_or(Ok(()), |(narrow, elements)| narrow.record(plan, *elements))
+    }
+
+    /// Records the deduplication of part `p` of `distinct`.
+    pub(crate) fn record_dedup(&self, plan: &mut Plan, distinct: &DedupSpans, p: u32) -> Result<()> {
+        let unique = Dedup {
+            tokens: distinct.of_part(&self.tokens, p, self.patches())?,
+            hash: self.hash.view(),
+            first: self.first.view(),
+            unique_of: distinct.of_part(&distinct.unique_of, p, 1)?,
+            sample_of: distinct.of_part(&distinct.sample_of, p, 1)?,
+            count: distinct.of_part(&distinct.count, p, 1)?,
+            live: distinct.counter(&self.live, p)?,
+        };
+        unique.record(plan, distinct.samples_of(p), self.patches(), self.unique)?;
+        plan.write_indirect_args(&self.live)
+    }
+
+    /// Records the deduplication of spans, if they differ from groups.
+    pub(crate) fn record_own_spans(&self, plan: &mut Plan) -> Result<()> {
+        let Some(spans) = &self.own_spans else { return Ok(()) };
+        plan.scope("sample");
+        (0..spans.parts()).try_for_each(|span| self.record_dedup(plan, spans, span))
+    }
+
+    /// Records the local energies of the first `samples` deduplicated samples of group `g`, or of all if there are
+    /// fewer.
+    fn record_moves(&self, plan: &mut Plan, g: u32, samples: u32) -> Result<()> {
+        let mut first = 0;
+        while first < samples {
+            let most = self.sizes.items.min(samples - first);
+            let window = self.groups.window(&self.live, g, first, most)?;
+            self.sampler.record_ratios(plan, self, g, &window)?;
+            self.record_energies(plan, g, &window)?;
+            first += most;
+        }
+        Ok(())
+    }
+
+    /// Records local energies and observables of a window.
+    fn record_energies(&self, plan: &mut Plan, g: u32, window: &Window) -> Result<()> {
+        let (tables, host) = (&self.tables, &self.tables.host);
+        let tokens = self.groups.of_part(&self.tokens, g, self.patches())?;
+        let sample_of = self.groups.of_part(&self.groups.sample_of, g, 1)?;
+        let shape = EnergyShape {
+            window: window.clone(),
+            sites: self.patching.sites() as u32,
+            sites_per_patch: self.patching.sites_per_patch() as u32,
+            pairs: host.pairs.len() as u32,
+            moves: tables.connected(),
+            parts: self.parts,
+            constant: host.constant,
+            sign_sum: host.sign_sum,
+        };
+        let sites = EnergySites {
+            tokens: tokens.clone(),
+            sample_of: sample_of.clone(),
+            sites: tables.sites.view(),
+            pairs: tables.pairs.view(),
+            site_energy: self.site_energy.view(),
+        };
+        sites.record(plan, &shape)?;
+        let local = EnergyLocal {
+            tokens,
+            sample_of,
+            site_energy: self.site_energy.view(),
+            ratio: self.ratio.view(),
+            amplitudes: tables.amplitudes.view(),
+            signs: tables.signs.view(),
+            values: self.groups.of_part(&self.values, g, COLUMNS)?,
+        };
+        local.record(plan, &shape)
+    }
+
+    /// Writes seed and step number, with a learning rate of 0.
+    pub(crate) fn write_step(&self, seed: u64, step: u64) -> Result<()> {
+        self.step.write(&self.gpu, &StepInputs { seed, step, learning_rate: 0.0 }.words())
+    }
+}
+
+/// Reads `numbers`, (samples, columns), and returns the sums of the first `samples` rows.
+pub(crate) fn read_sums(gpu: &Gpu, numbers: &View, samples: usize, columns: u32) -> Result<Vec<f64>> {
+    let numbers: Vec<f32> = numbers.read(gpu, samples * columns as usize)?;
+    Ok(numbers.chunks(columns as usize).map(|row| row.iter().map(|p| f64::from(*p)).sum()).collect())
+}

@@ -1,0 +1,198 @@
+//! Tables of the terms of a Hamiltonian in patch order, as kernels read them.
+
+use crate::error::{Error, ErrorKind, Result};
+use std::sync::Arc;
+
+use crate::gpu::{Buffer, Gpu};
+use crate::kernels::nn::large_patch::LargeTables;
+use crate::model::LargeRows;
+use crate::physics::{MoveCondition, Patching, Terms};
+
+/// Tables on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HostTables {
+    /// (M) of four u32: first patch, mask, second patch, mask; sorted by first patch.
+    pub moves: Vec<[u32; 4]>,
+    /// (M) of two u32: first row, condition.
+    pub starts: Vec<[u32; 2]>,
+    /// (M): amplitude, 1 if the move flips a single site without condition, otherwise 0.
+    pub amplitudes: Vec<[f32; 2]>,
+    /// (R) of four u32: first position whose input is changed, position, move, 0.
+    pub rows: Vec<[u32; 4]>,
+    /// Rows of large patches among them, if the patching has large patches.
+    pub large: Option<LargeTables>,
+    /// (N + 1) of two words: first pair, field.
+    pub sites: Vec<[u32; 2]>,
+    /// (pairs) of two words: other site as t·32 + j, coefficient.
+    pub pairs: Vec<[u32; 2]>,
+    /// (T): bit mask of the sites with positive staggered sign.
+    pub signs: Vec<u32>,
+    /// Constant of the Hamiltonian.
+    pub constant: f32,
+    /// Sum of the staggered signs.
+    pub sign_sum: f32,
+    /// Whether every site has exactly one unconditional flip, which estimates of σˣ require.
+    pub flips_every_site: bool,
+}
+
+/// Marker for no second patch.
+const NONE: u32 = u32::MAX;
+
+impl HostTables {
+    /// Creates the tables of `terms` for a real or complex wave function. With `suffixes`, includes the rows of the
+    /// patches whose input a move changes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] if the wave function is real and the Hamiltonian is not stoquastic; as [`Terms::check`].
+    pub(crate) fn new(terms: &Terms, patching: &Patching, suffixes: bool, complex: bool) -> Result<Self> {
+        terms.check()?;
+        if !complex && !terms.is_stoquastic() {
+            let message = "a positive off-diagonal amplitude makes the ground state change signs, which Ψ = √P cannot; \
+                           give a complex wave function (--vit, or --ptf phase=true), change the sign of the coupling, \
+                           or where a Marshall rotation does that, marshall=true";
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
+        let patches = patching.patches() as u32;
+        let (moves, amplitudes, conditions) = connected(terms, patching);
+        let (mut starts, mut rows) = (Vec::new(), Vec::new());
+        for (m, (change, condition)) in moves.iter().zip(conditions).enumerate() {
+            starts.push([rows.len() as u32, condition]);
+            let first = if suffixes { change[0] + 1 } else { patches };
+            rows.extend((first..patches).map(|p| [change[0] + 1, p, m as u32, 0]));
+        }
+        let row_table: Vec<[u32; 2]> = rows.iter().map(|row| [row[0], row[1]]).collect();
+        let large = patching.sub_patches().map(|sub_patches| LargeTables::new(&row_table, sub_patches as u32));
+        let (sites, pairs) = diagonal(terms, patching);
+        let lattice = patching.lattice();
+        let mut signs = vec![0; patches as usize];
+        let mut sign_sum = 0.0;
+        for (site, (t, j)) in patching.patch_of().iter().enumerate() {
+            let sign = lattice.sublattice_sign(site);
+            sign_sum += sign as f32;
+            if sign > 0.0 {
+                signs[*t as usize] |= 1 << j;
+            }
+        }
+        let mut flips = vec![0; terms.sites()];
+        terms.moves.iter().filter(|m| m.second.is_none()).for_each(|m| flips[m.first] += 1);
+        Ok(Self {
+            moves,
+            starts,
+            amplitudes,
+            rows,
+            large,
+            sites,
+            pairs,
+            signs,
+            constant: terms.constant as f32,
+            sign_sum,
+            flips_every_site: flips.iter().all(|count| *count == 1),
+        })
+    }
+
+    /// Whether a move changes two sites.
+    pub(crate) fn moves_pairs(&self) -> bool {
+        self.moves.iter().any(|change| change[2] != NONE)
+    }
+}
+
+/// Returns moves sorted by their first changed patch, with amplitudes and conditions (1: the two sites must differ).
+fn connected(terms: &Terms, patching: &Patching) -> (Vec<[u32; 4]>, Vec<[f32; 2]>, Vec<u32>) {
+    let mut all: Vec<([u32; 4], [f32; 2], u32)> = Vec::new();
+    for m in &terms.moves {
+        let (t, j) = patching.patch_of()[m.first];
+        let condition = u32::from(m.condition == MoveCondition::Antiparallel);
+        let amplitude = m.amplitude as f32;
+        let entry = match m.second {
+            None => ([t, 1 << j, NONE, 0], [amplitude, 1.0], condition),
+            Some(second) => {
+                let (t2, j2) = patching.patch_of()[second];
+                let (first, last) = if t <= t2 { ((t, j), (t2, j2)) } else { ((t2, j2), (t, j)) };
+                ([first.0, 1 << first.1, last.0, 1 << last.1], [amplitude, 0.0], condition)
+            }
+        };
+        all.push(entry);
+    }
+    // A diagonal Hamiltonian gets one move of amplitude zero, which keeps the shapes of the pass non-empty.
+    if all.is_empty() {
+        all.push(([patching.patches() as u32 - 1, 1, NONE, 0], [0.0, 0.0], 0));
+    }
+    all.sort_by_key(|(change, _, _)| change[0]);
+    let mut parts = (Vec::new(), Vec::new(), Vec::new());
+    for (change, amplitude, condition) in all {
+        parts.0.push(change);
+        parts.1.push(amplitude);
+        parts.2.push(condition);
+    }
+    parts
+}
+
+/// Returns fields and pairs by site in patch order, each pair once.
+fn diagonal(terms: &Terms, patching: &Patching) -> (Vec<[u32; 2]>, Vec<[u32; 2]>) {
+    let p = patching.sites_per_patch();
+    let order = |site: usize| {
+        let (t, j) = patching.patch_of()[site];
+        t as usize * p + j as usize
+    };
+    let mut partners = vec![Vec::new(); patching.site_of().len()];
+    for pair in terms.pairs.iter().filter(|pair| pair.coefficient != 0.0) {
+        let [a, b] = pair.sites.map(order);
+        partners[a.min(b)].push((a.max(b), pair.coefficient as f32));
+    }
+    let (mut sites, mut pairs) = (Vec::new(), Vec::new());
+    for (q, partners) in partners.iter_mut().enumerate() {
+        partners.sort_by_key(|(other, _)| *other);
+        let field = terms.field.get(patching.site_of()[q]).copied().unwrap_or(0.0) as f32;
+        sites.push([pairs.len() as u32, field.to_bits()]);
+        pairs.extend(partners.iter().map(|(other, value)| [((other / p) << 5 | (other % p)) as u32, value.to_bits()]));
+    }
+    sites.push([pairs.len() as u32, 0]);
+    (sites, pairs)
+}
+
+/// Tables on the device.
+pub(crate) struct Tables {
+    pub host: HostTables,
+    pub moves: Buffer,
+    pub starts: Buffer,
+    pub amplitudes: Buffer,
+    /// (R) of four u32, for the row metadata.
+    pub rows: Buffer,
+    /// (R) of two u32, for attention.
+    pub row_table: Buffer,
+    /// Host copy of `row_table`.
+    pub positions: Arc<[[u32; 2]]>,
+    pub large: Option<Arc<LargeRows>>,
+    pub sites: Buffer,
+    pub pairs: Buffer,
+    pub signs: Buffer,
+}
+
+impl Tables {
+    pub(crate) fn new(gpu: &Gpu, host: HostTables) -> Result<Self> {
+        let positions: Arc<[[u32; 2]]> = host.rows.iter().map(|row| [row[0], row[1]]).collect();
+        Ok(Self {
+            moves: gpu.upload("ketformer.moves", &host.moves)?,
+            starts: gpu.upload("ketformer.moves.starts", &host.starts)?,
+            amplitudes: gpu.upload("ketformer.moves.amplitudes", &host.amplitudes)?,
+            rows: gpu.upload("ketformer.moves.rows", &host.rows)?,
+            row_table: gpu.upload("ketformer.moves.row_table", &positions)?,
+            positions,
+            large: host.large.as_ref().map(|large| LargeRows::new(gpu, large).map(Arc::new)).transpose()?,
+            sites: gpu.upload("ketformer.sites", &host.sites)?,
+            pairs: gpu.upload("ketformer.pairs", &host.pairs)?,
+            signs: gpu.upload("ketformer.signs", &host.signs)?,
+            host,
+        })
+    }
+
+    /// M
+    pub(crate) fn connected(&self) -> u32 {
+        self.host.moves.len() as u32
+    }
+
+    /// R
+    pub(crate) fn rows_per_item(&self) -> u32 {
+        self.host.rows.len() as u32
+    }
+}

@@ -1,0 +1,97 @@
+//! Buffers of the Adam optimizer.
+
+use super::checkpoint::{named, of_prefix};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Buffer, Gpu, Plan};
+use crate::kernels::nn::adam::{Adam, AdamRates};
+use crate::model::{Layout, Parameters, Tensor, Weights};
+use crate::vmc::step::local_energy::LocalEnergyPipeline;
+
+/// Names of tensors in a checkpoint.
+const FIRST: &str = "adam.first.";
+const SECOND: &str = "adam.second.";
+const STATE: &str = "adam.state";
+
+/// State before the first step: β₁ᵗ, β₂ᵗ, and results of the last step.
+const BEGIN: [f32; 8] = [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+
+/// Moments and state of Adam.
+pub(crate) struct AdamBuffers {
+    m: Buffer,
+    v: Buffer,
+    /// (8), in the layout of the kernel `gradient_decide`
+    pub state: Buffer,
+    part: Buffer,
+}
+
+impl AdamBuffers {
+    /// Elements of its buffers without the two moments.
+    pub(crate) fn own_elements(parameters: &Parameters) -> u64 {
+        8 + Adam::part_elements(parameters.layout().elements() as u32)
+    }
+
+    pub(crate) fn new(gpu: &Gpu, elements: u64) -> Result<Self> {
+        Ok(Self {
+            m: gpu.buffer("ketformer.adam.m", elements)?,
+            v: gpu.buffer("ketformer.adam.v", elements)?,
+            state: gpu.upload("ketformer.adam.state", &BEGIN)?,
+            part: gpu.buffer("ketformer.adam.part", Adam::part_elements(elements as u32))?,
+        })
+    }
+
+    pub(crate) fn record(
+        &self,
+        plan: &mut Plan,
+        parameters: &Parameters,
+        pipeline: &LocalEnergyPipeline,
+        clip: Option<f32>,
+    ) -> Result<()> {
+        let adam = Adam {
+            gradient: parameters.gradient(),
+            part: self.part.view(),
+            statistics: pipeline.statistics.view(),
+            state: self.state.view(),
+            step: pipeline.step.view(),
+            parameters: parameters.values(),
+            m: self.m.view(),
+            v: self.v.view(),
+        };
+        adam.record(plan, parameters.layout().elements() as u32, clip, AdamRates::default())
+    }
+
+    /// Resets moments and state.
+    pub(crate) fn forget(&self, gpu: &Gpu) -> Result<()> {
+        let zeros = vec![0f32; self.m.bytes() as usize / 4];
+        self.m.write(gpu, &zeros)?;
+        self.v.write(gpu, &zeros)?;
+        self.state.write(gpu, &BEGIN)
+    }
+
+    /// Returns the state that later steps depend on.
+    pub(crate) fn keep(&self, gpu: &Gpu, layout: &Layout) -> Result<Weights> {
+        let mut kept = Weights::default();
+        for (prefix, buffer) in [(FIRST, &self.m), (SECOND, &self.v)] {
+            let flat = buffer.read(gpu, layout.elements() as usize)?;
+            kept.tensors.extend(named(prefix, layout.unflatten(&flat)));
+        }
+        let state = Tensor { shape: vec![BEGIN.len()], values: self.state.read(gpu, BEGIN.len())? };
+        kept.tensors.insert(STATE.into(), state);
+        Ok(kept)
+    }
+
+    /// Restores the state returned by [`AdamBuffers::keep`]. Checks it before writing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] if it is not a state of Adam or is of another model.
+    pub(crate) fn restore(&self, gpu: &Gpu, layout: &Layout, kept: &Weights) -> Result<()> {
+        let [first, second] = [FIRST, SECOND].map(|prefix| layout.flatten(&of_prefix(prefix, kept)));
+        let (first, second) = (first?, second?);
+        let Some(state) = kept.tensors.get(STATE).filter(|state| state.values.len() == BEGIN.len()) else {
+            let message = format!("the checkpoint has no `{STATE}` of Adam; give the settings of its run");
+            return Err(Error::new(ErrorKind::Weights, message));
+        };
+        self.m.write(gpu, &first)?;
+        self.v.write(gpu, &second)?;
+        self.state.write(gpu, &state.values)
+    }
+}

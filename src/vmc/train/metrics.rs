@@ -1,0 +1,282 @@
+//! Step reports and their asynchronous readback.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::kernels::vmc::energy::COLUMNS;
+use crate::vmc::sr::reconfiguration::ReconfigurationReport;
+use crate::vmc::step::dedup::COUNTER_STRIDE;
+
+/// Report of a training step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepReport {
+    /// Number of the step, counted from 1.
+    pub step: u64,
+    /// Mean local energy of the whole lattice.
+    pub energy: f64,
+    /// Standard error of the energy, √(variance of Re E / B). Does not include the autocorrelation of Markov chains.
+    pub energy_error: f64,
+    /// Unbiased variance of the local energy, ⟨|E − Ē|²⟩.
+    pub variance: f64,
+    /// Mean occupation ⟨n⟩.
+    pub density: f64,
+    /// Mean ⟨σˣ⟩ per site; NaN if the Hamiltonian does not flip every site.
+    pub sigma_x: f64,
+    /// Mean of |Σ (−1)^(x+y) (n − ½)| / N.
+    pub staggered: f64,
+    /// Mean and variance of the magnetization over the samples.
+    pub magnetization: Magnetization,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+    /// Number of samples after deduplication, summed over spans.
+    pub unique: u32,
+    /// Fraction of the proposals of the Markov chains that were accepted; `None` without chains. Below
+    /// [`crate::vmc::FROZEN`] the chains barely move.
+    pub acceptance: Option<f64>,
+    /// Whether the parameters were updated. `false` if energy, gradient or Gram matrix is not finite.
+    pub accepted: bool,
+    /// Diagnostics of a step of stochastic reconfiguration; `None` with another optimizer or if the step was rejected.
+    pub reconfiguration: Option<ReconfigurationReport>,
+    /// Wall time since the previous report in seconds.
+    pub seconds: f64,
+}
+
+/// Number of deduplicated samples below which the direction of stochastic reconfiguration is unreliable.
+const FEW: u32 = 32;
+
+/// Mean and unbiased variance of magnetizations over the samples of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Magnetization {
+    /// M = Σ (2n − 1), of the whole lattice.
+    pub mean: [f64; 2],
+    /// |M|.
+    pub absolute: [f64; 2],
+    /// M².
+    pub squared: [f64; 2],
+    /// Σ (−1)^(x+y) (n − ½) / N, signed.
+    pub staggered: [f64; 2],
+}
+
+impl StepReport {
+    /// Whether a step of stochastic reconfiguration on `sites` sites had too few samples: few deduplicated samples
+    /// compared with both the useful number and the number of configurations, or few effective samples.
+    pub fn lacks_samples(&self, sites: usize) -> bool {
+        let configurations = 1u64.checked_shl(sites as u32).unwrap_or(u64::MAX);
+        let Some(report) = self.reconfiguration else { return false };
+        let few = self.unique < FEW && u64::from(self.unique) < configurations / 4;
+        few || report.effective_samples < f64::from(FEW.min(self.unique))
+    }
+}
+
+/// Results of a step in 32-bit words: 18 of statistics, 8 of the optimizer's state, the acceptance of Markov chains,
+/// one counter for each span of samples.
+const STATISTICS_WORDS: usize = 2 * COLUMNS as usize;
+const STATE_WORDS: usize = 8;
+const ACCEPTANCE_WORDS: usize = 1;
+const COUNTERS_AT: usize = STATISTICS_WORDS + STATE_WORDS + ACCEPTANCE_WORDS;
+/// Inputs of a step in 32-bit words: seed (2), step number, learning rate.
+const INPUT_WORDS: u64 = 4;
+
+/// Staging buffers of a step in flight: inputs and results. Both are created once; `Queue::write_buffer` would create
+/// one for every step.
+struct ReadbackSlot {
+    inputs: Buffer,
+    inputs_mapped: Arc<Mapping>,
+    numbers: Buffer,
+    numbers_mapped: Arc<Mapping>,
+}
+
+struct Pending {
+    slot: usize,
+    step: u64,
+    learning_rate: f64,
+    submission: wgpu::SubmissionIndex,
+}
+
+/// Ring of staging buffers for the inputs and results of steps.
+pub(crate) struct MetricsRing {
+    gpu: Gpu,
+    slots: Vec<ReadbackSlot>,
+    pending: VecDeque<Pending>,
+    counter_words: u64,
+    next: usize,
+    last: Instant,
+}
+
+/// Inputs of a step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepInputs {
+    pub seed: u64,
+    pub step: u64,
+    pub learning_rate: f64,
+}
+
+impl StepInputs {
+    /// Returns the inputs in the layout of the kernels.
+    pub(crate) fn words(&self) -> [u32; INPUT_WORDS as usize] {
+        [self.seed as u32, (self.seed >> 32) as u32, self.step as u32, (self.learning_rate as f32).to_bits()]
+    }
+}
+
+/// Results of a step.
+pub(crate) struct StepNumbers {
+    pub step: u64,
+    pub learning_rate: f64,
+    pub statistics: [f32; STATISTICS_WORDS],
+    pub state: [f32; STATE_WORDS],
+    /// 0 without Markov chains.
+    pub acceptance: f32,
+    pub unique: u32,
+    pub seconds: f64,
+}
+
+/// Mapping state of a buffer. The callback may run on another thread that polls the same device, after this thread's
+/// wait for the step has returned.
+#[derive(Default)]
+struct Mapping {
+    mapped: Mutex<Option<bool>>,
+    told: Condvar,
+}
+
+/// Timeout for mapping a buffer after its step has finished.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Mapping {
+    /// Requests the mapping of `buffer`.
+    fn ask(self: &Arc<Self>, buffer: &Buffer, mode: wgpu::MapMode) {
+        self.tell(None);
+        let mapping = self.clone();
+        buffer.wgpu().map_async(mode, .., move |result| mapping.tell(Some(result.is_ok())));
+    }
+
+    fn tell(&self, mapped: Option<bool>) {
+        *self.mapped.lock().unwrap_or_else(PoisonError::into_inner) = mapped;
+        self.told.notify_all();
+    }
+
+    /// Waits until the mapping succeeds, fails or times out, and returns whether the buffer is mapped.
+    fn is_mapped(&self) -> bool {
+        let waiting = self.mapped.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = self.told.wait_timeout_while(waiting, PATIENCE, |mapped| mapped.is_none());
+        told.is_ok_and(|(mapped, _)| *mapped == Some(true))
+    }
+}
+
+impl MetricsRing {
+    /// Creates a ring for at most `depth` steps in flight, each with `counters` counters.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub(crate) fn new(gpu: &Gpu, depth: usize, counters: u32) -> Result<Self> {
+        let counter_words = COUNTER_STRIDE * u64::from(counters);
+        let words = COUNTERS_AT as u64 + counter_words;
+        let slot = |_| {
+            Ok(ReadbackSlot {
+                inputs: gpu.buffer_to_device("ketformer.step.inputs", INPUT_WORDS)?,
+                inputs_mapped: Arc::new(Mapping { mapped: Mutex::new(Some(true)), ..Mapping::default() }),
+                numbers: gpu.buffer_to_host("ketformer.step.numbers", words)?,
+                numbers_mapped: Arc::default(),
+            })
+        };
+        let slots = (0..depth).map(slot).collect::<Result<_>>()?;
+        let pending = VecDeque::with_capacity(depth);
+        Ok(Self { gpu: gpu.clone(), slots, pending, counter_words, next: 0, last: Instant::now() })
+    }
+
+    /// Whether every slot has a step in flight.
+    pub(crate) fn is_full(&self) -> bool {
+        self.pending.len() == self.slots.len()
+    }
+
+    /// Whether no step is in flight.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Restarts the clock of the next report.
+    pub(crate) fn restart_clock(&mut self) {
+        self.last = Instant::now();
+    }
+
+    /// Submits a step: copies its inputs into `step`, runs `plan`, copies its results and requests their mapping.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] if the device was lost.
+    pub(crate) fn submit(
+        &mut self,
+        plan: &Plan,
+        inputs: StepInputs,
+        step: &View,
+        [statistics, state, live]: [&View; 3],
+        acceptance: Option<&View>,
+    ) -> Result<()> {
+        let at = self.next;
+        let slot = &self.slots[at];
+        Self::write(slot, inputs)?;
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(slot.inputs.wgpu(), 0, step.wgpu(), step.offset(), 4 * INPUT_WORDS);
+        plan.encode_pass(&mut encoder);
+        let mut copy = |view: &View, to: usize, words: u64| {
+            encoder.copy_buffer_to_buffer(view.wgpu(), view.offset(), slot.numbers.wgpu(), 4 * to as u64, 4 * words);
+        };
+        copy(statistics, 0, STATISTICS_WORDS as u64);
+        copy(state, STATISTICS_WORDS, STATE_WORDS as u64);
+        copy(live, COUNTERS_AT, self.counter_words);
+        if let Some(acceptance) = acceptance {
+            copy(acceptance, STATISTICS_WORDS + STATE_WORDS, ACCEPTANCE_WORDS as u64);
+        }
+        let submission = self.gpu.queue().submit([encoder.finish()]);
+        slot.inputs_mapped.ask(&slot.inputs, wgpu::MapMode::Write);
+        slot.numbers_mapped.ask(&slot.numbers, wgpu::MapMode::Read);
+        let StepInputs { step, learning_rate, .. } = inputs;
+        self.pending.push_back(Pending { slot: at, step, learning_rate, submission });
+        self.next = (at + 1) % self.slots.len();
+        Ok(())
+    }
+
+    /// Writes the inputs of a step into the buffer of its slot. The previous step of this slot has been received.
+    fn write(slot: &ReadbackSlot, inputs: StepInputs) -> Result<()> {
+        let lost = || Error::new(ErrorKind::Device, "the inputs of a step could not be written; start again");
+        if !slot.inputs_mapped.is_mapped() {
+            return Err(lost());
+        }
+        let mut mapped = slot.inputs.wgpu().get_mapped_range_mut(..).map_err(|e| lost().caused_by(e))?;
+        mapped.copy_from_slice(bytemuck::cast_slice(&inputs.words()));
+        drop(mapped);
+        slot.inputs.wgpu().unmap();
+        Ok(())
+    }
+
+    /// Waits for the oldest step in flight and returns its results; `None` if there is none.
+    pub(crate) fn receive(&mut self) -> Result<Option<StepNumbers>> {
+        let Some(Pending { slot, step, learning_rate, submission }) = self.pending.pop_front() else {
+            return Ok(None);
+        };
+        self.gpu.wait(Some(submission))?;
+        let slot = &self.slots[slot];
+        let lost = || Error::new(ErrorKind::Device, "the results of a step could not be read back; start again");
+        if !slot.numbers_mapped.is_mapped() {
+            return Err(lost());
+        }
+        let (mut statistics, mut state) = ([0; STATISTICS_WORDS], [0; STATE_WORDS]);
+        let (acceptance, unique) = {
+            let mapped = slot.numbers.wgpu().get_mapped_range(..).map_err(|e| lost().caused_by(e))?;
+            let words: &[u32] = bytemuck::cast_slice(&mapped);
+            statistics.copy_from_slice(&words[..STATISTICS_WORDS]);
+            state.copy_from_slice(&words[STATISTICS_WORDS..STATISTICS_WORDS + STATE_WORDS]);
+            let counters = &words[COUNTERS_AT..][..self.counter_words as usize];
+            let unique = counters.iter().step_by(COUNTER_STRIDE as usize).sum();
+            (f32::from_bits(words[STATISTICS_WORDS + STATE_WORDS]), unique)
+        };
+        slot.numbers.wgpu().unmap();
+        let seconds = self.last.elapsed().as_secs_f64();
+        self.last = Instant::now();
+        let (statistics, state) = (statistics.map(f32::from_bits), state.map(f32::from_bits));
+        Ok(Some(StepNumbers { step, learning_rate, statistics, state, acceptance, unique, seconds }))
+    }
+}

@@ -1,0 +1,443 @@
+//! Trainer: replays one plan that contains a whole step. With stochastic reconfiguration, this plan ends with the local
+//! energies, and the host and the plans of `reconfiguration` complete the step.
+
+use std::time::Instant;
+
+use super::adam::AdamBuffers;
+use super::checkpoint::Checkpoint;
+use super::metrics::{Magnetization, MetricsRing, StepInputs, StepNumbers, StepReport};
+use super::optimizer::Optimizer;
+use super::schedule::Schedule;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::kernels::vmc::energy::IMAGINARY;
+use crate::model::{Model, Parameters, Precision, Weights};
+use crate::physics::{Hamiltonian, Lattice};
+use crate::vmc::sr::gram::{CHUNK, LayerList};
+use crate::vmc::sr::reconfiguration::{Reconfiguration, ReconfigurationCost};
+use crate::vmc::step::budget::StepPartition;
+use crate::vmc::step::chains::Chains;
+use crate::vmc::step::gradient::record_gradient;
+use crate::vmc::step::local_energy::{LocalEnergyConfig, LocalEnergyPipeline, SampleSource};
+
+/// Settings of a [`Trainer`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainConfig {
+    /// Samples per step, B, at least 2.
+    pub samples: usize,
+    /// Optimizer.
+    pub optimizer: Optimizer,
+    /// Learning rate of Adam, or τ of stochastic reconfiguration.
+    pub learning_rate: f64,
+    /// Schedule of the learning rate.
+    pub schedule: Schedule,
+    /// Number of initial steps over which the learning rate rises linearly.
+    pub warmup: u64,
+    /// Maximum norm of the gradient, to which larger gradients are scaled. With stochastic reconfiguration, maximum
+    /// norm of the parameter update.
+    pub clip: Option<f64>,
+    /// Seed of the initial weights and of the samples.
+    pub seed: u64,
+    /// Maximum GPU memory in bytes; `None` for [`Gpu::default_memory`].
+    pub memory: Option<u64>,
+    /// Whether equal samples are deduplicated. Does not change estimates, and changes gradients only by rounding.
+    pub unique: bool,
+    /// Storage precision of sampling and of connected configurations. Gradients and weights are always f32.
+    pub precision: Precision,
+}
+
+impl Default for TrainConfig {
+    /// Settings of the public PyTorch code: 256 samples, Adam with a learning rate of 5e-4, no clipping.
+    fn default() -> Self {
+        Self {
+            samples: 256,
+            optimizer: Optimizer::Adam,
+            learning_rate: 5e-4,
+            schedule: Schedule::Constant,
+            warmup: 0,
+            clip: None,
+            seed: 0,
+            memory: None,
+            unique: true,
+            precision: Precision::Single,
+        }
+    }
+}
+
+/// Maximum number of samples per step. Deduplication compares their configurations pair by pair.
+const MAX_SAMPLES: usize = 1 << 17;
+
+impl TrainConfig {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] with the remedy if a setting is invalid.
+    pub fn check(&self) -> Result<()> {
+        let error = |message: String| Err(Error::new(ErrorKind::Settings, message));
+        if !(2..=MAX_SAMPLES).contains(&self.samples) {
+            return error(format!("{} samples in a step; give 2 to {MAX_SAMPLES}", self.samples));
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0 && self.learning_rate < 1e3) {
+            return error(format!("learning rate {}; give a positive number such as 5e-4", self.learning_rate));
+        }
+        if let Optimizer::StochasticReconfiguration(settings) = &self.optimizer {
+            settings.check()?;
+        }
+        match self.clip {
+            Some(clip) if !(clip.is_finite() && clip > 0.0) => {
+                error(format!("clip {clip}; give a positive number such as 1"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Maximum number of steps in flight before the trainer waits for the oldest one.
+const STEPS_AHEAD: usize = 2;
+
+/// Trainer of a wave function.
+pub struct Trainer {
+    gpu: Gpu,
+    config: TrainConfig,
+    parameters: Parameters,
+    pipeline: LocalEnergyPipeline,
+    method: Method,
+    plan: Plan,
+    /// Number of deduplicated samples of each span.
+    counters: View,
+    ring: MetricsRing,
+    submitted: u64,
+    /// Whether Markov chains restart before the next step.
+    begins: bool,
+}
+
+/// Buffers and plans of the optimizer.
+enum Method {
+    Adam(Box<AdamBuffers>),
+    Reconfiguration(Box<Reconfiguration>),
+}
+
+impl Method {
+    /// State of Adam after a step, (8); zeros with stochastic reconfiguration.
+    fn state(&self) -> &Buffer {
+        match self {
+            Self::Adam(buffers) => &buffers.state,
+            Self::Reconfiguration(method) => &method.state,
+        }
+    }
+}
+
+impl Trainer {
+    /// Records the plan of a step and writes the initial weights.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for invalid or incompatible settings, [`ErrorKind::Memory`] if the budget or an adapter
+    /// limit is too small, [`ErrorKind::Adapter`] for [`Precision::Mixed`] if the adapter does not support f16.
+    pub fn new(
+        gpu: &Gpu,
+        lattice: &Lattice,
+        hamiltonian: &dyn Hamiltonian,
+        model: &dyn Model,
+        config: TrainConfig,
+    ) -> Result<Self> {
+        config.check()?;
+        if config.optimizer.sampling_power() != 2.0 && model.chains().is_none() {
+            let message = format!(
+                "sampling_power {}: {} is sampled exactly from |psi|^2; leave sampling_power out",
+                config.optimizer.sampling_power(),
+                model.name()
+            );
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
+        model.check(lattice)?;
+        let terms = hamiltonian.terms(lattice)?;
+        let layout = model.layout(lattice)?;
+        let initial = layout.initial(config.seed);
+        let parameters = Parameters::new(gpu, layout, config.precision)?;
+        parameters.write(gpu, &initial)?;
+        let elements = parameters.layout().elements();
+        let estimator_config = LocalEnergyConfig {
+            samples: config.samples as u32,
+            training: true,
+            unique: config.unique,
+            memory: config.memory.unwrap_or(gpu.default_memory()),
+            fixed: 4 * elements + AdamBuffers::own_elements(&parameters),
+            power: config.optimizer.sampling_power(),
+            chunk: [0, 1],
+        };
+        let mut plan = Plan::new(gpu);
+        let (pipeline, method, ahead) = match config.optimizer {
+            Optimizer::Adam => {
+                let pipeline = LocalEnergyPipeline::new(gpu, lattice, &terms, model, &parameters, estimator_config)?;
+                let adam = AdamBuffers::new(gpu, elements)?;
+                pipeline.record(&mut plan, SampleSource::Drawn)?;
+                record_gradient(&mut plan, &pipeline)?;
+                plan.scope("update");
+                let clip = config.clip.map(|clip| clip as f32);
+                adam.record(&mut plan, &parameters, &pipeline, clip)?;
+                (pipeline, Method::Adam(Box::new(adam)), STEPS_AHEAD)
+            }
+            Optimizer::StochasticReconfiguration(settings) => {
+                let samples = (config.samples as u32, settings.momentum > 0.0);
+                let layer_list = LayerList::new(gpu, lattice, model, &parameters, samples)?;
+                let own = Reconfiguration::elements(&layer_list, &settings, &parameters);
+                let [least, most] = layer_list.panels();
+                let pipeline = |panels: u64| {
+                    let fixed = 2 * elements + own + panels + layer_list.tables(panels);
+                    let config =
+                        LocalEnergyConfig { fixed, chunk: [layer_list.per_sample(), CHUNK.into()], ..estimator_config };
+                    let pipeline = LocalEnergyPipeline::new(gpu, lattice, &terms, model, &parameters, config)?;
+                    Ok((pipeline, panels))
+                };
+                // Half of the memory if the rest of the step fits into the other half, otherwise the minimum.
+                let half = (estimator_config.memory / 8).clamp(least, most);
+                let (pipeline, panels) = pipeline(half).or_else(|error: Error| match error.kind() {
+                    ErrorKind::Memory if half > least => pipeline(least),
+                    _ => Err(error),
+                })?;
+                pipeline.record(&mut plan, SampleSource::Drawn)?;
+                pipeline.record_own_spans(&mut plan)?;
+                let panels = (panels + pipeline.spare).min(most);
+                let method = Reconfiguration::new(&layer_list, settings, &pipeline, &parameters, panels)?;
+                (pipeline, Method::Reconfiguration(Box::new(method)), 1)
+            }
+        };
+        gpu.flush()?;
+        let counters = pipeline.spans().counters(&pipeline.live)?;
+        let ring = MetricsRing::new(gpu, ahead, pipeline.spans().parts())?;
+        let gpu = gpu.clone();
+        Ok(Self { gpu, config, parameters, pipeline, method, plan, counters, ring, submitted: 0, begins: true })
+    }
+
+    /// Returns an iterator over the reports of the next `steps` steps. A step is submitted when its report or that of
+    /// the previous step is requested.
+    ///
+    /// If the iterator is dropped early, the next call returns the reports of steps in flight first. [`Steps::stop`]
+    /// ends the iterator after these reports.
+    pub fn steps(&mut self, steps: u64) -> Steps<'_> {
+        if self.ring.is_empty() {
+            self.ring.restart_clock();
+        }
+        Steps { trainer: self, left: steps, failed: false }
+    }
+
+    fn submit_step(&mut self) -> Result<()> {
+        let step = self.submitted + 1;
+        let rate = self.config.schedule.rate(self.config.learning_rate, self.config.warmup, step);
+        let inputs = StepInputs { seed: self.config.seed, step, learning_rate: rate };
+        if self.begins {
+            self.pipeline.restart(self.config.seed, step, false)?;
+            self.begins = false;
+        }
+        let views = [&*self.pipeline.statistics, &**self.method.state(), &self.counters];
+        let acceptance = self.pipeline.sampler.chains().map(Chains::acceptance);
+        self.ring.submit(&self.plan, inputs, &self.pipeline.step, views, acceptance.as_ref())?;
+        self.submitted = step;
+        Ok(())
+    }
+
+    /// Completes a step from its results and returns its report.
+    fn finish(&mut self, mut numbers: StepNumbers) -> Result<StepReport> {
+        let Method::Reconfiguration(method) = &self.method else { return Ok(self.report(&numbers)) };
+        let begun = Instant::now();
+        let outcome = method.take(&self.pipeline, &numbers, self.config.clip)?;
+        if let Some(reweighted) = &outcome.reweighted {
+            numbers.statistics = reweighted.statistics;
+        }
+        let report = self.report(&numbers);
+        self.ring.restart_clock();
+        Ok(StepReport {
+            gradient_norm: outcome.gradient_norm,
+            accepted: outcome.report.is_some(),
+            reconfiguration: outcome.report,
+            energy_error: outcome.reweighted.map_or(report.energy_error, |of| of.energy_error),
+            seconds: report.seconds + begun.elapsed().as_secs_f64(),
+            ..report
+        })
+    }
+
+    fn report(&self, numbers: &StepNumbers) -> StepReport {
+        let column = |k: usize| (f64::from(numbers.statistics[2 * k]), f64::from(numbers.statistics[2 * k + 1]));
+        let sites = self.pipeline.patching.sites() as f64;
+        let (energy, real_variance) = column(0);
+        let variance = real_variance + column(IMAGINARY).1;
+        let sigma_x = if self.pipeline.tables.host.flips_every_site { column(7).0 } else { f64::NAN };
+        StepReport {
+            step: numbers.step,
+            energy,
+            energy_error: (real_variance / f64::from(self.pipeline.samples)).sqrt(),
+            variance,
+            density: 0.5 * (column(1).0 / sites + 1.0),
+            sigma_x,
+            staggered: column(5).0,
+            magnetization: Magnetization {
+                mean: column(1).into(),
+                absolute: column(2).into(),
+                squared: column(3).into(),
+                staggered: column(4).into(),
+            },
+            gradient_norm: f64::from(numbers.state[4]),
+            learning_rate: numbers.learning_rate,
+            unique: numbers.unique,
+            acceptance: self.pipeline.sampler.chains().map(|_| f64::from(numbers.acceptance)),
+            accepted: numbers.state[3] == 1.0,
+            reconfiguration: None,
+            seconds: numbers.seconds,
+        }
+    }
+
+    /// Returns the weights after the last submitted step.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] if the device was lost.
+    pub fn weights(&self) -> Result<Weights> {
+        self.parameters.read(&self.gpu)
+    }
+
+    /// Replaces the weights, resets the state of the optimizer, and restarts Markov chains before the next step.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] if they do not fit the model, in which case nothing is changed.
+    pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
+        self.parameters.write(&self.gpu, weights)?;
+        self.begins = true;
+        match &self.method {
+            Method::Reconfiguration(method) => method.forget(),
+            Method::Adam(adam) => adam.forget(&self.gpu),
+        }
+    }
+
+    /// Returns the state that later steps depend on, in addition to the settings. A trainer with the same settings that
+    /// is [restored](Self::restore) from it continues bit for bit on the same adapter.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] while steps are in flight, [`ErrorKind::Device`] if the device was lost.
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        self.check_at_rest()?;
+        let layout = self.parameters.layout();
+        let optimizer = match &self.method {
+            Method::Adam(adam) => adam.keep(&self.gpu, layout)?,
+            Method::Reconfiguration(method) => method.keep(layout)?,
+        };
+        let chains = match self.pipeline.sampler.chains() {
+            Some(chains) if !self.begins => chains.keep(&self.gpu)?,
+            _ => Vec::new(),
+        };
+        Ok(Checkpoint { step: self.submitted, weights: self.weights()?, optimizer, chains })
+    }
+
+    /// Resumes after the step of `checkpoint`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] if it does not fit the settings, in which case nothing is changed;
+    /// [`ErrorKind::Settings`] while steps are in flight; [`ErrorKind::Device`] if the device was lost.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.check_at_rest()?;
+        let Checkpoint { step, weights, optimizer, chains: places } = checkpoint;
+        let layout = self.parameters.layout();
+        let weights = layout.flatten(weights)?;
+        let chains = self.pipeline.sampler.chains().filter(|_| !places.is_empty());
+        if let Some(chains) = chains {
+            chains.check(places)?;
+        }
+        match &self.method {
+            Method::Adam(adam) => adam.restore(&self.gpu, layout, optimizer)?,
+            Method::Reconfiguration(method) => method.restore(layout, optimizer)?,
+        }
+        if let Some(chains) = chains {
+            chains.restore(&self.gpu, places)?;
+        }
+        self.begins = chains.is_none();
+        self.submitted = *step;
+        self.parameters.values().write(&self.gpu, &weights)
+    }
+
+    fn check_at_rest(&self) -> Result<()> {
+        match self.ring.is_empty() {
+            true => Ok(()),
+            false => {
+                let message = "checkpoint: steps are under way; take the reports of all steps first";
+                Err(Error::new(ErrorKind::Settings, message))
+            }
+        }
+    }
+
+    /// Returns the cost of the last step of stochastic reconfiguration; `None` with another optimizer.
+    pub fn reconfiguration(&self) -> Option<ReconfigurationCost> {
+        match &self.method {
+            Method::Reconfiguration(method) => Some(method.cost()),
+            Method::Adam(_) => None,
+        }
+    }
+
+    /// Number of parameters.
+    pub fn parameters(&self) -> usize {
+        self.parameters.layout().parameters() as usize
+    }
+
+    /// Bytes of this crate's buffers on the trainer's device, including those of other trainers.
+    pub fn memory(&self) -> u64 {
+        self.gpu.allocated()
+    }
+
+    /// Returns the plan of a step, for profiles. Running it repeats a step with the inputs of the last one. With
+    /// stochastic reconfiguration, it only contains sampling and local energies.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Returns all plans that a step replays, [`Trainer::plan`] first.
+    pub fn plans(&self) -> Vec<&Plan> {
+        let after = match &self.method {
+            Method::Reconfiguration(method) => method.plans(),
+            Method::Adam(_) => Vec::new(),
+        };
+        std::iter::once(&self.plan).chain(after).collect()
+    }
+
+    /// Returns the partition of a step: samples per group, deduplicated samples per pass over connected configurations,
+    /// and per gradient pass.
+    pub fn chunks(&self) -> [u32; 3] {
+        let StepPartition { group, items, training, .. } = self.pipeline.sizes;
+        [group, items, training]
+    }
+}
+
+/// Iterator of [`Trainer::steps`].
+pub struct Steps<'a> {
+    trainer: &'a mut Trainer,
+    left: u64,
+    failed: bool,
+}
+
+impl Steps<'_> {
+    /// Stops submitting steps. Steps in flight are still reported.
+    pub fn stop(&mut self) {
+        self.left = 0;
+    }
+}
+
+impl Iterator for Steps<'_> {
+    type Item = Result<StepReport>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let trainer = &mut *self.trainer;
+        let report = (|| {
+            while self.left > 0 && !trainer.ring.is_full() {
+                trainer.submit_step()?;
+                self.left -= 1;
+            }
+            trainer.ring.receive()?.map(|numbers| trainer.finish(numbers)).transpose()
+        })();
+        match report {
+            Ok(report) => report.map(Ok),
+            Err(error) => {
+                self.failed = true;
+                Some(Err(error))
+            }
+        }
+    }
+}
