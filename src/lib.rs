@@ -109,7 +109,7 @@ pub use model::{
     Subsampler, Vit, VitAttention, Weights,
 };
 #[cfg(feature = "train")]
-pub use physics::{Hamiltonian, Heisenberg, Lattice, Patch, Rydberg, Tfim};
+pub use physics::{Hamiltonian, Heisenberg, Lattice, Patch, Rydberg, Tfim, Xxz};
 #[cfg(feature = "train")]
 pub use vmc::{Checkpoint, Optimizer, Schedule, StepReport, StochasticReconfiguration, TrainConfig, Trainer};
 pub use wgpu;

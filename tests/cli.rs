@@ -463,6 +463,7 @@ fn help_and_exact_need_no_adapter() {
         ("rydberg", "V 7"),
         ("tfim", "h 1"),
         ("heisenberg", "J2 0"),
+        ("xxz", "Delta 1 periodic false"),
     ];
     for (group, keys) in groups {
         assert!(said("help").lines().any(|line| line.trim_start().starts_with(&format!("{group} "))), "{group}");

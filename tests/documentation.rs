@@ -13,7 +13,7 @@ use tempfile::TempDir;
 const COMMANDS: &[&str] =
     &["train", "eval", "sample", "report", "sweep", "exact", "bench", "tune", "doctor", "kernels", "devices"];
 const GROUPS: &[&str] =
-    &["train", "ptf", "rnn", "lptf", "rbm", "vit", "rydberg", "tfim", "heisenberg", "eval", "sample", "report"];
+    &["train", "ptf", "rnn", "lptf", "rbm", "vit", "rydberg", "tfim", "heisenberg", "xxz", "eval", "sample", "report"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -83,16 +83,13 @@ fn rydberg_with_detuning_of_one_and_more() {
     half.into_iter().for_each(check_rydberg);
 }
 
-/// Lattice, and whether it is periodic, from the name of an entry.
-fn geometry(entry: &Value) -> (Lattice, bool) {
+/// Lattice with its boundaries, from the name of an entry.
+fn geometry(entry: &Value) -> Lattice {
     let name = entry["name"].as_str().unwrap();
     let periodic = name.contains("pbc");
     assert!(periodic || name.contains("obc"), "{name}: which boundary?");
-    if name.contains("chain") {
-        (Lattice::chain(whole(entry, "N")), periodic)
-    } else {
-        (Lattice::square(4, 4), periodic)
-    }
+    let lattice = if name.contains("chain") { Lattice::chain(whole(entry, "N")) } else { Lattice::square(4, 4) };
+    Lattice { periodic: [periodic; 2], ..lattice }
 }
 
 #[test]
@@ -101,8 +98,8 @@ fn ising_in_a_transverse_field() {
     assert_eq!(entries.len(), 10);
     for entry in &entries {
         let name = entry["name"].as_str().unwrap();
-        let (lattice, periodic) = geometry(entry);
-        let terms = Tfim { j: number(entry, "J"), h: number(entry, "h"), periodic }.terms(&lattice).unwrap();
+        let lattice = geometry(entry);
+        let terms = Tfim { j: number(entry, "J"), h: number(entry, "h") }.terms(&lattice).unwrap();
         assert_eq!(terms.pairs.len(), whole(entry, "nbonds"), "{name}");
         assert!(terms.is_stoquastic());
         let ground = solve(entry, &terms);
@@ -120,8 +117,8 @@ fn heisenberg_with_and_without_the_marshall_rotation() {
     assert_eq!(entries.len(), 5);
     for entry in &entries {
         let name = entry["name"].as_str().unwrap();
-        let (lattice, periodic) = geometry(entry);
-        let plain = Heisenberg { j1: number(entry, "J1"), j2: number(entry, "J2"), periodic, marshall: false };
+        let lattice = geometry(entry);
+        let plain = Heisenberg { j1: number(entry, "J1"), j2: number(entry, "J2"), marshall: false };
         let terms = plain.terms(&lattice).unwrap();
         assert_eq!(terms.pairs.len(), whole(entry, "nbonds"), "{name}");
         assert!(!terms.is_stoquastic() && terms.conserves_magnetization());

@@ -206,7 +206,7 @@ fn amplitudes_and_local_energies_of_a_vision_transformer() {
     let (gpu, vectors) = (gpu(), vit_vectors());
     let (model, weights, given) = (&*vectors.model, vectors.named("param."), vectors.of_spins());
     let j1j2 = Heisenberg { j2: 0.5, ..Heisenberg::default() };
-    let found = local_energies(&gpu, &LATTICE, &j1j2, model, &weights, &given, Precision::Single).unwrap();
+    let found = local_energies(&gpu, &LATTICE.periodic(), &j1j2, model, &weights, &given, Precision::Single).unwrap();
     let real: Vec<f64> = found.log_p.iter().map(|log_p| 0.5 * log_p).collect();
     let expected = [vectors.f64("log_psi_real"), vectors.f64("log_psi_imag")];
     // Phases are compared modulo 2π.

@@ -72,6 +72,7 @@ fn kind(key: &Key) -> String {
         KeyKind::Positive(_) => "number > 0".into(),
         KeyKind::Seed => "whole number or None".into(),
         KeyKind::Switch => "true or false".into(),
+        KeyKind::Axes => "true, x, y or false".into(),
         KeyKind::Choice(words) => words.join(" or "),
         KeyKind::Text => "text".into(),
     }

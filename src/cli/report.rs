@@ -62,7 +62,6 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
         title: title(&problem),
         exact: exact_energy(&problem)?,
         lattice: problem.lattice,
-        periodic: problem.hamiltonian_settings.map().get("periodic") == Some(&true.into()),
         settings,
         steps,
         estimate,

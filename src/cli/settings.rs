@@ -23,10 +23,23 @@ pub enum KeyKind {
     Seed,
     /// `true` or `false`, in either case: Python's `True` is accepted.
     Switch,
+    /// Axes of a lattice: `true` for both, `false` for none, `x` or `y`.
+    Axes,
     /// One of these words, case-insensitive.
     Choice(&'static [&'static str]),
     /// Any nonempty text.
     Text,
+}
+
+/// Words of a table of choices, for [`KeyKind::Choice`].
+pub const fn words<T, const N: usize>(table: &[(&'static str, T); N]) -> [&'static str; N] {
+    let mut words = [""; N];
+    let mut at = 0;
+    while at < N {
+        words[at] = table[at].0;
+        at += 1;
+    }
+    words
 }
 
 /// One key of a group.
@@ -283,6 +296,12 @@ impl Group {
                 "false" => Ok(Value::Switch(false)),
                 _ => fault(format!("is neither true nor false; give {name}=true or {name}=false")),
             },
+            KeyKind::Axes => match text.to_ascii_lowercase().as_str() {
+                "true" => Ok(Value::Switch(true)),
+                "false" => Ok(Value::Switch(false)),
+                axis @ ("x" | "y") => Ok(Value::Text(axis.into())),
+                _ => fault(format!("is no set of axes; give {name}=true for both, {name}=x, {name}=y or {name}=false")),
+            },
             KeyKind::Choice(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
                 Some(word) => Ok(Value::Text((*word).into())),
                 None => match closest(text, words.iter().copied()) {
@@ -388,6 +407,28 @@ impl Settings {
         match self.values.get(name) {
             Some(Value::Switch(value)) => *value,
             other => panic!("{name} is read as a switch and is {other:?}"),
+        }
+    }
+
+    /// Value in `table` of the word of a key whose words are those of the table.
+    ///
+    /// # Panics
+    /// If the key has other words.
+    pub fn choice<T: Clone>(&self, name: &str, table: &[(&'static str, T)]) -> T {
+        let word = self.text(name);
+        let found = table.iter().find(|(known, _)| *known == word);
+        found.unwrap_or_else(|| unreachable!("{name}={word} of --{} is not in its table", self.group.name)).1.clone()
+    }
+
+    /// Value of a key of [`KeyKind::Axes`]: whether it holds along x and y.
+    ///
+    /// # Panics
+    /// If the key is none of these.
+    pub fn axes(&self, name: &str) -> [bool; 2] {
+        match self.values.get(name) {
+            Some(Value::Switch(both)) => [*both; 2],
+            Some(Value::Text(axis)) => [axis == "x", axis == "y"],
+            other => unreachable!("{name} of --{} is no set of axes: {other:?}", self.group.name),
         }
     }
 

@@ -64,15 +64,15 @@ mod tests {
 
     #[test]
     fn characters_are_homomorphisms_and_orthogonal() {
-        let (periodic, open) = (Heisenberg::default(), Heisenberg { periodic: false, ..Heisenberg::default() });
+        let heisenberg = Heisenberg::default();
         for (hamiltonian, lattice, count) in [
             // Translations along x and y are conjugate: one sign each for translations, reflections, exchange and flip.
-            (&periodic as &dyn Hamiltonian, Lattice::square(4, 4), 16),
+            (&heisenberg as &dyn Hamiltonian, Lattice::square(4, 4).periodic(), 16),
             // A translation along a side of 3 has odd order, so its sign is 1.
-            (&periodic, Lattice::square(3, 3), 8),
-            (&periodic, Lattice::chain(6), 8),
-            (&periodic, Lattice::square(4, 6), 32),
-            (&open, Lattice::square(3, 2), 8),
+            (&heisenberg, Lattice::square(3, 3).periodic(), 8),
+            (&heisenberg, Lattice::chain(6).periodic(), 8),
+            (&heisenberg, Lattice::square(4, 6).periodic(), 32),
+            (&heisenberg, Lattice::square(3, 2), 8),
             (&Rydberg::default(), Lattice::square(3, 3), 4),
             (&Rydberg::default(), Lattice::chain(1), 1),
         ] {

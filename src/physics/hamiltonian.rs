@@ -195,6 +195,22 @@ pub(super) fn check_couplings(hamiltonian: &dyn Hamiltonian, couplings: &[(&str,
     Err(Error::new(ErrorKind::Settings, message))
 }
 
+/// Checks that the checkerboard of `lattice` has two sublattices, which the Marshall rotation needs: it does not close
+/// around an odd periodic side. A side of one site has no bonds to close.
+///
+/// # Errors
+/// [`ErrorKind::Settings`] otherwise.
+pub(super) fn check_sublattices(hamiltonian: &dyn Hamiltonian, lattice: &Lattice) -> Result<()> {
+    let mut sides = [lattice.lx, lattice.ly].into_iter().zip(lattice.periodic);
+    let Some((side, _)) = sides.find(|(side, periodic)| *periodic && *side > 1 && side % 2 == 1) else { return Ok(()) };
+    let message = format!(
+        "{}: the Marshall rotation needs two sublattices, which {lattice} does not have because its side of {side} is \
+         periodic; give even sides, periodic=false, or marshall=false with a complex wave function",
+        hamiltonian.name()
+    );
+    Err(Error::new(ErrorKind::Settings, message))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

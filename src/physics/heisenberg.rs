@@ -1,8 +1,8 @@
 //! Spin-½ Heisenberg model with nearest and next-nearest neighbor couplings (J1-J2 model).
 
-use super::hamiltonian::check_couplings;
+use super::hamiltonian::{check_couplings, check_sublattices};
 use super::{Hamiltonian, Lattice, Move, Pair, Terms};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// `H = J1 Σ_<ab> S_a·S_b + J2 Σ_<<ab>> S_a·S_b` with `S = σ/2`, `n = ½ + Sᶻ`. Each bond is counted once; the first sum
 /// is over [`Lattice::bonds`], the second over [`Lattice::diagonal_bonds`].
@@ -17,8 +17,6 @@ pub struct Heisenberg {
     pub j1: f64,
     /// `J2`, the coupling of next-nearest neighbors; positive to frustrate an antiferromagnet.
     pub j2: f64,
-    /// Whether both axes have periodic boundaries.
-    pub periodic: bool,
     /// Whether to rotate one sublattice of the checkerboard by π about z, `ψ(σ) → (−1)^(up spins on it) ψ(σ)`, which
     /// changes the sign of every exchange between the sublattices. Energies are unchanged. For `J1 ≥ 0 ≥ J2` no
     /// off-diagonal amplitude is then positive.
@@ -26,9 +24,9 @@ pub struct Heisenberg {
 }
 
 impl Default for Heisenberg {
-    /// `J1 = 1`, `J2 = 0`, periodic boundaries, not rotated.
+    /// `J1 = 1`, `J2 = 0`, not rotated.
     fn default() -> Self {
-        Self { j1: 1.0, j2: 0.0, periodic: true, marshall: false }
+        Self { j1: 1.0, j2: 0.0, marshall: false }
     }
 }
 
@@ -52,21 +50,13 @@ impl Hamiltonian for Heisenberg {
     fn terms(&self, lattice: &Lattice) -> Result<Terms> {
         lattice.check()?;
         check_couplings(self, &[("J1", self.j1), ("J2", self.j2)])?;
-        // A checkerboard is not periodic along an odd side. A side of 1 has no periodic bonds.
-        let odd = [lattice.lx, lattice.ly].into_iter().find(|side| *side > 1 && side % 2 == 1);
-        if let Some(side) = odd.filter(|_| self.marshall && self.periodic) {
-            return Err(Error::new(
-                ErrorKind::Settings,
-                format!(
-                    "heisenberg: marshall=true needs two sublattices, but {lattice} has a periodic side of odd length \
-                     {side}; give even sides, periodic=false, or marshall=false with a complex wave function"
-                ),
-            ));
+        if self.marshall {
+            check_sublattices(self, lattice)?;
         }
         let mut terms = Terms { field: vec![0.0; lattice.sites()], ..Terms::default() };
         for (j, bonds) in [(self.j1, Lattice::bonds as Bonds), (self.j2, Lattice::diagonal_bonds)] {
             if j != 0.0 {
-                bonds(lattice, self.periodic).into_iter().for_each(|bond| self.add_bond(&mut terms, lattice, bond, j));
+                bonds(lattice).into_iter().for_each(|bond| self.add_bond(&mut terms, lattice, bond, j));
             }
         }
         terms.check()?;
@@ -74,12 +64,13 @@ impl Hamiltonian for Heisenberg {
     }
 }
 
-/// Bonds of a lattice, periodic or not.
-type Bonds = fn(&Lattice, bool) -> Vec<[usize; 2]>;
+/// Bonds of a lattice.
+type Bonds = fn(&Lattice) -> Vec<[usize; 2]>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn two_spins_form_a_singlet() {
@@ -92,8 +83,8 @@ mod tests {
 
     #[test]
     fn the_marshall_rotation_turns_exchanges_between_sublattices() {
-        let model = Heisenberg { j1: 1.0, j2: 0.5, periodic: true, marshall: true };
-        let lattice = Lattice::square(4, 4);
+        let model = Heisenberg { j1: 1.0, j2: 0.5, marshall: true };
+        let lattice = Lattice::square(4, 4).periodic();
         let (turned, plain) =
             (model.terms(&lattice).unwrap(), Heisenberg { marshall: false, ..model }.terms(&lattice).unwrap());
         assert_eq!((turned.constant, &turned.field, &turned.pairs), (plain.constant, &plain.field, &plain.pairs));
@@ -105,19 +96,21 @@ mod tests {
         assert!(!turned.is_stoquastic() && !plain.is_stoquastic());
         let ferromagnetic = Heisenberg { j2: -0.5, ..model };
         assert!(ferromagnetic.terms(&lattice).unwrap().is_stoquastic());
-        assert!(Heisenberg { j2: 0.0, ..model }.terms(&Lattice::chain(6)).unwrap().is_stoquastic());
+        assert!(Heisenberg { j2: 0.0, ..model }.terms(&Lattice::chain(6).periodic()).unwrap().is_stoquastic());
     }
 
     #[test]
     fn the_marshall_rotation_needs_two_sublattices() {
         let model = Heisenberg { marshall: true, ..Heisenberg::default() };
         for lattice in [Lattice::square(4, 3), Lattice::square(5, 2), Lattice::chain(7)] {
-            let error = model.terms(&lattice).unwrap_err();
+            let error = model.terms(&lattice.periodic()).unwrap_err();
             assert!(error.kind() == ErrorKind::Settings && error.to_string().contains("even sides"), "{error}");
-            assert!(Heisenberg { periodic: false, ..model }.terms(&lattice).is_ok());
-            assert!(Heisenberg { marshall: false, ..model }.terms(&lattice).is_ok());
+            assert!(model.terms(&lattice).is_ok());
+            assert!(Heisenberg { marshall: false, ..model }.terms(&lattice.periodic()).is_ok());
         }
-        assert!(model.terms(&Lattice::square(1, 8)).is_ok());
+        // An odd side is allowed where it is open.
+        assert!(model.terms(&Lattice { periodic: [true, false], ..Lattice::square(4, 3) }).is_ok());
+        assert!(model.terms(&Lattice::square(1, 8).periodic()).is_ok());
     }
 
     #[test]

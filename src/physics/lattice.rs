@@ -17,17 +17,29 @@ pub struct Lattice {
     pub lx: usize,
     /// Sites along y.
     pub ly: usize,
+    /// Whether the boundaries along x and y are periodic. Bonds and distances wrap around periodic sides.
+    pub periodic: [bool; 2],
 }
 
 impl Lattice {
-    /// A rectangle of `lx` × `ly` sites.
+    /// Returns a lattice of `lx` × `ly` sites with open boundaries.
     pub const fn square(lx: usize, ly: usize) -> Self {
-        Self { lx, ly }
+        Self { lx, ly, periodic: [false; 2] }
     }
 
     /// A chain of `n` sites, that is `n` × 1.
     pub const fn chain(n: usize) -> Self {
-        Self { lx: n, ly: 1 }
+        Self::square(n, 1)
+    }
+
+    /// Returns the same lattice with periodic boundaries along both axes.
+    pub const fn periodic(self) -> Self {
+        Self { periodic: [true; 2], ..self }
+    }
+
+    /// Returns the same lattice with open boundaries.
+    pub const fn open(self) -> Self {
+        Self { periodic: [false; 2], ..self }
     }
 
     /// The square lattice of `n` sites.
@@ -57,43 +69,42 @@ impl Lattice {
         (site / self.ly, site % self.ly)
     }
 
-    /// `r²` between two sites. If `periodic`, both axes are periodic and the shorter distance counts.
-    pub const fn distance_squared(&self, a: usize, b: usize, periodic: bool) -> usize {
+    /// `r²` between two sites, along the shorter path on periodic sides.
+    pub const fn distance_squared(&self, a: usize, b: usize) -> usize {
         let ((ax, ay), (bx, by)) = (self.position(a), self.position(b));
         let (mut dx, mut dy) = (ax.abs_diff(bx), ay.abs_diff(by));
-        if periodic && 2 * dx > self.lx {
+        if self.periodic[0] && 2 * dx > self.lx {
             dx = self.lx - dx;
         }
-        if periodic && 2 * dy > self.ly {
+        if self.periodic[1] && 2 * dy > self.ly {
             dy = self.ly - dy;
         }
         dx * dx + dy * dy
     }
 
-    /// The pairs of nearest neighbors, each once; both axes are periodic if `periodic`. A site on an axis of length one
-    /// has no neighbors along it. On an axis of length two both neighbors are the same site, which is one bond.
-    pub fn bonds(&self, periodic: bool) -> Vec<[usize; 2]> {
-        let next = |at: usize, length: usize| match at + 1 {
+    /// The pairs of nearest neighbors, each once. A site on an axis of length one has no neighbors along it. On a
+    /// periodic axis of length two both neighbors are the same site, which is one bond.
+    pub fn bonds(&self) -> Vec<[usize; 2]> {
+        let next = |at: usize, length: usize, periodic: bool| match at + 1 {
             next if next < length => Some(next),
             _ if periodic && length > 2 => Some(0),
             _ => None,
         };
         let of_site = |site: usize| {
             let (x, y) = self.position(site);
-            let along_x = next(x, self.lx).map(|x| [site, x * self.ly + y]);
-            let along_y = next(y, self.ly).map(|y| [site, x * self.ly + y]);
+            let along_x = next(x, self.lx, self.periodic[0]).map(|x| [site, x * self.ly + y]);
+            let along_y = next(y, self.ly, self.periodic[1]).map(|y| [site, x * self.ly + y]);
             [along_x, along_y].into_iter().flatten()
         };
         (0..self.sites()).flat_map(of_site).collect()
     }
 
-    /// The pairs of next-nearest neighbors, each once; both axes are periodic if `periodic`. On a rectangle they are
-    /// the diagonals of the plaquettes. On a chain (a side of one site) they are the second neighbors, which J2 of the
-    /// J1-J2 chain couples. Sites that are nearest neighbors across the boundary are excluded, and two paths to the
-    /// same site are one bond.
-    pub fn diagonal_bonds(&self, periodic: bool) -> Vec<[usize; 2]> {
+    /// The pairs of next-nearest neighbors, each once. On a rectangle they are the diagonals of the plaquettes. On a
+    /// chain (a side of one site) they are the second neighbors, which J2 of the J1-J2 chain couples. Sites that are
+    /// nearest neighbors across the boundary are excluded, and two paths to the same site are one bond.
+    pub fn diagonal_bonds(&self) -> Vec<[usize; 2]> {
         // On a periodic side the opposite path is shorter, equally long (and counted from the other end), or longer.
-        let after = |at: usize, steps: usize, length: usize| match at + steps {
+        let after = |at: usize, steps: usize, length: usize, periodic: bool| match at + steps {
             _ if periodic && length < 2 * steps => None,
             to if to < length => Some(to),
             to if periodic && length > 2 * steps => Some(to - length),
@@ -102,10 +113,11 @@ impl Lattice {
         let of_site = |site: usize| {
             let (x, y) = self.position(site);
             if self.lx == 1 || self.ly == 1 {
-                return [after(site, 2, self.sites()).map(|to| [site, to]), None];
+                let periodic = self.periodic[usize::from(self.ly > 1)];
+                return [after(site, 2, self.sites(), periodic).map(|to| [site, to]), None];
             }
             // (x, y)–(x + 1, y + 1) and (x, y + 1)–(x + 1, y), the diagonals of the plaquette at the site.
-            let (right, up) = (after(x, 1, self.lx), after(y, 1, self.ly));
+            let (right, up) = (after(x, 1, self.lx, self.periodic[0]), after(y, 1, self.ly, self.periodic[1]));
             let corner = right.zip(up).map(|(right, up)| [right * self.ly, up]);
             [corner.map(|[right, up]| [site, right + up]), corner.map(|[right, up]| [x * self.ly + up, right + y])]
         };
@@ -158,10 +170,13 @@ mod tests {
         assert_eq!(lattice.position(4), (0, 4));
         assert_eq!(lattice.position(5), (1, 0));
         assert_eq!(lattice.position(14), (2, 4));
-        assert_eq!(lattice.distance_squared(4, 5, false), 1 + 16);
-        assert_eq!(lattice.distance_squared(5, 4, false), 17);
-        assert_eq!(lattice.distance_squared(7, 7, false), 0);
-        assert_eq!([lattice.distance_squared(4, 5, true), lattice.distance_squared(0, 7, true)], [1 + 1, 1 + 4]);
+        assert_eq!(lattice.distance_squared(4, 5), 1 + 16);
+        assert_eq!(lattice.distance_squared(5, 4), 17);
+        assert_eq!(lattice.distance_squared(7, 7), 0);
+        assert_eq!(
+            [lattice.periodic().distance_squared(4, 5), lattice.periodic().distance_squared(0, 7)],
+            [1 + 1, 1 + 4]
+        );
         let signs: Vec<f64> = (0..6).map(|site| lattice.sublattice_sign(site)).collect();
         assert_eq!(signs, [1.0, -1.0, 1.0, -1.0, 1.0, -1.0]);
         assert_eq!(Lattice::square(2, 2).sublattice_sign(3), 1.0);
@@ -170,12 +185,12 @@ mod tests {
 
     #[test]
     fn bonds_are_counted_once() {
-        let count = |lx, ly, periodic| Lattice::square(lx, ly).bonds(periodic).len();
+        let count = |lx, ly, periodic| Lattice { periodic: [periodic; 2], ..Lattice::square(lx, ly) }.bonds().len();
         assert_eq!([count(4, 4, true), count(4, 4, false)], [32, 24]);
         assert_eq!([count(5, 1, true), count(5, 1, false)], [5, 4]);
         assert_eq!([count(2, 2, true), count(2, 2, false), count(2, 3, true)], [4, 4, 9]);
         assert_eq!([count(1, 1, true), count(1, 1, false)], [0, 0]);
-        let mut bonds = Lattice::square(3, 4).bonds(true);
+        let mut bonds = Lattice::square(3, 4).periodic().bonds();
         assert!(
             bonds.contains(&[8, 0]) && bonds.contains(&[3, 0]) && bonds.contains(&[0, 4]) && bonds.contains(&[0, 1])
         );
@@ -187,7 +202,8 @@ mod tests {
 
     #[test]
     fn diagonal_bonds_are_counted_once() {
-        let count = |lx, ly, periodic| Lattice::square(lx, ly).diagonal_bonds(periodic).len();
+        let count =
+            |lx, ly, periodic| Lattice { periodic: [periodic; 2], ..Lattice::square(lx, ly) }.diagonal_bonds().len();
         assert_eq!([count(4, 4, true), count(4, 4, false), count(3, 5, true), count(3, 5, false)], [32, 18, 30, 16]);
         // On a side of two, the right and left neighbors are the same site.
         assert_eq!([count(2, 2, true), count(2, 2, false), count(2, 4, true), count(2, 4, false)], [2, 2, 8, 6]);
@@ -197,7 +213,7 @@ mod tests {
         assert_eq!([count(4, 1, true), count(3, 1, true), count(3, 1, false), count(2, 1, true)], [2, 0, 1, 0]);
         assert_eq!([count(1, 1, true), count(1, 1, false)], [0, 0]);
         for lattice in [Lattice::square(4, 4), Lattice::square(3, 3), Lattice::square(2, 3), Lattice::chain(5)] {
-            let mut bonds = lattice.diagonal_bonds(true);
+            let mut bonds = lattice.periodic().diagonal_bonds();
             bonds.iter_mut().for_each(|bond| bond.sort_unstable());
             bonds.sort_unstable();
             assert!(bonds.windows(2).all(|two| two[0] != two[1]), "{lattice}: {bonds:?}");
@@ -208,6 +224,18 @@ mod tests {
                 assert_eq!(apart, if lattice.ly == 1 { [2, 0] } else { [1, 1] }, "{lattice} {a} {b}");
             }
         }
+    }
+
+    #[test]
+    fn a_cylinder_wraps_around_one_axis() {
+        let cylinder = |periodic| Lattice { periodic, ..Lattice::square(3, 5) };
+        let [along_x, along_y] = [cylinder([true, false]), cylinder([false, true])];
+        assert_eq!([along_x.bonds().len(), along_y.bonds().len()], [15 + 12, 10 + 15]);
+        assert_eq!([along_x.diagonal_bonds().len(), along_y.diagonal_bonds().len()], [2 * 3 * 4, 2 * 2 * 5]);
+        assert!(along_x.bonds().contains(&[10, 0]) && !along_x.bonds().contains(&[4, 0]));
+        assert_eq!([along_x.distance_squared(0, 14), along_y.distance_squared(0, 14)], [1 + 16, 4 + 1]);
+        let chain = Lattice { periodic: [false, true], ..Lattice::chain(6) };
+        assert_eq!([chain.bonds().len(), chain.diagonal_bonds().len()], [5, 4], "the side of one site is closed");
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod patching;
 mod rydberg;
 mod symmetry;
 mod tfim;
+mod xxz;
 
 pub use exact::{GroundState, MAX_EXACT_SITES, ground_state};
 pub use hamiltonian::{Hamiltonian, Move, MoveCondition, Pair, Terms};
@@ -51,3 +52,4 @@ pub use patching::{MAX_SITES_PER_LARGE_PATCH, MAX_SITES_PER_PATCH, Patch, Patchi
 pub use rydberg::{MAX_RYDBERG_SITES, Rydberg};
 pub use symmetry::{Symmetry, SymmetryGroup};
 pub use tfim::Tfim;
+pub use xxz::Xxz;

@@ -1,4 +1,4 @@
-//! Rydberg atoms on a lattice with open boundaries.
+//! Rydberg atoms on a lattice.
 
 use super::hamiltonian::check_couplings;
 use super::{Hamiltonian, Lattice, Move, Pair, Terms};
@@ -7,7 +7,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// Maximum number of sites of a Rydberg lattice: all `N(N−1)/2` pairs are stored, 0.8 GB at this limit.
 pub const MAX_RYDBERG_SITES: usize = 8192;
 
-/// `H = −(Ω/2) Σ_i σˣ_i − δ Σ_i n_i + Σ_(i<j) V/r_ij⁶ n_i n_j`, all pairs, open boundaries, lattice spacing 1.
+/// `H = −(Ω/2) Σ_i σˣ_i − δ Σ_i n_i + Σ_(i<j) V/r_ij⁶ n_i n_j`, all pairs, lattice spacing 1. On
+/// periodic sides `r_ij` is the shorter path.
 ///
 /// `V` is the coefficient of `1/r⁶`, that is the energy of two excited nearest neighbors. The conventions are those of
 /// Sprague & Czischek, "Variational Monte Carlo with large patched transformers", Commun. Phys. 7, 90 (2024).
@@ -49,7 +50,7 @@ impl Hamiltonian for Rydberg {
         let mut pairs = Vec::with_capacity(sites * (sites - 1) / 2);
         for a in 0..sites {
             for b in a + 1..sites {
-                let distance_squared = lattice.distance_squared(a, b, false) as f64;
+                let distance_squared = lattice.distance_squared(a, b) as f64;
                 pairs.push(Pair { sites: [a, b], coefficient: self.v / distance_squared.powi(3) });
             }
         }

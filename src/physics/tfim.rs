@@ -14,14 +14,12 @@ pub struct Tfim {
     pub j: f64,
     /// `h`, the transverse field; must not be negative for a non-negative ground state.
     pub h: f64,
-    /// Whether both axes have periodic boundaries.
-    pub periodic: bool,
 }
 
 impl Default for Tfim {
-    /// `J = 1`, `h = 1`, open boundaries.
+    /// `J = 1`, `h = 1`.
     fn default() -> Self {
-        Self { j: 1.0, h: 1.0, periodic: false }
+        Self { j: 1.0, h: 1.0 }
     }
 }
 
@@ -36,7 +34,7 @@ impl Hamiltonian for Tfim {
         check_couplings(self, &[("J", self.j), ("h", self.h)])?;
         let sites = lattice.sites();
         let mut terms = Terms { field: vec![0.0; sites], ..Terms::default() };
-        for [a, b] in lattice.bonds(self.periodic) {
+        for [a, b] in lattice.bonds() {
             terms.constant -= self.j;
             terms.field[a] += 2.0 * self.j;
             terms.field[b] += 2.0 * self.j;
@@ -55,7 +53,7 @@ mod tests {
 
     #[test]
     fn the_diagonal_is_that_of_the_formula() {
-        let terms = Tfim { j: 1.5, h: 0.5, periodic: false }.terms(&Lattice::square(2, 2)).unwrap();
+        let terms = Tfim { j: 1.5, h: 0.5 }.terms(&Lattice::square(2, 2)).unwrap();
         assert_eq!(terms.diagonal(&[0, 0, 0, 0]), -6.0);
         assert_eq!(terms.diagonal(&[1, 1, 1, 1]), -6.0);
         assert_eq!(terms.diagonal(&[1, 0, 0, 1]), 6.0);

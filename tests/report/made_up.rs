@@ -40,7 +40,7 @@ pub(crate) fn attention(
             let row = &mut map[i * size..][..size];
             for (j, weight) in row.iter_mut().enumerate() {
                 let to = if kind == AttentionKind::Causal { j.saturating_sub(1) } else { j };
-                let distance = (lattice.distance_squared(patches[i][0], patches[to][0], false) as f64).sqrt();
+                let distance = (lattice.distance_squared(patches[i][0], patches[to][0]) as f64).sqrt();
                 let wave = (1.7 * distance * (1.0 + head as f64) / 2.0 + layer as f64).cos();
                 *weight = match kind {
                     AttentionKind::Causal if j > i => 0.0,
@@ -98,7 +98,6 @@ pub(crate) fn report(title: &str, lattice: Lattice, steps: u64, attention: Optio
         settings: settings(lattice),
         steps,
         lattice,
-        periodic: false,
         exact: Some(exact),
         estimate: estimate(lattice, exact),
         snapshots,
@@ -121,7 +120,7 @@ fn estimate(lattice: Lattice, exact: f64) -> Estimate {
     let sites = lattice.sites();
     let n = sites as f64;
     let correlation = |i: usize, j: usize| {
-        let r = (lattice.distance_squared(i, j, false) as f64).sqrt();
+        let r = (lattice.distance_squared(i, j) as f64).sqrt();
         let sign = lattice.sublattice_sign(i) * lattice.sublattice_sign(j);
         Mean { value: 0.21 * sign * (-0.55 * r).exp(), error: 0.0023 }
     };

@@ -27,7 +27,7 @@ fn scatter(i: usize) -> f64 {
 fn bonds(lattice: &Lattice) -> Vec<[usize; 2]> {
     let n = lattice.sites();
     let all = (0..n).flat_map(|a| (0..a).map(move |b| [a, b]));
-    all.filter(|[a, b]| lattice.distance_squared(*a, *b, false) == 1 || (a * 5 + b * 3).is_multiple_of(7)).collect()
+    all.filter(|[a, b]| lattice.distance_squared(*a, *b) == 1 || (a * 5 + b * 3).is_multiple_of(7)).collect()
 }
 
 /// Exchanges only, which leave the empty and the full configuration without connected configurations.

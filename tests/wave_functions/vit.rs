@@ -125,7 +125,7 @@ fn gradients_by_phases_are_directional_derivatives() {
 fn local_energies_are_those_of_all_amplitudes() {
     let (vit, lattice) = small(VitAttention::Factored);
     let (weights, given) = (weights(&vit, &lattice), half_filled(&lattice, 70));
-    let model = Heisenberg { j2: 0.5, periodic: false, ..Heisenberg::default() };
+    let model = Heisenberg { j2: 0.5, ..Heisenberg::default() };
     let found = local_energies(gpu(), &lattice, &model, &vit, &weights, &given, Precision::Single).unwrap();
     let everywhere = Likelihood::new(gpu(), &lattice, &flipping(&vit), &weights, &all(&lattice)).unwrap();
     let (log_p, phase) = (everywhere.log_p().unwrap(), everywhere.phase().unwrap());

@@ -3,7 +3,7 @@
 use ketformer::physics::{Hamiltonian, Lattice};
 use ketformer::{Error, ErrorKind, Result};
 
-use super::{heisenberg, rydberg, tfim};
+use super::{heisenberg, rydberg, tfim, xxz};
 use crate::cli::settings::{Group, Settings};
 use crate::cli::typed::{Table, Typed};
 
@@ -14,10 +14,11 @@ struct Entry {
 }
 
 /// Every Hamiltonian; the first is the default.
-static ALL: [Entry; 3] = [
+static ALL: [Entry; 4] = [
     Entry { group: &rydberg::GROUP, make: |settings| Box::new(rydberg::hamiltonian(settings)) },
     Entry { group: &tfim::GROUP, make: |settings| Box::new(tfim::hamiltonian(settings)) },
     Entry { group: &heisenberg::GROUP, make: |settings| Box::new(heisenberg::hamiltonian(settings)) },
+    Entry { group: &xxz::GROUP, make: |settings| Box::new(xxz::hamiltonian(settings)) },
 ];
 
 /// Groups that define a Hamiltonian.

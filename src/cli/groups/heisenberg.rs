@@ -2,9 +2,18 @@
 
 use ketformer::physics::Heisenberg;
 
-use super::lattice::{L, LX, LY};
+use super::lattice::{L, LX, LY, PERIODIC};
 use super::rydberg::COUPLING;
 use crate::cli::settings::{Group, Key, KeyKind, Settings};
+
+/// Marshall rotation, for a Hamiltonian of antiferromagnetic exchanges.
+pub const MARSHALL: Key = Key::new(
+    "marshall",
+    KeyKind::Switch,
+    "false",
+    "",
+    "rotate one sublattice, so that Ψ = √P suffices if no coupling within a sublattice is positive",
+);
 
 /// Keys of the Hamiltonian H = J1 Σ S·S + J2 Σ S·S.
 pub static GROUP: Group = Group {
@@ -16,23 +25,12 @@ pub static GROUP: Group = Group {
         LY,
         Key::new("J1", COUPLING, "1", "energy", "coupling of neighbors, positive for an antiferromagnet"),
         Key::new("J2", COUPLING, "0", "energy", "coupling along diagonals; of second neighbors in a chain"),
-        Key::new("periodic", KeyKind::Switch, "true", "", "periodic boundaries along both axes"),
-        Key::new(
-            "marshall",
-            KeyKind::Switch,
-            "false",
-            "",
-            "rotate one sublattice, so that Ψ = √P suffices for J2 <= 0",
-        ),
+        Key { default: Some("true"), ..PERIODIC },
+        MARSHALL,
     ],
 };
 
 /// Hamiltonian of these settings.
 pub fn hamiltonian(settings: &Settings) -> Heisenberg {
-    Heisenberg {
-        j1: settings.real("J1"),
-        j2: settings.real("J2"),
-        periodic: settings.switch("periodic"),
-        marshall: settings.switch("marshall"),
-    }
+    Heisenberg { j1: settings.real("J1"), j2: settings.real("J2"), marshall: settings.switch("marshall") }
 }

@@ -24,6 +24,14 @@ pub const L_OF_SUB: Key = Key { help: "number of sites; for a sub-sampler, of si
 pub const LX: Key = Key::optional("Lx", SIDE, "sites", "side along x, together with Ly; a chain is Lx=16 Ly=1");
 /// Side along y, for a Hamiltonian.
 pub const LY: Key = Key::optional("Ly", SIDE, "sites", "side along y");
+/// Boundaries, for a Hamiltonian; open by default.
+pub const PERIODIC: Key = Key::new(
+    "periodic",
+    KeyKind::Axes,
+    "false",
+    "",
+    "periodic boundaries along both axes (true), one (x or y) or none",
+);
 const SIDE: KeyKind = KeyKind::Count(1, MAX_SITES);
 
 /// Returns the lattice on which `extent` (L of the command), L of the wave function and `L= Lx= Ly=` of the Hamiltonian
@@ -70,5 +78,5 @@ pub fn agree(extent: Option<Extent>, model: Option<&Settings>, hamiltonian: &Set
         Extent::Sides([lx, ly]) => Lattice::square(lx as usize, ly as usize),
     };
     lattice.check()?;
-    Ok(lattice)
+    Ok(Lattice { periodic: hamiltonian.axes(PERIODIC.name), ..lattice })
 }

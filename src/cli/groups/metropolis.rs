@@ -2,7 +2,10 @@
 
 use ketformer::model::{Metropolis, Proposal};
 
-use crate::cli::settings::{Key, KeyKind, Settings};
+use crate::cli::settings::{Key, KeyKind, Settings, words};
+
+const PROPOSALS: [(&str, Proposal); 2] = [("flip", Proposal::Flip), ("exchange", Proposal::Exchange)];
+const PROPOSAL_WORDS: &[&str] = &words(&PROPOSALS);
 
 /// Number of chains.
 pub const CHAINS: Key =
@@ -26,15 +29,12 @@ pub const fn burn_in(default: &'static str) -> Key {
 
 /// Kind of a proposal. `help` describes which two sites an exchange swaps.
 pub const fn proposal(default: &'static str, help: &'static str) -> Key {
-    Key::new("proposal", KeyKind::Choice(&["flip", "exchange"]), default, "", help)
+    Key::new("proposal", KeyKind::Choice(PROPOSAL_WORDS), default, "", help)
 }
 
 /// Sampling parameters of these settings.
 pub fn sampling(settings: &Settings) -> Metropolis {
-    let proposal = match settings.text("proposal") {
-        "exchange" => Proposal::Exchange,
-        _ => Proposal::Flip,
-    };
+    let proposal = settings.choice("proposal", &PROPOSALS);
     let chains = settings.optional_count("chains").map(|chains| chains as usize);
     Metropolis { chains, sweeps: settings.size("sweeps"), burn_in: settings.size("burn_in"), proposal }
 }

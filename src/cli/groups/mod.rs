@@ -19,6 +19,7 @@ pub mod train;
 pub mod transformer;
 pub mod vit;
 pub mod wave_function;
+pub mod xxz;
 
 use ketformer::Result;
 use ketformer::model::{Model, check_sector};

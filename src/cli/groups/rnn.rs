@@ -6,7 +6,9 @@ use ketformer::model::{Cell, Rnn};
 use super::lattice::L_OF_SUB;
 use super::outcome::{PHASE, SECTOR, sector};
 use super::patch::{PATCH, patch};
-use crate::cli::settings::{Group, Key, KeyKind, Settings};
+use crate::cli::settings::{Group, Key, KeyKind, Settings, words};
+
+const CELLS: [(&str, Cell); 2] = [("GRU", Cell::Gru), ("ELMAN", Cell::Elman)];
 
 /// Keys and defaults of the reference code's PRNN.
 pub static GROUP: Group = Group {
@@ -22,7 +24,7 @@ pub static GROUP: Group = Group {
             "channels",
             "width of the state, a multiple of 4; that of --lptf for its sub-sampler",
         ),
-        Key::new("rnntype", KeyKind::Choice(&["GRU", "ELMAN"]), "GRU", "", "the cell"),
+        Key::new("rnntype", KeyKind::Choice(&words(&CELLS)), "GRU", "", "the cell"),
         SECTOR,
         PHASE,
     ],
@@ -33,14 +35,10 @@ pub static GROUP: Group = Group {
 /// # Errors
 /// `ErrorKind::Settings` for an invalid patch or sector.
 pub fn model(settings: &Settings) -> Result<Rnn> {
-    let cell = match settings.text("rnntype") {
-        "ELMAN" => Cell::Elman,
-        _ => Cell::Gru,
-    };
     Ok(Rnn {
         patch: patch(settings)?,
         width: settings.size("Nh"),
-        cell,
+        cell: settings.choice("rnntype", &CELLS),
         sector: sector(settings)?,
         phase: settings.switch(PHASE.name),
     })

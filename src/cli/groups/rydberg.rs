@@ -1,8 +1,8 @@
-//! `--rydberg`: Rydberg atoms on a lattice with open boundaries.
+//! `--rydberg`: Rydberg atoms on a lattice.
 
 use ketformer::physics::Rydberg;
 
-use super::lattice::{L, LX, LY};
+use super::lattice::{L, LX, LY, PERIODIC};
 use crate::cli::settings::{Group, Key, KeyKind, Settings};
 
 /// Maximum magnitude of a coupling. Beyond it, energies and their squares exceed the range of 32-bit floats.
@@ -15,7 +15,7 @@ pub const FIELD: KeyKind = KeyKind::Real(0.0, MAX_COUPLING);
 /// Keys of the Hamiltonian H = −Ω/2 Σ σˣ − δ Σ n + Σ V/r⁶ n n.
 pub static GROUP: Group = Group {
     name: "rydberg",
-    about: "the Hamiltonian −Omega/2 Σ σx − delta Σ n + Σ V/r⁶ n n, open boundaries, all pairs",
+    about: "the Hamiltonian −Omega/2 Σ σx − delta Σ n + Σ V/r⁶ n n over all pairs",
     keys: &[
         L,
         LX,
@@ -23,6 +23,7 @@ pub static GROUP: Group = Group {
         Key::new("V", COUPLING, "7", "energy", "energy of two excited neighbors, the coefficient of 1/r⁶"),
         Key::new("delta", COUPLING, "1", "energy", "detuning"),
         Key::new("Omega", FIELD, "1", "energy", "Rabi frequency; its sign does not matter"),
+        PERIODIC,
     ],
 };
 

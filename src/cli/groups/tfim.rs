@@ -2,9 +2,9 @@
 
 use ketformer::physics::Tfim;
 
-use super::lattice::{L, LX, LY};
+use super::lattice::{L, LX, LY, PERIODIC};
 use super::rydberg::{COUPLING, FIELD};
-use crate::cli::settings::{Group, Key, KeyKind, Settings};
+use crate::cli::settings::{Group, Key, Settings};
 
 /// Keys of the Hamiltonian H = −J Σ σz σz − h Σ σx.
 pub static GROUP: Group = Group {
@@ -16,11 +16,11 @@ pub static GROUP: Group = Group {
         LY,
         Key::new("J", COUPLING, "1", "energy", "coupling of neighbors, positive for a ferromagnet"),
         Key::new("h", FIELD, "1", "energy", "transverse field; its sign does not matter"),
-        Key::new("periodic", KeyKind::Switch, "false", "", "periodic boundaries along both axes"),
+        PERIODIC,
     ],
 };
 
 /// Hamiltonian of these settings.
 pub fn hamiltonian(settings: &Settings) -> Tfim {
-    Tfim { j: settings.real("J"), h: settings.real("h"), periodic: settings.switch("periodic") }
+    Tfim { j: settings.real("J"), h: settings.real("h") }
 }

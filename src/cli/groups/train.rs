@@ -5,12 +5,17 @@ use ketformer::model::Precision;
 use ketformer::vmc::{Optimizer, Schedule, StochasticReconfiguration, TrainConfig};
 
 use super::lattice::{L, MAX_SITES};
-use crate::cli::settings::{Group, Key, KeyKind, Settings, Value};
+use crate::cli::settings::{Group, Key, KeyKind, Settings, Value, words};
 
 /// Maximum number of samples of a step.
 pub const MAX_SAMPLES: u64 = 1 << 24;
 /// Values of `precision=`, here and in other groups.
-pub const PRECISION: KeyKind = KeyKind::Choice(&["single", "mixed"]);
+pub const PRECISION: KeyKind = KeyKind::Choice(&words(&PRECISIONS));
+const PRECISIONS: [(&str, Precision); 2] = [("single", Precision::Single), ("mixed", Precision::Mixed)];
+/// Returns the schedule of a number of steps.
+type MakeSchedule = fn(u64) -> Schedule;
+const SCHEDULES: [(&str, MakeSchedule); 2] =
+    [("constant", |_| Schedule::Constant), ("cosine", |steps| Schedule::Cosine { steps })];
 const MAX_STEPS: u64 = 1_000_000_000;
 
 /// Keys and defaults of the reference code's `--train`, with further keys.
@@ -33,7 +38,7 @@ pub static GROUP: Group = Group {
         Key::optional("lr", KeyKind::Positive(100.0), "", "learning rate of Adam (0.0005), or step size of sr (0.05)"),
         Key::new(
             "schedule",
-            KeyKind::Choice(&["constant", "cosine"]),
+            KeyKind::Choice(&words(&SCHEDULES)),
             "constant",
             "",
             "schedule of the learning rate; cosine decays to 0 at the last step",
@@ -123,10 +128,7 @@ pub fn config(settings: &mut Settings, memory: Option<u64>) -> Result<TrainConfi
         samples: samples as usize,
         optimizer,
         learning_rate,
-        schedule: match settings.text("schedule") {
-            "cosine" => Schedule::Cosine { steps },
-            _ => Schedule::Constant,
-        },
+        schedule: settings.choice("schedule", &SCHEDULES)(steps),
         warmup,
         clip: settings.optional_real("clip"),
         seed,
@@ -160,10 +162,7 @@ fn optimizer(settings: &Settings, steps: u64) -> Result<Optimizer> {
 
 /// Precision that `precision=` selects.
 pub fn precision(settings: &Settings) -> Precision {
-    match settings.text("precision") {
-        "mixed" => Precision::Mixed,
-        _ => Precision::Single,
-    }
+    settings.choice("precision", &PRECISIONS)
 }
 
 /// Draws a seed below 2^16, short enough to type again, as in the reference code.

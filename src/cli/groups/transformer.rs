@@ -5,7 +5,17 @@ use ketformer::model::{Activation, Attention, Norm, PositionalEncoding, Ptf, Sta
 
 use super::outcome::{PHASE, sector};
 use super::patch::patch;
-use crate::cli::settings::{Key, KeyKind, Settings};
+use crate::cli::settings::{Key, KeyKind, Settings, words};
+
+const ATTENTIONS: [(&str, Attention); 2] = [("softmax", Attention::Softmax), ("linear", Attention::Linear)];
+const NORMS: [(&str, Norm); 2] = [("post", Norm::Post), ("pre", Norm::Pre)];
+const ACTIVATIONS: [(&str, Activation); 2] = [("relu", Activation::Relu), ("gelu", Activation::Gelu)];
+const POSITIONS: [(&str, PositionalEncoding); 3] = [
+    ("reference", PositionalEncoding::LptfCompatible),
+    ("textbook", PositionalEncoding::Sinusoidal),
+    ("learned", PositionalEncoding::Learned),
+];
+const STARTS: [(&str, Start); 2] = [("zero", Start::Zero), ("learned", Start::Learned)];
 
 /// Token width.
 pub const NH: Key = Key::new("Nh", KeyKind::Count(4, 16384), "128", "channels", "width of a token, a multiple of 4");
@@ -18,21 +28,21 @@ pub const FFN: Key = Key::new("ffn", KeyKind::Count(1, 32768), "2048", "channels
 /// Kind of attention.
 pub const ATTENTION: Key = Key::new(
     "attention",
-    KeyKind::Choice(&["softmax", "linear"]),
+    KeyKind::Choice(&words(&ATTENTIONS)),
     "softmax",
     "",
     "linear: the cost of a patch does not grow with the number of earlier ones",
 );
 /// Position of the layer norms.
 pub const NORM: Key =
-    Key::new("norm", KeyKind::Choice(&["post", "pre"]), "post", "", "layer norm after each sum, or before each part");
+    Key::new("norm", KeyKind::Choice(&words(&NORMS)), "post", "", "layer norm after each sum, or before each part");
 /// Activation of the feed-forward part.
 pub const ACTIVATION: Key =
-    Key::new("activation", KeyKind::Choice(&["relu", "gelu"]), "relu", "", "activation of the feed-forward part");
+    Key::new("activation", KeyKind::Choice(&words(&ACTIVATIONS)), "relu", "", "activation of the feed-forward part");
 /// Positional encoding.
 pub const POSITION: Key = Key::new(
     "position",
-    KeyKind::Choice(&["reference", "textbook", "learned"]),
+    KeyKind::Choice(&words(&POSITIONS)),
     "reference",
     "",
     "positional encoding: that of the PyTorch code, textbook sin/cos, or trained",
@@ -40,7 +50,7 @@ pub const POSITION: Key = Key::new(
 /// Input before the first patch.
 pub const START: Key = Key::new(
     "start",
-    KeyKind::Choice(&["zero", "learned"]),
+    KeyKind::Choice(&words(&STARTS)),
     "zero",
     "",
     "input before the first patch: embedding of an empty patch, or a trained vector",
@@ -66,48 +76,12 @@ pub fn transformer(settings: &Settings) -> Result<Ptf> {
         heads: settings.size("nhead"),
         layers: settings.size("num_layers"),
         feed_forward: settings.size("ffn"),
-        attention: attention(settings),
-        norm: norm(settings),
-        activation: activation(settings),
-        position: position(settings),
-        start: start(settings),
+        attention: settings.choice("attention", &ATTENTIONS),
+        norm: settings.choice("norm", &NORMS),
+        activation: settings.choice("activation", &ACTIVATIONS),
+        position: settings.choice("position", &POSITIONS),
+        start: settings.choice("start", &STARTS),
         sector: sector(settings)?,
         phase: settings.switch(PHASE.name),
     })
-}
-
-fn attention(settings: &Settings) -> Attention {
-    match settings.text("attention") {
-        "linear" => Attention::Linear,
-        _ => Attention::Softmax,
-    }
-}
-
-fn norm(settings: &Settings) -> Norm {
-    match settings.text("norm") {
-        "pre" => Norm::Pre,
-        _ => Norm::Post,
-    }
-}
-
-fn activation(settings: &Settings) -> Activation {
-    match settings.text("activation") {
-        "gelu" => Activation::Gelu,
-        _ => Activation::Relu,
-    }
-}
-
-fn position(settings: &Settings) -> PositionalEncoding {
-    match settings.text("position") {
-        "textbook" => PositionalEncoding::Sinusoidal,
-        "learned" => PositionalEncoding::Learned,
-        _ => PositionalEncoding::LptfCompatible,
-    }
-}
-
-fn start(settings: &Settings) -> Start {
-    match settings.text("start") {
-        "learned" => Start::Learned,
-        _ => Start::Zero,
-    }
 }

@@ -16,8 +16,8 @@ pub(super) fn changes(patching: &Patching, proposal: Proposal) -> Vec<[u32; 4]> 
     match proposal {
         Proposal::Flip => (0..patching.sites()).map(place).map(|[patch, mask]| [patch, mask, u32::MAX, 0]).collect(),
         Proposal::Exchange => {
-            let lattice = patching.lattice();
-            let bonds = lattice.bonds(true).into_iter().chain(lattice.diagonal_bonds(true));
+            let lattice = patching.lattice().periodic();
+            let bonds = lattice.bonds().into_iter().chain(lattice.diagonal_bonds());
             let exchange = |[a, b]: [usize; 2]| {
                 let ([first, mask], [second, other]) = (place(a), place(b));
                 [first, mask, second, other]

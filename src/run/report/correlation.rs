@@ -67,7 +67,7 @@ fn by_distance(report: &Report) -> Vec<(f64, Mean)> {
     for (i, row) in report.estimate.observables.correlation.iter().enumerate() {
         for (j, mean) in row.iter().enumerate().skip(i + 1) {
             if mean.value.is_finite() && mean.error.is_finite() {
-                let sum = pairs.entry(report.lattice.distance_squared(i, j, report.periodic)).or_default();
+                let sum = pairs.entry(report.lattice.distance_squared(i, j)).or_default();
                 *sum = (sum.0 + mean.value, sum.1 + mean.error, sum.2 + 1);
             }
         }
@@ -103,7 +103,8 @@ fn against_distance(report: &Report) -> Result<String, Fault> {
             )
         })
     })?;
-    let around = if report.periodic { ", which is the shortest around the periodic sides" } else { "" };
+    let around =
+        if report.lattice.periodic.contains(&true) { ", which is the shortest around the periodic sides" } else { "" };
     let caption = format!(
         "The same, averaged over all pairs at one distance{around}. Error bars are the mean of the errors of the \
          pairs, which assumes full correlation between them."
@@ -164,7 +165,7 @@ mod tests {
             vec![vec![mean(9.0), mean(1.0), mean(5.0)], vec![mean(1.0), mean(9.0), mean(3.0)], vec![mean(0.0); 3]];
         let found = by_distance(&report);
         assert_eq!(found, [(1.0, mean(2.0)), (2.0, mean(5.0))]);
-        report.periodic = true;
+        report.lattice = report.lattice.periodic();
         assert_eq!(by_distance(&report), [(1.0, mean(3.0))], "around the periodic sides all are neighbors");
         assert!(against_distance(&report).unwrap().contains("around the periodic sides"));
         report.estimate.observables.correlation = vec![vec![mean(1.0)]];

@@ -47,8 +47,6 @@ pub struct Report {
     pub steps: Vec<StepReport>,
     /// Lattice.
     pub lattice: Lattice,
-    /// Whether the Hamiltonian has periodic boundaries, so that distances wrap around.
-    pub periodic: bool,
     /// Exact energy of the whole lattice, if it is known.
     pub exact: Option<f64>,
     /// Energy and observables of fresh samples.
