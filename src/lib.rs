@@ -77,8 +77,7 @@
 //! is element j of the patch.
 
 #![warn(missing_docs, unnameable_types, unreachable_pub)]
-// Without the upper modules, helpers that only they use are unused.
-#![cfg_attr(not(feature = "runs"), allow(dead_code, unused_imports))]
+#![cfg_attr(not(feature = "runs"), allow(dead_code, unused_imports, reason = "helpers of modules that are left out"))]
 
 mod atomic_write;
 #[cfg(feature = "runs")]

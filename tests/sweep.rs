@@ -12,10 +12,18 @@ use tempfile::TempDir;
 const SCAN: &str = "L=4 K=64 steps=150 lr=0.01 checkpoint=20 report=1 seed=1 --ptf patch=2x1 Nh=8 nhead=2 num_layers=1 ffn=16 \
                     --rydberg V=2 delta=0:1:0.5";
 
+/// Columns of the density, exact energy and relative error, which are checked when the table is read.
+const DENSITY: usize = 5;
+const EXACT: usize = 17;
+const RELATIVE: usize = 18;
+
 /// Rows of sweep.csv, each with its columns.
 fn table(folder: &Path) -> Vec<Vec<f64>> {
     let text = fs::read_to_string(folder.join("sweep.csv")).unwrap();
     assert!(text.starts_with("delta,energy,energy_error,energy_per_site,"), "{text}");
+    let columns: Vec<&str> = text.lines().next().unwrap().split(',').collect();
+    let names = [columns[DENSITY], columns[EXACT], columns[RELATIVE]];
+    assert_eq!(names, ["density", "exact_energy", "relative_error"]);
     text.lines().skip(1).map(|line| line.split(',').map(|cell| cell.parse().unwrap()).collect()).collect()
 }
 
@@ -28,13 +36,15 @@ fn every_point_is_found_from_the_one_before() {
     let rows = table(&scan);
     assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), [0.0, 0.5, 1.0]);
     for row in &rows {
-        let (energy, error, exact) = (row[1], row[2], row[15]);
+        let (energy, error, exact) = (row[1], row[2], row[EXACT]);
         assert!((energy - exact).abs() < 0.05 * exact.abs() + 5.0 * error && error > 0.0, "{row:?}");
-        assert!((row[16] - ((energy - exact) / exact).abs()).abs() < 1e-12 && (row[3] - energy / 4.0).abs() < 1e-12);
-        assert!(row[5] > 0.0 && row[6] > 0.0 && row[9] > 0.0 && row[13] > 0.0, "{row:?}");
+        assert!(
+            (row[RELATIVE] - ((energy - exact) / exact).abs()).abs() < 1e-12 && (row[3] - energy / 4.0).abs() < 1e-12
+        );
+        assert!(row[DENSITY] > 0.0 && row[DENSITY + 1] > 0.0 && row[7] > 0.0 && row[15] > 0.0, "{row:?}");
     }
     // A larger detuning occupies more sites.
-    assert!(rows[0][5] < rows[1][5] && rows[1][5] < rows[2][5], "{rows:?}");
+    assert!(rows.windows(2).all(|two| two[0][DENSITY] < two[1][DENSITY]), "{rows:?}");
     assert_eq!(ended.stdout.lines().count(), 3, "{}", ended.stdout);
     assert!(ended.stdout.starts_with("delta 0  energy ") && ended.stdout.contains("relative error"));
     let svg = fs::read_to_string(scan.join("sweep.svg")).unwrap();

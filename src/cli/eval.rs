@@ -105,14 +105,13 @@ fn json(
         "energy": [estimate.energy, estimate.energy_error],
         "variance": estimate.variance,
         "v_score": estimate.v_score,
-        "density": pair(found.density),
         "sigma_x": found.sigma_x.map(pair),
-        "staggered_abs": pair(found.staggered),
-        "staggered_squared": pair(found.staggered_squared),
         "density_per_site": of(&found.density_per_site),
         "correlation": found.correlation.iter().map(|row| of(row)).collect::<Value>(),
         "structure_factor": of(&found.structure_factor),
     });
+    let diagonal = observables::diagonal_json(found.diagonal.iter().map(|mean| pair(*mean)));
+    all.as_object_mut().expect("an object").extend(diagonal);
     if let Some(report) = &estimate.chains {
         all["chains"] = chains::json(report);
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ketformer::Result;
-use ketformer::physics::{Observables, ground_state};
+use ketformer::physics::{DIAGONAL_OBSERVABLES, Observables, ground_state};
 
 use super::arguments::ExactArguments;
 use super::groups::{hamiltonian, lattice};
@@ -27,10 +27,10 @@ pub fn run(arguments: &ExactArguments) -> Result<Outcome> {
         ground.energy / sites as f64,
         ground.residual
     ));
-    output::line(format!(
-        "density {:.10}  sigma_x {:.10}  staggered {:.10}  staggered squared {:.10}",
-        seen.density, seen.sigma_x, seen.staggered_abs, seen.staggered_squared
-    ));
+    let diagonal = DIAGONAL_OBSERVABLES.iter().zip(&seen.diagonal);
+    let mut values: Vec<String> = diagonal.map(|(row, value)| format!("{} {value:.10}", row.label)).collect();
+    values.insert(1, format!("sigma_x {:.10}", seen.sigma_x));
+    output::line(values.join("  "));
     output::line(format!("lattice {lattice}  seconds {:.2}", begun.elapsed().as_secs_f64()));
     Ok(Outcome::Done)
 }

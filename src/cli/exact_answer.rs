@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::groups::Problem;
 use super::number::{Measurement, exact_line, relative_error};
-use super::output;
+use super::{observables, output};
 
 /// Maximum number of sites for exact energies and full sums over all 2^N configurations, which take a second or two.
 pub const EXACT_SITES: usize = 16;
@@ -63,7 +63,10 @@ impl ExactAnswer {
         let sum = if normalized { format!("  sum of probabilities {:.6}", self.all.total) } else { String::new() };
         output::line(format!(
             "enumerated energy {:.7}  density {:.5}  sigma_x {:.5}  staggered {:.5}{sum}",
-            found.energy, found.density, found.sigma_x, found.staggered_abs
+            found.energy,
+            found.density(),
+            found.sigma_x,
+            found.staggered_abs()
         ));
         self.show_distance(found.energy, self.fidelity);
         if let Some((projected, fidelity)) = &self.projected {
@@ -82,17 +85,17 @@ impl ExactAnswer {
     pub fn json(&self) -> Value {
         let of = |all: &Enumeration, fidelity: f64| {
             let found = &all.observables;
-            json!({
+            let mut values = json!({
                 "energy": found.energy,
                 "relative_error": relative_error(found.energy, self.energy),
                 "fidelity": fidelity,
                 "weight": all.total,
-                "density": found.density,
                 "density_per_site": found.density_per_site,
                 "sigma_x": found.sigma_x,
-                "staggered_abs": found.staggered_abs,
-                "staggered_squared": found.staggered_squared,
-            })
+            });
+            let diagonal = observables::diagonal_json(found.diagonal.iter().map(|value| json!(value)));
+            values.as_object_mut().expect("an object").extend(diagonal);
+            values
         };
         json!({
             "ground_energy": self.energy,

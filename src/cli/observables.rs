@@ -1,6 +1,7 @@
 //! Printing of observables: densities, magnetizations, structure factor and entropy.
 
 use ketformer::Lattice;
+use ketformer::physics::DIAGONAL_OBSERVABLES;
 use ketformer::vmc::{Estimate, RenyiEntropy};
 use serde_json::{Value, json};
 
@@ -13,13 +14,12 @@ const HARDLY: f64 = 0.3;
 /// Prints the observables of an estimate with their error bars.
 pub fn show(estimate: &Estimate, lattice: &Lattice) {
     let found = &estimate.observables;
+    let diagonal = DIAGONAL_OBSERVABLES.iter().zip(&found.diagonal);
+    let mut values: Vec<String> =
+        diagonal.map(|(row, mean)| format!("{} {}", row.label, Measurement::from(*mean))).collect();
     let sigma_x = found.sigma_x.map_or("-".into(), |mean| Measurement::from(mean).to_string());
-    output::line(format!("density {}  sigma_x {sigma_x}", Measurement::from(found.density)));
-    output::line(format!(
-        "staggered |m| {}  m^2 {}",
-        Measurement::from(found.staggered),
-        Measurement::from(found.staggered_squared)
-    ));
+    values.insert(1, format!("sigma_x {sigma_x}"));
+    values.chunks(2).for_each(|line| output::line(line.join("  ")));
     // Wave vector of the order, if there is one. k = 0 is skipped: it only counts occupied sites.
     let factors = found.structure_factor.iter().enumerate().skip(1);
     if let Some((k, peak)) = factors.max_by(|a, b| a.1.value.total_cmp(&b.1.value)) {
@@ -33,6 +33,11 @@ pub fn show(estimate: &Estimate, lattice: &Lattice) {
         ));
     }
     output::line(format!("V-score {}  samples {}", significant(estimate.v_score, 2), estimate.samples));
+}
+
+/// Returns the diagonal observables as JSON entries: value of each name.
+pub fn diagonal_json(values: impl IntoIterator<Item = Value>) -> impl Iterator<Item = (String, Value)> {
+    DIAGONAL_OBSERVABLES.iter().map(|row| row.name.to_string()).zip(values)
 }
 
 /// Prints the entropy of a part of the lattice.

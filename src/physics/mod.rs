@@ -22,13 +22,14 @@
 //! let ground = ground_state(&terms, lattice.sites())?;
 //! let observables = Observables::of(&terms, &lattice, &ground.state)?;
 //! assert!((ground.energy + 2.134346829936).abs() < 1e-9);
-//! assert!((observables.density - 0.298436907016).abs() < 1e-9);
+//! assert!((observables.density() - 0.298436907016).abs() < 1e-9);
 //! # Ok(())
 //! # }
 //! ```
 
 mod characters;
 mod chunks;
+mod diagonal;
 mod exact;
 mod hamiltonian;
 mod heisenberg;
@@ -42,6 +43,8 @@ mod symmetry;
 mod tfim;
 mod xxz;
 
+pub(crate) use diagonal::index_of;
+pub use diagonal::{DIAGONAL_OBSERVABLES, DiagonalObservable, Evaluate};
 pub use exact::{GroundState, MAX_EXACT_SITES, ground_state};
 pub use hamiltonian::{Hamiltonian, Move, MoveCondition, Pair, Terms};
 pub use heisenberg::Heisenberg;

@@ -1,7 +1,7 @@
 //! Exact expectation values in a state vector, the reference for estimates from samples.
 
 use super::chunks::norm;
-use super::{Lattice, Operator, Terms};
+use super::{DIAGONAL_OBSERVABLES, Evaluate, Lattice, Operator, Terms, index_of};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Maximum deviation of the norm of a state from 1.
@@ -16,18 +16,14 @@ pub struct Observables {
     pub energy_diagonal: f64,
     /// The part of `⟨H⟩` from the off-diagonal terms.
     pub energy_moves: f64,
-    /// `(1/N) Σ ⟨n_i⟩`.
-    pub density: f64,
+    /// The observables of [`DIAGONAL_OBSERVABLES`], in their order.
+    pub diagonal: Vec<f64>,
     /// `⟨n_i⟩` for each of the `N` sites.
     pub density_per_site: Vec<f64>,
     /// `(1/N) Σ ⟨σˣ_i⟩`.
     pub sigma_x: f64,
     /// `⟨m⟩` with `m = (1/N) Σ_i (−1)^(x+y) (n_i − ½)`, the staggered magnetization.
     pub staggered: f64,
-    /// `⟨|m|⟩`.
-    pub staggered_abs: f64,
-    /// `⟨m²⟩`.
-    pub staggered_squared: f64,
     /// `⟨M⟩` with `M = Σ_i (2n_i − 1)`, in total, not per site.
     pub magnetization: f64,
     /// `⟨|M|⟩`.
@@ -37,6 +33,21 @@ pub struct Observables {
 }
 
 impl Observables {
+    /// `(1/N) Σ ⟨n_i⟩`.
+    pub fn density(&self) -> f64 {
+        self.diagonal[const { index_of("density") }]
+    }
+
+    /// `⟨|m|⟩`.
+    pub fn staggered_abs(&self) -> f64 {
+        self.diagonal[const { index_of("staggered_abs") }]
+    }
+
+    /// `⟨m²⟩`.
+    pub fn staggered_squared(&self) -> f64 {
+        self.diagonal[const { index_of("staggered_squared") }]
+    }
+
     /// Computes the observables of the complex state `real + i·imaginary`. Hamiltonian and observables are real and
     /// symmetric, so each value is the sum of those of both parts.
     ///
@@ -66,12 +77,10 @@ impl Observables {
             energy: both(a.energy, b.energy),
             energy_diagonal: both(a.energy_diagonal, b.energy_diagonal),
             energy_moves: both(a.energy_moves, b.energy_moves),
-            density: both(a.density, b.density),
+            diagonal: a.diagonal.iter().zip(b.diagonal).map(|(a, b)| both(*a, b)).collect(),
             density_per_site: a.density_per_site.iter().zip(b.density_per_site).map(|(a, b)| both(*a, b)).collect(),
             sigma_x: both(a.sigma_x, b.sigma_x),
             staggered: both(a.staggered, b.staggered),
-            staggered_abs: both(a.staggered_abs, b.staggered_abs),
-            staggered_squared: both(a.staggered_squared, b.staggered_squared),
             magnetization: both(a.magnetization, b.magnetization),
             magnetization_abs: both(a.magnetization_abs, b.magnetization_abs),
             magnetization_squared: both(a.magnetization_squared, b.magnetization_squared),
@@ -124,18 +133,20 @@ impl Observables {
             energy,
             energy_diagonal,
             energy_moves: energy - energy_diagonal,
-            density: 0.0,
+            diagonal: vec![0.0; DIAGONAL_OBSERVABLES.len()],
             density_per_site: vec![0.0; sites],
             sigma_x: 0.0,
             staggered: 0.0,
-            staggered_abs: 0.0,
-            staggered_squared: 0.0,
             magnetization: 0.0,
             magnetization_abs: 0.0,
             magnetization_squared: 0.0,
         };
+        let values: Vec<Evaluate> = DIAGONAL_OBSERVABLES.iter().map(|row| (row.on)(lattice)).collect();
+        let mut configuration = vec![0; sites];
         for (index, &amplitude) in state.iter().enumerate() {
             let p = amplitude * amplitude;
+            configuration.iter_mut().enumerate().for_each(|(site, n)| *n = (index >> site & 1) as u8);
+            sums.diagonal.iter_mut().zip(&values).for_each(|(sum, value)| *sum += p * value(&configuration));
             let mut flipped = 0.0;
             for (site, density) in sums.density_per_site.iter_mut().enumerate() {
                 *density += p * (index >> site & 1) as f64;
@@ -146,14 +157,11 @@ impl Observables {
             let occupied_even = f64::from((index & even).count_ones());
             let staggered = (2.0 * occupied_even - occupied + 0.5 * odd_minus_even) * per_site;
             sums.staggered += p * staggered;
-            sums.staggered_abs += p * staggered.abs();
-            sums.staggered_squared += p * staggered * staggered;
             let magnetization = 2.0 * occupied - sites as f64;
             sums.magnetization += p * magnetization;
             sums.magnetization_abs += p * magnetization.abs();
             sums.magnetization_squared += p * magnetization * magnetization;
         }
-        sums.density = sums.density_per_site.iter().sum::<f64>() * per_site;
         Ok(sums)
     }
 }
@@ -173,14 +181,14 @@ mod tests {
         let seen = Observables::of(&terms, &lattice, &state).unwrap();
         assert_eq!((seen.energy, seen.energy_diagonal, seen.energy_moves), (4.0, 4.0, 0.0));
         assert_eq!(seen.density_per_site, [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
-        assert!((seen.density - 1.0 / 3.0).abs() < 1e-15);
-        assert_eq!((seen.sigma_x, seen.staggered, seen.staggered_abs), (0.0, 0.0, 0.0));
+        assert!((seen.density() - 1.0 / 3.0).abs() < 1e-15);
+        assert_eq!((seen.sigma_x, seen.staggered, seen.staggered_abs()), (0.0, 0.0, 0.0));
         assert_eq!((seen.magnetization, seen.magnetization_abs, seen.magnetization_squared), (-2.0, 2.0, 4.0));
         // (0, 0) and (0, 2) are both on the + sublattice: m = (1/6)(½·2 + ½·3 − ½·1) = 1/3.
         state.fill(0.0);
         state[0b000101] = 1.0;
         let seen = Observables::of(&terms, &lattice, &state).unwrap();
-        assert!((seen.staggered - 1.0 / 3.0).abs() < 1e-15 && (seen.staggered_squared - 1.0 / 9.0).abs() < 1e-15);
+        assert!((seen.staggered - 1.0 / 3.0).abs() < 1e-15 && (seen.staggered_squared() - 1.0 / 9.0).abs() < 1e-15);
     }
 
     #[test]
@@ -189,9 +197,9 @@ mod tests {
         let terms = Rydberg { v: 0.0, delta: 0.0, omega: 2.0 }.terms(&lattice).unwrap();
         let seen = Observables::of(&terms, &lattice, &[0.25; 16]).unwrap();
         assert!((seen.sigma_x - 1.0).abs() < 1e-15 && (seen.energy_moves + 4.0).abs() < 1e-14);
-        assert!((seen.density - 0.5).abs() < 1e-15 && seen.magnetization.abs() < 1e-15);
+        assert!((seen.density() - 0.5).abs() < 1e-15 && seen.magnetization.abs() < 1e-15);
         assert!(
-            (seen.magnetization_squared - 4.0).abs() < 1e-14 && (seen.staggered_squared - 1.0 / 16.0).abs() < 1e-15
+            (seen.magnetization_squared - 4.0).abs() < 1e-14 && (seen.staggered_squared() - 1.0 / 16.0).abs() < 1e-15
         );
     }
 

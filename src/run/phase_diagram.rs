@@ -10,6 +10,7 @@ use super::WRITER;
 use super::number::relative_error;
 use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
+use crate::physics::{DIAGONAL_OBSERVABLES, index_of};
 use crate::plot_style;
 use crate::plot_style::{Axis, EXACT, Fault, Frame, LETTERS, Panel};
 use crate::vmc::{Estimate, Mean};
@@ -17,13 +18,20 @@ use crate::vmc::{Estimate, Mean};
 /// Width of the plot and height of a panel.
 const SIZE: (u32, u32) = (800, 340);
 
+/// Number of columns: the coupling, and those of [`columns`].
+const COLUMNS: usize = 11 + 2 * DIAGONAL_OBSERVABLES.len();
+
 /// Columns after the coupling: each mean is followed by its standard error; unknown values are NaN.
-const COLUMNS: &str = "energy,energy_error,energy_per_site,variance,density,density_error,sigma_x,sigma_x_error,\
-                       staggered_abs,staggered_abs_error,staggered_squared,staggered_squared_error,\
-                       fluctuation,fluctuation_error,exact_energy,relative_error";
+fn columns() -> String {
+    let diagonal = DIAGONAL_OBSERVABLES.iter().map(|row| format!("{0},{0}_error,", row.name)).collect::<String>();
+    format!(
+        "energy,energy_error,energy_per_site,variance,{diagonal}sigma_x,sigma_x_error,fluctuation,fluctuation_error,\
+         exact_energy,relative_error"
+    )
+}
 
 /// Estimated ground state at one coupling.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PhasePoint {
     /// The coupling.
     pub coupling: f64,
@@ -31,14 +39,10 @@ pub struct PhasePoint {
     pub energy: Mean,
     /// Variance of the local energy.
     pub variance: f64,
-    /// Mean occupation.
-    pub density: Mean,
+    /// The observables of [`DIAGONAL_OBSERVABLES`], in their order.
+    pub diagonal: [Mean; DIAGONAL_OBSERVABLES.len()],
     /// Mean ⟨σˣ⟩ per site; NaN if there is none.
     pub sigma_x: Mean,
-    /// ⟨|m|⟩ of the staggered magnetization.
-    pub staggered: Mean,
-    /// ⟨m²⟩.
-    pub staggered_squared: Mean,
     /// N (⟨m²⟩ − ⟨|m|⟩²), which has its maximum at a transition.
     pub fluctuation: Mean,
     /// Exact energy; NaN if unknown.
@@ -54,13 +58,16 @@ impl PhasePoint {
             coupling,
             energy: Mean { value: estimate.energy, error: estimate.energy_error },
             variance: estimate.variance,
-            density: found.density,
+            diagonal: std::array::from_fn(|row| found.diagonal[row]),
             sigma_x: found.sigma_x.unwrap_or(unknown),
-            staggered: found.staggered,
-            staggered_squared: found.staggered_squared,
             fluctuation: found.staggered_fluctuation,
             exact: exact.unwrap_or(f64::NAN),
         }
+    }
+
+    /// ⟨|m|⟩ of the staggered magnetization.
+    pub fn staggered_abs(&self) -> Mean {
+        self.diagonal[const { index_of("staggered_abs") }]
     }
 
     /// |E − exact| / |exact|
@@ -82,12 +89,12 @@ pub struct PhaseDiagram {
 
 impl PhaseDiagram {
     fn csv(&self) -> String {
-        let mut text = format!("{},{COLUMNS}\n", self.coupling);
+        let mut text = format!("{},{}\n", self.coupling, columns());
         for point in &self.points {
-            let PhasePoint { coupling, energy, variance, density, sigma_x, exact, .. } = point;
+            let PhasePoint { coupling, energy, variance, sigma_x, exact, .. } = point;
             let per_site = energy.value / self.sites as f64;
             text += &format!("{coupling},{},{},{per_site},{variance}", energy.value, energy.error);
-            for mean in [density, sigma_x, &point.staggered, &point.staggered_squared, &point.fluctuation] {
+            for mean in point.diagonal.iter().chain([sigma_x, &point.fluctuation]) {
                 text += &format!(",{},{}", mean.value, mean.error);
             }
             text += &format!(",{exact},{}\n", point.relative_error());
@@ -118,18 +125,16 @@ impl PhaseDiagram {
         };
         let row = |line: &str| {
             let cells: Vec<f64> = line.split(',').map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
-            let cells: [f64; 17] = cells.try_into().ok()?;
+            let cells: [f64; COLUMNS] = cells.try_into().ok()?;
             let mean = |at: usize| Mean { value: cells[at], error: cells[at + 1] };
             Some(PhasePoint {
                 coupling: cells[0],
                 energy: mean(1),
                 variance: cells[4],
-                density: mean(5),
-                sigma_x: mean(7),
-                staggered: mean(9),
-                staggered_squared: mean(11),
-                fluctuation: mean(13),
-                exact: cells[15],
+                diagonal: std::array::from_fn(|row| mean(5 + 2 * row)),
+                sigma_x: mean(COLUMNS - 6),
+                fluctuation: mean(COLUMNS - 4),
+                exact: cells[COLUMNS - 2],
             })
         };
         text.lines().skip(1).map(row).collect::<Option<_>>().ok_or_else(|| {
@@ -157,7 +162,7 @@ impl PhaseDiagram {
         plot_style::svg((SIZE.0, 3 * SIZE.1), 3, |panels| {
             let exact: Vec<(f64, f64)> = self.points.iter().map(|point| (point.coupling, point.exact / n)).collect();
             self.panel(&panels[0], title, "energy per site", &per_site, &exact)?;
-            self.panel(&panels[1], "", "staggered magnetization |m|", &|point| point.staggered, &[])?;
+            self.panel(&panels[1], "", "staggered magnetization |m|", &PhasePoint::staggered_abs, &[])?;
             self.panel(&panels[2], "", "fluctuation N (m² − |m|²)", &|point| point.fluctuation, &[])
         })
     }
@@ -215,10 +220,8 @@ mod tests {
             coupling: 0.1 * i as f64,
             energy: mean(-7.0 - i as f64),
             variance: 0.1 + 0.2,
-            density: mean(0.3),
+            diagonal: [0.3, 0.1 * i as f64, 0.01, -0.2].map(mean),
             sigma_x: Mean { value: f64::NAN, error: f64::NAN },
-            staggered: mean(0.1 * i as f64),
-            staggered_squared: mean(0.01),
             fluctuation: mean(0.5),
             exact: if i == 1 { f64::NAN } else { -7.01 - i as f64 },
         };

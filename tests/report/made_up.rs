@@ -143,10 +143,10 @@ fn estimate(lattice: Lattice, exact: f64) -> Estimate {
         variance: 3.1e-3 * n,
         v_score: 4.6e-4,
         observables: ObservableEstimates {
-            density: mean(0.2931, 0.0011),
+            diagonal: [(0.2931, 0.0011), (0.2012, 0.0017), (0.0521, 0.0008), (-0.2316, 0.0031)]
+                .map(|(value, error)| mean(value, error))
+                .into(),
             sigma_x: Some(mean(0.6217, 0.0014)),
-            staggered: mean(0.2012, 0.0017),
-            staggered_squared: mean(0.0521, 0.0008),
             staggered_fluctuation: mean(0.1872, 0.0061),
             density_per_site: (0..sites).map(|site| mean(0.24 + 0.11 * edge(site), 0.0046)).collect(),
             correlation: (0..sites).map(|i| (0..sites).map(|j| correlation(i, j)).collect()).collect(),

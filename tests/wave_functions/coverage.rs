@@ -30,10 +30,10 @@ fn covered(case: &Case) -> [f64; 2] {
         let both: f64 = both.map(|(_, amplitude)| amplitude * amplitude).sum();
         let means = [
             (Mean { value: found.energy, error: found.energy_error }, energy),
-            (of.density, exact.density),
+            (of.density(), exact.density()),
             (of.sigma_x.unwrap(), exact.sigma_x),
-            (of.staggered, exact.staggered_abs),
-            (of.staggered_squared, exact.staggered_squared),
+            (of.staggered_abs(), exact.staggered_abs()),
+            (of.staggered_squared(), exact.staggered_squared()),
             (of.density_per_site[1], exact.density_per_site[1]),
             (of.correlation[0][1], both - pair),
         ];

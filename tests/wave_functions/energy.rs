@@ -1,7 +1,7 @@
 //! Local energies against the Hamiltonian as an operator on all 2^N states.
 
 use ketformer::model::Precision;
-use ketformer::physics::{Hamiltonian, Observables, Operator, Terms};
+use ketformer::physics::{DIAGONAL_OBSERVABLES, Hamiltonian, Observables, Operator, Terms};
 use ketformer::vmc::{Amplitudes, EvaluateConfig, Mean, TrainConfig, Trainer, evaluate, local_energies};
 
 use super::cases::{Case, cases, gpu, in_turn, index, kinds, problems};
@@ -155,9 +155,9 @@ fn estimates_agree_with_enumeration() {
             assert!(off < 5.0 * mean.error + 1e-6, "{name}: {what} {mean:?} {exact}");
             assert!(mean.error < 0.1, "{name}: {what} {mean:?}");
         };
-        agrees("density", found.density, exact.density);
-        agrees("|m|", found.staggered, exact.staggered_abs);
-        agrees("m²", found.staggered_squared, exact.staggered_squared);
+        for ((row, mean), exact) in DIAGONAL_OBSERVABLES.iter().zip(&found.diagonal).zip(&exact.diagonal) {
+            agrees(row.name, *mean, *exact);
+        }
         let sites = found.density_per_site.iter().zip(&exact.density_per_site);
         sites.for_each(|(mean, exact)| agrees("density of a site", *mean, *exact));
         let flips_every_site = matches!(hamiltonian.name(), "rydberg" | "ising");

@@ -2,6 +2,7 @@
 
 use super::Report;
 use super::markup::{escaped, shown, table};
+use crate::physics::DIAGONAL_OBSERVABLES;
 use crate::run::{Measurement, duration, relative_error};
 
 /// Number in the header: name, value and note; all HTML.
@@ -53,13 +54,11 @@ fn numbers(report: &Report) -> Vec<Number> {
 /// Tables of the observables and of the Markov chain diagnostics.
 pub(super) fn observables(report: &Report) -> String {
     let found = &report.estimate.observables;
-    let mut rows: Vec<(&str, String)> = vec![("Density ⟨n⟩", measured(found.density.into()))];
+    let diagonal = DIAGONAL_OBSERVABLES.iter().zip(&found.diagonal);
+    let mut rows: Vec<(&str, String)> = diagonal.map(|(row, mean)| (row.html, measured((*mean).into()))).collect();
     rows.extend(found.sigma_x.map(|mean| ("⟨σˣ⟩ per site", measured(mean.into()))));
-    rows.extend([
-        ("Staggered magnetization <span class=\"formula\">⟨|m|⟩</span>", measured(found.staggered.into())),
-        ("⟨m²⟩", measured(found.staggered_squared.into())),
-        ("Fluctuation <span class=\"formula\">N (⟨m²⟩ − ⟨|m|⟩²)</span>", measured(found.staggered_fluctuation.into())),
-    ]);
+    let fluctuation = measured(found.staggered_fluctuation.into());
+    rows.push(("Fluctuation <span class=\"formula\">N (⟨m²⟩ − ⟨|m|⟩²)</span>", fluctuation));
     let mut tables = table("measured", "Over all sites", &rows);
     if let Some(chains) = &report.estimate.chains {
         let r_hat = chains.r_hat.map_or("unknown".into(), |r_hat| shown(r_hat, 4));

@@ -4,21 +4,17 @@
 
 use std::f64::consts::TAU;
 
-use crate::physics::Lattice;
+use crate::physics::{DIAGONAL_OBSERVABLES, Evaluate, Lattice, index_of};
 use crate::vmc::statistics::{BatchLayout, Batches, Mean};
 
 /// Observables with error bars by batch means.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObservableEstimates {
-    /// Mean occupation (1/N) Σ ⟨n_i⟩.
-    pub density: Mean,
+    /// The observables of [`DIAGONAL_OBSERVABLES`], in their order.
+    pub diagonal: Vec<Mean>,
     /// Mean ⟨σˣ⟩ per site; `None` if the Hamiltonian does not flip every site.
     pub sigma_x: Option<Mean>,
-    /// ⟨|m|⟩ of the staggered magnetization m = (1/N) Σ (−1)^(x+y) (n − ½).
-    pub staggered: Mean,
-    /// ⟨m²⟩.
-    pub staggered_squared: Mean,
-    /// N (⟨m²⟩ − ⟨|m|⟩²).
+    /// N (⟨m²⟩ − ⟨|m|⟩²) of the staggered magnetization m = (1/N) Σ (−1)^(x+y) (n − ½).
     pub staggered_fluctuation: Mean,
     /// ⟨n_i⟩ of every site.
     pub density_per_site: Vec<Mean>,
@@ -29,6 +25,23 @@ pub struct ObservableEstimates {
     pub structure_factor: Vec<Mean>,
 }
 
+impl ObservableEstimates {
+    /// Mean occupation (1/N) Σ ⟨n_i⟩.
+    pub fn density(&self) -> Mean {
+        self.diagonal[const { index_of("density") }]
+    }
+
+    /// ⟨|m|⟩ of the staggered magnetization.
+    pub fn staggered_abs(&self) -> Mean {
+        self.diagonal[const { index_of("staggered_abs") }]
+    }
+
+    /// ⟨m²⟩ of the staggered magnetization.
+    pub fn staggered_squared(&self) -> Mean {
+        self.diagonal[const { index_of("staggered_squared") }]
+    }
+}
+
 /// Maximum number of sites for correlations and the structure factor, which take about N²/2 numbers per batch.
 pub const CORRELATED_SITES: usize = 400;
 
@@ -36,13 +49,16 @@ pub const CORRELATED_SITES: usize = 400;
 pub(crate) struct Accumulator {
     lattice: Lattice,
     division: BatchLayout,
-    /// Density, σˣ, |m|, m², then sites, pairs i < j, and wave vectors.
+    values: Vec<Evaluate>,
+    /// Diagonal observables, σˣ, then sites, pairs i < j, and wave vectors.
     batches: Batches,
     /// cos and sin of k·r for each wave vector and site.
     waves: Vec<[f64; 2]>,
 }
 
-const SCALARS: usize = 4;
+/// Number of scalars: the diagonal observables and σˣ.
+const SCALARS: usize = DIAGONAL_OBSERVABLES.len() + 1;
+const SIGMA_X: usize = SCALARS - 1;
 
 impl Accumulator {
     pub(crate) fn new(lattice: &Lattice, division: BatchLayout) -> Self {
@@ -55,22 +71,22 @@ impl Accumulator {
         let correlated = if n <= CORRELATED_SITES { n } else { 0 };
         let waves = (0..correlated).flat_map(|k| (0..n).map(move |site| wave(k, site))).collect();
         let batches = Batches::new(&division, SCALARS + n + pairs(correlated) + correlated);
-        Self { lattice: *lattice, division, batches, waves }
+        let values = DIAGONAL_OBSERVABLES.iter().map(|row| (row.on)(lattice)).collect();
+        Self { lattice: *lattice, division, values, batches, waves }
     }
 
     /// Adds a configuration, sample number `place` of chain `chain`, with its σˣ.
     pub(crate) fn add(&mut self, [chain, place]: [usize; 2], configuration: &[u8], sigma_x: f64) {
         let n = self.lattice.sites();
         let spin = |site: usize| f64::from(configuration[site]) - 0.5;
-        let staggered = (0..n).map(|site| self.lattice.sublattice_sign(site) * spin(site)).sum::<f64>() / n as f64;
         let occupied: Vec<usize> = (0..n).filter(|site| configuration[*site] != 0).collect();
         let sums = self.batches.sample(self.division.batch(chain, place));
         let (scalars, sums) = sums.split_at_mut(SCALARS);
         let (sites, sums) = sums.split_at_mut(n);
         let correlated = self.waves.len() / n;
         let (pairs, waves) = sums.split_at_mut(pairs(correlated));
-        let values = [occupied.len() as f64 / n as f64, sigma_x, staggered.abs(), staggered * staggered];
-        scalars.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        scalars.iter_mut().zip(&self.values).for_each(|(sum, value)| *sum += value(configuration));
+        scalars[SIGMA_X] += sigma_x;
         for (at, j) in occupied.iter().enumerate() {
             sites[*j] += 1.0;
             if correlated > 0 {
@@ -95,14 +111,13 @@ impl Accumulator {
             self.batches.mean_of(&[(both, 1.0), (site(i), -b), (site(j), -a)], a * b)
         };
         ObservableEstimates {
-            density: self.batches.mean(0),
-            sigma_x: flips_every_site.then(|| self.batches.mean(1)),
-            staggered: self.batches.mean(2),
-            staggered_squared: self.batches.mean(3),
+            diagonal: (0..SIGMA_X).map(|row| self.batches.mean(row)).collect(),
+            sigma_x: flips_every_site.then(|| self.batches.mean(SIGMA_X)),
             staggered_fluctuation: {
                 // To first order in the error of ⟨|m|⟩, as for correlations.
-                let (n, m) = (n as f64, self.batches.mean(2).value);
-                self.batches.mean_of(&[(3, n), (2, -2.0 * n * m)], n * m * m)
+                let [abs, squared] = const { [index_of("staggered_abs"), index_of("staggered_squared")] };
+                let (n, m) = (n as f64, self.batches.mean(abs).value);
+                self.batches.mean_of(&[(squared, n), (abs, -2.0 * n * m)], n * m * m)
             },
             correlation: (0..correlated).map(|i| (0..n).map(|j| correlation(i, j)).collect()).collect(),
             structure_factor: (0..correlated).map(|k| self.batches.mean(wave(k))).collect(),
@@ -134,14 +149,14 @@ mod tests {
         let found = sums.estimates(true);
         let mean = |of: &dyn Fn(&[u8; 6]) -> f64| configurations.iter().map(of).sum::<f64>() / 4.0;
         let close = |mean: Mean, exact: f64| assert!((mean.value - exact).abs() < 1e-12, "{mean:?} {exact}");
-        close(found.density, mean(&|c| c.iter().map(|n| f64::from(*n)).sum::<f64>() / 6.0));
+        close(found.density(), mean(&|c| c.iter().map(|n| f64::from(*n)).sum::<f64>() / 6.0));
         close(found.sigma_x.unwrap(), 1.5);
         // (0,0) (0,1) (0,2) (1,0) (1,1) (1,2): + − + − + −.
         let m = |c: &[u8; 6]| {
             c.iter().enumerate().map(|(i, n)| (1.0 - 2.0 * (i % 2) as f64) * (f64::from(*n) - 0.5)).sum::<f64>() / 6.0
         };
-        close(found.staggered, mean(&|c| m(c).abs()));
-        close(found.staggered_squared, mean(&|c| m(c).powi(2)));
+        close(found.staggered_abs(), mean(&|c| m(c).abs()));
+        close(found.staggered_squared(), mean(&|c| m(c).powi(2)));
         let fluctuation = mean(&|c| m(c).powi(2)) - mean(&|c| m(c).abs()).powi(2);
         close(found.staggered_fluctuation, 6.0 * fluctuation);
         for i in 0..6 {
@@ -159,7 +174,7 @@ mod tests {
         let mut sums = Accumulator::new(&lattice, BatchLayout::new(2, None));
         [[1, 0, 0, 1], [1, 1, 1, 0]].iter().enumerate().for_each(|(at, c)| sums.add([0, at], c, 0.0));
         let found = sums.estimates(false);
-        close(found.structure_factor[3], 4.0 * found.staggered_squared.value);
+        close(found.structure_factor[3], 4.0 * found.staggered_squared().value);
         assert_eq!(found.sigma_x, None);
     }
 }

@@ -1,0 +1,113 @@
+//! Scalar observables that are diagonal in the occupations.
+//!
+//! A row of [`DIAGONAL_OBSERVABLES`] is all that an observable needs: its exact value, its estimate with an error bar, the
+//! text and JSON of `eval` and `exact`, the columns of `sweep.csv` and the row of the report follow from it.
+
+use super::Lattice;
+
+/// Value of an observable in a configuration of `N` occupations, each 0 or 1.
+pub type Evaluate = Box<dyn Fn(&[u8]) -> f64 + Send + Sync>;
+
+/// Observable that is a function of the configuration.
+pub struct DiagonalObservable {
+    /// Column of `sweep.csv` and key of JSON.
+    pub name: &'static str,
+    /// Name in text.
+    pub label: &'static str,
+    /// Name and formula in HTML.
+    pub html: &'static str,
+    /// Returns its evaluation on a lattice.
+    pub on: fn(&Lattice) -> Evaluate,
+}
+
+/// Every observable. The values of [`Observables::diagonal`](super::Observables::diagonal) have this order.
+pub static DIAGONAL_OBSERVABLES: [DiagonalObservable; 4] = [
+    // (1/N) Σ n_i
+    DiagonalObservable { name: "density", label: "density", html: "Density ⟨n⟩", on: |_| Box::new(density) },
+    // |m| and m² with m = (1/N) Σ_i (−1)^(x+y) (n_i − ½), the staggered magnetization
+    DiagonalObservable {
+        name: "staggered_abs",
+        label: "staggered |m|",
+        html: "Staggered magnetization <span class=\"formula\">⟨|m|⟩</span>",
+        on: |lattice| {
+            let lattice = *lattice;
+            Box::new(move |configuration| staggered(&lattice, configuration).abs())
+        },
+    },
+    DiagonalObservable {
+        name: "staggered_squared",
+        label: "m^2",
+        html: "⟨m²⟩",
+        on: |lattice| {
+            let lattice = *lattice;
+            Box::new(move |configuration| staggered(&lattice, configuration).powi(2))
+        },
+    },
+    // Mean of σᶻ_a σᶻ_b over the bonds of the lattice; 0 without bonds
+    DiagonalObservable {
+        name: "neighbor_zz",
+        label: "neighbors zz",
+        html: "Nearest neighbors <span class=\"formula\">⟨σᶻσᶻ⟩</span>",
+        on: |lattice| {
+            let bonds = lattice.bonds();
+            Box::new(move |configuration| {
+                let unequal = bonds.iter().filter(|[a, b]| configuration[*a] != configuration[*b]).count();
+                if bonds.is_empty() { 0.0 } else { 1.0 - 2.0 * unequal as f64 / bonds.len() as f64 }
+            })
+        },
+    },
+];
+
+/// Position of an observable in [`DIAGONAL_OBSERVABLES`].
+pub(crate) const fn index_of(name: &str) -> usize {
+    let mut at = 0;
+    while at < DIAGONAL_OBSERVABLES.len() {
+        if equal(DIAGONAL_OBSERVABLES[at].name.as_bytes(), name.as_bytes()) {
+            return at;
+        }
+        at += 1;
+    }
+    panic!("there is no such observable")
+}
+
+const fn equal(a: &[u8], b: &[u8]) -> bool {
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
+}
+
+fn density(configuration: &[u8]) -> f64 {
+    configuration.iter().map(|n| f64::from(*n)).sum::<f64>() / configuration.len() as f64
+}
+
+/// `(1/N) Σ_i (−1)^(x+y) (n_i − ½)`
+pub(crate) fn staggered(lattice: &Lattice, configuration: &[u8]) -> f64 {
+    let spin = |(site, n): (usize, &u8)| lattice.sublattice_sign(site) * (f64::from(*n) - 0.5);
+    configuration.iter().enumerate().map(spin).sum::<f64>() / configuration.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_those_of_the_formulas() {
+        let of = |lattice: Lattice, configuration: &[u8]| {
+            DIAGONAL_OBSERVABLES.iter().map(|row| (row.on)(&lattice)(configuration)).collect::<Vec<f64>>()
+        };
+        assert_eq!(of(Lattice::chain(5), &[1, 0, 1, 1, 0]), [0.6, 0.1, 0.1f64.powi(2), -0.5]);
+        assert_eq!(of(Lattice::chain(4).periodic(), &[1, 0, 1, 1])[3], 0.0);
+        assert_eq!(of(Lattice::square(2, 2), &[1, 0, 0, 1]), [0.5, 0.5, 0.25, -1.0]);
+        assert_eq!(of(Lattice::chain(1), &[1]), [1.0, 0.5, 0.25, 0.0]);
+    }
+
+    #[test]
+    fn names_differ() {
+        for (at, row) in DIAGONAL_OBSERVABLES.iter().enumerate() {
+            assert_eq!(index_of(row.name), at);
+            assert!(!row.name.contains([',', ' ']) && !row.label.is_empty() && !row.html.is_empty());
+        }
+    }
+}
