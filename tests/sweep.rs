@@ -80,6 +80,24 @@ fn a_scan_that_is_killed_goes_on_to_the_same_table() {
     assert_eq!(["point-000", "point-001", "point-002"].map(events), [1, 2, 1]);
 }
 
+/// A point that was killed after its metrics file was created and before its settings were written starts again.
+#[test]
+fn a_point_without_settings_starts_again() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    succeeds(path, &format!("sweep --samples 500 {SCAN} --out scan"));
+    let [table, point] = ["sweep.csv", "point-002"].map(|name| path.join("scan").join(name));
+    let whole = fs::read_to_string(&table).unwrap();
+    let without_last: Vec<&str> = whole.lines().take(whole.lines().count() - 1).collect();
+    fs::write(&table, without_last.join("\n") + "\n").unwrap();
+    let metrics = fs::read_to_string(point.join("metrics.csv")).unwrap();
+    fs::remove_dir_all(&point).unwrap();
+    fs::create_dir(&point).unwrap();
+    fs::write(point.join("metrics.csv"), metrics.lines().next().unwrap().to_string() + "\n").unwrap();
+    succeeds(path, "sweep --resume scan");
+    assert_eq!(fs::read_to_string(&table).unwrap(), whole);
+}
+
 #[test]
 fn scans_that_are_none_are_refused() {
     let folder = TempDir::new().unwrap();

@@ -144,8 +144,9 @@ fn trained(gpu: &Gpu, point: &ScanPoint, place: &Path, before: Option<PathBuf>) 
     if place.join(SETTINGS_FILE).is_file() {
         return train::finish_point(gpu, &point.arguments, place);
     }
-    // Killed before its metrics file was created: there is nothing to resume.
-    if place.is_dir() && !place.join(METRICS_FILE).is_file() {
+    // Killed before its settings were written: there is nothing to resume, and at most the header of the metrics.
+    let rows = fs::read_to_string(place.join(METRICS_FILE)).map_or(0, |text| text.lines().skip(1).count());
+    if place.is_dir() && rows == 0 {
         fs::remove_dir_all(place).ok();
     }
     let mut arguments = point.arguments.clone();

@@ -232,7 +232,10 @@ impl Run {
             return Ok(self.stopped(job));
         }
         if let (Some(folder), OutputStyle::Text) = (&self.folder, job.form) {
-            output::note(&format!("saved in {0}; `ketformer eval {0}` evaluates it", folder.path().display()));
+            let shown = folder.path().display();
+            output::note(&format!(
+                "saved in {shown}; `ketformer eval {shown}` evaluates it, `ketformer report {shown}` draws it"
+            ));
         }
         Ok(Outcome::Done)
     }
