@@ -4,7 +4,7 @@
   const text = id => document.getElementById(id)?.textContent ?? null;
   const colors = selector => [...document.querySelectorAll(selector)]
     .map(one => `${one.getAttribute('class')} ${one.getAttribute('fill-opacity')}`).join(',');
-  const rgb = color => colour.match(/[\d.]+/g).map(Number);
+  const rgb = color => color.match(/[\d.]+/g).map(Number);
   const luminance = color => {
     const [r, g, b] = rgb(color).map(part => part / 255).map(part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
