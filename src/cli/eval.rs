@@ -110,8 +110,7 @@ fn json(
         "correlation": found.correlation.iter().map(|row| of(row)).collect::<Value>(),
         "structure_factor": of(&found.structure_factor),
     });
-    let diagonal = observables::diagonal_json(found.diagonal.iter().map(|mean| pair(*mean)));
-    all.as_object_mut().expect("an object").extend(diagonal);
+    observables::add_diagonal(&mut all, found.diagonal.iter().map(|mean| pair(*mean)));
     if let Some(report) = &estimate.chains {
         all["chains"] = chains::json(report);
     }

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use ketformer::Result;
-use ketformer::physics::{DIAGONAL_OBSERVABLES, Observables, ground_state};
+use ketformer::physics::{Observables, ground_state};
 
 use super::arguments::ExactArguments;
 use super::groups::{hamiltonian, lattice};
-use super::{Outcome, output};
+use super::{Outcome, observables, output};
 
 /// Prints energy, residual and observables of the ground state.
 ///
@@ -27,9 +27,8 @@ pub fn run(arguments: &ExactArguments) -> Result<Outcome> {
         ground.energy / sites as f64,
         ground.residual
     ));
-    let diagonal = DIAGONAL_OBSERVABLES.iter().zip(&seen.diagonal);
-    let mut values: Vec<String> = diagonal.map(|(row, value)| format!("{} {value:.10}", row.label)).collect();
-    values.insert(1, format!("sigma_x {:.10}", seen.sigma_x));
+    let diagonal = seen.diagonal.iter().map(|value| format!("{value:.10}"));
+    let values = observables::scalars(diagonal, &format!("{:.10}", seen.sigma_x));
     output::line(values.join("  "));
     output::line(format!("lattice {lattice}  seconds {:.2}", begun.elapsed().as_secs_f64()));
     Ok(Outcome::Done)

@@ -93,8 +93,7 @@ impl ExactAnswer {
                 "density_per_site": found.density_per_site,
                 "sigma_x": found.sigma_x,
             });
-            let diagonal = observables::diagonal_json(found.diagonal.iter().map(|value| json!(value)));
-            values.as_object_mut().expect("an object").extend(diagonal);
+            observables::add_diagonal(&mut values, found.diagonal.iter().map(|value| json!(value)));
             values
         };
         json!({

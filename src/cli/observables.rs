@@ -14,11 +14,8 @@ const HARDLY: f64 = 0.3;
 /// Prints the observables of an estimate with their error bars.
 pub fn show(estimate: &Estimate, lattice: &Lattice) {
     let found = &estimate.observables;
-    let diagonal = DIAGONAL_OBSERVABLES.iter().zip(&found.diagonal);
-    let mut values: Vec<String> =
-        diagonal.map(|(row, mean)| format!("{} {}", row.label, Measurement::from(*mean))).collect();
     let sigma_x = found.sigma_x.map_or("-".into(), |mean| Measurement::from(mean).to_string());
-    values.insert(1, format!("sigma_x {sigma_x}"));
+    let values = scalars(found.diagonal.iter().map(|mean| Measurement::from(*mean).to_string()), &sigma_x);
     values.chunks(2).for_each(|line| output::line(line.join("  ")));
     // Wave vector of the order, if there is one. k = 0 is skipped: it only counts occupied sites.
     let factors = found.structure_factor.iter().enumerate().skip(1);
@@ -35,9 +32,17 @@ pub fn show(estimate: &Estimate, lattice: &Lattice) {
     output::line(format!("V-score {}  samples {}", significant(estimate.v_score, 2), estimate.samples));
 }
 
-/// Returns the diagonal observables as JSON entries: value of each name.
-pub fn diagonal_json(values: impl IntoIterator<Item = Value>) -> impl Iterator<Item = (String, Value)> {
-    DIAGONAL_OBSERVABLES.iter().map(|row| row.name.to_string()).zip(values)
+/// Returns label and value of the diagonal observables, with σˣ in second place.
+pub fn scalars(diagonal: impl Iterator<Item = String>, sigma_x: &str) -> Vec<String> {
+    let labeled = DIAGONAL_OBSERVABLES.iter().zip(diagonal);
+    let mut values: Vec<String> = labeled.map(|(row, value)| format!("{} {value}", row.label)).collect();
+    values.insert(1, format!("sigma_x {sigma_x}"));
+    values
+}
+
+/// Adds the diagonal observables to a JSON object under their names.
+pub fn add_diagonal(object: &mut Value, diagonal: impl Iterator<Item = Value>) {
+    DIAGONAL_OBSERVABLES.iter().zip(diagonal).for_each(|(row, value)| object[row.name] = value);
 }
 
 /// Prints the entropy of a part of the lattice.

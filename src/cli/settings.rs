@@ -291,16 +291,14 @@ impl Group {
                     _ => Ok(Value::Real(number)),
                 },
             },
-            KeyKind::Switch => match text.to_ascii_lowercase().as_str() {
+            KeyKind::Switch | KeyKind::Axes => match text.to_ascii_lowercase().as_str() {
                 "true" => Ok(Value::Switch(true)),
                 "false" => Ok(Value::Switch(false)),
+                axis @ ("x" | "y") if key.kind == KeyKind::Axes => Ok(Value::Text(axis.into())),
+                _ if key.kind == KeyKind::Axes => {
+                    fault(format!("is no set of axes; give {name}=true for both, {name}=x, {name}=y or {name}=false"))
+                }
                 _ => fault(format!("is neither true nor false; give {name}=true or {name}=false")),
-            },
-            KeyKind::Axes => match text.to_ascii_lowercase().as_str() {
-                "true" => Ok(Value::Switch(true)),
-                "false" => Ok(Value::Switch(false)),
-                axis @ ("x" | "y") => Ok(Value::Text(axis.into())),
-                _ => fault(format!("is no set of axes; give {name}=true for both, {name}=x, {name}=y or {name}=false")),
             },
             KeyKind::Choice(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(text)) {
                 Some(word) => Ok(Value::Text((*word).into())),

@@ -29,19 +29,13 @@ pub static DIAGONAL_OBSERVABLES: [DiagonalObservable; 4] = [
         name: "staggered_abs",
         label: "staggered |m|",
         html: "Staggered magnetization <span class=\"formula\">⟨|m|⟩</span>",
-        on: |lattice| {
-            let lattice = *lattice;
-            Box::new(move |configuration| staggered(&lattice, configuration).abs())
-        },
+        on: |lattice| of_staggered(lattice, f64::abs),
     },
     DiagonalObservable {
         name: "staggered_squared",
         label: "m^2",
         html: "⟨m²⟩",
-        on: |lattice| {
-            let lattice = *lattice;
-            Box::new(move |configuration| staggered(&lattice, configuration).powi(2))
-        },
+        on: |lattice| of_staggered(lattice, |m| m.powi(2)),
     },
     // Mean of σᶻ_a σᶻ_b over the bonds of the lattice; 0 without bonds
     DiagonalObservable {
@@ -59,33 +53,24 @@ pub static DIAGONAL_OBSERVABLES: [DiagonalObservable; 4] = [
 ];
 
 /// Position of an observable in [`DIAGONAL_OBSERVABLES`].
-pub(crate) const fn index_of(name: &str) -> usize {
-    let mut at = 0;
-    while at < DIAGONAL_OBSERVABLES.len() {
-        if equal(DIAGONAL_OBSERVABLES[at].name.as_bytes(), name.as_bytes()) {
-            return at;
-        }
-        at += 1;
-    }
-    panic!("there is no such observable")
-}
-
-const fn equal(a: &[u8], b: &[u8]) -> bool {
-    let mut at = 0;
-    while at < a.len() && at < b.len() && a[at] == b[at] {
-        at += 1;
-    }
-    at == a.len() && at == b.len()
+///
+/// # Panics
+/// If there is no observable of this name.
+pub(crate) fn index_of(name: &str) -> usize {
+    DIAGONAL_OBSERVABLES.iter().position(|row| row.name == name).expect("the name of an observable")
 }
 
 fn density(configuration: &[u8]) -> f64 {
     configuration.iter().map(|n| f64::from(*n)).sum::<f64>() / configuration.len() as f64
 }
 
-/// `(1/N) Σ_i (−1)^(x+y) (n_i − ½)`
-pub(crate) fn staggered(lattice: &Lattice, configuration: &[u8]) -> f64 {
-    let spin = |(site, n): (usize, &u8)| lattice.sublattice_sign(site) * (f64::from(*n) - 0.5);
-    configuration.iter().enumerate().map(spin).sum::<f64>() / configuration.len() as f64
+/// Returns the evaluation of a function of `(1/N) Σ_i (−1)^(x+y) (n_i − ½)`.
+fn of_staggered(lattice: &Lattice, function: fn(f64) -> f64) -> Evaluate {
+    let lattice = *lattice;
+    Box::new(move |configuration| {
+        let spin = |(site, n): (usize, &u8)| lattice.sublattice_sign(site) * (f64::from(*n) - 0.5);
+        function(configuration.iter().enumerate().map(spin).sum::<f64>() / configuration.len() as f64)
+    })
 }
 
 #[cfg(test)]

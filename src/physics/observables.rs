@@ -35,17 +35,17 @@ pub struct Observables {
 impl Observables {
     /// `(1/N) Σ ⟨n_i⟩`.
     pub fn density(&self) -> f64 {
-        self.diagonal[const { index_of("density") }]
+        self.diagonal[index_of("density")]
     }
 
     /// `⟨|m|⟩`.
     pub fn staggered_abs(&self) -> f64 {
-        self.diagonal[const { index_of("staggered_abs") }]
+        self.diagonal[index_of("staggered_abs")]
     }
 
     /// `⟨m²⟩`.
     pub fn staggered_squared(&self) -> f64 {
-        self.diagonal[const { index_of("staggered_squared") }]
+        self.diagonal[index_of("staggered_squared")]
     }
 
     /// Computes the observables of the complex state `real + i·imaginary`. Hamiltonian and observables are real and

@@ -67,7 +67,7 @@ impl PhasePoint {
 
     /// ⟨|m|⟩ of the staggered magnetization.
     pub fn staggered_abs(&self) -> Mean {
-        self.diagonal[const { index_of("staggered_abs") }]
+        self.diagonal[index_of("staggered_abs")]
     }
 
     /// |E − exact| / |exact|

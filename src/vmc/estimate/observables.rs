@@ -28,17 +28,17 @@ pub struct ObservableEstimates {
 impl ObservableEstimates {
     /// Mean occupation (1/N) Σ ⟨n_i⟩.
     pub fn density(&self) -> Mean {
-        self.diagonal[const { index_of("density") }]
+        self.diagonal[index_of("density")]
     }
 
     /// ⟨|m|⟩ of the staggered magnetization.
     pub fn staggered_abs(&self) -> Mean {
-        self.diagonal[const { index_of("staggered_abs") }]
+        self.diagonal[index_of("staggered_abs")]
     }
 
     /// ⟨m²⟩ of the staggered magnetization.
     pub fn staggered_squared(&self) -> Mean {
-        self.diagonal[const { index_of("staggered_squared") }]
+        self.diagonal[index_of("staggered_squared")]
     }
 }
 
@@ -115,7 +115,7 @@ impl Accumulator {
             sigma_x: flips_every_site.then(|| self.batches.mean(SIGMA_X)),
             staggered_fluctuation: {
                 // To first order in the error of ⟨|m|⟩, as for correlations.
-                let [abs, squared] = const { [index_of("staggered_abs"), index_of("staggered_squared")] };
+                let [abs, squared] = [index_of("staggered_abs"), index_of("staggered_squared")];
                 let (n, m) = (n as f64, self.batches.mean(abs).value);
                 self.batches.mean_of(&[(squared, n), (abs, -2.0 * n * m)], n * m * m)
             },
