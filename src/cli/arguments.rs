@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use ketformer::gpu::GpuOptions;
 
-use super::groups::hamiltonian::Hamiltonians;
-use super::groups::train::MAX_SAMPLES;
-use super::groups::wave_function::WaveFunctions;
-use super::memory_size;
-use super::typed::Typed;
+use crate::cli::groups::hamiltonian::Hamiltonians;
+use crate::cli::groups::train::MAX_SAMPLES;
+use crate::cli::groups::wave_function::WaveFunctions;
+use crate::cli::settings::memory_size;
+use crate::cli::settings::typed::Typed;
 
 /// Trains transformer wave functions on any GPU that Vulkan, Metal or DX12 can reach.
 #[derive(Debug, Parser)]

@@ -4,8 +4,8 @@ use ketformer::Result;
 use ketformer::gpu::{Gpu, Tuning};
 use ketformer::kernels::variant::tuning_doubt;
 
-use super::arguments::AdapterArguments;
-use super::output;
+use crate::cli::arguments::AdapterArguments;
+use crate::cli::output;
 
 /// Opens the adapter. Warns if its tuning file, or an entry of the file, cannot be used.
 ///

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::groups;
+use crate::cli::groups;
 
 /// Inserts the subcommand that the reference code does not have: `train`, or `help GROUP` for `--help --GROUP`. Lines
 /// that begin with a subcommand, or have no group, are returned unchanged.

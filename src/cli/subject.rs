@@ -6,9 +6,9 @@ use ketformer::model::Weights;
 use ketformer::run::{MODEL_FILE, RunSettings, SETTINGS_FILE, newest_checkpoint};
 use ketformer::{Error, ErrorKind, Result};
 
-use super::arguments::GroupArguments;
-use super::groups::Problem;
-use super::typed::Typed;
+use crate::cli::arguments::GroupArguments;
+use crate::cli::groups::Problem;
+use crate::cli::settings::typed::Typed;
 
 /// Whether a word is KEY=VALUE rather than a path, which may contain a `=`.
 fn is_setting(word: &str) -> bool {

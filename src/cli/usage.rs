@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::error::{Error, ErrorKind};
 
-use super::output;
+use crate::cli::output;
 
 /// Prints `error`: help and version on stdout with exit code 0, a parse error as one line with exit code 2.
 pub fn explain(error: &Error) -> ExitCode {
@@ -47,8 +47,8 @@ fn one_line(rendered: &str) -> String {
 mod tests {
     use clap::Parser;
 
-    use super::super::arguments::Arguments;
     use super::*;
+    use crate::cli::arguments::Arguments;
 
     fn said(line: &str) -> String {
         let error = Arguments::try_parse_from(line.split(' ')).map(|_| ()).expect_err(line);

@@ -2,31 +2,18 @@
 
 pub mod eval;
 pub mod hamiltonian;
-pub mod heisenberg;
 pub mod lattice;
-pub mod lptf;
-pub mod metropolis;
-pub mod outcome;
-pub mod patch;
-pub mod ptf;
-pub mod rbm;
 pub mod report;
-pub mod rnn;
-pub mod rydberg;
 pub mod sample;
-pub mod tfim;
 pub mod train;
-pub mod transformer;
-pub mod vit;
 pub mod wave_function;
-pub mod xxz;
 
 use ketformer::Result;
 use ketformer::model::{Model, check_sector};
 use ketformer::physics::{Hamiltonian, Lattice};
 
-use super::settings::{Extent, Group, Settings, Value};
-use super::typed::{Table, Typed};
+use crate::cli::settings::typed::{Table, Typed};
+use crate::cli::settings::{Extent, Group, Settings, Value};
 use hamiltonian::Hamiltonians;
 use wave_function::WaveFunctions;
 
@@ -83,9 +70,9 @@ impl Problem {
 mod tests {
     use clap::Parser;
 
-    use super::super::arguments::{Arguments, Command};
-    use super::super::settings::KeyKind;
     use super::*;
+    use crate::cli::arguments::{Arguments, Command};
+    use crate::cli::settings::KeyKind;
 
     #[test]
     fn every_table_parses_its_own_defaults_and_names_no_key_twice() {
@@ -125,7 +112,7 @@ mod tests {
         assert_eq!((made.lattice.lx, made.lattice.ly), (6, 6));
         let terms = made.hamiltonian.terms(&made.lattice).unwrap();
         assert_eq!((terms.pairs[0].coefficient, terms.field[0], terms.moves[0].amplitude), (2.0, -3.0, -0.25));
-        let ptf = ptf::model(&made.model_settings[0]).unwrap();
+        let ptf = wave_function::ptf::model(&made.model_settings[0]).unwrap();
         assert_eq!((ptf.width, ptf.heads, ptf.layers, ptf.feed_forward, ptf.patch.to_string().as_str()), {
             (32, 4, 3, 64, "2x2")
         });

@@ -1,0 +1,100 @@
+//! `ketformer bench`: speed of the kernels on this adapter, compared with the limits of the adapter.
+
+use std::fs;
+use std::path::Path;
+
+use ketformer::bench::{self, BenchConfig, BenchReport, Subject};
+use ketformer::{Error, ErrorKind, Result};
+
+use crate::cli::arguments::BenchArguments;
+use crate::cli::groups::train;
+use crate::cli::{Outcome, device, output, suggestion};
+
+/// Prints a table of measurements and writes the requested files.
+///
+/// # Errors
+/// `ErrorKind::Settings` for unknown subjects and invalid shapes, `ErrorKind::Memory` for shapes beyond the adapter,
+/// `ErrorKind::File` for files that cannot be read or written, `ErrorKind::Adapter` or `ErrorKind::Device` if the GPU
+/// cannot be used.
+pub fn run(arguments: &BenchArguments) -> Result<Outcome> {
+    let config = config(arguments)?;
+    // Files are checked before the measurements, which take time.
+    let old = arguments.compare.as_deref().map(read).transpose()?;
+    [&arguments.csv, &arguments.json, &arguments.plot].into_iter().flatten().try_for_each(|path| check_folder(path))?;
+    let gpu = device::open(&arguments.adapter)?;
+    let report = bench::run(&gpu, &config, &mut |title| {
+        if !arguments.quiet {
+            output::progress(&format!("bench {title}"));
+        }
+    })?;
+    output::line(report.table());
+    if let Some(old) = old {
+        output::line(format!("\n{}", report.compare_table(&old)));
+    }
+    if let Some(path) = &arguments.csv {
+        write(path, &report.csv())?;
+    }
+    if let Some(path) = &arguments.json {
+        write(path, &report.json()?)?;
+    }
+    if let Some(path) = &arguments.plot {
+        let adapter = report.rows.first().map_or("", |row| &row.adapter);
+        write(path, &bench::plot(&report.curves, &format!("Cost of a sample against sites, on {adapter}"))?)?;
+    }
+    Ok(if report.has_errors() { Outcome::Found } else { Outcome::Done })
+}
+
+fn config(arguments: &BenchArguments) -> Result<BenchConfig> {
+    let defaults = BenchConfig::default();
+    let subjects = arguments.subjects.iter().map(|word| subject(word)).collect::<Result<Vec<_>>>()?;
+    let shapes = arguments.shape.iter().map(|word| word.parse()).collect::<Result<Vec<_>>>()?;
+    let config = BenchConfig {
+        subjects: if subjects.is_empty() { defaults.subjects } else { subjects },
+        shapes,
+        runs: arguments.runs.unwrap_or(defaults.runs),
+        warmup: arguments.warmup.unwrap_or(defaults.warmup),
+        variant: arguments.variant.clone(),
+        seed: arguments.seed.unwrap_or_else(train::draw_seed),
+    };
+    config.check()?;
+    if arguments.plot.is_some() && !config.subjects.contains(&Subject::Scaling) {
+        let message = "bench: --plot draws what `bench scaling` measures; give that subject or leave --plot out";
+        return Err(Error::new(ErrorKind::Settings, message));
+    }
+    Ok(config)
+}
+
+fn subject(word: &str) -> Result<Subject> {
+    word.parse().map_err(|error| match suggestion::closest(word, Subject::ALL.into_iter().map(Subject::name)) {
+        Some(near) => {
+            Error::new(ErrorKind::Settings, format!("bench: there is no `{word}` to measure; did you mean {near}?"))
+        }
+        None => error,
+    })
+}
+
+fn read(path: &Path) -> Result<BenchReport> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|e| {
+        let message = format!("bench: cannot read {name}; give a file that `ketformer bench --json` wrote");
+        Error::new(ErrorKind::File, message).caused_by(e)
+    })?;
+    BenchReport::parse(&name, &text)
+}
+
+/// Checks that a file can be created at `path`, as far as possible without creating it.
+fn check_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.is_dir() && !path.is_dir() {
+        return Ok(());
+    }
+    let message = format!("bench: {} cannot be written; give a file name in a folder that exists", path.display());
+    Err(Error::new(ErrorKind::File, message))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(|e| {
+        let message = format!("bench: cannot write {}; choose another file", path.display());
+        Error::new(ErrorKind::File, message).caused_by(e)
+    })
+}

@@ -1,0 +1,40 @@
+//! Commands of the program, one file or folder each.
+
+mod bench;
+mod devices;
+mod doctor;
+mod eval;
+mod exact;
+mod help;
+mod kernels;
+mod report;
+mod sample;
+mod sweep;
+mod train;
+mod tune;
+
+use ketformer::Result;
+
+use super::Outcome;
+use super::arguments::Command;
+
+/// Runs a command.
+///
+/// # Errors
+/// Errors of the command.
+pub fn run(command: Command) -> Result<Outcome> {
+    match command {
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
+        Command::Sample(arguments) => sample::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::Sweep(arguments) => sweep::run(&arguments),
+        Command::Exact(arguments) => exact::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
+        Command::Devices => devices::run(),
+        Command::Kernels { name } => kernels::run(name.as_deref()),
+        Command::Doctor { adapter } => doctor::run(&adapter),
+        Command::Help { subject } => help::run(subject.as_deref()),
+    }
+}

@@ -1,0 +1,110 @@
+//! `ketformer report`: HTML report of a run.
+
+use std::path::Path;
+
+use ketformer::gpu::{Gpu, Profile};
+use ketformer::model::Weights;
+use ketformer::run::{METRICS_FILE, REPORT_FILE, Report, RunSettings, load_metrics};
+use ketformer::vmc::{EvaluateConfig, PartTime, SampleConfig, Trainer, attention_maps, evaluate, sample};
+use ketformer::{Error, ErrorKind, Result};
+
+use crate::cli::arguments::ReportArguments;
+use crate::cli::groups::{Problem, hamiltonian, report as group, train, wave_function};
+use crate::cli::output::chains;
+use crate::cli::output::exact_answer::exact_energy;
+use crate::cli::settings::Settings;
+use crate::cli::settings::typed::words;
+use crate::cli::subject::{of_run, split_runs};
+use crate::cli::{Outcome, device, output};
+
+/// Maximum number of samples in the averages of attention, which are only displayed.
+const ATTENDING: usize = 512;
+
+/// Samples, evaluates and times the wave function, and writes the report.
+///
+/// # Errors
+/// Errors of settings, files, weights, adapter and memory.
+pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
+    let (typed, runs) = split_runs(&arguments.words);
+    let asked = group::GROUP.parse(&typed)?;
+    let run = the_run(&runs)?;
+    let (settings, problem, weights) = of_run("report", run)?;
+    let Problem { lattice, hamiltonian, model, .. } = &problem;
+    let say = |text: &str| (!arguments.gpu.quiet).then(|| output::note(&text));
+    let steps = load_metrics(&run.join(METRICS_FILE)).unwrap_or_else(|error| {
+        output::warning(&format!("{error}; the page is made without curves"));
+        Vec::new()
+    });
+    let gpu = device::open(&arguments.gpu.adapter)?;
+
+    let samples = asked.size("samples");
+    say(&format!("drawing {samples} samples"));
+    let (seed, memory) = (asked.optional_count("seed").unwrap_or_else(train::draw_seed), arguments.gpu.memory);
+    let config = EvaluateConfig { samples, seed, memory, ..EvaluateConfig::default() };
+    let estimate = evaluate(&gpu, lattice, hamiltonian.as_ref(), model.as_ref(), &weights, config)?;
+    if let Some(report) = &estimate.chains {
+        chains::warn(report);
+    }
+    let shown = asked.size("snapshots");
+    let config = SampleConfig { samples: ATTENDING.min(samples).max(shown), seed, memory, ..SampleConfig::default() };
+    let mut drawn = sample(&gpu, lattice, model.as_ref(), &weights, config)?.configurations;
+    say("computing attention maps");
+    let attention = attention_maps(&gpu, lattice, model.as_ref(), &weights, &drawn)?;
+    drawn.truncate(shown);
+
+    let replays = asked.count("runs") as u32;
+    let mut parts = Vec::new();
+    if replays > 0 {
+        say("timing the parts of a step");
+        parts = part_times(&gpu, &problem, &settings, &weights, memory, replays)?;
+    }
+    let path = arguments.out.clone().unwrap_or_else(|| run.join(REPORT_FILE));
+    let report = Report {
+        title: title(&problem),
+        exact: exact_energy(&problem)?,
+        lattice: problem.lattice,
+        settings,
+        steps,
+        estimate,
+        snapshots: drawn,
+        attention,
+        parts,
+    };
+    report.save(&path)?;
+    output::line(path.display());
+    say("it opens in any browser, without network access");
+    Ok(Outcome::Done)
+}
+
+/// Returns the only run folder among the arguments.
+fn the_run(runs: &[String]) -> Result<&Path> {
+    let fault = |text: &str| Err(Error::new(ErrorKind::Settings, format!("report: {text}")));
+    match runs {
+        [run] => Ok(Path::new(run)),
+        [] => fault("nothing to show; give a run folder, such as out/1"),
+        _ => fault("more than one run folder is given; report on them one by one"),
+    }
+}
+
+/// Measures the time of each part of a step with the settings of the run, on the current adapter.
+fn part_times(
+    gpu: &Gpu,
+    problem: &Problem,
+    settings: &RunSettings,
+    weights: &Weights,
+    memory: Option<u64>,
+    replays: u32,
+) -> Result<Vec<PartTime>> {
+    let Problem { lattice, hamiltonian, model, .. } = problem;
+    let mut own: Settings = train::GROUP.parse(&words(&settings.train))?;
+    let config = train::config(&mut own, memory)?;
+    let mut trainer = Trainer::new(gpu, lattice, hamiltonian.as_ref(), model.as_ref(), config)?;
+    trainer.set_weights(weights)?;
+    trainer.part_times(Profile { warmup: 0, runs: replays })
+}
+
+/// Title of the report: wave function, Hamiltonian and lattice.
+fn title(problem: &Problem) -> String {
+    let Problem { lattice, hamiltonian_settings, model_settings, .. } = problem;
+    format!("{}, {}", wave_function::title(model_settings), hamiltonian::title(hamiltonian_settings, lattice))
+}

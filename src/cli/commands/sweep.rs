@@ -1,0 +1,237 @@
+//! `ketformer sweep`: scan of one coupling. Each point starts from the weights of the previous one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use ketformer::gpu::Gpu;
+use ketformer::model::Weights;
+use ketformer::run::{METRICS_FILE, MODEL_FILE, PhaseDiagram, PhasePoint, RunFolder, SETTINGS_FILE};
+use ketformer::vmc::{EvaluateConfig, evaluate};
+use ketformer::{Error, ErrorKind, Result};
+use serde_json::{Map, Value, json};
+
+use super::train::{self, Job, Point};
+use crate::cli::arguments::{Arguments, Command, SweepArguments, TrainArguments};
+use crate::cli::groups::{Problem, hamiltonian, train as train_group, wave_function};
+use crate::cli::output::chains;
+use crate::cli::output::exact_answer::exact_energy;
+use crate::cli::output::number::{Measurement, energy_line, exact_line};
+use crate::cli::settings::range::Range;
+use crate::cli::{Outcome, device, interrupt, output};
+
+/// Steps of the first point in units of those of the others. It has no previous point to start from.
+const FIRST_STEPS: u64 = 4;
+/// File with the command line of the sweep.
+const SWEEP_FILE: &str = "sweep.json";
+/// Table of the points.
+const TABLE_FILE: &str = "sweep.csv";
+/// Plot of the points.
+const PICTURE_FILE: &str = "sweep.svg";
+
+/// Trains and evaluates every point. Writes the table and the plot after each.
+///
+/// # Errors
+/// Errors of settings, adapter, memory, files and weights.
+pub fn run(arguments: &SweepArguments) -> Result<Outcome> {
+    match &arguments.train.resume {
+        Some(folder) => {
+            let again = read(folder, arguments)?;
+            sweep(&again, folder)
+        }
+        None => {
+            // The settings of all points are checked before any file is created.
+            let Scan { points, .. } = Scan::new(arguments)?;
+            points.iter().try_for_each(|point| Job::new(&point.arguments).map(|_| ()))?;
+            let folder = match &arguments.train.out {
+                Some(out) => RunFolder::at(out)?,
+                None => RunFolder::numbered(Path::new("out"))?,
+            };
+            let path = folder.path().to_path_buf();
+            write(&path, arguments)?;
+            let mut folder = folder;
+            folder.keep();
+            drop(folder);
+            sweep(arguments, &path)
+        }
+    }
+}
+
+/// Points of a scan.
+struct Scan {
+    coupling: String,
+    points: Vec<ScanPoint>,
+}
+
+/// Point of a scan: value of the coupling and arguments of the training run.
+struct ScanPoint {
+    value: f64,
+    arguments: TrainArguments,
+}
+
+impl Scan {
+    /// Expands the one setting of the Hamiltonian that is a range into its values.
+    fn new(SweepArguments { train: arguments, first_steps, .. }: &SweepArguments) -> Result<Self> {
+        let hamiltonian = &arguments.groups.hamiltonian;
+        let words = hamiltonian.given().iter().flat_map(|(_, words)| words);
+        let ranges: Vec<(&String, &str, Range)> = words
+            .filter_map(|word| {
+                let (name, text) = word.split_once('=')?;
+                Range::parse(text).map(|range| range.map(|range| (word, name, range))).transpose()
+            })
+            .collect::<Result<_>>()?;
+        let [(word, name, range)] = &ranges[..] else {
+            let message = format!(
+                "sweep: {} couplings are ranges, expected exactly one; give it as --rydberg delta=0:3:0.25",
+                ranges.len()
+            );
+            return Err(Error::new(ErrorKind::Settings, message));
+        };
+        let point = |value: f64| {
+            let mut arguments = arguments.clone();
+            arguments.groups.hamiltonian = hamiltonian.with_word(word, &format!("{name}={value}"));
+            ScanPoint { value, arguments }
+        };
+        let mut points: Vec<ScanPoint> = range.values().map(point).collect();
+        let steps = train_group::GROUP.parse(&arguments.words())?.count("steps");
+        let first = points.remove(0);
+        let arguments = first.arguments.with_steps(first_steps.unwrap_or(FIRST_STEPS * steps));
+        points.insert(0, ScanPoint { arguments, ..first });
+        Ok(Self { coupling: name.to_string(), points })
+    }
+}
+
+/// Runs all points that are not in the table yet.
+fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
+    let Scan { coupling, points } = Scan::new(arguments)?;
+    interrupt::watch()?;
+    let _lock = RunFolder::existing(folder)?;
+    let table = folder.join(TABLE_FILE);
+    let gpu = device::open(&arguments.train.gpu.adapter)?;
+    let (first, _) = Job::new(&points[0].arguments)?;
+    let sites = first.problem.lattice.sites();
+    let mut diagram = PhaseDiagram { coupling: coupling.clone(), sites, points: PhaseDiagram::load_points(&table)? };
+    for (number, point) in points.iter().enumerate() {
+        if diagram.points.iter().any(|done| done.coupling == point.value) {
+            continue;
+        }
+        let place = folder.join(format!("point-{number:03}"));
+        let before = number.checked_sub(1).map(|before| folder.join(format!("point-{before:03}")).join(MODEL_FILE));
+        if !arguments.train.gpu.quiet {
+            output::note(&format!("{coupling}={}, point {} of {}", point.value, number + 1, points.len()));
+        }
+        let Some(Point { job, weights }) = trained(&gpu, point, &place, before)? else {
+            let shown = folder.display();
+            output::warning(&format!(
+                "interrupted at {coupling}={}: `ketformer sweep --resume {shown}` resumes from there",
+                point.value
+            ));
+            return Ok(Outcome::Interrupted);
+        };
+        let found = evaluated(&gpu, arguments, &job.problem, &weights, point.value)?;
+        show(&coupling, &found, sites);
+        diagram.points.push(found);
+        diagram.save(&table)?;
+        diagram.draw(&folder.join(PICTURE_FILE), &title(&job, &coupling))?;
+    }
+    if !arguments.train.gpu.quiet {
+        output::note(&format!("{} and {PICTURE_FILE} next to it contain all points", table.display()));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Trains a point from the weights of the previous one, or resumes it. Returns `None` if the user interrupted it.
+fn trained(gpu: &Gpu, point: &ScanPoint, place: &Path, before: Option<PathBuf>) -> Result<Option<Point>> {
+    if place.join(SETTINGS_FILE).is_file() {
+        return train::finish_point(gpu, &point.arguments, place);
+    }
+    // Killed before its settings were written: there is nothing to resume, and at most the header of the metrics.
+    let rows = fs::read_to_string(place.join(METRICS_FILE)).map_or(0, |text| text.lines().skip(1).count());
+    if place.is_dir() && rows == 0 {
+        fs::remove_dir_all(place).ok();
+    }
+    let mut arguments = point.arguments.clone();
+    arguments.out = Some(place.to_path_buf());
+    arguments.weights = before.or(arguments.weights);
+    train::begin_point(gpu, &arguments)
+}
+
+fn evaluated(
+    gpu: &Gpu,
+    arguments: &SweepArguments,
+    problem: &Problem,
+    weights: &Weights,
+    coupling: f64,
+) -> Result<PhasePoint> {
+    let Problem { lattice, hamiltonian, model, .. } = problem;
+    let config = EvaluateConfig {
+        samples: arguments.samples as usize,
+        memory: arguments.train.gpu.memory,
+        ..Default::default()
+    };
+    let estimate = evaluate(gpu, lattice, hamiltonian.as_ref(), model.as_ref(), weights, config)?;
+    if let Some(report) = &estimate.chains {
+        chains::warn(report);
+    }
+    Ok(PhasePoint::new(coupling, &estimate, exact_energy(problem)?))
+}
+
+fn show(coupling: &str, point: &PhasePoint, sites: usize) {
+    let energy = Measurement::from(point.energy);
+    let exact = match point.exact.is_finite() {
+        true => format!("  {}", exact_line(point.exact, energy)),
+        false => String::new(),
+    };
+    output::line(format!("{coupling} {}  {}{exact}", point.coupling, energy_line(energy, sites, point.variance)));
+}
+
+/// Title of the plot: lattice, couplings except the scanned one, and wave function.
+fn title(job: &Job, coupling: &str) -> String {
+    let all = hamiltonian::title(&job.problem.hamiltonian_settings, &job.problem.lattice);
+    let fixed: Vec<&str> = all.split(' ').filter(|word| !word.starts_with(&format!("{coupling}="))).collect();
+    format!("{}, {}", fixed.join(" "), wave_function::title(&job.problem.model_settings))
+}
+
+/// Writes the command line of the sweep into its folder.
+fn write(folder: &Path, arguments: &SweepArguments) -> Result<()> {
+    let TrainArguments { groups, weights, .. } = &arguments.train;
+    let mut words = vec!["ketformer".to_string(), "sweep".into(), "--samples".into(), arguments.samples.to_string()];
+    words.extend(arguments.first_steps.iter().flat_map(|steps| ["--first-steps".to_string(), steps.to_string()]));
+    words.extend(arguments.train.words());
+    for (group, own) in groups.model.given().iter().chain(groups.hamiltonian.given()) {
+        words.push(format!("--{}", group.name));
+        words.extend(own.iter().cloned());
+    }
+    if let Some(weights) = weights {
+        words.extend(["--weights".to_string(), weights.display().to_string()]);
+    }
+    words.extend(arguments.train.tensorboard.then(|| "--tensorboard".to_string()));
+    let text = serde_json::to_string_pretty(&json!({ "command": words })).unwrap_or_default() + "\n";
+    fs::write(folder.join(SWEEP_FILE), text).map_err(|cause| {
+        let text = format!("sweep: cannot write into {}; give --out a folder that can be written", folder.display());
+        Error::new(ErrorKind::File, text).caused_by(cause)
+    })
+}
+
+/// Reads the command line of the sweep in `folder`. Adapter, memory limit and quiet flag are those of `now`.
+fn read(folder: &Path, now: &SweepArguments) -> Result<SweepArguments> {
+    let fault = |text: String| Error::new(ErrorKind::Settings, format!("sweep: {text}"));
+    let groups = &now.train.groups;
+    if !now.train.words().is_empty() || groups.model.is_given() || groups.hamiltonian.is_given() {
+        return Err(fault("the folder already defines the scan; give --resume alone, or begin a new sweep".into()));
+    }
+    let path = folder.join(SWEEP_FILE);
+    let foreign = || fault(format!("{} is not of a sweep; give the folder of one", path.display()));
+    let text = fs::read_to_string(&path).map_err(|cause| foreign().caused_by(cause))?;
+    let all: Map<String, Value> = serde_json::from_str(&text).map_err(|cause| foreign().caused_by(cause))?;
+    let words = all.get("command").and_then(Value::as_array).ok_or_else(foreign)?;
+    let parsed = Arguments::try_parse_from(words.iter().filter_map(Value::as_str));
+    match parsed.map(|arguments| arguments.command) {
+        Ok(Command::Sweep(mut again)) => {
+            again.train.gpu = now.train.gpu.clone();
+            again.train.tensorboard |= now.train.tensorboard;
+            Ok(again)
+        }
+        _ => Err(foreign()),
+    }
+}

@@ -1,0 +1,219 @@
+//! Checked settings of a training run.
+
+use ketformer::Result;
+use ketformer::run::RunSettings;
+use ketformer::vmc::TrainConfig;
+
+use super::place::{NO_FOLDER, RunLocation};
+use crate::cli::arguments::{GroupArguments, TrainArguments};
+use crate::cli::groups::{Problem, train};
+use crate::cli::output::progress::OutputStyle;
+use crate::cli::settings::typed::{Typed, words};
+use crate::cli::settings::{Extent, Settings, Value};
+
+/// Checked settings of a training run.
+pub struct Job {
+    /// Lattice, wave function and Hamiltonian.
+    pub problem: Problem,
+    /// Settings of the group `train`.
+    pub settings: Settings,
+    /// Configuration of the trainer.
+    pub config: TrainConfig,
+    /// Number of steps of the whole run.
+    pub steps: u64,
+    /// Steps between two reports.
+    pub report: u64,
+    /// Steps between two checkpoints.
+    pub checkpoint: u64,
+    /// Number of consecutive rejected steps that ends the run.
+    pub max_rejected_steps: u64,
+    /// Command that reproduces the run.
+    pub command: String,
+    /// Output style.
+    pub form: OutputStyle,
+    /// Whether event files for TensorBoard are requested.
+    pub tensorboard: bool,
+}
+
+impl Job {
+    /// Checks the arguments of a new run. Also returns the location of its folder.
+    ///
+    /// # Errors
+    /// `ErrorKind::Settings` for invalid or contradictory settings.
+    pub fn new(arguments: &TrainArguments) -> Result<(Self, RunLocation)> {
+        let settings = train::GROUP.parse(&arguments.words())?;
+        let GroupArguments { model, hamiltonian } = &arguments.groups;
+        let problem = Problem::new(model, hamiltonian, settings.optional_extent("L"))?;
+        let place = RunLocation::new(arguments.out.as_deref(), &settings)?;
+        if arguments.tensorboard && matches!(place, RunLocation::Nowhere) {
+            let text =
+                format!("--tensorboard writes into the run folder, and dir={NO_FOLDER} has none; keep one of them");
+            return Err(train::GROUP.error(&text));
+        }
+        let weights = arguments.weights.as_ref().map(|path| path.display().to_string());
+        let with_values = [
+            ("--weights", weights),
+            ("--adapter", arguments.gpu.adapter.adapter.clone()),
+            ("--memory", arguments.gpu.memory.map(|memory| memory.to_string())),
+        ];
+        let with_values = with_values.into_iter().filter_map(|(flag, value)| Some([flag.to_string(), value?]));
+        let flags = with_values.flatten().chain(arguments.tensorboard.then(|| "--tensorboard".to_string()));
+        Ok((Self::of(problem, settings, arguments, |problem, settings| command(problem, settings, flags))?, place))
+    }
+
+    /// Job of an existing run, with `changes` to its settings.
+    ///
+    /// # Errors
+    /// `ErrorKind::Settings` for invalid or contradictory settings.
+    pub fn of_run(run: &RunSettings, changes: &[String], arguments: &TrainArguments) -> Result<Self> {
+        let name = |word: &String| word.split_once('=').map(|(name, _)| name.to_string());
+        let changed = |word: &String| changes.iter().any(|change| name(change) == name(word));
+        let kept = words(&run.train).into_iter().filter(|word| !changed(word));
+        let settings = train::GROUP.parse(&kept.chain(changes.iter().cloned()).collect::<Vec<_>>())?;
+        let problem =
+            Problem::new(&Typed::of_run(&run.groups), &Typed::of_run(&run.groups), settings.optional_extent("L"))?;
+        Self::of(problem, settings, arguments, |_, _| run.command.clone())
+    }
+
+    fn of(
+        problem: Problem,
+        mut settings: Settings,
+        arguments: &TrainArguments,
+        command: impl FnOnce(&Problem, &Settings) -> String,
+    ) -> Result<Self> {
+        settings.resolve("L", Value::Extent(Extent::Sites(problem.lattice.sites() as u64)));
+        let config = train::config(&mut settings, arguments.gpu.memory)?;
+        settings.resolve("B", Value::Count(config.samples as u64));
+        let [steps, report, checkpoint, max_rejected_steps] =
+            ["steps", "report", "checkpoint", "max_rejected_steps"].map(|key| settings.count(key));
+        let command = command(&problem, &settings);
+        let form = match (arguments.json, arguments.gpu.quiet) {
+            (true, _) => OutputStyle::Json,
+            (false, true) => OutputStyle::Quiet,
+            (false, false) => OutputStyle::Text,
+        };
+        Ok(Self {
+            problem,
+            settings,
+            config,
+            steps,
+            report,
+            checkpoint,
+            max_rejected_steps,
+            command,
+            form,
+            tensorboard: arguments.tensorboard,
+        })
+    }
+}
+
+/// Command that reproduces the run, with every setting spelled out. It writes into a new folder.
+fn command(problem: &Problem, settings: &Settings, flags: impl Iterator<Item = String>) -> String {
+    let mut words = vec!["ketformer".to_string(), "train".into()];
+    let typed = |settings: &Settings| settings.resolved().map(|(name, value)| format!("{name}={value}")).collect();
+    words.extend::<Vec<_>>(typed(settings));
+    for group in problem.settings() {
+        words.push(format!("--{}", group.group().name));
+        words.extend::<Vec<_>>(typed(group));
+    }
+    words.extend(flags);
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// Quotes a word for a POSIX shell.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,+@%".contains(c);
+    match word.chars().all(plain) && !word.is_empty() {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::arguments::{Arguments, Command};
+    use crate::cli::groups::wave_function;
+    use crate::cli::reference_line::with_subcommand;
+
+    fn job(line: &str) -> Result<Job> {
+        let typed = ["ketformer", "train"].into_iter().chain(line.split_whitespace());
+        match Arguments::try_parse_from(typed).unwrap().command {
+            Command::Train(arguments) => Job::new(&arguments).map(|(job, _)| job),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_of_the_settings_file_asks_the_same_again() {
+        let first = job("L=64 K=512 lr=1e-3 seed=None --ptf patch=2x2 --rydberg delta=1.2 --memory 1GiB --tensorboard")
+            .unwrap();
+        let asked = "ketformer train L=64 K=512 Q=1 B=512 steps=50000 ";
+        assert!(first.command.starts_with(asked) && first.command.contains(" lr=0.001 "), "{}", first.command);
+        let second = job(first.command.strip_prefix("ketformer train ").unwrap()).unwrap();
+        assert_eq!(first.command, second.command);
+        assert_eq!((second.config.seed, second.config.memory), (first.config.seed, Some(1 << 30)));
+        assert!(second.tensorboard);
+    }
+
+    #[test]
+    fn the_command_of_every_family_asks_the_same_again() {
+        for (line, resolved) in [
+            ("--ptf patch=2x2 attention=softmax norm=post", "--ptf patch=2x2 Nh=128"),
+            ("--rnn patch=2x2 rnntype=elman", "--rnn patch=2x2 Nh=256 rnntype=ELMAN"),
+            ("--rnn patch=2x1 --lptf patch=2x2 Nh=16", "--rnn L=4 patch=2x1 Nh=16 rnntype=GRU"),
+            ("--lptf patch=4x2 --ptf L=4x2 patch=2x2 Nh=32", "--ptf L=4x2 patch=2x2 Nh=32"),
+            (
+                "--rbm alpha=0.5 chains=16 proposal=flip",
+                "--rbm alpha=0.5 chains=16 sweeps=10 burn_in=100 proposal=flip",
+            ),
+        ] {
+            let first = job(line).unwrap();
+            assert!(first.command.contains(resolved), "{}", first.command);
+            let second = job(first.command.strip_prefix("ketformer train ").unwrap()).unwrap();
+            assert_eq!(first.command, second.command);
+        }
+    }
+
+    /// Command lines from the help and the description of the reference code.
+    #[test]
+    fn the_command_lines_of_the_reference_are_understood() {
+        for (line, title) in [
+            ("--train L=64 NLOOPS=16 K=1024 sub_directory=2x2 --ptf patch=2x2", "ptf patch=2x2"),
+            (
+                "--rydberg --train L=576 NLOOPS=64 sub_directory=3x3 --lptf patch=3x3 --rnn L=9 patch=3 Nh=128",
+                "lptf patch=3x3 of rnn patch=3",
+            ),
+            ("--rydberg --train L=144 NLOOPS=36 --rnn patch=4", "rnn patch=4"),
+            ("--rydberg --train L=144 NLOOPS=24 --ptf patch=2x3", "ptf patch=2x3"),
+            ("--train L=36 --lptf patch=2x3 full_seq=False dropout=0.0 --rnn L=2x3", "lptf patch=2x3 of rnn patch=1"),
+        ] {
+            let typed = ["ketformer"].into_iter().chain(line.split(' ')).map(OsString::from).collect();
+            let arguments = match Arguments::try_parse_from(with_subcommand(typed)).unwrap().command {
+                Command::Train(arguments) => arguments,
+                other => panic!("{other:?}"),
+            };
+            let (job, _) = Job::new(&arguments).unwrap();
+            assert_eq!(wave_function::title(&job.problem.model_settings), title);
+        }
+    }
+
+    #[test]
+    fn settings_come_from_both_places_once() {
+        let both = job("L=36 --train steps=7 --ptf patch=2x2").unwrap();
+        assert_eq!((both.problem.lattice.sites(), both.steps), (36, 7));
+        let doubled = job("L=36 --train L=36").map(|_| ()).unwrap_err();
+        assert!(doubled.to_string().contains("twice"));
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted("L=16"), "L=16");
+        assert_eq!(quoted("dir=my runs"), "'dir=my runs'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+}

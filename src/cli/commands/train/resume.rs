@@ -1,0 +1,140 @@
+//! `ketformer train --resume RUN`: resumes a run from its newest checkpoint.
+
+use std::path::Path;
+
+use ketformer::run::{
+    AdapterRecord, METRICS_FILE, Metrics, Resumption, RunFolder, RunSettings, SETTINGS_FILE, newest_checkpoint,
+};
+use ketformer::vmc::{Checkpoint, Trainer};
+use ketformer::{Error, ErrorKind, Result};
+
+use super::job::Job;
+use super::run::Run;
+use crate::cli::arguments::TrainArguments;
+use crate::cli::groups::train;
+use crate::cli::settings::typed::words;
+use crate::cli::{Outcome, device, interrupt, output};
+
+/// Settings that are allowed to change on resume: length, step size and output of the run, but not the problem.
+const MAY_CHANGE: [&str; 6] = ["steps", "lr", "clip", "report", "checkpoint", "max_rejected_steps"];
+
+/// Resumes the run in `path`.
+///
+/// # Errors
+/// `ErrorKind::Settings` for settings that cannot change and for a run without remaining steps; errors of adapter,
+/// memory, files and weights.
+pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
+    refuse_what_a_run_says(arguments)?;
+    let settings = RunSettings::load(&path.join(SETTINGS_FILE))?;
+    let changes = changes(arguments, &settings)?;
+    let job = Job::of_run(&settings, &changes, arguments)?;
+    interrupt::watch()?;
+    let folder = RunFolder::existing(path)?;
+    let checkpoint = checkpoint(path)?;
+    if checkpoint.step >= job.steps {
+        return fault(format!(
+            "{} has done all its {} steps; give more, such as steps={}",
+            path.display(),
+            job.steps,
+            2 * checkpoint.step.max(1)
+        ));
+    }
+    let gpu = device::open(&arguments.gpu.adapter)?;
+    let mut trainer = super::trainer(&job, &gpu)?;
+    trainer.restore(&checkpoint)?;
+    let adapter = AdapterRecord::from(gpu.info());
+    if &adapter != settings.last_adapter() {
+        output::warning(&format!(
+            "this run used {}, which may round differently from {}: it resumes, but not bit for bit as on the former; \
+             for that give --adapter",
+            settings.last_adapter().described(),
+            adapter.described()
+        ));
+    }
+    let changed = !changes.is_empty() || &adapter != settings.last_adapter();
+    if changed {
+        let resumption = Resumption { step: checkpoint.step, adapter, changes };
+        settings.resumed(resumption, &job.settings.map()).save(&folder.file(SETTINGS_FILE))?;
+    }
+    let run = gone_on(&job, folder, checkpoint.step)?;
+    super::train(&job, run, &gpu, trainer)
+}
+
+/// Restores the run in a folder, and `trainer`, from its newest checkpoint. Accepts a run without remaining steps.
+///
+/// # Errors
+/// Errors of files and weights.
+pub fn restored(job: &Job, folder: RunFolder, trainer: &mut Trainer) -> Result<Run> {
+    let checkpoint = checkpoint(folder.path())?;
+    trainer.restore(&checkpoint)?;
+    gone_on(job, folder, checkpoint.step)
+}
+
+/// Returns the newest intact checkpoint. Warns about damaged ones that are newer.
+fn checkpoint(path: &Path) -> Result<Checkpoint> {
+    let Some(newest) = newest_checkpoint(path)? else {
+        return fault(format!(
+            "{} has no checkpoint; begin a new run, perhaps with --weights of this one",
+            path.display()
+        ));
+    };
+    for damaged in newest.damaged {
+        output::warning(&format!("{damaged}; resuming from the checkpoint of step {}", newest.checkpoint.step));
+    }
+    Ok(newest.checkpoint)
+}
+
+/// Resumed run after step `done`, with its metrics up to that step.
+fn gone_on(job: &Job, folder: RunFolder, done: u64) -> Result<Run> {
+    let (metrics, reports) = Metrics::resume(&folder.file(METRICS_FILE), done)?;
+    if (reports.len() as u64) < done {
+        output::warning(&format!(
+            "metrics.csv has {} of {done} steps: the missing rows are not restored; training is not affected",
+            reports.len()
+        ));
+    }
+    Run::go_on(job, folder, metrics, &reports, done)
+}
+
+fn fault<T>(text: impl std::fmt::Display) -> Result<T> {
+    Err(Error::new(ErrorKind::Settings, format!("resume: {text}")))
+}
+
+/// Refuses arguments that the run folder already defines.
+fn refuse_what_a_run_says(arguments: &TrainArguments) -> Result<()> {
+    let groups = &arguments.groups;
+    if groups.model.is_given() || groups.hamiltonian.is_given() {
+        return fault("the run folder defines wave function and Hamiltonian; leave them out");
+    }
+    if arguments.weights.is_some() {
+        return fault("the run resumes with its own weights; leave --weights out, or begin a new run");
+    }
+    if arguments.out.is_some() {
+        return fault("the run resumes in its own folder; leave --out out");
+    }
+    Ok(())
+}
+
+/// Given settings that differ from those of the run. All of them must be allowed to change.
+fn changes(arguments: &TrainArguments, run: &RunSettings) -> Result<Vec<String>> {
+    let typed = arguments.words();
+    let settings = train::GROUP.parse(&typed)?;
+    let kept = words(&run.train);
+    let mut changes = Vec::new();
+    for (name, value) in settings.resolved().filter(|(name, _)| settings.is_given(name)) {
+        let word = format!("{name}={value}");
+        if kept.contains(&word) {
+            continue;
+        }
+        if !MAY_CHANGE.contains(&name) {
+            let old = kept.iter().find(|word| word.split_once('=').is_some_and(|(key, _)| key == name));
+            return fault(format!(
+                "{word} would be another run{}; only {} may change: leave {name} out, or begin a new run with --weights",
+                old.map_or(String::new(), |old| format!(" than that of {old}")),
+                MAY_CHANGE.join(", ")
+            ));
+        }
+        changes.push(word);
+    }
+    Ok(changes)
+}

@@ -1,0 +1,67 @@
+//! Selection of the Hamiltonian: one of its groups, `--rydberg` by default.
+
+pub mod heisenberg;
+pub mod rydberg;
+pub mod tfim;
+pub mod xxz;
+
+use ketformer::physics::{Hamiltonian, Lattice};
+use ketformer::{Error, ErrorKind, Result};
+
+use crate::cli::settings::typed::{Table, Typed};
+use crate::cli::settings::{Group, Settings};
+
+/// Hamiltonian on the command line.
+struct Entry {
+    group: &'static Group,
+    make: fn(&Settings) -> Box<dyn Hamiltonian>,
+}
+
+/// Every Hamiltonian; the first is the default.
+static ALL: [Entry; 4] = [
+    Entry { group: &rydberg::GROUP, make: |settings| Box::new(rydberg::hamiltonian(settings)) },
+    Entry { group: &tfim::GROUP, make: |settings| Box::new(tfim::hamiltonian(settings)) },
+    Entry { group: &heisenberg::GROUP, make: |settings| Box::new(heisenberg::hamiltonian(settings)) },
+    Entry { group: &xxz::GROUP, make: |settings| Box::new(xxz::hamiltonian(settings)) },
+];
+
+/// Groups that define a Hamiltonian.
+#[derive(Debug, Clone)]
+pub enum Hamiltonians {}
+
+impl Table for Hamiltonians {
+    fn groups() -> impl Iterator<Item = &'static Group> {
+        ALL.iter().map(|entry| entry.group)
+    }
+}
+
+/// Settings of the given group, with the words `more` in addition.
+///
+/// # Errors
+/// `ErrorKind::Settings` if two groups are given or a word is invalid.
+pub fn settings(typed: &Typed<Hamiltonians>, more: &[String]) -> Result<Settings> {
+    match typed.given() {
+        [] => ALL[0].group.parse(more),
+        [(group, words)] => group.parse(&[more, words].concat()),
+        [(first, _), (second, _), ..] => {
+            let message = format!("--{} and --{} are both given; keep one Hamiltonian", first.name, second.name);
+            Err(Error::new(ErrorKind::Settings, message))
+        }
+    }
+}
+
+/// Creates the Hamiltonian of these settings.
+///
+/// # Panics
+/// If they are not of a group in the table.
+pub fn hamiltonian(settings: &Settings) -> Box<dyn Hamiltonian> {
+    let entry = ALL.iter().find(|entry| entry.group.name == settings.group().name);
+    (entry.expect("settings of a Hamiltonian are of a group in the table").make)(settings)
+}
+
+/// Hamiltonian, lattice and couplings in one line, for the title of a plot.
+pub fn title(settings: &Settings, lattice: &Lattice) -> String {
+    let couplings = settings.resolved().filter(|(name, _)| !["L", "Lx", "Ly"].contains(name));
+    let couplings: Vec<String> = couplings.map(|(name, value)| format!("{name}={value}")).collect();
+    format!("{} {lattice}, {}", settings.group().name, couplings.join(" "))
+}

@@ -1,0 +1,33 @@
+//! `--rydberg`: Rydberg atoms on a lattice.
+
+use ketformer::physics::Rydberg;
+
+use crate::cli::groups::lattice::{L, LX, LY, PERIODIC};
+use crate::cli::settings::{Group, Key, KeyKind, Settings};
+
+/// Maximum magnitude of a coupling. Beyond it, energies and their squares exceed the range of 32-bit floats.
+const MAX_COUPLING: f64 = 1e12;
+/// Coupling of either sign.
+pub const COUPLING: KeyKind = KeyKind::Real(-MAX_COUPLING, MAX_COUPLING);
+/// Coefficient of σx. Its sign only changes signs of the wave function, and Ψ = √P requires a nonnegative one.
+pub const FIELD: KeyKind = KeyKind::Real(0.0, MAX_COUPLING);
+
+/// Keys of the Hamiltonian H = −Ω/2 Σ σˣ − δ Σ n + Σ V/r⁶ n n.
+pub static GROUP: Group = Group {
+    name: "rydberg",
+    about: "the Hamiltonian −Omega/2 Σ σx − delta Σ n + Σ V/r⁶ n n over all pairs",
+    keys: &[
+        L,
+        LX,
+        LY,
+        Key::new("V", COUPLING, "7", "energy", "energy of two excited neighbors, the coefficient of 1/r⁶"),
+        Key::new("delta", COUPLING, "1", "energy", "detuning"),
+        Key::new("Omega", FIELD, "1", "energy", "Rabi frequency; its sign does not matter"),
+        PERIODIC,
+    ],
+};
+
+/// Hamiltonian of these settings.
+pub fn hamiltonian(settings: &Settings) -> Rydberg {
+    Rydberg { v: settings.real("V"), delta: settings.real("delta"), omega: settings.real("Omega") }
+}

@@ -1,0 +1,106 @@
+//! Comparison of a wave function with the exact ground state, by a full sum over all configurations of a small lattice.
+
+use ketformer::physics::{SymmetryGroup, Terms, ground_state};
+use ketformer::run::Enumeration;
+use ketformer::vmc::Amplitudes;
+use ketformer::{Lattice, Result};
+use serde_json::{Value, json};
+
+use super::number::{Measurement, exact_line, relative_error};
+use super::observables;
+use crate::cli::groups::Problem;
+use crate::cli::output;
+
+/// Maximum number of sites for exact energies and full sums over all 2^N configurations, which take a second or two.
+pub const EXACT_SITES: usize = 16;
+
+/// Exact energy of a problem of at most [`EXACT_SITES`] sites, otherwise `None`.
+///
+/// # Errors
+/// Errors of [`ground_state`].
+pub fn exact_energy(problem: &Problem) -> Result<Option<f64>> {
+    let sites = problem.lattice.sites();
+    let energy = || Ok(ground_state(&problem.hamiltonian.terms(&problem.lattice)?, sites)?.energy);
+    (sites <= EXACT_SITES).then(energy).transpose()
+}
+
+/// Error of the energy from a full sum over 32-bit amplitudes, which determines the printed digits.
+const ENUMERATED: f64 = 1e-6;
+
+/// Full sums over the wave function and, if requested, its projection, with the ground state by Lanczos.
+pub struct ExactAnswer {
+    energy: f64,
+    all: Enumeration,
+    fidelity: f64,
+    projected: Option<(Enumeration, f64)>,
+}
+
+impl ExactAnswer {
+    /// Computes the full sums over `amplitudes` and their projection onto a representation of a group.
+    ///
+    /// # Errors
+    /// Errors of [`Enumeration::new`] and [`ground_state`].
+    pub fn new(
+        terms: &Terms,
+        lattice: &Lattice,
+        amplitudes: &Amplitudes,
+        projection: Option<(&SymmetryGroup, usize)>,
+    ) -> Result<Self> {
+        let all = Enumeration::new(terms, lattice, amplitudes)?;
+        let ground = ground_state(terms, lattice.sites())?;
+        let projected = projection
+            .map(|(group, character)| Enumeration::projected(terms, lattice, amplitudes, group, character))
+            .transpose()?;
+        let projected = projected.map(|projected| {
+            let fidelity = projected.fidelity(&ground.state);
+            (projected, fidelity)
+        });
+        Ok(Self { energy: ground.energy, fidelity: all.fidelity(&ground.state), all, projected })
+    }
+
+    /// Prints the results. The sum of probabilities is printed only if `normalized`; otherwise the full sum makes it 1.
+    pub fn show(&self, normalized: bool) {
+        let found = &self.all.observables;
+        let sum = if normalized { format!("  sum of probabilities {:.6}", self.all.total) } else { String::new() };
+        output::line(format!(
+            "enumerated energy {:.7}  density {:.5}  sigma_x {:.5}  staggered {:.5}{sum}",
+            found.energy,
+            found.density(),
+            found.sigma_x,
+            found.staggered_abs()
+        ));
+        self.show_distance(found.energy, self.fidelity);
+        if let Some((projected, fidelity)) = &self.projected {
+            let energy = projected.observables.energy;
+            output::line(format!("symmetrized enumerated energy {energy:.7}  part {:.6}", projected.total));
+            self.show_distance(energy, *fidelity);
+        }
+    }
+
+    fn show_distance(&self, energy: f64, fidelity: f64) {
+        let enumerated = Measurement { mean: energy, error: ENUMERATED };
+        output::line(format!("{}  fidelity {fidelity:.7}", exact_line(self.energy, enumerated)));
+    }
+
+    /// Returns the results as JSON.
+    pub fn json(&self) -> Value {
+        let of = |all: &Enumeration, fidelity: f64| {
+            let found = &all.observables;
+            let mut values = json!({
+                "energy": found.energy,
+                "relative_error": relative_error(found.energy, self.energy),
+                "fidelity": fidelity,
+                "weight": all.total,
+                "density_per_site": found.density_per_site,
+                "sigma_x": found.sigma_x,
+            });
+            observables::add_diagonal(&mut values, found.diagonal.iter().map(|value| json!(value)));
+            values
+        };
+        json!({
+            "ground_energy": self.energy,
+            "enumerated": of(&self.all, self.fidelity),
+            "symmetrized": self.projected.as_ref().map(|(projected, fidelity)| of(projected, *fidelity)),
+        })
+    }
+}
