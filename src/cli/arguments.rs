@@ -1,4 +1,4 @@
-//! Command-line arguments, declared for clap. The KEY=VALUE words of a group are checked by `settings`.
+//! Command-line arguments, declared for clap. The KEY=VALUE words of a group are checked by `groups`.
 
 use std::path::PathBuf;
 
