@@ -11,7 +11,7 @@ use ketformer::vmc::{EvaluateConfig, evaluate};
 use ketformer::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 
-use super::train::{self, Job, Point};
+use super::train::{self, Job, TrainingRun};
 use crate::cli::arguments::{Arguments, Command, SweepArguments, TrainArguments};
 use crate::cli::groups::{Problem, hamiltonian, train as train_group, wave_function};
 use crate::cli::output::chains;
@@ -108,7 +108,7 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
     let _lock = RunFolder::existing(folder)?;
     let table = folder.join(TABLE_FILE);
     let gpu = device::open(&arguments.train.gpu.adapter)?;
-    let (first, _) = Job::new(&points[0].arguments)?;
+    let first = Job::new(&points[0].arguments)?;
     let sites = first.problem.lattice.sites();
     let mut diagram = PhaseDiagram { coupling: coupling.clone(), sites, points: PhaseDiagram::load_points(&table)? };
     for (number, point) in points.iter().enumerate() {
@@ -120,7 +120,7 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
         if !arguments.train.gpu.quiet {
             output::note(&format!("{coupling}={}, point {} of {}", point.value, number + 1, points.len()));
         }
-        let Some(Point { job, weights }) = trained(&gpu, point, &place, before)? else {
+        let Some((job, weights)) = trained(&gpu, point, &place, before)? else {
             let shown = folder.display();
             output::warning(&format!(
                 "interrupted at {coupling}={}: `ketformer sweep --resume {shown}` resumes from there",
@@ -140,20 +140,31 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Trains a point from the weights of the previous one, or resumes it. Returns `None` if the user interrupted it.
-fn trained(gpu: &Gpu, point: &ScanPoint, place: &Path, before: Option<PathBuf>) -> Result<Option<Point>> {
-    if place.join(SETTINGS_FILE).is_file() {
-        return train::finish_point(gpu, &point.arguments, place);
-    }
-    // Killed before its settings were written: there is nothing to resume, and at most the header of the metrics.
-    let rows = fs::read_to_string(place.join(METRICS_FILE)).map_or(0, |text| text.lines().skip(1).count());
-    if place.is_dir() && rows == 0 {
-        fs::remove_dir_all(place).ok();
-    }
-    let mut arguments = point.arguments.clone();
-    arguments.out = Some(place.to_path_buf());
-    arguments.weights = before.or(arguments.weights);
-    train::begin_point(gpu, &arguments)
+/// Trains a point from the weights of the previous one, or resumes it. Returns its job and weights, or `None` if the
+/// user interrupted it.
+fn trained(gpu: &Gpu, point: &ScanPoint, place: &Path, before: Option<PathBuf>) -> Result<Option<(Job, Weights)>> {
+    let mut run = if place.join(SETTINGS_FILE).is_file() {
+        let folder = RunFolder::existing(place)?;
+        TrainingRun::resume(Job::new(&point.arguments)?, gpu, folder, &train::checkpoint(place)?)?
+    } else {
+        // Killed before its settings were written: there is nothing to resume, and at most the header of the metrics.
+        let rows = fs::read_to_string(place.join(METRICS_FILE)).map_or(0, |text| text.lines().skip(1).count());
+        if place.is_dir() && rows == 0 {
+            fs::remove_dir_all(place).ok();
+        }
+        let mut arguments = point.arguments.clone();
+        arguments.out = Some(place.to_path_buf());
+        arguments.weights = before.or(arguments.weights);
+        let weights = arguments.weights.as_deref().map(Weights::load).transpose()?;
+        let job = Job::new(&arguments)?;
+        let folder = job.location.reserve()?;
+        let mut run = TrainingRun::new(job, gpu, weights.as_ref())?;
+        run.begin(gpu, folder)?;
+        run
+    };
+    run.train()?;
+    run.draw(None)?;
+    run.finished()
 }
 
 fn evaluated(

@@ -1,10 +1,12 @@
 //! Checked settings of a training run.
 
+use std::path::Path;
+
 use ketformer::Result;
 use ketformer::run::RunSettings;
 use ketformer::vmc::TrainConfig;
 
-use super::place::{NO_FOLDER, RunLocation};
+use super::location::{NO_FOLDER, RunLocation};
 use crate::cli::arguments::{GroupArguments, TrainArguments};
 use crate::cli::groups::{Problem, train};
 use crate::cli::output::progress::OutputStyle;
@@ -15,6 +17,8 @@ use crate::cli::settings::{Extent, Settings, Value};
 pub struct Job {
     /// Lattice, wave function and Hamiltonian.
     pub problem: Problem,
+    /// Location of the run folder.
+    pub location: RunLocation,
     /// Settings of the group `train`.
     pub settings: Settings,
     /// Configuration of the trainer.
@@ -30,22 +34,22 @@ pub struct Job {
     /// Command that reproduces the run.
     pub command: String,
     /// Output style.
-    pub form: OutputStyle,
+    pub style: OutputStyle,
     /// Whether event files for TensorBoard are requested.
     pub tensorboard: bool,
 }
 
 impl Job {
-    /// Checks the arguments of a new run. Also returns the location of its folder.
+    /// Checks the arguments of a new run.
     ///
     /// # Errors
     /// `ErrorKind::Settings` for invalid or contradictory settings.
-    pub fn new(arguments: &TrainArguments) -> Result<(Self, RunLocation)> {
+    pub fn new(arguments: &TrainArguments) -> Result<Self> {
         let settings = train::GROUP.parse(&arguments.words())?;
         let GroupArguments { model, hamiltonian } = &arguments.groups;
         let problem = Problem::new(model, hamiltonian, settings.optional_extent("L"))?;
-        let place = RunLocation::new(arguments.out.as_deref(), &settings)?;
-        if arguments.tensorboard && matches!(place, RunLocation::Nowhere) {
+        let location = RunLocation::new(arguments.out.as_deref(), &settings)?;
+        if arguments.tensorboard && matches!(location, RunLocation::Nowhere) {
             let text =
                 format!("--tensorboard writes into the run folder, and dir={NO_FOLDER} has none; keep one of them");
             return Err(train::GROUP.error(&text));
@@ -58,25 +62,25 @@ impl Job {
         ];
         let with_values = with_values.into_iter().filter_map(|(flag, value)| Some([flag.to_string(), value?]));
         let flags = with_values.flatten().chain(arguments.tensorboard.then(|| "--tensorboard".to_string()));
-        Ok((Self::of(problem, settings, arguments, |problem, settings| command(problem, settings, flags))?, place))
+        Self::of((problem, location), settings, arguments, |problem, settings| command(problem, settings, flags))
     }
 
-    /// Job of an existing run, with `changes` to its settings.
+    /// Job of the run in the folder `path`, with `changes` to its settings.
     ///
     /// # Errors
     /// `ErrorKind::Settings` for invalid or contradictory settings.
-    pub fn of_run(run: &RunSettings, changes: &[String], arguments: &TrainArguments) -> Result<Self> {
+    pub fn of_run(path: &Path, run: &RunSettings, changes: &[String], arguments: &TrainArguments) -> Result<Self> {
         let name = |word: &String| word.split_once('=').map(|(name, _)| name.to_string());
         let changed = |word: &String| changes.iter().any(|change| name(change) == name(word));
         let kept = words(&run.train).into_iter().filter(|word| !changed(word));
         let settings = train::GROUP.parse(&kept.chain(changes.iter().cloned()).collect::<Vec<_>>())?;
         let problem =
             Problem::new(&Typed::of_run(&run.groups), &Typed::of_run(&run.groups), settings.optional_extent("L"))?;
-        Self::of(problem, settings, arguments, |_, _| run.command.clone())
+        Self::of((problem, RunLocation::At(path.into())), settings, arguments, |_, _| run.command.clone())
     }
 
     fn of(
-        problem: Problem,
+        (problem, location): (Problem, RunLocation),
         mut settings: Settings,
         arguments: &TrainArguments,
         command: impl FnOnce(&Problem, &Settings) -> String,
@@ -87,13 +91,14 @@ impl Job {
         let [steps, report, checkpoint, max_rejected_steps] =
             ["steps", "report", "checkpoint", "max_rejected_steps"].map(|key| settings.count(key));
         let command = command(&problem, &settings);
-        let form = match (arguments.json, arguments.gpu.quiet) {
+        let style = match (arguments.json, arguments.gpu.quiet) {
             (true, _) => OutputStyle::Json,
             (false, true) => OutputStyle::Quiet,
             (false, false) => OutputStyle::Text,
         };
         Ok(Self {
             problem,
+            location,
             settings,
             config,
             steps,
@@ -101,7 +106,7 @@ impl Job {
             checkpoint,
             max_rejected_steps,
             command,
-            form,
+            style,
             tensorboard: arguments.tensorboard,
         })
     }
@@ -143,7 +148,7 @@ mod tests {
     fn job(line: &str) -> Result<Job> {
         let typed = ["ketformer", "train"].into_iter().chain(line.split_whitespace());
         match Arguments::try_parse_from(typed).unwrap().command {
-            Command::Train(arguments) => Job::new(&arguments).map(|(job, _)| job),
+            Command::Train(arguments) => Job::new(&arguments),
             other => panic!("{other:?}"),
         }
     }
@@ -197,7 +202,7 @@ mod tests {
                 Command::Train(arguments) => arguments,
                 other => panic!("{other:?}"),
             };
-            let (job, _) = Job::new(&arguments).unwrap();
+            let job = Job::new(&arguments).unwrap();
             assert_eq!(wave_function::title(&job.problem.model_settings), title);
         }
     }

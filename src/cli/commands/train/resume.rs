@@ -2,14 +2,12 @@
 
 use std::path::Path;
 
-use ketformer::run::{
-    AdapterRecord, METRICS_FILE, Metrics, Resumption, RunFolder, RunSettings, SETTINGS_FILE, newest_checkpoint,
-};
-use ketformer::vmc::{Checkpoint, Trainer};
+use ketformer::run::{AdapterRecord, Resumption, RunFolder, RunSettings, SETTINGS_FILE, newest_checkpoint};
+use ketformer::vmc::Checkpoint;
 use ketformer::{Error, ErrorKind, Result};
 
 use super::job::Job;
-use super::run::Run;
+use super::run::TrainingRun;
 use crate::cli::arguments::TrainArguments;
 use crate::cli::groups::train;
 use crate::cli::settings::typed::words;
@@ -27,7 +25,7 @@ pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
     refuse_what_a_run_says(arguments)?;
     let settings = RunSettings::load(&path.join(SETTINGS_FILE))?;
     let changes = changes(arguments, &settings)?;
-    let job = Job::of_run(&settings, &changes, arguments)?;
+    let job = Job::of_run(path, &settings, &changes, arguments)?;
     interrupt::watch()?;
     let folder = RunFolder::existing(path)?;
     let checkpoint = checkpoint(path)?;
@@ -40,10 +38,9 @@ pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
         ));
     }
     let gpu = device::open(&arguments.gpu.adapter)?;
-    let mut trainer = super::trainer(&job, &gpu)?;
-    trainer.restore(&checkpoint)?;
     let adapter = AdapterRecord::from(gpu.info());
-    if &adapter != settings.last_adapter() {
+    let is_other = &adapter != settings.last_adapter();
+    if is_other {
         output::warning(&format!(
             "this run used {}, which may round differently from {}: it resumes, but not bit for bit as on the former; \
              for that give --adapter",
@@ -51,27 +48,19 @@ pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
             adapter.described()
         ));
     }
-    let changed = !changes.is_empty() || &adapter != settings.last_adapter();
-    if changed {
-        let resumption = Resumption { step: checkpoint.step, adapter, changes };
-        settings.resumed(resumption, &job.settings.map()).save(&folder.file(SETTINGS_FILE))?;
+    let (file, own) = (folder.file(SETTINGS_FILE), job.settings.map());
+    let run = TrainingRun::resume(job, &gpu, folder, &checkpoint)?;
+    if is_other || !changes.is_empty() {
+        settings.resumed(Resumption { step: checkpoint.step, adapter, changes }, &own).save(&file)?;
     }
-    let run = gone_on(&job, folder, checkpoint.step)?;
-    super::train(&job, run, &gpu, trainer)
+    run.finish(&gpu)
 }
 
-/// Restores the run in a folder, and `trainer`, from its newest checkpoint. Accepts a run without remaining steps.
+/// Newest intact checkpoint of the run in `path`. Warns about damaged ones that are newer.
 ///
 /// # Errors
-/// Errors of files and weights.
-pub fn restored(job: &Job, folder: RunFolder, trainer: &mut Trainer) -> Result<Run> {
-    let checkpoint = checkpoint(folder.path())?;
-    trainer.restore(&checkpoint)?;
-    gone_on(job, folder, checkpoint.step)
-}
-
-/// Returns the newest intact checkpoint. Warns about damaged ones that are newer.
-fn checkpoint(path: &Path) -> Result<Checkpoint> {
+/// `ErrorKind::Settings` if there is none; errors of files and weights.
+pub fn checkpoint(path: &Path) -> Result<Checkpoint> {
     let Some(newest) = newest_checkpoint(path)? else {
         return fault(format!(
             "{} has no checkpoint; begin a new run, perhaps with --weights of this one",
@@ -82,18 +71,6 @@ fn checkpoint(path: &Path) -> Result<Checkpoint> {
         output::warning(&format!("{damaged}; resuming from the checkpoint of step {}", newest.checkpoint.step));
     }
     Ok(newest.checkpoint)
-}
-
-/// Resumed run after step `done`, with its metrics up to that step.
-fn gone_on(job: &Job, folder: RunFolder, done: u64) -> Result<Run> {
-    let (metrics, reports) = Metrics::resume(&folder.file(METRICS_FILE), done)?;
-    if (reports.len() as u64) < done {
-        output::warning(&format!(
-            "metrics.csv has {} of {done} steps: the missing rows are not restored; training is not affected",
-            reports.len()
-        ));
-    }
-    Run::go_on(job, folder, metrics, &reports, done)
 }
 
 fn fault<T>(text: impl std::fmt::Display) -> Result<T> {

@@ -1,153 +1,232 @@
-//! Training run in progress: its files and its results so far.
+//! Training run: its settings, its trainer, its files and its results so far.
 
 use ketformer::gpu::Gpu;
+use ketformer::model::Weights;
 use ketformer::run::{
-    Curve, EVENTS_FOLDER, EnergyScale, EnergySummary, Events, HISTORY_FILE, History, METRICS_FILE, MODEL_FILE, Metrics,
+    Curve, EVENTS_FOLDER, EnergyScale, EnergySummary, Events, HISTORY_FILE, History, METRICS_FILE, Metrics,
     PICTURE_FILE, RunFolder, RunSettings, SETTINGS_FILE, save_checkpoint,
 };
-use ketformer::vmc::{StepReport, Trainer};
+use ketformer::vmc::{Checkpoint, StepReport, Trainer};
 use ketformer::{Error, ErrorKind, Result};
 use serde_json::json;
 
+use super::files::RunFiles;
 use super::job::{Job, quoted};
-use super::place::NO_FOLDER;
+use super::location::NO_FOLDER;
 use crate::cli::groups::{Problem, hamiltonian, wave_function};
-use crate::cli::output::chains;
 use crate::cli::output::exact_answer::exact_energy;
-use crate::cli::output::number::{Measurement, energy_line, exact_line, relative_error};
-use crate::cli::output::progress::{OutputStyle, Progress};
+use crate::cli::output::number::{Measurement, bytes, energy_line, exact_line, relative_error};
+use crate::cli::output::progress::{OutputStyle, Progress, RunExtent};
 use crate::cli::{Outcome, interrupt, output};
 
-/// Training run in progress.
-#[derive(Default)]
-pub struct Run {
-    metrics: Option<Metrics>,
-    events: Option<Events>,
-    /// Declared after its files, so that they are closed before a folder that is not kept is removed.
-    folder: Option<RunFolder>,
+/// Training run, created by [`Self::new`] and [`Self::begin`] or by [`Self::resume`].
+pub struct TrainingRun {
+    job: Job,
+    trainer: Trainer,
+    /// `None` if nothing is written.
+    files: Option<RunFiles>,
+    results: Results,
     /// Exact energy, once computed.
     exact: Option<f64>,
-    recent: EnergySummary,
-    history: History,
-    curve: Curve,
     /// Number of the last step.
     done: u64,
-    /// Step of the last checkpoint.
-    saved: Option<u64>,
     /// Number of rejected steps since the last accepted one.
     rejected: u64,
     interrupted: bool,
 }
 
-impl Run {
-    /// Writes the first checkpoint and the settings, creates the metrics file, and keeps the folder from now on.
+/// Results of the steps.
+#[derive(Default)]
+struct Results {
+    recent: EnergySummary,
+    history: History,
+    curve: Curve,
+}
+
+impl Results {
+    fn push(&mut self, report: &StepReport, sites: usize) {
+        self.recent.push(report);
+        self.history.push(report);
+        self.curve.push(report.step, report.energy / sites as f64);
+    }
+}
+
+impl TrainingRun {
+    /// New run, from these weights if given. Writes nothing.
+    ///
+    /// # Errors
+    /// Errors of adapter, memory and weights.
+    pub fn new(job: Job, gpu: &Gpu, weights: Option<&Weights>) -> Result<Self> {
+        let Problem { lattice, hamiltonian, model, .. } = &job.problem;
+        let mut trainer = Trainer::new(gpu, lattice, hamiltonian.as_ref(), model.as_ref(), job.config.clone())?;
+        weights.map_or(Ok(()), |weights| trainer.set_weights(weights))?;
+        let (results, exact) = (Results::default(), None);
+        Ok(Self { job, trainer, files: None, results, exact, done: 0, rejected: 0, interrupted: false })
+    }
+
+    /// Writes the first checkpoint and the settings into `folder`, creates the other files, and keeps it from now on.
     ///
     /// # Errors
     /// `ErrorKind::File` if they cannot be written.
-    pub fn begin(job: &Job, folder: Option<RunFolder>, gpu: &Gpu, trainer: &Trainer) -> Result<Self> {
-        let mut run = Self { folder, ..Self::default() };
-        if job.tensorboard {
-            run.begin_events(job, &[])?;
-        }
-        let Some(folder) = &mut run.folder else { return Ok(run) };
+    pub fn begin(&mut self, gpu: &Gpu, folder: Option<RunFolder>) -> Result<()> {
+        let Some(folder) = folder else { return Ok(()) };
         // Before the settings, which mark a folder as a run: a run always has a checkpoint to resume from.
-        save_checkpoint(folder.path(), &trainer.checkpoint()?)?;
-        run.saved = Some(0);
+        save_checkpoint(folder.path(), &self.trainer.checkpoint()?)?;
+        let events = self.job.tensorboard.then(|| self.events(&folder, &[])).transpose()?;
+        let job = &self.job;
         let settings = RunSettings {
             command: job.command.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             adapter: gpu.info().into(),
             seed: job.config.seed,
-            parameters: trainer.parameters(),
-            gpu_bytes: trainer.memory(),
+            parameters: self.trainer.parameters(),
+            gpu_bytes: self.trainer.memory(),
             resumptions: Vec::new(),
             train: job.settings.map(),
             groups: job.problem.settings().map(|group| (group.group().name.into(), group.map())).collect(),
         };
-        run.metrics = Some(Metrics::create(&folder.file(METRICS_FILE))?);
+        let metrics = Metrics::create(&folder.file(METRICS_FILE))?;
         settings.save(&folder.file(SETTINGS_FILE))?;
-        folder.keep();
-        Ok(run)
+        self.files.insert(RunFiles { metrics, events, folder, saved: 0 }).folder.keep();
+        Ok(())
     }
 
-    /// Resumes after step `done`, with the reports of the steps up to it. Writes events if requested or if the run has
-    /// some already.
+    /// Run in `folder` after its `checkpoint`. Accepts a run without remaining steps. Writes events if requested or if
+    /// the run has some already.
     ///
     /// # Errors
-    /// `ErrorKind::File` if the events cannot be written.
-    pub fn go_on(job: &Job, folder: RunFolder, metrics: Metrics, reports: &[StepReport], done: u64) -> Result<Self> {
-        let (folder, metrics) = (Some(folder), Some(metrics));
-        let mut run = Self { folder, metrics, done, saved: Some(done), ..Self::default() };
-        reports.iter().for_each(|report| run.show(job, report));
-        let begun = run.folder.as_ref().is_some_and(|folder| folder.file(EVENTS_FOLDER).is_dir());
-        if job.tensorboard || begun {
-            run.begin_events(job, reports)?;
+    /// Errors of adapter, memory, files and weights.
+    pub fn resume(job: Job, gpu: &Gpu, folder: RunFolder, checkpoint: &Checkpoint) -> Result<Self> {
+        let mut run = Self::new(job, gpu, None)?;
+        run.trainer.restore(checkpoint)?;
+        run.done = checkpoint.step;
+        let (metrics, reports) = Metrics::resume(&folder.file(METRICS_FILE), run.done)?;
+        if (reports.len() as u64) < run.done {
+            output::warning(&format!(
+                "metrics.csv has {} of {} steps: the missing rows are not restored; training is not affected",
+                reports.len(),
+                run.done
+            ));
         }
+        let sites = run.job.problem.lattice.sites();
+        reports.iter().for_each(|report| run.results.push(report, sites));
+        let has_events = run.job.tensorboard || folder.file(EVENTS_FOLDER).is_dir();
+        let events = has_events.then(|| run.events(&folder, &reports)).transpose()?;
+        run.files = Some(RunFiles { metrics, events, folder, saved: run.done });
         Ok(run)
     }
 
     /// Creates an event file for the remaining steps. The first event file of a run starts with `reports`, those of the
     /// finished steps. Computes the exact energy of a small lattice, which otherwise happens at the end of the run.
-    fn begin_events(&mut self, job: &Job, reports: &[StepReport]) -> Result<()> {
-        let Some(folder) = &self.folder else { return Ok(()) };
-        self.exact = exact_energy(&job.problem)?;
-        let scale = EnergyScale { sites: job.problem.lattice.sites(), exact: self.exact };
-        self.events = Some(Events::begin(&folder.file(EVENTS_FOLDER), scale, reports, self.done)?);
-        Ok(())
+    fn events(&mut self, folder: &RunFolder, reports: &[StepReport]) -> Result<Events> {
+        self.exact = exact_energy(&self.job.problem)?;
+        let scale = EnergyScale { sites: self.job.problem.lattice.sites(), exact: self.exact };
+        Events::begin(&folder.file(EVENTS_FOLDER), scale, reports, self.done)
     }
 
-    /// Number of the last step.
-    pub fn done(&self) -> u64 {
-        self.done
+    /// Runs the remaining steps and concludes the run.
+    ///
+    /// # Errors
+    /// Errors of [`Self::train`]; `ErrorKind::File` if array or plot cannot be written; `ErrorKind::NotFinite` if every
+    /// step was rejected.
+    pub fn finish(mut self, gpu: &Gpu) -> Result<Outcome> {
+        self.announce(gpu);
+        self.train()?;
+        self.conclude()
+    }
+
+    /// Prints notes and warnings, after all checks that precede the first step.
+    fn announce(&self, gpu: &Gpu) {
+        if gpu.is_software() {
+            output::warning(&format!(
+                "{} computes on the CPU, which works but is slow; if this machine has a GPU, install its Vulkan driver",
+                gpu.info().name
+            ));
+        }
+        let Self { job, trainer, .. } = self;
+        if job.style != OutputStyle::Text {
+            return;
+        }
+        let renamed: Vec<String> = job.settings.renamed().collect();
+        if !renamed.is_empty() {
+            output::note(&renamed.join(", "));
+        }
+        let inert = job.settings.inert().filter_map(|key| Some(format!("{} ({})", key.name, key.inert?)));
+        let inert: Vec<String> = inert.collect();
+        if !inert.is_empty() {
+            output::note(&format!("accepted without effect: {}", inert.join(", ")));
+        }
+        let from = match self.done {
+            0 => String::new(),
+            step => format!(", from step {step} on"),
+        };
+        output::note(&format!(
+            "{} parameters, {} on {}, seed {}, run folder {}{from}",
+            trainer.parameters(),
+            bytes(trainer.memory()),
+            gpu.info().name,
+            job.config.seed,
+            self.shown_folder().unwrap_or_else(|| format!("nowhere (dir={NO_FOLDER})"))
+        ));
     }
 
     /// Path of the run folder, as text.
-    pub fn place(&self) -> String {
-        match &self.folder {
-            Some(folder) => folder.path().display().to_string(),
-            None => format!("nowhere (dir={NO_FOLDER})"),
-        }
+    fn shown_folder(&self) -> Option<String> {
+        self.files.as_ref().map(|files| files.folder.path().display().to_string())
     }
 
-    fn show(&mut self, job: &Job, report: &StepReport) {
-        self.recent.push(report);
-        self.history.push(report);
-        self.curve.push(report.step, report.energy / job.problem.lattice.sites() as f64);
-    }
-
-    /// Runs the remaining steps, or those until the user interrupts. Saves a checkpoint every `job.checkpoint` steps
-    /// and at the end.
+    /// Runs the remaining steps, or those until the user interrupts, and shows their progress. Saves a checkpoint after
+    /// every interval of checkpoints and at the end. After a failure, saves what can be saved and adds to the error
+    /// the saved step and the command that resumes.
     ///
     /// # Errors
     /// `ErrorKind::NotFinite` after too many consecutive rejected steps; errors of devices and files.
-    pub fn train(&mut self, job: &Job, trainer: &mut Trainer, progress: &mut Progress) -> Result<()> {
-        while self.done < job.steps && !self.interrupted {
-            let until = (self.done / job.checkpoint + 1).saturating_mul(job.checkpoint).min(job.steps);
-            let mut steps = trainer.steps(until - self.done);
+    pub fn train(&mut self) -> Result<()> {
+        let extent = RunExtent {
+            steps: self.done..self.job.steps,
+            report: self.job.report,
+            sites: self.job.problem.lattice.sites(),
+            samples: self.job.config.samples,
+            memory: self.trainer.memory(),
+        };
+        let mut progress = Progress::new(extent, self.job.style);
+        let trained = self.take_steps(&mut progress);
+        progress.finish();
+        trained.map_err(|error| {
+            if self.files.as_ref().is_some_and(|files| files.saved != self.done) {
+                // If this fails too, the previous checkpoint remains.
+                self.save().ok();
+            }
+            let (Some(files), Some(resuming)) = (&self.files, self.resuming()) else { return error };
+            let text = format!("{error}; saved after step {}: `{resuming}` resumes from there", files.saved);
+            Error::new(error.kind(), text)
+        })
+    }
+
+    fn take_steps(&mut self, progress: &mut Progress) -> Result<()> {
+        let sites = self.job.problem.lattice.sites();
+        while self.done < self.job.steps && !self.interrupted {
+            let interval = self.job.checkpoint;
+            let until = (self.done / interval + 1).saturating_mul(interval).min(self.job.steps);
+            let mut steps = self.trainer.steps(until - self.done);
             while let Some(report) = steps.next() {
                 let report = report?;
                 self.done = report.step;
-                let due = self.done.is_multiple_of(job.report);
-                if let Some(metrics) = &mut self.metrics {
-                    metrics.write(&report)?;
-                    due.then(|| metrics.flush()).transpose()?;
+                if let Some(files) = &mut self.files {
+                    files.write(&report, self.done.is_multiple_of(self.job.report))?;
                 }
-                if let Some(events) = &mut self.events {
-                    events.write(&report)?;
-                    due.then(|| events.flush()).transpose()?;
-                }
-                self.show(job, &report);
+                self.results.push(&report, sites);
                 progress.step(&report);
                 self.rejected = if report.accepted { 0 } else { self.rejected + 1 };
-                if interrupt::requested() || self.rejected >= job.max_rejected_steps {
+                if interrupt::requested() || self.rejected >= self.job.max_rejected_steps {
                     steps.stop();
                 }
             }
-            self.save(trainer)?;
-            if self.rejected >= job.max_rejected_steps {
+            self.save()?;
+            if self.rejected >= self.job.max_rejected_steps {
                 let text = format!(
-                    "train: {} steps in a row were rejected for a value that is not finite; give a smaller lr=, clip=1 or more \
-                     samples (K=)",
+                    "train: {} steps in a row were rejected for a value that is not finite; give a smaller lr=, clip=1 \
+                     or more samples (K=)",
                     self.rejected
                 );
                 return Err(Error::new(ErrorKind::NotFinite, text));
@@ -157,67 +236,50 @@ impl Run {
         Ok(())
     }
 
-    /// Saves metrics, events, a checkpoint, and its weights in a separate file.
-    fn save(&mut self, trainer: &Trainer) -> Result<()> {
-        let (Some(folder), Some(metrics)) = (&self.folder, &mut self.metrics) else { return Ok(()) };
-        // Rows are synced before the checkpoint that needs them.
-        metrics.sync()?;
-        self.events.as_mut().map_or(Ok(()), Events::sync)?;
-        let checkpoint = trainer.checkpoint()?;
-        save_checkpoint(folder.path(), &checkpoint)?;
-        self.saved = Some(checkpoint.step);
-        checkpoint.weights.save(folder.file(MODEL_FILE))
-    }
-
-    /// Saves what can be saved after a failure. Adds the saved step and the command that resumes to the error.
-    pub fn rescue(&mut self, error: Error, trainer: &Trainer) -> Error {
-        if self.folder.is_none() {
-            return error;
-        }
-        if self.saved != Some(self.done) {
-            // If this fails too, the previous checkpoint remains.
-            self.save(trainer).ok();
-        }
-        let Some(saved) = self.saved else { return error };
-        let text = format!("{error}; saved after step {saved}: `{}` resumes from there", self.resuming());
-        Error::new(error.kind(), text)
+    fn save(&mut self) -> Result<()> {
+        let Some(files) = &mut self.files else { return Ok(()) };
+        files.save(&self.trainer.checkpoint()?)
     }
 
     /// Command that resumes the run.
-    fn resuming(&self) -> String {
-        format!("ketformer train --resume {}", quoted(&self.place()))
+    fn resuming(&self) -> Option<String> {
+        self.shown_folder().map(|folder| format!("ketformer train --resume {}", quoted(&folder)))
+    }
+
+    /// Job and trained weights of the run, unless it was interrupted.
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn finished(self) -> Result<Option<(Job, Weights)>> {
+        let weights = (self.done == self.job.steps).then(|| self.trainer.weights()).transpose()?;
+        Ok(weights.map(|weights| (self.job, weights)))
     }
 
     /// Prints the final lines, writes the array and the plot of the steps, and reports the location of the run.
-    ///
-    /// # Errors
-    /// `ErrorKind::File` if array or plot cannot be written, `ErrorKind::NotFinite` if every step was rejected.
-    pub fn conclude(&self, job: &Job) -> Result<Outcome> {
-        let sites = job.problem.lattice.sites();
-        let Some(summary) = self.recent.summary() else {
+    fn conclude(&self) -> Result<Outcome> {
+        let sites = self.job.problem.lattice.sites();
+        let Some(summary) = self.results.recent.summary() else {
             if self.interrupted {
-                return Ok(self.stopped(job));
+                return Ok(self.stopped());
             }
             let text = "train: every step was rejected for a value that is not finite; give a smaller lr= or clip=1";
             return Err(Error::new(ErrorKind::NotFinite, text));
         };
         let energy = Measurement { mean: summary.energy, error: summary.energy_error };
-        let shown = job.form != OutputStyle::Json;
-        if shown {
+        let is_text = self.job.style != OutputStyle::Json;
+        if is_text {
             output::line(energy_line(energy, sites, summary.variance));
         }
         if let Some(acceptance) = summary.acceptance {
-            chains::warn_if_frozen(acceptance, "a smaller lr= or a longer warmup=");
+            output::chains::warn_if_frozen(acceptance, "a smaller lr= or a longer warmup=");
         }
         let exact = match self.interrupted {
             true => None,
             false if self.exact.is_some() => self.exact,
-            false => exact_energy(&job.problem)?,
+            false => exact_energy(&self.job.problem)?,
         };
-        match exact {
-            Some(exact) if shown => output::line(exact_line(exact, energy)),
-            _ if shown => {}
-            _ => output::line(json!({
+        if !is_text {
+            output::line(json!({
                 "done": !self.interrupted,
                 "step": self.done,
                 "energy": [energy.mean, energy.error],
@@ -225,17 +287,18 @@ impl Run {
                 "variance": summary.variance,
                 "exact": exact,
                 "relative_error": exact.map(|exact| relative_error(energy.mean, exact)),
-                "run": self.folder.as_ref().map(|folder| folder.path()),
-            })),
+                "run": self.files.as_ref().map(|files| files.folder.path()),
+            }));
+        } else if let Some(exact) = exact {
+            output::line(exact_line(exact, energy));
         }
-        self.draw(job, exact)?;
+        self.draw(exact)?;
         if self.interrupted {
-            return Ok(self.stopped(job));
+            return Ok(self.stopped());
         }
-        if let (Some(folder), OutputStyle::Text) = (&self.folder, job.form) {
-            let shown = folder.path().display();
+        if let (Some(folder), OutputStyle::Text) = (self.shown_folder(), self.job.style) {
             output::note(&format!(
-                "saved in {shown}; `ketformer eval {shown}` evaluates it, `ketformer report {shown}` draws it"
+                "saved in {folder}; `ketformer eval {folder}` evaluates it, `ketformer report {folder}` draws it"
             ));
         }
         Ok(Outcome::Done)
@@ -245,22 +308,23 @@ impl Run {
     ///
     /// # Errors
     /// `ErrorKind::File` if they cannot be written.
-    pub fn draw(&self, job: &Job, exact: Option<f64>) -> Result<()> {
-        let Some(folder) = self.folder.as_ref().filter(|_| self.recent.summary().is_some()) else { return Ok(()) };
-        let Problem { lattice, hamiltonian_settings, model_settings, .. } = &job.problem;
+    pub fn draw(&self, exact: Option<f64>) -> Result<()> {
+        let Results { recent, history, curve } = &self.results;
+        let Some(files) = self.files.as_ref().filter(|_| recent.summary().is_some()) else { return Ok(()) };
+        let Problem { lattice, hamiltonian_settings, model_settings, .. } = &self.job.problem;
         let title = hamiltonian::title(hamiltonian_settings, lattice);
         let title = format!("{title}, {}", wave_function::title(model_settings));
-        self.history.save(&folder.file(HISTORY_FILE))?;
-        self.curve.draw(&folder.file(PICTURE_FILE), &title, exact.map(|exact| exact / lattice.sites() as f64))
+        history.save(&files.folder.file(HISTORY_FILE))?;
+        curve.draw(&files.folder.file(PICTURE_FILE), &title, exact.map(|exact| exact / lattice.sites() as f64))
     }
 
     /// Reports the last step, where the run is saved and how to resume it.
-    fn stopped(&self, job: &Job) -> Outcome {
-        let saved = match &self.folder {
-            Some(_) => format!("saved in {}; `{}` resumes from there", self.place(), self.resuming()),
-            None => format!("nothing is saved (dir={NO_FOLDER})"),
+    fn stopped(&self) -> Outcome {
+        let saved = match (self.shown_folder(), self.resuming()) {
+            (Some(folder), Some(resuming)) => format!("saved in {folder}; `{resuming}` resumes from there"),
+            _ => format!("nothing is saved (dir={NO_FOLDER})"),
         };
-        output::warning(&format!("interrupted after step {} of {}: {saved}", self.done, job.steps));
+        output::warning(&format!("interrupted after step {} of {}: {saved}", self.done, self.job.steps));
         Outcome::Interrupted
     }
 }

@@ -1,0 +1,42 @@
+//! Files of a training run in its folder: metrics, TensorBoard events, checkpoints and weights.
+
+use ketformer::Result;
+use ketformer::run::{Events, MODEL_FILE, Metrics, RunFolder, save_checkpoint};
+use ketformer::vmc::{Checkpoint, StepReport};
+
+/// Open files of a training run.
+pub struct RunFiles {
+    pub metrics: Metrics,
+    pub events: Option<Events>,
+    /// Declared after its files, so that they are closed before a folder that is not kept is removed.
+    pub folder: RunFolder,
+    /// Step of the last checkpoint.
+    pub saved: u64,
+}
+
+impl RunFiles {
+    /// Writes the row of a step. If `flush`, other programs see all rows so far.
+    ///
+    /// # Errors
+    /// `ErrorKind::File` if it cannot be written.
+    pub fn write(&mut self, report: &StepReport, flush: bool) -> Result<()> {
+        self.metrics.write(report)?;
+        flush.then(|| self.metrics.flush()).transpose()?;
+        let Some(events) = &mut self.events else { return Ok(()) };
+        events.write(report)?;
+        if flush { events.flush() } else { Ok(()) }
+    }
+
+    /// Saves metrics, events, a checkpoint, and its weights in a separate file.
+    ///
+    /// # Errors
+    /// `ErrorKind::File` if they cannot be written.
+    pub fn save(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        // Rows are synced before the checkpoint that needs them.
+        self.metrics.sync()?;
+        self.events.as_mut().map_or(Ok(()), Events::sync)?;
+        save_checkpoint(self.folder.path(), checkpoint)?;
+        self.saved = checkpoint.step;
+        checkpoint.weights.save(self.folder.file(MODEL_FILE))
+    }
+}
