@@ -179,7 +179,7 @@ measured doctor 120 bash -c 'kept "$@"' - "$folder/doctor.txt" "$ketformer" doct
 if "$ketformer" help | grep -q '^ *tune '; then
     measured tune 120 bash -c 'kept "$@"' - "$folder/tune.txt" "$ketformer" tune
 fi
-for subject in attention matmul norm head moves; do
+for subject in attention matmul norm categorical connected; do
     measured "bench $subject" 60 "$ketformer" bench "$subject" --runs "$runs" --json "$folder/$subject.json"
 done
 for size in $sites; do

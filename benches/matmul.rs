@@ -5,7 +5,7 @@ use ketformer::bench::{self, BenchConfig, Subject};
 
 fn main() -> ketformer::Result<()> {
     let gpu = ketformer::Gpu::new()?;
-    let config = BenchConfig { subjects: vec![Subject::Limits, Subject::Matmul], ..BenchConfig::default() };
+    let config = BenchConfig::new(vec![Subject::Limits, Subject::Matmul]);
     let report = bench::run(&gpu, &config, &mut |title| eprintln!("{title}"))?;
     println!("{}", report.table());
     Ok(())

@@ -27,13 +27,9 @@ fn main() -> ketformer::Result<()> {
     };
     let [sites, samples, width] = subject.shapes()[0].0[..] else { unreachable!("a step has three sizes") };
     let shape = BenchShape(vec![setting("L", sites), setting("K", samples), setting("Nh", width)]);
-    let config = BenchConfig {
-        subjects: vec![subject],
-        shapes: vec![shape],
-        runs: setting("runs", 5),
-        warmup: 1,
-        ..BenchConfig::default()
-    };
+    let mut config = BenchConfig::new(vec![subject]);
+    config.shapes = vec![shape];
+    (config.runs, config.warmup) = (setting("runs", 5), 1);
     let report = bench::run(&Gpu::new()?, &config, &mut |title| eprintln!("{title}"))?;
     println!("{}\n{}", report.limits, report.table());
 

@@ -282,7 +282,7 @@ fn an_adapter_that_does_not_exist_is_refused() {
 fn no_adapter_at_all_says_what_to_install() {
     let folder = TempDir::new().unwrap();
     let path = folder.path();
-    for line in ["train steps=1", "train steps=1 --out a/b/c", "devices", "doctor", "tune", "tune --show"] {
+    for line in ["train steps=1", "train steps=1 --out a/b/c", "devices", "doctor", "tune"] {
         refuses(path, line, without_driver(path, line), 1, &["adapter", "setup.sh"]);
     }
 }
@@ -622,7 +622,7 @@ fn benchmarks_that_cannot_be_are_refused() {
         ("bench attention --shape 70000x70000x8x8", ["70000x70000x8x8", "limit"]),
         ("bench --shape 2x2x4x4", ["2x2x4x4", "several subjects"]),
         ("bench limits --shape 2x2", ["limits", "no shape"]),
-        ("bench head --shape 8x17", ["17", "powers of two"]),
+        ("bench categorical --shape 8x17", ["17", "powers of two"]),
         ("bench step --shape 15x8x32", ["15", "L"]),
         ("bench scaling --shape 17x64", ["17", "L"]),
         ("bench scaling --shape 4x64", ["too few", "16"]),
@@ -630,8 +630,7 @@ fn benchmarks_that_cannot_be_are_refused() {
         ("bench attention --plot new.svg", ["--plot", "scaling"]),
         ("bench attention --runs 0", ["run", "--runs 1"]),
         ("bench matmul --variant subgroup3", ["subgroup3", "linear_product subgroup1 subgroup2 subgroup4 scalar"]),
-        ("tune --seconds 0", ["seconds", "--seconds 60"]),
-        ("tune --show --forget", ["--show", "--forget"]),
+        ("tune --seconds 0", ["seconds", "for example 60"]),
     ] {
         refuses_settings(line, &words);
     }
@@ -728,13 +727,6 @@ fn a_tuning_changes_what_runs_and_not_what_comes_out() {
             assert!(rows[0]["launched"].as_str().unwrap().ends_with(&format!(" as {variant}")), "{flags}: {}", rows[0]);
         }
     }
-    let shown = succeeds(path, "tune --show").stdout;
-    assert!(
-        selections.iter().all(|selections| shown.contains(selections.kernel) && shown.contains(&selections.class)),
-        "{shown}"
-    );
-    assert!(succeeds(path, "tune --forget").stdout.contains("deleted") && !file.exists());
-    assert!(succeeds(path, "tune --show").stdout.contains("there is no"));
 }
 
 #[test]
@@ -755,12 +747,12 @@ fn a_tuning_file_that_is_of_no_use_is_ignored_with_one_warning() {
     };
     assert_eq!(warnings(&line), Vec::<String>::new());
     let version = format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION"));
-    for (text, said, whole_is_bad) in [
-        (whole[..whole.len() / 2].to_string(), "no whole tuning file", true),
-        ("{\"rows\": 3}".into(), "no whole tuning file", true),
-        (whole.replace(&version, "\"version\": \"0.0.0\""), "0.0.0", true),
-        (whole.replace("\"linear_product\"", "\"no_such_kernel\""), "no_such_kernel", false),
-        (whole.replace("\"variant\": \"scalar\"", "\"variant\": \"quantum\""), "quantum", false),
+    for (text, said) in [
+        (whole[..whole.len() / 2].to_string(), "no whole tuning file"),
+        ("{\"rows\": 3}".into(), "no whole tuning file"),
+        (whole.replace(&version, "\"version\": \"0.0.0\""), "0.0.0"),
+        (whole.replace("\"linear_product\"", "\"no_such_kernel\""), "no_such_kernel"),
+        (whole.replace("\"variant\": \"scalar\"", "\"variant\": \"quantum\""), "quantum"),
     ] {
         assert_ne!(text, whole);
         fs::write(&file, &text).unwrap();
@@ -770,9 +762,6 @@ fn a_tuning_file_that_is_of_no_use_is_ignored_with_one_warning() {
             assert!(lines[0].contains(word), "`{word}` in {}", lines[0]);
         }
         assert_eq!(warnings(&format!("{line} --no-tuning")), Vec::<String>::new());
-        if whole_is_bad {
-            refuses(path, "tune --show", program(path, "tune --show"), 1, &[said]);
-        }
         assert_eq!(fs::read_to_string(&file).unwrap(), text, "only tune writes it");
     }
 }
@@ -786,7 +775,7 @@ fn tuning_writes_what_it_found() {
     assert_eq!(ended.stderr, "");
     assert!(ended.stdout.starts_with("kernel ") && ended.stdout.contains("saved in "), "{}", ended.stdout);
     assert_eq!(fs::read_dir(path.join("cache")).unwrap().count(), 1);
-    assert!(succeeds(path, "tune --show").stdout.contains("differ from the rules"));
+    assert!(ended.stdout.contains("differ from the rules"), "{}", ended.stdout);
     fs::write(path.join("file"), "mine").unwrap();
     let mut command = program(path, "tune --quick --seconds 1 --quiet");
     let ended = end({

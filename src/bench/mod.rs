@@ -13,73 +13,42 @@
 //! ```no_run
 //! use ketformer::bench::{self, BenchConfig, Subject};
 //! # fn main() -> ketformer::Result<()> {
-//! let config = BenchConfig { subjects: vec![Subject::Attention], ..BenchConfig::default() };
+//! let config = BenchConfig::new(vec![Subject::Attention]);
 //! let report = bench::run(&ketformer::Gpu::new()?, &config, &mut |_| ())?;
 //! println!("{}", report.table());
 //! # Ok(()) }
 //! ```
 
-mod attention;
+mod config;
+mod curve;
 mod gate;
-mod head;
 mod limits;
-mod matmul;
-mod norm;
 mod plot;
 mod provenance;
 mod report;
 mod row;
-mod scaling;
 mod session;
 mod shape;
-mod step;
 mod subject;
-mod tune;
-mod variant_race;
+mod subjects;
+mod tuning;
 
+pub use config::{BenchConfig, STORAGE};
+pub use curve::{PowerLaw, ScalingCurve};
 pub use limits::{Limits, OperationCost};
 pub use plot::plot;
 pub use provenance::Provenance;
-pub use report::{BenchReport, Compared};
+pub use report::BenchReport;
 pub use row::BenchRow;
-pub use scaling::{PowerLaw, ScalingCurve};
 pub use shape::BenchShape;
 pub use subject::Subject;
-pub use tune::{TuneConfig, TuneReport, tune};
-pub use variant_race::Verdict;
+pub use tuning::race::Verdict;
+pub use tuning::{TuneConfig, TuneReport, tune};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Gpu, Profile};
+use crate::gpu::Gpu;
 use crate::kernels::variant::{VARIANTS, Variants};
 use session::Bench;
-
-/// Settings of a benchmark.
-#[derive(Debug, Clone)]
-pub struct BenchConfig {
-    /// Subjects in the order of measurement.
-    pub subjects: Vec<Subject>,
-    /// Shapes, for a single subject that has shapes; if empty, those of [`Subject::shapes`].
-    pub shapes: Vec<BenchShape>,
-    /// Number of timed runs per row, at least 1.
-    pub runs: u32,
-    /// Number of runs before the first timed run.
-    pub warmup: u32,
-    /// Seed of the inputs.
-    pub seed: u64,
-    /// Forced variant: only kernels that have a variant of this name are measured. With [`STORAGE`] all kernels are
-    /// measured, and none of them reads textures.
-    pub variant: Option<String>,
-}
-
-/// Variant of all kernels that reads storage buffers where the default reads textures, see [`Gpu::reads_texels`].
-pub const STORAGE: &str = "storage";
-
-impl Default for BenchConfig {
-    fn default() -> Self {
-        let subjects = vec![Subject::Limits, Subject::Attention, Subject::Matmul];
-        Self { subjects, shapes: Vec::new(), runs: 10, warmup: 2, seed: 0, variant: None }
-    }
-}
 
 impl BenchConfig {
     /// Checks that the settings are consistent; needs no adapter.
@@ -118,10 +87,6 @@ impl BenchConfig {
             )),
         }
     }
-
-    fn profile(&self) -> Profile {
-        Profile { warmup: self.warmup, runs: self.runs }
-    }
 }
 
 /// Runs the benchmark `config` on `gpu`. `progress` receives the name of each measurement. The limits of the adapter
@@ -140,30 +105,12 @@ pub fn run(gpu: &Gpu, config: &BenchConfig, progress: &mut dyn FnMut(&str)) -> R
         Some(variant) => gpu.with_variant(variant).with_selection_log(),
         None => gpu.with_selection_log(),
     };
-    let mut session = Bench::new(&gpu, config, progress)?;
-    for subject in &config.subjects {
-        let shapes = config.shapes_of(*subject);
-        match subject {
-            Subject::Limits => session.report_limits(),
-            Subject::Attention => shapes.iter().try_for_each(|shape| attention::run(&mut session, shape))?,
-            Subject::Matmul => shapes.iter().try_for_each(|shape| matmul::run(&mut session, shape))?,
-            Subject::Norm => shapes.iter().try_for_each(|shape| norm::run(&mut session, shape))?,
-            Subject::Head => shapes.iter().try_for_each(|shape| head::run(&mut session, shape))?,
-            Subject::Moves => shapes.iter().try_for_each(|shape| step::run_moves(&mut session, shape))?,
-            Subject::Step | Subject::StepRnn | Subject::StepLptf | Subject::StepSr => {
-                shapes.iter().try_for_each(|shape| step::run_step(&mut session, *subject, shape))?;
-            }
-            Subject::Scaling => {
-                shapes.iter().try_for_each(|shape| scaling::run(&mut session, shape))?;
-                scaling::find_laws(&mut session);
-            }
-        }
-    }
+    let mut session = Bench::new(&gpu, config, progress);
+    let limits = subjects::limits::measure(&mut session, config.subjects.contains(&Subject::Limits))?;
+    session.variant = config.variant.clone();
+    config
+        .subjects
+        .iter()
+        .try_for_each(|subject| subjects::run(&mut session, *subject, &config.shapes_of(*subject), &limits))?;
     session.finish()
-}
-
-impl BenchConfig {
-    fn shapes_of(&self, subject: Subject) -> Vec<BenchShape> {
-        if self.shapes.is_empty() { subject.shapes() } else { self.shapes.clone() }
-    }
 }

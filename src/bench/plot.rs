@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use plotters::prelude::*;
 
-use super::ScalingCurve;
+use super::curve::ScalingCurve;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plot_style;
 use crate::plot_style::{Axis, Fault, Frame, LETTERS, Panel};

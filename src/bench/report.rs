@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BenchRow, Limits, ScalingCurve};
+use super::curve::ScalingCurve;
+use super::limits::Limits;
+use super::row::BenchRow;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Results of a benchmark.
@@ -21,7 +23,7 @@ pub struct BenchReport {
 
 /// Row of a benchmark compared with the same row of an older one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Compared {
+pub(crate) struct Compared {
     /// Newer row.
     pub row: BenchRow,
     /// Median of the older row in milliseconds.
@@ -31,12 +33,12 @@ pub struct Compared {
 }
 
 /// Formats `value` with `decimals` decimals; a dash if there is none.
-pub(super) fn cell(value: Option<f64>, decimals: usize) -> String {
+fn cell(value: Option<f64>, decimals: usize) -> String {
     value.map_or_else(|| "-".into(), |value| format!("{value:.decimals$}"))
 }
 
 /// Rows in aligned columns: the first `left` columns and the last one left-aligned, the others right-aligned.
-pub(super) fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]], left: usize) -> String {
+fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]], left: usize) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; COLUMNS] = std::array::from_fn(width);
     let line = |row: &[String; COLUMNS]| {
@@ -119,7 +121,7 @@ impl BenchReport {
     }
 
     /// Rows that have a time in both reports, matched by kernel, variant and shape.
-    pub fn compare(&self, old: &Self) -> Vec<Compared> {
+    pub(crate) fn compare(&self, old: &Self) -> Vec<Compared> {
         let matched = |row: &BenchRow| {
             let old_ms = old.rows.iter().find(|other| row.is_same_subject(other))?.median_ms?;
             Some(Compared { row: row.clone(), old_ms, ratio: old_ms / row.median_ms? })

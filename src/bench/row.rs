@@ -1,6 +1,22 @@
-//! Row of a benchmark.
+//! Rows of a benchmark.
 
 use serde::{Deserialize, Serialize};
+
+use super::shape::BenchShape;
+
+/// Key of a row.
+#[derive(Debug, Clone)]
+pub(super) struct RowKey {
+    pub kernel: &'static str,
+    pub variant: String,
+    pub shape: String,
+}
+
+impl RowKey {
+    pub(super) fn new(kernel: &'static str, variant: impl Into<String>, shape: &BenchShape) -> Self {
+        Self { kernel, variant: variant.into(), shape: shape.to_string() }
+    }
+}
 
 /// Row of a benchmark. A kernel that is wrong or cannot run has an error and no times.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,12 +90,12 @@ fn number(value: Option<f64>) -> String {
 
 impl BenchRow {
     /// Header line of a CSV file.
-    pub fn csv_header() -> String {
+    pub(crate) fn csv_header() -> String {
         COLUMNS.join(",")
     }
 
     /// Line of a CSV file; missing values are empty.
-    pub fn csv(&self) -> String {
+    pub(crate) fn csv(&self) -> String {
         let fields: [String; COLUMNS.len()] = [
             self.kernel.clone(),
             self.variant.clone(),
@@ -102,7 +118,7 @@ impl BenchRow {
     }
 
     /// Whether `other` has the same kernel, variant and shape.
-    pub fn is_same_subject(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_subject(&self, other: &Self) -> bool {
         (&self.kernel, &self.variant, &self.shape) == (&other.kernel, &other.variant, &other.shape)
     }
 }

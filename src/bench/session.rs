@@ -3,26 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::config::BenchConfig;
+use super::curve::ScalingCurve;
 use super::gate::affordable;
-use super::variant_race::VariantRace;
-use super::{BenchConfig, BenchReport, BenchRow, BenchShape, Limits, Provenance, ScalingCurve, Subject, limits};
+use super::limits::Limits;
+use super::provenance::Provenance;
+use super::report::BenchReport;
+use super::row::{BenchRow, RowKey};
+use super::tuning::race::VariantRace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Cost, Gpu, Plan, Profile, Timing, VariantSelection, View};
 use crate::kernels::{Comparison, POISON, RandomInputs};
-
-/// Key of a row.
-#[derive(Debug, Clone)]
-pub(super) struct RowKey {
-    pub kernel: &'static str,
-    pub variant: String,
-    pub shape: String,
-}
-
-impl RowKey {
-    pub(super) fn new(kernel: &'static str, variant: impl Into<String>, shape: &BenchShape) -> Self {
-        Self { kernel, variant: variant.into(), shape: shape.to_string() }
-    }
-}
 
 pub(super) struct Bench<'a> {
     pub gpu: &'a Gpu,
@@ -35,57 +26,28 @@ pub(super) struct Bench<'a> {
     /// Results of the first cases of each kernel, for passes of many kernels.
     pub gated: BTreeMap<&'static str, Vec<Comparison>>,
     rows: Vec<BenchRow>,
-    limit_rows: Vec<BenchRow>,
     origin: Provenance,
-    variant: Option<String>,
+    /// Forced variant of the measured kernels.
+    pub variant: Option<String>,
     selections: Vec<VariantSelection>,
     /// Outputs created since the last measurement.
     outputs: Vec<View>,
-    race: Option<VariantRace>,
+    /// If given, measurements are variant races instead of rows.
+    pub race: Option<&'a mut VariantRace>,
     progress: &'a mut dyn FnMut(&str),
 }
 
 impl<'a> Bench<'a> {
-    /// Creates a session and measures the limits of the adapter.
-    pub(super) fn new(gpu: &'a Gpu, config: &BenchConfig, progress: &'a mut dyn FnMut(&str)) -> Result<Self> {
-        let mut session = Self::bare(gpu, config, progress);
-        session.limits = limits::measure(&mut session, config.subjects.contains(&Subject::Limits))?;
-        session.limit_rows = std::mem::take(&mut session.rows);
-        session.share_limits();
-        session.variant = config.variant.clone();
-        Ok(session)
-    }
-
-    /// Creates a session whose measurements are variant races.
-    pub(super) fn races(
-        gpu: &'a Gpu,
-        config: &BenchConfig,
-        race: VariantRace,
-        progress: &'a mut dyn FnMut(&str),
-    ) -> Self {
-        Self { race: Some(race), ..Self::bare(gpu, config, progress) }
-    }
-
-    /// Whether the time limit of the races is reached.
-    pub(super) fn is_over(&mut self) -> bool {
-        self.race.as_mut().is_some_and(VariantRace::is_over)
-    }
-
-    /// Ends the session and returns the results of the races.
-    pub(super) fn end_races(self) -> Result<VariantRace> {
-        self.race.ok_or_else(|| Error::new(ErrorKind::Settings, "tune: this session ran no race; report this"))
-    }
-
-    fn bare(gpu: &'a Gpu, config: &BenchConfig, progress: &'a mut dyn FnMut(&str)) -> Self {
+    /// Creates a session without limits.
+    pub(super) fn new(gpu: &'a Gpu, config: &BenchConfig, progress: &'a mut dyn FnMut(&str)) -> Self {
         Self {
             gpu,
-            profile: config.profile(),
+            profile: Profile { warmup: config.warmup, runs: config.runs },
             random: RandomInputs::new(config.seed),
             limits: Limits::default(),
             notes: Vec::new(),
             curves: Vec::new(),
             rows: Vec::new(),
-            limit_rows: Vec::new(),
             origin: Provenance::of(gpu),
             seed: config.seed,
             gated: BTreeMap::new(),
@@ -97,25 +59,14 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Computes the shares of the rows of the limits, which were created before the limits were known.
-    fn share_limits(&mut self) {
-        let limits = &self.limits;
-        for row in &mut self.limit_rows {
-            let share = |rate: Option<f64>, peak: f64| rate.filter(|_| peak > 0.0).map(|rate| 100.0 * rate / peak);
-            row.percent_of_peak = match row.kernel.as_str() {
-                "probe_multiply_add" => share(row.gflops, limits.gflops),
-                "probe_copy" => share(row.gbytes_per_s, limits.gbytes_per_s),
-                _ => None,
-            };
-        }
+    /// Whether the time limit of the races is reached.
+    pub(super) fn is_over(&mut self) -> bool {
+        self.race.as_mut().is_some_and(|race| race.is_over())
     }
 
-    /// Adds the rows of the limits to the report.
-    pub(super) fn report_limits(&mut self) {
-        self.rows.append(&mut self.limit_rows.clone());
-        self.notes.push(self.limits.to_string());
-        self.notes.push(limits::costs_note(self.gpu));
-        self.notes.push(limits::texels_note(&self.limits, self.gpu.reads_texels()));
+    /// Removes and returns all rows.
+    pub(super) fn take_rows(&mut self) -> Vec<BenchRow> {
+        std::mem::take(&mut self.rows)
     }
 
     /// Removes and returns the last row.
@@ -289,6 +240,7 @@ pub(super) fn checked(count: usize, work: u64) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::BenchShape;
     use crate::kernels::device::probe::ProbeCopy;
 
     /// Row of a copy whose outputs `check` compares.
@@ -296,7 +248,7 @@ mod tests {
         let gpu = Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one");
         let config = BenchConfig { runs: 1, warmup: 0, ..BenchConfig::default() };
         let mut ignore = |_: &str| ();
-        let mut session = Bench::new(&gpu, &config, &mut ignore).unwrap();
+        let mut session = Bench::new(&gpu, &config, &mut ignore);
         let ((_, x), y) = (session.input("x", 64, 1.0).unwrap(), session.output("y", 64).unwrap());
         let copy = ProbeCopy { x: x.view(), y: y.view() };
         let title = RowKey::new("probe_copy", "", &BenchShape(vec![16]));

@@ -43,7 +43,7 @@ pub enum Command {
         after_help = "Examples: ketformer exact --rydberg L=16 V=7 delta=1 Omega=1\n          ketformer exact --tfim Lx=4 Ly=4 h=3.044 periodic=true\n          ketformer exact --heisenberg Lx=16 Ly=1"
     )]
     Exact(ExactArguments),
-    /// Benchmark the kernels on an adapter: limits, attention, matmul, norm, head, moves, step
+    /// Benchmark the kernels on an adapter: limits, attention, matmul, norm, categorical, connected, step
     #[command(after_help = BENCH_EXAMPLE)]
     Bench(BenchArguments),
     /// Measure which kernel variants are fastest on an adapter and store the result for later runs
@@ -107,7 +107,8 @@ Examples: ketformer report out/1
 
 const BENCH_EXAMPLE: &str = "\
 Every kernel is compared with its 64-bit reference before it is timed.
-Shapes: attention BxHxTxD, matmul ROWSxINNERxCOLUMNS, norm ROWSxC, head ROWSxV, moves and steps LxKxNh, scaling LxK
+Shapes: attention BxHxTxD, matmul ROWSxINNERxCOLUMNS, norm ROWSxC, categorical ROWSxV,
+connected and steps LxKxNh, scaling LxK
 Examples: ketformer bench
           ketformer bench attention --shape 256x8x16x16 --runs 50 --json new.json --compare old.json";
 
@@ -115,7 +116,6 @@ const TUNE_EXAMPLE: &str = "\
 Only variants that give the same bits are compared, so that no result changes. The result is stored for each adapter in
 the user's cache folder, or in the folder KETFORMER_CACHE; a new driver or version of ketformer requires a new run.
 Examples: ketformer tune
-          ketformer tune --show
           ketformer train --no-tuning L=16 steps=1000";
 
 /// Selection of the adapter and of kernel variants.
@@ -288,7 +288,8 @@ pub struct ExactArguments {
 /// `ketformer bench`
 #[derive(Debug, Args)]
 pub struct BenchArguments {
-    /// What to measure: limits, attention, matmul, norm, head, moves, step, step-rnn, step-lptf, step-sr, scaling
+    /// What to measure: limits, attention, matmul, norm, categorical, connected, step, step-rnn, step-lptf, step-sr,
+    /// scaling
     /// [default: limits attention matmul]
     #[arg(value_name = "SUBJECT")]
     pub subjects: Vec<String>,
@@ -336,12 +337,6 @@ pub struct TuneArguments {
     /// Time limit in seconds; kernels not measured by then keep their default variants [default: 110, with --quick 25]
     #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
     pub seconds: Option<f64>,
-    /// Print the stored result without measuring
-    #[arg(long, conflicts_with_all = ["quick", "seconds", "forget"])]
-    pub show: bool,
-    /// Delete the stored result without measuring
-    #[arg(long, conflicts_with_all = ["quick", "seconds"])]
-    pub forget: bool,
     /// Adapter by index or by part of its name; `ketformer devices` lists them [env: KETFORMER_ADAPTER]
     #[arg(long, value_name = "NAME")]
     pub adapter: Option<String>,

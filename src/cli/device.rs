@@ -16,7 +16,7 @@ pub fn open(arguments: &AdapterArguments) -> Result<Gpu> {
     if let Some(warning) = gpu.tuning_warning() {
         output::warning(warning);
     } else if let (Some(doubt), Ok(path)) = (tuning_doubt(&gpu, gpu.tuning()), Tuning::path(&gpu)) {
-        let remedy = "`ketformer tune` rewrites it, `ketformer tune --forget` deletes it";
+        let remedy = "`ketformer tune` rewrites it";
         output::warning(&format!("tuning: {} {doubt}, which is ignored; {remedy}", path.display()));
     }
     Ok(gpu)

@@ -116,7 +116,7 @@ impl Tuning {
     /// driver or version.
     pub fn load(path: &Path, gpu: &Gpu) -> Result<Option<Self>> {
         let error = |what: String| {
-            let remedy = "`ketformer tune` rewrites it, `ketformer tune --forget` deletes it";
+            let remedy = "`ketformer tune` rewrites it";
             Error::new(ErrorKind::File, format!("tuning: {} {what}; {remedy}", path.display()))
         };
         let text = match fs::read_to_string(path) {
@@ -153,20 +153,5 @@ impl Tuning {
         })?;
         path.parent().map_or(Ok(()), fs::create_dir_all).map_err(error)?;
         atomic_write::write(path, (text + "\n").as_bytes(), ["tuning", &remedy])
-    }
-
-    /// Deletes a file. Returns whether it existed.
-    ///
-    /// # Errors
-    /// [`ErrorKind::File`] if it exists and cannot be deleted.
-    pub fn forget(path: &Path) -> Result<bool> {
-        match fs::remove_file(path) {
-            Ok(()) => Ok(true),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(e) => {
-                let message = format!("tuning: cannot delete {}; delete it by hand", path.display());
-                Err(Error::new(ErrorKind::File, message).caused_by(e))
-            }
-        }
     }
 }

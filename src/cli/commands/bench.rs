@@ -45,17 +45,17 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome> {
 }
 
 fn config(arguments: &BenchArguments) -> Result<BenchConfig> {
-    let defaults = BenchConfig::default();
-    let subjects = arguments.subjects.iter().map(|word| subject(word)).collect::<Result<Vec<_>>>()?;
+    let mut config = BenchConfig::default();
+    let subjects = arguments.subjects.iter().map(|word| subject(word, arguments.quiet)).collect::<Result<Vec<_>>>()?;
     let shapes = arguments.shape.iter().map(|word| word.parse()).collect::<Result<Vec<_>>>()?;
-    let config = BenchConfig {
-        subjects: if subjects.is_empty() { defaults.subjects } else { subjects },
-        shapes,
-        runs: arguments.runs.unwrap_or(defaults.runs),
-        warmup: arguments.warmup.unwrap_or(defaults.warmup),
-        variant: arguments.variant.clone(),
-        seed: arguments.seed.unwrap_or_else(train::draw_seed),
-    };
+    if !subjects.is_empty() {
+        config.subjects = subjects;
+    }
+    config.shapes = shapes;
+    config.runs = arguments.runs.unwrap_or(config.runs);
+    config.warmup = arguments.warmup.unwrap_or(config.warmup);
+    config.variant.clone_from(&arguments.variant);
+    config.seed = arguments.seed.unwrap_or_else(train::draw_seed);
     config.check()?;
     if arguments.plot.is_some() && !config.subjects.contains(&Subject::Scaling) {
         let message = "bench: --plot draws what `bench scaling` measures; give that subject or leave --plot out";
@@ -64,7 +64,16 @@ fn config(arguments: &BenchArguments) -> Result<BenchConfig> {
     Ok(config)
 }
 
-fn subject(word: &str) -> Result<Subject> {
+/// Former names of subjects, which are still accepted.
+const FORMER: [(&str, Subject); 2] = [("head", Subject::Categorical), ("moves", Subject::Connected)];
+
+fn subject(word: &str, quiet: bool) -> Result<Subject> {
+    if let Some((former, subject)) = FORMER.iter().find(|(former, _)| *former == word) {
+        if !quiet {
+            output::note(&format!("{former} is now {subject}"));
+        }
+        return Ok(*subject);
+    }
     word.parse().map_err(|error| match suggestion::closest(word, Subject::ALL.into_iter().map(Subject::name)) {
         Some(near) => {
             Error::new(ErrorKind::Settings, format!("bench: there is no `{word}` to measure; did you mean {near}?"))

@@ -1,9 +1,10 @@
 //! Benchmarks of matrix products at a shape (rows, inner, columns): forward, both gradients, and the feed-forward part
 //! of width `inner` and hidden width `columns`.
 
-use super::BenchShape;
-use super::gate::{columns_of, near, rows_of, words};
-use super::session::{Bench, RowKey, checked};
+use crate::bench::gate::{columns_of, near, rows_of, words};
+use crate::bench::row::RowKey;
+use crate::bench::session::{Bench, checked};
+use crate::bench::shape::BenchShape;
 use crate::error::Result;
 use crate::gpu::{Buffer, DType};
 use crate::kernels::linear::cooperative;
@@ -16,7 +17,7 @@ use crate::kernels::nn::feed_forward;
 use crate::kernels::nn::feed_forward::{FeedForward, FeedForwardShape};
 
 /// Measures all rows of one shape.
-pub(super) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
+pub(crate) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let [rows, inner, columns] = shape.sizes()?;
     product(session, RowKey::new("linear_product", "forward", shape), &LinearShape::forward(rows, inner, columns))?;
     let back = LinearShape::backward(rows, columns, inner);
@@ -31,7 +32,7 @@ pub(super) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
 }
 
 /// Measures the feed-forward part, if the adapter has a kernel for it.
-pub(super) fn feed_forward(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
+pub(crate) fn feed_forward(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let [_, width, hidden] = shape.sizes()?;
     match feed_forward::lanes(session.gpu, width, hidden) {
         Some(lanes) => feed(session, shape, lanes),
@@ -44,7 +45,7 @@ fn tolerance(terms: u32) -> f64 {
     1e-6 * (1.0 + f64::from(terms).sqrt() / 4.0)
 }
 
-pub(super) fn product(session: &mut Bench<'_>, title: RowKey, shape: &LinearShape) -> Result<()> {
+pub(crate) fn product(session: &mut Bench<'_>, title: RowKey, shape: &LinearShape) -> Result<()> {
     let count = u64::from(shape.inner) * u64::from(shape.columns);
     let (weight, buffer) = session.input("weight", count, 1.0)?;
     product_of(session, title, shape, (weight, buffer), |x| x, tolerance(shape.inner))
@@ -89,7 +90,7 @@ fn product_of(
     )
 }
 
-pub(super) fn weight_gradient(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
+pub(crate) fn weight_gradient(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let [rows, inputs, outputs] = shape.sizes()?;
     let gradient = GradientShape { rows: rows.into(), inputs, outputs };
     let [rows, k, n] = [rows, inputs, outputs].map(u64::from);

@@ -1,9 +1,11 @@
 //! Attention benchmarks at a shape (B, H, T, D): causal and full masks, forward and forward with backward, one decoding
 //! step, suffixes. Linear attention, which is always causal, is measured the same way.
 
-use super::gate::{REFERENCE_WORK, near, wide, words};
-use super::session::{Bench, RowKey, checked};
-use super::{BenchShape, gate};
+use crate::bench::gate;
+use crate::bench::gate::{REFERENCE_WORK, near, wide, words};
+use crate::bench::row::RowKey;
+use crate::bench::session::{Bench, checked};
+use crate::bench::shape::BenchShape;
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, View};
 use crate::kernels::Comparison;
@@ -16,7 +18,7 @@ const QKV_SCALE: f32 = 3.0;
 
 /// Kind of attention.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Softmax,
     Linear,
 }
@@ -70,7 +72,7 @@ impl Kind {
 }
 
 /// Measures all rows of one shape.
-pub(super) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
+pub(crate) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let [b, h, t, d] = shape.sizes()?;
     let causal = AttentionShape::causal(b, t, h, d);
     let decode = AttentionShape::decode(b, t, h, d, t - 1);
@@ -110,7 +112,7 @@ fn tolerance(t: u32) -> f64 {
     5e-6 * (1.0 + f64::from(t).sqrt() / 16.0)
 }
 
-pub(super) fn forward(session: &mut Bench<'_>, title: RowKey, kind: Kind, shape: &AttentionShape) -> Result<()> {
+pub(crate) fn forward(session: &mut Bench<'_>, title: RowKey, kind: Kind, shape: &AttentionShape) -> Result<()> {
     let counts = Counts::of(shape);
     let (values, qkv) = session.input("qkv", counts.qkv, QKV_SCALE)?;
     let (out, lse) = (session.output("out", counts.out)?, session.output("lse", counts.lse)?);
@@ -131,7 +133,7 @@ fn record_forward(plan: &mut Plan, kind: Kind, views: [&View; 4], shape: &Attent
     }
 }
 
-pub(super) fn backward(session: &mut Bench<'_>, title: RowKey, kind: Kind, shape: &AttentionShape) -> Result<()> {
+pub(crate) fn backward(session: &mut Bench<'_>, title: RowKey, kind: Kind, shape: &AttentionShape) -> Result<()> {
     let counts = Counts::of(shape);
     let (values, qkv) = session.input("qkv", counts.qkv, QKV_SCALE)?;
     let (slopes, d_out) = session.input("d_out", counts.out, 1.0)?;
@@ -250,7 +252,7 @@ fn suffix_table(t: u32, most: u64) -> Vec<[u32; 2]> {
     }
 }
 
-pub(super) fn suffix(session: &mut Bench<'_>, kind: Kind, shape: &BenchShape) -> Result<()> {
+pub(crate) fn suffix(session: &mut Bench<'_>, kind: Kind, shape: &BenchShape) -> Result<()> {
     let [b, h, t, d] = shape.sizes()?;
     let width = u64::from(h) * u64::from(d);
     let limits = session.gpu.limits();

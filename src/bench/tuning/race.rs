@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::session::RowKey;
+use crate::bench::row::RowKey;
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, Profile, TunedVariant, Tuning, VariantSelection, View};
 use crate::kernels::{Comparison, POISON};
@@ -15,10 +15,9 @@ const CLEAR: f64 = 1.05;
 /// Minimum and maximum number of rounds. A round times every variant once, except dropped ones.
 const LEAST_ROUNDS: u32 = 5;
 const MOST_ROUNDS: u32 = 25;
-/// Maximum ratio of a variant's shortest time to that of the fastest; beyond it the variant is dropped.
+/// Maximum ratio of a variant's shortest time to that of the fastest; beyond it the variant is dropped after the first
+/// round.
 const HOPELESS: f64 = 1.5;
-/// Number of rounds before variants are dropped, if the time budget allows.
-const TRIES: u32 = 2;
 
 /// Result for one kernel and one class of shapes.
 #[derive(Debug, Clone)]
@@ -43,7 +42,7 @@ pub struct Verdict {
 }
 
 /// Variant races of a tuning.
-pub(super) struct VariantRace {
+pub(crate) struct VariantRace {
     /// Time budget of a race in milliseconds.
     pub budget_ms: f64,
     /// Time at which to stop.
@@ -74,7 +73,7 @@ impl VariantRace {
     /// Runs a race for each variant selection that recording the plan makes and that is not decided yet. The default
     /// must pass the correctness check of the kernel; every other variant is timed only if it is bit-identical to the
     /// default.
-    pub(super) fn hold(
+    pub(crate) fn hold(
         &mut self,
         gpu: &Gpu,
         title: &RowKey,
@@ -82,81 +81,76 @@ impl VariantRace {
         record: impl Fn(&mut Plan) -> Result<()>,
         check: impl FnOnce(&Gpu) -> Result<Vec<Comparison>>,
     ) -> Result<()> {
-        let with_selection_log = gpu.with_tuning(Tuning::default()).with_selection_log();
-        let mut default = Plan::new(&with_selection_log);
+        let logged = gpu.with_tuning(Tuning::default()).with_selection_log();
+        let mut default = Plan::new(&logged);
         record(&mut default)?;
-        let mut selections = with_selection_log.selections();
-        selections.retain(|selections| selections.bit_identical.len() > 1 && !self.is_decided(selections));
+        let mut selections = logged.selections();
+        selections.retain(|selection| selection.bit_identical.len() > 1 && !self.is_decided(selection));
         selections.dedup();
-        if selections.is_empty() {
-            return Ok(());
-        }
-        if self.is_over() {
+        if selections.is_empty() || self.is_over() {
             return Ok(());
         }
         let outputs = Outputs { gpu, views: outputs };
         outputs.poison()?;
         default.run()?;
-        if let Some(wrong) = check(gpu)?.iter().find(|measured| !measured.passed()) {
-            let remark = format!(
-                "wrong: {} {} has an error of {:.1e}, the tolerance is {:.1e}",
-                title.kernel, wrong.output, wrong.error, wrong.tolerance
-            );
-            self.verdicts
-                .extend(selections.iter().map(|selections| Verdict { failed: true, ..undecided(selections, &remark) }));
-            return Ok(());
-        }
+        let wrong = check(gpu)?.into_iter().find(|compared| !compared.passed());
         let words = outputs.words()?;
-        for selections in &selections {
-            let verdict = self.decide(gpu, selections, &default, &outputs, &words, &record)?;
+        for selection in &selections {
+            let mut verdict = Verdict::undecided(selection);
+            match &wrong {
+                Some(wrong) => {
+                    verdict.failed = true;
+                    verdict.remark = Some(format!(
+                        "wrong: {} {} has an error of {:.1e}, the tolerance is {:.1e}",
+                        title.kernel, wrong.output, wrong.error, wrong.tolerance
+                    ));
+                }
+                None => self.decide(&mut verdict, selection, &default, &outputs, &words, &record)?,
+            }
             self.verdicts.push(verdict);
         }
         Ok(())
     }
 
     /// Whether the deadline has passed. Once true, the remaining selections stay undecided.
-    pub(super) fn is_over(&mut self) -> bool {
+    pub(crate) fn is_over(&mut self) -> bool {
         self.unfinished |= Instant::now() > self.deadline;
         self.unfinished
     }
 
-    fn is_decided(&self, selections: &VariantSelection) -> bool {
-        self.verdicts.iter().any(|verdict| verdict.kernel == selections.kernel && verdict.class == selections.class)
+    fn is_decided(&self, selection: &VariantSelection) -> bool {
+        self.verdicts.iter().any(|verdict| verdict.kernel == selection.kernel && verdict.class == selection.class)
     }
 
+    /// Times the default against the variants that give the same `words`.
     fn decide(
         &self,
-        gpu: &Gpu,
-        selections: &VariantSelection,
+        verdict: &mut Verdict,
+        selection: &VariantSelection,
         default: &Plan,
         outputs: &Outputs<'_>,
         words: &[Vec<u32>],
         record: &impl Fn(&mut Plan) -> Result<()>,
-    ) -> Result<Verdict> {
+    ) -> Result<()> {
         let mut others = Vec::new();
-        let mut remark = None;
-        for variant in selections.bit_identical.iter().copied().filter(|variant| *variant != selections.default) {
+        for variant in selection.bit_identical.iter().copied().filter(|variant| *variant != selection.default) {
             let mut tuning = Tuning::default();
-            let preferred = TunedVariant { variant: variant.into(), instead_of: selections.default.into(), gain: 1.0 };
-            tuning.set(selections.kernel, &selections.class, preferred);
-            let mut plan = Plan::new(&gpu.with_tuning(tuning));
+            let preferred = TunedVariant { variant: variant.into(), instead_of: selection.default.into(), gain: 1.0 };
+            tuning.set(selection.kernel, &selection.class, preferred);
+            let mut plan = Plan::new(&outputs.gpu.with_tuning(tuning));
             record(&mut plan)?;
             outputs.poison()?;
             plan.run()?;
             match outputs.words()? == words {
                 true => others.push((variant, plan)),
-                false => remark = Some(format!("{variant} gives other bits here and is excluded")),
+                false => verdict.remark = Some(format!("{variant} gives other bits here and is excluded")),
             }
         }
-        let mut plans = vec![(selections.default, default)];
+        let mut plans = vec![(selection.default, default)];
         plans.extend(others.iter().map(|(variant, plan)| (*variant, plan)));
         let times = self.race(&plans)?;
+        verdict.times = plans.iter().zip(&times).map(|((variant, _), ms)| (*variant, *ms)).collect();
         let (fastest, _) = times.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).unwrap_or((0, &0.0));
-        let mut verdict = Verdict {
-            times: plans.iter().zip(&times).map(|((variant, _), ms)| (*variant, *ms)).collect(),
-            remark,
-            ..undecided(selections, "")
-        };
         if times[0] > CLEAR * times[fastest] {
             // A second race, so that a lucky run among many variants does not count.
             let again = self.race(&[plans[0], plans[fastest]])?;
@@ -165,12 +159,11 @@ impl VariantRace {
                 (verdict.best, verdict.gain) = (plans[fastest].0, gain);
             }
         }
-        Ok(verdict)
+        Ok(())
     }
 
     /// Shortest time in milliseconds of each plan, timed alternately so that other load affects all of them.
     fn race(&self, plans: &[(&str, &Plan)]) -> Result<Vec<f64>> {
-        let once = |plan: &Plan| plan.timing(Profile { warmup: 0, runs: 1 }).map(|timing| timing.milliseconds[0]);
         let start = Instant::now();
         let mut times = vec![f64::INFINITY; plans.len()];
         for round in 0..MOST_ROUNDS {
@@ -179,10 +172,9 @@ impl VariantRace {
             }
             let least = times.iter().copied().fold(f64::INFINITY, f64::min);
             for (i, (_, plan)) in plans.iter().enumerate() {
-                let hurries = start.elapsed().as_secs_f64() * 1e3 > self.budget_ms;
                 // The first plan is the default, whose time is always needed.
-                if i == 0 || round == 0 || round < TRIES && !hurries || times[i] <= HOPELESS * least {
-                    times[i] = times[i].min(once(plan)?);
+                if i == 0 || round == 0 || times[i] <= HOPELESS * least {
+                    times[i] = times[i].min(plan.timing(Profile { warmup: 0, runs: 1 })?.milliseconds[0]);
                 }
             }
         }
@@ -190,17 +182,19 @@ impl VariantRace {
     }
 }
 
-/// Verdict in favor of the default, without times.
-fn undecided(selections: &VariantSelection, remark: &str) -> Verdict {
-    Verdict {
-        kernel: selections.kernel,
-        class: selections.class.clone(),
-        default: selections.default,
-        best: selections.default,
-        gain: 1.0,
-        times: Vec::new(),
-        remark: Some(remark.into()).filter(|remark: &String| !remark.is_empty()),
-        failed: false,
+impl Verdict {
+    /// Verdict in favor of the default, without times.
+    fn undecided(selection: &VariantSelection) -> Self {
+        Self {
+            kernel: selection.kernel,
+            class: selection.class.clone(),
+            default: selection.default,
+            best: selection.default,
+            gain: 1.0,
+            times: Vec::new(),
+            remark: None,
+            failed: false,
+        }
     }
 }
 
@@ -209,7 +203,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::bench::BenchShape;
+    use crate::bench::shape::BenchShape;
     use crate::kernels::linear::{Extra, LinearProduct, LinearShape};
 
     /// Verdicts on a product whose other variants multiply by another weight if `others_differ`, and whose default has

@@ -10,8 +10,10 @@
 
 use std::time::Instant;
 
-use super::session::{Bench, RowKey};
-use super::{BenchShape, Subject};
+use crate::bench::row::RowKey;
+use crate::bench::session::Bench;
+use crate::bench::shape::BenchShape;
+use crate::bench::subject::Subject;
 use crate::error::Result;
 use crate::gpu::{Clock, Cost, Plan, ProfileRow, Timing};
 use crate::kernels::{self, Comparison};
@@ -163,7 +165,7 @@ fn passed(
 }
 
 /// Measures the connected configurations of a step and their kernels.
-pub(super) fn run_moves(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
+pub(super) fn run_connected(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let step = Subject::Step;
     let title = RowKey::new(step.name(), "moves", shape);
     match passed(session, step, shape, &title)? {

@@ -1,8 +1,9 @@
 //! Benchmarks of the categorical head at a shape (rows, V): log-probabilities, sampling, gradient of the logits.
 
-use super::BenchShape;
-use super::gate::{near, rows_of, words};
-use super::session::{Bench, RowKey, checked};
+use crate::bench::gate::{near, rows_of, words};
+use crate::bench::row::RowKey;
+use crate::bench::session::{Bench, checked};
+use crate::bench::shape::BenchShape;
 use crate::error::Result;
 use crate::kernels::Comparison;
 use crate::kernels::nn::categorical::{

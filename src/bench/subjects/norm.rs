@@ -1,8 +1,9 @@
 //! Benchmarks of layer normalization at a shape (rows, C): forward, input gradient, gradient of scale and shift.
 
-use super::BenchShape;
-use super::gate::{near, rows_of, wide, words};
-use super::session::{Bench, RowKey, checked};
+use crate::bench::gate::{near, rows_of, wide, words};
+use crate::bench::row::RowKey;
+use crate::bench::session::{Bench, checked};
+use crate::bench::shape::BenchShape;
 use crate::error::Result;
 use crate::kernels::linear::GradientInto;
 use crate::kernels::nn::norm::{
@@ -10,7 +11,7 @@ use crate::kernels::nn::norm::{
 };
 
 /// Measures all rows of one shape.
-pub(super) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
+pub(crate) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let [rows, width] = shape.sizes()?;
     let form = NormShape::new(rows, width);
     let (count, c) = (rows as usize, width as usize);
