@@ -630,7 +630,7 @@ fn benchmarks_that_cannot_be_are_refused() {
         ("bench attention --plot new.svg", ["--plot", "scaling"]),
         ("bench attention --runs 0", ["run", "--runs 1"]),
         ("bench matmul --variant subgroup3", ["subgroup3", "linear_product subgroup1 subgroup2 subgroup4 scalar"]),
-        ("tune --seconds 0", ["seconds", "for example 60"]),
+        ("tune --seconds 0", ["seconds", "--seconds 60"]),
     ] {
         refuses_settings(line, &words);
     }

@@ -59,7 +59,7 @@ impl BenchConfig {
     pub fn check(&self) -> Result<()> {
         let error = |message: String| Err(Error::new(ErrorKind::Settings, message));
         if self.runs == 0 {
-            return error("bench: a time needs at least one run; give --runs 1 or more".into());
+            return error("bench: a time needs at least one run; give BenchConfig::runs=1 or more".into());
         }
         if self.subjects.is_empty() {
             return error("bench: nothing to measure; give a subject such as attention".into());
@@ -81,10 +81,9 @@ impl BenchConfig {
         match (self.subjects.as_slice(), self.shapes.as_slice()) {
             (_, []) => Ok(()),
             ([subject], shapes) => shapes.iter().try_for_each(|shape| subject.check(shape)),
-            (_, [shape, ..]) => error(format!(
-                "bench: shape {shape} could belong to several subjects; give one, such as `bench attention --shape {}`",
-                Subject::Attention.example()
-            )),
+            (_, [shape, ..]) => {
+                error(format!("bench: shape {shape} could belong to several subjects; give only one of them"))
+            }
         }
     }
 }

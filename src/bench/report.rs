@@ -115,7 +115,7 @@ impl BenchReport {
     /// [`ErrorKind::File`] for any other text.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|e| {
-            let message = format!("bench: {name} is not a benchmark; give a file that `ketformer bench --json` wrote");
+            let message = format!("bench: {name} is not a benchmark; give the text of BenchReport::json");
             Error::new(ErrorKind::File, message).caused_by(e)
         })
     }
@@ -190,7 +190,7 @@ mod tests {
         let read = BenchReport::parse("a.json", &written.json().unwrap()).unwrap();
         assert_eq!(read, written);
         let error = BenchReport::parse("a.json", "{\"rows\": 3}").unwrap_err().to_string();
-        assert!(error.contains("a.json") && error.contains("--json"), "{error}");
+        assert!(error.contains("a.json") && error.contains("BenchReport::json"), "{error}");
     }
 
     #[test]

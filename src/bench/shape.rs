@@ -13,7 +13,7 @@ impl BenchShape {
     /// Returns the sizes, if there are exactly `N`.
     pub(super) fn sizes<const N: usize>(&self) -> Result<[u32; N]> {
         self.0.clone().try_into().map_err(|_| {
-            let message = format!("bench: shape {self} has {} sizes, expected {N}; give another --shape", self.0.len());
+            let message = format!("bench: shape {self} has {} sizes, expected {N}; give another one", self.0.len());
             Error::new(ErrorKind::Settings, message)
         })
     }

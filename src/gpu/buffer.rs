@@ -96,8 +96,8 @@ impl Gpu {
     pub fn buffer_of(&self, label: &str, elements: u64, storage: DType) -> Result<Buffer> {
         if storage == DType::F16 && !self.features().contains(wgpu::Features::SHADER_F16) {
             let message = format!(
-                "buffer `{label}` holds f16, which shaders on {} do not support; give precision=single, or another \
-                 adapter with --adapter (`ketformer devices` lists f16)",
+                "buffer `{label}` holds f16, which shaders on {} do not support; use single precision, or another adapter \
+                 (`ketformer devices` lists f16)",
                 self.info().name
             );
             return Err(Error::new(ErrorKind::Adapter, message));
@@ -124,7 +124,7 @@ impl Gpu {
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         if bytes > limit {
             let message = format!(
-                "buffer `{label}` needs {bytes} bytes, this adapter binds at most {limit}; use a smaller --memory, fewer \
+                "buffer `{label}` needs {bytes} bytes, this adapter binds at most {limit}; use a smaller memory budget, fewer \
                  samples or a smaller model"
             );
             return Err(Error::new(ErrorKind::Memory, message));

@@ -214,7 +214,7 @@ impl Gpu {
         }
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
             let name = adapter.get_info().name;
-            Error::new(ErrorKind::Device, format!("{name} could not be opened; try another one with --adapter"))
+            Error::new(ErrorKind::Device, format!("{name} could not be opened; try another GpuOptions::adapter"))
                 .caused_by(e)
         })?;
         let aliases = is_mesa_on_cpu(&device.adapter_info()) && texels::supported(&device);
@@ -279,7 +279,7 @@ impl Gpu {
             wgpu::Error::OutOfMemory { .. } => keep(
                 &failure,
                 ErrorKind::Memory,
-                "the GPU ran out of memory; use a smaller --memory or fewer samples".into(),
+                "the GPU ran out of memory; use a smaller memory budget or fewer samples".into(),
             ),
             other => keep(&failure, ErrorKind::Device, format!("the GPU rejected a command: {other}")),
         }));
@@ -287,7 +287,7 @@ impl Gpu {
         self.inner.device.set_device_lost_callback(move |reason, message| {
             if reason != wgpu::DeviceLostReason::Destroyed {
                 let text = format!(
-                    "the GPU device was lost ({message}); restart, with a smaller --memory if its driver has a watchdog"
+                    "the GPU device was lost ({message}); restart, with a smaller memory budget if its driver has a watchdog"
                 );
                 keep(&failure, ErrorKind::Device, text);
             }
@@ -443,7 +443,7 @@ impl Gpu {
             return Err(Error::new(ErrorKind::Device, format!("{what}: rejected by the device")).caused_by(error));
         }
         if pollster::block_on(memory.pop()).is_some() {
-            let message = format!("{what}: the GPU is out of memory; use a smaller --memory or fewer samples");
+            let message = format!("{what}: the GPU is out of memory; use a smaller memory budget or fewer samples");
             return Err(Error::new(ErrorKind::Memory, message));
         }
         Ok(made)

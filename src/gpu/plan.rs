@@ -538,8 +538,9 @@ impl Plan {
             return Err(missing());
         }
         if live.words.len() as u64 == LIVE_GRIDS {
-            let message =
-                format!("a plan holds at most {LIVE_GRIDS} indirect grids; use larger chunks (a larger --memory)");
+            let message = format!(
+                "a plan holds at most {LIVE_GRIDS} indirect grids; use larger chunks, by a larger memory budget"
+            );
             return Err(Error::new(ErrorKind::Memory, message));
         }
         let slot = live.words.len();
@@ -665,7 +666,7 @@ fn check_bindings(launch: &Launch<'_>, reflection: &Reflection, limits: &wgpu::L
                 wgpu::BufferUsages::STORAGE,
                 limits.min_storage_buffer_offset_alignment,
                 limits.max_storage_buffer_binding_size,
-                "use a smaller --memory or fewer samples",
+                "use a smaller memory budget or fewer samples",
             ),
         };
         let held = given.view.bytes();

@@ -54,7 +54,10 @@ impl Timing {
     /// [`ErrorKind::Settings`] if there are no times.
     pub fn new(mut milliseconds: Vec<f64>, clock: Clock) -> Result<Self> {
         if milliseconds.is_empty() {
-            return Err(Error::new(ErrorKind::Settings, "a time needs at least one run; give --runs 1 or more"));
+            return Err(Error::new(
+                ErrorKind::Settings,
+                "a time needs at least one run; give Profile::runs of 1 or more",
+            ));
         }
         milliseconds.sort_by(f64::total_cmp);
         Ok(Self { milliseconds, clock })

@@ -51,7 +51,9 @@ impl Lattice {
         if side * side != n {
             return Err(Error::new(
                 ErrorKind::Settings,
-                format!("lattice: expected a perfect square number of sites, got L={n}; give the sides, Lx= and Ly="),
+                format!(
+                    "lattice: expected a perfect square number of sites, got {n}; give the sides, Lattice::lx and Lattice::ly"
+                ),
             ));
         }
         let lattice = Self::square(side, side);
@@ -139,14 +141,18 @@ impl Lattice {
         if lx == 0 || ly == 0 {
             return Err(Error::new(
                 ErrorKind::Settings,
-                format!("lattice: expected both sides to be at least 1, got {lx}x{ly}; give Lx= and Ly= of 1 or more"),
+                format!(
+                    "lattice: expected both sides to be at least 1, got {lx}x{ly}; give Lattice::lx and Lattice::ly of 1 or more"
+                ),
             ));
         }
         match lx.checked_mul(ly) {
             Some(sites) if sites <= MAX_SITES => Ok(()),
             _ => Err(Error::new(
                 ErrorKind::Settings,
-                format!("lattice: expected at most {MAX_SITES} sites, got {lx}x{ly}; give smaller Lx= and Ly="),
+                format!(
+                    "lattice: expected at most {MAX_SITES} sites, got {lx}x{ly}; give smaller Lattice::lx and Lattice::ly"
+                ),
             )),
         }
     }
@@ -244,7 +250,7 @@ mod tests {
         assert_eq!(Lattice::from_sites(1).unwrap(), Lattice::square(1, 1));
         let error = Lattice::from_sites(18).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Settings);
-        assert!(error.to_string().contains("L=18") && error.to_string().contains("Lx="), "{error}");
+        assert!(error.to_string().contains("got 18") && error.to_string().contains("Lattice::lx"), "{error}");
         assert!(Lattice::from_sites(0).is_err());
         assert!(Lattice::from_sites(usize::MAX).is_err());
         assert!(Lattice::from_sites(257 * 257).unwrap_err().to_string().contains("65536"));

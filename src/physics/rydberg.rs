@@ -43,7 +43,7 @@ impl Hamiltonian for Rydberg {
                 ErrorKind::Settings,
                 format!(
                     "rydberg: expected at most {MAX_RYDBERG_SITES} sites, since all pairs are kept in memory, got \
-                     {lattice} with {sites}; give smaller Lx= and Ly="
+                     {lattice} with {sites}; give smaller Lattice::lx and Lattice::ly"
                 ),
             ));
         }

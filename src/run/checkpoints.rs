@@ -71,7 +71,7 @@ pub fn newest_checkpoint(folder: &Path) -> Result<Option<Newest>> {
         _ => {
             let found: Vec<String> = damaged.iter().map(Error::to_string).collect();
             let text = format!(
-                "no checkpoint in {} is whole: {}; begin a new run, perhaps with --weights of another one",
+                "no checkpoint in {} is whole: {}; begin a new run, perhaps with the weights of another one",
                 folder.display(),
                 found.join(", ")
             );

@@ -47,7 +47,9 @@ impl Enumeration {
     fn of_parts(terms: &Terms, lattice: &Lattice, mut parts: [Vec<f64>; 2]) -> Result<Self> {
         let total: f64 = parts.iter().flatten().map(|amplitude| amplitude * amplitude).sum();
         if !(total.is_finite() && total > 0.0) {
-            let text = format!("enumeration: the probabilities add up to {total}; train again with a smaller lr=");
+            let text = format!(
+                "enumeration: the probabilities add up to {total}; train again with a smaller TrainConfig::learning_rate"
+            );
             return Err(Error::new(ErrorKind::NotFinite, text));
         }
         let norm = total.sqrt();

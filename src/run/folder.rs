@@ -47,7 +47,7 @@ impl RunFolder {
         let made = make(path)?;
         let mut folder = Self { path: path.to_path_buf(), made, kept: false, lock: None };
         let empty = fs::read_dir(path).map(|mut entries| entries.next().is_none()).map_err(|cause| {
-            let text = format!("run folder: cannot read {shown}; give --out a new folder");
+            let text = format!("run folder: cannot read {shown}; give another run folder");
             Error::new(ErrorKind::File, text).caused_by(cause)
         })?;
         if empty {
@@ -57,7 +57,7 @@ impl RunFolder {
         // The contents belong to something else and must not be cleaned up.
         folder.keep();
         let text = format!(
-            "run folder: {shown} is not empty, and no run is ever overwritten; give --out a new folder, or --resume it"
+            "run folder: {shown} is not empty, and no run is ever overwritten; give another run folder, or resume it"
         );
         Err(Error::new(ErrorKind::File, text))
     }
@@ -166,7 +166,7 @@ fn make(path: &Path) -> Result<Vec<PathBuf>> {
     let mut wanted: Vec<PathBuf> = path.ancestors().take_while(missing).map(Path::to_path_buf).collect();
     wanted.reverse();
     if wanted.is_empty() {
-        let text = format!("run folder: {} is a file; give --out the name of a folder", path.display());
+        let text = format!("run folder: {} is a file; give another run folder", path.display());
         return Err(Error::new(ErrorKind::File, text));
     }
     for (index, folder) in wanted.iter().enumerate() {
@@ -189,7 +189,7 @@ fn remove(made: &[PathBuf]) {
 }
 
 fn cannot_make(path: &Path, cause: io::Error) -> Error {
-    let text = format!("run folder: cannot make {}; give --out a folder that can be written", path.display());
+    let text = format!("run folder: cannot make {}; give another run folder", path.display());
     Error::new(ErrorKind::File, text).caused_by(cause)
 }
 
@@ -261,7 +261,7 @@ mod tests {
         for path in [file.clone(), file.join("run"), file.join("a/b")] {
             let refused = RunFolder::at(&path).unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::File);
-            assert!(refused.to_string().contains("--out"), "{refused}");
+            assert!(refused.to_string().contains("another run folder"), "{refused}");
             assert!(RunFolder::numbered(&path).is_err());
         }
         assert_eq!(fs::read_to_string(&file).unwrap(), "mine");

@@ -225,7 +225,7 @@ fn report(line: &str) -> Option<StepReport> {
 
 /// Error of a run file that cannot be written.
 pub(super) fn cannot_write(name: &str, cause: io::Error) -> Error {
-    let text = format!("run folder: cannot write {name}; free space on the disk or choose another --out");
+    let text = format!("run folder: cannot write {name}; free space on the disk or choose another run folder");
     Error::new(ErrorKind::File, text).caused_by(cause)
 }
 

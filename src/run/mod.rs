@@ -39,4 +39,4 @@ pub use report::Report;
 pub use settings_file::{AdapterRecord, Resumption, RunSettings};
 
 /// Owner and remedy in the error messages of files that cannot be written.
-const WRITER: [&str; 2] = ["run folder", "choose another --out"];
+const WRITER: [&str; 2] = ["run folder", "choose another run folder"];

@@ -119,7 +119,7 @@ impl RunSettings {
         })?;
         serde_json::from_str(&text).map_err(|cause| {
             let text =
-                format!("settings.json: {shown} is not from a ketformer run; give --weights and the groups instead");
+                format!("settings.json: {shown} is not from a ketformer run; give its weights, wave function and Hamiltonian instead");
             Error::new(ErrorKind::File, text).caused_by(cause)
         })
     }
@@ -168,7 +168,7 @@ mod tests {
         assert!(RunSettings::load(&path).unwrap_err().to_string().contains("out/1"));
         for text in ["", "{", "{\"train\": {\"L\": 16}}", "[]"] {
             fs::write(&path, text).unwrap();
-            assert!(RunSettings::load(&path).unwrap_err().to_string().contains("--weights"), "{text}");
+            assert!(RunSettings::load(&path).unwrap_err().to_string().contains("weights"), "{text}");
         }
     }
 }

@@ -16,7 +16,7 @@ impl Subject {
         let error = |message: String| Err(Error::new(ErrorKind::Settings, format!("bench {name}: {message}")));
         let expected = self.sizes();
         if expected.is_empty() {
-            return error(format!("takes no shape, got {shape}; leave --shape out"));
+            return error(format!("takes no shape, got {shape}; give none"));
         }
         if shape.0.len() != expected.len() {
             let (names, example) = (expected.join(", "), self.example());

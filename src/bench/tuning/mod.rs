@@ -44,7 +44,8 @@ impl TuneConfig {
         if self.seconds > 0.0 && self.seconds < 1e6 {
             return Ok(());
         }
-        let message = format!("tune: seconds must be above 0 and below 10⁶, got {}; give for example 60", self.seconds);
+        let message =
+            format!("tune: seconds must be above 0 and below 10⁶, got {}; give TuneConfig::seconds=60", self.seconds);
         Err(Error::new(ErrorKind::Settings, message))
     }
 }

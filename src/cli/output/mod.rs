@@ -2,6 +2,7 @@
 
 pub mod chains;
 pub mod exact_answer;
+mod flags;
 pub mod number;
 pub mod observables;
 pub mod progress;
@@ -48,7 +49,7 @@ pub fn table<const COLUMNS: usize>(rows: impl Iterator<Item = [String; COLUMNS]>
 }
 
 fn complain(what: &str, text: &dyn Display) {
-    let text = text.to_string();
+    let text = flags::with_flags(&text.to_string());
     let words: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     writeln!(std::io::stderr(), "ketformer: {what}{}", words.join(" ")).ok();
 }

@@ -34,7 +34,7 @@ pub(crate) fn supported(device: &wgpu::Device) -> bool {
 fn refused(label: Option<&str>, bytes: u64, error: vk::Result) -> Error {
     let label = label.unwrap_or_default();
     let message = format!(
-        "buffer `{label}` of {bytes} bytes: the driver could not allocate it; use a smaller --memory or fewer samples"
+        "buffer `{label}` of {bytes} bytes: the driver could not allocate it; use a smaller memory budget or fewer samples"
     );
     Error::new(ErrorKind::Memory, message).caused_by(error)
 }

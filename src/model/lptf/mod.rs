@@ -57,25 +57,6 @@ pub enum Subsampler {
     Ptf(Ptf),
 }
 
-impl Lptf {
-    /// Checks that a sub-sampler declared with `sites` sites, as by `--rnn L=16`, has the size of the large patch.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Settings`] with the required number.
-    pub fn check_subsampler_sites(&self, sites: usize) -> Result<()> {
-        let (patch, group) = (self.transformer.patch, self.subsampler.name());
-        if sites == patch.sites() {
-            return Ok(());
-        }
-        let message = format!(
-            "lptf: patch={patch} has {} sites, and its sub-sampler L={sites}; give --{group} L={}",
-            patch.sites(),
-            patch.sites()
-        );
-        Err(Error::new(ErrorKind::Settings, message))
-    }
-}
-
 impl Subsampler {
     /// Sector, and whether outcomes have phases.
     fn outcomes(&self) -> (Sector, bool) {
@@ -85,11 +66,11 @@ impl Subsampler {
         }
     }
 
-    /// Name on the command line, as in `--rnn`.
-    pub fn name(&self) -> &'static str {
+    /// Name of the variant, for messages.
+    fn variant(&self) -> &'static str {
         match self {
-            Self::Rnn(_) => "rnn",
-            Self::Ptf(_) => "ptf",
+            Self::Rnn(_) => "Subsampler::Rnn",
+            Self::Ptf(_) => "Subsampler::Ptf",
         }
     }
 }
@@ -97,15 +78,15 @@ impl Subsampler {
 impl Lptf {
     /// Checks that settings of the whole wave function are not given to the sub-sampler.
     fn check_subsampler_outcomes(&self) -> Result<()> {
-        let (name, (sector, phase)) = (self.subsampler.name(), self.subsampler.outcomes());
+        let (variant, (sector, phase)) = (self.subsampler.variant(), self.subsampler.outcomes());
         let setting = match (sector, phase) {
             (Sector::All, false) => return Ok(()),
             (Sector::All, true) => "phase=true".to_string(),
             (sector, _) => format!("sector={sector}"),
         };
         let message = format!(
-            "lptf: the sub-sampler has {setting}, a setting of the whole wave function; leave it out of --{name} and \
-             give --lptf {setting}"
+            "lptf: the sub-sampler has {setting}, a setting of the whole wave function; leave it out of {variant} \
+             and give Lptf::transformer {setting}"
         );
         Err(Error::new(ErrorKind::Settings, message))
     }
@@ -169,15 +150,15 @@ impl Model for Lptf {
             Subsampler::Rnn(rnn) if rnn.width != self.transformer.width => {
                 let (sub, width) = (rnn.width, self.transformer.width);
                 let message = format!(
-                    "lptf: the sub-sampler has Nh={sub}, and its initial states are rows of the transformer, of \
-                     Nh={width}; give --rnn Nh={width}"
+                    "lptf: the sub-sampler has Rnn::width={sub}, and its initial states are rows of the transformer, of \
+                     Ptf::width={width}; give Subsampler::Rnn Rnn::width={width}"
                 );
                 Err(Error::new(ErrorKind::Settings, message))
             }
             Subsampler::Rnn(rnn) => rnn.check_cell().map_err(|cause| of_part("sub-sampler", cause)),
             Subsampler::Ptf(ptf) if ptf.attention == Attention::Linear => {
                 let message = "lptf: the states of linear attention span a whole sample, and a sub-sampler restarts in \
-                               every large patch; give --ptf attention=softmax, or attention=linear to --lptf";
+                               every large patch; give Subsampler::Ptf attention=softmax, or attention=linear to Lptf::transformer";
                 Err(Error::new(ErrorKind::Settings, message))
             }
             Subsampler::Ptf(ptf) => ptf.check_transformer(sub_patches).map_err(|cause| of_part("sub-sampler", cause)),

@@ -242,7 +242,7 @@ impl Parameters {
             if let Some(value) = values.iter().find(|value| value.abs() > LARGEST) {
                 let name = &slot.spec.name;
                 let message =
-                    format!("tensor `{name}` holds {value:e}, beyond the f16 range ±{LARGEST}; give precision=single");
+                    format!("tensor `{name}` holds {value:e}, beyond the f16 range ±{LARGEST}; use single precision");
                 return Err(Error::new(ErrorKind::Weights, message));
             }
         }

@@ -130,26 +130,27 @@ impl Ptf {
     /// Checks that all settings except the patch are valid for `patches` patches.
     pub(crate) fn check_transformer(&self, patches: usize) -> Result<()> {
         let (width, heads) = (self.width, self.heads);
-        let sizes = [("Nh", width), ("nhead", heads), ("num_layers", self.layers), ("ffn", self.feed_forward)];
+        let sizes = [("width", width), ("heads", heads), ("layers", self.layers), ("feed_forward", self.feed_forward)];
         if let Some((name, value)) = sizes.iter().find(|(_, value)| *value == 0 || *value > MAX_WIDTH) {
-            let message = format!("{name}={value} is out of range; give a number from 1 to {MAX_WIDTH}");
+            let message = format!("Ptf::{name}={value} is out of range; give a number from 1 to {MAX_WIDTH}");
             return Err(Self::settings_error(message));
         }
         if !width.is_multiple_of(4) {
             let near = [width / 4 * 4, width.next_multiple_of(4)].into_iter().filter(|w| *w > 0);
             let near: Vec<String> = near.map(|w| w.to_string()).collect();
-            let message = format!("Nh={width} is not a multiple of 4; use {}", near.join(" or "));
+            let message = format!("Ptf::width={width} is not a multiple of 4; use {}", near.join(" or "));
             return Err(Self::settings_error(message));
         }
         if !width.is_multiple_of(heads) {
             let fits: Vec<String> =
                 (1..=width.min(64)).filter(|h| width.is_multiple_of(*h)).map(|h| h.to_string()).collect();
-            let message = format!("nhead={heads} does not divide Nh={width}; use nhead={}", fits.join(", "));
+            let message =
+                format!("Ptf::heads={heads} does not divide Ptf::width={width}; use Ptf::heads={}", fits.join(", "));
             return Err(Self::settings_error(message));
         }
         if width / heads > MAX_HEAD_WIDTH {
             let message = format!(
-                "heads of width {} are over {MAX_HEAD_WIDTH}; use nhead={} or more",
+                "heads of width {} are over {MAX_HEAD_WIDTH}; use Ptf::heads={} or more",
                 width / heads,
                 width.div_ceil(MAX_HEAD_WIDTH)
             );
@@ -157,14 +158,17 @@ impl Ptf {
         }
         if !self.feed_forward.is_multiple_of(4) {
             let near = self.feed_forward.next_multiple_of(4);
-            return Err(Self::settings_error(format!("ffn={} is not a multiple of 4; use {near}", self.feed_forward)));
+            return Err(Self::settings_error(format!(
+                "Ptf::feed_forward={} is not a multiple of 4; use {near}",
+                self.feed_forward
+            )));
         }
         let head = width / heads;
         let most = most_positions(head as u32) as usize;
         if self.attention == Attention::Linear && patches > most {
             let message = format!(
                 "attention=linear with heads of width {head} takes at most {most} patches, got {patches}; use more \
-                 heads (nhead) or a larger patch"
+                 heads (Ptf::heads) or a larger patch"
             );
             return Err(Self::settings_error(message));
         }
@@ -285,10 +289,11 @@ mod tests {
     fn settings_that_do_not_fit_say_what_would() {
         let check = |ptf: Ptf| ptf.check(&Lattice::square(4, 4)).unwrap_err().to_string();
         assert!(
-            check(Ptf { heads: 3, ..Ptf::default() }).contains("nhead=3 does not divide Nh=128; use nhead=1, 2, 4")
+            check(Ptf { heads: 3, ..Ptf::default() })
+                .contains("Ptf::heads=3 does not divide Ptf::width=128; use Ptf::heads=1, 2, 4")
         );
         assert!(check(Ptf { width: 30, ..Ptf::default() }).contains("use 28 or 32"));
-        assert!(check(Ptf { layers: 0, ..Ptf::default() }).contains("num_layers=0"));
-        assert!(check(Ptf { width: 1024, heads: 4, ..Ptf::default() }).contains("use nhead=8"));
+        assert!(check(Ptf { layers: 0, ..Ptf::default() }).contains("Ptf::layers=0"));
+        assert!(check(Ptf { width: 1024, heads: 4, ..Ptf::default() }).contains("use Ptf::heads=8"));
     }
 }

@@ -60,12 +60,12 @@ impl Rnn {
         let width = self.width;
         let error = |message: String| Err(Error::new(ErrorKind::Settings, format!("rnn: {message}")));
         if width == 0 || width > MAX_WIDTH {
-            return error(format!("Nh={width} is out of range; give a multiple of 4 up to {MAX_WIDTH}"));
+            return error(format!("Rnn::width={width} is out of range; give a multiple of 4 up to {MAX_WIDTH}"));
         }
         if !width.is_multiple_of(4) {
             let near = [width / 4 * 4, width.next_multiple_of(4)].into_iter().filter(|w| *w > 0);
             let near: Vec<String> = near.map(|w| w.to_string()).collect();
-            return error(format!("Nh={width} is not a multiple of 4; use {}", near.join(" or ")));
+            return error(format!("Rnn::width={width} is not a multiple of 4; use {}", near.join(" or ")));
         }
         Ok(())
     }

@@ -181,7 +181,9 @@ impl Vit {
     fn check_sizes(&self) -> Result<()> {
         let Self { width, heads, layers, .. } = *self;
         if width == 0 || !width.is_multiple_of(4) || width > MAX_WIDTH {
-            return error(format!("d={width} is not a multiple of 4 up to {MAX_WIDTH}; give for example d=72"));
+            return error(format!(
+                "Vit::width={width} is not a multiple of 4 up to {MAX_WIDTH}; give for example Vit::width=72"
+            ));
         }
         if !(1..=MAX_LAYERS).contains(&layers) {
             return error(format!("layers={layers} is out of range; give 1 to {MAX_LAYERS}, such as layers=8"));
@@ -194,7 +196,7 @@ impl Vit {
         if !fits(heads) {
             let near = (1..=width).filter(|heads| fits(*heads)).min_by_key(|other| other.abs_diff(heads));
             return error(format!(
-                "heads={heads} does not divide d={width} into widths of 1 to {widest}; give heads={}",
+                "heads={heads} does not divide Vit::width={width} into widths of 1 to {widest}; give heads={}",
                 near.unwrap_or(width)
             ));
         }

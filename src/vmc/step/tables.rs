@@ -48,7 +48,7 @@ impl HostTables {
         terms.check()?;
         if !complex && !terms.is_stoquastic() {
             let message = "a positive off-diagonal amplitude makes the ground state change signs, which Ψ = √P cannot; \
-                           give a complex wave function (--vit, or --ptf phase=true), change the sign of the coupling, \
+                           give a complex wave function (a vit, or Ptf::phase=true), change the sign of the coupling, \
                            or where a Marshall rotation does that, marshall=true";
             return Err(Error::new(ErrorKind::Settings, message));
         }

@@ -62,13 +62,18 @@ pub fn model(settings: &Settings, sub: &mut Settings) -> Result<Lptf> {
         false => Subsampler::Ptf(ptf::model(sub)?),
     };
     let lptf = Lptf { transformer, subsampler };
-    let patch = lptf.transformer.patch;
-    let extent = sub.optional_extent("L").unwrap_or(Extent::Sites(patch.sites() as u64));
-    lptf.check_subsampler_sites(extent.sites() as usize)?;
+    let (patch, name) = (lptf.transformer.patch, sub.group().name);
+    let sites = patch.sites() as u64;
+    let extent = sub.optional_extent("L").unwrap_or(Extent::Sites(sites));
+    if extent.sites() != sites {
+        return Err(GROUP.error(format!(
+            "patch={patch} has {sites} sites, and its sub-sampler L={}; give --{name} L={sites}",
+            extent.sites()
+        )));
+    }
     if let (Extent::Sides(sides), Patch::Block(block)) = (extent, patch)
         && sides.map(|side| side as usize) != block
     {
-        let name = sub.group().name;
         return Err(GROUP.error(format!("patch={patch} is not the L={extent} of --{name}; give --{name} L={patch}")));
     }
     sub.resolve("L", Value::Extent(extent));

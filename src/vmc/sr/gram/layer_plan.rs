@@ -158,8 +158,8 @@ pub(crate) fn passes(
                 used.fill(0);
                 passes.push(Vec::new());
                 place(&needed, arenas, &mut used).ok_or_else(|| {
-                    let message = "a layer's gradients do not fit next to the rest of the step; give more --memory, or \
-                                   use fewer samples";
+                    let message = "a layer's gradients do not fit next to the rest of the step; give a larger memory budget, \
+                                   or use fewer samples";
                     Error::new(ErrorKind::Memory, message)
                 })?
             }
