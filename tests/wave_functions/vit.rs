@@ -114,7 +114,7 @@ fn gradients_by_phases_are_directional_derivatives() {
                 let h = 1e-3;
                 let difference = (value(name, &direction, h) - value(name, &direction, -h)) / (2.0 * f64::from(h));
                 let error = (difference - slope).abs();
-                assert!(error < 0.01 * norm, "{attention} {name}: {difference} for {slope}, norm {norm}");
+                assert!(error < 0.01 * norm, "{attention:?} {name}: {difference} for {slope}, norm {norm}");
             }
         }
     }

@@ -16,6 +16,9 @@ const PRECISIONS: [(&str, Precision); 2] = [("single", Precision::Single), ("mix
 type MakeSchedule = fn(u64) -> Schedule;
 const SCHEDULES: [(&str, MakeSchedule); 2] =
     [("constant", |_| Schedule::Constant), ("cosine", |steps| Schedule::Cosine { steps })];
+/// Returns the optimizer of a run of a number of steps.
+type MakeOptimizer = fn(&Settings, u64) -> Result<Optimizer>;
+const OPTIMIZERS: [(&str, MakeOptimizer); 2] = [("adam", |settings, _| adam(settings)), ("sr", reconfiguration)];
 const MAX_STEPS: u64 = 1_000_000_000;
 
 /// Keys and defaults of the reference code's `--train`, with further keys.
@@ -30,7 +33,7 @@ pub static GROUP: Group = Group {
         Key::new("steps", KeyKind::Count(1, MAX_STEPS), "50000", "steps", "training steps"),
         Key::new(
             "optimizer",
-            KeyKind::Choice(&["adam", "sr"]),
+            KeyKind::Choice(&words(&OPTIMIZERS)),
             "adam",
             "",
             "sr: stochastic reconfiguration, the natural gradient",
@@ -117,7 +120,7 @@ pub fn config(settings: &mut Settings, memory: Option<u64>) -> Result<TrainConfi
     }
     let seed = settings.optional_count("seed").unwrap_or_else(draw_seed);
     settings.resolve("seed", Value::Count(seed));
-    let optimizer = optimizer(settings, steps)?;
+    let optimizer = settings.choice("optimizer", &OPTIMIZERS)(settings, steps)?;
     // The default depends on the optimizer and is recorded in the settings.
     let learning_rate = settings.optional_real("lr").unwrap_or(match optimizer {
         Optimizer::Adam => 5e-4,
@@ -138,15 +141,17 @@ pub fn config(settings: &mut Settings, memory: Option<u64>) -> Result<TrainConfi
     })
 }
 
-/// Optimizer that `optimizer=` and its settings select, for a run of `steps` steps.
-fn optimizer(settings: &Settings, steps: u64) -> Result<Optimizer> {
-    let own = ["lambda", "lambda_end", "momentum", "sampling_power"];
-    if settings.text("optimizer") == "adam" {
-        return match own.iter().find(|key| settings.optional_real(key).is_some()) {
-            Some(key) => Err(GROUP.error(format!("{key} belongs to optimizer=sr; give that, or leave {key} out"))),
-            None => Ok(Optimizer::Adam),
-        };
+/// Adam, which has none of the settings of stochastic reconfiguration.
+fn adam(settings: &Settings) -> Result<Optimizer> {
+    let others = ["lambda", "lambda_end", "momentum", "sampling_power"];
+    match others.iter().find(|key| settings.optional_real(key).is_some()) {
+        Some(key) => Err(GROUP.error(format!("{key} belongs to optimizer=sr; give that, or leave {key} out"))),
+        None => Ok(Optimizer::Adam),
     }
+}
+
+/// Stochastic reconfiguration for a run of `steps` steps.
+fn reconfiguration(settings: &Settings, steps: u64) -> Result<Optimizer> {
     let default = StochasticReconfiguration::default();
     let lambda = settings.optional_real("lambda").unwrap_or(default.lambda);
     let reconfiguration = StochasticReconfiguration {

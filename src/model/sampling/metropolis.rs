@@ -1,8 +1,5 @@
 //! Settings of the Markov chains that sample an unnormalized wave function by the Metropolis rule.
 
-use std::fmt;
-use std::str::FromStr;
-
 use crate::error::{Error, ErrorKind, Result};
 
 /// Markov chains whose stationary distribution is P(σ) = ψ(σ)² / Σ ψ², without computing the normalization (Metropolis
@@ -64,42 +61,9 @@ impl Metropolis {
     }
 }
 
-impl fmt::Display for Proposal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Flip => "flip",
-            Self::Exchange => "exchange",
-        })
-    }
-}
-
-impl FromStr for Proposal {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "flip" => Ok(Self::Flip),
-            "exchange" => Ok(Self::Exchange),
-            _ => {
-                let message =
-                    format!("proposal: expected flip or exchange, got `{text}`; give for example proposal=flip");
-                Err(Error::new(ErrorKind::Settings, message))
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn proposals_are_written_as_they_are_read() {
-        for proposal in [Proposal::Flip, Proposal::Exchange] {
-            assert_eq!(proposal.to_string().parse::<Proposal>().unwrap(), proposal);
-        }
-        assert!("swap".parse::<Proposal>().unwrap_err().to_string().contains("flip or exchange"));
-    }
 
     #[test]
     fn settings_without_meaning_say_what_would_do() {

@@ -7,7 +7,6 @@
 //! [`check_sector`] refuses Hamiltonians that leave it.
 
 use std::fmt;
-use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
@@ -80,32 +79,9 @@ impl fmt::Display for Sector {
     }
 }
 
-impl FromStr for Sector {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "all" => Ok(Self::All),
-            "zero" => Ok(Self::ZeroMagnetization),
-            _ => {
-                let message = format!("sector: expected all or zero, got `{text}`; give for example sector=zero");
-                Err(Error::new(ErrorKind::Settings, message))
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sectors_are_written_as_they_are_read() {
-        for sector in [Sector::All, Sector::ZeroMagnetization] {
-            assert_eq!(sector.to_string().parse::<Sector>().unwrap(), sector);
-        }
-        assert!("one".parse::<Sector>().unwrap_err().to_string().contains("all or zero"));
-    }
 
     #[test]
     fn an_odd_number_of_sites_has_no_half() {

@@ -25,9 +25,6 @@ mod network;
 mod parameters;
 mod training;
 
-use std::fmt;
-use std::str::FromStr;
-
 use self::network::VitNetwork;
 use super::layers::attention_layers::sites_of_patches;
 use super::sampling::sector::check_even;
@@ -294,27 +291,6 @@ impl Model for Vit {
     }
 }
 
-impl fmt::Display for VitAttention {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Factored => "factored",
-            Self::Softmax => "softmax",
-        })
-    }
-}
-
-impl FromStr for VitAttention {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        [Self::Factored, Self::Softmax].into_iter().find(|attention| attention.to_string() == text).ok_or_else(|| {
-            let message =
-                format!("attention: expected factored or softmax, got `{text}`; give for example attention=factored");
-            Error::new(ErrorKind::Settings, message)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,7 +321,6 @@ mod tests {
         let flips = Metropolis { proposal: Proposal::Flip, ..Vit::default_sampling() };
         Vit { patch: Patch::Line(1), sampling: flips, ..small() }.check(&Lattice::square(3, 3)).unwrap();
         assert!(message(Vit { patch: Patch::Line(1), ..small() }, Lattice::square(32, 32)).contains("larger patch="));
-        assert!("dot".parse::<VitAttention>().unwrap_err().to_string().contains("attention=factored"));
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Keys for the outcomes of a patch, shared by all autoregressive wave functions.
 
-use ketformer::Result;
 use ketformer::model::Sector;
 
-use crate::cli::settings::{Key, KeyKind, Settings};
+use crate::cli::settings::{Key, KeyKind, Settings, words};
+
+const SECTORS: [(&str, Sector); 2] = [("all", Sector::All), ("zero", Sector::ZeroMagnetization)];
 
 /// Sector: the configurations with nonzero probability.
 pub const SECTOR: Key = Key::new(
     "sector",
-    KeyKind::Choice(&["all", "zero"]),
+    KeyKind::Choice(&words(&SECTORS)),
     "all",
     "",
     "zero: half of the sites occupied, for Hamiltonians that conserve magnetization",
@@ -24,9 +25,6 @@ pub const PHASE: Key = Key::new(
 );
 
 /// Sector that `sector=` selects.
-///
-/// # Errors
-/// Errors of [`Sector::from_str`](std::str::FromStr::from_str).
-pub fn sector(settings: &Settings) -> Result<Sector> {
-    settings.text(SECTOR.name).parse()
+pub fn sector(settings: &Settings) -> Sector {
+    settings.choice(SECTOR.name, &SECTORS)
 }

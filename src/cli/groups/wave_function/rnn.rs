@@ -33,13 +33,13 @@ pub static GROUP: Group = Group {
 /// Wave function of these settings.
 ///
 /// # Errors
-/// `ErrorKind::Settings` for an invalid patch or sector.
+/// `ErrorKind::Settings` for an invalid patch.
 pub fn model(settings: &Settings) -> Result<Rnn> {
     Ok(Rnn {
         patch: patch(settings)?,
         width: settings.size("Nh"),
         cell: settings.choice("rnntype", &CELLS),
-        sector: sector(settings)?,
+        sector: sector(settings),
         phase: settings.switch(PHASE.name),
     })
 }

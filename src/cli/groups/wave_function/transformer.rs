@@ -62,7 +62,7 @@ pub const DROPOUT: Key =
 /// Transformer of these settings. [`Ptf::check`] reports whether it fits a lattice.
 ///
 /// # Errors
-/// `ErrorKind::Settings` for an invalid patch or sector, and for nonzero dropout.
+/// `ErrorKind::Settings` for an invalid patch, and for nonzero dropout.
 pub fn transformer(settings: &Settings) -> Result<Ptf> {
     let dropout = settings.real("dropout");
     if dropout != 0.0 {
@@ -81,7 +81,7 @@ pub fn transformer(settings: &Settings) -> Result<Ptf> {
         activation: settings.choice("activation", &ACTIVATIONS),
         position: settings.choice("position", &POSITIONS),
         start: settings.choice("start", &STARTS),
-        sector: sector(settings)?,
+        sector: sector(settings),
         phase: settings.switch(PHASE.name),
     })
 }

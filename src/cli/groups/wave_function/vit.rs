@@ -1,12 +1,15 @@
 //! `--vit`: the vision-transformer wave function, complex and sampled by Markov chains.
 
 use ketformer::Result;
-use ketformer::model::Vit;
+use ketformer::model::{Vit, VitAttention};
 
 use super::metropolis::{CHAINS, burn_in, proposal, sampling, sweeps};
 use super::patch::patch;
 use crate::cli::groups::lattice::L;
-use crate::cli::settings::{Group, Key, KeyKind, Settings};
+use crate::cli::settings::{Group, Key, KeyKind, Settings, words};
+
+const ATTENTIONS: [(&str, VitAttention); 2] =
+    [("factored", VitAttention::Factored), ("softmax", VitAttention::Softmax)];
 
 /// Keys of the network, with the defaults of the paper, and of its chains.
 pub static GROUP: Group = Group {
@@ -20,7 +23,7 @@ pub static GROUP: Group = Group {
         Key::new("layers", KeyKind::Count(1, 128), "8", "layers", "blocks of attention and a hidden layer of 4d"),
         Key::new(
             "attention",
-            KeyKind::Choice(&["factored", "softmax"]),
+            KeyKind::Choice(&words(&ATTENTIONS)),
             "factored",
             "",
             "factored: by relative positions alone; softmax: with learned positions, not translation invariant",
@@ -45,7 +48,7 @@ pub fn model(settings: &Settings) -> Result<Vit> {
         width: settings.size("d"),
         heads: settings.size("heads"),
         layers: settings.size("layers"),
-        attention: settings.text("attention").parse()?,
+        attention: settings.choice("attention", &ATTENTIONS),
         sampling: sampling(settings),
     })
 }
