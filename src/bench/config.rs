@@ -22,7 +22,8 @@ pub struct BenchConfig {
     pub variant: Option<String>,
 }
 
-/// Variant of all kernels that reads storage buffers where the default reads textures, see [`Gpu::reads_texels`].
+/// Variant of all kernels that reads storage buffers where the default reads textures, see
+/// [`Gpu::reads_texels`](crate::gpu::Gpu::reads_texels).
 pub const STORAGE: &str = "storage";
 
 impl BenchConfig {

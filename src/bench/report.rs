@@ -129,7 +129,7 @@ impl BenchReport {
         self.rows.iter().filter_map(matched).collect()
     }
 
-    /// Formats [`BenchReport::compare`] as a table.
+    /// Table of the rows that have a time in both reports: the older one divided by the newer one.
     pub fn compare_table(&self, old: &Self) -> String {
         let compared = self.compare(old);
         if compared.is_empty() {
