@@ -657,8 +657,22 @@ fn bench_rows(folder: &Path, line: &str) -> Vec<serde_json::Value> {
 }
 
 #[test]
+fn former_names_of_subjects_print_one_note() {
+    let folder = TempDir::new().unwrap();
+    for (former, now, shape) in [("head", "categorical", "8x4"), ("moves", "connected", "4x8x8")] {
+        let line = format!("bench {former} --shape {shape} --runs 1 --warmup 0");
+        let ended = succeeds(folder.path(), &line);
+        let note = format!("ketformer: note: {former} is now {now}");
+        assert_eq!(ended.stderr.lines().filter(|line| line.contains("note: ")).collect::<Vec<_>>(), [note]);
+        assert!(ended.stdout.lines().count() > 1, "{}", ended.stdout);
+    }
+}
+
+#[test]
 fn a_variant_can_be_asked_for_by_name() {
     let folder = TempDir::new().unwrap();
+    let rows = bench_rows(folder.path(), "norm --shape 64x32 --variant storage");
+    assert_eq!(rows.len(), 3, "every kernel is measured without textures: {rows:?}");
     let rows = bench_rows(folder.path(), "matmul --shape 9x8x12 --variant scalar");
     assert_eq!(rows.len(), 3, "{rows:?}");
     for row in &rows {

@@ -106,7 +106,7 @@ pub fn run(gpu: &Gpu, config: &BenchConfig, progress: &mut dyn FnMut(&str)) -> R
     };
     let mut session = Bench::new(&gpu, config, progress);
     let limits = subjects::limits::measure(&mut session, config.subjects.contains(&Subject::Limits))?;
-    session.variant = config.variant.clone();
+    session.variant = config.variant.clone().filter(|variant| variant != STORAGE);
     config
         .subjects
         .iter()

@@ -59,6 +59,7 @@ mod tests {
 
     use super::*;
     use crate::cli::arguments::{Arguments, Command};
+    use crate::cli::output::flags::with_flags;
 
     /// Problem of `--ptf …`, `--rydberg …` and L.
     fn problem(ptf: &str, rydberg: &str, sites: Option<u64>) -> Result<Problem> {
@@ -99,7 +100,8 @@ mod tests {
         assert_eq!(lattice("patch=4", "Lx=16 Ly=1", None).unwrap(), Lattice::chain(16));
         assert_eq!(lattice("L=4x6", "", None).unwrap(), Lattice::square(4, 6));
         assert_eq!(lattice("L=4x6", "L=24", Some(24)).unwrap(), Lattice::square(4, 6));
-        let message = |ptf: &str, rydberg: &str, sites| lattice(ptf, rydberg, sites).unwrap_err().to_string();
+        let message =
+            |ptf: &str, rydberg: &str, sites| with_flags(&lattice(ptf, rydberg, sites).unwrap_err().to_string());
         assert!(message("L=64", "", Some(16)).contains("disagrees with --ptf L=64"));
         assert!(message("", "L=64", Some(16)).contains("disagrees with --rydberg L=64"));
         assert!(message("", "Lx=3 Ly=4", Some(16)).contains("L=12"));
@@ -111,7 +113,8 @@ mod tests {
 
     #[test]
     fn what_the_wave_function_cannot_do_is_refused() {
-        let message = |ptf: &str, rydberg: &str| problem(ptf, rydberg, None).map(|_| ()).unwrap_err().to_string();
+        let message =
+            |ptf: &str, rydberg: &str| with_flags(&problem(ptf, rydberg, None).map(|_| ()).unwrap_err().to_string());
         assert!(message("patch=3x3", "").contains("patch"));
         assert!(message("patch=0", "").contains("patch="));
         assert!(message("patch=2x2x2", "").contains("patch="));

@@ -2,7 +2,7 @@
 
 pub mod chains;
 pub mod exact_answer;
-mod flags;
+pub mod flags;
 pub mod number;
 pub mod observables;
 pub mod progress;
