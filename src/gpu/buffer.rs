@@ -122,6 +122,11 @@ impl Gpu {
         let bytes = elements.max(1).checked_mul(4).map_or(u64::MAX, |b| b.next_multiple_of(16));
         let limits = self.limits();
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        if let Some(ledger) = &self.ledger {
+            let buffer = ledger.add(label, bytes, limit);
+            let view = View { buffer, label: label.into(), offset: 0, bytes, storage: DType::F32, aliased: None };
+            return Ok(Buffer { view, counters: Vec::new() });
+        }
         if bytes > limit {
             let message = format!(
                 "buffer `{label}` needs {bytes} bytes, this adapter binds at most {limit}; use a smaller memory budget, fewer \

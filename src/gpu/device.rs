@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::dry_run::Ledger;
 use super::preference::Preference;
 use super::shader::CompiledKernel;
 use super::{Tuning, View, texels};
@@ -52,6 +53,8 @@ pub struct AdapterSummary {
 pub struct Gpu {
     pub(super) inner: Arc<GpuInner>,
     pub(super) preference: Arc<Preference>,
+    /// Allocations of a dry run; `None` if buffers are created.
+    pub(super) ledger: Option<Arc<Ledger>>,
 }
 
 pub(super) struct GpuInner {
@@ -263,7 +266,7 @@ impl Gpu {
             kernels: Mutex::default(),
             texel_bindings: Mutex::default(),
         };
-        Self { inner: Arc::new(inner), preference: Arc::default() }
+        Self { inner: Arc::new(inner), preference: Arc::default(), ledger: None }
     }
 
     /// Installs error handlers that keep the first uncaptured error for the next wait, because wgpu panics on such
@@ -381,6 +384,9 @@ impl Gpu {
     /// Writes into a buffer before any later submission. wgpu keeps a staging copy until the device has received the
     /// data; this function waits for the device often enough that the copies stay within [`STAGING_BYTES`].
     pub(super) fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        if self.ledger.is_some() {
+            return Ok(());
+        }
         for (piece, bytes) in bytes.chunks(STAGING_BYTES as usize).enumerate() {
             let copy = (bytes.len() as u64).next_multiple_of(COPY_ALIGNMENT);
             if self.inner.staged.fetch_add(copy, Ordering::Relaxed) + copy > STAGING_BYTES {

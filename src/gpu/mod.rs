@@ -7,6 +7,7 @@
 
 mod buffer;
 mod device;
+mod dry_run;
 mod plan;
 mod preference;
 mod profile;
@@ -17,6 +18,7 @@ mod tuning;
 
 pub use buffer::{Buffer, DType, View};
 pub use device::{AdapterSummary, Gpu, GpuOptions, adapters};
+pub use dry_run::Allocations;
 pub(crate) use plan::WRITE_INDIRECT_ARGS;
 pub use plan::{Bind, Cost, DynamicRows, Groups, Launch, Plan, Rows};
 pub use preference::VariantSelection;

@@ -46,7 +46,7 @@ impl Preference {
 
 impl Gpu {
     fn preferring(&self, preference: Preference) -> Self {
-        Self { preference: Arc::new(preference), inner: self.inner.clone() }
+        Self { preference: Arc::new(preference), ..self.clone() }
     }
 
     /// The preferences that a derived handle inherits.

@@ -40,6 +40,6 @@ pub use sampling::metropolis::{Metropolis, Proposal};
 pub use sampling::sector::{Sector, check_sector};
 pub use vit::{Vit, VitAttention};
 pub use wave_function::{
-    Autoregressive, Capacity, ChainWindow, ConnectedMoves, LargeRows, LogPsi, LogPsiGradient, MemoryFootprint, Model,
-    Outcomes, Stretch, SuffixBatch, Unnormalized, WaveFunction,
+    Autoregressive, Capacity, ChainWindow, ConnectedMoves, LargeRows, LogPsi, LogPsiGradient, Model, Outcomes, Stretch,
+    SuffixBatch, Unnormalized, WaveFunction,
 };

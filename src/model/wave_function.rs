@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AttentionLayers, Layout, Metropolis, Parameters, Precision};
+use super::{AttentionLayers, Layout, Metropolis, Parameters};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear::GradientInto;
@@ -30,25 +30,6 @@ impl Capacity {
     pub const fn of_gradient(samples: u32) -> Self {
         Self { samples: 1, move_rows: 1, hidden_rows: 64, training_samples: samples }
     }
-}
-
-/// Memory footprint of a network in four-byte elements: for each unit of its [`Capacity`], in all buffers and in the
-/// widest of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryFootprint {
-    /// Elements for each decoded sample, and of the widest buffer among them.
-    pub sample: [u64; 2],
-    /// Elements for each row of a pass over connected configurations, and of the widest buffer among them. A row of an
-    /// unnormalized wave function is a whole configuration; 0 if amplitude ratios need no pass.
-    pub move_row: [u64; 2],
-    /// Elements for each hidden row, in one buffer; 0 if the hidden layer stays on chip.
-    pub hidden_row: u64,
-    /// Elements for each training sample, and of the widest buffer among them.
-    pub training_sample: [u64; 2],
-    /// Elements for each block of the sums over rows in the training pass: the widest weight with its bias.
-    pub training_block: u64,
-    /// Elements that do not depend on the capacity, such as positional encodings.
-    pub fixed: u64,
 }
 
 /// Words of the row metadata if a patch is one token: previous token, position, target, sites occupied before.
@@ -102,11 +83,6 @@ impl LargeRows {
             row_table: gpu.upload("ketformer.large.row_table", &tables.row_table)?,
             conditioning_of: gpu.upload("ketformer.large.conditioning_of", &tables.conditioning_of)?,
         })
-    }
-
-    /// Number of elements for `large` rows of large patches (R_L) among `rows` rows (R).
-    pub fn elements(large: u64, rows: u64) -> u64 {
-        6 * large + rows
     }
 }
 
@@ -163,12 +139,6 @@ pub trait Model: Send + Sync {
     /// # Errors
     /// As [`Model::check`].
     fn layout(&self, lattice: &Lattice) -> Result<Layout>;
-
-    /// Memory footprint on `gpu`; two f16 numbers count as one element.
-    ///
-    /// # Errors
-    /// As [`Model::check`].
-    fn memory_footprint(&self, gpu: &Gpu, lattice: &Lattice, precision: Precision) -> Result<MemoryFootprint>;
 
     /// Creates the wave function on a device, with buffers for `capacity`, in the precision of `parameters`.
     ///

@@ -34,11 +34,6 @@ impl HeadSizes {
         [self.width, self.outcomes].map(u64::from)
     }
 
-    /// Numbers computed for each outcome.
-    fn parts(&self) -> u64 {
-        1 + u64::from(self.complex)
-    }
-
     pub(crate) fn specs(&self) -> Vec<ParameterSpec> {
         let [c, v] = [self.width, self.outcomes].map(|size| size as usize);
         let mut specs = [linear("lin.0", c, c), linear("lin.2", v, c)].concat();
@@ -46,18 +41,6 @@ impl HeadSizes {
             specs.extend([linear("phase.0", c, c), linear("phase.2", v, c)].concat());
         }
         specs
-    }
-
-    /// Elements for the outcomes of a row, and of the widest buffer among them.
-    pub(crate) fn outcome_needs(&self) -> [u64; 2] {
-        let [_, v] = self.widths();
-        [self.parts() * v, v]
-    }
-
-    /// Elements for a row of the training pass, and of the widest buffer among them.
-    pub(crate) fn training_needs(&self) -> [u64; 2] {
-        let ([c, v], parts) = (self.widths(), self.parts());
-        [parts * (c + v) + (parts - 1) * c, c.max(v)]
     }
 
     /// Elements of a gradient block of the widest weight with its bias.

@@ -16,7 +16,7 @@ use crate::kernels::nn::large_patch::{
     ConditioningAdd, ConditioningSum, LargePatchSamples, LargePatchShape, LargeWindow,
 };
 use crate::model::wave_function::LargeRows;
-use crate::model::{Capacity, MemoryFootprint, ParameterSpec, Parameters, SuffixBatch};
+use crate::model::{Capacity, ParameterSpec, Parameters, SuffixBatch};
 
 /// Projection on a device, with the projected rows of the samples' large patches.
 pub(crate) struct Conditioning {
@@ -37,24 +37,6 @@ pub(crate) struct Conditioning {
 impl Conditioning {
     pub(crate) fn specs([from, to]: [usize; 2]) -> Vec<ParameterSpec> {
         linear("condition", to, from).into()
-    }
-
-    /// Adds the elements of the conditioning to `needs`, those of the network that contains it.
-    pub(crate) fn memory_footprint(
-        shape: &LargePatchShape,
-        [_, to]: [u32; 2],
-        needs: MemoryFootprint,
-    ) -> MemoryFootprint {
-        let [large, c, s] = [shape.large_patches(), to, shape.sub_patches].map(u64::from);
-        let with = |[all, widest]: [u64; 2], more: u64| [all + more, widest.max(more)];
-        MemoryFootprint {
-            sample: with(needs.sample, large * c),
-            move_row: with(needs.move_row, c.div_ceil(s)),
-            training_sample: [needs.training_sample[0] + 2 * large * c, needs.training_sample[1].max(large * c)],
-            // One row, for fewer suffix rows than sub-patches.
-            fixed: needs.fixed + c,
-            ..needs
-        }
     }
 
     /// Elements of a block of the parameter gradient.

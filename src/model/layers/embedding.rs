@@ -90,11 +90,6 @@ impl Embedding {
         Ok(Self { places, position, sizes })
     }
 
-    /// Elements that do not depend on the number of rows.
-    pub(crate) fn fixed(sizes: &EmbeddingSizes) -> u64 {
-        if sizes.learns_position { 0 } else { u64::from(sizes.width) * u64::from(sizes.patches) }
-    }
-
     /// Elements of a block of the parameter gradient.
     pub(crate) fn part_width(sizes: &EmbeddingSizes) -> u64 {
         let table = if sizes.learns_position { sizes.patches } else { 1 };

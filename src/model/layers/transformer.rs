@@ -14,9 +14,7 @@ use crate::kernels::attention::{AttentionShape, AttentionSuffix, SuffixShape};
 use crate::kernels::linear::{Extra, LinearShape};
 use crate::kernels::nn::feed_forward::FeedForwardShape;
 use crate::kernels::nn::norm::NormShape;
-use crate::model::{
-    Activation, Attention, Capacity, Initial, MemoryFootprint, Norm, ParameterSpec, Parameters, Precision, SuffixBatch,
-};
+use crate::model::{Activation, Attention, Capacity, Initial, Norm, ParameterSpec, Parameters, Precision, SuffixBatch};
 
 /// Sizes of a transformer, as `u32` for shaders.
 #[derive(Debug, Clone, Copy)]
@@ -183,13 +181,6 @@ impl Scratch {
         })
     }
 
-    /// Elements for each row, and of the widest buffer among them.
-    fn memory_footprint(sizes: &TransformerSizes, precision: Precision) -> [u64; 2] {
-        let c = u64::from(sizes.width);
-        let qkv = words(3 * c, precision);
-        [qkv + 4 * c + 2, qkv.max(c)]
-    }
-
     fn layer(&self, qkv: &View, hidden: &View) -> LayerBuffers {
         LayerBuffers {
             x: self.x.view(),
@@ -206,11 +197,6 @@ impl Scratch {
             y: self.x.view(),
         }
     }
-}
-
-/// Number of four-byte words for `elements` elements in the storage type of `precision`.
-fn words(elements: u64, precision: Precision) -> u64 {
-    (elements * precision.storage().bytes()).div_ceil(4)
 }
 
 /// Layout of a pass's rows in a buffer over whole samples: row r of the pass is row r·stride + first of the buffer.
@@ -261,21 +247,6 @@ impl Transformer {
             specs.extend(norm_specs(FINAL_NORM, c));
         }
         specs
-    }
-
-    /// Footprint of the transformer's buffers; `training_block` is that of its widest weight.
-    pub(crate) fn memory_footprint(gpu: &Gpu, sizes: &TransformerSizes, precision: Precision) -> MemoryFootprint {
-        let [c, t, h] = [sizes.width, sizes.positions, sizes.heads].map(u64::from);
-        let (cache, states) = (words(t * 3 * c, precision), sizes.attention.states(sizes));
-        let [row, widest_row] = Scratch::memory_footprint(sizes, precision);
-        MemoryFootprint {
-            sample: [u64::from(sizes.layers) * (cache + states) + row + h, cache.max(states)],
-            move_row: [row, widest_row],
-            hidden_row: Hidden::elements(gpu, sizes.width, sizes.feed_forward),
-            training_sample: TransformerTraining::memory_footprint(sizes),
-            training_block: TransformerTraining::part_width(sizes),
-            fixed: 0,
-        }
     }
 
     /// Creates the transformer. `prefix` is prepended to its parameter names; `capacity` counts its samples and rows.

@@ -57,18 +57,6 @@ pub(crate) struct TransformerTraining {
 }
 
 impl TransformerTraining {
-    /// Elements for each sample, and of the widest buffer among them.
-    pub(crate) fn memory_footprint(sizes: &TransformerSizes) -> [u64; 2] {
-        let [c, f, h, t, k] =
-            [sizes.width, sizes.feed_forward, sizes.heads, sizes.positions, sizes.layers].map(u64::from);
-        let layer = 8 * c + f + h + 4;
-        let gradient = 3 * c + f.max(c) + 3 * c + h;
-        let norm = if sizes.norm == Norm::Pre { c + 2 } else { 0 };
-        let activated = if sizes.activation.keeps_input() { f } else { 0 };
-        let states = sizes.attention.states(sizes);
-        [t * (k * layer + c + gradient + norm + activated) + states, (t * f.max(3 * c)).max(states)]
-    }
-
     /// Elements of a gradient block of the widest weight with its bias.
     pub(crate) fn part_width(sizes: &TransformerSizes) -> u64 {
         let [c, f] = [sizes.width, sizes.feed_forward].map(u64::from);

@@ -26,10 +26,7 @@ mod subsampler;
 use super::ptf::Sizes;
 use super::rnn::network::RnnSizes;
 use super::wave_function::ROW_META;
-use super::{
-    Attention, AttentionLayers, Capacity, Layout, MemoryFootprint, Model, Parameters, Precision, Ptf, Rnn, Sector,
-    WaveFunction,
-};
+use super::{Attention, AttentionLayers, Capacity, Layout, Model, Parameters, Ptf, Rnn, Sector, WaveFunction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::kernels::nn::large_patch::LargePatchShape;
@@ -172,10 +169,6 @@ impl Model for Lptf {
     fn attention(&self, lattice: &Lattice) -> Result<Option<AttentionLayers>> {
         let (sizes, patching) = self.sizes(lattice)?;
         Ok(Some(AttentionLayers::causal(&sizes.transformer, &patching)))
-    }
-
-    fn memory_footprint(&self, gpu: &Gpu, lattice: &Lattice, precision: Precision) -> Result<MemoryFootprint> {
-        Ok(self.sizes(lattice)?.0.memory_footprint(gpu, precision))
     }
 
     fn network(

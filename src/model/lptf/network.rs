@@ -12,10 +12,9 @@ use crate::kernels::nn::large_patch::{LargePatchSamples, LargePatchShape, LargeT
 use crate::model::layers::affine::BackwardContext;
 use crate::model::layers::embedding::{Embedding, EmbeddingSizes};
 use crate::model::layers::transformer::{Transformer, TransformerSizes};
+use crate::model::layers::transformer_training::TransformerTraining;
 use crate::model::wave_function::LargeRows;
-use crate::model::{
-    Autoregressive, Capacity, MemoryFootprint, Outcomes, ParameterSpec, Parameters, Precision, SuffixBatch,
-};
+use crate::model::{Autoregressive, Capacity, Outcomes, ParameterSpec, Parameters, SuffixBatch};
 
 /// Sizes of an LPTF on a lattice.
 #[derive(Debug, Clone, Copy)]
@@ -78,36 +77,10 @@ impl LptfSizes {
     }
 
     /// Elements of a block of the widest gradient over rows of large patches.
-    fn part_width(&self, gpu: &Gpu, precision: Precision) -> u64 {
-        Transformer::memory_footprint(gpu, &self.transformer, precision)
-            .training_block
+    fn part_width(&self) -> u64 {
+        TransformerTraining::part_width(&self.transformer)
             .max(Embedding::part_width(&self.embedding))
             .max(self.sub.part_width(self.width()))
-    }
-
-    pub(crate) fn memory_footprint(&self, gpu: &Gpu, precision: Precision) -> MemoryFootprint {
-        let large = Transformer::memory_footprint(gpu, &self.transformer, precision);
-        let sub = self.sub.memory_footprint(gpu, &self.large_patch, self.width(), precision);
-        let [l, s, stride, p, t] = [
-            self.large_patch.large_patches(),
-            self.large_patch.sub_patches,
-            self.large_patch.stride(),
-            self.large_patch.sites(),
-            self.large_patch.patches,
-        ]
-        .map(u64::from);
-        let with = |[all, widest]: [u64; 2], [more, wide]: [u64; 2]| [all + more, widest.max(wide)];
-        let large_row = [large.move_row[0] + stride, large.move_row[1].max(stride)];
-        let tables = p + 4 * l + LargeRows::elements(l, t) + Embedding::fixed(&self.embedding);
-        MemoryFootprint {
-            sample: with(with(sub.sample, large.sample), [stride + 1, stride]),
-            // At most one row in S is that of a large patch. The one row that always exists is part of `fixed`.
-            move_row: with(sub.move_row, large_row.map(|elements| elements.div_ceil(s))),
-            hidden_row: sub.hidden_row + large.hidden_row,
-            training_sample: with(with(sub.training_sample, large.training_sample), [l * stride; 2]),
-            training_block: sub.training_block + self.part_width(gpu, precision),
-            fixed: sub.fixed + large.fixed + tables + large_row[0],
-        }
     }
 }
 
@@ -126,7 +99,7 @@ impl LptfNetwork {
             |name: &str, rows: u32| gpu.buffer(&format!("ketformer.large.{name}"), u64::from(rows) * u64::from(stride));
         let training = || {
             let blocks = u64::from(linear::blocks_within(capacity.training_samples, l, large_patch.patches));
-            let part = gpu.buffer("ketformer.large.part", blocks * sizes.part_width(gpu, parameters.precision()))?;
+            let part = gpu.buffer("ketformer.large.part", blocks * sizes.part_width())?;
             Ok(Training { rows: buffer("training", capacity.training_samples * l)?, part })
         };
         let whole = Arc::new(LargeRows::new(gpu, &LargeTables::whole(large_patch.patches, large_patch.sub_patches))?);

@@ -11,9 +11,7 @@ use crate::model::ptf::Sizes;
 use crate::model::ptf::network::PtfNetwork;
 use crate::model::rnn::network::{MoveConditionings, RnnNetwork, RnnSizes};
 use crate::model::wave_function::LargeRows;
-use crate::model::{
-    Autoregressive, Capacity, MemoryFootprint, Outcomes, ParameterSpec, Parameters, Precision, SuffixBatch,
-};
+use crate::model::{Autoregressive, Capacity, Outcomes, ParameterSpec, Parameters, SuffixBatch};
 
 /// Prefix of the names of its parameters.
 const PREFIX: &str = "subsampler.";
@@ -70,23 +68,6 @@ impl SubSizes {
             }
         };
         prefixed(PREFIX, specs)
-    }
-
-    pub(crate) fn memory_footprint(
-        &self,
-        gpu: &Gpu,
-        shape: &LargePatchShape,
-        from: u32,
-        precision: Precision,
-    ) -> MemoryFootprint {
-        match self {
-            Self::Rnn(sizes) => sizes.memory_footprint(),
-            Self::Ptf(sizes) => Conditioning::memory_footprint(
-                shape,
-                [from, sizes.width()],
-                PtfNetwork::memory_footprint(gpu, sizes, precision),
-            ),
-        }
     }
 
     /// Elements of a block of the widest parameter gradient over rows of large patches.

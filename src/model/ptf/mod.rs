@@ -19,12 +19,13 @@
 pub(super) mod network;
 
 use super::layers::categorical_head::HeadSizes;
-use super::layers::embedding::EmbeddingSizes;
+use super::layers::embedding::{Embedding, EmbeddingSizes};
 use super::layers::transformer::TransformerSizes;
+use super::layers::transformer_training::TransformerTraining;
 use super::wave_function::ROW_META;
 use super::{
-    Activation, Attention, AttentionLayers, Capacity, Layout, MemoryFootprint, Model, Norm, Parameters,
-    PositionalEncoding, Precision, Sector, Start, WaveFunction,
+    Activation, Attention, AttentionLayers, Capacity, Layout, Model, Norm, Parameters, PositionalEncoding, Sector,
+    Start, WaveFunction,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
@@ -100,6 +101,13 @@ impl Sizes {
     /// C
     pub(crate) fn width(&self) -> u32 {
         self.transformer.width
+    }
+
+    /// Elements of a gradient block of the widest weight with its bias.
+    pub(crate) fn part_width(&self) -> u64 {
+        TransformerTraining::part_width(&self.transformer)
+            .max(self.head().part_width())
+            .max(Embedding::part_width(&self.embedding))
     }
 
     pub(crate) fn head(&self) -> HeadSizes {
@@ -241,10 +249,6 @@ impl Model for Ptf {
     fn attention(&self, lattice: &Lattice) -> Result<Option<AttentionLayers>> {
         let (sizes, patching) = self.sizes(lattice)?;
         Ok(Some(AttentionLayers::causal(&sizes.transformer, &patching)))
-    }
-
-    fn memory_footprint(&self, gpu: &Gpu, lattice: &Lattice, precision: Precision) -> Result<MemoryFootprint> {
-        Ok(PtfNetwork::memory_footprint(gpu, &self.sizes(lattice)?.0, precision))
     }
 
     fn network(

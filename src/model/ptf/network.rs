@@ -10,9 +10,7 @@ use crate::model::layers::categorical_head::{CategoricalHead, HeadTraining, Outc
 use crate::model::layers::embedding::Embedding;
 use crate::model::layers::transformer::{RowLayout, Transformer};
 use crate::model::layers::transformer_training::TransformerTraining;
-use crate::model::{
-    Autoregressive, Capacity, MemoryFootprint, Outcomes, ParameterSpec, Parameters, Precision, SuffixBatch,
-};
+use crate::model::{Autoregressive, Capacity, Outcomes, ParameterSpec, Parameters, SuffixBatch};
 
 /// Buffers of the training pass, except those of the transformer.
 struct Training {
@@ -38,21 +36,6 @@ impl PtfNetwork {
         [Embedding::specs(&sizes.embedding), Transformer::specs(&sizes.transformer), sizes.head().specs()].concat()
     }
 
-    pub(crate) fn memory_footprint(gpu: &Gpu, sizes: &Sizes, precision: Precision) -> MemoryFootprint {
-        let needs = Transformer::memory_footprint(gpu, &sizes.transformer, precision);
-        let (t, head) = (u64::from(sizes.patches()), sizes.head());
-        let blocks = [head.part_width(), Embedding::part_width(&sizes.embedding)];
-        let with = |[all, widest]: [u64; 2], [more, wide]: [u64; 2]| [all + more, widest.max(wide)];
-        MemoryFootprint {
-            sample: with(needs.sample, head.outcome_needs().map(|elements| t * elements)),
-            move_row: with(needs.move_row, head.outcome_needs()),
-            training_sample: with(needs.training_sample, head.training_needs().map(|elements| t * elements)),
-            training_block: blocks.into_iter().fold(needs.training_block, u64::max),
-            fixed: needs.fixed + Embedding::fixed(&sizes.embedding),
-            ..needs
-        }
-    }
-
     pub(crate) fn new(
         gpu: &Gpu,
         sizes: Sizes,
@@ -64,10 +47,9 @@ impl PtfNetwork {
         let training = || {
             let (samples, patches) = (capacity.training_samples, sizes.patches());
             let blocks = u64::from(linear::blocks_of_items(samples, patches));
-            let block = Self::memory_footprint(gpu, &sizes, parameters.precision()).training_block;
             Ok(Training {
                 head: HeadTraining::new(gpu, &sizes.head(), samples * patches)?,
-                part: gpu.buffer("ketformer.part", blocks * block)?,
+                part: gpu.buffer("ketformer.part", blocks * sizes.part_width())?,
             })
         };
         let decoded_rows = u64::from(capacity.samples) * u64::from(sizes.patches());

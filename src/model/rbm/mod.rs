@@ -15,10 +15,7 @@
 mod network;
 
 use super::sampling::sector::check_even;
-use super::{
-    Capacity, Initial, Layout, MemoryFootprint, Metropolis, Model, ParameterSpec, Parameters, Precision, Proposal,
-    WaveFunction,
-};
+use super::{Capacity, Initial, Layout, Metropolis, Model, ParameterSpec, Parameters, Proposal, WaveFunction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::kernels::rbm::amplitude::RbmShape;
@@ -117,10 +114,6 @@ impl Model for Rbm {
         let (n, m) = (lattice.sites(), self.hidden(lattice));
         let spec = |name: &str, shape| ParameterSpec { name: name.into(), shape, initial: Initial::Uniform(INITIAL) };
         Ok(Layout::new(vec![spec(VISIBLE_BIAS, vec![n]), spec(KERNEL, vec![n, m]), spec(HIDDEN_BIAS, vec![m])]))
-    }
-
-    fn memory_footprint(&self, _: &Gpu, lattice: &Lattice, _: Precision) -> Result<MemoryFootprint> {
-        Ok(RbmNetwork::memory_footprint(&self.shape(lattice)?))
     }
 
     fn network(

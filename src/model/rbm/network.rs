@@ -10,8 +10,8 @@ use crate::kernels::rbm::sweep::{RbmSweep, SweepShape};
 use crate::kernels::vmc::rows::Window;
 use crate::kernels::vmc::spins::RowsSpins;
 use crate::model::{
-    Capacity, ChainWindow, ConnectedMoves, LogPsi, LogPsiGradient, MemoryFootprint, Metropolis, Parameters, Proposal,
-    Stretch, Unnormalized,
+    Capacity, ChainWindow, ConnectedMoves, LogPsi, LogPsiGradient, Metropolis, Parameters, Proposal, Stretch,
+    Unnormalized,
 };
 
 /// Visible bias (N), kernel (N, M), hidden bias (M).
@@ -97,18 +97,6 @@ pub(crate) struct RbmNetwork {
 }
 
 impl RbmNetwork {
-    pub(crate) fn memory_footprint(shape: &RbmShape) -> MemoryFootprint {
-        let [n, m] = [shape.sites, shape.hidden].map(u64::from);
-        MemoryFootprint {
-            sample: [n + m, n.max(m)],
-            move_row: [0, 0],
-            hidden_row: 0,
-            training_sample: [n + m + 1, n.max(m)],
-            training_block: (m + 1) * n.max(1),
-            fixed: 4,
-        }
-    }
-
     pub(crate) fn new(
         gpu: &Gpu,
         shape: RbmShape,
@@ -124,7 +112,7 @@ impl RbmNetwork {
             Ok(Training {
                 activations: Activations::new(gpu, "training", &shape, samples)?,
                 slope: gpu.buffer("ketformer.rbm.training.slope", samples.into())?,
-                part: gpu.buffer("ketformer.part", blocks * Self::memory_footprint(&shape).training_block)?,
+                part: gpu.buffer("ketformer.part", blocks * (u64::from(shape.hidden) + 1) * u64::from(shape.sites))?,
                 unused: gpu.buffer("ketformer.rbm.training.unused", 1)?,
             })
         };

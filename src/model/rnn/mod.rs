@@ -19,7 +19,7 @@ pub(super) mod network;
 mod row_order;
 pub(super) mod training;
 
-use super::{Capacity, Layout, MemoryFootprint, Model, Parameters, Precision, Sector, WaveFunction};
+use super::{Capacity, Layout, Model, Parameters, Sector, WaveFunction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 pub use crate::kernels::nn::recurrent::Cell;
@@ -117,10 +117,6 @@ impl Model for Rnn {
 
     fn layout(&self, lattice: &Lattice) -> Result<Layout> {
         Ok(Layout::new(self.sizes_on(lattice)?.specs()))
-    }
-
-    fn memory_footprint(&self, _: &Gpu, lattice: &Lattice, _: Precision) -> Result<MemoryFootprint> {
-        Ok(self.sizes_on(lattice)?.memory_footprint())
     }
 
     fn network(

@@ -14,9 +14,7 @@ use crate::kernels::nn::recurrent::{
 use crate::model::layers::affine::{Affine, ParameterViews};
 use crate::model::layers::categorical_head::{CategoricalHead, HeadSizes, OutcomeBuffers};
 use crate::model::layers::transformer::{RowLayout, Transformer};
-use crate::model::{
-    Autoregressive, Capacity, Initial, MemoryFootprint, Outcomes, ParameterSpec, Parameters, SuffixBatch,
-};
+use crate::model::{Autoregressive, Capacity, Initial, Outcomes, ParameterSpec, Parameters, SuffixBatch};
 
 /// Sizes of a recurrent wave function, as `u32` for shaders.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +44,12 @@ impl RnnSizes {
         self.cell.gates() * self.width
     }
 
+    /// Elements of a gradient block of the widest weight with its bias.
+    pub(crate) fn part_width(&self) -> u64 {
+        let [c, g, p] = [self.width, self.gates(), self.sites_per_patch].map(u64::from);
+        self.head().part_width().max((c.max(p) + 1) * g)
+    }
+
     /// Parameters; the weight of the input and both biases are adjacent, in this order.
     pub(crate) fn specs(&self) -> Vec<ParameterSpec> {
         let [c, g, p] = [self.width, self.gates(), self.sites_per_patch].map(|size| size as usize);
@@ -58,20 +62,6 @@ impl RnnSizes {
             spec(WEIGHT_STATE, vec![g, c]),
         ];
         [cell, self.head().specs()].concat()
-    }
-
-    pub(crate) fn memory_footprint(&self) -> MemoryFootprint {
-        let [c, t, g, p] = [self.width, self.patches, self.gates(), self.sites_per_patch].map(u64::from);
-        let ([outcomes, v], head) = (self.head().outcome_needs(), self.head().training_needs());
-        let [training, widest] = RnnTraining::memory_footprint(self);
-        MemoryFootprint {
-            sample: [t * c + c + t * outcomes, t * c.max(v)],
-            move_row: [2 * c + outcomes + LINK, c.max(v).max(LINK)],
-            hidden_row: 0,
-            training_sample: [t * (training + head[0]), t * widest.max(head[1])],
-            training_block: self.head().part_width().max((c.max(p) + 1) * g),
-            fixed: 8,
-        }
     }
 }
 

@@ -32,13 +32,6 @@ pub(crate) struct RnnTraining {
 }
 
 impl RnnTraining {
-    /// Elements for each row without those of the head, and of the widest buffer among them.
-    pub(crate) fn memory_footprint(sizes: &RnnSizes) -> [u64; 2] {
-        let [c, g] = [sizes.width, sizes.gates()].map(u64::from);
-        let gates = Self::gates(sizes);
-        [3 * c + gates + g, gates.max(g)]
-    }
-
     /// Elements for the kept gates of a row.
     fn gates(sizes: &RnnSizes) -> u64 {
         if sizes.cell == Cell::Gru { 4 * u64::from(sizes.width) } else { 0 }
@@ -57,7 +50,7 @@ impl RnnTraining {
             d_states: buffer("d_states", c)?,
             d_hidden: buffer("d_hidden", g)?,
             head: HeadTraining::new(gpu, &sizes.head(), rows)?,
-            part: gpu.buffer("ketformer.part", blocks * sizes.memory_footprint().training_block)?,
+            part: gpu.buffer("ketformer.part", blocks * sizes.part_width())?,
         })
     }
 

@@ -44,11 +44,6 @@ pub(super) struct Chains {
 }
 
 impl Chains {
-    /// Elements for each chain.
-    pub(super) fn memory_footprint(patches: u64) -> u64 {
-        patches + 3
-    }
-
     /// Creates the buffers for windows of `chains` chains.
     pub(super) fn new(gpu: &Gpu, changes: &[[u32; 4]], proposal: Proposal, patches: u32, chains: u32) -> Result<Self> {
         let buffer = |name: &str, width: u32| {

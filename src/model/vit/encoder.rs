@@ -197,26 +197,14 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// Elements for each configuration, and of the widest buffer among them.
-    pub(super) fn memory_footprint(sizes: &VitSizes) -> [u64; 2] {
-        let [n, t, d, h, projected] =
-            [sizes.sites(), sizes.patches(), sizes.width, sizes.heads, sizes.projected()].map(u64::from);
-        let total = if sizes.attention == VitAttention::Softmax { t * h } else { 0 };
-        [n + t * (3 * d + projected + 2) + total + 4 * d + 4, (t * projected).max(n)]
-    }
-
-    /// Elements of the hidden layer of a configuration; 0 if it stays on chip.
-    pub(super) fn hidden_needs(gpu: &Gpu, sizes: &VitSizes) -> u64 {
-        u64::from(sizes.patches()) * Hidden::elements(gpu, sizes.width, sizes.hidden())
-    }
-
     /// Creates buffers for at most `most` configurations, with the hidden layer of `hidden` of them at a time.
     pub(super) fn new(gpu: &Gpu, sizes: &VitSizes, most: u32, hidden: u32) -> Result<Self> {
         let buffer =
             |name: &str, width: u32| gpu.buffer(&format!("ketformer.vit.{name}"), u64::from(most) * u64::from(width));
         let (t, d) = (sizes.patches(), sizes.width);
         let total = sizes.attention == VitAttention::Softmax;
-        let hidden_elements = u64::from(hidden) * Self::hidden_needs(gpu, sizes);
+        let hidden_elements =
+            u64::from(hidden) * u64::from(sizes.patches()) * Hidden::elements(gpu, sizes.width, sizes.hidden());
         Ok(Self {
             spins: buffer("spins", sizes.sites())?,
             x: buffer("x", t * d)?,

@@ -29,8 +29,8 @@ use self::network::VitNetwork;
 use super::layers::attention_layers::sites_of_patches;
 use super::sampling::sector::check_even;
 use super::{
-    AttentionKind, AttentionLayers, Capacity, FactoredLayers, Layout, MemoryFootprint, Metropolis, Model, Parameters,
-    Precision, Proposal, WaveFunction,
+    AttentionKind, AttentionLayers, Capacity, FactoredLayers, Layout, Metropolis, Model, Parameters, Proposal,
+    WaveFunction,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
@@ -272,10 +272,6 @@ impl Model for Vit {
     fn layout(&self, lattice: &Lattice) -> Result<Layout> {
         self.check(lattice)?;
         Ok(Layout::new(parameters::specs(&self.sizes(lattice)?)))
-    }
-
-    fn memory_footprint(&self, gpu: &Gpu, lattice: &Lattice, _: Precision) -> Result<MemoryFootprint> {
-        Ok(VitNetwork::memory_footprint(gpu, &self.sizes(lattice)?))
     }
 
     fn network(

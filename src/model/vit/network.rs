@@ -1,8 +1,7 @@
 //! Vision transformer on a device: amplitudes, chains, amplitude ratios and gradient.
 
 use super::super::{
-    Capacity, ChainWindow, ConnectedMoves, LogPsi, LogPsiGradient, MemoryFootprint, Metropolis, Parameters, Stretch,
-    Unnormalized,
+    Capacity, ChainWindow, ConnectedMoves, LogPsi, LogPsiGradient, Metropolis, Parameters, Stretch, Unnormalized,
 };
 use super::VitSizes;
 use super::chains::Chains;
@@ -41,26 +40,10 @@ pub(super) struct VitNetwork {
     training: Option<Training>,
 }
 
-/// Words for each pair, and for each item and sample.
+/// Words for each pair.
 const OF_PAIR: u64 = 2;
-const OF_ITEM: u64 = 4;
 
 impl VitNetwork {
-    pub(super) fn memory_footprint(gpu: &Gpu, sizes: &VitSizes) -> MemoryFootprint {
-        let [row, widest] = Encoder::memory_footprint(sizes);
-        MemoryFootprint {
-            // Chains and samples share the buffers of passes over connected configurations, sized for the larger
-            // demand.
-            sample: [row + Chains::memory_footprint(sizes.patches().into()) + OF_ITEM, widest],
-            move_row: [row + OF_PAIR, widest],
-            hidden_row: Encoder::hidden_needs(gpu, sizes),
-            training_sample: Training::memory_footprint(sizes),
-            training_block: Training::part_width(sizes),
-            // At most two changes of four words for each site and kind of bond, and buffers that are never empty.
-            fixed: 16 * u64::from(sizes.sites()) + 64,
-        }
-    }
-
     pub(super) fn new(
         gpu: &Gpu,
         sizes: VitSizes,

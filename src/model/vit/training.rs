@@ -67,17 +67,6 @@ pub(super) struct Training {
 }
 
 impl Training {
-    /// Elements for each sample, and of the widest buffer among them.
-    pub(super) fn memory_footprint(sizes: &VitSizes) -> [u64; 2] {
-        let [n, t, d, h, f, projected, layers] =
-            [sizes.sites(), sizes.patches(), sizes.width, sizes.heads, sizes.hidden(), sizes.projected(), sizes.layers]
-                .map(u64::from);
-        let total = if sizes.attention == VitAttention::Softmax { h } else { 0 };
-        let of_block = t * (5 * d + projected + f + total + 4);
-        let scratch = t * (2 * f + 4 * d + projected + total);
-        [n + layers * of_block + scratch + 9 * d + 2, (t * f.max(projected)).max(n)]
-    }
-
     /// Elements of a block of the sums over rows: the widest weight with its bias.
     pub(super) fn part_width(sizes: &VitSizes) -> u64 {
         let [p, t, d, h, f, projected] =

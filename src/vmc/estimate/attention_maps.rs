@@ -72,15 +72,16 @@ fn mean_weights(
     let patching = model.patching(lattice)?;
     let parameters = Parameters::new(gpu, model.layout(lattice)?, Precision::Single)?;
     parameters.write(gpu, weights)?;
-    let chunk = samples_at_once(gpu, lattice, model, attention)?.min(configurations.len());
-    let wave_function = model.network(gpu, lattice, &parameters, Capacity::of_gradient(chunk as u32))?;
-    let pass = gradient_pass(gpu, model, &wave_function, &patching, chunk as u32)?;
+    let most = configurations.len().min(AttentionWeights::most_samples(attention.head_width) as usize);
+    let chunk = samples_at_once(gpu, &parameters, model, lattice, most)?;
+    let wave_function = model.network(gpu, lattice, &parameters, Capacity::of_gradient(chunk))?;
+    let pass = gradient_pass(gpu, model, &wave_function, &patching, chunk)?;
     let of_head = attention.patches.len().pow(2);
     let layer = |_| gpu.buffer("ketformer.attention.weights", u64::from(attention.heads) * of_head as u64);
     let made: Vec<Buffer> = (0..attention.layers).map(layer).collect::<Result<_>>()?;
     let views: Vec<View> = made.iter().map(Buffer::view).collect();
     let mut sums = vec![vec![vec![0.0; of_head]; attention.heads as usize]; made.len()];
-    for part in configurations.chunks(chunk) {
+    for part in configurations.chunks(chunk as usize) {
         let given = FixedTokens::new(gpu, &patching, part)?;
         let mut plan = Plan::new(gpu);
         pass.forward(&mut plan, &given.window(), &given.tokens, &given.sample_of)?;
@@ -99,9 +100,20 @@ fn mean_weights(
 }
 
 /// Number of samples per pass that fit into half of the memory and that the kernel supports.
-fn samples_at_once(gpu: &Gpu, lattice: &Lattice, model: &dyn Model, attention: &AttentionLayers) -> Result<usize> {
-    let [of_sample, _] = model.memory_footprint(gpu, lattice, Precision::Single)?.training_sample;
-    let fit = gpu.default_memory() / 8 / of_sample.max(1);
-    let most = AttentionWeights::most_samples(attention.head_width) as usize;
-    Ok((fit as usize).min(most).clamp(1, CHUNK))
+fn samples_at_once(
+    gpu: &Gpu,
+    parameters: &Parameters,
+    model: &dyn Model,
+    lattice: &Lattice,
+    most: usize,
+) -> Result<u32> {
+    let bytes = |samples: u32| {
+        let capacity = Capacity::of_gradient(samples);
+        Ok(gpu.dry_run(|gpu| model.network(gpu, lattice, parameters, capacity))?.bytes)
+    };
+    let mut samples = most.min(CHUNK) as u32;
+    while samples > 1 && bytes(samples)? > gpu.default_memory() / 2 {
+        samples = samples.div_ceil(2);
+    }
+    Ok(samples)
 }

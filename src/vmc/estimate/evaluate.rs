@@ -178,9 +178,8 @@ pub(crate) fn pipeline(
         training: false,
         unique: true,
         memory: config.memory.unwrap_or(gpu.default_memory()),
-        fixed: 2 * parameters.layout().elements(),
         power: 2.0,
-        chunk: [0, 1],
+        least_chunk: 1,
     };
     LocalEnergyPipeline::new(gpu, lattice, &terms, model, &parameters, config)
 }

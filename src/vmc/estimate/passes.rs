@@ -84,9 +84,8 @@ impl Passes {
             training: false,
             unique: false,
             memory: gpu.default_memory(),
-            fixed: 2 * parameters.layout().elements(),
             power: 2.0,
-            chunk: [0, 1],
+            least_chunk: 1,
         };
         let pipeline = LocalEnergyPipeline::new(gpu, lattice, &terms, model, &parameters, config)?;
         let t = pipeline.patches();

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use super::gram::{GramSamples, LayerList, Products, Solution, right_side};
+use super::gram::{GramSamples, LayerList, ProductBuffers, Products, Solution, right_side};
 use super::reweighting::{Reweighted, Reweighting};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Cost, Gpu, Plan, View};
@@ -77,6 +77,40 @@ struct Drawn {
     right: Vec<f64>,
 }
 
+/// Buffers of stochastic reconfiguration in addition to those of the local-energy pipeline.
+pub(crate) struct ReconfigurationBuffers {
+    /// φ, with momentum only.
+    direction: Option<Buffer>,
+    /// Partial sums of the squared norm of the direction.
+    part: Buffer,
+    /// (8) zeros, in place of the state of Adam.
+    state: Buffer,
+    products: ProductBuffers,
+}
+
+impl ReconfigurationBuffers {
+    /// Creates the buffers, with panels of `panels` floats in total.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub(crate) fn new(
+        pipeline: &LocalEnergyPipeline,
+        layer_list: &LayerList,
+        settings: &StochasticReconfiguration,
+        parameters: &Parameters,
+        panels: u64,
+    ) -> Result<Self> {
+        let (gpu, elements) = (&pipeline.gpu, parameters.layout().elements());
+        let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.{name}"), elements);
+        Ok(Self {
+            direction: (settings.momentum > 0.0).then(|| buffer("direction", elements)).transpose()?,
+            part: buffer("direction.part", Adam::part_elements(elements as u32))?,
+            state: buffer("reconfiguration.state", 8)?,
+            products: ProductBuffers::new(gpu, layer_list, pipeline.sizes.training, panels)?,
+        })
+    }
+}
+
 /// Buffers and plans of stochastic reconfiguration in addition to those of the local-energy pipeline.
 pub(crate) struct Reconfiguration {
     gpu: Gpu,
@@ -95,18 +129,7 @@ pub(crate) struct Reconfiguration {
 }
 
 impl Reconfiguration {
-    /// Elements of its buffers without panels.
-    pub(crate) fn elements(
-        layer_list: &LayerList,
-        settings: &StochasticReconfiguration,
-        parameters: &Parameters,
-    ) -> u64 {
-        let elements = parameters.layout().elements();
-        let direction = if settings.momentum > 0.0 { elements } else { 0 };
-        8 + direction + Adam::part_elements(elements as u32) + layer_list.fixed()
-    }
-
-    /// Records the passes, with panels of `floats` floats in total.
+    /// Records the passes.
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] if the samples do not fit into a single span; as [`Products::new`].
@@ -115,7 +138,7 @@ impl Reconfiguration {
         settings: StochasticReconfiguration,
         pipeline: &LocalEnergyPipeline,
         parameters: &Parameters,
-        floats: u64,
+        buffers: ReconfigurationBuffers,
     ) -> Result<Self> {
         let (gpu, spans) = (&pipeline.gpu, pipeline.spans());
         if spans.parts() > 1 {
@@ -125,8 +148,7 @@ impl Reconfiguration {
             );
             return Err(Error::new(ErrorKind::Settings, message));
         }
-        let elements = parameters.layout().elements();
-        let direction = (settings.momentum > 0.0).then(|| gpu.buffer("ketformer.direction", elements)).transpose()?;
+        let ReconfigurationBuffers { direction, part, state, products } = buffers;
         let pass = pipeline.sampler.gradient_pass(pipeline)?;
         let samples = GramSamples {
             gpu,
@@ -140,9 +162,8 @@ impl Reconfiguration {
             chunk: pipeline.sizes.training,
         };
         let view = direction.as_ref().map(Buffer::view);
-        let mut products = Products::new(layer_list, &samples, floats, view.as_ref())?;
-        let count = elements as u32;
-        let part = gpu.buffer("ketformer.direction.part", Adam::part_elements(count))?;
+        let mut products = Products::new(layer_list, &samples, products, view.as_ref())?;
+        let count = parameters.layout().elements() as u32;
         let along = view.unwrap_or(parameters.gradient());
         let plan = products.combine();
         plan.scope("update");
@@ -169,7 +190,7 @@ impl Reconfiguration {
             part,
             step,
             words,
-            state: gpu.buffer("ketformer.reconfiguration.state", 8)?,
+            state,
         })
     }
 

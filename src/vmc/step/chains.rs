@@ -55,11 +55,6 @@ impl Metropolis {
 }
 
 impl Chains {
-    /// Elements of its buffers for batches of `samples` samples of `patches` patches.
-    pub(crate) fn elements(settings: &Metropolis, samples: u32, patches: u64) -> u64 {
-        u64::from(settings.chains_of(samples)) * (patches + 1) + 8
-    }
-
     pub(crate) fn new(
         gpu: &Gpu,
         network: Box<dyn Unnormalized>,

@@ -71,11 +71,6 @@ impl LogPsiCotangent {
         Ok(Self { buffer, samples, phase_at })
     }
 
-    /// Elements of the buffer for `samples` samples.
-    pub(crate) fn elements(samples: u64, parts: u64) -> u64 {
-        samples + (parts - 1) * samples.next_multiple_of(64)
-    }
-
     /// Returns both parts.
     pub(crate) fn whole(&self) -> View {
         self.buffer.view()
@@ -117,41 +112,61 @@ pub(crate) fn gradient_pass<'a>(
     })
 }
 
-/// Records the weights of the deduplicated samples, the forward pass over them and its gradient, in chunks.
-///
-/// # Errors
-/// As [`Plan::launch`] and [`crate::gpu::Gpu::buffer`].
-pub(crate) fn record_gradient(plan: &mut Plan, pipeline: &LocalEnergyPipeline) -> Result<()> {
-    let spans = pipeline.spans();
-    let (gpu, chunk) = (&pipeline.gpu, pipeline.sizes.training);
-    let pass = pipeline.sampler.gradient_pass(pipeline)?;
-    // In each span, the deduplicated samples come first.
-    let weighting = LogPsiCotangent::new(gpu, "ketformer.d_log_psi", pipeline.samples, pipeline.phase.is_some())?;
-    pipeline.record_own_spans(plan)?;
-    plan.scope("energy");
-    let weights = EnergyGradientWeights {
-        values: pipeline.values.view(),
-        unique_of: pipeline.groups.unique_of.view(),
-        sample_of: spans.sample_of.view(),
-        count: spans.count.view(),
-        statistics: pipeline.statistics.view(),
-        d_log_psi: weighting.whole(),
-        phase_at: weighting.phase_at(),
-    };
-    weights.record(plan, pipeline.samples, pipeline.groups.part, spans.part)?;
-    for span in 0..spans.parts() {
-        let samples = spans.samples_of(span);
-        let tokens = spans.of_part(&pipeline.tokens, span, pipeline.patches())?;
-        let sample_of = spans.of_part(&spans.sample_of, span, 1)?;
-        for first in (0..samples).step_by(chunk as usize) {
-            let window = spans.window(&pipeline.live, span, first, chunk.min(samples - first))?;
-            plan.scope("forward");
-            let kept = pass.forward(plan, &window, &tokens, &sample_of)?;
-            plan.scope("backward");
-            let first_sample = span * spans.part + first;
-            let into = GradientInto::Sum { keep: first_sample > 0 };
-            pass.backward(plan, &window, kept, &weighting.from(first_sample)?, into)?;
-        }
+/// Gradient of the energy: the pass of the wave function with the weights of the samples.
+pub(crate) struct EnergyGradient<'a> {
+    pipeline: &'a LocalEnergyPipeline,
+    pass: Box<dyn GradientPass + 'a>,
+    /// In each span, the deduplicated samples come first.
+    weights: LogPsiCotangent,
+}
+
+impl<'a> EnergyGradient<'a> {
+    /// Creates the buffers.
+    ///
+    /// # Errors
+    /// As [`crate::gpu::Gpu::buffer`].
+    pub(crate) fn new(pipeline: &'a LocalEnergyPipeline) -> Result<Self> {
+        let (samples, complex) = (pipeline.samples, pipeline.phase.is_some());
+        Ok(Self {
+            pass: pipeline.sampler.gradient_pass(pipeline)?,
+            weights: LogPsiCotangent::new(&pipeline.gpu, "ketformer.d_log_psi", samples, complex)?,
+            pipeline,
+        })
     }
-    Ok(())
+
+    /// Records the weights of the deduplicated samples, the forward pass over them and its gradient, in chunks.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub(crate) fn record(&self, plan: &mut Plan) -> Result<()> {
+        let Self { pipeline, pass, weights } = self;
+        let (spans, chunk) = (pipeline.spans(), pipeline.sizes.training);
+        pipeline.record_own_spans(plan)?;
+        plan.scope("energy");
+        let of_energy = EnergyGradientWeights {
+            values: pipeline.values.view(),
+            unique_of: pipeline.groups.unique_of.view(),
+            sample_of: spans.sample_of.view(),
+            count: spans.count.view(),
+            statistics: pipeline.statistics.view(),
+            d_log_psi: weights.whole(),
+            phase_at: weights.phase_at(),
+        };
+        of_energy.record(plan, pipeline.samples, pipeline.groups.part, spans.part)?;
+        for span in 0..spans.parts() {
+            let samples = spans.samples_of(span);
+            let tokens = spans.of_part(&pipeline.tokens, span, pipeline.patches())?;
+            let sample_of = spans.of_part(&spans.sample_of, span, 1)?;
+            for first in (0..samples).step_by(chunk as usize) {
+                let window = spans.window(&pipeline.live, span, first, chunk.min(samples - first))?;
+                plan.scope("forward");
+                let kept = pass.forward(plan, &window, &tokens, &sample_of)?;
+                plan.scope("backward");
+                let first_sample = span * spans.part + first;
+                let into = GradientInto::Sum { keep: first_sample > 0 };
+                pass.backward(plan, &window, kept, &weights.from(first_sample)?, into)?;
+            }
+        }
+        Ok(())
+    }
 }

@@ -1,8 +1,9 @@
 //! Local-energy pipeline: sampling, deduplication, connected configurations and local energies. Steps 1 to 4 of the
 //! journey in ARCHITECTURE.md.
 
-use super::budget::{MemoryModel, StepPartition};
-use super::chains::Chains;
+use std::sync::Arc;
+
+use super::budget::{Batch, Budget, StepPartition};
 use super::dedup::{COUNTER_STRIDE, DedupSpans};
 use super::sampler::{Sampler, columns, sampler};
 use super::tables::{HostTables, Tables};
@@ -12,7 +13,7 @@ use crate::kernels::nn::cast_f16::WeightsCastF16;
 use crate::kernels::vmc::dedup::Dedup;
 use crate::kernels::vmc::energy::{COLUMNS, EnergyLocal, EnergyShape, EnergySites, Statistics};
 use crate::kernels::vmc::rows::Window;
-use crate::model::{LargeRows, Model, Parameters, check_sector};
+use crate::model::{Model, Parameters, check_sector};
 use crate::physics::{Lattice, Patching, Terms};
 use crate::vmc::train::metrics::StepInputs;
 
@@ -36,13 +37,125 @@ pub(crate) struct LocalEnergyConfig {
     pub unique: bool,
     /// Memory budget in bytes.
     pub memory: u64,
-    /// Elements of buffers that do not depend on the partition of a step: parameters, gradients, moments of the
-    /// optimizer.
-    pub fixed: u64,
     /// p: Markov chains draw samples from |ψ|^p.
     pub power: f64,
-    /// Gradient pass: elements per sample in addition to those of the network, and minimum number of samples.
-    pub chunk: [u64; 2],
+    /// Minimum number of samples of a gradient pass, or all samples if there are fewer.
+    pub least_chunk: u32,
+}
+
+/// Wave function, Hamiltonian and settings of a [`LocalEnergyPipeline`], before its memory is divided.
+pub(crate) struct PipelineBuilder<'a> {
+    gpu: &'a Gpu,
+    lattice: &'a Lattice,
+    model: &'a dyn Model,
+    parameters: &'a Parameters,
+    patching: Patching,
+    tables: Arc<Tables>,
+    batch: Batch,
+    config: LocalEnergyConfig,
+    /// Bytes of parameters and tables.
+    fixed: u64,
+}
+
+impl<'a> PipelineBuilder<'a> {
+    /// Checks that wave function and Hamiltonian go together, and uploads the tables of the Hamiltonian.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Settings`] if they do not; as [`Model::patching`] and [`Gpu::buffer`].
+    pub(crate) fn new(
+        gpu: &'a Gpu,
+        lattice: &'a Lattice,
+        terms: &Terms,
+        model: &'a dyn Model,
+        parameters: &'a Parameters,
+        config: LocalEnergyConfig,
+    ) -> Result<Self> {
+        let patching = model.patching(lattice)?;
+        check_sector(model, terms)?;
+        let host = HostTables::new(terms, &patching, model.chains().is_none(), model.is_complex())?;
+        let fixed = gpu.dry_run(|gpu| {
+            Parameters::new(gpu, parameters.layout().clone(), parameters.precision())?;
+            Tables::new(gpu, host.clone())
+        })?;
+        // Without a shared prefix, a row is a whole connected configuration.
+        let rows_per_item = if model.chains().is_some() { host.moves.len() } else { host.rows.len() };
+        let batch = Batch {
+            samples: config.samples,
+            training: config.training,
+            least_chunk: config.least_chunk,
+            sum_rows: model.training_rows(&patching),
+            rows_per_item: rows_per_item as u32,
+        };
+        let tables = Arc::new(Tables::new(gpu, host)?);
+        Ok(Self { gpu, lattice, model, parameters, patching, tables, batch, config, fixed: fixed.bytes })
+    }
+
+    /// Divides the memory budget without `reserved` bytes. `others` allocates what the budget includes in addition to
+    /// the pipeline. Returns the partition and the unused bytes.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Memory`] if the budget or an adapter limit is too small.
+    pub(crate) fn fit<T>(
+        &self,
+        reserved: u64,
+        others: impl Fn(&LocalEnergyPipeline) -> Result<T>,
+    ) -> Result<(StepPartition, u64)> {
+        let budget = Budget { bytes: self.config.memory, fixed: self.fixed + reserved };
+        self.batch.fit(budget, |sizes| self.gpu.dry_run(|gpu| others(&self.allocate(gpu, *sizes)?)))
+    }
+
+    /// Creates the pipeline.
+    ///
+    /// # Errors
+    /// As [`Model::network`] and [`Gpu::buffer`].
+    pub(crate) fn build(&self, sizes: StepPartition) -> Result<LocalEnergyPipeline> {
+        self.allocate(self.gpu, sizes)
+    }
+
+    fn allocate(&self, gpu: &Gpu, sizes: StepPartition) -> Result<LocalEnergyPipeline> {
+        let (model, parameters, config) = (self.model, self.parameters, &self.config);
+        let (samples, patches) = (config.samples, self.patching.patches() as u32);
+        let parts = 1 + u32::from(model.is_complex());
+        let capacity = sizes.capacity(self.batch.rows_per_item);
+        let wave_function = model.network(gpu, self.lattice, parameters, capacity)?;
+        let rows = [sizes.group, capacity.move_rows, samples];
+        let sampler = sampler(gpu, model, wave_function, &self.patching, rows, config.power as f32)?;
+        let groups = DedupSpans::new(gpu, "groups", samples, patches, sizes.group, 0)?;
+        let spans = |span| DedupSpans::new(gpu, "spans", samples, patches, span, groups.parts());
+        let own_spans = self.batch.own_span(&sizes).map(spans).transpose()?;
+        let counters = groups.parts() + own_spans.as_ref().map_or(0, DedupSpans::parts);
+        let widest_part = u64::from(own_spans.as_ref().map_or(sizes.group, |spans| spans.part));
+        let columns = columns(model, &self.patching);
+        let [group, items, connected] = [sizes.group, sizes.items, self.tables.connected()].map(u64::from);
+        let padded = u64::from(groups.parts()) * group;
+        let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.{name}"), elements);
+        Ok(LocalEnergyPipeline {
+            tokens: buffer("tokens", padded * u64::from(patches))?,
+            log_p: buffer("log_p", padded * u64::from(columns))?,
+            phase: (parts == 2).then(|| buffer("phase", padded * u64::from(columns))).transpose()?,
+            columns,
+            parts,
+            live: buffer("live", COUNTER_STRIDE * u64::from(counters + 1))?,
+            own_counter: COUNTER_STRIDE * u64::from(counters),
+            groups,
+            own_spans,
+            values: buffer("values", padded * u64::from(COLUMNS))?,
+            statistics: buffer("statistics", 2 * u64::from(COLUMNS))?,
+            step: buffer("step", 4)?,
+            ratio: buffer("ratio", group * connected * u64::from(parts))?,
+            hash: buffer("hash", 2 * widest_part)?,
+            first: buffer("first", widest_part)?,
+            site_energy: buffer("site_energy", items * self.patching.sites() as u64)?,
+            tables: self.tables.clone(),
+            gpu: gpu.clone(),
+            samples,
+            unique: config.unique,
+            cast_f16: parameters.cast_f16().map(|cast| (cast, parameters.layout().elements())),
+            patching: self.patching.clone(),
+            sampler,
+            sizes,
+        })
+    }
 }
 
 /// Local-energy pipeline: sampler, buffers over all samples of a batch, and scratch over a group.
@@ -50,7 +163,7 @@ pub(crate) struct LocalEnergyPipeline {
     pub gpu: Gpu,
     pub patching: Patching,
     pub sampler: Box<dyn Sampler>,
-    pub tables: Tables,
+    pub tables: Arc<Tables>,
     pub sizes: StepPartition,
     pub samples: u32,
     unique: bool,
@@ -85,11 +198,13 @@ pub(crate) struct LocalEnergyPipeline {
     hash: Buffer,
     first: Buffer,
     site_energy: Buffer,
-    /// Elements of the memory budget that are not used.
-    pub spare: u64,
 }
 
 impl LocalEnergyPipeline {
+    /// Creates a pipeline without gradients within the memory budget of `config`.
+    ///
+    /// # Errors
+    /// As [`PipelineBuilder::new`], [`PipelineBuilder::fit`] and [`PipelineBuilder::build`].
     pub(crate) fn new(
         gpu: &Gpu,
         lattice: &Lattice,
@@ -98,77 +213,9 @@ impl LocalEnergyPipeline {
         parameters: &Parameters,
         config: LocalEnergyConfig,
     ) -> Result<Self> {
-        let patching = model.patching(lattice)?;
-        check_sector(model, terms)?;
-        let chains = model.chains();
-        let host = HostTables::new(terms, &patching, chains.is_none(), model.is_complex())?;
-        let (parts, precision) = (1 + u32::from(model.is_complex()), parameters.precision());
-        let (n, m) = (patching.sites() as u64, host.moves.len() as u64);
-        let (packed, t) = (host.rows.len() as u64, patching.patches() as u64);
-        let mut needs = model.memory_footprint(gpu, lattice, precision)?;
-        // Without a shared prefix, a row is a whole connected configuration.
-        let r = if chains.is_some() && needs.move_row[0] > 0 { m } else { packed };
-        let elements = parameters.layout().elements();
-        let cast_f16 = parameters.cast_f16().map(|narrow| (narrow, elements));
-        let narrow_words = if cast_f16.is_some() { elements.div_ceil(2) } else { 0 };
-        let large = host.large.as_ref().map_or(0, |large| LargeRows::elements(large.rows.len() as u64, packed));
-        let chain_elements = chains.map_or(0, |chains| Chains::elements(chains, config.samples, t));
-        let columns = columns(model, &patching);
-        needs.training_sample[0] += config.chunk[0];
-        needs.training_sample[1] = needs.training_sample[1].max(config.chunk[0]);
-        let demand = MemoryModel {
-            samples: config.samples,
-            training: config.training,
-            fixed: config.fixed + narrow_words + chain_elements,
-            needs,
-            least_chunk: config.chunk[1] as u32,
-            shape: [n, m, r, t],
-            columns: columns.into(),
-            sum_rows: model.training_rows(&patching),
-            parts: parts.into(),
-            tables: 8 * m + 10 * packed + 2 * n + 2 * host.pairs.len() as u64 + t + large,
-        };
-        let sizes = demand.fit(config.memory, gpu.limits().max_storage_buffer_binding_size)?;
-        let (samples, patches) = (config.samples, t as u32);
-        let capacity = sizes.capacity(r as u32);
-        let wave_function = model.network(gpu, lattice, parameters, capacity)?;
-        let rows = [sizes.group, capacity.move_rows, samples];
-        let sampler = sampler(gpu, model, wave_function, &patching, rows, config.power as f32)?;
-        let groups = DedupSpans::new(gpu, "groups", samples, patches, sizes.group, 0)?;
-        let spans = |span| DedupSpans::new(gpu, "spans", samples, patches, span, groups.parts());
-        let own_spans = demand.own_span(&sizes).map(spans).transpose()?;
-        let counters = groups.parts() + own_spans.as_ref().map_or(0, DedupSpans::parts);
-        let widest_part = u64::from(own_spans.as_ref().map_or(sizes.group, |spans| spans.part));
-        let (group, items) = (u64::from(sizes.group), u64::from(sizes.items));
-        let padded = u64::from(groups.parts()) * group;
-        let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.{name}"), elements);
-        Ok(Self {
-            tokens: buffer("tokens", padded * t)?,
-            log_p: buffer("log_p", padded * u64::from(columns))?,
-            phase: (parts == 2).then(|| buffer("phase", padded * u64::from(columns))).transpose()?,
-            columns,
-            parts,
-            live: buffer("live", COUNTER_STRIDE * u64::from(counters + 1))?,
-            own_counter: COUNTER_STRIDE * u64::from(counters),
-            groups,
-            own_spans,
-            values: buffer("values", padded * u64::from(COLUMNS))?,
-            statistics: buffer("statistics", 2 * u64::from(COLUMNS))?,
-            step: buffer("step", 4)?,
-            ratio: buffer("ratio", group * m * u64::from(parts))?,
-            hash: buffer("hash", 2 * widest_part)?,
-            first: buffer("first", widest_part)?,
-            site_energy: buffer("site_energy", items * n)?,
-            tables: Tables::new(gpu, host)?,
-            gpu: gpu.clone(),
-            samples: config.samples,
-            spare: config.memory.saturating_sub(demand.bytes(&sizes)) / 4,
-            unique: config.unique,
-            cast_f16,
-            patching,
-            sampler,
-            sizes,
-        })
+        let builder = PipelineBuilder::new(gpu, lattice, terms, model, parameters, config)?;
+        let (sizes, _) = builder.fit(0, |_| Ok(()))?;
+        builder.build(sizes)
     }
 
     /// T

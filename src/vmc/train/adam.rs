@@ -25,11 +25,6 @@ pub(crate) struct AdamBuffers {
 }
 
 impl AdamBuffers {
-    /// Elements of its buffers without the two moments.
-    pub(crate) fn own_elements(parameters: &Parameters) -> u64 {
-        8 + Adam::part_elements(parameters.layout().elements() as u32)
-    }
-
     pub(crate) fn new(gpu: &Gpu, elements: u64) -> Result<Self> {
         Ok(Self {
             m: gpu.buffer("ketformer.adam.m", elements)?,

@@ -14,11 +14,11 @@ use crate::kernels::vmc::energy::IMAGINARY;
 use crate::model::{Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 use crate::vmc::sr::gram::{CHUNK, LayerList};
-use crate::vmc::sr::reconfiguration::{Reconfiguration, ReconfigurationCost};
+use crate::vmc::sr::reconfiguration::{Reconfiguration, ReconfigurationBuffers, ReconfigurationCost};
 use crate::vmc::step::budget::StepPartition;
 use crate::vmc::step::chains::Chains;
-use crate::vmc::step::gradient::record_gradient;
-use crate::vmc::step::local_energy::{LocalEnergyConfig, LocalEnergyPipeline, SampleSource};
+use crate::vmc::step::gradient::EnergyGradient;
+use crate::vmc::step::local_energy::{LocalEnergyConfig, LocalEnergyPipeline, PipelineBuilder, SampleSource};
 
 /// Settings of a [`Trainer`].
 #[derive(Debug, Clone, PartialEq)]
@@ -155,56 +155,68 @@ impl Trainer {
         let initial = layout.initial(config.seed);
         let parameters = Parameters::new(gpu, layout, config.precision)?;
         parameters.write(gpu, &initial)?;
-        let elements = parameters.layout().elements();
-        let estimator_config = LocalEnergyConfig {
+        let (elements, memory) = (parameters.layout().elements(), config.memory.unwrap_or(gpu.default_memory()));
+        let pipeline_config = LocalEnergyConfig {
             samples: config.samples as u32,
             training: true,
             unique: config.unique,
-            memory: config.memory.unwrap_or(gpu.default_memory()),
-            fixed: 4 * elements + AdamBuffers::own_elements(&parameters),
+            memory,
             power: config.optimizer.sampling_power(),
-            chunk: [0, 1],
+            least_chunk: if config.optimizer == Optimizer::Adam { 1 } else { CHUNK },
         };
+        let builder = PipelineBuilder::new(gpu, lattice, &terms, model, &parameters, pipeline_config)?;
+        let ring =
+            |pipeline: &LocalEnergyPipeline, ahead| MetricsRing::new(&pipeline.gpu, ahead, pipeline.spans().parts());
         let mut plan = Plan::new(gpu);
-        let (pipeline, method, ahead) = match config.optimizer {
+        let (pipeline, method, ring) = match config.optimizer {
             Optimizer::Adam => {
-                let pipeline = LocalEnergyPipeline::new(gpu, lattice, &terms, model, &parameters, estimator_config)?;
+                let (sizes, _) = builder.fit(0, |pipeline| {
+                    AdamBuffers::new(&pipeline.gpu, elements)?;
+                    EnergyGradient::new(pipeline)?;
+                    ring(pipeline, STEPS_AHEAD)
+                })?;
+                let pipeline = builder.build(sizes)?;
                 let adam = AdamBuffers::new(gpu, elements)?;
                 pipeline.record(&mut plan, SampleSource::Drawn)?;
-                record_gradient(&mut plan, &pipeline)?;
+                EnergyGradient::new(&pipeline)?.record(&mut plan)?;
                 plan.scope("update");
                 let clip = config.clip.map(|clip| clip as f32);
                 adam.record(&mut plan, &parameters, &pipeline, clip)?;
-                (pipeline, Method::Adam(Box::new(adam)), STEPS_AHEAD)
+                let ring = ring(&pipeline, STEPS_AHEAD)?;
+                (pipeline, Method::Adam(Box::new(adam)), ring)
             }
             Optimizer::StochasticReconfiguration(settings) => {
                 let samples = (config.samples as u32, settings.momentum > 0.0);
                 let layer_list = LayerList::new(gpu, lattice, model, &parameters, samples)?;
-                let own = Reconfiguration::elements(&layer_list, &settings, &parameters);
                 let [least, most] = layer_list.panels();
-                let pipeline = |panels: u64| {
-                    let fixed = 2 * elements + own + panels + layer_list.tables(panels);
-                    let config =
-                        LocalEnergyConfig { fixed, chunk: [layer_list.per_sample(), CHUNK.into()], ..estimator_config };
-                    let pipeline = LocalEnergyPipeline::new(gpu, lattice, &terms, model, &parameters, config)?;
-                    Ok((pipeline, panels))
+                let buffers = |pipeline: &LocalEnergyPipeline, panels: u64| {
+                    ReconfigurationBuffers::new(pipeline, &layer_list, &settings, &parameters, panels)
+                };
+                let fit = |panels: u64| {
+                    let fitted = builder.fit(4 * layer_list.tables(panels), |pipeline| {
+                        pipeline.sampler.gradient_pass(pipeline)?;
+                        ring(pipeline, 1)?;
+                        buffers(pipeline, panels)
+                    });
+                    fitted.map(|(sizes, spare)| (sizes, panels + spare / 4))
                 };
                 // Half of the memory if the rest of the step fits into the other half, otherwise the minimum.
-                let half = (estimator_config.memory / 8).clamp(least, most);
-                let (pipeline, panels) = pipeline(half).or_else(|error: Error| match error.kind() {
-                    ErrorKind::Memory if half > least => pipeline(least),
+                let half = (memory / 8).clamp(least, most);
+                let (sizes, panels) = fit(half).or_else(|error: Error| match error.kind() {
+                    ErrorKind::Memory if half > least => fit(least),
                     _ => Err(error),
                 })?;
+                let pipeline = builder.build(sizes)?;
                 pipeline.record(&mut plan, SampleSource::Drawn)?;
                 pipeline.record_own_spans(&mut plan)?;
-                let panels = (panels + pipeline.spare).min(most);
-                let method = Reconfiguration::new(&layer_list, settings, &pipeline, &parameters, panels)?;
-                (pipeline, Method::Reconfiguration(Box::new(method)), 1)
+                let buffers = buffers(&pipeline, panels.min(most))?;
+                let method = Reconfiguration::new(&layer_list, settings, &pipeline, &parameters, buffers)?;
+                let ring = ring(&pipeline, 1)?;
+                (pipeline, Method::Reconfiguration(Box::new(method)), ring)
             }
         };
         gpu.flush()?;
         let counters = pipeline.spans().counters(&pipeline.live)?;
-        let ring = MetricsRing::new(gpu, ahead, pipeline.spans().parts())?;
         let gpu = gpu.clone();
         Ok(Self { gpu, config, parameters, pipeline, method, plan, counters, ring, submitted: 0, begins: true })
     }

@@ -9,7 +9,7 @@ mod products;
 mod recorder;
 mod solve;
 
-pub(crate) use products::{CHUNK, GramSamples, LayerList, Products};
+pub(crate) use products::{CHUNK, GramSamples, LayerList, ProductBuffers, Products};
 pub(crate) use solve::right_side;
 pub use solve::{GramMatrix, Solution};
 
@@ -53,18 +53,23 @@ impl Geometry {
         let parameters = Parameters::new(gpu, model.layout(lattice)?, Precision::Single)?;
         parameters.write(gpu, weights)?;
         let layer_list = LayerList::new(gpu, lattice, model, &parameters, (samples, false))?;
-        let floats = memory.unwrap_or(gpu.default_memory()) / 4;
-        let needs =
-            model.memory_footprint(gpu, lattice, Precision::Single)?.training_sample[0] + layer_list.per_sample();
-        // A quarter of the memory for the chunk's activations and gradients, the rest for panels.
-        let chunk = match (floats / 4 / needs.max(1)).min(samples.into()) as u32 {
-            chunk if chunk < samples => (chunk / CHUNK * CHUNK).max(CHUNK).min(samples),
-            chunk => chunk,
+        let memory = memory.unwrap_or(gpu.default_memory());
+        let bytes = |gpu: &Gpu, chunk: u32, panels: u64| {
+            let network = model.network(gpu, lattice, &parameters, Capacity::of_gradient(chunk))?;
+            gradient_pass(gpu, model, &network, &patching, chunk)?;
+            ProductBuffers::new(gpu, &layer_list, chunk, panels)
         };
+        // A quarter of the memory for the chunk's activations and gradients, the rest for panels.
+        let mut chunk = samples;
+        let count = |chunk: u32| Ok::<_, Error>(gpu.dry_run(|gpu| bytes(gpu, chunk, 0))?);
+        let mut taken = count(chunk)?;
+        while chunk > CHUNK && (taken.bytes > memory / 4 || taken.excess > 0) {
+            chunk = chunk.div_ceil(2).next_multiple_of(CHUNK);
+            taken = count(chunk)?;
+        }
         let [least, most] = layer_list.panels();
-        let tables = layer_list.tables(least);
-        let taken = layer_list.fixed() + tables + u64::from(chunk) * needs + 2 * parameters.layout().elements();
-        let panels = floats.saturating_sub(taken).clamp(least, most);
+        let taken = taken.bytes / 4 + layer_list.tables(least) + 2 * parameters.layout().elements();
+        let panels = (memory / 4).saturating_sub(taken).clamp(least, most);
 
         let capacity = Capacity::of_gradient(chunk);
         let network = model.network(gpu, lattice, &parameters, capacity)?;
@@ -83,7 +88,8 @@ impl Geometry {
             patches: patching.patches() as u32,
             chunk,
         };
-        let products = Products::new(&layer_list, &of_device, panels, None)?;
+        let buffers = ProductBuffers::new(gpu, &layer_list, chunk, panels)?;
+        let products = Products::new(&layer_list, &of_device, buffers, None)?;
         let (gpu, forms) = (gpu.clone(), layer_list.forms());
         Ok(Self { gpu, parameters, products, forms, configurations: samples as usize, complex })
     }

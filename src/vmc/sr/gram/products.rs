@@ -110,18 +110,12 @@ impl LayerList {
         Ok(Self { units: units(&layers, extent, binding)?, layers, extent, momentum, binding, launches })
     }
 
-    /// Floats that depend on neither the panels nor the chunk.
-    pub(crate) fn fixed(&self) -> u64 {
-        let [rows, part_rows, parts] = [self.extent.rows(), self.extent.part_rows, self.extent.parts].map(u64::from);
-        let weightings = (parts + 1) * LogPsiCotangent::elements(part_rows, parts);
-        2 * Triangle::elements(self.extent.rows()) + part_rows + weightings + 2 * rows + 2 * self.tables_of(0)
-    }
-
-    /// Floats of the tables of all passes. Their number follows from the floats of the panels.
+    /// Floats of the tables of all plans, which a dry run does not allocate. The number of passes follows from the
+    /// floats of the panels.
     pub(crate) fn tables(&self, panels: u64) -> u64 {
         let arenas = arenas(panels, self.binding);
         let passes = passes(&self.units, &self.layers, self.extent, &arenas).map_or(self.units.len(), |all| all.len());
-        passes as u64 * self.tables_of(self.units.len().div_ceil(passes.max(1)) as u64)
+        passes as u64 * self.tables_of(self.units.len().div_ceil(passes.max(1)) as u64) + 2 * self.tables_of(0)
     }
 
     /// Floats of the tables of a pass for `units` units in the smallest chunks. The capacity of tables of indirect
@@ -133,7 +127,7 @@ impl LayerList {
     }
 
     /// Scratch floats per sample of a chunk.
-    pub(crate) fn per_sample(&self) -> u64 {
+    fn per_sample(&self) -> u64 {
         let of_unit = |unit: &LayerUnit| {
             let layer = &self.layers[unit.layer];
             let width = match (&unit.source, layer.linear) {
@@ -164,67 +158,88 @@ impl LayerList {
     }
 }
 
-/// Products with the Jacobian: buffers and plans.
-pub(crate) struct Products {
-    gpu: Gpu,
-    extent: SampleExtent,
-    rows: SampleRows,
+/// Buffers of [`Products`].
+pub(crate) struct ProductBuffers {
     gram: [Buffer; 2],
     /// (part_rows)
     root: Buffer,
     /// Cotangents of the real parts of log ψ, and of the imaginary parts if the wave function is complex.
     seeds: Vec<LogPsiCotangent>,
     combination: LogPsiCotangent,
-    /// (rows, 2): X · direction as high, low
+    /// (rows, 2): X · direction as high, low; with momentum only
     along: Option<Buffer>,
+    panels: Vec<Buffer>,
+    /// Columns of the gradients of a chunk, or products of its rows.
+    scratch: Buffer,
+}
+
+impl ProductBuffers {
+    /// Creates buffers for chunks of at most `chunk` samples, with panels of `panels` floats in total.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub(crate) fn new(gpu: &Gpu, layer_list: &LayerList, chunk: u32, panels: u64) -> Result<Self> {
+        let extent = layer_list.extent;
+        let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.gram.{name}"), elements);
+        let cotangent = |name: &str| LogPsiCotangent::new(gpu, name, extent.part_rows, extent.parts == 2);
+        let triangle = Triangle::elements(extent.rows());
+        Ok(Self {
+            gram: [buffer("high", triangle)?, buffer("low", triangle)?],
+            root: buffer("root", extent.part_rows.into())?,
+            seeds: (0..extent.parts).map(|_| cotangent("ketformer.gram.seed")).collect::<Result<_>>()?,
+            combination: cotangent("ketformer.gram.combination")?,
+            along: layer_list.momentum.then(|| buffer("along", 2 * u64::from(extent.rows()))).transpose()?,
+            panels: arenas(panels, layer_list.binding)
+                .iter()
+                .map(|floats| buffer("panels", *floats))
+                .collect::<Result<_>>()?,
+            scratch: buffer("scratch", u64::from(chunk) * layer_list.per_sample())?,
+        })
+    }
+}
+
+/// Products with the Jacobian: buffers and plans.
+pub(crate) struct Products {
+    gpu: Gpu,
+    extent: SampleExtent,
+    rows: SampleRows,
+    buffers: ProductBuffers,
     passes: Vec<Plan>,
     combine: Plan,
-    /// Panels and scratch of the plans.
-    _room: Vec<Buffer>,
 }
 
 impl Products {
-    /// Records the passes, with panels of `floats` floats in total. With momentum, `direction` is that of the previous
-    /// step.
+    /// Records the passes. With momentum, `direction` is that of the previous step.
     ///
     /// # Errors
-    /// [`ErrorKind::Memory`] if `floats` is too small; as [`Plan::launch`].
+    /// [`ErrorKind::Memory`] if the panels are too small; as [`Plan::launch`].
     pub(crate) fn new(
         layer_list: &LayerList,
         samples: &GramSamples<'_>,
-        floats: u64,
+        buffers: ProductBuffers,
         direction: Option<&View>,
     ) -> Result<Self> {
         let (gpu, extent) = (samples.gpu, layer_list.extent);
-        let complex = extent.parts == 2;
-        let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.geometry.{name}"), elements);
-        let weighting = |name: &str| LogPsiCotangent::new(gpu, name, extent.part_rows, complex);
-        let triangle = Triangle::elements(extent.rows());
         let chunk = if samples.chunk < samples.samples { samples.chunk / CHUNK * CHUNK } else { samples.chunk };
         let mut products = Self {
             gpu: gpu.clone(),
             extent,
             rows: SampleRows { live: samples.live.clone(), part_rows: extent.part_rows, parts: extent.parts },
-            gram: [buffer("gram.high", triangle)?, buffer("gram.low", triangle)?],
-            root: buffer("root", extent.part_rows.into())?,
-            seeds: (0..extent.parts).map(|_| weighting("ketformer.geometry.seed")).collect::<Result<_>>()?,
-            combination: weighting("ketformer.geometry.combination")?,
-            along: direction.map(|_| buffer("along", 2 * u64::from(extent.rows()))).transpose()?,
+            buffers,
             passes: Vec::new(),
             combine: Plan::new(gpu),
-            _room: Vec::new(),
         };
-        let sizes = arenas(floats, layer_list.binding);
-        let arenas = sizes.iter().map(|floats| buffer("panels", *floats)).collect::<Result<Vec<_>>>()?;
-        let scratch = buffer("scratch", u64::from(chunk) * layer_list.per_sample())?;
-        let room = Room { extent, layers: &layer_list.layers, arenas: &arenas, scratch: &scratch };
-        let passes = passes(&layer_list.units, &layer_list.layers, extent, &sizes)?;
+        let ProductBuffers { panels, scratch, seeds, .. } = &products.buffers;
+        let room = Room { extent, layers: &layer_list.layers, arenas: panels, scratch };
+        let floats: Vec<u64> = panels.iter().map(|arena| arena.bytes() / 4).collect();
+        let passes = passes(&layer_list.units, &layer_list.layers, extent, &floats)?;
+        let mut plans = Vec::new();
         for (number, pass) in passes.iter().enumerate() {
             let mut plan = Plan::new(gpu);
             plan.write_indirect_args(samples.counters)?;
             for first in (0..samples.samples).step_by(chunk as usize) {
                 let window = samples.window(first, chunk, true);
-                for (part, seed) in products.seeds.iter().enumerate() {
+                for (part, seed) in seeds.iter().enumerate() {
                     plan.scope("forward");
                     let kept = samples.pass.forward(&mut plan, &window, &samples.tokens, &samples.sample_of)?;
                     plan.scope("jacobian");
@@ -241,16 +256,15 @@ impl Products {
                     products.record_along(&mut plan, room, placed, direction, samples)?;
                 }
             }
-            products.passes.push(plan);
+            plans.push(plan);
         }
+        products.passes = plans;
         products.record_combination(samples)?;
-        products._room = arenas;
-        products._room.push(scratch);
         Ok(products)
     }
 
     fn triangle(&self) -> Triangle {
-        let [high, low] = &self.gram;
+        let [high, low] = &self.buffers.gram;
         Triangle { high: high.view(), low: low.view() }
     }
 
@@ -272,7 +286,7 @@ impl Products {
         let stride = elements[0] + elements[1];
         let columns = if layer.has_bias() { stride } else { elements[0] };
         let panel = room.rows(placed.at[0], [0, rows, stride.into()])?;
-        JacobianCenter { root: self.root.view(), panel: panel.clone() }.record(plan, &self.rows, stride)?;
+        JacobianCenter { root: self.buffers.root.view(), panel: panel.clone() }.record(plan, &self.rows, stride)?;
         for first in (0..columns).step_by(COLUMNS as usize) {
             let some = panel.range(panel.label(), first.into(), rows * u64::from(stride) - u64::from(first))?;
             let shape = GramShape {
@@ -295,7 +309,7 @@ impl Products {
         direction: &View,
         samples: &GramSamples<'_>,
     ) -> Result<()> {
-        let Some(along) = &self.along else { return Ok(()) };
+        let Some(along) = &self.buffers.along else { return Ok(()) };
         let layer = &room.layers[placed.unit.layer];
         let rows = u64::from(self.extent.rows());
         if let (GradientSource::Pairs, Some([inputs, outputs])) = (&placed.unit.source, layer.linear) {
@@ -375,7 +389,7 @@ impl Products {
             let kept = samples.pass.forward(plan, &window, &samples.tokens, &samples.sample_of)?;
             plan.scope("backward");
             let into = GradientInto::Sum { keep: first > 0 };
-            samples.pass.backward(plan, &window, kept, &self.combination.from(first)?, into)?;
+            samples.pass.backward(plan, &window, kept, &self.buffers.combination.from(first)?, into)?;
         }
         Ok(())
     }
@@ -407,16 +421,16 @@ impl Products {
     /// [`ErrorKind::Device`] if the device was lost.
     pub(crate) fn run(&self, root: &[f64]) -> Result<()> {
         let floats: Vec<f32> = root.iter().map(|root| *root as f32).collect();
-        self.root.write(&self.gpu, &floats)?;
+        self.buffers.root.write(&self.gpu, &floats)?;
         let halves: Vec<f32> = floats.iter().map(|root| 0.5 * root).collect();
         let zeros = vec![0f32; floats.len()];
-        for (part, seed) in self.seeds.iter().enumerate() {
+        for (part, seed) in self.buffers.seeds.iter().enumerate() {
             match part {
                 0 => seed.write(&self.gpu, &halves, &zeros)?,
                 _ => seed.write(&self.gpu, &zeros, &floats)?,
             }
         }
-        if let Some(along) = &self.along {
+        if let Some(along) = &self.buffers.along {
             along.write(&self.gpu, &vec![0f32; 2 * self.extent.rows() as usize])?;
         }
         self.passes.iter().try_for_each(Plan::run)
@@ -430,8 +444,8 @@ impl Products {
         let (samples, parts) = (root.len(), self.extent.parts as usize);
         let row = |r: usize| r / samples * self.extent.part_rows as usize + r % samples;
         let elements = Triangle::elements(row(parts * samples - 1) as u32 + 1) as usize;
-        let high: Vec<f32> = self.gram[0].read(&self.gpu, elements)?;
-        let low: Vec<f32> = self.gram[1].read(&self.gpu, elements)?;
+        let high: Vec<f32> = self.buffers.gram[0].read(&self.gpu, elements)?;
+        let low: Vec<f32> = self.buffers.gram[1].read(&self.gpu, elements)?;
         let n = parts * samples;
         let mut values = vec![0.0; n * n];
         for r in 0..n {
@@ -453,7 +467,7 @@ impl Products {
     /// [`ErrorKind::Device`] if the device was lost.
     pub(crate) fn along(&self, root: &[f64]) -> Result<Vec<f64>> {
         let (samples, parts) = (root.len(), self.extent.parts as usize);
-        let Some(along) = &self.along else { return Ok(vec![0.0; parts * samples]) };
+        let Some(along) = &self.buffers.along else { return Ok(vec![0.0; parts * samples]) };
         let pairs: Vec<f32> = along.read(&self.gpu, 2 * self.extent.rows() as usize)?;
         let sum = |pair: &[f32]| f64::from(pair[0]) + f64::from(pair[1]);
         let of_part = |part: &[f32]| part.chunks(2).take(samples).map(sum).collect::<Vec<f64>>();
@@ -475,7 +489,7 @@ impl Products {
         let mut parts = v.chunks(root.len());
         let real = parts.next().map(|v| part(v, 0.5)).unwrap_or_default();
         let imaginary = parts.next().map(|v| part(v, 1.0)).unwrap_or_default();
-        self.combination.write(&self.gpu, &real, &imaginary)
+        self.buffers.combination.write(&self.gpu, &real, &imaginary)
     }
 }
 
