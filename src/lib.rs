@@ -110,5 +110,7 @@ pub use model::{
 #[cfg(feature = "train")]
 pub use physics::{Hamiltonian, Heisenberg, Lattice, Patch, Rydberg, Tfim, Xxz};
 #[cfg(feature = "train")]
-pub use vmc::{Checkpoint, Optimizer, Schedule, StepReport, StochasticReconfiguration, TrainConfig, Trainer};
+pub use vmc::{
+    Checkpoint, Optimizer, SampleConfig, Schedule, State, StepReport, StochasticReconfiguration, TrainConfig, Trainer,
+};
 pub use wgpu;

@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 
 use ketformer::gpu::Gpu;
-use ketformer::model::{Lptf, Model, PositionalEncoding, Precision, Ptf, Rnn, Subsampler, Tensor, Vit, Weights};
+use ketformer::model::{Lptf, Model, PositionalEncoding, Ptf, Rnn, Subsampler, Tensor, Vit, Weights};
 use ketformer::physics::{Heisenberg, Lattice, Patch, Patching, Rydberg};
-use ketformer::vmc::{Geometry, Likelihood, local_energies};
+use ketformer::vmc::{GramProbe, Likelihood, State};
 use safetensors::SafeTensors;
 
 /// Wave function on 4 × 4 sites with the results of the public code.
@@ -67,7 +67,8 @@ impl Vectors {
     }
 
     fn likelihood(&self, gpu: &Gpu) -> Likelihood {
-        Likelihood::new(gpu, &LATTICE, &*self.model, &self.named("param."), &self.configurations()).unwrap()
+        Likelihood::new(&State::new(gpu, &LATTICE, &*self.model, &self.named("param.")), &self.configurations())
+            .unwrap()
     }
 
     /// Weights (E_b − Ē)/B of the reference code's loss.
@@ -116,7 +117,7 @@ fn log_probabilities_flips_and_local_energies() {
     let (gpu, rydberg) = (gpu(), Rydberg { v: 7.0, delta: 1.0, omega: 1.0 });
     for vectors in references() {
         let (model, weights, given) = (&*vectors.model, vectors.named("param."), vectors.configurations());
-        let found = local_energies(&gpu, &LATTICE, &rydberg, model, &weights, &given, Precision::Single).unwrap();
+        let found = State::new(&gpu, &LATTICE, model, &weights).local_energies(&rydberg, &given).unwrap();
         let log_p = relative_error(&found.log_p, &vectors.f64("logp.f64"), 0.0);
         // The moves of `Rydberg` in patch order are the columns of the reference: flips of element j of patch k.
         let flips = relative_error(&found.moved_log_p.concat(), &vectors.f64("off_diag_labels_patched.f64"), 0.0);
@@ -206,7 +207,7 @@ fn amplitudes_and_local_energies_of_a_vision_transformer() {
     let (gpu, vectors) = (gpu(), vit_vectors());
     let (model, weights, given) = (&*vectors.model, vectors.named("param."), vectors.of_spins());
     let j1j2 = Heisenberg { j2: 0.5, ..Heisenberg::default() };
-    let found = local_energies(&gpu, &LATTICE.periodic(), &j1j2, model, &weights, &given, Precision::Single).unwrap();
+    let found = State::new(&gpu, &LATTICE.periodic(), model, &weights).local_energies(&j1j2, &given).unwrap();
     let real: Vec<f64> = found.log_p.iter().map(|log_p| 0.5 * log_p).collect();
     let expected = [vectors.f64("log_psi_real"), vectors.f64("log_psi_imag")];
     // Phases are compared modulo 2π.
@@ -225,7 +226,7 @@ fn amplitudes_and_local_energies_of_a_vision_transformer() {
 fn gradient_of_the_energy_of_a_vision_transformer() {
     let (gpu, vectors) = (gpu(), vit_vectors());
     let (model, weights) = (&*vectors.model, vectors.named("param."));
-    let batch = Likelihood::new(&gpu, &LATTICE, model, &weights, &vectors.of_spins()).unwrap();
+    let batch = Likelihood::new(&State::new(&gpu, &LATTICE, model, &weights), &vectors.of_spins()).unwrap();
     // The gradient of E is twice the real part of the covariance of the local energy and the gradient of log psi.
     let shares = |name: &str, factor: f64| -> Vec<f32> {
         let energies = vectors.f64(name);
@@ -261,7 +262,7 @@ fn distance(found: impl Iterator<Item = f64>, expected: &[f64]) -> f64 {
 fn geometry_of_a_vision_transformer() {
     let (gpu, vectors) = (gpu(), vit_vectors());
     let (model, weights, given) = (&*vectors.model, vectors.named("param."), vectors.of_spins());
-    let geometry = Geometry::new(&gpu, &LATTICE, model, &weights, &given, None).unwrap();
+    let geometry = GramProbe::new(&State::new(&gpu, &LATTICE, model, &weights), &given).unwrap();
     let gram = geometry.gram().unwrap();
     let of_gram = distance(gram.values().iter().copied(), &vectors.f64("gram"));
     let [real, imaginary] = ["local_energy_real", "local_energy_imag"].map(|name| vectors.f64(name));

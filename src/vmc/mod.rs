@@ -2,21 +2,23 @@
 
 mod estimate;
 mod sr;
+mod state;
 mod statistics;
 mod step;
 mod train;
 
-pub use estimate::attention_maps::{AttentionMaps, attention_maps};
-pub use estimate::entropy::{RenyiEntropy, renyi_entropy};
-pub use estimate::evaluate::{Estimate, EvaluateConfig, evaluate};
-pub use estimate::full_sum::{Amplitudes, LocalEnergies, full_sum, local_energies};
+pub use estimate::attention_maps::AttentionMaps;
+pub use estimate::entropy::RenyiEntropy;
+pub use estimate::evaluate::Estimate;
+pub use estimate::full_sum::{Amplitudes, LocalEnergies};
 pub use estimate::likelihood::Likelihood;
 pub use estimate::observables::{CORRELATED_SITES, ObservableEstimates};
 pub use estimate::passes::{Pass, Passes, RecordedPass};
-pub use estimate::projected::{ProjectedEstimate, evaluate_projected};
-pub use estimate::sample::{SampleConfig, Samples, sample};
-pub use sr::gram::{Geometry, GramMatrix, Solution};
-pub use sr::reconfiguration::{ReconfigurationCost, ReconfigurationReport};
+pub use estimate::projected::ProjectedEstimate;
+pub use estimate::sample::Samples;
+pub use sr::gram::{GramMatrix, GramProbe, Solution};
+pub use sr::report::{ReconfigurationCost, ReconfigurationReport};
+pub use state::{SampleConfig, State};
 pub use statistics::{ChainReport, FROZEN, MIXED, Mean};
 pub use train::checkpoint::Checkpoint;
 pub use train::metrics::{Magnetization, StepReport};

@@ -1,17 +1,17 @@
 //! Attention weights: properties of every row, assignment to layers and heads, and means over samples.
 
 use ketformer::model::{AttentionKind, Model, Weights};
-use ketformer::vmc::{AttentionMaps, SampleConfig, attention_maps, sample};
+use ketformer::vmc::{AttentionMaps, SampleConfig};
 
-use super::cases::{Case, cases, gpu};
+use super::cases::{Case, cases};
 
 fn maps(case: &Case, weights: &Weights, configurations: &[Vec<u8>]) -> Option<AttentionMaps> {
-    attention_maps(gpu(), &case.lattice, &*case.model, weights, configurations).unwrap()
+    case.state(weights).attention_maps(configurations).unwrap()
 }
 
 fn configurations(case: &Case, weights: &Weights, samples: usize) -> Vec<Vec<u8>> {
     let config = SampleConfig { samples, ..SampleConfig::default() };
-    sample(gpu(), &case.lattice, &*case.model, weights, config).unwrap().configurations
+    case.state(weights).sample(config).unwrap().configurations
 }
 
 /// Weights in which the key rows of one head of one layer are zero, so that all its keys are equal.
@@ -120,7 +120,7 @@ fn many_samples_are_the_mean_of_their_parts() {
 fn no_configurations_and_foreign_ones_are_refused() {
     let case = &cases()[0];
     let refused = |configurations: &[Vec<u8>]| {
-        attention_maps(gpu(), &case.lattice, &*case.model, &case.weights(1), configurations).unwrap_err().to_string()
+        case.state(&case.weights(1)).attention_maps(configurations).unwrap_err().to_string()
     };
     assert!(refused(&[]).contains("give one or more"));
     assert!(refused(&[vec![0; 3]]).contains("give 16 occupations"));

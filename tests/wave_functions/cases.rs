@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
 use ketformer::model::{
-    Activation, Attention, Cell, Lptf, Metropolis, Model, Norm, PositionalEncoding, Precision, Proposal, Ptf, Rbm, Rnn,
-    Sector, Start, Subsampler, Vit, VitAttention, Weights, check_sector,
+    Activation, Attention, Cell, Lptf, Metropolis, Model, Norm, PositionalEncoding, Proposal, Ptf, Rbm, Rnn, Sector,
+    Start, Subsampler, Vit, VitAttention, Weights, check_sector,
 };
 use ketformer::physics::{Hamiltonian, Lattice, Patch};
-use ketformer::vmc::{self, Amplitudes};
+use ketformer::vmc::{Amplitudes, State};
 
 use super::devices::devices;
 use super::hamiltonians::{EXCHANGE, FRUSTRATED, ISING, hamiltonians};
@@ -343,6 +343,11 @@ fn lptf_cases() -> Vec<Case> {
 }
 
 impl Case {
+    /// Wave function of the case with `weights`.
+    pub fn state<'a>(&'a self, weights: &'a Weights) -> State<'a> {
+        State::new(gpu(), &self.lattice, &*self.model, weights)
+    }
+
     /// Weights without symmetry: initial weights plus noise on every tensor, so that layers differ, biases and norms
     /// are not trivial, and some configurations are much more likely than others.
     pub fn weights(&self, seed: u64) -> Weights {
@@ -366,7 +371,7 @@ impl Case {
         let mut known = KNOWN.lock().unwrap();
         let enumerate = || {
             let weights = self.weights(seed);
-            vmc::full_sum(gpu(), &self.lattice, &*self.model, &weights, Precision::Single).unwrap().into()
+            self.state(&weights).full_sum().unwrap().into()
         };
         known.entry((self.name, seed)).or_insert_with(enumerate).clone()
     }

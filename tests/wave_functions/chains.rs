@@ -1,10 +1,8 @@
 //! Properties of the wave functions that are sampled by Markov chains, which are known up to a factor.
 
-use ketformer::model::{Metropolis, Precision, Proposal, Rbm, Weights};
+use ketformer::model::{Metropolis, Proposal, Rbm, Weights};
 use ketformer::physics::{Hamiltonian, Lattice, Rydberg};
-use ketformer::vmc::{
-    EvaluateConfig, FROZEN, Likelihood, MIXED, SampleConfig, TrainConfig, Trainer, evaluate, full_sum, sample,
-};
+use ketformer::vmc::{FROZEN, Likelihood, MIXED, SampleConfig, State, TrainConfig, Trainer};
 use ketformer::{ErrorKind, Model};
 
 use super::cases::{cases, gpu, index};
@@ -32,8 +30,8 @@ fn acceptances(rbm: &Rbm, scale: f32) -> (f64, ketformer::vmc::ChainReport) {
     let mut trainer = Trainer::new(gpu(), &lattice, &Rydberg::default(), rbm, config).unwrap();
     trainer.set_weights(&weights).unwrap();
     let last = trainer.steps(5).last().unwrap().unwrap();
-    let config = EvaluateConfig { samples: 2000, ..EvaluateConfig::default() };
-    let estimate = evaluate(gpu(), &lattice, &Rydberg::default(), rbm, &weights, config).unwrap();
+    let config = SampleConfig { samples: 2000, ..SampleConfig::default() };
+    let estimate = State::new(gpu(), &lattice, rbm, &weights).expect(&Rydberg::default(), config).unwrap();
     (last.acceptance.unwrap(), estimate.chains.unwrap())
 }
 
@@ -60,8 +58,8 @@ fn acceptance_and_autocorrelation_are_those_of_a_random_walk() {
     let flat = weights(&rbm, &lattice, 0.0);
     // Local energies of these terms are Σ field n plus a constant. A flip of a random site leaves (1 − 2/N) of the
     // correlation and eight flips leave 0.1, so that τ = ½ (1 + 0.1)/(1 − 0.1).
-    let config = EvaluateConfig { samples: 64_000, ..EvaluateConfig::default() };
-    let estimate = evaluate(gpu(), &lattice, &Field, &rbm, &flat, config).unwrap();
+    let config = SampleConfig { samples: 64_000, ..SampleConfig::default() };
+    let estimate = State::new(gpu(), &lattice, &rbm, &flat).expect(&Field, config).unwrap();
     let report = estimate.chains.unwrap();
     let kept = 0.75f64.powi(8);
     let exact = 0.5 * (1.0 + kept) / (1.0 - kept);
@@ -108,8 +106,8 @@ fn exchanges_keep_the_number_of_excitations() {
     let lattice = Lattice::square(4, 3);
     let rbm = machine(Metropolis { sweeps: 20, proposal: Proposal::Exchange, ..Metropolis::default() });
     let weights = weights(&rbm, &lattice, 8.0);
-    let drawn = sample(gpu(), &lattice, &rbm, &weights, SampleConfig::default()).unwrap().configurations;
-    let log_p = full_sum(gpu(), &lattice, &rbm, &weights, Precision::Single).unwrap().log_p;
+    let drawn = State::new(gpu(), &lattice, &rbm, &weights).sample(SampleConfig::default()).unwrap().configurations;
+    let log_p = State::new(gpu(), &lattice, &rbm, &weights).full_sum().unwrap().log_p;
     let half = |state: usize| state.count_ones() == 6;
     let (of_p, flat) = (chance_of(&drawn, &log_p, half), chance_of(&drawn, &vec![0.0; log_p.len()], half));
     println!("{of_p} {flat}");
@@ -130,9 +128,9 @@ fn chains_that_leave_several_samples_draw_the_same_distribution() {
     let lattice = Lattice::square(4, 3);
     let rbm = machine(Metropolis { chains: Some(50), sweeps: 20, ..Metropolis::default() });
     let weights = weights(&rbm, &lattice, 8.0);
-    let config = SampleConfig { samples: 20_000, seed: 3, ..SampleConfig::default() };
-    let drawn = sample(gpu(), &lattice, &rbm, &weights, config).unwrap().configurations;
-    let log_p = full_sum(gpu(), &lattice, &rbm, &weights, Precision::Single).unwrap().log_p;
+    let config = SampleConfig { samples: 20_000, seed: 3 };
+    let drawn = State::new(gpu(), &lattice, &rbm, &weights).sample(config).unwrap().configurations;
+    let log_p = State::new(gpu(), &lattice, &rbm, &weights).full_sum().unwrap().log_p;
     let (of_p, flat) = (chance_of(&drawn, &log_p, |_| true), chance_of(&drawn, &vec![0.0; log_p.len()], |_| true));
     println!("{of_p} {flat}");
     assert!(of_p > LEAST_CHANCE, "chance {of_p:e}");
@@ -147,7 +145,7 @@ fn chains_go_on_between_steps() {
     let rbm = machine(Metropolis { chains: Some(32), sweeps: 1, burn_in: 10, proposal: Proposal::Flip });
     let weights = weights(&rbm, &lattice, 4.0);
     let config = SampleConfig { samples: 1024, ..SampleConfig::default() };
-    let drawn = sample(gpu(), &lattice, &rbm, &weights, config).unwrap().configurations;
+    let drawn = State::new(gpu(), &lattice, &rbm, &weights).sample(config).unwrap().configurations;
     let apart = |a: usize, b: usize| -> f64 {
         let differ = |at: usize| drawn[a + at].iter().zip(&drawn[b + at]).filter(|(x, y)| x != y).count() as f64;
         (0..32).map(differ).sum::<f64>() / 32.0
@@ -165,8 +163,7 @@ fn a_likelihood_that_needs_the_normalization_is_refused() {
     assert!(!unnormalised.is_empty(), "no wave function of the table has Markov chains");
     for case in unnormalised {
         let configurations = case.some_configurations(4);
-        let likelihood =
-            Likelihood::new(gpu(), &case.lattice, &*case.model, &case.weights(1), &configurations).unwrap();
+        let likelihood = Likelihood::new(&case.state(&case.weights(1)), &configurations).unwrap();
         let error = likelihood.descend(&[-0.25; 4], 1e-3).unwrap_err();
         assert!(error.kind() == ErrorKind::Settings && error.to_string().contains("sum 0"), "{error}");
         likelihood.descend(&[0.5, -0.25, 0.25, -0.5], 1e-3).unwrap();
@@ -199,7 +196,7 @@ fn chains_of_a_trained_wave_function_are_not_caught_where_it_is_small() {
     let hidden = kernel.shape[1];
     kernel.values.iter_mut().step_by(hidden).for_each(|weight| *weight = 1.0);
     let config = SampleConfig { samples: 512, ..SampleConfig::default() };
-    let drawn = sample(gpu(), &lattice, &rbm, &weights, config).unwrap().configurations;
+    let drawn = State::new(gpu(), &lattice, &rbm, &weights).sample(config).unwrap().configurations;
     let caught = drawn.iter().filter(|configuration| configuration.iter().filter(|n| **n == 1).count() < 8).count();
     println!("{caught} of {} at the small peak", drawn.len());
     assert!(20 * caught < drawn.len(), "{caught} of {}", drawn.len());

@@ -1,11 +1,11 @@
 //! Coverage of the exact values by error bars over many seeds, for independent samples and for correlated samples of
 //! Markov chains.
 
-use ketformer::model::{Metropolis, Precision, Rbm};
+use ketformer::model::{Metropolis, Rbm};
 use ketformer::physics::{Lattice, Observables};
-use ketformer::vmc::{EvaluateConfig, Mean, evaluate, full_sum};
+use ketformer::vmc::{Mean, SampleConfig};
 
-use super::cases::{Case, cases, gpu};
+use super::cases::{Case, cases};
 use super::energy::{exact_local, expectation, state};
 use super::hamiltonians::ISING;
 
@@ -15,15 +15,15 @@ const SEEDS: u64 = 100;
 /// distributed errors.
 fn covered(case: &Case) -> [f64; 2] {
     let weights = case.weights(1);
-    let amplitudes = full_sum(gpu(), &case.lattice, &*case.model, &weights, Precision::Single).unwrap();
+    let amplitudes = case.state(&weights).full_sum().unwrap();
     let state = state(&amplitudes);
     let terms = ketformer::Hamiltonian::terms(&ISING, &case.lattice).unwrap();
     let energy = expectation(&state, &exact_local(&terms, &state)[0]);
     let exact = Observables::of_complex(&terms, &case.lattice, [&state[0], &state[1]]).unwrap();
     let mut counts = [0.0; 3];
     for seed in 1..=SEEDS {
-        let config = EvaluateConfig { samples: 1024, seed, ..EvaluateConfig::default() };
-        let found = evaluate(gpu(), &case.lattice, &ISING, &*case.model, &weights, config).unwrap();
+        let config = SampleConfig { samples: 1024, seed };
+        let found = case.state(&weights).expect(&ISING, config).unwrap();
         let of = &found.observables;
         let pair = exact.density_per_site[0] * exact.density_per_site[1];
         let both = state.iter().flat_map(|part| part.iter().enumerate()).filter(|(s, _)| s & 3 == 3);

@@ -6,9 +6,9 @@ use std::f64::consts::TAU;
 
 use ketformer::model::{Precision, Weights};
 use ketformer::physics::Hamiltonian;
-use ketformer::vmc::{Amplitudes, Likelihood, local_energies};
+use ketformer::vmc::{Amplitudes, Likelihood};
 
-use super::cases::{Case, cases, gpu, index, problems};
+use super::cases::{Case, cases, index, problems};
 
 #[test]
 fn probabilities_add_up_to_one() {
@@ -28,7 +28,7 @@ fn sampling_agrees_with_the_pass_with_gradient() {
         let configurations = case.some_configurations(300);
         let amplitudes = case.amplitudes(1);
         let decoded: Vec<f64> = configurations.iter().map(|c| amplitudes.log_p[index(c)]).collect();
-        let forced = Likelihood::new(gpu(), &case.lattice, &*case.model, &weights, &configurations).unwrap();
+        let forced = Likelihood::new(&case.state(&weights), &configurations).unwrap();
         assert_eq!(forced.is_normalized(), case.is_normalized());
         let phases = forced.phase().unwrap();
         let apart = configurations.iter().zip(&phases).map(|(c, phase)| (amplitudes.phase[index(c)] - phase).abs());
@@ -68,8 +68,7 @@ pub fn moves_lead_to(
     let mut moves = hamiltonian.terms(&case.lattice).unwrap().moves;
     let patch = |site: usize| patching.patch_of()[site].0;
     moves.sort_by_key(|m| m.second.map_or(patch(m.first), |second| patch(second).min(patch(m.first))));
-    let found =
-        local_energies(gpu(), &case.lattice, hamiltonian, &*case.model, weights, &configurations, precision).unwrap();
+    let found = case.state(weights).with_precision(precision).local_energies(hamiltonian, &configurations).unwrap();
     assert_eq!(found.moved_log_p.len(), configurations.len());
     assert_eq!(found.normalized, case.is_normalized());
     let constant = case.constant(found.log_p[0], log_p[index(&configurations[0])]);

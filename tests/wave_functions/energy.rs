@@ -1,8 +1,7 @@
 //! Local energies against the Hamiltonian as an operator on all 2^N states.
 
-use ketformer::model::Precision;
 use ketformer::physics::{DIAGONAL_OBSERVABLES, Hamiltonian, Observables, Operator, Terms};
-use ketformer::vmc::{Amplitudes, EvaluateConfig, Mean, TrainConfig, Trainer, evaluate, local_energies};
+use ketformer::vmc::{Amplitudes, Mean, SampleConfig, TrainConfig, Trainer};
 
 use super::cases::{Case, cases, gpu, in_turn, index, kinds, problems};
 use super::decoding::nan_max;
@@ -78,16 +77,7 @@ fn energies_are_those_of_the_hamiltonian() {
             let terms = hamiltonian.terms(&case.lattice).unwrap();
             let name = format!("{} {}", case.name, hamiltonian.name());
             let configurations = case.some_configurations(MOST);
-            let found = local_energies(
-                gpu(),
-                &case.lattice,
-                hamiltonian,
-                &*case.model,
-                &weights,
-                &configurations,
-                Precision::Single,
-            )
-            .unwrap();
+            let found = case.state(&weights).local_energies(hamiltonian, &configurations).unwrap();
             assert_eq!(found.energy.len(), configurations.len());
             let states: Vec<usize> = configurations.iter().map(|c| index(c)).collect();
             let exact = exact_local(&terms, &state);
@@ -122,8 +112,8 @@ fn energies_are_those_of_the_hamiltonian() {
 }
 
 fn estimate(case: &Case, hamiltonian: &dyn Hamiltonian, samples: usize, seed: u64) -> ketformer::vmc::Estimate {
-    let config = EvaluateConfig { samples, seed, ..EvaluateConfig::default() };
-    evaluate(gpu(), &case.lattice, hamiltonian, &*case.model, &case.weights(1), config).unwrap()
+    let config = SampleConfig { samples, seed };
+    case.state(&case.weights(1)).expect(hamiltonian, config).unwrap()
 }
 
 /// Estimates from samples agree with the full sum within their error bars, which have the expected size.

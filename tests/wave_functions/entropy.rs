@@ -1,9 +1,9 @@
 //! Rényi-2 entropy from samples, against that of the reduced density matrix.
 
 use ketformer::ErrorKind;
-use ketformer::vmc::{EvaluateConfig, RenyiEntropy, renyi_entropy};
+use ketformer::vmc::{RenyiEntropy, SampleConfig};
 
-use super::cases::{Case, cases, gpu, kinds};
+use super::cases::{Case, cases, kinds};
 use super::energy::{Parts, state};
 
 /// tr ρ_A² of a state, where A are the sites that are `true` in `part`.
@@ -30,8 +30,8 @@ fn purity([re, im]: &Parts, part: &[bool]) -> f64 {
 }
 
 fn entropy(case: &Case, part: &[bool], samples: usize, seed: u64) -> ketformer::Result<RenyiEntropy> {
-    let config = EvaluateConfig { samples, seed, ..EvaluateConfig::default() };
-    renyi_entropy(gpu(), &case.lattice, &*case.model, &case.weights(1), part, config)
+    let config = SampleConfig { samples, seed };
+    case.state(&case.weights(1)).renyi_entropy(part, config)
 }
 
 #[test]

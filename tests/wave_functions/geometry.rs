@@ -2,9 +2,9 @@
 
 use ketformer::kernels::RandomInputs;
 use ketformer::model::Weights;
-use ketformer::vmc::{Geometry, GramMatrix, Likelihood};
+use ketformer::vmc::{GramMatrix, GramProbe, Likelihood};
 
-use super::cases::{Case, cases, gpu, kinds};
+use super::cases::{Case, cases, kinds};
 
 /// More than one chunk, and not a multiple of any tile size.
 const CONFIGURATIONS: usize = 67;
@@ -12,7 +12,7 @@ const CONFIGURATIONS: usize = 67;
 /// Centered Jacobian X of equally weighted configurations, by rows: real parts, then imaginary parts of the gradients
 /// O = ½ ∂ log P/∂θ + i ∂ phase/∂θ.
 fn jacobian(case: &Case, weights: &Weights, configurations: &[Vec<u8>]) -> Vec<Vec<f64>> {
-    let likelihood = Likelihood::new(gpu(), &case.lattice, &*case.model, weights, configurations).unwrap();
+    let likelihood = Likelihood::new(&case.state(weights), configurations).unwrap();
     let (count, parts) = (configurations.len(), 1 + usize::from(case.model.is_complex()));
     let row = |r: usize| {
         let (mut by_log_p, mut by_phase) = (vec![0f32; count], vec![0f32; (parts - 1) * count]);
@@ -57,8 +57,7 @@ fn the_gram_matrix_is_that_of_the_jacobian() {
         let weights = case.weights(1);
         let configurations = case.some_configurations(CONFIGURATIONS);
         let explicit = explicit_gram(&jacobian(&case, &weights, &configurations));
-        let new =
-            |memory| Geometry::new(gpu(), &case.lattice, &*case.model, &weights, &configurations, memory).unwrap();
+        let new = |memory| GramProbe::new(&case.state(&weights).with_memory(memory), &configurations).unwrap();
         let geometry = new(None);
         forms.iter_mut().zip(geometry.forms()).for_each(|(sum, count)| *sum += count);
         let gram = geometry.gram().unwrap();
@@ -93,7 +92,7 @@ fn directions_solve_the_problem_of_all_parameters() {
         let exact = explicit_gram(&rows).solve(&right, lambda).unwrap();
         let expected: Vec<f64> =
             (0..rows[0].len()).map(|k| rows.iter().zip(&exact.values).map(|(row, v)| row[k] * v).sum()).collect();
-        let geometry = Geometry::new(gpu(), &case.lattice, &*case.model, &weights, &configurations, None).unwrap();
+        let geometry = GramProbe::new(&case.state(&weights), &configurations).unwrap();
         let (direction, solution) = geometry.direction(&energies, lambda).unwrap();
         let apart: Vec<f64> = flat(&direction).iter().zip(&expected).map(|(a, b)| a - b).collect();
         let error = (dot(&apart, &apart) / dot(&expected, &expected)).sqrt();
@@ -108,8 +107,7 @@ fn what_cannot_be_is_refused() {
     let case = cases().swap_remove(0);
     let weights = case.weights(1);
     let configurations = case.some_configurations(5);
-    let new =
-        |configurations: &[Vec<u8>]| Geometry::new(gpu(), &case.lattice, &*case.model, &weights, configurations, None);
+    let new = |configurations: &[Vec<u8>]| GramProbe::new(&case.state(&weights), configurations);
     assert!(new(&[]).err().unwrap().to_string().contains("configuration"));
     assert!(new(&[vec![0; 3]]).err().unwrap().to_string().contains("16 occupations"));
     let geometry = new(&configurations).unwrap();

@@ -4,7 +4,7 @@ use ketformer::kernels::RandomInputs;
 use ketformer::model::Weights;
 use ketformer::vmc::Likelihood;
 
-use super::cases::{Case, cases, gpu};
+use super::cases::{Case, cases};
 
 /// Half-widths of the differences. The widest are affected by kinks of relu, the narrowest by rounding.
 const REACHES: [f32; 3] = [6e-4, 3e-4, 1.5e-4];
@@ -36,7 +36,7 @@ impl Sum {
         let states = case.states();
         let picked = random.integers(CONFIGURATIONS, states.len() as u32);
         let picked: Vec<Vec<u8>> = picked.into_iter().map(|at| case.configuration(states[at as usize])).collect();
-        let likelihood = Likelihood::new(gpu(), &case.lattice, &*case.model, &weights, &picked).unwrap();
+        let likelihood = Likelihood::new(&case.state(&weights), &picked).unwrap();
         let coefficients = random.floats(CONFIGURATIONS);
         let phase_coefficients = random.floats(if case.model.is_complex() { CONFIGURATIONS } else { 0 });
         Self { likelihood, weights, coefficients, phase_coefficients }

@@ -5,10 +5,7 @@ use ketformer::gpu::Gpu;
 use ketformer::kernels::nn::cast_f16::cast_f16_reference;
 use ketformer::model::{Precision, Weights};
 use ketformer::physics::{Lattice, Rydberg};
-use ketformer::vmc::{
-    Amplitudes, EvaluateConfig, LocalEnergies, SampleConfig, StepReport, TrainConfig, Trainer, evaluate, full_sum,
-    local_energies, sample,
-};
+use ketformer::vmc::{Amplitudes, LocalEnergies, SampleConfig, StepReport, TrainConfig, Trainer};
 use ketformer::{ErrorKind, Ptf};
 
 use super::cases::{Case, cases, gpu, in_turn, index, kinds};
@@ -19,7 +16,7 @@ use super::sampling::{LEAST_CHANCE, counts};
 
 /// Amplitudes of all states in mixed precision.
 fn amplitudes(case: &Case, weights: &Weights) -> Amplitudes {
-    full_sum(gpu(), &case.lattice, &*case.model, weights, Precision::Mixed).unwrap()
+    case.state(weights).with_precision(Precision::Mixed).full_sum().unwrap()
 }
 
 /// Weights with matrices rounded to f16, except those that multiply patches and positions, which stay f32.
@@ -85,8 +82,7 @@ fn energies_are_those_of_the_hamiltonian() {
         for hamiltonian in case.hamiltonians() {
             let terms = hamiltonian.terms(&case.lattice).unwrap();
             let local = |precision| {
-                local_energies(gpu(), &case.lattice, hamiltonian, &*case.model, &weights, &configurations, precision)
-                    .unwrap()
+                case.state(&weights).with_precision(precision).local_energies(hamiltonian, &configurations).unwrap()
             };
             let exact = exact_local(&terms, &state);
             let worst = |found: LocalEnergies| {
@@ -110,8 +106,8 @@ fn samples_are_drawn_from_it() {
     for case in kinds() {
         let weights = case.weights(1);
         let log_p = amplitudes(&case, &weights).log_p;
-        let config = SampleConfig { samples: 3000, seed: 41, memory: None, precision: Precision::Mixed };
-        let draw = || sample(gpu(), &case.lattice, &*case.model, &weights, config.clone()).unwrap();
+        let config = SampleConfig { samples: 3000, seed: 41 };
+        let draw = || case.state(&weights).with_precision(Precision::Mixed).sample(config).unwrap();
         let drawn = draw();
         let total: f64 = log_p.iter().map(|log_p| log_p.exp()).sum();
         let p: Vec<f64> = log_p.iter().map(|log_p| log_p.exp() / total).collect();
@@ -132,8 +128,8 @@ fn estimates_agree_with_enumeration() {
         let weights = case.weights(1);
         let state = state(&amplitudes(&case, &weights));
         let exact = expectation(&state, &exact_local(&case.hamiltonian().terms(&case.lattice).unwrap(), &state)[0]);
-        let config = EvaluateConfig { samples: 3000, seed: 5, memory: None, precision: Precision::Mixed };
-        let found = evaluate(gpu(), &case.lattice, case.hamiltonian(), &*case.model, &weights, config).unwrap();
+        let config = SampleConfig { samples: 3000, seed: 5 };
+        let found = case.state(&weights).with_precision(Precision::Mixed).expect(case.hamiltonian(), config).unwrap();
         assert!((found.energy - exact).abs() < 5.0 * found.energy_error, "{}: {found:?} is not {exact}", case.name);
     }
 }
@@ -202,7 +198,7 @@ fn weights_that_f16_cannot_hold_are_refused() {
             weights.tensors.get_mut(name).unwrap().values[0] = value;
             weights
         };
-        let of = |weights, precision| full_sum(gpu(), &case.lattice, &*case.model, &weights, precision);
+        let of = |weights, precision| case.state(&weights).with_precision(precision).full_sum();
         let error = of(with(&matrix, -65505.0), Precision::Mixed).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Weights);
         let said = error.to_string();

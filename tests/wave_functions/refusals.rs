@@ -1,10 +1,7 @@
 //! Requests that a wave function cannot fulfill are refused with a remedy.
 
-use ketformer::model::Precision;
 use ketformer::physics::{Lattice, Rydberg};
-use ketformer::vmc::{
-    EvaluateConfig, Likelihood, SampleConfig, TrainConfig, Trainer, evaluate, full_sum, local_energies, sample,
-};
+use ketformer::vmc::{Likelihood, SampleConfig, State, TrainConfig, Trainer};
 use ketformer::{Error, ErrorKind};
 
 use super::cases::{Case, cases, gpu};
@@ -24,10 +21,10 @@ fn positive_amplitudes_are_refused() {
         let part = "positive off-diagonal";
         let trainer = Trainer::new(gpu(), lattice, &frustrated, model, TrainConfig::default());
         is_settings(&trainer.err().unwrap(), part);
-        let estimate = evaluate(gpu(), lattice, &frustrated, model, &weights, EvaluateConfig::default());
+        let estimate = State::new(gpu(), lattice, model, &weights).expect(&frustrated, SampleConfig::default());
         is_settings(&estimate.unwrap_err(), part);
         let configurations = case.some_configurations(2);
-        let local = local_energies(gpu(), lattice, &frustrated, model, &weights, &configurations, Precision::Single);
+        let local = State::new(gpu(), lattice, model, &weights).local_energies(&frustrated, &configurations);
         is_settings(&local.unwrap_err(), part);
         let still = Rydberg { omega: 0.0, ..Rydberg::default() };
         Trainer::new(gpu(), lattice, &still, model, TrainConfig::default()).unwrap();
@@ -41,12 +38,13 @@ fn configurations_of_another_lattice_are_refused() {
         let sites = lattice.sites();
         for wrong in [vec![0; sites + 1], vec![0; sites - 1], vec![2; sites]] {
             let both = [vec![1; sites], wrong];
-            let local = local_energies(gpu(), lattice, case.hamiltonian(), model, &weights, &both, Precision::Single);
+            let local = State::new(gpu(), lattice, model, &weights).local_energies(case.hamiltonian(), &both);
             is_settings(&local.unwrap_err(), &format!("{sites} occupations"));
-            let likelihood = Likelihood::new(gpu(), lattice, model, &weights, &both);
+            let likelihood = Likelihood::new(&State::new(gpu(), lattice, model, &weights), &both);
             is_settings(&likelihood.err().unwrap(), &format!("{sites} occupations"));
         }
-        let likelihood = Likelihood::new(gpu(), lattice, model, &weights, &case.some_configurations(3)).unwrap();
+        let likelihood =
+            Likelihood::new(&State::new(gpu(), lattice, model, &weights), &case.some_configurations(3)).unwrap();
         is_settings(&likelihood.gradient(&[1.0, 2.0]).unwrap_err(), "2 weights for 3 configurations");
     }
 }
@@ -62,15 +60,15 @@ fn what_leads_out_of_a_sector_is_refused() {
         let part = if case.is_normalized() { "sector=all" } else { "proposal=flip" };
         let trainer = Trainer::new(gpu(), lattice, &Rydberg::default(), model, TrainConfig::default());
         is_settings(&trainer.err().unwrap(), part);
-        let estimate = evaluate(gpu(), lattice, &Rydberg::default(), model, &weights, EvaluateConfig::default());
+        let estimate = State::new(gpu(), lattice, model, &weights).expect(&Rydberg::default(), SampleConfig::default());
         is_settings(&estimate.unwrap_err(), part);
         for occupied in [0, sites / 2 - 1, sites / 2 + 1, sites] {
             let outside = (0..sites).map(|site| u8::from(site < occupied)).collect();
             let both = [case.configurations().remove(0), outside];
-            let local = local_energies(gpu(), lattice, case.hamiltonian(), model, &weights, &both, Precision::Single);
+            let local = State::new(gpu(), lattice, model, &weights).local_energies(case.hamiltonian(), &both);
             let part = format!("{occupied} occupied sites");
             is_settings(&local.unwrap_err(), &part);
-            is_settings(&Likelihood::new(gpu(), lattice, model, &weights, &both).err().unwrap(), &part);
+            is_settings(&Likelihood::new(&State::new(gpu(), lattice, model, &weights), &both).err().unwrap(), &part);
         }
         let odd = model.check(&Lattice::chain(9)).unwrap_err();
         assert_eq!(odd.kind(), ErrorKind::Settings, "{odd}");
@@ -95,10 +93,7 @@ fn weights_of_another_model_are_refused() {
             Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, TrainConfig::default()).unwrap();
         trainer.set_weights(&good).unwrap();
         for (wrong, named) in [(missing, &*name), (foreign, "another"), (not_finite, &*name), (reshaped, &*name)] {
-            for error in [
-                full_sum(gpu(), &case.lattice, &*case.model, &wrong, Precision::Single).unwrap_err(),
-                trainer.set_weights(&wrong).unwrap_err(),
-            ] {
+            for error in [case.state(&wrong).full_sum().unwrap_err(), trainer.set_weights(&wrong).unwrap_err()] {
                 assert_eq!(error.kind(), ErrorKind::Weights, "{error}");
                 assert!(error.to_string().contains(named), "{error}");
             }
@@ -112,9 +107,12 @@ fn numbers_of_samples_without_meaning_are_refused() {
     let case = cases().remove(1);
     let (lattice, model, weights) = (&case.lattice, &*case.model, case.weights(1));
     let none = SampleConfig { samples: 0, ..SampleConfig::default() };
-    is_settings(&sample(gpu(), lattice, model, &weights, none).unwrap_err(), "samples=1");
-    let one = EvaluateConfig { samples: 1, ..EvaluateConfig::default() };
-    is_settings(&evaluate(gpu(), lattice, &Rydberg::default(), model, &weights, one).unwrap_err(), "samples=2");
+    is_settings(&State::new(gpu(), lattice, model, &weights).sample(none).unwrap_err(), "samples=1");
+    let one = SampleConfig { samples: 1, ..SampleConfig::default() };
+    is_settings(
+        &State::new(gpu(), lattice, model, &weights).expect(&Rydberg::default(), one).unwrap_err(),
+        "samples=2",
+    );
     let one = TrainConfig { samples: 1, ..TrainConfig::default() };
     let trainer = Trainer::new(gpu(), lattice, &Rydberg::default(), model, one);
     is_settings(&trainer.err().unwrap(), "2 to");

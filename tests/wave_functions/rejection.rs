@@ -2,7 +2,7 @@
 
 use ketformer::model::Weights;
 use ketformer::physics::Rydberg;
-use ketformer::vmc::{SampleConfig, StepReport, TrainConfig, Trainer, sample};
+use ketformer::vmc::{SampleConfig, StepReport, TrainConfig, Trainer};
 
 use super::cases::{Case, cases, gpu, kinds};
 
@@ -72,7 +72,7 @@ fn rejected_and_accepted_steps_take_turns() {
 fn sparse(case: &Case) -> Weights {
     let without_pair = |weights: &Weights| {
         let config = SampleConfig { samples: 1000, ..SampleConfig::default() };
-        let drawn = sample(gpu(), &case.lattice, &*case.model, weights, config).unwrap().configurations;
+        let drawn = case.state(weights).sample(config).unwrap().configurations;
         let few = drawn.iter().filter(|configuration| configuration.iter().map(|n| u32::from(*n)).sum::<u32>() < 2);
         (few.count() as f64 / drawn.len() as f64).powi(4)
     };

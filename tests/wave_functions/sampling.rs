@@ -1,14 +1,14 @@
 //! Samples are drawn from P.
 
-use ketformer::vmc::{SampleConfig, Samples, sample};
+use ketformer::vmc::{SampleConfig, Samples};
 
-use super::cases::{Case, cases, gpu, index, kinds};
+use super::cases::{Case, cases, index, kinds};
 use super::chi_squared::chance;
 use super::memory::least_memory;
 
 fn draw(case: &Case, samples: usize, seed: u64, memory: Option<u64>) -> Samples {
-    let config = SampleConfig { samples, seed, memory, ..SampleConfig::default() };
-    sample(gpu(), &case.lattice, &*case.model, &case.weights(1), config).unwrap()
+    let config = SampleConfig { samples, seed };
+    case.state(&case.weights(1)).with_memory(memory).sample(config).unwrap()
 }
 
 /// P of every state, normalized to a sum of 1.
@@ -75,8 +75,8 @@ fn samples_depend_on_the_seed_alone() {
         // The smallest budget, with which 1024 samples are drawn in several groups.
         let weights = case.weights(1);
         let least = least_memory(|memory| {
-            let config = SampleConfig { samples: 1024, seed: 0, memory: Some(memory), ..SampleConfig::default() };
-            sample(gpu(), &case.lattice, &*case.model, &weights, config).err()
+            let config = SampleConfig { samples: 1024, seed: 0 };
+            case.state(&weights).with_memory(Some(memory)).sample(config).err()
         });
         assert_eq!(draw(&case, 2100, 9, Some(least)), drawn, "{}: a smaller budget draws others", case.name);
         assert_ne!(draw(&case, 2100, 10, None), drawn, "{}: another seed draws the same", case.name);

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ketformer::model::{Metropolis, Precision, Ptf, Rbm};
+use ketformer::model::{Metropolis, Ptf, Rbm};
 use ketformer::physics::{Hamiltonian, Heisenberg, Lattice, Operator, Patch, Rydberg, SymmetryGroup, Terms, Tfim};
 use ketformer::run::Enumeration;
-use ketformer::vmc::{
-    Amplitudes, EvaluateConfig, ProjectedEstimate, TrainConfig, Trainer, evaluate, evaluate_projected, full_sum,
-};
+use ketformer::vmc::{Amplitudes, ProjectedEstimate, SampleConfig, State, TrainConfig, Trainer};
 use ketformer::{ErrorKind, Model, Weights};
 
 use super::cases::{Case, cases, gpu};
@@ -42,8 +40,8 @@ fn estimate(
     (model, weights): (&dyn Model, &Weights),
     group: &SymmetryGroup,
 ) -> ProjectedEstimate {
-    let config = EvaluateConfig { samples: 1500, seed: 3, ..EvaluateConfig::default() };
-    evaluate_projected(gpu(), lattice, hamiltonian, model, weights, group, config).unwrap()
+    let config = SampleConfig { samples: 1500, seed: 3 };
+    State::new(gpu(), lattice, model, weights).expect_projected(hamiltonian, group, config).unwrap()
 }
 
 /// Asserts that the estimate for `case` agrees with the full sum within its error bar. Returns the distance of its
@@ -53,7 +51,7 @@ fn agrees(case: &Case, lattice: &Lattice, hamiltonian: &dyn Hamiltonian) -> f64 
     let terms = hamiltonian.terms(lattice).unwrap();
     let group = SymmetryGroup::new(&terms, lattice).unwrap();
     let found = estimate((lattice, hamiltonian), (&*case.model, &weights), &group);
-    let amplitudes = full_sum(gpu(), lattice, &*case.model, &weights, Precision::Single).unwrap();
+    let amplitudes = State::new(gpu(), lattice, &*case.model, &weights).full_sum().unwrap();
     let of = |character| projection(&amplitudes, &group, character);
     let enumerated = Enumeration::projected(&terms, lattice, &amplitudes, &group, found.character).unwrap();
     let (weight, energy) = (enumerated.total, enumerated.observables.energy);
@@ -114,8 +112,8 @@ fn a_symmetric_wave_function_stays_as_it_is() {
     let rydberg = Rydberg::default();
     let group = SymmetryGroup::new(&rydberg.terms(&lattice).unwrap(), &lattice).unwrap();
     let found = estimate((&lattice, &rydberg), (&rbm, &weights), &group);
-    let config = EvaluateConfig { samples: 1500, seed: 3, ..EvaluateConfig::default() };
-    let plain = evaluate(gpu(), &lattice, &rydberg, &rbm, &weights, config).unwrap();
+    let config = SampleConfig { samples: 1500, seed: 3 };
+    let plain = State::new(gpu(), &lattice, &rbm, &weights).expect(&rydberg, config).unwrap();
     println!("{found:?} {plain:?}");
     assert!((found.weight - 1.0).abs() < 1e-6 && found.character == 0);
     assert!((found.energy - plain.energy).abs() < 1e-5 && (found.variance / plain.variance - 1.0).abs() < 1e-3);
@@ -135,7 +133,7 @@ fn a_projection_brings_a_wave_function_nearer() {
     let weights = trainer.weights().unwrap();
     let terms = rydberg.terms(&lattice).unwrap();
     let group = SymmetryGroup::new(&terms, &lattice).unwrap();
-    let amplitudes = full_sum(gpu(), &lattice, &ptf, &weights, Precision::Single).unwrap();
+    let amplitudes = State::new(gpu(), &lattice, &ptf, &weights).full_sum().unwrap();
     let plain = Enumeration::new(&terms, &lattice, &amplitudes).unwrap();
     let projected = Enumeration::projected(&terms, &lattice, &amplitudes, &group, 0).unwrap();
     let ground = ketformer::physics::ground_state(&terms, 9).unwrap();
@@ -156,7 +154,8 @@ fn a_hamiltonian_without_symmetry_is_refused() {
     let group = SymmetryGroup::new(&ISING.terms(&case.lattice).unwrap(), &case.lattice).unwrap();
     assert_eq!(group.order(), 1);
     let (lattice, weights) = (&case.lattice, case.weights(1));
-    let error = evaluate_projected(gpu(), lattice, &ISING, &*case.model, &weights, &group, EvaluateConfig::default());
+    let error =
+        State::new(gpu(), lattice, &*case.model, &weights).expect_projected(&ISING, &group, SampleConfig::default());
     let error = error.unwrap_err();
     assert!(error.kind() == ErrorKind::Settings && error.to_string().contains("leave symmetrize out"), "{error}");
 }

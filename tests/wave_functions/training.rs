@@ -39,7 +39,7 @@ fn statistics(report: &StepReport) -> [u64; 6] {
 /// only rounding error, for which Adam's steps are as large as for any other.
 fn distance(case: &Case, a: &Weights, b: &Weights) -> f64 {
     let configurations = case.some_configurations(256);
-    let likelihood = Likelihood::new(gpu(), &case.lattice, &*case.model, a, &configurations).unwrap();
+    let likelihood = Likelihood::new(&case.state(a), &configurations).unwrap();
     let before = likelihood.log_p().unwrap();
     likelihood.set_weights(b).unwrap();
     before.iter().zip(likelihood.log_p().unwrap()).map(|(a, b)| (a - b).abs()).fold(0.0, nan_max)

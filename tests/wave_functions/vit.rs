@@ -4,9 +4,9 @@
 use std::f64::consts::TAU;
 
 use ketformer::kernels::RandomInputs;
-use ketformer::model::{Metropolis, Model, Precision, Proposal, Vit, VitAttention, Weights};
+use ketformer::model::{Metropolis, Model, Proposal, Vit, VitAttention, Weights};
 use ketformer::physics::{Hamiltonian, Heisenberg, Lattice, Patch};
-use ketformer::vmc::{Likelihood, SampleConfig, full_sum, local_energies, sample};
+use ketformer::vmc::{Likelihood, SampleConfig, State};
 
 use super::cases::{gpu, index};
 use super::chains::chance_of;
@@ -62,7 +62,7 @@ fn moved(configuration: &[u8], lattice: &Lattice, [x, y]: [usize; 2]) -> Vec<u8>
 fn change(vit: &Vit, lattice: &Lattice, by: [usize; 2]) -> f64 {
     let given = half_filled(lattice, 20);
     let all: Vec<Vec<u8>> = given.iter().cloned().chain(given.iter().map(|c| moved(c, lattice, by))).collect();
-    let likelihood = Likelihood::new(gpu(), lattice, vit, &weights(vit, lattice), &all).unwrap();
+    let likelihood = Likelihood::new(&State::new(gpu(), lattice, vit, &weights(vit, lattice)), &all).unwrap();
     let (log_p, phase) = (likelihood.log_p().unwrap(), likelihood.phase().unwrap());
     let distance = |at: usize| {
         let turn = phase[at] - phase[at + given.len()];
@@ -90,7 +90,8 @@ fn gradients_by_phases_are_directional_derivatives() {
     for attention in [VitAttention::Factored, VitAttention::Softmax] {
         let (vit, lattice) = small(attention);
         let start = weights(&vit, &lattice);
-        let likelihood = Likelihood::new(gpu(), &lattice, &vit, &start, &half_filled(&lattice, 5)).unwrap();
+        let likelihood =
+            Likelihood::new(&State::new(gpu(), &lattice, &vit, &start), &half_filled(&lattice, 5)).unwrap();
         let mut random = RandomInputs::new(8);
         let [by_size, by_phase] = [(); 2].map(|()| random.floats(5));
         let gradient = likelihood.gradient_of_log_psi(&by_size, &by_phase).unwrap();
@@ -126,8 +127,8 @@ fn local_energies_are_those_of_all_amplitudes() {
     let (vit, lattice) = small(VitAttention::Factored);
     let (weights, given) = (weights(&vit, &lattice), half_filled(&lattice, 70));
     let model = Heisenberg { j2: 0.5, ..Heisenberg::default() };
-    let found = local_energies(gpu(), &lattice, &model, &vit, &weights, &given, Precision::Single).unwrap();
-    let everywhere = Likelihood::new(gpu(), &lattice, &flipping(&vit), &weights, &all(&lattice)).unwrap();
+    let found = State::new(gpu(), &lattice, &vit, &weights).local_energies(&model, &given).unwrap();
+    let everywhere = Likelihood::new(&State::new(gpu(), &lattice, &flipping(&vit), &weights), &all(&lattice)).unwrap();
     let (log_p, phase) = (everywhere.log_p().unwrap(), everywhere.phase().unwrap());
     let terms = model.terms(&lattice).unwrap();
     for (at, configuration) in given.iter().enumerate() {
@@ -160,9 +161,9 @@ fn chances(proposal: Proposal, sector: fn(usize) -> bool) -> [f64; 2] {
     let (mut vit, lattice) = small(VitAttention::Factored);
     vit.sampling.proposal = proposal;
     let weights = weights(&vit, &lattice);
-    let config = SampleConfig { samples: 8000, seed: 5, ..SampleConfig::default() };
-    let drawn = sample(gpu(), &lattice, &vit, &weights, config).unwrap().configurations;
-    let log_p = full_sum(gpu(), &lattice, &flipping(&vit), &weights, Precision::Single).unwrap().log_p;
+    let config = SampleConfig { samples: 8000, seed: 5 };
+    let drawn = State::new(gpu(), &lattice, &vit, &weights).sample(config).unwrap().configurations;
+    let log_p = State::new(gpu(), &lattice, &flipping(&vit), &weights).full_sum().unwrap().log_p;
     [chance_of(&drawn, &log_p, sector), chance_of(&drawn, &vec![0.0; log_p.len()], sector)]
 }
 

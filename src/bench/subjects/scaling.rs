@@ -22,7 +22,7 @@ use crate::gpu::Profile;
 use crate::kernels::Comparison;
 use crate::model::{Attention, Lptf, Metropolis, Model, Ptf, Rbm, Rnn, Subsampler};
 use crate::physics::{Lattice, Patch, Rydberg};
-use crate::vmc::{Pass, Passes, RecordedPass};
+use crate::vmc::{Pass, Passes, RecordedPass, State};
 
 /// Family of wave functions and its measured passes. A further family is a further row of [`FAMILIES`].
 struct Family {
@@ -122,7 +122,8 @@ pub(super) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
         let model = (family.model)();
         let weights = model.layout(&lattice)?.initial(session.seed);
         let (hamiltonian, seed) = (Rydberg::default(), session.seed);
-        let passes = Passes::new(session.gpu, &lattice, &hamiltonian, &*model, &weights, samples, seed)?;
+        let state = State::new(session.gpu, &lattice, &*model, &weights);
+        let passes = Passes::new(&state, &hamiltonian, samples, seed)?;
         for measure in family.passes.iter().filter(|measure| sites <= measure.sites) {
             let title = RowKey::new(family.name, measure.name, shape);
             session.tell(&title);

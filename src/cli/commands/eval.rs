@@ -1,9 +1,7 @@
 //! `ketformer eval`: evaluation of a trained wave function from fresh samples and, on small lattices, exactly.
 
 use ketformer::physics::{Lattice, SymmetryGroup, Terms};
-use ketformer::vmc::{
-    Estimate, EvaluateConfig, Mean, ProjectedEstimate, evaluate, evaluate_projected, full_sum, renyi_entropy,
-};
+use ketformer::vmc::{Estimate, Mean, ProjectedEstimate, SampleConfig, State};
 use ketformer::{Error, ErrorKind, Result};
 use serde_json::{Value, json};
 
@@ -31,28 +29,26 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     let is_symmetrized = arguments.symmetrize || settings.switch("symmetrize");
     let group = is_symmetrized.then(|| symmetries(&terms, lattice)).transpose()?;
     let gpu = device::open(&arguments.gpu.adapter)?;
-    let config = EvaluateConfig {
+    let config = SampleConfig {
         samples: settings.size("samples"),
         seed: settings.optional_count("seed").unwrap_or_else(train::draw_seed),
-        memory: arguments.gpu.memory,
-        precision: train::precision(&settings),
     };
-    let precision = config.precision;
-    let estimate = evaluate(&gpu, lattice, hamiltonian.as_ref(), model.as_ref(), &weights, config.clone())?;
+    let state = State::new(&gpu, lattice, model.as_ref(), &weights)
+        .with_precision(train::precision(&settings))
+        .with_memory(arguments.gpu.memory);
+    let estimate = state.expect(hamiltonian.as_ref(), config)?;
     let projected = group
         .map(|group| {
-            let (hamiltonian, model) = (hamiltonian.as_ref(), model.as_ref());
-            let found = evaluate_projected(&gpu, lattice, hamiltonian, model, &weights, &group, config.clone())?;
+            let found = state.expect_projected(hamiltonian.as_ref(), &group, config)?;
             Ok::<_, Error>((group, found))
         })
         .transpose()?;
     let half = left_half(lattice);
-    let pairs = (config.samples >= LEAST_SAMPLES && lattice.sites() > 1).then(|| config.clone());
-    let entropy =
-        pairs.map(|config| renyi_entropy(&gpu, lattice, model.as_ref(), &weights, &half, config)).transpose()?;
+    let has_pairs = config.samples >= LEAST_SAMPLES && lattice.sites() > 1;
+    let entropy = has_pairs.then(|| state.renyi_entropy(&half, config)).transpose()?;
     let exact = match lattice.sites() <= EXACT_SITES {
         true => {
-            let amplitudes = full_sum(&gpu, lattice, model.as_ref(), &weights, precision)?;
+            let amplitudes = state.full_sum()?;
             let projection = projected.as_ref().map(|(group, found)| (group, found.character));
             Some(ExactAnswer::new(&terms, lattice, &amplitudes, projection)?)
         }

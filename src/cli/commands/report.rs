@@ -5,7 +5,7 @@ use std::path::Path;
 use ketformer::gpu::{Gpu, Profile};
 use ketformer::model::Weights;
 use ketformer::run::{METRICS_FILE, REPORT_FILE, Report, RunSettings, load_metrics};
-use ketformer::vmc::{EvaluateConfig, PartTime, SampleConfig, Trainer, attention_maps, evaluate, sample};
+use ketformer::vmc::{PartTime, SampleConfig, State, Trainer};
 use ketformer::{Error, ErrorKind, Result};
 
 use crate::cli::arguments::ReportArguments;
@@ -40,16 +40,16 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
     let samples = asked.size("samples");
     say(&format!("drawing {samples} samples"));
     let (seed, memory) = (asked.optional_count("seed").unwrap_or_else(train::draw_seed), arguments.gpu.memory);
-    let config = EvaluateConfig { samples, seed, memory, ..EvaluateConfig::default() };
-    let estimate = evaluate(&gpu, lattice, hamiltonian.as_ref(), model.as_ref(), &weights, config)?;
+    let state = State::new(&gpu, lattice, model.as_ref(), &weights).with_memory(memory);
+    let estimate = state.expect(hamiltonian.as_ref(), SampleConfig { samples, seed })?;
     if let Some(report) = &estimate.chains {
         chains::warn(report);
     }
     let shown = asked.size("snapshots");
-    let config = SampleConfig { samples: ATTENDING.min(samples).max(shown), seed, memory, ..SampleConfig::default() };
-    let mut drawn = sample(&gpu, lattice, model.as_ref(), &weights, config)?.configurations;
+    let attending = ATTENDING.min(samples).max(shown);
+    let mut drawn = state.sample(SampleConfig { samples: attending, seed })?.configurations;
     say("computing attention maps");
-    let attention = attention_maps(&gpu, lattice, model.as_ref(), &weights, &drawn)?;
+    let attention = state.attention_maps(&drawn)?;
     drawn.truncate(shown);
 
     let replays = asked.count("runs") as u32;

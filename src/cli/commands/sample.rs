@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ketformer::Result;
 use ketformer::run::{save_array, save_bytes};
-use ketformer::vmc::{SampleConfig, sample};
+use ketformer::vmc::{SampleConfig, State};
 
 use crate::cli::arguments::SampleArguments;
 use crate::cli::groups::{Problem, sample as group, train};
@@ -25,10 +25,11 @@ pub fn run(arguments: &SampleArguments) -> Result<Outcome> {
     let config = SampleConfig {
         samples: arguments.samples as usize,
         seed: settings.optional_count("seed").unwrap_or_else(train::draw_seed),
-        memory: arguments.gpu.memory,
-        precision: train::precision(&settings),
     };
-    let drawn = sample(&gpu, lattice, model.as_ref(), &weights, config)?;
+    let state = State::new(&gpu, lattice, model.as_ref(), &weights)
+        .with_precision(train::precision(&settings))
+        .with_memory(arguments.gpu.memory);
+    let drawn = state.sample(config)?;
     let (count, sites) = (drawn.configurations.len(), lattice.sites());
     save_bytes(&arguments.out, [count, sites], &drawn.configurations.concat())?;
     save_array(&log_p_path, &[count], &drawn.log_p)?;

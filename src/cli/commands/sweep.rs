@@ -7,7 +7,7 @@ use clap::Parser;
 use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
 use ketformer::run::{METRICS_FILE, MODEL_FILE, PhaseDiagram, PhasePoint, RunFolder, SETTINGS_FILE};
-use ketformer::vmc::{EvaluateConfig, evaluate};
+use ketformer::vmc::{SampleConfig, State};
 use ketformer::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 
@@ -175,12 +175,9 @@ fn evaluated(
     coupling: f64,
 ) -> Result<PhasePoint> {
     let Problem { lattice, hamiltonian, model, .. } = problem;
-    let config = EvaluateConfig {
-        samples: arguments.samples as usize,
-        memory: arguments.train.gpu.memory,
-        ..Default::default()
-    };
-    let estimate = evaluate(gpu, lattice, hamiltonian.as_ref(), model.as_ref(), weights, config)?;
+    let state = State::new(gpu, lattice, model.as_ref(), weights).with_memory(arguments.train.gpu.memory);
+    let config = SampleConfig { samples: arguments.samples as usize, ..SampleConfig::default() };
+    let estimate = state.expect(hamiltonian.as_ref(), config)?;
     if let Some(report) = &estimate.chains {
         chains::warn(report);
     }

@@ -7,10 +7,10 @@
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::attention::AttentionWeights;
-use crate::model::{AttentionKind, AttentionLayers, Capacity, Model, Parameters, Precision, WaveFunction, Weights};
-use crate::physics::Lattice;
+use crate::model::{AttentionKind, AttentionLayers, Capacity, Parameters, Precision, WaveFunction};
+use crate::vmc::state::State;
 use crate::vmc::step::fixed_tokens::FixedTokens;
-use crate::vmc::step::gradient::gradient_pass;
+use crate::vmc::step::kind::gradient_pass;
 use crate::vmc::step::sector::check_some_configurations;
 
 /// Attention weights of a wave function.
@@ -29,91 +29,76 @@ pub struct AttentionMaps {
 /// Maximum number of samples per pass.
 const CHUNK: usize = 256;
 
-/// Returns the mean attention weights over `configurations`, such as those of [`crate::vmc::sample()`].
-///
-/// Factored attention has weights that do not depend on samples, so `configurations` is not used. With large patches,
-/// these are the weights of the transformer over large patches. Returns `None` if the wave function has no attention.
-///
-/// # Errors
-/// As [`crate::vmc::Likelihood::new`].
-pub fn attention_maps(
-    gpu: &Gpu,
-    lattice: &Lattice,
-    model: &dyn Model,
-    weights: &Weights,
-    configurations: &[Vec<u8>],
-) -> Result<Option<AttentionMaps>> {
-    model.check(lattice)?;
-    let Some(attention) = model.attention(lattice)? else { return Ok(None) };
-    let (layers, samples) = match &attention.relative {
-        Some(relative) => {
-            model.layout(lattice)?.flatten(weights)?;
-            let t = attention.patches.len();
-            let of_layer =
-                |name: &String| weights.tensors[name].values.chunks(t).map(|head| relative.spread(head)).collect();
-            (relative.names.iter().map(of_layer).collect(), 0)
-        }
-        None => (mean_weights(gpu, lattice, model, weights, configurations, &attention)?, configurations.len()),
-    };
-    let AttentionLayers { kind, patches, .. } = attention;
-    Ok(Some(AttentionMaps { kind, patches, layers, samples }))
-}
-
-/// Mean attention weights, (T, T), indexed by layer, then head.
-fn mean_weights(
-    gpu: &Gpu,
-    lattice: &Lattice,
-    model: &dyn Model,
-    weights: &Weights,
-    configurations: &[Vec<u8>],
-    attention: &AttentionLayers,
-) -> Result<Vec<Vec<Vec<f64>>>> {
-    check_some_configurations(model, lattice, configurations)?;
-    let patching = model.patching(lattice)?;
-    let parameters = Parameters::new(gpu, model.layout(lattice)?, Precision::Single)?;
-    parameters.write(gpu, weights)?;
-    let most = configurations.len().min(AttentionWeights::most_samples(attention.head_width) as usize);
-    let chunk = samples_at_once(gpu, &parameters, model, lattice, most)?;
-    let wave_function = model.network(gpu, lattice, &parameters, Capacity::of_gradient(chunk))?;
-    let pass = gradient_pass(gpu, model, &wave_function, &patching, chunk)?;
-    let of_head = attention.patches.len().pow(2);
-    let layer = |_| gpu.buffer("ketformer.attention.weights", u64::from(attention.heads) * of_head as u64);
-    let made: Vec<Buffer> = (0..attention.layers).map(layer).collect::<Result<_>>()?;
-    let views: Vec<View> = made.iter().map(Buffer::view).collect();
-    let mut sums = vec![vec![vec![0.0; of_head]; attention.heads as usize]; made.len()];
-    for part in configurations.chunks(chunk as usize) {
-        let given = FixedTokens::new(gpu, &patching, part)?;
-        let mut plan = Plan::new(gpu);
-        pass.forward(&mut plan, &given.window(), &given.tokens, &given.sample_of)?;
-        match &wave_function {
-            WaveFunction::Autoregressive(network) => network.attention(&mut plan, part.len() as u32, &views)?,
-            WaveFunction::Unnormalized(network) => network.attention(&mut plan, part.len() as u32, &views)?,
-        }
-        plan.run()?;
-        for (layer, sums) in made.iter().zip(&mut sums) {
-            let means: Vec<f32> = layer.read(gpu, attention.heads as usize * of_head)?;
-            let sums = sums.iter_mut().flatten().zip(means);
-            sums.for_each(|(sum, mean)| *sum += f64::from(mean) * part.len() as f64 / configurations.len() as f64);
-        }
+impl State<'_> {
+    /// Returns the mean attention weights over `configurations`, such as those of [`State::sample`].
+    ///
+    /// Factored attention has weights that do not depend on samples, so `configurations` is not used. With large
+    /// patches, these are the weights of the transformer over large patches. Returns `None` if the wave function has no
+    /// attention.
+    ///
+    /// # Errors
+    /// As [`crate::vmc::Likelihood::new`].
+    pub fn attention_maps(&self, configurations: &[Vec<u8>]) -> Result<Option<AttentionMaps>> {
+        let Self { lattice, model, weights, .. } = *self;
+        model.check(lattice)?;
+        let Some(attention) = model.attention(lattice)? else { return Ok(None) };
+        let (layers, samples) = match &attention.relative {
+            Some(relative) => {
+                model.layout(lattice)?.flatten(weights)?;
+                let t = attention.patches.len();
+                let of_layer =
+                    |name: &String| weights.tensors[name].values.chunks(t).map(|head| relative.spread(head)).collect();
+                (relative.names.iter().map(of_layer).collect(), 0)
+            }
+            None => (self.mean_weights(configurations, &attention)?, configurations.len()),
+        };
+        let AttentionLayers { kind, patches, .. } = attention;
+        Ok(Some(AttentionMaps { kind, patches, layers, samples }))
     }
-    Ok(sums)
-}
 
-/// Number of samples per pass that fit into half of the memory and that the kernel supports.
-fn samples_at_once(
-    gpu: &Gpu,
-    parameters: &Parameters,
-    model: &dyn Model,
-    lattice: &Lattice,
-    most: usize,
-) -> Result<u32> {
-    let bytes = |samples: u32| {
-        let capacity = Capacity::of_gradient(samples);
-        Ok(gpu.dry_run(|gpu| model.network(gpu, lattice, parameters, capacity))?.bytes)
-    };
-    let mut samples = most.min(CHUNK) as u32;
-    while samples > 1 && bytes(samples)? > gpu.default_memory() / 2 {
-        samples = samples.div_ceil(2);
+    /// Mean attention weights, (T, T), indexed by layer, then head.
+    fn mean_weights(&self, configurations: &[Vec<u8>], attention: &AttentionLayers) -> Result<Vec<Vec<Vec<f64>>>> {
+        let Self { gpu, lattice, model, .. } = *self;
+        check_some_configurations(model, lattice, configurations)?;
+        let patching = model.patching(lattice)?;
+        let parameters = self.parameters(Precision::Single)?;
+        let most = configurations.len().min(AttentionWeights::most_samples(attention.head_width) as usize);
+        let chunk = self.samples_at_once(&parameters, most)?;
+        let wave_function = model.network(gpu, lattice, &parameters, Capacity::of_gradient(chunk))?;
+        let pass = gradient_pass(gpu, model, &wave_function, &patching, chunk)?;
+        let of_head = attention.patches.len().pow(2);
+        let layer = |_| gpu.buffer("ketformer.attention.weights", u64::from(attention.heads) * of_head as u64);
+        let made: Vec<Buffer> = (0..attention.layers).map(layer).collect::<Result<_>>()?;
+        let views: Vec<View> = made.iter().map(Buffer::view).collect();
+        let mut sums = vec![vec![vec![0.0; of_head]; attention.heads as usize]; made.len()];
+        for part in configurations.chunks(chunk as usize) {
+            let given = FixedTokens::new(gpu, &patching, part)?;
+            let mut plan = Plan::new(gpu);
+            pass.forward(&mut plan, &given.window(), &given.tokens, &given.sample_of)?;
+            match &wave_function {
+                WaveFunction::Autoregressive(network) => network.attention(&mut plan, part.len() as u32, &views)?,
+                WaveFunction::Unnormalized(network) => network.attention(&mut plan, part.len() as u32, &views)?,
+            }
+            plan.run()?;
+            for (layer, sums) in made.iter().zip(&mut sums) {
+                let means: Vec<f32> = layer.read(gpu, attention.heads as usize * of_head)?;
+                let sums = sums.iter_mut().flatten().zip(means);
+                sums.for_each(|(sum, mean)| *sum += f64::from(mean) * part.len() as f64 / configurations.len() as f64);
+            }
+        }
+        Ok(sums)
     }
-    Ok(samples)
+
+    /// Number of samples per pass, at most `most`, whose activations fit into half of the memory.
+    fn samples_at_once(&self, parameters: &Parameters, most: usize) -> Result<u32> {
+        let bytes = |samples: u32| {
+            let network = |gpu: &Gpu| self.model.network(gpu, self.lattice, parameters, Capacity::of_gradient(samples));
+            Ok(self.gpu.dry_run(network)?.bytes)
+        };
+        let mut samples = most.min(CHUNK) as u32;
+        while samples > 1 && bytes(samples)? > self.memory() / 2 {
+            samples = samples.div_ceil(2);
+        }
+        Ok(samples)
+    }
 }

@@ -8,13 +8,10 @@
 //! large part needs many samples. Source: Hastings, González, Kallin and Melko, Phys. Rev. Lett. 104, 157201 (2010),
 //! arXiv:1001.2335.
 
-use super::evaluate::{EvaluateConfig, chunk_of};
+use super::evaluate::chunk_of;
 use super::full_sum::Free;
-use super::sample::{SampleConfig, sample};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::Gpu;
-use crate::model::{Model, Weights};
-use crate::physics::Lattice;
+use crate::vmc::state::{SampleConfig, State};
 use crate::vmc::statistics::{BatchLayout, Batches, Mean, autocorrelation_time, place};
 use crate::vmc::step::fixed_configurations::FixedConfigurations;
 
@@ -31,75 +28,71 @@ pub struct RenyiEntropy {
     pub entropy: Mean,
 }
 
-/// Draws `config.samples` samples and estimates the Rényi-2 entropy of the sites that are `true` in `part`.
-///
-/// # Errors
-/// [`ErrorKind::Settings`] for fewer than 4 samples or if the length of `part` is not the number of sites; as
-/// [`sample()`].
-pub fn renyi_entropy(
-    gpu: &Gpu,
-    lattice: &Lattice,
-    model: &dyn Model,
-    weights: &Weights,
-    part: &[bool],
-    config: EvaluateConfig,
-) -> Result<RenyiEntropy> {
-    let fault = |message: String| Err(Error::new(ErrorKind::Settings, message));
-    if part.len() != lattice.sites() {
-        return fault(format!("entropy: the part has {} sites, {lattice} has {}", part.len(), lattice.sites()));
-    }
-    if config.samples < 4 {
-        return fault(format!("entropy: {} samples do not make two pairs; give samples=4 or more", config.samples));
-    }
-    let EvaluateConfig { samples, seed, memory, precision } = config;
-    let drawn = sample(gpu, lattice, model, weights, SampleConfig { samples, seed, memory, precision })?;
-    let chunk = chunk_of(model, samples);
-    let chains = model.chains().map(|settings| settings.chains_of(chunk as u32) as usize);
-    let pairs = pairs(samples, chunk, chains);
-    let given = FixedConfigurations::new(gpu, lattice, &Free, model, weights, 2 * pairs.len(), &config)?;
-    let own = amplitudes(&given, &drawn.configurations)?;
-    let mixed = |[a, b]: [usize; 2]| -> Vec<u8> {
-        let pair = drawn.configurations[a].iter().zip(&drawn.configurations[b]).zip(part);
-        pair.map(|((a, b), inside)| if *inside { *a } else { *b }).collect()
-    };
-    let swapped: Vec<Vec<u8>> =
-        pairs.iter().flat_map(|pair| [mixed(pair.samples), mixed([pair.samples[1], pair.samples[0]])]).collect();
-    // ψ vanishes outside of the sector, regardless of the network's output. Both configurations of a swapped pair lie
-    // in the sector, or neither does.
-    let inside = |configuration: &Vec<u8>| {
-        let occupied = configuration.iter().map(|n| usize::from(*n)).sum::<usize>();
-        !model.conserves_magnetization() || 2 * occupied == configuration.len()
-    };
-    let inside: Vec<bool> = swapped.iter().step_by(2).map(inside).collect();
-    let swapped = amplitudes(&given, &swapped)?;
-
-    let term = |((pair, swapped), inside): ((&Pair, &[[f64; 2]]), &bool)| {
-        if !inside {
-            return 0.0;
+impl State<'_> {
+    /// Draws samples and estimates the Rényi-2 entropy of the sites that are `true` in `part`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for fewer than 4 samples or if the length of `part` is not the number of sites; as
+    /// [`State::sample`].
+    pub fn renyi_entropy(&self, part: &[bool], config: SampleConfig) -> Result<RenyiEntropy> {
+        let (lattice, model) = (self.lattice, self.model);
+        let fault = |message: String| Err(Error::new(ErrorKind::Settings, message));
+        if part.len() != lattice.sites() {
+            return fault(format!("entropy: the part has {} sites, {lattice} has {}", part.len(), lattice.sites()));
         }
-        let [a, b] = pair.samples.map(|at| own[at]);
-        let log = 0.5 * (swapped[0][0] + swapped[1][0] - a[0] - b[0]);
-        let turn = swapped[0][1] + swapped[1][1] - a[1] - b[1];
-        log.exp() * turn.cos()
-    };
-    let terms: Vec<f64> = pairs.iter().zip(swapped.chunks(2)).zip(&inside).map(term).collect();
-    // Both chains of a pair belong to one batch, within which pairs may be correlated.
-    let of_chains = chains.map(|chains| {
-        let mut series = vec![Vec::new(); (chains / 2).max(1)];
-        pairs.iter().zip(&terms).for_each(|(pair, term)| series[pair.chain].push(*term));
-        (series.len(), autocorrelation_time(&series))
-    });
-    let division = BatchLayout::new(pairs.len(), of_chains);
-    let mut batches = Batches::new(&division, 1);
-    for (pair, term) in pairs.iter().zip(&terms) {
-        batches.sample(division.batch(pair.chain, pair.place))[0] += term;
+        if config.samples < 4 {
+            return fault(format!("entropy: {} samples do not make two pairs; give samples=4 or more", config.samples));
+        }
+        let samples = config.samples;
+        let drawn = self.sample(config)?;
+        let chunk = chunk_of(model, samples);
+        let chains = model.chains().map(|settings| settings.chains_of(chunk as u32) as usize);
+        let pairs = pairs(samples, chunk, chains);
+        let given = FixedConfigurations::new(self, &Free, 2 * pairs.len())?;
+        let own = amplitudes(&given, &drawn.configurations)?;
+        let mixed = |[a, b]: [usize; 2]| -> Vec<u8> {
+            let pair = drawn.configurations[a].iter().zip(&drawn.configurations[b]).zip(part);
+            pair.map(|((a, b), inside)| if *inside { *a } else { *b }).collect()
+        };
+        let swapped: Vec<Vec<u8>> =
+            pairs.iter().flat_map(|pair| [mixed(pair.samples), mixed([pair.samples[1], pair.samples[0]])]).collect();
+        // ψ vanishes outside of the sector, regardless of the network's output. Both configurations of a swapped pair lie
+        // in the sector, or neither does.
+        let inside = |configuration: &Vec<u8>| {
+            let occupied = configuration.iter().map(|n| usize::from(*n)).sum::<usize>();
+            !model.conserves_magnetization() || 2 * occupied == configuration.len()
+        };
+        let inside: Vec<bool> = swapped.iter().step_by(2).map(inside).collect();
+        let swapped = amplitudes(&given, &swapped)?;
+
+        let term = |((pair, swapped), inside): ((&Pair, &[[f64; 2]]), &bool)| {
+            if !inside {
+                return 0.0;
+            }
+            let [a, b] = pair.samples.map(|at| own[at]);
+            let log = 0.5 * (swapped[0][0] + swapped[1][0] - a[0] - b[0]);
+            let turn = swapped[0][1] + swapped[1][1] - a[1] - b[1];
+            log.exp() * turn.cos()
+        };
+        let terms: Vec<f64> = pairs.iter().zip(swapped.chunks(2)).zip(&inside).map(term).collect();
+        // Both chains of a pair belong to one batch, within which pairs may be correlated.
+        let of_chains = chains.map(|chains| {
+            let mut series = vec![Vec::new(); (chains / 2).max(1)];
+            pairs.iter().zip(&terms).for_each(|(pair, term)| series[pair.chain].push(*term));
+            (series.len(), autocorrelation_time(&series))
+        });
+        let division = BatchLayout::new(pairs.len(), of_chains);
+        let mut batches = Batches::new(&division, 1);
+        for (pair, term) in pairs.iter().zip(&terms) {
+            batches.sample(division.batch(pair.chain, pair.place))[0] += term;
+        }
+        let purity = batches.mean(0);
+        let entropy = match purity.value > 0.0 {
+            true => Mean { value: -purity.value.ln(), error: purity.error / purity.value },
+            false => Mean { value: f64::NAN, error: f64::NAN },
+        };
+        Ok(RenyiEntropy { sites: part.iter().filter(|inside| **inside).count(), pairs: pairs.len(), purity, entropy })
     }
-    let purity = batches.mean(0);
-    let entropy = match purity.value > 0.0 {
-        true => Mean { value: -purity.value.ln(), error: purity.error / purity.value },
-        false => Mean { value: f64::NAN, error: f64::NAN },
-    };
-    Ok(RenyiEntropy { sites: part.iter().filter(|inside| **inside).count(), pairs: pairs.len(), purity, entropy })
 }
 
 /// Two independent samples.

@@ -1,10 +1,8 @@
 //! Log-probabilities and local energies of fixed configurations, and the full sum over all 2^N configurations.
 
-use super::evaluate::EvaluateConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::Gpu;
-use crate::model::{Model, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice, Terms};
+use crate::vmc::state::State;
 use crate::vmc::step::fixed_configurations::FixedConfigurations;
 use crate::vmc::step::sector::{check_configurations, excitations};
 
@@ -33,50 +31,6 @@ pub struct LocalEnergies {
 /// Maximum number of sites of a full sum.
 const MAX_SITES: usize = 16;
 
-/// Returns log-probabilities and local energies of `configurations`, and the log-probabilities of all connected
-/// configurations. Each configuration has N occupations, 0 or 1, in site order. The network is evaluated in
-/// `precision`.
-///
-/// # Errors
-/// As [`crate::vmc::Trainer::new`]; [`ErrorKind::Settings`] for a configuration of another length or outside of the
-/// sector of the wave function.
-pub fn local_energies(
-    gpu: &Gpu,
-    lattice: &Lattice,
-    hamiltonian: &dyn Hamiltonian,
-    model: &dyn Model,
-    weights: &Weights,
-    configurations: &[Vec<u8>],
-    precision: Precision,
-) -> Result<LocalEnergies> {
-    check_configurations(model, lattice, configurations)?;
-    let config = EvaluateConfig { precision, ..EvaluateConfig::default() };
-    let given = FixedConfigurations::new(gpu, lattice, hamiltonian, model, weights, configurations.len(), &config)?;
-    let mut all = LocalEnergies {
-        log_p: Vec::new(),
-        normalized: model.chains().is_none(),
-        phase: Vec::new(),
-        energy: Vec::new(),
-        energy_imaginary: Vec::new(),
-        moved_log_p: Vec::new(),
-        moved_phase: Vec::new(),
-    };
-    for part in configurations.chunks(given.chunk) {
-        let values = given.run(part)?;
-        all.energy.extend(values.energy.iter().map(|[real, _]| real));
-        all.energy_imaginary.extend(values.energy.iter().map(|[_, imaginary]| imaginary));
-        for (b, row) in given.ratios(part.len())?.into_iter().enumerate() {
-            let moved = row.into_iter().map(|[log, phase]| (values.log_p[b] + 2.0 * log, values.phase[b] + phase));
-            let (moved_log_p, moved_phase) = moved.unzip();
-            all.moved_log_p.push(moved_log_p);
-            all.moved_phase.push(moved_phase);
-        }
-        all.log_p.extend(values.log_p);
-        all.phase.extend(values.phase);
-    }
-    Ok(all)
-}
-
 /// Hamiltonian without terms, for passes that need log-probabilities only.
 pub(crate) struct Free;
 
@@ -99,39 +53,69 @@ pub struct Amplitudes {
     pub phase: Vec<f64>,
 }
 
-/// Returns all 2^N amplitudes, with the network evaluated in `precision`. An unnormalized wave function is normalized
-/// by the sum over all configurations of its sector.
-///
-/// # Errors
-/// [`ErrorKind::Settings`] for more than 16 sites; as [`crate::vmc::evaluate()`].
-pub fn full_sum(
-    gpu: &Gpu,
-    lattice: &Lattice,
-    model: &dyn Model,
-    weights: &Weights,
-    precision: Precision,
-) -> Result<Amplitudes> {
-    let sites = lattice.sites();
-    if sites > MAX_SITES {
-        let message = format!("full sum: {sites} sites have too many configurations; use at most {MAX_SITES} sites");
-        return Err(Error::new(ErrorKind::Settings, message));
+impl State<'_> {
+    /// Returns log-probabilities and local energies of `configurations`, and the log-probabilities of all connected
+    /// configurations. Each configuration has N occupations, 0 or 1, in site order.
+    ///
+    /// # Errors
+    /// As [`crate::vmc::Trainer::new`]; [`ErrorKind::Settings`] for a configuration of another length or outside of the
+    /// sector of the wave function.
+    pub fn local_energies(&self, hamiltonian: &dyn Hamiltonian, configurations: &[Vec<u8>]) -> Result<LocalEnergies> {
+        check_configurations(self.model, self.lattice, configurations)?;
+        let given = FixedConfigurations::new(self, hamiltonian, configurations.len())?;
+        let mut all = LocalEnergies {
+            log_p: Vec::new(),
+            normalized: self.model.chains().is_none(),
+            phase: Vec::new(),
+            energy: Vec::new(),
+            energy_imaginary: Vec::new(),
+            moved_log_p: Vec::new(),
+            moved_phase: Vec::new(),
+        };
+        for part in configurations.chunks(given.chunk) {
+            let values = given.run(part)?;
+            all.energy.extend(values.energy.iter().map(|[real, _]| real));
+            all.energy_imaginary.extend(values.energy.iter().map(|[_, imaginary]| imaginary));
+            for (b, row) in given.ratios(part.len())?.into_iter().enumerate() {
+                let moved = row.into_iter().map(|[log, phase]| (values.log_p[b] + 2.0 * log, values.phase[b] + phase));
+                let (moved_log_p, moved_phase) = moved.unzip();
+                all.moved_log_p.push(moved_log_p);
+                all.moved_phase.push(moved_phase);
+            }
+            all.log_p.extend(values.log_p);
+            all.phase.extend(values.phase);
+        }
+        Ok(all)
     }
-    let configuration = |index: u32| (0..sites).map(|site| (index >> site & 1) as u8).collect();
-    let excitations = excitations(model, sites);
-    let is_over = |index: &u32| excitations.is_none_or(|excitations| index.count_ones() == excitations);
-    let states: Vec<u32> = (0..1 << sites).filter(is_over).collect();
-    let configurations: Vec<Vec<u8>> = states.iter().copied().map(configuration).collect();
-    let LocalEnergies { mut log_p, phase, normalized, .. } =
-        local_energies(gpu, lattice, &Free, model, weights, &configurations, precision)?;
-    if !normalized {
-        let top = log_p.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let log_sum = top + log_p.iter().map(|log_p| (log_p - top).exp()).sum::<f64>().ln();
-        log_p.iter_mut().for_each(|log_p| *log_p -= log_sum);
+
+    /// Returns all 2^N amplitudes. An unnormalized wave function is normalized by the sum over all configurations of its
+    /// sector.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for more than 16 sites; as [`State::expect`].
+    pub fn full_sum(&self) -> Result<Amplitudes> {
+        let sites = self.lattice.sites();
+        if sites > MAX_SITES {
+            let message =
+                format!("full sum: {sites} sites have too many configurations; use at most {MAX_SITES} sites");
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
+        let configuration = |index: u32| (0..sites).map(|site| (index >> site & 1) as u8).collect();
+        let excitations = excitations(self.model, sites);
+        let is_over = |index: &u32| excitations.is_none_or(|excitations| index.count_ones() == excitations);
+        let states: Vec<u32> = (0..1 << sites).filter(is_over).collect();
+        let configurations: Vec<Vec<u8>> = states.iter().copied().map(configuration).collect();
+        let LocalEnergies { mut log_p, phase, normalized, .. } = self.local_energies(&Free, &configurations)?;
+        if !normalized {
+            let top = log_p.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let log_sum = top + log_p.iter().map(|log_p| (log_p - top).exp()).sum::<f64>().ln();
+            log_p.iter_mut().for_each(|log_p| *log_p -= log_sum);
+        }
+        let of_all = |values: Vec<f64>, elsewhere: f64| {
+            let mut all = vec![elsewhere; 1 << sites];
+            states.iter().zip(values).for_each(|(state, value)| all[*state as usize] = value);
+            all
+        };
+        Ok(Amplitudes { log_p: of_all(log_p, f64::NEG_INFINITY), phase: of_all(phase, 0.0) })
     }
-    let of_all = |values: Vec<f64>, elsewhere: f64| {
-        let mut all = vec![elsewhere; 1 << sites];
-        states.iter().zip(values).for_each(|(state, value)| all[*state as usize] = value);
-        all
-    };
-    Ok(Amplitudes { log_p: of_all(log_p, f64::NEG_INFINITY), phase: of_all(phase, 0.0) })
 }

@@ -16,12 +16,12 @@ use crate::gpu::{Buffer, Gpu, Plan};
 use crate::kernels::linear::GradientInto;
 use crate::kernels::nn::adam::{Adam, AdamRates};
 use crate::kernels::vmc::energy::COLUMNS;
-use crate::model::{Capacity, LogPsi, Model, Parameters, Precision, Weights};
-use crate::physics::Lattice;
+use crate::model::{Capacity, LogPsi, Parameters, Precision, Weights};
+use crate::vmc::state::State;
+use crate::vmc::step::buffers::read_sums;
 use crate::vmc::step::fixed_tokens::FixedTokens;
-use crate::vmc::step::gradient::{LogPsiCotangent, gradient_pass};
-use crate::vmc::step::local_energy::read_sums;
-use crate::vmc::step::sampler::columns;
+use crate::vmc::step::gradient_pass::LogPsiCotangent;
+use crate::vmc::step::kind::{columns, gradient_pass};
 use crate::vmc::step::sector::check_some_configurations;
 
 /// Maximum |Σ w| / Σ |w| of weights whose sum is zero up to rounding.
@@ -49,18 +49,12 @@ impl Likelihood {
     /// # Errors
     /// As [`crate::vmc::Trainer::new`]; [`ErrorKind::Settings`] if `configurations` is empty, or if one of them has
     /// another length or is outside of the sector of the wave function.
-    pub fn new(
-        gpu: &Gpu,
-        lattice: &Lattice,
-        model: &dyn Model,
-        weights: &Weights,
-        configurations: &[Vec<u8>],
-    ) -> Result<Self> {
+    pub fn new(state: &State<'_>, configurations: &[Vec<u8>]) -> Result<Self> {
+        let State { gpu, lattice, model, .. } = *state;
         model.check(lattice)?;
         let patching = model.patching(lattice)?;
         check_some_configurations(model, lattice, configurations)?;
-        let parameters = Parameters::new(gpu, model.layout(lattice)?, Precision::Single)?;
-        parameters.write(gpu, weights)?;
+        let parameters = state.parameters(Precision::Single)?;
         let samples = configurations.len() as u32;
         let capacity = Capacity::of_gradient(samples);
         let wave_function = model.network(gpu, lattice, &parameters, capacity)?;

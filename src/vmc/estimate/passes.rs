@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Buffer, Gpu, Plan, Rows};
+use crate::gpu::{Buffer, Plan, Rows};
 use crate::kernels::nn::categorical::{CategoricalForward, CategoricalShape};
 use crate::kernels::nn::large_patch::LargeTables;
 use crate::kernels::vmc::energy::COLUMNS;
 use crate::kernels::vmc::rows::rows_reference;
-use crate::model::{Autoregressive, LargeRows, Model, Parameters, Precision, SuffixBatch, Weights};
-use crate::physics::{Hamiltonian, Lattice};
-use crate::vmc::step::local_energy::{LocalEnergyConfig, LocalEnergyPipeline, SampleSource};
+use crate::model::{Autoregressive, LargeRows, SuffixBatch};
+use crate::physics::Hamiltonian;
+use crate::vmc::state::State;
+use crate::vmc::step::buffers::SampleSource;
+use crate::vmc::step::local_energy::LocalEnergyPipeline;
 use crate::vmc::step::sector::head_shape;
 
 /// Kind of a [`RecordedPass`].
@@ -66,28 +68,9 @@ impl Passes {
     ///
     /// # Errors
     /// [`ErrorKind::Memory`] if the samples do not fit into one group and pass; as [`crate::vmc::Trainer::new`].
-    pub fn new(
-        gpu: &Gpu,
-        lattice: &Lattice,
-        hamiltonian: &dyn Hamiltonian,
-        model: &dyn Model,
-        weights: &Weights,
-        samples: u32,
-        seed: u64,
-    ) -> Result<Self> {
-        model.check(lattice)?;
-        let terms = hamiltonian.terms(lattice)?;
-        let parameters = Parameters::new(gpu, model.layout(lattice)?, Precision::Single)?;
-        parameters.write(gpu, weights)?;
-        let config = LocalEnergyConfig {
-            samples,
-            training: false,
-            unique: false,
-            memory: gpu.default_memory(),
-            power: 2.0,
-            least_chunk: 1,
-        };
-        let pipeline = LocalEnergyPipeline::new(gpu, lattice, &terms, model, &parameters, config)?;
+    pub fn new(state: &State<'_>, hamiltonian: &dyn Hamiltonian, samples: u32, seed: u64) -> Result<Self> {
+        let State { gpu, lattice, model, .. } = *state;
+        let pipeline = state.pipeline(hamiltonian, samples as usize, false)?;
         let t = pipeline.patches();
         let rows = samples * t;
         let room = pipeline.sizes.items * pipeline.tables.rows_per_item();
@@ -110,7 +93,7 @@ impl Passes {
             lse: gpu.buffer("ketformer.prefixes.lse", rows.into())?,
         };
         let head = head_shape(model, &pipeline.patching);
-        Ok(Self { pipeline, head, parameters: parameters.layout().parameters(), tokens, prefixes })
+        Ok(Self { pipeline, head, parameters: model.layout(lattice)?.parameters(), tokens, prefixes })
     }
 
     /// Number of parameters of the wave function.

@@ -18,12 +18,10 @@
 
 use std::collections::HashMap;
 
-use super::evaluate::{EvaluateConfig, chunk_of, diverged};
-use super::sample::{SampleConfig, sample};
+use super::evaluate::{check_samples, chunk_of, diverged};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::Gpu;
-use crate::model::{Model, Weights};
-use crate::physics::{Hamiltonian, Lattice, SymmetryGroup};
+use crate::physics::{Hamiltonian, SymmetryGroup};
+use crate::vmc::state::{SampleConfig, State};
 use crate::vmc::statistics::{autocorrelation_time, ratio_of_means, series, v_score};
 use crate::vmc::step::fixed_configurations::{FixedConfigurations, FixedValues};
 
@@ -61,71 +59,63 @@ struct Orbit {
     signs: Vec<Vec<i32>>,
 }
 
-/// Draws samples as [`crate::vmc::evaluate()`] and estimates the energy of the wave function projected onto the
-/// representation of `group` in which it has the largest weight. Sums are in f64.
-///
-/// Evaluates one local energy per distinct image of the samples, at most samples × symmetries.
-///
-/// # Errors
-/// As [`crate::vmc::evaluate()`]; [`ErrorKind::Settings`] if `group` has one element.
-pub fn evaluate_projected(
-    gpu: &Gpu,
-    lattice: &Lattice,
-    hamiltonian: &dyn Hamiltonian,
-    model: &dyn Model,
-    weights: &Weights,
-    group: &SymmetryGroup,
-    config: EvaluateConfig,
-) -> Result<ProjectedEstimate> {
-    config.check()?;
-    if group.order() < 2 {
-        let message = "the Hamiltonian has no symmetry on this lattice; leave symmetrize out";
-        return Err(Error::new(ErrorKind::Settings, message));
-    }
-    let EvaluateConfig { samples, seed, memory, precision } = config;
-    let drawn = sample(gpu, lattice, model, weights, SampleConfig { samples, seed, memory, precision })?.configurations;
-    let given = FixedConfigurations::new(
-        gpu,
-        lattice,
-        hamiltonian,
-        model,
-        weights,
-        samples.saturating_mul(group.order()),
-        &config,
-    )?;
-    let (mut orbit_of, mut places) = (Vec::with_capacity(samples), HashMap::new());
-    let (mut parts, mut pending): (Vec<Parts>, Vec<Orbit>) = (Vec::new(), Vec::new());
-    let mut gathered = 0;
-    for configuration in &drawn {
-        let images: Vec<Vec<u8>> = group.elements().iter().map(|g| g.image(configuration)).collect();
-        let least = images.iter().min().cloned().unwrap_or_default();
-        let at = *places.entry(least).or_insert(parts.len());
-        orbit_of.push(at);
-        if at < parts.len() {
-            continue;
+impl State<'_> {
+    /// Draws samples as [`State::expect`] and estimates the energy of the wave function projected onto the
+    /// representation of `group` in which it has the largest weight. Sums are in f64.
+    ///
+    /// Evaluates one local energy per distinct image of the samples, at most samples × symmetries.
+    ///
+    /// # Errors
+    /// As [`State::expect`]; [`ErrorKind::Settings`] if `group` has one element.
+    pub fn expect_projected(
+        &self,
+        hamiltonian: &dyn Hamiltonian,
+        group: &SymmetryGroup,
+        config: SampleConfig,
+    ) -> Result<ProjectedEstimate> {
+        check_samples(config.samples)?;
+        if group.order() < 2 {
+            let message = "the Hamiltonian has no symmetry on this lattice; leave symmetrize out";
+            return Err(Error::new(ErrorKind::Settings, message));
         }
-        parts.push(Vec::new());
-        let orbit = orbit(at, images, group.characters());
-        gathered += orbit.images.len();
-        pending.push(orbit);
-        if gathered >= GATHERED * given.chunk {
-            project(&given, &mut pending, &mut parts)?;
-            gathered = 0;
+        let samples = config.samples;
+        let drawn = self.sample(config)?.configurations;
+        let given = FixedConfigurations::new(self, hamiltonian, samples.saturating_mul(group.order()))?;
+        let (mut orbit_of, mut places) = (Vec::with_capacity(samples), HashMap::new());
+        let (mut parts, mut pending): (Vec<Parts>, Vec<Orbit>) = (Vec::new(), Vec::new());
+        let mut gathered = 0;
+        for configuration in &drawn {
+            let images: Vec<Vec<u8>> = group.elements().iter().map(|g| g.image(configuration)).collect();
+            let least = images.iter().min().cloned().unwrap_or_default();
+            let at = *places.entry(least).or_insert(parts.len());
+            orbit_of.push(at);
+            if at < parts.len() {
+                continue;
+            }
+            parts.push(Vec::new());
+            let orbit = orbit(at, images, group.characters());
+            gathered += orbit.images.len();
+            pending.push(orbit);
+            if gathered >= GATHERED * given.chunk {
+                project(&given, &mut pending, &mut parts)?;
+                gathered = 0;
+            }
         }
-    }
-    project(&given, &mut pending, &mut parts)?;
+        project(&given, &mut pending, &mut parts)?;
 
-    let rows: Vec<&Parts> = orbit_of.iter().map(|at| &parts[*at]).collect();
-    let weight_in = |character: usize| rows.iter().map(|row| square(row[character][0])).sum::<f64>() / samples as f64;
-    let weights_in: Vec<f64> = (0..group.characters().len()).map(weight_in).collect();
-    // The first one of equal weights, so that ties go to the trivial representation.
-    let best = (0..weights_in.len()).rev().max_by(|a, b| weights_in[*a].total_cmp(&weights_in[*b])).unwrap_or(0);
-    let rows: Vec<[[f64; 2]; 2]> = rows.into_iter().map(|row| row[best]).collect();
-    let chunk = chunk_of(model, samples);
-    let chains = model.chains().map(|chains| chains.chains_of(chunk as u32) as usize);
-    let estimate = estimate(&rows, chains.map(|chains| (chunk, chains)));
-    let v_score = v_score(&hamiltonian.terms(lattice)?, estimate.energy, estimate.variance);
-    Ok(ProjectedEstimate { character: best, v_score, ..estimate })
+        let rows: Vec<&Parts> = orbit_of.iter().map(|at| &parts[*at]).collect();
+        let weight_in =
+            |character: usize| rows.iter().map(|row| square(row[character][0])).sum::<f64>() / samples as f64;
+        let weights_in: Vec<f64> = (0..group.characters().len()).map(weight_in).collect();
+        // The first one of equal weights, so that ties go to the trivial representation.
+        let best = (0..weights_in.len()).rev().max_by(|a, b| weights_in[*a].total_cmp(&weights_in[*b])).unwrap_or(0);
+        let rows: Vec<[[f64; 2]; 2]> = rows.into_iter().map(|row| row[best]).collect();
+        let chunk = chunk_of(self.model, samples);
+        let chains = self.model.chains().map(|chains| chains.chains_of(chunk as u32) as usize);
+        let estimate = estimate(&rows, chains.map(|chains| (chunk, chains)));
+        let v_score = v_score(&hamiltonian.terms(self.lattice)?, estimate.energy, estimate.variance);
+        Ok(ProjectedEstimate { character: best, v_score, ..estimate })
+    }
 }
 
 /// Orbit of the images of a sample, one for each symmetry.

@@ -34,4 +34,5 @@
 
 pub(super) mod gram;
 pub(super) mod reconfiguration;
+pub(super) mod report;
 pub(super) mod reweighting;

@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use super::gram::{GramSamples, LayerList, ProductBuffers, Products, Solution, right_side};
+use super::report::{ReconfigurationCost, ReconfigurationReport};
 use super::reweighting::{Reweighted, Reweighting};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Buffer, Cost, Gpu, Plan, View};
+use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::gram::{DirectionStep, DirectionUpdate};
 use crate::kernels::nn::adam::{Adam, record_square};
 use crate::kernels::vmc::energy::IMAGINARY;
 use crate::model::{Layout, Parameters, Weights};
-use crate::vmc::estimate::evaluate::sample_values;
 use crate::vmc::step::local_energy::LocalEnergyPipeline;
 use crate::vmc::train::checkpoint::{named, of_prefix};
 use crate::vmc::train::metrics::StepNumbers;
@@ -19,45 +19,6 @@ use crate::vmc::train::optimizer::StochasticReconfiguration;
 
 /// Prefix of the names of the direction's tensors in a checkpoint.
 const DIRECTION: &str = "sr.direction.";
-
-/// Diagnostics of a step of stochastic reconfiguration.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ReconfigurationReport {
-    /// Estimated condition number of G + λ: largest over smallest eigenvalue.
-    pub condition: f64,
-    /// Relative residual of (G + λ) v = f, ‖(G + λ) v − f‖ / ‖f‖.
-    pub residual: f64,
-    /// λ. If G + λ could not be factorized, its smallest eigenvalue that was not cut off.
-    pub lambda: f64,
-    /// Norm of the step in the parameters.
-    pub update_norm: f64,
-    /// Effective number of samples of |ψ|². It is smaller than the number of samples if they were drawn from another
-    /// power of |ψ|.
-    pub effective_samples: f64,
-}
-
-/// Cost of the last step of stochastic reconfiguration, without sampling and local energies.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct ReconfigurationCost {
-    /// Number of parameters.
-    pub parameters: u64,
-    /// Number of passes over the samples, each for some of the layers.
-    pub passes: usize,
-    /// Number of additions to the Gram matrix from pairs of rows, and from columns of the Jacobian.
-    pub forms: [usize; 2],
-    /// Number of rows of the linear system.
-    pub rows: usize,
-    /// Cost of the passes and of the products of gradients, for samples that are all distinct.
-    pub gram: Cost,
-    /// Wall time of reading energies, of the passes and of reading the matrix.
-    pub gram_seconds: f64,
-    /// Wall time of solving the linear system on the host.
-    pub solve_seconds: f64,
-    /// Cost of the pass that computes the direction from the solution.
-    pub apply: Cost,
-    /// Wall time of that pass and of the parameter update.
-    pub apply_seconds: f64,
-}
 
 /// Outcome of a step.
 pub(crate) struct Outcome {
@@ -254,7 +215,7 @@ impl Reconfiguration {
         let power = self.settings.sampling_power;
         let reweighting = (power != 2.0).then(|| Reweighting::new(pipeline, power)).transpose()?;
         let reweighting = reweighting.as_ref();
-        let values = sample_values(pipeline)?;
+        let values = pipeline.read_values()?;
         let reweighted = reweighting.map(|of| of.statistics(&values));
         let rejected = |gradient_norm: f64| Ok(Outcome { gradient_norm, report: None, reweighted });
         let Drawn { root, right } = self.drawn(pipeline, &values, numbers.unique as usize, reweighting)?;

@@ -6,9 +6,9 @@
 //! There is no pass for log P before the connected configurations: decoding leaves logits and cache. The teacher-forced
 //! pass only runs for the gradient.
 
-use super::gradient::{GradientPass, LogPsiBuffers};
-use super::local_energy::{LocalEnergyPipeline, SampleSource};
-use super::sampler::{GroupViews, Sampler};
+use super::buffers::{GroupViews, SampleSource, StepBuffers};
+use super::gradient_pass::{GradientPass, LogPsiBuffers};
+use super::sampler::Sampler;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear::GradientInto;
@@ -54,6 +54,11 @@ impl AutoregressiveSampler {
 }
 
 impl AutoregressiveSampler {
+    /// The network.
+    pub(crate) fn network(&self) -> &dyn Autoregressive {
+        &*self.network
+    }
+
     /// Records the phases of the drawn outcomes, if the wave function is complex.
     fn record_phase(
         &self,
@@ -71,43 +76,37 @@ impl AutoregressiveSampler {
 }
 
 impl Sampler for AutoregressiveSampler {
-    fn record_batch(&self, _: &mut Plan, _: &LocalEnergyPipeline) -> Result<()> {
+    fn record_batch(&self, _: &mut Plan, _: &StepBuffers) -> Result<()> {
         Ok(())
     }
 
-    fn record_group(
-        &self,
-        plan: &mut Plan,
-        pipeline: &LocalEnergyPipeline,
-        g: u32,
-        source: SampleSource,
-    ) -> Result<()> {
-        let GroupViews { tokens, log_psi: LogPsi { log_p, phase }, .. } = GroupViews::new(pipeline, g)?;
+    fn record_group(&self, plan: &mut Plan, buffers: &StepBuffers, g: u32, source: SampleSource) -> Result<()> {
+        let GroupViews { tokens, log_psi: LogPsi { log_p, phase }, .. } = buffers.group(g)?;
         for position in 0..self.head.patches {
             self.network.decode(plan, &self.decode_rows, &tokens, position)?;
             let sample = CategoricalSample {
                 logits: self.network.decoded().logits,
-                step: pipeline.step.view(),
+                step: buffers.step.view(),
                 tokens: tokens.clone(),
                 log_p: log_p.clone(),
                 rows: self.decode_rows.view(),
             };
             let shape = CategoricalSampleShape {
-                samples: pipeline.sizes.group,
+                samples: buffers.sizes.group,
                 head: self.head,
                 patch: position,
-                first_sample: g * pipeline.sizes.group,
+                first_sample: g * buffers.sizes.group,
                 given: source == SampleSource::Fixed,
             };
             sample.record(plan, &shape)?;
         }
-        let rows = Rows::from(pipeline.sizes.group * self.head.patches);
+        let rows = Rows::from(buffers.sizes.group * self.head.patches);
         self.record_phase(plan, Targets::Tokens(tokens), self.network.decoded().phases, phase, &rows)
     }
 
-    fn record_ratios(&self, plan: &mut Plan, pipeline: &LocalEnergyPipeline, g: u32, window: &Window) -> Result<()> {
-        let tables = &pipeline.tables;
-        let GroupViews { tokens, sample_of, log_psi } = GroupViews::new(pipeline, g)?;
+    fn record_ratios(&self, plan: &mut Plan, buffers: &StepBuffers, g: u32, window: &Window) -> Result<()> {
+        let tables = &buffers.tables;
+        let GroupViews { tokens, sample_of, log_psi } = buffers.group(g)?;
         // A lattice of one patch has no rows to recompute: connected configurations are other outcomes of the same
         // logits.
         if tables.rows_per_item() > 0 {
@@ -157,7 +156,7 @@ impl Sampler for AutoregressiveSampler {
                 row_log_p,
                 moves: tables.moves.view(),
                 starts: tables.starts.view(),
-                ratio: pipeline.ratio.view(),
+                ratio: buffers.ratio.view(),
             };
             let shape = ConnectedShape {
                 window: window.clone(),
@@ -165,20 +164,16 @@ impl Sampler for AutoregressiveSampler {
                 rows_per_item: tables.rows_per_item(),
                 outcomes: self.head.outcomes,
                 part: part as u32,
-                parts: pipeline.parts,
+                parts: buffers.parts,
             };
             ratio.record(plan, &shape)?;
         }
         Ok(())
     }
 
-    fn gradient_pass(&self, pipeline: &LocalEnergyPipeline) -> Result<Box<dyn GradientPass + '_>> {
-        let (gpu, samples) = (&pipeline.gpu, pipeline.sizes.training);
-        Ok(Box::new(ForcedPass::new(gpu, &*self.network, self.head, samples, pipeline.phase.is_some())?))
-    }
-
-    fn network(&self) -> Option<&dyn Autoregressive> {
-        Some(&*self.network)
+    fn gradient_pass(&self, buffers: &StepBuffers) -> Result<Box<dyn GradientPass + '_>> {
+        let (gpu, samples) = (&buffers.gpu, buffers.sizes.training);
+        Ok(Box::new(ForcedPass::new(gpu, &*self.network, self.head, samples, buffers.phase.is_some())?))
     }
 }
 

@@ -12,9 +12,9 @@
 //! phase-separated configurations, which the chains of training had left while ψ was still flat: variance 3.7 and R̂
 //! 3.6, compared with 0.27 and 1.000 with stages.
 
-use super::gradient::{GradientPass, LogPsiBuffers};
-use super::local_energy::{LocalEnergyPipeline, SampleSource};
-use super::sampler::{GroupViews, Sampler};
+use super::buffers::{GroupViews, SampleSource, StepBuffers};
+use super::gradient_pass::{GradientPass, LogPsiBuffers};
+use super::sampler::Sampler;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::linear::GradientInto;
@@ -103,9 +103,9 @@ impl Chains {
     }
 
     /// Returns windows of at most `most` chains.
-    fn windows(&self, pipeline: &LocalEnergyPipeline, most: u32) -> impl Iterator<Item = ChainWindow> {
-        let (count, samples, power) = (self.count, pipeline.samples, self.power);
-        let views = [&self.state, &self.accepted, &pipeline.tokens, &pipeline.step].map(Buffer::view);
+    fn windows(&self, buffers: &StepBuffers, most: u32) -> impl Iterator<Item = ChainWindow> {
+        let (count, samples, power) = (self.count, buffers.samples, self.power);
+        let views = [&self.state, &self.accepted, &buffers.tokens, &buffers.step].map(Buffer::view);
         (0..count).step_by(most as usize).map(move |first| {
             let [state, accepted, tokens, step] = views.clone();
             ChainWindow {
@@ -128,11 +128,11 @@ impl Chains {
     /// chains of training never visited. For a `trained` wave function, the power of |ψ| therefore increases to p in
     /// equal stages from a value near 0, for which the distribution is nearly uniform (simulated annealing: Kirkpatrick
     /// et al., Science 220, 671 (1983)).
-    pub(crate) fn record_burn_in(&self, plan: &mut Plan, pipeline: &LocalEnergyPipeline, trained: bool) -> Result<()> {
+    pub(crate) fn record_burn_in(&self, plan: &mut Plan, buffers: &StepBuffers, trained: bool) -> Result<()> {
         let proposals = self.settings.burn_in as u32 * self.sites;
         let stages = if trained { STAGES } else { 1 };
         let until = |stage: u32| (u64::from(proposals) * u64::from(stage) / u64::from(stages)) as u32;
-        for window in self.windows(pipeline, pipeline.sizes.group) {
+        for window in self.windows(buffers, buffers.sizes.group) {
             self.network.begin(plan, &window)?;
             for stage in 0..stages {
                 let power = self.power * (stage + 1) as f32 / stages as f32;
@@ -182,9 +182,9 @@ impl Chains {
 }
 
 impl Sampler for Chains {
-    fn record_batch(&self, plan: &mut Plan, pipeline: &LocalEnergyPipeline) -> Result<()> {
+    fn record_batch(&self, plan: &mut Plan, buffers: &StepBuffers) -> Result<()> {
         let proposals = self.settings.sweeps as u32 * self.sites;
-        for window in self.windows(pipeline, pipeline.sizes.group) {
+        for window in self.windows(buffers, buffers.sizes.group) {
             self.network.begin(plan, &window)?;
             for record in 0..self.records {
                 let (first, sample) = (record * proposals, record * self.count);
@@ -196,36 +196,32 @@ impl Sampler for Chains {
         acceptance.record(plan, self.count, self.proposals())
     }
 
-    fn record_group(&self, plan: &mut Plan, pipeline: &LocalEnergyPipeline, g: u32, _: SampleSource) -> Result<()> {
-        let GroupViews { tokens, log_psi, .. } = GroupViews::new(pipeline, g)?;
-        self.network.amplitudes(plan, &tokens, pipeline.groups.samples_of(g), &log_psi)
+    fn record_group(&self, plan: &mut Plan, buffers: &StepBuffers, g: u32, _: SampleSource) -> Result<()> {
+        let GroupViews { tokens, log_psi, .. } = buffers.group(g)?;
+        self.network.amplitudes(plan, &tokens, buffers.groups.samples_of(g), &log_psi)
     }
 
-    fn record_ratios(&self, plan: &mut Plan, pipeline: &LocalEnergyPipeline, g: u32, window: &Window) -> Result<()> {
-        let tables = &pipeline.tables;
-        let GroupViews { tokens, sample_of, .. } = GroupViews::new(pipeline, g)?;
+    fn record_ratios(&self, plan: &mut Plan, buffers: &StepBuffers, g: u32, window: &Window) -> Result<()> {
+        let tables = &buffers.tables;
+        let GroupViews { tokens, sample_of, .. } = buffers.group(g)?;
         let connected = ConnectedMoves {
             tokens,
             sample_of,
             moves: tables.moves.view(),
             starts: tables.starts.view(),
-            ratio: pipeline.ratio.view(),
-            parts: pipeline.parts,
+            ratio: buffers.ratio.view(),
+            parts: buffers.parts,
             count: tables.connected(),
             pairs: tables.host.moves_pairs(),
-            total: pipeline.live.range(pipeline.live.label(), pipeline.own_counter, 1)?,
-            counters: pipeline.live.view(),
+            total: buffers.live.range(buffers.live.label(), buffers.own_counter, 1)?,
+            counters: buffers.live.view(),
         };
         self.network.ratios(plan, window, &connected)
     }
 
-    fn gradient_pass(&self, pipeline: &LocalEnergyPipeline) -> Result<Box<dyn GradientPass + '_>> {
-        let (samples, complex) = (pipeline.sizes.training, pipeline.phase.is_some());
-        Ok(Box::new(UnnormalizedPass::new(&pipeline.gpu, &*self.network, samples, complex)?))
-    }
-
-    fn chains(&self) -> Option<&Chains> {
-        Some(self)
+    fn gradient_pass(&self, buffers: &StepBuffers) -> Result<Box<dyn GradientPass + '_>> {
+        let (samples, complex) = (buffers.sizes.training, buffers.phase.is_some());
+        Ok(Box::new(UnnormalizedPass::new(&buffers.gpu, &*self.network, samples, complex)?))
     }
 }
 

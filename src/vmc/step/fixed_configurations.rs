@@ -1,12 +1,12 @@
 //! Amplitudes and local energies of fixed configurations, in chunks.
 
-use super::local_energy::{LocalEnergyPipeline, SampleSource};
+use super::buffers::SampleSource;
+use super::local_energy::LocalEnergyPipeline;
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan};
 use crate::kernels::vmc::energy::IMAGINARY;
-use crate::model::{Model, Weights};
-use crate::physics::{Hamiltonian, Lattice};
-use crate::vmc::estimate::evaluate::{EvaluateConfig, pipeline, sample_values};
+use crate::physics::Hamiltonian;
+use crate::vmc::state::State;
 
 /// Maximum number of configurations per chunk.
 const CHUNK: usize = 1024;
@@ -31,34 +31,21 @@ pub(crate) struct FixedValues {
 }
 
 impl FixedConfigurations {
-    /// Records the plan for chunks of at most `configurations` configurations, with the memory and precision of
-    /// `config`.
+    /// Records the plan for chunks of at most `configurations` configurations.
     ///
     /// # Errors
     /// As [`crate::vmc::Trainer::new`].
-    pub(crate) fn new(
-        gpu: &Gpu,
-        lattice: &Lattice,
-        hamiltonian: &dyn Hamiltonian,
-        model: &dyn Model,
-        weights: &Weights,
-        configurations: usize,
-        config: &EvaluateConfig,
-    ) -> Result<Self> {
+    pub(crate) fn new(state: &State<'_>, hamiltonian: &dyn Hamiltonian, configurations: usize) -> Result<Self> {
         // `ratio` holds one group, so a chunk must be a single group.
         let mut chunk = configurations.clamp(1, CHUNK);
-        let of = |samples| {
-            let config = EvaluateConfig { samples, ..config.clone() };
-            pipeline(gpu, lattice, hamiltonian, model, weights, &config)
-        };
-        let mut whole = of(chunk)?;
+        let mut whole = state.pipeline(hamiltonian, chunk, true)?;
         while whole.sizes.groups(whole.samples) > 1 {
             chunk = whole.sizes.group as usize;
-            whole = of(chunk)?;
+            whole = state.pipeline(hamiltonian, chunk, true)?;
         }
-        let mut plan = Plan::new(gpu);
+        let mut plan = Plan::new(state.gpu);
         whole.record(&mut plan, SampleSource::Fixed)?;
-        Ok(Self { gpu: gpu.clone(), pipeline: whole, plan, chunk })
+        Ok(Self { gpu: state.gpu.clone(), pipeline: whole, plan, chunk })
     }
 
     /// Computes amplitudes and local energies of at most [`FixedConfigurations::chunk`] configurations, each of N
@@ -73,7 +60,7 @@ impl FixedConfigurations {
         pipeline.tokens.write(gpu, &tokens)?;
         self.plan.run()?;
         let count = configurations.len();
-        let values = sample_values(pipeline)?;
+        let values = pipeline.read_values()?;
         let energy = values.iter().take(count).map(|v| [v[0], v[IMAGINARY]].map(f64::from)).collect();
         Ok(FixedValues { log_p: pipeline.read_log_p(count)?, phase: pipeline.read_phase(count)?, energy })
     }

@@ -1,30 +1,22 @@
 //! Local-energy pipeline: sampling, deduplication, connected configurations and local energies. Steps 1 to 4 of the
 //! journey in ARCHITECTURE.md.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::budget::{Batch, Budget, StepPartition};
+use super::buffers::{INPUT_WORDS, SampleSource, StepBuffers};
 use super::dedup::{COUNTER_STRIDE, DedupSpans};
-use super::sampler::{Sampler, columns, sampler};
+use super::kind::{SamplerKind, columns, sampler};
 use super::tables::{HostTables, Tables};
 use crate::error::Result;
-use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::gpu::{Buffer, Gpu, Plan};
 use crate::kernels::nn::cast_f16::WeightsCastF16;
 use crate::kernels::vmc::dedup::Dedup;
 use crate::kernels::vmc::energy::{COLUMNS, EnergyLocal, EnergyShape, EnergySites, Statistics};
 use crate::kernels::vmc::rows::Window;
 use crate::model::{Model, Parameters, check_sector};
 use crate::physics::{Lattice, Patching, Terms};
-use crate::vmc::train::metrics::StepInputs;
-
-/// Source of the configurations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SampleSource {
-    /// Drawn from the wave function.
-    Drawn,
-    /// Already in the tokens.
-    Fixed,
-}
 
 /// Settings of a [`LocalEnergyPipeline`].
 #[derive(Debug, Clone, Copy)]
@@ -129,75 +121,62 @@ impl<'a> PipelineBuilder<'a> {
         let [group, items, connected] = [sizes.group, sizes.items, self.tables.connected()].map(u64::from);
         let padded = u64::from(groups.parts()) * group;
         let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.{name}"), elements);
-        Ok(LocalEnergyPipeline {
+        let buffers = StepBuffers {
             tokens: buffer("tokens", padded * u64::from(patches))?,
             log_p: buffer("log_p", padded * u64::from(columns))?,
             phase: (parts == 2).then(|| buffer("phase", padded * u64::from(columns))).transpose()?,
-            columns,
-            parts,
             live: buffer("live", COUNTER_STRIDE * u64::from(counters + 1))?,
             own_counter: COUNTER_STRIDE * u64::from(counters),
-            groups,
-            own_spans,
-            values: buffer("values", padded * u64::from(COLUMNS))?,
-            statistics: buffer("statistics", 2 * u64::from(COLUMNS))?,
-            step: buffer("step", 4)?,
+            step: buffer("step", INPUT_WORDS)?,
             ratio: buffer("ratio", group * connected * u64::from(parts))?,
-            hash: buffer("hash", 2 * widest_part)?,
-            first: buffer("first", widest_part)?,
-            site_energy: buffer("site_energy", items * self.patching.sites() as u64)?,
+            patching: self.patching.clone(),
             tables: self.tables.clone(),
             gpu: gpu.clone(),
             samples,
+            columns,
+            groups,
+            parts,
+            sizes,
+        };
+        Ok(LocalEnergyPipeline {
+            values: buffer("values", padded * u64::from(COLUMNS))?,
+            statistics: buffer("statistics", 2 * u64::from(COLUMNS))?,
+            hash: buffer("hash", 2 * widest_part)?,
+            first: buffer("first", widest_part)?,
+            site_energy: buffer("site_energy", items * self.patching.sites() as u64)?,
             unique: config.unique,
             cast_f16: parameters.cast_f16().map(|cast| (cast, parameters.layout().elements())),
-            patching: self.patching.clone(),
+            own_spans,
             sampler,
-            sizes,
+            buffers,
         })
     }
 }
 
 /// Local-energy pipeline: sampler, buffers over all samples of a batch, and scratch over a group.
 pub(crate) struct LocalEnergyPipeline {
-    pub gpu: Gpu,
-    pub patching: Patching,
-    pub sampler: Box<dyn Sampler>,
-    pub tables: Arc<Tables>,
-    pub sizes: StepPartition,
-    pub samples: u32,
+    pub buffers: StepBuffers,
+    pub sampler: SamplerKind,
     unique: bool,
     /// Cast of the parameters to f16, which precedes sampling with new parameters, and its number of elements.
     cast_f16: Option<(WeightsCastF16, u64)>,
-    /// (B, T) u32
-    pub tokens: Buffer,
-    /// (B, columns): terms of log P of each sample
-    pub log_p: Buffer,
-    /// (B, columns): terms of the phase of each sample, if the wave function is complex
-    pub phase: Option<Buffer>,
-    /// Number of terms of log P of a sample.
-    pub columns: u32,
-    /// Parts of log ψ: 1 if the wave function is real, otherwise 2.
-    pub parts: u32,
-    /// Deduplicated samples of the groups, which are drawn together.
-    pub groups: DedupSpans,
     /// Deduplicated samples of the spans of the gradient, if spans differ from groups.
     own_spans: Option<DedupSpans>,
-    /// Counters of the groups, then of the spans that are not groups, then one counter for use by the wave function.
-    pub live: Buffer,
-    /// Element of the last counter.
-    pub own_counter: u64,
     /// (B, [`COLUMNS`])
     pub values: Buffer,
     /// ([`COLUMNS`], 2)
     pub statistics: Buffer,
-    /// (4) words: seed (2), step number, learning rate
-    pub step: Buffer,
-    /// (B, M, parts) of a group
-    pub ratio: Buffer,
     hash: Buffer,
     first: Buffer,
     site_energy: Buffer,
+}
+
+impl Deref for LocalEnergyPipeline {
+    type Target = StepBuffers;
+
+    fn deref(&self) -> &StepBuffers {
+        &self.buffers
+    }
 }
 
 impl LocalEnergyPipeline {
@@ -218,11 +197,6 @@ impl LocalEnergyPipeline {
         builder.build(sizes)
     }
 
-    /// T
-    pub(crate) fn patches(&self) -> u32 {
-        self.patching.patches() as u32
-    }
-
     /// Returns the spans over which the gradient is computed.
     pub(crate) fn spans(&self) -> &DedupSpans {
         self.own_spans.as_ref().unwrap_or(&self.groups)
@@ -233,7 +207,7 @@ impl LocalEnergyPipeline {
         self.record_batch(plan, source)?;
         for g in 0..self.groups.parts() {
             plan.scope("sample");
-            self.sampler.record_group(plan, self, g, source)?;
+            self.sampler.record_group(plan, &self.buffers, g, source)?;
             self.record_dedup(plan, &self.groups, g)?;
             plan.scope("moves");
             self.record_moves(plan, g, self.groups.samples_of(g))?;
@@ -250,13 +224,13 @@ impl LocalEnergyPipeline {
     /// Records sampling only.
     pub(crate) fn record_draws(&self, plan: &mut Plan, source: SampleSource) -> Result<()> {
         self.record_batch(plan, source)?;
-        (0..self.groups.parts()).try_for_each(|g| self.sampler.record_group(plan, self, g, source))
+        (0..self.groups.parts()).try_for_each(|g| self.sampler.record_group(plan, &self.buffers, g, source))
     }
 
     /// Records the work that precedes all groups.
     fn record_batch(&self, plan: &mut Plan, source: SampleSource) -> Result<()> {
         self.record_narrowing(plan)?;
-        if source == SampleSource::Drawn { self.sampler.record_batch(plan, self) } else { Ok(()) }
+        if source == SampleSource::Drawn { self.sampler.record_batch(plan, &self.buffers) } else { Ok(()) }
     }
 
     /// Restarts the Markov chains, if there are any, and runs their burn-in with the current parameters. Required
@@ -270,19 +244,8 @@ impl LocalEnergyPipeline {
         chains.start(&self.gpu, &self.patching, seed, step)?;
         let mut plan = Plan::new(&self.gpu);
         self.record_narrowing(&mut plan)?;
-        chains.record_burn_in(&mut plan, self, trained)?;
+        chains.record_burn_in(&mut plan, &self.buffers, trained)?;
         plan.run()
-    }
-
-    /// Reads log P of the first `samples` samples; log |ψ|² if the wave function is unnormalized.
-    pub(crate) fn read_log_p(&self, samples: usize) -> Result<Vec<f64>> {
-        read_sums(&self.gpu, &self.log_p, samples, self.columns)
-    }
-
-    /// Reads the phases of the first `samples` samples; zeros if the wave function is real.
-    pub(crate) fn read_phase(&self, samples: usize) -> Result<Vec<f64>> {
-        let zeros = || Ok(vec![0.0; samples]);
-        self.phase.as_ref().map_or_else(zeros, |phase| read_sums(&self.gpu, phase, samples, self.columns))
     }
 
     /// Records the local energies of the first `samples` samples that were drawn. Requires a single group without
@@ -327,7 +290,7 @@ impl LocalEnergyPipeline {
         while first < samples {
             let most = self.sizes.items.min(samples - first);
             let window = self.groups.window(&self.live, g, first, most)?;
-            self.sampler.record_ratios(plan, self, g, &window)?;
+            self.sampler.record_ratios(plan, &self.buffers, g, &window)?;
             self.record_energies(plan, g, &window)?;
             first += most;
         }
@@ -369,14 +332,20 @@ impl LocalEnergyPipeline {
         local.record(plan, &shape)
     }
 
-    /// Writes seed and step number, with a learning rate of 0.
-    pub(crate) fn write_step(&self, seed: u64, step: u64) -> Result<()> {
-        self.step.write(&self.gpu, &StepInputs { seed, step, learning_rate: 0.0 }.words())
+    /// Reads the values of each sample, repeats included, [`COLUMNS`] numbers per sample.
+    ///
+    /// # Errors
+    /// As [`crate::gpu::View::read`].
+    pub(crate) fn read_values(&self) -> Result<Vec<Vec<f32>>> {
+        let group = self.sizes.group as usize;
+        let padded = self.sizes.groups(self.samples) as usize * group;
+        let columns = COLUMNS as usize;
+        let values: Vec<f32> = self.values.read(&self.gpu, padded * columns)?;
+        let unique_of: Vec<u32> = self.groups.unique_of.read(&self.gpu, self.samples as usize)?;
+        let row = |(b, u): (usize, &u32)| {
+            let at = (b - b % group + *u as usize) * columns;
+            values[at..at + columns].to_vec()
+        };
+        Ok(unique_of.iter().enumerate().map(row).collect())
     }
-}
-
-/// Reads `numbers`, (samples, columns), and returns the sums of the first `samples` rows.
-pub(crate) fn read_sums(gpu: &Gpu, numbers: &View, samples: usize, columns: u32) -> Result<Vec<f64>> {
-    let numbers: Vec<f32> = numbers.read(gpu, samples * columns as usize)?;
-    Ok(numbers.chunks(columns as usize).map(|row| row.iter().map(|p| f64::from(*p)).sum()).collect())
 }

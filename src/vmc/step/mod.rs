@@ -31,11 +31,14 @@
 
 pub(super) mod autoregressive;
 pub(super) mod budget;
+pub(super) mod buffers;
 pub(super) mod chains;
 pub(super) mod dedup;
 pub(super) mod fixed_configurations;
 pub(super) mod fixed_tokens;
 pub(super) mod gradient;
+pub(super) mod gradient_pass;
+pub(super) mod kind;
 pub(super) mod local_energy;
 pub(super) mod sampler;
 pub(super) mod sector;

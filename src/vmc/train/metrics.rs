@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::vmc::energy::COLUMNS;
-use crate::vmc::sr::reconfiguration::ReconfigurationReport;
+use crate::vmc::sr::report::ReconfigurationReport;
+use crate::vmc::step::buffers::{INPUT_WORDS, StepInputs};
 use crate::vmc::step::dedup::COUNTER_STRIDE;
 
 /// Report of a training step.
@@ -79,9 +80,6 @@ const STATISTICS_WORDS: usize = 2 * COLUMNS as usize;
 const STATE_WORDS: usize = 8;
 const ACCEPTANCE_WORDS: usize = 1;
 const COUNTERS_AT: usize = STATISTICS_WORDS + STATE_WORDS + ACCEPTANCE_WORDS;
-/// Inputs of a step in 32-bit words: seed (2), step number, learning rate.
-const INPUT_WORDS: u64 = 4;
-
 /// Staging buffers of a step in flight: inputs and results. Both are created once; `Queue::write_buffer` would create
 /// one for every step.
 struct ReadbackSlot {
@@ -106,21 +104,6 @@ pub(crate) struct MetricsRing {
     counter_words: u64,
     next: usize,
     last: Instant,
-}
-
-/// Inputs of a step.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct StepInputs {
-    pub seed: u64,
-    pub step: u64,
-    pub learning_rate: f64,
-}
-
-impl StepInputs {
-    /// Returns the inputs in the layout of the kernels.
-    pub(crate) fn words(&self) -> [u32; INPUT_WORDS as usize] {
-        [self.seed as u32, (self.seed >> 32) as u32, self.step as u32, (self.learning_rate as f32).to_bits()]
-    }
 }
 
 /// Results of a step.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::adam::AdamBuffers;
 use super::checkpoint::Checkpoint;
-use super::metrics::{Magnetization, MetricsRing, StepInputs, StepNumbers, StepReport};
+use super::metrics::{Magnetization, MetricsRing, StepNumbers, StepReport};
 use super::optimizer::Optimizer;
 use super::schedule::Schedule;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,11 +14,13 @@ use crate::kernels::vmc::energy::IMAGINARY;
 use crate::model::{Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 use crate::vmc::sr::gram::{CHUNK, LayerList};
-use crate::vmc::sr::reconfiguration::{Reconfiguration, ReconfigurationBuffers, ReconfigurationCost};
+use crate::vmc::sr::reconfiguration::{Reconfiguration, ReconfigurationBuffers};
+use crate::vmc::sr::report::ReconfigurationCost;
 use crate::vmc::step::budget::StepPartition;
+use crate::vmc::step::buffers::{SampleSource, StepInputs};
 use crate::vmc::step::chains::Chains;
 use crate::vmc::step::gradient::EnergyGradient;
-use crate::vmc::step::local_energy::{LocalEnergyConfig, LocalEnergyPipeline, PipelineBuilder, SampleSource};
+use crate::vmc::step::local_energy::{LocalEnergyConfig, LocalEnergyPipeline, PipelineBuilder};
 
 /// Settings of a [`Trainer`].
 #[derive(Debug, Clone, PartialEq)]

@@ -15,14 +15,14 @@ pub use solve::{GramMatrix, Solution};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
-use crate::model::{Capacity, Model, Parameters, Precision, Weights};
-use crate::physics::Lattice;
+use crate::model::{Capacity, Parameters, Precision, Weights};
+use crate::vmc::state::State;
 use crate::vmc::step::fixed_tokens::FixedTokens;
-use crate::vmc::step::gradient::gradient_pass;
+use crate::vmc::step::kind::gradient_pass;
 use crate::vmc::step::sector::check_some_configurations;
 
 /// Products of the gradients of log ψ at fixed configurations of equal weight.
-pub struct Geometry {
+pub struct GramProbe {
     gpu: Gpu,
     parameters: Parameters,
     products: Products,
@@ -31,29 +31,21 @@ pub struct Geometry {
     complex: bool,
 }
 
-impl Geometry {
-    /// Records the passes for `configurations`, each of N occupations in site order, within about `memory` bytes;
-    /// `None` for [`Gpu::default_memory`].
+impl GramProbe {
+    /// Records the passes for `configurations`, each of N occupations in site order, within about the memory of `state`.
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] if `configurations` is empty, or if one of them has another length or is outside of the
     /// sector of the wave function; [`ErrorKind::Memory`] if they do not fit; as [`Model::network`].
-    pub fn new(
-        gpu: &Gpu,
-        lattice: &Lattice,
-        model: &dyn Model,
-        weights: &Weights,
-        configurations: &[Vec<u8>],
-        memory: Option<u64>,
-    ) -> Result<Self> {
+    pub fn new(state: &State<'_>, configurations: &[Vec<u8>]) -> Result<Self> {
+        let State { gpu, lattice, model, .. } = *state;
         model.check(lattice)?;
         let patching = model.patching(lattice)?;
         check_some_configurations(model, lattice, configurations)?;
         let samples = configurations.len() as u32;
-        let parameters = Parameters::new(gpu, model.layout(lattice)?, Precision::Single)?;
-        parameters.write(gpu, weights)?;
+        let parameters = state.parameters(Precision::Single)?;
         let layer_list = LayerList::new(gpu, lattice, model, &parameters, (samples, false))?;
-        let memory = memory.unwrap_or(gpu.default_memory());
+        let memory = state.memory();
         let bytes = |gpu: &Gpu, chunk: u32, panels: u64| {
             let network = model.network(gpu, lattice, &parameters, Capacity::of_gradient(chunk))?;
             gradient_pass(gpu, model, &network, &patching, chunk)?;
@@ -61,7 +53,7 @@ impl Geometry {
         };
         // A quarter of the memory for the chunk's activations and gradients, the rest for panels.
         let mut chunk = samples;
-        let count = |chunk: u32| Ok::<_, Error>(gpu.dry_run(|gpu| bytes(gpu, chunk, 0))?);
+        let count = |chunk: u32| gpu.dry_run(|gpu| bytes(gpu, chunk, 0));
         let mut taken = count(chunk)?;
         while chunk > CHUNK && (taken.bytes > memory / 4 || taken.excess > 0) {
             chunk = chunk.div_ceil(2).next_multiple_of(CHUNK);
@@ -76,7 +68,7 @@ impl Geometry {
         let complex = model.is_complex();
         let pass = gradient_pass(gpu, model, &network, &patching, chunk)?;
         let given = FixedTokens::new(gpu, &patching, configurations)?;
-        let counter = gpu.upload("ketformer.geometry.samples", &[samples])?;
+        let counter = gpu.upload("ketformer.gram.samples", &[samples])?;
         let of_device = GramSamples {
             gpu,
             pass: &*pass,
@@ -115,7 +107,7 @@ impl Geometry {
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] if the number of energies is not that of the configurations or a number is not finite;
-    /// as [`Geometry::gram`].
+    /// as [`GramProbe::gram`].
     pub fn direction(&self, local_energies: &[[f64; 2]], lambda: f64) -> Result<(Weights, Solution)> {
         let error = |message: String| Error::new(ErrorKind::Settings, message);
         if local_energies.len() != self.configurations {

@@ -15,7 +15,8 @@ use crate::kernels::linear::{Extra, GradientInto, LinearProduct, LinearShape};
 use crate::kernels::vmc::rows::Window;
 use crate::model::{Capacity, Model, Parameters};
 use crate::physics::Lattice;
-use crate::vmc::step::gradient::{GradientPass, LogPsiCotangent, gradient_pass};
+use crate::vmc::step::gradient_pass::{GradientPass, LogPsiCotangent};
+use crate::vmc::step::kind::gradient_pass;
 
 /// Maximum number of columns of a panel per launch. Software drivers terminate longer loops.
 const COLUMNS: u32 = 1 << 14;
@@ -84,9 +85,9 @@ impl LayerList {
         let complex = model.is_complex();
         let pass = gradient_pass(gpu, model, &network, &patching, 1)?;
         let patches = patching.patches() as u32;
-        let one = gpu.upload("ketformer.geometry.one", &[1u32])?;
-        let tokens = gpu.buffer("ketformer.geometry.tokens", patches.into())?;
-        let weighting = LogPsiCotangent::new(gpu, "ketformer.geometry.weights", 1, complex)?;
+        let one = gpu.upload("ketformer.gram.one", &[1u32])?;
+        let tokens = gpu.buffer("ketformer.gram.tokens", patches.into())?;
+        let weighting = LogPsiCotangent::new(gpu, "ketformer.gram.weights", 1, complex)?;
         let items = DynamicRows::new(one.view(), 0, 1, 1).apart().into();
         let window = Window { items, first: 0, capacity: 1, samples: 1, patches };
         let listener = Listener { gradient: parameters.gradient(), layers: RefCell::default() };
@@ -338,7 +339,7 @@ impl Products {
                     let dot = RowsDot {
                         u: room.rows(placed.at[0], of_chunk(row, outputs))?,
                         v: room.scratch.clone(),
-                        y: along.range("ketformer.geometry.along", 2 * u64::from(row), 2 * u64::from(count))?,
+                        y: along.range("ketformer.gram.along", 2 * u64::from(row), 2 * u64::from(count))?,
                     };
                     let shape = DotShape {
                         samples: SampleRows { part_rows: count, parts: 1, ..self.rows.clone() },

@@ -22,7 +22,7 @@ pub(crate) struct Room<'a> {
 impl Room<'_> {
     /// Rows `first .. first + rows` of `width` columns in the buffer of a unit.
     pub(super) fn rows(&self, (arena, at): (usize, u64), [first, rows, width]: [u64; 3]) -> Result<View> {
-        self.arenas[arena].range("ketformer.geometry.panel", at + first * width, rows * width)
+        self.arenas[arena].range("ketformer.gram.panel", at + first * width, rows * width)
     }
 }
 

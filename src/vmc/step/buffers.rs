@@ -1,0 +1,135 @@
+//! Buffers of a batch that the sampler of a wave function reads and writes.
+
+use std::sync::Arc;
+
+use super::budget::StepPartition;
+use super::dedup::DedupSpans;
+use super::tables::Tables;
+use crate::error::Result;
+use crate::gpu::{Buffer, Gpu, View};
+use crate::model::LogPsi;
+use crate::physics::Patching;
+
+/// Source of the configurations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SampleSource {
+    /// Drawn from the wave function.
+    Drawn,
+    /// Already in the tokens.
+    Fixed,
+}
+
+/// Inputs of a step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepInputs {
+    pub seed: u64,
+    pub step: u64,
+    pub learning_rate: f64,
+}
+
+/// Words of [`StepInputs`] on the device: seed (2), step number, learning rate.
+pub(crate) const INPUT_WORDS: u64 = 4;
+
+impl StepInputs {
+    /// Returns the inputs in the layout of the kernels.
+    pub(crate) fn words(&self) -> [u32; INPUT_WORDS as usize] {
+        [self.seed as u32, (self.seed >> 32) as u32, self.step as u32, (self.learning_rate as f32).to_bits()]
+    }
+}
+
+/// Buffers over all samples of a batch, and scratch over a group.
+pub(crate) struct StepBuffers {
+    pub gpu: Gpu,
+    pub patching: Patching,
+    pub tables: Arc<Tables>,
+    pub sizes: StepPartition,
+    /// B
+    pub samples: u32,
+    /// Number of terms of log P of a sample.
+    pub columns: u32,
+    /// Parts of log ψ: 1 if the wave function is real, otherwise 2.
+    pub parts: u32,
+    /// (B, T) u32
+    pub tokens: Buffer,
+    /// (B, columns): terms of log P of each sample
+    pub log_p: Buffer,
+    /// (B, columns): terms of the phase of each sample, if the wave function is complex
+    pub phase: Option<Buffer>,
+    /// Deduplicated samples of the groups, which are drawn together.
+    pub groups: DedupSpans,
+    /// Counters of the groups, then of the spans that are not groups, then one counter for use by the wave function.
+    pub live: Buffer,
+    /// Element of the last counter.
+    pub own_counter: u64,
+    /// (4) words: seed (2), step number, learning rate
+    pub step: Buffer,
+    /// (B, M, parts) of a group
+    pub ratio: Buffer,
+}
+
+impl StepBuffers {
+    /// T
+    pub(crate) fn patches(&self) -> u32 {
+        self.patching.patches() as u32
+    }
+
+    /// Returns the views of group `g`.
+    ///
+    /// # Errors
+    /// As [`View::range`].
+    pub(crate) fn group(&self, g: u32) -> Result<GroupViews> {
+        let of_part = |buffer, width| self.groups.of_part(buffer, g, width);
+        Ok(GroupViews {
+            tokens: of_part(&self.tokens, self.patches())?,
+            sample_of: of_part(&self.groups.sample_of, 1)?,
+            log_psi: LogPsi {
+                log_p: of_part(&self.log_p, self.columns)?,
+                phase: self.phase.as_ref().map(|phase| of_part(phase, self.columns)).transpose()?,
+            },
+        })
+    }
+
+    /// Writes seed and step number, with a learning rate of 0.
+    ///
+    /// # Errors
+    /// As [`View::write`].
+    pub(crate) fn write_step(&self, seed: u64, step: u64) -> Result<()> {
+        self.step.write(&self.gpu, &StepInputs { seed, step, learning_rate: 0.0 }.words())
+    }
+
+    /// Reads log P of the first `samples` samples; log |ψ|² if the wave function is unnormalized.
+    ///
+    /// # Errors
+    /// As [`View::read`].
+    pub(crate) fn read_log_p(&self, samples: usize) -> Result<Vec<f64>> {
+        read_sums(&self.gpu, &self.log_p, samples, self.columns)
+    }
+
+    /// Reads the phases of the first `samples` samples; zeros if the wave function is real.
+    ///
+    /// # Errors
+    /// As [`View::read`].
+    pub(crate) fn read_phase(&self, samples: usize) -> Result<Vec<f64>> {
+        let zeros = || Ok(vec![0.0; samples]);
+        self.phase.as_ref().map_or_else(zeros, |phase| read_sums(&self.gpu, phase, samples, self.columns))
+    }
+}
+
+/// Views of the tokens, deduplicated samples and log ψ of a group.
+pub(crate) struct GroupViews {
+    /// (B, T) u32
+    pub tokens: View,
+    /// (B) u32
+    pub sample_of: View,
+    /// (B, columns)
+    pub log_psi: LogPsi,
+}
+
+/// Reads `numbers`, (samples, columns), and returns the sums of the first `samples` rows.
+///
+/// # Errors
+/// As [`View::read`].
+pub(crate) fn read_sums(gpu: &Gpu, numbers: &View, samples: usize, columns: u32) -> Result<Vec<f64>> {
+    let numbers: Vec<f32> = numbers.read(gpu, samples * columns as usize)?;
+    Ok(numbers.chunks(columns as usize).map(|row| row.iter().map(|p| f64::from(*p)).sum()).collect())
+}

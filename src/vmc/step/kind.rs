@@ -1,0 +1,95 @@
+//! Kind of a wave function, autoregressive or sampled by Markov chains: its sampler and gradient pass.
+
+use std::ops::Deref;
+
+use super::autoregressive::{AutoregressiveSampler, ForcedPass};
+use super::chains::{Chains, UnnormalizedPass};
+use super::gradient_pass::GradientPass;
+use super::sampler::Sampler;
+use super::sector::head_shape;
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::model::{Autoregressive, Model, WaveFunction};
+use crate::physics::Patching;
+
+/// Number of rows per sample in the gradient pass, which is the number of terms of log P: one per patch if the wave
+/// function is autoregressive, otherwise one, log |ψ|².
+pub(crate) fn columns(model: &dyn Model, patching: &Patching) -> u32 {
+    if model.chains().is_some() { 1 } else { patching.patches() as u32 }
+}
+
+/// Sampler of one of the two kinds.
+pub(crate) enum SamplerKind {
+    Autoregressive(AutoregressiveSampler),
+    Chains(Chains),
+}
+
+impl SamplerKind {
+    /// Returns the Markov chains; `None` if the wave function is autoregressive.
+    pub(crate) fn chains(&self) -> Option<&Chains> {
+        match self {
+            Self::Autoregressive(_) => None,
+            Self::Chains(chains) => Some(chains),
+        }
+    }
+
+    /// Returns the network; `None` if the wave function is not autoregressive.
+    pub(crate) fn network(&self) -> Option<&dyn Autoregressive> {
+        match self {
+            Self::Autoregressive(sampler) => Some(sampler.network()),
+            Self::Chains(_) => None,
+        }
+    }
+}
+
+impl Deref for SamplerKind {
+    type Target = dyn Sampler;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Autoregressive(sampler) => sampler,
+            Self::Chains(chains) => chains,
+        }
+    }
+}
+
+/// Creates the sampler of a wave function for groups of `group` samples or chains, `move_rows` rows of connected
+/// configurations, and batches of `samples` samples. Markov chains sample |ψ|^`power`.
+pub(crate) fn sampler(
+    gpu: &Gpu,
+    model: &dyn Model,
+    wave_function: WaveFunction,
+    patching: &Patching,
+    [group, move_rows, samples]: [u32; 3],
+    power: f32,
+) -> Result<SamplerKind> {
+    Ok(match wave_function {
+        WaveFunction::Autoregressive(network) => SamplerKind::Autoregressive(AutoregressiveSampler::new(
+            gpu,
+            network,
+            head_shape(model, patching),
+            [group, move_rows],
+        )?),
+        WaveFunction::Unnormalized(network) => {
+            let settings = model.chains().cloned().unwrap_or_default();
+            SamplerKind::Chains(Chains::new(gpu, network, settings, patching, samples, power)?)
+        }
+    })
+}
+
+/// Creates the gradient pass of a wave function over at most `samples` samples.
+pub(crate) fn gradient_pass<'a>(
+    gpu: &Gpu,
+    model: &dyn Model,
+    wave_function: &'a WaveFunction,
+    patching: &Patching,
+    samples: u32,
+) -> Result<Box<dyn GradientPass + 'a>> {
+    let complex = model.is_complex();
+    Ok(match wave_function {
+        WaveFunction::Autoregressive(network) => {
+            Box::new(ForcedPass::new(gpu, &**network, head_shape(model, patching), samples, complex)?)
+        }
+        WaveFunction::Unnormalized(network) => Box::new(UnnormalizedPass::new(gpu, &**network, samples, complex)?),
+    })
+}
