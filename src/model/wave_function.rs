@@ -333,6 +333,11 @@ pub trait Unnormalized {
     }
 }
 
+/// Error of a network without room for training passes.
+pub(super) fn no_room() -> Error {
+    Error::new(ErrorKind::Shape, "the network has no room for training; give training_samples")
+}
+
 /// Error of a wave function without attention weights that depend on samples.
 pub(super) fn no_attention() -> Result<()> {
     let message = "attention: this wave function has no attention weights that depend on samples; give a ptf, an lptf \

@@ -1,6 +1,6 @@
 //! Description of a wave function's attention layers, for maps of their weights.
 
-use super::transformer::TransformerSizes;
+use super::transformer_layers::TransformerSizes;
 use crate::kernels::attention::factored::offset;
 use crate::physics::Patching;
 

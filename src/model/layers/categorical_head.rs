@@ -11,7 +11,7 @@
 //! long as those of stochastic reconfiguration then end in the best positive state.
 
 use super::affine::{Affine, BackwardContext, Find, ParameterViews, linear, product};
-use super::transformer::RowLayout;
+use super::transformer_layers::RowLayout;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear::{Activation, Extra, LinearShape};

@@ -8,14 +8,13 @@
 use std::sync::Arc;
 
 use super::affine::{Affine, BackwardContext, ParameterViews, linear, product};
-use super::transformer::Transformer;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear::{Activation, Extra, LinearShape};
 use crate::kernels::nn::large_patch::{
     ConditioningAdd, ConditioningSum, LargePatchSamples, LargePatchShape, LargeWindow,
 };
-use crate::model::wave_function::LargeRows;
+use crate::model::wave_function::{LargeRows, no_room};
 use crate::model::{Capacity, ParameterSpec, Parameters, SuffixBatch};
 
 /// Projection on a device, with the projected rows of the samples' large patches.
@@ -130,7 +129,7 @@ impl Conditioning {
     }
 
     fn training(&self) -> Result<&[Buffer; 2]> {
-        self.training.as_ref().ok_or_else(Transformer::no_room)
+        self.training.as_ref().ok_or_else(no_room)
     }
 
     /// Adds the conditioning to the embedded rows of whole samples; `conditionings` are those of all their large

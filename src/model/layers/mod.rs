@@ -17,4 +17,5 @@ pub(super) mod feed_forward;
 pub(super) mod positional_encoding;
 pub(super) mod self_attention;
 pub(super) mod transformer;
+pub(super) mod transformer_layers;
 pub(super) mod transformer_training;

@@ -1,6 +1,6 @@
 //! Softmax or linear attention between the projections of a layer.
 
-use super::transformer::TransformerSizes;
+use super::transformer_layers::TransformerSizes;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::attention::linear;

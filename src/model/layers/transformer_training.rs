@@ -3,7 +3,7 @@
 use super::affine::{BackwardContext, norm};
 use super::feed_forward::{FeedForwardKept, Hidden};
 use super::self_attention::Operands;
-use super::transformer::{LayerBuffers, Pass, RowLayout, Transformer, TransformerSizes};
+use super::transformer_layers::{LayerBuffers, Pass, RowLayout, TransformerLayers, TransformerSizes};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::attention::AttentionShape;
@@ -135,13 +135,13 @@ impl TransformerTraining {
         Operands { qkv: &kept.qkv, states: self.states.as_ref(), out: &kept.attention, total: &kept.total }
     }
 
-    fn attention_shape(transformer: &Transformer, rows: &Rows) -> AttentionShape {
+    fn attention_shape(transformer: &TransformerLayers, rows: &Rows) -> AttentionShape {
         let sizes = &transformer.sizes;
         AttentionShape::causal(rows.items(sizes.period), sizes.period, sizes.heads, sizes.head_width())
     }
 
     /// Records the forward pass from the embedded rows to the top, and keeps the activations.
-    pub(crate) fn forward(&self, transformer: &Transformer, plan: &mut Plan, rows: &Rows) -> Result<()> {
+    pub(crate) fn forward(&self, transformer: &TransformerLayers, plan: &mut Plan, rows: &Rows) -> Result<()> {
         let shape = Self::attention_shape(transformer, rows);
         let pass = Pass { views: &transformer.places.values, rows, place: RowLayout::SAME, hidden: Hidden::Kept };
         for (k, kept) in self.layers.iter().enumerate() {
@@ -174,7 +174,7 @@ impl TransformerTraining {
     /// Records the mean attention weights of every layer over the `samples` samples of the last pass, (H, T, T) each.
     pub(crate) fn attention_weights(
         &self,
-        transformer: &Transformer,
+        transformer: &TransformerLayers,
         plan: &mut Plan,
         samples: u32,
         layers: &[View],
@@ -186,7 +186,7 @@ impl TransformerTraining {
     /// Records the backward pass from the gradient of the top to that of the embedded rows.
     pub(crate) fn backward(
         &self,
-        transformer: &Transformer,
+        transformer: &TransformerLayers,
         plan: &mut Plan,
         reversed: &BackwardContext<'_>,
     ) -> Result<()> {
@@ -206,7 +206,7 @@ impl TransformerTraining {
     /// place.
     fn post_norm_backward(
         &self,
-        transformer: &Transformer,
+        transformer: &TransformerLayers,
         plan: &mut Plan,
         k: usize,
         reversed: &BackwardContext<'_>,
@@ -236,7 +236,7 @@ impl TransformerTraining {
     /// The same for a pre-norm layer.
     fn pre_norm_backward(
         &self,
-        transformer: &Transformer,
+        transformer: &TransformerLayers,
         plan: &mut Plan,
         k: usize,
         reversed: &BackwardContext<'_>,
@@ -268,7 +268,7 @@ impl TransformerTraining {
     /// of its hidden layer.
     fn hidden_backward(
         &self,
-        transformer: &Transformer,
+        transformer: &TransformerLayers,
         plan: &mut Plan,
         k: usize,
         reversed: &BackwardContext<'_>,

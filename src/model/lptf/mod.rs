@@ -23,8 +23,8 @@
 pub(super) mod network;
 mod subsampler;
 
-use super::ptf::Sizes;
-use super::rnn::network::RnnSizes;
+use super::ptf::sizes::Sizes;
+use super::rnn::cell::RnnSizes;
 use super::wave_function::ROW_META;
 use super::{Attention, AttentionLayers, Capacity, Layout, Model, Parameters, Ptf, Rnn, Sector, WaveFunction};
 use crate::error::{Error, ErrorKind, Result};

@@ -11,9 +11,10 @@ use crate::kernels::linear::GradientInto;
 use crate::kernels::nn::large_patch::{LargePatchSamples, LargePatchShape, LargeTables, LargeWindow, RowsLarge};
 use crate::model::layers::affine::BackwardContext;
 use crate::model::layers::embedding::{Embedding, EmbeddingSizes};
-use crate::model::layers::transformer::{Transformer, TransformerSizes};
+use crate::model::layers::transformer::Transformer;
+use crate::model::layers::transformer_layers::{TransformerLayers, TransformerSizes};
 use crate::model::layers::transformer_training::TransformerTraining;
-use crate::model::wave_function::LargeRows;
+use crate::model::wave_function::{LargeRows, no_room};
 use crate::model::{Autoregressive, Capacity, Outcomes, ParameterSpec, Parameters, SuffixBatch};
 
 /// Sizes of an LPTF on a lattice.
@@ -73,7 +74,7 @@ impl LptfSizes {
 
     pub(crate) fn specs(&self) -> Vec<ParameterSpec> {
         let c = self.width() as usize;
-        [Embedding::specs(&self.embedding), Transformer::specs(&self.transformer), self.sub.specs(c)].concat()
+        [Embedding::specs(&self.embedding), TransformerLayers::specs(&self.transformer), self.sub.specs(c)].concat()
     }
 
     /// Elements of a block of the widest gradient over rows of large patches.
@@ -122,7 +123,7 @@ impl LptfNetwork {
     }
 
     fn training(&self) -> Result<&Training> {
-        self.training.as_ref().ok_or_else(Transformer::no_room)
+        self.training.as_ref().ok_or_else(no_room)
     }
 
     /// Samples with their tokens.
@@ -208,7 +209,7 @@ impl Autoregressive for LptfNetwork {
         };
         let from = (None, Some(row_meta));
         self.embed(plan, from, (&self.whole.rows, &window), [large, &transformer.embedded()])?;
-        transformer.forward(&self.transformer, plan, &rows.items(self.large_patch.sub_patches))?;
+        transformer.forward(&self.transformer.layers, plan, &rows.items(self.large_patch.sub_patches))?;
         self.sub.forward(plan, row_meta, rows, &transformer.top())
     }
 
@@ -218,11 +219,11 @@ impl Autoregressive for LptfNetwork {
         let reversed = BackwardContext { rows: &large_rows, part: part.view(), into };
         let conditionings = [&transformer.top(), &transformer.d_top()];
         self.sub.backward(plan, row_meta, rows, &reversed, conditionings)?;
-        transformer.backward(&self.transformer, plan, &reversed)?;
+        transformer.backward(&self.transformer.layers, plan, &reversed)?;
         self.embedding.backward(plan, large, &transformer.d_embedded(), &reversed)
     }
 
     fn attention(&self, plan: &mut Plan, samples: u32, layers: &[View]) -> Result<()> {
-        self.transformer.training()?.attention_weights(&self.transformer, plan, samples, layers)
+        self.transformer.training()?.attention_weights(&self.transformer.layers, plan, samples, layers)
     }
 }

@@ -7,9 +7,10 @@ use crate::gpu::{Gpu, Plan, Rows, View};
 use crate::kernels::nn::large_patch::LargePatchShape;
 use crate::model::layers::affine::{BackwardContext, prefixed};
 use crate::model::layers::conditioning::Conditioning;
-use crate::model::ptf::Sizes;
 use crate::model::ptf::network::PtfNetwork;
-use crate::model::rnn::network::{MoveConditionings, RnnNetwork, RnnSizes};
+use crate::model::ptf::sizes::Sizes;
+use crate::model::rnn::cell::RnnSizes;
+use crate::model::rnn::network::{MoveConditionings, RnnNetwork};
 use crate::model::wave_function::LargeRows;
 use crate::model::{Autoregressive, Capacity, Outcomes, ParameterSpec, Parameters, SuffixBatch};
 

@@ -17,11 +17,10 @@
 //! first layer's.
 
 pub(super) mod network;
+pub(super) mod sizes;
 
-use super::layers::categorical_head::HeadSizes;
-use super::layers::embedding::{Embedding, EmbeddingSizes};
-use super::layers::transformer::TransformerSizes;
-use super::layers::transformer_training::TransformerTraining;
+use super::layers::embedding::EmbeddingSizes;
+use super::layers::transformer_layers::TransformerSizes;
 use super::wave_function::ROW_META;
 use super::{
     Activation, Attention, AttentionLayers, Capacity, Layout, Model, Norm, Parameters, PositionalEncoding, Sector,
@@ -32,6 +31,7 @@ use crate::gpu::Gpu;
 use crate::kernels::attention::linear::most_positions;
 use crate::physics::{Lattice, Patch, Patching};
 use network::PtfNetwork;
+use sizes::Sizes;
 
 /// Settings of the patched transformer.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,40 +78,6 @@ impl Default for Ptf {
             sector: Sector::default(),
             phase: false,
         }
-    }
-}
-
-/// Sizes of a PTF on a lattice, as `u32` for shaders.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sizes {
-    pub embedding: EmbeddingSizes,
-    pub transformer: TransformerSizes,
-    /// V
-    pub outcomes: u32,
-    /// Whether outcomes have phases.
-    pub complex: bool,
-}
-
-impl Sizes {
-    /// T
-    pub(crate) fn patches(&self) -> u32 {
-        self.transformer.positions
-    }
-
-    /// C
-    pub(crate) fn width(&self) -> u32 {
-        self.transformer.width
-    }
-
-    /// Elements of a gradient block of the widest weight with its bias.
-    pub(crate) fn part_width(&self) -> u64 {
-        TransformerTraining::part_width(&self.transformer)
-            .max(self.head().part_width())
-            .max(Embedding::part_width(&self.embedding))
-    }
-
-    pub(crate) fn head(&self) -> HeadSizes {
-        HeadSizes { width: self.width(), outcomes: self.outcomes, complex: self.complex }
     }
 }
 
@@ -267,7 +233,7 @@ impl Model for Ptf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::layers::transformer::layer_name;
+    use crate::model::layers::transformer_layers::layer_name;
 
     #[test]
     fn parameter_counts_are_those_of_the_reference() {

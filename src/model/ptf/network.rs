@@ -1,6 +1,6 @@
 //! Passes of the patched transformer on a device: embedding, transformer, categorical head.
 
-use super::Sizes;
+use super::sizes::Sizes;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear;
@@ -8,8 +8,10 @@ use crate::kernels::linear::GradientInto;
 use crate::model::layers::affine::BackwardContext;
 use crate::model::layers::categorical_head::{CategoricalHead, HeadTraining, OutcomeBuffers};
 use crate::model::layers::embedding::Embedding;
-use crate::model::layers::transformer::{RowLayout, Transformer};
+use crate::model::layers::transformer::Transformer;
+use crate::model::layers::transformer_layers::{RowLayout, TransformerLayers};
 use crate::model::layers::transformer_training::TransformerTraining;
+use crate::model::wave_function::no_room;
 use crate::model::{Autoregressive, Capacity, Outcomes, ParameterSpec, Parameters, SuffixBatch};
 
 /// Buffers of the training pass, except those of the transformer.
@@ -33,7 +35,8 @@ pub(crate) struct PtfNetwork {
 
 impl PtfNetwork {
     pub(crate) fn specs(sizes: &Sizes) -> Vec<ParameterSpec> {
-        [Embedding::specs(&sizes.embedding), Transformer::specs(&sizes.transformer), sizes.head().specs()].concat()
+        [Embedding::specs(&sizes.embedding), TransformerLayers::specs(&sizes.transformer), sizes.head().specs()]
+            .concat()
     }
 
     pub(crate) fn new(
@@ -68,7 +71,7 @@ impl PtfNetwork {
     fn training(&self) -> Result<(&TransformerTraining, &Training)> {
         let transformer = self.transformer.training()?;
         // Either all parts have room for training or none has.
-        self.training.as_ref().map(|training| (transformer, training)).ok_or_else(Transformer::no_room)
+        self.training.as_ref().map(|training| (transformer, training)).ok_or_else(no_room)
     }
 }
 
@@ -118,7 +121,7 @@ impl PtfNetwork {
         let x = transformer.embedded();
         self.embedding.record(plan, row_meta, rows, &x)?;
         between(plan, &x)?;
-        transformer.forward(&self.transformer, plan, rows)?;
+        transformer.forward(&self.transformer.layers, plan, rows)?;
         head.forward(&self.head, plan, &transformer.top(), rows)
     }
 
@@ -134,7 +137,7 @@ impl PtfNetwork {
         let reversed = BackwardContext { rows, part: part.view(), into };
         let through = [&transformer.top(), &transformer.d_scratch(), &transformer.d_top()];
         head.backward(&self.head, plan, &reversed, through)?;
-        transformer.backward(&self.transformer, plan, &reversed)?;
+        transformer.backward(&self.transformer.layers, plan, &reversed)?;
         let d_embedded = transformer.d_embedded();
         between(plan, &d_embedded)?;
         self.embedding.backward(plan, row_meta, &d_embedded, &reversed)
@@ -163,6 +166,6 @@ impl Autoregressive for PtfNetwork {
     }
 
     fn attention(&self, plan: &mut Plan, samples: u32, layers: &[View]) -> Result<()> {
-        self.training()?.0.attention_weights(&self.transformer, plan, samples, layers)
+        self.training()?.0.attention_weights(&self.transformer.layers, plan, samples, layers)
     }
 }

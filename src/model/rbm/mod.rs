@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::kernels::rbm::amplitude::RbmShape;
 use crate::physics::{Lattice, MAX_SITES_PER_PATCH, Patch, Patching};
-use network::RbmNetwork;
+use network::{HIDDEN_BIAS, KERNEL, RbmNetwork, VISIBLE_BIAS};
 
 /// Settings of the restricted Boltzmann machine.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,11 +45,6 @@ const MAX_HIDDEN: usize = 1 << 14;
 /// Bound of the uniform initial weights: small compared with the range over which log cosh bends, so that training
 /// starts near the uniform state, and large enough to distinguish hidden units.
 const INITIAL: f64 = 0.05;
-
-/// Names of the parameters.
-pub(crate) const VISIBLE_BIAS: &str = "visible_bias";
-pub(crate) const KERNEL: &str = "Dense.kernel";
-pub(crate) const HIDDEN_BIAS: &str = "Dense.bias";
 
 impl Rbm {
     /// M, the number of hidden units on `lattice`; at least 1 if the settings are valid.

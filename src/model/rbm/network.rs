@@ -1,6 +1,5 @@
 //! Restricted Boltzmann machine on a device: chains, amplitudes, amplitude ratios and gradient.
 
-use super::{HIDDEN_BIAS, KERNEL, VISIBLE_BIAS};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear;
@@ -13,6 +12,11 @@ use crate::model::{
     Capacity, ChainWindow, ConnectedMoves, LogPsi, LogPsiGradient, Metropolis, Parameters, Proposal, Stretch,
     Unnormalized,
 };
+
+/// Names of the parameters.
+pub(super) const VISIBLE_BIAS: &str = "visible_bias";
+pub(super) const KERNEL: &str = "Dense.kernel";
+pub(super) const HIDDEN_BIAS: &str = "Dense.bias";
 
 /// Visible bias (N), kernel (N, M), hidden bias (M).
 struct Values {

@@ -15,6 +15,7 @@
 //! rows of a suffix batch are sorted by position on the host, once (`row_order`). `recurrent_links` locates the
 //! previous state of each row: the states of the sample, the previous row, or a conditioning.
 
+pub(super) mod cell;
 pub(super) mod network;
 mod row_order;
 pub(super) mod training;
@@ -24,7 +25,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 pub use crate::kernels::nn::recurrent::Cell;
 use crate::physics::{Lattice, Patch, Patching};
-use network::{RnnNetwork, RnnSizes};
+use cell::RnnSizes;
+use network::RnnNetwork;
 
 /// Settings of the patched recurrent wave function.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,6 @@
 //! Teacher-forced pass of a recurrent wave function that keeps its states and gates, and the backward pass.
 
-use super::network::{RnnNetwork, RnnSizes};
+use super::cell::{RecurrentCell, RnnSizes};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear;
@@ -55,23 +55,23 @@ impl RnnTraining {
     }
 
     /// Gates, or a placeholder if none are kept.
-    fn gates_view(&self, network: &RnnNetwork) -> View {
-        self.gates.as_ref().unwrap_or(&network.absent[0]).view()
+    fn gates_view(&self, cell: &RecurrentCell) -> View {
+        self.gates.as_ref().unwrap_or(&cell.absent[0]).view()
     }
 
     pub(crate) fn forward(
         &self,
-        network: &RnnNetwork,
+        cell: &RecurrentCell,
         plan: &mut Plan,
         row_meta: &View,
         rows: &Rows,
         conditionings: Option<&View>,
     ) -> Result<Outcomes> {
-        let sequence = network.sizes.sequence;
+        let sequence = cell.sizes.sequence;
         let step = RecurrentStep {
-            gates: self.gates_view(network),
+            gates: self.gates_view(cell),
             previous: self.previous.view(),
-            ..network.step(row_meta, &network.places.values.state.weight, &self.states, conditionings)
+            ..cell.step(row_meta, &cell.places.values.state.weight, &self.states, conditionings)
         };
         for place in 0..sequence {
             let row = Strided { stride: sequence, first: place };
@@ -81,39 +81,39 @@ impl RnnTraining {
                 None => Before::Zero,
             };
             let step_rows = StepRows::Described { row, state: row, before, starts: place == 0 };
-            step.record(plan, &network.shape(&rows.items(sequence), step_rows, true))?;
+            step.record(plan, &cell.shape(&rows.items(sequence), step_rows, true))?;
         }
-        self.head.forward(&network.head, plan, &self.states, rows)
+        self.head.forward(&cell.head, plan, &self.states, rows)
     }
 
     pub(crate) fn backward(
         &self,
-        network: &RnnNetwork,
+        cell: &RecurrentCell,
         plan: &mut Plan,
         row_meta: &View,
         (rows, into): (&Rows, GradientInto<'_>),
         d_conditionings: Option<&View>,
     ) -> Result<()> {
-        let RnnSizes { sequence, sites_per_patch, width, cell, .. } = network.sizes;
-        let ParameterViews { values, gradients, .. } = &network.places;
+        let RnnSizes { sequence, sites_per_patch, width, cell: kind, .. } = cell.sizes;
+        let ParameterViews { values, gradients, .. } = &cell.places;
         let reversed = BackwardContext { rows, part: self.part.view(), into };
         let (d_states, d_hidden) = (self.d_states.view(), self.d_hidden.view());
-        self.head.backward(&network.head, plan, &reversed, [&self.states, &d_hidden, &d_states])?;
+        self.head.backward(&cell.head, plan, &reversed, [&self.states, &d_hidden, &d_states])?;
 
         let step = RecurrentBackward {
             weight: values.state.weight.clone(),
-            saved: if cell == Cell::Gru { self.previous.view() } else { self.states.view() },
-            gates: self.gates_view(network),
+            saved: if kind == Cell::Gru { self.previous.view() } else { self.states.view() },
+            gates: self.gates_view(cell),
             d_states,
             d_hidden: d_hidden.clone(),
-            d_conditioning: d_conditionings.cloned().unwrap_or_else(|| network.absent[1].view()),
+            d_conditioning: d_conditionings.cloned().unwrap_or_else(|| cell.absent[1].view()),
         };
         let places = (0..sequence).rev().map(Some).chain(d_conditionings.map(|_| None));
         for place in places {
             let sequences = rows.items(sequence);
-            step.record(plan, &RecurrentBackwardShape { sequences, places: sequence, place, cell, width })?;
+            step.record(plan, &RecurrentBackwardShape { sequences, places: sequence, place, cell: kind, width })?;
         }
-        let outputs = network.sizes.gates();
+        let outputs = cell.sizes.gates();
         reversed.gradient(plan, &self.previous, &d_hidden, [width, outputs], &gradients.state)?;
         // The gradient of the candidate, before the multiplication by r, is that of its input part.
         let (d_x, d_stride) = match &self.gates {

@@ -1,7 +1,7 @@
 //! Pass of a vision transformer from spins to log ψ, and the buffers of inference passes.
 
 use super::parameters::{BlockViews, VitViews};
-use super::{VitAttention, VitSizes};
+use super::sizes::{VitAttention, VitSizes};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::attention::factored::{FactoredAttention, FactoredShape, Orientation};

@@ -23,6 +23,7 @@ mod chains;
 mod encoder;
 mod network;
 mod parameters;
+mod sizes;
 mod training;
 
 use self::network::VitNetwork;
@@ -36,6 +37,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::kernels::attention::factored::FactoredShape;
 use crate::physics::{Lattice, Patch, Patching};
+pub use sizes::VitAttention;
+use sizes::VitSizes;
 
 /// Settings of the vision transformer.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,16 +55,6 @@ pub struct Vit {
     pub attention: VitAttention,
     /// Markov chains that sample its configurations.
     pub sampling: Metropolis,
-}
-
-/// Attention between the patches of a vision transformer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum VitAttention {
-    /// Weights of each head depend only on relative positions: ψ is invariant under translations by a patch.
-    #[default]
-    Factored,
-    /// softmax(q kᵀ / √D) v over all patches, with a learned vector for each position.
-    Softmax,
 }
 
 impl Vit {
@@ -87,52 +80,6 @@ impl Default for Vit {
             layers: 8,
             attention: VitAttention::default(),
             sampling: Self::default_sampling(),
-        }
-    }
-}
-
-/// Sizes of a vision transformer on a lattice, as `u32` for shaders.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct VitSizes {
-    /// P
-    pub sites_per_patch: u32,
-    /// Tx, Ty
-    pub grid: [u32; 2],
-    /// d
-    pub width: u32,
-    /// h
-    pub heads: u32,
-    /// K
-    pub layers: u32,
-    pub attention: VitAttention,
-}
-
-impl VitSizes {
-    /// T
-    pub(super) fn patches(&self) -> u32 {
-        self.grid[0] * self.grid[1]
-    }
-
-    /// N
-    pub(super) fn sites(&self) -> u32 {
-        self.patches() * self.sites_per_patch
-    }
-
-    /// F
-    pub(super) fn hidden(&self) -> u32 {
-        4 * self.width
-    }
-
-    /// Width of a head.
-    pub(super) fn head_width(&self) -> u32 {
-        self.width / self.heads
-    }
-
-    /// Columns of the input of attention: values, or queries, keys and values.
-    pub(super) fn projected(&self) -> u32 {
-        match self.attention {
-            VitAttention::Factored => self.width,
-            VitAttention::Softmax => 3 * self.width,
         }
     }
 }

@@ -3,10 +3,10 @@
 use super::super::{
     Capacity, ChainWindow, ConnectedMoves, LogPsi, LogPsiGradient, Metropolis, Parameters, Stretch, Unnormalized,
 };
-use super::VitSizes;
 use super::chains::Chains;
 use super::encoder::Encoder;
 use super::parameters::VitViews;
+use super::sizes::VitSizes;
 use super::training::Training;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, DynamicRows, Gpu, Plan, Rows, View};

@@ -1,7 +1,7 @@
 //! Parameters of a vision transformer: names, shapes, initial values and views.
 
 use super::super::{Initial, ParameterSpec, Parameters};
-use super::{VitAttention, VitSizes};
+use super::sizes::{VitAttention, VitSizes};
 use crate::error::Result;
 use crate::gpu::View;
 use crate::model::layers::affine::{Affine, Find, ParameterViews, constant, linear, norm_specs};

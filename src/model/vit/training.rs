@@ -3,7 +3,7 @@
 use super::super::LogPsiGradient;
 use super::encoder::{self, BlockBuffers, GELU, HeadBuffers};
 use super::parameters::VitViews;
-use super::{VitAttention, VitSizes};
+use super::sizes::{VitAttention, VitSizes};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::attention::{AttentionBackward, AttentionWeights, WeightsOf};
