@@ -40,6 +40,7 @@ mod operator;
 mod patching;
 mod rydberg;
 mod symmetry;
+mod symmetry_group;
 mod tfim;
 mod xxz;
 
@@ -53,6 +54,7 @@ pub use observables::Observables;
 pub use operator::Operator;
 pub use patching::{MAX_SITES_PER_LARGE_PATCH, MAX_SITES_PER_PATCH, Patch, Patching};
 pub use rydberg::{MAX_RYDBERG_SITES, Rydberg};
-pub use symmetry::{Symmetry, SymmetryGroup};
+pub use symmetry::Symmetry;
+pub use symmetry_group::SymmetryGroup;
 pub use tfim::Tfim;
 pub use xxz::Xxz;
