@@ -26,7 +26,7 @@ fn trainer(gpu: &Gpu, model: &dyn Model, side: usize, samples: usize, memory: u6
 fn remedy(error: &Error) -> u64 {
     assert_eq!(error.kind(), ErrorKind::Memory, "{error}");
     let text = error.to_string();
-    let number = text.split("--memory ").nth(1).and_then(|text| text.split("MiB").next());
+    let number = text.split("TrainConfig::memory=").nth(1).and_then(|text| text.split("MiB").next());
     let mebibytes: u64 = number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no remedy: {text}"));
     mebibytes << 20
 }

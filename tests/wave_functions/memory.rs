@@ -12,7 +12,7 @@ use super::cases::cases;
 fn remedy(error: &Error) -> u64 {
     assert_eq!(error.kind(), ErrorKind::Memory, "{error}");
     let text = error.to_string();
-    let number = text.split("--memory ").nth(1).and_then(|text| text.split("MiB").next());
+    let number = text.split("TrainConfig::memory=").nth(1).and_then(|text| text.split("MiB").next());
     number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no remedy: {text}"))
 }
 

@@ -2,13 +2,14 @@
 //! sets them.
 
 /// Fields in messages of the library, and the key (with `=`) or the flag that sets them.
-const FIELDS: [(&str, &str); 21] = [
+const FIELDS: [(&str, &str); 22] = [
     ("the text of BenchReport::json", "a file that `ketformer bench --json` wrote"),
     ("BenchConfig::runs", "--runs"),
     ("BenchConfig::shapes", "--shape"),
     ("TuneConfig::seconds", "--seconds"),
     ("GpuOptions::adapter", "--adapter"),
     ("TrainConfig::learning_rate", "lr="),
+    ("TrainConfig::memory", "--memory"),
     ("Lattice::lx", "Lx="),
     ("Lattice::ly", "Ly="),
     ("Ptf::width", "Nh="),

@@ -202,7 +202,7 @@ impl Batch {
                     let enough = total(&all).div_ceil(1 << 20);
                     let message = format!(
                         "a memory budget of {} MiB is too small for this run, whose smallest parts take {enough} MiB; \
-                         give --memory {enough}MiB or more, or use fewer samples or a smaller model",
+                         give TrainConfig::memory={enough}MiB or more, or use fewer samples or a smaller model",
                         budget.bytes >> 20,
                     );
                     return Err(Error::new(ErrorKind::Memory, message));
@@ -321,7 +321,7 @@ mod tests {
         let error = fit(batch(), 1 << 20, BINDING).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Memory);
         let text = error.to_string();
-        let number = text.split("--memory ").nth(1).and_then(|text| text.split("MiB").next());
+        let number = text.split("TrainConfig::memory=").nth(1).and_then(|text| text.split("MiB").next());
         let enough: u64 = number.unwrap_or_else(|| panic!("{text}")).parse().unwrap();
         let (sizes, _) = fit(batch(), enough << 20, BINDING).unwrap();
         let widest = fit(batch(), 1 << 50, BINDING).unwrap().0;
