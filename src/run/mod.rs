@@ -8,23 +8,20 @@
 
 mod array;
 mod checkpoints;
-mod curve;
 mod energy_summary;
 mod enumeration;
-mod event_record;
 mod events;
 mod folder;
 mod history;
 mod metrics;
 mod number;
 mod phase_diagram;
+mod plots;
 mod report;
-mod series;
 mod settings_file;
 
 pub use array::{save_array, save_bytes};
 pub use checkpoints::{KEPT_CHECKPOINTS, Newest, newest_checkpoint, save_checkpoint};
-pub use curve::Curve;
 pub use energy_summary::{EnergySummary, RECENT_STEPS, Summary};
 pub use enumeration::Enumeration;
 pub use events::{EnergyScale, Events};
@@ -35,6 +32,7 @@ pub use history::{HISTORY_COLUMNS, History};
 pub use metrics::{HEADER, Metrics, load_metrics};
 pub use number::{Measurement, duration, relative_error, significant};
 pub use phase_diagram::{PhaseDiagram, PhasePoint};
+pub use plots::Curve;
 pub use report::Report;
 pub use settings_file::{AdapterRecord, Resumption, RunSettings};
 

@@ -1,11 +1,8 @@
 //! Attention weights: the matrix of every head, and the weights of one patch on the lattice.
 
 use super::Report;
-use super::heat_map::HeatMap;
+use super::drawing::{HeatMap, Patches, Scale, SitePositions};
 use super::markup::{figure, shown};
-use super::patches::Patches;
-use super::places::SitePositions;
-use super::scale::Scale;
 use crate::model::AttentionKind;
 use crate::plot_style::Fault;
 use crate::vmc::AttentionMaps;

@@ -6,9 +6,8 @@ use std::fmt::Write;
 use plotters::prelude::*;
 
 use super::Report;
+use super::drawing::{Scale, SitePositions};
 use super::markup::{figure, shown};
-use super::places::SitePositions;
-use super::scale::Scale;
 use super::structure_factor;
 use super::training::{LETTERS, SIZE, inline};
 use crate::plot_style;

@@ -4,21 +4,17 @@
 //! verbatim. All figures also work without JavaScript, which only adds the selection of a site or patch.
 //!
 //! `ketformer report` fills a [`Report`] from a run folder, new samples, attention maps and the times of the parts of a
-//! step. Curves are the plots of `run::series`, which also draws `energy.svg`; selectors in `page.css` map their few
+//! step. Curves are the plots of `run::plots`, which also draws `energy.svg`; selectors in `page.css` map their few
 //! colors to those of the page, light or dark. Matrices are embedded palette PNGs with one pixel per weight, from which
 //! the script decodes the weights. A content security policy forbids the page to fetch anything. User input is escaped.
 //! `tests/report.rs` opens pages in headless Chromium at two widths, in light and dark mode.
 
 mod attention;
 mod correlation;
-mod heat_map;
+mod drawing;
 mod markup;
-mod patches;
-mod pixels;
-mod places;
 #[cfg(test)]
 mod samples;
-mod scale;
 mod settings;
 mod sites;
 mod structure_factor;

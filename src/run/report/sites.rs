@@ -1,10 +1,8 @@
 //! Mean occupation of every site, and some of the sampled configurations.
 
 use super::Report;
+use super::drawing::{LEAST, Scale, SitePositions, address};
 use super::markup::{figure, shown};
-use super::pixels;
-use super::places::{self, SitePositions};
-use super::scale::Scale;
 use crate::plot_style::Fault;
 use crate::run::Measurement;
 
@@ -78,7 +76,7 @@ fn snapshots(report: &Report) -> Result<String, Fault> {
         _ => format!("{shown} sampled configurations: a filled site is occupied, an open one is empty."),
     };
     // Large enough to distinguish the sites.
-    let least = (places.columns * places::LEAST).max(88);
+    let least = (places.columns * LEAST).max(88);
     let class = if places.columns > 2 * places.rows { "rows" } else { "tiles" };
     Ok(figure("drawing", &format!("<div class=\"{class}\" style=\"--least:{least}px\">\n{pictures}</div>"), &caption))
 }
@@ -90,7 +88,7 @@ fn image(places: &SitePositions, of: &dyn Fn(usize) -> f64, scale: &Scale) -> Re
         let [column, row] = places.of(site);
         values[row * places.columns + column] = of(site);
     }
-    let address = pixels::address(&values, places.columns, scale)?;
+    let address = address(&values, places.columns, scale)?;
     let [width, height] = places.size().map(|side| shown(side, 4));
     Ok(format!("<image href=\"{address}\" width=\"{width}\" height=\"{height}\" preserveAspectRatio=\"none\"/>\n"))
 }

@@ -1,9 +1,8 @@
 //! Structure factor: one square per wave vector.
 
 use super::Report;
+use super::drawing::{CELL, Scale, SitePositions};
 use super::markup::{coordinate, figure, shown};
-use super::places::{CELL, SitePositions};
-use super::scale::Scale;
 use crate::plot_style::Fault;
 use crate::run::Measurement;
 

@@ -5,8 +5,8 @@ use super::Report;
 use super::markup::{escaped, figure};
 use super::time;
 use crate::plot_style::Fault;
+use crate::run::plots::{Series, SeriesStyle, Vertical};
 use crate::run::relative_error;
-use crate::run::series::{Series, SeriesStyle, Vertical};
 use crate::vmc::StepReport;
 
 /// Size of a chart in points: the labels are still readable on a phone.

@@ -2,11 +2,11 @@
 //!
 //! A color has one hue for each sign, and the value is its opacity. Zero is therefore the background, light or dark.
 
-use super::markup::{coordinate, escaped, shown};
+use super::super::markup::{coordinate, escaped, shown};
 
 /// Mapping from values to colors.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Scale {
+pub(in super::super) struct Scale {
     /// Magnitude of a value with full opacity.
     greatest: f64,
     /// Whether values have a sign.
@@ -19,27 +19,27 @@ pub(super) struct Scale {
 impl Scale {
     /// Creates a scale up to the largest magnitude of `values`, which may have both signs; values that are not finite
     /// are ignored.
-    pub(super) fn signed(values: impl IntoIterator<Item = f64>) -> Self {
+    pub(in super::super) fn signed(values: impl IntoIterator<Item = f64>) -> Self {
         Self { greatest: greatest(values), signed: true, root: false }
     }
 
     /// Creates a scale up to the largest of `values`, which are not negative.
-    pub(super) fn positive(values: impl IntoIterator<Item = f64>) -> Self {
+    pub(in super::super) fn positive(values: impl IntoIterator<Item = f64>) -> Self {
         Self { greatest: greatest(values), signed: false, root: false }
     }
 
     /// Returns the scale with square roots.
-    pub(super) fn by_root(self) -> Self {
+    pub(in super::super) fn by_root(self) -> Self {
         Self { root: true, ..self }
     }
 
     /// Magnitude of a value with full opacity; 1 if all values are 0.
-    pub(super) fn greatest(&self) -> f64 {
+    pub(in super::super) fn greatest(&self) -> f64 {
         self.greatest
     }
 
     /// Opacity of a value, from 0 to 1.
-    pub(super) fn opacity(&self, value: f64) -> f64 {
+    pub(in super::super) fn opacity(&self, value: f64) -> f64 {
         let part = (value.abs() / self.greatest).clamp(0.0, 1.0);
         match part.is_nan() {
             true => 0.0,
@@ -49,18 +49,18 @@ impl Scale {
     }
 
     /// CSS class of a value, which sets its hue.
-    pub(super) fn class(&self, value: f64) -> &'static str {
+    pub(in super::super) fn class(&self, value: f64) -> &'static str {
         if self.signed && value > 0.0 { "plus" } else { "minus" }
     }
 
     /// Attributes that fill a shape with the color of a value.
-    pub(super) fn fill(&self, value: f64) -> String {
+    pub(in super::super) fn fill(&self, value: f64) -> String {
         let opacity = (100.0 * self.opacity(value)).round() / 100.0;
         format!("class=\"{}\" fill-opacity=\"{}\"", self.class(value), coordinate(opacity))
     }
 
     /// Legend of the colors; `name` is the quantity.
-    pub(super) fn legend(&self, name: &str) -> String {
+    pub(in super::super) fn legend(&self, name: &str) -> String {
         let half = if self.root { 0.25 } else { 0.5 } * self.greatest;
         let numbers = match self.signed {
             true => vec![-self.greatest, -half, 0.0, half, self.greatest],

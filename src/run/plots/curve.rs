@@ -6,7 +6,7 @@ use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plot_style::{Fault, LETTERS};
 
-use super::WRITER;
+use super::super::WRITER;
 use super::series::{Series, SeriesStyle, Vertical};
 
 const SIZE: (u32, u32) = (800, 500);

@@ -1,16 +1,16 @@
 //! Positions of sites in a figure: x to the right, y downwards; a chain is broken into rows like text.
 
-use super::markup::coordinate;
+use super::super::markup::coordinate;
 use crate::physics::Lattice;
 
 /// Side length of a site in a figure.
-pub(super) const CELL: f64 = 24.0;
+pub(in super::super) const CELL: f64 = 24.0;
 
 /// Width of a figure on a phone.
 const NARROW: f64 = 320.0;
 
 /// Minimum size of a site in pixels of the page.
-pub(super) const LEAST: usize = 7;
+pub(in super::super) const LEAST: usize = 7;
 
 /// Maximum number of sites of a chain in a single row.
 const ONE_ROW: usize = 24;
@@ -23,7 +23,7 @@ const LONG: usize = 400;
 
 /// Positions of sites in a figure.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct SitePositions {
+pub(in super::super) struct SitePositions {
     lattice: Lattice,
     /// Number of columns of the figure.
     pub columns: usize,
@@ -34,7 +34,7 @@ pub(super) struct SitePositions {
 
 impl SitePositions {
     /// Creates the positions of the sites of a lattice.
-    pub(super) fn new(lattice: &Lattice) -> Self {
+    pub(in super::super) fn new(lattice: &Lattice) -> Self {
         let chain = lattice.lx == 1 || lattice.ly == 1;
         let sites = lattice.sites();
         let columns = match sites {
@@ -48,17 +48,17 @@ impl SitePositions {
     }
 
     /// Number of sites.
-    pub(super) fn sites(&self) -> usize {
+    pub(in super::super) fn sites(&self) -> usize {
         self.lattice.sites()
     }
 
     /// Width and height of the figure.
-    pub(super) fn size(&self) -> [f64; 2] {
+    pub(in super::super) fn size(&self) -> [f64; 2] {
         [self.columns, self.rows].map(|cells| cells as f64 * CELL)
     }
 
     /// Column and row of a site.
-    pub(super) fn of(&self, site: usize) -> [usize; 2] {
+    pub(in super::super) fn of(&self, site: usize) -> [usize; 2] {
         match self.chain {
             true => [site % self.columns, site / self.columns],
             false => self.lattice.position(site).into(),
@@ -66,12 +66,12 @@ impl SitePositions {
     }
 
     /// Center of a site in a figure.
-    pub(super) fn middle(&self, site: usize) -> [f64; 2] {
+    pub(in super::super) fn middle(&self, site: usize) -> [f64; 2] {
         self.of(site).map(|at| (at as f64 + 0.5) * CELL)
     }
 
     /// Name of a site for display.
-    pub(super) fn name(&self, site: usize) -> String {
+    pub(in super::super) fn name(&self, site: usize) -> String {
         match (self.chain, self.lattice.position(site)) {
             (true, _) => format!("site {site}"),
             (false, (x, y)) => format!("site ({x}, {y})"),
@@ -79,12 +79,12 @@ impl SitePositions {
     }
 
     /// Site nearest to the center of the lattice.
-    pub(super) fn central(&self) -> usize {
+    pub(in super::super) fn central(&self) -> usize {
         self.nearest_to_middle((0..self.lattice.sites()).map(|site| vec![site]))
     }
 
     /// Index of the set of sites whose center is nearest to the center of the lattice; the first if there are several.
-    pub(super) fn nearest_to_middle(&self, sets: impl IntoIterator<Item = Vec<usize>>) -> usize {
+    pub(in super::super) fn nearest_to_middle(&self, sets: impl IntoIterator<Item = Vec<usize>>) -> usize {
         let distance = |sites: &[usize]| {
             let mean = |of: fn((usize, usize)) -> usize| {
                 sites.iter().map(|site| of(self.lattice.position(*site)) as f64).sum::<f64>() / sites.len() as f64
@@ -97,7 +97,7 @@ impl SitePositions {
     }
 
     /// Description of the layout for a caption.
-    pub(super) fn described(&self) -> &'static str {
+    pub(in super::super) fn described(&self) -> &'static str {
         match (self.chain, self.rows) {
             (true, 1) => "The chain runs to the right.",
             (true, _) => "The chain runs to the right and continues in the next row.",
@@ -106,18 +106,18 @@ impl SitePositions {
     }
 
     /// Font size, in units of the figure, that corresponds to `points` on a phone.
-    pub(super) fn letters(&self, points: f64) -> f64 {
+    pub(in super::super) fn letters(&self, points: f64) -> f64 {
         points * (self.size()[0] / NARROW).max(0.8)
     }
 
     /// Site as a circle with additional attributes and content, such as its title.
-    pub(super) fn disc(&self, site: usize, attributes: &str, inside: &str) -> String {
+    pub(in super::super) fn disc(&self, site: usize, attributes: &str, inside: &str) -> String {
         let [x, y] = self.middle(site).map(coordinate);
         format!("<circle cx=\"{x}\" cy=\"{y}\" r=\"10.5\" {attributes}>{inside}</circle>\n")
     }
 
     /// Start tag of a figure of the sites, with `room` added at the left and at the top, and additional attributes.
-    pub(super) fn svg(&self, class: &str, room: f64, attributes: &str) -> String {
+    pub(in super::super) fn svg(&self, class: &str, room: f64, attributes: &str) -> String {
         let [width, height] = self.size();
         // Small lattices do not fill the page, and large ones scroll horizontally.
         let most = (self.columns * 44).clamp(150, 420);

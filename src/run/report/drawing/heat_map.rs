@@ -1,6 +1,6 @@
 //! Heat map of a matrix of weights with labeled rows and columns.
 
-use super::markup::coordinate;
+use super::super::markup::coordinate;
 use super::pixels;
 use super::scale::Scale;
 use crate::plot_style::Fault;
@@ -16,7 +16,7 @@ const NAME: [f64; 2] = [34.0, 13.0];
 const AROUND: f64 = 0.75;
 
 /// Square matrix of weights.
-pub(super) struct HeatMap<'a> {
+pub(in super::super) struct HeatMap<'a> {
     /// Values (T, T) in row-major order.
     pub values: &'a [f64],
     pub rows: &'a [String],
@@ -33,7 +33,7 @@ impl HeatMap<'_> {
     ///
     /// # Errors
     /// Those of the PNG encoder.
-    pub(super) fn svg(&self) -> Result<String, Fault> {
+    pub(in super::super) fn svg(&self) -> Result<String, Fault> {
         let [left, top] = ROOM;
         let cell = SIDE / self.rows.len() as f64;
         let address = pixels::address(self.values, self.columns.len(), &self.scale)?;

@@ -1,6 +1,6 @@
 //! Patches of a lattice as SVG shapes shared by several figures, and their labels.
 
-use super::markup::coordinate;
+use super::super::markup::coordinate;
 use super::places::{CELL, SitePositions};
 
 /// Font size of the labels in points on a phone.
@@ -10,7 +10,7 @@ const LETTERS: f64 = 11.0;
 type Rectangle = [usize; 4];
 
 /// Patches of a lattice.
-pub(super) struct Patches<'a> {
+pub(in super::super) struct Patches<'a> {
     pub places: &'a SitePositions,
     /// Sites of each patch.
     pub patches: &'a [Vec<usize>],
@@ -42,7 +42,7 @@ impl Patches<'_> {
 
     /// Definitions of the shapes `patch-0`, `patch-1`, … of the patches and `patch-lines` of their borders, for use by
     /// other figures.
-    pub(super) fn shapes(&self) -> String {
+    pub(in super::super) fn shapes(&self) -> String {
         let mut shapes = String::from("<defs>\n");
         for patch in 0..self.patches.len() {
             let path: String = self.rectangles(patch).into_iter().map(path).collect();
@@ -81,7 +81,7 @@ impl Patches<'_> {
 
     /// Labels of the patches, placed in the first rectangle of each. If they do not fit, only every second column, or
     /// fewer, is labeled.
-    pub(super) fn names(&self) -> String {
+    pub(in super::super) fn names(&self) -> String {
         let letters = self.places.letters(LETTERS);
         let letters_of_name = format!("P{}", self.patches.len().saturating_sub(1)).len();
         let wide = 0.62 * letters * letters_of_name as f64;

@@ -1,11 +1,13 @@
 //! TensorBoard event files: the metrics of each step as scalars, in the folder `tensorboard` of a run.
 
+mod record;
+
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::event_record::{Event, Scalar, Scalars, SessionLog, SessionStatus, What, record};
+use self::record::{Event, Scalar, Scalars, SessionLog, SessionStatus, What, record};
 use super::metrics::cannot_write;
 use super::number::relative_error;
 use crate::error::{Error, ErrorKind, Result};
@@ -160,7 +162,7 @@ fn now() -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::event_record::read;
+    use super::record::read;
     use super::*;
     use crate::vmc::{Magnetization, ReconfigurationReport};
 

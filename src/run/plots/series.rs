@@ -13,7 +13,7 @@ const MOST_POINTS: usize = 800;
 
 /// Scale of the vertical axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Vertical {
+pub(in super::super) enum Vertical {
     /// Linear, fitted to the values shown.
     Close,
     /// Linear from zero; no value is below zero.
@@ -23,7 +23,7 @@ pub(super) enum Vertical {
 }
 
 /// Style of the plot of a series.
-pub(super) struct SeriesStyle<'a> {
+pub(in super::super) struct SeriesStyle<'a> {
     /// Width and height in points.
     pub size: (u32, u32),
     /// Font size in points.
@@ -45,25 +45,25 @@ pub(super) struct SeriesStyle<'a> {
 
 /// Values by step, to be drawn.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Series {
+pub(in super::super) struct Series {
     points: Vec<(u64, f64)>,
 }
 
 impl Series {
     /// Adds the value of a step; a value that is not finite is skipped.
-    pub(super) fn push(&mut self, step: u64, number: f64) {
+    pub(in super::super) fn push(&mut self, step: u64, number: f64) {
         if number.is_finite() {
             self.points.push((step, number));
         }
     }
 
     /// Number of values.
-    pub(super) fn len(&self) -> usize {
+    pub(in super::super) fn len(&self) -> usize {
         self.points.len()
     }
 
     /// Number of steps in the moving mean.
-    pub(super) fn window(&self) -> usize {
+    pub(in super::super) fn window(&self) -> usize {
         (self.points.len() / 20).clamp(1, 50)
     }
 
@@ -71,7 +71,7 @@ impl Series {
     ///
     /// # Errors
     /// If there is no step, or the error of the plotting library.
-    pub(super) fn svg(&self, look: &SeriesStyle<'_>) -> Result<String, Fault> {
+    pub(in super::super) fn svg(&self, look: &SeriesStyle<'_>) -> Result<String, Fault> {
         if self.points.is_empty() {
             return Err("no step was taken".into());
         }

@@ -18,7 +18,7 @@ const SIDE: usize = 127;
 ///
 /// # Errors
 /// Those of the PNG encoder.
-pub(super) fn address(values: &[f64], columns: usize, scale: &Scale) -> Result<String, Fault> {
+pub(in super::super) fn address(values: &[f64], columns: usize, scale: &Scale) -> Result<String, Fault> {
     let steps = if scale.signed { SIDE } else { 2 * SIDE };
     let middle = if scale.signed { SIDE } else { 0 };
     let index = |value: &f64| {

@@ -1,0 +1,7 @@
+//! Plots of quantities against the step: `energy.svg` and the curves of the report.
+
+mod curve;
+mod series;
+
+pub use curve::Curve;
+pub(super) use series::{Series, SeriesStyle, Vertical};
