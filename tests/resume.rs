@@ -106,13 +106,19 @@ fn a_run_goes_on_for_longer() {
     let path = folder.path();
     succeeds(path, &format!("train steps=12 checkpoint=5 seed=2 {TINY} --out whole"));
     succeeds(path, &format!("train steps=5 checkpoint=5 seed=2 {TINY} --out parts"));
+    let settings = || -> serde_json::Value {
+        serde_json::from_str(&fs::read_to_string(path.join("parts/settings.json")).unwrap()).unwrap()
+    };
+    let before = settings();
     // Settings that equal those of the run are accepted.
     succeeds(path, "train --resume parts steps=12 L=4 report=3 seed=2");
     let model = |run: &str| fs::read(path.join(run).join("model.safetensors")).unwrap();
     assert!(model("parts") == model("whole"));
     assert_eq!(metrics(&path.join("parts")), metrics(&path.join("whole")));
-    let settings = fs::read_to_string(path.join("parts/settings.json")).unwrap();
-    let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
+    let settings = settings();
+    let seconds = [&before, &settings].map(|settings| settings["wall_seconds"].as_f64().unwrap());
+    assert!(0.0 < seconds[0] && seconds[0] < seconds[1], "{seconds:?}");
+    assert!(settings["started"].as_str().unwrap().ends_with('Z') && settings["started"] == before["started"]);
     assert_eq!(settings["resumptions"][0]["changes"], serde_json::json!(["steps=12", "report=3"]));
     assert_eq!((&settings["train"]["steps"], &settings["resumptions"][0]["step"]), (&12.into(), &5.into()));
     // A different learning rate from here on.

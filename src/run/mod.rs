@@ -1,10 +1,10 @@
 //! Run folder of a training run, and the analysis of its files.
 //!
-//! A run folder contains `settings.json` (the resolved settings and the command that reproduces them), `metrics.csv`
-//! (one row per step), `metrics.npy` (the same for NumPy), `model.safetensors` (the weights), the newest checkpoints
-//! and `energy.svg` (the energy against the step). On request it also contains `tensorboard` (event files) and
-//! `report.html` (a page with all results). Files are written under a temporary name and then renamed, except for the
-//! metrics and the events, which are appended to at every step.
+//! A run folder contains `settings.json` (the resolved settings, the command that reproduces them, date and wall time),
+//! `metrics.csv` (one row per step), `metrics.npy` (the same for NumPy), `model.safetensors` (the weights), the newest
+//! checkpoints and `energy.svg` (the energy against the step). On request it also contains `tensorboard` (event files)
+//! and `report.html` (a page with all results). Files are written under a temporary name and then renamed, except for
+//! the metrics and the events, which are appended to at every step.
 
 mod array;
 mod checkpoints;

@@ -12,13 +12,20 @@ use crate::error::{Error, ErrorKind, Result};
 
 use super::WRITER;
 
-/// Record of a run, written before its first step.
+/// Record of a run, written before its first step and again at each checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSettings {
     /// Command that reproduces the run.
     pub command: String,
     /// Version of this crate.
     pub version: String,
+    /// Date and time of the beginning in UTC (RFC 3339); `None` in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<String>,
+    /// Wall time of training in seconds, including checkpoints and earlier parts of a resumed run; `None` in files of
+    /// earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall_seconds: Option<f64>,
     /// Adapter on which the run began.
     pub adapter: AdapterRecord,
     /// Seed, drawn or given.
@@ -129,15 +136,14 @@ impl RunSettings {
 mod tests {
     use super::*;
 
-    #[test]
-    fn settings_read_back_as_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("settings.json");
+    fn settings() -> RunSettings {
         let text = |text: &str| text.to_string();
         let group = |key: &str, value: Value| Map::from_iter([(text(key), value)]);
-        let settings = RunSettings {
+        RunSettings {
             command: text("ketformer train L=16"),
             version: text("0.1.0"),
+            started: Some(text("2026-12-01T08:32:54Z")),
+            wall_seconds: Some(223.418),
             adapter: AdapterRecord {
                 name: text("llvmpipe"),
                 backend: text("Vulkan"),
@@ -154,11 +160,34 @@ mod tests {
                 (text("ptf"), group("patch", "2x2".into())),
                 (text("rydberg"), group("V", 0.1.into())),
             ]),
-        };
+        }
+    }
+
+    #[test]
+    fn settings_read_back_as_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.json");
+        let settings = settings();
         settings.save(&path).unwrap();
         let file: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         assert!(file["ptf"]["patch"] == "2x2" && file["rydberg"]["V"] == 0.1 && file["train"]["lr"] == 5e-4, "{file}");
+        assert!(file["started"] == "2026-12-01T08:32:54Z" && file["wall_seconds"] == 223.418, "{file}");
         assert_eq!(RunSettings::load(&path).unwrap(), settings);
+    }
+
+    #[test]
+    fn files_without_date_and_wall_time_are_read_and_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.json");
+        let mut file = serde_json::to_value(settings()).unwrap();
+        for key in ["started", "wall_seconds"] {
+            file.as_object_mut().unwrap().remove(key).unwrap();
+        }
+        fs::write(&path, file.to_string()).unwrap();
+        let old = RunSettings::load(&path).unwrap();
+        assert_eq!(old, RunSettings { started: None, wall_seconds: None, ..settings() });
+        old.save(&path).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&fs::read_to_string(&path).unwrap()).unwrap(), file);
     }
 
     #[test]

@@ -187,6 +187,8 @@ fn settings(lattice: Lattice) -> RunSettings {
             lattice.lx, lattice.ly
         ),
         version: "0.1.0".into(),
+        started: Some("2026-12-01T08:32:54Z".into()),
+        wall_seconds: Some(223.418),
         adapter,
         seed: 17,
         parameters: 276_752,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
-use ketformer::run::{METRICS_FILE, MODEL_FILE, PhaseDiagram, PhasePoint, RunFolder, SETTINGS_FILE};
+use ketformer::run::{METRICS_FILE, MODEL_FILE, PhaseDiagram, PhasePoint, RunFolder, RunSettings, SETTINGS_FILE};
 use ketformer::vmc::{SampleConfig, State};
 use ketformer::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
@@ -145,7 +145,8 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
 fn trained(gpu: &Gpu, point: &ScanPoint, place: &Path, before: Option<PathBuf>) -> Result<Option<(Job, Weights)>> {
     let mut run = if place.join(SETTINGS_FILE).is_file() {
         let folder = RunFolder::existing(place)?;
-        TrainingRun::resume(Job::new(&point.arguments)?, gpu, folder, &train::checkpoint(place)?)?
+        let settings = RunSettings::load(&folder.file(SETTINGS_FILE))?;
+        TrainingRun::resume(Job::new(&point.arguments)?, gpu, folder, settings, &train::checkpoint(place)?)?
     } else {
         // Killed before its settings were written: there is nothing to resume, and at most the header of the metrics.
         let rows = fs::read_to_string(place.join(METRICS_FILE)).map_or(0, |text| text.lines().skip(1).count());

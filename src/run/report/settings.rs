@@ -3,7 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::markup::{escaped, table};
-use crate::run::{AdapterRecord, Resumption, RunSettings};
+use crate::run::{AdapterRecord, Resumption, RunSettings, duration};
+
+/// Value that files of earlier versions do not have.
+const UNKNOWN: &str = "unknown";
 
 pub(super) fn section(settings: &RunSettings) -> String {
     let mut tables = typed("Run", &run(settings));
@@ -26,6 +29,8 @@ pub(super) fn section(settings: &RunSettings) -> String {
 fn run(settings: &RunSettings) -> Vec<(String, String)> {
     let mut rows = vec![
         ("version".to_string(), settings.version.clone()),
+        ("started".into(), settings.started.clone().unwrap_or(UNKNOWN.into())),
+        ("wall\u{a0}time".into(), settings.wall_seconds.map_or(UNKNOWN.into(), duration)),
         ("seed".into(), settings.seed.to_string()),
         ("parameters".into(), settings.parameters.to_string()),
         ("GPU\u{a0}memory".into(), format!("{:.1} MiB", settings.gpu_bytes as f64 / f64::from(1 << 20))),
@@ -85,7 +90,10 @@ mod tests {
         assert!(html.contains(
             "after step 40 on llvmpipe (LLVM 15.0.6, 256 bits) (llvmpipe Mesa 22.3.6 (LLVM 15.0.6)), with lr=1e-4"
         ));
+        assert!(html.contains("<td>2026-12-01T08:32:54Z</td>") && html.contains("<td>3m43s</td>"), "{html}");
         settings.resumptions.clear();
         assert!(!section(&settings).contains("Resumptions"));
+        settings = RunSettings { started: None, wall_seconds: None, ..settings };
+        assert_eq!(section(&settings).matches("<td>unknown</td>").count(), 2);
     }
 }

@@ -4,10 +4,13 @@ use ketformer::Result;
 use ketformer::run::{Events, MODEL_FILE, Metrics, RunFolder, save_checkpoint};
 use ketformer::vmc::{Checkpoint, StepReport};
 
+use super::record::RunRecord;
+
 /// Open files of a training run.
 pub struct RunFiles {
     pub metrics: Metrics,
     pub events: Option<Events>,
+    pub record: RunRecord,
     /// Declared after its files, so that they are closed before a folder that is not kept is removed.
     pub folder: RunFolder,
     /// Step of the last checkpoint.
@@ -27,7 +30,7 @@ impl RunFiles {
         if flush { events.flush() } else { Ok(()) }
     }
 
-    /// Saves metrics, events, a checkpoint, and its weights in a separate file.
+    /// Saves metrics, events, a checkpoint, its weights in a separate file, and the wall time.
     ///
     /// # Errors
     /// `ErrorKind::File` if they cannot be written.
@@ -37,6 +40,7 @@ impl RunFiles {
         self.events.as_mut().map_or(Ok(()), Events::sync)?;
         save_checkpoint(self.folder.path(), checkpoint)?;
         self.saved = checkpoint.step;
-        checkpoint.weights.save(self.folder.file(MODEL_FILE))
+        checkpoint.weights.save(self.folder.file(MODEL_FILE))?;
+        self.record.save()
     }
 }

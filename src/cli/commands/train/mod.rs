@@ -3,6 +3,7 @@
 mod files;
 mod job;
 mod location;
+mod record;
 mod resume;
 mod run;
 

@@ -23,7 +23,7 @@ const MAY_CHANGE: [&str; 6] = ["steps", "lr", "clip", "report", "checkpoint", "m
 /// memory, files and weights.
 pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
     refuse_what_a_run_says(arguments)?;
-    let settings = RunSettings::load(&path.join(SETTINGS_FILE))?;
+    let mut settings = RunSettings::load(&path.join(SETTINGS_FILE))?;
     let changes = changes(arguments, &settings)?;
     let job = Job::of_run(path, &settings, &changes, arguments)?;
     interrupt::watch()?;
@@ -48,10 +48,14 @@ pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
             adapter.described()
         ));
     }
-    let (file, own) = (folder.file(SETTINGS_FILE), job.settings.map());
-    let run = TrainingRun::resume(job, &gpu, folder, &checkpoint)?;
-    if is_other || !changes.is_empty() {
-        settings.resumed(Resumption { step: checkpoint.step, adapter, changes }, &own).save(&file)?;
+    let is_changed = is_other || !changes.is_empty();
+    if is_changed {
+        settings = settings.resumed(Resumption { step: checkpoint.step, adapter, changes }, &job.settings.map());
+    }
+    let file = folder.file(SETTINGS_FILE);
+    let run = TrainingRun::resume(job, &gpu, folder, settings.clone(), &checkpoint)?;
+    if is_changed {
+        settings.save(&file)?;
     }
     run.finish(&gpu)
 }

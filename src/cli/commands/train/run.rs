@@ -1,5 +1,7 @@
 //! Training run: its settings, its trainer, its files and its results so far.
 
+use std::time::SystemTime;
+
 use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
 use ketformer::run::{
@@ -13,6 +15,7 @@ use serde_json::json;
 use super::files::RunFiles;
 use super::job::{Job, quoted};
 use super::location::NO_FOLDER;
+use super::record::RunRecord;
 use crate::cli::groups::{Problem, hamiltonian, wave_function};
 use crate::cli::output::exact_answer::exact_energy;
 use crate::cli::output::number::{Measurement, bytes, energy_line, exact_line, relative_error};
@@ -77,6 +80,8 @@ impl TrainingRun {
         let settings = RunSettings {
             command: job.command.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
+            started: Some(humantime::format_rfc3339_seconds(SystemTime::now()).to_string()),
+            wall_seconds: None,
             adapter: gpu.info().into(),
             seed: job.config.seed,
             parameters: self.trainer.parameters(),
@@ -86,17 +91,24 @@ impl TrainingRun {
             groups: job.problem.settings().map(|group| (group.group().name.into(), group.map())).collect(),
         };
         let metrics = Metrics::create(&folder.file(METRICS_FILE))?;
-        settings.save(&folder.file(SETTINGS_FILE))?;
-        self.files.insert(RunFiles { metrics, events, folder, saved: 0 }).folder.keep();
+        let mut record = RunRecord::new(folder.file(SETTINGS_FILE), settings, 0.0);
+        record.save()?;
+        self.files.insert(RunFiles { metrics, events, record, folder, saved: 0 }).folder.keep();
         Ok(())
     }
 
-    /// Run in `folder` after its `checkpoint`. Accepts a run without remaining steps. Writes events if requested or if
+    /// Run with `settings` in `folder` after its `checkpoint`. Accepts a run without remaining steps. Writes events if requested or if
     /// the run has some already.
     ///
     /// # Errors
     /// Errors of adapter, memory, files and weights.
-    pub fn resume(job: Job, gpu: &Gpu, folder: RunFolder, checkpoint: &Checkpoint) -> Result<Self> {
+    pub fn resume(
+        job: Job,
+        gpu: &Gpu,
+        folder: RunFolder,
+        settings: RunSettings,
+        checkpoint: &Checkpoint,
+    ) -> Result<Self> {
         let mut run = Self::new(job, gpu, None)?;
         run.trainer.restore(checkpoint)?;
         run.done = checkpoint.step;
@@ -112,7 +124,10 @@ impl TrainingRun {
         reports.iter().for_each(|report| run.results.push(report, sites));
         let has_events = run.job.tensorboard || folder.file(EVENTS_FOLDER).is_dir();
         let events = has_events.then(|| run.events(&folder, &reports)).transpose()?;
-        run.files = Some(RunFiles { metrics, events, folder, saved: run.done });
+        // Earlier versions did not record the wall time.
+        let before = settings.wall_seconds.unwrap_or_else(|| reports.iter().map(|report| report.seconds).sum());
+        let record = RunRecord::new(folder.file(SETTINGS_FILE), settings, before);
+        run.files = Some(RunFiles { metrics, events, record, folder, saved: run.done });
         Ok(run)
     }
 

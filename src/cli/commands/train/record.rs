@@ -1,0 +1,55 @@
+//! `settings.json` of a run in progress, with its wall time.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use ketformer::Result;
+use ketformer::run::RunSettings;
+
+/// Settings of a run in progress and its clock.
+pub struct RunRecord {
+    path: PathBuf,
+    settings: RunSettings,
+    /// Wall time of training before `begun`, in seconds.
+    before: f64,
+    begun: Instant,
+}
+
+impl RunRecord {
+    /// Creates the record at `path` of a run that begins, or resumes after `before` seconds, now.
+    pub fn new(path: PathBuf, settings: RunSettings, before: f64) -> Self {
+        Self { path, settings, before, begun: Instant::now() }
+    }
+
+    /// Writes the file atomically, with the wall time up to now in milliseconds.
+    ///
+    /// # Errors
+    /// `ErrorKind::File` if it cannot be written.
+    pub fn save(&mut self) -> Result<()> {
+        let seconds = self.before + self.begun.elapsed().as_secs_f64();
+        self.settings.wall_seconds = Some((seconds * 1e3).round() / 1e3);
+        self.settings.save(&self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_time_includes_that_before_a_resumption() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.json");
+        let file = r#"{"command": "", "version": "", "adapter": {"name": "", "backend": "", "kind": "", "driver": "",
+            "driver_info": ""}, "seed": 1, "parameters": 2, "gpu_bytes": 3, "train": {}}"#;
+        let settings: RunSettings = serde_json::from_str(file).unwrap();
+        let mut record = RunRecord::new(path.clone(), settings, 3600.0);
+        let mut last = 3600.0;
+        for _ in 0..2 {
+            record.save().unwrap();
+            let now = RunSettings::load(&path).unwrap().wall_seconds.unwrap();
+            assert!(now >= last, "{now} after {last}");
+            last = now;
+        }
+    }
+}
