@@ -11,11 +11,10 @@ use ketformer::vmc::{SampleConfig, State};
 use ketformer::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 
-use super::train::{self, Job, TrainingRun};
+use super::train::{self, Job, Trained, TrainingRun};
 use crate::cli::arguments::{Arguments, Command, SweepArguments, TrainArguments};
 use crate::cli::groups::{Problem, hamiltonian, train as train_group, wave_function};
 use crate::cli::output::chains;
-use crate::cli::output::exact_answer::exact_energy;
 use crate::cli::output::number::{Measurement, energy_line, exact_line};
 use crate::cli::settings::range::Range;
 use crate::cli::{Outcome, device, interrupt, output};
@@ -120,7 +119,7 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
         if !arguments.train.gpu.quiet {
             output::note(&format!("{coupling}={}, point {} of {}", point.value, number + 1, points.len()));
         }
-        let Some((job, weights)) = trained(&gpu, point, &place, before)? else {
+        let Some(trained) = trained(&gpu, point, &place, before)? else {
             let shown = folder.display();
             output::warning(&format!(
                 "interrupted at {coupling}={}: `ketformer sweep --resume {shown}` resumes from there",
@@ -128,11 +127,11 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
             ));
             return Ok(Outcome::Interrupted);
         };
-        let found = evaluated(&gpu, arguments, &job.problem, &weights, point.value)?;
+        let found = evaluated(&gpu, arguments, &trained, point.value)?;
         show(&coupling, &found, sites);
         diagram.points.push(found);
         diagram.save(&table)?;
-        diagram.draw(&folder.join(PICTURE_FILE), &title(&job, &coupling))?;
+        diagram.draw(&folder.join(PICTURE_FILE), &title(&trained.job, &coupling))?;
     }
     if !arguments.train.gpu.quiet {
         output::note(&format!("{} and {PICTURE_FILE} next to it contain all points", table.display()));
@@ -140,9 +139,8 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Trains a point from the weights of the previous one, or resumes it. Returns its job and weights, or `None` if the
-/// user interrupted it.
-fn trained(gpu: &Gpu, point: &ScanPoint, place: &Path, before: Option<PathBuf>) -> Result<Option<(Job, Weights)>> {
+/// Trains a point from the weights of the previous one, or resumes it. Returns `None` if the user interrupted it.
+fn trained(gpu: &Gpu, point: &ScanPoint, place: &Path, before: Option<PathBuf>) -> Result<Option<Trained>> {
     let mut run = if place.join(SETTINGS_FILE).is_file() {
         let folder = RunFolder::existing(place)?;
         let settings = RunSettings::load(&folder.file(SETTINGS_FILE))?;
@@ -164,25 +162,20 @@ fn trained(gpu: &Gpu, point: &ScanPoint, place: &Path, before: Option<PathBuf>) 
         run
     };
     run.train()?;
-    run.draw(None)?;
+    run.draw()?;
     run.finished()
 }
 
-fn evaluated(
-    gpu: &Gpu,
-    arguments: &SweepArguments,
-    problem: &Problem,
-    weights: &Weights,
-    coupling: f64,
-) -> Result<PhasePoint> {
-    let Problem { lattice, hamiltonian, model, .. } = problem;
+fn evaluated(gpu: &Gpu, arguments: &SweepArguments, trained: &Trained, coupling: f64) -> Result<PhasePoint> {
+    let Trained { job, weights, exact } = trained;
+    let Problem { lattice, hamiltonian, model, .. } = &job.problem;
     let state = State::new(gpu, lattice, model.as_ref(), weights).with_memory(arguments.train.gpu.memory);
     let config = SampleConfig { samples: arguments.samples as usize, ..SampleConfig::default() };
     let estimate = state.expect(hamiltonian.as_ref(), config)?;
     if let Some(report) = &estimate.chains {
         chains::warn(report);
     }
-    Ok(PhasePoint::new(coupling, &estimate, exact_energy(problem)?))
+    Ok(PhasePoint::new(coupling, &estimate, *exact))
 }
 
 fn show(coupling: &str, point: &PhasePoint, sites: usize) {

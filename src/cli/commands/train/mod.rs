@@ -14,7 +14,7 @@ use crate::cli::arguments::TrainArguments;
 use crate::cli::{Outcome, device, interrupt, output};
 pub use job::Job;
 pub use resume::checkpoint;
-pub use run::TrainingRun;
+pub use run::{Trained, TrainingRun};
 
 /// Trains and prints the final energy. Everything that can be checked without a GPU is checked before one is opened. A
 /// new run folder is removed unless the run starts.

@@ -29,13 +29,21 @@ pub struct TrainingRun {
     /// `None` if nothing is written.
     files: Option<RunFiles>,
     results: Results,
-    /// Exact energy, once computed.
+    /// Exact energy of a small lattice.
     exact: Option<f64>,
     /// Number of the last step.
     done: u64,
     /// Number of rejected steps since the last accepted one.
     rejected: u64,
     interrupted: bool,
+}
+
+/// Results of a finished run.
+pub struct Trained {
+    pub job: Job,
+    pub weights: Weights,
+    /// Exact energy of the whole lattice, if it is known.
+    pub exact: Option<f64>,
 }
 
 /// Results of the steps.
@@ -55,15 +63,15 @@ impl Results {
 }
 
 impl TrainingRun {
-    /// New run, from these weights if given. Writes nothing.
+    /// New run, from these weights if given, with the exact energy of a small lattice. Writes nothing.
     ///
     /// # Errors
-    /// Errors of adapter, memory and weights.
+    /// Errors of adapter, memory and weights; errors of [`exact_energy`].
     pub fn new(job: Job, gpu: &Gpu, weights: Option<&Weights>) -> Result<Self> {
         let Problem { lattice, hamiltonian, model, .. } = &job.problem;
         let mut trainer = Trainer::new(gpu, lattice, hamiltonian.as_ref(), model.as_ref(), job.config.clone())?;
         weights.map_or(Ok(()), |weights| trainer.set_weights(weights))?;
-        let (results, exact) = (Results::default(), None);
+        let (results, exact) = (Results::default(), exact_energy(&job.problem)?);
         Ok(Self { job, trainer, files: None, results, exact, done: 0, rejected: 0, interrupted: false })
     }
 
@@ -132,9 +140,8 @@ impl TrainingRun {
     }
 
     /// Creates an event file for the remaining steps. The first event file of a run starts with `reports`, those of the
-    /// finished steps. Computes the exact energy of a small lattice, which otherwise happens at the end of the run.
-    fn events(&mut self, folder: &RunFolder, reports: &[StepReport]) -> Result<Events> {
-        self.exact = exact_energy(&self.job.problem)?;
+    /// finished steps.
+    fn events(&self, folder: &RunFolder, reports: &[StepReport]) -> Result<Events> {
         let scale = EnergyScale { sites: self.job.problem.lattice.sites(), exact: self.exact };
         Events::begin(&folder.file(EVENTS_FOLDER), scale, reports, self.done)
     }
@@ -203,6 +210,7 @@ impl TrainingRun {
             sites: self.job.problem.lattice.sites(),
             samples: self.job.config.samples,
             memory: self.trainer.memory(),
+            exact: self.exact,
         };
         let mut progress = Progress::new(extent, self.job.style);
         let trained = self.take_steps(&mut progress);
@@ -261,13 +269,13 @@ impl TrainingRun {
         self.shown_folder().map(|folder| format!("ketformer train --resume {}", quoted(&folder)))
     }
 
-    /// Job and trained weights of the run, unless it was interrupted.
+    /// Results of the run, unless it was interrupted.
     ///
     /// # Errors
     /// Errors of the device.
-    pub fn finished(self) -> Result<Option<(Job, Weights)>> {
+    pub fn finished(self) -> Result<Option<Trained>> {
         let weights = (self.done == self.job.steps).then(|| self.trainer.weights()).transpose()?;
-        Ok(weights.map(|weights| (self.job, weights)))
+        Ok(weights.map(|weights| Trained { job: self.job, weights, exact: self.exact }))
     }
 
     /// Prints the final lines, writes the array and the plot of the steps, and reports the location of the run.
@@ -288,11 +296,7 @@ impl TrainingRun {
         if let Some(acceptance) = summary.acceptance {
             output::chains::warn_if_frozen(acceptance, "a smaller lr= or a longer warmup=");
         }
-        let exact = match self.interrupted {
-            true => None,
-            false if self.exact.is_some() => self.exact,
-            false => exact_energy(&self.job.problem)?,
-        };
+        let exact = self.exact;
         if !is_text {
             output::line(json!({
                 "done": !self.interrupted,
@@ -307,7 +311,7 @@ impl TrainingRun {
         } else if let Some(exact) = exact {
             output::line(exact_line(exact, energy));
         }
-        self.draw(exact)?;
+        self.draw()?;
         if self.interrupted {
             return Ok(self.stopped());
         }
@@ -323,14 +327,14 @@ impl TrainingRun {
     ///
     /// # Errors
     /// `ErrorKind::File` if they cannot be written.
-    pub fn draw(&self, exact: Option<f64>) -> Result<()> {
+    pub fn draw(&self) -> Result<()> {
         let Results { recent, history, curve } = &self.results;
         let Some(files) = self.files.as_ref().filter(|_| recent.summary().is_some()) else { return Ok(()) };
         let Problem { lattice, hamiltonian_settings, model_settings, .. } = &self.job.problem;
         let title = hamiltonian::title(hamiltonian_settings, lattice);
         let title = format!("{title}, {}", wave_function::title(model_settings));
         history.save(&files.folder.file(HISTORY_FILE))?;
-        curve.draw(&files.folder.file(PICTURE_FILE), &title, exact.map(|exact| exact / lattice.sites() as f64))
+        curve.draw(&files.folder.file(PICTURE_FILE), &title, self.exact.map(|exact| exact / lattice.sites() as f64))
     }
 
     /// Reports the last step, where the run is saved and how to resume it.

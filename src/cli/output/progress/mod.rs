@@ -1,5 +1,7 @@
 //! Progress of a run: a live bar on a terminal, otherwise one line per report on stderr, or JSON lines on stdout.
 
+mod bar;
+
 use std::io::IsTerminal;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +12,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ketformer::vmc::StepReport;
 use serde_json::json;
 
-use super::number::{Measurement, bytes, duration, significant};
+use self::bar::BarText;
+use super::number::{Measurement, duration, significant};
 use crate::cli::output;
 
 /// Maximum number of rejected steps that are reported one by one.
@@ -39,6 +42,8 @@ pub struct RunExtent {
     pub samples: usize,
     /// Bytes of GPU buffers.
     pub memory: u64,
+    /// Exact energy of the whole lattice, if it is known.
+    pub exact: Option<f64>,
 }
 
 /// Progress display of a run.
@@ -80,7 +85,7 @@ impl Progress {
     /// Creates the display for the steps after `extent.steps.start` up to `extent.steps.end`.
     pub fn new(extent: RunExtent, form: OutputStyle) -> Self {
         let bar = (form == OutputStyle::Text && std::io::stderr().is_terminal()).then(|| {
-            let style = ProgressStyle::with_template("{bar:10} {pos}/{len}  {wide_msg}");
+            let style = ProgressStyle::with_template("{msg}  {wide_bar}");
             let bar =
                 ProgressBar::new(extent.steps.end).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.enable_steady_tick(Duration::from_millis(250));
@@ -96,9 +101,9 @@ impl Progress {
     /// Shows a step.
     pub fn step(&mut self, report: &StepReport) {
         self.compiled.store(true, Ordering::Relaxed);
-        let RunExtent { steps, sites, samples, memory, .. } = &self.extent;
+        let RunExtent { steps, sites, samples, memory, exact, .. } = &self.extent;
         let (done, all, first) = (report.step, steps.end, steps.start);
-        let (sites, samples, memory) = (*sites, *samples as f64, *memory);
+        let (sites, samples, memory, exact) = (*sites, *samples as f64, *memory, *exact);
         if !report.accepted {
             self.rejected += 1;
             if self.rejected <= REJECTIONS_TOLD {
@@ -140,22 +145,21 @@ impl Progress {
             }));
         }
         let energy = Measurement { mean: report.energy / per_site, error: report.energy_error / per_site };
-        let left = duration(each * (all - done) as f64);
-        let variance = significant(report.variance, 2);
-        let rate = significant(samples / each, 2);
-        let each = significant(each, 2);
+        let left = each * (all - done) as f64;
         match &self.bar {
             Some(bar) => {
+                let exact = exact.map(|exact| exact / per_site);
                 bar.set_position(done);
-                // A terminal of 80 columns cuts off the end.
-                let memory = bytes(memory);
-                bar.set_message(format!(
-                    "E/N {energy}  σ² {variance}  {each} s/step  ETA {left}  {rate} samples/s  {memory}"
+                bar.set_message(BarText { step: done, steps: all, energy, exact, left, each }.line());
+            }
+            None => {
+                let variance = significant(report.variance, 2);
+                let rate = significant(samples / each, 2);
+                let (each, left) = (significant(each, 2), duration(left));
+                output::progress(&format!(
+                    "step {done}/{all}  E/N {energy}  variance {variance}  {each} s/step  {rate} samples/s  ETA {left}"
                 ));
             }
-            None => output::progress(&format!(
-                "step {done}/{all}  E/N {energy}  variance {variance}  {each} s/step  {rate} samples/s  ETA {left}"
-            )),
         }
     }
 
