@@ -17,6 +17,22 @@ pub(crate) fn decimals(bottom: f64, top: f64) -> usize {
     (1 - (top - bottom).log10().floor() as i32).clamp(0, 9) as usize
 }
 
+/// Number formatted by Rust, such as `-1.5e-3`, with a minus sign and powers of ten: −1.5·10⁻³.
+pub(crate) fn typographic(number: &str) -> String {
+    let (digits, power) = number.split_once('e').unwrap_or((number, ""));
+    let superscript = |letter: char| match letter.to_digit(10) {
+        Some(digit) => ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][digit as usize],
+        None => '⁻',
+    };
+    let power: String = power.chars().map(superscript).collect();
+    let number = match (digits, power.as_str()) {
+        (digits, "") => digits.into(),
+        ("1", power) => format!("10{power}"),
+        (digits, power) => format!("{digits}·10{power}"),
+    };
+    number.replace('-', "−")
+}
+
 /// Reason that a plot was not drawn.
 pub(crate) type Fault = Box<dyn std::error::Error>;
 
@@ -94,6 +110,7 @@ where
     if !frame.title.is_empty() {
         builder.caption(frame.title, letters(17));
     }
+    let labels = [x.number, y.number].map(|number| move |value: &f64| typographic(&number(value)));
     let mut chart = builder.build_cartesian_2d(x.range, y.range)?;
     chart
         .configure_mesh()
@@ -104,8 +121,8 @@ where
         .y_desc(y.name)
         .x_labels(x.numbers)
         .y_labels(y.numbers)
-        .x_label_formatter(x.number)
-        .y_label_formatter(y.number)
+        .x_label_formatter(&labels[0])
+        .y_label_formatter(&labels[1])
         .label_style(letters(14))
         .axis_desc_style(letters(15))
         .draw()?;
@@ -137,4 +154,24 @@ where
         ErrorBar::new_vertical(*x, mean - error, *mean, mean + error, FOUND.filled(), width)
     }))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::typographic;
+
+    #[test]
+    fn numbers_have_minus_signs_and_powers_of_ten() {
+        for (number, shown) in [
+            ("-0.45", "−0.45"),
+            ("12", "12"),
+            ("1e-3", "10⁻³"),
+            ("1e0", "10⁰"),
+            ("1e12", "10¹²"),
+            ("-1.5e-10", "−1.5·10⁻¹⁰"),
+            ("", ""),
+        ] {
+            assert_eq!(typographic(number), shown);
+        }
+    }
 }

@@ -69,7 +69,7 @@ mod tests {
         curve(1000).draw(&path, "a <title>", Some(-0.4534)).unwrap();
         let svg = std::fs::read_to_string(&path).unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-        for text in ["each step", "mean of 50 steps", "exact -0.45340", "energy per site", "a &lt;title&gt;"] {
+        for text in ["each step", "mean of 50 steps", "exact −0.45340", "energy per site", "a &lt;title&gt;"] {
             assert!(svg.contains(text), "{text}");
         }
         assert!(!svg.contains("NaN"));

@@ -1,5 +1,6 @@
 //! Plots of quantities against the step: `energy.svg` and the curves of the report.
 
+mod clipping;
 mod curve;
 mod series;
 

@@ -2,6 +2,9 @@
 
 use std::fmt::Display;
 
+use crate::plot_style::typographic;
+use crate::run::significant;
+
 /// Text escaped for an element or an attribute.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -30,10 +33,10 @@ pub(super) fn coordinate(value: f64) -> String {
     }
 }
 
-/// Number with `digits` significant digits and a true minus sign; "unknown" if it is not finite.
+/// Number with `digits` significant digits, a minus sign and powers of ten; "unknown" if it is not finite.
 pub(super) fn shown(value: f64, digits: usize) -> String {
     match value.is_finite() {
-        true => super::super::significant(value, digits).replace('-', "−"),
+        true => typographic(&significant(value, digits)),
         false => "unknown".into(),
     }
 }
@@ -67,6 +70,6 @@ mod tests {
 
     #[test]
     fn numbers_that_are_none_are_unknown() {
-        assert_eq!([shown(-0.5, 3), shown(f64::NAN, 2)], ["−0.500", "unknown"]);
+        assert_eq!([shown(-0.5, 3), shown(2e-9, 2), shown(f64::NAN, 2)], ["−0.500", "2.0·10⁻⁹", "unknown"]);
     }
 }

@@ -10,7 +10,7 @@ use crate::run::relative_error;
 use crate::vmc::StepReport;
 
 /// Size of a chart in points: the labels are still readable on a phone.
-pub(super) const SIZE: (u32, u32) = (440, 300);
+pub(super) const SIZE: (u32, u32) = (440, 245);
 pub(super) const LETTERS: u32 = 17;
 
 /// Chart: quantity, axis and caption.
@@ -37,7 +37,7 @@ pub(super) fn section(report: &Report) -> Result<String, Fault> {
         vertical: Vertical::Close,
         noisy: true,
         exact: exact.map(|exact| exact / sites),
-        caption: "Energy per site.",
+        caption: "Energy per site of the samples of each step.",
     }];
     let relative = |step: &StepReport| exact.map_or(f64::NAN, |exact| relative_error(step.energy, exact));
     if exact.is_some() {
@@ -58,18 +58,27 @@ pub(super) fn section(report: &Report) -> Result<String, Fault> {
             name: "variance",
             vertical: Vertical::Logarithmic,
             noisy: true,
-            caption: "Variance of the local energy, which is 0 for an eigenstate.",
+            caption: "Variance of the local energy (0 for an eigenstate).",
             ..noiseless
         },
         Chart { of: &|step| step.learning_rate, name: "learning rate", caption: "Learning rate.", ..noiseless },
         Chart { of: &|step| step.seconds, name: "seconds", caption: "Wall time of each step.", ..noiseless },
     ]);
+    let mut series = Series::default();
+    report.steps.iter().for_each(|step| series.push(step.step, step.energy));
+    let introduction = match (series.window(), exact) {
+        (1, _) => String::new(),
+        (window, None) => format!("<p>Thin lines: each step. Thick lines: means over {window} steps.</p>\n"),
+        (window, Some(_)) => {
+            format!("<p>Thin lines: each step. Thick lines: means over {window} steps. Dashed line: exact.</p>\n")
+        }
+    };
     let mut figures = String::new();
     for chart in charts {
         figures += &chart.figure(&report.steps)?;
     }
     figures += &time::bars(&report.parts);
-    Ok(format!("<div class=\"figures\">\n{figures}</div>\n"))
+    Ok(format!("{introduction}<div class=\"figures\">\n{figures}</div>\n"))
 }
 
 impl Chart<'_> {
@@ -86,7 +95,7 @@ impl Chart<'_> {
         if series.len() == 0 {
             return Ok(String::new());
         }
-        let svg = series.svg(&SeriesStyle {
+        let style = SeriesStyle {
             size: SIZE,
             letters: LETTERS,
             title: "",
@@ -96,13 +105,11 @@ impl Chart<'_> {
             mean: self.noisy,
             legend: false,
             numbers: [5, 5],
-        })?;
+        };
+        let svg = series.svg(&style)?;
         let mut caption = self.caption.to_string();
-        if self.noisy && series.window() > 1 {
-            caption += &format!(" Thin: each step; thick: mean of {} steps", series.window());
-            caption += if self.exact.is_some() { "; dashed: exact." } else { "." };
-        } else if self.exact.is_some() {
-            caption += " Dashed: exact.";
+        for outside in series.outside(&style) {
+            caption += &format!(" {}", outside.sentence());
         }
         let label = format!("{} against the step", self.name);
         Ok(figure("chart", &inline(&svg, &label), &caption))
@@ -125,14 +132,22 @@ mod tests {
         let mut report = square(4);
         let html = section(&report).unwrap();
         assert_eq!(html.matches("<svg").count(), 5);
-        for text in ["energy per site", "relative error", "variance", "learning rate", "seconds", "dashed: exact"] {
+        for text in [
+            "energy per site",
+            "relative error",
+            "variance",
+            "learning rate",
+            "seconds",
+            "Dashed line: exact",
+            " above the plot, at ",
+        ] {
             assert!(html.contains(text), "{text}");
         }
         assert!(!html.contains("xmlns") && !html.contains("NaN"));
         report.exact = None;
         assert_eq!(section(&report).unwrap().matches("<svg").count(), 4);
         report.steps.truncate(1);
-        assert!(section(&report).unwrap().contains("Energy per site.<"));
+        assert!(section(&report).unwrap().contains("samples of each step.<"));
         report.steps.clear();
         assert!(section(&report).unwrap().contains("no record of steps"));
     }
