@@ -45,6 +45,16 @@
   sites[0]?.focus();
   sites[0]?.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true, cancelable: true }));
 
+  // Patches can also be chosen by arrow keys and by a click on a row of a matrix.
+  patches[1]?.focus();
+  if (patches[1]) ['ArrowUp', 'ArrowLeft'].forEach(key =>
+    document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true })));
+  const moved = text('chosen-patch');
+  const map = document.querySelector('#attention-heads .map');
+  const border = map?.querySelector('.border').getBoundingClientRect();
+  map?.dispatchEvent(new MouseEvent('click', { bubbles: true, clientY: border.top + 1.5 * border.height / patches.length }));
+  const row = text('chosen-patch');
+
   // With the initial patch chosen again, the weights read from the images equal those written into the page.
   click(patches[begun.patch]);
   const off = Math.max(0, ...opacities().map((opacity, at) => Math.abs(opacity - begun.opacities[at])));
@@ -84,10 +94,10 @@
     .sort((a, b) => a[0] - b[0]);
   const letters = [...document.querySelectorAll('.chart svg text')].map(one => one.getBoundingClientRect().height).filter(Boolean);
   parent.postMessage(JSON.stringify({
-    figures, before, after, named, overlaps, misplaced, off, hue, errors: window.mistakes,
+    figures, before, after, named, moved, row, overlaps, misplaced, off, hue, errors: window.mistakes,
     arrow: text('correlation-reference'),
     dark: matchMedia('(prefers-color-scheme: dark)').matches,
-    width: innerWidth, scrolled: document.documentElement.scrollWidth,
+    width: innerWidth, scrolled: document.documentElement.scrollWidth, height: document.body.offsetHeight,
     contrast: contrasts[0], letters: Math.min(...letters),
   }), '*');
 })().catch(mistake => parent.postMessage(JSON.stringify({ errors: [String(mistake)] }), '*'));

@@ -2,10 +2,16 @@
 
 use super::Report;
 use super::drawing::{HeatMap, Patches, Scale, SitePositions};
-use super::markup::{figure, shown};
+use super::markup::{coordinate, figure, shown};
 use crate::model::AttentionKind;
 use crate::plot_style::Fault;
 use crate::vmc::AttentionMaps;
+
+/// Side length of a matrix in points: that of a small one, and that of one weight in a large one.
+const SIDE: f64 = 96.0;
+const CELL: f64 = 2.5;
+/// Side length of the largest matrix.
+const LARGEST: f64 = 256.0;
 
 pub(super) fn section(report: &Report) -> Result<String, Fault> {
     let Some(maps) = &report.attention else {
@@ -21,17 +27,27 @@ pub(super) fn section(report: &Report) -> Result<String, Fault> {
         AttentionKind::Causal => size - 1,
         AttentionKind::Full | AttentionKind::Relative => places.nearest_to_middle(maps.patches.iter().cloned()),
     };
-    let mut html = introduction(maps) + &key(&patches, chosen, &places);
+    let heads = Heads { maps, patches: &patches, chosen, scale: scale(maps) };
+    let caption = introduction(maps) + &heads.key_caption() + &heads.scale.legend("weight");
+    let mut html = figure("key", &heads.key(), &caption);
     let start = usize::from(maps.kind == AttentionKind::Causal);
-    html += &format!("<div id=\"attention-heads\" data-start=\"{start}\">\n");
-    for (layer, heads) in maps.layers.iter().enumerate() {
-        html += &format!("<h3>Layer {}</h3>\n<div class=\"heads\">\n", layer + 1);
-        for (head, map) in heads.iter().enumerate() {
-            html += &Head { maps, map, patches: &patches, chosen }.figure([layer, head].map(|at| at + 1))?;
-        }
-        html += "</div>\n";
+    let (greatest, signed) = (heads.scale.greatest(), heads.scale.signed);
+    html += &format!(
+        "<div id=\"attention-heads\" data-start=\"{start}\" data-greatest=\"{greatest:e}\" data-signed=\"{signed}\">\n"
+    );
+    for (layer, maps) in maps.layers.iter().enumerate() {
+        html += &heads.layer(layer + 1, maps)?;
     }
     Ok(html + "</div>\n")
+}
+
+/// The color scale of all heads.
+fn scale(maps: &AttentionMaps) -> Scale {
+    let values = maps.layers.iter().flatten().flatten().copied();
+    match maps.kind {
+        AttentionKind::Relative => Scale::signed(values).by_root(),
+        AttentionKind::Causal | AttentionKind::Full => Scale::positive(values).by_root(),
+    }
 }
 
 fn introduction(maps: &AttentionMaps) -> String {
@@ -60,102 +76,113 @@ fn introduction(maps: &AttentionMaps) -> String {
     )
 }
 
-fn key(patches: &Patches<'_>, chosen: usize, places: &SitePositions) -> String {
-    let mut svg = places.svg("lattice choice", 0.0, "role=\"radiogroup\" aria-label=\"Patch\" id=\"patch-key\"");
-    svg += &patches.shapes();
-    for patch in 0..patches.patches.len() {
-        let state = match patch == chosen {
-            true => "aria-checked=\"true\" tabindex=\"0\"",
-            false => "aria-checked=\"false\" tabindex=\"-1\"",
-        };
-        svg += &format!(
-            "<use href=\"#patch-{patch}\" class=\"patch\" role=\"radio\" aria-label=\"P{patch}\" \
-             data-choice=\"{patch}\" {state}><title>P{patch}</title></use>\n"
-        );
-    }
-    svg += &format!("<use href=\"#patch-lines\" class=\"lines\"/>\n{}</svg>", patches.names());
-    let caption = format!(
-        "The patches, in the order of their numbers. The lattices below show the weights of \
-         <output id=\"chosen-patch\">P{chosen}</output>, which is outlined. {} \
-         <span class=\"scripted\">Choose another patch here, in a lattice, or as a row of a matrix.</span>",
-        places.described()
-    );
-    figure("drawing key", &svg, &caption)
-}
-
-/// Attention head: its matrix and the row of the chosen patch.
-struct Head<'a> {
+/// Attention heads, drawn with the row of one chosen patch.
+struct Heads<'a> {
     maps: &'a AttentionMaps,
-    map: &'a [f64],
     patches: &'a Patches<'a>,
     chosen: usize,
+    scale: Scale,
 }
 
-impl Head<'_> {
-    fn scale(&self) -> Scale {
-        let values = self.map.iter().copied();
-        match self.maps.kind {
-            AttentionKind::Relative => Scale::signed(values).by_root(),
-            AttentionKind::Causal | AttentionKind::Full => Scale::positive(values).by_root(),
+impl Heads<'_> {
+    /// Draws the lattice of patches, one of which is chosen.
+    fn key(&self) -> String {
+        let places = self.patches.places;
+        let mut svg = places.svg("lattice choice", 0.0, "role=\"radiogroup\" aria-label=\"Patch\" id=\"patch-key\"");
+        svg += &self.patches.shapes();
+        for patch in 0..self.patches.patches.len() {
+            let state = match patch == self.chosen {
+                true => "aria-checked=\"true\" tabindex=\"0\"",
+                false => "aria-checked=\"false\" tabindex=\"-1\"",
+            };
+            svg += &format!(
+                "<use href=\"#patch-{patch}\" class=\"patch\" role=\"radio\" aria-label=\"P{patch}\" \
+                 data-choice=\"{patch}\" {state}><title>P{patch}</title></use>\n"
+            );
         }
+        svg + &format!("<use href=\"#patch-lines\" class=\"lines\"/>\n{}</svg>\n", self.patches.names())
     }
 
-    fn figure(&self, [layer, head]: [usize; 2]) -> Result<String, Fault> {
-        let scale = self.scale();
+    fn key_caption(&self) -> String {
+        format!(
+            "<p>The lattice has the numbers of the patches. {} The lattices below show the weights of \
+             <output id=\"chosen-patch\">P{}</output>, which is outlined; the largest one is next to the name of the \
+             head. <span class=\"scripted\">Choose another patch here, in a lattice, or as a row of a matrix.</span></p>\n",
+            self.patches.places.described(),
+            self.chosen,
+        )
+    }
+
+    /// Draws the heads of a layer side by side.
+    fn layer(&self, layer: usize, maps: &[Vec<f64>]) -> Result<String, Fault> {
+        let mut heads = String::new();
+        for (head, map) in maps.iter().enumerate() {
+            heads += &self.head(&format!("layer {layer}, head {}", head + 1), head + 1, map)?;
+        }
+        let side = (CELL * self.maps.patches.len() as f64).clamp(SIDE, LARGEST);
+        let [least, room] = [HeatMap::width(side), HeatMap::room(side)].map(coordinate);
+        let caption = format!("<b>Layer {layer}</b>: the matrix of each head, and its outlined row on the lattice.");
+        let style = format!("--least:{least}px;--room:{room}%");
+        Ok(figure("layer", &format!("<div class=\"heads\" style=\"{style}\">\n{heads}</div>"), &caption))
+    }
+
+    /// Draws the matrix of a head and the row of the chosen patch.
+    fn head(&self, name: &str, number: usize, map: &[f64]) -> Result<String, Fault> {
         let size = self.maps.patches.len();
         let rows: Vec<String> = (0..size).map(|patch| format!("P{patch}")).collect();
         let columns = match self.maps.kind {
             AttentionKind::Causal => [vec!["start".to_string()], rows[..size - 1].to_vec()].concat(),
             AttentionKind::Full | AttentionKind::Relative => rows.clone(),
         };
-        let label = format!("Attention weights of layer {layer}, head {head}: one row per patch");
-        let map =
-            HeatMap { values: self.map, rows: &rows, columns: &columns, scale, chosen: self.chosen, label: &label };
-        let row = &self.map[self.chosen * size..][..size];
-        let places = self.patches.places;
-        let shape = if places.columns > 2 * places.rows { "below" } else { "beside" };
-        let inside = format!(
-            "<div class=\"{shape}\">\n{}<div class=\"look\">\n{}</div>\n</div>\n{}",
-            map.svg()?,
-            self.lattice(row, &scale),
-            scale.legend("weight"),
-        );
+        let row = &map[self.chosen * size..][..size];
         let most = row.iter().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
-        let said = most.map_or(String::new(), |(column, weight)| {
-            let to = if columns[column] == "start" { "the start" } else { &columns[column] };
-            format!("P{} attends most to {to} ({})", self.chosen, shown(*weight, 2))
-        });
-        let caption = format!("<b>Head {head}</b> <output>{said}</output>");
-        Ok(figure("head", &inside, &caption))
+        let most = most.map_or(String::new(), |(column, weight)| format!("{} {}", columns[column], shown(*weight, 2)));
+        let matrix = HeatMap {
+            side: (CELL * size as f64).clamp(SIDE, LARGEST),
+            values: map,
+            rows: &rows,
+            columns: &columns,
+            scale: self.scale,
+            chosen: self.chosen,
+            label: &format!("Attention weights of {name}: one row per patch"),
+        };
+        Ok(format!(
+            "<div class=\"head\">\n<p><b>Head {number}</b> <output>{most}</output></p>\n{}{}</div>\n",
+            matrix.svg()?,
+            self.lattice(row)
+        ))
     }
 
-    /// Draws the weights of a row on the lattice.
-    fn lattice(&self, row: &[f64], scale: &Scale) -> String {
+    /// Draws the weights of a row on the lattice, with that of the start token to the left of it.
+    fn lattice(&self, row: &[f64]) -> String {
         let places = self.patches.places;
         let (start, weights) = match self.maps.kind {
             AttentionKind::Causal => (Some(row[0]), &row[1..]),
             AttentionKind::Full | AttentionKind::Relative => (None, row),
         };
-        let mut svg = String::new();
+        let class = if places.columns > 2 * places.rows { "row wide" } else { "row" };
+        let mut svg = format!("<div class=\"{class}\">\n<div class=\"start\">");
         if let Some(weight) = start {
             svg += &format!(
-                "<div class=\"start\"><svg width=\"14\" height=\"14\" viewBox=\"0 0 14 14\" aria-hidden=\"true\">\
-                 <rect data-tile=\"start\" width=\"14\" height=\"14\" {}/></svg> start</div>\n",
-                scale.fill(weight)
+                "<svg viewBox=\"0 0 14 14\" aria-hidden=\"true\"><rect data-tile=\"start\" width=\"14\" height=\"14\" \
+                 {}/></svg>start",
+                self.scale.fill(weight)
             );
         }
+        svg += "</div>\n";
         svg += &places.svg("lattice tiles-of-patches", 0.0, "role=\"img\" aria-label=\"The same row on the lattice\"");
         for patch in 0..self.patches.patches.len() {
             let weight = weights.get(patch).copied().unwrap_or(0.0);
             svg += &format!(
                 "<use href=\"#patch-{patch}\" data-tile=\"{patch}\" {}><title>P{patch}: {}</title></use>\n",
-                scale.fill(weight),
+                self.scale.fill(weight),
                 shown(weight, 2)
             );
         }
         let chosen = self.chosen;
         svg + &format!(
-            "<use href=\"#patch-lines\" class=\"lines\"/>\n<use href=\"#patch-{chosen}\" class=\"chosen\"/>\n</svg>\n"
+            "<use href=\"#patch-lines\" class=\"lines\"/>\n<use href=\"#patch-{chosen}\" class=\"chosen\"/>\n\
+             </svg>\n</div>\n"
         )
     }
 }
@@ -172,10 +199,11 @@ mod tests {
         let html = section(&report).unwrap();
         assert_eq!((html.matches("<image").count(), html.matches("data-tile=").count()), (8, 8 * (4 + 1)));
         assert_eq!(html.matches("class=\"chosen\"").count(), 16);
-        for text in ["Layer 2", "Head 4", "P3 attends most to", ">start<", "data-start=\"1\"", "drawn before"] {
+        for text in ["Layer 2", "Head 4", "start</div>", "data-start=\"1\"", "data-signed=\"false\"", "drawn before"] {
             assert!(html.contains(text), "{text}");
         }
-        assert_eq!(html.matches(">P3</text>").count(), 1 + 8, "no column is named after the last patch");
+        assert_eq!(html.matches("class=\"legend").count(), 1);
+        assert_eq!(html.matches("<figure class=\"layer\"").count(), 2);
     }
 
     #[test]
@@ -183,7 +211,7 @@ mod tests {
         let mut report = square(8);
         report.attention = Some(relative(&report.lattice, 2, 4));
         let html = section(&report).unwrap();
-        assert!(html.contains("class=\"plus\"") && html.contains("class=\"minus\"") && !html.contains(">start<"));
+        assert!(html.contains("class=\"plus\"") && html.contains("class=\"minus\"") && !html.contains("start</div>"));
         assert!(html.contains("<output id=\"chosen-patch\">P5</output>") && html.contains("same for every sample"));
     }
 

@@ -14,15 +14,14 @@ use crate::plot_style;
 use crate::plot_style::{Axis, Fault, Frame};
 use crate::vmc::{CORRELATED_SITES, Mean};
 
-pub(super) fn section(report: &Report) -> Result<String, Fault> {
+pub(super) fn figures(report: &Report) -> Result<String, Fault> {
     if report.estimate.observables.correlation.is_empty() {
         return Ok(format!(
             "<p>Correlations and the structure factor are estimated for up to {CORRELATED_SITES} sites; this lattice has {}.</p>\n",
             report.lattice.sites()
         ));
     }
-    let figures = lattice(report) + &against_distance(report)? + &structure_factor::section(report)?;
-    Ok(format!("<div class=\"figures\">\n{figures}</div>\n"))
+    Ok(lattice(report) + &against_distance(report)? + &structure_factor::section(report)?)
 }
 
 /// Color scale over all pairs of different sites, so that a color means the same for every reference.
@@ -137,7 +136,7 @@ mod tests {
 
     #[test]
     fn every_site_can_be_the_reference_and_one_is() {
-        let html = section(&square(4)).unwrap();
+        let html = figures(&square(4)).unwrap();
         assert_eq!(html.matches("data-choice=").count(), 16);
         assert_eq!(html.matches("aria-checked=\"true\"").count(), 1);
         assert!(html.contains("class=\"plus\"") && html.contains("class=\"minus\"") && html.contains("correlation"));

@@ -9,6 +9,7 @@
 //! the script decodes the weights. A content security policy forbids the page to fetch anything. User input is escaped.
 //! `tests/report.rs` opens pages in headless Chromium at two widths, in light and dark mode.
 
+mod assessment;
 mod attention;
 mod correlation;
 mod drawing;
@@ -79,12 +80,11 @@ impl Report {
     }
 
     fn page(&self) -> std::result::Result<String, Fault> {
-        let sections: [Section; 6] = [
+        let observables = sites::figures(self)? + &summary::observables(self) + &correlation::figures(self)?;
+        let sections: [Section; 4] = [
             ("training", "Training", training::section(self)?),
-            ("lattice", "Densities and samples", sites::section(self)?),
-            ("correlations", "Correlations", correlation::section(self)?),
+            ("observables", "Observables", format!("<div class=\"figures\">\n{observables}</div>\n")),
             ("attention", "Attention", attention::section(self)?),
-            ("observables", "Observables", summary::observables(self)),
             ("settings", "Settings", settings::section(&self.settings)),
         ];
         let links: String =

@@ -86,16 +86,16 @@
     if (!all || !key) return;
     const start = Number(all.dataset.start);
     const size = key.querySelectorAll('[data-choice]').length;
-    const signed = all.querySelector('.legend.signed') !== null;
-    const heads = [...all.querySelectorAll('figure')].map(figure => ({
-      figure,
-      greatest: Number(figure.querySelector('.map').dataset.greatest),
+    const greatest = Number(all.dataset.greatest);
+    const signed = all.dataset.signed === 'true';
+    const heads = [...all.querySelectorAll('.head')].map(element => ({
+      element,
       matrix: null,
-      tiles: [...figure.querySelectorAll('[data-tile]')],
+      tiles: [...element.querySelectorAll('[data-tile]')],
     }));
     const show = (head, patch) => {
-      const { figure, greatest, tiles } = head;
-      head.matrix ??= weights(figure.querySelector('.map image'), size, greatest);
+      const { element, tiles } = head;
+      head.matrix ??= weights(element.querySelector('.map image'), size, greatest);
       const row = head.matrix.slice(patch * size, (patch + 1) * size).map(weight => signed ? weight : Math.abs(weight));
       tiles.forEach(tile => {
         const first = tile.dataset.tile === 'start';
@@ -103,14 +103,13 @@
         color(tile, Math.sqrt(Math.abs(weight) / greatest), signed && weight > 0);
         if (!first) tile.querySelector('title').textContent = `P${tile.dataset.tile}: ${shown(Number(weight.toPrecision(2)))}`;
       });
-      const marker = figure.querySelector('.map .chosen');
-      const border = figure.querySelector('.map .border');
+      const marker = element.querySelector('.map .chosen');
+      const border = element.querySelector('.map .border');
       marker.setAttribute('y', Number(border.getAttribute('y')) + patch * Number(marker.dataset.row) - Number(marker.dataset.around));
-      figure.querySelector('.look .chosen').setAttribute('href', `#patch-${patch}`);
+      element.querySelector('.row .chosen').setAttribute('href', `#patch-${patch}`);
       const most = row.reduce((best, weight, at) => Math.abs(weight) >= Math.abs(row[best]) ? at : best, 0);
-      const name = start && most === 0 ? 'the start' : `P${most - start}`;
-      figure.querySelector('figcaption output').textContent =
-        `P${patch} attends most to ${name} (${shown(Number(row[most].toPrecision(2)))})`;
+      const name = start && most === 0 ? 'start' : `P${most - start}`;
+      element.querySelector('output').textContent = `${name} ${shown(Number(row[most].toPrecision(2)))}`;
     };
     const choose = choices(key, patch => {
       byId('chosen-patch').textContent = `P${patch}`;

@@ -21,7 +21,7 @@ pub(super) fn section(settings: &RunSettings) -> String {
     format!(
         "<div class=\"command\">\n<pre id=\"command\" tabindex=\"0\" \
          aria-label=\"The command that reproduces the run\">{}</pre>\n\
-         <button type=\"button\" id=\"copy\" class=\"scripted\">Copy</button>\n</div>\n{resumptions}<div class=\"tables\">\n{tables}</div>\n",
+         <button type=\"button\" id=\"copy\" class=\"scripted\">Copy</button>\n</div>\n{resumptions}<div class=\"settings\">\n{tables}</div>\n",
         escaped(&settings.command),
     )
 }

@@ -18,8 +18,8 @@ const WRITTEN: usize = 8;
 /// Opacity of the largest density, so that its value is readable on it.
 const STRONGEST: f64 = 0.6;
 
-pub(super) fn section(report: &Report) -> Result<String, Fault> {
-    Ok(format!("<div class=\"figures\">\n{}{}</div>\n", densities(report)?, snapshots(report)?))
+pub(super) fn figures(report: &Report) -> Result<String, Fault> {
+    Ok(densities(report)? + &snapshots(report)?)
 }
 
 fn densities(report: &Report) -> Result<String, Fault> {
@@ -76,7 +76,7 @@ fn snapshots(report: &Report) -> Result<String, Fault> {
         _ => format!("{shown} sampled configurations: a filled site is occupied, an open one is empty."),
     };
     // Large enough to distinguish the sites.
-    let least = (places.columns * LEAST).max(88);
+    let least = (places.columns * LEAST).max(60);
     let class = if places.columns > 2 * places.rows { "rows" } else { "tiles" };
     Ok(figure("drawing", &format!("<div class=\"{class}\" style=\"--least:{least}px\">\n{pictures}</div>"), &caption))
 }
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_chain_is_a_row_of_sites() {
-        let html = section(&chain(12)).unwrap();
+        let html = figures(&chain(12)).unwrap();
         assert!(html.contains("<title>site 11: ") && html.contains("runs to the right") && html.contains("\"rows\""));
     }
 
@@ -123,7 +123,7 @@ mod tests {
         report.lattice = crate::Lattice::square(40, 30);
         report.estimate.observables.density_per_site = vec![Mean { value: 0.3, error: 0.1 }; 1200];
         report.snapshots = vec![vec![1; 1200]];
-        let html = section(&report).unwrap();
+        let html = figures(&report).unwrap();
         assert_eq!((html.matches("<image").count(), html.matches("<circle").count()), (2, 0));
         assert!(html.len() < 5000 && html.contains("One sampled"), "{}", html.len());
     }

@@ -1,9 +1,10 @@
 //! Results of the run as numbers: the header of the page, and the table of observables.
 
 use super::Report;
+use super::assessment::{Results, Trend, assessment};
 use super::markup::{escaped, shown, table};
 use crate::physics::DIAGONAL_OBSERVABLES;
-use crate::run::{Measurement, duration, relative_error};
+use crate::run::{EnergySummary, Measurement, duration, relative_error};
 
 /// Number in the header: name, value and note; all HTML.
 type Number = (&'static str, String, String);
@@ -19,11 +20,41 @@ pub(super) fn head(report: &Report) -> String {
         .collect();
     format!(
         "<header>\n<p class=\"kind\">ketformer report</p>\n<h1>{}</h1>\n<p class=\"origin\">{} · seed {} · version {}</p>\n\
-         <dl class=\"numbers\">\n{numbers}</dl>\n</header>\n",
+         <p class=\"assessment\">{}</p>\n<dl class=\"numbers\">\n{numbers}</dl>\n{}</header>\n",
         escaped(&report.title),
         escaped(&settings.last_adapter().described()),
         settings.seed,
         escaped(&settings.version),
+        escaped(&assessed(report)),
+        of_terminal(report),
+    )
+}
+
+/// Quality of the run and what to try next.
+fn assessed(report: &Report) -> String {
+    let estimate = &report.estimate;
+    assessment(&Results {
+        energy: estimate.energy,
+        energy_error: estimate.energy_error,
+        exact: report.exact,
+        v_score: estimate.v_score,
+        trend: Trend::new(&report.steps),
+        r_hat: estimate.chains.as_ref().and_then(|chains| chains.r_hat),
+    })
+}
+
+/// Difference between the energy and the one that the terminal printed; empty if there is no record of steps.
+fn of_terminal(report: &Report) -> String {
+    let mut recent = EnergySummary::default();
+    report.steps.iter().for_each(|step| recent.push(step));
+    let Some(summary) = recent.summary() else { return String::new() };
+    let printed = Measurement { mean: summary.energy, error: summary.energy_error };
+    format!(
+        "<p class=\"kind\">The energy is that of {} new samples of the final weights. At the end of training the \
+         terminal printed {}, the mean over the last {} steps, during which the weights still changed.</p>\n",
+        report.estimate.samples,
+        printed.to_string().replace('-', "−"),
+        summary.steps,
     )
 }
 
@@ -33,18 +64,23 @@ fn numbers(report: &Report) -> Vec<Number> {
     let per_site = Measurement { mean: estimate.energy / sites, error: estimate.energy_error / sites };
     let whole = Measurement { mean: estimate.energy, error: estimate.energy_error };
     let mut numbers: Vec<Number> =
-        vec![("Energy per site", measured(per_site), format!("of all {sites} sites {}", measured(whole)))];
+        vec![("Energy", measured(whole), format!("{} per site, {sites} sites", measured(per_site)))];
     if let Some(exact) = report.exact.filter(|exact| exact.is_finite() && *exact != 0.0) {
         let error = estimate.energy_error / exact.abs();
         let relative = shown(relative_error(estimate.energy, exact), 2);
-        let note = format!("± {}; exact per site {:.6}", shown(error, 1), exact / sites).replace('-', "−");
+        let note = format!("± {}; exact {exact:.5}", shown(error, 1)).replace('-', "−");
         numbers.push(("Relative error", relative, note));
     }
     numbers.push(("Variance", shown(estimate.variance, 3), "0 for an eigenstate".into()));
-    numbers.push(("V-score", shown(estimate.v_score, 2), "to compare across systems".into()));
+    let v_score = match estimate.v_score.is_infinite() {
+        false => "<span class=\"formula\">N · Var E/(E − E<sub>∞</sub>)²</span>",
+        true => "undefined: E equals E<sub>∞</sub>, the mean over all configurations",
+    };
+    numbers.push(("V-score", shown(estimate.v_score, 2), v_score.into()));
     numbers.push(("Samples", estimate.samples.to_string(), "of the final weights".into()));
     if let Some(last) = report.steps.last() {
-        let seconds: f64 = report.steps.iter().map(|step| step.seconds).filter(|seconds| seconds.is_finite()).sum();
+        let steps = || report.steps.iter().map(|step| step.seconds).filter(|seconds| seconds.is_finite()).sum();
+        let seconds: f64 = report.settings.wall_seconds.unwrap_or_else(steps);
         numbers.push(("Steps", last.step.to_string(), format!("in {}", duration(seconds))));
     }
     numbers.push(("Parameters", report.settings.parameters.to_string(), String::new()));
@@ -76,7 +112,7 @@ pub(super) fn observables(report: &Report) -> String {
             ],
         );
     }
-    format!("<div class=\"tables\">\n{tables}</div>\n")
+    format!("<div class=\"card\">\n{tables}</div>\n")
 }
 
 fn measured(number: Measurement) -> String {
@@ -98,13 +134,27 @@ mod tests {
     fn the_head_has_the_energy_and_how_far_it_is_from_the_exact_one() {
         let mut report = square(4);
         let html = head(&report);
-        for text in ["−0.45", "±", "Relative error", "V-score", "seed 17", "Parameters"] {
+        for text in [
+            "−0.45",
+            "±",
+            "Relative error",
+            "V-score",
+            "seed 17",
+            "Parameters",
+            "in 3m43s",
+            "resume the run with more steps",
+            "the terminal printed −",
+        ] {
             assert!(html.contains(text), "{text}: {html}");
         }
         report.exact = None;
         assert!(!head(&report).contains("Relative error"));
-        report.estimate.v_score = f64::NAN;
-        assert!(head(&report).contains("unknown"));
+        report.estimate.v_score = f64::INFINITY;
+        assert!(head(&report).contains("unknown") && head(&report).contains("undefined: E equals"));
+        report.steps.clear();
+        report.settings.wall_seconds = None;
+        let html = head(&report);
+        assert!(!html.contains("terminal") && !html.contains("Steps"), "{html}");
     }
 
     #[test]

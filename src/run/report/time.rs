@@ -34,8 +34,7 @@ pub(super) fn bars(parts: &[PartTime]) -> String {
         "time",
         &table,
         &format!(
-            "Time of each part of a step, {} ms in total. Launches are timed one by one, so the total is somewhat more \
-             than that of a step.",
+            "Time of each part of a step, {} ms in total. Launches are timed one by one, which takes longer than a step.",
             shown(whole, 3)
         ),
     )

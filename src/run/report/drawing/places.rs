@@ -120,7 +120,7 @@ impl SitePositions {
     pub(in super::super) fn svg(&self, class: &str, room: f64, attributes: &str) -> String {
         let [width, height] = self.size();
         // Small lattices do not fill the page, and large ones scroll horizontally.
-        let most = (self.columns * 44).clamp(150, 420);
+        let most = (self.columns * 40).clamp(150, 420);
         let least = self.columns * LEAST;
         format!(
             "<svg class=\"{class}\" viewBox=\"{left} {left} {} {}\" style=\"max-width:{most}px;min-width:{least}px\" {attributes}>\n",
