@@ -5,6 +5,7 @@
 //! list of dispatches, recorded once and replayed every step. [`Tuning`] holds the kernel variants that were measured
 //! to be faster than the defaults on an adapter.
 
+mod bind;
 mod buffer;
 mod device;
 mod dry_run;
@@ -16,11 +17,13 @@ mod shader;
 mod texels;
 mod tuning;
 
+pub use bind::Bind;
+pub(crate) use bind::bind;
 pub use buffer::{Buffer, DType, View};
 pub use device::{AdapterSummary, Gpu, GpuOptions, adapters};
 pub use dry_run::Allocations;
 pub(crate) use plan::WRITE_INDIRECT_ARGS;
-pub use plan::{Bind, Cost, DynamicRows, Groups, Launch, Plan, Rows};
+pub use plan::{Cost, DynamicRows, Groups, Launch, Plan, Rows};
 pub use preference::VariantSelection;
 pub use profile::{Clock, Profile, ProfileRow, Timing};
 pub use shader::{Access, Kernel, Param, Reflection, Shader, SpecConstant};

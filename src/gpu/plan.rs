@@ -9,22 +9,11 @@
 
 use std::collections::HashMap;
 
+use super::bind::{Bind, bind};
 use super::rewrite::TEXTURES;
 use super::shader::{Access, Param, Reflection};
 use super::{Buffer, DType, Gpu, Kernel, View};
 use crate::error::{Error, ErrorKind, Result};
-
-/// One binding of a launch: its name in the WGSL source, its range, and the number of elements that the kernel accesses
-/// for the shape of the launch.
-#[derive(Debug, Clone)]
-pub struct Bind<'a> {
-    /// Name of the variable in the WGSL source.
-    pub name: &'a str,
-    /// The range to bind.
-    pub view: &'a View,
-    /// Minimum number of elements of the range.
-    pub elements: u64,
-}
 
 /// Number of rows known only to the GPU: `clamp(live[0] − first, 0, capacity)` items of `rows_per_item` rows each,
 /// restricted to a window that starts at row `skip` and has at most `limit` rows.
@@ -490,11 +479,11 @@ impl Plan {
         self.launch(&Launch {
             kernel: &WRITE_INDIRECT_ARGS,
             spec: &[],
-            bindings: &[
-                Bind { name: "live", view: counters, elements: counters.bytes() / 4 },
-                Bind { name: "descriptions", view: &descriptions, elements: room * LIVE_WORDS as u64 },
-                Bind { name: "grids", view: &grids, elements: room * 4 },
-            ],
+            bindings: &bind!(
+                live = counters[counters.bytes() / 4],
+                descriptions[room * LIVE_WORDS as u64],
+                grids[room * 4]
+            ),
             params: &[("launches", (room as u32).into()), ("limit", limit.into())],
             groups: Groups::Fixed(room / 64),
             cost: Cost::default(),

@@ -16,8 +16,9 @@ use std::borrow::Cow;
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
+use super::Gpu;
+use super::bind::Bind;
 use super::rewrite::{self, TEXTURE_SUFFIX, TEXTURES};
-use super::{Bind, Gpu};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One kernel: a WGSL file with one entry point `main`.

@@ -68,6 +68,15 @@ impl CaseBuffers {
         let missing = || Error::new(ErrorKind::Shape, format!("the case has no buffer `{name}`"));
         self.0.get(name).map(Buffer::view).ok_or_else(missing)
     }
+
+    /// Returns the buffers called `names`.
+    ///
+    /// # Errors
+    /// As [`CaseBuffers::view`].
+    pub fn views<const N: usize>(&self, names: [&str; N]) -> Result<[View; N]> {
+        let views = names.iter().map(|name| self.view(name)).collect::<Result<Vec<View>>>()?;
+        Ok(views.try_into().unwrap_or_else(|_| unreachable!("one view per name")))
+    }
 }
 
 /// Records the kernel under test on a plan.

@@ -11,7 +11,7 @@ use super::{
     random_qkv, scale, taken, variants, wide, window,
 };
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Param, Plan, View};
+use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Param, Plan, View, bind};
 use crate::kernels::linear::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
@@ -144,14 +144,14 @@ impl AttentionBackward {
     /// Bindings of the kernels. The kernel over keys uses all but `out`.
     fn operands(&self, shape: &AttentionShape) -> Vec<Bind<'_>> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
-        vec![
-            Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-            Bind { name: "out", view: &self.out, elements: rows * width },
-            Bind { name: "lse", view: &self.lse, elements: rows * heads },
-            Bind { name: "d_out", view: &self.d_out, elements: rows * width },
-            Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
-            Bind { name: "delta", view: &self.delta, elements: rows * heads },
-        ]
+        Vec::from(bind!(
+            self.qkv[rows * 3 * width],
+            self.out[rows * width],
+            self.lse[rows * heads],
+            self.d_out[rows * width],
+            self.d_qkv[rows * 3 * width],
+            self.delta[rows * heads]
+        ))
     }
 
     fn record_short(&self, plan: &mut Plan, shape: &AttentionShape, variant: &Variant) -> Result<()> {
@@ -180,7 +180,7 @@ impl AttentionBackward {
         let kernel = match variant.strategy {
             Strategy::Subgroup => &BACKWARD_QUERY,
             Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
-                bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
+                bindings.extend(bind!(qkv4 = self.qkv[rows * 3 * width]));
                 &BACKWARD_QUERY_SCALAR
             }
         };
@@ -205,8 +205,7 @@ impl AttentionBackward {
         let kernel = match variant.strategy {
             Strategy::Subgroup => &BACKWARD_KEY,
             Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
-                bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
-                bindings.push(Bind { name: "d_out4", view: &self.d_out, elements: rows * width });
+                bindings.extend(bind!(qkv4 = self.qkv[rows * 3 * width], d_out4 = self.d_out[rows * width]));
                 &BACKWARD_KEY_SCALAR
             }
         };

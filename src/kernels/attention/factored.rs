@@ -12,7 +12,7 @@
 
 use super::class;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Bind, Cost, DType, DynamicRows, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, View};
+use crate::gpu::{Cost, DType, DynamicRows, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, View, bind};
 use crate::kernels::linear::{GradientInto, GradientSum, Strategy, block_rows, block_rows_of};
 use crate::kernels::nn::cast_f16::{has_half, stored};
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
@@ -262,11 +262,7 @@ impl FactoredAttention {
         plan.launch(&Launch {
             kernel,
             spec: &spec,
-            bindings: &[
-                Bind { name: "v", view: &self.v, elements: shape.elements() },
-                Bind { name: "relative", view: &self.relative, elements: shape.weights() },
-                Bind { name: "out", view: &self.out, elements: shape.elements() },
-            ],
+            bindings: &bind!(self.v[shape.elements()], self.relative[shape.weights()], self.out[shape.elements()]),
             params: &shape.params(),
             groups,
             cost: shape.cost(shape.weights()),
@@ -334,12 +330,12 @@ impl FactoredGradient {
         plan.launch(&Launch {
             kernel,
             spec: &spec,
-            bindings: &[
-                Bind { name: "d_out", view: &self.d_out, elements: shape.elements() },
-                Bind { name: "v", view: &self.v, elements: shape.elements() },
-                Bind { name: "live", view: &live, elements: 1 },
-                Bind { name: "part", view: part, elements: shape.part_elements() },
-            ],
+            bindings: &bind!(
+                self.d_out[shape.elements()],
+                self.v[shape.elements()],
+                live[1],
+                part[shape.part_elements()]
+            ),
             params: &params,
             groups: shape.rows.groups_of_all(groups),
             cost: shape.cost(shape.part_elements()),

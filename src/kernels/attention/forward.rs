@@ -5,7 +5,7 @@ use super::{
     wide,
 };
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, DType, Gpu, Kernel, Launch, Plan, View};
+use crate::gpu::{Cost, DType, Gpu, Kernel, Launch, Plan, View, bind};
 use crate::kernels::linear::Strategy;
 use crate::kernels::nn::cast_f16::{has_half, stored};
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
@@ -67,15 +67,15 @@ impl AttentionForward {
     fn record_variant(&self, plan: &mut Plan, shape: &AttentionShape, variant: &Variant) -> Result<()> {
         let (rows, query_rows, width) = (shape.rows(), shape.query_rows(), shape.width());
         let heads = u64::from(shape.h);
-        let mut bindings = vec![
-            Bind { name: "qkv", view: &self.qkv, elements: shape.buffer_rows() * 3 * width },
-            Bind { name: "out", view: &self.out, elements: query_rows * width },
-            Bind { name: "lse", view: &self.lse, elements: query_rows * heads },
-        ];
+        let mut bindings = Vec::from(bind!(
+            self.qkv[shape.buffer_rows() * 3 * width],
+            self.out[query_rows * width],
+            self.lse[query_rows * heads]
+        ));
         let kernel = match variant.strategy {
             Strategy::Subgroup => &FORWARD,
             Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
-                bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: shape.buffer_rows() * 3 * width });
+                bindings.extend(bind!(qkv4 = self.qkv[shape.buffer_rows() * 3 * width]));
                 &FORWARD_SCALAR
             }
         };

@@ -5,7 +5,7 @@ use super::{
     taken, variants, wide, window,
 };
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, DType, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, DType, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::linear::Strategy;
 use crate::kernels::nn::cast_f16::{has_half, stored};
 use crate::kernels::variant::{Variant, VariantSelector};
@@ -92,18 +92,17 @@ impl AttentionSuffix {
         let base_elements = u64::from(shape.b) * u64::from(shape.t) * 3 * width;
         let rows = u64::from(shape.items.capacity) * u64::from(shape.per_item);
         let items = u64::from(shape.first_item) + u64::from(shape.items.capacity);
-        let mut bindings = vec![
-            Bind { name: "base_qkv", view: &self.base_qkv, elements: base_elements },
-            Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-            Bind { name: "base", view: &self.base, elements: items },
-            Bind { name: "row_table", view: &self.row_table, elements: 2 * u64::from(shape.per_item) },
-            Bind { name: "out", view: &self.out, elements: rows * width },
-        ];
+        let mut bindings = Vec::from(bind!(
+            self.base_qkv[base_elements],
+            self.qkv[rows * 3 * width],
+            self.base[items],
+            self.row_table[2 * u64::from(shape.per_item)],
+            self.out[rows * width]
+        ));
         let kernel = match variant.strategy {
             Strategy::Subgroup => &SUFFIX,
             Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
-                bindings.push(Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements });
-                bindings.push(Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width });
+                bindings.extend(bind!(base_qkv4 = self.base_qkv[base_elements], qkv4 = self.qkv[rows * 3 * width]));
                 &SUFFIX_SCALAR
             }
         };

@@ -3,7 +3,7 @@
 use super::linear::{dot, features};
 use super::{AttentionShape, LANES, part, random_qkv, scale, wide};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Bind, Cost, DType, Gpu, Groups, Kernel, Launch, Param, Plan, View};
+use crate::gpu::{Cost, DType, Gpu, Groups, Kernel, Launch, Param, Plan, View, bind};
 use crate::kernels::device::probe::MOST_ITERATIONS;
 use crate::kernels::nn::cast_f16::{has_half, stored};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
@@ -58,12 +58,12 @@ impl AttentionWeights {
         plan.launch(&Launch {
             kernel: &WEIGHTS,
             spec: &[("HEAD_DIM", shape.d), ("LINEAR", of as u32), ("CACHE_BITS", self.qkv.storage().bits())],
-            bindings: &[
-                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "total", view: &self.total, elements: rows * heads },
-                Bind { name: "weight", view: &self.weight, elements: made },
-            ],
+            bindings: &bind!(
+                self.qkv[rows * 3 * width],
+                qkv4 = self.qkv[rows * 3 * width],
+                self.total[rows * heads],
+                self.weight[made]
+            ),
             params: &[
                 ("samples", samples.into()),
                 ("tokens", shape.t.into()),

@@ -1,6 +1,6 @@
 //! Grids of launches with dynamic rows: `write_indirect_args`, the kernel used by [`crate::gpu::Plan`].
 
-use crate::gpu::{Bind, Cost, Gpu, Groups, Launch, Plan, WRITE_INDIRECT_ARGS};
+use crate::gpu::{Cost, Gpu, Groups, Launch, Plan, WRITE_INDIRECT_ARGS, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected};
 
 pub(crate) const RESOLVE_ENTRY: Entry =
@@ -43,14 +43,11 @@ fn case(live: u32) -> Case {
     let descriptions = launches.concat();
     let count = launches.len() as u64;
     let record = move |plan: &mut Plan, named: &CaseBuffers| {
+        let [live, descriptions, grids] = named.views(["live", "descriptions", "grids"])?;
         plan.launch(&Launch {
             kernel: &WRITE_INDIRECT_ARGS,
             spec: &[],
-            bindings: &[
-                Bind { name: "live", view: &named.view("live")?, elements: 2 },
-                Bind { name: "descriptions", view: &named.view("descriptions")?, elements: count * 8 },
-                Bind { name: "grids", view: &named.view("grids")?, elements: count * 4 },
-            ],
+            bindings: &bind!(live[2], descriptions[count * 8], grids[count * 4]),
             params: &[("launches", (count as u32).into()), ("limit", limit.into())],
             groups: Groups::Fixed(1),
             cost: Cost::default(),

@@ -10,7 +10,7 @@
 //! ```
 
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::linear::Strategy;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
@@ -73,7 +73,7 @@ impl ProbeMultiplyAdd {
         plan.launch(&Launch {
             kernel: &MULTIPLY_ADD,
             spec: &[("CHAINS", shape.chains)],
-            bindings: &[Bind { name: "y", view: &self.y, elements: shape.lanes.into() }],
+            bindings: &bind!(self.y[shape.lanes.into()]),
             params: &[
                 ("lanes", shape.lanes.into()),
                 ("steps", shape.steps.into()),
@@ -107,7 +107,7 @@ impl ProbeCopy {
         plan.launch(&Launch {
             kernel: &COPY,
             spec: &[],
-            bindings: &[Bind { name: "x", view: &self.x, elements }, Bind { name: "y", view: &self.y, elements }],
+            bindings: &bind!(self.x[elements], self.y[elements]),
             params: &[("vectors", vectors.into())],
             groups: Rows::from(vectors.max(1)).groups(256, 1),
             cost: Cost { flops: 0.0, bytes: 8.0 * elements as f64 },
@@ -147,7 +147,7 @@ impl ProbeShuffle {
         plan.launch(&Launch {
             kernel: &SHUFFLE,
             spec: &[("LANES", shape.subgroup)],
-            bindings: &[Bind { name: "y", view: &self.y, elements: shape.lanes.into() }],
+            bindings: &bind!(self.y[shape.lanes.into()]),
             params: &[("lanes", shape.lanes.into()), ("steps", shape.steps.into()), ("stride", STRIDE.into())],
             groups: Rows::from(shape.lanes).groups(4 * shape.subgroup, 1),
             cost: Cost { flops: 0.0, bytes: 4.0 * f64::from(shape.lanes) },
@@ -177,7 +177,7 @@ impl ProbeLoop {
         plan.launch(&Launch {
             kernel: &LOOP,
             spec: &[],
-            bindings: &[Bind { name: "y", view: &self.y, elements: lanes.into() }],
+            bindings: &bind!(self.y[lanes.into()]),
             params: &[("lanes", lanes.into()), ("steps", steps.into())],
             groups: Rows::from(lanes).groups(64, 1),
             cost: Cost { flops: 0.0, bytes: 4.0 * f64::from(lanes) },
@@ -254,13 +254,13 @@ impl ProbeLoad {
         plan.launch(&Launch {
             kernel: &LOAD,
             spec: &[("KIND", shape.kind as u32)],
-            bindings: &[
-                Bind { name: "words", view: &self.x, elements: words },
-                Bind { name: "vectors", view: &self.x, elements: vectors },
-                Bind { name: "fetched", view: &self.x, elements: vectors },
-                Bind { name: "constants", view: &self.constants, elements: vectors },
-                Bind { name: "y", view: &self.y, elements: shape.lanes.into() },
-            ],
+            bindings: &bind!(
+                words = self.x[words],
+                vectors = self.x[vectors],
+                fetched = self.x[vectors],
+                self.constants[vectors],
+                self.y[shape.lanes.into()]
+            ),
             params: &[("lanes", shape.lanes.into()), ("steps", shape.steps.into()), ("stride", LOAD_STRIDE.into())],
             groups: Rows::from(shape.lanes).groups(64, 1),
             cost: Cost { flops: 0.0, bytes: 4.0 * (vectors as f64 + f64::from(shape.lanes)) },

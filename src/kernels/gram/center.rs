@@ -2,7 +2,7 @@
 
 use super::SampleRows;
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Plan, View};
+use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Plan, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
 static CENTER: Kernel = kernel!("gram", "jacobian_center");
@@ -29,11 +29,7 @@ impl JacobianCenter {
         plan.launch(&Launch {
             kernel: &CENTER,
             spec: &[],
-            bindings: &[
-                Bind { name: "root", view: &self.root, elements: samples.part_rows.into() },
-                samples.live(),
-                Bind { name: "panel", view: &self.panel, elements },
-            ],
+            bindings: &bind!(self.root[samples.part_rows.into()], samples.live[1], self.panel[elements]),
             params: &[
                 ("parts", samples.parts.into()),
                 ("part_rows", samples.part_rows.into()),

@@ -1,7 +1,7 @@
 //! Copy of a range of columns.
 
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
 static TAKE: Kernel = kernel!("gram", "columns_take");
@@ -27,10 +27,7 @@ impl ColumnsTake {
         plan.launch(&Launch {
             kernel: &TAKE,
             spec: &[],
-            bindings: &[
-                Bind { name: "x", view: &self.x, elements: most * of_x },
-                Bind { name: "y", view: &self.y, elements: most * of_y },
-            ],
+            bindings: &bind!(self.x[most * of_x], self.y[most * of_y]),
             params: &[
                 ("rows", rows.capacity.into()),
                 ("width", width.into()),

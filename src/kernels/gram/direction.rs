@@ -7,7 +7,7 @@
 //! Source: Goldshlager, Abrahamsen & Lin, arXiv:2401.10190 (SPRING).
 
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
 static UPDATE: Kernel = kernel!("gram", "direction_update");
@@ -35,10 +35,7 @@ impl DirectionUpdate {
         plan.launch(&Launch {
             kernel: &UPDATE,
             spec: &[],
-            bindings: &[
-                Bind { name: "gradient", view: &self.gradient, elements: elements.into() },
-                Bind { name: "direction", view: &self.direction, elements: elements.into() },
-            ],
+            bindings: &bind!(self.gradient[elements.into()], self.direction[elements.into()]),
             params: &[("elements", elements.into()), ("momentum", momentum.into())],
             groups: Rows::from(elements).groups(64, 1),
             cost: Cost { flops: 2.0 * f64::from(elements), bytes: 12.0 * f64::from(elements) },
@@ -67,11 +64,7 @@ impl DirectionStep {
         plan.launch(&Launch {
             kernel: &STEP,
             spec: &[],
-            bindings: &[
-                Bind { name: "direction", view: &self.direction, elements: elements.into() },
-                Bind { name: "step", view: &self.step, elements: 4 },
-                Bind { name: "parameters", view: &self.parameters, elements: elements.into() },
-            ],
+            bindings: &bind!(self.direction[elements.into()], self.step[4], self.parameters[elements.into()]),
             params: &[("elements", elements.into())],
             groups: Rows::from(elements).groups(64, 1),
             cost: Cost { flops: 2.0 * f64::from(elements), bytes: 12.0 * f64::from(elements) },

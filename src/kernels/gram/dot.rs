@@ -2,7 +2,7 @@
 
 use super::SampleRows;
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Plan, View};
+use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Plan, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
 static DOT: Kernel = kernel!("gram", "rows_dot");
@@ -56,12 +56,7 @@ impl RowsDot {
         plan.launch(&Launch {
             kernel: &DOT,
             spec: &[],
-            bindings: &[
-                Bind { name: "u", view: &self.u, elements: last },
-                Bind { name: "v", view: &self.v, elements: v_elements },
-                shape.samples.live(),
-                Bind { name: "y", view: &self.y, elements: 2 * samples },
-            ],
+            bindings: &bind!(self.u[last], self.v[v_elements], shape.samples.live[1], self.y[2 * samples]),
             params: &[
                 ("rows", shape.samples.rows().into()),
                 ("part_rows", shape.samples.part_rows.into()),

@@ -23,7 +23,7 @@ mod product;
 
 use super::variant::Variant;
 use crate::error::Result;
-use crate::gpu::{Bind, Gpu, View};
+use crate::gpu::{Gpu, View};
 
 pub(super) use center::CENTER_ENTRY;
 pub use center::{JacobianCenter, center_reference};
@@ -58,10 +58,6 @@ impl SampleRows {
     /// Number of rows of all parts.
     pub fn rows(&self) -> u32 {
         self.parts * self.part_rows
-    }
-
-    fn live(&self) -> Bind<'_> {
-        Bind { name: "live", view: &self.live, elements: 1 }
     }
 }
 

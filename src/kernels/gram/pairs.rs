@@ -3,7 +3,7 @@
 use super::product::{integers, triangle_after, triangle_before, written};
 use super::{SampleRows, Triangle, subgroup_tiles};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Plan, View};
+use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Plan, View, bind};
 use crate::kernels::linear::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants, width_class};
 use crate::kernels::{Case, CaseBuffers, Entry, RandomInputs, kernel};
@@ -130,13 +130,13 @@ impl GramPairs {
         plan.launch(&Launch {
             kernel,
             spec: &spec,
-            bindings: &[
-                Bind { name: "signal", view: &self.signal, elements: all_rows * tokens * outputs },
-                Bind { name: "input", view: &self.input, elements: part_rows * tokens * inputs },
-                shape.samples.live(),
-                Bind { name: "high", view: &self.gram.high, elements: triangle },
-                Bind { name: "low", view: &self.gram.low, elements: triangle },
-            ],
+            bindings: &bind!(
+                self.signal[all_rows * tokens * outputs],
+                self.input[part_rows * tokens * inputs],
+                shape.samples.live[1],
+                self.gram.high[triangle],
+                self.gram.low[triangle]
+            ),
             params: &[
                 ("rows", rows.into()),
                 ("part_rows", shape.samples.part_rows.into()),

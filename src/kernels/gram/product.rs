@@ -2,7 +2,7 @@
 
 use super::{BAND, SampleRows, Triangle, subgroup_tiles};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Plan, View};
+use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Plan, View, bind};
 use crate::kernels::linear::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants, width_class};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
@@ -98,12 +98,12 @@ impl GramProduct {
         plan.launch(&Launch {
             kernel,
             spec: &spec,
-            bindings: &[
-                Bind { name: "panel", view: &self.panel, elements: u64::from(rows) * u64::from(shape.stride) },
-                shape.samples.live(),
-                Bind { name: "high", view: &self.gram.high, elements: triangle },
-                Bind { name: "low", view: &self.gram.low, elements: triangle },
-            ],
+            bindings: &bind!(
+                self.panel[u64::from(rows) * u64::from(shape.stride)],
+                shape.samples.live[1],
+                self.gram.high[triangle],
+                self.gram.low[triangle]
+            ),
             params: &[
                 ("rows", rows.into()),
                 ("part_rows", shape.samples.part_rows.into()),

@@ -2,7 +2,7 @@
 
 use super::Activation;
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
 static ACTIVATE: Kernel = kernel!("linear", "activation_forward");
@@ -28,7 +28,7 @@ impl Activate {
         plan.launch(&Launch {
             kernel: &ACTIVATE,
             spec: &[("ACTIVATION", activation as u32)],
-            bindings: &[Bind { name: "x", view: &self.x, elements }, Bind { name: "y", view: &self.y, elements }],
+            bindings: &bind!(self.x[elements], self.y[elements]),
             params: &[("rows", rows.capacity.into()), ("width", width.into())],
             groups: rows.times(width / 4).groups(64, 1),
             cost: Cost { flops: 10.0 * elements as f64, bytes: 8.0 * elements as f64 },

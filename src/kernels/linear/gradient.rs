@@ -3,7 +3,7 @@
 use super::shared::{self, gradient_threads};
 use super::{Blocks, Columns, GradientInto, Strategy};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, panel};
 
@@ -211,10 +211,8 @@ impl LinearGradient {
     fn record_blocks(&self, plan: &mut Plan, shape: &GradientShape, variant: &Variant) -> Result<()> {
         let (rows, k, n) = (u64::from(shape.rows.capacity), u64::from(shape.inputs), u64::from(shape.outputs));
         let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
-        let x = |name| Bind { name, view: &self.x, elements: rows * k };
-        let d_y = |name| Bind { name, view: &self.d_y, elements: rows * n };
-        let live = Bind { name: "live", view: &counter, elements: 1 };
-        let part = Bind { name: "part", view: &self.part, elements: shape.part_elements() };
+        let part_elements = shape.part_elements();
+        let operands = || bind!(self.x[rows * k], self.d_y[rows * n], live = counter[1], self.part[part_elements]);
         let mut params = vec![
             ("rows", shape.rows.capacity.into()),
             ("blocks", shape.blocks().into()),
@@ -232,26 +230,29 @@ impl LinearGradient {
                 let tiles = blocks * u64::from(passed.div_ceil(tile)) * u64::from(held.div_ceil(4 * lanes));
                 let spec = vec![("LANES", lanes), ("SUBGROUPS", subgroups), ("PASSED_IS_X", passed_is_x.into())];
                 params.extend([("passed_width", passed.into()), ("held_width", held.into())]);
-                let [passed, held] = if passed_is_x { [x("passed"), d_y("held")] } else { [d_y("passed"), x("held")] };
-                (&GRADIENT, spec, [passed, held, live, part], tiles.div_ceil(u64::from(subgroups)))
+                let [passed_elements, held_elements] = [passed, held].map(|width| rows * u64::from(width));
+                let [passed, held] = if passed_is_x { [&self.x, &self.d_y] } else { [&self.d_y, &self.x] };
+                let bindings =
+                    bind!(passed[passed_elements], held[held_elements], live = counter[1], self.part[part_elements]);
+                (&GRADIENT, spec, bindings, tiles.div_ceil(u64::from(subgroups)))
             }
             Strategy::Scalar => {
                 params.extend([("inner", shape.inputs.into()), ("columns", shape.outputs.into())]);
                 let groups = (blocks * n.div_ceil(4) * k.div_ceil(4)).div_ceil(64);
-                (&GRADIENT_SCALAR, Vec::new(), [x("x"), d_y("d_y"), live, part], groups)
+                (&GRADIENT_SCALAR, Vec::new(), operands(), groups)
             }
             Strategy::Tiled => {
                 params.extend([("inner", shape.inputs.into()), ("columns", shape.outputs.into())]);
                 let threads = gradient_threads(shape.inputs, shape.outputs);
                 let [k_tile, n_tile] = threads.map(|threads| u64::from(4 * threads));
                 let groups = blocks * n.div_ceil(n_tile) * k.div_ceil(k_tile);
-                (&GRADIENT_TILED, vec![("K_THREADS", threads[0])], [x("x"), d_y("d_y"), live, part], groups)
+                (&GRADIENT_TILED, vec![("K_THREADS", threads[0])], operands(), groups)
             }
             Strategy::Panel => {
                 let lanes = variant.lanes(plan.gpu(), GRADIENT_PANEL.name)?;
                 let tiles = u64::from(shape.outputs.div_ceil(4 * lanes) * shape.inputs.div_ceil(4 * lanes));
                 params.extend([("inputs", shape.inputs.into()), ("outputs", shape.outputs.into())]);
-                (&GRADIENT_PANEL, vec![("LANES", lanes)], [x("x"), d_y("d_y"), live, part], blocks * tiles)
+                (&GRADIENT_PANEL, vec![("LANES", lanes)], operands(), blocks * tiles)
             }
         };
         plan.launch(&Launch {
@@ -306,11 +307,7 @@ impl GradientSum {
         plan.launch(&Launch {
             kernel: &GRADIENT_SUM,
             spec: &[],
-            bindings: &[
-                Bind { name: "part", view: &self.part, elements: part },
-                Bind { name: "d_weight", view: &self.d_weight, elements: w },
-                Bind { name: "d_bias", view: &self.d_bias, elements: n },
-            ],
+            bindings: &bind!(self.part[part], self.d_weight[w], self.d_bias[n]),
             params: &[
                 ("weights", weights.into()),
                 ("columns", columns.into()),

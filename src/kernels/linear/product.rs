@@ -4,7 +4,7 @@ use super::cooperative;
 use super::shared::{self, PRODUCT_TILES};
 use super::{Activation, Strategy};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, DType, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, View};
+use crate::gpu::{Cost, DType, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, View, bind};
 use crate::kernels::nn::cast_f16::{has_half, near_half, stored};
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, panel};
@@ -254,13 +254,13 @@ impl LinearProduct {
         plan.launch(&Launch {
             kernel,
             spec: &spec,
-            bindings: &[
-                Bind { name: "x", view: &self.x, elements: rows * k },
-                Bind { name: "weight", view: &self.weight, elements: k * n },
-                Bind { name: "bias", view: bias, elements: bias_elements },
-                Bind { name: "extra", view: extra, elements: extra_elements },
-                Bind { name: "y", view: &self.y, elements: last * n },
-            ],
+            bindings: &bind!(
+                self.x[rows * k],
+                self.weight[k * n],
+                bias[bias_elements],
+                extra[extra_elements],
+                self.y[last * n]
+            ),
             params: &params,
             groups,
             cost: shape.cost(self.weight.storage(), self.y.storage()),

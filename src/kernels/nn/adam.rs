@@ -10,7 +10,7 @@
 //! The step count t is kept on the GPU: a rejected step must not count, and a rejection reaches the host too late.
 
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
 static SQUARE: Kernel = kernel!("nn", "gradient_square");
@@ -88,11 +88,7 @@ impl Adam {
         plan.launch(&Launch {
             kernel: &DECIDE,
             spec: &[],
-            bindings: &[
-                Bind { name: "part", view: &self.part, elements: blocks.into() },
-                Bind { name: "statistics", view: &self.statistics, elements: 2 },
-                Bind { name: "state", view: &self.state, elements: 8 },
-            ],
+            bindings: &bind!(self.part[blocks.into()], self.statistics[2], self.state[8]),
             params: &[
                 ("blocks", blocks.into()),
                 ("clip", clip.unwrap_or(0.0).into()),
@@ -109,14 +105,14 @@ impl Adam {
         plan.launch(&Launch {
             kernel: &ADAM,
             spec: &[],
-            bindings: &[
-                Bind { name: "gradient", view: &self.gradient, elements: elements.into() },
-                Bind { name: "state", view: &self.state, elements: 8 },
-                Bind { name: "step", view: &self.step, elements: 4 },
-                Bind { name: "parameters", view: &self.parameters, elements: elements.into() },
-                Bind { name: "m", view: &self.m, elements: elements.into() },
-                Bind { name: "v", view: &self.v, elements: elements.into() },
-            ],
+            bindings: &bind!(
+                self.gradient[elements.into()],
+                self.state[8],
+                self.step[4],
+                self.parameters[elements.into()],
+                self.m[elements.into()],
+                self.v[elements.into()]
+            ),
             params: &[
                 ("elements", elements.into()),
                 ("beta1", rates.beta1.into()),
@@ -136,10 +132,7 @@ pub(crate) fn record_square(plan: &mut Plan, [of, part]: [&View; 2], elements: u
     plan.launch(&Launch {
         kernel: &SQUARE,
         spec: &[],
-        bindings: &[
-            Bind { name: "gradient", view: of, elements: elements.into() },
-            Bind { name: "part", view: part, elements: blocks.into() },
-        ],
+        bindings: &bind!(gradient = of[elements.into()], part[blocks.into()]),
         params: &[("elements", elements.into()), ("blocks", blocks.into())],
         groups: Groups::Fixed(blocks.into()),
         cost: Cost { flops: 2.0 * f64::from(elements), bytes: 4.0 * f64::from(elements) },

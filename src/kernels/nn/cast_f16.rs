@@ -5,7 +5,7 @@
 //! ```
 
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, DType, Gpu, Groups, Kernel, Launch, Plan, View};
+use crate::gpu::{Cost, DType, Gpu, Groups, Kernel, Launch, Plan, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, Values, kernel};
 
 static CAST_F16: Kernel = kernel!("nn", "weights_cast_f16");
@@ -35,10 +35,7 @@ impl WeightsCastF16 {
         plan.launch(&Launch {
             kernel: &CAST_F16,
             spec: &[],
-            bindings: &[
-                Bind { name: "values", view: &self.values, elements },
-                Bind { name: "narrow", view: &words, elements: elements.div_ceil(2) },
-            ],
+            bindings: &bind!(self.values[elements], narrow = words[elements.div_ceil(2)]),
             params: &[("elements", (elements as u32).into())],
             groups: Groups::Fixed(elements.div_ceil(4 * 64)),
             cost: Cost { flops: 0.0, bytes: 6.0 * elements as f64 },

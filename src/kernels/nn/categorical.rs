@@ -19,7 +19,7 @@
 
 use super::embed::random_rows;
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Param, Plan, Rows, View};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Param, Plan, Rows, View, bind};
 use crate::kernels::vmc::energy::NEG_LARGE;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
@@ -103,12 +103,7 @@ impl CategoricalForward {
         plan.launch(&Launch {
             kernel: &FORWARD,
             spec: &[],
-            bindings: &[
-                Bind { name: "rows", view: &self.rows, elements: 4 * count },
-                Bind { name: "logits", view: &self.logits, elements: count * v },
-                Bind { name: "log_p", view: &self.log_p, elements: count },
-                Bind { name: "lse", view: &self.lse, elements: count },
-            ],
+            bindings: &bind!(self.rows[4 * count], self.logits[count * v], self.log_p[count], self.lse[count]),
             params: &[&[("rows", rows.capacity.into())], &shape.params()[..]].concat(),
             groups: rows.groups(64, 1),
             cost: Cost { flops: (3 * count * v) as f64, bytes: 4.0 * (count * (v + 6)) as f64 },
@@ -164,13 +159,13 @@ impl CategoricalSample {
         plan.launch(&Launch {
             kernel: &SAMPLE,
             spec: &[],
-            bindings: &[
-                Bind { name: "logits", view: &self.logits, elements: b * t * v },
-                Bind { name: "step", view: &self.step, elements: 4 },
-                Bind { name: "tokens", view: &self.tokens, elements: b * t },
-                Bind { name: "log_p", view: &self.log_p, elements: b * t },
-                Bind { name: "rows", view: &self.rows, elements: 4 * b },
-            ],
+            bindings: &bind!(
+                self.logits[b * t * v],
+                self.step[4],
+                self.tokens[b * t],
+                self.log_p[b * t],
+                self.rows[4 * b]
+            ),
             params: &[own, head.params()].concat(),
             groups: Rows::from(shape.samples).groups(64, 1),
             cost: Cost { flops: (5 * b * v) as f64, bytes: 4.0 * (b * (v + 6)) as f64 },
@@ -204,12 +199,7 @@ impl CategoricalBackward {
         plan.launch(&Launch {
             kernel: &BACKWARD,
             spec: &[],
-            bindings: &[
-                Bind { name: "rows", view: &self.rows, elements: 4 * count },
-                Bind { name: "lse", view: &self.lse, elements: count },
-                Bind { name: "d_log_p", view: &self.d_log_p, elements: samples },
-                Bind { name: "logits", view: &self.logits, elements: count * v },
-            ],
+            bindings: &bind!(self.rows[4 * count], self.lse[count], self.d_log_p[samples], self.logits[count * v]),
             params: &[&own[..], &shape.params()].concat(),
             groups: rows.groups(64, 1),
             cost: Cost { flops: (3 * count * v) as f64, bytes: 4.0 * (count * (2 * v + 5)) as f64 },

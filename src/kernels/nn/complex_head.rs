@@ -11,7 +11,7 @@
 //! arXiv:2310.05715.
 
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::rbm::amplitude::log_cosh;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
@@ -46,12 +46,7 @@ impl ComplexHeadForward {
         plan.launch(&Launch {
             kernel: &FORWARD,
             spec: &[],
-            bindings: &[
-                Bind { name: "real", view: &self.real, elements: r * c },
-                Bind { name: "imag", view: &self.imag, elements: r * c },
-                Bind { name: "log_p", view: &self.log_p, elements: r },
-                Bind { name: "phase", view: &self.phase, elements: r },
-            ],
+            bindings: &bind!(self.real[r * c], self.imag[r * c], self.log_p[r], self.phase[r]),
             params: &[("rows", rows.capacity.into()), ("width", width.into())],
             groups: rows.groups(64, 1),
             cost: Cost { flops: 60.0 * (r * c) as f64, bytes: 8.0 * (r * c + r) as f64 },
@@ -90,14 +85,14 @@ impl ComplexHeadBackward {
         plan.launch(&Launch {
             kernel: &BACKWARD,
             spec: &[("PHASE", self.d_phase.is_some().into())],
-            bindings: &[
-                Bind { name: "d_log_p", view: &self.d_log_p, elements: weights },
-                Bind { name: "d_phase", view: d_phase, elements: weights },
-                Bind { name: "real", view: &self.real, elements: r * c },
-                Bind { name: "imag", view: &self.imag, elements: r * c },
-                Bind { name: "d_real", view: &self.d_real, elements: r * c },
-                Bind { name: "d_imag", view: &self.d_imag, elements: r * c },
-            ],
+            bindings: &bind!(
+                self.d_log_p[weights],
+                d_phase[weights],
+                self.real[r * c],
+                self.imag[r * c],
+                self.d_real[r * c],
+                self.d_imag[r * c]
+            ),
             params: &[("rows", rows.capacity.into()), ("width", width.into()), ("first", first.into())],
             groups: rows.times(width.div_ceil(4)).groups(64, 1),
             cost: Cost { flops: 60.0 * (r * c) as f64, bytes: 8.0 * (2 * r * c + r) as f64 },

@@ -11,7 +11,7 @@
 //! there. The position table may be trained too. Source: the tokenizer in the public code of arXiv:2306.03921.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Bind, Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, linear};
 
 static FORWARD: Kernel = kernel!("nn", "embed_forward");
@@ -85,17 +85,18 @@ impl EmbedForward {
             Some(_) if columns <= 64 => shape.rows.groups((tile * (64 / columns)) as u32, 1),
             Some(_) => shape.rows.groups(tile as u32, columns.div_ceil(64)),
         };
+        let start = self.start.as_ref().unwrap_or(&self.bias);
         plan.launch(&Launch {
             kernel: &FORWARD,
             spec: &[("START", self.start.is_some().into()), ("ROWS", tile as u32)],
-            bindings: &[
-                Bind { name: "rows", view: &self.rows, elements: rows * u64::from(shape.stride) },
-                Bind { name: "weight", view: &self.weight, elements: c * p },
-                Bind { name: "bias", view: &self.bias, elements: c },
-                Bind { name: "position", view: &self.position, elements: u64::from(shape.patches) * c },
-                Bind { name: "start", view: self.start.as_ref().unwrap_or(&self.bias), elements: c },
-                Bind { name: "x", view: &self.x, elements: rows * c },
-            ],
+            bindings: &bind!(
+                self.rows[rows * u64::from(shape.stride)],
+                self.weight[c * p],
+                self.bias[c],
+                self.position[u64::from(shape.patches) * c],
+                start[c],
+                self.x[rows * c]
+            ),
             params: &[
                 ("rows", shape.rows.capacity.into()),
                 ("width", shape.width.into()),
@@ -168,14 +169,14 @@ impl EmbedGradient {
         plan.launch(&Launch {
             kernel: &GRADIENT,
             spec: &[("BITS", bits), ("TANH", self.tanh_of.is_some().into()), ("START", self.has_start.into())],
-            bindings: &[
-                Bind { name: "rows", view: &self.rows, elements: rows * u64::from(shape.stride) },
-                Bind { name: "weight", view: weight, elements: weights[0] },
-                Bind { name: "bias", view: bias, elements: weights[1] },
-                Bind { name: "d_x", view: &self.d_x, elements: d_elements },
-                Bind { name: "live", view: &counter, elements: 1 },
-                Bind { name: "part", view: part, elements: shape.part_elements() },
-            ],
+            bindings: &bind!(
+                self.rows[rows * u64::from(shape.stride)],
+                weight[weights[0]],
+                bias[weights[1]],
+                self.d_x[d_elements],
+                live = counter[1],
+                part[shape.part_elements()]
+            ),
             params: &[
                 ("rows", shape.rows.capacity.into()),
                 ("width", shape.width.into()),
@@ -234,11 +235,7 @@ impl TableGradient {
         plan.launch(&Launch {
             kernel: &TABLE,
             spec: &[],
-            bindings: &[
-                Bind { name: "d_x", view: &self.d_x, elements: rows * c },
-                Bind { name: "live", view: &counter, elements: 1 },
-                Bind { name: "part", view: part, elements },
-            ],
+            bindings: &bind!(self.d_x[rows * c], live = counter[1], part[elements]),
             params: &[
                 ("rows", shape.rows.capacity.into()),
                 ("width", shape.width.into()),

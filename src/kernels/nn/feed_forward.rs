@@ -12,7 +12,7 @@
 
 use super::cast_f16::{has_half, stored};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, DType, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, DType, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::device::probe::MOST_ITERATIONS;
 use crate::kernels::linear::{Activation, Direction, LinearShape, Strategy, product_reference};
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
@@ -159,15 +159,15 @@ impl FeedForward {
         plan.launch(&Launch {
             kernel,
             spec: &spec,
-            bindings: &[
-                Bind { name: "x", view: &self.x, elements: rows * c },
-                Bind { name: "residual", view: &self.residual, elements: rows * c },
-                Bind { name: "weight1", view: &self.weight1, elements: f * c },
-                Bind { name: "bias1", view: &self.bias1, elements: f },
-                Bind { name: "weight2", view: &self.weight2, elements: c * f },
-                Bind { name: "bias2", view: &self.bias2, elements: c },
-                Bind { name: "y", view: &self.y, elements: rows * c },
-            ],
+            bindings: &bind!(
+                self.x[rows * c],
+                self.residual[rows * c],
+                self.weight1[f * c],
+                self.bias1[f],
+                self.weight2[c * f],
+                self.bias2[c],
+                self.y[rows * c]
+            ),
             params: &params,
             groups,
             cost: Cost {

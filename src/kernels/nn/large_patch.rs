@@ -6,7 +6,7 @@
 
 use super::embed;
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
 static ROWS: Kernel = kernel!("nn", "rows_large_patch");
@@ -149,21 +149,19 @@ impl RowsLarge {
         let of = |view: Option<&View>| view.unwrap_or(&self.table).clone();
         let tokens = of(self.samples.as_ref().map(|samples| &samples.values));
         let sample_of = of(self.samples.as_ref().map(|samples| &samples.sample_of));
+        let packed_elements = self.packed.as_ref().map_or(4, |_| 4 * packed);
+        let packed = of(self.packed.as_ref());
         plan.launch(&Launch {
             kernel: &ROWS,
             spec: &[],
-            bindings: &[
-                Bind { name: "tokens", view: &tokens, elements: u64::from(samples * shape.patches).max(1) },
-                Bind { name: "sample_of", view: &sample_of, elements: u64::from(samples).max(1) },
-                Bind {
-                    name: "packed",
-                    view: &of(self.packed.as_ref()),
-                    elements: self.packed.as_ref().map_or(4, |_| 4 * packed),
-                },
-                Bind { name: "table", view: &self.table, elements: 4 * (u64::from(window.first_entry) + per_item) },
-                Bind { name: "places", view: &self.places, elements: shape.sites().into() },
-                Bind { name: "rows", view: &self.rows, elements: count * u64::from(shape.stride()) },
-            ],
+            bindings: &bind!(
+                tokens[u64::from(samples * shape.patches).max(1)],
+                sample_of[u64::from(samples).max(1)],
+                packed[packed_elements],
+                self.table[4 * (u64::from(window.first_entry) + per_item)],
+                self.places[shape.sites().into()],
+                self.rows[count * u64::from(shape.stride())]
+            ),
             params: &[
                 ("rows", rows.capacity.into()),
                 ("per_item", window.per_item.into()),
@@ -217,18 +215,14 @@ impl ConditioningAdd {
         plan.launch(&Launch {
             kernel: &ADD,
             spec: &[],
-            bindings: &[
-                Bind { name: "own", view: &self.own, elements: (items * u64::from(window.per_item)).max(1) * c },
-                Bind { name: "base", view: base, elements: of_samples(base_rows * c, 4) },
-                Bind { name: "sample_of", view: sample_of, elements: of_samples(samples.into(), 1) },
-                Bind {
-                    name: "table",
-                    view: &self.table,
-                    elements: u64::from(window.first_entry) + u64::from(window.packed_per_item),
-                },
-                Bind { name: "row_table", view: row_table, elements: of_samples(row_elements, 2) },
-                Bind { name: "x", view: &self.x, elements: count * c },
-            ],
+            bindings: &bind!(
+                self.own[(items * u64::from(window.per_item)).max(1) * c],
+                base[of_samples(base_rows * c, 4)],
+                sample_of[of_samples(samples.into(), 1)],
+                self.table[u64::from(window.first_entry) + u64::from(window.packed_per_item)],
+                row_table[of_samples(row_elements, 2)],
+                self.x[count * c]
+            ),
             params: &[
                 ("rows", rows.capacity.into()),
                 ("width4", (width / 4).into()),
@@ -266,10 +260,7 @@ impl ConditioningSum {
         plan.launch(&Launch {
             kernel: &SUM,
             spec: &[],
-            bindings: &[
-                Bind { name: "d_x", view: &self.d_x, elements: count * s * c },
-                Bind { name: "d_conditioning", view: &self.d_conditioning, elements: count * c },
-            ],
+            bindings: &bind!(self.d_x[count * s * c], self.d_conditioning[count * c]),
             params: &[
                 ("rows", rows.capacity.into()),
                 ("width4", (width / 4).into()),

@@ -16,7 +16,7 @@
 //! samples on lavapipe, for a second reduction order. It has not been measured on a GPU.
 
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::linear::{GradientInto, GradientSum, Strategy, block_rows, block_rows_of, blocks};
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
@@ -160,13 +160,13 @@ impl NormForward {
         plan.launch(&Launch {
             kernel,
             spec: &spec,
-            bindings: &[
-                Bind { name: "x", view: &self.x, elements: shape.elements() },
-                Bind { name: "gamma", view: &self.gamma, elements: width },
-                Bind { name: "beta", view: &self.beta, elements: width },
-                Bind { name: "y", view: &self.y, elements: shape.elements() },
-                Bind { name: "stats", view: &self.stats, elements: 2 * u64::from(shape.rows.capacity) },
-            ],
+            bindings: &bind!(
+                self.x[shape.elements()],
+                self.gamma[width],
+                self.beta[width],
+                self.y[shape.elements()],
+                self.stats[2 * u64::from(shape.rows.capacity)]
+            ),
             params: &shape.params(),
             groups,
             cost: shape.cost(8.0, 2),
@@ -211,17 +211,18 @@ impl NormBackward {
             }
             Strategy::Scalar | Strategy::Tiled | Strategy::Panel => (&BACKWARD_SCALAR, shape.rows.groups(64, 1)),
         };
+        let extra = self.extra.as_ref().unwrap_or(&self.x);
         plan.launch(&Launch {
             kernel,
             spec: &spec,
-            bindings: &[
-                Bind { name: "x", view: &self.x, elements: shape.elements() },
-                Bind { name: "stats", view: &self.stats, elements: 2 * u64::from(shape.rows.capacity) },
-                Bind { name: "gamma", view: &self.gamma, elements: u64::from(shape.width) },
-                Bind { name: "d_y", view: &self.d_y, elements: shape.elements() },
-                Bind { name: "extra", view: self.extra.as_ref().unwrap_or(&self.x), elements: shape.elements() },
-                Bind { name: "d_x", view: &self.d_x, elements: shape.elements() },
-            ],
+            bindings: &bind!(
+                self.x[shape.elements()],
+                self.stats[2 * u64::from(shape.rows.capacity)],
+                self.gamma[u64::from(shape.width)],
+                self.d_y[shape.elements()],
+                extra[shape.elements()],
+                self.d_x[shape.elements()]
+            ),
             params: &shape.params(),
             groups,
             cost: shape.cost(14.0, 3 + u64::from(self.extra.is_some())),
@@ -264,13 +265,13 @@ impl NormGradient {
         plan.launch(&Launch {
             kernel: &GRADIENT,
             spec: &[],
-            bindings: &[
-                Bind { name: "x", view: &self.x, elements: shape.elements() },
-                Bind { name: "stats", view: &self.stats, elements: 2 * u64::from(shape.rows.capacity) },
-                Bind { name: "d_y", view: &self.d_y, elements: shape.elements() },
-                Bind { name: "live", view: &counter, elements: 1 },
-                Bind { name: "part", view: part, elements: shape.part_elements() },
-            ],
+            bindings: &bind!(
+                self.x[shape.elements()],
+                self.stats[2 * u64::from(shape.rows.capacity)],
+                self.d_y[shape.elements()],
+                live = counter[1],
+                part[shape.part_elements()]
+            ),
             params: &[
                 rows,
                 width,

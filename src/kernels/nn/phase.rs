@@ -11,7 +11,7 @@
 use super::categorical::CategoricalShape;
 use super::embed::random_rows;
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
 static FORWARD: Kernel = kernel!("nn", "phase_forward");
@@ -63,11 +63,7 @@ impl PhaseForward {
         plan.launch(&Launch {
             kernel: &FORWARD,
             spec: &[],
-            bindings: &[
-                Bind { name: "targets", view: targets, elements: u64::from(stride) * count },
-                Bind { name: "phases", view: &self.phases, elements: count * v },
-                Bind { name: "phase", view: &self.phase, elements: count },
-            ],
+            bindings: &bind!(targets[u64::from(stride) * count], self.phases[count * v], self.phase[count]),
             params: &[
                 ("rows", rows.capacity.into()),
                 ("outcomes", outcomes.into()),
@@ -103,11 +99,7 @@ impl PhaseBackward {
         plan.launch(&Launch {
             kernel: &BACKWARD,
             spec: &[],
-            bindings: &[
-                Bind { name: "rows", view: &self.rows, elements: 4 * count },
-                Bind { name: "d_phase", view: &self.d_phase, elements: samples },
-                Bind { name: "phases", view: &self.phases, elements: count * v },
-            ],
+            bindings: &bind!(self.rows[4 * count], self.d_phase[samples], self.phases[count * v]),
             params: &[
                 ("rows", rows.capacity.into()),
                 ("outcomes", shape.outcomes.into()),

@@ -12,7 +12,7 @@
 //! Troyer, arXiv:1606.02318.
 
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::nn::cast_f16::cast_f16_reference;
 use crate::kernels::vmc::energy::NEG_LARGE;
 use crate::kernels::vmc::rows::Window;
@@ -71,12 +71,7 @@ impl RbmAmplitude {
         plan.launch(&Launch {
             kernel: &AMPLITUDE,
             spec: &[],
-            bindings: &[
-                Bind { name: "spins", view: &self.spins, elements: r * n },
-                Bind { name: "theta", view: &self.theta, elements: r * m },
-                Bind { name: "visible_bias", view: &self.visible_bias, elements: n },
-                Bind { name: "log_p", view: &self.log_p, elements: r },
-            ],
+            bindings: &bind!(self.spins[r * n], self.theta[r * m], self.visible_bias[n], self.log_p[r]),
             params: &[("rows", rows.capacity.into()), ("sites", shape.sites.into()), ("hidden", shape.hidden.into())],
             groups: rows.groups(64, 1),
             cost: Cost { flops: (r * (2 * n + 6 * m)) as f64, bytes: 4.0 * (r * (n + m + 1)) as f64 },
@@ -117,16 +112,16 @@ impl RbmRatio {
         plan.launch(&Launch {
             kernel: &RATIO,
             spec: &[("PAIRS", pairs.into()), ("WEIGHT_BITS", self.weight.storage().bits())],
-            bindings: &[
-                Bind { name: "tokens", view: &self.tokens, elements: b * t },
-                Bind { name: "sample_of", view: &self.sample_of, elements: b },
-                Bind { name: "theta", view: &self.theta, elements: b * m },
-                Bind { name: "weight", view: &self.weight, elements: n * m },
-                Bind { name: "visible_bias", view: &self.visible_bias, elements: n },
-                Bind { name: "moves", view: &self.moves, elements: 4 * count },
-                Bind { name: "starts", view: &self.starts, elements: 2 * count },
-                Bind { name: "ratio", view: &self.ratio, elements: b * count },
-            ],
+            bindings: &bind!(
+                self.tokens[b * t],
+                self.sample_of[b],
+                self.theta[b * m],
+                self.weight[n * m],
+                self.visible_bias[n],
+                self.moves[4 * count],
+                self.starts[2 * count],
+                self.ratio[b * count]
+            ),
             params: &[
                 ("items", window.capacity.into()),
                 ("moves", moves.into()),
@@ -166,12 +161,7 @@ impl RbmSlopes {
         plan.launch(&Launch {
             kernel: &SLOPES,
             spec: &[],
-            bindings: &[
-                Bind { name: "d_log_p", view: &self.d_log_p, elements: u64::from(first) + r },
-                Bind { name: "spins", view: &self.spins, elements: r * n },
-                Bind { name: "theta", view: &self.theta, elements: r * m },
-                Bind { name: "slope", view: &self.slope, elements: r },
-            ],
+            bindings: &bind!(self.d_log_p[u64::from(first) + r], self.spins[r * n], self.theta[r * m], self.slope[r]),
             params: &[
                 ("rows", rows.capacity.into()),
                 ("sites", shape.sites.into()),

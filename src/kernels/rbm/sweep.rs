@@ -10,7 +10,7 @@
 
 use super::amplitude::{RbmShape, ratio_reference, stored_weight, theta_reference, wide};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::linear::Strategy;
 use crate::kernels::nn::categorical::philox;
 use crate::kernels::variant::{Variant, VariantSelector, Variants, width_class};
@@ -178,15 +178,15 @@ impl RbmSweep {
         plan.launch(&Launch {
             kernel,
             spec: &spec,
-            bindings: &[
-                Bind { name: "weight", view: &self.weight, elements: n * m },
-                Bind { name: "visible_bias", view: &self.visible_bias, elements: n },
-                Bind { name: "step", view: &self.step, elements: 4 },
-                Bind { name: "theta", view: &self.theta, elements: window * m },
-                Bind { name: "state", view: &self.state, elements: all * t },
-                Bind { name: "accepted", view: &self.accepted, elements: all },
-                Bind { name: "tokens", view: &self.tokens, elements: u64::from(shape.samples) * t },
-            ],
+            bindings: &bind!(
+                self.weight[n * m],
+                self.visible_bias[n],
+                self.step[4],
+                self.theta[window * m],
+                self.state[all * t],
+                self.accepted[all],
+                self.tokens[u64::from(shape.samples) * t]
+            ),
             params: &[
                 ("chains", shape.chains.into()),
                 ("first_chain", shape.first_chain.into()),
@@ -231,10 +231,7 @@ impl RbmAcceptance {
         plan.launch(&Launch {
             kernel: &ACCEPTANCE,
             spec: &[],
-            bindings: &[
-                Bind { name: "accepted", view: &self.accepted, elements: chains.into() },
-                Bind { name: "acceptance", view: &self.acceptance, elements: 1 },
-            ],
+            bindings: &bind!(self.accepted[chains.into()], self.acceptance[1]),
             params: &[("chains", chains.into()), ("proposals", (proposals as f32).into())],
             groups: Groups::Fixed(1),
             cost: Cost { flops: 2.0 * f64::from(chains), bytes: 4.0 * f64::from(chains) },

@@ -8,7 +8,7 @@
 use super::energy::NEG_LARGE;
 use super::rows::Window;
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, DynamicRows, Gpu, Kernel, Launch, Param, Plan, Rows, View};
+use crate::gpu::{Bind, Cost, DynamicRows, Gpu, Kernel, Launch, Param, Plan, Rows, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
 static COUNT: Kernel = kernel!("vmc", "connected_count");
@@ -59,12 +59,7 @@ pub struct ConnectedList {
 impl Connected {
     fn bindings(&self, window: &Window) -> [Bind<'_>; 4] {
         let (b, t, moves) = (u64::from(window.samples), u64::from(window.patches), u64::from(self.count));
-        [
-            Bind { name: "tokens", view: &self.tokens, elements: b * t },
-            Bind { name: "sample_of", view: &self.sample_of, elements: b },
-            Bind { name: "moves", view: &self.moves, elements: 4 * moves },
-            Bind { name: "starts", view: &self.starts, elements: 2 * moves },
-        ]
+        bind!(self.tokens[b * t], self.sample_of[b], self.moves[4 * moves], self.starts[2 * moves])
     }
 
     fn params(&self, window: &Window, first_item: u32) -> [(&'static str, Param); 6] {
@@ -93,11 +88,7 @@ impl Connected {
         plan.launch(&Launch {
             kernel: &OFFSETS,
             spec: &[],
-            bindings: &[
-                Bind { name: "counts", view: &list.counts, elements: items },
-                Bind { name: "offsets", view: &list.offsets, elements: items },
-                Bind { name: "total", view: &list.total, elements: 1 },
-            ],
+            bindings: &bind!(list.counts[items], list.offsets[items], list.total[1]),
             params: &[("items", window.capacity.into())],
             groups: crate::gpu::Groups::Fixed(1),
             cost: Cost { flops: 0.0, bytes: 8.0 * items as f64 },
@@ -110,8 +101,7 @@ impl Connected {
         let (live, first_item, _) = window.items.counter(plan.gpu())?;
         let items = u64::from(window.capacity);
         let mut bindings = self.bindings(window).to_vec();
-        bindings.push(Bind { name: "live", view: &live, elements: 1 });
-        bindings.push(Bind { name: "counts", view: counts, elements: items });
+        bindings.extend(bind!(live[1], counts[items]));
         plan.launch(&Launch {
             kernel: &COUNT,
             spec: &[],
@@ -127,12 +117,12 @@ impl Connected {
         let (live, first_item, _) = window.items.counter(plan.gpu())?;
         let (items, moves) = (u64::from(window.capacity), u64::from(self.count));
         let mut bindings = self.bindings(window).to_vec();
-        bindings.extend([
-            Bind { name: "offsets", view: &list.offsets, elements: items },
-            Bind { name: "live", view: &live, elements: 1 },
-            Bind { name: "pairs", view: &list.pairs, elements: 2 * items * moves },
-            Bind { name: "ratio", view: ratio, elements: 2 * u64::from(window.samples) * moves },
-        ]);
+        bindings.extend(bind!(
+            list.offsets[items],
+            live[1],
+            list.pairs[2 * items * moves],
+            ratio[2 * u64::from(window.samples) * moves]
+        ));
         plan.launch(&Launch {
             kernel: &LIST,
             spec: &[],
@@ -160,16 +150,11 @@ impl Connected {
         let sites = window.patches * sites_per_patch;
         let (count, n) = (u64::from(rows.capacity), u64::from(sites));
         let [tokens, sample_of, moves, _] = self.bindings(window);
+        let [pairs, spins] = bind!(pairs[2 * (u64::from(first) + count)], spins[count * n]);
         plan.launch(&Launch {
             kernel: &SPINS,
             spec: &[],
-            bindings: &[
-                tokens,
-                sample_of,
-                moves,
-                Bind { name: "pairs", view: pairs, elements: 2 * (u64::from(first) + count) },
-                Bind { name: "spins", view: spins, elements: count * n },
-            ],
+            bindings: &[tokens, sample_of, moves, pairs, spins],
             params: &[
                 ("rows", rows.capacity.into()),
                 ("sites", sites.into()),
@@ -210,19 +195,20 @@ impl ConnectedRatio {
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, (rows, first): (&Rows, u32), samples: u32, moves: u32) -> Result<()> {
         let (count, b) = (u64::from(rows.capacity), u64::from(samples));
+        let ([moved_log_p, moved_phase], [log_p, phase]) = (&self.moved, &self.own);
         plan.launch(&Launch {
             kernel: &RATIO,
             spec: &[],
-            bindings: &[
-                Bind { name: "pairs", view: &self.pairs, elements: 2 * (u64::from(first) + count) },
-                Bind { name: "sample_of", view: &self.sample_of, elements: b },
-                Bind { name: "moved_log_p", view: &self.moved[0], elements: count },
-                Bind { name: "moved_phase", view: &self.moved[1], elements: count },
-                Bind { name: "log_p", view: &self.own[0], elements: b },
-                Bind { name: "phase", view: &self.own[1], elements: b },
-                Bind { name: "total", view: &self.total, elements: 1 },
-                Bind { name: "ratio", view: &self.ratio, elements: 2 * b * u64::from(moves) },
-            ],
+            bindings: &bind!(
+                self.pairs[2 * (u64::from(first) + count)],
+                self.sample_of[b],
+                moved_log_p[count],
+                moved_phase[count],
+                log_p[b],
+                phase[b],
+                self.total[1],
+                self.ratio[2 * b * u64::from(moves)]
+            ),
             params: &[("rows", rows.capacity.into()), ("first", first.into()), ("moves", moves.into())],
             groups: rows.groups(64, 1),
             cost: Cost { flops: 8.0 * count as f64, bytes: 32.0 * count as f64 },

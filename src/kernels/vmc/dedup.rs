@@ -8,7 +8,7 @@
 //! the grids of later launches, so the plan does not change.
 
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
 static HASH: Kernel = kernel!("vmc", "dedup_hash");
@@ -56,10 +56,7 @@ impl Dedup {
         plan.launch(&Launch {
             kernel: &HASH,
             spec: &[],
-            bindings: &[
-                Bind { name: "tokens", view: &self.tokens, elements: b * t },
-                Bind { name: "hash", view: &self.hash, elements: 2 * b },
-            ],
+            bindings: &bind!(self.tokens[b * t], self.hash[2 * b]),
             params: &[("samples", samples.into()), ("patches", patches.into())],
             groups: Rows::from(samples).groups(64, 1),
             cost: Cost { flops: 0.0, bytes: 4.0 * (b * (t + 2)) as f64 },
@@ -72,11 +69,7 @@ impl Dedup {
         plan.launch(&Launch {
             kernel: &FIRST,
             spec: &[],
-            bindings: &[
-                Bind { name: "tokens", view: &self.tokens, elements: b * t },
-                Bind { name: "hash", view: &self.hash, elements: 2 * b },
-                Bind { name: "first", view: &self.first, elements: b },
-            ],
+            bindings: &bind!(self.tokens[b * t], self.hash[2 * b], self.first[b]),
             params: &[("samples", samples.into()), ("patches", patches.into()), ("share", u32::from(share).into())],
             groups: Rows::from(samples).groups(64, 1),
             cost: Cost { flops: 0.0, bytes: 4.0 * (b * (t + 3)) as f64 },
@@ -89,13 +82,7 @@ impl Dedup {
         plan.launch(&Launch {
             kernel: &COMPACT,
             spec: &[],
-            bindings: &[
-                Bind { name: "first", view: &self.first, elements: b },
-                Bind { name: "unique_of", view: &self.unique_of, elements: b },
-                Bind { name: "sample_of", view: &self.sample_of, elements: b },
-                Bind { name: "count", view: &self.count, elements: b },
-                Bind { name: "live", view: &self.live, elements: 1 },
-            ],
+            bindings: &bind!(self.first[b], self.unique_of[b], self.sample_of[b], self.count[b], self.live[1]),
             params: &[("samples", samples.into())],
             groups: Rows::from(samples).groups(64, 1),
             cost: Cost { flops: 0.0, bytes: 16.0 * b as f64 },

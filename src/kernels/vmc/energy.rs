@@ -18,7 +18,7 @@
 
 use super::rows::Window;
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
 static RATIO: Kernel = kernel!("vmc", "amplitude_ratio");
@@ -96,16 +96,16 @@ impl AmplitudeRatio {
         plan.launch(&Launch {
             kernel: &RATIO,
             spec: &[],
-            bindings: &[
-                Bind { name: "tokens", view: &self.tokens, elements: b * t },
-                Bind { name: "sample_of", view: &self.sample_of, elements: b },
-                Bind { name: "logits", view: &self.logits, elements: b * t * u64::from(shape.outcomes) },
-                Bind { name: "log_p", view: &self.log_p, elements: b * t },
-                Bind { name: "row_log_p", view: &self.row_log_p, elements: items * u64::from(shape.rows_per_item) },
-                Bind { name: "moves", view: &self.moves, elements: 4 * m },
-                Bind { name: "starts", view: &self.starts, elements: 2 * m },
-                Bind { name: "ratio", view: &self.ratio, elements: b * m * u64::from(shape.parts) },
-            ],
+            bindings: &bind!(
+                self.tokens[b * t],
+                self.sample_of[b],
+                self.logits[b * t * u64::from(shape.outcomes)],
+                self.log_p[b * t],
+                self.row_log_p[items * u64::from(shape.rows_per_item)],
+                self.moves[4 * m],
+                self.starts[2 * m],
+                self.ratio[b * m * u64::from(shape.parts)]
+            ),
             params: &[
                 ("items", window.capacity.into()),
                 ("moves", shape.moves.into()),
@@ -172,13 +172,13 @@ impl EnergySites {
         plan.launch(&Launch {
             kernel: &SITES,
             spec: &[],
-            bindings: &[
-                Bind { name: "tokens", view: &self.tokens, elements: b * t },
-                Bind { name: "sample_of", view: &self.sample_of, elements: b },
-                Bind { name: "sites", view: &self.sites, elements: 2 * (n + 1) },
-                Bind { name: "pairs", view: &self.pairs, elements: 2 * pairs },
-                Bind { name: "site_energy", view: &self.site_energy, elements: items * n },
-            ],
+            bindings: &bind!(
+                self.tokens[b * t],
+                self.sample_of[b],
+                self.sites[2 * (n + 1)],
+                self.pairs[2 * pairs],
+                self.site_energy[items * n]
+            ),
             params: &[
                 ("items", window.capacity.into()),
                 ("sites", shape.sites.into()),
@@ -225,15 +225,15 @@ impl EnergyLocal {
         plan.launch(&Launch {
             kernel: &LOCAL,
             spec: &[("PARTS", shape.parts)],
-            bindings: &[
-                Bind { name: "tokens", view: &self.tokens, elements: b * t },
-                Bind { name: "sample_of", view: &self.sample_of, elements: b },
-                Bind { name: "site_energy", view: &self.site_energy, elements: items * n },
-                Bind { name: "ratio", view: &self.ratio, elements: b * m * u64::from(shape.parts) },
-                Bind { name: "amplitudes", view: &self.amplitudes, elements: 2 * m },
-                Bind { name: "signs", view: &self.signs, elements: t },
-                Bind { name: "values", view: &self.values, elements: b * u64::from(COLUMNS) },
-            ],
+            bindings: &bind!(
+                self.tokens[b * t],
+                self.sample_of[b],
+                self.site_energy[items * n],
+                self.ratio[b * m * u64::from(shape.parts)],
+                self.amplitudes[2 * m],
+                self.signs[t],
+                self.values[b * u64::from(COLUMNS)]
+            ),
             params: &[
                 ("items", window.capacity.into()),
                 ("sites", shape.sites.into()),
@@ -272,11 +272,7 @@ impl Statistics {
         plan.launch(&Launch {
             kernel: &STATISTICS,
             spec: &[],
-            bindings: &[
-                Bind { name: "values", view: &self.values, elements: b * columns },
-                Bind { name: "unique_of", view: &self.unique_of, elements: b },
-                Bind { name: "statistics", view: &self.statistics, elements: 2 * columns },
-            ],
+            bindings: &bind!(self.values[b * columns], self.unique_of[b], self.statistics[2 * columns]),
             params: &[("samples", samples.into()), ("group_samples", group_samples.into())],
             groups: Groups::Fixed(columns),
             cost: Cost { flops: (4 * b * columns) as f64, bytes: 8.0 * (b * columns) as f64 },
@@ -317,14 +313,14 @@ impl EnergyGradientWeights {
         plan.launch(&Launch {
             kernel: &WEIGHTS,
             spec: &[("PARTS", parts)],
-            bindings: &[
-                Bind { name: "values", view: &self.values, elements: b * u64::from(COLUMNS) },
-                Bind { name: "unique_of", view: &self.unique_of, elements: b },
-                Bind { name: "sample_of", view: &self.sample_of, elements: b },
-                Bind { name: "count", view: &self.count, elements: b },
-                Bind { name: "statistics", view: &self.statistics, elements: 2 * u64::from(COLUMNS) },
-                Bind { name: "d_log_psi", view: &self.d_log_psi, elements: u64::from(phase_at) + b },
-            ],
+            bindings: &bind!(
+                self.values[b * u64::from(COLUMNS)],
+                self.unique_of[b],
+                self.sample_of[b],
+                self.count[b],
+                self.statistics[2 * u64::from(COLUMNS)],
+                self.d_log_psi[u64::from(phase_at) + b]
+            ),
             params: &[
                 ("samples", samples.into()),
                 ("group_samples", group_samples.into()),

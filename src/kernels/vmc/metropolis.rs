@@ -12,7 +12,7 @@
 //! all proposals are identical, and a plan can repeat them.
 
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::nn::categorical::philox;
 use crate::kernels::rbm::sweep::Stream;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
@@ -83,14 +83,14 @@ impl MetropolisPropose {
         plan.launch(&Launch {
             kernel: &PROPOSE,
             spec: &[("EXCHANGE", self.exchange.into())],
-            bindings: &[
-                Bind { name: "state", view: &self.state, elements: all * t },
-                Bind { name: "changes", view: &self.changes, elements: 4 * changes },
-                Bind { name: "step", view: &self.step, elements: 4 },
-                Bind { name: "progress", view: &self.progress, elements: chains },
-                Bind { name: "proposed", view: &self.proposed, elements: chains * t },
-                Bind { name: "threshold", view: &self.threshold, elements: chains },
-            ],
+            bindings: &bind!(
+                self.state[all * t],
+                self.changes[4 * changes],
+                self.step[4],
+                self.progress[chains],
+                self.proposed[chains * t],
+                self.threshold[chains]
+            ),
             params: &[
                 ("chains", shape.chains.into()),
                 ("first_chain", shape.first_chain.into()),
@@ -138,16 +138,16 @@ impl MetropolisAccept {
         plan.launch(&Launch {
             kernel: &ACCEPT,
             spec: &[],
-            bindings: &[
-                Bind { name: "proposed", view: &self.proposed, elements: chains * t },
-                Bind { name: "proposed_log_p", view: &self.proposed_log_p, elements: chains },
-                Bind { name: "threshold", view: &self.threshold, elements: chains },
-                Bind { name: "log_p", view: &self.log_p, elements: chains },
-                Bind { name: "state", view: &self.state, elements: all * t },
-                Bind { name: "accepted", view: &self.accepted, elements: all },
-                Bind { name: "progress", view: &self.progress, elements: chains },
-                Bind { name: "tokens", view: &self.tokens, elements: b * t },
-            ],
+            bindings: &bind!(
+                self.proposed[chains * t],
+                self.proposed_log_p[chains],
+                self.threshold[chains],
+                self.log_p[chains],
+                self.state[all * t],
+                self.accepted[all],
+                self.progress[chains],
+                self.tokens[b * t]
+            ),
             params: &[
                 ("chains", shape.chains.into()),
                 ("first_chain", shape.first_chain.into()),

@@ -6,7 +6,7 @@
 //! ```
 
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, DType, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, DType, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::nn::cast_f16::{has_half, stored};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
@@ -44,10 +44,7 @@ impl RowsRepeat {
         plan.launch(&Launch {
             kernel: &REPEAT,
             spec: &[("BY_POSITION", source as u32), ("WEIGHT_BITS", self.x.storage().bits())],
-            bindings: &[
-                Bind { name: "x", view: &self.x, elements: read * c },
-                Bind { name: "y", view: &self.y, elements: r * c },
-            ],
+            bindings: &bind!(self.x[read * c], self.y[r * c]),
             params: &[("rows", rows.capacity.into()), ("width", width.into()), ("patches", patches.into())],
             groups: rows.times(width).groups(64, 1),
             cost: Cost { flops: 0.0, bytes: 4.0 * ((r + read) * c) as f64 },

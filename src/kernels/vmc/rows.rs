@@ -12,7 +12,7 @@
 //! the same off-diagonal term and position, so the tables of the batch are static.
 
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
 static SAMPLES: Kernel = kernel!("vmc", "rows_samples");
@@ -62,11 +62,7 @@ impl RowsSamples {
         plan.launch(&Launch {
             kernel: &SAMPLES,
             spec: &[],
-            bindings: &[
-                Bind { name: "tokens", view: &self.tokens, elements: b * t },
-                Bind { name: "sample_of", view: &self.sample_of, elements: b },
-                Bind { name: "rows", view: &self.rows, elements: 4 * count },
-            ],
+            bindings: &bind!(self.tokens[b * t], self.sample_of[b], self.rows[4 * count]),
             params: &[
                 ("rows", rows.capacity.into()),
                 ("patches", window.patches.into()),
@@ -109,13 +105,13 @@ impl RowsConnected {
         plan.launch(&Launch {
             kernel: &MOVES,
             spec: &[],
-            bindings: &[
-                Bind { name: "tokens", view: &self.tokens, elements: b * t },
-                Bind { name: "sample_of", view: &self.sample_of, elements: b },
-                Bind { name: "table", view: &self.table, elements: 4 * u64::from(rows_per_item) },
-                Bind { name: "moves", view: &self.moves, elements: 4 * u64::from(moves) },
-                Bind { name: "rows", view: &self.rows, elements: 4 * count },
-            ],
+            bindings: &bind!(
+                self.tokens[b * t],
+                self.sample_of[b],
+                self.table[4 * u64::from(rows_per_item)],
+                self.moves[4 * u64::from(moves)],
+                self.rows[4 * count]
+            ),
             params: &[
                 ("rows", rows.capacity.into()),
                 ("rows_per_item", rows_per_item.into()),

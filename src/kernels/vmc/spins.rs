@@ -8,7 +8,7 @@
 
 use super::rows::Window;
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, View};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
 static SPINS: Kernel = kernel!("vmc", "rows_spins");
@@ -40,11 +40,7 @@ impl RowsSpins {
         plan.launch(&Launch {
             kernel: &SPINS,
             spec: &[],
-            bindings: &[
-                Bind { name: "tokens", view: &self.tokens, elements: b * t },
-                Bind { name: "sample_of", view: sample_of, elements: b },
-                Bind { name: "spins", view: &self.spins, elements: rows * n },
-            ],
+            bindings: &bind!(self.tokens[b * t], sample_of[b], self.spins[rows * n]),
             params: &[
                 ("rows", window.capacity.into()),
                 ("sites", sites.into()),

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::states::{self, tolerance};
 use super::{AttentionShape, TILES, check, chunk, dot, features, forward_reference, lanes, rows_of_lane, slots};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Param, Plan, View};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Param, Plan, View, bind};
 use crate::kernels::attention::{narrow, part, random_qkv, wide, window};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
@@ -88,16 +88,16 @@ impl LinearBackward {
         plan.launch(&Launch {
             kernel: &BACKWARD_QUERY,
             spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries)],
-            bindings: &[
-                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "states", view: &self.states, elements: states::elements(shape) },
-                Bind { name: "out", view: &self.out, elements: rows * width },
-                Bind { name: "sum", view: &self.sum, elements: rows * heads },
-                Bind { name: "d_out", view: &self.d_out, elements: rows * width },
-                Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
-                Bind { name: "delta", view: &self.delta, elements: rows * heads },
-            ],
+            bindings: &bind!(
+                self.qkv[rows * 3 * width],
+                qkv4 = self.qkv[rows * 3 * width],
+                self.states[states::elements(shape)],
+                self.out[rows * width],
+                self.sum[rows * heads],
+                self.d_out[rows * width],
+                self.d_qkv[rows * 3 * width],
+                self.delta[rows * heads]
+            ),
             params: &Self::params(shape),
             groups: lanes(&shape.b, shape.t.div_ceil(queries) * shape.h),
             cost: Self::cost(shape, 4.0),
@@ -110,16 +110,16 @@ impl LinearBackward {
         plan.launch(&Launch {
             kernel: &BACKWARD_KEY,
             spec: &[("HEAD_DIM", shape.d), ("KEYS", keys)],
-            bindings: &[
-                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "d_out", view: &self.d_out, elements: rows * width },
-                Bind { name: "d_out4", view: &self.d_out, elements: rows * width },
-                Bind { name: "sum", view: &self.sum, elements: rows * heads },
-                Bind { name: "delta", view: &self.delta, elements: rows * heads },
-                Bind { name: "states", view: &self.states, elements: states::elements(shape) },
-                Bind { name: "d_qkv", view: &self.d_qkv, elements: rows * 3 * width },
-            ],
+            bindings: &bind!(
+                self.qkv[rows * 3 * width],
+                qkv4 = self.qkv[rows * 3 * width],
+                self.d_out[rows * width],
+                d_out4 = self.d_out[rows * width],
+                self.sum[rows * heads],
+                self.delta[rows * heads],
+                self.states[states::elements(shape)],
+                self.d_qkv[rows * 3 * width]
+            ),
             params: &Self::params(shape),
             groups: lanes(&shape.b, shape.t.div_ceil(keys) * shape.h),
             cost: Self::cost(shape, 8.0),

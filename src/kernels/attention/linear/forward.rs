@@ -3,7 +3,7 @@
 use super::states::{self, tolerance};
 use super::{AttentionShape, TILES, check, chunk, dot, features, lanes, rows_of_lane, slots};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, DType, Gpu, Kernel, Launch, Plan, View};
+use crate::gpu::{Cost, DType, Gpu, Kernel, Launch, Plan, View, bind};
 use crate::kernels::attention::{part, random_qkv, wide};
 use crate::kernels::nn::cast_f16::{has_half, stored};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
@@ -54,13 +54,13 @@ impl LinearForward {
         plan.launch(&Launch {
             kernel: &FORWARD,
             spec: &[("HEAD_DIM", shape.d), ("QUERIES", queries), ("CACHE_BITS", self.qkv.storage().bits())],
-            bindings: &[
-                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "states", view: &self.states, elements: states::elements(shape) },
-                Bind { name: "out", view: &self.out, elements: query_rows * width },
-                Bind { name: "sum", view: &self.sum, elements: query_rows * heads },
-            ],
+            bindings: &bind!(
+                self.qkv[rows * 3 * width],
+                qkv4 = self.qkv[rows * 3 * width],
+                self.states[states::elements(shape)],
+                self.out[query_rows * width],
+                self.sum[query_rows * heads]
+            ),
             params: &[
                 ("samples", shape.b.capacity.into()),
                 ("tokens", shape.t.into()),

@@ -2,7 +2,7 @@
 
 use super::{AttentionShape, check, chunk, features, lanes, slots, state_floats, states_of_sample};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, DType, Gpu, Kernel, Launch, Plan, View};
+use crate::gpu::{Cost, DType, Gpu, Kernel, Launch, Plan, View, bind};
 use crate::kernels::attention::{part, random_qkv, wide, window};
 use crate::kernels::nn::cast_f16::{has_half, stored};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
@@ -45,11 +45,7 @@ pub(super) fn record(
     plan.launch(&Launch {
         kernel: &STATE,
         spec: &[("HEAD_DIM", shape.d), ("CACHE_BITS", qkv.storage().bits())],
-        bindings: &[
-            Bind { name: "qkv", view: qkv, elements: bound },
-            Bind { name: "qkv4", view: qkv, elements: bound },
-            Bind { name: "states", view: states, elements: elements(shape) },
-        ],
+        bindings: &bind!(qkv[bound], qkv4 = qkv[bound], states[elements(shape)]),
         params: &[
             ("samples", shape.b.capacity.into()),
             ("tokens", shape.t.into()),
@@ -79,15 +75,15 @@ pub(super) fn record_backward(
     plan.launch(&Launch {
         kernel: &BACKWARD_STATE,
         spec: &[("HEAD_DIM", shape.d)],
-        bindings: &[
-            Bind { name: "qkv", view: qkv, elements: rows * 3 * width },
-            Bind { name: "qkv4", view: qkv, elements: rows * 3 * width },
-            Bind { name: "d_out", view: d_out, elements: rows * width },
-            Bind { name: "d_out4", view: d_out, elements: rows * width },
-            Bind { name: "sum", view: sum, elements: rows * heads },
-            Bind { name: "delta", view: delta, elements: rows * heads },
-            Bind { name: "states", view: states, elements: elements(shape) },
-        ],
+        bindings: &bind!(
+            qkv[rows * 3 * width],
+            qkv4 = qkv[rows * 3 * width],
+            d_out[rows * width],
+            d_out4 = d_out[rows * width],
+            sum[rows * heads],
+            delta[rows * heads],
+            states[elements(shape)]
+        ),
         params: &[
             ("samples", shape.b.capacity.into()),
             ("tokens", shape.t.into()),

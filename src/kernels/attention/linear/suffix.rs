@@ -4,7 +4,7 @@ use super::forward::attend;
 use super::states::{self, tolerance};
 use super::{AttentionShape, check_positions, chunk, features, lanes, slots, state_floats};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Bind, Cost, DType, Gpu, Kernel, Launch, Plan, View};
+use crate::gpu::{Cost, DType, Gpu, Kernel, Launch, Plan, View, bind};
 use crate::kernels::attention::suffix::{SuffixCase, SuffixInputs, TABLES, storages};
 use crate::kernels::attention::{SuffixShape, check_heads, part, window};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, kernel};
@@ -68,16 +68,16 @@ impl LinearSuffix {
         plan.launch(&Launch {
             kernel: &SUFFIX,
             spec: &[("HEAD_DIM", shape.d), ("VALUES", values), ("CACHE_BITS", self.qkv.storage().bits())],
-            bindings: &[
-                Bind { name: "base_qkv", view: &self.base_qkv, elements: base_elements },
-                Bind { name: "base_qkv4", view: &self.base_qkv, elements: base_elements },
-                Bind { name: "qkv", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "qkv4", view: &self.qkv, elements: rows * 3 * width },
-                Bind { name: "base", view: &self.base, elements: items },
-                Bind { name: "row_table", view: &self.row_table, elements: 2 * u64::from(shape.per_item) },
-                Bind { name: "states", view: &self.states, elements: states },
-                Bind { name: "out", view: &self.out, elements: rows * width },
-            ],
+            bindings: &bind!(
+                self.base_qkv[base_elements],
+                base_qkv4 = self.base_qkv[base_elements],
+                self.qkv[rows * 3 * width],
+                qkv4 = self.qkv[rows * 3 * width],
+                self.base[items],
+                self.row_table[2 * u64::from(shape.per_item)],
+                self.states[states],
+                self.out[rows * width]
+            ),
             params: &[
                 ("items", shape.items.capacity.into()),
                 ("per_item", shape.per_item.into()),

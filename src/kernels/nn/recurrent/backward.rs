@@ -3,7 +3,7 @@
 use super::step::{taken, variants};
 use super::{Cell, CellInputs, wide};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::linear::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, rows_class, width_class};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
@@ -97,22 +97,14 @@ impl RecurrentBackward {
         plan.launch(&Launch {
             kernel,
             spec: &spec,
-            bindings: &[
-                Bind { name: "weight", view: &self.weight, elements: g * c * c },
-                Bind { name: "saved", view: &self.saved, elements: rows * c },
-                Bind {
-                    name: "gates",
-                    view: &self.gates,
-                    elements: if shape.cell == Cell::Gru { 4 * rows * c } else { 4 },
-                },
-                Bind { name: "d_states", view: &self.d_states, elements: rows * c },
-                Bind { name: "d_hidden", view: &self.d_hidden, elements: g * rows * c },
-                Bind {
-                    name: "d_conditioning",
-                    view: &self.d_conditioning,
-                    elements: if conditionings { u64::from(sequences.capacity) * c } else { 4 },
-                },
-            ],
+            bindings: &bind!(
+                self.weight[g * c * c],
+                self.saved[rows * c],
+                self.gates[if shape.cell == Cell::Gru { 4 * rows * c } else { 4 }],
+                self.d_states[rows * c],
+                self.d_hidden[g * rows * c],
+                self.d_conditioning[if conditionings { u64::from(sequences.capacity) * c } else { 4 }]
+            ),
             params: &[
                 ("rows", sequences.capacity.into()),
                 ("stride", shape.places.into()),

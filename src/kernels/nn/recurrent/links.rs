@@ -1,7 +1,7 @@
 //! Links from rows of connected configurations to their previous states.
 
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
 
 static LINKS: Kernel = kernel!("nn", "recurrent_links");
@@ -53,12 +53,12 @@ impl RecurrentLinks {
         plan.launch(&Launch {
             kernel: &LINKS,
             spec: &[],
-            bindings: &[
-                Bind { name: "rows", view: &self.rows, elements: 4 * count },
-                Bind { name: "table", view: &self.table, elements: 4 * u64::from(rows_per_item) },
-                Bind { name: "sample_of", view: &self.sample_of, elements: u64::from(first_item + items.capacity) },
-                Bind { name: "links", view: &self.links, elements: 4 * count },
-            ],
+            bindings: &bind!(
+                self.rows[4 * count],
+                self.table[4 * u64::from(rows_per_item)],
+                self.sample_of[u64::from(first_item + items.capacity)],
+                self.links[4 * count]
+            ),
             params: &[
                 ("rows", rows.capacity.into()),
                 ("rows_per_item", rows_per_item.into()),

@@ -2,7 +2,7 @@
 
 use super::{Cell, CellInputs, Link, wide};
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, DType, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View};
+use crate::gpu::{Cost, DType, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::linear::Strategy;
 use crate::kernels::nn::cast_f16::{has_half, stored};
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
@@ -198,8 +198,8 @@ impl RecurrentStep {
         let whole = |view: &View| view.bytes() / view.storage().bytes();
         // Placeholder for an absent binding.
         let absent = (&self.input.view, 4);
-        let base = self.base.as_ref().map_or(absent, |base| (base, whole(base)));
-        let conditioning =
+        let (base, base_elements) = self.base.as_ref().map_or(absent, |base| (base, whole(base)));
+        let (conditioning, conditioning_elements) =
             self.conditioning.as_ref().map_or(absent, |conditioning| (conditioning, whole(conditioning)));
         let nothing = Strided { stride: 0, first: 0 };
         let (linked, count, described, state, back, before, starts, states) = match shape.rows {
@@ -238,28 +238,16 @@ impl RecurrentStep {
         plan.launch(&Launch {
             kernel,
             spec: &spec,
-            bindings: &[
-                Bind {
-                    name: "rows",
-                    view: &self.rows,
-                    elements: 4 * if linked == 1 { states } else { described.rows(items) },
-                },
-                Bind {
-                    name: "input",
-                    view: &self.input.view,
-                    elements: (g * c * p).max(u64::from(self.input.bias_state) + g * c),
-                },
-                Bind { name: "weight", view: &self.weight, elements: g * c * c },
-                Bind { name: "base", view: base.0, elements: base.1 },
-                Bind { name: "conditioning", view: conditioning.0, elements: conditioning.1 },
-                Bind { name: "states", view: &self.states, elements: states * c },
-                Bind {
-                    name: "gates",
-                    view: &self.gates,
-                    elements: kept(if shape.cell == Cell::Gru { 4 * c } else { 0 }),
-                },
-                Bind { name: "previous", view: &self.previous, elements: kept(c) },
-            ],
+            bindings: &bind!(
+                self.rows[4 * if linked == 1 { states } else { described.rows(items) }],
+                input = self.input.view[(g * c * p).max(u64::from(self.input.bias_state) + g * c)],
+                self.weight[g * c * c],
+                base[base_elements],
+                conditioning[conditioning_elements],
+                self.states[states * c],
+                self.gates[kept(if shape.cell == Cell::Gru { 4 * c } else { 0 })],
+                self.previous[kept(c)]
+            ),
             params: &[
                 ("rows", rows.capacity.into()),
                 ("count", count.into()),
