@@ -57,7 +57,11 @@ pub enum Expected {
 }
 
 /// Buffers of a case, by name.
-pub struct CaseBuffers(BTreeMap<&'static str, Buffer>);
+#[derive(Clone)]
+pub struct CaseBuffers {
+    views: BTreeMap<&'static str, View>,
+    stand_in: Option<View>,
+}
 
 impl CaseBuffers {
     /// Returns the buffer called `name`.
@@ -66,7 +70,7 @@ impl CaseBuffers {
     /// [`ErrorKind::Shape`] if the case has no such buffer.
     pub fn view(&self, name: &str) -> Result<View> {
         let missing = || Error::new(ErrorKind::Shape, format!("the case has no buffer `{name}`"));
-        self.0.get(name).map(Buffer::view).ok_or_else(missing)
+        self.views.get(name).or(self.stand_in.as_ref()).cloned().ok_or_else(missing)
     }
 
     /// Returns the buffers called `names`.
@@ -77,7 +81,70 @@ impl CaseBuffers {
         let views = names.iter().map(|name| self.view(name)).collect::<Result<Vec<View>>>()?;
         Ok(views.try_into().unwrap_or_else(|_| unreachable!("one view per name")))
     }
+
+    /// The same buffers and another one.
+    pub(super) fn with(&self, name: &'static str, view: &View) -> Self {
+        let mut buffers = self.clone();
+        buffers.views.insert(name, view.clone());
+        buffers
+    }
+
+    /// The same buffers, with `name` in place of missing ones, for fields of a record that the kernel does not bind.
+    ///
+    /// # Errors
+    /// As [`CaseBuffers::view`].
+    pub(super) fn standing_in(&self, name: &str) -> Result<Self> {
+        Ok(Self { stand_in: Some(self.view(name)?), ..self.clone() })
+    }
 }
+
+/// Field of a record in a case: the buffer called `name`, or a record of several buffers.
+pub(super) trait CaseField: Sized {
+    /// # Errors
+    /// As [`CaseBuffers::view`].
+    fn find(buffers: &CaseBuffers, name: &str) -> Result<Self>;
+}
+
+impl CaseField for View {
+    fn find(buffers: &CaseBuffers, name: &str) -> Result<Self> {
+        buffers.view(name)
+    }
+}
+
+impl CaseField for Option<View> {
+    fn find(buffers: &CaseBuffers, name: &str) -> Result<Self> {
+        Ok(buffers.views.get(name).cloned())
+    }
+}
+
+/// Defines a record: the buffers of a kernel, one field per binding. `from_case` finds the buffers of a case by the
+/// names of the fields.
+macro_rules! record {
+    ($(#[$meta:meta])* $visibility:vis struct $name:ident {
+        $($(#[$field_meta:meta])* $field_visibility:vis $field:ident: $type:ty,)+
+    }) => {
+        $(#[$meta])*
+        $visibility struct $name {
+            $($(#[$field_meta])* $field_visibility $field: $type,)+
+        }
+
+        impl $name {
+            /// The record of the buffers with the names of its fields.
+            pub(in crate::kernels) fn from_case(
+                buffers: &crate::kernels::CaseBuffers,
+            ) -> crate::error::Result<Self> {
+                Ok(Self { $($field: crate::kernels::case::CaseField::find(buffers, stringify!($field))?,)+ })
+            }
+        }
+
+        impl crate::kernels::case::CaseField for $name {
+            fn find(buffers: &crate::kernels::CaseBuffers, _: &str) -> crate::error::Result<Self> {
+                Self::from_case(buffers)
+            }
+        }
+    };
+}
+pub(super) use record;
 
 /// Records the kernel under test on a plan.
 pub(super) type Record = Box<dyn Fn(&mut Plan, &CaseBuffers) -> Result<()>>;
@@ -213,7 +280,7 @@ impl Case {
     /// # Errors
     /// Any error of recording or of the device.
     pub fn run(&self, gpu: &Gpu) -> Result<Vec<Vec<u32>>> {
-        let mut buffers = BTreeMap::new();
+        let mut buffers: BTreeMap<&'static str, Buffer> = BTreeMap::new();
         for (name, values) in &self.inputs {
             let buffer = match values {
                 Values::F32(values) => gpu.upload(name, values)?,
@@ -234,7 +301,8 @@ impl Case {
                 buffers.insert(*name, buffer);
             }
         }
-        let buffers = CaseBuffers(buffers);
+        let views = buffers.iter().map(|(name, buffer)| (*name, buffer.view())).collect();
+        let buffers = CaseBuffers { views, stand_in: None };
         let mut plan = Plan::new(gpu);
         (self.record)(&mut plan, &buffers)?;
         plan.run()?;

@@ -43,6 +43,7 @@ pub mod rbm;
 pub mod variant;
 pub mod vmc;
 
+use case::record;
 pub use case::{Case, CaseBuffers, Comparison, Expected, Values};
 pub(crate) use case::{POISON, measure};
 pub use random::RandomInputs;

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Param, Plan, View, bind};
 use crate::kernels::linear::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static BACKWARD_QUERY: Kernel = kernel!("attention", "attention_backward_query");
 static BACKWARD_QUERY_SCALAR: Kernel = kernel!("attention", "attention_backward_query_scalar");
@@ -94,22 +94,24 @@ pub(crate) static BACKWARD_SHORT_SELECTOR: VariantSelector<AttentionShape> = Var
     },
 };
 
-/// Attention backward pass, see the module documentation: `attention_backward_short`, or for long sequences and wide
-/// heads `attention_backward_query` followed by `attention_backward_key`.
-#[derive(Debug, Clone)]
-pub struct AttentionBackward {
-    /// (B·T, 3C)
-    pub qkv: View,
-    /// (B·T, C) from the forward pass
-    pub out: View,
-    /// (B·T, H) from the forward pass
-    pub lse: View,
-    /// (B·T, C)
-    pub d_out: View,
-    /// (B·T, H), scratch for δ
-    pub delta: View,
-    /// (B·T, 3C)
-    pub d_qkv: View,
+record! {
+    /// Attention backward pass, see the module documentation: `attention_backward_short`, or for long sequences and
+    /// wide heads `attention_backward_query` followed by `attention_backward_key`.
+    #[derive(Debug, Clone)]
+    pub struct AttentionBackward {
+        /// (B·T, 3C)
+        pub qkv: View,
+        /// (B·T, C) from the forward pass
+        pub out: View,
+        /// (B·T, H) from the forward pass
+        pub lse: View,
+        /// (B·T, C)
+        pub d_out: View,
+        /// (B·T, H), scratch for δ
+        pub delta: View,
+        /// (B·T, 3C)
+        pub d_qkv: View,
+    }
 }
 
 impl AttentionBackward {
@@ -383,16 +385,9 @@ fn backward_case(
     } else {
         inputs.push(("delta", narrow(&delta).into()));
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let attention = AttentionBackward {
-            qkv: named.view("qkv")?,
-            out: named.view("out")?,
-            lse: named.view("lse")?,
-            d_out: named.view("d_out")?,
-            delta: named.view("delta")?,
-            d_qkv: named.view("d_qkv")?,
-        };
-        let live = window(named.view("live")?, b);
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let attention = AttentionBackward::from_case(buffers)?;
+        let live = window(buffers.view("live")?, b);
         plan.write_indirect_args(&live.live)?;
         record(&attention, plan, &AttentionShape { b: live.into(), ..shape.clone() }, &variant)
     };

@@ -16,7 +16,7 @@ use crate::gpu::{Cost, DType, DynamicRows, Gpu, Groups, Kernel, Launch, Param, P
 use crate::kernels::linear::{GradientInto, GradientSum, Strategy, block_rows, block_rows_of};
 use crate::kernels::nn::cast_f16::{has_half, stored};
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static FORWARD: Kernel = kernel!("attention", "attention_factored");
 static FORWARD_SCALAR: Kernel = kernel!("attention", "attention_factored_scalar");
@@ -217,15 +217,17 @@ pub(crate) static GRADIENT_SELECTOR: VariantSelector<FactoredShape> = VariantSel
     },
 };
 
-/// Factored attention, out or d_v; see the module documentation.
-#[derive(Debug, Clone)]
-pub struct FactoredAttention {
-    /// (B·T, C): v or d_out
-    pub v: View,
-    /// (H, T): A, f32 or f16
-    pub relative: View,
-    /// (B·T, C): out or d_v
-    pub out: View,
+record! {
+    /// Factored attention, out or d_v; see the module documentation.
+    #[derive(Debug, Clone)]
+    pub struct FactoredAttention {
+        /// (B·T, C): v or d_out
+        pub v: View,
+        /// (H, T): A, f32 or f16
+        pub relative: View,
+        /// (B·T, C): out or d_v
+        pub out: View,
+    }
 }
 
 impl FactoredAttention {
@@ -271,17 +273,19 @@ impl FactoredAttention {
     }
 }
 
-/// Gradient d_A of the weights; see the module documentation.
-#[derive(Debug, Clone)]
-pub struct FactoredGradient {
-    /// (B·T, C)
-    pub d_out: View,
-    /// (B·T, C)
-    pub v: View,
-    /// Scratch of [`FactoredShape::part_elements`] floats.
-    pub part: View,
-    /// (H, T)
-    pub d_relative: View,
+record! {
+    /// Gradient d_A of the weights; see the module documentation.
+    #[derive(Debug, Clone)]
+    pub struct FactoredGradient {
+        /// (B·T, C)
+        pub d_out: View,
+        /// (B·T, C)
+        pub v: View,
+        /// Scratch of [`FactoredShape::part_elements`] floats.
+        pub part: View,
+        /// (H, T)
+        pub d_relative: View,
+    }
 }
 
 impl FactoredGradient {
@@ -445,12 +449,11 @@ fn forward_case(case: FactoredCase, orientation: Orientation, variant: Variant, 
             factored_backward_reference(&wide(&v), &wide(&relative), &wide(&v), [tx, ty], heads, width).0
         }
     };
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let rows = live_rows(named.view("live")?, case);
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let rows = live_rows(buffers.view("live")?, case);
         plan.write_indirect_args(&rows.live)?;
         let shape = FactoredShape { rows: rows.into(), ..shape_of(case) };
-        let attention =
-            FactoredAttention { v: named.view("v")?, relative: named.view("relative")?, out: named.view("out")? };
+        let attention = FactoredAttention::from_case(buffers)?;
         attention.record_variant(plan, &shape, orientation, &variant)
     };
     Case {
@@ -484,14 +487,12 @@ fn gradient_case(case: FactoredCase, variant: Variant) -> Case {
         factored_backward_reference(&v, &relative, &d_out, [tx, ty], h as usize, d as usize).1
     };
     let part = (0..b).step_by(of_block as usize).flat_map(block).collect();
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let rows = live_rows(named.view("live")?, case);
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let rows = live_rows(buffers.view("live")?, case);
         plan.write_indirect_args(&rows.live)?;
         let shape = FactoredShape { rows: rows.into(), ..shape_of(case) };
-        let part = named.view("part")?;
-        let (d_out, v) = (named.view("d_out")?, named.view("v")?);
-        let gradient = FactoredGradient { d_out, v, part: part.clone(), d_relative: part.clone() };
-        gradient.record_blocks(plan, &shape, &variant, &part)
+        let gradient = FactoredGradient::from_case(&buffers.standing_in("part")?)?;
+        gradient.record_blocks(plan, &shape, &variant, &gradient.part)
     };
     Case {
         name: format!("({b}, {tx} x {ty}, {h}, {d}), {counted} live samples"),

@@ -9,7 +9,7 @@ use crate::gpu::{Cost, DType, Gpu, Kernel, Launch, Plan, View, bind};
 use crate::kernels::linear::Strategy;
 use crate::kernels::nn::cast_f16::{has_half, stored};
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static FORWARD: Kernel = kernel!("attention", "attention_forward");
 static FORWARD_SCALAR: Kernel = kernel!("attention", "attention_forward_scalar");
@@ -42,15 +42,17 @@ pub(crate) static FORWARD_SELECTOR: VariantSelector<AttentionShape> = VariantSel
 const FORMS_FORWARD: &[Variant] =
     &[VARIANTS[0], VARIANTS[1], Variant::subgroup("cluster4", 4, 1), VARIANTS[2], VARIANTS[3], VARIANTS[4]];
 
-/// Attention forward pass; see the module documentation.
-#[derive(Debug, Clone)]
-pub struct AttentionForward {
-    /// (B·T, 3C), or more rows with a stride, f32 or f16
-    pub qkv: View,
-    /// (B·n, C)
-    pub out: View,
-    /// (B·n, H): natural logarithm of the sum of exponentials, for the backward pass
-    pub lse: View,
+record! {
+    /// Attention forward pass; see the module documentation.
+    #[derive(Debug, Clone)]
+    pub struct AttentionForward {
+        /// (B·T, 3C), or more rows with a stride, f32 or f16
+        pub qkv: View,
+        /// (B·n, C)
+        pub out: View,
+        /// (B·n, H): natural logarithm of the sum of exponentials, for the backward pass
+        pub lse: View,
+    }
 }
 
 impl AttentionForward {
@@ -202,8 +204,8 @@ fn forward_case(
     let name = format!("({b}, {t}, {h}, {d}) queries {first} + {queries} causal {causal}{half}, {around} around");
     // Rounding errors of the running sums grow with the number of keys.
     let tolerance = 3e-6 * (1.0 + f64::from(t) / 2048.0);
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let attention = AttentionForward { qkv: named.view("qkv")?, out: named.view("out")?, lse: named.view("lse")? };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let attention = AttentionForward::from_case(buffers)?;
         attention.record_variant(plan, &shape, &variant)
     };
     Case {

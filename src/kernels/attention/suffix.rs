@@ -9,7 +9,7 @@ use crate::gpu::{Cost, DType, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::linear::Strategy;
 use crate::kernels::nn::cast_f16::{has_half, stored};
 use crate::kernels::variant::{Variant, VariantSelector};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, Values, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, Values, kernel, record};
 
 static SUFFIX: Kernel = kernel!("attention", "attention_suffix");
 static SUFFIX_SCALAR: Kernel = kernel!("attention", "attention_suffix_scalar");
@@ -35,24 +35,26 @@ pub(crate) static SUFFIX_SELECTOR: VariantSelector<SuffixShape> = VariantSelecto
     requirement: |_, shape, variant| head_requirement(shape.d, variant),
 };
 
-/// Attention of changed suffixes of sequences over the unchanged prefix of their base sample.
-///
-/// Row r = u·per_item + k of the suffix batch belongs to item u. For each k, `row_table` contains the first changed
-/// position s and the position p ≥ s of the row. The rows of a sequence are consecutive and start with p = s. Keys and
-/// values for j < s come from the base sample, those for s ≤ j ≤ p from the suffix batch. Only keys of the row's own
-/// part of `period` positions count: j ≥ p − p mod period.
-#[derive(Debug, Clone)]
-pub struct AttentionSuffix {
-    /// (B·T, 3C) of the base samples, f32 or f16
-    pub base_qkv: View,
-    /// (items·per_item, 3C), of the same type as `base_qkv`
-    pub qkv: View,
-    /// Base sample of item `first_item` + u, u32 (first_item + items)
-    pub base: View,
-    /// (per_item, 2), u32: s, p
-    pub row_table: View,
-    /// (items·per_item, C)
-    pub out: View,
+record! {
+    /// Attention of changed suffixes of sequences over the unchanged prefix of their base sample.
+    ///
+    /// Row r = u·per_item + k of the suffix batch belongs to item u. For each k, `row_table` contains the first changed
+    /// position s and the position p ≥ s of the row. The rows of a sequence are consecutive and start with p = s. Keys
+    /// and values for j < s come from the base sample, those for s ≤ j ≤ p from the suffix batch. Only keys of the
+    /// row's own part of `period` positions count: j ≥ p − p mod period.
+    #[derive(Debug, Clone)]
+    pub struct AttentionSuffix {
+        /// (B·T, 3C) of the base samples, f32 or f16
+        pub base_qkv: View,
+        /// (items·per_item, 3C), of the same type as `base_qkv`
+        pub qkv: View,
+        /// Base sample of item `first_item` + u, u32 (first_item + items)
+        pub base: View,
+        /// (per_item, 2), u32: s, p
+        pub row_table: View,
+        /// (items·per_item, C)
+        pub out: View,
+    }
 }
 
 /// Shape of an [`AttentionSuffix`].
@@ -265,15 +267,9 @@ fn suffix_cases_of(gpu: &Gpu, strategy: Strategy, shapes: &[SuffixCase]) -> Vec<
 fn suffix_case(variant: Variant, (sizes, items, table): SuffixCase, period: u32, storage: DType) -> Case {
     let case = SuffixInputs::new(sizes, items, TABLES[table], period, storage);
     let out = suffix_reference(&case.base_qkv, &case.qkv, &case.base, &case.row_table, &case.shape);
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let attention = AttentionSuffix {
-            base_qkv: named.view("base_qkv")?,
-            qkv: named.view("qkv")?,
-            base: named.view("base")?,
-            row_table: named.view("row_table")?,
-            out: named.view("out")?,
-        };
-        let live = window(named.view("live")?, items);
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let attention = AttentionSuffix::from_case(buffers)?;
+        let live = window(buffers.view("live")?, items);
         plan.write_indirect_args(&live.live)?;
         attention.record_variant(plan, &SuffixShape { items: live.into(), ..case.shape.clone() }, &variant)
     };

@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Cost, DType, Gpu, Groups, Kernel, Launch, Param, Plan, View, bind};
 use crate::kernels::device::probe::MOST_ITERATIONS;
 use crate::kernels::nn::cast_f16::{has_half, stored};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static WEIGHTS: Kernel = kernel!("attention", "attention_weights");
 
@@ -22,15 +22,17 @@ pub enum WeightsOf {
     Linear = 1,
 }
 
-/// Attention weights averaged over samples.
-#[derive(Debug, Clone)]
-pub struct AttentionWeights {
-    /// (B·T, 3C), f32 or f16
-    pub qkv: View,
-    /// (B·T, H): log-sum-exp or denominators, from the forward pass
-    pub total: View,
-    /// (H, T, T)
-    pub weight: View,
+record! {
+    /// Attention weights averaged over samples.
+    #[derive(Debug, Clone)]
+    pub struct AttentionWeights {
+        /// (B·T, 3C), f32 or f16
+        pub qkv: View,
+        /// (B·T, H): log-sum-exp or denominators, from the forward pass
+        pub total: View,
+        /// (H, T, T)
+        pub weight: View,
+    }
 }
 
 impl AttentionWeights {
@@ -145,10 +147,8 @@ fn case(shape: AttentionShape, of: WeightsOf, storage: DType) -> Case {
     let values = weights_reference(&qkv, &shape, of);
     let name = format!("({b}, {t}, {h}, {d}) {of:?} causal {}, {storage:?}", shape.causal);
     let inputs = vec![("qkv", stored_qkv), ("total", totals.map(total).collect::<Vec<f32>>().into())];
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let [qkv, total, weight] = [named.view("qkv")?, named.view("total")?, named.view("weight")?];
-        AttentionWeights { qkv, total, weight }.record(plan, &shape, of)
-    };
+    let record =
+        move |plan: &mut Plan, buffers: &CaseBuffers| AttentionWeights::from_case(buffers)?.record(plan, &shape, of);
     Case {
         name,
         inputs,

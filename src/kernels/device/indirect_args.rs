@@ -42,8 +42,8 @@ fn case(live: u32) -> Case {
     });
     let descriptions = launches.concat();
     let count = launches.len() as u64;
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let [live, descriptions, grids] = named.views(["live", "descriptions", "grids"])?;
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let [live, descriptions, grids] = buffers.views(["live", "descriptions", "grids"])?;
         plan.launch(&Launch {
             kernel: &WRITE_INDIRECT_ARGS,
             spec: &[],

@@ -12,7 +12,7 @@
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::linear::Strategy;
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static MULTIPLY_ADD: Kernel = kernel!("device", "probe_multiply_add");
 static COPY: Kernel = kernel!("device", "probe_copy");
@@ -31,11 +31,13 @@ pub(crate) const LOOP_ENTRY: Entry =
 pub(crate) const LOAD_ENTRY: Entry =
     Entry { kernel: &LOAD, summary: "sums of loads from the nearest cache: rate by kind", cases: load_cases };
 
-/// Probe of multiply-adds: chains in registers.
-#[derive(Debug, Clone)]
-pub struct ProbeMultiplyAdd {
-    /// (lanes)
-    pub y: View,
+record! {
+    /// Probe of multiply-adds: chains in registers.
+    #[derive(Debug, Clone)]
+    pub struct ProbeMultiplyAdd {
+        /// (lanes)
+        pub y: View,
+    }
 }
 
 /// Shape of a [`ProbeMultiplyAdd`].
@@ -87,13 +89,15 @@ impl ProbeMultiplyAdd {
     }
 }
 
-/// Probe of memory: a copy.
-#[derive(Debug, Clone)]
-pub struct ProbeCopy {
-    /// (vectors) of four words
-    pub x: View,
-    /// (vectors) of four words
-    pub y: View,
+record! {
+    /// Probe of memory: a copy.
+    #[derive(Debug, Clone)]
+    pub struct ProbeCopy {
+        /// (vectors) of four words
+        pub x: View,
+        /// (vectors) of four words
+        pub y: View,
+    }
 }
 
 impl ProbeCopy {
@@ -116,11 +120,13 @@ impl ProbeCopy {
     }
 }
 
-/// Probe of shuffles: values passed around subgroups.
-#[derive(Debug, Clone)]
-pub struct ProbeShuffle {
-    /// (lanes) u32
-    pub y: View,
+record! {
+    /// Probe of shuffles: values passed around subgroups.
+    #[derive(Debug, Clone)]
+    pub struct ProbeShuffle {
+        /// (lanes) u32
+        pub y: View,
+    }
 }
 
 /// Shape of a [`ProbeShuffle`].
@@ -156,11 +162,13 @@ impl ProbeShuffle {
     }
 }
 
-/// Probe of loop length: a long loop.
-#[derive(Debug, Clone)]
-pub struct ProbeLoop {
-    /// (lanes) u32
-    pub y: View,
+record! {
+    /// Probe of loop length: a long loop.
+    #[derive(Debug, Clone)]
+    pub struct ProbeLoop {
+        /// (lanes) u32
+        pub y: View,
+    }
 }
 
 /// Maximum number of loop iterations of any kernel of this crate, whatever the driver allows.
@@ -186,15 +194,17 @@ impl ProbeLoop {
     }
 }
 
-/// Probe of loads: one kind of load from 16 KiB of memory.
-#[derive(Debug, Clone)]
-pub struct ProbeLoad {
-    /// (4 · [`LOAD_VECTORS`])
-    pub x: View,
-    /// (4 · [`LOAD_VECTORS`]) in a uniform buffer
-    pub constants: View,
-    /// (lanes)
-    pub y: View,
+record! {
+    /// Probe of loads: one kind of load from 16 KiB of memory.
+    #[derive(Debug, Clone)]
+    pub struct ProbeLoad {
+        /// (4 · [`LOAD_VECTORS`])
+        pub x: View,
+        /// (4 · [`LOAD_VECTORS`]) in a uniform buffer
+        pub constants: View,
+        /// (lanes)
+        pub y: View,
+    }
 }
 
 /// Kind of load of a [`ProbeLoad`].
@@ -344,8 +354,8 @@ fn loop_case((lanes, steps): (u32, u32)) -> Case {
         name: format!("{lanes} lanes, {steps} steps"),
         inputs: Vec::new(),
         outputs: vec![("y", Expected::Exactly(loop_reference(lanes, steps)))],
-        record: Box::new(move |plan: &mut Plan, named: &CaseBuffers| {
-            ProbeLoop { y: named.view("y")? }.record(plan, lanes, steps)
+        record: Box::new(move |plan: &mut Plan, buffers: &CaseBuffers| {
+            ProbeLoop::from_case(buffers)?.record(plan, lanes, steps)
         }),
     }
 }
@@ -361,8 +371,8 @@ fn chain_case((lanes, steps, chains): (u32, u32, u32)) -> Case {
         inputs: Vec::new(),
         // Hundreds of rounded links, each with an error of half a unit in the last place.
         outputs: vec![("y", Expected::Near { values: chain_reference(&shape), tolerance: 2e-5 })],
-        record: Box::new(move |plan: &mut Plan, named: &CaseBuffers| {
-            ProbeMultiplyAdd { y: named.view("y")? }.record(plan, &shape)
+        record: Box::new(move |plan: &mut Plan, buffers: &CaseBuffers| {
+            ProbeMultiplyAdd::from_case(buffers)?.record(plan, &shape)
         }),
     }
 }
@@ -377,8 +387,8 @@ fn copy_case(vectors: u32) -> Case {
         name: format!("{vectors} vectors"),
         inputs: vec![("x", x.clone().into())],
         outputs: vec![("y", Expected::Exactly(x))],
-        record: Box::new(move |plan: &mut Plan, named: &CaseBuffers| {
-            ProbeCopy { x: named.view("x")?, y: named.view("y")? }.record(plan, vectors)
+        record: Box::new(move |plan: &mut Plan, buffers: &CaseBuffers| {
+            ProbeCopy::from_case(buffers)?.record(plan, vectors)
         }),
     }
 }
@@ -394,8 +404,8 @@ fn shuffle_case(subgroup: u32, groups: u32, steps: u32) -> Case {
         name: format!("{} lanes, {steps} steps", shape.lanes),
         inputs: Vec::new(),
         outputs: vec![("y", Expected::Exactly(shuffle_reference(&shape)))],
-        record: Box::new(move |plan: &mut Plan, named: &CaseBuffers| {
-            ProbeShuffle { y: named.view("y")? }.record(plan, &shape)
+        record: Box::new(move |plan: &mut Plan, buffers: &CaseBuffers| {
+            ProbeShuffle::from_case(buffers)?.record(plan, &shape)
         }),
     }
 }
@@ -412,9 +422,9 @@ fn load_case(shape: LoadShape) -> Case {
         inputs: vec![("x", x.clone().into())],
         // The sums are exact; a nonzero tolerance allows a perturbed value to be rejected.
         outputs: vec![("y", Expected::Near { values: load_reference(&x, &shape), tolerance: 1e-6 })],
-        record: Box::new(move |plan: &mut Plan, named: &CaseBuffers| {
+        record: Box::new(move |plan: &mut Plan, buffers: &CaseBuffers| {
             let constants = plan.gpu().upload_uniform("constants", &x)?.view();
-            ProbeLoad { x: named.view("x")?, constants, y: named.view("y")? }.record(plan, &shape)
+            ProbeLoad::from_case(&buffers.with("constants", &constants))?.record(plan, &shape)
         }),
     }
 }

@@ -3,20 +3,22 @@
 use super::SampleRows;
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Plan, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static CENTER: Kernel = kernel!("gram", "jacobian_center");
 
 pub(crate) const CENTER_ENTRY: Entry =
     Entry { kernel: &CENTER, summary: "subtracts the mean of each column of a panel", cases: center_cases };
 
-/// Subtraction of the weighted mean from every column of a panel.
-#[derive(Debug, Clone)]
-pub struct JacobianCenter {
-    /// (part_rows): square roots of the samples' weights
-    pub root: View,
-    /// (rows, columns), in place
-    pub panel: View,
+record! {
+    /// Subtraction of the weighted mean from every column of a panel.
+    #[derive(Debug, Clone)]
+    pub struct JacobianCenter {
+        /// (part_rows): square roots of the samples' weights
+        pub root: View,
+        /// (rows, columns), in place
+        pub panel: View,
+    }
 }
 
 impl JacobianCenter {
@@ -67,9 +69,9 @@ fn center_case((part_rows, parts, columns, live): (u32, u32, u32, u32)) -> Case 
     let panel = random.floats((parts * part_rows * columns) as usize);
     let root: Vec<f32> = random.floats(part_rows as usize).iter().map(|r| r / (live as f32).sqrt()).collect();
     let values = center_reference(&panel, &root, columns as usize, live as usize);
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let samples = SampleRows { live: named.view("live")?, part_rows, parts };
-        JacobianCenter { root: named.view("root")?, panel: named.view("panel")? }.record(plan, &samples, columns)
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let samples = SampleRows { live: buffers.view("live")?, part_rows, parts };
+        JacobianCenter::from_case(buffers)?.record(plan, &samples, columns)
     };
     Case {
         name: format!("{parts} of ({part_rows}, {columns}), {live} samples"),

@@ -2,19 +2,21 @@
 
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static TAKE: Kernel = kernel!("gram", "columns_take");
 
 pub(crate) const TAKE_ENTRY: Entry = Entry { kernel: &TAKE, summary: "copies a range of columns", cases: take_cases };
 
-/// Copy of consecutive columns of each row.
-#[derive(Debug, Clone)]
-pub struct ColumnsTake {
-    /// (rows, stride)
-    pub x: View,
-    /// (rows, width)
-    pub y: View,
+record! {
+    /// Copy of consecutive columns of each row.
+    #[derive(Debug, Clone)]
+    pub struct ColumnsTake {
+        /// (rows, stride)
+        pub x: View,
+        /// (rows, width)
+        pub y: View,
+    }
 }
 
 impl ColumnsTake {
@@ -46,8 +48,8 @@ fn take_cases(_: &Gpu) -> Vec<Case> {
         let x = RandomInputs::new(u64::from(rows + width)).floats((rows * stride) as usize);
         let chosen = |row: &[f32]| row[first as usize..(first + width) as usize].to_vec();
         let values = x.chunks(stride as usize).flat_map(chosen).map(|v| v.to_bits()).collect();
-        let record = move |plan: &mut Plan, named: &CaseBuffers| {
-            let take = ColumnsTake { x: named.view("x")?, y: named.view("y")? };
+        let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+            let take = ColumnsTake::from_case(buffers)?;
             take.record(plan, &rows.into(), [first, width, stride])
         };
         Case {

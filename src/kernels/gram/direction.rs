@@ -8,7 +8,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static UPDATE: Kernel = kernel!("gram", "direction_update");
 static STEP: Kernel = kernel!("gram", "direction_step");
@@ -17,13 +17,15 @@ pub(crate) const UPDATE_ENTRY: Entry =
     Entry { kernel: &UPDATE, summary: "direction of a step with momentum", cases: update_cases };
 pub(crate) const STEP_ENTRY: Entry = Entry { kernel: &STEP, summary: "a step along a direction", cases: step_cases };
 
-/// φ ← g + μ φ
-#[derive(Debug, Clone)]
-pub struct DirectionUpdate {
-    /// (elements)
-    pub gradient: View,
-    /// (elements)
-    pub direction: View,
+record! {
+    /// φ ← g + μ φ
+    #[derive(Debug, Clone)]
+    pub struct DirectionUpdate {
+        /// (elements)
+        pub gradient: View,
+        /// (elements)
+        pub direction: View,
+    }
 }
 
 impl DirectionUpdate {
@@ -44,15 +46,17 @@ impl DirectionUpdate {
     }
 }
 
-/// θ ← θ + length · φ
-#[derive(Debug, Clone)]
-pub struct DirectionStep {
-    /// (elements)
-    pub direction: View,
-    /// (4) words: seed (2), step number, length (f32)
-    pub step: View,
-    /// (elements)
-    pub parameters: View,
+record! {
+    /// θ ← θ + length · φ
+    #[derive(Debug, Clone)]
+    pub struct DirectionStep {
+        /// (elements)
+        pub direction: View,
+        /// (4) words: seed (2), step number, length (f32)
+        pub step: View,
+        /// (elements)
+        pub parameters: View,
+    }
 }
 
 impl DirectionStep {
@@ -83,8 +87,8 @@ fn update_cases(_: &Gpu) -> Vec<Case> {
         let momentum = 0.75f32;
         let next = |(g, d): (&f32, &f32)| f64::from(*g) + f64::from(momentum) * f64::from(*d);
         let values = gradient.iter().zip(&direction).map(next).collect();
-        let record = move |plan: &mut Plan, named: &CaseBuffers| {
-            let update = DirectionUpdate { gradient: named.view("gradient")?, direction: named.view("direction")? };
+        let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+            let update = DirectionUpdate::from_case(buffers)?;
             update.record(plan, elements, momentum)
         };
         Case {
@@ -104,10 +108,8 @@ fn step_cases(_: &Gpu) -> Vec<Case> {
         let length = 0.3f32;
         let next = |(d, p): (&f32, &f32)| f64::from(*p) + f64::from(length) * f64::from(*d);
         let values = direction.iter().zip(&parameters).map(next).collect();
-        let record = move |plan: &mut Plan, named: &CaseBuffers| {
-            let (direction, parameters) = (named.view("direction")?, named.view("parameters")?);
-            DirectionStep { direction, step: named.view("step")?, parameters }.record(plan, elements)
-        };
+        let record =
+            move |plan: &mut Plan, buffers: &CaseBuffers| DirectionStep::from_case(buffers)?.record(plan, elements);
         Case {
             name: format!("({elements})"),
             inputs: vec![

@@ -3,22 +3,24 @@
 use super::SampleRows;
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Plan, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static DOT: Kernel = kernel!("gram", "rows_dot");
 
 pub(crate) const DOT_ENTRY: Entry =
     Entry { kernel: &DOT, summary: "y += inner products of rows, compensated", cases: dot_cases };
 
-/// Inner products of the rows of samples.
-#[derive(Debug, Clone)]
-pub struct RowsDot {
-    /// (samples·T, u_stride)
-    pub u: View,
-    /// (samples·T, width), or one row for all
-    pub v: View,
-    /// (samples, 2): high, low
-    pub y: View,
+record! {
+    /// Inner products of the rows of samples.
+    #[derive(Debug, Clone)]
+    pub struct RowsDot {
+        /// (samples·T, u_stride)
+        pub u: View,
+        /// (samples·T, width), or one row for all
+        pub v: View,
+        /// (samples, 2): high, low
+        pub y: View,
+    }
 }
 
 /// Shape of a [`RowsDot`].
@@ -109,10 +111,10 @@ fn dot_case(
         values[pair] = sum + if keep { values[pair] } else { 0.0 };
         values[pair + 1] = if keep { values[pair + 1] } else { 0.0 };
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let samples = SampleRows { live: named.view("live")?, part_rows, parts };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let samples = SampleRows { live: buffers.view("live")?, part_rows, parts };
         let shape = DotShape { samples, first_sample: 2, tokens, width, first, u_stride, one_at, keep };
-        RowsDot { u: named.view("u")?, v: named.view("v")?, y: named.view("y")? }.record(plan, &shape)
+        RowsDot::from_case(buffers)?.record(plan, &shape)
     };
     Case {
         name: format!("({rows}, {tokens}, {width}), one row at {one_at:?}, keep {keep}, {live} samples"),

@@ -24,6 +24,7 @@ mod product;
 use super::variant::Variant;
 use crate::error::Result;
 use crate::gpu::{Gpu, View};
+use crate::kernels::record;
 
 pub(super) use center::CENTER_ENTRY;
 pub use center::{JacobianCenter, center_reference};
@@ -72,13 +73,15 @@ fn subgroup_tiles(gpu: &Gpu, kernel: &str, variant: &Variant, rows: u32) -> Resu
     ))
 }
 
-/// Gram matrix as pairs of floats, the lower triangle of each in bands.
-#[derive(Debug, Clone)]
-pub struct Triangle {
-    /// [`Triangle::elements`] floats
-    pub high: View,
-    /// As many floats: the rounding errors of `high`.
-    pub low: View,
+record! {
+    /// Gram matrix as pairs of floats, the lower triangle of each in bands.
+    #[derive(Debug, Clone)]
+    pub struct Triangle {
+        /// [`Triangle::elements`] floats
+        pub high: View,
+        /// As many floats: the rounding errors of `high`.
+        pub low: View,
+    }
 }
 
 impl Triangle {

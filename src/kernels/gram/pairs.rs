@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Plan, View, bind};
 use crate::kernels::linear::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants, width_class};
-use crate::kernels::{Case, CaseBuffers, Entry, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, RandomInputs, kernel, record};
 
 static PAIRS: Kernel = kernel!("gram", "gram_pairs");
 static PAIRS_SCALAR: Kernel = kernel!("gram", "gram_pairs_scalar");
@@ -16,15 +16,17 @@ pub(crate) const PAIRS_ENTRY: Entry =
 pub(crate) const PAIRS_SCALAR_ENTRY: Entry =
     Entry { kernel: &PAIRS_SCALAR, summary: "the same for any widths, without subgroups", cases: pairs_scalar_cases };
 
-/// Products of the gradients of a linear layer; see the module documentation.
-#[derive(Debug, Clone)]
-pub struct GramPairs {
-    /// (rows·T, outputs): δ, the gradients of the layer's outputs
-    pub signal: View,
-    /// (part_rows·T, inputs): x
-    pub input: View,
-    /// Matrix that the products are added to.
-    pub gram: Triangle,
+record! {
+    /// Products of the gradients of a linear layer; see the module documentation.
+    #[derive(Debug, Clone)]
+    pub struct GramPairs {
+        /// (rows·T, outputs): δ, the gradients of the layer's outputs
+        pub signal: View,
+        /// (part_rows·T, inputs): x
+        pub input: View,
+        /// Matrix that the products are added to.
+        pub gram: Triangle,
+    }
 }
 
 /// Shape of a [`GramPairs`].
@@ -229,13 +231,11 @@ fn pairs_case(variant: Variant, shape: &PairsShape, live: u32) -> Case {
     let [high, low] = triangle_after(&before, keep, places.iter().map(sum), 2e-6);
     let [high_before, low_before] = before;
     let shape = shape.clone();
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let samples = SampleRows { live: named.view("live")?, ..shape.samples.clone() };
-        let gram = Triangle { high: named.view("high")?, low: named.view("low")? };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let samples = SampleRows { live: buffers.view("live")?, ..shape.samples.clone() };
         let shape = PairsShape { samples, ..shape.clone() };
-        let (signal, input) = (named.view("signal")?, named.view("input")?);
         let all = shape.tokens * shape.tokens;
-        GramPairs { signal, input, gram }.record_variant(plan, &shape, &variant, [0, all])
+        GramPairs::from_case(buffers)?.record_variant(plan, &shape, &variant, [0, all])
     };
     Case {
         name: format!(

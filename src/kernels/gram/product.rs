@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Plan, View, bind};
 use crate::kernels::linear::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants, width_class};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static PRODUCT: Kernel = kernel!("gram", "gram_product");
 static PRODUCT_SCALAR: Kernel = kernel!("gram", "gram_product_scalar");
@@ -18,13 +18,15 @@ pub(crate) const PRODUCT_SCALAR_ENTRY: Entry = Entry {
     cases: product_scalar_cases,
 };
 
-/// Product of the rows of a panel with each other; see the module documentation.
-#[derive(Debug, Clone)]
-pub struct GramProduct {
-    /// (rows, stride)
-    pub panel: View,
-    /// Matrix that the product is added to.
-    pub gram: Triangle,
+record! {
+    /// Product of the rows of a panel with each other; see the module documentation.
+    #[derive(Debug, Clone)]
+    pub struct GramProduct {
+        /// (rows, stride)
+        pub panel: View,
+        /// Matrix that the product is added to.
+        pub gram: Triangle,
+    }
 }
 
 /// Shape of a [`GramProduct`].
@@ -221,11 +223,10 @@ fn product_case(variant: Variant, shape: &GramShape, live: u32) -> Case {
     let [high, low] = triangle_after(&before, keep, places.iter().map(sum), 1e-6);
     let [high_before, low_before] = before;
     let shape = shape.clone();
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let samples = SampleRows { live: named.view("live")?, ..shape.samples.clone() };
-        let gram = Triangle { high: named.view("high")?, low: named.view("low")? };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let samples = SampleRows { live: buffers.view("live")?, ..shape.samples.clone() };
         let shape = GramShape { samples, ..shape.clone() };
-        GramProduct { panel: named.view("panel")?, gram }.record_variant(plan, &shape, &variant)
+        GramProduct::from_case(buffers)?.record_variant(plan, &shape, &variant)
     };
     Case {
         name: format!("{parts} of ({part_rows}, {columns} of {stride}), {live} samples, keep {keep}"),

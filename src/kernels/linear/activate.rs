@@ -3,19 +3,21 @@
 use super::Activation;
 use crate::error::Result;
 use crate::gpu::{Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static ACTIVATE: Kernel = kernel!("linear", "activation_forward");
 
 pub(crate) const ACTIVATE_ENTRY: Entry = Entry { kernel: &ACTIVATE, summary: "y = act(x)", cases: activate_cases };
 
-/// Activation whose slope needs its input: gelu in passes with gradient.
-#[derive(Debug, Clone)]
-pub struct Activate {
-    /// (rows, width)
-    pub x: View,
-    /// (rows, width)
-    pub y: View,
+record! {
+    /// Activation whose slope needs its input: gelu in passes with gradient.
+    #[derive(Debug, Clone)]
+    pub struct Activate {
+        /// (rows, width)
+        pub x: View,
+        /// (rows, width)
+        pub y: View,
+    }
 }
 
 impl Activate {
@@ -48,12 +50,12 @@ fn activate_case((rows, width): (u32, u32), activation: Activation) -> Case {
     let x: Vec<f32> = RandomInputs::new(u64::from(rows)).floats((rows * width) as usize);
     let x: Vec<f32> = x.into_iter().map(|x| 4.0 * x).collect();
     let values = x.iter().map(|x| activation.value(f64::from(*x))).collect();
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let live = DynamicRows::new(named.view("live")?, 2, rows, 1);
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let live = DynamicRows::new(buffers.view("live")?, 2, rows, 1);
         plan.write_indirect_args(&live.live)?;
         // A window over all rows, as in the feed-forward block.
         let window = Rows::from(live).window(0, rows);
-        Activate { x: named.view("x")?, y: named.view("y")? }.record(plan, &window, width, activation)
+        Activate::from_case(buffers)?.record(plan, &window, width, activation)
     };
     Case {
         name: format!("({rows}, {width}) {activation:?}"),

@@ -107,8 +107,8 @@ fn case(shape: &LinearShape, extra: usize, with_bias: bool, record: Record) -> C
     let expected = with_epilogue(sums, &third, extra, shape.activation);
     let name = format!("({rows}, {k}, {n}) {:?} bias {with_bias} extra {extra}", (shape.direction, shape.activation));
     let shape = shape.clone();
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        record(&LinearProduct::of_case(named, with_bias, extra)?, plan, &shape)
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        record(&LinearProduct::of_case(buffers, with_bias, extra)?, plan, &shape)
     };
     Case {
         name,

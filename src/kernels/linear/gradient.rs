@@ -5,7 +5,7 @@ use super::{Blocks, Columns, GradientInto, Strategy};
 use crate::error::Result;
 use crate::gpu::{Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, panel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, panel, record};
 
 static GRADIENT: Kernel = kernel!("linear", "linear_gradient");
 static GRADIENT_SCALAR: Kernel = kernel!("linear", "linear_gradient_scalar");
@@ -30,19 +30,21 @@ pub(crate) const GRADIENT_PANEL_ENTRY: Entry =
 pub(crate) const GRADIENT_SUM_ENTRY: Entry =
     Entry { kernel: &GRADIENT_SUM, summary: "adds the blocks of a weight gradient", cases: gradient_sum_cases };
 
-/// Gradients d_W and d_b of a product; see the module documentation.
-#[derive(Debug, Clone)]
-pub struct LinearGradient {
-    /// (rows, inputs)
-    pub x: View,
-    /// (rows, outputs)
-    pub d_y: View,
-    /// Scratch of [`GradientShape::part_elements`] floats.
-    pub part: View,
-    /// (outputs, inputs)
-    pub d_weight: View,
-    /// (outputs)
-    pub d_bias: View,
+record! {
+    /// Gradients d_W and d_b of a product; see the module documentation.
+    #[derive(Debug, Clone)]
+    pub struct LinearGradient {
+        /// (rows, inputs)
+        pub x: View,
+        /// (rows, outputs)
+        pub d_y: View,
+        /// Scratch of [`GradientShape::part_elements`] floats.
+        pub part: View,
+        /// (outputs, inputs)
+        pub d_weight: View,
+        /// (outputs)
+        pub d_bias: View,
+    }
 }
 
 /// Shape of a [`LinearGradient`].
@@ -270,15 +272,17 @@ impl LinearGradient {
     }
 }
 
-/// Sum over the blocks of a gradient, the last step of every weight gradient.
-#[derive(Debug, Clone)]
-pub(crate) struct GradientSum {
-    /// (blocks, weights + columns)
-    pub part: View,
-    /// (weights)
-    pub d_weight: View,
-    /// (columns)
-    pub d_bias: View,
+record! {
+    /// Sum over the blocks of a gradient, the last step of every weight gradient.
+    #[derive(Debug, Clone)]
+    pub(crate) struct GradientSum {
+        /// (blocks, weights + columns)
+        pub part: View,
+        /// (weights)
+        pub d_weight: View,
+        /// (columns)
+        pub d_bias: View,
+    }
 }
 
 impl GradientSum {
@@ -394,16 +398,9 @@ fn gradient_case(variant: Variant, (rows, inputs, outputs): (u32, u32, u32)) -> 
         part.extend(d_weight);
         part.extend(d_bias);
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let part = named.view("part")?;
-        let gradient = LinearGradient {
-            x: named.view("x")?,
-            d_y: named.view("d_y")?,
-            part: part.clone(),
-            d_weight: part.clone(),
-            d_bias: part,
-        };
-        let window = DynamicRows::new(named.view("live")?, 5, rows, 1);
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let gradient = LinearGradient::from_case(&buffers.standing_in("part")?)?;
+        let window = DynamicRows::new(buffers.view("live")?, 5, rows, 1);
         plan.write_indirect_args(&window.live)?;
         gradient.record_blocks(plan, &GradientShape { rows: window.into(), inputs, outputs }, &variant)
     };
@@ -432,9 +429,8 @@ fn gradient_sum_case((rows, inputs, outputs, keep): (u32, u32, u32, bool)) -> Ca
     let weights = (outputs * inputs) as usize;
     let near = |values: &[f64]| Expected::Near { values: values.to_vec(), tolerance: 1e-6 };
     let outputs = vec![("d_weight", near(&sums[..weights])), ("d_bias", near(&sums[weights..]))];
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let sum =
-            GradientSum { part: named.view("part")?, d_weight: named.view("d_weight")?, d_bias: named.view("d_bias")? };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let sum = GradientSum::from_case(buffers)?;
         sum.record_sum(plan, &shape.rows, [shape.inputs * shape.outputs, shape.outputs], keep)
     };
     Case {

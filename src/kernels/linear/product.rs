@@ -384,17 +384,18 @@ pub(super) fn with_epilogue(sums: Vec<f64>, third: &[f32], extra: usize, activat
 
 impl LinearProduct {
     /// Creates the product of a case's buffers.
-    pub(super) fn of_case(named: &CaseBuffers, with_bias: bool, extra: usize) -> Result<Self> {
+    pub(super) fn of_case(buffers: &CaseBuffers, with_bias: bool, extra: usize) -> Result<Self> {
+        let [x, weight, y] = buffers.views(["x", "weight", "y"])?;
         Ok(Self {
-            x: named.view("x")?,
-            weight: named.view("weight")?,
-            bias: with_bias.then(|| named.view("bias")).transpose()?,
+            x,
+            weight,
+            bias: with_bias.then(|| buffers.view("bias")).transpose()?,
             extra: match extra {
                 0 => Extra::None,
-                1 => Extra::Add(named.view("extra")?),
-                _ => Extra::Slope(named.view("extra")?),
+                1 => Extra::Add(buffers.view("extra")?),
+                _ => Extra::Slope(buffers.view("extra")?),
             },
-            y: named.view("y")?,
+            y,
         })
     }
 }
@@ -429,8 +430,8 @@ fn product_case(
         DType::F16 => near_half(expected, tolerance),
     };
     let shape = shape.clone();
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        LinearProduct::of_case(named, with_bias, extra)?.record_variant(plan, &shape, &variant)
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        LinearProduct::of_case(buffers, with_bias, extra)?.record_variant(plan, &shape, &variant)
     };
     Case {
         name,

@@ -11,7 +11,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static SQUARE: Kernel = kernel!("nn", "gradient_square");
 static DECIDE: Kernel = kernel!("nn", "gradient_decide");
@@ -42,25 +42,27 @@ impl Default for AdamRates {
     }
 }
 
-/// Adam update of all parameters.
-#[derive(Debug, Clone)]
-pub struct Adam {
-    /// (elements)
-    pub gradient: View,
-    /// Scratch of [`Adam::part_elements`] floats.
-    pub part: View,
-    /// (9, 2): mean and variance of the energy first
-    pub statistics: View,
-    /// (8): β₁ᵗ, β₂ᵗ, scale, accept, norm, t, 0, 0; initially 1, 1, 0, 0, 0, 0, 0, 0
-    pub state: View,
-    /// (4) u32: seed (2), step number, learning rate (bits of an f32)
-    pub step: View,
-    /// (elements)
-    pub parameters: View,
-    /// (elements): first moments m
-    pub m: View,
-    /// (elements): second moments v
-    pub v: View,
+record! {
+    /// Adam update of all parameters.
+    #[derive(Debug, Clone)]
+    pub struct Adam {
+        /// (elements)
+        pub gradient: View,
+        /// Scratch of [`Adam::part_elements`] floats.
+        pub part: View,
+        /// (9, 2): mean and variance of the energy first
+        pub statistics: View,
+        /// (8): β₁ᵗ, β₂ᵗ, scale, accept, norm, t, 0, 0; initially 1, 1, 0, 0, 0, 0, 0, 0
+        pub state: View,
+        /// (4) u32: seed (2), step number, learning rate (bits of an f32)
+        pub step: View,
+        /// (elements)
+        pub parameters: View,
+        /// (elements): first moments m
+        pub m: View,
+        /// (elements): second moments v
+        pub v: View,
+    }
 }
 
 impl Adam {
@@ -154,21 +156,6 @@ pub fn adam_reference(
     (parameter - learning_rate * first / (second.sqrt() + f64::from(epsilon)), m, v)
 }
 
-/// Returns an [`Adam`] on the views of the case, with `stand_in` for those that the kernel under test does not bind.
-fn named_adam(named: &CaseBuffers, stand_in: &str) -> Result<Adam> {
-    let view = |name: &str| named.view(name).or_else(|_| named.view(stand_in));
-    Ok(Adam {
-        gradient: view("gradient")?,
-        part: view("part")?,
-        statistics: view("statistics")?,
-        state: view("state")?,
-        step: view("step")?,
-        parameters: view("parameters")?,
-        m: view("m")?,
-        v: view("v")?,
-    })
-}
-
 fn square_cases(_: &Gpu) -> Vec<Case> {
     let case = |elements: u32| {
         let gradient = RandomInputs::new(u64::from(elements)).floats(elements as usize);
@@ -178,7 +165,9 @@ fn square_cases(_: &Gpu) -> Vec<Case> {
             name: format!("({elements})"),
             inputs: vec![("gradient", gradient.into())],
             outputs: vec![("part", Expected::Near { values: part, tolerance: 1e-6 })],
-            record: Box::new(move |plan, named| named_adam(named, "part")?.record_square(plan, elements)),
+            record: Box::new(move |plan, buffers| {
+                Adam::from_case(&buffers.standing_in("part")?)?.record_square(plan, elements)
+            }),
         }
     };
     [1, 64, 4095, 4096, 4097, 300_001].into_iter().map(case).collect()
@@ -220,8 +209,8 @@ fn decide_case((blocks, clip, energy, factor, accept): (u32, Option<f32>, [f32; 
         // The norm of a rejected step may be non-finite; only the powers, the scale and the decision are compared.
         state.truncate(4);
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        named_adam(named, "part")?.record_decide(plan, blocks * BLOCK, clip, rates)
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        Adam::from_case(&buffers.standing_in("part")?)?.record_decide(plan, blocks * BLOCK, clip, rates)
     };
     Case {
         name: format!("({blocks}) clip {clip:?} energy {energy:?} accept {accept}"),
@@ -269,6 +258,8 @@ fn adam_case((elements, accept): (u32, bool)) -> Case {
             ("v", second.into()),
         ],
         outputs: vec![("parameters", theta), ("m", m), ("v", v)],
-        record: Box::new(move |plan, named| named_adam(named, "state")?.record_update(plan, elements, rates)),
+        record: Box::new(move |plan, buffers| {
+            Adam::from_case(&buffers.standing_in("state")?)?.record_update(plan, elements, rates)
+        }),
     }
 }

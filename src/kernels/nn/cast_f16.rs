@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Cost, DType, Gpu, Groups, Kernel, Launch, Plan, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, Values, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, Values, kernel, record};
 
 static CAST_F16: Kernel = kernel!("nn", "weights_cast_f16");
 
@@ -16,13 +16,15 @@ pub(crate) const ENTRY: Entry =
 /// Largest finite f16.
 pub const LARGEST: f32 = 65504.0;
 
-/// Cast of a flat buffer to f16, see the module documentation.
-#[derive(Debug, Clone)]
-pub struct WeightsCastF16 {
-    /// (elements)
-    pub values: View,
-    /// (elements) of [`DType::F16`]
-    pub narrow: View,
+record! {
+    /// Cast of a flat buffer to f16, see the module documentation.
+    #[derive(Debug, Clone)]
+    pub struct WeightsCastF16 {
+        /// (elements)
+        pub values: View,
+        /// (elements) of [`DType::F16`]
+        pub narrow: View,
+    }
 }
 
 impl WeightsCastF16 {
@@ -103,9 +105,9 @@ fn case(values: Vec<f32>) -> Case {
     let elements = values.len() as u64;
     let halves: Vec<u16> = cast_f16_reference(&values).into_iter().map(half::f16::to_bits).collect();
     let words = halves.chunks(2).map(|pair| u32::from(pair[0]) | u32::from(*pair.get(1).unwrap_or(&0)) << 16);
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let narrow = named.view("narrow")?.stored_as(DType::F16);
-        WeightsCastF16 { values: named.view("values")?, narrow }.record(plan, elements)
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let narrow = buffers.view("narrow")?.stored_as(DType::F16);
+        WeightsCastF16::from_case(&buffers.with("narrow", &narrow))?.record(plan, elements)
     };
     Case {
         name: format!("({elements})"),

@@ -21,7 +21,7 @@ use super::embed::random_rows;
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Param, Plan, Rows, View, bind};
 use crate::kernels::vmc::energy::NEG_LARGE;
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static FORWARD: Kernel = kernel!("nn", "categorical_forward");
 static SAMPLE: Kernel = kernel!("nn", "categorical_sample");
@@ -80,17 +80,19 @@ impl CategoricalShape {
     }
 }
 
-/// Log-probabilities of the targets.
-#[derive(Debug, Clone)]
-pub struct CategoricalForward {
-    /// (rows) of four u32: token, position, target, occupied
-    pub rows: View,
-    /// (rows, V)
-    pub logits: View,
-    /// (rows)
-    pub log_p: View,
-    /// (rows)
-    pub lse: View,
+record! {
+    /// Log-probabilities of the targets.
+    #[derive(Debug, Clone)]
+    pub struct CategoricalForward {
+        /// (rows) of four u32: token, position, target, occupied
+        pub rows: View,
+        /// (rows, V)
+        pub logits: View,
+        /// (rows)
+        pub log_p: View,
+        /// (rows)
+        pub lse: View,
+    }
 }
 
 impl CategoricalForward {
@@ -112,19 +114,21 @@ impl CategoricalForward {
     }
 }
 
-/// Sampling of one patch of every sample.
-#[derive(Debug, Clone)]
-pub struct CategoricalSample {
-    /// (B, T, V)
-    pub logits: View,
-    /// (4) u32: seed (2), step number, learning rate
-    pub step: View,
-    /// (B, T) u32
-    pub tokens: View,
-    /// (B, T)
-    pub log_p: View,
-    /// (B) of four u32: token, position, 0, occupied
-    pub rows: View,
+record! {
+    /// Sampling of one patch of every sample.
+    #[derive(Debug, Clone)]
+    pub struct CategoricalSample {
+        /// (B, T, V)
+        pub logits: View,
+        /// (4) u32: seed (2), step number, learning rate
+        pub step: View,
+        /// (B, T) u32
+        pub tokens: View,
+        /// (B, T)
+        pub log_p: View,
+        /// (B) of four u32: token, position, 0, occupied
+        pub rows: View,
+    }
 }
 
 /// Shape of a [`CategoricalSample`].
@@ -174,17 +178,19 @@ impl CategoricalSample {
     }
 }
 
-/// Gradient of the logits, computed in place.
-#[derive(Debug, Clone)]
-pub struct CategoricalBackward {
-    /// (rows) of four u32: token, position, target, occupied
-    pub rows: View,
-    /// (rows)
-    pub lse: View,
-    /// (samples)
-    pub d_log_p: View,
-    /// (rows, V): logits, overwritten with d_logits
-    pub logits: View,
+record! {
+    /// Gradient of the logits, computed in place.
+    #[derive(Debug, Clone)]
+    pub struct CategoricalBackward {
+        /// (rows) of four u32: token, position, target, occupied
+        pub rows: View,
+        /// (rows)
+        pub lse: View,
+        /// (samples)
+        pub d_log_p: View,
+        /// (rows, V): logits, overwritten with d_logits
+        pub logits: View,
+    }
 }
 
 impl CategoricalBackward {
@@ -297,13 +303,8 @@ fn forward_case(rows: u32, shape: CategoricalShape, shift: f32) -> Case {
     let row_meta = described(&mut random, rows, &shape);
     let logits: Vec<f32> = logits(&mut random, (rows * outcomes) as usize).iter().map(|l| l + shift).collect();
     let (log_p, lse) = forward_reference(&row_meta, &logits, &shape);
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let head = CategoricalForward {
-            rows: named.view("rows")?,
-            logits: named.view("logits")?,
-            log_p: named.view("log_p")?,
-            lse: named.view("lse")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let head = CategoricalForward::from_case(buffers)?;
         head.record(plan, &rows.into(), &shape)
     };
     let tolerance = if shift == 0.0 { 1e-6 } else { 1e-3 };
@@ -355,14 +356,8 @@ fn sample_case((samples, patch, head): (u32, u32, CategoricalShape), given: bool
         let occupied = if head.excitations.is_some() { before[3] + token.count_ones() } else { 0 };
         rows.extend(if last { [0; 4] } else { [token as u32, patch + 1, 0, occupied] });
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let sample = CategoricalSample {
-            logits: named.view("logits")?,
-            step: named.view("step")?,
-            tokens: named.view("tokens")?,
-            log_p: named.view("log_p")?,
-            rows: named.view("rows")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let sample = CategoricalSample::from_case(buffers)?;
         sample.record(plan, &CategoricalSampleShape { samples, head, patch, first_sample, given })
     };
     Case {
@@ -407,13 +402,8 @@ fn backward_case((rows, shape): (u32, CategoricalShape)) -> Case {
     };
     let rows_of = row_meta.chunks(4).zip(logits.chunks(outcomes as usize)).enumerate();
     let expected: Vec<f64> = rows_of.flat_map(of_row).collect();
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let head = CategoricalBackward {
-            rows: named.view("rows")?,
-            lse: named.view("lse")?,
-            d_log_p: named.view("d_log_p")?,
-            logits: named.view("logits")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let head = CategoricalBackward::from_case(buffers)?;
         head.record(plan, &rows.into(), &shape, first_sample)
     };
     Case {

@@ -13,7 +13,7 @@
 use crate::error::Result;
 use crate::gpu::{Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::rbm::amplitude::log_cosh;
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static FORWARD: Kernel = kernel!("nn", "complex_head_forward");
 static BACKWARD: Kernel = kernel!("nn", "complex_head_backward");
@@ -23,17 +23,19 @@ pub(crate) const FORWARD_ENTRY: Entry =
 pub(crate) const BACKWARD_ENTRY: Entry =
     Entry { kernel: &BACKWARD, summary: "gradients with respect to Re u and Im u from tanh u", cases: backward_cases };
 
-/// log ψ² and phase of each row.
-#[derive(Debug, Clone)]
-pub struct ComplexHeadForward {
-    /// (rows, C)
-    pub real: View,
-    /// (rows, C)
-    pub imag: View,
-    /// (rows): log ψ²
-    pub log_p: View,
-    /// (rows): radians, not reduced modulo 2π
-    pub phase: View,
+record! {
+    /// log ψ² and phase of each row.
+    #[derive(Debug, Clone)]
+    pub struct ComplexHeadForward {
+        /// (rows, C)
+        pub real: View,
+        /// (rows, C)
+        pub imag: View,
+        /// (rows): log ψ²
+        pub log_p: View,
+        /// (rows): radians, not reduced modulo 2π
+        pub phase: View,
+    }
 }
 
 impl ComplexHeadForward {
@@ -55,21 +57,23 @@ impl ComplexHeadForward {
     }
 }
 
-/// Gradient with respect to the units.
-#[derive(Debug, Clone)]
-pub struct ComplexHeadBackward {
-    /// (B): gradient with respect to log ψ²
-    pub d_log_p: View,
-    /// (B): gradient with respect to the phase
-    pub d_phase: Option<View>,
-    /// (rows, C): Re u
-    pub real: View,
-    /// (rows, C): Im u
-    pub imag: View,
-    /// (rows, C): gradient with respect to Re u
-    pub d_real: View,
-    /// (rows, C): gradient with respect to Im u
-    pub d_imag: View,
+record! {
+    /// Gradient with respect to the units.
+    #[derive(Debug, Clone)]
+    pub struct ComplexHeadBackward {
+        /// (B): gradient with respect to log ψ²
+        pub d_log_p: View,
+        /// (B): gradient with respect to the phase
+        pub d_phase: Option<View>,
+        /// (rows, C): Re u
+        pub real: View,
+        /// (rows, C): Im u
+        pub imag: View,
+        /// (rows, C): gradient with respect to Re u
+        pub d_real: View,
+        /// (rows, C): gradient with respect to Im u
+        pub d_imag: View,
+    }
 }
 
 impl ComplexHeadBackward {
@@ -160,12 +164,10 @@ fn forward_cases(_: &Gpu) -> Vec<Case> {
 fn forward_case((rows, width, size): (u32, u32, f32)) -> Case {
     let [real, imag] = random_units(rows + width, (rows * width) as usize, size);
     let (log_p, phase) = forward_reference(&wide(&real), &wide(&imag), width as usize);
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let live = DynamicRows::new(named.view("live")?, 2, rows, 1);
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let live = DynamicRows::new(buffers.view("live")?, 2, rows, 1);
         plan.write_indirect_args(&live.live)?;
-        let [real, imag, log_p, phase] = ["real", "imag", "log_p", "phase"].map(|name| named.view(name));
-        let forward = ComplexHeadForward { real: real?, imag: imag?, log_p: log_p?, phase: phase? };
-        forward.record(plan, &live.into(), width)
+        ComplexHeadForward::from_case(buffers)?.record(plan, &live.into(), width)
     };
     // Logarithms near 0 have the same absolute error as those near 1.
     let near = |values| Expected::Near { values, tolerance: if size > 1.0 { 2e-6 } else { 2e-5 } };
@@ -187,16 +189,9 @@ fn backward_case((rows, width, size): (u32, u32, f32), has_phase: bool) -> Case 
     let [d_log_p, d_phase] = [(); 2].map(|()| random.floats((rows + first) as usize));
     let v: Vec<f64> = d_phase[first as usize..].iter().map(|v| if has_phase { f64::from(*v) } else { 0.0 }).collect();
     let (d_real, d_imag) = backward_reference(&wide(&real), &wide(&imag), &wide(&d_log_p[first as usize..]), &v);
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let d_phase = named.view("d_phase")?;
-        let backward = ComplexHeadBackward {
-            d_log_p: named.view("d_log_p")?,
-            d_phase: has_phase.then_some(d_phase),
-            real: named.view("real")?,
-            imag: named.view("imag")?,
-            d_real: named.view("d_real")?,
-            d_imag: named.view("d_imag")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let mut backward = ComplexHeadBackward::from_case(buffers)?;
+        backward.d_phase = backward.d_phase.filter(|_| has_phase);
         backward.record(plan, &Rows::from(rows), width, first)
     };
     let near = |values| Expected::Near { values, tolerance: 5e-6 };

@@ -12,7 +12,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, linear};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, linear, record};
 
 static FORWARD: Kernel = kernel!("nn", "embed_forward");
 static GRADIENT: Kernel = kernel!("nn", "embed_gradient");
@@ -48,21 +48,23 @@ pub fn words(sites_per_patch: u32) -> u32 {
 /// Maximum number of bits per invocation of the gradient.
 const MOST_BITS: u32 = 16;
 
-/// Forward pass of the embedding, see the module documentation.
-#[derive(Debug, Clone)]
-pub struct EmbedForward {
-    /// (rows, stride) u32: bits, position
-    pub rows: View,
-    /// (C, P)
-    pub weight: View,
-    /// (C)
-    pub bias: View,
-    /// (T, C)
-    pub position: View,
-    /// (C): optional replacement for the tanh layer at position 0
-    pub start: Option<View>,
-    /// (rows, C)
-    pub x: View,
+record! {
+    /// Forward pass of the embedding, see the module documentation.
+    #[derive(Debug, Clone)]
+    pub struct EmbedForward {
+        /// (rows, stride) u32: bits, position
+        pub rows: View,
+        /// (C, P)
+        pub weight: View,
+        /// (C)
+        pub bias: View,
+        /// (T, C)
+        pub position: View,
+        /// (C): optional replacement for the tanh layer at position 0
+        pub start: Option<View>,
+        /// (rows, C)
+        pub x: View,
+    }
 }
 
 impl EmbedForward {
@@ -196,16 +198,18 @@ impl EmbedGradient {
     }
 }
 
-/// Gradient of a table that is added to embedded rows by position, or of its first row only. Row r has position r mod
-/// T.
-#[derive(Debug, Clone)]
-pub struct TableGradient {
-    /// (rows, C)
-    pub d_x: View,
-    /// Scratch of `table`·C floats per block of rows.
-    pub part: View,
-    /// (table, C)
-    pub d_table: View,
+record! {
+    /// Gradient of a table that is added to embedded rows by position, or of its first row only. Row r has position r
+    /// mod T.
+    #[derive(Debug, Clone)]
+    pub struct TableGradient {
+        /// (rows, C)
+        pub d_x: View,
+        /// Scratch of `table`·C floats per block of rows.
+        pub part: View,
+        /// (table, C)
+        pub d_table: View,
+    }
 }
 
 impl TableGradient {
@@ -375,15 +379,9 @@ fn forward_case((rows, width, p, patches): (u32, u32, u32, u32), has_start: bool
     let start = random.floats(width as usize);
     let sizes = [p as usize, stride as usize];
     let x = forward_reference(&row_meta, &weight, &bias, &position, has_start.then_some(&start[..]), sizes);
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let embed = EmbedForward {
-            rows: named.view("rows")?,
-            weight: named.view("weight")?,
-            bias: named.view("bias")?,
-            position: named.view("position")?,
-            start: has_start.then(|| named.view("start")).transpose()?,
-            x: named.view("x")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let mut embed = EmbedForward::from_case(buffers)?;
+        embed.start = embed.start.filter(|_| has_start);
         embed.record(plan, &EmbedShape { rows: rows.into(), width, sites_per_patch: p, patches, stride })
     };
     Case {
@@ -428,15 +426,15 @@ fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32), tanh: bool, ha
         part.extend(d_weight);
         part.extend(d_bias);
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let part = named.view("part")?;
-        let window = DynamicRows::new(named.view("live")?, 2, rows, 1);
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let [rows_view, d_x, part] = buffers.views(["rows", "d_x", "part"])?;
+        let window = DynamicRows::new(buffers.view("live")?, 2, rows, 1);
         plan.write_indirect_args(&window.live)?;
         let gradient = EmbedGradient {
-            rows: named.view("rows")?,
-            tanh_of: if tanh { Some([named.view("weight")?, named.view("bias")?]) } else { None },
+            rows: rows_view,
+            tanh_of: tanh.then(|| buffers.views(["weight", "bias"])).transpose()?,
             has_start,
-            d_x: named.view("d_x")?,
+            d_x,
             d_stride,
             part: part.clone(),
             d_weight: part.clone(),
@@ -480,13 +478,12 @@ fn table_case((rows, width, patches, table): (u32, u32, u32, u32)) -> Case {
             part[at as usize] += f64::from(d_x[(row * width + c) as usize]);
         }
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let part = named.view("part")?;
-        let window = DynamicRows::new(named.view("live")?, 2, items, patches);
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let window = DynamicRows::new(buffers.view("live")?, 2, items, patches);
         plan.write_indirect_args(&window.live)?;
-        let gradient = TableGradient { d_x: named.view("d_x")?, part: part.clone(), d_table: part.clone() };
+        let gradient = TableGradient::from_case(&buffers.standing_in("part")?)?;
         let shape = EmbedShape { rows: window.into(), width, sites_per_patch: 1, patches, stride: 4 };
-        gradient.record_blocks(plan, &shape, table, &part)
+        gradient.record_blocks(plan, &shape, table, &gradient.part)
     };
     Case {
         name: format!("({rows}, {width}) of {patches} positions to {table}, {live} live samples"),

@@ -16,7 +16,7 @@ use crate::gpu::{Cost, DType, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::device::probe::MOST_ITERATIONS;
 use crate::kernels::linear::{Activation, Direction, LinearShape, Strategy, product_reference};
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, panel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, panel, record};
 
 static FEED_FORWARD: Kernel = kernel!("nn", "feed_forward");
 static FEED_FORWARD_PANEL: Kernel = kernel!("nn", "feed_forward_panel");
@@ -29,23 +29,25 @@ pub(crate) const PANEL_ENTRY: Entry = Entry {
     cases: panel_cases,
 };
 
-/// Fused feed-forward layers, see the module documentation.
-#[derive(Debug, Clone)]
-pub struct FeedForward {
-    /// (rows, C)
-    pub x: View,
-    /// (rows, C); may be `x`
-    pub residual: View,
-    /// (F, C), of f32 or f16
-    pub weight1: View,
-    /// (F)
-    pub bias1: View,
-    /// (C, F), of the same type
-    pub weight2: View,
-    /// (C)
-    pub bias2: View,
-    /// (rows, C)
-    pub y: View,
+record! {
+    /// Fused feed-forward layers, see the module documentation.
+    #[derive(Debug, Clone)]
+    pub struct FeedForward {
+        /// (rows, C)
+        pub x: View,
+        /// (rows, C); may be `x`
+        pub residual: View,
+        /// (F, C), of f32 or f16
+        pub weight1: View,
+        /// (F)
+        pub bias1: View,
+        /// (C, F), of the same type
+        pub weight2: View,
+        /// (C)
+        pub bias2: View,
+        /// (rows, C)
+        pub y: View,
+    }
 }
 
 /// Shape of a [`FeedForward`].
@@ -234,16 +236,8 @@ fn case(
     let (weight2, bias2) = (random.floats((hidden * width) as usize), random.floats(width as usize));
     let ((weight1, stored1), (weight2, stored2)) = (stored(weight1, storage), stored(weight2, storage));
     let expected = reference(&x, &residual, [&weight1, &bias1, &weight2, &bias2], activation);
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let kernel = FeedForward {
-            x: named.view("x")?,
-            residual: named.view("residual")?,
-            weight1: named.view("weight1")?,
-            bias1: named.view("bias1")?,
-            weight2: named.view("weight2")?,
-            bias2: named.view("bias2")?,
-            y: named.view("y")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let kernel = FeedForward::from_case(buffers)?;
         kernel.record_variant(plan, &FeedForwardShape { rows: rows.into(), width, hidden, activation }, lanes, &variant)
     };
     let tolerance = 1e-6 * (1.0 + f64::from(hidden + width).sqrt() / 4.0);

@@ -7,7 +7,7 @@
 use super::embed;
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static ROWS: Kernel = kernel!("nn", "rows_large_patch");
 static ADD: Kernel = kernel!("nn", "conditioning_add");
@@ -241,13 +241,15 @@ impl ConditioningAdd {
     }
 }
 
-/// Gradient of large-patch rows: the sum over their sub-patches.
-#[derive(Debug, Clone)]
-pub struct ConditioningSum {
-    /// (rows·S, C)
-    pub d_x: View,
-    /// (rows, C)
-    pub d_conditioning: View,
+record! {
+    /// Gradient of large-patch rows: the sum over their sub-patches.
+    #[derive(Debug, Clone)]
+    pub struct ConditioningSum {
+        /// (rows·S, C)
+        pub d_x: View,
+        /// (rows, C)
+        pub d_conditioning: View,
+    }
 }
 
 impl ConditioningSum {
@@ -357,15 +359,16 @@ fn rows_case((shape, samples, starts): LargePatchCase) -> Case {
         }
     }
     let (packed_per_item, needs_samples) = (packed_table.len() as u32, starts.iter().all(|start| *start > 0));
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let samples =
-            LargePatchSamples { sample_of: named.view("sample_of")?, values: named.view("tokens")?, count: samples };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let [sample_of, values, table, places, rows] =
+            buffers.views(["sample_of", "tokens", "table", "places", "rows"])?;
+        let samples = LargePatchSamples { sample_of, values, count: samples };
         let large = RowsLarge {
             samples: needs_samples.then_some(samples),
-            packed: (packed_per_item > 0).then(|| named.view("packed")).transpose()?,
-            table: named.view("table")?,
-            places: named.view("places")?,
-            rows: named.view("rows")?,
+            packed: (packed_per_item > 0).then(|| buffers.view("packed")).transpose()?,
+            table,
+            places,
+            rows,
         };
         let window = LargeWindow { items: items.into(), first_item, per_item, first_entry, packed_per_item };
         large.record(plan, &window, &shape)
@@ -412,16 +415,11 @@ fn add_case(((shape, samples, starts), width): (LargePatchCase, u32)) -> Case {
     }
     let expected = add_reference(&x.iter().map(|v| f64::from(*v)).collect::<Vec<_>>(), &all, &conditioning_of, c);
     let needs_samples = tables.conditioning_of.contains(&NONE);
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let samples =
-            LargePatchSamples { sample_of: named.view("sample_of")?, values: named.view("base")?, count: samples };
-        let row_table = named.view("row_table")?;
-        let add = ConditioningAdd {
-            own: named.view("own")?,
-            samples: needs_samples.then_some((samples, row_table)),
-            table: named.view("table")?,
-            x: named.view("x")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let [sample_of, values, row_table] = buffers.views(["sample_of", "base", "row_table"])?;
+        let samples = LargePatchSamples { sample_of, values, count: samples };
+        let [own, table, x] = buffers.views(["own", "table", "x"])?;
+        let add = ConditioningAdd { own, samples: needs_samples.then_some((samples, row_table)), table, x };
         let window = LargeWindow { items: items.into(), first_item, per_item, first_entry: 0, packed_per_item };
         add.record(plan, &window, &shape, width)
     };
@@ -449,8 +447,8 @@ fn sum_case((rows, sub_patches, width): (u32, u32, u32)) -> Case {
     let d_x = RandomInputs::new(u64::from(rows)).floats((rows * sub_patches * width) as usize);
     let wide: Vec<f64> = d_x.iter().map(|v| f64::from(*v)).collect();
     let sums = sum_reference(&wide, sub_patches as usize, width as usize);
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let sum = ConditioningSum { d_x: named.view("d_x")?, d_conditioning: named.view("d_conditioning")? };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let sum = ConditioningSum::from_case(buffers)?;
         sum.record(plan, &rows.into(), sub_patches, width)
     };
     Case {

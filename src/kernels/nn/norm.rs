@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::gpu::{Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::linear::{GradientInto, GradientSum, Strategy, block_rows, block_rows_of, blocks};
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static FORWARD: Kernel = kernel!("nn", "norm_forward");
 static FORWARD_SCALAR: Kernel = kernel!("nn", "norm_forward_scalar");
@@ -122,19 +122,21 @@ const fn selector(kernel: &'static str) -> VariantSelector<NormShape> {
 pub(crate) static FORWARD_SELECTOR: VariantSelector<NormShape> = selector("norm_forward");
 pub(crate) static BACKWARD_SELECTOR: VariantSelector<NormShape> = selector("norm_backward");
 
-/// y = norm(x), see the module documentation. `x` already includes the residual.
-#[derive(Debug, Clone)]
-pub struct NormForward {
-    /// (rows, C)
-    pub x: View,
-    /// γ (C)
-    pub gamma: View,
-    /// β (C)
-    pub beta: View,
-    /// (rows, C)
-    pub y: View,
-    /// (rows, 2): mean and 1/√(variance + ε), for the backward kernels
-    pub stats: View,
+record! {
+    /// y = norm(x), see the module documentation. `x` already includes the residual.
+    #[derive(Debug, Clone)]
+    pub struct NormForward {
+        /// (rows, C)
+        pub x: View,
+        /// γ (C)
+        pub gamma: View,
+        /// β (C)
+        pub beta: View,
+        /// (rows, C)
+        pub y: View,
+        /// (rows, 2): mean and 1/√(variance + ε), for the backward kernels
+        pub stats: View,
+    }
 }
 
 impl NormForward {
@@ -175,21 +177,23 @@ impl NormForward {
     }
 }
 
-/// d_x of a norm, see the module documentation.
-#[derive(Debug, Clone)]
-pub struct NormBackward {
-    /// (rows, C): input of the forward pass
-    pub x: View,
-    /// (rows, 2) from the forward pass
-    pub stats: View,
-    /// γ (C)
-    pub gamma: View,
-    /// (rows, C)
-    pub d_y: View,
-    /// (rows, C): gradient of the residual connection, added to d_x
-    pub extra: Option<View>,
-    /// (rows, C)
-    pub d_x: View,
+record! {
+    /// d_x of a norm, see the module documentation.
+    #[derive(Debug, Clone)]
+    pub struct NormBackward {
+        /// (rows, C): input of the forward pass
+        pub x: View,
+        /// (rows, 2) from the forward pass
+        pub stats: View,
+        /// γ (C)
+        pub gamma: View,
+        /// (rows, C)
+        pub d_y: View,
+        /// (rows, C): gradient of the residual connection, added to d_x
+        pub extra: Option<View>,
+        /// (rows, C)
+        pub d_x: View,
+    }
 }
 
 impl NormBackward {
@@ -231,21 +235,23 @@ impl NormBackward {
     }
 }
 
-/// d_γ and d_β of a norm, see the module documentation.
-#[derive(Debug, Clone)]
-pub struct NormGradient {
-    /// (rows, C): input of the forward pass
-    pub x: View,
-    /// (rows, 2) from the forward pass
-    pub stats: View,
-    /// (rows, C)
-    pub d_y: View,
-    /// Scratch of [`NormShape::part_elements`] floats.
-    pub part: View,
-    /// (C)
-    pub d_gamma: View,
-    /// (C)
-    pub d_beta: View,
+record! {
+    /// d_γ and d_β of a norm, see the module documentation.
+    #[derive(Debug, Clone)]
+    pub struct NormGradient {
+        /// (rows, C): input of the forward pass
+        pub x: View,
+        /// (rows, 2) from the forward pass
+        pub stats: View,
+        /// (rows, C)
+        pub d_y: View,
+        /// Scratch of [`NormShape::part_elements`] floats.
+        pub part: View,
+        /// (C)
+        pub d_gamma: View,
+        /// (C)
+        pub d_beta: View,
+    }
 }
 
 impl NormGradient {
@@ -386,14 +392,8 @@ fn forward_scalar_cases(gpu: &Gpu) -> Vec<Case> {
 fn forward_case(variant: Variant, (rows, width): (u32, u32)) -> Case {
     let Inputs { x, gamma, beta, .. } = inputs(rows, width);
     let (y, stats) = forward_reference(&wide(&x), &wide(&gamma), &wide(&beta));
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let norm = NormForward {
-            x: named.view("x")?,
-            gamma: named.view("gamma")?,
-            beta: named.view("beta")?,
-            y: named.view("y")?,
-            stats: named.view("stats")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let norm = NormForward::from_case(buffers)?;
         norm.record_variant(plan, &NormShape::new(rows, width), &variant)
     };
     Case {
@@ -432,15 +432,9 @@ fn backward_case(variant: Variant, (rows, width): (u32, u32)) -> Case {
     if with_extra {
         d_x.iter_mut().zip(&inputs.extra).for_each(|(d_x, extra)| *d_x += f64::from(*extra));
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let norm = NormBackward {
-            x: named.view("x")?,
-            stats: named.view("stats")?,
-            gamma: named.view("gamma")?,
-            d_y: named.view("d_y")?,
-            extra: with_extra.then(|| named.view("extra")).transpose()?,
-            d_x: named.view("d_x")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let mut norm = NormBackward::from_case(buffers)?;
+        norm.extra = norm.extra.filter(|_| with_extra);
         norm.record_variant(plan, &NormShape::new(rows, width), &variant)
     };
     Case {
@@ -478,14 +472,11 @@ fn gradient_case((rows, width): (u32, u32)) -> Case {
         part.extend(d_gamma);
         part.extend(d_beta);
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let part = named.view("part")?;
-        let (d_gamma, d_beta) = (part.clone(), part.clone());
-        let (x, stats, d_y) = (named.view("x")?, named.view("stats")?, named.view("d_y")?);
-        let window = DynamicRows::new(named.view("live")?, 5, rows, 1);
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let window = DynamicRows::new(buffers.view("live")?, 5, rows, 1);
         plan.write_indirect_args(&window.live)?;
-        let gradient = NormGradient { x, stats, d_y, part: part.clone(), d_gamma, d_beta };
-        gradient.record_blocks(plan, &NormShape::new(window, width), &part)
+        let gradient = NormGradient::from_case(&buffers.standing_in("part")?)?;
+        gradient.record_blocks(plan, &NormShape::new(window, width), &gradient.part)
     };
     Case {
         name: format!("({rows}, {width}), {live} live rows"),

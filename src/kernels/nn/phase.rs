@@ -12,7 +12,7 @@ use super::categorical::CategoricalShape;
 use super::embed::random_rows;
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static FORWARD: Kernel = kernel!("nn", "phase_forward");
 static BACKWARD: Kernel = kernel!("nn", "phase_backward");
@@ -77,15 +77,17 @@ impl PhaseForward {
     }
 }
 
-/// Gradient of the phases, computed in place.
-#[derive(Debug, Clone)]
-pub struct PhaseBackward {
-    /// (rows) of four u32: token, position, target, occupied
-    pub rows: View,
-    /// (samples)
-    pub d_phase: View,
-    /// (rows, V): phases, overwritten with d_phases
-    pub phases: View,
+record! {
+    /// Gradient of the phases, computed in place.
+    #[derive(Debug, Clone)]
+    pub struct PhaseBackward {
+        /// (rows) of four u32: token, position, target, occupied
+        pub rows: View,
+        /// (samples)
+        pub d_phase: View,
+        /// (rows, V): phases, overwritten with d_phases
+        pub phases: View,
+    }
 }
 
 impl PhaseBackward {
@@ -141,14 +143,10 @@ fn forward_case((rows, outcomes): (u32, u32), described: bool) -> Case {
     let phases = random.floats((rows * outcomes) as usize);
     let wide: Vec<f64> = phases.iter().map(|phase| f64::from(*phase)).collect();
     let expected = forward_reference(&targets, &wide);
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let targets = named.view("targets")?;
-        let phase = PhaseForward {
-            targets: if described { Targets::Rows(targets) } else { Targets::Tokens(targets) },
-            phases: named.view("phases")?,
-            phase: named.view("phase")?,
-        };
-        phase.record(plan, &rows.into(), outcomes)
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let [targets, phases, phase] = buffers.views(["targets", "phases", "phase"])?;
+        let targets = if described { Targets::Rows(targets) } else { Targets::Tokens(targets) };
+        PhaseForward { targets, phases, phase }.record(plan, &rows.into(), outcomes)
     };
     Case {
         name: format!("({rows}, {outcomes}), described {described}"),
@@ -171,9 +169,8 @@ fn backward_case((rows, outcomes): (u32, u32)) -> Case {
     let d_phase = random.floats((first_sample + rows.div_ceil(patches)) as usize);
     let slopes: Vec<f64> = (0..rows).map(|r| d_phase[(first_sample + r / patches) as usize].into()).collect();
     let expected = backward_reference(&targets, &slopes, outcomes as usize);
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let backward =
-            PhaseBackward { rows: named.view("rows")?, d_phase: named.view("d_phase")?, phases: named.view("phases")? };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let backward = PhaseBackward::from_case(buffers)?;
         backward.record(plan, &rows.into(), &CategoricalShape { outcomes, patches, excitations: None }, first_sample)
     };
     Case {

@@ -17,7 +17,7 @@ use crate::kernels::nn::cast_f16::cast_f16_reference;
 use crate::kernels::vmc::energy::NEG_LARGE;
 use crate::kernels::vmc::rows::Window;
 use crate::kernels::vmc::spins::spins_reference;
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, Values, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, Values, kernel, record};
 
 static AMPLITUDE: Kernel = kernel!("rbm", "rbm_amplitude");
 static RATIO: Kernel = kernel!("rbm", "rbm_ratio");
@@ -48,17 +48,19 @@ impl RbmShape {
     }
 }
 
-/// 2 log ψ of each row.
-#[derive(Debug, Clone)]
-pub struct RbmAmplitude {
-    /// (rows, N)
-    pub spins: View,
-    /// (rows, M)
-    pub theta: View,
-    /// (N)
-    pub visible_bias: View,
-    /// (rows)
-    pub log_p: View,
+record! {
+    /// 2 log ψ of each row.
+    #[derive(Debug, Clone)]
+    pub struct RbmAmplitude {
+        /// (rows, N)
+        pub spins: View,
+        /// (rows, M)
+        pub theta: View,
+        /// (N)
+        pub visible_bias: View,
+        /// (rows)
+        pub log_p: View,
+    }
 }
 
 impl RbmAmplitude {
@@ -80,25 +82,27 @@ impl RbmAmplitude {
     }
 }
 
-/// log ψ'/ψ of the connected configurations of a window.
-#[derive(Debug, Clone)]
-pub struct RbmRatio {
-    /// (B, T) u32
-    pub tokens: View,
-    /// (B) u32
-    pub sample_of: View,
-    /// (B, M)
-    pub theta: View,
-    /// (N, M), of f32 or f16
-    pub weight: View,
-    /// (N)
-    pub visible_bias: View,
-    /// (moves) of four u32: first patch, mask, second patch or `u32::MAX`, mask; a mask is one bit
-    pub moves: View,
-    /// (moves) of two u32: unused, condition
-    pub starts: View,
-    /// (B, moves)
-    pub ratio: View,
+record! {
+    /// log ψ'/ψ of the connected configurations of a window.
+    #[derive(Debug, Clone)]
+    pub struct RbmRatio {
+        /// (B, T) u32
+        pub tokens: View,
+        /// (B) u32
+        pub sample_of: View,
+        /// (B, M)
+        pub theta: View,
+        /// (N, M), of f32 or f16
+        pub weight: View,
+        /// (N)
+        pub visible_bias: View,
+        /// (moves) of four u32: first patch, mask, second patch or `u32::MAX`, mask; a mask is one bit
+        pub moves: View,
+        /// (moves) of two u32: unused, condition
+        pub starts: View,
+        /// (B, moves)
+        pub ratio: View,
+    }
 }
 
 impl RbmRatio {
@@ -138,17 +142,19 @@ impl RbmRatio {
     }
 }
 
-/// Operands of the gradient's sums over rows.
-#[derive(Debug, Clone)]
-pub struct RbmSlopes {
-    /// (B)
-    pub d_log_p: View,
-    /// (rows, N): s, overwritten with 2 w s
-    pub spins: View,
-    /// (rows, M): θ, overwritten with tanh θ
-    pub theta: View,
-    /// (rows): 2 w
-    pub slope: View,
+record! {
+    /// Operands of the gradient's sums over rows.
+    #[derive(Debug, Clone)]
+    pub struct RbmSlopes {
+        /// (B)
+        pub d_log_p: View,
+        /// (rows, N): s, overwritten with 2 w s
+        pub spins: View,
+        /// (rows, M): θ, overwritten with tanh θ
+        pub theta: View,
+        /// (rows): 2 w
+        pub slope: View,
+    }
 }
 
 impl RbmSlopes {
@@ -260,13 +266,8 @@ fn amplitude_case((rows, sites, hidden): (u32, u32, u32)) -> Case {
     let visible_bias = random.floats(sites as usize);
     let values = amplitude_reference(&wide(&spins), &wide(&theta), &wide(&visible_bias));
     let shape = RbmShape { sites, sites_per_patch: 1, hidden };
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let amplitude = RbmAmplitude {
-            spins: named.view("spins")?,
-            theta: named.view("theta")?,
-            visible_bias: named.view("visible_bias")?,
-            log_p: named.view("log_p")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let amplitude = RbmAmplitude::from_case(buffers)?;
         amplitude.record(plan, &rows.into(), &shape)
     };
     Case {
@@ -329,17 +330,8 @@ fn ratio_case((samples, patches, p, hidden, first, most): RatioSizes, pairs: boo
         }
     }
     let shape = RbmShape { sites, sites_per_patch: p, hidden };
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let ratio = RbmRatio {
-            tokens: named.view("tokens")?,
-            sample_of: named.view("sample_of")?,
-            theta: named.view("theta")?,
-            weight: named.view("weight")?,
-            visible_bias: named.view("visible_bias")?,
-            moves: named.view("moves")?,
-            starts: named.view("starts")?,
-            ratio: named.view("ratio")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let ratio = RbmRatio::from_case(buffers)?;
         let window = Window { items: most.into(), first, capacity: most, samples, patches };
         ratio.record(plan, &window, &shape, count as u32, pairs)
     };
@@ -373,13 +365,8 @@ fn slopes_case((rows, sites, hidden): (u32, u32, u32)) -> Case {
     let turned = spins.iter().enumerate().map(|(at, s)| slope[at / sites as usize] * f64::from(*s)).collect();
     let tanh = theta.iter().map(|theta| f64::from(*theta).tanh()).collect();
     let shape = RbmShape { sites, sites_per_patch: 1, hidden };
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let slopes = RbmSlopes {
-            d_log_p: named.view("d_log_p")?,
-            spins: named.view("spins")?,
-            theta: named.view("theta")?,
-            slope: named.view("slope")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let slopes = RbmSlopes::from_case(buffers)?;
         slopes.record(plan, &rows.into(), &shape, first)
     };
     let near = |values: Vec<f64>, tolerance| Expected::Near { values, tolerance };

@@ -15,7 +15,7 @@ use crate::kernels::linear::Strategy;
 use crate::kernels::nn::categorical::philox;
 use crate::kernels::variant::{Variant, VariantSelector, Variants, width_class};
 use crate::kernels::vmc::spins::spins_reference;
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static SWEEP: Kernel = kernel!("rbm", "rbm_sweep");
 static SWEEP_SCALAR: Kernel = kernel!("rbm", "rbm_sweep_scalar");
@@ -45,23 +45,25 @@ pub enum Stream {
     Start = 3,
 }
 
-/// Metropolis proposals of a window of Markov chains.
-#[derive(Debug, Clone)]
-pub struct RbmSweep {
-    /// (N, M), of f32 or f16
-    pub weight: View,
-    /// (N)
-    pub visible_bias: View,
-    /// (4) u32: seed (2), step number, learning rate
-    pub step: View,
-    /// (window, M): θ of the current configurations
-    pub theta: View,
-    /// (chains, T) u32: current configurations of all chains
-    pub state: View,
-    /// (chains) u32: proposals accepted
-    pub accepted: View,
-    /// (B, T) u32: samples
-    pub tokens: View,
+record! {
+    /// Metropolis proposals of a window of Markov chains.
+    #[derive(Debug, Clone)]
+    pub struct RbmSweep {
+        /// (N, M), of f32 or f16
+        pub weight: View,
+        /// (N)
+        pub visible_bias: View,
+        /// (4) u32: seed (2), step number, learning rate
+        pub step: View,
+        /// (window, M): θ of the current configurations
+        pub theta: View,
+        /// (chains, T) u32: current configurations of all chains
+        pub state: View,
+        /// (chains) u32: proposals accepted
+        pub accepted: View,
+        /// (B, T) u32: samples
+        pub tokens: View,
+    }
 }
 
 /// Shape of an [`RbmSweep`].
@@ -213,13 +215,15 @@ impl RbmSweep {
     }
 }
 
-/// Mean acceptance of all chains.
-#[derive(Debug, Clone)]
-pub struct RbmAcceptance {
-    /// (chains) u32
-    pub accepted: View,
-    /// (1)
-    pub acceptance: View,
+record! {
+    /// Mean acceptance of all chains.
+    #[derive(Debug, Clone)]
+    pub struct RbmAcceptance {
+        /// (chains) u32
+        pub accepted: View,
+        /// (1)
+        pub acceptance: View,
+    }
 }
 
 impl RbmAcceptance {
@@ -379,16 +383,8 @@ fn sweep_case_of(shape: SweepShape, variant: Variant, half: bool, seed: u64) -> 
         let count = &mut accepted[chain as usize];
         *count = reference.accepted + if shape.restart { 0 } else { *count };
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let sweep = RbmSweep {
-            weight: named.view("weight")?,
-            visible_bias: named.view("visible_bias")?,
-            step: named.view("step")?,
-            theta: named.view("theta")?,
-            state: named.view("state")?,
-            accepted: named.view("accepted")?,
-            tokens: named.view("tokens")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let sweep = RbmSweep::from_case(buffers)?;
         sweep.record_variant(plan, &shape, &variant)
     };
     let case = Case {
@@ -420,9 +416,8 @@ fn acceptance_cases(_: &Gpu) -> Vec<Case> {
     let case = |(chains, proposals): (u32, u64)| {
         let accepted = RandomInputs::new(proposals).integers(chains as usize, proposals as u32 + 1);
         let mean = accepted.iter().map(|count| f64::from(*count) / proposals as f64).sum::<f64>() / f64::from(chains);
-        let record = move |plan: &mut Plan, named: &CaseBuffers| {
-            let (accepted, acceptance) = (named.view("accepted")?, named.view("acceptance")?);
-            RbmAcceptance { accepted, acceptance }.record(plan, chains, proposals)
+        let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+            RbmAcceptance::from_case(buffers)?.record(plan, chains, proposals)
         };
         Case {
             name: format!("{chains} chains of {proposals}"),

@@ -9,7 +9,7 @@ use super::energy::NEG_LARGE;
 use super::rows::Window;
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, DynamicRows, Gpu, Kernel, Launch, Param, Plan, Rows, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static COUNT: Kernel = kernel!("vmc", "connected_count");
 static OFFSETS: Kernel = kernel!("vmc", "connected_offsets");
@@ -43,17 +43,19 @@ pub struct Connected {
     pub count: u32,
 }
 
-/// List of connected configurations, and scratch buffers of its construction.
-#[derive(Debug, Clone)]
-pub struct ConnectedList {
-    /// (items) u32
-    pub counts: View,
-    /// (items) u32
-    pub offsets: View,
-    /// (items · moves) of two u32: item, move
-    pub pairs: View,
-    /// (1) u32: number of pairs, one of the plan's counters, so that indirect dispatches can use it
-    pub total: View,
+record! {
+    /// List of connected configurations, and scratch buffers of its construction.
+    #[derive(Debug, Clone)]
+    pub struct ConnectedList {
+        /// (items) u32
+        pub counts: View,
+        /// (items) u32
+        pub offsets: View,
+        /// (items · moves) of two u32: item, move
+        pub pairs: View,
+        /// (1) u32: number of pairs, one of the plan's counters, so that indirect dispatches can use it
+        pub total: View,
+    }
 }
 
 impl Connected {
@@ -297,9 +299,9 @@ impl Example {
         Window { items, first: self.first, capacity: self.capacity, samples: self.samples, patches: self.patches }
     }
 
-    fn connected(named: &CaseBuffers, count: u32) -> Result<Connected> {
-        let (tokens, sample_of) = (named.view("tokens")?, named.view("sample_of")?);
-        Ok(Connected { tokens, sample_of, moves: named.view("moves")?, starts: named.view("starts")?, count })
+    fn connected(buffers: &CaseBuffers, count: u32) -> Result<Connected> {
+        let [tokens, sample_of, moves, starts] = buffers.views(["tokens", "sample_of", "moves", "starts"])?;
+        Ok(Connected { tokens, sample_of, moves, starts, count })
     }
 
     /// Creates a case that runs `record` with the off-diagonal terms and the window.
@@ -311,10 +313,10 @@ impl Example {
     ) -> Case {
         let (mut inputs, name, count) = (self.inputs(), self.name(), self.moves.len() as u32);
         inputs.extend(more);
-        let record = move |plan: &mut Plan, named: &CaseBuffers| {
-            let live = named.view("live")?;
+        let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+            let live = buffers.view("live")?;
             plan.write_indirect_args(&live)?;
-            record(plan, named, Self::connected(named, count)?, self.window(live))
+            record(plan, buffers, Self::connected(buffers, count)?, self.window(live))
         };
         Case { name, inputs, outputs, record: Box::new(record) }
     }
@@ -324,8 +326,8 @@ fn count_cases(_: &Gpu) -> Vec<Case> {
     let case = |sizes| {
         let example = Example::new(sizes);
         let counts = example.counts();
-        example.case(Vec::new(), vec![("counts", Expected::Exactly(counts))], |plan, named, connected, window| {
-            connected.record_counts(plan, &window, &named.view("counts")?)
+        example.case(Vec::new(), vec![("counts", Expected::Exactly(counts))], |plan, buffers, connected, window| {
+            connected.record_counts(plan, &window, &buffers.view("counts")?)
         })
     };
     EXAMPLES.into_iter().map(case).collect()
@@ -348,10 +350,9 @@ fn offsets_cases(_: &Gpu) -> Vec<Case> {
             ("pairs", vec![0u32; (2 * example.capacity * moves) as usize].into()),
             ("ratio", vec![0f32; of_ratio].into()),
         ];
-        example.case(scratch, outputs, |plan, named, connected, window| {
-            let [counts, offsets, pairs, total] = ["counts", "offsets", "pairs", "total"].map(|name| named.view(name));
-            let list = ConnectedList { counts: counts?, offsets: offsets?, pairs: pairs?, total: total? };
-            connected.list(plan, &window, &list, &named.view("ratio")?)
+        example.case(scratch, outputs, |plan, buffers, connected, window| {
+            let list = ConnectedList::from_case(buffers)?;
+            connected.list(plan, &window, &list, &buffers.view("ratio")?)
         })
     };
     EXAMPLES.into_iter().map(case).collect()
@@ -381,10 +382,9 @@ fn list_case(sizes: [u32; 5]) -> Case {
     let inputs = vec![("offsets", offsets.into()), ("pairs", vec![7u32; pairs.len()].into()), ("ratio", before.into())];
     let bits = ratio.iter().map(|ratio| ratio.to_bits()).collect();
     let outputs = vec![("pairs", Expected::Exactly(pairs)), ("ratio", Expected::Exactly(bits))];
-    example.case(inputs, outputs, |plan, named, connected, window| {
-        let (offsets, pairs) = (named.view("offsets")?, named.view("pairs")?);
-        let list = ConnectedList { counts: offsets.clone(), offsets, pairs, total: named.view("live")? };
-        connected.record_pairs(plan, &window, &list, &named.view("ratio")?)
+    example.case(inputs, outputs, |plan, buffers, connected, window| {
+        let list = ConnectedList::from_case(&buffers.standing_in("live")?)?;
+        connected.record_pairs(plan, &window, &list, &buffers.view("ratio")?)
     })
 }
 
@@ -411,9 +411,9 @@ fn spins_cases(_: &Gpu) -> Vec<Case> {
         };
         let bits = pairs[first as usize..].iter().flat_map(moved).map(|spin| (spin as f32).to_bits()).collect();
         let outputs = vec![("spins", Expected::Exactly(bits))];
-        example.case(vec![("pairs", pairs.concat().into())], outputs, move |plan, named, connected, window| {
-            let (pairs, rows) = (named.view("pairs")?, Rows::from(rows));
-            connected.spins(plan, &window, &pairs, (&rows, first), SITES_PER_PATCH, &named.view("spins")?)
+        example.case(vec![("pairs", pairs.concat().into())], outputs, move |plan, buffers, connected, window| {
+            let (pairs, rows) = (buffers.view("pairs")?, Rows::from(rows));
+            connected.spins(plan, &window, &pairs, (&rows, first), SITES_PER_PATCH, &buffers.view("spins")?)
         })
     };
     EXAMPLES.into_iter().filter(|[.., live, _]| *live > 0).map(case).collect()
@@ -451,15 +451,10 @@ fn ratio_case(sizes: [u32; 5]) -> Case {
         ("ratio", vec![0.5f32; ratio.len()].into()),
     ];
     let outputs = vec![("ratio", Expected::Near { values: ratio, tolerance: 2e-6 })];
-    example.case(inputs, outputs, move |plan, named, connected, _| {
-        let ratio = ConnectedRatio {
-            pairs: named.view("pairs")?,
-            total: named.view("total")?,
-            sample_of: connected.sample_of,
-            moved: [named.view("moved_log_p")?, named.view("moved_phase")?],
-            own: [named.view("log_p")?, named.view("phase")?],
-            ratio: named.view("ratio")?,
-        };
+    example.case(inputs, outputs, move |plan, buffers, connected, _| {
+        let [pairs, total, ratio] = buffers.views(["pairs", "total", "ratio"])?;
+        let (moved, own) = (buffers.views(["moved_log_p", "moved_phase"])?, buffers.views(["log_p", "phase"])?);
+        let ratio = ConnectedRatio { pairs, total, sample_of: connected.sample_of, moved, own, ratio };
         ratio.record(plan, (&Rows::from(rows), first), samples, connected.count)
     })
 }

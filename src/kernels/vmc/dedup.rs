@@ -9,7 +9,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, Entry, Expected, RandomInputs, kernel, record};
 
 static HASH: Kernel = kernel!("vmc", "dedup_hash");
 static FIRST: Kernel = kernel!("vmc", "dedup_first");
@@ -21,23 +21,25 @@ pub(crate) const FIRST_ENTRY: Entry =
 pub(crate) const COMPACT_ENTRY: Entry =
     Entry { kernel: &COMPACT, summary: "indices and counts of deduplicated configurations", cases: compact_cases };
 
-/// Deduplication of B configurations of T tokens.
-#[derive(Debug, Clone)]
-pub struct Dedup {
-    /// (B, T) u32
-    pub tokens: View,
-    /// Scratch, (B) of two u32.
-    pub hash: View,
-    /// Scratch, (B) u32: first equal sample.
-    pub first: View,
-    /// (B) u32: index of the deduplicated configuration of each sample.
-    pub unique_of: View,
-    /// (B) u32: first sample of each deduplicated configuration.
-    pub sample_of: View,
-    /// (B) u32: number of times each deduplicated configuration was drawn.
-    pub count: View,
-    /// (1) u32: number of deduplicated configurations.
-    pub live: View,
+record! {
+    /// Deduplication of B configurations of T tokens.
+    #[derive(Debug, Clone)]
+    pub struct Dedup {
+        /// (B, T) u32
+        pub tokens: View,
+        /// Scratch, (B) of two u32.
+        pub hash: View,
+        /// Scratch, (B) u32: first equal sample.
+        pub first: View,
+        /// (B) u32: index of the deduplicated configuration of each sample.
+        pub unique_of: View,
+        /// (B) u32: first sample of each deduplicated configuration.
+        pub sample_of: View,
+        /// (B) u32: number of times each deduplicated configuration was drawn.
+        pub count: View,
+        /// (1) u32: number of deduplicated configurations.
+        pub live: View,
+    }
 }
 
 impl Dedup {
@@ -115,20 +117,6 @@ fn repeating(samples: u32, patches: u32) -> Vec<u32> {
 
 const SHAPES: [(u32, u32); 5] = [(1, 1), (64, 2), (65, 4), (513, 5), (3000, 16)];
 
-fn named_dedup(named: &CaseBuffers, made: &str) -> Result<Dedup> {
-    // A kernel binds only some of these. The output `made` is a placeholder for the others.
-    let view = |name: &str| named.view(name).or_else(|_| named.view(made));
-    Ok(Dedup {
-        tokens: view("tokens")?,
-        hash: view("hash")?,
-        first: view("first")?,
-        unique_of: view("unique_of")?,
-        sample_of: view("sample_of")?,
-        count: view("count")?,
-        live: view("live")?,
-    })
-}
-
 fn hash_cases(_: &Gpu) -> Vec<Case> {
     let case = |(samples, patches): (u32, u32)| {
         let tokens = repeating(samples, patches);
@@ -137,7 +125,9 @@ fn hash_cases(_: &Gpu) -> Vec<Case> {
             name: format!("({samples}, {patches})"),
             inputs: vec![("tokens", tokens.into())],
             outputs: vec![("hash", Expected::Exactly(hash))],
-            record: Box::new(move |plan, named| named_dedup(named, "hash")?.record_hash(plan, samples, patches)),
+            record: Box::new(move |plan, buffers| {
+                Dedup::from_case(&buffers.standing_in("hash")?)?.record_hash(plan, samples, patches)
+            }),
         }
     };
     SHAPES.into_iter().chain([(70_000, 1)]).map(case).collect()
@@ -154,8 +144,8 @@ fn first_cases(_: &Gpu) -> Vec<Case> {
             name: format!("({samples}, {patches}) collisions {collide}"),
             inputs: vec![("tokens", tokens.into()), ("hash", hash.into())],
             outputs: vec![("first", Expected::Exactly(first))],
-            record: Box::new(move |plan, named| {
-                named_dedup(named, "first")?.record_first(plan, samples, patches, true)
+            record: Box::new(move |plan, buffers| {
+                Dedup::from_case(&buffers.standing_in("first")?)?.record_first(plan, samples, patches, true)
             }),
         }
     };
@@ -163,7 +153,9 @@ fn first_cases(_: &Gpu) -> Vec<Case> {
         name: "(5, 2) not shared".into(),
         inputs: vec![("tokens", vec![1; 10].into()), ("hash", vec![7; 10].into())],
         outputs: vec![("first", Expected::Exactly((0..5).collect()))],
-        record: Box::new(|plan, named| named_dedup(named, "first")?.record_first(plan, 5, 2, false)),
+        record: Box::new(|plan, buffers| {
+            Dedup::from_case(&buffers.standing_in("first")?)?.record_first(plan, 5, 2, false)
+        }),
     };
     SHAPES.into_iter().flat_map(|s| [(s, false), (s, true)]).map(case).chain([unshared]).collect()
 }
@@ -192,7 +184,9 @@ fn compact_cases(_: &Gpu) -> Vec<Case> {
                 ("count", padded(count)),
                 ("live", Expected::Exactly(live)),
             ],
-            record: Box::new(move |plan, named| named_dedup(named, "first")?.record_compact(plan, samples)),
+            record: Box::new(move |plan, buffers| {
+                Dedup::from_case(&buffers.standing_in("first")?)?.record_compact(plan, samples)
+            }),
         }
     };
     SHAPES.into_iter().map(case).collect()

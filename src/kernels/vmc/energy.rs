@@ -19,7 +19,7 @@
 use super::rows::Window;
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static RATIO: Kernel = kernel!("vmc", "amplitude_ratio");
 static SITES: Kernel = kernel!("vmc", "energy_sites");
@@ -45,26 +45,28 @@ pub const IMAGINARY: usize = 8;
 /// Logarithm that represents an amplitude of zero.
 pub const NEG_LARGE: f32 = -1e30;
 
-/// log ψ(σ')/ψ(σ) of the connected configurations of a window, or with phases in place of logits and log P, the phase
-/// of the ratio.
-#[derive(Debug, Clone)]
-pub struct AmplitudeRatio {
-    /// (B, T) u32
-    pub tokens: View,
-    /// (B) u32
-    pub sample_of: View,
-    /// (B, T, V)
-    pub logits: View,
-    /// (B, T)
-    pub log_p: View,
-    /// (items·R)
-    pub row_log_p: View,
-    /// (M) of four u32: first patch, mask, second patch, mask
-    pub moves: View,
-    /// (M) of two u32: first row within an item, condition
-    pub starts: View,
-    /// (B, M, parts)
-    pub ratio: View,
+record! {
+    /// log ψ(σ')/ψ(σ) of the connected configurations of a window, or with phases in place of logits and log P, the
+    /// phase of the ratio.
+    #[derive(Debug, Clone)]
+    pub struct AmplitudeRatio {
+        /// (B, T) u32
+        pub tokens: View,
+        /// (B) u32
+        pub sample_of: View,
+        /// (B, T, V)
+        pub logits: View,
+        /// (B, T)
+        pub log_p: View,
+        /// (items·R)
+        pub row_log_p: View,
+        /// (M) of four u32: first patch, mask, second patch, mask
+        pub moves: View,
+        /// (M) of two u32: first row within an item, condition
+        pub starts: View,
+        /// (B, M, parts)
+        pub ratio: View,
+    }
 }
 
 /// Shape of an [`AmplitudeRatio`].
@@ -124,19 +126,21 @@ impl AmplitudeRatio {
     }
 }
 
-/// Diagonal energies of the sites of a window.
-#[derive(Debug, Clone)]
-pub struct EnergySites {
-    /// (B, T) u32
-    pub tokens: View,
-    /// (B) u32
-    pub sample_of: View,
-    /// (N + 1) of two words: first pair (u32), field (f32)
-    pub sites: View,
-    /// (pairs) of two words: other site as t·32 + j (u32), value (f32)
-    pub pairs: View,
-    /// (items, N)
-    pub site_energy: View,
+record! {
+    /// Diagonal energies of the sites of a window.
+    #[derive(Debug, Clone)]
+    pub struct EnergySites {
+        /// (B, T) u32
+        pub tokens: View,
+        /// (B) u32
+        pub sample_of: View,
+        /// (N + 1) of two words: first pair (u32), field (f32)
+        pub sites: View,
+        /// (pairs) of two words: other site as t·32 + j (u32), value (f32)
+        pub pairs: View,
+        /// (items, N)
+        pub site_energy: View,
+    }
 }
 
 /// Shape of [`EnergySites`] and [`EnergyLocal`].
@@ -194,23 +198,25 @@ impl EnergySites {
     }
 }
 
-/// Local energies and observables of a window.
-#[derive(Debug, Clone)]
-pub struct EnergyLocal {
-    /// (B, T) u32
-    pub tokens: View,
-    /// (B) u32
-    pub sample_of: View,
-    /// (items, N)
-    pub site_energy: View,
-    /// (B, M, parts)
-    pub ratio: View,
-    /// (M) of two floats: amplitude; 1 if the move flips a single site, otherwise 0
-    pub amplitudes: View,
-    /// (T) u32: bits of the sites with positive staggered sign
-    pub signs: View,
-    /// (B, [`COLUMNS`])
-    pub values: View,
+record! {
+    /// Local energies and observables of a window.
+    #[derive(Debug, Clone)]
+    pub struct EnergyLocal {
+        /// (B, T) u32
+        pub tokens: View,
+        /// (B) u32
+        pub sample_of: View,
+        /// (items, N)
+        pub site_energy: View,
+        /// (B, M, parts)
+        pub ratio: View,
+        /// (M) of two floats: amplitude; 1 if the move flips a single site, otherwise 0
+        pub amplitudes: View,
+        /// (T) u32: bits of the sites with positive staggered sign
+        pub signs: View,
+        /// (B, [`COLUMNS`])
+        pub values: View,
+    }
 }
 
 impl EnergyLocal {
@@ -251,15 +257,17 @@ impl EnergyLocal {
     }
 }
 
-/// Mean and variance of the values of the samples.
-#[derive(Debug, Clone)]
-pub struct Statistics {
-    /// (B, [`COLUMNS`]), deduplicated samples first in each group
-    pub values: View,
-    /// (B) u32
-    pub unique_of: View,
-    /// ([`COLUMNS`], 2): mean, variance
-    pub statistics: View,
+record! {
+    /// Mean and variance of the values of the samples.
+    #[derive(Debug, Clone)]
+    pub struct Statistics {
+        /// (B, [`COLUMNS`]), deduplicated samples first in each group
+        pub values: View,
+        /// (B) u32
+        pub unique_of: View,
+        /// ([`COLUMNS`], 2): mean, variance
+        pub statistics: View,
+    }
 }
 
 impl Statistics {
@@ -442,17 +450,8 @@ fn ratio_case((samples, patches, first, most): (u32, u32, u32, u32), [part, part
         part,
         parts,
     };
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let kernel = AmplitudeRatio {
-            tokens: named.view("tokens")?,
-            sample_of: named.view("sample_of")?,
-            logits: named.view("logits")?,
-            log_p: named.view("log_p")?,
-            row_log_p: named.view("row_log_p")?,
-            moves: named.view("moves")?,
-            starts: named.view("starts")?,
-            ratio: named.view("ratio")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let kernel = AmplitudeRatio::from_case(buffers)?;
         kernel.record(plan, &shape)
     };
     Case {
@@ -513,14 +512,8 @@ fn sites_case((samples, patches, p, first): (u32, u32, u32, u32)) -> Case {
         constant: 0.0,
         sign_sum: 0.0,
     };
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let kernel = EnergySites {
-            tokens: named.view("tokens")?,
-            sample_of: named.view("sample_of")?,
-            sites: named.view("sites")?,
-            pairs: named.view("pairs")?,
-            site_energy: named.view("site_energy")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let kernel = EnergySites::from_case(buffers)?;
         kernel.record(plan, &shape)
     };
     Case {
@@ -586,16 +579,8 @@ fn local_case((samples, patches, p, first, spread): (u32, u32, u32, u32, f32), p
         constant,
         sign_sum,
     };
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let kernel = EnergyLocal {
-            tokens: named.view("tokens")?,
-            sample_of: named.view("sample_of")?,
-            site_energy: named.view("site_energy")?,
-            ratio: named.view("ratio")?,
-            amplitudes: named.view("amplitudes")?,
-            signs: named.view("signs")?,
-            values: named.view("values")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let kernel = EnergyLocal::from_case(buffers)?;
         kernel.record(plan, &shape)
     };
     Case {
@@ -630,12 +615,8 @@ fn statistics_case((samples, group): (u32, u32)) -> Case {
         let squares: f64 = (0..samples).map(|b| (value(b) - mean).powi(2)).sum();
         expected.push((mean, squares / f64::from(samples.max(2) - 1)));
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let kernel = Statistics {
-            values: named.view("values")?,
-            unique_of: named.view("unique_of")?,
-            statistics: named.view("statistics")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let kernel = Statistics::from_case(buffers)?;
         kernel.record(plan, samples, group)
     };
     let interleaved = expected.iter().flat_map(|(mean, variance)| [*mean, *variance]).collect();
@@ -677,16 +658,10 @@ fn weights_case((samples, group, span): (u32, u32, u32), phase_at: Option<u32>) 
         expected.extend(before[samples as usize..at as usize].iter().map(|v| f64::from(*v)));
         expected.extend((0..samples).map(|i| 2.0 * weight(i, IMAGINARY)));
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let kernel = EnergyGradientWeights {
-            values: named.view("values")?,
-            unique_of: named.view("unique_of")?,
-            sample_of: named.view("sample_of")?,
-            count: named.view("count")?,
-            statistics: named.view("statistics")?,
-            d_log_psi: named.view("d_log_psi")?,
-            phase_at,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let [values, unique_of, sample_of] = buffers.views(["values", "unique_of", "sample_of"])?;
+        let [count, statistics, d_log_psi] = buffers.views(["count", "statistics", "d_log_psi"])?;
+        let kernel = EnergyGradientWeights { values, unique_of, sample_of, count, statistics, d_log_psi, phase_at };
         kernel.record(plan, samples, group, span)
     };
     Case {

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::nn::categorical::philox;
 use crate::kernels::rbm::sweep::Stream;
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static PROPOSE: Kernel = kernel!("vmc", "metropolis_propose");
 static ACCEPT: Kernel = kernel!("vmc", "metropolis_accept");
@@ -107,25 +107,27 @@ impl MetropolisPropose {
     }
 }
 
-/// Acceptance decisions of a window of chains.
-#[derive(Debug, Clone)]
-pub struct MetropolisAccept {
-    /// (chains, T) u32
-    pub proposed: View,
-    /// (chains): log ψ'²
-    pub proposed_log_p: View,
-    /// (chains)
-    pub threshold: View,
-    /// (chains): log ψ² of the current configurations
-    pub log_p: View,
-    /// (all chains, T) u32
-    pub state: View,
-    /// (all chains) u32: proposals accepted
-    pub accepted: View,
-    /// (chains) u32: number of proposals already made in the stretch, 0 before the first and after the last
-    pub progress: View,
-    /// (B, T) u32: samples
-    pub tokens: View,
+record! {
+    /// Acceptance decisions of a window of chains.
+    #[derive(Debug, Clone)]
+    pub struct MetropolisAccept {
+        /// (chains, T) u32
+        pub proposed: View,
+        /// (chains): log ψ'²
+        pub proposed_log_p: View,
+        /// (chains)
+        pub threshold: View,
+        /// (chains): log ψ² of the current configurations
+        pub log_p: View,
+        /// (all chains, T) u32
+        pub state: View,
+        /// (all chains) u32: proposals accepted
+        pub accepted: View,
+        /// (chains) u32: number of proposals already made in the stretch, 0 before the first and after the last
+        pub progress: View,
+        /// (B, T) u32: samples
+        pub tokens: View,
+    }
 }
 
 impl MetropolisAccept {
@@ -251,17 +253,10 @@ fn propose_case(sizes: [u32; 4], exchange: bool) -> Case {
         threshold.push(2.0 / f64::from(shape.power) * level);
     }
     let count = changes.len() as u32;
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let propose = MetropolisPropose {
-            state: named.view("state")?,
-            changes: named.view("changes")?,
-            count,
-            exchange,
-            step: named.view("step")?,
-            progress: named.view("progress")?,
-            proposed: named.view("proposed")?,
-            threshold: named.view("threshold")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let [state, changes, step] = buffers.views(["state", "changes", "step"])?;
+        let [progress, proposed, threshold] = buffers.views(["progress", "proposed", "threshold"])?;
+        let propose = MetropolisPropose { state, changes, count, exchange, step, progress, proposed, threshold };
         propose.record(plan, &shape)
     };
     Case {
@@ -309,17 +304,8 @@ fn accept_case(sizes: [u32; 4]) -> Case {
             tokens[sample * t..][..t].copy_from_slice(&state[chain * t..][..t]);
         }
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let accept = MetropolisAccept {
-            proposed: named.view("proposed")?,
-            proposed_log_p: named.view("proposed_log_p")?,
-            threshold: named.view("threshold")?,
-            log_p: named.view("log_p")?,
-            state: named.view("state")?,
-            accepted: named.view("accepted")?,
-            progress: named.view("progress")?,
-            tokens: named.view("tokens")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let accept = MetropolisAccept::from_case(buffers)?;
         accept.record(plan, &shape)
     };
     let [state_before, tokens_before, accepted_before, progress_before] = before;

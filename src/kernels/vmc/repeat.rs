@@ -8,7 +8,7 @@
 use crate::error::Result;
 use crate::gpu::{Cost, DType, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::nn::cast_f16::{has_half, stored};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static REPEAT: Kernel = kernel!("vmc", "rows_repeat");
 
@@ -24,13 +24,15 @@ pub enum RepeatSource {
     Position = 1,
 }
 
-/// Repetition of rows.
-#[derive(Debug, Clone)]
-pub struct RowsRepeat {
-    /// (B, C) or (T, C), of f32 or f16
-    pub x: View,
-    /// (rows, C)
-    pub y: View,
+record! {
+    /// Repetition of rows.
+    #[derive(Debug, Clone)]
+    pub struct RowsRepeat {
+        /// (B, C) or (T, C), of f32 or f16
+        pub x: View,
+        /// (rows, C)
+        pub y: View,
+    }
 }
 
 impl RowsRepeat {
@@ -65,10 +67,10 @@ fn case((samples, patches, width): (u32, u32, u32), source: RepeatSource, storag
     let (x, buffer) = stored(RandomInputs::new(samples.into()).floats((read * width) as usize), storage);
     let row = |r: u32| if source == RepeatSource::Position { r % patches } else { r / patches } * width;
     let y = (0..samples * patches).flat_map(|r| x[row(r) as usize..][..width as usize].iter().map(|x| x.to_bits()));
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let live = DynamicRows::new(named.view("live")?, 1, samples, patches);
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let live = DynamicRows::new(buffers.view("live")?, 1, samples, patches);
         plan.write_indirect_args(&live.live)?;
-        RowsRepeat { x: named.view("x")?, y: named.view("y")? }.record(plan, &live.into(), patches, width, source)
+        RowsRepeat::from_case(buffers)?.record(plan, &live.into(), patches, width, source)
     };
     Case {
         name: format!("({samples}, {patches}, {width}) by {source:?}, {storage:?}"),

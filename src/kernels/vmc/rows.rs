@@ -146,13 +146,9 @@ fn samples_case((samples, patches, first, most): (u32, u32, u32, u32), counts: b
     let t = patches as usize;
     let of = |u: u32| sample_of[(first + u) as usize] as usize;
     let rows = (0..most).flat_map(|u| rows_reference(&tokens[of(u) * t..(of(u) + 1) * t], 0, counts)).collect();
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let rows = RowsSamples {
-            tokens: named.view("tokens")?,
-            sample_of: named.view("sample_of")?,
-            rows: named.view("rows")?,
-            counts,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let [tokens, sample_of, rows] = buffers.views(["tokens", "sample_of", "rows"])?;
+        let rows = RowsSamples { tokens, sample_of, rows, counts };
         rows.record(plan, &Window { items: most.into(), first, capacity: most, samples, patches })
     };
     Case {
@@ -196,15 +192,10 @@ fn moves_case((samples, patches, first, most): (u32, u32, u32, u32), counts: boo
         moves.iter().for_each(|m| rows.extend(rows_reference(&changed(own, m), m[0] as usize + 1, counts)));
     }
     let count = moves.len() as u32;
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let rows = RowsConnected {
-            tokens: named.view("tokens")?,
-            sample_of: named.view("sample_of")?,
-            table: named.view("table")?,
-            moves: named.view("moves")?,
-            rows: named.view("rows")?,
-            counts,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let [tokens, sample_of, rows] = buffers.views(["tokens", "sample_of", "rows"])?;
+        let [table, moves] = buffers.views(["table", "moves"])?;
+        let rows = RowsConnected { tokens, sample_of, table, moves, rows, counts };
         rows.record(plan, &Window { items: most.into(), first, capacity: most, samples, patches }, rows_per_item, count)
     };
     Case {

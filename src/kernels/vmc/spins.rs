@@ -9,21 +9,23 @@
 use super::rows::Window;
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static SPINS: Kernel = kernel!("vmc", "rows_spins");
 
 pub(crate) const ENTRY: Entry = Entry { kernel: &SPINS, summary: "spins of samples as rows", cases };
 
-/// Spins of samples as rows.
-#[derive(Debug, Clone)]
-pub struct RowsSpins {
-    /// (B, T) u32
-    pub tokens: View,
-    /// (B) u32: sample of each row; `None` if row r is sample `first` + r
-    pub sample_of: Option<View>,
-    /// (rows, N)
-    pub spins: View,
+record! {
+    /// Spins of samples as rows.
+    #[derive(Debug, Clone)]
+    pub struct RowsSpins {
+        /// (B, T) u32
+        pub tokens: View,
+        /// (B) u32: sample of each row; `None` if row r is sample `first` + r
+        pub sample_of: Option<View>,
+        /// (rows, N)
+        pub spins: View,
+    }
 }
 
 impl RowsSpins {
@@ -75,9 +77,9 @@ fn case((samples, patches, p, first, most): (u32, u32, u32, u32, u32), picked: b
     let of = |row: u32| if picked { sample_of[(first + row) as usize] } else { first + row };
     let t = patches as usize;
     let expected = (0..most).flat_map(|row| spins_reference(&tokens[of(row) as usize * t..][..t], p)).collect();
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let sample_of = if picked { Some(named.view("sample_of")?) } else { None };
-        let spins = RowsSpins { tokens: named.view("tokens")?, sample_of, spins: named.view("spins")? };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let mut spins = RowsSpins::from_case(buffers)?;
+        spins.sample_of = spins.sample_of.filter(|_| picked);
         spins.record(plan, &Window { items: most.into(), first, capacity: most, samples, patches }, p)
     };
     Case {

@@ -7,7 +7,7 @@ use super::{AttentionShape, TILES, check, chunk, dot, features, forward_referenc
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Param, Plan, View, bind};
 use crate::kernels::attention::{narrow, part, random_qkv, wide, window};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static BACKWARD_QUERY: Kernel = kernel!("attention", "linear_attention_backward_query");
 static BACKWARD_KEY: Kernel = kernel!("attention", "linear_attention_backward_key");
@@ -20,24 +20,26 @@ pub(crate) const BACKWARD_KEY_ENTRY: Entry = Entry {
     cases: key_cases,
 };
 
-/// Linear attention backward pass; see the module documentation.
-#[derive(Debug, Clone)]
-pub struct LinearBackward {
-    /// (B·T, 3C)
-    pub qkv: View,
-    /// (B·T, C) from the forward pass
-    pub out: View,
-    /// (B·T, H) from the forward pass
-    pub sum: View,
-    /// (B·T, C)
-    pub d_out: View,
-    /// (B·T, H), scratch for δ
-    pub delta: View,
-    /// Scratch of [`super::states_of_sample`] floats per sample: first the recomputed states of the forward pass, then
-    /// those of the backward pass.
-    pub states: View,
-    /// (B·T, 3C)
-    pub d_qkv: View,
+record! {
+    /// Linear attention backward pass; see the module documentation.
+    #[derive(Debug, Clone)]
+    pub struct LinearBackward {
+        /// (B·T, 3C)
+        pub qkv: View,
+        /// (B·T, C) from the forward pass
+        pub out: View,
+        /// (B·T, H) from the forward pass
+        pub sum: View,
+        /// (B·T, C)
+        pub d_out: View,
+        /// (B·T, H), scratch for δ
+        pub delta: View,
+        /// Scratch of [`super::states_of_sample`] floats per sample: first the recomputed states of the forward pass,
+        /// then those of the backward pass.
+        pub states: View,
+        /// (B·T, 3C)
+        pub d_qkv: View,
+    }
 }
 
 impl LinearBackward {
@@ -227,18 +229,10 @@ fn case([b, t, h, d]: [u32; 4], tile: u32, record: RecordBackward, thirds: Range
     } else {
         inputs.push(("delta", narrow(&delta).into()));
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
         let states = plan.gpu().buffer("states", states::elements(&shape))?.view();
-        let attention = LinearBackward {
-            qkv: named.view("qkv")?,
-            out: named.view("out")?,
-            sum: named.view("sum")?,
-            d_out: named.view("d_out")?,
-            delta: named.view("delta")?,
-            states: states.clone(),
-            d_qkv: named.view("d_qkv")?,
-        };
-        let live = window(named.view("live")?, b);
+        let attention = LinearBackward::from_case(&buffers.with("states", &states))?;
+        let live = window(buffers.view("live")?, b);
         plan.write_indirect_args(&live.live)?;
         let shape = AttentionShape { b: live.into(), ..shape.clone() };
         let LinearBackward { qkv, d_out, sum, delta, .. } = &attention;

@@ -6,24 +6,26 @@ use crate::error::Result;
 use crate::gpu::{Cost, DType, Gpu, Kernel, Launch, Plan, View, bind};
 use crate::kernels::attention::{part, random_qkv, wide};
 use crate::kernels::nn::cast_f16::{has_half, stored};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static FORWARD: Kernel = kernel!("attention", "linear_attention_forward");
 
 pub(crate) const FORWARD_ENTRY: Entry =
     Entry { kernel: &FORWARD, summary: "out = Sᵀ φ(q) / z · φ(q), linear attention", cases };
 
-/// Linear attention forward pass; see the module documentation.
-#[derive(Debug, Clone)]
-pub struct LinearForward {
-    /// (B·T, 3C), f32 or f16
-    pub qkv: View,
-    /// [`super::states_of_sample`] floats per sample: the states after all chunks but the last
-    pub states: View,
-    /// (B·n, C)
-    pub out: View,
-    /// (B·n, H): denominators, for the backward pass
-    pub sum: View,
+record! {
+    /// Linear attention forward pass; see the module documentation.
+    #[derive(Debug, Clone)]
+    pub struct LinearForward {
+        /// (B·T, 3C), f32 or f16
+        pub qkv: View,
+        /// [`super::states_of_sample`] floats per sample: the states after all chunks but the last
+        pub states: View,
+        /// (B·n, C)
+        pub out: View,
+        /// (B·n, H): denominators, for the backward pass
+        pub sum: View,
+    }
 }
 
 impl LinearForward {
@@ -152,14 +154,9 @@ fn case(([b, t, h, d], first, queries): ForwardCase, tile: u32, storage: DType) 
     let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
     let (out, sum) = forward_reference(&wide(&qkv), &shape);
     let half = if storage == DType::F16 { " f16 qkv" } else { "" };
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
         let states = plan.gpu().buffer("states", states::elements(&shape))?.view();
-        let attention = LinearForward {
-            qkv: named.view("qkv")?,
-            states: states.clone(),
-            out: named.view("out")?,
-            sum: named.view("sum")?,
-        };
+        let attention = LinearForward::from_case(&buffers.with("states", &states))?;
         let slots = slots(t, d);
         if slots > 0 {
             states::record(plan, [&attention.qkv, &states], &shape, [0, slots])?;

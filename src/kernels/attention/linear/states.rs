@@ -158,11 +158,12 @@ fn state_case([b, t, h, d]: [u32; 4], [first, count]: [u32; 2], storage: DType) 
             *value = -1.0;
         }
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let live = window(named.view("live")?, b);
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let live = window(buffers.view("live")?, b);
         plan.write_indirect_args(&live.live)?;
         let shape = AttentionShape { b: live.into(), ..shape.clone() };
-        record(plan, [&named.view("qkv")?, &named.view("states")?], &shape, [first, count])
+        let [qkv, states] = buffers.views(["qkv", "states"])?;
+        record(plan, [&qkv, &states], &shape, [first, count])
     };
     let half = if storage == DType::F16 { " f16 qkv" } else { "" };
     Case {
@@ -214,13 +215,12 @@ fn backward_case([b, t, h, d]: [u32; 4]) -> Case {
             .collect();
         expected.extend(state_reference(d as usize, terms.iter().map(|(q, g, c)| (&q[..], &g[..], *c))));
     }
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let live = window(named.view("live")?, b);
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let live = window(buffers.view("live")?, b);
         plan.write_indirect_args(&live.live)?;
-        let views = ["qkv", "d_out", "sum", "delta", "states"].map(|name| named.view(name));
-        let [qkv, d_out, sum, delta, states] = views;
+        let [qkv, d_out, sum, delta, states] = buffers.views(["qkv", "d_out", "sum", "delta", "states"])?;
         let shape = AttentionShape { b: live.into(), ..shape.clone() };
-        record_backward(plan, [&qkv?, &d_out?, &sum?, &delta?, &states?], &shape)
+        record_backward(plan, [&qkv, &d_out, &sum, &delta, &states], &shape)
     };
     Case {
         name: format!("({b}, {t}, {h}, {d})"),

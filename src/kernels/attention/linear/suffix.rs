@@ -7,29 +7,31 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Cost, DType, Gpu, Kernel, Launch, Plan, View, bind};
 use crate::kernels::attention::suffix::{SuffixCase, SuffixInputs, TABLES, storages};
 use crate::kernels::attention::{SuffixShape, check_heads, part, window};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, kernel, record};
 
 static SUFFIX: Kernel = kernel!("attention", "linear_attention_suffix");
 
 pub(crate) const SUFFIX_ENTRY: Entry =
     Entry { kernel: &SUFFIX, summary: "linear attention of changed suffixes from a shared state", cases };
 
-/// Linear attention of changed suffixes of sequences, from the states of their base sample. The suffix batch and the
-/// tables are those of [`crate::kernels::attention::AttentionSuffix`].
-#[derive(Debug, Clone)]
-pub struct LinearSuffix {
-    /// (B·T, 3C) of the base samples, f32 or f16
-    pub base_qkv: View,
-    /// States of the base samples, from [`super::LinearForward`]
-    pub states: View,
-    /// (items·per_item, 3C), of the same type as `base_qkv`
-    pub qkv: View,
-    /// Base sample of item `first_item` + u, u32 (first_item + items)
-    pub base: View,
-    /// (per_item, 2), u32: s, p
-    pub row_table: View,
-    /// (items·per_item, C)
-    pub out: View,
+record! {
+    /// Linear attention of changed suffixes of sequences, from the states of their base sample. The suffix batch and
+    /// the tables are those of [`crate::kernels::attention::AttentionSuffix`].
+    #[derive(Debug, Clone)]
+    pub struct LinearSuffix {
+        /// (B·T, 3C) of the base samples, f32 or f16
+        pub base_qkv: View,
+        /// States of the base samples, from [`super::LinearForward`]
+        pub states: View,
+        /// (items·per_item, 3C), of the same type as `base_qkv`
+        pub qkv: View,
+        /// Base sample of item `first_item` + u, u32 (first_item + items)
+        pub base: View,
+        /// (per_item, 2), u32: s, p
+        pub row_table: View,
+        /// (items·per_item, C)
+        pub out: View,
+    }
 }
 
 /// Number of parts of the values per lane. A state takes D vectors per part, and rows are loaded once for all parts.
@@ -157,22 +159,15 @@ fn case((sizes, items, table): SuffixCase, values: u32, storage: DType) -> Case 
     let whole = [[0, t]];
     let case = SuffixInputs::new(sizes, items, if t > 1000 { &whole } else { TABLES[table] }, t, storage);
     let out = suffix_reference(&case.base_qkv, &case.qkv, &case.base, &case.row_table, &case.shape);
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
         let b = case.shape.b;
         let whole = AttentionShape::causal(b, t, h, d);
         let states = plan.gpu().buffer("states", u64::from(b * slots(t, d) * h) * state_floats(d))?.view();
-        let attention = LinearSuffix {
-            base_qkv: named.view("base_qkv")?,
-            states: states.clone(),
-            qkv: named.view("qkv")?,
-            base: named.view("base")?,
-            row_table: named.view("row_table")?,
-            out: named.view("out")?,
-        };
+        let attention = LinearSuffix::from_case(&buffers.with("states", &states))?;
         if slots(t, d) > 0 {
             states::record(plan, [&attention.base_qkv, &states], &whole, [0, slots(t, d)])?;
         }
-        let live = window(named.view("live")?, items);
+        let live = window(buffers.view("live")?, items);
         plan.write_indirect_args(&live.live)?;
         attention.record_values(plan, &SuffixShape { items: live.into(), ..case.shape.clone() }, values)
     };

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::gpu::{Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::linear::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, rows_class, width_class};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static BACKWARD: Kernel = kernel!("nn", "recurrent_backward");
 static BACKWARD_SCALAR: Kernel = kernel!("nn", "recurrent_backward_scalar");
@@ -25,22 +25,24 @@ pub(crate) static BACKWARD_SELECTOR: VariantSelector<RecurrentBackwardShape> = V
     requirement: |_, _, _| None,
 };
 
-/// Gradient of a step, see `shaders/nn/recurrent_backward.wgsl`. Rows are complete sequences of S positions, one
-/// sequence after the other.
-#[derive(Debug, Clone)]
-pub struct RecurrentBackward {
-    /// W_hh (G·C, C)
-    pub weight: View,
-    /// (rows, C): previous states for a GRU, new states for an Elman cell
-    pub saved: View,
-    /// (rows, 4C): r, z, n, q of a GRU, overwritten with d_r, d_z, d_n, q. Any four floats for an Elman cell.
-    pub gates: View,
-    /// (rows, C): gradient of the states from outside the recurrence. A GRU overwrites it with z∘d.
-    pub d_states: View,
-    /// (rows, G·C): gradient of W_hh h + b_hh, for an Elman cell also of W_ih bits + b_ih
-    pub d_hidden: View,
-    /// (sequences, C): gradient of the conditionings, if it is computed; otherwise any four floats
-    pub d_conditioning: View,
+record! {
+    /// Gradient of a step, see `shaders/nn/recurrent_backward.wgsl`. Rows are complete sequences of S positions, one
+    /// sequence after the other.
+    #[derive(Debug, Clone)]
+    pub struct RecurrentBackward {
+        /// W_hh (G·C, C)
+        pub weight: View,
+        /// (rows, C): previous states for a GRU, new states for an Elman cell
+        pub saved: View,
+        /// (rows, 4C): r, z, n, q of a GRU, overwritten with d_r, d_z, d_n, q. Any four floats for an Elman cell.
+        pub gates: View,
+        /// (rows, C): gradient of the states from outside the recurrence. A GRU overwrites it with z∘d.
+        pub d_states: View,
+        /// (rows, G·C): gradient of W_hh h + b_hh, for an Elman cell also of W_ih bits + b_ih
+        pub d_hidden: View,
+        /// (sequences, C): gradient of the conditionings, if it is computed; otherwise any four floats
+        pub d_conditioning: View,
+    }
 }
 
 /// Shape of a [`RecurrentBackward`].
@@ -200,20 +202,10 @@ fn case(variant: Variant, shape: &RecurrentBackwardShape) -> Case {
     };
     let name = format!("{:?} ({sequences}, {c}) {:?}", shape.cell, shape.place);
     let shape = shape.clone();
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let backward = RecurrentBackward {
-            weight: named.view("weight")?,
-            saved: named.view("saved")?,
-            gates: named.view("gates")?,
-            d_states: named.view("d_states")?,
-            d_hidden: named.view("d_hidden")?,
-            d_conditioning: match shape.place {
-                Some(_) => named.view("absent")?,
-                None => named.view("d_conditioning")?,
-            },
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let backward = RecurrentBackward::from_case(&buffers.standing_in("absent")?)?;
         // The window begins at item 2.
-        let live = DynamicRows::new(named.view("live")?, 2, shape.sequences.capacity, 1);
+        let live = DynamicRows::new(buffers.view("live")?, 2, shape.sequences.capacity, 1);
         plan.write_indirect_args(&live.live)?;
         backward.record_variant(plan, &RecurrentBackwardShape { sequences: live.into(), ..shape.clone() }, &variant)
     };

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel};
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
 
 static LINKS: Kernel = kernel!("nn", "recurrent_links");
 
@@ -22,17 +22,19 @@ pub enum Link {
     Conditioning = 4,
 }
 
-/// Links of the rows of a suffix batch, in the order of a table. See `shaders/nn/recurrent_links.wgsl`.
-#[derive(Debug, Clone)]
-pub struct RecurrentLinks {
-    /// (items·R) of four u32: preceding token, position, target, occupied
-    pub rows: View,
-    /// (R) of four u32: row of the item, [`Link`], offset, 0 if the preceding token is ignored, otherwise 1
-    pub table: View,
-    /// (B) u32: sample index of each deduplicated sample
-    pub sample_of: View,
-    /// (items·R) of four u32: preceding token, row of the item, [`Link`], row of the previous state
-    pub links: View,
+record! {
+    /// Links of the rows of a suffix batch, in the order of a table. See `shaders/nn/recurrent_links.wgsl`.
+    #[derive(Debug, Clone)]
+    pub struct RecurrentLinks {
+        /// (items·R) of four u32: preceding token, position, target, occupied
+        pub rows: View,
+        /// (R) of four u32: row of the item, [`Link`], offset, 0 if the preceding token is ignored, otherwise 1
+        pub table: View,
+        /// (B) u32: sample index of each deduplicated sample
+        pub sample_of: View,
+        /// (items·R) of four u32: preceding token, row of the item, [`Link`], row of the previous state
+        pub links: View,
+    }
 }
 
 impl RecurrentLinks {
@@ -109,13 +111,8 @@ fn case((items, per_item, first_item): (u32, u32, u32)) -> Case {
     let table: Vec<[u32; 4]> = (0..per_item as usize).map(entry).collect();
     let sample_of = random.integers((first_item + items) as usize, 1000);
     let links = links_reference(&rows, &table, &sample_of, first_item, CONDITIONING_STRIDE);
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let links = RecurrentLinks {
-            rows: named.view("rows")?,
-            table: named.view("table")?,
-            sample_of: named.view("sample_of")?,
-            links: named.view("links")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let links = RecurrentLinks::from_case(buffers)?;
         links.record(plan, &items.into(), per_item, first_item, CONDITIONING_STRIDE)
     };
     Case {

@@ -400,23 +400,15 @@ fn case(variant: Variant, shape: &RecurrentShape, kind: Kind, storage: DType) ->
         if storage == DType::F16 { " f16 weight" } else { "" }
     );
     let shape = shape.clone();
-    let record = move |plan: &mut Plan, named: &CaseBuffers| {
-        let step = RecurrentStep {
-            rows: named.view("rows")?,
-            input: InputWeights {
-                view: named.view("input")?,
-                bias_input: (outputs * p) as u32,
-                bias_state: (outputs * (p + 1)) as u32,
-            },
-            weight: named.view("weight")?,
-            base: Some(named.view("base")?),
-            conditioning: Some(named.view("conditioning")?),
-            states: named.view("states")?,
-            gates: named.view("gates")?,
-            previous: named.view("previous")?,
-        };
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let [rows, input, weight] = buffers.views(["rows", "input", "weight"])?;
+        let [base, conditioning] = buffers.views(["base", "conditioning"])?.map(Some);
+        let [states, gates, previous] = buffers.views(["states", "gates", "previous"])?;
+        let (bias_input, bias_state) = ((outputs * p) as u32, (outputs * (p + 1)) as u32);
+        let input = InputWeights { view: input, bias_input, bias_state };
+        let step = RecurrentStep { rows, input, weight, base, conditioning, states, gates, previous };
         // The window begins at item 2.
-        let live = DynamicRows::new(named.view("live")?, 2, shape.items.capacity, 1);
+        let live = DynamicRows::new(buffers.view("live")?, 2, shape.items.capacity, 1);
         plan.write_indirect_args(&live.live)?;
         step.record_variant(plan, &RecurrentShape { items: live.into(), ..shape.clone() }, &variant)
     };
