@@ -146,6 +146,11 @@ macro_rules! record {
 }
 pub(super) use record;
 
+/// Values as the f64 of references.
+pub(super) fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|value| f64::from(*value)).collect()
+}
+
 /// Records the kernel under test on a plan.
 pub(super) type Record = Box<dyn Fn(&mut Plan, &CaseBuffers) -> Result<()>>;
 

@@ -6,11 +6,11 @@ use crate::bench::session::{Bench, checked};
 use crate::bench::shape::BenchShape;
 use crate::error::Result;
 use crate::kernels::Comparison;
+use crate::kernels::nn::cases::embed::random_rows;
 use crate::kernels::nn::categorical::{
     CategoricalBackward, CategoricalForward, CategoricalSample, CategoricalSampleShape, CategoricalShape,
     forward_reference, log_sum_exp, philox,
 };
-use crate::kernels::nn::embed::random_rows;
 
 /// Seed (2 words), step number and learning rate of a training step.
 const STEP: [u32; 4] = [0x2545_f491, 0x4f6c_dd1d, 17, 0];

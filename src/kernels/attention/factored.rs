@@ -12,37 +12,15 @@
 
 use super::class;
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Cost, DType, DynamicRows, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, View, bind};
+use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, View, bind};
 use crate::kernels::linear::{GradientInto, GradientSum, Strategy, block_rows, block_rows_of};
-use crate::kernels::nn::cast_f16::{has_half, stored};
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
+use crate::kernels::{kernel, record};
 
-static FORWARD: Kernel = kernel!("attention", "attention_factored");
-static FORWARD_SCALAR: Kernel = kernel!("attention", "attention_factored_scalar");
-static GRADIENT: Kernel = kernel!("attention", "attention_factored_gradient");
-static GRADIENT_SCALAR: Kernel = kernel!("attention", "attention_factored_gradient_scalar");
-
-pub(crate) const FORWARD_ENTRY: Entry = Entry {
-    kernel: &FORWARD,
-    summary: "out_i = Σ_j A[r(i, j)] v_j, and d_v",
-    cases: |gpu| forward_cases(gpu, Strategy::Subgroup),
-};
-pub(crate) const FORWARD_SCALAR_ENTRY: Entry = Entry {
-    kernel: &FORWARD_SCALAR,
-    summary: "the same, without subgroups",
-    cases: |gpu| forward_cases(gpu, Strategy::Scalar),
-};
-pub(crate) const GRADIENT_ENTRY: Entry = Entry {
-    kernel: &GRADIENT,
-    summary: "d_A[r] = Σ d_out_i v_j(i, r), by blocks of samples",
-    cases: |gpu| gradient_cases(gpu, Strategy::Subgroup),
-};
-pub(crate) const GRADIENT_SCALAR_ENTRY: Entry = Entry {
-    kernel: &GRADIENT_SCALAR,
-    summary: "the same, without subgroups",
-    cases: |gpu| gradient_cases(gpu, Strategy::Scalar),
-};
+pub(super) static FORWARD: Kernel = kernel!("attention", "attention_factored");
+pub(super) static FORWARD_SCALAR: Kernel = kernel!("attention", "attention_factored_scalar");
+pub(super) static GRADIENT: Kernel = kernel!("attention", "attention_factored_gradient");
+pub(super) static GRADIENT_SCALAR: Kernel = kernel!("attention", "attention_factored_gradient_scalar");
 
 /// Shape of factored attention.
 #[derive(Debug, Clone)]
@@ -184,7 +162,7 @@ const VARIANTS: &[Variant] = &[
 /// The scalar gradient adds queries in a different order if the keys do not fit into one tile.
 const GRADIENT_VARIANTS: &[Variant] = &[VARIANTS[0], VARIANTS[1], VARIANTS[2], VARIANTS[3].reduction_order(1)];
 
-fn subgroups(gpu: &Gpu) -> u32 {
+pub(super) fn subgroups(gpu: &Gpu) -> u32 {
     if gpu.is_software() { 2 } else { 4 }
 }
 
@@ -241,7 +219,7 @@ impl FactoredAttention {
         self.record_variant(plan, shape, orientation, variant)
     }
 
-    fn record_variant(
+    pub(super) fn record_variant(
         &self,
         plan: &mut Plan,
         shape: &FactoredShape,
@@ -305,7 +283,13 @@ impl FactoredGradient {
         })
     }
 
-    fn record_blocks(&self, plan: &mut Plan, shape: &FactoredShape, variant: &Variant, part: &View) -> Result<()> {
+    pub(super) fn record_blocks(
+        &self,
+        plan: &mut Plan,
+        shape: &FactoredShape,
+        variant: &Variant,
+        part: &View,
+    ) -> Result<()> {
         let (live, first_item, _) = shape.rows.counter(plan.gpu())?;
         let (blocks, tokens) = (shape.blocks(), shape.tokens());
         let heads = u64::from(blocks) * u64::from(shape.h);
@@ -392,120 +376,10 @@ pub fn factored_backward_reference(
     (d_v, d_relative)
 }
 
-/// Samples, Tx, Ty, heads, head width.
-type FactoredCase = [u32; 5];
-
-const CASES: [FactoredCase; 9] = [
-    [1, 1, 1, 1, 1],
-    [3, 2, 2, 2, 4],
-    [7, 3, 3, 3, 6],
-    [41, 5, 5, 2, 6],
-    [5, 2, 3, 1, 17],
-    [2, 6, 7, 1, 3],
-    [19, 1, 31, 1, 5],
-    [2, 8, 9, 2, 2],
-    [66_000, 1, 2, 1, 1],
-];
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|v| f64::from(*v)).collect()
-}
-
-fn shape_of([b, tx, ty, h, d]: FactoredCase) -> FactoredShape {
-    FactoredShape { rows: Rows::from(b * tx * ty), grid: [tx, ty], h, d }
-}
-
-/// Dynamic rows of a case: samples counted on the GPU, without the first two.
-fn live_rows(live: View, [b, tx, ty, ..]: FactoredCase) -> DynamicRows {
-    DynamicRows::new(live, 2, b, tx * ty)
-}
-
-fn forward_cases(gpu: &Gpu, strategy: Strategy) -> Vec<Case> {
-    let cases = |(turn, case): (usize, &FactoredCase)| {
-        let variants = FORWARD_SELECTOR.of_case(gpu, strategy, &shape_of(*case), case[0] < 1000, turn);
-        let looks = [Orientation::Forward, Orientation::Reversed];
-        let of = |variant| looks.map(|orientation| forward_case(*case, orientation, variant, DType::F32));
-        variants.into_iter().flat_map(of).collect::<Vec<_>>()
-    };
-    let mut all: Vec<Case> = CASES.iter().enumerate().flat_map(cases).collect();
-    if has_half(gpu) {
-        let variants = FORWARD_SELECTOR.of_case(gpu, strategy, &shape_of(CASES[2]), true, 0);
-        all.extend(
-            variants.into_iter().map(|variant| forward_case(CASES[2], Orientation::Forward, variant, DType::F16)),
-        );
-    }
-    all
-}
-
-fn forward_case(case: FactoredCase, orientation: Orientation, variant: Variant, storage: DType) -> Case {
-    let [b, tx, ty, h, d] = case;
-    let mut random = RandomInputs::new(u64::from(b * 13 + tx * 7 + ty * 3 + d));
-    let v = random.floats((b * tx * ty * h * d) as usize);
-    let (relative, buffer) = stored(random.floats((h * tx * ty) as usize), storage);
-    let (heads, width) = (h as usize, d as usize);
-    let out = match orientation {
-        Orientation::Forward => factored_reference(&wide(&v), &wide(&relative), [tx, ty], heads, width),
-        Orientation::Reversed => {
-            factored_backward_reference(&wide(&v), &wide(&relative), &wide(&v), [tx, ty], heads, width).0
-        }
-    };
-    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
-        let rows = live_rows(buffers.view("live")?, case);
-        plan.write_indirect_args(&rows.live)?;
-        let shape = FactoredShape { rows: rows.into(), ..shape_of(case) };
-        let attention = FactoredAttention::from_case(buffers)?;
-        attention.record_variant(plan, &shape, orientation, &variant)
-    };
-    Case {
-        name: format!("({b}, {tx} x {ty}, {h}, {d}) {orientation:?}, {storage:?}"),
-        inputs: vec![("v", v.into()), ("relative", buffer), ("live", vec![b + 2].into())],
-        outputs: vec![("out", Expected::Near { values: out, tolerance: 2e-6 })],
-        record: Box::new(record),
-    }
-    .of_variant(&variant)
-}
-
-fn gradient_cases(gpu: &Gpu, strategy: Strategy) -> Vec<Case> {
-    let cases = |(turn, case): (usize, &FactoredCase)| {
-        let variants = GRADIENT_SELECTOR.of_case(gpu, strategy, &shape_of(*case), case[0] < 1000, turn);
-        variants.into_iter().map(|variant| gradient_case(*case, variant)).collect::<Vec<_>>()
-    };
-    CASES.iter().enumerate().flat_map(cases).collect()
-}
-
-/// Case of the blocks of a gradient whose last samples are beyond the dynamic count and must not be added.
-fn gradient_case(case: FactoredCase, variant: Variant) -> Case {
-    let [b, tx, ty, h, d] = case;
-    let (counted, sample) = (b - b / 3, (tx * ty * h * d) as usize);
-    let mut random = RandomInputs::new(u64::from(b * 17 + tx * 5 + ty * 3 + d));
-    let [v, d_out] = [(); 2].map(|()| random.floats(b as usize * sample));
-    let of_block = block_rows(tx * ty) / (tx * ty);
-    let relative = vec![0.0; (h * tx * ty) as usize];
-    let block = |first: u32| {
-        let range = first.min(counted) as usize * sample..(first + of_block).min(counted) as usize * sample;
-        let (v, d_out) = (wide(&v[range.clone()]), wide(&d_out[range]));
-        factored_backward_reference(&v, &relative, &d_out, [tx, ty], h as usize, d as usize).1
-    };
-    let part = (0..b).step_by(of_block as usize).flat_map(block).collect();
-    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
-        let rows = live_rows(buffers.view("live")?, case);
-        plan.write_indirect_args(&rows.live)?;
-        let shape = FactoredShape { rows: rows.into(), ..shape_of(case) };
-        let gradient = FactoredGradient::from_case(&buffers.standing_in("part")?)?;
-        gradient.record_blocks(plan, &shape, &variant, &gradient.part)
-    };
-    Case {
-        name: format!("({b}, {tx} x {ty}, {h}, {d}), {counted} live samples"),
-        inputs: vec![("v", v.into()), ("d_out", d_out.into()), ("live", vec![counted + 2].into())],
-        outputs: vec![("part", Expected::Near { values: part, tolerance: 4e-6 })],
-        record: Box::new(record),
-    }
-    .of_variant(&variant)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::attention::cases::factored::{CASES, shape_of};
 
     #[test]
     fn queries_are_cut_into_equal_parts() {

@@ -16,31 +16,23 @@
 //! query. The queries are a third of the cache; in exchange there is one kernel less and no copy.
 
 mod backward;
+pub(crate) mod cases;
 pub mod factored;
 mod forward;
 pub mod linear;
 mod suffix;
 mod weights;
 
-use super::RandomInputs;
 use super::linear::Strategy;
 use super::variant::{Selection, Variant, Variants};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{DynamicRows, Gpu, Groups, Kernel, Param, Rows, View};
-
+use crate::gpu::{Gpu, Groups, Kernel, Param, Rows};
 pub use backward::{AttentionBackward, backward_reference};
-pub(super) use backward::{
-    BACKWARD_KEY_ENTRY, BACKWARD_KEY_SCALAR_ENTRY, BACKWARD_QUERY_ENTRY, BACKWARD_QUERY_SCALAR_ENTRY,
-    BACKWARD_SHORT_ENTRY,
-};
 pub(super) use backward::{BACKWARD_KEY_SELECTOR, BACKWARD_QUERY_SELECTOR, BACKWARD_SHORT_SELECTOR};
 pub(super) use forward::FORWARD_SELECTOR;
 pub use forward::{AttentionForward, forward_reference};
-pub(super) use forward::{FORWARD_ENTRY, FORWARD_SCALAR_ENTRY};
 pub(super) use suffix::SUFFIX_SELECTOR;
 pub use suffix::{AttentionSuffix, SuffixShape, suffix_reference};
-pub(super) use suffix::{SUFFIX_ENTRY, SUFFIX_SCALAR_ENTRY};
-pub(super) use weights::WEIGHTS_ENTRY;
 pub use weights::{AttentionWeights, WeightsOf, weights_reference};
 
 /// Shape of full, causal or single-position attention.
@@ -271,22 +263,4 @@ fn attend(q: &[f64], keys: &[(&[f64], &[f64])]) -> (Vec<f64>, f64) {
 /// Head `head` of third `third` (0 query, 1 key, 2 value) of a row of `qkv`.
 fn part(qkv: &[f64], row: usize, third: usize, head: usize, h: usize, d: usize) -> &[f64] {
     &qkv[((3 * row + third) * h + head) * d..][..d]
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|v| f64::from(*v)).collect()
-}
-
-fn narrow(values: &[f64]) -> Vec<f32> {
-    values.iter().map(|v| *v as f32).collect()
-}
-
-/// Dynamic rows of a case: samples or items counted in `live`, without the first three.
-fn window(live: View, most: u32) -> DynamicRows {
-    DynamicRows::new(live, 3, most, 1)
-}
-
-/// Random `qkv` with scores of a few units, so that the softmax is neither flat nor dominated by one key.
-fn random_qkv(random: &mut RandomInputs, count: usize) -> Vec<f32> {
-    random.floats(count).into_iter().map(|v| 3.0 * v).collect()
 }

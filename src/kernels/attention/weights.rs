@@ -1,17 +1,13 @@
 //! Attention weights averaged over samples, from the buffers of a forward pass.
 
 use super::linear::{dot, features};
-use super::{AttentionShape, LANES, part, random_qkv, scale, wide};
+use super::{AttentionShape, LANES, part, scale};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Cost, DType, Gpu, Groups, Kernel, Launch, Param, Plan, View, bind};
+use crate::gpu::{Cost, Groups, Kernel, Launch, Param, Plan, View, bind};
 use crate::kernels::device::probe::MOST_ITERATIONS;
-use crate::kernels::nn::cast_f16::{has_half, stored};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
+use crate::kernels::{kernel, record};
 
-static WEIGHTS: Kernel = kernel!("attention", "attention_weights");
-
-pub(crate) const WEIGHTS_ENTRY: Entry =
-    Entry { kernel: &WEIGHTS, summary: "mean over samples of the weights p_ij of attention", cases };
+pub(super) static WEIGHTS: Kernel = kernel!("attention", "attention_weights");
 
 /// Type of attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +96,12 @@ pub fn weights_reference(qkv: &[f64], shape: &AttentionShape, of: WeightsOf) -> 
 }
 
 /// Unnormalized weights of one query for each key allowed by the mask.
-fn scores(qkv: &[f64], shape: &AttentionShape, of: WeightsOf, [sample, head, query]: [usize; 3]) -> Vec<f64> {
+pub(super) fn scores(
+    qkv: &[f64],
+    shape: &AttentionShape,
+    of: WeightsOf,
+    [sample, head, query]: [usize; 3],
+) -> Vec<f64> {
     let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
     let at = |position: usize, third| part(qkv, sample * t + position, third, head, h, d);
     let score = |key: usize| match of {
@@ -110,56 +111,12 @@ fn scores(qkv: &[f64], shape: &AttentionShape, of: WeightsOf, [sample, head, que
     (0..if shape.causal { query + 1 } else { t }).map(score).collect()
 }
 
-fn cases(gpu: &Gpu) -> Vec<Case> {
-    let shapes = [
-        [1, 1, 1, 1],
-        [3, 5, 2, 4],
-        [2, 17, 3, 8],
-        [7, 13, 5, 3],
-        [1, 9, 1, 66],
-        [65, 16, 4, 8],
-        [2, 70, 2, 20],
-        // More than 65,535 rows, and more than 65,535 workgroups.
-        [14_000, 5, 1, 4],
-        [1, 2053, 1, 1],
-    ];
-    let cases = |[b, t, h, d]: [u32; 4]| {
-        let (causal, full) = (AttentionShape::causal(b, t, h, d), AttentionShape::full(b, t, h, d));
-        let softmax = [full, causal.clone()].map(|shape| case(shape, WeightsOf::Softmax, DType::F32));
-        let linear = case(causal.clone(), WeightsOf::Linear, DType::F32);
-        let half = has_half(gpu).then(|| case(causal, WeightsOf::Softmax, DType::F16));
-        softmax.into_iter().chain([linear]).chain(half)
-    };
-    shapes.into_iter().flat_map(cases).collect()
-}
-
-fn case(shape: AttentionShape, of: WeightsOf, storage: DType) -> Case {
-    let (b, t, h, d) = (shape.b.capacity, shape.t, shape.h, shape.d);
-    let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
-    let (qkv, stored_qkv) = stored(random_qkv(&mut random, (3 * b * t * h * d) as usize), storage);
-    let qkv = wide(&qkv);
-    let totals = (0..(b * t) as usize).flat_map(|row| (0..h as usize).map(move |head| (row, head)));
-    let total = |(row, head): (usize, usize)| {
-        let (sample, query) = (row / t as usize, row % t as usize);
-        let sum: f64 = scores(&qkv, &shape, of, [sample, head, query]).iter().sum();
-        if of == WeightsOf::Softmax { sum.ln() as f32 } else { sum as f32 }
-    };
-    let values = weights_reference(&qkv, &shape, of);
-    let name = format!("({b}, {t}, {h}, {d}) {of:?} causal {}, {storage:?}", shape.causal);
-    let inputs = vec![("qkv", stored_qkv), ("total", totals.map(total).collect::<Vec<f32>>().into())];
-    let record =
-        move |plan: &mut Plan, buffers: &CaseBuffers| AttentionWeights::from_case(buffers)?.record(plan, &shape, of);
-    Case {
-        name,
-        inputs,
-        outputs: vec![("weight", Expected::Near { values, tolerance: 1e-5 })],
-        record: Box::new(record),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::RandomInputs;
+    use crate::kernels::attention::cases::random_qkv;
+    use crate::kernels::case::wide;
 
     #[test]
     fn rows_add_up_to_one_and_nobody_looks_ahead() {

@@ -2,13 +2,10 @@
 
 use super::SampleRows;
 use crate::error::Result;
-use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Plan, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
+use crate::gpu::{Cost, Groups, Kernel, Launch, Plan, View, bind};
+use crate::kernels::{kernel, record};
 
-static CENTER: Kernel = kernel!("gram", "jacobian_center");
-
-pub(crate) const CENTER_ENTRY: Entry =
-    Entry { kernel: &CENTER, summary: "subtracts the mean of each column of a panel", cases: center_cases };
+pub(super) static CENTER: Kernel = kernel!("gram", "jacobian_center");
 
 record! {
     /// Subtraction of the weighted mean from every column of a panel.
@@ -55,28 +52,4 @@ pub fn center_reference(panel: &[f32], root: &[f32], columns: usize, live: usize
         }
     }
     centered
-}
-
-fn center_cases(_: &Gpu) -> Vec<Case> {
-    [(64, 1, 1, 1), (64, 1, 7, 64), (192, 2, 65, 131), (64, 2, 70_001, 3), (8192, 1, 3, 8111)]
-        .into_iter()
-        .map(center_case)
-        .collect()
-}
-
-fn center_case((part_rows, parts, columns, live): (u32, u32, u32, u32)) -> Case {
-    let mut random = RandomInputs::new(u64::from(columns + live));
-    let panel = random.floats((parts * part_rows * columns) as usize);
-    let root: Vec<f32> = random.floats(part_rows as usize).iter().map(|r| r / (live as f32).sqrt()).collect();
-    let values = center_reference(&panel, &root, columns as usize, live as usize);
-    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
-        let samples = SampleRows { live: buffers.view("live")?, part_rows, parts };
-        JacobianCenter::from_case(buffers)?.record(plan, &samples, columns)
-    };
-    Case {
-        name: format!("{parts} of ({part_rows}, {columns}), {live} samples"),
-        inputs: vec![("root", root.into()), ("live", vec![live].into()), ("panel", panel.into())],
-        outputs: vec![("panel", Expected::Near { values, tolerance: 1e-6 })],
-        record: Box::new(record),
-    }
 }

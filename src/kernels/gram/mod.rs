@@ -14,6 +14,7 @@
 //!
 //! Source: Rende, Viteritti, Bardone, Becca & Goldt, arXiv:2310.05715.
 
+pub(crate) mod cases;
 mod center;
 mod columns;
 mod direction;
@@ -25,21 +26,14 @@ use super::variant::Variant;
 use crate::error::Result;
 use crate::gpu::{Gpu, View};
 use crate::kernels::record;
-
-pub(super) use center::CENTER_ENTRY;
 pub use center::{JacobianCenter, center_reference};
 pub use columns::ColumnsTake;
-pub(super) use columns::TAKE_ENTRY;
 pub use direction::{DirectionStep, DirectionUpdate};
-pub(super) use direction::{STEP_ENTRY, UPDATE_ENTRY};
-pub(super) use dot::DOT_ENTRY;
 pub use dot::{DotShape, RowsDot};
 pub(super) use pairs::PAIRS_SELECTOR;
 pub use pairs::{GramPairs, PairsShape, pairs_reference};
-pub(super) use pairs::{PAIRS_ENTRY, PAIRS_SCALAR_ENTRY};
 pub(super) use product::PRODUCT_SELECTOR;
 pub use product::{GramProduct, GramShape, product_reference};
-pub(super) use product::{PRODUCT_ENTRY, PRODUCT_SCALAR_ENTRY};
 
 /// Number of rows per band of the triangle.
 pub const BAND: u32 = 64;

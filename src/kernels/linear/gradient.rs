@@ -5,30 +5,13 @@ use super::{Blocks, Columns, GradientInto, Strategy};
 use crate::error::Result;
 use crate::gpu::{Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, panel, record};
+use crate::kernels::{kernel, panel, record};
 
-static GRADIENT: Kernel = kernel!("linear", "linear_gradient");
-static GRADIENT_SCALAR: Kernel = kernel!("linear", "linear_gradient_scalar");
-static GRADIENT_TILED: Kernel = kernel!("linear", "linear_gradient_tiled");
-static GRADIENT_PANEL: Kernel = kernel!("linear", "linear_gradient_panel");
-static GRADIENT_SUM: Kernel = kernel!("linear", "linear_gradient_sum");
-
-pub(crate) const GRADIENT_ENTRY: Entry =
-    Entry { kernel: &GRADIENT, summary: "d_W = d_yᵀ x, d_b = Σ d_y, by blocks of rows", cases: gradient_cases };
-pub(crate) const GRADIENT_SCALAR_ENTRY: Entry = Entry {
-    kernel: &GRADIENT_SCALAR,
-    summary: "the same for any shape, without subgroups",
-    cases: gradient_scalar_cases,
-};
-pub(crate) const GRADIENT_TILED_ENTRY: Entry = Entry {
-    kernel: &GRADIENT_TILED,
-    summary: "the same by tiles in workgroup memory, for GPUs",
-    cases: gradient_tiled_cases,
-};
-pub(crate) const GRADIENT_PANEL_ENTRY: Entry =
-    Entry { kernel: &GRADIENT_PANEL, summary: "the same by tiles of vec4s, for the CPU", cases: gradient_panel_cases };
-pub(crate) const GRADIENT_SUM_ENTRY: Entry =
-    Entry { kernel: &GRADIENT_SUM, summary: "adds the blocks of a weight gradient", cases: gradient_sum_cases };
+pub(super) static GRADIENT: Kernel = kernel!("linear", "linear_gradient");
+pub(super) static GRADIENT_SCALAR: Kernel = kernel!("linear", "linear_gradient_scalar");
+pub(super) static GRADIENT_TILED: Kernel = kernel!("linear", "linear_gradient_tiled");
+pub(super) static GRADIENT_PANEL: Kernel = kernel!("linear", "linear_gradient_panel");
+pub(super) static GRADIENT_SUM: Kernel = kernel!("linear", "linear_gradient_sum");
 
 record! {
     /// Gradients d_W and d_b of a product; see the module documentation.
@@ -210,7 +193,7 @@ impl LinearGradient {
         self.record_blocks(plan, shape, variant)
     }
 
-    fn record_blocks(&self, plan: &mut Plan, shape: &GradientShape, variant: &Variant) -> Result<()> {
+    pub(super) fn record_blocks(&self, plan: &mut Plan, shape: &GradientShape, variant: &Variant) -> Result<()> {
         let (rows, k, n) = (u64::from(shape.rows.capacity), u64::from(shape.inputs), u64::from(shape.outputs));
         let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
         let part_elements = shape.part_elements();
@@ -305,7 +288,13 @@ impl GradientSum {
         }
     }
 
-    fn record_sum(&self, plan: &mut Plan, rows: &Rows, [weights, columns]: [u32; 2], keep: bool) -> Result<()> {
+    pub(super) fn record_sum(
+        &self,
+        plan: &mut Plan,
+        rows: &Rows,
+        [weights, columns]: [u32; 2],
+        keep: bool,
+    ) -> Result<()> {
         let (w, n) = (u64::from(weights), u64::from(columns));
         let part = u64::from(blocks(rows)) * (w + n);
         plan.launch(&Launch {
@@ -338,109 +327,4 @@ pub fn gradient_reference(x: &[f32], d_y: &[f32], rows: usize, inputs: usize, ou
         }
     }
     (d_weight, d_bias)
-}
-
-fn gradient_cases(gpu: &Gpu) -> Vec<Case> {
-    let shapes = [
-        (1, 4, 1),
-        (16, 32, 16),
-        (513, 36, 17),
-        (1025, 8, 5),
-        (700, 132, 33),
-        (515, 132, 36),
-        (9, 7, 4),
-        (70_000, 4, 1),
-    ];
-    gradient_cases_of(gpu, Strategy::Subgroup, &shapes)
-}
-
-fn gradient_scalar_cases(gpu: &Gpu) -> Vec<Case> {
-    gradient_cases_of(
-        gpu,
-        Strategy::Scalar,
-        &[(1, 1, 1), (3, 5, 7), (513, 36, 17), (9, 7, 4), (513, 6, 9), (70_000, 3, 2)],
-    )
-}
-
-fn gradient_cases_of(gpu: &Gpu, strategy: Strategy, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
-    let cases = |(i, shape): (usize, &(u32, u32, u32))| {
-        let (rows, inputs, outputs) = *shape;
-        let variant = GradientShape { rows: rows.into(), inputs, outputs };
-        let variants = GRADIENT_SELECTOR.of_case(gpu, strategy, &variant, rows < 1000, i);
-        variants.into_iter().map(|variant| gradient_case(variant, *shape)).collect::<Vec<_>>()
-    };
-    shapes.iter().enumerate().flat_map(cases).collect()
-}
-
-fn gradient_tiled_cases(gpu: &Gpu) -> Vec<Case> {
-    let shapes =
-        [(1, 4, 4), (16, 32, 128), (513, 36, 16), (515, 132, 36), (1025, 132, 68), (700, 64, 64), (70_000, 4, 4)];
-    gradient_cases_of(gpu, Strategy::Tiled, &shapes)
-}
-
-fn gradient_panel_cases(gpu: &Gpu) -> Vec<Case> {
-    let shapes = [(1, 4, 4), (16, 32, 128), (513, 36, 16), (515, 132, 36), (1025, 132, 68), (70_000, 4, 4)];
-    gradient_cases_of(gpu, Strategy::Panel, &shapes)
-}
-
-/// Case of a gradient whose last rows are beyond the dynamic count and must not be added.
-fn gradient_case(variant: Variant, (rows, inputs, outputs): (u32, u32, u32)) -> Case {
-    let live = rows - rows / 3;
-    let mut random = RandomInputs::new(u64::from(rows * 31 + inputs * 7 + outputs));
-    let x = random.floats((rows * inputs) as usize);
-    let d_y = random.floats((rows * outputs) as usize);
-    let mut part = Vec::new();
-    for block in 0..rows.div_ceil(BLOCK_ROWS) {
-        let first = (block * BLOCK_ROWS).min(live) as usize;
-        let count = ((block + 1) * BLOCK_ROWS).min(live) as usize - first;
-        let (x, d_y) = (&x[first * inputs as usize..], &d_y[first * outputs as usize..]);
-        let (d_weight, d_bias) = gradient_reference(x, d_y, count, inputs as usize, outputs as usize);
-        part.extend(d_weight);
-        part.extend(d_bias);
-    }
-    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
-        let gradient = LinearGradient::from_case(&buffers.standing_in("part")?)?;
-        let window = DynamicRows::new(buffers.view("live")?, 5, rows, 1);
-        plan.write_indirect_args(&window.live)?;
-        gradient.record_blocks(plan, &GradientShape { rows: window.into(), inputs, outputs }, &variant)
-    };
-    Case {
-        name: format!("({rows}, {inputs}, {outputs}), {live} live rows"),
-        inputs: vec![("x", x.into()), ("d_y", d_y.into()), ("live", vec![live + 5].into())],
-        outputs: vec![("part", Expected::Near { values: part, tolerance: 3e-6 })],
-        record: Box::new(record),
-    }
-    .of_variant(&variant)
-}
-
-fn gradient_sum_cases(_: &Gpu) -> Vec<Case> {
-    [(1, 4, 4, false), (1025, 3, 5, true), (5000, 8, 1, false)].into_iter().map(gradient_sum_case).collect()
-}
-
-fn gradient_sum_case((rows, inputs, outputs, keep): (u32, u32, u32, bool)) -> Case {
-    let shape = GradientShape { rows: rows.into(), inputs, outputs };
-    let mut random = RandomInputs::new(u64::from(rows));
-    let part = random.floats(shape.part_elements() as usize);
-    let before = random.floats((outputs * (inputs + 1)) as usize);
-    let mut sums: Vec<f64> = before.iter().map(|v| if keep { f64::from(*v) } else { 0.0 }).collect();
-    for block in part.chunks(sums.len()) {
-        sums.iter_mut().zip(block).for_each(|(sum, v)| *sum += f64::from(*v));
-    }
-    let weights = (outputs * inputs) as usize;
-    let near = |values: &[f64]| Expected::Near { values: values.to_vec(), tolerance: 1e-6 };
-    let outputs = vec![("d_weight", near(&sums[..weights])), ("d_bias", near(&sums[weights..]))];
-    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
-        let sum = GradientSum::from_case(buffers)?;
-        sum.record_sum(plan, &shape.rows, [shape.inputs * shape.outputs, shape.outputs], keep)
-    };
-    Case {
-        name: format!("({rows}, {inputs}), keep {keep}"),
-        inputs: vec![
-            ("part", part.into()),
-            ("d_weight", before[..weights].to_vec().into()),
-            ("d_bias", before[weights..].to_vec().into()),
-        ],
-        outputs,
-        record: Box::new(record),
-    }
 }

@@ -14,6 +14,7 @@
 //! parameters and a second layout.
 
 mod activate;
+pub(crate) mod cases;
 pub mod cooperative;
 mod gradient;
 mod into;
@@ -21,13 +22,8 @@ mod product;
 pub(super) mod shared;
 
 use crate::gpu::Gpu;
-
-pub(super) use activate::ACTIVATE_ENTRY;
 pub use activate::Activate;
 pub(super) use gradient::GRADIENT_SELECTOR;
-pub(super) use gradient::{
-    GRADIENT_ENTRY, GRADIENT_PANEL_ENTRY, GRADIENT_SCALAR_ENTRY, GRADIENT_SUM_ENTRY, GRADIENT_TILED_ENTRY,
-};
 pub use gradient::{GradientShape, LinearGradient, gradient_reference};
 pub(crate) use gradient::{
     GradientSum, block_items, block_rows, block_rows_of, blocks, blocks_of_items, blocks_within,
@@ -35,7 +31,6 @@ pub(crate) use gradient::{
 pub use into::{Blocks, Columns, GradientInto, SampleGradients};
 pub(super) use product::PRODUCT_SELECTOR;
 pub use product::{Direction, Extra, LinearProduct, LinearShape, product_reference};
-pub(super) use product::{PRODUCT_ENTRY, PRODUCT_PANEL_ENTRY, PRODUCT_SCALAR_ENTRY, PRODUCT_TILED_ENTRY};
 
 /// Activation function of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

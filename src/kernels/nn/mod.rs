@@ -1,6 +1,7 @@
 //! Kernels of neural-network layers and of Adam.
 
 pub mod adam;
+pub(crate) mod cases;
 pub mod cast_f16;
 pub mod categorical;
 pub mod complex_head;

@@ -1,4 +1,5 @@
 //! Kernels of the restricted Boltzmann machine.
 
 pub mod amplitude;
+pub(crate) mod cases;
 pub mod sweep;

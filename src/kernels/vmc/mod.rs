@@ -1,6 +1,7 @@
 //! Kernels of variational Monte Carlo: connected configurations, deduplication, local energies, statistics and Markov
 //! chains.
 
+pub(crate) mod cases;
 pub mod connected;
 pub mod dedup;
 pub mod energy;

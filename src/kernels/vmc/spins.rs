@@ -8,12 +8,10 @@
 
 use super::rows::Window;
 use crate::error::Result;
-use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, View, bind};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, kernel, record};
+use crate::gpu::{Cost, Kernel, Launch, Plan, View, bind};
+use crate::kernels::{kernel, record};
 
-static SPINS: Kernel = kernel!("vmc", "rows_spins");
-
-pub(crate) const ENTRY: Entry = Entry { kernel: &SPINS, summary: "spins of samples as rows", cases };
+pub(super) static SPINS: Kernel = kernel!("vmc", "rows_spins");
 
 record! {
     /// Spins of samples as rows.
@@ -63,29 +61,4 @@ impl RowsSpins {
 pub fn spins_reference(tokens: &[u32], sites_per_patch: u32) -> Vec<f64> {
     let bits = tokens.iter().flat_map(|token| (0..sites_per_patch).map(move |e| token >> e & 1));
     bits.map(|bit| if bit == 1 { 1.0 } else { -1.0 }).collect()
-}
-
-fn cases(_: &Gpu) -> Vec<Case> {
-    let shapes = [(1, 1, 1, 0, 1), (9, 4, 3, 2, 5), (100, 1, 7, 0, 100), (35_000, 2, 2, 10, 34_990)];
-    shapes.into_iter().flat_map(|shape| [case(shape, false), case(shape, true)]).collect()
-}
-
-fn case((samples, patches, p, first, most): (u32, u32, u32, u32, u32), picked: bool) -> Case {
-    let mut random = RandomInputs::new(u64::from(samples));
-    let tokens = random.integers((samples * patches) as usize, 1 << p);
-    let sample_of = random.integers(samples as usize, samples);
-    let of = |row: u32| if picked { sample_of[(first + row) as usize] } else { first + row };
-    let t = patches as usize;
-    let expected = (0..most).flat_map(|row| spins_reference(&tokens[of(row) as usize * t..][..t], p)).collect();
-    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
-        let mut spins = RowsSpins::from_case(buffers)?;
-        spins.sample_of = spins.sample_of.filter(|_| picked);
-        spins.record(plan, &Window { items: most.into(), first, capacity: most, samples, patches }, p)
-    };
-    Case {
-        name: format!("({samples}, {patches}) of {p} from {first}, picked {picked}"),
-        inputs: vec![("tokens", tokens.into()), ("sample_of", sample_of.into())],
-        outputs: vec![("spins", Expected::Near { values: expected, tolerance: 1e-7 })],
-        record: Box::new(record),
-    }
 }

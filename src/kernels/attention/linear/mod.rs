@@ -23,6 +23,7 @@
 //! to 10⁻⁴ instead of 10⁻⁵.
 
 mod backward;
+pub(crate) mod cases;
 mod forward;
 mod states;
 mod suffix;
@@ -31,13 +32,8 @@ use super::AttentionShape;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Groups, Kernel, Rows};
 use crate::kernels::device::probe::MOST_ITERATIONS;
-
-pub(crate) use backward::{BACKWARD_KEY_ENTRY, BACKWARD_QUERY_ENTRY};
 pub use backward::{LinearBackward, backward_reference};
-pub(crate) use forward::FORWARD_ENTRY;
 pub use forward::{LinearForward, forward_reference};
-pub(crate) use states::{BACKWARD_STATE_ENTRY, STATE_ENTRY};
-pub(crate) use suffix::SUFFIX_ENTRY;
 pub use suffix::{LinearSuffix, suffix_reference};
 
 /// Number of positions per chunk for heads of width `d`: a power of two from 4 to 64.
@@ -112,9 +108,6 @@ fn check_positions(kernel: &Kernel, t: u32, d: u32) -> Result<()> {
 fn lanes(of: &Rows, each: u32) -> Groups {
     of.times(each).groups(super::LANES, 1)
 }
-
-/// Supported numbers of rows per lane.
-const TILES: [u32; 3] = [1, 2, 4];
 
 /// Number of rows per lane, out of `count`, where each row takes `arrays` arrays of the head width: as many as fit into
 /// registers. Software adapters keep narrow arrays in memory, which costs less than loading keys and states again.

@@ -1,18 +1,14 @@
 //! Linear attention of suffixes changed by connected configurations, from the state of their sample before the change.
 
 use super::forward::attend;
-use super::states::{self, tolerance};
-use super::{AttentionShape, check_positions, chunk, features, lanes, slots, state_floats};
+use super::states;
+use super::{AttentionShape, check_positions, chunk, features, lanes};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Cost, DType, Gpu, Kernel, Launch, Plan, View, bind};
-use crate::kernels::attention::suffix::{SuffixCase, SuffixInputs, TABLES, storages};
-use crate::kernels::attention::{SuffixShape, check_heads, part, window};
-use crate::kernels::{Case, CaseBuffers, Entry, Expected, kernel, record};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, View, bind};
+use crate::kernels::attention::{SuffixShape, check_heads, part};
+use crate::kernels::{kernel, record};
 
-static SUFFIX: Kernel = kernel!("attention", "linear_attention_suffix");
-
-pub(crate) const SUFFIX_ENTRY: Entry =
-    Entry { kernel: &SUFFIX, summary: "linear attention of changed suffixes from a shared state", cases };
+pub(super) static SUFFIX: Kernel = kernel!("attention", "linear_attention_suffix");
 
 record! {
     /// Linear attention of changed suffixes of sequences, from the states of their base sample. The suffix batch and
@@ -36,7 +32,7 @@ record! {
 
 /// Number of parts of the values per lane. A state takes D vectors per part, and rows are loaded once for all parts.
 /// GPUs have registers for one part; software adapters keep the state in memory in any case.
-fn values(gpu: &Gpu, d: u32) -> u32 {
+pub(super) fn values(gpu: &Gpu, d: u32) -> u32 {
     if gpu.is_software() && (5..=64).contains(&d) { 2 } else { 1 }
 }
 
@@ -61,7 +57,7 @@ impl LinearSuffix {
         self.record_values(plan, shape, values)
     }
 
-    fn record_values(&self, plan: &mut Plan, shape: &SuffixShape, values: u32) -> Result<()> {
+    pub(super) fn record_values(&self, plan: &mut Plan, shape: &SuffixShape, values: u32) -> Result<()> {
         let width = u64::from(shape.h) * u64::from(shape.d);
         let base_elements = u64::from(shape.b) * u64::from(shape.t) * 3 * width;
         let rows = u64::from(shape.items.capacity) * u64::from(shape.per_item);
@@ -126,55 +122,4 @@ pub fn suffix_reference(
         }
     }
     out
-}
-
-fn cases(gpu: &Gpu) -> Vec<Case> {
-    let shapes: [SuffixCase; 12] = [
-        ([1, 1, 1], 1, 0),
-        ([5, 2, 4], 7, 1),
-        ([5, 3, 6], 5, 2),
-        ([16, 2, 8], 9, 3),
-        ([5, 3, 8], 5, 2),
-        ([16, 3, 3], 4, 3),
-        ([16, 1, 20], 2, 3),
-        ([70, 2, 16], 2, 4),
-        ([70, 1, 66], 2, 4),
-        ([1395, 1, 128], 1, 0),
-        ([5, 1, 4], 30_000, 1),
-        ([5, 2, 12], 1000, 2),
-    ];
-    let of_storage = |storage| {
-        let variants = move |shape: SuffixCase| {
-            let values = if (5..=16).contains(&shape.0[2]) { vec![1, 2] } else { vec![1] };
-            values.into_iter().map(move |values| case(shape, values, storage))
-        };
-        shapes.into_iter().flat_map(variants)
-    };
-    storages(gpu).flat_map(of_storage).collect()
-}
-
-fn case((sizes, items, table): SuffixCase, values: u32, storage: DType) -> Case {
-    let [t, h, d] = sizes;
-    // The longest supported sequence, as one whole sequence instead of a table of suffixes.
-    let whole = [[0, t]];
-    let case = SuffixInputs::new(sizes, items, if t > 1000 { &whole } else { TABLES[table] }, t, storage);
-    let out = suffix_reference(&case.base_qkv, &case.qkv, &case.base, &case.row_table, &case.shape);
-    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
-        let b = case.shape.b;
-        let whole = AttentionShape::causal(b, t, h, d);
-        let states = plan.gpu().buffer("states", u64::from(b * slots(t, d) * h) * state_floats(d))?.view();
-        let attention = LinearSuffix::from_case(&buffers.with("states", &states))?;
-        if slots(t, d) > 0 {
-            states::record(plan, [&attention.base_qkv, &states], &whole, [0, slots(t, d)])?;
-        }
-        let live = window(buffers.view("live")?, items);
-        plan.write_indirect_args(&live.live)?;
-        attention.record_values(plan, &SuffixShape { items: live.into(), ..case.shape.clone() }, values)
-    };
-    Case {
-        name: format!("{}, {values} parts to a lane", case.name),
-        inputs: case.inputs,
-        outputs: vec![("out", Expected::Near { values: out, tolerance: tolerance(t) })],
-        record: Box::new(record),
-    }
 }

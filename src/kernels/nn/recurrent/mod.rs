@@ -12,15 +12,15 @@
 //! an embedding ([`super::embed`]).
 
 mod backward;
+pub(crate) mod cases;
 mod links;
 mod step;
 
-pub(crate) use backward::{BACKWARD_ENTRY, BACKWARD_SCALAR_ENTRY, BACKWARD_SELECTOR};
+pub(crate) use backward::BACKWARD_SELECTOR;
 pub use backward::{RecurrentBackward, RecurrentBackwardShape};
-pub(crate) use links::LINKS_ENTRY;
 pub use links::{Link, RecurrentLinks, links_reference};
+pub(crate) use step::STEP_SELECTOR;
 pub use step::{Before, InputWeights, RecurrentShape, RecurrentStep, StepRows, Strided};
-pub(crate) use step::{STEP_ENTRY, STEP_SCALAR_ENTRY, STEP_SELECTOR};
 
 /// Kind of recurrent cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -153,43 +153,4 @@ impl CellReference<'_> {
         }
         d_before
     }
-}
-
-/// Random parameters of a cell for cases, as f32.
-struct CellInputs {
-    cell: Cell,
-    weight_input: Vec<f32>,
-    bias_input: Vec<f32>,
-    weight_state: Vec<f32>,
-    bias_state: Vec<f32>,
-}
-
-impl CellInputs {
-    fn new(random: &mut crate::kernels::RandomInputs, cell: Cell, width: usize, sites_per_patch: usize) -> Self {
-        let outputs = cell.gates() as usize * width;
-        Self {
-            cell,
-            weight_input: random.floats(outputs * sites_per_patch),
-            bias_input: random.floats(outputs),
-            weight_state: random.floats(outputs * width),
-            bias_state: random.floats(outputs),
-        }
-    }
-
-    /// Calls `use_it` with the parameters in f64, where `weight_state` replaces W_hh.
-    fn reference<T>(&self, weight_state: &[f32], use_it: impl FnOnce(&CellReference<'_>) -> T) -> T {
-        let [weight_input, bias_input, weight_state, bias_state] =
-            [&self.weight_input[..], &self.bias_input, weight_state, &self.bias_state].map(wide);
-        use_it(&CellReference {
-            cell: self.cell,
-            weight_input: &weight_input,
-            bias_input: &bias_input,
-            weight_state: &weight_state,
-            bias_state: &bias_state,
-        })
-    }
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|value| f64::from(*value)).collect()
 }

@@ -1,0 +1,132 @@
+//! Test cases of [`crate::kernels::linear::gradient`].
+
+use crate::gpu::{DynamicRows, Gpu, Plan};
+use crate::kernels::linear::Strategy;
+use crate::kernels::linear::gradient::{
+    BLOCK_ROWS, GRADIENT, GRADIENT_PANEL, GRADIENT_SCALAR, GRADIENT_SELECTOR, GRADIENT_SUM, GRADIENT_TILED,
+    GradientShape, GradientSum, LinearGradient, gradient_reference,
+};
+use crate::kernels::variant::Variant;
+use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs};
+
+pub(crate) const GRADIENT_ENTRY: Entry =
+    Entry { kernel: &GRADIENT, summary: "d_W = d_yᵀ x, d_b = Σ d_y, by blocks of rows", cases: gradient_cases };
+pub(crate) const GRADIENT_SCALAR_ENTRY: Entry = Entry {
+    kernel: &GRADIENT_SCALAR,
+    summary: "the same for any shape, without subgroups",
+    cases: gradient_scalar_cases,
+};
+pub(crate) const GRADIENT_TILED_ENTRY: Entry = Entry {
+    kernel: &GRADIENT_TILED,
+    summary: "the same by tiles in workgroup memory, for GPUs",
+    cases: gradient_tiled_cases,
+};
+pub(crate) const GRADIENT_PANEL_ENTRY: Entry =
+    Entry { kernel: &GRADIENT_PANEL, summary: "the same by tiles of vec4s, for the CPU", cases: gradient_panel_cases };
+pub(crate) const GRADIENT_SUM_ENTRY: Entry =
+    Entry { kernel: &GRADIENT_SUM, summary: "adds the blocks of a weight gradient", cases: gradient_sum_cases };
+
+fn gradient_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes = [
+        (1, 4, 1),
+        (16, 32, 16),
+        (513, 36, 17),
+        (1025, 8, 5),
+        (700, 132, 33),
+        (515, 132, 36),
+        (9, 7, 4),
+        (70_000, 4, 1),
+    ];
+    gradient_cases_of(gpu, Strategy::Subgroup, &shapes)
+}
+
+fn gradient_scalar_cases(gpu: &Gpu) -> Vec<Case> {
+    gradient_cases_of(
+        gpu,
+        Strategy::Scalar,
+        &[(1, 1, 1), (3, 5, 7), (513, 36, 17), (9, 7, 4), (513, 6, 9), (70_000, 3, 2)],
+    )
+}
+
+fn gradient_cases_of(gpu: &Gpu, strategy: Strategy, shapes: &[(u32, u32, u32)]) -> Vec<Case> {
+    let cases = |(i, shape): (usize, &(u32, u32, u32))| {
+        let (rows, inputs, outputs) = *shape;
+        let variant = GradientShape { rows: rows.into(), inputs, outputs };
+        let variants = GRADIENT_SELECTOR.of_case(gpu, strategy, &variant, rows < 1000, i);
+        variants.into_iter().map(|variant| gradient_case(variant, *shape)).collect::<Vec<_>>()
+    };
+    shapes.iter().enumerate().flat_map(cases).collect()
+}
+
+fn gradient_tiled_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes =
+        [(1, 4, 4), (16, 32, 128), (513, 36, 16), (515, 132, 36), (1025, 132, 68), (700, 64, 64), (70_000, 4, 4)];
+    gradient_cases_of(gpu, Strategy::Tiled, &shapes)
+}
+
+fn gradient_panel_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes = [(1, 4, 4), (16, 32, 128), (513, 36, 16), (515, 132, 36), (1025, 132, 68), (70_000, 4, 4)];
+    gradient_cases_of(gpu, Strategy::Panel, &shapes)
+}
+
+/// Case of a gradient whose last rows are beyond the dynamic count and must not be added.
+fn gradient_case(variant: Variant, (rows, inputs, outputs): (u32, u32, u32)) -> Case {
+    let live = rows - rows / 3;
+    let mut random = RandomInputs::new(u64::from(rows * 31 + inputs * 7 + outputs));
+    let x = random.floats((rows * inputs) as usize);
+    let d_y = random.floats((rows * outputs) as usize);
+    let mut part = Vec::new();
+    for block in 0..rows.div_ceil(BLOCK_ROWS) {
+        let first = (block * BLOCK_ROWS).min(live) as usize;
+        let count = ((block + 1) * BLOCK_ROWS).min(live) as usize - first;
+        let (x, d_y) = (&x[first * inputs as usize..], &d_y[first * outputs as usize..]);
+        let (d_weight, d_bias) = gradient_reference(x, d_y, count, inputs as usize, outputs as usize);
+        part.extend(d_weight);
+        part.extend(d_bias);
+    }
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let gradient = LinearGradient::from_case(&buffers.standing_in("part")?)?;
+        let window = DynamicRows::new(buffers.view("live")?, 5, rows, 1);
+        plan.write_indirect_args(&window.live)?;
+        gradient.record_blocks(plan, &GradientShape { rows: window.into(), inputs, outputs }, &variant)
+    };
+    Case {
+        name: format!("({rows}, {inputs}, {outputs}), {live} live rows"),
+        inputs: vec![("x", x.into()), ("d_y", d_y.into()), ("live", vec![live + 5].into())],
+        outputs: vec![("part", Expected::Near { values: part, tolerance: 3e-6 })],
+        record: Box::new(record),
+    }
+    .of_variant(&variant)
+}
+
+fn gradient_sum_cases(_: &Gpu) -> Vec<Case> {
+    [(1, 4, 4, false), (1025, 3, 5, true), (5000, 8, 1, false)].into_iter().map(gradient_sum_case).collect()
+}
+
+fn gradient_sum_case((rows, inputs, outputs, keep): (u32, u32, u32, bool)) -> Case {
+    let shape = GradientShape { rows: rows.into(), inputs, outputs };
+    let mut random = RandomInputs::new(u64::from(rows));
+    let part = random.floats(shape.part_elements() as usize);
+    let before = random.floats((outputs * (inputs + 1)) as usize);
+    let mut sums: Vec<f64> = before.iter().map(|v| if keep { f64::from(*v) } else { 0.0 }).collect();
+    for block in part.chunks(sums.len()) {
+        sums.iter_mut().zip(block).for_each(|(sum, v)| *sum += f64::from(*v));
+    }
+    let weights = (outputs * inputs) as usize;
+    let near = |values: &[f64]| Expected::Near { values: values.to_vec(), tolerance: 1e-6 };
+    let outputs = vec![("d_weight", near(&sums[..weights])), ("d_bias", near(&sums[weights..]))];
+    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
+        let sum = GradientSum::from_case(buffers)?;
+        sum.record_sum(plan, &shape.rows, [shape.inputs * shape.outputs, shape.outputs], keep)
+    };
+    Case {
+        name: format!("({rows}, {inputs}), keep {keep}"),
+        inputs: vec![
+            ("part", part.into()),
+            ("d_weight", before[..weights].to_vec().into()),
+            ("d_bias", before[weights..].to_vec().into()),
+        ],
+        outputs,
+        record: Box::new(record),
+    }
+}

@@ -1,0 +1,9 @@
+//! Test cases of the kernels of `vmc`: inputs, f64 results and tolerances.
+
+pub(crate) mod connected;
+pub(crate) mod dedup;
+pub(crate) mod energy;
+pub(crate) mod metropolis;
+pub(crate) mod repeat;
+pub(crate) mod rows;
+pub(crate) mod spins;
