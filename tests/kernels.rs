@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 use devices::devices;
 use ketformer::gpu::Gpu;
-use ketformer::kernels::variant::{VARIANTS, Variant};
-use ketformer::kernels::{ALL, Case, Entry};
+use ketformer::kernels::variant::Variant;
+use ketformer::kernels::{ALL, Case, Entry, VARIANTS};
 
 /// Results of `check` for every kernel, on all devices in parallel. Each kernel always runs on the same device.
 fn for_every_kernel<T: Send>(check: impl Fn(&Gpu, &Entry) -> T + Sync) -> Vec<T> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::OnceLock;
 
 use ketformer::gpu::{Gpu, GpuOptions, TunedVariant, Tuning, VariantSelection};
-use ketformer::kernels::variant::tuning_doubt;
+use ketformer::kernels::tuning_doubt;
 use ketformer::{ErrorKind, Lattice, Ptf, Rydberg, TrainConfig, Trainer};
 use tempfile::TempDir;
 

@@ -47,7 +47,8 @@ pub use tuning::{TuneConfig, TuneReport, tune};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
-use crate::kernels::variant::{VARIANTS, Variants};
+use crate::kernels::VARIANTS;
+use crate::kernels::variant::Variants;
 use session::Bench;
 
 impl BenchConfig {

@@ -2,7 +2,7 @@
 
 use ketformer::Result;
 use ketformer::gpu::{Gpu, Tuning};
-use ketformer::kernels::variant::tuning_doubt;
+use ketformer::kernels::tuning_doubt;
 
 use crate::cli::arguments::AdapterArguments;
 use crate::cli::output;

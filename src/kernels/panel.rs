@@ -9,8 +9,8 @@
 //! between blocks. Sums have the order of the other variants.
 
 use super::device::probe::MOST_ITERATIONS;
-use super::linear::Strategy;
 use crate::gpu::Gpu;
+use crate::kernels::strategy::Strategy;
 
 /// Number of rows that share a block. Every workgroup loads the block, so tiles are as large as possible while each
 /// core still has a few workgroups.

@@ -9,8 +9,8 @@
 //!
 //! 1. The variant forced by name ([`Gpu::with_variant`], `ketformer bench --variant`). If the adapter or the shape does
 //!    not support it, the result is an error that names the requirement.
-//! 2. The variant that the device's [`Tuning`] prefers for the class of the shape, if it can run and has the reduction
-//!    order of the default.
+//! 2. The variant that the device's [`crate::gpu::Tuning`] prefers for the class of the shape, if it can run and has
+//!    the reduction order of the default.
 //! 3. The default of the rule. If it cannot run, the first variant that can.
 //!
 //! Classes are coarse: widths up to 8, 64, 512, …; few or many rows; sequences up to 16, 64, 256, ….
@@ -21,11 +21,12 @@
 //! kernels over queries and keys also changes the order.
 //!
 //! A new variant is one line in the list of its kernel, and a match arm where it is recorded if it has another shader.
-//! Tests, `ketformer doctor`, the benchmarks and the tuning iterate over [`VARIANTS`].
+//! Tests, `ketformer doctor`, the benchmarks and the tuning iterate over [`super::VARIANTS`].
 
-use super::linear::Strategy;
+use super::strategy::Strategy;
+use super::{panel, tiled};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Gpu, Rows, Tuning, VariantSelection};
+use crate::gpu::{Gpu, Rows, VariantSelection};
 
 /// Variant of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,8 +100,8 @@ impl Variants {
     pub fn unsupported_reason(&self, gpu: &Gpu, variant: &Variant) -> Option<String> {
         match (variant.strategy, Strategy::lanes(gpu)) {
             (Strategy::Scalar, _) => None,
-            (Strategy::Tiled, _) => super::linear::shared::unsupported_reason(gpu),
-            (Strategy::Panel, _) => super::panel::unsupported_reason(gpu),
+            (Strategy::Tiled, _) => tiled::unsupported_reason(gpu),
+            (Strategy::Panel, _) => panel::unsupported_reason(gpu),
             (Strategy::Subgroup, None) => Some(NO_SUBGROUPS.into()),
             (Strategy::Subgroup, Some(lanes)) if lanes < self.least_lanes => {
                 Some(format!("subgroups of at least {} lanes, this adapter's have {lanes}", self.least_lanes))
@@ -240,44 +241,6 @@ pub(super) fn rows_class(rows: &Rows) -> &'static str {
     if rows.capacity > MANY { "many rows" } else { "few rows" }
 }
 
-/// Variants of every kernel that has several.
-pub static VARIANTS: &[&Variants] = &[
-    &super::linear::PRODUCT_SELECTOR.variants,
-    &super::linear::GRADIENT_SELECTOR.variants,
-    &super::nn::feed_forward::SELECTOR.variants,
-    &super::nn::norm::FORWARD_SELECTOR.variants,
-    &super::nn::norm::BACKWARD_SELECTOR.variants,
-    &super::attention::FORWARD_SELECTOR.variants,
-    &super::attention::BACKWARD_QUERY_SELECTOR.variants,
-    &super::attention::BACKWARD_KEY_SELECTOR.variants,
-    &super::attention::BACKWARD_SHORT_SELECTOR.variants,
-    &super::attention::SUFFIX_SELECTOR.variants,
-    &super::attention::factored::FORWARD_SELECTOR.variants,
-    &super::attention::factored::GRADIENT_SELECTOR.variants,
-    &super::nn::recurrent::STEP_SELECTOR.variants,
-    &super::nn::recurrent::BACKWARD_SELECTOR.variants,
-    &super::rbm::sweep::SWEEP_SELECTOR.variants,
-    &super::gram::PRODUCT_SELECTOR.variants,
-    &super::gram::PAIRS_SELECTOR.variants,
-];
-
-/// Describes in one line an entry of a tuning that `gpu` ignores: an unknown kernel, an unknown variant, or a variant
-/// that the adapter cannot run. `None` if there is no such entry.
-pub fn tuning_doubt(gpu: &Gpu, tuning: &Tuning) -> Option<String> {
-    let doubt = |(kernel, _, preferred): (&str, &str, &crate::gpu::TunedVariant)| {
-        let Some(variants) = VARIANTS.iter().find(|variants| variants.kernel == kernel) else {
-            return Some(format!("selects a variant of `{kernel}`, which has no variants"));
-        };
-        match variants.find(&preferred.variant) {
-            None => Some(format!("prefers `{}` for {kernel}, which has no such variant", preferred.variant)),
-            Some(variant) => variants.unsupported_reason(gpu, variant).map(|unsupported_reason| {
-                format!("prefers `{}` for {kernel}, which requires {unsupported_reason}", variant.name)
-            }),
-        }
-    };
-    tuning.iter().find_map(doubt)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,24 +249,6 @@ mod tests {
     fn widths_fall_into_few_classes() {
         for (width, end) in [(1, 8), (8, 8), (9, 64), (64, 64), (65, 512), (2048, 4096), (u32::MAX, u32::MAX)] {
             assert_eq!(width_class(width), end, "{width}");
-        }
-    }
-
-    #[test]
-    fn forms_of_a_kernel_have_names_of_their_own() {
-        for variants in VARIANTS {
-            for (i, variant) in variants.all.iter().enumerate() {
-                assert!(
-                    variants.all[..i].iter().all(|other| other.name != variant.name),
-                    "{} {}",
-                    variants.kernel,
-                    variant.name
-                );
-                let same = |other: &&Variant| {
-                    (other.strategy, other.tile, other.subgroups) == (variant.strategy, variant.tile, variant.subgroups)
-                };
-                assert_eq!(variants.all.iter().filter(same).count(), 1, "{} {}", variants.kernel, variant.name);
-            }
         }
     }
 }

@@ -9,11 +9,12 @@ use crate::bench::session::Bench;
 use crate::bench::shape::BenchShape;
 use crate::error::Result;
 use crate::gpu::{Clock, Cost, Gpu, Plan, Timing};
+use crate::kernels::Strategy;
 use crate::kernels::device::probe::{
     ChainShape, LOADS, LoadKind, LoadShape, ProbeCopy, ProbeLoad, ProbeMultiplyAdd, ProbeShuffle, SHUFFLES,
     ShuffleShape, chain_reference, load_inputs, load_reference, shuffle_reference,
 };
-use crate::kernels::linear::Strategy;
+
 use crate::kernels::{Expected, RandomInputs, measure as compare};
 
 /// Target time of a probe in milliseconds: long enough for any clock, short enough for any watchdog.

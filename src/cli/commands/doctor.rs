@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use ketformer::Result;
 use ketformer::gpu::Gpu;
+use ketformer::kernels::VARIANTS;
 use ketformer::kernels::device::probe;
-use ketformer::kernels::variant::VARIANTS;
 use ketformer::kernels::{self, Case};
 
 use crate::cli::arguments::AdapterArguments;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Param, Plan, View, bind};
-use crate::kernels::linear::Strategy;
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
 use crate::kernels::{kernel, record};
 

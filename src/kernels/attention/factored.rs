@@ -13,7 +13,8 @@
 use super::class;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, View, bind};
-use crate::kernels::linear::{GradientInto, GradientSum, Strategy, block_rows, block_rows_of};
+use crate::kernels::linear::{GradientInto, GradientSum, block_rows, block_rows_of};
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
 use crate::kernels::{kernel, record};
 

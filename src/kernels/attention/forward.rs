@@ -3,7 +3,7 @@
 use super::{AttentionShape, CLUSTER, VARIANTS, attend, choose, class, groups, head_requirement, part, scale, taken};
 use crate::error::Result;
 use crate::gpu::{Cost, Kernel, Launch, Plan, View, bind};
-use crate::kernels::linear::Strategy;
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
 use crate::kernels::{kernel, record};
 

@@ -23,10 +23,10 @@ pub mod linear;
 mod suffix;
 mod weights;
 
-use super::linear::Strategy;
 use super::variant::{Selection, Variant, Variants};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Groups, Kernel, Param, Rows};
+use crate::kernels::strategy::Strategy;
 pub use backward::{AttentionBackward, backward_reference};
 pub(super) use backward::{BACKWARD_KEY_SELECTOR, BACKWARD_QUERY_SELECTOR, BACKWARD_SHORT_SELECTOR};
 pub(super) use forward::FORWARD_SELECTOR;

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::linear::Strategy;
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector};
 use crate::kernels::{kernel, record};
 

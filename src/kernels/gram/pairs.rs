@@ -3,7 +3,7 @@
 use super::{SampleRows, Triangle, subgroup_tiles};
 use crate::error::Result;
 use crate::gpu::{Cost, Groups, Kernel, Launch, Plan, View, bind};
-use crate::kernels::linear::Strategy;
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants, width_class};
 use crate::kernels::{kernel, record};
 

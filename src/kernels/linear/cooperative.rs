@@ -14,13 +14,11 @@
 //! `MakeAvailable` and `MakeVisible`. Strictly, values staged by one invocation need not be visible to another, and a
 //! driver that relies on this gives wrong results.
 //!
-//! [`LinearProduct`] with f16 weights uses these kernels only if the device was opened with the feature.
+//! [`super::LinearProduct`] with f16 weights uses these kernels only if the device was opened with the feature.
 //!
 //! [`GpuOptions::cooperative_matrix`]: crate::gpu::GpuOptions::cooperative_matrix
 
-use super::{LinearProduct, LinearShape};
-use crate::error::Result;
-use crate::gpu::{Gpu, Kernel, Plan};
+use crate::gpu::{Gpu, Kernel};
 use crate::kernels::kernel;
 
 pub(super) static COOPERATIVE: Kernel = kernel!("linear", "linear_product_cooperative");
@@ -35,6 +33,13 @@ pub struct Fragment {
     pub lanes: u32,
 }
 
+impl Fragment {
+    /// Kernel that multiplies these fragments.
+    pub(super) fn kernel(&self) -> &'static Kernel {
+        if self.size == 16 { &COOPERATIVE } else { &COOPERATIVE_8 }
+    }
+}
+
 /// Returns the adapter's fragments if a product with these widths can use them.
 pub fn fragment(gpu: &Gpu, widths: [u32; 2]) -> Option<Fragment> {
     let lanes = gpu.subgroup_size()?;
@@ -45,32 +50,14 @@ pub fn fragment(gpu: &Gpu, widths: [u32; 2]) -> Option<Fragment> {
     gpu.cooperative_matrix().filter(|_| fits).map(|size| Fragment { size, lanes })
 }
 
-/// Records y = act(half(x) · M + bias) + extra for weights in f16 and `y` in f32.
-///
-/// # Errors
-/// As [`Plan::launch`].
-pub(super) fn record(product: &LinearProduct, plan: &mut Plan, shape: &LinearShape, fragment: Fragment) -> Result<()> {
-    let kernel = if fragment.size == 16 { &COOPERATIVE } else { &COOPERATIVE_8 };
-    record_kernel(product, plan, shape, fragment, kernel)
-}
-
-fn record_kernel(
-    product: &LinearProduct,
-    plan: &mut Plan,
-    shape: &LinearShape,
-    Fragment { size, lanes }: Fragment,
-    kernel: &Kernel,
-) -> Result<()> {
-    let groups = shape.rows.groups(4 * size, shape.columns.div_ceil(4 * size).into());
-    product.launch(plan, shape, kernel, groups, vec![("LANES", lanes)], Vec::new())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::OnceLock;
 
     use super::*;
+    use crate::gpu::Plan;
     use crate::kernels::linear::cases::cooperative::cases_of;
+    use crate::kernels::linear::{LinearProduct, LinearShape};
 
     /// Emulated 8 × 8 fragments for adapters without them. An operand is its start index and its strides to the next
     /// row and column. A sum is one of its rows in each of eight lanes. Staging, strides, edges and epilogue are those
@@ -133,7 +120,7 @@ mod tests {
             return;
         }
         let record = |product: &LinearProduct, plan: &mut Plan, shape: &LinearShape| {
-            record_kernel(product, plan, shape, Fragment { size: 8, lanes: 8 }, emulated())
+            product.record_cooperative(plan, shape, Fragment { size: 8, lanes: 8 }, emulated())
         };
         for case in cases_of(&[(33, 36, 36), (70, 100, 68)], record) {
             for measured in case.compare(&case.run(&gpu).unwrap()) {

@@ -1,9 +1,10 @@
 //! Gradients of a product, d_W = d_yᵀ x and d_b = Σ d_y, in blocks of rows that are added in order.
 
-use super::shared::{self, gradient_threads};
-use super::{Blocks, Columns, GradientInto, Strategy};
+use super::blocks::{block_rows_of, blocks};
 use crate::error::Result;
-use crate::gpu::{Cost, DynamicRows, Gpu, Kernel, Launch, Plan, Rows, View, bind};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
+use crate::kernels::strategy::Strategy;
+use crate::kernels::tiled::{self, gradient_threads};
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
 use crate::kernels::{kernel, panel, record};
 
@@ -41,62 +42,50 @@ pub struct GradientShape {
     pub outputs: u32,
 }
 
-/// Maximum number of rows that one invocation adds before the fixed sum over blocks. It is part of the definition of
-/// the result, so it does not depend on the adapter.
-pub(crate) const BLOCK_ROWS: u32 = 512;
-/// Minimum number of rows of the equal blocks into which items longer than a block are split.
-const LEAST_BLOCK_ROWS: u32 = 64;
-
-/// Number of rows per block for items of `rows_per_item` rows: whole items, or an equal part of one. One pass over many
-/// items and several passes over fewer, each a multiple of [`block_items`], then add the same blocks in the same order
-/// and give the same bits.
-pub(crate) fn block_rows(rows_per_item: u32) -> u32 {
-    if rows_per_item <= BLOCK_ROWS {
-        return BLOCK_ROWS / rows_per_item * rows_per_item;
-    }
-    let parts = (LEAST_BLOCK_ROWS..=BLOCK_ROWS).rev().find(|rows| rows_per_item.is_multiple_of(*rows));
-    parts.unwrap_or(BLOCK_ROWS)
+/// Destination of parameter gradients.
+#[derive(Clone, Copy)]
+pub enum GradientInto<'a> {
+    /// Gradient over all rows; the blocks are added in order.
+    Sum {
+        /// Adds to the existing values instead of replacing them.
+        keep: bool,
+    },
+    /// Per-sample gradients. A block of rows is one sample ([`crate::gpu::DynamicRows::apart`]), so the blocks are rows
+    /// of the Jacobian. The receiver decides where they are stored.
+    Samples(&'a dyn SampleGradients),
 }
 
-/// Number of items per block; 1 if an item is longer than a block.
-pub(crate) fn block_items(rows_per_item: u32) -> u32 {
-    (BLOCK_ROWS / rows_per_item).max(1)
+impl GradientInto<'_> {
+    /// Replaces the existing values.
+    pub const REPLACE: Self = Self::Sum { keep: false };
 }
 
-/// Number of rows per block for items with `rows_per_item` rows and `finest_per_item` finer rows. A block contains as
-/// many items as a block of the finer rows, so that passes can be split at the same items for both.
-fn block_rows_within(rows_per_item: u32, finest_per_item: u32) -> u32 {
-    let rows = u64::from(block_items(finest_per_item)) * u64::from(rows_per_item);
-    if rows_per_item == finest_per_item || rows > u64::from(BLOCK_ROWS) {
-        block_rows(rows_per_item)
-    } else {
-        rows as u32
-    }
+/// Records the sums over blocks of rows into a view (blocks, weights + columns).
+pub type Blocks<'a> = dyn Fn(&mut Plan, &View) -> Result<()> + 'a;
+
+/// Parameters of one gradient computation.
+pub struct Columns<'a> {
+    /// Rows that the gradient is a sum over.
+    pub rows: &'a Rows,
+    /// Views of the gradient, or unused views.
+    pub into: [&'a View; 2],
+    /// Number of elements of each view; 0 if there is no second.
+    pub elements: [u32; 2],
 }
 
-/// Number of rows per block of a pass over `rows`.
-pub(crate) fn block_rows_of(rows: &Rows) -> u32 {
-    let within = |live: &DynamicRows| match live.apart {
-        true => live.rows_per_item,
-        false => block_rows_within(live.rows_per_item, live.finest_per_item),
-    };
-    rows.live.as_ref().map_or(BLOCK_ROWS, within)
-}
+/// Receiver of per-sample gradients, called once per set of parameters in a backward pass.
+pub trait SampleGradients {
+    /// Receives the gradients of a linear layer: d_yᵀ x and Σ d_y over the rows of a sample.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    fn linear(&self, plan: &mut Plan, layer: &LinearGradient, shape: &GradientShape) -> Result<()>;
 
-/// Maximum number of blocks of rows of a gradient over `items` items of `rows_per_item` rows. A pass over fixed rows,
-/// which are not grouped into items, has no more.
-pub(crate) fn blocks_of_items(items: u32, rows_per_item: u32) -> u32 {
-    (items * rows_per_item).div_ceil(block_rows(rows_per_item))
-}
-
-/// Same as [`blocks_of_items`], for rows that are a coarser division of items of `finest_per_item` rows.
-pub(crate) fn blocks_within(items: u32, rows_per_item: u32, finest_per_item: u32) -> u32 {
-    (items * rows_per_item).div_ceil(block_rows_within(rows_per_item, finest_per_item))
-}
-
-/// Number of blocks of rows of a gradient.
-pub(crate) fn blocks(rows: &Rows) -> u32 {
-    rows.capacity.div_ceil(block_rows_of(rows))
+    /// Receives the gradients of other parameters, which `blocks` records.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    fn other(&self, plan: &mut Plan, columns: &Columns<'_>, blocks: &Blocks<'_>) -> Result<()>;
 }
 
 impl GradientShape {
@@ -151,7 +140,7 @@ pub(crate) static GRADIENT_SELECTOR: VariantSelector<GradientShape> = VariantSel
     rule: |gpu, shape| {
         let (_, held) = shape.passed_and_held();
         match Strategy::choose(gpu, &[held]) {
-            _ if shared::pays(gpu, shape.rows.capacity, [shape.inputs, shape.outputs]) => (Strategy::Tiled, 0, 1),
+            _ if tiled::pays(gpu, shape.rows.capacity, [shape.inputs, shape.outputs]) => (Strategy::Tiled, 0, 1),
             Strategy::Subgroup if panel_pays(gpu, shape) => (Strategy::Panel, 1, 1),
             Strategy::Subgroup => (Strategy::Subgroup, 16, Strategy::subgroups(gpu)),
             _ => (Strategy::Scalar, 4, 1),

@@ -14,21 +14,17 @@
 //! parameters and a second layout.
 
 mod activate;
+mod blocks;
 pub(crate) mod cases;
 pub mod cooperative;
 mod gradient;
-mod into;
 mod product;
-pub(super) mod shared;
 
-use crate::gpu::Gpu;
 pub use activate::Activate;
+pub(crate) use blocks::{block_items, block_rows, block_rows_of, blocks, blocks_of_items, blocks_within};
 pub(super) use gradient::GRADIENT_SELECTOR;
-pub use gradient::{GradientShape, LinearGradient, gradient_reference};
-pub(crate) use gradient::{
-    GradientSum, block_items, block_rows, block_rows_of, blocks, blocks_of_items, blocks_within,
-};
-pub use into::{Blocks, Columns, GradientInto, SampleGradients};
+pub(crate) use gradient::GradientSum;
+pub use gradient::{Blocks, Columns, GradientInto, GradientShape, LinearGradient, SampleGradients, gradient_reference};
 pub(super) use product::PRODUCT_SELECTOR;
 pub use product::{Direction, Extra, LinearProduct, LinearShape, product_reference};
 
@@ -73,37 +69,4 @@ impl Activation {
 
 fn gelu_inner(x: f64) -> f64 {
     (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)
-}
-
-/// Strategy of a product, gradient, attention or norm, which selects the shader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    /// Subgroup operations; widths are multiples of 4.
-    Subgroup,
-    /// One tile per invocation; any shape, any adapter.
-    Scalar,
-    /// Tiles in workgroup memory, for products and their weight gradients on GPUs; widths are multiples of 4. Other
-    /// families have no such kernel and use [`Strategy::Scalar`].
-    Tiled,
-    /// A block of one operand in values with constant indices, for products, their gradients and the feed-forward block
-    /// on the CPU.
-    Panel,
-}
-
-impl Strategy {
-    /// Number of lanes of the adapter's subgroups, if the kernels support it.
-    pub fn lanes(gpu: &Gpu) -> Option<u32> {
-        gpu.subgroup_size().filter(|lanes| matches!(lanes, 4 | 8 | 16 | 32 | 64))
-    }
-
-    /// Returns [`Strategy::Subgroup`] if the adapter and the widths allow it, otherwise [`Strategy::Scalar`].
-    pub fn choose(gpu: &Gpu, widths: &[u32]) -> Self {
-        let fits = Self::lanes(gpu).is_some() && widths.iter().all(|width| width.is_multiple_of(4));
-        if fits { Self::Subgroup } else { Self::Scalar }
-    }
-
-    /// Number of independent subgroups per workgroup. More of them help a GPU to hide latency.
-    fn subgroups(gpu: &Gpu) -> u32 {
-        if gpu.is_software() { 2 } else { 4 }
-    }
 }

@@ -1,10 +1,11 @@
 //! Product y = act(x Wᵀ + b) + e, and the gradient of the inputs.
 
-use super::cooperative;
-use super::shared::{self, PRODUCT_TILES};
-use super::{Activation, Strategy};
+use super::Activation;
+use super::cooperative::{Fragment, fragment};
 use crate::error::Result;
 use crate::gpu::{Cost, DType, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, View, bind};
+use crate::kernels::strategy::Strategy;
+use crate::kernels::tiled::{self, PRODUCT_TILES};
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
 use crate::kernels::{kernel, panel};
 
@@ -35,8 +36,8 @@ pub(crate) static PRODUCT_SELECTOR: VariantSelector<LinearShape> = VariantSelect
         format!("{:?} {k} x {n}, {}", shape.direction, rows_class(&shape.rows)).to_lowercase()
     },
     rule: |gpu, shape| match Strategy::choose(gpu, &[shape.inner, shape.columns]) {
-        _ if shared::pays(gpu, shape.rows.capacity, [shape.inner, shape.columns]) => {
-            (Strategy::Tiled, shared::product_tile(shape.rows.capacity, shape.columns), 1)
+        _ if tiled::pays(gpu, shape.rows.capacity, [shape.inner, shape.columns]) => {
+            (Strategy::Tiled, tiled::product_tile(shape.rows.capacity, shape.columns), 1)
         }
         Strategy::Subgroup if panel_pays(gpu, shape) => (Strategy::Panel, panels(gpu, shape), 1),
         Strategy::Subgroup => (Strategy::Subgroup, 16, Strategy::subgroups(gpu)),
@@ -152,8 +153,8 @@ impl LinearProduct {
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &LinearShape) -> Result<()> {
         let mixed = self.weight.storage() == DType::F16 && self.y.storage() == DType::F32;
-        if mixed && let Some(fragment) = cooperative::fragment(plan.gpu(), [shape.inner, shape.columns]) {
-            return cooperative::record(self, plan, shape, fragment);
+        if mixed && let Some(fragment) = fragment(plan.gpu(), [shape.inner, shape.columns]) {
+            return self.record_cooperative(plan, shape, fragment, fragment.kernel());
         }
         let shape = LinearShape { y_storage: self.y.storage(), ..shape.clone() };
         let variant = PRODUCT_SELECTOR.take(plan.gpu(), &shape)?;
@@ -197,9 +198,21 @@ impl LinearProduct {
         self.launch(plan, shape, kernel, groups, spec, params)
     }
 
+    /// Records the product with cooperative matrices, for weights in f16 and `y` in f32.
+    pub(super) fn record_cooperative(
+        &self,
+        plan: &mut Plan,
+        shape: &LinearShape,
+        Fragment { size, lanes }: Fragment,
+        kernel: &Kernel,
+    ) -> Result<()> {
+        let groups = shape.rows.groups(4 * size, shape.columns.div_ceil(4 * size).into());
+        self.launch(plan, shape, kernel, groups, vec![("LANES", lanes)], Vec::new())
+    }
+
     /// Launches one of the product kernels, which all bind the same operands. `spec` and `params` are its constants and
     /// parameters in addition to the common ones.
-    pub(super) fn launch(
+    fn launch(
         &self,
         plan: &mut Plan,
         shape: &LinearShape,

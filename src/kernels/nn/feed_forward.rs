@@ -13,7 +13,8 @@
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::device::probe::MOST_ITERATIONS;
-use crate::kernels::linear::{Activation, Direction, LinearShape, Strategy, product_reference};
+use crate::kernels::linear::{Activation, Direction, LinearShape, product_reference};
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
 use crate::kernels::{kernel, panel, record};
 

@@ -17,7 +17,8 @@
 
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::linear::{GradientInto, GradientSum, Strategy, block_rows_of, blocks};
+use crate::kernels::linear::{GradientInto, GradientSum, block_rows_of, blocks};
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
 use crate::kernels::{kernel, record};
 

@@ -11,8 +11,8 @@
 use super::amplitude::RbmShape;
 use crate::error::Result;
 use crate::gpu::{Cost, Groups, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::linear::Strategy;
 use crate::kernels::nn::categorical::philox;
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants, width_class};
 use crate::kernels::{kernel, record};
 

@@ -9,7 +9,7 @@ use crate::kernels::attention::backward::{
 use crate::kernels::attention::cases::{narrow, random_qkv, window};
 use crate::kernels::attention::{AttentionShape, forward_reference};
 use crate::kernels::case::wide;
-use crate::kernels::linear::Strategy;
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs};
 use std::ops::Range;

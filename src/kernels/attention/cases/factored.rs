@@ -6,8 +6,9 @@ use crate::kernels::attention::factored::{
     GRADIENT_SCALAR, GRADIENT_SELECTOR, Orientation, factored_backward_reference, factored_reference,
 };
 use crate::kernels::case::wide;
-use crate::kernels::linear::{Strategy, block_rows};
+use crate::kernels::linear::block_rows;
 use crate::kernels::nn::cases::cast_f16::{has_half, stored};
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::Variant;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs};
 

@@ -7,8 +7,8 @@ use crate::kernels::attention::forward::{
     AttentionForward, FORWARD, FORWARD_SCALAR, FORWARD_SELECTOR, forward_reference,
 };
 use crate::kernels::case::wide;
-use crate::kernels::linear::Strategy;
 use crate::kernels::nn::cases::cast_f16::{has_half, stored};
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::Variant;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs};
 

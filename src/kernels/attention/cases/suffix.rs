@@ -6,8 +6,8 @@ use crate::kernels::attention::suffix::{
     AttentionSuffix, SUFFIX, SUFFIX_SCALAR, SUFFIX_SELECTOR, SuffixShape, suffix_reference,
 };
 use crate::kernels::case::wide;
-use crate::kernels::linear::Strategy;
 use crate::kernels::nn::cases::cast_f16::{has_half, stored};
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::Variant;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, Values};
 

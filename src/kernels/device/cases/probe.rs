@@ -6,7 +6,7 @@ use crate::kernels::device::probe::{
     ProbeMultiplyAdd, ProbeShuffle, SHUFFLE, ShuffleShape, chain_reference, load_inputs, load_reference,
     loop_reference, shuffle_reference,
 };
-use crate::kernels::linear::Strategy;
+use crate::kernels::strategy::Strategy;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs};
 
 pub(crate) const MULTIPLY_ADD_ENTRY: Entry =

@@ -4,7 +4,7 @@ use crate::gpu::{Gpu, Plan};
 use crate::kernels::gram::cases::product::{integers, triangle_after, triangle_before, written};
 use crate::kernels::gram::pairs::{GramPairs, PAIRS, PAIRS_SCALAR, PAIRS_SELECTOR, PairsShape, pairs_reference};
 use crate::kernels::gram::{SampleRows, Triangle};
-use crate::kernels::linear::Strategy;
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::Variant;
 use crate::kernels::{Case, CaseBuffers, Entry, RandomInputs};
 

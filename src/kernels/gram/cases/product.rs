@@ -5,7 +5,7 @@ use crate::kernels::gram::product::{
     GramProduct, GramShape, PRODUCT, PRODUCT_SCALAR, PRODUCT_SELECTOR, product_reference,
 };
 use crate::kernels::gram::{BAND, SampleRows, Triangle};
-use crate::kernels::linear::Strategy;
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::Variant;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs};
 

@@ -1,11 +1,12 @@
 //! Test cases of [`crate::kernels::linear::gradient`].
 
 use crate::gpu::{DynamicRows, Gpu, Plan};
-use crate::kernels::linear::Strategy;
+use crate::kernels::linear::blocks::BLOCK_ROWS;
 use crate::kernels::linear::gradient::{
-    BLOCK_ROWS, GRADIENT, GRADIENT_PANEL, GRADIENT_SCALAR, GRADIENT_SELECTOR, GRADIENT_SUM, GRADIENT_TILED,
-    GradientShape, GradientSum, LinearGradient, gradient_reference,
+    GRADIENT, GRADIENT_PANEL, GRADIENT_SCALAR, GRADIENT_SELECTOR, GRADIENT_SUM, GRADIENT_TILED, GradientShape,
+    GradientSum, LinearGradient, gradient_reference,
 };
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::Variant;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs};
 

@@ -2,12 +2,13 @@
 
 use crate::error::Result;
 use crate::gpu::{DType, Gpu, Plan};
+use crate::kernels::linear::Activation;
 use crate::kernels::linear::product::{
     Direction, Extra, LinearProduct, LinearShape, PRODUCT, PRODUCT_PANEL, PRODUCT_SCALAR, PRODUCT_SELECTOR,
     PRODUCT_TILED, product_reference,
 };
-use crate::kernels::linear::{Activation, Strategy};
 use crate::kernels::nn::cases::cast_f16::{has_half, near_half, stored};
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::Variant;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs};
 

@@ -1,11 +1,12 @@
 //! Test cases of [`crate::kernels::nn::feed_forward`].
 
 use crate::gpu::{DType, Gpu, Plan};
-use crate::kernels::linear::{Activation, Strategy};
+use crate::kernels::linear::Activation;
 use crate::kernels::nn::cases::cast_f16::{has_half, stored};
 use crate::kernels::nn::feed_forward::{
     FEED_FORWARD, FEED_FORWARD_PANEL, FeedForward, FeedForwardShape, SELECTOR, reference,
 };
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::Variant;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs};
 

@@ -2,11 +2,12 @@
 
 use crate::gpu::{DynamicRows, Gpu, Plan};
 use crate::kernels::case::wide;
-use crate::kernels::linear::{Strategy, block_rows};
+use crate::kernels::linear::block_rows;
 use crate::kernels::nn::norm::{
     BACKWARD, BACKWARD_SCALAR, BACKWARD_SELECTOR, FORWARD, FORWARD_SCALAR, FORWARD_SELECTOR, GRADIENT, NormBackward,
     NormForward, NormGradient, NormShape, backward_reference, forward_reference, gradient_reference,
 };
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector};
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs};
 

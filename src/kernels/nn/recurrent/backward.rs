@@ -4,7 +4,7 @@ use super::Cell;
 use super::step::{taken, variants};
 use crate::error::Result;
 use crate::gpu::{Cost, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::linear::Strategy;
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, rows_class, width_class};
 use crate::kernels::{kernel, record};
 

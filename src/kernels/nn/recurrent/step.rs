@@ -4,7 +4,7 @@ use super::{Cell, Link};
 use crate::error::Result;
 use crate::gpu::{Cost, DType, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::kernel;
-use crate::kernels::linear::Strategy;
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
 
 pub(super) static STEP: Kernel = kernel!("nn", "recurrent_step");

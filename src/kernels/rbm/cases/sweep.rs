@@ -2,13 +2,13 @@
 
 use crate::gpu::{Gpu, Plan};
 use crate::kernels::case::wide;
-use crate::kernels::linear::Strategy;
 use crate::kernels::nn::categorical::philox;
 use crate::kernels::rbm::amplitude::{RbmShape, ratio_reference, theta_reference};
 use crate::kernels::rbm::cases::amplitude::stored_weight;
 use crate::kernels::rbm::sweep::{
     ACCEPTANCE, RbmAcceptance, RbmSweep, SWEEP, SWEEP_SCALAR, SWEEP_SELECTOR, Stream, SweepShape,
 };
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::Variant;
 use crate::kernels::vmc::spins::spins_reference;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs};

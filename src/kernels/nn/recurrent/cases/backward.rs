@@ -2,12 +2,12 @@
 
 use crate::gpu::{DynamicRows, Gpu, Plan, Rows};
 use crate::kernels::case::wide;
-use crate::kernels::linear::Strategy;
 use crate::kernels::nn::recurrent::Cell;
 use crate::kernels::nn::recurrent::backward::{
     BACKWARD, BACKWARD_SCALAR, BACKWARD_SELECTOR, RecurrentBackward, RecurrentBackwardShape,
 };
 use crate::kernels::nn::recurrent::cases::CellInputs;
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::Variant;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs};
 

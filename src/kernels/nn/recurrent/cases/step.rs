@@ -2,13 +2,13 @@
 
 use crate::gpu::{DType, DynamicRows, Gpu, Plan};
 use crate::kernels::case::wide;
-use crate::kernels::linear::Strategy;
 use crate::kernels::nn::cases::cast_f16::{has_half, stored};
 use crate::kernels::nn::recurrent::Cell;
 use crate::kernels::nn::recurrent::cases::CellInputs;
 use crate::kernels::nn::recurrent::step::{
     Before, InputWeights, RecurrentShape, RecurrentStep, STEP, STEP_SCALAR, STEP_SELECTOR, StepRows, Strided,
 };
+use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::Variant;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs};
 

@@ -34,7 +34,7 @@ fn runs(gpu: &Gpu, widths: [u32; 2]) -> bool {
 }
 
 /// Adapter limit that is too small for a tile, if any.
-pub(crate) fn unsupported_reason(gpu: &Gpu) -> Option<String> {
+pub(super) fn unsupported_reason(gpu: &Gpu) -> Option<String> {
     let limits = gpu.limits();
     let lacks = |needed: u32, name: &str, has: u32| {
         (has < needed).then(|| format!("{needed} of {name}, this adapter has {has}"))
