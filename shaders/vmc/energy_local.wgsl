@@ -10,7 +10,8 @@
 // grid   ⌈items / 64⌉ workgroups
 // reads  tokens (B, T) · sample_of (B) · site_energy (items, N) · ratio (B, M, PARTS): logarithm, phase ·
 //        amplitudes (M): amplitude, single · signs (T): sites of positive sign
-// makes  values (B, 9): Re E, M, |M|, M², staggered, |staggered|, staggered², σˣ, Im E
+// makes  values (B, COLUMNS): Re E, M, |M|, M², staggered, |staggered|, staggered², σˣ, Im E
+#import columns
 #import grid
 const PARTS: u32 = 1u; // spec 2
 struct Params {
@@ -23,7 +24,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read> ratio: array<f32>;                // (B, M, PARTS)
 @group(0) @binding(5) var<storage, read> amplitudes: array<vec2<f32>>;     // (M)
 @group(0) @binding(6) var<storage, read> signs: array<u32>;                // (T)
-@group(0) @binding(7) var<storage, read_write> values: array<f32>;         // (B, 9)
+@group(0) @binding(7) var<storage, read_write> values: array<f32>;         // (B, COLUMNS)
 
 @compute @workgroup_size(64)
 fn main(
@@ -64,7 +65,7 @@ fn main(
     let magnetization = 2.0 * f32(occupied) - sites;
     let staggered = (2.0 * f32(positive) - f32(occupied) - 0.5 * params.sign_sum) / sites;
 
-    let at = item * 9u;
+    let at = item * COLUMNS;
     values[at] = diagonal + factor * off_diagonal.x;
     values[at + 1u] = magnetization;
     values[at + 2u] = abs(magnetization);
@@ -73,5 +74,5 @@ fn main(
     values[at + 5u] = abs(staggered);
     values[at + 6u] = staggered * staggered;
     values[at + 7u] = factor * flips / sites;
-    values[at + 8u] = factor * off_diagonal.y;
+    values[at + IMAGINARY] = factor * off_diagonal.y;
 }

@@ -16,6 +16,7 @@ pub(crate) use kernel;
 pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("cache", include_str!("../../shaders/shared/cache.wgsl")),
+    ("columns", include_str!("../../shaders/shared/columns.wgsl")),
     ("compensated", include_str!("../../shaders/shared/compensated.wgsl")),
     ("complex_cosh", include_str!("../../shaders/shared/complex_cosh.wgsl")),
     ("connected", include_str!("../../shaders/shared/connected.wgsl")),

@@ -31,6 +31,8 @@ pub(super) static WEIGHTS: Kernel = kernel!("vmc", "energy_gradient_weights");
 pub const COLUMNS: u32 = 9;
 /// Column of Im E.
 pub const IMAGINARY: usize = 8;
+/// Constants of the kernels that read or write the columns.
+const COLUMN_SPEC: [(&str, u32); 2] = [("COLUMNS", COLUMNS), ("IMAGINARY", IMAGINARY as u32)];
 /// Logarithm that represents an amplitude of zero.
 pub const NEG_LARGE: f32 = -1e30;
 
@@ -219,7 +221,7 @@ impl EnergyLocal {
         let (items, m) = (u64::from(window.capacity), u64::from(shape.moves));
         plan.launch(&Launch {
             kernel: &LOCAL,
-            spec: &[("PARTS", shape.parts)],
+            spec: &[&[("PARTS", shape.parts)], &COLUMN_SPEC[..]].concat(),
             bindings: &bind!(
                 self.tokens[b * t],
                 self.sample_of[b],
@@ -240,7 +242,10 @@ impl EnergyLocal {
                 ("sign_sum", shape.sign_sum.into()),
             ],
             groups: window.items.groups(64, 1),
-            cost: Cost { flops: (items * (n + 4 * m)) as f64, bytes: 4.0 * (items * (n + 2 * m + t + 9)) as f64 },
+            cost: Cost {
+                flops: (items * (n + 4 * m)) as f64,
+                bytes: 4.0 * (items * (n + 2 * m + t + u64::from(COLUMNS))) as f64,
+            },
             shape: format!("({items}, {n}, {m})"),
         })
     }
@@ -268,7 +273,7 @@ impl Statistics {
         let (b, columns) = (u64::from(samples), u64::from(COLUMNS));
         plan.launch(&Launch {
             kernel: &STATISTICS,
-            spec: &[],
+            spec: &COLUMN_SPEC,
             bindings: &bind!(self.values[b * columns], self.unique_of[b], self.statistics[2 * columns]),
             params: &[("samples", samples.into()), ("group_samples", group_samples.into())],
             groups: Groups::Fixed(columns),
@@ -309,7 +314,7 @@ impl EnergyGradientWeights {
         let parts = if self.phase_at.is_some() { 2u32 } else { 1 };
         plan.launch(&Launch {
             kernel: &WEIGHTS,
-            spec: &[("PARTS", parts)],
+            spec: &[&[("PARTS", parts)], &COLUMN_SPEC[..]].concat(),
             bindings: &bind!(
                 self.values[b * u64::from(COLUMNS)],
                 self.unique_of[b],
