@@ -700,7 +700,7 @@ fn a_variant_can_be_asked_for_by_name() {
 fn tiny_choices(folder: &Path) -> (Gpu, PathBuf, Vec<VariantSelection>) {
     let options = GpuOptions { ignore_tuning: true, ..GpuOptions::default() };
     let gpu = Gpu::with_options(&options).expect("the tests need an adapter; ./setup.sh installs a software one");
-    let path = folder.join("cache").join(Tuning::file_name(&gpu));
+    let path = folder.join("cache").join(Tuning::file_name(gpu.info()));
     let model =
         Ptf { patch: "2x1".parse().unwrap(), width: 8, heads: 2, layers: 1, feed_forward: 16, ..Ptf::default() };
     let config = TrainConfig { samples: 8, ..TrainConfig::default() };
@@ -728,7 +728,7 @@ fn a_tuning_changes_what_runs_and_not_what_comes_out() {
             TunedVariant { variant: other, instead_of: selections.default.into(), gain: 2.0 },
         );
     }
-    tuning.save(&file, &gpu).unwrap();
+    tuning.save(&file, gpu.info()).unwrap();
     let ended = succeeds(path, &format!("{line} --out tuned"));
     assert!(!ended.stderr.contains("tuning"), "{}", ended.stderr);
     let model = |run: &str| fs::read(path.join(run).join("model.safetensors")).unwrap();
@@ -751,7 +751,7 @@ fn a_tuning_file_that_is_of_no_use_is_ignored_with_one_warning() {
     let preferred = TunedVariant { variant: "scalar".into(), instead_of: "subgroup2".into(), gain: 1.5 };
     let mut tuning = Tuning::default();
     tuning.set("linear_product", "forward 64 x 64, many rows", preferred);
-    tuning.save(&file, &gpu).unwrap();
+    tuning.save(&file, gpu.info()).unwrap();
     let whole = fs::read_to_string(&file).unwrap();
     let line = format!("train steps=1 --quiet --train dir=<NONE> {TINY}");
     // Other warnings may concern the adapter.

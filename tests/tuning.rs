@@ -99,10 +99,10 @@ fn some_tuning() -> Tuning {
 #[test]
 fn a_tuning_comes_back_from_its_file_as_it_was() {
     let (gpu, folder) = (gpu(), TempDir::new().unwrap());
-    let path = folder.path().join("a/b").join(Tuning::file_name(&gpu));
-    assert_eq!(Tuning::load(&path, &gpu).unwrap(), None);
-    some_tuning().save(&path, &gpu).unwrap();
-    assert_eq!(Tuning::load(&path, &gpu).unwrap(), Some(some_tuning()));
+    let path = folder.path().join("a/b").join(Tuning::file_name(gpu.info()));
+    assert_eq!(Tuning::load(&path, gpu.info()).unwrap(), None);
+    some_tuning().save(&path, gpu.info()).unwrap();
+    assert_eq!(Tuning::load(&path, gpu.info()).unwrap(), Some(some_tuning()));
     assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "the file and no part of it");
 }
 
@@ -110,7 +110,7 @@ fn a_tuning_comes_back_from_its_file_as_it_was() {
 fn a_file_that_is_not_whole_or_not_of_this_adapter_is_refused_by_name() {
     let (gpu, folder) = (gpu(), TempDir::new().unwrap());
     let path = folder.path().join("tuning.json");
-    some_tuning().save(&path, &gpu).unwrap();
+    some_tuning().save(&path, gpu.info()).unwrap();
     let whole = fs::read_to_string(&path).unwrap();
     let version = format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION"));
     let name = serde_json::to_string(&gpu.info().name).unwrap();
@@ -127,7 +127,7 @@ fn a_file_that_is_not_whole_or_not_of_this_adapter_is_refused_by_name() {
     ] {
         assert_ne!(text, whole);
         fs::write(&path, text).unwrap();
-        let error = Tuning::load(&path, &gpu).unwrap_err();
+        let error = Tuning::load(&path, gpu.info()).unwrap_err();
         let text = error.to_string();
         assert!(error.kind() == ErrorKind::File && text.contains(said) && text.contains("tuning.json"), "{text}");
         assert!(text.contains("ketformer tune") && text.lines().count() == 1, "{text}");

@@ -15,7 +15,7 @@ pub fn open(arguments: &AdapterArguments) -> Result<Gpu> {
     let gpu = Gpu::with_options(&arguments.gpu_options())?;
     if let Some(warning) = gpu.tuning_warning() {
         output::warning(warning);
-    } else if let (Some(doubt), Ok(path)) = (tuning_doubt(&gpu, gpu.tuning()), Tuning::path(&gpu)) {
+    } else if let (Some(doubt), Ok(path)) = (tuning_doubt(&gpu, gpu.tuning()), Tuning::path(gpu.info())) {
         let remedy = "`ketformer tune` rewrites it";
         output::warning(&format!("tuning: {} {doubt}, which is ignored; {remedy}", path.display()));
     }

@@ -7,6 +7,7 @@ use bytemuck::Pod;
 
 use super::Gpu;
 use super::device::STAGING_BYTES;
+use super::dtype::DType;
 use super::texels::{self, Aliased};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -16,31 +17,6 @@ const ALIGNMENT: u64 = 256;
 /// Usages of a storage buffer.
 const STORAGE_USAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
-
-/// Element width of a buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DType {
-    /// Four bytes: f32, u32 or i32.
-    #[default]
-    F32,
-    /// Two bytes: f16. Kernels convert f16 to f32 on load; all arithmetic is f32.
-    F16,
-}
-
-impl DType {
-    /// Size of an element in bytes.
-    pub fn bytes(self) -> u64 {
-        u64::from(self.bits()) / 8
-    }
-
-    /// Size of an element in bits: the value of the spec constants of kernels that accept both types.
-    pub fn bits(self) -> u32 {
-        match self {
-            Self::F32 => 32,
-            Self::F16 => 16,
-        }
-    }
-}
 
 /// A storage or uniform buffer. It counts toward [`Gpu::allocated`] until it is dropped.
 #[derive(Debug)]

@@ -11,10 +11,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::buffer::View;
 use super::dry_run::Ledger;
 use super::preference::Preference;
 use super::shader::CompiledKernel;
-use super::{Tuning, View, texels};
+use super::texels;
+use super::tuning::Tuning;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Options for opening an adapter.
@@ -226,8 +228,8 @@ impl Gpu {
         if options.ignore_tuning {
             return Ok(gpu);
         }
-        let tuning = match Tuning::path(&gpu) {
-            Ok(path) => Tuning::load(&path, &gpu),
+        let tuning = match Tuning::path(gpu.info()) {
+            Ok(path) => Tuning::load(&path, gpu.info()),
             // Without a cache folder there is no tuning.
             Err(_) => Ok(None),
         };

@@ -7,8 +7,11 @@
 
 mod bind;
 mod buffer;
+mod compile;
 mod device;
 mod dry_run;
+mod dtype;
+mod handle;
 mod plan;
 mod preference;
 mod profile;
@@ -19,9 +22,10 @@ mod tuning;
 
 pub use bind::Bind;
 pub(crate) use bind::bind;
-pub use buffer::{Buffer, DType, View};
+pub use buffer::{Buffer, View};
 pub use device::{AdapterSummary, Gpu, GpuOptions, adapters};
 pub use dry_run::Allocations;
+pub use dtype::DType;
 pub(crate) use plan::WRITE_INDIRECT_ARGS;
 pub use plan::{Cost, DynamicRows, Groups, Launch, Plan, Rows};
 pub use preference::VariantSelection;

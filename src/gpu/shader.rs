@@ -1,4 +1,4 @@
-//! Kernel sources: assembly (`#import`, `// spec`), validation and reflection by naga, compilation by wgpu.
+//! Kernel sources: assembly (`#import`, `// spec`), validation and reflection by naga.
 //!
 //! The WGSL source is the only definition of the bindings of a kernel. Names, order, access and parameter layout come
 //! from naga's reflection and are not repeated on the host.
@@ -12,12 +12,8 @@
 //! constant from the element type of a view, and a plan refuses a view of the other width. Loads convert to f32, all
 //! arithmetic is f32, and a kernel that stores f32 contains no conversion (`tests/shaders.rs`).
 
-use std::borrow::Cow;
-
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-use super::Gpu;
-use super::bind::Bind;
 use super::rewrite::{self, TEXTURE_SUFFIX, TEXTURES};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -147,7 +143,7 @@ fn array_of_vec4s(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Option
 }
 
 impl Kernel {
-    fn error(&self, message: String) -> Error {
+    pub(super) fn error(&self, message: String) -> Error {
         Error::new(ErrorKind::Shader, format!("{}: {message}", self.name))
     }
 
@@ -221,7 +217,7 @@ impl Kernel {
     }
 
     /// Names of the bindings that can be read as textures, including those of imports.
-    fn texel_bindings(&self) -> impl Iterator<Item = &'static str> {
+    pub(super) fn texel_bindings(&self) -> impl Iterator<Item = &'static str> {
         let imported = self.shared.iter().filter(|(name, _)| self.source.contains(&format!("#import {name}\n")));
         let texts = std::iter::once(self.source).chain(imported.map(|(_, text)| *text));
         texts.flat_map(rewrite::vec4_bindings)
@@ -243,7 +239,7 @@ impl Kernel {
         self.textured(spec, &self.texel_bindings().collect::<Vec<_>>())
     }
 
-    fn textured(&self, spec: &[(&str, u32)], textures: &[&str]) -> Result<Shader> {
+    pub(super) fn textured(&self, spec: &[(&str, u32)], textures: &[&str]) -> Result<Shader> {
         let text = self.assemble(spec)?;
         self.parsed(rewrite::with_texels(&text, textures).map_err(|fault| self.error(fault))?)
     }
@@ -310,102 +306,6 @@ impl Kernel {
         }
         reflection.bindings.sort_by_key(|(number, _, _)| *number);
         Ok(reflection)
-    }
-
-    /// Names of the bindings in `given` that are read as textures on this device.
-    pub(super) fn textures(&self, gpu: &Gpu, given: &[Bind<'_>]) -> Vec<&'static str> {
-        if !gpu.reads_texels() {
-            return Vec::new();
-        }
-        let has_texture = |name: &&str| {
-            given.iter().find(|bind| bind.name == *name).is_some_and(|bind| bind.view.texels(gpu).is_some())
-        };
-        let names = gpu.texel_bindings(self.name, || self.texel_bindings().collect());
-        names.iter().copied().filter(has_texture).collect()
-    }
-
-    /// The pipeline for `spec` on this device, with `textures` read as textures. Cached after the first call.
-    pub(super) fn compile(
-        &self,
-        gpu: &Gpu,
-        spec: &[(&str, u32)],
-        textures: &[&str],
-    ) -> Result<std::sync::Arc<CompiledKernel>> {
-        let mut key: Vec<(String, u32)> = spec.iter().map(|(name, value)| (name.to_string(), *value)).collect();
-        key.sort();
-        let textured = textures.iter().map(|name| name.to_string()).collect();
-        gpu.compiled((self.name.to_string(), key, textured), || self.build(gpu, spec, textures))
-    }
-
-    fn build(&self, gpu: &Gpu, spec: &[(&str, u32)], textures: &[&str]) -> Result<CompiledKernel> {
-        let Shader { text, reflection, .. } = self.textured(spec, textures)?;
-        let storage_limit = gpu.limits().max_storage_buffers_per_shader_stage as usize;
-        let is_storage = |(_, _, access): &&(u32, String, Access)| !matches!(access, Access::Uniform(_));
-        let needed = reflection.bindings.iter().filter(is_storage).count();
-        if needed > storage_limit {
-            return Err(self.error(format!("binds {needed} storage buffers, this adapter allows {storage_limit}")));
-        }
-        let of_type = |binding: u32, ty: wgpu::BindingType| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty,
-            count: None,
-        };
-        let entry = |binding: u32, ty: wgpu::BufferBindingType| {
-            of_type(binding, wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None })
-        };
-        let texture = wgpu::BindingType::Texture {
-            sample_type: wgpu::TextureSampleType::Float { filterable: false },
-            view_dimension: wgpu::TextureViewDimension::D2,
-            multisampled: false,
-        };
-        let mut entries: Vec<wgpu::BindGroupLayoutEntry> = reflection
-            .bindings
-            .iter()
-            .map(|(number, _, access)| match access {
-                Access::Read => entry(*number, wgpu::BufferBindingType::Storage { read_only: true }),
-                Access::Write => entry(*number, wgpu::BufferBindingType::Storage { read_only: false }),
-                Access::Uniform(_) => entry(*number, wgpu::BufferBindingType::Uniform),
-            })
-            .collect();
-        entries.extend(reflection.textures.iter().map(|number| of_type(number + TEXTURES, texture)));
-        entries.extend(reflection.params_binding.map(|(number, _)| entry(number, wgpu::BufferBindingType::Uniform)));
-        let device = gpu.device();
-        let (layout, pipeline) = gpu.guarded(self.name, || {
-            let descriptor = wgpu::ShaderModuleDescriptor {
-                label: Some(self.name),
-                source: wgpu::ShaderSource::Wgsl(Cow::Owned(text)),
-            };
-            let module = if gpu.checked_shaders() {
-                device.create_shader_module(descriptor)
-            } else {
-                // SAFETY: the source belongs to this crate. Kernels index within the element counts that the plan
-                // checked against the bound ranges, and their loops terminate.
-                unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
-            };
-            let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some(self.name),
-                entries: &entries,
-            });
-            let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: Some(self.name),
-                bind_group_layouts: &[Some(&layout)],
-                immediate_size: 0,
-            });
-            let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(self.name),
-                layout: Some(&pipeline_layout),
-                module: &module,
-                entry_point: Some("main"),
-                compilation_options: wgpu::PipelineCompilationOptions {
-                    zero_initialize_workgroup_memory: false,
-                    ..Default::default()
-                },
-                cache: None,
-            });
-            (layout, pipeline)
-        })?;
-        Ok(CompiledKernel { pipeline, layout, reflection })
     }
 }
 

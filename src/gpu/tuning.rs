@@ -1,8 +1,8 @@
 //! Tuning: the variants that were measured to be faster than the defaults on an adapter, and the file that stores them.
 //!
 //! `ketformer tune` writes one JSON file per adapter into the user's cache folder, with the driver and the version of
-//! the crate. A file of another driver or version is ignored with a warning. [`Gpu::new`] reads the file; a device of
-//! the caller ([`Gpu::from_device`]) uses no tuning unless [`Gpu::with_tuning`] sets one.
+//! the crate. A file of another driver or version is ignored with a warning. [`super::Gpu::new`] reads the file; a device of
+//! the caller ([`super::Gpu::from_device`]) uses no tuning unless [`super::Gpu::with_tuning`] sets one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 
-use super::Gpu;
 use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -46,9 +45,8 @@ struct TuningFile {
 }
 
 impl TuningFile {
-    /// The file that this version of the crate writes and accepts for the adapter of `gpu`.
-    fn of(gpu: &Gpu, preferred: Tuning) -> Self {
-        let info = gpu.info();
+    /// The file that this version of the crate writes and accepts for an adapter.
+    fn of(info: &wgpu::AdapterInfo, preferred: Tuning) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
             adapter: info.name.clone(),
@@ -81,12 +79,12 @@ impl Tuning {
         self.iter().next().is_none()
     }
 
-    /// Path of the file for the adapter of `gpu`, in the folder given by the environment variable `KETFORMER_CACHE`,
+    /// Path of the file for an adapter ([`crate::gpu::Gpu::info`]), in the folder given by the environment variable `KETFORMER_CACHE`,
     /// otherwise in the user's cache folder. The file may not exist.
     ///
     /// # Errors
     /// [`ErrorKind::File`] if the user has no cache folder.
-    pub fn path(gpu: &Gpu) -> Result<PathBuf> {
+    pub fn path(info: &wgpu::AdapterInfo) -> Result<PathBuf> {
         let folder = match std::env::var_os(FOLDER).filter(|folder| !folder.is_empty()) {
             Some(folder) => PathBuf::from(folder),
             None => {
@@ -97,12 +95,11 @@ impl Tuning {
                 strategy.cache_dir().join("ketformer")
             }
         };
-        Ok(folder.join(Self::file_name(gpu)))
+        Ok(folder.join(Self::file_name(info)))
     }
 
-    /// File name for the adapter of `gpu`. The version of the driver is stored inside the file.
-    pub fn file_name(gpu: &Gpu) -> String {
-        let info = gpu.info();
+    /// File name for an adapter. The version of the driver is stored inside the file.
+    pub fn file_name(info: &wgpu::AdapterInfo) -> String {
         let words = format!("{:?} {} {}", info.backend, info.name, info.driver).to_lowercase();
         let words = words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         let name: String = words.collect::<Vec<_>>().join("-").chars().take(100).collect();
@@ -114,7 +111,7 @@ impl Tuning {
     /// # Errors
     /// [`ErrorKind::File`] with the path if the file cannot be read, is incomplete, or belongs to another adapter,
     /// driver or version.
-    pub fn load(path: &Path, gpu: &Gpu) -> Result<Option<Self>> {
+    pub fn load(path: &Path, info: &wgpu::AdapterInfo) -> Result<Option<Self>> {
         let error = |what: String| {
             let remedy = "`ketformer tune` rewrites it";
             Error::new(ErrorKind::File, format!("tuning: {} {what}; {remedy}", path.display()))
@@ -126,7 +123,7 @@ impl Tuning {
         };
         let found: TuningFile = serde_json::from_str(&text)
             .map_err(|e| error("is no whole tuning file and is ignored".into()).caused_by(e))?;
-        let own = TuningFile::of(gpu, Self::default());
+        let own = TuningFile::of(info, Self::default());
         let pairs = [
             ("version", &found.version, &own.version),
             ("adapter", &found.adapter, &own.adapter),
@@ -142,13 +139,13 @@ impl Tuning {
     ///
     /// # Errors
     /// [`ErrorKind::File`]; [`ErrorKind::NotFinite`] if a gain cannot be written as JSON.
-    pub fn save(&self, path: &Path, gpu: &Gpu) -> Result<()> {
+    pub fn save(&self, path: &Path, info: &wgpu::AdapterInfo) -> Result<()> {
         let remedy = format!("set {FOLDER} to another folder");
         let error = |e| {
             let message = format!("tuning: cannot write {}; {remedy}", path.display());
             Error::new(ErrorKind::File, message).caused_by(e)
         };
-        let text = serde_json::to_string_pretty(&TuningFile::of(gpu, self.clone())).map_err(|e| {
+        let text = serde_json::to_string_pretty(&TuningFile::of(info, self.clone())).map_err(|e| {
             Error::new(ErrorKind::NotFinite, "tuning: a gain cannot be written as JSON; report this").caused_by(e)
         })?;
         path.parent().map_or(Ok(()), fs::create_dir_all).map_err(error)?;

@@ -14,7 +14,6 @@ use crate::kernels::device::probe::{
     ChainShape, LOADS, LoadKind, LoadShape, ProbeCopy, ProbeLoad, ProbeMultiplyAdd, ProbeShuffle, SHUFFLES,
     ShuffleShape, chain_reference, load_inputs, load_reference, shuffle_reference,
 };
-
 use crate::kernels::{Expected, RandomInputs, measure as compare};
 
 /// Target time of a probe in milliseconds: long enough for any clock, short enough for any watchdog.

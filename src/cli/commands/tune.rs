@@ -18,7 +18,7 @@ pub fn run(arguments: &TuneArguments) -> Result<Outcome> {
     config.check()?;
     let options = GpuOptions { adapter: arguments.adapter.clone(), ignore_tuning: true, ..GpuOptions::default() };
     let gpu = Gpu::with_options(&options)?;
-    let path = Tuning::path(&gpu)?;
+    let path = Tuning::path(gpu.info())?;
     let report = bench::tune(&gpu, &config, &mut |title| {
         if !arguments.quiet {
             output::progress(&format!("tune {title}"));
@@ -30,7 +30,7 @@ pub fn run(arguments: &TuneArguments) -> Result<Outcome> {
         output::line("time was up: the remaining classes keep their defaults; increase --seconds");
     }
     let tuning = report.tuning();
-    tuning.save(&path, &gpu)?;
+    tuning.save(&path, gpu.info())?;
     let (preferred, all) = (tuning.iter().count(), report.verdicts.len());
     output::line(format!("{preferred} of {all} differ from the rules; saved in {}", path.display()));
     let has_failed = report.verdicts.iter().any(|verdict| verdict.failed);

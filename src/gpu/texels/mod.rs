@@ -17,7 +17,7 @@ mod vulkan;
 
 pub(super) use vulkan::{Aliased, create_buffer, supported};
 
-use super::DType;
+use super::dtype::DType;
 
 /// Texels per row of a texture.
 pub(super) const WIDTH: u32 = 4096;

@@ -1,0 +1,103 @@
+//! Compilation of kernels by wgpu, cached on the device.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::Gpu;
+use super::bind::Bind;
+use super::rewrite::TEXTURES;
+use super::shader::{Access, CompiledKernel, Kernel, Shader};
+use crate::error::Result;
+
+impl Kernel {
+    /// Names of the bindings in `given` that are read as textures on this device.
+    pub(super) fn textures(&self, gpu: &Gpu, given: &[Bind<'_>]) -> Vec<&'static str> {
+        if !gpu.reads_texels() {
+            return Vec::new();
+        }
+        let has_texture = |name: &&str| {
+            given.iter().find(|bind| bind.name == *name).is_some_and(|bind| bind.view.texels(gpu).is_some())
+        };
+        let names = gpu.texel_bindings(self.name, || self.texel_bindings().collect());
+        names.iter().copied().filter(has_texture).collect()
+    }
+
+    /// The pipeline for `spec` on this device, with `textures` read as textures. Cached after the first call.
+    pub(super) fn compile(&self, gpu: &Gpu, spec: &[(&str, u32)], textures: &[&str]) -> Result<Arc<CompiledKernel>> {
+        let mut key: Vec<(String, u32)> = spec.iter().map(|(name, value)| (name.to_string(), *value)).collect();
+        key.sort();
+        let textured = textures.iter().map(|name| name.to_string()).collect();
+        gpu.compiled((self.name.to_string(), key, textured), || self.build(gpu, spec, textures))
+    }
+
+    fn build(&self, gpu: &Gpu, spec: &[(&str, u32)], textures: &[&str]) -> Result<CompiledKernel> {
+        let Shader { text, reflection, .. } = self.textured(spec, textures)?;
+        let storage_limit = gpu.limits().max_storage_buffers_per_shader_stage as usize;
+        let is_storage = |(_, _, access): &&(u32, String, Access)| !matches!(access, Access::Uniform(_));
+        let needed = reflection.bindings.iter().filter(is_storage).count();
+        if needed > storage_limit {
+            return Err(self.error(format!("binds {needed} storage buffers, this adapter allows {storage_limit}")));
+        }
+        let of_type = |binding: u32, ty: wgpu::BindingType| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty,
+            count: None,
+        };
+        let entry = |binding: u32, ty: wgpu::BufferBindingType| {
+            of_type(binding, wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None })
+        };
+        let texture = wgpu::BindingType::Texture {
+            sample_type: wgpu::TextureSampleType::Float { filterable: false },
+            view_dimension: wgpu::TextureViewDimension::D2,
+            multisampled: false,
+        };
+        let mut entries: Vec<wgpu::BindGroupLayoutEntry> = reflection
+            .bindings
+            .iter()
+            .map(|(number, _, access)| match access {
+                Access::Read => entry(*number, wgpu::BufferBindingType::Storage { read_only: true }),
+                Access::Write => entry(*number, wgpu::BufferBindingType::Storage { read_only: false }),
+                Access::Uniform(_) => entry(*number, wgpu::BufferBindingType::Uniform),
+            })
+            .collect();
+        entries.extend(reflection.textures.iter().map(|number| of_type(number + TEXTURES, texture)));
+        entries.extend(reflection.params_binding.map(|(number, _)| entry(number, wgpu::BufferBindingType::Uniform)));
+        let device = gpu.device();
+        let (layout, pipeline) = gpu.guarded(self.name, || {
+            let descriptor = wgpu::ShaderModuleDescriptor {
+                label: Some(self.name),
+                source: wgpu::ShaderSource::Wgsl(Cow::Owned(text)),
+            };
+            let module = if gpu.checked_shaders() {
+                device.create_shader_module(descriptor)
+            } else {
+                // SAFETY: the source belongs to this crate. Kernels index within the element counts that the plan
+                // checked against the bound ranges, and their loops terminate.
+                unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+            };
+            let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some(self.name),
+                entries: &entries,
+            });
+            let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(self.name),
+                bind_group_layouts: &[Some(&layout)],
+                immediate_size: 0,
+            });
+            let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(self.name),
+                layout: Some(&pipeline_layout),
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    zero_initialize_workgroup_memory: false,
+                    ..Default::default()
+                },
+                cache: None,
+            });
+            (layout, pipeline)
+        })?;
+        Ok(CompiledKernel { pipeline, layout, reflection })
+    }
+}
