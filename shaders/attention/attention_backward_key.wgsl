@@ -13,6 +13,7 @@
 // D is a multiple of 4; subgroups have at least 8 lanes.
 #import grid
 #import head
+#import head_tile
 const KEYS: u32 = 1u; // spec 2
 
 struct Params { samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32 }
@@ -35,12 +36,12 @@ fn main(
     let cluster = grid_index(group, groups) * (64u / CLUSTER) + local / CLUSTER;
     let lane = id % CLUSTER;
     let leader = id - lane;
-    let tiles = (params.tokens + CLUSTER * KEYS - 1u) / (CLUSTER * KEYS);
+    let tile = head_tile(cluster, params.heads, params.tokens, CLUSTER * KEYS);
     // Past the samples, the last one is recomputed and not stored, so that every lane reaches the shuffles.
-    let sample = min(cluster / params.heads / tiles, params.samples - 1u);
-    let stores = cluster / params.heads / tiles < params.samples;
-    let head = cluster % params.heads;
-    let first_key = cluster / params.heads % tiles * CLUSTER * KEYS + lane;
+    let sample = min(tile.sample, params.samples - 1u);
+    let stores = tile.sample < params.samples;
+    let head = tile.head;
+    let first_key = tile.first + lane;
     let width4 = params.heads * PARTS;
     let start = sample * params.tokens * 3u * width4 + head * PARTS;
 

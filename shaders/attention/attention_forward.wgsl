@@ -13,6 +13,7 @@
 // D is a multiple of 4; subgroups have at least 8 lanes.
 #import grid
 #import head
+#import head_tile
 #import online_softmax
 #import cache
 const QUERIES: u32 = 1u; // spec 2 4
@@ -37,12 +38,12 @@ fn main(
     let cluster = grid_index(group, groups) * (64u / CLUSTER) + local / CLUSTER;
     let lane = id % CLUSTER;
     let leader = id - lane;
-    let tiles = (params.queries + CLUSTER * QUERIES - 1u) / (CLUSTER * QUERIES);
+    let tile = head_tile(cluster, params.heads, params.queries, CLUSTER * QUERIES);
     // Past the samples, the last one is recomputed and not stored, so that every lane reaches the shuffles.
-    let sample = min(cluster / params.heads / tiles, params.samples - 1u);
-    let stores = cluster / params.heads / tiles < params.samples;
-    let head = cluster % params.heads;
-    let first_query = cluster / params.heads % tiles * CLUSTER * QUERIES + lane;
+    let sample = min(tile.sample, params.samples - 1u);
+    let stores = tile.sample < params.samples;
+    let head = tile.head;
+    let first_query = tile.first + lane;
     let row4 = 3u * params.heads * PARTS;
     let start = (sample * params.stride + params.offset) * row4 + head * PARTS;
 

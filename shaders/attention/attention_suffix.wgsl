@@ -13,6 +13,7 @@
 // D is a multiple of 4; subgroups have at least 8 lanes.
 #import grid
 #import head
+#import head_tile
 #import online_softmax
 #import cache
 #import remainder
@@ -64,12 +65,11 @@ fn main(
 ) {
     let cluster = grid_index(group, groups) * (64u / CLUSTER) + local / CLUSTER;
     let lane = id % CLUSTER;
-    let tiles = (params.per_item + CLUSTER * QUERIES - 1u) / (CLUSTER * QUERIES);
+    let tile = head_tile(cluster, params.heads, params.per_item, CLUSTER * QUERIES);
     // Past the end, the last item or row is recomputed and not stored, so that every lane reaches the shuffles.
-    let item = min(cluster / params.heads / tiles, params.items - 1u);
-    let head = cluster % params.heads;
-    let first_k = cluster / params.heads % tiles * CLUSTER * QUERIES;
-    let end_k = min(first_k + CLUSTER * QUERIES, params.per_item);
+    let item = min(tile.sample, params.items - 1u);
+    let head = tile.head;
+    let end_k = min(tile.first + CLUSTER * QUERIES, params.per_item);
     let width4 = params.heads * PARTS;
     let base_start = base[params.first_item + item] * params.tokens * 3u * width4 + head * PARTS;
     let start = item * params.per_item * 3u * width4 + head * PARTS;
@@ -79,7 +79,7 @@ fn main(
     var shared_keys = vec2(params.tokens, 0u);
     var begins = 0u; // bit i: a sequence begins at row i of the tile
     for (var i = 0u; i < QUERIES; i++) {
-        let k = min(first_k + lane + CLUSTER * i, params.per_item - 1u);
+        let k = min(tile.first + lane + CLUSTER * i, params.per_item - 1u);
         entry[i] = suffix_entry(row_table[k], params.period);
         ranges[i] = suffix_shared(entry[i], params.period);
         shared_keys = vec2(min(shared_keys.x, ranges[i].x), max(shared_keys.y, ranges[i].y));
@@ -100,12 +100,12 @@ fn main(
         add(id - lane, min(CLUSTER, shared_end - j0), j0, ranges);
     }
     // The sequences of the tile in order: rows a to end − 1, whose changed keys begin at row a − (p − s).
-    for (var a = first_k; subgroupAny(a < end_k); ) {
+    for (var a = tile.first; subgroupAny(a < end_k); ) {
         let begin = suffix_entry(row_table[min(a, params.per_item - 1u)], params.period);
-        let end = min(a + 1u + countTrailingZeros(begins >> (a + 1u - first_k)), end_k);
+        let end = min(a + 1u + countTrailingZeros(begins >> (a + 1u - tile.first)), end_k);
         let keys = begin.y - begin.x + end - a;
         for (var i = 0u; i < QUERIES; i++) {
-            let k = first_k + lane + CLUSTER * i;
+            let k = tile.first + lane + CLUSTER * i;
             ranges[i] = vec2(begin.x, select(0u, entry[i].y + 1u, k >= a && k < end));
         }
         let most = subgroupMax(select(0u, keys, a < end_k));
@@ -120,8 +120,8 @@ fn main(
         a = end;
     }
     for (var i = 0u; i < QUERIES; i++) {
-        let k = first_k + lane + CLUSTER * i;
-        if (cluster / params.heads / tiles < params.items && k < end_k) {
+        let k = tile.first + lane + CLUSTER * i;
+        if (tile.sample < params.items && k < end_k) {
             for (var c = 0u; c < PARTS; c++) {
                 out[((item * params.per_item + k) * params.heads + head) * PARTS + c] = sum[i * PARTS + c] / state[i].y;
             }

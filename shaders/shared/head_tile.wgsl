@@ -1,4 +1,4 @@
-// Tile of one head that an invocation owns: `size` consecutive rows of one sample of `tokens` tokens.
+// Tile of one head that invocation or cluster `index` owns: `size` consecutive rows of one sample of `tokens` tokens.
 struct HeadTile {
     sample: u32,
     head: u32,

@@ -231,7 +231,7 @@ impl Kernel {
         self.parsed(self.assemble(spec)?)
     }
 
-    /// Like [`Kernel::shader`], with every eligible binding read as a texture, see [`Gpu::reads_texels`].
+    /// Like [`Kernel::shader`], with every eligible binding read as a texture, see [`super::Gpu::reads_texels`].
     ///
     /// # Errors
     /// As [`Kernel::shader`].

@@ -22,7 +22,8 @@ mod dot;
 mod pairs;
 mod product;
 
-use super::variant::Variant;
+use super::strategy::Strategy;
+use super::variant::{Selection, Variant};
 use crate::error::Result;
 use crate::gpu::{Gpu, View};
 use crate::kernels::record;
@@ -53,6 +54,16 @@ impl SampleRows {
     /// Number of rows of all parts.
     pub fn rows(&self) -> u32 {
         self.parts * self.part_rows
+    }
+}
+
+/// Default variant of a Gram matrix kernel: tiles of `rows` rows in subgroups on software adapters, of half as many
+/// elsewhere.
+fn tile_rule(gpu: &Gpu, widths: [u32; 2], rows: u32) -> Selection {
+    match Strategy::choose(gpu, &widths) {
+        Strategy::Subgroup if gpu.is_software() => (Strategy::Subgroup, rows, 2),
+        Strategy::Subgroup => (Strategy::Subgroup, rows / 2, 4),
+        _ => (Strategy::Scalar, rows / 2, 1),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Gram matrix of a linear layer from its inputs and the gradients of its outputs.
 
-use super::{SampleRows, Triangle, subgroup_tiles};
+use super::{SampleRows, Triangle, subgroup_tiles, tile_rule};
 use crate::error::Result;
 use crate::gpu::{Cost, Groups, Kernel, Launch, Plan, View, bind};
 use crate::kernels::strategy::Strategy;
@@ -73,11 +73,7 @@ pub(crate) static PAIRS_SELECTOR: VariantSelector<PairsShape> = VariantSelector 
         let [n, k] = [shape.outputs, shape.inputs].map(width_class);
         format!("{k} to {n}")
     },
-    rule: |gpu, shape| match Strategy::choose(gpu, &[shape.inputs, shape.outputs]) {
-        Strategy::Subgroup if gpu.is_software() => (Strategy::Subgroup, 8, 2),
-        Strategy::Subgroup => (Strategy::Subgroup, 4, 4),
-        _ => (Strategy::Scalar, 4, 1),
-    },
+    rule: |gpu, shape| tile_rule(gpu, [shape.inputs, shape.outputs], 8),
     requirement: |_, shape, variant| {
         let whole = (shape.inputs | shape.outputs).is_multiple_of(4);
         (variant.strategy != Strategy::Scalar && !whole)

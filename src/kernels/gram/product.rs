@@ -1,6 +1,6 @@
 //! Update G += P Pᵀ of the Gram matrix for a panel P of the Jacobian.
 
-use super::{SampleRows, Triangle, subgroup_tiles};
+use super::{SampleRows, Triangle, subgroup_tiles, tile_rule};
 use crate::error::Result;
 use crate::gpu::{Cost, Groups, Kernel, Launch, Plan, View, bind};
 use crate::kernels::strategy::Strategy;
@@ -57,11 +57,7 @@ pub(crate) static PRODUCT_SELECTOR: VariantSelector<GramShape> = VariantSelector
         ],
     },
     class: |shape| format!("{} columns", width_class(shape.columns)),
-    rule: |gpu, shape| match Strategy::choose(gpu, &[shape.columns, shape.stride]) {
-        Strategy::Subgroup if gpu.is_software() => (Strategy::Subgroup, 16, 2),
-        Strategy::Subgroup => (Strategy::Subgroup, 8, 4),
-        _ => (Strategy::Scalar, 8, 1),
-    },
+    rule: |gpu, shape| tile_rule(gpu, [shape.columns, shape.stride], 16),
     requirement: |_, shape, variant| {
         let whole = shape.columns.is_multiple_of(4) && shape.stride.is_multiple_of(4);
         (variant.strategy != Strategy::Scalar && !whole)

@@ -68,7 +68,7 @@ impl Connected {
     }
 
     /// Records the list of the pairs of a window whose condition holds. For all other pairs, `ratio` (B, moves, 2) is
-    /// set to ([`NEG_LARGE`], 0).
+    /// set to ([`super::energy::NEG_LARGE`], 0).
     ///
     /// # Errors
     /// As [`Plan::launch`].
