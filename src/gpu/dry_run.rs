@@ -3,10 +3,7 @@
 //! The device of a dry run creates no memory. Its buffers have their labels and lengths, all on one placeholder, and
 //! writes to them have no effect. Nothing may be launched on them or read from them.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use super::Gpu;
-use crate::error::Result;
+use std::sync::{Mutex, PoisonError};
 
 /// Buffers that a dry run allocated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +23,16 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    /// Empty ledger.
+    pub(super) fn new(placeholder: wgpu::Buffer) -> Self {
+        Self { placeholder, allocations: Mutex::default() }
+    }
+
+    /// Allocations so far.
+    pub(super) fn allocations(&self) -> Allocations {
+        self.allocations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Counts a buffer of `bytes` bytes, of which one may have `limit`, and returns the placeholder.
     pub(super) fn add(&self, label: &str, bytes: u64, limit: u64) -> wgpu::Buffer {
         let mut all = self.allocations.lock().unwrap_or_else(PoisonError::into_inner);
@@ -35,21 +42,5 @@ impl Ledger {
             all.largest = Some((label.into(), bytes));
         }
         self.placeholder.clone()
-    }
-}
-
-impl Gpu {
-    /// Calls `allocate` with a device that counts buffers instead of creating them, and returns the count. Limits on
-    /// the size of a buffer are not errors on this device; see [`Allocations::excess`].
-    ///
-    /// # Errors
-    /// Any error of `allocate`; as [`Gpu::buffer`] for the placeholder.
-    pub fn dry_run<T>(&self, allocate: impl FnOnce(&Self) -> Result<T>) -> Result<Allocations> {
-        let placeholder = self.buffer("ketformer.dry_run", 4)?;
-        let ledger = Ledger { placeholder: placeholder.wgpu().clone(), allocations: Mutex::default() };
-        let ledger = Arc::new(ledger);
-        allocate(&Self { ledger: Some(ledger.clone()), ..self.clone() })?;
-        let allocations = ledger.allocations.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(allocations.clone())
     }
 }
