@@ -5,7 +5,7 @@
 //!
 //! **Train.**
 //! ```no_run
-//! use ketformer::{Gpu, Lattice, Ptf, Rydberg, TrainConfig, Trainer};
+//! use ketformer::{Gpu, Lattice, Ptf, Rydberg, SampleConfig, State, TrainConfig, Trainer};
 //! # fn main() -> ketformer::Result<()> {
 //! let gpu = Gpu::new()?;
 //! let lattice = Lattice::square(4, 4);
@@ -16,7 +16,10 @@
 //!     let report = report?;
 //!     println!("{} {} ± {}", report.step, report.energy, report.energy_error);
 //! }
-//! trainer.weights()?.save("model.safetensors")?;
+//! let weights = trainer.weights()?;
+//! weights.save("model.safetensors")?;
+//! let state = State::new(&gpu, &lattice, &model, &weights);
+//! println!("{:?}", state.expect(&rydberg, SampleConfig::default())?);
 //! # Ok(()) }
 //! ```
 //!
