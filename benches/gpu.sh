@@ -197,7 +197,7 @@ if [ "$peers" = yes ]; then
 fi
 
 if [ -z "$python" ]; then
-    say "PyTorch: left out as asked"
+    say "PyTorch: left out as requested"
 elif ! "$python" -c 'import torch' 2>/dev/null; then
     say "PyTorch: $python has no torch; left out (pip install torch numpy, or --python PYTHON)"
 else

@@ -83,7 +83,7 @@ fn mixed_precision_without_f16_says_what_would_do() {
     let error = trainer.err().expect("a device without f16");
     assert_eq!(error.kind(), ErrorKind::Adapter);
     let said = error.to_string();
-    assert!(said.contains("f16") && said.contains("precision=single") && !said.contains('\n'), "{said}");
+    assert!(said.contains("f16") && said.contains("single precision") && !said.contains('\n'), "{said}");
 }
 
 /// Elements of the wrong width are refused when the plan is built.

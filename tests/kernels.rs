@@ -57,8 +57,8 @@ fn all_cases() -> &'static [Ran] {
             Err(error) => (vec![error.to_string()], 0),
         };
         let variant = variant_of(kernel, case).map(|(choice, variant)| {
-            let beside = case.name.split(" [").next().unwrap_or_default().to_string();
-            (choice, variant.reduction_order, variant.name, beside)
+            let shape = case.name.split(" [").next().unwrap_or_default().to_string();
+            (choice, variant.reduction_order, variant.name, shape)
         });
         Ran { kernel, variant, name: case.name.clone(), failures, digest }
     };
@@ -159,8 +159,8 @@ fn forms_of_one_order_give_the_same_bits() {
     let mut first = std::collections::BTreeMap::new();
     let mut compared = 0;
     for Ran { kernel, variant, name, digest, .. } in all_cases() {
-        let Some((choice, reduction_order, variant, beside)) = variant else { continue };
-        let before = first.entry((*choice, *reduction_order, beside.as_str())).or_insert((*variant, *digest));
+        let Some((choice, reduction_order, variant, shape)) = variant else { continue };
+        let before = first.entry((*choice, *reduction_order, shape.as_str())).or_insert((*variant, *digest));
         if before.0 != *variant {
             assert!(before.1 == *digest, "{kernel} {name}: {} gives other bits", before.0);
             compared += 1;

@@ -259,15 +259,15 @@ fn distance(found: impl Iterator<Item = f64>, expected: &[f64]) -> f64 {
 /// with rounding errors of about 10⁻⁷ of their norm. Solving amplifies these errors in the Gram matrix by at most its
 /// condition number, the largest eigenvalue over λ.
 #[test]
-fn geometry_of_a_vision_transformer() {
+fn gram_matrix_of_a_vision_transformer() {
     let (gpu, vectors) = (gpu(), vit_vectors());
     let (model, weights, given) = (&*vectors.model, vectors.named("param."), vectors.of_spins());
-    let geometry = GramProbe::new(&State::new(&gpu, &LATTICE, model, &weights), &given).unwrap();
-    let gram = geometry.gram().unwrap();
+    let probe = GramProbe::new(&State::new(&gpu, &LATTICE, model, &weights), &given).unwrap();
+    let gram = probe.gram().unwrap();
     let of_gram = distance(gram.values().iter().copied(), &vectors.f64("gram"));
     let [real, imaginary] = ["local_energy_real", "local_energy_imag"].map(|name| vectors.f64(name));
     let energies: Vec<[f64; 2]> = real.into_iter().zip(imaginary).map(|(re, im)| [re, im]).collect();
-    let (direction, solution) = geometry.direction(&energies, 1e-3).unwrap();
+    let (direction, solution) = probe.direction(&energies, 1e-3).unwrap();
     let found = direction.tensors.values().flat_map(|tensor| tensor.values.iter().map(|v| f64::from(*v)));
     let expected: Vec<f64> = direction.tensors.keys().flat_map(|name| vectors.f64(&format!("sr.{name}"))).collect();
     let of_step = distance(found, &expected);

@@ -1,19 +1,19 @@
 // Parameters cast to f16, two per word, for passes that store their weights as f16.
 //
-//   narrow[i] = values[i] rounded to the nearest f16, ties to even, clamped to ±65504
+//   halves[i] = values[i] rounded to the nearest f16, ties to even, clamped to ±65504
 //
 // The cast operates on the bits, because the rounding of drivers' conversions differs. Each invocation casts four
 // elements.
 //
 // grid   ⌈elements / 4⌉ invocations, 64 to a workgroup
 // reads  values (elements), as bits
-// makes  narrow (elements), element 2w in the lower half of word w
+// makes  halves (elements), element 2w in the lower half of word w
 #import grid
 
 struct Params { elements: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> values: array<vec4<u32>>;         // (elements)
-@group(0) @binding(2) var<storage, read_write> narrow: array<vec2<u32>>;   // (elements / 2)
+@group(0) @binding(2) var<storage, read_write> halves: array<vec2<u32>>;   // (elements / 2)
 
 const LARGEST: u32 = 0x477fe000u;         // 65504
 const SMALLEST_NORMAL: u32 = 0x38800000u; // 2⁻¹⁴
@@ -45,5 +45,5 @@ fn main(
     let i = grid_index(group, groups) * 64u + local;
     if (4u * i >= params.elements) { return; }
     let v = values[i];
-    narrow[i] = vec2(half_bits(v.x) | half_bits(v.y) << 16u, half_bits(v.z) | half_bits(v.w) << 16u);
+    halves[i] = vec2(half_bits(v.x) | half_bits(v.y) << 16u, half_bits(v.z) | half_bits(v.w) << 16u);
 }

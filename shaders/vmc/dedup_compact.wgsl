@@ -1,17 +1,17 @@
 // Numbering of the deduplicated configurations, in the order of their first samples.
 //
-//   unique_of[b]  = #{ a < first[b] : first[a] = a }
+//   dedup_of[b]  = #{ a < first[b] : first[a] = a }
 //   sample_of[u]  = the u-th sample with first[b] = b        count[u] = #{ b : first[b] = sample_of[u] }
 //   live[0]       = number of deduplicated configurations
 //
 // grid   ⌈B / 64⌉ workgroups
 // reads  first (B)
-// makes  unique_of (B) · sample_of (B) · count (B), both up to live[0] · live (1)
+// makes  dedup_of (B) · sample_of (B) · count (B), both up to live[0] · live (1)
 #import grid
 struct Params { samples: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> first: array<u32>;                // (B)
-@group(0) @binding(2) var<storage, read_write> unique_of: array<u32>;      // (B)
+@group(0) @binding(2) var<storage, read_write> dedup_of: array<u32>;      // (B)
 @group(0) @binding(3) var<storage, read_write> sample_of: array<u32>;      // (B)
 @group(0) @binding(4) var<storage, read_write> count: array<u32>;          // (B)
 @group(0) @binding(5) var<storage, read_write> live: array<u32>;           // (1)
@@ -35,7 +35,7 @@ fn main(
         rank += select(0u, is_first, a < mine);
         copies += select(0u, 1u, of_a == mine);
     }
-    unique_of[b] = rank;
+    dedup_of[b] = rank;
     if (mine == b) {
         sample_of[rank] = b;
         count[rank] = copies;

@@ -7,7 +7,7 @@
 // `values`. Spans do not depend on the available memory.
 //
 // grid   ⌈B / 64⌉ workgroups
-// reads  values (B, COLUMNS) and unique_of (B), by groups · sample_of (B) and count (B), by spans ·
+// reads  values (B, COLUMNS) and dedup_of (B), by groups · sample_of (B) and count (B), by spans ·
 //        statistics (COLUMNS, 2)
 // makes  d_log_psi: d_log_p (B), by spans, and with PARTS = 2 from phase_at on d_phase (B)
 #import columns
@@ -16,7 +16,7 @@ const PARTS: u32 = 1u; // spec 2
 struct Params { samples: u32, group_samples: u32, span_samples: u32, phase_at: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> values: array<f32>;               // (B, COLUMNS)
-@group(0) @binding(2) var<storage, read> unique_of: array<u32>;            // (B)
+@group(0) @binding(2) var<storage, read> dedup_of: array<u32>;            // (B)
 @group(0) @binding(3) var<storage, read> sample_of: array<u32>;            // (B)
 @group(0) @binding(4) var<storage, read> count: array<u32>;                // (B)
 @group(0) @binding(5) var<storage, read> statistics: array<f32>;           // (COLUMNS, 2)
@@ -33,7 +33,7 @@ fn main(
     // Outputs past the last deduplicated sample are never read. The bounds keep their undefined indices in range.
     let b = min(i - i % params.span_samples + sample_of[i], params.samples - 1u);
     let group_first = b - b % params.group_samples;
-    let row = min(group_first + unique_of[b], params.samples - 1u);
+    let row = min(group_first + dedup_of[b], params.samples - 1u);
     let weight = f32(count[i]);
     d_log_psi[i] = weight * (values[row * COLUMNS] - statistics[0]) / f32(params.samples);
     if (PARTS == 2u) {

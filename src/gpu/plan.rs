@@ -503,9 +503,9 @@ impl Plan {
         self.live = Some(live);
         for at in &old.resolving {
             self.record_resolving(&counters)?;
-            if let Some(anew) = self.dispatches.pop() {
+            if let Some(recorded) = self.dispatches.pop() {
                 let Dispatch { scope, times, .. } = self.dispatches[*at];
-                self.dispatches[*at] = Dispatch { scope, times, ..anew };
+                self.dispatches[*at] = Dispatch { scope, times, ..recorded };
             }
         }
         if let Some(live) = &mut self.live {

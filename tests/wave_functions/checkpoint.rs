@@ -43,10 +43,10 @@ fn what_is_restored_goes_on_to_the_same_bits() {
             assert!(restored.checkpoint().unwrap() == whole.checkpoint().unwrap(), "{}: other weights", case.name);
 
             // Weights alone are not enough.
-            let mut anew = trainer(&case, optimizer);
-            anew.restore(&Checkpoint { optimizer: emptied(&checkpoint.optimizer), ..checkpoint }).unwrap();
-            steps(&mut anew, 2);
-            assert!(anew.weights().unwrap() != whole.weights().unwrap(), "{} {optimizer:?}", case.name);
+            let mut restored = trainer(&case, optimizer);
+            restored.restore(&Checkpoint { optimizer: emptied(&checkpoint.optimizer), ..checkpoint }).unwrap();
+            steps(&mut restored, 2);
+            assert!(restored.weights().unwrap() != whole.weights().unwrap(), "{} {optimizer:?}", case.name);
         }
     }
 }

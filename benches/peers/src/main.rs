@@ -209,7 +209,7 @@ fn run(arguments: &Arguments) -> Result<Report> {
             error: None,
         };
         row.error = measure(&mut row, work, &gpu, &device, arguments).err().map(|error| error.to_string());
-        eprintln!("{}", row.told());
+        eprintln!("{}", row.line());
         report.rows.push(row);
     }
     report.load[1] = report::load();

@@ -114,7 +114,7 @@ fn cell(value: Option<f64>, decimals: usize) -> String {
 
 impl Row {
     /// Result as text, printed while later benchmarks run.
-    pub fn told(&self) -> String {
+    pub fn line(&self) -> String {
         let tried = |tried: &Tried| {
             let ms = tried.ms.map_or_else(String::new, |ms| format!("{ms:.3} ms"));
             let error = tried.error.as_ref().map_or_else(String::new, |error| format!("; excluded, {error}"));

@@ -257,8 +257,8 @@ fn reconfiguration_rows(
         mebibytes(4.0 * cost.rows as f64 * cost.parameters as f64),
         mebibytes(trainer.memory() as f64),
         cost.passes,
-        cost.forms[0],
-        cost.forms[1],
+        cost.additions[0],
+        cost.additions[1],
         cost.gram.flops / 1e9,
         cost.apply.flops / 1e9,
     ));

@@ -1,7 +1,7 @@
 //! Tuning: variant races at the shapes of typical networks find the fastest kernel variants of an adapter.
 //!
 //! Recording a plan logs its variant selections (`Gpu::with_selection_log`), so the tuning needs no list of kernels.
-//! The default of a kernel must pass the correctness check; another variant takes part only if it has the same bits on
+//! The default of a kernel must pass the correctness check; another variant is measured only if it has the same bits on
 //! this adapter.
 
 pub(super) mod race;

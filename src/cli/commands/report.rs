@@ -26,7 +26,7 @@ const ATTENDING: usize = 512;
 /// Errors of settings, files, weights, adapter and memory.
 pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
     let (typed, runs) = split_runs(&arguments.words);
-    let asked = group::GROUP.parse(&typed)?;
+    let options = group::GROUP.parse(&typed)?;
     let run = the_run(&runs)?;
     let (settings, problem, weights) = of_run("report", run)?;
     let Problem { lattice, hamiltonian, model, .. } = &problem;
@@ -37,22 +37,22 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
     });
     let gpu = device::open(&arguments.gpu.adapter)?;
 
-    let samples = asked.size("samples");
+    let samples = options.size("samples");
     say(&format!("drawing {samples} samples"));
-    let (seed, memory) = (asked.optional_count("seed").unwrap_or_else(train::draw_seed), arguments.gpu.memory);
+    let (seed, memory) = (options.optional_count("seed").unwrap_or_else(train::draw_seed), arguments.gpu.memory);
     let state = State::new(&gpu, lattice, model.as_ref(), &weights).with_memory(memory);
     let estimate = state.expect(hamiltonian.as_ref(), SampleConfig { samples, seed })?;
     if let Some(report) = &estimate.chains {
         chains::warn(report);
     }
-    let shown = asked.size("snapshots");
+    let shown = options.size("snapshots");
     let attending = ATTENDING.min(samples).max(shown);
     let mut drawn = state.sample(SampleConfig { samples: attending, seed })?.configurations;
     say("computing attention maps");
     let attention = state.attention_maps(&drawn)?;
     drawn.truncate(shown);
 
-    let replays = asked.count("runs") as u32;
+    let replays = options.count("runs") as u32;
     let mut parts = Vec::new();
     if replays > 0 {
         say("timing the parts of a step");

@@ -78,7 +78,7 @@ impl From<&Value> for serde_json::Value {
 }
 
 impl Key {
-    /// Value that `text` stands for.
+    /// Value that `text` denotes.
     ///
     /// # Errors
     /// The message, without the name of the group, if this is not a value of the key.

@@ -1,7 +1,7 @@
 //! Cast of weights to f16, for passes that store weights as f16 and compute in f32.
 //!
 //! ```text
-//! narrow[i] = values[i] rounded to the nearest f16, ties to even, and clamped to ±65504
+//! halves[i] = values[i] rounded to the nearest f16, ties to even, and clamped to ±65504
 //! ```
 
 use crate::error::Result;
@@ -20,7 +20,7 @@ record! {
         /// (elements)
         pub values: View,
         /// (elements) of [`DType::F16`]
-        pub narrow: View,
+        pub halves: View,
     }
 }
 
@@ -30,11 +30,11 @@ impl WeightsCastF16 {
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, elements: u64) -> Result<()> {
-        let words = self.narrow.clone().stored_as(DType::F32);
+        let words = self.halves.clone().stored_as(DType::F32);
         plan.launch(&Launch {
             kernel: &CAST_F16,
             spec: &[],
-            bindings: &bind!(self.values[elements], narrow = words[elements.div_ceil(2)]),
+            bindings: &bind!(self.values[elements], halves = words[elements.div_ceil(2)]),
             params: &[("elements", (elements as u32).into())],
             groups: Groups::Fixed(elements.div_ceil(4 * 64)),
             cost: Cost { flops: 0.0, bytes: 6.0 * elements as f64 },
@@ -45,7 +45,7 @@ impl WeightsCastF16 {
 
 /// Casts each value to f16, clamped to ±[`LARGEST`]. NaN stays NaN.
 pub fn cast_f16_reference(values: &[f32]) -> Vec<half::f16> {
-    let narrow =
+    let halves =
         |value: &f32| half::f16::from_f32(if value.is_nan() { *value } else { value.clamp(-LARGEST, LARGEST) });
-    values.iter().map(narrow).collect()
+    values.iter().map(halves).collect()
 }

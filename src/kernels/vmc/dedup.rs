@@ -26,7 +26,7 @@ record! {
         /// Scratch, (B) u32: first equal sample.
         pub first: View,
         /// (B) u32: index of the deduplicated configuration of each sample.
-        pub unique_of: View,
+        pub dedup_of: View,
         /// (B) u32: first sample of each deduplicated configuration.
         pub sample_of: View,
         /// (B) u32: number of times each deduplicated configuration was drawn.
@@ -78,7 +78,7 @@ impl Dedup {
         plan.launch(&Launch {
             kernel: &COMPACT,
             spec: &[],
-            bindings: &bind!(self.first[b], self.unique_of[b], self.sample_of[b], self.count[b], self.live[1]),
+            bindings: &bind!(self.first[b], self.dedup_of[b], self.sample_of[b], self.count[b], self.live[1]),
             params: &[("samples", samples.into())],
             groups: Rows::from(samples).groups(64, 1),
             cost: Cost { flops: 0.0, bytes: 16.0 * b as f64 },

@@ -258,7 +258,7 @@ record! {
         /// (B, [`COLUMNS`]), deduplicated samples first in each group
         pub values: View,
         /// (B) u32
-        pub unique_of: View,
+        pub dedup_of: View,
         /// ([`COLUMNS`], 2): mean, variance
         pub statistics: View,
     }
@@ -274,7 +274,7 @@ impl Statistics {
         plan.launch(&Launch {
             kernel: &STATISTICS,
             spec: &COLUMN_SPEC,
-            bindings: &bind!(self.values[b * columns], self.unique_of[b], self.statistics[2 * columns]),
+            bindings: &bind!(self.values[b * columns], self.dedup_of[b], self.statistics[2 * columns]),
             params: &[("samples", samples.into()), ("group_samples", group_samples.into())],
             groups: Groups::Fixed(columns),
             cost: Cost { flops: (4 * b * columns) as f64, bytes: 8.0 * (b * columns) as f64 },
@@ -289,7 +289,7 @@ pub struct EnergyGradientWeights {
     /// (B, [`COLUMNS`]), deduplicated samples first in each group
     pub values: View,
     /// (B) u32: deduplicated index within the group
-    pub unique_of: View,
+    pub dedup_of: View,
     /// (B) u32: sample index within the span
     pub sample_of: View,
     /// (B) u32: counts of the deduplicated samples of each span
@@ -317,7 +317,7 @@ impl EnergyGradientWeights {
             spec: &[&[("PARTS", parts)], &COLUMN_SPEC[..]].concat(),
             bindings: &bind!(
                 self.values[b * u64::from(COLUMNS)],
-                self.unique_of[b],
+                self.dedup_of[b],
                 self.sample_of[b],
                 self.count[b],
                 self.statistics[2 * u64::from(COLUMNS)],

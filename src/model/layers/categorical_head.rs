@@ -107,7 +107,7 @@ pub(crate) struct HeadViews {
 
 /// Categorical head on a device.
 pub(crate) struct CategoricalHead {
-    pub places: ParameterViews<HeadViews>,
+    pub parameters: ParameterViews<HeadViews>,
     sizes: HeadSizes,
 }
 
@@ -119,7 +119,7 @@ impl CategoricalHead {
                 phases: sizes.complex.then(|| Layers::find(find, "phase")).transpose()?,
             })
         };
-        Ok(Self { places: ParameterViews::new(parameters, prefix, views)?, sizes })
+        Ok(Self { parameters: ParameterViews::new(parameters, prefix, views)?, sizes })
     }
 
     /// Records the outcomes of rows of `x`; `hidden` is scratch, (rows, C).
@@ -169,7 +169,7 @@ impl HeadTraining {
     }
 
     pub(crate) fn forward(&self, head: &CategoricalHead, plan: &mut Plan, x: &View, rows: &Rows) -> Result<Outcomes> {
-        let (views, outcomes) = (&head.places.values, self.outcomes.views());
+        let (views, outcomes) = (&head.parameters.values, self.outcomes.views());
         views.logits.record(plan, &head.sizes, [x, &self.hidden, &outcomes.logits], rows, RowLayout::SAME)?;
         if let (Some(layers), Some(kept), Some(phases)) = (&views.phases, &self.phases, &outcomes.phases) {
             layers.record(plan, &head.sizes, [x, &kept.hidden, phases], rows, RowLayout::SAME)?;
@@ -187,7 +187,7 @@ impl HeadTraining {
         [x, d_hidden, d_x]: [&View; 3],
     ) -> Result<()> {
         let (c, v) = (head.sizes.width, head.sizes.outcomes);
-        let ParameterViews { values, gradients, .. } = &head.places;
+        let ParameterViews { values, gradients, .. } = &head.parameters;
         let mut layers = |values: &Layers, gradients: &Layers, [hidden, d_out, d_x]: [&View; 3], extra: Extra| {
             reversed.gradient(plan, hidden, d_out, [c, v], &gradients.out)?;
             let slope = (Extra::Slope(hidden.clone()), Activation::Relu);

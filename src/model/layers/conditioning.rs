@@ -19,7 +19,7 @@ use crate::model::{Capacity, ParameterSpec, Parameters, SuffixBatch};
 
 /// Projection on a device, with the projected rows of the samples' large patches.
 pub(crate) struct Conditioning {
-    places: ParameterViews<Affine>,
+    parameters: ParameterViews<Affine>,
     shape: LargePatchShape,
     /// C, C'
     widths: [u32; 2],
@@ -58,7 +58,7 @@ impl Conditioning {
         let trained = capacity.training_samples * shape.large_patches();
         let training = (trained > 0).then(|| Ok([buffer("rows", trained)?, buffer("d_rows", trained)?]));
         Ok(Self {
-            places: ParameterViews::new(parameters, prefix, |find| Affine::find(find, "condition"))?,
+            parameters: ParameterViews::new(parameters, prefix, |find| Affine::find(find, "condition"))?,
             decoded: buffer("decoded", capacity.samples * shape.large_patches())?,
             moved: buffer("moved", (capacity.move_rows / shape.sub_patches).max(1))?,
             training: training.transpose()?,
@@ -84,7 +84,7 @@ impl Conditioning {
         if t.is_multiple_of(self.shape.sub_patches) {
             let y_first = t / self.shape.sub_patches;
             let project = LinearShape { y_stride: large, y_first, ..self.projection(&rows) };
-            product(conditioning, &self.places.sampled, Extra::None, &self.decoded).record(plan, &project)?;
+            product(conditioning, &self.parameters.sampled, Extra::None, &self.decoded).record(plan, &project)?;
         }
         let add = ConditioningAdd {
             own: self.decoded.view(),
@@ -107,7 +107,7 @@ impl Conditioning {
     ) -> Result<()> {
         if large.per_item > 0 {
             let rows = packed.items.times(large.per_item);
-            product(conditionings, &self.places.sampled, Extra::None, &self.moved)
+            product(conditionings, &self.parameters.sampled, Extra::None, &self.moved)
                 .record(plan, &self.projection(&rows))?;
         }
         let samples =
@@ -137,7 +137,7 @@ impl Conditioning {
     pub(crate) fn forward(&self, plan: &mut Plan, conditionings: &View, rows: &Rows, x: &View) -> Result<()> {
         let [projected, _] = self.training()?;
         let LargePatchShape { patches, sub_patches, .. } = self.shape;
-        product(conditionings, &self.places.values, Extra::None, projected)
+        product(conditionings, &self.parameters.values, Extra::None, projected)
             .record(plan, &self.projection(&rows.items(sub_patches)))?;
         let add = ConditioningAdd {
             own: projected.view(),
@@ -168,7 +168,7 @@ impl Conditioning {
         let [from, to] = self.widths;
         let sum = ConditioningSum { d_x: d_x.clone(), d_conditioning: d_projected.view() };
         sum.record(plan, reversed.rows, self.shape.sub_patches, to)?;
-        let ParameterViews { values, gradients, .. } = &self.places;
+        let ParameterViews { values, gradients, .. } = &self.parameters;
         reversed.gradient(plan, conditionings, d_projected, [from, to], gradients)?;
         let plain = (Extra::None, Activation::None);
         reversed.product(plan, d_projected, values, plain, d_conditionings, [to, from])

@@ -54,7 +54,7 @@ impl EmbeddingViews {
 
 /// Embedding on a device.
 pub(crate) struct Embedding {
-    places: ParameterViews<EmbeddingViews>,
+    parameters: ParameterViews<EmbeddingViews>,
     /// (T, C)
     position: View,
     sizes: EmbeddingSizes,
@@ -82,12 +82,12 @@ impl Embedding {
         position: &[f32],
         sizes: EmbeddingSizes,
     ) -> Result<Self> {
-        let places = ParameterViews::new(parameters, prefix, |find| EmbeddingViews::find(find, &sizes))?;
-        let position = match &places.values.position {
+        let parameters = ParameterViews::new(parameters, prefix, |find| EmbeddingViews::find(find, &sizes))?;
+        let position = match &parameters.values.position {
             Some(learned) => learned.clone(),
             None => gpu.upload("ketformer.position", position)?.view(),
         };
-        Ok(Self { places, position, sizes })
+        Ok(Self { parameters, position, sizes })
     }
 
     /// Elements of a block of the parameter gradient.
@@ -103,7 +103,7 @@ impl Embedding {
 
     /// Records the embedding of rows. It is not a matrix product; its kernel reads f32 in any precision.
     pub(crate) fn record(&self, plan: &mut Plan, row_meta: &View, rows: &Rows, x: &View) -> Result<()> {
-        let EmbeddingViews { token, start, .. } = &self.places.values;
+        let EmbeddingViews { token, start, .. } = &self.parameters.values;
         let embed = EmbedForward {
             rows: row_meta.clone(),
             weight: token.weight.clone(),
@@ -123,7 +123,7 @@ impl Embedding {
         d_x: &View,
         reversed: &BackwardContext<'_>,
     ) -> Result<()> {
-        let ParameterViews { values, gradients, .. } = &self.places;
+        let ParameterViews { values, gradients, .. } = &self.parameters;
         let shape = self.shape(reversed.rows);
         let embed = EmbedGradient {
             rows: row_meta.clone(),

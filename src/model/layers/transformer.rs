@@ -128,7 +128,7 @@ impl Transformer {
         let rows = Rows::from(samples);
         let (sizes, scratch) = (&self.layers.sizes, &self.decode);
         let place = RowLayout { stride: sizes.positions, first: t };
-        let pass = Pass { views: &self.layers.places.sampled, rows: &rows, place, hidden: self.hidden_layer };
+        let pass = Pass { views: &self.layers.parameters.sampled, rows: &rows, place, hidden: self.hidden_layer };
         let (within, period) = (t % sizes.period, sizes.period);
         for (k, (cache, states)) in self.cache.iter().enumerate() {
             let (states, out) = (states.as_ref(), &scratch.attention);
@@ -145,8 +145,12 @@ impl Transformer {
     pub(crate) fn connected(&self, plan: &mut Plan, packed: &SuffixBatch) -> Result<()> {
         let (sizes, scratch) = (&self.layers.sizes, &self.moves);
         let rows = packed.items.times(packed.rows_per_item);
-        let pass =
-            Pass { views: &self.layers.places.sampled, rows: &rows, place: RowLayout::SAME, hidden: self.hidden_layer };
+        let pass = Pass {
+            views: &self.layers.parameters.sampled,
+            rows: &rows,
+            place: RowLayout::SAME,
+            hidden: self.hidden_layer,
+        };
         for (k, (cache, states)) in self.cache.iter().enumerate() {
             let attention = AttentionSuffix {
                 base_qkv: cache.view(),

@@ -173,7 +173,7 @@ pub(crate) struct Pass<'a> {
 /// Layers on a device, without buffers for rows.
 pub(crate) struct TransformerLayers {
     pub sizes: TransformerSizes,
-    pub places: ParameterViews<TransformerViews>,
+    pub parameters: ParameterViews<TransformerViews>,
 }
 
 impl TransformerLayers {
@@ -191,8 +191,8 @@ impl TransformerLayers {
     /// # Errors
     /// As [`Parameters::value`].
     pub(crate) fn new(parameters: &Parameters, prefix: &str, sizes: TransformerSizes) -> Result<Self> {
-        let places = ParameterViews::new(parameters, prefix, |find| TransformerViews::find(find, &sizes))?;
-        Ok(Self { sizes, places })
+        let parameters = ParameterViews::new(parameters, prefix, |find| TransformerViews::find(find, &sizes))?;
+        Ok(Self { sizes, parameters })
     }
 
     /// Records one layer; `attention` records the kernel between the projections.

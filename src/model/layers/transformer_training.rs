@@ -143,7 +143,7 @@ impl TransformerTraining {
     /// Records the forward pass from the embedded rows to the top, and keeps the activations.
     pub(crate) fn forward(&self, transformer: &TransformerLayers, plan: &mut Plan, rows: &Rows) -> Result<()> {
         let shape = Self::attention_shape(transformer, rows);
-        let pass = Pass { views: &transformer.places.values, rows, place: RowLayout::SAME, hidden: Hidden::Kept };
+        let pass = Pass { views: &transformer.parameters.values, rows, place: RowLayout::SAME, hidden: Hidden::Kept };
         for (k, kept) in self.layers.iter().enumerate() {
             let buffers = LayerBuffers {
                 x: kept.x.view(),
@@ -162,7 +162,7 @@ impl TransformerTraining {
             let attention = self.attention(kept);
             transformer.layer(plan, k, &buffers, &pass, |plan| attention.forward(plan, &shape))?;
         }
-        match (&self.norm, &transformer.places.values.norm) {
+        match (&self.norm, &transformer.parameters.values.norm) {
             (Some(kept), Some(affine)) => {
                 let shape = NormShape::new(rows.clone(), transformer.sizes.width);
                 norm(plan, &kept.x, affine, [&self.top, &kept.stats], &shape)
@@ -190,8 +190,10 @@ impl TransformerTraining {
         plan: &mut Plan,
         reversed: &BackwardContext<'_>,
     ) -> Result<()> {
-        let (places, c) = (&transformer.places, transformer.sizes.width);
-        if let (Some(kept), Some(affine), Some(into)) = (&self.norm, &places.values.norm, &places.gradients.norm) {
+        let (parameters, c) = (&transformer.parameters, transformer.sizes.width);
+        if let (Some(kept), Some(affine), Some(into)) =
+            (&self.norm, &parameters.values.norm, &parameters.gradients.norm)
+        {
             let [d_x, d_top] = &self.d_rows;
             reversed.norm(plan, [&kept.x, &kept.stats, d_top, d_x], None, [affine, into], c)?;
         }
@@ -212,8 +214,9 @@ impl TransformerTraining {
         reversed: &BackwardContext<'_>,
     ) -> Result<()> {
         let [d_x, d_sum] = &self.d_rows;
-        let places = &transformer.places;
-        let (kept, values, gradients) = (&self.layers[k], &places.values.layers[k], &places.gradients.layers[k]);
+        let parameters = &transformer.parameters;
+        let (kept, values, gradients) =
+            (&self.layers[k], &parameters.values.layers[k], &parameters.gradients.layers[k]);
         let (c, d_attention, d_qkv) = (transformer.sizes.width, self.d_attention.view(), self.d_qkv.view());
         let plain = |view: &View| (Extra::Add(view.clone()), Activation::None);
 
@@ -243,8 +246,9 @@ impl TransformerTraining {
     ) -> Result<()> {
         let [d_x, d_part] = &self.d_rows;
         let d_sum = &self.d_attention;
-        let places = &transformer.places;
-        let (kept, values, gradients) = (&self.layers[k], &places.values.layers[k], &places.gradients.layers[k]);
+        let parameters = &transformer.parameters;
+        let (kept, values, gradients) =
+            (&self.layers[k], &parameters.values.layers[k], &parameters.gradients.layers[k]);
         let (c, d_qkv) = (transformer.sizes.width, self.d_qkv.view());
         let plain = || (Extra::None, Activation::None);
 
@@ -274,8 +278,8 @@ impl TransformerTraining {
         reversed: &BackwardContext<'_>,
         d_sum: &View,
     ) -> Result<()> {
-        let (kept, places) = (&self.layers[k], &transformer.places);
-        let (values, gradients) = (&places.values.layers[k], &places.gradients.layers[k]);
+        let (kept, parameters) = (&self.layers[k], &transformer.parameters);
+        let (values, gradients) = (&parameters.values.layers[k], &parameters.gradients.layers[k]);
         let TransformerSizes { width, feed_forward, activation, .. } = transformer.sizes;
         let part = FeedForwardKept {
             x: &kept.normed,

@@ -156,7 +156,7 @@ pub struct Parameters {
     layout: Layout,
     values: Buffer,
     gradient: Buffer,
-    narrow: Option<Buffer>,
+    half: Option<Buffer>,
 }
 
 impl Parameters {
@@ -166,22 +166,22 @@ impl Parameters {
     /// [`ErrorKind::Adapter`] for [`Precision::Mixed`] if the adapter has no f16; as [`Gpu::buffer`].
     pub fn new(gpu: &Gpu, layout: Layout, precision: Precision) -> Result<Self> {
         let elements = layout.elements();
-        let half = || gpu.buffer_of("ketformer.parameters.f16", elements, DType::F16);
-        let narrow = (precision == Precision::Mixed).then(half).transpose()?;
+        let create = || gpu.buffer_of("ketformer.parameters.f16", elements, DType::F16);
+        let half = (precision == Precision::Mixed).then(create).transpose()?;
         let values = gpu.buffer("ketformer.parameters", elements)?;
         let gradient = gpu.buffer("ketformer.gradient", elements)?;
-        Ok(Self { layout, values, gradient, narrow })
+        Ok(Self { layout, values, gradient, half })
     }
 
     /// Storage precision of inference passes.
     pub fn precision(&self) -> Precision {
-        if self.narrow.is_some() { Precision::Mixed } else { Precision::Single }
+        if self.half.is_some() { Precision::Mixed } else { Precision::Single }
     }
 
     /// Kernel that writes the f16 matrices read through [`Parameters::sampled`]; `None` if there are none. It must run
     /// after each change of the parameters, before the next inference pass.
     pub fn cast_f16(&self) -> Option<WeightsCastF16> {
-        self.narrow.as_ref().map(|narrow| WeightsCastF16 { values: self.values.view(), narrow: narrow.view() })
+        self.half.as_ref().map(|half| WeightsCastF16 { values: self.values.view(), halves: half.view() })
     }
 
     /// Layout of the parameters.
@@ -214,9 +214,9 @@ impl Parameters {
     /// As [`Layout::slot`].
     pub fn sampled(&self, name: &str) -> Result<View> {
         let slot = self.layout.slot(name)?;
-        match &self.narrow {
+        match &self.half {
             // Two elements make up a word, and bindings consist of whole words.
-            Some(narrow) if slot.is_matrix() => narrow.range(name, slot.first, slot.elements.next_multiple_of(2)),
+            Some(half) if slot.is_matrix() => half.range(name, slot.first, slot.elements.next_multiple_of(2)),
             _ => self.value(name),
         }
     }
@@ -237,7 +237,7 @@ impl Parameters {
     /// Numbers that exceed this range in training are sampled as ±65504.
     pub fn write(&self, gpu: &Gpu, weights: &Weights) -> Result<()> {
         let flat = self.layout.flatten(weights)?;
-        for slot in self.layout.slots.iter().filter(|slot| self.narrow.is_some() && slot.is_matrix()) {
+        for slot in self.layout.slots.iter().filter(|slot| self.half.is_some() && slot.is_matrix()) {
             let values = &flat[slot.first as usize..(slot.first + slot.elements) as usize];
             if let Some(value) = values.iter().find(|value| value.abs() > LARGEST) {
                 let name = &slot.spec.name;

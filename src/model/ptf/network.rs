@@ -91,7 +91,7 @@ impl PtfNetwork {
         between(plan, &x)?;
         self.transformer.decode(plan, t)?;
         let place = RowLayout { stride: self.sizes.patches(), first: t };
-        self.head.record(plan, &self.head.places.sampled, [&x, &hidden], &self.decoded.views(), &rows, place)
+        self.head.record(plan, &self.head.parameters.sampled, [&x, &hidden], &self.decoded.views(), &rows, place)
     }
 
     pub(crate) fn connected_with(
@@ -106,7 +106,7 @@ impl PtfNetwork {
         between(plan, &x)?;
         self.transformer.connected(plan, packed)?;
         let outcomes = self.moved.views();
-        self.head.record(plan, &self.head.places.sampled, [&x, &hidden], &outcomes, &rows, RowLayout::SAME)?;
+        self.head.record(plan, &self.head.parameters.sampled, [&x, &hidden], &outcomes, &rows, RowLayout::SAME)?;
         Ok(outcomes)
     }
 

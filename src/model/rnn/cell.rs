@@ -70,7 +70,7 @@ pub(crate) struct CellViews {
 /// Cell and head on a device, without buffers for rows.
 pub(crate) struct RecurrentCell {
     pub sizes: RnnSizes,
-    pub places: ParameterViews<CellViews>,
+    pub parameters: ParameterViews<CellViews>,
     pub head: CategoricalHead,
     input: InputWeights,
     /// Placeholders for operands that a kernel does not write.
@@ -93,7 +93,7 @@ impl RecurrentCell {
         };
         let absent = || gpu.buffer("ketformer.absent", 4);
         Ok(Self {
-            places: ParameterViews::new(parameters, prefix, |find| {
+            parameters: ParameterViews::new(parameters, prefix, |find| {
                 Ok(CellViews {
                     input: Affine { weight: find(WEIGHT_INPUT)?, bias: find(BIAS_INPUT)? },
                     state: Affine { weight: find(WEIGHT_STATE)?, bias: find(BIAS_STATE)? },

@@ -101,14 +101,14 @@ impl RnnNetwork {
             },
             starts,
         };
-        let step = self.cell.step(row_meta, &self.cell.places.sampled.state.weight, &self.states, conditioning);
+        let step = self.cell.step(row_meta, &self.cell.parameters.sampled.state.weight, &self.states, conditioning);
         step.record(plan, &self.cell.shape(&rows, step_rows, false))?;
         let elements = u64::from(self.samples) * u64::from(self.cell.sizes.width);
         let x = self.states.range("ketformer.decode.states", u64::from(t) * elements, elements)?;
         let place = RowLayout { stride: self.cell.sizes.patches, first: t };
         self.cell.head.record(
             plan,
-            &self.cell.head.places.sampled,
+            &self.cell.head.parameters.sampled,
             [&x, &self.hidden],
             &self.decoded.views(),
             &rows,
@@ -135,7 +135,7 @@ impl RnnNetwork {
             (packed.rows_per_item, conditionings.map_or(0, |conditionings| conditionings.per_item));
         links.record(plan, &packed.items, per_item, packed.first_item, conditioning_stride)?;
         let conditioning = conditionings.map(|conditionings| conditionings.rows);
-        let weight = &self.cell.places.sampled.state.weight;
+        let weight = &self.cell.parameters.sampled.state.weight;
         let step = RecurrentStep {
             base: Some(self.states.view()),
             ..self.cell.step(&self.links, weight, &self.move_states, conditioning)
@@ -148,7 +148,7 @@ impl RnnNetwork {
         let ([x, hidden], outcomes) = ([&self.move_states, &self.move_hidden].map(Buffer::view), self.moved.views());
         self.cell.head.record(
             plan,
-            &self.cell.head.places.sampled,
+            &self.cell.head.parameters.sampled,
             [&x, &hidden],
             &outcomes,
             &rows,

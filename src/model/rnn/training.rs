@@ -71,7 +71,7 @@ impl RnnTraining {
         let step = RecurrentStep {
             gates: self.gates_view(cell),
             previous: self.previous.view(),
-            ..cell.step(row_meta, &cell.places.values.state.weight, &self.states, conditionings)
+            ..cell.step(row_meta, &cell.parameters.values.state.weight, &self.states, conditionings)
         };
         for place in 0..sequence {
             let row = Strided { stride: sequence, first: place };
@@ -95,7 +95,7 @@ impl RnnTraining {
         d_conditionings: Option<&View>,
     ) -> Result<()> {
         let RnnSizes { sequence, sites_per_patch, width, cell: kind, .. } = cell.sizes;
-        let ParameterViews { values, gradients, .. } = &cell.places;
+        let ParameterViews { values, gradients, .. } = &cell.parameters;
         let reversed = BackwardContext { rows, part: self.part.view(), into };
         let (d_states, d_hidden) = (self.d_states.view(), self.d_hidden.view());
         self.head.backward(&cell.head, plan, &reversed, [&self.states, &d_hidden, &d_states])?;

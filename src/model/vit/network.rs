@@ -29,7 +29,7 @@ struct Moves {
 /// Vision transformer with the buffers of its passes.
 pub(super) struct VitNetwork {
     sizes: VitSizes,
-    places: ParameterViews<VitViews>,
+    parameters: ParameterViews<VitViews>,
     encoder: Encoder,
     chains: Chains,
     moves: Moves,
@@ -56,7 +56,7 @@ impl VitNetwork {
         let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.vit.{name}"), elements);
         let training = capacity.training_samples;
         Ok(Self {
-            places: VitViews::places(parameters, &sizes)?,
+            parameters: VitViews::find_all(parameters, &sizes)?,
             encoder: Encoder::new(gpu, &sizes, samples.max(move_rows), capacity.hidden_rows)?,
             chains: Chains::new(gpu, changes, metropolis.proposal, sizes.patches(), samples)?,
             moves: Moves {
@@ -94,7 +94,7 @@ impl VitNetwork {
         let patches = self.sizes.patches();
         let window = Window { items: rows.clone(), first, capacity: count, samples: all, patches };
         self.spins(plan, &window, (tokens, None), &self.encoder.spins)?;
-        self.encoder.forward(plan, &self.sizes, &self.places.sampled, &rows)?;
+        self.encoder.forward(plan, &self.sizes, &self.parameters.sampled, &rows)?;
         Ok(rows)
     }
 
@@ -158,7 +158,7 @@ impl Unnormalized for VitNetwork {
             let rows = Rows::from(DynamicRows::new(connected.total.clone(), first, most, 1));
             let part = (&rows, first);
             moves.spins(plan, window, pairs, part, self.sizes.sites_per_patch, &self.encoder.spins)?;
-            self.encoder.forward(plan, &self.sizes, &self.places.sampled, &rows)?;
+            self.encoder.forward(plan, &self.sizes, &self.parameters.sampled, &rows)?;
             self.encoder.amplitude(plan, &self.sizes, &rows, [&self.encoder.log_p, &self.encoder.phase])?;
             let ratio = ConnectedRatio {
                 pairs: pairs.view(),
@@ -184,7 +184,7 @@ impl Unnormalized for VitNetwork {
         let training = self.training()?;
         self.spins(plan, window, (tokens, Some(sample_of)), &training.spins)?;
         let made = [&log_psi.log_p, phase_of(log_psi)?];
-        training.forward(plan, &self.sizes, &self.places.values, &window.items, made)
+        training.forward(plan, &self.sizes, &self.parameters.values, &window.items, made)
     }
 
     fn backward(
@@ -194,7 +194,7 @@ impl Unnormalized for VitNetwork {
         d_log_psi: &LogPsiGradient,
         into: GradientInto<'_>,
     ) -> Result<()> {
-        self.training()?.backward(plan, &self.sizes, &self.places, &window.items, d_log_psi, into)
+        self.training()?.backward(plan, &self.sizes, &self.parameters, &window.items, d_log_psi, into)
     }
 
     fn attention(&self, plan: &mut Plan, samples: u32, layers: &[View]) -> Result<()> {

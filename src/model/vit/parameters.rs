@@ -112,7 +112,7 @@ impl VitViews {
         })
     }
 
-    pub(super) fn places(parameters: &Parameters, sizes: &VitSizes) -> Result<ParameterViews<Self>> {
+    pub(super) fn find_all(parameters: &Parameters, sizes: &VitSizes) -> Result<ParameterViews<Self>> {
         ParameterViews::new(parameters, "", |find| Self::find(find, sizes))
     }
 }

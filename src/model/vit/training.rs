@@ -193,7 +193,7 @@ impl Training {
         &self,
         plan: &mut Plan,
         sizes: &VitSizes,
-        places: &ParameterViews<VitViews>,
+        parameters: &ParameterViews<VitViews>,
         samples: &Rows,
         d_log_psi: &LogPsiGradient,
         into: GradientInto<'_>,
@@ -202,14 +202,14 @@ impl Training {
         // Blocks of sums over samples contain as many samples as blocks of sums over their tokens.
         let samples = rows.items(sizes.patches());
         let of = |rows| BackwardContext { rows, part: self.part.view(), into };
-        self.categorical_backward(plan, sizes, places, &of(&samples), d_log_psi)?;
+        self.categorical_backward(plan, sizes, parameters, &of(&samples), d_log_psi)?;
         let repeat = RowsRepeat { x: self.head.d_z[0].view(), y: self.d_rows[0].view() };
         repeat.record(plan, &rows, sizes.patches(), d, RepeatSource::Sample)?;
         let reversed = of(&rows);
-        (0..self.blocks.len()).rev().try_for_each(|k| self.block_backward(plan, sizes, places, k, &reversed))?;
+        (0..self.blocks.len()).rev().try_for_each(|k| self.block_backward(plan, sizes, parameters, k, &reversed))?;
 
         let d_x = &self.d_rows[0];
-        let gradients = &places.gradients;
+        let gradients = &parameters.gradients;
         reversed.gradient(plan, &self.spins, d_x, [sizes.sites_per_patch, d], &gradients.embed)?;
         let Some(d_table) = gradients.position.clone() else { return Ok(()) };
         let (patches, sites_per_patch) = (sizes.patches(), sizes.sites_per_patch);
@@ -222,12 +222,12 @@ impl Training {
         &self,
         plan: &mut Plan,
         sizes: &VitSizes,
-        places: &ParameterViews<VitViews>,
+        parameters: &ParameterViews<VitViews>,
         reversed: &BackwardContext<'_>,
         d_log_psi: &LogPsiGradient,
     ) -> Result<()> {
         let (head, d) = (&self.head, sizes.width);
-        let (values, gradients) = (&places.values, &places.gradients);
+        let (values, gradients) = (&parameters.values, &parameters.gradients);
         let units = ComplexHeadBackward {
             d_log_p: d_log_psi.d_log_p.clone(),
             d_phase: d_log_psi.d_phase.clone(),
@@ -253,12 +253,13 @@ impl Training {
         &self,
         plan: &mut Plan,
         sizes: &VitSizes,
-        places: &ParameterViews<VitViews>,
+        parameters: &ParameterViews<VitViews>,
         k: usize,
         reversed: &BackwardContext<'_>,
     ) -> Result<()> {
         let ([d_x, d_part], d_sum, d_projected) = (&self.d_rows, &self.d_sum, &self.d_projected);
-        let (kept, values, gradients) = (&self.blocks[k], &places.values.blocks[k], &places.gradients.blocks[k]);
+        let (kept, values, gradients) =
+            (&self.blocks[k], &parameters.values.blocks[k], &parameters.gradients.blocks[k]);
         let (d, f, projected) = (sizes.width, sizes.hidden(), sizes.projected());
         let plain = || (Extra::None, Activation::None);
 

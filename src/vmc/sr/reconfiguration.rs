@@ -139,8 +139,8 @@ impl Reconfiguration {
         DirectionStep { direction: along, step: words.clone(), parameters: parameters.values() }
             .record(&mut step, count)?;
         let (passes, gram, apply) = products.cost();
-        let (parameters, forms) = (parameters.layout().parameters(), layer_list.forms());
-        let cost = ReconfigurationCost { parameters, passes, forms, gram, apply, ..ReconfigurationCost::default() };
+        let (parameters, additions) = (parameters.layout().parameters(), layer_list.additions());
+        let cost = ReconfigurationCost { parameters, passes, additions, gram, apply, ..ReconfigurationCost::default() };
         Ok(Self {
             cost: Cell::new(cost),
             gpu: gpu.clone(),

@@ -26,7 +26,7 @@ pub struct ReconfigurationCost {
     /// Number of passes over the samples, each for some of the layers.
     pub passes: usize,
     /// Number of additions to the Gram matrix from pairs of rows, and from columns of the Jacobian.
-    pub forms: [usize; 2],
+    pub additions: [usize; 2],
     /// Number of rows of the linear system.
     pub rows: usize,
     /// Cost of the passes and of the products of gradients, for samples that are all distinct.

@@ -13,7 +13,7 @@ pub(crate) const COUNTER_STRIDE: u64 = 64;
 /// gradient is computed over spans, which do not depend on the memory.
 pub(crate) struct DedupSpans {
     /// (B) u32: index of each sample's deduplicated sample within the part
-    pub unique_of: Buffer,
+    pub dedup_of: Buffer,
     /// (B) u32: first sample of each deduplicated sample within the part
     pub sample_of: Buffer,
     /// (B) u32: number of draws of each deduplicated sample
@@ -38,8 +38,8 @@ impl DedupSpans {
     ) -> Result<Self> {
         let padded = u64::from(samples.div_ceil(part)) * u64::from(part);
         let buffer = |of: &str| gpu.buffer(&format!("ketformer.{name}.{of}"), padded);
-        let (unique_of, sample_of, count) = (buffer("unique_of")?, buffer("sample_of")?, buffer("count")?);
-        Ok(Self { unique_of, sample_of, count, part, samples, patches, first_counter })
+        let (dedup_of, sample_of, count) = (buffer("dedup_of")?, buffer("sample_of")?, buffer("count")?);
+        Ok(Self { dedup_of, sample_of, count, part, samples, patches, first_counter })
     }
 
     /// Number of parts of the batch.

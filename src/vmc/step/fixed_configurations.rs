@@ -74,9 +74,9 @@ impl FixedConfigurations {
         let Self { gpu, pipeline, chunk, .. } = self;
         let (moves, parts) = (pipeline.tables.connected() as usize, pipeline.parts as usize);
         let ratio: Vec<f32> = pipeline.ratio.read(gpu, chunk * moves * parts)?;
-        let unique_of: Vec<u32> = pipeline.groups.unique_of.read(gpu, *chunk)?;
+        let dedup_of: Vec<u32> = pipeline.groups.dedup_of.read(gpu, *chunk)?;
         let of_move = |r: &[f32]| [f64::from(r[0]), r.get(1).map_or(0.0, |r| f64::from(*r))];
         let row = |u: &u32| ratio[*u as usize * moves * parts..][..moves * parts].chunks(parts).map(of_move).collect();
-        Ok(unique_of.iter().take(count).map(row).collect())
+        Ok(dedup_of.iter().take(count).map(row).collect())
     }
 }

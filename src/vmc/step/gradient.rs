@@ -44,7 +44,7 @@ impl<'a> EnergyGradient<'a> {
         plan.scope("energy");
         let of_energy = EnergyGradientWeights {
             values: pipeline.values.view(),
-            unique_of: pipeline.groups.unique_of.view(),
+            dedup_of: pipeline.groups.dedup_of.view(),
             sample_of: spans.sample_of.view(),
             count: spans.count.view(),
             statistics: pipeline.statistics.view(),

@@ -215,7 +215,7 @@ impl LocalEnergyPipeline {
         plan.scope("energy");
         let statistics = Statistics {
             values: self.values.view(),
-            unique_of: self.groups.unique_of.view(),
+            dedup_of: self.groups.dedup_of.view(),
             statistics: self.statistics.view(),
         };
         statistics.record(plan, self.samples, self.sizes.group)
@@ -229,7 +229,7 @@ impl LocalEnergyPipeline {
 
     /// Records the work that precedes all groups.
     fn record_batch(&self, plan: &mut Plan, source: SampleSource) -> Result<()> {
-        self.record_narrowing(plan)?;
+        self.record_cast_f16(plan)?;
         if source == SampleSource::Drawn { self.sampler.record_batch(plan, &self.buffers) } else { Ok(()) }
     }
 
@@ -243,7 +243,7 @@ impl LocalEnergyPipeline {
         self.write_step(seed, step)?;
         chains.start(&self.gpu, &self.patching, seed, step)?;
         let mut plan = Plan::new(&self.gpu);
-        self.record_narrowing(&mut plan)?;
+        self.record_cast_f16(&mut plan)?;
         chains.record_burn_in(&mut plan, &self.buffers, trained)?;
         plan.run()
     }
@@ -256,23 +256,23 @@ impl LocalEnergyPipeline {
         self.record_moves(plan, 0, samples)
     }
 
-    fn record_narrowing(&self, plan: &mut Plan) -> Result<()> {
+    fn record_cast_f16(&self, plan: &mut Plan) -> Result<()> {
         plan.scope("sample");
-        self.cast_f16.as_ref().map_or(Ok(()), |(narrow, elements)| narrow.record(plan, *elements))
+        self.cast_f16.as_ref().map_or(Ok(()), |(cast, elements)| cast.record(plan, *elements))
     }
 
-    /// Records the deduplication of part `p` of `distinct`.
-    pub(crate) fn record_dedup(&self, plan: &mut Plan, distinct: &DedupSpans, p: u32) -> Result<()> {
+    /// Records the deduplication of part `p` of `spans`.
+    pub(crate) fn record_dedup(&self, plan: &mut Plan, spans: &DedupSpans, p: u32) -> Result<()> {
         let unique = Dedup {
-            tokens: distinct.of_part(&self.tokens, p, self.patches())?,
+            tokens: spans.of_part(&self.tokens, p, self.patches())?,
             hash: self.hash.view(),
             first: self.first.view(),
-            unique_of: distinct.of_part(&distinct.unique_of, p, 1)?,
-            sample_of: distinct.of_part(&distinct.sample_of, p, 1)?,
-            count: distinct.of_part(&distinct.count, p, 1)?,
-            live: distinct.counter(&self.live, p)?,
+            dedup_of: spans.of_part(&spans.dedup_of, p, 1)?,
+            sample_of: spans.of_part(&spans.sample_of, p, 1)?,
+            count: spans.of_part(&spans.count, p, 1)?,
+            live: spans.counter(&self.live, p)?,
         };
-        unique.record(plan, distinct.samples_of(p), self.patches(), self.unique)?;
+        unique.record(plan, spans.samples_of(p), self.patches(), self.unique)?;
         plan.write_indirect_args(&self.live)
     }
 
@@ -341,11 +341,11 @@ impl LocalEnergyPipeline {
         let padded = self.sizes.groups(self.samples) as usize * group;
         let columns = COLUMNS as usize;
         let values: Vec<f32> = self.values.read(&self.gpu, padded * columns)?;
-        let unique_of: Vec<u32> = self.groups.unique_of.read(&self.gpu, self.samples as usize)?;
+        let dedup_of: Vec<u32> = self.groups.dedup_of.read(&self.gpu, self.samples as usize)?;
         let row = |(b, u): (usize, &u32)| {
             let at = (b - b % group + *u as usize) * columns;
             values[at..at + columns].to_vec()
         };
-        Ok(unique_of.iter().enumerate().map(row).collect())
+        Ok(dedup_of.iter().enumerate().map(row).collect())
     }
 }

@@ -123,7 +123,7 @@ pub(crate) struct StepNumbers {
 #[derive(Default)]
 struct Mapping {
     mapped: Mutex<Option<bool>>,
-    told: Condvar,
+    changed: Condvar,
 }
 
 /// Timeout for mapping a buffer after its step has finished.
@@ -139,14 +139,14 @@ impl Mapping {
 
     fn tell(&self, mapped: Option<bool>) {
         *self.mapped.lock().unwrap_or_else(PoisonError::into_inner) = mapped;
-        self.told.notify_all();
+        self.changed.notify_all();
     }
 
     /// Waits until the mapping succeeds, fails or times out, and returns whether the buffer is mapped.
     fn is_mapped(&self) -> bool {
         let waiting = self.mapped.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = self.told.wait_timeout_while(waiting, PATIENCE, |mapped| mapped.is_none());
-        told.is_ok_and(|(mapped, _)| *mapped == Some(true))
+        let waited = self.changed.wait_timeout_while(waiting, PATIENCE, |mapped| mapped.is_none());
+        waited.is_ok_and(|(mapped, _)| *mapped == Some(true))
     }
 }
 

@@ -157,8 +157,8 @@ mod tests {
     fn the_command_of_the_settings_file_asks_the_same_again() {
         let first = job("L=64 K=512 lr=1e-3 seed=None --ptf patch=2x2 --rydberg delta=1.2 --memory 1GiB --tensorboard")
             .unwrap();
-        let asked = "ketformer train L=64 K=512 Q=1 B=512 steps=50000 ";
-        assert!(first.command.starts_with(asked) && first.command.contains(" lr=0.001 "), "{}", first.command);
+        let expected = "ketformer train L=64 K=512 Q=1 B=512 steps=50000 ";
+        assert!(first.command.starts_with(expected) && first.command.contains(" lr=0.001 "), "{}", first.command);
         let second = job(first.command.strip_prefix("ketformer train ").unwrap()).unwrap();
         assert_eq!(first.command, second.command);
         assert_eq!((second.config.seed, second.config.memory), (first.config.seed, Some(1 << 30)));

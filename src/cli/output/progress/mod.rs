@@ -66,16 +66,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 fn show_compilation(bar: Option<ProgressBar>, compiled: Arc<AtomicBool>) {
     let begun = Instant::now();
     std::thread::spawn(move || {
-        let mut told = false;
+        let mut is_shown = false;
         while !compiled.load(Ordering::Relaxed) {
             let text = format!("compiling kernels for this driver, {} s", begun.elapsed().as_secs());
             match &bar {
                 _ if begun.elapsed() < PATIENCE => {}
                 Some(bar) => bar.set_message(text),
-                None if told => {}
+                None if is_shown => {}
                 None => output::progress(&"compiling kernels for this driver; the first step waits for them"),
             }
-            told = begun.elapsed() >= PATIENCE;
+            is_shown = begun.elapsed() >= PATIENCE;
             std::thread::sleep(Duration::from_millis(100));
         }
     });

@@ -60,14 +60,14 @@ fn case(values: Vec<f32>) -> Case {
     let halves: Vec<u16> = cast_f16_reference(&values).into_iter().map(half::f16::to_bits).collect();
     let words = halves.chunks(2).map(|pair| u32::from(pair[0]) | u32::from(*pair.get(1).unwrap_or(&0)) << 16);
     let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
-        let narrow = buffers.view("narrow")?.stored_as(DType::F16);
-        WeightsCastF16::from_case(&buffers.with("narrow", &narrow))?.record(plan, elements)
+        let halves = buffers.view("halves")?.stored_as(DType::F16);
+        WeightsCastF16::from_case(&buffers.with("halves", &halves))?.record(plan, elements)
     };
     Case {
         name: format!("({elements})"),
         // Passed as u32, so that NaN keeps its bits.
         inputs: vec![("values", values.iter().map(|value| value.to_bits()).collect::<Vec<u32>>().into())],
-        outputs: vec![("narrow", Expected::Exactly(words.collect()))],
+        outputs: vec![("halves", Expected::Exactly(words.collect()))],
         record: Box::new(record),
     }
 }

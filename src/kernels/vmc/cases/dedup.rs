@@ -66,7 +66,7 @@ fn compact_cases(_: &Gpu) -> Vec<Case> {
     let case = |(samples, patches): (u32, u32)| {
         let first = first_reference(&repeating(samples, patches), patches as usize);
         let sample_of: Vec<u32> = (0..samples).filter(|b| first[*b as usize] == *b).collect();
-        let unique_of = first.iter().map(|f| sample_of.iter().position(|s| s == f).unwrap_or(0) as u32).collect();
+        let dedup_of = first.iter().map(|f| sample_of.iter().position(|s| s == f).unwrap_or(0) as u32).collect();
         let count: Vec<u32> = sample_of.iter().map(|s| first.iter().filter(|f| *f == s).count() as u32).collect();
         let live = vec![sample_of.len() as u32];
         let padded = |values: Vec<u32>| {
@@ -79,7 +79,7 @@ fn compact_cases(_: &Gpu) -> Vec<Case> {
             name: format!("({samples}, {patches})"),
             inputs: vec![("first", first.into()), ("sample_of", before.clone().into()), ("count", before.into())],
             outputs: vec![
-                ("unique_of", Expected::Exactly(unique_of)),
+                ("dedup_of", Expected::Exactly(dedup_of)),
                 ("sample_of", padded(sample_of)),
                 ("count", padded(count)),
                 ("live", Expected::Exactly(live)),

@@ -247,10 +247,10 @@ fn statistics_case((samples, group): (u32, u32)) -> Case {
     let mut random = RandomInputs::new(u64::from(samples));
     // Mean far larger than the spread, where a sum of squares would lose precision.
     let values: Vec<f32> = random.floats((samples * COLUMNS) as usize).iter().map(|v| 100.0 + v).collect();
-    let unique_of: Vec<u32> = (0..samples).map(|b| random.integers(1, b % group + 1)[0]).collect();
+    let dedup_of: Vec<u32> = (0..samples).map(|b| random.integers(1, b % group + 1)[0]).collect();
     let mut expected = Vec::new();
     for k in 0..COLUMNS {
-        let value = |b: u32| f64::from(values[((b - b % group + unique_of[b as usize]) * COLUMNS + k) as usize]);
+        let value = |b: u32| f64::from(values[((b - b % group + dedup_of[b as usize]) * COLUMNS + k) as usize]);
         let mean = (0..samples).map(value).sum::<f64>() / f64::from(samples);
         let squares: f64 = (0..samples).map(|b| (value(b) - mean).powi(2)).sum();
         expected.push((mean, squares / f64::from(samples.max(2) - 1)));
@@ -262,7 +262,7 @@ fn statistics_case((samples, group): (u32, u32)) -> Case {
     let interleaved = expected.iter().flat_map(|(mean, variance)| [*mean, *variance]).collect();
     Case {
         name: format!("({samples}) in groups of {group}"),
-        inputs: vec![("values", values.into()), ("unique_of", unique_of.into())],
+        inputs: vec![("values", values.into()), ("dedup_of", dedup_of.into())],
         outputs: vec![("statistics", Expected::Near { values: interleaved, tolerance: 1e-6 })],
         record: Box::new(record),
     }
@@ -284,11 +284,11 @@ fn weights_case((samples, group, span): (u32, u32, u32), phase_at: Option<u32>) 
         let first = b - b % part;
         random.integers(1, part.min(samples - first))[0]
     };
-    let unique_of: Vec<u32> = (0..samples).map(|b| within(b, group, &mut random)).collect();
+    let dedup_of: Vec<u32> = (0..samples).map(|b| within(b, group, &mut random)).collect();
     let sample_of: Vec<u32> = (0..samples).map(|i| within(i, span, &mut random)).collect();
     let weight = |i: u32, column: usize| {
         let b = i - i % span + sample_of[i as usize];
-        let value = values[((b - b % group + unique_of[b as usize]) * COLUMNS) as usize + column];
+        let value = values[((b - b % group + dedup_of[b as usize]) * COLUMNS) as usize + column];
         f64::from(count[i as usize]) * (f64::from(value) - f64::from(statistics[2 * column])) / f64::from(samples)
     };
     let mut expected: Vec<f64> = (0..samples).map(|i| weight(i, 0)).collect();
@@ -299,9 +299,9 @@ fn weights_case((samples, group, span): (u32, u32, u32), phase_at: Option<u32>) 
         expected.extend((0..samples).map(|i| 2.0 * weight(i, IMAGINARY)));
     }
     let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
-        let [values, unique_of, sample_of] = buffers.views(["values", "unique_of", "sample_of"])?;
+        let [values, dedup_of, sample_of] = buffers.views(["values", "dedup_of", "sample_of"])?;
         let [count, statistics, d_log_psi] = buffers.views(["count", "statistics", "d_log_psi"])?;
-        let kernel = EnergyGradientWeights { values, unique_of, sample_of, count, statistics, d_log_psi, phase_at };
+        let kernel = EnergyGradientWeights { values, dedup_of, sample_of, count, statistics, d_log_psi, phase_at };
         kernel.record(plan, samples, group, span)
     };
     Case {
@@ -309,7 +309,7 @@ fn weights_case((samples, group, span): (u32, u32, u32), phase_at: Option<u32>) 
         outputs: vec![("d_log_psi", Expected::Near { values: expected, tolerance: 1e-6 })],
         inputs: vec![
             ("values", values.into()),
-            ("unique_of", unique_of.into()),
+            ("dedup_of", dedup_of.into()),
             ("sample_of", sample_of.into()),
             ("count", count.into()),
             ("statistics", statistics.into()),

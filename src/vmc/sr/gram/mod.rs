@@ -26,7 +26,7 @@ pub struct GramProbe {
     gpu: Gpu,
     parameters: Parameters,
     products: Products,
-    forms: [usize; 2],
+    additions: [usize; 2],
     configurations: usize,
     complex: bool,
 }
@@ -82,8 +82,8 @@ impl GramProbe {
         };
         let buffers = ProductBuffers::new(gpu, &layer_list, chunk, panels)?;
         let products = Products::new(&layer_list, &of_device, buffers, None)?;
-        let (gpu, forms) = (gpu.clone(), layer_list.forms());
-        Ok(Self { gpu, parameters, products, forms, configurations: samples as usize, complex })
+        let (gpu, additions) = (gpu.clone(), layer_list.additions());
+        Ok(Self { gpu, parameters, products, additions, configurations: samples as usize, complex })
     }
 
     /// Square roots of equal weights.
@@ -129,7 +129,7 @@ impl GramProbe {
     }
 
     /// Number of additions to X Xᵀ from pairs of rows of a layer, and from columns of the Jacobian.
-    pub fn forms(&self) -> [usize; 2] {
-        self.forms
+    pub fn additions(&self) -> [usize; 2] {
+        self.additions
     }
 }

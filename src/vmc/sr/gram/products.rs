@@ -153,7 +153,7 @@ impl LayerList {
     }
 
     /// Number of units of pairs of rows, and of panels.
-    pub(crate) fn forms(&self) -> [usize; 2] {
+    pub(crate) fn additions(&self) -> [usize; 2] {
         let pairs = self.units.iter().filter(|unit| unit.source == GradientSource::Pairs).count();
         [pairs, self.units.len() - pairs]
     }

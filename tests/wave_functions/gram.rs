@@ -52,23 +52,26 @@ fn largest(values: impl Iterator<Item = f64>) -> f64 {
 
 #[test]
 fn the_gram_matrix_is_that_of_the_jacobian() {
-    let mut forms = [0; 2];
+    let mut additions = [0; 2];
     for case in cases() {
         let weights = case.weights(1);
         let configurations = case.some_configurations(CONFIGURATIONS);
         let explicit = explicit_gram(&jacobian(&case, &weights, &configurations));
         let new = |memory| GramProbe::new(&case.state(&weights).with_memory(memory), &configurations).unwrap();
-        let geometry = new(None);
-        forms.iter_mut().zip(geometry.forms()).for_each(|(sum, count)| *sum += count);
-        let gram = geometry.gram().unwrap();
+        let probe = new(None);
+        additions.iter_mut().zip(probe.additions()).for_each(|(sum, count)| *sum += count);
+        let gram = probe.gram().unwrap();
         let apart = largest(gram.values().iter().zip(explicit.values()).map(|(a, b)| a - b));
         let size = largest(explicit.values().iter().copied());
-        println!("{}: {:e}, {:?}", case.name, apart / size, geometry.forms());
+        println!("{}: {:e}, {:?}", case.name, apart / size, probe.additions());
         assert!(apart < 1e-5 * size, "{}: {apart:e} of {size:e}", case.name);
         // No bit depends on the size of chunks.
         assert!(new(Some(0)).gram().unwrap() == gram, "{}: other bits with little memory", case.name);
     }
-    assert!(forms.iter().all(|count| *count > 10), "one of the ways to compute the matrix is hardly used: {forms:?}");
+    assert!(
+        additions.iter().all(|count| *count > 10),
+        "one of the ways to compute the matrix is hardly used: {additions:?}"
+    );
 }
 
 #[test]
@@ -92,8 +95,8 @@ fn directions_solve_the_problem_of_all_parameters() {
         let exact = explicit_gram(&rows).solve(&right, lambda).unwrap();
         let expected: Vec<f64> =
             (0..rows[0].len()).map(|k| rows.iter().zip(&exact.values).map(|(row, v)| row[k] * v).sum()).collect();
-        let geometry = GramProbe::new(&case.state(&weights), &configurations).unwrap();
-        let (direction, solution) = geometry.direction(&energies, lambda).unwrap();
+        let probe = GramProbe::new(&case.state(&weights), &configurations).unwrap();
+        let (direction, solution) = probe.direction(&energies, lambda).unwrap();
         let apart: Vec<f64> = flat(&direction).iter().zip(&expected).map(|(a, b)| a - b).collect();
         let error = (dot(&apart, &apart) / dot(&expected, &expected)).sqrt();
         println!("{}: {error:e}, {:e}, {:e}", case.name, solution.condition, solution.residual);
@@ -110,7 +113,7 @@ fn what_cannot_be_is_refused() {
     let new = |configurations: &[Vec<u8>]| GramProbe::new(&case.state(&weights), configurations);
     assert!(new(&[]).err().unwrap().to_string().contains("configuration"));
     assert!(new(&[vec![0; 3]]).err().unwrap().to_string().contains("16 occupations"));
-    let geometry = new(&configurations).unwrap();
-    assert!(geometry.direction(&[[0.0; 2]; 4], 1e-3).unwrap_err().to_string().contains("one each"));
-    assert!(geometry.direction(&[[f64::NAN, 0.0]; 5], 1e-3).unwrap_err().to_string().contains("not finite"));
+    let probe = new(&configurations).unwrap();
+    assert!(probe.direction(&[[0.0; 2]; 4], 1e-3).unwrap_err().to_string().contains("one each"));
+    assert!(probe.direction(&[[f64::NAN, 0.0]; 5], 1e-3).unwrap_err().to_string().contains("not finite"));
 }
