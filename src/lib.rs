@@ -78,6 +78,9 @@
 //! patch · `V` = 2^P outcomes · `C` width · `H` heads · `D` = C/H · `F` feed-forward width · `K` layers · `M` connected
 //! configurations per sample · `R` rows recomputed for them. A configuration is `T` tokens below 2^P; bit j of a token
 //! is element j of the patch.
+//!
+//! A batch of `B` samples is divided into *groups* (drawn together), *spans* (deduplicated for the gradient), *chunks*
+//! (one gradient pass) and *blocks* (rows of one partial sum of a gradient).
 
 #![warn(missing_docs, unnameable_types, unreachable_pub)]
 #![cfg_attr(not(feature = "runs"), allow(dead_code, unused_imports, reason = "helpers of modules that are left out"))]
