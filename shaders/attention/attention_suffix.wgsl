@@ -83,7 +83,7 @@ fn main(
         entry[i] = suffix_entry(row_table[k], params.period);
         ranges[i] = suffix_shared(entry[i], params.period);
         shared_keys = vec2(min(shared_keys.x, ranges[i].x), max(shared_keys.y, ranges[i].y));
-        begins |= (subgroupBallot(entry[i].x == entry[i].y)[(id - lane) / 32u] >> ((id - lane) % 32u) & 0xffu) << (CLUSTER * i);
+        begins |= ((subgroupBallot(entry[i].x == entry[i].y)[(id - lane) / 32u] >> ((id - lane) % 32u)) & 0xffu) << (CLUSTER * i);
         state[i] = ONLINE_START;
         for (var c = 0u; c < PARTS; c++) {
             q[i * PARTS + c] = vec4<f32>(qkv[start + k * 3u * width4 + c]) * params.scale;

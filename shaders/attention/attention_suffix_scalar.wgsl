@@ -46,7 +46,7 @@ fn add(changed: bool, key: u32, width: u32, counts: u32) {
         for (var i = 0u; i < QUERIES; i++) { score[i] += dot(q[i * PARTS + c], k); }
     }
     for (var i = 0u; i < QUERIES; i++) {
-        let next = online_add(state[i], score[i], (counts >> i & 1u) == 1u);
+        let next = online_add(state[i], score[i], ((counts >> i) & 1u) == 1u);
         state[i] = next.xy;
         before[i] = next.z;
         score[i] = next.w;

@@ -49,7 +49,7 @@ fn main(
             let j = (entry.x - 1u) * params.sub_patches + place / params.sub_sites;
             var token = 0u;
             if (j + 1u >= entry.y) { token = packed[own + j].x; } else { token = tokens[base + j]; }
-            bits |= (token >> (place % params.sub_sites) & 1u) << e;
+            bits |= ((token >> (place % params.sub_sites)) & 1u) << e;
         }
         rows[row * (words + 1u) + word] = bits;
     }

@@ -21,19 +21,19 @@ const INFINITY: u32 = 0x7f800000u;
 
 // value / 2^shift rounded to the nearest integer, ties to even.
 fn shifted(value: u32, shift: u32) -> u32 {
-    return (value + (1u << (shift - 1u)) - 1u + (value >> shift & 1u)) >> shift;
+    return (value + (1u << (shift - 1u)) - 1u + ((value >> shift) & 1u)) >> shift;
 }
 
 fn half_bits(bits: u32) -> u32 {
-    let sign = bits >> 16u & 0x8000u;
+    let sign = (bits >> 16u) & 0x8000u;
     let magnitude = bits & 0x7fffffffu;
-    if (magnitude > INFINITY) { return sign | 0x7e00u | (magnitude >> 13u & 0x3ffu); }
+    if (magnitude > INFINITY) { return sign | 0x7e00u | ((magnitude >> 13u) & 0x3ffu); }
     if (magnitude >= LARGEST) { return sign | 0x7bffu; }
     if (magnitude >= SMALLEST_NORMAL) { return sign | (shifted(magnitude, 13u) - (112u << 10u)); }
     // Below 2⁻¹⁴, f16 is subnormal with units of 2⁻²⁴. Below 2⁻²⁵ it rounds to 0.
     let exponent = magnitude >> 23u;
     if (exponent < 102u) { return sign; }
-    return sign | shifted(magnitude & 0x7fffffu | 0x800000u, 126u - exponent);
+    return sign | shifted((magnitude & 0x7fffffu) | 0x800000u, 126u - exponent);
 }
 
 @compute @workgroup_size(64)
@@ -45,5 +45,5 @@ fn main(
     let i = grid_index(group, groups) * 64u + local;
     if (4u * i >= params.elements) { return; }
     let v = values[i];
-    halves[i] = vec2(half_bits(v.x) | half_bits(v.y) << 16u, half_bits(v.z) | half_bits(v.w) << 16u);
+    halves[i] = vec2(half_bits(v.x) | (half_bits(v.y) << 16u), half_bits(v.z) | (half_bits(v.w) << 16u));
 }

@@ -90,7 +90,7 @@ fn finish(rows: u32, c4: u32) {
         for (var g = 0u; g < GATES; g++) {
             let w = input_weight(g, c4, j);
             for (var i = 0u; i < ROWS; i++) {
-                from_input[g * ROWS + i] += select(vec4(0.0), w, (own[i].token >> j & 1u) == 1u);
+                from_input[g * ROWS + i] += select(vec4(0.0), w, ((own[i].token >> j) & 1u) == 1u);
             }
         }
     }

@@ -9,7 +9,7 @@ fn sides_sum(shares: array<vec4<f32>, SIDES>, id: u32) -> vec4<f32> {
     var row = shares;
     for (var stage = 1u; stage < 4u; stage++) {
         let half = SIDES >> stage;
-        let upper = (id / SPAN & half) != 0u;
+        let upper = ((id / SPAN) & half) != 0u;
         for (var u = 0u; u < SIDES / 2u; u++) {
             let other = row[min(u + half, SIDES - 1u)];
             let given = subgroupShuffle(select(other, row[u], upper), id ^ (SPAN * half));

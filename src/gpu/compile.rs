@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Gpu;
 use super::bind::Bind;
 use super::rewrite::TEXTURES;
-use super::shader::{Access, CompiledKernel, Kernel, Shader};
+use super::shader::{Access, CompiledKernel, Kernel, Shader, browser_text};
 use crate::error::Result;
 
 impl Kernel {
@@ -64,6 +64,7 @@ impl Kernel {
         entries.extend(reflection.textures.iter().map(|number| of_type(number + TEXTURES, texture)));
         entries.extend(reflection.params_binding.map(|(number, _)| entry(number, wgpu::BufferBindingType::Uniform)));
         let device = gpu.device();
+        let text = if gpu.info().backend == wgpu::Backend::BrowserWebGpu { browser_text(&text) } else { text };
         let (layout, pipeline) = gpu.guarded(self.name, || {
             let descriptor = wgpu::ShaderModuleDescriptor {
                 label: Some(self.name),

@@ -100,6 +100,23 @@ pub struct Shader {
     pub reflection: Reflection,
 }
 
+impl Shader {
+    /// The source for compilers that follow the WGSL specification to the letter, such as those of browsers: with the
+    /// `enable subgroups;` that naga does not accept yet. Shuffles of these kernels are uniform for the grids that
+    /// record types choose, which a compiler cannot prove, so that its uniformity diagnostic is off.
+    pub fn browser_text(&self) -> String {
+        browser_text(&self.text)
+    }
+}
+
+pub(super) fn browser_text(text: &str) -> String {
+    if text.contains("subgroup") {
+        format!("enable subgroups;\ndiagnostic(off, subgroup_uniformity);\n{text}")
+    } else {
+        text.into()
+    }
+}
+
 /// First line of a source that uses f16.
 const ENABLE_HALF: &str = "enable f16;\n";
 
