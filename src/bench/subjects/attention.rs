@@ -12,16 +12,10 @@ use crate::kernels::Comparison;
 use crate::kernels::attention::{
     self, AttentionBackward, AttentionForward, AttentionShape, AttentionSuffix, SuffixShape, linear,
 };
+use crate::model::Attention;
 
 /// Scale of the inputs: scores of a few units, so that the softmax is neither flat nor dominated by one key.
 const QKV_SCALE: f32 = 3.0;
-
-/// Kind of attention.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Kind {
-    Softmax,
-    Linear,
-}
 
 /// Reference of whole sequences or windows of their queries: output rows, and one value per row and head.
 type Reference = fn(&[f64], &AttentionShape) -> (Vec<f64>, Vec<f64>);
@@ -30,7 +24,7 @@ type BackwardReference = fn(&[f64], &[f64], &AttentionShape) -> (Vec<f64>, Vec<f
 /// Reference of the rows of changed suffixes.
 type SuffixReference = fn(&[f64], &[f64], &[u32], &[[u32; 2]], &SuffixShape) -> Vec<f64>;
 
-impl Kind {
+impl Attention {
     fn forward_reference(self) -> Reference {
         match self {
             Self::Softmax => attention::forward_reference,
@@ -52,23 +46,26 @@ impl Kind {
         }
     }
 
-    /// States of whole sequences, which linear attention of a position or a suffix reads. For softmax a view of `qkv`,
+    /// States of whole sequences, which attention of a position or a suffix reads. Without states a view of `qkv`,
     /// which is not read as states.
-    fn states(self, session: &mut Bench<'_>, qkv: &View, shape: &AttentionShape) -> Result<View> {
-        if self == Self::Softmax {
-            return Ok(qkv.clone());
+    fn measured_states(self, session: &mut Bench<'_>, qkv: &View, shape: &AttentionShape) -> Result<View> {
+        match self {
+            Self::Softmax => Ok(qkv.clone()),
+            Self::Linear => linear_states(session, qkv, shape),
         }
-        let whole = AttentionShape { first: 0, queries: shape.t, ..shape.clone() };
-        let (b, counts) = (u64::from(shape.b.capacity), Counts::of(&whole));
-        let states = session.output("states", b * linear::states_of_sample(shape.t, shape.h, shape.d))?;
-        let (out, sum) = (session.output("out", counts.out)?, session.output("sum", counts.lse)?);
-        let mut plan = Plan::new(session.gpu);
-        let forward =
-            linear::LinearForward { qkv: qkv.clone(), states: states.view(), out: out.view(), sum: sum.view() };
-        forward.record(&mut plan, &whole)?;
-        plan.run()?;
-        Ok(states.view())
     }
+}
+
+fn linear_states(session: &mut Bench<'_>, qkv: &View, shape: &AttentionShape) -> Result<View> {
+    let whole = AttentionShape { first: 0, queries: shape.t, ..shape.clone() };
+    let (b, counts) = (u64::from(shape.b.capacity), Counts::of(&whole));
+    let states = session.output("states", b * linear::states_of_sample(shape.t, shape.h, shape.d))?;
+    let (out, sum) = (session.output("out", counts.out)?, session.output("sum", counts.lse)?);
+    let mut plan = Plan::new(session.gpu);
+    let forward = linear::LinearForward { qkv: qkv.clone(), states: states.view(), out: out.view(), sum: sum.view() };
+    forward.record(&mut plan, &whole)?;
+    plan.run()?;
+    Ok(states.view())
 }
 
 /// Measures all rows of one shape.
@@ -77,20 +74,20 @@ pub(crate) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let causal = AttentionShape::causal(b, t, h, d);
     let decode = AttentionShape::decode(b, t, h, d, t - 1);
     for (mask, attention) in [("causal", &causal), ("full", &AttentionShape::full(b, t, h, d))] {
-        forward(session, RowKey::new("attention_forward", mask, shape), Kind::Softmax, attention)?;
-        backward(session, RowKey::new("attention_forward_backward", mask, shape), Kind::Softmax, attention)?;
+        forward(session, RowKey::new("attention_forward", mask, shape), Attention::Softmax, attention)?;
+        backward(session, RowKey::new("attention_forward_backward", mask, shape), Attention::Softmax, attention)?;
     }
-    forward(session, RowKey::new("attention_forward", "decode", shape), Kind::Softmax, &decode)?;
+    forward(session, RowKey::new("attention_forward", "decode", shape), Attention::Softmax, &decode)?;
     if t > 1 {
-        suffix(session, Kind::Softmax, shape)?;
+        suffix(session, Attention::Softmax, shape)?;
     }
     if t > linear::most_positions(d) {
         return Ok(());
     }
-    forward(session, RowKey::new("linear_attention_forward", "causal", shape), Kind::Linear, &causal)?;
-    backward(session, RowKey::new("linear_attention_forward_backward", "causal", shape), Kind::Linear, &causal)?;
-    forward(session, RowKey::new("linear_attention_forward", "decode", shape), Kind::Linear, &decode)?;
-    if t > 1 { suffix(session, Kind::Linear, shape) } else { Ok(()) }
+    forward(session, RowKey::new("linear_attention_forward", "causal", shape), Attention::Linear, &causal)?;
+    backward(session, RowKey::new("linear_attention_forward_backward", "causal", shape), Attention::Linear, &causal)?;
+    forward(session, RowKey::new("linear_attention_forward", "decode", shape), Attention::Linear, &decode)?;
+    if t > 1 { suffix(session, Attention::Linear, shape) } else { Ok(()) }
 }
 
 /// Numbers of elements of a shape.
@@ -112,11 +109,11 @@ fn tolerance(t: u32) -> f64 {
     5e-6 * (1.0 + f64::from(t).sqrt() / 16.0)
 }
 
-pub(crate) fn forward(session: &mut Bench<'_>, title: RowKey, kind: Kind, shape: &AttentionShape) -> Result<()> {
+pub(crate) fn forward(session: &mut Bench<'_>, title: RowKey, kind: Attention, shape: &AttentionShape) -> Result<()> {
     let counts = Counts::of(shape);
     let (values, qkv) = session.input("qkv", counts.qkv, QKV_SCALE)?;
     let (out, lse) = (session.output("out", counts.out)?, session.output("lse", counts.lse)?);
-    let states = kind.states(session, &qkv, shape)?;
+    let states = kind.measured_states(session, &qkv, shape)?;
     session.measure(
         title,
         None,
@@ -125,21 +122,21 @@ pub(crate) fn forward(session: &mut Bench<'_>, title: RowKey, kind: Kind, shape:
     )
 }
 
-fn record_forward(plan: &mut Plan, kind: Kind, views: [&View; 4], shape: &AttentionShape) -> Result<()> {
+fn record_forward(plan: &mut Plan, kind: Attention, views: [&View; 4], shape: &AttentionShape) -> Result<()> {
     let [qkv, states, out, total] = views.map(View::clone);
     match kind {
-        Kind::Softmax => AttentionForward { qkv, out, lse: total }.record(plan, shape),
-        Kind::Linear => linear::LinearForward { qkv, states, out, sum: total }.record(plan, shape),
+        Attention::Softmax => AttentionForward { qkv, out, lse: total }.record(plan, shape),
+        Attention::Linear => linear::LinearForward { qkv, states, out, sum: total }.record(plan, shape),
     }
 }
 
-pub(crate) fn backward(session: &mut Bench<'_>, title: RowKey, kind: Kind, shape: &AttentionShape) -> Result<()> {
+pub(crate) fn backward(session: &mut Bench<'_>, title: RowKey, kind: Attention, shape: &AttentionShape) -> Result<()> {
     let counts = Counts::of(shape);
     let (values, qkv) = session.input("qkv", counts.qkv, QKV_SCALE)?;
     let (slopes, d_out) = session.input("d_out", counts.out, 1.0)?;
     let (out, lse) = (session.output("out", counts.out)?, session.output("lse", counts.lse)?);
     let (delta, d_qkv) = (session.output("delta", counts.lse)?, session.output("d_qkv", counts.qkv)?);
-    let states = kind.states(session, &qkv, shape)?;
+    let states = kind.measured_states(session, &qkv, shape)?;
     session.measure(
         title,
         None,
@@ -148,8 +145,10 @@ pub(crate) fn backward(session: &mut Bench<'_>, title: RowKey, kind: Kind, shape
             let [qkv, states, out, total] = [&qkv, &states, &out, &lse].map(View::clone);
             let [d_out, delta, d_qkv] = [d_out.view(), delta.view(), d_qkv.view()];
             match kind {
-                Kind::Softmax => AttentionBackward { qkv, out, lse: total, d_out, delta, d_qkv }.record(plan, shape),
-                Kind::Linear => {
+                Attention::Softmax => {
+                    AttentionBackward { qkv, out, lse: total, d_out, delta, d_qkv }.record(plan, shape)
+                }
+                Attention::Linear => {
                     let sum = total;
                     linear::LinearBackward { qkv, out, sum, d_out, delta, states, d_qkv }.record(plan, shape)
                 }
@@ -179,7 +178,7 @@ fn head_of<T: Copy>(
 /// Checks some heads of some samples; for long sequences only some positions.
 fn check_forward(
     gpu: &Gpu,
-    kind: Kind,
+    kind: Attention,
     qkv: &[f32],
     out: &View,
     lse: &View,
@@ -218,7 +217,7 @@ fn check_forward(
 /// Checks some heads of some samples over the whole sequence.
 fn check_backward(
     gpu: &Gpu,
-    kind: Kind,
+    kind: Attention,
     qkv: &[f32],
     d_out: &[f32],
     d_qkv: &View,
@@ -252,7 +251,7 @@ fn suffix_table(t: u32, most: u64) -> Vec<[u32; 2]> {
     }
 }
 
-pub(crate) fn suffix(session: &mut Bench<'_>, kind: Kind, shape: &BenchShape) -> Result<()> {
+pub(crate) fn suffix(session: &mut Bench<'_>, kind: Attention, shape: &BenchShape) -> Result<()> {
     let [b, h, t, d] = shape.sizes()?;
     let width = u64::from(h) * u64::from(d);
     let limits = session.gpu.limits();
@@ -265,13 +264,13 @@ pub(crate) fn suffix(session: &mut Bench<'_>, kind: Kind, shape: &BenchShape) ->
     let base = session.gpu.upload("bench.base", &(0..b).collect::<Vec<u32>>())?;
     let row_table = session.gpu.upload("bench.row_table", &table.concat())?;
     let out = session.output("out", rows * width)?;
-    let states = kind.states(session, &base_qkv, &AttentionShape::causal(b, t, h, d))?;
+    let states = kind.measured_states(session, &base_qkv, &AttentionShape::causal(b, t, h, d))?;
     let suffix = SuffixShape { items: b.into(), per_item: per_item as u32, first_item: 0, b, t, period: t, h, d };
     let keys: f64 = table.iter().map(|[_, position]| f64::from(position + 1)).sum();
     let (name, work) = match kind {
         // The number of keys depends on the table, so the kernel's own count is an estimate.
-        Kind::Softmax => ("attention_suffix", Some(4.0 * f64::from(b) * keys * width as f64)),
-        Kind::Linear => ("linear_attention_suffix", None),
+        Attention::Softmax => ("attention_suffix", Some(4.0 * f64::from(b) * keys * width as f64)),
+        Attention::Linear => ("linear_attention_suffix", None),
     };
     session.measure(
         RowKey::new(name, format!("{per_item} rows"), shape),
@@ -280,8 +279,8 @@ pub(crate) fn suffix(session: &mut Bench<'_>, kind: Kind, shape: &BenchShape) ->
             let [base_qkv, states, qkv, out] = [&base_qkv, &states, &qkv, &out].map(View::clone);
             let [base, row_table] = [base.view(), row_table.view()];
             match kind {
-                Kind::Softmax => AttentionSuffix { base_qkv, qkv, base, row_table, out }.record(plan, &suffix),
-                Kind::Linear => {
+                Attention::Softmax => AttentionSuffix { base_qkv, qkv, base, row_table, out }.record(plan, &suffix),
+                Attention::Linear => {
                     linear::LinearSuffix { base_qkv, states, qkv, base, row_table, out }.record(plan, &suffix)
                 }
             }

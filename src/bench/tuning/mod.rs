@@ -12,12 +12,12 @@ use super::config::BenchConfig;
 use super::row::RowKey;
 use super::session::Bench;
 use super::shape::BenchShape;
-use super::subjects::attention::Kind;
 use super::subjects::{attention, matmul, norm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, TunedVariant, Tuning};
 use crate::kernels::attention::AttentionShape;
 use crate::kernels::linear::LinearShape;
+use crate::model::Attention;
 use race::{VariantRace, Verdict};
 
 /// Limits of a tuning.
@@ -146,11 +146,12 @@ fn attentions(session: &mut Bench<'_>, network: &Network, rows: u32) -> Result<(
     let (b, d) = (rows / t, width / h);
     let shape = BenchShape(vec![b, h, t, d]);
     let causal = AttentionShape::causal(b, t, h, d);
-    attention::forward(session, RowKey::new("attention_forward", "causal", &shape), Kind::Softmax, &causal)?;
+    let softmax = Attention::Softmax;
+    attention::forward(session, RowKey::new("attention_forward", "causal", &shape), softmax, &causal)?;
     let decode = AttentionShape::decode(b, t, h, d, t - 1);
-    attention::forward(session, RowKey::new("attention_forward", "decode", &shape), Kind::Softmax, &decode)?;
-    attention::suffix(session, Kind::Softmax, &BenchShape(vec![b / 4, h, t, d]))?;
-    attention::backward(session, RowKey::new("attention_forward_backward", "causal", &shape), Kind::Softmax, &causal)
+    attention::forward(session, RowKey::new("attention_forward", "decode", &shape), softmax, &decode)?;
+    attention::suffix(session, softmax, &BenchShape(vec![b / 4, h, t, d]))?;
+    attention::backward(session, RowKey::new("attention_forward_backward", "causal", &shape), softmax, &causal)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Softmax or linear attention between the projections of a layer.
+//! Attention between the projections of a layer.
 
 use super::transformer_layers::TransformerSizes;
 use crate::error::Result;
@@ -11,32 +11,36 @@ use crate::kernels::attention::{
 use crate::model::Attention;
 
 impl Attention {
-    /// Elements kept for each sample and layer in addition to the rows [q | k | v]: the states of linear attention.
-    pub(crate) fn states(self, sizes: &TransformerSizes) -> u64 {
-        match self {
-            Self::Softmax => 0,
-            Self::Linear => linear::states_of_sample(sizes.positions, sizes.heads, sizes.head_width()),
-        }
-    }
-
-    /// Creates the buffer for the states of `samples` samples; `None` for softmax attention.
+    /// Creates the states of `samples` samples.
     pub(crate) fn states_buffer(
         self,
         gpu: &Gpu,
         name: &str,
         sizes: &TransformerSizes,
         samples: u32,
-    ) -> Result<Option<Buffer>> {
-        let elements = u64::from(samples) * self.states(sizes);
-        (self == Self::Linear).then(|| gpu.buffer(&format!("ketformer.{name}"), elements)).transpose()
+    ) -> Result<AttentionStates> {
+        Ok(match self {
+            Self::Softmax => AttentionStates::Softmax,
+            Self::Linear => {
+                let of_sample = linear::states_of_sample(sizes.positions, sizes.heads, sizes.head_width());
+                AttentionStates::Linear(gpu.buffer(&format!("ketformer.{name}"), u64::from(samples) * of_sample)?)
+            }
+        })
     }
 }
 
-/// Operands of attention; `states` is `Some` for linear attention.
+/// Buffers of a layer in addition to the rows [q | k | v], for each kind of kernels.
+pub(crate) enum AttentionStates {
+    Softmax,
+    /// (B, states of a sample)
+    Linear(Buffer),
+}
+
+/// Operands of attention.
 pub(crate) struct Operands<'a> {
     /// (B·T, 3C)
     pub qkv: &'a Buffer,
-    pub states: Option<&'a Buffer>,
+    pub states: &'a AttentionStates,
     /// (B·n, C)
     pub out: &'a Buffer,
     /// (B·n, H): log-sum-exp of softmax attention, denominators of linear attention
@@ -48,8 +52,8 @@ impl Operands<'_> {
     pub(crate) fn forward(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
         let (qkv, out) = (self.qkv.view(), self.out.view());
         match self.states {
-            None => AttentionForward { qkv, out, lse: self.total.view() }.record(plan, shape),
-            Some(states) => {
+            AttentionStates::Softmax => AttentionForward { qkv, out, lse: self.total.view() }.record(plan, shape),
+            AttentionStates::Linear(states) => {
                 LinearForward { qkv, states: states.view(), out, sum: self.total.view() }.record(plan, shape)
             }
         }
@@ -65,8 +69,10 @@ impl Operands<'_> {
     ) -> Result<()> {
         let (qkv, out, total) = (self.qkv.view(), self.out.view(), self.total.view());
         match self.states {
-            None => AttentionBackward { qkv, out, lse: total, d_out, delta, d_qkv }.record(plan, shape),
-            Some(states) => {
+            AttentionStates::Softmax => {
+                AttentionBackward { qkv, out, lse: total, d_out, delta, d_qkv }.record(plan, shape)
+            }
+            AttentionStates::Linear(states) => {
                 let states = states.view();
                 LinearBackward { qkv, out, sum: total, d_out, delta, states, d_qkv }.record(plan, shape)
             }
@@ -75,7 +81,10 @@ impl Operands<'_> {
 
     /// Records the mean of the weights over samples, (H, T, T), after [`Operands::forward`] of all positions.
     pub(crate) fn weights(&self, plan: &mut Plan, weight: &View, shape: &AttentionShape) -> Result<()> {
-        let of = if self.states.is_some() { WeightsOf::Linear } else { WeightsOf::Softmax };
+        let of = match self.states {
+            AttentionStates::Softmax => WeightsOf::Softmax,
+            AttentionStates::Linear(_) => WeightsOf::Linear,
+        };
         let (qkv, total, weight) = (self.qkv.view(), self.total.view(), weight.clone());
         AttentionWeights { qkv, total, weight }.record(plan, shape, of)
     }
@@ -85,10 +94,14 @@ impl Operands<'_> {
 pub(crate) fn suffix(
     plan: &mut Plan,
     attention: AttentionSuffix,
-    states: Option<&Buffer>,
+    states: &AttentionStates,
     shape: &SuffixShape,
 ) -> Result<()> {
-    let Some(states) = states else { return attention.record(plan, shape) };
-    let AttentionSuffix { base_qkv, qkv, base, row_table, out } = attention;
-    LinearSuffix { base_qkv, states: states.view(), qkv, base, row_table, out }.record(plan, shape)
+    match states {
+        AttentionStates::Softmax => attention.record(plan, shape),
+        AttentionStates::Linear(states) => {
+            let AttentionSuffix { base_qkv, qkv, base, row_table, out } = attention;
+            LinearSuffix { base_qkv, states: states.view(), qkv, base, row_table, out }.record(plan, shape)
+        }
+    }
 }

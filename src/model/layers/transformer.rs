@@ -6,7 +6,7 @@
 use super::affine::norm;
 use super::feed_forward::Hidden;
 use super::self_attention;
-use super::self_attention::Operands;
+use super::self_attention::{AttentionStates, Operands};
 use super::transformer_layers::{LayerBuffers, Pass, RowLayout, TransformerLayers, TransformerSizes};
 use super::transformer_training::TransformerTraining;
 use crate::error::Result;
@@ -66,8 +66,8 @@ pub(crate) struct Transformer {
     pub layers: TransformerLayers,
     capacity: Capacity,
     decode: Scratch,
-    /// Rows [q | k | v] of each layer, and the states of linear attention.
-    cache: Vec<(Buffer, Option<Buffer>)>,
+    /// Rows [q | k | v] and states of each layer.
+    cache: Vec<(Buffer, AttentionStates)>,
     /// (samples, H): log-sum-exp or denominators, which only training passes read; bound as an output in decoding
     total: Buffer,
     moves: Scratch,
@@ -131,8 +131,7 @@ impl Transformer {
         let pass = Pass { views: &self.layers.parameters.sampled, rows: &rows, place, hidden: self.hidden_layer };
         let (within, period) = (t % sizes.period, sizes.period);
         for (k, (cache, states)) in self.cache.iter().enumerate() {
-            let (states, out) = (states.as_ref(), &scratch.attention);
-            let attention = Operands { qkv: cache, states, out, total: &self.total };
+            let attention = Operands { qkv: cache, states, out: &scratch.attention, total: &self.total };
             let shape = AttentionShape::decode(samples, period, sizes.heads, sizes.head_width(), within)
                 .within(sizes.positions, t - within);
             let buffers = self.scratch_of(k, scratch, cache);
@@ -170,7 +169,7 @@ impl Transformer {
                 d: sizes.head_width(),
             };
             let buffers = self.scratch_of(k, scratch, &scratch.qkv);
-            let attend = |plan: &mut Plan| self_attention::suffix(plan, attention, states.as_ref(), &shape);
+            let attend = |plan: &mut Plan| self_attention::suffix(plan, attention, states, &shape);
             self.layers.layer(plan, k, &buffers, &pass, attend)?;
         }
         self.finish(plan, scratch, &pass)

@@ -2,7 +2,7 @@
 
 use super::affine::{BackwardContext, norm};
 use super::feed_forward::{FeedForwardKept, Hidden};
-use super::self_attention::Operands;
+use super::self_attention::{AttentionStates, Operands};
 use super::transformer_layers::{LayerBuffers, Pass, RowLayout, TransformerLayers, TransformerSizes};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
@@ -38,8 +38,8 @@ struct FinalNorm {
 pub(crate) struct TransformerTraining {
     layers: Vec<LayerActivations>,
     norm: Option<FinalNorm>,
-    /// States of linear attention, recomputed in every layer
-    states: Option<Buffer>,
+    /// States of attention, recomputed in every layer
+    states: AttentionStates,
     /// (rows, F): activation of the hidden layer, recomputed in every layer, if layers keep `hidden` without it
     activated: Option<Buffer>,
     /// (rows, C): input of the head
@@ -132,7 +132,7 @@ impl TransformerTraining {
 
     /// Attention operands of a layer.
     fn attention<'a>(&'a self, kept: &'a LayerActivations) -> Operands<'a> {
-        Operands { qkv: &kept.qkv, states: self.states.as_ref(), out: &kept.attention, total: &kept.total }
+        Operands { qkv: &kept.qkv, states: &self.states, out: &kept.attention, total: &kept.total }
     }
 
     fn attention_shape(transformer: &TransformerLayers, rows: &Rows) -> AttentionShape {
