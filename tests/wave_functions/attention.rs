@@ -1,9 +1,12 @@
 //! Attention weights: properties of every row, assignment to layers and heads, and means over samples.
 
-use ketformer::model::{AttentionKind, Model, Weights};
-use ketformer::vmc::{AttentionMaps, SampleConfig};
+use std::collections::BTreeSet;
 
-use super::cases::{Case, cases};
+use ketformer::model::{Attention, AttentionKind, Model, Ptf, Weights};
+use ketformer::physics::{Lattice, Patch};
+use ketformer::vmc::{AttentionMaps, Likelihood, SampleConfig, State};
+
+use super::cases::{Case, attentions, cases, gpu};
 
 fn maps(case: &Case, weights: &Weights, configurations: &[Vec<u8>]) -> Option<AttentionMaps> {
     case.state(weights).attention_maps(configurations).unwrap()
@@ -99,6 +102,55 @@ fn rows_add_up_to_one_and_a_head_without_keys_looks_everywhere() {
     }
     for kind in [None, Some(AttentionKind::Causal), Some(AttentionKind::Full), Some(AttentionKind::Relative)] {
         assert!(seen.contains(&kind), "{kind:?}");
+    }
+}
+
+/// PTF whose kernels of attention have several variants.
+fn with_attention(attention: Attention) -> Case {
+    let model = Ptf { attention, patch: Patch::Line(1), width: 16, heads: 2, feed_forward: 16, ..Ptf::default() };
+    Case { name: "ptf with an option of attention", lattice: Lattice::chain(8), model: Box::new(model), amplitude: 0.5 }
+}
+
+/// An option that no pass uses would satisfy all laws.
+#[test]
+fn options_of_attention_are_different_functions() {
+    let log_p: Vec<Vec<f64>> = attentions()
+        .into_iter()
+        .map(|attention| {
+            let case = with_attention(attention);
+            case.state(&case.weights(1)).full_sum().unwrap().log_p
+        })
+        .collect();
+    for (at, one) in log_p.iter().enumerate() {
+        for (other, two) in log_p.iter().enumerate().skip(at + 1) {
+            let apart = one.iter().zip(two).fold(0.0f64, |apart, (a, b)| apart.max((a - b).abs()));
+            assert!(apart > 1e-2, "{:?} and {:?}: {apart}", attentions()[at], attentions()[other]);
+        }
+    }
+}
+
+/// Kernels of attention that serve two options have classes that differ, so that no option is tuned by the times of
+/// the other.
+#[test]
+fn tuning_classes_contain_the_option_of_attention() {
+    let classes = |attention| {
+        let case = with_attention(attention);
+        let (weights, logged) = (case.weights(1), gpu().with_selection_log());
+        let state = State::new(&logged, &case.lattice, &*case.model, &weights);
+        let given = case.some_configurations(8);
+        state.local_energies(case.hamiltonian(), &given).unwrap();
+        Likelihood::new(&state, &given).unwrap().gradient(&[1.0; 8]).unwrap();
+        let selections = logged.selections().into_iter().filter(|selection| selection.kernel.contains("attention"));
+        selections.map(|selection| (selection.kernel, selection.class)).collect::<BTreeSet<_>>()
+    };
+    let all: Vec<_> = attentions().into_iter().map(classes).collect();
+    // Forward passes of one query and of all, suffixes, and the backward pass.
+    assert!(all[0].len() >= 4, "{:?}", all[0]);
+    for (at, one) in all.iter().enumerate() {
+        for (other, two) in all.iter().enumerate().skip(at + 1) {
+            let shared: Vec<_> = one.intersection(two).collect();
+            assert!(shared.is_empty(), "{:?} and {:?} share {shared:?}", attentions()[at], attentions()[other]);
+        }
     }
 }
 

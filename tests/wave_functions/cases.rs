@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
 use ketformer::model::{
-    Activation, Attention, Cell, Lptf, Metropolis, Model, Norm, PositionalEncoding, Proposal, Ptf, Rbm, Rnn, Sector,
-    Start, Subsampler, Vit, VitAttention, Weights, check_sector,
+    Activation, Attention, AttentionLayers, Cell, Lptf, Metropolis, Model, Norm, PositionalEncoding, Proposal, Ptf,
+    Rbm, Rnn, Sector, Start, Subsampler, Vit, VitAttention, Weights, check_sector,
 };
 use ketformer::physics::{Hamiltonian, Lattice, Patch};
 use ketformer::vmc::{Amplitudes, State};
@@ -36,13 +36,22 @@ pub fn cases() -> Vec<Case> {
         .collect()
 }
 
-/// First case of each kind. A kind is a family, real or complex, over all configurations or over a sector, with the
-/// family's default attention or the other one.
+/// All options of attention of the autoregressive transformers. A further one does not compile before it is added here.
+pub fn attentions() -> Vec<Attention> {
+    let next = |attention: &Attention| match attention {
+        Attention::Softmax => Some(Attention::Linear),
+        Attention::Linear => None,
+    };
+    std::iter::successors(Some(Attention::Softmax), next).collect()
+}
+
+/// First case of each kind. A kind is a family, real or complex, over all configurations or over a sector, with one
+/// kind of attention.
 pub fn kinds() -> Vec<Case> {
     let mut seen = Vec::new();
     let mut is_new = |case: &Case| {
-        let own_attention = !case.name.contains("attention");
-        let kind = (case.model.name(), case.model.is_complex(), case.model.conserves_magnetization(), own_attention);
+        let attention = case.attention().map(|layers| (layers.kind, layers.attention));
+        let kind = (case.model.name(), case.model.is_complex(), case.model.conserves_magnetization(), attention);
         let new = !seen.contains(&kind);
         seen.push(kind);
         new
@@ -343,6 +352,11 @@ fn lptf_cases() -> Vec<Case> {
 }
 
 impl Case {
+    /// Attention layers; `None` without attention.
+    pub fn attention(&self) -> Option<AttentionLayers> {
+        self.model.attention(&self.lattice).unwrap()
+    }
+
     /// Wave function of the case with `weights`.
     pub fn state<'a>(&'a self, weights: &'a Weights) -> State<'a> {
         State::new(gpu(), &self.lattice, &*self.model, weights)
@@ -492,6 +506,18 @@ pub fn gpu() -> &'static Gpu {
     }
     let gpus = devices();
     &gpus[THREAD.with(|thread| thread % gpus.len())]
+}
+
+/// All laws hold for every option of attention only if the table has it.
+#[test]
+fn every_attention_has_cases_of_both_transformers() {
+    for attention in attentions() {
+        for family in ["ptf", "lptf"] {
+            let uses = |case: &Case| case.attention().is_some_and(|layers| layers.attention == Some(attention));
+            let found = cases().iter().any(|case| case.model.name() == family && uses(case));
+            assert!(found, "{family}: no case has Attention::{attention:?}");
+        }
+    }
 }
 
 /// P is neither flat nor concentrated on a single configuration.

@@ -2,6 +2,7 @@
 
 use super::transformer_layers::TransformerSizes;
 use crate::kernels::attention::factored::offset;
+use crate::model::Attention;
 use crate::physics::Patching;
 
 /// Meaning of the rows and columns of attention weights.
@@ -23,6 +24,8 @@ pub enum AttentionKind {
 pub struct AttentionLayers {
     /// Meaning of rows and columns.
     pub kind: AttentionKind,
+    /// Attention of a causal transformer, otherwise `None`.
+    pub attention: Option<Attention>,
     /// Number of layers.
     pub layers: u32,
     /// Number of heads of each layer.
@@ -41,6 +44,7 @@ impl AttentionLayers {
     pub(crate) fn causal(sizes: &TransformerSizes, patching: &Patching) -> Self {
         Self {
             kind: AttentionKind::Causal,
+            attention: Some(sizes.attention),
             layers: sizes.layers,
             heads: sizes.heads,
             head_width: sizes.head_width(),

@@ -204,6 +204,7 @@ impl Model for Vit {
         });
         Ok(Some(AttentionLayers {
             kind: if relative.is_some() { AttentionKind::Relative } else { AttentionKind::Full },
+            attention: None,
             layers: sizes.layers,
             heads: sizes.heads,
             head_width: sizes.head_width(),
