@@ -27,12 +27,40 @@ pub(super) static LOCAL: Kernel = kernel!("vmc", "energy_local");
 pub(super) static STATISTICS: Kernel = kernel!("vmc", "statistics");
 pub(super) static WEIGHTS: Kernel = kernel!("vmc", "energy_gradient_weights");
 
-/// Number of columns of a sample's values: Re E, M, |M|, M², staggered, |staggered|, staggered², σˣ, Im E.
-pub const COLUMNS: u32 = 9;
-/// Column of Im E.
-pub const IMAGINARY: usize = 8;
+/// Columns of a sample's values, in the order in which `energy_local.wgsl` writes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    /// Re E(σ).
+    Energy,
+    /// M = Σ (2n − 1).
+    Magnetization,
+    /// |M|.
+    AbsMagnetization,
+    /// M².
+    SquaredMagnetization,
+    /// Σ_q sign_q (n_q − ½) / N.
+    Staggered,
+    /// Absolute value of [`Self::Staggered`].
+    AbsStaggered,
+    /// Square of [`Self::Staggered`].
+    SquaredStaggered,
+    /// Σ ψ(σ')/ψ(σ) / N over the moves that flip a single site, real part.
+    SigmaX,
+    /// Im E(σ), 0 if the wave function is real.
+    ImaginaryEnergy,
+}
+
+impl Column {
+    /// Value in a row of [`COLUMNS`] values.
+    pub fn of(self, row: &[f32]) -> f64 {
+        f64::from(row[self as usize])
+    }
+}
+
+/// Number of columns of a sample's values.
+pub const COLUMNS: u32 = Column::ImaginaryEnergy as u32 + 1;
 /// Constants of the kernels that read or write the columns.
-const COLUMN_SPEC: [(&str, u32); 2] = [("COLUMNS", COLUMNS), ("IMAGINARY", IMAGINARY as u32)];
+const COLUMN_SPEC: [(&str, u32); 2] = [("COLUMNS", COLUMNS), ("IMAGINARY", Column::ImaginaryEnergy as u32)];
 /// Logarithm that represents an amplitude of zero.
 pub const NEG_LARGE: f32 = -1e30;
 
@@ -336,7 +364,7 @@ impl EnergyGradientWeights {
     }
 }
 
-/// Local energy and observables of one configuration in f64: `COLUMNS` values. A ratio is a logarithm, or a logarithm
+/// Local energy and observables of one configuration in f64, in the order of [`Column`]. A ratio is a logarithm, or a logarithm
 /// and a phase if `parts` is 2.
 pub fn local_reference(
     occupied: &[bool],

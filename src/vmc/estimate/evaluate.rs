@@ -3,7 +3,7 @@
 use super::observables::{Accumulator, ObservableEstimates};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Plan;
-use crate::kernels::vmc::energy::IMAGINARY;
+use crate::kernels::vmc::energy::Column;
 use crate::model::Model;
 use crate::physics::Hamiltonian;
 use crate::vmc::state::{SampleConfig, State};
@@ -78,7 +78,8 @@ impl State<'_> {
         let pipeline = self.pipeline(hamiltonian, chunk, true)?;
         let mut plan = Plan::new(gpu);
         pipeline.record(&mut plan, SampleSource::Drawn)?;
-        // Re E, σˣ and Im E of each sample, and its configuration.
+        let columns = [Column::Energy, Column::SigmaX, Column::ImaginaryEnergy];
+        // These columns of each sample, and its configuration.
         let mut rows: Vec<[f64; 3]> = Vec::with_capacity(samples);
         let mut configurations: Vec<u8> = Vec::with_capacity(samples * lattice.sites());
         let patches = pipeline.patches() as usize;
@@ -98,7 +99,7 @@ impl State<'_> {
                 proposals += chains.proposals();
             }
             let values = pipeline.read_values()?;
-            rows.extend(values.iter().take(left).map(|v| [v[0], v[7], v[IMAGINARY]].map(f64::from)));
+            rows.extend(values.iter().take(left).map(|row| columns.map(|column| column.of(row))));
             let tokens: Vec<u32> = pipeline.tokens.read(gpu, left.min(chunk) * patches)?;
             configurations.extend(tokens.chunks(patches).flat_map(|row| pipeline.patching.config(row)));
         }

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::gram::{DirectionStep, DirectionUpdate};
 use crate::kernels::nn::adam::{Adam, record_square};
-use crate::kernels::vmc::energy::IMAGINARY;
+use crate::kernels::vmc::energy::Column;
 use crate::model::{Layout, Parameters, Weights};
 use crate::vmc::step::local_energy::LocalEnergyPipeline;
 use crate::vmc::train::checkpoint::{named, of_prefix};
@@ -193,8 +193,8 @@ impl Reconfiguration {
         let weights = count.iter().zip(&sample_of).map(|(count, sample)| f64::from(*count) * weight(*sample));
         let root: Vec<f64> = weights.map(f64::sqrt).collect();
         let mut right = Vec::new();
-        for column in [0, IMAGINARY].into_iter().take(pipeline.parts as usize) {
-            let energy = |sample: &u32| f64::from(values[*sample as usize][column]);
+        for column in [Column::Energy, Column::ImaginaryEnergy].into_iter().take(pipeline.parts as usize) {
+            let energy = |sample: &u32| column.of(&values[*sample as usize]);
             right.extend(right_side(&sample_of.iter().map(energy).collect::<Vec<_>>(), &root));
         }
         Ok(Drawn { root, right })

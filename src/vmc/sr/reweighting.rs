@@ -9,7 +9,7 @@
 //! p < 2 do.
 
 use crate::error::Result;
-use crate::kernels::vmc::energy::COLUMNS;
+use crate::kernels::vmc::energy::{COLUMNS, Column};
 use crate::vmc::step::local_energy::LocalEnergyPipeline;
 
 /// Statistics of weighted samples, which replace those of equally weighted samples.
@@ -60,7 +60,7 @@ impl Reweighting {
             .map(|k| self.moments(&values.iter().map(|row| f64::from(row[k])).collect::<Vec<_>>()))
             .collect();
         let statistics = std::array::from_fn(|at| columns[at / 2][at % 2] as f32);
-        Reweighted { statistics, energy_error: columns[0][2] }
+        Reweighted { statistics, energy_error: columns[Column::Energy as usize][2] }
     }
 
     /// Returns the mean, the unbiased variance for independent samples, and the standard error of the mean.

@@ -4,7 +4,7 @@ use super::buffers::SampleSource;
 use super::local_energy::LocalEnergyPipeline;
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan};
-use crate::kernels::vmc::energy::IMAGINARY;
+use crate::kernels::vmc::energy::Column;
 use crate::physics::Hamiltonian;
 use crate::vmc::state::State;
 
@@ -61,7 +61,8 @@ impl FixedConfigurations {
         self.plan.run()?;
         let count = configurations.len();
         let values = pipeline.read_values()?;
-        let energy = values.iter().take(count).map(|v| [v[0], v[IMAGINARY]].map(f64::from)).collect();
+        let parts = [Column::Energy, Column::ImaginaryEnergy];
+        let energy = values.iter().take(count).map(|row| parts.map(|part| part.of(row))).collect();
         Ok(FixedValues { log_p: pipeline.read_log_p(count)?, phase: pipeline.read_phase(count)?, energy })
     }
 

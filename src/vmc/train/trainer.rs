@@ -10,7 +10,7 @@ use super::optimizer::Optimizer;
 use super::schedule::Schedule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
-use crate::kernels::vmc::energy::IMAGINARY;
+use crate::kernels::vmc::energy::Column;
 use crate::model::{Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 use crate::vmc::sr::gram::{CHUNK, LayerList};
@@ -271,25 +271,31 @@ impl Trainer {
     }
 
     fn report(&self, numbers: &StepNumbers) -> StepReport {
-        let column = |k: usize| (f64::from(numbers.statistics[2 * k]), f64::from(numbers.statistics[2 * k + 1]));
+        // Mean and variance.
+        let statistics = |column: Column| {
+            let at = 2 * column as usize;
+            [numbers.statistics[at], numbers.statistics[at + 1]].map(f64::from)
+        };
         let sites = self.pipeline.patching.sites() as f64;
-        let (energy, real_variance) = column(0);
-        let variance = real_variance + column(IMAGINARY).1;
-        let sigma_x = if self.pipeline.tables.host.flips_every_site { column(7).0 } else { f64::NAN };
+        let [energy, real_variance] = statistics(Column::Energy);
+        let [_, imaginary_variance] = statistics(Column::ImaginaryEnergy);
+        let magnetization = Magnetization {
+            mean: statistics(Column::Magnetization),
+            absolute: statistics(Column::AbsMagnetization),
+            squared: statistics(Column::SquaredMagnetization),
+            staggered: statistics(Column::Staggered),
+        };
+        let [sigma_x, _] = statistics(Column::SigmaX);
+        let [staggered, _] = statistics(Column::AbsStaggered);
         StepReport {
             step: numbers.step,
             energy,
             energy_error: (real_variance / f64::from(self.pipeline.samples)).sqrt(),
-            variance,
-            density: 0.5 * (column(1).0 / sites + 1.0),
-            sigma_x,
-            staggered: column(5).0,
-            magnetization: Magnetization {
-                mean: column(1).into(),
-                absolute: column(2).into(),
-                squared: column(3).into(),
-                staggered: column(4).into(),
-            },
+            variance: real_variance + imaginary_variance,
+            density: 0.5 * (magnetization.mean[0] / sites + 1.0),
+            sigma_x: if self.pipeline.tables.host.flips_every_site { sigma_x } else { f64::NAN },
+            staggered,
+            magnetization,
             gradient_norm: f64::from(numbers.state[4]),
             learning_rate: numbers.learning_rate,
             unique: numbers.unique,

@@ -2,7 +2,7 @@
 
 use crate::gpu::{Gpu, Plan};
 use crate::kernels::vmc::energy::{
-    AmplitudeRatio, COLUMNS, ConnectedShape, EnergyGradientWeights, EnergyLocal, EnergyShape, EnergySites, IMAGINARY,
+    AmplitudeRatio, COLUMNS, Column, ConnectedShape, EnergyGradientWeights, EnergyLocal, EnergyShape, EnergySites,
     LOCAL, NEG_LARGE, RATIO, SITES, STATISTICS, Statistics, WEIGHTS, local_reference,
 };
 use crate::kernels::vmc::rows::Window;
@@ -286,17 +286,18 @@ fn weights_case((samples, group, span): (u32, u32, u32), phase_at: Option<u32>) 
     };
     let dedup_of: Vec<u32> = (0..samples).map(|b| within(b, group, &mut random)).collect();
     let sample_of: Vec<u32> = (0..samples).map(|i| within(i, span, &mut random)).collect();
-    let weight = |i: u32, column: usize| {
+    let weight = |i: u32, column: Column| {
         let b = i - i % span + sample_of[i as usize];
-        let value = values[((b - b % group + dedup_of[b as usize]) * COLUMNS) as usize + column];
-        f64::from(count[i as usize]) * (f64::from(value) - f64::from(statistics[2 * column])) / f64::from(samples)
+        let value = column.of(&values[((b - b % group + dedup_of[b as usize]) * COLUMNS) as usize..]);
+        let mean = f64::from(statistics[2 * column as usize]);
+        f64::from(count[i as usize]) * (value - mean) / f64::from(samples)
     };
-    let mut expected: Vec<f64> = (0..samples).map(|i| weight(i, 0)).collect();
+    let mut expected: Vec<f64> = (0..samples).map(|i| weight(i, Column::Energy)).collect();
     // Elements between the two kinds of weights remain unchanged.
     let before = random.floats((phase_at.unwrap_or(0) + samples) as usize);
     if let Some(at) = phase_at {
         expected.extend(before[samples as usize..at as usize].iter().map(|v| f64::from(*v)));
-        expected.extend((0..samples).map(|i| 2.0 * weight(i, IMAGINARY)));
+        expected.extend((0..samples).map(|i| 2.0 * weight(i, Column::ImaginaryEnergy)));
     }
     let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
         let [values, dedup_of, sample_of] = buffers.views(["values", "dedup_of", "sample_of"])?;
