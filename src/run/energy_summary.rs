@@ -63,7 +63,6 @@ impl EnergySummary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vmc::Magnetization;
 
     fn report(step: u64, energy: f64, energy_error: f64) -> StepReport {
         StepReport {
@@ -71,17 +70,9 @@ mod tests {
             energy,
             energy_error,
             variance: 2.0 * energy_error,
-            density: 0.0,
-            sigma_x: 0.0,
-            staggered: 0.0,
-            magnetization: Magnetization::default(),
-            gradient_norm: 0.0,
-            learning_rate: 0.0,
             unique: 1,
-            acceptance: None,
             accepted: true,
-            reconfiguration: None,
-            seconds: 0.0,
+            ..StepReport::default()
         }
     }
 

@@ -1,4 +1,4 @@
-//! `metrics.csv`: one row per step.
+//! `metrics.csv`: one row per step, with the columns of [`super::quantities`].
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -6,28 +6,10 @@ use std::path::Path;
 
 use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
-use crate::vmc::{Magnetization, ReconfigurationReport, StepReport};
+use crate::vmc::StepReport;
 
 use super::WRITER;
-
-/// Columns of the file:
-///
-/// - energy of the whole lattice, its standard error, unbiased variance of the local energy;
-/// - mean occupation, mean σˣ and mean absolute staggered magnetization per site;
-/// - mean and unbiased variance of the magnetization M = Σ (2n − 1), of |M|, of M² and of the signed staggered
-///   magnetization;
-/// - number of deduplicated configurations; fraction of the proposals that Markov chains accepted, NaN without chains;
-/// - norm of the gradient; learning rate; 1 if the step was taken and 0 if it was rejected;
-/// - of stochastic reconfiguration: condition number and relative residual of its solution, effective λ, norm of the
-///   step; otherwise NaN;
-/// - `seconds`, which is last: without it, two runs of one command on one adapter give identical bytes.
-pub const HEADER: &str = "step,energy,energy_error,variance,density,sigma_x,staggered,magnetization,magnetization_variance,\
-                          magnetization_abs,magnetization_abs_variance,magnetization_squared,\
-                          magnetization_squared_variance,staggered_signed,staggered_signed_variance,\
-                          unique,acceptance,gradient_norm,learning_rate,accepted,condition,residual,lambda,update_norm,seconds";
-
-/// Number of columns.
-const COLUMNS: usize = 25;
+use super::quantities::columns;
 
 /// File open for appending. Numbers are written so that reading them restores the same bits.
 #[derive(Debug)]
@@ -45,7 +27,7 @@ impl Metrics {
         let name = path.display().to_string();
         let file = File::create_new(path).map_err(|cause| cannot_write(&name, cause))?;
         let mut metrics = Self { file: BufWriter::new(file), name };
-        metrics.line(format_args!("{HEADER}"))?;
+        metrics.line(&header())?;
         metrics.flush()?;
         Ok(metrics)
     }
@@ -65,7 +47,7 @@ impl Metrics {
                 return Err(Error::new(ErrorKind::File, text).caused_by(cause));
             }
         };
-        let mut kept = format!("{HEADER}\n");
+        let mut kept = header() + "\n";
         let mut reports: Vec<StepReport> = Vec::new();
         for (line, report) in rows(&text).take_while(|(_, report)| report.step <= step) {
             kept.extend([line, "\n"]);
@@ -81,8 +63,7 @@ impl Metrics {
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be written.
     pub fn write(&mut self, report: &StepReport) -> Result<()> {
-        let cells = cells(report).map(|cell| cell.to_string());
-        self.line(format_args!("{}", cells.join(",")))
+        self.line(&row(report))
     }
 
     /// Flushes the buffer to the operating system.
@@ -102,7 +83,7 @@ impl Metrics {
         self.file.get_ref().sync_data().map_err(|cause| cannot_write(&self.name, cause))
     }
 
-    fn line(&mut self, text: std::fmt::Arguments<'_>) -> Result<()> {
+    fn line(&mut self, text: &str) -> Result<()> {
         writeln!(self.file, "{text}").map_err(|cause| cannot_write(&self.name, cause))
     }
 }
@@ -110,7 +91,7 @@ impl Metrics {
 /// Reads the steps of the file at `path` in order, up to the first incomplete row, such as one that is being written.
 ///
 /// # Errors
-/// [`ErrorKind::File`] if it cannot be read or does not begin with [`HEADER`].
+/// [`ErrorKind::File`] if it cannot be read or has other columns.
 pub fn load_metrics(path: &Path) -> Result<Vec<StepReport>> {
     let shown = path.display();
     let text = fs::read_to_string(path).map_err(|cause| {
@@ -118,7 +99,7 @@ pub fn load_metrics(path: &Path) -> Result<Vec<StepReport>> {
         Error::new(ErrorKind::File, text).caused_by(cause)
     })?;
     // Earlier versions spelled the same columns differently.
-    if text.lines().next().map(|line| line.replace("magnetisation", "magnetization")).as_deref() != Some(HEADER) {
+    if text.lines().next().map(|line| line.replace("magnetisation", "magnetization")).as_deref() != Some(&header()) {
         let text = format!("metrics.csv: {shown} has other columns than this version; use the version that wrote it");
         return Err(Error::new(ErrorKind::File, text));
     }
@@ -137,90 +118,22 @@ fn rows(text: &str) -> impl Iterator<Item = (&str, StepReport)> {
     })
 }
 
-/// The row of a step.
-fn cells(report: &StepReport) -> [f64; COLUMNS] {
-    let Magnetization { mean: [m, m_v], absolute: [a, a_v], squared: [s, s_v], staggered: [t, t_v] } =
-        report.magnetization;
-    let [condition, residual, lambda, update_norm] =
-        report.reconfiguration.map_or([f64::NAN; 4], |r| [r.condition, r.residual, r.lambda, r.update_norm]);
-    [
-        report.step as f64,
-        report.energy,
-        report.energy_error,
-        report.variance,
-        report.density,
-        report.sigma_x,
-        report.staggered,
-        m,
-        m_v,
-        a,
-        a_v,
-        s,
-        s_v,
-        t,
-        t_v,
-        report.unique.into(),
-        report.acceptance.unwrap_or(f64::NAN),
-        report.gradient_norm,
-        report.learning_rate,
-        u8::from(report.accepted).into(),
-        condition,
-        residual,
-        lambda,
-        update_norm,
-        report.seconds,
-    ]
+/// Names of the columns.
+fn header() -> String {
+    columns().map(|(column, _)| column.name).collect::<Vec<_>>().join(",")
 }
 
-/// Parses a row. The effective sample size of a reweighted step is not stored.
-fn report(line: &str) -> Option<StepReport> {
-    let cells: Vec<f64> = line.split(',').map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
-    let [
-        step,
-        energy,
-        energy_error,
-        variance,
-        density,
-        sigma_x,
-        staggered,
-        m,
-        m_v,
-        a,
-        a_v,
-        s,
-        s_v,
-        t,
-        t_v,
-        unique,
-        acceptance,
-        gradient_norm,
-        learning_rate,
-        accepted,
-        condition,
-        residual,
-        lambda,
-        update_norm,
-        seconds,
-    ] = cells.try_into().ok()?;
-    let reconfiguration =
-        ReconfigurationReport { condition, residual, lambda, update_norm, effective_samples: f64::NAN };
-    Some(StepReport {
-        step: step as u64,
-        energy,
-        energy_error,
-        variance,
-        density,
-        sigma_x,
-        staggered,
-        magnetization: Magnetization { mean: [m, m_v], absolute: [a, a_v], squared: [s, s_v], staggered: [t, t_v] },
-        gradient_norm,
-        learning_rate,
-        unique: unique as u32,
-        acceptance: Some(acceptance).filter(|acceptance| !acceptance.is_nan()),
-        accepted: accepted == 1.0,
-        reconfiguration: Some(reconfiguration).filter(|of| !of.condition.is_nan()),
-        seconds,
-    })
+/// Row of a step.
+fn row(report: &StepReport) -> String {
+    columns().map(|(_, get)| get(report).to_string()).collect::<Vec<_>>().join(",")
+}
+
+/// Parses a row; `None` if it is incomplete.
+fn report(row: &str) -> Option<StepReport> {
+    let cells: Vec<f64> = row.split(',').map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
+    let mut report = StepReport::default();
+    columns().zip(&cells).for_each(|((column, _), cell)| (column.set)(&mut report, *cell));
+    (cells.len() == columns().count()).then_some(report)
 }
 
 /// Error of a run file that cannot be written.
@@ -232,6 +145,13 @@ pub(super) fn cannot_write(name: &str, cause: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vmc::{Magnetization, ReconfigurationReport};
+
+    /// The header of every version so far.
+    const HEADER: &str = "step,energy,energy_error,variance,density,sigma_x,staggered,magnetization,\
+                          magnetization_variance,magnetization_abs,magnetization_abs_variance,magnetization_squared,\
+                          magnetization_squared_variance,staggered_signed,staggered_signed_variance,unique,acceptance,\
+                          gradient_norm,learning_rate,accepted,condition,residual,lambda,update_norm,seconds";
 
     #[test]
     fn rows_have_the_columns_of_the_header_and_read_back_to_the_same_bits() {
@@ -271,8 +191,7 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         let mut lines = text.lines();
         let header: Vec<&str> = lines.next().unwrap().split(',').collect();
-        assert_eq!(header[..4], ["step", "energy", "energy_error", "variance"]);
-        assert_eq!(header.last(), Some(&"seconds"));
+        assert_eq!(header.join(","), HEADER);
         let row: Vec<f64> = lines.next().unwrap().split(',').map(|cell| cell.parse().unwrap()).collect();
         assert_eq!((row.len(), lines.next()), (header.len(), None));
         let of = |name: &str| row[header.iter().position(|column| *column == name).unwrap()];

@@ -17,6 +17,7 @@ mod metrics;
 mod number;
 mod phase_diagram;
 mod plots;
+mod quantities;
 mod report;
 mod settings_file;
 
@@ -24,15 +25,16 @@ pub use array::{save_array, save_bytes};
 pub use checkpoints::{KEPT_CHECKPOINTS, Newest, newest_checkpoint, save_checkpoint};
 pub use energy_summary::{EnergySummary, RECENT_STEPS, Summary};
 pub use enumeration::Enumeration;
-pub use events::{EnergyScale, Events};
+pub use events::Events;
 pub use folder::{
     EVENTS_FOLDER, HISTORY_FILE, METRICS_FILE, MODEL_FILE, PICTURE_FILE, REPORT_FILE, RunFolder, SETTINGS_FILE,
 };
-pub use history::{HISTORY_COLUMNS, History};
-pub use metrics::{HEADER, Metrics, load_metrics};
+pub use history::History;
+pub use metrics::{Metrics, load_metrics};
 pub use number::{Measurement, duration, relative_error, significant};
 pub use phase_diagram::{PhaseDiagram, PhasePoint};
 pub use plots::Curve;
+pub use quantities::EnergyScale;
 pub use report::Report;
 pub use settings_file::{AdapterRecord, Resumption, RunSettings};
 

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use ketformer::model::AttentionKind;
 use ketformer::physics::Patching;
 use ketformer::run::{AdapterRecord, Report, Resumption, RunSettings};
-use ketformer::vmc::{
-    AttentionMaps, ChainReport, Estimate, Magnetization, Mean, ObservableEstimates, PartTime, StepReport,
-};
+use ketformer::vmc::{AttentionMaps, ChainReport, Estimate, Mean, ObservableEstimates, PartTime, StepReport};
 use ketformer::{Lattice, Patch};
 use serde_json::{Map, Value, json};
 
@@ -74,17 +72,11 @@ pub(crate) fn report(title: &str, lattice: Lattice, steps: u64, attention: Optio
                 + 0.02 * normal() * n.sqrt() / (1.0 + x / 80.0),
             energy_error: 0.01,
             variance: n * (0.9 * (-x / 60.0).exp() + 2e-3) * (0.25 * normal()).exp(),
-            density: 0.3,
-            sigma_x: 0.5,
-            staggered: 0.2,
-            magnetization: Magnetization::default(),
-            gradient_norm: 1.0,
             learning_rate: 5e-4 * (x / 100.0).min(1.0) * (0.5 + 0.5 * (3.1 * x / steps as f64).cos()),
             unique: 180,
-            acceptance: None,
             accepted: true,
-            reconfiguration: None,
             seconds: 0.118 + 0.01 * normal().abs() + if step == 1 { 0.9 } else { 0.0 },
+            ..StepReport::default()
         }
     };
     let steps: Vec<StepReport> = (1..=steps).map(step).collect();

@@ -9,21 +9,12 @@ use std::time::SystemTime;
 
 use self::record::{Event, Scalar, Scalars, SessionLog, SessionStatus, What, record};
 use super::metrics::cannot_write;
-use super::number::relative_error;
+use super::quantities::{EnergyScale, QUANTITIES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::vmc::StepReport;
 
 /// Prefix by which TensorBoard recognizes event files. It reads the files of a folder in the order of their names.
 const PREFIX: &str = "events.out.tfevents.";
-
-/// Scale of the energies of a run: number of sites and exact energy.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct EnergyScale {
-    /// Sites of the lattice.
-    pub sites: usize,
-    /// Exact energy of the whole lattice, if it is known.
-    pub exact: Option<f64>,
-}
 
 /// Event file open for appending: TFRecord records, each an `Event` of TensorBoard's `event.proto`, values as 32-bit
 /// floats. NaN values are left out.
@@ -100,7 +91,7 @@ impl Events {
 
     fn step(&mut self, time: f64, report: &StepReport) -> Result<()> {
         let scalar = |(tag, value): (&str, f64)| Scalar { tag: tag.into(), simple_value: Some(value as f32) };
-        let numbers = scalars(report, self.scale).into_iter().filter(|(_, value)| !value.is_nan());
+        let numbers = scalars(report, self.scale).filter(|(_, value)| !value.is_nan());
         self.event(time, report.step, What::Summary(Scalars { values: numbers.map(scalar).collect() }))
     }
 
@@ -111,30 +102,9 @@ impl Events {
 }
 
 /// Scalars of a step by name; NaN if there is no value.
-fn scalars(report: &StepReport, EnergyScale { sites, exact }: EnergyScale) -> [(&'static str, f64); 17] {
-    let sites = sites as f64;
-    let relative_error = exact.map_or(f64::NAN, |exact| relative_error(report.energy, exact));
-    let [condition, residual, lambda, update_norm] =
-        report.reconfiguration.map_or([f64::NAN; 4], |r| [r.condition, r.residual, r.lambda, r.update_norm]);
-    [
-        ("energy/per_site", report.energy / sites),
-        ("energy/error_per_site", report.energy_error / sites),
-        ("energy/variance", report.variance),
-        ("energy/relative_error", relative_error),
-        ("observables/density", report.density),
-        ("observables/sigma_x", report.sigma_x),
-        ("observables/staggered", report.staggered),
-        ("sampling/unique", report.unique.into()),
-        ("sampling/acceptance", report.acceptance.unwrap_or(f64::NAN)),
-        ("training/gradient_norm", report.gradient_norm),
-        ("training/learning_rate", report.learning_rate),
-        ("training/accepted", u8::from(report.accepted).into()),
-        ("reconfiguration/condition", condition),
-        ("reconfiguration/residual", residual),
-        ("reconfiguration/lambda", lambda),
-        ("reconfiguration/update_norm", update_norm),
-        ("time/seconds_per_step", report.seconds),
-    ]
+fn scalars(report: &StepReport, scale: EnergyScale) -> impl Iterator<Item = (&'static str, f64)> {
+    let named = QUANTITIES.iter().filter_map(|quantity| quantity.scalar.map(|scalar| (scalar, (quantity.get)(report))));
+    named.map(move |(scalar, value)| (scalar.tag, (scalar.scaled)(value, scale)))
 }
 
 /// Removes the event files of a folder, and the folder if it is then empty.
@@ -260,7 +230,7 @@ mod tests {
                 && others.contains(&("energy/relative_error", 0.0625f32.to_bits()))
         );
 
-        let unknown = scalars(&report(1), EnergyScale { exact: None, ..SCALE });
+        let unknown: Vec<_> = scalars(&report(1), EnergyScale { exact: None, ..SCALE }).collect();
         assert!(unknown.iter().all(|(tag, value)| value.is_nan() == (*tag == "energy/relative_error")), "{unknown:?}");
     }
 
@@ -301,7 +271,7 @@ mod tests {
     }
 
     fn values_of(report: &StepReport) -> Vec<(&'static str, u32)> {
-        scalars(report, SCALE).map(|(tag, value)| (tag, (value as f32).to_bits())).to_vec()
+        scalars(report, SCALE).map(|(tag, value)| (tag, (value as f32).to_bits())).collect()
     }
 
     #[test]

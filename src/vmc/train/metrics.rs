@@ -12,7 +12,7 @@ use crate::vmc::step::buffers::{INPUT_WORDS, StepInputs};
 use crate::vmc::step::dedup::COUNTER_STRIDE;
 
 /// Report of a training step.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct StepReport {
     /// Number of the step, counted from 1.
     pub step: u64,
