@@ -216,7 +216,7 @@ impl View {
 
     /// Reinterprets the bytes as elements of type `storage`. Two f16 elements share one 32-bit word, the first in its
     /// lower half.
-    pub fn stored_as(self, storage: DType) -> Self {
+    pub(crate) fn stored_as(self, storage: DType) -> Self {
         Self { storage, ..self }
     }
 
@@ -257,7 +257,7 @@ impl View {
     }
 
     /// Whether the two views share at least one byte.
-    pub fn overlaps(&self, other: &Self) -> bool {
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
         self.buffer == other.buffer
             && self.offset < other.offset + other.bytes
             && other.offset < self.offset + self.bytes

@@ -7,13 +7,13 @@ use std::sync::{Mutex, PoisonError};
 
 /// Buffers that a dry run allocated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Allocations {
+pub(crate) struct Allocations {
     /// Bytes of all buffers.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Bytes by which buffers exceed the limit for one buffer, summed over these buffers.
-    pub excess: u64,
+    pub(crate) excess: u64,
     /// Label and bytes of the largest buffer.
-    pub largest: Option<(String, u64)>,
+    pub(crate) largest: Option<(String, u64)>,
 }
 
 /// Allocations of a dry run so far, and the buffer that all of its views refer to.

@@ -82,7 +82,7 @@ impl Gpu {
     ///
     /// # Errors
     /// Any error of `allocate`; as [`Gpu::buffer`] for the placeholder.
-    pub fn dry_run<T>(&self, allocate: impl FnOnce(&Self) -> Result<T>) -> Result<Allocations> {
+    pub(crate) fn dry_run<T>(&self, allocate: impl FnOnce(&Self) -> Result<T>) -> Result<Allocations> {
         let placeholder = self.buffer("ketformer.dry_run", 4)?;
         let ledger = Arc::new(Ledger::new(placeholder.wgpu().clone()));
         allocate(&Self { ledger: Some(ledger.clone()), ..self.clone() })?;

@@ -24,7 +24,7 @@ pub use bind::Bind;
 pub(crate) use bind::bind;
 pub use buffer::{Buffer, View};
 pub use device::{AdapterSummary, Gpu, GpuOptions, adapters};
-pub use dry_run::Allocations;
+pub(crate) use dry_run::Allocations;
 pub use dtype::DType;
 pub(crate) use plan::WRITE_INDIRECT_ARGS;
 pub use plan::{Cost, DynamicRows, Groups, Launch, Plan, Rows};

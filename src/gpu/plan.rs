@@ -93,7 +93,7 @@ impl Rows {
     }
 
     /// Grid of `groups` workgroups that share all rows. It is empty if a dynamic number of rows is zero.
-    pub fn groups_of_all(&self, groups: u64) -> Groups {
+    pub(crate) fn groups_of_all(&self, groups: u64) -> Groups {
         match self.live {
             None => Groups::Fixed(groups),
             Some(_) => self.groups(u32::MAX, groups),
@@ -135,7 +135,7 @@ impl Rows {
     ///
     /// # Errors
     /// As [`Gpu::upload`].
-    pub fn counter(&self, gpu: &Gpu) -> Result<(View, u32, u32)> {
+    pub(crate) fn counter(&self, gpu: &Gpu) -> Result<(View, u32, u32)> {
         match &self.live {
             None => Ok((gpu.unlimited()?, 0, 1)),
             Some(live) => Ok((live.live.clone(), live.first, live.rows_per_item)),

@@ -26,7 +26,7 @@ impl CaseBuffers {
     ///
     /// # Errors
     /// As [`CaseBuffers::view`].
-    pub fn views<const N: usize>(&self, names: [&str; N]) -> Result<[View; N]> {
+    pub(crate) fn views<const N: usize>(&self, names: [&str; N]) -> Result<[View; N]> {
         let views = names.iter().map(|name| self.view(name)).collect::<Result<Vec<View>>>()?;
         Ok(views.try_into().unwrap_or_else(|_| unreachable!("one view per name")))
     }

@@ -24,7 +24,7 @@ impl Strategy {
     }
 
     /// Returns [`Strategy::Subgroup`] if the adapter and the widths allow it, otherwise [`Strategy::Scalar`].
-    pub fn choose(gpu: &Gpu, widths: &[u32]) -> Self {
+    pub(crate) fn choose(gpu: &Gpu, widths: &[u32]) -> Self {
         let fits = Self::lanes(gpu).is_some() && widths.iter().all(|width| width.is_multiple_of(4));
         if fits { Self::Subgroup } else { Self::Scalar }
     }

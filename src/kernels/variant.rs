@@ -61,12 +61,12 @@ impl Variant {
     }
 
     /// Creates a variant that holds a block of an operand, `tile` panels wide, in values with constant indices.
-    pub const fn panel(name: &'static str, tile: u32) -> Self {
+    pub(crate) const fn panel(name: &'static str, tile: u32) -> Self {
         Self { name, strategy: Strategy::Panel, tile, subgroups: 1, reduction_order: 0 }
     }
 
     /// Sets the reduction order, which is 0 by default.
-    pub const fn reduction_order(self, reduction_order: u32) -> Self {
+    pub(crate) const fn reduction_order(self, reduction_order: u32) -> Self {
         Self { reduction_order, ..self }
     }
 

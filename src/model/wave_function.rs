@@ -27,7 +27,7 @@ pub struct Capacity {
 
 impl Capacity {
     /// Capacity of training passes over `samples` samples, with minimal room for all other passes.
-    pub const fn of_gradient(samples: u32) -> Self {
+    pub(crate) const fn of_gradient(samples: u32) -> Self {
         Self { samples: 1, move_rows: 1, hidden_rows: 64, training_samples: samples }
     }
 }

@@ -226,7 +226,7 @@ impl Patching {
 
     /// `[Lx/px, Ly/py]`, the grid of the tokens, for blocks. `None` for lines, and if nested, since the sub-patches of
     /// a large patch are consecutive.
-    pub fn grid(&self) -> Option<[usize; 2]> {
+    pub(crate) fn grid(&self) -> Option<[usize; 2]> {
         match self.patch {
             Patch::Block([px, py]) if self.nesting.is_none() => Some([self.lattice.lx / px, self.lattice.ly / py]),
             _ => None,

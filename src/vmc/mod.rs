@@ -13,7 +13,7 @@ pub use estimate::evaluate::Estimate;
 pub use estimate::full_sum::{Amplitudes, LocalEnergies};
 pub use estimate::likelihood::Likelihood;
 pub use estimate::observables::{CORRELATED_SITES, ObservableEstimates};
-pub use estimate::passes::{Pass, Passes, RecordedPass};
+pub(crate) use estimate::passes::{Pass, Passes, RecordedPass};
 pub use estimate::projected::ProjectedEstimate;
 pub use estimate::sample::Samples;
 pub use sr::gram::{GramMatrix, GramProbe, Solution};

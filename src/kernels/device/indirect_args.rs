@@ -4,7 +4,7 @@
 pub(super) type Description = [u32; 8];
 
 /// Reference: workgroups (x, y, 1) of a launch whose counter contains `live`, folded at `limit_x` in x.
-pub fn resolve_reference(live: u32, descriptions: Description, limit_x: u32) -> [u32; 3] {
+pub(super) fn resolve_reference(live: u32, descriptions: Description, limit_x: u32) -> [u32; 3] {
     let [first, most, rows_per_item, rows_per_block, per_block, _, skip, limit] = descriptions;
     let items = live.saturating_sub(first).min(most);
     let rows = (items * rows_per_item).saturating_sub(skip).min(limit);

@@ -22,21 +22,21 @@ pub(super) static LOAD: Kernel = kernel!("device", "probe_load");
 record! {
     /// Probe of multiply-adds: chains in registers.
     #[derive(Debug, Clone)]
-    pub struct ProbeMultiplyAdd {
+    pub(crate) struct ProbeMultiplyAdd {
         /// (lanes)
-        pub y: View,
+        pub(crate) y: View,
     }
 }
 
 /// Shape of a [`ProbeMultiplyAdd`].
 #[derive(Debug, Clone, Copy)]
-pub struct ChainShape {
+pub(crate) struct ChainShape {
     /// Number of invocations.
-    pub lanes: u32,
+    pub(crate) lanes: u32,
     /// Number of loop iterations, of 8 links per chain each; below 65,535, after which some drivers end a loop.
-    pub steps: u32,
+    pub(crate) steps: u32,
     /// Independent vec4 chains per lane: 2, 4 or 8.
-    pub chains: u32,
+    pub(crate) chains: u32,
 }
 
 /// Links of a chain per loop iteration.
@@ -59,7 +59,7 @@ impl ProbeMultiplyAdd {
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, shape: &ChainShape) -> Result<()> {
+    pub(crate) fn record(&self, plan: &mut Plan, shape: &ChainShape) -> Result<()> {
         plan.launch(&Launch {
             kernel: &MULTIPLY_ADD,
             spec: &[("CHAINS", shape.chains)],
@@ -80,11 +80,11 @@ impl ProbeMultiplyAdd {
 record! {
     /// Probe of memory: a copy.
     #[derive(Debug, Clone)]
-    pub struct ProbeCopy {
+    pub(crate) struct ProbeCopy {
         /// (vectors) of four words
-        pub x: View,
+        pub(crate) x: View,
         /// (vectors) of four words
-        pub y: View,
+        pub(crate) y: View,
     }
 }
 
@@ -94,7 +94,7 @@ impl ProbeCopy {
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, vectors: u32) -> Result<()> {
+    pub(crate) fn record(&self, plan: &mut Plan, vectors: u32) -> Result<()> {
         let elements = 4 * u64::from(vectors);
         plan.launch(&Launch {
             kernel: &COPY,
@@ -111,25 +111,25 @@ impl ProbeCopy {
 record! {
     /// Probe of shuffles: values passed around subgroups.
     #[derive(Debug, Clone)]
-    pub struct ProbeShuffle {
+    pub(crate) struct ProbeShuffle {
         /// (lanes) u32
-        pub y: View,
+        pub(crate) y: View,
     }
 }
 
 /// Shape of a [`ProbeShuffle`].
 #[derive(Debug, Clone, Copy)]
-pub struct ShuffleShape {
+pub(crate) struct ShuffleShape {
     /// Number of invocations, a multiple of 4·subgroup.
-    pub lanes: u32,
+    pub(crate) lanes: u32,
     /// Rounds, of [`SHUFFLES`] shuffles each.
-    pub steps: u32,
+    pub(crate) steps: u32,
     /// Lanes per subgroup: 4, 8, 16, 32 or 64.
-    pub subgroup: u32,
+    pub(crate) subgroup: u32,
 }
 
 /// Shuffles of each lane per step.
-pub const SHUFFLES: u32 = 8;
+pub(crate) const SHUFFLES: u32 = 8;
 const STRIDE: u32 = 3;
 
 impl ProbeShuffle {
@@ -137,7 +137,7 @@ impl ProbeShuffle {
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, shape: &ShuffleShape) -> Result<()> {
+    pub(crate) fn record(&self, plan: &mut Plan, shape: &ShuffleShape) -> Result<()> {
         plan.launch(&Launch {
             kernel: &SHUFFLE,
             spec: &[("LANES", shape.subgroup)],
@@ -153,14 +153,14 @@ impl ProbeShuffle {
 record! {
     /// Probe of loop length: a long loop.
     #[derive(Debug, Clone)]
-    pub struct ProbeLoop {
+    pub(crate) struct ProbeLoop {
         /// (lanes) u32
-        pub y: View,
+        pub(crate) y: View,
     }
 }
 
 /// Maximum number of loop iterations of any kernel of this crate, whatever the driver allows.
-pub const MOST_ITERATIONS: u32 = 60_000;
+pub(crate) const MOST_ITERATIONS: u32 = 60_000;
 /// Number of iterations after which some drivers (Mesa's lavapipe 22.3) silently end an invocation.
 const TRAP: u32 = 65_535;
 
@@ -169,7 +169,7 @@ impl ProbeLoop {
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, lanes: u32, steps: u32) -> Result<()> {
+    pub(crate) fn record(&self, plan: &mut Plan, lanes: u32, steps: u32) -> Result<()> {
         plan.launch(&Launch {
             kernel: &LOOP,
             spec: &[],
@@ -268,12 +268,12 @@ impl ProbeLoad {
 }
 
 /// Inputs of a [`ProbeLoad`]: integers small enough that sums of them in f32 are exact.
-pub fn load_inputs(random: &mut RandomInputs) -> Vec<f32> {
+pub(crate) fn load_inputs(random: &mut RandomInputs) -> Vec<f32> {
     random.integers(4 * LOAD_VECTORS as usize, 16).into_iter().map(|v| v as f32 - 8.0).collect()
 }
 
 /// Reference in f64: y (lanes) of a [`ProbeLoad`].
-pub fn load_reference(x: &[f32], shape: &LoadShape) -> Vec<f64> {
+pub(crate) fn load_reference(x: &[f32], shape: &LoadShape) -> Vec<f64> {
     let load = |at: u32| -> f64 {
         match shape.kind {
             LoadKind::StorageF32 => x[at as usize].into(),
@@ -290,7 +290,7 @@ pub fn load_reference(x: &[f32], shape: &LoadShape) -> Vec<f64> {
 }
 
 /// Reference: y (lanes) of a [`ProbeLoop`], exact integers.
-pub fn loop_reference(lanes: u32, steps: u32) -> Vec<u32> {
+pub(crate) fn loop_reference(lanes: u32, steps: u32) -> Vec<u32> {
     let step = |v: u32| v.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
     (0..lanes).map(|lane| (0..steps).fold(lane, |v, _| step(v))).collect()
 }
@@ -309,7 +309,7 @@ pub fn long_loops_end(gpu: &Gpu) -> Result<bool> {
 }
 
 /// Reference in f64: y (lanes) of a [`ProbeMultiplyAdd`].
-pub fn chain_reference(shape: &ChainShape) -> Vec<f64> {
+pub(crate) fn chain_reference(shape: &ChainShape) -> Vec<f64> {
     let (factor, addend) = (f64::from(FACTOR), f64::from(ADDEND));
     let chain = |start: f64| (0..LINKS * shape.steps).fold(start, |a, _| a * factor + addend);
     let lane = |local: u32| {
@@ -321,7 +321,7 @@ pub fn chain_reference(shape: &ChainShape) -> Vec<f64> {
 }
 
 /// Reference: y (lanes) of a [`ProbeShuffle`], exact integers.
-pub fn shuffle_reference(shape: &ShuffleShape) -> Vec<u32> {
+pub(crate) fn shuffle_reference(shape: &ShuffleShape) -> Vec<u32> {
     let mut v: Vec<[u32; 8]> = (0..shape.lanes).map(|lane| std::array::from_fn(|i| lane + i as u32)).collect();
     for s in 0..shape.steps {
         let turn = |(lane, _): (usize, &[u32; 8])| {

@@ -26,11 +26,11 @@ pub(super) static COOPERATIVE_8: Kernel = kernel!("linear", "linear_product_coop
 
 /// Fragments that an adapter multiplies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fragment {
+pub(crate) struct Fragment {
     /// Number of rows and columns: 8 or 16.
-    pub size: u32,
+    pub(crate) size: u32,
     /// Number of lanes of the subgroups that multiply them.
-    pub lanes: u32,
+    pub(crate) lanes: u32,
 }
 
 impl Fragment {
@@ -41,7 +41,7 @@ impl Fragment {
 }
 
 /// Returns the adapter's fragments if a product with these widths can use them.
-pub fn fragment(gpu: &Gpu, widths: [u32; 2]) -> Option<Fragment> {
+pub(crate) fn fragment(gpu: &Gpu, widths: [u32; 2]) -> Option<Fragment> {
     let lanes = gpu.subgroup_size()?;
     let limits = gpu.limits();
     let fits = [8, 16, 32, 64].contains(&lanes)

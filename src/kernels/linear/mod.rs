@@ -53,7 +53,7 @@ impl Activation {
     }
 
     /// Returns f'(x) from the value saved by the forward pass: f(x) for relu and tanh, x for gelu.
-    pub fn slope(self, saved: f64) -> f64 {
+    pub(crate) fn slope(self, saved: f64) -> f64 {
         match self {
             Self::None => 1.0,
             Self::Relu => f64::from(saved > 0.0),

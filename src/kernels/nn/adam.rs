@@ -144,7 +144,7 @@ pub(crate) fn record_square(plan: &mut Plan, [of, part]: [&View; 2], elements: u
 }
 
 /// One Adam update in f64; `t` is the step number, counted from 1. Returns (θ, m, v).
-pub fn adam_reference(
+pub(crate) fn adam_reference(
     [parameter, m, v, gradient]: [f64; 4],
     learning_rate: f64,
     t: u32,

@@ -207,7 +207,7 @@ impl CategoricalBackward {
 }
 
 /// Philox4x32-10: four u32 for a counter and a key, identical to those of the shader.
-pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+pub(crate) fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     let multiply = |a: u32, b: u32| {
         let product = u64::from(a) * u64::from(b);
         ((product >> 32) as u32, product as u32)
@@ -221,7 +221,7 @@ pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 }
 
 /// log Σ exp of a row in f64.
-pub fn log_sum_exp(row: &[f32]) -> f64 {
+pub(crate) fn log_sum_exp(row: &[f32]) -> f64 {
     let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     f64::from(top) + row.iter().map(|l| (f64::from(*l) - f64::from(top)).exp()).sum::<f64>().ln()
 }
@@ -242,7 +242,7 @@ pub fn forward_reference(rows: &[u32], logits: &[f32], shape: &CategoricalShape)
 }
 
 /// Returns the outcome of one draw with the uniform number `u` in [0, 1), in f64.
-pub fn draw_reference(logits: &[f32], u: f64) -> usize {
+pub(crate) fn draw_reference(logits: &[f32], u: f64) -> usize {
     let lse = log_sum_exp(logits);
     let mut partial = 0.0;
     for (v, logit) in logits.iter().enumerate() {

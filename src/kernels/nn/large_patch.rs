@@ -269,7 +269,7 @@ impl ConditioningSum {
 }
 
 /// Row metadata of large patch `large` of a configuration, given as tokens of sub-patches.
-pub fn large_row_reference(tokens: &[u32], large: u32, places: &[u32], shape: &LargePatchShape) -> Vec<u32> {
+pub(crate) fn large_row_reference(tokens: &[u32], large: u32, places: &[u32], shape: &LargePatchShape) -> Vec<u32> {
     let mut row = vec![0; shape.stride() as usize];
     row[shape.stride() as usize - 1] = large;
     for (element, place) in places.iter().enumerate().filter(|_| large > 0) {

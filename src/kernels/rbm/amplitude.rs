@@ -172,7 +172,7 @@ impl RbmSlopes {
 }
 
 /// log cosh x without overflow.
-pub fn log_cosh(x: f64) -> f64 {
+pub(crate) fn log_cosh(x: f64) -> f64 {
     x.abs() + (-2.0 * x.abs()).exp().ln_1p() - std::f64::consts::LN_2
 }
 
@@ -214,7 +214,13 @@ pub fn gradient_reference(spins: &[f64], theta: &[f64], d_log_p: &[f64]) -> [Vec
 }
 
 /// log ψ'/ψ in f64, where the spins of `sites` of one row are flipped.
-pub fn ratio_reference(spins: &[f64], theta: &[f64], kernel: &[f32], visible_bias: &[f32], sites: &[usize]) -> f64 {
+pub(crate) fn ratio_reference(
+    spins: &[f64],
+    theta: &[f64],
+    kernel: &[f32],
+    visible_bias: &[f32],
+    sites: &[usize],
+) -> f64 {
     let m = theta.len();
     let visible: f64 = sites.iter().map(|i| -2.0 * spins[*i] * f64::from(visible_bias[*i])).sum();
     let moved = |j: usize| theta[j] - 2.0 * sites.iter().map(|i| spins[*i] * f64::from(kernel[i * m + j])).sum::<f64>();

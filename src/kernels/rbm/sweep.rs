@@ -232,7 +232,7 @@ impl RbmAcceptance {
 
 /// Initial configuration of chain `chain`: uniform over all configurations, or with `exchange` over those with ⌊N/2⌋
 /// excitations.
-pub fn start_reference(sites: u32, exchange: bool, seed: u64, step: u32, chain: u32) -> Vec<u8> {
+pub(crate) fn start_reference(sites: u32, exchange: bool, seed: u64, step: u32, chain: u32) -> Vec<u8> {
     let word =
         |k: u32| philox([chain, k / 4, step, Stream::Start as u32], [seed as u32, (seed >> 32) as u32])[k as usize % 4];
     if !exchange {

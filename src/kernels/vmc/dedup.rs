@@ -88,7 +88,7 @@ impl Dedup {
 }
 
 /// Hash of a configuration, identical to that of the shader.
-pub fn hash_reference(tokens: &[u32]) -> [u32; 2] {
+pub(crate) fn hash_reference(tokens: &[u32]) -> [u32; 2] {
     let mix = |seed: u32, prime: u32| {
         tokens.iter().fold(seed, |h, token| {
             let h = (h ^ token).wrapping_mul(prime);
@@ -99,7 +99,7 @@ pub fn hash_reference(tokens: &[u32]) -> [u32; 2] {
 }
 
 /// Index of the first equal configuration of each configuration.
-pub fn first_reference(tokens: &[u32], patches: usize) -> Vec<u32> {
+pub(crate) fn first_reference(tokens: &[u32], patches: usize) -> Vec<u32> {
     let mut seen = std::collections::HashMap::new();
     tokens.chunks(patches).enumerate().map(|(b, tokens)| *seen.entry(tokens).or_insert(b as u32)).collect()
 }

@@ -366,7 +366,7 @@ impl EnergyGradientWeights {
 
 /// Local energy and observables of one configuration in f64, in the order of [`Column`]. A ratio is a logarithm, or a logarithm
 /// and a phase if `parts` is 2.
-pub fn local_reference(
+pub(crate) fn local_reference(
     occupied: &[bool],
     signs: &[bool],
     site_energy: &[f32],

@@ -168,7 +168,12 @@ fn differ(tokens: &[u32], change: &[u32; 4]) -> bool {
 }
 
 /// Returns the proposal of a chain at `tokens` from the random `words`, and its threshold for p = 2, in f64.
-pub fn propose_reference(tokens: &[u32], changes: &[[u32; 4]], exchange: bool, words: [u32; 4]) -> (Vec<u32>, f64) {
+pub(crate) fn propose_reference(
+    tokens: &[u32],
+    changes: &[[u32; 4]],
+    exchange: bool,
+    words: [u32; 4],
+) -> (Vec<u32>, f64) {
     let possible = |tokens: &[u32]| -> Vec<[u32; 4]> {
         changes.iter().filter(|change| !exchange || differ(tokens, change)).copied().collect()
     };

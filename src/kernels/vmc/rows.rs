@@ -123,7 +123,7 @@ impl RowsConnected {
 }
 
 /// Row metadata of one configuration at positions `from`..T: preceding token, position, target, occupied.
-pub fn rows_reference(tokens: &[u32], from: usize, counts: bool) -> Vec<u32> {
+pub(crate) fn rows_reference(tokens: &[u32], from: usize, counts: bool) -> Vec<u32> {
     let occupied = |p: usize| if counts { tokens[..p].iter().map(|token| token.count_ones()).sum() } else { 0 };
     let row = |p: usize| [if p == 0 { 0 } else { tokens[p - 1] }, p as u32, tokens[p], occupied(p)];
     (from..tokens.len()).flat_map(row).collect()

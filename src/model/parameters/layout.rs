@@ -49,7 +49,7 @@ pub struct Layout {
 
 impl ParameterSlot {
     /// Whether the parameter is a matrix, which has an f16 copy in [`Precision::Mixed`]; biases and norms have none.
-    pub fn is_matrix(&self) -> bool {
+    pub(crate) fn is_matrix(&self) -> bool {
         self.spec.shape.len() == 2
     }
 }
@@ -180,7 +180,7 @@ impl Parameters {
 
     /// Kernel that writes the f16 matrices read through [`Parameters::sampled`]; `None` if there are none. It must run
     /// after each change of the parameters, before the next inference pass.
-    pub fn cast_f16(&self) -> Option<WeightsCastF16> {
+    pub(crate) fn cast_f16(&self) -> Option<WeightsCastF16> {
         self.half.as_ref().map(|half| WeightsCastF16 { values: self.values.view(), halves: half.view() })
     }
 
@@ -261,7 +261,7 @@ impl Parameters {
     ///
     /// # Errors
     /// As [`View::read`].
-    pub fn read_gradient(&self, gpu: &Gpu) -> Result<Weights> {
+    pub(crate) fn read_gradient(&self, gpu: &Gpu) -> Result<Weights> {
         Ok(self.layout.unflatten(&self.gradient.read(gpu, self.layout.elements() as usize)?))
     }
 }

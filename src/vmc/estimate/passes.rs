@@ -20,7 +20,7 @@ use crate::vmc::step::sector::head_shape;
 
 /// Kind of a [`RecordedPass`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pass {
+pub(crate) enum Pass {
     /// Drawing samples: patch by patch from the cache of earlier patches (keys and values, or a state), or by Markov
     /// chains that continue from their present configurations.
     Sampling,
@@ -34,7 +34,7 @@ pub enum Pass {
 }
 
 /// Wave function on a lattice with samples drawn from it, and its passes over them.
-pub struct Passes {
+pub(crate) struct Passes {
     pipeline: LocalEnergyPipeline,
     head: CategoricalShape,
     parameters: u64,
@@ -56,7 +56,7 @@ struct Prefixes {
 }
 
 /// Plan of a pass over some of the samples. It can be run repeatedly, with the same results except for Markov chains.
-pub struct RecordedPass<'a> {
+pub(crate) struct RecordedPass<'a> {
     passes: &'a Passes,
     pass: Pass,
     samples: u32,
@@ -68,7 +68,7 @@ impl Passes {
     ///
     /// # Errors
     /// [`ErrorKind::Memory`] if the samples do not fit into one group and pass; as [`crate::vmc::Trainer::new`].
-    pub fn new(state: &State<'_>, hamiltonian: &dyn Hamiltonian, samples: u32, seed: u64) -> Result<Self> {
+    pub(crate) fn new(state: &State<'_>, hamiltonian: &dyn Hamiltonian, samples: u32, seed: u64) -> Result<Self> {
         let State { gpu, lattice, model, .. } = *state;
         let pipeline = state.pipeline(hamiltonian, samples as usize, false)?;
         let t = pipeline.patches();
@@ -97,7 +97,7 @@ impl Passes {
     }
 
     /// Number of parameters of the wave function.
-    pub fn parameters(&self) -> u64 {
+    pub(crate) fn parameters(&self) -> u64 {
         self.parameters
     }
 
@@ -107,7 +107,7 @@ impl Passes {
     /// # Errors
     /// [`ErrorKind::Settings`] for [`Pass::SamplingUncached`] of a wave function that is not autoregressive; as
     /// [`Plan::launch`].
-    pub fn record(&self, pass: Pass, samples: u32) -> Result<RecordedPass<'_>> {
+    pub(crate) fn record(&self, pass: Pass, samples: u32) -> Result<RecordedPass<'_>> {
         let pipeline = &self.pipeline;
         let network = pipeline.sampler.network();
         let samples = match (pass, network) {
@@ -165,12 +165,12 @@ impl Passes {
 
 impl RecordedPass<'_> {
     /// Returns the plan.
-    pub fn plan(&self) -> &Plan {
+    pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
 
     /// Number of samples.
-    pub fn samples(&self) -> u32 {
+    pub(crate) fn samples(&self) -> u32 {
         self.samples
     }
 
@@ -182,7 +182,7 @@ impl RecordedPass<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Device`] if the device was lost.
-    pub fn error(&self) -> Result<f64> {
+    pub(crate) fn error(&self) -> Result<f64> {
         let Passes { pipeline, prefixes, .. } = self.passes;
         let (gpu, samples) = (&pipeline.gpu, self.samples as usize);
         let numbers = samples * pipeline.columns as usize;

@@ -88,7 +88,7 @@ impl StochasticReconfiguration {
     }
 
     /// Returns λ of step `step`, counted from 1.
-    pub fn lambda_of(&self, step: u64) -> f64 {
+    pub(crate) fn lambda_of(&self, step: u64) -> f64 {
         let done = if self.lambda_steps == 0 { 1.0 } else { ((step - 1) as f64 / self.lambda_steps as f64).min(1.0) };
         self.lambda * (self.lambda_end / self.lambda).powf(done)
     }

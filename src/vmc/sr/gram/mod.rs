@@ -36,7 +36,7 @@ impl GramProbe {
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] if `configurations` is empty, or if one of them has another length or is outside of the
-    /// sector of the wave function; [`ErrorKind::Memory`] if they do not fit; as [`Model::network`].
+    /// sector of the wave function; [`ErrorKind::Memory`] if they do not fit; as [`crate::model::Model::network`].
     pub fn new(state: &State<'_>, configurations: &[Vec<u8>]) -> Result<Self> {
         let State { gpu, lattice, model, .. } = *state;
         model.check(lattice)?;
