@@ -8,6 +8,7 @@ use crate::gpu::Cost;
 
 /// Maximum rates of an adapter in the probes, and the costs of launches and submissions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Limits {
     /// 10⁹ floating-point operations per second in registers, a multiply-add counting as two.
     pub gflops: f64,
@@ -28,6 +29,7 @@ pub struct Limits {
 
 /// Cost of a single operation in a probe that does little else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OperationCost {
     /// `multiply-add`, `shuffle`, or the kind of load: `storage f32`, `storage vec4`, `texel vec4`, `uniform vec4`.
     pub operation: String,

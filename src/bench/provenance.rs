@@ -9,6 +9,7 @@ use crate::gpu::Gpu;
 
 /// Provenance of a measurement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Provenance {
     /// Name of the adapter.
     pub adapter: String,

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Results of a benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BenchReport {
     /// Limits of the adapter, measured before the rows.
     pub limits: Limits,

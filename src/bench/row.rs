@@ -20,6 +20,7 @@ impl RowKey {
 
 /// Row of a benchmark. A kernel that is wrong or cannot run has an error and no times.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BenchRow {
     /// Measured kernel or group of kernels.
     pub kernel: String,

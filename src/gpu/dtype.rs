@@ -2,6 +2,7 @@
 
 /// Element width of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum DType {
     /// Four bytes: f32, u32 or i32.
     #[default]

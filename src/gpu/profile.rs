@@ -40,6 +40,7 @@ impl std::fmt::Display for Clock {
 
 /// Times of whole replays of a plan.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Timing {
     /// Milliseconds of each measured replay, ascending; never empty.
     pub milliseconds: Vec<f64>,
@@ -82,6 +83,7 @@ impl Timing {
 
 /// All launches of one kernel in one scope.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ProfileRow {
     /// Part of the step, as set by [`Plan::scope`].
     pub scope: &'static str,

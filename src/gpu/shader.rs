@@ -30,6 +30,7 @@ pub struct Kernel {
 
 /// A line `const NAME: u32 = 8u; // spec 4 8 16` of a kernel: a constant that the host may replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SpecConstant {
     /// Name of the constant.
     pub name: String,
@@ -73,6 +74,7 @@ pub enum Access {
 
 /// Reflection of an assembled kernel by naga.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Reflection {
     /// Bindings other than `params`: binding number, name, access.
     pub bindings: Vec<(u32, String, Access)>,

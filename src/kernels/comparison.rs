@@ -25,6 +25,7 @@ pub enum Expected {
 
 /// Comparison of one output with its reference.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Comparison {
     /// Name of the output.
     pub output: &'static str,

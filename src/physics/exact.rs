@@ -14,6 +14,7 @@ const MOST_PRODUCTS: usize = 10_000;
 
 /// A ground state with its numerical error.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct GroundState {
     /// The total ground-state energy, not per site.
     pub energy: f64,

@@ -9,6 +9,7 @@ const NORM_TOLERANCE: f64 = 1e-6;
 
 /// Expectation values in a normalized state `ψ`, with `⟨·⟩ = Σ_s ψ(s)² ·` for diagonal observables.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Observables {
     /// `⟨H⟩`, in total, not per site.
     pub energy: f64,

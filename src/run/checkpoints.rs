@@ -33,6 +33,7 @@ const CHAINS: &str = "chains";
 
 /// Newest intact checkpoint of a run folder.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Newest {
     /// The checkpoint.
     pub checkpoint: Checkpoint,

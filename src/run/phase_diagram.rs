@@ -32,6 +32,7 @@ fn columns() -> String {
 
 /// Estimated ground state at one coupling.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct PhasePoint {
     /// The coupling.
     pub coupling: f64,

@@ -52,6 +52,7 @@ impl TuneConfig {
 
 /// Results of a tuning.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TuneReport {
     /// One verdict per kernel and class of shapes, in the order of measurement.
     pub verdicts: Vec<Verdict>,

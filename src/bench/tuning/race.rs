@@ -21,6 +21,7 @@ const HOPELESS: f64 = 1.5;
 
 /// Result for one kernel and one class of shapes.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Verdict {
     /// Name of the kernel.
     pub kernel: &'static str,

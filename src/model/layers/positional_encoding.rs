@@ -7,6 +7,7 @@ use crate::physics::Patching;
 
 /// Positional encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum PositionalEncoding {
     /// The encoding of the public PyTorch code of arXiv:2306.03921: on the first n = ⌊3C/4⌋ channels, with exponents
     /// 2i/n in which i is already the channel. Its argument is the patch index for 1-D patches, and the row and column

@@ -47,6 +47,7 @@ pub struct Lptf {
 /// Wave function that samples the sub-patches of a large patch; its `patch` is the sub-patch. Its `sector` and `phase`
 /// must have their defaults, since they are settings of the whole wave function.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Subsampler {
     /// A patched recurrent wave function, as wide as the transformer.
     Rnn(Rnn),

@@ -22,6 +22,7 @@ use crate::gpu::DType;
 /// Rydberg array this changed the energy of fixed weights by a relative 2·10⁻⁶, and the energy after training by less
 /// than a change of the seed (docs/guide.md, "Mixed precision").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Precision {
     /// f32 everywhere.
     #[default]

@@ -22,6 +22,7 @@ pub struct Metropolis {
 
 /// Change that one proposal of a Markov chain makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Proposal {
     /// Flips the occupation of a random site.
     #[default]

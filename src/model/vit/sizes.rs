@@ -2,6 +2,7 @@
 
 /// Attention between the patches of a vision transformer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum VitAttention {
     /// Weights of each head depend only on relative positions: ψ is invariant under translations by a patch.
     #[default]

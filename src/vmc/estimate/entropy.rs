@@ -17,6 +17,7 @@ use crate::vmc::step::fixed_configurations::FixedConfigurations;
 
 /// Rényi-2 entropy of a part of the lattice.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct RenyiEntropy {
     /// Number of sites of the part.
     pub sites: usize,

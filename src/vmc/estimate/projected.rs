@@ -27,6 +27,7 @@ use crate::vmc::step::fixed_configurations::{FixedConfigurations, FixedValues};
 
 /// Energy and variance of a projected wave function.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ProjectedEstimate {
     /// Number of samples drawn.
     pub samples: usize,

@@ -9,6 +9,7 @@ use crate::vmc::step::buffers::SampleSource;
 
 /// Samples of P(σ) = |ψ(σ)|²: independent, or from Markov chains if the wave function is unnormalized.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Samples {
     /// N occupations of each sample, 0 or 1, in site order.
     pub configurations: Vec<Vec<u8>>,

@@ -4,6 +4,7 @@ use crate::gpu::Cost;
 
 /// Diagnostics of a step of stochastic reconfiguration.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct ReconfigurationReport {
     /// Estimated condition number of G + λ: largest over smallest eigenvalue.
     pub condition: f64,
@@ -20,6 +21,7 @@ pub struct ReconfigurationReport {
 
 /// Cost of the last step of stochastic reconfiguration, without sampling and local energies.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub struct ReconfigurationCost {
     /// Number of parameters.
     pub parameters: u64,

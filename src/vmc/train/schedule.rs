@@ -2,6 +2,7 @@
 
 /// Schedule of the learning rate after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub enum Schedule {
     /// Constant learning rate.
     #[default]

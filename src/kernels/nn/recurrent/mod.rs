@@ -24,6 +24,7 @@ pub use step::{Before, InputWeights, RecurrentShape, RecurrentStep, StepRows, St
 
 /// Kind of recurrent cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Cell {
     /// Elman cell: h' = tanh(W_ih x + b_ih + W_hh h + b_hh).
     Elman = 0,

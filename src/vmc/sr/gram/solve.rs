@@ -12,6 +12,7 @@ pub struct GramMatrix {
 
 /// Solution of (G + λ) v = f with its diagnostics.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Solution {
     /// v
     pub values: Vec<f64>,
