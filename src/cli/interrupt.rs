@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ketformer::{Error, ErrorKind, Result};
 
-static ASKED: AtomicBool = AtomicBool::new(false);
+static REQUESTED: AtomicBool = AtomicBool::new(false);
 
 /// Installs the handlers. After the first Ctrl-C, SIGTERM or SIGHUP [`requested`] returns true; the next one exits at
 /// once.
@@ -14,7 +14,7 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 /// `ErrorKind::Device` if a handler cannot be installed.
 pub fn watch() -> Result<()> {
     let handler = || {
-        if ASKED.swap(true, Ordering::SeqCst) {
+        if REQUESTED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
     };
@@ -40,5 +40,5 @@ fn outlive_limits() -> std::io::Result<()> {
 
 /// Whether the user requested a stop.
 pub fn requested() -> bool {
-    ASKED.load(Ordering::SeqCst)
+    REQUESTED.load(Ordering::SeqCst)
 }
