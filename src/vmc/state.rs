@@ -12,7 +12,7 @@ use crate::vmc::step::local_energy::{LocalEnergyConfig, LocalEnergyPipeline};
 /// use ketformer::{Gpu, Lattice, Ptf, Rydberg, SampleConfig, State, Weights};
 /// # fn main() -> ketformer::Result<()> {
 /// let (gpu, lattice, model) = (Gpu::new()?, Lattice::square(4, 4), Ptf::default());
-/// let weights = Weights::load("model.safetensors".as_ref())?;
+/// let weights = Weights::load("model.safetensors")?;
 /// let state = State::new(&gpu, &lattice, &model, &weights);
 /// let estimate = state.expect(&Rydberg::default(), SampleConfig::default())?;
 /// println!("E = {} ± {}", estimate.energy, estimate.energy_error);
