@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Gpu;
 use super::bind::Bind;
 use super::rewrite::TEXTURES;
-use super::shader::{Access, CompiledKernel, Kernel, Shader, browser_text};
+use super::shader::{Access, CompiledKernel, Kernel, Shader};
 use crate::error::Result;
 
 impl Kernel {
@@ -31,7 +31,10 @@ impl Kernel {
     }
 
     fn build(&self, gpu: &Gpu, spec: &[(&str, u32)], textures: &[&str]) -> Result<CompiledKernel> {
-        let Shader { text, reflection, .. } = self.textured(spec, textures)?;
+        let shader = self.textured(spec, textures)?;
+        let is_for_browser = gpu.info().backend == wgpu::Backend::BrowserWebGpu;
+        let browser_text = is_for_browser.then(|| shader.browser_text());
+        let Shader { text, reflection, .. } = shader;
         let storage_limit = gpu.limits().max_storage_buffers_per_shader_stage as usize;
         let is_storage = |(_, _, access): &&(u32, String, Access)| !matches!(access, Access::Uniform(_));
         let needed = reflection.bindings.iter().filter(is_storage).count();
@@ -64,11 +67,10 @@ impl Kernel {
         entries.extend(reflection.textures.iter().map(|number| of_type(number + TEXTURES, texture)));
         entries.extend(reflection.params_binding.map(|(number, _)| entry(number, wgpu::BufferBindingType::Uniform)));
         let device = gpu.device();
-        let text = if gpu.info().backend == wgpu::Backend::BrowserWebGpu { browser_text(&text) } else { text };
         let (layout, pipeline) = gpu.guarded(self.name, || {
             let descriptor = wgpu::ShaderModuleDescriptor {
                 label: Some(self.name),
-                source: wgpu::ShaderSource::Wgsl(Cow::Owned(text)),
+                source: wgpu::ShaderSource::Wgsl(Cow::Owned(browser_text.unwrap_or(text))),
             };
             let module = if gpu.checked_shaders() {
                 device.create_shader_module(descriptor)

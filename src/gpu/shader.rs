@@ -107,15 +107,11 @@ impl Shader {
     /// `enable subgroups;` that naga does not accept yet. Shuffles of these kernels are uniform for the grids that
     /// record types choose, which a compiler cannot prove, so that its uniformity diagnostic is off.
     pub fn browser_text(&self) -> String {
-        browser_text(&self.text)
-    }
-}
-
-pub(super) fn browser_text(text: &str) -> String {
-    if text.contains("subgroup") {
-        format!("enable subgroups;\ndiagnostic(off, subgroup_uniformity);\n{text}")
-    } else {
-        text.into()
+        let enables = match self.text.contains("subgroup") {
+            true => "enable subgroups;\ndiagnostic(off, subgroup_uniformity);\n",
+            false => "",
+        };
+        format!("{enables}{}", self.text)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::attention::AttentionWeights;
 use crate::model::{AttentionKind, AttentionLayers, Capacity, Parameters, Precision, WaveFunction};
 use crate::vmc::state::State;
+use crate::vmc::step::budget::halved_until;
 use crate::vmc::step::fixed_tokens::FixedTokens;
 use crate::vmc::step::kind::gradient_pass;
 use crate::vmc::step::sector::check_some_configurations;
@@ -91,14 +92,10 @@ impl State<'_> {
 
     /// Number of samples per pass, at most `most`, whose activations fit into half of the memory.
     fn samples_at_once(&self, parameters: &Parameters, most: usize) -> Result<u32> {
-        let bytes = |samples: u32| {
+        let fits = |samples: u32| {
             let network = |gpu: &Gpu| self.model.network(gpu, self.lattice, parameters, Capacity::of_gradient(samples));
-            Ok(self.gpu.dry_run(network)?.bytes)
+            Ok(self.gpu.dry_run(network)?.bytes <= self.memory() / 2)
         };
-        let mut samples = most.min(CHUNK) as u32;
-        while samples > 1 && bytes(samples)? > self.memory() / 2 {
-            samples = samples.div_ceil(2);
-        }
-        Ok(samples)
+        halved_until(most.min(CHUNK) as u32, 1, fits)
     }
 }

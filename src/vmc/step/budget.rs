@@ -235,6 +235,19 @@ impl Batch {
     }
 }
 
+/// The first of `most` and its repeated halves, in multiples of `unit`, that `fits`; at least `unit`, or `most` if that
+/// is smaller.
+///
+/// # Errors
+/// Any error of `fits`.
+pub(crate) fn halved_until(most: u32, unit: u32, fits: impl Fn(u32) -> Result<bool>) -> Result<u32> {
+    let mut size = most;
+    while size > unit && !fits(size)? {
+        size = size.div_ceil(2).next_multiple_of(unit);
+    }
+    Ok(size)
+}
+
 fn too_wide(all: &Allocations) -> Error {
     let (label, bytes) = all.largest.clone().unwrap_or_default();
     let message = format!(

@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::model::{Capacity, Parameters, Precision, Weights};
 use crate::vmc::state::State;
+use crate::vmc::step::budget::halved_until;
 use crate::vmc::step::fixed_tokens::FixedTokens;
 use crate::vmc::step::kind::gradient_pass;
 use crate::vmc::step::sector::check_some_configurations;
@@ -46,19 +47,19 @@ impl GramProbe {
         let parameters = state.parameters(Precision::Single)?;
         let layer_list = LayerList::new(gpu, lattice, model, &parameters, (samples, false))?;
         let memory = state.memory();
-        let bytes = |gpu: &Gpu, chunk: u32, panels: u64| {
-            let network = model.network(gpu, lattice, &parameters, Capacity::of_gradient(chunk))?;
-            gradient_pass(gpu, model, &network, &patching, chunk)?;
-            ProductBuffers::new(gpu, &layer_list, chunk, panels)
+        let count = |chunk: u32| {
+            gpu.dry_run(|gpu| {
+                let network = model.network(gpu, lattice, &parameters, Capacity::of_gradient(chunk))?;
+                gradient_pass(gpu, model, &network, &patching, chunk)?;
+                ProductBuffers::new(gpu, &layer_list, chunk, 0)
+            })
         };
         // A quarter of the memory for the chunk's activations and gradients, the rest for panels.
-        let mut chunk = samples;
-        let count = |chunk: u32| gpu.dry_run(|gpu| bytes(gpu, chunk, 0));
-        let mut taken = count(chunk)?;
-        while chunk > CHUNK && (taken.bytes > memory / 4 || taken.excess > 0) {
-            chunk = chunk.div_ceil(2).next_multiple_of(CHUNK);
-            taken = count(chunk)?;
-        }
+        let chunk = halved_until(samples, CHUNK, |chunk| {
+            let taken = count(chunk)?;
+            Ok(taken.bytes <= memory / 4 && taken.excess == 0)
+        })?;
+        let taken = count(chunk)?;
         let [least, most] = layer_list.panels();
         let taken = taken.bytes / 4 + layer_list.tables(least) + 2 * parameters.layout().elements();
         let panels = (memory / 4).saturating_sub(taken).clamp(least, most);
