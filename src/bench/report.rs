@@ -39,7 +39,7 @@ fn cell(value: Option<f64>, decimals: usize) -> String {
 }
 
 /// Rows in aligned columns: the first `left` columns and the last one left-aligned, the others right-aligned.
-fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]], left: usize) -> String {
+pub(super) fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]], left: usize) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; COLUMNS] = std::array::from_fn(width);
     let line = |row: &[String; COLUMNS]| {

@@ -289,13 +289,19 @@ pub struct ExactArguments {
 #[derive(Debug, Args)]
 pub struct BenchArguments {
     /// What to measure: limits, attention, matmul, norm, categorical, connected, step, step-rnn, step-lptf, step-sr,
-    /// scaling
+    /// scaling; or model, the predicted time of a step on the GPU of --gpu
     /// [default: limits attention matmul]
     #[arg(value_name = "SUBJECT")]
     pub subjects: Vec<String>,
     /// Shape to measure instead of the default ones, such as 256x8x16x16; may be given several times
     #[arg(long, value_name = "SHAPE", allow_hyphen_values = true)]
     pub shape: Vec<String>,
+    /// GPU of `bench model`: rx6800, m2, iris-xe, arc-a770, rtx3080 or h200
+    #[arg(long, value_name = "NAME")]
+    pub gpu: Option<String>,
+    /// Compiler statistics for `bench model`, a JSON file
+    #[arg(long, value_name = "FILE")]
+    pub statistics: Option<PathBuf>,
     /// Measure this variant of each kernel that has it, such as scalar, or all kernels without textures (storage);
     /// `ketformer doctor` lists the variants
     #[arg(long, value_name = "NAME")]

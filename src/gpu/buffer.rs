@@ -99,7 +99,14 @@ impl Gpu {
         let limits = self.limits();
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         if let Some(ledger) = &self.ledger {
-            let buffer = ledger.add(label, bytes, limit);
+            let buffer = ledger.add(label, [bytes, limit], |size| {
+                self.device().create_buffer(&wgpu::BufferDescriptor {
+                    label: Some(label),
+                    size,
+                    usage,
+                    mapped_at_creation: false,
+                })
+            });
             let view = View { buffer, label: label.into(), offset: 0, bytes, storage: DType::F32, aliased: None };
             return Ok(Buffer { view, counters: Vec::new() });
         }

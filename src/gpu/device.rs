@@ -65,17 +65,25 @@ pub(super) struct GpuInner {
     info: wgpu::AdapterInfo,
     limits: wgpu::Limits,
     features: wgpu::Features,
-    checked_shaders: bool,
-    cooperative_matrix: Option<u32>,
+    modes: Modes,
     allocated: Arc<AtomicU64>,
     aliased: Arc<AtomicU64>,
-    aliases_buffers: bool,
     staged: AtomicU64,
     failure: Arc<Mutex<Option<Error>>>,
     unlimited: OnceLock<View>,
     kernels: Mutex<HashMap<KernelKey, Arc<CompiledKernel>>>,
     /// Bindings that can be read as textures, by kernel.
     texel_bindings: Mutex<HashMap<&'static str, Arc<[&'static str]>>>,
+}
+
+/// Options of an opened device that are not features of wgpu.
+#[derive(Default)]
+pub(super) struct Modes {
+    pub checked_shaders: bool,
+    /// Side of the fragments of cooperative matrices.
+    pub cooperative_matrix: Option<u32>,
+    /// Whether buffers are created such that textures can alias them.
+    pub aliases_buffers: bool,
 }
 
 /// Cache key of a compiled kernel: its name, the replaced constants and the bindings that are read as textures.
@@ -222,8 +230,13 @@ impl Gpu {
             Error::new(ErrorKind::Device, format!("{name} could not be opened; try another GpuOptions::adapter"))
                 .caused_by(e)
         })?;
-        let aliases = is_mesa_on_cpu(&device.adapter_info()) && texels::supported(&device);
-        let gpu = Self::wrap(device, queue, options.checked_shaders, cooperative, aliases);
+        let info = device.adapter_info();
+        let modes = Modes {
+            checked_shaders: options.checked_shaders,
+            cooperative_matrix: cooperative,
+            aliases_buffers: is_mesa_on_cpu(&info) && texels::supported(&device),
+        };
+        let gpu = Self::wrap(device, queue, info, modes);
         gpu.keep_failures();
         if options.ignore_tuning {
             return Ok(gpu);
@@ -240,28 +253,20 @@ impl Gpu {
     /// determine which kernels are used; WebGPU's default limits suffice. No tuning file is read, see
     /// [`Gpu::with_tuning`].
     pub fn from_device(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
-        Self::wrap(device.clone(), queue.clone(), false, None, false)
+        Self::wrap(device.clone(), queue.clone(), device.adapter_info(), Modes::default())
     }
 
-    fn wrap(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        checked_shaders: bool,
-        cooperative_matrix: Option<u32>,
-        aliases_buffers: bool,
-    ) -> Self {
-        let (info, limits, features) = (device.adapter_info(), device.limits(), device.features());
+    /// Wraps a device as one of the adapter `info`.
+    pub(super) fn wrap(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo, modes: Modes) -> Self {
         let inner = GpuInner {
+            limits: device.limits(),
+            features: device.features(),
             device,
             queue,
             info,
-            limits,
-            features,
-            checked_shaders,
-            cooperative_matrix,
+            modes,
             allocated: Arc::default(),
             aliased: Arc::default(),
-            aliases_buffers,
             staged: AtomicU64::default(),
             failure: Arc::default(),
             unlimited: OnceLock::new(),
@@ -339,7 +344,7 @@ impl Gpu {
     /// Side of the square 16-bit float fragments that the device multiplies with 32-bit accumulation, if it was opened
     /// with [`GpuOptions::cooperative_matrix`] and its adapter supports them.
     pub fn cooperative_matrix(&self) -> Option<u32> {
-        self.inner.cooperative_matrix
+        self.inner.modes.cooperative_matrix
     }
 
     /// Default memory budget of a run in bytes: 4 GiB on discrete adapters, and 1 GiB on software adapters and on those
@@ -380,7 +385,7 @@ impl Gpu {
 
     /// Whether buffers are created such that textures can alias them.
     pub(super) fn aliases_buffers(&self) -> bool {
-        self.inner.aliases_buffers
+        self.inner.modes.aliases_buffers
     }
 
     /// Writes into a buffer before any later submission. wgpu keeps a staging copy until the device has received the
@@ -412,7 +417,7 @@ impl Gpu {
     }
 
     pub(super) fn checked_shaders(&self) -> bool {
-        self.inner.checked_shaders
+        self.inner.modes.checked_shaders
     }
 
     /// The bindings of a kernel that can be read as textures. `find` is called once per kernel.

@@ -2,8 +2,14 @@
 //!
 //! The device of a dry run creates no memory. Its buffers have their labels and lengths, all on one placeholder, and
 //! writes to them have no effect. Nothing may be launched on them or read from them.
+//!
+//! The buffers of a device that only plans ([`super::Gpu::planning`]) have a placeholder each, so that launches can be
+//! recorded.
 
 use std::sync::{Mutex, PoisonError};
+
+/// Size of the placeholder of a buffer on which launches are recorded.
+pub(super) const PLACEHOLDER_BYTES: u64 = 256;
 
 /// Buffers that a dry run allocated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,14 +24,20 @@ pub(crate) struct Allocations {
 
 /// Allocations of a dry run so far, and the buffer that all of its views refer to.
 pub(super) struct Ledger {
-    placeholder: wgpu::Buffer,
+    /// `None` if each buffer has its own.
+    placeholder: Option<wgpu::Buffer>,
     allocations: Mutex<Allocations>,
 }
 
 impl Ledger {
-    /// Empty ledger.
+    /// Empty ledger of a dry run.
     pub(super) fn new(placeholder: wgpu::Buffer) -> Self {
-        Self { placeholder, allocations: Mutex::default() }
+        Self { placeholder: Some(placeholder), allocations: Mutex::default() }
+    }
+
+    /// Empty ledger of a device that only plans.
+    pub(super) fn of_a_plan() -> Self {
+        Self { placeholder: None, allocations: Mutex::default() }
     }
 
     /// Allocations so far.
@@ -33,14 +45,20 @@ impl Ledger {
         self.allocations.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts a buffer of `bytes` bytes, of which one may have `limit`, and returns the placeholder.
-    pub(super) fn add(&self, label: &str, bytes: u64, limit: u64) -> wgpu::Buffer {
+    /// Counts a buffer of `bytes` bytes, of which one may have `limit`, and returns its placeholder. `create` creates a
+    /// buffer of the given size.
+    pub(super) fn add(
+        &self,
+        label: &str,
+        [bytes, limit]: [u64; 2],
+        create: impl FnOnce(u64) -> wgpu::Buffer,
+    ) -> wgpu::Buffer {
         let mut all = self.allocations.lock().unwrap_or_else(PoisonError::into_inner);
         all.bytes = all.bytes.saturating_add(bytes);
         all.excess = all.excess.saturating_add(bytes.saturating_sub(limit));
         if all.largest.as_ref().is_none_or(|(_, largest)| bytes > *largest) {
             all.largest = Some((label.into(), bytes));
         }
-        self.placeholder.clone()
+        self.placeholder.clone().unwrap_or_else(|| create(PLACEHOLDER_BYTES))
     }
 }

@@ -159,6 +159,19 @@ pub enum Groups {
     },
 }
 
+impl Groups {
+    /// Number of workgroups if a dynamic number of rows is at its capacity.
+    pub(super) fn capacity(&self) -> u64 {
+        match self {
+            Self::Fixed(groups) => *groups,
+            Self::Indirect { rows, rows_per_block, groups_per_block } => {
+                let rows = u64::from(Rows::from(rows.clone()).capacity);
+                rows.div_ceil(u64::from(*rows_per_block)) * u64::from(*groups_per_block)
+            }
+        }
+    }
+}
+
 /// Arithmetic and memory traffic of a launch, for profiles and benchmarks.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Cost {
@@ -207,6 +220,13 @@ pub(super) struct Dispatch {
     pub cost: Cost,
     /// Number of executions per replay.
     pub times: u32,
+    /// Replaced spec constants.
+    pub spec: Vec<(String, u32)>,
+    pub shape: String,
+    /// Number of workgroups, at the capacity of dynamic rows.
+    pub workgroups: u64,
+    /// Invocations per workgroup.
+    pub invocations: u32,
 }
 
 /// A range of dispatches that a replay runs several times in a row.
@@ -378,11 +398,7 @@ impl Plan {
             .iter()
             .map(|(number, view)| wgpu::BindGroupEntry {
                 binding: *number,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer: view.wgpu(),
-                    offset: view.offset(),
-                    size: std::num::NonZeroU64::new(view.bytes()),
-                }),
+                resource: self.resource(view.wgpu(), view.offset(), view.bytes()),
             })
             .collect();
         entries.extend(textures.iter().map(|(number, texture)| wgpu::BindGroupEntry {
@@ -392,11 +408,7 @@ impl Plan {
         if let Some((number, (page, offset), bytes)) = params {
             entries.push(wgpu::BindGroupEntry {
                 binding: number,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer: self.pages[page].wgpu(),
-                    offset,
-                    size: std::num::NonZeroU64::new(bytes),
-                }),
+                resource: self.resource(self.pages[page].wgpu(), offset, bytes),
             });
         }
         let descriptor = wgpu::BindGroupDescriptor { label: Some(name), layout: &compiled.layout, entries: &entries };
@@ -410,8 +422,21 @@ impl Plan {
             grid,
             cost: launch.cost,
             times: 1,
+            spec: launch.spec.iter().map(|(name, value)| (name.to_string(), *value)).collect(),
+            shape: launch.shape.clone(),
+            workgroups: launch.groups.capacity(),
+            invocations: compiled.reflection.workgroup,
         });
         Ok(())
+    }
+
+    /// A range of a buffer as a binding; the placeholder of the buffer on a device that only plans.
+    fn resource<'a>(&self, buffer: &'a wgpu::Buffer, offset: u64, bytes: u64) -> wgpu::BindingResource<'a> {
+        let (offset, size) = match self.gpu.ledger.is_some() {
+            true => (0, None),
+            false => (offset, std::num::NonZeroU64::new(bytes)),
+        };
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
     }
 
     /// Records launches with `record`, which are replayed `times` times in a row. All repetitions are identical: a

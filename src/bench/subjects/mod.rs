@@ -7,7 +7,7 @@ pub(super) mod matmul;
 pub(super) mod norm;
 mod scaling;
 mod shapes;
-mod step;
+pub(super) mod step;
 
 use super::row::BenchRow;
 use super::session::Bench;

@@ -15,7 +15,7 @@ use crate::bench::session::Bench;
 use crate::bench::shape::BenchShape;
 use crate::bench::subject::Subject;
 use crate::error::Result;
-use crate::gpu::{Clock, Cost, Plan, ProfileRow, Timing};
+use crate::gpu::{Clock, Cost, Gpu, Plan, ProfileRow, Timing};
 use crate::kernels::{self, Comparison};
 use crate::model::{Lptf, Model, Ptf, Rnn, Subsampler};
 use crate::physics::{Lattice, Patch, Rydberg};
@@ -64,12 +64,17 @@ pub(super) fn check(subject: Subject, sites: u32, samples: u32, width: u32) -> R
     config.check()
 }
 
-/// Trainer after its first step, the milliseconds of that step, and whether it was finite.
-fn begun(session: &Bench<'_>, subject: Subject, shape: &BenchShape) -> Result<(Trainer, f64, bool)> {
+/// Trainer with the recorded plan of a step.
+pub(in crate::bench) fn planned(gpu: &Gpu, subject: Subject, shape: &BenchShape) -> Result<Trainer> {
     let [sites, samples, width] = shape.sizes()?;
     let (lattice, model, config) = problem(subject, sites, samples, width)?;
+    Trainer::new(gpu, &lattice, &Rydberg::default(), &*model, config)
+}
+
+/// Trainer after its first step, the milliseconds of that step, and whether it was finite.
+fn begun(session: &Bench<'_>, subject: Subject, shape: &BenchShape) -> Result<(Trainer, f64, bool)> {
     let start = Instant::now();
-    let mut trainer = Trainer::new(session.gpu, &lattice, &Rydberg::default(), &*model, config)?;
+    let mut trainer = planned(session.gpu, subject, shape)?;
     let mut finite = true;
     for report in trainer.steps(1) {
         let report = report?;

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use ketformer::bench::{self, BenchConfig, BenchReport, Subject};
+use ketformer::bench::{self, BenchConfig, BenchReport, CompilerStatistics, Subject};
+use ketformer::gpu::GpuFigures;
 use ketformer::{Error, ErrorKind, Result};
 
 use crate::cli::arguments::BenchArguments;
@@ -17,6 +18,13 @@ use crate::cli::{Outcome, device, output, suggestion};
 /// `ErrorKind::File` for files that cannot be read or written, `ErrorKind::Adapter` or `ErrorKind::Device` if the GPU
 /// cannot be used.
 pub fn run(arguments: &BenchArguments) -> Result<Outcome> {
+    if arguments.subjects.first().is_some_and(|word| word == MODEL) {
+        return predict(arguments);
+    }
+    if arguments.gpu.is_some() || arguments.statistics.is_some() {
+        let message = "bench: --gpu and --statistics belong to `bench model`; give that subject or leave them out";
+        return Err(Error::new(ErrorKind::Settings, message));
+    }
     let config = config(arguments)?;
     // Files are checked before the measurements, which take time.
     let old = arguments.compare.as_deref().map(read).transpose()?;
@@ -42,6 +50,61 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome> {
         write(path, &bench::plot(&report.curves, &format!("Cost of a sample against sites, on {adapter}"))?)?;
     }
     Ok(if report.has_errors() { Outcome::Found } else { Outcome::Done })
+}
+
+/// Word for predictions in place of a subject.
+const MODEL: &str = "model";
+
+/// Rows of the printed table of a prediction.
+const ROWS: usize = 25;
+
+/// Prints the predicted time of a step on a GPU that need not exist.
+fn predict(arguments: &BenchArguments) -> Result<Outcome> {
+    let error = |message: String| Err(Error::new(ErrorKind::Settings, message));
+    let keys = || GpuFigures::ALL.iter().map(|figures| figures.key);
+    let all = keys().collect::<Vec<_>>().join(", ");
+    let Some(key) = &arguments.gpu else {
+        return error(format!("bench model: give the GPU as --gpu NAME, one of {all}"));
+    };
+    let Some(figures) = GpuFigures::find(key) else {
+        let near = suggestion::closest(key, keys()).map_or(String::new(), |near| format!("did you mean {near}? "));
+        return error(format!("bench model: no figures of a GPU `{key}`; {near}there are {all}"));
+    };
+    let subject = match &arguments.subjects[1..] {
+        [] => Subject::Step,
+        [word] => subject(word, arguments.quiet)?,
+        [_, word, ..] => return error(format!("bench model: predicts one step at a time; leave `{word}` out")),
+    };
+    let shape = match &arguments.shape[..] {
+        [] => subject.shapes().remove(0),
+        [word] => word.parse()?,
+        [_, word, ..] => return error(format!("bench model: predicts one shape at a time; leave {word} out")),
+    };
+    let others = [
+        ("--variant", arguments.variant.is_some()),
+        ("--runs", arguments.runs.is_some()),
+        ("--warmup", arguments.warmup.is_some()),
+        ("--seed", arguments.seed.is_some()),
+        ("--csv", arguments.csv.is_some()),
+        ("--plot", arguments.plot.is_some()),
+        ("--compare", arguments.compare.is_some()),
+    ];
+    if let Some((flag, _)) = others.into_iter().find(|(_, given)| *given) {
+        return error(format!("bench model: measures nothing, so {flag} has no meaning; leave it out"));
+    }
+    if let Some(path) = &arguments.json {
+        check_folder(path)?;
+    }
+    let statistics = match &arguments.statistics {
+        Some(path) => CompilerStatistics::parse(&path.display().to_string(), &read_text(path, "a JSON file")?)?,
+        None => Vec::new(),
+    };
+    let prediction = bench::predict(figures, subject, &shape, &statistics)?;
+    output::line(prediction.table(ROWS));
+    if let Some(path) = &arguments.json {
+        write(path, &prediction.json()?)?;
+    }
+    Ok(Outcome::Done)
 }
 
 fn config(arguments: &BenchArguments) -> Result<BenchConfig> {
@@ -83,12 +146,14 @@ fn subject(word: &str, quiet: bool) -> Result<Subject> {
 }
 
 fn read(path: &Path) -> Result<BenchReport> {
-    let name = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|e| {
-        let message = format!("bench: cannot read {name}; give a file that `ketformer bench --json` wrote");
+    BenchReport::parse(&path.display().to_string(), &read_text(path, "a file that `ketformer bench --json` wrote")?)
+}
+
+fn read_text(path: &Path, expected: &str) -> Result<String> {
+    fs::read_to_string(path).map_err(|e| {
+        let message = format!("bench: cannot read {}; give {expected}", path.display());
         Error::new(ErrorKind::File, message).caused_by(e)
-    })?;
-    BenchReport::parse(&name, &text)
+    })
 }
 
 /// Checks that a file can be created at `path`, as far as possible without creating it.

@@ -1,0 +1,209 @@
+//! Figures of GPUs: compute units, arithmetic, memory bandwidth, subgroups. Kernel selection depends on the number of
+//! compute units, and predictions depend on all of them.
+//!
+//! WebGPU reports neither the number of compute units nor peak rates, so they come from the vendors' data sheets, for a
+//! few GPUs of each vendor. [`Gpu::planning`] is a device handle for one of them without the hardware.
+
+use std::sync::Arc;
+
+use super::Gpu;
+use super::device::Modes;
+use super::dry_run::Ledger;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Figures of one GPU.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct GpuFigures {
+    /// Short name on the command line.
+    pub key: &'static str,
+    /// Marketing name, part of the name that the driver reports.
+    pub name: &'static str,
+    /// Discrete or integrated.
+    pub device_type: wgpu::DeviceType,
+    /// wgpu's backend for it.
+    pub backend: wgpu::Backend,
+    /// Minimum and maximum number of lanes of a subgroup, as wgpu reports them for this backend.
+    pub subgroup_lanes: [u32; 2],
+    /// Compute units (AMD), streaming multiprocessors (NVIDIA), Xe cores or dual subslices (Intel), cores (Apple).
+    pub compute_units: u32,
+    /// 32-bit multiply-adds per compute unit and clock.
+    pub lanes: u32,
+    /// Boost clock in GHz.
+    pub clock_ghz: f64,
+    /// Memory bandwidth in GB/s.
+    pub memory_gbs: f64,
+    /// Bytes that a compute unit reads from workgroup memory per clock.
+    pub workgroup_memory_bytes: u32,
+}
+
+const DISCRETE: wgpu::DeviceType = wgpu::DeviceType::DiscreteGpu;
+const INTEGRATED: wgpu::DeviceType = wgpu::DeviceType::IntegratedGpu;
+
+impl GpuFigures {
+    /// All GPUs with figures.
+    pub const ALL: &[Self] = &[
+        Self {
+            key: "rx6800",
+            name: "Radeon RX 6800",
+            device_type: DISCRETE,
+            backend: wgpu::Backend::Vulkan,
+            subgroup_lanes: [32, 64],
+            compute_units: 60,
+            lanes: 64,
+            clock_ghz: 2.105,
+            memory_gbs: 512.0,
+            workgroup_memory_bytes: 128,
+        },
+        Self {
+            key: "m2",
+            name: "Apple M2",
+            device_type: INTEGRATED,
+            backend: wgpu::Backend::Metal,
+            subgroup_lanes: [4, 64],
+            compute_units: 10,
+            lanes: 128,
+            clock_ghz: 1.398,
+            memory_gbs: 100.0,
+            workgroup_memory_bytes: 128,
+        },
+        Self {
+            key: "iris-xe",
+            name: "Iris(R) Xe",
+            device_type: INTEGRATED,
+            backend: wgpu::Backend::Vulkan,
+            subgroup_lanes: [8, 32],
+            compute_units: 6,
+            lanes: 128,
+            clock_ghz: 1.3,
+            memory_gbs: 68.0,
+            workgroup_memory_bytes: 128,
+        },
+        Self {
+            key: "arc-a770",
+            name: "Arc(TM) A770",
+            device_type: DISCRETE,
+            backend: wgpu::Backend::Vulkan,
+            subgroup_lanes: [8, 32],
+            compute_units: 32,
+            lanes: 128,
+            clock_ghz: 2.1,
+            memory_gbs: 560.0,
+            workgroup_memory_bytes: 128,
+        },
+        Self {
+            key: "rtx3080",
+            name: "GeForce RTX 3080",
+            device_type: DISCRETE,
+            backend: wgpu::Backend::Vulkan,
+            subgroup_lanes: [32, 32],
+            compute_units: 68,
+            lanes: 128,
+            clock_ghz: 1.71,
+            memory_gbs: 760.0,
+            workgroup_memory_bytes: 128,
+        },
+        Self {
+            key: "h200",
+            name: "NVIDIA H200",
+            device_type: DISCRETE,
+            backend: wgpu::Backend::Vulkan,
+            subgroup_lanes: [32, 32],
+            compute_units: 132,
+            lanes: 128,
+            clock_ghz: 1.98,
+            memory_gbs: 4800.0,
+            workgroup_memory_bytes: 128,
+        },
+    ];
+
+    /// Returns the GPU called `key`.
+    pub fn find(key: &str) -> Option<&'static Self> {
+        Self::ALL.iter().find(|figures| figures.key == key)
+    }
+
+    /// Peak arithmetic in GFLOP/s; a multiply-add counts as two.
+    pub fn peak_gflops(&self) -> f64 {
+        2.0 * f64::from(self.compute_units) * f64::from(self.lanes) * self.clock_ghz
+    }
+}
+
+/// Estimate of the number of compute units of a GPU without figures.
+fn estimated_units(device_type: wgpu::DeviceType) -> u32 {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => 64,
+        wgpu::DeviceType::Cpu => 1,
+        _ => 16,
+    }
+}
+
+impl Gpu {
+    /// Number of compute units, which WebGPU does not report: from [`GpuFigures`] if the adapter's name is that of a
+    /// listed GPU, otherwise an estimate by its type.
+    pub fn compute_units(&self) -> u32 {
+        let info = self.info();
+        let known = GpuFigures::ALL.iter().find(|figures| info.name.contains(figures.name));
+        known.map_or_else(|| estimated_units(info.device_type), |figures| figures.compute_units)
+    }
+
+    /// Device handle for a GPU that need not exist: kernels are selected as on that GPU, and plans are recorded and
+    /// checked. Buffers have no memory, and a replay does nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] if wgpu's backend without hardware cannot be opened.
+    pub fn planning(figures: &GpuFigures) -> Result<Self> {
+        let limits = wgpu::Limits {
+            max_buffer_size: i32::MAX as u64,
+            max_storage_buffer_binding_size: i32::MAX as u64,
+            max_storage_buffers_per_shader_stage: 16,
+            max_compute_workgroup_storage_size: 32 << 10,
+            max_compute_invocations_per_workgroup: 1024,
+            max_compute_workgroup_size_x: 1024,
+            ..wgpu::Limits::default()
+        };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("ketformer.planning"),
+            required_features: wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16,
+            required_limits: limits.clone(),
+            ..Default::default()
+        };
+        let backend = wgpu::BackendOptions { noop: wgpu::NoopBackendOptions::enabled(), ..Default::default() };
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+            backends: wgpu::Backends::NOOP,
+            backend_options: backend,
+            ..wgpu::InstanceDescriptor::new_without_display_handle()
+        });
+        let error = |e: String| Error::new(ErrorKind::Device, format!("no device to plan on: {e}"));
+        let adapter =
+            pollster::block_on(instance.request_adapter(&Default::default())).map_err(|e| error(e.to_string()))?;
+        let (device, queue) =
+            pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| error(e.to_string()))?;
+        let info = wgpu::AdapterInfo {
+            name: figures.name.into(),
+            device_type: figures.device_type,
+            backend: figures.backend,
+            subgroup_min_size: figures.subgroup_lanes[0],
+            subgroup_max_size: figures.subgroup_lanes[1],
+            ..device.adapter_info()
+        };
+        let gpu = Self::wrap(device, queue, info, Modes::default());
+        Ok(Self { ledger: Some(Arc::new(Ledger::of_a_plan())), ..gpu })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peaks_are_those_of_the_data_sheets() {
+        // Single precision in TFLOP/s: AMD, Apple, Intel, Intel, NVIDIA, NVIDIA.
+        let sheets = [16.17, 3.6, 2.0, 17.2, 29.77, 67.0];
+        for (figures, tflops) in GpuFigures::ALL.iter().zip(sheets) {
+            let ratio = figures.peak_gflops() / 1e3 / tflops;
+            assert!((0.98..1.02).contains(&ratio), "{}: {ratio}", figures.key);
+            assert_eq!(GpuFigures::find(figures.key), Some(figures));
+        }
+        assert_eq!(GpuFigures::ALL.len(), sheets.len());
+    }
+}
