@@ -693,7 +693,7 @@ fn a_variant_can_be_asked_for_by_name() {
     }
     let at = folder.path();
     let line = "bench norm --shape 4x8 --variant cluster2 --quiet";
-    refuses(at, line, program(at, line), 2, &["cluster2", "norm_forward rows1 rows4 scalar"]);
+    refuses(at, line, program(at, line), 2, &["cluster2", "norm_forward rows1 rows4 tiled scalar"]);
 }
 
 /// Adapter of the program, its tuning file in `folder`, and the variant selections of the run of [`TINY`].

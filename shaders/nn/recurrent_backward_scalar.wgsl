@@ -3,16 +3,16 @@
 //
 //   d = d_states[row] + W_hhᵀ d_a[after] + z[after]∘d[after]        gradients from d as in recurrent_backward
 //
-// An invocation owns 8 sequences × 4 columns.
+// An invocation owns ROWS sequences × 4 columns.
 //
-// grid   ⌈rows / 8⌉ · C / 4 invocations, 64 to a workgroup
+// grid   ⌈rows / ROWS⌉ · C / 4 invocations, 64 to a workgroup
 // reads  weight W_hh (G·C, C) · saved (rows, C) · gates (rows, 4C) · d_states (rows, C) · d_hidden (rows, G·C)
 // makes  gates · d_states · d_hidden, or with CONDITIONING = 1
 //        d_conditioning (sequences, C): d before the first position
 // C is a multiple of 4.
 #import grid
 #import recurrent_backward
-const ROWS: u32 = 8u;
+const ROWS: u32 = 8u; // spec 2
 
 @compute @workgroup_size(64)
 fn main(

@@ -4,9 +4,9 @@
 //   GRU     r = σ(a_r)   z = σ(a_z)   n = tanh(i_n + r∘q)   h' = (1 − z)∘n + z∘h       Elman   h' = tanh(a)
 //   i = W_ih bits(token) + b_ih      q = W_hn h + b_hn      a = i + W_hh h + b_hh
 //
-// An invocation owns 8 rows × 4 columns of every gate. The rows are those of recurrent_step.
+// An invocation owns ROWS rows × 4 columns of every gate. The rows are those of recurrent_step.
 //
-// grid   ⌈rows / 8⌉ · C / 4 invocations, 64 to a workgroup
+// grid   ⌈rows / ROWS⌉ · C / 4 invocations, 64 to a workgroup
 // reads  rows: (token, ·, ·, ·), or links (token, row of the item, source, source row) ·
 //        input: W_ih (G·C, P), b_ih, b_hh · weight W_hh (G·C, C) · base, conditioning (rows, C) ·
 //        states (rows, C), of the previous position
@@ -16,7 +16,7 @@
 #import tanh
 #import weight
 #import recurrent
-const ROWS: u32 = 8u;
+const ROWS: u32 = 8u; // spec 2
 
 // W_hh h of one gate for the rows that this invocation owns, columns 4·c4 to 4·c4 + 3.
 fn gate_sum(g: u32, c4: u32) -> array<vec4<f32>, ROWS> {

@@ -28,6 +28,7 @@ mod prediction;
 mod provenance;
 mod report;
 mod row;
+mod selection;
 mod session;
 mod shape;
 mod subject;
@@ -42,6 +43,7 @@ pub use prediction::{Bound, CompilerStatistics, PredictedRow, Prediction, predic
 pub use provenance::Provenance;
 pub use report::BenchReport;
 pub use row::BenchRow;
+pub use selection::selections;
 pub use shape::BenchShape;
 pub use subject::Subject;
 pub use tuning::race::Verdict;

@@ -60,6 +60,10 @@ pub enum Command {
     Doctor {
         #[command(flatten)]
         adapter: AdapterArguments,
+        /// List the kernel variants that this GPU would run, without the hardware: rx6800, rx7900xtx, vega64, m2,
+        /// iris-xe, arc-a770, rtx3080 or h200
+        #[arg(long, value_name = "NAME", conflicts_with = "adapter")]
+        gpu: Option<String>,
     },
     /// Explain a command, or list the keys of a group: train, a wave function (ptf, rnn, lptf, rbm, vit), a
     /// Hamiltonian, eval, sample, report
@@ -296,7 +300,7 @@ pub struct BenchArguments {
     /// Shape to measure instead of the default ones, such as 256x8x16x16; may be given several times
     #[arg(long, value_name = "SHAPE", allow_hyphen_values = true)]
     pub shape: Vec<String>,
-    /// GPU of `bench model`: rx6800, m2, iris-xe, arc-a770, rtx3080 or h200
+    /// GPU of `bench model`: rx6800, rx7900xtx, vega64, m2, iris-xe, arc-a770, rtx3080 or h200
     #[arg(long, value_name = "NAME")]
     pub gpu: Option<String>,
     /// Compiler statistics for `bench model`, a JSON file

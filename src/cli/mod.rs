@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod device;
 mod driver_noise;
+mod gpu_figures;
 mod groups;
 mod interrupt;
 mod output;

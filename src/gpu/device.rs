@@ -76,6 +76,19 @@ pub(super) struct GpuInner {
     texel_bindings: Mutex<HashMap<&'static str, Arc<[&'static str]>>>,
 }
 
+/// What kernel selection and checks depend on.
+pub(super) struct Facts {
+    pub info: wgpu::AdapterInfo,
+    pub limits: wgpu::Limits,
+    pub features: wgpu::Features,
+}
+
+impl Facts {
+    fn of(device: &wgpu::Device) -> Self {
+        Self { info: device.adapter_info(), limits: device.limits(), features: device.features() }
+    }
+}
+
 /// Options of an opened device that are not features of wgpu.
 #[derive(Default)]
 pub(super) struct Modes {
@@ -230,13 +243,13 @@ impl Gpu {
             Error::new(ErrorKind::Device, format!("{name} could not be opened; try another GpuOptions::adapter"))
                 .caused_by(e)
         })?;
-        let info = device.adapter_info();
+        let facts = Facts::of(&device);
         let modes = Modes {
             checked_shaders: options.checked_shaders,
             cooperative_matrix: cooperative,
-            aliases_buffers: is_mesa_on_cpu(&info) && texels::supported(&device),
+            aliases_buffers: is_mesa_on_cpu(&facts.info) && texels::supported(&device),
         };
-        let gpu = Self::wrap(device, queue, info, modes);
+        let gpu = Self::wrap(device, queue, facts, modes);
         gpu.keep_failures();
         if options.ignore_tuning {
             return Ok(gpu);
@@ -253,17 +266,18 @@ impl Gpu {
     /// determine which kernels are used; WebGPU's default limits suffice. No tuning file is read, see
     /// [`Gpu::with_tuning`].
     pub fn from_device(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
-        Self::wrap(device.clone(), queue.clone(), device.adapter_info(), Modes::default())
+        Self::wrap(device.clone(), queue.clone(), Facts::of(device), Modes::default())
     }
 
-    /// Wraps a device as one of the adapter `info`.
-    pub(super) fn wrap(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo, modes: Modes) -> Self {
+    /// Wraps a device as one of the adapter that `facts` describe.
+    pub(super) fn wrap(device: wgpu::Device, queue: wgpu::Queue, facts: Facts, modes: Modes) -> Self {
+        let Facts { info, limits, features } = facts;
         let inner = GpuInner {
-            limits: device.limits(),
-            features: device.features(),
             device,
             queue,
             info,
+            limits,
+            features,
             modes,
             allocated: Arc::default(),
             aliased: Arc::default(),
@@ -339,6 +353,12 @@ impl Gpu {
         let (low, high) = (self.inner.info.subgroup_min_size, self.inner.info.subgroup_max_size);
         let fixed = self.inner.features.contains(wgpu::Features::SUBGROUP) && low == high && (4..=128).contains(&low);
         fixed.then_some(low)
+    }
+
+    /// Minimum number of lanes of a subgroup, if the adapter has subgroups. Kernels that exchange values only within
+    /// clusters of so many lanes run on subgroups of any size.
+    pub fn least_subgroup_lanes(&self) -> Option<u32> {
+        self.inner.features.contains(wgpu::Features::SUBGROUP).then_some(self.inner.info.subgroup_min_size)
     }
 
     /// Side of the square 16-bit float fragments that the device multiplies with 32-bit accumulation, if it was opened

@@ -23,6 +23,8 @@ pub struct VariantSelection {
     pub all: Vec<&'static str>,
     /// Whether a variant was forced by name and this kernel has it.
     pub forced: bool,
+    /// Why this variant was used, in a few words.
+    pub reason: String,
 }
 
 #[derive(Debug, Default)]

@@ -16,6 +16,8 @@ pub(crate) use kernel;
 pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("cache", include_str!("../../shaders/shared/cache.wgsl")),
+    ("cluster_memory", include_str!("../../shaders/shared/cluster_memory.wgsl")),
+    ("cluster_subgroup", include_str!("../../shaders/shared/cluster_subgroup.wgsl")),
     ("columns", include_str!("../../shaders/shared/columns.wgsl")),
     ("compensated", include_str!("../../shaders/shared/compensated.wgsl")),
     ("complex_cosh", include_str!("../../shaders/shared/complex_cosh.wgsl")),
@@ -34,6 +36,8 @@ pub static SHARED: &[(&str, &str)] = &[
     ("log_cosh", include_str!("../../shaders/shared/log_cosh.wgsl")),
     ("metropolis", include_str!("../../shaders/shared/metropolis.wgsl")),
     ("norm", include_str!("../../shaders/shared/norm.wgsl")),
+    ("norm_backward_rows", include_str!("../../shaders/shared/norm_backward_rows.wgsl")),
+    ("norm_forward_rows", include_str!("../../shaders/shared/norm_forward_rows.wgsl")),
     ("online_softmax", include_str!("../../shaders/shared/online_softmax.wgsl")),
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
     ("put", include_str!("../../shaders/shared/put.wgsl")),

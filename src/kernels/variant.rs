@@ -40,29 +40,41 @@ pub struct Variant {
     pub tile: u32,
     /// Independent subgroups per workgroup.
     pub subgroups: u32,
+    /// Whether values are exchanged only within clusters of [`Variants::least_lanes`] lanes, so that subgroups of any size
+    /// from that on suffice, and need not have one fixed size.
+    pub any_subgroup_size: bool,
     /// Reduction order. Variants with the same value add in the same order and give the same bits.
     pub reduction_order: u32,
 }
 
 impl Variant {
-    /// Creates a variant that uses subgroups.
+    const fn new(name: &'static str, strategy: Strategy, tile: u32, subgroups: u32) -> Self {
+        Self { name, strategy, tile, subgroups, any_subgroup_size: false, reduction_order: 0 }
+    }
+
+    /// Creates a variant that uses subgroups of one fixed size.
     pub const fn subgroup(name: &'static str, tile: u32, subgroups: u32) -> Self {
-        Self { name, strategy: Strategy::Subgroup, tile, subgroups, reduction_order: 0 }
+        Self::new(name, Strategy::Subgroup, tile, subgroups)
+    }
+
+    /// Creates a variant that exchanges values within clusters of lanes, by subgroup operations.
+    pub const fn cluster(name: &'static str, tile: u32) -> Self {
+        Self { any_subgroup_size: true, ..Self::new(name, Strategy::Subgroup, tile, 1) }
     }
 
     /// Creates a variant without subgroups.
     pub const fn scalar(name: &'static str, tile: u32) -> Self {
-        Self { name, strategy: Strategy::Scalar, tile, subgroups: 1, reduction_order: 0 }
+        Self::new(name, Strategy::Scalar, tile, 1)
     }
 
     /// Creates a variant with tiles in workgroup memory; `tile` is the index of the tile.
     pub const fn tiled(name: &'static str, tile: u32) -> Self {
-        Self { name, strategy: Strategy::Tiled, tile, subgroups: 1, reduction_order: 0 }
+        Self::new(name, Strategy::Tiled, tile, 1)
     }
 
     /// Creates a variant that holds a block of an operand, `tile` panels wide, in values with constant indices.
     pub(crate) const fn panel(name: &'static str, tile: u32) -> Self {
-        Self { name, strategy: Strategy::Panel, tile, subgroups: 1, reduction_order: 0 }
+        Self::new(name, Strategy::Panel, tile, 1)
     }
 
     /// Sets the reduction order, which is 0 by default.
@@ -100,6 +112,14 @@ impl Variants {
     pub fn unsupported_reason(&self, gpu: &Gpu, variant: &Variant) -> Option<String> {
         match (variant.strategy, Strategy::lanes(gpu)) {
             (Strategy::Scalar, _) => None,
+            (Strategy::Subgroup, _) if variant.any_subgroup_size => {
+                let least = gpu.least_subgroup_lanes().unwrap_or(0);
+                let needed = self.least_lanes;
+                (least < needed).then(|| match least {
+                    0 => format!("subgroups of at least {needed} lanes, this adapter has none"),
+                    _ => format!("subgroups of at least {needed} lanes, this adapter's may have {least}"),
+                })
+            }
             (Strategy::Tiled, _) => tiled::unsupported_reason(gpu),
             (Strategy::Panel, _) => panel::unsupported_reason(gpu),
             (Strategy::Subgroup, None) => Some(NO_SUBGROUPS.into()),
@@ -215,8 +235,38 @@ impl<S> VariantSelector<S> {
                 .collect(),
             all: self.variants.all.iter().map(|variant| variant.name).collect(),
             forced: forced.is_some(),
+            reason: self.reason(gpu, shape, taken, default),
         });
         Ok(taken)
+    }
+
+    /// Why `taken` was selected instead of other variants.
+    fn reason(&self, gpu: &Gpu, shape: &S, taken: &Variant, default: &Variant) -> String {
+        if self.is_forced(gpu) {
+            return "forced by name".into();
+        }
+        if taken != default {
+            return "measured to be faster by `ketformer tune`".into();
+        }
+        match taken.strategy {
+            Strategy::Tiled => "a GPU with workgroup memory for the tiles".into(),
+            Strategy::Panel => "Mesa's software driver, which reads textures faster than buffers".into(),
+            Strategy::Subgroup if taken.any_subgroup_size => {
+                format!("subgroups of at least {} lanes", self.variants.least_lanes)
+            }
+            Strategy::Subgroup => {
+                format!("subgroups of {} lanes, of one size", gpu.subgroup_size().unwrap_or_default())
+            }
+            Strategy::Scalar => {
+                let mut others = self.variants.all.iter().filter(|variant| variant.strategy != Strategy::Scalar);
+                // The last strategy of the list is the closest to a GPU.
+                let refused = others.by_ref().rev().find_map(|variant| {
+                    let reason = self.unsupported_reason(gpu, shape, variant)?;
+                    Some(format!("{} requires {reason}", variant.name))
+                });
+                refused.unwrap_or_else(|| "faster than the others at this shape".into())
+            }
+        }
     }
 
     /// Variants of `strategy` that a case runs: all that can run with `all`, otherwise the one with index `turn` modulo

@@ -4,12 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use ketformer::bench::{self, BenchConfig, BenchReport, CompilerStatistics, Subject};
-use ketformer::gpu::GpuFigures;
 use ketformer::{Error, ErrorKind, Result};
 
 use crate::cli::arguments::BenchArguments;
 use crate::cli::groups::train;
-use crate::cli::{Outcome, device, output, suggestion};
+use crate::cli::{Outcome, device, gpu_figures, output, suggestion};
 
 /// Prints a table of measurements and writes the requested files.
 ///
@@ -61,15 +60,10 @@ const ROWS: usize = 25;
 /// Prints the predicted time of a step on a GPU that need not exist.
 fn predict(arguments: &BenchArguments) -> Result<Outcome> {
     let error = |message: String| Err(Error::new(ErrorKind::Settings, message));
-    let keys = || GpuFigures::ALL.iter().map(|figures| figures.key);
-    let all = keys().collect::<Vec<_>>().join(", ");
     let Some(key) = &arguments.gpu else {
-        return error(format!("bench model: give the GPU as --gpu NAME, one of {all}"));
+        return error(format!("bench model: give the GPU as --gpu NAME, one of {}", gpu_figures::names()));
     };
-    let Some(figures) = GpuFigures::find(key) else {
-        let near = suggestion::closest(key, keys()).map_or(String::new(), |near| format!("did you mean {near}? "));
-        return error(format!("bench model: no figures of a GPU `{key}`; {near}there are {all}"));
-    };
+    let figures = gpu_figures::find("bench model", key)?;
     let subject = match &arguments.subjects[1..] {
         [] => Subject::Step,
         [word] => subject(word, arguments.quiet)?,

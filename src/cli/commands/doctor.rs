@@ -3,20 +3,28 @@
 use std::collections::BTreeMap;
 
 use ketformer::Result;
-use ketformer::gpu::Gpu;
+use ketformer::bench;
+use ketformer::gpu::{Gpu, VariantSelection};
 use ketformer::kernels::VARIANTS;
 use ketformer::kernels::device::probe;
 use ketformer::kernels::{self, Case};
 
 use crate::cli::arguments::AdapterArguments;
-use crate::cli::{Outcome, device, output};
+use crate::cli::{Outcome, device, gpu_figures, output};
 
 /// Prints a row for each case when it finishes, then the kernel variants that ran or cannot run on this adapter with
-/// the reason, then the number of failed cases. A kernel that this adapter cannot run has a row with the reason.
+/// the reason, the variants that training uses, and the number of failed cases. A kernel that this adapter cannot run
+/// has a row with the reason. For a GPU by `key`, which need not exist, prints the variants that training would use.
 ///
 /// # Errors
-/// `ErrorKind::Adapter` or `ErrorKind::Device` if the GPU cannot be opened.
-pub fn run(arguments: &AdapterArguments) -> Result<Outcome> {
+/// `ErrorKind::Adapter` or `ErrorKind::Device` if the GPU cannot be opened, `ErrorKind::Settings` for an unknown `key`.
+pub fn run(arguments: &AdapterArguments, key: Option<&str>) -> Result<Outcome> {
+    if let Some(key) = key {
+        let figures = gpu_figures::find("doctor", key)?;
+        output::line(format!("{}, not opened: no kernel was run\n", figures.name));
+        output::line(selected(&Gpu::planning(figures)?)?);
+        return Ok(Outcome::Done);
+    }
     let gpu = device::open(arguments)?;
     let info = gpu.info();
     output::line(format!("{} ({:?}, {})", info.name, info.backend, info.driver_info));
@@ -55,6 +63,7 @@ pub fn run(arguments: &AdapterArguments) -> Result<Outcome> {
     }
     output::line(long_loops(&gpu, width)?);
     output::line(variants(&gpu, &ran));
+    output::line(selected(&gpu)?);
     if failed == 0 && cases > 0 {
         output::line(format!("{cases} cases, all within tolerance"));
         return Ok(Outcome::Done);
@@ -91,6 +100,17 @@ fn variants(gpu: &Gpu, ran: &BTreeMap<(String, String), (usize, usize)>) -> Stri
         }
     }
     format!("\n{}\n", output::table(rows.into_iter()))
+}
+
+/// Table of the variants that training steps and attention use, by class of shapes.
+fn selected(gpu: &Gpu) -> Result<String> {
+    let mut rows = vec![["kernel", "shapes", "variant", "because of"].map(String::from)];
+    let row = |selection: VariantSelection| {
+        let VariantSelection { kernel, class, taken, reason, .. } = selection;
+        [kernel.into(), class, taken.into(), reason]
+    };
+    rows.extend(bench::selections(gpu)?.into_iter().map(row));
+    Ok(format!("{}\n", output::table(rows.into_iter())))
 }
 
 /// Worst output of one case.

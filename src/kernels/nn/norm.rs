@@ -24,8 +24,10 @@ use crate::kernels::{kernel, record};
 
 pub(super) static FORWARD: Kernel = kernel!("nn", "norm_forward");
 pub(super) static FORWARD_SCALAR: Kernel = kernel!("nn", "norm_forward_scalar");
+pub(super) static FORWARD_TILED: Kernel = kernel!("nn", "norm_forward_tiled");
 pub(super) static BACKWARD: Kernel = kernel!("nn", "norm_backward");
 pub(super) static BACKWARD_SCALAR: Kernel = kernel!("nn", "norm_backward_scalar");
+pub(super) static BACKWARD_TILED: Kernel = kernel!("nn", "norm_backward_tiled");
 pub(super) static GRADIENT: Kernel = kernel!("nn", "norm_gradient");
 
 /// Added to the variance to keep 1/√variance finite; PyTorch's default.
@@ -81,23 +83,31 @@ fn cluster_rows(gpu: &Gpu) -> u32 {
 
 const CLUSTERS_PER_WORKGROUP: u32 = 16;
 
-/// The scalar variant has a different reduction order than a cluster of lanes.
+/// Lanes of a cluster, which shares its rows.
+const CLUSTER: u32 = 4;
+
+/// Lanes of a cluster exchange sums by subgroup operations, or through workgroup memory (`tiled`). The scalar variant has
+/// a different reduction order.
 const VARIANTS: &[Variant] = &[
-    Variant::subgroup("rows1", 1, 1),
-    Variant::subgroup("rows4", 4, 1),
+    Variant::cluster("rows1", 1),
+    Variant::cluster("rows4", 4),
+    Variant::tiled("tiled", 1),
     Variant::scalar("scalar", 1).reduction_order(1),
 ];
 
 pub(super) const fn selector(kernel: &'static str) -> VariantSelector<NormShape> {
     VariantSelector {
-        variants: Variants { kernel, least_lanes: 4, all: VARIANTS },
+        variants: Variants { kernel, least_lanes: CLUSTER, all: VARIANTS },
         class: |shape| format!("{}, {}", width_class(shape.width), rows_class(&shape.rows)),
-        rule: |gpu, shape| match Strategy::choose(gpu, &[shape.width]) {
-            Strategy::Subgroup => (Strategy::Subgroup, cluster_rows(gpu), 1),
-            Strategy::Scalar | Strategy::Tiled | Strategy::Panel => (Strategy::Scalar, 1, 1),
+        rule: |gpu, shape| match shape.width.is_multiple_of(4) {
+            true if gpu.least_subgroup_lanes().is_some_and(|lanes| lanes >= CLUSTER) => {
+                (Strategy::Subgroup, cluster_rows(gpu), 1)
+            }
+            true if !gpu.is_software() => (Strategy::Tiled, 1, 1),
+            _ => (Strategy::Scalar, 1, 1),
         },
         requirement: |_, shape, variant| {
-            (variant.strategy == Strategy::Subgroup && !shape.width.is_multiple_of(4))
+            (variant.strategy != Strategy::Scalar && !shape.width.is_multiple_of(4))
                 .then(|| format!("a width that is a multiple of 4, got {}", shape.width))
         },
     }
@@ -136,12 +146,11 @@ impl NormForward {
     pub(super) fn record_variant(&self, plan: &mut Plan, shape: &NormShape, variant: &Variant) -> Result<()> {
         let width = u64::from(shape.width);
         let (kernel, spec, groups) = match variant.strategy {
-            Strategy::Subgroup => {
-                (&FORWARD, vec![("ROWS", variant.tile)], shape.rows.groups(CLUSTERS_PER_WORKGROUP * variant.tile, 1))
+            Strategy::Subgroup | Strategy::Tiled => {
+                let kernel = if variant.strategy == Strategy::Tiled { &FORWARD_TILED } else { &FORWARD };
+                (kernel, vec![("ROWS", variant.tile)], shape.rows.groups(CLUSTERS_PER_WORKGROUP * variant.tile, 1))
             }
-            Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
-                (&FORWARD_SCALAR, Vec::new(), shape.rows.groups(64, 1))
-            }
+            Strategy::Scalar | Strategy::Panel => (&FORWARD_SCALAR, Vec::new(), shape.rows.groups(64, 1)),
         };
         plan.launch(&Launch {
             kernel,
@@ -193,11 +202,12 @@ impl NormBackward {
     pub(super) fn record_variant(&self, plan: &mut Plan, shape: &NormShape, variant: &Variant) -> Result<()> {
         let mut spec = vec![("EXTRA", u32::from(self.extra.is_some()))];
         let (kernel, groups) = match variant.strategy {
-            Strategy::Subgroup => {
+            Strategy::Subgroup | Strategy::Tiled => {
                 spec.push(("ROWS", variant.tile));
-                (&BACKWARD, shape.rows.groups(CLUSTERS_PER_WORKGROUP * variant.tile, 1))
+                let kernel = if variant.strategy == Strategy::Tiled { &BACKWARD_TILED } else { &BACKWARD };
+                (kernel, shape.rows.groups(CLUSTERS_PER_WORKGROUP * variant.tile, 1))
             }
-            Strategy::Scalar | Strategy::Tiled | Strategy::Panel => (&BACKWARD_SCALAR, shape.rows.groups(64, 1)),
+            Strategy::Scalar | Strategy::Panel => (&BACKWARD_SCALAR, shape.rows.groups(64, 1)),
         };
         let extra = self.extra.as_ref().unwrap_or(&self.x);
         plan.launch(&Launch {

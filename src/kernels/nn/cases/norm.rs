@@ -4,8 +4,9 @@ use crate::gpu::{DynamicRows, Gpu, Plan};
 use crate::kernels::case::wide;
 use crate::kernels::linear::block_rows;
 use crate::kernels::nn::norm::{
-    BACKWARD, BACKWARD_SCALAR, BACKWARD_SELECTOR, FORWARD, FORWARD_SCALAR, FORWARD_SELECTOR, GRADIENT, NormBackward,
-    NormForward, NormGradient, NormShape, backward_reference, forward_reference, gradient_reference,
+    BACKWARD, BACKWARD_SCALAR, BACKWARD_SELECTOR, BACKWARD_TILED, FORWARD, FORWARD_SCALAR, FORWARD_SELECTOR,
+    FORWARD_TILED, GRADIENT, NormBackward, NormForward, NormGradient, NormShape, backward_reference, forward_reference,
+    gradient_reference,
 };
 use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector};
@@ -18,12 +19,22 @@ pub(crate) const FORWARD_SCALAR_ENTRY: Entry = Entry {
     summary: "the same for any width, without subgroups",
     cases: forward_scalar_cases,
 };
+pub(crate) const FORWARD_TILED_ENTRY: Entry = Entry {
+    kernel: &FORWARD_TILED,
+    summary: "the same through workgroup memory, without subgroups",
+    cases: forward_tiled_cases,
+};
 pub(crate) const BACKWARD_ENTRY: Entry =
     Entry { kernel: &BACKWARD, summary: "d_x = rstd (g − mean(g) − x̂ mean(g x̂)) + e", cases: backward_cases };
 pub(crate) const BACKWARD_SCALAR_ENTRY: Entry = Entry {
     kernel: &BACKWARD_SCALAR,
     summary: "the same for any width, without subgroups",
     cases: backward_scalar_cases,
+};
+pub(crate) const BACKWARD_TILED_ENTRY: Entry = Entry {
+    kernel: &BACKWARD_TILED,
+    summary: "the same through workgroup memory, without subgroups",
+    cases: backward_tiled_cases,
 };
 pub(crate) const GRADIENT_ENTRY: Entry =
     Entry { kernel: &GRADIENT, summary: "d_γ = Σ d_y x̂, d_β = Σ d_y, by blocks of rows", cases: gradient_cases };
@@ -49,9 +60,10 @@ fn inputs(rows: u32, width: u32) -> Inputs {
     Inputs { x, gamma, beta, d_y: random.floats(elements), extra: random.floats(elements) }
 }
 
-/// Shapes without subgroups. At width 1, x − mean is 0 and rstd is 316, so that y tests only β.
+/// Shapes of rows by one lane each. At width 1, x − mean is 0 and rstd is 316, so that y tests only β.
 const SCALAR_SHAPES: [(u32, u32); 6] = [(1, 1), (1, 7), (64, 33), (65, 5), (131, 128), (70_000, 3)];
-const SUBGROUP_SHAPES: [(u32, u32); 8] =
+/// Shapes of clusters.
+const CLUSTER_SHAPES: [(u32, u32); 8] =
     [(1, 4), (3, 8), (16, 16), (17, 20), (63, 32), (65, 132), (129, 1024), (70_000, 8)];
 
 /// Cases of one variant selector: small shapes in every variant, large shapes in one variant each, in rotation.
@@ -62,8 +74,8 @@ fn cases_of(
     case: fn(Variant, (u32, u32)) -> Case,
 ) -> Vec<Case> {
     let shapes: &[(u32, u32)] = match strategy {
-        Strategy::Subgroup => &SUBGROUP_SHAPES,
-        Strategy::Scalar | Strategy::Tiled | Strategy::Panel => &SCALAR_SHAPES,
+        Strategy::Subgroup | Strategy::Tiled => &CLUSTER_SHAPES,
+        Strategy::Scalar | Strategy::Panel => &SCALAR_SHAPES,
     };
     let cases = |(i, (rows, width)): (usize, &(u32, u32))| {
         let variants = selector.of_case(gpu, strategy, &NormShape::new(*rows, *width), *rows < 100, i);
@@ -78,6 +90,10 @@ fn forward_cases(gpu: &Gpu) -> Vec<Case> {
 
 fn forward_scalar_cases(gpu: &Gpu) -> Vec<Case> {
     cases_of(gpu, &FORWARD_SELECTOR, Strategy::Scalar, forward_case)
+}
+
+fn forward_tiled_cases(gpu: &Gpu) -> Vec<Case> {
+    cases_of(gpu, &FORWARD_SELECTOR, Strategy::Tiled, forward_case)
 }
 
 fn forward_case(variant: Variant, (rows, width): (u32, u32)) -> Case {
@@ -107,6 +123,10 @@ fn backward_cases(gpu: &Gpu) -> Vec<Case> {
 
 fn backward_scalar_cases(gpu: &Gpu) -> Vec<Case> {
     cases_of(gpu, &BACKWARD_SELECTOR, Strategy::Scalar, backward_case)
+}
+
+fn backward_tiled_cases(gpu: &Gpu) -> Vec<Case> {
+    cases_of(gpu, &BACKWARD_SELECTOR, Strategy::Tiled, backward_case)
 }
 
 /// Statistics of the forward pass, rounded to f32.

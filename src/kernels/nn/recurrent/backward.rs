@@ -16,7 +16,7 @@ pub(crate) static BACKWARD_SELECTOR: VariantSelector<RecurrentBackwardShape> = V
     class: |shape| {
         format!("{:?} {}, {}", shape.cell, width_class(shape.width), rows_class(&shape.sequences)).to_lowercase()
     },
-    rule: |gpu, shape| taken(gpu, shape.sequences.capacity, 8),
+    rule: |gpu, _| taken(gpu, 8),
     requirement: |_, _, _| None,
 };
 
@@ -93,6 +93,7 @@ impl RecurrentBackward {
                 (&BACKWARD, sequences.groups(variant.tile * variant.subgroups, tiles.into()))
             }
             Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
+                spec.push(("ROWS", variant.tile));
                 (&BACKWARD_SCALAR, sequences.groups(variant.tile * 64, c / 4))
             }
         };

@@ -15,7 +15,7 @@ pub(crate) static STEP_SELECTOR: VariantSelector<RecurrentShape> = VariantSelect
     class: |shape| {
         format!("{:?} {}, {}", shape.cell, width_class(shape.width), rows_class(&shape.all())).to_lowercase()
     },
-    rule: |gpu, shape| taken(gpu, shape.all().capacity, 16),
+    rule: |gpu, _| taken(gpu, 16),
     requirement: |_, _, _| None,
 };
 
@@ -27,6 +27,7 @@ const VARIANTS: &[Variant] = &[
     Variant::subgroup("rows4x2", 4, 2),
     Variant::subgroup("rows4x4", 4, 4),
     Variant::scalar("scalar", 8),
+    Variant::scalar("scalar2", 2),
 ];
 
 /// Variants of a kernel of this family.
@@ -35,15 +36,16 @@ pub(crate) const fn variants(kernel: &'static str) -> Variants {
 }
 
 /// Default variant: strategy, tile, subgroups. More rows in registers save loads, which are expensive on software
-/// adapters. GPUs need many subgroups and have few registers in addition to the sums of three gates. On software
-/// adapters, more than 8 rows make the gradient a tenth faster but take five times as long to compile.
-pub(crate) fn taken(gpu: &Gpu, rows: u32, software_tile: u32) -> (Strategy, u32, u32) {
-    const MANY: u32 = 8192;
+/// adapters. GPUs need many subgroups and have few registers in addition to the sums of three gates: with 8 rows per lane
+/// the compilers for AMD, Intel and NVIDIA use scratch memory or leave one subgroup per SIMD, and with 4 rows those for
+/// Intel still do. On software adapters, more than 8 rows make the gradient a tenth faster but take five times as long to
+/// compile.
+pub(crate) fn taken(gpu: &Gpu, software_tile: u32) -> (Strategy, u32, u32) {
     match Strategy::lanes(gpu) {
-        None => (Strategy::Scalar, 8, 1),
         Some(_) if gpu.is_software() => (Strategy::Subgroup, software_tile, 2),
-        Some(_) if rows > MANY => (Strategy::Subgroup, 8, 4),
         Some(_) => (Strategy::Subgroup, 4, 4),
+        None if gpu.is_software() => (Strategy::Scalar, 8, 1),
+        None => (Strategy::Scalar, 2, 1),
     }
 }
 
@@ -226,6 +228,7 @@ impl RecurrentStep {
                 (&STEP, rows.groups(variant.tile * variant.subgroups, tiles.into()))
             }
             Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
+                spec.push(("ROWS", variant.tile));
                 (&STEP_SCALAR, rows.groups(variant.tile * 64, c / 4))
             }
         };

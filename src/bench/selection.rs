@@ -1,0 +1,66 @@
+//! Kernel variants that an adapter selects for training steps and benchmark shapes.
+
+use super::shape::BenchShape;
+use super::subject::Subject;
+use super::subjects::step;
+use crate::error::Result;
+use crate::gpu::{Gpu, Plan, VariantSelection};
+use crate::kernels::attention::{AttentionBackward, AttentionForward, AttentionShape};
+
+/// Returns the selections of `gpu` for steps of every family and for attention of short and long sequences, one per
+/// kernel and class of shapes, in order of first use. Nothing is compiled or computed, and `gpu` need not exist
+/// ([`Gpu::planning`]).
+///
+/// # Errors
+/// As [`Gpu::planning`].
+pub fn selections(gpu: &Gpu) -> Result<Vec<VariantSelection>> {
+    let gpu = gpu.planning_twin()?.with_selection_log();
+    let steps = [
+        (Subject::Step, [16, 256, 32]),
+        (Subject::Step, [64, 1024, 128]),
+        (Subject::StepRnn, [64, 256, 128]),
+        (Subject::StepLptf, [64, 64, 128]),
+        (Subject::StepSr, [16, 2000, 112]),
+    ];
+    for (subject, shape) in steps {
+        step::planned(&gpu, subject, &BenchShape(shape.to_vec()))?;
+    }
+    let mut plan = Plan::new(&gpu);
+    for (b, t, h, d) in [(256, 16, 8, 16), (64, 64, 8, 16), (16, 256, 8, 64), (4, 1024, 4, 128)] {
+        let shape = AttentionShape::causal(b, t, h, d);
+        let buffer = |label: &str, width: u32| Ok(gpu.buffer(label, u64::from(b * t * width))?.view());
+        let [qkv, d_qkv]: [_; 2] = [buffer("qkv", 3 * h * d)?, buffer("d_qkv", 3 * h * d)?];
+        let [out, d_out]: [_; 2] = [buffer("out", h * d)?, buffer("d_out", h * d)?];
+        let [lse, delta]: [_; 2] = [buffer("lse", h)?, buffer("delta", h)?];
+        let forward = AttentionForward { qkv: qkv.clone(), out: out.clone(), lse: lse.clone() };
+        forward.record(&mut plan, &shape)?;
+        AttentionBackward { qkv, out, lse, d_out, delta, d_qkv }.record(&mut plan, &shape)?;
+    }
+    let mut found: Vec<VariantSelection> = Vec::new();
+    for selection in gpu.selections() {
+        if !found.iter().any(|other| other.kernel == selection.kernel && other.class == selection.class) {
+            found.push(selection);
+        }
+    }
+    found.sort_by_key(|selection| selection.kernel);
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::GpuFigures;
+
+    #[test]
+    fn gpus_with_and_without_fixed_subgroups_take_the_variants_that_they_can_run() {
+        for figures in GpuFigures::ALL {
+            let all = selections(&Gpu::planning(figures).unwrap()).unwrap();
+            let of = |kernel: &str| all.iter().filter(|selection| selection.kernel == kernel).collect::<Vec<_>>();
+            assert!(of("linear_product").len() > 5, "{}", figures.key);
+            for selection in of("norm_forward") {
+                assert_eq!(selection.taken, "rows1", "{}", figures.key);
+                assert_eq!(selection.reason, "subgroups of at least 4 lanes");
+            }
+        }
+    }
+}
