@@ -247,6 +247,27 @@ fn adapters_are_chosen_by_index_and_by_part_of_their_name() {
     assert!(error.to_string().contains(&first.info.name), "{error}");
 }
 
+/// Weights after two steps on a device with these options.
+fn trained(options: &GpuOptions) -> ketformer::Result<Vec<u8>> {
+    let gpu = Gpu::with_options(options)?;
+    let model = Ptf { width: 16, heads: 4, feed_forward: 32, ..Ptf::default() };
+    let config = TrainConfig { samples: 32, seed: 3, ..TrainConfig::default() };
+    let mut trainer = Trainer::new(&gpu, &Lattice::square(4, 4), &Rydberg::default(), &model, config)?;
+    trainer.steps(2).try_for_each(|report| report.map(|_| ()))?;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    trainer.weights()?.save(file.path())?;
+    Ok(std::fs::read(file.path()).unwrap())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_device_without_bounds_checks_gives_the_same_bits() {
+    let unchecked = GpuOptions { unchecked_buffers: true, ..GpuOptions::default() };
+    assert!(trained(&unchecked).unwrap() == trained(&GpuOptions::default()).unwrap());
+    let both = GpuOptions { checked_shaders: true, ..unchecked };
+    assert!(trained(&both).unwrap_err().to_string().contains("unchecked_buffers"));
+}
+
 #[test]
 fn a_profile_has_a_row_for_each_kernel_and_its_cost() {
     let gpu = Gpu::new().unwrap();

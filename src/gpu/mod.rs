@@ -18,6 +18,7 @@ mod planned;
 mod preference;
 mod profile;
 mod rewrite;
+mod robustness;
 mod shader;
 mod texels;
 mod tuning;
