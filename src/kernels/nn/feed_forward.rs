@@ -58,10 +58,13 @@ pub struct FeedForwardShape {
 /// Maximum number of vec4 accumulators of a lane per row. Wider models would not fit into registers.
 const MAX_TILES: u32 = 4;
 
-/// Lanes of the adapter's subgroups, or `None` if the kernel cannot run. The kernel requires subgroups and a width that
-/// fills at least half of a subgroup's columns, fits into its registers and keeps its loops short enough.
+/// Lanes of the adapter's subgroups, or `None` if two products are to be used. The kernel requires subgroups and a width
+/// that fills at least half of a subgroup's columns, fits into its registers and keeps its loops short enough.
+///
+/// GPUs use two products. Those whose subgroups have one size would run this kernel badly: NVIDIA's with 223 registers
+/// and an array in memory, AMD's with one subgroup per SIMD, by Mesa's compilers.
 pub fn lanes(gpu: &Gpu, width: u32, hidden: u32) -> Option<u32> {
-    let whole = Strategy::choose(gpu, &[width, hidden]) == Strategy::Subgroup;
+    let whole = gpu.is_software() && Strategy::choose(gpu, &[width, hidden]) == Strategy::Subgroup;
     match Strategy::lanes(gpu).filter(|_| whole) {
         Some(lanes) if width >= 2 * lanes && width <= MAX_TILES * 4 * lanes => {
             let blocks = u64::from(hidden.div_ceil(4 * lanes));
@@ -105,7 +108,7 @@ pub(crate) static SELECTOR: VariantSelector<FeedForwardShape> = VariantSelector 
             let fits = |units: &u32| shape.hidden.is_multiple_of(4 * lanes * units);
             return (Strategy::Panel, [4, 2, 1].into_iter().filter(|units| *units <= most).find(fits).unwrap_or(1), 1);
         }
-        (Strategy::Subgroup, 16, if gpu.is_software() { 1 } else { 4 })
+        (Strategy::Subgroup, 16, 1)
     },
     requirement: |gpu, shape, variant| {
         if variant.strategy == Strategy::Panel {
