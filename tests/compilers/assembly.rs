@@ -65,7 +65,7 @@ fn loaded_bytes(operation: &str) -> u32 {
 }
 
 impl HotLoop {
-    fn of_instructions<'a>(instructions: impl Iterator<Item = &'a str>) -> Self {
+    fn of_instructions(instructions: impl Iterator<Item = &'_ str>) -> Self {
         let mut hot = Self::default();
         let (mut memory, mut shared, mut scalar) = (false, false, false);
         for instruction in instructions {
