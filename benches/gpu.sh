@@ -183,6 +183,10 @@ for subject in attention matmul norm categorical connected; do
     measured "bench $subject" 60 "$ketformer" bench "$subject" --runs "$runs" --json "$folder/$subject.json"
 done
 for size in $sites; do
+    # The prediction for this card, if its figures are known, next to the measurement.
+    if "$ketformer" bench model --shape "${size}x256x32" >"$scratch/model.txt" 2>/dev/null; then
+        tee "$folder/model-L$size.txt" <"$scratch/model.txt"
+    fi
     measured "bench step L=$size" 90 \
         "$ketformer" bench step --shape "${size}x256x32" --runs "$runs" --json "$folder/step-L$size.json"
 done

@@ -300,7 +300,7 @@ pub struct BenchArguments {
     /// Shape to measure instead of the default ones, such as 256x8x16x16; may be given several times
     #[arg(long, value_name = "SHAPE", allow_hyphen_values = true)]
     pub shape: Vec<String>,
-    /// GPU of `bench model`: rx6800, rx7900xtx, vega64, m2, iris-xe, arc-a770, rtx3080 or h200
+    /// GPU of `bench model` instead of the adapter: rx6800, rx7900xtx, vega64, m2, iris-xe, arc-a770, rtx3080 or h200
     #[arg(long, value_name = "NAME")]
     pub gpu: Option<String>,
     /// Compiler statistics for `bench model`, a JSON file

@@ -59,6 +59,8 @@ pub struct AdapterSummary {
 #[derive(Clone)]
 pub struct Gpu {
     pub(super) inner: Arc<GpuInner>,
+    /// The adapter as kernel selection and checks see it.
+    pub(super) facts: Arc<Facts>,
     pub(super) preference: Arc<Preference>,
     /// Allocations of a dry run; `None` if buffers are created.
     pub(super) ledger: Option<Arc<Ledger>>,
@@ -67,9 +69,6 @@ pub struct Gpu {
 pub(super) struct GpuInner {
     device: wgpu::Device,
     queue: wgpu::Queue,
-    info: wgpu::AdapterInfo,
-    limits: wgpu::Limits,
-    features: wgpu::Features,
     modes: Modes,
     allocated: Arc<AtomicU64>,
     aliased: Arc<AtomicU64>,
@@ -82,6 +81,7 @@ pub(super) struct GpuInner {
 }
 
 /// What kernel selection and checks depend on.
+#[derive(Clone)]
 pub(super) struct Facts {
     pub info: wgpu::AdapterInfo,
     pub limits: wgpu::Limits,
@@ -285,13 +285,9 @@ impl Gpu {
 
     /// Wraps a device as one of the adapter that `facts` describe.
     pub(super) fn wrap(device: wgpu::Device, queue: wgpu::Queue, facts: Facts, modes: Modes) -> Self {
-        let Facts { info, limits, features } = facts;
         let inner = GpuInner {
             device,
             queue,
-            info,
-            limits,
-            features,
             modes,
             allocated: Arc::default(),
             aliased: Arc::default(),
@@ -301,7 +297,7 @@ impl Gpu {
             kernels: Mutex::default(),
             texel_bindings: Mutex::default(),
         };
-        Self { inner: Arc::new(inner), preference: Arc::default(), ledger: None }
+        Self { inner: Arc::new(inner), facts: Arc::new(facts), preference: Arc::default(), ledger: None }
     }
 
     /// Installs error handlers that keep the first uncaptured error for the next wait, because wgpu panics on such
@@ -344,35 +340,35 @@ impl Gpu {
 
     /// Name, driver, backend and device type of the adapter.
     pub fn info(&self) -> &wgpu::AdapterInfo {
-        &self.inner.info
+        &self.facts.info
     }
 
     /// The limits that the device was opened with.
     pub fn limits(&self) -> &wgpu::Limits {
-        &self.inner.limits
+        &self.facts.limits
     }
 
     /// The features that the device was opened with.
     pub fn features(&self) -> wgpu::Features {
-        self.inner.features
+        self.facts.features
     }
 
     /// Whether the adapter is a CPU.
     pub fn is_software(&self) -> bool {
-        self.inner.info.device_type == wgpu::DeviceType::Cpu
+        self.facts.info.device_type == wgpu::DeviceType::Cpu
     }
 
     /// Subgroup size if the adapter has subgroups of one fixed size from 4 to 128 lanes, otherwise `None`.
     pub fn subgroup_size(&self) -> Option<u32> {
-        let (low, high) = (self.inner.info.subgroup_min_size, self.inner.info.subgroup_max_size);
-        let fixed = self.inner.features.contains(wgpu::Features::SUBGROUP) && low == high && (4..=128).contains(&low);
+        let (low, high) = (self.facts.info.subgroup_min_size, self.facts.info.subgroup_max_size);
+        let fixed = self.facts.features.contains(wgpu::Features::SUBGROUP) && low == high && (4..=128).contains(&low);
         fixed.then_some(low)
     }
 
     /// Minimum number of lanes of a subgroup, if the adapter has subgroups. Kernels that exchange values only within
     /// clusters of so many lanes run on subgroups of any size.
     pub fn least_subgroup_lanes(&self) -> Option<u32> {
-        self.inner.features.contains(wgpu::Features::SUBGROUP).then_some(self.inner.info.subgroup_min_size)
+        self.facts.features.contains(wgpu::Features::SUBGROUP).then_some(self.facts.info.subgroup_min_size)
     }
 
     /// Side of the square 16-bit float fragments that the device multiplies with 32-bit accumulation, if it was opened
@@ -386,7 +382,7 @@ impl Gpu {
     /// cards have.
     pub fn default_memory(&self) -> u64 {
         let gibibyte = 1 << 30;
-        if self.inner.info.device_type == wgpu::DeviceType::DiscreteGpu { 4 * gibibyte } else { gibibyte }
+        if self.facts.info.device_type == wgpu::DeviceType::DiscreteGpu { 4 * gibibyte } else { gibibyte }
     }
 
     /// Bytes in all live buffers of this crate.
@@ -520,6 +516,6 @@ impl Gpu {
 
 impl std::fmt::Debug for Gpu {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gpu").field("info", &self.inner.info).finish_non_exhaustive()
+        f.debug_struct("Gpu").field("info", &self.facts.info).finish_non_exhaustive()
     }
 }

@@ -146,6 +146,16 @@ impl GpuFigures {
         Self::ALL.iter().find(|figures| figures.key == key)
     }
 
+    /// The adapter as wgpu would report it.
+    fn info(&self) -> wgpu::AdapterInfo {
+        wgpu::AdapterInfo {
+            name: self.name.into(),
+            subgroup_min_size: self.subgroup_lanes[0],
+            subgroup_max_size: self.subgroup_lanes[1],
+            ..wgpu::AdapterInfo::new(self.device_type, self.backend)
+        }
+    }
+
     /// Peak arithmetic in GFLOP/s; a multiply-add counts as two.
     pub fn peak_gflops(&self) -> f64 {
         2.0 * f64::from(self.compute_units) * f64::from(self.lanes) * self.clock_ghz
@@ -162,12 +172,15 @@ fn estimated_units(device_type: wgpu::DeviceType) -> u32 {
 }
 
 impl Gpu {
-    /// Number of compute units, which WebGPU does not report: from [`GpuFigures`] if the adapter's name is that of a
-    /// listed GPU, otherwise an estimate by its type.
+    /// Figures of this adapter, if its name is that of a listed GPU.
+    pub fn figures(&self) -> Option<&'static GpuFigures> {
+        GpuFigures::ALL.iter().find(|figures| self.info().name.contains(figures.name))
+    }
+
+    /// Number of compute units, which WebGPU does not report: from [`Gpu::figures`], otherwise an estimate by the type
+    /// of the adapter.
     pub fn compute_units(&self) -> u32 {
-        let info = self.info();
-        let known = GpuFigures::ALL.iter().find(|figures| info.name.contains(figures.name));
-        known.map_or_else(|| estimated_units(info.device_type), |figures| figures.compute_units)
+        self.figures().map_or_else(|| estimated_units(self.info().device_type), |figures| figures.compute_units)
     }
 
     /// Device handle for a GPU that need not exist: kernels are selected as on that GPU, and plans are recorded and
@@ -185,15 +198,16 @@ impl Gpu {
             max_compute_workgroup_size_x: 1024,
             ..wgpu::Limits::default()
         };
-        let (kind, backend) = (figures.device_type, figures.backend);
-        let info = wgpu::AdapterInfo {
-            name: figures.name.into(),
-            subgroup_min_size: figures.subgroup_lanes[0],
-            subgroup_max_size: figures.subgroup_lanes[1],
-            ..wgpu::AdapterInfo::new(kind, backend)
-        };
         let features = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
-        Self::planning_as(Facts { info, limits, features })
+        Self::planning_as(Facts { info: figures.info(), limits, features })
+    }
+
+    /// Handle of this device that selects kernels as on another GPU, and reads no textures. For running what that GPU
+    /// would run on a software driver, which supports kernels without subgroups and with clusters of lanes, but not those
+    /// for the GPU's own subgroups.
+    pub fn selecting_as(&self, figures: &GpuFigures) -> Self {
+        let facts = Facts { info: figures.info(), ..(*self.facts).clone() };
+        Self { facts: Arc::new(facts), ..self.with_texels(false) }
     }
 
     /// Planning handle for the adapter of this device; see [`Gpu::planning`].

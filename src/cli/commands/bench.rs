@@ -60,10 +60,18 @@ const ROWS: usize = 25;
 /// Prints the predicted time of a step on a GPU that need not exist.
 fn predict(arguments: &BenchArguments) -> Result<Outcome> {
     let error = |message: String| Err(Error::new(ErrorKind::Settings, message));
-    let Some(key) = &arguments.gpu else {
-        return error(format!("bench model: give the GPU as --gpu NAME, one of {}", gpu_figures::names()));
+    let figures = match &arguments.gpu {
+        Some(key) => gpu_figures::find("bench model", key)?,
+        None => {
+            let gpu = device::open(&arguments.adapter)?;
+            gpu.figures().ok_or_else(|| {
+                let (name, names) = (&gpu.info().name, gpu_figures::names());
+                let message =
+                    format!("bench model: no figures of {name}; give another GPU as --gpu NAME, one of {names}");
+                Error::new(ErrorKind::Settings, message)
+            })?
+        }
     };
-    let figures = gpu_figures::find("bench model", key)?;
     let subject = match &arguments.subjects[1..] {
         [] => Subject::Step,
         [word] => subject(word, arguments.quiet)?,

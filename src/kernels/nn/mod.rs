@@ -7,6 +7,7 @@ pub mod categorical;
 pub mod complex_head;
 pub mod embed;
 pub mod feed_forward;
+pub mod feed_forward_slices;
 pub mod large_patch;
 pub mod norm;
 pub mod phase;

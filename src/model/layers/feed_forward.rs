@@ -8,8 +8,9 @@ use super::affine::{Affine, BackwardContext, product};
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, Rows, View};
 use crate::kernels::linear::{Activate, Activation, Extra, LinearShape};
-use crate::kernels::nn::feed_forward;
 use crate::kernels::nn::feed_forward::{FeedForward, FeedForwardShape};
+use crate::kernels::nn::feed_forward_slices::SlicedFeedForward;
+use crate::kernels::nn::{feed_forward, feed_forward_slices};
 
 /// Storage of the hidden layer in a pass.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,8 @@ pub(crate) enum Hidden {
     OnChip(u32),
     /// In memory, this number of rows at a time.
     Windows(u32),
+    /// On chip, by slices whose partial sums are in memory: number of slices, and rows at a time.
+    Slices(u32, u32),
     /// In memory, kept for the gradient.
     Kept,
 }
@@ -26,6 +29,14 @@ impl Hidden {
     /// Storage in inference passes, with room for `rows` rows if the hidden layer does not stay on chip.
     pub(crate) fn not_kept(gpu: &Gpu, width: u32, hidden: u32, rows: u32) -> Self {
         feed_forward::lanes(gpu, width, hidden).map_or(Self::Windows(rows), Self::OnChip)
+    }
+
+    /// Storage in inference passes over many rows, which need no more memory than [`Hidden::not_kept`].
+    pub(crate) fn of_many_rows(gpu: &Gpu, width: u32, hidden: u32, rows: u32) -> Self {
+        match (Self::not_kept(gpu, width, hidden, rows), feed_forward_slices::slices(gpu, width, hidden)) {
+            (Self::Windows(rows), Some(slices)) => Self::Slices(slices, rows * (hidden / (slices * width))),
+            (other, _) => other,
+        }
     }
 
     /// Elements in memory for each row of such passes; 0 if the hidden layer stays on chip.
@@ -73,7 +84,7 @@ impl FeedForwardRows<'_> {
                 };
                 return feed_forward.record(plan, shape, lanes);
             }
-            Hidden::Windows(rows) => rows,
+            Hidden::Windows(rows) | Hidden::Slices(_, rows) => rows,
             Hidden::Kept => shape.rows.capacity,
         };
         let (rows, c, f, activation) = (&shape.rows, shape.width, shape.hidden, shape.activation);
@@ -85,6 +96,22 @@ impl FeedForwardRows<'_> {
                 view.range(view.label(), u64::from(first) * u64::from(c), elements)
             };
             let (x, residual, sum) = (part(self.x)?, part(self.residual)?, part(self.sum)?);
+            if let Hidden::Slices(slices, _) = hidden {
+                let feed_forward = SlicedFeedForward {
+                    x,
+                    residual,
+                    weight1: linear1.weight.clone(),
+                    bias1: linear1.bias.clone(),
+                    weight2: linear2.weight.clone(),
+                    bias2: linear2.bias.clone(),
+                    part: self.hidden.clone(),
+                    y: sum,
+                };
+                let shape = FeedForwardShape { rows: window.clone(), ..shape.clone() };
+                feed_forward.record(plan, &shape, slices)?;
+                first += window.capacity;
+                continue;
+            }
             let into = product(&x, linear1, Extra::None, self.hidden);
             let shape = LinearShape::forward(window.clone(), c, f);
             match self.activated {

@@ -72,8 +72,10 @@ pub(crate) struct Transformer {
     total: Buffer,
     moves: Scratch,
     hidden: Buffer,
-    /// Storage of the hidden layer in inference passes.
+    /// Storage of the hidden layer in decoding.
     hidden_layer: Hidden,
+    /// Storage of the hidden layer in suffix batches.
+    hidden_of_moves: Hidden,
     training: Option<TransformerTraining>,
 }
 
@@ -108,6 +110,7 @@ impl Transformer {
             hidden: gpu.buffer("ketformer.hidden", u64::from(capacity.hidden_rows) * hidden_row)?,
             training: training.transpose()?,
             hidden_layer: Hidden::not_kept(gpu, sizes.width, sizes.feed_forward, capacity.hidden_rows),
+            hidden_of_moves: Hidden::of_many_rows(gpu, sizes.width, sizes.feed_forward, capacity.hidden_rows),
             capacity,
         })
     }
@@ -148,7 +151,7 @@ impl Transformer {
             views: &self.layers.parameters.sampled,
             rows: &rows,
             place: RowLayout::SAME,
-            hidden: self.hidden_layer,
+            hidden: self.hidden_of_moves,
         };
         for (k, (cache, states)) in self.cache.iter().enumerate() {
             let attention = AttentionSuffix {

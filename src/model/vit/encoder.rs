@@ -214,7 +214,7 @@ impl Encoder {
             stats: buffer("stats", 2 * t)?,
             total: total.then(|| buffer("total", t * sizes.heads)).transpose()?,
             hidden: gpu.buffer("ketformer.vit.hidden", hidden_elements)?,
-            hidden_layer: Hidden::not_kept(gpu, d, sizes.hidden(), hidden * t),
+            hidden_layer: Hidden::of_many_rows(gpu, d, sizes.hidden(), hidden * t),
             pooled: buffer("pooled", d)?,
             z: buffer("z", d)?,
             head_stats: buffer("head.stats", 2)?,

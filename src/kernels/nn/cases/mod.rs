@@ -6,6 +6,7 @@ pub(crate) mod categorical;
 pub(crate) mod complex_head;
 pub(crate) mod embed;
 pub(crate) mod feed_forward;
+pub(crate) mod feed_forward_slices;
 pub(crate) mod large_patch;
 pub(crate) mod norm;
 pub(crate) mod phase;

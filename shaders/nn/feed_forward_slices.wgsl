@@ -1,0 +1,77 @@
+// Feed-forward layer of a transformer block without storing its hidden layer, for narrow models: partial sums over
+// slices of the hidden layer.
+//
+//   part[s, r] = Σ_{f in slice s} W2[:, f] · act(W1[f] · x[r] + b1[f])
+//
+// An invocation owns a row and holds x and the sum in registers. All invocations of a workgroup read the same weights,
+// which AMD's compiler loads as scalars and other GPUs broadcast. Units of the hidden layer are added in order, four at a
+// time. feed_forward_sum adds the slices.
+//
+// grid   ⌈rows / 64⌉ · slices workgroups
+// reads  x (rows, C) · weight1 (F, C) · bias1 (F) · weight2 (C, F)
+// makes  part (slices, rows, C)
+// C = 4·WIDTH4; F is a multiple of 4.
+#import grid
+#import tanh
+#import activation
+#import weight
+const WIDTH4: u32 = 8u; // spec 1 4
+
+struct Params { rows: u32, hidden4: u32, slice4: u32, slices: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;             // (rows, C)
+@group(0) @binding(2) var<storage, read> weight1: array<vec4<Weight>>;    // (F, C)
+@group(0) @binding(3) var<storage, read> bias1: array<vec4<f32>>;         // (F)
+@group(0) @binding(4) var<storage, read> weight2: array<vec4<Weight>>;    // (C, F)
+@group(0) @binding(5) var<storage, read_write> part: array<vec4<f32>>;    // (slices, rows, C)
+
+// The sum plus a · b.
+fn dot_add(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
+    return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = grid_index(group, groups);
+    let row = index / params.slices * 64u + local;
+    let slice = index % params.slices;
+    // Past the edge, the last row is recomputed and not stored.
+    let start = min(row, params.rows - 1u) * WIDTH4;
+    let hidden4 = params.hidden4;
+
+    var own: array<vec4<f32>, WIDTH4>;
+    var sum: array<vec4<f32>, WIDTH4>;
+    for (var c = 0u; c < WIDTH4; c++) {
+        own[c] = x[start + c];
+        sum[c] = vec4(0.0);
+    }
+    let first = slice * params.slice4;
+    let end = min(first + params.slice4, hidden4);
+    var at1 = 4u * first * WIDTH4;
+    for (var f4 = first; f4 < end; f4++) {
+        var h = bias1[f4];
+        for (var c = 0u; c < WIDTH4; c++) {
+            h.x = dot_add(h.x, own[c], vec4<f32>(weight1[at1 + c]));
+            h.y = dot_add(h.y, own[c], vec4<f32>(weight1[at1 + WIDTH4 + c]));
+            h.z = dot_add(h.z, own[c], vec4<f32>(weight1[at1 + 2u * WIDTH4 + c]));
+            h.w = dot_add(h.w, own[c], vec4<f32>(weight1[at1 + 3u * WIDTH4 + c]));
+        }
+        h = activation_value4(h);
+        var at2 = f4;
+        for (var c = 0u; c < WIDTH4; c++) {
+            sum[c].x = dot_add(sum[c].x, h, vec4<f32>(weight2[at2]));
+            sum[c].y = dot_add(sum[c].y, h, vec4<f32>(weight2[at2 + hidden4]));
+            sum[c].z = dot_add(sum[c].z, h, vec4<f32>(weight2[at2 + 2u * hidden4]));
+            sum[c].w = dot_add(sum[c].w, h, vec4<f32>(weight2[at2 + 3u * hidden4]));
+            at2 += 4u * hidden4;
+        }
+        at1 += 4u * WIDTH4;
+    }
+    if (row < params.rows) {
+        for (var c = 0u; c < WIDTH4; c++) { part[slice * params.rows * WIDTH4 + start + c] = sum[c]; }
+    }
+}
