@@ -90,6 +90,7 @@ pub static ALL: &[Entry] = &[
     attention::cases::backward::BACKWARD_KEY_ENTRY,
     attention::cases::backward::BACKWARD_KEY_SCALAR_ENTRY,
     attention::cases::backward::BACKWARD_SHORT_ENTRY,
+    attention::cases::backward::BACKWARD_SHORT_TILED_ENTRY,
     attention::cases::suffix::SUFFIX_ENTRY,
     attention::cases::suffix::SUFFIX_SCALAR_ENTRY,
     attention::cases::weights::WEIGHTS_ENTRY,

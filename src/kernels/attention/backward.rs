@@ -1,8 +1,9 @@
 //! Gradients of attention with respect to queries, keys and values.
 //!
-//! Sequences of 8 to 256 positions with heads of width up to 32 take a single kernel, `attention_backward_short`, which
-//! keeps p and the gradient of the scores in registers. Longer sequences and wider heads take one kernel over queries
-//! and one over keys.
+//! Short sequences with heads of width up to 32 take a single kernel. On software adapters it is
+//! `attention_backward_short` for 8 to 256 positions, which keeps p and the gradient of the scores in registers. On GPUs
+//! it is `attention_backward_short_tiled` for up to 144 positions, which keeps them in workgroup memory. Longer sequences
+//! and wider heads take one kernel over queries and one over keys.
 
 use super::{
     AttentionShape, CLUSTER, LANES, choose, class, forward_reference, groups, head_requirement, part, scale, taken,
@@ -19,6 +20,7 @@ pub(super) static BACKWARD_QUERY_SCALAR: Kernel = kernel!("attention", "attentio
 pub(super) static BACKWARD_KEY: Kernel = kernel!("attention", "attention_backward_key");
 pub(super) static BACKWARD_KEY_SCALAR: Kernel = kernel!("attention", "attention_backward_key_scalar");
 pub(super) static BACKWARD_SHORT: Kernel = kernel!("attention", "attention_backward_short");
+pub(super) static BACKWARD_SHORT_TILED: Kernel = kernel!("attention", "attention_backward_short_tiled");
 
 /// Maximum number of positions of a sequence that one cluster processes in a backward pass. Longer sequences are split
 /// among clusters.
@@ -27,12 +29,26 @@ const SHORT: u32 = 256;
 /// Maximum width of heads whose gradients fit into registers.
 const SHORT_WIDTH: u32 = 32;
 
-/// Whether the backward pass is a single kernel: for heads whose gradients fit into registers, if clusters pay off. Its
-/// reduction order differs from that of the other two kernels, so it is not subject to tuning. Forcing a variant of
-/// either decides.
+/// Maximum number of positions of a sequence whose backward pass on GPUs is a single kernel. One cluster processes a head,
+/// so that longer sequences would occupy too few of them.
+const TILED_SHORT: u32 = 144;
+
+/// Maximum number of positions whose sums fit into the workgroup memory of `attention_backward_short_tiled`.
+const TILED_LONGEST: u32 = 160;
+
+/// Bytes of workgroup memory of `attention_backward_short_tiled`: 4 clusters with tiles of 16 rows of 7 and 8 vectors and
+/// two sums per row.
+const TILED_BYTES: u32 = 4 * 16 * ((7 + 8) * 16 + 8);
+
+/// Whether the backward pass is a single kernel: for heads whose gradients fit into registers or workgroup memory, on
+/// software adapters if clusters pay off. Its reduction order differs from that of the other two kernels, so it is not
+/// subject to tuning. Forcing a variant of either decides.
 fn is_short(gpu: &Gpu, shape: &AttentionShape) -> bool {
     if BACKWARD_SHORT_SELECTOR.is_forced(gpu) || BACKWARD_QUERY_SELECTOR.is_forced(gpu) {
         return BACKWARD_SHORT_SELECTOR.is_forced(gpu);
+    }
+    if !gpu.is_software() && shape.t <= TILED_SHORT && short_tile_runs(gpu, shape) {
+        return true;
     }
     (CLUSTER..=SHORT).contains(&shape.t) && shape.d <= SHORT_WIDTH && choose(gpu, shape) == Strategy::Subgroup
 }
@@ -54,20 +70,76 @@ pub(crate) static BACKWARD_SHORT_SELECTOR: VariantSelector<AttentionShape> = Var
     variants: Variants {
         kernel: "attention_backward_short",
         least_lanes: CLUSTER,
-        all: &[Variant::subgroup("short1", 1, 1), Variant::subgroup("short2", 2, 1).reduction_order(1)],
+        all: &[
+            Variant::subgroup("short1", 1, 1),
+            Variant::subgroup("short2", 2, 1).reduction_order(1),
+            Variant::tiled("tiled16", 16).reduction_order(2),
+            Variant::tiled("tiled32", 32).reduction_order(3),
+        ],
     },
     class: |shape| class(shape.t, shape.d),
-    // Two keys per lane halve the loads, but are half idle in the first block of a causal sequence.
-    rule: |gpu, shape| (Strategy::Subgroup, if gpu.is_software() && shape.t > CLUSTER { 2 } else { 1 }, 1),
-    requirement: |_, shape, variant| {
-        let wide = shape.d > SHORT_WIDTH;
-        if wide {
-            Some(format!("heads of width {SHORT_WIDTH} at most, got {}", shape.d))
-        } else {
-            head_requirement(shape.d, variant)
+    rule: |gpu, shape| {
+        if short_tile_runs(gpu, shape) && !gpu.is_software() {
+            return (Strategy::Tiled, if shape.t <= 16 { 16 } else { 32 }, 1);
         }
+        // Two keys per lane halve the loads, but are half idle in the first block of a causal sequence.
+        (Strategy::Subgroup, if gpu.is_software() && shape.t > CLUSTER { 2 } else { 1 }, 1)
     },
+    requirement: short_requirement,
 };
+
+/// Requirement of a variant of the single kernel that the adapter or the shape does not meet.
+fn short_requirement(gpu: &Gpu, shape: &AttentionShape, variant: &Variant) -> Option<String> {
+    if shape.d > SHORT_WIDTH {
+        return Some(format!("heads of width {SHORT_WIDTH} at most, got {}", shape.d));
+    }
+    if variant.strategy != Strategy::Tiled {
+        return head_requirement(shape.d, variant);
+    }
+    let longest = if variant.tile == 16 { 16 } else { TILED_LONGEST };
+    let bytes = gpu.limits().max_compute_workgroup_storage_size;
+    if !shape.d.is_multiple_of(4) {
+        Some(format!("heads whose width is a multiple of 4, got {}", shape.d))
+    } else if shape.t > longest {
+        Some(format!("{longest} positions at most, got {}", shape.t))
+    } else if bytes < TILED_BYTES {
+        Some(format!("{TILED_BYTES} of max_compute_workgroup_storage_size, this adapter has {bytes}"))
+    } else {
+        None
+    }
+}
+
+/// Whether a tiled variant of the single kernel can run.
+fn short_tile_runs(gpu: &Gpu, shape: &AttentionShape) -> bool {
+    let selector = &BACKWARD_SHORT_SELECTOR.variants;
+    let runs = |variant: &Variant| short_requirement(gpu, shape, variant).is_none();
+    selector.here(gpu, Strategy::Tiled).iter().any(runs)
+}
+
+/// Tile of a cluster of lanes, as in `shared/score_tile.wgsl`: rows, and vectors of a row.
+struct ScoreTile {
+    size: u32,
+    parts: u32,
+}
+
+impl ScoreTile {
+    /// Clusters of a workgroup.
+    fn clusters(&self) -> u32 {
+        match (self.size, self.parts) {
+            (16, 8) => 3,
+            (16, _) => 4,
+            _ => 1,
+        }
+    }
+
+    /// Loop bounds that depend on the tile.
+    fn params(&self) -> [(&'static str, Param); 3] {
+        let (side, columns) = (self.size / 4, self.parts.next_power_of_two());
+        let slots = (self.size * columns / (side * side)).max(1);
+        let splits = (side / columns).max(1);
+        [("parts", self.parts.into()), ("loads", slots.div_ceil(4).into()), ("steps", (side / splits).into())]
+    }
+}
 
 record! {
     /// Attention backward pass, see the module documentation: `attention_backward_short`, or for long sequences and
@@ -133,16 +205,22 @@ impl AttentionBackward {
 
     pub(super) fn record_short(&self, plan: &mut Plan, shape: &AttentionShape, variant: &Variant) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+        let mut params = Self::params(shape).to_vec();
+        let (kernel, spec, clusters) = if variant.strategy == Strategy::Tiled {
+            let tile = ScoreTile { size: variant.tile, parts: shape.d / 4 };
+            params.extend(tile.params());
+            (&BACKWARD_SHORT_TILED, vec![("HEAD_DIM", shape.d), ("TILE", tile.size)], tile.clusters())
+        } else {
+            let whole = shape.t <= CLUSTER * variant.tile;
+            let spec = vec![("HEAD_DIM", shape.d), ("KEYS", variant.tile), ("WHOLE", whole.into())];
+            (&BACKWARD_SHORT, spec, LANES / CLUSTER)
+        };
         plan.launch(&Launch {
-            kernel: &BACKWARD_SHORT,
-            spec: &[
-                ("HEAD_DIM", shape.d),
-                ("KEYS", variant.tile),
-                ("WHOLE", (shape.t <= CLUSTER * variant.tile).into()),
-            ],
+            kernel,
+            spec: &spec,
             bindings: &self.operands(shape),
-            params: &Self::params(shape),
-            groups: shape.b.times(shape.h).groups(LANES / CLUSTER, 1),
+            params: &params,
+            groups: shape.b.times(shape.h).groups(clusters, 1),
             cost: Cost {
                 flops: 10.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (rows * (8 * width + 2 * heads)) as f64,

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Plan};
 use crate::kernels::attention::backward::{
     AttentionBackward, BACKWARD_KEY, BACKWARD_KEY_SCALAR, BACKWARD_KEY_SELECTOR, BACKWARD_QUERY, BACKWARD_QUERY_SCALAR,
-    BACKWARD_QUERY_SELECTOR, BACKWARD_SHORT, BACKWARD_SHORT_SELECTOR, backward_reference,
+    BACKWARD_QUERY_SELECTOR, BACKWARD_SHORT, BACKWARD_SHORT_SELECTOR, BACKWARD_SHORT_TILED, backward_reference,
 };
 use crate::kernels::attention::cases::{narrow, random_qkv, window};
 use crate::kernels::attention::{AttentionShape, forward_reference};
@@ -37,6 +37,12 @@ pub(crate) const BACKWARD_SHORT_ENTRY: Entry = Entry {
     cases: backward_short_cases,
 };
 
+pub(crate) const BACKWARD_SHORT_TILED_ENTRY: Entry = Entry {
+    kernel: &BACKWARD_SHORT_TILED,
+    summary: "the same in workgroup memory, without subgroups",
+    cases: backward_short_tiled_cases,
+};
+
 const CLUSTER_SHAPES: [[u32; 4]; 7] =
     [[1, 1, 1, 4], [2, 17, 3, 8], [4, 16, 2, 16], [1, 67, 2, 20], [3, 8, 3, 8], [1, 8192, 1, 4], [66_000, 1, 1, 4]];
 const SHORT_SHAPES: [[u32; 4]; 16] = [
@@ -56,6 +62,30 @@ const SHORT_SHAPES: [[u32; 4]; 16] = [
     [2, 13, 1, 28],
     [1, 144, 1, 8],
     [66_000, 1, 1, 4],
+];
+const SHORT_TILED_SHAPES: [[u32; 4]; 22] = [
+    [1, 1, 1, 4],
+    [3, 1, 1, 16],
+    [2, 7, 3, 8],
+    [3, 7, 5, 12],
+    [5, 16, 2, 16],
+    [4, 15, 3, 4],
+    [1, 16, 3, 32],
+    [3, 13, 2, 28],
+    [2, 16, 1, 20],
+    [1, 10, 2, 24],
+    [2, 17, 3, 8],
+    [1, 31, 2, 12],
+    [2, 32, 1, 4],
+    [1, 33, 3, 4],
+    [1, 63, 2, 20],
+    [2, 64, 2, 16],
+    [1, 65, 1, 32],
+    [1, 50, 1, 28],
+    [1, 144, 1, 8],
+    [1, 144, 2, 16],
+    [4200, 16, 1, 4],
+    [1, 145, 1, 16],
 ];
 const SCALAR_SHAPES: [[u32; 4]; 6] =
     [[1, 1, 1, 1], [3, 5, 2, 4], [2, 17, 3, 8], [1, 37, 2, 20], [2, 13, 5, 3], [66_000, 1, 1, 4]];
@@ -97,6 +127,17 @@ fn backward_short_cases(gpu: &Gpu) -> Vec<Case> {
         &BACKWARD_SHORT_SELECTOR,
         Strategy::Subgroup,
         &SHORT_SHAPES,
+        AttentionBackward::record_short,
+        0..3,
+    )
+}
+
+fn backward_short_tiled_cases(gpu: &Gpu) -> Vec<Case> {
+    backward_cases(
+        gpu,
+        &BACKWARD_SHORT_SELECTOR,
+        Strategy::Tiled,
+        &SHORT_TILED_SHAPES,
         AttentionBackward::record_short,
         0..3,
     )

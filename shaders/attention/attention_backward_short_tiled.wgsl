@@ -1,0 +1,127 @@
+// Gradient of attention with respect to queries, keys and values in one pass, for short sequences: tiled variant in
+// workgroup memory, for GPUs.
+//
+//   p_ij = exp(q_i · k_j / √D − lse_i)    s_ij = p_ij (d_out_i · v_j − δ_i) / √D    δ_i = d_out_i · out_i
+//   d_q_i = Σ_j s_ij k_j        d_k_j = Σ_i s_ij q_i        d_v_j = Σ_i p_ij d_out_i
+//
+// Dao et al., arXiv:2205.14135, appendix B. A cluster of (TILE / 4)² lanes owns one head of one sample and iterates
+// over blocks of TILE keys and TILE queries. Each lane holds 4 × 4 scores of the block in registers. The other three
+// products read p and s from workgroup memory. The sums of longer sequences are accumulated in d_qkv, of which a lane
+// reads back only its own stores.
+//
+// grid   B · H clusters, CLUSTERS to a workgroup
+// reads  qkv (B·T, 3C) · out (B·T, C) · lse (B·T, H) · d_out (B·T, C)
+// makes  d_qkv (B·T, 3C) · delta (B·T, H)
+// D is a multiple of 4 up to 32; T is up to 16 for tiles of 16 and up to 160 for tiles of 32.
+#import grid
+#import head
+#import score_tile
+#import score_product
+#import score_rows
+const ROWS: u32 = select(160u, TILE, TILE == 16u);
+
+// The loops over `parts`, `loads` and `steps` have bounds at run time so that compilers do not unroll them, which would
+// take more registers than a GPU has.
+struct Params {
+    samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32, parts: u32, loads: u32, steps: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;            // (B·T, 3C)
+@group(0) @binding(2) var<storage, read> out: array<vec4<f32>>;            // (B·T, C)
+@group(0) @binding(3) var<storage, read> lse: array<f32>;                  // (B·T, H)
+@group(0) @binding(4) var<storage, read> d_out: array<vec4<f32>>;          // (B·T, C)
+@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4<f32>>;    // (B·T, 3C)
+@group(0) @binding(6) var<storage, read_write> delta: array<f32>;          // (B·T, H)
+
+// lse_i · log₂ e and δ_i of every query
+var<workgroup> of_row: array<vec2<f32>, CLUSTERS * ROWS>;
+
+@compute @workgroup_size(CLUSTERS * LANES)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let lane = lane_of(local);
+    let index = grid_index(group, groups) * CLUSTERS + local / LANES;
+    // Past the samples, the last one is recomputed and not stored, so that every lane reaches the barriers.
+    let stores = index / params.heads < params.samples;
+    let first_row = min(index / params.heads, params.samples - 1u) * params.tokens;
+    let last_row = first_row + params.tokens - 1u;
+    let head = index % params.heads;
+    let width4 = params.heads * PARTS;
+    let column = head * PARTS + lane.column;
+    let of_q = Rows(
+        3u * (first_row + lane.row) * width4 + column, 3u * last_row * width4 + column, 3u * SLOT_ROWS * width4);
+    let of_g = Rows((first_row + lane.row) * width4 + column, last_row * width4 + column, SLOT_ROWS * width4);
+    let sum_column = head * PARTS + lane.sum_column;
+    let sums = Rows(
+        3u * (first_row + lane.sum_row) * width4 + sum_column, 3u * last_row * width4 + sum_column,
+        3u * SUM_ROWS * width4);
+    let end = select(params.tokens, 1u, TILE == 16u); // a single block
+    let rows_at = local / LANES * ROWS;
+
+    for (var i0 = 0u; i0 < end; i0 += TILE) {
+        load_d_out(lane, rows_from(of_g, i0 * width4), true);
+        workgroupBarrier();
+        if (lane.index < TILE && i0 + lane.index < params.tokens) {
+            let at = (first_row + i0 + lane.index) * params.heads + head;
+            let product = left_sum(lane, lane.index, params.parts);
+            of_row[rows_at + i0 + lane.index] = vec2(lse[at] * LOG2_E, product);
+            if (stores) { delta[at] = product; }
+        }
+        workgroupBarrier();
+    }
+
+    for (var j0 = 0u; j0 < end; j0 += TILE) {
+        let j_at = 3u * j0 * width4;
+        let first_i = select(0u, j0, params.causal == 1u);
+        for (var i0 = first_i; i0 < end; i0 += TILE) {
+            let i_at = 3u * i0 * width4;
+            load_qkv(lane, rows_from(of_q, i_at), 0u, true);
+            load_qkv(lane, rows_from(of_q, j_at), width4, false);
+            workgroupBarrier();
+            var p = block_product(lane, params.parts);
+            workgroupBarrier();
+            load_d_out(lane, rows_from(of_g, i0 * width4), false);
+            load_qkv(lane, rows_from(of_q, j_at), 2u * width4, false);
+            workgroupBarrier();
+            var s = block_product(lane, params.parts);
+            for (var m = 0u; m < 4u; m++) {
+                let i = i0 + lane.block_row + SIDE * m;
+                let of_i = of_row[rows_at + min(i, params.tokens - 1u)];
+                let keys = select(select(params.tokens, i + 1u, params.causal == 1u), 0u, i >= params.tokens);
+                let counts = j0 + lane.block_column + SIDE * vec4(0u, 1u, 2u, 3u) < vec4(keys);
+                let power = fma(p[m], vec4(params.scale * LOG2_E), vec4(-of_i.x));
+                p[m] = select(vec4(0.0), exp2(power), counts);
+                s[m] = p[m] * (s[m] - of_i.y) * params.scale;
+            }
+            workgroupBarrier();
+            block_put(lane, p);
+            workgroupBarrier();
+            for (var w = 0u; w < WIDE; w++) {
+                let sum = transposed_product(lane, params.steps, w);
+                let column = 2u * width4 + SIDE * w;
+                store(lane, rows_from(sums, j_at), column, sum, stores && sum_counts(lane, w), i0 > first_i);
+            }
+            workgroupBarrier();
+            load_qkv(lane, rows_from(of_q, i_at), 0u, true);
+            block_put(lane, s);
+            workgroupBarrier();
+            for (var w = 0u; w < WIDE; w++) {
+                let sum = transposed_product(lane, params.steps, w);
+                let column = width4 + SIDE * w;
+                store(lane, rows_from(sums, j_at), column, sum, stores && sum_counts(lane, w), i0 > first_i);
+            }
+            workgroupBarrier();
+            load_qkv(lane, rows_from(of_q, j_at), width4, true);
+            if (SPLITS > 1u) { block_put(lane, s); } // the exchange of sums has overwritten it
+            workgroupBarrier();
+            for (var w = 0u; w < WIDE; w++) {
+                let sum = product_of_block(lane, params.steps, w);
+                store(lane, rows_from(sums, i_at), SIDE * w, sum, stores && sum_counts(lane, w), j0 > 0u);
+            }
+            workgroupBarrier();
+        }
+    }
+}
