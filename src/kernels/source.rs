@@ -47,6 +47,8 @@ pub static SHARED: &[(&str, &str)] = &[
     ("remainder", include_str!("../../shaders/shared/remainder.wgsl")),
     ("score_product", include_str!("../../shaders/shared/score_product.wgsl")),
     ("score_rows", include_str!("../../shaders/shared/score_rows.wgsl")),
+    ("score_stream", include_str!("../../shaders/shared/score_stream.wgsl")),
+    ("score_stream_product", include_str!("../../shaders/shared/score_stream_product.wgsl")),
     ("score_tile", include_str!("../../shaders/shared/score_tile.wgsl")),
     ("sector", include_str!("../../shaders/shared/sector.wgsl")),
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),

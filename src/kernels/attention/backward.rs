@@ -3,22 +3,24 @@
 //! Short sequences with heads of width up to 32 take a single kernel. On software adapters it is
 //! `attention_backward_short` for 8 to 256 positions, which keeps p and the gradient of the scores in registers. On GPUs
 //! it is `attention_backward_short_tiled` for up to 144 positions, which keeps them in workgroup memory. Longer sequences
-//! and wider heads take one kernel over queries and one over keys.
+//! and wider heads take one kernel over queries and one over keys, on GPUs in workgroup memory.
 
 use super::{
     AttentionShape, CLUSTER, LANES, choose, class, forward_reference, groups, head_requirement, part, scale, taken,
-    variants,
 };
 use crate::error::Result;
-use crate::gpu::{Bind, Cost, Gpu, Kernel, Launch, Param, Plan, View, bind};
+use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Param, Plan, View, bind};
 use crate::kernels::strategy::Strategy;
-use crate::kernels::variant::{Variant, VariantSelector, Variants};
+use crate::kernels::tiled;
+use crate::kernels::variant::{Selection, Variant, VariantSelector, Variants};
 use crate::kernels::{kernel, record};
 
 pub(super) static BACKWARD_QUERY: Kernel = kernel!("attention", "attention_backward_query");
 pub(super) static BACKWARD_QUERY_SCALAR: Kernel = kernel!("attention", "attention_backward_query_scalar");
+pub(super) static BACKWARD_QUERY_TILED: Kernel = kernel!("attention", "attention_backward_query_tiled");
 pub(super) static BACKWARD_KEY: Kernel = kernel!("attention", "attention_backward_key");
 pub(super) static BACKWARD_KEY_SCALAR: Kernel = kernel!("attention", "attention_backward_key_scalar");
+pub(super) static BACKWARD_KEY_TILED: Kernel = kernel!("attention", "attention_backward_key_tiled");
 pub(super) static BACKWARD_SHORT: Kernel = kernel!("attention", "attention_backward_short");
 pub(super) static BACKWARD_SHORT_TILED: Kernel = kernel!("attention", "attention_backward_short_tiled");
 
@@ -36,9 +38,9 @@ const TILED_SHORT: u32 = 144;
 /// Maximum number of positions whose sums fit into the workgroup memory of `attention_backward_short_tiled`.
 const TILED_LONGEST: u32 = 160;
 
-/// Bytes of workgroup memory of `attention_backward_short_tiled`: 4 clusters with tiles of 16 rows of 7 and 8 vectors and
-/// two sums per row.
-const TILED_BYTES: u32 = 4 * 16 * ((7 + 8) * 16 + 8);
+/// Bytes of workgroup memory of the largest tiled kernel, `attention_backward_query_tiled`: chunks of 64 and 32 rows of 5
+/// vectors, 64 × 32 scores, and two sums of each of 32 rows.
+const TILED_BYTES: u32 = 16 * 5 * (64 + 32) + 4 * 64 * 32 + 8 * 32;
 
 /// Whether the backward pass is a single kernel: for heads whose gradients fit into registers or workgroup memory, on
 /// software adapters if clusters pay off. Its reduction order differs from that of the other two kernels, so it is not
@@ -47,23 +49,69 @@ fn is_short(gpu: &Gpu, shape: &AttentionShape) -> bool {
     if BACKWARD_SHORT_SELECTOR.is_forced(gpu) || BACKWARD_QUERY_SELECTOR.is_forced(gpu) {
         return BACKWARD_SHORT_SELECTOR.is_forced(gpu);
     }
-    if !gpu.is_software() && shape.t <= TILED_SHORT && short_tile_runs(gpu, shape) {
-        return true;
+    if !gpu.is_software() && tiled_requirement(gpu).is_none() {
+        return short_is_tiled(gpu, shape);
     }
     (CLUSTER..=SHORT).contains(&shape.t) && shape.d <= SHORT_WIDTH && choose(gpu, shape) == Strategy::Subgroup
 }
 
+/// Variants of the kernels over queries and keys: as of the forward pass, and in workgroup memory.
+const fn pair_variants(kernel: &'static str) -> Variants {
+    const ALL: &[Variant] = &[
+        Variant::subgroup("cluster1", 1, 1),
+        Variant::subgroup("cluster2", 2, 1),
+        Variant::scalar("scalar1", 1),
+        Variant::scalar("scalar2", 2),
+        Variant::scalar("scalar4", 4),
+        Variant::tiled("tiled", 0).reduction_order(1),
+    ];
+    Variants { kernel, least_lanes: CLUSTER, all: ALL }
+}
+
+/// Selection of a rule for one of these kernels; `arrays` as for [`taken`]. On GPUs scalar variants have one query or
+/// key per lane, because more do not fit into registers.
+fn pair_rule(gpu: &Gpu, shape: &AttentionShape, arrays: [u32; 2]) -> Selection {
+    let strategy = choose(gpu, shape);
+    if gpu.is_software() {
+        taken(gpu, strategy, arrays, shape.d, shape.t)
+    } else if tiled_requirement(gpu).is_none() {
+        (Strategy::Tiled, 0, 1)
+    } else if strategy == Strategy::Scalar {
+        (Strategy::Scalar, 1, 1)
+    } else {
+        taken(gpu, strategy, arrays, shape.d, shape.t)
+    }
+}
+
+/// Requirement of a variant of these kernels that the adapter or the shape does not meet.
+fn pair_requirement(gpu: &Gpu, shape: &AttentionShape, variant: &Variant) -> Option<String> {
+    match variant.strategy {
+        Strategy::Tiled => tiled_requirement(gpu),
+        _ => head_requirement(shape.d, variant),
+    }
+}
+
+/// Limit of the adapter that is too small for the tiled variants.
+fn tiled_requirement(gpu: &Gpu) -> Option<String> {
+    let bytes = gpu.limits().max_compute_workgroup_storage_size;
+    let lacks = || {
+        (bytes < TILED_BYTES)
+            .then(|| format!("{TILED_BYTES} of max_compute_workgroup_storage_size, this adapter has {bytes}"))
+    };
+    tiled::unsupported_reason(gpu).or_else(lacks)
+}
+
 pub(crate) static BACKWARD_QUERY_SELECTOR: VariantSelector<AttentionShape> = VariantSelector {
-    variants: variants("attention_backward_query"),
+    variants: pair_variants("attention_backward_query"),
     class: |shape| class(shape.t, shape.d),
-    rule: |gpu, shape| taken(gpu, choose(gpu, shape), [5, 3], shape.d, shape.t),
-    requirement: |_, shape, variant| head_requirement(shape.d, variant),
+    rule: |gpu, shape| pair_rule(gpu, shape, [5, 3]),
+    requirement: pair_requirement,
 };
 pub(crate) static BACKWARD_KEY_SELECTOR: VariantSelector<AttentionShape> = VariantSelector {
-    variants: variants("attention_backward_key"),
+    variants: pair_variants("attention_backward_key"),
     class: |shape| class(shape.t, shape.d),
-    rule: |gpu, shape| taken(gpu, choose(gpu, shape), [6, 4], shape.d, shape.t),
-    requirement: |_, shape, variant| head_requirement(shape.d, variant),
+    rule: |gpu, shape| pair_rule(gpu, shape, [6, 4]),
+    requirement: pair_requirement,
 };
 /// Selector of the number of keys per lane, which determines the reduction order of a query's gradient.
 pub(crate) static BACKWARD_SHORT_SELECTOR: VariantSelector<AttentionShape> = VariantSelector {
@@ -79,7 +127,7 @@ pub(crate) static BACKWARD_SHORT_SELECTOR: VariantSelector<AttentionShape> = Var
     },
     class: |shape| class(shape.t, shape.d),
     rule: |gpu, shape| {
-        if short_tile_runs(gpu, shape) && !gpu.is_software() {
+        if short_is_tiled(gpu, shape) {
             return (Strategy::Tiled, if shape.t <= 16 { 16 } else { 32 }, 1);
         }
         // Two keys per lane halve the loads, but are half idle in the first block of a causal sequence.
@@ -97,23 +145,19 @@ fn short_requirement(gpu: &Gpu, shape: &AttentionShape, variant: &Variant) -> Op
         return head_requirement(shape.d, variant);
     }
     let longest = if variant.tile == 16 { 16 } else { TILED_LONGEST };
-    let bytes = gpu.limits().max_compute_workgroup_storage_size;
     if !shape.d.is_multiple_of(4) {
         Some(format!("heads whose width is a multiple of 4, got {}", shape.d))
     } else if shape.t > longest {
         Some(format!("{longest} positions at most, got {}", shape.t))
-    } else if bytes < TILED_BYTES {
-        Some(format!("{TILED_BYTES} of max_compute_workgroup_storage_size, this adapter has {bytes}"))
     } else {
-        None
+        tiled_requirement(gpu)
     }
 }
 
-/// Whether a tiled variant of the single kernel can run.
-fn short_tile_runs(gpu: &Gpu, shape: &AttentionShape) -> bool {
-    let selector = &BACKWARD_SHORT_SELECTOR.variants;
-    let runs = |variant: &Variant| short_requirement(gpu, shape, variant).is_none();
-    selector.here(gpu, Strategy::Tiled).iter().any(runs)
+/// Whether a GPU takes a tiled variant of the single kernel.
+fn short_is_tiled(gpu: &Gpu, shape: &AttentionShape) -> bool {
+    let fits = shape.t <= TILED_SHORT && shape.d <= SHORT_WIDTH && shape.d.is_multiple_of(4);
+    !gpu.is_software() && fits && tiled_requirement(gpu).is_none()
 }
 
 /// Tile of a cluster of lanes, as in `shared/score_tile.wgsl`: rows, and vectors of a row.
@@ -138,6 +182,26 @@ impl ScoreTile {
         let slots = (self.size * columns / (side * side)).max(1);
         let splits = (side / columns).max(1);
         [("parts", self.parts.into()), ("loads", slots.div_ceil(4).into()), ("steps", (side / splits).into())]
+    }
+}
+
+/// Tile of the tiled kernels over queries and keys, as in `shared/score_stream.wgsl`: vectors of a row.
+struct StreamTile {
+    parts: u32,
+}
+
+impl StreamTile {
+    /// Workgroups of a head.
+    fn groups(&self, count: u32) -> u32 {
+        count.div_ceil(32) * self.parts.div_ceil(16)
+    }
+
+    /// Loop bounds that depend on the tile.
+    fn params(&self) -> [(&'static str, Param); 2] {
+        let columns = self.parts.next_power_of_two().min(16);
+        let splits = 16 / columns;
+        let group_rows = (256 / columns).min(64);
+        [("parts", self.parts.into()), ("steps", (group_rows / splits / 4).into())]
     }
 }
 
@@ -180,14 +244,32 @@ impl AttentionBackward {
         self.record_key(plan, shape, variant)
     }
 
-    fn params(shape: &AttentionShape) -> [(&'static str, Param); 5] {
-        [
+    fn params(shape: &AttentionShape) -> Vec<(&'static str, Param)> {
+        vec![
             ("samples", shape.b.capacity.into()),
             ("tokens", shape.t.into()),
             ("heads", shape.h.into()),
             ("causal", u32::from(shape.causal).into()),
             ("scale", scale(shape.d)),
         ]
+    }
+
+    /// Parameters of the kernels over queries and keys.
+    fn pair_params(shape: &AttentionShape, variant: &Variant) -> Vec<(&'static str, Param)> {
+        let mut params = Self::params(shape);
+        if variant.strategy == Strategy::Tiled {
+            params.extend(StreamTile { parts: shape.d.div_ceil(4) }.params());
+        }
+        params
+    }
+
+    /// Grid of the kernels over queries and keys.
+    fn pair_groups(shape: &AttentionShape, variant: &Variant) -> Groups {
+        if variant.strategy == Strategy::Tiled {
+            let groups = StreamTile { parts: shape.d.div_ceil(4) }.groups(shape.t);
+            return shape.b.times(groups * shape.h).groups(1, 1);
+        }
+        groups(&shape.b, shape.t, shape.h, variant)
     }
 
     /// Bindings of the kernels. The kernel over keys uses all but `out`.
@@ -205,7 +287,7 @@ impl AttentionBackward {
 
     pub(super) fn record_short(&self, plan: &mut Plan, shape: &AttentionShape, variant: &Variant) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
-        let mut params = Self::params(shape).to_vec();
+        let mut params = Self::params(shape);
         let (kernel, spec, clusters) = if variant.strategy == Strategy::Tiled {
             let tile = ScoreTile { size: variant.tile, parts: shape.d / 4 };
             params.extend(tile.params());
@@ -232,19 +314,27 @@ impl AttentionBackward {
     pub(super) fn record_query(&self, plan: &mut Plan, shape: &AttentionShape, variant: &Variant) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         let mut bindings = self.operands(shape);
+        let mut spec = vec![("HEAD_DIM", shape.d)];
+        if variant.strategy != Strategy::Tiled {
+            spec.push(("QUERIES", variant.tile));
+        }
         let kernel = match variant.strategy {
             Strategy::Subgroup => &BACKWARD_QUERY,
-            Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
+            Strategy::Tiled => {
+                bindings.extend(bind!(qkv4 = self.qkv[rows * 3 * width], d_out4 = self.d_out[rows * width]));
+                &BACKWARD_QUERY_TILED
+            }
+            Strategy::Scalar | Strategy::Panel => {
                 bindings.extend(bind!(qkv4 = self.qkv[rows * 3 * width]));
                 &BACKWARD_QUERY_SCALAR
             }
         };
         plan.launch(&Launch {
             kernel,
-            spec: &[("HEAD_DIM", shape.d), ("QUERIES", variant.tile)],
+            spec: &spec,
             bindings: &bindings,
-            params: &Self::params(shape),
-            groups: groups(&shape.b, shape.t, shape.h, variant),
+            params: &Self::pair_params(shape, variant),
+            groups: Self::pair_groups(shape, variant),
             cost: Cost {
                 flops: 6.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (rows * (6 * width + 2 * heads)) as f64,
@@ -257,19 +347,23 @@ impl AttentionBackward {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         let mut bindings = self.operands(shape);
         bindings.retain(|bind| bind.name != "out");
+        let mut spec = vec![("HEAD_DIM", shape.d)];
+        if variant.strategy != Strategy::Tiled {
+            spec.push(("KEYS", variant.tile));
+        }
         let kernel = match variant.strategy {
             Strategy::Subgroup => &BACKWARD_KEY,
-            Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
+            Strategy::Tiled | Strategy::Scalar | Strategy::Panel => {
                 bindings.extend(bind!(qkv4 = self.qkv[rows * 3 * width], d_out4 = self.d_out[rows * width]));
-                &BACKWARD_KEY_SCALAR
+                if variant.strategy == Strategy::Tiled { &BACKWARD_KEY_TILED } else { &BACKWARD_KEY_SCALAR }
             }
         };
         plan.launch(&Launch {
             kernel,
-            spec: &[("HEAD_DIM", shape.d), ("KEYS", variant.tile)],
+            spec: &spec,
             bindings: &bindings,
-            params: &Self::params(shape),
-            groups: groups(&shape.b, shape.t, shape.h, variant),
+            params: &Self::pair_params(shape, variant),
+            groups: Self::pair_groups(shape, variant),
             cost: Cost {
                 flops: 8.0 * shape.pairs() * f64::from(shape.d),
                 bytes: 4.0 * (rows * (6 * width + 2 * heads)) as f64,

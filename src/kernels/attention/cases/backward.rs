@@ -3,8 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan};
 use crate::kernels::attention::backward::{
-    AttentionBackward, BACKWARD_KEY, BACKWARD_KEY_SCALAR, BACKWARD_KEY_SELECTOR, BACKWARD_QUERY, BACKWARD_QUERY_SCALAR,
-    BACKWARD_QUERY_SELECTOR, BACKWARD_SHORT, BACKWARD_SHORT_SELECTOR, BACKWARD_SHORT_TILED, backward_reference,
+    AttentionBackward, BACKWARD_KEY, BACKWARD_KEY_SCALAR, BACKWARD_KEY_SELECTOR, BACKWARD_KEY_TILED, BACKWARD_QUERY,
+    BACKWARD_QUERY_SCALAR, BACKWARD_QUERY_SELECTOR, BACKWARD_QUERY_TILED, BACKWARD_SHORT, BACKWARD_SHORT_SELECTOR,
+    BACKWARD_SHORT_TILED, backward_reference,
 };
 use crate::kernels::attention::cases::{narrow, random_qkv, window};
 use crate::kernels::attention::{AttentionShape, forward_reference};
@@ -30,6 +31,16 @@ pub(crate) const BACKWARD_KEY_SCALAR_ENTRY: Entry = Entry {
     kernel: &BACKWARD_KEY_SCALAR,
     summary: "the same for any width of heads, without subgroups",
     cases: backward_key_scalar_cases,
+};
+pub(crate) const BACKWARD_QUERY_TILED_ENTRY: Entry = Entry {
+    kernel: &BACKWARD_QUERY_TILED,
+    summary: "the same in workgroup memory, without subgroups",
+    cases: backward_query_tiled_cases,
+};
+pub(crate) const BACKWARD_KEY_TILED_ENTRY: Entry = Entry {
+    kernel: &BACKWARD_KEY_TILED,
+    summary: "the same in workgroup memory, without subgroups",
+    cases: backward_key_tiled_cases,
 };
 pub(crate) const BACKWARD_SHORT_ENTRY: Entry = Entry {
     kernel: &BACKWARD_SHORT,
@@ -87,6 +98,29 @@ const SHORT_TILED_SHAPES: [[u32; 4]; 22] = [
     [4200, 16, 1, 4],
     [1, 145, 1, 16],
 ];
+const TILED_SHAPES: [[u32; 4]; 21] = [
+    [1, 1, 1, 4],
+    [2, 7, 3, 1],
+    [3, 17, 2, 3],
+    [2, 65, 3, 6],
+    [1, 33, 3, 30],
+    [2, 66, 1, 77],
+    [3, 1, 2, 64],
+    [2, 7, 3, 36],
+    [2, 17, 3, 8],
+    [1, 31, 2, 128],
+    [2, 32, 1, 32],
+    [1, 33, 1, 68],
+    [1, 63, 2, 20],
+    [1, 64, 2, 64],
+    [1, 65, 1, 16],
+    [1, 97, 1, 12],
+    [1, 144, 2, 4],
+    [1, 145, 1, 48],
+    [1, 129, 1, 128],
+    [4200, 16, 1, 4],
+    [1, 700, 1, 8],
+];
 const SCALAR_SHAPES: [[u32; 4]; 6] =
     [[1, 1, 1, 1], [3, 5, 2, 4], [2, 17, 3, 8], [1, 37, 2, 20], [2, 13, 5, 3], [66_000, 1, 1, 4]];
 
@@ -119,6 +153,15 @@ fn backward_key_cases(gpu: &Gpu) -> Vec<Case> {
 
 fn backward_key_scalar_cases(gpu: &Gpu) -> Vec<Case> {
     backward_cases(gpu, &BACKWARD_KEY_SELECTOR, Strategy::Scalar, &SCALAR_SHAPES, AttentionBackward::record_key, 1..3)
+}
+
+fn backward_query_tiled_cases(gpu: &Gpu) -> Vec<Case> {
+    let record = AttentionBackward::record_query;
+    backward_cases(gpu, &BACKWARD_QUERY_SELECTOR, Strategy::Tiled, &TILED_SHAPES, record, 0..1)
+}
+
+fn backward_key_tiled_cases(gpu: &Gpu) -> Vec<Case> {
+    backward_cases(gpu, &BACKWARD_KEY_SELECTOR, Strategy::Tiled, &TILED_SHAPES, AttentionBackward::record_key, 1..3)
 }
 
 fn backward_short_cases(gpu: &Gpu) -> Vec<Case> {
