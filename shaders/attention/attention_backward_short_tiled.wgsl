@@ -5,14 +5,14 @@
 //   d_q_i = Σ_j s_ij k_j        d_k_j = Σ_i s_ij q_i        d_v_j = Σ_i p_ij d_out_i
 //
 // Dao et al., arXiv:2205.14135, appendix B. A cluster of (TILE / 4)² lanes owns one head of one sample and iterates
-// over blocks of TILE keys and TILE queries. Each lane holds 4 × 4 scores of the block in registers. The other three
-// products read p and s from workgroup memory. The sums of longer sequences are accumulated in d_qkv, of which a lane
+// over blocks of TILE keys and TILE queries. Each lane holds 4 × 4 scores of the block in registers; the other three
+// products read p and s from workgroup memory. The sums of several blocks are accumulated in d_qkv, of which a lane
 // reads back only its own stores.
 //
 // grid   B · H clusters, CLUSTERS to a workgroup
 // reads  qkv (B·T, 3C) · out (B·T, C) · lse (B·T, H) · d_out (B·T, C)
 // makes  d_qkv (B·T, 3C) · delta (B·T, H)
-// D is a multiple of 4 up to 32; T is up to 16 for tiles of 16 and up to 160 for tiles of 32.
+// D is a multiple of 4; T is up to 16 for tiles of 16 and up to 160 for tiles of 32.
 #import grid
 #import head
 #import score_tile
@@ -22,9 +22,7 @@ const ROWS: u32 = select(160u, TILE, TILE == 16u);
 
 // The loops over `parts`, `loads` and `steps` have bounds at run time so that compilers do not unroll them, which would
 // take more registers than a GPU has.
-struct Params {
-    samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32, parts: u32, loads: u32, steps: u32,
-}
+struct Params { samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32, parts: u32, loads: u32, steps: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;            // (B·T, 3C)
 @group(0) @binding(2) var<storage, read> out: array<vec4<f32>>;            // (B·T, C)
@@ -50,23 +48,22 @@ fn main(
     let last_row = first_row + params.tokens - 1u;
     let head = index % params.heads;
     let width4 = params.heads * PARTS;
-    let column = head * PARTS + lane.column;
-    let of_q = Rows(
-        3u * (first_row + lane.row) * width4 + column, 3u * last_row * width4 + column, 3u * SLOT_ROWS * width4);
-    let of_g = Rows((first_row + lane.row) * width4 + column, last_row * width4 + column, SLOT_ROWS * width4);
-    let sum_column = head * PARTS + lane.sum_column;
-    let sums = Rows(
-        3u * (first_row + lane.sum_row) * width4 + sum_column, 3u * last_row * width4 + sum_column,
-        3u * SUM_ROWS * width4);
+    let of_g = rows_of(first_row + lane.row, last_row, SLOT_ROWS, width4, head * PARTS + lane.column);
+    let of_q = rows_of(first_row + lane.row, last_row, SLOT_ROWS, 3u * width4, head * PARTS + lane.column);
+    let sums = rows_of(first_row + lane.sum_row, last_row, SUM_ROWS, 3u * width4, head * PARTS + lane.sum_column);
     let end = select(params.tokens, 1u, TILE == 16u); // a single block
     let rows_at = local / LANES * ROWS;
 
     for (var i0 = 0u; i0 < end; i0 += TILE) {
-        load_d_out(lane, rows_from(of_g, i0 * width4), true);
-        workgroupBarrier();
+        var product = 0.0;
+        for (var c = 0u; c < params.parts; c += TILE_PARTS) {
+            load_products(lane, rows_from(of_g, i0 * width4), chunk_at(lane, c));
+            workgroupBarrier();
+            if (lane.index < TILE) { product += left_sum(lane, lane.index, min(TILE_PARTS, params.parts - c)); }
+            workgroupBarrier();
+        }
         if (lane.index < TILE && i0 + lane.index < params.tokens) {
             let at = (first_row + i0 + lane.index) * params.heads + head;
-            let product = left_sum(lane, lane.index, params.parts);
             of_row[rows_at + i0 + lane.index] = vec2(lse[at] * LOG2_E, product);
             if (stores) { delta[at] = product; }
         }
@@ -78,15 +75,23 @@ fn main(
         let first_i = select(0u, j0, params.causal == 1u);
         for (var i0 = first_i; i0 < end; i0 += TILE) {
             let i_at = 3u * i0 * width4;
-            load_qkv(lane, rows_from(of_q, i_at), 0u, true);
-            load_qkv(lane, rows_from(of_q, j_at), width4, false);
-            workgroupBarrier();
-            var p = block_product(lane, params.parts);
-            workgroupBarrier();
-            load_d_out(lane, rows_from(of_g, i0 * width4), false);
-            load_qkv(lane, rows_from(of_q, j_at), 2u * width4, false);
-            workgroupBarrier();
-            var s = block_product(lane, params.parts);
+            var p: mat4x4<f32>; // zero-initialized
+            var s: mat4x4<f32>;
+            for (var c = 0u; c < params.parts; c += TILE_PARTS) {
+                let chunk = chunk_at(lane, c);
+                load_tiles(lane, rows_from(of_q, i_at), chunk, false, rows_from(of_q, j_at), chunk + width4);
+                workgroupBarrier();
+                p = block_product(lane, min(TILE_PARTS, params.parts - c), p);
+                workgroupBarrier();
+            }
+            for (var c = 0u; c < params.parts; c += TILE_PARTS) {
+                let chunk = chunk_at(lane, c);
+                let column = chunk + 2u * width4;
+                load_tiles(lane, rows_from(of_g, i0 * width4), chunk, true, rows_from(of_q, j_at), column);
+                workgroupBarrier();
+                s = block_product(lane, min(TILE_PARTS, params.parts - c), s);
+                workgroupBarrier();
+            }
             for (var m = 0u; m < 4u; m++) {
                 let i = i0 + lane.block_row + SIDE * m;
                 let of_i = of_row[rows_at + min(i, params.tokens - 1u)];
@@ -96,32 +101,30 @@ fn main(
                 p[m] = select(vec4(0.0), exp2(power), counts);
                 s[m] = p[m] * (s[m] - of_i.y) * params.scale;
             }
-            workgroupBarrier();
             block_put(lane, p);
             workgroupBarrier();
-            for (var w = 0u; w < WIDE; w++) {
-                let sum = transposed_product(lane, params.steps, w);
-                let column = 2u * width4 + SIDE * w;
-                store(lane, rows_from(sums, j_at), column, sum, stores && sum_counts(lane, w), i0 > first_i);
+            for (var c = 0u; c < params.parts; c += TILE_PARTS) {
+                if (PARTS > TILE_PARTS) { // otherwise the tile still holds d_out
+                    load_left(lane, rows_from(of_g, i0 * width4), chunk_at(lane, c), true);
+                    workgroupBarrier();
+                }
+                store_transposed(lane, rows_from(sums, j_at), c, 2u * width4, stores, i0 > first_i);
+                workgroupBarrier();
             }
-            workgroupBarrier();
-            load_qkv(lane, rows_from(of_q, i_at), 0u, true);
             block_put(lane, s);
-            workgroupBarrier();
-            for (var w = 0u; w < WIDE; w++) {
-                let sum = transposed_product(lane, params.steps, w);
-                let column = width4 + SIDE * w;
-                store(lane, rows_from(sums, j_at), column, sum, stores && sum_counts(lane, w), i0 > first_i);
+            for (var c = 0u; c < params.parts; c += TILE_PARTS) {
+                load_left(lane, rows_from(of_q, i_at), chunk_at(lane, c), false);
+                workgroupBarrier();
+                store_transposed(lane, rows_from(sums, j_at), c, width4, stores, i0 > first_i);
+                workgroupBarrier();
             }
-            workgroupBarrier();
-            load_qkv(lane, rows_from(of_q, j_at), width4, true);
             if (SPLITS > 1u) { block_put(lane, s); } // the exchange of sums has overwritten it
-            workgroupBarrier();
-            for (var w = 0u; w < WIDE; w++) {
-                let sum = product_of_block(lane, params.steps, w);
-                store(lane, rows_from(sums, i_at), SIDE * w, sum, stores && sum_counts(lane, w), j0 > 0u);
+            for (var c = 0u; c < params.parts; c += TILE_PARTS) {
+                load_left(lane, rows_from(of_q, j_at), chunk_at(lane, c) + width4, false);
+                workgroupBarrier();
+                store_product(lane, rows_from(sums, i_at), c, stores, j0 > 0u);
+                workgroupBarrier();
             }
-            workgroupBarrier();
         }
     }
 }

@@ -1,8 +1,9 @@
 // Products of the tiles and the block of scores of a cluster, 4 × 4 sums per lane.
 
-// Whether the lane stores sums of its block `w` of a product.
-fn sum_counts(lane: Lane, w: u32) -> bool {
-    return select(lane.loads, COLUMNS == PARTS || lane.part + SIDE * w < PARTS, SPLITS == 1u);
+// Whether the lane stores sums of its block `w` of a product with the chunk from part `chunk` on.
+fn sum_counts(lane: Lane, chunk: u32, w: u32) -> bool {
+    let in_row = PARTS % COLUMNS == 0u || chunk + lane.part + SIDE * w < PARTS;
+    return select(lane.loads, in_row, SPLITS == 1u);
 }
 
 // Sum of a row of the left tile.
@@ -12,9 +13,9 @@ fn left_sum(lane: Lane, row: u32, parts: u32) -> f32 {
     return (sum.x + sum.y) + (sum.z + sum.w);
 }
 
-// Left tile · right tileᵀ, over the `parts` of a row.
-fn block_product(lane: Lane, parts: u32) -> mat4x4<f32> {
-    var sum: mat4x4<f32>; // zero-initialized
+// Adds left tile · right tileᵀ, over the `parts` of a row.
+fn block_product(lane: Lane, parts: u32, sums: mat4x4<f32>) -> mat4x4<f32> {
+    var sum = sums;
     var left = lane.left + lane.block_row * STRIDE;
     var right = lane.right + lane.block_column * STRIDE;
     for (var c = 0u; c < parts; c++) {
@@ -42,7 +43,7 @@ fn transposed_product(lane: Lane, steps: u32, w: u32) -> mat4x4<f32> {
     var sum: mat4x4<f32>; // zero-initialized
     let first = lane.split * (TILE / SPLITS);
     var block = lane.right + first * BLOCK_STRIDE + lane.block_row;
-    var left = lane.left + first * STRIDE + min(lane.part + SIDE * w, PARTS - 1u);
+    var left = lane.left + first * STRIDE + min(lane.part + SIDE * w, TILE_PARTS - 1u);
     for (var step = 0u; step < steps; step++) {
         for (var i = 0u; i < 4u; i++) {
             let weight = right_tile[block + i * BLOCK_STRIDE];
@@ -60,7 +61,7 @@ fn product_of_block(lane: Lane, steps: u32, w: u32) -> mat4x4<f32> {
     var sum: mat4x4<f32>; // zero-initialized
     let first = lane.split * (SIDE / SPLITS);
     var block = lane.right + lane.block_row * BLOCK_STRIDE + first;
-    var left = lane.left + first * STRIDE + min(lane.part + SIDE * w, PARTS - 1u);
+    var left = lane.left + first * STRIDE + min(lane.part + SIDE * w, TILE_PARTS - 1u);
     for (var step = 0u; step < steps; step++) {
         var rows: mat4x4<f32>;
         for (var n = 0u; n < 4u; n++) { rows[n] = left_tile[left + n * SIDE * STRIDE]; }

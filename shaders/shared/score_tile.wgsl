@@ -7,8 +7,12 @@ const TILE: u32 = 16u; // spec 32
 const LOG2_E: f32 = 1.4426950408889634;
 const SIDE: u32 = TILE / 4u;                        // lanes along each side of a block
 const LANES: u32 = SIDE * SIDE;                     // lanes of a cluster
-const CLUSTERS: u32 = select(1u, select(4u, 3u, PARTS == 8u), TILE == 16u); // 64 lanes, or as many as 16 KiB allow
-const COLUMNS: u32 = select(select(select(8u, 4u, PARTS <= 4u), 2u, PARTS <= 2u), 1u, PARTS == 1u); // PARTS, rounded up
+// Vectors of a row in a tile. Wider heads take several chunks.
+const TILE_PARTS: u32 = select(PARTS, select(8u, 4u, TILE == 16u), PARTS > 8u);
+// 64 lanes, or as many as 16 KiB allow.
+const CLUSTERS: u32 = select(1u, select(4u, 3u, TILE_PARTS == 8u), TILE == 16u);
+// TILE_PARTS, rounded up to a power of two.
+const COLUMNS: u32 = select(select(select(8u, 4u, TILE_PARTS <= 4u), 2u, TILE_PARTS <= 2u), 1u, TILE_PARTS == 1u);
 const SPLITS: u32 = select(1u, SIDE / COLUMNS, COLUMNS < SIDE); // lanes that share a sum of a product
 const WIDE: u32 = select(1u, COLUMNS / SIDE, COLUMNS > SIDE);   // blocks of 4 × 4 of a product per lane
 const SLOT_ROWS: u32 = LANES / COLUMNS;             // rows that the cluster loads at once, one vector per lane
@@ -16,7 +20,7 @@ const ALL_SLOTS: u32 = select(TILE / SLOT_ROWS, 1u, SLOT_ROWS > TILE);
 const SLOTS: u32 = min(ALL_SLOTS, 4u);              // vectors that a lane loads in one of `loads` iterations
 const SUMS: u32 = select(ALL_SLOTS, 4u, SPLITS == 1u);          // vectors of a product that a lane stores
 const SUM_ROWS: u32 = select(SLOT_ROWS, SIDE, SPLITS == 1u);
-const STRIDE: u32 = PARTS | 1u;
+const STRIDE: u32 = TILE_PARTS | 1u;
 const BLOCK_STRIDE: u32 = SIDE + 1u;
 const RIGHT_STRIDE: u32 = max(max(STRIDE, BLOCK_STRIDE), COLUMNS);
 
@@ -51,8 +55,8 @@ fn lane_of(local: u32) -> Lane {
     lane.left = local / LANES * (TILE * STRIDE);
     lane.right = local / LANES * (TILE * RIGHT_STRIDE);
     lane.row = lane.index / COLUMNS;
-    lane.column = min(lane.index % COLUMNS, PARTS - 1u);
-    let in_row = COLUMNS == PARTS || lane.index % COLUMNS < PARTS;
+    lane.column = min(lane.index % COLUMNS, TILE_PARTS - 1u);
+    let in_row = COLUMNS == TILE_PARTS || lane.index % COLUMNS < TILE_PARTS;
     lane.loads = in_row && (SLOT_ROWS <= TILE || lane.index / COLUMNS < TILE);
     lane.block_row = lane.index / SIDE;
     lane.block_column = lane.index % SIDE;

@@ -1,9 +1,9 @@
 //! Gradients of attention with respect to queries, keys and values.
 //!
-//! Short sequences with heads of width up to 32 take a single kernel. On software adapters it is
-//! `attention_backward_short` for 8 to 256 positions, which keeps p and the gradient of the scores in registers. On GPUs
-//! it is `attention_backward_short_tiled` for up to 144 positions, which keeps them in workgroup memory. Longer sequences
-//! and wider heads take one kernel over queries and one over keys, on GPUs in workgroup memory.
+//! Short sequences take a single kernel. On software adapters it is `attention_backward_short` for 8 to 256 positions and
+//! heads of width up to 32, which keeps p and the gradient of the scores in registers. On GPUs it is
+//! `attention_backward_short_tiled` for up to 144 positions and heads whose width is a multiple of 4, which exchanges them
+//! through workgroup memory. Other shapes take one kernel over queries and one over keys, on GPUs in workgroup memory.
 
 use super::{
     AttentionShape, CLUSTER, LANES, choose, class, forward_reference, groups, head_requirement, part, scale, taken,
@@ -42,8 +42,8 @@ const TILED_LONGEST: u32 = 160;
 /// vectors, 64 × 32 scores, and two sums of each of 32 rows.
 const TILED_BYTES: u32 = 16 * 5 * (64 + 32) + 4 * 64 * 32 + 8 * 32;
 
-/// Whether the backward pass is a single kernel: for heads whose gradients fit into registers or workgroup memory, on
-/// software adapters if clusters pay off. Its reduction order differs from that of the other two kernels, so it is not
+/// Whether the backward pass is a single kernel: on GPUs for short sequences, on software adapters for heads whose
+/// gradients fit into registers, if clusters pay off. Its reduction order differs from that of the other two kernels, so it is not
 /// subject to tuning. Forcing a variant of either decides.
 fn is_short(gpu: &Gpu, shape: &AttentionShape) -> bool {
     if BACKWARD_SHORT_SELECTOR.is_forced(gpu) || BACKWARD_QUERY_SELECTOR.is_forced(gpu) {
@@ -138,11 +138,9 @@ pub(crate) static BACKWARD_SHORT_SELECTOR: VariantSelector<AttentionShape> = Var
 
 /// Requirement of a variant of the single kernel that the adapter or the shape does not meet.
 fn short_requirement(gpu: &Gpu, shape: &AttentionShape, variant: &Variant) -> Option<String> {
-    if shape.d > SHORT_WIDTH {
-        return Some(format!("heads of width {SHORT_WIDTH} at most, got {}", shape.d));
-    }
     if variant.strategy != Strategy::Tiled {
-        return head_requirement(shape.d, variant);
+        let wide = || format!("heads of width {SHORT_WIDTH} at most, got {}", shape.d);
+        return (shape.d > SHORT_WIDTH).then(wide).or_else(|| head_requirement(shape.d, variant));
     }
     let longest = if variant.tile == 16 { 16 } else { TILED_LONGEST };
     if !shape.d.is_multiple_of(4) {
@@ -156,20 +154,29 @@ fn short_requirement(gpu: &Gpu, shape: &AttentionShape, variant: &Variant) -> Op
 
 /// Whether a GPU takes a tiled variant of the single kernel.
 fn short_is_tiled(gpu: &Gpu, shape: &AttentionShape) -> bool {
-    let fits = shape.t <= TILED_SHORT && shape.d <= SHORT_WIDTH && shape.d.is_multiple_of(4);
+    let fits = shape.t <= TILED_SHORT && shape.d.is_multiple_of(4);
     !gpu.is_software() && fits && tiled_requirement(gpu).is_none()
 }
 
-/// Tile of a cluster of lanes, as in `shared/score_tile.wgsl`: rows, and vectors of a row.
+/// Tile of a cluster of lanes, as in `shared/score_tile.wgsl`: number of rows, and vectors of a row of a head.
 struct ScoreTile {
     size: u32,
     parts: u32,
 }
 
 impl ScoreTile {
+    /// Vectors of a row in a tile.
+    fn tile_parts(&self) -> u32 {
+        match (self.size, self.parts) {
+            (_, ..=8) => self.parts,
+            (16, _) => 4,
+            _ => 8,
+        }
+    }
+
     /// Clusters of a workgroup.
     fn clusters(&self) -> u32 {
-        match (self.size, self.parts) {
+        match (self.size, self.tile_parts()) {
             (16, 8) => 3,
             (16, _) => 4,
             _ => 1,
@@ -178,7 +185,7 @@ impl ScoreTile {
 
     /// Loop bounds that depend on the tile.
     fn params(&self) -> [(&'static str, Param); 3] {
-        let (side, columns) = (self.size / 4, self.parts.next_power_of_two());
+        let (side, columns) = (self.size / 4, self.tile_parts().next_power_of_two());
         let slots = (self.size * columns / (side * side)).max(1);
         let splits = (side / columns).max(1);
         [("parts", self.parts.into()), ("loads", slots.div_ceil(4).into()), ("steps", (side / splits).into())]
