@@ -1,9 +1,10 @@
 //! Gradients of attention with respect to queries, keys and values.
 //!
-//! Short sequences take a single kernel. On software adapters it is `attention_backward_short` for 8 to 256 positions and
-//! heads of width up to 32, which keeps p and the gradient of the scores in registers. On GPUs it is
-//! `attention_backward_short_tiled` for up to 144 positions and heads whose width is a multiple of 4, which exchanges them
-//! through workgroup memory. Other shapes take one kernel over queries and one over keys, on GPUs in workgroup memory.
+//! Short sequences take a single kernel. On software adapters it is `attention_backward_short` for 8 to 256 positions
+//! and heads of width up to 32, which keeps p and the gradient of the scores in registers. On GPUs it is
+//! `attention_backward_short_tiled` for up to 144 positions and heads whose width is a multiple of 4, which exchanges
+//! them through workgroup memory. Other shapes take one kernel over queries and one over keys, on GPUs in workgroup
+//! memory. No GPU has been measured: limits and tiles follow from what compilers of GPUs report.
 
 use super::{
     AttentionShape, CLUSTER, LANES, choose, class, forward_reference, groups, head_requirement, part, scale, taken,
@@ -31,8 +32,8 @@ const SHORT: u32 = 256;
 /// Maximum width of heads whose gradients fit into registers.
 const SHORT_WIDTH: u32 = 32;
 
-/// Maximum number of positions of a sequence whose backward pass on GPUs is a single kernel. One cluster processes a head,
-/// so that longer sequences would occupy too few of them.
+/// Maximum number of positions of a sequence whose backward pass on GPUs is a single kernel. One cluster processes a
+/// head, so that longer sequences would occupy too few of them.
 const TILED_SHORT: u32 = 144;
 
 /// Maximum number of positions whose sums fit into the workgroup memory of `attention_backward_short_tiled`.
@@ -43,8 +44,8 @@ const TILED_LONGEST: u32 = 160;
 const TILED_BYTES: u32 = 16 * 5 * (64 + 32) + 4 * 64 * 32 + 8 * 32;
 
 /// Whether the backward pass is a single kernel: on GPUs for short sequences, on software adapters for heads whose
-/// gradients fit into registers, if clusters pay off. Its reduction order differs from that of the other two kernels, so it is not
-/// subject to tuning. Forcing a variant of either decides.
+/// gradients fit into registers, if clusters pay off. Its reduction order differs from that of the other two kernels,
+/// so it is not subject to tuning. Forcing a variant of either decides.
 fn is_short(gpu: &Gpu, shape: &AttentionShape) -> bool {
     if BACKWARD_SHORT_SELECTOR.is_forced(gpu) || BACKWARD_QUERY_SELECTOR.is_forced(gpu) {
         return BACKWARD_SHORT_SELECTOR.is_forced(gpu);
@@ -113,7 +114,7 @@ pub(crate) static BACKWARD_KEY_SELECTOR: VariantSelector<AttentionShape> = Varia
     rule: |gpu, shape| pair_rule(gpu, shape, [6, 4]),
     requirement: pair_requirement,
 };
-/// Selector of the number of keys per lane, which determines the reduction order of a query's gradient.
+/// Selector of the number of keys per lane, or of the size of a tile, which determines the reduction order.
 pub(crate) static BACKWARD_SHORT_SELECTOR: VariantSelector<AttentionShape> = VariantSelector {
     variants: Variants {
         kernel: "attention_backward_short",
