@@ -28,8 +28,8 @@
 //!
 //! [`variant`] describes the selection. Kernels with subgroup operations have a `_scalar` variant for adapters without
 //! subgroups of a fixed size and for widths that are not multiples of 4. The exception is `feed_forward`, which two
-//! matrix products replace. Products and weight gradients also have `_tiled` variants with tiles in workgroup memory,
-//! for GPUs. Products, weight gradients and the feed-forward part have `_panel` variants for Mesa's driver on the CPU.
+//! matrix products replace. Products, weight gradients and attention also have `_tiled` variants with tiles in workgroup
+//! memory, for GPUs; those of attention for wide heads and for one query have the names `_wide` and `_decode`. Products, weight gradients and the feed-forward part have `_panel` variants for Mesa's driver on the CPU.
 //! Products of f16 weights have kernels for cooperative matrices ([`linear::cooperative`]).
 //!
 //! # Determinism

@@ -15,6 +15,7 @@ pub(crate) use kernel;
 /// Files of shaders/shared, available to `#import`.
 pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("attention_block", include_str!("../../shaders/shared/attention_block.wgsl")),
     ("cache", include_str!("../../shaders/shared/cache.wgsl")),
     ("cluster_memory", include_str!("../../shaders/shared/cluster_memory.wgsl")),
     ("cluster_subgroup", include_str!("../../shaders/shared/cluster_subgroup.wgsl")),
@@ -30,6 +31,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("grid", include_str!("../../shaders/shared/grid.wgsl")),
     ("head", include_str!("../../shaders/shared/head.wgsl")),
     ("head_tile", include_str!("../../shaders/shared/head_tile.wgsl")),
+    ("key_tile", include_str!("../../shaders/shared/key_tile.wgsl")),
     ("load", include_str!("../../shaders/shared/load.wgsl")),
     ("load_changed", include_str!("../../shaders/shared/load_changed.wgsl")),
     ("load_slope", include_str!("../../shaders/shared/load_slope.wgsl")),

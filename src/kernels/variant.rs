@@ -17,7 +17,7 @@
 //!
 //! A test compares all variants with the same reduction order bit by bit (`tests/kernels.rs`). A variant with another
 //! order is only selected by the rule or by name: a norm, an RBM sweep or the gradient of factored attention without
-//! subgroups, and two keys per lane in the short attention backward pass. The choice between this pass and the pair of
+//! subgroups, attention in workgroup memory, and two keys per lane in the short attention backward pass. The choice between this pass and the pair of
 //! kernels over queries and keys also changes the order.
 //!
 //! A new variant is one line in the list of its kernel, and a match arm where it is recorded if it has another shader.
@@ -26,7 +26,7 @@
 use super::strategy::Strategy;
 use super::{panel, tiled};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Gpu, Rows, VariantSelection};
+use crate::gpu::{Gpu, Kernel, Rows, VariantSelection};
 
 /// Variant of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +45,13 @@ pub struct Variant {
     pub any_subgroup_size: bool,
     /// Reduction order. Variants with the same value add in the same order and give the same bits.
     pub reduction_order: u32,
+    /// Name of the kernel that it launches, if that does not follow from the strategy.
+    pub launches: Option<&'static str>,
 }
 
 impl Variant {
     const fn new(name: &'static str, strategy: Strategy, tile: u32, subgroups: u32) -> Self {
-        Self { name, strategy, tile, subgroups, any_subgroup_size: false, reduction_order: 0 }
+        Self { name, strategy, tile, subgroups, any_subgroup_size: false, reduction_order: 0, launches: None }
     }
 
     /// Creates a variant that uses subgroups of one fixed size.
@@ -80,6 +82,11 @@ impl Variant {
     /// Sets the reduction order, which is 0 by default.
     pub(crate) const fn reduction_order(self, reduction_order: u32) -> Self {
         Self { reduction_order, ..self }
+    }
+
+    /// Sets the kernel that the variant launches, for a strategy that has several.
+    pub(crate) const fn launching(self, kernel: &'static str) -> Self {
+        Self { launches: Some(kernel), ..self }
     }
 
     /// Number of lanes of a subgroup.
@@ -136,6 +143,9 @@ impl Variants {
 
     /// Name of the kernel that a variant launches.
     pub fn launched(&self, variant: &Variant) -> String {
+        if let Some(kernel) = variant.launches {
+            return kernel.into();
+        }
         match variant.strategy {
             Strategy::Subgroup => self.kernel.into(),
             Strategy::Scalar => format!("{}_scalar", self.kernel),
@@ -272,7 +282,18 @@ impl<S> VariantSelector<S> {
     /// Variants of `strategy` that a case runs: all that can run with `all`, otherwise the one with index `turn` modulo
     /// their number.
     pub(crate) fn of_case(&self, gpu: &Gpu, strategy: Strategy, shape: &S, all: bool, turn: usize) -> Vec<Variant> {
-        let mut variants = self.variants.here(gpu, strategy);
+        self.some_of(self.variants.here(gpu, strategy), gpu, shape, all, turn)
+    }
+
+    /// The same for the variants that launch `kernel`, if a strategy has several.
+    pub(crate) fn of_kernel(&self, gpu: &Gpu, kernel: &Kernel, shape: &S, all: bool, turn: usize) -> Vec<Variant> {
+        let of_strategies = [Strategy::Subgroup, Strategy::Scalar, Strategy::Tiled, Strategy::Panel];
+        let mut variants: Vec<Variant> = of_strategies.iter().flat_map(|s| self.variants.here(gpu, *s)).collect();
+        variants.retain(|variant| self.variants.launched(variant) == kernel.name);
+        self.some_of(variants, gpu, shape, all, turn)
+    }
+
+    fn some_of(&self, mut variants: Vec<Variant>, gpu: &Gpu, shape: &S, all: bool, turn: usize) -> Vec<Variant> {
         variants.retain(|variant| (self.requirement)(gpu, shape, variant).is_none());
         if all || variants.is_empty() { variants } else { vec![variants[turn % variants.len()]] }
     }

@@ -1,14 +1,20 @@
 //! Attention forward pass, out = softmax(q kᵀ / √D) v, for all queries of a sequence or a window of them.
 
-use super::{AttentionShape, CLUSTER, VARIANTS, attend, choose, class, groups, head_requirement, part, scale, taken};
+use super::{
+    AttentionShape, CLUSTER, VARIANTS, attend, choose, class, groups, head_requirement, part, scale, taken, tiled,
+};
 use crate::error::Result;
-use crate::gpu::{Cost, Kernel, Launch, Plan, View, bind};
+use crate::gpu::{Cost, Kernel, Launch, Param, Plan, View, bind};
 use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
 use crate::kernels::{kernel, record};
 
 pub(super) static FORWARD: Kernel = kernel!("attention", "attention_forward");
 pub(super) static FORWARD_SCALAR: Kernel = kernel!("attention", "attention_forward_scalar");
+
+pub(super) static FORWARD_TILED: Kernel = kernel!("attention", "attention_forward_tiled");
+pub(super) static FORWARD_WIDE: Kernel = kernel!("attention", "attention_forward_wide");
+pub(super) static FORWARD_DECODE: Kernel = kernel!("attention", "attention_forward_decode");
 
 pub(crate) static FORWARD_SELECTOR: VariantSelector<AttentionShape> = VariantSelector {
     variants: Variants { kernel: "attention_forward", least_lanes: CLUSTER, all: FORMS_FORWARD },
@@ -17,18 +23,35 @@ pub(crate) static FORWARD_SELECTOR: VariantSelector<AttentionShape> = VariantSel
         format!("{queries} {}", class(shape.t, shape.d)).trim().into()
     },
     rule: |gpu, shape| match choose(gpu, shape) {
+        _ if tiled::pays(gpu, shape.d) => (Strategy::Tiled, tiled::forward(shape.d, shape.queries), 1),
         // The kernel needs few arrays, so software adapters have room for four queries.
         Strategy::Subgroup if gpu.is_software() && shape.d <= 64 && shape.queries >= 4 * CLUSTER => {
             (Strategy::Subgroup, 4, 1)
         }
         strategy => taken(gpu, strategy, [3, 2], shape.d, shape.queries),
     },
-    requirement: |_, shape, variant| head_requirement(shape.d, variant),
+    requirement: |_, shape, variant| match variant.name {
+        "wide" => tiled::aligned(shape.d),
+        "decode" if shape.queries > 1 => Some(format!("one query, got {}", shape.queries)),
+        "decode" => tiled::aligned(shape.d),
+        _ => head_requirement(shape.d, variant),
+    },
 };
 
-/// Variants of the other kernels, plus four queries per lane of a cluster.
-const FORMS_FORWARD: &[Variant] =
-    &[VARIANTS[0], VARIANTS[1], Variant::subgroup("cluster4", 4, 1), VARIANTS[2], VARIANTS[3], VARIANTS[4]];
+/// Variants of the other kernels, plus four queries per lane of a cluster and those in workgroup memory.
+const FORMS_FORWARD: &[Variant] = &[
+    VARIANTS[0],
+    VARIANTS[1],
+    Variant::subgroup("cluster4", 4, 1),
+    VARIANTS[2],
+    VARIANTS[3],
+    VARIANTS[4],
+    Variant::tiled("tiled1", 1).reduction_order(1),
+    Variant::tiled("tiled2", 2).reduction_order(1),
+    Variant::tiled("tiled4", 4).reduction_order(1),
+    Variant::tiled("wide", tiled::WIDE).reduction_order(2).launching("attention_forward_wide"),
+    Variant::tiled("decode", tiled::DECODE).reduction_order(3).launching("attention_forward_decode"),
+];
 
 record! {
     /// Attention forward pass; see the module documentation.
@@ -62,29 +85,54 @@ impl AttentionForward {
             self.out[query_rows * width],
             self.lse[query_rows * heads]
         ));
-        let kernel = match variant.strategy {
-            Strategy::Subgroup => &FORWARD,
-            Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
+        let mut spec = vec![("HEAD_DIM", shape.d), ("CACHE_BITS", self.qkv.storage().bits())];
+        let mut params: Vec<(&str, Param)> = vec![
+            ("samples", shape.b.capacity.into()),
+            ("tokens", shape.t.into()),
+            ("heads", shape.h.into()),
+            ("first", shape.first.into()),
+            ("queries", shape.queries.into()),
+            ("causal", u32::from(shape.causal).into()),
+            ("scale", scale(shape.d)),
+            ("stride", shape.stride.into()),
+            ("offset", shape.offset.into()),
+        ];
+        let (kernel, groups) = match variant.strategy {
+            Strategy::Subgroup => {
+                spec.push(("QUERIES", variant.tile));
+                (&FORWARD, groups(&shape.b, shape.queries, shape.h, variant))
+            }
+            Strategy::Scalar | Strategy::Panel => {
+                spec.push(("QUERIES", variant.tile));
                 bindings.extend(bind!(qkv4 = self.qkv[shape.buffer_rows() * 3 * width]));
-                &FORWARD_SCALAR
+                (&FORWARD_SCALAR, groups(&shape.b, shape.queries, shape.h, variant))
+            }
+            Strategy::Tiled if variant.tile == tiled::WIDE => {
+                let columns = tiled::wide_columns(shape.d);
+                spec.push(("COLUMNS", columns));
+                params.extend([("parts", (shape.d / 4).into()), ("value_keys", (256 / columns).into())]);
+                let tiles = shape.queries.div_ceil(tiled::wide_queries(columns));
+                (&FORWARD_WIDE, shape.b.times(shape.h).groups(1, tiles.into()))
+            }
+            Strategy::Tiled if variant.tile == tiled::DECODE => {
+                let group = tiled::decode_lanes(shape.t, shape.d);
+                spec.push(("GROUP", group));
+                (&FORWARD_DECODE, shape.b.times(shape.h).groups(tiled::DECODE_LANES / group, 1))
+            }
+            Strategy::Tiled => {
+                let pairs = tiled::pairs(shape.queries.div_ceil(variant.tile), shape.d);
+                spec.extend([("QUERIES", variant.tile), ("PAIRS", pairs)]);
+                params.push(("chunk", tiled::chunk(pairs, shape.d).into()));
+                let tiles = shape.queries.div_ceil(tiled::LANES / pairs * variant.tile);
+                (&FORWARD_TILED, shape.b.times(shape.h).groups(pairs, tiles.into()))
             }
         };
         plan.launch(&Launch {
             kernel,
-            spec: &[("HEAD_DIM", shape.d), ("QUERIES", variant.tile), ("CACHE_BITS", self.qkv.storage().bits())],
+            spec: &spec,
             bindings: &bindings,
-            params: &[
-                ("samples", shape.b.capacity.into()),
-                ("tokens", shape.t.into()),
-                ("heads", shape.h.into()),
-                ("first", shape.first.into()),
-                ("queries", shape.queries.into()),
-                ("causal", u32::from(shape.causal).into()),
-                ("scale", scale(shape.d)),
-                ("stride", shape.stride.into()),
-                ("offset", shape.offset.into()),
-            ],
-            groups: groups(&shape.b, shape.queries, shape.h, variant),
+            params: &params,
+            groups,
             cost: Cost {
                 flops: 4.0 * shape.pairs() * f64::from(shape.d),
                 bytes: (self.qkv.storage().bytes() * (2 * rows + query_rows) * width + 4 * query_rows * (width + heads))

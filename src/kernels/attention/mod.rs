@@ -12,6 +12,9 @@
 //! Causal sums run over j ≤ i, others over all T. Forward pass: Vaswani et al., arXiv:1706.03762. Backward pass: Dao et
 //! al., arXiv:2205.14135, appendix B.
 //!
+//! Variants: by subgroups and scalar for software adapters and any width of heads; in workgroup memory for GPUs
+//! (`tiled.rs`). The latter add in other orders, which depend on the variant, T and D.
+//!
 //! Keys and values are not copied into a cache with a separate layout, and a decoding step is the forward pass with one
 //! query. The queries are a third of the cache; in exchange there is one kernel less and no copy.
 
@@ -21,6 +24,7 @@ pub mod factored;
 mod forward;
 pub mod linear;
 mod suffix;
+mod tiled;
 mod weights;
 
 use super::variant::{Selection, Variant, Variants};
@@ -216,7 +220,9 @@ const MOST_FLOATS: u32 = 256;
 
 /// Requirement of a variant that the head width does not meet.
 fn head_requirement(d: u32, variant: &Variant) -> Option<String> {
-    if variant.strategy == Strategy::Subgroup && !d.is_multiple_of(4) {
+    if variant.strategy == Strategy::Tiled {
+        tiled::requirement(variant.tile, d)
+    } else if variant.strategy == Strategy::Subgroup && !d.is_multiple_of(4) {
         Some(format!("heads whose width is a multiple of 4, got {d}"))
     } else if variant.tile * d > MOST_FLOATS {
         Some(format!("heads of width {} at most, got {d}", MOST_FLOATS / variant.tile))

@@ -1,16 +1,18 @@
 //! Attention of suffixes changed by connected configurations, over the prefix that they share with their sample.
 
 use super::{
-    CLUSTER, attend, check_heads, class, cluster, compiles_long, groups, head_requirement, part, scale, taken, variants,
+    CLUSTER, VARIANTS, attend, check_heads, class, cluster, compiles_long, groups, head_requirement, part, scale,
+    taken, tiled,
 };
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::strategy::Strategy;
-use crate::kernels::variant::{Variant, VariantSelector};
+use crate::kernels::variant::{Variant, VariantSelector, Variants};
 use crate::kernels::{kernel, record};
 
 pub(super) static SUFFIX: Kernel = kernel!("attention", "attention_suffix");
 pub(super) static SUFFIX_SCALAR: Kernel = kernel!("attention", "attention_suffix_scalar");
+pub(super) static SUFFIX_TILED: Kernel = kernel!("attention", "attention_suffix_tiled");
 
 /// Faster strategy for suffixes, whose clusters also process rows of other sequences.
 fn choose_suffix(gpu: &Gpu, shape: &SuffixShape) -> Strategy {
@@ -19,11 +21,27 @@ fn choose_suffix(gpu: &Gpu, shape: &SuffixShape) -> Strategy {
 }
 
 pub(crate) static SUFFIX_SELECTOR: VariantSelector<SuffixShape> = VariantSelector {
-    variants: variants("attention_suffix"),
+    variants: Variants { kernel: "attention_suffix", least_lanes: CLUSTER, all: VARIANTS_SUFFIX },
     class: |shape| class(shape.t, shape.d),
-    rule: |gpu, shape| taken(gpu, choose_suffix(gpu, shape), [3, 2], shape.d, shape.per_item),
+    rule: |gpu, shape| {
+        if tiled::pays(gpu, shape.d) && tiled::requirement(1, shape.d).is_none() {
+            return (Strategy::Tiled, tiled::queries(shape.d, shape.per_item), 1);
+        }
+        taken(gpu, choose_suffix(gpu, shape), [3, 2], shape.d, shape.per_item)
+    },
     requirement: |_, shape, variant| head_requirement(shape.d, variant),
 };
+
+/// Variants of the other kernels, plus those in workgroup memory.
+const VARIANTS_SUFFIX: &[Variant] = &[
+    VARIANTS[0],
+    VARIANTS[1],
+    VARIANTS[2],
+    VARIANTS[3],
+    VARIANTS[4],
+    Variant::tiled("tiled1", 1).reduction_order(1),
+    Variant::tiled("tiled2", 2).reduction_order(1),
+];
 
 record! {
     /// Attention of changed suffixes of sequences over the unchanged prefix of their base sample.
@@ -91,16 +109,25 @@ impl AttentionSuffix {
             self.row_table[2 * u64::from(shape.per_item)],
             self.out[rows * width]
         ));
-        let kernel = match variant.strategy {
-            Strategy::Subgroup => &SUFFIX,
-            Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
+        let mut spec =
+            vec![("HEAD_DIM", shape.d), ("QUERIES", variant.tile), ("CACHE_BITS", self.qkv.storage().bits())];
+        let (kernel, groups) = match variant.strategy {
+            Strategy::Subgroup => (&SUFFIX, groups(&shape.items, shape.per_item, shape.h, variant)),
+            Strategy::Scalar | Strategy::Panel => {
                 bindings.extend(bind!(base_qkv4 = self.base_qkv[base_elements], qkv4 = self.qkv[rows * 3 * width]));
-                &SUFFIX_SCALAR
+                (&SUFFIX_SCALAR, groups(&shape.items, shape.per_item, shape.h, variant))
+            }
+            Strategy::Tiled => {
+                let pairs = tiled::suffix_pairs(shape.per_item.div_ceil(variant.tile), shape.h, shape.d);
+                spec.push(("PAIRS", pairs));
+                let tiles = shape.per_item.div_ceil(tiled::LANES / pairs * variant.tile);
+                let of_item = u64::from(shape.h.div_ceil(pairs)) * u64::from(tiles);
+                (&SUFFIX_TILED, shape.items.groups(1, of_item))
             }
         };
         plan.launch(&Launch {
             kernel,
-            spec: &[("HEAD_DIM", shape.d), ("QUERIES", variant.tile), ("CACHE_BITS", self.qkv.storage().bits())],
+            spec: &spec,
             bindings: &bindings,
             params: &[
                 ("items", shape.items.capacity.into()),
@@ -111,7 +138,7 @@ impl AttentionSuffix {
                 ("heads", shape.h.into()),
                 ("scale", scale(shape.d)),
             ],
-            groups: groups(&shape.items, shape.per_item, shape.h, variant),
+            groups,
             // The table is on the GPU; the cost assumes that every row is in the middle of its sequence.
             cost: Cost {
                 flops: 2.0 * (rows * width) as f64 * f64::from(shape.period),

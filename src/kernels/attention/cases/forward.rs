@@ -1,14 +1,14 @@
 //! Test cases of [`crate::kernels::attention::forward`].
 
-use crate::gpu::{DType, Gpu, Plan};
+use crate::gpu::{DType, Gpu, Kernel, Plan};
 use crate::kernels::attention::AttentionShape;
 use crate::kernels::attention::cases::random_qkv;
 use crate::kernels::attention::forward::{
-    AttentionForward, FORWARD, FORWARD_SCALAR, FORWARD_SELECTOR, forward_reference,
+    AttentionForward, FORWARD, FORWARD_DECODE, FORWARD_SCALAR, FORWARD_SELECTOR, FORWARD_TILED, FORWARD_WIDE,
+    forward_reference,
 };
 use crate::kernels::case::wide;
 use crate::kernels::nn::cases::cast_f16::{has_half, stored};
-use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::Variant;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs};
 
@@ -18,6 +18,24 @@ pub(crate) const FORWARD_SCALAR_ENTRY: Entry = Entry {
     kernel: &FORWARD_SCALAR,
     summary: "the same for any width of heads, without subgroups",
     cases: forward_scalar_cases,
+};
+
+pub(crate) const FORWARD_TILED_ENTRY: Entry = Entry {
+    kernel: &FORWARD_TILED,
+    summary: "the same in workgroup memory, for GPUs and narrow heads",
+    cases: forward_tiled_cases,
+};
+
+pub(crate) const FORWARD_WIDE_ENTRY: Entry = Entry {
+    kernel: &FORWARD_WIDE,
+    summary: "the same by register blocks, for GPUs and wide heads",
+    cases: forward_wide_cases,
+};
+
+pub(crate) const FORWARD_DECODE_ENTRY: Entry = Entry {
+    kernel: &FORWARD_DECODE,
+    summary: "the same for one query, whose keys lanes share, for GPUs",
+    cases: forward_decode_cases,
 };
 
 type ForwardCase = ([u32; 4], u32, u32);
@@ -35,7 +53,7 @@ fn forward_cases(gpu: &Gpu) -> Vec<Case> {
         ([1, 8192, 1, 4], 8170, 22),
         ([70_000, 2, 1, 4], 0, 2),
     ];
-    both_masks(gpu, Strategy::Subgroup, &shapes)
+    both_masks(gpu, &FORWARD, &shapes)
 }
 
 fn forward_scalar_cases(gpu: &Gpu) -> Vec<Case> {
@@ -53,17 +71,74 @@ fn forward_scalar_cases(gpu: &Gpu) -> Vec<Case> {
         ([1, 8192, 1, 4], 8170, 22),
         ([70_000, 2, 1, 4], 0, 2),
     ];
-    both_masks(gpu, Strategy::Scalar, &shapes)
+    both_masks(gpu, &FORWARD_SCALAR, &shapes)
 }
 
-/// Cases with both masks, causal also with f16. Small shapes run in every variant of the strategy, large shapes in one
+fn forward_tiled_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes: [ForwardCase; 16] = [
+        ([1, 1, 1, 4], 0, 1),
+        ([3, 5, 2, 4], 0, 5),
+        ([2, 7, 3, 8], 0, 7),
+        ([3, 8, 3, 8], 0, 8),
+        ([2, 9, 3, 12], 0, 9),
+        ([5, 16, 2, 16], 0, 16),
+        ([2, 17, 3, 8], 0, 17),
+        ([2, 33, 1, 20], 0, 33),
+        ([3, 16, 5, 32], 0, 16),
+        ([3, 23, 3, 4], 2, 19),
+        ([2, 31, 2, 16], 9, 13),
+        ([65, 16, 4, 8], 15, 1),
+        ([1, 70, 3, 28], 0, 70),
+        ([1, 67, 2, 32], 1, 66),
+        ([1, 8192, 1, 4], 8170, 22),
+        ([70_000, 2, 1, 4], 0, 2),
+    ];
+    both_masks(gpu, &FORWARD_TILED, &shapes)
+}
+
+fn forward_wide_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes: [ForwardCase; 11] = [
+        ([1, 1, 1, 4], 0, 1),
+        ([2, 31, 2, 64], 0, 31),
+        ([1, 33, 3, 32], 0, 33),
+        ([3, 9, 1, 36], 0, 9),
+        ([1, 65, 2, 40], 0, 65),
+        ([2, 70, 1, 128], 1, 67),
+        ([1, 129, 1, 100], 60, 69),
+        ([1, 64, 2, 24], 0, 64),
+        ([5, 16, 4, 64], 15, 1),
+        ([1, 4096, 1, 8], 4074, 22),
+        ([33_000, 1, 2, 4], 0, 1),
+    ];
+    both_masks(gpu, &FORWARD_WIDE, &shapes)
+}
+
+fn forward_decode_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes: [ForwardCase; 12] = [
+        ([1, 1, 1, 4], 0, 1),
+        ([5, 7, 3, 4], 6, 1),
+        ([3, 16, 8, 16], 15, 1),
+        ([3, 16, 8, 16], 0, 1),
+        ([4, 17, 5, 12], 16, 1),
+        ([2, 33, 3, 20], 8, 1),
+        ([3, 65, 3, 32], 64, 1),
+        ([2, 129, 2, 64], 128, 1),
+        ([1, 131, 1, 100], 97, 1),
+        ([2, 100, 1, 128], 63, 1),
+        ([1, 4099, 1, 8], 4097, 1),
+        ([70_000, 2, 1, 4], 1, 1),
+    ];
+    both_masks(gpu, &FORWARD_DECODE, &shapes)
+}
+
+/// Cases with both masks, causal also with f16. Small shapes run in every variant that launches the kernel, large shapes in one
 /// variant each, cycling through them.
-fn both_masks(gpu: &Gpu, strategy: Strategy, shapes: &[ForwardCase]) -> Vec<Case> {
+fn both_masks(gpu: &Gpu, kernel: &'static Kernel, shapes: &[ForwardCase]) -> Vec<Case> {
     let cases = |(i, shape): (usize, &ForwardCase)| {
         let [b, t, h, d] = shape.0;
-        let variants = FORWARD_SELECTOR.of_case(
+        let variants = FORWARD_SELECTOR.of_kernel(
             gpu,
-            strategy,
+            kernel,
             &AttentionShape::full(b, t, h, d),
             b * t * d < 20_000 && d <= 20,
             i,

@@ -3,7 +3,7 @@
 use crate::gpu::{DType, Gpu, Plan};
 use crate::kernels::attention::cases::{random_qkv, window};
 use crate::kernels::attention::suffix::{
-    AttentionSuffix, SUFFIX, SUFFIX_SCALAR, SUFFIX_SELECTOR, SuffixShape, suffix_reference,
+    AttentionSuffix, SUFFIX, SUFFIX_SCALAR, SUFFIX_SELECTOR, SUFFIX_TILED, SuffixShape, suffix_reference,
 };
 use crate::kernels::case::wide;
 use crate::kernels::nn::cases::cast_f16::{has_half, stored};
@@ -17,6 +17,12 @@ pub(crate) const SUFFIX_SCALAR_ENTRY: Entry = Entry {
     kernel: &SUFFIX_SCALAR,
     summary: "the same for any width of heads, without subgroups",
     cases: suffix_scalar_cases,
+};
+
+pub(crate) const SUFFIX_TILED_ENTRY: Entry = Entry {
+    kernel: &SUFFIX_TILED,
+    summary: "the same in workgroup memory, for GPUs and narrow heads",
+    cases: suffix_tiled_cases,
 };
 
 /// First changed position and number of changed rows of each sequence, for samples of up to 1, 5, 5, 16 and 70
@@ -53,6 +59,21 @@ fn suffix_scalar_cases(gpu: &Gpu) -> Vec<Case> {
         ([5, 1, 4], 30_000, 1),
     ];
     suffix_cases_of(gpu, Strategy::Scalar, &shapes)
+}
+
+fn suffix_tiled_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes = [
+        ([1, 1, 4], 1, 0),
+        ([5, 2, 4], 7, 1),
+        ([5, 3, 8], 5, 2),
+        ([16, 2, 16], 9, 3),
+        ([16, 3, 12], 2, 3),
+        ([16, 5, 32], 2, 3),
+        ([70, 2, 16], 3, 4),
+        ([70, 1, 28], 2, 4),
+        ([5, 1, 4], 30_000, 1),
+    ];
+    suffix_cases_of(gpu, Strategy::Tiled, &shapes)
 }
 
 /// (T, H, D), number of items and index of the table of sequences.

@@ -1,0 +1,111 @@
+// Softmax attention of a window of query positions over the keys and values of a layer, causal or full: tiled variant
+// in workgroup memory, for GPUs and narrow heads.
+//
+//   out[i] = Σ_j p_ij v_j        p_ij = exp(q_i · k_j / √D − lse_i)        lse_i = log Σ_j exp(q_i · k_j / √D)
+//
+// Position j of sample b is row b·stride + offset + j. Query i of a sample is at position first + i. Causal attention
+// sums over j ≤ first + i, otherwise over all T. A workgroup owns PAIRS pairs of a sample and a head, of which adjacent
+// ones are adjacent in memory. It loads CHUNK keys and values of all of them into workgroup memory along the contiguous
+// axis. A lane owns QUERIES queries of a pair, in registers, and uses every vector that it reads for all of them.
+//
+// grid   ⌈B · H / PAIRS⌉ · ⌈n / (QUERIES · ⌊64 / PAIRS⌋)⌉ workgroups of 64 invocations
+// reads  qkv (rows, 3C)
+// makes  out (B·n, C) · lse (B·n, H)
+// D is a multiple of 4.
+#import grid
+#import head
+#import cache
+#import key_tile
+const QUERIES: u32 = 1u; // spec 2 4
+const PAIRS: u32 = 4u; // spec 1 3
+const CHUNK: u32 = 8u * max(1u, 16u / (PAIRS * PARTS)); // keys in workgroup memory
+
+struct Params {
+    samples: u32, tokens: u32, heads: u32, first: u32, queries: u32, causal: u32, scale: f32, stride: u32, offset: u32,
+    chunk: u32, // CHUNK, as a parameter to prevent drivers from unrolling loops
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<Cache>>;          // (rows, 3C)
+@group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;      // (B·n, C)
+@group(0) @binding(3) var<storage, read_write> lse: array<f32>;            // (B·n, H)
+
+var<workgroup> rows: array<vec4<f32>, CHUNK * KEY_STRIDE>;
+
+const ALL_LOAD: bool = LANES % WIDE == 0u && CHUNK % GROUPS == 0u;
+
+// Index of the first part of the query of a pair at position 0.
+fn pair_start(pair: u32) -> u32 {
+    let at = min(pair, params.samples * params.heads - 1u);
+    let sample = at / params.heads;
+    return ((sample * params.stride + params.offset) * 3u * params.heads + at % params.heads) * PARTS;
+}
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let tiles = (params.queries + PAIR_LANES * QUERIES - 1u) / (PAIR_LANES * QUERIES);
+    let index = grid_index(group, groups);
+    let first_pair = (index / tiles) * PAIRS;
+    let first_query = (index % tiles) * PAIR_LANES * QUERIES;
+    let width4 = params.heads * PARTS;
+
+    // The lane's queries. Past the window, the last query is recomputed and not stored.
+    let own = min(local / PAIR_LANES, PAIRS - 1u);
+    let pair = first_pair + own;
+    let query = first_query + (local % PAIR_LANES) * QUERIES;
+    let start = pair_start(pair);
+    start_queries();
+    var visible: array<u32, QUERIES>;       // keys of each query
+    for (var i = 0u; i < QUERIES; i++) {
+        let position = params.first + min(query + i, params.queries - 1u);
+        visible[i] = select(params.tokens, min(params.tokens, position + 1u), params.causal == 1u);
+        for (var c = 0u; c < PARTS; c++) {
+            q[i * PARTS + c] = vec4<f32>(qkv[start + position * 3u * width4 + c]) * (params.scale * LOG2_E);
+        }
+    }
+
+    // Keys that some query of the workgroup sees.
+    let last = min(first_query + PAIR_LANES * QUERIES, params.queries) - 1u;
+    let keys = select(params.tokens, min(params.tokens, params.first + last + 1u), params.causal == 1u);
+
+    // The keys that the lane loads. Past the last key it loads that one again.
+    let part = local % WIDE;
+    let group_key = local / WIDE;
+    let at = group_key * KEY_STRIDE + (part / PARTS) * ROW + part % PARTS;
+    let step = 3u * width4;
+    var source = pair_start(first_pair + part / PARTS) + part % PARTS + width4;
+    let end = source + (keys - 1u) * step;
+    source += group_key * step;
+    let own_row = own * ROW;
+    for (var j = 0u; j < keys; j += CHUNK) {
+        workgroupBarrier();
+        for (var l = 0u; l < CHUNK; l += GROUPS) {
+            let key = min(source + l * step, end);
+            let loaded = array(vec4<f32>(qkv[key]), vec4<f32>(qkv[key + width4]));
+            if (ALL_LOAD || (group_key < GROUPS && l + group_key < CHUNK)) {
+                put_row(at + l * KEY_STRIDE, loaded[0], loaded[1]);
+            }
+        }
+        source += CHUNK * step;
+        workgroupBarrier();
+        for (var k = 0u; k < min(params.chunk, keys - j); k += TILE_KEYS) {
+            var seen: array<vec2<i32>, QUERIES>;
+            for (var i = 0u; i < QUERIES; i++) { seen[i] = vec2(0, i32(visible[i]) - i32(j + k)); }
+            add_tile(k * KEY_STRIDE + own_row, seen);
+        }
+    }
+
+    if (pair >= params.samples * params.heads || local >= PAIR_LANES * PAIRS) { return; }
+    let row = (pair / params.heads) * params.queries + query;
+    for (var i = 0u; i < QUERIES; i++) {
+        if (query + i < params.queries) {
+            for (var c = 0u; c < PARTS; c++) {
+                out[(row + i) * width4 + (pair % params.heads) * PARTS + c] = sum[i * PARTS + c] / total[i];
+            }
+            lse[(row + i) * params.heads + pair % params.heads] = (largest[i] + log2(total[i])) * LOG_2;
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Attention in workgroup memory, for GPUs: shapes that use it and sizes of its workgroups.
+//!
+//! A workgroup loads keys and values along the contiguous axis, and each vector that a lane reads from workgroup memory
+//! is used in at least 8 multiply-adds per query that it owns. The numbers of queries per lane follow from the registers
+//! that compilers of GPUs report: with more than 32 floats of queries, those of Intel's run out. No GPU has been
+//! measured.
+
+use crate::gpu::Gpu;
+
+/// Lanes of a workgroup.
+pub(super) const LANES: u32 = 64;
+
+/// Number of floats of a lane's queries up to which no compiler runs out of registers.
+const QUERY_FLOATS: u32 = 32;
+
+/// Maximum number of vectors of four floats, keys, values and padding, that one key of all pairs takes in workgroup
+/// memory. A chunk has at least 8 keys; more would leave too few workgroups per compute unit.
+const KEY_VECTORS: u32 = 80;
+
+/// The same for suffixes. A window has at least 15 keys.
+const WINDOW_VECTORS: u32 = 40;
+
+/// Whether heads of width `d` have kernels in workgroup memory that are the default of the adapter.
+pub(super) fn pays(gpu: &Gpu, d: u32) -> bool {
+    !gpu.is_software() && d.is_multiple_of(4)
+}
+
+/// Tile of the variant for wide heads and long sequences.
+pub(super) const WIDE: u32 = 8;
+
+/// Tile of the variant for one query.
+pub(super) const DECODE: u32 = 16;
+
+/// Lanes of a workgroup of the variant for one query.
+pub(super) const DECODE_LANES: u32 = 128;
+
+/// Lanes that share the keys of one query: enough for all keys at 8 keys per lane, at most a workgroup.
+pub(super) fn decode_lanes(t: u32, d: u32) -> u32 {
+    let parts = d / 4;
+    (t.saturating_mul(parts) / 8).max(parts).max(8).min(DECODE_LANES).next_power_of_two()
+}
+
+/// Default tile of the forward pass: the one for one query, or the one for wide heads if they do not fit into the
+/// registers of two queries per lane and the queries fill at least half of it, or if they do not fit into those of one.
+pub(super) fn forward(d: u32, count: u32) -> u32 {
+    if count == 1 {
+        return DECODE;
+    }
+    let wide = d > QUERY_FLOATS || d > QUERY_FLOATS / 2 && 2 * count >= wide_queries(wide_columns(d));
+    if wide { WIDE } else { queries(d, count) }
+}
+
+/// Parts of four columns of the output that an invocation for wide heads can have, as in the source.
+pub(super) fn wide_columns(d: u32) -> u32 {
+    (d / 4).next_power_of_two().max(8)
+}
+
+/// Queries of a workgroup for wide heads, as in the source.
+pub(super) fn wide_queries(columns: u32) -> u32 {
+    if columns == 32 { 32 } else { 64 }
+}
+
+/// Requirement of all these kernels that the head width does not meet.
+pub(super) fn aligned(d: u32) -> Option<String> {
+    (!d.is_multiple_of(4)).then(|| format!("heads whose width is a multiple of 4, got {d}"))
+}
+
+/// Requirement of `queries` of width `d` per lane that the head width does not meet.
+pub(super) fn requirement(queries: u32, d: u32) -> Option<String> {
+    let most = QUERY_FLOATS / queries;
+    (!d.is_multiple_of(4) || d > most)
+        .then(|| format!("heads whose width is a multiple of 4 and at most {most}, got {d}"))
+}
+
+/// Queries per lane, one or two. Two use every value from workgroup memory twice, without which its bandwidth limits the
+/// kernel; more gain nothing.
+pub(super) fn queries(d: u32, count: u32) -> u32 {
+    (QUERY_FLOATS / d).clamp(1, 2).min(count)
+}
+
+/// Number of pairs of a sample and a head in a workgroup of which each needs `lanes` lanes.
+pub(super) fn pairs(lanes: u32, d: u32) -> u32 {
+    (LANES / lanes.min(LANES)).min(KEY_VECTORS / (d / 2 + 1)).max(1)
+}
+
+/// The same for suffixes, whose windows of keys overlap.
+pub(super) fn suffix_pairs(lanes: u32, heads: u32, d: u32) -> u32 {
+    (LANES / lanes.min(LANES)).min(heads).min(WINDOW_VECTORS / (d / 2 + 1)).max(1)
+}
+
+/// Keys in workgroup memory at a time, as in the source.
+pub(super) fn chunk(pairs: u32, d: u32) -> u32 {
+    8 * (16 / (pairs * d / 4)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_fits_into_the_memory_that_every_adapter_has_and_its_keys_into_the_lanes() {
+        for d in (4..=32).step_by(4) {
+            for lanes in 1..=2 * LANES {
+                let pairs = pairs(lanes, d);
+                let window = suffix_pairs(lanes, 64, d) * (d / 2 + 1);
+                assert!(16 * 15 * window <= 10 << 10 && suffix_pairs(lanes, 64, d) * d / 4 <= LANES, "{lanes} {d}");
+                assert!(pairs * d / 4 <= LANES && pairs * lanes.min(LANES) <= LANES, "{lanes} {d}");
+                assert!(16 * chunk(pairs, d) * pairs * (d / 2 + 1) <= 16 << 10, "{lanes} {d}");
+            }
+        }
+    }
+
+    #[test]
+    fn lanes_that_share_keys_divide_a_workgroup() {
+        for d in (4..=128).step_by(4) {
+            for t in [1, 2, 16, 17, 64, 100, 256, 1 << 14, u32::MAX] {
+                let lanes = decode_lanes(t, d);
+                assert!(DECODE_LANES.is_multiple_of(lanes) && lanes >= d / 4, "{t} {d}");
+            }
+        }
+    }
+}
