@@ -53,9 +53,7 @@ fn main(
 
     let position = params.first + min(first_query + local % QUERY_TILE, params.queries - 1u);
     let visible = select(params.tokens, position + 1u, params.causal == 1u);
-    largest = SMALLEST;
-    total = 0.0;
-    for (var i = 0u; i < OUT; i++) { sum[i] = vec4(0.0); }
+    start_block();
 
     // What the invocation loads: a part of each chunk of queries and keys, and a column of the values.
     let part = local % CHUNK;

@@ -35,6 +35,12 @@ var<private> sum: array<vec4<f32>, OUT>;    // Σ weight · value
 var<private> largest: f32;
 var<private> total: f32;                    // Σ weight over the invocation's own vectors
 
+fn start_block() {
+    largest = SMALLEST;
+    total = 0.0;
+    for (var i = 0u; i < OUT; i++) { sum[i] = vec4(0.0); }
+}
+
 // Adds the products of the queries and keys in `tile` to the scores.
 fn add_scores(local: u32) {
     let key_lane = local % KEY_LANES;

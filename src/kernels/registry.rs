@@ -99,6 +99,7 @@ pub static ALL: &[Entry] = &[
     attention::cases::suffix::SUFFIX_ENTRY,
     attention::cases::suffix::SUFFIX_SCALAR_ENTRY,
     attention::cases::suffix::SUFFIX_TILED_ENTRY,
+    attention::cases::suffix::SUFFIX_WIDE_ENTRY,
     attention::cases::weights::WEIGHTS_ENTRY,
     nn::recurrent::cases::links::LINKS_ENTRY,
     nn::recurrent::cases::step::STEP_ENTRY,

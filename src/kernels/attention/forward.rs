@@ -110,7 +110,7 @@ impl AttentionForward {
             Strategy::Tiled if variant.tile == tiled::WIDE => {
                 let columns = tiled::wide_columns(shape.d);
                 spec.push(("COLUMNS", columns));
-                params.extend([("parts", (shape.d / 4).into()), ("value_keys", (256 / columns).into())]);
+                params.extend(tiled::wide_params(shape.d));
                 let tiles = shape.queries.div_ceil(tiled::wide_queries(columns));
                 (&FORWARD_WIDE, shape.b.times(shape.h).groups(1, tiles.into()))
             }

@@ -147,10 +147,10 @@ fn check_heads(kernel: &Kernel, h: u32, d: u32) -> Result<()> {
     Ok(())
 }
 
-/// Number of queries (or keys) per invocation. More of them save loads but take registers, of which a lane of a GPU
-/// should use few. The order of every sum is the same for any number.
-fn tile(arrays: u32, d: u32, count: u32) -> u32 {
-    let affordable = (128 / (arrays * d.next_multiple_of(4))).clamp(1, 4);
+/// Number of queries (or keys) per invocation, whose arrays have `floats` floats at most if there are several. More of
+/// them save loads but take registers, of which a lane of a GPU should use few. The order of every sum is the same for any number.
+fn tile_of(floats: u32, arrays: u32, d: u32, count: u32) -> u32 {
+    let affordable = (floats / (arrays * d.next_multiple_of(4))).clamp(1, 4);
     // The largest of 1, 2 and 4 that fits into registers and does not exceed the count.
     let most = affordable.min(count).max(1);
     if most >= 4 {
@@ -160,6 +160,10 @@ fn tile(arrays: u32, d: u32, count: u32) -> u32 {
     } else {
         1
     }
+}
+
+fn tile(arrays: u32, d: u32, count: u32) -> u32 {
+    tile_of(128, arrays, d, count)
 }
 
 /// Same as [`tile`], for each lane of a cluster, which loads little. On software adapters two pay off for any width.
@@ -197,7 +201,11 @@ fn choose(gpu: &Gpu, shape: &AttentionShape) -> Strategy {
 fn taken(gpu: &Gpu, strategy: Strategy, arrays: [u32; 2], d: u32, count: u32) -> Selection {
     let tile = match strategy {
         Strategy::Subgroup => cluster_tile(gpu, arrays[0], d, count),
-        Strategy::Scalar | Strategy::Tiled | Strategy::Panel => tile(arrays[1], d, count),
+        Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
+            // With more, compilers of GPUs run out of registers.
+            let floats = if gpu.is_software() { 128 } else { 64 };
+            tile_of(floats, arrays[1], d, count)
+        }
     };
     (strategy, tile, 1)
 }

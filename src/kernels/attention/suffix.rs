@@ -5,7 +5,7 @@ use super::{
     taken, tiled,
 };
 use crate::error::Result;
-use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Param, Plan, Rows, View, bind};
 use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
 use crate::kernels::{kernel, record};
@@ -13,6 +13,7 @@ use crate::kernels::{kernel, record};
 pub(super) static SUFFIX: Kernel = kernel!("attention", "attention_suffix");
 pub(super) static SUFFIX_SCALAR: Kernel = kernel!("attention", "attention_suffix_scalar");
 pub(super) static SUFFIX_TILED: Kernel = kernel!("attention", "attention_suffix_tiled");
+pub(super) static SUFFIX_WIDE: Kernel = kernel!("attention", "attention_suffix_wide");
 
 /// Faster strategy for suffixes, whose clusters also process rows of other sequences.
 fn choose_suffix(gpu: &Gpu, shape: &SuffixShape) -> Strategy {
@@ -24,12 +25,16 @@ pub(crate) static SUFFIX_SELECTOR: VariantSelector<SuffixShape> = VariantSelecto
     variants: Variants { kernel: "attention_suffix", least_lanes: CLUSTER, all: VARIANTS_SUFFIX },
     class: |shape| class(shape.t, shape.d),
     rule: |gpu, shape| {
-        if tiled::pays(gpu, shape.d) && tiled::requirement(1, shape.d).is_none() {
-            return (Strategy::Tiled, tiled::queries(shape.d, shape.per_item), 1);
+        if tiled::pays(gpu, shape.d) {
+            return (Strategy::Tiled, tiled::suffix(shape.d, shape.per_item), 1);
         }
         taken(gpu, choose_suffix(gpu, shape), [3, 2], shape.d, shape.per_item)
     },
-    requirement: |_, shape, variant| head_requirement(shape.d, variant),
+    requirement: |_, shape, variant| match variant.name {
+        "wide" if shape.t > 1 << 15 => Some(format!("samples of at most 32768 positions, got {}", shape.t)),
+        "wide" => tiled::aligned(shape.d),
+        _ => head_requirement(shape.d, variant),
+    },
 };
 
 /// Variants of the other kernels, plus those in workgroup memory.
@@ -41,6 +46,7 @@ const VARIANTS_SUFFIX: &[Variant] = &[
     VARIANTS[4],
     Variant::tiled("tiled1", 1).reduction_order(1),
     Variant::tiled("tiled2", 2).reduction_order(1),
+    Variant::tiled("wide", tiled::WIDE).reduction_order(2).launching("attention_suffix_wide"),
 ];
 
 record! {
@@ -109,17 +115,36 @@ impl AttentionSuffix {
             self.row_table[2 * u64::from(shape.per_item)],
             self.out[rows * width]
         ));
-        let mut spec =
-            vec![("HEAD_DIM", shape.d), ("QUERIES", variant.tile), ("CACHE_BITS", self.qkv.storage().bits())];
+        let mut spec = vec![("HEAD_DIM", shape.d), ("CACHE_BITS", self.qkv.storage().bits())];
+        let mut params: Vec<(&str, Param)> = vec![
+            ("items", shape.items.capacity.into()),
+            ("per_item", shape.per_item.into()),
+            ("first_item", shape.first_item.into()),
+            ("tokens", shape.t.into()),
+            ("period", shape.period.into()),
+            ("heads", shape.h.into()),
+            ("scale", scale(shape.d)),
+        ];
         let (kernel, groups) = match variant.strategy {
-            Strategy::Subgroup => (&SUFFIX, groups(&shape.items, shape.per_item, shape.h, variant)),
+            Strategy::Subgroup => {
+                spec.push(("QUERIES", variant.tile));
+                (&SUFFIX, groups(&shape.items, shape.per_item, shape.h, variant))
+            }
             Strategy::Scalar | Strategy::Panel => {
+                spec.push(("QUERIES", variant.tile));
                 bindings.extend(bind!(base_qkv4 = self.base_qkv[base_elements], qkv4 = self.qkv[rows * 3 * width]));
                 (&SUFFIX_SCALAR, groups(&shape.items, shape.per_item, shape.h, variant))
             }
+            Strategy::Tiled if variant.tile == tiled::WIDE => {
+                let columns = tiled::wide_columns(shape.d);
+                spec.push(("COLUMNS", columns));
+                params.extend(tiled::wide_params(shape.d));
+                let tiles = shape.per_item.div_ceil(tiled::wide_queries(columns));
+                (&SUFFIX_WIDE, shape.items.groups(1, u64::from(shape.h) * u64::from(tiles)))
+            }
             Strategy::Tiled => {
                 let pairs = tiled::suffix_pairs(shape.per_item.div_ceil(variant.tile), shape.h, shape.d);
-                spec.push(("PAIRS", pairs));
+                spec.extend([("QUERIES", variant.tile), ("PAIRS", pairs)]);
                 let tiles = shape.per_item.div_ceil(tiled::LANES / pairs * variant.tile);
                 let of_item = u64::from(shape.h.div_ceil(pairs)) * u64::from(tiles);
                 (&SUFFIX_TILED, shape.items.groups(1, of_item))
@@ -129,15 +154,7 @@ impl AttentionSuffix {
             kernel,
             spec: &spec,
             bindings: &bindings,
-            params: &[
-                ("items", shape.items.capacity.into()),
-                ("per_item", shape.per_item.into()),
-                ("first_item", shape.first_item.into()),
-                ("tokens", shape.t.into()),
-                ("period", shape.period.into()),
-                ("heads", shape.h.into()),
-                ("scale", scale(shape.d)),
-            ],
+            params: &params,
             groups,
             // The table is on the GPU; the cost assumes that every row is in the middle of its sequence.
             cost: Cost {

@@ -5,7 +5,7 @@
 //! that compilers of GPUs report: with more than 32 floats of queries, those of Intel's run out. No GPU has been
 //! measured.
 
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Param};
 
 /// Lanes of a workgroup.
 pub(super) const LANES: u32 = 64;
@@ -58,6 +58,16 @@ pub(super) fn wide_columns(d: u32) -> u32 {
 /// Queries of a workgroup for wide heads, as in the source.
 pub(super) fn wide_queries(columns: u32) -> u32 {
     if columns == 32 { 32 } else { 64 }
+}
+
+/// Loop bounds of the kernels for wide heads.
+pub(super) fn wide_params(d: u32) -> [(&'static str, Param); 2] {
+    [("parts", (d / 4).into()), ("value_keys", (256 / wide_columns(d)).into())]
+}
+
+/// Default tile of suffixes.
+pub(super) fn suffix(d: u32, count: u32) -> u32 {
+    if d > QUERY_FLOATS { WIDE } else { queries(d, count) }
 }
 
 /// Requirement of all these kernels that the head width does not meet.

@@ -1,13 +1,12 @@
 //! Test cases of [`crate::kernels::attention::suffix`].
 
-use crate::gpu::{DType, Gpu, Plan};
+use crate::gpu::{DType, Gpu, Kernel, Plan};
 use crate::kernels::attention::cases::{random_qkv, window};
 use crate::kernels::attention::suffix::{
-    AttentionSuffix, SUFFIX, SUFFIX_SCALAR, SUFFIX_SELECTOR, SUFFIX_TILED, SuffixShape, suffix_reference,
+    AttentionSuffix, SUFFIX, SUFFIX_SCALAR, SUFFIX_SELECTOR, SUFFIX_TILED, SUFFIX_WIDE, SuffixShape, suffix_reference,
 };
 use crate::kernels::case::wide;
 use crate::kernels::nn::cases::cast_f16::{has_half, stored};
-use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::Variant;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected, RandomInputs, Values};
 
@@ -23,6 +22,12 @@ pub(crate) const SUFFIX_TILED_ENTRY: Entry = Entry {
     kernel: &SUFFIX_TILED,
     summary: "the same in workgroup memory, for GPUs and narrow heads",
     cases: suffix_tiled_cases,
+};
+
+pub(crate) const SUFFIX_WIDE_ENTRY: Entry = Entry {
+    kernel: &SUFFIX_WIDE,
+    summary: "the same by register blocks, for GPUs and wide heads",
+    cases: suffix_wide_cases,
 };
 
 /// First changed position and number of changed rows of each sequence, for samples of up to 1, 5, 5, 16 and 70
@@ -44,7 +49,7 @@ fn suffix_cases(gpu: &Gpu) -> Vec<Case> {
         ([16, 3, 8], 2, 3),
         ([5, 1, 4], 30_000, 1),
     ];
-    suffix_cases_of(gpu, Strategy::Subgroup, &shapes)
+    suffix_cases_of(gpu, &SUFFIX, &shapes)
 }
 
 fn suffix_scalar_cases(gpu: &Gpu) -> Vec<Case> {
@@ -58,7 +63,7 @@ fn suffix_scalar_cases(gpu: &Gpu) -> Vec<Case> {
         ([16, 1, 20], 2, 3),
         ([5, 1, 4], 30_000, 1),
     ];
-    suffix_cases_of(gpu, Strategy::Scalar, &shapes)
+    suffix_cases_of(gpu, &SUFFIX_SCALAR, &shapes)
 }
 
 fn suffix_tiled_cases(gpu: &Gpu) -> Vec<Case> {
@@ -73,7 +78,21 @@ fn suffix_tiled_cases(gpu: &Gpu) -> Vec<Case> {
         ([70, 1, 28], 2, 4),
         ([5, 1, 4], 30_000, 1),
     ];
-    suffix_cases_of(gpu, Strategy::Tiled, &shapes)
+    suffix_cases_of(gpu, &SUFFIX_TILED, &shapes)
+}
+
+fn suffix_wide_cases(gpu: &Gpu) -> Vec<Case> {
+    let shapes = [
+        ([1, 1, 4], 1, 0),
+        ([5, 2, 8], 7, 1),
+        ([16, 2, 36], 9, 3),
+        ([16, 1, 64], 2, 3),
+        ([70, 2, 64], 3, 4),
+        ([70, 1, 128], 2, 4),
+        ([70, 1, 100], 1, 4),
+        ([5, 1, 4], 10_000, 1),
+    ];
+    suffix_cases_of(gpu, &SUFFIX_WIDE, &shapes)
 }
 
 /// (T, H, D), number of items and index of the table of sequences.
@@ -127,13 +146,13 @@ pub(crate) fn storages(gpu: &Gpu) -> impl Iterator<Item = DType> + Clone {
     [DType::F32, DType::F16].into_iter().filter(move |storage| *storage == DType::F32 || half)
 }
 
-/// Cases with few items run in every variant of the strategy, cases with many in one variant each, cycling through
+/// Cases with few items run in every variant that launches the kernel, cases with many in one variant each, cycling through
 /// them; in all supported storage types.
-fn suffix_cases_of(gpu: &Gpu, strategy: Strategy, shapes: &[SuffixCase]) -> Vec<Case> {
+fn suffix_cases_of(gpu: &Gpu, kernel: &'static Kernel, shapes: &[SuffixCase]) -> Vec<Case> {
     let cases = |(i, case): (usize, &SuffixCase)| {
         let ([t, h, d], items, _) = *case;
         let shape = SuffixShape { items: items.into(), per_item: 1, first_item: 0, b: 1, t, period: t, h, d };
-        let variants = SUFFIX_SELECTOR.of_case(gpu, strategy, &shape, items < 100, i);
+        let variants = SUFFIX_SELECTOR.of_kernel(gpu, kernel, &shape, items < 100, i);
         let whole = storages(gpu).flat_map(|s| variants.iter().map(move |variant| suffix_case(*variant, *case, t, s)));
         // Parts that divide T; one is a single position.
         let periods = [1, t.div_ceil(4)].into_iter().filter(|period| items < 100 && *period < t && t % period == 0);
