@@ -13,12 +13,13 @@
 // reads  base_qkv (B·T, 3C) and qkv (items·per_item, 3C)
 //        base (items of all windows): base sample of item first_item + u · row_table (per_item, 2)
 // makes  out (items·per_item, C)
-// D is a multiple of 4.
+// D is a multiple of 4, T at most 2¹⁵.
 #import grid
 #import head
 #import cache
 #import remainder
 #import suffix
+#import suffix_rows
 #import key_tile
 const QUERIES: u32 = 1u; // spec 2
 const PAIRS: u32 = 1u; // spec 4
@@ -34,16 +35,11 @@ struct Params { items: u32, per_item: u32, first_item: u32, tokens: u32, period:
 @group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;      // (items·per_item, C)
 
 var<workgroup> rows: array<vec4<f32>, WINDOW * KEY_STRIDE>;
-// In workgroup memory to save registers. Base keys of each row of a lane, then its changed keys, as rows: x to y − 1.
-var<workgroup> ranges: array<vec2<u32>, 2u * QUERIES * LANES>;
-// Index in `out` of the first row of a lane, and number of its rows.
-var<workgroup> outputs: array<vec2<u32>, LANES>;
-var<workgroup> base_keys: atomic<u32>;     // end of the base keys of all rows of the workgroup
-
-fn load_row(changed: bool, at: u32) -> vec4<f32> {
-    if (changed) { return vec4<f32>(qkv[at]); }
-    return vec4<f32>(base_qkv[at]);
-}
+// Keys that each row of a lane sees: base keys, then rows from `first_changed` on. Here to save registers, as are the
+// number of rows of each lane and the index in `out` of the first, number + 4·index.
+var<workgroup> ranges: array<u32, 2u * QUERIES * LANES>;
+var<workgroup> outputs: array<u32, LANES>;
+var<workgroup> base_keys: atomic<u32>;     // end of the base keys of all rows
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -65,22 +61,27 @@ fn main(
     let own = min(local / PAIR_LANES, PAIRS - 1u);
     let head = min(first_head + own, params.heads - 1u);
     let row = first_row + (local % PAIR_LANES) * QUERIES;
+    let first_entry = suffix_entry(row_table[first_row], params.period);
+    let first_changed = first_row - (first_entry.y - first_entry.x);
+    var most = 0u;
     start_queries();
     for (var i = 0u; i < QUERIES; i++) {
         let k = min(row + i, params.per_item - 1u);
         let entry = suffix_entry(row_table[k], params.period);
-        ranges[i * LANES + local] = suffix_shared(entry, params.period);
-        ranges[(QUERIES + i) * LANES + local] = vec2(k - (entry.y - entry.x), k + 1u);
+        let shared_keys = suffix_shared(entry, params.period);
+        most = max(most, shared_keys.y);
+        ranges[i * LANES + local] = packed(shared_keys);
+        ranges[(QUERIES + i) * LANES + local] = packed(vec2(k + entry.x - entry.y, k + 1u) - first_changed);
         for (var c = 0u; c < PARTS; c++) {
             q[i * PARTS + c] = vec4<f32>(qkv[start + k * step + head * PARTS + c]) * (params.scale * LOG2_E);
         }
     }
     let exists = index / tiles / head_tiles == item && local < PAIR_LANES * PAIRS && head == first_head + own;
     let stored = select(0u, min(QUERIES, end_row - min(row, end_row)), exists);
-    outputs[local] = vec2((item * params.per_item + row) * width4 + head * PARTS, stored);
+    outputs[local] = stored + 4u * ((item * params.per_item + row) * width4 + head * PARTS);
     if (local == 0u) { atomicStore(&base_keys, 0u); }
     workgroupBarrier();
-    for (var i = 0u; i < QUERIES; i++) { atomicMax(&base_keys, ranges[i * LANES + local].y); }
+    atomicMax(&base_keys, most);
     workgroupBarrier();
 
     let part = local % WIDE;
@@ -88,43 +89,40 @@ fn main(
     let at = group_row * KEY_STRIDE + (part / PARTS) * ROW + part % PARTS;
     let column = min(first_head * PARTS + part, width4 - PARTS + part % PARTS) + width4;
     let sample = base[params.first_item + item] * params.tokens * step;
-    let entry = suffix_entry(row_table[first_row], params.period);
-    let first_changed = first_row - (entry.y - entry.x);
     let base_windows = (params.tokens + CHUNK - 1u) / CHUNK;
     let windows = base_windows + (end_row - first_changed + CHUNK - 1u) / CHUNK;
     var tile = 0u;
     for (var w = 0u; w < windows; w++) {
         let changed = w >= base_windows;
-        let window = select(w * CHUNK, first_changed + (w - base_windows) * CHUNK, changed);
+        let window = select(w, w - base_windows, changed) * CHUNK;
         let of_lane = select(0u, QUERIES * LANES, changed) + local;
-        var keys = ranges[of_lane];
-        for (var i = 1u; i < QUERIES; i++) {
-            let other = ranges[of_lane + i * LANES];
-            keys = vec2(min(keys.x, other.x), max(keys.y, other.y));
-        }
+        let of_first = unpacked(ranges[of_lane]);
+        let of_last = unpacked(ranges[of_lane + (QUERIES - 1u) * LANES]);
+        let keys = vec2(min(of_first.x, of_last.x), max(of_first.y, of_last.y));
         if (w == 0u) { tile = keys.x - keys.x % TILE_KEYS; }
         if (w == base_windows) { tile = keys.x; }
         workgroupBarrier();
-        let end = select(atomicLoad(&base_keys), end_row, changed);
+        let end = select(atomicLoad(&base_keys), end_row - first_changed, changed);
         if (window < end) {
+            let from_row = select(sample, start + first_changed * step, changed) + column;
             for (var l = 0u; l < WINDOW; l += GROUPS) {
-                let source = min(window + l + group_row, end - 1u) * step + column;
-                let key = load_row(changed, select(sample, start, changed) + source);
-                let value = load_row(changed, select(sample, start, changed) + source + width4);
+                let source = from_row + min(window + l + group_row, end - 1u) * step;
+                let key = load_row(changed, source);
+                let value = load_row(changed, source + width4);
                 if (group_row < GROUPS && l + group_row < WINDOW) { put_row(at + l * KEY_STRIDE, key, value); }
             }
         }
         workgroupBarrier();
         for (; tile < min(window + CHUNK, keys.y); tile += TILE_KEYS) {
             var seen: array<vec2<i32>, QUERIES>;
-            for (var i = 0u; i < QUERIES; i++) { seen[i] = vec2<i32>(ranges[of_lane + i * LANES]) - i32(tile); }
+            for (var i = 0u; i < QUERIES; i++) { seen[i] = vec2<i32>(unpacked(ranges[of_lane + i * LANES])) - i32(tile); }
             add_tile((tile - window) * KEY_STRIDE + own * ROW, seen);
         }
     }
     let to = outputs[local];
     for (var i = 0u; i < QUERIES; i++) {
-        if (i < to.y) {
-            for (var c = 0u; c < PARTS; c++) { out[to.x + i * width4 + c] = sum[i * PARTS + c] / total[i]; }
+        for (var c = 0u; c < PARTS; c++) {
+            if (i < to % 4u) { out[to / 4u + i * width4 + c] = sum[i * PARTS + c] / total[i]; }
         }
     }
 }

@@ -18,6 +18,7 @@
 #import cache
 #import remainder
 #import suffix
+#import suffix_rows
 #import attention_block
 const COLUMNS: u32 = 16u; // spec 8 32
 
@@ -34,12 +35,8 @@ struct Params {
 
 var<workgroup> bounds: array<atomic<u32>, 2>; // range of the base keys of all rows
 var<workgroup> base_range: vec2<u32>;
-// Keys x to y − 1 that each row sees, as x + 2¹⁶·y: base keys, then rows from `first_changed` on.
+// Keys that each row sees: base keys, then rows from `first_changed` on.
 var<workgroup> ranges: array<u32, 2u * QUERY_TILE>;
-
-fn load_row(changed: bool, at: u32) -> vec4<f32> {
-    if (changed) { return vec4<f32>(qkv[at]); } else { return vec4<f32>(base_qkv[at]); }
-}
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -64,8 +61,8 @@ fn main(
     let entry = suffix_entry(row_table[own], params.period);
     let own_base = suffix_shared(entry, params.period);
     if (local < QUERY_TILE) {
-        ranges[local] = (own_base.x & 0xffffu) + (own_base.y << 16u);
-        ranges[QUERY_TILE + local] = own - (entry.y - entry.x) - first_changed + ((own + 1u - first_changed) << 16u);
+        ranges[local] = packed(own_base);
+        ranges[QUERY_TILE + local] = packed(vec2(own + entry.x - entry.y, own + 1u) - first_changed);
     }
     if (local < 2u) { atomicStore(&bounds[local], select(0u, 0xffffffffu, local == 0u)); }
     workgroupBarrier();
@@ -104,9 +101,8 @@ fn main(
         }
         put_scores(local);
         workgroupBarrier();
-        let seen = ranges[select(0u, QUERY_TILE, changed) + local % QUERY_TILE];
-        let end = i32(seen >> 16u) - i32(first_key);
-        weigh(local, i32(seen & 0xffffu) - i32(first_key), end, params.scale * LOG2_E);
+        let seen = unpacked(ranges[select(0u, QUERY_TILE, changed) + local % QUERY_TILE]);
+        weigh(local, i32(seen.x) - i32(first_key), i32(seen.y) - i32(first_key), params.scale * LOG2_E);
         for (var v = 0u; v < KEY_TILE; v += params.value_keys) {
             for (var l = 0u; l < VALUE_KEYS; l += ROWS) {
                 let at = source + 2u * width4 + min(first_key + v + l + row, last_key) * step;

@@ -56,6 +56,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),
     ("state", include_str!("../../shaders/shared/state.wgsl")),
     ("suffix", include_str!("../../shaders/shared/suffix.wgsl")),
+    ("suffix_rows", include_str!("../../shaders/shared/suffix_rows.wgsl")),
     ("tanh", include_str!("../../shaders/shared/tanh.wgsl")),
     ("transpose", include_str!("../../shaders/shared/transpose.wgsl")),
     ("triangle", include_str!("../../shaders/shared/triangle.wgsl")),

@@ -31,7 +31,9 @@ pub(crate) static SUFFIX_SELECTOR: VariantSelector<SuffixShape> = VariantSelecto
         taken(gpu, choose_suffix(gpu, shape), [3, 2], shape.d, shape.per_item)
     },
     requirement: |_, shape, variant| match variant.name {
-        "wide" if shape.t > 1 << 15 => Some(format!("samples of at most 32768 positions, got {}", shape.t)),
+        _ if variant.strategy == Strategy::Tiled && shape.t > 1 << 15 => {
+            Some(format!("samples of at most 32768 positions, got {}", shape.t))
+        }
         "wide" => tiled::aligned(shape.d),
         _ => head_requirement(shape.d, variant),
     },

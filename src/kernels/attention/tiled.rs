@@ -37,7 +37,7 @@ pub(super) const DECODE_LANES: u32 = 128;
 /// Lanes that share the keys of one query: enough for all keys at 8 keys per lane, at most a workgroup.
 pub(super) fn decode_lanes(t: u32, d: u32) -> u32 {
     let parts = d / 4;
-    (t.saturating_mul(parts) / 8).max(parts).max(8).min(DECODE_LANES).next_power_of_two()
+    (t.saturating_mul(parts) / 8).clamp(parts.max(8), DECODE_LANES).next_power_of_two()
 }
 
 /// Default tile of the forward pass: the one for one query, or the one for wide heads if they do not fit into the
