@@ -6,18 +6,21 @@
 // Position j of sample b is row b·stride + offset + j. Query i of a sample is at position first + i. Causal attention
 // sums over j ≤ first + i, otherwise over all T. A workgroup owns PAIRS pairs of a sample and a head, of which adjacent
 // ones are adjacent in memory. It loads CHUNK keys and values of all of them into workgroup memory along the contiguous
-// axis. A lane owns QUERIES queries of a pair, in registers, and uses every vector that it reads for all of them.
+// axis. A lane owns QUERIES queries of a pair, in registers, and uses every vector that it reads for all of them. For
+// wider heads, SPLIT adjacent lanes share queries, exchange partial scores and each own a part of the output.
 //
-// grid   ⌈B · H / PAIRS⌉ · ⌈n / (QUERIES · ⌊64 / PAIRS⌋)⌉ workgroups of 64 invocations
+// grid   ⌈B · H / PAIRS⌉ · ⌈n / (QUERIES · ⌊⌊64 / PAIRS⌋ / SPLIT⌋)⌉ workgroups of 64 invocations
 // reads  qkv (rows, 3C)
 // makes  out (B·n, C) · lse (B·n, H)
-// D is a multiple of 4.
+// D is a multiple of 4·SPLIT.
 #import grid
 #import head
 #import cache
 #import key_tile
+#import exchange_scores
 const QUERIES: u32 = 1u; // spec 2 4
 const PAIRS: u32 = 4u; // spec 1 3
+const SPLIT: u32 = 1u; // spec 2
 const CHUNK: u32 = 8u * max(1u, 16u / (PAIRS * PARTS)); // keys in workgroup memory
 
 struct Params {
@@ -30,6 +33,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> lse: array<f32>;            // (B·n, H)
 
 var<workgroup> rows: array<vec4<f32>, CHUNK * KEY_STRIDE>;
+const TILE_QUERIES: u32 = (PAIR_LANES / SPLIT) * QUERIES;
 
 const ALL_LOAD: bool = LANES % WIDE == 0u && CHUNK % GROUPS == 0u;
 
@@ -46,29 +50,31 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let tiles = (params.queries + PAIR_LANES * QUERIES - 1u) / (PAIR_LANES * QUERIES);
+    let tiles = (params.queries + TILE_QUERIES - 1u) / (TILE_QUERIES);
     let index = grid_index(group, groups);
     let first_pair = (index / tiles) * PAIRS;
-    let first_query = (index % tiles) * PAIR_LANES * QUERIES;
+    let first_query = (index % tiles) * TILE_QUERIES;
     let width4 = params.heads * PARTS;
 
     // The lane's queries. Past the window, the last query is recomputed and not stored.
     let own = min(local / PAIR_LANES, PAIRS - 1u);
     let pair = first_pair + own;
-    let query = first_query + (local % PAIR_LANES) * QUERIES;
+    let split = local % PAIR_LANES % SPLIT;
+    let query = first_query + (local % PAIR_LANES / SPLIT) * QUERIES;
     let start = pair_start(pair);
     start_queries();
     var visible: array<u32, QUERIES>;       // keys of each query
     for (var i = 0u; i < QUERIES; i++) {
         let position = params.first + min(query + i, params.queries - 1u);
         visible[i] = select(params.tokens, min(params.tokens, position + 1u), params.causal == 1u);
-        for (var c = 0u; c < PARTS; c++) {
-            q[i * PARTS + c] = vec4<f32>(qkv[start + position * 3u * width4 + c]) * (params.scale * LOG2_E);
+        for (var c = 0u; c < OWN; c++) {
+            let value = vec4<f32>(qkv[start + position * 3u * width4 + c * SPLIT + split]);
+            q[i * OWN + c] = value * (params.scale * LOG2_E);
         }
     }
 
     // Keys that some query of the workgroup sees.
-    let last = min(first_query + PAIR_LANES * QUERIES, params.queries) - 1u;
+    let last = min(first_query + TILE_QUERIES, params.queries) - 1u;
     let keys = select(params.tokens, min(params.tokens, params.first + last + 1u), params.causal == 1u);
 
     // The keys that the lane loads. Past the last key it loads that one again.
@@ -79,7 +85,7 @@ fn main(
     var source = pair_start(first_pair + part / PARTS) + part % PARTS + width4;
     let end = source + (keys - 1u) * step;
     source += group_key * step;
-    let own_row = own * ROW;
+    let own_row = own * ROW + split;
     for (var j = 0u; j < keys; j += CHUNK) {
         workgroupBarrier();
         for (var l = 0u; l < CHUNK; l += GROUPS) {
@@ -94,18 +100,24 @@ fn main(
         for (var k = 0u; k < min(params.chunk, keys - j); k += TILE_KEYS) {
             var seen: array<vec2<i32>, QUERIES>;
             for (var i = 0u; i < QUERIES; i++) { seen[i] = vec2(0, i32(visible[i]) - i32(j + k)); }
+            score_tile(k * KEY_STRIDE + own_row);
+            if (SPLIT > 1u) { exchange_scores(local, split); }
             add_tile(k * KEY_STRIDE + own_row, seen);
         }
     }
 
+    let stored = min(params.queries, first_query + TILE_QUERIES); // lanes that are left over have no queries
     if (pair >= params.samples * params.heads || local >= PAIR_LANES * PAIRS) { return; }
     let row = (pair / params.heads) * params.queries + query;
     for (var i = 0u; i < QUERIES; i++) {
-        if (query + i < params.queries) {
-            for (var c = 0u; c < PARTS; c++) {
-                out[(row + i) * width4 + (pair % params.heads) * PARTS + c] = sum[i * PARTS + c] / total[i];
+        if (query + i < stored) {
+            for (var c = 0u; c < OWN; c++) {
+                let to = (row + i) * width4 + (pair % params.heads) * PARTS + c * SPLIT + split;
+                out[to] = sum[i * OWN + c] / total[i];
             }
-            lse[(row + i) * params.heads + pair % params.heads] = (largest[i] + log2(total[i])) * LOG_2;
+            if (split == 0u) {
+                lse[(row + i) * params.heads + pair % params.heads] = (largest[i] + log2(total[i])) * LOG_2;
+            }
         }
     }
 }

@@ -23,6 +23,7 @@
 #import key_tile
 const QUERIES: u32 = 1u; // spec 2
 const PAIRS: u32 = 1u; // spec 4
+const SPLIT: u32 = 1u;
 const CHUNK: u32 = TILE_KEYS * ((max(448u / KEY_STRIDE, 15u) - 7u) / 8u);
 const WINDOW: u32 = CHUNK + TILE_KEYS - 1u;
 
@@ -116,6 +117,7 @@ fn main(
         for (; tile < min(window + CHUNK, keys.y); tile += TILE_KEYS) {
             var seen: array<vec2<i32>, QUERIES>;
             for (var i = 0u; i < QUERIES; i++) { seen[i] = vec2<i32>(unpacked(ranges[of_lane + i * LANES])) - i32(tile); }
+            score_tile((tile - window) * KEY_STRIDE + own * ROW);
             add_tile((tile - window) * KEY_STRIDE + own * ROW, seen);
         }
     }

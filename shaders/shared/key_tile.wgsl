@@ -2,11 +2,12 @@
 // scores of a tile come before one maximum, one factor of the earlier terms and the weighted values (Dao,
 // arXiv:2307.08691). Scores are in units of log 2: q contains log₂(e)/√D.
 //
-// The importing file imports head, defines QUERIES and PAIRS, the number of pairs of a sample and a head in a
-// workgroup, and declares `rows` in workgroup memory, in which a key of all pairs takes KEY_STRIDE vectors: for each
+// The importing file imports head, defines QUERIES, PAIRS, the number of pairs of a sample and a head in a workgroup,
+// and SPLIT, the number of lanes that share queries: a lane has every SPLIT-th part of their head. It declares `rows` in workgroup memory, in which a key of all pairs takes KEY_STRIDE vectors: for each
 // pair the parts of the key, those of the value, and padding so that rows begin in different banks.
 const LANES: u32 = 64u;
 const PAIR_LANES: u32 = LANES / PAIRS;     // of a pair
+const OWN: u32 = max(1u, PARTS / SPLIT);   // parts of a lane
 const WIDE: u32 = PAIRS * PARTS;           // lanes that load a key and a value of all pairs, a part of each
 const GROUPS: u32 = LANES / WIDE;          // keys that all lanes load
 const TILE_KEYS: u32 = 8u;
@@ -17,8 +18,9 @@ const LOG_2: f32 = 0.6931471805599453;
 const SMALLEST: f32 = -1e30;               // start of the maximum
 const MASKED: f32 = -3e38;                 // has the weight 0 whatever the maximum is
 
-var<private> q: array<vec4<f32>, QUERIES * PARTS>;
-var<private> sum: array<vec4<f32>, QUERIES * PARTS>; // Σ weight · value
+var<private> q: array<vec4<f32>, QUERIES * OWN>;
+var<private> sum: array<vec4<f32>, QUERIES * OWN>;   // Σ weight · value
+var<private> score: array<f32, QUERIES * TILE_KEYS>;
 var<private> largest: array<f32, QUERIES>;
 var<private> total: array<f32, QUERIES>;             // Σ weight
 
@@ -31,32 +33,36 @@ fn start_queries() {
     for (var i = 0u; i < QUERIES; i++) {
         largest[i] = SMALLEST;
         total[i] = 0.0;
-        for (var c = 0u; c < PARTS; c++) { sum[i * PARTS + c] = vec4(0.0); }
+        for (var c = 0u; c < OWN; c++) { sum[i * OWN + c] = vec4(0.0); }
     }
 }
 
-// Adds the tile whose first key is at `at` in `rows`. Query i sees the keys seen[i].x to seen[i].y − 1 of the tile.
-fn add_tile(at: u32, seen: array<vec2<i32>, QUERIES>) {
-    var score: array<f32, QUERIES * TILE_KEYS>; // zero-initialized
+// Scores of the tile whose first key is at `at` in `rows`, as far as the lane's parts go.
+fn score_tile(at: u32) {
     for (var k = 0u; k < TILE_KEYS; k++) {
-        for (var c = 0u; c < PARTS; c++) {
-            let key = rows[at + k * KEY_STRIDE + c];
+        for (var i = 0u; i < QUERIES; i++) { score[i * TILE_KEYS + k] = 0.0; }
+        for (var c = 0u; c < OWN; c++) {
+            let key = rows[at + k * KEY_STRIDE + c * SPLIT];
             for (var i = 0u; i < QUERIES; i++) {
                 let s = i * TILE_KEYS + k;
-                let a = q[i * PARTS + c];
+                let a = q[i * OWN + c];
                 score[s] = fma(a.w, key.w, fma(a.z, key.z, fma(a.y, key.y, fma(a.x, key.x, score[s]))));
             }
         }
-        for (var i = 0u; i < QUERIES; i++) {
-            let s = i * TILE_KEYS + k;
-            score[s] = select(MASKED, score[s], i32(k) >= seen[i].x && i32(k) < seen[i].y);
-        }
     }
+}
+
+// Adds the tile with its scores. Query i sees the keys seen[i].x to seen[i].y − 1 of the tile.
+fn add_tile(at: u32, seen: array<vec2<i32>, QUERIES>) {
     var before: array<f32, QUERIES>;
     for (var i = 0u; i < QUERIES; i++) {
         var next = largest[i];
-        for (var k = 0u; k < TILE_KEYS; k++) { next = max(next, score[i * TILE_KEYS + k]); }
-        let factor = exp2(largest[i] - next);
+        for (var k = 0u; k < TILE_KEYS; k++) {
+            let s = i * TILE_KEYS + k;
+            score[s] = select(MASKED, score[s], i32(k) >= seen[i].x && i32(k) < seen[i].y);
+            next = max(next, score[s]);
+        }
+        before[i] = exp2(largest[i] - next);
         largest[i] = next;
         var added = 0.0;
         for (var k = 0u; k < TILE_KEYS; k++) {
@@ -64,15 +70,14 @@ fn add_tile(at: u32, seen: array<vec2<i32>, QUERIES>) {
             score[i * TILE_KEYS + k] = weight;
             added += weight;
         }
-        total[i] = fma(total[i], factor, added);
-        before[i] = factor;
+        total[i] = fma(total[i], before[i], added);
     }
-    for (var c = 0u; c < PARTS; c++) {
-        for (var i = 0u; i < QUERIES; i++) { sum[i * PARTS + c] *= before[i]; }
+    for (var c = 0u; c < OWN; c++) {
+        for (var i = 0u; i < QUERIES; i++) { sum[i * OWN + c] *= before[i]; }
         for (var k = 0u; k < TILE_KEYS; k++) {
-            let value = rows[at + k * KEY_STRIDE + PARTS + c];
+            let value = rows[at + k * KEY_STRIDE + PARTS + c * SPLIT];
             for (var i = 0u; i < QUERIES; i++) {
-                sum[i * PARTS + c] = fma(vec4(score[i * TILE_KEYS + k]), value, sum[i * PARTS + c]);
+                sum[i * OWN + c] = fma(vec4(score[i * TILE_KEYS + k]), value, sum[i * OWN + c]);
             }
         }
     }

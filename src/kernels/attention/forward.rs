@@ -34,6 +34,7 @@ pub(crate) static FORWARD_SELECTOR: VariantSelector<AttentionShape> = VariantSel
         "wide" => tiled::aligned(shape.d),
         "decode" if shape.queries > 1 => Some(format!("one query, got {}", shape.queries)),
         "decode" => tiled::aligned(shape.d),
+        _ if variant.strategy == Strategy::Tiled => tiled::requirement(variant.tile, shape.d, tiled::split(shape.d)),
         _ => head_requirement(shape.d, variant),
     },
 };
@@ -120,10 +121,11 @@ impl AttentionForward {
                 (&FORWARD_DECODE, shape.b.times(shape.h).groups(tiled::DECODE_LANES / group, 1))
             }
             Strategy::Tiled => {
-                let pairs = tiled::pairs(shape.queries.div_ceil(variant.tile), shape.d);
-                spec.extend([("QUERIES", variant.tile), ("PAIRS", pairs)]);
+                let split = tiled::split(shape.d);
+                let pairs = tiled::pairs(shape.queries.div_ceil(variant.tile).saturating_mul(split), shape.d);
+                spec.extend([("QUERIES", variant.tile), ("PAIRS", pairs), ("SPLIT", split)]);
                 params.push(("chunk", tiled::chunk(pairs, shape.d).into()));
-                let tiles = shape.queries.div_ceil(tiled::LANES / pairs * variant.tile);
+                let tiles = shape.queries.div_ceil(tiled::LANES / pairs / split * variant.tile);
                 (&FORWARD_TILED, shape.b.times(shape.h).groups(pairs, tiles.into()))
             }
         };

@@ -229,7 +229,7 @@ const MOST_FLOATS: u32 = 256;
 /// Requirement of a variant that the head width does not meet.
 fn head_requirement(d: u32, variant: &Variant) -> Option<String> {
     if variant.strategy == Strategy::Tiled {
-        tiled::requirement(variant.tile, d)
+        tiled::requirement(variant.tile, d, 1)
     } else if variant.strategy == Strategy::Subgroup && !d.is_multiple_of(4) {
         Some(format!("heads whose width is a multiple of 4, got {d}"))
     } else if variant.tile * d > MOST_FLOATS {

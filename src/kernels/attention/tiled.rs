@@ -1,9 +1,8 @@
 //! Attention in workgroup memory, for GPUs: shapes that use it and sizes of its workgroups.
 //!
-//! A workgroup loads keys and values along the contiguous axis, and each vector that a lane reads from workgroup memory
-//! is used in at least 8 multiply-adds per query that it owns. The numbers of queries per lane follow from the registers
-//! that compilers of GPUs report: with more than 32 floats of queries, those of Intel's run out. No GPU has been
-//! measured.
+//! A workgroup loads keys and values along the contiguous axis, and a lane uses each vector that it reads from workgroup
+//! memory in 8 or more multiply-adds. The queries per lane and the tiles follow from the registers that compilers of GPUs
+//! report: those of Intel's run out first, with more than 32 floats of queries. No GPU has been measured.
 
 use crate::gpu::{Gpu, Param};
 
@@ -40,14 +39,24 @@ pub(super) fn decode_lanes(t: u32, d: u32) -> u32 {
     (t.saturating_mul(parts) / 8).clamp(parts.max(8), DECODE_LANES).next_power_of_two()
 }
 
-/// Default tile of the forward pass: the one for one query, or the one for wide heads if they do not fit into the
-/// registers of two queries per lane and the queries fill at least half of it, or if they do not fit into those of one.
+/// Lanes that share the queries of the forward pass: the least number for which two queries fit into the registers of a
+/// lane, at most 4; 1 if there is none.
+pub(super) fn split(d: u32) -> u32 {
+    let fits = |lanes: &u32| d.is_multiple_of(4 * lanes) && 2 * d / lanes <= QUERY_FLOATS;
+    (1..=4).find(fits).unwrap_or(1)
+}
+
+/// Default tile of the forward pass: the one for one query; the one for wide heads if the queries fill most of its
+/// tiles and the heads do not fit into the registers of a lane, or if they do not fit into those of several; otherwise
+/// one or two queries per lane.
 pub(super) fn forward(d: u32, count: u32) -> u32 {
-    if count == 1 {
-        return DECODE;
+    let tile = wide_queries(wide_columns(d));
+    let fills = 4 * u64::from(count) >= 3 * u64::from(count).next_multiple_of(tile.into());
+    match count {
+        1 => DECODE,
+        _ if d / split(d) > QUERY_FLOATS || 2 * d > QUERY_FLOATS && fills => WIDE,
+        _ => queries(d / split(d), count),
     }
-    let wide = d > QUERY_FLOATS || d > QUERY_FLOATS / 2 && 2 * count >= wide_queries(wide_columns(d));
-    if wide { WIDE } else { queries(d, count) }
 }
 
 /// Parts of four columns of the output that an invocation for wide heads can have, as in the source.
@@ -75,14 +84,14 @@ pub(super) fn aligned(d: u32) -> Option<String> {
     (!d.is_multiple_of(4)).then(|| format!("heads whose width is a multiple of 4, got {d}"))
 }
 
-/// Requirement of `queries` of width `d` per lane that the head width does not meet.
-pub(super) fn requirement(queries: u32, d: u32) -> Option<String> {
+/// Requirement of `queries` per lane that heads of width `d`, shared by `split` lanes, do not meet.
+pub(super) fn requirement(queries: u32, d: u32, split: u32) -> Option<String> {
     let most = QUERY_FLOATS / queries;
-    (!d.is_multiple_of(4) || d > most)
-        .then(|| format!("heads whose width is a multiple of 4 and at most {most}, got {d}"))
+    let fits = d.is_multiple_of(4) && d / split <= most;
+    (!fits).then(|| format!("heads whose width is a multiple of 4, at most {most} per lane, got {d}"))
 }
 
-/// Queries per lane, one or two. Two use every value from workgroup memory twice, without which its bandwidth limits the
+/// Queries per lane with `d` floats each, one or two. Two use every value from workgroup memory twice, without which its bandwidth limits the
 /// kernel; more gain nothing.
 pub(super) fn queries(d: u32, count: u32) -> u32 {
     (QUERY_FLOATS / d).clamp(1, 2).min(count)
@@ -109,14 +118,17 @@ mod tests {
 
     #[test]
     fn a_chunk_fits_into_the_memory_that_every_adapter_has_and_its_keys_into_the_lanes() {
-        for d in (4..=32).step_by(4) {
-            for lanes in 1..=2 * LANES {
-                let pairs = pairs(lanes, d);
-                let window = suffix_pairs(lanes, 64, d) * (d / 2 + 1);
-                assert!(16 * 15 * window <= 10 << 10 && suffix_pairs(lanes, 64, d) * d / 4 <= LANES, "{lanes} {d}");
-                assert!(pairs * d / 4 <= LANES && pairs * lanes.min(LANES) <= LANES, "{lanes} {d}");
-                assert!(16 * chunk(pairs, d) * pairs * (d / 2 + 1) <= 16 << 10, "{lanes} {d}");
-            }
+        let widths = (4..=128).step_by(4).filter(|d| d / split(*d) <= QUERY_FLOATS);
+        for (d, queries) in widths.flat_map(|d| (1..=2 * LANES).map(move |queries| (d, queries))) {
+            let lanes = queries * split(d);
+            let pairs = pairs(lanes, d);
+            assert!(pairs * d / 4 <= LANES && pairs * lanes.min(LANES) <= LANES, "{queries} {d}");
+            let exchanged = if split(d) > 1 { 2 * 8 * LANES } else { 0 };
+            assert!(4 * (4 * chunk(pairs, d) * pairs * (d / 2 + 1) + exchanged) <= 16 << 10, "{queries} {d}");
+        }
+        for (d, lanes) in (4..=32).step_by(4).flat_map(|d| (1..=2 * LANES).map(move |lanes| (d, lanes))) {
+            let pairs = suffix_pairs(lanes, 64, d);
+            assert!(16 * 15 * pairs * (d / 2 + 1) <= 10 << 10 && pairs * d / 4 <= LANES, "{lanes} {d}");
         }
     }
 

@@ -75,9 +75,13 @@ fn forward_scalar_cases(gpu: &Gpu) -> Vec<Case> {
 }
 
 fn forward_tiled_cases(gpu: &Gpu) -> Vec<Case> {
-    let shapes: [ForwardCase; 16] = [
+    let shapes: [ForwardCase; 20] = [
         ([1, 1, 1, 4], 0, 1),
         ([3, 5, 2, 4], 0, 5),
+        ([3, 16, 3, 64], 0, 16),
+        ([2, 13, 2, 48], 0, 13),
+        ([1, 40, 3, 64], 3, 37),
+        ([3, 11, 3, 24], 0, 11),
         ([2, 7, 3, 8], 0, 7),
         ([3, 8, 3, 8], 0, 8),
         ([2, 9, 3, 12], 0, 9),
@@ -140,7 +144,7 @@ fn both_masks(gpu: &Gpu, kernel: &'static Kernel, shapes: &[ForwardCase]) -> Vec
             gpu,
             kernel,
             &AttentionShape::full(b, t, h, d),
-            b * t * d < 20_000 && d <= 20,
+            b * t * d < 20_000 && (d <= 20 || kernel.name == FORWARD_TILED.name),
             i,
         );
         let of_variant = |variant: Variant| {
