@@ -1,8 +1,6 @@
 //! Attention forward pass, out = softmax(q kᵀ / √D) v, for all queries of a sequence or a window of them.
 
-use super::{
-    AttentionShape, CLUSTER, VARIANTS, attend, choose, class, groups, head_requirement, part, scale, taken, tiled,
-};
+use super::{AttentionShape, CLUSTER, attend, choose, class, groups, head_requirement, part, scale, taken, tiled};
 use crate::error::Result;
 use crate::gpu::{Cost, Kernel, Launch, Param, Plan, View, bind};
 use crate::kernels::strategy::Strategy;
@@ -17,7 +15,7 @@ pub(super) static FORWARD_WIDE: Kernel = kernel!("attention", "attention_forward
 pub(super) static FORWARD_DECODE: Kernel = kernel!("attention", "attention_forward_decode");
 
 pub(crate) static FORWARD_SELECTOR: VariantSelector<AttentionShape> = VariantSelector {
-    variants: Variants { kernel: "attention_forward", least_lanes: CLUSTER, all: FORMS_FORWARD },
+    variants: Variants { kernel: "attention_forward", least_lanes: CLUSTER, all: VARIANTS },
     class: |shape| {
         let queries = if shape.queries == 1 { "one query of" } else { "" };
         format!("{queries} {}", class(shape.t, shape.d)).trim().into()
@@ -39,14 +37,15 @@ pub(crate) static FORWARD_SELECTOR: VariantSelector<AttentionShape> = VariantSel
     },
 };
 
-/// Variants of the other kernels, plus four queries per lane of a cluster and those in workgroup memory.
-const FORMS_FORWARD: &[Variant] = &[
-    VARIANTS[0],
-    VARIANTS[1],
+/// Variants by number of queries per lane, in a cluster, scalar or in workgroup memory, and those for wide heads and for
+/// one query.
+const VARIANTS: &[Variant] = &[
+    Variant::subgroup("cluster1", 1, 1),
+    Variant::subgroup("cluster2", 2, 1),
     Variant::subgroup("cluster4", 4, 1),
-    VARIANTS[2],
-    VARIANTS[3],
-    VARIANTS[4],
+    Variant::scalar("scalar1", 1),
+    Variant::scalar("scalar2", 2),
+    Variant::scalar("scalar4", 4),
     Variant::tiled("tiled1", 1).reduction_order(1),
     Variant::tiled("tiled2", 2).reduction_order(1),
     Variant::tiled("tiled4", 4).reduction_order(1),

@@ -27,7 +27,7 @@ mod suffix;
 mod tiled;
 mod weights;
 
-use super::variant::{Selection, Variant, Variants};
+use super::variant::{Selection, Variant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Groups, Kernel, Param, Rows};
 use crate::kernels::strategy::Strategy;
@@ -208,19 +208,6 @@ fn taken(gpu: &Gpu, strategy: Strategy, arrays: [u32; 2], d: u32, count: u32) ->
         }
     };
     (strategy, tile, 1)
-}
-
-/// Variants by number of queries or keys per lane, in a cluster or scalar.
-const VARIANTS: &[Variant] = &[
-    Variant::subgroup("cluster1", 1, 1),
-    Variant::subgroup("cluster2", 2, 1),
-    Variant::scalar("scalar1", 1),
-    Variant::scalar("scalar2", 2),
-    Variant::scalar("scalar4", 4),
-];
-
-const fn variants(kernel: &'static str) -> Variants {
-    Variants { kernel, least_lanes: CLUSTER, all: VARIANTS }
 }
 
 /// Maximum number of floats of a lane's queries, limited by registers and compile time.

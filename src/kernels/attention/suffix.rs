@@ -1,8 +1,7 @@
 //! Attention of suffixes changed by connected configurations, over the prefix that they share with their sample.
 
 use super::{
-    CLUSTER, VARIANTS, attend, check_heads, class, cluster, compiles_long, groups, head_requirement, part, scale,
-    taken, tiled,
+    CLUSTER, attend, check_heads, class, cluster, compiles_long, groups, head_requirement, part, scale, taken, tiled,
 };
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Param, Plan, Rows, View, bind};
@@ -22,7 +21,7 @@ fn choose_suffix(gpu: &Gpu, shape: &SuffixShape) -> Strategy {
 }
 
 pub(crate) static SUFFIX_SELECTOR: VariantSelector<SuffixShape> = VariantSelector {
-    variants: Variants { kernel: "attention_suffix", least_lanes: CLUSTER, all: VARIANTS_SUFFIX },
+    variants: Variants { kernel: "attention_suffix", least_lanes: CLUSTER, all: VARIANTS },
     class: |shape| class(shape.t, shape.d),
     rule: |gpu, shape| {
         if tiled::pays(gpu, shape.d) {
@@ -39,13 +38,13 @@ pub(crate) static SUFFIX_SELECTOR: VariantSelector<SuffixShape> = VariantSelecto
     },
 };
 
-/// Variants of the other kernels, plus those in workgroup memory.
-const VARIANTS_SUFFIX: &[Variant] = &[
-    VARIANTS[0],
-    VARIANTS[1],
-    VARIANTS[2],
-    VARIANTS[3],
-    VARIANTS[4],
+/// Variants by number of queries per lane, in a cluster, scalar or in workgroup memory, and the one for wide heads.
+const VARIANTS: &[Variant] = &[
+    Variant::subgroup("cluster1", 1, 1),
+    Variant::subgroup("cluster2", 2, 1),
+    Variant::scalar("scalar1", 1),
+    Variant::scalar("scalar2", 2),
+    Variant::scalar("scalar4", 4),
     Variant::tiled("tiled1", 1).reduction_order(1),
     Variant::tiled("tiled2", 2).reduction_order(1),
     Variant::tiled("wide", tiled::WIDE).reduction_order(2).launching("attention_suffix_wide"),
