@@ -96,9 +96,9 @@ fn main(
     for (var w = 0u; w < windows; w++) {
         let changed = w >= base_windows;
         let window = select(w, w - base_windows, changed) * CHUNK;
-        let of_lane = select(0u, QUERIES * LANES, changed) + local;
-        let of_first = unpacked(ranges[of_lane]);
-        let of_last = unpacked(ranges[of_lane + (QUERIES - 1u) * LANES]);
+        let lane = select(0u, QUERIES * LANES, changed) + local;
+        let of_first = unpacked(ranges[lane]);
+        let of_last = unpacked(ranges[lane + (QUERIES - 1u) * LANES]);
         let keys = vec2(min(of_first.x, of_last.x), max(of_first.y, of_last.y));
         if (w == 0u) { tile = keys.x - keys.x % TILE_KEYS; }
         if (w == base_windows) { tile = keys.x; }
@@ -116,7 +116,7 @@ fn main(
         workgroupBarrier();
         for (; tile < min(window + CHUNK, keys.y); tile += TILE_KEYS) {
             var seen: array<vec2<i32>, QUERIES>;
-            for (var i = 0u; i < QUERIES; i++) { seen[i] = vec2<i32>(unpacked(ranges[of_lane + i * LANES])) - i32(tile); }
+            for (var i = 0u; i < QUERIES; i++) { seen[i] = vec2<i32>(unpacked(ranges[lane + i * LANES])) - i32(tile); }
             score_tile((tile - window) * KEY_STRIDE + own * ROW);
             add_tile((tile - window) * KEY_STRIDE + own * ROW, seen);
         }

@@ -1,12 +1,12 @@
-// Causal attention of changed suffixes over the prefix of their base sample: by register blocks, for GPUs and wide heads.
+// Causal attention of changed suffixes over the prefix of their base sample: register blocks, for GPUs and wide heads.
 //
 //   out[r] = Σ_j softmax_j(q_r · k_j / √D) v_j,   p − p mod period ≤ j ≤ p
 //   k_j, v_j of base row base[u]·T + j for j < s, of suffix row r − (p − j) for s ≤ j ≤ p
 //
 // Row r = u·per_item + k of the suffix batch is position p of a sequence that differs from base sample base[u] from
-// position s on; row_table[k] = (s, p). The rows of a sequence are consecutive from p = s on. A workgroup owns a head of
-// QUERY_TILE consecutive rows of an item. It iterates over tiles of KEY_TILE of their base keys, a range of positions,
-// then of their changed keys, a range of rows.
+// position s on; row_table[k] = (s, p). The rows of a sequence are consecutive from p = s on. A workgroup owns a head
+// of QUERY_TILE consecutive rows of an item. It iterates over tiles of KEY_TILE of their base keys, a range of
+// positions, then of their changed keys, a range of rows.
 //
 // grid   items · H · ⌈per_item / QUERY_TILE⌉ workgroups
 // reads  base_qkv (B·T, 3C) and qkv (items·per_item, 3C)

@@ -3,8 +3,9 @@
 // arXiv:2307.08691). Scores are in units of log 2: q contains log₂(e)/√D.
 //
 // The importing file imports head, defines QUERIES, PAIRS, the number of pairs of a sample and a head in a workgroup,
-// and SPLIT, the number of lanes that share queries: a lane has every SPLIT-th part of their head. It declares `rows` in workgroup memory, in which a key of all pairs takes KEY_STRIDE vectors: for each
-// pair the parts of the key, those of the value, and padding so that rows begin in different banks.
+// and SPLIT, the number of lanes that share queries: a lane has every SPLIT-th part of their heads. It declares `rows`
+// in workgroup memory, in which a key of all pairs takes KEY_STRIDE vectors: for each pair the parts of the key, those
+// of the value, and padding so that rows begin in different banks.
 const LANES: u32 = 64u;
 const PAIR_LANES: u32 = LANES / PAIRS;     // of a pair
 const OWN: u32 = max(1u, PARTS / SPLIT);   // parts of a lane

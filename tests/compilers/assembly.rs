@@ -65,7 +65,7 @@ fn loaded_bytes(operation: &str) -> u32 {
 }
 
 impl HotLoop {
-    fn of_instructions(instructions: impl Iterator<Item = &'_ str>) -> Self {
+    fn of_instructions(instructions: &[&str]) -> Self {
         let mut hot = Self::default();
         let (mut memory, mut shared, mut scalar) = (false, false, false);
         for instruction in instructions {
@@ -119,7 +119,8 @@ impl HotLoop {
     pub fn of(assembly: &str) -> Option<Self> {
         let blocks = blocks(assembly);
         let instructions = |(start, end): (usize, usize)| {
-            Self::of_instructions(blocks[start..=end].iter().flat_map(|(_, instructions)| instructions.iter().copied()))
+            let all: Vec<&str> = blocks[start..=end].iter().flat_map(|(_, all)| all.iter().copied()).collect();
+            Self::of_instructions(&all)
         };
         let all = innermost_loops(&blocks).into_iter().map(instructions);
         all.max_by_key(|hot| hot.multiply_adds).filter(|hot| hot.multiply_adds >= 8)

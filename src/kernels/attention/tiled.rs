@@ -1,8 +1,9 @@
 //! Attention in workgroup memory, for GPUs: shapes that use it and sizes of its workgroups.
 //!
-//! A workgroup loads keys and values along the contiguous axis, and a lane uses each vector that it reads from workgroup
-//! memory in 8 or more multiply-adds. The queries per lane and the tiles follow from the registers that compilers of GPUs
-//! report: those of Intel's run out first, with more than 32 floats of queries. No GPU has been measured.
+//! A workgroup loads keys and values along the contiguous axis, and a lane uses each vector that it reads from
+//! workgroup memory in 8 or more multiply-adds where registers allow it. The queries per lane and the tiles follow from
+//! the registers that compilers of GPUs report: those of Intel run out first, with more than 32 floats of queries per
+//! lane. No GPU has been measured.
 
 use crate::gpu::{Gpu, Param};
 
@@ -91,8 +92,8 @@ pub(super) fn requirement(queries: u32, d: u32, split: u32) -> Option<String> {
     (!fits).then(|| format!("heads whose width is a multiple of 4, at most {most} per lane, got {d}"))
 }
 
-/// Queries per lane with `d` floats each, one or two. Two use every value from workgroup memory twice, without which its bandwidth limits the
-/// kernel; more gain nothing.
+/// Queries per lane with `d` floats each, one or two. Two use every value from workgroup memory twice, without which
+/// its bandwidth limits the kernel; more gain nothing.
 pub(super) fn queries(d: u32, count: u32) -> u32 {
     (QUERY_FLOATS / d).clamp(1, 2).min(count)
 }
