@@ -41,10 +41,23 @@ fn least_subgroups(key: &str) -> u64 {
 }
 
 /// Kernels with fewer subgroups per SIMD than [`least_subgroups`], and why.
-const EXCEPTIONS: &[(&str, u64, &str)] = &[];
+const EXCEPTIONS: &[(&str, u64, &str)] = &[(
+    "attention_backward_short_tiled",
+    6,
+    "queries, keys, values, scores and their gradients of a head are in workgroup memory, which limits it before registers do",
+)];
 
 /// Least share of multiply-adds in the vector cycles of hot loops on the RX 6800.
-const LEAST_ISSUE: &[(&str, f64)] = &[];
+const LEAST_ISSUE: &[(&str, f64)] = &[
+    ("attention_backward_key_tiled", 0.9),
+    ("attention_backward_query_tiled", 0.9),
+    ("attention_backward_short_tiled", 0.9),
+    ("attention_forward_wide", 0.9),
+    ("attention_suffix_wide", 0.8),
+    ("feed_forward_slices", 0.95),
+    ("linear_gradient_tiled", 0.7),
+    ("linear_product_tiled", 0.65),
+];
 
 /// A kernel with its constants.
 type Form = (String, BTreeMap<String, u32>);
