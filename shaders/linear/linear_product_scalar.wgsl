@@ -46,12 +46,16 @@ fn main(
 
     var sum: array<vec4<f32>, ROWS>;
     for (var i = 0u; i < ROWS; i++) { sum[i] = vec4(0.0); }
+    // Indices are kept from step to step, because drivers move no arithmetic out of loops.
+    var row_start: array<u32, ROWS>;
+    for (var i = 0u; i < ROWS; i++) { row_start[i] = min(first_row + i, params.rows - 1u) * params.inner; }
+    var at = columns * stride.y;
     for (var k = 0u; k < params.inner; k++) {
-        let at = vec4(k * stride.x) + columns * stride.y;
         let b = vec4<f32>(vec4(weight[at.x], weight[at.y], weight[at.z], weight[at.w]));
         for (var i = 0u; i < ROWS; i++) {
-            sum[i] = fma(vec4(x[min(first_row + i, params.rows - 1u) * params.inner + k]), b, sum[i]);
+            sum[i] = fma(vec4(x[row_start[i] + k]), b, sum[i]);
         }
+        at += vec4(stride.x);
     }
 
     for (var i = 0u; i < ROWS; i++) {
