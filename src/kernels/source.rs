@@ -43,6 +43,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("norm_forward_rows", include_str!("../../shaders/shared/norm_forward_rows.wgsl")),
     ("online_softmax", include_str!("../../shaders/shared/online_softmax.wgsl")),
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
+    ("product_tile", include_str!("../../shaders/shared/product_tile.wgsl")),
     ("put", include_str!("../../shaders/shared/put.wgsl")),
     ("recurrent", include_str!("../../shaders/shared/recurrent.wgsl")),
     ("factored", include_str!("../../shaders/shared/factored.wgsl")),

@@ -1,5 +1,6 @@
-//! Device kernels: arguments of indirect dispatches and probes of an adapter's limits.
+//! Device kernels: arguments of indirect dispatches and probes of an adapter's limits; estimates of a GPU's size.
 
 pub(crate) mod cases;
 mod indirect_args;
 pub mod probe;
+pub(crate) mod size;

@@ -3,8 +3,9 @@
 use super::blocks::{block_rows_of, blocks};
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
+use crate::kernels::device::size::compute_units;
 use crate::kernels::strategy::Strategy;
-use crate::kernels::tiled::{self, gradient_threads};
+use crate::kernels::tiled::{self, GRADIENT_TILES, gradient_tile};
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
 use crate::kernels::{kernel, panel, record};
 
@@ -129,7 +130,12 @@ pub(crate) static GRADIENT_SELECTOR: VariantSelector<GradientShape> = VariantSel
             Variant::subgroup("columns16x2", 16, 2),
             Variant::subgroup("columns16x4", 16, 4),
             Variant::scalar("scalar", 4),
-            Variant::tiled("tiled", 0),
+            Variant::tiled("tiled128x128", 0),
+            Variant::tiled("tiled128x64", 1),
+            Variant::tiled("tiled64x64", 2),
+            Variant::tiled("tiled32x32", 3),
+            Variant::tiled("tiled16x64", 4),
+            Variant::tiled("tiled64x16", 5),
             Variant::panel("panel", 1),
         ],
     },
@@ -140,7 +146,9 @@ pub(crate) static GRADIENT_SELECTOR: VariantSelector<GradientShape> = VariantSel
     rule: |gpu, shape| {
         let (_, held) = shape.passed_and_held();
         match Strategy::choose(gpu, &[held]) {
-            _ if tiled::pays(gpu, shape.rows.capacity, [shape.inputs, shape.outputs]) => (Strategy::Tiled, 0, 1),
+            _ if tiled::is_default(gpu, [shape.inputs, shape.outputs]) => {
+                (Strategy::Tiled, gradient_tile(shape.blocks(), [shape.outputs, shape.inputs], compute_units(gpu)), 1)
+            }
             Strategy::Subgroup if panel_pays(gpu, shape) => (Strategy::Panel, 1, 1),
             Strategy::Subgroup => (Strategy::Subgroup, 16, Strategy::subgroups(gpu)),
             _ => (Strategy::Scalar, 4, 1),
@@ -217,10 +225,11 @@ impl LinearGradient {
             }
             Strategy::Tiled => {
                 params.extend([("inner", shape.inputs.into()), ("columns", shape.outputs.into())]);
-                let threads = gradient_threads(shape.inputs, shape.outputs);
-                let [k_tile, n_tile] = threads.map(|threads| u64::from(4 * threads));
+                let tile = GRADIENT_TILES[variant.tile as usize];
+                params.push(("step", tile.step().into()));
+                let [n_tile, k_tile] = tile.sizes().map(u64::from);
                 let groups = blocks * n.div_ceil(n_tile) * k.div_ceil(k_tile);
-                (&GRADIENT_TILED, vec![("K_THREADS", threads[0])], operands(), groups)
+                (&GRADIENT_TILED, vec![("TILE", tile.code())], operands(), groups)
             }
             Strategy::Panel => {
                 let lanes = variant.lanes(plan.gpu(), GRADIENT_PANEL.name)?;

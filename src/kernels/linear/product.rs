@@ -4,8 +4,9 @@ use super::Activation;
 use super::cooperative::{Fragment, fragment};
 use crate::error::Result;
 use crate::gpu::{Cost, DType, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, View, bind};
+use crate::kernels::device::size::{compute_units, has_many_registers};
 use crate::kernels::strategy::Strategy;
-use crate::kernels::tiled::{self, PRODUCT_TILES};
+use crate::kernels::tiled::{self, PRODUCT_TILES, product_slices, product_tile};
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
 use crate::kernels::{kernel, panel};
 
@@ -23,9 +24,18 @@ pub(crate) static PRODUCT_SELECTOR: VariantSelector<LinearShape> = VariantSelect
             Variant::subgroup("subgroup2", 16, 2),
             Variant::subgroup("subgroup4", 16, 4),
             Variant::scalar("scalar", 8),
-            Variant::tiled("tiled128x32", 0),
-            Variant::tiled("tiled128x64", 1),
-            Variant::tiled("tiled64x64", 2),
+            Variant::tiled("tiled128x128", 0).reduction_order(1),
+            Variant::tiled("tiled128x64", 1).reduction_order(1),
+            Variant::tiled("tiled64x64", 2).reduction_order(1),
+            Variant::tiled("tiled128x32", 3).reduction_order(1),
+            Variant::tiled("tiled32x32", 4).reduction_order(1),
+            Variant::tiled("tiled64x64s4", 5).reduction_order(1),
+            Variant::tiled("tiled64x32s4", 6).reduction_order(1),
+            Variant::tiled("tiled32x32s4", 7).reduction_order(1),
+            Variant::tiled("tiled64x16s4", 8).reduction_order(1),
+            Variant::tiled("tiled32x32s16", 9).reduction_order(1),
+            Variant::tiled("tiled16x32s16", 10).reduction_order(1),
+            Variant::tiled("tiled16x16s16", 11).reduction_order(1),
             Variant::panel("panel1", 1),
             Variant::panel("panel2", 2),
             Variant::panel("panel4", 4),
@@ -36,8 +46,9 @@ pub(crate) static PRODUCT_SELECTOR: VariantSelector<LinearShape> = VariantSelect
         format!("{:?} {k} x {n}, {}", shape.direction, rows_class(&shape.rows)).to_lowercase()
     },
     rule: |gpu, shape| match Strategy::choose(gpu, &[shape.inner, shape.columns]) {
-        _ if tiled::pays(gpu, shape.rows.capacity, [shape.inner, shape.columns]) => {
-            (Strategy::Tiled, tiled::product_tile(shape.rows.capacity, shape.columns), 1)
+        _ if tiled::is_default(gpu, [shape.inner, shape.columns]) => {
+            let sizes = [shape.rows.capacity, shape.inner, shape.columns];
+            (Strategy::Tiled, product_tile(sizes, compute_units(gpu), has_many_registers(gpu)), 1)
         }
         Strategy::Subgroup if panel_pays(gpu, shape) => (Strategy::Panel, panels(gpu, shape), 1),
         Strategy::Subgroup => (Strategy::Subgroup, 16, Strategy::subgroups(gpu)),
@@ -48,6 +59,13 @@ pub(crate) static PRODUCT_SELECTOR: VariantSelector<LinearShape> = VariantSelect
             let most = 4 * block(shape, variant.tile, Strategy::lanes(gpu)?);
             if shape.inner > most {
                 return Some(format!("an output of f32, or at most {most} inputs"));
+            }
+        }
+        if variant.strategy == Strategy::Tiled {
+            let slices = product_slices(shape.inner, shape.columns);
+            let of_tile = PRODUCT_TILES[variant.tile as usize].slices;
+            if slices != of_tile {
+                return Some(format!("widths whose sums have {of_tile} slices, these have {slices}"));
             }
         }
         let whole = shape.inner.is_multiple_of(4) && shape.columns.is_multiple_of(4);
@@ -176,7 +194,8 @@ impl LinearProduct {
             }
             Strategy::Tiled => {
                 let tile = PRODUCT_TILES[variant.tile as usize];
-                spec.extend([("COLUMN_THREADS", tile.column_threads), ("THREAD_ROWS", tile.thread_rows)]);
+                spec.push(("TILE", tile.code()));
+                params.push(("steps", tile.steps(shape.inner).into()));
                 (&PRODUCT_TILED, shape.rows.groups(tile.rows(), shape.columns.div_ceil(tile.columns()).into()))
             }
             Strategy::Panel => {

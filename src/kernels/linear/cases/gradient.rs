@@ -60,8 +60,18 @@ fn gradient_cases_of(gpu: &Gpu, strategy: Strategy, shapes: &[(u32, u32, u32)]) 
 }
 
 fn gradient_tiled_cases(gpu: &Gpu) -> Vec<Case> {
-    let shapes =
-        [(1, 4, 4), (16, 32, 128), (513, 36, 16), (515, 132, 36), (1025, 132, 68), (700, 64, 64), (70_000, 4, 4)];
+    // With and without partial tiles, steps and blocks at the edges.
+    let shapes = [
+        (1, 4, 4),
+        (16, 32, 128),
+        (7, 68, 4),
+        (513, 36, 16),
+        (515, 132, 36),
+        (1025, 132, 68),
+        (700, 64, 64),
+        (529, 4, 132),
+        (70_000, 4, 4),
+    ];
     gradient_cases_of(gpu, Strategy::Tiled, &shapes)
 }
 

@@ -43,8 +43,22 @@ fn product_scalar_cases(gpu: &Gpu) -> Vec<Case> {
 }
 
 fn product_tiled_cases(gpu: &Gpu) -> Vec<Case> {
-    // With and without partial tiles at the edges.
-    let shapes = [(1, 4, 4), (16, 32, 32), (17, 36, 132), (128, 16, 32), (129, 36, 28), (2049, 24, 68), (70_000, 4, 4)];
+    // Sums in 1, 4 and 16 slices; with and without partial tiles, steps and slices at the edges.
+    let shapes = [
+        (1, 4, 4),
+        (16, 32, 32),
+        (63, 28, 36),
+        (17, 36, 132),
+        (65, 100, 516),
+        (33, 140, 68),
+        (31, 128, 4),
+        (33, 132, 36),
+        (129, 16, 260),
+        (129, 36, 28),
+        (2049, 24, 68),
+        (37, 2048, 20),
+        (70_000, 4, 4),
+    ];
     product_cases_of(gpu, Strategy::Tiled, &shapes)
 }
 
