@@ -35,8 +35,8 @@
 //! # Determinism
 //!
 //! Results have the same bits from run to run on one adapter. Each output has one writer, sums have a fixed order
-//! (blocks of at most 512 rows, then the blocks in order), there are no float atomics, and random numbers are
-//! counter-based.
+//! (blocks of at most 512 rows, then the blocks in order; on GPUs, blocks of small gradients are sums of parts), there
+//! are no float atomics, and random numbers are counter-based.
 
 pub mod attention;
 mod case;

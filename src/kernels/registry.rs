@@ -75,6 +75,7 @@ pub static ALL: &[Entry] = &[
     linear::cases::gradient::GRADIENT_TILED_ENTRY,
     linear::cases::gradient::GRADIENT_PANEL_ENTRY,
     linear::cases::gradient::GRADIENT_SUM_ENTRY,
+    linear::cases::gradient::GRADIENT_SUM_PARTS_ENTRY,
     linear::cases::activate::ACTIVATE_ENTRY,
     nn::cases::norm::FORWARD_ENTRY,
     nn::cases::norm::FORWARD_SCALAR_ENTRY,

@@ -115,9 +115,10 @@ pub(super) fn product_slices(inner: u32, columns: u32) -> u32 {
 const GROUPS: u64 = 4;
 
 /// Estimated time of `groups` workgroups on tiles of these sizes, in arbitrary units. A GPU that they do not fill takes
-/// as long as a filled one.
+/// about as long as a filled one.
 fn time(groups: u64, sizes: [u32; 2], units: u32, density: u32) -> u64 {
-    groups.max(GROUPS * u64::from(units)) * u64::from(sizes[0] * sizes[1]) * 1000 / u64::from(density)
+    let filled = groups.max(GROUPS * u64::from(units));
+    (16 * filled + groups) * u64::from(sizes[0] * sizes[1]) * 100 / u64::from(density)
 }
 
 /// Index of the tile for a product: the one that is estimated to be fastest on a GPU with so many compute units.
@@ -167,9 +168,9 @@ pub(super) const GRADIENT_TILES: [GradientTile; 6] = [
     GradientTile::new([16, 16], [2, 2], 89),
     GradientTile::new([16, 16], [2, 1], 85),
     GradientTile::new([16, 16], [1, 1], 74),
-    GradientTile::new([8, 8], [1, 1], 73),
-    GradientTile::new([4, 16], [1, 1], 75),
-    GradientTile::new([16, 4], [1, 1], 71),
+    GradientTile::new([8, 8], [1, 1], 74),
+    GradientTile::new([4, 16], [1, 1], 74),
+    GradientTile::new([16, 4], [1, 1], 74),
 ];
 
 /// Index of the tile for a gradient of these outputs and inputs over `blocks` blocks of rows, as [`product_tile`].
@@ -232,7 +233,7 @@ mod tests {
     fn gradients_take_large_tiles_if_they_leave_enough_workgroups() {
         for (blocks, widths, small, large) in [
             (96, [2048, 128], [128, 128], [128, 128]),
-            (2, [128, 2048], [128, 64], [16, 64]),
+            (2, [128, 2048], [128, 64], [32, 32]),
             (2, [32, 32], [32, 32], [32, 32]),
             (2, [16, 128], [16, 64], [16, 64]),
             (2, [128, 4], [64, 16], [64, 16]),

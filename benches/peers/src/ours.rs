@@ -112,7 +112,7 @@ fn weight_gradient(gpu: &Gpu, s: &Layer, inputs: &Inputs) -> Result<(Record, Vec
     let shape =
         GradientShape { rows: (s.rows as u32).into(), inputs: s.inner as u32, outputs: s.columns as u32 };
     let (x, d_y) = (gpu.upload("peers.x", &inputs.x)?, gpu.upload("peers.d_y", &inputs.d_y)?);
-    let part = gpu.buffer("peers.part", shape.part_elements())?;
+    let part = gpu.buffer("peers.part", shape.part_elements(gpu))?;
     let d_weight = poisoned(gpu, "peers.d_weight", s.columns * s.inner)?;
     let d_bias = poisoned(gpu, "peers.d_bias", s.columns)?;
     let kernel = LinearGradient {

@@ -96,7 +96,7 @@ pub(crate) fn weight_gradient(session: &mut Bench<'_>, shape: &BenchShape) -> Re
     let [rows, k, n] = [rows, inputs, outputs].map(u64::from);
     let (x, x_buffer) = session.input("x", rows * k, 1.0)?;
     let (d_y, d_y_buffer) = session.input("d_y", rows * n, 1.0)?;
-    let part = session.output("part", gradient.part_elements())?;
+    let part = session.output("part", gradient.part_elements(session.gpu))?;
     let (d_weight, d_bias) = (session.output("d_weight", k * n)?, session.output("d_bias", n)?);
     let kernel = LinearGradient {
         x: x_buffer.view(),

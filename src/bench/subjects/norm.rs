@@ -70,7 +70,7 @@ pub(crate) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
         },
     )?;
 
-    let part = session.output("part", form.part_elements())?;
+    let part = session.output("part", form.part_elements(session.gpu))?;
     let (d_gamma, d_beta) = (session.output("d_gamma", width.into())?, session.output("d_beta", width.into())?);
     let gradient = NormGradient {
         x: x_buffer.view(),

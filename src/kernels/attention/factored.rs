@@ -13,7 +13,7 @@
 use super::class;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, View, bind};
-use crate::kernels::linear::{GradientInto, GradientSum, block_rows, block_rows_of};
+use crate::kernels::linear::{GradientInto, GradientSum, Parts, block_rows, block_rows_of};
 use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
 use crate::kernels::{kernel, record};
@@ -279,7 +279,8 @@ impl FactoredGradient {
         let (part, d_weight, d_bias) = (self.part.clone(), self.d_relative.clone(), self.d_out.clone());
         let sum = GradientSum { part, d_weight, d_bias };
         let elements = [shape.weights() as u32, 0];
-        sum.record(plan, (&shape.block_rows(), elements), into, &|plan, part| {
+        let rows = shape.block_rows();
+        sum.record(plan, (&rows, Parts::whole(&rows), elements), into, &|plan, part| {
             self.record_blocks(plan, shape, variant, part)
         })
     }

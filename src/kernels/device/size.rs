@@ -2,7 +2,7 @@
 
 use crate::gpu::Gpu;
 
-/// Vendors of PCI whose GPUs hold 128 floats per invocation in registers and more: AMD and NVIDIA.
+/// PCI vendors of GPUs with 256 registers per invocation: AMD and NVIDIA.
 const WIDE: [u32; 2] = [0x1002, 0x10de];
 
 /// Estimated number of compute units: independent processors that each run a few workgroups at a time.
@@ -13,7 +13,8 @@ pub(crate) fn compute_units(gpu: &Gpu) -> u32 {
     }
 }
 
-/// Whether an invocation has registers for a tile of 8 × 8 sums and its operands.
+/// Whether registers for a tile of 8 × 8 sums and its operands leave room for several subgroups on a processor. They do
+/// not on AMD's GPUs with subgroups of 64 only (GCN), which hold half as many.
 pub(crate) fn has_many_registers(gpu: &Gpu) -> bool {
-    WIDE.contains(&gpu.info().vendor)
+    WIDE.contains(&gpu.info().vendor) && gpu.info().subgroup_min_size <= 32
 }

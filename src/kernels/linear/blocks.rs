@@ -1,12 +1,22 @@
 //! Blocks of rows whose sums are added in order.
+//!
+//! On GPUs, the blocks of small gradients consist of equal parts, which are added in order first: a gradient of few
+//! columns would otherwise have few workgroups.
 
-use crate::gpu::{DynamicRows, Rows};
+use crate::gpu::{DynamicRows, Gpu, Rows};
 
 /// Maximum number of rows that one invocation adds before the fixed sum over blocks. It is part of the definition of
 /// the result, so it does not depend on the adapter.
 pub(crate) const BLOCK_ROWS: u32 = 512;
 /// Minimum number of rows of the equal blocks into which items longer than a block are split.
 const LEAST_BLOCK_ROWS: u32 = 64;
+
+/// Maximum number of rows of the parts of a block.
+const PART_ROWS: u32 = 64;
+/// Maximum number of parts of a block.
+const MOST_PARTS: u32 = 32;
+/// Maximum number of columns of the gradients whose blocks are divided into parts: a weight (128, 128) and its bias.
+const PART_COLUMNS: u64 = 128 * 129;
 
 /// Number of rows per block for items of `rows_per_item` rows: whole items, or an equal part of one. One pass over many
 /// items and several passes over fewer, each a multiple of [`block_items`], then add the same blocks in the same order
@@ -46,16 +56,87 @@ pub(crate) fn block_rows_of(rows: &Rows) -> u32 {
 
 /// Maximum number of blocks of rows of a gradient over `items` items of `rows_per_item` rows. A pass over fixed rows,
 /// which are not grouped into items, has no more.
-pub(crate) fn blocks_of_items(items: u32, rows_per_item: u32) -> u32 {
+fn blocks_of_items(items: u32, rows_per_item: u32) -> u32 {
     (items * rows_per_item).div_ceil(block_rows(rows_per_item))
 }
 
 /// Same as [`blocks_of_items`], for rows that are a coarser division of items of `finest_per_item` rows.
-pub(crate) fn blocks_within(items: u32, rows_per_item: u32, finest_per_item: u32) -> u32 {
+fn blocks_within(items: u32, rows_per_item: u32, finest_per_item: u32) -> u32 {
     (items * rows_per_item).div_ceil(block_rows_within(rows_per_item, finest_per_item))
 }
 
-/// Number of blocks of rows of a gradient.
-pub(crate) fn blocks(rows: &Rows) -> u32 {
-    rows.capacity.div_ceil(block_rows_of(rows))
+/// Division of the rows of a gradient into parts of blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// Number of rows per part.
+    pub rows: u32,
+    /// Number of parts.
+    pub count: u32,
+    /// Number of parts per block.
+    pub per_block: u32,
+}
+
+impl Parts {
+    /// Division for a gradient of `columns` floats. It does not depend on the number of rows.
+    pub(crate) fn new(gpu: &Gpu, rows: &Rows, columns: u64) -> Self {
+        let block = block_rows_of(rows);
+        let apart = rows.live.as_ref().is_some_and(|live| live.apart);
+        let per_block = if apart { 1 } else { parts_per_block(gpu, block, columns) };
+        Self::of_rows(rows, block / per_block, per_block)
+    }
+
+    /// Undivided blocks.
+    pub(crate) fn whole(rows: &Rows) -> Self {
+        Self::of_rows(rows, block_rows_of(rows), 1)
+    }
+
+    pub(super) fn of_rows(rows: &Rows, part: u32, per_block: u32) -> Self {
+        Self { rows: part, count: rows.capacity.div_ceil(part), per_block }
+    }
+}
+
+/// Number of parts of a block of `block` rows: the smallest that divides it into parts of at most [`PART_ROWS`] rows.
+fn parts_per_block(gpu: &Gpu, block: u32, columns: u64) -> u32 {
+    if gpu.is_software() || columns > PART_COLUMNS { 1 } else { parts_of_block(block) }
+}
+
+fn parts_of_block(block: u32) -> u32 {
+    let fits = |parts: &u32| block.is_multiple_of(*parts) && block / parts <= PART_ROWS;
+    (1..=MOST_PARTS).find(fits).unwrap_or(1)
+}
+
+/// Scratch floats for the gradients of at most `columns` floats each, over `blocks` blocks of `block` rows.
+fn scratch(gpu: &Gpu, blocks: u32, block: u32, columns: u64) -> u64 {
+    let divided = u64::from(parts_per_block(gpu, block, 1)) * columns.min(PART_COLUMNS);
+    u64::from(blocks) * columns.max(divided)
+}
+
+/// Scratch floats for the gradients of at most `columns` floats each over `items` items of `rows_per_item` rows.
+pub(crate) fn scratch_of_items(gpu: &Gpu, items: u32, rows_per_item: u32, columns: u64) -> u64 {
+    scratch(gpu, blocks_of_items(items, rows_per_item), block_rows(rows_per_item), columns)
+}
+
+/// Same as [`scratch_of_items`], for rows that are a coarser division of items of `finest_per_item` rows.
+pub(crate) fn scratch_within(gpu: &Gpu, items: u32, rows_per_item: u32, finest_per_item: u32, columns: u64) -> u64 {
+    let block = block_rows_within(rows_per_item, finest_per_item);
+    scratch(gpu, blocks_within(items, rows_per_item, finest_per_item), block, columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_divide_blocks() {
+        for rows_per_item in 1..=700 {
+            let block = block_rows(rows_per_item);
+            let parts = parts_of_block(block);
+            assert!(block.is_multiple_of(parts));
+            assert!(
+                parts <= MOST_PARTS && (parts == 1 || (9..=PART_ROWS).contains(&(block / parts))),
+                "{block} {parts}"
+            );
+        }
+        assert_eq!([512, 510, 500, 509, 64, 65].map(parts_of_block), [8, 10, 10, 1, 1, 5]);
+    }
 }

@@ -1,6 +1,6 @@
 //! Gradients of a product, d_W = d_yᵀ x and d_b = Σ d_y, in blocks of rows that are added in order.
 
-use super::blocks::{block_rows_of, blocks};
+use super::blocks::{Parts, block_rows_of};
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::device::size::compute_units;
@@ -14,6 +14,7 @@ pub(super) static GRADIENT_SCALAR: Kernel = kernel!("linear", "linear_gradient_s
 pub(super) static GRADIENT_TILED: Kernel = kernel!("linear", "linear_gradient_tiled");
 pub(super) static GRADIENT_PANEL: Kernel = kernel!("linear", "linear_gradient_panel");
 pub(super) static GRADIENT_SUM: Kernel = kernel!("linear", "linear_gradient_sum");
+pub(super) static GRADIENT_SUM_PARTS: Kernel = kernel!("linear", "linear_gradient_sum_parts");
 
 record! {
     /// Gradients d_W and d_b of a product; see the module documentation.
@@ -90,8 +91,13 @@ pub trait SampleGradients {
 }
 
 impl GradientShape {
-    fn blocks(&self) -> u32 {
-        blocks(&self.rows)
+    /// Number of floats of the gradient.
+    fn floats(&self) -> u64 {
+        u64::from(self.inputs + 1) * u64::from(self.outputs)
+    }
+
+    fn parts(&self, gpu: &Gpu) -> Parts {
+        Parts::new(gpu, &self.rows, self.floats())
     }
 
     /// Whether the subgroup kernel passes x by shuffles and holds d_y in registers. The wider operand is passed, and
@@ -106,8 +112,8 @@ impl GradientShape {
     }
 
     /// Number of scratch floats that the gradient needs.
-    pub fn part_elements(&self) -> u64 {
-        u64::from(self.blocks()) * u64::from(self.inputs + 1) * u64::from(self.outputs)
+    pub fn part_elements(&self, gpu: &Gpu) -> u64 {
+        u64::from(self.parts(gpu).count) * self.floats()
     }
 }
 
@@ -146,9 +152,11 @@ pub(crate) static GRADIENT_SELECTOR: VariantSelector<GradientShape> = VariantSel
     rule: |gpu, shape| {
         let (_, held) = shape.passed_and_held();
         match Strategy::choose(gpu, &[held]) {
-            _ if tiled::is_default(gpu, [shape.inputs, shape.outputs]) => {
-                (Strategy::Tiled, gradient_tile(shape.blocks(), [shape.outputs, shape.inputs], compute_units(gpu)), 1)
-            }
+            _ if tiled::is_default(gpu, [shape.inputs, shape.outputs]) => (
+                Strategy::Tiled,
+                gradient_tile(shape.parts(gpu).count, [shape.outputs, shape.inputs], compute_units(gpu)),
+                1,
+            ),
             Strategy::Subgroup if panel_pays(gpu, shape) => (Strategy::Panel, 1, 1),
             Strategy::Subgroup => (Strategy::Subgroup, 16, Strategy::subgroups(gpu)),
             _ => (Strategy::Scalar, 4, 1),
@@ -178,7 +186,8 @@ impl LinearGradient {
         };
         self.record_rows(plan, shape)?;
         let sum = GradientSum { part: self.part.clone(), d_weight: self.d_weight.clone(), d_bias: self.d_bias.clone() };
-        sum.record_sum(plan, &shape.rows, [shape.inputs * shape.outputs, shape.outputs], keep)
+        let columns = [shape.inputs * shape.outputs, shape.outputs];
+        sum.record_sum(plan, &shape.rows, shape.parts(plan.gpu()), columns, keep)
     }
 
     /// Records only the sums over blocks of rows, into `part`.
@@ -187,22 +196,28 @@ impl LinearGradient {
     /// As [`Plan::launch`].
     pub fn record_rows(&self, plan: &mut Plan, shape: &GradientShape) -> Result<()> {
         let variant = GRADIENT_SELECTOR.take(plan.gpu(), shape)?;
-        self.record_blocks(plan, shape, variant)
+        self.record_parts(plan, shape, shape.parts(plan.gpu()), variant)
     }
 
-    pub(super) fn record_blocks(&self, plan: &mut Plan, shape: &GradientShape, variant: &Variant) -> Result<()> {
+    pub(super) fn record_parts(
+        &self,
+        plan: &mut Plan,
+        shape: &GradientShape,
+        parts: Parts,
+        variant: &Variant,
+    ) -> Result<()> {
         let (rows, k, n) = (u64::from(shape.rows.capacity), u64::from(shape.inputs), u64::from(shape.outputs));
         let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
-        let part_elements = shape.part_elements();
+        let part_elements = u64::from(parts.count) * shape.floats();
         let operands = || bind!(self.x[rows * k], self.d_y[rows * n], live = counter[1], self.part[part_elements]);
         let mut params = vec![
             ("rows", shape.rows.capacity.into()),
-            ("blocks", shape.blocks().into()),
-            ("block_rows", block_rows_of(&shape.rows).into()),
+            ("blocks", parts.count.into()),
+            ("block_rows", parts.rows.into()),
             ("first_item", first_item.into()),
             ("rows_per_item", rows_per_item.into()),
         ];
-        let blocks = u64::from(shape.blocks());
+        let blocks = u64::from(parts.count);
         let (kernel, spec, bindings, groups) = match variant.strategy {
             Strategy::Subgroup => {
                 let (lanes, tile, subgroups) =
@@ -246,7 +261,7 @@ impl LinearGradient {
             groups: shape.rows.groups_of_all(groups),
             cost: Cost {
                 flops: 2.0 * (rows * k * n) as f64,
-                bytes: 4.0 * (rows * k + rows * n + shape.part_elements()) as f64,
+                bytes: 4.0 * (rows * k + rows * n + part_elements) as f64,
             },
             shape: format!("({n}, {rows}) x ({rows}, {k})"),
         })
@@ -267,18 +282,19 @@ record! {
 }
 
 impl GradientSum {
-    /// Records `blocks` into scratch and their sum, or passes them to the receiver of per-sample gradients.
+    /// Records `blocks` into scratch and their sum, or passes them to the receiver of per-sample gradients. `blocks`
+    /// records as many sums as `parts`.
     pub(crate) fn record(
         &self,
         plan: &mut Plan,
-        (rows, elements): (&Rows, [u32; 2]),
+        (rows, parts, elements): (&Rows, Parts, [u32; 2]),
         into: GradientInto<'_>,
         blocks: &Blocks<'_>,
     ) -> Result<()> {
         match into {
             GradientInto::Sum { keep } => {
                 blocks(plan, &self.part)?;
-                self.record_sum(plan, rows, elements, keep)
+                self.record_sum(plan, rows, parts, elements, keep)
             }
             GradientInto::Samples(samples) => {
                 samples.other(plan, &Columns { rows, into: [&self.d_weight, &self.d_bias], elements }, blocks)
@@ -290,24 +306,29 @@ impl GradientSum {
         &self,
         plan: &mut Plan,
         rows: &Rows,
+        parts: Parts,
         [weights, columns]: [u32; 2],
         keep: bool,
     ) -> Result<()> {
         let (w, n) = (u64::from(weights), u64::from(columns));
-        let part = u64::from(blocks(rows)) * (w + n);
+        let part = u64::from(parts.count) * (w + n);
+        let mut params =
+            vec![("weights", weights.into()), ("columns", columns.into()), ("keep", u32::from(keep).into())];
+        let (kernel, per_group) = if parts.per_block == 1 {
+            params.push(("blocks", parts.count.into()));
+            (&GRADIENT_SUM, 64)
+        } else {
+            params.extend([("parts", parts.count.into()), ("parts_per_block", parts.per_block.into())]);
+            (&GRADIENT_SUM_PARTS, 32)
+        };
         plan.launch(&Launch {
-            kernel: &GRADIENT_SUM,
+            kernel,
             spec: &[],
             bindings: &bind!(self.part[part], self.d_weight[w], self.d_bias[n]),
-            params: &[
-                ("weights", weights.into()),
-                ("columns", columns.into()),
-                ("blocks", blocks(rows).into()),
-                ("keep", u32::from(keep).into()),
-            ],
-            groups: rows.groups_of_all((w + n).div_ceil(64)),
+            params: &params,
+            groups: rows.groups_of_all((w + n).div_ceil(per_group)),
             cost: Cost { flops: part as f64, bytes: 4.0 * (part + w + n) as f64 },
-            shape: format!("({} blocks, {w} + {n})", blocks(rows)),
+            shape: format!("({} blocks, {w} + {n})", parts.count),
         })
     }
 }

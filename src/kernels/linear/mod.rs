@@ -21,7 +21,7 @@ mod gradient;
 mod product;
 
 pub use activate::Activate;
-pub(crate) use blocks::{block_items, block_rows, block_rows_of, blocks, blocks_of_items, blocks_within};
+pub(crate) use blocks::{Parts, block_items, block_rows, block_rows_of, scratch_of_items, scratch_within};
 pub(super) use gradient::GRADIENT_SELECTOR;
 pub(crate) use gradient::GradientSum;
 pub use gradient::{Blocks, Columns, GradientInto, GradientShape, LinearGradient, SampleGradients, gradient_reference};

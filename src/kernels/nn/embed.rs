@@ -11,7 +11,7 @@
 //! there. The position table may be trained too. Source: the tokenizer in the public code of arXiv:2306.03921.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Cost, Kernel, Launch, Plan, Rows, View, bind};
+use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::{kernel, linear, record};
 
 pub(super) static FORWARD: Kernel = kernel!("nn", "embed_forward");
@@ -129,8 +129,17 @@ pub struct EmbedGradient {
 
 impl EmbedShape {
     /// Number of scratch floats that the gradient needs.
-    pub fn part_elements(&self) -> u64 {
-        u64::from(linear::blocks(&self.rows)) * u64::from(self.width) * u64::from(self.sites_per_patch + 1)
+    pub fn part_elements(&self, gpu: &Gpu) -> u64 {
+        u64::from(self.parts(gpu).count) * self.floats()
+    }
+
+    /// Number of floats of the gradient.
+    fn floats(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.sites_per_patch + 1)
+    }
+
+    fn parts(&self, gpu: &Gpu) -> linear::Parts {
+        linear::Parts::new(gpu, &self.rows, self.floats())
     }
 }
 
@@ -146,13 +155,21 @@ impl EmbedGradient {
             d_bias: self.d_bias.clone(),
         };
         let elements = [shape.width * shape.sites_per_patch, shape.width];
-        sum.record(plan, (&shape.rows, elements), into, &|plan, part| self.record_blocks(plan, shape, part))
+        let parts = shape.parts(plan.gpu());
+        sum.record(plan, (&shape.rows, parts, elements), into, &|plan, part| {
+            self.record_blocks(plan, shape, parts, part)
+        })
     }
 
-    pub(super) fn record_blocks(&self, plan: &mut Plan, shape: &EmbedShape, part: &View) -> Result<()> {
+    pub(super) fn record_blocks(
+        &self,
+        plan: &mut Plan,
+        shape: &EmbedShape,
+        divided: linear::Parts,
+        part: &View,
+    ) -> Result<()> {
         let (rows, c, p) = (u64::from(shape.rows.capacity), u64::from(shape.width), u64::from(shape.sites_per_patch));
         let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
-        let blocks = linear::blocks(&shape.rows);
         let bits = shape.sites_per_patch.min(MOST_BITS);
         let parts = u64::from(shape.sites_per_patch.div_ceil(bits));
         let d_elements = rows.saturating_sub(1) * u64::from(self.d_stride) + c;
@@ -170,7 +187,7 @@ impl EmbedGradient {
                 bias[weights[1]],
                 self.d_x[d_elements],
                 live = counter[1],
-                part[shape.part_elements()]
+                part[u64::from(divided.count) * shape.floats()]
             ),
             params: &[
                 ("rows", shape.rows.capacity.into()),
@@ -179,12 +196,12 @@ impl EmbedGradient {
                 ("stride", shape.stride.into()),
                 ("d_stride", self.d_stride.into()),
                 ("patches", shape.patches.into()),
-                ("blocks", blocks.into()),
-                ("block_rows", linear::block_rows_of(&shape.rows).into()),
+                ("blocks", divided.count.into()),
+                ("block_rows", divided.rows.into()),
                 ("first_item", first_item.into()),
                 ("rows_per_item", rows_per_item.into()),
             ],
-            groups: shape.rows.groups_of_all((u64::from(blocks) * parts * c).div_ceil(64)),
+            groups: shape.rows.groups_of_all((u64::from(divided.count) * parts * c).div_ceil(64)),
             cost: Cost { flops: (rows * c * (2 * p + 4)) as f64, bytes: 4.0 * (rows * (c + 4)) as f64 },
             shape: format!("({rows}, {c}, {p})"),
         })
@@ -219,16 +236,23 @@ impl TableGradient {
     ) -> Result<()> {
         // The table has no bias; the buffer bound for it is not written.
         let (part, d_weight, d_bias) = (self.part.clone(), self.d_table.clone(), self.d_x.clone());
-        let blocks = |plan: &mut Plan, part: &View| self.record_blocks(plan, shape, table, part);
         let elements = [table * shape.width, 0];
-        linear::GradientSum { part, d_weight, d_bias }.record(plan, (&shape.rows, elements), into, &blocks)
+        let parts = linear::Parts::new(plan.gpu(), &shape.rows, elements[0].into());
+        let blocks = |plan: &mut Plan, part: &View| self.record_blocks(plan, shape, table, parts, part);
+        linear::GradientSum { part, d_weight, d_bias }.record(plan, (&shape.rows, parts, elements), into, &blocks)
     }
 
-    pub(super) fn record_blocks(&self, plan: &mut Plan, shape: &EmbedShape, table: u32, part: &View) -> Result<()> {
+    pub(super) fn record_blocks(
+        &self,
+        plan: &mut Plan,
+        shape: &EmbedShape,
+        table: u32,
+        parts: linear::Parts,
+        part: &View,
+    ) -> Result<()> {
         let (rows, c) = (u64::from(shape.rows.capacity), u64::from(shape.width));
         let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
-        let blocks = linear::blocks(&shape.rows);
-        let elements = u64::from(blocks) * u64::from(table) * c;
+        let elements = u64::from(parts.count) * u64::from(table) * c;
         plan.launch(&Launch {
             kernel: &TABLE,
             spec: &[],
@@ -236,8 +260,8 @@ impl TableGradient {
             params: &[
                 ("rows", shape.rows.capacity.into()),
                 ("width", shape.width.into()),
-                ("blocks", blocks.into()),
-                ("block_rows", linear::block_rows_of(&shape.rows).into()),
+                ("blocks", parts.count.into()),
+                ("block_rows", parts.rows.into()),
                 ("first_item", first_item.into()),
                 ("rows_per_item", rows_per_item.into()),
                 ("patches", shape.patches.into()),

@@ -17,7 +17,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::linear::{GradientInto, GradientSum, block_rows_of, blocks};
+use crate::kernels::linear::{GradientInto, GradientSum, Parts};
 use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
 use crate::kernels::{kernel, record};
@@ -48,13 +48,13 @@ impl NormShape {
         Self { rows: rows.into(), width }
     }
 
-    fn blocks(&self) -> u32 {
-        blocks(&self.rows)
+    fn parts(&self, gpu: &Gpu) -> Parts {
+        Parts::new(gpu, &self.rows, 2 * u64::from(self.width))
     }
 
     /// Number of scratch floats that [`NormGradient`] needs.
-    pub fn part_elements(&self) -> u64 {
-        2 * u64::from(self.blocks()) * u64::from(self.width)
+    pub fn part_elements(&self, gpu: &Gpu) -> u64 {
+        2 * u64::from(self.parts(gpu).count) * u64::from(self.width)
     }
 
     fn elements(&self) -> u64 {
@@ -255,13 +255,16 @@ impl NormGradient {
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &NormShape, into: GradientInto<'_>) -> Result<()> {
         let sum = GradientSum { part: self.part.clone(), d_weight: self.d_gamma.clone(), d_bias: self.d_beta.clone() };
-        sum.record(plan, (&shape.rows, [shape.width; 2]), into, &|plan, part| self.record_blocks(plan, shape, part))
+        let parts = shape.parts(plan.gpu());
+        sum.record(plan, (&shape.rows, parts, [shape.width; 2]), into, &|plan, part| {
+            self.record_blocks(plan, shape, parts, part)
+        })
     }
 
-    pub(super) fn record_blocks(&self, plan: &mut Plan, shape: &NormShape, part: &View) -> Result<()> {
+    pub(super) fn record_blocks(&self, plan: &mut Plan, shape: &NormShape, parts: Parts, part: &View) -> Result<()> {
         let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
         let [rows, width] = shape.params();
-        let columns = u64::from(shape.blocks()) * u64::from(shape.width);
+        let columns = u64::from(parts.count) * u64::from(shape.width);
         plan.launch(&Launch {
             kernel: &GRADIENT,
             spec: &[],
@@ -270,13 +273,13 @@ impl NormGradient {
                 self.stats[2 * u64::from(shape.rows.capacity)],
                 self.d_y[shape.elements()],
                 live = counter[1],
-                part[shape.part_elements()]
+                part[2 * columns]
             ),
             params: &[
                 rows,
                 width,
-                ("blocks", shape.blocks().into()),
-                ("block_rows", block_rows_of(&shape.rows).into()),
+                ("blocks", parts.count.into()),
+                ("block_rows", parts.rows.into()),
                 ("first_item", first_item.into()),
                 ("rows_per_item", rows_per_item.into()),
             ],

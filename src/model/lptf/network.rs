@@ -99,8 +99,9 @@ impl LptfNetwork {
         let buffer =
             |name: &str, rows: u32| gpu.buffer(&format!("ketformer.large.{name}"), u64::from(rows) * u64::from(stride));
         let training = || {
-            let blocks = u64::from(linear::blocks_within(capacity.training_samples, l, large_patch.patches));
-            let part = gpu.buffer("ketformer.large.part", blocks * sizes.part_width())?;
+            let (samples, columns) = (capacity.training_samples, sizes.part_width());
+            let part = linear::scratch_within(gpu, samples, l, large_patch.patches, columns);
+            let part = gpu.buffer("ketformer.large.part", part)?;
             Ok(Training { rows: buffer("training", capacity.training_samples * l)?, part })
         };
         let whole = Arc::new(LargeRows::new(gpu, &LargeTables::whole(large_patch.patches, large_patch.sub_patches))?);

@@ -49,10 +49,10 @@ impl PtfNetwork {
     ) -> Result<Self> {
         let training = || {
             let (samples, patches) = (capacity.training_samples, sizes.patches());
-            let blocks = u64::from(linear::blocks_of_items(samples, patches));
+            let part = linear::scratch_of_items(gpu, samples, patches, sizes.part_width());
             Ok(Training {
                 head: HeadTraining::new(gpu, &sizes.head(), samples * patches)?,
-                part: gpu.buffer("ketformer.part", blocks * sizes.part_width())?,
+                part: gpu.buffer("ketformer.part", part)?,
             })
         };
         let decoded_rows = u64::from(capacity.samples) * u64::from(sizes.patches());

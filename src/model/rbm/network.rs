@@ -112,11 +112,11 @@ impl RbmNetwork {
             Ok(Values { visible_bias: of(VISIBLE_BIAS)?, kernel: of(KERNEL)?, hidden_bias: of(HIDDEN_BIAS)? })
         };
         let training = |samples: u32| {
-            let blocks = u64::from(linear::blocks_of_items(samples, 1));
+            let columns = (u64::from(shape.hidden) + 1) * u64::from(shape.sites);
             Ok(Training {
                 activations: Activations::new(gpu, "training", &shape, samples)?,
                 slope: gpu.buffer("ketformer.rbm.training.slope", samples.into())?,
-                part: gpu.buffer("ketformer.part", blocks * (u64::from(shape.hidden) + 1) * u64::from(shape.sites))?,
+                part: gpu.buffer("ketformer.part", linear::scratch_of_items(gpu, samples, 1, columns))?,
                 unused: gpu.buffer("ketformer.rbm.training.unused", 1)?,
             })
         };

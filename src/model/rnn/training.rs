@@ -42,7 +42,7 @@ impl RnnTraining {
         let buffer = |name: &str, width: u64| gpu.buffer(&format!("ketformer.rnn.{name}"), u64::from(rows) * width);
         let [c, g] = [sizes.width, sizes.gates()].map(u64::from);
         let gates = Self::gates(sizes);
-        let blocks = u64::from(linear::blocks_of_items(samples, sizes.patches));
+        let part = linear::scratch_of_items(gpu, samples, sizes.patches, sizes.part_width());
         Ok(Self {
             states: buffer("states", c)?,
             previous: buffer("previous", c)?,
@@ -50,7 +50,7 @@ impl RnnTraining {
             d_states: buffer("d_states", c)?,
             d_hidden: buffer("d_hidden", g)?,
             head: HeadTraining::new(gpu, &sizes.head(), rows)?,
-            part: gpu.buffer("ketformer.part", blocks * sizes.part_width())?,
+            part: gpu.buffer("ketformer.part", part)?,
         })
     }
 

@@ -100,7 +100,7 @@ impl Training {
                 hidden: rows("hidden", f)?,
             })
         };
-        let blocks = u64::from(linear::blocks_of_items(samples, t));
+        let part = linear::scratch_of_items(gpu, samples, t, Self::part_width(sizes));
         Ok(Self {
             spins: of_samples("spins", sizes.sites())?,
             blocks: (0..sizes.layers).map(block).collect::<Result<_>>()?,
@@ -121,7 +121,7 @@ impl Training {
             d_hidden: of_rows("d_hidden", f)?,
             d_projected: of_rows("d_projected", sizes.projected())?,
             delta: of_heads("delta")?,
-            part: gpu.buffer("ketformer.part", blocks * Self::part_width(sizes))?,
+            part: gpu.buffer("ketformer.part", part)?,
         })
     }
 

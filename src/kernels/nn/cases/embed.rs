@@ -130,7 +130,7 @@ fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32), tanh: bool, ha
             d_bias: part.clone(),
         };
         let shape = EmbedShape { rows: window.into(), width, sites_per_patch: p, patches, stride };
-        gradient.record_blocks(plan, &shape, &part)
+        gradient.record_blocks(plan, &shape, linear::Parts::whole(&shape.rows), &part)
     };
     Case {
         name: format!("({rows}, {width}, {p}) tanh {tanh}, start {has_start}, {live} live rows"),
@@ -172,7 +172,7 @@ fn table_case((rows, width, patches, table): (u32, u32, u32, u32)) -> Case {
         plan.write_indirect_args(&window.live)?;
         let gradient = TableGradient::from_case(&buffers.standing_in("part")?)?;
         let shape = EmbedShape { rows: window.into(), width, sites_per_patch: 1, patches, stride: 4 };
-        gradient.record_blocks(plan, &shape, table, &gradient.part)
+        gradient.record_blocks(plan, &shape, table, linear::Parts::whole(&shape.rows), &gradient.part)
     };
     Case {
         name: format!("({rows}, {width}) of {patches} positions to {table}, {live} live samples"),

@@ -2,7 +2,7 @@
 
 use crate::gpu::{DynamicRows, Gpu, Plan};
 use crate::kernels::case::wide;
-use crate::kernels::linear::block_rows;
+use crate::kernels::linear::{Parts, block_rows};
 use crate::kernels::nn::norm::{
     BACKWARD, BACKWARD_SCALAR, BACKWARD_SELECTOR, BACKWARD_TILED, FORWARD, FORWARD_SCALAR, FORWARD_SELECTOR,
     FORWARD_TILED, GRADIENT, NormBackward, NormForward, NormGradient, NormShape, backward_reference, forward_reference,
@@ -187,7 +187,8 @@ fn gradient_case((rows, width): (u32, u32)) -> Case {
         let window = DynamicRows::new(buffers.view("live")?, 5, rows, 1);
         plan.write_indirect_args(&window.live)?;
         let gradient = NormGradient::from_case(&buffers.standing_in("part")?)?;
-        gradient.record_blocks(plan, &NormShape::new(window, width), &gradient.part)
+        let shape = NormShape::new(window, width);
+        gradient.record_blocks(plan, &shape, Parts::whole(&shape.rows), &gradient.part)
     };
     Case {
         name: format!("({rows}, {width}), {live} live rows"),
