@@ -19,6 +19,8 @@ pub struct GpuFigures {
     pub key: &'static str,
     /// Marketing name, part of the name that the driver reports.
     pub name: &'static str,
+    /// Identifier of the vendor by PCI.
+    pub vendor: u32,
     /// Discrete or integrated.
     pub device_type: wgpu::DeviceType,
     /// wgpu's backend for it.
@@ -37,6 +39,10 @@ pub struct GpuFigures {
     pub workgroup_memory_bytes: u32,
 }
 
+const AMD: u32 = 0x1002;
+const APPLE: u32 = 0x106b;
+const INTEL: u32 = 0x8086;
+const NVIDIA: u32 = 0x10de;
 const DISCRETE: wgpu::DeviceType = wgpu::DeviceType::DiscreteGpu;
 const INTEGRATED: wgpu::DeviceType = wgpu::DeviceType::IntegratedGpu;
 
@@ -46,6 +52,7 @@ impl GpuFigures {
         Self {
             key: "rx6800",
             name: "Radeon RX 6800",
+            vendor: AMD,
             device_type: DISCRETE,
             backend: wgpu::Backend::Vulkan,
             subgroup_lanes: [32, 64],
@@ -58,6 +65,7 @@ impl GpuFigures {
         Self {
             key: "rx7900xtx",
             name: "Radeon RX 7900 XTX",
+            vendor: AMD,
             device_type: DISCRETE,
             backend: wgpu::Backend::Vulkan,
             subgroup_lanes: [32, 64],
@@ -70,6 +78,7 @@ impl GpuFigures {
         Self {
             key: "vega64",
             name: "Radeon RX Vega 64",
+            vendor: AMD,
             device_type: DISCRETE,
             backend: wgpu::Backend::Vulkan,
             subgroup_lanes: [64, 64],
@@ -82,6 +91,7 @@ impl GpuFigures {
         Self {
             key: "m2",
             name: "Apple M2",
+            vendor: APPLE,
             device_type: INTEGRATED,
             backend: wgpu::Backend::Metal,
             subgroup_lanes: [4, 64],
@@ -94,6 +104,7 @@ impl GpuFigures {
         Self {
             key: "iris-xe",
             name: "Iris(R) Xe",
+            vendor: INTEL,
             device_type: INTEGRATED,
             backend: wgpu::Backend::Vulkan,
             subgroup_lanes: [8, 32],
@@ -106,6 +117,7 @@ impl GpuFigures {
         Self {
             key: "arc-a770",
             name: "Arc(TM) A770",
+            vendor: INTEL,
             device_type: DISCRETE,
             backend: wgpu::Backend::Vulkan,
             subgroup_lanes: [8, 32],
@@ -118,6 +130,7 @@ impl GpuFigures {
         Self {
             key: "rtx3080",
             name: "GeForce RTX 3080",
+            vendor: NVIDIA,
             device_type: DISCRETE,
             backend: wgpu::Backend::Vulkan,
             subgroup_lanes: [32, 32],
@@ -130,6 +143,7 @@ impl GpuFigures {
         Self {
             key: "h200",
             name: "NVIDIA H200",
+            vendor: NVIDIA,
             device_type: DISCRETE,
             backend: wgpu::Backend::Vulkan,
             subgroup_lanes: [32, 32],
@@ -150,6 +164,7 @@ impl GpuFigures {
     fn info(&self) -> wgpu::AdapterInfo {
         wgpu::AdapterInfo {
             name: self.name.into(),
+            vendor: self.vendor,
             subgroup_min_size: self.subgroup_lanes[0],
             subgroup_max_size: self.subgroup_lanes[1],
             ..wgpu::AdapterInfo::new(self.device_type, self.backend)
@@ -200,6 +215,13 @@ impl Gpu {
         };
         let features = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
         Self::planning_as(Facts { info: figures.info(), limits, features })
+    }
+
+    /// Whether registers for a tile of 8 × 8 sums and its operands leave room for several subgroups on a processor. They
+    /// do on GPUs of AMD and NVIDIA with 256 registers per invocation, but not on AMD's with subgroups of 64 only (GCN),
+    /// which hold half as many.
+    pub(crate) fn has_many_registers(&self) -> bool {
+        [AMD, NVIDIA].contains(&self.info().vendor) && self.info().subgroup_min_size <= 32
     }
 
     /// Handle of this device that selects kernels as on another GPU, and reads no textures. For running what that GPU

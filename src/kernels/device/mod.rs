@@ -3,4 +3,3 @@
 pub(crate) mod cases;
 mod indirect_args;
 pub mod probe;
-pub(crate) mod size;

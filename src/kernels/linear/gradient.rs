@@ -3,7 +3,6 @@
 use super::blocks::{Parts, block_rows_of};
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::device::size::compute_units;
 use crate::kernels::strategy::Strategy;
 use crate::kernels::tiled::{self, GRADIENT_TILES, gradient_tile};
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
@@ -154,7 +153,7 @@ pub(crate) static GRADIENT_SELECTOR: VariantSelector<GradientShape> = VariantSel
         match Strategy::choose(gpu, &[held]) {
             _ if tiled::is_default(gpu, [shape.inputs, shape.outputs]) => (
                 Strategy::Tiled,
-                gradient_tile(shape.parts(gpu).count, [shape.outputs, shape.inputs], compute_units(gpu)),
+                gradient_tile(shape.parts(gpu).count, [shape.outputs, shape.inputs], gpu.compute_units()),
                 1,
             ),
             Strategy::Subgroup if panel_pays(gpu, shape) => (Strategy::Panel, 1, 1),

@@ -4,7 +4,6 @@ use super::Activation;
 use super::cooperative::{Fragment, fragment};
 use crate::error::Result;
 use crate::gpu::{Cost, DType, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, View, bind};
-use crate::kernels::device::size::{compute_units, has_many_registers};
 use crate::kernels::strategy::Strategy;
 use crate::kernels::tiled::{self, PRODUCT_TILES, product_slices, product_tile};
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
@@ -48,7 +47,7 @@ pub(crate) static PRODUCT_SELECTOR: VariantSelector<LinearShape> = VariantSelect
     rule: |gpu, shape| match Strategy::choose(gpu, &[shape.inner, shape.columns]) {
         _ if tiled::is_default(gpu, [shape.inner, shape.columns]) => {
             let sizes = [shape.rows.capacity, shape.inner, shape.columns];
-            (Strategy::Tiled, product_tile(sizes, compute_units(gpu), has_many_registers(gpu)), 1)
+            (Strategy::Tiled, product_tile(sizes, gpu.compute_units(), gpu.has_many_registers()), 1)
         }
         Strategy::Subgroup if panel_pays(gpu, shape) => (Strategy::Panel, panels(gpu, shape), 1),
         Strategy::Subgroup => (Strategy::Subgroup, 16, Strategy::subgroups(gpu)),
