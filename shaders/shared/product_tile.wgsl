@@ -14,7 +14,9 @@ const TILE_ROWS: u32 = ROW_THREADS * THREAD_ROWS;
 const TILE_COLUMNS4: u32 = COLUMN_THREADS * THREAD_COLUMNS4;
 const TILE_COLUMNS: u32 = 4u * TILE_COLUMNS4;
 // Vectors of four inputs per slice in a step, as many as 16 KiB have room for, and of all slices.
-const MOST: u32 = 1024u / (SLICES * (TILE_ROWS + TILE_COLUMNS));
+// With 8 × 8 sums, half as many: prefetching more of them exceeds 128 registers.
+const PARTS: u32 = select(1u, 2u, THREAD_ROWS * THREAD_COLUMNS4 > 8u);
+const MOST: u32 = 1024u / (PARTS * SLICES * (TILE_ROWS + TILE_COLUMNS));
 const STEP4: u32 = select(select(1u, 2u, MOST >= 2u), 4u, MOST >= 4u);
 const STEP: u32 = SLICES * STEP4;
 const SPREAD: u32 = max(1u, 8u / STEP);
