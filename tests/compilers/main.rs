@@ -55,8 +55,8 @@ const LEAST_ISSUE: &[(&str, f64)] = &[
     ("attention_forward_wide", 0.9),
     ("attention_suffix_wide", 0.8),
     ("feed_forward_slices", 0.95),
-    ("linear_gradient_tiled", 0.7),
-    ("linear_product_tiled", 0.65),
+    ("linear_gradient_tiled", 0.85),
+    ("linear_product_tiled", 0.85),
 ];
 
 /// A kernel with its constants.
