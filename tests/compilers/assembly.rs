@@ -155,7 +155,7 @@ impl HotLoop {
 fn the_hot_loop_is_the_innermost_with_most_multiply_adds() {
     let multiply_adds = "\tv_fma_f32 v1, v2, v3, v1 ; 00\n".repeat(12);
     let assembly = format!(
-        "BB0:\n\ts_mov_b32 s0, 0\nBB1:\n\tbuffer_load_dwordx4 v[0:3], v4, s[0:3], 0 offen\nBB2:\n\tds_read_b128 v[4:7], v0\n\
+        "BB0:\n\ts_mov_b32 s0, 0\nBB1:\n\tbuffer_load_dwordx4 v[0:3], v4, s[0:3], 0\nBB2:\n\tds_read_b128 v[4:7], v0\n\
          \ts_waitcnt lgkmcnt(0)\n{multiply_adds}\tv_exp_f32_e32 v0, v1\n\tv_add_f32 v0, v0, v1\n\ts_cbranch_scc1 BB2\n\
          BB4:\n\ts_branch BB1\nBB5:\n\ts_endpgm\n"
     );
