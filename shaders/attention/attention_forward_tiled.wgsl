@@ -19,7 +19,7 @@
 #import key_tile
 #import exchange_scores
 const QUERIES: u32 = 1u; // spec 2 4
-const PAIRS: u32 = 4u; // spec 1 3
+const PAIRS: u32 = 1u; // spec 3 4
 const SPLIT: u32 = 1u; // spec 2
 const CHUNK: u32 = 8u * max(1u, 16u / (PAIRS * PARTS)); // keys in workgroup memory
 
