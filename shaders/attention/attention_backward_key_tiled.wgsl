@@ -34,19 +34,13 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let tiles = (params.tokens + OWNED - 1u) / OWNED;
-    let index = grid_index(group, groups);
-    let first = index / HALVES % tiles * OWNED;
-    let sample = index / HALVES / tiles / params.heads;
-    let head = index / HALVES / tiles % params.heads;
-    let first_row = min(sample, params.samples - 1u) * params.tokens;
-    let lane = lane_of(local, head, index % HALVES, first_row);
-    let at = local / 8u * 8u + local % 8u;
-    let first_at = first * lane.width;
-    let start = select(0u, first, params.causal == 1u);
+    let own = owned_of(grid_index(group, groups));
+    let lane = lane_of(local, own);
+    let first_at = own.first * lane.width;
+    let start = select(0u, own.first, params.causal == 1u);
     var i_at = start * lane.width;
-    var of_at = (first_row + start + local / 8u) * params.heads + head;
-    let of_last = (first_row + params.tokens - 1u) * params.heads + head;
+    var of_at = (own.first_row + start + local / 8u) * params.heads + own.head;
+    let of_last = (own.first_row + params.tokens - 1u) * params.heads + own.head;
     var d_k: mat4x4<f32>; // zero-initialized
     var d_v: mat4x4<f32>;
     for (var i0 = start; i0 < params.tokens; i0 += STREAMED) {
@@ -55,20 +49,20 @@ fn main(
             let i = i0 + local / 8u + 16u * m;
             let total = lse[min(of_at + 16u * m * params.heads, of_last)];
             let keys = select(select(params.tokens, i + 1u, params.causal == 1u), 0u, i >= params.tokens);
-            let counts = first + local % 8u + 8u * vec4(0u, 1u, 2u, 3u) < vec4(keys);
+            let counts = own.first + local % 8u + 8u * vec4(0u, 1u, 2u, 3u) < vec4(keys);
             let power = fma(p[m], vec4(params.scale * LOG2_E), vec4(-total * LOG2_E));
-            block[at + 128u * m] = select(vec4(0.0), exp2(power), counts);
+            block[local + 128u * m] = select(vec4(0.0), exp2(power), counts);
         }
         d_v = add_rows(lane, D_OUT, i_at, params.tokens - i0, d_v);
         let s = scores(lane, D_OUT, i_at, 2u, first_at);
         for (var m = 0u; m < 4u; m++) {
             let product = delta[min(of_at + 16u * m * params.heads, of_last)];
-            block[at + 128u * m] *= (s[m] - product) * params.scale;
+            block[local + 128u * m] *= (s[m] - product) * params.scale;
         }
         d_k = add_rows(lane, 0u, i_at, params.tokens - i0, d_k);
         i_at += STREAMED * lane.width;
         of_at += STREAMED * params.heads;
     }
-    store(lane, d_k, first, 1u, sample < params.samples);
-    store(lane, d_v, first, 2u, sample < params.samples);
+    store(lane, d_k, own.first, 1u, own.sample < params.samples);
+    store(lane, d_v, own.first, 2u, own.sample < params.samples);
 }

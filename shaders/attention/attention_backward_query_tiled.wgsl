@@ -37,16 +37,11 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let tiles = (params.tokens + OWNED - 1u) / OWNED;
-    let index = grid_index(group, groups);
-    let first = index / HALVES % tiles * OWNED;
-    let sample = index / HALVES / tiles / params.heads;
-    let head = index / HALVES / tiles % params.heads;
-    let first_row = min(sample, params.samples - 1u) * params.tokens;
-    let lane = lane_of(local, head, index % HALVES, first_row);
+    let own = owned_of(grid_index(group, groups));
+    let lane = lane_of(local, own);
 
     // Four lanes add the products of a query, in the chunks of its row.
-    let first_at = first * lane.width;
+    let first_at = own.first * lane.width;
     let own_at = min(lane.chunk_at + first_at, lane.last_at);
     var shares = vec4(0.0);
     for (var c = local % CHUNK; c < PARTS; c += CHUNK) {
@@ -56,19 +51,18 @@ fn main(
     owned_tile[local] = shares;
     workgroupBarrier();
     if (local < OWNED) {
-        let query = first_row + min(first + local, params.tokens - 1u);
+        let query = own.first_row + min(own.first + local, params.tokens - 1u);
         var sum = owned_tile[CHUNK * local];
         for (var c = 1u; c < CHUNK; c++) { sum += owned_tile[CHUNK * local + c]; }
         let product = (sum.x + sum.y) + (sum.z + sum.w);
-        of_owned[local] = vec2(lse[query * params.heads + head] * LOG2_E, product);
-        let counts = sample < params.samples && index % HALVES == 0u && first + local < params.tokens;
-        if (counts) { delta[query * params.heads + head] = product; }
+        of_owned[local] = vec2(lse[query * params.heads + own.head] * LOG2_E, product);
+        let counts = own.sample < params.samples && own.half == 0u && own.first + local < params.tokens;
+        if (counts) { delta[query * params.heads + own.head] = product; }
     }
 
-    let end = select(params.tokens, min(first + OWNED, params.tokens), params.causal == 1u);
-    let query = first + local % 8u + 8u * vec4(0u, 1u, 2u, 3u);
+    let end = select(params.tokens, min(own.first + OWNED, params.tokens), params.causal == 1u);
+    let query = own.first + local % 8u + 8u * vec4(0u, 1u, 2u, 3u);
     let keys = select(vec4(params.tokens), min(query + 1u, vec4(params.tokens)), params.causal == 1u);
-    let at = local / 8u * 8u + local % 8u;
     var j_at = 0u;
     var d_q: mat4x4<f32>; // zero-initialized
     for (var j0 = 0u; j0 < end; j0 += STREAMED) {
@@ -77,14 +71,14 @@ fn main(
         for (var n = 0u; n < 4u; n++) { total[n] = of_owned[local % 8u + 8u * n].x; }
         for (var m = 0u; m < 4u; m++) {
             let counts = vec4(j0 + local / 8u + 16u * m) < keys;
-            block[at + 128u * m] = select(vec4(0.0), exp2(fma(p[m], vec4(params.scale * LOG2_E), -total)), counts);
+            block[local + 128u * m] = select(vec4(0.0), exp2(fma(p[m], vec4(params.scale * LOG2_E), -total)), counts);
         }
         let s = scores(lane, 2u, j_at, D_OUT, first_at);
         var product: vec4<f32>;
         for (var n = 0u; n < 4u; n++) { product[n] = of_owned[local % 8u + 8u * n].y; }
-        for (var m = 0u; m < 4u; m++) { block[at + 128u * m] *= (s[m] - product) * params.scale; }
+        for (var m = 0u; m < 4u; m++) { block[local + 128u * m] *= (s[m] - product) * params.scale; }
         d_q = add_rows(lane, 1u, j_at, end - j0, d_q);
         j_at += STREAMED * lane.width;
     }
-    store(lane, d_q, first, 0u, sample < params.samples);
+    store(lane, d_q, own.first, 0u, own.sample < params.samples);
 }

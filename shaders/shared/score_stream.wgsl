@@ -54,15 +54,26 @@ fn load(lane: Lane, source: u32, at: u32, part: u32) -> vec4<f32> {
     return head_padded(part, vec4(qkv[i.x], qkv[i.y], qkv[i.z], qkv[i.w]));
 }
 
-// The lane of a workgroup for a sample that starts at row `first_row`.
-fn lane_of(local: u32, head: u32, half: u32, first_row: u32) -> Lane {
+// What a workgroup owns: rows of a sample from `first` on, of one head, and a half of the columns of their sums. Past
+// the samples, the last one is recomputed and not stored.
+struct Owned { sample: u32, first_row: u32, first: u32, head: u32, half: u32 }
+
+fn owned_of(index: u32) -> Owned {
+    let tiles = (params.tokens + OWNED - 1u) / OWNED;
+    let sample = index / HALVES / tiles / params.heads;
+    let first_row = min(sample, params.samples - 1u) * params.tokens;
+    return Owned(sample, first_row, index / HALVES % tiles * OWNED, index / HALVES / tiles % params.heads, index % HALVES);
+}
+
+// Lane `local` of the workgroup.
+fn lane_of(local: u32, own: Owned) -> Lane {
     var lane: Lane;
     lane.index = local;
     lane.width = params.heads * WIDTH;
-    lane.head = head * WIDTH;
-    lane.first_part = half * MOST_PARTS;
-    lane.chunk_at = (first_row + local / CHUNK) * lane.width;
-    lane.group_at = (first_row + local / COLUMNS) * lane.width;
-    lane.last_at = (first_row + params.tokens - 1u) * lane.width;
+    lane.head = own.head * WIDTH;
+    lane.first_part = own.half * MOST_PARTS;
+    lane.chunk_at = (own.first_row + local / CHUNK) * lane.width;
+    lane.group_at = (own.first_row + local / COLUMNS) * lane.width;
+    lane.last_at = (own.first_row + params.tokens - 1u) * lane.width;
     return lane;
 }

@@ -9,8 +9,8 @@ pub enum Strategy {
     Subgroup,
     /// One tile per invocation; any shape, any adapter.
     Scalar,
-    /// Tiles in workgroup memory, for GPUs: products, their weight gradients, and attention; widths are multiples of 4.
-    /// Other families have no such kernel and use [`Strategy::Scalar`].
+    /// Workgroup memory instead of subgroups, for GPUs: products, their weight gradients, attention and norms. Other
+    /// families have no such kernel and use [`Strategy::Scalar`].
     Tiled,
     /// A block of one operand in values with constant indices, for products, their gradients and the feed-forward block
     /// on the CPU.

@@ -1,4 +1,4 @@
-//! Tiles in workgroup memory for products and weight gradients: the kernels of GPUs.
+//! Tiles in workgroup memory: what GPUs need for them, and the tiles of products and weight gradients.
 //!
 //! The tiles follow the usual rules for GPUs: every value is fetched once per tile, neighboring invocations fetch
 //! neighboring values, and each value read from workgroup memory is used in enough arithmetic in registers. GPUs use
@@ -16,13 +16,17 @@ use crate::gpu::Gpu;
 /// Invocations per workgroup.
 const THREADS: u32 = 256;
 
-/// Bytes of workgroup memory of the largest tile, which every adapter has.
+/// Bytes of workgroup memory that kernels of [`super::strategy::Strategy::Tiled`] may use, which every adapter has.
 const WORKGROUP_BYTES: u32 = 16 << 10;
 
-/// Whether products and gradients with these widths use workgroup memory by default: on GPUs, if they are multiples of
-/// 4.
-pub(super) fn is_default(gpu: &Gpu, widths: [u32; 2]) -> bool {
-    !gpu.is_software() && unsupported_reason(gpu).is_none() && widths.iter().all(|width| width.is_multiple_of(4))
+/// Whether tiled kernels are the default of the adapter: on GPUs.
+pub(super) fn is_default(gpu: &Gpu) -> bool {
+    !gpu.is_software() && unsupported_reason(gpu).is_none()
+}
+
+/// Whether tiled kernels for these widths are the default: on GPUs, if the widths are multiples of 4.
+pub(super) fn is_default_of(gpu: &Gpu, widths: &[u32]) -> bool {
+    is_default(gpu) && widths.iter().all(|width| width.is_multiple_of(4))
 }
 
 /// Adapter limit that is too small for a tile, if any.

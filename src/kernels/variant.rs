@@ -268,13 +268,12 @@ impl<S> VariantSelector<S> {
                 format!("subgroups of {} lanes, of one size", gpu.subgroup_size().unwrap_or_default())
             }
             Strategy::Scalar => {
-                let mut others = self.variants.all.iter().filter(|variant| variant.strategy != Strategy::Scalar);
-                // The last strategy of the list is the closest to a GPU.
-                let refused = others.by_ref().rev().find_map(|variant| {
+                let mut others = self.variants.all.iter().rev().filter(|variant| variant.strategy != Strategy::Scalar);
+                let refusal = |variant: &Variant| {
                     let reason = self.unsupported_reason(gpu, shape, variant)?;
                     Some(format!("{} requires {reason}", variant.name))
-                });
-                refused.unwrap_or_else(|| "faster than the others at this shape".into())
+                };
+                others.find_map(refusal).unwrap_or_else(|| "faster than the others at this shape".into())
             }
         }
     }
@@ -287,10 +286,10 @@ impl<S> VariantSelector<S> {
 
     /// The same for the variants that launch `kernel`, if a strategy has several.
     pub(crate) fn of_kernel(&self, gpu: &Gpu, kernel: &Kernel, shape: &S, all: bool, turn: usize) -> Vec<Variant> {
-        let of_strategies = [Strategy::Subgroup, Strategy::Scalar, Strategy::Tiled, Strategy::Panel];
-        let mut variants: Vec<Variant> = of_strategies.iter().flat_map(|s| self.variants.here(gpu, *s)).collect();
-        variants.retain(|variant| self.variants.launched(variant) == kernel.name);
-        self.some_of(variants, gpu, shape, all, turn)
+        let of_kernel = |variant: &&Variant| {
+            self.variants.launched(variant) == kernel.name && self.variants.unsupported_reason(gpu, variant).is_none()
+        };
+        self.some_of(self.variants.all.iter().filter(of_kernel).copied().collect(), gpu, shape, all, turn)
     }
 
     fn some_of(&self, mut variants: Vec<Variant>, gpu: &Gpu, shape: &S, all: bool, turn: usize) -> Vec<Variant> {

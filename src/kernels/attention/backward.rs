@@ -8,11 +8,12 @@
 
 use super::{
     AttentionShape, CLUSTER, LANES, choose, class, forward_reference, groups, head_requirement, part, scale, taken,
+    tiled,
 };
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Param, Plan, View, bind};
 use crate::kernels::strategy::Strategy;
-use crate::kernels::tiled;
+use crate::kernels::tiled::{is_default, is_default_of};
 use crate::kernels::variant::{Selection, Variant, VariantSelector, Variants};
 use crate::kernels::{kernel, record};
 
@@ -39,10 +40,6 @@ const TILED_SHORT: u32 = 144;
 /// Maximum number of positions whose sums fit into the workgroup memory of `attention_backward_short_tiled`.
 const TILED_LONGEST: u32 = 160;
 
-/// Bytes of workgroup memory of the largest tiled kernel, `attention_backward_query_tiled`: chunks of 64 and 32 rows of 5
-/// vectors, 64 × 32 scores, and two sums of each of 32 rows.
-const TILED_BYTES: u32 = 16 * 5 * (64 + 32) + 4 * 64 * 32 + 8 * 32;
-
 /// Whether the backward pass is a single kernel: on GPUs for short sequences, on software adapters for heads whose
 /// gradients fit into registers, if clusters pay off. Its reduction order differs from that of the other two kernels,
 /// so it is not subject to tuning. Forcing a variant of either decides.
@@ -50,7 +47,7 @@ fn is_short(gpu: &Gpu, shape: &AttentionShape) -> bool {
     if BACKWARD_SHORT_SELECTOR.is_forced(gpu) || BACKWARD_QUERY_SELECTOR.is_forced(gpu) {
         return BACKWARD_SHORT_SELECTOR.is_forced(gpu);
     }
-    if !gpu.is_software() && tiled_requirement(gpu).is_none() {
+    if is_default(gpu) {
         return short_is_tiled(gpu, shape);
     }
     (CLUSTER..=SHORT).contains(&shape.t) && shape.d <= SHORT_WIDTH && choose(gpu, shape) == Strategy::Subgroup
@@ -72,34 +69,19 @@ const fn pair_variants(kernel: &'static str) -> Variants {
 /// Selection of a rule for one of these kernels; `arrays` as for [`taken`]. On GPUs scalar variants have one query or
 /// key per lane, because more do not fit into registers.
 fn pair_rule(gpu: &Gpu, shape: &AttentionShape, arrays: [u32; 2]) -> Selection {
-    let strategy = choose(gpu, shape);
-    if gpu.is_software() {
-        taken(gpu, strategy, arrays, shape.d, shape.t)
-    } else if tiled_requirement(gpu).is_none() {
-        (Strategy::Tiled, 0, 1)
-    } else if strategy == Strategy::Scalar {
-        (Strategy::Scalar, 1, 1)
-    } else {
-        taken(gpu, strategy, arrays, shape.d, shape.t)
+    match choose(gpu, shape) {
+        _ if is_default(gpu) => (Strategy::Tiled, 0, 1),
+        Strategy::Scalar if !gpu.is_software() => (Strategy::Scalar, 1, 1),
+        strategy => taken(gpu, strategy, arrays, shape.d, shape.t),
     }
 }
 
-/// Requirement of a variant of these kernels that the adapter or the shape does not meet.
-fn pair_requirement(gpu: &Gpu, shape: &AttentionShape, variant: &Variant) -> Option<String> {
+/// Requirement of a variant of these kernels that the shape does not meet.
+fn pair_requirement(_: &Gpu, shape: &AttentionShape, variant: &Variant) -> Option<String> {
     match variant.strategy {
-        Strategy::Tiled => tiled_requirement(gpu),
+        Strategy::Tiled => None,
         _ => head_requirement(shape.d, variant),
     }
-}
-
-/// Limit of the adapter that is too small for the tiled variants.
-fn tiled_requirement(gpu: &Gpu) -> Option<String> {
-    let bytes = gpu.limits().max_compute_workgroup_storage_size;
-    let lacks = || {
-        (bytes < TILED_BYTES)
-            .then(|| format!("{TILED_BYTES} of max_compute_workgroup_storage_size, this adapter has {bytes}"))
-    };
-    tiled::unsupported_reason(gpu).or_else(lacks)
 }
 
 pub(crate) static BACKWARD_QUERY_SELECTOR: VariantSelector<AttentionShape> = VariantSelector {
@@ -137,26 +119,20 @@ pub(crate) static BACKWARD_SHORT_SELECTOR: VariantSelector<AttentionShape> = Var
     requirement: short_requirement,
 };
 
-/// Requirement of a variant of the single kernel that the adapter or the shape does not meet.
-fn short_requirement(gpu: &Gpu, shape: &AttentionShape, variant: &Variant) -> Option<String> {
+/// Requirement of a variant of the single kernel that the shape does not meet.
+fn short_requirement(_: &Gpu, shape: &AttentionShape, variant: &Variant) -> Option<String> {
     if variant.strategy != Strategy::Tiled {
         let wide = || format!("heads of width {SHORT_WIDTH} at most, got {}", shape.d);
         return (shape.d > SHORT_WIDTH).then(wide).or_else(|| head_requirement(shape.d, variant));
     }
     let longest = if variant.tile == 16 { 16 } else { TILED_LONGEST };
-    if !shape.d.is_multiple_of(4) {
-        Some(format!("heads whose width is a multiple of 4, got {}", shape.d))
-    } else if shape.t > longest {
-        Some(format!("{longest} positions at most, got {}", shape.t))
-    } else {
-        tiled_requirement(gpu)
-    }
+    let long = || format!("{longest} positions at most, got {}", shape.t);
+    tiled::aligned(shape.d).or_else(|| (shape.t > longest).then(long))
 }
 
 /// Whether a GPU takes a tiled variant of the single kernel.
 fn short_is_tiled(gpu: &Gpu, shape: &AttentionShape) -> bool {
-    let fits = shape.t <= TILED_SHORT && shape.d.is_multiple_of(4);
-    !gpu.is_software() && fits && tiled_requirement(gpu).is_none()
+    shape.t <= TILED_SHORT && is_default_of(gpu, &[shape.d])
 }
 
 /// Tile of a cluster of lanes, as in `shared/score_tile.wgsl`: number of rows, and vectors of a row of a head.

@@ -4,6 +4,7 @@ use super::{AttentionShape, CLUSTER, attend, choose, class, groups, head_require
 use crate::error::Result;
 use crate::gpu::{Cost, Kernel, Launch, Param, Plan, View, bind};
 use crate::kernels::strategy::Strategy;
+use crate::kernels::tiled::is_default_of;
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
 use crate::kernels::{kernel, record};
 
@@ -21,7 +22,7 @@ pub(crate) static FORWARD_SELECTOR: VariantSelector<AttentionShape> = VariantSel
         format!("{queries} {}", class(shape.t, shape.d)).trim().into()
     },
     rule: |gpu, shape| match choose(gpu, shape) {
-        _ if tiled::pays(gpu, shape.d) => (Strategy::Tiled, tiled::forward(shape.d, shape.queries), 1),
+        _ if is_default_of(gpu, &[shape.d]) => (Strategy::Tiled, tiled::forward(shape.d, shape.queries), 1),
         // The kernel needs few arrays, so software adapters have room for four queries.
         Strategy::Subgroup if gpu.is_software() && shape.d <= 64 && shape.queries >= 4 * CLUSTER => {
             (Strategy::Subgroup, 4, 1)

@@ -147,9 +147,13 @@ fn check_heads(kernel: &Kernel, h: u32, d: u32) -> Result<()> {
     Ok(())
 }
 
+/// Maximum number of floats in the arrays of several queries of a lane.
+const FLOATS: u32 = 128;
+
 /// Number of queries (or keys) per invocation, whose arrays have `floats` floats at most if there are several. More of
-/// them save loads but take registers, of which a lane of a GPU should use few. The order of every sum is the same for any number.
-fn tile_of(floats: u32, arrays: u32, d: u32, count: u32) -> u32 {
+/// them save loads but take registers, of which a lane of a GPU should use few. The order of every sum is the same for
+/// any number.
+fn tile(floats: u32, arrays: u32, d: u32, count: u32) -> u32 {
     let affordable = (floats / (arrays * d.next_multiple_of(4))).clamp(1, 4);
     // The largest of 1, 2 and 4 that fits into registers and does not exceed the count.
     let most = affordable.min(count).max(1);
@@ -162,14 +166,10 @@ fn tile_of(floats: u32, arrays: u32, d: u32, count: u32) -> u32 {
     }
 }
 
-fn tile(arrays: u32, d: u32, count: u32) -> u32 {
-    tile_of(128, arrays, d, count)
-}
-
 /// Same as [`tile`], for each lane of a cluster, which loads little. On software adapters two pay off for any width.
 fn cluster_tile(gpu: &Gpu, arrays: u32, d: u32, count: u32) -> u32 {
     let arrays = if gpu.is_software() { 1 } else { arrays };
-    tile(arrays, d, count.div_ceil(CLUSTER)).min(2)
+    tile(FLOATS, arrays, d, count.div_ceil(CLUSTER)).min(2)
 }
 
 /// Lanes per workgroup.
@@ -203,8 +203,8 @@ fn taken(gpu: &Gpu, strategy: Strategy, arrays: [u32; 2], d: u32, count: u32) ->
         Strategy::Subgroup => cluster_tile(gpu, arrays[0], d, count),
         Strategy::Scalar | Strategy::Tiled | Strategy::Panel => {
             // With more, compilers of GPUs run out of registers.
-            let floats = if gpu.is_software() { 128 } else { 64 };
-            tile_of(floats, arrays[1], d, count)
+            let floats = if gpu.is_software() { FLOATS } else { FLOATS / 2 };
+            tile(floats, arrays[1], d, count)
         }
     };
     (strategy, tile, 1)
@@ -218,7 +218,7 @@ fn head_requirement(d: u32, variant: &Variant) -> Option<String> {
     if variant.strategy == Strategy::Tiled {
         tiled::requirement(variant.tile, d, 1)
     } else if variant.strategy == Strategy::Subgroup && !d.is_multiple_of(4) {
-        Some(format!("heads whose width is a multiple of 4, got {d}"))
+        tiled::aligned(d)
     } else if variant.tile * d > MOST_FLOATS {
         Some(format!("heads of width {} at most, got {d}", MOST_FLOATS / variant.tile))
     } else {

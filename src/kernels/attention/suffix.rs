@@ -6,6 +6,7 @@ use super::{
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Param, Plan, Rows, View, bind};
 use crate::kernels::strategy::Strategy;
+use crate::kernels::tiled::is_default_of;
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
 use crate::kernels::{kernel, record};
 
@@ -24,7 +25,7 @@ pub(crate) static SUFFIX_SELECTOR: VariantSelector<SuffixShape> = VariantSelecto
     variants: Variants { kernel: "attention_suffix", least_lanes: CLUSTER, all: VARIANTS },
     class: |shape| class(shape.t, shape.d),
     rule: |gpu, shape| {
-        if tiled::pays(gpu, shape.d) {
+        if is_default_of(gpu, &[shape.d]) {
             return (Strategy::Tiled, tiled::suffix(shape.d, shape.per_item), 1);
         }
         taken(gpu, choose_suffix(gpu, shape), [3, 2], shape.d, shape.per_item)

@@ -5,7 +5,7 @@
 //! the registers that compilers of GPUs report: those of Intel run out first, with more than 32 floats of queries per
 //! lane. No GPU has been measured.
 
-use crate::gpu::{Gpu, Param};
+use crate::gpu::Param;
 
 /// Lanes of a workgroup.
 pub(super) const LANES: u32 = 64;
@@ -19,11 +19,6 @@ const KEY_VECTORS: u32 = 80;
 
 /// The same for suffixes. A window has at least 15 keys.
 const WINDOW_VECTORS: u32 = 40;
-
-/// Whether heads of width `d` have kernels in workgroup memory that are the default of the adapter.
-pub(super) fn pays(gpu: &Gpu, d: u32) -> bool {
-    !gpu.is_software() && d.is_multiple_of(4)
-}
 
 /// Tile of the variant for wide heads and long sequences.
 pub(super) const WIDE: u32 = 8;
@@ -80,7 +75,7 @@ pub(super) fn suffix(d: u32, count: u32) -> u32 {
     if d > QUERY_FLOATS { WIDE } else { queries(d, count) }
 }
 
-/// Requirement of all these kernels that the head width does not meet.
+/// Requirement of kernels that load vectors of four floats that the head width does not meet.
 pub(super) fn aligned(d: u32) -> Option<String> {
     (!d.is_multiple_of(4)).then(|| format!("heads whose width is a multiple of 4, got {d}"))
 }

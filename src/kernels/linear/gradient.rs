@@ -151,7 +151,7 @@ pub(crate) static GRADIENT_SELECTOR: VariantSelector<GradientShape> = VariantSel
     rule: |gpu, shape| {
         let (_, held) = shape.passed_and_held();
         match Strategy::choose(gpu, &[held]) {
-            _ if tiled::is_default(gpu, [shape.inputs, shape.outputs]) => (
+            _ if tiled::is_default_of(gpu, &[shape.inputs, shape.outputs]) => (
                 Strategy::Tiled,
                 gradient_tile(shape.parts(gpu).count, [shape.outputs, shape.inputs], gpu.compute_units()),
                 1,

@@ -44,7 +44,7 @@ pub(crate) static PRODUCT_SELECTOR: VariantSelector<LinearShape> = VariantSelect
         format!("{:?} {k} x {n}, {}", shape.direction, rows_class(&shape.rows)).to_lowercase()
     },
     rule: |gpu, shape| match Strategy::choose(gpu, &[shape.inner, shape.columns]) {
-        _ if tiled::is_default(gpu, [shape.inner, shape.columns]) => {
+        _ if tiled::is_default_of(gpu, &[shape.inner, shape.columns]) => {
             let sizes = [shape.rows.capacity, shape.inner, shape.columns];
             (Strategy::Tiled, product_tile(sizes, gpu.compute_units(), gpu.has_many_registers()), 1)
         }

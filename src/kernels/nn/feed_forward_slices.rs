@@ -10,7 +10,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, View, bind};
-use crate::kernels::nn::feed_forward::FeedForwardShape;
+use crate::kernels::nn::feed_forward::{FeedForward, FeedForwardShape};
 use crate::kernels::{kernel, record};
 
 pub(super) static SLICES: Kernel = kernel!("nn", "feed_forward_slices");
@@ -35,22 +35,10 @@ record! {
     /// Fused feed-forward layers in slices, see the module documentation.
     #[derive(Debug, Clone)]
     pub struct SlicedFeedForward {
-        /// (rows, C)
-        pub x: View,
-        /// (rows, C); may be `x`
-        pub residual: View,
-        /// (F, C), of f32 or f16
-        pub weight1: View,
-        /// (F)
-        pub bias1: View,
-        /// (C, F), of the same type
-        pub weight2: View,
-        /// (C)
-        pub bias2: View,
+        /// The layers.
+        pub layers: FeedForward,
         /// Scratch of slices · rows · C floats.
         pub part: View,
-        /// (rows, C)
-        pub y: View,
     }
 }
 
@@ -61,6 +49,7 @@ impl SlicedFeedForward {
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &FeedForwardShape, slices: u32) -> Result<()> {
         let (rows, c, f) = (u64::from(shape.rows.capacity), u64::from(shape.width), u64::from(shape.hidden));
+        let layers = &self.layers;
         let part = u64::from(slices) * rows * c;
         let hidden4 = shape.hidden / 4;
         let text = format!("({rows}, {c}, {f}) in {slices}");
@@ -69,13 +58,13 @@ impl SlicedFeedForward {
             spec: &[
                 ("WIDTH4", shape.width / 4),
                 ("ACTIVATION", shape.activation as u32),
-                ("WEIGHT_BITS", self.weight1.storage().bits()),
+                ("WEIGHT_BITS", layers.weight1.storage().bits()),
             ],
             bindings: &bind!(
-                self.x[rows * c],
-                self.weight1[f * c],
-                self.bias1[f],
-                self.weight2[c * f],
+                layers.x[rows * c],
+                layers.weight1[f * c],
+                layers.bias1[f],
+                layers.weight2[c * f],
                 self.part[part]
             ),
             params: &[
@@ -87,14 +76,14 @@ impl SlicedFeedForward {
             groups: shape.rows.groups(64, slices.into()),
             cost: Cost {
                 flops: (4 * rows * c * f) as f64,
-                bytes: (4 * (rows * c + part) + self.weight1.storage().bytes() * 2 * c * f) as f64,
+                bytes: (4 * (rows * c + part) + layers.weight1.storage().bytes() * 2 * c * f) as f64,
             },
             shape: text.clone(),
         })?;
         plan.launch(&Launch {
             kernel: &SUM,
             spec: &[],
-            bindings: &bind!(self.part[part], self.residual[rows * c], self.bias2[c], self.y[rows * c]),
+            bindings: &bind!(self.part[part], layers.residual[rows * c], layers.bias2[c], layers.y[rows * c]),
             params: &[
                 ("rows", shape.rows.capacity.into()),
                 ("width4", (shape.width / 4).into()),

@@ -20,7 +20,7 @@ use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::linear::{GradientInto, GradientSum, Parts};
 use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
-use crate::kernels::{kernel, record};
+use crate::kernels::{kernel, record, tiled};
 
 pub(super) static FORWARD: Kernel = kernel!("nn", "norm_forward");
 pub(super) static FORWARD_SCALAR: Kernel = kernel!("nn", "norm_forward_scalar");
@@ -103,7 +103,7 @@ pub(super) const fn selector(kernel: &'static str) -> VariantSelector<NormShape>
             true if gpu.least_subgroup_lanes().is_some_and(|lanes| lanes >= CLUSTER) => {
                 (Strategy::Subgroup, cluster_rows(gpu), 1)
             }
-            true if !gpu.is_software() => (Strategy::Tiled, 1, 1),
+            true if tiled::is_default(gpu) => (Strategy::Tiled, 1, 1),
             _ => (Strategy::Scalar, 1, 1),
         },
         requirement: |_, shape, variant| {

@@ -71,19 +71,17 @@ impl FeedForwardRows<'_> {
         shape: &FeedForwardShape,
         hidden: Hidden,
     ) -> Result<()> {
+        let fused = |x: &View, residual: &View, y: &View| FeedForward {
+            x: x.clone(),
+            residual: residual.clone(),
+            weight1: linear1.weight.clone(),
+            bias1: linear1.bias.clone(),
+            weight2: linear2.weight.clone(),
+            bias2: linear2.bias.clone(),
+            y: y.clone(),
+        };
         let window_rows = match hidden {
-            Hidden::OnChip(lanes) => {
-                let feed_forward = FeedForward {
-                    x: self.x.clone(),
-                    residual: self.residual.clone(),
-                    weight1: linear1.weight.clone(),
-                    bias1: linear1.bias.clone(),
-                    weight2: linear2.weight.clone(),
-                    bias2: linear2.bias.clone(),
-                    y: self.sum.clone(),
-                };
-                return feed_forward.record(plan, shape, lanes);
-            }
+            Hidden::OnChip(lanes) => return fused(self.x, self.residual, self.sum).record(plan, shape, lanes),
             Hidden::Windows(rows) | Hidden::Slices(_, rows) => rows,
             Hidden::Kept => shape.rows.capacity,
         };
@@ -96,20 +94,10 @@ impl FeedForwardRows<'_> {
                 view.range(view.label(), u64::from(first) * u64::from(c), elements)
             };
             let (x, residual, sum) = (part(self.x)?, part(self.residual)?, part(self.sum)?);
+            first += window.capacity;
             if let Hidden::Slices(slices, _) = hidden {
-                let feed_forward = SlicedFeedForward {
-                    x,
-                    residual,
-                    weight1: linear1.weight.clone(),
-                    bias1: linear1.bias.clone(),
-                    weight2: linear2.weight.clone(),
-                    bias2: linear2.bias.clone(),
-                    part: self.hidden.clone(),
-                    y: sum,
-                };
-                let shape = FeedForwardShape { rows: window.clone(), ..shape.clone() };
-                feed_forward.record(plan, &shape, slices)?;
-                first += window.capacity;
+                let sliced = SlicedFeedForward { layers: fused(&x, &residual, &sum), part: self.hidden.clone() };
+                sliced.record(plan, &FeedForwardShape { rows: window, ..shape.clone() }, slices)?;
                 continue;
             }
             let into = product(&x, linear1, Extra::None, self.hidden);
@@ -120,8 +108,7 @@ impl FeedForwardRows<'_> {
             }
             let activated = activated(plan, self.hidden, self.activated, &window, (f, activation))?;
             let back = product(activated, linear2, Extra::Add(residual), &sum);
-            back.record(plan, &LinearShape::forward(window.clone(), f, c))?;
-            first += window.capacity;
+            back.record(plan, &LinearShape::forward(window, f, c))?;
         }
         Ok(())
     }

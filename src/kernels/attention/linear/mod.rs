@@ -113,5 +113,5 @@ fn lanes(of: &Rows, each: u32) -> Groups {
 /// registers. Software adapters keep narrow arrays in memory, which costs less than loading keys and states again.
 fn rows_of_lane(gpu: &Gpu, arrays: u32, d: u32, count: u32) -> u32 {
     let (arrays, d) = if gpu.is_software() && d <= 16 { (1, 1) } else { (arrays, d) };
-    super::tile(arrays, d, count)
+    super::tile(super::FLOATS, arrays, d, count)
 }

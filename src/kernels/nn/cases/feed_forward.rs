@@ -1,6 +1,7 @@
 //! Test cases of [`crate::kernels::nn::feed_forward`].
 
 use crate::gpu::{DType, Gpu, Plan};
+use crate::kernels::case::Record;
 use crate::kernels::linear::Activation;
 use crate::kernels::nn::cases::cast_f16::{has_half, stored};
 use crate::kernels::nn::feed_forward::{
@@ -50,16 +51,26 @@ fn case(
     variant: Variant,
     storage: DType,
 ) -> Case {
+    let shape = FeedForwardShape { rows: rows.into(), width, hidden, activation };
+    let record = {
+        let shape = shape.clone();
+        move |plan: &mut Plan, buffers: &CaseBuffers| {
+            FeedForward::from_case(buffers)?.record_variant(plan, &shape, lanes, &variant)
+        }
+    };
+    case_of(&shape, storage, Box::new(record)).of_variant(&variant)
+}
+
+/// Case of a kernel for feed-forward layers of this shape, which `record` records.
+pub(super) fn case_of(shape: &FeedForwardShape, storage: DType, record: Record) -> Case {
+    let FeedForwardShape { ref rows, width, hidden, activation } = *shape;
+    let rows = rows.capacity;
     let mut random = RandomInputs::new(u64::from(rows + width + hidden));
     let (x, residual) = (random.floats((rows * width) as usize), random.floats((rows * width) as usize));
     let (weight1, bias1) = (random.floats((hidden * width) as usize), random.floats(hidden as usize));
     let (weight2, bias2) = (random.floats((hidden * width) as usize), random.floats(width as usize));
     let ((weight1, stored1), (weight2, stored2)) = (stored(weight1, storage), stored(weight2, storage));
     let expected = reference(&x, &residual, [&weight1, &bias1, &weight2, &bias2], activation);
-    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
-        let kernel = FeedForward::from_case(buffers)?;
-        kernel.record_variant(plan, &FeedForwardShape { rows: rows.into(), width, hidden, activation }, lanes, &variant)
-    };
     let tolerance = 1e-6 * (1.0 + f64::from(hidden + width).sqrt() / 4.0);
     Case {
         name: format!(
@@ -75,7 +86,6 @@ fn case(
             ("bias2", bias2.into()),
         ],
         outputs: vec![("y", Expected::Near { values: expected, tolerance })],
-        record: Box::new(record),
+        record,
     }
-    .of_variant(&variant)
 }
