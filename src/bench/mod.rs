@@ -43,7 +43,7 @@ pub use prediction::{Bound, CompilerStatistics, PredictedRow, Prediction, predic
 pub use provenance::Provenance;
 pub use report::BenchReport;
 pub use row::BenchRow;
-pub use selection::selections;
+pub use selection::{record_suite, selections};
 pub use shape::BenchShape;
 pub use subject::Subject;
 pub use tuning::race::Verdict;

@@ -28,7 +28,6 @@ use super::subject::Subject;
 use super::subjects::step;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, GpuFigures, PlannedLaunch};
-use crate::vmc::Trainer;
 
 /// Microseconds of a launch and the barrier before it.
 const LAUNCH_US: f64 = 4.0;
@@ -137,6 +136,17 @@ pub struct PredictedRow {
     pub has_statistics: bool,
 }
 
+impl PredictedRow {
+    /// Whether the launches of the other row are the same.
+    fn is_same(&self, other: &Self) -> bool {
+        self.part == other.part
+            && self.kernel == other.kernel
+            && self.spec == other.spec
+            && self.shape == other.shape
+            && self.workgroups == other.workgroups
+    }
+}
+
 /// Predicted time of a step. Nothing in it was measured on the GPU.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -195,7 +205,7 @@ pub fn predict(
     }
     subject.check(shape)?;
     let gpu = Gpu::planning(figures)?;
-    let trainer: Trainer = step::planned(&gpu, subject, shape)?;
+    let trainer = step::planned(&gpu, subject, shape)?;
     let mut rows: Vec<PredictedRow> = Vec::new();
     for launch in trainer.plan().launches() {
         let known = statistics.iter().find(|statistics| statistics.is_of(&launch));
@@ -215,11 +225,7 @@ pub fn predict(
             bound,
             has_statistics: known.is_some(),
         };
-        let is_same = |other: &&mut PredictedRow| {
-            let place = |row: &PredictedRow| (row.part.clone(), row.kernel.clone(), row.shape.clone(), row.workgroups);
-            place(other) == place(&row) && other.spec == row.spec
-        };
-        match rows.iter_mut().find(is_same) {
+        match rows.iter_mut().find(|other| other.is_same(&row)) {
             Some(same) => {
                 same.launches += row.launches;
                 same.microseconds += row.microseconds;

@@ -7,14 +7,12 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Plan, VariantSelection};
 use crate::kernels::attention::{AttentionBackward, AttentionForward, AttentionShape};
 
-/// Returns the selections of `gpu` for steps of every family and for attention of short and long sequences, one per
-/// kernel and class of shapes, in order of first use. Nothing is compiled or computed, and `gpu` need not exist
-/// ([`Gpu::planning`]).
+/// Records what GPUs run on `gpu`, which only plans ([`Gpu::planning`]), and calls `each` for every plan: steps of every
+/// family, and attention of short and long sequences.
 ///
 /// # Errors
-/// As [`Gpu::planning`].
-pub fn selections(gpu: &Gpu) -> Result<Vec<VariantSelection>> {
-    let gpu = gpu.planning_twin()?.with_selection_log();
+/// As [`Plan::launch`].
+pub fn record_suite(gpu: &Gpu, mut each: impl FnMut(&Plan)) -> Result<()> {
     let steps = [
         (Subject::Step, [16, 256, 32]),
         (Subject::Step, [64, 1024, 128]),
@@ -23,10 +21,10 @@ pub fn selections(gpu: &Gpu) -> Result<Vec<VariantSelection>> {
         (Subject::StepSr, [16, 2000, 112]),
     ];
     for (subject, shape) in steps {
-        step::planned(&gpu, subject, &BenchShape(shape.to_vec()))?;
+        step::planned(gpu, subject, &BenchShape(shape.to_vec()))?.plans().into_iter().for_each(&mut each);
     }
-    let mut plan = Plan::new(&gpu);
-    for (b, t, h, d) in [(256, 16, 8, 16), (64, 64, 8, 16), (16, 256, 8, 64), (4, 1024, 4, 128)] {
+    let mut plan = Plan::new(gpu);
+    for (b, t, h, d) in [(256, 16, 8, 16), (64, 64, 8, 16), (64, 64, 4, 32), (16, 256, 8, 64), (4, 1024, 4, 128)] {
         let shape = AttentionShape::causal(b, t, h, d);
         let buffer = |label: &str, width: u32| Ok(gpu.buffer(label, u64::from(b * t * width))?.view());
         let [qkv, d_qkv]: [_; 2] = [buffer("qkv", 3 * h * d)?, buffer("d_qkv", 3 * h * d)?];
@@ -36,6 +34,18 @@ pub fn selections(gpu: &Gpu) -> Result<Vec<VariantSelection>> {
         forward.record(&mut plan, &shape)?;
         AttentionBackward { qkv, out, lse, d_out, delta, d_qkv }.record(&mut plan, &shape)?;
     }
+    each(&plan);
+    Ok(())
+}
+
+/// Returns the selections of `gpu` for the plans of [`record_suite`], one per kernel and class of shapes. Nothing is
+/// compiled or computed, and `gpu` need not exist.
+///
+/// # Errors
+/// As [`Gpu::planning`] and [`record_suite`].
+pub fn selections(gpu: &Gpu) -> Result<Vec<VariantSelection>> {
+    let gpu = gpu.planning_twin()?.with_selection_log();
+    record_suite(&gpu, |_| ())?;
     let mut found: Vec<VariantSelection> = Vec::new();
     for selection in gpu.selections() {
         if !found.iter().any(|other| other.kernel == selection.kernel && other.class == selection.class) {

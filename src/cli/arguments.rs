@@ -60,8 +60,7 @@ pub enum Command {
     Doctor {
         #[command(flatten)]
         adapter: AdapterArguments,
-        /// List the kernel variants that this GPU would run, without the hardware: rx6800, rx7900xtx, vega64, m2,
-        /// iris-xe, arc-a770, rtx3080 or h200
+        /// List the kernel variants that this GPU would run, without the hardware, such as m2; another name lists all
         #[arg(long, value_name = "NAME", conflicts_with = "adapter")]
         gpu: Option<String>,
     },
@@ -300,7 +299,7 @@ pub struct BenchArguments {
     /// Shape to measure instead of the default ones, such as 256x8x16x16; may be given several times
     #[arg(long, value_name = "SHAPE", allow_hyphen_values = true)]
     pub shape: Vec<String>,
-    /// GPU of `bench model` instead of the adapter: rx6800, rx7900xtx, vega64, m2, iris-xe, arc-a770, rtx3080 or h200
+    /// GPU of `bench model` instead of the adapter, such as rx6800; another name lists all
     #[arg(long, value_name = "NAME")]
     pub gpu: Option<String>,
     /// Compiler statistics for `bench model`, a JSON file

@@ -101,6 +101,7 @@ impl Kernel {
             });
             (layout, pipeline)
         })?;
-        Ok(CompiledKernel { pipeline, layout, reflection })
+        let spec = spec.iter().map(|(name, value)| (name.to_string(), *value)).collect();
+        Ok(CompiledKernel { pipeline, layout, reflection, spec })
     }
 }

@@ -35,8 +35,6 @@ pub struct GpuFigures {
     pub clock_ghz: f64,
     /// Memory bandwidth in GB/s.
     pub memory_gbs: f64,
-    /// Bytes that a compute unit reads from workgroup memory per clock.
-    pub workgroup_memory_bytes: u32,
 }
 
 const AMD: u32 = 0x1002;
@@ -60,7 +58,6 @@ impl GpuFigures {
             lanes: 64,
             clock_ghz: 2.105,
             memory_gbs: 512.0,
-            workgroup_memory_bytes: 128,
         },
         Self {
             key: "rx7900xtx",
@@ -73,7 +70,6 @@ impl GpuFigures {
             lanes: 128,
             clock_ghz: 2.5,
             memory_gbs: 960.0,
-            workgroup_memory_bytes: 128,
         },
         Self {
             key: "vega64",
@@ -86,7 +82,6 @@ impl GpuFigures {
             lanes: 64,
             clock_ghz: 1.546,
             memory_gbs: 484.0,
-            workgroup_memory_bytes: 128,
         },
         Self {
             key: "m2",
@@ -99,7 +94,6 @@ impl GpuFigures {
             lanes: 128,
             clock_ghz: 1.398,
             memory_gbs: 100.0,
-            workgroup_memory_bytes: 128,
         },
         Self {
             key: "iris-xe",
@@ -112,7 +106,6 @@ impl GpuFigures {
             lanes: 128,
             clock_ghz: 1.3,
             memory_gbs: 68.0,
-            workgroup_memory_bytes: 128,
         },
         Self {
             key: "arc-a770",
@@ -125,7 +118,6 @@ impl GpuFigures {
             lanes: 128,
             clock_ghz: 2.1,
             memory_gbs: 560.0,
-            workgroup_memory_bytes: 128,
         },
         Self {
             key: "rtx3080",
@@ -138,7 +130,6 @@ impl GpuFigures {
             lanes: 128,
             clock_ghz: 1.71,
             memory_gbs: 760.0,
-            workgroup_memory_bytes: 128,
         },
         Self {
             key: "h200",
@@ -151,7 +142,6 @@ impl GpuFigures {
             lanes: 128,
             clock_ghz: 1.98,
             memory_gbs: 4800.0,
-            workgroup_memory_bytes: 128,
         },
     ];
 

@@ -8,10 +8,11 @@
 //! than half a millisecond of host time.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::bind::{Bind, bind};
 use super::rewrite::TEXTURES;
-use super::shader::{Access, Param, Reflection};
+use super::shader::{Access, CompiledKernel, Param, Reflection};
 use super::{Buffer, DType, Gpu, Kernel, View};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -214,19 +215,15 @@ pub(super) enum Grid {
 pub(super) struct Dispatch {
     pub label: &'static str,
     pub scope: &'static str,
-    pub pipeline: wgpu::ComputePipeline,
+    pub compiled: Arc<CompiledKernel>,
     pub bind_group: wgpu::BindGroup,
     pub grid: Grid,
     pub cost: Cost,
     /// Number of executions per replay.
     pub times: u32,
-    /// Replaced spec constants.
-    pub spec: Vec<(String, u32)>,
     pub shape: String,
     /// Number of workgroups, at the capacity of dynamic rows.
     pub workgroups: u64,
-    /// Invocations per workgroup.
-    pub invocations: u32,
 }
 
 /// A range of dispatches that a replay runs several times in a row.
@@ -417,15 +414,13 @@ impl Plan {
         self.dispatches.push(Dispatch {
             label: launch.kernel.name,
             scope: self.scope,
-            pipeline: compiled.pipeline.clone(),
+            compiled,
             bind_group,
             grid,
             cost: launch.cost,
             times: 1,
-            spec: launch.spec.iter().map(|(name, value)| (name.to_string(), *value)).collect(),
             shape: launch.shape.clone(),
             workgroups: launch.groups.capacity(),
-            invocations: compiled.reflection.workgroup,
         });
         Ok(())
     }
@@ -591,7 +586,7 @@ impl Plan {
     }
 
     pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, dispatch: &Dispatch) {
-        pass.set_pipeline(&dispatch.pipeline);
+        pass.set_pipeline(&dispatch.compiled.pipeline);
         pass.set_bind_group(0, &dispatch.bind_group, &[]);
         match (&dispatch.grid, &self.live) {
             (Grid::Fixed([x, y, z]), _) => pass.dispatch_workgroups(*x, *y, *z),

@@ -29,8 +29,8 @@ impl Plan {
     /// The launches in the order of their execution; a repeated launch is listed once.
     pub fn launches(&self) -> impl Iterator<Item = PlannedLaunch<'_>> {
         self.dispatches.iter().map(|dispatch| {
-            let Dispatch { label: kernel, scope, cost, times, ref spec, ref shape, workgroups, invocations, .. } =
-                *dispatch;
+            let Dispatch { label: kernel, scope, cost, times, ref shape, ref compiled, workgroups, .. } = *dispatch;
+            let (spec, invocations) = (&compiled.spec, compiled.reflection.workgroup);
             PlannedLaunch { scope, kernel, spec, shape, workgroups, invocations, times, cost }
         })
     }

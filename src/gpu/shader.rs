@@ -329,6 +329,8 @@ pub(super) struct CompiledKernel {
     pub pipeline: wgpu::ComputePipeline,
     pub layout: wgpu::BindGroupLayout,
     pub reflection: Reflection,
+    /// Replaced spec constants.
+    pub spec: Vec<(String, u32)>,
 }
 
 #[cfg(test)]

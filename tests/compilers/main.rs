@@ -15,10 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use ash::vk;
-use ketformer::bench::{BenchShape, Subject, predict};
-use ketformer::gpu::{Access, Gpu, GpuFigures, Plan, Shader};
+use ketformer::bench::record_suite;
+use ketformer::gpu::{Access, Gpu, GpuFigures, PlannedLaunch, Shader};
 use ketformer::kernels;
-use ketformer::kernels::attention::{AttentionBackward, AttentionForward, AttentionShape};
 
 use assembly::HotLoop;
 
@@ -65,29 +64,8 @@ type Form = (String, BTreeMap<String, u32>);
 /// The kernels that `figures` selects for training steps and for attention of short and long sequences.
 fn forms(figures: &GpuFigures) -> BTreeSet<Form> {
     let mut forms = BTreeSet::new();
-    let steps = [
-        (Subject::Step, [16, 256, 32]),
-        (Subject::Step, [64, 256, 128]),
-        (Subject::StepRnn, [64, 256, 128]),
-        (Subject::StepLptf, [64, 64, 128]),
-    ];
-    for (subject, shape) in steps {
-        let prediction = predict(figures, subject, &BenchShape(shape.to_vec()), &[]).unwrap();
-        forms.extend(prediction.rows.into_iter().map(|row| (row.kernel, row.spec)));
-    }
-    let gpu = Gpu::planning(figures).unwrap();
-    let mut plan = Plan::new(&gpu);
-    for (b, t, h, d) in [(256, 16, 8, 16), (64, 64, 8, 16), (64, 64, 4, 32), (16, 256, 8, 64), (4, 1024, 4, 128)] {
-        let shape = AttentionShape::causal(b, t, h, d);
-        let buffer = |label: &str, width: u32| gpu.buffer(label, u64::from(b * t * width)).unwrap().view();
-        let [qkv, d_qkv] = ["qkv", "d_qkv"].map(|label| buffer(label, 3 * h * d));
-        let [out, d_out] = ["out", "d_out"].map(|label| buffer(label, h * d));
-        let [lse, delta] = ["lse", "delta"].map(|label| buffer(label, h));
-        let forward = AttentionForward { qkv: qkv.clone(), out: out.clone(), lse: lse.clone() };
-        forward.record(&mut plan, &shape).unwrap();
-        AttentionBackward { qkv, out, lse, d_out, delta, d_qkv }.record(&mut plan, &shape).unwrap();
-    }
-    forms.extend(plan.launches().map(|launch| (launch.kernel.into(), launch.spec.iter().cloned().collect())));
+    let form = |launch: PlannedLaunch<'_>| (launch.kernel.into(), launch.spec.iter().cloned().collect());
+    record_suite(&Gpu::planning(figures).unwrap(), |plan| forms.extend(plan.launches().map(form))).unwrap();
     forms
 }
 
