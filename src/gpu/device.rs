@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::buffer::View;
-use super::dry_run::Ledger;
+use super::planning::Ledger;
 use super::preference::Preference;
 use super::shader::CompiledKernel;
 use super::tuning::Tuning;

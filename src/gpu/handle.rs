@@ -1,11 +1,10 @@
-//! Handles of a device with other preferences, a tuning, a forced variant, a log of selections, or for a dry run.
+//! Handles of a device with other preferences, a tuning, a forced variant or a log of selections.
 
 use std::sync::{Arc, Mutex};
 
-use super::dry_run::{Allocations, Ledger};
 use super::preference::{Preference, VariantSelection};
 use super::{Gpu, Tuning};
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 impl Gpu {
     fn preferring(&self, preference: Preference) -> Self {
@@ -75,17 +74,5 @@ impl Gpu {
         if let Some(mut log) = self.preference.selections.as_ref().and_then(|log| log.lock().ok()) {
             log.push(selection());
         }
-    }
-
-    /// Calls `allocate` with a device that counts buffers instead of creating them, and returns the count. Limits on
-    /// the size of a buffer are not errors on this device; see [`Allocations::excess`].
-    ///
-    /// # Errors
-    /// Any error of `allocate`; as [`Gpu::buffer`] for the placeholder.
-    pub(crate) fn dry_run<T>(&self, allocate: impl FnOnce(&Self) -> Result<T>) -> Result<Allocations> {
-        let placeholder = self.buffer("ketformer.dry_run", 4)?;
-        let ledger = Arc::new(Ledger::new(placeholder.wgpu().clone()));
-        allocate(&Self { ledger: Some(ledger.clone()), ..self.clone() })?;
-        Ok(ledger.allocations())
     }
 }

@@ -3,13 +3,13 @@
 //! The device of a dry run creates no memory. Its buffers have their labels and lengths, all on one placeholder, and
 //! writes to them have no effect. Nothing may be launched on them or read from them.
 //!
-//! The buffers of a device that only plans ([`super::Gpu::planning`]) have a placeholder each, so that launches can be
-//! recorded.
+//! The buffers of a device that only plans ([`crate::gpu::Gpu::planning`]) have a placeholder each, so that launches can
+//! be recorded.
 
 use std::sync::{Mutex, PoisonError};
 
 /// Size of the placeholder of a buffer on which launches are recorded.
-pub(super) const PLACEHOLDER_BYTES: u64 = 256;
+const PLACEHOLDER_BYTES: u64 = 256;
 
 /// Buffers that a dry run allocated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(crate) struct Allocations {
 }
 
 /// Allocations of a dry run so far, and the buffer that all of its views refer to.
-pub(super) struct Ledger {
+pub(in crate::gpu) struct Ledger {
     /// `None` if each buffer has its own.
     placeholder: Option<wgpu::Buffer>,
     allocations: Mutex<Allocations>,
@@ -31,23 +31,23 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Empty ledger of a dry run.
-    pub(super) fn new(placeholder: wgpu::Buffer) -> Self {
+    pub(in crate::gpu) fn new(placeholder: wgpu::Buffer) -> Self {
         Self { placeholder: Some(placeholder), allocations: Mutex::default() }
     }
 
     /// Empty ledger of a device that only plans.
-    pub(super) fn of_a_plan() -> Self {
+    pub(in crate::gpu) fn of_a_plan() -> Self {
         Self { placeholder: None, allocations: Mutex::default() }
     }
 
     /// Allocations so far.
-    pub(super) fn allocations(&self) -> Allocations {
+    pub(in crate::gpu) fn allocations(&self) -> Allocations {
         self.allocations.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts a buffer of `bytes` bytes, of which one may have `limit`, and returns its placeholder. `create` creates a
     /// buffer of the given size.
-    pub(super) fn add(
+    pub(in crate::gpu) fn add(
         &self,
         label: &str,
         [bytes, limit]: [u64; 2],

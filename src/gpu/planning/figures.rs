@@ -4,12 +4,7 @@
 //! WebGPU reports neither the number of compute units nor peak rates, so they come from the vendors' data sheets, for a
 //! few GPUs of each vendor. [`Gpu::planning`] is a device handle for one of them without the hardware.
 
-use std::sync::Arc;
-
-use super::Gpu;
-use super::device::{Facts, Modes};
-use super::dry_run::Ledger;
-use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::Gpu;
 
 /// Figures of one GPU.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -151,7 +146,7 @@ impl GpuFigures {
     }
 
     /// The adapter as wgpu would report it.
-    fn info(&self) -> wgpu::AdapterInfo {
+    pub(super) fn info(&self) -> wgpu::AdapterInfo {
         wgpu::AdapterInfo {
             name: self.name.into(),
             vendor: self.vendor,
@@ -188,70 +183,11 @@ impl Gpu {
         self.figures().map_or_else(|| estimated_units(self.info().device_type), |figures| figures.compute_units)
     }
 
-    /// Device handle for a GPU that need not exist: kernels are selected as on that GPU, and plans are recorded and
-    /// checked. Buffers have no memory, and a replay does nothing.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Device`] if wgpu's backend without hardware cannot be opened.
-    pub fn planning(figures: &GpuFigures) -> Result<Self> {
-        let limits = wgpu::Limits {
-            max_buffer_size: 4 << 30,
-            max_storage_buffer_binding_size: (4 << 30) - 4,
-            max_storage_buffers_per_shader_stage: 16,
-            max_compute_workgroup_storage_size: 32 << 10,
-            max_compute_invocations_per_workgroup: 1024,
-            max_compute_workgroup_size_x: 1024,
-            ..wgpu::Limits::default()
-        };
-        let features = wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
-        Self::planning_as(Facts { info: figures.info(), limits, features })
-    }
-
     /// Whether registers for a tile of 8 × 8 sums and its operands leave room for several subgroups on a processor. They
     /// do on GPUs of AMD and NVIDIA with 256 registers per invocation, but not on AMD's with subgroups of 64 only (GCN),
     /// which hold half as many.
     pub(crate) fn has_many_registers(&self) -> bool {
         [AMD, NVIDIA].contains(&self.info().vendor) && self.info().subgroup_min_size <= 32
-    }
-
-    /// Handle of this device that selects kernels as on another GPU, and reads no textures. For running what that GPU
-    /// would run on a software driver, which supports kernels without subgroups and with clusters of lanes, but not those
-    /// for the GPU's own subgroups.
-    pub fn selecting_as(&self, figures: &GpuFigures) -> Self {
-        let facts = Facts { info: figures.info(), ..(*self.facts).clone() };
-        Self { facts: Arc::new(facts), ..self.with_texels(false) }
-    }
-
-    /// Planning handle for the adapter of this device; see [`Gpu::planning`].
-    ///
-    /// # Errors
-    /// As [`Gpu::planning`].
-    pub fn planning_twin(&self) -> Result<Self> {
-        let (info, limits, features) = (self.info().clone(), self.limits().clone(), self.features());
-        let gpu = Self::planning_as(Facts { info, limits, features })?;
-        Ok(Self { preference: self.preference.clone(), ..gpu })
-    }
-
-    fn planning_as(facts: Facts) -> Result<Self> {
-        let backend = wgpu::BackendOptions { noop: wgpu::NoopBackendOptions::enabled(), ..Default::default() };
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-            backends: wgpu::Backends::NOOP,
-            backend_options: backend,
-            ..wgpu::InstanceDescriptor::new_without_display_handle()
-        });
-        let error = |e: String| Error::new(ErrorKind::Device, format!("no device to plan on: {e}"));
-        let adapter =
-            pollster::block_on(instance.request_adapter(&Default::default())).map_err(|e| error(e.to_string()))?;
-        let descriptor = wgpu::DeviceDescriptor {
-            label: Some("ketformer.planning"),
-            required_features: adapter.features() & (wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16),
-            required_limits: adapter.limits(),
-            ..Default::default()
-        };
-        let (device, queue) =
-            pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| error(e.to_string()))?;
-        let gpu = Self::wrap(device, queue, facts, Modes::default());
-        Ok(Self { ledger: Some(Arc::new(Ledger::of_a_plan())), ..gpu })
     }
 }
 

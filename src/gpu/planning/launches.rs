@@ -1,7 +1,7 @@
 //! Launches of a plan as data.
 
-use super::plan::Dispatch;
-use super::{Cost, Plan};
+use crate::gpu::plan::Dispatch;
+use crate::gpu::{Cost, Plan};
 
 /// One launch of a plan.
 #[derive(Debug, Clone, PartialEq)]
