@@ -1,11 +1,10 @@
 // Sampling of the outcome of patch t of every sample, and row metadata of patch t + 1.
 //
-//   u = uniform(philox(counter = (sample, t, step, 0), key = seed))
-//   token = the first v with Σ_{w ≤ v} exp(logits[w] − max) > u · Σ_w exp(logits[w] − max),
-//           or with given = 1 the token already in tokens
+//   word = philox(counter = (sample, t, step, 0), key = seed)
+//   token as in draw, or with given = 1 the token already in tokens
 //
-// Sums are over the outcomes that the sector allows. A given outcome outside the sector has log_p = NEG_LARGE. After
-// the last patch, the row is reset to that of an empty configuration for the next step.
+// A given outcome outside the sector has log_p = NEG_LARGE. After the last patch, the row is reset to that of an empty
+// configuration for the next step.
 //
 // grid   ⌈B / 64⌉ workgroups
 // reads  logits (B, T, V) · step: seed (2), step number, learning rate · rows (B) of patch t
@@ -13,6 +12,7 @@
 #import grid
 #import philox
 #import sector
+#import draw
 struct Params {
     samples: u32, outcomes: u32, patches: u32, sites_per_patch: u32, excitations: u32, position: u32, first_sample: u32,
     given: u32
@@ -23,6 +23,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> tokens: array<u32>;         // (B, T)
 @group(0) @binding(4) var<storage, read_write> log_p: array<f32>;          // (B, T)
 @group(0) @binding(5) var<storage, read_write> rows: array<vec4<u32>>;     // (B)
+
+fn draw_logit(at: u32) -> f32 { return logits[at]; }
 
 @compute @workgroup_size(64)
 fn main(
@@ -37,31 +39,15 @@ fn main(
     let before = rows[sample].w;
     let sector = Sector(params.excitations, params.sites_per_patch, params.patches);
     let room = sector_room(sector, params.position, before);
-    var top = LOWEST;
-    for (var v = 0u; v < params.outcomes; v++) {
-        top = max(top, select(LOWEST, logits[start + v], sector_allows(room, v)));
-    }
-    var sum = 0.0;
-    for (var v = 0u; v < params.outcomes; v++) {
-        sum += select(0.0, exp(logits[start + v] - top), sector_allows(room, v));
-    }
     let word = philox(vec4(params.first_sample + sample, params.position, step[2], 0u), vec2(step[0], step[1])).x;
-    let threshold = philox_uniform(word) * sum;
-    // Rounding can leave the last partial sum at or below the threshold. The last outcome of nonzero weight is then
-    // taken.
-    var partial = 0.0;
-    var token = 0u;
-    for (var v = 0u; v < params.outcomes; v++) {
-        let weight = select(0.0, exp(logits[start + v] - top), sector_allows(room, v));
-        if (partial <= threshold && weight > 0.0) { token = v; }
-        partial += weight;
-    }
+    let drawn = draw(start, params.outcomes, room, word);
+    var token = drawn.token;
     if (params.given == 1u) {
         token = min(tokens[at], params.outcomes - 1u);
     } else {
         tokens[at] = token;
     }
-    log_p[at] = select(NEG_LARGE, logits[start + token] - top - log(sum), sector_allows(room, token));
+    log_p[at] = draw_log_p(drawn, start, token, room);
     let last = params.position + 1u == params.patches;
     let counted = select(before + countOneBits(token), 0u, params.excitations == EVERY_SECTOR);
     rows[sample] = select(vec4(token, params.position + 1u, 0u, counted), vec4(0u), last);
