@@ -14,8 +14,8 @@ pub(super) const LANES: u32 = 64;
 const QUERY_FLOATS: u32 = 32;
 
 /// Maximum number of vectors of four floats, keys, values and padding, that one key of all pairs takes in workgroup
-/// memory. A chunk has at least 8 keys; more would leave too few workgroups per compute unit.
-const KEY_VECTORS: u32 = 80;
+/// memory. A chunk has at least 8 keys. More than 10 KiB in all leave fewer than 8 workgroups per SIMD of AMD's RDNA.
+const KEY_VECTORS: u32 = 79;
 
 /// The same for suffixes. A window has at least 15 keys.
 const WINDOW_VECTORS: u32 = 40;
