@@ -2,10 +2,11 @@
 //! selected for this adapter, and the bits of results depend neither on the memory budget nor on the run.
 
 use ketformer::gpu::{Gpu, GpuFigures};
-use ketformer::model::{Activation, Norm};
+use ketformer::model::{Activation, Norm, PositionalEncoding, Precision, Sector, Start};
+use ketformer::vmc::{LocalEnergies, State};
 use ketformer::{
-    Attention, Lattice, Lptf, Metropolis, Model, Optimizer, Patch, Proposal, Ptf, Rbm, Rnn, Rydberg,
-    StochasticReconfiguration, Subsampler, TrainConfig, Trainer, Vit,
+    Attention, Hamiltonian, Heisenberg, Lattice, Lptf, Metropolis, Model, Optimizer, Patch, Proposal, Ptf, Rbm, Rnn,
+    Rydberg, StochasticReconfiguration, Subsampler, TrainConfig, Trainer, Vit,
 };
 
 /// This machine's adapter, with the kernels of an RX 6800.
@@ -49,6 +50,58 @@ fn transformers_agree() {
         &Ptf { patch: Patch::Line(1), width: 36, heads: 2, feed_forward: 20, ..ptf() },
         adam(),
     );
+}
+
+/// Compares log P, phases and local energies of fixed configurations, and log P of all connected ones.
+fn amplitudes_agree(lattice: Lattice, hamiltonian: &dyn Hamiltonian, model: &dyn Model, precision: Precision) {
+    let weights = model.layout(&lattice).unwrap().initial(3);
+    // Half of the sites are occupied, in different places.
+    let sites = lattice.sites();
+    let configurations: Vec<Vec<u8>> = (0..13)
+        .map(|shift| (0..sites).map(|site| u8::from((5 * site + shift) % sites < sites / 2)).collect())
+        .collect();
+    let of = |gpu: &Gpu| {
+        let state = State::new(gpu, &lattice, model, &weights).with_precision(precision);
+        state.local_energies(hamiltonian, &configurations).unwrap()
+    };
+    let values = |energies: LocalEnergies| {
+        let LocalEnergies { log_p, phase, energy, energy_imaginary, moved_log_p, .. } = energies;
+        [log_p, phase, energy, energy_imaginary, moved_log_p.concat()]
+    };
+    let (found, expected) = (values(of(&as_rx6800())), values(of(&Gpu::new().unwrap())));
+    let tolerance = if precision == Precision::Mixed { 5e-3 } else { 2e-5 };
+    for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+        assert!((found - expected).abs() <= tolerance * expected.abs().max(1.0), "{found}, expected {expected}");
+    }
+}
+
+#[test]
+fn sequences_decoded_in_one_launch_agree() {
+    let rydberg = Rydberg::default();
+    let trained = Ptf {
+        norm: Norm::Pre,
+        activation: Activation::Gelu,
+        start: Start::Learned,
+        position: PositionalEncoding::Learned,
+        width: 64,
+        layers: 3,
+        ..ptf()
+    };
+    let square = || Lattice::square(4, 4);
+    amplitudes_agree(square(), &rydberg, &ptf(), Precision::Single);
+    amplitudes_agree(square(), &rydberg, &trained, Precision::Single);
+    amplitudes_agree(square(), &rydberg, &Ptf { patch: Patch::Block([4, 2]), ..ptf() }, Precision::Single);
+    amplitudes_agree(
+        square(),
+        &rydberg,
+        &Ptf { patch: Patch::Line(1), width: 12, heads: 3, ..ptf() },
+        Precision::Single,
+    );
+    let half = Gpu::new().unwrap().features().contains(wgpu::Features::SHADER_F16);
+    let mixed = if half { Precision::Mixed } else { Precision::Single };
+    amplitudes_agree(square(), &rydberg, &ptf(), mixed);
+    let complex = Ptf { phase: true, sector: Sector::ZeroMagnetization, ..ptf() };
+    amplitudes_agree(square(), &Heisenberg::default(), &complex, Precision::Single);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::kernels::attention::{AttentionBackward, AttentionForward, AttentionSh
 pub fn record_suite(gpu: &Gpu, mut each: impl FnMut(&Plan)) -> Result<()> {
     let steps = [
         (Subject::Step, [16, 256, 32]),
+        (Subject::Step, [16, 2048, 64]),
         (Subject::Step, [64, 1024, 128]),
         (Subject::StepRnn, [64, 256, 128]),
         (Subject::StepLptf, [64, 64, 128]),

@@ -19,6 +19,8 @@ pub static ALL: &[Entry] = &[
     nn::cases::categorical::FORWARD_ENTRY,
     nn::cases::categorical::SAMPLE_ENTRY,
     nn::cases::categorical::BACKWARD_ENTRY,
+    nn::cases::transformer_decode::ENTRY,
+    nn::cases::weights_pack::ENTRY,
     nn::cases::phase::FORWARD_ENTRY,
     nn::cases::phase::BACKWARD_ENTRY,
     vmc::cases::dedup::HASH_ENTRY,

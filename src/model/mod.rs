@@ -29,6 +29,7 @@ mod wave_function;
 pub use layers::attention_layers::{AttentionKind, AttentionLayers, FactoredLayers};
 pub use layers::block::{Activation, Attention, Norm, Start};
 pub use layers::positional_encoding::PositionalEncoding;
+pub use layers::sequence_decoder::SequenceDecoder;
 pub use lptf::{Lptf, Subsampler};
 pub use parameters::layout::{Initial, Layout, ParameterSlot, ParameterSpec, Parameters};
 pub use parameters::precision::Precision;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AttentionLayers, Layout, Metropolis, Parameters};
+use super::{AttentionLayers, Layout, Metropolis, Parameters, SequenceDecoder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear::GradientInto;
@@ -353,6 +353,11 @@ pub trait Autoregressive {
     /// # Errors
     /// As [`Plan::launch`].
     fn decode(&self, plan: &mut Plan, rows: &View, tokens: &View, t: u32) -> Result<()>;
+
+    /// Decoder of all patches in one launch; `None` if [`Autoregressive::decode`] decodes them one by one.
+    fn sequence_decoder(&self) -> Option<&SequenceDecoder> {
+        None
+    }
 
     /// (samples, T, V): logits and phases computed by [`Autoregressive::decode`].
     fn decoded(&self) -> Outcomes;

@@ -243,12 +243,12 @@ fn groups(samples: &Rows, count: u32, heads: u32, variant: &Variant) -> Groups {
     }
 }
 
-fn scale(d: u32) -> Param {
+pub(in crate::kernels) fn scale(d: u32) -> Param {
     Param::F32((1.0 / f64::from(d).sqrt()) as f32)
 }
 
 /// Reference in f64 of one query over keys and values: output and log-sum-exp.
-fn attend(q: &[f64], keys: &[(&[f64], &[f64])]) -> (Vec<f64>, f64) {
+pub(in crate::kernels) fn attend(q: &[f64], keys: &[(&[f64], &[f64])]) -> (Vec<f64>, f64) {
     let scale = 1.0 / (q.len() as f64).sqrt();
     let dot = |k: &[f64]| scale * q.iter().zip(k).map(|(q, k)| q * k).sum::<f64>();
     let scores: Vec<f64> = keys.iter().map(|(k, _)| dot(k)).collect();

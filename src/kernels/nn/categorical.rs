@@ -46,7 +46,7 @@ impl CategoricalShape {
         self.outcomes.ilog2()
     }
 
-    fn params(&self) -> [(&'static str, Param); 4] {
+    pub(super) fn params(&self) -> [(&'static str, Param); 4] {
         [
             ("outcomes", self.outcomes.into()),
             ("patches", self.patches.into()),

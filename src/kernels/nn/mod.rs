@@ -12,3 +12,5 @@ pub mod large_patch;
 pub mod norm;
 pub mod phase;
 pub mod recurrent;
+pub mod transformer_decode;
+pub mod weights_pack;

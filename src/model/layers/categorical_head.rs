@@ -15,6 +15,7 @@ use super::transformer_layers::RowLayout;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear::{Activation, Extra, LinearShape};
+use crate::kernels::nn::transformer_decode::part_outcomes;
 use crate::model::{Outcomes, ParameterSpec, Parameters};
 
 /// Sizes of a categorical head.
@@ -50,21 +51,34 @@ impl HeadSizes {
     }
 }
 
-/// Buffers for the logits and phases of rows.
+/// Buffer for the logits and phases of rows.
 pub(crate) struct OutcomeBuffers {
-    logits: Buffer,
-    phases: Option<Buffer>,
+    buffer: Buffer,
+    views: Outcomes,
 }
 
 impl OutcomeBuffers {
     /// Creates buffers for `rows` rows of pass `name`.
     pub(crate) fn new(gpu: &Gpu, name: &str, rows: u64, sizes: &HeadSizes) -> Result<Self> {
-        let buffer = |part: &str| gpu.buffer(&format!("ketformer.{name}.{part}"), rows * u64::from(sizes.outcomes));
-        Ok(Self { logits: buffer("logits")?, phases: sizes.complex.then(|| buffer("phases")).transpose()? })
+        let elements = rows * u64::from(sizes.outcomes);
+        let distance = part_outcomes(elements);
+        let buffer =
+            gpu.buffer(&format!("ketformer.{name}.outcomes"), u64::from(sizes.complex) * distance + elements)?;
+        let phases = || buffer.range(&format!("{name}.phases"), distance, elements);
+        let views = Outcomes {
+            logits: buffer.range(&format!("{name}.logits"), 0, elements)?,
+            phases: sizes.complex.then(phases).transpose()?,
+        };
+        Ok(Self { buffer, views })
     }
 
     pub(crate) fn views(&self) -> Outcomes {
-        Outcomes { logits: self.logits.view(), phases: self.phases.as_ref().map(|phases| phases.view()) }
+        self.views.clone()
+    }
+
+    /// Logits, followed by the phases.
+    pub(crate) fn whole(&self) -> View {
+        self.buffer.view()
     }
 }
 
@@ -103,6 +117,13 @@ impl Layers {
 pub(crate) struct HeadViews {
     logits: Layers,
     phases: Option<Layers>,
+}
+
+impl HeadViews {
+    /// Both layers of the logits, then those of the phases.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = [&Affine; 2]> {
+        std::iter::once(&self.logits).chain(&self.phases).map(|layers| [&layers.hidden, &layers.out])
+    }
 }
 
 /// Categorical head on a device.

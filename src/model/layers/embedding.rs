@@ -36,10 +36,10 @@ fn small() -> Initial {
 
 /// Parameters of an embedding, or their gradients.
 #[derive(Debug, Clone)]
-struct EmbeddingViews {
-    token: Affine,
-    start: Option<View>,
-    position: Option<View>,
+pub(crate) struct EmbeddingViews {
+    pub token: Affine,
+    pub start: Option<View>,
+    pub position: Option<View>,
 }
 
 impl EmbeddingViews {
@@ -54,9 +54,9 @@ impl EmbeddingViews {
 
 /// Embedding on a device.
 pub(crate) struct Embedding {
-    parameters: ParameterViews<EmbeddingViews>,
+    pub parameters: ParameterViews<EmbeddingViews>,
     /// (T, C)
-    position: View,
+    pub position: View,
     sizes: EmbeddingSizes,
 }
 

@@ -16,6 +16,7 @@ pub(super) mod embedding;
 pub(super) mod feed_forward;
 pub(super) mod positional_encoding;
 pub(super) mod self_attention;
+pub(super) mod sequence_decoder;
 pub(super) mod transformer;
 pub(super) mod transformer_layers;
 pub(super) mod transformer_training;

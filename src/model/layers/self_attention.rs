@@ -39,7 +39,7 @@ pub(crate) enum AttentionStates {
 /// Operands of attention.
 pub(crate) struct Operands<'a> {
     /// (B·T, 3C)
-    pub qkv: &'a Buffer,
+    pub qkv: &'a View,
     pub states: &'a AttentionStates,
     /// (B·n, C)
     pub out: &'a Buffer,
@@ -50,7 +50,7 @@ pub(crate) struct Operands<'a> {
 impl Operands<'_> {
     /// Records attention of all positions of whole samples, or of one position of the decode loop.
     pub(crate) fn forward(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
-        let (qkv, out) = (self.qkv.view(), self.out.view());
+        let (qkv, out) = (self.qkv.clone(), self.out.view());
         match self.states {
             AttentionStates::Softmax => AttentionForward { qkv, out, lse: self.total.view() }.record(plan, shape),
             AttentionStates::Linear(states) => {
@@ -67,7 +67,7 @@ impl Operands<'_> {
         [d_out, delta, d_qkv]: [View; 3],
         shape: &AttentionShape,
     ) -> Result<()> {
-        let (qkv, out, total) = (self.qkv.view(), self.out.view(), self.total.view());
+        let (qkv, out, total) = (self.qkv.clone(), self.out.view(), self.total.view());
         match self.states {
             AttentionStates::Softmax => {
                 AttentionBackward { qkv, out, lse: total, d_out, delta, d_qkv }.record(plan, shape)
@@ -85,7 +85,7 @@ impl Operands<'_> {
             AttentionStates::Softmax => WeightsOf::Softmax,
             AttentionStates::Linear(_) => WeightsOf::Linear,
         };
-        let (qkv, total, weight) = (self.qkv.view(), self.total.view(), weight.clone());
+        let (qkv, total, weight) = (self.qkv.clone(), self.total.view(), weight.clone());
         AttentionWeights { qkv, total, weight }.record(plan, shape, of)
     }
 }

@@ -67,7 +67,9 @@ pub(crate) struct Transformer {
     capacity: Capacity,
     decode: Scratch,
     /// Rows [q | k | v] and states of each layer.
-    cache: Vec<(Buffer, AttentionStates)>,
+    cache: Vec<(View, AttentionStates)>,
+    /// Buffers of the rows, of each layer or of all.
+    cache_buffers: Vec<Buffer>,
     /// (samples, H): log-sum-exp or denominators, which only training passes read; bound as an output in decoding
     total: Buffer,
     moves: Scratch,
@@ -81,22 +83,34 @@ pub(crate) struct Transformer {
 
 impl Transformer {
     /// Creates the transformer. `prefix` is prepended to its parameter names; `capacity` counts its samples and rows.
+    /// With `layer_cache`, the caches of all layers are in one buffer at this distance in elements.
     pub(crate) fn new(
         gpu: &Gpu,
         parameters: &Parameters,
         prefix: &str,
         sizes: TransformerSizes,
         capacity: Capacity,
+        layer_cache: Option<u64>,
     ) -> Result<Self> {
         let samples = u64::from(capacity.samples);
         let [c, t, h] = [sizes.width, sizes.positions, sizes.heads].map(u64::from);
         let precision = parameters.precision();
+        let rows = samples * t * 3 * c;
+        let buffer = |name: &str, elements| gpu.buffer_of(name, elements, precision.storage());
+        let cache_buffers: Vec<Buffer> = match layer_cache {
+            Some(distance) => vec![buffer("ketformer.cache", u64::from(sizes.layers - 1) * distance + rows)?],
+            None => {
+                let layer = |k: u32| buffer(&format!("ketformer.layer{k}.cache"), rows);
+                (0..sizes.layers).map(layer).collect::<Result<_>>()?
+            }
+        };
         let cache = |k: u32| {
-            let name = format!("layer{k}.states");
-            Ok((
-                gpu.buffer_of(&format!("ketformer.layer{k}.cache"), samples * t * 3 * c, precision.storage())?,
-                sizes.attention.states_buffer(gpu, &name, &sizes, capacity.samples)?,
-            ))
+            let name = format!("layer{k}.cache");
+            let view = match layer_cache {
+                Some(distance) => cache_buffers[0].range(&name, u64::from(k) * distance, rows)?,
+                None => cache_buffers[k as usize].view(),
+            };
+            Ok((view, sizes.attention.states_buffer(gpu, &format!("layer{k}.states"), &sizes, capacity.samples)?))
         };
         let hidden_row = Hidden::elements(gpu, sizes.width, sizes.feed_forward);
         let training =
@@ -105,6 +119,7 @@ impl Transformer {
             layers: TransformerLayers::new(parameters, prefix, sizes)?,
             decode: Scratch::new(gpu, "decode", &sizes, capacity.samples, precision)?,
             cache: (0..sizes.layers).map(cache).collect::<Result<_>>()?,
+            cache_buffers,
             total: gpu.buffer("ketformer.decode.total", samples * h)?,
             moves: Scratch::new(gpu, "moves", &sizes, capacity.move_rows.max(1), precision)?,
             hidden: gpu.buffer("ketformer.hidden", u64::from(capacity.hidden_rows) * hidden_row)?,
@@ -113,6 +128,11 @@ impl Transformer {
             hidden_of_moves: Hidden::of_many_rows(gpu, sizes.width, sizes.feed_forward, capacity.hidden_rows),
             capacity,
         })
+    }
+
+    /// Caches of all layers, if they are in one buffer.
+    pub(crate) fn whole_cache(&self) -> View {
+        self.cache_buffers[0].view()
     }
 
     /// (samples, C) twice: rows of [`Transformer::decode`], embedded before and the last layer's after, and scratch.
@@ -155,7 +175,7 @@ impl Transformer {
         };
         for (k, (cache, states)) in self.cache.iter().enumerate() {
             let attention = AttentionSuffix {
-                base_qkv: cache.view(),
+                base_qkv: cache.clone(),
                 qkv: scratch.qkv.view(),
                 base: packed.sample_of.clone(),
                 row_table: packed.row_table.clone(),

@@ -109,7 +109,7 @@ impl LptfNetwork {
         let numbers: Vec<u32> = (0..capacity.samples).collect();
         Ok(Self {
             embedding: Embedding::new(gpu, parameters, "", &tables.position, embedding)?,
-            transformer: Transformer::new(gpu, parameters, "", transformer, large_rows)?,
+            transformer: Transformer::new(gpu, parameters, "", transformer, large_rows, None)?,
             sub: sub.network(gpu, parameters, layer, &tables.sub_position, whole.clone(), capacity)?,
             places: gpu.upload("ketformer.large.places", &tables.places)?,
             of_samples: gpu.upload("ketformer.large.of_samples", &LargeTables::of_samples(l))?,

@@ -7,6 +7,7 @@ use crate::gpu::{Gpu, Plan, Rows, View};
 use crate::kernels::nn::large_patch::LargePatchShape;
 use crate::model::layers::affine::{BackwardContext, prefixed};
 use crate::model::layers::conditioning::Conditioning;
+use crate::model::ptf::decoding::Decoding;
 use crate::model::ptf::network::PtfNetwork;
 use crate::model::ptf::sizes::Sizes;
 use crate::model::rnn::cell::RnnSizes;
@@ -95,7 +96,7 @@ impl SubSizes {
                 let widths = [from, sizes.width()];
                 Box::new(ConditionedPtf {
                     conditioning: Conditioning::new(gpu, parameters, PREFIX, (shape, widths), whole, capacity)?,
-                    ptf: PtfNetwork::new(gpu, sizes, position, parameters, PREFIX, capacity)?,
+                    ptf: PtfNetwork::new(gpu, sizes, position, parameters, PREFIX, capacity, Decoding::Stepwise)?,
                 })
             }
         })

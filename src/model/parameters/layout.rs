@@ -221,6 +221,11 @@ impl Parameters {
         }
     }
 
+    /// All parameters for inference passes; in [`Precision::Mixed`] f16, of which only matrices are used.
+    pub(crate) fn all_sampled(&self) -> View {
+        self.half.as_ref().unwrap_or(&self.values).view()
+    }
+
     /// Returns the view of the gradient of the parameter called `name`.
     ///
     /// # Errors

@@ -16,6 +16,7 @@
 //! Names and initial values are those of the authors' PyTorch code: the initial values of every layer are a copy of the
 //! first layer's.
 
+pub(super) mod decoding;
 pub(super) mod network;
 pub(super) mod sizes;
 
@@ -30,6 +31,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::kernels::attention::linear::most_positions;
 use crate::physics::{Lattice, Patch, Patching};
+use decoding::Decoding;
 use network::PtfNetwork;
 use sizes::Sizes;
 
@@ -226,7 +228,7 @@ impl Model for Ptf {
     ) -> Result<WaveFunction> {
         let (sizes, patching) = self.sizes(lattice)?;
         let position = self.position.table(&patching, self.width).unwrap_or_default();
-        Ok(PtfNetwork::new(gpu, sizes, &position, parameters, "", capacity)?.into())
+        Ok(PtfNetwork::new(gpu, sizes, &position, parameters, "", capacity, Decoding::Whole)?.into())
     }
 }
 

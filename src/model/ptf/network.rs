@@ -1,5 +1,6 @@
 //! Passes of the patched transformer on a device: embedding, transformer, categorical head.
 
+use super::decoding::{Decoding, parameters_at};
 use super::sizes::Sizes;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
@@ -8,6 +9,7 @@ use crate::kernels::linear::GradientInto;
 use crate::model::layers::affine::BackwardContext;
 use crate::model::layers::categorical_head::{CategoricalHead, HeadTraining, OutcomeBuffers};
 use crate::model::layers::embedding::Embedding;
+use crate::model::layers::sequence_decoder::{DecoderOutputs, SequenceDecoder};
 use crate::model::layers::transformer::Transformer;
 use crate::model::layers::transformer_layers::{RowLayout, TransformerLayers};
 use crate::model::layers::transformer_training::TransformerTraining;
@@ -29,6 +31,7 @@ pub(crate) struct PtfNetwork {
     head: CategoricalHead,
     samples: u32,
     decoded: OutcomeBuffers,
+    decoder: Option<SequenceDecoder>,
     moved: OutcomeBuffers,
     training: Option<Training>,
 }
@@ -46,7 +49,9 @@ impl PtfNetwork {
         parameters: &Parameters,
         prefix: &str,
         capacity: Capacity,
+        decoding: Decoding,
     ) -> Result<Self> {
+        let decoder_sizes = decoding.of_sequences(gpu, &sizes);
         let training = || {
             let (samples, patches) = (capacity.training_samples, sizes.patches());
             let part = linear::scratch_of_items(gpu, samples, patches, sizes.part_width());
@@ -56,12 +61,25 @@ impl PtfNetwork {
             })
         };
         let decoded_rows = u64::from(capacity.samples) * u64::from(sizes.patches());
+        let layer_cache = decoder_sizes.map(|decoder| decoder.layer_cache(capacity.samples));
+        let embedding = Embedding::new(gpu, parameters, prefix, position, sizes.embedding)?;
+        let transformer = Transformer::new(gpu, parameters, prefix, sizes.transformer, capacity, layer_cache)?;
+        let head = CategoricalHead::new(parameters, prefix, sizes.head())?;
+        let decoded = OutcomeBuffers::new(gpu, "decode", decoded_rows, &sizes.head())?;
+        let decoder = |sizes| {
+            let layers = &transformer.layers.parameters.values;
+            let at = parameters_at(&embedding.parameters.values, layers, &head.parameters.values);
+            let outputs = DecoderOutputs { outcomes: decoded.whole(), cache: transformer.whole_cache() };
+            let places = (&at, &embedding.position);
+            SequenceDecoder::new(gpu, (sizes, capacity.samples), parameters, places, outputs)
+        };
         Ok(Self {
-            embedding: Embedding::new(gpu, parameters, prefix, position, sizes.embedding)?,
-            transformer: Transformer::new(gpu, parameters, prefix, sizes.transformer, capacity)?,
-            head: CategoricalHead::new(parameters, prefix, sizes.head())?,
+            decoder: decoder_sizes.map(decoder).transpose()?,
+            embedding,
+            transformer,
+            head,
             samples: capacity.samples,
-            decoded: OutcomeBuffers::new(gpu, "decode", decoded_rows, &sizes.head())?,
+            decoded,
             moved: OutcomeBuffers::new(gpu, "moves", capacity.move_rows.max(1).into(), &sizes.head())?,
             training: (capacity.training_samples > 0).then(training).transpose()?,
             sizes,
@@ -145,6 +163,10 @@ impl PtfNetwork {
 }
 
 impl Autoregressive for PtfNetwork {
+    fn sequence_decoder(&self) -> Option<&SequenceDecoder> {
+        self.decoder.as_ref()
+    }
+
     fn decode(&self, plan: &mut Plan, row_meta: &View, _tokens: &View, t: u32) -> Result<()> {
         self.decode_with(plan, row_meta, t, |_, _| Ok(()))
     }

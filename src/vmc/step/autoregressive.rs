@@ -1,7 +1,8 @@
 //! Sampler of autoregressive wave functions: draws patch by patch; log P and the phase are sums over patches.
 //!
-//! Every position of the decode loop is recorded, instead of one set of launches with a counter on the GPU. The 18
-//! launches per patch take microseconds to record once, grids and bounds are exact, and no kernel has to count.
+//! GPUs decode narrow transformers in one launch ([`crate::model::SequenceDecoder`]). Otherwise every position of the
+//! decode loop is recorded, instead of one set of launches with a counter on the GPU: launches take microseconds to record
+//! once, grids and bounds are exact, and no kernel has to count.
 //!
 //! There is no pass for log P before the connected configurations: decoding leaves logits and cache. The teacher-forced
 //! pass only runs for the gradient.
@@ -82,23 +83,33 @@ impl Sampler for AutoregressiveSampler {
 
     fn record_group(&self, plan: &mut Plan, buffers: &StepBuffers, g: u32, source: SampleSource) -> Result<()> {
         let GroupViews { tokens, log_psi: LogPsi { log_p, phase }, .. } = buffers.group(g)?;
-        for position in 0..self.head.patches {
-            self.network.decode(plan, &self.decode_rows, &tokens, position)?;
-            let sample = CategoricalSample {
-                logits: self.network.decoded().logits,
-                step: buffers.step.view(),
-                tokens: tokens.clone(),
-                log_p: log_p.clone(),
-                rows: self.decode_rows.view(),
-            };
-            let shape = CategoricalSampleShape {
-                samples: buffers.sizes.group,
-                head: self.head,
-                patch: position,
-                first_sample: g * buffers.sizes.group,
-                given: source == SampleSource::Fixed,
-            };
-            sample.record(plan, &shape)?;
+        let shape = CategoricalSampleShape {
+            samples: buffers.sizes.group,
+            head: self.head,
+            patch: 0,
+            first_sample: g * buffers.sizes.group,
+            given: source == SampleSource::Fixed,
+        };
+        match self.network.sequence_decoder() {
+            Some(decoder) => {
+                if g == 0 {
+                    decoder.record_pack(plan)?;
+                }
+                decoder.record(plan, [&buffers.step, &tokens, &log_p], &shape)?;
+            }
+            None => {
+                for patch in 0..self.head.patches {
+                    self.network.decode(plan, &self.decode_rows, &tokens, patch)?;
+                    let sample = CategoricalSample {
+                        logits: self.network.decoded().logits,
+                        step: buffers.step.view(),
+                        tokens: tokens.clone(),
+                        log_p: log_p.clone(),
+                        rows: self.decode_rows.view(),
+                    };
+                    sample.record(plan, &CategoricalSampleShape { patch, ..shape })?;
+                }
+            }
         }
         let rows = Rows::from(buffers.sizes.group * self.head.patches);
         self.record_phase(plan, Targets::Tokens(tokens), self.network.decoded().phases, phase, &rows)

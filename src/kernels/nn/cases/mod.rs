@@ -10,3 +10,5 @@ pub(crate) mod feed_forward_slices;
 pub(crate) mod large_patch;
 pub(crate) mod norm;
 pub(crate) mod phase;
+pub(crate) mod transformer_decode;
+pub(crate) mod weights_pack;
