@@ -1,21 +1,6 @@
-//! The sources of all kernels follow the WGSL specification, not only what naga accepts. Needs no adapter.
+//! Operators that the WGSL specification forbids to mix without parentheses.
 
-use std::fs;
-use std::process::Command;
-
-use ketformer::gpu::Kernel;
 use ketformer::kernels::ALL;
-
-/// Sources of a kernel with one constant varied at a time, with a name for each.
-fn texts(kernel: &Kernel) -> Vec<(String, String)> {
-    let constants = kernel.spec_constants().unwrap();
-    let varied = constants.iter().flat_map(|c| c.grid.iter().map(|value| vec![(c.name.as_str(), *value)]));
-    let text = |spec: Vec<(&str, u32)>| {
-        let suffix: String = spec.iter().map(|(name, value)| format!(".{name}.{value}")).collect();
-        (format!("{}{suffix}", kernel.name), kernel.shader(&spec).unwrap().browser_text())
-    };
-    varied.chain([Vec::new()]).map(text).collect()
-}
 
 /// Binary operators of an expression without parentheses, and what separates such expressions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,36 +121,10 @@ fn operators_that_need_parentheses_are_found() {
 #[test]
 fn no_kernel_mixes_operators_that_need_parentheses() {
     for entry in ALL {
-        for (name, text) in texts(entry.kernel) {
+        for (name, shader) in super::shaders(entry.kernel, |spec| entry.kernel.shader(spec)) {
+            let text = shader.browser_text();
             let found = mixed(&text);
             assert!(found.is_empty(), "{name}: {found:?} in one expression, which WGSL forbids");
         }
     }
-}
-
-/// Tint, the compiler of Chromium and Dawn, accepts every source. Needs Node.js and `npm install webgpu` in the folder
-/// of the environment variable `KETFORMER_DAWN`.
-#[test]
-#[ignore = "needs Node.js with the package webgpu in the folder KETFORMER_DAWN"]
-fn tint_accepts_every_kernel() {
-    let dawn = std::env::var("KETFORMER_DAWN").expect("KETFORMER_DAWN is the folder with the package webgpu");
-    let folder = tempfile::tempdir().unwrap();
-    let mut count = 0;
-    for entry in ALL {
-        for (name, text) in texts(entry.kernel) {
-            // An extension of naga.
-            if text.contains("enable wgpu_cooperative_matrix") {
-                continue;
-            }
-            fs::write(folder.path().join(format!("{name}.wgsl")), text).unwrap();
-            count += 1;
-        }
-    }
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tint.mjs");
-    let copy = std::path::Path::new(&dawn).join("ketformer-tint.mjs");
-    fs::copy(script, &copy).unwrap();
-    let ended = Command::new("node").arg(&copy).arg(folder.path()).output().expect("node runs");
-    let said = String::from_utf8_lossy(&ended.stdout);
-    assert!(ended.status.success(), "{said}{}", String::from_utf8_lossy(&ended.stderr));
-    assert_eq!(said.trim(), format!("{count} accepted"));
 }
