@@ -1,5 +1,5 @@
 //! The kernels that GPUs run, judged by real Vulkan compilers without hardware: registers, spills, scratch memory,
-//! occupancy, and the share of multiply-adds in hot loops.
+//! occupancy, the share of multiply-adds in hot loops, and the processor time of compilation.
 //!
 //! Mesa's RADV driver offers any AMD family as a device that compiles and does not compute (`RADV_FORCE_FAMILY`). The
 //! kernels are those that [`Gpu::planning`] selects for training steps and for attention of several lengths.
@@ -13,6 +13,7 @@ mod assembly;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
+use std::time::Duration;
 
 use ash::vk;
 use ketformer::bench::record_suite;
@@ -58,6 +59,9 @@ const LEAST_ISSUE: &[(&str, f64)] = &[
     ("linear_product_tiled", 0.85),
     ("transformer_decode", 0.8),
 ];
+
+/// Longest processor time in seconds for the compilation of a kernel, from its source to machine code.
+const LONGEST_COMPILATION: f64 = 2.0;
 
 /// A kernel with its constants.
 type Form = (String, BTreeMap<String, u32>);
@@ -212,6 +216,15 @@ const SHOWN: [&str; 8] = [
     "Cycle Count",
 ];
 
+/// Processor time of this process. Unlike wall time, it does not depend on the load of the machine.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes one timespec.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    assert_eq!(result, 0, "no clock of processor time");
+    Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
+}
+
 /// Compiles all forms of a GPU with the driver of the environment, and lists what is wrong with them.
 fn check(key: &str) {
     let compiler = Compiler::new();
@@ -221,11 +234,16 @@ fn check(key: &str) {
     for form in &forms {
         let (kernel, spec) = form;
         let pairs: Vec<(&str, u32)> = spec.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let start = processor_time();
         let shader = kernels::find(kernel).unwrap().kernel.shader(&pairs).unwrap();
         let (statistics, assembly) = compiler.compile(&shader);
+        let seconds = (processor_time() - start).as_secs_f64();
         let known: Vec<u64> = SPILLS.iter().filter_map(|name| statistics.get(*name).copied()).collect();
         assert!(!known.is_empty(), "no statistics of spills in {statistics:?}");
         let mut wrong = Vec::new();
+        if seconds > LONGEST_COMPILATION {
+            wrong.push(format!("compiles in {seconds:.1} s of processor time, expected {LONGEST_COMPILATION} s"));
+        }
         if known.iter().any(|count| *count > 0) {
             wrong.push("registers are spilled or arrays are in memory".to_string());
         }
