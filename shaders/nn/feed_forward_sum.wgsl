@@ -7,12 +7,7 @@
 // makes  y (rows, C)
 // C is a multiple of 4.
 #import grid
-
-struct Params { rows: u32, width4: u32, slices: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> part: array<vec4<f32>>;          // (slices, rows, C)
-@group(0) @binding(2) var<storage, read> residual: array<vec4<f32>>;      // (rows, C)
-@group(0) @binding(3) var<storage, read> bias2: array<vec4<f32>>;         // (C)
+#import slice_sum
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;       // (rows, C)
 
 @compute @workgroup_size(64)
@@ -22,13 +17,6 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let at = grid_index(group, groups) * 64u + local;
-    let stride = params.rows * params.width4;
-    if (at >= stride) { return; }
-    var sum = residual[at] + bias2[at % params.width4];
-    var source = at;
-    for (var s = 0u; s < params.slices; s++) {
-        sum += part[source];
-        source += stride;
-    }
-    y[at] = sum;
+    if (at >= params.rows * params.width4) { return; }
+    y[at] = slice_sum(at, at % params.width4);
 }

@@ -7,6 +7,7 @@
 #import grid
 #import norm
 #import cluster_subgroup
+#import moments
 #import norm_forward_rows
 
 @compute @workgroup_size(64)

@@ -8,6 +8,7 @@
 #import grid
 #import norm
 #import cluster_memory
+#import moments
 #import norm_forward_rows
 
 @compute @workgroup_size(64)

@@ -16,6 +16,7 @@ pub static ALL: &[Entry] = &[
     nn::cases::feed_forward::PANEL_ENTRY,
     nn::cases::feed_forward_slices::SLICES_ENTRY,
     nn::cases::feed_forward_slices::SUM_ENTRY,
+    nn::cases::feed_forward_slices::SUM_NORM_ENTRY,
     nn::cases::categorical::FORWARD_ENTRY,
     nn::cases::categorical::SAMPLE_ENTRY,
     nn::cases::categorical::BACKWARD_ENTRY,

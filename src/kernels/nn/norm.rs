@@ -10,10 +10,11 @@
 //!
 //! Ba, Kiros & Hinton, arXiv:1607.06450, with PyTorch's biased variance and ε.
 //!
-//! Passes without gradient use the same kernels. In the epilogue of the preceding product, where a row fits into a
-//! subgroup, a norm of (6144, 32) costs 0.1 instead of 0.8 ms of processor time after the projection of attention, and
-//! nothing is gained after the feed-forward part (65.2 and 64.9 ms). That is about 0.6 % of a step of 16 sites and 256
-//! samples on lavapipe, for a second reduction order. It has not been measured on a GPU.
+//! Passes without gradient use the same kernels, except that [`super::feed_forward_slices`] includes a norm that follows.
+//! In the epilogue of the preceding product, where a row fits into a subgroup, a norm of (6144, 32) costs 0.1 instead of
+//! 0.8 ms of processor time after the projection of attention, and nothing is gained after the feed-forward part (65.2
+//! and 64.9 ms). That is about 0.6 % of a step of 16 sites and 256 samples on lavapipe, for a second reduction order. It
+//! has not been measured on a GPU.
 
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};

@@ -3,13 +3,16 @@
 //! ```text
 //! sum = residual + W_2 act(W_1 x + b_1) + b_2        W_1 (F, C), W_2 (C, F)
 //! ```
+//!
+//! In post-norm layers the part includes the norm of the sum.
 
-use super::affine::{Affine, BackwardContext, product};
+use super::affine::{Affine, BackwardContext, norm, product};
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, Rows, View};
 use crate::kernels::linear::{Activate, Activation, Extra, LinearShape};
 use crate::kernels::nn::feed_forward::{FeedForward, FeedForwardShape};
-use crate::kernels::nn::feed_forward_slices::SlicedFeedForward;
+use crate::kernels::nn::feed_forward_slices::{NormAfter, SlicedFeedForward};
+use crate::kernels::nn::norm::NormShape;
 use crate::kernels::nn::{feed_forward, feed_forward_slices};
 
 /// Storage of the hidden layer in a pass.
@@ -58,13 +61,41 @@ pub(crate) struct FeedForwardRows<'a> {
     pub hidden: &'a View,
     /// (rows, F): activation of the hidden layer, if `hidden` is kept without it
     pub activated: Option<&'a View>,
-    /// (rows, C)
+    /// (rows, C); only scratch if `norm` is given and no gradient follows
     pub sum: &'a View,
+    /// Norm of the sum.
+    pub norm: Option<NormOfSum<'a>>,
+}
+
+/// Operands of the norm after the feed-forward part.
+pub(crate) struct NormOfSum<'a> {
+    pub affine: &'a Affine,
+    /// (rows, C)
+    pub y: &'a View,
+    /// (rows, 2); only scratch if no gradient follows
+    pub stats: &'a View,
 }
 
 impl FeedForwardRows<'_> {
     /// Records the part.
     pub(crate) fn record(
+        &self,
+        plan: &mut Plan,
+        linears: [&Affine; 2],
+        shape: &FeedForwardShape,
+        hidden: Hidden,
+    ) -> Result<()> {
+        self.record_layers(plan, linears, shape, hidden)?;
+        match (&self.norm, hidden) {
+            (None, _) | (_, Hidden::Slices(..)) => Ok(()),
+            (Some(NormOfSum { affine, y, stats }), _) => {
+                norm(plan, self.sum, affine, [y, stats], &NormShape::new(shape.rows.clone(), shape.width))
+            }
+        }
+    }
+
+    /// Records the layers; with [`Hidden::Slices`] also the norm.
+    fn record_layers(
         &self,
         plan: &mut Plan,
         [linear1, linear2]: [&Affine; 2],
@@ -88,15 +119,22 @@ impl FeedForwardRows<'_> {
         let (rows, c, f, activation) = (&shape.rows, shape.width, shape.hidden, shape.activation);
         let mut first = 0;
         while first < rows.capacity {
-            let window = rows.window(first, window_rows);
+            let (window, start) = (rows.window(first, window_rows), first);
+            first += window.capacity;
             let part = |view: &View| {
                 let elements = u64::from(window.capacity) * u64::from(c);
-                view.range(view.label(), u64::from(first) * u64::from(c), elements)
+                view.range(view.label(), u64::from(start) * u64::from(c), elements)
             };
             let (x, residual, sum) = (part(self.x)?, part(self.residual)?, part(self.sum)?);
-            first += window.capacity;
             if let Hidden::Slices(slices, _) = hidden {
-                let sliced = SlicedFeedForward { layers: fused(&x, &residual, &sum), part: self.hidden.clone() };
+                let (y, norm) = match &self.norm {
+                    None => (sum, None),
+                    Some(NormOfSum { affine: Affine { weight, bias }, y, .. }) => {
+                        (part(y)?, Some(NormAfter { gamma: weight.clone(), beta: bias.clone() }))
+                    }
+                };
+                let layers = fused(&x, &residual, &y);
+                let sliced = SlicedFeedForward { layers, part: self.hidden.clone(), norm };
                 sliced.record(plan, &FeedForwardShape { rows: window, ..shape.clone() }, slices)?;
                 continue;
             }

@@ -1,7 +1,7 @@
 //! Layers of a transformer: parameters, and the operations that all passes share.
 
 use super::affine::{Affine, Find, ParameterViews, constant, linear, norm, norm_specs, product};
-use super::feed_forward::{FeedForwardRows, Hidden};
+use super::feed_forward::{FeedForwardRows, Hidden, NormOfSum};
 use crate::error::Result;
 use crate::gpu::{Plan, Rows, View};
 use crate::kernels::linear::{Extra, LinearShape};
@@ -139,7 +139,7 @@ pub(crate) struct LayerBuffers {
     pub hidden: View,
     /// (hidden rows, F): activation of the hidden layer, if `hidden` is kept without it
     pub activated: Option<View>,
-    /// (rows, C); used by post-norm layers
+    /// (rows, C); used by post-norm layers, where passes without gradient may leave it unwritten
     pub sum2: View,
     /// (rows, 2) of LN2
     pub stats2: View,
@@ -223,29 +223,29 @@ impl TransformerLayers {
         match self.sizes.norm {
             Norm::Post => {
                 norm(plan, sum1, &layer.norm1, [normed, stats1], &shape)?;
-                self.feed_forward(plan, layer, buffers, [normed, sum2], pass)?;
-                norm(plan, sum2, &layer.norm2, [y, stats2], &shape)
+                let norm = NormOfSum { affine: &layer.norm2, y, stats: stats2 };
+                self.feed_forward(plan, layer, buffers, ([normed, sum2], Some(norm)), pass)
             }
             Norm::Pre => {
                 norm(plan, sum1, &layer.norm2, [normed, stats2], &shape)?;
-                self.feed_forward(plan, layer, buffers, [sum1, y], pass)
+                self.feed_forward(plan, layer, buffers, ([sum1, y], None), pass)
             }
         }
     }
 
-    /// sum = residual + W_2 act(W_1 normed + b_1) + b_2
+    /// sum = residual + W_2 act(W_1 normed + b_1) + b_2, and its norm
     fn feed_forward(
         &self,
         plan: &mut Plan,
         layer: &LayerViews,
         buffers: &LayerBuffers,
-        [residual, sum]: [&View; 2],
+        ([residual, sum], norm): ([&View; 2], Option<NormOfSum<'_>>),
         pass: &Pass<'_>,
     ) -> Result<()> {
         let TransformerSizes { width, feed_forward: hidden, activation, .. } = self.sizes;
         let shape = FeedForwardShape { rows: pass.rows.clone(), width, hidden, activation: activation.of_kernels() };
         let LayerBuffers { normed: x, hidden, activated, .. } = buffers;
-        let rows = FeedForwardRows { x, residual, hidden, activated: activated.as_ref(), sum };
+        let rows = FeedForwardRows { x, residual, hidden, activated: activated.as_ref(), sum, norm };
         rows.record(plan, [&layer.linear1, &layer.linear2], &shape, pass.hidden)
     }
 }

@@ -110,7 +110,8 @@ pub(super) fn block(
     norm(plan, sum, &views.norm2, [normed2, stats2], &shape)?;
     let shape = FeedForwardShape { rows: rows.clone(), width: d, hidden: sizes.hidden(), activation: GELU };
     let activated = buffers.activated.as_ref();
-    let mlp = FeedForwardRows { x: normed2, residual: sum, hidden: &buffers.hidden, activated, sum: &buffers.y };
+    let BlockBuffers { hidden: hidden_view, y, .. } = buffers;
+    let mlp = FeedForwardRows { x: normed2, residual: sum, hidden: hidden_view, activated, sum: y, norm: None };
     mlp.record(plan, [&views.mlp_in, &views.mlp_out], &shape, hidden)
 }
 
