@@ -4,20 +4,21 @@
 //   part[s, r] = Σ_{f in slice s} W2[:, f] · act(W1[f] · x[r] + b1[f])
 //
 // An invocation owns a row and holds x and the sum in registers. All invocations of a workgroup read the same weights,
-// which AMD's compiler loads as scalars and other GPUs broadcast. Units of the hidden layer are added in order, four at a
-// time. feed_forward_sum adds the slices.
+// which AMD's compiler loads as scalars and other GPUs broadcast. Units of the hidden layer are added in order, in blocks
+// of 4·BLOCK4, so that compilers merge loads of neighboring weights. feed_forward_sum adds the slices.
 //
 // grid   ⌈rows / 64⌉ · slices workgroups
 // reads  x (rows, C) · weight1 (F, C) · bias1 (F) · weight2 (C, F)
 // makes  part (slices, rows, C)
-// C = 4·WIDTH4; F is a multiple of 4.
+// C = 4·WIDTH4; F is a multiple of 4·BLOCK4.
 #import grid
 #import tanh
 #import activation
 #import weight
 const WIDTH4: u32 = 8u; // spec 1 4
+const BLOCK4: u32 = 2u; // spec 4
 
-struct Params { rows: u32, hidden4: u32, slice4: u32, slices: u32 }
+struct Params { rows: u32, blocks: u32, slice_blocks: u32, slices: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;             // (rows, C)
 @group(0) @binding(2) var<storage, read> weight1: array<vec4<Weight>>;    // (F, C)
@@ -41,7 +42,6 @@ fn main(
     let slice = index % params.slices;
     // Past the edge, the last row is recomputed and not stored.
     let start = min(row, params.rows - 1u) * WIDTH4;
-    let hidden4 = params.hidden4;
 
     var own: array<vec4<f32>, WIDTH4>;
     var sum: array<vec4<f32>, WIDTH4>;
@@ -49,27 +49,29 @@ fn main(
         own[c] = x[start + c];
         sum[c] = vec4(0.0);
     }
-    let first = slice * params.slice4;
-    let end = min(first + params.slice4, hidden4);
-    var at1 = 4u * first * WIDTH4;
-    for (var f4 = first; f4 < end; f4++) {
-        var h = bias1[f4];
-        for (var c = 0u; c < WIDTH4; c++) {
-            h.x = dot_add(h.x, own[c], vec4<f32>(weight1[at1 + c]));
-            h.y = dot_add(h.y, own[c], vec4<f32>(weight1[at1 + WIDTH4 + c]));
-            h.z = dot_add(h.z, own[c], vec4<f32>(weight1[at1 + 2u * WIDTH4 + c]));
-            h.w = dot_add(h.w, own[c], vec4<f32>(weight1[at1 + 3u * WIDTH4 + c]));
+    let first = slice * params.slice_blocks;
+    let end = min(first + params.slice_blocks, params.blocks);
+    for (var block = first; block < end; block++) {
+        var h: array<vec4<f32>, BLOCK4>;
+        let at1 = block * (4u * BLOCK4 * WIDTH4);
+        for (var u = 0u; u < BLOCK4; u++) { // unroll
+            h[u] = bias1[block * BLOCK4 + u];
+            for (var c = 0u; c < WIDTH4; c++) { // unroll
+                for (var j = 0u; j < 4u; j++) { // unroll
+                    h[u][j] = dot_add(h[u][j], own[c], vec4<f32>(weight1[at1 + (4u * u + j) * WIDTH4 + c]));
+                }
+            }
+            h[u] = activation_value4(h[u]);
         }
-        h = activation_value4(h);
-        var at2 = f4;
-        for (var c = 0u; c < WIDTH4; c++) {
-            sum[c].x = dot_add(sum[c].x, h, vec4<f32>(weight2[at2]));
-            sum[c].y = dot_add(sum[c].y, h, vec4<f32>(weight2[at2 + hidden4]));
-            sum[c].z = dot_add(sum[c].z, h, vec4<f32>(weight2[at2 + 2u * hidden4]));
-            sum[c].w = dot_add(sum[c].w, h, vec4<f32>(weight2[at2 + 3u * hidden4]));
-            at2 += 4u * hidden4;
+        var at2 = block;
+        for (var c = 0u; c < WIDTH4; c++) { // unroll
+            for (var j = 0u; j < 4u; j++) { // unroll
+                for (var u = 0u; u < BLOCK4; u++) { // unroll
+                    sum[c][j] = dot_add(sum[c][j], h[u], vec4<f32>(weight2[at2 * BLOCK4 + u]));
+                }
+                at2 += params.blocks;
+            }
         }
-        at1 += 4u * WIDTH4;
     }
     if (row < params.rows) {
         for (var c = 0u; c < WIDTH4; c++) { part[slice * params.rows * WIDTH4 + start + c] = sum[c]; }

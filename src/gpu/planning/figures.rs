@@ -189,6 +189,12 @@ impl Gpu {
     pub(crate) fn has_many_registers(&self) -> bool {
         [AMD, NVIDIA].contains(&self.info().vendor) && self.info().subgroup_min_size <= 32
     }
+
+    /// Whether a load from an address that all invocations share needs instructions that move the address to a register
+    /// of its own, as on GPUs of Intel.
+    pub(crate) fn has_costly_uniform_loads(&self) -> bool {
+        self.info().vendor == INTEL
+    }
 }
 
 #[cfg(test)]

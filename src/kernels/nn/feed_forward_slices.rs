@@ -19,7 +19,7 @@ pub(super) static SLICES: Kernel = kernel!("nn", "feed_forward_slices");
 pub(super) static SUM: Kernel = kernel!("nn", "feed_forward_sum");
 pub(super) static SUM_NORM: Kernel = kernel!("nn", "feed_forward_sum_norm");
 
-/// Maximum width C of a row, whose elements and sums are in registers.
+/// Maximum width C of a row, whose elements and sums are in registers. Wider rows gain little (docs/performance.md).
 const MOST_WIDTH: u32 = 32;
 
 /// Lanes of a cluster that shares a row of the norm.
@@ -28,10 +28,20 @@ const CLUSTER: u32 = 4;
 /// Units of the hidden layer per slice.
 const UNITS: u32 = 256;
 
+/// Maximum number of units of the hidden layer per block, of which slices consist.
+const MOST_BLOCK: u32 = 16;
+
+/// Units of the hidden layer per block. Larger blocks merge more loads, but their code exceeds the instruction caches of
+/// some GPUs. Intel's GPUs need several instructions per load: of those in the loop at C = 32, 64 % are multiply-adds
+/// with blocks of 16, 55 % with 8 and 34 % with 4, by Mesa's compiler. The reduction order is the same.
+fn block(gpu: &Gpu) -> u32 {
+    if gpu.has_costly_uniform_loads() { MOST_BLOCK } else { 8 }
+}
+
 /// Number of slices, or `None` if two products are to be used. It depends on the widths only, so that the reduction order
 /// does not depend on the number of rows.
 pub fn slices(gpu: &Gpu, width: u32, hidden: u32) -> Option<u32> {
-    let fits = width <= MOST_WIDTH && width.is_multiple_of(4) && hidden.is_multiple_of(4);
+    let fits = width <= MOST_WIDTH && width.is_multiple_of(4) && hidden.is_multiple_of(MOST_BLOCK);
     let slices = hidden.div_ceil(UNITS);
     // Partial sums are written and read as the hidden layer would be.
     (!gpu.is_software() && fits && 4 * slices * width <= hidden).then_some(slices)
@@ -65,14 +75,27 @@ impl SlicedFeedForward {
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &FeedForwardShape, slices: u32) -> Result<()> {
+        let block = block(plan.gpu());
+        self.record_blocks(plan, shape, slices, block)
+    }
+
+    /// Records the kernels with blocks of `block` units.
+    pub(super) fn record_blocks(
+        &self,
+        plan: &mut Plan,
+        shape: &FeedForwardShape,
+        slices: u32,
+        block: u32,
+    ) -> Result<()> {
         let (rows, c, f) = (u64::from(shape.rows.capacity), u64::from(shape.width), u64::from(shape.hidden));
         let layers = &self.layers;
         let part = u64::from(slices) * rows * c;
-        let hidden4 = shape.hidden / 4;
+        let slice = (shape.hidden / MOST_BLOCK).div_ceil(slices) * MOST_BLOCK;
         plan.launch(&Launch {
             kernel: &SLICES,
             spec: &[
                 ("WIDTH4", shape.width / 4),
+                ("BLOCK4", block / 4),
                 ("ACTIVATION", shape.activation as u32),
                 ("WEIGHT_BITS", layers.weight1.storage().bits()),
             ],
@@ -85,8 +108,8 @@ impl SlicedFeedForward {
             ),
             params: &[
                 ("rows", shape.rows.capacity.into()),
-                ("hidden4", hidden4.into()),
-                ("slice4", hidden4.div_ceil(slices).into()),
+                ("blocks", (shape.hidden / block).into()),
+                ("slice_blocks", (slice / block).into()),
                 ("slices", slices.into()),
             ],
             groups: shape.rows.groups(64, slices.into()),
