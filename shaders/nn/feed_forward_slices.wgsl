@@ -14,6 +14,7 @@
 #import grid
 #import tanh
 #import activation
+#import dot_add
 #import weight
 const WIDTH4: u32 = 8u; // spec 1 4
 const BLOCK4: u32 = 2u; // spec 4
@@ -25,11 +26,6 @@ struct Params { rows: u32, blocks: u32, slice_blocks: u32, slices: u32 }
 @group(0) @binding(3) var<storage, read> bias1: array<vec4<f32>>;         // (F)
 @group(0) @binding(4) var<storage, read> weight2: array<vec4<Weight>>;    // (C, F)
 @group(0) @binding(5) var<storage, read_write> part: array<vec4<f32>>;    // (slices, rows, C)
-
-// The sum plus a · b.
-fn dot_add(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-    return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
-}
 
 @compute @workgroup_size(64)
 fn main(

@@ -21,6 +21,7 @@
 #import grid
 #import tanh
 #import activation
+#import dot_add
 #import cache
 #import norm
 #import philox
@@ -75,11 +76,6 @@ var<private> first_sample: u32;           // of the workgroup
 fn sample_of(row: u32) -> u32 { return min(first_sample + row, params.samples - 1u); }
 
 fn is_stored(row: u32) -> bool { return first_sample + row < params.samples; }
-
-// sum + a · b
-fn dot_add(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
-    return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
-}
 
 // Four sums plus the products of x with the weights of four outputs.
 fn products(sum: vec4<f32>, x: vec4<f32>, w0: vec4<f32>, w1: vec4<f32>, w2: vec4<f32>, w3: vec4<f32>) -> vec4<f32> {

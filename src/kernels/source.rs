@@ -25,6 +25,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("connected", include_str!("../../shaders/shared/connected.wgsl")),
     ("cooperative", include_str!("../../shaders/shared/cooperative.wgsl")),
     ("epilogue", include_str!("../../shaders/shared/epilogue.wgsl")),
+    ("dot_add", include_str!("../../shaders/shared/dot_add.wgsl")),
     ("draw", include_str!("../../shaders/shared/draw.wgsl")),
     ("exchange_scores", include_str!("../../shaders/shared/exchange_scores.wgsl")),
     ("feature", include_str!("../../shaders/shared/feature.wgsl")),

@@ -188,3 +188,19 @@ fn case(samples: u32, sizes: DecodeSizes, tile: [u32; 2], given: bool, storage: 
         record: Box::new(record),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_of_a_workgroup_change_no_bit() {
+        let gpu = Gpu::new().unwrap();
+        let wide = DecodeSizes { width: 64, heads: 4, hidden: 516, pre_norm: true, ..SIZES };
+        let words = |sizes, tile| case(11, sizes, tile, false, DType::F32).run(&gpu).unwrap();
+        for sizes in [SIZES, wide] {
+            let expected = words(sizes, TILES[0]);
+            assert!(TILES[1..].iter().all(|tile| words(sizes, *tile) == expected), "{sizes:?}");
+        }
+    }
+}
