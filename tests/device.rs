@@ -3,7 +3,9 @@
 use ketformer::gpu::{DType, Gpu, GpuOptions, Plan, Profile, View, adapters};
 use ketformer::kernels::attention::{AttentionForward, AttentionShape, forward_reference};
 use ketformer::kernels::device::probe::{LOAD_VECTORS, LoadKind, LoadShape, ProbeLoad};
-use ketformer::kernels::linear::{Extra, GradientInto, GradientShape, LinearGradient, LinearProduct, LinearShape};
+use ketformer::kernels::linear::{
+    Extra, GradientInto, GradientShape, GradientSums, LinearGradient, LinearProduct, LinearShape,
+};
 use ketformer::kernels::{ALL, RandomInputs};
 use ketformer::{ErrorKind, Lattice, Precision, Ptf, Rydberg, TrainConfig, Trainer, wgpu};
 
@@ -124,15 +126,12 @@ fn repeated_launches_run_in_order_as_often_as_they_should() {
     let (x, two, three, sum, bias) = (buffer(1.0), buffer(2.0), buffer(3.0), buffer(0.0), buffer(0.0));
     let part = gpu.buffer("part", 2).unwrap();
     let add = |plan: &mut Plan, d_y: &View| {
-        let gradient = LinearGradient {
-            x: x.view(),
-            d_y: d_y.clone(),
-            part: part.view(),
-            d_weight: sum.view(),
-            d_bias: bias.view(),
-        };
+        let gradient =
+            LinearGradient { x: x.view(), d_y: d_y.clone(), d_weight: sum.view(), d_bias: Some(bias.view()) };
         let shape = GradientShape { rows: 1.into(), inputs: 1, outputs: 1 };
-        gradient.record(plan, &shape, GradientInto::Sum { keep: true })
+        let sums = GradientSums::new(part.view(), GradientInto::Sum { keep: true });
+        gradient.record(plan, &shape, &sums)?;
+        sums.finish(plan)
     };
     let mut plan = Plan::new(&gpu);
     add(&mut plan, &two).unwrap();
@@ -153,6 +152,42 @@ fn repeated_launches_run_in_order_as_often_as_they_should() {
     assert!(error.to_string().contains("at least once"), "{error}");
     let error = plan.repeat(2, |plan| plan.repeat(2, |plan| add(plan, &two))).unwrap_err();
     assert!(error.to_string().contains("do not nest"), "{error}");
+}
+
+/// Gradients of two layers with one input row each, d_y = (1, 2) and (10, 20), by launches of sums that depend on the
+/// scratch and on the buffers of the gradients.
+#[test]
+fn sums_are_launched_before_their_scratch_is_reused() {
+    let gpu = Gpu::new().unwrap();
+    let x = gpu.upload("x", &[1.0f32, 3.0]).unwrap();
+    let signals = [[1.0f32, 2.0], [10.0, 20.0]].map(|d_y| gpu.upload("d_y", &d_y).unwrap());
+    let expected = [[1.0f32, 3.0, 2.0, 6.0], [10.0, 30.0, 20.0, 60.0]];
+    // Scratch in floats, whether all gradients are in one buffer, number of launches of sums.
+    for (room, shared, sums_launched) in [(70, true, 1), (69, true, 2), (6, true, 2), (70, false, 2), (6, false, 2)] {
+        let scratch = gpu.buffer("scratch", room.max(6)).unwrap();
+        let scratch = scratch.range("scratch", 0, room).unwrap();
+        let one = gpu.buffer("gradient", 256).unwrap();
+        let other =
+            if shared { one.range("gradient", 128, 128).unwrap() } else { gpu.buffer("other", 128).unwrap().view() };
+        let views = [one.range("first", 0, 128).unwrap(), other];
+        let sums = GradientSums::new(scratch, GradientInto::REPLACE);
+        let mut plan = Plan::new(&gpu);
+        for (d_y, view) in signals.iter().zip(&views) {
+            let d_weight = view.range("d_weight", 0, 4).unwrap();
+            let d_bias = Some(view.range("d_bias", 64, 2).unwrap());
+            let gradient = LinearGradient { x: x.view(), d_y: d_y.view(), d_weight, d_bias };
+            let shape = GradientShape { rows: 1.into(), inputs: 2, outputs: 2 };
+            gradient.record(&mut plan, &shape, &sums).unwrap();
+        }
+        sums.finish(&mut plan).unwrap();
+        assert_eq!(plan.len(), 2 + sums_launched, "{room} {shared}");
+        plan.run().unwrap();
+        for (view, expected) in views.iter().zip(expected) {
+            assert_eq!(view.read::<f32>(&gpu, 4).unwrap(), expected, "{room} {shared}");
+            let bias = view.range("d_bias", 64, 2).unwrap();
+            assert_eq!(bias.read::<f32>(&gpu, 2).unwrap(), [expected[0], expected[2]], "{room} {shared}");
+        }
+    }
 }
 
 #[test]

@@ -270,6 +270,13 @@ impl View {
             && other.offset < self.offset + self.bytes
     }
 
+    /// Smallest range of the buffer that contains both views; `None` if they are in different buffers.
+    pub(crate) fn hull(&self, other: &Self) -> Option<Self> {
+        let offset = self.offset.min(other.offset);
+        let bytes = (self.offset + self.bytes).max(other.offset + other.bytes) - offset;
+        (self.buffer == other.buffer).then(|| Self { offset, bytes, ..self.clone() })
+    }
+
     /// Writes `values` at the start of the view, before any later submission.
     ///
     /// # Errors

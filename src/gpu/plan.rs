@@ -93,6 +93,19 @@ impl Rows {
         }
     }
 
+    /// Whether both are all rows of the same items, so that either both are empty or neither.
+    pub(crate) fn same_items(&self, other: &Self) -> bool {
+        match (&self.live, &other.live) {
+            (None, None) => true,
+            (Some(a), Some(b)) => {
+                let items = |rows: &DynamicRows| (rows.live.offset(), rows.first, rows.capacity);
+                let all = |rows: &DynamicRows| rows.skip == 0 && rows.limit == u32::MAX;
+                a.live.wgpu() == b.live.wgpu() && items(a) == items(b) && all(a) && all(b)
+            }
+            _ => false,
+        }
+    }
+
     /// Grid of `groups` workgroups that share all rows. It is empty if a dynamic number of rows is zero.
     pub(crate) fn groups_of_all(&self, groups: u64) -> Groups {
         match self.live {
@@ -304,6 +317,7 @@ pub struct Plan {
     /// Page and offset of each parameter block. Most launches of a plan share theirs with others.
     blocks: HashMap<Vec<u8>, (usize, u64)>,
     page_used: u64,
+    tables: HashMap<Vec<u32>, Buffer>,
     live: Option<Live>,
     held: Vec<View>,
 }
@@ -326,6 +340,7 @@ impl Plan {
             pages: Vec::new(),
             blocks: HashMap::new(),
             page_used: PAGE_BYTES,
+            tables: HashMap::new(),
             live: None,
             held: Vec::new(),
         }
@@ -470,6 +485,20 @@ impl Plan {
         self.page_used = offset + block.len() as u64;
         self.blocks.insert(block, (page, offset));
         Ok((page, offset))
+    }
+
+    /// Returns a buffer with the words of a table. Equal tables share one.
+    ///
+    /// # Errors
+    /// As [`Gpu::upload`].
+    pub(crate) fn table(&mut self, label: &str, words: Vec<u32>) -> Result<View> {
+        if let Some(buffer) = self.tables.get(&words) {
+            return Ok(buffer.view());
+        }
+        let buffer = self.gpu.upload(label, &words)?;
+        let view = buffer.view();
+        self.tables.insert(words, buffer);
+        Ok(view)
     }
 
     /// Records the kernel that computes, from counters (u32s written by earlier launches), the grids of all launches

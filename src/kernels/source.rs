@@ -58,6 +58,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("score_stream_product", include_str!("../../shaders/shared/score_stream_product.wgsl")),
     ("score_tile", include_str!("../../shaders/shared/score_tile.wgsl")),
     ("sector", include_str!("../../shaders/shared/sector.wgsl")),
+    ("segment", include_str!("../../shaders/shared/segment.wgsl")),
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),
     ("slice_sum", include_str!("../../shaders/shared/slice_sum.wgsl")),
     ("state", include_str!("../../shaders/shared/state.wgsl")),

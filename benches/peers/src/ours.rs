@@ -2,7 +2,9 @@
 
 use ketformer::gpu::{Buffer, Gpu, Plan};
 use ketformer::kernels::attention::{AttentionBackward, AttentionForward, AttentionShape};
-use ketformer::kernels::linear::{Extra, GradientInto, GradientShape, LinearGradient, LinearProduct, LinearShape};
+use ketformer::kernels::linear::{
+    Extra, GradientInto, GradientShape, GradientSums, LinearGradient, LinearProduct, LinearShape,
+};
 
 use crate::engine::{Form, Result};
 use crate::work::{Heads, Inputs, Layer, Work};
@@ -118,10 +120,13 @@ fn weight_gradient(gpu: &Gpu, s: &Layer, inputs: &Inputs) -> Result<(Record, Vec
     let kernel = LinearGradient {
         x: x.view(),
         d_y: d_y.view(),
-        part: part.view(),
         d_weight: d_weight.view(),
-        d_bias: d_bias.view(),
+        d_bias: Some(d_bias.view()),
     };
-    let record: Record = Box::new(move |plan| kernel.record(plan, &shape, GradientInto::REPLACE));
+    let record: Record = Box::new(move |plan| {
+        let sums = GradientSums::new(part.view(), GradientInto::REPLACE);
+        kernel.record(plan, &shape, &sums)?;
+        sums.finish(plan)
+    });
     Ok((record, vec![(d_weight, s.columns * s.inner), (d_bias, s.columns)]))
 }

@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::gpu::{Buffer, DType};
 use crate::kernels::linear::cooperative;
 use crate::kernels::linear::{
-    Activation, Extra, GradientInto, GradientShape, LinearGradient, LinearProduct, LinearShape, gradient_reference,
-    product_reference,
+    Activation, Extra, GradientInto, GradientShape, GradientSums, LinearGradient, LinearProduct, LinearShape,
+    gradient_reference, product_reference,
 };
 use crate::kernels::nn::cast_f16::cast_f16_reference;
 use crate::kernels::nn::feed_forward;
@@ -97,18 +97,24 @@ pub(crate) fn weight_gradient(session: &mut Bench<'_>, shape: &BenchShape) -> Re
     let (x, x_buffer) = session.input("x", rows * k, 1.0)?;
     let (d_y, d_y_buffer) = session.input("d_y", rows * n, 1.0)?;
     let part = session.output("part", gradient.part_elements(session.gpu))?;
-    let (d_weight, d_bias) = (session.output("d_weight", k * n)?, session.output("d_bias", n)?);
+    // Both gradients are in one buffer, as in a model, so that one launch adds the blocks of both.
+    let bias_at = (k * n).next_multiple_of(64);
+    let d_parameters = session.output("d_parameters", bias_at + n)?;
+    let (d_weight, d_bias) = (d_parameters.range("d_weight", 0, k * n)?, d_parameters.range("d_bias", bias_at, n)?);
     let kernel = LinearGradient {
         x: x_buffer.view(),
         d_y: d_y_buffer.view(),
-        part: part.view(),
-        d_weight: d_weight.view(),
-        d_bias: d_bias.view(),
+        d_weight: d_weight.clone(),
+        d_bias: Some(d_bias.clone()),
     };
     session.measure(
         RowKey::new("linear_gradient", "weight gradient", shape),
         None,
-        |plan| kernel.record(plan, &gradient, GradientInto::REPLACE),
+        |plan| {
+            let sums = GradientSums::new(part.view(), GradientInto::REPLACE);
+            kernel.record(plan, &gradient, &sums)?;
+            sums.finish(plan)
+        },
         |gpu| {
             let some = checked(n as usize, rows * k);
             let d_y = columns_of(&d_y, n as usize, &some);

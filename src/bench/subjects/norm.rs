@@ -5,7 +5,7 @@ use crate::bench::row::RowKey;
 use crate::bench::session::{Bench, checked};
 use crate::bench::shape::BenchShape;
 use crate::error::Result;
-use crate::kernels::linear::GradientInto;
+use crate::kernels::linear::{GradientInto, GradientSums};
 use crate::kernels::nn::norm::{
     NormBackward, NormForward, NormGradient, NormShape, backward_reference, forward_reference, gradient_reference,
 };
@@ -71,22 +71,27 @@ pub(crate) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     )?;
 
     let part = session.output("part", form.part_elements(session.gpu))?;
-    let (d_gamma, d_beta) = (session.output("d_gamma", width.into())?, session.output("d_beta", width.into())?);
+    let (width, shift_at) = (u64::from(width), u64::from(width).next_multiple_of(64));
+    let d_parameters = session.output("d_parameters", shift_at + width)?;
+    let (d_gamma, d_beta) = (d_parameters.range("d_gamma", 0, width)?, d_parameters.range("d_beta", shift_at, width)?);
     let gradient = NormGradient {
         x: x_buffer.view(),
         stats: stats_buffer.view(),
         d_y: d_y_buffer.view(),
-        part: part.view(),
-        d_gamma: d_gamma.view(),
-        d_beta: d_beta.view(),
+        d_gamma: d_gamma.clone(),
+        d_beta: d_beta.clone(),
     };
     session.measure(
         RowKey::new("norm_gradient", "", shape),
         None,
-        |plan| gradient.record(plan, &form, GradientInto::REPLACE),
+        |plan| {
+            let sums = GradientSums::new(part.view(), GradientInto::REPLACE);
+            gradient.record(plan, &form, &sums)?;
+            sums.finish(plan)
+        },
         |gpu| {
             let (scale, shift) = gradient_reference(&wide(&x), &wide(&rounded), &wide(&d_y), c);
-            let (got_scale, got_shift) = (words(gpu, &d_gamma, width.into())?, words(gpu, &d_beta, width.into())?);
+            let (got_scale, got_shift) = (words(gpu, &d_gamma, width)?, words(gpu, &d_beta, width)?);
             Ok(vec![near("d_gamma", &got_scale, scale, tolerance), near("d_beta", &got_shift, shift, tolerance)])
         },
     )

@@ -13,7 +13,7 @@
 use super::class;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Cost, Gpu, Groups, Kernel, Launch, Param, Plan, Rows, View, bind};
-use crate::kernels::linear::{GradientInto, GradientSum, Parts, block_rows, block_rows_of};
+use crate::kernels::linear::{Columns, GradientSums, Parts, block_rows, block_rows_of};
 use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants};
 use crate::kernels::{kernel, record};
@@ -260,29 +260,24 @@ record! {
         pub d_out: View,
         /// (B·T, C)
         pub v: View,
-        /// Scratch of [`FactoredShape::part_elements`] floats.
-        pub part: View,
         /// (H, T)
         pub d_relative: View,
     }
 }
 
 impl FactoredGradient {
-    /// Records the gradient in the variant selected for its shape.
+    /// Records the gradient in the variant selected for its shape. The scratch of `sums` must hold
+    /// [`FactoredShape::part_elements`] floats.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`] for heads or samples beyond the limits of [`FactoredShape`]; as [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, shape: &FactoredShape, into: GradientInto<'_>) -> Result<()> {
+    pub fn record(&self, plan: &mut Plan, shape: &FactoredShape, sums: &GradientSums<'_>) -> Result<()> {
         shape.check(&GRADIENT)?;
         let variant = GRADIENT_SELECTOR.take(plan.gpu(), shape)?;
-        // There are no columns in addition to the weights; the buffer bound for them is not written.
-        let (part, d_weight, d_bias) = (self.part.clone(), self.d_relative.clone(), self.d_out.clone());
-        let sum = GradientSum { part, d_weight, d_bias };
-        let elements = [shape.weights() as u32, 0];
         let rows = shape.block_rows();
-        sum.record(plan, (&rows, Parts::whole(&rows), elements), into, &|plan, part| {
-            self.record_blocks(plan, shape, variant, part)
-        })
+        let elements = [shape.weights() as u32, 0];
+        let columns = Columns { rows: &rows, into: [Some(&self.d_relative), None], elements };
+        sums.record(plan, &columns, Parts::whole(&rows), &|plan, part| self.record_blocks(plan, shape, variant, part))
     }
 
     pub(super) fn record_blocks(

@@ -3,6 +3,7 @@
 //! On GPUs, the blocks of small gradients consist of equal parts, which are added in order first: a gradient of few
 //! columns would otherwise have few workgroups.
 
+use super::sums::SCRATCH_ALIGNMENT;
 use crate::gpu::{DynamicRows, Gpu, Rows};
 
 /// Maximum number of rows that one invocation adds before the fixed sum over blocks. It is part of the definition of
@@ -17,6 +18,8 @@ const PART_ROWS: u32 = 64;
 const MOST_PARTS: u32 = 32;
 /// Maximum number of columns of the gradients whose blocks are divided into parts: a weight (128, 128) and its bias.
 const PART_COLUMNS: u64 = 128 * 129;
+/// Maximum number of floats of a scratch for several gradients, unless a single one needs more.
+const MOST_SCRATCH: u64 = 1 << 22;
 
 /// Number of rows per block for items of `rows_per_item` rows: whole items, or an equal part of one. One pass over many
 /// items and several passes over fewer, each a multiple of [`block_items`], then add the same blocks in the same order
@@ -105,21 +108,43 @@ fn parts_of_block(block: u32) -> u32 {
     (1..=MOST_PARTS).find(fits).unwrap_or(1)
 }
 
-/// Scratch floats for the gradients of at most `columns` floats each, over `blocks` blocks of `block` rows.
-fn scratch(gpu: &Gpu, blocks: u32, block: u32, columns: u64) -> u64 {
-    let divided = u64::from(parts_per_block(gpu, block, 1)) * columns.min(PART_COLUMNS);
-    u64::from(blocks) * columns.max(divided)
+/// Number of floats of the gradients that share a scratch.
+#[derive(Debug, Clone)]
+pub(crate) struct GradientWidths {
+    /// Maximum number of floats of the gradients of one kernel, for example of a weight and its bias.
+    pub widest: u64,
+    /// Number of floats of the gradient of each parameter.
+    pub all: Vec<u64>,
 }
 
-/// Scratch floats for the gradients of at most `columns` floats each over `items` items of `rows_per_item` rows.
-pub(crate) fn scratch_of_items(gpu: &Gpu, items: u32, rows_per_item: u32, columns: u64) -> u64 {
-    scratch(gpu, blocks_of_items(items, rows_per_item), block_rows(rows_per_item), columns)
+/// Scratch floats for the gradients of `widths` over `blocks` blocks of `block` rows: those of any single gradient. On
+/// GPUs those of all gradients, up to a limit, so that few launches add their blocks.
+fn scratch(gpu: &Gpu, blocks: u32, block: u32, GradientWidths { widest, all }: &GradientWidths) -> u64 {
+    let divided = u64::from(parts_per_block(gpu, block, 1)) * PART_COLUMNS.min(*widest);
+    let of_any = u64::from(blocks) * divided.max(*widest);
+    if gpu.is_software() {
+        return of_any;
+    }
+    let of_one = |columns: &u64| u64::from(blocks) * u64::from(parts_per_block(gpu, block, *columns)) * columns;
+    let of_all: u64 = all.iter().map(|columns| of_one(columns).next_multiple_of(SCRATCH_ALIGNMENT)).sum();
+    of_any.max(of_all.min(MOST_SCRATCH))
+}
+
+/// Scratch floats for gradients over `items` items of `rows_per_item` rows.
+pub(crate) fn scratch_of_items(gpu: &Gpu, items: u32, rows_per_item: u32, widths: &GradientWidths) -> u64 {
+    scratch(gpu, blocks_of_items(items, rows_per_item), block_rows(rows_per_item), widths)
 }
 
 /// Same as [`scratch_of_items`], for rows that are a coarser division of items of `finest_per_item` rows.
-pub(crate) fn scratch_within(gpu: &Gpu, items: u32, rows_per_item: u32, finest_per_item: u32, columns: u64) -> u64 {
+pub(crate) fn scratch_within(
+    gpu: &Gpu,
+    items: u32,
+    rows_per_item: u32,
+    finest_per_item: u32,
+    widths: &GradientWidths,
+) -> u64 {
     let block = block_rows_within(rows_per_item, finest_per_item);
-    scratch(gpu, blocks_within(items, rows_per_item, finest_per_item), block, columns)
+    scratch(gpu, blocks_within(items, rows_per_item, finest_per_item), block, widths)
 }
 
 #[cfg(test)]

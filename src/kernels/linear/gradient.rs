@@ -1,6 +1,7 @@
 //! Gradients of a product, d_W = d_yᵀ x and d_b = Σ d_y, in blocks of rows that are added in order.
 
 use super::blocks::{Parts, block_rows_of};
+use super::sums::{Columns, GradientInto, GradientSums};
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::strategy::Strategy;
@@ -12,8 +13,6 @@ pub(super) static GRADIENT: Kernel = kernel!("linear", "linear_gradient");
 pub(super) static GRADIENT_SCALAR: Kernel = kernel!("linear", "linear_gradient_scalar");
 pub(super) static GRADIENT_TILED: Kernel = kernel!("linear", "linear_gradient_tiled");
 pub(super) static GRADIENT_PANEL: Kernel = kernel!("linear", "linear_gradient_panel");
-pub(super) static GRADIENT_SUM: Kernel = kernel!("linear", "linear_gradient_sum");
-pub(super) static GRADIENT_SUM_PARTS: Kernel = kernel!("linear", "linear_gradient_sum_parts");
 
 record! {
     /// Gradients d_W and d_b of a product; see the module documentation.
@@ -23,12 +22,10 @@ record! {
         pub x: View,
         /// (rows, outputs)
         pub d_y: View,
-        /// Scratch of [`GradientShape::part_elements`] floats.
-        pub part: View,
         /// (outputs, inputs)
         pub d_weight: View,
-        /// (outputs)
-        pub d_bias: View,
+        /// (outputs): `None` for a product without bias
+        pub d_bias: Option<View>,
     }
 }
 
@@ -41,52 +38,6 @@ pub struct GradientShape {
     pub inputs: u32,
     /// Width of `d_y`.
     pub outputs: u32,
-}
-
-/// Destination of parameter gradients.
-#[derive(Clone, Copy)]
-pub enum GradientInto<'a> {
-    /// Gradient over all rows; the blocks are added in order.
-    Sum {
-        /// Adds to the existing values instead of replacing them.
-        keep: bool,
-    },
-    /// Per-sample gradients. A block of rows is one sample ([`crate::gpu::DynamicRows::apart`]), so the blocks are rows
-    /// of the Jacobian. The receiver decides where they are stored.
-    Samples(&'a dyn SampleGradients),
-}
-
-impl GradientInto<'_> {
-    /// Replaces the existing values.
-    pub const REPLACE: Self = Self::Sum { keep: false };
-}
-
-/// Records the sums over blocks of rows into a view (blocks, weights + columns).
-pub type Blocks<'a> = dyn Fn(&mut Plan, &View) -> Result<()> + 'a;
-
-/// Parameters of one gradient computation.
-pub struct Columns<'a> {
-    /// Rows that the gradient is a sum over.
-    pub rows: &'a Rows,
-    /// Views of the gradient, or unused views.
-    pub into: [&'a View; 2],
-    /// Number of elements of each view; 0 if there is no second.
-    pub elements: [u32; 2],
-}
-
-/// Receiver of per-sample gradients, called once per set of parameters in a backward pass.
-pub trait SampleGradients {
-    /// Receives the gradients of a linear layer: d_yᵀ x and Σ d_y over the rows of a sample.
-    ///
-    /// # Errors
-    /// As [`Plan::launch`].
-    fn linear(&self, plan: &mut Plan, layer: &LinearGradient, shape: &GradientShape) -> Result<()>;
-
-    /// Receives the gradients of other parameters, which `blocks` records.
-    ///
-    /// # Errors
-    /// As [`Plan::launch`].
-    fn other(&self, plan: &mut Plan, columns: &Columns<'_>, blocks: &Blocks<'_>) -> Result<()>;
 }
 
 impl GradientShape {
@@ -174,28 +125,32 @@ pub(crate) static GRADIENT_SELECTOR: VariantSelector<GradientShape> = VariantSel
 };
 
 impl LinearGradient {
-    /// Records the gradient in the variant selected for its shape.
+    /// Records the gradient in the variant selected for its shape. The scratch of `sums` must hold
+    /// [`GradientShape::part_elements`] floats.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, shape: &GradientShape, into: GradientInto<'_>) -> Result<()> {
-        let keep = match into {
+    pub fn record(&self, plan: &mut Plan, shape: &GradientShape, sums: &GradientSums<'_>) -> Result<()> {
+        let keep = match sums.into() {
             GradientInto::Sum { keep } => keep,
             GradientInto::Samples(samples) => return samples.linear(plan, self, shape),
         };
-        self.record_rows(plan, shape)?;
-        let sum = GradientSum { part: self.part.clone(), d_weight: self.d_weight.clone(), d_bias: self.d_bias.clone() };
-        let columns = [shape.inputs * shape.outputs, shape.outputs];
-        sum.record_sum(plan, &shape.rows, shape.parts(plan.gpu()), columns, keep)
+        let columns = Columns {
+            rows: &shape.rows,
+            into: [Some(&self.d_weight), self.d_bias.as_ref()],
+            elements: [shape.inputs * shape.outputs, shape.outputs],
+        };
+        let parts = shape.parts(plan.gpu());
+        sums.record_sum(plan, &columns, parts, keep, &|plan, part| self.record_rows(plan, shape, part))
     }
 
-    /// Records only the sums over blocks of rows, into `part`.
+    /// Records only the sums over blocks of rows, into `part` of [`GradientShape::part_elements`] floats.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record_rows(&self, plan: &mut Plan, shape: &GradientShape) -> Result<()> {
+    pub fn record_rows(&self, plan: &mut Plan, shape: &GradientShape, part: &View) -> Result<()> {
         let variant = GRADIENT_SELECTOR.take(plan.gpu(), shape)?;
-        self.record_parts(plan, shape, shape.parts(plan.gpu()), variant)
+        self.record_parts(plan, shape, shape.parts(plan.gpu()), part, variant)
     }
 
     pub(super) fn record_parts(
@@ -203,12 +158,13 @@ impl LinearGradient {
         plan: &mut Plan,
         shape: &GradientShape,
         parts: Parts,
+        part: &View,
         variant: &Variant,
     ) -> Result<()> {
         let (rows, k, n) = (u64::from(shape.rows.capacity), u64::from(shape.inputs), u64::from(shape.outputs));
         let (counter, first_item, rows_per_item) = shape.rows.counter(plan.gpu())?;
         let part_elements = u64::from(parts.count) * shape.floats();
-        let operands = || bind!(self.x[rows * k], self.d_y[rows * n], live = counter[1], self.part[part_elements]);
+        let operands = || bind!(self.x[rows * k], self.d_y[rows * n], live = counter[1], part[part_elements]);
         let mut params = vec![
             ("rows", shape.rows.capacity.into()),
             ("blocks", parts.count.into()),
@@ -229,7 +185,7 @@ impl LinearGradient {
                 let [passed_elements, held_elements] = [passed, held].map(|width| rows * u64::from(width));
                 let [passed, held] = if passed_is_x { [&self.x, &self.d_y] } else { [&self.d_y, &self.x] };
                 let bindings =
-                    bind!(passed[passed_elements], held[held_elements], live = counter[1], self.part[part_elements]);
+                    bind!(passed[passed_elements], held[held_elements], live = counter[1], part[part_elements]);
                 (&GRADIENT, spec, bindings, tiles.div_ceil(u64::from(subgroups)))
             }
             Strategy::Scalar => {
@@ -267,70 +223,6 @@ impl LinearGradient {
     }
 }
 
-record! {
-    /// Sum over the blocks of a gradient, the last step of every weight gradient.
-    #[derive(Debug, Clone)]
-    pub(crate) struct GradientSum {
-        /// (blocks, weights + columns)
-        pub part: View,
-        /// (weights)
-        pub d_weight: View,
-        /// (columns)
-        pub d_bias: View,
-    }
-}
-
-impl GradientSum {
-    /// Records `blocks` into scratch and their sum, or passes them to the receiver of per-sample gradients. `blocks`
-    /// records as many sums as `parts`.
-    pub(crate) fn record(
-        &self,
-        plan: &mut Plan,
-        (rows, parts, elements): (&Rows, Parts, [u32; 2]),
-        into: GradientInto<'_>,
-        blocks: &Blocks<'_>,
-    ) -> Result<()> {
-        match into {
-            GradientInto::Sum { keep } => {
-                blocks(plan, &self.part)?;
-                self.record_sum(plan, rows, parts, elements, keep)
-            }
-            GradientInto::Samples(samples) => {
-                samples.other(plan, &Columns { rows, into: [&self.d_weight, &self.d_bias], elements }, blocks)
-            }
-        }
-    }
-
-    pub(super) fn record_sum(
-        &self,
-        plan: &mut Plan,
-        rows: &Rows,
-        parts: Parts,
-        [weights, columns]: [u32; 2],
-        keep: bool,
-    ) -> Result<()> {
-        let (w, n) = (u64::from(weights), u64::from(columns));
-        let part = u64::from(parts.count) * (w + n);
-        let mut params =
-            vec![("weights", weights.into()), ("columns", columns.into()), ("keep", u32::from(keep).into())];
-        let (kernel, per_group) = if parts.per_block == 1 {
-            params.push(("blocks", parts.count.into()));
-            (&GRADIENT_SUM, 64)
-        } else {
-            params.extend([("parts", parts.count.into()), ("parts_per_block", parts.per_block.into())]);
-            (&GRADIENT_SUM_PARTS, 32)
-        };
-        plan.launch(&Launch {
-            kernel,
-            spec: &[],
-            bindings: &bind!(self.part[part], self.d_weight[w], self.d_bias[n]),
-            params: &params,
-            groups: rows.groups_of_all((w + n).div_ceil(per_group)),
-            cost: Cost { flops: part as f64, bytes: 4.0 * (part + w + n) as f64 },
-            shape: format!("({} blocks, {w} + {n})", parts.count),
-        })
-    }
-}
 /// Reference in f64 over the first `rows` rows: weight gradient (N, K) and bias gradient (N).
 pub fn gradient_reference(x: &[f32], d_y: &[f32], rows: usize, inputs: usize, outputs: usize) -> (Vec<f64>, Vec<f64>) {
     let mut d_weight = vec![0.0; outputs * inputs];

@@ -19,14 +19,17 @@ pub(crate) mod cases;
 pub mod cooperative;
 mod gradient;
 mod product;
+mod sums;
 
 pub use activate::Activate;
-pub(crate) use blocks::{Parts, block_items, block_rows, block_rows_of, scratch_of_items, scratch_within};
+pub(crate) use blocks::{
+    GradientWidths, Parts, block_items, block_rows, block_rows_of, scratch_of_items, scratch_within,
+};
 pub(super) use gradient::GRADIENT_SELECTOR;
-pub(crate) use gradient::GradientSum;
-pub use gradient::{Blocks, Columns, GradientInto, GradientShape, LinearGradient, SampleGradients, gradient_reference};
+pub use gradient::{GradientShape, LinearGradient, gradient_reference};
 pub(super) use product::PRODUCT_SELECTOR;
 pub use product::{Direction, Extra, LinearProduct, LinearShape, product_reference};
+pub use sums::{Blocks, Columns, GradientInto, GradientSums, SampleGradients};
 
 /// Activation function of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

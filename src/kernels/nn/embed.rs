@@ -12,7 +12,8 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::{kernel, linear, record};
+use crate::kernels::linear::{self, Columns, GradientSums};
+use crate::kernels::{kernel, record};
 
 pub(super) static FORWARD: Kernel = kernel!("nn", "embed_forward");
 pub(super) static GRADIENT: Kernel = kernel!("nn", "embed_gradient");
@@ -119,8 +120,6 @@ pub struct EmbedGradient {
     pub d_x: View,
     /// Row stride of `d_x` in elements.
     pub d_stride: u32,
-    /// Scratch of [`EmbedShape::part_elements`] floats.
-    pub part: View,
     /// (C, P)
     pub d_weight: View,
     /// (C)
@@ -144,21 +143,18 @@ impl EmbedShape {
 }
 
 impl EmbedGradient {
-    /// Records the gradient.
+    /// Records the gradient. The scratch of `sums` must hold [`EmbedShape::part_elements`] floats.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, shape: &EmbedShape, into: linear::GradientInto<'_>) -> Result<()> {
-        let sum = linear::GradientSum {
-            part: self.part.clone(),
-            d_weight: self.d_weight.clone(),
-            d_bias: self.d_bias.clone(),
+    pub fn record(&self, plan: &mut Plan, shape: &EmbedShape, sums: &GradientSums<'_>) -> Result<()> {
+        let columns = Columns {
+            rows: &shape.rows,
+            into: [Some(&self.d_weight), Some(&self.d_bias)],
+            elements: [shape.width * shape.sites_per_patch, shape.width],
         };
-        let elements = [shape.width * shape.sites_per_patch, shape.width];
         let parts = shape.parts(plan.gpu());
-        sum.record(plan, (&shape.rows, parts, elements), into, &|plan, part| {
-            self.record_blocks(plan, shape, parts, part)
-        })
+        sums.record(plan, &columns, parts, &|plan, part| self.record_blocks(plan, shape, parts, part))
     }
 
     pub(super) fn record_blocks(
@@ -215,31 +211,22 @@ record! {
     pub struct TableGradient {
         /// (rows, C)
         pub d_x: View,
-        /// Scratch of `table`·C floats per block of rows.
-        pub part: View,
         /// (table, C)
         pub d_table: View,
     }
 }
 
 impl TableGradient {
-    /// Records the gradient of the first `table` positions.
+    /// Records the gradient of the first `table` positions. The scratch of `sums` must hold `table`·C floats per block
+    /// of rows, or part of a block.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(
-        &self,
-        plan: &mut Plan,
-        shape: &EmbedShape,
-        table: u32,
-        into: linear::GradientInto<'_>,
-    ) -> Result<()> {
-        // The table has no bias; the buffer bound for it is not written.
-        let (part, d_weight, d_bias) = (self.part.clone(), self.d_table.clone(), self.d_x.clone());
+    pub fn record(&self, plan: &mut Plan, shape: &EmbedShape, table: u32, sums: &GradientSums<'_>) -> Result<()> {
         let elements = [table * shape.width, 0];
+        let columns = Columns { rows: &shape.rows, into: [Some(&self.d_table), None], elements };
         let parts = linear::Parts::new(plan.gpu(), &shape.rows, elements[0].into());
-        let blocks = |plan: &mut Plan, part: &View| self.record_blocks(plan, shape, table, parts, part);
-        linear::GradientSum { part, d_weight, d_bias }.record(plan, (&shape.rows, parts, elements), into, &blocks)
+        sums.record(plan, &columns, parts, &|plan, part| self.record_blocks(plan, shape, table, parts, part))
     }
 
     pub(super) fn record_blocks(

@@ -18,7 +18,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Plan, Rows, View, bind};
-use crate::kernels::linear::{GradientInto, GradientSum, Parts};
+use crate::kernels::linear::{Columns, GradientSums, Parts};
 use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector, Variants, rows_class, width_class};
 use crate::kernels::{kernel, record, tiled};
@@ -240,8 +240,6 @@ record! {
         pub stats: View,
         /// (rows, C)
         pub d_y: View,
-        /// Scratch of [`NormShape::part_elements`] floats.
-        pub part: View,
         /// (C)
         pub d_gamma: View,
         /// (C)
@@ -250,16 +248,15 @@ record! {
 }
 
 impl NormGradient {
-    /// Records the partial sums and their reduction.
+    /// Records the gradient. The scratch of `sums` must hold [`NormShape::part_elements`] floats.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub fn record(&self, plan: &mut Plan, shape: &NormShape, into: GradientInto<'_>) -> Result<()> {
-        let sum = GradientSum { part: self.part.clone(), d_weight: self.d_gamma.clone(), d_bias: self.d_beta.clone() };
+    pub fn record(&self, plan: &mut Plan, shape: &NormShape, sums: &GradientSums<'_>) -> Result<()> {
+        let (rows, into) = (&shape.rows, [Some(&self.d_gamma), Some(&self.d_beta)]);
+        let columns = Columns { rows, into, elements: [shape.width; 2] };
         let parts = shape.parts(plan.gpu());
-        sum.record(plan, (&shape.rows, parts, [shape.width; 2]), into, &|plan, part| {
-            self.record_blocks(plan, shape, parts, part)
-        })
+        sums.record(plan, &columns, parts, &|plan, part| self.record_blocks(plan, shape, parts, part))
     }
 
     pub(super) fn record_blocks(&self, plan: &mut Plan, shape: &NormShape, parts: Parts, part: &View) -> Result<()> {

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::gpu::{Plan, Rows, View};
 use crate::kernels::attention::factored::{FactoredAttention, FactoredGradient, FactoredShape, Orientation};
 use crate::kernels::linear::{
-    Activation, Extra, GradientInto, GradientShape, LinearGradient, LinearProduct, LinearShape,
+    Activation, Extra, GradientShape, GradientSums, LinearGradient, LinearProduct, LinearShape,
 };
 use crate::kernels::nn::norm::{NormBackward, NormForward, NormGradient, NormShape};
 use crate::model::{Initial, ParameterSpec, Parameters};
@@ -106,10 +106,8 @@ pub(crate) fn norm(
 pub(crate) struct BackwardContext<'a> {
     /// Rows of the pass.
     pub rows: &'a Rows,
-    /// Scratch for the blocks of parameter gradients.
-    pub part: View,
-    /// Destination of the parameter gradients.
-    pub into: GradientInto<'a>,
+    /// Parameter gradients.
+    pub sums: &'a GradientSums<'a>,
 }
 
 impl BackwardContext<'_> {
@@ -125,11 +123,10 @@ impl BackwardContext<'_> {
         let gradient = LinearGradient {
             x: x.clone(),
             d_y: d_y.clone(),
-            part: self.part.clone(),
             d_weight: into.weight.clone(),
-            d_bias: into.bias.clone(),
+            d_bias: Some(into.bias.clone()),
         };
-        gradient.record(plan, &GradientShape { rows: self.rows.clone(), inputs, outputs }, self.into)
+        gradient.record(plan, &GradientShape { rows: self.rows.clone(), inputs, outputs }, self.sums)
     }
 
     /// Records the gradient of a layer's inputs: from `inner` outputs back to `columns` inputs.
@@ -156,9 +153,7 @@ impl BackwardContext<'_> {
         [relative, into]: [&View; 2],
         shape: &FactoredShape,
     ) -> Result<()> {
-        let part = self.part.clone();
-        let gradient = FactoredGradient { d_out: d_out.clone(), v, part, d_relative: into.clone() };
-        gradient.record(plan, shape, self.into)?;
+        FactoredGradient { d_out: d_out.clone(), v, d_relative: into.clone() }.record(plan, shape, self.sums)?;
         FactoredAttention { v: d_out, relative: relative.clone(), out: d_v }.record(plan, shape, Orientation::Reversed)
     }
 
@@ -176,11 +171,10 @@ impl BackwardContext<'_> {
             x: x.clone(),
             stats: stats.clone(),
             d_y: d_y.clone(),
-            part: self.part.clone(),
             d_gamma: into.weight.clone(),
             d_beta: into.bias.clone(),
         };
-        gradient.record(plan, &shape, self.into)?;
+        gradient.record(plan, &shape, self.sums)?;
         let backward = NormBackward {
             x: x.clone(),
             stats: stats.clone(),

@@ -131,15 +131,13 @@ impl Embedding {
             has_start: values.start.is_some(),
             d_x: d_x.clone(),
             d_stride: self.sizes.width,
-            part: reversed.part.clone(),
             d_weight: gradients.token.weight.clone(),
             d_bias: gradients.token.bias.clone(),
         };
-        embed.record(plan, &shape, reversed.into)?;
+        embed.record(plan, &shape, reversed.sums)?;
         for (d_table, rows) in [(&gradients.start, 1), (&gradients.position, self.sizes.patches)] {
             if let Some(d_table) = d_table.clone() {
-                let gradient = TableGradient { d_x: d_x.clone(), part: reversed.part.clone(), d_table };
-                gradient.record(plan, &shape, rows, reversed.into)?;
+                TableGradient { d_x: d_x.clone(), d_table }.record(plan, &shape, rows, reversed.sums)?;
             }
         }
         Ok(())

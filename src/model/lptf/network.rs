@@ -7,7 +7,7 @@ use super::subsampler::{SubNetwork, SubSizes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear;
-use crate::kernels::linear::GradientInto;
+use crate::kernels::linear::{GradientInto, GradientSums};
 use crate::kernels::nn::large_patch::{LargePatchSamples, LargePatchShape, LargeTables, LargeWindow, RowsLarge};
 use crate::model::layers::affine::BackwardContext;
 use crate::model::layers::embedding::{Embedding, EmbeddingSizes};
@@ -99,8 +99,8 @@ impl LptfNetwork {
         let buffer =
             |name: &str, rows: u32| gpu.buffer(&format!("ketformer.large.{name}"), u64::from(rows) * u64::from(stride));
         let training = || {
-            let (samples, columns) = (capacity.training_samples, sizes.part_width());
-            let part = linear::scratch_within(gpu, samples, l, large_patch.patches, columns);
+            let (samples, widths) = (capacity.training_samples, parameters.gradient_widths(sizes.part_width()));
+            let part = linear::scratch_within(gpu, samples, l, large_patch.patches, &widths);
             let part = gpu.buffer("ketformer.large.part", part)?;
             Ok(Training { rows: buffer("training", capacity.training_samples * l)?, part })
         };
@@ -217,11 +217,13 @@ impl Autoregressive for LptfNetwork {
     fn backward(&self, plan: &mut Plan, row_meta: &View, rows: &Rows, into: GradientInto<'_>) -> Result<()> {
         let (transformer, Training { rows: large, part }) = (self.transformer.training()?, self.training()?);
         let large_rows = rows.items(self.large_patch.sub_patches);
-        let reversed = BackwardContext { rows: &large_rows, part: part.view(), into };
+        let sums = GradientSums::new(part.view(), into);
+        let reversed = BackwardContext { rows: &large_rows, sums: &sums };
         let conditionings = [&transformer.top(), &transformer.d_top()];
         self.sub.backward(plan, row_meta, rows, &reversed, conditionings)?;
         transformer.backward(&self.transformer.layers, plan, &reversed)?;
-        self.embedding.backward(plan, large, &transformer.d_embedded(), &reversed)
+        self.embedding.backward(plan, large, &transformer.d_embedded(), &reversed)?;
+        sums.finish(plan)
     }
 
     fn attention(&self, plan: &mut Plan, samples: u32, layers: &[View]) -> Result<()> {

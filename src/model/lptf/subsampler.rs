@@ -135,7 +135,7 @@ impl SubNetwork for RnnNetwork {
         large: &BackwardContext<'_>,
         [_, d_conditionings]: [&View; 2],
     ) -> Result<()> {
-        self.backward_to(plan, row_meta, rows, large.into, Some(d_conditionings))
+        self.backward_to(plan, row_meta, rows, large.sums.into(), Some(d_conditionings))
     }
 }
 
@@ -178,6 +178,6 @@ impl SubNetwork for ConditionedPtf {
         conditionings: [&View; 2],
     ) -> Result<()> {
         let through = |plan: &mut Plan, d_x: &View| self.conditioning.backward(plan, large, d_x, conditionings);
-        self.ptf.backward_with(plan, row_meta, rows, large.into, through)
+        self.ptf.backward_with(plan, row_meta, rows, large.sums.into(), through)
     }
 }

@@ -4,6 +4,7 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, DType, Gpu, View};
+use crate::kernels::linear::GradientWidths;
 use crate::kernels::nn::cast_f16::{LARGEST, WeightsCastF16};
 use crate::model::{Precision, Tensor, Weights};
 
@@ -197,6 +198,11 @@ impl Parameters {
     /// Gradient of all parameters.
     pub fn gradient(&self) -> View {
         self.gradient.view()
+    }
+
+    /// Number of floats of all gradients, of which the kernels of a model compute at most `widest` at once.
+    pub(crate) fn gradient_widths(&self, widest: u64) -> GradientWidths {
+        GradientWidths { widest, all: self.layout.slots.iter().map(|slot| slot.elements).collect() }
     }
 
     /// Returns the view of the parameter called `name`.

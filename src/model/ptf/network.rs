@@ -5,7 +5,7 @@ use super::sizes::Sizes;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear;
-use crate::kernels::linear::GradientInto;
+use crate::kernels::linear::{GradientInto, GradientSums};
 use crate::model::layers::affine::BackwardContext;
 use crate::model::layers::categorical_head::{CategoricalHead, HeadTraining, OutcomeBuffers};
 use crate::model::layers::embedding::Embedding;
@@ -54,7 +54,8 @@ impl PtfNetwork {
         let decoder_sizes = decoding.of_sequences(gpu, &sizes);
         let training = || {
             let (samples, patches) = (capacity.training_samples, sizes.patches());
-            let part = linear::scratch_of_items(gpu, samples, patches, sizes.part_width());
+            let widths = parameters.gradient_widths(sizes.part_width());
+            let part = linear::scratch_of_items(gpu, samples, patches, &widths);
             Ok(Training {
                 head: HeadTraining::new(gpu, &sizes.head(), samples * patches)?,
                 part: gpu.buffer("ketformer.part", part)?,
@@ -152,13 +153,15 @@ impl PtfNetwork {
         between: impl FnOnce(&mut Plan, &View) -> Result<()>,
     ) -> Result<()> {
         let (transformer, Training { head, part }) = self.training()?;
-        let reversed = BackwardContext { rows, part: part.view(), into };
+        let sums = GradientSums::new(part.view(), into);
+        let reversed = BackwardContext { rows, sums: &sums };
         let through = [&transformer.top(), &transformer.d_scratch(), &transformer.d_top()];
         head.backward(&self.head, plan, &reversed, through)?;
         transformer.backward(&self.transformer.layers, plan, &reversed)?;
         let d_embedded = transformer.d_embedded();
         between(plan, &d_embedded)?;
-        self.embedding.backward(plan, row_meta, &d_embedded, &reversed)
+        self.embedding.backward(plan, row_meta, &d_embedded, &reversed)?;
+        sums.finish(plan)
     }
 }
 

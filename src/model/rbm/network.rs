@@ -3,7 +3,9 @@
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear;
-use crate::kernels::linear::{Extra, GradientInto, GradientShape, LinearGradient, LinearProduct, LinearShape};
+use crate::kernels::linear::{
+    Extra, GradientInto, GradientShape, GradientSums, LinearGradient, LinearProduct, LinearShape,
+};
 use crate::kernels::rbm::amplitude::{RbmAmplitude, RbmRatio, RbmShape, RbmSlopes};
 use crate::kernels::rbm::sweep::{RbmSweep, SweepShape};
 use crate::kernels::vmc::rows::Window;
@@ -81,8 +83,6 @@ struct Training {
     slope: Buffer,
     /// Blocks of parameter gradients.
     part: Buffer,
-    /// (1): unused bias gradient of the sum that computes the gradient of the hidden bias
-    unused: Buffer,
 }
 
 /// Restricted Boltzmann machine with the buffers of its passes.
@@ -112,12 +112,11 @@ impl RbmNetwork {
             Ok(Values { visible_bias: of(VISIBLE_BIAS)?, kernel: of(KERNEL)?, hidden_bias: of(HIDDEN_BIAS)? })
         };
         let training = |samples: u32| {
-            let columns = (u64::from(shape.hidden) + 1) * u64::from(shape.sites);
+            let widths = parameters.gradient_widths((u64::from(shape.hidden) + 1) * u64::from(shape.sites));
             Ok(Training {
                 activations: Activations::new(gpu, "training", &shape, samples)?,
                 slope: gpu.buffer("ketformer.rbm.training.slope", samples.into())?,
-                part: gpu.buffer("ketformer.part", linear::scratch_of_items(gpu, samples, 1, columns))?,
-                unused: gpu.buffer("ketformer.rbm.training.unused", 1)?,
+                part: gpu.buffer("ketformer.part", linear::scratch_of_items(gpu, samples, 1, &widths))?,
             })
         };
         Ok(Self {
@@ -217,7 +216,7 @@ impl Unnormalized for RbmNetwork {
         d_log_psi: &LogPsiGradient,
         into: GradientInto<'_>,
     ) -> Result<()> {
-        let Training { activations, slope, part, unused } = self.training()?;
+        let Training { activations, slope, part } = self.training()?;
         let RbmShape { sites, hidden, .. } = self.shape;
         let rows = &window.items;
         let slopes = RbmSlopes {
@@ -227,15 +226,16 @@ impl Unnormalized for RbmNetwork {
             slope: slope.view(),
         };
         slopes.record(plan, rows, &self.shape, d_log_psi.first)?;
-        // The visible bias acts as the bias of the transposed kernel.
-        let gradient = |d_y: &View, [d_weight, d_bias]: [&View; 2], outputs: u32, plan: &mut Plan| {
-            let (d_weight, d_bias) = (d_weight.clone(), d_bias.clone());
-            let gradient =
-                LinearGradient { x: activations.theta.view(), d_y: d_y.clone(), part: part.view(), d_weight, d_bias };
-            gradient.record(plan, &GradientShape { rows: rows.clone(), inputs: hidden, outputs }, into)
+        let sums = GradientSums::new(part.view(), into);
+        let gradient = |plan: &mut Plan, d_y: &View, d_weight: &View, d_bias: Option<&View>, outputs: u32| {
+            let (x, d_y) = (activations.theta.view(), d_y.clone());
+            let gradient = LinearGradient { x, d_y, d_weight: d_weight.clone(), d_bias: d_bias.cloned() };
+            gradient.record(plan, &GradientShape { rows: rows.clone(), inputs: hidden, outputs }, &sums)
         };
         let Values { visible_bias, kernel, hidden_bias } = &self.gradients;
-        gradient(&activations.spins, [kernel, visible_bias], sites, plan)?;
-        gradient(slope, [hidden_bias, unused], 1, plan)
+        // The visible bias acts as the bias of the transposed kernel.
+        gradient(plan, &activations.spins, kernel, Some(visible_bias), sites)?;
+        gradient(plan, slope, hidden_bias, None, 1)?;
+        sums.finish(plan)
     }
 }

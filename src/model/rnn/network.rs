@@ -58,8 +58,8 @@ impl RnnNetwork {
         let [t, c] = [sizes.patches, sizes.width].map(u64::from);
         let (samples, rows) = (u64::from(capacity.samples), u64::from(capacity.move_rows.max(1)));
         let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.{name}"), elements);
-        let training =
-            (capacity.training_samples > 0).then(|| RnnTraining::new(gpu, &sizes, capacity.training_samples));
+        let training = (capacity.training_samples > 0)
+            .then(|| RnnTraining::new(gpu, &sizes, parameters, capacity.training_samples));
         Ok(Self {
             cell: RecurrentCell::new(gpu, sizes, parameters, prefix)?,
             samples: capacity.samples,

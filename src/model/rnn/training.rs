@@ -4,15 +4,15 @@ use super::cell::{RecurrentCell, RnnSizes};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear;
-use crate::kernels::linear::GradientInto;
+use crate::kernels::linear::{GradientInto, GradientSums};
 use crate::kernels::nn::embed::{EmbedGradient, EmbedShape};
 use crate::kernels::nn::recurrent::{
     Before, Cell, RecurrentBackward, RecurrentBackwardShape, RecurrentStep, StepRows, Strided,
 };
-use crate::model::Outcomes;
 use crate::model::layers::affine::{BackwardContext, ParameterViews};
 use crate::model::layers::categorical_head::HeadTraining;
 use crate::model::wave_function::ROW_META;
+use crate::model::{Outcomes, Parameters};
 
 /// Activations that the forward pass keeps, and the scratch of its gradient, over rows of whole samples.
 pub(crate) struct RnnTraining {
@@ -37,12 +37,13 @@ impl RnnTraining {
         if sizes.cell == Cell::Gru { 4 * u64::from(sizes.width) } else { 0 }
     }
 
-    pub(crate) fn new(gpu: &Gpu, sizes: &RnnSizes, samples: u32) -> Result<Self> {
+    pub(crate) fn new(gpu: &Gpu, sizes: &RnnSizes, parameters: &Parameters, samples: u32) -> Result<Self> {
         let rows = samples * sizes.patches;
         let buffer = |name: &str, width: u64| gpu.buffer(&format!("ketformer.rnn.{name}"), u64::from(rows) * width);
         let [c, g] = [sizes.width, sizes.gates()].map(u64::from);
         let gates = Self::gates(sizes);
-        let part = linear::scratch_of_items(gpu, samples, sizes.patches, sizes.part_width());
+        let widths = parameters.gradient_widths(sizes.part_width());
+        let part = linear::scratch_of_items(gpu, samples, sizes.patches, &widths);
         Ok(Self {
             states: buffer("states", c)?,
             previous: buffer("previous", c)?,
@@ -96,7 +97,8 @@ impl RnnTraining {
     ) -> Result<()> {
         let RnnSizes { sequence, sites_per_patch, width, cell: kind, .. } = cell.sizes;
         let ParameterViews { values, gradients, .. } = &cell.parameters;
-        let reversed = BackwardContext { rows, part: self.part.view(), into };
+        let sums = GradientSums::new(self.part.view(), into);
+        let reversed = BackwardContext { rows, sums: &sums };
         let (d_states, d_hidden) = (self.d_states.view(), self.d_hidden.view());
         self.head.backward(&cell.head, plan, &reversed, [&self.states, &d_hidden, &d_states])?;
 
@@ -126,12 +128,12 @@ impl RnnTraining {
             has_start: false,
             d_x,
             d_stride,
-            part: self.part.view(),
             d_weight: gradients.input.weight.clone(),
             d_bias: gradients.input.bias.clone(),
         };
         let shape =
             EmbedShape { rows: rows.clone(), width: outputs, sites_per_patch, patches: sequence, stride: ROW_META };
-        input.record(plan, &shape, into)
+        input.record(plan, &shape, &sums)?;
+        sums.finish(plan)
     }
 }

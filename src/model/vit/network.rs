@@ -66,7 +66,7 @@ impl VitNetwork {
             },
             move_rows,
             group: [buffer("group.log_p", samples.into())?, buffer("group.phase", samples.into())?],
-            training: (training > 0).then(|| Training::new(gpu, &sizes, training)).transpose()?,
+            training: (training > 0).then(|| Training::new(gpu, &sizes, parameters, training)).transpose()?,
             sizes,
         })
     }

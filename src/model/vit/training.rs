@@ -7,12 +7,13 @@ use super::sizes::{VitAttention, VitSizes};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::attention::{AttentionBackward, AttentionWeights, WeightsOf};
-use crate::kernels::linear::{self, Activation, Extra, GradientInto};
+use crate::kernels::linear::{self, Activation, Extra, GradientInto, GradientSums};
 use crate::kernels::nn::complex_head::ComplexHeadBackward;
 use crate::kernels::nn::embed::{EmbedShape, TableGradient};
 use crate::kernels::vmc::repeat::{RepeatSource, RowsRepeat};
 use crate::model::layers::affine::{BackwardContext, ParameterViews};
 use crate::model::layers::feed_forward::{FeedForwardKept, Hidden};
+use crate::model::parameters::layout::Parameters;
 use crate::model::wave_function::no_attention;
 
 /// Activations of a block that the forward pass keeps.
@@ -77,7 +78,7 @@ impl Training {
     }
 
     /// Creates buffers for `samples` samples.
-    pub(super) fn new(gpu: &Gpu, sizes: &VitSizes, samples: u32) -> Result<Self> {
+    pub(super) fn new(gpu: &Gpu, sizes: &VitSizes, parameters: &Parameters, samples: u32) -> Result<Self> {
         let (t, d, f) = (sizes.patches(), sizes.width, sizes.hidden());
         let of_samples = |name: &str, width: u32| {
             gpu.buffer(&format!("ketformer.vit.training.{name}"), u64::from(samples) * u64::from(width))
@@ -100,7 +101,8 @@ impl Training {
                 hidden: rows("hidden", f)?,
             })
         };
-        let part = linear::scratch_of_items(gpu, samples, t, Self::part_width(sizes));
+        let widths = parameters.gradient_widths(Self::part_width(sizes));
+        let part = linear::scratch_of_items(gpu, samples, t, &widths);
         Ok(Self {
             spins: of_samples("spins", sizes.sites())?,
             blocks: (0..sizes.layers).map(block).collect::<Result<_>>()?,
@@ -201,7 +203,8 @@ impl Training {
         let (rows, d) = (samples.times(sizes.patches()), sizes.width);
         // Blocks of sums over samples contain as many samples as blocks of sums over their tokens.
         let samples = rows.items(sizes.patches());
-        let of = |rows| BackwardContext { rows, part: self.part.view(), into };
+        let sums = GradientSums::new(self.part.view(), into);
+        let of = |rows| BackwardContext { rows, sums: &sums };
         self.categorical_backward(plan, sizes, parameters, &of(&samples), d_log_psi)?;
         let repeat = RowsRepeat { x: self.head.d_z[0].view(), y: self.d_rows[0].view() };
         repeat.record(plan, &rows, sizes.patches(), d, RepeatSource::Sample)?;
@@ -211,10 +214,12 @@ impl Training {
         let d_x = &self.d_rows[0];
         let gradients = &parameters.gradients;
         reversed.gradient(plan, &self.spins, d_x, [sizes.sites_per_patch, d], &gradients.embed)?;
-        let Some(d_table) = gradients.position.clone() else { return Ok(()) };
-        let (patches, sites_per_patch) = (sizes.patches(), sizes.sites_per_patch);
-        let shape = EmbedShape { rows: rows.clone(), width: d, sites_per_patch, patches, stride: 2 };
-        TableGradient { d_x: d_x.view(), part: self.part.view(), d_table }.record(plan, &shape, patches, into)
+        if let Some(d_table) = gradients.position.clone() {
+            let (patches, sites_per_patch) = (sizes.patches(), sizes.sites_per_patch);
+            let shape = EmbedShape { rows: rows.clone(), width: d, sites_per_patch, patches, stride: 2 };
+            TableGradient { d_x: d_x.view(), d_table }.record(plan, &shape, patches, &sums)?;
+        }
+        sums.finish(plan)
     }
 
     /// Records the backward pass of the head, from log ψ to the sum over patches, whose gradient is the first of `d_z`.

@@ -129,7 +129,7 @@ fn gradient_case(case: FactoredCase, variant: Variant) -> Case {
         plan.write_indirect_args(&rows.live)?;
         let shape = FactoredShape { rows: rows.into(), ..shape_of(case) };
         let gradient = FactoredGradient::from_case(&buffers.standing_in("part")?)?;
-        gradient.record_blocks(plan, &shape, &variant, &gradient.part)
+        gradient.record_blocks(plan, &shape, &variant, &buffers.view("part")?)
     };
     Case {
         name: format!("({b}, {tx} x {ty}, {h}, {d}), {counted} live samples"),

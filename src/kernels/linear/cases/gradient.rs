@@ -3,8 +3,8 @@
 use crate::gpu::{DynamicRows, Gpu, Plan};
 use crate::kernels::linear::blocks::{BLOCK_ROWS, Parts};
 use crate::kernels::linear::gradient::{
-    GRADIENT, GRADIENT_PANEL, GRADIENT_SCALAR, GRADIENT_SELECTOR, GRADIENT_SUM, GRADIENT_SUM_PARTS, GRADIENT_TILED,
-    GradientShape, GradientSum, LinearGradient, gradient_reference,
+    GRADIENT, GRADIENT_PANEL, GRADIENT_SCALAR, GRADIENT_SELECTOR, GRADIENT_TILED, GradientShape, LinearGradient,
+    gradient_reference,
 };
 use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::Variant;
@@ -24,13 +24,6 @@ pub(crate) const GRADIENT_TILED_ENTRY: Entry = Entry {
 };
 pub(crate) const GRADIENT_PANEL_ENTRY: Entry =
     Entry { kernel: &GRADIENT_PANEL, summary: "the same by tiles of vec4s, for the CPU", cases: gradient_panel_cases };
-pub(crate) const GRADIENT_SUM_ENTRY: Entry =
-    Entry { kernel: &GRADIENT_SUM, summary: "adds the blocks of a weight gradient", cases: gradient_sum_cases };
-pub(crate) const GRADIENT_SUM_PARTS_ENTRY: Entry = Entry {
-    kernel: &GRADIENT_SUM_PARTS,
-    summary: "the same for blocks divided into parts, for GPUs",
-    cases: gradient_sum_parts_cases,
-};
 
 fn gradient_cases(gpu: &Gpu) -> Vec<Case> {
     let shapes = [
@@ -106,7 +99,8 @@ fn gradient_case(variant: Variant, (rows, inputs, outputs): (u32, u32, u32), blo
         let window = DynamicRows::new(buffers.view("live")?, 5, rows, 1);
         plan.write_indirect_args(&window.live)?;
         let shape = GradientShape { rows: window.into(), inputs, outputs };
-        gradient.record_parts(plan, &shape, Parts::of_rows(&shape.rows, block_rows, 1), &variant)
+        let parts = Parts::of_rows(&shape.rows, block_rows, 1);
+        gradient.record_parts(plan, &shape, parts, &buffers.view("part")?, &variant)
     };
     Case {
         name: format!("({rows}, {inputs}, {outputs}), {live} live rows in blocks of {block_rows}"),
@@ -115,45 +109,4 @@ fn gradient_case(variant: Variant, (rows, inputs, outputs): (u32, u32, u32), blo
         record: Box::new(record),
     }
     .of_variant(&variant)
-}
-
-fn gradient_sum_cases(_: &Gpu) -> Vec<Case> {
-    let shapes = [(1, 4, 4, false), (1025, 3, 5, true), (5000, 8, 1, false)];
-    shapes.into_iter().map(|shape| gradient_sum_case(shape, BLOCK_ROWS, 1)).collect()
-}
-
-fn gradient_sum_parts_cases(_: &Gpu) -> Vec<Case> {
-    [(1, 4, 4, false), (1025, 3, 5, true), (10_000, 8, 4, false)]
-        .into_iter()
-        .zip([(64, 8), (51, 10), (50, 3)])
-        .map(|(shape, (rows, per_block))| gradient_sum_case(shape, rows, per_block))
-        .collect()
-}
-
-fn gradient_sum_case((rows, inputs, outputs, keep): (u32, u32, u32, bool), part_rows: u32, per_block: u32) -> Case {
-    let parts = Parts::of_rows(&rows.into(), part_rows, per_block);
-    let mut random = RandomInputs::new(u64::from(rows));
-    let part = random.floats((parts.count * outputs * (inputs + 1)) as usize);
-    let before = random.floats((outputs * (inputs + 1)) as usize);
-    let mut sums: Vec<f64> = before.iter().map(|v| if keep { f64::from(*v) } else { 0.0 }).collect();
-    for block in part.chunks(sums.len()) {
-        sums.iter_mut().zip(block).for_each(|(sum, v)| *sum += f64::from(*v));
-    }
-    let weights = (outputs * inputs) as usize;
-    let near = |values: &[f64]| Expected::Near { values: values.to_vec(), tolerance: 1e-6 };
-    let expected = vec![("d_weight", near(&sums[..weights])), ("d_bias", near(&sums[weights..]))];
-    let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
-        let sum = GradientSum::from_case(buffers)?;
-        sum.record_sum(plan, &rows.into(), parts, [inputs * outputs, outputs], keep)
-    };
-    Case {
-        name: format!("({rows}, {inputs}, {outputs}), {per_block} parts per block, keep {keep}"),
-        inputs: vec![
-            ("part", part.into()),
-            ("d_weight", before[..weights].to_vec().into()),
-            ("d_bias", before[weights..].to_vec().into()),
-        ],
-        outputs: expected,
-        record: Box::new(record),
-    }
 }

@@ -4,3 +4,4 @@ pub(crate) mod activate;
 pub(crate) mod cooperative;
 pub(crate) mod gradient;
 pub(crate) mod product;
+pub(crate) mod sums;

@@ -125,7 +125,6 @@ fn gradient_case((rows, width, p, patches): (u32, u32, u32, u32), tanh: bool, ha
             has_start,
             d_x,
             d_stride,
-            part: part.clone(),
             d_weight: part.clone(),
             d_bias: part.clone(),
         };
@@ -172,7 +171,7 @@ fn table_case((rows, width, patches, table): (u32, u32, u32, u32)) -> Case {
         plan.write_indirect_args(&window.live)?;
         let gradient = TableGradient::from_case(&buffers.standing_in("part")?)?;
         let shape = EmbedShape { rows: window.into(), width, sites_per_patch: 1, patches, stride: 4 };
-        gradient.record_blocks(plan, &shape, table, linear::Parts::whole(&shape.rows), &gradient.part)
+        gradient.record_blocks(plan, &shape, table, linear::Parts::whole(&shape.rows), &buffers.view("part")?)
     };
     Case {
         name: format!("({rows}, {width}) of {patches} positions to {table}, {live} live samples"),

@@ -188,7 +188,7 @@ fn gradient_case((rows, width): (u32, u32)) -> Case {
         plan.write_indirect_args(&window.live)?;
         let gradient = NormGradient::from_case(&buffers.standing_in("part")?)?;
         let shape = NormShape::new(window, width);
-        gradient.record_blocks(plan, &shape, Parts::whole(&shape.rows), &gradient.part)
+        gradient.record_blocks(plan, &shape, Parts::whole(&shape.rows), &buffers.view("part")?)
     };
     Case {
         name: format!("({rows}, {width}), {live} live rows"),

@@ -37,16 +37,14 @@ impl Layer {
 }
 
 /// List of the layers of a backward pass, which records no kernels for gradients of parameters.
+#[derive(Default)]
 pub(crate) struct Listener {
-    /// Gradient of all parameters.
-    pub gradient: View,
     pub layers: RefCell<Vec<Layer>>,
 }
 
 impl Listener {
-    fn log_selection(&self, rows: &Rows, into: [&View; 2], elements: [u32; 2], linear: Option<[u32; 2]>) {
-        let of_parameters = |view: &View| view.wgpu() == self.gradient.wgpu();
-        let first = [0, 1].map(|i| (elements[i] > 0 && of_parameters(into[i])).then(|| into[i].offset() / 4));
+    fn log_selection(&self, rows: &Rows, into: [Option<&View>; 2], elements: [u32; 2], linear: Option<[u32; 2]>) {
+        let first = into.map(|view| view.map(|view| view.offset() / 4));
         let tokens = rows.live.as_ref().map_or(1, |live| live.rows_per_item);
         self.layers.borrow_mut().push(Layer { tokens, linear, elements, first });
     }
@@ -55,7 +53,7 @@ impl Listener {
 impl SampleGradients for Listener {
     fn linear(&self, _: &mut Plan, layer: &LinearGradient, shape: &GradientShape) -> Result<()> {
         let elements = [shape.inputs * shape.outputs, shape.outputs];
-        let into = [&layer.d_weight, &layer.d_bias];
+        let into = [Some(&layer.d_weight), layer.d_bias.as_ref()];
         self.log_selection(&shape.rows, into, elements, Some([shape.inputs, shape.outputs]));
         Ok(())
     }

@@ -1,7 +1,5 @@
 //! Products with the Jacobian on the device: G = X Xᵀ, X · direction, Xᵀ v.
 
-use std::cell::RefCell;
-
 use super::layer_plan::{GradientSource, LayerUnit, Placed, SampleExtent, aligned_floats, arenas, passes, units};
 use super::layers::{Layer, Listener};
 use super::recorder::{Recorder, Room};
@@ -90,7 +88,7 @@ impl LayerList {
         let weighting = LogPsiCotangent::new(gpu, "ketformer.gram.weights", 1, complex)?;
         let items = DynamicRows::new(one.view(), 0, 1, 1).apart().into();
         let window = Window { items, first: 0, capacity: 1, samples: 1, patches };
-        let listener = Listener { gradient: parameters.gradient(), layers: RefCell::default() };
+        let listener = Listener::default();
         let mut plan = Plan::new(gpu);
         plan.write_indirect_args(&one)?;
         let kept = pass.forward(&mut plan, &window, &tokens, &one)?;

@@ -83,7 +83,7 @@ impl SampleGradients for Recorder<'_> {
                 GradientSource::Panel { outputs: None } => {
                     let width = u64::from(known.width());
                     let part = self.room.rows(at[0], [self.first_row(), samples, width])?;
-                    LinearGradient { part, ..layer.clone() }.record_rows(plan, shape)?;
+                    layer.record_rows(plan, shape, &part)?;
                 }
                 GradientSource::Panel { outputs: Some([first, end]) } => {
                     let some = end - first;
@@ -93,7 +93,7 @@ impl SampleGradients for Recorder<'_> {
                     let take = ColumnsTake { x: layer.d_y.clone(), y: d_y.clone() };
                     take.record(plan, rows, [*first, some, *outputs])?;
                     let shape = GradientShape { outputs: some, ..shape.clone() };
-                    LinearGradient { part, d_y, ..layer.clone() }.record_rows(plan, &shape)?;
+                    LinearGradient { d_y, ..layer.clone() }.record_rows(plan, &shape, &part)?;
                 }
             }
         }
