@@ -13,6 +13,7 @@
 // makes  values (B, COLUMNS): Re E, M, |M|, M², staggered, |staggered|, staggered², σˣ, Im E
 #import columns
 #import grid
+#import phase
 const PARTS: u32 = 1u; // spec 2
 struct Params {
     items: u32, sites: u32, moves: u32, patches: u32, first: u32, samples: u32, constant: f32, sign_sum: f32,
@@ -48,7 +49,7 @@ fn main(
     for (var m = 0u; m < params.moves; m++) {
         let at = first_move + m * PARTS;
         var weight = vec2(exp(ratio[at] - top), 0.0);
-        if (PARTS == 2u) { weight = weight.x * vec2(cos(ratio[at + 1u]), sin(ratio[at + 1u])); }
+        if (PARTS == 2u) { weight = weight.x * phase_factor(ratio[at + 1u]); }
         off_diagonal += amplitudes[m].x * weight;
         flips += amplitudes[m].y * weight.x;
     }

@@ -50,6 +50,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("norm_forward_rows", include_str!("../../shaders/shared/norm_forward_rows.wgsl")),
     ("online_softmax", include_str!("../../shaders/shared/online_softmax.wgsl")),
     ("philox", include_str!("../../shaders/shared/philox.wgsl")),
+    ("phase", include_str!("../../shaders/shared/phase.wgsl")),
     ("product_tile", include_str!("../../shaders/shared/product_tile.wgsl")),
     ("put", include_str!("../../shaders/shared/put.wgsl")),
     ("recurrent", include_str!("../../shaders/shared/recurrent.wgsl")),

@@ -184,8 +184,8 @@ fn local_case((samples, patches, p, first, spread): (u32, u32, u32, u32, f32), p
     let site_energy = random.floats((most * sites) as usize);
     let mut ratio: Vec<f32> = random.floats((samples * moves * parts) as usize).iter().map(|r| spread * r).collect();
     if parts == 2 {
-        // Phases of a few turns. For much larger ones, f32 has no significant digits left.
-        ratio.iter_mut().skip(1).step_by(2).for_each(|phase| *phase *= 4.0 / spread);
+        // Phases of up to ten turns.
+        ratio.iter_mut().skip(1).step_by(2).for_each(|phase| *phase *= 64.0 / spread);
     }
     // The condition of the last move never holds.
     let last = (sites * parts) as usize;
