@@ -304,6 +304,15 @@ fn a_device_without_bounds_checks_gives_the_same_bits() {
 }
 
 #[test]
+fn a_device_with_the_defaults_of_webgpu_trains_without_subgroups() {
+    let options = GpuOptions { webgpu_defaults: true, ..GpuOptions::default() };
+    let gpu = Gpu::with_options(&options).unwrap();
+    assert_eq!(*gpu.limits(), wgpu::Limits::default());
+    assert!(gpu.features().is_empty() && gpu.least_subgroup_lanes().is_none());
+    assert!(!trained(&options).unwrap().is_empty());
+}
+
+#[test]
 fn a_profile_has_a_row_for_each_kernel_and_its_cost() {
     let gpu = Gpu::new().unwrap();
     let (x, y) = (gpu.upload("x", &[1f32; 40]).unwrap(), gpu.buffer("y", 40).unwrap());

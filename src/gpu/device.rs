@@ -34,6 +34,9 @@ pub struct GpuOptions {
     /// with them, AMD's as many. The time on a GPU has not been measured. Excludes `checked_shaders`, which rely on the
     /// driver. The environment variable `KETFORMER_UNCHECKED_BUFFERS=1` enables it too.
     pub unchecked_buffers: bool,
+    /// Whether to open the device with WebGPU's default limits and without optional features such as subgroups and f16:
+    /// what every browser offers. The environment variable `KETFORMER_WEBGPU_DEFAULTS=1` enables it too.
+    pub webgpu_defaults: bool,
     /// Whether to use the default variant of every kernel, regardless of the results of `ketformer tune` on this
     /// adapter.
     pub ignore_tuning: bool,
@@ -110,6 +113,7 @@ pub(super) type KernelKey = (String, Vec<(String, u32)>, Vec<String>);
 const ENVIRONMENT: &str = "KETFORMER_ADAPTER";
 const COOPERATIVE_ENVIRONMENT: &str = "KETFORMER_COOPERATIVE_MATRIX";
 const UNCHECKED_ENVIRONMENT: &str = "KETFORMER_UNCHECKED_BUFFERS";
+const DEFAULTS_ENVIRONMENT: &str = "KETFORMER_WEBGPU_DEFAULTS";
 
 /// Block size in bytes of wgpu's memory allocator, the smallest that wgpu accepts. Larger buffers get a block of their
 /// size, and mostly unused blocks do not exceed a memory budget. Steps allocate nothing, so larger blocks would save
@@ -229,12 +233,14 @@ impl Gpu {
         let environment = std::env::var(ENVIRONMENT).ok().filter(|name| !name.is_empty());
         let wanted = options.adapter.clone().or(environment);
         let adapter = choose(all_adapters(), wanted.as_deref())?;
-        let requested = options.cooperative_matrix || std::env::var(COOPERATIVE_ENVIRONMENT).is_ok_and(|v| v == "1");
+        let is_set = |option: bool, variable: &str| option || std::env::var(variable).is_ok_and(|value| value == "1");
+        let defaults = is_set(options.webgpu_defaults, DEFAULTS_ENVIRONMENT);
+        let requested = is_set(options.cooperative_matrix, COOPERATIVE_ENVIRONMENT) && !defaults;
         let cooperative = if requested { cooperative_matrix(&adapter) } else { None };
         let mut descriptor = wgpu::DeviceDescriptor {
             label: Some("ketformer"),
-            required_features: adapter.features() & WANTED,
-            required_limits: adapter.limits(),
+            required_features: if defaults { wgpu::Features::empty() } else { adapter.features() & WANTED },
+            required_limits: if defaults { wgpu::Limits::default() } else { adapter.limits() },
             memory_hints: wgpu::MemoryHints::Manual { suballocated_device_memory_block_size: MEMORY_BLOCKS },
             ..Default::default()
         };
@@ -244,7 +250,7 @@ impl Gpu {
             // subgroups execute every operation together, within the memory that they own.
             descriptor.experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
         }
-        let unchecked = options.unchecked_buffers || std::env::var(UNCHECKED_ENVIRONMENT).is_ok_and(|v| v == "1");
+        let unchecked = is_set(options.unchecked_buffers, UNCHECKED_ENVIRONMENT);
         if unchecked && options.checked_shaders {
             let message = "GpuOptions::checked_shaders rely on the driver's bounds checks; leave unchecked_buffers out";
             return Err(Error::new(ErrorKind::Settings, message));
@@ -261,7 +267,7 @@ impl Gpu {
         let modes = Modes {
             checked_shaders: options.checked_shaders,
             cooperative_matrix: cooperative,
-            aliases_buffers: is_mesa_on_cpu(&facts.info) && texels::supported(&device),
+            aliases_buffers: !defaults && is_mesa_on_cpu(&facts.info) && texels::supported(&device),
         };
         let gpu = Self::wrap(device, queue, facts, modes);
         gpu.keep_failures();
