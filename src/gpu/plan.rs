@@ -4,8 +4,8 @@
 //! into a uniform page and creates the bind group. Replaying sets pipelines and bind groups and cannot fail.
 //!
 //! Compiled kernels are cached on the device. Launches with equal parameters share one block of a uniform page; a step
-//! of 29,000 launches has a single page of 64 KiB. Replaying the 161 launches of the smallest training run takes less
-//! than half a millisecond of host time.
+//! of 29,000 launches has a single page of 64 KiB. Replaying the 152 launches of a step of 16 sites on the
+//! software driver takes less than a millisecond of host time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
