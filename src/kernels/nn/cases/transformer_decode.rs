@@ -177,7 +177,7 @@ fn case(samples: u32, sizes: DecodeSizes, tile: [u32; 2], given: bool, storage: 
     ];
     buffers.push(("cache", stored(zeros(cache.len()), storage).1));
     Case {
-        name: format!("{} in {tile:?}", text(&shape, storage)),
+        name: format!("{}, {} rows at a time, {} ahead", text(&shape, storage), tile[0], tile[1]),
         inputs: buffers,
         outputs: vec![
             ("tokens", Expected::Exactly(tokens)),
