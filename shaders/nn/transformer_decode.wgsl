@@ -8,7 +8,7 @@
 // A workgroup owns ROWS samples, whose rows of width C stay in workgroup memory, and reads all weights once per patch.
 // ROWS changes no order of sums, and so no bit.
 //
-// grid   ⌈B / ROWS⌉ workgroups of 128 invocations
+// grid   ⌈(end − start) / ROWS⌉ workgroups of 128 invocations
 // reads  packed · step: seed (2), step number, learning rate · tokens (B, T) if given = 1
 // makes  tokens (B, T) · log_p (B, T) · outcomes: logits (B, T, V), phases (B, T, V) · cache (K, B, T, 3C)
 // C = 4·WIDTH4, at most 64; F and the width of heads are multiples of 4; H ≤ 16; V ≤ 256.
@@ -44,7 +44,7 @@ fn main(
     lane = local;
     own_row = local / WIDTH4;
     own_column = local % WIDTH4;
-    first_sample = grid_index(group, groups) * ROWS;
+    first_sample = params.start + grid_index(group, groups) * ROWS;
     let outcomes4 = (params.outcomes + 3u) / 4u;
     for (var t = 0u; t < params.patches; t++) {
         embed(t);

@@ -10,9 +10,9 @@ const WIDTH: u32 = 4u * WIDTH4;
 const OUTPUTS: u32 = ROWS * WIDTH4;       // groups of four columns of all rows, at most one for each invocation
 const CHUNK4: u32 = 4u * LANES / ROWS;    // groups of four units of a chunk
 
-// Positions of weights are in vec4s; those of a layer count from its start.
+// A launch decodes the samples start..end. Positions of weights are in vec4s; those of a layer count from its start.
 struct Params {
-    samples: u32, patches: u32, sites_per_patch: u32, outcomes: u32, excitations: u32, first_sample: u32, given: u32,
+    start: u32, end: u32, patches: u32, sites_per_patch: u32, outcomes: u32, excitations: u32, first_sample: u32, given: u32,
     layers: u32, heads: u32, hidden4: u32, scale: f32, layer_weights: u32, layer_cache: u32, attention_out: u32,
     norm1: u32, linear1: u32, linear2: u32, norm2: u32, last_norm: u32, embedding: u32, position: u32, head: u32,
     head_out: u32, heads_weights: u32, parts: u32, part_outcomes: u32, width4: u32
@@ -41,9 +41,9 @@ var<private> own_column: u32;
 var<private> first_sample: u32;           // of the workgroup
 
 // Past the edge, the last sample is recomputed and not stored.
-fn sample_of(row: u32) -> u32 { return min(first_sample + row, params.samples - 1u); }
+fn sample_of(row: u32) -> u32 { return min(first_sample + row, params.end - 1u); }
 
-fn is_stored(row: u32) -> bool { return first_sample + row < params.samples; }
+fn is_stored(row: u32) -> bool { return first_sample + row < params.end; }
 
 // Four sums plus the products of x with the weights of four outputs.
 fn products(sum: vec4<f32>, x: vec4<f32>, w0: vec4<f32>, w1: vec4<f32>, w2: vec4<f32>, w3: vec4<f32>) -> vec4<f32> {

@@ -11,6 +11,8 @@
 //! workgroup decodes 4 or 8 samples. Their rows stay in workgroup memory, and all weights are read once per position.
 //! The results are those of the kernels of the single parts, up to rounding.
 
+use std::ops::Range;
+
 use super::categorical::{CategoricalShape, draw_reference, log_p_reference, log_sum_exp, philox};
 use super::norm;
 use super::weights_pack::PackedLayout;
@@ -27,6 +29,11 @@ const MOST_WIDTH: u32 = 64;
 /// Maximum number of heads and of outcomes, whose scores and logits share workgroup memory with the hidden layer.
 const MOST_HEADS: u32 = 16;
 const MOST_OUTCOMES: u32 = 256;
+/// Maximum number of patches, for which a workgroup attends to all earlier ones by itself.
+const MOST_PATCHES: u32 = 256;
+/// Floating-point operations of a launch, which no GPU computes for so long that its driver ends the launch: 70 ms at
+/// 1 TFLOP/s.
+const LAUNCH_FLOPS: f64 = 7e10;
 /// Maximum number of invocations that share the inputs of an output of the feed-forward part.
 const MOST_SLICES: u32 = 16;
 const LANES: u32 = 128;
@@ -59,8 +66,9 @@ impl DecodeSizes {
     /// because the reduction order is another than that of single launches.
     pub fn is_taken(&self, gpu: &Gpu) -> bool {
         let aligned = self.width.is_multiple_of(4 * self.heads) && self.hidden.is_multiple_of(4);
-        let fits = self.width <= MOST_WIDTH && self.heads <= MOST_HEADS && self.head.outcomes <= MOST_OUTCOMES;
-        !gpu.is_software() && aligned && fits
+        let CategoricalShape { outcomes, patches, .. } = self.head;
+        let is_narrow = self.width <= MOST_WIDTH && self.heads <= MOST_HEADS;
+        !gpu.is_software() && aligned && is_narrow && outcomes <= MOST_OUTCOMES && patches <= MOST_PATCHES
     }
 
     /// Elements from one layer of the cache of `samples` samples to the next. A multiple of 128, so that layers can be
@@ -247,13 +255,19 @@ impl TransformerDecode {
         // fewer rows are faster.
         let eight = gpu.has_many_registers() && shape.samples.div_ceil(8) >= 2 * gpu.compute_units();
         let ahead = if gpu.has_many_registers() && !eight { 4 } else { 2 };
-        self.record_rows(plan, shape, layout, [if eight { 8 } else { 4 }, ahead])
+        let at_once = (LAUNCH_FLOPS / shape.sizes.cost(1, 0).flops).max(8.0) as u32 / 8 * 8;
+        for start in (0..shape.samples).step_by(at_once as usize) {
+            let window = start..shape.samples.min(start + at_once);
+            self.record_window(plan, (shape, window), layout, [if eight { 8 } else { 4 }, ahead])?;
+        }
+        Ok(())
     }
 
-    pub(super) fn record_rows(
+    /// Records the samples of `window` only.
+    pub(super) fn record_window(
         &self,
         plan: &mut Plan,
-        shape: &DecodeShape,
+        (shape, window): (&DecodeShape, Range<u32>),
         layout: &DecodeLayout,
         [rows, ahead]: [u32; 2],
     ) -> Result<()> {
@@ -264,7 +278,8 @@ impl TransformerDecode {
         let last_part = u64::from(sizes.parts() - 1) * outcomes_elements + steps * u64::from(outcomes);
         let last_layer = u64::from(sizes.layers - 1) * cache_elements + steps * u64::from(3 * sizes.width);
         let own = [
-            ("samples", (*samples).into()),
+            ("start", window.start.into()),
+            ("end", window.end.into()),
             ("first_sample", (*first_sample).into()),
             ("given", u32::from(*given).into()),
             ("layers", sizes.layers.into()),
@@ -297,9 +312,15 @@ impl TransformerDecode {
                 self.cache[last_layer]
             ),
             params: &[&own[..], &sizes.head.params(), &layout.params].concat(),
-            groups: Rows::from(*samples).groups(rows, 1),
-            cost: sizes.cost(*samples, layout.packed.end()),
-            shape: format!("({samples}, {patches}, {}, {}) x {}", sizes.width, sizes.hidden, sizes.layers),
+            groups: Rows::from(window.end - window.start).groups(rows, 1),
+            cost: sizes.cost(window.end - window.start, layout.packed.end()),
+            shape: format!(
+                "({}, {patches}, {}, {}) x {}",
+                window.end - window.start,
+                sizes.width,
+                sizes.hidden,
+                sizes.layers
+            ),
         })
     }
 }
