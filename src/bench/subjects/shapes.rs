@@ -11,7 +11,7 @@ impl Subject {
     ///
     /// # Errors
     /// [`ErrorKind::Settings`], naming the limit.
-    pub(crate) fn check(self, shape: &BenchShape) -> Result<()> {
+    pub fn check(self, shape: &BenchShape) -> Result<()> {
         let name = self.name();
         let error = |message: String| Err(Error::new(ErrorKind::Settings, format!("bench {name}: {message}")));
         let expected = self.sizes();
