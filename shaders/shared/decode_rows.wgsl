@@ -11,6 +11,7 @@ const OUTPUTS: u32 = ROWS * WIDTH4;       // groups of four columns of all rows,
 const CHUNK4: u32 = 4u * LANES / ROWS;    // groups of four units of a chunk
 
 // A launch decodes the samples start..end. Positions of weights are in vec4s; those of a layer count from its start.
+// width4 is WIDTH4, as the bound of loops that must not be unrolled: NVK would compile the kernel for more than 2 s.
 struct Params {
     start: u32, end: u32, patches: u32, sites_per_patch: u32, outcomes: u32, excitations: u32, first_sample: u32, given: u32,
     layers: u32, heads: u32, hidden4: u32, scale: f32, layer_weights: u32, layer_cache: u32, attention_out: u32,

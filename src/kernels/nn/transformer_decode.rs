@@ -14,8 +14,8 @@
 use std::ops::Range;
 
 use super::categorical::{CategoricalShape, draw_reference, log_p_reference, log_sum_exp, philox};
-use super::norm;
 use super::weights_pack::PackedLayout;
+use super::{embed, norm};
 use crate::error::Result;
 use crate::gpu::{Cost, Gpu, Kernel, Launch, Param, Plan, Rows, View, bind};
 use crate::kernels::case::wide;
@@ -364,6 +364,7 @@ pub fn decode_reference(
     let DecodeInputs { values, matrices, table, at, step } = *inputs;
     let [c, v, f, t] = [sizes.width, sizes.head.outcomes, sizes.hidden, sizes.head.patches].map(|size| size as usize);
     let (head_width, sites) = (c / sizes.heads as usize, sizes.head.sites_per_patch() as usize);
+    let raw = |first: u32, count: usize| &values[first as usize..first as usize + count];
     let part = |source: &[f32], first: u32, count: usize| wide(&source[first as usize..first as usize + count]);
     let linear = |x: &[f64], [weight, bias]: AffineAt, outputs: usize| -> Vec<f64> {
         let weight = part(matrices, weight, outputs * x.len());
@@ -378,18 +379,12 @@ pub fn decode_reference(
     let mut decoded = Decoded { cache: vec![Vec::new(); sizes.layers as usize], ..Decoded::default() };
     let (mut token, mut occupied) = (0, 0);
     for position in 0..t {
-        let weight = part(values, at.embedding[0], c * sites);
-        let embedded = |channel: usize| {
-            let set = (0..sites).filter(|j| token >> j & 1 == 1);
-            let sum: f64 = set.map(|j| weight[channel * sites + j]).sum();
-            (sum + f64::from(values[at.embedding[1] as usize + channel])).tanh()
-        };
-        let first = match at.start {
-            Some(start) if position == 0 => part(values, start, c),
-            _ => (0..c).map(embedded).collect(),
-        };
-        let positions = at.position.map_or_else(|| wide(table), |first| part(values, first, t * c));
-        let mut x = add(&first, &positions[position * c..(position + 1) * c]);
+        let row = [token as u32, position as u32];
+        let [weight, bias] =
+            [(at.embedding[0], c * sites), (at.embedding[1], c)].map(|(first, count)| raw(first, count));
+        let positions = at.position.map_or(table, |first| raw(first, t * c));
+        let start = at.start.map(|first| raw(first, c));
+        let mut x = embed::forward_reference(&row, weight, bias, positions, start, [sites, row.len()]);
         for (layer, cache) in at.layers.iter().zip(&mut decoded.cache) {
             let source = if sizes.pre_norm { normed(&x, layer.norm1) } else { x.clone() };
             cache.extend(linear(&source, layer.qkv, 3 * c).into_iter().map(&stored));

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, View};
-use crate::kernels::nn::categorical::CategoricalSampleShape;
+use crate::kernels::nn::categorical::CategoricalShape;
 use crate::kernels::nn::transformer_decode::{
     DecodeLayout, DecodeShape, DecodeSizes, TransformerAt, TransformerDecode,
 };
@@ -72,7 +72,8 @@ impl SequenceDecoder {
         pack.record(plan, &self.layout.packed)
     }
 
-    /// Samples every patch of all samples; the patch of `shape` is not used.
+    /// Samples every patch of all samples from the outcomes of `head`, or uses the fixed ones in `tokens` if `given`. The
+    /// index of the first sample selects the random numbers.
     ///
     /// # Errors
     /// As [`Plan::launch`].
@@ -80,7 +81,7 @@ impl SequenceDecoder {
         &self,
         plan: &mut Plan,
         [step, tokens, log_p]: [&View; 3],
-        shape: &CategoricalSampleShape,
+        (head, first_sample, given): (CategoricalShape, u32, bool),
     ) -> Result<()> {
         let decode = TransformerDecode {
             packed: self.packed.view(),
@@ -90,7 +91,6 @@ impl SequenceDecoder {
             outcomes: self.outputs.outcomes.clone(),
             cache: self.outputs.cache.clone(),
         };
-        let CategoricalSampleShape { head, first_sample, given, .. } = *shape;
         let sizes = DecodeSizes { head, ..self.sizes };
         decode.record(plan, &DecodeShape { sizes, samples: self.samples, first_sample, given }, &self.layout)
     }

@@ -83,22 +83,17 @@ impl Sampler for AutoregressiveSampler {
 
     fn record_group(&self, plan: &mut Plan, buffers: &StepBuffers, g: u32, source: SampleSource) -> Result<()> {
         let GroupViews { tokens, log_psi: LogPsi { log_p, phase }, .. } = buffers.group(g)?;
-        let shape = CategoricalSampleShape {
-            samples: buffers.sizes.group,
-            head: self.head,
-            patch: 0,
-            first_sample: g * buffers.sizes.group,
-            given: source == SampleSource::Fixed,
-        };
+        let (samples, head, given) = (buffers.sizes.group, self.head, source == SampleSource::Fixed);
+        let first_sample = g * samples;
         match self.network.sequence_decoder() {
             Some(decoder) => {
                 if g == 0 {
                     decoder.record_pack(plan)?;
                 }
-                decoder.record(plan, [&buffers.step, &tokens, &log_p], &shape)?;
+                decoder.record(plan, [&buffers.step, &tokens, &log_p], (head, first_sample, given))?;
             }
             None => {
-                for patch in 0..self.head.patches {
+                for patch in 0..head.patches {
                     self.network.decode(plan, &self.decode_rows, &tokens, patch)?;
                     let sample = CategoricalSample {
                         logits: self.network.decoded().logits,
@@ -107,7 +102,8 @@ impl Sampler for AutoregressiveSampler {
                         log_p: log_p.clone(),
                         rows: self.decode_rows.view(),
                     };
-                    sample.record(plan, &CategoricalSampleShape { patch, ..shape })?;
+                    let shape = CategoricalSampleShape { samples, head, patch, first_sample, given };
+                    sample.record(plan, &shape)?;
                 }
             }
         }
