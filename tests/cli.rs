@@ -288,6 +288,22 @@ fn no_adapter_at_all_says_what_to_install() {
 }
 
 #[test]
+fn doctor_checks_the_kernels_that_are_named() {
+    let folder = TempDir::new().unwrap();
+    let cases = |line: &str| {
+        let ended = succeeds(folder.path(), line);
+        let of_kernel = |line: &&str| line.starts_with("ok    energy_local ");
+        (ended.stdout.lines().filter(of_kernel).count(), ended.stdout.lines().last().unwrap().to_string())
+    };
+    let (all, summary) = cases("doctor energy_local");
+    assert_eq!(summary, format!("{all} cases, all within tolerance"));
+    let (quick, summary) = cases("doctor energy_local weights_pack --quick");
+    assert!(quick == 2 && quick < all && summary.contains("all within tolerance; without --quick"), "{summary}");
+    refuses_settings("doctor energy", &["`energy`", "energy_local"]);
+    refuses_settings("doctor --quick --gpu m2", &["--quick", "--gpu"]);
+}
+
+#[test]
 fn a_command_is_needed() {
     refuses_settings("", &["ketformer help"]);
     refuses_settings("train --adapter", &["--adapter"]);

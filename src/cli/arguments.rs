@@ -58,8 +58,14 @@ pub enum Command {
     },
     /// Check every kernel on an adapter against its 64-bit reference
     Doctor {
+        /// Names of kernels; all if none is given
+        #[arg(value_name = "KERNEL", conflicts_with = "gpu")]
+        kernels: Vec<String>,
         #[command(flatten)]
         adapter: AdapterArguments,
+        /// Run two cases per kernel and variant only, in about a minute on a CPU driver
+        #[arg(long, conflicts_with = "gpu")]
+        quick: bool,
         /// List the kernel variants that this GPU would run, without the hardware, such as m2; another name lists all
         #[arg(long, value_name = "NAME", conflicts_with = "adapter")]
         gpu: Option<String>,

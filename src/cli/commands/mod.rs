@@ -34,7 +34,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Devices => devices::run(),
         Command::Kernels { name } => kernels::run(name.as_deref()),
-        Command::Doctor { adapter, gpu } => doctor::run(&adapter, gpu.as_deref()),
+        Command::Doctor { kernels, adapter, quick, gpu } => doctor::run(&kernels, &adapter, quick, gpu.as_deref()),
         Command::Help { subject } => help::run(subject.as_deref()),
     }
 }
