@@ -8,9 +8,10 @@
 // grid   ⌈rows · ⌈C / 4⌉ / 64⌉ workgroups
 // reads  d_log_p (B) · d_phase (B) · real (rows, C) · imag (rows, C)
 // makes  d_real (rows, C) · d_imag (rows, C)
-#import grid
-#import tanh
 #import complex_cosh
+#import grid
+#import quarter_turn
+#import tanh
 const PHASE: u32 = 1u; // spec 0
 struct Params { rows: u32, width: u32, first: u32 }
 @group(0) @binding(0) var<uniform> params: Params;

@@ -7,10 +7,11 @@
 // grid   ⌈rows / 64⌉ workgroups
 // reads  real (rows, C) · imag (rows, C)
 // makes  log_p (rows) · phase (rows)
-#import grid
-#import tanh
-#import log_cosh
 #import complex_cosh
+#import grid
+#import log_cosh
+#import quarter_turn
+#import tanh
 struct Params { rows: u32, width: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> real: array<f32>;                 // (rows, C)

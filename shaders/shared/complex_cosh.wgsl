@@ -4,8 +4,7 @@
 //   cosh u = cosh a · (cos b + i t sin b)                              t = tanh a
 //   tanh u = (t + i (1 − t²) sin b cos b) / |cos b + i t sin b|²
 //
-// With b = k π/2 + r, |r| ≤ π/4, all values follow from sin r and cos r. Both are series, because drivers' functions
-// may have errors of 2⁻¹¹.
+// With b = k π/2 + r, |r| ≤ π/4, all values follow from sin r and cos r.
 struct ComplexCosh {
     modulus: vec4<f32>,   // |cos b + i t sin b|², at least 1e-30
     angle: vec4<f32>,     // argument of cosh u, continuous in b
@@ -29,21 +28,17 @@ fn angle_of(y: vec4<f32>, x: vec4<f32>) -> vec4<f32> {
 }
 
 fn complex_cosh(a: vec4<f32>, b: vec4<f32>) -> ComplexCosh {
-    let k = round(b * 0.63661977);
-    let r = (b - k * 1.5703125) - k * 0.00048382679;
-    let square = r * r;
-    // Series of Cephes' sinf and cosf.
-    let sine = ((-1.9515296e-4 * square + 8.3321609e-3) * square - 0.16666655) * square * r + r;
-    let cosine = ((2.4433157e-5 * square - 1.3887316e-3) * square + 4.1666646e-2) * square * square - 0.5 * square + 1.0;
+    let turn = quarter_turn(b);
     let t = tanh_value4(a);
     // For odd k, r is measured from a zero of cos b.
-    let odd = (vec4<i32>(k) & vec4(1)) == vec4(1);
-    let x = cosine * select(vec4(1.0), t, odd);
-    let y = sine * select(t, vec4(1.0), odd);
+    let odd = (vec4<i32>(turn.k) & vec4(1)) == vec4(1);
+    let x = turn.cosine * select(vec4(1.0), t, odd);
+    let y = turn.sine * select(t, vec4(1.0), odd);
     var made: ComplexCosh;
     made.modulus = max(x * x + y * y, vec4(1e-30));
-    made.angle = k * 1.57079633 + angle_of(y, x);
+    made.angle = turn.k * 1.57079633 + angle_of(y, x);
     made.t = t;
-    made.turn = select(sine * cosine, -sine * cosine, odd);
+    let product = turn.sine * turn.cosine;
+    made.turn = select(product, -product, odd);
     return made;
 }

@@ -14,6 +14,7 @@
 #import columns
 #import grid
 #import phase
+#import quarter_turn
 const PARTS: u32 = 1u; // spec 2
 struct Params {
     items: u32, sites: u32, moves: u32, patches: u32, first: u32, samples: u32, constant: f32, sign_sum: f32,

@@ -53,6 +53,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("phase", include_str!("../../shaders/shared/phase.wgsl")),
     ("product_tile", include_str!("../../shaders/shared/product_tile.wgsl")),
     ("put", include_str!("../../shaders/shared/put.wgsl")),
+    ("quarter_turn", include_str!("../../shaders/shared/quarter_turn.wgsl")),
     ("recurrent", include_str!("../../shaders/shared/recurrent.wgsl")),
     ("factored", include_str!("../../shaders/shared/factored.wgsl")),
     ("recurrent_backward", include_str!("../../shaders/shared/recurrent_backward.wgsl")),
