@@ -33,21 +33,24 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// Parses the command line and runs its command. Exit codes: 0 done, 1 failed or found failures, 2 usage error, 130
-/// interrupted.
+/// Parses the command line and runs its command. Exit codes: 0 done, 1 failed, found failures or could not write all of
+/// the output, 2 usage error, 130 interrupted.
 pub fn run(typed: impl Iterator<Item = OsString>) -> ExitCode {
     driver_noise::hush();
     let arguments = match Arguments::try_parse_from(reference_line::with_subcommand(typed.collect())) {
         Ok(arguments) => arguments,
         Err(error) => return usage::explain(&error),
     };
-    match commands::run(arguments.command) {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Found) => ExitCode::from(1),
-        Ok(Outcome::Interrupted) => ExitCode::from(130),
-        Err(error) => {
-            output::error(&error);
-            ExitCode::from(if error.kind() == ErrorKind::Settings { 2 } else { 1 })
-        }
+    let result = commands::run(arguments.command);
+    if let Err(error) = &result {
+        output::error(error);
     }
+    let is_complete = output::is_complete();
+    ExitCode::from(match result {
+        Ok(Outcome::Done) => u8::from(!is_complete),
+        Ok(Outcome::Found) => 1,
+        Ok(Outcome::Interrupted) => 130,
+        Err(error) if error.kind() == ErrorKind::Settings => 2,
+        Err(_) => 1,
+    })
 }

@@ -6,12 +6,13 @@ use clap::error::{Error, ErrorKind};
 
 use crate::cli::output;
 
-/// Prints `error`: help and version on stdout with exit code 0, a parse error as one line with exit code 2.
+/// Prints `error`: help and version on stdout with exit code 0, or 1 if stdout cannot be written; a parse error as one
+/// line with exit code 2.
 pub fn explain(error: &Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             output::line(error.render().to_string().trim_end());
-            ExitCode::SUCCESS
+            ExitCode::from(u8::from(!output::is_complete()))
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             output::error(&"no command given; `ketformer help` lists them, `ketformer train L=16 steps=1000` runs one");

@@ -7,14 +7,12 @@ pub mod number;
 pub mod observables;
 pub mod progress;
 pub mod projected;
+mod stdout;
 
 use std::fmt::Display;
 use std::io::Write;
 
-/// Prints a line of the result on stdout. A closed pipe, as in `ketformer kernels | head`, is not an error.
-pub fn line(text: impl Display) {
-    writeln!(std::io::stdout(), "{text}").ok();
-}
+pub use stdout::{is_complete, line};
 
 /// Prints an error on stderr, always as one line.
 pub fn error(text: &dyn Display) {
