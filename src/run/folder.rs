@@ -1,11 +1,12 @@
 //! Run folder: newly created, never overwrites an older one, and removed again if the run does not begin.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::checkpoints::remove_checkpoints;
 use super::events::remove_events;
+use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Resolved settings.
@@ -138,9 +139,12 @@ struct Lock {
 impl Lock {
     fn new(folder: &Path) -> Result<Self> {
         let path = folder.join(LOCK_FILE);
-        let file = File::create(&path).map_err(|cause| cannot_make(&path, cause))?;
+        let file = lock_file(&path).map_err(|cause| cannot_make(&path, cause))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { path, _file: file }),
+            Ok(()) => {
+                atomic_write::remove_leftovers(folder);
+                Ok(Self { path, _file: file })
+            }
             Err(TryLockError::WouldBlock) => {
                 let text = format!("run folder: a run is going on in {}; wait for its end", folder.display());
                 Err(Error::new(ErrorKind::File, text))
@@ -148,6 +152,22 @@ impl Lock {
             // Some network file systems have no locks; the run then continues without one.
             Err(TryLockError::Error(_)) => Ok(Self { path, _file: file }),
         }
+    }
+}
+
+/// Opens or creates the file, without truncating it. Anything but a file, such as a symbolic link, is an error.
+fn lock_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    }
+    let file = options.open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is not a regular file")),
     }
 }
 
@@ -234,6 +254,33 @@ mod tests {
         let first = RunFolder::existing(root.path()).unwrap();
         assert!(RunFolder::existing(root.path()).unwrap_err().to_string().contains("wait for its end"));
         drop(first);
+        drop(RunFolder::existing(root.path()).unwrap());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_lock_follows_no_link_and_destroys_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let run = root.path().join("run");
+        fs::create_dir(&run).unwrap();
+        let victim = root.path().join("victim");
+        fs::write(&victim, "mine").unwrap();
+        std::os::unix::fs::symlink(&victim, run.join(LOCK_FILE)).unwrap();
+        let refused = RunFolder::existing(&run).unwrap_err();
+        assert!(refused.to_string().contains("lock"), "{refused}");
+        fs::remove_file(run.join(LOCK_FILE)).unwrap();
+        fs::hard_link(&victim, run.join(LOCK_FILE)).unwrap();
+        drop(RunFolder::existing(&run).unwrap());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+        assert!(std::process::Command::new("mkfifo").arg(run.join(LOCK_FILE)).status().unwrap().success());
+        assert!(RunFolder::existing(&run).is_err());
+    }
+
+    #[test]
+    fn temporary_files_of_a_killed_program_are_removed() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join(".ketformer-0123456789abcdef.part"), "").unwrap();
         drop(RunFolder::existing(root.path()).unwrap());
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }

@@ -15,6 +15,7 @@ mod folder;
 mod history;
 mod metrics;
 mod number;
+mod output_file;
 mod phase_diagram;
 mod plots;
 mod quantities;
@@ -32,6 +33,7 @@ pub use folder::{
 pub use history::History;
 pub use metrics::{Metrics, load_metrics};
 pub use number::{Measurement, duration, relative_error, significant};
+pub use output_file::{is_stream, save_text};
 pub use phase_diagram::{PhaseDiagram, PhasePoint};
 pub use plots::Curve;
 pub use quantities::EnergyScale;

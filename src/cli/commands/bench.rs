@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use ketformer::bench::{self, BenchConfig, BenchReport, CompilerStatistics, Subject};
+use ketformer::run::save_text;
 use ketformer::{Error, ErrorKind, Result};
 
 use crate::cli::arguments::BenchArguments;
@@ -39,14 +40,14 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome> {
         output::line(format!("\n{}", report.compare_table(&old)));
     }
     if let Some(path) = &arguments.csv {
-        write(path, &report.csv())?;
+        save_text(path, &report.csv())?;
     }
     if let Some(path) = &arguments.json {
-        write(path, &report.json()?)?;
+        save_text(path, &report.json()?)?;
     }
     if let Some(path) = &arguments.plot {
         let adapter = report.rows.first().map_or("", |row| &row.adapter);
-        write(path, &bench::plot(&report.curves, &format!("Cost of a sample against sites, on {adapter}"))?)?;
+        save_text(path, &bench::plot(&report.curves, &format!("Cost of a sample against sites, on {adapter}"))?)?;
     }
     Ok(if report.has_errors() { Outcome::Found } else { Outcome::Done })
 }
@@ -104,7 +105,7 @@ fn predict(arguments: &BenchArguments) -> Result<Outcome> {
     let prediction = bench::predict(figures, subject, &shape, &statistics)?;
     output::line(prediction.table(ROWS));
     if let Some(path) = &arguments.json {
-        write(path, &prediction.json()?)?;
+        save_text(path, &prediction.json()?)?;
     }
     Ok(Outcome::Done)
 }
@@ -166,11 +167,4 @@ fn check_folder(path: &Path) -> Result<()> {
     }
     let message = format!("bench: {} cannot be written; give a file name in a folder that exists", path.display());
     Err(Error::new(ErrorKind::File, message))
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(|e| {
-        let message = format!("bench: cannot write {}; choose another file", path.display());
-        Error::new(ErrorKind::File, message).caused_by(e)
-    })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ketformer::gpu::{Gpu, Profile};
 use ketformer::model::Weights;
-use ketformer::run::{METRICS_FILE, REPORT_FILE, Report, RunSettings, load_metrics};
+use ketformer::run::{METRICS_FILE, REPORT_FILE, Report, RunSettings, is_stream, load_metrics};
 use ketformer::vmc::{PartTime, SampleConfig, State, Trainer};
 use ketformer::{Error, ErrorKind, Result};
 
@@ -71,6 +71,9 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
         parts,
     };
     report.save(&path)?;
+    if is_stream(&path) {
+        return Ok(Outcome::Done);
+    }
     output::line(path.display());
     say("it opens in any browser, without network access");
     Ok(Outcome::Done)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ketformer::Result;
-use ketformer::run::{save_array, save_bytes};
+use ketformer::run::{is_stream, save_array, save_bytes};
 use ketformer::vmc::{SampleConfig, State};
 
 use crate::cli::arguments::SampleArguments;
@@ -11,7 +11,8 @@ use crate::cli::groups::{Problem, sample as group, train};
 use crate::cli::subject::{split_runs, subject};
 use crate::cli::{Outcome, device, output};
 
-/// Draws configurations and writes them, and in a second file their log-probabilities.
+/// Draws configurations and writes them, and in a second file their log-probabilities. A stream, such as /dev/stdout,
+/// receives only the configurations.
 ///
 /// # Errors
 /// Errors of settings, files, weights, adapter and memory.
@@ -20,7 +21,7 @@ pub fn run(arguments: &SampleArguments) -> Result<Outcome> {
     let settings = group::GROUP.parse(&words)?;
     let (problem, weights) = subject(["sample", "draw from"], &arguments.groups, arguments.weights.as_ref(), &runs)?;
     let Problem { lattice, model, .. } = &problem;
-    let log_p_path = log_p_path(&arguments.out);
+    let log_p_path = (!is_stream(&arguments.out)).then(|| log_p_path(&arguments.out));
     let gpu = device::open(&arguments.gpu.adapter)?;
     let config = SampleConfig {
         samples: arguments.samples as usize,
@@ -32,6 +33,11 @@ pub fn run(arguments: &SampleArguments) -> Result<Outcome> {
     let drawn = state.sample(config)?;
     let (count, sites) = (drawn.configurations.len(), lattice.sites());
     save_bytes(&arguments.out, [count, sites], &drawn.configurations.concat())?;
+    let Some(log_p_path) = log_p_path else {
+        let text = "the log-probabilities are left out, because -o is not a file; give a file to get both";
+        (!arguments.gpu.quiet).then(|| output::note(&text));
+        return Ok(Outcome::Done);
+    };
     save_array(&log_p_path, &[count], &drawn.log_p)?;
     let what = if drawn.normalized { "log P" } else { "log psi^2, up to a constant" };
     output::line(format!(

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
-use ketformer::run::{METRICS_FILE, MODEL_FILE, PhaseDiagram, PhasePoint, RunFolder, RunSettings, SETTINGS_FILE};
+use ketformer::run::{
+    METRICS_FILE, MODEL_FILE, PhaseDiagram, PhasePoint, RunFolder, RunSettings, SETTINGS_FILE, save_text,
+};
 use ketformer::vmc::{SampleConfig, State};
 use ketformer::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
@@ -209,10 +211,7 @@ fn write(folder: &Path, arguments: &SweepArguments) -> Result<()> {
     }
     words.extend(arguments.train.tensorboard.then(|| "--tensorboard".to_string()));
     let text = serde_json::to_string_pretty(&json!({ "command": words })).unwrap_or_default() + "\n";
-    fs::write(folder.join(SWEEP_FILE), text).map_err(|cause| {
-        let text = format!("sweep: cannot write into {}; give --out a folder that can be written", folder.display());
-        Error::new(ErrorKind::File, text).caused_by(cause)
-    })
+    save_text(&folder.join(SWEEP_FILE), &text)
 }
 
 /// Reads the command line of the sweep in `folder`. Adapter, memory limit and quiet flag are those of `now`.
