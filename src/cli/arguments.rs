@@ -130,7 +130,8 @@ Examples: ketformer tune
 /// Selection of the adapter and of kernel variants.
 #[derive(Debug, Clone, Args)]
 pub struct AdapterArguments {
-    /// Adapter by index or by part of its name; `ketformer devices` lists them [env: KETFORMER_ADAPTER]
+    /// Adapter by index or by part of its name; `ketformer devices` lists them [env: KETFORMER_ADAPTER, then
+    /// WGPU_ADAPTER_NAME]
     #[arg(long, value_name = "NAME")]
     pub adapter: Option<String>,
     /// Select kernel variants by the built-in rules, not by `ketformer tune`; results have the same bits
@@ -352,7 +353,8 @@ pub struct TuneArguments {
     /// Time limit in seconds; kernels not measured by then keep their default variants [default: 110, with --quick 25]
     #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
     pub seconds: Option<f64>,
-    /// Adapter by index or by part of its name; `ketformer devices` lists them [env: KETFORMER_ADAPTER]
+    /// Adapter by index or by part of its name; `ketformer devices` lists them [env: KETFORMER_ADAPTER, then
+    /// WGPU_ADAPTER_NAME]
     #[arg(long, value_name = "NAME")]
     pub adapter: Option<String>,
     /// Print no progress, only warnings and errors

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::adapter;
 use super::buffer::View;
 use super::planning::Ledger;
 use super::preference::Preference;
@@ -22,9 +23,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// Options for opening an adapter.
 #[derive(Debug, Clone, Default)]
 pub struct GpuOptions {
-    /// Index as printed by `ketformer devices`, or a case-insensitive part of the adapter's name. `None`: the
-    /// environment variable `KETFORMER_ADAPTER` if set, otherwise the best adapter (discrete before integrated before
-    /// software).
+    /// Index as printed by `ketformer devices`, or a case-insensitive part of the name of one adapter. A number is
+    /// always an index. `None`: the environment variable `KETFORMER_ADAPTER` if set, or the name in wgpu's
+    /// `WGPU_ADAPTER_NAME` if set, otherwise the best adapter (discrete before integrated before software).
     pub adapter: Option<String>,
     /// Whether to keep the bounds and loop checks that WebGPU requires. They cost 17 to 40 % in hot loops. The shaders
     /// of this crate pass validation without them, so they are off by default.
@@ -43,19 +44,6 @@ pub struct GpuOptions {
     /// Whether to enable cooperative matrices (tensor cores), an experimental wgpu feature, if the adapter supports
     /// them for 16-bit floats. The environment variable `KETFORMER_COOPERATIVE_MATRIX=1` enables them too.
     pub cooperative_matrix: bool,
-}
-
-/// An adapter that has not been opened.
-#[derive(Debug, Clone)]
-pub struct AdapterSummary {
-    /// Index in the list, valid as [`GpuOptions::adapter`].
-    pub index: usize,
-    /// Name, driver, backend, device type and subgroup sizes.
-    pub info: wgpu::AdapterInfo,
-    /// Maximum limits of the adapter.
-    pub limits: wgpu::Limits,
-    /// Supported optional features, such as timestamp queries or subgroups.
-    pub features: wgpu::Features,
 }
 
 /// An opened device with its queue. Cheap to clone; all clones share one device.
@@ -110,7 +98,6 @@ pub(super) struct Modes {
 /// Cache key of a compiled kernel: its name, the replaced constants and the bindings that are read as textures.
 pub(super) type KernelKey = (String, Vec<(String, u32)>, Vec<String>);
 
-const ENVIRONMENT: &str = "KETFORMER_ADAPTER";
 const COOPERATIVE_ENVIRONMENT: &str = "KETFORMER_COOPERATIVE_MATRIX";
 const UNCHECKED_ENVIRONMENT: &str = "KETFORMER_UNCHECKED_BUFFERS";
 const DEFAULTS_ENVIRONMENT: &str = "KETFORMER_WEBGPU_DEFAULTS";
@@ -131,43 +118,9 @@ const WANTED: wgpu::Features = wgpu::Features::SUBGROUP
     .union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS)
     .union(wgpu::Features::SHADER_F16);
 
-fn instance() -> wgpu::Instance {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    // A kernel of this crate writes the indirect grids, within limits by construction. wgpu's check of them would add a
-    // dispatch before each indirect one.
-    descriptor.flags.remove(wgpu::InstanceFlags::VALIDATION_INDIRECT_CALL);
-    wgpu::Instance::new(descriptor)
-}
-
 /// Whether the adapter is Mesa's software Vulkan driver.
 fn is_mesa_on_cpu(info: &wgpu::AdapterInfo) -> bool {
     info.device_type == wgpu::DeviceType::Cpu && info.backend == wgpu::Backend::Vulkan && info.driver == "llvmpipe"
-}
-
-/// Rank of an adapter when the user names none; lower is better.
-fn rank(info: &wgpu::AdapterInfo) -> u8 {
-    match info.device_type {
-        wgpu::DeviceType::DiscreteGpu => 0,
-        wgpu::DeviceType::IntegratedGpu => 1,
-        wgpu::DeviceType::VirtualGpu => 2,
-        wgpu::DeviceType::Other => 3,
-        wgpu::DeviceType::Cpu => 4,
-    }
-}
-
-fn all_adapters() -> Vec<wgpu::Adapter> {
-    pollster::block_on(instance().enumerate_adapters(wgpu::Backends::all()))
-}
-
-/// Returns the adapters of this machine in the order of their indices.
-pub fn adapters() -> Vec<AdapterSummary> {
-    let summary = |(index, adapter): (usize, wgpu::Adapter)| AdapterSummary {
-        index,
-        info: adapter.get_info(),
-        limits: adapter.limits(),
-        features: adapter.features(),
-    };
-    all_adapters().into_iter().enumerate().map(summary).collect()
 }
 
 /// Side of the largest square 16-bit float fragments that the adapter multiplies with 32-bit accumulation.
@@ -183,38 +136,6 @@ fn cooperative_matrix(adapter: &wgpu::Adapter) -> Option<u32> {
     square.map(|p| p.m_size).max()
 }
 
-fn choose(adapters: Vec<wgpu::Adapter>, wanted: Option<&str>) -> Result<wgpu::Adapter> {
-    if adapters.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Adapter,
-            "no Vulkan, Metal or DX12 adapter found; install a graphics driver, or Mesa's software Vulkan driver with \
-             ./setup.sh",
-        ));
-    }
-    let Some(wanted) = wanted else {
-        let best = adapters.into_iter().min_by_key(|a| rank(&a.get_info()));
-        return best.ok_or_else(|| Error::new(ErrorKind::Adapter, "no adapter found"));
-    };
-    let position = match wanted.parse::<usize>() {
-        Ok(index) if index < adapters.len() => Some(index),
-        _ => {
-            let matches = |a: &wgpu::Adapter| a.get_info().name.to_lowercase().contains(&wanted.to_lowercase());
-            let best = adapters.iter().enumerate().filter(|(_, a)| matches(a));
-            best.min_by_key(|(_, a)| rank(&a.get_info())).map(|(index, _)| index)
-        }
-    };
-    let names: Vec<String> = adapters.iter().enumerate().map(|(i, a)| format!("{i} = {}", a.get_info().name)).collect();
-    position.and_then(|index| adapters.into_iter().nth(index)).ok_or_else(|| {
-        Error::new(
-            ErrorKind::Adapter,
-            format!(
-                "no adapter is called `{wanted}`; this machine has {}; give an index or a part of a name",
-                names.join(", ")
-            ),
-        )
-    })
-}
-
 impl Gpu {
     /// Opens the best adapter of this machine.
     ///
@@ -228,11 +149,9 @@ impl Gpu {
     /// file is ignored; [`Gpu::tuning_warning`] returns the reason.
     ///
     /// # Errors
-    /// As [`Gpu::new`]. The error for an unknown name lists the adapters.
+    /// As [`Gpu::new`]. The error for an index or a name that is not of exactly one adapter lists the adapters.
     pub fn with_options(options: &GpuOptions) -> Result<Self> {
-        let environment = std::env::var(ENVIRONMENT).ok().filter(|name| !name.is_empty());
-        let wanted = options.adapter.clone().or(environment);
-        let adapter = choose(all_adapters(), wanted.as_deref())?;
+        let adapter = adapter::open(options.adapter.as_deref())?;
         let is_set = |option: bool, variable: &str| option || std::env::var(variable).is_ok_and(|value| value == "1");
         let defaults = is_set(options.webgpu_defaults, DEFAULTS_ENVIRONMENT);
         let requested = is_set(options.cooperative_matrix, COOPERATIVE_ENVIRONMENT) && !defaults;

@@ -5,6 +5,7 @@
 //! list of dispatches, recorded once and replayed every step. [`Tuning`] holds the kernel variants that were measured
 //! to be faster than the defaults on an adapter.
 
+mod adapter;
 mod bind;
 mod buffer;
 mod compile;
@@ -21,10 +22,11 @@ mod shader;
 mod texels;
 mod tuning;
 
+pub use adapter::{AdapterSummary, adapters, no_adapter};
 pub use bind::Bind;
 pub(crate) use bind::bind;
 pub use buffer::{Buffer, View};
-pub use device::{AdapterSummary, Gpu, GpuOptions, adapters};
+pub use device::{Gpu, GpuOptions};
 pub use dtype::DType;
 pub(crate) use plan::WRITE_INDIRECT_ARGS;
 pub use plan::{Cost, DynamicRows, Groups, Launch, Plan, Rows};

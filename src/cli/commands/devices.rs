@@ -1,7 +1,7 @@
 //! `ketformer devices`: list of the adapters with their limits and features.
 
+use ketformer::Result;
 use ketformer::gpu;
-use ketformer::{Error, ErrorKind, Result};
 
 use crate::cli::output::number;
 use crate::cli::{Outcome, output};
@@ -13,10 +13,7 @@ use crate::cli::{Outcome, output};
 pub fn run() -> Result<Outcome> {
     let adapters = gpu::adapters();
     if adapters.is_empty() {
-        return Err(Error::new(
-            ErrorKind::Adapter,
-            "devices: no adapter found; install a Vulkan driver, on Linux by ./setup.sh",
-        ));
+        return Err(gpu::no_adapter());
     }
     for gpu::AdapterSummary { index, info, limits, features } in adapters {
         output::line(format!("{index}  {}", info.name));
