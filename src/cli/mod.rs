@@ -10,6 +10,7 @@ mod interrupt;
 mod output;
 mod reference_line;
 mod settings;
+mod shell;
 mod subject;
 mod suggestion;
 mod usage;
@@ -37,9 +38,10 @@ pub enum Outcome {
 /// the output, 2 usage error, 130 interrupted.
 pub fn run(typed: impl Iterator<Item = OsString>) -> ExitCode {
     driver_noise::hush();
-    let arguments = match Arguments::try_parse_from(reference_line::with_subcommand(typed.collect())) {
+    let typed = reference_line::with_subcommand(typed.collect());
+    let arguments = match Arguments::try_parse_from(&typed) {
         Ok(arguments) => arguments,
-        Err(error) => return usage::explain(&error),
+        Err(error) => return usage::explain(&error, &typed),
     };
     let result = commands::run(arguments.command);
     if let Err(error) = &result {

@@ -42,9 +42,11 @@ pub fn no_adapter() -> Error {
             "no adapter found: the environment variable {WGPU_BACKENDS}={value} leaves out {}; unset it",
             listed(&infos(&adapters))
         ),
-        _ => "no Vulkan, Metal or DX12 adapter found; install a graphics driver, or Mesa's software Vulkan driver with \
+        _ => {
+            "no Vulkan, Metal or DX12 adapter found; install a graphics driver, or Mesa's software Vulkan driver with \
               ./setup.sh"
-            .into(),
+                .into()
+        }
     };
     Error::new(ErrorKind::Adapter, message)
 }
@@ -165,7 +167,8 @@ mod tests {
         for wanted in ["5", "15", "256", "4090", "770", "4294967296", "99999999999999999999999"] {
             let error = found(wanted).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Adapter);
-            let start = format!("GpuOptions::adapter={wanted}: no adapter has this index; this machine has 0 = llvmpipe");
+            let start =
+                format!("GpuOptions::adapter={wanted}: no adapter has this index; this machine has 0 = llvmpipe");
             assert!(error.to_string().starts_with(&start), "{error}");
         }
     }

@@ -19,6 +19,7 @@ use crate::cli::groups::{Problem, hamiltonian, train as train_group, wave_functi
 use crate::cli::output::chains;
 use crate::cli::output::number::{Measurement, energy_line, exact_line};
 use crate::cli::settings::range::Range;
+use crate::cli::shell::quoted_path;
 use crate::cli::{Outcome, device, interrupt, output};
 
 /// Steps of the first point in units of those of the others. It has no previous point to start from.
@@ -122,7 +123,7 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
             output::note(&format!("{coupling}={}, point {} of {}", point.value, number + 1, points.len()));
         }
         let Some(trained) = trained(&gpu, point, &place, before)? else {
-            let shown = folder.display();
+            let shown = quoted_path(folder);
             output::warning(&format!(
                 "interrupted at {coupling}={}: `ketformer sweep --resume {shown}` resumes from there",
                 point.value

@@ -44,6 +44,15 @@ impl Problem {
         let model = wave_function::model(&mut model_settings)?;
         model.check(&lattice)?;
         check_sector(&*model, &terms)?;
+        if !model.is_complex() && !terms.is_stoquastic() {
+            let rotation = hamiltonian::helpful_rotation(&hamiltonian_settings, &lattice);
+            let rotation = rotation.map_or(String::new(), |value| format!("marshall={value}, "));
+            let text = format!(
+                "a positive off-diagonal amplitude makes the ground state change signs, which Ψ = √P cannot; give \
+                 {rotation}a complex wave function (--vit, or --ptf phase=true), or the other sign of the coupling"
+            );
+            return Err(hamiltonian_settings.group().error(text));
+        }
         Ok(Self { lattice, hamiltonian, model, model_settings, hamiltonian_settings })
     }
 
@@ -109,6 +118,28 @@ mod tests {
         assert!(message("", "Lx=16", Some(16)).contains("Ly="));
         assert!(message("", "Ly=16", None).contains("Lx="));
         assert!(message("", "", Some(15)).contains("Lx="));
+    }
+
+    #[test]
+    fn the_rotation_is_advised_only_where_it_helps() {
+        let message = |line: &str| typed(&format!("train {line}"), Some(4)).map(|_| ()).unwrap_err().to_string();
+        for (line, advice) in [
+            ("--heisenberg", Some("marshall=true")),
+            ("--rbm --heisenberg J2=-0.5", Some("marshall=true")),
+            ("--xxz J=2", Some("marshall=true")),
+            ("--heisenberg J1=-1 marshall=true", Some("marshall=false")),
+            ("--heisenberg J2=0.5", None),
+            ("--heisenberg J2=0.5 marshall=true", None),
+            ("--xxz hx=0.5 marshall=true", None),
+        ] {
+            let text = message(line);
+            assert!(text.contains("phase=true"), "{line}: {text}");
+            match advice {
+                Some(advice) => assert!(text.contains(&format!("give {advice}, ")), "{line}: {text}"),
+                None => assert!(!text.contains("marshall"), "{line}: {text}"),
+            }
+        }
+        assert!(typed("train --ptf phase=true --heisenberg", Some(4)).is_ok());
     }
 
     #[test]

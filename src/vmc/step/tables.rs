@@ -49,7 +49,7 @@ impl HostTables {
         if !complex && !terms.is_stoquastic() {
             let message = "a positive off-diagonal amplitude makes the ground state change signs, which Ψ = √P cannot; \
                            give a complex wave function (a vit, or Ptf::phase=true), change the sign of the coupling, \
-                           or where a Marshall rotation does that, marshall=true";
+                           or rotate one sublattice (Heisenberg::marshall) where that does";
             return Err(Error::new(ErrorKind::Settings, message));
         }
         let patches = patching.patches() as u32;

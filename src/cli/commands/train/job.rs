@@ -12,6 +12,7 @@ use crate::cli::groups::{Problem, train};
 use crate::cli::output::progress::OutputStyle;
 use crate::cli::settings::typed::{Typed, words};
 use crate::cli::settings::{Extent, Settings, Value};
+use crate::cli::shell::quoted;
 
 /// Checked settings of a training run.
 pub struct Job {
@@ -125,15 +126,6 @@ fn command(problem: &Problem, settings: &Settings, flags: impl Iterator<Item = S
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// Quotes a word for a POSIX shell.
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,+@%".contains(c);
-    match word.chars().all(plain) && !word.is_empty() {
-        true => word.into(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
@@ -213,12 +205,5 @@ mod tests {
         assert_eq!((both.problem.lattice.sites(), both.steps), (36, 7));
         let doubled = job("L=36 --train L=36").map(|_| ()).unwrap_err();
         assert!(doubled.to_string().contains("twice"));
-    }
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        assert_eq!(quoted("L=16"), "L=16");
-        assert_eq!(quoted("dir=my runs"), "'dir=my runs'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

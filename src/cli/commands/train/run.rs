@@ -13,13 +13,14 @@ use ketformer::{Error, ErrorKind, Result};
 use serde_json::json;
 
 use super::files::RunFiles;
-use super::job::{Job, quoted};
+use super::job::Job;
 use super::location::NO_FOLDER;
 use super::record::RunRecord;
 use crate::cli::groups::{Problem, hamiltonian, wave_function};
 use crate::cli::output::exact_answer::exact_energy;
 use crate::cli::output::number::{Measurement, bytes, energy_line, exact_line, relative_error};
 use crate::cli::output::progress::{OutputStyle, Progress, RunExtent};
+use crate::cli::shell::quoted_path;
 use crate::cli::{Outcome, interrupt, output};
 
 /// Training run, created by [`Self::new`] and [`Self::begin`] or by [`Self::resume`].
@@ -266,7 +267,7 @@ impl TrainingRun {
 
     /// Command that resumes the run.
     fn resuming(&self) -> Option<String> {
-        self.shown_folder().map(|folder| format!("ketformer train --resume {}", quoted(&folder)))
+        self.files.as_ref().map(|files| format!("ketformer train --resume {}", quoted_path(files.folder.path())))
     }
 
     /// Results of the run, unless it was interrupted.
@@ -315,9 +316,12 @@ impl TrainingRun {
         if self.interrupted {
             return Ok(self.stopped());
         }
-        if let (Some(folder), OutputStyle::Text) = (self.shown_folder(), self.job.style) {
+        if let (Some(files), OutputStyle::Text) = (&self.files, self.job.style) {
+            let folder = files.folder.path();
+            let word = quoted_path(folder);
             output::note(&format!(
-                "saved in {folder}; `ketformer eval {folder}` evaluates it, `ketformer report {folder}` draws it"
+                "saved in {}; `ketformer eval {word}` evaluates it, `ketformer report {word}` draws it",
+                folder.display()
             ));
         }
         Ok(Outcome::Done)

@@ -9,7 +9,7 @@ use ketformer::physics::{Hamiltonian, Lattice};
 use ketformer::{Error, ErrorKind, Result};
 
 use crate::cli::settings::typed::{Table, Typed};
-use crate::cli::settings::{Group, Settings};
+use crate::cli::settings::{Group, Settings, Value};
 
 /// Hamiltonian on the command line.
 struct Entry {
@@ -57,6 +57,15 @@ pub fn settings(typed: &Typed<Hamiltonians>, more: &[String]) -> Result<Settings
 pub fn hamiltonian(settings: &Settings) -> Box<dyn Hamiltonian> {
     let entry = ALL.iter().find(|entry| entry.group.name == settings.group().name);
     (entry.expect("settings of a Hamiltonian are of a group in the table").make)(settings)
+}
+
+/// The value of marshall=, other than the present one, with which no off-diagonal amplitude is positive.
+pub fn helpful_rotation(settings: &Settings, lattice: &Lattice) -> Option<bool> {
+    let name = heisenberg::MARSHALL.name;
+    settings.group().keys.iter().find(|key| key.name == name)?;
+    let (mut rotated, value) = (settings.clone(), !settings.switch(name));
+    rotated.resolve(name, Value::Switch(value));
+    hamiltonian(&rotated).terms(lattice).is_ok_and(|terms| terms.is_stoquastic()).then_some(value)
 }
 
 /// Hamiltonian, lattice and couplings in one line, for the title of a plot.
