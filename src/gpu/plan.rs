@@ -3,6 +3,10 @@
 //! Recording compiles the kernel, checks names, sizes, alignment, aliasing and limits, writes the runtime parameters
 //! into a uniform page and creates the bind group. Replaying sets pipelines and bind groups and cannot fail.
 //!
+//! A range holds the elements that the kernel accesses, rounded up to whole 32-bit words, and at least one element of
+//! the array in the WGSL source: 16 bytes for an array of vec4s. Buffers of this crate are multiples of 16 bytes.
+//! [`Plan::launch`] returns an error with the required number of bytes for smaller ranges.
+//!
 //! Compiled kernels are cached on the device. Launches with equal parameters share one block of a uniform page; a step
 //! of 29,000 launches has a single page of 64 KiB. Replaying the 152 launches of a step of 16 sites on the
 //! software driver takes less than a millisecond of host time.
@@ -118,7 +122,10 @@ impl Rows {
     pub fn window(&self, skip: u32, limit: u32) -> Self {
         match &self.live {
             None => Self::from(self.capacity.saturating_sub(skip).min(limit)),
-            Some(live) => DynamicRows { skip: live.skip + skip, limit, ..live.clone() }.into(),
+            Some(live) => {
+                let limit = limit.min(live.limit.saturating_sub(skip));
+                DynamicRows { skip: live.skip + skip, limit, ..live.clone() }.into()
+            }
         }
     }
 
@@ -137,11 +144,18 @@ impl Rows {
         }
     }
 
-    /// The same items with `divisor` rows merged into one: the samples if these rows are the patches of samples.
+    /// The same items with `divisor` rows merged into one: the samples if these rows are the patches of samples. A
+    /// window starts and ends at multiples of `divisor`.
     pub fn items(&self, divisor: u32) -> Self {
         match &self.live {
             None => Self::from(self.capacity / divisor),
-            Some(live) => DynamicRows { rows_per_item: live.rows_per_item / divisor, ..live.clone() }.into(),
+            Some(live) => DynamicRows {
+                rows_per_item: live.rows_per_item / divisor,
+                skip: live.skip / divisor,
+                limit: if live.limit == u32::MAX { u32::MAX } else { live.limit / divisor },
+                ..live.clone()
+            }
+            .into(),
         }
     }
 
@@ -690,7 +704,10 @@ fn check_bindings(launch: &Launch<'_>, reflection: &Reflection, limits: &wgpu::L
     for (number, binding, access) in &reflection.bindings {
         let given = launch.bindings.iter().find(|b| b.name == binding);
         let given = given.ok_or_else(|| shader_error(format!("binding `{binding}` is not given")))?;
-        let touched = given.elements.saturating_mul(given.view.storage().bytes());
+        let least = reflection.least_bytes.iter().find(|(own, _)| own == number).map_or(0, |(_, bytes)| *bytes);
+        // A range is at least one element of the WGSL array, such as a vec4, and whole words.
+        let touched = given.elements.saturating_mul(given.view.storage().bytes()).max(u64::from(least));
+        let touched = touched.checked_next_multiple_of(4).unwrap_or(u64::MAX);
         let (needed, usage, alignment, most, remedy) = match access {
             Access::Uniform(bytes) => (
                 touched.max(u64::from(*bytes)),
@@ -756,7 +773,31 @@ fn check_bindings(launch: &Launch<'_>, reflection: &Reflection, limits: &wgpu::L
 
 #[cfg(test)]
 mod tests {
-    use super::fold;
+    use super::*;
+    use crate::gpu::GpuFigures;
+
+    /// Skipped rows, limit and capacity of dynamic rows.
+    fn window(rows: &Rows) -> [u32; 3] {
+        let live = rows.live.as_ref().expect("the rows are dynamic");
+        [live.skip, live.limit, rows.capacity]
+    }
+
+    #[test]
+    fn windows_stay_windows_of_items_and_of_finer_rows() {
+        let gpu = Gpu::planning(&GpuFigures::ALL[0]).unwrap();
+        let counter = gpu.buffer("counter", 4).unwrap().view();
+        let rows = Rows::from(DynamicRows::new(counter, 0, 10, 12));
+        assert_eq!(window(&rows), [0, u32::MAX, 120]);
+        assert_eq!(window(&rows.items(4)), [0, u32::MAX, 30]);
+        let part = rows.window(24, 48);
+        assert_eq!(window(&part), [24, 48, 48]);
+        assert_eq!(window(&part.times(3)), [72, 144, 144]);
+        assert_eq!(window(&part.items(12)), [2, 4, 4]);
+        assert_eq!(window(&part.times(3).items(3)), window(&part));
+        // A window of a window stays inside.
+        assert_eq!(window(&part.window(36, 100)), [60, 12, 12]);
+        assert_eq!(window(&rows.window(108, 100)), [108, 100, 12]);
+    }
 
     #[test]
     fn grids_fold_into_two_dimensions() {

@@ -80,6 +80,8 @@ pub struct Reflection {
     pub bindings: Vec<(u32, String, Access)>,
     /// Binding number of `var<uniform> params` and its size in bytes, if the kernel has one.
     pub params_binding: Option<(u32, u32)>,
+    /// Minimum size in bytes of each storage binding, which the device requires: one element of its array.
+    pub least_bytes: Vec<(u32, u32)>,
     /// Binding numbers of the storage bindings whose elements are f16.
     pub halves: Vec<u32>,
     /// Binding numbers of the buffers that are read as textures. The binding number of the texture is larger by 64.
@@ -276,6 +278,7 @@ impl Kernel {
         let mut reflection = Reflection {
             bindings: Vec::new(),
             params_binding: None,
+            least_bytes: Vec::new(),
             halves: Vec::new(),
             textures: Vec::new(),
             params: Vec::new(),
@@ -288,6 +291,8 @@ impl Kernel {
                 naga::AddressSpace::Storage { access } => {
                     let writes = access.contains(naga::StorageAccess::STORE);
                     let access = if writes { Access::Write } else { Access::Read };
+                    let least = module.types[variable.ty].inner.size(module.to_ctx());
+                    reflection.least_bytes.push((binding.binding, least));
                     if holds_half(module, variable.ty) {
                         reflection.halves.push(binding.binding);
                     }

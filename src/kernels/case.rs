@@ -6,7 +6,7 @@ use super::comparison::{Comparison, Expected, POISON, measure};
 use super::record::CaseBuffers;
 use super::variant::Variant;
 use crate::error::Result;
-use crate::gpu::{Buffer, DType, Gpu, Kernel, Plan};
+use crate::gpu::{DType, Gpu, Kernel, Plan, View};
 
 /// Kernel with its summary and test cases.
 pub struct Entry {
@@ -84,28 +84,66 @@ impl Case {
     /// # Errors
     /// Any error of recording or of the device.
     pub fn run(&self, gpu: &Gpu) -> Result<Vec<Vec<u32>>> {
-        let mut buffers: BTreeMap<&'static str, Buffer> = BTreeMap::new();
+        let mut kept = Vec::new();
+        self.run_in(gpu, |name, elements, storage| {
+            let buffer = gpu.buffer_of(name, elements, storage)?;
+            kept.push(buffer);
+            Ok(kept[kept.len() - 1].view())
+        })
+    }
+
+    /// Runs the case in buffers that hold exactly the elements of its inputs and outputs in 32-bit words, without the
+    /// padding of [`Gpu::buffer`].
+    ///
+    /// # Errors
+    /// As [`Case::run`], and [`crate::ErrorKind::Shape`] if a kernel needs a longer buffer.
+    pub fn run_unpadded(&self, gpu: &Gpu) -> Result<Vec<Vec<u32>>> {
+        self.run_in(gpu, |name, elements, storage| {
+            let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(name),
+                size: (elements * storage.bytes()).next_multiple_of(4).max(4),
+                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            Ok(View::from(&buffer).stored_as(storage))
+        })
+    }
+
+    /// Runs the case in the buffers that `create` returns for a name, a number of elements and their type.
+    fn run_in(
+        &self,
+        gpu: &Gpu,
+        mut create: impl FnMut(&'static str, u64, DType) -> Result<View>,
+    ) -> Result<Vec<Vec<u32>>> {
+        let mut views: BTreeMap<&'static str, View> = BTreeMap::new();
         for (name, values) in &self.inputs {
-            let buffer = match values {
-                Values::F32(values) => gpu.upload(name, values)?,
-                Values::U32(values) => gpu.upload(name, values)?,
+            let view = match values {
+                Values::F32(values) => {
+                    let view = create(name, values.len() as u64, DType::F32)?;
+                    view.write(gpu, values)?;
+                    view
+                }
+                Values::U32(values) => {
+                    let view = create(name, values.len() as u64, DType::F32)?;
+                    view.write(gpu, values)?;
+                    view
+                }
                 Values::F16(values) => {
-                    let buffer = gpu.buffer_of(name, values.len() as u64, DType::F16)?;
+                    let view = create(name, values.len() as u64, DType::F16)?;
                     let even = values.iter().map(|value| value.to_bits()).chain((values.len() % 2 == 1).then_some(0));
-                    buffer.write(gpu, &even.collect::<Vec<u16>>())?;
-                    buffer
+                    view.write(gpu, &even.collect::<Vec<u16>>())?;
+                    view
                 }
             };
-            buffers.insert(*name, buffer);
+            views.insert(*name, view);
         }
         for (name, expected) in &self.outputs {
-            if !buffers.contains_key(name) {
-                let buffer = gpu.buffer_of(name, expected.len() as u64, expected.storage())?;
-                buffer.write(gpu, &vec![POISON; expected.words()])?;
-                buffers.insert(*name, buffer);
+            if !views.contains_key(name) {
+                let view = create(name, expected.len() as u64, expected.storage())?;
+                view.write(gpu, &vec![POISON; expected.words()])?;
+                views.insert(*name, view);
             }
         }
-        let views = buffers.iter().map(|(name, buffer)| (*name, buffer.view())).collect();
         let buffers = CaseBuffers { views, stand_in: None };
         let mut plan = Plan::new(gpu);
         (self.record)(&mut plan, &buffers)?;

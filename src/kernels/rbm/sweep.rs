@@ -9,7 +9,7 @@
 //! proposals into launches. Source: Metropolis et al., J. Chem. Phys. 21, 1087 (1953).
 
 use super::amplitude::RbmShape;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Cost, Groups, Kernel, Launch, Plan, Rows, View, bind};
 use crate::kernels::nn::categorical::philox;
 use crate::kernels::strategy::Strategy;
@@ -108,13 +108,17 @@ const FEW_CHAINS: u32 = 128;
 /// Maximum number of loop iterations of an invocation, below the 65,535 after which some drivers silently end a shader.
 const MOST_ITERATIONS: u32 = 50_000;
 
-/// Maximum number of proposals of one launch if `lanes` lanes share a chain. No result depends on it.
-fn most_proposals(lanes: u32, shape: &RbmShape) -> u32 {
-    let rounds = shape.hidden.div_ceil(4 * lanes);
+/// Maximum number of proposals of one launch if `lanes` lanes share a chain. No result depends on it. `None` if the
+/// iterations of one proposal exceed the limit.
+fn most_proposals(lanes: u32, shape: &RbmShape) -> Option<u32> {
+    let (hidden, lanes) = (u64::from(shape.hidden), u64::from(lanes));
+    let rounds = hidden.div_ceil(4 * lanes);
     // Per proposal: two loops over the hidden units, of which one stores four; the shuffles of the sum; a share of
     // Philox's rounds.
-    let each = 1 + 6 * rounds + lanes.ilog2() + 11 / lanes + 1;
-    ((MOST_ITERATIONS - 2 * shape.sites - rounds) / each).max(1)
+    let each = 1 + 6 * rounds + u64::from(lanes.ilog2()) + 11 / lanes + 1;
+    let once = 2 * u64::from(shape.sites) + rounds;
+    let most = u64::from(MOST_ITERATIONS).checked_sub(once)? / each;
+    (most > 0).then_some(most as u32)
 }
 
 /// Number of u32 words for the occupations of a chain.
@@ -126,11 +130,24 @@ impl RbmSweep {
     /// Records the proposals in the variant selected for their shape, in as many launches as driver limits require.
     ///
     /// # Errors
-    /// As [`Plan::launch`].
+    /// [`ErrorKind::Shape`] if a single proposal needs more loop iterations than a software adapter runs; as
+    /// [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, shape: &SweepShape) -> Result<()> {
         let variant = SWEEP_SELECTOR.take(plan.gpu(), shape)?;
         let lanes = if variant.strategy == Strategy::Subgroup { variant.lanes(plan.gpu(), SWEEP.name)? } else { 1 };
-        let most = most_proposals(lanes, &shape.rbm);
+        let most = match most_proposals(lanes, &shape.rbm) {
+            Some(most) => most,
+            // GPUs run loops of any length.
+            None if !plan.gpu().is_software() => 1,
+            None => {
+                let hidden = shape.rbm.hidden;
+                let message = format!(
+                    "rbm_sweep: a proposal with {hidden} hidden units needs more than {MOST_ITERATIONS} loop \
+                     iterations, after which software adapters can end a shader; use fewer hidden units, or a GPU"
+                );
+                return Err(Error::new(ErrorKind::Shape, message));
+            }
+        };
         for done in (0..shape.proposals).step_by(most as usize) {
             let proposals = most.min(shape.proposals - done);
             let part = SweepShape {
@@ -245,4 +262,22 @@ pub(crate) fn start_reference(sites: u32, exchange: bool, seed: u64, step: u32, 
         occupied.swap(i as usize, other as usize);
     }
     occupied
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn launches_stay_within_the_iterations_of_every_driver() {
+        let most = |lanes, hidden| most_proposals(lanes, &RbmShape { sites: 16, sites_per_patch: 1, hidden });
+        assert_eq!(most(1, 32), Some(819));
+        assert_eq!(most(4, 32), Some(2775));
+        // A single proposal, and none.
+        assert_eq!(most(1, 25_000), Some(1));
+        for hidden in [40_000, 200_000, 400_000, u32::MAX] {
+            assert_eq!(most(1, hidden), None, "{hidden}");
+        }
+        assert_eq!(most(128, 400_000), Some(10));
+    }
 }
