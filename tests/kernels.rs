@@ -117,7 +117,7 @@ fn every_kernel_agrees_with_its_reference() {
 fn every_kernel_gives_the_same_results_without_padding() {
     let unpadded: Vec<(&Ran, &Vec<String>)> =
         all_cases().iter().filter_map(|ran| Some((ran, ran.unpadded.as_ref()?))).collect();
-    assert!(unpadded.len() > 60, "only {} kernels", unpadded.len());
+    assert!(unpadded.len() >= 40, "only {} kernels", unpadded.len());
     for (ran, failures) in unpadded {
         assert!(failures.is_empty(), "{} {}: {}", ran.kernel, ran.name, failures.join("\n"));
     }

@@ -14,6 +14,7 @@ mod shell;
 mod subject;
 mod suggestion;
 mod usage;
+mod weights;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

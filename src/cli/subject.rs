@@ -9,6 +9,7 @@ use ketformer::{Error, ErrorKind, Result};
 use crate::cli::arguments::GroupArguments;
 use crate::cli::groups::Problem;
 use crate::cli::settings::typed::Typed;
+use crate::cli::weights;
 
 /// Whether a word is KEY=VALUE rather than a path, which may contain a `=`.
 fn is_setting(word: &str) -> bool {
@@ -21,7 +22,7 @@ pub fn split_runs(words: &[String]) -> (Vec<String>, Vec<String>) {
 }
 
 /// Returns the problem and the weights of a run folder, or the given ones. `does` is the verb of the command, such as
-/// "evaluate".
+/// "evaluate". Prints no notes if `quiet`.
 ///
 /// # Errors
 /// `ErrorKind::Settings` if none or both are given; errors of files and weights.
@@ -30,13 +31,18 @@ pub fn subject(
     groups: &GroupArguments,
     weights: Option<&PathBuf>,
     runs: &[String],
+    quiet: bool,
 ) -> Result<(Problem, Weights)> {
     let fault = |text: String| Err(Error::new(ErrorKind::Settings, format!("{command}: {text}")));
     match (runs, weights) {
         ([], None) => fault(format!(
             "nothing to {does}; give a run folder, such as out/1, or --weights FILE with groups such as --ptf"
         )),
-        ([], Some(weights)) => Ok((Problem::new(&groups.model, &groups.hamiltonian, None)?, Weights::load(weights)?)),
+        ([], Some(path)) => {
+            let problem = Problem::new(&groups.model, &groups.hamiltonian, None)?;
+            let weights = weights::load(path, &problem, quiet)?;
+            Ok((problem, weights))
+        }
         ([_], Some(_)) => fault("a run folder and --weights are both given; keep one of them".into()),
         ([_], None) if groups.model.is_given() || groups.hamiltonian.is_given() => fault(
             "the run folder defines wave function and Hamiltonian; leave them out, or give --weights FILE instead"

@@ -33,7 +33,7 @@ pub use layers::sequence_decoder::SequenceDecoder;
 pub use lptf::{Lptf, Subsampler};
 pub use parameters::layout::{Initial, Layout, ParameterSlot, ParameterSpec, Parameters};
 pub use parameters::precision::Precision;
-pub use parameters::weights::{Tensor, Weights};
+pub use parameters::weights::{LoadedWeights, Tensor, Weights};
 pub use ptf::Ptf;
 pub use rbm::Rbm;
 pub use rnn::{Cell, Rnn};

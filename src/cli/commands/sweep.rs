@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use ketformer::gpu::Gpu;
-use ketformer::model::Weights;
 use ketformer::run::{
     METRICS_FILE, MODEL_FILE, PhaseDiagram, PhasePoint, RunFolder, RunSettings, SETTINGS_FILE, save_text,
 };
@@ -20,7 +19,7 @@ use crate::cli::output::chains;
 use crate::cli::output::number::{Measurement, energy_line, exact_line};
 use crate::cli::settings::range::Range;
 use crate::cli::shell::quoted_path;
-use crate::cli::{Outcome, device, interrupt, output};
+use crate::cli::{Outcome, device, interrupt, output, weights};
 
 /// Steps of the first point in units of those of the others. It has no previous point to start from.
 const FIRST_STEPS: u64 = 4;
@@ -157,8 +156,9 @@ fn trained(gpu: &Gpu, point: &ScanPoint, place: &Path, before: Option<PathBuf>) 
         let mut arguments = point.arguments.clone();
         arguments.out = Some(place.to_path_buf());
         arguments.weights = before.or(arguments.weights);
-        let weights = arguments.weights.as_deref().map(Weights::load).transpose()?;
         let job = Job::new(&arguments)?;
+        let load = |path| weights::load(path, &job.problem, arguments.gpu.quiet);
+        let weights = arguments.weights.as_deref().map(load).transpose()?;
         let folder = job.location.reserve()?;
         let mut run = TrainingRun::new(job, gpu, weights.as_ref())?;
         run.begin(gpu, folder)?;

@@ -8,10 +8,9 @@ mod resume;
 mod run;
 
 use ketformer::Result;
-use ketformer::model::Weights;
 
 use crate::cli::arguments::TrainArguments;
-use crate::cli::{Outcome, device, interrupt, output};
+use crate::cli::{Outcome, device, interrupt, output, weights};
 pub use job::Job;
 pub use resume::checkpoint;
 pub use run::{Trained, TrainingRun};
@@ -32,7 +31,8 @@ pub fn run(arguments: &TrainArguments) -> Result<Outcome> {
 fn begin(arguments: &TrainArguments) -> Result<Outcome> {
     let job = Job::new(arguments)?;
     interrupt::watch()?;
-    let weights = arguments.weights.as_deref().map(Weights::load).transpose()?;
+    let load = |path| weights::load(path, &job.problem, arguments.json || arguments.gpu.quiet);
+    let weights = arguments.weights.as_deref().map(load).transpose()?;
     let folder = job.location.reserve()?;
     let gpu = device::open(&arguments.gpu.adapter)?;
     let mut run = TrainingRun::new(job, &gpu, weights.as_ref())?;
