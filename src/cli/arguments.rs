@@ -38,7 +38,7 @@ pub enum Command {
     /// Write an HTML report of a run: curves, lattice, correlations, attention, settings
     #[command(after_help = REPORT_EXAMPLE)]
     Report(ReportArguments),
-    /// Compute the ground state of a lattice of up to 20 sites by Lanczos
+    /// Compute the ground state of a lattice of up to 20 sites by exact diagonalization
     #[command(
         after_help = "Examples: ketformer exact --rydberg L=16 V=7 delta=1 Omega=1\n          ketformer exact --tfim Lx=4 Ly=4 h=3.044 periodic=true\n          ketformer exact --heisenberg Lx=16 Ly=1"
     )]
@@ -96,7 +96,7 @@ Examples: ketformer eval out/1 samples=10000
 
 const SWEEP_EXAMPLE: &str = "\
 Each point starts from the weights of the previous one, trains for steps= steps in its own folder, and is evaluated.
-sweep.csv has one row per point; sweep.svg plots the energy, the staggered magnetization and its fluctuation.
+sweep.csv has one row per point; sweep.svg plots the energy, the order parameter of the Hamiltonian and its fluctuation.
 Examples: ketformer sweep L=16 steps=300 lr=4e-3 schedule=cosine clip=1 --ptf patch=2x2 Nh=32 nhead=8 --rydberg V=7 delta=0:3:0.25
           ketformer sweep --resume out/1";
 
@@ -293,6 +293,12 @@ pub struct ExactArguments {
     pub settings: Vec<String>,
     #[command(flatten)]
     pub hamiltonian: Typed<Hamiltonians>,
+    /// Print one JSON object, with densities of all sites and the structure factor
+    #[arg(long)]
+    pub json: bool,
+    /// Print no notes, only warnings and errors
+    #[arg(long)]
+    pub quiet: bool,
 }
 
 /// `ketformer bench`

@@ -21,7 +21,7 @@ pub struct DiagonalObservable {
 }
 
 /// Every observable. The values of [`Observables::diagonal`](super::Observables::diagonal) have this order.
-pub static DIAGONAL_OBSERVABLES: [DiagonalObservable; 4] = [
+pub static DIAGONAL_OBSERVABLES: [DiagonalObservable; 6] = [
     // (1/N) Σ n_i
     DiagonalObservable { name: "density", label: "density", html: "Density ⟨n⟩", on: |_| Box::new(density) },
     // |m| and m² with m = (1/N) Σ_i (−1)^(x+y) (n_i − ½), the staggered magnetization
@@ -29,13 +29,13 @@ pub static DIAGONAL_OBSERVABLES: [DiagonalObservable; 4] = [
         name: "staggered_abs",
         label: "staggered |m|",
         html: "Staggered magnetization <span class=\"formula\">⟨|m|⟩</span>",
-        on: |lattice| of_staggered(lattice, f64::abs),
+        on: |lattice| of_magnetization(lattice, Lattice::sublattice_sign, f64::abs),
     },
     DiagonalObservable {
         name: "staggered_squared",
-        label: "m^2",
-        html: "⟨m²⟩",
-        on: |lattice| of_staggered(lattice, |m| m.powi(2)),
+        label: "staggered m^2",
+        html: "Staggered magnetization <span class=\"formula\">⟨m²⟩</span>",
+        on: |lattice| of_magnetization(lattice, Lattice::sublattice_sign, |m| m.powi(2)),
     },
     // Mean of σᶻ_a σᶻ_b over the bonds of the lattice; 0 without bonds
     DiagonalObservable {
@@ -49,6 +49,19 @@ pub static DIAGONAL_OBSERVABLES: [DiagonalObservable; 4] = [
                 if bonds.is_empty() { 0.0 } else { 1.0 - 2.0 * unequal as f64 / bonds.len() as f64 }
             })
         },
+    },
+    // |m| and m² with m = (1/N) Σ_i (n_i − ½), the uniform magnetization
+    DiagonalObservable {
+        name: "uniform_abs",
+        label: "uniform |m|",
+        html: "Uniform magnetization <span class=\"formula\">⟨|m|⟩</span>",
+        on: |lattice| of_magnetization(lattice, |_, _| 1.0, f64::abs),
+    },
+    DiagonalObservable {
+        name: "uniform_squared",
+        label: "uniform m^2",
+        html: "Uniform magnetization <span class=\"formula\">⟨m²⟩</span>",
+        on: |lattice| of_magnetization(lattice, |_, _| 1.0, |m| m.powi(2)),
     },
 ];
 
@@ -64,11 +77,11 @@ fn density(configuration: &[u8]) -> f64 {
     configuration.iter().map(|n| f64::from(*n)).sum::<f64>() / configuration.len() as f64
 }
 
-/// Returns the evaluation of a function of `(1/N) Σ_i (−1)^(x+y) (n_i − ½)`.
-fn of_staggered(lattice: &Lattice, function: fn(f64) -> f64) -> Evaluate {
+/// Returns the evaluation of a function of `(1/N) Σ_i sign_i (n_i − ½)`.
+fn of_magnetization(lattice: &Lattice, sign: fn(&Lattice, usize) -> f64, function: fn(f64) -> f64) -> Evaluate {
     let lattice = *lattice;
     Box::new(move |configuration| {
-        let spin = |(site, n): (usize, &u8)| lattice.sublattice_sign(site) * (f64::from(*n) - 0.5);
+        let spin = |(site, n): (usize, &u8)| sign(&lattice, site) * (f64::from(*n) - 0.5);
         function(configuration.iter().enumerate().map(spin).sum::<f64>() / configuration.len() as f64)
     })
 }
@@ -82,10 +95,10 @@ mod tests {
         let of = |lattice: Lattice, configuration: &[u8]| {
             DIAGONAL_OBSERVABLES.iter().map(|row| (row.on)(&lattice)(configuration)).collect::<Vec<f64>>()
         };
-        assert_eq!(of(Lattice::chain(5), &[1, 0, 1, 1, 0]), [0.6, 0.1, 0.1f64.powi(2), -0.5]);
+        assert_eq!(of(Lattice::chain(5), &[1, 0, 1, 1, 0]), [0.6, 0.1, 0.1f64.powi(2), -0.5, 0.1, 0.1f64.powi(2)]);
         assert_eq!(of(Lattice::chain(4).periodic(), &[1, 0, 1, 1])[3], 0.0);
-        assert_eq!(of(Lattice::square(2, 2), &[1, 0, 0, 1]), [0.5, 0.5, 0.25, -1.0]);
-        assert_eq!(of(Lattice::chain(1), &[1]), [1.0, 0.5, 0.25, 0.0]);
+        assert_eq!(of(Lattice::square(2, 2), &[1, 0, 0, 1]), [0.5, 0.5, 0.25, -1.0, 0.0, 0.0]);
+        assert_eq!(of(Lattice::chain(1), &[1]), [1.0, 0.5, 0.25, 0.0, 0.5, 0.25]);
     }
 
     #[test]

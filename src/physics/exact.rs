@@ -1,18 +1,33 @@
 //! Exact ground states of small systems.
 
-use super::{Operator, Terms, lanczos};
+use super::davidson::{Davidson, RitzPair, damped, pseudorandom};
+use super::{Lattice, Observables, Operator, Terms};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Maximum number of sites of [`ground_state`]: 2^20 states, about 400 MB.
+/// Maximum number of sites of [`ground_state`]: 2^20 states, about 400 MB and 8 MB for each further state of the level.
 pub const MAX_EXACT_SITES: usize = 20;
 
-/// Target residual in units of [`Terms::bound`]: a few hundred rounding errors of the largest energies in `H`.
-const RESIDUAL: f64 = 2e-13;
+/// Target residual in units of the energies in the ground state: a few thousand rounding errors.
+const RESIDUAL: f64 = 1e-12;
 
-/// Maximum number of products of `H` and a vector; most searches take 50 to 250.
-const MOST_PRODUCTS: usize = 10_000;
+/// Rounding error of a diagonal energy, in units of the smallest one.
+const ROUNDING: f64 = 8.0 * f64::EPSILON;
 
-/// A ground state with its numerical error.
+/// Distance of two levels that count as one, in units of the target residual.
+const WIDTH: f64 = 4.0;
+
+/// Residual of the next level in units of its distance, at which it counts as another level. A further state of the
+/// ground level would have to be this much weaker than the next level in a pseudorandom vector to be missed.
+const RESOLVED: f64 = 1e-3;
+
+/// Maximum number of products of `H` and a vector for the ground state, and for each further state of its level; most
+/// searches take 30 to 150.
+const MOST_PRODUCTS: [usize; 2] = [10_000, 2_000];
+
+/// Maximum number of states of a level that are kept.
+const MOST_STATES: usize = 64;
+
+/// A ground state with its numerical error, and the level to which it belongs.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GroundState {
@@ -20,26 +35,155 @@ pub struct GroundState {
     pub energy: f64,
     /// `2^N` amplitudes of norm 1; bit `i` of the index is the occupation of site `i`. The sign of `±ψ` is chosen such
     /// that the sum is positive; if the sum vanishes by symmetry, such that the first of the largest amplitudes is
-    /// positive.
+    /// positive. One of many in a degenerate level, see [`GroundState::degeneracy`].
     pub state: Vec<f64>,
     /// `‖Hψ − Eψ‖₂`: an eigenvalue lies within this distance of `energy`, and the error of the lowest one is of second
     /// order in it.
     pub residual: f64,
     /// Number of products of `H` and a vector.
     pub products: usize,
+    /// Distance of the next level, to about three digits; infinite if all states have the same energy, `None` if it is
+    /// too small to be resolved.
+    pub gap: Option<f64>,
+    /// Distance below which energies count as one level.
+    pub width: f64,
+    level: Level,
 }
 
-/// Computes the ground state of `terms` on `sites` sites over all `2^N` states by thick-restart Lanczos.
+/// Orthonormal basis of a level.
+#[derive(Clone, Debug)]
+enum Level {
+    /// [`GroundState::state`] and these vectors.
+    Vectors(Vec<Vec<f64>>),
+    /// The configurations of lowest energy, for a Hamiltonian without off-diagonal terms.
+    Configurations(Vec<usize>),
+}
+
+impl GroundState {
+    /// Number of states in the ground level, those with the same energy within [`GroundState::width`].
+    pub fn degeneracy(&self) -> usize {
+        match &self.level {
+            Level::Vectors(others) => 1 + others.len(),
+            Level::Configurations(all) => all.len(),
+        }
+    }
+
+    /// `Σ_k |⟨φ_k|ψ⟩|²` over an orthonormal basis `φ_k` of the level: the weight of the real vector `ψ`, `2^N` numbers,
+    /// in it.
+    ///
+    /// # Panics
+    /// If the number of amplitudes differs.
+    pub fn weight(&self, psi: &[f64]) -> f64 {
+        assert_eq!(psi.len(), self.state.len(), "exact: a state has 2^N amplitudes");
+        let overlap = |state: &Vec<f64>| state.iter().zip(psi).map(|(a, b)| a * b).sum::<f64>().powi(2);
+        match &self.level {
+            Level::Vectors(others) => [&self.state].into_iter().chain(others).map(overlap).sum(),
+            Level::Configurations(all) => all.iter().map(|index| psi[*index].powi(2)).sum(),
+        }
+    }
+
+    /// Observables in the ground state; in a degenerate level the means over its states, that is, those of the mixture
+    /// of an orthonormal basis with equal weights.
+    ///
+    /// # Errors
+    /// As [`Observables::of`].
+    pub fn observables(&self, terms: &Terms, lattice: &Lattice) -> Result<Observables> {
+        let first = Observables::of(terms, lattice, &self.state)?;
+        match &self.level {
+            Level::Vectors(others) if others.is_empty() => Ok(first),
+            Level::Vectors(others) => {
+                let others = others.iter().map(|state| Observables::of(terms, lattice, state));
+                let all = [Ok(first)].into_iter().chain(others).collect::<Result<Vec<_>>>()?;
+                let weight = 1.0 / all.len() as f64;
+                Ok(Observables::mixture(&all.into_iter().map(|one| (weight, one)).collect::<Vec<_>>()))
+            }
+            // The state is their superposition with equal weights, in which only σˣ differs from the mixture.
+            Level::Configurations(_) => Ok(Observables { sigma_x: 0.0, ..first }),
+        }
+    }
+}
+
+/// Computes the ground-state energy of `terms` on `sites` sites, as [`ground_state`] without the search for further
+/// states of the level.
 ///
-/// The same terms give the same bits: the start vector and the order of sums are fixed. For stoquastic terms the start
-/// vector is uniform, which has a nonzero overlap with their non-negative ground state and keeps every symmetry of the
-/// lattice. Otherwise it is pseudorandom, so that no symmetry makes it orthogonal to the ground state. In a degenerate
-/// ground space the result is the projection of the start vector.
+/// # Errors
+/// As [`ground_state`].
+pub fn ground_energy(terms: &Terms, sites: usize) -> Result<f64> {
+    let (operator, offset) = operator(terms, sites)?;
+    if operator.largest_off_diagonal_sum() == 0.0 {
+        return Ok(offset);
+    }
+    Ok(Search::new(terms, &operator, offset).first()?.value + offset)
+}
+
+/// Computes the ground state of `terms` on `sites` sites over all `2^N` states by the Davidson method, and the other
+/// states of its level.
+///
+/// The same terms give the same bits: the start vectors and the order of sums are fixed. For stoquastic terms the start
+/// vector is positive and keeps every symmetry of the lattice, which gives it a nonzero overlap with their non-negative
+/// ground state. Otherwise it is pseudorandom, so that no symmetry makes it orthogonal to the ground state. The
+/// searches for further states of the level, and for the next level, start from pseudorandom vectors orthogonal to the
+/// states found so far. Each takes about as long as the search for the ground state or less.
 ///
 /// # Errors
 /// [`ErrorKind::Settings`] for more than [`MAX_EXACT_SITES`] sites, a number of sites other than that of `terms`, terms
-/// that fail [`Terms::check`], or levels too close together to converge.
+/// that fail [`Terms::check`], levels too close together to reach a residual of 10⁻¹² of the energies in the ground
+/// state, or more than 64 states in its level, unless `terms` are diagonal.
 pub fn ground_state(terms: &Terms, sites: usize) -> Result<GroundState> {
+    let (operator, offset) = operator(terms, sites)?;
+    if operator.largest_off_diagonal_sum() == 0.0 {
+        return Ok(of_diagonal(&operator, offset));
+    }
+    let search = Search::new(terms, &operator, offset);
+    let mut first = search.first()?;
+    let mut products = 0;
+    'lowest: loop {
+        let (energy, width) = (first.value, WIDTH * search.tolerance(&first));
+        let mut davidson = Davidson::new(&operator, 0);
+        davidson.lock(first.vector.clone());
+        let mut count = 1;
+        let gap = loop {
+            davidson.most_products = davidson.products + MOST_PRODUCTS[1];
+            let accepts = |pair: &RitzPair| {
+                let above = pair.value - energy;
+                pair.residual <= search.tolerance(pair) || (above > width && pair.residual <= RESOLVED * above)
+            };
+            let Some(next) = davidson.lowest(pseudorandom(&operator, count as u64), accepts)? else {
+                break (count == operator.states()).then_some(f64::INFINITY);
+            };
+            if next.value < energy - width {
+                // The start vector had no overlap with a lower level.
+                products += davidson.products;
+                first = next;
+                continue 'lowest;
+            }
+            if next.value > energy + width {
+                break Some(next.value - energy);
+            }
+            count += 1;
+            if count > MOST_STATES {
+                let message = format!(
+                    "exact: more than {MOST_STATES} states have the energy {:.12} within {width:.1e}; give couplings \
+                     that split them",
+                    energy + offset
+                );
+                return Err(Error::new(ErrorKind::Settings, message));
+            }
+            davidson.lock(next.vector);
+        };
+        products += davidson.products + search.products.get();
+        let mut states = davidson.into_locked();
+        let mut state = states.remove(0);
+        if is_negative(&state) {
+            state.iter_mut().for_each(|amplitude| *amplitude = -*amplitude);
+        }
+        let energy = energy + offset;
+        return Ok(GroundState { energy, state, residual: first.residual, products, gap, width, level: Level::Vectors(states) });
+    }
+}
+
+/// Operator of checked `terms` with a diagonal that begins at zero, and the energy that was subtracted from it.
+fn operator(terms: &Terms, sites: usize) -> Result<(Operator, f64)> {
     if sites > MAX_EXACT_SITES {
         return Err(Error::new(
             ErrorKind::Settings,
@@ -55,17 +199,62 @@ pub fn ground_state(terms: &Terms, sites: usize) -> Result<GroundState> {
             format!("exact: expected terms for {sites} sites, got {}; build both from one lattice", terms.sites()),
         ));
     }
-    let operator = Operator::new(terms)?;
-    let start = match terms.is_stoquastic() {
-        true => vec![1.0; operator.states()],
-        false => (0..operator.states() as u64).map(scatter).collect(),
-    };
-    let found = lanczos::lowest(&operator, start, RESIDUAL * terms.bound(), MOST_PRODUCTS)?;
-    let mut state = found.vector;
-    if is_negative(&state) {
-        state.iter_mut().for_each(|amplitude| *amplitude = -*amplitude);
+    let mut operator = Operator::new(terms)?;
+    let offset = operator.shift_to_zero();
+    Ok((operator, offset))
+}
+
+/// Level of the configurations of lowest energy.
+fn of_diagonal(operator: &Operator, offset: f64) -> GroundState {
+    let diagonal = operator.diagonal();
+    let width = WIDTH * ROUNDING * offset.abs();
+    let (lowest, above): (Vec<usize>, Vec<usize>) = (0..diagonal.len()).partition(|index| diagonal[*index] <= width);
+    let gap = above.iter().map(|index| diagonal[*index]).fold(f64::INFINITY, f64::min);
+    let mut state = vec![0.0; diagonal.len()];
+    let amplitude = (lowest.len() as f64).sqrt().recip();
+    lowest.iter().for_each(|index| state[*index] = amplitude);
+    let level = Level::Configurations(lowest);
+    GroundState { energy: offset, state, residual: 0.0, products: 0, gap: Some(gap), width, level }
+}
+
+/// Search for the ground state of an operator.
+struct Search<'a> {
+    operator: &'a Operator,
+    /// Energy that was subtracted from the diagonal.
+    offset: f64,
+    is_stoquastic: bool,
+    products: std::cell::Cell<usize>,
+}
+
+impl<'a> Search<'a> {
+    fn new(terms: &Terms, operator: &'a Operator, offset: f64) -> Self {
+        Self { operator, offset, is_stoquastic: terms.is_stoquastic(), products: 0.into() }
     }
-    Ok(GroundState { energy: found.value, state, residual: found.residual, products: found.products })
+
+    /// Ground state to the target residual.
+    fn first(&self) -> Result<RitzPair> {
+        let start = match self.is_stoquastic {
+            true => damped(self.operator, |_| 1.0),
+            false => pseudorandom(self.operator, 0),
+        };
+        let mut davidson = Davidson::new(self.operator, MOST_PRODUCTS[0]);
+        let found = davidson.lowest(start, |pair| pair.residual <= self.tolerance(pair))?;
+        self.products.set(davidson.products);
+        found.ok_or_else(|| {
+            let message = format!(
+                "exact: no residual below {RESIDUAL:.0e} of the energies in the ground state after {} products of H \
+                 and a vector, since levels are too close together or couplings too different; give couplings that \
+                 split the levels, or of more similar size",
+                davidson.products
+            );
+            Error::new(ErrorKind::Settings, message)
+        })
+    }
+
+    /// Target residual of a pair.
+    fn tolerance(&self, pair: &RitzPair) -> f64 {
+        RESIDUAL * (pair.scale + self.operator.largest_off_diagonal_sum()) + ROUNDING * self.offset.abs()
+    }
 }
 
 /// Whether the sign of `state` must be inverted. Sums and magnitudes that differ by rounding count as equal.
@@ -77,14 +266,6 @@ fn is_negative(state: &[f64]) -> bool {
     }
     let largest = state.iter().fold(0.0_f64, |largest, amplitude| largest.max(amplitude.abs()));
     state.iter().find(|amplitude| amplitude.abs() > (1.0 - 1e-6) * largest).is_some_and(|&amplitude| amplitude < 0.0)
-}
-
-/// A pseudorandom number in [−1, 1) for each index: the finalizer of SplitMix64.
-fn scatter(index: u64) -> f64 {
-    let mut bits = index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (bits ^ bits >> 31) as i64 as f64 / 2.0_f64.powi(63)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Hamiltonians as data: a diagonal of fields and pairs, and a list of off-diagonal terms.
 
-use super::Lattice;
+use super::{Lattice, Order};
 use crate::error::{Error, ErrorKind, Result};
 
 /// `H = constant + Σ_i field_i n_i + Σ_(a,b) pair_ab n_a n_b + Σ_m amplitude_m · X_m` in occupations `n` ∈ {0, 1}.
@@ -39,6 +39,9 @@ pub struct Move {
     pub amplitude: f64,
     /// The configurations on which the term acts.
     pub condition: MoveCondition,
+    /// Whether `amplitude` has the opposite sign in the basis of the Hamiltonian, because a rotation by π about z of one
+    /// of the sites, `ψ(σ) → (−1)^n ψ(σ)`, changed it. Estimates of σˣ use it to be those of that basis.
+    pub rotated: bool,
 }
 
 /// Configurations on which a [`Move`] acts. Every condition also holds after the flip, so `H` is symmetric.
@@ -53,12 +56,20 @@ pub enum MoveCondition {
 impl Move {
     /// `amplitude · σˣ` on one site.
     pub const fn flip(site: usize, amplitude: f64) -> Self {
-        Self { first: site, second: None, amplitude, condition: MoveCondition::Always }
+        Self { first: site, second: None, amplitude, condition: MoveCondition::Always, rotated: false }
     }
 
     /// `amplitude · (σ⁺σ⁻ + σ⁻σ⁺)`: exchanges the occupations of two sites where they differ.
     pub const fn exchange(first: usize, second: usize, amplitude: f64) -> Self {
-        Self { first, second: Some(second), amplitude, condition: MoveCondition::Antiparallel }
+        Self { first, second: Some(second), amplitude, condition: MoveCondition::Antiparallel, rotated: false }
+    }
+
+    /// The same term after a rotation by π about z of one of its sites, if `rotates`: with the opposite amplitude.
+    pub const fn after_rotation(self, rotates: bool) -> Self {
+        match rotates {
+            true => Self { amplitude: -self.amplitude, rotated: !self.rotated, ..self },
+            false => self,
+        }
     }
 
     /// Whether the condition holds for `config`, `N` occupations in site order.
@@ -100,6 +111,25 @@ impl Terms {
     /// Whether every off-diagonal term is an exchange, so that `H` conserves the number of occupied sites.
     pub fn conserves_magnetization(&self) -> bool {
         self.moves.iter().all(|step| step.second.is_some() && step.condition == MoveCondition::Antiparallel)
+    }
+
+    /// Whether a flip of all spins, `n` → `1 − n`, leaves the terms invariant up to rounding. Off-diagonal terms always
+    /// are; the field of a site must cancel half of its pairs.
+    pub fn is_flip_symmetric(&self) -> bool {
+        let mut fields = self.field.clone();
+        for Pair { sites, coefficient } in &self.pairs {
+            sites.iter().for_each(|site| fields[*site] += 0.5 * coefficient);
+        }
+        let sizes = self.field.iter().copied().chain(self.pairs.iter().map(|pair| pair.coefficient));
+        let largest = sizes.fold(0.0, |largest: f64, size| largest.max(size.abs()));
+        fields.iter().all(|field| field.abs() <= 1e-12 * largest)
+    }
+
+    /// Sign of σˣ of each site in the basis of the Hamiltonian: −1 where its flip is rotated.
+    pub(crate) fn sigma_x_signs(&self) -> Vec<f64> {
+        let mut signs = vec![1.0; self.sites()];
+        self.moves.iter().filter(|step| step.second.is_none() && step.rotated).for_each(|step| signs[step.first] = -1.0);
+        signs
     }
 
     /// `E_∞ = tr H / dim`, the mean energy over all configurations, or over those with the given number of
@@ -182,6 +212,11 @@ pub trait Hamiltonian {
     /// # Errors
     /// [`ErrorKind::Settings`] with the invalid lattice or coupling.
     fn terms(&self, lattice: &Lattice) -> Result<Terms>;
+
+    /// The magnetization that orders, for which results show its size and fluctuation.
+    fn order(&self) -> Order {
+        Order::Staggered
+    }
 }
 
 /// Checks that the couplings of a Hamiltonian, named as on the command line, are finite.

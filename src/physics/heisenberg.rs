@@ -1,7 +1,7 @@
 //! Spin-½ Heisenberg model with nearest and next-nearest neighbor couplings (J1-J2 model).
 
 use super::hamiltonian::{check_couplings, check_sublattices};
-use super::{Hamiltonian, Lattice, Move, Pair, Terms};
+use super::{Hamiltonian, Lattice, Move, Order, Pair, Terms};
 use crate::error::Result;
 
 /// `H = J1 Σ_<ab> S_a·S_b + J2 Σ_<<ab>> S_a·S_b` with `S = σ/2`, `n = ½ + Sᶻ`. Each bond is counted once; the first sum
@@ -38,7 +38,7 @@ impl Heisenberg {
         terms.field[b] -= 0.5 * j;
         terms.pairs.push(Pair { sites: [a, b], coefficient: j });
         let turned = self.marshall && lattice.sublattice_sign(a) != lattice.sublattice_sign(b);
-        terms.moves.push(Move::exchange(a, b, if turned { -0.5 * j } else { 0.5 * j }));
+        terms.moves.push(Move::exchange(a, b, 0.5 * j).after_rotation(turned));
     }
 }
 
@@ -61,6 +61,11 @@ impl Hamiltonian for Heisenberg {
         }
         terms.check()?;
         Ok(terms)
+    }
+
+    /// Staggered in an antiferromagnet, `J1 ≥ 0`, otherwise uniform.
+    fn order(&self) -> Order {
+        if self.j1 < 0.0 { Order::Uniform } else { Order::Staggered }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Rectangular lattices: `Lx` × `Ly` sites, spacing 1, site `s = x·Ly + y`.
 
+use std::f64::consts::TAU;
 use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -130,6 +131,16 @@ impl Lattice {
     pub const fn sublattice_sign(&self, site: usize) -> f64 {
         let (x, y) = self.position(site);
         if (x ^ y) & 1 == 0 { 1.0 } else { -1.0 }
+    }
+
+    /// `k·r` of every site for wave vector number `wave`, `k = 2π (a/Lx, b/Ly)` with `(a, b)` the position of site `wave`.
+    pub(crate) fn phases(&self, wave: usize) -> Vec<f64> {
+        let (a, b) = self.position(wave);
+        let phase = |site: usize| {
+            let (x, y) = self.position(site);
+            TAU * ((a * x) as f64 / self.lx as f64 + (b * y) as f64 / self.ly as f64)
+        };
+        (0..self.sites()).map(phase).collect()
     }
 
     /// Checks that the lattice has at least one site and at most [`MAX_SITES`].

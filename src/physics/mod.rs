@@ -7,7 +7,7 @@
 //!   terms on a lattice.
 //! * [`Rydberg`], [`Tfim`], [`Heisenberg`]: the Hamiltonians. A new one is one more file that creates [`Terms`]; no
 //!   shader changes.
-//! * [`ground_state`] and [`Observables`]: Lanczos on all `2^N` states, up to [`MAX_EXACT_SITES`] sites.
+//! * [`ground_state`] and [`Observables`]: exact diagonalization on all `2^N` states, up to [`MAX_EXACT_SITES`] sites.
 //! * [`SymmetryGroup`]: the site permutations and the spin flip that leave [`Terms`] invariant.
 //!
 //! A configuration is a slice of `N` occupations, 0 or 1, in site order. A state vector has `2^N` amplitudes; bit `i`
@@ -29,14 +29,15 @@
 
 mod characters;
 mod chunks;
+mod davidson;
 mod diagonal;
 mod exact;
 mod hamiltonian;
 mod heisenberg;
-mod lanczos;
 mod lattice;
 mod observables;
 mod operator;
+mod order;
 mod patching;
 mod rydberg;
 mod symmetry;
@@ -46,12 +47,13 @@ mod xxz;
 
 pub(crate) use diagonal::index_of;
 pub use diagonal::{DIAGONAL_OBSERVABLES, DiagonalObservable, Evaluate};
-pub use exact::{GroundState, MAX_EXACT_SITES, ground_state};
+pub use exact::{GroundState, MAX_EXACT_SITES, ground_energy, ground_state};
 pub use hamiltonian::{Hamiltonian, Move, MoveCondition, Pair, Terms};
 pub use heisenberg::Heisenberg;
 pub use lattice::{Lattice, MAX_SITES};
 pub use observables::Observables;
 pub use operator::Operator;
+pub use order::{Order, Peak};
 pub use patching::{MAX_SITES_PER_LARGE_PATCH, MAX_SITES_PER_PATCH, Patch, Patching};
 pub use rydberg::{MAX_RYDBERG_SITES, Rydberg};
 pub use symmetry::Symmetry;

@@ -1,7 +1,7 @@
 //! Exact expectation values in a state vector, the reference for estimates from samples.
 
 use super::chunks::norm;
-use super::{DIAGONAL_OBSERVABLES, Evaluate, Lattice, Operator, Terms, index_of};
+use super::{DIAGONAL_OBSERVABLES, Evaluate, Lattice, Operator, Order, Terms, index_of};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Maximum deviation of the norm of a state from 1.
@@ -21,7 +21,7 @@ pub struct Observables {
     pub diagonal: Vec<f64>,
     /// `⟨n_i⟩` for each of the `N` sites.
     pub density_per_site: Vec<f64>,
-    /// `(1/N) Σ ⟨σˣ_i⟩`.
+    /// `(1/N) Σ ⟨σˣ_i⟩`, in the basis of the Hamiltonian before a rotation ([`super::Move::rotated`]).
     pub sigma_x: f64,
     /// `⟨m⟩` with `m = (1/N) Σ_i (−1)^(x+y) (n_i − ½)`, the staggered magnetization.
     pub staggered: f64,
@@ -31,6 +31,8 @@ pub struct Observables {
     pub magnetization_abs: f64,
     /// `⟨M²⟩`.
     pub magnetization_squared: f64,
+    /// `S(k) = (1/N) ⟨|Σ_j e^(i k·r_j) (n_j − ½)|²⟩` at `k = 2π (a/Lx, b/Ly)`, `(Lx, Ly)` with `b` fastest, not connected.
+    pub structure_factor: Vec<f64>,
 }
 
 impl Observables {
@@ -47,6 +49,40 @@ impl Observables {
     /// `⟨m²⟩`.
     pub fn staggered_squared(&self) -> f64 {
         self.diagonal[index_of("staggered_squared")]
+    }
+
+    /// Connected structure factor at `k = 0`, `N (⟨m²⟩ − ⟨m⟩²)` of the uniform magnetization `m`.
+    pub fn connected(&self) -> f64 {
+        let [_, squared] = Order::Uniform.rows();
+        self.density_per_site.len() as f64 * (self.diagonal[squared] - (self.density() - 0.5).powi(2))
+    }
+
+    /// `⟨|m|⟩` and `N (⟨m²⟩ − ⟨|m|⟩²)` of an order parameter.
+    pub fn order(&self, order: Order) -> [f64; 2] {
+        let [size, squared] = order.rows().map(|row| self.diagonal[row]);
+        [size, self.density_per_site.len() as f64 * (squared - size * size)]
+    }
+
+    /// Observables of the mixture of states with observables `parts`, each with its weight. The weights add up to 1.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn mixture(parts: &[(f64, Self)]) -> Self {
+        let one = |of: &dyn Fn(&Self) -> f64| parts.iter().map(|(weight, part)| weight * of(part)).sum::<f64>();
+        let all = |of: fn(&Self) -> &Vec<f64>| (0..of(&parts[0].1).len()).map(|at| one(&|part| of(part)[at])).collect();
+        Self {
+            energy: one(&|part| part.energy),
+            energy_diagonal: one(&|part| part.energy_diagonal),
+            energy_moves: one(&|part| part.energy_moves),
+            diagonal: all(|part| &part.diagonal),
+            density_per_site: all(|part| &part.density_per_site),
+            sigma_x: one(&|part| part.sigma_x),
+            staggered: one(&|part| part.staggered),
+            magnetization: one(&|part| part.magnetization),
+            magnetization_abs: one(&|part| part.magnetization_abs),
+            magnetization_squared: one(&|part| part.magnetization_squared),
+            structure_factor: all(|part| &part.structure_factor),
+        }
     }
 
     /// Computes the observables of the complex state `real + i·imaginary`. Hamiltonian and observables are real and
@@ -73,19 +109,7 @@ impl Observables {
                 format!("observables: expected a state of norm 1, got {}; divide it by its norm", total.sqrt());
             return Err(Error::new(ErrorKind::Settings, message));
         }
-        let both = |a: f64, b: f64| (total - share) * a + share * b;
-        Ok(Self {
-            energy: both(a.energy, b.energy),
-            energy_diagonal: both(a.energy_diagonal, b.energy_diagonal),
-            energy_moves: both(a.energy_moves, b.energy_moves),
-            diagonal: a.diagonal.iter().zip(b.diagonal).map(|(a, b)| both(*a, b)).collect(),
-            density_per_site: a.density_per_site.iter().zip(b.density_per_site).map(|(a, b)| both(*a, b)).collect(),
-            sigma_x: both(a.sigma_x, b.sigma_x),
-            staggered: both(a.staggered, b.staggered),
-            magnetization: both(a.magnetization, b.magnetization),
-            magnetization_abs: both(a.magnetization_abs, b.magnetization_abs),
-            magnetization_squared: both(a.magnetization_squared, b.magnetization_squared),
-        })
+        Ok(Self::mixture(&[(total - share, a), (share, b)]))
     }
 
     /// Computes the observables of `state`, `2^N` amplitudes of norm 1; bit `i` of the index is site `i` of `lattice`.
@@ -141,17 +165,23 @@ impl Observables {
             magnetization: 0.0,
             magnetization_abs: 0.0,
             magnetization_squared: 0.0,
+            structure_factor: Vec::new(),
         };
+        let mut pairs = vec![0.0; sites * sites];
+        let signs = terms.sigma_x_signs();
         let values: Vec<Evaluate> = DIAGONAL_OBSERVABLES.iter().map(|row| (row.on)(lattice)).collect();
         let mut configuration = vec![0; sites];
         for (index, &amplitude) in state.iter().enumerate() {
             let p = amplitude * amplitude;
             configuration.iter_mut().enumerate().for_each(|(site, n)| *n = (index >> site & 1) as u8);
             sums.diagonal.iter_mut().zip(&values).for_each(|(sum, value)| *sum += p * value(&configuration));
+            for (a, row) in pairs.chunks_mut(sites).enumerate().filter(|(a, _)| index >> a & 1 == 1) {
+                row[..=a].iter_mut().enumerate().for_each(|(b, pair)| *pair += p * (index >> b & 1) as f64);
+            }
             let mut flipped = 0.0;
             for (site, density) in sums.density_per_site.iter_mut().enumerate() {
                 *density += p * (index >> site & 1) as f64;
-                flipped += state[index ^ 1 << site];
+                flipped += signs[site] * state[index ^ 1 << site];
             }
             sums.sigma_x += amplitude * flipped * per_site;
             let occupied = f64::from(index.count_ones());
@@ -163,8 +193,22 @@ impl Observables {
             sums.magnetization_abs += p * magnetization.abs();
             sums.magnetization_squared += p * magnetization * magnetization;
         }
+        let density = &sums.density_per_site;
+        let spins = |a: usize, b: usize| pairs[a * sites + b] - 0.5 * (density[a] + density[b]) + 0.25;
+        sums.structure_factor = (0..sites).map(|wave| structure_factor(lattice, wave, spins)).collect();
         Ok(sums)
     }
+}
+
+/// `S(k) = (1/N) Σ_ab cos(k·(r_a − r_b)) spins(a, b)` for wave vector number `wave`; `spins` is symmetric, called with `a ≥
+/// b`.
+fn structure_factor(lattice: &Lattice, wave: usize, spins: impl Fn(usize, usize) -> f64) -> f64 {
+    let (sites, angles) = (lattice.sites(), lattice.phases(wave));
+    let row = |a: usize| {
+        let others = (0..a).map(|b| 2.0 * (angles[a] - angles[b]).cos() * spins(a, b)).sum::<f64>();
+        others + spins(a, a)
+    };
+    (0..sites).map(row).sum::<f64>() / sites as f64
 }
 
 #[cfg(test)]

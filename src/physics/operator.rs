@@ -61,6 +61,19 @@ impl Operator {
         &self.diagonal
     }
 
+    /// Subtracts the smallest diagonal energy from the diagonal and returns it. Low energies then keep their digits next
+    /// to a large common part.
+    pub(super) fn shift_to_zero(&mut self) -> f64 {
+        let least = self.diagonal.iter().copied().fold(f64::INFINITY, f64::min);
+        self.diagonal.iter_mut().for_each(|energy| *energy -= least);
+        least
+    }
+
+    /// `Σ|amplitude|` of the off-diagonal terms, an upper bound of their sum in a row of `H`.
+    pub(super) fn largest_off_diagonal_sum(&self) -> f64 {
+        self.flips.iter().map(|flip| flip.amplitude.abs()).sum()
+    }
+
     /// `y = H·x`.
     ///
     /// # Panics

@@ -1,7 +1,7 @@
 //! Rydberg atoms on a lattice.
 
 use super::hamiltonian::check_couplings;
-use super::{Hamiltonian, Lattice, Move, Pair, Terms};
+use super::{Hamiltonian, Lattice, Move, Order, Pair, Terms};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Maximum number of sites of a Rydberg lattice: all `N(N−1)/2` pairs are stored, 0.8 GB at this limit.
@@ -18,7 +18,8 @@ pub struct Rydberg {
     pub v: f64,
     /// `δ`, the detuning.
     pub delta: f64,
-    /// `Ω`, the Rabi frequency; must not be negative for a non-negative ground state.
+    /// `Ω`, the Rabi frequency. If it is negative, the terms are those after a rotation of all sites by π about z, which
+    /// changes its sign, no energy and no diagonal observable: the ground state is then non-negative.
     pub omega: f64,
 }
 
@@ -54,10 +55,16 @@ impl Hamiltonian for Rydberg {
                 pairs.push(Pair { sites: [a, b], coefficient: self.v / distance_squared.powi(3) });
             }
         }
-        let moves = (0..sites).map(|site| Move::flip(site, -0.5 * self.omega)).collect();
+        let moves = (0..sites).map(|site| Move::flip(site, -0.5 * self.omega).after_rotation(self.omega < 0.0));
+        let moves = moves.collect();
         let terms = Terms { constant: 0.0, field: vec![-self.delta; sites], pairs, moves };
         terms.check()?;
         Ok(terms)
+    }
+
+    /// Staggered if excitations repel, `V ≥ 0`, otherwise uniform.
+    fn order(&self) -> Order {
+        if self.v < 0.0 { Order::Uniform } else { Order::Staggered }
     }
 }
 
@@ -79,7 +86,7 @@ mod tests {
         assert_eq!(pair(0, 4), 7.0 / 8.0);
         assert_eq!(pair(0, 5), 7.0 / 125.0);
         assert_eq!(terms.constant, 0.0);
-        assert!(terms.is_stoquastic());
+        assert!(terms.is_stoquastic() && !terms.is_flip_symmetric());
         let (energy, expected) = (terms.diagonal(&[1, 0, 0, 0, 1, 1]), 7.0 / 8.0 + 7.0 / 125.0 + 7.0 - 4.5);
         assert!((energy - expected).abs() < 1e-14);
     }

@@ -93,6 +93,27 @@ impl SymmetryGroup {
         self.named.iter().filter(|(_, at)| signs[*at] < 0).map(|(name, _)| *name).collect()
     }
 
+    /// Checks that the group belongs to `lattice` and that every element leaves `terms` invariant.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] otherwise.
+    pub fn check(&self, terms: &Terms, lattice: &Lattice) -> Result<()> {
+        let fault = |text: String| Err(Error::new(ErrorKind::Settings, format!("symmetry: {text}")));
+        let (own, sites) = (self.elements[0].from.len(), lattice.sites());
+        if own != sites {
+            return fault(format!("the group permutes {own} sites, {lattice} has {sites}; build it for this lattice"));
+        }
+        let coefficients = [false, true].map(|flips| Coefficients::of(terms, flips));
+        let keeps = |g: &Symmetry| coefficients[0].are_those_of(&coefficients[usize::from(g.flips)], g);
+        match self.elements.iter().all(keeps) {
+            true => Ok(()),
+            false => fault(format!(
+                "the group does not leave the Hamiltonian on {lattice} invariant; build it from these terms and this \
+                 lattice"
+            )),
+        }
+    }
+
     /// Projects `state`, `2^N` numbers, onto a representation: `(1/|G|) Σ_g χ(g) ψ(gσ)`.
     ///
     /// # Panics

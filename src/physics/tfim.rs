@@ -1,7 +1,7 @@
 //! Transverse-field Ising model.
 
 use super::hamiltonian::check_couplings;
-use super::{Hamiltonian, Lattice, Move, Pair, Terms};
+use super::{Hamiltonian, Lattice, Move, Order, Pair, Terms};
 use crate::error::Result;
 
 /// `H = −J Σ_<ab> σᶻ_a σᶻ_b − h Σ_i σˣ_i` with Pauli matrices, each nearest-neighbor bond once, `σᶻ = 2n − 1`.
@@ -12,7 +12,8 @@ use crate::error::Result;
 pub struct Tfim {
     /// `J`, the coupling of nearest neighbors; positive for a ferromagnet.
     pub j: f64,
-    /// `h`, the transverse field; must not be negative for a non-negative ground state.
+    /// `h`, the transverse field. If it is negative, the terms are those after a rotation of all sites by π about z,
+    /// which changes its sign, no energy and no diagonal observable: the ground state is then non-negative.
     pub h: f64,
 }
 
@@ -40,9 +41,14 @@ impl Hamiltonian for Tfim {
             terms.field[b] += 2.0 * self.j;
             terms.pairs.push(Pair { sites: [a, b], coefficient: -4.0 * self.j });
         }
-        terms.moves = (0..sites).map(|site| Move::flip(site, -self.h)).collect();
+        terms.moves = (0..sites).map(|site| Move::flip(site, -self.h).after_rotation(self.h < 0.0)).collect();
         terms.check()?;
         Ok(terms)
+    }
+
+    /// Uniform in a ferromagnet, `J ≥ 0`, otherwise staggered.
+    fn order(&self) -> Order {
+        if self.j < 0.0 { Order::Staggered } else { Order::Uniform }
     }
 }
 
@@ -60,7 +66,15 @@ mod tests {
         assert_eq!(terms.diagonal(&[1, 0, 0, 0]), 0.0);
         assert_eq!(terms.moves, (0..4).map(|site| Move::flip(site, -0.5)).collect::<Vec<_>>());
         assert!(terms.is_stoquastic());
-        assert!(!Tfim { h: -0.5, ..Tfim::default() }.terms(&Lattice::chain(3)).unwrap().is_stoquastic());
+    }
+
+    #[test]
+    fn a_negative_field_is_rotated() {
+        let of = |h| Tfim { h, ..Tfim::default() }.terms(&Lattice::chain(3)).unwrap();
+        assert!(of(-0.5).is_stoquastic() && of(-0.5).moves.iter().all(|step| step.rotated && step.amplitude == -0.5));
+        assert!(of(0.5).moves.iter().all(|step| !step.rotated && step.amplitude == -0.5));
+        assert_eq!([of(-0.5).sigma_x_signs(), of(0.5).sigma_x_signs()], [[-1.0; 3], [1.0; 3]]);
+        assert!(of(0.5).is_flip_symmetric());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The XXZ model of spins ½ in a longitudinal and a transverse field.
 
 use super::hamiltonian::{check_couplings, check_sublattices};
-use super::{Hamiltonian, Lattice, Move, Pair, Terms};
+use super::{Hamiltonian, Lattice, Move, Order, Pair, Terms};
 use crate::error::Result;
 
 /// `H = J Σ_<ab> (Sˣ_a Sˣ_b + Sʸ_a Sʸ_b + Δ Sᶻ_a Sᶻ_b) − h_z Σ_i Sᶻ_i − h_x Σ_i Sˣ_i` with `S = σ/2`, `n = ½ + Sᶻ`; each
@@ -17,7 +17,8 @@ pub struct Xxz {
     pub delta: f64,
     /// `h_z`, the longitudinal field.
     pub hz: f64,
-    /// `h_x`, the transverse field.
+    /// `h_x`, the transverse field. If it is negative, the terms are those after a rotation of all sites by π about z,
+    /// which changes its sign, no energy and no diagonal observable.
     pub hx: f64,
     /// Whether to rotate one sublattice of the checkerboard by π about z, `ψ(σ) → (−1)^(spins up there) ψ(σ)`. The
     /// rotation changes the sign of every exchange and of the transverse field on that sublattice, and no energy.
@@ -46,7 +47,7 @@ impl Hamiltonian for Xxz {
         let sites = lattice.sites();
         let mut terms =
             Terms { constant: 0.5 * self.hz * sites as f64, field: vec![-self.hz; sites], ..Terms::default() };
-        let sign = |site| if self.marshall { lattice.sublattice_sign(site) } else { 1.0 };
+        let is_turned = |site| self.marshall && lattice.sublattice_sign(site) < 0.0;
         let along_z = self.j * self.delta;
         for [a, b] in lattice.bonds() {
             terms.constant += 0.25 * along_z;
@@ -54,14 +55,21 @@ impl Hamiltonian for Xxz {
             terms.field[b] -= 0.5 * along_z;
             terms.pairs.push(Pair { sites: [a, b], coefficient: along_z });
             if self.j != 0.0 {
-                terms.moves.push(Move::exchange(a, b, 0.5 * self.j * sign(a) * sign(b)));
+                let turned = is_turned(a) != is_turned(b);
+                terms.moves.push(Move::exchange(a, b, 0.5 * self.j).after_rotation(turned));
             }
         }
         if self.hx != 0.0 {
-            terms.moves.extend((0..sites).map(|site| Move::flip(site, -0.5 * self.hx * sign(site))));
+            let flip = |site| Move::flip(site, -0.5 * self.hx).after_rotation(is_turned(site) != (self.hx < 0.0));
+            terms.moves.extend((0..sites).map(flip));
         }
         terms.check()?;
         Ok(terms)
+    }
+
+    /// Staggered if the coupling along z is antiferromagnetic or zero, `J Δ ≥ 0`, otherwise uniform.
+    fn order(&self) -> Order {
+        if self.j * self.delta < 0.0 { Order::Uniform } else { Order::Staggered }
     }
 }
 

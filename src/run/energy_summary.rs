@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::vmc::StepReport;
+use crate::vmc::{NEEDED_LENGTH, StepReport, autocorrelation_time};
 
 /// Number of steps in the mean of the final energy.
 pub const RECENT_STEPS: usize = 50;
@@ -20,7 +20,9 @@ pub struct Summary {
     pub energy: f64,
     /// Standard error of that mean: the larger of two estimates. The first is the spread of the energies of the steps,
     /// `s/√n` with `s² = Σ (E_i − Ē)²/(n − 1)`, which includes the drift of the weights. The second combines the
-    /// standard errors of the steps, `√(Σ ε_i²)/n`.
+    /// standard errors of the steps, `√(Σ ε_i²)/n`. Markov chains continue from step to step: with them, the error is
+    /// multiplied by `√(2τ)` with the autocorrelation time `τ` of the energies of the steps, and for fewer than 4 steps,
+    /// which do not show `τ`, it is the standard deviation of a single local energy or more.
     pub energy_error: f64,
     /// Mean of the steps' variances of the local energy.
     pub variance: f64,
@@ -56,7 +58,16 @@ impl EnergySummary {
         let variance = self.reports.iter().map(|report| report.variance).sum::<f64>() / n;
         let acceptances: Option<Vec<f64>> = self.reports.iter().map(|report| report.acceptance).collect();
         let acceptance = acceptances.map(|all| all.iter().sum::<f64>() / n);
-        Some(Summary { energy, energy_error: spread.max(own), variance, acceptance, steps })
+        let error = spread.max(own);
+        let energy_error = match acceptance {
+            None => error,
+            Some(_) if steps < NEEDED_LENGTH => error.max(variance.sqrt()),
+            Some(_) => {
+                let energies = self.reports.iter().map(|report| report.energy).collect();
+                error * (2.0 * autocorrelation_time(&[energies])).sqrt()
+            }
+        };
+        Some(Summary { energy, energy_error, variance, acceptance, steps })
     }
 }
 
@@ -97,5 +108,22 @@ mod tests {
         recent.push(&report(2, 3.0, 0.25));
         // s² = 2, so s/√2 = 1, against 0.25/√2.
         assert!((recent.summary().unwrap().energy_error - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn markov_chains_widen_the_error() {
+        let of = |count: u32, energy: fn(f64) -> f64| {
+            let mut recent = EnergySummary::default();
+            for step in 0..count {
+                let report = report(step.into(), energy(step.into()), 0.25);
+                recent.push(&StepReport { acceptance: Some(0.5), variance: 16.0, ..report });
+            }
+            recent.summary().unwrap().energy_error
+        };
+        assert_eq!([of(1, |_| 1.0), of(3, |_| 1.0)], [4.0; 2], "the spread of one sample");
+        assert!((of(50, |_| 1.0) - 0.25 / 50f64.sqrt()).abs() < 1e-12);
+        // Energies that alternate are not correlated, slow waves are.
+        let [fast, slow] = [of(50, |step| (3.0 * step).sin()), of(50, |step| (0.2 * step).sin())];
+        assert!(slow > 1.5 * fast, "{fast} {slow}");
     }
 }

@@ -1,7 +1,7 @@
 //! Exact expectation values of a wave function ψ = √P e^(i·phase) from all 2^N amplitudes.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::physics::{Lattice, Observables, SymmetryGroup, Terms};
+use crate::physics::{GroundState, Lattice, Observables, SymmetryGroup, Terms};
 use crate::vmc::Amplitudes;
 
 /// Exact expectation values in ψ(s) = √P(s) e^(i·phase(s)), in 64-bit floats.
@@ -58,10 +58,10 @@ impl Enumeration {
         Ok(Self { total, observables, parts })
     }
 
-    /// Fidelity `|⟨ψ|φ⟩|²` with a normalized real state φ.
-    pub fn fidelity(&self, state: &[f64]) -> f64 {
-        let overlap = |part: &Vec<f64>| part.iter().zip(state).map(|(a, b)| a * b).sum::<f64>().powi(2);
-        self.parts.iter().map(overlap).sum()
+    /// Fidelity with the ground level, `Σ_k |⟨φ_k|ψ⟩|²` over an orthonormal basis `φ_k` of it: `|⟨φ|ψ⟩|²` if the ground
+    /// state `φ` is not degenerate.
+    pub fn fidelity(&self, ground: &GroundState) -> f64 {
+        self.parts.iter().map(|part| ground.weight(part)).sum()
     }
 }
 
@@ -98,11 +98,11 @@ mod tests {
         let of = |phase: Vec<f64>| Enumeration::new(&terms, &lattice, &Amplitudes { log_p: log_p.clone(), phase });
         let singlet = of(vec![0.0, 0.3, 0.3 + std::f64::consts::PI, 0.0]).unwrap();
         assert!((singlet.observables.energy + 0.75).abs() < 1e-12);
-        let half = 0.5f64.sqrt();
-        assert!((singlet.fidelity(&[0.0, half, -half, 0.0]) - 1.0).abs() < 1e-12);
+        let ground = ground_state(&terms, 2).unwrap();
+        assert!((singlet.fidelity(&ground) - 1.0).abs() < 1e-12);
         let triplet = of(vec![0.0, 2.0, 2.0, 0.0]).unwrap();
         assert!((triplet.observables.energy - 0.25).abs() < 1e-12);
-        assert!(triplet.fidelity(&[0.0, half, -half, 0.0]) < 1e-12);
+        assert!(triplet.fidelity(&ground) < 1e-12);
     }
 
     #[test]
@@ -138,10 +138,10 @@ mod tests {
         let exact = ground_state(&terms, 4).unwrap();
         let log_p: Vec<f64> = exact.state.iter().map(|amplitude| 2.0 * amplitude.ln()).collect();
         let found = Enumeration::new(&terms, &lattice, &real(&log_p)).unwrap();
-        assert!((found.fidelity(&exact.state) - 1.0).abs() < 1e-12);
+        assert!((found.fidelity(&exact) - 1.0).abs() < 1e-12);
         assert!((found.observables.energy - exact.energy).abs() < 1e-10);
         let uniform = Enumeration::new(&terms, &lattice, &real(&[-(16f64.ln()); 16])).unwrap();
-        assert!(uniform.fidelity(&exact.state) < 0.99);
+        assert!(uniform.fidelity(&exact) < 0.99);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::WRITER;
 use super::number::relative_error;
 use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
-use crate::physics::{DIAGONAL_OBSERVABLES, index_of};
+use crate::physics::{DIAGONAL_OBSERVABLES, DiagonalObservable, Lattice, Order};
 use crate::plot_style;
 use crate::plot_style::{Axis, EXACT, Fault, Frame, LETTERS, Panel};
 use crate::vmc::{Estimate, Mean};
@@ -18,17 +18,34 @@ use crate::vmc::{Estimate, Mean};
 /// Width of the plot and height of a panel.
 const SIZE: (u32, u32) = (800, 340);
 
-/// Number of columns: the coupling, and those of [`columns`].
-const COLUMNS: usize = 11 + 2 * DIAGONAL_OBSERVABLES.len();
+/// Observables before σˣ. Columns that were added later follow those of earlier tables.
+const FIRST: usize = 4;
 
 /// Columns after the coupling: each mean is followed by its standard error; unknown values are NaN.
-fn columns() -> String {
-    let diagonal = DIAGONAL_OBSERVABLES.iter().map(|row| format!("{0},{0}_error,", row.name)).collect::<String>();
-    format!(
-        "energy,energy_error,energy_per_site,variance,{diagonal}sigma_x,sigma_x_error,fluctuation,fluctuation_error,\
-         exact_energy,relative_error"
-    )
+fn columns() -> Vec<String> {
+    let with_error = |name: &str| [name.to_string(), format!("{name}_error")];
+    let diagonal = |rows: &[DiagonalObservable]| rows.iter().flat_map(|row| with_error(row.name)).collect::<Vec<_>>();
+    let one = |name: &str| vec![name.to_string()];
+    [
+        with_error("energy").to_vec(),
+        one("energy_per_site"),
+        one("variance"),
+        diagonal(&DIAGONAL_OBSERVABLES[..FIRST]),
+        with_error("sigma_x").to_vec(),
+        with_error("fluctuation").to_vec(),
+        one("exact_energy"),
+        one("relative_error"),
+        diagonal(&DIAGONAL_OBSERVABLES[FIRST..]),
+        with_error("uniform_fluctuation").to_vec(),
+        with_error("structure_factor_peak").to_vec(),
+        one("peak_kx"),
+        one("peak_ky"),
+    ]
+    .concat()
 }
+
+/// Unknown mean.
+const UNKNOWN: Mean = Mean { value: f64::NAN, error: f64::NAN };
 
 /// Estimated ground state at one coupling.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,31 +61,44 @@ pub struct PhasePoint {
     pub diagonal: [Mean; DIAGONAL_OBSERVABLES.len()],
     /// Mean ⟨σˣ⟩ per site; NaN if there is none.
     pub sigma_x: Mean,
-    /// N (⟨m²⟩ − ⟨|m|⟩²), which has its maximum at a transition.
-    pub fluctuation: Mean,
+    /// N (⟨m²⟩ − ⟨|m|⟩²), which has its maximum at a transition, of the uniform and of the staggered magnetization.
+    pub fluctuations: [Mean; 2],
+    /// Largest peak of the structure factor, [`crate::vmc::ObservableEstimates::peak`]; NaN if there is none.
+    pub peak: Mean,
+    /// Its wave vector in units of π.
+    pub peak_at: [f64; 2],
     /// Exact energy; NaN if unknown.
     pub exact: f64,
 }
 
 impl PhasePoint {
-    /// Creates the point of an estimate at `coupling`.
-    pub fn new(coupling: f64, estimate: &Estimate, exact: Option<f64>) -> Self {
+    /// Creates the point of an estimate on `lattice` at `coupling`.
+    pub fn new(coupling: f64, lattice: &Lattice, estimate: &Estimate, exact: Option<f64>) -> Self {
         let found = &estimate.observables;
-        let unknown = Mean { value: f64::NAN, error: f64::NAN };
+        let peak = found.peak();
         Self {
             coupling,
             energy: Mean { value: estimate.energy, error: estimate.energy_error },
             variance: estimate.variance,
             diagonal: std::array::from_fn(|row| found.diagonal[row]),
-            sigma_x: found.sigma_x.unwrap_or(unknown),
-            fluctuation: found.staggered_fluctuation,
+            sigma_x: found.sigma_x.unwrap_or(UNKNOWN),
+            fluctuations: found.fluctuations,
+            peak: peak.map_or(UNKNOWN, |(_, value)| value),
+            peak_at: peak.map_or([f64::NAN; 2], |(peak, _)| peak.vector(lattice)),
             exact: exact.unwrap_or(f64::NAN),
         }
     }
 
-    /// ⟨|m|⟩ of the staggered magnetization.
-    pub fn staggered_abs(&self) -> Mean {
-        self.diagonal[index_of("staggered_abs")]
+    /// ⟨|m|⟩ and N (⟨m²⟩ − ⟨|m|⟩²) of a magnetization.
+    pub fn order_parameter(&self, order: Order) -> [Mean; 2] {
+        let [size, _] = order.rows();
+        [self.diagonal[size], self.fluctuations[order as usize]]
+    }
+
+    /// ⟨m²⟩ of a magnetization; 0 if unknown.
+    fn squared(&self, order: Order) -> f64 {
+        let [_, squared] = order.rows();
+        Some(self.diagonal[squared].value).filter(|value| value.is_finite()).unwrap_or(0.0)
     }
 
     /// |E − exact| / |exact|
@@ -84,21 +114,31 @@ pub struct PhaseDiagram {
     pub coupling: String,
     /// N
     pub sites: usize,
+    /// The magnetization that is drawn; `None` for the one with the largest ⟨m²⟩ of all points.
+    pub order: Option<Order>,
     /// Points in the order in which they were computed.
     pub points: Vec<PhasePoint>,
 }
 
 impl PhaseDiagram {
     fn csv(&self) -> String {
-        let mut text = format!("{},{}\n", self.coupling, columns());
+        let mut text = format!("{},{}\n", self.coupling, columns().join(","));
         for point in &self.points {
-            let PhasePoint { coupling, energy, variance, sigma_x, exact, .. } = point;
-            let per_site = energy.value / self.sites as f64;
-            text += &format!("{coupling},{},{},{per_site},{variance}", energy.value, energy.error);
-            for mean in point.diagonal.iter().chain([sigma_x, &point.fluctuation]) {
-                text += &format!(",{},{}", mean.value, mean.error);
-            }
-            text += &format!(",{exact},{}\n", point.relative_error());
+            let means = |means: &[Mean]| means.iter().flat_map(|mean| [mean.value, mean.error]).collect::<Vec<f64>>();
+            let [uniform, staggered] = point.fluctuations;
+            let cells = [
+                vec![point.coupling],
+                means(&[point.energy]),
+                vec![point.energy.value / self.sites as f64, point.variance],
+                means(&point.diagonal[..FIRST]),
+                means(&[point.sigma_x, staggered]),
+                vec![point.exact, point.relative_error()],
+                means(&point.diagonal[FIRST..]),
+                means(&[uniform, point.peak]),
+                point.peak_at.to_vec(),
+            ];
+            let cells: Vec<String> = cells.concat().iter().map(f64::to_string).collect();
+            text += &(cells.join(",") + "\n");
         }
         text
     }
@@ -124,28 +164,36 @@ impl PhaseDiagram {
                 return Err(Error::new(ErrorKind::File, text).caused_by(cause));
             }
         };
-        let row = |line: &str| {
-            let cells: Vec<f64> = line.split(',').map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
-            let cells: [f64; COLUMNS] = cells.try_into().ok()?;
-            let mean = |at: usize| Mean { value: cells[at], error: cells[at + 1] };
-            Some(PhasePoint {
-                coupling: cells[0],
-                energy: mean(1),
-                variance: cells[4],
-                diagonal: std::array::from_fn(|row| mean(5 + 2 * row)),
-                sigma_x: mean(COLUMNS - 6),
-                fluctuation: mean(COLUMNS - 4),
-                exact: cells[COLUMNS - 2],
-            })
-        };
-        text.lines().skip(1).map(row).collect::<Option<_>>().ok_or_else(|| {
+        let foreign = || {
             let text = format!("sweep: {} is not a table of a sweep; move it away", path.display());
             Error::new(ErrorKind::File, text)
-        })
+        };
+        let names: Vec<&str> = text.lines().next().unwrap_or_default().split(',').collect();
+        // Columns that an earlier version did not have are unknown.
+        let needed = columns().into_iter().take(4).all(|name| names.contains(&name.as_str()));
+        let row = |line: &str| {
+            let cells: Vec<f64> = line.split(',').map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
+            let cell = |name: &str| {
+                names.iter().position(|other| *other == name).map_or(f64::NAN, |at| cells[at])
+            };
+            let mean = |name: &str| Mean { value: cell(name), error: cell(&format!("{name}_error")) };
+            (cells.len() == names.len() && needed).then(|| PhasePoint {
+                coupling: cells[0],
+                energy: mean("energy"),
+                variance: cell("variance"),
+                diagonal: std::array::from_fn(|row| mean(DIAGONAL_OBSERVABLES[row].name)),
+                sigma_x: mean("sigma_x"),
+                fluctuations: [mean("uniform_fluctuation"), mean("fluctuation")],
+                peak: mean("structure_factor_peak"),
+                peak_at: [cell("peak_kx"), cell("peak_ky")],
+                exact: cell("exact_energy"),
+            })
+        };
+        text.lines().skip(1).map(row).collect::<Option<_>>().ok_or_else(foreign)
     }
 
-    /// Draws the energy per site, ⟨|m|⟩ and its fluctuation against the coupling, with error bars, and the exact
-    /// energies where they are known.
+    /// Draws the energy per site, ⟨|m|⟩ of the order parameter and its fluctuation against the coupling, with error bars,
+    /// and the exact energies where they are known.
     ///
     /// # Errors
     /// [`ErrorKind::File`] if there is no point or the file cannot be written.
@@ -163,9 +211,18 @@ impl PhaseDiagram {
         plot_style::svg((SIZE.0, 3 * SIZE.1), 3, |panels| {
             let exact: Vec<(f64, f64)> = self.points.iter().map(|point| (point.coupling, point.exact / n)).collect();
             self.panel(&panels[0], title, "energy per site", &per_site, &exact)?;
-            self.panel(&panels[1], "", "staggered magnetization |m|", &PhasePoint::staggered_abs, &[])?;
-            self.panel(&panels[2], "", "fluctuation N (m² − |m|²)", &|point| point.fluctuation, &[])
+            let order = self.drawn_order();
+            let name = format!("{} magnetization |m|", order.name());
+            self.panel(&panels[1], "", &name, &|point| point.order_parameter(order)[0], &[])?;
+            self.panel(&panels[2], "", "fluctuation N (m² − |m|²)", &|point| point.order_parameter(order)[1], &[])
         })
+    }
+
+    /// The magnetization that is drawn.
+    fn drawn_order(&self) -> Order {
+        let largest = |order: Order| self.points.iter().map(|point| point.squared(order)).fold(0.0, f64::max);
+        let by_response = || if largest(Order::Uniform) > largest(Order::Staggered) { Order::Uniform } else { Order::Staggered };
+        self.order.unwrap_or_else(by_response)
     }
 
     fn panel(
@@ -176,7 +233,9 @@ impl PhaseDiagram {
         of: &dyn Fn(&PhasePoint) -> Mean,
         exact: &[(f64, f64)],
     ) -> std::result::Result<(), Fault> {
-        let means: Vec<(f64, Mean)> = self.points.iter().map(|point| (point.coupling, of(point))).collect();
+        let means = self.points.iter().map(|point| (point.coupling, of(point)));
+        // Points of an earlier version may lack the quantity.
+        let means: Vec<(f64, Mean)> = means.filter(|(_, mean)| mean.value.is_finite()).collect();
         let exact: Vec<(f64, f64)> = exact.iter().copied().filter(|(_, y)| y.is_finite()).collect();
         let span = |values: &mut dyn Iterator<Item = f64>| {
             let (least, most) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
@@ -221,12 +280,15 @@ mod tests {
             coupling: 0.1 * i as f64,
             energy: mean(-7.0 - i as f64),
             variance: 0.1 + 0.2,
-            diagonal: [0.3, 0.1 * i as f64, 0.01, -0.2].map(mean),
-            sigma_x: Mean { value: f64::NAN, error: f64::NAN },
-            fluctuation: mean(0.5),
+            diagonal: [0.3, 0.1 * i as f64, 0.01, -0.2, 0.4 - 0.1 * i as f64, 0.2].map(mean),
+            sigma_x: UNKNOWN,
+            fluctuations: [mean(0.25), mean(0.5)],
+            peak: mean(3.2),
+            peak_at: [0.0, 1.0],
             exact: if i == 1 { f64::NAN } else { -7.01 - i as f64 },
         };
-        PhaseDiagram { coupling: "delta".into(), sites: 16, points: (0..points).map(point).collect() }
+        let points = (0..points).map(point).collect();
+        PhaseDiagram { coupling: "delta".into(), sites: 16, order: Some(Order::Staggered), points }
     }
 
     #[test]
@@ -242,8 +304,25 @@ mod tests {
         // Compared as text, because NaN ≠ NaN.
         let points = PhaseDiagram::load_points(&path).unwrap();
         assert_eq!(format!("{points:?}"), format!("{:?}", diagram(3).points));
+        // A table of a version without the last columns.
+        let earlier: Vec<String> =
+            text.lines().map(|line| line.split(',').take(19).collect::<Vec<_>>().join(",")).collect();
+        assert!(earlier[0].ends_with("exact_energy,relative_error"));
+        fs::write(&path, earlier.join("\n")).unwrap();
+        let points = PhaseDiagram::load_points(&path).unwrap();
+        assert!(points[2].energy == diagram(3).points[2].energy && points[2].exact == diagram(3).points[2].exact);
+        assert!(points[2].fluctuations[1].value == 0.5 && points[2].peak.value.is_nan());
         fs::write(&path, "delta,energy\n1,2\n").unwrap();
         assert!(PhaseDiagram::load_points(&path).unwrap_err().to_string().contains("move it away"));
+    }
+
+    #[test]
+    fn the_order_parameter_of_the_hamiltonian_is_drawn() {
+        let names = |order| PhaseDiagram { order, ..diagram(3) }.svg("").unwrap();
+        assert!(names(Some(Order::Uniform)).contains("uniform magnetization |m|"));
+        assert!(names(Some(Order::Staggered)).contains("staggered magnetization |m|"));
+        // Without one, that of the largest m².
+        assert!(names(None).contains("uniform magnetization |m|"));
     }
 
     #[test]

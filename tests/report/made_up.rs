@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ketformer::model::AttentionKind;
-use ketformer::physics::Patching;
+use ketformer::physics::{Order, Patching};
 use ketformer::run::{AdapterRecord, Report, Resumption, RunSettings};
 use ketformer::vmc::{AttentionMaps, ChainReport, Estimate, Mean, ObservableEstimates, PartTime, StepReport};
 use ketformer::{Lattice, Patch};
@@ -135,11 +135,21 @@ fn estimate(lattice: Lattice, exact: f64) -> Estimate {
         variance: 3.1e-3 * n,
         v_score: 4.6e-4,
         observables: ObservableEstimates {
-            diagonal: [(0.2931, 0.0011), (0.2012, 0.0017), (0.0521, 0.0008), (-0.2316, 0.0031)]
+            diagonal: [
+                (0.2931, 0.0011),
+                (0.2012, 0.0017),
+                (0.0521, 0.0008),
+                (-0.2316, 0.0031),
+                (0.2069, 0.0011),
+                (0.0481, 0.0007),
+            ]
                 .map(|(value, error)| mean(value, error))
                 .into(),
             sigma_x: Some(mean(0.6217, 0.0014)),
-            staggered_fluctuation: mean(0.1872, 0.0061),
+            fluctuations: [mean(0.0843, 0.0052), mean(0.1872, 0.0061)],
+            order: Order::Staggered,
+            connected: mean(0.0843, 0.0052),
+            is_flip_symmetric: false,
             density_per_site: (0..sites).map(|site| mean(0.24 + 0.11 * edge(site), 0.0046)).collect(),
             correlation: (0..sites).map(|i| (0..sites).map(|j| correlation(i, j)).collect()).collect(),
             structure_factor: (0..sites).map(wave).collect(),
@@ -156,6 +166,8 @@ pub(crate) fn chains() -> ChainReport {
         frozen: 0,
         autocorrelation: 1.83,
         effective_samples: 2732.0,
+        widening: 1.0,
+        needed_samples: 1024,
         blocking_error: 0.0041,
         block: 8,
         r_hat: Some(1.0021),

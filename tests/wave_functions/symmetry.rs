@@ -140,7 +140,7 @@ fn a_projection_brings_a_wave_function_nearer() {
     println!("{} {} {}", plain.observables.energy, projected.observables.energy, ground.energy);
     assert!(projected.observables.energy < plain.observables.energy - 1e-4);
     // The ground state is in the representation, so that the projection removes no part of it.
-    assert!((plain.fidelity(&ground.state) / projected.total - projected.fidelity(&ground.state)).abs() < 1e-6);
+    assert!((plain.fidelity(&ground) / projected.total - projected.fidelity(&ground)).abs() < 1e-6);
     // Densities are those of a symmetric state: equal on all corners, and equal on all edges.
     let density = &projected.observables.density_per_site;
     assert!([2, 6, 8].iter().all(|corner| (density[*corner] - density[0]).abs() < 1e-9));

@@ -29,6 +29,9 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     let terms = hamiltonian.terms(lattice)?;
     let is_symmetrized = arguments.symmetrize || settings.switch("symmetrize");
     let group = is_symmetrized.then(|| symmetries(&terms, lattice)).transpose()?;
+    if !arguments.gpu.quiet {
+        problem.show_notes();
+    }
     let gpu = device::open(&arguments.gpu.adapter)?;
     let config = SampleConfig {
         samples: settings.size("samples"),
@@ -81,7 +84,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
         projected::show(found, group, sites);
     }
     if let Some(exact) = &exact {
-        exact.show(model.chains().is_none());
+        exact.show(model.chains().is_none(), hamiltonian.order());
     }
     Ok(Outcome::Done)
 }
@@ -108,6 +111,7 @@ fn json(
         "correlation": found.correlation.iter().map(|row| of(row)).collect::<Value>(),
         "structure_factor": of(&found.structure_factor),
     });
+    observables::add_orders(&mut all, found, &problem.lattice);
     observables::add_diagonal(&mut all, found.diagonal.iter().map(|mean| pair(*mean)));
     if let Some(report) = &estimate.chains {
         all["chains"] = chains::json(report);

@@ -31,6 +31,9 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
     let (settings, problem, weights) = of_run("report", run)?;
     let Problem { lattice, hamiltonian, model, .. } = &problem;
     let say = |text: &str| (!arguments.gpu.quiet).then(|| output::note(&text));
+    if !arguments.gpu.quiet {
+        problem.show_notes();
+    }
     let steps = load_metrics(&run.join(METRICS_FILE)).unwrap_or_else(|error| {
         output::warning(&format!("{error}; the page is made without curves"));
         Vec::new()

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use ketformer::gpu::Gpu;
+use ketformer::model::Weights;
+use ketformer::physics::Order;
 use ketformer::run::{
     METRICS_FILE, MODEL_FILE, PhaseDiagram, PhasePoint, RunFolder, RunSettings, SETTINGS_FILE, save_text,
 };
@@ -111,7 +113,12 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
     let gpu = device::open(&arguments.train.gpu.adapter)?;
     let first = Job::new(&points[0].arguments)?;
     let sites = first.problem.lattice.sites();
-    let mut diagram = PhaseDiagram { coupling: coupling.clone(), sites, points: PhaseDiagram::load_points(&table)? };
+    let (order, notes) = of_hamiltonians(&points)?;
+    if !arguments.train.gpu.quiet {
+        notes.iter().for_each(|note| output::note(note));
+    }
+    let done = PhaseDiagram::load_points(&table)?;
+    let mut diagram = PhaseDiagram { coupling: coupling.clone(), sites, order, points: done };
     for (number, point) in points.iter().enumerate() {
         if diagram.points.iter().any(|done| done.coupling == point.value) {
             continue;
@@ -130,7 +137,7 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
             return Ok(Outcome::Interrupted);
         };
         let found = evaluated(&gpu, arguments, &trained, point.value)?;
-        show(&coupling, &found, sites);
+        show(&coupling, &found, sites, order);
         diagram.points.push(found);
         diagram.save(&table)?;
         diagram.draw(&folder.join(PICTURE_FILE), &title(&trained.job, &coupling))?;
@@ -139,6 +146,22 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
         output::note(&format!("{} and {PICTURE_FILE} next to it contain all points", table.display()));
     }
     Ok(Outcome::Done)
+}
+
+/// The order parameter of the Hamiltonians of all points, `None` if they differ, and all notes on them.
+fn of_hamiltonians(points: &[ScanPoint]) -> Result<(Option<Order>, Vec<String>)> {
+    let (mut orders, mut notes) = (Vec::new(), Vec::new());
+    for point in points {
+        let Problem { hamiltonian, hamiltonian_settings, lattice, .. } = Job::new(&point.arguments)?.problem;
+        orders.push(hamiltonian.order());
+        for note in hamiltonian::notes(&hamiltonian_settings, &lattice) {
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+    }
+    let first = orders.first().copied().filter(|first| orders.iter().all(|order| order == first));
+    Ok((first, notes))
 }
 
 /// Trains a point from the weights of the previous one, or resumes it. Returns `None` if the user interrupted it.
@@ -178,16 +201,22 @@ fn evaluated(gpu: &Gpu, arguments: &SweepArguments, trained: &Trained, coupling:
     if let Some(report) = &estimate.chains {
         chains::warn(report);
     }
-    Ok(PhasePoint::new(coupling, &estimate, *exact))
+    Ok(PhasePoint::new(coupling, lattice, &estimate, *exact))
 }
 
-fn show(coupling: &str, point: &PhasePoint, sites: usize) {
+fn show(coupling: &str, point: &PhasePoint, sites: usize, order: Option<Order>) {
     let energy = Measurement::from(point.energy);
     let exact = match point.exact.is_finite() {
         true => format!("  {}", exact_line(point.exact, energy)),
         false => String::new(),
     };
-    output::line(format!("{coupling} {}  {}{exact}", point.coupling, energy_line(energy, sites, point.variance)));
+    let shown = |order: Order| {
+        let [size, _] = point.order_parameter(order);
+        format!("  {} |m| {}", order.name(), Measurement::from(size))
+    };
+    let orders: String = Order::ALL.into_iter().filter(|one| order.is_none_or(|order| order == *one)).map(shown).collect();
+    let energy = energy_line(energy, sites, point.variance);
+    output::line(format!("{coupling} {}  {energy}{exact}{orders}", point.coupling));
 }
 
 /// Title of the plot: lattice, couplings except the scanned one, and wave function.

@@ -7,6 +7,7 @@ use ketformer::physics::{Hamiltonian, Lattice};
 use super::hamiltonian::{self, Hamiltonians};
 use super::lattice;
 use super::wave_function::{self, WaveFunctions};
+use crate::cli::output;
 use crate::cli::settings::typed::Typed;
 use crate::cli::settings::{Extent, Settings, Value};
 
@@ -54,6 +55,11 @@ impl Problem {
             return Err(hamiltonian_settings.group().error(text));
         }
         Ok(Self { lattice, hamiltonian, model, model_settings, hamiltonian_settings })
+    }
+
+    /// Prints the notes on the Hamiltonian.
+    pub fn show_notes(&self) {
+        hamiltonian::notes(&self.hamiltonian_settings, &self.lattice).iter().for_each(|note| output::note(note));
     }
 
     /// Resolved settings of all groups of the problem.

@@ -1,6 +1,6 @@
 //! Comparison of a wave function with the exact ground state, by a full sum over all configurations of a small lattice.
 
-use ketformer::physics::{SymmetryGroup, Terms, ground_state};
+use ketformer::physics::{Order, SymmetryGroup, Terms, ground_energy, ground_state};
 use ketformer::run::Enumeration;
 use ketformer::vmc::Amplitudes;
 use ketformer::{Lattice, Result};
@@ -17,20 +17,23 @@ pub const EXACT_SITES: usize = 16;
 /// Exact energy of a problem of at most [`EXACT_SITES`] sites, otherwise `None`.
 ///
 /// # Errors
-/// Errors of [`ground_state`].
+/// Errors of [`ground_energy`].
 pub fn exact_energy(problem: &Problem) -> Result<Option<f64>> {
     let sites = problem.lattice.sites();
-    let energy = || Ok(ground_state(&problem.hamiltonian.terms(&problem.lattice)?, sites)?.energy);
+    let energy = || ground_energy(&problem.hamiltonian.terms(&problem.lattice)?, sites);
     (sites <= EXACT_SITES).then(energy).transpose()
 }
 
 /// Error of the energy from a full sum over 32-bit amplitudes, which determines the printed digits.
 const ENUMERATED: f64 = 1e-6;
 
-/// Full sums over the wave function and, if requested, its projection, with the ground state by Lanczos.
+/// Full sums over the wave function and, if requested, its projection, with the ground level by exact diagonalization.
 pub struct ExactAnswer {
     energy: f64,
+    /// Number of states of the ground level.
+    degeneracy: usize,
     all: Enumeration,
+    /// With the whole ground level.
     fidelity: f64,
     projected: Option<(Enumeration, f64)>,
 }
@@ -52,22 +55,24 @@ impl ExactAnswer {
             .map(|(group, character)| Enumeration::projected(terms, lattice, amplitudes, group, character))
             .transpose()?;
         let projected = projected.map(|projected| {
-            let fidelity = projected.fidelity(&ground.state);
+            let fidelity = projected.fidelity(&ground);
             (projected, fidelity)
         });
-        Ok(Self { energy: ground.energy, fidelity: all.fidelity(&ground.state), all, projected })
+        Ok(Self { energy: ground.energy, degeneracy: ground.degeneracy(), fidelity: all.fidelity(&ground), all, projected })
     }
 
     /// Prints the results. The sum of probabilities is printed only if `normalized`; otherwise the full sum makes it 1.
-    pub fn show(&self, normalized: bool) {
+    /// The order parameter is that of `order`.
+    pub fn show(&self, normalized: bool, order: Order) {
         let found = &self.all.observables;
         let sum = if normalized { format!("  sum of probabilities {:.6}", self.all.total) } else { String::new() };
         output::line(format!(
-            "enumerated energy {:.7}  density {:.5}  sigma_x {:.5}  staggered {:.5}{sum}",
+            "enumerated energy {:.7}  density {:.5}  sigma_x {:.5}  {} |m| {:.5}{sum}",
             found.energy,
             found.density(),
             found.sigma_x,
-            found.staggered_abs()
+            order.name(),
+            found.order(order)[0]
         ));
         self.show_distance(found.energy, self.fidelity);
         if let Some((projected, fidelity)) = &self.projected {
@@ -79,7 +84,11 @@ impl ExactAnswer {
 
     fn show_distance(&self, energy: f64, fidelity: f64) {
         let enumerated = Measurement { mean: energy, error: ENUMERATED };
-        output::line(format!("{}  fidelity {fidelity:.7}", exact_line(self.energy, enumerated)));
+        let level = match self.degeneracy {
+            1 => String::new(),
+            states => format!(" with the ground level, degenerate (×{states})"),
+        };
+        output::line(format!("{}  fidelity {fidelity:.7}{level}", exact_line(self.energy, enumerated)));
     }
 
     /// Returns the results as JSON.
@@ -99,6 +108,7 @@ impl ExactAnswer {
         };
         json!({
             "ground_energy": self.energy,
+            "degeneracy": self.degeneracy,
             "enumerated": of(&self.all, self.fidelity),
             "symmetrized": self.projected.as_ref().map(|(projected, fidelity)| of(projected, *fidelity)),
         })

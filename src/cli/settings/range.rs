@@ -49,7 +49,8 @@ impl Range {
         let Self { first, step, count } = *self;
         (0..count).map(move |i| {
             let value = first + i as f64 * step;
-            format!("{value:.10}").parse().unwrap_or(value)
+            // 0 has no sign.
+            format!("{value:.10}").parse().unwrap_or(value) + 0.0
         })
     }
 }
@@ -65,6 +66,8 @@ mod tests {
         assert_eq!(values("0:0.3:0.1"), [0.0, 0.1, 0.2, 0.3]);
         assert_eq!(values("1:-1:-0.5"), [1.0, 0.5, 0.0, -0.5, -1.0]);
         assert_eq!(values("0:1:0.4"), [0.0, 0.4, 0.8]);
+        let signs = values("-2:2:1").into_iter().chain(values("-0.3:0:0.1")).map(|value| value.to_string());
+        assert_eq!(signs.collect::<Vec<_>>().join(" "), "-2 -1 0 1 2 -0.3 -0.2 -0.1 0");
         assert_eq!(values("2:2:1"), [2.0]);
         assert_eq!(Range::parse("1.5").unwrap(), None);
         for text in ["0:3", "0:3:", "a:3:1", "0:3:0", "0:3:-1", "0:inf:1", "0:1:1e-9", "0:1:1:1"] {

@@ -2,7 +2,7 @@
 
 use super::markup::shown;
 use crate::run::relative_error;
-use crate::vmc::{MIXED, StepReport};
+use crate::vmc::{NEEDED_LENGTH, StepReport};
 
 /// Relative error up to which an energy counts as accurate, and V-score up to which it does if the exact energy is
 /// unknown. In a mixture of the ground state and one excited state the relative error is the V-score times the ratio of
@@ -31,8 +31,19 @@ pub(super) struct Results {
     pub v_score: f64,
     /// Trend of the energy at the end of training.
     pub trend: Trend,
-    /// Split R̂ of the Markov chains, if there are any.
-    pub r_hat: Option<f64>,
+    /// Whether the Markov chains agree, if there are any.
+    pub chains: Chains,
+}
+
+/// Agreement of Markov chains.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Chains {
+    /// They agree, or samples are independent.
+    Mixed,
+    /// They have this split R̂.
+    Disagree(f64),
+    /// They are too short to show it; this number of samples would.
+    Short(usize),
 }
 
 /// Trend of the energy in the last steps.
@@ -73,17 +84,21 @@ impl Trend {
 /// Quality of the run and what to try next, in one sentence.
 pub(super) fn assessment(results: &Results) -> String {
     let (quality, accurate) = quality(results);
-    let advice = match (results.r_hat.filter(|r_hat| *r_hat > MIXED), results.trend) {
-        (Some(r_hat), _) => format!(
+    let advice = match (results.chains, results.trend) {
+        (Chains::Short(samples), _) => format!(
+            "but the Markov chains have fewer than {NEEDED_LENGTH} samples each, which do not show whether they agree: \
+             first give samples={samples}"
+        ),
+        (Chains::Disagree(r_hat), _) => format!(
             "but the Markov chains disagree (split R̂ {}): first give more sweeps (sweeps=) and a longer burn-in (burn_in=)",
             shown(r_hat, 3)
         ),
-        (None, Trend::Falling(steps)) => {
+        (Chains::Mixed, Trend::Falling(steps)) => {
             format!("and it was still falling in the last {steps} steps: resume the run with more steps (steps=)")
         }
-        (None, Trend::Unknown) => "and the run is too short to show a trend: resume it with more steps (steps=)".into(),
-        (None, Trend::Level) if accurate => "and it no longer falls, so that the run needs no change".into(),
-        (None, Trend::Level) => {
+        (Chains::Mixed, Trend::Unknown) => "and the run is too short to show a trend: resume it with more steps (steps=)".into(),
+        (Chains::Mixed, Trend::Level) if accurate => "and it no longer falls, so that the run needs no change".into(),
+        (Chains::Mixed, Trend::Level) => {
             "and it no longer falls: try more samples (K=), a larger width (Nh=) or a smaller learning rate (lr=)"
                 .into()
         }
@@ -129,7 +144,7 @@ mod tests {
         exact: Some(-7.2546),
         v_score: 3e-4,
         trend: Trend::Level,
-        r_hat: None,
+        chains: Chains::Mixed,
     };
 
     #[test]
@@ -171,14 +186,15 @@ mod tests {
 
     #[test]
     fn chains_that_disagree_come_before_a_falling_energy() {
-        let of = |r_hat, trend| assessment(&Results { r_hat, trend, ..GOOD });
+        let of = |chains, trend| assessment(&Results { chains, trend, ..GOOD });
         let falling = Trend::Falling(200);
-        assert!(of(Some(1.2), falling).ends_with(
+        assert!(of(Chains::Disagree(1.2), falling).ends_with(
             ", but the Markov chains disagree (split R̂ 1.20): first give more sweeps (sweeps=) and a longer burn-in (burn_in=)."
         ));
+        assert!(of(Chains::Short(4096), falling).ends_with("whether they agree: first give samples=4096."));
         let resumed = ", and it was still falling in the last 200 steps: resume the run with more steps (steps=).";
-        assert!(of(Some(1.01), falling).ends_with(resumed) && of(None, falling).ends_with(resumed));
-        assert!(of(None, Trend::Unknown).ends_with("too short to show a trend: resume it with more steps (steps=)."));
+        assert!(of(Chains::Mixed, falling).ends_with(resumed));
+        assert!(of(Chains::Mixed, Trend::Unknown).ends_with("too short to show a trend: resume it with more steps (steps=)."));
     }
 
     #[test]

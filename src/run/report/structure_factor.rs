@@ -16,8 +16,10 @@ pub(super) fn section(report: &Report) -> Result<String, Fault> {
         return Ok(String::new());
     }
     let places = SitePositions::new(&report.lattice);
-    // k = 0 contains the mean density, which is often far larger than everything else.
-    let scale = Scale::positive(found.iter().skip(1).map(|mean| mean.value));
+    let observables = &report.estimate.observables;
+    // Without spin-flip symmetry, k = 0 contains the mean density, which is often far larger than everything else.
+    let without_zero = usize::from(!observables.is_flip_symmetric);
+    let scale = Scale::positive(found.iter().skip(without_zero).map(|mean| mean.value));
     let letters = places.letters(LETTERS);
     let mut svg = places.svg("lattice", 1.4 * letters, "role=\"img\" aria-label=\"Structure factor by wave vector\"");
     for (wave, mean) in found.iter().enumerate() {
@@ -43,14 +45,20 @@ pub(super) fn section(report: &Report) -> Result<String, Fault> {
             svg += &text(-0.7 * letters, middle(at) + 0.36 * letters, name);
         }
     }
-    let zero = shown(found[0].value, 3);
+    let [zero, connected] = [found[0], observables.connected].map(|mean| shown(mean.value, 3));
+    let peak = observables.peak().map_or(String::new(), |(peak, value)| {
+        let kind = if peak.is_connected { ", connected" } else { "" };
+        format!("The largest peak is {} at k = {}{kind}. ", shown(value.value, 3), vector(report, peak.wave))
+    });
+    let exceeds = if observables.is_flip_symmetric { "" } else { ", which includes the mean density and may exceed the scale" };
     let where_from = match lx > 1 && ly > 1 {
         true => "k = 2π (a/L<sub>x</sub>, b/L<sub>y</sub>), a to the right and b downwards",
         false => "k = 2π a/L, a in the order of the sites",
     };
     let caption = format!(
         "Structure factor <span class=\"formula\">S(k) = ⟨|Σ<sub>j</sub> exp(i k·r<sub>j</sub>) (n<sub>j</sub> − ½)|²⟩/N\
-         </span> at {where_from}. At k = 0, which includes the mean density and may exceed the scale, it is {zero}."
+         </span>, not connected, at {where_from}. {peak}At k = 0{exceeds}, it is {zero}, and {connected} connected: \
+         <span class=\"formula\">N (⟨m²⟩ − ⟨m⟩²)</span> of the uniform magnetization."
     );
     Ok(figure("drawing", &format!("{svg}</svg>\n{}", scale.legend("S(k)")), &caption))
 }

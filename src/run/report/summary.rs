@@ -1,10 +1,11 @@
 //! Results of the run as numbers: the header of the page, and the table of observables.
 
 use super::Report;
-use super::assessment::{Results, Trend, assessment};
+use super::assessment::{Chains, Results, Trend, assessment};
 use super::markup::{escaped, shown, table};
 use crate::physics::DIAGONAL_OBSERVABLES;
 use crate::run::{EnergySummary, Measurement, duration, relative_error};
+use crate::vmc::{ChainReport, MIXED};
 
 /// Number in the header: name, value and note; all HTML.
 type Number = (&'static str, String, String);
@@ -39,7 +40,12 @@ fn assessed(report: &Report) -> String {
         exact: report.exact,
         v_score: estimate.v_score,
         trend: Trend::new(&report.steps),
-        r_hat: estimate.chains.as_ref().and_then(|chains| chains.r_hat),
+        chains: match &estimate.chains {
+            None => Chains::Mixed,
+            Some(ChainReport { r_hat: None, needed_samples, .. }) => Chains::Short(*needed_samples),
+            Some(ChainReport { r_hat: Some(r_hat), .. }) if *r_hat > MIXED => Chains::Disagree(*r_hat),
+            Some(_) => Chains::Mixed,
+        },
     })
 }
 
@@ -93,9 +99,14 @@ pub(super) fn observables(report: &Report) -> String {
     let diagonal = DIAGONAL_OBSERVABLES.iter().zip(&found.diagonal);
     let mut rows: Vec<(&str, String)> = diagonal.map(|(row, mean)| (row.html, measured((*mean).into()))).collect();
     rows.extend(found.sigma_x.map(|mean| ("⟨σˣ⟩ per site", measured(mean.into()))));
-    let fluctuation = measured(found.staggered_fluctuation.into());
-    rows.push(("Fluctuation <span class=\"formula\">N (⟨m²⟩ − ⟨|m|⟩²)</span>", fluctuation));
-    let mut tables = table("measured", "Over all sites", &rows);
+    let [size, fluctuation] = found.order_parameter(found.order).map(|mean| measured(mean.into()));
+    let [row, _] = found.order.rows();
+    let order = [
+        (DIAGONAL_OBSERVABLES[row].html, size),
+        ("Its fluctuation <span class=\"formula\">N (⟨m²⟩ − ⟨|m|⟩²)</span>", fluctuation),
+    ];
+    let mut tables = table("measured", "Order parameter of the Hamiltonian", &order);
+    tables += &table("measured", "Over all sites", &rows);
     if let Some(chains) = &report.estimate.chains {
         let r_hat = chains.r_hat.map_or("unknown".into(), |r_hat| shown(r_hat, 4));
         tables += &table(
@@ -105,7 +116,7 @@ pub(super) fn observables(report: &Report) -> String {
                 ("Chains", chains.chains.to_string()),
                 ("Accepted proposals", shown(chains.acceptance, 3)),
                 ("Frozen chains", chains.frozen.to_string()),
-                ("Autocorrelation time", shown(chains.autocorrelation, 3)),
+                ("Autocorrelation time", known(chains.autocorrelation)),
                 ("Independent samples", shown(chains.effective_samples, 4)),
                 ("Error by blocking", shown(chains.blocking_error, 2)),
                 ("Split R̂", r_hat),
@@ -113,6 +124,11 @@ pub(super) fn observables(report: &Report) -> String {
         );
     }
     format!("<div class=\"card\">\n{tables}</div>\n")
+}
+
+/// A number, or that it is not known.
+fn known(number: f64) -> String {
+    if number.is_finite() { shown(number, 3) } else { "unknown".into() }
 }
 
 fn measured(number: Measurement) -> String {
@@ -128,7 +144,6 @@ fn measured(number: Measurement) -> String {
 mod tests {
     use super::super::samples::{made_up, square};
     use super::*;
-    use crate::vmc::ChainReport;
 
     #[test]
     fn the_head_has_the_energy_and_how_far_it_is_from_the_exact_one() {

@@ -7,7 +7,7 @@ use crate::kernels::vmc::energy::Column;
 use crate::model::Model;
 use crate::physics::Hamiltonian;
 use crate::vmc::state::{SampleConfig, State};
-use crate::vmc::statistics::{BatchLayout, ChainReport, place, v_score};
+use crate::vmc::statistics::{BatchLayout, ChainReport, NEEDED_LENGTH, place, v_score};
 use crate::vmc::step::buffers::SampleSource;
 
 /// Checks that there are enough samples for an error bar.
@@ -35,8 +35,8 @@ pub struct Estimate {
     pub samples: usize,
     /// Energy of the whole lattice.
     pub energy: f64,
-    /// Standard error of the energy, √(s² / samples) with s² the variance of Re E; √(s² · 2τ / samples) for Markov
-    /// chains.
+    /// Standard error of the energy, √(s² / samples) with s² the variance of Re E; √(s² / effective samples) for Markov
+    /// chains ([`ChainReport::effective_samples`]).
     pub energy_error: f64,
     /// Unbiased variance of the local energy, ⟨|E − Ē|²⟩.
     pub variance: f64,
@@ -61,6 +61,12 @@ pub(crate) fn chunk_of(model: &dyn Model, samples: usize) -> usize {
         Some(chains) if chains < most => most / chains * chains,
         _ => most,
     }
+}
+
+/// Number of samples that gives every chain [`NEEDED_LENGTH`] samples.
+pub(crate) fn needed_samples(model: &dyn Model) -> usize {
+    let chains = model.chains().and_then(|metropolis| metropolis.chains).map_or(CHUNK, |chains| chains.min(CHUNK));
+    NEEDED_LENGTH * chains
 }
 
 impl State<'_> {
@@ -116,7 +122,7 @@ impl State<'_> {
         let real_variance = variance_of(0);
         let chains = (!accepted.is_empty()).then(|| {
             let energies: Vec<f64> = rows.iter().map(|row| row[0]).collect();
-            ChainReport::new(&energies, chunk, &accepted, proposals)
+            ChainReport::new(&energies, chunk, &accepted, proposals, needed_samples(self.model))
         });
         let independent = chains.as_ref().map_or(count, |chains| chains.effective_samples);
         let division =
@@ -127,13 +133,16 @@ impl State<'_> {
             accumulator.add(place(at, chunk, of_chains), configuration, row[1]);
         }
         let variance = real_variance + variance_of(2);
+        let terms = hamiltonian.terms(lattice)?;
+        let flips_every_site = pipeline.tables.host.flips_every_site;
+        let observables = accumulator.estimates(flips_every_site, terms.is_flip_symmetric(), hamiltonian.order());
         Ok(Estimate {
             samples: rows.len(),
             energy,
             energy_error: (real_variance / independent).sqrt(),
             variance,
-            v_score: v_score(&hamiltonian.terms(lattice)?, energy, variance),
-            observables: accumulator.estimates(pipeline.tables.host.flips_every_site),
+            v_score: v_score(&terms, energy, variance),
+            observables: observables.widened(chains.as_ref().map_or(1.0, |report| report.widening)),
             chains,
         })
     }

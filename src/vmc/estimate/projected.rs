@@ -22,7 +22,7 @@ use super::evaluate::{check_samples, chunk_of, diverged};
 use crate::error::{Error, ErrorKind, Result};
 use crate::physics::{Hamiltonian, SymmetryGroup};
 use crate::vmc::state::{SampleConfig, State};
-use crate::vmc::statistics::{autocorrelation_time, ratio_of_means, series, v_score};
+use crate::vmc::statistics::{autocorrelation_time, ratio_of_means, series, v_score, widening};
 use crate::vmc::step::fixed_configurations::{FixedConfigurations, FixedValues};
 
 /// Energy and variance of a projected wave function.
@@ -37,7 +37,8 @@ pub struct ProjectedEstimate {
     pub weight: f64,
     /// Energy of the projected wave function, of the whole lattice.
     pub energy: f64,
-    /// Standard error of the energy by the jackknife, times √(2τ) for Markov chains.
+    /// Standard error of the energy by the jackknife, times √(2τ) for Markov chains, more if they disagree or are too
+    /// short to show it.
     pub energy_error: f64,
     /// Variance of the local energy, ⟨|E − Ē|²⟩.
     pub variance: f64,
@@ -67,7 +68,8 @@ impl State<'_> {
     /// Evaluates one local energy per distinct image of the samples, at most samples × symmetries.
     ///
     /// # Errors
-    /// As [`State::expect`]; [`ErrorKind::Settings`] if `group` has one element.
+    /// As [`State::expect`]; [`ErrorKind::Settings`] if `group` has one element, or is not one of
+    /// symmetries of this Hamiltonian on this lattice.
     pub fn expect_projected(
         &self,
         hamiltonian: &dyn Hamiltonian,
@@ -75,6 +77,7 @@ impl State<'_> {
         config: SampleConfig,
     ) -> Result<ProjectedEstimate> {
         check_samples(config.samples)?;
+        group.check(&hamiltonian.terms(self.lattice)?, self.lattice)?;
         if group.order() < 2 {
             let message = "the Hamiltonian has no symmetry on this lattice; leave symmetrize out";
             return Err(Error::new(ErrorKind::Settings, message));
@@ -194,8 +197,10 @@ fn estimate(rows: &[[[f64; 2]; 2]], chains: Option<(usize, usize)>) -> Projected
     let variance = rows.iter().map(deviation).sum::<f64>() / sum * count / (count - 1.0);
     // Contribution of each sample to the deviation of the energy. Its autocorrelation is that of the error.
     let shares: Vec<f64> = products.iter().zip(&weights).map(|(product, weight)| product - energy * weight).collect();
-    let twice_time: f64 =
-        chains.map_or(1.0, |(chunk, chains)| 2.0 * autocorrelation_time(&series(&shares, chunk, chains)));
+    let twice_time: f64 = chains.map_or(1.0, |(chunk, chains)| {
+        let series = series(&shares, chunk, chains);
+        2.0 * autocorrelation_time(&series) * widening(&series).powi(2)
+    });
     ProjectedEstimate {
         samples: rows.len(),
         character: 0,

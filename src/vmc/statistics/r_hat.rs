@@ -9,16 +9,16 @@
 //! Analysis, third edition (2013), section 11.4. The rank normalization of Vehtari et al. (2021) is for numbers whose
 //! variance may be infinite, and is not used here.
 
-/// Minimum length of a half, which a variance requires.
-const SHORTEST_HALF: usize = 2;
+use super::NEEDED_LENGTH;
 
 /// Returns split R̂ of `chains`, for halves of the length of the shortest chain's half; `None` if that chain has fewer
 /// than 4 numbers. For constant chains, it is 1 if all have the same value, otherwise ∞.
 pub(super) fn split_r_hat(chains: &[Vec<f64>]) -> Option<f64> {
-    let half = chains.iter().map(Vec::len).min().unwrap_or(0) / 2;
-    if half < SHORTEST_HALF {
+    let shortest = chains.iter().map(Vec::len).min().unwrap_or(0);
+    if shortest < NEEDED_LENGTH {
         return None;
     }
+    let half = shortest / 2;
     let n = half as f64;
     let halves = chains.iter().flat_map(|chain| [&chain[..half], &chain[chain.len() - half..]]);
     let moments: Vec<[f64; 2]> = halves.map(mean_and_variance).collect();

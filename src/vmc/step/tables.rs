@@ -15,7 +15,7 @@ pub(crate) struct HostTables {
     pub moves: Vec<[u32; 4]>,
     /// (M) of two u32: first row, condition.
     pub starts: Vec<[u32; 2]>,
-    /// (M): amplitude, 1 if the move flips a single site without condition, otherwise 0.
+    /// (M): amplitude, sign of σˣ if the move flips a single site without condition, otherwise 0.
     pub amplitudes: Vec<[f32; 2]>,
     /// (R) of four u32: first position whose input is changed, position, move, 0.
     pub rows: Vec<[u32; 4]>,
@@ -104,7 +104,7 @@ fn connected(terms: &Terms, patching: &Patching) -> (Vec<[u32; 4]>, Vec<[f32; 2]
         let condition = u32::from(m.condition == MoveCondition::Antiparallel);
         let amplitude = m.amplitude as f32;
         let entry = match m.second {
-            None => ([t, 1 << j, NONE, 0], [amplitude, 1.0], condition),
+            None => ([t, 1 << j, NONE, 0], [amplitude, if m.rotated { -1.0 } else { 1.0 }], condition),
             Some(second) => {
                 let (t2, j2) = patching.patch_of()[second];
                 let (first, last) = if t <= t2 { ((t, j), (t2, j2)) } else { ((t2, j2), (t, j)) };

@@ -179,6 +179,7 @@ impl TrainingRun {
         if !inert.is_empty() {
             output::note(&format!("accepted without effect: {}", inert.join(", ")));
         }
+        job.problem.show_notes();
         let from = match self.done {
             0 => String::new(),
             step => format!(", from step {step} on"),
@@ -296,6 +297,7 @@ impl TrainingRun {
         }
         if let Some(acceptance) = summary.acceptance {
             output::chains::warn_if_frozen(acceptance, "a smaller lr= or a longer warmup=");
+            output::chains::warn_if_short(summary.steps);
         }
         let exact = self.exact;
         if !is_text {

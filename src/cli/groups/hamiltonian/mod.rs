@@ -1,12 +1,15 @@
 //! Selection of the Hamiltonian: one of its groups, `--rydberg` by default.
 
 pub mod heisenberg;
+mod notes;
 pub mod rydberg;
 pub mod tfim;
 pub mod xxz;
 
 use ketformer::physics::{Hamiltonian, Lattice};
 use ketformer::{Error, ErrorKind, Result};
+
+pub use notes::notes;
 
 use crate::cli::settings::typed::{Table, Typed};
 use crate::cli::settings::{Group, Settings, Value};

@@ -9,8 +9,6 @@ use crate::cli::settings::{Group, Key, KeyKind, Settings};
 const MAX_COUPLING: f64 = 1e12;
 /// Coupling of either sign.
 pub const COUPLING: KeyKind = KeyKind::Real(-MAX_COUPLING, MAX_COUPLING);
-/// Coefficient of σx. Its sign only changes signs of the wave function, and Ψ = √P requires a nonnegative one.
-pub const FIELD: KeyKind = KeyKind::Real(0.0, MAX_COUPLING);
 
 /// Keys of the Hamiltonian H = −Ω/2 Σ σˣ − δ Σ n + Σ V/r⁶ n n.
 pub static GROUP: Group = Group {
@@ -22,7 +20,7 @@ pub static GROUP: Group = Group {
         LY,
         Key::new("V", COUPLING, "7", "energy", "energy of two excited neighbors, the coefficient of 1/r⁶"),
         Key::new("delta", COUPLING, "1", "energy", "detuning"),
-        Key::new("Omega", FIELD, "1", "energy", "Rabi frequency; its sign does not matter"),
+        Key::new("Omega", COUPLING, "1", "energy", "Rabi frequency; its sign only changes that of sigma_x"),
         PERIODIC,
     ],
 };

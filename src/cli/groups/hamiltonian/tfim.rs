@@ -2,7 +2,7 @@
 
 use ketformer::physics::Tfim;
 
-use super::rydberg::{COUPLING, FIELD};
+use super::rydberg::COUPLING;
 use crate::cli::groups::lattice::{L, LX, LY, PERIODIC};
 use crate::cli::settings::{Group, Key, Settings};
 
@@ -15,7 +15,7 @@ pub static GROUP: Group = Group {
         LX,
         LY,
         Key::new("J", COUPLING, "1", "energy", "coupling of neighbors, positive for a ferromagnet"),
-        Key::new("h", FIELD, "1", "energy", "transverse field; its sign does not matter"),
+        Key::new("h", COUPLING, "1", "energy", "transverse field; its sign only changes that of sigma_x"),
         PERIODIC,
     ],
 };
