@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use ketformer::gpu::Gpu;
 use ketformer::model::{Lptf, Model, PositionalEncoding, Ptf, Rnn, Subsampler, Tensor, Vit, Weights};
-use ketformer::physics::{Heisenberg, Lattice, Patch, Patching, Rydberg};
+use ketformer::physics::{Hamiltonian, Heisenberg, Lattice, Observables, Patch, Patching, Rydberg};
 use ketformer::vmc::{GramProbe, Likelihood, State};
 use safetensors::SafeTensors;
 
@@ -274,4 +274,29 @@ fn gram_matrix_of_a_vision_transformer() {
     println!("gram {of_gram:.1e}, step {of_step:.1e}, condition {:.1e}", solution.condition);
     assert!(gram.rows() == 2 * given.len() && of_gram < 1e-4, "{of_gram:e}");
     assert!(of_step < 1e-3 && solution.residual < 1e-10, "{of_step:e} {solution:?}");
+}
+
+/// Energies of the weights of the recurrent network on lattices whose sides differ, from tests/data/site_order.py: in the
+/// order x·Ly + y, and in the order y·Lx + x of the public code.
+#[test]
+fn the_order_of_the_public_code_is_a_patch() {
+    let gpu = Gpu::new().unwrap();
+    let references = references();
+    let weights = references[2].named("param.");
+    for ([lx, ly], own, public) in [
+        ([2, 6], 18.541742, 18.287159),
+        ([3, 4], 21.000375, 20.348094),
+        ([4, 3], 20.348094, 21.000375),
+        ([12, 1], 7.633826, 7.633826),
+    ] {
+        let lattice = Lattice::square(lx, ly);
+        let terms = Rydberg::default().terms(&lattice).unwrap();
+        for (patch, expected) in [(Patch::Line(4), own), (Patch::TransposedLine(4), public)] {
+            let model = Rnn { patch, width: 32, ..Rnn::default() };
+            let log_p = State::new(&gpu, &lattice, &model, &weights).full_sum().unwrap().log_p;
+            let psi: Vec<f64> = log_p.iter().map(|log_p| (0.5 * log_p).exp()).collect();
+            let found = Observables::of(&terms, &lattice, &psi).unwrap().energy;
+            assert!((found - expected).abs() < 1e-4, "{lattice} {patch:?}: {found}, not {expected}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Loading of weights files, with notes on what is left out of them.
+//! Loading of weights files, with notes on what is left out of them and on their order of sites.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::cli::groups::Problem;
 use crate::cli::output;
 
 /// Weights in the file at `path` for the wave function of `problem`. Unless `quiet`, prints a note if a prefix or
-/// tensors are left out.
+/// tensors are left out, or if the order of sites matters.
 ///
 /// # Errors
 /// Errors of files, weights and the layout of the wave function.
@@ -23,6 +23,9 @@ pub fn load(path: &Path, problem: &Problem, quiet: bool) -> Result<Weights> {
     if let (Some((name, dtype)), false) = (left_out.first(), quiet) {
         let (shown, count) = (path.display(), left_out.len());
         output::note(&format!("{shown}: {count} tensors without floats are left out, such as `{name}` ({dtype})"));
+    }
+    if !quiet {
+        problem.show_weights_note();
     }
     Ok(weights)
 }

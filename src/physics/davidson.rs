@@ -236,3 +236,30 @@ fn combined(all: &[Vec<f64>], vectors: &Mat<f64>, count: usize) -> Vec<Vec<f64>>
     };
     (0..count).map(of).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::physics::{Hamiltonian, Lattice, Rydberg};
+
+    #[test]
+    fn too_few_products_find_nothing_and_restarts_lose_nothing() {
+        let terms = Rydberg { delta: 3.0, ..Rydberg::default() }.terms(&Lattice::square(4, 3)).unwrap();
+        let mut operator = Operator::new(&terms).unwrap();
+        operator.shift_to_zero();
+        let start = |number| pseudorandom(&operator, number);
+        let accepts = |pair: &RitzPair| pair.residual < 1e-11;
+        let mut few = Davidson::new(&operator, 10);
+        assert!(few.lowest(start(0), accepts).unwrap().is_none() && few.products == 10);
+        let mut davidson = Davidson::new(&operator, 1000);
+        let first = davidson.lowest(start(0), accepts).unwrap().unwrap();
+        assert!(davidson.products > 2 * BASIS, "{} products", davidson.products);
+        let other = Davidson::new(&operator, 1000).lowest(start(1), accepts).unwrap().unwrap();
+        assert!((first.value - other.value).abs() < 1e-12);
+        // The next one is orthogonal to a locked one and has a larger value.
+        davidson.lock(first.vector);
+        let second = davidson.lowest(start(2), accepts).unwrap().unwrap();
+        let locked = davidson.into_locked();
+        assert!(second.value > first.value + 1e-3 && dots(&locked, &second.vector)[0].abs() < 1e-12);
+    }
+}

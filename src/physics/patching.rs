@@ -18,6 +18,10 @@ pub const MAX_SITES_PER_LARGE_PATCH: usize = 256;
 pub enum Patch {
     /// Consecutive sites in site order, as on a chain: token `t` is sites `t·p .. t·p + p`.
     Line(usize),
+    /// Consecutive sites in the order `y·Lx + x`, in which the public PyTorch code of the patched transformer numbers the
+    /// sites of its Rydberg lattice. It differs from that of [`Patch::Line`] if both sides are longer than 1, and on
+    /// lattices that are not square so do energies.
+    TransposedLine(usize),
     /// Blocks of `px` × `py` sites on the `Lx` × `Ly` lattice.
     Block([usize; 2]),
 }
@@ -26,7 +30,7 @@ impl Patch {
     /// `P`, the number of sites of one patch (saturating).
     pub const fn sites(&self) -> usize {
         match *self {
-            Self::Line(p) => p,
+            Self::Line(p) | Self::TransposedLine(p) => p,
             Self::Block([px, py]) => px.saturating_mul(py),
         }
     }
@@ -35,7 +39,7 @@ impl Patch {
 impl fmt::Display for Patch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Line(p) => write!(f, "{p}"),
+            Self::Line(p) | Self::TransposedLine(p) => write!(f, "{p}"),
             Self::Block([px, py]) => write!(f, "{px}x{py}"),
         }
     }
@@ -67,7 +71,7 @@ impl FromStr for Patch {
 /// A lattice cut into patches.
 ///
 /// Blocks: token `t = (x/px)·(Ly/py) + y/py` and element `j = (x mod px)·py + y mod py`, both row-major.
-/// Lines: token `t = s/p` and element `j = s mod p`. Bit `j` of a token is the occupation of element `j`.
+/// Lines: token `t = s/p` and element `j = s mod p`; transposed lines with `y·Lx + x` instead of `s`. Bit `j` of a token is the occupation of element `j`.
 ///
 /// A nested patching cuts the lattice into large patches and each of those into `S` sub-patches, which are the tokens:
 /// token `t = l·S + s` is sub-patch `s` of large patch `l`, see [`Patching::nested`].
@@ -125,8 +129,8 @@ impl Patching {
         let cut = Self::cut(lattice, large, MAX_SITES_PER_LARGE_PATCH)?;
         let inside = match (large, sub) {
             (Patch::Block([px, py]), _) => Lattice::square(px, py),
-            (Patch::Line(p), Patch::Line(_)) => Lattice::chain(p),
-            (Patch::Line(p), Patch::Block(_)) => {
+            (Patch::Line(p) | Patch::TransposedLine(p), Patch::Line(_) | Patch::TransposedLine(_)) => Lattice::chain(p),
+            (Patch::Line(p) | Patch::TransposedLine(p), Patch::Block(_)) => {
                 let side = p.isqrt();
                 if side * side != p {
                     let message = format!(
@@ -160,14 +164,19 @@ impl Patching {
             return fault(format!("expected sides of at least 1, got {patch}"));
         }
         let place: Box<dyn Fn(usize) -> (usize, usize)> = match patch {
-            Patch::Line(p) => {
+            Patch::Line(p) | Patch::TransposedLine(p) => {
                 if !lattice.sites().is_multiple_of(p) {
                     return fault(format!(
                         "{p} does not divide the {} sites of the {lattice} lattice",
                         lattice.sites()
                     ));
                 }
-                Box::new(move |site| (site / p, site % p))
+                let is_transposed = matches!(patch, Patch::TransposedLine(_));
+                Box::new(move |site| {
+                    let (x, y) = lattice.position(site);
+                    let at = if is_transposed { y * lattice.lx + x } else { site };
+                    (at / p, at % p)
+                })
             }
             Patch::Block([px, py]) => {
                 for (axis, side, length) in [("x", px, lattice.lx), ("y", py, lattice.ly)] {
@@ -385,6 +394,21 @@ mod tests {
         assert_eq!(patching.patch_of()[7], (2, 1));
         assert_eq!(patching.grid(), None);
         assert_eq!(patching.tokens(&[1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 0]), [1, 2, 4, 3]);
+    }
+
+    /// The line runs along x first.
+    #[test]
+    fn transposed_lines_follow_the_public_order() {
+        let patching = Patching::new(Lattice::square(2, 3), Patch::TransposedLine(2)).unwrap();
+        assert_eq!(patching.site_of(), [0, 3, 1, 4, 2, 5]);
+        assert_eq!((patching.patch_of()[3], patching.grid(), patching.patches()), ((0, 1), None, 3));
+        for chain in [Lattice::chain(6), Lattice::square(1, 6)] {
+            let of = |patch| Patching::new(chain, patch).unwrap().site_of().to_vec();
+            assert_eq!(of(Patch::TransposedLine(3)), of(Patch::Line(3)));
+        }
+        let nested = Patching::nested(Lattice::square(2, 6), Patch::TransposedLine(4), Patch::Line(2)).unwrap();
+        assert_eq!(nested.site_of(), [0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11]);
+        assert_eq!((nested.patches(), nested.sub_patches()), (6, Some(2)));
     }
 
     #[test]

@@ -148,6 +148,31 @@ fn a_projection_brings_a_wave_function_nearer() {
     assert!((plain.observables.density_per_site[0] - plain.observables.density_per_site[8]).abs() > 1e-4);
 }
 
+/// A group permutes the sites of its own lattice, and leaves its own Hamiltonian invariant.
+#[test]
+fn a_group_of_another_problem_is_refused() {
+    let (lattice, rydberg) = (Lattice::square(2, 3), Rydberg::default());
+    let rnn = Rnn { width: 8, ..Rnn::default() };
+    let weights = rnn.layout(&lattice).unwrap().initial(1);
+    let state = State::new(gpu(), &lattice, &rnn, &weights);
+    let of = |hamiltonian: &dyn Hamiltonian, other: Lattice| {
+        let group = SymmetryGroup::new(&hamiltonian.terms(&other).unwrap(), &other).unwrap();
+        let error = state.expect_projected(&rydberg, &group, SampleConfig::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Settings);
+        error.to_string()
+    };
+    assert!(of(&rydberg, Lattice::square(3, 3)).contains("permutes 9 sites, 2x3 has 6; build it for this lattice"));
+    for (hamiltonian, other) in [
+        (&rydberg as &dyn Hamiltonian, Lattice::square(3, 2)),
+        (&rydberg, Lattice::chain(6)),
+        (&rydberg, lattice.periodic()),
+        (&Tfim::default(), lattice),
+    ] {
+        let text = of(hamiltonian, other);
+        assert!(text.contains("does not leave the Hamiltonian on 2x3 invariant; build it"), "{other}: {text}");
+    }
+}
+
 #[test]
 fn a_hamiltonian_without_symmetry_is_refused() {
     let case = &cases()[1];

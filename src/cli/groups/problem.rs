@@ -6,6 +6,7 @@ use ketformer::physics::{Hamiltonian, Lattice};
 
 use super::hamiltonian::{self, Hamiltonians};
 use super::lattice;
+use super::wave_function::patch::weights_note;
 use super::wave_function::{self, WaveFunctions};
 use crate::cli::output;
 use crate::cli::settings::typed::Typed;
@@ -60,6 +61,13 @@ impl Problem {
     /// Prints the notes on the Hamiltonian.
     pub fn show_notes(&self) {
         hamiltonian::notes(&self.hamiltonian_settings, &self.lattice).iter().for_each(|note| output::note(note));
+    }
+
+    /// Prints the note on the order of sites that weights from a file need.
+    pub fn show_weights_note(&self) {
+        let sides = [self.lattice.lx, self.lattice.ly];
+        let note = self.model_settings.first().and_then(|settings| weights_note(settings, sides));
+        note.iter().for_each(|note| output::note(note));
     }
 
     /// Resolved settings of all groups of the problem.

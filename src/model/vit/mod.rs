@@ -100,8 +100,9 @@ impl Vit {
     /// Returns the patch as a block; a line of sites lies along the side that it must divide.
     fn block(&self, lattice: &Lattice) -> Patch {
         match self.patch {
-            Patch::Line(sites) if lattice.ly == 1 => Patch::Block([sites, 1]),
+            Patch::Line(sites) | Patch::TransposedLine(sites) if lattice.ly == 1 => Patch::Block([sites, 1]),
             Patch::Line(sites) => Patch::Block([1, sites]),
+            Patch::TransposedLine(sites) => Patch::Block([sites, 1]),
             block => block,
         }
     }
@@ -110,7 +111,7 @@ impl Vit {
         let patching = self.patching(lattice)?;
         let [px, py] = match self.block(lattice) {
             Patch::Block(sides) => sides,
-            Patch::Line(sites) => [1, sites],
+            Patch::Line(sites) | Patch::TransposedLine(sites) => [1, sites],
         };
         Ok(VitSizes {
             sites_per_patch: patching.sites_per_patch() as u32,

@@ -1,12 +1,13 @@
 //! Error bars of Markov chains that disagree, or are too short to show whether they do.
 //!
-//! The autocorrelation time within the chains says nothing about what no chain has reached. Split R̂² compares the
-//! variance of all samples with that within the halves of chains, so that 1 − 1/R̂² is the part of the variance by which
-//! chains, or the beginning and the end of chains, differ. Where R̂ shows disagreement, the mean may be wrong by the
-//! square root of that part: it is added to the error. Where R̂ is not known, the part may be the whole variance.
+//! The autocorrelation time within the chains says nothing about what they have not reached. Split R̂² compares the
+//! variance s² of all samples with that within the halves of chains, so that 1 − 1/R̂² is the part of the variance by
+//! which chains, or the beginning and the end of chains, differ. If R̂ shows disagreement, the error of the mean of C
+//! chains contains that part divided by C, and a systematic part that no number of chains reduces, because all of them
+//! may be on their way to equilibrium: it grows from 0 at the limit of R̂ to s for R̂ → ∞. Without R̂ the error is s.
 //!
 //! ```text
-//! 1/n_eff = min(1, 2τ/n + 1 − 1/R̂²) if R̂ > 1.05        n_eff = 1 without R̂        ε² = s²/n_eff
+//! ε² = s² min(1, 2τ/n + (1 − 1/R̂²)/C + (1 − 1.05²/R̂²)²) if R̂ > 1.05        ε² = s² without R̂        n_eff = s²/ε²
 //! ```
 
 use super::autocorrelation::autocorrelation_time;
@@ -24,7 +25,10 @@ pub(crate) fn widening(chains: &[Vec<f64>]) -> f64 {
     let share = 2.0 * autocorrelation_time(chains) / samples;
     let whole = match split_r_hat(chains) {
         None => 1.0,
-        Some(r_hat) if r_hat > MIXED => share + 1.0 - r_hat.powi(-2),
+        Some(r_hat) if r_hat > MIXED => {
+            let [between, systematic] = [1.0, MIXED].map(|limit| 1.0 - (limit / r_hat).powi(2));
+            share + between / chains.len() as f64 + systematic.powi(2)
+        }
         Some(_) => share,
     };
     (whole.min(1.0) / share).sqrt().max(1.0)
@@ -63,5 +67,8 @@ mod tests {
         let plain = variance * 2.0 * autocorrelation_time(&chains) / 2000.0;
         let error = widening(&chains) * plain.sqrt();
         assert!((0.4..0.8).contains(&error), "{error}");
+        // Chains that never move have the error of one number.
+        let stuck = [vec![0.0; 8], vec![1.0; 8]];
+        assert!((widening(&stuck).powi(2) * 2.0 * autocorrelation_time(&stuck) / 16.0 - 1.0).abs() < 1e-12);
     }
 }

@@ -5,7 +5,7 @@ use ketformer::model::{Lptf, Subsampler};
 use ketformer::physics::Patch;
 
 use super::outcome::{PHASE, SECTOR};
-use super::patch::PATCH;
+use super::patch::{PATCH, SITE_ORDER, is_reference};
 use super::transformer::{
     ACTIVATION, ATTENTION, DROPOUT, FFN, NH, NHEAD, NORM, NUM_LAYERS, POSITION, START, transformer,
 };
@@ -31,6 +31,7 @@ pub static GROUP: Group = Group {
         START,
         SECTOR,
         PHASE,
+        SITE_ORDER,
         DROPOUT,
         Key::new(
             "full_seq",
@@ -51,6 +52,10 @@ pub static GROUP: Group = Group {
 pub fn model(settings: &Settings, sub: &mut Settings) -> Result<Lptf> {
     if settings.switch("full_seq") {
         return Err(GROUP.error("full_seq=true needs a sub-sampler that reads the whole sequence; leave it out"));
+    }
+    if is_reference(sub) {
+        let text = "site_order=reference orders the sites of the lattice; give it to --lptf, not to its sub-sampler";
+        return Err(sub.group().error(text));
     }
     let transformer = transformer(settings)?;
     let is_recurrent = sub.group().name == rnn::GROUP.name;

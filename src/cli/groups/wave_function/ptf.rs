@@ -4,7 +4,7 @@ use ketformer::Result;
 use ketformer::model::Ptf;
 
 use super::outcome::{PHASE, SECTOR};
-use super::patch::PATCH;
+use super::patch::{PATCH, SITE_ORDER};
 use super::transformer::{
     ACTIVATION, ATTENTION, DROPOUT, FFN, NH, NHEAD, NORM, NUM_LAYERS, POSITION, START, transformer,
 };
@@ -29,6 +29,7 @@ pub static GROUP: Group = Group {
         START,
         SECTOR,
         PHASE,
+        SITE_ORDER,
         DROPOUT,
         Key::new("repeat_pre", KeyKind::Switch, "false", "", "only false is supported: true needs a precondition"),
     ],

@@ -4,7 +4,7 @@ use ketformer::Result;
 use ketformer::model::{Cell, Rnn};
 
 use super::outcome::{PHASE, SECTOR, sector};
-use super::patch::{PATCH, patch};
+use super::patch::{PATCH, SITE_ORDER, ordered_patch};
 use crate::cli::groups::lattice::L_OF_SUB;
 use crate::cli::settings::{Group, Key, KeyKind, Settings, words};
 
@@ -27,6 +27,7 @@ pub static GROUP: Group = Group {
         Key::new("rnntype", KeyKind::Choice(&words(&CELLS)), "GRU", "", "the cell"),
         SECTOR,
         PHASE,
+        SITE_ORDER,
     ],
 };
 
@@ -36,7 +37,7 @@ pub static GROUP: Group = Group {
 /// `ErrorKind::Settings` for an invalid patch.
 pub fn model(settings: &Settings) -> Result<Rnn> {
     Ok(Rnn {
-        patch: patch(settings)?,
+        patch: ordered_patch(settings)?,
         width: settings.size("Nh"),
         cell: settings.choice("rnntype", &CELLS),
         sector: sector(settings),

@@ -4,7 +4,7 @@ use ketformer::Result;
 use ketformer::model::{Activation, Attention, Norm, PositionalEncoding, Ptf, Start};
 
 use super::outcome::{PHASE, sector};
-use super::patch::patch;
+use super::patch::ordered_patch;
 use crate::cli::settings::{Key, KeyKind, Settings, words};
 
 const ATTENTIONS: [(&str, Attention); 2] = [("softmax", Attention::Softmax), ("linear", Attention::Linear)];
@@ -71,7 +71,7 @@ pub fn transformer(settings: &Settings) -> Result<Ptf> {
         )));
     }
     Ok(Ptf {
-        patch: patch(settings)?,
+        patch: ordered_patch(settings)?,
         width: settings.size("Nh"),
         heads: settings.size("nhead"),
         layers: settings.size("num_layers"),
