@@ -9,6 +9,7 @@ mod groups;
 mod interrupt;
 mod output;
 mod reference_line;
+mod remedies;
 mod settings;
 mod shell;
 mod subject;

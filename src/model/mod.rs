@@ -13,6 +13,9 @@
 //! **Sectors** restrict a wave function to configurations with half of the sites occupied ([`Sector`],
 //! [`Model::conserves_magnetization`]).
 //!
+//! **Symmetries** of a network hold for all its parameters ([`Model::symmetries`]). [`shortfall()`] reports where they,
+//! or the sector, exclude the ground state of a Hamiltonian.
+//!
 //! A new family is a folder of two to six files with a [`Model`] (settings, parameters, initial values) and an
 //! [`Autoregressive`] or [`Unnormalized`]. The tests in `tests/wave_functions/` run for every family.
 
@@ -23,6 +26,7 @@ mod ptf;
 mod rbm;
 mod rnn;
 mod sampling;
+mod shortfall;
 mod vit;
 mod wave_function;
 
@@ -39,6 +43,7 @@ pub use rbm::Rbm;
 pub use rnn::{Cell, Rnn};
 pub use sampling::metropolis::{Metropolis, Proposal};
 pub use sampling::sector::{Sector, check_sector};
+pub use shortfall::{Gap, Shortfall, shortfall};
 pub use vit::{Vit, VitAttention};
 pub use wave_function::{
     Autoregressive, Capacity, ChainWindow, ConnectedMoves, LargeRows, LogPsi, LogPsiGradient, Model, Outcomes, Stretch,

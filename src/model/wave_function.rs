@@ -9,7 +9,7 @@ use crate::kernels::linear::GradientInto;
 use crate::kernels::nn::large_patch::LargeTables;
 use crate::kernels::rbm::sweep::Stream;
 use crate::kernels::vmc::rows::Window;
-use crate::physics::{Lattice, Patching};
+use crate::physics::{Lattice, Patching, Symmetry};
 
 /// Capacity of a network's buffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +112,17 @@ pub trait Model: Send + Sync {
     /// then consist of exchanges.
     fn conserves_magnetization(&self) -> bool {
         false
+    }
+
+    /// Symmetries under which ψ is exactly invariant on `lattice` for all parameters, ψ(gσ) = ψ(σ), with their names:
+    /// generators of a group, without the identity. They are properties of the network and hold whether or not the
+    /// lattice and the Hamiltonian have them ([`super::shortfall`]).
+    ///
+    /// # Errors
+    /// As [`Model::check`].
+    fn symmetries(&self, lattice: &Lattice) -> Result<Vec<(String, Symmetry)>> {
+        let _ = lattice;
+        Ok(Vec::new())
     }
 
     /// Settings of the Markov chains that sample an unnormalized wave function; `None` if it is autoregressive.

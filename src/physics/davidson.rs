@@ -11,8 +11,8 @@
 
 use faer::{Mat, Side};
 
-use super::Operator;
 use super::chunks::{CHUNK, add_combination, dots, for_each_chunk, norm};
+use super::operator::SymmetricMatrix;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Vectors in a full basis: with their images 320 MiB for 2^20 states.
@@ -38,8 +38,8 @@ pub(super) struct RitzPair {
 }
 
 /// Search for the lowest eigenpairs, one after the other.
-pub(super) struct Davidson<'a> {
-    operator: &'a Operator,
+pub(super) struct Davidson<'a, M> {
+    operator: &'a M,
     locked: Vec<Vec<f64>>,
     /// Number of products of `H` and a vector so far.
     pub products: usize,
@@ -47,9 +47,9 @@ pub(super) struct Davidson<'a> {
     pub most_products: usize,
 }
 
-impl<'a> Davidson<'a> {
+impl<'a, M: SymmetricMatrix> Davidson<'a, M> {
     /// Search with at most `most_products` products of `H` and a vector.
-    pub(super) fn new(operator: &'a Operator, most_products: usize) -> Self {
+    pub(super) fn new(operator: &'a M, most_products: usize) -> Self {
         Self { operator, locked: Vec::new(), products: 0, most_products }
     }
 
@@ -196,13 +196,13 @@ impl<'a> Davidson<'a> {
 }
 
 /// Start vector of amplitudes `of(s)`, smaller for configurations `s` of large energy.
-pub(super) fn damped(operator: &Operator, of: impl Fn(usize) -> f64) -> Vec<f64> {
+pub(super) fn damped(operator: &impl SymmetricMatrix, of: impl Fn(usize) -> f64) -> Vec<f64> {
     let sum = operator.largest_off_diagonal_sum();
     operator.diagonal().iter().enumerate().map(|(s, energy)| of(s) / (1.0 + energy / sum)).collect()
 }
 
 /// Pseudorandom start vector.
-pub(super) fn pseudorandom(operator: &Operator, number: u64) -> Vec<f64> {
+pub(super) fn pseudorandom(operator: &impl SymmetricMatrix, number: u64) -> Vec<f64> {
     damped(operator, |index| scatter(index as u64 ^ number << 40))
 }
 
@@ -240,7 +240,7 @@ fn combined(all: &[Vec<f64>], vectors: &Mat<f64>, count: usize) -> Vec<Vec<f64>>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::physics::{Hamiltonian, Lattice, Rydberg};
+    use crate::physics::{Hamiltonian, Lattice, Operator, Rydberg};
 
     #[test]
     fn too_few_products_find_nothing_and_restarts_lose_nothing() {

@@ -9,6 +9,7 @@
 //!   shader changes.
 //! * [`ground_state`] and [`Observables`]: exact diagonalization on all `2^N` states, up to [`MAX_EXACT_SITES`] sites.
 //! * [`SymmetryGroup`]: the site permutations and the spin flip that leave [`Terms`] invariant.
+//! * [`Subspace`] and [`SignRule`]: what states of given symmetries can and cannot be.
 //!
 //! A configuration is a slice of `N` occupations, 0 or 1, in site order. A state vector has `2^N` amplitudes; bit `i`
 //! of the index is the occupation of site `i`.
@@ -29,6 +30,7 @@
 
 mod characters;
 mod chunks;
+mod coefficients;
 mod davidson;
 mod diagonal;
 mod exact;
@@ -40,6 +42,8 @@ mod operator;
 mod order;
 mod patching;
 mod rydberg;
+mod sign_rule;
+mod subspace;
 mod symmetry;
 mod symmetry_group;
 mod tfim;
@@ -56,7 +60,9 @@ pub use operator::Operator;
 pub use order::{Order, Peak};
 pub use patching::{MAX_SITES_PER_LARGE_PATCH, MAX_SITES_PER_PATCH, Patch, Patching};
 pub use rydberg::{MAX_RYDBERG_SITES, Rydberg};
+pub use sign_rule::SignRule;
+pub use subspace::{MAX_SUBSPACE_SITES, Subspace};
 pub use symmetry::Symmetry;
-pub use symmetry_group::SymmetryGroup;
+pub use symmetry_group::{SymmetryGroup, named_symmetries};
 pub use tfim::Tfim;
 pub use xxz::Xxz;

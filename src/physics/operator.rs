@@ -7,6 +7,39 @@ use crate::error::{Error, ErrorKind, Result};
 /// Maximum number of sites of an operator. The diagonal alone takes 8 bytes for each of `2^N` states.
 const MAX_OPERATOR_SITES: usize = 26;
 
+/// A symmetric matrix that is defined by its products with vectors.
+pub(super) trait SymmetricMatrix {
+    /// Number of rows and columns.
+    fn states(&self) -> usize;
+
+    /// Its diagonal, or an approximation.
+    fn diagonal(&self) -> &[f64];
+
+    /// An upper bound of the sum of the magnitudes of the off-diagonal elements of a row.
+    fn largest_off_diagonal_sum(&self) -> f64;
+
+    /// Computes the product with `x` into `y`.
+    fn apply(&self, x: &[f64], y: &mut [f64]);
+}
+
+impl SymmetricMatrix for Operator {
+    fn states(&self) -> usize {
+        self.states()
+    }
+
+    fn diagonal(&self) -> &[f64] {
+        self.diagonal()
+    }
+
+    fn largest_off_diagonal_sum(&self) -> f64 {
+        self.largest_off_diagonal_sum()
+    }
+
+    fn apply(&self, x: &[f64], y: &mut [f64]) {
+        self.apply(x, y);
+    }
+}
+
 /// A Hamiltonian prepared for products with state vectors: its diagonal, `2^N` numbers, and its off-diagonal terms as
 /// bit masks.
 #[derive(Clone, Debug)]

@@ -1,5 +1,8 @@
 //! A symmetry of a lattice of spins: a permutation of sites, with or without a flip of all spins.
 
+use super::coefficients::Coefficients;
+use super::{Lattice, Terms};
+
 /// A symmetry `g`: occupation `i` of `gσ` is that of site `from[i]` in σ, or 1 minus it if `flips`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Symmetry {
@@ -8,6 +11,34 @@ pub struct Symmetry {
 }
 
 impl Symmetry {
+    /// Translation of a torus of the sides of `lattice`: occupation (x, y) of `gσ` is (x + dx, y + dy) of σ, around both
+    /// sides whether or not the lattice is periodic.
+    pub fn translation(lattice: &Lattice, [dx, dy]: [usize; 2]) -> Self {
+        let from = (0..lattice.sites()).map(|site| {
+            let (x, y) = lattice.position(site);
+            ((x + dx) % lattice.lx * lattice.ly + (y + dy) % lattice.ly) as u32
+        });
+        Self { from: from.collect(), flips: false }
+    }
+
+    /// Whether every configuration is its own image.
+    pub fn is_identity(&self) -> bool {
+        !self.flips && self.from.iter().zip(0..).all(|(from, site)| *from == site)
+    }
+
+    /// Which of `symmetries` leave `terms` invariant.
+    ///
+    /// # Panics
+    /// If a symmetry is of another number of sites.
+    pub fn of_terms(symmetries: &[Self], terms: &Terms) -> Vec<bool> {
+        let coefficients = [false, true].map(|flips| Coefficients::of(terms, flips));
+        let holds = |g: &Self| {
+            assert_eq!(g.from.len(), terms.sites(), "symmetry: it permutes the sites of the terms");
+            coefficients[0].are_those_of(&coefficients[usize::from(g.flips)], g)
+        };
+        symmetries.iter().map(holds).collect()
+    }
+
     /// Applies `g` to `config`, `N` occupations in site order, and returns `gσ`.
     pub fn image(&self, config: &[u8]) -> Vec<u8> {
         let flip = u8::from(self.flips);

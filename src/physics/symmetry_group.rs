@@ -8,15 +8,13 @@
 use std::collections::HashMap;
 
 use super::characters::real_characters;
+use super::coefficients::Coefficients;
 use super::symmetry::Symmetry;
-use super::{Lattice, MoveCondition, Terms};
+use super::{Lattice, Terms};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Maximum number of sites of a symmetry group, which has order 16 N on a periodic square.
 const MAX_SYMMETRIC_SITES: usize = 1024;
-
-/// Relative tolerance for equal coefficients.
-const ROUNDING: f64 = 1e-12;
 
 /// The symmetry group of a Hamiltonian, with its real one-dimensional representations.
 #[derive(Clone, Debug)]
@@ -33,18 +31,14 @@ impl SymmetryGroup {
     /// [`ErrorKind::Settings`] for terms that fail [`Terms::check`] or belong to another lattice, or for more than 1024
     /// sites.
     pub fn new(terms: &Terms, lattice: &Lattice) -> Result<Self> {
-        lattice.check()?;
-        terms.check()?;
-        let (expected, sites) = (lattice.sites(), terms.sites());
-        let fault = |text: String| Err(Error::new(ErrorKind::Settings, format!("symmetry: {text}")));
-        if sites != expected {
-            return fault(format!("expected terms for {expected} sites, got {sites}; build them from this lattice"));
-        }
+        check_sites(terms, lattice)?;
+        let sites = terms.sites();
         if sites > MAX_SYMMETRIC_SITES {
-            return fault(format!(
-                "expected at most {MAX_SYMMETRIC_SITES} sites, since every sample is taken once for each symmetry, got \
+            let text = format!(
+                "symmetry: expected at most {MAX_SYMMETRIC_SITES} sites, since every sample is taken once for each symmetry, got \
                  {sites}; leave symmetrize out"
-            ));
+            );
+            return Err(Error::new(ErrorKind::Settings, text));
         }
         let coefficients = [false, true].map(|flips| Coefficients::of(terms, flips));
         let mut found: HashMap<Symmetry, usize> = HashMap::new();
@@ -170,83 +164,60 @@ impl Candidate {
         Symmetry { from: from.collect(), flips: self.flips }
     }
 
-    /// Name of the candidate, if it is one of the few named generators of the group.
-    fn name(&self, lattice: &Lattice) -> Option<&'static str> {
+    /// The named generators of the group of all candidates.
+    fn generators(lattice: &Lattice) -> [(&'static str, Self); 6] {
         let plain = Self { shift: [0, 0], mirror: [false, false], exchange: false, flips: false };
         let (last_x, last_y) = (lattice.lx - 1, lattice.ly - 1);
-        let generators = [
-            ("translation along x", Self { shift: [1, 0], ..plain }),
-            ("translation along y", Self { shift: [0, 1], ..plain }),
+        [
+            ("translation along x", Self { shift: [1 % lattice.lx, 0], ..plain }),
+            ("translation along y", Self { shift: [0, 1 % lattice.ly], ..plain }),
             ("reflection of x", Self { shift: [last_x, 0], mirror: [true, false], ..plain }),
             ("reflection of y", Self { shift: [0, last_y], mirror: [false, true], ..plain }),
             ("exchange of x and y", Self { exchange: true, ..plain }),
             ("spin flip", Self { flips: true, ..plain }),
-        ];
-        generators.into_iter().find(|(_, generator)| generator == self).map(|(name, _)| name)
+        ]
+    }
+
+    /// Name of the candidate, if it is one of the named generators.
+    fn name(&self, lattice: &Lattice) -> Option<&'static str> {
+        Self::generators(lattice).into_iter().find(|(_, generator)| generator == self).map(|(name, _)| name)
     }
 }
 
-/// [`Terms`] with repeated coefficients added up and pairs unordered.
-struct Coefficients {
-    constant: f64,
-    field: Vec<f64>,
-    pairs: HashMap<[u32; 2], f64>,
-    moves: HashMap<([u32; 2], MoveCondition), f64>,
-    /// Magnitudes of the terms summed in constant and fields, for rounding tolerances.
-    scale: [f64; 2],
+/// The named generators of the symmetry group of `terms` on `lattice`, each once and without the identity: translations
+/// by one site, reflections, the exchange of x and y, and the spin flip. Unlike [`SymmetryGroup::new`], this takes time
+/// proportional to the number of terms, so that any lattice is possible.
+///
+/// # Errors
+/// [`ErrorKind::Settings`] for terms that fail [`Terms::check`] or belong to another lattice.
+pub fn named_symmetries(terms: &Terms, lattice: &Lattice) -> Result<Vec<(&'static str, Symmetry)>> {
+    check_sites(terms, lattice)?;
+    let coefficients = [false, true].map(|flips| Coefficients::of(terms, flips));
+    let mut found: Vec<(&'static str, Symmetry)> = Vec::new();
+    for (name, candidate) in Candidate::generators(lattice) {
+        // The exchange of the sides is a map of the lattice onto itself only if they are equal.
+        if candidate.exchange && lattice.lx != lattice.ly {
+            continue;
+        }
+        let symmetry = candidate.symmetry(lattice);
+        let is_new = !symmetry.is_identity() && found.iter().all(|(_, other)| *other != symmetry);
+        if is_new && coefficients[0].are_those_of(&coefficients[usize::from(symmetry.flips)], &symmetry) {
+            found.push((name, symmetry));
+        }
+    }
+    Ok(found)
 }
 
-impl Coefficients {
-    /// The coefficients of `terms`, after the substitution of `1 − n` for every `n` if `flips`.
-    fn of(terms: &Terms, flips: bool) -> Self {
-        let (mut pairs, mut moves) = (HashMap::new(), HashMap::new());
-        let (mut constant, mut field) = (terms.constant, terms.field.clone());
-        let mut sizes: Vec<f64> = field.iter().map(|field| field.abs()).collect();
-        for pair in &terms.pairs {
-            *pairs.entry(ordered(pair.sites.map(|site| site as u32))).or_insert(0.0) += pair.coefficient;
-            pair.sites.iter().for_each(|&site| sizes[site] += pair.coefficient.abs());
-        }
-        for step in &terms.moves {
-            let sites = ordered([step.first, step.second.unwrap_or(step.first)].map(|site| site as u32));
-            *moves.entry((sites, step.condition)).or_insert(0.0) += step.amplitude;
-        }
-        if flips {
-            // n n' becomes 1 − n − n' + n n'. The off-diagonal terms and their conditions are unchanged.
-            constant += terms.field.iter().sum::<f64>() + terms.pairs.iter().map(|pair| pair.coefficient).sum::<f64>();
-            field.iter_mut().for_each(|field| *field = -*field);
-            for pair in &terms.pairs {
-                pair.sites.iter().for_each(|&site| field[site] -= pair.coefficient);
-            }
-        }
-        let largest = sizes.into_iter().fold(0.0, f64::max);
-        Self { constant, field, pairs, moves, scale: [terms.bound(), largest] }
+/// Checks `lattice` and `terms`, and that they have the same number of sites.
+fn check_sites(terms: &Terms, lattice: &Lattice) -> Result<()> {
+    lattice.check()?;
+    terms.check()?;
+    let (expected, sites) = (lattice.sites(), terms.sites());
+    if sites == expected {
+        return Ok(());
     }
-
-    /// Whether these coefficients equal `other`'s after the site permutation of `symmetry`.
-    fn are_those_of(&self, other: &Self, symmetry: &Symmetry) -> bool {
-        let near = |a: f64, b: f64, scale: f64| (a - b).abs() <= ROUNDING * scale;
-        let size = |a: f64, b: f64| a.abs().max(b.abs());
-        let to = |site: u32| symmetry.from[site as usize];
-        let field = |(site, &field): (usize, &f64)| near(field, other.field[to(site as u32) as usize], self.scale[1]);
-        let pair = |(sites, &a): (&[u32; 2], &f64)| {
-            let b = other.pairs.get(&ordered(sites.map(to))).copied().unwrap_or(0.0);
-            near(a, b, size(a, b))
-        };
-        let step = |((sites, condition), &a): (&([u32; 2], MoveCondition), &f64)| {
-            let b = other.moves.get(&(ordered(sites.map(to)), *condition)).copied().unwrap_or(0.0);
-            near(a, b, size(a, b))
-        };
-        // A permutation maps different pairs to different pairs and both sides have equally many nonzero ones, so none
-        // of `other` is left unmatched.
-        near(self.constant, other.constant, self.scale[0])
-            && self.field.iter().enumerate().all(field)
-            && self.pairs.iter().all(pair)
-            && self.moves.iter().all(step)
-    }
-}
-
-fn ordered([a, b]: [u32; 2]) -> [u32; 2] {
-    [a.min(b), a.max(b)]
+    let text = format!("symmetry: expected terms for {expected} sites, got {sites}; build them from this lattice");
+    Err(Error::new(ErrorKind::Settings, text))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::cli::arguments::EvalArguments;
 use crate::cli::groups::{Problem, eval, train};
 use crate::cli::output::exact_answer::{EXACT_SITES, ExactAnswer};
 use crate::cli::output::number::{Measurement, energy_line, pair};
-use crate::cli::output::{chains, observables, projected};
+use crate::cli::output::{chains, observables, projected, shortfall};
 use crate::cli::subject::{split_runs, subject};
 use crate::cli::{Outcome, device, output};
 
@@ -32,6 +32,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     if !arguments.gpu.quiet {
         problem.show_notes();
     }
+    shortfall::warn(&problem, None);
     let gpu = device::open(&arguments.gpu.adapter)?;
     let config = SampleConfig {
         samples: settings.size("samples"),

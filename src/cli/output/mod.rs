@@ -7,6 +7,7 @@ pub mod number;
 pub mod observables;
 pub mod progress;
 pub mod projected;
+pub mod shortfall;
 mod stdout;
 
 use std::fmt::Display;

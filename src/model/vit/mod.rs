@@ -36,7 +36,7 @@ use super::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::kernels::attention::factored::FactoredShape;
-use crate::physics::{Lattice, Patch, Patching};
+use crate::physics::{Lattice, Patch, Patching, Symmetry};
 pub use sizes::VitAttention;
 use sizes::VitSizes;
 
@@ -191,6 +191,18 @@ impl Model for Vit {
 
     fn conserves_magnetization(&self) -> bool {
         self.sampling.proposal == Proposal::Exchange
+    }
+
+    /// Factored attention: translations by a patch along each side of more than one patch.
+    fn symmetries(&self, lattice: &Lattice) -> Result<Vec<(String, Symmetry)>> {
+        let VitSizes { grid, attention, .. } = self.sizes(lattice)?;
+        let [px, py] = [lattice.lx / grid[0] as usize, lattice.ly / grid[1] as usize];
+        let of_axis = |name: &str, patches: u32, steps: usize, shift: [usize; 2]| {
+            let sites = if steps == 1 { "site" } else { "sites" };
+            let named = || (format!("translation along {name} by {steps} {sites}"), Symmetry::translation(lattice, shift));
+            (attention == VitAttention::Factored && patches > 1).then(named)
+        };
+        Ok([of_axis("x", grid[0], px, [px, 0]), of_axis("y", grid[1], py, [0, py])].into_iter().flatten().collect())
     }
 
     fn chains(&self) -> Option<&Metropolis> {

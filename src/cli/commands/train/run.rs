@@ -140,6 +140,11 @@ impl TrainingRun {
         Ok(run)
     }
 
+    /// Warning of a wave function that cannot represent the ground state; `None` if no reason is known.
+    pub fn shortfall(&self) -> Option<String> {
+        output::shortfall::text(&self.job.problem, self.exact)
+    }
+
     /// Creates an event file for the remaining steps. The first event file of a run starts with `reports`, those of the
     /// finished steps.
     fn events(&self, folder: &RunFolder, reports: &[StepReport]) -> Result<Events> {
@@ -154,6 +159,7 @@ impl TrainingRun {
     /// step was rejected.
     pub fn finish(mut self, gpu: &Gpu) -> Result<Outcome> {
         self.announce(gpu);
+        output::shortfall::warn(&self.job.problem, self.exact);
         self.train()?;
         self.conclude()
     }
