@@ -41,6 +41,7 @@ mod observables;
 mod operator;
 mod order;
 mod patching;
+mod rare;
 mod rydberg;
 mod sign_rule;
 mod subspace;

@@ -15,7 +15,8 @@ fn decimals(value: f64, digits: i32, least: i32) -> usize {
     (digits - 1 - rounded.log10().floor() as i32).clamp(least, MOST_DECIMALS) as usize
 }
 
-/// Mean with its standard error, printed with two digits of the error and the same decimals for the mean, at least 4.
+/// Mean with its standard error, printed with two digits of the error and the same decimals for the mean, at least 4. An
+/// error that is NaN is printed as unknown.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measurement {
     /// The mean.
@@ -40,6 +41,9 @@ impl Measurement {
 impl std::fmt::Display for Measurement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let decimals = self.decimals();
+        if self.error.is_nan() {
+            return write!(f, "{:.decimals$} ± unknown", self.mean);
+        }
         write!(f, "{:.decimals$} ± {:.decimals$}", self.mean, self.error)
     }
 }
@@ -47,6 +51,7 @@ impl std::fmt::Display for Measurement {
 /// Formats a number with `digits` significant digits; very small or large numbers have an exponent.
 pub fn significant(value: f64, digits: usize) -> String {
     match value.abs() {
+        size if size.is_nan() => "unknown".into(),
         size if size != 0.0 && !(1e-6..1e7).contains(&size) => format!("{value:.*e}", digits - 1),
         _ => format!("{value:.*}", decimals(value, digits as i32, 0)),
     }

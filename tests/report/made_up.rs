@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ketformer::model::AttentionKind;
 use ketformer::physics::{Order, Patching};
 use ketformer::run::{AdapterRecord, Report, Resumption, RunSettings};
-use ketformer::vmc::{AttentionMaps, ChainReport, Estimate, Mean, ObservableEstimates, PartTime, StepReport};
+use ketformer::vmc::{AttentionMaps, ChainReport, Concentration, Estimate, Mean, ObservableEstimates, PartTime, StepReport};
 use ketformer::{Lattice, Patch};
 use serde_json::{Map, Value, json};
 
@@ -129,6 +129,7 @@ fn estimate(lattice: Lattice, exact: f64) -> Estimate {
         mean(if k == 0 { 0.04 * n + 0.1 } else { 0.06 + 0.9 / (1.0 + 12.0 * squared) }, 0.006)
     };
     Estimate {
+        concentration: Concentration::default(),
         samples: 10_000,
         energy: exact + 2.1e-4 * n,
         energy_error: 0.0019 * n.sqrt() / 4.0,

@@ -9,7 +9,8 @@ use crate::cli::arguments::EvalArguments;
 use crate::cli::groups::{Problem, eval, train};
 use crate::cli::output::exact_answer::{EXACT_SITES, ExactAnswer};
 use crate::cli::output::number::{Measurement, energy_line, pair};
-use crate::cli::output::{chains, observables, projected, shortfall};
+use crate::cli::output::sector::Sector;
+use crate::cli::output::{chains, concentration, observables, projected, shortfall};
 use crate::cli::subject::{split_runs, subject};
 use crate::cli::{Outcome, device, output};
 
@@ -51,14 +52,14 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     let half = left_half(lattice);
     let has_pairs = config.samples >= LEAST_SAMPLES && lattice.sites() > 1;
     let entropy = has_pairs.then(|| state.renyi_entropy(&half, config)).transpose()?;
-    let exact = match lattice.sites() <= EXACT_SITES {
-        true => {
-            let amplitudes = state.full_sum()?;
-            let projection = projected.as_ref().map(|(group, found)| (group, found.character));
-            Some(ExactAnswer::new(&terms, lattice, &amplitudes, projection)?)
-        }
-        false => None,
-    };
+    let amplitudes = (lattice.sites() <= EXACT_SITES).then(|| state.full_sum()).transpose()?;
+    let exact = amplitudes.as_ref().map(|amplitudes| {
+        let projection = projected.as_ref().map(|(group, found)| (group, found.character));
+        ExactAnswer::new(&terms, lattice, amplitudes, projection)
+    });
+    let exact = exact.transpose()?;
+    let sector = Sector::new(&problem, &terms, &state, amplitudes.as_ref(), config)?;
+    concentration::warn(&estimate.concentration, estimate.energy_error, &problem);
     if let Some(report) = &estimate.chains {
         chains::warn(report);
     }
@@ -67,6 +68,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     }
     if arguments.json {
         let mut all = json(&problem, &estimate, projected.as_ref(), exact.as_ref());
+        all["sector"] = sector.json();
         all["renyi_2"] = entropy.as_ref().map(observables::entropy_json).into();
         output::line(all);
         return Ok(Outcome::Done);
@@ -75,6 +77,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     let energy = Measurement { mean: estimate.energy, error: estimate.energy_error };
     output::line(energy_line(energy, sites, estimate.variance));
     observables::show(&estimate, lattice);
+    sector.show();
     if let Some(entropy) = &entropy {
         observables::show_entropy(entropy);
     }
@@ -113,6 +116,7 @@ fn json(
         "structure_factor": of(&found.structure_factor),
     });
     observables::add_orders(&mut all, found, &problem.lattice);
+    all["concentration"] = concentration::json(&estimate.concentration);
     observables::add_diagonal(&mut all, found.diagonal.iter().map(|mean| pair(*mean)));
     if let Some(report) = &estimate.chains {
         all["chains"] = chains::json(report);

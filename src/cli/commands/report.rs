@@ -10,7 +10,7 @@ use ketformer::{Error, ErrorKind, Result};
 
 use crate::cli::arguments::ReportArguments;
 use crate::cli::groups::{Problem, hamiltonian, report as group, train, wave_function};
-use crate::cli::output::chains;
+use crate::cli::output::{chains, concentration, shortfall};
 use crate::cli::output::exact_answer::exact_energy;
 use crate::cli::settings::Settings;
 use crate::cli::settings::typed::words;
@@ -38,6 +38,7 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
         output::warning(&format!("{error}; the page is made without curves"));
         Vec::new()
     });
+    shortfall::warn(&problem, None);
     let gpu = device::open(&arguments.gpu.adapter)?;
 
     let samples = options.size("samples");
@@ -48,6 +49,7 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
     if let Some(report) = &estimate.chains {
         chains::warn(report);
     }
+    concentration::warn(&estimate.concentration, estimate.energy_error, &problem);
     let shown = options.size("snapshots");
     let attending = ATTENDING.min(samples).max(shown);
     let mut drawn = state.sample(SampleConfig { samples: attending, seed })?.configurations;

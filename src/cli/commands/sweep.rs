@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::train::{self, Job, Trained, TrainingRun};
 use crate::cli::arguments::{Arguments, Command, SweepArguments, TrainArguments};
 use crate::cli::groups::{Problem, hamiltonian, train as train_group, wave_function};
-use crate::cli::output::chains;
+use crate::cli::output::{chains, concentration};
 use crate::cli::output::number::{Measurement, energy_line, exact_line};
 use crate::cli::settings::range::Range;
 use crate::cli::shell::quoted_path;
@@ -119,6 +119,7 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
     }
     let done = PhaseDiagram::load_points(&table)?;
     let mut diagram = PhaseDiagram { coupling: coupling.clone(), sites, order, points: done };
+    let mut shortfall = None;
     for (number, point) in points.iter().enumerate() {
         if diagram.points.iter().any(|done| done.coupling == point.value) {
             continue;
@@ -128,7 +129,7 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
         if !arguments.train.gpu.quiet {
             output::note(&format!("{coupling}={}, point {} of {}", point.value, number + 1, points.len()));
         }
-        let Some(trained) = trained(&gpu, point, &place, before)? else {
+        let Some(trained) = trained(&gpu, point, &place, before, &mut shortfall)? else {
             let shown = quoted_path(folder);
             output::warning(&format!(
                 "interrupted at {coupling}={}: `ketformer sweep --resume {shown}` resumes from there",
@@ -164,8 +165,16 @@ fn of_hamiltonians(points: &[ScanPoint]) -> Result<(Option<Order>, Vec<String>)>
     Ok((first, notes))
 }
 
-/// Trains a point from the weights of the previous one, or resumes it. Returns `None` if the user interrupted it.
-fn trained(gpu: &Gpu, point: &ScanPoint, place: &Path, before: Option<PathBuf>) -> Result<Option<Trained>> {
+/// Trains a point from the weights of the previous one, or resumes it. Returns `None` if the user interrupted it. A
+/// warning about what the wave function cannot represent replaces that of earlier points in `shortfall`, and is printed
+/// if it is a new one.
+fn trained(
+    gpu: &Gpu,
+    point: &ScanPoint,
+    place: &Path,
+    before: Option<PathBuf>,
+    shortfall: &mut Option<String>,
+) -> Result<Option<Trained>> {
     let mut run = if place.join(SETTINGS_FILE).is_file() {
         let folder = RunFolder::existing(place)?;
         let settings = RunSettings::load(&folder.file(SETTINGS_FILE))?;
@@ -187,6 +196,11 @@ fn trained(gpu: &Gpu, point: &ScanPoint, place: &Path, before: Option<PathBuf>) 
         run.begin(gpu, folder)?;
         run
     };
+    let found = run.shortfall();
+    if let Some(text) = found.as_ref().filter(|_| found != *shortfall) {
+        output::warning(text);
+    }
+    *shortfall = found;
     run.train()?;
     run.draw()?;
     run.finished()
@@ -201,6 +215,7 @@ fn evaluated(gpu: &Gpu, arguments: &SweepArguments, trained: &Trained, coupling:
     if let Some(report) = &estimate.chains {
         chains::warn(report);
     }
+    concentration::warn(&estimate.concentration, estimate.energy_error, &job.problem);
     Ok(PhasePoint::new(coupling, lattice, &estimate, *exact))
 }
 

@@ -1,12 +1,14 @@
 //! Output: lines on stdout and stderr, tables, progress, and the printed form of results.
 
 pub mod chains;
+pub mod concentration;
 pub mod exact_answer;
 pub mod flags;
 pub mod number;
 pub mod observables;
 pub mod progress;
 pub mod projected;
+pub mod sector;
 pub mod shortfall;
 mod stdout;
 

@@ -7,7 +7,7 @@ use crate::kernels::vmc::energy::Column;
 use crate::model::Model;
 use crate::physics::Hamiltonian;
 use crate::vmc::state::{SampleConfig, State};
-use crate::vmc::statistics::{BatchLayout, ChainReport, NEEDED_LENGTH, place, v_score};
+use crate::vmc::statistics::{BatchLayout, ChainReport, Concentration, NEEDED_LENGTH, place, v_score};
 use crate::vmc::step::buffers::SampleSource;
 
 /// Checks that there are enough samples for an error bar.
@@ -36,7 +36,8 @@ pub struct Estimate {
     /// Energy of the whole lattice.
     pub energy: f64,
     /// Standard error of the energy, √(s² / samples) with s² the variance of Re E; √(s² / effective samples) for Markov
-    /// chains ([`ChainReport::effective_samples`]).
+    /// chains ([`ChainReport::effective_samples`]). NaN if it cannot be estimated, because all samples are one
+    /// configuration that is not an eigenstate; so are then the variance, the V-score and the errors of the observables.
     pub energy_error: f64,
     /// Unbiased variance of the local energy, ⟨|E − Ē|²⟩.
     pub variance: f64,
@@ -46,6 +47,8 @@ pub struct Estimate {
     pub v_score: f64,
     /// Magnetizations, densities and correlations.
     pub observables: ObservableEstimates,
+    /// On how few configurations and local energies the estimates rest.
+    pub concentration: Concentration,
     /// Diagnostics of the Markov chains; `None` if samples are independent.
     pub chains: Option<ChainReport>,
 }
@@ -132,17 +135,24 @@ impl State<'_> {
         for (at, (row, configuration)) in rows.iter().zip(configurations.chunks(lattice.sites())).enumerate() {
             accumulator.add(place(at, chunk, of_chains), configuration, row[1]);
         }
-        let variance = real_variance + variance_of(2);
         let terms = hamiltonian.terms(lattice)?;
+        let energies: Vec<[f64; 2]> = rows.iter().map(|row| [row[0], row[2]]).collect();
+        let concentration = Concentration::new(&configurations, &energies, &terms);
         let flips_every_site = pipeline.tables.host.flips_every_site;
         let observables = accumulator.estimates(flips_every_site, terms.is_flip_symmetric(), hamiltonian.order());
+        let (mut error, mut variance) = ((real_variance / independent).sqrt(), real_variance + variance_of(2));
+        let mut widening = chains.as_ref().map_or(1.0, |report| report.widening);
+        if concentration.is_collapsed() {
+            (error, variance, widening) = (f64::NAN, f64::NAN, f64::NAN);
+        }
         Ok(Estimate {
             samples: rows.len(),
             energy,
-            energy_error: (real_variance / independent).sqrt(),
+            energy_error: error,
             variance,
             v_score: v_score(&terms, energy, variance),
-            observables: observables.widened(chains.as_ref().map_or(1.0, |report| report.widening)),
+            observables: observables.widened(widening),
+            concentration,
             chains,
         })
     }

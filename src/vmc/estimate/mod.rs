@@ -9,3 +9,4 @@ pub(super) mod observables;
 pub(super) mod passes;
 pub(super) mod projected;
 pub(super) mod sample;
+pub(super) mod symmetry_expectations;

@@ -6,6 +6,7 @@
 mod autocorrelation;
 mod batches;
 mod blocking;
+mod concentration;
 mod equilibrium;
 mod jackknife;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub(crate) use autocorrelation::autocorrelation_time;
 pub use batches::Mean;
 pub(super) use batches::{BatchLayout, Batches};
 use blocking::blocking;
+pub use concentration::Concentration;
 pub(super) use equilibrium::widening;
 pub use equilibrium::{MIXED, NEEDED_LENGTH};
 pub(super) use jackknife::ratio_of_means;

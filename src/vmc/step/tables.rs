@@ -90,6 +90,11 @@ impl HostTables {
         })
     }
 
+    /// Whether a move has an amplitude other than 0.
+    pub(crate) fn is_off_diagonal(&self) -> bool {
+        self.amplitudes.iter().any(|[amplitude, _]| *amplitude != 0.0)
+    }
+
     /// Whether a move changes two sites.
     pub(crate) fn moves_pairs(&self) -> bool {
         self.moves.iter().any(|change| change[2] != NONE)

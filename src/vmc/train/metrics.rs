@@ -18,7 +18,8 @@ pub struct StepReport {
     pub step: u64,
     /// Mean local energy of the whole lattice.
     pub energy: f64,
-    /// Standard error of the energy, √(variance of Re E / B). Does not include the autocorrelation of Markov chains.
+    /// Standard error of the energy, √(variance of Re E / B). Does not include the autocorrelation of Markov chains. NaN,
+    /// as the variance, if all samples are one configuration, which has no spread.
     pub energy_error: f64,
     /// Unbiased variance of the local energy, ⟨|E − Ē|²⟩.
     pub variance: f64,

@@ -286,12 +286,17 @@ impl Trainer {
             staggered: statistics(Column::Staggered),
         };
         let [sigma_x, _] = statistics(Column::SigmaX);
+        // All samples are one configuration: its local energy has no spread, whatever that of the wave function is.
+        let flat = [Column::Energy, Column::ImaginaryEnergy, Column::Magnetization, Column::Staggered];
+        let is_flat = flat.into_iter().all(|column| statistics(column)[1] == 0.0);
+        let is_one = is_flat && (numbers.unique <= self.pipeline.spans().parts() || !self.config.unique);
+        let known = |value: f64| if is_one && self.pipeline.tables.host.is_off_diagonal() { f64::NAN } else { value };
         let [staggered, _] = statistics(Column::AbsStaggered);
         StepReport {
             step: numbers.step,
             energy,
-            energy_error: (real_variance / f64::from(self.pipeline.samples)).sqrt(),
-            variance: real_variance + imaginary_variance,
+            energy_error: known((real_variance / f64::from(self.pipeline.samples)).sqrt()),
+            variance: known(real_variance + imaginary_variance),
             density: 0.5 * (magnetization.mean[0] / sites + 1.0),
             sigma_x: if self.pipeline.tables.host.flips_every_site { sigma_x } else { f64::NAN },
             staggered,
@@ -304,6 +309,15 @@ impl Trainer {
             reconfiguration: None,
             seconds: numbers.seconds,
         }
+    }
+
+    /// Returns the first configuration of the last step, N occupations in site order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] if the device was lost.
+    pub fn last_configuration(&self) -> Result<Vec<u8>> {
+        let tokens: Vec<u32> = self.pipeline.tokens.read(&self.gpu, self.pipeline.patches() as usize)?;
+        Ok(self.pipeline.patching.config(&tokens))
     }
 
     /// Returns the weights after the last submitted step.

@@ -6,7 +6,7 @@ use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
 use ketformer::run::{
     Curve, EVENTS_FOLDER, EnergyScale, EnergySummary, Events, HISTORY_FILE, History, METRICS_FILE, Metrics,
-    PICTURE_FILE, RunFolder, RunSettings, SETTINGS_FILE, save_checkpoint,
+    PICTURE_FILE, RunFolder, RunSettings, SETTINGS_FILE, Summary, save_checkpoint,
 };
 use ketformer::vmc::{Checkpoint, StepReport, Trainer};
 use ketformer::{Error, ErrorKind, Result};
@@ -296,6 +296,14 @@ impl TrainingRun {
             let text = "train: every step was rejected for a value that is not finite; give a smaller lr= or clip=1";
             return Err(Error::new(ErrorKind::NotFinite, text));
         };
+        let terms = self.job.problem.hamiltonian.terms(&self.job.problem.lattice)?;
+        let config = self.trainer.last_configuration()?;
+        let summary = match summary.energy_error.is_nan() && terms.variance_of_configuration(&config) == 0.0 {
+            // One configuration that is an eigenstate: there is no error.
+            true => Summary { energy_error: 0.0, variance: 0.0, ..summary },
+            false => summary,
+        };
+        output::concentration::warn_of_run(&summary, &config, &terms, self.job.config.samples, &self.job.problem);
         let energy = Measurement { mean: summary.energy, error: summary.energy_error };
         let is_text = self.job.style != OutputStyle::Json;
         if is_text {

@@ -33,7 +33,10 @@ impl BarText {
         let decimals = self.energy.decimals().min(DECIMALS);
         let fields = [
             Some(format!("{}/{}", self.step, self.steps)),
-            Some(format!("E/N {mean:.decimals$} ± {error:.decimals$}")),
+            Some(match error.is_nan() {
+                true => format!("E/N {mean:.decimals$} ± unknown"),
+                false => format!("E/N {mean:.decimals$} ± {error:.decimals$}"),
+            }),
             self.exact.map(|exact| format!("exact {exact:.decimals$}")),
             Some(format!("ETA {}", duration(self.left))),
             Some(format!("{} s/step", significant(self.each, 2))),

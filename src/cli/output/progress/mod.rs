@@ -30,6 +30,9 @@ pub enum OutputStyle {
     Quiet,
 }
 
+/// Number of consecutive steps of a single configuration after which a warning is printed.
+const SINGLE_TOLD: u64 = 10;
+
 /// Quantities of a run that the progress display needs.
 pub struct RunExtent {
     /// Number of steps done before, and total number of steps.
@@ -55,6 +58,8 @@ pub struct Progress {
     rejected: u64,
     /// Whether the warning about few deduplicated samples was printed.
     few_told: bool,
+    /// Number of consecutive steps whose samples were all one configuration.
+    single: u64,
     /// Whether the first step is done, which is when all kernels are compiled.
     compiled: Arc<AtomicBool>,
 }
@@ -95,7 +100,7 @@ impl Progress {
         if form == OutputStyle::Text {
             show_compilation(bar.clone(), Arc::clone(&compiled));
         }
-        Self { extent, form, bar, begun: Instant::now(), rejected: 0, few_told: false, compiled }
+        Self { extent, form, bar, begun: Instant::now(), rejected: 0, few_told: false, single: 0, compiled }
     }
 
     /// Shows a step.
@@ -114,6 +119,15 @@ impl Progress {
                     report.step
                 ));
             }
+        }
+        self.single = if report.energy_error.is_nan() && report.accepted { self.single + 1 } else { 0 };
+        if self.single == SINGLE_TOLD {
+            self.warn(&format!(
+                "all samples of {SINGLE_TOLD} steps up to step {} are one configuration, so that the gradient vanishes; \
+                 if that is not the ground state, train again with temperature=1 (annealing), more samples (K=) or a \
+                 smaller lr=",
+                report.step
+            ));
         }
         if report.lacks_samples(sites) && !self.few_told {
             self.few_told = true;
