@@ -117,6 +117,7 @@ pub use model::{
 pub use physics::{Hamiltonian, Heisenberg, Lattice, Patch, Rydberg, Tfim, Xxz};
 #[cfg(feature = "train")]
 pub use vmc::{
-    Checkpoint, Optimizer, SampleConfig, Schedule, State, StepReport, StochasticReconfiguration, TrainConfig, Trainer,
+    Annealing, Checkpoint, Optimizer, SampleConfig, Schedule, State, StepReport, StochasticReconfiguration,
+    TrainConfig, Trainer,
 };
 pub use wgpu;

@@ -20,7 +20,9 @@ pub fn remedies(problem: &Problem, exact: Option<f64>) -> Vec<String> {
         of_model.extend(differs.then(|| (key, text(value))));
     }
     if has(own, "patch") && problem.model.chains().is_some() {
-        of_model.extend(larger_patches(own.text("patch"), &problem.lattice).into_iter().map(|patch| ("patch", text(&patch))));
+        of_model.extend(
+            larger_patches(own.text("patch"), &problem.lattice).into_iter().map(|patch| ("patch", text(&patch))),
+        );
     }
     let of_hamiltonian = [PERIODIC.name, "marshall"].into_iter().filter(|key| has(&problem.hamiltonian_settings, key));
     let name = |settings: &Settings, key: &str, value: &Value| format!("--{} {key}={value}", settings.group().name);

@@ -37,6 +37,7 @@ pub static ALL: &[Entry] = &[
     vmc::cases::energy::LOCAL_ENTRY,
     vmc::cases::energy::STATISTICS_ENTRY,
     vmc::cases::energy::WEIGHTS_ENTRY,
+    vmc::cases::free_energy::ENTRY,
     nn::cases::adam::SQUARE_ENTRY,
     nn::cases::adam::DECIDE_ENTRY,
     nn::cases::adam::ADAM_ENTRY,

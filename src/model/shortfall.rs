@@ -58,12 +58,7 @@ const DIFFERENT: f64 = 1e-8;
 ///
 /// # Errors
 /// As [`Model::symmetries`]; as [`Subspace::lowest_energy`] and [`ground_state`] for terms that fail [`Terms::check`].
-pub fn shortfall(
-    model: &dyn Model,
-    lattice: &Lattice,
-    terms: &Terms,
-    exact: Option<f64>,
-) -> Result<Option<Shortfall>> {
+pub fn shortfall(model: &dyn Model, lattice: &Lattice, terms: &Terms, exact: Option<f64>) -> Result<Option<Shortfall>> {
     let (names, generators): (Vec<String>, Vec<Symmetry>) = model.symmetries(lattice)?.into_iter().unzip();
     let excitations = model.conserves_magnetization().then_some(terms.sites() / 2);
     if generators.is_empty() && excitations.is_none() {

@@ -65,10 +65,14 @@ mod tests {
 
     #[test]
     fn only_suppressed_configurations_count_as_unseen() {
-        let unseen = |v, samples| Rydberg { v, ..Rydberg::default() }.terms(&Lattice::chain(9)).unwrap().unseen_energy(samples);
+        let unseen =
+            |v, samples| Rydberg { v, ..Rydberg::default() }.terms(&Lattice::chain(9)).unwrap().unseen_energy(samples);
         assert_eq!([unseen(7.0, 100), unseen(100.0, 100), unseen(-1e6, 100)], [0.0; 3]);
         assert!((unseen(1546.0, 12_800) - 3.0 * 1546.0 / 12_800.0).abs() < 1e-12);
         assert_eq!(Heisenberg::default().terms(&Lattice::chain(4)).unwrap().unseen_energy(1), 0.0);
-        assert_eq!(Rydberg { omega: 0.0, v: 1e6, ..Rydberg::default() }.terms(&Lattice::chain(4)).unwrap().unseen_energy(1), 0.0);
+        assert_eq!(
+            Rydberg { omega: 0.0, v: 1e6, ..Rydberg::default() }.terms(&Lattice::chain(4)).unwrap().unseen_energy(1),
+            0.0
+        );
     }
 }

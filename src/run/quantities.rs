@@ -117,6 +117,8 @@ pub(super) static QUANTITIES: &[Quantity] = &[
     .scalar("sampling/acceptance", unscaled),
     number!("gradient_norm", gradient_norm).scalar("training/gradient_norm", unscaled),
     number!("learning_rate", learning_rate).scalar("training/learning_rate", unscaled),
+    // Follows from the settings.
+    Quantity::derived(|step| step.temperature.unwrap_or(f64::NAN)).scalar("training/temperature", unscaled),
     // 1 if the step was taken and 0 if it was rejected.
     Quantity::column("accepted", |step| u8::from(step.accepted).into(), |step, cell| step.accepted = cell == 1.0)
         .scalar("training/accepted", unscaled),

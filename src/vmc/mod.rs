@@ -26,5 +26,5 @@ pub use train::checkpoint::Checkpoint;
 pub use train::metrics::{Magnetization, StepReport};
 pub use train::optimizer::{Optimizer, StochasticReconfiguration};
 pub use train::parts::PartTime;
-pub use train::schedule::Schedule;
+pub use train::schedule::{Annealing, Schedule};
 pub use train::trainer::{Steps, TrainConfig, Trainer};

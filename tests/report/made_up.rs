@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use ketformer::model::AttentionKind;
 use ketformer::physics::{Order, Patching};
 use ketformer::run::{AdapterRecord, Report, Resumption, RunSettings};
-use ketformer::vmc::{AttentionMaps, ChainReport, Concentration, Estimate, Mean, ObservableEstimates, PartTime, StepReport};
+use ketformer::vmc::{
+    AttentionMaps, ChainReport, Concentration, Estimate, Mean, ObservableEstimates, PartTime, StepReport,
+};
 use ketformer::{Lattice, Patch};
 use serde_json::{Map, Value, json};
 

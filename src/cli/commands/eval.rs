@@ -59,7 +59,8 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     });
     let exact = exact.transpose()?;
     let sector = Sector::new(&problem, &terms, &state, amplitudes.as_ref(), config)?;
-    concentration::warn(&estimate.concentration, estimate.energy_error, &problem);
+    let energy = Measurement { mean: estimate.energy, error: estimate.energy_error };
+    concentration::warn(&estimate.concentration, energy, &problem);
     if let Some(report) = &estimate.chains {
         chains::warn(report);
     }
@@ -74,7 +75,6 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let sites = lattice.sites();
-    let energy = Measurement { mean: estimate.energy, error: estimate.energy_error };
     output::line(energy_line(energy, sites, estimate.variance));
     observables::show(&estimate, lattice);
     sector.show();

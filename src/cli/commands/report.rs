@@ -10,8 +10,9 @@ use ketformer::{Error, ErrorKind, Result};
 
 use crate::cli::arguments::ReportArguments;
 use crate::cli::groups::{Problem, hamiltonian, report as group, train, wave_function};
-use crate::cli::output::{chains, concentration, shortfall};
 use crate::cli::output::exact_answer::exact_energy;
+use crate::cli::output::number::Measurement;
+use crate::cli::output::{chains, concentration, shortfall};
 use crate::cli::settings::Settings;
 use crate::cli::settings::typed::words;
 use crate::cli::subject::{of_run, split_runs};
@@ -49,7 +50,8 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
     if let Some(report) = &estimate.chains {
         chains::warn(report);
     }
-    concentration::warn(&estimate.concentration, estimate.energy_error, &problem);
+    let energy = Measurement { mean: estimate.energy, error: estimate.energy_error };
+    concentration::warn(&estimate.concentration, energy, &problem);
     let shown = options.size("snapshots");
     let attending = ATTENDING.min(samples).max(shown);
     let mut drawn = state.sample(SampleConfig { samples: attending, seed })?.configurations;

@@ -17,8 +17,8 @@ use serde_json::{Map, Value, json};
 use super::train::{self, Job, Trained, TrainingRun};
 use crate::cli::arguments::{Arguments, Command, SweepArguments, TrainArguments};
 use crate::cli::groups::{Problem, hamiltonian, train as train_group, wave_function};
-use crate::cli::output::{chains, concentration};
 use crate::cli::output::number::{Measurement, energy_line, exact_line};
+use crate::cli::output::{chains, concentration};
 use crate::cli::settings::range::Range;
 use crate::cli::shell::quoted_path;
 use crate::cli::{Outcome, device, interrupt, output, weights};
@@ -215,8 +215,9 @@ fn evaluated(gpu: &Gpu, arguments: &SweepArguments, trained: &Trained, coupling:
     if let Some(report) = &estimate.chains {
         chains::warn(report);
     }
-    concentration::warn(&estimate.concentration, estimate.energy_error, &job.problem);
-    Ok(PhasePoint::new(coupling, lattice, &estimate, *exact))
+    let point = PhasePoint::new(coupling, lattice, &estimate, *exact);
+    concentration::warn(&estimate.concentration, point.energy.into(), &job.problem);
+    Ok(point)
 }
 
 fn show(coupling: &str, point: &PhasePoint, sites: usize, order: Option<Order>) {

@@ -2,7 +2,7 @@
 
 use ketformer::Result;
 use ketformer::model::Precision;
-use ketformer::vmc::{Optimizer, Schedule, StochasticReconfiguration, TrainConfig};
+use ketformer::vmc::{Annealing, Optimizer, Schedule, StochasticReconfiguration, TrainConfig};
 
 use super::lattice::{L, MAX_SITES};
 use crate::cli::settings::{Group, Key, KeyKind, Settings, Value, words};
@@ -47,6 +47,19 @@ pub static GROUP: Group = Group {
             "schedule of the learning rate; cosine decays to 0 at the last step",
         ),
         Key::new("warmup", KeyKind::Count(0, MAX_STEPS), "0", "steps", "steps in which the learning rate rises from 0"),
+        Key::optional(
+            "temperature",
+            KeyKind::Real(0.0, 1e12),
+            "energy",
+            "temperature T of the first step; minimizes energy - T*entropy, against collapse (0)",
+        ),
+        Key::optional("temperature_end", KeyKind::Real(0.0, 1e12), "energy", "temperature at the end of its steps (0)"),
+        Key::optional(
+            "temperature_steps",
+            KeyKind::Count(1, MAX_STEPS),
+            "steps",
+            "steps in which the temperature changes linearly (three quarters of steps)",
+        ),
         Key::optional(
             "clip",
             KeyKind::Positive(1e12),
@@ -127,18 +140,37 @@ pub fn config(settings: &mut Settings, memory: Option<u64>) -> Result<TrainConfi
         Optimizer::StochasticReconfiguration(_) => 0.05,
     });
     settings.resolve("lr", Value::Real(learning_rate));
+    let annealing = annealing(settings, steps)?;
     Ok(TrainConfig {
         samples: samples as usize,
         optimizer,
         learning_rate,
         schedule: settings.choice("schedule", &SCHEDULES)(steps),
         warmup,
+        annealing,
         clip: settings.optional_real("clip"),
         seed,
         memory,
         unique: settings.switch("unique"),
         precision: precision(settings),
     })
+}
+
+/// Temperature of a run of `steps` steps. The number of its steps is written back into `settings`, so that a run that is
+/// resumed with more steps keeps it.
+fn annealing(settings: &mut Settings, steps: u64) -> Result<Annealing> {
+    let Some(start) = settings.optional_real("temperature") else {
+        let other = ["temperature_end", "temperature_steps"].into_iter().find(|key| settings.is_given(key));
+        return match other {
+            Some(key) => {
+                Err(GROUP.error(format!("{key} belongs to a temperature; add temperature=, or leave {key} out")))
+            }
+            None => Ok(Annealing::default()),
+        };
+    };
+    let over = settings.optional_count("temperature_steps").unwrap_or((steps - steps / 4).max(1));
+    settings.resolve("temperature_steps", Value::Count(over));
+    Ok(Annealing { start, end: settings.optional_real("temperature_end").unwrap_or(0.0), steps: over })
 }
 
 /// Adam, which has none of the settings of stochastic reconfiguration.
@@ -223,6 +255,21 @@ mod tests {
                 && message("power=1").contains("optimizer=sr")
         );
         assert!(message("momentum=0.9").contains("optimizer=sr"));
+    }
+
+    #[test]
+    fn temperatures_are_annealed_to_zero() {
+        let of = |line| {
+            config_of(line).map(|(config, settings)| (config.annealing, settings.optional_count("temperature_steps")))
+        };
+        assert_eq!(of("steps=80").unwrap(), (Annealing::default(), None));
+        assert_eq!(of("steps=80 temperature=2").unwrap(), (Annealing { start: 2.0, end: 0.0, steps: 60 }, Some(60)));
+        let all = of("steps=80 temperature=0 temperature_end=1 temperature_steps=7 optimizer=sr").unwrap();
+        assert_eq!(all, (Annealing { start: 0.0, end: 1.0, steps: 7 }, Some(7)));
+        let message = |line| of(line).map(|_| ()).unwrap_err().to_string();
+        assert!(message("temperature=-1").contains("at least 0"), "{}", message("temperature=-1"));
+        assert!(message("temperature_end=1").contains("add temperature="));
+        assert!(message("temperature_steps=5").contains("add temperature="));
     }
 
     #[test]

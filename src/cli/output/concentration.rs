@@ -5,12 +5,15 @@ use ketformer::run::Summary;
 use ketformer::vmc::Concentration;
 use serde_json::{Value, json};
 
-use super::number::significant;
+use super::number::{Measurement, significant};
 use crate::cli::groups::Problem;
 use crate::cli::output;
 
 /// Remedies of a collapse, as settings of a training run.
 const RETRAIN: &str = "train again with temperature=1 (annealing), more samples (K=), a smaller lr= or another seed=";
+
+/// Relative error below which the tail of the local energy does not matter.
+const NEGLIGIBLE: f64 = 1e-4;
 
 /// Occupations as a word of zeros and ones, shortened in the middle of a large lattice.
 fn word(config: &[u8]) -> String {
@@ -35,13 +38,15 @@ fn collapse(samples: &str, config: &[u8], variance: f64) -> String {
 fn rare_remedy(problem: &Problem) -> String {
     let has_blockade = problem.hamiltonian_settings.group().keys.iter().any(|key| key.name == "blockade");
     match has_blockade {
-        true => "give --rydberg blockade=1 to leave out configurations of two excited neighbors, or more samples".into(),
+        true => {
+            "give --rydberg blockade=1 to leave out configurations of two excited neighbors, or more samples".into()
+        }
         false => "give more samples, or smaller couplings".into(),
     }
 }
 
-/// Warns if the estimate of `concentration`, with this error of the energy, is unreliable.
-pub fn warn(concentration: &Concentration, error: f64, problem: &Problem) {
+/// Warns if the estimate of the energy from samples of `concentration` is unreliable.
+pub fn warn(concentration: &Concentration, Measurement { mean: energy, error }: Measurement, problem: &Problem) {
     let found = concentration;
     if found.is_collapsed() {
         output::warning(&collapse(&format!("all {} samples", found.samples), &found.mode, found.variance_of_mode));
@@ -64,7 +69,7 @@ pub fn warn(concentration: &Concentration, error: f64, problem: &Problem) {
             word(&found.mode),
             found.others
         ));
-    } else if found.is_heavy_tailed() {
+    } else if found.is_heavy_tailed() && error > NEGLIGIBLE * energy.abs() {
         output::warning(&format!(
             "the variance of the local energy comes from about {} of {} samples: energy and error bar are unreliable; \
              {}",
@@ -101,7 +106,7 @@ pub fn warn_of_run(summary: &Summary, config: &[u8], terms: &Terms, samples: usi
             "only {others} of {drawn} samples of the last {steps} steps differ from the most frequent configurations: \
              the error bar is unreliable, and the wave function may be collapsing; {RETRAIN}"
         ));
-    } else if summary.is_heavy_tailed() {
+    } else if summary.is_heavy_tailed() && summary.energy_error > NEGLIGIBLE * summary.energy.abs() {
         output::warning(&format!(
             "one of the last {steps} steps has most of their variance of the local energy: rare samples dominate, and \
              energy and error bar are unreliable; {}",

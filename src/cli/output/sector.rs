@@ -66,7 +66,8 @@ impl Sector {
             let k = (-im).atan2(re);
             let steps = (k * side as f64 / TAU).round();
             let k = TAU * steps / side as f64;
-            (re * k.cos() - im * k.sin() >= HOLDS).then(|| Label::Momentum(if k <= -PI { 1.0 } else { k / PI }))
+            let of_pi = if k <= -PI { 1.0 } else { k / PI + 0.0 };
+            (re * k.cos() - im * k.sin() >= HOLDS).then_some(Label::Momentum(of_pi))
         };
         match name {
             "translation along x" => momentum(self.lattice.lx),
@@ -138,8 +139,7 @@ mod tests {
 
     #[test]
     fn labels_are_momenta_and_parities() {
-        let sector =
-            Sector { lattice: Lattice::square(6, 4), named: Vec::new(), samples: None, is_rotated: false };
+        let sector = Sector { lattice: Lattice::square(6, 4), named: Vec::new(), samples: None, is_rotated: false };
         let label = |name, value| sector.label(name, &SymmetryExpectation { value, error: [0.0; 2] });
         let momentum = |k: f64| Some(Label::Momentum(k));
         assert_eq!(label("translation along x", [-1.0, 0.0]), momentum(1.0));

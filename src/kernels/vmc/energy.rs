@@ -60,7 +60,7 @@ impl Column {
 /// Number of columns of a sample's values.
 pub const COLUMNS: u32 = Column::ImaginaryEnergy as u32 + 1;
 /// Constants of the kernels that read or write the columns.
-const COLUMN_SPEC: [(&str, u32); 2] = [("COLUMNS", COLUMNS), ("IMAGINARY", Column::ImaginaryEnergy as u32)];
+pub(super) const COLUMN_SPEC: [(&str, u32); 2] = [("COLUMNS", COLUMNS), ("IMAGINARY", Column::ImaginaryEnergy as u32)];
 /// Logarithm that represents an amplitude of zero.
 pub const NEG_LARGE: f32 = -1e30;
 

@@ -199,7 +199,8 @@ impl Model for Vit {
         let [px, py] = [lattice.lx / grid[0] as usize, lattice.ly / grid[1] as usize];
         let of_axis = |name: &str, patches: u32, steps: usize, shift: [usize; 2]| {
             let sites = if steps == 1 { "site" } else { "sites" };
-            let named = || (format!("translation along {name} by {steps} {sites}"), Symmetry::translation(lattice, shift));
+            let named =
+                || (format!("translation along {name} by {steps} {sites}"), Symmetry::translation(lattice, shift));
             (attention == VitAttention::Factored && patches > 1).then(named)
         };
         Ok([of_axis("x", grid[0], px, [px, 0]), of_axis("y", grid[1], py, [0, py])].into_iter().flatten().collect())

@@ -33,6 +33,8 @@ pub(super) struct Results {
     pub trend: Trend,
     /// Whether the Markov chains agree, if there are any.
     pub chains: Chains,
+    /// Whether all samples are one configuration that is not an eigenstate.
+    pub collapsed: bool,
 }
 
 /// Agreement of Markov chains.
@@ -83,6 +85,12 @@ impl Trend {
 
 /// Quality of the run and what to try next, in one sentence.
 pub(super) fn assessment(results: &Results) -> String {
+    if results.collapsed {
+        return "All samples are the same configuration, which is not an eigenstate, so that neither the error nor the \
+                variance can be estimated, and the wave function has probably collapsed: train again with annealing \
+                (temperature=1), more samples (K=) or a smaller learning rate (lr=)."
+            .into();
+    }
     let (quality, accurate) = quality(results);
     let advice = match (results.chains, results.trend) {
         (Chains::Short(samples), _) => format!(
@@ -145,6 +153,7 @@ mod tests {
         v_score: 3e-4,
         trend: Trend::Level,
         chains: Chains::Mixed,
+        collapsed: false,
     };
 
     #[test]
@@ -182,6 +191,12 @@ mod tests {
         assert!(none.starts_with("The energy equals the mean over all configurations, "), "{none}");
         let none = assessment(&Results { energy: f64::NAN, v_score: f64::NAN, ..GOOD });
         assert!(none.starts_with("The energy is not finite or has no V-score, "), "{none}");
+    }
+
+    #[test]
+    fn a_collapse_comes_first() {
+        let text = assessment(&Results { collapsed: true, energy_error: f64::NAN, v_score: f64::NAN, ..GOOD });
+        assert!(text.starts_with("All samples are the same configuration") && text.contains("temperature=1"), "{text}");
     }
 
     #[test]

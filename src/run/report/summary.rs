@@ -46,6 +46,7 @@ fn assessed(report: &Report) -> String {
             Some(ChainReport { r_hat: Some(r_hat), .. }) if *r_hat > MIXED => Chains::Disagree(*r_hat),
             Some(_) => Chains::Mixed,
         },
+        collapsed: estimate.concentration.is_collapsed(),
     })
 }
 

@@ -56,11 +56,7 @@ impl State<'_> {
     ///
     /// # Errors
     /// As [`State::sample`] and [`State::expect`].
-    pub fn expect_symmetries(
-        &self,
-        symmetries: &[Symmetry],
-        config: SampleConfig,
-    ) -> Result<Vec<SymmetryExpectation>> {
+    pub fn expect_symmetries(&self, symmetries: &[Symmetry], config: SampleConfig) -> Result<Vec<SymmetryExpectation>> {
         let drawn = self.sample(config)?.configurations;
         let given = FixedConfigurations::new(self, &Free, drawn.len())?;
         let log_psi = |configurations: &[Vec<u8>]| {

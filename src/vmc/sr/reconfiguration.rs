@@ -177,13 +177,15 @@ impl Reconfiguration {
         direction.write(&self.gpu, &layout.flatten(&of_prefix(DIRECTION, kept))?)
     }
 
-    /// Returns weights and energies of the deduplicated samples of the last batch, from the `values` of all samples.
+    /// Returns weights and energies, or free energies at `temperature`, of the deduplicated samples of the last batch,
+    /// from the `values` of all samples.
     fn drawn(
         &self,
         pipeline: &LocalEnergyPipeline,
         values: &[Vec<f32>],
         distinct: usize,
         reweighting: Option<&Reweighting>,
+        temperature: f64,
     ) -> Result<Drawn> {
         let (gpu, spans) = (&self.gpu, pipeline.spans());
         let count: Vec<u32> = spans.count.read(gpu, distinct)?;
@@ -192,16 +194,22 @@ impl Reconfiguration {
         let weight = |sample: u32| reweighting.map_or(even, |of| of.weight(sample as usize));
         let weights = count.iter().zip(&sample_of).map(|(count, sample)| f64::from(*count) * weight(*sample));
         let root: Vec<f64> = weights.map(f64::sqrt).collect();
+        let log_p = match temperature == 0.0 {
+            true => Vec::new(),
+            false => pipeline.read_log_p(pipeline.samples as usize)?,
+        };
+        let entropy = |sample: u32| log_p.get(sample as usize).map_or(0.0, |log_p| temperature * log_p);
         let mut right = Vec::new();
         for column in [Column::Energy, Column::ImaginaryEnergy].into_iter().take(pipeline.parts as usize) {
-            let energy = |sample: &u32| column.of(&values[*sample as usize]);
+            let entropy = |sample: u32| if column == Column::Energy { entropy(sample) } else { 0.0 };
+            let energy = |sample: &u32| column.of(&values[*sample as usize]) + entropy(*sample);
             right.extend(right_side(&sample_of.iter().map(energy).collect::<Vec<_>>(), &root));
         }
         Ok(Drawn { root, right })
     }
 
     /// Solves the linear system of the last batch and updates the parameters, unless a number is not finite. The norm
-    /// of the step is at most `clip`.
+    /// of the step is at most `clip`. At a `temperature` above zero, the free energy replaces the energy.
     ///
     /// # Errors
     /// [`ErrorKind::Device`] if the device was lost.
@@ -210,6 +218,7 @@ impl Reconfiguration {
         pipeline: &LocalEnergyPipeline,
         numbers: &StepNumbers,
         clip: Option<f64>,
+        temperature: f64,
     ) -> Result<Outcome> {
         let begun = Instant::now();
         let power = self.settings.sampling_power;
@@ -218,7 +227,8 @@ impl Reconfiguration {
         let values = pipeline.read_values()?;
         let reweighted = reweighting.map(|of| of.statistics(&values));
         let rejected = |gradient_norm: f64| Ok(Outcome { gradient_norm, report: None, reweighted });
-        let Drawn { root, right } = self.drawn(pipeline, &values, numbers.unique as usize, reweighting)?;
+        let distinct = numbers.unique as usize;
+        let Drawn { root, right } = self.drawn(pipeline, &values, distinct, reweighting, temperature)?;
         if right.iter().any(|f| !f.is_finite()) {
             return rejected(f64::NAN);
         }

@@ -25,15 +25,17 @@ pub(crate) struct StepInputs {
     pub seed: u64,
     pub step: u64,
     pub learning_rate: f64,
+    pub temperature: f64,
 }
 
-/// Words of [`StepInputs`] on the device: seed (2), step number, learning rate.
-pub(crate) const INPUT_WORDS: u64 = 4;
+/// Words of [`StepInputs`] on the device: seed (2), step number, learning rate, temperature, and zeros.
+pub(crate) const INPUT_WORDS: u64 = 8;
 
 impl StepInputs {
     /// Returns the inputs in the layout of the kernels.
     pub(crate) fn words(&self) -> [u32; INPUT_WORDS as usize] {
-        [self.seed as u32, (self.seed >> 32) as u32, self.step as u32, (self.learning_rate as f32).to_bits()]
+        let [rate, temperature] = [self.learning_rate, self.temperature].map(|value| (value as f32).to_bits());
+        [self.seed as u32, (self.seed >> 32) as u32, self.step as u32, rate, temperature, 0, 0, 0]
     }
 }
 
@@ -61,7 +63,7 @@ pub(crate) struct StepBuffers {
     pub live: Buffer,
     /// Element of the last counter.
     pub own_counter: u64,
-    /// (4) words: seed (2), step number, learning rate
+    /// (8) words: seed (2), step number, learning rate, temperature, and zeros
     pub step: Buffer,
     /// (B, M, parts) of a group
     pub ratio: Buffer,
@@ -89,12 +91,12 @@ impl StepBuffers {
         })
     }
 
-    /// Writes seed and step number, with a learning rate of 0.
+    /// Writes seed and step number, with a learning rate and a temperature of 0.
     ///
     /// # Errors
     /// As [`View::write`].
     pub(crate) fn write_step(&self, seed: u64, step: u64) -> Result<()> {
-        self.step.write(&self.gpu, &StepInputs { seed, step, learning_rate: 0.0 }.words())
+        self.step.write(&self.gpu, &StepInputs { seed, step, learning_rate: 0.0, temperature: 0.0 }.words())
     }
 
     /// Reads log P of the first `samples` samples; log |ψ|² if the wave function is unnormalized.

@@ -4,6 +4,7 @@
 //! consist of whole blocks of the sums over rows. Every sum therefore has the same terms in the same order for any
 //! memory budget.
 
+use super::free_energy::FreeEnergyValues;
 use super::gradient_pass::{GradientPass, LogPsiCotangent};
 use super::local_energy::LocalEnergyPipeline;
 use crate::error::Result;
@@ -17,18 +18,22 @@ pub(crate) struct EnergyGradient<'a> {
     pass: Box<dyn GradientPass + 'a>,
     /// In each span, the deduplicated samples come first.
     weights: LogPsiCotangent,
+    /// At a temperature above zero.
+    free: Option<FreeEnergyValues>,
 }
 
 impl<'a> EnergyGradient<'a> {
-    /// Creates the buffers.
+    /// Creates the buffers of the gradient of the energy, or with `has_temperature` of the free energy at the temperature
+    /// of each step.
     ///
     /// # Errors
     /// As [`crate::gpu::Gpu::buffer`].
-    pub(crate) fn new(pipeline: &'a LocalEnergyPipeline) -> Result<Self> {
+    pub(crate) fn new(pipeline: &'a LocalEnergyPipeline, has_temperature: bool) -> Result<Self> {
         let (samples, complex) = (pipeline.samples, pipeline.phase.is_some());
         Ok(Self {
             pass: pipeline.sampler.gradient_pass(pipeline)?,
             weights: LogPsiCotangent::new(&pipeline.gpu, "ketformer.d_log_psi", samples, complex)?,
+            free: has_temperature.then(|| FreeEnergyValues::new(pipeline)).transpose()?,
             pipeline,
         })
     }
@@ -38,16 +43,23 @@ impl<'a> EnergyGradient<'a> {
     /// # Errors
     /// As [`Plan::launch`].
     pub(crate) fn record(&self, plan: &mut Plan) -> Result<()> {
-        let Self { pipeline, pass, weights } = self;
+        let Self { pipeline, pass, weights, free } = self;
         let (spans, chunk) = (pipeline.spans(), pipeline.sizes.training);
         pipeline.record_own_spans(plan)?;
         plan.scope("energy");
+        let (values, statistics) = match free {
+            Some(free) => {
+                free.record(plan, pipeline)?;
+                (free.values.view(), free.statistics.view())
+            }
+            None => (pipeline.values.view(), pipeline.statistics.view()),
+        };
         let of_energy = EnergyGradientWeights {
-            values: pipeline.values.view(),
+            values,
             dedup_of: pipeline.groups.dedup_of.view(),
             sample_of: spans.sample_of.view(),
             count: spans.count.view(),
-            statistics: pipeline.statistics.view(),
+            statistics,
             d_log_psi: weights.whole(),
             phase_at: weights.phase_at(),
         };

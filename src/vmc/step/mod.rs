@@ -35,6 +35,7 @@ pub(super) mod chains;
 pub(super) mod dedup;
 pub(super) mod fixed_configurations;
 pub(super) mod fixed_tokens;
+pub(super) mod free_energy;
 pub(super) mod gradient;
 pub(super) mod gradient_pass;
 pub(super) mod kind;

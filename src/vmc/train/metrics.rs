@@ -35,6 +35,8 @@ pub struct StepReport {
     pub gradient_norm: f64,
     /// Learning rate of the step.
     pub learning_rate: f64,
+    /// Temperature of the free energy that the step minimizes; `None` if the run minimizes the energy.
+    pub temperature: Option<f64>,
     /// Number of samples after deduplication, summed over spans.
     pub unique: u32,
     /// Fraction of the proposals of the Markov chains that were accepted; `None` without chains. Below

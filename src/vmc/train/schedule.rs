@@ -1,4 +1,6 @@
-//! Learning-rate schedules.
+//! Schedules of the learning rate and of the temperature.
+
+use crate::error::{Error, ErrorKind, Result};
 
 /// Schedule of the learning rate after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -32,9 +34,62 @@ impl Schedule {
     }
 }
 
+/// Temperature T of a run, which minimizes the free energy E − T·S with the entropy S = −Σ P log P instead of the energy:
+/// from `start`, linearly over `steps` steps, to `end`, which later steps keep (Hibat-Allah et al., Nat. Mach. Intell. 3,
+/// 952 (2021), arXiv:2101.10154). The entropy keeps the samples from collapsing to one configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Annealing {
+    /// T of the first step, in the units of the energy; at least 0.
+    pub start: f64,
+    /// T after `steps` steps.
+    pub end: f64,
+    /// Number of steps over which T changes; with 0, T is `end` from the first step on.
+    pub steps: u64,
+}
+
+impl Annealing {
+    /// T of step `step`, counted from 1.
+    pub fn temperature(&self, step: u64) -> f64 {
+        let done = if self.steps == 0 { 1.0 } else { ((step - 1) as f64 / self.steps as f64).min(1.0) };
+        self.start + (self.end - self.start) * done
+    }
+
+    /// Whether the temperature is zero in all steps.
+    pub fn is_zero(&self) -> bool {
+        self.end == 0.0 && (self.start == 0.0 || self.steps == 0)
+    }
+
+    /// Checks that the temperatures are finite and not negative.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] with the first other one.
+    pub fn check(&self) -> Result<()> {
+        match [self.start, self.end].into_iter().find(|value| !(value.is_finite() && *value >= 0.0)) {
+            Some(value) => Err(Error::new(
+                ErrorKind::Settings,
+                format!("temperature {value}; give 0, or a positive number such as 1"),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Schedule;
+    use super::{Annealing, Schedule};
+
+    #[test]
+    fn temperatures_fall_linearly_and_stay() {
+        let annealing = Annealing { start: 2.0, end: 0.5, steps: 3 };
+        assert_eq!([1, 2, 3, 4, 99].map(|step| annealing.temperature(step)), [2.0, 1.5, 1.0, 0.5, 0.5]);
+        assert!(!annealing.is_zero() && Annealing::default().is_zero());
+        assert_eq!(Annealing { steps: 0, ..annealing }.temperature(1), 0.5);
+        assert!(Annealing { start: 3.0, end: 0.0, steps: 0 }.is_zero());
+        for bad in [-1.0, f64::NAN, f64::INFINITY] {
+            assert!(Annealing { end: bad, ..annealing }.check().unwrap_err().to_string().contains("give 0"));
+        }
+        annealing.check().unwrap();
+    }
 
     #[test]
     fn warm_up_rises_and_cosine_falls_to_zero() {

@@ -7,7 +7,7 @@ use super::adam::AdamBuffers;
 use super::checkpoint::Checkpoint;
 use super::metrics::{Magnetization, MetricsRing, StepNumbers, StepReport};
 use super::optimizer::Optimizer;
-use super::schedule::Schedule;
+use super::schedule::{Annealing, Schedule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::vmc::energy::Column;
@@ -35,6 +35,8 @@ pub struct TrainConfig {
     pub schedule: Schedule,
     /// Number of initial steps over which the learning rate rises linearly.
     pub warmup: u64,
+    /// Temperature of the free energy that is minimized; zero for the energy.
+    pub annealing: Annealing,
     /// Maximum norm of the gradient, to which larger gradients are scaled. With stochastic reconfiguration, maximum
     /// norm of the parameter update.
     pub clip: Option<f64>,
@@ -57,6 +59,7 @@ impl Default for TrainConfig {
             learning_rate: 5e-4,
             schedule: Schedule::Constant,
             warmup: 0,
+            annealing: Annealing::default(),
             clip: None,
             seed: 0,
             memory: None,
@@ -85,6 +88,7 @@ impl TrainConfig {
         if let Optimizer::StochasticReconfiguration(settings) = &self.optimizer {
             settings.check()?;
         }
+        self.annealing.check()?;
         match self.clip {
             Some(clip) if !(clip.is_finite() && clip > 0.0) => {
                 error(format!("clip {clip}; give a positive number such as 1"))
@@ -169,18 +173,19 @@ impl Trainer {
         let builder = PipelineBuilder::new(gpu, lattice, &terms, model, &parameters, pipeline_config)?;
         let ring =
             |pipeline: &LocalEnergyPipeline, ahead| MetricsRing::new(&pipeline.gpu, ahead, pipeline.spans().parts());
+        let has_temperature = !config.annealing.is_zero();
         let mut plan = Plan::new(gpu);
         let (pipeline, method, ring) = match config.optimizer {
             Optimizer::Adam => {
                 let (sizes, _) = builder.fit(0, |pipeline| {
                     AdamBuffers::new(&pipeline.gpu, elements)?;
-                    EnergyGradient::new(pipeline)?;
+                    EnergyGradient::new(pipeline, has_temperature)?;
                     ring(pipeline, STEPS_AHEAD)
                 })?;
                 let pipeline = builder.build(sizes)?;
                 let adam = AdamBuffers::new(gpu, elements)?;
                 pipeline.record(&mut plan, SampleSource::Drawn)?;
-                EnergyGradient::new(&pipeline)?.record(&mut plan)?;
+                EnergyGradient::new(&pipeline, has_temperature)?.record(&mut plan)?;
                 plan.scope("update");
                 let clip = config.clip.map(|clip| clip as f32);
                 adam.record(&mut plan, &parameters, &pipeline, clip)?;
@@ -238,7 +243,8 @@ impl Trainer {
     fn submit_step(&mut self) -> Result<()> {
         let step = self.submitted + 1;
         let rate = self.config.schedule.rate(self.config.learning_rate, self.config.warmup, step);
-        let inputs = StepInputs { seed: self.config.seed, step, learning_rate: rate };
+        let temperature = self.config.annealing.temperature(step);
+        let inputs = StepInputs { seed: self.config.seed, step, learning_rate: rate, temperature };
         if self.begins {
             self.pipeline.restart(self.config.seed, step, false)?;
             self.begins = false;
@@ -254,7 +260,8 @@ impl Trainer {
     fn finish(&mut self, mut numbers: StepNumbers) -> Result<StepReport> {
         let Method::Reconfiguration(method) = &self.method else { return Ok(self.report(&numbers)) };
         let begun = Instant::now();
-        let outcome = method.take(&self.pipeline, &numbers, self.config.clip)?;
+        let temperature = self.config.annealing.temperature(numbers.step);
+        let outcome = method.take(&self.pipeline, &numbers, self.config.clip, temperature)?;
         if let Some(reweighted) = &outcome.reweighted {
             numbers.statistics = reweighted.statistics;
         }
@@ -303,6 +310,7 @@ impl Trainer {
             magnetization,
             gradient_norm: f64::from(numbers.state[4]),
             learning_rate: numbers.learning_rate,
+            temperature: (!self.config.annealing.is_zero()).then(|| self.config.annealing.temperature(numbers.step)),
             unique: numbers.unique,
             acceptance: self.pipeline.sampler.chains().map(|_| f64::from(numbers.acceptance)),
             accepted: numbers.state[3] == 1.0,

@@ -153,6 +153,7 @@ impl Progress {
                 "acceptance": report.acceptance,
                 "accepted": report.accepted,
                 "learning_rate": report.learning_rate,
+                "temperature": report.temperature.unwrap_or(0.0),
                 "samples_per_second": samples / each,
                 "memory": memory,
                 "seconds_left": each * (all - done) as f64,
