@@ -50,7 +50,9 @@ pub fn remedies(problem: &Problem, exact: Option<f64>) -> Vec<String> {
 /// Whether no shortfall is known with these settings.
 fn suffices(problem: &Problem, mut model: Vec<Settings>, settings: Settings, exact: Option<f64>) -> bool {
     let lattice = Lattice { periodic: settings.axes(PERIODIC.name), ..problem.lattice };
-    let Ok(model) = wave_function::model(&mut model) else { return false };
+    let Ok(model) = wave_function::model(&mut model).map(|model| hamiltonian::in_subspace(model, &settings)) else {
+        return false;
+    };
     let Ok(terms) = hamiltonian::hamiltonian(&settings).terms(&lattice) else { return false };
     let fits = model.check(&lattice).is_ok() && check_sector(&*model, &terms).is_ok();
     fits && (model.is_complex() || terms.is_stoquastic())
@@ -61,8 +63,8 @@ fn suffices(problem: &Problem, mut model: Vec<Settings>, settings: Settings, exa
 fn larger_patches(patch: &str, lattice: &Lattice) -> Vec<String> {
     let [px, py] = match patch.parse() {
         Ok(Patch::Block(sides)) => sides,
-        Ok(Patch::Line(sites)) if lattice.ly == 1 => [sites, 1],
-        Ok(Patch::Line(sites)) => [1, sites],
+        Ok(Patch::Line(sites) | Patch::TransposedLine(sites)) if lattice.ly == 1 => [sites, 1],
+        Ok(Patch::Line(sites) | Patch::TransposedLine(sites)) => [1, sites],
         Err(_) => return Vec::new(),
     };
     let fits = |[px, py]: &[usize; 2]| lattice.lx.is_multiple_of(*px) && lattice.ly.is_multiple_of(*py);

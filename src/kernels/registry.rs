@@ -38,6 +38,7 @@ pub static ALL: &[Entry] = &[
     vmc::cases::energy::STATISTICS_ENTRY,
     vmc::cases::energy::WEIGHTS_ENTRY,
     vmc::cases::free_energy::ENTRY,
+    vmc::cases::exclusions::ENTRY,
     nn::cases::adam::SQUARE_ENTRY,
     nn::cases::adam::DECIDE_ENTRY,
     nn::cases::adam::ADAM_ENTRY,

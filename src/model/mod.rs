@@ -13,12 +13,15 @@
 //! **Sectors** restrict a wave function to configurations with half of the sites occupied ([`Sector`],
 //! [`Model::conserves_magnetization`]).
 //!
+//! A **blockade** excludes configurations in which two occupied sites are close ([`Blockaded`], [`Model::exclusions`]).
+//!
 //! **Symmetries** of a network hold for all its parameters ([`Model::symmetries`]). [`shortfall()`] reports where they,
 //! or the sector, exclude the ground state of a Hamiltonian.
 //!
 //! A new family is a folder of two to six files with a [`Model`] (settings, parameters, initial values) and an
 //! [`Autoregressive`] or [`Unnormalized`]. The tests in `tests/wave_functions/` run for every family.
 
+mod blockade;
 mod layers;
 mod lptf;
 mod parameters;
@@ -30,6 +33,7 @@ mod shortfall;
 mod vit;
 mod wave_function;
 
+pub use blockade::{Blockaded, check_exclusions};
 pub use layers::attention_layers::{AttentionKind, AttentionLayers, FactoredLayers};
 pub use layers::block::{Activation, Attention, Norm, Start};
 pub use layers::positional_encoding::PositionalEncoding;

@@ -114,6 +114,16 @@ pub trait Model: Send + Sync {
         false
     }
 
+    /// Pairs of sites of `lattice` that are not occupied together: ψ = 0 for configurations that occupy such a pair. Only
+    /// autoregressive wave functions have any.
+    ///
+    /// # Errors
+    /// As [`Model::check`].
+    fn exclusions(&self, lattice: &Lattice) -> Result<Vec<[usize; 2]>> {
+        let _ = lattice;
+        Ok(Vec::new())
+    }
+
     /// Symmetries under which ψ is exactly invariant on `lattice` for all parameters, ψ(gσ) = ψ(σ), with their names:
     /// generators of a group, without the identity. They are properties of the network and hold whether or not the
     /// lattice and the Hamiltonian have them ([`super::shortfall`]).

@@ -17,6 +17,9 @@ pub(super) struct Coefficients {
     pub pairs: HashMap<[u32; 2], f64>,
     /// By sites, which are equal for a flip of one site, and condition.
     pub moves: HashMap<([u32; 2], MoveCondition), f64>,
+    /// In ascending order.
+    exclusions: Vec<[u32; 2]>,
+    flips: bool,
     /// Magnitudes of the terms summed in constant and fields, for rounding tolerances.
     scale: [f64; 2],
 }
@@ -44,7 +47,11 @@ impl Coefficients {
             }
         }
         let largest = sizes.into_iter().fold(0.0, f64::max);
-        Self { constant, field, pairs, moves, scale: [terms.bound(), largest] }
+        let mut exclusions: Vec<[u32; 2]> =
+            terms.exclusions.iter().map(|pair| ordered(pair.map(|site| site as u32))).collect();
+        exclusions.sort_unstable();
+        exclusions.dedup();
+        Self { constant, field, pairs, moves, exclusions, flips, scale: [terms.bound(), largest] }
     }
 
     /// Whether these coefficients equal `other`'s after the site permutation of `symmetry`.
@@ -61,12 +68,16 @@ impl Coefficients {
             let b = other.moves.get(&(ordered(sites.map(to)), *condition)).copied().unwrap_or(0.0);
             near(a, b, size(a, b))
         };
+        // Of two sites that are not occupied together, the flip makes two that are not empty together.
+        let excluded =
+            |sites: &[u32; 2]| !other.flips && other.exclusions.binary_search(&ordered(sites.map(to))).is_ok();
         // A permutation maps different pairs to different pairs and both sides have equally many nonzero ones, so none
         // of `other` is left unmatched.
         near(self.constant, other.constant, self.scale[0])
             && self.field.iter().enumerate().all(field)
             && self.pairs.iter().all(pair)
             && self.moves.iter().all(step)
+            && self.exclusions.iter().all(excluded)
     }
 }
 

@@ -150,13 +150,7 @@ impl<'a, M: SymmetricMatrix> Davidson<'a, M> {
     }
 
     /// Returns the Ritz pair of `factors`, and `M⁻¹ r`.
-    fn pair(
-        &self,
-        value: f64,
-        basis: &[Vec<f64>],
-        images: &[Vec<f64>],
-        factors: &[f64],
-    ) -> (RitzPair, Vec<f64>) {
+    fn pair(&self, value: f64, basis: &[Vec<f64>], images: &[Vec<f64>], factors: &[f64]) -> (RitzPair, Vec<f64>) {
         let (diagonal, least) = (self.operator.diagonal(), LEAST * self.operator.largest_off_diagonal_sum());
         let (mut vector, mut residual) = (vec![0.0; diagonal.len()], vec![0.0; diagonal.len()]);
         add_combination(&mut vector, basis, factors);
@@ -198,7 +192,10 @@ impl<'a, M: SymmetricMatrix> Davidson<'a, M> {
 /// Start vector of amplitudes `of(s)`, smaller for configurations `s` of large energy.
 pub(super) fn damped(operator: &impl SymmetricMatrix, of: impl Fn(usize) -> f64) -> Vec<f64> {
     let sum = operator.largest_off_diagonal_sum();
-    operator.diagonal().iter().enumerate().map(|(s, energy)| of(s) / (1.0 + energy / sum)).collect()
+    let energies = operator.diagonal().iter().enumerate();
+    let mut start: Vec<f64> = energies.map(|(s, energy)| of(s) / (1.0 + energy.abs() / sum)).collect();
+    operator.restrict(&mut start);
+    start
 }
 
 /// Pseudorandom start vector.

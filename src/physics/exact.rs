@@ -178,7 +178,15 @@ pub fn ground_state(terms: &Terms, sites: usize) -> Result<GroundState> {
             state.iter_mut().for_each(|amplitude| *amplitude = -*amplitude);
         }
         let energy = energy + offset;
-        return Ok(GroundState { energy, state, residual: first.residual, products, gap, width, level: Level::Vectors(states) });
+        return Ok(GroundState {
+            energy,
+            state,
+            residual: first.residual,
+            products,
+            gap,
+            width,
+            level: Level::Vectors(states),
+        });
     }
 }
 
@@ -208,7 +216,8 @@ fn operator(terms: &Terms, sites: usize) -> Result<(Operator, f64)> {
 fn of_diagonal(operator: &Operator, offset: f64) -> GroundState {
     let diagonal = operator.diagonal();
     let width = WIDTH * ROUNDING * offset.abs();
-    let (lowest, above): (Vec<usize>, Vec<usize>) = (0..diagonal.len()).partition(|index| diagonal[*index] <= width);
+    let admitted = (0..diagonal.len()).filter(|index| operator.admits(*index));
+    let (lowest, above): (Vec<usize>, Vec<usize>) = admitted.partition(|index| diagonal[*index] <= width);
     let gap = above.iter().map(|index| diagonal[*index]).fold(f64::INFINITY, f64::min);
     let mut state = vec![0.0; diagonal.len()];
     let amplitude = (lowest.len() as f64).sqrt().recip();
@@ -470,6 +479,7 @@ mod tests {
             field: vec![-0.5; 2],
             pairs: vec![Pair { sites: [0, 1], coefficient: 1.0 }],
             moves: vec![Move::exchange(0, 1, 0.5)],
+            exclusions: Vec::new(),
         };
         let ground = check(&terms);
         assert!((ground.energy + 0.75).abs() < 1e-14);

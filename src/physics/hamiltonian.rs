@@ -17,6 +17,9 @@ pub struct Terms {
     pub pairs: Vec<Pair>,
     /// The off-diagonal terms. Repeated terms add up.
     pub moves: Vec<Move>,
+    /// Pairs of different sites that are not occupied together: H acts in the subspace of the other configurations, and
+    /// off-diagonal terms that would leave it are zero. Empty for all configurations.
+    pub exclusions: Vec<[usize; 2]>,
 }
 
 /// One term `coefficient · n_a n_b`.
@@ -102,6 +105,11 @@ impl Terms {
         self.constant + fields + pairs
     }
 
+    /// Whether `config`, N occupations in site order, occupies no excluded pair.
+    pub fn admits(&self, config: &[u8]) -> bool {
+        self.exclusions.iter().all(|pair| pair.iter().any(|&site| config[site] == 0))
+    }
+
     /// Whether no off-diagonal element is positive. The ground state can then be chosen non-negative, as a wave
     /// function `ψ = √p` requires.
     pub fn is_stoquastic(&self) -> bool {
@@ -128,15 +136,22 @@ impl Terms {
     /// Sign of σˣ of each site in the basis of the Hamiltonian: −1 where its flip is rotated.
     pub(crate) fn sigma_x_signs(&self) -> Vec<f64> {
         let mut signs = vec![1.0; self.sites()];
-        self.moves.iter().filter(|step| step.second.is_none() && step.rotated).for_each(|step| signs[step.first] = -1.0);
+        self.moves
+            .iter()
+            .filter(|step| step.second.is_none() && step.rotated)
+            .for_each(|step| signs[step.first] = -1.0);
         signs
     }
 
     /// `E_∞ = tr H / dim`, the mean energy over all configurations, or over those with the given number of
     /// `excitations`. It is the energy of an uncorrelated state, the reference of V-scores (Wu et al., Science 386, 296
     /// (2024)). Off-diagonal terms have no trace. `⟨n⟩ = ½` and `⟨n n'⟩ = ¼` over all configurations, `m/N` and `m(m −
-    /// 1)/(N(N − 1))` over those with `m` occupied sites.
+    /// 1)/(N(N − 1))` over those with `m` occupied sites. NaN for terms with exclusions, whose configurations have other
+    /// means.
     pub fn infinite_temperature_energy(&self, excitations: Option<usize>) -> f64 {
+        if !self.exclusions.is_empty() {
+            return f64::NAN;
+        }
         let sites = self.sites() as f64;
         let (one, both) = match excitations.map(|m| m as f64) {
             None => (0.5, 0.25),
@@ -178,6 +193,9 @@ impl Terms {
             let what = || format!("the pair ({a}, {b})");
             places(&what, *a, Some(*b))?;
             finite(&what, *coefficient)?;
+        }
+        for [a, b] in &self.exclusions {
+            places(&|| format!("the exclusion ({a}, {b})"), *a, Some(*b))?;
         }
         for (index, step) in self.moves.iter().enumerate() {
             let what = || format!("move {index}");
@@ -256,6 +274,7 @@ mod tests {
             field: vec![1.0, 2.0, 4.0],
             pairs: vec![Pair { sites: [0, 1], coefficient: 8.0 }, Pair { sites: [2, 0], coefficient: 16.0 }],
             moves: vec![Move::flip(1, -1.0), Move::exchange(0, 2, -0.25)],
+            exclusions: Vec::new(),
         }
     }
 

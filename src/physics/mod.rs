@@ -7,6 +7,7 @@
 //!   terms on a lattice.
 //! * [`Rydberg`], [`Tfim`], [`Heisenberg`]: the Hamiltonians. A new one is one more file that creates [`Terms`]; no
 //!   shader changes.
+//! * [`Blockade`]: a Hamiltonian in the subspace in which no two occupied sites are close.
 //! * [`ground_state`] and [`Observables`]: exact diagonalization on all `2^N` states, up to [`MAX_EXACT_SITES`] sites.
 //! * [`SymmetryGroup`]: the site permutations and the spin flip that leave [`Terms`] invariant.
 //! * [`Subspace`] and [`SignRule`]: what states of given symmetries can and cannot be.
@@ -28,6 +29,7 @@
 //! # }
 //! ```
 
+mod blockade;
 mod characters;
 mod chunks;
 mod coefficients;
@@ -50,6 +52,7 @@ mod symmetry_group;
 mod tfim;
 mod xxz;
 
+pub use blockade::{Blockade, excluded_pairs};
 pub(crate) use diagonal::index_of;
 pub use diagonal::{DIAGONAL_OBSERVABLES, DiagonalObservable, Evaluate};
 pub use exact::{GroundState, MAX_EXACT_SITES, ground_energy, ground_state};

@@ -15,6 +15,9 @@ pub(super) trait SymmetricMatrix {
     /// Its diagonal, or an approximation.
     fn diagonal(&self) -> &[f64];
 
+    /// Sets the components outside of its subspace to 0, in which the products of vectors with it stay.
+    fn restrict(&self, x: &mut [f64]);
+
     /// An upper bound of the sum of the magnitudes of the off-diagonal elements of a row.
     fn largest_off_diagonal_sum(&self) -> f64;
 
@@ -29,6 +32,10 @@ impl SymmetricMatrix for Operator {
 
     fn diagonal(&self) -> &[f64] {
         self.diagonal()
+    }
+
+    fn restrict(&self, x: &mut [f64]) {
+        self.restrict(x);
     }
 
     fn largest_off_diagonal_sum(&self) -> f64 {
@@ -46,6 +53,8 @@ impl SymmetricMatrix for Operator {
 pub struct Operator {
     diagonal: Vec<f64>,
     flips: Vec<Flips>,
+    /// Bit masks of the pairs of sites that are not occupied together.
+    exclusions: Vec<usize>,
 }
 
 /// All off-diagonal terms that flip the same sites under the same condition.
@@ -81,7 +90,8 @@ impl Operator {
                 None => flips.push(Flips { mask, amplitude: step.amplitude, condition: step.condition }),
             }
         }
-        Ok(Self { diagonal: tabulate_diagonal(terms), flips })
+        let exclusions = terms.exclusions.iter().map(|[a, b]| 1 << a | 1 << b).collect();
+        Ok(Self { diagonal: tabulate_diagonal(terms), flips, exclusions })
     }
 
     /// `2^N`, the length of a state vector.
@@ -94,10 +104,23 @@ impl Operator {
         &self.diagonal
     }
 
-    /// Subtracts the smallest diagonal energy from the diagonal and returns it. Low energies then keep their digits next
-    /// to a large common part.
+    /// Whether the subspace of H contains `state`.
+    pub fn admits(&self, state: usize) -> bool {
+        self.exclusions.iter().all(|pair| state & pair != *pair)
+    }
+
+    /// Sets the amplitudes outside of the subspace of H to 0.
+    pub fn restrict(&self, x: &mut [f64]) {
+        if !self.exclusions.is_empty() {
+            x.iter_mut().enumerate().filter(|(state, _)| !self.admits(*state)).for_each(|(_, x)| *x = 0.0);
+        }
+    }
+
+    /// Subtracts the smallest diagonal energy of the subspace of H from the diagonal and returns it. Low energies then
+    /// keep their digits next to a large common part.
     pub(super) fn shift_to_zero(&mut self) -> f64 {
-        let least = self.diagonal.iter().copied().fold(f64::INFINITY, f64::min);
+        let admitted = self.diagonal.iter().enumerate().filter(|(state, _)| self.admits(*state));
+        let least = admitted.fold(f64::INFINITY, |least, (_, energy)| least.min(*energy));
         self.diagonal.iter_mut().for_each(|energy| *energy -= least);
         least
     }
@@ -107,7 +130,7 @@ impl Operator {
         self.flips.iter().map(|flip| flip.amplitude.abs()).sum()
     }
 
-    /// `y = H·x`.
+    /// `y = H·x`, for `x` in the subspace of H.
     ///
     /// # Panics
     /// If `x` or `y` is not `2^N` long.
@@ -122,6 +145,7 @@ impl Operator {
             }
             self.flips.iter().for_each(|flip| flip.add_to(part, base, x));
         });
+        self.restrict(y);
     }
 }
 

@@ -80,10 +80,10 @@ mod tests {
 
     #[test]
     fn every_order_has_its_observables() {
-        assert_eq!(Order::Uniform.rows().map(|row| super::super::DIAGONAL_OBSERVABLES[row].name), [
-            "uniform_abs",
-            "uniform_squared"
-        ]);
+        assert_eq!(
+            Order::Uniform.rows().map(|row| super::super::DIAGONAL_OBSERVABLES[row].name),
+            ["uniform_abs", "uniform_squared"]
+        );
         assert_eq!(Order::ALL.map(Order::name), ["uniform", "staggered"]);
     }
 }

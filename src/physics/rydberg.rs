@@ -57,7 +57,7 @@ impl Hamiltonian for Rydberg {
         }
         let moves = (0..sites).map(|site| Move::flip(site, -0.5 * self.omega).after_rotation(self.omega < 0.0));
         let moves = moves.collect();
-        let terms = Terms { constant: 0.0, field: vec![-self.delta; sites], pairs, moves };
+        let terms = Terms { field: vec![-self.delta; sites], pairs, moves, ..Terms::default() };
         terms.check()?;
         Ok(terms)
     }

@@ -157,7 +157,7 @@ mod tests {
             pairs: vec![crate::physics::Pair { sites: [0, 1], coefficient: -9.0 }],
             moves: vec![Move::exchange(0, 1, 0.5)],
             field: vec![4.5; 2],
-            constant: 0.0,
+            ..Terms::default()
         };
         assert_eq!(SignRule::new(&ferromagnet, None), None);
         let exchange = Symmetry::translation(&Lattice::chain(2), [1, 0]);

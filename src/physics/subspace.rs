@@ -1,9 +1,9 @@
 //! Subspace of the states that are invariant under given symmetries and have a given number of occupied sites, and the
 //! lowest energy in it by exact diagonalization.
 //!
-//! A state of the subspace is constant on the orbits of configurations under the symmetries. With the normalized sums
-//! over orbits as basis, the matrix is `Pᵀ H P`. H does not have to be invariant: the lowest eigenvalue is the minimum
-//! of ⟨H⟩ over the subspace either way.
+//! A state of the subspace is constant on the orbits of configurations under the symmetries, except for configurations
+//! outside of the subspace of H. With the normalized sums over orbits as basis, the matrix is `Pᵀ H P`. H does not have
+//! to be invariant: the lowest eigenvalue is the minimum of ⟨H⟩ over the subspace either way.
 
 use super::davidson::{Davidson, RitzPair, pseudorandom};
 use super::operator::SymmetricMatrix;
@@ -46,7 +46,7 @@ impl Subspace {
         }
         let mut operator = Operator::new(terms)?;
         let offset = operator.shift_to_zero();
-        let orbits = self.orbits(sites);
+        let orbits = self.orbits(sites, &operator);
         if orbits.weights.is_empty() {
             return fault(format!("no configuration of {sites} sites is in it; give another number of excitations"));
         }
@@ -61,32 +61,40 @@ impl Subspace {
         let accepts = |pair: &RitzPair| pair.residual <= RESIDUAL * (pair.scale + operator.largest_off_diagonal_sum());
         let found = Davidson::new(&projected, MOST_PRODUCTS).lowest(pseudorandom(&projected, 0), accepts)?;
         let Some(pair) = found else {
-            return fault(format!("no residual below {RESIDUAL:.0e} in {MOST_PRODUCTS} products; give couplings of similar size"));
+            return fault(format!(
+                "no residual below {RESIDUAL:.0e} in {MOST_PRODUCTS} products; give couplings of similar size"
+            ));
         };
         Ok(pair.value + offset)
     }
 
-    fn orbits(&self, sites: usize) -> Orbits {
+    /// Orbits of the configurations, each without those outside of the subspace, on which amplitudes are 0.
+    fn orbits(&self, sites: usize, operator: &Operator) -> Orbits {
         let mut of_state = vec![OUTSIDE; 1 << sites];
         let (mut weights, mut left) = (Vec::new(), Vec::new());
-        let is_inside = |state: usize| self.excitations.is_none_or(|wanted| state.count_ones() as usize == wanted);
+        let is_inside = |state: usize| {
+            self.excitations.is_none_or(|wanted| state.count_ones() as usize == wanted) && operator.admits(state)
+        };
         for start in 0..1 << sites {
             if of_state[start] != OUTSIDE || !is_inside(start) {
                 continue;
             }
-            let (orbit, mut members) = (weights.len() as u32, 0);
+            let (orbit, mut members) = (weights.len() as u32, vec![start]);
             of_state[start] = orbit;
             left.push(start);
             while let Some(state) = left.pop() {
-                members += 1;
                 for image in self.generators.iter().map(|g| g.image_of_state(state)) {
                     if of_state[image] == OUTSIDE {
                         of_state[image] = orbit;
+                        members.push(image);
                         left.push(image);
                     }
                 }
             }
-            weights.push(1.0 / f64::from(members).sqrt());
+            let all = members.len();
+            members.retain(|member| !is_inside(*member));
+            members.iter().for_each(|outside| of_state[*outside] = OUTSIDE);
+            weights.push(1.0 / ((all - members.len()) as f64).sqrt());
         }
         Orbits { of_state, weights }
     }
@@ -116,6 +124,9 @@ impl SymmetricMatrix for Projected<'_> {
     fn diagonal(&self) -> &[f64] {
         &self.diagonal
     }
+
+    /// The orbits are those of the subspace.
+    fn restrict(&self, _: &mut [f64]) {}
 
     /// A bound for the states of an orbit holds for their normalized sum.
     fn largest_off_diagonal_sum(&self) -> f64 {

@@ -93,6 +93,7 @@ mod tests {
             field: vec![-0.5; 2],
             pairs: vec![Pair { sites: [0, 1], coefficient: 1.0 }],
             moves: vec![Move::exchange(0, 1, 0.5)],
+            exclusions: Vec::new(),
         };
         let log_p = vec![-1e3, 0.5f64.ln(), 0.5f64.ln(), -1e3];
         let of = |phase: Vec<f64>| Enumeration::new(&terms, &lattice, &Amplitudes { log_p: log_p.clone(), phase });

@@ -173,9 +173,7 @@ impl PhaseDiagram {
         let needed = columns().into_iter().take(4).all(|name| names.contains(&name.as_str()));
         let row = |line: &str| {
             let cells: Vec<f64> = line.split(',').map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
-            let cell = |name: &str| {
-                names.iter().position(|other| *other == name).map_or(f64::NAN, |at| cells[at])
-            };
+            let cell = |name: &str| names.iter().position(|other| *other == name).map_or(f64::NAN, |at| cells[at]);
             let mean = |name: &str| Mean { value: cell(name), error: cell(&format!("{name}_error")) };
             (cells.len() == names.len() && needed).then(|| PhasePoint {
                 coupling: cells[0],
@@ -221,7 +219,8 @@ impl PhaseDiagram {
     /// The magnetization that is drawn.
     fn drawn_order(&self) -> Order {
         let largest = |order: Order| self.points.iter().map(|point| point.squared(order)).fold(0.0, f64::max);
-        let by_response = || if largest(Order::Uniform) > largest(Order::Staggered) { Order::Uniform } else { Order::Staggered };
+        let by_response =
+            || if largest(Order::Uniform) > largest(Order::Staggered) { Order::Uniform } else { Order::Staggered };
         self.order.unwrap_or_else(by_response)
     }
 

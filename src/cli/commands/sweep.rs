@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use ketformer::gpu::Gpu;
-use ketformer::model::Weights;
 use ketformer::physics::Order;
 use ketformer::run::{
     METRICS_FILE, MODEL_FILE, PhaseDiagram, PhasePoint, RunFolder, RunSettings, SETTINGS_FILE, save_text,
@@ -230,7 +229,8 @@ fn show(coupling: &str, point: &PhasePoint, sites: usize, order: Option<Order>) 
         let [size, _] = point.order_parameter(order);
         format!("  {} |m| {}", order.name(), Measurement::from(size))
     };
-    let orders: String = Order::ALL.into_iter().filter(|one| order.is_none_or(|order| order == *one)).map(shown).collect();
+    let orders: String =
+        Order::ALL.into_iter().filter(|one| order.is_none_or(|order| order == *one)).map(shown).collect();
     let energy = energy_line(energy, sites, point.variance);
     output::line(format!("{coupling} {}  {energy}{exact}{orders}", point.coupling));
 }

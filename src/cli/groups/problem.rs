@@ -41,9 +41,9 @@ impl Problem {
         let lattice = lattice::agree(extent, model_settings.first(), &hamiltonian_settings)?;
         hamiltonian_settings.resolve("Lx", Value::Count(lattice.lx as u64));
         hamiltonian_settings.resolve("Ly", Value::Count(lattice.ly as u64));
+        let model = hamiltonian::in_subspace(wave_function::model(&mut model_settings)?, &hamiltonian_settings);
         let hamiltonian = hamiltonian::hamiltonian(&hamiltonian_settings);
         let terms = hamiltonian.terms(&lattice)?;
-        let model = wave_function::model(&mut model_settings)?;
         model.check(&lattice)?;
         check_sector(&*model, &terms)?;
         if !model.is_complex() && !terms.is_stoquastic() {

@@ -10,7 +10,7 @@ use crate::cli::groups::Problem;
 use crate::cli::output;
 
 /// Remedies of a collapse, as settings of a training run.
-const RETRAIN: &str = "train again with temperature=1 (annealing), more samples (K=), a smaller lr= or another seed=";
+const RETRAIN: &str = "train again with temperature=2 (annealing), more samples (K=), a smaller lr= or another seed=";
 
 /// Relative error below which the tail of the local energy does not matter.
 const NEGLIGIBLE: f64 = 1e-4;
@@ -37,11 +37,12 @@ fn collapse(samples: &str, config: &[u8], variance: f64) -> String {
 /// Remedy for configurations of large energy that are rarely drawn.
 fn rare_remedy(problem: &Problem) -> String {
     let has_blockade = problem.hamiltonian_settings.group().keys.iter().any(|key| key.name == "blockade");
-    match has_blockade {
+    let is_autoregressive = problem.model.chains().is_none();
+    match has_blockade && is_autoregressive {
         true => {
             "give --rydberg blockade=1 to leave out configurations of two excited neighbors, or more samples".into()
         }
-        false => "give more samples, or smaller couplings".into(),
+        false => "give more samples".into(),
     }
 }
 

@@ -58,7 +58,13 @@ impl ExactAnswer {
             let fidelity = projected.fidelity(&ground);
             (projected, fidelity)
         });
-        Ok(Self { energy: ground.energy, degeneracy: ground.degeneracy(), fidelity: all.fidelity(&ground), all, projected })
+        Ok(Self {
+            energy: ground.energy,
+            degeneracy: ground.degeneracy(),
+            fidelity: all.fidelity(&ground),
+            all,
+            projected,
+        })
     }
 
     /// Prints the results. The sum of probabilities is printed only if `normalized`; otherwise the full sum makes it 1.

@@ -88,7 +88,7 @@ pub(super) fn assessment(results: &Results) -> String {
     if results.collapsed {
         return "All samples are the same configuration, which is not an eigenstate, so that neither the error nor the \
                 variance can be estimated, and the wave function has probably collapsed: train again with annealing \
-                (temperature=1), more samples (K=) or a smaller learning rate (lr=)."
+                (temperature=2), more samples (K=) or a smaller learning rate (lr=)."
             .into();
     }
     let (quality, accurate) = quality(results);
@@ -104,7 +104,9 @@ pub(super) fn assessment(results: &Results) -> String {
         (Chains::Mixed, Trend::Falling(steps)) => {
             format!("and it was still falling in the last {steps} steps: resume the run with more steps (steps=)")
         }
-        (Chains::Mixed, Trend::Unknown) => "and the run is too short to show a trend: resume it with more steps (steps=)".into(),
+        (Chains::Mixed, Trend::Unknown) => {
+            "and the run is too short to show a trend: resume it with more steps (steps=)".into()
+        }
         (Chains::Mixed, Trend::Level) if accurate => "and it no longer falls, so that the run needs no change".into(),
         (Chains::Mixed, Trend::Level) => {
             "and it no longer falls: try more samples (K=), a larger width (Nh=) or a smaller learning rate (lr=)"
@@ -196,7 +198,7 @@ mod tests {
     #[test]
     fn a_collapse_comes_first() {
         let text = assessment(&Results { collapsed: true, energy_error: f64::NAN, v_score: f64::NAN, ..GOOD });
-        assert!(text.starts_with("All samples are the same configuration") && text.contains("temperature=1"), "{text}");
+        assert!(text.starts_with("All samples are the same configuration") && text.contains("temperature=2"), "{text}");
     }
 
     #[test]
@@ -209,7 +211,10 @@ mod tests {
         assert!(of(Chains::Short(4096), falling).ends_with("whether they agree: first give samples=4096."));
         let resumed = ", and it was still falling in the last 200 steps: resume the run with more steps (steps=).";
         assert!(of(Chains::Mixed, falling).ends_with(resumed));
-        assert!(of(Chains::Mixed, Trend::Unknown).ends_with("too short to show a trend: resume it with more steps (steps=)."));
+        assert!(
+            of(Chains::Mixed, Trend::Unknown)
+                .ends_with("too short to show a trend: resume it with more steps (steps=).")
+        );
     }
 
     #[test]

@@ -50,7 +50,8 @@ pub(super) fn section(report: &Report) -> Result<String, Fault> {
         let kind = if peak.is_connected { ", connected" } else { "" };
         format!("The largest peak is {} at k = {}{kind}. ", shown(value.value, 3), vector(report, peak.wave))
     });
-    let exceeds = if observables.is_flip_symmetric { "" } else { ", which includes the mean density and may exceed the scale" };
+    let exceeds =
+        if observables.is_flip_symmetric { "" } else { ", which includes the mean density and may exceed the scale" };
     let where_from = match lx > 1 && ly > 1 {
         true => "k = 2π (a/L<sub>x</sub>, b/L<sub>y</sub>), a to the right and b downwards",
         false => "k = 2π a/L, a in the order of the sites",

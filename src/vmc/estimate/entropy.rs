@@ -59,11 +59,14 @@ impl State<'_> {
             pairs.iter().flat_map(|pair| [mixed(pair.samples), mixed([pair.samples[1], pair.samples[0]])]).collect();
         // ψ vanishes outside of the sector, regardless of the network's output. Both configurations of a swapped pair lie
         // in the sector, or neither does.
+        let exclusions = model.exclusions(self.lattice)?;
+        let admitted = |c: &[u8]| exclusions.iter().all(|pair| pair.iter().any(|&site| c[site] == 0));
         let inside = |configuration: &Vec<u8>| {
             let occupied = configuration.iter().map(|n| usize::from(*n)).sum::<usize>();
             !model.conserves_magnetization() || 2 * occupied == configuration.len()
         };
-        let inside: Vec<bool> = swapped.iter().step_by(2).map(inside).collect();
+        let inside: Vec<bool> =
+            swapped.chunks(2).map(|pair| inside(&pair[0]) && pair.iter().all(|c| admitted(c))).collect();
         let swapped = amplitudes(&given, &swapped)?;
 
         let term = |((pair, swapped), inside): ((&Pair, &[[f64; 2]]), &bool)| {

@@ -40,7 +40,7 @@ impl Hamiltonian for Free {
     }
 
     fn terms(&self, lattice: &Lattice) -> Result<Terms> {
-        Ok(Terms { constant: 0.0, field: vec![0.0; lattice.sites()], pairs: Vec::new(), moves: Vec::new() })
+        Ok(Terms { field: vec![0.0; lattice.sites()], ..Terms::default() })
     }
 }
 
@@ -102,7 +102,11 @@ impl State<'_> {
         }
         let configuration = |index: u32| (0..sites).map(|site| (index >> site & 1) as u8).collect();
         let excitations = excitations(self.model, sites);
-        let is_over = |index: &u32| excitations.is_none_or(|excitations| index.count_ones() == excitations);
+        let exclusions: Vec<u32> = self.model.exclusions(self.lattice)?.iter().map(|[a, b]| 1 << a | 1 << b).collect();
+        let is_over = |index: &u32| {
+            excitations.is_none_or(|excitations| index.count_ones() == excitations)
+                && exclusions.iter().all(|pair| index & pair != *pair)
+        };
         let states: Vec<u32> = (0..1 << sites).filter(is_over).collect();
         let configurations: Vec<Vec<u8>> = states.iter().copied().map(configuration).collect();
         let LocalEnergies { mut log_p, phase, normalized, .. } = self.local_energies(&Free, &configurations)?;

@@ -81,13 +81,7 @@ pub(super) fn series(numbers: &[f64], chunk: usize, chains: usize) -> Vec<Vec<f6
 impl ChainReport {
     /// Computes the diagnostics from local energies in the order of [`series`]. Chain n accepted `accepted[n]` of
     /// `proposals` proposals. `needed_samples` give every chain [`NEEDED_LENGTH`] samples.
-    pub(super) fn new(
-        energies: &[f64],
-        chunk: usize,
-        accepted: &[u64],
-        proposals: u64,
-        needed_samples: usize,
-    ) -> Self {
+    pub(super) fn new(energies: &[f64], chunk: usize, accepted: &[u64], proposals: u64, needed_samples: usize) -> Self {
         let chains = accepted.len();
         let series = series(energies, chunk, chains);
         let (time, r_hat, widening) = (autocorrelation_time(&series), split_r_hat(&series), widening(&series));

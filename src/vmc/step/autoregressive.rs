@@ -7,7 +7,10 @@
 //! There is no pass for log P before the connected configurations: decoding leaves logits and cache. The teacher-forced
 //! pass only runs for the gradient.
 
+use std::rc::Rc;
+
 use super::buffers::{GroupViews, SampleSource, StepBuffers};
+use super::exclusions::Exclusions;
 use super::gradient_pass::{GradientPass, LogPsiBuffers};
 use super::sampler::Sampler;
 use crate::error::Result;
@@ -18,6 +21,7 @@ use crate::kernels::nn::categorical::{
 };
 use crate::kernels::nn::phase::{PhaseBackward, PhaseForward, Targets};
 use crate::kernels::vmc::energy::{AmplitudeRatio, ConnectedShape};
+use crate::kernels::vmc::exclusions::ExcludedRows;
 use crate::kernels::vmc::rows::{RowsConnected, RowsSamples, Window};
 use crate::model::{Autoregressive, LogPsi, LogPsiGradient, Outcomes, SuffixBatch};
 
@@ -25,6 +29,8 @@ use crate::model::{Autoregressive, LogPsi, LogPsiGradient, Outcomes, SuffixBatch
 pub(crate) struct AutoregressiveSampler {
     network: Box<dyn Autoregressive>,
     head: CategoricalShape,
+    /// Pairs of sites that are not occupied together, if there are any.
+    exclusions: Option<Rc<Exclusions>>,
     decode_rows: Buffer,
     move_rows: Buffer,
     row_log_p: Buffer,
@@ -37,7 +43,7 @@ impl AutoregressiveSampler {
     pub(crate) fn new(
         gpu: &Gpu,
         network: Box<dyn Autoregressive>,
-        head: CategoricalShape,
+        (head, exclusions): (CategoricalShape, Option<Exclusions>),
         [group, move_rows]: [u32; 2],
     ) -> Result<Self> {
         let buffer = |name: &str, elements: u32| gpu.buffer(&format!("ketformer.{name}"), elements.into());
@@ -45,6 +51,7 @@ impl AutoregressiveSampler {
         Ok(Self {
             network,
             head,
+            exclusions: exclusions.map(Rc::new),
             decode_rows: buffer("decode.rows", 4 * group)?,
             move_rows: buffer("moves.row_meta", 4 * move_rows)?,
             row_log_p: buffer("moves.log_p", move_rows)?,
@@ -85,7 +92,8 @@ impl Sampler for AutoregressiveSampler {
         let GroupViews { tokens, log_psi: LogPsi { log_p, phase }, .. } = buffers.group(g)?;
         let (samples, head, given) = (buffers.sizes.group, self.head, source == SampleSource::Fixed);
         let first_sample = g * samples;
-        match self.network.sequence_decoder() {
+        // The decoder of whole sequences does not exclude outcomes.
+        match self.network.sequence_decoder().filter(|_| self.exclusions.is_none()) {
             Some(decoder) => {
                 if g == 0 {
                     decoder.record_pack(plan)?;
@@ -95,6 +103,12 @@ impl Sampler for AutoregressiveSampler {
             None => {
                 for patch in 0..head.patches {
                     self.network.decode(plan, &self.decode_rows, &tokens, patch)?;
+                    if let Some(exclusions) = &self.exclusions {
+                        let unread = || exclusions.unread();
+                        let logits = self.network.decoded().logits;
+                        let views = [tokens.clone(), unread(), unread(), unread(), logits];
+                        exclusions.record(plan, views, &ExcludedRows::Drawn { patch, samples })?;
+                    }
                     let sample = CategoricalSample {
                         logits: self.network.decoded().logits,
                         step: buffers.step.view(),
@@ -138,6 +152,13 @@ impl Sampler for AutoregressiveSampler {
                 large: tables.large.clone(),
             };
             let Outcomes { logits, phases } = self.network.connected(plan, &packed)?;
+            if let Some(exclusions) = &self.exclusions {
+                let (table, moves) = (tables.rows.view(), tables.moves.view());
+                let views = [tokens.clone(), sample_of.clone(), table, moves, logits.clone()];
+                let (rows_per_item, moves) = (tables.rows_per_item(), tables.connected());
+                let rows = ExcludedRows::Connected { window: window.clone(), rows_per_item, moves };
+                exclusions.record(plan, views, &rows)?;
+            }
             let rows = window.items.times(tables.rows_per_item());
             let head = CategoricalForward {
                 rows: self.move_rows.view(),
@@ -180,7 +201,8 @@ impl Sampler for AutoregressiveSampler {
 
     fn gradient_pass(&self, buffers: &StepBuffers) -> Result<Box<dyn GradientPass + '_>> {
         let (gpu, samples) = (&buffers.gpu, buffers.sizes.training);
-        Ok(Box::new(ForcedPass::new(gpu, &*self.network, self.head, samples, buffers.phase.is_some())?))
+        let head = (self.head, self.exclusions.clone());
+        Ok(Box::new(ForcedPass::new(gpu, &*self.network, head, samples, buffers.phase.is_some())?))
     }
 }
 
@@ -188,6 +210,7 @@ impl Sampler for AutoregressiveSampler {
 pub(crate) struct ForcedPass<'a> {
     network: &'a dyn Autoregressive,
     head: CategoricalShape,
+    exclusions: Option<Rc<Exclusions>>,
     /// (samples·T) of four u32
     row_meta: Buffer,
     /// (samples, T)
@@ -200,7 +223,7 @@ impl<'a> ForcedPass<'a> {
     pub(crate) fn new(
         gpu: &Gpu,
         network: &'a dyn Autoregressive,
-        head: CategoricalShape,
+        (head, exclusions): (CategoricalShape, Option<Rc<Exclusions>>),
         samples: u32,
         complex: bool,
     ) -> Result<Self> {
@@ -209,6 +232,7 @@ impl<'a> ForcedPass<'a> {
         Ok(Self {
             network,
             head,
+            exclusions,
             row_meta: buffer("row_meta", 4 * rows)?,
             log_psi: LogPsiBuffers::new(gpu, rows, complex)?,
             lse: buffer("lse", rows)?,
@@ -227,6 +251,11 @@ impl GradientPass for ForcedPass<'_> {
         };
         describe.record(plan, window)?;
         let outcomes = self.network.forward(plan, &self.row_meta, &rows)?;
+        if let Some(exclusions) = &self.exclusions {
+            let unread = || exclusions.unread();
+            let views = [tokens.clone(), sample_of.clone(), unread(), unread(), outcomes.logits.clone()];
+            exclusions.record(plan, views, &ExcludedRows::Samples(window.clone()))?;
+        }
         let head = CategoricalForward {
             rows: self.row_meta.view(),
             logits: outcomes.logits.clone(),

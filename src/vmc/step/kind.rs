@@ -1,9 +1,11 @@
 //! Kind of a wave function, autoregressive or sampled by Markov chains: its sampler and gradient pass.
 
 use std::ops::Deref;
+use std::rc::Rc;
 
 use super::autoregressive::{AutoregressiveSampler, ForcedPass};
 use super::chains::{Chains, UnnormalizedPass};
+use super::exclusions::Exclusions;
 use super::gradient_pass::GradientPass;
 use super::sampler::Sampler;
 use super::sector::head_shape;
@@ -67,7 +69,7 @@ pub(crate) fn sampler(
         WaveFunction::Autoregressive(network) => SamplerKind::Autoregressive(AutoregressiveSampler::new(
             gpu,
             network,
-            head_shape(model, patching),
+            (head_shape(model, patching), Exclusions::new(gpu, model, patching)?),
             [group, move_rows],
         )?),
         WaveFunction::Unnormalized(network) => {
@@ -88,7 +90,8 @@ pub(crate) fn gradient_pass<'a>(
     let complex = model.is_complex();
     Ok(match wave_function {
         WaveFunction::Autoregressive(network) => {
-            Box::new(ForcedPass::new(gpu, &**network, head_shape(model, patching), samples, complex)?)
+            let exclusions = Exclusions::new(gpu, model, patching)?.map(Rc::new);
+            Box::new(ForcedPass::new(gpu, &**network, (head_shape(model, patching), exclusions), samples, complex)?)
         }
         WaveFunction::Unnormalized(network) => Box::new(UnnormalizedPass::new(gpu, &**network, samples, complex)?),
     })

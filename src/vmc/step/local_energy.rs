@@ -15,7 +15,7 @@ use crate::kernels::nn::cast_f16::WeightsCastF16;
 use crate::kernels::vmc::dedup::Dedup;
 use crate::kernels::vmc::energy::{COLUMNS, EnergyLocal, EnergyShape, EnergySites, Statistics};
 use crate::kernels::vmc::rows::Window;
-use crate::model::{Model, Parameters, check_sector};
+use crate::model::{Model, Parameters, check_exclusions, check_sector};
 use crate::physics::{Lattice, Patching, Terms};
 
 /// Settings of a [`LocalEnergyPipeline`].
@@ -64,6 +64,7 @@ impl<'a> PipelineBuilder<'a> {
     ) -> Result<Self> {
         let patching = model.patching(lattice)?;
         check_sector(model, terms)?;
+        check_exclusions(model, lattice, terms)?;
         let host = HostTables::new(terms, &patching, model.chains().is_none(), model.is_complex())?;
         let fixed = gpu.dry_run(|gpu| {
             Parameters::new(gpu, parameters.layout().clone(), parameters.precision())?;

@@ -33,6 +33,7 @@ pub(super) mod budget;
 pub(super) mod buffers;
 pub(super) mod chains;
 pub(super) mod dedup;
+pub(super) mod exclusions;
 pub(super) mod fixed_configurations;
 pub(super) mod fixed_tokens;
 pub(super) mod free_energy;

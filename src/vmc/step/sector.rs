@@ -41,6 +41,16 @@ pub(crate) fn check_configurations(model: &dyn Model, lattice: &Lattice, configu
             return Err(Error::new(ErrorKind::Settings, message));
         }
     }
+    let exclusions = model.exclusions(lattice)?;
+    let conflict = |c: &Vec<u8>| exclusions.iter().find(|pair| pair.iter().all(|&site| c[site] != 0)).copied();
+    if let Some([a, b]) = configurations.iter().find_map(conflict) {
+        let message = format!(
+            "{}: a configuration occupies the sites {a} and {b}, which the blockade excludes; give configurations of the \
+             blockade",
+            model.name()
+        );
+        return Err(Error::new(ErrorKind::Settings, message));
+    }
     Ok(())
 }
 

@@ -6,6 +6,7 @@ pub mod rydberg;
 pub mod tfim;
 pub mod xxz;
 
+use ketformer::model::{Blockaded, Model};
 use ketformer::physics::{Hamiltonian, Lattice};
 use ketformer::{Error, ErrorKind, Result};
 
@@ -22,7 +23,7 @@ struct Entry {
 
 /// Every Hamiltonian; the first is the default.
 static ALL: [Entry; 4] = [
-    Entry { group: &rydberg::GROUP, make: |settings| Box::new(rydberg::hamiltonian(settings)) },
+    Entry { group: &rydberg::GROUP, make: rydberg::hamiltonian },
     Entry { group: &tfim::GROUP, make: |settings| Box::new(tfim::hamiltonian(settings)) },
     Entry { group: &heisenberg::GROUP, make: |settings| Box::new(heisenberg::hamiltonian(settings)) },
     Entry { group: &xxz::GROUP, make: |settings| Box::new(xxz::hamiltonian(settings)) },
@@ -69,6 +70,16 @@ pub fn helpful_rotation(settings: &Settings, lattice: &Lattice) -> Option<bool> 
     let (mut rotated, value) = (settings.clone(), !settings.switch(name));
     rotated.resolve(name, Value::Switch(value));
     hamiltonian(&rotated).terms(lattice).is_ok_and(|terms| terms.is_stoquastic()).then_some(value)
+}
+
+/// Wave function in the subspace of the Hamiltonian of these settings.
+pub fn in_subspace(model: Box<dyn Model>, settings: &Settings) -> Box<dyn Model> {
+    let key = rydberg::BLOCKADE.name;
+    let has_key = settings.group().keys.iter().any(|known| known.name == key);
+    match has_key.then(|| settings.optional_real(key)).flatten() {
+        Some(radius) => Box::new(Blockaded { model, radius }),
+        None => model,
+    }
 }
 
 /// Hamiltonian, lattice and couplings in one line, for the title of a plot.

@@ -50,7 +50,9 @@ pub fn notes(settings: &Settings, lattice: &Lattice) -> Vec<String> {
         return notes;
     }
     if periodic().any(|(side, _)| side == 2) {
-        notes.push("periodic side of 2 sites: both neighbors along it are the same site, and the bond counts once".into());
+        notes.push(
+            "periodic side of 2 sites: both neighbors along it are the same site, and the bond counts once".into(),
+        );
     }
     let is_chain = lattice.lx == 1 || lattice.ly == 1;
     if is(heisenberg::GROUP.name) && nonzero("J2") && is_chain && periodic().any(|(side, _)| side == 4) {

@@ -124,7 +124,7 @@ impl Progress {
         if self.single == SINGLE_TOLD {
             self.warn(&format!(
                 "all samples of {SINGLE_TOLD} steps up to step {} are one configuration, so that the gradient vanishes; \
-                 if that is not the ground state, train again with temperature=1 (annealing), more samples (K=) or a \
+                 if that is not the ground state, train again with temperature=2 (annealing), more samples (K=) or a \
                  smaller lr=",
                 report.step
             ));
