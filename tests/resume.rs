@@ -14,8 +14,10 @@ use program::{TINY, contents, end, metrics, program, refuses, run, succeeds, wai
 use tempfile::TempDir;
 
 /// Wave functions and optimizers with different states: moments, or a direction and Markov chains.
-const KINDS: [&str; 2] =
-    [TINY, "L=4 K=8 optimizer=sr momentum=0.9 lambda=0.1 clip=0.1 --rbm alpha=1 sweeps=2 burn_in=4"];
+const KINDS: [&str; 2] = [
+    TINY,
+    "L=4 K=8 temperature=1 temperature_steps=40 optimizer=sr momentum=0.9 lambda=0.1 clip=0.1 --rbm alpha=1 sweeps=2 burn_in=4",
+];
 
 /// Paths of the checkpoints of a run, oldest first.
 fn checkpoints(run: &Path) -> Vec<PathBuf> {

@@ -173,6 +173,7 @@ mod tests {
             },
             gradient_norm: f64::NAN,
             learning_rate: 5e-4,
+            temperature: None,
             unique: 17,
             acceptance: Some(0.375),
             accepted: false,

@@ -232,7 +232,9 @@ impl PhaseDiagram {
         of: &dyn Fn(&PhasePoint) -> Mean,
         exact: &[(f64, f64)],
     ) -> std::result::Result<(), Fault> {
-        let means = self.points.iter().map(|point| (point.coupling, of(point)));
+        // A point of unknown error is drawn without an error bar.
+        let drawn = |Mean { value, error }: Mean| Mean { value, error: if error.is_nan() { 0.0 } else { error } };
+        let means = self.points.iter().map(|point| (point.coupling, drawn(of(point))));
         // Points of an earlier version may lack the quantity.
         let means: Vec<(f64, Mean)> = means.filter(|(_, mean)| mean.value.is_finite()).collect();
         let exact: Vec<(f64, f64)> = exact.iter().copied().filter(|(_, y)| y.is_finite()).collect();
@@ -329,7 +331,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sweep.svg");
         for points in [1, 5] {
-            diagram(points).draw(&path, "rydberg 4x4").unwrap();
+            let mut diagram = diagram(points);
+            diagram.points[0].energy.error = f64::NAN;
+            diagram.draw(&path, "rydberg 4x4").unwrap();
             let svg = fs::read_to_string(&path).unwrap();
             for text in ["energy per site", "staggered magnetization", "fluctuation", "exact", "delta", "rydberg 4x4"] {
                 assert!(svg.contains(text), "{text}");

@@ -146,8 +146,8 @@ fn estimate(lattice: Lattice, exact: f64) -> Estimate {
                 (0.2069, 0.0011),
                 (0.0481, 0.0007),
             ]
-                .map(|(value, error)| mean(value, error))
-                .into(),
+            .map(|(value, error)| mean(value, error))
+            .into(),
             sigma_x: Some(mean(0.6217, 0.0014)),
             fluctuations: [mean(0.0843, 0.0052), mean(0.1872, 0.0061)],
             order: Order::Staggered,

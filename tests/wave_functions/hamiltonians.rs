@@ -40,6 +40,7 @@ pub const EXCHANGE: Handmade = Handmade {
             field: (0..lattice.sites()).map(|i| scatter(i) - 0.4).collect(),
             pairs: bonds.iter().map(|[a, b]| Pair { sites: [*a, *b], coefficient: scatter(a + 3 * b) }).collect(),
             moves: bonds.iter().map(|[a, b]| Move::exchange(*a, *b, -scatter(2 * a + b))).collect(),
+            ..Terms::default()
         }
     },
 };
@@ -65,6 +66,7 @@ pub const ISING: Handmade = Handmade {
             .map(|sites| Pair { sites, coefficient: 2.0 * scatter(sites[0]) - 1.0 })
             .collect(),
         moves: (0..lattice.sites()).rev().map(|i| Move::flip(i, -scatter(i + 1))).collect(),
+        ..Terms::default()
     },
 };
 
@@ -85,10 +87,10 @@ pub const MIXED: Handmade = Handmade {
         moves.push(moves[0]);
         moves.push(Move::flip(0, 0.0));
         Terms {
-            constant: 0.0,
             field: (0..lattice.sites()).map(|i| 0.5 - scatter(i)).collect(),
             pairs: vec![Pair { sites: [1, 0], coefficient: 0.5 }, Pair { sites: [0, 1], coefficient: 0.25 }],
             moves,
+            ..Terms::default()
         }
     },
 };

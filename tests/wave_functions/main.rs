@@ -2,6 +2,7 @@
 //! then included in all tests.
 
 mod attention;
+mod blockade;
 mod cases;
 mod chains;
 mod checkpoint;
@@ -22,5 +23,6 @@ mod refusals;
 mod rejection;
 mod sampling;
 mod symmetry;
+mod temperature;
 mod training;
 mod vit;

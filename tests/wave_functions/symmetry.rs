@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ketformer::model::{Metropolis, Ptf, Rbm};
-use ketformer::physics::{Hamiltonian, Heisenberg, Lattice, Operator, Patch, Rydberg, SymmetryGroup, Terms, Tfim};
+use ketformer::model::{Metropolis, Ptf, Rbm, Rnn};
+use ketformer::physics::{
+    Hamiltonian, Heisenberg, Lattice, Operator, Patch, Rydberg, Symmetry, SymmetryGroup, Terms, Tfim,
+};
 use ketformer::run::Enumeration;
 use ketformer::vmc::{Amplitudes, ProjectedEstimate, SampleConfig, State, TrainConfig, Trainer};
 use ketformer::{ErrorKind, Model, Weights};
@@ -183,4 +185,44 @@ fn a_hamiltonian_without_symmetry_is_refused() {
         State::new(gpu(), lattice, &*case.model, &weights).expect_projected(&ISING, &group, SampleConfig::default());
     let error = error.unwrap_err();
     assert!(error.kind() == ErrorKind::Settings && error.to_string().contains("leave symmetrize out"), "{error}");
+}
+
+/// Symmetries that a network states are exact, and hold for wave functions that state none only by chance: translations
+/// by a site are none of theirs.
+#[test]
+fn stated_symmetries_are_exact() {
+    let mut stated = 0;
+    for case in cases() {
+        let symmetries = case.model.symmetries(&case.lattice).unwrap();
+        let amplitudes = case.amplitudes(1);
+        for (name, g) in &symmetries {
+            let [re, im] = amplitudes.expectation(g);
+            assert!((re - 1.0).abs() < 1e-5 && im.abs() < 1e-5, "{} {name}: {re} {im}", case.name);
+            stated += 1;
+        }
+        let all = [[1, 0], [0, 1]].map(|shift| Symmetry::translation(&case.lattice, shift));
+        for g in all.iter().filter(|g| !g.is_identity() && symmetries.is_empty()) {
+            let [re, _] = amplitudes.expectation(g);
+            assert!(re < 1.0 - 1e-4, "{} has a symmetry that it does not state: {re}", case.name);
+        }
+    }
+    assert!(stated >= 4, "{stated}");
+}
+
+/// Estimates of expectation values of symmetries from samples agree with the sum over all configurations.
+#[test]
+fn expectations_of_symmetries_agree_with_enumeration() {
+    for case in super::cases::kinds() {
+        let symmetries = [[1, 0], [0, 1]].map(|shift| Symmetry::translation(&case.lattice, shift));
+        let weights = case.weights(1);
+        let config = SampleConfig { samples: 2000, seed: 6 };
+        let found = case.state(&weights).expect_symmetries(&symmetries, config).unwrap();
+        for (g, found) in symmetries.iter().zip(found) {
+            let exact = case.amplitudes(1).expectation(g);
+            for part in [0, 1] {
+                let off = (found.value[part] - exact[part]).abs();
+                assert!(off < 5.0 * found.error[part] + 1e-4, "{}: {found:?} is not {exact:?}", case.name);
+            }
+        }
+    }
 }

@@ -157,6 +157,7 @@ mod tests {
             magnetization: Magnetization::default(),
             gradient_norm: 1.5,
             learning_rate: 5e-4,
+            temperature: None,
             unique: 17,
             acceptance: Some(0.75),
             accepted: true,

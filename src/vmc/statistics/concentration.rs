@@ -6,7 +6,7 @@ use crate::physics::Terms;
 
 /// Effective number of squared deviations below which an error bar is unreliable. The relative error of an error bar is
 /// about half of the inverse square root of that number.
-const FEW: f64 = 15.0;
+const FEW: f64 = 6.0;
 
 /// Number of samples per effective squared deviation from which the tail counts as heavy; 3 for a normal distribution.
 const HEAVY: f64 = 10.0;

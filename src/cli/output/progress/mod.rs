@@ -60,6 +60,8 @@ pub struct Progress {
     few_told: bool,
     /// Number of consecutive steps whose samples were all one configuration.
     single: u64,
+    /// Whether the warning about them was printed.
+    single_told: bool,
     /// Whether the first step is done, which is when all kernels are compiled.
     compiled: Arc<AtomicBool>,
 }
@@ -100,7 +102,17 @@ impl Progress {
         if form == OutputStyle::Text {
             show_compilation(bar.clone(), Arc::clone(&compiled));
         }
-        Self { extent, form, bar, begun: Instant::now(), rejected: 0, few_told: false, single: 0, compiled }
+        Self {
+            extent,
+            form,
+            bar,
+            begun: Instant::now(),
+            rejected: 0,
+            few_told: false,
+            single: 0,
+            single_told: false,
+            compiled,
+        }
     }
 
     /// Shows a step.
@@ -121,7 +133,8 @@ impl Progress {
             }
         }
         self.single = if report.energy_error.is_nan() && report.accepted { self.single + 1 } else { 0 };
-        if self.single == SINGLE_TOLD {
+        if self.single == SINGLE_TOLD && !self.single_told {
+            self.single_told = true;
             self.warn(&format!(
                 "all samples of {SINGLE_TOLD} steps up to step {} are one configuration, so that the gradient vanishes; \
                  if that is not the ground state, train again with temperature=2 (annealing), more samples (K=) or a \
