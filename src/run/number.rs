@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(shown(-7.254123456, 0.000996), "-7.2541 ± 0.0010");
         assert_eq!(shown(-7.254123456, 3.0), "-7.2541 ± 3.0000");
         assert_eq!(shown(-7.254123456, 0.0), "-7.2541 ± 0.0000");
-        assert_eq!(shown(-7.254123456, f64::NAN), "-7.2541 ± NaN");
+        assert_eq!(shown(-7.254123456, f64::NAN), "-7.2541 ± unknown");
     }
 
     #[test]

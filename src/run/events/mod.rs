@@ -157,7 +157,7 @@ mod tests {
             magnetization: Magnetization::default(),
             gradient_norm: 1.5,
             learning_rate: 5e-4,
-            temperature: None,
+            temperature: Some(0.5),
             unique: 17,
             acceptance: Some(0.75),
             accepted: true,
@@ -199,7 +199,7 @@ mod tests {
         events.sync().unwrap();
         let [file] = files(&folder).try_into().unwrap();
         assert_eq!(steps(&file, 1).iter().map(|(step, _)| *step).collect::<Vec<_>>(), [1, 2]);
-        let all: [(&str, f32); 17] = [
+        let all: [(&str, f32); 18] = [
             ("energy/per_site", -2.0),
             ("energy/error_per_site", (0.3 / 4.0) as f32),
             ("energy/variance", (0.1 + 0.2) as f32),
@@ -211,6 +211,7 @@ mod tests {
             ("sampling/acceptance", 0.75),
             ("training/gradient_norm", 1.5),
             ("training/learning_rate", 5e-4),
+            ("training/temperature", 0.5),
             ("training/accepted", 1.0),
             ("reconfiguration/condition", 1e3),
             ("reconfiguration/residual", 1e-12),
