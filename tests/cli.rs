@@ -131,7 +131,6 @@ fn settings_that_contradict_each_other_are_refused() {
     refuses_settings("train --rydberg Lx=3", &["Ly="]);
     refuses_settings("train --tfim J=1 --rydberg V=7", &["--rydberg", "--tfim", "keep one"]);
     refuses_settings("train L=16 --tfim L=36", &["--tfim L=36"]);
-    refuses_settings("train --tfim h=-1", &["h", "at least 0"]);
     refuses_settings("eval run --tfim", &["--weights"]);
     refuses_settings("exact --heisenberg Lx=4 Ly=3 marshall=true", &["4x3", "side of 3", "periodic=false"]);
     refuses_settings("train L=9 --ptf patch=3 --heisenberg marshall=true", &["even sides"]);

@@ -1,7 +1,8 @@
 //! Exact ground states of small systems.
 
 use super::davidson::{Davidson, RitzPair, damped, pseudorandom};
-use super::{Lattice, Observables, Operator, Terms};
+use super::level::{GroundState, Level, of_diagonal};
+use super::{Operator, Terms};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Maximum number of sites of [`ground_state`]: 2^20 states, about 400 MB and 8 MB for each further state of the level.
@@ -24,84 +25,8 @@ const RESOLVED: f64 = 1e-3;
 /// searches take 30 to 150.
 const MOST_PRODUCTS: [usize; 2] = [10_000, 2_000];
 
-/// Maximum number of states of a level that are kept.
-const MOST_STATES: usize = 64;
-
-/// A ground state with its numerical error, and the level to which it belongs.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct GroundState {
-    /// The total ground-state energy, not per site.
-    pub energy: f64,
-    /// `2^N` amplitudes of norm 1; bit `i` of the index is the occupation of site `i`. The sign of `±ψ` is chosen such
-    /// that the sum is positive; if the sum vanishes by symmetry, such that the first of the largest amplitudes is
-    /// positive. One of many in a degenerate level, see [`GroundState::degeneracy`].
-    pub state: Vec<f64>,
-    /// `‖Hψ − Eψ‖₂`: an eigenvalue lies within this distance of `energy`, and the error of the lowest one is of second
-    /// order in it.
-    pub residual: f64,
-    /// Number of products of `H` and a vector.
-    pub products: usize,
-    /// Distance of the next level, to about three digits; infinite if all states have the same energy, `None` if it is
-    /// too small to be resolved.
-    pub gap: Option<f64>,
-    /// Distance below which energies count as one level.
-    pub width: f64,
-    level: Level,
-}
-
-/// Orthonormal basis of a level.
-#[derive(Clone, Debug)]
-enum Level {
-    /// [`GroundState::state`] and these vectors.
-    Vectors(Vec<Vec<f64>>),
-    /// The configurations of lowest energy, for a Hamiltonian without off-diagonal terms.
-    Configurations(Vec<usize>),
-}
-
-impl GroundState {
-    /// Number of states in the ground level, those with the same energy within [`GroundState::width`].
-    pub fn degeneracy(&self) -> usize {
-        match &self.level {
-            Level::Vectors(others) => 1 + others.len(),
-            Level::Configurations(all) => all.len(),
-        }
-    }
-
-    /// `Σ_k |⟨φ_k|ψ⟩|²` over an orthonormal basis `φ_k` of the level: the weight of the real vector `ψ`, `2^N` numbers,
-    /// in it.
-    ///
-    /// # Panics
-    /// If the number of amplitudes differs.
-    pub fn weight(&self, psi: &[f64]) -> f64 {
-        assert_eq!(psi.len(), self.state.len(), "exact: a state has 2^N amplitudes");
-        let overlap = |state: &Vec<f64>| state.iter().zip(psi).map(|(a, b)| a * b).sum::<f64>().powi(2);
-        match &self.level {
-            Level::Vectors(others) => [&self.state].into_iter().chain(others).map(overlap).sum(),
-            Level::Configurations(all) => all.iter().map(|index| psi[*index].powi(2)).sum(),
-        }
-    }
-
-    /// Observables in the ground state; in a degenerate level the means over its states, that is, those of the mixture
-    /// of an orthonormal basis with equal weights.
-    ///
-    /// # Errors
-    /// As [`Observables::of`].
-    pub fn observables(&self, terms: &Terms, lattice: &Lattice) -> Result<Observables> {
-        let first = Observables::of(terms, lattice, &self.state)?;
-        match &self.level {
-            Level::Vectors(others) if others.is_empty() => Ok(first),
-            Level::Vectors(others) => {
-                let others = others.iter().map(|state| Observables::of(terms, lattice, state));
-                let all = [Ok(first)].into_iter().chain(others).collect::<Result<Vec<_>>>()?;
-                let weight = 1.0 / all.len() as f64;
-                Ok(Observables::mixture(&all.into_iter().map(|one| (weight, one)).collect::<Vec<_>>()))
-            }
-            // The state is their superposition with equal weights, in which only σˣ differs from the mixture.
-            Level::Configurations(_) => Ok(Observables { sigma_x: 0.0, ..first }),
-        }
-    }
-}
+/// Maximum number of amplitudes of the states of a level, 1 GiB.
+const MOST_AMPLITUDES: usize = 1 << 27;
 
 /// Computes the ground-state energy of `terms` on `sites` sites, as [`ground_state`] without the search for further
 /// states of the level.
@@ -128,11 +53,11 @@ pub fn ground_energy(terms: &Terms, sites: usize) -> Result<f64> {
 /// # Errors
 /// [`ErrorKind::Settings`] for more than [`MAX_EXACT_SITES`] sites, a number of sites other than that of `terms`, terms
 /// that fail [`Terms::check`], levels too close together to reach a residual of 10⁻¹² of the energies in the ground
-/// state, or more than 64 states in its level, unless `terms` are diagonal.
+/// state, or more than 2^27 amplitudes of the states in its level, unless `terms` are diagonal.
 pub fn ground_state(terms: &Terms, sites: usize) -> Result<GroundState> {
     let (operator, offset) = operator(terms, sites)?;
     if operator.largest_off_diagonal_sum() == 0.0 {
-        return Ok(of_diagonal(&operator, offset));
+        return Ok(of_diagonal(&operator, offset, WIDTH * ROUNDING * offset.abs()));
     }
     let search = Search::new(terms, &operator, offset);
     let mut first = search.first()?;
@@ -161,10 +86,10 @@ pub fn ground_state(terms: &Terms, sites: usize) -> Result<GroundState> {
                 break Some(next.value - energy);
             }
             count += 1;
-            if count > MOST_STATES {
+            if count * operator.states() > MOST_AMPLITUDES {
                 let message = format!(
-                    "exact: more than {MOST_STATES} states have the energy {:.12} within {width:.1e}; give couplings \
-                     that split them",
+                    "exact: {count} states or more have the energy {:.12} within {width:.1e}, which do not \
+                     fit into 1 GiB; give couplings that split them",
                     energy + offset
                 );
                 return Err(Error::new(ErrorKind::Settings, message));
@@ -210,20 +135,6 @@ fn operator(terms: &Terms, sites: usize) -> Result<(Operator, f64)> {
     let mut operator = Operator::new(terms)?;
     let offset = operator.shift_to_zero();
     Ok((operator, offset))
-}
-
-/// Level of the configurations of lowest energy.
-fn of_diagonal(operator: &Operator, offset: f64) -> GroundState {
-    let diagonal = operator.diagonal();
-    let width = WIDTH * ROUNDING * offset.abs();
-    let admitted = (0..diagonal.len()).filter(|index| operator.admits(*index));
-    let (lowest, above): (Vec<usize>, Vec<usize>) = admitted.partition(|index| diagonal[*index] <= width);
-    let gap = above.iter().map(|index| diagonal[*index]).fold(f64::INFINITY, f64::min);
-    let mut state = vec![0.0; diagonal.len()];
-    let amplitude = (lowest.len() as f64).sqrt().recip();
-    lowest.iter().for_each(|index| state[*index] = amplitude);
-    let level = Level::Configurations(lowest);
-    GroundState { energy: offset, state, residual: 0.0, products: 0, gap: Some(gap), width, level }
 }
 
 /// Search for the ground state of an operator.
