@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::arguments::EvalArguments;
 use crate::cli::groups::{Problem, eval, train};
-use crate::cli::output::exact_answer::{EXACT_SITES, ExactAnswer};
+use crate::cli::output::exact_answer::{EXACT_SITES, ExactAnswer, or_warning};
 use crate::cli::output::number::{Measurement, energy_line, pair};
 use crate::cli::output::sector::Sector;
 use crate::cli::output::{chains, concentration, observables, projected, shortfall};
@@ -53,11 +53,13 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     let has_pairs = config.samples >= LEAST_SAMPLES && lattice.sites() > 1;
     let entropy = has_pairs.then(|| state.renyi_entropy(&half, config)).transpose()?;
     let amplitudes = (lattice.sites() <= EXACT_SITES).then(|| state.full_sum()).transpose()?;
-    let exact = amplitudes.as_ref().map(|amplitudes| {
-        let projection = projected.as_ref().map(|(group, found)| (group, found.character));
-        ExactAnswer::new(&terms, lattice, amplitudes, projection)
-    });
-    let exact = exact.transpose()?;
+    let exact = match &amplitudes {
+        Some(amplitudes) => {
+            let projection = projected.as_ref().map(|(group, found)| (group, found.character));
+            or_warning(ExactAnswer::new(&terms, lattice, amplitudes, projection))?
+        }
+        None => None,
+    };
     let sector = Sector::new(&problem, &terms, &state, amplitudes.as_ref(), config)?;
     let energy = Measurement { mean: estimate.energy, error: estimate.energy_error };
     concentration::warn(&estimate.concentration, energy, &problem);

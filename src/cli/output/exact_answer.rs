@@ -3,7 +3,7 @@
 use ketformer::physics::{Order, SymmetryGroup, Terms, ground_energy, ground_state};
 use ketformer::run::Enumeration;
 use ketformer::vmc::Amplitudes;
-use ketformer::{Lattice, Result};
+use ketformer::{ErrorKind, Lattice, Result};
 use serde_json::{Value, json};
 
 use super::number::{Measurement, exact_line, relative_error};
@@ -14,14 +14,29 @@ use crate::cli::output;
 /// Maximum number of sites for exact energies and full sums over all 2^N configurations, which take a second or two.
 pub const EXACT_SITES: usize = 16;
 
-/// Exact energy of a problem of at most [`EXACT_SITES`] sites, otherwise `None`.
+/// Exact energy of a problem of at most [`EXACT_SITES`] sites, otherwise `None`. A search that does not converge is a
+/// warning: only the comparison is lost.
 ///
 /// # Errors
-/// Errors of [`ground_energy`].
+/// Errors of the terms; others than those of the couplings of [`ground_energy`].
 pub fn exact_energy(problem: &Problem) -> Result<Option<f64>> {
     let sites = problem.lattice.sites();
-    let energy = || ground_energy(&problem.hamiltonian.terms(&problem.lattice)?, sites);
-    (sites <= EXACT_SITES).then(energy).transpose()
+    let terms = problem.hamiltonian.terms(&problem.lattice)?;
+    if sites > EXACT_SITES { Ok(None) } else { or_warning(ground_energy(&terms, sites)) }
+}
+
+/// The answer of an exact diagonalization, or a warning if the couplings do not allow one.
+///
+/// # Errors
+/// All other errors of `answer`.
+pub fn or_warning<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Err(error) if error.kind() == ErrorKind::Settings => {
+            output::warning(&format!("no comparison with the exact ground state: {error}"));
+            Ok(None)
+        }
+        answer => answer.map(Some),
+    }
 }
 
 /// Error of the energy from a full sum over 32-bit amplitudes, which determines the printed digits.
