@@ -1,6 +1,8 @@
 //! `ketformer train`: starts a run in a new run folder, or resumes a run.
 
 mod files;
+#[cfg(test)]
+mod given_values;
 mod job;
 mod location;
 mod record;
