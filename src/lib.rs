@@ -90,6 +90,8 @@ mod atomic_write;
 pub mod bench;
 pub mod error;
 pub mod gpu;
+#[cfg(feature = "train")]
+mod host_memory;
 pub mod kernels;
 #[cfg(feature = "train")]
 pub mod model;

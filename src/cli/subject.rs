@@ -6,7 +6,7 @@ use ketformer::model::Weights;
 use ketformer::run::{MODEL_FILE, RunSettings, SETTINGS_FILE, newest_checkpoint};
 use ketformer::{Error, ErrorKind, Result};
 
-use crate::cli::arguments::GroupArguments;
+use crate::cli::arguments::{GpuArguments, GroupArguments};
 use crate::cli::groups::Problem;
 use crate::cli::settings::typed::Typed;
 use crate::cli::weights;
@@ -22,7 +22,7 @@ pub fn split_runs(words: &[String]) -> (Vec<String>, Vec<String>) {
 }
 
 /// Returns the problem and the weights of a run folder, or the given ones. `does` is the verb of the command, such as
-/// "evaluate". Prints no notes if `quiet`.
+/// "evaluate".
 ///
 /// # Errors
 /// `ErrorKind::Settings` if none or both are given; errors of files and weights.
@@ -31,7 +31,7 @@ pub fn subject(
     groups: &GroupArguments,
     weights: Option<&PathBuf>,
     runs: &[String],
-    quiet: bool,
+    gpu: &GpuArguments,
 ) -> Result<(Problem, Weights)> {
     let fault = |text: String| Err(Error::new(ErrorKind::Settings, format!("{command}: {text}")));
     match (runs, weights) {
@@ -39,8 +39,8 @@ pub fn subject(
             "nothing to {does}; give a run folder, such as out/1, or --weights FILE with groups such as --ptf"
         )),
         ([], Some(path)) => {
-            let problem = Problem::new(&groups.model, &groups.hamiltonian, None)?;
-            let weights = weights::load(path, &problem, quiet)?;
+            let problem = Problem::new(&groups.model, &groups.hamiltonian, None, gpu.memory)?;
+            let weights = weights::load(path, &problem, gpu.quiet)?;
             Ok((problem, weights))
         }
         ([_], Some(_)) => fault("a run folder and --weights are both given; keep one of them".into()),
@@ -48,7 +48,7 @@ pub fn subject(
             "the run folder defines wave function and Hamiltonian; leave them out, or give --weights FILE instead"
                 .into(),
         ),
-        ([run], None) => of_run(command, Path::new(run)).map(|(_, problem, weights)| (problem, weights)),
+        ([run], None) => of_run(command, Path::new(run), gpu.memory).map(|(_, problem, weights)| (problem, weights)),
         _ => fault(format!("more than one run folder is given; {does} them one by one")),
     }
 }
@@ -57,7 +57,7 @@ pub fn subject(
 ///
 /// # Errors
 /// `ErrorKind::Settings` if the folder names no known wave function or Hamiltonian; errors of files and weights.
-pub fn of_run(command: &str, run: &Path) -> Result<(RunSettings, Problem, Weights)> {
+pub fn of_run(command: &str, run: &Path, memory: Option<u64>) -> Result<(RunSettings, Problem, Weights)> {
     let settings = RunSettings::load(&run.join(SETTINGS_FILE))?;
     let (model, hamiltonian) = (Typed::of_run(&settings.groups), Typed::of_run(&settings.groups));
     for (what, is_given) in [("wave function", model.is_given()), ("Hamiltonian", hamiltonian.is_given())] {
@@ -68,7 +68,7 @@ pub fn of_run(command: &str, run: &Path) -> Result<(RunSettings, Problem, Weight
             return Err(Error::new(ErrorKind::Settings, text));
         }
     }
-    let problem = Problem::new(&model, &hamiltonian, None)?;
+    let problem = Problem::new(&model, &hamiltonian, None, memory)?;
     let weights = weights_of(run)?;
     Ok((settings, problem, weights))
 }

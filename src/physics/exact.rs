@@ -28,6 +28,23 @@ const MOST_PRODUCTS: [usize; 2] = [10_000, 2_000];
 /// Maximum number of amplitudes of the states of a level, 1 GiB.
 const MOST_AMPLITUDES: usize = 1 << 27;
 
+/// Checks that all states of `sites` sites can be kept, before terms are built.
+///
+/// # Errors
+/// [`ErrorKind::Settings`] for more than [`MAX_EXACT_SITES`] sites.
+pub fn check_exact_sites(sites: usize) -> Result<()> {
+    if sites > MAX_EXACT_SITES {
+        return Err(Error::new(
+            ErrorKind::Settings,
+            format!(
+                "exact: expected at most {MAX_EXACT_SITES} sites, since all 2^N states are kept, got {sites}; give a \
+                 smaller lattice, or train on this one"
+            ),
+        ));
+    }
+    Ok(())
+}
+
 /// Computes the ground-state energy of `terms` on `sites` sites, as [`ground_state`] without the search for further
 /// states of the level.
 ///
@@ -117,15 +134,7 @@ pub fn ground_state(terms: &Terms, sites: usize) -> Result<GroundState> {
 
 /// Operator of checked `terms` with a diagonal that begins at zero, and the energy that was subtracted from it.
 fn operator(terms: &Terms, sites: usize) -> Result<(Operator, f64)> {
-    if sites > MAX_EXACT_SITES {
-        return Err(Error::new(
-            ErrorKind::Settings,
-            format!(
-                "exact: expected at most {MAX_EXACT_SITES} sites, since all 2^N states are kept, got {sites}; give a \
-                 smaller lattice, or train on this one"
-            ),
-        ));
-    }
+    check_exact_sites(sites)?;
     if terms.sites() != sites {
         return Err(Error::new(
             ErrorKind::Settings,

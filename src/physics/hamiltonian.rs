@@ -235,6 +235,12 @@ pub trait Hamiltonian {
     fn order(&self) -> Order {
         Order::Staggered
     }
+
+    /// Maximum number of [`Terms::pairs`] on `lattice`, from which memory is estimated before they are built. By default
+    /// four per site, enough for nearest and next-nearest neighbors.
+    fn max_pairs(&self, lattice: &Lattice) -> usize {
+        lattice.sites().saturating_mul(4)
+    }
 }
 
 /// Checks that the couplings of a Hamiltonian, named as on the command line, are finite.

@@ -56,7 +56,7 @@ mod xxz;
 pub use blockade::{Blockade, excluded_pairs};
 pub(crate) use diagonal::index_of;
 pub use diagonal::{DIAGONAL_OBSERVABLES, DiagonalObservable, Evaluate};
-pub use exact::{MAX_EXACT_SITES, ground_energy, ground_state};
+pub use exact::{MAX_EXACT_SITES, check_exact_sites, ground_energy, ground_state};
 pub use hamiltonian::{Hamiltonian, Move, MoveCondition, Pair, Terms};
 pub use heisenberg::Heisenberg;
 pub use lattice::{Lattice, MAX_SITES};

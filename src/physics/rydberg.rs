@@ -66,6 +66,12 @@ impl Hamiltonian for Rydberg {
     fn order(&self) -> Order {
         if self.v < 0.0 { Order::Uniform } else { Order::Staggered }
     }
+
+    /// `N(N−1)/2`, or 0 for a lattice that [`Hamiltonian::terms`] refuses.
+    fn max_pairs(&self, lattice: &Lattice) -> usize {
+        let sites = lattice.sites();
+        if sites > MAX_RYDBERG_SITES { 0 } else { sites * sites.saturating_sub(1) / 2 }
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::gpu::Gpu;
 use crate::model::{Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 use crate::vmc::step::local_energy::{LocalEnergyConfig, LocalEnergyPipeline};
+use crate::vmc::step::tables::{TableLimits, check_pairs};
 
 /// A wave function with fixed weights on a device, from which samples and expectation values are computed.
 ///
@@ -98,6 +99,7 @@ impl<'a> State<'a> {
             power: 2.0,
             least_chunk: 1,
         };
+        check_pairs(hamiltonian, self.lattice, TableLimits::new(self.gpu, config.memory))?;
         let terms = hamiltonian.terms(self.lattice)?;
         LocalEnergyPipeline::new(self.gpu, self.lattice, &terms, self.model, &parameters, config)
     }

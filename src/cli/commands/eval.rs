@@ -25,7 +25,7 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     let (words, runs) = split_runs(&arguments.words);
     let settings = eval::GROUP.parse(&words)?;
     let (problem, weights) =
-        subject(["eval", "evaluate"], &arguments.groups, arguments.weights.as_ref(), &runs, arguments.gpu.quiet)?;
+        subject(["eval", "evaluate"], &arguments.groups, arguments.weights.as_ref(), &runs, &arguments.gpu)?;
     let Problem { lattice, hamiltonian, model, .. } = &problem;
     let terms = hamiltonian.terms(lattice)?;
     let is_symmetrized = arguments.symmetrize || settings.switch("symmetrize");

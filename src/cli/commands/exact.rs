@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use ketformer::Result;
-use ketformer::physics::{GroundState, Hamiltonian, Lattice, Observables, Peak, Terms, ground_state};
+use ketformer::physics::{
+    GroundState, Hamiltonian, Lattice, Observables, Peak, Terms, check_exact_sites, ground_state,
+};
 use serde_json::{Value, json};
 
 use crate::cli::arguments::ExactArguments;
@@ -19,6 +21,7 @@ use crate::cli::{Outcome, output};
 pub fn run(arguments: &ExactArguments) -> Result<Outcome> {
     let settings = hamiltonian::settings(&arguments.hamiltonian, &arguments.settings)?;
     let lattice = lattice::agree(None, None, &settings)?;
+    check_exact_sites(lattice.sites())?;
     let begun = Instant::now();
     let hamiltonian = hamiltonian::hamiltonian(&settings);
     let terms = hamiltonian.terms(&lattice)?;

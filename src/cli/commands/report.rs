@@ -29,7 +29,7 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
     let (typed, runs) = split_runs(&arguments.words);
     let options = group::GROUP.parse(&typed)?;
     let run = the_run(&runs)?;
-    let (settings, problem, weights) = of_run("report", run)?;
+    let (settings, problem, weights) = of_run("report", run, arguments.gpu.memory)?;
     let Problem { lattice, hamiltonian, model, .. } = &problem;
     let say = |text: &str| (!arguments.gpu.quiet).then(|| output::note(&text));
     if !arguments.gpu.quiet {

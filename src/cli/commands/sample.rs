@@ -20,7 +20,7 @@ pub fn run(arguments: &SampleArguments) -> Result<Outcome> {
     let (words, runs) = split_runs(&arguments.words);
     let settings = group::GROUP.parse(&words)?;
     let (problem, weights) =
-        subject(["sample", "draw from"], &arguments.groups, arguments.weights.as_ref(), &runs, arguments.gpu.quiet)?;
+        subject(["sample", "draw from"], &arguments.groups, arguments.weights.as_ref(), &runs, &arguments.gpu)?;
     let Problem { lattice, model, .. } = &problem;
     let log_p_path = (!is_stream(&arguments.out)).then(|| log_p_path(&arguments.out));
     let gpu = device::open(&arguments.gpu.adapter)?;

@@ -3,6 +3,7 @@
 use ketformer::Result;
 use ketformer::model::{Model, check_sector};
 use ketformer::physics::{Hamiltonian, Lattice};
+use ketformer::vmc::{TableLimits, check_pairs};
 
 use super::hamiltonian::{self, Hamiltonians};
 use super::lattice;
@@ -27,14 +28,16 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Checks the given groups. `extent` is L of the command.
+    /// Checks the given groups. `extent` is L of the command, and `memory` its limit of GPU memory.
     ///
     /// # Errors
-    /// `ErrorKind::Settings` for keys, values, and sizes that do not fit each other.
+    /// `ErrorKind::Settings` for keys, values, and sizes that do not fit each other, `ErrorKind::Memory` for a lattice
+    /// whose pairs do not fit into the memory.
     pub fn new(
         model: &Typed<WaveFunctions>,
         hamiltonian: &Typed<Hamiltonians>,
         extent: Option<Extent>,
+        memory: Option<u64>,
     ) -> Result<Self> {
         let mut hamiltonian_settings = hamiltonian::settings(hamiltonian, &[])?;
         let mut model_settings = wave_function::settings(model)?;
@@ -43,6 +46,8 @@ impl Problem {
         hamiltonian_settings.resolve("Ly", Value::Count(lattice.ly as u64));
         let model = hamiltonian::in_subspace(wave_function::model(&mut model_settings)?, &hamiltonian_settings);
         let hamiltonian = hamiltonian::hamiltonian(&hamiltonian_settings);
+        let limits = TableLimits { memory: memory.unwrap_or(u64::MAX), binding: u64::MAX };
+        check_pairs(&*hamiltonian, &lattice, limits)?;
         let terms = hamiltonian.terms(&lattice)?;
         model.check(&lattice)?;
         check_sector(&*model, &terms)?;
@@ -93,7 +98,7 @@ mod tests {
         let words = ["ketformer"].into_iter().chain(line.split_whitespace());
         match Arguments::try_parse_from(words).unwrap().command {
             Command::Train(arguments) => {
-                Problem::new(&arguments.groups.model, &arguments.groups.hamiltonian, sites.map(Extent::Sites))
+                Problem::new(&arguments.groups.model, &arguments.groups.hamiltonian, sites.map(Extent::Sites), None)
             }
             other => panic!("{other:?}"),
         }

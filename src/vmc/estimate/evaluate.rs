@@ -3,6 +3,7 @@
 use super::observables::{Accumulator, ObservableEstimates};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Plan;
+use crate::host_memory;
 use crate::kernels::vmc::energy::Column;
 use crate::model::Model;
 use crate::physics::Hamiltonian;
@@ -21,6 +22,18 @@ pub(crate) fn check_samples(samples: usize) -> Result<()> {
     }
     Ok(())
 }
+
+/// Checks that `samples` of `bytes` bytes each, and their values, fit into the memory of this machine.
+///
+/// # Errors
+/// [`ErrorKind::Memory`].
+pub(crate) fn check_host(samples: usize, bytes: u64) -> Result<()> {
+    let bytes = (samples as u64).saturating_mul(bytes + VALUE_BYTES);
+    host_memory::check(&format!("{samples} samples"), bytes, "give fewer samples")
+}
+
+/// Bytes of the values of a sample and of its entry in lists.
+const VALUE_BYTES: u64 = 64;
 
 /// Error for local energies that are not finite.
 pub(crate) fn diverged() -> Error {
@@ -83,6 +96,7 @@ impl State<'_> {
         let SampleConfig { samples, seed } = config;
         check_samples(samples)?;
         let (gpu, lattice) = (self.gpu, self.lattice);
+        check_host(samples, lattice.sites() as u64)?;
         let chunk = chunk_of(self.model, samples);
         let pipeline = self.pipeline(hamiltonian, chunk, true)?;
         let mut plan = Plan::new(gpu);

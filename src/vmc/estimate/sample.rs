@@ -1,6 +1,6 @@
 //! Configurations drawn from a wave function with fixed weights.
 
-use super::evaluate::chunk_of;
+use super::evaluate::{check_host, chunk_of};
 use super::full_sum::Free;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Plan;
@@ -30,6 +30,8 @@ impl State<'_> {
         if samples == 0 {
             return Err(Error::new(ErrorKind::Settings, "expected at least 1 sample, got 0; give samples=1 or more"));
         }
+        // The samples, and the copies that a caller makes to write them into a file.
+        check_host(samples, 3 * self.lattice.sites() as u64)?;
         let chunk = chunk_of(self.model, samples);
         let pipeline = self.pipeline(&Free, chunk, true)?;
         let mut plan = Plan::new(self.gpu);

@@ -8,7 +8,7 @@ use super::budget::{Batch, Budget, StepPartition};
 use super::buffers::{INPUT_WORDS, SampleSource, StepBuffers};
 use super::dedup::{COUNTER_STRIDE, DedupSpans};
 use super::kind::{SamplerKind, columns, sampler};
-use super::tables::{HostTables, Tables};
+use super::tables::{HostTables, TableLimits, Tables};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan};
 use crate::kernels::nn::cast_f16::WeightsCastF16;
@@ -65,7 +65,8 @@ impl<'a> PipelineBuilder<'a> {
         let patching = model.patching(lattice)?;
         check_sector(model, terms)?;
         check_exclusions(model, lattice, terms)?;
-        let host = HostTables::new(terms, &patching, model.chains().is_none(), model.is_complex())?;
+        let limits = TableLimits::new(gpu, config.memory);
+        let host = HostTables::new(terms, &patching, model.chains().is_none(), model.is_complex(), limits)?;
         let fixed = gpu.dry_run(|gpu| {
             Parameters::new(gpu, parameters.layout().clone(), parameters.precision())?;
             Tables::new(gpu, host.clone())

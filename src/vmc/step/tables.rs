@@ -4,9 +4,10 @@ use crate::error::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
 use crate::gpu::{Buffer, Gpu};
+use crate::host_memory;
 use crate::kernels::nn::large_patch::LargeTables;
 use crate::model::LargeRows;
-use crate::physics::{MoveCondition, Patching, Terms};
+use crate::physics::{Hamiltonian, Lattice, Move, MoveCondition, Patching, Terms};
 
 /// Tables on the host.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,95 @@ pub(crate) struct HostTables {
     pub flips_every_site: bool,
 }
 
+/// Bytes of the tables on the device for each pair, off-diagonal term and row; on the host those for each pair and row
+/// while the tables are built.
+const PAIR_BYTES: u64 = 8;
+const MOVE_BYTES: u64 = 32;
+const ROW_BYTES: u64 = 24;
+const ROW_META_BYTES: u64 = 16;
+const HOST_PAIR_BYTES: u64 = 64;
+const HOST_ROW_BYTES: u64 = 64;
+/// Bytes of tables that are built before they are compared with the memory budget.
+pub(crate) const SMALL: u64 = 32 << 20;
+/// Maximum number of rows, which kernels count in 32 bits.
+const MAX_ROWS: u64 = 1 << 28;
+
+/// Limits of the tables of a Hamiltonian on the device, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct TableLimits {
+    /// The memory budget, for all of them.
+    pub memory: u64,
+    /// The largest buffer that the adapter binds, for each of them.
+    pub binding: u64,
+}
+
+impl TableLimits {
+    /// Limits of a device with a budget of `memory` bytes.
+    pub fn new(gpu: &Gpu, memory: u64) -> Self {
+        Self { memory, binding: gpu.limits().max_storage_buffer_binding_size }
+    }
+
+    /// Checks tables of `all` bytes, the largest of which has `largest` bytes. Small tables pass: the memory plan of the
+    /// step also counts its other buffers, and its error names a sufficient budget.
+    fn check(&self, what: &str, all: u64, largest: u64, remedy: &str) -> Result<()> {
+        let Self { memory, binding } = *self;
+        let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+        let message = if largest > binding {
+            format!(
+                "{what} take {} MiB in one buffer, this adapter binds at most {} MiB; use {remedy}",
+                mebibytes(largest),
+                binding >> 20
+            )
+        } else if all > memory.max(SMALL) {
+            let needed = mebibytes(all);
+            format!(
+                "a memory budget of {} MiB is too small for {what}, which alone take {needed} MiB; give more than \
+                 TrainConfig::memory={needed}MiB, or use {remedy}",
+                memory >> 20
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(ErrorKind::Memory, message))
+    }
+}
+
+/// Checks that the pairs of a Hamiltonian fit on the device and into the memory of this machine, before its terms are
+/// built.
+///
+/// # Errors
+/// [`ErrorKind::Memory`] with the required and the allowed memory.
+pub fn check_pairs(hamiltonian: &dyn Hamiltonian, lattice: &Lattice, limits: TableLimits) -> Result<()> {
+    let pairs = hamiltonian.max_pairs(lattice) as u64;
+    let (what, bytes) = ("the pairs of the Hamiltonian", pairs.saturating_mul(PAIR_BYTES));
+    limits.check(what, bytes, bytes, "a smaller lattice")?;
+    host_memory::check(what, pairs.saturating_mul(HOST_PAIR_BYTES), "use a smaller lattice")
+}
+
+/// Checks the sizes of all tables before they are built.
+fn check_sizes(terms: &Terms, patching: &Patching, suffixes: bool, limits: TableLimits) -> Result<()> {
+    let (patch_of, patches) = (patching.patch_of(), patching.patches() as u64);
+    let first = |step: &Move| {
+        let sites = [Some(step.first), step.second];
+        sites.into_iter().flatten().map(|site| u64::from(patch_of[site].0)).min().unwrap_or(0)
+    };
+    let rows = if suffixes { terms.moves.iter().map(|step| patches - 1 - first(step)).sum() } else { 0 };
+    let remedy = "a larger patch or a smaller lattice";
+    if rows > MAX_ROWS {
+        let message = format!(
+            "the connected configurations recompute {rows} patches of each sample, at most {MAX_ROWS} are possible; use \
+             {remedy}"
+        );
+        return Err(Error::new(ErrorKind::Memory, message));
+    }
+    let (pairs, moves) = (terms.pairs.len() as u64, terms.moves.len() as u64);
+    let bytes = ROW_BYTES * rows + MOVE_BYTES * moves + PAIR_BYTES * pairs;
+    let largest = (ROW_META_BYTES * rows).max(PAIR_BYTES * pairs);
+    limits.check("the tables of connected configurations", bytes, largest, remedy)?;
+    let bytes = HOST_ROW_BYTES * rows + HOST_PAIR_BYTES * pairs;
+    host_memory::check("the tables of connected configurations", bytes, &format!("use {remedy}"))
+}
+
 /// Marker for no second patch.
 const NONE: u32 = u32::MAX;
 
@@ -43,9 +133,17 @@ impl HostTables {
     /// patches whose input a move changes.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`] if the wave function is real and the Hamiltonian is not stoquastic; as [`Terms::check`].
-    pub(crate) fn new(terms: &Terms, patching: &Patching, suffixes: bool, complex: bool) -> Result<Self> {
+    /// [`ErrorKind::Settings`] if the wave function is real and the Hamiltonian is not stoquastic, [`ErrorKind::Memory`]
+    /// if the tables exceed `limits` or the memory of this machine; as [`Terms::check`].
+    pub(crate) fn new(
+        terms: &Terms,
+        patching: &Patching,
+        suffixes: bool,
+        complex: bool,
+        limits: TableLimits,
+    ) -> Result<Self> {
         terms.check()?;
+        check_sizes(terms, patching, suffixes, limits)?;
         if !complex && !terms.is_stoquastic() {
             let message = "a positive off-diagonal amplitude makes the ground state change signs, which Ψ = √P cannot; \
                            give a complex wave function (a vit, or Ptf::phase=true), change the sign of the coupling, \
@@ -199,5 +297,58 @@ impl Tables {
     /// R
     pub(crate) fn rows_per_item(&self) -> u32 {
         self.host.rows.len() as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Model, Ptf};
+    use crate::physics::{Patch, Rydberg, Tfim};
+
+    fn limits(memory: u64) -> TableLimits {
+        TableLimits { memory, binding: u64::MAX }
+    }
+
+    /// Sizes of the tables on the device.
+    fn bytes(host: &HostTables) -> u64 {
+        let (rows, moves, pairs) = (host.rows.len() as u64, host.moves.len() as u64, host.pairs.len() as u64);
+        ROW_BYTES * rows + MOVE_BYTES * moves + PAIR_BYTES * pairs
+    }
+
+    #[test]
+    fn tables_are_counted_before_they_are_built() {
+        let lattice = Lattice::square(48, 48);
+        let patching = Ptf { patch: Patch::Block([1, 1]), ..Ptf::default() }.patching(&lattice).unwrap();
+        let hamiltonians: [&dyn Hamiltonian; 2] = [&Rydberg::default(), &Tfim::default()];
+        for hamiltonian in hamiltonians {
+            let terms = hamiltonian.terms(&lattice).unwrap();
+            assert!(terms.pairs.len() <= hamiltonian.max_pairs(&lattice));
+            let of = |memory| HostTables::new(&terms, &patching, true, false, limits(memory));
+            let needed = bytes(&of(1 << 30).unwrap());
+            assert!(needed > SMALL && of(needed).is_ok());
+            let error = of(needed - 1).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Memory);
+            let advice = format!("more than TrainConfig::memory={}MiB", needed.div_ceil(1 << 20));
+            assert!(error.to_string().contains(&advice), "{error}");
+        }
+    }
+
+    #[test]
+    fn pairs_and_rows_beyond_the_budget_are_refused() {
+        let lattice = Lattice::square(64, 64);
+        let rydberg = Rydberg::default();
+        assert!(check_pairs(&rydberg, &lattice, limits(65 << 20)).is_ok());
+        let error = check_pairs(&rydberg, &Lattice::square(128, 64), limits(64 << 20)).unwrap_err();
+        assert!(error.to_string().contains("alone take 256 MiB"), "{error}");
+        let bound = TableLimits { memory: 1 << 40, binding: 128 << 20 };
+        let error = check_pairs(&rydberg, &Lattice::square(128, 64), bound).unwrap_err();
+        assert!(error.to_string().contains("binds at most 128 MiB"), "{error}");
+        assert!(check_pairs(&Tfim::default(), &Lattice::square(256, 256), limits(64 << 20)).is_ok());
+        let lattice = Lattice::square(256, 256);
+        let patching = Ptf { patch: Patch::Block([1, 1]), ..Ptf::default() }.patching(&lattice).unwrap();
+        let terms = Tfim::default().terms(&lattice).unwrap();
+        let error = HostTables::new(&terms, &patching, true, false, limits(1 << 50)).unwrap_err();
+        assert!(error.to_string().contains("2147450880 patches"), "{error}");
     }
 }

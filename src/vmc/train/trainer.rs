@@ -10,8 +10,9 @@ use super::optimizer::Optimizer;
 use super::schedule::{Annealing, Schedule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::host_memory;
 use crate::kernels::vmc::energy::Column;
-use crate::model::{Model, Parameters, Precision, Weights};
+use crate::model::{Layout, Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 use crate::vmc::sr::gram::{CHUNK, LayerList};
 use crate::vmc::sr::reconfiguration::{Reconfiguration, ReconfigurationBuffers};
@@ -21,6 +22,7 @@ use crate::vmc::step::buffers::{SampleSource, StepInputs};
 use crate::vmc::step::chains::Chains;
 use crate::vmc::step::gradient::EnergyGradient;
 use crate::vmc::step::local_energy::{LocalEnergyConfig, LocalEnergyPipeline, PipelineBuilder};
+use crate::vmc::step::tables::{SMALL, TableLimits, check_pairs};
 
 /// Settings of a [`Trainer`].
 #[derive(Debug, Clone, PartialEq)]
@@ -101,6 +103,22 @@ impl TrainConfig {
 /// Maximum number of steps in flight before the trainer waits for the oldest one.
 const STEPS_AHEAD: usize = 2;
 
+/// Checks that parameters and their gradient fit into a budget of `memory` bytes on the device and into the memory of
+/// this machine, before they are initialized. Small ones pass, because the memory plan of the step counts all buffers.
+fn check_parameters(layout: &Layout, memory: u64) -> Result<()> {
+    let needed = layout.elements().saturating_mul(8);
+    if needed > memory.max(SMALL) {
+        let (allowed, needed) = (memory >> 20, needed.div_ceil(1 << 20));
+        let message = format!(
+            "a memory budget of {allowed} MiB is too small for {} parameters and their gradient, which alone \
+             take {needed} MiB; give more than TrainConfig::memory={needed}MiB, or use a smaller model",
+            layout.parameters()
+        );
+        return Err(Error::new(ErrorKind::Memory, message));
+    }
+    host_memory::check("the initial parameters", needed, "use a smaller model")
+}
+
 /// Trainer of a wave function.
 pub struct Trainer {
     gpu: Gpu,
@@ -156,12 +174,14 @@ impl Trainer {
             return Err(Error::new(ErrorKind::Settings, message));
         }
         model.check(lattice)?;
+        let (layout, memory) = (model.layout(lattice)?, config.memory.unwrap_or(gpu.default_memory()));
+        check_parameters(&layout, memory)?;
+        check_pairs(hamiltonian, lattice, TableLimits::new(gpu, memory))?;
         let terms = hamiltonian.terms(lattice)?;
-        let layout = model.layout(lattice)?;
         let initial = layout.initial(config.seed);
         let parameters = Parameters::new(gpu, layout, config.precision)?;
         parameters.write(gpu, &initial)?;
-        let (elements, memory) = (parameters.layout().elements(), config.memory.unwrap_or(gpu.default_memory()));
+        let elements = parameters.layout().elements();
         let pipeline_config = LocalEnergyConfig {
             samples: config.samples as u32,
             training: true,

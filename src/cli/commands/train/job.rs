@@ -48,7 +48,7 @@ impl Job {
     pub fn new(arguments: &TrainArguments) -> Result<Self> {
         let settings = train::GROUP.parse(&arguments.words())?;
         let GroupArguments { model, hamiltonian } = &arguments.groups;
-        let problem = Problem::new(model, hamiltonian, settings.optional_extent("L"))?;
+        let problem = Problem::new(model, hamiltonian, settings.optional_extent("L"), arguments.gpu.memory)?;
         let location = RunLocation::new(arguments.out.as_deref(), &settings)?;
         if arguments.tensorboard && matches!(location, RunLocation::Nowhere) {
             let text =
@@ -75,8 +75,12 @@ impl Job {
         let changed = |word: &String| changes.iter().any(|change| name(change) == name(word));
         let kept = words(&run.train).into_iter().filter(|word| !changed(word));
         let settings = train::GROUP.parse(&kept.chain(changes.iter().cloned()).collect::<Vec<_>>())?;
-        let problem =
-            Problem::new(&Typed::of_run(&run.groups), &Typed::of_run(&run.groups), settings.optional_extent("L"))?;
+        let problem = Problem::new(
+            &Typed::of_run(&run.groups),
+            &Typed::of_run(&run.groups),
+            settings.optional_extent("L"),
+            arguments.gpu.memory,
+        )?;
         Self::of((problem, RunLocation::At(path.into())), settings, arguments, |_, _| run.command.clone())
     }
 

@@ -6,6 +6,7 @@ use super::recorder::{Recorder, Room};
 use super::solve::{GramMatrix, project};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Cost, DynamicRows, Gpu, Plan, View};
+use crate::host_memory;
 use crate::kernels::gram::{
     DotShape, GramPairs, GramProduct, GramShape, JacobianCenter, PairsShape, RowsDot, SampleRows, Triangle,
 };
@@ -22,6 +23,11 @@ const COLUMNS: u32 = 1 << 14;
 const PLAN_FLOATS: [u64; 2] = [20_000, 12];
 /// The number of samples of a chunk is a multiple of this, which aligns views.
 pub(crate) const CHUNK: u32 = 64;
+
+/// Number of rows of a Gram matrix above which the memory of the host is checked.
+const LARGE_GRAM: usize = 4096;
+/// Bytes of the host for each element of a Gram matrix: G, G + λ and their factors or eigenvectors.
+const GRAM_BYTES: u64 = 32;
 
 /// Samples of the Gram matrix with their gradient pass.
 pub(crate) struct GramSamples<'a> {
@@ -438,7 +444,7 @@ impl Products {
     /// Reads G of the last [`Products::run`], which must have had the same `root`.
     ///
     /// # Errors
-    /// [`ErrorKind::Device`] if the device was lost.
+    /// [`ErrorKind::Device`] if the device was lost, [`ErrorKind::Memory`] if this machine has too little memory.
     pub(crate) fn gram(&self, root: &[f64]) -> Result<GramMatrix> {
         let (samples, parts) = (root.len(), self.extent.parts as usize);
         let row = |r: usize| r / samples * self.extent.part_rows as usize + r % samples;
@@ -446,6 +452,10 @@ impl Products {
         let high: Vec<f32> = self.buffers.gram[0].read(&self.gpu, elements)?;
         let low: Vec<f32> = self.buffers.gram[1].read(&self.gpu, elements)?;
         let n = parts * samples;
+        if n > LARGE_GRAM {
+            let bytes = GRAM_BYTES.saturating_mul((n as u64).saturating_mul(n as u64));
+            host_memory::check("the Gram matrix and its factorization", bytes, "give fewer samples")?;
+        }
         let mut values = vec![0.0; n * n];
         for r in 0..n {
             for c in 0..=r {
