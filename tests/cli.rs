@@ -220,6 +220,9 @@ fn weights_that_are_missing_truncated_or_foreign_are_refused() {
             refuses(path, &line, without_driver(path, &line), 1, &[&name]);
         }
     }
+    fs::write(path.join("model.pt"), b"\x80\x02}q\x00.").unwrap();
+    let line = "eval --weights model.pt --ptf patch=2x2";
+    refuses(path, line, without_driver(path, line), 1, &["model.pt", "a pickle", "torch.load", "save_file"]);
     let bytes = 1.0f32.to_le_bytes();
     let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &bytes).unwrap();
     fs::write(path.join("foreign.safetensors"), safetensors::serialize([("foreign", view)], None).unwrap()).unwrap();
@@ -265,14 +268,33 @@ fn a_run_folder_that_cannot_be_written_is_refused() {
 fn an_adapter_that_does_not_exist_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path();
-    for adapter in ["no-such-adapter", "4294967295"] {
+    // A number is an index, even if it is part of a name.
+    for adapter in ["no-such-adapter", "4294967295", "15", "256"] {
         for command in ["train steps=1 --out a/b", "doctor"] {
             let line = format!("{command} --adapter {adapter}");
             refuses(path, &line, program(path, &line), 1, &[adapter]);
         }
         let mut command = program(path, "train steps=1");
         command.env("KETFORMER_ADAPTER", adapter);
-        refuses(path, "KETFORMER_ADAPTER", command, 1, &[adapter]);
+        refuses(path, "KETFORMER_ADAPTER", command, 1, &["KETFORMER_ADAPTER", adapter, "0 = "]);
+    }
+    let mut command = program(path, "train steps=1");
+    command.env("WGPU_ADAPTER_NAME", "no-such-adapter");
+    refuses(path, "WGPU_ADAPTER_NAME", command, 1, &["WGPU_ADAPTER_NAME=no-such-adapter", "0 = "]);
+    // An option comes before the environment.
+    let mut command = program(path, &format!("train steps=1 {TINY} --adapter 0 --out run --quiet"));
+    command.env("WGPU_ADAPTER_NAME", "no-such-adapter").env("KETFORMER_ADAPTER", "no-such-adapter");
+    assert_eq!(end(command).code, Some(0));
+}
+
+#[test]
+fn a_backend_that_hides_the_adapters_is_named() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    for line in ["devices", "train steps=1", "tune"] {
+        let mut command = program(path, line);
+        command.env("WGPU_BACKEND", "gl");
+        refuses(path, line, command, 1, &["WGPU_BACKEND=gl", "0 = ", "unset it"]);
     }
 }
 
