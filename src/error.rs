@@ -2,6 +2,7 @@
 //!
 //! A message is one line: the component, what was expected, what was found and a remedy.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -62,16 +63,35 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        f.write_str(&one_line(&self.message))?;
         match &self.source {
-            Some(source) => write!(f, " ({source})"),
+            Some(source) => write!(f, " ({})", one_line(&source.to_string())),
             None => Ok(()),
         }
+    }
+}
+
+/// The text as one line. Messages of wgpu have several.
+fn one_line(text: &str) -> Cow<'_, str> {
+    match text.contains('\n') {
+        true => text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ").into(),
+        false => text.into(),
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|e| e as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line() {
+        let error = Error::new(ErrorKind::Device, "rejected:\n  Validation Error\n\n").caused_by("a\nb");
+        assert_eq!(error.to_string(), "rejected: Validation Error (a b)");
     }
 }

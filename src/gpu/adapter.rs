@@ -30,13 +30,13 @@ pub fn adapters() -> Vec<AdapterSummary> {
         limits: adapter.limits(),
         features: adapter.features(),
     };
-    all(environment_backends()).into_iter().enumerate().map(summary).collect()
+    all_adapters().into_iter().enumerate().map(summary).collect()
 }
 
 /// Error of a machine without adapters: its cause and remedy.
 pub fn no_adapter() -> Error {
     let hidden = std::env::var(WGPU_BACKENDS).ok().filter(|value| !value.is_empty());
-    let hidden = hidden.map(|value| (value, all(wgpu::Backends::all())));
+    let hidden = hidden.map(|value| (value, of_backends(wgpu::Backends::all())));
     let message = match hidden {
         Some((value, adapters)) if !adapters.is_empty() => format!(
             "no adapter found: the environment variable {WGPU_BACKENDS}={value} leaves out {}; unset it",
@@ -55,8 +55,8 @@ pub fn no_adapter() -> Error {
 ///
 /// # Errors
 /// [`ErrorKind::Adapter`] if there is none, or not exactly one with the requested index or name.
-pub(super) fn open(wanted: Option<&str>) -> Result<wgpu::Adapter> {
-    let mut adapters = all(environment_backends());
+pub(super) fn select(wanted: Option<&str>) -> Result<wgpu::Adapter> {
+    let mut adapters = all_adapters();
     if adapters.is_empty() {
         return Err(no_adapter());
     }
@@ -71,11 +71,12 @@ pub(super) fn open(wanted: Option<&str>) -> Result<wgpu::Adapter> {
     Ok(adapters.swap_remove(position))
 }
 
-fn environment_backends() -> wgpu::Backends {
-    wgpu::InstanceDescriptor::new_without_display_handle_from_env().backends
+/// Adapters of this machine in the order of their indices.
+pub(super) fn all_adapters() -> Vec<wgpu::Adapter> {
+    of_backends(wgpu::InstanceDescriptor::new_without_display_handle_from_env().backends)
 }
 
-fn all(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+fn of_backends(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     descriptor.backends = backends;
     // A kernel of this crate writes the indirect grids, within limits by construction. wgpu's check of them would add a

@@ -320,8 +320,10 @@ impl View {
         gpu.queue().submit([encoder.finish()]);
         staging.buffer.map_async(wgpu::MapMode::Read, .., |_| {});
         gpu.wait(None)?;
-        let unmapped =
-            |e| Error::new(ErrorKind::Device, format!("`{}` could not be read back", self.label)).caused_by(e);
+        let unmapped = |e| {
+            let message = format!("`{}` could not be read back; start again", self.label);
+            if gpu.is_lost() { gpu.lost_error() } else { Error::new(ErrorKind::Device, message).caused_by(e) }
+        };
         let mapped = staging.buffer.get_mapped_range(..words.len() as u64).map_err(unmapped)?;
         words.copy_from_slice(&mapped);
         drop(mapped);

@@ -60,11 +60,13 @@ pub struct Gpu {
 pub(super) struct GpuInner {
     device: wgpu::Device,
     queue: wgpu::Queue,
-    modes: Modes,
+    pub(super) modes: Modes,
     allocated: Arc<AtomicU64>,
     aliased: Arc<AtomicU64>,
     staged: AtomicU64,
     failure: Arc<Mutex<Option<Error>>>,
+    /// Message of the driver about the loss of the device. Not set on a device of the caller.
+    pub(super) lost: Arc<OnceLock<String>>,
     unlimited: OnceLock<View>,
     kernels: Mutex<HashMap<KernelKey, Arc<CompiledKernel>>>,
     /// Bindings that can be read as textures, by kernel.
@@ -93,6 +95,8 @@ pub(super) struct Modes {
     pub cooperative_matrix: Option<u32>,
     /// Whether buffers are created such that textures can alias them.
     pub aliases_buffers: bool,
+    /// Options with which the device was opened; `None` for a device of the caller.
+    pub options: Option<GpuOptions>,
 }
 
 /// Cache key of a compiled kernel: its name, the replaced constants and the bindings that are read as textures.
@@ -151,11 +155,15 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::new`]. The error for an index or a name that is not of exactly one adapter lists the adapters.
     pub fn with_options(options: &GpuOptions) -> Result<Self> {
-        let adapter = adapter::open(options.adapter.as_deref())?;
+        Self::open(&adapter::select(options.adapter.as_deref())?, options)
+    }
+
+    /// Opens `adapter` with `options`, apart from the selection of the adapter.
+    pub(super) fn open(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
         let is_set = |option: bool, variable: &str| option || std::env::var(variable).is_ok_and(|value| value == "1");
         let defaults = is_set(options.webgpu_defaults, DEFAULTS_ENVIRONMENT);
         let requested = is_set(options.cooperative_matrix, COOPERATIVE_ENVIRONMENT) && !defaults;
-        let cooperative = if requested { cooperative_matrix(&adapter) } else { None };
+        let cooperative = if requested { cooperative_matrix(adapter) } else { None };
         let mut descriptor = wgpu::DeviceDescriptor {
             label: Some("ketformer"),
             required_features: if defaults { wgpu::Features::empty() } else { adapter.features() & WANTED },
@@ -175,7 +183,7 @@ impl Gpu {
             return Err(Error::new(ErrorKind::Settings, message));
         }
         let (device, queue) = match unchecked {
-            true => robustness::open_unchecked(&adapter, &descriptor)?,
+            true => robustness::open_unchecked(adapter, &descriptor)?,
             false => pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
                 let name = adapter.get_info().name;
                 Error::new(ErrorKind::Device, format!("{name} could not be opened; try another GpuOptions::adapter"))
@@ -187,6 +195,7 @@ impl Gpu {
             checked_shaders: options.checked_shaders,
             cooperative_matrix: cooperative,
             aliases_buffers: !defaults && is_mesa_on_cpu(&facts.info) && texels::supported(&device),
+            options: Some(options.clone()),
         };
         let gpu = Self::wrap(device, queue, facts, modes);
         gpu.keep_failures();
@@ -218,6 +227,7 @@ impl Gpu {
             aliased: Arc::default(),
             staged: AtomicU64::default(),
             failure: Arc::default(),
+            lost: Arc::default(),
             unlimited: OnceLock::new(),
             kernels: Mutex::default(),
             texel_bindings: Mutex::default(),
@@ -242,14 +252,9 @@ impl Gpu {
             ),
             other => keep(&failure, ErrorKind::Device, format!("the GPU rejected a command: {other}")),
         }));
-        let failure = self.inner.failure.clone();
+        let lost = self.inner.lost.clone();
         self.inner.device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                let text = format!(
-                    "the GPU device was lost ({message}); restart, with a smaller memory budget if its driver has a watchdog"
-                );
-                keep(&failure, ErrorKind::Device, text);
-            }
+            lost.set(if message.is_empty() { format!("{reason:?}").to_lowercase() } else { message }).ok();
         });
     }
 
@@ -420,18 +425,21 @@ impl Gpu {
     /// Waits until the GPU has finished all submissions, or the given one.
     ///
     /// # Errors
-    /// The first of these since the last wait: a lost device, exhausted memory or a rejected command.
+    /// A lost device, or the first of these since the last wait: exhausted memory or a rejected command.
     pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        let polled = self.device().poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
+        let polled = self.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
         self.failure()?;
-        polled.map(|_| ()).map_err(|e| Error::new(ErrorKind::Device, "waiting for the GPU failed").caused_by(e))
+        polled
     }
 
-    /// Reports the first failure of the device since the last call.
+    /// Reports that the device was lost, or else the first failure of the device since the last call.
     ///
     /// # Errors
     /// That failure.
     pub fn failure(&self) -> Result<()> {
+        if self.inner.lost.get().is_some() {
+            return Err(self.lost_error());
+        }
         match self.inner.failure.lock().ok().and_then(|mut slot| slot.take()) {
             Some(error) => Err(error),
             None => Ok(()),

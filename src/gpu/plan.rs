@@ -251,6 +251,8 @@ pub(super) struct Dispatch {
     pub shape: String,
     /// Number of workgroups, at the capacity of dynamic rows.
     pub workgroups: u64,
+    /// Whether a replay in pieces does not stop before it.
+    pub together: bool,
 }
 
 /// A range of dispatches that a replay runs several times in a row.
@@ -327,6 +329,8 @@ pub struct Plan {
     pub(super) dispatches: Vec<Dispatch>,
     repeats: Vec<Repeat>,
     scope: &'static str,
+    /// Whether launches recorded from here on are kept together.
+    pub(super) together: bool,
     pages: Vec<Buffer>,
     /// Page and offset of each parameter block. Most launches of a plan share theirs with others.
     blocks: HashMap<Vec<u8>, (usize, u64)>,
@@ -351,6 +355,7 @@ impl Plan {
             dispatches: Vec::new(),
             repeats: Vec::new(),
             scope: "",
+            together: false,
             pages: Vec::new(),
             blocks: HashMap::new(),
             page_used: PAGE_BYTES,
@@ -450,6 +455,7 @@ impl Plan {
             times: 1,
             shape: launch.shape.clone(),
             workgroups: launch.groups.capacity(),
+            together: self.together,
         });
         Ok(())
     }
@@ -567,8 +573,8 @@ impl Plan {
         for at in &old.resolving {
             self.record_resolving(&counters)?;
             if let Some(recorded) = self.dispatches.pop() {
-                let Dispatch { scope, times, .. } = self.dispatches[*at];
-                self.dispatches[*at] = Dispatch { scope, times, ..recorded };
+                let Dispatch { scope, times, together, .. } = self.dispatches[*at];
+                self.dispatches[*at] = Dispatch { scope, times, together, ..recorded };
             }
         }
         if let Some(live) = &mut self.live {
@@ -616,7 +622,7 @@ impl Plan {
     }
 
     /// Dispatches in replay order.
-    fn order(&self) -> impl Iterator<Item = &Dispatch> {
+    pub(super) fn order(&self) -> impl Iterator<Item = &Dispatch> {
         let all = self.dispatches.len();
         let mut at = 0;
         let end = Repeat { first: all, end: all, times: 1 };

@@ -301,6 +301,12 @@ pub trait Unnormalized {
     /// As [`Plan::launch`].
     fn advance(&self, plan: &mut Plan, chains: &ChainWindow, stretch: &Stretch) -> Result<()>;
 
+    /// Makes the next [`Unnormalized::begin`] independent of a pass that was stopped before its end.
+    ///
+    /// # Errors
+    /// As [`View::write`].
+    fn reset(&self, gpu: &Gpu) -> Result<()>;
+
     /// Computes log ψ of the first `samples` samples of `tokens` (B, T) into `log_psi`, and keeps the inputs of
     /// [`Unnormalized::ratios`].
     ///

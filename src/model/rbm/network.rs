@@ -148,6 +148,10 @@ impl Unnormalized for RbmNetwork {
         self.group.record(plan, &self.shape, &self.sampled, &window, (&chains.state, None))
     }
 
+    fn reset(&self, _: &Gpu) -> Result<()> {
+        Ok(())
+    }
+
     fn advance(&self, plan: &mut Plan, chains: &ChainWindow, stretch: &Stretch) -> Result<()> {
         let sweep = RbmSweep {
             weight: self.sampled.kernel.clone(),

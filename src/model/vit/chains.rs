@@ -60,6 +60,11 @@ impl Chains {
         })
     }
 
+    /// Resets the number of completed proposals, which a stretch that was stopped leaves changed.
+    pub(super) fn reset(&self, gpu: &Gpu) -> Result<()> {
+        self.progress.write(gpu, &vec![0u32; self.progress.bytes() as usize / 4])
+    }
+
     /// Shape of a stretch of a window.
     pub(super) fn shape(window: &ChainWindow, stretch: &Stretch, patches: u32) -> ChainShape {
         ChainShape {

@@ -116,6 +116,10 @@ impl Unnormalized for VitNetwork {
         self.amplitude(plan, &rows, &self.chains.log_p)
     }
 
+    fn reset(&self, gpu: &Gpu) -> Result<()> {
+        self.chains.reset(gpu)
+    }
+
     fn advance(&self, plan: &mut Plan, chains: &ChainWindow, stretch: &Stretch) -> Result<()> {
         if stretch.proposals == 0 {
             return Ok(());

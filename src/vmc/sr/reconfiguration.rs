@@ -16,6 +16,7 @@ use crate::vmc::step::local_energy::LocalEnergyPipeline;
 use crate::vmc::train::checkpoint::{named, of_prefix};
 use crate::vmc::train::metrics::StepNumbers;
 use crate::vmc::train::optimizer::StochasticReconfiguration;
+use crate::vmc::train::replay::Replay;
 
 /// Prefix of the names of the direction's tensors in a checkpoint.
 const DIRECTION: &str = "sr.direction.";
@@ -128,6 +129,7 @@ impl Reconfiguration {
         let along = view.unwrap_or(parameters.gradient());
         let plan = products.combine();
         plan.scope("update");
+        plan.keep_together();
         if let Some(direction) = &direction {
             let update = DirectionUpdate { gradient: parameters.gradient(), direction: direction.view() };
             update.record(plan, count, settings.momentum as f32)?;
@@ -209,7 +211,8 @@ impl Reconfiguration {
     }
 
     /// Solves the linear system of the last batch and updates the parameters, unless a number is not finite. The norm
-    /// of the step is at most `clip`. At a `temperature` above zero, the free energy replaces the energy.
+    /// of the step is at most `clip`. At a `temperature` above zero, the free energy replaces the energy. Returns `None`
+    /// if `replay` was stopped, in which case nothing is changed.
     ///
     /// # Errors
     /// [`ErrorKind::Device`] if the device was lost.
@@ -219,21 +222,28 @@ impl Reconfiguration {
         numbers: &StepNumbers,
         clip: Option<f64>,
         temperature: f64,
-    ) -> Result<Outcome> {
+        replay: &Replay,
+    ) -> Result<Option<Outcome>> {
         let begun = Instant::now();
         let power = self.settings.sampling_power;
         let reweighting = (power != 2.0).then(|| Reweighting::new(pipeline, power)).transpose()?;
         let reweighting = reweighting.as_ref();
         let values = pipeline.read_values()?;
         let reweighted = reweighting.map(|of| of.statistics(&values));
-        let rejected = |gradient_norm: f64| Ok(Outcome { gradient_norm, report: None, reweighted });
+        let rejected = |gradient_norm: f64| Ok(Some(Outcome { gradient_norm, report: None, reweighted }));
+        let is_stopped = || replay.is_in_pieces() && replay.is_stopped();
         let distinct = numbers.unique as usize;
         let Drawn { root, right } = self.drawn(pipeline, &values, distinct, reweighting, temperature)?;
         if right.iter().any(|f| !f.is_finite()) {
             return rejected(f64::NAN);
         }
-        self.products.run(&root)?;
+        if !self.products.run(&root, |plan| replay.run(plan))? {
+            return Ok(None);
+        }
         let gram = self.products.gram(&root)?;
+        if is_stopped() {
+            return Ok(None);
+        }
         let squared: f64 = gram.product(&right).iter().zip(&right).map(|(g, f)| g * f).sum();
         // Rounding can make it negative.
         let gradient_norm = if squared.is_finite() { squared.max(0.0).sqrt() } else { f64::NAN };
@@ -245,7 +255,7 @@ impl Reconfiguration {
             return rejected(gradient_norm);
         };
         let solved = Instant::now();
-        let norm = self.direct(&solution, &root)?;
+        let Some(norm) = self.direct(&solution, &root, replay)? else { return Ok(None) };
         if !norm.is_finite() {
             self.forget()?;
             return rejected(gradient_norm);
@@ -265,15 +275,17 @@ impl Reconfiguration {
         let effective_samples = reweighting.map_or(pipeline.samples.into(), Reweighting::effective_samples);
         let update_norm = length * norm;
         let report = ReconfigurationReport { condition, residual, lambda, update_norm, effective_samples };
-        Ok(Outcome { gradient_norm, report: Some(report), reweighted })
+        Ok(Some(Outcome { gradient_norm, report: Some(report), reweighted }))
     }
 
-    /// Computes the direction Xᵀ v + μ φ and returns its norm.
-    fn direct(&self, solution: &Solution, root: &[f64]) -> Result<f64> {
+    /// Computes the direction Xᵀ v + μ φ and returns its norm; `None` if `replay` was stopped.
+    fn direct(&self, solution: &Solution, root: &[f64], replay: &Replay) -> Result<Option<f64>> {
         self.products.weigh_combination(&solution.values, root)?;
-        self.products.combined().run()?;
+        if !replay.run(self.products.combined())? {
+            return Ok(None);
+        }
         let squares: Vec<f32> = self.part.read(&self.gpu, self.blocks)?;
-        Ok(squares.iter().map(|square| f64::from(*square)).sum::<f64>().sqrt())
+        Ok(Some(squares.iter().map(|square| f64::from(*square)).sum::<f64>().sqrt()))
     }
 
     /// Plans that a step replays after sampling and local energies.

@@ -62,6 +62,11 @@ impl AutoregressiveSampler {
 }
 
 impl AutoregressiveSampler {
+    /// Resets the rows of the first patch, which a batch that was not drawn to its last patch leaves changed.
+    pub(crate) fn reset(&self, gpu: &Gpu) -> Result<()> {
+        self.decode_rows.write(gpu, &vec![0u32; self.decode_rows.bytes() as usize / 4])
+    }
+
     /// The network.
     pub(crate) fn network(&self) -> &dyn Autoregressive {
         &*self.network

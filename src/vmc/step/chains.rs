@@ -175,6 +175,11 @@ impl Chains {
         }
     }
 
+    /// Makes the next batch independent of one that was stopped, apart from the configurations.
+    pub(crate) fn reset(&self, gpu: &Gpu) -> Result<()> {
+        self.network.reset(gpu)
+    }
+
     /// Restores the configuration of every chain.
     pub(crate) fn restore(&self, gpu: &Gpu, places: &[u32]) -> Result<()> {
         self.state.write(gpu, places)

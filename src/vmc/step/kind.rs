@@ -35,6 +35,18 @@ impl SamplerKind {
         }
     }
 
+    /// Makes the next batch independent of one that was stopped while it was drawn, apart from the configurations of
+    /// Markov chains.
+    ///
+    /// # Errors
+    /// As [`crate::gpu::View::write`].
+    pub(crate) fn reset(&self, gpu: &Gpu) -> Result<()> {
+        match self {
+            Self::Autoregressive(sampler) => sampler.reset(gpu),
+            Self::Chains(chains) => chains.reset(gpu),
+        }
+    }
+
     /// Returns the network; `None` if the wave function is not autoregressive.
     pub(crate) fn network(&self) -> Option<&dyn Autoregressive> {
         match self {

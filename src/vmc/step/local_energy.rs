@@ -241,13 +241,21 @@ impl LocalEnergyPipeline {
     /// # Errors
     /// As [`Plan::launch`] and [`Plan::run`].
     pub(crate) fn restart(&self, seed: u64, step: u64, trained: bool) -> Result<()> {
-        let Some(chains) = self.sampler.chains() else { return Ok(()) };
+        self.burn_in(seed, step, trained)?.as_ref().map_or(Ok(()), Plan::run)
+    }
+
+    /// Returns the plan of [`Self::restart`], for chains that start now; `None` if there are no chains.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub(crate) fn burn_in(&self, seed: u64, step: u64, trained: bool) -> Result<Option<Plan>> {
+        let Some(chains) = self.sampler.chains() else { return Ok(None) };
         self.write_step(seed, step)?;
         chains.start(&self.gpu, &self.patching, seed, step)?;
         let mut plan = Plan::new(&self.gpu);
         self.record_cast_f16(&mut plan)?;
         chains.record_burn_in(&mut plan, &self.buffers, trained)?;
-        plan.run()
+        Ok(Some(plan))
     }
 
     /// Records the local energies of the first `samples` samples that were drawn. Requires a single group without

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, Result};
+use super::replay::Replay;
+use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::vmc::energy::COLUMNS;
 use crate::vmc::sr::report::ReconfigurationReport;
@@ -184,29 +185,49 @@ impl MetricsRing {
         self.pending.is_empty()
     }
 
+    /// Forgets all steps in flight, with buffers as if none had been submitted.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub(crate) fn reset(&mut self) -> Result<()> {
+        let counters = (self.counter_words / COUNTER_STRIDE) as u32;
+        *self = Self::new(&self.gpu.clone(), self.slots.len(), counters)?;
+        Ok(())
+    }
+
     /// Restarts the clock of the next report.
     pub(crate) fn restart_clock(&mut self) {
         self.last = Instant::now();
     }
 
     /// Submits a step: copies its inputs into `step`, runs `plan`, copies its results and requests their mapping.
+    /// Returns `false` if the plan was stopped, in which case there are no results.
     ///
     /// # Errors
-    /// [`ErrorKind::Device`] if the device was lost.
+    /// [`crate::ErrorKind::Device`] if the device was lost.
     pub(crate) fn submit(
         &mut self,
-        plan: &Plan,
+        (plan, replay): (&Plan, &Replay),
         inputs: StepInputs,
         step: &View,
         [statistics, state, live]: [&View; 3],
         acceptance: Option<&View>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let at = self.next;
         let slot = &self.slots[at];
-        Self::write(slot, inputs)?;
+        self.write(slot, inputs)?;
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(slot.inputs.wgpu(), 0, step.wgpu(), step.offset(), 4 * INPUT_WORDS);
-        plan.encode_pass(&mut encoder);
+        if replay.is_in_pieces() {
+            self.gpu.queue().submit([encoder.finish()]);
+            if !replay.run(plan)? {
+                slot.inputs_mapped.ask(&slot.inputs, wgpu::MapMode::Write);
+                return Ok(false);
+            }
+            encoder = self.gpu.device().create_command_encoder(&Default::default());
+        } else {
+            plan.encode_pass(&mut encoder);
+        }
         let mut copy = |view: &View, to: usize, words: u64| {
             encoder.copy_buffer_to_buffer(view.wgpu(), view.offset(), slot.numbers.wgpu(), 4 * to as u64, 4 * words);
         };
@@ -222,12 +243,12 @@ impl MetricsRing {
         let StepInputs { step, learning_rate, .. } = inputs;
         self.pending.push_back(Pending { slot: at, step, learning_rate, submission });
         self.next = (at + 1) % self.slots.len();
-        Ok(())
+        Ok(true)
     }
 
     /// Writes the inputs of a step into the buffer of its slot. The previous step of this slot has been received.
-    fn write(slot: &ReadbackSlot, inputs: StepInputs) -> Result<()> {
-        let lost = || Error::new(ErrorKind::Device, "the inputs of a step could not be written; start again");
+    fn write(&self, slot: &ReadbackSlot, inputs: StepInputs) -> Result<()> {
+        let lost = || self.gpu.device_error("the inputs of a step could not be written; start again");
         if !slot.inputs_mapped.is_mapped() {
             return Err(lost());
         }
@@ -245,7 +266,7 @@ impl MetricsRing {
         };
         self.gpu.wait(Some(submission))?;
         let slot = &self.slots[slot];
-        let lost = || Error::new(ErrorKind::Device, "the results of a step could not be read back; start again");
+        let lost = || self.gpu.device_error("the results of a step could not be read back; start again");
         if !slot.numbers_mapped.is_mapped() {
             return Err(lost());
         }

@@ -5,5 +5,6 @@ pub(super) mod checkpoint;
 pub(super) mod metrics;
 pub(super) mod optimizer;
 pub(super) mod parts;
+pub(super) mod replay;
 pub(super) mod schedule;
 pub(super) mod trainer;

@@ -1,12 +1,14 @@
 //! Trainer: replays one plan that contains a whole step. With stochastic reconfiguration, this plan ends with the local
 //! energies, and the host and the plans of `reconfiguration` complete the step.
 
+use std::cell::RefCell;
 use std::time::Instant;
 
 use super::adam::AdamBuffers;
 use super::checkpoint::Checkpoint;
 use super::metrics::{Magnetization, MetricsRing, StepNumbers, StepReport};
 use super::optimizer::Optimizer;
+use super::replay::Replay;
 use super::schedule::{Annealing, Schedule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
@@ -131,8 +133,27 @@ pub struct Trainer {
     counters: View,
     ring: MetricsRing,
     submitted: u64,
+    /// Step of the last report.
+    reported: u64,
     /// Whether Markov chains restart before the next step.
     begins: bool,
+    replay: Replay,
+    /// Markov chains before the step in flight, if it can be stopped.
+    before: ChainsBefore,
+    /// Newest state that the host knows.
+    known: RefCell<Option<Checkpoint>>,
+    /// Whether a step failed, after which the state on the device is unknown.
+    failed: bool,
+}
+
+/// Markov chains before a step.
+enum ChainsBefore {
+    /// There are none, or the step cannot be stopped.
+    Unchanged,
+    /// They started in this step.
+    Started,
+    /// Their configurations.
+    Configurations(Vec<u32>),
 }
 
 /// Buffers and plans of the optimizer.
@@ -207,6 +228,7 @@ impl Trainer {
                 pipeline.record(&mut plan, SampleSource::Drawn)?;
                 EnergyGradient::new(&pipeline, has_temperature)?.record(&mut plan)?;
                 plan.scope("update");
+                plan.keep_together();
                 let clip = config.clip.map(|clip| clip as f32);
                 adam.record(&mut plan, &parameters, &pipeline, clip)?;
                 let ring = ring(&pipeline, STEPS_AHEAD)?;
@@ -245,7 +267,35 @@ impl Trainer {
         gpu.flush()?;
         let counters = pipeline.spans().counters(&pipeline.live)?;
         let gpu = gpu.clone();
-        Ok(Self { gpu, config, parameters, pipeline, method, plan, counters, ring, submitted: 0, begins: true })
+        Ok(Self {
+            gpu,
+            config,
+            parameters,
+            pipeline,
+            method,
+            plan,
+            counters,
+            ring,
+            submitted: 0,
+            reported: 0,
+            begins: true,
+            replay: Replay::default(),
+            before: ChainsBefore::Unchanged,
+            known: RefCell::new(None),
+            failed: false,
+        })
+    }
+
+    /// Ends [`Steps`] early if `stop` returns true. It is called before each step, and several times within a step that
+    /// takes longer than a second. A step that it stops is discarded: the trainer is then in the state after the
+    /// last reported step, from which it continues to the same bits.
+    pub fn stop_when(&mut self, stop: impl Fn() -> bool + Send + 'static) {
+        self.replay = Replay::stopped_by(stop);
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
     }
 
     /// Returns an iterator over the reports of the next `steps` steps. A step is submitted when its report or that of
@@ -260,41 +310,76 @@ impl Trainer {
         Steps { trainer: self, left: steps, failed: false }
     }
 
-    fn submit_step(&mut self) -> Result<()> {
+    /// Whether another step can be submitted. Steps that can be stopped are submitted one at a time.
+    fn has_room(&self) -> bool {
+        !self.ring.is_full() && (self.ring.is_empty() || !self.replay.is_in_pieces())
+    }
+
+    /// Submits the next step. Returns `false` if it was stopped and discarded.
+    fn submit_step(&mut self) -> Result<bool> {
         let step = self.submitted + 1;
         let rate = self.config.schedule.rate(self.config.learning_rate, self.config.warmup, step);
         let temperature = self.config.annealing.temperature(step);
         let inputs = StepInputs { seed: self.config.seed, step, learning_rate: rate, temperature };
+        self.before = match self.pipeline.sampler.chains() {
+            Some(_) if self.begins => ChainsBefore::Started,
+            Some(chains) if self.replay.is_in_pieces() => ChainsBefore::Configurations(chains.keep(&self.gpu)?),
+            _ => ChainsBefore::Unchanged,
+        };
         if self.begins {
-            self.pipeline.restart(self.config.seed, step, false)?;
+            let burn_in = self.pipeline.burn_in(self.config.seed, step, false)?;
+            if !burn_in.map_or(Ok(true), |plan| self.replay.run(&plan))? {
+                self.pipeline.sampler.reset(&self.gpu)?;
+                return Ok(false);
+            }
             self.begins = false;
         }
         let views = [&*self.pipeline.statistics, &**self.method.state(), &self.counters];
         let acceptance = self.pipeline.sampler.chains().map(Chains::acceptance);
-        self.ring.submit(&self.plan, inputs, &self.pipeline.step, views, acceptance.as_ref())?;
+        let plan = (&self.plan, &self.replay);
+        let is_submitted = self.ring.submit(plan, inputs, &self.pipeline.step, views, acceptance.as_ref())?;
         self.submitted = step;
-        Ok(())
+        if !is_submitted {
+            self.discard()?;
+        }
+        Ok(is_submitted)
     }
 
-    /// Completes a step from its results and returns its report.
-    fn finish(&mut self, mut numbers: StepNumbers) -> Result<StepReport> {
-        let Method::Reconfiguration(method) = &self.method else { return Ok(self.report(&numbers)) };
+    /// Returns to the state before the last step, which was stopped.
+    fn discard(&mut self) -> Result<()> {
+        self.submitted -= 1;
+        self.pipeline.sampler.reset(&self.gpu)?;
+        match (&self.before, self.pipeline.sampler.chains()) {
+            (ChainsBefore::Started, _) => self.begins = true,
+            (ChainsBefore::Configurations(places), Some(chains)) => chains.restore(&self.gpu, places)?,
+            _ => {}
+        }
+        // Completes the mapping of the inputs of the next step.
+        self.gpu.flush()
+    }
+
+    /// Completes a step from its results and returns its report; `None` if it was stopped and discarded.
+    fn finish(&mut self, mut numbers: StepNumbers) -> Result<Option<StepReport>> {
+        let Method::Reconfiguration(method) = &self.method else { return Ok(Some(self.report(&numbers))) };
         let begun = Instant::now();
         let temperature = self.config.annealing.temperature(numbers.step);
-        let outcome = method.take(&self.pipeline, &numbers, self.config.clip, temperature)?;
+        let Some(outcome) = method.take(&self.pipeline, &numbers, self.config.clip, temperature, &self.replay)? else {
+            self.discard()?;
+            return Ok(None);
+        };
         if let Some(reweighted) = &outcome.reweighted {
             numbers.statistics = reweighted.statistics;
         }
         let report = self.report(&numbers);
         self.ring.restart_clock();
-        Ok(StepReport {
+        Ok(Some(StepReport {
             gradient_norm: outcome.gradient_norm,
             accepted: outcome.report.is_some(),
             reconfiguration: outcome.report,
             energy_error: outcome.reweighted.map_or(report.energy_error, |of| of.energy_error),
             seconds: report.seconds + begun.elapsed().as_secs_f64(),
             ..report
-        })
+        }))
     }
 
     fn report(&self, numbers: &StepNumbers) -> StepReport {
@@ -363,6 +448,7 @@ impl Trainer {
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
         self.parameters.write(&self.gpu, weights)?;
         self.begins = true;
+        self.known.take();
         match &self.method {
             Method::Reconfiguration(method) => method.forget(),
             Method::Adam(adam) => adam.forget(&self.gpu),
@@ -372,10 +458,37 @@ impl Trainer {
     /// Returns the state that later steps depend on, in addition to the settings. A trainer with the same settings that
     /// is [restored](Self::restore) from it continues bit for bit on the same adapter.
     ///
+    /// After the device was lost or a step failed, the state on the device is unknown. The result is then the newest state
+    /// that the host knows: that of the last call of this function or of [`Trainer::restore`]. It is kept in host memory
+    /// for this purpose.
+    ///
     /// # Errors
-    /// [`ErrorKind::Settings`] while steps are in flight, [`ErrorKind::Device`] if the device was lost.
+    /// [`ErrorKind::Settings`] while steps are in flight; [`ErrorKind::Device`] if the device was lost or a step failed,
+    /// and neither function was called before, or not since [`Trainer::set_weights`].
     pub fn checkpoint(&self) -> Result<Checkpoint> {
+        if self.failed {
+            return self.newest_known();
+        }
         self.check_at_rest()?;
+        match self.read_checkpoint() {
+            Ok(checkpoint) => {
+                self.known.replace(Some(checkpoint.clone()));
+                Ok(checkpoint)
+            }
+            Err(_) if self.gpu.is_lost() => self.newest_known(),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn newest_known(&self) -> Result<Checkpoint> {
+        self.known.borrow().clone().ok_or_else(|| {
+            let message = "checkpoint: a step failed or the device was lost, and no state of this trainer was read before; \
+                           start again from the initial weights";
+            Error::new(ErrorKind::Device, message)
+        })
+    }
+
+    fn read_checkpoint(&self) -> Result<Checkpoint> {
         let layout = self.parameters.layout();
         let optimizer = match &self.method {
             Method::Adam(adam) => adam.keep(&self.gpu, layout)?,
@@ -394,6 +507,11 @@ impl Trainer {
     /// [`ErrorKind::Weights`] if it does not fit the settings, in which case nothing is changed;
     /// [`ErrorKind::Settings`] while steps are in flight; [`ErrorKind::Device`] if the device was lost.
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        if self.failed {
+            self.gpu.wait(None)?;
+            self.ring.reset()?;
+            self.pipeline.sampler.reset(&self.gpu)?;
+        }
         self.check_at_rest()?;
         let Checkpoint { step, weights, optimizer, chains: places } = checkpoint;
         let layout = self.parameters.layout();
@@ -411,7 +529,29 @@ impl Trainer {
         }
         self.begins = chains.is_none();
         self.submitted = *step;
-        self.parameters.values().write(&self.gpu, &weights)
+        self.reported = *step;
+        self.parameters.values().write(&self.gpu, &weights)?;
+        self.failed = false;
+        self.known.replace(Some(checkpoint.clone()));
+        Ok(())
+    }
+
+    /// Error of a step that failed, after which nothing more is known about the state on the device.
+    fn fail(&mut self, error: Error) -> Error {
+        self.failed = true;
+        let state = match &*self.known.borrow() {
+            Some(known) => format!("Trainer::checkpoint returns the state after step {}", known.step),
+            None => "start again from the initial weights".into(),
+        };
+        match self.gpu.is_lost() {
+            true => {
+                let lost = self.gpu.lost_error().to_string();
+                let lost = lost.split(';').next().unwrap_or_default().to_string();
+                let message = format!("{lost} after step {}; {state}, for a trainer on another device", self.reported);
+                Error::new(ErrorKind::Device, message)
+            }
+            false => error,
+        }
     }
 
     fn check_at_rest(&self) -> Result<()> {
@@ -477,6 +617,31 @@ impl Steps<'_> {
     pub fn stop(&mut self) {
         self.left = 0;
     }
+
+    fn next_report(&mut self) -> Result<Option<StepReport>> {
+        let trainer = &mut *self.trainer;
+        if trainer.failed {
+            let message =
+                "an earlier step failed, after which the state on the device is unknown; call Trainer::restore";
+            return Err(Error::new(ErrorKind::Device, message));
+        }
+        while self.left > 0 && trainer.has_room() {
+            if trainer.replay.is_stopped() || !trainer.submit_step()? {
+                self.left = 0;
+            } else {
+                self.left -= 1;
+            }
+        }
+        let Some(numbers) = trainer.ring.receive()? else { return Ok(None) };
+        let Some(report) = trainer.finish(numbers)? else {
+            // It was the only step in flight.
+            self.left = 0;
+            return Ok(None);
+        };
+        trainer.replay.took(report.seconds);
+        trainer.reported = report.step;
+        Ok(Some(report))
+    }
 }
 
 impl Iterator for Steps<'_> {
@@ -486,19 +651,11 @@ impl Iterator for Steps<'_> {
         if self.failed {
             return None;
         }
-        let trainer = &mut *self.trainer;
-        let report = (|| {
-            while self.left > 0 && !trainer.ring.is_full() {
-                trainer.submit_step()?;
-                self.left -= 1;
-            }
-            trainer.ring.receive()?.map(|numbers| trainer.finish(numbers)).transpose()
-        })();
-        match report {
+        match self.next_report() {
             Ok(report) => report.map(Ok),
             Err(error) => {
                 self.failed = true;
-                Some(Err(error))
+                Some(Err(self.trainer.fail(error)))
             }
         }
     }

@@ -98,7 +98,7 @@ impl GramProbe {
     /// [`ErrorKind::Device`] if the device was lost.
     pub fn gram(&self) -> Result<GramMatrix> {
         let root = self.root();
-        self.products.run(&root)?;
+        self.products.run(&root, |plan| plan.run().map(|()| true))?;
         self.products.gram(&root)
     }
 

@@ -420,11 +420,12 @@ impl Products {
         (self.passes.len(), sum(&self.passes), self.combine.cost())
     }
 
-    /// Computes G and X · direction for samples with the square roots of weights `root`.
+    /// Computes G and X · direction for samples with the square roots of weights `root`. Replays plans with `replay`,
+    /// which returns `false` if it was stopped, and returns the same.
     ///
     /// # Errors
     /// [`ErrorKind::Device`] if the device was lost.
-    pub(crate) fn run(&self, root: &[f64]) -> Result<()> {
+    pub(crate) fn run(&self, root: &[f64], replay: impl Fn(&Plan) -> Result<bool>) -> Result<bool> {
         let floats: Vec<f32> = root.iter().map(|root| *root as f32).collect();
         self.buffers.root.write(&self.gpu, &floats)?;
         let halves: Vec<f32> = floats.iter().map(|root| 0.5 * root).collect();
@@ -438,7 +439,12 @@ impl Products {
         if let Some(along) = &self.buffers.along {
             along.write(&self.gpu, &vec![0f32; 2 * self.extent.rows() as usize])?;
         }
-        self.passes.iter().try_for_each(Plan::run)
+        for pass in &self.passes {
+            if !replay(pass)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Reads G of the last [`Products::run`], which must have had the same `root`.
