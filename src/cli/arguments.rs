@@ -183,11 +183,11 @@ pub struct TrainArguments {
     /// Run folder, new or empty [default: a numbered folder under out/]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Initial weights, a safetensors file
+    /// Initial weights, a safetensors file or a run folder
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
-    /// Resume the run in this folder, to the same bits on the same adapter; steps, lr, clip, report, checkpoint and
-    /// max_rejected_steps are allowed to change
+    /// Resume the run in this folder, to the same bits on the same adapter; steps, lr, clip, report, checkpoint,
+    /// max_rejected_steps and max_device_losses are allowed to change
     #[arg(long, value_name = "RUN")]
     pub resume: Option<PathBuf>,
     /// Print one JSON object per report, each on a line of stdout, and a last one with the result
@@ -238,7 +238,7 @@ pub struct EvalArguments {
     pub words: Vec<String>,
     #[command(flatten)]
     pub groups: GroupArguments,
-    /// Weights to evaluate instead of a run folder, a safetensors file
+    /// Weights to evaluate with the given groups, a safetensors file or a run folder
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// Same as symmetrize=true

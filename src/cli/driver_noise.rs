@@ -11,3 +11,18 @@ pub fn hush() {
         unsafe { std::env::set_var("XDG_RUNTIME_DIR", "/nonexistent") };
     }
 }
+
+/// Begin of the panic message of wgpu for a device that is lost while it is polled. The library catches the panic and
+/// returns an error.
+const LOST: &str = "Error in Device::poll";
+
+/// Omits the message of that panic.
+pub fn hush_lost_devices() {
+    let show = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>().map(String::as_str);
+        if !text.is_some_and(|text| text.starts_with(LOST)) {
+            show(panic);
+        }
+    }));
+}

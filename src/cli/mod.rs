@@ -10,8 +10,10 @@ mod interrupt;
 mod output;
 mod reference_line;
 mod remedies;
+mod run_settings;
 mod settings;
 mod shell;
+mod shell_words;
 mod subject;
 mod suggestion;
 mod usage;
@@ -40,6 +42,7 @@ pub enum Outcome {
 /// the output, 2 usage error, 130 interrupted.
 pub fn run(typed: impl Iterator<Item = OsString>) -> ExitCode {
     driver_noise::hush();
+    driver_noise::hush_lost_devices();
     let typed = reference_line::with_subcommand(typed.collect());
     let arguments = match Arguments::try_parse_from(&typed) {
         Ok(arguments) => arguments,

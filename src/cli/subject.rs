@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use ketformer::model::Weights;
-use ketformer::run::{MODEL_FILE, RunSettings, SETTINGS_FILE, newest_checkpoint};
+use ketformer::run::{RunFolder, RunSettings, WeightsOrigin};
 use ketformer::{Error, ErrorKind, Result};
 
 use crate::cli::arguments::{GpuArguments, GroupArguments};
 use crate::cli::groups::Problem;
 use crate::cli::settings::typed::Typed;
-use crate::cli::weights;
+use crate::cli::{output, run_settings, weights};
 
 /// Whether a word is KEY=VALUE rather than a path, which may contain a `=`.
 fn is_setting(word: &str) -> bool {
@@ -21,8 +21,17 @@ pub fn split_runs(words: &[String]) -> (Vec<String>, Vec<String>) {
     words.iter().cloned().partition(|word| is_setting(word))
 }
 
+/// Subject of a command that is a run folder.
+pub struct RunSubject {
+    pub settings: RunSettings,
+    pub problem: Problem,
+    pub weights: Weights,
+    /// Where the weights come from.
+    pub origin: WeightsOrigin,
+}
+
 /// Returns the problem and the weights of a run folder, or the given ones. `does` is the verb of the command, such as
-/// "evaluate".
+/// "evaluate". Notes which weights of a run are used, unless they are the final ones.
 ///
 /// # Errors
 /// `ErrorKind::Settings` if none or both are given; errors of files and weights.
@@ -48,40 +57,28 @@ pub fn subject(
             "the run folder defines wave function and Hamiltonian; leave them out, or give --weights FILE instead"
                 .into(),
         ),
-        ([run], None) => of_run(command, Path::new(run), gpu.memory).map(|(_, problem, weights)| (problem, weights)),
+        ([run], None) => {
+            let RunSubject { problem, weights, origin, .. } = of_run(Path::new(run), gpu.memory)?;
+            if !gpu.quiet && !origin.is_final() {
+                output::note(&format!("{run}: {}", origin.described()));
+            }
+            Ok((problem, weights))
+        }
         _ => fault(format!("more than one run folder is given; {does} them one by one")),
     }
 }
 
-/// Returns the settings, the problem and the weights of the run in a folder.
+/// Returns the settings, the problem and the newest weights of the run in a folder.
 ///
 /// # Errors
-/// `ErrorKind::Settings` if the folder names no known wave function or Hamiltonian; errors of files and weights.
-pub fn of_run(command: &str, run: &Path, memory: Option<u64>) -> Result<(RunSettings, Problem, Weights)> {
-    let settings = RunSettings::load(&run.join(SETTINGS_FILE))?;
+/// As [`run_settings::load`], [`Problem::new`] and [`weights::newest`].
+pub fn of_run(run: &Path, memory: Option<u64>) -> Result<RunSubject> {
+    let settings = run_settings::load(run)?;
     let (model, hamiltonian) = (Typed::of_run(&settings.groups), Typed::of_run(&settings.groups));
-    for (what, is_given) in [("wave function", model.is_given()), ("Hamiltonian", hamiltonian.is_given())] {
-        if !is_given {
-            let text = format!(
-                "{command}: settings.json names no {what} known here; use the version of ketformer that wrote it"
-            );
-            return Err(Error::new(ErrorKind::Settings, text));
-        }
-    }
     let problem = Problem::new(&model, &hamiltonian, None, memory)?;
-    let weights = weights_of(run)?;
-    Ok((settings, problem, weights))
-}
-
-/// Weights of a run: from its weights file, or from its newest checkpoint if the run ended before writing that file.
-fn weights_of(run: &Path) -> Result<Weights> {
-    let path = run.join(MODEL_FILE);
-    if !path.exists()
-        && let Some(newest) = newest_checkpoint(run)?
-    {
-        return Ok(newest.checkpoint.weights);
-    }
-    Weights::load(path)
+    let (weights, step) = weights::newest(run)?;
+    let origin = WeightsOrigin { step, state: RunFolder::state(run, settings.ended) };
+    Ok(RunSubject { settings, problem, weights, origin })
 }
 
 #[cfg(test)]

@@ -61,10 +61,17 @@ pub fn save_checkpoint(folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
 /// [`ErrorKind::File`] if all checkpoints are damaged, or the folder cannot be read.
 pub fn newest_checkpoint(folder: &Path) -> Result<Option<Newest>> {
     let mut damaged = Vec::new();
-    for (_, path) in checkpoints(folder)? {
+    let mut paths = checkpoints(folder)?;
+    while !paths.is_empty() {
+        let (_, path) = paths.remove(0);
         match load(&path) {
             Ok(checkpoint) => return Ok(Some(Newest { checkpoint, damaged })),
-            Err(error) => damaged.push(error),
+            Err(error) if path.exists() => damaged.push(error),
+            // A run in progress has removed it, and written newer ones before.
+            Err(_) => {
+                damaged.clear();
+                paths = checkpoints(folder)?;
+            }
         }
     }
     match damaged.len() {
@@ -88,16 +95,20 @@ pub(super) fn remove_checkpoints(folder: &Path) {
     }
 }
 
+/// Step of the checkpoint with this file name; `None` if it is not one.
+pub(super) fn checkpoint_step(name: &str) -> Option<u64> {
+    name.strip_prefix(BEGIN)?.strip_suffix(END)?.parse().ok()
+}
+
 /// Steps and paths of the checkpoints of a folder, newest first.
 fn checkpoints(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let entries = fs::read_dir(folder).map_err(|cause| {
         let text = format!("run folder: cannot read {}; give the folder of a run, such as out/1", folder.display());
         Error::new(ErrorKind::File, text).caused_by(cause)
     })?;
-    let step = |name: &str| name.strip_prefix(BEGIN)?.strip_suffix(END)?.parse::<u64>().ok();
     let own = |entry: std::io::Result<fs::DirEntry>| {
         let path = entry.ok()?.path();
-        Some((step(path.file_name()?.to_str()?)?, path))
+        Some((checkpoint_step(path.file_name()?.to_str()?)?, path))
     };
     let mut found: Vec<(u64, PathBuf)> = entries.filter_map(own).collect();
     found.sort_by(|a, b| b.cmp(a));

@@ -5,7 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::checkpoints::remove_checkpoints;
+use super::ending::RunState;
 use super::events::remove_events;
+use super::identity::is_at;
+use super::remnants::{is_killed_start, remove_remnants};
 use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -14,7 +17,7 @@ pub const SETTINGS_FILE: &str = "settings.json";
 /// Metrics, one row per step.
 pub const METRICS_FILE: &str = "metrics.csv";
 /// Locked while a program trains in the folder.
-const LOCK_FILE: &str = "lock";
+pub(super) const LOCK_FILE: &str = "lock";
 /// The weights.
 pub const MODEL_FILE: &str = "model.safetensors";
 /// Metrics in the columns of the public PyTorch code.
@@ -36,27 +39,39 @@ pub struct RunFolder {
     made: Vec<PathBuf>,
     kept: bool,
     lock: Option<Lock>,
+    /// The open folder, on platforms that can open folders.
+    handle: Option<File>,
 }
 
 impl RunFolder {
-    /// Opens the folder at `path`, which must be empty; creates it and its parents if it does not exist.
+    /// Opens the folder at `path`, which must be empty; creates it and its parents if it does not exist. Removes what a
+    /// program left there that was killed before its run began.
     ///
     /// # Errors
-    /// [`ErrorKind::File`] if it is a file, is not empty, or cannot be created.
+    /// [`ErrorKind::File`] if it is a file, is not empty, or cannot be created, or if a run is in progress in it.
     pub fn at(path: &Path) -> Result<Self> {
         let shown = path.display();
         let made = make(path)?;
-        let mut folder = Self { path: path.to_path_buf(), made, kept: false, lock: None };
+        let mut folder = Self { path: path.to_path_buf(), made, kept: false, lock: None, handle: None };
         let empty = fs::read_dir(path).map(|mut entries| entries.next().is_none()).map_err(|cause| {
             let text = format!("run folder: cannot read {shown}; give another run folder");
             Error::new(ErrorKind::File, text).caused_by(cause)
         })?;
         if empty {
-            folder.lock = Some(Lock::new(path)?);
+            folder.lock(path)?;
             return Ok(folder);
         }
         // The contents belong to something else and must not be cleaned up.
         folder.keep();
+        if is_killed_start(path) {
+            folder.lock(path)?;
+            // The other program may have begun its run, and ended, before the lock was free.
+            if is_killed_start(path) {
+                remove_remnants(path);
+                folder.kept = false;
+                return Ok(folder);
+            }
+        }
         let text = format!(
             "run folder: {shown} is not empty, and no run is ever overwritten; give another run folder, or resume it"
         );
@@ -68,7 +83,55 @@ impl RunFolder {
     /// # Errors
     /// [`ErrorKind::File`] if another run is in progress in it.
     pub fn existing(path: &Path) -> Result<Self> {
-        Ok(Self { path: path.to_path_buf(), made: Vec::new(), kept: true, lock: Some(Lock::new(path)?) })
+        let mut folder = Self { path: path.to_path_buf(), made: Vec::new(), kept: true, lock: None, handle: None };
+        folder.lock(path)?;
+        Ok(folder)
+    }
+
+    /// Locks the folder at `path` and makes it that of the run.
+    fn lock(&mut self, path: &Path) -> Result<()> {
+        self.lock = Some(Lock::new(path)?);
+        self.handle = File::open(path).ok();
+        self.path = path.to_path_buf();
+        Ok(())
+    }
+
+    /// State of the run in the folder at `path`, of which `ended` is recorded.
+    pub fn state(path: &Path, ended: Option<super::RunEnd>) -> RunState {
+        let lock = File::options().write(true).open(path.join(LOCK_FILE));
+        let is_locked = lock.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
+        match (is_locked, ended) {
+            (true, _) => RunState::InProgress,
+            (false, Some(end)) => RunState::Ended(end),
+            (false, None) => RunState::Unknown,
+        }
+    }
+
+    /// Whether the folder at `path` only contains what a program left that was killed before its run began, so that
+    /// [`RunFolder::at`] accepts it.
+    pub fn is_killed_start(path: &Path) -> bool {
+        is_killed_start(path)
+    }
+
+    /// Checks that the path still names the folder that was opened.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if it was deleted, moved or replaced.
+    pub fn check(&self) -> Result<()> {
+        let is_there = self.handle.as_ref().map_or(self.path.is_dir(), |handle| is_at(handle, &self.path));
+        if is_there {
+            return Ok(());
+        }
+        let what = match self.path.symlink_metadata() {
+            Ok(_) => "replaced by another one",
+            Err(_) => "deleted or moved",
+        };
+        let text = format!(
+            "run folder: {} was {what} during the run, which ends because nothing can be written into it; restore it and \
+             resume, or begin a new run in another run folder",
+            self.path.display()
+        );
+        Err(Error::new(ErrorKind::File, text))
     }
 
     /// Creates a new folder under `parent` with the next free number: 1, or one more than the largest existing number.
@@ -76,7 +139,8 @@ impl RunFolder {
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be created.
     pub fn numbered(parent: &Path) -> Result<Self> {
-        let mut folder = Self { path: parent.to_path_buf(), made: make(parent)?, kept: false, lock: None };
+        let made = make(parent)?;
+        let mut folder = Self { path: parent.to_path_buf(), made, kept: false, lock: None, handle: None };
         let entries = fs::read_dir(parent).map_err(|cause| cannot_make(parent, cause))?;
         let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u64>().ok());
         let mut number = numbers.max().unwrap_or(0);
@@ -86,8 +150,7 @@ impl RunFolder {
             match fs::create_dir(&path) {
                 Ok(()) => {
                     folder.made.push(path.clone());
-                    folder.lock = Some(Lock::new(&path)?);
-                    folder.path = path;
+                    folder.lock(&path)?;
                     return Ok(folder);
                 }
                 // Another run took the number in the meantime.
@@ -298,6 +361,52 @@ mod tests {
         // A folder that existed before stays.
         drop(RunFolder::at(root.path()).unwrap());
         assert!(root.path().is_dir());
+    }
+
+    #[test]
+    fn a_folder_of_a_killed_start_is_used_again() {
+        let root = tempfile::tempdir().unwrap();
+        let fill = || {
+            fs::write(root.path().join(LOCK_FILE), "").unwrap();
+            fs::write(root.path().join("checkpoint-000000000.safetensors"), "").unwrap();
+        };
+        fill();
+        let running = File::create(root.path().join(LOCK_FILE)).unwrap();
+        running.lock().unwrap();
+        assert!(RunFolder::at(root.path()).unwrap_err().to_string().contains("going on"));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2, "a start in progress lost its files");
+        drop(running);
+        drop(RunFolder::at(root.path()).unwrap());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_disappears_is_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run");
+        let mut folder = RunFolder::at(&path).unwrap();
+        folder.keep();
+        folder.check().unwrap();
+        // The lock alone is not the folder.
+        fs::remove_file(path.join(LOCK_FILE)).unwrap();
+        folder.check().unwrap();
+        fs::rename(&path, root.path().join("moved")).unwrap();
+        assert!(folder.check().unwrap_err().to_string().contains("deleted or moved"));
+        fs::create_dir(&path).unwrap();
+        if cfg!(unix) {
+            assert!(folder.check().unwrap_err().to_string().contains("replaced"));
+        }
+    }
+
+    #[test]
+    fn a_run_in_progress_holds_the_lock() {
+        let root = tempfile::tempdir().unwrap();
+        let end = super::super::RunEnd { cause: super::super::Ending::Completed, step: 3 };
+        assert_eq!(RunFolder::state(root.path(), None), RunState::Unknown);
+        let folder = RunFolder::existing(root.path()).unwrap();
+        assert_eq!(RunFolder::state(root.path(), Some(end)), RunState::InProgress);
+        drop(folder);
+        assert_eq!(RunFolder::state(root.path(), Some(end)), RunState::Ended(end));
     }
 
     #[test]

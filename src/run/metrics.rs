@@ -1,21 +1,54 @@
-//! `metrics.csv`: one row per step, with the columns of [`super::quantities`].
+//! `metrics.csv`: one row per step, with the columns of [`super::quantities`]. Its text is read in [`super::metrics_table`].
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::io::{self, BufWriter, Read, Seek, Write};
+use std::path::{Path, PathBuf};
 
 use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
 use crate::vmc::StepReport;
 
 use super::WRITER;
-use super::quantities::columns;
+use super::identity::is_at;
+use super::metrics_table::{Row, Table, header, line_of};
 
 /// File open for appending. Numbers are written so that reading them restores the same bits.
 #[derive(Debug)]
 pub struct Metrics {
     file: BufWriter<File>,
+    path: PathBuf,
     name: String,
+    /// Number of device losses so far, if the file has that column.
+    device_losses: Option<u64>,
+}
+
+/// Metrics of a run that resumes.
+#[derive(Debug)]
+pub struct ResumedMetrics {
+    /// The file.
+    pub metrics: Metrics,
+    /// Reports of its rows, in order.
+    pub reports: Vec<StepReport>,
+    /// What was lost from the file and where its former contents are kept; `None` if nothing was lost.
+    pub repair: Option<Repair>,
+}
+
+/// Damage of a metrics file, or differences of its columns, and the copy that was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repair {
+    /// The damage, in a few words.
+    pub damage: String,
+    /// Copy of the file as it was.
+    pub copy: PathBuf,
+}
+
+/// Steps of a metrics file.
+#[derive(Debug)]
+pub struct LoadedMetrics {
+    /// Reports of the readable rows, in order.
+    pub reports: Vec<StepReport>,
+    /// Damaged rows and differences of columns, in a few words.
+    pub damage: Option<String>,
 }
 
 impl Metrics {
@@ -25,37 +58,69 @@ impl Metrics {
     /// [`ErrorKind::File`] if it already exists or cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let file = File::create_new(path).map_err(|cause| cannot_write(&name, cause))?;
-        let mut metrics = Self { file: BufWriter::new(file), name };
-        metrics.line(&header())?;
+        let file = File::options().read(true).append(true).create_new(true).open(path);
+        let file = file.map_err(|cause| cannot_write(&name, cause))?;
+        let mut metrics = Self { file: BufWriter::new(file), path: path.into(), name, device_losses: None };
+        metrics.line(&header(false))?;
         metrics.flush()?;
         Ok(metrics)
     }
 
-    /// Opens the file of a run that resumes after step `step`. Rows of later steps are dropped. Also returns the
-    /// reports of the remaining rows.
+    /// Opens the file of a run that resumes after step `step`. Rows of later steps are dropped, because these steps are
+    /// repeated. If anything else cannot be kept, such as a damaged row or an unknown column, the file is copied first.
     ///
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be read or written.
-    pub fn resume(path: &Path, step: u64) -> Result<(Self, Vec<StepReport>)> {
+    pub fn resume(path: &Path, step: u64) -> Result<ResumedMetrics> {
         let name = path.display().to_string();
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => String::new(),
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(cause) => {
                 let text = format!("run folder: cannot read {name}; move it away to resume without it");
                 return Err(Error::new(ErrorKind::File, text).caused_by(cause));
             }
         };
-        let mut kept = header() + "\n";
-        let mut reports: Vec<StepReport> = Vec::new();
-        for (line, report) in rows(&text).take_while(|(_, report)| report.step <= step) {
-            kept.extend([line, "\n"]);
-            reports.push(report);
+        let mut table = Table::parse(&String::from_utf8_lossy(&bytes));
+        let repeated = table.rows.split_off(&(step + 1));
+        let kept = table.rows;
+        table.rows = repeated;
+        if let Some((strange, _)) = (step + 1..).zip(table.rows.keys()).find(|(expected, found)| expected != *found) {
+            table.faults.push(format!("a row of step {strange} is missing before later ones"));
         }
-        atomic_write::write(path, kept.as_bytes(), WRITER)?;
-        let file = File::options().append(true).open(path).map_err(|cause| cannot_write(&name, cause))?;
-        Ok((Self { file: BufWriter::new(file), name }, reports))
+        let repair =
+            table.complaint().map(|damage| Ok(Repair { damage, copy: keep_copy(path, &bytes)? })).transpose()?;
+        let device_losses = table.has_device_losses.then(|| kept.values().last().map_or(0, |row| row.device_losses));
+        let metrics = Self::rewrite(path, &kept.values().collect::<Vec<_>>(), device_losses)?;
+        Ok(ResumedMetrics { metrics, reports: kept.into_values().map(|row| row.report).collect(), repair })
+    }
+
+    /// Replaces the file by one with these rows and opens it.
+    fn rewrite(path: &Path, rows: &[&Row], device_losses: Option<u64>) -> Result<Self> {
+        let name = path.display().to_string();
+        let mut text = header(device_losses.is_some()) + "\n";
+        for row in rows {
+            text += &line_of(&row.report, device_losses.map(|_| row.device_losses));
+            text.push('\n');
+        }
+        atomic_write::write(path, text.as_bytes(), WRITER)?;
+        let file = File::options().read(true).append(true).open(path).map_err(|cause| cannot_write(&name, cause))?;
+        Ok(Self { file: BufWriter::new(file), path: path.into(), name, device_losses })
+    }
+
+    /// Records that the device was lost `losses` times so far. From the first loss on, the file has a column with this
+    /// number.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if the file cannot be read or written.
+    pub fn set_device_losses(&mut self, losses: u64) -> Result<()> {
+        if self.device_losses.is_none() {
+            let text = self.contents()?;
+            let rows = Table::parse(&text).rows;
+            *self = Self::rewrite(&self.path, &rows.values().collect::<Vec<_>>(), Some(0))?;
+        }
+        self.device_losses = Some(losses);
+        Ok(())
     }
 
     /// Adds the row of one step.
@@ -63,7 +128,7 @@ impl Metrics {
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be written.
     pub fn write(&mut self, report: &StepReport) -> Result<()> {
-        self.line(&row(report))
+        self.line(&line_of(report, self.device_losses))
     }
 
     /// Flushes the buffer to the operating system.
@@ -83,57 +148,67 @@ impl Metrics {
         self.file.get_ref().sync_data().map_err(|cause| cannot_write(&self.name, cause))
     }
 
+    /// Checks that the path still names the open file. If it was deleted or replaced, writes all rows again and keeps
+    /// the other file as a copy. Returns whether that was necessary.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if the file cannot be read or written.
+    pub fn restore_if_replaced(&mut self) -> Result<bool> {
+        if is_at(self.file.get_ref(), &self.path) {
+            return Ok(false);
+        }
+        let text = self.contents()?;
+        if let Ok(other) = fs::read(&self.path) {
+            keep_copy(&self.path, &other)?;
+        }
+        atomic_write::write(&self.path, text.as_bytes(), WRITER)?;
+        let file = File::options().read(true).append(true).open(&self.path);
+        self.file = BufWriter::new(file.map_err(|cause| cannot_write(&self.name, cause))?);
+        Ok(true)
+    }
+
+    /// Text of the open file.
+    fn contents(&mut self) -> Result<String> {
+        self.flush()?;
+        let mut text = String::new();
+        let file = self.file.get_mut();
+        let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+        read.map_err(|cause| cannot_write(&self.name, cause))?;
+        Ok(text)
+    }
+
     fn line(&mut self, text: &str) -> Result<()> {
         writeln!(self.file, "{text}").map_err(|cause| cannot_write(&self.name, cause))
     }
 }
 
-/// Reads the steps of the file at `path` in order, up to the first incomplete row, such as one that is being written.
+/// Writes `bytes` next to the file at `path`, under the first free name such as `metrics.old-1.csv`.
+fn keep_copy(path: &Path, bytes: &[u8]) -> Result<PathBuf> {
+    let free = |number: u64| path.with_extension(format!("old-{number}.csv"));
+    let copy = (1..).map(free).find(|copy| copy.symlink_metadata().is_err()).unwrap_or_else(|| free(0));
+    atomic_write::write(&copy, bytes, WRITER)?;
+    Ok(copy)
+}
+
+/// Reads the steps of the file at `path` in order. Skips a last row that is being written.
 ///
 /// # Errors
-/// [`ErrorKind::File`] if it cannot be read or has other columns.
-pub fn load_metrics(path: &Path) -> Result<Vec<StepReport>> {
+/// [`ErrorKind::File`] if it cannot be read or has no steps and is damaged.
+pub fn load_metrics(path: &Path) -> Result<LoadedMetrics> {
     let shown = path.display();
-    let text = fs::read_to_string(path).map_err(|cause| {
+    let bytes = fs::read(path).map_err(|cause| {
         let text = format!("metrics.csv: cannot read {shown}; give the folder of a run, such as out/1");
         Error::new(ErrorKind::File, text).caused_by(cause)
     })?;
-    // Earlier versions spelled the same columns differently.
-    if text.lines().next().map(|line| line.replace("magnetisation", "magnetization")).as_deref() != Some(&header()) {
-        let text = format!("metrics.csv: {shown} has other columns than this version; use the version that wrote it");
-        return Err(Error::new(ErrorKind::File, text));
+    let table = Table::parse(&String::from_utf8_lossy(&bytes));
+    let damage = table.complaint();
+    match damage {
+        Some(damage) if table.rows.is_empty() => {
+            let text = format!("metrics.csv: {shown} has no readable row ({damage}); restore it");
+            Err(Error::new(ErrorKind::File, text))
+        }
+        damage => Ok(LoadedMetrics { reports: table.rows.into_values().map(|row| row.report).collect(), damage }),
     }
-    Ok(rows(&text).map(|(_, report)| report).collect())
-}
-
-/// Rows after the header with their reports, as long as they are complete and the step numbers increase.
-fn rows(text: &str) -> impl Iterator<Item = (&str, StepReport)> {
-    let mut last = 0;
-    // A row that was being written when the program ended has no line end.
-    let lines = text.split_inclusive('\n').skip(1).map_while(|line| line.strip_suffix('\n'));
-    lines.map_while(move |line| {
-        let report = report(line).filter(|report| report.step > last)?;
-        last = report.step;
-        Some((line, report))
-    })
-}
-
-/// Names of the columns.
-fn header() -> String {
-    columns().map(|(column, _)| column.name).collect::<Vec<_>>().join(",")
-}
-
-/// Row of a step.
-fn row(report: &StepReport) -> String {
-    columns().map(|(_, get)| get(report).to_string()).collect::<Vec<_>>().join(",")
-}
-
-/// Parses a row; `None` if it is incomplete.
-fn report(row: &str) -> Option<StepReport> {
-    let cells: Vec<f64> = row.split(',').map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
-    let mut report = StepReport::default();
-    columns().zip(&cells).for_each(|((column, _), cell)| (column.set)(&mut report, *cell));
-    (cells.len() == columns().count()).then_some(report)
 }
 
 /// Error of a run file that cannot be written.
@@ -215,8 +290,9 @@ mod tests {
         metrics.flush().unwrap();
         fs::write(&path, fs::read_to_string(&path).unwrap() + "5,-1").unwrap();
         let steps = |reports: &[StepReport]| reports.iter().map(|report| report.step).collect::<Vec<_>>();
-        assert_eq!(steps(&load_metrics(&path).unwrap()), [3, 4]);
-        let (mut metrics, reports) = Metrics::resume(&path, 3).unwrap();
+        assert_eq!(steps(&load_metrics(&path).unwrap().reports), [3, 4]);
+        let ResumedMetrics { mut metrics, reports, repair } = Metrics::resume(&path, 3).unwrap();
+        assert_eq!(repair, None);
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
         let debug = |report: &StepReport| format!("{report:?}").replace("128.0", "NaN");
         assert_eq!(reports.iter().map(debug).collect::<Vec<_>>(), [debug(&report)]);
@@ -226,15 +302,82 @@ mod tests {
     }
 
     #[test]
-    fn files_of_other_columns_are_refused() {
+    fn files_of_other_columns_are_read_and_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.csv");
         assert!(load_metrics(&path).unwrap_err().to_string().contains("out/1"));
-        fs::write(&path, "step,energy\n1,-7\n").unwrap();
-        assert!(load_metrics(&path).unwrap_err().to_string().contains("other columns"));
+        fs::write(&path, "a,b\n1,-7\n").unwrap();
+        assert!(load_metrics(&path).unwrap_err().to_string().contains("no readable row"));
         for header in [HEADER.into(), HEADER.replace("magnetization", "magnetisation")] {
             fs::write(&path, format!("{header}\n")).unwrap();
-            assert!(load_metrics(&path).unwrap().is_empty());
+            let loaded = load_metrics(&path).unwrap();
+            assert!(loaded.reports.is_empty() && loaded.damage.is_none());
         }
+        let old = "step,energy\n1,-7\n2,-8\n3,-9\n";
+        for copy in ["metrics.old-1.csv", "metrics.old-2.csv"] {
+            fs::write(&path, old).unwrap();
+            let ResumedMetrics { reports, repair, .. } = Metrics::resume(&path, 2).unwrap();
+            assert_eq!(reports.iter().map(|report| report.energy).collect::<Vec<_>>(), [-7.0, -8.0]);
+            assert_eq!(repair.unwrap().copy, folder.path().join(copy));
+            assert_eq!(fs::read_to_string(folder.path().join(copy)).unwrap(), old);
+            assert!(fs::read_to_string(&path).unwrap().starts_with(&format!("{HEADER}\n1,-7,NaN,")));
+        }
+    }
+
+    /// A row of a damaged step number is lost from the file, which is therefore copied.
+    #[test]
+    fn a_row_that_cannot_be_placed_is_kept_in_a_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        let row = |step: u64| line_of(&StepReport { step, ..StepReport::default() }, None) + "\n";
+        let text = format!("{HEADER}\n{}{}{}", row(1), row(9), row(3));
+        fs::write(&path, &text).unwrap();
+        let ResumedMetrics { reports, repair, .. } = Metrics::resume(&path, 3).unwrap();
+        assert_eq!(reports.len(), 2);
+        assert_eq!(fs::read_to_string(repair.unwrap().copy).unwrap(), text);
+    }
+
+    #[test]
+    fn a_file_that_is_deleted_or_replaced_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        let mut metrics = Metrics::create(&path).unwrap();
+        metrics.write(&StepReport { step: 1, ..StepReport::default() }).unwrap();
+        assert!(!metrics.restore_if_replaced().unwrap());
+        fs::remove_file(&path).unwrap();
+        assert!(metrics.restore_if_replaced().unwrap());
+        metrics.write(&StepReport { step: 2, ..StepReport::default() }).unwrap();
+        if cfg!(unix) {
+            fs::rename(&path, folder.path().join("moved")).unwrap();
+            fs::write(&path, "mine").unwrap();
+            assert!(metrics.restore_if_replaced().unwrap());
+            assert_eq!(fs::read_to_string(folder.path().join("metrics.old-1.csv")).unwrap(), "mine");
+        }
+        metrics.flush().unwrap();
+        assert_eq!(load_metrics(&path).unwrap().reports.len(), 2);
+    }
+
+    #[test]
+    fn device_losses_add_a_column_to_all_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        let report = |step| StepReport { step, seconds: 0.25, ..StepReport::default() };
+        let mut metrics = Metrics::create(&path).unwrap();
+        metrics.write(&report(1)).unwrap();
+        metrics.set_device_losses(1).unwrap();
+        metrics.write(&report(2)).unwrap();
+        metrics.set_device_losses(2).unwrap();
+        metrics.write(&report(3)).unwrap();
+        metrics.flush().unwrap();
+        let last = |text: String| -> Vec<String> {
+            text.lines().map(|line| line.rsplit(',').take(2).collect::<Vec<_>>().join(" ")).collect()
+        };
+        let expected = ["seconds device_losses", "0.25 0", "0.25 1", "0.25 2"];
+        assert_eq!(last(fs::read_to_string(&path).unwrap()), expected);
+        let ResumedMetrics { mut metrics, repair, .. } = Metrics::resume(&path, 2).unwrap();
+        assert_eq!(repair, None);
+        metrics.write(&report(3)).unwrap();
+        metrics.flush().unwrap();
+        assert_eq!(last(fs::read_to_string(&path).unwrap())[1..], ["0.25 0", "0.25 1", "0.25 1"]);
     }
 }

@@ -11,6 +11,8 @@ use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
 
 use super::WRITER;
+use super::ending::RunEnd;
+use super::settings_check;
 
 /// Record of a run, written before its first step and again at each checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,12 @@ pub struct RunSettings {
     /// Resumptions with other settings or on another adapter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumptions: Vec<Resumption>,
+    /// Losses of the device from which the run recovered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub device_losses: Vec<DeviceLoss>,
+    /// End of the run; `None` while it is in progress, if the program was killed, and in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<RunEnd>,
     /// Group `train`, with every value used.
     pub train: Map<String, Value>,
     /// Groups of the wave function and the Hamiltonian, such as `ptf` and `rydberg`, each a sibling of `train` in the
@@ -47,6 +55,7 @@ pub struct RunSettings {
 
 /// Resumption of a run with other settings or on another adapter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Resumption {
     /// Last step before the resumption.
     pub step: u64,
@@ -56,8 +65,19 @@ pub struct Resumption {
     pub changes: Vec<String>,
 }
 
+/// Loss of the device from which a run recovered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceLoss {
+    /// Last reported step before the loss.
+    pub step: u64,
+    /// Step of the checkpoint from which the run resumed.
+    pub resumed_from: u64,
+}
+
 /// Adapter of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AdapterRecord {
     /// Its name.
     pub name: String,
@@ -114,21 +134,18 @@ impl RunSettings {
         atomic_write::write(path, text.as_bytes(), WRITER)
     }
 
-    /// Reads the file.
+    /// Reads the file and checks all of it: version, fields, their types, and that there are no others. What the groups
+    /// contain is not checked.
     ///
     /// # Errors
-    /// [`ErrorKind::File`] if it cannot be read or is not such a file.
+    /// [`ErrorKind::File`] if it cannot be read, is not such a file, or is from a newer version.
     pub fn load(path: &Path) -> Result<Self> {
         let shown = path.display();
         let text = fs::read_to_string(path).map_err(|cause| {
             let text = format!("settings.json: cannot read {shown}; give the folder of a run, such as out/1");
             Error::new(ErrorKind::File, text).caused_by(cause)
         })?;
-        serde_json::from_str(&text).map_err(|cause| {
-            let text =
-                format!("settings.json: {shown} is not from a ketformer run; give its weights, wave function and Hamiltonian instead");
-            Error::new(ErrorKind::File, text).caused_by(cause)
-        })
+        settings_check::parsed(&text).map_err(|fault| Error::new(ErrorKind::File, fault.message(path)))
     }
 }
 
@@ -155,6 +172,8 @@ mod tests {
             parameters: 276_752,
             gpu_bytes: 1 << 30,
             resumptions: Vec::new(),
+            device_losses: Vec::new(),
+            ended: None,
             train: group("lr", 5e-4.into()),
             groups: BTreeMap::from([
                 (text("ptf"), group("patch", "2x2".into())),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ketformer::model::AttentionKind;
 use ketformer::physics::{Order, Patching};
-use ketformer::run::{AdapterRecord, Report, Resumption, RunSettings};
+use ketformer::run::{AdapterRecord, Ending, Report, Resumption, RunEnd, RunSettings, RunState, WeightsOrigin};
 use ketformer::vmc::{
     AttentionMaps, ChainReport, Concentration, Estimate, Mean, ObservableEstimates, PartTime, StepReport,
 };
@@ -81,6 +81,7 @@ pub(crate) fn report(title: &str, lattice: Lattice, steps: u64, attention: Optio
             ..StepReport::default()
         }
     };
+    let end = RunEnd { cause: Ending::Completed, step: steps };
     let steps: Vec<StepReport> = (1..=steps).map(step).collect();
     let mut snapshot = |flip: usize| -> Vec<u8> {
         let occupied = |site: usize| (lattice.sublattice_sign(site) > 0.0) == flip.is_multiple_of(2);
@@ -89,7 +90,8 @@ pub(crate) fn report(title: &str, lattice: Lattice, steps: u64, attention: Optio
     let snapshots = (0..8).map(&mut snapshot).collect();
     Report {
         title: title.into(),
-        settings: settings(lattice),
+        settings: RunSettings { ended: Some(end), ..settings(lattice) },
+        origin: WeightsOrigin { step: Some(end.step), state: RunState::Ended(end) },
         steps,
         lattice,
         exact: Some(exact),
@@ -201,6 +203,8 @@ fn settings(lattice: Lattice) -> RunSettings {
         parameters: 276_752,
         gpu_bytes: 93 << 20,
         resumptions: vec![change],
+        device_losses: Vec::new(),
+        ended: None,
         train: group(
             json!({"Lx": lattice.lx, "Ly": lattice.ly, "K": 256, "steps": 600, "lr": 5e-4, "schedule": "cosine", "optimizer": "adam"}),
         ),

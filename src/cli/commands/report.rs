@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ketformer::gpu::{Gpu, Profile};
 use ketformer::model::Weights;
-use ketformer::run::{METRICS_FILE, REPORT_FILE, Report, RunSettings, is_stream, load_metrics};
+use ketformer::run::{LoadedMetrics, METRICS_FILE, REPORT_FILE, Report, RunSettings, is_stream, load_metrics};
 use ketformer::vmc::{PartTime, SampleConfig, State, Trainer};
 use ketformer::{Error, ErrorKind, Result};
 
@@ -15,7 +15,7 @@ use crate::cli::output::number::Measurement;
 use crate::cli::output::{chains, concentration, shortfall};
 use crate::cli::settings::Settings;
 use crate::cli::settings::typed::words;
-use crate::cli::subject::{of_run, split_runs};
+use crate::cli::subject::{RunSubject, of_run, split_runs};
 use crate::cli::{Outcome, device, output};
 
 /// Maximum number of samples in the averages of attention, which are only displayed.
@@ -29,16 +29,27 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
     let (typed, runs) = split_runs(&arguments.words);
     let options = group::GROUP.parse(&typed)?;
     let run = the_run(&runs)?;
-    let (settings, problem, weights) = of_run("report", run, arguments.gpu.memory)?;
+    let RunSubject { settings, problem, weights, origin } = of_run(run, arguments.gpu.memory)?;
     let Problem { lattice, hamiltonian, model, .. } = &problem;
     let say = |text: &str| (!arguments.gpu.quiet).then(|| output::note(&text));
     if !arguments.gpu.quiet {
         problem.show_notes();
     }
-    let steps = load_metrics(&run.join(METRICS_FILE)).unwrap_or_else(|error| {
-        output::warning(&format!("{error}; the page is made without curves"));
-        Vec::new()
-    });
+    if !origin.is_final() {
+        say(&format!("the numbers are of {}", origin.described()));
+    }
+    let steps = match load_metrics(&run.join(METRICS_FILE)) {
+        Ok(LoadedMetrics { reports, damage, .. }) => {
+            if let Some(damage) = damage {
+                output::warning(&format!("metrics.csv: {damage}; the curves are made of the rest"));
+            }
+            reports
+        }
+        Err(error) => {
+            output::warning(&format!("{error}; the page is made without curves"));
+            Vec::new()
+        }
+    };
     shortfall::warn(&problem, None);
     let gpu = device::open(&arguments.gpu.adapter)?;
 
@@ -71,6 +82,7 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
         exact: exact_energy(&problem)?,
         lattice: problem.lattice,
         settings,
+        origin,
         steps,
         estimate,
         snapshots: drawn,

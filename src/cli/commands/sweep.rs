@@ -1,14 +1,12 @@
 //! `ketformer sweep`: scan of one coupling. Each point starts from the weights of the previous one.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Parser;
 use ketformer::gpu::Gpu;
 use ketformer::physics::Order;
-use ketformer::run::{
-    METRICS_FILE, MODEL_FILE, PhaseDiagram, PhasePoint, RunFolder, RunSettings, SETTINGS_FILE, save_text,
-};
+use ketformer::run::{MODEL_FILE, PhaseDiagram, PhasePoint, RunFolder, SETTINGS_FILE, save_text};
 use ketformer::vmc::{SampleConfig, State};
 use ketformer::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
@@ -20,7 +18,7 @@ use crate::cli::output::number::{Measurement, energy_line, exact_line};
 use crate::cli::output::{chains, concentration};
 use crate::cli::settings::range::Range;
 use crate::cli::shell::quoted_path;
-use crate::cli::{Outcome, device, interrupt, output, weights};
+use crate::cli::{Outcome, device, interrupt, output, run_settings, weights};
 
 /// Steps of the first point in units of those of the others. It has no previous point to start from.
 const FIRST_STEPS: u64 = 4;
@@ -109,7 +107,7 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
     interrupt::watch()?;
     let _lock = RunFolder::existing(folder)?;
     let table = folder.join(TABLE_FILE);
-    let gpu = device::open(&arguments.train.gpu.adapter)?;
+    let mut gpu = device::open(&arguments.train.gpu.adapter)?;
     let first = Job::new(&points[0].arguments)?;
     let sites = first.problem.lattice.sites();
     let (order, notes) = of_hamiltonians(&points)?;
@@ -124,11 +122,11 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
             continue;
         }
         let place = folder.join(format!("point-{number:03}"));
-        let before = number.checked_sub(1).map(|before| folder.join(format!("point-{before:03}")).join(MODEL_FILE));
+        let before = number.checked_sub(1).map(|before| folder.join(format!("point-{before:03}")));
         if !arguments.train.gpu.quiet {
             output::note(&format!("{coupling}={}, point {} of {}", point.value, number + 1, points.len()));
         }
-        let Some(trained) = trained(&gpu, point, &place, before, &mut shortfall)? else {
+        let Some(trained) = trained(&gpu, point, &place, before.as_deref(), &mut shortfall)? else {
             let shown = quoted_path(folder);
             output::warning(&format!(
                 "interrupted at {coupling}={}: `ketformer sweep --resume {shown}` resumes from there",
@@ -136,6 +134,8 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
             ));
             return Ok(Outcome::Interrupted);
         };
+        // Another device if the first one was lost.
+        gpu = trained.gpu.clone();
         let found = evaluated(&gpu, arguments, &trained, point.value)?;
         show(&coupling, &found, sites, order);
         diagram.points.push(found);
@@ -171,25 +171,23 @@ fn trained(
     gpu: &Gpu,
     point: &ScanPoint,
     place: &Path,
-    before: Option<PathBuf>,
+    before: Option<&Path>,
     shortfall: &mut Option<String>,
 ) -> Result<Option<Trained>> {
     let mut run = if place.join(SETTINGS_FILE).is_file() {
         let folder = RunFolder::existing(place)?;
-        let settings = RunSettings::load(&folder.file(SETTINGS_FILE))?;
+        let settings = run_settings::load(place)?;
         TrainingRun::resume(Job::new(&point.arguments)?, gpu, folder, settings, &train::checkpoint(place)?)?
     } else {
-        // Killed before its settings were written: there is nothing to resume, and at most the header of the metrics.
-        let rows = fs::read_to_string(place.join(METRICS_FILE)).map_or(0, |text| text.lines().skip(1).count());
-        if place.is_dir() && rows == 0 {
-            fs::remove_dir_all(place).ok();
-        }
         let mut arguments = point.arguments.clone();
         arguments.out = Some(place.to_path_buf());
-        arguments.weights = before.or(arguments.weights);
+        let source = before.map(Path::to_path_buf).or(arguments.weights);
+        // The command names the file.
+        arguments.weights = before.map(|before| before.join(MODEL_FILE)).or_else(|| source.clone());
         let job = Job::new(&arguments)?;
         let load = |path| weights::load(path, &job.problem, arguments.gpu.quiet);
-        let weights = arguments.weights.as_deref().map(load).transpose()?;
+        let weights = source.as_deref().map(load).transpose()?;
+        // Also if the program was killed before the settings were written.
         let folder = job.location.reserve()?;
         let mut run = TrainingRun::new(job, gpu, weights.as_ref())?;
         run.begin(gpu, folder)?;
@@ -201,12 +199,11 @@ fn trained(
     }
     *shortfall = found;
     run.train()?;
-    run.draw()?;
     run.finished()
 }
 
 fn evaluated(gpu: &Gpu, arguments: &SweepArguments, trained: &Trained, coupling: f64) -> Result<PhasePoint> {
-    let Trained { job, weights, exact } = trained;
+    let Trained { job, weights, exact, .. } = trained;
     let Problem { lattice, hamiltonian, model, .. } = &job.problem;
     let state = State::new(gpu, lattice, model.as_ref(), weights).with_memory(arguments.train.gpu.memory);
     let config = SampleConfig { samples: arguments.samples as usize, ..SampleConfig::default() };
@@ -272,7 +269,8 @@ fn read(folder: &Path, now: &SweepArguments) -> Result<SweepArguments> {
     let text = fs::read_to_string(&path).map_err(|cause| foreign().caused_by(cause))?;
     let all: Map<String, Value> = serde_json::from_str(&text).map_err(|cause| foreign().caused_by(cause))?;
     let words = all.get("command").and_then(Value::as_array).ok_or_else(foreign)?;
-    let parsed = Arguments::try_parse_from(words.iter().filter_map(Value::as_str));
+    let words: Vec<&str> = words.iter().map(Value::as_str).collect::<Option<_>>().ok_or_else(foreign)?;
+    let parsed = Arguments::try_parse_from(words);
     match parsed.map(|arguments| arguments.command) {
         Ok(Command::Sweep(mut again)) => {
             again.train.gpu = now.train.gpu.clone();

@@ -91,7 +91,13 @@ pub static GROUP: Group = Group {
             "steps",
             "steps between report lines and between writes of metrics",
         ),
-        Key::new("checkpoint", KeyKind::Count(1, MAX_STEPS), "100", "steps", "steps between checkpoints"),
+        Key::new(
+            "checkpoint",
+            KeyKind::Interval(MAX_STEPS),
+            "100",
+            "steps",
+            "steps between checkpoints, or a time such as 30s, 10min or 2h, or both, as in 100,10min",
+        ),
         Key::new(
             "max_rejected_steps",
             KeyKind::Count(1, MAX_STEPS),
@@ -100,6 +106,13 @@ pub static GROUP: Group = Group {
             "consecutive rejected steps after which the run ends",
         )
         .formerly("rejections"),
+        Key::new(
+            "max_device_losses",
+            KeyKind::Count(0, MAX_STEPS),
+            "3",
+            "",
+            "how often a lost device is opened again, to continue from the newest checkpoint",
+        ),
         Key::new("dir", KeyKind::Text, "out", "", "folder of the numbered run folders; <NONE> writes nothing"),
         Key::optional("sub_directory", KeyKind::Text, "", "folder inside dir for the numbered run folders"),
         Key::inert("NLOOPS", KeyKind::Count(1, MAX_SITES), "1", "connected configurations always share their prefix"),

@@ -93,12 +93,18 @@ fn unseen(energy: f64, samples: usize, problem: &Problem) {
     ));
 }
 
-/// Warns if the final energy of a training run is unreliable. `config` is a configuration of the last step.
-pub fn warn_of_run(summary: &Summary, config: &[u8], terms: &Terms, samples: usize, problem: &Problem) {
+/// Warns if the final energy of a training run is unreliable. `config` is a configuration of the last
+/// step, if this program made it.
+pub fn warn_of_run(summary: &Summary, config: Option<&[u8]>, terms: &Terms, samples: usize, problem: &Problem) {
     let Summary { steps, others, .. } = *summary;
     if summary.energy_error.is_nan() {
         let samples = format!("all samples of the last {steps} steps");
-        output::warning(&collapse(&samples, config, terms.variance_of_configuration(config)));
+        output::warning(&match config {
+            Some(config) => collapse(&samples, config, terms.variance_of_configuration(config)),
+            None => format!(
+                "{samples} of each step are one configuration: error and variance cannot be estimated from them; {RETRAIN}"
+            ),
+        });
         return;
     }
     let drawn = steps * samples;

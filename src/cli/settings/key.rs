@@ -21,6 +21,8 @@ pub enum KeyKind {
     Switch,
     /// Axes of a lattice: `true` for both, `false` for none, `x` or `y`.
     Axes,
+    /// A number of steps up to this maximum, a time, or both.
+    Interval(u64),
     /// One of these words, case-insensitive.
     Choice(&'static [&'static str]),
     /// Any nonempty text.

@@ -1,6 +1,7 @@
 //! Settings as KEY=VALUE words: a group declares its keys in a table, against which the words of the command line are
 //! checked.
 
+pub mod interval;
 mod key;
 pub mod memory_size;
 pub mod range;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 
 use ketformer::Result;
 
+use interval::Interval;
 pub use key::{Group, Key, KeyKind, words};
 pub use value::{Extent, Value};
 
@@ -95,6 +97,14 @@ impl Settings {
             Some(Value::Count(value)) => Some(*value),
             None | Some(Value::Nothing) => None,
             Some(other) => panic!("{name} is read as a count and is {other:?}"),
+        }
+    }
+
+    /// Interval of a key with a default.
+    pub fn interval(&self, name: &str) -> Interval {
+        match self.values.get(name) {
+            Some(Value::Interval(value)) => *value,
+            other => panic!("{name} is read as an interval and is {other:?}"),
         }
     }
 

@@ -52,7 +52,11 @@ impl<T: Table> Typed<T> {
 
 /// Words of a group of a settings file, as they would be typed.
 pub fn words(group: &Map<String, Value>) -> Vec<String> {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), String::from);
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "None".into(),
+        value => value.to_string(),
+    };
     group.iter().map(|(name, value)| format!("{name}={}", text(value))).collect()
 }
 

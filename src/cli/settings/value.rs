@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::interval::Interval;
 use super::key::{Key, KeyKind};
 use crate::cli::suggestion::closest;
 
@@ -16,6 +17,8 @@ pub enum Value {
     Real(f64),
     /// Value of [`KeyKind::Switch`].
     Switch(bool),
+    /// Value of [`KeyKind::Interval`].
+    Interval(Interval),
     /// Value of [`KeyKind::Choice`] and [`KeyKind::Text`].
     Text(String),
     /// `None`, if the key allows it.
@@ -57,6 +60,7 @@ impl fmt::Display for Value {
             Self::Extent(value) => value.fmt(f),
             Self::Real(value) => value.fmt(f),
             Self::Switch(value) => value.fmt(f),
+            Self::Interval(value) => value.fmt(f),
             Self::Text(value) => value.fmt(f),
             Self::Nothing => f.write_str("None"),
         }
@@ -71,6 +75,8 @@ impl From<&Value> for serde_json::Value {
             Value::Extent(sides) => sides.to_string().into(),
             Value::Real(value) => (*value).into(),
             Value::Switch(value) => (*value).into(),
+            Value::Interval(Interval { steps: Some(steps), time: None }) => (*steps).into(),
+            Value::Interval(interval) => interval.to_string().into(),
             Value::Text(value) => value.as_str().into(),
             Value::Nothing => Self::Null,
         }
@@ -109,6 +115,7 @@ impl Key {
                 };
                 extent.map(Value::Extent).or_else(fault)
             }
+            KeyKind::Interval(most) => Interval::parse(text, most).map(Value::Interval).or_else(fault),
             KeyKind::Seed => match text.parse::<u64>() {
                 Ok(number) => Ok(Value::Count(number)),
                 Err(_) => fault(format!("is not a seed; give a whole number from 0 to {}", u64::MAX)),

@@ -125,6 +125,11 @@ fn event_files(folder: &Path) -> std::io::Result<Vec<(u64, PathBuf)>> {
     fs::read_dir(folder)?.filter_map(|entry| entry.map(|entry| file(entry.path())).transpose()).collect()
 }
 
+/// Whether `path` has the name of an event file.
+pub(super) fn is_event_file(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX))
+}
+
 /// Seconds since 1970.
 fn now() -> f64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64())

@@ -26,7 +26,7 @@ mod training;
 use std::path::Path;
 
 use self::markup::escaped;
-use super::{RunSettings, WRITER};
+use super::{RunSettings, WRITER, WeightsOrigin};
 use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
 use crate::physics::Lattice;
@@ -40,6 +40,8 @@ pub struct Report {
     pub title: String,
     /// Command, adapter, seed, groups and resumptions of the run.
     pub settings: RunSettings,
+    /// Step of the weights, and state of the run.
+    pub origin: WeightsOrigin,
     /// Rows of `metrics.csv`; may be empty.
     pub steps: Vec<StepReport>,
     /// Lattice.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::markup::{escaped, table};
-use crate::run::{AdapterRecord, Resumption, RunSettings, duration};
+use crate::run::{AdapterRecord, DeviceLoss, Resumption, RunSettings, duration};
 
 /// Value that files of earlier versions do not have.
 const UNKNOWN: &str = "unknown";
@@ -13,11 +13,12 @@ pub(super) fn section(settings: &RunSettings) -> String {
     for (name, group) in [(&"train".to_string(), &settings.train)].into_iter().chain(&settings.groups) {
         tables += &typed(name, &rows(group));
     }
-    let resumptions: String = settings.resumptions.iter().map(resumption).collect();
-    let resumptions = match resumptions.is_empty() {
-        true => resumptions,
-        false => format!("<h3>Resumptions</h3>\n<ul>\n{resumptions}</ul>\n"),
+    let list = |heading: &str, items: String| match items.is_empty() {
+        true => items,
+        false => format!("<h3>{heading}</h3>\n<ul>\n{items}</ul>\n"),
     };
+    let resumptions = list("Resumptions", settings.resumptions.iter().map(resumption).collect())
+        + &list("Lost devices", settings.device_losses.iter().map(device_loss).collect());
     format!(
         "<div class=\"command\">\n<pre id=\"command\" tabindex=\"0\" \
          aria-label=\"The command that reproduces the run\">{}</pre>\n\
@@ -31,6 +32,10 @@ fn run(settings: &RunSettings) -> Vec<(String, String)> {
         ("version".to_string(), settings.version.clone()),
         ("started".into(), settings.started.clone().unwrap_or(UNKNOWN.into())),
         ("wall\u{a0}time".into(), settings.wall_seconds.map_or(UNKNOWN.into(), duration)),
+        (
+            "end".into(),
+            settings.ended.map_or(UNKNOWN.into(), |end| format!("{} after step {}", end.cause.described(), end.step)),
+        ),
         ("seed".into(), settings.seed.to_string()),
         ("parameters".into(), settings.parameters.to_string()),
         ("GPU\u{a0}memory".into(), format!("{:.1} MiB", settings.gpu_bytes as f64 / f64::from(1 << 20))),
@@ -56,6 +61,10 @@ fn resumption(resumption: &Resumption) -> String {
     };
     let text = format!("after step {} on {}{changes}", resumption.step, resumption.adapter.described());
     format!("<li>{}</li>\n", escaped(&text))
+}
+
+fn device_loss(loss: &DeviceLoss) -> String {
+    format!("<li>after step {}, resumed from the checkpoint of step {}</li>\n", loss.step, loss.resumed_from)
 }
 
 fn rows(group: &Map<String, Value>) -> Vec<(String, String)> {
@@ -91,9 +100,12 @@ mod tests {
             "after step 40 on llvmpipe (LLVM 15.0.6, 256 bits) (llvmpipe Mesa 22.3.6 (LLVM 15.0.6)), with lr=1e-4"
         ));
         assert!(html.contains("<td>2026-12-01T08:32:54Z</td>") && html.contains("<td>3m43s</td>"), "{html}");
+        assert!(html.contains("<td>completed after step 60</td>") && !html.contains("Lost devices"), "{html}");
         settings.resumptions.clear();
         assert!(!section(&settings).contains("Resumptions"));
-        settings = RunSettings { started: None, wall_seconds: None, ..settings };
-        assert_eq!(section(&settings).matches("<td>unknown</td>").count(), 2);
+        settings.device_losses = vec![DeviceLoss { step: 47, resumed_from: 40 }];
+        assert!(section(&settings).contains("<li>after step 47, resumed from the checkpoint of step 40</li>"));
+        settings = RunSettings { started: None, wall_seconds: None, ended: None, ..settings };
+        assert_eq!(section(&settings).matches("<td>unknown</td>").count(), 3);
     }
 }

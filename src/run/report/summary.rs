@@ -56,10 +56,16 @@ fn of_terminal(report: &Report) -> String {
     report.steps.iter().for_each(|step| recent.push(step));
     let Some(summary) = recent.summary() else { return String::new() };
     let printed = Measurement { mean: summary.energy, error: summary.energy_error };
+    let (origin, last) = (&report.origin, report.steps.last().map_or(0, |step| step.step));
+    let before = match origin.is_final() {
+        true => "At the end of training the terminal printed".to_string(),
+        false => format!("After step {last} of training the energy was"),
+    };
     format!(
-        "<p class=\"kind\">The energy is that of {} new samples of the final weights. At the end of training the \
-         terminal printed {}, the mean over the last {} steps, during which the weights still changed.</p>\n",
+        "<p class=\"kind\">The energy is that of {} new samples of {}. {before} {}, the mean over the last {} steps, during \
+         which the weights still changed.</p>\n",
         report.estimate.samples,
+        escaped(&origin.described()),
         printed.to_string().replace('-', "−"),
         summary.steps,
     )
@@ -84,7 +90,8 @@ fn numbers(report: &Report) -> Vec<Number> {
         true => "undefined: E equals E<sub>∞</sub>, the mean over all configurations",
     };
     numbers.push(("V-score", shown(estimate.v_score, 2), v_score.into()));
-    numbers.push(("Samples", estimate.samples.to_string(), "of the final weights".into()));
+    let origin = escaped(&report.origin.described());
+    numbers.push(("Samples", estimate.samples.to_string(), format!("of {origin}")));
     if let Some(last) = report.steps.last() {
         let steps = || report.steps.iter().map(|step| step.seconds).filter(|seconds| seconds.is_finite()).sum();
         let seconds: f64 = report.settings.wall_seconds.unwrap_or_else(steps);
@@ -145,6 +152,7 @@ fn measured(number: Measurement) -> String {
 mod tests {
     use super::super::samples::{made_up, square};
     use super::*;
+    use crate::run::{RunState, WeightsOrigin};
 
     #[test]
     fn the_head_has_the_energy_and_how_far_it_is_from_the_exact_one() {
@@ -162,6 +170,18 @@ mod tests {
             "the terminal printed −",
         ] {
             assert!(html.contains(text), "{text}: {html}");
+        }
+        assert!(html.contains("of the final weights"), "{html}");
+        for (step, state, said) in [
+            (Some(40), RunState::InProgress, "of the weights after step 40 of a run in progress"),
+            (Some(0), RunState::InProgress, "of the initial weights of a run in progress"),
+            (Some(60), RunState::Unknown, "of the weights after step 60; no end of the run is recorded"),
+        ] {
+            report.origin = WeightsOrigin { step, state };
+            let html = head(&report);
+            assert_eq!(html.matches(said).count(), 2, "{html}");
+            assert!(!html.contains("final weights") && !html.contains("the terminal"), "{html}");
+            assert!(html.contains("After step 60 of training the energy was −"), "{html}");
         }
         report.exact = None;
         assert!(!head(&report).contains("Relative error"));

@@ -142,6 +142,8 @@ pub struct Trainer {
     before: ChainsBefore,
     /// Newest state that the host knows.
     known: RefCell<Option<Checkpoint>>,
+    /// Whether a step was submitted, whose samples are then on the device.
+    has_samples: bool,
     /// Whether a step failed, after which the state on the device is unknown.
     failed: bool,
 }
@@ -282,6 +284,7 @@ impl Trainer {
             replay: Replay::default(),
             before: ChainsBefore::Unchanged,
             known: RefCell::new(None),
+            has_samples: false,
             failed: false,
         })
     }
@@ -339,6 +342,7 @@ impl Trainer {
         let plan = (&self.plan, &self.replay);
         let is_submitted = self.ring.submit(plan, inputs, &self.pipeline.step, views, acceptance.as_ref())?;
         self.submitted = step;
+        self.has_samples = true;
         if !is_submitted {
             self.discard()?;
         }
@@ -424,13 +428,17 @@ impl Trainer {
         }
     }
 
-    /// Returns the first configuration of the last step, N occupations in site order.
+    /// Returns the first configuration of the last step, N occupations in site order; `None` if this trainer has made no
+    /// step.
     ///
     /// # Errors
     /// [`ErrorKind::Device`] if the device was lost.
-    pub fn last_configuration(&self) -> Result<Vec<u8>> {
+    pub fn last_configuration(&self) -> Result<Option<Vec<u8>>> {
+        if !self.has_samples {
+            return Ok(None);
+        }
         let tokens: Vec<u32> = self.pipeline.tokens.read(&self.gpu, self.pipeline.patches() as usize)?;
-        Ok(self.pipeline.patching.config(&tokens))
+        Ok(Some(self.pipeline.patching.config(&tokens)))
     }
 
     /// Returns the weights after the last submitted step.

@@ -3,13 +3,16 @@
 use std::path::Path;
 
 use ketformer::Result;
+use ketformer::gpu::Gpu;
 use ketformer::run::RunSettings;
-use ketformer::vmc::TrainConfig;
+use ketformer::vmc::{TrainConfig, Trainer};
 
 use super::location::{NO_FOLDER, RunLocation};
 use crate::cli::arguments::{GroupArguments, TrainArguments};
 use crate::cli::groups::{Problem, train};
+use crate::cli::interrupt;
 use crate::cli::output::progress::OutputStyle;
+use crate::cli::settings::interval::Interval;
 use crate::cli::settings::typed::{Typed, words};
 use crate::cli::settings::{Extent, Settings, Value};
 use crate::cli::shell::quoted;
@@ -28,10 +31,12 @@ pub struct Job {
     pub steps: u64,
     /// Steps between two reports.
     pub report: u64,
-    /// Steps between two checkpoints.
-    pub checkpoint: u64,
+    /// Steps or time between two checkpoints.
+    pub checkpoint: Interval,
     /// Number of consecutive rejected steps that ends the run.
     pub max_rejected_steps: u64,
+    /// Number of device losses from which the run recovers.
+    pub max_device_losses: u64,
     /// Command that reproduces the run.
     pub command: String,
     /// Output style.
@@ -84,6 +89,17 @@ impl Job {
         Self::of((problem, RunLocation::At(path.into())), settings, arguments, |_, _| run.command.clone())
     }
 
+    /// Creates the trainer of the run. A signal stops it.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn trainer(&self, gpu: &Gpu) -> Result<Trainer> {
+        let Problem { lattice, hamiltonian, model, .. } = &self.problem;
+        let mut trainer = Trainer::new(gpu, lattice, hamiltonian.as_ref(), model.as_ref(), self.config.clone())?;
+        trainer.stop_when(interrupt::requested);
+        Ok(trainer)
+    }
+
     fn of(
         (problem, location): (Problem, RunLocation),
         mut settings: Settings,
@@ -93,8 +109,9 @@ impl Job {
         settings.resolve("L", Value::Extent(Extent::Sites(problem.lattice.sites() as u64)));
         let config = train::config(&mut settings, arguments.gpu.memory)?;
         settings.resolve("B", Value::Count(config.samples as u64));
-        let [steps, report, checkpoint, max_rejected_steps] =
-            ["steps", "report", "checkpoint", "max_rejected_steps"].map(|key| settings.count(key));
+        let [steps, report, max_rejected_steps, max_device_losses] =
+            ["steps", "report", "max_rejected_steps", "max_device_losses"].map(|key| settings.count(key));
+        let checkpoint = settings.interval("checkpoint");
         let command = command(&problem, &settings);
         let style = match (arguments.json, arguments.gpu.quiet) {
             (true, _) => OutputStyle::Json,
@@ -110,6 +127,7 @@ impl Job {
             report,
             checkpoint,
             max_rejected_steps,
+            max_device_losses,
             command,
             style,
             tensorboard: arguments.tensorboard,

@@ -1,11 +1,14 @@
 //! `ketformer train`: starts a run in a new run folder, or resumes a run.
 
+mod cause;
+mod closing;
 mod files;
 #[cfg(test)]
 mod given_values;
 mod job;
 mod location;
 mod record;
+mod recovery;
 mod resume;
 mod run;
 

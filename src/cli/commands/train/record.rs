@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use ketformer::Result;
-use ketformer::run::RunSettings;
+use ketformer::run::{DeviceLoss, RunEnd, RunSettings};
 
 /// Settings of a run in progress and its clock.
 pub struct RunRecord {
@@ -16,9 +16,30 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
-    /// Creates the record at `path` of a run that begins, or resumes after `before` seconds, now.
+    /// Creates the record at `path` of a run that begins, or resumes after `before` seconds, now. Its former end is
+    /// forgotten.
     pub fn new(path: PathBuf, settings: RunSettings, before: f64) -> Self {
+        let settings = RunSettings { ended: None, ..settings };
         Self { path, settings, before, begun: Instant::now() }
+    }
+
+    /// Records the end of the run, and writes the file.
+    ///
+    /// # Errors
+    /// `ErrorKind::File` if it cannot be written.
+    pub fn end(&mut self, end: RunEnd) -> Result<()> {
+        self.settings.ended = Some(end);
+        self.save()
+    }
+
+    /// Records a loss of the device, and writes the file. Returns the number of losses so far.
+    ///
+    /// # Errors
+    /// `ErrorKind::File` if it cannot be written.
+    pub fn lose_device(&mut self, loss: DeviceLoss) -> Result<u64> {
+        self.settings.device_losses.push(loss);
+        self.save()?;
+        Ok(self.settings.device_losses.len() as u64)
     }
 
     /// Writes the file atomically, with the wall time up to now in milliseconds.
@@ -40,7 +61,7 @@ mod tests {
     fn the_wall_time_includes_that_before_a_resumption() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("settings.json");
-        let file = r#"{"command": "", "version": "", "adapter": {"name": "", "backend": "", "kind": "", "driver": "",
+        let file = r#"{"command": "", "version": "0.1.0", "adapter": {"name": "", "backend": "", "kind": "", "driver": "",
             "driver_info": ""}, "seed": 1, "parameters": 2, "gpu_bytes": 3, "train": {}}"#;
         let settings: RunSettings = serde_json::from_str(file).unwrap();
         let mut record = RunRecord::new(path.clone(), settings, 3600.0);

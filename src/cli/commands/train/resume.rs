@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use ketformer::run::{AdapterRecord, Resumption, RunFolder, RunSettings, SETTINGS_FILE, newest_checkpoint};
+use ketformer::run::{
+    AdapterRecord, Ending, HISTORY_FILE, MODEL_FILE, PICTURE_FILE, Resumption, RunFolder, RunSettings,
+    newest_checkpoint,
+};
 use ketformer::vmc::Checkpoint;
 use ketformer::{Error, ErrorKind, Result};
 
@@ -11,25 +14,35 @@ use super::run::TrainingRun;
 use crate::cli::arguments::TrainArguments;
 use crate::cli::groups::train;
 use crate::cli::settings::typed::words;
-use crate::cli::{Outcome, device, interrupt, output};
+use crate::cli::shell::quoted_path;
+use crate::cli::{Outcome, device, interrupt, output, run_settings};
 
 /// Settings that are allowed to change on resume: length, step size and output of the run, but not the problem.
-const MAY_CHANGE: [&str; 6] = ["steps", "lr", "clip", "report", "checkpoint", "max_rejected_steps"];
+const MAY_CHANGE: [&str; 7] =
+    ["steps", "lr", "clip", "report", "checkpoint", "max_rejected_steps", "max_device_losses"];
 
-/// Resumes the run in `path`.
+/// Resumes the run in `path`. A run whose steps are all done, but which was killed before its files were complete, is
+/// completed.
 ///
 /// # Errors
 /// `ErrorKind::Settings` for settings that cannot change and for a run without remaining steps; errors of adapter,
 /// memory, files and weights.
 pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
     refuse_what_a_run_says(arguments)?;
-    let mut settings = RunSettings::load(&path.join(SETTINGS_FILE))?;
+    if RunFolder::is_killed_start(path) {
+        return fault(format!(
+            "the run in {} was killed before its first step; begin it again with --out {}",
+            path.display(),
+            quoted_path(path)
+        ));
+    }
+    let mut settings = run_settings::load(path)?;
     let changes = changes(arguments, &settings)?;
     let job = Job::of_run(path, &settings, &changes, arguments)?;
     interrupt::watch()?;
     let folder = RunFolder::existing(path)?;
     let checkpoint = checkpoint(path)?;
-    if checkpoint.step >= job.steps {
+    if checkpoint.step >= job.steps && (is_complete(path, &settings) || !changes.is_empty()) {
         return fault(format!(
             "{} has done all its {} steps; give more, such as steps={}",
             path.display(),
@@ -48,16 +61,16 @@ pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
             adapter.described()
         ));
     }
-    let is_changed = is_other || !changes.is_empty();
-    if is_changed {
+    if is_other || !changes.is_empty() {
         settings = settings.resumed(Resumption { step: checkpoint.step, adapter, changes }, &job.settings.map());
     }
-    let file = folder.file(SETTINGS_FILE);
-    let run = TrainingRun::resume(job, &gpu, folder, settings.clone(), &checkpoint)?;
-    if is_changed {
-        settings.save(&file)?;
-    }
-    run.finish(&gpu)
+    TrainingRun::resume(job, &gpu, folder, settings, &checkpoint)?.finish(&gpu)
+}
+
+/// Whether the run in `path` ended after its last step, with all its files.
+fn is_complete(path: &Path, settings: &RunSettings) -> bool {
+    let has_ended = settings.ended.is_some_and(|end| matches!(end.cause, Ending::Completed | Ending::Rejected));
+    has_ended && [MODEL_FILE, HISTORY_FILE, PICTURE_FILE].iter().all(|name| path.join(name).is_file())
 }
 
 /// Newest intact checkpoint of the run in `path`. Warns about damaged ones that are newer.

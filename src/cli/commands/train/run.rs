@@ -1,42 +1,48 @@
 //! Training run: its settings, its trainer, its files and its results so far.
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
 use ketformer::run::{
-    Curve, EVENTS_FOLDER, EnergyScale, EnergySummary, Events, HISTORY_FILE, History, METRICS_FILE, Metrics,
-    PICTURE_FILE, RunFolder, RunSettings, SETTINGS_FILE, Summary, save_checkpoint,
+    Curve, EVENTS_FOLDER, Ending, EnergyScale, EnergySummary, Events, History, METRICS_FILE, Metrics, ResumedMetrics,
+    RunEnd, RunFolder, RunSettings, SETTINGS_FILE, save_checkpoint,
 };
 use ketformer::vmc::{Checkpoint, StepReport, Trainer};
 use ketformer::{Error, ErrorKind, Result};
-use serde_json::json;
 
+use super::cause::EndWatch;
 use super::files::RunFiles;
 use super::job::Job;
 use super::location::NO_FOLDER;
 use super::record::RunRecord;
-use crate::cli::groups::{Problem, hamiltonian, wave_function};
+use super::recovery::Opener;
 use crate::cli::output::exact_answer::exact_energy;
-use crate::cli::output::number::{Measurement, bytes, energy_line, exact_line, relative_error};
+use crate::cli::output::number::bytes;
 use crate::cli::output::progress::{OutputStyle, Progress, RunExtent};
 use crate::cli::shell::quoted_path;
 use crate::cli::{Outcome, interrupt, output};
 
 /// Training run, created by [`Self::new`] and [`Self::begin`] or by [`Self::resume`].
 pub struct TrainingRun {
-    job: Job,
-    trainer: Trainer,
+    pub(super) job: Job,
+    pub(super) trainer: Trainer,
     /// `None` if nothing is written.
-    files: Option<RunFiles>,
-    results: Results,
+    pub(super) files: Option<RunFiles>,
+    pub(super) results: Results,
+    /// State of the results at the last checkpoint.
+    pub(super) saved: SavedResults,
     /// Exact energy of a small lattice.
-    exact: Option<f64>,
+    pub(super) exact: Option<f64>,
     /// Number of the last step.
-    done: u64,
-    /// Number of rejected steps since the last accepted one.
-    rejected: u64,
-    interrupted: bool,
+    pub(super) done: u64,
+    pub(super) watch: EndWatch,
+    /// Number of device losses since the program started.
+    pub(super) device_losses: u64,
+    /// Opens a lost device again.
+    pub(super) opener: Opener,
+    /// Cause of the end; `None` while the run is in progress. All statements about the end are derived from it.
+    pub(super) ending: Option<Ending>,
 }
 
 /// Results of a finished run.
@@ -45,18 +51,26 @@ pub struct Trained {
     pub weights: Weights,
     /// Exact energy of the whole lattice, if it is known.
     pub exact: Option<f64>,
+    /// The device of the run, which is another one than at the beginning if that was lost.
+    pub gpu: Gpu,
 }
 
 /// Results of the steps.
 #[derive(Default)]
-struct Results {
-    recent: EnergySummary,
-    history: History,
-    curve: Curve,
+pub(super) struct Results {
+    pub recent: EnergySummary,
+    pub history: History,
+    pub curve: Curve,
+}
+
+/// Results at a checkpoint that cannot be computed from the metrics of a run without a folder.
+pub(super) struct SavedResults {
+    pub recent: EnergySummary,
+    pub watch: EndWatch,
 }
 
 impl Results {
-    fn push(&mut self, report: &StepReport, sites: usize) {
+    pub fn push(&mut self, report: &StepReport, sites: usize) {
         self.recent.push(report);
         self.history.push(report);
         self.curve.push(report.step, report.energy / sites as f64);
@@ -69,11 +83,23 @@ impl TrainingRun {
     /// # Errors
     /// Errors of adapter, memory and weights; errors of [`exact_energy`].
     pub fn new(job: Job, gpu: &Gpu, weights: Option<&Weights>) -> Result<Self> {
-        let Problem { lattice, hamiltonian, model, .. } = &job.problem;
-        let mut trainer = Trainer::new(gpu, lattice, hamiltonian.as_ref(), model.as_ref(), job.config.clone())?;
+        let mut trainer = job.trainer(gpu)?;
         weights.map_or(Ok(()), |weights| trainer.set_weights(weights))?;
-        let (results, exact) = (Results::default(), exact_energy(&job.problem)?);
-        Ok(Self { job, trainer, files: None, results, exact, done: 0, rejected: 0, interrupted: false })
+        let exact = exact_energy(&job.problem)?;
+        let watch = EndWatch::new(job.max_rejected_steps);
+        Ok(Self {
+            job,
+            trainer,
+            files: None,
+            results: Results::default(),
+            saved: SavedResults { recent: EnergySummary::default(), watch: watch.clone() },
+            exact,
+            done: 0,
+            watch,
+            device_losses: 0,
+            opener: Opener::default(),
+            ending: None,
+        })
     }
 
     /// Writes the first checkpoint and the settings into `folder`, creates the other files, and keeps it from now on.
@@ -81,9 +107,11 @@ impl TrainingRun {
     /// # Errors
     /// `ErrorKind::File` if they cannot be written.
     pub fn begin(&mut self, gpu: &Gpu, folder: Option<RunFolder>) -> Result<()> {
+        // Also without a folder: a run whose device is lost continues from it.
+        let checkpoint = self.trainer.checkpoint()?;
         let Some(folder) = folder else { return Ok(()) };
         // Before the settings, which mark a folder as a run: a run always has a checkpoint to resume from.
-        save_checkpoint(folder.path(), &self.trainer.checkpoint()?)?;
+        save_checkpoint(folder.path(), &checkpoint)?;
         let events = self.job.tensorboard.then(|| self.events(&folder, &[])).transpose()?;
         let job = &self.job;
         let settings = RunSettings {
@@ -96,6 +124,8 @@ impl TrainingRun {
             parameters: self.trainer.parameters(),
             gpu_bytes: self.trainer.memory(),
             resumptions: Vec::new(),
+            device_losses: Vec::new(),
+            ended: None,
             train: job.settings.map(),
             groups: job.problem.settings().map(|group| (group.group().name.into(), group.map())).collect(),
         };
@@ -121,21 +151,14 @@ impl TrainingRun {
         let mut run = Self::new(job, gpu, None)?;
         run.trainer.restore(checkpoint)?;
         run.done = checkpoint.step;
-        let (metrics, reports) = Metrics::resume(&folder.file(METRICS_FILE), run.done)?;
-        if (reports.len() as u64) < run.done {
-            output::warning(&format!(
-                "metrics.csv has {} of {} steps: the missing rows are not restored; training is not affected",
-                reports.len(),
-                run.done
-            ));
-        }
-        let sites = run.job.problem.lattice.sites();
-        reports.iter().for_each(|report| run.results.push(report, sites));
-        let has_events = run.job.tensorboard || folder.file(EVENTS_FOLDER).is_dir();
-        let events = has_events.then(|| run.events(&folder, &reports)).transpose()?;
+        let (metrics, reports) = run.resumed_metrics(&folder)?;
+        let events = (run.job.tensorboard || folder.file(EVENTS_FOLDER).is_dir())
+            .then(|| run.events(&folder, &reports))
+            .transpose()?;
         // Earlier versions did not record the wall time.
         let before = settings.wall_seconds.unwrap_or_else(|| reports.iter().map(|report| report.seconds).sum());
-        let record = RunRecord::new(folder.file(SETTINGS_FILE), settings, before);
+        let mut record = RunRecord::new(folder.file(SETTINGS_FILE), settings, before);
+        record.save()?;
         run.files = Some(RunFiles { metrics, events, record, folder, saved: run.done });
         Ok(run)
     }
@@ -145,9 +168,34 @@ impl TrainingRun {
         output::shortfall::text(&self.job.problem, self.exact)
     }
 
+    /// Opens the metrics in `folder` after the last step, and takes the results of their rows. Warns about what they
+    /// lack.
+    pub(super) fn resumed_metrics(&mut self, folder: &RunFolder) -> Result<(Metrics, Vec<StepReport>)> {
+        let ResumedMetrics { metrics, reports, repair, .. } = Metrics::resume(&folder.file(METRICS_FILE), self.done)?;
+        if let Some(repair) = repair {
+            output::warning(&format!(
+                "metrics.csv: {}; its readable rows are kept, and the file as it was is kept as {}",
+                repair.damage,
+                repair.copy.display()
+            ));
+        }
+        if (reports.len() as u64) < self.done {
+            output::warning(&format!(
+                "metrics.csv has {} of {} steps: the missing rows are not restored; training is not affected",
+                reports.len(),
+                self.done
+            ));
+        }
+        let sites = self.job.problem.lattice.sites();
+        self.results = Results::default();
+        reports.iter().for_each(|report| self.results.push(report, sites));
+        self.saved = SavedResults { recent: self.results.recent.clone(), watch: self.watch.clone() };
+        Ok((metrics, reports))
+    }
+
     /// Creates an event file for the remaining steps. The first event file of a run starts with `reports`, those of the
     /// finished steps.
-    fn events(&self, folder: &RunFolder, reports: &[StepReport]) -> Result<Events> {
+    pub(super) fn events(&self, folder: &RunFolder, reports: &[StepReport]) -> Result<Events> {
         let scale = EnergyScale { sites: self.job.problem.lattice.sites(), exact: self.exact };
         Events::begin(&folder.file(EVENTS_FOLDER), scale, reports, self.done)
     }
@@ -201,13 +249,13 @@ impl TrainingRun {
     }
 
     /// Path of the run folder, as text.
-    fn shown_folder(&self) -> Option<String> {
+    pub(super) fn shown_folder(&self) -> Option<String> {
         self.files.as_ref().map(|files| files.folder.path().display().to_string())
     }
 
-    /// Runs the remaining steps, or those until the user interrupts, and shows their progress. Saves a checkpoint after
-    /// every interval of checkpoints and at the end. After a failure, saves what can be saved and adds to the error
-    /// the saved step and the command that resumes.
+    /// Runs the remaining steps, or those until a signal requests a stop, and shows their progress. Saves a checkpoint
+    /// after every interval of checkpoints and at the end, then array and plot, and records the cause of the end. After
+    /// a failure, saves what can be saved and adds to the error the saved step and the command that resumes.
     ///
     /// # Errors
     /// `ErrorKind::NotFinite` after too many consecutive rejected steps; errors of devices and files.
@@ -221,24 +269,47 @@ impl TrainingRun {
             exact: self.exact,
         };
         let mut progress = Progress::new(extent, self.job.style);
-        let trained = self.take_steps(&mut progress);
-        progress.finish();
-        trained.map_err(|error| {
-            if self.files.as_ref().is_some_and(|files| files.saved != self.done) {
-                // If this fails too, the previous checkpoint remains.
-                self.save().ok();
+        let trained = loop {
+            match self.take_steps(&mut progress) {
+                Ok(ending) => break Ok(ending),
+                Err(error) if self.trainer.gpu().is_lost() => match self.recover(&error, &progress) {
+                    Ok(()) => {}
+                    Err(error) => break Err((Ending::DeviceLost, error)),
+                },
+                Err(error) => break Err((Ending::Failed, error)),
             }
-            let (Some(files), Some(resuming)) = (&self.files, self.resuming()) else { return error };
-            let text = format!("{error}; saved after step {}: `{resuming}` resumes from there", files.saved);
-            Error::new(error.kind(), text)
-        })
+        };
+        progress.finish();
+        let trained = trained.and_then(|ending| {
+            self.ending = Some(ending);
+            self.record_end().map_err(|error| (Ending::Failed, error))
+        });
+        match trained {
+            Ok(()) if self.ending == Some(Ending::Rejected) => Err(self.with_saved_step(self.rejections())),
+            Ok(()) => Ok(()),
+            Err((ending, error)) => {
+                self.ending = Some(ending);
+                if self.files.as_ref().is_some_and(|files| files.saved != self.done) {
+                    // If this fails too, the previous checkpoint remains.
+                    self.save().ok();
+                }
+                self.record_end().ok();
+                Err(self.with_saved_step(error))
+            }
+        }
     }
 
-    fn take_steps(&mut self, progress: &mut Progress) -> Result<()> {
+    /// Takes steps until the end of the run. Returns its cause.
+    fn take_steps(&mut self, progress: &mut Progress) -> Result<Ending> {
         let sites = self.job.problem.lattice.sites();
-        while self.done < self.job.steps && !self.interrupted {
-            let interval = self.job.checkpoint;
-            let until = (self.done / interval + 1).saturating_mul(interval).min(self.job.steps);
+        if self.done >= self.job.steps {
+            // Completes the files of a run that was killed after its last checkpoint.
+            self.save()?;
+        }
+        while self.done < self.job.steps && self.watch.cause().is_none() {
+            let (begun, interval) = (Instant::now(), self.job.checkpoint);
+            let next = interval.steps.map(|steps| (self.done / steps + 1).saturating_mul(steps));
+            let until = next.map_or(self.job.steps, |next| next.min(self.job.steps));
             let mut steps = self.trainer.steps(until - self.done);
             while let Some(report) = steps.next() {
                 let report = report?;
@@ -248,122 +319,76 @@ impl TrainingRun {
                 }
                 self.results.push(&report, sites);
                 progress.step(&report);
-                self.rejected = if report.accepted { 0 } else { self.rejected + 1 };
-                if interrupt::requested() || self.rejected >= self.job.max_rejected_steps {
+                let must_end = self.watch.step(report.accepted);
+                if must_end || interval.time.is_some_and(|time| begun.elapsed() >= time) {
                     steps.stop();
                 }
             }
             self.save()?;
-            if self.rejected >= self.job.max_rejected_steps {
-                let text = format!(
-                    "train: {} steps in a row were rejected for a value that is not finite; give a smaller lr=, clip=1 \
-                     or more samples (K=)",
-                    self.rejected
-                );
-                return Err(Error::new(ErrorKind::NotFinite, text));
+            if interrupt::requested() && self.done < self.job.steps {
+                self.watch.interrupt();
             }
-            self.interrupted = self.done < until;
         }
-        Ok(())
+        Ok(self.watch.cause().unwrap_or(Ending::Completed))
     }
 
+    /// Saves the state after the last step.
+    ///
+    /// # Errors
+    /// `ErrorKind::Device` if the device was lost, so that this state is not known; errors of files.
     fn save(&mut self) -> Result<()> {
-        let Some(files) = &mut self.files else { return Ok(()) };
-        files.save(&self.trainer.checkpoint()?)
+        let checkpoint = self.trainer.checkpoint()?;
+        if checkpoint.step != self.done {
+            let text = format!("the GPU device was lost after step {}; resume the run", self.done);
+            return Err(Error::new(ErrorKind::Device, text));
+        }
+        self.saved = SavedResults { recent: self.results.recent.clone(), watch: self.watch.clone() };
+        self.files.as_mut().map_or(Ok(()), |files| files.save(&checkpoint))
+    }
+
+    /// Draws the results and records the cause of the end.
+    fn record_end(&mut self) -> Result<()> {
+        self.files.as_mut().map_or(Ok(()), RunFiles::check)?;
+        self.draw()?;
+        let (Some(files), Some(cause)) = (&mut self.files, self.ending) else { return Ok(()) };
+        files.record.end(RunEnd { cause, step: files.saved })
+    }
+
+    /// Error of a run with too many rejected steps.
+    fn rejections(&self) -> Error {
+        let text = format!(
+            "train: {} steps in a row were rejected for a value that is not finite; give a smaller lr=, clip=1 or more \
+             samples (K=)",
+            self.job.max_rejected_steps
+        );
+        Error::new(ErrorKind::NotFinite, text)
+    }
+
+    /// The error with the saved step and the command that resumes, if the run is saved.
+    fn with_saved_step(&self, error: Error) -> Error {
+        match (&self.files, self.resuming()) {
+            (Some(files), Some(resuming)) if files.folder.check().is_ok() => {
+                let text = format!("{error}; saved after step {}: `{resuming}` resumes from there", files.saved);
+                Error::new(error.kind(), text)
+            }
+            _ => error,
+        }
     }
 
     /// Command that resumes the run.
-    fn resuming(&self) -> Option<String> {
+    pub(super) fn resuming(&self) -> Option<String> {
         self.files.as_ref().map(|files| format!("ketformer train --resume {}", quoted_path(files.folder.path())))
     }
 
-    /// Results of the run, unless it was interrupted.
+    /// Results of the run, if it is completed.
     ///
     /// # Errors
     /// Errors of the device.
     pub fn finished(self) -> Result<Option<Trained>> {
-        let weights = (self.done == self.job.steps).then(|| self.trainer.weights()).transpose()?;
-        Ok(weights.map(|weights| Trained { job: self.job, weights, exact: self.exact }))
-    }
-
-    /// Prints the final lines, writes the array and the plot of the steps, and reports the location of the run.
-    fn conclude(&self) -> Result<Outcome> {
-        let sites = self.job.problem.lattice.sites();
-        let Some(summary) = self.results.recent.summary() else {
-            if self.interrupted {
-                return Ok(self.stopped());
-            }
-            let text = "train: every step was rejected for a value that is not finite; give a smaller lr= or clip=1";
-            return Err(Error::new(ErrorKind::NotFinite, text));
-        };
-        let terms = self.job.problem.hamiltonian.terms(&self.job.problem.lattice)?;
-        let config = self.trainer.last_configuration()?;
-        let summary = match summary.energy_error.is_nan() && terms.variance_of_configuration(&config) == 0.0 {
-            // One configuration that is an eigenstate: there is no error.
-            true => Summary { energy_error: 0.0, variance: 0.0, ..summary },
-            false => summary,
-        };
-        output::concentration::warn_of_run(&summary, &config, &terms, self.job.config.samples, &self.job.problem);
-        let energy = Measurement { mean: summary.energy, error: summary.energy_error };
-        let is_text = self.job.style != OutputStyle::Json;
-        if is_text {
-            output::line(energy_line(energy, sites, summary.variance));
+        if self.ending != Some(Ending::Completed) {
+            return Ok(None);
         }
-        if let Some(acceptance) = summary.acceptance {
-            output::chains::warn_if_frozen(acceptance, "a smaller lr= or a longer warmup=");
-            output::chains::warn_if_short(summary.steps);
-        }
-        let exact = self.exact;
-        if !is_text {
-            output::line(json!({
-                "done": !self.interrupted,
-                "step": self.done,
-                "energy": [energy.mean, energy.error],
-                "per_site": energy.mean / sites as f64,
-                "variance": summary.variance,
-                "exact": exact,
-                "relative_error": exact.map(|exact| relative_error(energy.mean, exact)),
-                "run": self.files.as_ref().map(|files| files.folder.path()),
-            }));
-        } else if let Some(exact) = exact {
-            output::line(exact_line(exact, energy));
-        }
-        self.draw()?;
-        if self.interrupted {
-            return Ok(self.stopped());
-        }
-        if let (Some(files), OutputStyle::Text) = (&self.files, self.job.style) {
-            let folder = files.folder.path();
-            let word = quoted_path(folder);
-            output::note(&format!(
-                "saved in {}; `ketformer eval {word}` evaluates it, `ketformer report {word}` draws it",
-                folder.display()
-            ));
-        }
-        Ok(Outcome::Done)
-    }
-
-    /// Writes the steps as an array and as a plot, with the exact energy if known.
-    ///
-    /// # Errors
-    /// `ErrorKind::File` if they cannot be written.
-    pub fn draw(&self) -> Result<()> {
-        let Results { recent, history, curve } = &self.results;
-        let Some(files) = self.files.as_ref().filter(|_| recent.summary().is_some()) else { return Ok(()) };
-        let Problem { lattice, hamiltonian_settings, model_settings, .. } = &self.job.problem;
-        let title = hamiltonian::title(hamiltonian_settings, lattice);
-        let title = format!("{title}, {}", wave_function::title(model_settings));
-        history.save(&files.folder.file(HISTORY_FILE))?;
-        curve.draw(&files.folder.file(PICTURE_FILE), &title, self.exact.map(|exact| exact / lattice.sites() as f64))
-    }
-
-    /// Reports the last step, where the run is saved and how to resume it.
-    fn stopped(&self) -> Outcome {
-        let saved = match (self.shown_folder(), self.resuming()) {
-            (Some(folder), Some(resuming)) => format!("saved in {folder}; `{resuming}` resumes from there"),
-            _ => format!("nothing is saved (dir={NO_FOLDER})"),
-        };
-        output::warning(&format!("interrupted after step {} of {}: {saved}", self.done, self.job.steps));
-        Outcome::Interrupted
+        let Checkpoint { weights, .. } = self.trainer.checkpoint()?;
+        Ok(Some(Trained { gpu: self.trainer.gpu().clone(), job: self.job, weights, exact: self.exact }))
     }
 }

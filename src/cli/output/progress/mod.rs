@@ -205,7 +205,8 @@ impl Progress {
         }
     }
 
-    fn warn(&self, text: &str) {
+    /// Prints a warning above the bar.
+    pub fn warn(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| output::warning(&text)),
             None => output::warning(&text),

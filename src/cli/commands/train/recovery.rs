@@ -1,0 +1,248 @@
+//! Recovery of a training run whose device was lost: opens the adapter again and resumes from the newest checkpoint.
+
+use std::time::Duration;
+
+use ketformer::gpu::Gpu;
+use ketformer::run::DeviceLoss;
+use ketformer::{Error, Result};
+
+use super::files::RunFiles;
+use super::run::{Results, TrainingRun};
+use crate::cli::interrupt;
+use crate::cli::output::progress::Progress;
+
+/// Seconds between attempts to open the adapter, which is not there immediately after a reset of its driver.
+const PAUSES: [u64; 5] = [0, 1, 2, 4, 8];
+
+/// Function that opens the adapter of a lost device.
+type Open = dyn FnMut(&Gpu) -> Result<Gpu>;
+
+/// Opens a lost device again.
+pub struct Opener(pub Box<Open>);
+
+impl Default for Opener {
+    fn default() -> Self {
+        Self(Box::new(Gpu::reopen))
+    }
+}
+
+impl TrainingRun {
+    /// Continues on a new device from the newest checkpoint, after `error` by the loss of the device. The rows of later
+    /// steps are dropped from the metrics, because these steps are repeated. Fails if the device was lost too often.
+    ///
+    /// # Errors
+    /// `error` if the device was lost too often; errors of the adapter and of files.
+    pub(super) fn recover(&mut self, error: &Error, progress: &Progress) -> Result<()> {
+        let lost = error.to_string().split(';').next().unwrap_or_default().to_string();
+        let checkpoint = self.trainer.checkpoint()?;
+        let most = self.job.max_device_losses;
+        while self.device_losses < most {
+            self.device_losses += 1;
+            let gpu = self.reopened()?;
+            let restored =
+                self.job.trainer(&gpu).and_then(|mut trainer| trainer.restore(&checkpoint).map(|()| trainer));
+            match restored {
+                Ok(trainer) => {
+                    self.trainer = trainer;
+                    progress.warn(&format!(
+                        "{lost}: {} was opened again, and the run continues from the checkpoint of step {} (loss {} of \
+                         at most {most})",
+                        gpu.info().name,
+                        checkpoint.step,
+                        self.device_losses
+                    ));
+                    return self.return_to(checkpoint.step);
+                }
+                // Lost again.
+                Err(_) if gpu.is_lost() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let text = match most {
+            0 => format!("{lost}, and max_device_losses=0; give a larger one to continue on a new device"),
+            _ => format!("{lost}, more than max_device_losses={most} times; see the system log for the cause"),
+        };
+        Err(Error::new(error.kind(), text))
+    }
+
+    /// Returns to the results and files after step `step`, that of the last checkpoint.
+    fn return_to(&mut self, step: u64) -> Result<()> {
+        let loss = DeviceLoss { step: self.done, resumed_from: step };
+        self.done = step;
+        self.watch = self.saved.watch.clone();
+        let Some(mut files) = self.files.take() else {
+            self.results = Results { recent: self.saved.recent.clone(), ..Results::default() };
+            return Ok(());
+        };
+        let outcome = self.return_files(&mut files, loss);
+        self.files = Some(files);
+        outcome
+    }
+
+    fn return_files(&mut self, files: &mut RunFiles, loss: DeviceLoss) -> Result<()> {
+        files.metrics.flush()?;
+        files.check()?;
+        let count = files.record.lose_device(loss)?;
+        let (metrics, reports) = self.resumed_metrics(&files.folder)?;
+        files.metrics = metrics;
+        files.metrics.set_device_losses(count)?;
+        if files.events.is_some() {
+            files.events = Some(self.events(&files.folder, &reports)?);
+        }
+        Ok(())
+    }
+
+    /// Opens the adapter again, after some pauses if necessary.
+    fn reopened(&mut self) -> Result<Gpu> {
+        let mut outcome = (self.opener.0)(self.trainer.gpu());
+        for pause in PAUSES {
+            if outcome.is_ok() || interrupt::requested() {
+                break;
+            }
+            std::thread::sleep(Duration::from_secs(pause));
+            outcome = (self.opener.0)(self.trainer.gpu());
+        }
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    use clap::Parser;
+    use ketformer::kernels::RandomInputs;
+    use ketformer::run::{Ending, METRICS_FILE, MODEL_FILE, RunSettings, SETTINGS_FILE};
+
+    use super::*;
+    use crate::cli::arguments::{Arguments, Command};
+    use crate::cli::commands::train::Job;
+
+    /// Runs with different states: moments, or a direction and Markov chains.
+    const KINDS: [&str; 2] = [
+        "L=4 K=8 --ptf patch=2x1 Nh=8 nhead=2 num_layers=1 ffn=16",
+        "L=4 K=8 optimizer=sr momentum=0.9 lambda=0.1 clip=0.1 --rbm alpha=1 sweeps=2 burn_in=4",
+    ];
+
+    /// Run of `words` in `folder` that has begun.
+    fn run(gpu: &Gpu, words: &str, folder: &Path) -> TrainingRun {
+        let out = folder.display().to_string();
+        let typed = ["ketformer", "train"].into_iter().chain(words.split(' ')).chain(["--quiet", "--out", &out]);
+        let Command::Train(arguments) = Arguments::try_parse_from(typed).unwrap().command else { unreachable!() };
+        let job = Job::new(&arguments).unwrap();
+        let reserved = job.location.reserve().unwrap();
+        let mut run = TrainingRun::new(job, gpu, None).unwrap();
+        run.begin(gpu, reserved).unwrap();
+        run
+    }
+
+    /// Destroys `gpu` after a time.
+    fn destroy_later(gpu: &Gpu, time: Duration) {
+        let device = gpu.device().clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(time);
+            device.destroy();
+        });
+    }
+
+    /// Rows of the metrics without the seconds, and without the losses of the device if there are any.
+    fn rows(folder: &Path) -> Vec<String> {
+        let text = fs::read_to_string(folder.join(METRICS_FILE)).unwrap();
+        let dropped = if text.lines().next().unwrap().contains("device_losses") { 2 } else { 1 };
+        text.lines().map(|line| line.rsplitn(dropped + 1, ',').last().unwrap().to_string()).collect()
+    }
+
+    /// Devices are destroyed at random moments of training and of recovery. `KETFORMER_LOST_DEVICES` sets their number.
+    #[test]
+    fn a_run_whose_devices_are_destroyed_ends_as_one_whose_device_was_not() {
+        let all = std::env::var("KETFORMER_LOST_DEVICES").map_or(3, |number| number.parse().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let first = Gpu::new().unwrap();
+        let random = Arc::new(Mutex::new(RandomInputs::new(7)));
+        let destroyed = Arc::new(AtomicU64::new(0));
+        let lines = KINDS.map(|kind| format!("steps=150 checkpoint=7 seed=2 max_device_losses=1000 {kind}"));
+        let undisturbed = [0, 1].map(|kind| {
+            let path = folder.path().join(format!("whole-{kind}"));
+            run(&first, &lines[kind], &path).train().unwrap();
+            path
+        });
+        let mut losses = 0;
+        for round in 0.. {
+            let left = || destroyed.load(Ordering::SeqCst) < all;
+            if !left() {
+                break;
+            }
+            let kind = round % KINDS.len();
+            let path = folder.path().join(format!("run-{round}"));
+            let gpu = Gpu::new().unwrap();
+            let mut run = run(&gpu, &lines[kind], &path);
+            let (state, count) = (random.clone(), destroyed.clone());
+            let kill = move |gpu: &Gpu| {
+                if count.fetch_add(1, Ordering::SeqCst) < all {
+                    let milliseconds = state.lock().unwrap().integers(1, 400)[0];
+                    destroy_later(gpu, Duration::from_millis(milliseconds.into()));
+                }
+            };
+            kill(&gpu);
+            run.opener = Opener(Box::new(move |gpu| gpu.reopen().inspect(&kill)));
+            run.train().unwrap();
+            assert_eq!(run.ending, Some(Ending::Completed));
+            let whole = &undisturbed[kind];
+            assert!(fs::read(path.join(MODEL_FILE)).unwrap() == fs::read(whole.join(MODEL_FILE)).unwrap(), "{round}");
+            assert_eq!(rows(&path), rows(whole), "{round}");
+            let settings = RunSettings::load(&path.join(SETTINGS_FILE)).unwrap();
+            assert!(settings.device_losses.len() as u64 <= run.device_losses);
+            assert!(settings.device_losses.iter().all(|loss| loss.resumed_from <= loss.step));
+            assert_eq!(rows(&path).len(), 151);
+            losses += run.device_losses;
+        }
+        assert!(losses > 0, "no device was lost while it was used");
+        println!("{losses} lost devices");
+    }
+
+    #[test]
+    fn a_device_that_is_lost_too_often_ends_the_run_with_its_state_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        for most in [0, 1] {
+            let (gpu, path) = (Gpu::new().unwrap(), folder.path().join(format!("run-{most}")));
+            let words = format!("steps=1000000 checkpoint=5 max_device_losses={most} {}", KINDS[0]);
+            let mut run = run(&gpu, &words, &path);
+            let kill = |gpu: &Gpu| destroy_later(gpu, Duration::from_millis(300));
+            kill(&gpu);
+            run.opener = Opener(Box::new(move |gpu| gpu.reopen().inspect(kill)));
+            let said = run.train().unwrap_err().to_string();
+            let resumes = format!("--resume {}", path.display());
+            for word in ["device was lost", &format!("max_device_losses={most}"), "saved after step", &resumes] {
+                assert!(said.contains(word), "{word}: {said}");
+            }
+            assert!(!said.contains('\n'), "{said}");
+            let settings = RunSettings::load(&path.join(SETTINGS_FILE)).unwrap();
+            assert_eq!(settings.ended.map(|end| end.cause), Some(Ending::DeviceLost));
+            assert_eq!(settings.device_losses.len(), most);
+        }
+    }
+
+    /// Without a folder, a run continues from the newest state that the host knows.
+    #[test]
+    fn a_run_without_a_folder_recovers_too() {
+        let gpu = Gpu::new().unwrap();
+        let typed = format!("ketformer train steps=60 checkpoint=5 dir=<NONE> {} --quiet", KINDS[0]);
+        let Command::Train(arguments) = Arguments::try_parse_from(typed.split(' ')).unwrap().command else {
+            unreachable!()
+        };
+        let energy = |destroy: bool| {
+            let mut run = TrainingRun::new(Job::new(&arguments).unwrap(), &gpu, None).unwrap();
+            run.begin(&gpu, None).unwrap();
+            if destroy {
+                gpu.device().destroy();
+            }
+            run.train().unwrap();
+            assert_eq!((run.done, run.device_losses), (60, u64::from(destroy)));
+            run.results.recent.summary().unwrap()
+        };
+        assert_eq!(energy(false), energy(true));
+    }
+}
