@@ -19,6 +19,7 @@ const MAX_SYMMETRIC_SITES: usize = 1024;
 /// The symmetry group of a Hamiltonian, with its real one-dimensional representations.
 #[derive(Clone, Debug)]
 pub struct SymmetryGroup {
+    lattice: Lattice,
     elements: Vec<Symmetry>,
     characters: Vec<Vec<i8>>,
     named: Vec<(&'static str, usize)>,
@@ -59,7 +60,7 @@ impl SymmetryGroup {
             named.extend(candidate.name(lattice).filter(|_| is_new).map(|name| (name, at)));
         }
         let characters = real_characters(&elements);
-        Ok(Self { elements, characters, named })
+        Ok(Self { lattice: *lattice, elements, characters, named })
     }
 
     /// All elements, the identity first.
@@ -93,9 +94,10 @@ impl SymmetryGroup {
     /// [`ErrorKind::Settings`] otherwise.
     pub fn check(&self, terms: &Terms, lattice: &Lattice) -> Result<()> {
         let fault = |text: String| Err(Error::new(ErrorKind::Settings, format!("symmetry: {text}")));
-        let (own, sites) = (self.elements[0].from.len(), lattice.sites());
-        if own != sites {
-            return fault(format!("the group permutes {own} sites, {lattice} has {sites}; build it for this lattice"));
+        if self.lattice != *lattice {
+            let text = |lattice: &Lattice| format!("{lattice} with periodic={:?}", lattice.periodic);
+            let [own, other] = [&self.lattice, lattice].map(text);
+            return fault(format!("the group is that of the lattice {own}, not of {other}; build it for this lattice"));
         }
         let coefficients = [false, true].map(|flips| Coefficients::of(terms, flips));
         let keeps = |g: &Symmetry| coefficients[0].are_those_of(&coefficients[usize::from(g.flips)], g);

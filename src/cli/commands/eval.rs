@@ -51,7 +51,10 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
         .transpose()?;
     let half = left_half(lattice);
     let has_pairs = config.samples >= LEAST_SAMPLES && lattice.sites() > 1;
-    let entropy = has_pairs.then(|| state.renyi_entropy(&half, config)).transpose()?;
+    let mut entropy = has_pairs.then(|| state.renyi_entropy(&half, config)).transpose()?;
+    if let (Some(entropy), Some(report)) = (&mut entropy, &estimate.chains) {
+        [&mut entropy.purity, &mut entropy.entropy].into_iter().for_each(|mean| mean.error *= report.widening);
+    }
     let amplitudes = (lattice.sites() <= EXACT_SITES).then(|| state.full_sum()).transpose()?;
     let exact = match &amplitudes {
         Some(amplitudes) => {

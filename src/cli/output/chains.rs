@@ -22,7 +22,7 @@ pub fn show(report: &ChainReport) {
     output::line(format!("error by blocking {error} (blocks of {block})  split R-hat {r_hat}"));
 }
 
-/// Warns if chains are frozen, disagree, or are too short to show whether they do.
+/// Warns if chains are frozen, disagree, drift, or are too short to show whether they do.
 pub fn warn(report: &ChainReport) {
     if report.frozen > 0 {
         let (frozen, all, part) = (report.frozen, report.chains, 100.0 * FROZEN);
@@ -40,11 +40,18 @@ pub fn warn(report: &ChainReport) {
         )),
         Some(r_hat) if r_hat > MIXED => output::warning(&format!(
             "the Markov chains or their halves disagree (split R-hat {r_hat:.3}, above {MIXED}): they have not \
-             equilibrated, or are too short to show it, and all error bars are {:.1} times as large for it; give more \
-             samples, and if the run has them a longer burn_in= and more sweeps=",
-            report.widening
+             equilibrated, or are too short to show it; give more samples=, and if the run has them a longer burn_in= \
+             and more sweeps="
         )),
         Some(_) => (),
+    }
+    if report.r_hat.is_some() && report.widening > 1.0 {
+        output::warning(&format!(
+            "the energies of the Markov chains drift together from the first to the second half: they have not \
+             equilibrated, and all error bars are {:.1} times as large for it; give more samples=, and if the run has \
+             them a longer burn_in= and more sweeps=",
+            report.widening
+        ));
     }
 }
 

@@ -12,7 +12,7 @@ use super::evaluate::chunk_of;
 use super::full_sum::Free;
 use crate::error::{Error, ErrorKind, Result};
 use crate::vmc::state::{SampleConfig, State};
-use crate::vmc::statistics::{BatchLayout, Batches, Mean, autocorrelation_time, place, widening};
+use crate::vmc::statistics::{BatchLayout, Batches, Mean, autocorrelation_time, place};
 use crate::vmc::step::fixed_configurations::FixedConfigurations;
 
 /// Rényi-2 entropy of a part of the lattice.
@@ -80,11 +80,9 @@ impl State<'_> {
         };
         let terms: Vec<f64> = pairs.iter().zip(swapped.chunks(2)).zip(&inside).map(term).collect();
         // Both chains of a pair belong to one batch, within which pairs may be correlated.
-        let mut widened = 1.0;
         let of_chains = chains.map(|chains| {
             let mut series = vec![Vec::new(); (chains / 2).max(1)];
             pairs.iter().zip(&terms).for_each(|(pair, term)| series[pair.chain].push(*term));
-            widened = widening(&series);
             (series.len(), autocorrelation_time(&series))
         });
         let division = BatchLayout::new(pairs.len(), of_chains);
@@ -92,8 +90,7 @@ impl State<'_> {
         for (pair, term) in pairs.iter().zip(&terms) {
             batches.sample(division.batch(pair.chain, pair.place))[0] += term;
         }
-        let Mean { value, error } = batches.mean(0);
-        let purity = Mean { value, error: error * widened };
+        let purity = batches.mean(0);
         let entropy = match purity.value > 0.0 {
             true => Mean { value: -purity.value.ln(), error: purity.error / purity.value },
             false => Mean { value: f64::NAN, error: f64::NAN },

@@ -37,7 +37,7 @@ pub struct ProjectedEstimate {
     pub weight: f64,
     /// Energy of the projected wave function, of the whole lattice.
     pub energy: f64,
-    /// Standard error of the energy by the jackknife, times √(2τ) for Markov chains, more if they disagree or are too
+    /// Standard error of the energy by the jackknife, times √(2τ) for Markov chains, more if they drift or are too
     /// short to show it.
     pub energy_error: f64,
     /// Variance of the local energy, ⟨|E − Ē|²⟩.

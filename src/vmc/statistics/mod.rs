@@ -38,9 +38,9 @@ pub struct ChainReport {
     /// Integrated autocorrelation time τ of the local energy, in samples of a chain; ½ if samples are independent,
     /// infinite if it is not known because a chain has fewer than [`NEEDED_LENGTH`] samples.
     pub autocorrelation: f64,
-    /// Effective number of independent samples: samples / 2τ, less if `widening` is above 1, and 1 if τ is not known.
+    /// Effective number of independent samples: samples / 2τ / widening², which is 1 if τ is not known.
     pub effective_samples: f64,
-    /// Factor ≥ 1 of all error bars because the chains disagree, or are too short to show whether they do.
+    /// Factor ≥ 1 of all error bars because the chains drift together, or are too short to show whether they do.
     pub widening: f64,
     /// Number of samples that gives every chain [`NEEDED_LENGTH`] samples.
     pub needed_samples: usize,
