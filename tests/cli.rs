@@ -99,7 +99,7 @@ fn unknown_keys_get_a_suggestion() {
     refuses_settings("train --tfim periodic=maybe", &["periodic=true"]);
     refuses_settings("train --heisenberg J=1", &["key of --tfim"]);
     refuses_settings("train --heisenberg marshal=true", &["did you mean marshall?"]);
-    refuses_settings("train temperature=1", &["the keys are"]);
+    refuses_settings("train humidity=1", &["the keys are"]);
     refuses_settings("train schedule=cosin", &["schedule=cosine"]);
     refuses_settings("train precision=mixd", &["precision=mixed", "single, mixed"]);
     refuses_settings("train precision=f16", &["single, mixed"]);

@@ -2,7 +2,7 @@
 //! which no shortfall is known are offered.
 
 use ketformer::model::{check_sector, shortfall};
-use ketformer::physics::{Lattice, Patch};
+use ketformer::physics::{Lattice, Patch, Symmetry};
 
 use super::groups::lattice::PERIODIC;
 use super::groups::{Problem, hamiltonian, wave_function};
@@ -54,6 +54,12 @@ fn suffices(problem: &Problem, mut model: Vec<Settings>, settings: Settings, exa
         return false;
     };
     let Ok(terms) = hamiltonian::hamiltonian(&settings).terms(&lattice) else { return false };
+    // Decided without exact energies.
+    let Ok(symmetries) = model.symmetries(&lattice) else { return false };
+    let symmetries: Vec<Symmetry> = symmetries.into_iter().map(|(_, symmetry)| symmetry).collect();
+    if Symmetry::of_terms(&symmetries, &terms).contains(&false) {
+        return false;
+    }
     let fits = model.check(&lattice).is_ok() && check_sector(&*model, &terms).is_ok();
     fits && (model.is_complex() || terms.is_stoquastic())
         && matches!(shortfall(&*model, &lattice, &terms, exact), Ok(None))

@@ -73,6 +73,11 @@ pub fn shortfall(model: &dyn Model, lattice: &Lattice, terms: &Terms, exact: Opt
     let sign = |g: &Symmetry| rule.as_ref().and_then(|rule| rule.sign_under(g));
     let odd = if broken.is_empty() { select(&|index| sign(&generators[index]) == Some(-1)) } else { Vec::new() };
 
+    // By the sign rule of the whole ground state, every symmetry leaves it as it is.
+    let is_whole = excitations.is_none() && !terms.conserves_magnetization();
+    if is_whole && broken.is_empty() && generators.iter().all(|g| sign(g) == Some(1)) {
+        return Ok(None);
+    }
     let bound = terms.bound();
     let mut gap = None;
     if terms.sites() <= MAX_SUBSPACE_SITES {

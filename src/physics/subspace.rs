@@ -5,7 +5,7 @@
 //! outside of the subspace of H. With the normalized sums over orbits as basis, the matrix is `Pᵀ H P`. H does not have
 //! to be invariant: the lowest eigenvalue is the minimum of ⟨H⟩ over the subspace either way.
 
-use super::davidson::{Davidson, RitzPair, pseudorandom};
+use super::davidson::{Davidson, RitzPair, damped, pseudorandom};
 use super::operator::SymmetricMatrix;
 use super::symmetry::Symmetry;
 use super::{Operator, Terms};
@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub const MAX_SUBSPACE_SITES: usize = 16;
 
 /// Target residual in units of the energies in the state. The error of the energy is of second order in it.
-const RESIDUAL: f64 = 1e-8;
+const RESIDUAL: f64 = 1e-7;
 
 /// Maximum number of products of `H` and a vector.
 const MOST_PRODUCTS: usize = 2000;
@@ -59,7 +59,12 @@ impl Subspace {
         }
         let projected = Projected { operator: &operator, orbits, diagonal };
         let accepts = |pair: &RitzPair| pair.residual <= RESIDUAL * (pair.scale + operator.largest_off_diagonal_sum());
-        let found = Davidson::new(&projected, MOST_PRODUCTS).lowest(pseudorandom(&projected, 0), accepts)?;
+        // As for the ground state: the lowest state of stoquastic terms is non-negative, also in the basis of orbits.
+        let start = match terms.is_stoquastic() {
+            true => damped(&projected, |_| 1.0),
+            false => pseudorandom(&projected, 0),
+        };
+        let found = Davidson::new(&projected, MOST_PRODUCTS).lowest(start, accepts)?;
         let Some(pair) = found else {
             return fault(format!(
                 "no residual below {RESIDUAL:.0e} in {MOST_PRODUCTS} products; give couplings of similar size"
