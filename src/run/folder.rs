@@ -98,7 +98,7 @@ impl RunFolder {
 
     /// State of the run in the folder at `path`, of which `ended` is recorded.
     pub fn state(path: &Path, ended: Option<super::RunEnd>) -> RunState {
-        let lock = File::options().write(true).open(path.join(LOCK_FILE));
+        let lock = lock_file(&path.join(LOCK_FILE), false);
         let is_locked = lock.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
         match (is_locked, ended) {
             (true, _) => RunState::InProgress,
@@ -202,7 +202,7 @@ struct Lock {
 impl Lock {
     fn new(folder: &Path) -> Result<Self> {
         let path = folder.join(LOCK_FILE);
-        let file = lock_file(&path).map_err(|cause| cannot_make(&path, cause))?;
+        let file = lock_file(&path, true).map_err(|cause| cannot_make(&path, cause))?;
         match file.try_lock() {
             Ok(()) => {
                 atomic_write::remove_leftovers(folder);
@@ -218,10 +218,11 @@ impl Lock {
     }
 }
 
-/// Opens or creates the file, without truncating it. Anything but a file, such as a symbolic link, is an error.
-fn lock_file(path: &Path) -> io::Result<File> {
+/// Opens the file, or creates it if `create`, without truncating it. Anything but a file, such as a symbolic link or a
+/// FIFO, is an error.
+fn lock_file(path: &Path, create: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
+    options.write(true).create(create).truncate(false);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
@@ -338,6 +339,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
         assert!(std::process::Command::new("mkfifo").arg(run.join(LOCK_FILE)).status().unwrap().success());
         assert!(RunFolder::existing(&run).is_err());
+        assert!(matches!(RunFolder::state(&run, None), RunState::Unknown));
     }
 
     #[test]
