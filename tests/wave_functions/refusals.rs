@@ -1,6 +1,6 @@
 //! Requests that a wave function cannot fulfill are refused with a remedy.
 
-use ketformer::physics::{Lattice, Rydberg};
+use ketformer::physics::{Heisenberg, Lattice, Rydberg};
 use ketformer::vmc::{Likelihood, SampleConfig, State, TrainConfig, Trainer};
 use ketformer::{Error, ErrorKind};
 
@@ -17,7 +17,7 @@ fn positive_amplitudes_are_refused() {
     let real = |case: &Case| !case.model.is_complex() && !case.model.conserves_magnetization();
     for case in cases().into_iter().filter(real) {
         let (lattice, model, weights) = (&case.lattice, &*case.model, case.weights(1));
-        let frustrated = Rydberg { omega: -1.0, ..Rydberg::default() };
+        let frustrated = Heisenberg::default();
         let part = "positive off-diagonal";
         let trainer = Trainer::new(gpu(), lattice, &frustrated, model, TrainConfig::default());
         is_settings(&trainer.err().unwrap(), part);
