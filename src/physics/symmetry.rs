@@ -31,10 +31,11 @@ impl Symmetry {
     /// # Panics
     /// If a symmetry is of another number of sites.
     pub fn of_terms(symmetries: &[Self], terms: &Terms) -> Vec<bool> {
-        let coefficients = [false, true].map(|flips| Coefficients::of(terms, flips));
+        let own = Coefficients::of(terms, false);
+        let flipped = symmetries.iter().any(|g| g.flips).then(|| Coefficients::of(terms, true));
         let holds = |g: &Self| {
             assert_eq!(g.from.len(), terms.sites(), "symmetry: it permutes the sites of the terms");
-            coefficients[0].are_those_of(&coefficients[usize::from(g.flips)], g)
+            own.are_those_of(flipped.as_ref().filter(|_| g.flips).unwrap_or(&own), g)
         };
         symmetries.iter().map(holds).collect()
     }

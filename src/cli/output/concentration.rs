@@ -38,7 +38,9 @@ fn collapse(samples: &str, config: &[u8], variance: f64) -> String {
 fn rare_remedy(problem: &Problem) -> String {
     let has_blockade = problem.hamiltonian_settings.group().keys.iter().any(|key| key.name == "blockade");
     let is_autoregressive = problem.model.chains().is_none();
+    let radius = has_blockade.then(|| problem.hamiltonian_settings.optional_real("blockade")).flatten();
     match has_blockade && is_autoregressive {
+        true if radius.is_some() => "give a larger radius of --rydberg blockade=, or more samples".into(),
         true => {
             "give --rydberg blockade=1 to leave out configurations of two excited neighbors, or more samples".into()
         }

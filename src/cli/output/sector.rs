@@ -14,6 +14,9 @@ use crate::cli::output;
 /// Maximum number of samples of the estimates, each with one image per symmetry.
 const SAMPLES: usize = 1024;
 
+/// Maximum number of pairs of a Hamiltonian whose symmetries are determined, which takes some hundred bytes per pair.
+const PAIRS: usize = 1 << 20;
+
 /// Minimum part of ⟨T⟩ along an eigenvalue from which a state counts as an eigenstate.
 const HOLDS: f64 = 0.99;
 
@@ -40,7 +43,9 @@ impl Sector {
         config: SampleConfig,
     ) -> Result<Self> {
         let Problem { lattice, hamiltonian_settings, .. } = problem;
-        let (names, symmetries): (Vec<&str>, Vec<Symmetry>) = named_symmetries(terms, lattice)?.into_iter().unzip();
+        let is_small = terms.pairs.len() <= PAIRS;
+        let named = if is_small { named_symmetries(terms, lattice)? } else { Vec::new() };
+        let (names, symmetries): (Vec<&str>, Vec<Symmetry>) = named.into_iter().unzip();
         let samples = config.samples.min(SAMPLES);
         let found = match amplitudes {
             _ if symmetries.is_empty() => Vec::new(),
