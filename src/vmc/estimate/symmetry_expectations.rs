@@ -103,7 +103,7 @@ mod tests {
         let k = std::f64::consts::TAU / 5.0;
         let mut wave = Amplitudes { log_p: vec![f64::NEG_INFINITY; 32], phase: vec![0.0; 32] };
         for x in 0..5 {
-            (wave.log_p[1 << x], wave.phase[1 << x]) = (0.3, 2.0 * k * x as f64);
+            (wave.log_p[1 << x], wave.phase[1 << x]) = (0.3, 2.0 * k * f64::from(x));
         }
         let [re, im] = wave.expectation(&g);
         assert!((re - (2.0 * k).cos()).abs() < 1e-12 && (im + (2.0 * k).sin()).abs() < 1e-12);
