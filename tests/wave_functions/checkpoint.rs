@@ -112,7 +112,7 @@ fn a_step_that_is_stopped_is_discarded() {
                     assert!(stopped.checkpoint().unwrap() == checkpoint, "{}: moment {moment}", case.name);
                     assert_eq!(steps(&mut stopped, 2), reports, "{} {optimizer:?}, moment {moment}", case.name);
                     // Neighboring moments differ least in long plans.
-                    moment += 1 + moment / 6;
+                    moment += 1 + moment / 2;
                 }
             }
         }
