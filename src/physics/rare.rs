@@ -1,7 +1,7 @@
 //! What samples of few or of frequent configurations leave out: the variance of the energy in a single configuration,
 //! and the energy of configurations that are too rare to be sampled.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::Terms;
 
@@ -16,7 +16,7 @@ impl Terms {
     /// `⟨H²⟩ − ⟨H⟩²` in the state of the single configuration `config`: the sum of the squared amplitudes to the
     /// configurations that H connects with it. The configuration is an eigenstate only if it is 0.
     pub fn variance_of_configuration(&self, config: &[u8]) -> f64 {
-        let mut amplitudes: HashMap<[usize; 2], f64> = HashMap::new();
+        let mut amplitudes: BTreeMap<[usize; 2], f64> = BTreeMap::new();
         for step in self.moves.iter().filter(|step| step.acts_on(config)) {
             let second = step.second.unwrap_or(step.first);
             *amplitudes.entry([step.first.min(second), step.first.max(second)]).or_insert(0.0) += step.amplitude;

@@ -45,7 +45,8 @@ impl Concentration {
         let samples = energies.len();
         let mut counts: HashMap<&[u8], usize> = HashMap::new();
         configurations.chunks(terms.sites()).for_each(|config| *counts.entry(config).or_insert(0) += 1);
-        let frequencies = counts.values().map(|count| (*count as f64 / samples as f64).powi(2));
+        // A sum of whole numbers does not depend on the order of a map.
+        let squared_counts: u64 = counts.values().map(|count| (*count as u64).pow(2)).sum();
         // The smallest of equally frequent configurations, so that the result does not depend on the order of a map.
         let most = counts.iter().max_by(|a, b| a.1.cmp(b.1).then(b.0.cmp(a.0)));
         let (mode, count) = most.map_or((Vec::new(), 0), |(mode, count)| (mode.to_vec(), *count));
@@ -56,7 +57,7 @@ impl Concentration {
         Self {
             samples,
             configurations: counts.len(),
-            effective_configurations: 1.0 / frequencies.sum::<f64>(),
+            effective_configurations: (samples as f64).powi(2) / squared_counts as f64,
             others: samples - count,
             variance_of_mode: if mode.is_empty() { 0.0 } else { terms.variance_of_configuration(&mode) },
             mode,
