@@ -98,7 +98,7 @@ fn settings_are_checked_as_a_whole() {
         ("\"lr\": 0.0005", "\"lr\": 0.5", ["lr = 0.5", "0.0005"]),
         ("\"tfim\": {", "\"xxz\": {}, \"tfim\": {", ["more than one Hamiltonian", "restore it"]),
         ("\"tfim\": {", "\"color\": 3, \"tfim\": {", ["`color` is unknown", "restore it"]),
-        ("ketformer train", "ketformer trian", ["command", "restore it"]),
+        ("ketformer train", "ketformer xtrain", ["command", "restore it"]),
     ] {
         assert!(whole.contains(old), "{old}");
         fs::write(&file, whole.replacen(old, new, 1)).unwrap();

@@ -18,7 +18,11 @@ fuzz_target!(|bytes: &[u8]| {
                 let tensors = weights.tensors.iter();
                 tensors
                     .map(|(name, tensor)| {
-                        (name.clone(), tensor.shape.clone(), tensor.values.iter().map(|value| value.to_bits()).collect())
+                        (
+                            name.clone(),
+                            tensor.shape.clone(),
+                            tensor.values.iter().map(|value| value.to_bits()).collect(),
+                        )
                     })
                     .collect()
             };

@@ -1,5 +1,5 @@
-//! Lowest eigenpairs of a symmetric operator by the Davidson method with thick restarts (Davidson, J. Comput. Phys. 17,
-//! 87 (1975); Stathopoulos & Saad, SIAM J. Sci. Comput. 19, 227 (1998)).
+//! Lowest eigenpairs of a symmetric operator by the Davidson method with thick restarts (Davidson, Journal of
+//! Computational Physics 17, 87 (1975); Stathopoulos & Saad, SIAM Journal on Scientific Computing 19, 227 (1998)).
 //!
 //! A basis `V` with images `W = H V` yields the lowest Ritz pair `(θ, x)` and its residual `r = H x − θ x`. The next
 //! basis vector is `M⁻¹ r`, orthogonalized, with the positive preconditioner `M = D − θ` of the diagonal `D`. With `M =

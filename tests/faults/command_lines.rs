@@ -11,7 +11,7 @@ use crate::program::without_driver;
 
 const COMMANDS: &[&str] = &[
     "train", "eval", "sample", "report", "sweep", "exact", "bench", "tune", "doctor", "kernels", "devices", "help",
-    "trian", "--train", "",
+    "xtrain", "--train", "",
 ];
 
 const GROUPS: &[&str] = &[
