@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// An adapter that has not been opened.
 #[derive(Debug, Clone)]
 pub struct AdapterSummary {
-    /// Index in the list, valid as [`GpuOptions::adapter`].
+    /// Index in the list, valid as [`super::GpuOptions::adapter`].
     pub index: usize,
     /// Name, driver, backend, device type and subgroup sizes.
     pub info: wgpu::AdapterInfo,
