@@ -58,7 +58,9 @@ fn rejected_and_accepted_steps_take_turns() {
         for _ in 0..24 {
             let report = step(&mut trainer);
             let after = bits(&trainer.weights().unwrap());
-            assert_eq!(report.accepted, report.variance.is_finite(), "{}: {report:?}", case.name);
+            // The variance of samples that are one configuration is unknown, and nothing overflows.
+            let is_finite = report.variance.is_finite() || report.unique == 1;
+            assert_eq!(report.accepted, is_finite, "{}: {report:?}", case.name);
             assert_eq!(report.accepted, before != after || report.gradient_norm == 0.0, "{}: {report:?}", case.name);
             counts[usize::from(report.accepted)] += 1;
             before = after;
