@@ -28,13 +28,13 @@ pub static DIAGONAL_OBSERVABLES: [DiagonalObservable; 6] = [
     DiagonalObservable {
         name: "staggered_abs",
         label: "staggered |m|",
-        html: "Staggered magnetization <span class=\"formula\">⟨|m|⟩</span>",
+        html: "Staggered <span class=\"formula\">⟨|m|⟩</span>",
         on: |lattice| of_magnetization(lattice, Lattice::sublattice_sign, f64::abs),
     },
     DiagonalObservable {
         name: "staggered_squared",
         label: "staggered m^2",
-        html: "Staggered magnetization <span class=\"formula\">⟨m²⟩</span>",
+        html: "Staggered <span class=\"formula\">⟨m²⟩</span>",
         on: |lattice| of_magnetization(lattice, Lattice::sublattice_sign, |m| m.powi(2)),
     },
     // Mean of σᶻ_a σᶻ_b over the bonds of the lattice; 0 without bonds
@@ -54,13 +54,13 @@ pub static DIAGONAL_OBSERVABLES: [DiagonalObservable; 6] = [
     DiagonalObservable {
         name: "uniform_abs",
         label: "uniform |m|",
-        html: "Uniform magnetization <span class=\"formula\">⟨|m|⟩</span>",
+        html: "Uniform <span class=\"formula\">⟨|m|⟩</span>",
         on: |lattice| of_magnetization(lattice, |_, _| 1.0, f64::abs),
     },
     DiagonalObservable {
         name: "uniform_squared",
         label: "uniform m^2",
-        html: "Uniform magnetization <span class=\"formula\">⟨m²⟩</span>",
+        html: "Uniform <span class=\"formula\">⟨m²⟩</span>",
         on: |lattice| of_magnetization(lattice, |_, _| 1.0, |m| m.powi(2)),
     },
 ];

@@ -104,14 +104,15 @@ fn numbers(report: &Report) -> Vec<Number> {
 /// Tables of the observables and of the Markov chain diagnostics.
 pub(super) fn observables(report: &Report) -> String {
     let found = &report.estimate.observables;
-    let diagonal = DIAGONAL_OBSERVABLES.iter().zip(&found.diagonal);
-    let mut rows: Vec<(&str, String)> = diagonal.map(|(row, mean)| (row.html, measured((*mean).into()))).collect();
+    let [row, _] = found.order.rows();
+    let others = DIAGONAL_OBSERVABLES.iter().zip(&found.diagonal).enumerate().filter(|(index, _)| *index != row);
+    let mut rows: Vec<(&str, String)> =
+        others.map(|(_, (other, mean))| (other.html, measured((*mean).into()))).collect();
     rows.extend(found.sigma_x.map(|mean| ("⟨σˣ⟩ per site", measured(mean.into()))));
     let [size, fluctuation] = found.order_parameter(found.order).map(|mean| measured(mean.into()));
-    let [row, _] = found.order.rows();
     let order = [
         (DIAGONAL_OBSERVABLES[row].html, size),
-        ("Its fluctuation <span class=\"formula\">N (⟨m²⟩ − ⟨|m|⟩²)</span>", fluctuation),
+        ("Fluctuation <span class=\"formula\">N (⟨m²⟩ − ⟨|m|⟩²)</span>", fluctuation),
     ];
     let mut tables = table("measured", "Order parameter of the Hamiltonian", &order);
     tables += &table("measured", "Over all sites", &rows);
