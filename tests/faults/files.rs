@@ -121,7 +121,7 @@ fn check(folder: &Path, file: &str, found: &[u8]) -> Result<(), String> {
     let saved: Value = serde_json::from_slice(&fs::read(folder.join(SETTINGS)).map_err(|error| error.to_string())?)
         .map_err(|error| format!("settings that cannot be read: {error}"))?;
     let names = |value: &Value| value.as_object().map(|object| object.keys().cloned().collect::<BTreeSet<_>>());
-    let changed = ["resumptions", "wall_seconds"];
+    let changed = ["resumptions", "wall_seconds", "ended"];
     for name in names(&asked).unwrap_or_default().iter().filter(|name| !changed.contains(&name.as_str())) {
         let mut asked = asked[name].clone();
         if name == "train" {
