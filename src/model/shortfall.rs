@@ -11,7 +11,7 @@
 
 use super::Model;
 use crate::error::Result;
-use crate::physics::{Lattice, MAX_SUBSPACE_SITES, SignRule, Subspace, Symmetry, Terms, ground_state};
+use crate::physics::{Lattice, MAX_SUBSPACE_SITES, SignRule, Subspace, Symmetry, Terms, ground_energy};
 
 /// Reason why a wave function cannot represent the ground state of a Hamiltonian.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,7 +57,7 @@ const DIFFERENT: f64 = 1e-8;
 /// is the energy of the ground state, which is computed if it is needed and `None`.
 ///
 /// # Errors
-/// As [`Model::symmetries`]; as [`Subspace::lowest_energy`] and [`ground_state`] for terms that fail [`Terms::check`].
+/// As [`Model::symmetries`]; as [`Subspace::lowest_energy`] and [`ground_energy`] for terms that fail [`Terms::check`].
 pub fn shortfall(model: &dyn Model, lattice: &Lattice, terms: &Terms, exact: Option<f64>) -> Result<Option<Shortfall>> {
     let (names, generators): (Vec<String>, Vec<Symmetry>) = model.symmetries(lattice)?.into_iter().unzip();
     let excitations = model.conserves_magnetization().then_some(terms.sites() / 2);
@@ -81,7 +81,7 @@ pub fn shortfall(model: &dyn Model, lattice: &Lattice, terms: &Terms, exact: Opt
     let bound = terms.bound();
     let mut gap = None;
     if terms.sites() <= MAX_SUBSPACE_SITES {
-        let ground = exact.map_or_else(|| Ok(ground_state(terms, terms.sites())?.energy), Ok)?;
+        let ground = exact.map_or_else(|| ground_energy(terms, terms.sites()), Ok)?;
         let of = |generators: Vec<Symmetry>| Subspace { generators, excitations }.lowest_energy(terms);
         let is_above = |energy: f64| energy - ground > DIFFERENT * bound;
         if excitations.is_some() {

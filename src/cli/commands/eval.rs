@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::arguments::EvalArguments;
 use crate::cli::groups::{Problem, eval, train};
-use crate::cli::output::exact_answer::{EXACT_SITES, ExactAnswer, or_warning};
+use crate::cli::output::exact_answer::{EXACT_SITES, ExactAnswer, exact_level};
 use crate::cli::output::number::{Measurement, energy_line, pair};
 use crate::cli::output::sector::Sector;
 use crate::cli::output::{chains, concentration, observables, projected, shortfall};
@@ -33,7 +33,8 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
     if !arguments.gpu.quiet {
         problem.show_notes();
     }
-    shortfall::warn(&problem, None);
+    let ground = exact_level(&terms)?;
+    shortfall::warn(&problem, ground.as_ref().map(|ground| ground.energy));
     let gpu = device::open(&arguments.gpu.adapter)?;
     let config = SampleConfig {
         samples: settings.size("samples"),
@@ -56,13 +57,9 @@ pub fn run(arguments: &EvalArguments) -> Result<Outcome> {
         [&mut entropy.purity, &mut entropy.entropy].into_iter().for_each(|mean| mean.error *= report.widening);
     }
     let amplitudes = (lattice.sites() <= EXACT_SITES).then(|| state.full_sum()).transpose()?;
-    let exact = match &amplitudes {
-        Some(amplitudes) => {
-            let projection = projected.as_ref().map(|(group, found)| (group, found.character));
-            or_warning(ExactAnswer::new(&terms, lattice, amplitudes, projection))?
-        }
-        None => None,
-    };
+    let projection = projected.as_ref().map(|(group, found)| (group, found.character));
+    let compare = |(amplitudes, ground)| ExactAnswer::new(&terms, lattice, amplitudes, ground, projection);
+    let exact = amplitudes.as_ref().zip(ground.as_ref()).map(compare).transpose()?;
     let sector = Sector::new(&problem, &terms, &state, amplitudes.as_ref(), config)?;
     let energy = Measurement { mean: estimate.energy, error: estimate.energy_error };
     concentration::warn(&estimate.concentration, energy, &problem);

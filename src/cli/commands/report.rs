@@ -50,7 +50,8 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
             Vec::new()
         }
     };
-    shortfall::warn(&problem, None);
+    let exact = exact_energy(&problem)?;
+    shortfall::warn(&problem, exact);
     let gpu = device::open(&arguments.gpu.adapter)?;
 
     let samples = options.size("samples");
@@ -79,7 +80,7 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
     let path = arguments.out.clone().unwrap_or_else(|| run.join(REPORT_FILE));
     let report = Report {
         title: title(&problem),
-        exact: exact_energy(&problem)?,
+        exact,
         lattice: problem.lattice,
         settings,
         origin,

@@ -1,6 +1,6 @@
 //! Comparison of a wave function with the exact ground state, by a full sum over all configurations of a small lattice.
 
-use ketformer::physics::{Order, SymmetryGroup, Terms, ground_energy, ground_state};
+use ketformer::physics::{GroundState, Order, SymmetryGroup, Terms, ground_energy, ground_state};
 use ketformer::run::Enumeration;
 use ketformer::vmc::Amplitudes;
 use ketformer::{ErrorKind, Lattice, Result};
@@ -25,11 +25,21 @@ pub fn exact_energy(problem: &Problem) -> Result<Option<f64>> {
     if sites > EXACT_SITES { Ok(None) } else { or_warning(ground_energy(&terms, sites)) }
 }
 
+/// Ground level of `terms` on at most [`EXACT_SITES`] sites, otherwise `None`. As in [`exact_energy`], a search that does
+/// not converge is a warning.
+///
+/// # Errors
+/// As [`exact_energy`].
+pub fn exact_level(terms: &Terms) -> Result<Option<GroundState>> {
+    let sites = terms.sites();
+    if sites > EXACT_SITES { Ok(None) } else { or_warning(ground_state(terms, sites)) }
+}
+
 /// The answer of an exact diagonalization, or a warning if the couplings do not allow one.
 ///
 /// # Errors
 /// All other errors of `answer`.
-pub fn or_warning<T>(answer: Result<T>) -> Result<Option<T>> {
+fn or_warning<T>(answer: Result<T>) -> Result<Option<T>> {
     match answer {
         Err(error) if error.kind() == ErrorKind::Settings => {
             output::warning(&format!("no comparison with the exact ground state: {error}"));
@@ -42,7 +52,7 @@ pub fn or_warning<T>(answer: Result<T>) -> Result<Option<T>> {
 /// Error of the energy from a full sum over 32-bit amplitudes, which determines the printed digits.
 const ENUMERATED: f64 = 1e-6;
 
-/// Full sums over the wave function and, if requested, its projection, with the ground level by exact diagonalization.
+/// Full sums over the wave function and, if requested, its projection, compared with the ground level.
 pub struct ExactAnswer {
     energy: f64,
     /// Number of states of the ground level.
@@ -57,26 +67,26 @@ impl ExactAnswer {
     /// Computes the full sums over `amplitudes` and their projection onto a representation of a group.
     ///
     /// # Errors
-    /// Errors of [`Enumeration::new`] and [`ground_state`].
+    /// Errors of [`Enumeration::new`].
     pub fn new(
         terms: &Terms,
         lattice: &Lattice,
         amplitudes: &Amplitudes,
+        ground: &GroundState,
         projection: Option<(&SymmetryGroup, usize)>,
     ) -> Result<Self> {
         let all = Enumeration::new(terms, lattice, amplitudes)?;
-        let ground = ground_state(terms, lattice.sites())?;
         let projected = projection
             .map(|(group, character)| Enumeration::projected(terms, lattice, amplitudes, group, character))
             .transpose()?;
         let projected = projected.map(|projected| {
-            let fidelity = projected.fidelity(&ground);
+            let fidelity = projected.fidelity(ground);
             (projected, fidelity)
         });
         Ok(Self {
             energy: ground.energy,
             degeneracy: ground.degeneracy(),
-            fidelity: all.fidelity(&ground),
+            fidelity: all.fidelity(ground),
             all,
             projected,
         })
