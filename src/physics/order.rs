@@ -44,6 +44,11 @@ pub struct Peak {
 }
 
 impl Peak {
+    /// Value of the peak: that of the structure factor, or the `connected` one.
+    pub fn value<T: Copy>(&self, structure_factor: &[T], connected: T) -> T {
+        if self.is_connected { connected } else { structure_factor[self.wave] }
+    }
+
     /// `k` in units of π.
     pub fn vector(&self, lattice: &Lattice) -> [f64; 2] {
         let (a, b) = lattice.position(self.wave);

@@ -78,7 +78,7 @@ fn show(ground: &GroundState, seen: &Observables, terms: &Terms, hamiltonian: &d
 /// Largest peak of the structure factor and its value.
 fn peak(seen: &Observables, terms: &Terms) -> Option<(Peak, f64)> {
     let peak = Peak::of(&seen.structure_factor, seen.connected(), terms.is_flip_symmetric())?;
-    Some((peak, if peak.is_connected { seen.connected() } else { seen.structure_factor[peak.wave] }))
+    Some((peak, peak.value(&seen.structure_factor, seen.connected())))
 }
 
 /// All results as one JSON object.

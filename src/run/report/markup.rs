@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use crate::plot_style::typographic;
-use crate::run::significant;
+use crate::run::{Measurement, significant};
 
 /// Text escaped for an element or an attribute.
 pub(super) fn escaped(text: &str) -> String {
@@ -39,6 +39,11 @@ pub(super) fn shown(value: f64, digits: usize) -> String {
         true => typographic(&significant(value, digits)),
         false => "unknown".into(),
     }
+}
+
+/// Number with its error, with minus signs; "unknown" for what is not a number.
+pub(super) fn measured(number: Measurement) -> String {
+    number.to_string().replace('-', "−").replace("NaN", "unknown")
 }
 
 /// Figure of a class with its content and its caption, both HTML.

@@ -2,9 +2,8 @@
 
 use super::Report;
 use super::drawing::{LEAST, Scale, SitePositions, address};
-use super::markup::{figure, shown};
+use super::markup::{figure, measured, shown};
 use crate::plot_style::Fault;
-use crate::run::Measurement;
 
 /// Number of sites above which they are drawn as pixels: more circles would make the page slow.
 const MANY: usize = 1024;
@@ -32,7 +31,7 @@ fn densities(report: &Report) -> Result<String, Fault> {
         svg += &image(&places, &|site| found[site].value, &scale)?;
     } else {
         for (site, mean) in found.iter().enumerate() {
-            let measured = Measurement::from(*mean).to_string().replace('-', "−").replace("NaN", "unknown");
+            let measured = measured((*mean).into());
             let title = format!("<title>{}: {measured}</title>", places.name(site));
             let opacity = (STRONGEST * 100.0 * scale.opacity(mean.value)).round() / 100.0;
             svg += &places.disc(site, &format!("class=\"minus ring\" fill-opacity=\"{opacity}\""), &title);

@@ -2,9 +2,8 @@
 
 use super::Report;
 use super::drawing::{CELL, Scale, SitePositions};
-use super::markup::{coordinate, figure, shown};
+use super::markup::{coordinate, figure, measured, shown};
 use crate::plot_style::Fault;
-use crate::run::Measurement;
 
 /// Font size of the axis labels in points on a phone.
 const LETTERS: f64 = 12.0;
@@ -24,7 +23,7 @@ pub(super) fn section(report: &Report) -> Result<String, Fault> {
     let mut svg = places.svg("lattice", 1.4 * letters, "role=\"img\" aria-label=\"Structure factor by wave vector\"");
     for (wave, mean) in found.iter().enumerate() {
         let [x, y] = places.of(wave).map(|at| coordinate(at as f64 * CELL + 0.5));
-        let measured = Measurement::from(*mean).to_string().replace('-', "−").replace("NaN", "unknown");
+        let measured = measured((*mean).into());
         svg += &format!(
             "<rect x=\"{x}\" y=\"{y}\" width=\"23\" height=\"23\" {}><title>k = {}: {measured}</title></rect>\n",
             scale.fill(mean.value),

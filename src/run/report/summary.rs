@@ -2,7 +2,7 @@
 
 use super::Report;
 use super::assessment::{Chains, Results, Trend, assessment};
-use super::markup::{escaped, shown, table};
+use super::markup::{escaped, measured, shown, table};
 use crate::physics::DIAGONAL_OBSERVABLES;
 use crate::run::{EnergySummary, Measurement, duration, relative_error};
 use crate::vmc::{ChainReport, MIXED};
@@ -77,7 +77,7 @@ fn numbers(report: &Report) -> Vec<Number> {
     let per_site = Measurement { mean: estimate.energy / sites, error: estimate.energy_error / sites };
     let whole = Measurement { mean: estimate.energy, error: estimate.energy_error };
     let mut numbers: Vec<Number> =
-        vec![("Energy", measured(whole), format!("{} per site, {sites} sites", measured(per_site)))];
+        vec![("Energy", in_parts(whole), format!("{} per site, {sites} sites", in_parts(per_site)))];
     if let Some(exact) = report.exact.filter(|exact| exact.is_finite() && *exact != 0.0) {
         let error = estimate.energy_error / exact.abs();
         let relative = shown(relative_error(estimate.energy, exact), 2);
@@ -107,9 +107,9 @@ pub(super) fn observables(report: &Report) -> String {
     let [row, _] = found.order.rows();
     let others = DIAGONAL_OBSERVABLES.iter().zip(&found.diagonal).enumerate().filter(|(index, _)| *index != row);
     let mut rows: Vec<(&str, String)> =
-        others.map(|(_, (other, mean))| (other.html, measured((*mean).into()))).collect();
-    rows.extend(found.sigma_x.map(|mean| ("⟨σˣ⟩ per site", measured(mean.into()))));
-    let [size, fluctuation] = found.order_parameter(found.order).map(|mean| measured(mean.into()));
+        others.map(|(_, (other, mean))| (other.html, in_parts((*mean).into()))).collect();
+    rows.extend(found.sigma_x.map(|mean| ("⟨σˣ⟩ per site", in_parts(mean.into()))));
+    let [size, fluctuation] = found.order_parameter(found.order).map(|mean| in_parts(mean.into()));
     let order = [
         (DIAGONAL_OBSERVABLES[row].html, size),
         ("Fluctuation <span class=\"formula\">N (⟨m²⟩ − ⟨|m|⟩²)</span>", fluctuation),
@@ -125,7 +125,7 @@ pub(super) fn observables(report: &Report) -> String {
                 ("Chains", chains.chains.to_string()),
                 ("Accepted proposals", shown(chains.acceptance, 3)),
                 ("Frozen chains", chains.frozen.to_string()),
-                ("Autocorrelation time", known(chains.autocorrelation)),
+                ("Autocorrelation time", shown(chains.autocorrelation, 3)),
                 ("Independent samples", shown(chains.effective_samples, 4)),
                 ("Error by blocking", shown(chains.blocking_error, 2)),
                 ("Split R̂", r_hat),
@@ -135,16 +135,10 @@ pub(super) fn observables(report: &Report) -> String {
     format!("<div class=\"card\">\n{tables}</div>\n")
 }
 
-/// A number, or that it is not known.
-fn known(number: f64) -> String {
-    if number.is_finite() { shown(number, 3) } else { "unknown".into() }
-}
-
-fn measured(number: Measurement) -> String {
+/// Number with its error in an element of its own.
+fn in_parts(number: Measurement) -> String {
     match number.mean.is_finite() {
-        true => {
-            number.to_string().replace('-', "−").replace("NaN", "unknown").replace(" ± ", " <span>±\u{a0}") + "</span>"
-        }
+        true => measured(number).replace(" ± ", " <span>±\u{a0}") + "</span>",
         false => "unknown".into(),
     }
 }

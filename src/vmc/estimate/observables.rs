@@ -45,7 +45,7 @@ impl ObservableEstimates {
     pub fn peak(&self) -> Option<(Peak, Mean)> {
         let values: Vec<f64> = self.structure_factor.iter().map(|mean| mean.value).collect();
         let peak = Peak::of(&values, self.connected.value, self.is_flip_symmetric)?;
-        Some((peak, if peak.is_connected { self.connected } else { self.structure_factor[peak.wave] }))
+        Some((peak, peak.value(&self.structure_factor, self.connected)))
     }
 
     /// The same with all errors multiplied by `factor`.
