@@ -29,46 +29,29 @@
 //! # }
 //! ```
 
-mod blockade;
-mod characters;
 mod chunks;
-mod coefficients;
-mod davidson;
 mod diagonal;
 mod exact;
 mod hamiltonian;
-mod heisenberg;
 mod lattice;
-mod level;
 mod observables;
-mod operator;
 mod order;
 mod patching;
 mod rare;
-mod rydberg;
-mod sign_rule;
-mod subspace;
 mod symmetry;
-mod symmetry_group;
-mod tfim;
-mod xxz;
 
-pub use blockade::{Blockade, excluded_pairs};
 pub(crate) use diagonal::index_of;
 pub use diagonal::{DIAGONAL_OBSERVABLES, DiagonalObservable, Evaluate};
-pub use exact::{MAX_EXACT_SITES, check_exact_sites, ground_energy, ground_state};
-pub use hamiltonian::{Hamiltonian, Move, MoveCondition, Pair, Terms};
-pub use heisenberg::Heisenberg;
+pub use exact::{
+    GroundState, MAX_EXACT_SITES, MAX_SUBSPACE_SITES, Operator, Subspace, check_exact_sites, ground_energy,
+    ground_state,
+};
+pub use hamiltonian::{
+    Blockade, Hamiltonian, Heisenberg, MAX_RYDBERG_SITES, Move, MoveCondition, Pair, Rydberg, Terms, Tfim, Xxz,
+    excluded_pairs,
+};
 pub use lattice::{Lattice, MAX_SITES};
-pub use level::GroundState;
 pub use observables::Observables;
-pub use operator::Operator;
 pub use order::{Order, Peak};
 pub use patching::{MAX_SITES_PER_LARGE_PATCH, MAX_SITES_PER_PATCH, Patch, Patching};
-pub use rydberg::{MAX_RYDBERG_SITES, Rydberg};
-pub use sign_rule::SignRule;
-pub use subspace::{MAX_SUBSPACE_SITES, Subspace};
-pub use symmetry::Symmetry;
-pub use symmetry_group::{SymmetryGroup, named_symmetries};
-pub use tfim::Tfim;
-pub use xxz::Xxz;
+pub use symmetry::{SignRule, Symmetry, SymmetryGroup, named_symmetries};

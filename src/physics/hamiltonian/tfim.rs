@@ -1,8 +1,8 @@
 //! Transverse-field Ising model.
 
-use super::hamiltonian::check_couplings;
-use super::{Hamiltonian, Lattice, Move, Order, Pair, Terms};
+use super::{Hamiltonian, Move, Pair, Terms, check_couplings};
 use crate::error::Result;
+use crate::physics::{Lattice, Order};
 
 /// `H = −J Σ_<ab> σᶻ_a σᶻ_b − h Σ_i σˣ_i` with Pauli matrices, each nearest-neighbor bond once, `σᶻ = 2n − 1`.
 ///

@@ -1,13 +1,22 @@
 //! A symmetry of a lattice of spins: a permutation of sites, with or without a flip of all spins.
 
-use super::coefficients::Coefficients;
+mod characters;
+mod coefficients;
+mod group;
+mod sign_rule;
+
+pub use group::{SymmetryGroup, named_symmetries};
+pub use sign_rule::SignRule;
+
+use coefficients::Coefficients;
+
 use super::{Lattice, Terms};
 
 /// A symmetry `g`: occupation `i` of `gσ` is that of site `from[i]` in σ, or 1 minus it if `flips`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Symmetry {
-    pub(super) from: Vec<u32>,
-    pub(super) flips: bool,
+    from: Vec<u32>,
+    flips: bool,
 }
 
 impl Symmetry {

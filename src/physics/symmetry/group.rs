@@ -7,11 +7,11 @@
 
 use std::collections::HashMap;
 
+use super::Symmetry;
 use super::characters::real_characters;
 use super::coefficients::Coefficients;
-use super::symmetry::Symmetry;
-use super::{Lattice, Terms};
 use crate::error::{Error, ErrorKind, Result};
+use crate::physics::{Lattice, Terms};
 
 /// Maximum number of sites of a symmetry group, which has order 16 N on a periodic square.
 const MAX_SYMMETRIC_SITES: usize = 1024;

@@ -11,9 +11,9 @@
 
 use faer::{Mat, Side};
 
-use super::chunks::{CHUNK, add_combination, dots, for_each_chunk, norm};
 use super::operator::SymmetricMatrix;
 use crate::error::{Error, ErrorKind, Result};
+use crate::physics::chunks::{CHUNK, add_combination, dots, for_each_chunk, norm};
 
 /// Vectors in a full basis: with their images 320 MiB for 2^20 states.
 const BASIS: usize = 20;

@@ -1,8 +1,18 @@
 //! Exact ground states of small systems.
 
-use super::davidson::{Davidson, RitzPair, damped, pseudorandom};
-use super::level::{GroundState, Level, of_diagonal};
-use super::{Operator, Terms};
+mod davidson;
+mod level;
+mod operator;
+mod subspace;
+
+pub use level::GroundState;
+pub use operator::Operator;
+pub use subspace::{MAX_SUBSPACE_SITES, Subspace};
+
+use davidson::{Davidson, RitzPair, damped, pseudorandom};
+use level::{Level, of_diagonal};
+
+use super::Terms;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Maximum number of sites of [`ground_state`]: 2^20 states, about 400 MB and 8 MB for each further state of the level.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::symmetry::Symmetry;
+use super::Symmetry;
 
 /// Returns all real characters, each a sign per element; the trivial one first. `elements` must be a group with the
 /// identity first.

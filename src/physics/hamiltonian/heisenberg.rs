@@ -1,8 +1,8 @@
 //! Spin-½ Heisenberg model with nearest and next-nearest neighbor couplings (J1-J2 model).
 
-use super::hamiltonian::{check_couplings, check_sublattices};
-use super::{Hamiltonian, Lattice, Move, Order, Pair, Terms};
+use super::{Hamiltonian, Move, Pair, Terms, check_couplings, check_sublattices};
 use crate::error::Result;
+use crate::physics::{Lattice, Order};
 
 /// `H = J1 Σ_<ab> S_a·S_b + J2 Σ_<<ab>> S_a·S_b` with `S = σ/2`, `n = ½ + Sᶻ`. Each bond is counted once; the first sum
 /// is over [`Lattice::bonds`], the second over [`Lattice::diagonal_bonds`].

@@ -4,8 +4,9 @@
 //! & Katsura, Phys. Rev. A 86, 041601 (2012): terms that would leave it are dropped, on a chain with radius 1 to
 //! `P σˣ P` of the PXP model.
 
-use super::{Hamiltonian, Lattice, Terms};
+use super::{Hamiltonian, Terms};
 use crate::error::{Error, ErrorKind, Result};
+use crate::physics::Lattice;
 
 /// A Hamiltonian in the subspace of a blockade. Pairs within the radius have no energy, since they are never occupied
 /// together.

@@ -1,8 +1,8 @@
 //! Rydberg atoms on a lattice.
 
-use super::hamiltonian::check_couplings;
-use super::{Hamiltonian, Lattice, Move, Order, Pair, Terms};
+use super::{Hamiltonian, Move, Pair, Terms, check_couplings};
 use crate::error::{Error, ErrorKind, Result};
+use crate::physics::{Lattice, Order};
 
 /// Maximum number of sites of a Rydberg lattice: all `N(N−1)/2` pairs are stored, 0.8 GB at this limit.
 pub const MAX_RYDBERG_SITES: usize = 8192;

@@ -1,8 +1,8 @@
 //! The XXZ model of spins ½ in a longitudinal and a transverse field.
 
-use super::hamiltonian::{check_couplings, check_sublattices};
-use super::{Hamiltonian, Lattice, Move, Order, Pair, Terms};
+use super::{Hamiltonian, Move, Pair, Terms, check_couplings, check_sublattices};
 use crate::error::Result;
+use crate::physics::{Lattice, Order};
 
 /// `H = J Σ_<ab> (Sˣ_a Sˣ_b + Sʸ_a Sʸ_b + Δ Sᶻ_a Sᶻ_b) − h_z Σ_i Sᶻ_i − h_x Σ_i Sˣ_i` with `S = σ/2`, `n = ½ + Sᶻ`; each
 /// bond of [`Lattice::bonds`] once.

@@ -8,9 +8,9 @@
 
 use std::collections::VecDeque;
 
+use super::Symmetry;
 use super::coefficients::Coefficients;
-use super::symmetry::Symmetry;
-use super::{MoveCondition, Terms};
+use crate::physics::{MoveCondition, Terms};
 
 /// Sign rule of the ground state of a Hamiltonian.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Matrix-free products `H·x` on all `2^N` states.
 
-use super::chunks::{CHUNK, for_each_chunk};
-use super::{MoveCondition, Terms};
 use crate::error::{Error, ErrorKind, Result};
+use crate::physics::chunks::{CHUNK, for_each_chunk};
+use crate::physics::{MoveCondition, Terms};
 
 /// Maximum number of sites of an operator. The diagonal alone takes 8 bytes for each of `2^N` states.
 const MAX_OPERATOR_SITES: usize = 26;

@@ -6,10 +6,9 @@
 //! to be invariant: the lowest eigenvalue is the minimum of ⟨H⟩ over the subspace either way.
 
 use super::davidson::{Davidson, RitzPair, damped, pseudorandom};
-use super::operator::SymmetricMatrix;
-use super::symmetry::Symmetry;
-use super::{Operator, Terms};
+use super::operator::{Operator, SymmetricMatrix};
 use crate::error::{Error, ErrorKind, Result};
+use crate::physics::{Symmetry, Terms};
 
 /// Maximum number of sites of [`Subspace::lowest_energy`], which then takes less than a second.
 pub const MAX_SUBSPACE_SITES: usize = 16;

@@ -1,5 +1,17 @@
 //! Hamiltonians as data: a diagonal of fields and pairs, and a list of off-diagonal terms.
 
+mod blockade;
+mod heisenberg;
+mod rydberg;
+mod tfim;
+mod xxz;
+
+pub use blockade::{Blockade, excluded_pairs};
+pub use heisenberg::Heisenberg;
+pub use rydberg::{MAX_RYDBERG_SITES, Rydberg};
+pub use tfim::Tfim;
+pub use xxz::Xxz;
+
 use super::{Lattice, Order};
 use crate::error::{Error, ErrorKind, Result};
 

@@ -1,7 +1,8 @@
 //! Ground levels: the states of lowest energy, and means over them.
 
-use super::{Lattice, Observables, Operator, Terms};
+use super::Operator;
 use crate::error::Result;
+use crate::physics::{Lattice, Observables, Terms};
 
 /// A ground state with its numerical error, and the level to which it belongs.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::symmetry::Symmetry;
-use super::{MoveCondition, Terms};
+use super::Symmetry;
+use crate::physics::{MoveCondition, Terms};
 
 /// Relative tolerance for equal coefficients.
 const ROUNDING: f64 = 1e-12;
