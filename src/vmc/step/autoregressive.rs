@@ -10,7 +10,7 @@
 use std::rc::Rc;
 
 use super::buffers::{GroupViews, SampleSource, StepBuffers};
-use super::exclusions::Exclusions;
+use super::exclusions::{ConfigurationViews, Exclusions};
 use super::gradient_pass::{GradientPass, LogPsiBuffers};
 use super::sampler::Sampler;
 use crate::error::Result;
@@ -109,9 +109,8 @@ impl Sampler for AutoregressiveSampler {
                 for patch in 0..head.patches {
                     self.network.decode(plan, &self.decode_rows, &tokens, patch)?;
                     if let Some(exclusions) = &self.exclusions {
-                        let unread = || exclusions.unread();
-                        let logits = self.network.decoded().logits;
-                        let views = [tokens.clone(), unread(), unread(), unread(), logits];
+                        let (tokens, logits) = (tokens.clone(), self.network.decoded().logits);
+                        let views = ConfigurationViews { tokens, sample_of: None, table: None, moves: None, logits };
                         exclusions.record(plan, views, &ExcludedRows::Drawn { patch, samples })?;
                     }
                     let sample = CategoricalSample {
@@ -158,8 +157,13 @@ impl Sampler for AutoregressiveSampler {
             };
             let Outcomes { logits, phases } = self.network.connected(plan, &packed)?;
             if let Some(exclusions) = &self.exclusions {
-                let (table, moves) = (tables.rows.view(), tables.moves.view());
-                let views = [tokens.clone(), sample_of.clone(), table, moves, logits.clone()];
+                let views = ConfigurationViews {
+                    tokens: tokens.clone(),
+                    sample_of: Some(sample_of.clone()),
+                    table: Some(tables.rows.view()),
+                    moves: Some(tables.moves.view()),
+                    logits: logits.clone(),
+                };
                 let (rows_per_item, moves) = (tables.rows_per_item(), tables.connected());
                 let rows = ExcludedRows::Connected { window: window.clone(), rows_per_item, moves };
                 exclusions.record(plan, views, &rows)?;
@@ -257,8 +261,9 @@ impl GradientPass for ForcedPass<'_> {
         describe.record(plan, window)?;
         let outcomes = self.network.forward(plan, &self.row_meta, &rows)?;
         if let Some(exclusions) = &self.exclusions {
-            let unread = || exclusions.unread();
-            let views = [tokens.clone(), sample_of.clone(), unread(), unread(), outcomes.logits.clone()];
+            let (tokens, logits) = (tokens.clone(), outcomes.logits.clone());
+            let sample_of = Some(sample_of.clone());
+            let views = ConfigurationViews { tokens, sample_of, table: None, moves: None, logits };
             exclusions.record(plan, views, &ExcludedRows::Samples(window.clone()))?;
         }
         let head = CategoricalForward {

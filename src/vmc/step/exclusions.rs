@@ -15,6 +15,16 @@ pub(crate) struct Exclusions {
     shape: ExclusionShape,
 }
 
+/// Views of the configurations whose outcomes are excluded. A table is `None` if the rows do not need it.
+pub(crate) struct ConfigurationViews {
+    pub tokens: View,
+    pub sample_of: Option<View>,
+    pub table: Option<View>,
+    pub moves: Option<View>,
+    /// (rows, V)
+    pub logits: View,
+}
+
 impl Exclusions {
     /// Uploads the exclusions of `model`; `None` if it has none.
     ///
@@ -37,24 +47,24 @@ impl Exclusions {
         Ok(Some(Self { starts, pairs, shape }))
     }
 
-    /// Records the exclusion of outcomes from `logits`, (rows, V), of configurations in `tokens`. `sample_of`, and `table`
-    /// and `moves` of connected configurations, are only read if `rows` need them.
+    /// Records the exclusion of outcomes from the logits of `rows`.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub(crate) fn record(
-        &self,
-        plan: &mut Plan,
-        [tokens, sample_of, table, moves, logits]: [View; 5],
-        rows: &ExcludedRows,
-    ) -> Result<()> {
-        let (starts, pairs) = (self.starts.view(), self.pairs.view());
-        OutcomesExclude { tokens, sample_of, table, moves, starts, pairs, logits }.record(plan, rows, &self.shape)
-    }
-
-    /// A view for tables that are not read.
-    pub(crate) fn unread(&self) -> View {
-        self.pairs.view()
+    pub(crate) fn record(&self, plan: &mut Plan, views: ConfigurationViews, rows: &ExcludedRows) -> Result<()> {
+        let ConfigurationViews { tokens, sample_of, table, moves, logits } = views;
+        // A binding needs a view, also of a table that is not read.
+        let bound = |view: Option<View>| view.unwrap_or_else(|| self.pairs.view());
+        let exclude = OutcomesExclude {
+            tokens,
+            sample_of: bound(sample_of),
+            table: bound(table),
+            moves: bound(moves),
+            starts: self.starts.view(),
+            pairs: self.pairs.view(),
+            logits,
+        };
+        exclude.record(plan, rows, &self.shape)
     }
 }
 
