@@ -46,13 +46,18 @@ pub(crate) fn is_written_through(path: &Path) -> bool {
 /// Removes temporary files that killed programs left in `folder`. No other program may write into it.
 #[cfg(feature = "runs")]
 pub(crate) fn remove_leftovers(folder: &Path) {
-    let [begin, end] = TEMPORARY;
-    let own = |name: &str| name.starts_with(begin) && name.ends_with(end);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(own) {
+        if entry.file_name().to_str().is_some_and(is_temporary) {
             fs::remove_file(entry.path()).ok();
         }
     }
+}
+
+/// Whether `name` is that of a temporary file.
+#[cfg(feature = "runs")]
+pub(crate) fn is_temporary(name: &str) -> bool {
+    let [begin, end] = TEMPORARY;
+    name.starts_with(begin) && name.ends_with(end)
 }
 
 fn is_special(found: &Metadata) -> bool {

@@ -6,10 +6,8 @@ use std::path::Path;
 
 use super::checkpoints::{checkpoint_step, remove_checkpoints};
 use super::events::{is_event_file, remove_events};
-use super::folder::{EVENTS_FOLDER, LOCK_FILE, METRICS_FILE};
-
-/// End of the names of temporary files.
-const PART: &str = ".part";
+use super::folder::{EVENTS_FOLDER, LOCK_FILE, METRICS_FILE, SETTINGS_FILE};
+use crate::atomic_write::is_temporary;
 
 /// Whether `folder` has entries, all of which are from a start that was killed before the settings were written: the
 /// lock, temporary files, the checkpoint of step 0, metrics without a row and event files. They are not needed.
@@ -34,8 +32,15 @@ fn is_remnant(entry: io::Result<DirEntry>) -> io::Result<bool> {
         _ if !kind.is_file() => false,
         LOCK_FILE => true,
         METRICS_FILE => is_header(&fs::read(&path)?),
-        _ => name.ends_with(PART) || checkpoint_step(name) == Some(0),
+        _ => is_part(name) || checkpoint_step(name) == Some(0),
     })
+}
+
+/// Whether `name` is that of a temporary file of a run, of this or of earlier versions, which added `.part` to the name
+/// of the file.
+fn is_part(name: &str) -> bool {
+    let was = |file: &str| file == SETTINGS_FILE || checkpoint_step(file).is_some();
+    is_temporary(name) || name.strip_suffix(".part").is_some_and(was)
 }
 
 /// Whether a metrics file has no row: it is empty or ends within or after the header, whose first column is the step.
@@ -50,7 +55,7 @@ pub(super) fn remove_remnants(folder: &Path) {
     remove_events(&folder.join(EVENTS_FOLDER));
     fs::remove_file(folder.join(METRICS_FILE)).ok();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(|name| name.ends_with(PART)) {
+        if entry.file_name().to_str().is_some_and(is_part) {
             fs::remove_file(entry.path()).ok();
         }
     }
@@ -81,6 +86,7 @@ mod tests {
         assert!(is_killed_start(folder));
         for (name, text) in [
             ("notes.txt", ""),
+            ("notes.part", ""),
             ("settings.json", "{}"),
             ("checkpoint-000000007.safetensors", ""),
             (METRICS_FILE, "step,energy\n1,-7\n"),
