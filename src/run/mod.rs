@@ -7,46 +7,34 @@
 //! the metrics and the events, which are appended to at every step.
 
 mod array;
-mod checkpoints;
-mod ending;
-mod energy_summary;
 mod enumeration;
 mod events;
 mod folder;
-mod history;
-mod identity;
 mod metrics;
-mod metrics_table;
-mod newest_weights;
 mod number;
 mod output_file;
 mod phase_diagram;
 mod plots;
-mod quantities;
-mod remnants;
 mod report;
-mod settings_check;
-mod settings_file;
+mod settings;
 
 pub use array::{save_array, save_bytes};
-pub use checkpoints::{KEPT_CHECKPOINTS, Newest, newest_checkpoint, save_checkpoint};
-pub use ending::{Ending, RunEnd, RunState, WeightsOrigin};
-pub use energy_summary::{EnergySummary, RECENT_STEPS, Summary};
 pub use enumeration::Enumeration;
 pub use events::Events;
 pub use folder::{
-    EVENTS_FOLDER, HISTORY_FILE, METRICS_FILE, MODEL_FILE, PICTURE_FILE, REPORT_FILE, RunFolder, SETTINGS_FILE,
+    EVENTS_FOLDER, HISTORY_FILE, KEPT_CHECKPOINTS, METRICS_FILE, MODEL_FILE, Newest, NewestWeights, PICTURE_FILE,
+    REPORT_FILE, RunFolder, SETTINGS_FILE, newest_checkpoint, newest_weights, save_checkpoint,
 };
-pub use history::History;
-pub use metrics::{LoadedMetrics, Metrics, Repair, ResumedMetrics, load_metrics};
-pub use newest_weights::{NewestWeights, newest_weights};
+pub use metrics::{
+    EnergyScale, EnergySummary, History, LoadedMetrics, Metrics, RECENT_STEPS, Repair, ResumedMetrics, Summary,
+    load_metrics,
+};
 pub use number::{Measurement, duration, relative_error, significant};
 pub use output_file::{is_stream, save_text};
 pub use phase_diagram::{PhaseDiagram, PhasePoint};
 pub use plots::Curve;
-pub use quantities::EnergyScale;
 pub use report::Report;
-pub use settings_file::{AdapterRecord, DeviceLoss, Resumption, RunSettings};
+pub use settings::{AdapterRecord, DeviceLoss, Ending, Resumption, RunEnd, RunSettings, RunState, WeightsOrigin};
 
 /// Owner and remedy in the error messages of files that cannot be written.
 const WRITER: [&str; 2] = ["run folder", "choose another run folder"];

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use self::record::{Event, Scalar, Scalars, SessionLog, SessionStatus, What, record};
-use super::metrics::cannot_write;
-use super::quantities::{EnergyScale, QUANTITIES};
+use super::metrics::{EnergyScale, QUANTITIES, cannot_write};
 use crate::error::{Error, ErrorKind, Result};
 use crate::vmc::StepReport;
 

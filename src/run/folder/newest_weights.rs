@@ -6,8 +6,8 @@
 
 use std::path::Path;
 
+use super::MODEL_FILE;
 use super::checkpoints::newest_checkpoint;
-use super::folder::MODEL_FILE;
 use crate::error::{Error, Result};
 use crate::model::Weights;
 

@@ -7,8 +7,7 @@ use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::ending::RunEnd;
-use super::settings_file::{AdapterRecord, DeviceLoss, Resumption, RunSettings};
+use super::{AdapterRecord, DeviceLoss, Resumption, RunEnd, RunSettings};
 
 /// What is wrong with a settings file.
 pub(super) enum Fault {

@@ -5,9 +5,9 @@ use std::io;
 use std::path::Path;
 
 use super::checkpoints::{checkpoint_step, remove_checkpoints};
-use super::events::{is_event_file, remove_events};
-use super::folder::{EVENTS_FOLDER, LOCK_FILE, METRICS_FILE, SETTINGS_FILE};
+use super::{EVENTS_FOLDER, LOCK_FILE, METRICS_FILE, SETTINGS_FILE};
 use crate::atomic_write::is_temporary;
+use crate::run::events::{is_event_file, remove_events};
 
 /// Whether `folder` has entries, all of which are from a start that was killed before the settings were written: the
 /// lock, temporary files, the checkpoint of step 0, metrics without a row and event files. They are not needed.

@@ -1,12 +1,12 @@
 //! Quantities of a training step, one row each. The columns of `metrics.csv` and `metrics.npy` and the scalars of the
 //! TensorBoard events follow from this table and have its order.
 
-use super::number::relative_error;
+use crate::run::relative_error;
 use crate::vmc::{ReconfigurationReport, StepReport};
 
 /// Quantity of a step.
 #[derive(Clone, Copy)]
-pub(super) struct Quantity {
+pub(in crate::run) struct Quantity {
     /// Value of a step; NaN if it has none.
     pub get: fn(&StepReport) -> f64,
     /// Column of `metrics.csv`; `None` if it follows from other columns.
@@ -19,7 +19,7 @@ pub(super) struct Quantity {
 
 /// Column of `metrics.csv`.
 #[derive(Clone, Copy)]
-pub(super) struct Column {
+pub(in crate::run) struct Column {
     pub name: &'static str,
     /// Sets the quantity of a step from a cell. Columns are set in their order.
     pub set: fn(&mut StepReport, f64),
@@ -27,7 +27,7 @@ pub(super) struct Column {
 
 /// TensorBoard scalar.
 #[derive(Clone, Copy)]
-pub(super) struct Scalar {
+pub(in crate::run) struct Scalar {
     pub tag: &'static str,
     /// Value of the scalar from that of the quantity.
     pub scaled: fn(f64, EnergyScale) -> f64,
@@ -83,7 +83,7 @@ macro_rules! reconfiguration {
 }
 
 /// All quantities.
-pub(super) static QUANTITIES: &[Quantity] = &[
+pub(in crate::run) static QUANTITIES: &[Quantity] = &[
     Quantity::column("step", |step| step.step as f64, |step, cell| step.step = cell as u64),
     // Energy of the whole lattice and its standard error.
     number!("energy", energy).scalar("energy/per_site", per_site).history(),

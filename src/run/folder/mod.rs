@@ -1,14 +1,23 @@
 //! Run folder: newly created, never overwrites an older one, and removed again if the run does not begin.
 
+mod checkpoints;
+mod identity;
+mod newest_weights;
+mod remnants;
+
+pub use checkpoints::{KEPT_CHECKPOINTS, Newest, newest_checkpoint, save_checkpoint};
+pub(super) use identity::is_at;
+pub use newest_weights::{NewestWeights, newest_weights};
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::checkpoints::remove_checkpoints;
-use super::ending::RunState;
+use checkpoints::remove_checkpoints;
+use remnants::{is_killed_start, remove_remnants};
+
 use super::events::remove_events;
-use super::identity::is_at;
-use super::remnants::{is_killed_start, remove_remnants};
+use super::{RunEnd, RunState};
 use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -17,7 +26,7 @@ pub const SETTINGS_FILE: &str = "settings.json";
 /// Metrics, one row per step.
 pub const METRICS_FILE: &str = "metrics.csv";
 /// Locked while a program trains in the folder.
-pub(super) const LOCK_FILE: &str = "lock";
+const LOCK_FILE: &str = "lock";
 /// The weights.
 pub const MODEL_FILE: &str = "model.safetensors";
 /// Metrics in the columns of the public PyTorch code.
@@ -97,7 +106,7 @@ impl RunFolder {
     }
 
     /// State of the run in the folder at `path`, of which `ended` is recorded.
-    pub fn state(path: &Path, ended: Option<super::RunEnd>) -> RunState {
+    pub fn state(path: &Path, ended: Option<RunEnd>) -> RunState {
         let lock = lock_file(&path.join(LOCK_FILE), false);
         let is_locked = lock.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
         match (is_locked, ended) {
@@ -403,7 +412,7 @@ mod tests {
     #[test]
     fn a_run_in_progress_holds_the_lock() {
         let root = tempfile::tempdir().unwrap();
-        let end = super::super::RunEnd { cause: super::super::Ending::Completed, step: 3 };
+        let end = RunEnd { cause: crate::run::Ending::Completed, step: 3 };
         assert_eq!(RunFolder::state(root.path(), None), RunState::Unknown);
         let folder = RunFolder::existing(root.path()).unwrap();
         assert_eq!(RunFolder::state(root.path(), Some(end)), RunState::InProgress);

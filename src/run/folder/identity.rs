@@ -6,7 +6,7 @@ use std::path::Path;
 /// Whether `path` names the open `file`, and not another file or nothing. Platforms without inode numbers only check
 /// that `path` exists.
 #[cfg(unix)]
-pub(super) fn is_at(file: &File, path: &Path) -> bool {
+pub(in crate::run) fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     match (file.metadata(), path.metadata()) {
         (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
@@ -16,7 +16,7 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
 
 /// As on Unix.
 #[cfg(not(unix))]
-pub(super) fn is_at(_: &File, path: &Path) -> bool {
+pub(in crate::run) fn is_at(_: &File, path: &Path) -> bool {
     path.exists()
 }
 

@@ -1,4 +1,14 @@
-//! `metrics.csv`: one row per step, with the columns of [`super::quantities`]. Its text is read in [`super::metrics_table`].
+//! `metrics.csv`: one row per step, with the columns of [`quantities`]. Its text is read in [`table`].
+
+mod energy_summary;
+mod history;
+mod quantities;
+mod table;
+
+pub use energy_summary::{EnergySummary, RECENT_STEPS, Summary};
+pub use history::History;
+pub use quantities::EnergyScale;
+pub(super) use quantities::QUANTITIES;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, Write};
@@ -8,9 +18,9 @@ use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
 use crate::vmc::StepReport;
 
+use self::table::{Row, Table, header, line_of};
 use super::WRITER;
-use super::identity::is_at;
-use super::metrics_table::{Row, Table, header, line_of};
+use super::folder::is_at;
 
 /// File open for appending. Numbers are written so that reading them restores the same bits.
 #[derive(Debug)]

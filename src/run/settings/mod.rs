@@ -1,5 +1,10 @@
 //! `settings.json`: resolved settings of a run and the command that reproduces it.
 
+mod check;
+mod ending;
+
+pub use ending::{Ending, RunEnd, RunState, WeightsOrigin};
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -11,8 +16,6 @@ use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
 
 use super::WRITER;
-use super::ending::RunEnd;
-use super::settings_check;
 
 /// Record of a run, written before its first step and again at each checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -145,7 +148,7 @@ impl RunSettings {
             let text = format!("settings.json: cannot read {shown}; give the folder of a run, such as out/1");
             Error::new(ErrorKind::File, text).caused_by(cause)
         })?;
-        settings_check::parsed(&text).map_err(|fault| Error::new(ErrorKind::File, fault.message(path)))
+        check::parsed(&text).map_err(|fault| Error::new(ErrorKind::File, fault.message(path)))
     }
 }
 

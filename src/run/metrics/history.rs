@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::array::save_array;
 use super::quantities::{QUANTITIES, Quantity};
 use crate::error::Result;
+use crate::run::save_array;
 use crate::vmc::StepReport;
 
 /// Rows of the steps so far: energy of the whole lattice and its variance; mean and variance of the magnetization

@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::WRITER;
 use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Tensor, Weights};
+use crate::run::WRITER;
 use crate::vmc::Checkpoint;
 
 /// Number of checkpoints that a run folder keeps.
