@@ -84,14 +84,19 @@ pub fn shortfall(model: &dyn Model, lattice: &Lattice, terms: &Terms, exact: Opt
         let ground = exact.map_or_else(|| ground_energy(terms, terms.sites()), Ok)?;
         let of = |generators: Vec<Symmetry>| Subspace { generators, excitations }.lowest_energy(terms);
         let is_above = |energy: f64| energy - ground > DIFFERENT * bound;
-        if excitations.is_some() {
-            let reachable = of(Vec::new())?;
-            if is_above(reachable) {
-                return Ok(Some(Shortfall::OtherSector { gap: Gap { reachable, ground } }));
+        let is_symmetric = !generators.is_empty();
+        let reachable = of(generators)?;
+        if is_above(reachable) {
+            // The invariant states of the sector are states of the sector.
+            let of_sector = match excitations {
+                Some(_) if is_symmetric => of(Vec::new())?,
+                Some(_) => reachable,
+                None => ground,
+            };
+            if is_above(of_sector) {
+                return Ok(Some(Shortfall::OtherSector { gap: Gap { reachable: of_sector, ground } }));
             }
-        }
-        if !generators.is_empty() {
-            gap = Some(Gap { reachable: of(generators)?, ground }).filter(|gap| is_above(gap.reachable));
+            gap = Some(Gap { reachable, ground });
         }
     }
     Ok(match (broken.is_empty(), odd.is_empty()) {
