@@ -115,7 +115,7 @@ mod tests {
 
     use clap::Parser;
     use ketformer::kernels::RandomInputs;
-    use ketformer::run::{Ending, METRICS_FILE, MODEL_FILE, RunSettings, SETTINGS_FILE};
+    use ketformer::run::{Ending, METRICS_FILE, MODEL_FILE, RunSettings, SETTINGS_FILE, newest_checkpoint};
 
     use super::*;
     use crate::cli::arguments::{Arguments, Command};
@@ -144,6 +144,18 @@ mod tests {
         let device = gpu.device().clone();
         std::thread::spawn(move || {
             std::thread::sleep(time);
+            device.destroy();
+        });
+    }
+
+    /// Destroys `gpu` after the next checkpoint of the run in `folder`.
+    fn destroy_after_checkpoint(gpu: &Gpu, folder: &Path) {
+        let step = |folder: &Path| newest_checkpoint(folder).ok().flatten().map(|newest| newest.checkpoint.step);
+        let (device, folder, before) = (gpu.device().clone(), folder.to_path_buf(), step(folder));
+        std::thread::spawn(move || {
+            while step(&folder) <= before {
+                std::thread::sleep(Duration::from_millis(5));
+            }
             device.destroy();
         });
     }
@@ -204,19 +216,21 @@ mod tests {
     fn a_device_that_is_lost_too_often_ends_the_run_with_its_state_saved() {
         let folder = tempfile::tempdir().unwrap();
         for most in [0, 1] {
-            let (gpu, path) = (Gpu::new().unwrap(), folder.path().join(format!("run-{most}")));
+            let (gpu, place) = (Gpu::new().unwrap(), folder.path().join(format!("run-{most}")));
+            let path = place.clone();
             let words = format!("steps=1000000 checkpoint=5 max_device_losses={most} {}", KINDS[0]);
             let mut run = run(&gpu, &words, &path);
-            let kill = |gpu: &Gpu| destroy_later(gpu, Duration::from_millis(300));
+            // At a fixed time, a device could be lost before it has made a step.
+            let kill = move |gpu: &Gpu| destroy_after_checkpoint(gpu, &path);
             kill(&gpu);
-            run.opener = Opener(Box::new(move |gpu| gpu.reopen().inspect(kill)));
+            run.opener = Opener(Box::new(move |gpu| gpu.reopen().inspect(&kill)));
             let said = run.train().unwrap_err().to_string();
-            let resumes = format!("--resume {}", path.display());
+            let resumes = format!("--resume {}", place.display());
             for word in ["device was lost", &format!("max_device_losses={most}"), "saved after step", &resumes] {
                 assert!(said.contains(word), "{word}: {said}");
             }
             assert!(!said.contains('\n'), "{said}");
-            let settings = RunSettings::load(&path.join(SETTINGS_FILE)).unwrap();
+            let settings = RunSettings::load(&place.join(SETTINGS_FILE)).unwrap();
             assert_eq!(settings.ended.map(|end| end.cause), Some(Ending::DeviceLost));
             assert_eq!(settings.device_losses.len(), most);
         }
