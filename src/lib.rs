@@ -89,6 +89,8 @@ mod atomic_write;
 #[cfg(feature = "runs")]
 pub mod bench;
 pub mod error;
+#[cfg(feature = "train")]
+pub mod gpt;
 pub mod gpu;
 #[cfg(feature = "train")]
 mod host_memory;

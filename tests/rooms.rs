@@ -4,15 +4,16 @@
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may use in addition to itself and `error`.
-const ROOMS: [(&str, &[&str]); 8] = [
+const ROOMS: [(&str, &[&str]); 9] = [
     ("gpu", &[]),
     ("physics", &[]),
     ("kernels", &["gpu"]),
     ("model", &["gpu", "kernels", "physics"]),
     ("vmc", &["gpu", "kernels", "physics", "model"]),
-    ("run", &["gpu", "kernels", "physics", "model", "vmc"]),
+    ("gpt", &["gpu", "kernels", "model", "vmc"]),
+    ("run", &["gpu", "kernels", "physics", "model", "vmc", "gpt"]),
     ("bench", &["gpu", "kernels", "physics", "model", "vmc"]),
-    ("cli", &["gpu", "kernels", "physics", "model", "vmc", "run", "bench"]),
+    ("cli", &["gpu", "kernels", "physics", "model", "vmc", "gpt", "run", "bench"]),
 ];
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
