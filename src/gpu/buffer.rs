@@ -49,12 +49,25 @@ impl Gpu {
         self.buffer_of_usage(label, elements, STORAGE_USAGE)
     }
 
+    /// Creates a zeroed buffer of `elements` four-byte elements that may exceed a binding; launches bind ranges of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Memory`] if it exceeds the adapter's limit on buffers, or if device memory is exhausted.
+    pub(crate) fn large_buffer(&self, label: &str, elements: u64) -> Result<Buffer> {
+        self.buffer_made(label, elements, STORAGE_USAGE, (false, self.limits().max_buffer_size))
+    }
+
     /// Creates a staging buffer for uploads, which is mapped at creation.
     ///
     /// # Errors
     /// As [`Gpu::buffer`].
     pub(crate) fn buffer_to_device(&self, label: &str, elements: u64) -> Result<Buffer> {
-        self.buffer_made(label, elements, wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC, true)
+        self.buffer_made(
+            label,
+            elements,
+            wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+            (true, self.binding_limit()),
+        )
     }
 
     /// Creates a staging buffer for downloads, which the host maps for reading.
@@ -62,7 +75,12 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::buffer`].
     pub(crate) fn buffer_to_host(&self, label: &str, elements: u64) -> Result<Buffer> {
-        self.buffer_made(label, elements, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST, false)
+        self.buffer_made(
+            label,
+            elements,
+            wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            (false, self.binding_limit()),
+        )
     }
 
     /// Creates a zeroed buffer of `elements` elements of type `storage`.
@@ -85,7 +103,13 @@ impl Gpu {
     }
 
     pub(super) fn buffer_of_usage(&self, label: &str, elements: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
-        self.buffer_made(label, elements, usage, false)
+        self.buffer_made(label, elements, usage, (false, self.binding_limit()))
+    }
+
+    /// Maximum size in bytes of a buffer that one binding covers.
+    fn binding_limit(&self) -> u64 {
+        let limits = self.limits();
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
     }
 
     fn buffer_made(
@@ -93,11 +117,9 @@ impl Gpu {
         label: &str,
         elements: u64,
         usage: wgpu::BufferUsages,
-        mapped_at_creation: bool,
+        (mapped_at_creation, limit): (bool, u64),
     ) -> Result<Buffer> {
         let bytes = elements.max(1).checked_mul(4).map_or(u64::MAX, |b| b.next_multiple_of(16));
-        let limits = self.limits();
-        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         if let Some(ledger) = &self.ledger {
             let buffer = ledger.add(label, [bytes, limit], |size| {
                 self.device().create_buffer(&wgpu::BufferDescriptor {
@@ -112,7 +134,7 @@ impl Gpu {
         }
         if bytes > limit {
             let message = format!(
-                "buffer `{label}` needs {bytes} bytes, this adapter binds at most {limit}; use a smaller memory budget, fewer \
+                "buffer `{label}` needs {bytes} bytes, this adapter has at most {limit}; use a smaller memory budget, fewer \
                  samples or a smaller model"
             );
             return Err(Error::new(ErrorKind::Memory, message));

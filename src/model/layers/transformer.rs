@@ -14,7 +14,7 @@ use crate::gpu::{Buffer, DType, Gpu, Plan, Rows, View};
 use crate::kernels::attention::{AttentionShape, AttentionSuffix, SuffixShape};
 use crate::kernels::nn::norm::NormShape;
 use crate::model::wave_function::no_room;
-use crate::model::{Capacity, Norm, Parameters, Precision, SuffixBatch};
+use crate::model::{Capacity, Norm, Precision, SuffixBatch};
 
 /// Scratch of an inference pass.
 struct Scratch {
@@ -82,19 +82,17 @@ pub(crate) struct Transformer {
 }
 
 impl Transformer {
-    /// Creates the transformer. `prefix` is prepended to its parameter names; `capacity` counts its samples and rows.
-    /// With `layer_cache`, the caches of all layers are in one buffer at this distance in elements.
+    /// Creates the buffers of the transformer `layers`; `capacity` counts its samples and rows. With `layer_cache`, the
+    /// caches of all layers are in one buffer at this distance in elements.
     pub(crate) fn new(
         gpu: &Gpu,
-        parameters: &Parameters,
-        prefix: &str,
-        sizes: TransformerSizes,
+        layers: TransformerLayers,
+        precision: Precision,
         capacity: Capacity,
         layer_cache: Option<u64>,
     ) -> Result<Self> {
-        let samples = u64::from(capacity.samples);
+        let (samples, sizes) = (u64::from(capacity.samples), layers.sizes);
         let [c, t, h] = [sizes.width, sizes.positions, sizes.heads].map(u64::from);
-        let precision = parameters.precision();
         let rows = samples * t * 3 * c;
         let buffer = |name: &str, elements| gpu.buffer_of(name, elements, precision.storage());
         let cache_buffers: Vec<Buffer> = match layer_cache {
@@ -116,7 +114,7 @@ impl Transformer {
         let training =
             (capacity.training_samples > 0).then(|| TransformerTraining::new(gpu, &sizes, capacity.training_samples));
         Ok(Self {
-            layers: TransformerLayers::new(parameters, prefix, sizes)?,
+            layers,
             decode: Scratch::new(gpu, "decode", &sizes, capacity.samples, precision)?,
             cache: (0..sizes.layers).map(cache).collect::<Result<_>>()?,
             cache_buffers,

@@ -106,10 +106,11 @@ impl LptfNetwork {
         };
         let whole = Arc::new(LargeRows::new(gpu, &LargeTables::whole(large_patch.patches, large_patch.sub_patches))?);
         let layer = (large_patch, transformer.width);
+        let layers = TransformerLayers::new(parameters, "", transformer)?;
         let numbers: Vec<u32> = (0..capacity.samples).collect();
         Ok(Self {
             embedding: Embedding::new(gpu, parameters, "", &tables.position, embedding)?,
-            transformer: Transformer::new(gpu, parameters, "", transformer, large_rows, None)?,
+            transformer: Transformer::new(gpu, layers, parameters.precision(), large_rows, None)?,
             sub: sub.network(gpu, parameters, layer, &tables.sub_position, whole.clone(), capacity)?,
             places: gpu.upload("ketformer.large.places", &tables.places)?,
             of_samples: gpu.upload("ketformer.large.of_samples", &LargeTables::of_samples(l))?,

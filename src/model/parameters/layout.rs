@@ -1,6 +1,7 @@
 //! Layout of parameters in flat buffers, their initial values, and the buffers on a device.
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use rand_distr::StandardNormal;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, DType, Gpu, View};
@@ -13,6 +14,8 @@ use crate::model::{Precision, Tensor, Weights};
 pub enum Initial {
     /// Uniform in (−bound, bound).
     Uniform(f64),
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
     /// The same value everywhere.
     Constant(f32),
     /// Copy of the parameter of that name, which is earlier in the layout.
@@ -45,6 +48,8 @@ pub struct ParameterSlot {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layout {
     slots: Vec<ParameterSlot>,
+    /// Parameters that are always zero, after the others.
+    zeros: Vec<ParameterSlot>,
     elements: u64,
 }
 
@@ -59,15 +64,23 @@ impl Layout {
     /// Lays out the parameters one after the other, each at a multiple of 128 elements. In an f16 buffer these are
     /// multiples of 256 bytes, the alignment of bindings.
     pub fn new(specs: Vec<ParameterSpec>) -> Self {
+        Self::with_zeros(specs, Vec::new())
+    }
+
+    /// Layout with parameters `zeros` that kernels read and no optimizer changes, such as the biases of a model without
+    /// them. They are at the end of the buffers, and are not among [`Layout::slots`].
+    pub(crate) fn with_zeros(specs: Vec<ParameterSpec>, zeros: Vec<ParameterSpec>) -> Self {
         let mut end = 0u64;
-        let place = |spec: ParameterSpec| {
+        let mut place = |spec: ParameterSpec| {
             let first = end.next_multiple_of(128);
             let elements = spec.shape.iter().product::<usize>() as u64;
             end = first + elements;
             ParameterSlot { spec, first, elements }
         };
-        let slots = specs.into_iter().map(place).collect();
-        Self { slots, elements: end }
+        let slots: Vec<_> = specs.into_iter().map(&mut place).collect();
+        let zeros = zeros.into_iter().map(&mut place).collect();
+        let elements = slots.last().map_or(0, |slot| slot.first + slot.elements);
+        Self { slots, zeros, elements }
     }
 
     /// Slots, in order.
@@ -75,9 +88,14 @@ impl Layout {
         &self.slots
     }
 
-    /// Number of elements of a flat buffer.
+    /// Number of elements of a flat buffer, without parameters that are always zero.
     pub fn elements(&self) -> u64 {
         self.elements
+    }
+
+    /// Number of elements of a flat buffer on a device.
+    fn buffer_elements(&self) -> u64 {
+        self.zeros.last().map_or(self.elements, |slot| slot.first + slot.elements)
     }
 
     /// Number of trained values.
@@ -91,7 +109,7 @@ impl Layout {
     /// [`ErrorKind::Weights`] if the model has no such parameter.
     pub fn slot(&self, name: &str) -> Result<&ParameterSlot> {
         let missing = || Error::new(ErrorKind::Weights, format!("the model has no parameter `{name}`"));
-        self.slots.iter().find(|slot| slot.spec.name == name).ok_or_else(missing)
+        self.slots.iter().chain(&self.zeros).find(|slot| slot.spec.name == name).ok_or_else(missing)
     }
 
     /// Returns the initial weights for `seed`, which are the same on every machine.
@@ -102,6 +120,10 @@ impl Layout {
             let values = match &spec.initial {
                 Initial::Uniform(bound) => {
                     (0..*elements).map(|_| random.random_range(-*bound..*bound) as f32).collect()
+                }
+                Initial::Normal(deviation) => {
+                    let mut normal = || deviation * random.sample::<f64, _>(StandardNormal);
+                    (0..*elements).map(|_| normal() as f32).collect()
                 }
                 Initial::Constant(value) => vec![*value; *elements as usize],
                 Initial::SameAs(other) => weights.tensors.get(other).map(|t| t.values.clone()).unwrap_or_default(),
@@ -166,11 +188,11 @@ impl Parameters {
     /// # Errors
     /// [`ErrorKind::Adapter`] for [`Precision::Mixed`] if the adapter has no f16; as [`Gpu::buffer`].
     pub fn new(gpu: &Gpu, layout: Layout, precision: Precision) -> Result<Self> {
-        let elements = layout.elements();
+        let elements = layout.buffer_elements();
         let create = || gpu.buffer_of("ketformer.parameters.f16", elements, DType::F16);
         let half = (precision == Precision::Mixed).then(create).transpose()?;
-        let values = gpu.buffer("ketformer.parameters", elements)?;
-        let gradient = gpu.buffer("ketformer.gradient", elements)?;
+        let values = gpu.large_buffer("ketformer.parameters", elements)?;
+        let gradient = gpu.large_buffer("ketformer.gradient", elements)?;
         Ok(Self { layout, values, gradient, half })
     }
 

@@ -64,7 +64,8 @@ impl PtfNetwork {
         let decoded_rows = u64::from(capacity.samples) * u64::from(sizes.patches());
         let layer_cache = decoder_sizes.map(|decoder| decoder.layer_cache(capacity.samples));
         let embedding = Embedding::new(gpu, parameters, prefix, position, sizes.embedding)?;
-        let transformer = Transformer::new(gpu, parameters, prefix, sizes.transformer, capacity, layer_cache)?;
+        let layers = TransformerLayers::new(parameters, prefix, sizes.transformer)?;
+        let transformer = Transformer::new(gpu, layers, parameters.precision(), capacity, layer_cache)?;
         let head = CategoricalHead::new(parameters, prefix, sizes.head())?;
         let decoded = OutcomeBuffers::new(gpu, "decode", decoded_rows, &sizes.head())?;
         let decoder = |sizes| {
