@@ -53,6 +53,7 @@ mod registry;
 mod source;
 mod strategy;
 mod tiled;
+pub mod token;
 pub mod variant;
 pub mod vmc;
 

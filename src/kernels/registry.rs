@@ -2,7 +2,7 @@
 
 use super::case::Entry;
 use super::variant::Variants;
-use super::{attention, device, gram, linear, nn, rbm, vmc};
+use super::{attention, device, gram, linear, nn, rbm, token, vmc};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, TunedVariant, Tuning};
 
@@ -122,6 +122,9 @@ pub static ALL: &[Entry] = &[
     attention::cases::factored::FORWARD_SCALAR_ENTRY,
     attention::cases::factored::GRADIENT_ENTRY,
     attention::cases::factored::GRADIENT_SCALAR_ENTRY,
+    token::cases::sample::ENTRY,
+    nn::cases::dropout::ENTRY,
+    nn::cases::rotary::ENTRY,
     device::cases::probe::MULTIPLY_ADD_ENTRY,
     device::cases::probe::COPY_ENTRY,
     device::cases::probe::SHUFFLE_ENTRY,
