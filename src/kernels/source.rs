@@ -25,6 +25,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("connected", include_str!("../../shaders/shared/connected.wgsl")),
     ("cooperative", include_str!("../../shaders/shared/cooperative.wgsl")),
     ("epilogue", include_str!("../../shaders/shared/epilogue.wgsl")),
+    ("cross_entropy", include_str!("../../shaders/shared/cross_entropy.wgsl")),
     ("decode_attention", include_str!("../../shaders/shared/decode_attention.wgsl")),
     ("decode_feed_forward", include_str!("../../shaders/shared/decode_feed_forward.wgsl")),
     ("decode_patch", include_str!("../../shaders/shared/decode_patch.wgsl")),
