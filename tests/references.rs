@@ -5,6 +5,7 @@ use ketformer::kernels::attention::{self, AttentionShape, factored, linear};
 use ketformer::kernels::nn::recurrent::{Cell, CellReference};
 use ketformer::kernels::nn::{complex_head, large_patch, norm, phase};
 use ketformer::kernels::rbm::amplitude;
+use ketformer::kernels::token::{cross_entropy, embed, gradient};
 use ketformer::kernels::vmc::spins;
 
 /// Arrays: the inputs of a reference, or their gradients.
@@ -103,6 +104,20 @@ const CHECKS: &[Check] = &[
         backward: |at, d_out| vec![linear::backward_reference(&at[0], d_out, &AttentionShape::causal(2, 5, 2, 3)).0],
     },
     Check {
+        name: "token embedding",
+        inputs: &[5 * 4],
+        outputs: 7 * 4,
+        forward: |at| embed::embed_reference(&OF_ROWS, &at[0], None, &[0.0; 7 * 4], [4, 2]),
+        backward: |_, d_x| vec![gradient::gradient_reference(&OF_ROWS, d_x, &[0.0; 5 * 4], [4, 2])],
+    },
+    Check {
+        name: "cross-entropy over 5 tokens",
+        inputs: &[3 * 5],
+        outputs: 3,
+        forward: |at| cross_entropy::loss_reference(&at[0], &TARGETS, 5).0,
+        backward: |at, d_loss| vec![cross_entropy::gradient_reference(&at[0], &TARGETS, d_loss, 5)],
+    },
+    Check {
         name: "step of a GRU",
         inputs: &[3 * 4, 12 * 2, 12, 12 * 4, 12],
         outputs: 3 * 4,
@@ -117,6 +132,12 @@ const CHECKS: &[Check] = &[
         backward: |at, d_states| cell_backward(Cell::Elman, at, d_states),
     },
 ];
+
+/// Tokens of embedded rows; two of them are not in the table of tokens 2 to 6.
+const OF_ROWS: [u32; 7] = [2, 6, 3, 2, 7, 1, 2];
+
+/// Targets of cross-entropy.
+const TARGETS: [u32; 3] = [4, cross_entropy::IGNORED, 0];
 
 /// Input tokens of the rows of a recurrent step, patches of two sites.
 const TOKENS: [u32; 3] = [2, 0, 3];

@@ -41,9 +41,10 @@ const SIZES: [Sizes; 10] = [
     Sizes { rows: 70_000, first_row: 3, chunks: &[3], padding: 0, range: 4.0 },
 ];
 
-/// Numbers of lanes per row of a case: that of the adapter and, for few rows, all.
+/// Numbers of lanes per row of a case: that of the adapter and, for few rows, all with at most 2,048 columns per lane.
 fn lanes_of(gpu: &Gpu, rows: u32, shape: &CrossEntropyShape) -> Vec<u32> {
     let mut all: Vec<u32> = if rows < 200 { vec![1, 4, 8, 256] } else { Vec::new() };
+    all.retain(|lanes| shape.columns / lanes <= 2048);
     if !all.contains(&shape.lanes(gpu)) {
         all.push(shape.lanes(gpu));
     }
@@ -77,8 +78,8 @@ impl Sizes {
         CrossEntropyShape { rows: self.rows.into(), first_token, columns, tokens, first_row: self.first_row }
     }
 
-    /// Every fifth row is ignored, with a weight that is not a number. Every seventh has its target far above the
-    /// others.
+    /// Every fifth row is ignored, with a weight that is not a number. Every seventh has its target far above the others,
+    /// and every third is nearly uniform at the largest magnitude.
     fn inputs(self) -> Inputs {
         let mut random = RandomInputs::new(u64::from(self.rows * 7 + self.vocabulary()));
         let v = self.vocabulary() as usize;
@@ -88,6 +89,10 @@ impl Sizes {
         let mut weight = random.floats(self.all_rows());
         for (r, row) in logits.chunks_mut(v).enumerate() {
             let at = self.first_row as usize + r;
+            if r % 3 == 2 {
+                let offset = if r % 2 == 0 { self.range } else { -self.range };
+                row.iter_mut().for_each(|logit| *logit = offset + *logit / self.range);
+            }
             if r % 7 == 3 {
                 row[targets[at] as usize] = self.range + 30.0;
             }
@@ -182,8 +187,9 @@ fn dynamic_case((capacity, live): (u32, u32)) -> Case {
         values.truncate(4 * live as usize);
     }
     case.record = Box::new(move |plan: &mut Plan, buffers: &CaseBuffers| {
-        let rows = DynamicRows::new(buffers.view("live")?, 0, capacity, 1).into();
-        let shape = CrossEntropyShape { rows, ..shape.clone() };
+        let live = DynamicRows::new(buffers.view("live")?, 0, capacity, 1);
+        plan.write_indirect_args(&live.live)?;
+        let shape = CrossEntropyShape { rows: live.into(), ..shape.clone() };
         CrossEntropyStatistics::from_case(buffers)?.record_lanes(plan, &shape, lanes)
     });
     case

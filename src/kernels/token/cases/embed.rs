@@ -59,7 +59,9 @@ fn case(name: String, shape: TokenEmbedShape, vocabulary: u32, embedded: u32, li
         record: Box::new(move |plan, buffers| {
             let mut shape = shape.clone();
             if live.is_some() {
-                shape.rows = DynamicRows::new(buffers.view("live")?, 0, shape.rows.capacity, 1).into();
+                let live = DynamicRows::new(buffers.view("live")?, 0, shape.rows.capacity, 1);
+                plan.write_indirect_args(&live.live)?;
+                shape.rows = live.into();
             }
             TokenEmbed::from_case(buffers)?.record(plan, &shape)
         }),
