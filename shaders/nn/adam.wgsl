@@ -1,13 +1,14 @@
-// Adam (Kingma & Ba, arXiv:1412.6980, algorithm 1) on all parameters. A rejected step changes nothing.
+// Adam (Kingma & Ba, arXiv:1412.6980, algorithm 1) on all parameters, with decoupled weight decay (Loshchilov & Hutter,
+// arXiv:1711.05101, algorithm 2) of the first ones. A rejected step changes nothing.
 //
 //   g ← scale·g    m ← β₁ m + (1 − β₁) g    v ← β₂ v + (1 − β₂) g²
-//   θ ← θ − lr · m/(1 − β₁ᵗ) / ( √(v/(1 − β₂ᵗ)) + ε )
+//   θ ← θ (1 − lr · decay) − lr · m/(1 − β₁ᵗ) / ( √(v/(1 − β₂ᵗ)) + ε )        decay = 0 from element `decayed` on
 //
 // grid   ⌈elements / 64⌉ workgroups
 // reads  gradient (elements) · state (8): β₁ᵗ, β₂ᵗ, scale, accept, … · step: seed (2), step number, learning rate
 // makes  parameters, m, v (elements)
 #import grid
-struct Params { elements: u32, beta1: f32, beta2: f32, epsilon: f32 }
+struct Params { elements: u32, beta1: f32, beta2: f32, epsilon: f32, decay: f32, decayed: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> gradient: array<f32>;             // (elements)
 @group(0) @binding(2) var<storage, read> state: array<f32>;                // (8)
@@ -30,5 +31,7 @@ fn main(
     m[i] = first;
     v[i] = second;
     let denominator = sqrt(second / (1.0 - state[1])) + params.epsilon;
-    parameters[i] -= bitcast<f32>(step[3]) * (first / (1.0 - state[0])) / denominator;
+    let rate = bitcast<f32>(step[3]);
+    let kept = select(1.0, 1.0 - rate * params.decay, i < params.decayed);
+    parameters[i] = parameters[i] * kept - rate * (first / (1.0 - state[0])) / denominator;
 }

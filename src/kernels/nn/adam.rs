@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! norm = √Σ g²        scale = min(1, clip / norm)        accept = norm, Ē and s² are finite
-//! m ← β₁ m + (1 − β₁) g      v ← β₂ v + (1 − β₂) g²      θ ← θ − lr · m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + ε)
+//! m ← β₁ m + (1 − β₁) g      v ← β₂ v + (1 − β₂) g²
+//! θ ← θ (1 − lr · decay) − lr · m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + ε)
 //! ```
 //!
-//! Source: Kingma & Ba, arXiv:1412.6980, algorithm 1. A rejected step changes neither parameters nor moments.
+//! Source: Kingma & Ba, arXiv:1412.6980, algorithm 1, with the decoupled weight decay of Loshchilov & Hutter,
+//! arXiv:1711.05101, algorithm 2, for the first elements. A rejected step changes neither parameters nor moments.
 //!
 //! The step count t is kept on the GPU: a rejected step must not count, and a rejection reaches the host too late.
 
@@ -20,7 +22,7 @@ pub(super) static ADAM: Kernel = kernel!("nn", "adam");
 /// Elements per block of the sum of squares.
 pub(super) const BLOCK: u32 = 4096;
 
-/// Decay rates and ε of Adam.
+/// Decay rates of the moments, ε, and weight decay of Adam.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamRates {
     /// β₁
@@ -29,11 +31,16 @@ pub struct AdamRates {
     pub beta2: f32,
     /// ε
     pub epsilon: f32,
+    /// Decoupled weight decay: parameters are multiplied by 1 − learning rate · `decay` before their step.
+    pub decay: f32,
+    /// Number of parameters with weight decay. They precede those without.
+    pub decayed: u32,
 }
 
 impl Default for AdamRates {
+    /// β₁ = 0.9, β₂ = 0.999, ε = 1e-8, no weight decay.
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0, decayed: 0 }
     }
 }
 
@@ -121,6 +128,8 @@ impl Adam {
                 ("beta1", rates.beta1.into()),
                 ("beta2", rates.beta2.into()),
                 ("epsilon", rates.epsilon.into()),
+                ("decay", rates.decay.into()),
+                ("decayed", rates.decayed.into()),
             ],
             groups: Rows::from(elements).groups(64, 1),
             cost: Cost { flops: 12.0 * f64::from(elements), bytes: 28.0 * f64::from(elements) },
@@ -143,16 +152,17 @@ pub(crate) fn record_square(plan: &mut Plan, [of, part]: [&View; 2], elements: u
     })
 }
 
-/// One Adam update in f64; `t` is the step number, counted from 1. Returns (θ, m, v).
+/// One Adam update in f64 of a parameter with weight decay; `t` is the step number, counted from 1. Returns (θ, m, v).
 pub(crate) fn adam_reference(
     [parameter, m, v, gradient]: [f64; 4],
     learning_rate: f64,
     t: u32,
-    AdamRates { beta1, beta2, epsilon }: AdamRates,
+    AdamRates { beta1, beta2, epsilon, decay, .. }: AdamRates,
 ) -> (f64, f64, f64) {
     let (beta1, beta2) = (f64::from(beta1), f64::from(beta2));
     let m = beta1 * m + (1.0 - beta1) * gradient;
     let v = beta2 * v + (1.0 - beta2) * gradient * gradient;
     let (first, second) = (m / (1.0 - beta1.powi(t as i32)), v / (1.0 - beta2.powi(t as i32)));
+    let parameter = parameter * (1.0 - learning_rate * f64::from(decay));
     (parameter - learning_rate * first / (second.sqrt() + f64::from(epsilon)), m, v)
 }

@@ -74,16 +74,26 @@ fn decide_case((blocks, clip, energy, factor, accept): (u32, Option<f32>, [f32; 
 }
 
 fn adam_cases(_: &Gpu) -> Vec<Case> {
-    [(1, true), (63, true), (65, false), (70_001, true)].into_iter().map(adam_case).collect()
+    let cases = [
+        (1, true, 0),
+        (63, true, 0),
+        (65, false, 0),
+        (70_001, true, 0),
+        (1, true, 1),
+        (129, true, 65),
+        (64, false, 64),
+        (70_001, true, 70_000),
+    ];
+    cases.into_iter().map(adam_case).collect()
 }
 
-fn adam_case((elements, accept): (u32, bool)) -> Case {
+fn adam_case((elements, accept, decayed): (u32, bool, u32)) -> Case {
     let mut random = RandomInputs::new(u64::from(elements));
     let count = elements as usize;
     let (parameters, gradient, first) = (random.floats(count), random.floats(count), random.floats(count));
     let second: Vec<f32> = random.floats(count).iter().map(|v| v.abs()).collect();
     let (t, scale, learning_rate) = (3, 0.5f32, 0.1f32);
-    let rates = AdamRates::default();
+    let rates = AdamRates { decay: 0.75, decayed, ..AdamRates::default() };
     let powers = [f64::from(rates.beta1).powi(t), f64::from(rates.beta2).powi(t)];
     let accepted = f32::from(u8::from(accept));
     let state = vec![powers[0] as f32, powers[1] as f32, scale, accepted, 1.0, t as f32, 0.0, 0.0];
@@ -91,6 +101,8 @@ fn adam_case((elements, accept): (u32, bool)) -> Case {
     for i in 0..count {
         let [theta, m, v] = [parameters[i], first[i], second[i]].map(f64::from);
         let updated = if accept {
+            let decay = if i < decayed as usize { rates.decay } else { 0.0 };
+            let rates = AdamRates { decay, ..rates };
             adam_reference([theta, m, v, f64::from(gradient[i] * scale)], f64::from(learning_rate), t as u32, rates)
         } else {
             (theta, m, v)
@@ -101,7 +113,7 @@ fn adam_case((elements, accept): (u32, bool)) -> Case {
     }
     let [theta, m, v] = expected.map(|values| Expected::Near { values, tolerance: 5e-6 });
     Case {
-        name: format!("({elements}) accept {accept}"),
+        name: format!("({elements}) accept {accept}, {decayed} with weight decay"),
         inputs: vec![
             ("gradient", gradient.into()),
             ("state", state.into()),
