@@ -2,8 +2,8 @@
 //
 //   d_table[v − first_token, c] += Σ_{r: token_r = v} d_x[r, c]
 //
-// A workgroup owns 16 vec4 columns of one distinct token. Slice s of 16 adds every 16th of the token's rows, and then
-// the slices are added in order.
+// A workgroup owns 16 vec4 columns of one distinct token. Slice s adds the token's rows s, s + SLICES, …, and then the
+// slices are added in order.
 //
 // grid   distinct tokens · ⌈C / 64⌉ workgroups; more tokens than the index has do nothing
 // reads  d_x (rows, C) · index (3·rows + 2): number of distinct tokens, tokens, offsets, rows by token
@@ -11,7 +11,8 @@
 // C is a multiple of 4.
 #import grid
 const COLUMNS4: u32 = 16u;
-const SLICES: u32 = 16u;
+const SLICES: u32 = 16u; // spec 1
+const THREADS: u32 = COLUMNS4 * SLICES;
 
 struct Params { capacity: u32, width4: u32, first_token: u32, tokens: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -19,9 +20,9 @@ struct Params { capacity: u32, width4: u32, first_token: u32, tokens: u32 }
 @group(0) @binding(2) var<storage, read> index: array<u32>;                // (3·rows + 2)
 @group(0) @binding(3) var<storage, read_write> d_table: array<vec4<f32>>;  // (tokens, C)
 
-var<workgroup> partial: array<vec4<f32>, 256>;                             // (SLICES, COLUMNS4)
+var<workgroup> partial: array<vec4<f32>, THREADS>;                         // (SLICES, COLUMNS4)
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
