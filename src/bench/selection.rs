@@ -6,9 +6,13 @@ use super::subjects::step;
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, VariantSelection};
 use crate::kernels::attention::{AttentionBackward, AttentionForward, AttentionShape};
+use crate::kernels::token::{
+    CrossEntropyGradient, CrossEntropyShape, CrossEntropyStatistics, TokenEmbed, TokenEmbedShape, TokenGradient,
+    TokenGradientShape,
+};
 
 /// Records what GPUs run on `gpu`, which only plans ([`Gpu::planning`]), and calls `each` for every plan: steps of every
-/// family, and attention of short and long sequences.
+/// family, attention of short and long sequences, and the kernels of models over a vocabulary.
 ///
 /// # Errors
 /// As [`Plan::launch`].
@@ -35,8 +39,30 @@ pub fn record_suite(gpu: &Gpu, mut each: impl FnMut(&Plan)) -> Result<()> {
         forward.record(&mut plan, &shape)?;
         AttentionBackward { qkv, out, lse, d_out, delta, d_qkv }.record(&mut plan, &shape)?;
     }
+    record_tokens(&mut plan, 12_288, 65, 384)?;
+    record_tokens(&mut plan, 1024, 16_384, 768)?;
     each(&plan);
     Ok(())
+}
+
+/// Records the kernels of `rows` rows of width `width` over a vocabulary of `tokens`.
+fn record_tokens(plan: &mut Plan, rows: u32, tokens: u32, width: u32) -> Result<()> {
+    let gpu = plan.gpu().clone();
+    let columns = tokens.next_multiple_of(4);
+    let buffer = |label: &str, width: u32| Ok(gpu.buffer(label, u64::from(rows * width))?.view());
+    let [ids, weight, loss, entropy] =
+        [buffer("ids", 1)?, buffer("weight", 1)?, buffer("loss", 1)?, buffer("entropy", 1)?];
+    let [x, logits, statistics] = [buffer("x", width)?, buffer("logits", columns)?, buffer("statistics", 4)?];
+    let [table, d_table] = ["table", "d_table"].map(|label| gpu.buffer(label, u64::from(tokens * width)));
+    let [table, d_table] = [table?.view(), d_table?.view()];
+    let index = gpu.buffer("index", u64::from(3 * rows + 2))?.view();
+    let shape = TokenEmbedShape { rows: rows.into(), width, first_token: 0, tokens, positions: None };
+    TokenEmbed { tokens: ids.clone(), table, position: None, x: x.clone() }.record(plan, &shape)?;
+    let shape = CrossEntropyShape { rows: rows.into(), first_token: 0, columns, tokens, first_row: 0 };
+    CrossEntropyStatistics { logits: logits.clone(), targets: ids.clone(), statistics: statistics.clone() }
+        .record(plan, &shape)?;
+    CrossEntropyGradient { logits, targets: ids, weight, statistics, loss, entropy }.record(plan, &shape)?;
+    TokenGradient { d_x: x, index, d_table }.record(plan, &TokenGradientShape { rows, width, first_token: 0, tokens })
 }
 
 /// Returns the selections of `gpu` for the plans of [`record_suite`], one per kernel and class of shapes. Nothing is
