@@ -8,8 +8,8 @@ var<workgroup> found: vec2<u32>; // bin, sum of the bins above
 fn threshold(row: Row, least: u32, goal: u32, scale: f32) -> u32 {
     var prefix = 0u;
     var above = 0u;
-    for (var pass = 0u; pass < 4u; pass++) {
-        let shift = 24u - 8u * pass;
+    for (var digit = 0u; digit < 4u; digit++) {
+        let shift = 24u - 8u * digit;
         let known = 0xffffff00u << shift;
         for (var bin = row.local; bin < 256u; bin += LANES) { atomicStore(&bins[bin], 0u); }
         workgroupBarrier();

@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::layout::GptLayout;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::layers::transformer_layers::TransformerSizes;
+use crate::model::{Activation, Attention, Norm, Weights};
+
 /// Positions of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -10,7 +15,8 @@ pub enum TokenPositions {
     /// A trained table (T, C).
     #[default]
     Learned,
-    /// sin and cos of p / 10000^(2i/C) on channels 2i and 2i + 1 (arXiv:1706.03762, section 3.5).
+    /// sin and cos of p / 10000^(2i/C) on channels 2i and 2i + 1 (arXiv:1706.03762, section 3.5), as large as the initial
+    /// token embedding.
     Sinusoidal,
     /// Rotation of queries and keys by angles p / 10000^(2i/D), channel i with channel i + D/2 (arXiv:2104.09864).
     Rotary,
@@ -53,6 +59,115 @@ impl Default for GptConfig {
             position: TokenPositions::default(),
             bias: true,
             tied: true,
+        }
+    }
+}
+
+/// Maximum width of a head that the attention kernels hold in registers.
+const MAX_HEAD_WIDTH: usize = 128;
+/// Maximum of every size; larger numbers are treated as typos. It also bounds the loops over a width, since some drivers
+/// end shaders after 65,535 iterations.
+const MAX_SIZE: usize = 1 << 15;
+/// Maximum size of the vocabulary.
+const MAX_VOCABULARY: usize = 1 << 20;
+
+impl GptConfig {
+    /// Checks the sizes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`], with the field to change.
+    pub fn check(&self) -> Result<()> {
+        let error = |message: String| Err(Error::new(ErrorKind::Settings, format!("gpt: {message}")));
+        let Self { width, heads, .. } = *self;
+        let sizes = [
+            ("vocabulary", self.vocabulary, MAX_VOCABULARY),
+            ("block", self.block, MAX_SIZE),
+            ("width", width, MAX_SIZE),
+            ("heads", heads, MAX_SIZE),
+            ("layers", self.layers, MAX_SIZE),
+            ("feed_forward", self.feed_forward, MAX_SIZE),
+        ];
+        if let Some((name, value, most)) = sizes.iter().find(|(_, value, most)| *value == 0 || value > most) {
+            return error(format!("GptConfig::{name}={value} is out of range; give a number from 1 to {most}"));
+        }
+        for (name, value) in [("width", width), ("feed_forward", self.feed_forward)] {
+            if !value.is_multiple_of(4) {
+                let near = value.next_multiple_of(4);
+                return error(format!("GptConfig::{name}={value} is not a multiple of 4; use {near}"));
+            }
+        }
+        if !width.is_multiple_of(heads) {
+            let fits: Vec<String> =
+                (1..=width.min(64)).filter(|h| width.is_multiple_of(*h)).map(|h| h.to_string()).collect();
+            return error(format!(
+                "GptConfig::heads={heads} does not divide GptConfig::width={width}; use GptConfig::heads={}",
+                fits.join(", ")
+            ));
+        }
+        let head = width / heads;
+        if head > MAX_HEAD_WIDTH {
+            let least = width.div_ceil(MAX_HEAD_WIDTH);
+            return error(format!(
+                "heads of width {head} are over {MAX_HEAD_WIDTH}; use GptConfig::heads={least} or more"
+            ));
+        }
+        if self.position == TokenPositions::Rotary && !head.is_multiple_of(2) {
+            return error(format!("rotary positions need heads of even width, got {head}; use other GptConfig::heads"));
+        }
+        Ok(())
+    }
+
+    /// Rows of the token embedding on a device.
+    pub(crate) fn padded_vocabulary(&self) -> usize {
+        self.vocabulary.next_multiple_of(4)
+    }
+
+    /// Number of trained parameters.
+    pub fn parameters(&self) -> u64 {
+        GptLayout::new(self).public.parameters()
+    }
+
+    /// Initial weights for `seed`, which are the same on every machine: normal with a standard deviation of 0.02, and
+    /// 0.02/√(2K) for the projections into the residual stream; norms 1, biases 0.
+    pub fn initial(&self, seed: u64) -> Weights {
+        GptLayout::new(self).public.initial(seed)
+    }
+
+    /// Checks that `weights` have the parameters of this GPT.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] if a tensor is missing, has another shape, is unknown or is not finite.
+    pub fn check_weights(&self, weights: &Weights) -> Result<()> {
+        GptLayout::new(self).public.check(weights)
+    }
+
+    /// Checks that `tokens` are in the vocabulary.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] with the first one that is not.
+    pub fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
+        match tokens.iter().position(|token| *token as usize >= self.vocabulary) {
+            Some(at) => {
+                let (token, vocabulary) = (tokens[at], self.vocabulary);
+                let message =
+                    format!("gpt: token {token} at index {at} is outside the vocabulary of {vocabulary} tokens");
+                Err(Error::new(ErrorKind::Shape, message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn transformer_sizes(&self) -> TransformerSizes {
+        TransformerSizes {
+            positions: self.block as u32,
+            period: self.block as u32,
+            width: self.width as u32,
+            heads: self.heads as u32,
+            feed_forward: self.feed_forward as u32,
+            layers: self.layers as u32,
+            attention: Attention::Softmax,
+            norm: Norm::Pre,
+            activation: Activation::Gelu,
         }
     }
 }

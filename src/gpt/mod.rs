@@ -13,8 +13,20 @@
 
 mod batch;
 mod config;
+mod embedding;
+mod head;
+mod layout;
+mod network;
 mod report;
+mod sampler;
+mod sampling;
+mod state;
+mod train;
 
 pub use batch::{Batches, IGNORED, TokenBatch};
 pub use config::{GptConfig, TokenPositions};
 pub use report::{GptReport, RewardReport};
+pub use sampler::{Continuation, GptSampler};
+pub use sampling::SamplingSettings;
+pub use state::GptState;
+pub use train::{GptSteps, GptTrainConfig, GptTrainer, Loss};

@@ -22,7 +22,7 @@
 //! [`Autoregressive`] or [`Unnormalized`]. The tests in `tests/wave_functions/` run for every family.
 
 mod blockade;
-mod layers;
+pub(crate) mod layers;
 mod lptf;
 mod parameters;
 mod ptf;

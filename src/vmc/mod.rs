@@ -4,8 +4,8 @@ mod estimate;
 mod sr;
 mod state;
 mod statistics;
-mod step;
-mod train;
+pub(crate) mod step;
+pub(crate) mod train;
 
 pub use estimate::attention_maps::AttentionMaps;
 pub use estimate::entropy::RenyiEntropy;

@@ -130,6 +130,11 @@ fn scratch(gpu: &Gpu, blocks: u32, block: u32, GradientWidths { widest, all }: &
     of_any.max(of_all.min(MOST_SCRATCH))
 }
 
+/// Scratch floats for gradients over `rows` rows that are not grouped into items.
+pub(crate) fn scratch_of_rows(gpu: &Gpu, rows: u32, widths: &GradientWidths) -> u64 {
+    scratch(gpu, rows.div_ceil(BLOCK_ROWS), BLOCK_ROWS, widths)
+}
+
 /// Scratch floats for gradients over `items` items of `rows_per_item` rows.
 pub(crate) fn scratch_of_items(gpu: &Gpu, items: u32, rows_per_item: u32, widths: &GradientWidths) -> u64 {
     scratch(gpu, blocks_of_items(items, rows_per_item), block_rows(rows_per_item), widths)

@@ -23,7 +23,7 @@ mod sums;
 
 pub use activate::Activate;
 pub(crate) use blocks::{
-    GradientWidths, Parts, block_items, block_rows, block_rows_of, scratch_of_items, scratch_within,
+    GradientWidths, Parts, block_items, block_rows, block_rows_of, scratch_of_items, scratch_of_rows, scratch_within,
 };
 pub(super) use gradient::GRADIENT_SELECTOR;
 pub use gradient::{GradientShape, LinearGradient, gradient_reference};

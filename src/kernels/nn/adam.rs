@@ -78,9 +78,31 @@ impl Adam {
     /// # Errors
     /// As [`Plan::launch`].
     pub fn record(&self, plan: &mut Plan, elements: u32, clip: Option<f32>, rates: AdamRates) -> Result<()> {
-        self.record_square(plan, elements)?;
+        let windows = windows(plan, elements);
+        for &(first, count) in &windows {
+            let window = self.window(first, count)?;
+            window.record_square(plan, count)?;
+        }
         self.record_decide(plan, elements, clip, rates)?;
-        self.record_update(plan, elements, rates)
+        for (first, count) in windows {
+            let decayed = rates.decayed.saturating_sub(first);
+            self.window(first, count)?.record_update(plan, count, AdamRates { decayed, ..rates })?;
+        }
+        Ok(())
+    }
+
+    /// Range of `count` parameters from `first` on.
+    fn window(&self, first: u32, count: u32) -> Result<Self> {
+        let range = |view: &View| view.range(view.label(), first.into(), count.into());
+        let blocks = (u64::from(first / BLOCK), Self::part_elements(count));
+        Ok(Self {
+            gradient: range(&self.gradient)?,
+            part: self.part.range(self.part.label(), blocks.0, blocks.1)?,
+            parameters: range(&self.parameters)?,
+            m: range(&self.m)?,
+            v: range(&self.v)?,
+            ..self.clone()
+        })
     }
 
     pub(super) fn record_square(&self, plan: &mut Plan, elements: u32) -> Result<()> {
@@ -136,6 +158,15 @@ impl Adam {
             shape: format!("({elements})"),
         })
     }
+}
+
+/// Ranges of `elements` parameters, first and count, each within a binding. They begin at multiples of 64 blocks, the
+/// alignment of their sums.
+fn windows(plan: &Plan, elements: u32) -> Vec<(u32, u32)> {
+    let unit = 64 * BLOCK;
+    let most = (plan.gpu().limits().max_storage_buffer_binding_size / 4).min(1 << 30) as u32 / unit * unit;
+    let most = most.max(unit);
+    (0..elements).step_by(most as usize).map(|first| (first, most.min(elements - first))).collect()
 }
 
 /// Records the sums of squares over blocks of `of` (elements) into `part` ([`Adam::part_elements`]).

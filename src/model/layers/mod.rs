@@ -7,16 +7,16 @@
 //! `block` has the options of a transformer block: softmax or linear attention, which only `self_attention`
 //! distinguishes, norms after or before the parts, relu or gelu. `embedding` has learned positions and a learned start.
 
-pub(super) mod affine;
-pub(super) mod attention_layers;
-pub(super) mod block;
-pub(super) mod categorical_head;
-pub(super) mod conditioning;
-pub(super) mod embedding;
-pub(super) mod feed_forward;
-pub(super) mod positional_encoding;
-pub(super) mod self_attention;
-pub(super) mod sequence_decoder;
-pub(super) mod transformer;
-pub(super) mod transformer_layers;
-pub(super) mod transformer_training;
+pub(crate) mod affine;
+pub(crate) mod attention_layers;
+pub(crate) mod block;
+pub(crate) mod categorical_head;
+pub(crate) mod conditioning;
+pub(crate) mod embedding;
+pub(crate) mod feed_forward;
+pub(crate) mod positional_encoding;
+pub(crate) mod self_attention;
+pub(crate) mod sequence_decoder;
+pub(crate) mod transformer;
+pub(crate) mod transformer_layers;
+pub(crate) mod transformer_training;

@@ -7,6 +7,7 @@ use crate::gpu::{Plan, Rows, View};
 use crate::kernels::linear::{Extra, LinearShape};
 use crate::kernels::nn::feed_forward::FeedForwardShape;
 use crate::kernels::nn::norm::NormShape;
+use crate::kernels::nn::rotary::{Rotary, RotaryShape};
 use crate::model::{Activation, Attention, Initial, Norm, ParameterSpec, Parameters};
 
 /// Sizes of a transformer, as `u32` for shaders.
@@ -174,6 +175,8 @@ pub(crate) struct Pass<'a> {
 pub(crate) struct TransformerLayers {
     pub sizes: TransformerSizes,
     pub parameters: ParameterViews<TransformerViews>,
+    /// (T, D): cosines and sines of [`Rotary`], which rotates queries and keys by their positions.
+    pub rotary: Option<View>,
 }
 
 impl TransformerLayers {
@@ -192,7 +195,33 @@ impl TransformerLayers {
     /// As [`Parameters::value`].
     pub(crate) fn new(parameters: &Parameters, prefix: &str, sizes: TransformerSizes) -> Result<Self> {
         let parameters = ParameterViews::new(parameters, prefix, |find| TransformerViews::find(find, &sizes))?;
-        Ok(Self { sizes, parameters })
+        Ok(Self { sizes, parameters, rotary: None })
+    }
+
+    /// Records the rotation of the queries and keys in `qkv`, or its transpose for their gradients.
+    pub(crate) fn rotate(
+        &self,
+        plan: &mut Plan,
+        qkv: &View,
+        rows: &Rows,
+        place: RowLayout,
+        reverse: bool,
+    ) -> Result<()> {
+        let Some(table) = &self.rotary else { return Ok(()) };
+        let sizes = &self.sizes;
+        // All rows of a decoding step have one position.
+        let (period, first) = if place.stride == 1 { (sizes.period, 0) } else { (1, place.first % sizes.period) };
+        let shape = RotaryShape {
+            rows: rows.clone(),
+            heads: sizes.heads,
+            head_width: sizes.head_width(),
+            period,
+            first,
+            stride: place.stride,
+            offset: place.first,
+            reverse,
+        };
+        Rotary { qkv: qkv.clone(), table: table.clone() }.record(plan, &shape)
     }
 
     /// Records one layer; `attention` records the kernel between the projections.
@@ -217,6 +246,7 @@ impl TransformerLayers {
         let RowLayout { stride: y_stride, first: y_first } = pass.place;
         let project = LinearShape { y_stride, y_first, ..LinearShape::forward(rows.clone(), c, 3 * c) };
         product(projected, &layer.qkv, Extra::None, &buffers.qkv).record(plan, &project)?;
+        self.rotate(plan, &buffers.qkv, rows, pass.place, false)?;
         attention(plan)?;
         let out = product(&buffers.attention, &layer.out, Extra::Add(x.clone()), sum1);
         out.record(plan, &LinearShape::forward(rows.clone(), c, c))?;

@@ -232,6 +232,7 @@ impl TransformerTraining {
         reversed.product(plan, d_sum, &values.out, (Extra::None, Activation::None), &d_attention, [c, c])?;
         let shape = Self::attention_shape(transformer, reversed.rows);
         self.attention(kept).backward(plan, [d_attention, self.delta.view(), d_qkv.clone()], &shape)?;
+        transformer.rotate(plan, &d_qkv, reversed.rows, RowLayout::SAME, true)?;
         reversed.gradient(plan, &kept.x, &d_qkv, [c, 3 * c], &gradients.qkv)?;
         reversed.product(plan, &d_qkv, &values.qkv, plain(d_sum), d_x, [3 * c, c])
     }
@@ -262,6 +263,7 @@ impl TransformerTraining {
         reversed.product(plan, d_sum, &values.out, plain(), d_part, [c, c])?;
         let shape = Self::attention_shape(transformer, reversed.rows);
         self.attention(kept).backward(plan, [d_part.view(), self.delta.view(), d_qkv.clone()], &shape)?;
+        transformer.rotate(plan, &d_qkv, reversed.rows, RowLayout::SAME, true)?;
         reversed.gradient(plan, &kept.other, &d_qkv, [c, 3 * c], &gradients.qkv)?;
         reversed.product(plan, &d_qkv, &values.qkv, plain(), d_part, [3 * c, c])?;
         let norm1 = [&values.norm1, &gradients.norm1];

@@ -136,12 +136,25 @@ impl Layout {
     /// Returns `weights` as one flat buffer.
     ///
     /// # Errors
-    /// [`ErrorKind::Weights`] if a tensor is missing, has another shape, is unknown or is not finite.
+    /// As [`Layout::check`].
     pub fn flatten(&self, weights: &Weights) -> Result<Vec<f32>> {
-        let error = |message: String| Error::new(ErrorKind::Weights, message);
-        let remedy = "give the settings the weights were made with";
+        self.check(weights)?;
         let mut flat = vec![0.0; self.elements as usize];
         for ParameterSlot { spec, first, elements } in &self.slots {
+            let values = &weights.tensors[&spec.name].values;
+            flat[*first as usize..(first + elements) as usize].copy_from_slice(values);
+        }
+        Ok(flat)
+    }
+
+    /// Checks that `weights` are those of the model.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] if a tensor is missing, has another shape, is unknown or is not finite.
+    pub fn check(&self, weights: &Weights) -> Result<()> {
+        let error = |message: String| Error::new(ErrorKind::Weights, message);
+        let remedy = "give the settings the weights were made with";
+        for ParameterSlot { spec, .. } in &self.slots {
             let name = &spec.name;
             let tensor = weights.tensors.get(name);
             let tensor = tensor.ok_or_else(|| error(format!("the weights have no tensor `{name}`; {remedy}")))?;
@@ -154,12 +167,11 @@ impl Layout {
             if tensor.values.iter().any(|v| !v.is_finite()) {
                 return Err(error(format!("tensor `{name}` holds numbers that are not finite; use other weights")));
             }
-            flat[*first as usize..(first + elements) as usize].copy_from_slice(&tensor.values);
         }
         let known = |name: &String| self.slots.iter().any(|slot| slot.spec.name == *name);
         match weights.tensors.keys().find(|name| !known(name)) {
             Some(name) => Err(error(format!("the model has no parameter `{name}` that the weights hold; {remedy}"))),
-            None => Ok(flat),
+            None => Ok(()),
         }
     }
 

@@ -30,7 +30,7 @@
 
 pub(super) mod autoregressive;
 pub(super) mod budget;
-pub(super) mod buffers;
+pub(crate) mod buffers;
 pub(super) mod chains;
 pub(super) mod dedup;
 pub(super) mod exclusions;

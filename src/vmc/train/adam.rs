@@ -2,10 +2,9 @@
 
 use super::checkpoint::{named, of_prefix};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Buffer, Gpu, Plan};
+use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::nn::adam::{Adam, AdamRates};
 use crate::model::{Layout, Parameters, Tensor, Weights};
-use crate::vmc::step::local_energy::LocalEnergyPipeline;
 
 /// Names of tensors in a checkpoint.
 const FIRST: &str = "adam.first.";
@@ -14,6 +13,14 @@ const STATE: &str = "adam.state";
 
 /// State before the first step: β₁ᵗ, β₂ᵗ, and results of the last step.
 const BEGIN: [f32; 8] = [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+
+/// Inputs of an update, in addition to the gradient.
+pub(crate) struct AdamInputs {
+    /// Two numbers that must be finite for the step to be accepted.
+    pub finite: View,
+    /// (8) words of [`crate::vmc::step::buffers::StepInputs`]
+    pub step: View,
+}
 
 /// Moments and state of Adam.
 pub(crate) struct AdamBuffers {
@@ -38,20 +45,21 @@ impl AdamBuffers {
         &self,
         plan: &mut Plan,
         parameters: &Parameters,
-        pipeline: &LocalEnergyPipeline,
+        inputs: AdamInputs,
         clip: Option<f32>,
+        rates: AdamRates,
     ) -> Result<()> {
         let adam = Adam {
             gradient: parameters.gradient(),
             part: self.part.view(),
-            statistics: pipeline.statistics.view(),
+            statistics: inputs.finite,
             state: self.state.view(),
-            step: pipeline.step.view(),
+            step: inputs.step,
             parameters: parameters.values(),
             m: self.m.view(),
             v: self.v.view(),
         };
-        adam.record(plan, parameters.layout().elements() as u32, clip, AdamRates::default())
+        adam.record(plan, parameters.layout().elements() as u32, clip, rates)
     }
 
     /// Resets moments and state.

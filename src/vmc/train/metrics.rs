@@ -1,9 +1,10 @@
 //! Step reports and their asynchronous readback.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
+use super::mapping::Mapping;
 use super::replay::Replay;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, View};
@@ -122,38 +123,6 @@ pub(crate) struct StepNumbers {
     pub seconds: f64,
 }
 
-/// Mapping state of a buffer. The callback may run on another thread that polls the same device, after this thread's
-/// wait for the step has returned.
-#[derive(Default)]
-struct Mapping {
-    mapped: Mutex<Option<bool>>,
-    changed: Condvar,
-}
-
-/// Timeout for mapping a buffer after its step has finished.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-impl Mapping {
-    /// Requests the mapping of `buffer`.
-    fn ask(self: &Arc<Self>, buffer: &Buffer, mode: wgpu::MapMode) {
-        self.tell(None);
-        let mapping = self.clone();
-        buffer.wgpu().map_async(mode, .., move |result| mapping.tell(Some(result.is_ok())));
-    }
-
-    fn tell(&self, mapped: Option<bool>) {
-        *self.mapped.lock().unwrap_or_else(PoisonError::into_inner) = mapped;
-        self.changed.notify_all();
-    }
-
-    /// Waits until the mapping succeeds, fails or times out, and returns whether the buffer is mapped.
-    fn is_mapped(&self) -> bool {
-        let waiting = self.mapped.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(waiting, PATIENCE, |mapped| mapped.is_none());
-        waited.is_ok_and(|(mapped, _)| *mapped == Some(true))
-    }
-}
-
 impl MetricsRing {
     /// Creates a ring for at most `depth` steps in flight, each with `counters` counters.
     ///
@@ -165,7 +134,7 @@ impl MetricsRing {
         let slot = |_| {
             Ok(ReadbackSlot {
                 inputs: gpu.buffer_to_device("ketformer.step.inputs", INPUT_WORDS)?,
-                inputs_mapped: Arc::new(Mapping { mapped: Mutex::new(Some(true)), ..Mapping::default() }),
+                inputs_mapped: Arc::new(Mapping::mapped()),
                 numbers: gpu.buffer_to_host("ketformer.step.numbers", words)?,
                 numbers_mapped: Arc::default(),
             })

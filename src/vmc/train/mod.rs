@@ -1,10 +1,11 @@
 //! Training: configuration, optimizers and schedules, steps and their reports, checkpoints.
 
-pub(super) mod adam;
-pub(super) mod checkpoint;
+pub(crate) mod adam;
+pub(crate) mod checkpoint;
+pub(crate) mod mapping;
 pub(super) mod metrics;
 pub(super) mod optimizer;
 pub(super) mod parts;
-pub(super) mod replay;
+pub(crate) mod replay;
 pub(super) mod schedule;
 pub(super) mod trainer;

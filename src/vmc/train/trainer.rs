@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use super::adam::AdamBuffers;
+use super::adam::{AdamBuffers, AdamInputs};
 use super::checkpoint::Checkpoint;
 use super::metrics::{Magnetization, MetricsRing, StepNumbers, StepReport};
 use super::optimizer::Optimizer;
@@ -13,6 +13,7 @@ use super::schedule::{Annealing, Schedule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::host_memory;
+use crate::kernels::nn::adam::AdamRates;
 use crate::kernels::vmc::energy::Column;
 use crate::model::{Layout, Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
@@ -232,7 +233,8 @@ impl Trainer {
                 plan.scope("update");
                 plan.keep_together();
                 let clip = config.clip.map(|clip| clip as f32);
-                adam.record(&mut plan, &parameters, &pipeline, clip)?;
+                let inputs = AdamInputs { finite: pipeline.statistics.view(), step: pipeline.step.view() };
+                adam.record(&mut plan, &parameters, inputs, clip, AdamRates::default())?;
                 let ring = ring(&pipeline, STEPS_AHEAD)?;
                 (pipeline, Method::Adam(Box::new(adam)), ring)
             }

@@ -1,0 +1,177 @@
+//! Passes of a GPT on a device: embedding, transformer, projection to the vocabulary.
+
+use super::embedding::{TokenEmbedding, TokenIndex};
+use super::head::{HeadGradient, HeadTraining, VocabularyHead};
+use super::layout::{FINAL_NORM, GptLayout, layer_name};
+use super::{GptConfig, IGNORED, TokenBatch, TokenPositions};
+use crate::error::Result;
+use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
+use crate::kernels::linear;
+use crate::kernels::linear::{GradientInto, GradientSums};
+use crate::kernels::nn::rotary::rotary_table;
+use crate::kernels::token::embed::RowPositions;
+use crate::model::layers::affine::{Affine, BackwardContext, Find, ParameterViews};
+use crate::model::layers::transformer_layers::{LayerViews, TransformerLayers, TransformerViews};
+use crate::model::layers::transformer_training::TransformerTraining;
+use crate::model::{Parameters, Precision, Weights};
+
+/// GPT on a device, without buffers for rows.
+pub(crate) struct Gpt {
+    pub gpu: Gpu,
+    pub config: GptConfig,
+    pub layout: GptLayout,
+    pub parameters: Parameters,
+}
+
+fn layer_views(find: &Find<'_>, layer: u32) -> Result<LayerViews> {
+    let affine = |part: &str| Affine::find(find, &layer_name(layer, part));
+    Ok(LayerViews {
+        qkv: affine("attn.c_attn")?,
+        out: affine("attn.c_proj")?,
+        linear1: affine("mlp.c_fc")?,
+        linear2: affine("mlp.c_proj")?,
+        norm1: affine("ln_1")?,
+        norm2: affine("ln_2")?,
+    })
+}
+
+impl Gpt {
+    /// Creates the parameters with the values of `weights`.
+    pub(crate) fn new(gpu: &Gpu, config: &GptConfig, weights: &Weights) -> Result<Self> {
+        config.check()?;
+        let layout = GptLayout::new(config);
+        let parameters = Parameters::new(gpu, layout.device.clone(), Precision::Single)?;
+        let gpt = Self { gpu: gpu.clone(), config: config.clone(), layout, parameters };
+        gpt.write(weights)?;
+        Ok(gpt)
+    }
+
+    /// Writes `weights`.
+    ///
+    /// # Errors
+    /// As [`GptConfig::check_weights`].
+    pub(crate) fn write(&self, weights: &Weights) -> Result<()> {
+        self.parameters.write(&self.gpu, &self.layout.padded(weights)?)
+    }
+
+    /// Reads the weights back.
+    pub(crate) fn read(&self) -> Result<Weights> {
+        Ok(self.layout.cut(&self.parameters.read(&self.gpu)?))
+    }
+
+    /// Layers of the transformer.
+    pub(super) fn layers(&self) -> Result<TransformerLayers> {
+        let (config, sizes) = (&self.config, self.config.transformer_sizes());
+        let views = |find: &Find<'_>| {
+            let layers = (0..sizes.layers).map(|layer| layer_views(find, layer)).collect::<Result<_>>()?;
+            Ok(TransformerViews { layers, norm: Some(Affine::find(find, FINAL_NORM)?) })
+        };
+        let parameters = ParameterViews::new(&self.parameters, "", views)?;
+        let table = || self.gpu.upload("ketformer.rotary", &rotary_table(config.block, config.width / config.heads));
+        let rotary = (config.position == TokenPositions::Rotary).then(table).transpose()?;
+        Ok(TransformerLayers { sizes, parameters, rotary: rotary.map(|table| table.view()) })
+    }
+}
+
+/// Teacher-forced pass over windows of T tokens, and its gradient.
+pub(super) struct TrainingPass {
+    gpu: Gpu,
+    layers: TransformerLayers,
+    transformer: TransformerTraining,
+    embedding: TokenEmbedding,
+    pub head: VocabularyHead,
+    pub head_rows: HeadTraining,
+    /// (rows) u32
+    tokens: Buffer,
+    index: TokenIndex,
+    /// Blocks of the gradients of parameters.
+    part: Buffer,
+    sequences: u32,
+}
+
+impl TrainingPass {
+    /// Buffers for `sequences` windows.
+    pub(super) fn new(gpt: &Gpt, sequences: u32) -> Result<Self> {
+        let (gpu, config) = (&gpt.gpu, &gpt.config);
+        let (layers, block) = (gpt.layers()?, config.block as u32);
+        let rows = sequences * block;
+        let head = VocabularyHead::new(gpu, &gpt.parameters, config)?;
+        let widest = TransformerTraining::part_width(&layers.sizes).max(head.part_width());
+        let widths = gpt.parameters.gradient_widths(widest);
+        Ok(Self {
+            gpu: gpu.clone(),
+            transformer: TransformerTraining::new(gpu, &layers.sizes, sequences)?,
+            embedding: TokenEmbedding::new(gpu, &gpt.parameters, config)?,
+            head_rows: HeadTraining::new(gpu, &head, rows)?,
+            tokens: gpu.buffer("ketformer.tokens", rows.into())?,
+            index: TokenIndex::new(gpu, rows as usize, block)?,
+            part: gpu.buffer("ketformer.part", linear::scratch_of_rows(gpu, rows, &widths))?,
+            sequences,
+            layers,
+            head,
+        })
+    }
+
+    /// Writes a batch; `weight` is that of a target in the loss.
+    pub(super) fn load(&self, batch: &TokenBatch, weight: f32) -> Result<()> {
+        let weights: Vec<f32> = batch.targets.iter().map(|t| if *t == IGNORED { 0.0 } else { weight }).collect();
+        self.tokens.write(&self.gpu, &batch.tokens)?;
+        self.index.write(&self.gpu, &batch.tokens)?;
+        self.head_rows.targets.write(&self.gpu, &batch.targets)?;
+        self.head_rows.weight.write(&self.gpu, &weights)
+    }
+
+    fn rows(&self) -> Rows {
+        Rows::from(self.sequences * self.layers.sizes.positions)
+    }
+
+    /// Records the forward pass up to the input of the head.
+    fn encoder(&self, plan: &mut Plan) -> Result<()> {
+        let (rows, period) = (self.rows(), self.layers.sizes.positions);
+        plan.scope("forward");
+        let positions = RowPositions { period, first: 0 };
+        self.embedding.record(plan, &self.tokens, &self.transformer.embedded(), (&rows, positions))?;
+        self.transformer.forward(&self.layers, plan, &rows)
+    }
+
+    /// Records the cross-entropy of all rows.
+    pub(super) fn record_loss(&self, plan: &mut Plan) -> Result<()> {
+        self.encoder(plan)?;
+        plan.scope("head");
+        self.head_rows.record(&self.head, plan, &self.transformer.top(), None)
+    }
+
+    /// Records the cross-entropy of all rows and the gradient of its weighted sum. With `keep`, it is added to the
+    /// present gradient. Otherwise it replaces it, after [`TrainingPass::clear`].
+    pub(super) fn record_gradient(&self, plan: &mut Plan, keep: bool) -> Result<()> {
+        self.encoder(plan)?;
+        plan.scope("head");
+        let (d_top, scratch) = (self.transformer.d_top(), self.transformer.d_scratch());
+        let gradient = HeadGradient { d_x: &d_top, scratch: &scratch, part: &self.part, keep };
+        self.head_rows.record(&self.head, plan, &self.transformer.top(), Some(&gradient))?;
+        plan.scope("backward");
+        let rows = self.rows();
+        let sums = GradientSums::new(self.part.view(), GradientInto::Sum { keep });
+        self.transformer.backward(&self.layers, plan, &BackwardContext { rows: &rows, sums: &sums })?;
+        sums.finish(plan)?;
+        self.embedding.backward(plan, &self.transformer.d_embedded(), rows.capacity, &self.index)
+    }
+
+    /// Sets the gradients to zero that [`TrainingPass::record_gradient`] adds to in any case.
+    pub(super) fn clear(&self) {
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        self.embedding.added().for_each(|view| encoder.clear_buffer(view.wgpu(), view.offset(), Some(view.bytes())));
+        self.gpu.queue().submit([encoder.finish()]);
+    }
+
+    /// Attention weights of every layer averaged over the windows of the last pass, (H, T, T) each.
+    pub(super) fn record_attention(&self, plan: &mut Plan, layers: &[View]) -> Result<()> {
+        self.transformer.attention_weights(&self.layers, plan, self.sequences, layers)
+    }
+
+    /// Logits of one window of rows, for tests and reports.
+    pub(super) fn record_logits(&self, plan: &mut Plan, logits: &View) -> Result<()> {
+        self.encoder(plan)?;
+        self.head.record(plan, &self.transformer.top(), logits, self.rows().capacity)
+    }
+}

@@ -1,0 +1,49 @@
+//! Iterator over the steps of a trainer.
+
+use super::trainer::GptTrainer;
+use crate::error::Result;
+use crate::gpt::GptReport;
+
+/// Iterator of [`GptTrainer::steps`].
+pub struct GptSteps<'a> {
+    pub(super) trainer: &'a mut GptTrainer,
+    pub(super) left: u64,
+    pub(super) failed: bool,
+}
+
+impl GptSteps<'_> {
+    /// Stops submitting steps. Steps in flight are still reported.
+    pub fn stop(&mut self) {
+        self.left = 0;
+    }
+
+    fn next_report(&mut self) -> Result<Option<GptReport>> {
+        let trainer = &mut *self.trainer;
+        trainer.check_known()?;
+        while self.left > 0 && trainer.has_room() {
+            if trainer.is_stopped() || !trainer.submit_step()? {
+                self.left = 0;
+            } else {
+                self.left -= 1;
+            }
+        }
+        trainer.receive()
+    }
+}
+
+impl Iterator for GptSteps<'_> {
+    type Item = Result<GptReport>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        match self.next_report() {
+            Ok(report) => report.map(Ok),
+            Err(error) => {
+                self.failed = true;
+                Some(Err(self.trainer.fail(error)))
+            }
+        }
+    }
+}

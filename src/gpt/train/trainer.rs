@@ -1,0 +1,426 @@
+//! Trainer of a GPT: replays the plans of the gradient of a batch and of the update.
+
+use std::cell::RefCell;
+
+use super::config::GptTrainConfig;
+use super::readback::{Readback, StepResults};
+use super::steps::GptSteps;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpt::network::{Gpt, TrainingPass};
+use crate::gpt::{Batches, GptConfig, GptReport, IGNORED};
+use crate::gpu::{Buffer, Gpu, Plan};
+use crate::kernels::nn::adam::AdamRates;
+use crate::model::Weights;
+use crate::vmc::Checkpoint;
+use crate::vmc::step::buffers::{INPUT_WORDS, StepInputs};
+use crate::vmc::train::adam::{AdamBuffers, AdamInputs};
+use crate::vmc::train::replay::Replay;
+
+/// Mean cross-entropy.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Loss {
+    /// Mean in nats per token.
+    pub mean: f64,
+    /// Standard error of the mean, for independent tokens.
+    pub error: f64,
+    /// Number of tokens.
+    pub tokens: u64,
+}
+
+impl Loss {
+    /// Mean over `values`, in f64.
+    pub(crate) fn of(values: impl Iterator<Item = f64>) -> Self {
+        let (mut tokens, mut sum, mut squares) = (0u64, 0.0, 0.0);
+        for value in values {
+            tokens += 1;
+            sum += value;
+            squares += value * value;
+        }
+        let count = tokens as f64;
+        let mean = sum / count;
+        let variance = (squares / count - mean * mean).max(0.0) * count / (count - 1.0);
+        Self { mean, error: (variance / count).sqrt(), tokens }
+    }
+}
+
+/// Plans of a step.
+struct Plans {
+    /// Gradient of the first batch, and the update if there is only one batch.
+    first: Plan,
+    /// Gradient of a further batch, added to that of the earlier ones, and the update.
+    further: Option<(Plan, Plan)>,
+    /// Cross-entropy of a batch.
+    loss: Plan,
+}
+
+/// Trainer of a GPT.
+pub struct GptTrainer {
+    gpt: Gpt,
+    config: GptTrainConfig,
+    batches: Box<dyn Batches>,
+    pass: TrainingPass,
+    adam: AdamBuffers,
+    step: Buffer,
+    plans: Plans,
+    readback: Readback,
+    replay: Replay,
+    /// Tokens with a target of each step in flight.
+    counts: Vec<(u64, Vec<u32>)>,
+    submitted: u64,
+    reported: u64,
+    /// Newest state that the host knows.
+    known: RefCell<Option<Checkpoint>>,
+    /// Whether a step failed, after which the state on the device is unknown.
+    failed: bool,
+}
+
+impl GptTrainer {
+    /// Records the plans of a step and writes the initial weights for the seed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for invalid settings or batches of another block, [`ErrorKind::Memory`] if the budget or an
+    /// adapter limit is too small.
+    pub fn new(gpu: &Gpu, gpt: &GptConfig, config: GptTrainConfig, batches: Box<dyn Batches>) -> Result<Self> {
+        gpt.check()?;
+        config.check()?;
+        let (sequences, block) = batches.shape();
+        if block != gpt.block || sequences == 0 {
+            let message = format!(
+                "gpt: batches of {sequences} windows of {block} tokens for a block of {}; give batches of the same block",
+                gpt.block
+            );
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
+        let gpt = Gpt::new(gpu, gpt, &gpt.initial(config.seed))?;
+        let pass = TrainingPass::new(&gpt, sequences as u32)?;
+        let adam = AdamBuffers::new(gpu, gpt.layout.device.elements())?;
+        let step = gpu.buffer("ketformer.step", INPUT_WORDS)?;
+        let plans = Self::plans(&gpt, &pass, &adam, &step, &config)?;
+        let readback = Readback::new(gpu, sequences * block, config.accumulate as usize)?;
+        gpu.flush()?;
+        Ok(Self {
+            gpt,
+            config,
+            batches,
+            pass,
+            adam,
+            step,
+            plans,
+            readback,
+            replay: Replay::default(),
+            counts: Vec::new(),
+            submitted: 0,
+            reported: 0,
+            known: RefCell::new(None),
+            failed: false,
+        })
+    }
+
+    fn plans(
+        gpt: &Gpt,
+        pass: &TrainingPass,
+        adam: &AdamBuffers,
+        step: &Buffer,
+        config: &GptTrainConfig,
+    ) -> Result<Plans> {
+        let gpu = &gpt.gpu;
+        let update = |plan: &mut Plan| {
+            plan.scope("update");
+            plan.keep_together();
+            let rates = AdamRates {
+                beta1: config.betas.0 as f32,
+                beta2: config.betas.1 as f32,
+                decay: config.weight_decay as f32,
+                decayed: gpt.layout.decayed as u32,
+                ..AdamRates::default()
+            };
+            let inputs = AdamInputs { finite: pass.head_rows.loss.view(), step: step.view() };
+            adam.record(plan, &gpt.parameters, inputs, config.clip.map(|clip| clip as f32), rates)
+        };
+        let (mut first, mut loss) = (Plan::new(gpu), Plan::new(gpu));
+        pass.record_gradient(&mut first, false)?;
+        pass.record_loss(&mut loss)?;
+        let further = match config.accumulate {
+            1 => {
+                update(&mut first)?;
+                None
+            }
+            _ => {
+                let (mut further, mut end) = (Plan::new(gpu), Plan::new(gpu));
+                pass.record_gradient(&mut further, true)?;
+                update(&mut end)?;
+                Some((further, end))
+            }
+        };
+        Ok(Plans { first, further, loss })
+    }
+
+    /// Ends [`GptSteps`] early if `stop` returns true. It is called before each step, and several times within a step
+    /// that takes longer than a second. A step that it stops is discarded.
+    pub fn stop_when(&mut self, stop: impl Fn() -> bool + Send + 'static) {
+        self.replay = Replay::stopped_by(stop);
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpt.gpu
+    }
+
+    /// Sizes and options of the GPT.
+    pub fn gpt(&self) -> &GptConfig {
+        &self.gpt.config
+    }
+
+    /// Returns an iterator over the reports of the next `steps` steps. A step is submitted when its report or that of
+    /// the previous step is requested.
+    ///
+    /// If the iterator is dropped early, the next call returns the reports of steps in flight first.
+    pub fn steps(&mut self, steps: u64) -> GptSteps<'_> {
+        if self.readback.is_empty() {
+            self.readback.restart_clock();
+        }
+        GptSteps { trainer: self, left: steps, failed: false }
+    }
+
+    /// Whether another step can be submitted. Steps that can be stopped, or after which held-out data is evaluated, have
+    /// no step after them in flight.
+    pub(super) fn has_room(&self) -> bool {
+        let is_alone = self.replay.is_in_pieces() || self.config.evaluates_after(self.submitted);
+        !self.readback.is_full() && (self.readback.is_empty() || !is_alone)
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.replay.is_stopped()
+    }
+
+    /// Runs `plan`, in pieces if it can be stopped. Returns `false` if it was.
+    fn run(&self, plan: &Plan) -> Result<bool> {
+        if self.replay.is_in_pieces() {
+            return self.replay.run(plan);
+        }
+        plan.submit();
+        Ok(true)
+    }
+
+    /// Submits the next step. Returns `false` if it was stopped and discarded.
+    pub(super) fn submit_step(&mut self) -> Result<bool> {
+        let step = self.submitted + 1;
+        let count = self.config.accumulate;
+        let batches: Vec<_> = (0..count).map(|at| self.batches.training((step - 1) * count + at)).collect();
+        let targets: Vec<u32> = batches.iter().flat_map(|batch| batch.targets.iter().copied()).collect();
+        let tokens = targets.iter().filter(|target| **target != IGNORED).count();
+        let learning_rate = self.config.rate(step);
+        let inputs = StepInputs { seed: self.config.seed, step, learning_rate, temperature: 0.0 };
+        self.step.write(&self.gpt.gpu, &inputs.words())?;
+        self.pass.clear();
+        for (at, batch) in batches.iter().enumerate() {
+            self.pass.load(batch, 1.0 / tokens as f32)?;
+            let plan = match &self.plans.further {
+                Some((further, _)) if at > 0 => further,
+                _ => &self.plans.first,
+            };
+            if !self.run(plan)? {
+                return Ok(false);
+            }
+            self.readback.copy_batch(at, [&self.pass.head_rows.loss, &self.pass.head_rows.entropy]);
+        }
+        if let Some((_, update)) = &self.plans.further {
+            self.run(update)?;
+        }
+        self.readback.complete(step, &self.adam.state);
+        self.counts.push((step, targets));
+        self.submitted = step;
+        Ok(true)
+    }
+
+    /// Waits for the oldest step in flight and returns its report; `None` if there is none.
+    pub(super) fn receive(&mut self) -> Result<Option<GptReport>> {
+        let Some(StepResults { step, state, loss, seconds, .. }) = self.readback.receive()? else { return Ok(None) };
+        let (_, targets) = self.counts.remove(0);
+        let counted = loss.iter().zip(&targets).filter(|(_, target)| **target != IGNORED);
+        let loss = Loss::of(counted.map(|(loss, _)| f64::from(*loss)));
+        let validation_loss = match self.config.evaluates_after(step) && self.batches.validation_batches() > 0 {
+            true => Some(self.evaluate(self.config.eval_batches)?.mean),
+            false => None,
+        };
+        self.replay.took(seconds);
+        self.reported = step;
+        if validation_loss.is_some() {
+            self.readback.restart_clock();
+        }
+        Ok(Some(GptReport {
+            step,
+            loss: loss.mean,
+            loss_error: loss.error,
+            validation_loss,
+            gradient_norm: f64::from(state[4]),
+            learning_rate: self.config.rate(step),
+            tokens: loss.tokens,
+            accepted: state[3] == 1.0,
+            reward: None,
+            seconds,
+        }))
+    }
+
+    /// Mean cross-entropy of the first `batches` validation batches, or of all if 0, without dropout.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] if there is no held-out data; [`ErrorKind::Device`] if the device was lost.
+    pub fn evaluate(&self, batches: u64) -> Result<Loss> {
+        let all = self.batches.validation_batches();
+        if all == 0 {
+            let message = "gpt: there is no held-out data to evaluate; give a validation fraction above 0";
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
+        let count = if batches == 0 { all } else { batches.min(all) };
+        let mut losses = Vec::new();
+        for index in 0..count {
+            let batch = self.batches.validation(index);
+            self.pass.load(&batch, 1.0)?;
+            self.plans.loss.run()?;
+            let loss: Vec<f32> = self.pass.head_rows.loss.read(&self.gpt.gpu, batch.targets.len())?;
+            let counted = loss.iter().zip(&batch.targets).filter(|(_, target)| **target != IGNORED);
+            losses.extend(counted.map(|(loss, _)| f64::from(*loss)));
+        }
+        Ok(Loss::of(losses.into_iter()))
+    }
+
+    /// Returns the weights after the last submitted step.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] if the device was lost.
+    pub fn weights(&self) -> Result<Weights> {
+        self.gpt.read()
+    }
+
+    /// Replaces the weights and resets the state of the optimizer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] if they do not fit the GPT, in which case nothing is changed.
+    pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
+        self.gpt.write(weights)?;
+        self.known.take();
+        self.adam.forget(&self.gpt.gpu)
+    }
+
+    /// Returns the state that later steps depend on, in addition to the settings and the data. A trainer with the same
+    /// ones that is [restored](Self::restore) from it continues bit for bit on the same adapter.
+    ///
+    /// After the device was lost or a step failed, the result is the newest state that the host knows: that of the last
+    /// call of this function or of [`GptTrainer::restore`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] while steps are in flight; [`ErrorKind::Device`] if the device was lost or a step failed,
+    /// and no state is known.
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        if self.failed {
+            return self.newest_known();
+        }
+        self.check_at_rest()?;
+        match self.read_checkpoint() {
+            Ok(checkpoint) => {
+                self.known.replace(Some(checkpoint.clone()));
+                Ok(checkpoint)
+            }
+            Err(_) if self.gpt.gpu.is_lost() => self.newest_known(),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn newest_known(&self) -> Result<Checkpoint> {
+        self.known.borrow().clone().ok_or_else(|| {
+            let message = "checkpoint: a step failed or the device was lost, and no state of this trainer was read before; \
+                           start again from the initial weights";
+            Error::new(ErrorKind::Device, message)
+        })
+    }
+
+    fn read_checkpoint(&self) -> Result<Checkpoint> {
+        let optimizer = self.adam.keep(&self.gpt.gpu, &self.gpt.layout.device)?;
+        Ok(Checkpoint { step: self.submitted, weights: self.weights()?, optimizer, chains: Vec::new() })
+    }
+
+    /// Resumes after the step of `checkpoint`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] if it does not fit the GPT, in which case nothing is changed; [`ErrorKind::Settings`] while
+    /// steps are in flight; [`ErrorKind::Device`] if the device was lost.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        if self.failed {
+            self.gpt.gpu.wait(None)?;
+            self.readback.reset()?;
+            self.counts.clear();
+        }
+        self.check_at_rest()?;
+        self.gpt.config.check_weights(&checkpoint.weights)?;
+        self.adam.restore(&self.gpt.gpu, &self.gpt.layout.device, &checkpoint.optimizer)?;
+        self.gpt.write(&checkpoint.weights)?;
+        self.submitted = checkpoint.step;
+        self.reported = checkpoint.step;
+        self.failed = false;
+        self.known.replace(Some(checkpoint.clone()));
+        Ok(())
+    }
+
+    /// Checks that no step failed, after which the state on the device is unknown.
+    pub(super) fn check_known(&self) -> Result<()> {
+        match self.failed {
+            true => {
+                let message =
+                    "an earlier step failed, after which the state on the device is unknown; call GptTrainer::restore";
+                Err(Error::new(ErrorKind::Device, message))
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn check_at_rest(&self) -> Result<()> {
+        match self.readback.is_empty() {
+            true => Ok(()),
+            false => {
+                let message = "checkpoint: steps are under way; take the reports of all steps first";
+                Err(Error::new(ErrorKind::Settings, message))
+            }
+        }
+    }
+
+    /// Error of a step that failed.
+    pub(super) fn fail(&mut self, error: Error) -> Error {
+        self.failed = true;
+        if !self.gpt.gpu.is_lost() {
+            return error;
+        }
+        let state = match &*self.known.borrow() {
+            Some(known) => format!("GptTrainer::checkpoint returns the state after step {}", known.step),
+            None => "start again from the initial weights".into(),
+        };
+        let lost = self.gpt.gpu.lost_error().to_string();
+        let lost = lost.split(';').next().unwrap_or_default().to_string();
+        let message = format!("{lost} after step {}; {state}, for a trainer on another device", self.reported);
+        Error::new(ErrorKind::Device, message)
+    }
+
+    /// Number of trained parameters.
+    pub fn parameters(&self) -> usize {
+        self.gpt.layout.public.parameters() as usize
+    }
+
+    /// Bytes of this crate's buffers on the trainer's device, including those of other trainers.
+    pub fn memory(&self) -> u64 {
+        self.gpt.gpu.allocated()
+    }
+
+    /// Floating-point operations of a step.
+    pub fn step_flops(&self) -> f64 {
+        let first = self.plans.first.cost().flops;
+        let further = self.plans.further.as_ref().map_or(0.0, |(plan, update)| {
+            (self.config.accumulate - 1) as f64 * plan.cost().flops + update.cost().flops
+        });
+        first + further
+    }
+
+    /// Returns the plan of the gradient of a batch, for profiles.
+    pub fn plan(&self) -> &Plan {
+        &self.plans.first
+    }
+}

@@ -1,0 +1,79 @@
+//! Training: progress, accumulation, resumption to the bit.
+
+use ketformer::gpt::{GptReport, GptTrainConfig, GptTrainer};
+
+use super::{Counting, configs, gpu};
+
+fn trainer(kind: usize, config: &GptTrainConfig, sequences: usize) -> GptTrainer {
+    let gpt = &configs()[kind];
+    let batches = Counting { vocabulary: gpt.vocabulary as u32, sequences, block: gpt.block };
+    GptTrainer::new(&gpu(), gpt, config.clone(), Box::new(batches)).unwrap()
+}
+
+fn reports(trainer: &mut GptTrainer, steps: u64) -> Vec<GptReport> {
+    let reports: Vec<_> = trainer.steps(steps).collect::<Result<_, _>>().unwrap();
+    reports.into_iter().map(|report| GptReport { seconds: 0.0, ..report }).collect()
+}
+
+#[test]
+fn every_kind_learns_to_count() {
+    for kind in 0..3 {
+        let config = GptTrainConfig { learning_rate: 1e-2, eval_interval: 20, ..GptTrainConfig::default() };
+        let mut trainer = trainer(kind, &config, 8);
+        let reports = reports(&mut trainer, 100);
+        let uniform = (configs()[kind].vocabulary as f64).ln();
+        assert!((reports[0].loss - uniform).abs() < 0.3, "{}", reports[0].loss);
+        assert!(reports[99].loss < 0.4 * uniform, "{kind}: {}", reports[99].loss);
+        assert_eq!(reports.iter().filter(|report| report.validation_loss.is_some()).count(), 5);
+        assert!(reports[99].validation_loss.unwrap() < 0.5 * uniform);
+        assert!(reports.iter().all(|report| report.accepted && report.tokens == 8 * configs()[kind].block as u64));
+    }
+}
+
+#[test]
+fn a_restored_trainer_continues_with_the_same_bits() {
+    let config = GptTrainConfig { accumulate: 2, eval_interval: 3, ..GptTrainConfig::default() };
+    for kind in 0..3 {
+        let mut whole = trainer(kind, &config, 3);
+        let all = reports(&mut whole, 9);
+        let mut first = trainer(kind, &config, 3);
+        let head = reports(&mut first, 4);
+        let mut second = trainer(kind, &config, 3);
+        second.restore(&first.checkpoint().unwrap()).unwrap();
+        let tail = reports(&mut second, 5);
+        assert_eq!([head, tail].concat(), all);
+        assert_eq!(second.weights().unwrap(), whole.weights().unwrap());
+    }
+}
+
+/// Two batches of one step have the gradient of one batch of both.
+#[test]
+fn accumulated_batches_are_one_larger_batch() {
+    struct Joined(Counting);
+    impl ketformer::gpt::Batches for Joined {
+        fn shape(&self) -> (usize, usize) {
+            (2 * self.0.sequences, self.0.block)
+        }
+        fn training(&self, index: u64) -> ketformer::gpt::TokenBatch {
+            let [mut a, b] = [2 * index, 2 * index + 1].map(|index| self.0.training(index));
+            a.tokens.extend(b.tokens);
+            a.targets.extend(b.targets);
+            a
+        }
+        fn validation_batches(&self) -> u64 {
+            0
+        }
+        fn validation(&self, index: u64) -> ketformer::gpt::TokenBatch {
+            self.training(index)
+        }
+    }
+    let gpt = &configs()[0];
+    let counting = || Counting { vocabulary: 7, sequences: 3, block: gpt.block };
+    let config = GptTrainConfig::default();
+    let mut joined = GptTrainer::new(&gpu(), gpt, config.clone(), Box::new(Joined(counting()))).unwrap();
+    let accumulated = GptTrainConfig { accumulate: 2, ..config };
+    let mut two = GptTrainer::new(&gpu(), gpt, accumulated, Box::new(counting())).unwrap();
+    let (a, b) = (reports(&mut joined, 1).remove(0), reports(&mut two, 1).remove(0));
+    assert!((a.loss - b.loss).abs() < 1e-6 && (a.gradient_norm - b.gradient_norm).abs() < 1e-5 * a.gradient_norm);
+    assert_eq!(a.tokens, b.tokens);
+}
