@@ -37,7 +37,7 @@ fn cases(_: &Gpu) -> Vec<Case> {
         TokenSampleShape { top_k: 9, top_p: 0.8, temperature: 1.7, ..PLAIN },
         TokenSampleShape { rows: 131, tokens: 4, top_k: 3, top_p: 0.6, temperature: 0.5, ..PLAIN },
         TokenSampleShape { top_k: 200, top_p: 0.9, temperature: 0.8, ..vocabulary },
-        TokenSampleShape { top_p: 0.95, ..vocabulary },
+        TokenSampleShape { top_p: 0.5, temperature: 0.5, ..vocabulary },
     ];
     let greedy = [PLAIN, TokenSampleShape { tokens: 1, ..PLAIN }, vocabulary];
     let greedy = greedy.map(|shape| TokenSampleShape { greedy: true, ..shape });
