@@ -22,6 +22,7 @@ mod sampler;
 mod sampling;
 mod state;
 mod train;
+mod weights;
 
 pub use batch::{Batches, IGNORED, TokenBatch};
 pub use config::{GptConfig, TokenPositions};
@@ -30,3 +31,4 @@ pub use sampler::{Continuation, GptSampler};
 pub use sampling::SamplingSettings;
 pub use state::GptState;
 pub use train::{GptSteps, GptTrainConfig, GptTrainer, Loss};
+pub use weights::{LoadedGpt, save_hugging_face};

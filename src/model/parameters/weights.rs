@@ -86,18 +86,26 @@ impl LoadedWeights {
     /// holds other types, or two of its names differ only in the prefix.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let shown = path.display();
-        let error = |message: String| Error::new(ErrorKind::Weights, message);
         let bytes = std::fs::read(path).map_err(|e| {
-            let message = format!("weights {shown} cannot be read; give the path of a .safetensors file");
+            let message = format!("weights {} cannot be read; give the path of a .safetensors file", path.display());
             Error::new(ErrorKind::File, message).caused_by(e)
         })?;
-        if let Some(format) = foreign::described(path, &bytes) {
+        Self::parse(path, &bytes)
+    }
+
+    /// Parses `bytes`, the contents of the file at `path`.
+    ///
+    /// # Errors
+    /// As [`LoadedWeights::load`].
+    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
+        let shown = path.display();
+        let error = |message: String| Error::new(ErrorKind::Weights, message);
+        if let Some(format) = foreign::described(path, bytes) {
             return Err(error(format!("weights {shown} must be a safetensors file, and it is {format}")));
         }
         let foreign =
             |e| error(format!("{shown} is not a complete safetensors file; save the weights again")).caused_by(e);
-        let file = SafeTensors::deserialize(&bytes).map_err(foreign)?;
+        let file = SafeTensors::deserialize(bytes).map_err(foreign)?;
         let prefix = wrapper(&file.names().into_iter().map(String::from).collect::<Vec<_>>());
         let mut loaded = Self { prefix, ..Self::default() };
         for (name, view) in file.tensors() {

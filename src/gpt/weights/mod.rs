@@ -1,0 +1,75 @@
+//! Weights of GPTs in the formats of other programs.
+//!
+//! | format | names | weights of linear layers | heads |
+//! |---|---|---|---|
+//! | safetensors of Hugging Face's GPT-2 | `h.N.…`, with or without `transformer.` | (inputs, outputs) | `config.json` in the same folder |
+//! | safetensors of nanoGPT | `transformer.h.N.…`, with or without `_orig_mod.` | (outputs, inputs) | given |
+//! | JSON of minGPT, as in the LLM Visualization | `transformer.h.N.…` | (outputs, inputs) | in the file |
+//!
+//! The orientation follows from the shape of `h.0.attn.c_attn.weight`. Causal masks (`attn.bias`, `attn.masked_bias`) are
+//! left out. The projection to the vocabulary is tied if `lm_head.weight` is absent or equal to `wte.weight`.
+
+mod convert;
+mod declared;
+mod hugging_face;
+mod min_gpt;
+mod names;
+
+use std::path::Path;
+
+use self::declared::Declared;
+use super::GptConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{LoadedWeights, Weights};
+
+pub use hugging_face::save_hugging_face;
+pub(crate) use names::parameter_shapes;
+
+/// Name of the file of weights in a folder.
+const MODEL_FILE: &str = "model.safetensors";
+/// Name of the file of sizes in a folder.
+const CONFIG_FILE: &str = "config.json";
+/// Remedy in messages.
+const SOURCES: &str = "weights of GPT-2, nanoGPT or minGPT";
+
+/// Weights of a GPT from a file, with its sizes.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct LoadedGpt {
+    /// Sizes and options, as far as they follow from the file.
+    pub config: GptConfig,
+    /// The weights under nanoGPT's names without `transformer.`; those of linear layers are (outputs, inputs).
+    pub weights: Weights,
+    /// Names of tensors that were left out: causal masks, integers and truth values.
+    pub left_out: Vec<String>,
+}
+
+impl LoadedGpt {
+    /// Reads a file of any of the formats, or `model.safetensors` of a folder. `heads` is the number of heads H, which
+    /// safetensors files do not contain; `config.json` in the same folder declares it too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if a file cannot be read; [`ErrorKind::Weights`] if it is truncated, of another format, a
+    /// tensor is missing, unknown, of another shape or not finite, sizes differ from those of `config.json`, or the
+    /// number of heads is unknown.
+    pub fn load(path: impl AsRef<Path>, heads: Option<usize>) -> Result<Self> {
+        let path = path.as_ref();
+        let path = if path.is_dir() { &path.join(MODEL_FILE) } else { path };
+        let file = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|e| {
+            let message = format!("weights {file} cannot be read; give the path of a .safetensors or .json file");
+            Error::new(ErrorKind::File, message).caused_by(e)
+        })?;
+        let (loaded, declared) = match min_gpt::is_json(&bytes) {
+            true => min_gpt::parse(&file, &bytes)?,
+            false => {
+                let declared = Declared::next_to(path.parent().unwrap_or(Path::new("")))?;
+                (LoadedWeights::parse(path, &bytes)?, declared)
+            }
+        };
+        convert::convert(&file, loaded, &declared, heads)
+    }
+}
+
+#[cfg(test)]
+mod tests;
