@@ -103,6 +103,8 @@ pub mod physics;
 mod plot_style;
 #[cfg(feature = "runs")]
 pub mod run;
+#[cfg(feature = "runs")]
+pub mod text;
 #[cfg(feature = "train")]
 pub mod vmc;
 

@@ -4,16 +4,17 @@
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may use in addition to itself and `error`.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     ("gpu", &[]),
     ("physics", &[]),
     ("kernels", &["gpu"]),
     ("model", &["gpu", "kernels", "physics"]),
     ("vmc", &["gpu", "kernels", "physics", "model"]),
     ("gpt", &["gpu", "kernels", "model", "vmc"]),
-    ("run", &["gpu", "kernels", "physics", "model", "vmc", "gpt"]),
+    ("text", &["kernels", "gpt"]),
+    ("run", &["gpu", "kernels", "physics", "model", "vmc", "gpt", "text"]),
     ("bench", &["gpu", "kernels", "physics", "model", "vmc"]),
-    ("cli", &["gpu", "kernels", "physics", "model", "vmc", "gpt", "run", "bench"]),
+    ("cli", &["gpu", "kernels", "physics", "model", "vmc", "gpt", "text", "run", "bench"]),
 ];
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
