@@ -139,7 +139,7 @@ impl TokenIndex {
 
 /// Table (T, C) of sin and cos of p / 10000^(2i/C), with the mean square of the initial token embedding: as in the paper,
 /// neither outweighs the other.
-fn sinusoidal(config: &GptConfig) -> Vec<f32> {
+pub(super) fn sinusoidal(config: &GptConfig) -> Vec<f32> {
     let value = |position: usize, channel: usize| {
         let angle = position as f64 / 10000f64.powf((channel - channel % 2) as f64 / config.width as f64);
         let wave = if channel.is_multiple_of(2) { angle.sin() } else { angle.cos() };

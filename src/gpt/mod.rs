@@ -16,6 +16,8 @@ mod config;
 mod embedding;
 mod head;
 mod layout;
+#[cfg(test)]
+mod nano_gpt;
 mod network;
 mod report;
 mod sampler;

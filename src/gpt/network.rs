@@ -12,6 +12,8 @@ use crate::kernels::nn::rotary::rotary_table;
 use crate::kernels::token::embed::RowPositions;
 use crate::model::layers::affine::{Affine, BackwardContext, Find, ParameterViews};
 use crate::model::layers::transformer_layers::{LayerViews, TransformerLayers, TransformerViews};
+#[cfg(test)]
+use crate::model::layers::transformer_training::LayerActivations;
 use crate::model::layers::transformer_training::TransformerTraining;
 use crate::model::{Parameters, Precision, Weights};
 
@@ -173,5 +175,22 @@ impl TrainingPass {
     pub(super) fn record_logits(&self, plan: &mut Plan, logits: &View) -> Result<()> {
         self.encoder(plan)?;
         self.head.record(plan, &self.transformer.top(), logits, self.rows().capacity)
+    }
+}
+
+/// Kept activations, for tests.
+#[cfg(test)]
+impl TrainingPass {
+    pub(super) fn kept(&self) -> &[LayerActivations] {
+        &self.transformer.layers
+    }
+
+    /// Output of the last layer.
+    pub(super) fn last(&self) -> View {
+        self.transformer.output_before(self.layers.sizes.layers as usize)
+    }
+
+    pub(super) fn top(&self) -> View {
+        self.transformer.top()
     }
 }

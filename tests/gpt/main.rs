@@ -3,6 +3,7 @@
 mod gradient;
 mod passes;
 mod training;
+mod vectors;
 
 use ketformer::Gpu;
 use ketformer::gpt::{Batches, GptConfig, TokenBatch, TokenPositions};

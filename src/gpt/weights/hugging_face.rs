@@ -9,6 +9,7 @@ use super::names::{is_linear, parameter_shapes};
 use super::{CONFIG_FILE, MODEL_FILE};
 use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpt::embedding::sinusoidal;
 use crate::gpt::{GptConfig, TokenPositions};
 use crate::model::{Tensor, Weights};
 
@@ -17,11 +18,7 @@ const END_OF_TEXT: usize = 50256;
 
 /// Table (T, C) of the sinusoidal positions.
 fn sinusoids(config: &GptConfig) -> Tensor {
-    let value = |position: usize, channel: usize| {
-        let angle = position as f64 / 10000f64.powf((channel - channel % 2) as f64 / config.width as f64);
-        (if channel.is_multiple_of(2) { angle.sin() } else { angle.cos() }) as f32
-    };
-    let values = (0..config.block).flat_map(|p| (0..config.width).map(move |c| value(p, c))).collect();
+    let values = sinusoidal(config);
     Tensor { shape: vec![config.block, config.width], values }
 }
 

@@ -23,7 +23,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LoadedWeights, Weights};
 
 pub use hugging_face::save_hugging_face;
-pub(crate) use names::parameter_shapes;
 
 /// Name of the file of weights in a folder.
 const MODEL_FILE: &str = "model.safetensors";
@@ -69,6 +68,13 @@ impl LoadedGpt {
         };
         convert::convert(&file, loaded, &declared, heads)
     }
+}
+
+/// Tensors of a file of the LLM Visualization, for tests.
+#[cfg(test)]
+pub(super) fn tensors_of_json(path: &Path) -> Result<std::collections::BTreeMap<String, crate::model::Tensor>> {
+    let bytes = std::fs::read(path).expect("the file can be read");
+    Ok(min_gpt::parse(&path.display().to_string(), &bytes)?.0.weights.tensors)
 }
 
 #[cfg(test)]

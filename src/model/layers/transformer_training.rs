@@ -12,7 +12,7 @@ use crate::kernels::nn::norm::NormShape;
 use crate::model::Norm;
 
 /// Activations of a layer that the forward pass keeps.
-struct LayerActivations {
+pub(crate) struct LayerActivations {
     x: Buffer,
     qkv: Buffer,
     attention: Buffer,
@@ -26,6 +26,25 @@ struct LayerActivations {
     stats2: Buffer,
 }
 
+#[cfg(test)]
+impl LayerActivations {
+    /// Activations by the name of their field.
+    pub(crate) fn view(&self, name: &str) -> View {
+        let Self { x, qkv, attention, total, sum1, normed, hidden, other, .. } = self;
+        let all = [
+            ("x", x),
+            ("qkv", qkv),
+            ("attention", attention),
+            ("total", total),
+            ("sum1", sum1),
+            ("normed", normed),
+            ("hidden", hidden),
+            ("other", other),
+        ];
+        all.iter().find(|(own, _)| *own == name).map(|(_, buffer)| buffer.view()).expect(name)
+    }
+}
+
 /// Input and statistics of the norm after the last layer.
 struct FinalNorm {
     /// (rows, C)
@@ -36,7 +55,7 @@ struct FinalNorm {
 
 /// Activations of the teacher-forced pass, and the scratch of its gradient.
 pub(crate) struct TransformerTraining {
-    layers: Vec<LayerActivations>,
+    pub layers: Vec<LayerActivations>,
     norm: Option<FinalNorm>,
     /// States of attention, recomputed in every layer
     states: AttentionStates,
@@ -125,7 +144,7 @@ impl TransformerTraining {
     }
 
     /// Input of layer `k`, or output of the last layer.
-    fn output_before(&self, k: usize) -> View {
+    pub(crate) fn output_before(&self, k: usize) -> View {
         let last = self.norm.as_ref().map_or(&self.top, |norm| &norm.x);
         self.layers.get(k).map_or(last, |layer| &layer.x).view()
     }
