@@ -1,8 +1,9 @@
 //! The f64 references: each backward pass against finite differences of its forward pass. Needs no adapter.
 
 use ketformer::kernels::RandomInputs;
-use ketformer::kernels::attention::{self, AttentionShape, factored, linear};
+use ketformer::kernels::attention::{self, AttentionMask, AttentionShape, factored, linear};
 use ketformer::kernels::nn::recurrent::{Cell, CellReference};
+use ketformer::kernels::nn::rotary::{self, RotaryShape};
 use ketformer::kernels::nn::{complex_head, large_patch, norm, phase};
 use ketformer::kernels::rbm::amplitude;
 use ketformer::kernels::token::{cross_entropy, embed, gradient};
@@ -21,6 +22,18 @@ struct Check {
     forward: fn(&Arrays) -> Vec<f64>,
     /// Gradients of the inputs, from the inputs and the gradient of the output.
     backward: fn(&Arrays, &[f64]) -> Arrays,
+}
+
+/// Dropout of the probabilities of attention.
+const MASK: AttentionMask = AttentionMask { step: [1, 2, 3, 0], rate: 0.4, site: 1, first_sample: 0 };
+
+/// Rows of two heads of width 6 at positions 2, 3, 4, 2, 3, 4, rotated.
+fn rotated(qkv: &[f64], reverse: bool) -> Vec<f64> {
+    let shape =
+        RotaryShape { rows: 6.into(), heads: 2, head_width: 6, period: 3, first: 2, stride: 1, offset: 0, reverse };
+    let mut rotated = qkv.to_vec();
+    rotary::rotary_reference(&mut rotated, &rotary::rotary_table(5, 6), &shape);
+    rotated
 }
 
 const CHECKS: &[Check] = &[
@@ -58,6 +71,23 @@ const CHECKS: &[Check] = &[
         outputs: 2 * 5 * 8,
         forward: |at| attention::forward_reference(&at[0], &AttentionShape::causal(2, 5, 2, 4)).0,
         backward: |at, d_out| vec![attention::backward_reference(&at[0], d_out, &AttentionShape::causal(2, 5, 2, 4)).0],
+    },
+    Check {
+        name: "causal attention with dropout",
+        inputs: &[2 * 5 * 3 * 8],
+        outputs: 2 * 5 * 8,
+        forward: |at| attention::masked_forward_reference(&at[0], &AttentionShape::causal(2, 5, 2, 4), Some(&MASK)).0,
+        backward: |at, d_out| {
+            let shape = AttentionShape::causal(2, 5, 2, 4);
+            vec![attention::masked_backward_reference(&at[0], d_out, &shape, Some(&MASK)).0]
+        },
+    },
+    Check {
+        name: "rotation of queries and keys",
+        inputs: &[6 * 3 * 2 * 6],
+        outputs: 6 * 3 * 2 * 6,
+        forward: |at| rotated(&at[0], false),
+        backward: |_, d| vec![rotated(d, true)],
     },
     Check {
         name: "rows of large patches added to those of their sub-patches",

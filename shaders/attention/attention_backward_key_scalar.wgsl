@@ -10,15 +10,20 @@
 // grid   B · ⌈T / KEYS⌉ · H invocations, 64 to a workgroup
 // reads  qkv (B·T, 3C) and d_out (B·T, C), bound twice: as vec4s for D a multiple of 4, as floats for any other
 //        lse (B·T, H) · delta (B·T, H)
+//        with DROPOUT step: seed (2), step number, -; d_out_i · v_j and p_ij of d_v_j are then multiplied by the mask
 // makes  the last two thirds of each row of d_qkv (B·T, 3C)
 #import grid
 #import head
 #import load
 #import load_slope
 #import head_tile
+#import philox
+#import attention_dropout
 const KEYS: u32 = 1u; // spec 4
 
-struct Params { samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32 }
+struct Params {
+    samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32, dropped: u32, factor: f32, site: u32, first_sample: u32
+}
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;                  // (B·T, 3C)
 @group(0) @binding(2) var<storage, read> qkv4: array<vec4<f32>>;           // (B·T, 3C)
@@ -27,6 +32,7 @@ struct Params { samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32 }
 @group(0) @binding(5) var<storage, read> lse: array<f32>;                  // (B·T, H)
 @group(0) @binding(6) var<storage, read> delta: array<f32>;                // (B·T, H)
 @group(0) @binding(7) var<storage, read_write> d_qkv: array<f32>;          // (B·T, 3C)
+@group(0) @binding(8) var<storage, read> step: array<u32>;                 // (4), with DROPOUT
 
 @compute @workgroup_size(64)
 fn main(
@@ -80,6 +86,13 @@ fn main(
         for (var j = 0u; j < KEYS; j++) {
             let counts = params.causal == 0u || first_key + j <= i;
             score[j] = select(0.0, exp(score[j]), counts);
+            if (DROPOUT == 1u) {
+                let mask = attention_mask(sample, head, i, first_key + j);
+                slope[j] = (slope[j] + product) * mask - product;
+                slope[j] *= score[j] * params.scale;
+                score[j] *= mask;
+                continue;
+            }
             slope[j] *= score[j] * params.scale;
         }
         for (var c = 0u; c < PARTS; c++) {

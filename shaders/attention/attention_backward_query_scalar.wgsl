@@ -9,14 +9,19 @@
 // grid   B · ⌈T / QUERIES⌉ · H invocations, 64 to a workgroup
 // reads  qkv (B·T, 3C), bound twice: as vec4s for D a multiple of 4, as floats for any other
 //        out (B·T, C) · lse (B·T, H) · d_out (B·T, C)
+//        with DROPOUT step: seed (2), step number, -; d_out_i · v_j is then multiplied by the mask of the pair
 // makes  the first third of each row of d_qkv (B·T, 3C) · delta (B·T, H)
 #import grid
 #import head
 #import load
 #import head_tile
+#import philox
+#import attention_dropout
 const QUERIES: u32 = 1u; // spec 4
 
-struct Params { samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32 }
+struct Params {
+    samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32, dropped: u32, factor: f32, site: u32, first_sample: u32
+}
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<f32>;                  // (B·T, 3C)
 @group(0) @binding(2) var<storage, read> qkv4: array<vec4<f32>>;           // (B·T, 3C)
@@ -25,6 +30,7 @@ struct Params { samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32 }
 @group(0) @binding(5) var<storage, read> d_out: array<f32>;                // (B·T, C)
 @group(0) @binding(6) var<storage, read_write> d_qkv: array<f32>;          // (B·T, 3C)
 @group(0) @binding(7) var<storage, read_write> delta: array<f32>;          // (B·T, H)
+@group(0) @binding(8) var<storage, read> step: array<u32>;                 // (4), with DROPOUT
 
 @compute @workgroup_size(64)
 fn main(
@@ -82,6 +88,10 @@ fn main(
         }
         for (var i = 0u; i < QUERIES; i++) {
             let counts = params.causal == 0u || j <= position[i];
+            if (DROPOUT == 1u) {
+                let mask = attention_mask(sample, head, position[i], j);
+                slope[i] = (slope[i] + product[i]) * mask - product[i];
+            }
             slope[i] *= select(0.0, exp(score[i]), counts) * params.scale;
         }
         for (var c = 0u; c < PARTS; c++) {

@@ -9,6 +9,7 @@
 //
 // grid   B · ⌈n / QUERIES⌉ · H invocations, 64 to a workgroup
 // reads  qkv (rows, 3C), bound twice: as vec4s for D a multiple of 4, as floats for any other
+//        with DROPOUT step: seed (2), step number, -; p_ij v_j is then multiplied by the mask of the pair
 // makes  out (B·n, C) · lse (B·n, H)
 #import grid
 #import head
@@ -16,16 +17,20 @@
 #import head_tile
 #import online_softmax
 #import cache
+#import philox
+#import attention_dropout
 const QUERIES: u32 = 1u; // spec 4
 
 struct Params {
-    samples: u32, tokens: u32, heads: u32, first: u32, queries: u32, causal: u32, scale: f32, stride: u32, offset: u32
+    samples: u32, tokens: u32, heads: u32, first: u32, queries: u32, causal: u32, scale: f32, stride: u32, offset: u32,
+    dropped: u32, factor: f32, site: u32, first_sample: u32
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<Cache>;                // (rows, 3C)
 @group(0) @binding(2) var<storage, read> qkv4: array<vec4<Cache>>;         // (rows, 3C)
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;            // (B·n, C)
 @group(0) @binding(4) var<storage, read_write> lse: array<f32>;            // (B·n, H)
+@group(0) @binding(5) var<storage, read> step: array<u32>;                 // (4), with DROPOUT
 
 @compute @workgroup_size(64)
 fn main(
@@ -70,6 +75,7 @@ fn main(
             state[i] = next.xy;
             before[i] = next.z;
             score[i] = next.w;
+            if (DROPOUT == 1u) { score[i] *= attention_mask(sample, head, position[i], j); }
         }
         for (var c = 0u; c < PARTS; c++) {
             let v = load_padded(key + width, c);

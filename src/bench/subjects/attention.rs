@@ -201,7 +201,8 @@ fn check_forward(
     for (sample, head) in picks.iter().map(|pick| (pick / h, pick % h)) {
         let x = wide(&head_of(qkv, 3, sample * t..(sample + 1) * t, head, [h, d]));
         for &(position, count) in &windows {
-            let window = AttentionShape { b: 1.into(), h: 1, first: position as u32, queries: count as u32, ..*shape };
+            let window =
+                AttentionShape { b: 1.into(), h: 1, first: position as u32, queries: count as u32, ..shape.clone() };
             let (out, lse) = kind.forward_reference()(&x, &window);
             expected.0.extend(out);
             expected.1.extend(lse);
@@ -225,7 +226,7 @@ fn check_backward(
 ) -> Result<Comparison> {
     let [b, t, h, d] = [shape.b.capacity, shape.t, shape.h, shape.d].map(|size| size as usize);
     let got_all = words(gpu, d_qkv, Counts::of(shape).qkv)?;
-    let one = AttentionShape { b: 1.into(), h: 1, ..*shape };
+    let one = AttentionShape { b: 1.into(), h: 1, ..shape.clone() };
     let (mut got, mut expected) = (Vec::new(), Vec::new());
     for pick in checked(b * h, 8 * (t * t * d) as u64) {
         let (rows, head) = (pick / h * t..(pick / h + 1) * t, pick % h);

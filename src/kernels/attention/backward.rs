@@ -6,9 +6,10 @@
 //! them through workgroup memory. Other shapes take one kernel over queries and one over keys, on GPUs in workgroup
 //! memory. No GPU has been measured: limits and tiles follow from what compilers of GPUs report.
 
+use super::dropout::{self, AttentionMask};
 use super::{
-    AttentionShape, CLUSTER, LANES, choose, class, forward_reference, groups, head_requirement, part, scale, taken,
-    tiled,
+    AttentionShape, CLUSTER, LANES, choose, class, dropout_class, dropout_requirement, groups, head_requirement,
+    masked_forward_reference, part, scale, taken, tiled, with_dropout,
 };
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Param, Plan, View, bind};
@@ -44,6 +45,9 @@ const TILED_LONGEST: u32 = 160;
 /// gradients fit into registers, if clusters pay off. Its reduction order differs from that of the other two kernels,
 /// so it is not subject to tuning. Forcing a variant of either decides.
 fn is_short(gpu: &Gpu, shape: &AttentionShape) -> bool {
+    if shape.dropout.is_some() {
+        return false;
+    }
     if BACKWARD_SHORT_SELECTOR.is_forced(gpu) || BACKWARD_QUERY_SELECTOR.is_forced(gpu) {
         return BACKWARD_SHORT_SELECTOR.is_forced(gpu);
     }
@@ -70,6 +74,7 @@ const fn pair_variants(kernel: &'static str) -> Variants {
 /// key per lane, because more do not fit into registers.
 fn pair_rule(gpu: &Gpu, shape: &AttentionShape, arrays: [u32; 2]) -> Selection {
     match choose(gpu, shape) {
+        _ if shape.dropout.is_some() => with_dropout(gpu, arrays[1], shape.d, shape.t),
         _ if is_default(gpu) => (Strategy::Tiled, 0, 1),
         Strategy::Scalar if !gpu.is_software() => (Strategy::Scalar, 1, 1),
         strategy => taken(gpu, strategy, arrays, shape.d, shape.t),
@@ -79,6 +84,7 @@ fn pair_rule(gpu: &Gpu, shape: &AttentionShape, arrays: [u32; 2]) -> Selection {
 /// Requirement of a variant of these kernels that the shape does not meet.
 fn pair_requirement(_: &Gpu, shape: &AttentionShape, variant: &Variant) -> Option<String> {
     match variant.strategy {
+        _ if dropout_requirement(shape, variant).is_some() => dropout_requirement(shape, variant),
         Strategy::Tiled => None,
         _ => head_requirement(shape.d, variant),
     }
@@ -86,13 +92,13 @@ fn pair_requirement(_: &Gpu, shape: &AttentionShape, variant: &Variant) -> Optio
 
 pub(crate) static BACKWARD_QUERY_SELECTOR: VariantSelector<AttentionShape> = VariantSelector {
     variants: pair_variants("attention_backward_query"),
-    class: |shape| class(shape.t, shape.d),
+    class: dropout_class,
     rule: |gpu, shape| pair_rule(gpu, shape, [5, 3]),
     requirement: pair_requirement,
 };
 pub(crate) static BACKWARD_KEY_SELECTOR: VariantSelector<AttentionShape> = VariantSelector {
     variants: pair_variants("attention_backward_key"),
-    class: |shape| class(shape.t, shape.d),
+    class: dropout_class,
     rule: |gpu, shape| pair_rule(gpu, shape, [6, 4]),
     requirement: pair_requirement,
 };
@@ -298,6 +304,8 @@ impl AttentionBackward {
     pub(super) fn record_query(&self, plan: &mut Plan, shape: &AttentionShape, variant: &Variant) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         let mut bindings = self.operands(shape);
+        let step = dropout::step(shape, &self.qkv);
+        let mut params = Self::pair_params(shape, variant);
         let mut spec = vec![("HEAD_DIM", shape.d)];
         if variant.strategy != Strategy::Tiled {
             spec.push(("QUERIES", variant.tile));
@@ -309,7 +317,9 @@ impl AttentionBackward {
                 &BACKWARD_QUERY_TILED
             }
             Strategy::Scalar | Strategy::Panel => {
-                bindings.extend(bind!(qkv4 = self.qkv[rows * 3 * width]));
+                bindings.extend(bind!(qkv4 = self.qkv[rows * 3 * width], step[1]));
+                spec.push(("DROPOUT", shape.dropout.is_some().into()));
+                params.extend(dropout::params(shape, &BACKWARD_QUERY_SCALAR)?);
                 &BACKWARD_QUERY_SCALAR
             }
         };
@@ -317,7 +327,7 @@ impl AttentionBackward {
             kernel,
             spec: &spec,
             bindings: &bindings,
-            params: &Self::pair_params(shape, variant),
+            params: &params,
             groups: Self::pair_groups(shape, variant),
             cost: Cost {
                 flops: 6.0 * shape.pairs() * f64::from(shape.d),
@@ -331,6 +341,8 @@ impl AttentionBackward {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         let mut bindings = self.operands(shape);
         bindings.retain(|bind| bind.name != "out");
+        let step = dropout::step(shape, &self.qkv);
+        let mut params = Self::pair_params(shape, variant);
         let mut spec = vec![("HEAD_DIM", shape.d)];
         if variant.strategy != Strategy::Tiled {
             spec.push(("KEYS", variant.tile));
@@ -339,14 +351,21 @@ impl AttentionBackward {
             Strategy::Subgroup => &BACKWARD_KEY,
             Strategy::Tiled | Strategy::Scalar | Strategy::Panel => {
                 bindings.extend(bind!(qkv4 = self.qkv[rows * 3 * width], d_out4 = self.d_out[rows * width]));
-                if variant.strategy == Strategy::Tiled { &BACKWARD_KEY_TILED } else { &BACKWARD_KEY_SCALAR }
+                if variant.strategy == Strategy::Tiled {
+                    &BACKWARD_KEY_TILED
+                } else {
+                    bindings.extend(bind!(step[1]));
+                    spec.push(("DROPOUT", shape.dropout.is_some().into()));
+                    params.extend(dropout::params(shape, &BACKWARD_KEY_SCALAR)?);
+                    &BACKWARD_KEY_SCALAR
+                }
             }
         };
         plan.launch(&Launch {
             kernel,
             spec: &spec,
             bindings: &bindings,
-            params: &Self::pair_params(shape, variant),
+            params: &params,
             groups: Self::pair_groups(shape, variant),
             cost: Cost {
                 flops: 8.0 * shape.pairs() * f64::from(shape.d),
@@ -359,8 +378,18 @@ impl AttentionBackward {
 
 /// Reference in f64: d_qkv (B·T, 3C) and delta (B·T, H).
 pub fn backward_reference(qkv: &[f64], d_out: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<f64>) {
+    masked_backward_reference(qkv, d_out, shape, None)
+}
+
+/// The same with dropout of the probabilities.
+pub fn masked_backward_reference(
+    qkv: &[f64],
+    d_out: &[f64],
+    shape: &AttentionShape,
+    mask: Option<&AttentionMask>,
+) -> (Vec<f64>, Vec<f64>) {
     let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
-    let (out, lse) = forward_reference(qkv, shape);
+    let (out, lse) = masked_forward_reference(qkv, shape, mask);
     let scale = 1.0 / (d as f64).sqrt();
     let mut d_qkv = vec![0.0; qkv.len()];
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
@@ -376,11 +405,12 @@ pub fn backward_reference(qkv: &[f64], d_out: &[f64], shape: &AttentionShape) ->
             for key in first..end {
                 let (k, v) = (part(qkv, key, 1, head, h, d), part(qkv, key, 2, head, h, d));
                 let p = (scale * dot(q, k) - lse[row * h + head]).exp();
-                let d_score = scale * p * (dot(&slope, v) - product);
+                let factor = mask.map_or(1.0, |mask| mask.factor([row / t, head, position, key - first], h));
+                let d_score = scale * p * (factor * dot(&slope, v) - product);
                 for c in 0..d {
                     d_qkv[(3 * row * h + head) * d + c] += d_score * k[c];
                     d_qkv[((3 * key + 1) * h + head) * d + c] += d_score * q[c];
-                    d_qkv[((3 * key + 2) * h + head) * d + c] += p * slope[c];
+                    d_qkv[((3 * key + 2) * h + head) * d + c] += factor * p * slope[c];
                 }
             }
         }

@@ -1,6 +1,10 @@
 //! Attention forward pass, out = softmax(q kᵀ / √D) v, for all queries of a sequence or a window of them.
 
-use super::{AttentionShape, CLUSTER, attend, choose, class, groups, head_requirement, part, scale, taken, tiled};
+use super::dropout::{self, AttentionMask};
+use super::{
+    AttentionShape, CLUSTER, attend, choose, dropout_class, dropout_requirement, groups, head_requirement, part, scale,
+    taken, tiled, with_dropout,
+};
 use crate::error::Result;
 use crate::gpu::{Cost, Kernel, Launch, Param, Plan, View, bind};
 use crate::kernels::strategy::Strategy;
@@ -19,9 +23,10 @@ pub(crate) static FORWARD_SELECTOR: VariantSelector<AttentionShape> = VariantSel
     variants: Variants { kernel: "attention_forward", least_lanes: CLUSTER, all: VARIANTS },
     class: |shape| {
         let queries = if shape.queries == 1 { "one query of" } else { "" };
-        format!("{queries} {}", class(shape.t, shape.d)).trim().into()
+        format!("{queries} {}", dropout_class(shape)).trim().into()
     },
     rule: |gpu, shape| match choose(gpu, shape) {
+        _ if shape.dropout.is_some() => with_dropout(gpu, 2, shape.d, shape.queries),
         _ if is_default_of(gpu, &[shape.d]) => (Strategy::Tiled, tiled::forward(shape.d, shape.queries), 1),
         // The kernel needs few arrays, so software adapters have room for four queries.
         Strategy::Subgroup if gpu.is_software() && shape.d <= 64 && shape.queries >= 4 * CLUSTER => {
@@ -30,6 +35,7 @@ pub(crate) static FORWARD_SELECTOR: VariantSelector<AttentionShape> = VariantSel
         strategy => taken(gpu, strategy, [3, 2], shape.d, shape.queries),
     },
     requirement: |_, shape, variant| match variant.name {
+        _ if dropout_requirement(shape, variant).is_some() => dropout_requirement(shape, variant),
         "wide" => tiled::aligned(shape.d),
         "decode" if shape.queries > 1 => Some(format!("one query, got {}", shape.queries)),
         "decode" => tiled::aligned(shape.d),
@@ -98,6 +104,7 @@ impl AttentionForward {
             ("stride", shape.stride.into()),
             ("offset", shape.offset.into()),
         ];
+        let step = dropout::step(shape, &self.qkv);
         let (kernel, groups) = match variant.strategy {
             Strategy::Subgroup => {
                 spec.push(("QUERIES", variant.tile));
@@ -105,7 +112,9 @@ impl AttentionForward {
             }
             Strategy::Scalar | Strategy::Panel => {
                 spec.push(("QUERIES", variant.tile));
-                bindings.extend(bind!(qkv4 = self.qkv[shape.buffer_rows() * 3 * width]));
+                bindings.extend(bind!(qkv4 = self.qkv[shape.buffer_rows() * 3 * width], step[1]));
+                spec.push(("DROPOUT", shape.dropout.is_some().into()));
+                params.extend(dropout::params(shape, &FORWARD_SCALAR)?);
                 (&FORWARD_SCALAR, groups(&shape.b, shape.queries, shape.h, variant))
             }
             Strategy::Tiled if variant.tile == tiled::WIDE => {
@@ -147,6 +156,15 @@ impl AttentionForward {
 
 /// Reference in f64: out (B·n, C) and lse (B·n, H).
 pub fn forward_reference(qkv: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<f64>) {
+    masked_forward_reference(qkv, shape, None)
+}
+
+/// The same with dropout of the probabilities.
+pub fn masked_forward_reference(
+    qkv: &[f64],
+    shape: &AttentionShape,
+    mask: Option<&AttentionMask>,
+) -> (Vec<f64>, Vec<f64>) {
     let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
     let (mut out, mut lse) = (Vec::new(), Vec::new());
     for sample in 0..shape.b.capacity as usize {
@@ -155,7 +173,10 @@ pub fn forward_reference(qkv: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<
             for head in 0..h {
                 let row = |j: usize| sample * shape.stride as usize + shape.offset as usize + j;
                 let at = |j: usize, third| part(qkv, row(j), third, head, h, d);
-                let keys: Vec<_> = (0..keys).map(|j| (at(j, 1), at(j, 2))).collect();
+                let factor = |j| mask.map_or(1.0, |mask| mask.factor([sample, head, position, j], h));
+                let value = |j| at(j, 2).iter().map(|v| factor(j) * v).collect::<Vec<f64>>();
+                let values: Vec<Vec<f64>> = (0..keys).map(value).collect();
+                let keys: Vec<_> = values.iter().enumerate().map(|(j, value)| (at(j, 1), &value[..])).collect();
                 let (row, total) = attend(at(position, 0), &keys);
                 out.extend(row);
                 lse.push(total);

@@ -20,6 +20,7 @@
 
 mod backward;
 pub(crate) mod cases;
+mod dropout;
 pub mod factored;
 mod forward;
 pub mod linear;
@@ -31,10 +32,11 @@ use super::variant::{Selection, Variant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Groups, Kernel, Param, Rows};
 use crate::kernels::strategy::Strategy;
-pub use backward::{AttentionBackward, backward_reference};
+pub use backward::{AttentionBackward, backward_reference, masked_backward_reference};
 pub(super) use backward::{BACKWARD_KEY_SELECTOR, BACKWARD_QUERY_SELECTOR, BACKWARD_SHORT_SELECTOR};
+pub use dropout::{AttentionDropout, AttentionMask};
 pub(super) use forward::FORWARD_SELECTOR;
-pub use forward::{AttentionForward, forward_reference};
+pub use forward::{AttentionForward, forward_reference, masked_forward_reference};
 pub(super) use suffix::SUFFIX_SELECTOR;
 pub use suffix::{AttentionSuffix, SuffixShape, suffix_reference};
 pub use weights::{AttentionWeights, WeightsOf, weights_reference};
@@ -60,12 +62,14 @@ pub struct AttentionShape {
     pub stride: u32,
     /// Row of the first sample's first position; 0 in backward passes.
     pub offset: u32,
+    /// Dropout of the probabilities, for which all adapters run the scalar variants.
+    pub dropout: Option<AttentionDropout>,
 }
 
 impl AttentionShape {
     /// Shape in which every position attends to every position.
     pub fn full(b: impl Into<Rows>, t: u32, h: u32, d: u32) -> Self {
-        Self { b: b.into(), t, h, d, causal: false, first: 0, queries: t, stride: t, offset: 0 }
+        Self { b: b.into(), t, h, d, causal: false, first: 0, queries: t, stride: t, offset: 0, dropout: None }
     }
 
     /// Shape in which every position attends to itself and those before.
@@ -212,6 +216,23 @@ fn taken(gpu: &Gpu, strategy: Strategy, arrays: [u32; 2], d: u32, count: u32) ->
 
 /// Maximum number of floats of a lane's queries, limited by registers and compile time.
 const MOST_FLOATS: u32 = 256;
+
+/// Rule for dropout, which only scalar variants have; `arrays` is that of a scalar lane of [`taken`].
+fn with_dropout(gpu: &Gpu, arrays: u32, d: u32, count: u32) -> Selection {
+    let (strategy, tile, subgroups) = taken(gpu, Strategy::Scalar, [arrays; 2], d, count);
+    (strategy, if gpu.is_software() { tile } else { 1 }, subgroups)
+}
+
+/// Requirement of a variant that the dropout of a shape does not meet.
+fn dropout_requirement(shape: &AttentionShape, variant: &Variant) -> Option<String> {
+    (shape.dropout.is_some() && variant.strategy != Strategy::Scalar).then(|| "attention without dropout".into())
+}
+
+/// Class of a shape with its dropout.
+fn dropout_class(shape: &AttentionShape) -> String {
+    let dropout = if shape.dropout.is_some() { ", dropout" } else { "" };
+    format!("{}{dropout}", class(shape.t, shape.d))
+}
 
 /// Requirement of a variant that the head width does not meet.
 fn head_requirement(d: u32, variant: &Variant) -> Option<String> {

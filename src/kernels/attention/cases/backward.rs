@@ -5,10 +5,10 @@ use crate::gpu::{Gpu, Plan};
 use crate::kernels::attention::backward::{
     AttentionBackward, BACKWARD_KEY, BACKWARD_KEY_SCALAR, BACKWARD_KEY_SELECTOR, BACKWARD_KEY_TILED, BACKWARD_QUERY,
     BACKWARD_QUERY_SCALAR, BACKWARD_QUERY_SELECTOR, BACKWARD_QUERY_TILED, BACKWARD_SHORT, BACKWARD_SHORT_SELECTOR,
-    BACKWARD_SHORT_TILED, backward_reference,
+    BACKWARD_SHORT_TILED, masked_backward_reference,
 };
-use crate::kernels::attention::cases::{narrow, random_qkv, window};
-use crate::kernels::attention::{AttentionShape, forward_reference};
+use crate::kernels::attention::cases::{MASK, dropped, has_dropout, narrow, random_qkv, window};
+use crate::kernels::attention::{AttentionMask, AttentionShape, masked_forward_reference};
 use crate::kernels::case::wide;
 use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::{Variant, VariantSelector};
@@ -211,7 +211,11 @@ fn backward_cases(
         let (masks, thirds) = (if *t > 1024 { &[true][..] } else { &[true, false] }, thirds.clone());
         let masked = move |variant| {
             let thirds = thirds.clone();
-            masks.iter().map(move |causal| backward_case([*b, *t, *h, *d], *causal, variant, record, thirds.clone()))
+            let dropout = has_dropout(&selector.variants.launched(&variant), [*b, *t, *d]);
+            let masks = masks.iter().flat_map(move |causal| {
+                [Some(None), dropout.then_some(Some(MASK))].into_iter().flatten().map(|mask| (*causal, mask))
+            });
+            masks.map(move |mask| backward_case([*b, *t, *h, *d], mask, variant, record, thirds.clone()))
         };
         variants.into_iter().flat_map(masked).collect::<Vec<_>>()
     };
@@ -222,7 +226,7 @@ fn backward_cases(
 /// leave the others unchanged. The kernel that writes the first third also writes delta.
 fn backward_case(
     [b, t, h, d]: [u32; 4],
-    causal: bool,
+    (causal, mask): (bool, Option<AttentionMask>),
     variant: Variant,
     record: RecordBackward,
     thirds: Range<usize>,
@@ -231,8 +235,8 @@ fn backward_case(
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
     let d_out = random.floats((b * t * h * d) as usize);
-    let (out, lse) = forward_reference(&wide(&qkv), &shape);
-    let (mut d_qkv, delta) = backward_reference(&wide(&qkv), &wide(&d_out), &shape);
+    let (out, lse) = masked_forward_reference(&wide(&qkv), &shape, mask.as_ref());
+    let (mut d_qkv, delta) = masked_backward_reference(&wide(&qkv), &wide(&d_out), &shape, mask.as_ref());
     let before = random.floats(d_qkv.len());
     let width = (h * d) as usize;
     for (at, value) in d_qkv.iter_mut().enumerate() {
@@ -250,6 +254,7 @@ fn backward_case(
         ("d_qkv", before.into()),
         ("live", vec![b + 3].into()),
     ];
+    inputs.extend(mask.map(|mask| ("step", mask.step.to_vec().into())));
     let mut outputs = vec![("d_qkv", near(d_qkv))];
     if thirds.start == 0 {
         outputs.push(("delta", near(delta)));
@@ -260,8 +265,10 @@ fn backward_case(
         let attention = AttentionBackward::from_case(buffers)?;
         let live = window(buffers.view("live")?, b);
         plan.write_indirect_args(&live.live)?;
-        record(&attention, plan, &AttentionShape { b: live.into(), ..shape.clone() }, &variant)
+        let shape = AttentionShape { b: live.into(), ..shape.clone() };
+        record(&attention, plan, &dropped(shape, mask, buffers)?, &variant)
     };
-    Case { name: format!("({b}, {t}, {h}, {d}) causal {causal}"), inputs, outputs, record: Box::new(record) }
+    let dropout = if mask.is_some() { " dropout" } else { "" };
+    Case { name: format!("({b}, {t}, {h}, {d}) causal {causal}{dropout}"), inputs, outputs, record: Box::new(record) }
         .of_variant(&variant)
 }

@@ -1,12 +1,12 @@
 //! Test cases of [`crate::kernels::attention::forward`].
 
 use crate::gpu::{DType, Gpu, Kernel, Plan};
-use crate::kernels::attention::AttentionShape;
-use crate::kernels::attention::cases::random_qkv;
+use crate::kernels::attention::cases::{MASK, dropped, has_dropout, random_qkv};
 use crate::kernels::attention::forward::{
     AttentionForward, FORWARD, FORWARD_DECODE, FORWARD_SCALAR, FORWARD_SELECTOR, FORWARD_TILED, FORWARD_WIDE,
-    forward_reference,
+    masked_forward_reference,
 };
+use crate::kernels::attention::{AttentionMask, AttentionShape};
 use crate::kernels::case::wide;
 use crate::kernels::nn::cases::cast_f16::{has_half, stored};
 use crate::kernels::variant::Variant;
@@ -148,11 +148,13 @@ fn both_masks(gpu: &Gpu, kernel: &'static Kernel, shapes: &[ForwardCase]) -> Vec
             i,
         );
         let of_variant = |variant: Variant| {
-            let words = [true, false].map(|causal| forward_case(variant, *shape, causal, DType::F32, 0));
+            let words = [true, false].map(|causal| forward_case(variant, *shape, causal, DType::F32, 0, None));
             // Short samples also run as parts of longer ones.
-            let part = (t < 10).then(|| forward_case(variant, *shape, true, DType::F32, 3));
-            let half = has_half(gpu).then(|| forward_case(variant, *shape, true, DType::F16, 0));
-            words.into_iter().chain(part).chain(half)
+            let part = (t < 10).then(|| forward_case(variant, *shape, true, DType::F32, 3, None));
+            let half = has_half(gpu).then(|| forward_case(variant, *shape, true, DType::F16, 0, None));
+            let masks: &[bool] = if has_dropout(kernel.name, [b, t, d]) { &[true, false] } else { &[] };
+            let masked = masks.iter().map(|causal| forward_case(variant, *shape, *causal, DType::F32, 0, Some(MASK)));
+            words.into_iter().chain(part).chain(half).chain(masked).collect::<Vec<_>>()
         };
         variants.into_iter().flat_map(of_variant).collect::<Vec<_>>()
     };
@@ -166,23 +168,28 @@ fn forward_case(
     causal: bool,
     storage: DType,
     around: u32,
+    mask: Option<AttentionMask>,
 ) -> Case {
     let shape = AttentionShape { causal, first, queries, ..AttentionShape::full(b, t, h, d) };
     let shape = shape.within(t + 2 * around, around);
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * shape.stride * 3 * h * d) as usize), storage);
-    let (out, lse) = forward_reference(&wide(&qkv), &shape);
+    let (out, lse) = masked_forward_reference(&wide(&qkv), &shape, mask.as_ref());
     let half = if storage == DType::F16 { " f16 qkv" } else { "" };
-    let name = format!("({b}, {t}, {h}, {d}) queries {first} + {queries} causal {causal}{half}, {around} around");
+    let dropout = if mask.is_some() { " dropout" } else { "" };
+    let name =
+        format!("({b}, {t}, {h}, {d}) queries {first} + {queries} causal {causal}{half}, {around} around{dropout}");
     // Rounding errors of the running sums grow with the number of keys.
     let tolerance = 3e-6 * (1.0 + f64::from(t) / 2048.0);
     let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
         let attention = AttentionForward::from_case(buffers)?;
-        attention.record_variant(plan, &shape, &variant)
+        attention.record_variant(plan, &dropped(shape.clone(), mask, buffers)?, &variant)
     };
     Case {
         name,
-        inputs: vec![("qkv", stored_qkv)],
+        inputs: std::iter::once(("qkv", stored_qkv))
+            .chain(mask.map(|mask| ("step", mask.step.to_vec().into())))
+            .collect(),
         outputs: vec![
             ("out", Expected::Near { values: out, tolerance }),
             ("lse", Expected::Near { values: lse, tolerance }),

@@ -6,8 +6,30 @@ pub(crate) mod forward;
 pub(crate) mod suffix;
 pub(crate) mod weights;
 
+use super::{AttentionDropout, AttentionMask, AttentionShape};
+use crate::error::Result;
 use crate::gpu::{DynamicRows, View};
-use crate::kernels::RandomInputs;
+use crate::kernels::{CaseBuffers, RandomInputs};
+
+/// Dropout of the cases that have it.
+pub(crate) const MASK: AttentionMask =
+    AttentionMask { step: [0x1234_5678, u32::MAX, 17, 0], rate: 0.3, site: 5, first_sample: 9 };
+
+/// The shape with the dropout of `mask`, whose step is in a buffer.
+pub(crate) fn dropped(
+    shape: AttentionShape,
+    mask: Option<AttentionMask>,
+    buffers: &CaseBuffers,
+) -> Result<AttentionShape> {
+    let Some(AttentionMask { rate, site, first_sample, .. }) = mask else { return Ok(shape) };
+    let dropout = AttentionDropout { step: buffers.view("step")?, rate, site, first_sample };
+    Ok(AttentionShape { dropout: Some(dropout), ..shape })
+}
+
+/// Whether small cases of a kernel for heads of width `d` also run with dropout.
+pub(crate) fn has_dropout(kernel: &str, [b, t, d]: [u32; 3]) -> bool {
+    kernel.ends_with("_scalar") && b < 1000 && t < 1000 && d <= 20
+}
 
 pub(crate) fn narrow(values: &[f64]) -> Vec<f32> {
     values.iter().map(|v| *v as f32).collect()
