@@ -1,0 +1,69 @@
+//! Attention with dropout, in the variants that this machine's adapter and a GPU select, against the reference.
+
+use ketformer::Result;
+use ketformer::gpu::{Gpu, GpuFigures, Plan};
+use ketformer::kernels::RandomInputs;
+use ketformer::kernels::attention::{
+    AttentionBackward, AttentionDropout, AttentionForward, AttentionMask, AttentionShape, masked_backward_reference,
+    masked_forward_reference,
+};
+
+const MASK: AttentionMask = AttentionMask { step: [3, 4, 5, 0], rate: 0.2, site: 2, first_sample: 1 };
+
+/// out and d_qkv of `shape`, with dropout, from `qkv` and `d_out`.
+fn passes(gpu: &Gpu, shape: &AttentionShape, qkv: &[f32], d_out: &[f32]) -> Result<[Vec<f32>; 2]> {
+    let step = gpu.upload("step", &MASK.step)?;
+    let AttentionMask { rate, site, first_sample, .. } = MASK;
+    let dropout = AttentionDropout { step: step.view(), rate, site, first_sample };
+    let shape = AttentionShape { dropout: Some(dropout), ..shape.clone() };
+    let rows = u64::from(shape.b.capacity * shape.t * shape.h);
+    let (lse, delta) = (gpu.buffer("lse", rows)?, gpu.buffer("delta", rows)?);
+    let (out, d_qkv) = (gpu.buffer("out", d_out.len() as u64)?, gpu.buffer("d_qkv", qkv.len() as u64)?);
+    let (qkv, slope) = (gpu.upload("qkv", qkv)?, gpu.upload("d_out", d_out)?);
+    let mut plan = Plan::new(gpu);
+    AttentionForward { qkv: qkv.view(), out: out.view(), lse: lse.view() }.record(&mut plan, &shape)?;
+    let (lse, delta, d_out) = (lse.view(), delta.view(), slope.view());
+    AttentionBackward { qkv: qkv.view(), out: out.view(), lse, d_out, delta, d_qkv: d_qkv.view() }
+        .record(&mut plan, &shape)?;
+    plan.run()?;
+    let elements = (rows * u64::from(shape.d)) as usize;
+    Ok([out.read(gpu, elements)?, d_qkv.read(gpu, 3 * elements)?])
+}
+
+/// Random qkv and d_out.
+fn inputs(shape: &AttentionShape) -> [Vec<f32>; 2] {
+    let mut random = RandomInputs::new(7);
+    let elements = (shape.b.capacity * shape.t * shape.h * shape.d) as usize;
+    [random.floats(3 * elements), random.floats(elements)]
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|value| f64::from(*value)).collect()
+}
+
+#[test]
+fn every_adapter_selects_variants_that_agree_with_the_reference() {
+    let gpu = Gpu::new().unwrap();
+    let as_rx6800 = gpu.selecting_as(GpuFigures::find("rx6800").unwrap());
+    for shape in [AttentionShape::causal(3, 21, 2, 16), AttentionShape::full(2, 9, 3, 6)] {
+        let [qkv, d_out] = inputs(&shape);
+        let (out, _) = masked_forward_reference(&wide(&qkv), &shape, Some(&MASK));
+        let (d_qkv, _) = masked_backward_reference(&wide(&qkv), &wide(&d_out), &shape, Some(&MASK));
+        for gpu in [&gpu, &as_rx6800] {
+            let found = passes(gpu, &shape, &qkv, &d_out).unwrap();
+            for (found, expected) in found.iter().zip([&out, &d_qkv]) {
+                let error = wide(found).into_iter().zip(expected).map(|(a, b)| (a - b).abs());
+                assert!(error.fold(0.0, |a: f64, b| if b > a || b.is_nan() { b } else { a }) < 1e-5, "{shape:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_variant_without_dropout_is_refused() {
+    let shape = AttentionShape::causal(1, 16, 1, 16);
+    let [qkv, d_out] = inputs(&shape);
+    let forced = Gpu::new().unwrap().with_variant("tiled1");
+    let error = passes(&forced, &shape, &qkv, &d_out).unwrap_err();
+    assert!(error.to_string().contains("requires attention without dropout"), "{error}");
+}
