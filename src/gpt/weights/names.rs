@@ -4,7 +4,7 @@ use crate::gpt::{GptConfig, TokenPositions};
 
 /// Name and shape of each parameter under nanoGPT's names without `transformer.`: matrices first, (outputs, inputs) as
 /// in `nn.Linear`, then vectors.
-pub(crate) fn parameter_shapes(config: &GptConfig) -> Vec<(String, Vec<usize>)> {
+pub(super) fn parameter_shapes(config: &GptConfig) -> Vec<(String, Vec<usize>)> {
     let GptConfig { vocabulary, block, width, feed_forward, .. } = *config;
     let mut matrices = vec![("wte.weight".to_string(), vec![vocabulary, width])];
     if config.position == TokenPositions::Learned {
@@ -63,13 +63,10 @@ mod tests {
             parameter_shapes(config).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
         };
         assert_eq!(elements(&config), 124_439_808);
-        assert_eq!(elements(&GptConfig { tied: false, ..config.clone() }), 124_439_808 + 50257 * 768);
-        assert_eq!(
-            elements(&GptConfig { position: TokenPositions::Rotary, ..config.clone() }),
-            124_439_808 - 1024 * 768
-        );
+        assert_eq!(elements(&GptConfig { tied: false, ..config }), 124_439_808 + 50257 * 768);
+        assert_eq!(elements(&GptConfig { position: TokenPositions::Rotary, ..config }), 124_439_808 - 1024 * 768);
         // 13 values of width per block and those of the last norm.
-        assert_eq!(elements(&GptConfig { bias: false, ..config.clone() }), 124_439_808 - (12 * 11 + 1) * 768);
+        assert_eq!(elements(&GptConfig { bias: false, ..config }), 124_439_808 - (12 * 11 + 1) * 768);
         let shapes = parameter_shapes(&config);
         let first_vector = shapes.iter().position(|(_, shape)| shape.len() == 1).unwrap();
         assert!(shapes[first_vector..].iter().all(|(_, shape)| shape.len() == 1), "a matrix follows a vector");

@@ -6,8 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::convert::transposed;
-use super::names::is_linear;
-use super::names::parameter_shapes;
+use super::names::{is_linear, parameter_shapes};
 use super::*;
 use crate::gpt::TokenPositions;
 use crate::kernels::RandomInputs;
@@ -142,10 +141,14 @@ fn what_is_saved_for_hugging_face_is_loaded() {
             match weights.tensors.get(name) {
                 Some(own) => assert_eq!(tensor, own, "{name}"),
                 None if name == "wpe.weight" => {
-                    // sin(0), cos(0); channels 2 and 3 of position 3 at C = 8.
-                    assert_eq!(tensor.values[..2], [0.0, (0.02 * 2f64.sqrt()) as f32]);
-                    let angle = 3.0 / 10000f64.powf(2.0 / 8.0);
-                    assert_eq!(tensor.values[3 * 8 + 2..][..2], [angle.sin() as f32, angle.cos() as f32]);
+                    // As large as the token embedding: sin(0), cos(0); channels 2 and 3 of position 3 at C = 8.
+                    let large = (0.02 * 2f64.sqrt()) as f32;
+                    assert_eq!(tensor.values[..2], [0.0, large]);
+                    let angle: f64 = 3.0 / 10000f64.powf(2.0 / 8.0);
+                    assert_eq!(
+                        tensor.values[3 * 8 + 2..][..2],
+                        [angle.sin(), angle.cos()].map(|wave| (0.02 * 2f64.sqrt() * wave) as f32)
+                    );
                 }
                 None => assert!(!bias && tensor.values.iter().all(|value| *value == 0.0), "{name}"),
             }
