@@ -40,7 +40,7 @@ fn nano_gpt_has_its_published_tensors_and_sorts_every_input() {
     let expected = |name: &str| &expected[name].values;
     let gpu = Gpu::new().unwrap();
     let gpt = Gpt::new(&gpu, &config, &weights).unwrap();
-    let pass = TrainingPass::new(&gpt, SEQUENCES as u32).unwrap();
+    let pass = TrainingPass::new(&gpt, SEQUENCES as u32, 0.0).unwrap();
     let tokens: Vec<u32> = expected("idx").iter().map(|token| *token as u32).collect();
     pass.load(&TokenBatch { tokens: tokens.clone(), targets: vec![IGNORED; tokens.len()] }, 0.0).unwrap();
     let (rows, c, h) = (tokens.len(), config.width, config.heads);

@@ -11,6 +11,7 @@ use crate::kernels::linear::{GradientInto, GradientSums};
 use crate::kernels::nn::rotary::rotary_table;
 use crate::kernels::token::embed::RowPositions;
 use crate::model::layers::affine::{Affine, BackwardContext, Find, ParameterViews};
+use crate::model::layers::residual_dropout::ResidualDropout;
 use crate::model::layers::transformer_layers::{LayerViews, TransformerLayers, TransformerViews};
 #[cfg(test)]
 use crate::model::layers::transformer_training::LayerActivations;
@@ -88,18 +89,23 @@ pub(super) struct TrainingPass {
     index: TokenIndex,
     /// Blocks of the gradients of parameters.
     part: Buffer,
+    dropout: Option<ResidualDropout>,
     sequences: u32,
 }
 
 impl TrainingPass {
-    /// Buffers for `sequences` windows.
-    pub(super) fn new(gpt: &Gpt, sequences: u32) -> Result<Self> {
+    /// Buffers for `sequences` windows, with dropout of this rate.
+    pub(super) fn new(gpt: &Gpt, sequences: u32, dropout: f64) -> Result<Self> {
         let (gpu, config) = (&gpt.gpu, &gpt.config);
         let (layers, block) = (gpt.layers()?, config.block as u32);
         let rows = sequences * block;
         let head = VocabularyHead::new(gpu, &gpt.parameters, config)?;
         let widest = TransformerTraining::part_width(&layers.sizes).max(head.part_width());
         let widths = gpt.parameters.gradient_widths(widest);
+        let residual_dropout = || {
+            let (step, elements) = (gpu.buffer("ketformer.dropout.step", 4)?, rows as usize * config.width);
+            ResidualDropout::new(gpu, dropout as f32, step.view(), elements as u64)
+        };
         Ok(Self {
             gpu: gpu.clone(),
             transformer: TransformerTraining::new(gpu, &layers.sizes, sequences)?,
@@ -108,6 +114,7 @@ impl TrainingPass {
             tokens: gpu.buffer("ketformer.tokens", rows.into())?,
             index: TokenIndex::new(gpu, rows as usize, block)?,
             part: gpu.buffer("ketformer.part", linear::scratch_of_rows(gpu, rows, &widths))?,
+            dropout: (dropout > 0.0).then(residual_dropout).transpose()?,
             sequences,
             layers,
             head,
@@ -127,18 +134,26 @@ impl TrainingPass {
         Rows::from(self.sequences * self.layers.sizes.positions)
     }
 
+    /// Writes the seed and the number of the batch, which determine the dropout.
+    pub(super) fn set_batch(&self, seed: u64, number: u64) -> Result<()> {
+        let words = [seed as u32, (seed >> 32) as u32, number as u32, 0];
+        self.dropout.as_ref().map_or(Ok(()), |dropout| dropout.step.write(&self.gpu, &words))
+    }
+
     /// Records the forward pass up to the input of the head.
-    fn encoder(&self, plan: &mut Plan) -> Result<()> {
+    fn encoder(&self, plan: &mut Plan, dropout: Option<&ResidualDropout>) -> Result<()> {
         let (rows, period) = (self.rows(), self.layers.sizes.positions);
         plan.scope("forward");
         let positions = RowPositions { period, first: 0 };
-        self.embedding.record(plan, &self.tokens, &self.transformer.embedded(), (&rows, positions))?;
-        self.transformer.forward(&self.layers, plan, &rows)
+        let x = self.transformer.embedded();
+        self.embedding.record(plan, &self.tokens, &x, (&rows, positions))?;
+        dropout.map_or(Ok(()), |dropout| dropout.embedded(plan, &x))?;
+        self.transformer.forward(&self.layers, plan, &rows, dropout)
     }
 
-    /// Records the cross-entropy of all rows.
+    /// Records the cross-entropy of all rows, without dropout.
     pub(super) fn record_loss(&self, plan: &mut Plan) -> Result<()> {
-        self.encoder(plan)?;
+        self.encoder(plan, None)?;
         plan.scope("head");
         self.head_rows.record(&self.head, plan, &self.transformer.top(), None)
     }
@@ -146,7 +161,8 @@ impl TrainingPass {
     /// Records the cross-entropy of all rows and the gradient of its weighted sum. With `keep`, it is added to the
     /// present gradient. Otherwise it replaces it, after [`TrainingPass::clear`].
     pub(super) fn record_gradient(&self, plan: &mut Plan, keep: bool) -> Result<()> {
-        self.encoder(plan)?;
+        let dropout = self.dropout.as_ref();
+        self.encoder(plan, dropout)?;
         plan.scope("head");
         let (d_top, scratch) = (self.transformer.d_top(), self.transformer.d_scratch());
         let gradient = HeadGradient { d_x: &d_top, scratch: &scratch, part: &self.part, keep };
@@ -154,9 +170,11 @@ impl TrainingPass {
         plan.scope("backward");
         let rows = self.rows();
         let sums = GradientSums::new(self.part.view(), GradientInto::Sum { keep });
-        self.transformer.backward(&self.layers, plan, &BackwardContext { rows: &rows, sums: &sums })?;
+        self.transformer.backward(&self.layers, plan, &BackwardContext { rows: &rows, sums: &sums }, dropout)?;
         sums.finish(plan)?;
-        self.embedding.backward(plan, &self.transformer.d_embedded(), rows.capacity, &self.index)
+        let d_x = self.transformer.d_embedded();
+        dropout.map_or(Ok(()), |dropout| dropout.embedded(plan, &d_x))?;
+        self.embedding.backward(plan, &d_x, rows.capacity, &self.index)
     }
 
     /// Sets the gradients to zero that [`TrainingPass::record_gradient`] adds to in any case.
@@ -173,7 +191,7 @@ impl TrainingPass {
 
     /// Logits of one window of rows, for tests and reports.
     pub(super) fn record_logits(&self, plan: &mut Plan, logits: &View) -> Result<()> {
-        self.encoder(plan)?;
+        self.encoder(plan, None)?;
         self.head.record(plan, &self.transformer.top(), logits, self.rows().capacity)
     }
 }

@@ -22,7 +22,7 @@ impl GptState {
     /// [`ErrorKind::Memory`] if a limit of the adapter is too small.
     pub fn new(gpu: &Gpu, config: &GptConfig, weights: &Weights, sequences: usize) -> Result<Self> {
         let gpt = Gpt::new(gpu, config, weights)?;
-        let pass = TrainingPass::new(&gpt, sequences as u32)?;
+        let pass = TrainingPass::new(&gpt, sequences as u32, 0.0)?;
         gpu.flush()?;
         Ok(Self { gpt, pass, sequences })
     }

@@ -77,3 +77,19 @@ fn accumulated_batches_are_one_larger_batch() {
     assert!((a.loss - b.loss).abs() < 1e-6 && (a.gradient_norm - b.gradient_norm).abs() < 1e-5 * a.gradient_norm);
     assert_eq!(a.tokens, b.tokens);
 }
+
+#[test]
+fn dropout_changes_training_but_not_evaluation() {
+    let config = |dropout: f64| GptTrainConfig { dropout, learning_rate: 1e-3, ..GptTrainConfig::default() };
+    let mut dropped = trainer(0, &config(0.5), 3);
+    let mut plain = trainer(0, &config(0.0), 3);
+    assert_eq!(dropped.evaluate(0).unwrap(), plain.evaluate(0).unwrap());
+    let (a, b) = (reports(&mut dropped, 6), reports(&mut plain, 6));
+    assert!(a.iter().zip(&b).all(|(a, b)| a.loss != b.loss), "{a:?} {b:?}");
+    // The same masks in a restored run.
+    let mut first = trainer(0, &config(0.5), 3);
+    let head = reports(&mut first, 2);
+    let mut second = trainer(0, &config(0.5), 3);
+    second.restore(&first.checkpoint().unwrap()).unwrap();
+    assert_eq!([head, reports(&mut second, 4)].concat(), a);
+}

@@ -92,7 +92,7 @@ impl GptTrainer {
             return Err(Error::new(ErrorKind::Settings, message));
         }
         let gpt = Gpt::new(gpu, gpt, &gpt.initial(config.seed))?;
-        let pass = TrainingPass::new(&gpt, sequences as u32)?;
+        let pass = TrainingPass::new(&gpt, sequences as u32, config.dropout)?;
         let adam = AdamBuffers::new(gpu, gpt.layout.device.elements())?;
         let step = gpu.buffer("ketformer.step", INPUT_WORDS)?;
         let plans = Self::plans(&gpt, &pass, &adam, &step, &config)?;
@@ -215,6 +215,7 @@ impl GptTrainer {
         self.pass.clear();
         for (at, batch) in batches.iter().enumerate() {
             self.pass.load(batch, 1.0 / tokens as f32)?;
+            self.pass.set_batch(self.config.seed, (step - 1) * count + at as u64)?;
             let plan = match &self.plans.further {
                 Some((further, _)) if at > 0 => further,
                 _ => &self.plans.first,

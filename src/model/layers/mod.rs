@@ -15,6 +15,7 @@ pub(crate) mod conditioning;
 pub(crate) mod embedding;
 pub(crate) mod feed_forward;
 pub(crate) mod positional_encoding;
+pub(crate) mod residual_dropout;
 pub(crate) mod self_attention;
 pub(crate) mod sequence_decoder;
 pub(crate) mod transformer;

@@ -149,7 +149,13 @@ impl Transformer {
         let rows = Rows::from(samples);
         let (sizes, scratch) = (&self.layers.sizes, &self.decode);
         let place = RowLayout { stride: sizes.positions, first: t };
-        let pass = Pass { views: &self.layers.parameters.sampled, rows: &rows, place, hidden: self.hidden_layer };
+        let pass = Pass {
+            views: &self.layers.parameters.sampled,
+            rows: &rows,
+            place,
+            hidden: self.hidden_layer,
+            dropout: None,
+        };
         let (within, period) = (t % sizes.period, sizes.period);
         for (k, (cache, states)) in self.cache.iter().enumerate() {
             let attention = Operands { qkv: cache, states, out: &scratch.attention, total: &self.total };
@@ -170,6 +176,7 @@ impl Transformer {
             rows: &rows,
             place: RowLayout::SAME,
             hidden: self.hidden_of_moves,
+            dropout: None,
         };
         for (k, (cache, states)) in self.cache.iter().enumerate() {
             let attention = AttentionSuffix {

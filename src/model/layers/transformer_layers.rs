@@ -2,6 +2,7 @@
 
 use super::affine::{Affine, Find, ParameterViews, constant, linear, norm, norm_specs, product};
 use super::feed_forward::{FeedForwardRows, Hidden, NormOfSum};
+use super::residual_dropout::{Part, ResidualDropout};
 use crate::error::Result;
 use crate::gpu::{Plan, Rows, View};
 use crate::kernels::linear::{Extra, LinearShape};
@@ -169,6 +170,8 @@ pub(crate) struct Pass<'a> {
     pub place: RowLayout,
     /// Storage of the hidden layer.
     pub hidden: Hidden,
+    /// Dropout of a pre-norm transformer in training.
+    pub dropout: Option<&'a ResidualDropout>,
 }
 
 /// Layers on a device, without buffers for rows.
@@ -248,8 +251,15 @@ impl TransformerLayers {
         product(projected, &layer.qkv, Extra::None, &buffers.qkv).record(plan, &project)?;
         self.rotate(plan, &buffers.qkv, rows, pass.place, false)?;
         attention(plan)?;
-        let out = product(&buffers.attention, &layer.out, Extra::Add(x.clone()), sum1);
-        out.record(plan, &LinearShape::forward(rows.clone(), c, c))?;
+        let out_shape = LinearShape::forward(rows.clone(), c, c);
+        match pass.dropout {
+            None => product(&buffers.attention, &layer.out, Extra::Add(x.clone()), sum1).record(plan, &out_shape)?,
+            Some(dropout) => {
+                let out = product(&buffers.attention, &layer.out, Extra::None, &dropout.output());
+                out.record(plan, &out_shape)?;
+                dropout.add(plan, k, Part::Attention, x, sum1)?;
+            }
+        }
         match self.sizes.norm {
             Norm::Post => {
                 norm(plan, sum1, &layer.norm1, [normed, stats1], &shape)?;
@@ -258,7 +268,12 @@ impl TransformerLayers {
             }
             Norm::Pre => {
                 norm(plan, sum1, &layer.norm2, [normed, stats2], &shape)?;
-                self.feed_forward(plan, layer, buffers, ([sum1, y], None), pass)
+                let Some(dropout) = pass.dropout else {
+                    return self.feed_forward(plan, layer, buffers, ([sum1, y], None), pass);
+                };
+                let [residual, output] = [dropout.no_residual(), dropout.output()];
+                self.feed_forward(plan, layer, buffers, ([&residual, &output], None), pass)?;
+                dropout.add(plan, k, Part::FeedForward, sum1, y)
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::affine::{BackwardContext, norm};
 use super::feed_forward::{FeedForwardKept, Hidden};
+use super::residual_dropout::{Part, ResidualDropout};
 use super::self_attention::{AttentionStates, Operands};
 use super::transformer_layers::{LayerBuffers, Pass, RowLayout, TransformerLayers, TransformerSizes};
 use crate::error::Result;
@@ -159,10 +160,17 @@ impl TransformerTraining {
         AttentionShape::causal(rows.items(sizes.period), sizes.period, sizes.heads, sizes.head_width())
     }
 
-    /// Records the forward pass from the embedded rows to the top, and keeps the activations.
-    pub(crate) fn forward(&self, transformer: &TransformerLayers, plan: &mut Plan, rows: &Rows) -> Result<()> {
-        let shape = Self::attention_shape(transformer, rows);
-        let pass = Pass { views: &transformer.parameters.values, rows, place: RowLayout::SAME, hidden: Hidden::Kept };
+    /// Records the forward pass from the embedded rows to the top, and keeps the activations. Dropout is for pre-norm
+    /// transformers.
+    pub(crate) fn forward(
+        &self,
+        transformer: &TransformerLayers,
+        plan: &mut Plan,
+        rows: &Rows,
+        dropout: Option<&ResidualDropout>,
+    ) -> Result<()> {
+        let views = &transformer.parameters.values;
+        let pass = Pass { views, rows, place: RowLayout::SAME, hidden: Hidden::Kept, dropout };
         for (k, kept) in self.layers.iter().enumerate() {
             let buffers = LayerBuffers {
                 x: kept.x.view(),
@@ -179,6 +187,10 @@ impl TransformerTraining {
                 y: self.output_before(k + 1),
             };
             let attention = self.attention(kept);
+            let shape = AttentionShape {
+                dropout: dropout.map(|dropout| dropout.of_attention(k)),
+                ..Self::attention_shape(transformer, rows)
+            };
             transformer.layer(plan, k, &buffers, &pass, |plan| attention.forward(plan, &shape))?;
         }
         match (&self.norm, &transformer.parameters.values.norm) {
@@ -202,12 +214,14 @@ impl TransformerTraining {
         self.layers.iter().zip(layers).try_for_each(|(kept, weight)| self.attention(kept).weights(plan, weight, &shape))
     }
 
-    /// Records the backward pass from the gradient of the top to that of the embedded rows.
+    /// Records the backward pass from the gradient of the top to that of the embedded rows, with the dropout of the
+    /// forward pass.
     pub(crate) fn backward(
         &self,
         transformer: &TransformerLayers,
         plan: &mut Plan,
         reversed: &BackwardContext<'_>,
+        dropout: Option<&ResidualDropout>,
     ) -> Result<()> {
         let (parameters, c) = (&transformer.parameters, transformer.sizes.width);
         if let (Some(kept), Some(affine), Some(into)) =
@@ -218,7 +232,7 @@ impl TransformerTraining {
         }
         let layer = |k| match transformer.sizes.norm {
             Norm::Post => self.post_norm_backward(transformer, plan, k, reversed),
-            Norm::Pre => self.pre_norm_backward(transformer, plan, k, reversed),
+            Norm::Pre => self.pre_norm_backward(transformer, plan, k, reversed, dropout),
         };
         (0..self.layers.len()).rev().try_for_each(layer)
     }
@@ -263,6 +277,7 @@ impl TransformerTraining {
         plan: &mut Plan,
         k: usize,
         reversed: &BackwardContext<'_>,
+        dropout: Option<&ResidualDropout>,
     ) -> Result<()> {
         let [d_x, d_part] = &self.d_rows;
         let d_sum = &self.d_attention;
@@ -272,15 +287,25 @@ impl TransformerTraining {
         let (c, d_qkv) = (transformer.sizes.width, self.d_qkv.view());
         let plain = || (Extra::None, Activation::None);
 
-        self.hidden_backward(transformer, plan, k, reversed, d_x)?;
+        // Gradient of the output of a part from that of its sum with the residual.
+        let of_part = |plan: &mut Plan, part: Part, d_sum: &View| match dropout {
+            None => Ok(d_sum.clone()),
+            Some(dropout) => dropout.gradient(plan, k, part, d_sum),
+        };
+        let d_out = of_part(plan, Part::FeedForward, d_x)?;
+        self.hidden_backward(transformer, plan, k, reversed, &d_out)?;
         let f = transformer.sizes.feed_forward;
         reversed.product(plan, &self.d_hidden, &values.linear1, plain(), d_part, [f, c])?;
         let norm2 = [&values.norm2, &gradients.norm2];
         reversed.norm(plan, [&kept.sum1, &kept.stats2, d_part, d_sum], Some(d_x), norm2, c)?;
 
-        reversed.gradient(plan, &kept.attention, d_sum, [c, c], &gradients.out)?;
-        reversed.product(plan, d_sum, &values.out, plain(), d_part, [c, c])?;
-        let shape = Self::attention_shape(transformer, reversed.rows);
+        let d_out = of_part(plan, Part::Attention, d_sum)?;
+        reversed.gradient(plan, &kept.attention, &d_out, [c, c], &gradients.out)?;
+        reversed.product(plan, &d_out, &values.out, plain(), d_part, [c, c])?;
+        let shape = AttentionShape {
+            dropout: dropout.map(|dropout| dropout.of_attention(k)),
+            ..Self::attention_shape(transformer, reversed.rows)
+        };
         self.attention(kept).backward(plan, [d_part.view(), self.delta.view(), d_qkv.clone()], &shape)?;
         transformer.rotate(plan, &d_qkv, reversed.rows, RowLayout::SAME, true)?;
         reversed.gradient(plan, &kept.other, &d_qkv, [c, 3 * c], &gradients.qkv)?;

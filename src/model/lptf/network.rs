@@ -211,7 +211,7 @@ impl Autoregressive for LptfNetwork {
         };
         let from = (None, Some(row_meta));
         self.embed(plan, from, (&self.whole.rows, &window), [large, &transformer.embedded()])?;
-        transformer.forward(&self.transformer.layers, plan, &rows.items(self.large_patch.sub_patches))?;
+        transformer.forward(&self.transformer.layers, plan, &rows.items(self.large_patch.sub_patches), None)?;
         self.sub.forward(plan, row_meta, rows, &transformer.top())
     }
 
@@ -222,7 +222,7 @@ impl Autoregressive for LptfNetwork {
         let reversed = BackwardContext { rows: &large_rows, sums: &sums };
         let conditionings = [&transformer.top(), &transformer.d_top()];
         self.sub.backward(plan, row_meta, rows, &reversed, conditionings)?;
-        transformer.backward(&self.transformer.layers, plan, &reversed)?;
+        transformer.backward(&self.transformer.layers, plan, &reversed, None)?;
         self.embedding.backward(plan, large, &transformer.d_embedded(), &reversed)?;
         sums.finish(plan)
     }

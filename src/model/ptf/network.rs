@@ -141,7 +141,7 @@ impl PtfNetwork {
         let x = transformer.embedded();
         self.embedding.record(plan, row_meta, rows, &x)?;
         between(plan, &x)?;
-        transformer.forward(&self.transformer.layers, plan, rows)?;
+        transformer.forward(&self.transformer.layers, plan, rows, None)?;
         head.forward(&self.head, plan, &transformer.top(), rows)
     }
 
@@ -158,7 +158,7 @@ impl PtfNetwork {
         let reversed = BackwardContext { rows, sums: &sums };
         let through = [&transformer.top(), &transformer.d_scratch(), &transformer.d_top()];
         head.backward(&self.head, plan, &reversed, through)?;
-        transformer.backward(&self.transformer.layers, plan, &reversed)?;
+        transformer.backward(&self.transformer.layers, plan, &reversed, None)?;
         let d_embedded = transformer.d_embedded();
         between(plan, &d_embedded)?;
         self.embedding.backward(plan, row_meta, &d_embedded, &reversed)?;
