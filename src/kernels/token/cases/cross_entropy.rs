@@ -143,7 +143,7 @@ fn name(sizes: Sizes, shape: &CrossEntropyShape, lanes: u32) -> String {
 }
 
 fn statistics_cases(gpu: &Gpu) -> Vec<Case> {
-    cases_of(gpu, statistics_case).into_iter().chain([(20, 7), (70, 0)].map(dynamic_case)).collect()
+    cases_of(gpu, statistics_case).into_iter().chain([(20, 7), (70, 1)].map(dynamic_case)).collect()
 }
 
 fn statistics_case(sizes: Sizes, chunk: usize, lanes: u32) -> Case {

@@ -19,7 +19,7 @@ fn cases(_: &Gpu) -> Vec<Case> {
         (70_001, 4, 0, 257, 257, positions(64, 0)),
         (77, 768, 40_000, 500, 41_000, positions(1, 76)),
     ];
-    let dynamic = [(23, 17), (80, 0)].map(|(capacity, live)| dynamic_case(capacity, live));
+    let dynamic = [(23, 17), (80, 1)].map(|(capacity, live)| dynamic_case(capacity, live));
     cases
         .into_iter()
         .map(|(rows, width, first_token, tokens, vocabulary, positions)| {
