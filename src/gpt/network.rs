@@ -212,3 +212,59 @@ impl TrainingPass {
         self.transformer.top()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::RandomInputs;
+
+    /// The mask of the backward pass is that of the forward pass at every place.
+    #[test]
+    fn gradients_with_dropout_are_directional_derivatives() {
+        let config = GptConfig {
+            vocabulary: 5,
+            block: 6,
+            width: 16,
+            heads: 2,
+            layers: 2,
+            feed_forward: 32,
+            ..GptConfig::default()
+        };
+        let (gpu, rows) = (Gpu::new().unwrap(), 2 * config.block);
+        let mut random = RandomInputs::new(3);
+        let mut center = config.initial(1);
+        for tensor in center.tensors.values_mut() {
+            let shifts = random.floats(tensor.values.len());
+            tensor.values.iter_mut().zip(shifts).for_each(|(value, shift)| *value += 0.2 * shift);
+        }
+        let gpt = super::Gpt::new(&gpu, &config, &center).unwrap();
+        let pass = TrainingPass::new(&gpt, 2, 0.3).unwrap();
+        let [tokens, targets] = [(); 2].map(|()| random.integers(rows, 5));
+        pass.load(&TokenBatch { tokens, targets }, 1.0).unwrap();
+        pass.set_batch(7, 4).unwrap();
+        let mut plan = Plan::new(&gpu);
+        pass.record_gradient(&mut plan, false).unwrap();
+        let loss = |weights: &Weights| {
+            gpt.write(weights).unwrap();
+            pass.clear();
+            plan.run().unwrap();
+            let losses: Vec<f32> = pass.head_rows.loss.read(&gpu, rows).unwrap();
+            losses.iter().map(|loss| f64::from(*loss)).sum::<f64>()
+        };
+        loss(&center);
+        let gradient = gpt.layout.cut(&gpt.parameters.read_gradient(&gpu).unwrap());
+        for (name, tensor) in &center.tensors {
+            let direction = random.floats(tensor.values.len());
+            let moved = |step: f32| {
+                let mut weights = center.clone();
+                let values = &mut weights.tensors.get_mut(name).unwrap().values;
+                values.iter_mut().zip(&direction).for_each(|(value, d)| *value += step * d);
+                loss(&weights)
+            };
+            let step = 2e-3;
+            let difference = (moved(step) - moved(-step)) / (2.0 * f64::from(step));
+            let along: f64 = gradient.tensors[name].values.iter().zip(&direction).map(|(g, d)| f64::from(g * d)).sum();
+            assert!((difference - along).abs() < 5e-3 * along.abs().max(1.0), "{name}: {difference} {along}");
+        }
+    }
+}
