@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use ketformer::kernels::RandomInputs;
 use ketformer::run::{load_metrics, newest_weights};
+use ketformer::vmc::StepReport;
 use program::{TINY, contents, metrics, program, succeeds};
 use tempfile::TempDir;
 
@@ -70,7 +71,7 @@ fn runs_that_are_killed_at_random_moments_end_as_undisturbed_ones() {
             if run.join("settings.json").is_file() {
                 let newest = newest_weights(&run).unwrap();
                 assert!(newest.step.is_some(), "{newest:?}");
-                let loaded = load_metrics(&run.join("metrics.csv")).unwrap();
+                let loaded = load_metrics::<StepReport>(&run.join("metrics.csv")).unwrap();
                 assert_eq!(loaded.damage, None, "{name}");
             }
         }

@@ -16,6 +16,7 @@ mod shell;
 mod shell_words;
 mod subject;
 mod suggestion;
+mod training;
 mod usage;
 mod weights;
 

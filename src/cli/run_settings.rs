@@ -16,7 +16,7 @@ use super::settings::Group;
 use super::settings::typed::{Table, words};
 use super::shell_words::unquoted;
 
-/// Reads and checks the settings of the run in `folder`.
+/// Reads and checks the settings of the run in `folder`, which must be one of a wave function.
 ///
 /// # Errors
 /// `ErrorKind::File` if the file cannot be read, is from a newer version, or contradicts this program or itself.

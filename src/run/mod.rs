@@ -26,8 +26,8 @@ pub use folder::{
     REPORT_FILE, RunFolder, SETTINGS_FILE, newest_checkpoint, newest_weights, save_checkpoint,
 };
 pub use metrics::{
-    EnergyScale, EnergySummary, History, LoadedMetrics, Metrics, RECENT_STEPS, Repair, ResumedMetrics, Summary,
-    load_metrics,
+    EnergyScale, EnergySummary, History, LoadedMetrics, Metrics, Quantity, RECENT_STEPS, Repair, ResumedMetrics,
+    Summary, TrainingReport, load_metrics,
 };
 pub use number::{Measurement, duration, relative_error, significant};
 pub use output_file::{is_stream, save_text};

@@ -10,7 +10,7 @@ mod kernels;
 mod report;
 mod sample;
 mod sweep;
-mod train;
+pub mod train;
 mod tune;
 
 use ketformer::Result;

@@ -11,13 +11,14 @@ use ketformer::vmc::{SampleConfig, State};
 use ketformer::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 
-use super::train::{self, Job, Trained, TrainingRun};
+use super::train::{Trained, WaveFunctionTraining};
 use crate::cli::arguments::{Arguments, Command, SweepArguments, TrainArguments};
 use crate::cli::groups::{Problem, hamiltonian, train as train_group, wave_function};
 use crate::cli::output::number::{Measurement, energy_line, exact_line};
 use crate::cli::output::{chains, concentration};
 use crate::cli::settings::range::Range;
 use crate::cli::shell::quoted_path;
+use crate::cli::training::{Job, TrainingRun, resume};
 use crate::cli::{Outcome, device, interrupt, output, run_settings, weights};
 
 /// Steps of the first point in units of those of the others. It has no previous point to start from.
@@ -42,7 +43,7 @@ pub fn run(arguments: &SweepArguments) -> Result<Outcome> {
         None => {
             // The settings of all points are checked before any file is created.
             let Scan { points, .. } = Scan::new(arguments)?;
-            points.iter().try_for_each(|point| Job::new(&point.arguments).map(|_| ()))?;
+            points.iter().try_for_each(|point| WaveFunctionTraining::job(&point.arguments).map(|_| ()))?;
             let folder = match &arguments.train.out {
                 Some(out) => RunFolder::at(out)?,
                 None => RunFolder::numbered(Path::new("out"))?,
@@ -108,8 +109,8 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
     let _lock = RunFolder::existing(folder)?;
     let table = folder.join(TABLE_FILE);
     let mut gpu = device::open(&arguments.train.gpu.adapter)?;
-    let first = Job::new(&points[0].arguments)?;
-    let sites = first.problem.lattice.sites();
+    let first = WaveFunctionTraining::job(&points[0].arguments)?;
+    let sites = first.training.problem.lattice.sites();
     let (order, notes) = of_hamiltonians(&points)?;
     if !arguments.train.gpu.quiet {
         notes.iter().for_each(|note| output::note(note));
@@ -152,7 +153,8 @@ fn sweep(arguments: &SweepArguments, folder: &Path) -> Result<Outcome> {
 fn of_hamiltonians(points: &[ScanPoint]) -> Result<(Option<Order>, Vec<String>)> {
     let (mut orders, mut notes) = (Vec::new(), Vec::new());
     for point in points {
-        let Problem { hamiltonian, hamiltonian_settings, lattice, .. } = Job::new(&point.arguments)?.problem;
+        let Problem { hamiltonian, hamiltonian_settings, lattice, .. } =
+            WaveFunctionTraining::job(&point.arguments)?.training.problem;
         orders.push(hamiltonian.order());
         for note in hamiltonian::notes(&hamiltonian_settings, &lattice) {
             if !notes.contains(&note) {
@@ -177,15 +179,21 @@ fn trained(
     let mut run = if place.join(SETTINGS_FILE).is_file() {
         let folder = RunFolder::existing(place)?;
         let settings = run_settings::load(place)?;
-        TrainingRun::resume(Job::new(&point.arguments)?, gpu, folder, settings, &train::checkpoint(place)?)?
+        TrainingRun::resume(
+            WaveFunctionTraining::job(&point.arguments)?,
+            gpu,
+            folder,
+            settings,
+            &resume::checkpoint(place)?,
+        )?
     } else {
         let mut arguments = point.arguments.clone();
         arguments.out = Some(place.to_path_buf());
         let source = before.map(Path::to_path_buf).or(arguments.weights);
         // The command names the file.
         arguments.weights = before.map(|before| before.join(MODEL_FILE)).or_else(|| source.clone());
-        let job = Job::new(&arguments)?;
-        let load = |path| weights::load(path, &job.problem, arguments.gpu.quiet);
+        let job = WaveFunctionTraining::job(&arguments)?;
+        let load = |path| weights::load(path, &job.training.problem, arguments.gpu.quiet);
         let weights = source.as_deref().map(load).transpose()?;
         // Also if the program was killed before the settings were written.
         let folder = job.location.reserve()?;
@@ -203,8 +211,8 @@ fn trained(
 }
 
 fn evaluated(gpu: &Gpu, arguments: &SweepArguments, trained: &Trained, coupling: f64) -> Result<PhasePoint> {
-    let Trained { job, weights, exact, .. } = trained;
-    let Problem { lattice, hamiltonian, model, .. } = &job.problem;
+    let Trained { job: Job { training: WaveFunctionTraining { problem, exact, .. }, .. }, weights, .. } = trained;
+    let Problem { lattice, hamiltonian, model, .. } = problem;
     let state = State::new(gpu, lattice, model.as_ref(), weights).with_memory(arguments.train.gpu.memory);
     let config = SampleConfig { samples: arguments.samples as usize, ..SampleConfig::default() };
     let estimate = state.expect(hamiltonian.as_ref(), config)?;
@@ -212,7 +220,7 @@ fn evaluated(gpu: &Gpu, arguments: &SweepArguments, trained: &Trained, coupling:
         chains::warn(report);
     }
     let point = PhasePoint::new(coupling, lattice, &estimate, *exact);
-    concentration::warn(&estimate.concentration, point.energy.into(), &job.problem);
+    concentration::warn(&estimate.concentration, point.energy.into(), problem);
     Ok(point)
 }
 
@@ -233,10 +241,10 @@ fn show(coupling: &str, point: &PhasePoint, sites: usize, order: Option<Order>) 
 }
 
 /// Title of the plot: lattice, couplings except the scanned one, and wave function.
-fn title(job: &Job, coupling: &str) -> String {
-    let all = hamiltonian::title(&job.problem.hamiltonian_settings, &job.problem.lattice);
+fn title(job: &Job<WaveFunctionTraining>, coupling: &str) -> String {
+    let all = hamiltonian::title(&job.training.problem.hamiltonian_settings, &job.training.problem.lattice);
     let fixed: Vec<&str> = all.split(' ').filter(|word| !word.starts_with(&format!("{coupling}="))).collect();
-    format!("{}, {}", fixed.join(" "), wave_function::title(&job.problem.model_settings))
+    format!("{}, {}", fixed.join(" "), wave_function::title(&job.training.problem.model_settings))
 }
 
 /// Writes the command line of the sweep into its folder.

@@ -2,6 +2,7 @@
 
 pub mod chains;
 pub mod concentration;
+pub mod energy_display;
 pub mod exact_answer;
 pub mod flags;
 pub mod number;

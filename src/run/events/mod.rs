@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use self::record::{Event, Scalar, Scalars, SessionLog, SessionStatus, What, record};
-use super::metrics::{EnergyScale, QUANTITIES, cannot_write};
+use super::metrics::{TrainingReport, cannot_write};
 use crate::error::{Error, ErrorKind, Result};
-use crate::vmc::StepReport;
 
 /// Prefix by which TensorBoard recognizes event files. It reads the files of a folder in the order of their names.
 const PREFIX: &str = "events.out.tfevents.";
@@ -22,19 +21,19 @@ const PREFIX: &str = "events.out.tfevents.";
 /// TensorBoard discards the steps of earlier files from that step on. These are the steps that a resumed run repeats
 /// after its checkpoint.
 #[derive(Debug)]
-pub struct Events {
+pub struct Events<R: TrainingReport> {
     file: BufWriter<File>,
     name: String,
-    scale: EnergyScale,
+    scale: R::Scale,
 }
 
-impl Events {
+impl<R: TrainingReport> Events<R> {
     /// Creates a new file in `folder`, for a run that resumes after step `done` (0 for a new run). Creates the folder
     /// if it does not exist. If the folder has no event file yet, `reports`, the steps up to `done`, are written first.
     ///
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be written.
-    pub fn begin(folder: &Path, scale: EnergyScale, reports: &[StepReport], done: u64) -> Result<Self> {
+    pub fn begin(folder: &Path, scale: R::Scale, reports: &[R], done: u64) -> Result<Self> {
         let cannot_make = |cause| {
             let text =
                 format!("run folder: cannot write into {}; free space on the disk or move it away", folder.display());
@@ -52,11 +51,11 @@ impl Events {
         let mut events = Self { file: BufWriter::new(file), name, scale };
         let first = if reports.is_empty() { done + 1 } else { 1 };
         // Their wall times are not recorded: assume that the steps ran without pauses until now.
-        let mut time = now - reports.iter().map(|report| report.seconds).sum::<f64>();
+        let mut time = now - reports.iter().map(R::seconds).sum::<f64>();
         events.event(time, 0, What::FileVersion("brain.Event:2".into()))?;
         events.event(time, first, What::SessionLog(SessionLog { status: SessionStatus::Start.into() }))?;
         for report in reports {
-            time += report.seconds;
+            time += report.seconds();
             events.step(time, report)?;
         }
         events.flush()?;
@@ -67,7 +66,7 @@ impl Events {
     ///
     /// # Errors
     /// [`ErrorKind::File`] if they cannot be written.
-    pub fn write(&mut self, report: &StepReport) -> Result<()> {
+    pub fn write(&mut self, report: &R) -> Result<()> {
         self.step(now(), report)
     }
 
@@ -88,10 +87,10 @@ impl Events {
         self.file.get_ref().sync_data().map_err(|cause| cannot_write(&self.name, cause))
     }
 
-    fn step(&mut self, time: f64, report: &StepReport) -> Result<()> {
+    fn step(&mut self, time: f64, report: &R) -> Result<()> {
         let scalar = |(tag, value): (&str, f64)| Scalar { tag: tag.into(), simple_value: Some(value as f32) };
         let numbers = scalars(report, self.scale).filter(|(_, value)| !value.is_nan());
-        self.event(time, report.step, What::Summary(Scalars { values: numbers.map(scalar).collect() }))
+        self.event(time, report.step(), What::Summary(Scalars { values: numbers.map(scalar).collect() }))
     }
 
     fn event(&mut self, wall_time: f64, step: u64, what: What) -> Result<()> {
@@ -101,9 +100,11 @@ impl Events {
 }
 
 /// Scalars of a step by name; NaN if there is no value.
-fn scalars(report: &StepReport, scale: EnergyScale) -> impl Iterator<Item = (&'static str, f64)> {
-    let named = QUANTITIES.iter().filter_map(|quantity| quantity.scalar.map(|scalar| (scalar, (quantity.get)(report))));
-    named.map(move |(scalar, value)| (scalar.tag, (scalar.scaled)(value, scale)))
+fn scalars<R: TrainingReport>(report: &R, scale: R::Scale) -> impl Iterator<Item = (&'static str, f64)> {
+    R::quantities().iter().filter_map(move |quantity| {
+        let scalar = quantity.scalar.as_ref()?;
+        Some((scalar.tag, (scalar.scaled)((quantity.get)(report), scale)))
+    })
 }
 
 /// Removes the event files of a folder, and the folder if it is then empty.
@@ -138,7 +139,8 @@ fn now() -> f64 {
 mod tests {
     use super::record::read;
     use super::*;
-    use crate::vmc::{Magnetization, ReconfigurationReport};
+    use crate::run::EnergyScale;
+    use crate::vmc::{Magnetization, ReconfigurationReport, StepReport};
 
     const SCALE: EnergyScale = EnergyScale { sites: 4, exact: Some(-8.0) };
 
@@ -284,7 +286,7 @@ mod tests {
     fn what_is_not_an_event_file_stays_and_a_file_in_the_way_is_named() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("tensorboard");
-        drop(Events::begin(&folder, SCALE, &[], 0).unwrap());
+        drop(Events::<StepReport>::begin(&folder, SCALE, &[], 0).unwrap());
         fs::write(folder.join("notes"), "mine").unwrap();
         remove_events(&folder);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
@@ -292,7 +294,7 @@ mod tests {
         remove_events(&folder);
         assert!(!folder.exists());
         fs::write(&folder, "mine").unwrap();
-        let refused = Events::begin(&folder, SCALE, &[], 0).unwrap_err();
+        let refused = Events::<StepReport>::begin(&folder, SCALE, &[], 0).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::File);
         assert!(refused.to_string().contains("move it away"), "{refused}");
         remove_events(&folder);

@@ -1,49 +1,57 @@
-//! `metrics.npy`: the steps of a run in the columns of the public PyTorch code's `DEBUG.npy`, for scripts that read it.
+//! `metrics.npy`: the steps of a run for NumPy.
 
+use std::marker::PhantomData;
 use std::path::Path;
 
-use super::quantities::{QUANTITIES, Quantity};
+use super::quantities::{Quantity, TrainingReport};
 use crate::error::Result;
 use crate::run::save_array;
-use crate::vmc::StepReport;
 
-/// Rows of the steps so far: energy of the whole lattice and its variance; mean and variance of the magnetization
-/// M = Σ (2n − 1), of |M|, of M², and of the staggered magnetization Σ (−1)^(x+y) (n − ½) / N; seconds since the run
+/// Rows of the steps so far. The columns are some quantities of the report; the last one has the seconds since the run
 /// began.
-#[derive(Debug, Clone, Default)]
-pub struct History {
+#[derive(Debug, Clone)]
+pub struct History<R> {
     /// (steps, columns)
     values: Vec<f64>,
     seconds: f64,
+    report: PhantomData<R>,
 }
 
-impl History {
+impl<R> Default for History<R> {
+    fn default() -> Self {
+        Self { values: Vec::new(), seconds: 0.0, report: PhantomData }
+    }
+}
+
+impl<R: TrainingReport> History<R> {
     /// Adds the next step.
-    pub fn push(&mut self, report: &StepReport) {
-        self.seconds += report.seconds;
-        let report = StepReport { seconds: self.seconds, ..report.clone() };
-        self.values.extend(columns().map(|quantity| (quantity.get)(&report)));
+    pub fn push(&mut self, report: &R) {
+        self.seconds += report.seconds();
+        self.values.extend(columns().map(|quantity: &Quantity<R>| (quantity.get)(report)));
+        if let Some(seconds) = self.values.last_mut() {
+            *seconds = self.seconds;
+        }
     }
 
-    /// Writes the file, (steps, 11) 64-bit floats.
+    /// Writes the file, (steps, columns) 64-bit floats.
     ///
     /// # Errors
     /// [`crate::ErrorKind::File`] if it cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let columns = columns().count();
+        let columns = columns::<R>().count();
         save_array(path, &[self.values.len() / columns, columns], &self.values)
     }
 }
 
 /// Quantities of the columns.
-fn columns() -> impl Iterator<Item = &'static Quantity> {
-    QUANTITIES.iter().filter(|quantity| quantity.in_history)
+fn columns<R: TrainingReport>() -> impl Iterator<Item = &'static Quantity<R>> {
+    R::quantities().iter().filter(|quantity| quantity.in_history)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vmc::Magnetization;
+    use crate::vmc::{Magnetization, StepReport};
 
     #[test]
     fn rows_have_the_columns_of_the_public_code() {

@@ -1,22 +1,24 @@
 //! `metrics.csv`: one row per step, with the columns of [`quantities`]. Its text is read in [`table`].
 
 mod energy_summary;
+mod gpt_report;
 mod history;
 mod quantities;
+mod step_report;
 mod table;
 
 pub use energy_summary::{EnergySummary, RECENT_STEPS, Summary};
 pub use history::History;
-pub use quantities::EnergyScale;
-pub(super) use quantities::QUANTITIES;
+pub use quantities::{Quantity, TrainingReport};
+pub use step_report::EnergyScale;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, Write};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
-use crate::vmc::StepReport;
 
 use self::table::{Row, Table, header, line_of};
 use super::WRITER;
@@ -24,21 +26,22 @@ use super::folder::is_at;
 
 /// File open for appending. Numbers are written so that reading them restores the same bits.
 #[derive(Debug)]
-pub struct Metrics {
+pub struct Metrics<R> {
     file: BufWriter<File>,
     path: PathBuf,
     name: String,
     /// Number of device losses so far, if the file has that column.
     device_losses: Option<u64>,
+    report: PhantomData<R>,
 }
 
 /// Metrics of a run that resumes.
 #[derive(Debug)]
-pub struct ResumedMetrics {
+pub struct ResumedMetrics<R> {
     /// The file.
-    pub metrics: Metrics,
+    pub metrics: Metrics<R>,
     /// Reports of its rows, in order.
-    pub reports: Vec<StepReport>,
+    pub reports: Vec<R>,
     /// What was lost from the file and where its former contents are kept; `None` if nothing was lost.
     pub repair: Option<Repair>,
 }
@@ -54,14 +57,14 @@ pub struct Repair {
 
 /// Steps of a metrics file.
 #[derive(Debug)]
-pub struct LoadedMetrics {
+pub struct LoadedMetrics<R> {
     /// Reports of the readable rows, in order.
-    pub reports: Vec<StepReport>,
+    pub reports: Vec<R>,
     /// Damaged rows and differences of columns, in a few words.
     pub damage: Option<String>,
 }
 
-impl Metrics {
+impl<R: TrainingReport> Metrics<R> {
     /// Creates a new file with the header.
     ///
     /// # Errors
@@ -70,8 +73,9 @@ impl Metrics {
         let name = path.display().to_string();
         let file = File::options().read(true).append(true).create_new(true).open(path);
         let file = file.map_err(|cause| cannot_write(&name, cause))?;
-        let mut metrics = Self { file: BufWriter::new(file), path: path.into(), name, device_losses: None };
-        metrics.line(&header(false))?;
+        let mut metrics =
+            Self { file: BufWriter::new(file), path: path.into(), name, device_losses: None, report: PhantomData };
+        metrics.line(&header::<R>(false))?;
         metrics.flush()?;
         Ok(metrics)
     }
@@ -81,7 +85,7 @@ impl Metrics {
     ///
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be read or written.
-    pub fn resume(path: &Path, step: u64) -> Result<ResumedMetrics> {
+    pub fn resume(path: &Path, step: u64) -> Result<ResumedMetrics<R>> {
         let name = path.display().to_string();
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
@@ -106,16 +110,16 @@ impl Metrics {
     }
 
     /// Replaces the file by one with these rows and opens it.
-    fn rewrite(path: &Path, rows: &[&Row], device_losses: Option<u64>) -> Result<Self> {
+    fn rewrite(path: &Path, rows: &[&Row<R>], device_losses: Option<u64>) -> Result<Self> {
         let name = path.display().to_string();
-        let mut text = header(device_losses.is_some()) + "\n";
+        let mut text = header::<R>(device_losses.is_some()) + "\n";
         for row in rows {
             text += &line_of(&row.report, device_losses.map(|_| row.device_losses));
             text.push('\n');
         }
         atomic_write::write(path, text.as_bytes(), WRITER)?;
         let file = File::options().read(true).append(true).open(path).map_err(|cause| cannot_write(&name, cause))?;
-        Ok(Self { file: BufWriter::new(file), path: path.into(), name, device_losses })
+        Ok(Self { file: BufWriter::new(file), path: path.into(), name, device_losses, report: PhantomData })
     }
 
     /// Records that the device was lost `losses` times so far. From the first loss on, the file has a column with this
@@ -126,7 +130,7 @@ impl Metrics {
     pub fn set_device_losses(&mut self, losses: u64) -> Result<()> {
         if self.device_losses.is_none() {
             let text = self.contents()?;
-            let rows = Table::parse(&text).rows;
+            let rows = Table::<R>::parse(&text).rows;
             *self = Self::rewrite(&self.path, &rows.values().collect::<Vec<_>>(), Some(0))?;
         }
         self.device_losses = Some(losses);
@@ -137,7 +141,7 @@ impl Metrics {
     ///
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be written.
-    pub fn write(&mut self, report: &StepReport) -> Result<()> {
+    pub fn write(&mut self, report: &R) -> Result<()> {
         self.line(&line_of(report, self.device_losses))
     }
 
@@ -204,7 +208,7 @@ fn keep_copy(path: &Path, bytes: &[u8]) -> Result<PathBuf> {
 ///
 /// # Errors
 /// [`ErrorKind::File`] if it cannot be read or has no steps and is damaged.
-pub fn load_metrics(path: &Path) -> Result<LoadedMetrics> {
+pub fn load_metrics<R: TrainingReport>(path: &Path) -> Result<LoadedMetrics<R>> {
     let shown = path.display();
     let bytes = fs::read(path).map_err(|cause| {
         let text = format!("metrics.csv: cannot read {shown}; give the folder of a run, such as out/1");
@@ -230,7 +234,7 @@ pub(super) fn cannot_write(name: &str, cause: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vmc::{Magnetization, ReconfigurationReport};
+    use crate::vmc::{Magnetization, ReconfigurationReport, StepReport};
 
     /// The header of every version so far.
     const HEADER: &str = "step,energy,energy_error,variance,density,sigma_x,staggered,magnetization,\
@@ -271,7 +275,7 @@ mod tests {
             }),
             seconds: 0.3,
         };
-        let mut metrics = Metrics::create(&path).unwrap();
+        let mut metrics = Metrics::<StepReport>::create(&path).unwrap();
         metrics.write(&report).unwrap();
         metrics.flush().unwrap();
         let text = fs::read_to_string(&path).unwrap();
@@ -293,15 +297,15 @@ mod tests {
         assert_eq!((of("condition"), of("residual"), of("lambda"), of("update_norm")), (1e3, 1e-12, 0.1 + 0.2, 0.25));
         assert_eq!(of("acceptance"), 0.375);
         assert_eq!((of("gradient_norm").is_nan(), of("learning_rate")), (true, 5e-4));
-        assert!(Metrics::create(&path).is_err(), "an older file is never overwritten");
+        assert!(Metrics::<StepReport>::create(&path).is_err(), "an older file is never overwritten");
 
         // A later row and an incomplete row are dropped when the run resumes.
         metrics.write(&StepReport { step: 4, ..report.clone() }).unwrap();
         metrics.flush().unwrap();
         fs::write(&path, fs::read_to_string(&path).unwrap() + "5,-1").unwrap();
         let steps = |reports: &[StepReport]| reports.iter().map(|report| report.step).collect::<Vec<_>>();
-        assert_eq!(steps(&load_metrics(&path).unwrap().reports), [3, 4]);
-        let ResumedMetrics { mut metrics, reports, repair } = Metrics::resume(&path, 3).unwrap();
+        assert_eq!(steps(&load_metrics::<StepReport>(&path).unwrap().reports), [3, 4]);
+        let ResumedMetrics { mut metrics, reports, repair } = Metrics::<StepReport>::resume(&path, 3).unwrap();
         assert_eq!(repair, None);
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
         let debug = |report: &StepReport| format!("{report:?}").replace("128.0", "NaN");
@@ -315,18 +319,18 @@ mod tests {
     fn files_of_other_columns_are_read_and_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.csv");
-        assert!(load_metrics(&path).unwrap_err().to_string().contains("out/1"));
+        assert!(load_metrics::<StepReport>(&path).unwrap_err().to_string().contains("out/1"));
         fs::write(&path, "a,b\n1,-7\n").unwrap();
-        assert!(load_metrics(&path).unwrap_err().to_string().contains("no readable row"));
+        assert!(load_metrics::<StepReport>(&path).unwrap_err().to_string().contains("no readable row"));
         for header in [HEADER.into(), HEADER.replace("magnetization", "magnetisation")] {
             fs::write(&path, format!("{header}\n")).unwrap();
-            let loaded = load_metrics(&path).unwrap();
+            let loaded = load_metrics::<StepReport>(&path).unwrap();
             assert!(loaded.reports.is_empty() && loaded.damage.is_none());
         }
         let old = "step,energy\n1,-7\n2,-8\n3,-9\n";
         for copy in ["metrics.old-1.csv", "metrics.old-2.csv"] {
             fs::write(&path, old).unwrap();
-            let ResumedMetrics { reports, repair, .. } = Metrics::resume(&path, 2).unwrap();
+            let ResumedMetrics { reports, repair, .. } = Metrics::<StepReport>::resume(&path, 2).unwrap();
             assert_eq!(reports.iter().map(|report| report.energy).collect::<Vec<_>>(), [-7.0, -8.0]);
             assert_eq!(repair.unwrap().copy, folder.path().join(copy));
             assert_eq!(fs::read_to_string(folder.path().join(copy)).unwrap(), old);
@@ -342,7 +346,7 @@ mod tests {
         let row = |step: u64| line_of(&StepReport { step, ..StepReport::default() }, None) + "\n";
         let text = format!("{HEADER}\n{}{}{}", row(1), row(9), row(3));
         fs::write(&path, &text).unwrap();
-        let ResumedMetrics { reports, repair, .. } = Metrics::resume(&path, 3).unwrap();
+        let ResumedMetrics { reports, repair, .. } = Metrics::<StepReport>::resume(&path, 3).unwrap();
         assert_eq!(reports.len(), 2);
         assert_eq!(fs::read_to_string(repair.unwrap().copy).unwrap(), text);
     }
@@ -351,7 +355,7 @@ mod tests {
     fn a_file_that_is_deleted_or_replaced_is_written_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.csv");
-        let mut metrics = Metrics::create(&path).unwrap();
+        let mut metrics = Metrics::<StepReport>::create(&path).unwrap();
         metrics.write(&StepReport { step: 1, ..StepReport::default() }).unwrap();
         assert!(!metrics.restore_if_replaced().unwrap());
         fs::remove_file(&path).unwrap();
@@ -364,7 +368,7 @@ mod tests {
             assert_eq!(fs::read_to_string(folder.path().join("metrics.old-1.csv")).unwrap(), "mine");
         }
         metrics.flush().unwrap();
-        assert_eq!(load_metrics(&path).unwrap().reports.len(), 2);
+        assert_eq!(load_metrics::<StepReport>(&path).unwrap().reports.len(), 2);
     }
 
     #[test]
@@ -372,7 +376,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.csv");
         let report = |step| StepReport { step, seconds: 0.25, ..StepReport::default() };
-        let mut metrics = Metrics::create(&path).unwrap();
+        let mut metrics = Metrics::<StepReport>::create(&path).unwrap();
         metrics.write(&report(1)).unwrap();
         metrics.set_device_losses(1).unwrap();
         metrics.write(&report(2)).unwrap();
@@ -384,7 +388,7 @@ mod tests {
         };
         let expected = ["seconds device_losses", "0.25 0", "0.25 1", "0.25 2"];
         assert_eq!(last(fs::read_to_string(&path).unwrap()), expected);
-        let ResumedMetrics { mut metrics, repair, .. } = Metrics::resume(&path, 2).unwrap();
+        let ResumedMetrics { mut metrics, repair, .. } = Metrics::<StepReport>::resume(&path, 2).unwrap();
         assert_eq!(repair, None);
         metrics.write(&report(3)).unwrap();
         metrics.flush().unwrap();

@@ -44,15 +44,16 @@ fn check<T: DeserializeOwned>(value: &Value) -> Option<String> {
 type Field = (&'static str, fn(&Value) -> Option<String>);
 
 /// Fields that every file has.
-const REQUIRED: [Field; 7] = [
+const REQUIRED: [Field; 6] = [
     ("version", check::<String>),
     ("command", check::<String>),
     ("adapter", check::<AdapterRecord>),
     ("seed", check::<u64>),
     ("parameters", check::<usize>),
     ("gpu_bytes", check::<u64>),
-    ("train", check::<Map<String, Value>>),
 ];
+/// Group that a file of a wave function has, and one of a GPT lacks.
+const TRAIN: Field = (RunSettings::TRAIN, check::<Map<String, Value>>);
 /// Fields that a file can lack.
 const OPTIONAL: [Field; 5] = [
     ("started", check::<String>),
@@ -78,7 +79,8 @@ pub(super) fn parsed(text: &str) -> Result<RunSettings, Fault> {
             _ => {}
         }
     }
-    for (name, check) in REQUIRED {
+    let train = (!file.contains_key(RunSettings::GPT)).then_some(TRAIN);
+    for (name, check) in REQUIRED.into_iter().chain(train) {
         match file.get(name) {
             None => return damaged(format!("it has no `{name}`")),
             Some(value) => {

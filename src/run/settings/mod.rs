@@ -48,10 +48,11 @@ pub struct RunSettings {
     /// End of the run; `None` while it is in progress, if the program was killed, and in files of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<RunEnd>,
-    /// Group `train`, with every value used.
+    /// Group `train`, with every value used; empty for a run of a GPT, whose group is `gpt`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub train: Map<String, Value>,
-    /// Groups of the wave function and the Hamiltonian, such as `ptf` and `rydberg`, each a sibling of `train` in the
-    /// file.
+    /// Groups of the wave function and the Hamiltonian, such as `ptf` and `rydberg`, or of a GPT, each a sibling of
+    /// `train` in the file.
     #[serde(flatten)]
     pub groups: BTreeMap<String, Map<String, Value>>,
 }
@@ -119,10 +120,29 @@ impl RunSettings {
         self.resumptions.last().map_or(&self.adapter, |resumption| &resumption.adapter)
     }
 
-    /// Returns the settings after a resumption, with the group `train` replaced.
-    pub fn resumed(mut self, resumption: Resumption, train: &Map<String, Value>) -> Self {
+    /// Name of the group of a run of a wave function, which is a field.
+    pub const TRAIN: &str = "train";
+    /// Name of the group of a run of a GPT.
+    pub const GPT: &str = "gpt";
+
+    /// Whether the run is one of a GPT.
+    pub fn is_gpt(&self) -> bool {
+        self.groups.contains_key(Self::GPT)
+    }
+
+    /// Settings of the group called `name`.
+    pub fn group(&self, name: &str) -> Option<&Map<String, Value>> {
+        if name == Self::TRAIN { Some(&self.train) } else { self.groups.get(name) }
+    }
+
+    /// Returns the settings after a resumption, with those of the group called `name` replaced.
+    pub fn resumed(mut self, resumption: Resumption, name: &str, settings: Map<String, Value>) -> Self {
         self.resumptions.push(resumption);
-        Self { train: train.clone(), ..self }
+        match name {
+            Self::TRAIN => self.train = settings,
+            _ => _ = self.groups.insert(name.into(), settings),
+        }
+        self
     }
 
     /// Writes the file atomically.

@@ -6,13 +6,14 @@ use clap::Parser;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use super::Job;
+use super::WaveFunctionTraining;
 use crate::cli::arguments::{Arguments, Command};
 use crate::cli::groups::hamiltonian::Hamiltonians;
 use crate::cli::groups::train;
 use crate::cli::groups::wave_function::WaveFunctions;
 use crate::cli::settings::typed::Table;
 use crate::cli::settings::{Extent, Group, Key, KeyKind, Settings, Value};
+use crate::cli::training::Job;
 
 const LINES: u64 = 5000;
 
@@ -83,14 +84,14 @@ fn line(random: &mut SmallRng) -> Vec<(&'static str, Vec<String>)> {
     groups
 }
 
-fn job(groups: &[(&'static str, Vec<String>)]) -> Option<Job> {
+fn job(groups: &[(&'static str, Vec<String>)]) -> Option<Job<WaveFunctionTraining>> {
     let words = groups.iter().flat_map(|(name, words)| {
         let flag = (*name != "train").then(|| format!("--{name}"));
         flag.into_iter().chain(words.iter().cloned())
     });
     let typed = ["ketformer".to_string(), "train".into()].into_iter().chain(words);
     match Arguments::try_parse_from(typed).ok()?.command {
-        Command::Train(arguments) => match Job::new(&arguments) {
+        Command::Train(arguments) => match WaveFunctionTraining::job(&arguments) {
             Ok(job) => Some(job),
             Err(error) => {
                 let text = error.to_string();
@@ -134,7 +135,7 @@ fn values_are_refused_or_honored() {
         let Some(job) = job else { continue };
         accepted += 1;
         for (name, words) in &groups {
-            let own = std::iter::once(&job.settings).chain(job.problem.settings());
+            let own = std::iter::once(&job.settings).chain(job.training.problem.settings());
             let own = own.into_iter().find(|settings| settings.group().name == *name).expect("settings of the group");
             for word in words {
                 assert!(honored(own, word), "{word} of {groups:?}: {}", job.command);

@@ -1,65 +1,29 @@
-//! Checked settings of a training run.
+//! Job of `ketformer train` from its arguments or from a run folder.
 
 use std::path::Path;
 
 use ketformer::Result;
-use ketformer::gpu::Gpu;
 use ketformer::run::RunSettings;
-use ketformer::vmc::{TrainConfig, Trainer};
 
-use super::location::{NO_FOLDER, RunLocation};
+use super::WaveFunctionTraining;
 use crate::cli::arguments::{GroupArguments, TrainArguments};
 use crate::cli::groups::{Problem, train};
-use crate::cli::interrupt;
 use crate::cli::output::progress::OutputStyle;
-use crate::cli::settings::interval::Interval;
-use crate::cli::settings::typed::{Typed, words};
+use crate::cli::settings::typed::Typed;
 use crate::cli::settings::{Extent, Settings, Value};
 use crate::cli::shell::quoted;
+use crate::cli::training::{Job, RunLocation, resume};
 
-/// Checked settings of a training run.
-pub struct Job {
-    /// Lattice, wave function and Hamiltonian.
-    pub problem: Problem,
-    /// Location of the run folder.
-    pub location: RunLocation,
-    /// Settings of the group `train`.
-    pub settings: Settings,
-    /// Configuration of the trainer.
-    pub config: TrainConfig,
-    /// Number of steps of the whole run.
-    pub steps: u64,
-    /// Steps between two reports.
-    pub report: u64,
-    /// Steps or time between two checkpoints.
-    pub checkpoint: Interval,
-    /// Number of consecutive rejected steps that ends the run.
-    pub max_rejected_steps: u64,
-    /// Number of device losses from which the run recovers.
-    pub max_device_losses: u64,
-    /// Command that reproduces the run.
-    pub command: String,
-    /// Output style.
-    pub style: OutputStyle,
-    /// Whether event files for TensorBoard are requested.
-    pub tensorboard: bool,
-}
-
-impl Job {
+impl WaveFunctionTraining {
     /// Checks the arguments of a new run.
     ///
     /// # Errors
     /// `ErrorKind::Settings` for invalid or contradictory settings.
-    pub fn new(arguments: &TrainArguments) -> Result<Self> {
+    pub fn job(arguments: &TrainArguments) -> Result<Job<Self>> {
         let settings = train::GROUP.parse(&arguments.words())?;
         let GroupArguments { model, hamiltonian } = &arguments.groups;
         let problem = Problem::new(model, hamiltonian, settings.optional_extent("L"), arguments.gpu.memory)?;
-        let location = RunLocation::new(arguments.out.as_deref(), &settings)?;
-        if arguments.tensorboard && matches!(location, RunLocation::Nowhere) {
-            let text =
-                format!("--tensorboard writes into the run folder, and dir={NO_FOLDER} has none; keep one of them");
-            return Err(train::GROUP.error(&text));
-        }
+        let location = RunLocation::new(arguments.out.as_deref(), &settings, arguments.tensorboard)?;
         let weights = arguments.weights.as_ref().map(|path| path.display().to_string());
         let with_values = [
             ("--weights", weights),
@@ -68,71 +32,43 @@ impl Job {
         ];
         let with_values = with_values.into_iter().filter_map(|(flag, value)| Some([flag.to_string(), value?]));
         let flags = with_values.flatten().chain(arguments.tensorboard.then(|| "--tensorboard".to_string()));
-        Self::of((problem, location), settings, arguments, |problem, settings| command(problem, settings, flags))
+        of((problem, location), settings, arguments, |problem, settings| command(problem, settings, flags))
     }
 
     /// Job of the run in the folder `path`, with `changes` to its settings.
     ///
     /// # Errors
     /// `ErrorKind::Settings` for invalid or contradictory settings.
-    pub fn of_run(path: &Path, run: &RunSettings, changes: &[String], arguments: &TrainArguments) -> Result<Self> {
-        let name = |word: &String| word.split_once('=').map(|(name, _)| name.to_string());
-        let changed = |word: &String| changes.iter().any(|change| name(change) == name(word));
-        let kept = words(&run.train).into_iter().filter(|word| !changed(word));
-        let settings = train::GROUP.parse(&kept.chain(changes.iter().cloned()).collect::<Vec<_>>())?;
+    pub fn job_of_run(
+        path: &Path,
+        run: &RunSettings,
+        changes: &[String],
+        arguments: &TrainArguments,
+    ) -> Result<Job<Self>> {
+        let settings = train::GROUP.parse(&resume::changed_words(run, train::GROUP.name, changes))?;
         let problem = Problem::new(
             &Typed::of_run(&run.groups),
             &Typed::of_run(&run.groups),
             settings.optional_extent("L"),
             arguments.gpu.memory,
         )?;
-        Self::of((problem, RunLocation::At(path.into())), settings, arguments, |_, _| run.command.clone())
+        of((problem, RunLocation::At(path.into())), settings, arguments, |_, _| run.command.clone())
     }
+}
 
-    /// Creates the trainer of the run. A signal stops it.
-    ///
-    /// # Errors
-    /// As [`Trainer::new`].
-    pub fn trainer(&self, gpu: &Gpu) -> Result<Trainer> {
-        let Problem { lattice, hamiltonian, model, .. } = &self.problem;
-        let mut trainer = Trainer::new(gpu, lattice, hamiltonian.as_ref(), model.as_ref(), self.config.clone())?;
-        trainer.stop_when(interrupt::requested);
-        Ok(trainer)
-    }
-
-    fn of(
-        (problem, location): (Problem, RunLocation),
-        mut settings: Settings,
-        arguments: &TrainArguments,
-        command: impl FnOnce(&Problem, &Settings) -> String,
-    ) -> Result<Self> {
-        settings.resolve("L", Value::Extent(Extent::Sites(problem.lattice.sites() as u64)));
-        let config = train::config(&mut settings, arguments.gpu.memory)?;
-        settings.resolve("B", Value::Count(config.samples as u64));
-        let [steps, report, max_rejected_steps, max_device_losses] =
-            ["steps", "report", "max_rejected_steps", "max_device_losses"].map(|key| settings.count(key));
-        let checkpoint = settings.interval("checkpoint");
-        let command = command(&problem, &settings);
-        let style = match (arguments.json, arguments.gpu.quiet) {
-            (true, _) => OutputStyle::Json,
-            (false, true) => OutputStyle::Quiet,
-            (false, false) => OutputStyle::Text,
-        };
-        Ok(Self {
-            problem,
-            location,
-            settings,
-            config,
-            steps,
-            report,
-            checkpoint,
-            max_rejected_steps,
-            max_device_losses,
-            command,
-            style,
-            tensorboard: arguments.tensorboard,
-        })
-    }
+fn of(
+    (problem, location): (Problem, RunLocation),
+    mut settings: Settings,
+    arguments: &TrainArguments,
+    command: impl FnOnce(&Problem, &Settings) -> String,
+) -> Result<Job<WaveFunctionTraining>> {
+    settings.resolve("L", Value::Extent(Extent::Sites(problem.lattice.sites() as u64)));
+    let config = train::config(&mut settings, arguments.gpu.memory)?;
+    settings.resolve("B", Value::Count(config.samples as u64));
+    let command = command(&problem, &settings);
+    let training = WaveFunctionTraining { problem, config, exact: None };
+    let style = OutputStyle::new(arguments.json, arguments.gpu.quiet);
+    Ok(Job::of(training, location, settings, command, (style, arguments.tensorboard)))
 }
 
 /// Command that reproduces the run, with every setting spelled out. It writes into a new folder.
@@ -159,10 +95,10 @@ mod tests {
     use crate::cli::groups::wave_function;
     use crate::cli::reference_line::with_subcommand;
 
-    fn job(line: &str) -> Result<Job> {
+    fn job(line: &str) -> Result<Job<WaveFunctionTraining>> {
         let typed = ["ketformer", "train"].into_iter().chain(line.split_whitespace());
         match Arguments::try_parse_from(typed).unwrap().command {
-            Command::Train(arguments) => Job::new(&arguments),
+            Command::Train(arguments) => WaveFunctionTraining::job(&arguments),
             other => panic!("{other:?}"),
         }
     }
@@ -175,7 +111,10 @@ mod tests {
         assert!(first.command.starts_with(expected) && first.command.contains(" lr=0.001 "), "{}", first.command);
         let second = job(first.command.strip_prefix("ketformer train ").unwrap()).unwrap();
         assert_eq!(first.command, second.command);
-        assert_eq!((second.config.seed, second.config.memory), (first.config.seed, Some(1 << 30)));
+        assert_eq!(
+            (second.training.config.seed, second.training.config.memory),
+            (first.training.config.seed, Some(1 << 30))
+        );
         assert!(second.tensorboard);
     }
 
@@ -216,15 +155,15 @@ mod tests {
                 Command::Train(arguments) => arguments,
                 other => panic!("{other:?}"),
             };
-            let job = Job::new(&arguments).unwrap();
-            assert_eq!(wave_function::title(&job.problem.model_settings), title);
+            let job = WaveFunctionTraining::job(&arguments).unwrap();
+            assert_eq!(wave_function::title(&job.training.problem.model_settings), title);
         }
     }
 
     #[test]
     fn settings_come_from_both_places_once() {
         let both = job("L=36 --train steps=7 --ptf patch=2x2").unwrap();
-        assert_eq!((both.problem.lattice.sites(), both.steps), (36, 7));
+        assert_eq!((both.training.problem.lattice.sites(), both.steps), (36, 7));
         let doubled = job("L=36 --train L=36").map(|_| ()).unwrap_err();
         assert!(doubled.to_string().contains("twice"));
     }

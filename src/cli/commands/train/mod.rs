@@ -1,24 +1,18 @@
-//! `ketformer train`: starts a run in a new run folder, or resumes a run.
+//! `ketformer train`: trains a wave function in a new run folder, or resumes a run.
 
-mod cause;
-mod closing;
-mod files;
 #[cfg(test)]
 mod given_values;
 mod job;
-mod location;
-mod record;
-mod recovery;
-mod resume;
-mod run;
+mod wave_function;
+
+use std::path::Path;
 
 use ketformer::Result;
 
 use crate::cli::arguments::TrainArguments;
-use crate::cli::{Outcome, device, interrupt, output, weights};
-pub use job::Job;
-pub use resume::checkpoint;
-pub use run::{Trained, TrainingRun};
+use crate::cli::training::{TrainingRun, resume};
+use crate::cli::{Outcome, interrupt, weights};
+pub use wave_function::{Trained, WaveFunctionTraining};
 
 /// Trains and prints the final energy. Everything that can be checked without a GPU is checked before one is opened. A
 /// new run folder is removed unless the run starts.
@@ -27,24 +21,28 @@ pub use run::{Trained, TrainingRun};
 /// Errors of settings, adapter, memory, files and weights.
 pub fn run(arguments: &TrainArguments) -> Result<Outcome> {
     match &arguments.resume {
-        Some(path) => resume::run(arguments, path),
+        Some(path) => resume(arguments, path),
         None => begin(arguments),
     }
 }
 
 /// Starts a new run.
 fn begin(arguments: &TrainArguments) -> Result<Outcome> {
-    let job = Job::new(arguments)?;
+    let job = WaveFunctionTraining::job(arguments)?;
     interrupt::watch()?;
-    let load = |path| weights::load(path, &job.problem, arguments.json || arguments.gpu.quiet);
+    let load = |path| weights::load(path, &job.training.problem, arguments.json || arguments.gpu.quiet);
     let weights = arguments.weights.as_deref().map(load).transpose()?;
-    let folder = job.location.reserve()?;
-    let gpu = device::open(&arguments.gpu.adapter)?;
-    let mut run = TrainingRun::new(job, &gpu, weights.as_ref())?;
-    if interrupt::requested() {
-        output::warning(&"interrupted before the first step: nothing is left behind; the same command starts again");
-        return Ok(Outcome::Interrupted);
+    TrainingRun::start(job, weights.as_ref(), &arguments.gpu.adapter)
+}
+
+/// Resumes the run in `path`.
+fn resume(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
+    let groups = &arguments.groups;
+    if groups.model.is_given() || groups.hamiltonian.is_given() {
+        return resume::fault("the run folder defines wave function and Hamiltonian; leave them out");
     }
-    run.begin(&gpu, folder)?;
-    run.finish(&gpu)
+    resume::refuse(arguments.weights.as_deref(), arguments.out.as_deref())?;
+    resume::run(path, &arguments.words(), &arguments.gpu.adapter, |run, changes| {
+        WaveFunctionTraining::job_of_run(path, run, changes, arguments)
+    })
 }

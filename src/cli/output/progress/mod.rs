@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use ketformer::vmc::StepReport;
-use serde_json::json;
+use ketformer::run::TrainingReport;
+use serde_json::{Map, Value};
 
 use self::bar::BarText;
-use super::number::{Measurement, duration, significant};
+use super::number::{duration, significant};
 use crate::cli::output;
 
 /// Maximum number of rejected steps that are reported one by one.
@@ -30,8 +30,41 @@ pub enum OutputStyle {
     Quiet,
 }
 
-/// Number of consecutive steps of a single configuration after which a warning is printed.
-const SINGLE_TOLD: u64 = 10;
+impl OutputStyle {
+    /// Style of the flags `--json` and `--quiet`.
+    pub fn new(json: bool, quiet: bool) -> Self {
+        match (json, quiet) {
+            (true, _) => Self::Json,
+            (false, true) => Self::Quiet,
+            (false, false) => Self::Text,
+        }
+    }
+}
+
+/// What a display shows of reports of type `R`.
+pub trait StepDisplay<R> {
+    /// What is not finite in a rejected step, after "its".
+    const NOT_FINITE: &'static str;
+    /// What a step computes and a rate counts, such as `samples`.
+    const ITEMS: &'static str;
+
+    /// Number of items of a step.
+    fn items(&self, report: &R) -> f64;
+
+    /// Takes a step into account. Returns warnings about it.
+    fn take(&mut self, _: &R) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Results in the bar, most important first.
+    fn bar(&self, report: &R) -> Vec<String>;
+
+    /// Results in a line of text.
+    fn line(&self, report: &R) -> String;
+
+    /// Results in a JSON object.
+    fn object(&self, report: &R) -> Map<String, Value>;
+}
 
 /// Quantities of a run that the progress display needs.
 pub struct RunExtent {
@@ -39,29 +72,18 @@ pub struct RunExtent {
     pub steps: Range<u64>,
     /// Steps between two reports.
     pub report: u64,
-    /// Sites of the lattice.
-    pub sites: usize,
-    /// Samples of a step.
-    pub samples: usize,
     /// Bytes of GPU buffers.
     pub memory: u64,
-    /// Exact energy of the whole lattice, if it is known.
-    pub exact: Option<f64>,
 }
 
 /// Progress display of a run.
-pub struct Progress {
+pub struct Progress<D> {
     extent: RunExtent,
+    display: D,
     form: OutputStyle,
     bar: Option<ProgressBar>,
     begun: Instant,
     rejected: u64,
-    /// Whether the warning about few deduplicated samples was printed.
-    few_told: bool,
-    /// Number of consecutive steps whose samples were all one configuration.
-    single: u64,
-    /// Whether the warning about them was printed.
-    single_told: bool,
     /// Whether the first step is done, which is when all kernels are compiled.
     compiled: Arc<AtomicBool>,
 }
@@ -88,9 +110,9 @@ fn show_compilation(bar: Option<ProgressBar>, compiled: Arc<AtomicBool>) {
     });
 }
 
-impl Progress {
-    /// Creates the display for the steps after `extent.steps.start` up to `extent.steps.end`.
-    pub fn new(extent: RunExtent, form: OutputStyle) -> Self {
+impl<D> Progress<D> {
+    /// Creates the progress for the steps after `extent.steps.start` up to `extent.steps.end`.
+    pub fn new(extent: RunExtent, display: D, form: OutputStyle) -> Self {
         let bar = (form == OutputStyle::Text && std::io::stderr().is_terminal()).then(|| {
             let style = ProgressStyle::with_template("{msg}  {wide_bar}");
             let bar =
@@ -102,91 +124,53 @@ impl Progress {
         if form == OutputStyle::Text {
             show_compilation(bar.clone(), Arc::clone(&compiled));
         }
-        Self {
-            extent,
-            form,
-            bar,
-            begun: Instant::now(),
-            rejected: 0,
-            few_told: false,
-            single: 0,
-            single_told: false,
-            compiled,
-        }
+        Self { extent, display, form, bar, begun: Instant::now(), rejected: 0, compiled }
     }
 
     /// Shows a step.
-    pub fn step(&mut self, report: &StepReport) {
+    pub fn step<R: TrainingReport>(&mut self, report: &R)
+    where
+        D: StepDisplay<R>,
+    {
         self.compiled.store(true, Ordering::Relaxed);
-        let RunExtent { steps, sites, samples, memory, exact, .. } = &self.extent;
-        let (done, all, first) = (report.step, steps.end, steps.start);
-        let (sites, samples, memory, exact) = (*sites, *samples as f64, *memory, *exact);
-        if !report.accepted {
+        let RunExtent { steps: Range { start: first, end: all }, memory, .. } = self.extent;
+        let done = report.step();
+        if !report.accepted() {
             self.rejected += 1;
             if self.rejected <= REJECTIONS_TOLD {
                 let more = if self.rejected == REJECTIONS_TOLD { "; further ones are counted at the end" } else { "" };
                 self.warn(&format!(
-                    "step {} was rejected, its energy, gradient or Gram matrix is not finite: the weights are \
-                     unchanged; a smaller lr= or clip=1 helps if it happens often{more}",
-                    report.step
+                    "step {done} was rejected, its {} is not finite: the weights are unchanged; a smaller lr= or clip=1 \
+                     helps if it happens often{more}",
+                    D::NOT_FINITE
                 ));
             }
         }
-        self.single = if report.energy_error.is_nan() && report.accepted { self.single + 1 } else { 0 };
-        if self.single == SINGLE_TOLD && !self.single_told {
-            self.single_told = true;
-            self.warn(&format!(
-                "all samples of {SINGLE_TOLD} steps up to step {} are one configuration, so that the gradient vanishes; \
-                 if that is not the ground state, train again with temperature=2 (annealing), more samples (K=) or a \
-                 smaller lr=",
-                report.step
-            ));
-        }
-        if report.lacks_samples(sites) && !self.few_told {
-            self.few_told = true;
-            self.warn(&format!(
-                "step {} had {} distinct samples, which limits the rank of the Gram matrix of stochastic \
-                 reconfiguration; give more samples (K=), or if they collapsed a smaller lr= or clip=0.3",
-                report.step, report.unique
-            ));
-        }
+        self.display.take(report).iter().for_each(|text| self.warn(text));
         let due = done.is_multiple_of(self.extent.report) || done == all;
         if self.form == OutputStyle::Quiet || (self.bar.is_none() && !due) {
             return;
         }
         let each = self.begun.elapsed().as_secs_f64() / (done - first) as f64;
-        let per_site = sites as f64;
+        let (left, rate) = (each * (all - done) as f64, self.display.items(report) / each);
         if self.form == OutputStyle::Json {
-            return output::line(json!({
-                "step": done,
-                "steps": all,
-                "energy": [report.energy, report.energy_error],
-                "per_site": report.energy / per_site,
-                "variance": report.variance,
-                "acceptance": report.acceptance,
-                "accepted": report.accepted,
-                "learning_rate": report.learning_rate,
-                "temperature": report.temperature.unwrap_or(0.0),
-                "samples_per_second": samples / each,
-                "memory": memory,
-                "seconds_left": each * (all - done) as f64,
-            }));
+            let mut object = Map::from_iter([("step".to_string(), Value::from(done)), ("steps".into(), all.into())]);
+            object.extend(self.display.object(report));
+            object.insert(format!("{}_per_second", D::ITEMS), rate.into());
+            object.insert("memory".into(), memory.into());
+            object.insert("seconds_left".into(), left.into());
+            return output::line(Value::from(object));
         }
-        let energy = Measurement { mean: report.energy / per_site, error: report.energy_error / per_site };
-        let left = each * (all - done) as f64;
         match &self.bar {
             Some(bar) => {
-                let exact = exact.map(|exact| exact / per_site);
                 bar.set_position(done);
-                bar.set_message(BarText { step: done, steps: all, energy, exact, left, each }.line());
+                let results = self.display.bar(report);
+                bar.set_message(BarText { step: done, steps: all, results, left, each }.line());
             }
             None => {
-                let variance = significant(report.variance, 2);
-                let rate = significant(samples / each, 2);
-                let (each, left) = (significant(each, 2), duration(left));
-                output::progress(&format!(
-                    "step {done}/{all}  E/N {energy}  variance {variance}  {each} s/step  {rate} samples/s  ETA {left}"
-                ));
+                let (results, items) = (self.display.line(report), D::ITEMS);
+                let (each, rate, left) = (significant(each, 2), significant(rate, 2), duration(left));
+                output::progress(&format!("step {done}/{all}  {results}  {each} s/step  {rate} {items}/s  ETA {left}"));
             }
         }
     }

@@ -1,34 +1,31 @@
-//! `ketformer train --resume RUN`: resumes a run from its newest checkpoint.
+//! Resumption of a run from its newest checkpoint.
 
 use std::path::Path;
 
 use ketformer::run::{
-    AdapterRecord, Ending, HISTORY_FILE, MODEL_FILE, PICTURE_FILE, Resumption, RunFolder, RunSettings,
-    newest_checkpoint,
+    AdapterRecord, Ending, HISTORY_FILE, MODEL_FILE, Resumption, RunFolder, RunSettings, newest_checkpoint,
 };
 use ketformer::vmc::Checkpoint;
 use ketformer::{Error, ErrorKind, Result};
 
-use super::job::Job;
-use super::run::TrainingRun;
-use crate::cli::arguments::TrainArguments;
-use crate::cli::groups::train;
+use super::{Job, Training, TrainingRun};
+use crate::cli::arguments::AdapterArguments;
 use crate::cli::settings::typed::words;
 use crate::cli::shell::quoted_path;
-use crate::cli::{Outcome, device, interrupt, output, run_settings};
+use crate::cli::{Outcome, device, interrupt, output};
 
-/// Settings that are allowed to change on resume: length, step size and output of the run, but not the problem.
-const MAY_CHANGE: [&str; 7] =
-    ["steps", "lr", "clip", "report", "checkpoint", "max_rejected_steps", "max_device_losses"];
-
-/// Resumes the run in `path`. A run whose steps are all done, but which was killed before its files were complete, is
-/// completed.
+/// Resumes the run in `path` with the settings `typed`. `job` is that of the settings of the run with changes. A run
+/// whose steps are all done, but which was killed before its files were complete, is completed.
 ///
 /// # Errors
 /// `ErrorKind::Settings` for settings that cannot change and for a run without remaining steps; errors of adapter,
 /// memory, files and weights.
-pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
-    refuse_what_a_run_says(arguments)?;
+pub fn run<T: Training>(
+    path: &Path,
+    typed: &[String],
+    adapter: &AdapterArguments,
+    job: impl FnOnce(&RunSettings, &[String]) -> Result<Job<T>>,
+) -> Result<Outcome> {
     if RunFolder::is_killed_start(path) {
         return fault(format!(
             "the run in {} was killed before its first step; begin it again with --out {}",
@@ -36,13 +33,13 @@ pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
             quoted_path(path)
         ));
     }
-    let mut settings = run_settings::load(path)?;
-    let changes = changes(arguments, &settings)?;
-    let job = Job::of_run(path, &settings, &changes, arguments)?;
+    let mut settings = T::load_settings(path)?;
+    let changes = changes::<T>(typed, &settings)?;
+    let job = job(&settings, &changes)?;
     interrupt::watch()?;
     let folder = RunFolder::existing(path)?;
     let checkpoint = checkpoint(path)?;
-    if checkpoint.step >= job.steps && (is_complete(path, &settings) || !changes.is_empty()) {
+    if checkpoint.step >= job.steps && (is_complete::<T>(path, &settings) || !changes.is_empty()) {
         return fault(format!(
             "{} has done all its {} steps; give more, such as steps={}",
             path.display(),
@@ -50,7 +47,7 @@ pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
             2 * checkpoint.step.max(1)
         ));
     }
-    let gpu = device::open(&arguments.gpu.adapter)?;
+    let gpu = device::open(adapter)?;
     let adapter = AdapterRecord::from(gpu.info());
     let is_other = &adapter != settings.last_adapter();
     if is_other {
@@ -62,15 +59,16 @@ pub fn run(arguments: &TrainArguments, path: &Path) -> Result<Outcome> {
         ));
     }
     if is_other || !changes.is_empty() {
-        settings = settings.resumed(Resumption { step: checkpoint.step, adapter, changes }, &job.settings.map());
+        let resumption = Resumption { step: checkpoint.step, adapter, changes };
+        settings = settings.resumed(resumption, T::group().name, job.settings.map());
     }
     TrainingRun::resume(job, &gpu, folder, settings, &checkpoint)?.finish(&gpu)
 }
 
 /// Whether the run in `path` ended after its last step, with all its files.
-fn is_complete(path: &Path, settings: &RunSettings) -> bool {
+fn is_complete<T: Training>(path: &Path, settings: &RunSettings) -> bool {
     let has_ended = settings.ended.is_some_and(|end| matches!(end.cause, Ending::Completed | Ending::Rejected));
-    has_ended && [MODEL_FILE, HISTORY_FILE, PICTURE_FILE].iter().all(|name| path.join(name).is_file())
+    has_ended && [MODEL_FILE, HISTORY_FILE, T::PICTURE_FILE].iter().all(|name| path.join(name).is_file())
 }
 
 /// Newest intact checkpoint of the run in `path`. Warns about damaged ones that are newer.
@@ -90,45 +88,53 @@ pub fn checkpoint(path: &Path) -> Result<Checkpoint> {
     Ok(newest.checkpoint)
 }
 
-fn fault<T>(text: impl std::fmt::Display) -> Result<T> {
+/// Error of a resumption.
+///
+/// # Errors
+/// Always, `ErrorKind::Settings`.
+pub fn fault<T>(text: impl std::fmt::Display) -> Result<T> {
     Err(Error::new(ErrorKind::Settings, format!("resume: {text}")))
 }
 
-/// Refuses arguments that the run folder already defines.
-fn refuse_what_a_run_says(arguments: &TrainArguments) -> Result<()> {
-    let groups = &arguments.groups;
-    if groups.model.is_given() || groups.hamiltonian.is_given() {
-        return fault("the run folder defines wave function and Hamiltonian; leave them out");
+/// Refuses weights and a folder for a run that resumes with its own ones.
+///
+/// # Errors
+/// `ErrorKind::Settings` if one of them is given.
+pub fn refuse(weights: Option<&Path>, out: Option<&Path>) -> Result<()> {
+    match (weights, out) {
+        (Some(_), _) => fault("the run resumes with its own weights; leave --weights out, or begin a new run"),
+        (None, Some(_)) => fault("the run resumes in its own folder; leave --out out"),
+        (None, None) => Ok(()),
     }
-    if arguments.weights.is_some() {
-        return fault("the run resumes with its own weights; leave --weights out, or begin a new run");
-    }
-    if arguments.out.is_some() {
-        return fault("the run resumes in its own folder; leave --out out");
-    }
-    Ok(())
 }
 
 /// Given settings that differ from those of the run. All of them must be allowed to change.
-fn changes(arguments: &TrainArguments, run: &RunSettings) -> Result<Vec<String>> {
-    let typed = arguments.words();
-    let settings = train::GROUP.parse(&typed)?;
-    let kept = words(&run.train);
+fn changes<T: Training>(typed: &[String], run: &RunSettings) -> Result<Vec<String>> {
+    let settings = T::group().parse(typed)?;
+    let kept = run.group(T::group().name).map(words).unwrap_or_default();
     let mut changes = Vec::new();
     for (name, value) in settings.resolved().filter(|(name, _)| settings.is_given(name)) {
         let word = format!("{name}={value}");
         if kept.contains(&word) {
             continue;
         }
-        if !MAY_CHANGE.contains(&name) {
+        if !T::MAY_CHANGE.contains(&name) {
             let old = kept.iter().find(|word| word.split_once('=').is_some_and(|(key, _)| key == name));
             return fault(format!(
                 "{word} would be another run{}; only {} may change: leave {name} out, or begin a new run with --weights",
                 old.map_or(String::new(), |old| format!(" than that of {old}")),
-                MAY_CHANGE.join(", ")
+                T::MAY_CHANGE.join(", ")
             ));
         }
         changes.push(word);
     }
     Ok(changes)
+}
+
+/// Words of the settings of a run in the group called `group`, with `changes`.
+pub fn changed_words(run: &RunSettings, group: &str, changes: &[String]) -> Vec<String> {
+    let name = |word: &String| word.split_once('=').map(|(name, _)| name.to_string());
+    let is_changed = |word: &String| changes.iter().any(|change| name(change) == name(word));
+    let kept = run.group(group).map(words).unwrap_or_default().into_iter().filter(|word| !is_changed(word));
+    kept.chain(changes.iter().cloned()).collect()
 }

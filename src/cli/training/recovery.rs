@@ -7,7 +7,7 @@ use ketformer::run::DeviceLoss;
 use ketformer::{Error, Result};
 
 use super::files::RunFiles;
-use super::run::{Results, TrainingRun};
+use super::{Results, RunTrainer, Training, TrainingRun};
 use crate::cli::interrupt;
 use crate::cli::output::progress::Progress;
 
@@ -26,13 +26,13 @@ impl Default for Opener {
     }
 }
 
-impl TrainingRun {
+impl<T: Training> TrainingRun<T> {
     /// Continues on a new device from the newest checkpoint, after `error` by the loss of the device. The rows of later
     /// steps are dropped from the metrics, because these steps are repeated. Fails if the device was lost too often.
     ///
     /// # Errors
     /// `error` if the device was lost too often; errors of the adapter and of files.
-    pub(super) fn recover(&mut self, error: &Error, progress: &Progress) -> Result<()> {
+    pub(super) fn recover(&mut self, error: &Error, progress: &Progress<T::Display>) -> Result<()> {
         let lost = error.to_string().split(';').next().unwrap_or_default().to_string();
         let checkpoint = self.trainer.checkpoint()?;
         let most = self.job.max_device_losses;
@@ -40,7 +40,7 @@ impl TrainingRun {
             self.device_losses += 1;
             let gpu = self.reopened()?;
             let restored =
-                self.job.trainer(&gpu).and_then(|mut trainer| trainer.restore(&checkpoint).map(|()| trainer));
+                self.job.training.trainer(&gpu).and_then(|mut trainer| trainer.restore(&checkpoint).map(|()| trainer));
             match restored {
                 Ok(trainer) => {
                     self.trainer = trainer;
@@ -71,7 +71,7 @@ impl TrainingRun {
         self.done = step;
         self.watch = self.saved.watch.clone();
         let Some(mut files) = self.files.take() else {
-            self.results = Results { recent: self.saved.recent.clone(), ..Results::default() };
+            self.results = Results { summary: self.saved.summary.clone(), ..Results::default() };
             return Ok(());
         };
         let outcome = self.return_files(&mut files, loss);
@@ -79,7 +79,7 @@ impl TrainingRun {
         outcome
     }
 
-    fn return_files(&mut self, files: &mut RunFiles, loss: DeviceLoss) -> Result<()> {
+    fn return_files(&mut self, files: &mut RunFiles<T::Report>, loss: DeviceLoss) -> Result<()> {
         files.metrics.flush()?;
         files.check()?;
         let count = files.record.lose_device(loss)?;
@@ -119,7 +119,7 @@ mod tests {
 
     use super::*;
     use crate::cli::arguments::{Arguments, Command};
-    use crate::cli::commands::train::Job;
+    use crate::cli::commands::train::WaveFunctionTraining;
 
     /// Runs with different states: moments, or a direction and Markov chains.
     const KINDS: [&str; 2] = [
@@ -128,11 +128,11 @@ mod tests {
     ];
 
     /// Run of `words` in `folder` that has begun.
-    fn run(gpu: &Gpu, words: &str, folder: &Path) -> TrainingRun {
+    fn run(gpu: &Gpu, words: &str, folder: &Path) -> TrainingRun<WaveFunctionTraining> {
         let out = folder.display().to_string();
         let typed = ["ketformer", "train"].into_iter().chain(words.split(' ')).chain(["--quiet", "--out", &out]);
         let Command::Train(arguments) = Arguments::try_parse_from(typed).unwrap().command else { unreachable!() };
-        let job = Job::new(&arguments).unwrap();
+        let job = WaveFunctionTraining::job(&arguments).unwrap();
         let reserved = job.location.reserve().unwrap();
         let mut run = TrainingRun::new(job, gpu, None).unwrap();
         run.begin(gpu, reserved).unwrap();
@@ -245,14 +245,14 @@ mod tests {
             unreachable!()
         };
         let energy = |destroy: bool| {
-            let mut run = TrainingRun::new(Job::new(&arguments).unwrap(), &gpu, None).unwrap();
+            let mut run = TrainingRun::new(WaveFunctionTraining::job(&arguments).unwrap(), &gpu, None).unwrap();
             run.begin(&gpu, None).unwrap();
             if destroy {
                 gpu.device().destroy();
             }
             run.train().unwrap();
             assert_eq!((run.done, run.device_losses), (60, u64::from(destroy)));
-            run.results.recent.summary().unwrap()
+            run.results.summary.summary().unwrap()
         };
         assert_eq!(energy(false), energy(true));
     }

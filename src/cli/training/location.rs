@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use ketformer::Result;
 use ketformer::run::RunFolder;
 
-use crate::cli::groups::train;
 use crate::cli::settings::Settings;
 
 /// Value of `dir=` for no run folder, as in the reference code.
@@ -23,9 +22,22 @@ pub enum RunLocation {
 }
 
 impl RunLocation {
-    /// `--out DIR`, or a numbered folder under `dir/sub_directory`.
-    pub fn new(out: Option<&Path>, settings: &Settings) -> Result<Self> {
-        let fault = |text: &str| Err(train::GROUP.error(text));
+    /// `--out DIR`, or a numbered folder under `dir/sub_directory`. Event files for TensorBoard need a folder.
+    ///
+    /// # Errors
+    /// `ErrorKind::Settings` if the settings contradict each other.
+    pub fn new(out: Option<&Path>, settings: &Settings, tensorboard: bool) -> Result<Self> {
+        let location = Self::of(out, settings)?;
+        if tensorboard && matches!(location, Self::Nowhere) {
+            let text =
+                format!("--tensorboard writes into the run folder, and dir={NO_FOLDER} has none; keep one of them");
+            return Err(settings.group().error(text));
+        }
+        Ok(location)
+    }
+
+    fn of(out: Option<&Path>, settings: &Settings) -> Result<Self> {
+        let fault = |text: &str| Err(settings.group().error(text));
         let dir = settings.text("dir");
         match (out, settings.optional_text("sub_directory")) {
             (Some(_), _) if settings.is_given("dir") => fault("dir= and --out both name a folder; keep one of them"),
@@ -58,12 +70,13 @@ impl RunLocation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::groups::train;
 
     #[test]
     fn places() {
         let place = |line: &str, out: Option<&str>| {
             let words: Vec<String> = line.split_whitespace().map(String::from).collect();
-            RunLocation::new(out.map(Path::new), &train::GROUP.parse(&words).unwrap())
+            RunLocation::new(out.map(Path::new), &train::GROUP.parse(&words).unwrap(), false)
         };
         let shown = |line: &str, out| match place(line, out).unwrap() {
             RunLocation::At(path) => format!("at {}", path.display()),

@@ -5,101 +5,110 @@ use std::time::{Instant, SystemTime};
 use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
 use ketformer::run::{
-    Curve, EVENTS_FOLDER, Ending, EnergyScale, EnergySummary, Events, History, METRICS_FILE, Metrics, ResumedMetrics,
-    RunEnd, RunFolder, RunSettings, SETTINGS_FILE, save_checkpoint,
+    EVENTS_FOLDER, Ending, Events, History, METRICS_FILE, Metrics, ResumedMetrics, RunEnd, RunFolder, RunSettings,
+    SETTINGS_FILE, TrainingReport, save_checkpoint,
 };
-use ketformer::vmc::{Checkpoint, StepReport, Trainer};
+use ketformer::vmc::Checkpoint;
 use ketformer::{Error, ErrorKind, Result};
 
 use super::cause::EndWatch;
 use super::files::RunFiles;
-use super::job::Job;
 use super::location::NO_FOLDER;
 use super::record::RunRecord;
 use super::recovery::Opener;
-use crate::cli::output::exact_answer::exact_energy;
+use super::{Job, RunSteps, RunTrainer, Training};
+use crate::cli::arguments::AdapterArguments;
 use crate::cli::output::number::bytes;
 use crate::cli::output::progress::{OutputStyle, Progress, RunExtent};
 use crate::cli::shell::quoted_path;
-use crate::cli::{Outcome, interrupt, output};
+use crate::cli::{Outcome, device, interrupt, output};
 
 /// Training run, created by [`Self::new`] and [`Self::begin`] or by [`Self::resume`].
-pub struct TrainingRun {
-    pub(super) job: Job,
-    pub(super) trainer: Trainer,
+pub struct TrainingRun<T: Training> {
+    pub job: Job<T>,
+    pub trainer: T::Trainer,
     /// `None` if nothing is written.
-    pub(super) files: Option<RunFiles>,
-    pub(super) results: Results,
+    pub(super) files: Option<RunFiles<T::Report>>,
+    pub results: Results<T>,
     /// State of the results at the last checkpoint.
-    pub(super) saved: SavedResults,
-    /// Exact energy of a small lattice.
-    pub(super) exact: Option<f64>,
+    pub(super) saved: SavedResults<T>,
     /// Number of the last step.
-    pub(super) done: u64,
+    pub done: u64,
     pub(super) watch: EndWatch,
     /// Number of device losses since the program started.
     pub(super) device_losses: u64,
     /// Opens a lost device again.
     pub(super) opener: Opener,
     /// Cause of the end; `None` while the run is in progress. All statements about the end are derived from it.
-    pub(super) ending: Option<Ending>,
-}
-
-/// Results of a finished run.
-pub struct Trained {
-    pub job: Job,
-    pub weights: Weights,
-    /// Exact energy of the whole lattice, if it is known.
-    pub exact: Option<f64>,
-    /// The device of the run, which is another one than at the beginning if that was lost.
-    pub gpu: Gpu,
+    pub ending: Option<Ending>,
 }
 
 /// Results of the steps.
-#[derive(Default)]
-pub(super) struct Results {
-    pub recent: EnergySummary,
-    pub history: History,
-    pub curve: Curve,
+pub struct Results<T: Training> {
+    pub summary: T::Summary,
+    pub history: History<T::Report>,
+    pub curve: T::Curve,
 }
 
-/// Results at a checkpoint that cannot be computed from the metrics of a run without a folder.
-pub(super) struct SavedResults {
-    pub recent: EnergySummary,
-    pub watch: EndWatch,
-}
-
-impl Results {
-    pub fn push(&mut self, report: &StepReport, sites: usize) {
-        self.recent.push(report);
-        self.history.push(report);
-        self.curve.push(report.step, report.energy / sites as f64);
+impl<T: Training> Default for Results<T> {
+    fn default() -> Self {
+        Self { summary: T::Summary::default(), history: History::default(), curve: T::Curve::default() }
     }
 }
 
-impl TrainingRun {
-    /// New run, from these weights if given, with the exact energy of a small lattice. Writes nothing.
+/// Results at a checkpoint that cannot be computed from the metrics of a run without a folder.
+pub(super) struct SavedResults<T: Training> {
+    pub summary: T::Summary,
+    pub watch: EndWatch,
+}
+
+impl<T: Training> Results<T> {
+    fn push(&mut self, report: &T::Report, training: &T) {
+        training.add(report, &mut self.summary, &mut self.curve);
+        self.history.push(report);
+    }
+}
+
+impl<T: Training> TrainingRun<T> {
+    /// New run, from these weights if given. Writes nothing.
     ///
     /// # Errors
-    /// Errors of adapter, memory and weights; errors of [`exact_energy`].
-    pub fn new(job: Job, gpu: &Gpu, weights: Option<&Weights>) -> Result<Self> {
-        let mut trainer = job.trainer(gpu)?;
+    /// Errors of adapter, memory and weights; errors of [`Training::prepare`].
+    pub fn new(mut job: Job<T>, gpu: &Gpu, weights: Option<&Weights>) -> Result<Self> {
+        let mut trainer = job.training.trainer(gpu)?;
         weights.map_or(Ok(()), |weights| trainer.set_weights(weights))?;
-        let exact = exact_energy(&job.problem)?;
+        job.training.prepare()?;
         let watch = EndWatch::new(job.max_rejected_steps);
         Ok(Self {
             job,
             trainer,
             files: None,
             results: Results::default(),
-            saved: SavedResults { recent: EnergySummary::default(), watch: watch.clone() },
-            exact,
+            saved: SavedResults { summary: T::Summary::default(), watch: watch.clone() },
             done: 0,
             watch,
             device_losses: 0,
             opener: Opener::default(),
             ending: None,
         })
+    }
+
+    /// Reserves the folder of a new run, opens the adapter, and trains from these weights if given.
+    ///
+    /// # Errors
+    /// As [`Self::new`], [`Self::begin`] and [`Self::finish`].
+    pub fn start(job: Job<T>, weights: Option<&Weights>, adapter: &AdapterArguments) -> Result<Outcome> {
+        let folder = job.location.reserve()?;
+        let gpu = device::open(adapter)?;
+        let mut run = Self::new(job, &gpu, weights)?;
+        if interrupt::requested() {
+            output::warning(
+                &"interrupted before the first step: nothing is left behind; the same command starts again",
+            );
+            return Ok(Outcome::Interrupted);
+        }
+        run.begin(&gpu, folder)?;
+        run.finish(&gpu)
     }
 
     /// Writes the first checkpoint and the settings into `folder`, creates the other files, and keeps it from now on.
@@ -114,20 +123,23 @@ impl TrainingRun {
         save_checkpoint(folder.path(), &checkpoint)?;
         let events = self.job.tensorboard.then(|| self.events(&folder, &[])).transpose()?;
         let job = &self.job;
+        job.training.begin(&folder)?;
+        let mut groups = job.training.groups();
+        groups.insert(T::group().name.into(), job.settings.map());
         let settings = RunSettings {
             command: job.command.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             started: Some(humantime::format_rfc3339_seconds(SystemTime::now()).to_string()),
             wall_seconds: None,
             adapter: gpu.info().into(),
-            seed: job.config.seed,
+            seed: job.training.seed(),
             parameters: self.trainer.parameters(),
             gpu_bytes: self.trainer.memory(),
             resumptions: Vec::new(),
             device_losses: Vec::new(),
             ended: None,
-            train: job.settings.map(),
-            groups: job.problem.settings().map(|group| (group.group().name.into(), group.map())).collect(),
+            train: groups.remove(RunSettings::TRAIN).unwrap_or_default(),
+            groups,
         };
         let metrics = Metrics::create(&folder.file(METRICS_FILE))?;
         let mut record = RunRecord::new(folder.file(SETTINGS_FILE), settings, 0.0);
@@ -142,7 +154,7 @@ impl TrainingRun {
     /// # Errors
     /// Errors of adapter, memory, files and weights.
     pub fn resume(
-        job: Job,
+        job: Job<T>,
         gpu: &Gpu,
         folder: RunFolder,
         settings: RunSettings,
@@ -156,21 +168,16 @@ impl TrainingRun {
             .then(|| run.events(&folder, &reports))
             .transpose()?;
         // Earlier versions did not record the wall time.
-        let before = settings.wall_seconds.unwrap_or_else(|| reports.iter().map(|report| report.seconds).sum());
+        let before = settings.wall_seconds.unwrap_or_else(|| reports.iter().map(T::Report::seconds).sum());
         let mut record = RunRecord::new(folder.file(SETTINGS_FILE), settings, before);
         record.save()?;
         run.files = Some(RunFiles { metrics, events, record, folder, saved: run.done });
         Ok(run)
     }
 
-    /// Warning of a wave function that cannot represent the ground state; `None` if no reason is known.
-    pub fn shortfall(&self) -> Option<String> {
-        output::shortfall::text(&self.job.problem, self.exact)
-    }
-
     /// Opens the metrics in `folder` after the last step, and takes the results of their rows. Warns about what they
     /// lack.
-    pub(super) fn resumed_metrics(&mut self, folder: &RunFolder) -> Result<(Metrics, Vec<StepReport>)> {
+    pub(super) fn resumed_metrics(&mut self, folder: &RunFolder) -> Result<(Metrics<T::Report>, Vec<T::Report>)> {
         let ResumedMetrics { metrics, reports, repair, .. } = Metrics::resume(&folder.file(METRICS_FILE), self.done)?;
         if let Some(repair) = repair {
             output::warning(&format!(
@@ -186,18 +193,16 @@ impl TrainingRun {
                 self.done
             ));
         }
-        let sites = self.job.problem.lattice.sites();
         self.results = Results::default();
-        reports.iter().for_each(|report| self.results.push(report, sites));
-        self.saved = SavedResults { recent: self.results.recent.clone(), watch: self.watch.clone() };
+        reports.iter().for_each(|report| self.results.push(report, &self.job.training));
+        self.saved = SavedResults { summary: self.results.summary.clone(), watch: self.watch.clone() };
         Ok((metrics, reports))
     }
 
     /// Creates an event file for the remaining steps. The first event file of a run starts with `reports`, those of the
     /// finished steps.
-    pub(super) fn events(&self, folder: &RunFolder, reports: &[StepReport]) -> Result<Events> {
-        let scale = EnergyScale { sites: self.job.problem.lattice.sites(), exact: self.exact };
-        Events::begin(&folder.file(EVENTS_FOLDER), scale, reports, self.done)
+    pub(super) fn events(&self, folder: &RunFolder, reports: &[T::Report]) -> Result<Events<T::Report>> {
+        Events::begin(&folder.file(EVENTS_FOLDER), self.job.training.scale(), reports, self.done)
     }
 
     /// Runs the remaining steps and concludes the run.
@@ -207,7 +212,7 @@ impl TrainingRun {
     /// step was rejected.
     pub fn finish(mut self, gpu: &Gpu) -> Result<Outcome> {
         self.announce(gpu);
-        output::shortfall::warn(&self.job.problem, self.exact);
+        self.job.training.warn();
         self.train()?;
         self.conclude()
     }
@@ -233,7 +238,7 @@ impl TrainingRun {
         if !inert.is_empty() {
             output::note(&format!("accepted without effect: {}", inert.join(", ")));
         }
-        job.problem.show_notes();
+        job.training.show_notes();
         let from = match self.done {
             0 => String::new(),
             step => format!(", from step {step} on"),
@@ -243,7 +248,7 @@ impl TrainingRun {
             trainer.parameters(),
             bytes(trainer.memory()),
             gpu.info().name,
-            job.config.seed,
+            job.training.seed(),
             self.shown_folder().unwrap_or_else(|| format!("nowhere (dir={NO_FOLDER})"))
         ));
     }
@@ -260,15 +265,9 @@ impl TrainingRun {
     /// # Errors
     /// `ErrorKind::NotFinite` after too many consecutive rejected steps; errors of devices and files.
     pub fn train(&mut self) -> Result<()> {
-        let extent = RunExtent {
-            steps: self.done..self.job.steps,
-            report: self.job.report,
-            sites: self.job.problem.lattice.sites(),
-            samples: self.job.config.samples,
-            memory: self.trainer.memory(),
-            exact: self.exact,
-        };
-        let mut progress = Progress::new(extent, self.job.style);
+        let extent =
+            RunExtent { steps: self.done..self.job.steps, report: self.job.report, memory: self.trainer.memory() };
+        let mut progress = Progress::new(extent, self.job.training.display(), self.job.style);
         let trained = loop {
             match self.take_steps(&mut progress) {
                 Ok(ending) => break Ok(ending),
@@ -300,32 +299,42 @@ impl TrainingRun {
     }
 
     /// Takes steps until the end of the run. Returns its cause.
-    fn take_steps(&mut self, progress: &mut Progress) -> Result<Ending> {
-        let sites = self.job.problem.lattice.sites();
+    fn take_steps(&mut self, progress: &mut Progress<T::Display>) -> Result<Ending> {
         if self.done >= self.job.steps {
             // Completes the files of a run that was killed after its last checkpoint.
             self.save()?;
         }
+        let (mut begun, interval) = (Instant::now(), self.job.checkpoint);
         while self.done < self.job.steps && self.watch.cause().is_none() {
-            let (begun, interval) = (Instant::now(), self.job.checkpoint);
-            let next = interval.steps.map(|steps| (self.done / steps + 1).saturating_mul(steps));
-            let until = next.map_or(self.job.steps, |next| next.min(self.job.steps));
+            let next = |steps: u64| (self.done / steps + 1).saturating_mul(steps).min(self.job.steps);
+            let checkpoint = interval.steps.map_or(self.job.steps, next);
+            let until = self.job.training.pause_interval().map_or(checkpoint, next).min(checkpoint);
+            let mut is_stopped = false;
             let mut steps = self.trainer.steps(until - self.done);
             while let Some(report) = steps.next() {
                 let report = report?;
-                self.done = report.step;
+                self.done = report.step();
                 if let Some(files) = &mut self.files {
                     files.write(&report, self.done.is_multiple_of(self.job.report))?;
                 }
-                self.results.push(&report, sites);
+                self.results.push(&report, &self.job.training);
                 progress.step(&report);
-                let must_end = self.watch.step(report.accepted);
+                let must_end = self.watch.step(report.accepted());
                 if must_end || interval.time.is_some_and(|time| begun.elapsed() >= time) {
+                    is_stopped = true;
                     steps.stop();
                 }
             }
-            self.save()?;
-            if interrupt::requested() && self.done < self.job.steps {
+            drop(steps);
+            if let Some(files) = &self.files {
+                T::pause(self, &files.folder)?;
+            }
+            let is_interrupted = interrupt::requested() && self.done < self.job.steps;
+            if is_interrupted || is_stopped || self.done < until || self.done == checkpoint {
+                self.save()?;
+                begun = Instant::now();
+            }
+            if is_interrupted {
                 self.watch.interrupt();
             }
         }
@@ -342,8 +351,8 @@ impl TrainingRun {
             let text = format!("the GPU device was lost after step {}; resume the run", self.done);
             return Err(Error::new(ErrorKind::Device, text));
         }
-        self.saved = SavedResults { recent: self.results.recent.clone(), watch: self.watch.clone() };
-        self.files.as_mut().map_or(Ok(()), |files| files.save(&checkpoint))
+        self.saved = SavedResults { summary: self.results.summary.clone(), watch: self.watch.clone() };
+        self.files.as_mut().map_or(Ok(()), |files| files.save(&checkpoint, &self.job.training))
     }
 
     /// Draws the results and records the cause of the end.
@@ -357,9 +366,10 @@ impl TrainingRun {
     /// Error of a run with too many rejected steps.
     fn rejections(&self) -> Error {
         let text = format!(
-            "train: {} steps in a row were rejected for a value that is not finite; give a smaller lr=, clip=1 or more \
-             samples (K=)",
-            self.job.max_rejected_steps
+            "{}: {} steps in a row were rejected for a value that is not finite; give {}",
+            T::COMMAND,
+            self.job.max_rejected_steps,
+            T::REMEDY
         );
         Error::new(ErrorKind::NotFinite, text)
     }
@@ -377,18 +387,8 @@ impl TrainingRun {
 
     /// Command that resumes the run.
     pub(super) fn resuming(&self) -> Option<String> {
-        self.files.as_ref().map(|files| format!("ketformer train --resume {}", quoted_path(files.folder.path())))
-    }
-
-    /// Results of the run, if it is completed.
-    ///
-    /// # Errors
-    /// Errors of the device.
-    pub fn finished(self) -> Result<Option<Trained>> {
-        if self.ending != Some(Ending::Completed) {
-            return Ok(None);
-        }
-        let Checkpoint { weights, .. } = self.trainer.checkpoint()?;
-        Ok(Some(Trained { gpu: self.trainer.gpu().clone(), job: self.job, weights, exact: self.exact }))
+        self.files
+            .as_ref()
+            .map(|files| format!("ketformer {} --resume {}", T::COMMAND, quoted_path(files.folder.path())))
     }
 }

@@ -1,16 +1,17 @@
 //! Files of a training run in its folder: metrics, TensorBoard events, checkpoints and weights.
 
 use ketformer::Result;
-use ketformer::run::{Events, MODEL_FILE, Metrics, RunFolder, save_checkpoint};
-use ketformer::vmc::{Checkpoint, StepReport};
+use ketformer::run::{Events, MODEL_FILE, Metrics, RunFolder, TrainingReport, save_checkpoint};
+use ketformer::vmc::Checkpoint;
 
+use super::Training;
 use super::record::RunRecord;
 use crate::cli::output;
 
 /// Open files of a training run.
-pub struct RunFiles {
-    pub metrics: Metrics,
-    pub events: Option<Events>,
+pub struct RunFiles<R: TrainingReport> {
+    pub metrics: Metrics<R>,
+    pub events: Option<Events<R>>,
     pub record: RunRecord,
     /// Declared after its files, so that they are closed before a folder that is not kept is removed.
     pub folder: RunFolder,
@@ -18,12 +19,12 @@ pub struct RunFiles {
     pub saved: u64,
 }
 
-impl RunFiles {
+impl<R: TrainingReport> RunFiles<R> {
     /// Writes the row of a step. If `flush`, other programs see all rows so far.
     ///
     /// # Errors
     /// `ErrorKind::File` if it cannot be written, or if the folder is no longer there.
-    pub fn write(&mut self, report: &StepReport, flush: bool) -> Result<()> {
+    pub fn write(&mut self, report: &R, flush: bool) -> Result<()> {
         self.metrics.write(report)?;
         if let Some(events) = &mut self.events {
             events.write(report)?;
@@ -55,14 +56,14 @@ impl RunFiles {
     ///
     /// # Errors
     /// `ErrorKind::File` if they cannot be written, or if the folder is no longer there.
-    pub fn save(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+    pub fn save(&mut self, checkpoint: &Checkpoint, training: &impl Training) -> Result<()> {
         self.check()?;
         // Rows are synced before the checkpoint that needs them.
         self.metrics.sync()?;
         self.events.as_mut().map_or(Ok(()), Events::sync)?;
         save_checkpoint(self.folder.path(), checkpoint)?;
         self.saved = checkpoint.step;
-        checkpoint.weights.save(self.folder.file(MODEL_FILE))?;
+        training.save_weights(&checkpoint.weights, &self.folder.file(MODEL_FILE))?;
         self.record.save()
     }
 }

@@ -62,7 +62,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("settings.json");
         let file = r#"{"command": "", "version": "0.1.0", "adapter": {"name": "", "backend": "", "kind": "", "driver": "",
-            "driver_info": ""}, "seed": 1, "parameters": 2, "gpu_bytes": 3, "train": {}}"#;
+            "driver_info": ""}, "seed": 1, "parameters": 2, "gpu_bytes": 3, "train": {"L": 4}}"#;
         let settings: RunSettings = serde_json::from_str(file).unwrap();
         let mut record = RunRecord::new(path.clone(), settings, 3600.0);
         let mut last = 3600.0;

@@ -1,0 +1,84 @@
+//! Quantities of a training step of a GPT.
+
+use super::quantities::{self, TrainingReport, number};
+use crate::gpt::{GptReport, RewardReport};
+
+type Quantity = quantities::Quantity<GptReport>;
+
+/// Column of fine-tuning by reward, after that of the mean reward, without which there are no others.
+macro_rules! reward {
+    ($name:literal, $field:ident) => {
+        Quantity::column(
+            $name,
+            |step| step.reward.map_or(f64::NAN, |of| of.$field),
+            |step, cell| {
+                if let Some(of) = &mut step.reward {
+                    of.$field = cell;
+                }
+            },
+        )
+    };
+}
+
+impl TrainingReport for GptReport {
+    type Scale = ();
+
+    fn quantities() -> &'static [Quantity] {
+        QUANTITIES
+    }
+
+    fn step(&self) -> u64 {
+        self.step
+    }
+
+    fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
+    fn accepted(&self) -> bool {
+        self.accepted
+    }
+}
+
+/// All quantities. The columns of the history are the step, losses, norm of the gradient, learning rate, reward and its
+/// divergence, and the seconds since the run began.
+static QUANTITIES: &[Quantity] = &[
+    Quantity::column("step", |step| step.step as f64, |step, cell| step.step = cell as u64).history(),
+    // Cross-entropy of the batch in nats per token and its standard error.
+    number!("loss", loss).scalar("loss/training").history(),
+    number!("loss_error", loss_error).scalar("loss/training_error"),
+    // Cross-entropy of held-out data after the step; NaN if it was not computed.
+    Quantity::column(
+        "validation_loss",
+        |step| step.validation_loss.unwrap_or(f64::NAN),
+        |step, cell| step.validation_loss = Some(cell).filter(|cell| !cell.is_nan()),
+    )
+    .scalar("loss/validation")
+    .history(),
+    number!("gradient_norm", gradient_norm).scalar("training/gradient_norm").history(),
+    number!("learning_rate", learning_rate).scalar("training/learning_rate").history(),
+    // Number of tokens with a target.
+    Quantity::column("tokens", |step| step.tokens as f64, |step, cell| step.tokens = cell as u64)
+        .scalar("training/tokens"),
+    // 1 if the step was taken and 0 if it was rejected.
+    Quantity::column("accepted", |step| u8::from(step.accepted).into(), |step, cell| step.accepted = cell == 1.0)
+        .scalar("training/accepted"),
+    // Mean reward with its standard error, divergence from the starting weights and entropy in nats per continuation;
+    // NaN without a reward.
+    Quantity::column(
+        "reward",
+        |step| step.reward.map_or(f64::NAN, |of| of.mean),
+        |step, mean| {
+            let others = f64::NAN;
+            let report = RewardReport { mean, error: others, divergence: others, entropy: others };
+            step.reward = Some(report).filter(|of| !of.mean.is_nan());
+        },
+    )
+    .scalar("reward/mean")
+    .history(),
+    reward!("reward_error", error).scalar("reward/error"),
+    reward!("divergence", divergence).scalar("reward/divergence").history(),
+    reward!("entropy", entropy).scalar("reward/entropy"),
+    // Last: without it, two runs of one command on one adapter give identical bytes.
+    number!("seconds", seconds).scalar("time/seconds_per_step").history(),
+];
