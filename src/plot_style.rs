@@ -9,7 +9,7 @@ pub(crate) const INK: RGBColor = RGBColor(34, 34, 34);
 const FAINT: RGBColor = RGBColor(228, 228, 228);
 /// Color of estimates.
 pub(crate) const FOUND: RGBColor = RGBColor(20, 84, 150);
-/// Color of exact values.
+/// Color of exact values and of held-out data.
 pub(crate) const EXACT: RGBColor = RGBColor(196, 60, 40);
 
 /// Number of decimals that distinguishes the tick labels of an axis over this range.

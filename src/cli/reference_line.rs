@@ -22,8 +22,10 @@ fn group_of(word: &OsStr) -> Option<&'static str> {
     let name = word.to_str()?.strip_prefix("--")?;
     // The reference code only trains: `--eval`, `--sample` and `--report` are not among its flags.
     let ours = [groups::eval::GROUP.name, groups::sample::GROUP.name, groups::report::GROUP.name];
-    let groups = groups::all().map(|group| group.name).filter(|group| !ours.contains(group));
-    groups.into_iter().find(|group| *group == name)
+    groups::all()
+        .filter(|group| !group.is_gpt())
+        .map(|group| group.name)
+        .find(|group| *group == name && !ours.contains(group))
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use ketformer::run::{RunSettings, SETTINGS_FILE};
 use ketformer::{Error, ErrorKind};
 use serde_json::{Map, Value};
 
-use super::arguments::{Arguments, Command};
+use super::arguments::{Arguments, Command, GptCommand};
 use super::groups::hamiltonian::Hamiltonians;
-use super::groups::train;
 use super::groups::wave_function::WaveFunctions;
+use super::groups::{gpt, train};
 use super::settings::Group;
 use super::settings::typed::{Table, words};
 use super::shell_words::unquoted;
@@ -21,23 +21,53 @@ use super::shell_words::unquoted;
 /// # Errors
 /// `ErrorKind::File` if the file cannot be read, is from a newer version, or contradicts this program or itself.
 pub fn load(folder: &Path) -> ketformer::Result<RunSettings> {
+    checked(folder, check, "the run's weights, wave function and Hamiltonian")
+}
+
+/// Reads and checks the settings of the run in `folder`, which must be one of a GPT.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_gpt(folder: &Path) -> ketformer::Result<RunSettings> {
+    checked(folder, check_gpt, "the run's weights")
+}
+
+/// Reads the settings and checks them. `instead` can be given instead of the run.
+fn checked(
+    folder: &Path,
+    check: impl FnOnce(&RunSettings) -> Result<(), String>,
+    instead: &str,
+) -> ketformer::Result<RunSettings> {
     let path = folder.join(SETTINGS_FILE);
     let settings = RunSettings::load(&path)?;
     match check(&settings) {
         Ok(()) => Ok(settings),
         Err(what) => {
-            let text = format!(
-                "settings.json: {} {what}; restore it, or give the run's weights, wave function and Hamiltonian \
-                 instead",
-                path.display()
-            );
+            let text = format!("settings.json: {} {what}; restore it, or give {instead} instead", path.display());
             Err(Error::new(ErrorKind::File, text))
         }
     }
 }
 
-/// Checks groups, keys and values.
+/// Checks groups, keys and values of a run of a GPT.
+fn check_gpt(settings: &RunSettings) -> Result<(), String> {
+    let Some(values) = settings.groups.get(gpt::GROUP.name) else {
+        return Err("is of a run of a wave function, which the commands without gpt read".into());
+    };
+    if let Some(name) = settings.groups.keys().find(|name| *name != gpt::GROUP.name) {
+        return Err(format!("has the unknown group `{name}`"));
+    }
+    check_values(&gpt::GROUP, values)?;
+    let Command::Gpt { command: GptCommand::Train(arguments) } = command(settings)? else { return Err(unreadable()) };
+    check_group(&gpt::GROUP, with_changes(&gpt::GROUP, arguments.settings, settings), Some(values))?;
+    check_seed(settings, values)
+}
+
+/// Checks groups, keys and values of a run of a wave function.
 fn check(settings: &RunSettings) -> Result<(), String> {
+    if settings.is_gpt() {
+        return Err("is of a run of a GPT, which `ketformer gpt` reads".into());
+    }
     let known = |group: &str| WaveFunctions::groups().chain(Hamiltonians::groups()).find(|known| known.name == group);
     for (name, values) in &settings.groups {
         let group = known(name).ok_or_else(|| format!("has the unknown group `{name}`"))?;
@@ -71,46 +101,66 @@ fn same(a: &Value, b: &Value) -> bool {
 
 /// Checks that the settings are those of the command that began the run, with the changes of its resumptions.
 fn check_command(settings: &RunSettings) -> Result<(), String> {
-    let unreadable = || "has a command that this version cannot read".to_string();
-    let typed = unquoted(&settings.command).ok_or_else(unreadable)?;
-    let Ok(Arguments { command: Command::Train(arguments) }) = Arguments::try_parse_from(typed) else {
-        return Err(unreadable());
-    };
-    let changes = settings.resumptions.iter().flat_map(|resumption| resumption.changes.iter().cloned());
+    let Command::Train(arguments) = command(settings)? else { return Err(unreadable()) };
     let (model, hamiltonian) = (&arguments.groups.model, &arguments.groups.hamiltonian);
     let given = model.given().iter().chain(hamiltonian.given());
     let groups = given.map(|(group, words)| (*group, words.clone(), settings.groups.get(group.name)));
-    let mut train = arguments.words();
-    let key = |word: &str| {
-        let name = word.split('=').next().unwrap_or_default();
-        train::GROUP.keys.iter().find(|key| key.name == name || key.former == Some(name)).map(|key| key.name)
-    };
-    for change in changes {
-        train.retain(|word| key(word) != key(&change));
-        train.push(change);
-    }
+    let train = with_changes(&train::GROUP, arguments.words(), settings);
     let groups = groups.chain([(&train::GROUP, train, Some(&settings.train))]);
     for (group, words, values) in groups {
-        let values = values.ok_or_else(|| format!("lacks the group `{}` of its command", group.name))?;
-        let begun = group.parse(&words).map_err(|_| unreadable())?;
-        let now = group.parse(&self::words(values)).map_err(|error| error.to_string())?;
-        let values = now.map();
-        for (name, expected) in begun.map().iter().filter(|(name, _)| begun.is_given(name)) {
-            match values.get(name).filter(|_| now.is_given(name)) {
-                Some(value) if same(value, expected) => {}
-                Some(value) => {
-                    return Err(format!("has {name} = {value} in `{}`, its command {expected}", group.name));
-                }
-                None => return Err(format!("lacks {name} = {expected} in `{}`, which its command has", group.name)),
-            }
-        }
+        check_group(group, words, values)?;
     }
     let begun = |name: &String| model.given().iter().chain(hamiltonian.given()).any(|(group, _)| group.name == name);
     match settings.groups.keys().find(|name| !begun(name)) {
         Some(name) => Err(format!("has the group `{name}`, which its command lacks")),
-        None if settings.train.get("seed").and_then(Value::as_u64) != Some(settings.seed) => {
-            Err(format!("has the seed {}, and another one in `train`", settings.seed))
-        }
-        None => Ok(()),
+        None => check_seed(settings, &settings.train),
     }
+}
+
+/// Command that began the run.
+fn command(settings: &RunSettings) -> Result<Command, String> {
+    let typed = unquoted(&settings.command).ok_or_else(unreadable)?;
+    Arguments::try_parse_from(typed).map(|arguments| arguments.command).map_err(|_| unreadable())
+}
+
+fn unreadable() -> String {
+    "has a command that this version cannot read".into()
+}
+
+/// Words of the command in the group of the run, with the changes of its resumptions.
+fn with_changes(group: &'static Group, mut words: Vec<String>, settings: &RunSettings) -> Vec<String> {
+    let key = |word: &str| {
+        let name = word.split('=').next().unwrap_or_default();
+        group.keys.iter().find(|key| key.name == name || key.former == Some(name)).map(|key| key.name)
+    };
+    for change in settings.resumptions.iter().flat_map(|resumption| resumption.changes.iter().cloned()) {
+        words.retain(|word| key(word) != key(&change));
+        words.push(change);
+    }
+    words
+}
+
+/// Checks that the `values` of a group are those of the `words` of the command.
+fn check_group(group: &'static Group, words: Vec<String>, values: Option<&Map<String, Value>>) -> Result<(), String> {
+    let values = values.ok_or_else(|| format!("lacks the group `{}` of its command", group.name))?;
+    let begun = group.parse(&words).map_err(|_| unreadable())?;
+    let now = group.parse(&self::words(values)).map_err(|error| error.to_string())?;
+    let values = now.map();
+    for (name, expected) in begun.map().iter().filter(|(name, _)| begun.is_given(name)) {
+        match values.get(name).filter(|_| now.is_given(name)) {
+            Some(value) if same(value, expected) => {}
+            Some(value) => return Err(format!("has {name} = {value} in `{}`, its command {expected}", group.name)),
+            None => return Err(format!("lacks {name} = {expected} in `{}`, which its command has", group.name)),
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the settings of the group of the run have the seed of the run.
+fn check_seed(settings: &RunSettings, values: &Map<String, Value>) -> Result<(), String> {
+    if values.get("seed").and_then(Value::as_u64) == Some(settings.seed) {
+        return Ok(());
+    }
+    let group = if settings.is_gpt() { RunSettings::GPT } else { RunSettings::TRAIN };
+    Err(format!("has the seed {}, and another one in `{group}`", settings.seed))
 }

@@ -33,4 +33,4 @@ pub use sampler::{Continuation, GptSampler};
 pub use sampling::SamplingSettings;
 pub use state::GptState;
 pub use train::{GptSteps, GptTrainConfig, GptTrainer, Loss};
-pub use weights::{LoadedGpt, save_hugging_face};
+pub use weights::{LoadedGpt, hugging_face_config, hugging_face_weights, save_hugging_face};

@@ -27,6 +27,11 @@ pub fn run(subject: Option<&str>) -> Result<Outcome> {
     let command = program.find_subcommand_mut(subject);
     if let Some(group) = group {
         output::line(keys(group));
+        // The groups of its commands.
+        let prefix = format!("{}-", group.name);
+        groups::all()
+            .filter(|other| other.name.starts_with(&prefix))
+            .for_each(|other| output::line(format!("\n{}", keys(other))));
         if command.is_some() {
             output::line(format!("\nFlags: ketformer {subject} --help"));
         }

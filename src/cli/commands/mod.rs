@@ -5,6 +5,7 @@ mod devices;
 mod doctor;
 mod eval;
 mod exact;
+mod gpt;
 mod help;
 mod kernels;
 mod report;
@@ -16,7 +17,7 @@ mod tune;
 use ketformer::Result;
 
 use super::Outcome;
-use super::arguments::Command;
+use super::arguments::{Command, GptCommand};
 
 /// Runs a command.
 ///
@@ -25,6 +26,9 @@ use super::arguments::Command;
 pub fn run(command: Command) -> Result<Outcome> {
     match command {
         Command::Train(arguments) => train::run(&arguments),
+        Command::Gpt { command: GptCommand::Train(arguments) } => gpt::train(&arguments),
+        Command::Gpt { command: GptCommand::Sample(arguments) } => gpt::sample(&arguments),
+        Command::Gpt { command: GptCommand::Eval(arguments) } => gpt::eval(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Sample(arguments) => sample::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),

@@ -1,6 +1,7 @@
 //! Groups of settings, one file each, and the problem that they define together.
 
 pub mod eval;
+pub mod gpt;
 pub mod hamiltonian;
 pub mod lattice;
 mod parse;
@@ -19,7 +20,11 @@ use wave_function::WaveFunctions;
 /// Every group, for `ketformer help` and for suggestions of keys of another group.
 pub fn all() -> impl Iterator<Item = &'static Group> {
     let problem = WaveFunctions::groups().chain(Hamiltonians::groups());
-    std::iter::once(&train::GROUP).chain(problem).chain([&eval::GROUP, &sample::GROUP, &report::GROUP])
+    std::iter::once(&train::GROUP).chain(problem).chain([&eval::GROUP, &sample::GROUP, &report::GROUP]).chain([
+        &gpt::GROUP,
+        &gpt::sample::GROUP,
+        &gpt::eval::GROUP,
+    ])
 }
 
 #[cfg(test)]

@@ -29,12 +29,20 @@ impl Group {
         Ok(settings)
     }
 
+    /// Whether it is one of `ketformer gpt`, whose groups are no flags.
+    pub fn is_gpt(&self) -> bool {
+        self.name.starts_with("gpt")
+    }
+
     fn key(&self, name: &str) -> Result<&'static Key> {
         if let Some(key) = self.keys.iter().find(|key| key.name == name || key.former == Some(name)) {
             return Ok(key);
         }
         let has = |group: &&'static Self| group.keys.iter().any(|key| key.name == name);
-        let elsewhere: Vec<String> = all().filter(has).map(|group| format!("--{}", group.name)).collect();
+        let others = all().filter(|group| group.is_gpt() == self.is_gpt() && has(group));
+        let flag =
+            |group: &Self| if group.is_gpt() { group.name.replace('-', " ") } else { format!("--{}", group.name) };
+        let elsewhere: Vec<String> = others.map(flag).collect();
         let hint = match closest(name, self.keys.iter().map(|key| key.name)) {
             Some(near) if near.eq_ignore_ascii_case(name) || elsewhere.is_empty() => format!("did you mean {near}?"),
             Some(near) => format!("did you mean {near}? There is one in {}", elsewhere.join(" and ")),

@@ -13,13 +13,53 @@ pub const MAX_SAMPLES: u64 = 1 << 24;
 pub const PRECISION: KeyKind = KeyKind::Choice(&words(&PRECISIONS));
 const PRECISIONS: [(&str, Precision); 2] = [("single", Precision::Single), ("mixed", Precision::Mixed)];
 /// Returns the schedule of a number of steps.
-type MakeSchedule = fn(u64) -> Schedule;
-const SCHEDULES: [(&str, MakeSchedule); 2] =
+pub type MakeSchedule = fn(u64) -> Schedule;
+/// Values of `schedule=`.
+pub const SCHEDULES: [(&str, MakeSchedule); 2] =
     [("constant", |_| Schedule::Constant), ("cosine", |steps| Schedule::Cosine { steps })];
+/// Kind of `schedule=`.
+pub const SCHEDULE: KeyKind = KeyKind::Choice(&words(&SCHEDULES));
 /// Returns the optimizer of a run of a number of steps.
 type MakeOptimizer = fn(&Settings, u64) -> Result<Optimizer>;
 const OPTIMIZERS: [(&str, MakeOptimizer); 2] = [("adam", |settings, _| adam(settings)), ("sr", reconfiguration)];
-const MAX_STEPS: u64 = 1_000_000_000;
+/// Maximum number of steps.
+pub const MAX_STEPS: u64 = 1_000_000_000;
+
+/// Keys of runs of every kind.
+pub const SEED: Key = Key::new("seed", KeyKind::Seed, "0", "", "seed of weights and samples; None draws one");
+pub const REPORT: Key = Key::new(
+    "report",
+    KeyKind::Count(1, MAX_STEPS),
+    "10",
+    "steps",
+    "steps between report lines and between writes of metrics",
+);
+pub const CHECKPOINT: Key = Key::new(
+    "checkpoint",
+    KeyKind::Interval(MAX_STEPS),
+    "100",
+    "steps",
+    "steps between checkpoints, or a time such as 30s, 10min or 2h, or both, as in 100,10min",
+);
+pub const MAX_REJECTED_STEPS: Key = Key::new(
+    "max_rejected_steps",
+    KeyKind::Count(1, MAX_STEPS),
+    "20",
+    "steps",
+    "consecutive rejected steps after which the run ends",
+)
+.formerly("rejections");
+pub const MAX_DEVICE_LOSSES: Key = Key::new(
+    "max_device_losses",
+    KeyKind::Count(0, MAX_STEPS),
+    "3",
+    "",
+    "how often a lost device is opened again, to continue from the newest checkpoint",
+);
+pub const DIR: Key =
+    Key::new("dir", KeyKind::Text, "out", "", "folder of the numbered run folders; <NONE> writes nothing");
+pub const SUB_DIRECTORY: Key =
+    Key::optional("sub_directory", KeyKind::Text, "", "folder inside dir for the numbered run folders");
 
 /// Keys and defaults of the reference code's `--train`, with further keys.
 pub static GROUP: Group = Group {
@@ -41,7 +81,7 @@ pub static GROUP: Group = Group {
         Key::optional("lr", KeyKind::Positive(100.0), "", "learning rate of Adam (0.0005), or step size of sr (0.05)"),
         Key::new(
             "schedule",
-            KeyKind::Choice(&words(&SCHEDULES)),
+            SCHEDULE,
             "constant",
             "",
             "schedule of the learning rate; cosine decays to 0 at the last step",
@@ -81,40 +121,15 @@ pub static GROUP: Group = Group {
             "sr samples |psi|^sampling_power by Markov chains and reweights; below 2 small |psi| are sampled more (2)",
         )
         .formerly("power"),
-        Key::new("seed", KeyKind::Seed, "0", "", "seed of weights and samples; None draws one"),
+        SEED,
         Key::new("unique", KeyKind::Switch, "true", "", "compute equal samples once; changes speed, not estimates"),
         Key::new("precision", PRECISION, "single", "", "mixed: sampling stores f16, gradients stay f32; less memory"),
-        Key::new(
-            "report",
-            KeyKind::Count(1, MAX_STEPS),
-            "10",
-            "steps",
-            "steps between report lines and between writes of metrics",
-        ),
-        Key::new(
-            "checkpoint",
-            KeyKind::Interval(MAX_STEPS),
-            "100",
-            "steps",
-            "steps between checkpoints, or a time such as 30s, 10min or 2h, or both, as in 100,10min",
-        ),
-        Key::new(
-            "max_rejected_steps",
-            KeyKind::Count(1, MAX_STEPS),
-            "20",
-            "steps",
-            "consecutive rejected steps after which the run ends",
-        )
-        .formerly("rejections"),
-        Key::new(
-            "max_device_losses",
-            KeyKind::Count(0, MAX_STEPS),
-            "3",
-            "",
-            "how often a lost device is opened again, to continue from the newest checkpoint",
-        ),
-        Key::new("dir", KeyKind::Text, "out", "", "folder of the numbered run folders; <NONE> writes nothing"),
-        Key::optional("sub_directory", KeyKind::Text, "", "folder inside dir for the numbered run folders"),
+        REPORT,
+        CHECKPOINT,
+        MAX_REJECTED_STEPS,
+        MAX_DEVICE_LOSSES,
+        DIR,
+        SUB_DIRECTORY,
         Key::inert("NLOOPS", KeyKind::Count(1, MAX_SITES), "1", "connected configurations always share their prefix"),
         Key::inert("sgrad", KeyKind::Switch, "false", "the gradient is the same either way"),
         Key::inert("true_grad", KeyKind::Switch, "false", "its extra term has zero expectation"),

@@ -5,6 +5,7 @@ pub mod concentration;
 pub mod energy_display;
 pub mod exact_answer;
 pub mod flags;
+pub mod loss_display;
 pub mod number;
 pub mod observables;
 pub mod progress;
@@ -16,7 +17,7 @@ mod stdout;
 use std::fmt::Display;
 use std::io::Write;
 
-pub use stdout::{is_complete, line};
+pub use stdout::{is_complete, is_read, line, piece};
 
 /// Prints an error on stderr, always as one line.
 pub fn error(text: &dyn Display) {

@@ -20,14 +20,26 @@ const FAILED: u8 = 2;
 
 /// Prints a line of the result.
 pub fn line(text: impl Display) {
-    if STATE.load(Ordering::Relaxed) == OPEN {
+    if is_read() {
         record(writeln!(io::stdout(), "{text}"));
     }
 }
 
+/// Prints a piece of a line of the result at once.
+pub fn piece(text: impl Display) {
+    if is_read() {
+        record(write!(io::stdout(), "{text}").and_then(|()| io::stdout().flush()));
+    }
+}
+
+/// Whether stdout receives what is printed.
+pub fn is_read() -> bool {
+    STATE.load(Ordering::Relaxed) == OPEN
+}
+
 /// Writes what is still in the buffer. Returns whether stdout received all lines, or a reader did not want them.
 pub fn is_complete() -> bool {
-    if STATE.load(Ordering::Relaxed) == OPEN {
+    if is_read() {
         record(io::stdout().flush());
     }
     STATE.load(Ordering::Relaxed) != FAILED

@@ -1,6 +1,7 @@
 //! Trainers of runs.
 
 use ketformer::Result;
+use ketformer::gpt::{GptReport, GptSteps, GptTrainer};
 use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
 use ketformer::vmc::{Checkpoint, StepReport, Steps, Trainer};
@@ -86,3 +87,4 @@ macro_rules! run_trainer {
 }
 
 run_trainer!(Trainer, Steps, StepReport);
+run_trainer!(GptTrainer, GptSteps, GptReport);

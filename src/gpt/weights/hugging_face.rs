@@ -22,15 +22,14 @@ fn sinusoids(config: &GptConfig) -> Tensor {
     Tensor { shape: vec![config.block, config.width], values }
 }
 
-/// Writes `model.safetensors` and `config.json` into `folder`, which is created if it does not exist. The file has
-/// GPT-2's names with `transformer.`, weights of linear layers as (inputs, outputs), zeros for biases that the model
-/// does not have, and the table of sinusoidal positions as `wpe.weight`. An untied projection is `lm_head.weight`.
+/// Tensors of `model.safetensors`: GPT-2's names with `transformer.`, weights of linear layers as (inputs, outputs),
+/// zeros for biases that the model does not have, and the table of sinusoidal positions as `wpe.weight`. An untied
+/// projection is `lm_head.weight`.
 ///
 /// # Errors
 /// [`ErrorKind::Settings`] for rotary positions, which GPT-2 does not have; [`ErrorKind::Weights`] if the weights are not
-/// those of `config`; [`ErrorKind::File`] if a file cannot be written.
-pub fn save_hugging_face(folder: impl AsRef<Path>, config: &GptConfig, weights: &Weights) -> Result<()> {
-    let folder = folder.as_ref();
+/// those of `config`.
+pub fn hugging_face_weights(config: &GptConfig, weights: &Weights) -> Result<Weights> {
     if config.position == TokenPositions::Rotary {
         let message = "position is rotary, the format GPT-2 has a table of positions; train with learned positions";
         return Err(Error::new(ErrorKind::Settings, message));
@@ -53,12 +52,23 @@ pub fn save_hugging_face(folder: impl AsRef<Path>, config: &GptConfig, weights: 
             format!("the model has no parameter `{name}` that the weights hold; give the weights of this model");
         return Err(Error::new(ErrorKind::Weights, message));
     }
+    Ok(file)
+}
+
+/// Writes `model.safetensors` with [`hugging_face_weights`] and `config.json` with [`hugging_face_config`] into `folder`,
+/// which is created if it does not exist.
+///
+/// # Errors
+/// As [`hugging_face_weights`]; [`ErrorKind::File`] if a file cannot be written.
+pub fn save_hugging_face(folder: impl AsRef<Path>, config: &GptConfig, weights: &Weights) -> Result<()> {
+    let folder = folder.as_ref();
+    let file = hugging_face_weights(config, weights)?;
     std::fs::create_dir_all(folder).map_err(|e| {
         let message = format!("folder {} cannot be created; choose another folder", folder.display());
         Error::new(ErrorKind::File, message).caused_by(e)
     })?;
     file.save(folder.join(MODEL_FILE))?;
-    let text = format!("{:#}\n", description(config));
+    let text = hugging_face_config(config);
     atomic_write::write(&folder.join(CONFIG_FILE), text.as_bytes(), ["weights", "choose another folder"])
 }
 
@@ -75,10 +85,10 @@ fn checked<'a>(weights: &'a Weights, name: &str, shape: &[usize]) -> Result<&'a 
     }
 }
 
-/// Contents of `config.json`. Dropout, which a file of weights does not have, is off.
-fn description(config: &GptConfig) -> serde_json::Value {
+/// Text of `config.json`. Dropout, which a file of weights does not have, is off.
+pub fn hugging_face_config(config: &GptConfig) -> String {
     let end = (config.vocabulary > END_OF_TEXT).then_some(END_OF_TEXT);
-    json!({
+    let object = json!({
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
         "vocab_size": config.vocabulary,
@@ -98,5 +108,6 @@ fn description(config: &GptConfig) -> serde_json::Value {
         "bos_token_id": end,
         "eos_token_id": end,
         "torch_dtype": "float32",
-    })
+    });
+    format!("{object:#}\n")
 }

@@ -22,7 +22,7 @@ use super::GptConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LoadedWeights, Weights};
 
-pub use hugging_face::save_hugging_face;
+pub use hugging_face::{hugging_face_config, hugging_face_weights, save_hugging_face};
 
 /// Name of the file of weights in a folder.
 const MODEL_FILE: &str = "model.safetensors";

@@ -46,7 +46,7 @@ pub struct Newest {
 /// # Errors
 /// [`ErrorKind::File`] if it cannot be written; the existing checkpoints are kept in that case.
 pub fn save_checkpoint(folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
-    let path = folder.join(format!("{BEGIN}{:09}{END}", checkpoint.step));
+    let path = folder.join(checkpoint_name(checkpoint.step));
     atomic_write::write(&path, &bytes(checkpoint)?, WRITER)?;
     for (_, old) in checkpoints(folder)?.into_iter().skip(KEPT_CHECKPOINTS) {
         // A file that cannot be removed does no harm.
@@ -93,6 +93,11 @@ pub(super) fn remove_checkpoints(folder: &Path) {
     for (_, path) in checkpoints(folder).unwrap_or_default() {
         fs::remove_file(path).ok();
     }
+}
+
+/// Name of the checkpoint of a step.
+pub(super) fn checkpoint_name(step: u64) -> String {
+    format!("{BEGIN}{step:09}{END}")
 }
 
 /// Step of the checkpoint with this file name; `None` if it is not one.

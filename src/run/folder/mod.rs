@@ -1,13 +1,15 @@
 //! Run folder: newly created, never overwrites an older one, and removed again if the run does not begin.
 
 mod checkpoints;
+mod data_record;
 mod identity;
 mod newest_weights;
 mod remnants;
 
 pub use checkpoints::{KEPT_CHECKPOINTS, Newest, newest_checkpoint, save_checkpoint};
+pub use data_record::DataRecord;
 pub(super) use identity::is_at;
-pub use newest_weights::{NewestWeights, newest_weights};
+pub use newest_weights::{NewestWeights, newest_weights, newest_weights_by};
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -33,6 +35,18 @@ pub const MODEL_FILE: &str = "model.safetensors";
 pub const HISTORY_FILE: &str = "metrics.npy";
 /// The energy against the step.
 pub const PICTURE_FILE: &str = "energy.svg";
+/// The losses of a GPT against the step.
+pub const LOSS_FILE: &str = "loss.svg";
+/// Weights of a GPT with the lowest loss of held-out data.
+pub const BEST_FILE: &str = "best.safetensors";
+/// Sizes of a GPT, for other programs.
+pub const CONFIG_FILE: &str = "config.json";
+/// Tokenizer of a GPT.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
+/// Record of the data of a GPT.
+pub const DATA_FILE: &str = "data.json";
+/// Files that the run of a GPT writes before its settings.
+const GPT_FILES: [&str; 3] = [CONFIG_FILE, TOKENIZER_FILE, DATA_FILE];
 /// Report page of the run, if requested.
 pub const REPORT_FILE: &str = "report.html";
 /// Folder of the TensorBoard event files, if requested.
@@ -191,7 +205,7 @@ impl Drop for RunFolder {
             return;
         }
         self.lock = None;
-        for name in [SETTINGS_FILE, METRICS_FILE] {
+        for name in [SETTINGS_FILE, METRICS_FILE].into_iter().chain(GPT_FILES) {
             fs::remove_file(self.file(name)).ok();
         }
         remove_checkpoints(&self.path);

@@ -27,8 +27,16 @@ pub struct NewestWeights {
 /// # Errors
 /// [`crate::ErrorKind::File`] or [`crate::ErrorKind::Weights`] if neither the weights file nor a checkpoint is intact.
 pub fn newest_weights(folder: &Path) -> Result<NewestWeights> {
+    newest_weights_by(folder, |path| Weights::load(path))
+}
+
+/// Reads the newest intact weights of `folder`, the weights file with `load`.
+///
+/// # Errors
+/// As [`newest_weights`] and `load`.
+pub fn newest_weights_by(folder: &Path, load: impl FnOnce(&Path) -> Result<Weights>) -> Result<NewestWeights> {
     let path = folder.join(MODEL_FILE);
-    let file = Weights::load(&path);
+    let file = load(&path);
     let used = |step: u64| format!("the weights of the checkpoint of step {step} are used");
     match (newest_checkpoint(folder), file) {
         (Ok(None), file) => Ok(NewestWeights { weights: file?, step: None, warnings: Vec::new() }),

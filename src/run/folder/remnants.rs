@@ -4,22 +4,24 @@ use std::fs::{self, DirEntry};
 use std::io;
 use std::path::Path;
 
-use super::checkpoints::{checkpoint_step, remove_checkpoints};
-use super::{EVENTS_FOLDER, LOCK_FILE, METRICS_FILE, SETTINGS_FILE};
+use super::checkpoints::{checkpoint_name, checkpoint_step, remove_checkpoints};
+use super::{EVENTS_FOLDER, GPT_FILES, LOCK_FILE, METRICS_FILE, SETTINGS_FILE};
 use crate::atomic_write::is_temporary;
 use crate::run::events::{is_event_file, remove_events};
 
 /// Whether `folder` has entries, all of which are from a start that was killed before the settings were written: the
-/// lock, temporary files, the checkpoint of step 0, metrics without a row and event files. They are not needed.
+/// lock, temporary files, the checkpoint of step 0, metrics without a row, event files, and next to the checkpoint of a
+/// GPT its sizes, tokenizer and data. They are not needed.
 pub(super) fn is_killed_start(folder: &Path) -> bool {
     let mut entries = match fs::read_dir(folder) {
         Ok(entries) => entries.peekable(),
         Err(_) => return false,
     };
-    entries.peek().is_some() && entries.all(|entry| is_remnant(entry).unwrap_or(false))
+    let has_checkpoint = folder.join(checkpoint_name(0)).is_file();
+    entries.peek().is_some() && entries.all(|entry| is_remnant(entry, has_checkpoint).unwrap_or(false))
 }
 
-fn is_remnant(entry: io::Result<DirEntry>) -> io::Result<bool> {
+fn is_remnant(entry: io::Result<DirEntry>, has_checkpoint: bool) -> io::Result<bool> {
     let entry = entry?;
     let (kind, path) = (entry.file_type()?, entry.path());
     let name = entry.file_name();
@@ -32,6 +34,7 @@ fn is_remnant(entry: io::Result<DirEntry>) -> io::Result<bool> {
         _ if !kind.is_file() => false,
         LOCK_FILE => true,
         METRICS_FILE => is_header(&fs::read(&path)?),
+        _ if GPT_FILES.contains(&name) => has_checkpoint,
         _ => is_part(name) || checkpoint_step(name) == Some(0),
     })
 }
@@ -53,7 +56,9 @@ fn is_header(bytes: &[u8]) -> bool {
 pub(super) fn remove_remnants(folder: &Path) {
     remove_checkpoints(folder);
     remove_events(&folder.join(EVENTS_FOLDER));
-    fs::remove_file(folder.join(METRICS_FILE)).ok();
+    for name in [METRICS_FILE].into_iter().chain(GPT_FILES) {
+        fs::remove_file(folder.join(name)).ok();
+    }
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(is_part) {
             fs::remove_file(entry.path()).ok();

@@ -3,12 +3,14 @@
 mod energy_summary;
 mod gpt_report;
 mod history;
+mod loss_summary;
 mod quantities;
 mod step_report;
 mod table;
 
 pub use energy_summary::{EnergySummary, RECENT_STEPS, Summary};
 pub use history::History;
+pub use loss_summary::LossSummary;
 pub use quantities::{Quantity, TrainingReport};
 pub use step_report::EnergyScale;
 

@@ -9,7 +9,7 @@ use crate::plot_style::{Fault, LETTERS};
 use super::super::WRITER;
 use super::series::{Series, SeriesStyle, Vertical};
 
-const SIZE: (u32, u32) = (800, 500);
+pub(super) const SIZE: (u32, u32) = (800, 500);
 
 /// Energy curve of a run.
 #[derive(Debug, Clone, Default)]
@@ -28,13 +28,7 @@ impl Curve {
     /// # Errors
     /// [`ErrorKind::File`] if there is no step to draw or the file cannot be written.
     pub fn draw(&self, path: &Path, title: &str, exact: Option<f64>) -> Result<()> {
-        let svg = self.svg(title, exact).map_err(|cause| {
-            Error::new(
-                ErrorKind::File,
-                format!("curve: cannot draw {}: {cause}; metrics.csv has the numbers", path.display()),
-            )
-        })?;
-        atomic_write::write(path, svg.as_bytes(), WRITER)
+        write(path, self.svg(title, exact))
     }
 
     fn svg(&self, title: &str, exact: Option<f64>) -> std::result::Result<String, Fault> {
@@ -44,12 +38,25 @@ impl Curve {
             title,
             name: "energy per site",
             exact,
+            other: None,
             vertical: Vertical::Close,
             mean: true,
             legend: true,
             numbers: [8, 8],
         })
     }
+}
+
+/// Writes a plot.
+///
+/// # Errors
+/// [`ErrorKind::File`] if it was not drawn or cannot be written.
+pub(super) fn write(path: &Path, svg: std::result::Result<String, Fault>) -> Result<()> {
+    let svg = svg.map_err(|cause| {
+        let text = format!("curve: cannot draw {}: {cause}; metrics.csv has the numbers", path.display());
+        Error::new(ErrorKind::File, text)
+    })?;
+    atomic_write::write(path, svg.as_bytes(), WRITER)
 }
 
 #[cfg(test)]

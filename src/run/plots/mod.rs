@@ -1,8 +1,10 @@
-//! Plots of quantities against the step: `energy.svg` and the curves of the report.
+//! Plots of quantities against the step: `energy.svg`, `loss.svg` and the curves of the report.
 
 mod clipping;
 mod curve;
+mod loss_curve;
 mod series;
 
 pub use curve::Curve;
+pub use loss_curve::LossCurve;
 pub(super) use series::{Series, SeriesStyle, Vertical};

@@ -48,6 +48,8 @@ pub(in super::super) struct SeriesStyle<'a> {
     pub name: &'a str,
     /// Exact value, if it is known.
     pub exact: Option<f64>,
+    /// Label and values of a second series, if there is one.
+    pub other: Option<(&'a str, &'a Series)>,
     pub vertical: Vertical,
     /// Whether the moving mean is drawn too.
     pub mean: bool,
@@ -141,14 +143,15 @@ impl Series {
         };
         let (steps, mean) = (plane(&self.points), plane(&moving_mean(&self.points, self.window())));
         let exact = look.exact.map(|exact| look.vertical.coordinate(exact)).filter(|exact| exact.is_finite());
-        let Range { bottom, top } = close_range(&steps, &mean, exact);
+        let other = look.other.map_or(Vec::new(), |(_, other)| plane(&other.points));
+        let Range { bottom, top } = close_range(&steps, &[&mean, &other], exact);
         let range = match look.vertical {
             Vertical::Close => Range { bottom, top },
             Vertical::FromZero => Range { bottom: 0.0, top: top.max(f64::MIN_POSITIVE) },
             // Whole powers of ten, so that the axis has at least two labels.
             Vertical::Logarithmic => Range { bottom: bottom.floor(), top: top.ceil().max(bottom.floor() + 1.0) },
         };
-        Lines { steps, mean, exact, range }
+        Lines { steps, mean, other, exact, range }
     }
 
     fn drawn<Y>(
@@ -194,6 +197,10 @@ impl Series {
                         .label(format!("mean of {window} steps"))
                         .legend(line(mean));
                 }
+                if let Some((label, _)) = look.other {
+                    let other = EXACT.stroke_width(2);
+                    chart.draw_series(pieces(&lines.other, other))?.label(label).legend(line(other));
+                }
                 if let (Some(exact), Some(value)) = (lines.exact, look.exact) {
                     let label = plot_style::typographic(&format!("{value:.5}"));
                     chart
@@ -224,6 +231,7 @@ impl Series {
 struct Lines {
     steps: Vec<Point>,
     mean: Vec<Point>,
+    other: Vec<Point>,
     exact: Option<f64>,
     range: Range,
 }
@@ -253,14 +261,14 @@ fn thinned(points: &[Point]) -> Vec<Point> {
     points.chunks(part).map(mean).collect()
 }
 
-/// Range of the axis: from the smallest of the 1 % quantile, the moving means and the exact value, to the 95 % quantile
+/// Range of the axis: from the smallest of the 1 % quantile, the moving means, the second series and the exact value, to the 95 % quantile
 /// or the exact value, so that high values at the start do not flatten the rest. The extreme values are included where
 /// this extends the range by less than half.
-fn close_range(steps: &[Point], mean: &[Point], exact: Option<f64>) -> Range {
+fn close_range(steps: &[Point], means: &[&[Point]], exact: Option<f64>) -> Range {
     let mut sorted: Vec<f64> = steps.iter().map(|point| point.1).collect();
     sorted.sort_by(f64::total_cmp);
     let at = |part: f64| sorted[((sorted.len() - 1) as f64 * part).round() as usize];
-    let mut lowest = mean.iter().map(|point| point.1).chain(exact).fold(at(0.01), f64::min);
+    let mut lowest = means.iter().copied().flatten().map(|point| point.1).chain(exact).fold(at(0.01), f64::min);
     let mut highest = at(0.95).max(exact.unwrap_or(f64::NEG_INFINITY));
     let room = 0.5 * (highest - lowest);
     if at(1.0) - highest <= room {
@@ -284,6 +292,7 @@ mod tests {
             title: "",
             name: "variance",
             exact: None,
+            other: None,
             vertical,
             mean: true,
             legend: false,

@@ -101,6 +101,7 @@ impl Chart<'_> {
             title: "",
             name: self.name,
             exact: self.exact,
+            other: None,
             vertical: self.vertical,
             mean: self.noisy,
             legend: false,

@@ -24,14 +24,7 @@ impl WaveFunctionTraining {
         let GroupArguments { model, hamiltonian } = &arguments.groups;
         let problem = Problem::new(model, hamiltonian, settings.optional_extent("L"), arguments.gpu.memory)?;
         let location = RunLocation::new(arguments.out.as_deref(), &settings, arguments.tensorboard)?;
-        let weights = arguments.weights.as_ref().map(|path| path.display().to_string());
-        let with_values = [
-            ("--weights", weights),
-            ("--adapter", arguments.gpu.adapter.adapter.clone()),
-            ("--memory", arguments.gpu.memory.map(|memory| memory.to_string())),
-        ];
-        let with_values = with_values.into_iter().filter_map(|(flag, value)| Some([flag.to_string(), value?]));
-        let flags = with_values.flatten().chain(arguments.tensorboard.then(|| "--tensorboard".to_string()));
+        let flags = arguments.gpu.reproducing(arguments.weights.as_deref(), arguments.tensorboard).into_iter();
         of((problem, location), settings, arguments, |problem, settings| command(problem, settings, flags))
     }
 
