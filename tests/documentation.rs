@@ -10,10 +10,39 @@ use std::path::{Path, PathBuf};
 use program::{end, program, succeeds};
 use tempfile::TempDir;
 
-const COMMANDS: &[&str] =
-    &["train", "eval", "sample", "report", "sweep", "exact", "bench", "tune", "doctor", "kernels", "devices"];
-const GROUPS: &[&str] =
-    &["train", "ptf", "rnn", "lptf", "rbm", "vit", "rydberg", "tfim", "heisenberg", "xxz", "eval", "sample", "report"];
+const COMMANDS: &[&str] = &[
+    "train",
+    "eval",
+    "sample",
+    "report",
+    "sweep",
+    "exact",
+    "gpt",
+    "gpt train",
+    "gpt sample",
+    "gpt eval",
+    "bench",
+    "tune",
+    "doctor",
+    "kernels",
+    "devices",
+];
+const GROUPS: &[&str] = &[
+    "train",
+    "ptf",
+    "rnn",
+    "lptf",
+    "rbm",
+    "vit",
+    "rydberg",
+    "tfim",
+    "heisenberg",
+    "xxz",
+    "eval",
+    "sample",
+    "report",
+    "gpt",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -18,7 +18,13 @@ pub fn explain(error: &Error, typed: &[OsString]) -> ExitCode {
             ExitCode::from(u8::from(!output::is_complete()))
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            output::error(&"no command given; `ketformer help` lists them, `ketformer train L=16 steps=1000` runs one");
+            let text = match command(typed).get_name() {
+                "gpt" => {
+                    "no command of gpt given; `ketformer gpt --help` lists them, `ketformer gpt train task=sort` runs one"
+                }
+                _ => "no command given; `ketformer help` lists them, `ketformer train L=16 steps=1000` runs one",
+            };
+            output::error(&text);
             ExitCode::from(2)
         }
         _ => {
@@ -43,8 +49,8 @@ fn text(error: &Error, typed: &[OsString]) -> String {
             }
         }),
         ErrorKind::InvalidSubcommand => with_hint(&text, invalid(error, ContextKind::InvalidSubcommand), |word| {
-            let program = Arguments::command();
-            let names = program.get_subcommands().map(Command::get_name);
+            let command = command(typed);
+            let names = command.get_subcommands().map(Command::get_name);
             suggestion::closest(word, names).map(|near| format!("did you mean {near}?"))
         }),
         _ => text,
@@ -67,13 +73,25 @@ fn invalid(error: &Error, kind: ContextKind) -> Option<&str> {
     }
 }
 
-/// Flags of the command among the words `typed`. A line without a command is one of the reference code.
+/// Flags of the command among the words `typed`. A line without a command, which is one of the reference code, trains.
 fn flags(typed: &[OsString]) -> Vec<String> {
-    let mut program = Arguments::command();
-    let command = typed.iter().skip(1).find_map(|word| program.find_subcommand(word)).map(Command::get_name);
-    let name = command.unwrap_or("train").to_string();
-    let flags = program.find_subcommand_mut(name).into_iter().flat_map(|command| command.get_arguments());
-    flags.filter_map(|flag| flag.get_long().map(String::from)).collect()
+    let found = command(typed);
+    let command = match found.has_subcommands() {
+        true => found.find_subcommand("train").unwrap_or(&found),
+        false => &found,
+    };
+    command.get_arguments().filter_map(|flag| flag.get_long().map(String::from)).collect()
+}
+
+/// Command that the first words of `typed` name, such as `gpt sample`; the program if there is none.
+fn command(typed: &[OsString]) -> Command {
+    let mut command = Arguments::command();
+    for word in typed.iter().skip(1) {
+        if let Some(found) = command.find_subcommand(word) {
+            command = found.clone();
+        }
+    }
+    command
 }
 
 /// Joins clap's `error: …` and optional `tip: …` in one line and drops the usage text that follows them.
@@ -140,6 +158,9 @@ mod tests {
             ("TRAIN", "train"),
             ("Doctor", "doctor"),
             ("evl", "eval"),
+            ("gpt sampel out/1", "sample"),
+            ("gpt eval out/1 --jsno", "--json"),
+            ("gpt train --TENSORBOARD", "--tensorboard"),
         ] {
             let text = said(&format!("ketformer {line}"));
             assert!(text.contains(&format!("did you mean {meant}?")), "{line}: {text}");

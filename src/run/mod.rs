@@ -36,7 +36,7 @@ pub use number::{Measurement, duration, relative_error, significant};
 pub use output_file::{is_stream, save_text};
 pub use phase_diagram::{PhaseDiagram, PhasePoint};
 pub use plots::{Curve, LossCurve};
-pub use report::Report;
+pub use report::{GptPage, NextToken, PromptView, Report};
 pub use settings::{AdapterRecord, DeviceLoss, Ending, Resumption, RunEnd, RunSettings, RunState, WeightsOrigin};
 
 /// Owner and remedy in the error messages of files that cannot be written.

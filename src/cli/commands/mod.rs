@@ -5,7 +5,7 @@ mod devices;
 mod doctor;
 mod eval;
 mod exact;
-mod gpt;
+pub mod gpt;
 mod help;
 mod kernels;
 mod report;

@@ -4,14 +4,16 @@ use std::path::Path;
 
 use ketformer::gpu::{Gpu, Profile};
 use ketformer::model::Weights;
-use ketformer::run::{LoadedMetrics, METRICS_FILE, REPORT_FILE, Report, RunSettings, is_stream, load_metrics};
+use ketformer::run::{REPORT_FILE, Report, RunSettings, SETTINGS_FILE, is_stream};
 use ketformer::vmc::{PartTime, SampleConfig, State, Trainer};
 use ketformer::{Error, ErrorKind, Result};
 
+use super::gpt;
 use crate::cli::arguments::ReportArguments;
 use crate::cli::groups::{Problem, hamiltonian, report as group, train, wave_function};
 use crate::cli::output::exact_answer::exact_energy;
 use crate::cli::output::number::Measurement;
+use crate::cli::output::steps::recorded_steps;
 use crate::cli::output::{chains, concentration, shortfall};
 use crate::cli::settings::Settings;
 use crate::cli::settings::typed::words;
@@ -27,8 +29,11 @@ const ATTENDING: usize = 512;
 /// Errors of settings, files, weights, adapter and memory.
 pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
     let (typed, runs) = split_runs(&arguments.words);
-    let options = group::GROUP.parse(&typed)?;
     let run = the_run(&runs)?;
+    if RunSettings::load(&run.join(SETTINGS_FILE)).is_ok_and(|settings| settings.is_gpt()) {
+        return gpt::report::run(arguments, run, &typed);
+    }
+    let options = group::GROUP.parse(&typed)?;
     let RunSubject { settings, problem, weights, origin } = of_run(run, arguments.gpu.memory)?;
     let Problem { lattice, hamiltonian, model, .. } = &problem;
     let say = |text: &str| (!arguments.gpu.quiet).then(|| output::note(&text));
@@ -38,18 +43,7 @@ pub fn run(arguments: &ReportArguments) -> Result<Outcome> {
     if !origin.is_final() {
         say(&format!("the numbers are of {}", origin.described()));
     }
-    let steps = match load_metrics(&run.join(METRICS_FILE)) {
-        Ok(LoadedMetrics { reports, damage, .. }) => {
-            if let Some(damage) = damage {
-                output::warning(&format!("metrics.csv: {damage}; the curves are made of the rest"));
-            }
-            reports
-        }
-        Err(error) => {
-            output::warning(&format!("{error}; the page is made without curves"));
-            Vec::new()
-        }
-    };
+    let steps = recorded_steps(run);
     let exact = exact_energy(&problem)?;
     shortfall::warn(&problem, exact);
     let gpu = device::open(&arguments.gpu.adapter)?;

@@ -24,6 +24,7 @@ pub fn all() -> impl Iterator<Item = &'static Group> {
         &gpt::GROUP,
         &gpt::sample::GROUP,
         &gpt::eval::GROUP,
+        &gpt::report::GROUP,
     ])
 }
 

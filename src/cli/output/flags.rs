@@ -2,7 +2,7 @@
 //! sets them.
 
 /// Fields in messages of the library, and the key (with `=`) or the flag that sets them.
-const FIELDS: [(&str, &str); 22] = [
+const FIELDS: [(&str, &str); 29] = [
     ("the text of BenchReport::json", "a file that `ketformer bench --json` wrote"),
     ("BenchConfig::runs", "--runs"),
     ("BenchConfig::shapes", "--shape"),
@@ -22,6 +22,13 @@ const FIELDS: [(&str, &str); 22] = [
     ("Lptf::transformer", "--lptf"),
     ("Subsampler::Ptf", "--ptf"),
     ("Subsampler::Rnn", "--rnn"),
+    ("GptConfig::width", "width="),
+    ("GptConfig::heads", "heads="),
+    ("GptConfig::layers", "layers="),
+    ("GptConfig::feed_forward", "ffn="),
+    ("GptConfig::block", "block="),
+    ("another validation_fraction", "another validation="),
+    ("give heads, or put", "give heads=, or put"),
     ("single precision", "precision=single"),
     ("memory budget", "--memory"),
     ("another run folder", "another --out"),

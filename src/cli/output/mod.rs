@@ -13,6 +13,7 @@ pub mod projected;
 pub mod sector;
 pub mod shortfall;
 mod stdout;
+pub mod steps;
 
 use std::fmt::Display;
 use std::io::Write;

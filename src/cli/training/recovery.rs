@@ -118,7 +118,8 @@ mod tests {
     use ketformer::run::{Ending, METRICS_FILE, MODEL_FILE, RunSettings, SETTINGS_FILE, newest_checkpoint};
 
     use super::*;
-    use crate::cli::arguments::{Arguments, Command};
+    use crate::cli::arguments::{Arguments, Command, GptCommand};
+    use crate::cli::commands::gpt::GptTraining;
     use crate::cli::commands::train::WaveFunctionTraining;
 
     /// Runs with different states: moments, or a direction and Markov chains.
@@ -234,6 +235,34 @@ mod tests {
             assert_eq!(settings.ended.map(|end| end.cause), Some(Ending::DeviceLost));
             assert_eq!(settings.device_losses.len(), most);
         }
+    }
+
+    /// A GPT has batches of data and no chains.
+    #[test]
+    fn a_gpt_whose_device_was_lost_ends_as_one_whose_device_was_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let words = "task=sort length=3 layers=1 heads=1 width=8 batch=4 steps=12 eval_interval=4 checkpoint=5";
+        let weights = |name: &str, destroy: bool| {
+            let (gpu, path) = (Gpu::new().unwrap(), folder.path().join(name));
+            let out = path.display().to_string();
+            let typed = ["ketformer", "gpt", "train", "--quiet", "--out", &out].into_iter().chain(words.split(' '));
+            let Command::Gpt { command: GptCommand::Train(arguments) } =
+                Arguments::try_parse_from(typed).unwrap().command
+            else {
+                unreachable!()
+            };
+            let (job, _) = GptTraining::job(&arguments).unwrap();
+            let reserved = job.location.reserve().unwrap();
+            let mut run = TrainingRun::new(job, &gpu, None).unwrap();
+            run.begin(&gpu, reserved).unwrap();
+            if destroy {
+                gpu.device().destroy();
+            }
+            run.train().unwrap();
+            assert_eq!((run.done, run.device_losses), (12, u64::from(destroy)));
+            (fs::read(path.join(MODEL_FILE)).unwrap(), rows(&path))
+        };
+        assert!(weights("whole", false) == weights("lost", true));
     }
 
     /// Without a folder, a run continues from the newest state that the host knows.

@@ -13,7 +13,9 @@ mod assessment;
 mod attention;
 mod correlation;
 mod drawing;
+mod gpt;
 mod markup;
+mod page;
 #[cfg(test)]
 mod samples;
 mod settings;
@@ -25,7 +27,8 @@ mod training;
 
 use std::path::Path;
 
-use self::markup::escaped;
+pub use self::gpt::{GptPage, NextToken, PromptView};
+use self::page::{Section, page};
 use super::{RunSettings, WRITER, WeightsOrigin};
 use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
@@ -58,9 +61,6 @@ pub struct Report {
     pub parts: Vec<PartTime>,
 }
 
-/// Section of the page: anchor, heading and content.
-type Section = (&'static str, &'static str, String);
-
 impl Report {
     /// Renders the page.
     ///
@@ -89,31 +89,7 @@ impl Report {
             ("attention", "Attention", attention::section(self)?),
             ("settings", "Settings", settings::section(&self.settings)),
         ];
-        let links: String =
-            sections.iter().map(|(anchor, heading, _)| format!("<a href=\"#{anchor}\">{heading}</a>\n")).collect();
-        let body: String = sections
-            .iter()
-            .map(|(anchor, heading, inside)| {
-                let label = format!("{anchor}-heading");
-                format!(
-                    "<section id=\"{anchor}\" aria-labelledby=\"{label}\">\n<h2 id=\"{label}\">{heading}</h2>\n{inside}</section>\n"
-                )
-            })
-            .collect();
-        let (title, style, script) = (escaped(&self.title), include_str!("page.css"), include_str!("page.js"));
-        let (head, data) = (summary::head(self), correlation::data(self));
-        // The page fetches nothing, and nothing in it is allowed to fetch anything.
-        let policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
-        Ok(format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
-             <meta name=\"color-scheme\" content=\"light dark\">\n\
-             <title>{title} – ketformer</title>\n<style>\n{style}</style>\n</head>\n<body>\n\
-             {head}<nav aria-label=\"Parts of the page\">\n{links}</nav>\n<main>\n{body}</main>\n\
-             <script type=\"application/json\" id=\"correlation-data\">{data}</script>\n\
-             <script>\n{script}</script>\n</body>\n</html>\n"
-        ))
+        Ok(page(&self.title, &summary::head(self), &sections, &correlation::data(self)))
     }
 }
 

@@ -10,7 +10,8 @@ const UNKNOWN: &str = "unknown";
 
 pub(super) fn section(settings: &RunSettings) -> String {
     let mut tables = typed("Run", &run(settings));
-    for (name, group) in [(&"train".to_string(), &settings.train)].into_iter().chain(&settings.groups) {
+    let train = (&RunSettings::TRAIN.to_string(), &settings.train);
+    for (name, group) in [train].into_iter().filter(|(_, group)| !group.is_empty()).chain(&settings.groups) {
         tables += &typed(name, &rows(group));
     }
     let list = |heading: &str, items: String| match items.is_empty() {

@@ -3,32 +3,13 @@
 use super::Report;
 use super::assessment::{Chains, Results, Trend, assessment};
 use super::markup::{escaped, measured, shown, table};
+use super::page::{Number, header};
 use crate::physics::DIAGONAL_OBSERVABLES;
 use crate::run::{EnergySummary, Measurement, duration, relative_error};
 use crate::vmc::{ChainReport, MIXED};
 
-/// Number in the header: name, value and note; all HTML.
-type Number = (&'static str, String, String);
-
 pub(super) fn head(report: &Report) -> String {
-    let settings = &report.settings;
-    let numbers: String = numbers(report)
-        .into_iter()
-        .map(|(name, number, note)| {
-            let note = if note.is_empty() { note } else { format!("<dd class=\"note\">{note}</dd>") };
-            format!("<div><dt>{name}</dt><dd>{number}</dd>{note}</div>\n")
-        })
-        .collect();
-    format!(
-        "<header>\n<p class=\"kind\">ketformer report</p>\n<h1>{}</h1>\n<p class=\"origin\">{} · seed {} · version {}</p>\n\
-         <p class=\"assessment\">{}</p>\n<dl class=\"numbers\">\n{numbers}</dl>\n{}</header>\n",
-        escaped(&report.title),
-        escaped(&settings.last_adapter().described()),
-        settings.seed,
-        escaped(&settings.version),
-        escaped(&assessed(report)),
-        of_terminal(report),
-    )
+    header(&report.title, &report.settings, &assessed(report), numbers(report), &of_terminal(report))
 }
 
 /// Quality of the run and what to try next.
@@ -136,7 +117,7 @@ pub(super) fn observables(report: &Report) -> String {
 }
 
 /// Number with its error in an element of its own.
-fn in_parts(number: Measurement) -> String {
+pub(super) fn in_parts(number: Measurement) -> String {
     match number.mean.is_finite() {
         true => measured(number).replace(" ± ", " <span>±\u{a0}") + "</span>",
         false => "unknown".into(),

@@ -6,7 +6,7 @@ use super::markup::{escaped, figure};
 use super::time;
 use crate::plot_style::Fault;
 use crate::run::plots::{Series, SeriesStyle, Vertical};
-use crate::run::relative_error;
+use crate::run::{TrainingReport, relative_error};
 use crate::vmc::StepReport;
 
 /// Size of a chart in points: the labels are still readable on a phone.
@@ -14,14 +14,14 @@ pub(super) const SIZE: (u32, u32) = (440, 245);
 pub(super) const LETTERS: u32 = 17;
 
 /// Chart: quantity, axis and caption.
-struct Chart<'a> {
-    of: &'a dyn Fn(&StepReport) -> f64,
-    name: &'a str,
-    vertical: Vertical,
+pub(super) struct Chart<'a, R> {
+    pub of: &'a dyn Fn(&R) -> f64,
+    pub name: &'a str,
+    pub vertical: Vertical,
     /// Whether the quantity has sampling noise.
-    noisy: bool,
-    exact: Option<f64>,
-    caption: &'a str,
+    pub noisy: bool,
+    pub exact: Option<f64>,
+    pub caption: &'a str,
 }
 
 pub(super) fn section(report: &Report) -> Result<String, Fault> {
@@ -52,7 +52,7 @@ pub(super) fn section(report: &Report) -> Result<String, Fault> {
     }
     let noiseless =
         Chart { of: &|_| 0.0, name: "", vertical: Vertical::FromZero, noisy: false, exact: None, caption: "" };
-    charts.extend([
+    let others: [Chart<'_, StepReport>; 3] = [
         Chart {
             of: &|step| step.variance,
             name: "variance",
@@ -63,7 +63,8 @@ pub(super) fn section(report: &Report) -> Result<String, Fault> {
         },
         Chart { of: &|step| step.learning_rate, name: "learning rate", caption: "Learning rate.", ..noiseless },
         Chart { of: &|step| step.seconds, name: "seconds", caption: "Wall time of each step.", ..noiseless },
-    ]);
+    ];
+    charts.extend(others);
     let mut series = Series::default();
     report.steps.iter().for_each(|step| series.push(step.step, step.energy));
     let introduction = match (series.window(), exact) {
@@ -81,14 +82,14 @@ pub(super) fn section(report: &Report) -> Result<String, Fault> {
     Ok(format!("{introduction}<div class=\"figures\">\n{figures}</div>\n"))
 }
 
-impl Chart<'_> {
+impl<R: TrainingReport> Chart<'_, R> {
     /// Draws the figure; empty if no step has such a value.
-    fn figure(&self, steps: &[StepReport]) -> Result<String, Fault> {
+    pub(super) fn figure(&self, steps: &[R]) -> Result<String, Fault> {
         let mut series = Series::default();
         for step in steps {
             let number = (self.of)(step);
             series.push(
-                step.step,
+                step.step(),
                 if self.vertical == Vertical::Logarithmic && number <= 0.0 { f64::NAN } else { number },
             );
         }

@@ -38,7 +38,7 @@ impl GptTraining {
         let start = arguments.weights.as_deref().map(|path| start(path, &settings)).transpose()?;
         let tokenizer = match start.as_ref().and_then(|start| start.tokenizer.clone()) {
             // A text of other characters is refused when it is encoded.
-            Some(tokenizer) if !settings.is_given("tokenizer") => tokenizer,
+            Some(tokenizer) if !task.is_sort() && !settings.is_given("tokenizer") => tokenizer,
             _ => source.tokenizer(&task)?,
         };
         let sizes = start.as_ref().map(|start| &start.gpt);

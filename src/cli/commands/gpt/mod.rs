@@ -4,6 +4,7 @@ mod data;
 mod eval;
 mod files;
 mod job;
+pub mod report;
 mod sample;
 mod subject;
 mod training;
@@ -15,7 +16,7 @@ use crate::cli::training::{TrainingRun, resume};
 use crate::cli::{Outcome, interrupt};
 pub use eval::run as eval;
 pub use sample::run as sample;
-use training::GptTraining;
+pub use training::GptTraining;
 
 /// Trains in a new run folder, or resumes a run. Everything that can be checked without a GPU is checked before one is
 /// opened.

@@ -1,6 +1,7 @@
 //! Settings of a GPT: its training, and the groups of the other commands of `ketformer gpt`.
 
 pub mod eval;
+pub mod report;
 pub mod sample;
 mod sizes;
 mod training;

@@ -1,0 +1,58 @@
+//! Frame of a page: header, navigation, sections and script.
+
+use super::markup::escaped;
+use crate::run::RunSettings;
+
+/// Section of a page: anchor, heading and content.
+pub(super) type Section = (&'static str, &'static str, String);
+
+/// Number in the header: name, value and note; all HTML.
+pub(super) type Number = (&'static str, String, String);
+
+/// Header of a page: title, origin, assessment (text), numbers, and HTML after them.
+pub(super) fn header(title: &str, settings: &RunSettings, assessed: &str, numbers: Vec<Number>, end: &str) -> String {
+    let numbers: String = numbers
+        .into_iter()
+        .map(|(name, number, note)| {
+            let note = if note.is_empty() { note } else { format!("<dd class=\"note\">{note}</dd>") };
+            format!("<div><dt>{name}</dt><dd>{number}</dd>{note}</div>\n")
+        })
+        .collect();
+    format!(
+        "<header>\n<p class=\"kind\">ketformer report</p>\n<h1>{}</h1>\n<p class=\"origin\">{} · seed {} · version {}</p>\n\
+         <p class=\"assessment\">{}</p>\n<dl class=\"numbers\">\n{numbers}</dl>\n{end}</header>\n",
+        escaped(title),
+        escaped(&settings.last_adapter().described()),
+        settings.seed,
+        escaped(&settings.version),
+        escaped(assessed),
+    )
+}
+
+/// A page with its header, and JSON data for the script.
+pub(super) fn page(title: &str, head: &str, sections: &[Section], data: &str) -> String {
+    let links: String =
+        sections.iter().map(|(anchor, heading, _)| format!("<a href=\"#{anchor}\">{heading}</a>\n")).collect();
+    let body: String = sections
+        .iter()
+        .map(|(anchor, heading, inside)| {
+            let label = format!("{anchor}-heading");
+            format!(
+                "<section id=\"{anchor}\" aria-labelledby=\"{label}\">\n<h2 id=\"{label}\">{heading}</h2>\n{inside}</section>\n"
+            )
+        })
+        .collect();
+    let (title, style, script) = (escaped(title), include_str!("page.css"), include_str!("page.js"));
+    // The page fetches nothing, and nothing in it is allowed to fetch anything.
+    let policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{title} – ketformer</title>\n<style>\n{style}</style>\n</head>\n<body>\n\
+         {head}<nav aria-label=\"Parts of the page\">\n{links}</nav>\n<main>\n{body}</main>\n\
+         <script type=\"application/json\" id=\"correlation-data\">{data}</script>\n\
+         <script>\n{script}</script>\n</body>\n</html>\n"
+    )
+}
