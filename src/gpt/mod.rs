@@ -32,5 +32,5 @@ pub use report::{GptReport, RewardReport};
 pub use sampler::{Continuation, GptSampler};
 pub use sampling::SamplingSettings;
 pub use state::GptState;
-pub use train::{GptSteps, GptTrainConfig, GptTrainer, Loss};
+pub use train::{GptSteps, GptTrainConfig, GptTrainer, Loss, Prompts, TokenReward, TuneConfig};
 pub use weights::{LoadedGpt, hugging_face_config, hugging_face_weights, save_hugging_face};

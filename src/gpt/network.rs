@@ -124,10 +124,15 @@ impl TrainingPass {
     /// Writes a batch; `weight` is that of a target in the loss.
     pub(super) fn load(&self, batch: &TokenBatch, weight: f32) -> Result<()> {
         let weights: Vec<f32> = batch.targets.iter().map(|t| if *t == IGNORED { 0.0 } else { weight }).collect();
+        self.load_weighted(batch, &weights)
+    }
+
+    /// Writes a batch with the weight of each row in the loss.
+    pub(super) fn load_weighted(&self, batch: &TokenBatch, weights: &[f32]) -> Result<()> {
         self.tokens.write(&self.gpu, &batch.tokens)?;
         self.index.write(&self.gpu, &batch.tokens)?;
         self.head_rows.targets.write(&self.gpu, &batch.targets)?;
-        self.head_rows.weight.write(&self.gpu, &weights)
+        self.head_rows.weight.write(&self.gpu, weights)
     }
 
     fn rows(&self) -> Rows {
@@ -237,7 +242,7 @@ mod tests {
             let shifts = random.floats(tensor.values.len());
             tensor.values.iter_mut().zip(shifts).for_each(|(value, shift)| *value += 0.2 * shift);
         }
-        let gpt = super::Gpt::new(&gpu, &config, &center).unwrap();
+        let gpt = Gpt::new(&gpu, &config, &center).unwrap();
         let pass = TrainingPass::new(&gpt, 2, 0.3).unwrap();
         let [tokens, targets] = [(); 2].map(|()| random.integers(rows, 5));
         pass.load(&TokenBatch { tokens, targets }, 1.0).unwrap();

@@ -86,6 +86,11 @@ impl GptSampler {
         Ok(sampler)
     }
 
+    /// The same sampler with settings for [`GptSampler::sample_step`].
+    pub(crate) fn with_settings(self, settings: SamplingSettings) -> Self {
+        Self { settings, plans: HashMap::new(), kept: 0, ..self }
+    }
+
     /// Number of sequences.
     pub fn sequences(&self) -> usize {
         self.sequences

@@ -32,8 +32,14 @@ impl GptState {
         self.sequences
     }
 
-    /// Writes `batch` with the weight `weight` of each target.
-    fn load(&self, batch: &TokenBatch, weight: f32) -> Result<()> {
+    /// Writes `batch`.
+    fn load(&self, batch: &TokenBatch) -> Result<()> {
+        self.check(batch)?;
+        self.pass.load(batch, 0.0)
+    }
+
+    /// Checks the number of positions and that all tokens are in the vocabulary.
+    fn check(&self, batch: &TokenBatch) -> Result<()> {
         let rows = self.sequences * self.gpt.config.block;
         if batch.tokens.len() != rows || batch.targets.len() != rows {
             let message = format!(
@@ -47,8 +53,7 @@ impl GptState {
         }
         self.gpt.config.check_tokens(&batch.tokens)?;
         let targets: Vec<u32> = batch.targets.iter().copied().filter(|target| *target != IGNORED).collect();
-        self.gpt.config.check_tokens(&targets)?;
-        self.pass.load(batch, weight)
+        self.gpt.config.check_tokens(&targets)
     }
 
     fn run(&self, record: impl FnOnce(&mut Plan) -> Result<()>) -> Result<()> {
@@ -67,7 +72,7 @@ impl GptState {
     /// # Errors
     /// [`ErrorKind::Shape`] for another number of tokens or tokens outside the vocabulary; as [`Plan::launch`].
     pub fn logits(&self, tokens: &[u32]) -> Result<Vec<f32>> {
-        self.load(&Self::untargeted(tokens), 0.0)?;
+        self.load(&Self::untargeted(tokens))?;
         let columns = self.gpt.config.padded_vocabulary();
         let logits = self.gpt.gpu.large_buffer("ketformer.logits", (tokens.len() * columns) as u64)?;
         self.run(|plan| self.pass.record_logits(plan, &logits))?;
@@ -80,7 +85,7 @@ impl GptState {
     /// # Errors
     /// As [`GptState::logits`].
     pub fn losses(&self, batch: &TokenBatch) -> Result<Vec<f32>> {
-        self.load(batch, 0.0)?;
+        self.load(batch)?;
         self.run(|plan| self.pass.record_loss(plan))?;
         self.pass.head_rows.loss.read(&self.gpt.gpu, batch.tokens.len())
     }
@@ -91,14 +96,29 @@ impl GptState {
     /// As [`GptState::logits`].
     pub fn gradient(&self, batch: &TokenBatch) -> Result<(Loss, Weights)> {
         let is_target = |target: &u32| *target != IGNORED;
-        let count = batch.targets.iter().filter(|target| is_target(target)).count();
-        self.load(batch, 1.0 / count as f32)?;
-        self.pass.clear();
-        self.run(|plan| self.pass.record_gradient(plan, false))?;
+        let count = batch.targets.iter().filter(|target| is_target(target)).count() as f32;
+        let weights: Vec<f32> = batch.targets.iter().map(|t| if is_target(t) { 1.0 / count } else { 0.0 }).collect();
+        let gradient = self.weighted_gradient(batch, &weights)?;
         let loss: Vec<f32> = self.pass.head_rows.loss.read(&self.gpt.gpu, batch.tokens.len())?;
         let counted = loss.iter().zip(&batch.targets).filter(|(_, target)| is_target(target));
-        let gradient = self.gpt.parameters.read_gradient(&self.gpt.gpu)?;
-        Ok((Loss::of(counted.map(|(loss, _)| f64::from(*loss))), self.gpt.layout.cut(&gradient)))
+        Ok((Loss::of(counted.map(|(loss, _)| f64::from(*loss))), gradient))
+    }
+
+    /// Returns the gradient of the sum of the cross-entropies of all positions, each times its weight (B, T).
+    ///
+    /// # Errors
+    /// As [`GptState::logits`]; [`ErrorKind::Shape`] for another number of weights.
+    pub fn weighted_gradient(&self, batch: &TokenBatch, weights: &[f32]) -> Result<Weights> {
+        self.check(batch)?;
+        if weights.len() != batch.tokens.len() {
+            let message =
+                format!("gpt: {} weights for {} positions; give one for each", weights.len(), batch.tokens.len());
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        self.pass.load_weighted(batch, weights)?;
+        self.pass.clear();
+        self.run(|plan| self.pass.record_gradient(plan, false))?;
+        Ok(self.gpt.layout.cut(&self.gpt.parameters.read_gradient(&self.gpt.gpu)?))
     }
 
     /// Returns the attention weights of each layer, (H, T, T), averaged over the windows `tokens` (B, T). Rows are
@@ -107,7 +127,7 @@ impl GptState {
     /// # Errors
     /// As [`GptState::logits`].
     pub fn attention(&self, tokens: &[u32]) -> Result<Vec<Vec<f32>>> {
-        self.load(&Self::untargeted(tokens), 0.0)?;
+        self.load(&Self::untargeted(tokens))?;
         let GptConfig { heads, block, layers, .. } = self.gpt.config;
         let elements = heads * block * block;
         let buffers: Vec<Buffer> = (0..layers)

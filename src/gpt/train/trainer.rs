@@ -1,13 +1,16 @@
 //! Trainer of a GPT: replays the plans of the gradient of a batch and of the update.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 
 use super::config::GptTrainConfig;
 use super::readback::{Readback, StepResults};
+use super::source::{Source, StepBatches, WeightedBatch};
 use super::steps::GptSteps;
+use super::tuning::{TuneConfig, Tuning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpt::network::{Gpt, TrainingPass};
-use crate::gpt::{Batches, GptConfig, GptReport, IGNORED};
+use crate::gpt::{Batches, GptConfig, GptReport, IGNORED, RewardReport};
 use crate::gpu::{Buffer, Gpu, Plan};
 use crate::kernels::nn::adam::AdamRates;
 use crate::model::Weights;
@@ -57,15 +60,15 @@ struct Plans {
 pub struct GptTrainer {
     gpt: Gpt,
     config: GptTrainConfig,
-    batches: Box<dyn Batches>,
+    source: Source,
     pass: TrainingPass,
     adam: AdamBuffers,
     step: Buffer,
     plans: Plans,
     readback: Readback,
     replay: Replay,
-    /// Tokens with a target of each step in flight.
-    counts: Vec<(u64, Vec<u32>)>,
+    /// Targets and rewards of each step in flight.
+    steps: VecDeque<(Vec<u32>, Option<RewardReport>)>,
     submitted: u64,
     reported: u64,
     /// Newest state that the host knows.
@@ -92,6 +95,32 @@ impl GptTrainer {
             return Err(Error::new(ErrorKind::Settings, message));
         }
         let gpt = Gpt::new(gpu, gpt, &gpt.initial(config.seed))?;
+        Self::of(gpt, config, Source::Data(batches))
+    }
+
+    /// Trainer that maximizes the expected reward of continuations, from the weights `start`. Steps have one batch, no
+    /// dropout and no evaluation.
+    ///
+    /// # Errors
+    /// As [`GptTrainer::new`]; [`ErrorKind::Weights`] if the weights do not fit the GPT.
+    pub fn tuning(
+        gpu: &Gpu,
+        gpt: &GptConfig,
+        config: GptTrainConfig,
+        start: &Weights,
+        tune: TuneConfig,
+    ) -> Result<Self> {
+        gpt.check()?;
+        config.check()?;
+        let gpt = Gpt::new(gpu, gpt, start)?;
+        let tuning = Tuning::new(&gpt, start, config.seed, tune)?;
+        let config = GptTrainConfig { accumulate: 1, dropout: 0.0, eval_interval: 0, ..config };
+        Self::of(gpt, config, Source::Reward(Box::new(tuning)))
+    }
+
+    fn of(gpt: Gpt, config: GptTrainConfig, source: Source) -> Result<Self> {
+        let gpu = &gpt.gpu.clone();
+        let (sequences, block) = source.shape(gpt.config.block);
         let pass = TrainingPass::new(&gpt, sequences as u32, config.dropout)?;
         let adam = AdamBuffers::new(gpu, gpt.layout.device.elements())?;
         let step = gpu.buffer("ketformer.step", INPUT_WORDS)?;
@@ -101,14 +130,14 @@ impl GptTrainer {
         Ok(Self {
             gpt,
             config,
-            batches,
+            source,
             pass,
             adam,
             step,
             plans,
             readback,
             replay: Replay::default(),
-            counts: Vec::new(),
+            steps: VecDeque::new(),
             submitted: 0,
             reported: 0,
             known: RefCell::new(None),
@@ -206,15 +235,14 @@ impl GptTrainer {
     pub(super) fn submit_step(&mut self) -> Result<bool> {
         let step = self.submitted + 1;
         let count = self.config.accumulate;
-        let batches: Vec<_> = (0..count).map(|at| self.batches.training((step - 1) * count + at)).collect();
-        let targets: Vec<u32> = batches.iter().flat_map(|batch| batch.targets.iter().copied()).collect();
-        let tokens = targets.iter().filter(|target| **target != IGNORED).count();
+        let StepBatches { batches, reward } = self.source.step(step, count)?;
+        let targets = batches.iter().flat_map(|weighted| weighted.batch.targets.iter().copied()).collect();
         let learning_rate = self.config.rate(step);
         let inputs = StepInputs { seed: self.config.seed, step, learning_rate, temperature: 0.0 };
         self.step.write(&self.gpt.gpu, &inputs.words())?;
         self.pass.clear();
-        for (at, batch) in batches.iter().enumerate() {
-            self.pass.load(batch, 1.0 / tokens as f32)?;
+        for (at, WeightedBatch { batch, weights }) in batches.iter().enumerate() {
+            self.pass.load_weighted(batch, weights)?;
             self.pass.set_batch(self.config.seed, (step - 1) * count + at as u64)?;
             let plan = match &self.plans.further {
                 Some((further, _)) if at > 0 => further,
@@ -229,18 +257,24 @@ impl GptTrainer {
             self.run(update)?;
         }
         self.readback.complete(step, &self.adam.state);
-        self.counts.push((step, targets));
+        self.steps.push_back((targets, reward));
         self.submitted = step;
         Ok(true)
     }
 
     /// Waits for the oldest step in flight and returns its report; `None` if there is none.
     pub(super) fn receive(&mut self) -> Result<Option<GptReport>> {
-        let Some(StepResults { step, state, loss, seconds, .. }) = self.readback.receive()? else { return Ok(None) };
-        let (_, targets) = self.counts.remove(0);
+        let Some(StepResults { step, state, loss, entropy, seconds }) = self.readback.receive()? else {
+            return Ok(None);
+        };
+        let (targets, reward) = self.steps.pop_front().unwrap_or_default();
+        // Rows without target have no entropy.
+        let (rows, block) = (targets.len(), self.gpt.config.block);
+        let entropy = entropy.iter().map(|entropy| f64::from(*entropy)).sum::<f64>() / (rows / block) as f64;
+        let reward = reward.map(|reward| RewardReport { entropy, ..reward });
         let counted = loss.iter().zip(&targets).filter(|(_, target)| **target != IGNORED);
         let loss = Loss::of(counted.map(|(loss, _)| f64::from(*loss)));
-        let validation_loss = match self.config.evaluates_after(step) && self.batches.validation_batches() > 0 {
+        let validation_loss = match self.config.evaluates_after(step) && self.source.validation_batches() > 0 {
             true => Some(self.evaluate(self.config.eval_batches)?.mean),
             false => None,
         };
@@ -258,7 +292,7 @@ impl GptTrainer {
             learning_rate: self.config.rate(step),
             tokens: loss.tokens,
             accepted: state[3] == 1.0,
-            reward: None,
+            reward,
             seconds,
         }))
     }
@@ -268,7 +302,7 @@ impl GptTrainer {
     /// # Errors
     /// [`ErrorKind::Settings`] if there is no held-out data; [`ErrorKind::Device`] if the device was lost.
     pub fn evaluate(&self, batches: u64) -> Result<Loss> {
-        let all = self.batches.validation_batches();
+        let all = self.source.validation_batches();
         if all == 0 {
             let message = "gpt: there is no held-out data to evaluate; give a validation fraction above 0";
             return Err(Error::new(ErrorKind::Settings, message));
@@ -276,7 +310,7 @@ impl GptTrainer {
         let count = if batches == 0 { all } else { batches.min(all) };
         let mut losses = Vec::new();
         for index in 0..count {
-            let batch = self.batches.validation(index);
+            let batch = self.source.validation(index);
             self.pass.load(&batch, 1.0)?;
             self.plans.loss.run()?;
             let loss: Vec<f32> = self.pass.head_rows.loss.read(&self.gpt.gpu, batch.targets.len())?;
@@ -350,7 +384,7 @@ impl GptTrainer {
         if self.failed {
             self.gpt.gpu.wait(None)?;
             self.readback.reset()?;
-            self.counts.clear();
+            self.steps.clear();
         }
         self.check_at_rest()?;
         self.gpt.config.check_weights(&checkpoint.weights)?;
