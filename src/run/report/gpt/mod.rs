@@ -108,8 +108,8 @@ impl GptPage {
             let steps = || self.steps.iter().map(|step| step.seconds).filter(|seconds| seconds.is_finite()).sum();
             let seconds: f64 = self.settings.wall_seconds.unwrap_or_else(steps);
             numbers.push(("Steps", last.step.to_string(), format!("in {}", duration(seconds))));
-            let rate = last.tokens as f64 / last.seconds;
-            numbers.push(("Tokens per second", shown(rate, 3), "of the last step".into()));
+            let tokens: u64 = self.steps.iter().map(|step| step.tokens).sum();
+            numbers.push(("Tokens per second", shown(tokens as f64 / seconds, 3), "with evaluations".into()));
         }
         numbers.push(("Parameters", self.settings.parameters.to_string(), String::new()));
         numbers
