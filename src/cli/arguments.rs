@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use ketformer::gpu::GpuOptions;
 
+use crate::cli::gpt_arguments::{EXAMPLE as GPT_EXAMPLE, GptCommand};
 use crate::cli::groups::hamiltonian::Hamiltonians;
 use crate::cli::groups::train::MAX_SAMPLES;
 use crate::cli::groups::wave_function::WaveFunctions;
@@ -83,46 +84,6 @@ pub enum Command {
         subject: Option<String>,
     },
 }
-
-/// The commands of `ketformer gpt`.
-#[derive(Debug, Subcommand)]
-pub enum GptCommand {
-    /// Train a GPT on a text or on a built-in task
-    #[command(after_help = GPT_TRAIN_EXAMPLE)]
-    Train(GptTrainArguments),
-    /// Continue a prompt
-    #[command(after_help = GPT_SAMPLE_EXAMPLE)]
-    Sample(GptSampleArguments),
-    /// Compute the loss on held-out data
-    #[command(after_help = GPT_EVAL_EXAMPLE)]
-    Eval(GptEvalArguments),
-}
-
-const GPT_EXAMPLE: &str = "\
-Keys with their defaults: ketformer help gpt
-Examples: ketformer gpt train data=input.txt layers=4 heads=4 width=128 block=64 batch=12 steps=2000
-          ketformer gpt sample out/1 prompt='To be' temperature=0.8
-          ketformer gpt eval out/1";
-
-const GPT_TRAIN_EXAMPLE: &str = "\
-Keys with their defaults: ketformer help gpt
-Examples: ketformer gpt train data=input.txt layers=4 heads=4 width=128 block=64 batch=12 steps=2000
-          ketformer gpt train task=sort length=6 letters=3
-          ketformer gpt train data=input.txt tokenizer=bpe batch=4 lr=3e-5 steps=100 --weights gpt2
-          ketformer gpt train --resume out/1 steps=4000";
-
-const GPT_SAMPLE_EXAMPLE: &str = "\
-The prompt and its continuation are printed as they grow; several samples are separated by lines of ---.
-Keys with their defaults: ketformer help gpt
-Examples: ketformer gpt sample out/1 prompt='To be' tokens=200 temperature=0.8 top_k=40
-          ketformer gpt sample out/1 samples=4 seed=7 weights=best
-          ketformer gpt sample prompt=CBABBC greedy=true --weights gpt-nano-sort-model.json";
-
-const GPT_EVAL_EXAMPLE: &str = "\
-The loss is the mean cross-entropy; its error is that of independent tokens.
-Keys with their defaults: ketformer help gpt
-Examples: ketformer gpt eval out/1
-          ketformer gpt eval out/1 data=other.txt weights=best --json";
 
 const TRAIN_EXAMPLE: &str = "\
 Keys with their defaults: ketformer help train, ketformer help ptf, and so on; ketformer help lists all groups
@@ -274,63 +235,6 @@ impl GpuArguments {
         let with_values = with_values.into_iter().filter_map(|(flag, value)| Some([flag.to_string(), value?]));
         with_values.flatten().chain(tensorboard.then(|| "--tensorboard".to_string())).collect()
     }
-}
-
-/// `ketformer gpt train`
-#[derive(Debug, Clone, Args)]
-pub struct GptTrainArguments {
-    /// Settings of the run, such as data=input.txt steps=2000
-    #[arg(value_name = "KEY=VALUE")]
-    pub settings: Vec<String>,
-    /// Run folder, new or empty [default: a numbered folder under out/]
-    #[arg(short, long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Initial weights, which define the sizes: a run folder, a safetensors file of Hugging Face's GPT-2 or of nanoGPT, or
-    /// a JSON file of minGPT
-    #[arg(long, value_name = "FILE")]
-    pub weights: Option<PathBuf>,
-    /// Resume the run in this folder, to the same bits on the same adapter; steps, lr, min_lr, clip, eval_batches,
-    /// report, checkpoint, max_rejected_steps and max_device_losses are allowed to change
-    #[arg(long, value_name = "RUN")]
-    pub resume: Option<PathBuf>,
-    /// Print one JSON object per report, each on a line of stdout, and a last one with the result
-    #[arg(long)]
-    pub json: bool,
-    /// Also write every step to TensorBoard event files in the folder tensorboard of the run;
-    /// `tensorboard --logdir out` displays them
-    #[arg(long)]
-    pub tensorboard: bool,
-    #[command(flatten)]
-    pub gpu: GpuArguments,
-}
-
-/// `ketformer gpt sample`
-#[derive(Debug, Args)]
-pub struct GptSampleArguments {
-    /// Run folder, and settings such as prompt='To be'
-    #[arg(value_name = "RUN|KEY=VALUE")]
-    pub words: Vec<String>,
-    /// Weights to sample from instead of a run folder, a file as for `ketformer gpt train --weights`
-    #[arg(long, value_name = "FILE")]
-    pub weights: Option<PathBuf>,
-    /// Print one JSON object per sample
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub gpu: GpuArguments,
-}
-
-/// `ketformer gpt eval`
-#[derive(Debug, Args)]
-pub struct GptEvalArguments {
-    /// Run folder, and settings such as weights=best
-    #[arg(value_name = "RUN|KEY=VALUE")]
-    pub words: Vec<String>,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-    #[command(flatten)]
-    pub gpu: GpuArguments,
 }
 
 /// `ketformer sweep`

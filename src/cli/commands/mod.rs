@@ -17,7 +17,8 @@ mod tune;
 use ketformer::Result;
 
 use super::Outcome;
-use super::arguments::{Command, GptCommand};
+use super::arguments::Command;
+use super::gpt_arguments::GptCommand;
 
 /// Runs a command.
 ///

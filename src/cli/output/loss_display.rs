@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(display.line(&report), "loss 1.5300  validation 1.7500");
         let reward = RewardReport { mean: 0.5, error: 0.01, divergence: 0.25, entropy: 3.0 };
         let report = GptReport { reward: Some(reward), ..report };
-        assert_eq!(display.bar(&report), ["reward 0.500 ± 0.010", "KL 0.25", "validation 1.7500"]);
+        assert_eq!(display.bar(&report), ["reward 0.5000 ± 0.0100", "KL 0.25", "validation 1.7500"]);
         assert_eq!(display.object(&report)["reward"], json!([0.5, 0.01]));
         let loss = Loss { mean: 1.8812, error: 0.0043, tokens: 10 };
         assert_eq!(loss_line(&loss), "1.8812 ± 0.0043 nats/token  perplexity 6.56");

@@ -56,6 +56,9 @@ impl<T: Training> Default for Results<T> {
     }
 }
 
+/// Open metrics and the reports of their rows.
+type Rows<R> = (Metrics<R>, Vec<R>);
+
 /// Results at a checkpoint that cannot be computed from the metrics of a run without a folder.
 pub(super) struct SavedResults<T: Training> {
     pub summary: T::Summary,
@@ -177,7 +180,7 @@ impl<T: Training> TrainingRun<T> {
 
     /// Opens the metrics in `folder` after the last step, and takes the results of their rows. Warns about what they
     /// lack.
-    pub(super) fn resumed_metrics(&mut self, folder: &RunFolder) -> Result<(Metrics<T::Report>, Vec<T::Report>)> {
+    pub(super) fn resumed_metrics(&mut self, folder: &RunFolder) -> Result<Rows<T::Report>> {
         let ResumedMetrics { metrics, reports, repair, .. } = Metrics::resume(&folder.file(METRICS_FILE), self.done)?;
         if let Some(repair) = repair {
             output::warning(&format!(

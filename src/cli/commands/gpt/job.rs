@@ -11,7 +11,7 @@ use ketformer::text::Tokenizer;
 use super::data::Source;
 use super::subject::GptRun;
 use super::training::GptTraining;
-use crate::cli::arguments::GptTrainArguments;
+use crate::cli::gpt_arguments::GptTrainArguments;
 use crate::cli::groups::gpt::{self, GROUP, Task};
 use crate::cli::output::progress::OutputStyle;
 use crate::cli::settings::Settings;

@@ -11,7 +11,7 @@ mod training;
 
 use ketformer::Result;
 
-use crate::cli::arguments::GptTrainArguments;
+use crate::cli::gpt_arguments::GptTrainArguments;
 use crate::cli::training::{TrainingRun, resume};
 use crate::cli::{Outcome, interrupt};
 pub use eval::run as eval;
