@@ -78,11 +78,15 @@ mod tests {
         assert!(!is_killed_start(folder), "an empty folder");
         put(LOCK_FILE, "");
         assert!(is_killed_start(folder));
+        // Without a checkpoint, it is a file of another program.
+        put("config.json", "{}");
+        assert!(!is_killed_start(folder));
         for (name, text) in [
             ("settings.json.part", "{"),
             (".ketformer-0123456789abcdef.part", ""),
             ("checkpoint-000000000.safetensors", "x"),
             (METRICS_FILE, "step,energy\n"),
+            ("tokenizer.json", "{}"),
         ] {
             put(name, text);
         }

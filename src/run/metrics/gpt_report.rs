@@ -82,3 +82,39 @@ static QUANTITIES: &[Quantity] = &[
     // Last: without it, two runs of one command on one adapter give identical bytes.
     number!("seconds", seconds).scalar("time/seconds_per_step").history(),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::run::{Metrics, ResumedMetrics};
+
+    #[test]
+    fn rows_read_back_to_the_same_bits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.csv");
+        let report = GptReport {
+            step: 1,
+            loss: 0.1 + 0.2,
+            loss_error: 1e-300,
+            validation_loss: Some(1.5),
+            gradient_norm: 0.25,
+            learning_rate: 5e-4,
+            tokens: 768,
+            accepted: true,
+            reward: Some(RewardReport { mean: 0.5, error: 0.125, divergence: -0.1, entropy: 3.0 }),
+            seconds: 0.75,
+        };
+        let plain = GptReport { step: 2, validation_loss: None, accepted: false, reward: None, ..report.clone() };
+        let mut metrics = Metrics::create(&path).unwrap();
+        metrics.write(&report).unwrap();
+        metrics.write(&plain).unwrap();
+        metrics.flush().unwrap();
+        let header = "step,loss,loss_error,validation_loss,gradient_norm,learning_rate,tokens,accepted,reward,\
+                      reward_error,divergence,entropy,seconds";
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().next(), Some(header));
+        let ResumedMetrics { reports, repair, .. } = Metrics::<GptReport>::resume(&path, 2).unwrap();
+        assert_eq!((reports, repair), (vec![report, plain], None));
+    }
+}
