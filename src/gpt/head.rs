@@ -37,6 +37,14 @@ struct Chunk {
     gradient: View,
 }
 
+impl Chunk {
+    /// Logits (rows, columns) of this chunk among those of `rows` rows.
+    fn logits_of(&self, logits: &View, rows: u32) -> Result<View> {
+        let [first, columns, rows] = [self.first, self.columns, rows].map(u64::from);
+        logits.range(logits.label(), rows * first, rows * columns)
+    }
+}
+
 /// Projection to the vocabulary on a device.
 pub(super) struct VocabularyHead {
     width: u32,
@@ -73,7 +81,7 @@ impl VocabularyHead {
     /// Records the logits of `rows` rows of `x` (rows, C): chunk after chunk (rows, columns).
     pub(super) fn record(&self, plan: &mut Plan, x: &View, logits: &View, rows: u32) -> Result<()> {
         self.chunks.iter().try_for_each(|chunk| {
-            let logits = self.logits_of(chunk, logits, rows)?;
+            let logits = chunk.logits_of(logits, rows)?;
             let product =
                 LinearProduct { x: x.clone(), weight: chunk.value.clone(), bias: None, extra: Extra::None, y: logits };
             product.record(plan, &LinearShape::forward(rows, self.width, chunk.columns))
@@ -91,11 +99,6 @@ impl VocabularyHead {
             }
         }
         logits
-    }
-
-    fn logits_of(&self, chunk: &Chunk, logits: &View, rows: u32) -> Result<View> {
-        let [first, columns, rows] = [chunk.first, chunk.columns, rows].map(u64::from);
-        logits.range(logits.label(), rows * first, rows * columns)
     }
 }
 
@@ -180,7 +183,7 @@ impl HeadTraining {
         };
         head.record(plan, &x, &self.logits, rows)?;
         for chunk in &head.chunks {
-            let logits = head.logits_of(chunk, &self.logits, rows)?;
+            let logits = chunk.logits_of(&self.logits, rows)?;
             let (targets, statistics) = (self.targets.view(), self.statistics.view());
             CrossEntropyStatistics { logits, targets, statistics }.record(plan, &shape(chunk))?;
         }
@@ -188,7 +191,7 @@ impl HeadTraining {
         let needed = if backward.is_some() { head.chunks.len() } else { 1 };
         for chunk in &head.chunks[..needed] {
             let gradient = CrossEntropyGradient {
-                logits: head.logits_of(chunk, &self.logits, rows)?,
+                logits: chunk.logits_of(&self.logits, rows)?,
                 targets: self.targets.view(),
                 weight: self.weight.view(),
                 statistics: self.statistics.view(),
@@ -207,7 +210,7 @@ impl HeadTraining {
         }
         let mut extra = Extra::None;
         for chunk in &head.chunks {
-            let d_logits = head.logits_of(chunk, &self.logits, rows)?;
+            let d_logits = chunk.logits_of(&self.logits, rows)?;
             let gradient =
                 LinearGradient { x: x.clone(), d_y: d_logits.clone(), d_weight: chunk.gradient.clone(), d_bias: None };
             let shape = GradientShape { rows: rows.into(), inputs: head.width, outputs: chunk.columns };

@@ -5,7 +5,7 @@
 
 use super::{GptConfig, TokenPositions};
 use crate::error::Result;
-use crate::model::{Initial, Layout, ParameterSpec, Tensor, Weights};
+use crate::model::{Initial, Layout, ParameterSlot, ParameterSpec, Tensor, Weights};
 
 /// Standard deviation of the initial values of matrices.
 pub(super) const DEVIATION: f64 = 0.02;
@@ -95,22 +95,22 @@ impl GptLayout {
     /// As [`Layout::flatten`].
     pub(crate) fn padded(&self, weights: &Weights) -> Result<Weights> {
         self.public.check(weights)?;
-        Ok(self.resized(weights, &self.device))
+        Ok(resized(weights, &self.device))
     }
 
     /// Weights without the padded rows of the device.
     pub(crate) fn cut(&self, weights: &Weights) -> Weights {
-        self.resized(weights, &self.public)
+        resized(weights, &self.public)
     }
+}
 
-    /// Weights with the shapes of `layout`, filled up with zeros.
-    fn resized(&self, weights: &Weights, layout: &Layout) -> Weights {
-        let tensor = |slot: &crate::model::ParameterSlot| {
-            let spec = &slot.spec;
-            let mut values = weights.tensors.get(&spec.name).map(|tensor| tensor.values.clone()).unwrap_or_default();
-            values.resize(slot.elements as usize, 0.0);
-            (spec.name.clone(), Tensor { shape: spec.shape.clone(), values })
-        };
-        Weights { tensors: layout.slots().iter().map(tensor).collect() }
-    }
+/// Weights with the shapes of `layout`, filled up with zeros.
+fn resized(weights: &Weights, layout: &Layout) -> Weights {
+    let tensor = |slot: &ParameterSlot| {
+        let spec = &slot.spec;
+        let mut values = weights.tensors.get(&spec.name).map(|tensor| tensor.values.clone()).unwrap_or_default();
+        values.resize(slot.elements as usize, 0.0);
+        (spec.name.clone(), Tensor { shape: spec.shape.clone(), values })
+    };
+    Weights { tensors: layout.slots().iter().map(tensor).collect() }
 }

@@ -42,11 +42,16 @@ impl Gpt {
     /// Creates the parameters with the values of `weights`.
     pub(crate) fn new(gpu: &Gpu, config: &GptConfig, weights: &Weights) -> Result<Self> {
         config.check()?;
-        let layout = GptLayout::new(config);
-        let parameters = Parameters::new(gpu, layout.device.clone(), Precision::Single)?;
-        let gpt = Self { gpu: gpu.clone(), config: config.clone(), layout, parameters };
+        let gpt = Self::without_values(gpu, config)?;
         gpt.write(weights)?;
         Ok(gpt)
+    }
+
+    /// Creates the parameters, all zero.
+    pub(super) fn without_values(gpu: &Gpu, config: &GptConfig) -> Result<Self> {
+        let layout = GptLayout::new(config);
+        let parameters = Parameters::new(gpu, layout.device.clone(), Precision::Single)?;
+        Ok(Self { gpu: gpu.clone(), config: config.clone(), layout, parameters })
     }
 
     /// Writes `weights`.

@@ -100,7 +100,8 @@ fn greedy_sampling_takes_the_most_probable_token_and_stops_when_told() {
     let mut sampler = GptSampler::new(&gpu, config, &weights, 1).unwrap();
     let settings = SamplingSettings { new_tokens: 100, greedy: true, ..SamplingSettings::default() };
     let prompt = tokens(config, 3, 8);
-    let text = sampler.sample(&[prompt.clone()], &settings, |texts| texts[0].tokens.len() < 4).unwrap().remove(0);
+    let text =
+        sampler.sample(std::slice::from_ref(&prompt), &settings, |texts| texts[0].tokens.len() < 4).unwrap().remove(0);
     assert_eq!(text.tokens.len(), 4);
     let mut whole = [prompt.clone(), text.tokens.clone()].concat();
     whole.resize(config.block, 0);

@@ -93,3 +93,16 @@ fn dropout_changes_training_but_not_evaluation() {
     second.restore(&first.checkpoint().unwrap()).unwrap();
     assert_eq!([head, reports(&mut second, 4)].concat(), a);
 }
+
+#[test]
+fn a_budget_that_is_too_small_is_refused_with_the_needed_one() {
+    let gpt = &configs()[0];
+    let batches = || Box::new(Counting { vocabulary: 7, sequences: 3, block: gpt.block });
+    let trainer = |memory| {
+        let config = GptTrainConfig { memory: Some(memory), ..GptTrainConfig::default() };
+        GptTrainer::new(&gpu(), gpt, config, batches())
+    };
+    let message = trainer(1 << 10).map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("GptTrainConfig::memory=1MiB") && message.contains("accumulate"), "{message}");
+    trainer(1 << 20).unwrap();
+}

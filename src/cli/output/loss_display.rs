@@ -80,7 +80,7 @@ mod tests {
         let mut display = LossDisplay::default();
         let report = GptReport { loss: 1.53, loss_error: 0.02, ..GptReport::default() };
         assert_eq!(display.line(&report), "loss 1.5300");
-        display.take(&GptReport { validation_loss: Some(1.75), ..report.clone() });
+        display.take(&GptReport { validation_loss: Some(1.75), ..report });
         assert_eq!(display.line(&report), "loss 1.5300  validation 1.7500");
         let reward = RewardReport { mean: 0.5, error: 0.01, divergence: 0.25, entropy: 3.0 };
         let report = GptReport { reward: Some(reward), ..report };

@@ -9,9 +9,11 @@ use super::source::{Source, StepBatches, WeightedBatch};
 use super::steps::GptSteps;
 use super::tuning::{TuneConfig, Tuning};
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpt::layout::GptLayout;
 use crate::gpt::network::{Gpt, TrainingPass};
 use crate::gpt::{Batches, GptConfig, GptReport, IGNORED, RewardReport};
 use crate::gpu::{Buffer, Gpu, Plan};
+use crate::host_memory;
 use crate::kernels::nn::adam::AdamRates;
 use crate::model::Weights;
 use crate::vmc::Checkpoint;
@@ -77,6 +79,42 @@ pub struct GptTrainer {
     failed: bool,
 }
 
+/// Checks that the buffers of training `sequences` windows fit into the budget, before any of them is allocated.
+fn check_memory(gpu: &Gpu, gpt: &GptConfig, config: &GptTrainConfig, sequences: u32) -> Result<()> {
+    let layout = GptLayout::new(gpt);
+    let budget = config.memory.unwrap_or(gpu.default_memory());
+    let needed = gpu.dry_run(|gpu| {
+        let gpt = Gpt::without_values(gpu, gpt)?;
+        TrainingPass::new(&gpt, sequences, config.dropout)?;
+        AdamBuffers::new(gpu, layout.device.elements())?;
+        Readback::new(gpu, sequences as usize * gpt.config.block, config.accumulate as usize)
+    })?;
+    if needed.excess > 0
+        && let Some((label, bytes)) = needed.largest
+    {
+        let message = format!(
+            "gpt: buffer `{label}` needs {} MiB, more than this adapter allows; give a batch of fewer windows",
+            bytes >> 20
+        );
+        return Err(Error::new(ErrorKind::Memory, message));
+    }
+    if needed.bytes > budget {
+        let of_parameters = 16 * layout.device.elements();
+        let message = format!(
+            "gpt: training {sequences} windows of {} tokens needs {} MiB, {} MiB of them for parameters, gradient and \
+             moments, and the budget is {} MiB; give GptTrainConfig::memory={}MiB, or smaller batches and a larger \
+             GptTrainConfig::accumulate",
+            gpt.block,
+            needed.bytes.div_ceil(1 << 20),
+            of_parameters >> 20,
+            budget >> 20,
+            needed.bytes.div_ceil(1 << 20)
+        );
+        return Err(Error::new(ErrorKind::Memory, message));
+    }
+    host_memory::check("the initial parameters", 8 * layout.device.elements(), "use a smaller model")
+}
+
 impl GptTrainer {
     /// Records the plans of a step and writes the initial weights for the seed.
     ///
@@ -94,6 +132,7 @@ impl GptTrainer {
             );
             return Err(Error::new(ErrorKind::Settings, message));
         }
+        check_memory(gpu, gpt, &config, sequences as u32)?;
         let gpt = Gpt::new(gpu, gpt, &gpt.initial(config.seed))?;
         Self::of(gpt, config, Source::Data(batches))
     }

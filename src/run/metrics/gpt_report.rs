@@ -106,7 +106,7 @@ mod tests {
             reward: Some(RewardReport { mean: 0.5, error: 0.125, divergence: -0.1, entropy: 3.0 }),
             seconds: 0.75,
         };
-        let plain = GptReport { step: 2, validation_loss: None, accepted: false, reward: None, ..report.clone() };
+        let plain = GptReport { step: 2, validation_loss: None, accepted: false, reward: None, ..report };
         let mut metrics = Metrics::create(&path).unwrap();
         metrics.write(&report).unwrap();
         metrics.write(&plain).unwrap();

@@ -34,8 +34,8 @@ pub(crate) struct AdamBuffers {
 impl AdamBuffers {
     pub(crate) fn new(gpu: &Gpu, elements: u64) -> Result<Self> {
         Ok(Self {
-            m: gpu.buffer("ketformer.adam.m", elements)?,
-            v: gpu.buffer("ketformer.adam.v", elements)?,
+            m: gpu.large_buffer("ketformer.adam.m", elements)?,
+            v: gpu.large_buffer("ketformer.adam.v", elements)?,
             state: gpu.upload("ketformer.adam.state", &BEGIN)?,
             part: gpu.buffer("ketformer.adam.part", Adam::part_elements(elements as u32))?,
         })

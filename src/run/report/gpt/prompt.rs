@@ -129,7 +129,7 @@ mod tests {
 
     fn view() -> PromptView {
         let causal: Vec<f64> =
-            (0..9).map(|at| if at % 3 <= at / 3 { 1.0 / (1 + at / 3) as f64 } else { 0.0 }).collect();
+            (0..9).map(|at| if at % 3 <= at / 3 { 1.0 / f64::from(1 + at / 3) } else { 0.0 }).collect();
         PromptView {
             tokens: ["a", " ", "<"].map(String::from).to_vec(),
             probabilities: vec![None, Some(0.5), Some(0.25)],
