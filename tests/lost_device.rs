@@ -52,17 +52,22 @@ fn training_continues_on_a_new_device_to_the_same_bits() {
     let mut random = RandomInputs::new(5);
     let mut lost = 0;
     let undisturbed = kinds().map(|(model, optimizer)| {
-        let mut energies = Vec::new();
-        let mut trainer = trainer(&Gpu::new().unwrap(), &*model, optimizer).unwrap();
-        let begun = std::time::Instant::now();
-        let checkpoint = train(&mut trainer, &mut energies).unwrap();
-        (checkpoint, energies, begun.elapsed().as_millis() as u32 + 1)
+        let whole = || {
+            let mut energies = Vec::new();
+            let mut trainer = trainer(&Gpu::new().unwrap(), &*model, optimizer).unwrap();
+            let begun = std::time::Instant::now();
+            let checkpoint = train(&mut trainer, &mut energies).unwrap();
+            (checkpoint, energies, begun.elapsed().as_millis() as u32 + 1)
+        };
+        // The first device also compiles the kernels, which the driver keeps for the devices after it.
+        whole();
+        whole()
     });
     for round in 0.. {
         if lost >= all {
             break;
         }
-        assert!(round < 100 * (all + 1), "devices are not lost");
+        assert!(round < 20 * (all + 1), "devices are not lost");
         let kind = round as usize % 2;
         let (model, optimizer) = &kinds()[kind];
         let (whole, expected, time) = &undisturbed[kind];
@@ -73,7 +78,7 @@ fn training_continues_on_a_new_device_to_the_same_bits() {
         trainer.checkpoint().unwrap();
         let found = loop {
             if lost < all {
-                let (device, delay) = (gpu.device().clone(), random.integers(1, 2 * time)[0]);
+                let (device, delay) = (gpu.device().clone(), random.integers(1, *time)[0]);
                 std::thread::spawn(move || {
                     std::thread::sleep(Duration::from_millis(delay.into()));
                     device.destroy();
