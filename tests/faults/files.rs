@@ -65,7 +65,7 @@ fn copy(from: &Path, to: &Path) {
 #[test]
 fn damaged_files_are_refused_or_make_no_difference() {
     let original = &*ORIGINAL;
-    for_each_fault(50, |fault| {
+    for_each_fault(24, |fault| {
         let folder = TempDir::new().map_err(|error| error.to_string())?;
         let path = folder.path();
         copy(original.folder.path(), path);

@@ -66,22 +66,19 @@ fn probabilities_and_energies_are_those_of_the_subspace() {
 fn training_reaches_the_ground_state_of_the_subspace() {
     let sr = Optimizer::StochasticReconfiguration(StochasticReconfiguration::default().with_lambda(1e-2));
     let of = |at: usize| models().swap_remove(at);
-    for ((model, lattice), optimizer, learning_rate) in [
-        (of(0), Optimizer::Adam, 0.01),
-        (of(2), Optimizer::Adam, 0.01),
-        (of(3), sr, 0.1),
-        (of(4), Optimizer::Adam, 0.01),
-    ] {
+    for ((model, lattice), optimizer, learning_rate) in
+        [(of(0), Optimizer::Adam, 0.01), (of(3), sr, 0.1), (of(4), Optimizer::Adam, 0.01)]
+    {
         let name = format!("{} {lattice}", model.name());
         let model = blockaded(model, 1.0);
         let hamiltonian = Blockade { hamiltonian: Rydberg { v: 1e6, delta: 0.5, omega: 2.0 }, radius: 1.0 };
         // Without the far interactions the ground state is smooth.
         let hamiltonian = Blockade { hamiltonian: Rydberg { v: 1e-3, ..hamiltonian.hamiltonian }, ..hamiltonian };
         let exact = ground_state(&hamiltonian.terms(&lattice).unwrap(), lattice.sites()).unwrap().energy;
-        let config = TrainConfig { samples: 256, optimizer, learning_rate, seed: 2, ..TrainConfig::default() };
+        let config = TrainConfig { samples: 128, optimizer, learning_rate, seed: 2, ..TrainConfig::default() };
         let mut trainer = Trainer::new(gpu(), &lattice, &hamiltonian, &model, config).unwrap();
-        let reports: Vec<_> = trainer.steps(250).map(Result::unwrap).collect();
-        let energy = reports[225..].iter().map(|report| report.energy).sum::<f64>() / 25.0;
+        let reports: Vec<_> = trainer.steps(200).map(Result::unwrap).collect();
+        let energy = reports[175..].iter().map(|report| report.energy).sum::<f64>() / 25.0;
         println!("{name}: {energy} is {exact}");
         assert!((energy - exact).abs() < 0.02 * exact.abs(), "{name}: {energy} {exact}");
     }

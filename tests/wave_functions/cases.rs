@@ -69,14 +69,16 @@ pub fn problems() -> Vec<(Case, Vec<&'static dyn Hamiltonian>)> {
     cases().into_iter().map(with).collect()
 }
 
-/// Every case with one of the Hamiltonians that it supports, cycling through them from case to case.
+/// One case of each kind with one of the Hamiltonians that it supports, cycling through them from case to case.
 pub fn in_turn() -> Vec<(Case, &'static dyn Hamiltonian)> {
+    let kinds: Vec<&str> = kinds().iter().map(|case| case.name).collect();
     let with = |(turn, case): (usize, Case)| {
         let hamiltonians = case.hamiltonians();
         let hamiltonian = hamiltonians[turn % hamiltonians.len()];
         (case, hamiltonian)
     };
-    cases().into_iter().enumerate().map(with).collect()
+    let all = cases().into_iter().enumerate().map(with);
+    all.filter(|(case, _)| kinds.contains(&case.name)).collect()
 }
 
 /// PTF of (patch, width, heads, layers, feed-forward width).

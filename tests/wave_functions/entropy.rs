@@ -41,7 +41,7 @@ fn it_is_that_of_the_reduced_density_matrix() {
         let state = state(&case.amplitudes(1));
         for part in [(0..n).map(|i| i < n / 2).collect::<Vec<bool>>(), (0..n).map(|i| i % 3 == 1).collect()] {
             let exact = purity(&state, &part);
-            let found = entropy(case, &part, 4000, 3).unwrap();
+            let found = entropy(case, &part, 2000, 3).unwrap();
             println!("{}: {:?} of {exact}, {:?}", case.name, found.purity, found.entropy);
             assert!((found.purity.value - exact).abs() < 5.0 * found.purity.error, "{}: {found:?} {exact}", case.name);
             assert!(found.purity.error < 0.15 && (found.entropy.value + found.purity.value.ln()).abs() < 1e-12);

@@ -6,7 +6,7 @@ use ketformer::physics::{Lattice, Rydberg};
 use ketformer::vmc::{TrainConfig, Trainer};
 use ketformer::{Error, ErrorKind};
 
-use super::cases::cases;
+use super::cases::kinds;
 
 /// Budget in MiB that the error for a smaller one suggests.
 fn remedy(error: &Error) -> u64 {
@@ -38,7 +38,7 @@ fn config(samples: usize, memory: u64) -> TrainConfig {
 fn buffers_fit_into_the_budget() {
     // A separate device: allocations of other tests on a shared one would be counted too.
     let gpu = Gpu::new().unwrap();
-    for case in cases() {
+    for case in kinds() {
         for samples in [2, 65, 1000] {
             let new =
                 |memory| Trainer::new(&gpu, &case.lattice, case.hamiltonian(), &*case.model, config(samples, memory));
@@ -56,7 +56,7 @@ fn buffers_fit_into_the_budget() {
 #[test]
 fn a_budget_that_is_too_small_says_what_would_do() {
     let gpu = Gpu::new().unwrap();
-    for case in cases() {
+    for case in kinds() {
         let new = |memory| Trainer::new(&gpu, &case.lattice, case.hamiltonian(), &*case.model, config(256, memory));
         for memory in [0, 1, 1 << 20] {
             let error = new(memory).err().expect("a budget of 1 MiB holds nothing");

@@ -4,7 +4,7 @@ use ketformer::model::Weights;
 use ketformer::physics::Rydberg;
 use ketformer::vmc::{SampleConfig, StepReport, TrainConfig, Trainer};
 
-use super::cases::{Case, cases, gpu, kinds};
+use super::cases::{Case, gpu, kinds};
 
 fn bits(weights: &Weights) -> Vec<u32> {
     weights.tensors.values().flat_map(|tensor| tensor.values.iter().map(|value| value.to_bits())).collect()
@@ -20,7 +20,7 @@ fn step(trainer: &mut Trainer) -> StepReport {
 
 #[test]
 fn a_step_that_is_not_finite_is_rejected() {
-    for case in cases() {
+    for case in kinds() {
         let mut trainer = Trainer::new(gpu(), &case.lattice, case.hamiltonian(), &*case.model, config(100)).unwrap();
         let bad = case.overflowing();
         trainer.set_weights(&bad).unwrap();

@@ -35,7 +35,7 @@ fn a_diagonal_hamiltonian_is_in_thermal_equilibrium() {
     ] {
         let annealing = Annealing { start: temperature, end: temperature, steps: 1 };
         let config = TrainConfig {
-            samples: 512,
+            samples: 256,
             optimizer,
             learning_rate,
             annealing,
@@ -54,7 +54,7 @@ fn a_diagonal_hamiltonian_is_in_thermal_equilibrium() {
         assert!((found - exact).abs() < 0.06 * exact.abs(), "{}: {found} is not {exact}", model.name());
     }
     // Without a temperature, the same run ends in a ground state.
-    let config = TrainConfig { samples: 512, learning_rate: 0.01, seed: 1, ..TrainConfig::default() };
+    let config = TrainConfig { samples: 256, learning_rate: 0.01, seed: 1, ..TrainConfig::default() };
     let mut trainer = Trainer::new(gpu(), &lattice, &ising, &ptf, config).unwrap();
     let last = trainer.steps(200).map(Result::unwrap).last().unwrap();
     assert!(last.energy < exact - 0.3 && last.temperature.is_none(), "{last:?}");

@@ -176,7 +176,7 @@ fn steps_go_on_where_they_were_left() {
 /// Steps along the gradient lower the energy.
 #[test]
 fn training_lowers_the_energy() {
-    for case in cases() {
+    for case in kinds() {
         let config = TrainConfig { learning_rate: 1e-2, ..config() };
         let energies: Vec<f64> = trainer(&case, config).steps(25).map(|report| report.unwrap().energy).collect();
         let (before, after) = (energies[..3].iter().sum::<f64>() / 3.0, energies[22..].iter().sum::<f64>() / 3.0);
