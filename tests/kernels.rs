@@ -1,7 +1,11 @@
 //! Every kernel on this machine's adapter against its f64 reference.
+//!
+//! By default a part of the cases runs, see [`chosen`]; `KETFORMER_ALL_CASES=1` runs all of them, as `ketformer doctor`
+//! does.
 
 mod devices;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::OnceLock;
 
@@ -31,53 +35,101 @@ fn for_every_kernel<T: Send>(check: impl Fn(&Gpu, &Entry) -> T + Sync) -> Vec<T>
     })
 }
 
-/// Result of a case of a kernel.
-struct Ran {
+/// Cases of a kernel.
+struct Table {
     kernel: &'static str,
-    /// For a case of a variant: kernel that the variants belong to, reduction order and name of the variant, and name
-    /// of the case without the variant.
-    variant: Option<(&'static str, u32, &'static str, String)>,
+    /// Names of all cases, whether they ran or not, and their variants.
+    cases: Vec<(String, Option<Form>)>,
+    ran: Vec<Ran>,
+}
+
+/// Kernel that has variants, and one of them.
+type Form = (&'static str, &'static Variant);
+
+/// Result of a case.
+struct Ran {
     name: String,
+    form: Option<Form>,
+    /// Outputs that differ from the reference.
     failures: Vec<String>,
-    /// Failures of one case of each kernel in buffers without padding.
+    /// The same in buffers without padding, for one case of each kernel.
     unpadded: Option<Vec<String>>,
+    /// What is wrong with further runs and comparisons of some cases, see [`examine`].
+    examined: Option<Vec<String>>,
     /// Hash of the output words.
     digest: u64,
 }
 
-/// Every case of every kernel, run once.
-fn all_cases() -> &'static [Ran] {
-    static RAN: OnceLock<Vec<Ran>> = OnceLock::new();
-    let run = |gpu: &Gpu, entry: &Entry, case: &Case| {
-        let kernel = entry.kernel.name;
-        let (failures, digest) = match case.run(gpu) {
-            Ok(words) => {
-                let wrong = case.compare(&words).into_iter().filter(|m| !m.passed());
-                let mut hasher = DefaultHasher::new();
-                words.hash(&mut hasher);
-                (wrong.map(|m| format!("{m:?}")).collect(), hasher.finish())
+impl Ran {
+    /// Name of the case without the variant.
+    fn shape(&self) -> &str {
+        self.name.split(" [").next().unwrap_or_default()
+    }
+}
+
+/// The tables of all kernels, whose cases ran once.
+fn tables() -> &'static [Table] {
+    static TABLES: OnceLock<Vec<Table>> = OnceLock::new();
+    TABLES.get_or_init(|| for_every_kernel(table))
+}
+
+fn table(gpu: &Gpu, entry: &Entry) -> Table {
+    let kernel = entry.kernel.name;
+    let cases = (entry.cases)(gpu);
+    // Panels read textures, which buffers of a caller do not have.
+    let odd = cases.iter().position(is_odd).filter(|_| !kernel.ends_with("_panel"));
+    let mut chosen = chosen(&cases);
+    chosen.extend(odd.filter(|odd| !chosen.contains(odd)));
+    chosen.sort_unstable();
+    let run = |(turn, at): (usize, &usize)| {
+        let case = &cases[*at];
+        let (name, form) = (case.name.clone(), variant_of(kernel, case));
+        let words = match case.run(gpu) {
+            Ok(words) => words,
+            Err(error) => {
+                return Ran {
+                    name,
+                    form,
+                    failures: vec![error.to_string()],
+                    unpadded: None,
+                    examined: None,
+                    digest: 0,
+                };
             }
-            Err(error) => (vec![error.to_string()], 0),
         };
-        let variant = variant_of(kernel, case).map(|(choice, variant)| {
-            let shape = case.name.split(" [").next().unwrap_or_default().to_string();
-            (choice, variant.reduction_order, variant.name, shape)
-        });
-        Ran { kernel, variant, name: case.name.clone(), failures, unpadded: None, digest }
+        let mut hasher = DefaultHasher::new();
+        words.hash(&mut hasher);
+        // The last cases have f16 in buffers if the kernel supports it.
+        let is_examined = turn < 2 || turn + 2 >= chosen.len();
+        Ran {
+            name,
+            form,
+            failures: failures(case, &words),
+            unpadded: (odd == Some(*at)).then(|| without_padding(gpu, case)),
+            examined: is_examined.then(|| examine(gpu, kernel, case, &words)),
+            digest: hasher.finish(),
+        }
     };
-    RAN.get_or_init(|| {
-        let found = for_every_kernel(|gpu, entry| -> Vec<Ran> {
-            let cases = (entry.cases)(gpu);
-            let mut ran: Vec<Ran> = cases.iter().map(|case| run(gpu, entry, case)).collect();
-            // Panels read textures, which buffers of a caller do not have.
-            let odd = cases.iter().position(is_odd).filter(|_| !entry.kernel.name.ends_with("_panel"));
-            if let Some(odd) = odd {
-                ran[odd].unpadded = Some(without_padding(gpu, &cases[odd]));
-            }
-            ran
-        });
-        found.into_iter().flatten().collect()
-    })
+    let ran = chosen.iter().enumerate().map(run).collect();
+    Table { kernel, cases: cases.iter().map(|case| (case.name.clone(), variant_of(kernel, case))).collect(), ran }
+}
+
+/// Indices of the cases that run: the first two and the last of each variant, or all. Tables begin with a usual shape
+/// and one that no tile divides, and end with the most rows.
+fn chosen(cases: &[Case]) -> Vec<usize> {
+    if std::env::var("KETFORMER_ALL_CASES").is_ok_and(|text| text == "1") {
+        return (0..cases.len()).collect();
+    }
+    let is_chosen = |at: &usize| {
+        let same = |other: &&Case| other.variant() == cases[*at].variant();
+        cases[..*at].iter().filter(same).count() < 2 || !cases[at + 1..].iter().any(|case| same(&case))
+    };
+    (0..cases.len()).filter(is_chosen).collect()
+}
+
+/// Outputs of a case that differ from the reference.
+fn failures(case: &Case, words: &[Vec<u32>]) -> Vec<String> {
+    case.compare(words).into_iter().filter(|m| !m.passed()).map(|m| format!("{m:?}")).collect()
 }
 
 /// Whether padding makes an input longer.
@@ -89,78 +141,79 @@ fn is_odd(case: &Case) -> bool {
 /// Failures of a case in buffers without padding. A buffer shorter than a vec4 may be refused.
 fn without_padding(gpu: &Gpu, case: &Case) -> Vec<String> {
     match case.run_unpadded(gpu) {
-        Ok(words) => case.compare(&words).into_iter().filter(|m| !m.passed()).map(|m| format!("{m:?}")).collect(),
+        Ok(words) => failures(case, &words),
         Err(error) if error.kind() == ErrorKind::Shape && error.to_string().ends_with("needs 16") => Vec::new(),
         Err(error) => vec![error.to_string()],
     }
 }
 
-/// The first `first` cases of a kernel and the last two, which have f16 in buffers if the kernel supports it.
-fn some(mut cases: Vec<Case>, first: usize) -> Vec<Case> {
-    let last = cases.split_off(first.min(cases.len()));
-    cases.extend(last.into_iter().rev().take(2));
-    cases
+/// Runs a case again, without textures, and compares the words, which are right, after making an element of each output
+/// wrong and then NaN. Returns what is wrong: other bits, and wrong elements that the comparison accepts.
+fn examine(gpu: &Gpu, kernel: &str, case: &Case, words: &[Vec<u32>]) -> Vec<String> {
+    // Panels require textures. Other variants of their reduction order are compared with them elsewhere.
+    let storage = gpu.with_texels(gpu.reads_texels() && kernel.ends_with("_panel"));
+    let mut wrong = match case.run(&storage) {
+        Ok(again) if again == words => Vec::new(),
+        Ok(_) => vec!["other bits".to_string()],
+        Err(error) => vec![error.to_string()],
+    };
+    // No element of an empty output can be wrong.
+    for (at, (name, expected)) in case.outputs.iter().enumerate().filter(|(at, _)| !words[*at].is_empty()) {
+        let middle = words[at].len() / 2;
+        let mut altered = Case {
+            outputs: case.outputs.clone(),
+            name: String::new(),
+            inputs: Vec::new(),
+            record: Box::new(|_, _| Ok(())),
+        };
+        altered.outputs[at].1 = expected.perturbed(middle);
+        wrong.extend(altered.compare(words)[at].passed().then(|| format!("{name} accepts a wrong element")));
+        let mut poisoned = words.to_vec();
+        poisoned[at][middle] = f32::NAN.to_bits();
+        wrong.extend(case.compare(&poisoned)[at].passed().then(|| format!("{name} accepts NaN")));
+    }
+    wrong
+}
+
+/// Panics with the texts that `of` finds in the results of all cases, and returns the number of results that have any
+/// list of texts.
+fn none_of(of: impl Fn(&Ran) -> Option<&Vec<String>>) -> usize {
+    let all = tables().iter().flat_map(|table| table.ran.iter().map(move |ran| (table.kernel, ran)));
+    let found: Vec<_> = all.filter_map(|(kernel, ran)| Some((kernel, &ran.name, of(ran)?))).collect();
+    let lines =
+        found.iter().flat_map(|(kernel, name, texts)| texts.iter().map(move |t| format!("{kernel} {name}: {t}")));
+    let lines: Vec<String> = lines.collect();
+    assert!(lines.is_empty(), "{} failures:\n{}", lines.len(), lines.join("\n"));
+    found.len()
 }
 
 #[test]
 fn every_kernel_agrees_with_its_reference() {
-    let ran = all_cases();
-    let of = |ran: &Ran| -> Vec<String> {
-        ran.failures.iter().map(|failure| format!("{} {}: {failure}", ran.kernel, ran.name)).collect()
-    };
-    let failures: Vec<String> = ran.iter().flat_map(of).collect();
-    assert!(ran.len() >= ALL.len(), "only {} cases for {} kernels", ran.len(), ALL.len());
-    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    let ran = none_of(|ran| Some(&ran.failures));
+    assert!(ran >= ALL.len(), "only {ran} cases for {} kernels", ALL.len());
+    for Table { kernel, cases, ran } in tables() {
+        assert_eq!(cases.is_empty(), ran.is_empty(), "{kernel}");
+    }
 }
 
 #[test]
 fn every_kernel_gives_the_same_results_without_padding() {
-    let unpadded: Vec<(&Ran, &Vec<String>)> =
-        all_cases().iter().filter_map(|ran| Some((ran, ran.unpadded.as_ref()?))).collect();
-    assert!(unpadded.len() >= 40, "only {} kernels", unpadded.len());
-    for (ran, failures) in unpadded {
-        assert!(failures.is_empty(), "{} {}: {}", ran.kernel, ran.name, failures.join("\n"));
+    let unpadded = none_of(|ran| ran.unpadded.as_ref());
+    assert!(unpadded >= 40, "only {unpadded} kernels");
+}
+
+/// Results have the same bits from run to run, with and without textures, and every comparison rejects one wrong element
+/// and one NaN.
+#[test]
+fn results_are_bit_identical_from_run_to_run_and_wrong_answers_are_rejected() {
+    none_of(|ran| ran.examined.as_ref());
+    for Table { kernel, ran, .. } in tables() {
+        assert!(ran.is_empty() || ran.iter().any(|ran| ran.examined.is_some()), "{kernel}: no case is examined");
     }
 }
 
-/// Every comparison rejects one wrong element and one NaN.
-#[test]
-fn every_comparison_rejects_a_wrong_answer() {
-    for_every_kernel(|gpu, entry| {
-        for case in some((entry.cases)(gpu), 2) {
-            let words = case.run(gpu).unwrap();
-            for (at, (name, expected)) in case.outputs.iter().enumerate() {
-                let middle = words[at].len() / 2;
-                let mut wrong = Case {
-                    outputs: case.outputs.clone(),
-                    name: String::new(),
-                    inputs: Vec::new(),
-                    record: Box::new(|_, _| Ok(())),
-                };
-                wrong.outputs[at].1 = expected.perturbed(middle);
-                assert!(!wrong.compare(&words)[at].passed(), "{} {name} accepts a wrong element", entry.kernel.name);
-                let mut poisoned = words.clone();
-                poisoned[at][middle] = f32::NAN.to_bits();
-                assert!(!case.compare(&poisoned)[at].passed(), "{} {name} accepts NaN", entry.kernel.name);
-            }
-        }
-    });
-}
-
-#[test]
-fn results_are_bit_identical_from_run_to_run_and_with_and_without_textures() {
-    for_every_kernel(|gpu, entry| {
-        // Panels require textures. Other variants of their reduction order are compared with them elsewhere.
-        let storage = gpu.with_texels(gpu.reads_texels() && entry.kernel.name.ends_with("_panel"));
-        for case in some((entry.cases)(gpu), 3) {
-            let (first, second) = (case.run(gpu).unwrap(), case.run(&storage).unwrap());
-            assert!(first == second, "{} {}: other bits", entry.kernel.name, case.name);
-        }
-    });
-}
-
 /// Variant of a case, with the name of the kernel that it belongs to.
-fn variant_of(kernel: &str, case: &Case) -> Option<(&'static str, &'static Variant)> {
+fn variant_of(kernel: &str, case: &Case) -> Option<Form> {
     let name = case.variant()?;
     let variants = VARIANTS
         .iter()
@@ -170,18 +223,16 @@ fn variant_of(kernel: &str, case: &Case) -> Option<(&'static str, &'static Varia
 
 #[test]
 fn every_form_that_can_run_has_cases_and_every_case_of_a_form_is_known() {
-    let gpu = &devices()[0];
-    let mut seen = Vec::new();
-    for entry in ALL {
-        for case in (entry.cases)(gpu) {
-            let variant = variant_of(entry.kernel.name, &case);
-            assert_eq!(variant.is_some(), case.name.ends_with(']'), "{} {}", entry.kernel.name, case.name);
-            seen.extend(variant.map(|(kernel, variant)| (kernel, variant.name)));
+    let mut seen = BTreeSet::new();
+    for Table { kernel, cases, ran } in tables() {
+        for (name, form) in cases {
+            assert_eq!(form.is_some(), name.ends_with(']'), "{kernel} {name}");
         }
+        seen.extend(ran.iter().filter_map(|ran| ran.form).map(|(kernel, variant)| (kernel, variant.name)));
     }
     for variants in VARIANTS {
         for variant in variants.all {
-            let runs = variants.unsupported_reason(gpu, variant).is_none();
+            let runs = variants.unsupported_reason(&devices()[0], variant).is_none();
             assert_eq!(seen.contains(&(variants.kernel, variant.name)), runs, "{} {}", variants.kernel, variant.name);
         }
     }
@@ -191,13 +242,13 @@ fn every_form_that_can_run_has_cases_and_every_case_of_a_form_is_known() {
 #[test]
 fn forms_of_one_order_give_the_same_bits() {
     // By kernel, reduction order and name of the case without its variant: the first variant that ran, and its hash.
-    let mut first = std::collections::BTreeMap::new();
+    let mut first = BTreeMap::new();
     let mut compared = 0;
-    for Ran { kernel, variant, name, digest, .. } in all_cases() {
-        let Some((choice, reduction_order, variant, shape)) = variant else { continue };
-        let before = first.entry((*choice, *reduction_order, shape.as_str())).or_insert((*variant, *digest));
-        if before.0 != *variant {
-            assert!(before.1 == *digest, "{kernel} {name}: {} gives other bits", before.0);
+    for (kernel, ran) in tables().iter().flat_map(|table| table.ran.iter().map(|ran| (table.kernel, ran))) {
+        let Some((choice, variant)) = ran.form else { continue };
+        let before = first.entry((choice, variant.reduction_order, ran.shape())).or_insert((variant.name, ran.digest));
+        if before.0 != variant.name {
+            assert!(before.1 == ran.digest, "{kernel} {}: {} gives other bits", ran.name, before.0);
             compared += 1;
         }
     }
