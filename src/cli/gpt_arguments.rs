@@ -18,6 +18,9 @@ pub enum GptCommand {
     /// Compute the loss on held-out data
     #[command(after_help = EVAL_EXAMPLE)]
     Eval(GptEvalArguments),
+    /// Fine-tune a trained GPT by the reward of its continuations
+    #[command(after_help = TUNE_EXAMPLE)]
+    Tune(GptTuneArguments),
 }
 
 /// End of the help of `ketformer gpt`.
@@ -25,7 +28,8 @@ pub const EXAMPLE: &str = "\
 Keys with their defaults: ketformer help gpt
 Examples: ketformer gpt train data=input.txt layers=4 heads=4 width=128 block=64 batch=12 steps=2000
           ketformer gpt sample out/1 prompt='To be' temperature=0.8
-          ketformer gpt eval out/1";
+          ketformer gpt eval out/1
+          ketformer gpt tune out/1 reward=sorted --out tuned";
 
 const TRAIN_EXAMPLE: &str = "\
 Keys with their defaults: ketformer help gpt
@@ -46,6 +50,16 @@ The loss is the mean cross-entropy; its error is that of independent tokens.
 Keys with their defaults: ketformer help gpt
 Examples: ketformer gpt eval out/1
           ketformer gpt eval out/1 data=other.txt weights=best --json";
+
+const TUNE_EXAMPLE: &str = "\
+Maximizes the mean reward of sampled continuations, minus beta times their divergence from the starting weights.
+reward=command:PROGRAM starts a line of the shell once. It reads a text, prompt and continuation, from each line of its
+input, with \\n for a line end and \\\\ for a backslash, and writes its reward, a finite number, as a line.
+Keys with their defaults: ketformer help gpt
+Examples: ketformer gpt tune out/1 reward=sorted steps=300 --out tuned
+          ketformer gpt tune out/1 reward=count:the beta=0.1 tokens=32 prompt='To be'
+          ketformer gpt tune out/1 reward='command:python3 reward.py'
+          ketformer gpt tune --resume tuned steps=600";
 
 /// `ketformer gpt train`
 #[derive(Debug, Clone, Args)]
@@ -100,6 +114,29 @@ pub struct GptEvalArguments {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub gpu: GpuArguments,
+}
+
+/// `ketformer gpt tune`
+#[derive(Debug, Clone, Args)]
+pub struct GptTuneArguments {
+    /// Run folder of the GPT to start from, and settings such as reward=sorted
+    #[arg(value_name = "RUN|KEY=VALUE")]
+    pub words: Vec<String>,
+    /// Run folder of the tuned GPT, new or empty [default: a numbered folder under out/]
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Resume the fine-tuning in this folder, to the same bits on the same adapter; steps, lr, clip, report, checkpoint,
+    /// max_rejected_steps and max_device_losses are allowed to change
+    #[arg(long, value_name = "RUN")]
+    pub resume: Option<PathBuf>,
+    /// Print one JSON object per report, each on a line of stdout, and a last one with the result
+    #[arg(long)]
+    pub json: bool,
+    /// Also write every step to TensorBoard event files in the folder tensorboard of the run
+    #[arg(long)]
+    pub tensorboard: bool,
     #[command(flatten)]
     pub gpu: GpuArguments,
 }

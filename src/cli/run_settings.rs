@@ -16,6 +16,7 @@ use super::groups::{gpt, train};
 use super::settings::Group;
 use super::settings::typed::{Table, words};
 use super::shell_words::unquoted;
+use super::subject::split_runs;
 
 /// Reads and checks the settings of the run in `folder`, which must be one of a wave function.
 ///
@@ -25,12 +26,27 @@ pub fn load(folder: &Path) -> ketformer::Result<RunSettings> {
     checked(folder, check, "the run's weights, wave function and Hamiltonian")
 }
 
-/// Reads and checks the settings of the run in `folder`, which must be one of a GPT.
+/// Reads and checks the settings of the run in `folder`, which must be one of a GPT, trained or fine-tuned.
 ///
 /// # Errors
 /// As [`load`].
 pub fn load_gpt(folder: &Path) -> ketformer::Result<RunSettings> {
     checked(folder, check_gpt, "the run's weights")
+}
+
+/// Reads and checks the settings of the run in `folder`, which must be the training of a GPT, or its fine-tuning if
+/// `tuned`.
+///
+/// # Errors
+/// As [`load`]; `ErrorKind::Settings` if it is the other one.
+pub fn load_gpt_run(folder: &Path, tuned: bool) -> ketformer::Result<RunSettings> {
+    let settings = load_gpt(folder)?;
+    if settings.groups.contains_key(gpt::tune::GROUP.name) == tuned {
+        return Ok(settings);
+    }
+    let command = if tuned { "train" } else { "tune" };
+    let text = format!("{} is a run of `ketformer gpt {command}`, which resumes it", folder.display());
+    Err(Error::new(ErrorKind::Settings, text))
 }
 
 /// Reads the settings and checks them. `instead` can be given instead of the run.
@@ -55,13 +71,21 @@ fn check_gpt(settings: &RunSettings) -> Result<(), String> {
     let Some(values) = settings.groups.get(gpt::GROUP.name) else {
         return Err("is of a run of a wave function, which the commands without gpt read".into());
     };
-    if let Some(name) = settings.groups.keys().find(|name| *name != gpt::GROUP.name) {
+    check_values(&gpt::GROUP, values)?;
+    let tune = &gpt::tune::GROUP;
+    if let Some(name) = settings.groups.keys().find(|name| ![gpt::GROUP.name, tune.name].contains(&name.as_str())) {
         return Err(format!("has the unknown group `{name}`"));
     }
-    check_values(&gpt::GROUP, values)?;
-    let Command::Gpt { command: GptCommand::Train(arguments) } = command(settings)? else { return Err(unreadable()) };
-    check_group(&gpt::GROUP, with_changes(&gpt::GROUP, arguments.settings, settings), Some(values))?;
-    check_seed(settings, values)
+    let (group, typed, values) = match (command(settings)?, settings.groups.get(tune.name)) {
+        (Command::Gpt { command: GptCommand::Train(arguments) }, None) => (&gpt::GROUP, arguments.settings, values),
+        (Command::Gpt { command: GptCommand::Tune(arguments) }, Some(values)) => {
+            check_values(tune, values)?;
+            (tune, split_runs(&arguments.words).0, values)
+        }
+        _ => return Err(unreadable()),
+    };
+    check_group(group, with_changes(group, typed, settings), Some(values))?;
+    check_seed(settings, group, values)
 }
 
 /// Checks groups, keys and values of a run of a wave function.
@@ -114,7 +138,7 @@ fn check_command(settings: &RunSettings) -> Result<(), String> {
     let begun = |name: &String| model.given().iter().chain(hamiltonian.given()).any(|(group, _)| group.name == name);
     match settings.groups.keys().find(|name| !begun(name)) {
         Some(name) => Err(format!("has the group `{name}`, which its command lacks")),
-        None => check_seed(settings, &settings.train),
+        None => check_seed(settings, &train::GROUP, &settings.train),
     }
 }
 
@@ -158,10 +182,9 @@ fn check_group(group: &'static Group, words: Vec<String>, values: Option<&Map<St
 }
 
 /// Checks that the settings of the group of the run have the seed of the run.
-fn check_seed(settings: &RunSettings, values: &Map<String, Value>) -> Result<(), String> {
-    if values.get("seed").and_then(Value::as_u64) == Some(settings.seed) {
-        return Ok(());
+fn check_seed(settings: &RunSettings, group: &Group, values: &Map<String, Value>) -> Result<(), String> {
+    match values.get("seed").and_then(Value::as_u64) == Some(settings.seed) {
+        true => Ok(()),
+        false => Err(format!("has the seed {}, and another one in `{}`", settings.seed, group.name)),
     }
-    let group = if settings.is_gpt() { RunSettings::GPT } else { RunSettings::TRAIN };
-    Err(format!("has the seed {}, and another one in `{group}`", settings.seed))
 }

@@ -25,8 +25,8 @@ pub use enumeration::Enumeration;
 pub use events::Events;
 pub use folder::{
     BEST_FILE, CONFIG_FILE, DATA_FILE, DataRecord, EVENTS_FOLDER, HISTORY_FILE, KEPT_CHECKPOINTS, LOSS_FILE,
-    METRICS_FILE, MODEL_FILE, Newest, NewestWeights, PICTURE_FILE, REPORT_FILE, RunFolder, SETTINGS_FILE,
-    TOKENIZER_FILE, newest_checkpoint, newest_weights, newest_weights_by, save_checkpoint,
+    METRICS_FILE, MODEL_FILE, Newest, NewestWeights, PICTURE_FILE, REPORT_FILE, REWARD_FILE, RunFolder, SETTINGS_FILE,
+    START_FILE, TOKENIZER_FILE, newest_checkpoint, newest_weights, newest_weights_by, save_checkpoint,
 };
 pub use metrics::{
     EnergyScale, EnergySummary, History, LoadedMetrics, LossSummary, Metrics, Quantity, RECENT_STEPS, Repair,
@@ -35,7 +35,7 @@ pub use metrics::{
 pub use number::{Measurement, duration, relative_error, significant};
 pub use output_file::{is_stream, save_text};
 pub use phase_diagram::{PhaseDiagram, PhasePoint};
-pub use plots::{Curve, LossCurve};
+pub use plots::{Curve, LossCurve, RewardCurve};
 pub use report::{GptPage, NextToken, PromptView, Report};
 pub use settings::{AdapterRecord, DeviceLoss, Ending, Resumption, RunEnd, RunSettings, RunState, WeightsOrigin};
 

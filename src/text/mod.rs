@@ -13,7 +13,7 @@ mod windows;
 
 pub use corpus::{Corpus, read_text};
 pub use decoder::StreamDecoder;
-pub use reward::{BuiltInReward, ProgramReward, Reward, SampledText, reward};
+pub use reward::{BuiltInReward, ProgramReward, Reward, RewardDescription, SampledText};
 pub use sorting::{Sorting, SortingSizes};
 pub use tokenizer::Tokenizer;
 pub use windows::Windows;

@@ -30,6 +30,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Gpt { command: GptCommand::Train(arguments) } => gpt::train(&arguments),
         Command::Gpt { command: GptCommand::Sample(arguments) } => gpt::sample(&arguments),
         Command::Gpt { command: GptCommand::Eval(arguments) } => gpt::eval(&arguments),
+        Command::Gpt { command: GptCommand::Tune(arguments) } => gpt::tune(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Sample(arguments) => sample::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),

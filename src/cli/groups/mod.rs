@@ -25,6 +25,7 @@ pub fn all() -> impl Iterator<Item = &'static Group> {
         &gpt::sample::GROUP,
         &gpt::eval::GROUP,
         &gpt::report::GROUP,
+        &gpt::tune::GROUP,
     ])
 }
 

@@ -39,7 +39,8 @@ impl Iterator for GptSteps<'_> {
             return None;
         }
         match self.next_report() {
-            Ok(report) => report.map(Ok),
+            Ok(Some(report)) => Some(Ok(report)),
+            Ok(None) => self.trainer.source_fault().map(Err),
             Err(error) => {
                 self.failed = true;
                 Some(Err(self.trainer.fail(error)))

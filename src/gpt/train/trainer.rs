@@ -75,6 +75,8 @@ pub struct GptTrainer {
     reported: u64,
     /// Newest state that the host knows.
     known: RefCell<Option<Checkpoint>>,
+    /// Error of the data or the reward of the step after the last submitted one.
+    source_fault: Option<Error>,
     /// Whether a step failed, after which the state on the device is unknown.
     failed: bool,
 }
@@ -180,6 +182,7 @@ impl GptTrainer {
             submitted: 0,
             reported: 0,
             known: RefCell::new(None),
+            source_fault: None,
             failed: false,
         })
     }
@@ -270,11 +273,18 @@ impl GptTrainer {
         Ok(true)
     }
 
-    /// Submits the next step. Returns `false` if it was stopped and discarded.
+    /// Submits the next step. Returns `false` if it was stopped and discarded, or if there is a [`Self::source_fault`].
     pub(super) fn submit_step(&mut self) -> Result<bool> {
         let step = self.submitted + 1;
         let count = self.config.accumulate;
-        let StepBatches { batches, reward } = self.source.step(step, count)?;
+        let StepBatches { batches, reward } = match self.source.step(step, count) {
+            Ok(batches) => batches,
+            Err(error) if self.gpt.gpu.is_lost() => return Err(error),
+            Err(error) => {
+                self.source_fault = Some(error);
+                return Ok(false);
+            }
+        };
         let targets = batches.iter().flat_map(|weighted| weighted.batch.targets.iter().copied()).collect();
         let learning_rate = self.config.rate(step);
         let inputs = StepInputs { seed: self.config.seed, step, learning_rate, temperature: 0.0 };
@@ -456,6 +466,11 @@ impl GptTrainer {
                 Err(Error::new(ErrorKind::Settings, message))
             }
         }
+    }
+
+    /// Error of the data or the reward of the next step, once. The state after the last step is known.
+    pub(super) fn source_fault(&mut self) -> Option<Error> {
+        self.source_fault.take()
     }
 
     /// Error of a step that failed.

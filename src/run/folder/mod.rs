@@ -37,6 +37,10 @@ pub const HISTORY_FILE: &str = "metrics.npy";
 pub const PICTURE_FILE: &str = "energy.svg";
 /// The losses of a GPT against the step.
 pub const LOSS_FILE: &str = "loss.svg";
+/// The mean reward of a fine-tuned GPT against the step.
+pub const REWARD_FILE: &str = "reward.svg";
+/// Weights of a GPT before it was fine-tuned.
+pub const START_FILE: &str = "start.safetensors";
 /// Weights of a GPT with the lowest loss of held-out data.
 pub const BEST_FILE: &str = "best.safetensors";
 /// Sizes of a GPT, for other programs.
@@ -46,7 +50,7 @@ pub const TOKENIZER_FILE: &str = "tokenizer.json";
 /// Record of the data of a GPT.
 pub const DATA_FILE: &str = "data.json";
 /// Files that the run of a GPT writes before its settings.
-const GPT_FILES: [&str; 3] = [CONFIG_FILE, TOKENIZER_FILE, DATA_FILE];
+const GPT_FILES: [&str; 4] = [CONFIG_FILE, TOKENIZER_FILE, DATA_FILE, START_FILE];
 /// Report page of the run, if requested.
 pub const REPORT_FILE: &str = "report.html";
 /// Folder of the TensorBoard event files, if requested.

@@ -11,7 +11,7 @@ use crate::run::events::{is_event_file, remove_events};
 
 /// Whether `folder` has entries, all of which are from a start that was killed before the settings were written: the
 /// lock, temporary files, the checkpoint of step 0, metrics without a row, event files, and next to the checkpoint of a
-/// GPT its sizes, tokenizer and data. They are not needed.
+/// GPT its sizes, tokenizer, data and starting weights. They are not needed.
 pub(super) fn is_killed_start(folder: &Path) -> bool {
     let mut entries = match fs::read_dir(folder) {
         Ok(entries) => entries.peekable(),

@@ -4,6 +4,8 @@ mod program;
 
 pub use program::ProgramReward;
 
+use std::str::FromStr;
+
 use crate::error::{Error, ErrorKind, Result};
 
 /// Sampled continuation of a prompt.
@@ -55,22 +57,47 @@ impl Reward for BuiltInReward {
     }
 }
 
-/// Reward of this description: `sorted`, `count:PATTERN`, `length` or `command:PROGRAM`.
-///
-/// # Errors
-/// [`ErrorKind::Settings`] for another one; [`ErrorKind::File`] if the program cannot be started.
-pub fn reward(description: &str) -> Result<Box<dyn Reward>> {
-    let error = |what: &str| {
-        let text = format!("reward {description} {what}; give sorted, count:PATTERN, length or command:PROGRAM");
-        Err(Error::new(ErrorKind::Settings, text))
-    };
-    match description.split_once(':') {
-        None if description == "sorted" => Ok(Box::new(BuiltInReward::Sorted)),
-        None if description == "length" => Ok(Box::new(BuiltInReward::Length)),
-        Some(("count" | "command", "")) => error("has nothing after the colon"),
-        Some(("count", pattern)) => Ok(Box::new(BuiltInReward::Count(pattern.into()))),
-        Some(("command", program)) => Ok(Box::new(ProgramReward::new(program)?)),
-        _ => error("is unknown"),
+/// Description of a reward.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RewardDescription {
+    /// `sorted`, `count:PATTERN` or `length`.
+    BuiltIn(BuiltInReward),
+    /// `command:PROGRAM`, a line of the shell.
+    Command(String),
+}
+
+impl RewardDescription {
+    /// Starts the reward.
+    ///
+    /// # Errors
+    /// [`ErrorKind::File`] if the program cannot be started.
+    pub fn start(&self) -> Result<Box<dyn Reward>> {
+        match self {
+            Self::BuiltIn(reward) => Ok(Box::new(reward.clone())),
+            Self::Command(program) => Ok(Box::new(ProgramReward::new(program)?)),
+        }
+    }
+}
+
+impl FromStr for RewardDescription {
+    type Err = Error;
+
+    /// # Errors
+    /// [`ErrorKind::Settings`] unless it is `sorted`, `count:PATTERN`, `length` or `command:PROGRAM`.
+    fn from_str(text: &str) -> Result<Self> {
+        let error = |what: &str| {
+            let text = format!("reward {text} {what}; give sorted, count:PATTERN, length or command:PROGRAM");
+            Err(Error::new(ErrorKind::Settings, text))
+        };
+        match text.split_once(':') {
+            None if text == "sorted" => Ok(Self::BuiltIn(BuiltInReward::Sorted)),
+            None if text == "length" => Ok(Self::BuiltIn(BuiltInReward::Length)),
+            None if ["count", "command"].contains(&text) => error("has nothing after it"),
+            Some(("count" | "command", "")) => error("has nothing after the colon"),
+            Some(("count", pattern)) => Ok(Self::BuiltIn(BuiltInReward::Count(pattern.into()))),
+            Some(("command", program)) => Ok(Self::Command(program.into())),
+            _ => error("is unknown"),
+        }
     }
 }
 
@@ -82,7 +109,7 @@ mod tests {
     fn built_in_rewards() {
         let of = |description: &str, prompt: &str, text: &str| {
             let text = SampledText { prompt: prompt.into(), text: text.into() };
-            reward(description).unwrap().rewards(&[text]).unwrap()[0]
+            description.parse::<RewardDescription>().unwrap().start().unwrap().rewards(&[text]).unwrap()[0]
         };
         assert_eq!(
             [of("sorted", "CBA", "ABC"), of("sorted", "CBA", "AAA"), of("sorted", "CBA", "AB")],
@@ -100,7 +127,7 @@ mod tests {
         for (description, what) in
             [("sort", "unknown"), ("count:", "colon"), ("command:", "colon"), ("cuont:a", "unknown")]
         {
-            let said = reward(description).map(|_| ()).unwrap_err().to_string();
+            let said = description.parse::<RewardDescription>().unwrap_err().to_string();
             assert!(said.contains(what) && said.contains("count:PATTERN"), "{said}");
         }
     }

@@ -31,6 +31,9 @@ impl ProgramReward {
         let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
         let mut command = Command::new(shell);
         command.arg(flag).arg(program).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        // Ctrl-C in a terminal ends the run, and not the program before it.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let cannot = |cause| {
             let text = format!("reward: cannot start {program}; give a program");
             Error::new(ErrorKind::File, text).caused_by(cause)

@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use ketformer::Result;
 use ketformer::gpt::{GptSampler, GptTrainer, SamplingSettings};
 use ketformer::gpu::Gpu;
 use ketformer::run::{DATA_FILE, DataRecord};
 use ketformer::text::{Corpus, Sorting, Windows, read_text};
-use ketformer::{Error, ErrorKind, Result};
 use serde_json::json;
 
 use super::data::{Data, Source};
-use super::subject::GptRun;
+use super::subject::{GptRun, the_run};
 use crate::cli::gpt_arguments::GptEvalArguments;
 use crate::cli::groups::gpt::{self, eval as group};
 use crate::cli::output::loss_display::loss_line;
@@ -28,7 +28,7 @@ const SORTED_AT_ONCE: usize = 512;
 pub fn run(arguments: &GptEvalArguments) -> Result<Outcome> {
     let (words, runs) = split_runs(&arguments.words);
     let settings = group::GROUP.parse(&words)?;
-    let folder = the_run(&runs)?;
+    let folder = the_run(["gpt eval", "evaluate"], &runs)?;
     let best = settings.text("weights") == "best";
     let mut run = GptRun::load(folder, best)?;
     if !arguments.gpu.quiet && !best && !run.origin.is_final() {
@@ -75,16 +75,6 @@ pub fn run(arguments: &GptEvalArguments) -> Result<Outcome> {
         output::line(format!("sorted {right} of {all} held-out words, {:.2} %", 100.0 * right as f64 / all as f64));
     }
     Ok(Outcome::Done)
-}
-
-/// Returns the only run folder among the arguments.
-fn the_run(runs: &[String]) -> Result<&Path> {
-    let fault = |text: &str| Err(Error::new(ErrorKind::Settings, format!("gpt eval: {text}")));
-    match runs {
-        [run] => Ok(Path::new(run)),
-        [] => fault("nothing to evaluate; give a run folder, such as out/1"),
-        _ => fault("more than one run folder is given; evaluate them one by one"),
-    }
 }
 
 /// Sorts held-out words. Returns how many of how many are right.

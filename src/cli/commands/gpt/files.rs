@@ -5,6 +5,8 @@ use std::path::Path;
 use ketformer::Result;
 use ketformer::gpt::{GptConfig, LoadedGpt, TokenPositions, hugging_face_config, hugging_face_weights};
 use ketformer::model::Weights;
+use ketformer::run::{CONFIG_FILE, DATA_FILE, DataRecord, RunFolder, TOKENIZER_FILE, save_text};
+use ketformer::text::Tokenizer;
 
 /// Whether other programs have such a GPT. If not, a file has the parameters as they are.
 fn is_exchanged(gpt: &GptConfig) -> bool {
@@ -19,9 +21,17 @@ pub fn exported(gpt: &GptConfig, weights: &Weights) -> Result<Weights> {
     if is_exchanged(gpt) { hugging_face_weights(gpt, weights) } else { Ok(weights.clone()) }
 }
 
-/// Text of `config.json` for Hugging Face's GPT-2; `None` if it has no such GPT.
-pub fn described(gpt: &GptConfig) -> Option<String> {
-    is_exchanged(gpt).then(|| hugging_face_config(gpt))
+/// Writes the files that describe a GPT and its data: the tokenizer, `config.json` if Hugging Face's GPT-2 can be such a
+/// GPT, and the record of the data.
+///
+/// # Errors
+/// Errors of files.
+pub fn describe(folder: &RunFolder, gpt: &GptConfig, tokenizer: &Tokenizer, data: Option<&DataRecord>) -> Result<()> {
+    tokenizer.save(folder.file(TOKENIZER_FILE))?;
+    if is_exchanged(gpt) {
+        save_text(&folder.file(CONFIG_FILE), &hugging_face_config(gpt))?;
+    }
+    data.map_or(Ok(()), |record| record.save(&folder.file(DATA_FILE)))
 }
 
 /// Reads a file of [`exported`] weights.

@@ -1,4 +1,4 @@
-//! `ketformer gpt`: trains, evaluates and samples a GPT.
+//! `ketformer gpt`: trains, fine-tunes, evaluates and samples a GPT.
 
 mod data;
 mod eval;
@@ -8,6 +8,7 @@ pub mod report;
 mod sample;
 mod subject;
 mod training;
+mod tune;
 
 use ketformer::Result;
 
@@ -17,6 +18,7 @@ use crate::cli::{Outcome, interrupt};
 pub use eval::run as eval;
 pub use sample::run as sample;
 pub use training::GptTraining;
+pub use tune::run as tune;
 
 /// Trains in a new run folder, or resumes a run. Everything that can be checked without a GPU is checked before one is
 /// opened.

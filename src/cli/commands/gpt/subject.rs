@@ -27,6 +27,35 @@ pub struct GptSubject {
     pub weights: Weights,
 }
 
+/// GPT of a run without its weights.
+pub struct GptModel {
+    /// Sizes and options.
+    pub gpt: GptConfig,
+    /// Tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Record of the run.
+    pub record: RunSettings,
+    /// Settings of its group.
+    pub settings: Settings,
+    /// What it learns.
+    pub task: Task,
+}
+
+impl GptModel {
+    /// Reads the settings and the tokenizer of the run in a folder.
+    ///
+    /// # Errors
+    /// Errors of files and settings.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let record = run_settings::load_gpt(folder)?;
+        let mut settings = GROUP.parse(&record.group(RunSettings::GPT).map(words).unwrap_or_default())?;
+        let task = Task::new(&mut settings)?;
+        let tokenizer = Tokenizer::load(folder.join(TOKENIZER_FILE))?;
+        let gpt = model(&mut settings, &task, tokenizer.vocabulary(), None)?;
+        Ok(Self { gpt, tokenizer, record, settings, task })
+    }
+}
+
 /// Run of a GPT.
 pub struct GptRun {
     /// Sizes and options.
@@ -52,11 +81,7 @@ impl GptRun {
     /// # Errors
     /// Errors of files, settings and weights.
     pub fn load(folder: &Path, best: bool) -> Result<Self> {
-        let record = run_settings::load_gpt(folder)?;
-        let mut settings = GROUP.parse(&record.group(RunSettings::GPT).map(words).unwrap_or_default())?;
-        let task = Task::new(&mut settings)?;
-        let tokenizer = Tokenizer::load(folder.join(TOKENIZER_FILE))?;
-        let gpt = model(&mut settings, &task, tokenizer.vocabulary(), None)?;
+        let GptModel { gpt, tokenizer, record, settings, task } = GptModel::load(folder)?;
         let (weights, step) = if best {
             let path = folder.join(BEST_FILE);
             if !path.exists() {
@@ -75,6 +100,19 @@ impl GptRun {
         };
         let origin = WeightsOrigin { step, state: RunFolder::state(folder, record.ended) };
         Ok(Self { gpt, tokenizer, weights, origin, record, settings, task })
+    }
+}
+
+/// Returns the only run folder among the arguments of `command`. `does` is its verb, such as "evaluate".
+///
+/// # Errors
+/// `ErrorKind::Settings` if there is none or more than one.
+pub fn the_run<'a>([command, does]: [&str; 2], runs: &'a [String]) -> Result<&'a Path> {
+    let fault = |text: String| Err(Error::new(ErrorKind::Settings, format!("{command}: {text}")));
+    match runs {
+        [run] => Ok(Path::new(run)),
+        [] => fault(format!("nothing to {does}; give a run folder, such as out/1")),
+        _ => fault(format!("more than one run folder is given; {does} them one by one")),
     }
 }
 

@@ -7,10 +7,7 @@ use ketformer::Result;
 use ketformer::gpt::{GptConfig, GptReport, GptTrainConfig, GptTrainer};
 use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
-use ketformer::run::{
-    BEST_FILE, CONFIG_FILE, DATA_FILE, Ending, LOSS_FILE, LossCurve, LossSummary, RunFolder, RunSettings,
-    TOKENIZER_FILE, save_text,
-};
+use ketformer::run::{BEST_FILE, Ending, LOSS_FILE, LossCurve, LossSummary, RunFolder, RunSettings};
 use ketformer::text::Tokenizer;
 use serde_json::{Map, Value, json};
 
@@ -66,7 +63,7 @@ impl Training for GptTraining {
     }
 
     fn load_settings(folder: &Path) -> Result<RunSettings> {
-        run_settings::load_gpt(folder)
+        run_settings::load_gpt_run(folder, false)
     }
 
     fn seed(&self) -> u64 {
@@ -105,11 +102,7 @@ impl Training for GptTraining {
     }
 
     fn begin(&self, folder: &RunFolder) -> Result<()> {
-        self.tokenizer.save(folder.file(TOKENIZER_FILE))?;
-        if let Some(text) = files::described(&self.gpt) {
-            save_text(&folder.file(CONFIG_FILE), &text)?;
-        }
-        self.data.record().map_or(Ok(()), |record| record.save(&folder.file(DATA_FILE)))
+        files::describe(folder, &self.gpt, &self.tokenizer, self.data.record())
     }
 
     fn save_weights(&self, weights: &Weights, path: &Path) -> Result<()> {

@@ -5,6 +5,7 @@ pub mod report;
 pub mod sample;
 mod sizes;
 mod training;
+pub mod tune;
 
 pub use sizes::{Task, model};
 pub use training::config;
