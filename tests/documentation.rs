@@ -21,6 +21,7 @@ const COMMANDS: &[&str] = &[
     "gpt train",
     "gpt sample",
     "gpt eval",
+    "gpt tune",
     "bench",
     "tune",
     "doctor",

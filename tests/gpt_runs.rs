@@ -151,6 +151,90 @@ fn weights_of_a_run_and_of_a_file_begin_another_run() {
     assert!(settings.contains("\"width\": 8") && settings.contains("\"bias\": true"), "{settings}");
 }
 
+/// Fine-tuning of `s`, a tiny GPT that sorts.
+const TUNE: &str = "gpt tune s samples=8 checkpoint=3 --quiet";
+
+#[test]
+fn a_fine_tuned_run_resumes_to_the_bit_and_is_used_as_any_other() {
+    let folder = folder();
+    succeeds(folder.path(), &format!("{SORT} steps=20 --out s"));
+    let ended = succeeds(folder.path(), &format!("{TUNE} reward=sorted steps=7 --json --tensorboard --out whole"));
+    let last: serde_json::Value = serde_json::from_str(ended.stdout.lines().last().unwrap()).unwrap();
+    let reward = last["reward"][0].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&reward) && last["entropy"].as_f64().unwrap() > 0.0, "{last}");
+    succeeds(folder.path(), &format!("{TUNE} reward=sorted steps=4 --out parts"));
+    // The weights before tuning are those of the run itself.
+    fs::rename(folder.path().join("s"), folder.path().join("moved")).unwrap();
+    succeeds(folder.path(), "gpt tune --resume parts steps=7 --quiet");
+    let [whole, parts] = ["whole", "parts"].map(|name| folder.path().join(name));
+    for file in ["model.safetensors", "start.safetensors", "checkpoint-000000007.safetensors"] {
+        assert!(bytes(&whole, file) == bytes(&parts, file), "{file}");
+    }
+    assert_eq!(rows(&whole), rows(&parts));
+    let started = bytes(&folder.path().join("moved"), "model.safetensors");
+    assert!(bytes(&whole, "start.safetensors") == started && bytes(&whole, "model.safetensors") != started);
+    // At the first step the GPT is the starting one: no divergence, up to rounding.
+    let cells = |row: &str| row.split(',').map(|cell| cell.parse::<f64>().unwrap()).collect::<Vec<_>>();
+    let [first, last] = [1, 7].map(|row| cells(&rows(&whole)[row]));
+    assert!(first[10].abs() < 1e-4 && last[10].abs() > 1e-4, "{first:?} {last:?}");
+    assert!(!bytes(&whole, "reward.svg").is_empty() && whole.join("tensorboard").is_dir());
+    assert!(succeeds(folder.path(), "gpt eval whole samples=20 --quiet").stdout.contains("of 20 held-out words"));
+    assert_eq!(succeeds(folder.path(), "gpt sample whole prompt=CAB --quiet").stdout.trim().len(), 6);
+    let page = succeeds(folder.path(), "report whole --quiet").stdout;
+    assert!(fs::read_to_string(folder.path().join(page.trim())).unwrap().contains("Mean reward."));
+    let refused = run(folder.path(), "gpt train --resume whole steps=9");
+    assert!(refused.code == Some(2) && refused.stderr.contains("ketformer gpt tune"), "{}", refused.stderr);
+    // A tuned GPT can be tuned again.
+    succeeds(folder.path(), "gpt tune whole reward=length samples=4 steps=1 --quiet --out again");
+}
+
+#[test]
+fn a_text_is_tuned_by_a_pattern_and_by_a_program() {
+    let folder = folder();
+    succeeds(folder.path(), &format!("{TEXT} steps=8 --out a"));
+    let metrics = |name: &str| fs::read_to_string(folder.path().join(name).join("metrics.csv")).unwrap();
+    for (name, line) in [("windows", "reward=count:e tokens=3"), ("prompt", "reward=length prompt=the")] {
+        succeeds(folder.path(), &format!("gpt tune a {line} steps=3 samples=4 --quiet --out {name}"));
+        assert_eq!(metrics(name).lines().count(), 4);
+    }
+    if !cfg!(unix) {
+        return;
+    }
+    // The program counts characters; after 9 lines it ends, in the third step.
+    let script = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    script("count.sh", "while IFS= read -r line; do echo ${#line}; done\n");
+    script("ends.sh", "for i in 1 2 3 4 5 6 7 8 9; do read -r line; echo 1; done\n");
+    script("nan.sh", "while read -r line; do echo NaN; done\n");
+    let tune = |name: &str| {
+        let mut command = program(folder.path(), "gpt tune a prompt=the tokens=3 steps=3 samples=4 --quiet --out");
+        end({
+            command.args([name, &format!("reward=command:sh {name}.sh")]);
+            command
+        })
+    };
+    let counted = tune("count");
+    assert_eq!(counted.code, Some(0), "{}", counted.stderr);
+    // Prompt and continuation have 6 characters, and one more for each line end.
+    let reward: f64 = metrics("count").lines().nth(1).unwrap().split(',').nth(8).unwrap().parse().unwrap();
+    assert!((6.0..=9.0).contains(&reward), "{reward}");
+    for (name, words) in [
+        (
+            "ends",
+            ["ended with exit status: 0 after 1 of 4 rewards", "saved after step 2: `ketformer gpt tune --resume"],
+        ),
+        ("nan", ["wrote \"NaN\", expected a finite number", "saved after step 0"]),
+    ] {
+        let ended = tune(name);
+        let said: Vec<&str> = ended.stderr.lines().filter(|line| !line.contains("computes on the CPU")).collect();
+        assert_eq!((ended.code, said.len()), (Some(1), 1), "{}", ended.stderr);
+        assert!(words.iter().all(|word| said[0].contains(word)), "{}", said[0]);
+    }
+    // The corrected program continues.
+    script("ends.sh", "while read -r line; do echo 1; done\n");
+    succeeds(folder.path(), "gpt tune --resume ends --quiet");
+    assert_eq!(metrics("ends").lines().count(), 4);
+}
+
 #[test]
 fn bad_input_is_one_clear_line() {
     let folder = folder();
@@ -200,6 +284,24 @@ fn bad_input_is_one_clear_line() {
         ("gpt sample a --weights cut.json", 2, &["keep one"]),
         ("gpt eval none", 1, &["give the folder of a run"]),
         ("gpt eval a data=other.txt", 2, &["'X' at position 1"]),
+        ("gpt tune a", 2, &["nothing to maximize", "count:PATTERN"]),
+        ("gpt tune reward=length", 2, &["nothing to tune", "run folder"]),
+        ("gpt tune a s reward=length", 2, &["more than one run folder"]),
+        ("gpt tune none reward=length", 1, &["give the folder of a run"]),
+        ("gpt tune a reward=sort", 2, &["reward sort is unknown", "count:PATTERN"]),
+        ("gpt tune a reward=count:", 2, &["nothing after the colon"]),
+        ("gpt tune a reward=count:Z", 2, &["'Z' at position 1"]),
+        ("gpt tune a reward=sorted", 2, &["task=sort"]),
+        ("gpt tune s reward=sorted tokens=2", 2, &["tokens=2", "leave tokens out"]),
+        ("gpt tune a reward=length prompt=Z", 2, &["'Z' at position 1"]),
+        ("gpt tune a reward=length prompt=the tokens=7", 2, &["3 tokens and tokens=7", "block of 8"]),
+        ("gpt tune a reward=length tokens=9", 2, &["tokens=9", "fewer tokens"]),
+        ("gpt tune a reward=length beta=-1", 2, &["beta=-1"]),
+        ("gpt tune a reward=length samples=1", 2, &["samples=1"]),
+        ("gpt tune a reward=length lr=0", 2, &["above 0"]),
+        ("gpt tune a reward=length width=8", 2, &["unknown key width"]),
+        ("gpt tune --resume a", 2, &["a is a run of `ketformer gpt train`"]),
+        ("gpt tune a --resume a", 2, &["leave a out"]),
         ("eval a", 1, &["run of a GPT", "ketformer gpt"]),
         ("report a prompt=Z", 2, &["'Z' at position 1"]),
         ("report a prompt=thequickbrown", 2, &["13 tokens"]),
