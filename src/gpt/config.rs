@@ -68,6 +68,8 @@ const MAX_HEAD_WIDTH: usize = 128;
 /// Maximum of every size; larger numbers are treated as typos. It also bounds the loops over a width, since some drivers
 /// end shaders after 65,535 iterations.
 const MAX_SIZE: usize = 1 << 15;
+/// Maximum number of tokens of a chunk of the vocabulary, without padding.
+const VOCABULARY_CHUNK: usize = 16384;
 /// Maximum size of the vocabulary.
 const MAX_VOCABULARY: usize = 1 << 20;
 
@@ -117,9 +119,17 @@ impl GptConfig {
         Ok(())
     }
 
-    /// Rows of the token embedding on a device.
+    /// Number of equal chunks of the vocabulary whose logits are computed at a time.
+    pub(crate) fn vocabulary_chunks(&self) -> usize {
+        self.vocabulary.div_ceil(VOCABULARY_CHUNK)
+    }
+
+    /// Rows of the token embedding on a device: a multiple of 4, and of 16 for each of several chunks.
     pub(crate) fn padded_vocabulary(&self) -> usize {
-        self.vocabulary.next_multiple_of(4)
+        match self.vocabulary_chunks() {
+            1 => self.vocabulary.next_multiple_of(4),
+            chunks => self.vocabulary.next_multiple_of(16 * chunks),
+        }
     }
 
     /// Number of trained parameters.

@@ -8,7 +8,7 @@
 //! The sizes of both depend only on the vocabulary and the adapter, and the memory budget changes no bit.
 
 use super::GptConfig;
-use super::embedding::{bound_rows, token_ranges};
+use super::embedding::token_ranges;
 use super::layout::{HEAD, TOKENS};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
@@ -18,8 +18,6 @@ use crate::kernels::linear::{
 use crate::kernels::token::cross_entropy::{CrossEntropyGradient, CrossEntropyShape, CrossEntropyStatistics};
 use crate::model::Parameters;
 
-/// Maximum number of tokens of a chunk of the vocabulary.
-const CHUNK: u32 = 16384;
 /// Maximum number of logits that are stored at once, unless 64 rows have more.
 const MOST_LOGITS: u32 = 1 << 24;
 /// Maximum number of rows of a window.
@@ -38,6 +36,11 @@ struct Chunk {
 }
 
 impl Chunk {
+    fn product(&self, x: &View, logits: &View) -> LinearProduct {
+        let (weight, y) = (self.value.clone(), logits.clone());
+        LinearProduct { x: x.clone(), weight, bias: None, extra: Extra::None, y }
+    }
+
     /// Logits (rows, columns) of this chunk among those of `rows` rows.
     fn logits_of(&self, logits: &View, rows: u32) -> Result<View> {
         let [first, columns, rows] = [self.first, self.columns, rows].map(u64::from);
@@ -54,7 +57,7 @@ pub(super) struct VocabularyHead {
 }
 
 impl VocabularyHead {
-    pub(super) fn new(gpu: &Gpu, parameters: &Parameters, config: &GptConfig) -> Result<Self> {
+    pub(super) fn new(parameters: &Parameters, config: &GptConfig) -> Result<Self> {
         let (width, columns) = (config.width as u32, config.padded_vocabulary() as u32);
         let name = if config.tied { TOKENS } else { HEAD };
         let (value, gradient) = (parameters.value(name)?, parameters.gradient_of(name)?);
@@ -63,7 +66,8 @@ impl VocabularyHead {
             let tokens = columns.min(config.vocabulary as u32 - first);
             Ok(Chunk { first, columns, tokens, value: range(&value)?, gradient: range(&gradient)? })
         };
-        let chunks = token_ranges(columns, CHUNK.min(bound_rows(gpu, width))).map(chunk).collect::<Result<_>>()?;
+        let chunks = token_ranges(columns, columns / config.vocabulary_chunks() as u32).map(chunk);
+        let chunks = chunks.collect::<Result<_>>()?;
         Ok(Self { width, columns, chunks })
     }
 
@@ -78,27 +82,21 @@ impl VocabularyHead {
         u64::from(widest) * u64::from(self.width + 1)
     }
 
-    /// Records the logits of `rows` rows of `x` (rows, C): chunk after chunk (rows, columns).
+    /// Records the logits (rows, columns) of `rows` rows of `x` (rows, C). The chunks of a row follow one another.
     pub(super) fn record(&self, plan: &mut Plan, x: &View, logits: &View, rows: u32) -> Result<()> {
-        self.chunks.iter().try_for_each(|chunk| {
-            let logits = chunk.logits_of(logits, rows)?;
-            let product =
-                LinearProduct { x: x.clone(), weight: chunk.value.clone(), bias: None, extra: Extra::None, y: logits };
-            product.record(plan, &LinearShape::forward(rows, self.width, chunk.columns))
+        let y_stride = self.chunks.len() as u32;
+        self.chunks.iter().zip(0..).try_for_each(|(chunk, y_first)| {
+            let shape = LinearShape { y_stride, y_first, ..LinearShape::forward(rows, self.width, chunk.columns) };
+            chunk.product(x, logits).record(plan, &shape)
         })
     }
 
-    /// Reorders the logits of [`VocabularyHead::record`] to (rows, V).
-    pub(super) fn gathered(&self, stored: &[f32], rows: usize, vocabulary: usize) -> Vec<f32> {
-        let mut logits = vec![0.0; rows * vocabulary];
-        for chunk in &self.chunks {
-            let [first, columns, tokens] = [chunk.first, chunk.columns, chunk.tokens].map(|size| size as usize);
-            for row in 0..rows {
-                let from = rows * first + row * columns;
-                logits[row * vocabulary + first..][..tokens].copy_from_slice(&stored[from..from + tokens]);
-            }
-        }
-        logits
+    /// Records the logits as [`VocabularyHead::record`], but chunk after chunk (rows, columns of the chunk).
+    fn record_chunks(&self, plan: &mut Plan, x: &View, logits: &View, rows: u32) -> Result<()> {
+        self.chunks.iter().try_for_each(|chunk| {
+            let shape = LinearShape::forward(rows, self.width, chunk.columns);
+            chunk.product(x, &chunk.logits_of(logits, rows)?).record(plan, &shape)
+        })
     }
 }
 
@@ -181,7 +179,7 @@ impl HeadTraining {
             tokens: chunk.tokens,
             first_row,
         };
-        head.record(plan, &x, &self.logits, rows)?;
+        head.record_chunks(plan, &x, &self.logits, rows)?;
         for chunk in &head.chunks {
             let logits = chunk.logits_of(&self.logits, rows)?;
             let (targets, statistics) = (self.targets.view(), self.statistics.view());

@@ -104,7 +104,7 @@ impl TrainingPass {
         let (gpu, config) = (&gpt.gpu, &gpt.config);
         let (layers, block) = (gpt.layers()?, config.block as u32);
         let rows = sequences * block;
-        let head = VocabularyHead::new(gpu, &gpt.parameters, config)?;
+        let head = VocabularyHead::new(&gpt.parameters, config)?;
         let widest = TransformerTraining::part_width(&layers.sizes).max(head.part_width());
         let widths = gpt.parameters.gradient_widths(widest);
         let residual_dropout = || {

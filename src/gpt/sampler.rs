@@ -62,7 +62,7 @@ impl GptSampler {
         let (gpu, config) = (&gpt.gpu, &gpt.config);
         let capacity =
             Capacity { samples: sequences as u32, move_rows: 1, hidden_rows: sequences as u32, training_samples: 0 };
-        let head = VocabularyHead::new(gpu, &gpt.parameters, config)?;
+        let head = VocabularyHead::new(&gpt.parameters, config)?;
         let buffer = |name: &str, elements: usize| gpu.buffer(&format!("ketformer.sampler.{name}"), elements as u64);
         let logits = sequences * config.padded_vocabulary();
         let sampler = Self {

@@ -77,7 +77,7 @@ impl GptState {
         let logits = self.gpt.gpu.large_buffer("ketformer.logits", (tokens.len() * columns) as u64)?;
         self.run(|plan| self.pass.record_logits(plan, &logits))?;
         let stored = logits.read(&self.gpt.gpu, tokens.len() * columns)?;
-        Ok(self.pass.head.gathered(&stored, tokens.len(), self.gpt.config.vocabulary))
+        Ok(stored.chunks(columns).flat_map(|row| &row[..self.gpt.config.vocabulary]).copied().collect())
     }
 
     /// Returns the cross-entropy of each position in nats, (B, T); 0 for [`IGNORED`] targets.

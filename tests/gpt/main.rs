@@ -26,6 +26,8 @@ fn configs() -> Vec<GptConfig> {
         base.clone(),
         GptConfig { position: TokenPositions::Sinusoidal, bias: false, vocabulary: 65, ..base.clone() },
         GptConfig { position: TokenPositions::Rotary, tied: false, heads: 4, block: 7, ..base.clone() },
+        // A vocabulary of several chunks.
+        GptConfig { vocabulary: 33_000, block: 4, width: 8, layers: 1, feed_forward: 8, ..base.clone() },
         GptConfig { bias: false, tied: false, width: 12, heads: 3, layers: 1, vocabulary: 2, block: 1, ..base },
     ]
 }
