@@ -12,6 +12,18 @@ pub struct TokenBatch {
     pub targets: Vec<u32>,
 }
 
+impl TokenBatch {
+    /// Number of positions that have a target.
+    pub fn targeted(&self) -> usize {
+        self.targets.iter().filter(|target| **target != IGNORED).count()
+    }
+
+    /// Weights (B, T) of the cross-entropies: `weight` at positions with a target and 0 elsewhere.
+    pub(crate) fn weights(&self, weight: f32) -> Vec<f32> {
+        self.targets.iter().map(|target| if *target == IGNORED { 0.0 } else { weight }).collect()
+    }
+}
+
 /// Source of batches. A batch depends only on its number, so that a resumed run continues with the same ones.
 pub trait Batches: Send {
     /// B, T of all batches.

@@ -3,7 +3,7 @@
 use super::embedding::{TokenEmbedding, TokenIndex};
 use super::head::{HeadGradient, HeadTraining, VocabularyHead};
 use super::layout::{FINAL_NORM, GptLayout, layer_name};
-use super::{GptConfig, IGNORED, TokenBatch, TokenPositions};
+use super::{GptConfig, TokenBatch, TokenPositions};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear;
@@ -128,8 +128,7 @@ impl TrainingPass {
 
     /// Writes a batch; `weight` is that of a target in the loss.
     pub(super) fn load(&self, batch: &TokenBatch, weight: f32) -> Result<()> {
-        let weights: Vec<f32> = batch.targets.iter().map(|t| if *t == IGNORED { 0.0 } else { weight }).collect();
-        self.load_weighted(batch, &weights)
+        self.load_weighted(batch, &batch.weights(weight))
     }
 
     /// Writes a batch with the weight of each row in the loss.

@@ -99,8 +99,8 @@ impl GptSampler {
     /// Samples continuations of `prompts`, one per sequence. The text of sequence s depends on its prompt, the settings and
     /// s, not on the number of sequences. When a sequence has filled the block, its context restarts from its last half.
     ///
-    /// `on_token` receives the number of new tokens so far and those of all sequences after each position, with an empty
-    /// slice for sequences whose prompt is longer; sampling ends early if it returns `false`.
+    /// `on_token` receives the continuations so far after each new token, which are empty for sequences whose prompt is
+    /// longer; sampling ends early if it returns `false`.
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] for invalid settings, an empty prompt, one longer than the block, tokens outside the

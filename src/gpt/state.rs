@@ -95,13 +95,9 @@ impl GptState {
     /// # Errors
     /// As [`GptState::logits`].
     pub fn gradient(&self, batch: &TokenBatch) -> Result<(Loss, Weights)> {
-        let is_target = |target: &u32| *target != IGNORED;
-        let count = batch.targets.iter().filter(|target| is_target(target)).count() as f32;
-        let weights: Vec<f32> = batch.targets.iter().map(|t| if is_target(t) { 1.0 / count } else { 0.0 }).collect();
-        let gradient = self.weighted_gradient(batch, &weights)?;
-        let loss: Vec<f32> = self.pass.head_rows.loss.read(&self.gpt.gpu, batch.tokens.len())?;
-        let counted = loss.iter().zip(&batch.targets).filter(|(_, target)| is_target(target));
-        Ok((Loss::of(counted.map(|(loss, _)| f64::from(*loss))), gradient))
+        let gradient = self.weighted_gradient(batch, &batch.weights(1.0 / batch.targeted() as f32))?;
+        let losses: Vec<f32> = self.pass.head_rows.loss.read(&self.gpt.gpu, batch.tokens.len())?;
+        Ok((Loss::of_targets(&losses, &batch.targets), gradient))
     }
 
     /// Returns the gradient of the sum of the cross-entropies of all positions, each times its weight (B, T).

@@ -2,7 +2,7 @@
 
 use super::tuning::Tuning;
 use crate::error::Result;
-use crate::gpt::{Batches, IGNORED, RewardReport, TokenBatch};
+use crate::gpt::{Batches, RewardReport, TokenBatch};
 
 /// Batch with the weight of the cross-entropy of each target in the loss.
 pub(super) struct WeightedBatch {
@@ -39,13 +39,8 @@ impl Source {
         match self {
             Self::Data(data) => {
                 let batches: Vec<_> = (0..count).map(|at| data.training((step - 1) * count + at)).collect();
-                let is_target = |target: &&u32| **target != IGNORED;
-                let tokens: usize = batches.iter().map(|batch| batch.targets.iter().filter(is_target).count()).sum();
-                let weight = 1.0 / tokens as f32;
-                let weighted = |batch: TokenBatch| WeightedBatch {
-                    weights: batch.targets.iter().map(|t| if *t == IGNORED { 0.0 } else { weight }).collect(),
-                    batch,
-                };
+                let weight = 1.0 / batches.iter().map(TokenBatch::targeted).sum::<usize>() as f32;
+                let weighted = |batch: TokenBatch| WeightedBatch { weights: batch.weights(weight), batch };
                 Ok(StepBatches { batches: batches.into_iter().map(weighted).collect(), reward: None })
             }
             Self::Reward(tuning) => tuning.step(step),

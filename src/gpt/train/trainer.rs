@@ -33,13 +33,14 @@ pub struct Loss {
 }
 
 impl Loss {
-    /// Mean over `values`, in f64.
-    pub(crate) fn of(values: impl Iterator<Item = f64>) -> Self {
+    /// Mean of the cross-entropies of the positions that have a target, in f64.
+    pub(crate) fn of_targets(losses: &[f32], targets: &[u32]) -> Self {
         let (mut tokens, mut sum, mut squares) = (0u64, 0.0, 0.0);
-        for value in values {
+        for (loss, _) in losses.iter().zip(targets).filter(|(_, target)| **target != IGNORED) {
+            let loss = f64::from(*loss);
             tokens += 1;
-            sum += value;
-            squares += value * value;
+            sum += loss;
+            squares += loss * loss;
         }
         let count = tokens as f64;
         let mean = sum / count;
@@ -321,8 +322,7 @@ impl GptTrainer {
         let (rows, block) = (targets.len(), self.gpt.config.block);
         let entropy = entropy.iter().map(|entropy| f64::from(*entropy)).sum::<f64>() / (rows / block) as f64;
         let reward = reward.map(|reward| RewardReport { entropy, ..reward });
-        let counted = loss.iter().zip(&targets).filter(|(_, target)| **target != IGNORED);
-        let loss = Loss::of(counted.map(|(loss, _)| f64::from(*loss)));
+        let loss = Loss::of_targets(&loss, &targets);
         let validation_loss = match self.config.evaluates_after(step) && self.source.validation_batches() > 0 {
             true => Some(self.evaluate(self.config.eval_batches)?.mean),
             false => None,
@@ -357,16 +357,15 @@ impl GptTrainer {
             return Err(Error::new(ErrorKind::Settings, message));
         }
         let count = if batches == 0 { all } else { batches.min(all) };
-        let mut losses = Vec::new();
+        let (mut losses, mut targets) = (Vec::<f32>::new(), Vec::new());
         for index in 0..count {
             let batch = self.source.validation(index);
             self.pass.load(&batch, 1.0)?;
             self.plans.loss.run()?;
-            let loss: Vec<f32> = self.pass.head_rows.loss.read(&self.gpt.gpu, batch.targets.len())?;
-            let counted = loss.iter().zip(&batch.targets).filter(|(_, target)| **target != IGNORED);
-            losses.extend(counted.map(|(loss, _)| f64::from(*loss)));
+            losses.extend(self.pass.head_rows.loss.read::<f32>(&self.gpt.gpu, batch.targets.len())?);
+            targets.extend(batch.targets);
         }
-        Ok(Loss::of(losses.into_iter()))
+        Ok(Loss::of_targets(&losses, &targets))
     }
 
     /// Returns the weights after the last submitted step.
