@@ -1,6 +1,5 @@
 //! Trainer of a GPT: replays the plans of the gradient of a batch and of the update.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use super::config::GptTrainConfig;
@@ -19,6 +18,7 @@ use crate::model::Weights;
 use crate::vmc::Checkpoint;
 use crate::vmc::step::buffers::{INPUT_WORDS, StepInputs};
 use crate::vmc::train::adam::{AdamBuffers, AdamInputs};
+use crate::vmc::train::known_state::{KnownState, check_at_rest};
 use crate::vmc::train::replay::Replay;
 
 /// Mean cross-entropy.
@@ -73,13 +73,10 @@ pub struct GptTrainer {
     /// Targets and rewards of each step in flight.
     steps: VecDeque<(Vec<u32>, Option<RewardReport>)>,
     submitted: u64,
-    reported: u64,
     /// Newest state that the host knows.
-    known: RefCell<Option<Checkpoint>>,
+    known: KnownState,
     /// Error of the data or the reward of the step after the last submitted one.
     source_fault: Option<Error>,
-    /// Whether a step failed, after which the state on the device is unknown.
-    failed: bool,
 }
 
 /// Checks that the buffers of training `sequences` windows fit into the budget, before any of them is allocated.
@@ -181,10 +178,8 @@ impl GptTrainer {
             replay: Replay::default(),
             steps: VecDeque::new(),
             submitted: 0,
-            reported: 0,
-            known: RefCell::new(None),
+            known: KnownState::new("GptTrainer"),
             source_fault: None,
-            failed: false,
         })
     }
 
@@ -328,7 +323,7 @@ impl GptTrainer {
             false => None,
         };
         self.replay.took(seconds);
-        self.reported = step;
+        self.known.report(step);
         if validation_loss.is_some() {
             self.readback.restart_clock();
         }
@@ -382,7 +377,7 @@ impl GptTrainer {
     /// [`ErrorKind::Weights`] if they do not fit the GPT, in which case nothing is changed.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
         self.gpt.write(weights)?;
-        self.known.take();
+        self.known.forget();
         self.adam.forget(&self.gpt.gpu)
     }
 
@@ -396,26 +391,7 @@ impl GptTrainer {
     /// [`ErrorKind::Settings`] while steps are in flight; [`ErrorKind::Device`] if the device was lost or a step failed,
     /// and no state is known.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
-        if self.failed {
-            return self.newest_known();
-        }
-        self.check_at_rest()?;
-        match self.read_checkpoint() {
-            Ok(checkpoint) => {
-                self.known.replace(Some(checkpoint.clone()));
-                Ok(checkpoint)
-            }
-            Err(_) if self.gpt.gpu.is_lost() => self.newest_known(),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn newest_known(&self) -> Result<Checkpoint> {
-        self.known.borrow().clone().ok_or_else(|| {
-            let message = "checkpoint: a step failed or the device was lost, and no state of this trainer was read before; \
-                           start again from the initial weights";
-            Error::new(ErrorKind::Device, message)
-        })
+        self.known.checkpoint(&self.gpt.gpu, self.readback.is_empty(), || self.read_checkpoint())
     }
 
     fn read_checkpoint(&self) -> Result<Checkpoint> {
@@ -429,42 +405,23 @@ impl GptTrainer {
     /// [`ErrorKind::Weights`] if it does not fit the GPT, in which case nothing is changed; [`ErrorKind::Settings`] while
     /// steps are in flight; [`ErrorKind::Device`] if the device was lost.
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        if self.failed {
+        if self.known.has_failed() {
             self.gpt.gpu.wait(None)?;
             self.readback.reset()?;
             self.steps.clear();
         }
-        self.check_at_rest()?;
+        check_at_rest(self.readback.is_empty())?;
         self.gpt.config.check_weights(&checkpoint.weights)?;
         self.adam.restore(&self.gpt.gpu, &self.gpt.layout.device, &checkpoint.optimizer)?;
         self.gpt.write(&checkpoint.weights)?;
         self.submitted = checkpoint.step;
-        self.reported = checkpoint.step;
-        self.failed = false;
-        self.known.replace(Some(checkpoint.clone()));
+        self.known.restored(checkpoint);
         Ok(())
     }
 
     /// Checks that no step failed, after which the state on the device is unknown.
     pub(super) fn check_known(&self) -> Result<()> {
-        match self.failed {
-            true => {
-                let message =
-                    "an earlier step failed, after which the state on the device is unknown; call GptTrainer::restore";
-                Err(Error::new(ErrorKind::Device, message))
-            }
-            false => Ok(()),
-        }
-    }
-
-    fn check_at_rest(&self) -> Result<()> {
-        match self.readback.is_empty() {
-            true => Ok(()),
-            false => {
-                let message = "checkpoint: steps are under way; take the reports of all steps first";
-                Err(Error::new(ErrorKind::Settings, message))
-            }
-        }
+        self.known.check()
     }
 
     /// Error of the data or the reward of the next step, once. The state after the last step is known.
@@ -474,18 +431,7 @@ impl GptTrainer {
 
     /// Error of a step that failed.
     pub(super) fn fail(&mut self, error: Error) -> Error {
-        self.failed = true;
-        if !self.gpt.gpu.is_lost() {
-            return error;
-        }
-        let state = match &*self.known.borrow() {
-            Some(known) => format!("GptTrainer::checkpoint returns the state after step {}", known.step),
-            None => "start again from the initial weights".into(),
-        };
-        let lost = self.gpt.gpu.lost_error().to_string();
-        let lost = lost.split(';').next().unwrap_or_default().to_string();
-        let message = format!("{lost} after step {}; {state}, for a trainer on another device", self.reported);
-        Error::new(ErrorKind::Device, message)
+        self.known.fail(&self.gpt.gpu, error)
     }
 
     /// Number of trained parameters.
@@ -496,15 +442,6 @@ impl GptTrainer {
     /// Bytes of this crate's buffers on the trainer's device, including those of other trainers.
     pub fn memory(&self) -> u64 {
         self.gpt.gpu.allocated()
-    }
-
-    /// Floating-point operations of a step.
-    pub fn step_flops(&self) -> f64 {
-        let first = self.plans.first.cost().flops;
-        let further = self.plans.further.as_ref().map_or(0.0, |(plan, update)| {
-            (self.config.accumulate - 1) as f64 * plan.cost().flops + update.cost().flops
-        });
-        first + further
     }
 
     /// Returns the plan of the gradient of a batch, for profiles.

@@ -2,6 +2,7 @@
 
 pub(crate) mod adam;
 pub(crate) mod checkpoint;
+pub(crate) mod known_state;
 pub(crate) mod mapping;
 pub(super) mod metrics;
 pub(super) mod optimizer;

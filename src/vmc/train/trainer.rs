@@ -1,11 +1,11 @@
 //! Trainer: replays one plan that contains a whole step. With stochastic reconfiguration, this plan ends with the local
 //! energies, and the host and the plans of `reconfiguration` complete the step.
 
-use std::cell::RefCell;
 use std::time::Instant;
 
 use super::adam::{AdamBuffers, AdamInputs};
 use super::checkpoint::Checkpoint;
+use super::known_state::{KnownState, check_at_rest};
 use super::metrics::{Magnetization, MetricsRing, StepNumbers, StepReport};
 use super::optimizer::Optimizer;
 use super::replay::Replay;
@@ -134,19 +134,15 @@ pub struct Trainer {
     counters: View,
     ring: MetricsRing,
     submitted: u64,
-    /// Step of the last report.
-    reported: u64,
     /// Whether Markov chains restart before the next step.
     begins: bool,
     replay: Replay,
     /// Markov chains before the step in flight, if it can be stopped.
     before: ChainsBefore,
     /// Newest state that the host knows.
-    known: RefCell<Option<Checkpoint>>,
+    known: KnownState,
     /// Whether a step was submitted, whose samples are then on the device.
     has_samples: bool,
-    /// Whether a step failed, after which the state on the device is unknown.
-    failed: bool,
 }
 
 /// Markov chains before a step.
@@ -281,13 +277,11 @@ impl Trainer {
             counters,
             ring,
             submitted: 0,
-            reported: 0,
             begins: true,
             replay: Replay::default(),
             before: ChainsBefore::Unchanged,
-            known: RefCell::new(None),
+            known: KnownState::new("Trainer"),
             has_samples: false,
-            failed: false,
         })
     }
 
@@ -458,7 +452,7 @@ impl Trainer {
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
         self.parameters.write(&self.gpu, weights)?;
         self.begins = true;
-        self.known.take();
+        self.known.forget();
         match &self.method {
             Method::Reconfiguration(method) => method.forget(),
             Method::Adam(adam) => adam.forget(&self.gpu),
@@ -476,26 +470,7 @@ impl Trainer {
     /// [`ErrorKind::Settings`] while steps are in flight; [`ErrorKind::Device`] if the device was lost or a step failed,
     /// and neither function was called before, or not since [`Trainer::set_weights`].
     pub fn checkpoint(&self) -> Result<Checkpoint> {
-        if self.failed {
-            return self.newest_known();
-        }
-        self.check_at_rest()?;
-        match self.read_checkpoint() {
-            Ok(checkpoint) => {
-                self.known.replace(Some(checkpoint.clone()));
-                Ok(checkpoint)
-            }
-            Err(_) if self.gpu.is_lost() => self.newest_known(),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn newest_known(&self) -> Result<Checkpoint> {
-        self.known.borrow().clone().ok_or_else(|| {
-            let message = "checkpoint: a step failed or the device was lost, and no state of this trainer was read before; \
-                           start again from the initial weights";
-            Error::new(ErrorKind::Device, message)
-        })
+        self.known.checkpoint(&self.gpu, self.ring.is_empty(), || self.read_checkpoint())
     }
 
     fn read_checkpoint(&self) -> Result<Checkpoint> {
@@ -517,12 +492,12 @@ impl Trainer {
     /// [`ErrorKind::Weights`] if it does not fit the settings, in which case nothing is changed;
     /// [`ErrorKind::Settings`] while steps are in flight; [`ErrorKind::Device`] if the device was lost.
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        if self.failed {
+        if self.known.has_failed() {
             self.gpu.wait(None)?;
             self.ring.reset()?;
             self.pipeline.sampler.reset(&self.gpu)?;
         }
-        self.check_at_rest()?;
+        check_at_rest(self.ring.is_empty())?;
         let Checkpoint { step, weights, optimizer, chains: places } = checkpoint;
         let layout = self.parameters.layout();
         let weights = layout.flatten(weights)?;
@@ -539,39 +514,9 @@ impl Trainer {
         }
         self.begins = chains.is_none();
         self.submitted = *step;
-        self.reported = *step;
         self.parameters.values().write(&self.gpu, &weights)?;
-        self.failed = false;
-        self.known.replace(Some(checkpoint.clone()));
+        self.known.restored(checkpoint);
         Ok(())
-    }
-
-    /// Error of a step that failed, after which nothing more is known about the state on the device.
-    fn fail(&mut self, error: Error) -> Error {
-        self.failed = true;
-        let state = match &*self.known.borrow() {
-            Some(known) => format!("Trainer::checkpoint returns the state after step {}", known.step),
-            None => "start again from the initial weights".into(),
-        };
-        match self.gpu.is_lost() {
-            true => {
-                let lost = self.gpu.lost_error().to_string();
-                let lost = lost.split(';').next().unwrap_or_default().to_string();
-                let message = format!("{lost} after step {}; {state}, for a trainer on another device", self.reported);
-                Error::new(ErrorKind::Device, message)
-            }
-            false => error,
-        }
-    }
-
-    fn check_at_rest(&self) -> Result<()> {
-        match self.ring.is_empty() {
-            true => Ok(()),
-            false => {
-                let message = "checkpoint: steps are under way; take the reports of all steps first";
-                Err(Error::new(ErrorKind::Settings, message))
-            }
-        }
     }
 
     /// Returns the cost of the last step of stochastic reconfiguration; `None` with another optimizer.
@@ -630,11 +575,7 @@ impl Steps<'_> {
 
     fn next_report(&mut self) -> Result<Option<StepReport>> {
         let trainer = &mut *self.trainer;
-        if trainer.failed {
-            let message =
-                "an earlier step failed, after which the state on the device is unknown; call Trainer::restore";
-            return Err(Error::new(ErrorKind::Device, message));
-        }
+        trainer.known.check()?;
         while self.left > 0 && trainer.has_room() {
             if trainer.replay.is_stopped() || !trainer.submit_step()? {
                 self.left = 0;
@@ -649,7 +590,7 @@ impl Steps<'_> {
             return Ok(None);
         };
         trainer.replay.took(report.seconds);
-        trainer.reported = report.step;
+        trainer.known.report(report.step);
         Ok(Some(report))
     }
 }
@@ -665,7 +606,8 @@ impl Iterator for Steps<'_> {
             Ok(report) => report.map(Ok),
             Err(error) => {
                 self.failed = true;
-                Some(Err(self.trainer.fail(error)))
+                let Trainer { gpu, known, .. } = &mut *self.trainer;
+                Some(Err(known.fail(gpu, error)))
             }
         }
     }
