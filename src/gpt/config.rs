@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::GptLayout;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::layers::layer_settings::{LayerSettings, MAX_SIZE};
 use crate::model::layers::transformer_layers::TransformerSizes;
 use crate::model::{Activation, Attention, Norm, Weights};
 
@@ -63,11 +64,6 @@ impl Default for GptConfig {
     }
 }
 
-/// Maximum width of a head that the attention kernels hold in registers.
-const MAX_HEAD_WIDTH: usize = 128;
-/// Maximum of every size; larger numbers are treated as typos. It also bounds the loops over a width, since some drivers
-/// end shaders after 65,535 iterations.
-const MAX_SIZE: usize = 1 << 15;
 /// Maximum number of tokens of a chunk of the vocabulary, without padding.
 const VOCABULARY_CHUNK: usize = 16384;
 /// Maximum size of the vocabulary.
@@ -79,42 +75,19 @@ impl GptConfig {
     /// # Errors
     /// [`ErrorKind::Settings`], with the field to change.
     pub fn check(&self) -> Result<()> {
-        let error = |message: String| Err(Error::new(ErrorKind::Settings, format!("gpt: {message}")));
-        let Self { width, heads, .. } = *self;
-        let sizes = [
-            ("vocabulary", self.vocabulary, MAX_VOCABULARY),
-            ("block", self.block, MAX_SIZE),
-            ("width", width, MAX_SIZE),
-            ("heads", heads, MAX_SIZE),
-            ("layers", self.layers, MAX_SIZE),
-            ("feed_forward", self.feed_forward, MAX_SIZE),
-        ];
-        if let Some((name, value, most)) = sizes.iter().find(|(_, value, most)| *value == 0 || value > most) {
-            return error(format!("GptConfig::{name}={value} is out of range; give a number from 1 to {most}"));
-        }
-        for (name, value) in [("width", width), ("feed_forward", self.feed_forward)] {
-            if !value.is_multiple_of(4) {
-                let near = value.next_multiple_of(4);
-                return error(format!("GptConfig::{name}={value} is not a multiple of 4; use {near}"));
+        let error = |message: String| Error::new(ErrorKind::Settings, format!("gpt: {message}"));
+        let Self { width, heads, layers, feed_forward, .. } = *self;
+        for (name, value, most) in [("vocabulary", self.vocabulary, MAX_VOCABULARY), ("block", self.block, MAX_SIZE)] {
+            if value == 0 || value > most {
+                let message = format!("GptConfig::{name}={value} is out of range; give a number from 1 to {most}");
+                return Err(error(message));
             }
         }
-        if !width.is_multiple_of(heads) {
-            let fits: Vec<String> =
-                (1..=width.min(64)).filter(|h| width.is_multiple_of(*h)).map(|h| h.to_string()).collect();
-            return error(format!(
-                "GptConfig::heads={heads} does not divide GptConfig::width={width}; use GptConfig::heads={}",
-                fits.join(", ")
-            ));
-        }
+        LayerSettings { owner: "GptConfig", width, heads, layers, feed_forward }.check().map_err(error)?;
         let head = width / heads;
-        if head > MAX_HEAD_WIDTH {
-            let least = width.div_ceil(MAX_HEAD_WIDTH);
-            return error(format!(
-                "heads of width {head} are over {MAX_HEAD_WIDTH}; use GptConfig::heads={least} or more"
-            ));
-        }
         if self.position == TokenPositions::Rotary && !head.is_multiple_of(2) {
-            return error(format!("rotary positions need heads of even width, got {head}; use other GptConfig::heads"));
+            let message = format!("rotary positions need heads of even width, got {head}; use other GptConfig::heads");
+            return Err(error(message));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::token::embed::{RowPositions, TokenEmbed, TokenEmbedShape};
 use crate::kernels::token::gradient::{TokenGradient, TokenGradientShape, token_index};
 use crate::model::Parameters;
+use crate::model::layers::positional_encoding::sinusoidal_row;
 
 /// Part of the token embedding that one binding covers.
 #[derive(Debug, Clone)]
@@ -140,10 +141,6 @@ impl TokenIndex {
 /// Table (T, C) of sin and cos of p / 10000^(2i/C), with the mean square of the initial token embedding: as in the paper,
 /// neither outweighs the other.
 pub(super) fn sinusoidal(config: &GptConfig) -> Vec<f32> {
-    let value = |position: usize, channel: usize| {
-        let angle = position as f64 / 10000f64.powf((channel - channel % 2) as f64 / config.width as f64);
-        let wave = if channel.is_multiple_of(2) { angle.sin() } else { angle.cos() };
-        (DEVIATION * 2f64.sqrt() * wave) as f32
-    };
-    (0..config.block).flat_map(|position| (0..config.width).map(move |channel| value(position, channel))).collect()
+    let rows = (0..config.block).flat_map(|position| sinusoidal_row(position, config.width));
+    rows.map(|wave| (DEVIATION * 2f64.sqrt() * wave) as f32).collect()
 }

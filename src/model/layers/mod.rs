@@ -14,6 +14,7 @@ pub(crate) mod categorical_head;
 pub(crate) mod conditioning;
 pub(crate) mod embedding;
 pub(crate) mod feed_forward;
+pub(crate) mod layer_settings;
 pub(crate) mod positional_encoding;
 pub(crate) mod residual_dropout;
 pub(crate) mod self_attention;

@@ -31,7 +31,7 @@ impl PositionalEncoding {
     pub fn table(self, patching: &Patching, width: usize) -> Option<Vec<f32>> {
         let row = |t: usize| match (self, patching.grid()) {
             (Self::Learned, _) => None,
-            (Self::Sinusoidal, _) => Some(textbook(t, width)),
+            (Self::Sinusoidal, _) => Some(sinusoidal_row(t, width)),
             (Self::LptfCompatible, None) => Some(reference_line(t, width)),
             (Self::LptfCompatible, Some([_, columns])) => Some(reference_grid(t / columns, t % columns, width)),
         };
@@ -40,7 +40,8 @@ impl PositionalEncoding {
     }
 }
 
-fn textbook(t: usize, width: usize) -> Vec<f64> {
+/// Row `t` of [`PositionalEncoding::Sinusoidal`] for `width` channels.
+pub(crate) fn sinusoidal_row(t: usize, width: usize) -> Vec<f64> {
     let channel = |c: usize| {
         let a = angle(t, (c - c % 2) as f64 / width as f64);
         if c.is_multiple_of(2) { a.sin() } else { a.cos() }

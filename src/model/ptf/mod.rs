@@ -21,6 +21,7 @@ pub(super) mod network;
 pub(super) mod sizes;
 
 use super::layers::embedding::EmbeddingSizes;
+use super::layers::layer_settings::LayerSettings;
 use super::layers::transformer_layers::TransformerSizes;
 use super::wave_function::ROW_META;
 use super::{
@@ -83,12 +84,6 @@ impl Default for Ptf {
     }
 }
 
-/// Maximum width of a head that the attention kernels hold in registers.
-const MAX_HEAD_WIDTH: usize = 128;
-/// Maximum of every size; larger numbers are treated as typos. It also bounds the loops over a width, since some
-/// drivers end shaders after 65,535 iterations.
-const MAX_WIDTH: usize = 1 << 15;
-
 impl Ptf {
     fn settings_error(message: String) -> Error {
         Error::new(ErrorKind::Settings, format!("ptf: {message}"))
@@ -105,40 +100,9 @@ impl Ptf {
 
     /// Checks that all settings except the patch are valid for `patches` patches.
     pub(crate) fn check_transformer(&self, patches: usize) -> Result<()> {
-        let (width, heads) = (self.width, self.heads);
-        let sizes = [("width", width), ("heads", heads), ("layers", self.layers), ("feed_forward", self.feed_forward)];
-        if let Some((name, value)) = sizes.iter().find(|(_, value)| *value == 0 || *value > MAX_WIDTH) {
-            let message = format!("Ptf::{name}={value} is out of range; give a number from 1 to {MAX_WIDTH}");
-            return Err(Self::settings_error(message));
-        }
-        if !width.is_multiple_of(4) {
-            let near = [width / 4 * 4, width.next_multiple_of(4)].into_iter().filter(|w| *w > 0);
-            let near: Vec<String> = near.map(|w| w.to_string()).collect();
-            let message = format!("Ptf::width={width} is not a multiple of 4; use {}", near.join(" or "));
-            return Err(Self::settings_error(message));
-        }
-        if !width.is_multiple_of(heads) {
-            let fits: Vec<String> =
-                (1..=width.min(64)).filter(|h| width.is_multiple_of(*h)).map(|h| h.to_string()).collect();
-            let message =
-                format!("Ptf::heads={heads} does not divide Ptf::width={width}; use Ptf::heads={}", fits.join(", "));
-            return Err(Self::settings_error(message));
-        }
-        if width / heads > MAX_HEAD_WIDTH {
-            let message = format!(
-                "heads of width {} are over {MAX_HEAD_WIDTH}; use Ptf::heads={} or more",
-                width / heads,
-                width.div_ceil(MAX_HEAD_WIDTH)
-            );
-            return Err(Self::settings_error(message));
-        }
-        if !self.feed_forward.is_multiple_of(4) {
-            let near = self.feed_forward.next_multiple_of(4);
-            return Err(Self::settings_error(format!(
-                "Ptf::feed_forward={} is not a multiple of 4; use {near}",
-                self.feed_forward
-            )));
-        }
+        let Self { width, heads, layers, feed_forward, .. } = *self;
+        let settings = LayerSettings { owner: "Ptf", width, heads, layers, feed_forward };
+        settings.check().map_err(Self::settings_error)?;
         let head = width / heads;
         let most = most_positions(head as u32) as usize;
         if self.attention == Attention::Linear && patches > most {
