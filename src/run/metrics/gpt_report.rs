@@ -1,24 +1,9 @@
 //! Quantities of a training step of a GPT.
 
-use super::quantities::{self, TrainingReport, number};
+use super::quantities::{self, TrainingReport, number, number_of_part};
 use crate::gpt::{GptReport, RewardReport};
 
 type Quantity = quantities::Quantity<GptReport>;
-
-/// Column of fine-tuning by reward, after that of the mean reward, without which there are no others.
-macro_rules! reward {
-    ($name:literal, $field:ident) => {
-        Quantity::column(
-            $name,
-            |step| step.reward.map_or(f64::NAN, |of| of.$field),
-            |step, cell| {
-                if let Some(of) = &mut step.reward {
-                    of.$field = cell;
-                }
-            },
-        )
-    };
-}
 
 impl TrainingReport for GptReport {
     type Scale = ();
@@ -76,9 +61,9 @@ static QUANTITIES: &[Quantity] = &[
     )
     .scalar("reward/mean")
     .history(),
-    reward!("reward_error", error).scalar("reward/error"),
-    reward!("divergence", divergence).scalar("reward/divergence").history(),
-    reward!("entropy", entropy).scalar("reward/entropy"),
+    number_of_part!("reward_error", reward, error).scalar("reward/error"),
+    number_of_part!("divergence", reward, divergence).scalar("reward/divergence").history(),
+    number_of_part!("entropy", reward, entropy).scalar("reward/entropy"),
     // Last: without it, two runs of one command on one adapter give identical bytes.
     number!("seconds", seconds).scalar("time/seconds_per_step").history(),
 ];

@@ -87,7 +87,22 @@ macro_rules! number {
     };
 }
 
-pub(super) use number;
+/// Column of a number of an optional part of a report, after the column that creates the part. Without the part it is NaN.
+macro_rules! number_of_part {
+    ($name:literal, $part:ident, $field:ident) => {
+        Quantity::column(
+            $name,
+            |step| step.$part.map_or(f64::NAN, |of| of.$field),
+            |step, cell| {
+                if let Some(of) = &mut step.$part {
+                    of.$field = cell;
+                }
+            },
+        )
+    };
+}
+
+pub(super) use {number, number_of_part};
 
 /// Columns of `metrics.csv` with the functions that read them from a report.
 pub(super) fn columns<R: TrainingReport>() -> impl Iterator<Item = (Column<R>, fn(&R) -> f64)> {

@@ -1,6 +1,6 @@
 //! Quantities of a step of variational Monte Carlo.
 
-use super::quantities::{self, TrainingReport, number};
+use super::quantities::{self, TrainingReport, number, number_of_part};
 use crate::run::relative_error;
 use crate::vmc::{ReconfigurationReport, StepReport};
 
@@ -13,21 +13,6 @@ pub struct EnergyScale {
     pub sites: usize,
     /// Exact energy of the whole lattice, if it is known.
     pub exact: Option<f64>,
-}
-
-/// Column of stochastic reconfiguration, after that of the condition number, without which there are no others.
-macro_rules! reconfiguration {
-    ($name:literal, $field:ident) => {
-        Quantity::column(
-            $name,
-            |step| step.reconfiguration.map_or(f64::NAN, |of| of.$field),
-            |step, cell| {
-                if let Some(of) = &mut step.reconfiguration {
-                    of.$field = cell;
-                }
-            },
-        )
-    };
 }
 
 impl TrainingReport for StepReport {
@@ -110,9 +95,9 @@ static QUANTITIES: &[Quantity] = &[
         },
     )
     .scalar("reconfiguration/condition"),
-    reconfiguration!("residual", residual).scalar("reconfiguration/residual"),
-    reconfiguration!("lambda", lambda).scalar("reconfiguration/lambda"),
-    reconfiguration!("update_norm", update_norm).scalar("reconfiguration/update_norm"),
+    number_of_part!("residual", reconfiguration, residual).scalar("reconfiguration/residual"),
+    number_of_part!("lambda", reconfiguration, lambda).scalar("reconfiguration/lambda"),
+    number_of_part!("update_norm", reconfiguration, update_norm).scalar("reconfiguration/update_norm"),
     // Last: without it, two runs of one command on one adapter give identical bytes.
     number!("seconds", seconds).scalar("time/seconds_per_step").history(),
 ];

@@ -28,10 +28,10 @@ mod training;
 use std::path::Path;
 
 pub use self::gpt::{GptPage, NextToken, PromptView};
-use self::page::{Section, page};
+use self::page::{Section, drawn, page};
 use super::{RunSettings, WRITER, WeightsOrigin};
 use crate::atomic_write;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::physics::Lattice;
 use crate::plot_style::Fault;
 use crate::vmc::{AttentionMaps, Estimate, PartTime, StepReport};
@@ -65,18 +65,15 @@ impl Report {
     /// Renders the page.
     ///
     /// # Errors
-    /// [`ErrorKind::File`] if a picture cannot be drawn.
+    /// [`crate::ErrorKind::File`] if a picture cannot be drawn.
     pub fn html(&self) -> Result<String> {
-        self.page().map_err(|cause| {
-            let text = format!("report: cannot draw {}: {cause}; metrics.csv has the numbers", self.title);
-            Error::new(ErrorKind::File, text)
-        })
+        drawn(&self.title, self.page())
     }
 
     /// Writes the page atomically.
     ///
     /// # Errors
-    /// As [`Self::html`]; [`ErrorKind::File`] if it cannot be written.
+    /// As [`Self::html`]; [`crate::ErrorKind::File`] if it cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         atomic_write::write(path, self.html()?.as_bytes(), WRITER)
     }

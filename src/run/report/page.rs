@@ -1,6 +1,8 @@
 //! Frame of a page: header, navigation, sections and script.
 
 use super::markup::escaped;
+use crate::error::{Error, ErrorKind, Result};
+use crate::plot_style::Fault;
 use crate::run::RunSettings;
 
 /// Section of a page: anchor, heading and content.
@@ -27,6 +29,17 @@ pub(super) fn header(title: &str, settings: &RunSettings, assessed: &str, number
         escaped(&settings.version),
         escaped(assessed),
     )
+}
+
+/// HTML of the page of the run called `title`, unless drawing it failed.
+///
+/// # Errors
+/// [`ErrorKind::File`] if it did.
+pub(super) fn drawn(title: &str, page: std::result::Result<String, Fault>) -> Result<String> {
+    page.map_err(|cause| {
+        let text = format!("report: cannot draw {title}: {cause}; metrics.csv has the numbers");
+        Error::new(ErrorKind::File, text)
+    })
 }
 
 /// A page with its header, and JSON data for the script.

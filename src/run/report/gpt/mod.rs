@@ -9,11 +9,11 @@ pub use prompt::{NextToken, PromptView};
 use std::path::Path;
 
 use super::markup::shown;
-use super::page::{Number, Section, header, page};
+use super::page::{Number, Section, drawn, header, page};
 use super::settings;
 use super::summary::in_parts;
 use crate::atomic_write;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::gpt::{GptReport, Loss};
 use crate::plot_style::Fault;
 use crate::run::{LossSummary, Measurement, RunSettings, WRITER, WeightsOrigin, duration};
@@ -43,18 +43,15 @@ impl GptPage {
     /// Renders the page.
     ///
     /// # Errors
-    /// [`ErrorKind::File`] if a picture cannot be drawn.
+    /// [`crate::ErrorKind::File`] if a picture cannot be drawn.
     pub fn html(&self) -> Result<String> {
-        self.page().map_err(|cause| {
-            let text = format!("report: cannot draw {}: {cause}; metrics.csv has the numbers", self.title);
-            Error::new(ErrorKind::File, text)
-        })
+        drawn(&self.title, self.page())
     }
 
     /// Writes the page atomically.
     ///
     /// # Errors
-    /// As [`Self::html`]; [`ErrorKind::File`] if it cannot be written.
+    /// As [`Self::html`]; [`crate::ErrorKind::File`] if it cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         atomic_write::write(path, self.html()?.as_bytes(), WRITER)
     }
