@@ -4,7 +4,6 @@ mod arguments;
 mod commands;
 mod device;
 mod driver_noise;
-mod gpt_arguments;
 mod gpu_figures;
 mod groups;
 mod interrupt;

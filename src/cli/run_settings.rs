@@ -8,8 +8,8 @@ use ketformer::run::{RunSettings, SETTINGS_FILE};
 use ketformer::{Error, ErrorKind};
 use serde_json::{Map, Value};
 
+use super::arguments::gpt::GptCommand;
 use super::arguments::{Arguments, Command};
-use super::gpt_arguments::GptCommand;
 use super::groups::hamiltonian::Hamiltonians;
 use super::groups::wave_function::WaveFunctions;
 use super::groups::{gpt, train};

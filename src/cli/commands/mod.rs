@@ -18,7 +18,7 @@ use ketformer::Result;
 
 use super::Outcome;
 use super::arguments::Command;
-use super::gpt_arguments::GptCommand;
+use super::arguments::gpt::GptCommand;
 
 /// Runs a command.
 ///

@@ -260,7 +260,7 @@ fn write(folder: &Path, arguments: &SweepArguments) -> Result<()> {
     if let Some(weights) = weights {
         words.extend(["--weights".to_string(), weights.display().to_string()]);
     }
-    words.extend(arguments.train.tensorboard.then(|| "--tensorboard".to_string()));
+    words.extend(arguments.train.output.tensorboard.then(|| "--tensorboard".to_string()));
     let text = serde_json::to_string_pretty(&json!({ "command": words })).unwrap_or_default() + "\n";
     save_text(&folder.join(SWEEP_FILE), &text)
 }
@@ -282,7 +282,7 @@ fn read(folder: &Path, now: &SweepArguments) -> Result<SweepArguments> {
     match parsed.map(|arguments| arguments.command) {
         Ok(Command::Sweep(mut again)) => {
             again.train.gpu = now.train.gpu.clone();
-            again.train.tensorboard |= now.train.tensorboard;
+            again.train.output.tensorboard |= now.train.output.tensorboard;
             Ok(again)
         }
         _ => Err(foreign()),

@@ -155,12 +155,7 @@ pub fn config(settings: &mut Settings, memory: Option<u64>) -> Result<TrainConfi
         return Err(GROUP.error(format!("K*Q = {k}*{q} is too large; give at most {MAX_SAMPLES} samples in a step")));
     }
     let steps = settings.count("steps");
-    let warmup = settings.count("warmup");
-    if warmup > steps {
-        return Err(GROUP.error(format!("warmup={warmup} is longer than steps={steps}; give a shorter warmup")));
-    }
-    let seed = settings.optional_count("seed").unwrap_or_else(draw_seed);
-    settings.resolve("seed", Value::Count(seed));
+    let (warmup, seed) = (checked_warmup(settings, steps)?, resolved_seed(settings));
     let optimizer = settings.choice("optimizer", &OPTIMIZERS)(settings, steps)?;
     // The default depends on the optimizer and is recorded in the settings.
     let learning_rate = settings.optional_real("lr").unwrap_or(match optimizer {
@@ -228,6 +223,26 @@ fn reconfiguration(settings: &Settings, steps: u64) -> Result<Optimizer> {
 /// Precision that `precision=` selects.
 pub fn precision(settings: &Settings) -> Precision {
     settings.choice("precision", &PRECISIONS)
+}
+
+/// Steps of the warm-up of a run of `steps` steps.
+///
+/// # Errors
+/// `ErrorKind::Settings` if it is longer than the run.
+pub fn checked_warmup(settings: &Settings, steps: u64) -> Result<u64> {
+    let warmup = settings.count("warmup");
+    if warmup > steps {
+        let text = format!("warmup={warmup} is longer than steps={steps}; give a shorter warmup");
+        return Err(settings.group().error(text));
+    }
+    Ok(warmup)
+}
+
+/// Seed of a run. One that is drawn is written back into `settings`.
+pub fn resolved_seed(settings: &mut Settings) -> u64 {
+    let seed = settings.optional_count("seed").unwrap_or_else(draw_seed);
+    settings.resolve("seed", Value::Count(seed));
+    seed
 }
 
 /// Draws a seed below 2^16, short enough to type again, as in the reference code.

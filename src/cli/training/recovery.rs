@@ -118,10 +118,10 @@ mod tests {
     use ketformer::run::{Ending, METRICS_FILE, MODEL_FILE, RunSettings, SETTINGS_FILE, newest_checkpoint};
 
     use super::*;
+    use crate::cli::arguments::gpt::GptCommand;
     use crate::cli::arguments::{Arguments, Command};
     use crate::cli::commands::gpt::GptTraining;
     use crate::cli::commands::train::WaveFunctionTraining;
-    use crate::cli::gpt_arguments::GptCommand;
 
     /// Runs with different states: moments, or a direction and Markov chains.
     const KINDS: [&str; 2] = [

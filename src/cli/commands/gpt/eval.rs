@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::data::{Data, Source};
 use super::subject::{GptRun, the_run};
-use crate::cli::gpt_arguments::GptEvalArguments;
+use crate::cli::arguments::gpt::GptEvalArguments;
 use crate::cli::groups::gpt::{self, eval as group};
 use crate::cli::output::loss_display::loss_line;
 use crate::cli::subject::split_runs;

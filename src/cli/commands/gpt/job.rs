@@ -11,7 +11,7 @@ use ketformer::text::Tokenizer;
 use super::data::Source;
 use super::subject::GptRun;
 use super::training::GptTraining;
-use crate::cli::gpt_arguments::GptTrainArguments;
+use crate::cli::arguments::gpt::GptTrainArguments;
 use crate::cli::groups::gpt::{self, GROUP, Task};
 use crate::cli::output::progress::OutputStyle;
 use crate::cli::settings::Settings;
@@ -33,7 +33,7 @@ impl GptTraining {
     pub fn job(arguments: &GptTrainArguments) -> Result<(Job<Self>, Option<Weights>)> {
         let mut settings = GROUP.parse(&arguments.settings)?;
         let task = Task::new(&mut settings)?;
-        let location = RunLocation::new(arguments.out.as_deref(), &settings, arguments.tensorboard)?;
+        let location = RunLocation::new(arguments.out.as_deref(), &settings, arguments.output.tensorboard)?;
         let source = Source::load(&task, None)?;
         let start = arguments.weights.as_deref().map(|path| start(path, &settings)).transpose()?;
         let tokenizer = match start.as_ref().and_then(|start| start.tokenizer.clone()) {
@@ -98,14 +98,14 @@ fn job(
     command: String,
     arguments: &GptTrainArguments,
 ) -> Job<GptTraining> {
-    let style = OutputStyle::new(arguments.json, arguments.gpu.quiet);
-    Job::of(training, location, settings, command, (style, arguments.tensorboard))
+    let style = OutputStyle::new(arguments.output.json, arguments.gpu.quiet);
+    Job::of(training, location, settings, command, (style, arguments.output.tensorboard))
 }
 
 /// Command that reproduces the run, with every setting spelled out. It writes into a new folder.
 fn command(settings: &Settings, arguments: &GptTrainArguments) -> String {
     let mut words = vec!["ketformer".to_string(), "gpt".into(), "train".into()];
     words.extend(settings.resolved().map(|(name, value)| format!("{name}={value}")));
-    words.extend(arguments.gpu.reproducing(arguments.weights.as_deref(), arguments.tensorboard));
+    words.extend(arguments.gpu.reproducing(arguments.weights.as_deref(), arguments.output.tensorboard));
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }

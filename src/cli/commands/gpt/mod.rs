@@ -12,7 +12,7 @@ mod tune;
 
 use ketformer::Result;
 
-use crate::cli::gpt_arguments::GptTrainArguments;
+use crate::cli::arguments::gpt::GptTrainArguments;
 use crate::cli::training::{TrainingRun, resume};
 use crate::cli::{Outcome, interrupt};
 pub use eval::run as eval;

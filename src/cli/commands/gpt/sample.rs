@@ -8,7 +8,7 @@ use ketformer::text::{StreamDecoder, Tokenizer};
 use serde_json::json;
 
 use super::subject::{GptSubject, subject};
-use crate::cli::gpt_arguments::GptSampleArguments;
+use crate::cli::arguments::gpt::GptSampleArguments;
 use crate::cli::groups::gpt::sample as group;
 use crate::cli::groups::train::draw_seed;
 use crate::cli::output::number::significant;

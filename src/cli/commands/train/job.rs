@@ -23,8 +23,8 @@ impl WaveFunctionTraining {
         let settings = train::GROUP.parse(&arguments.words())?;
         let GroupArguments { model, hamiltonian } = &arguments.groups;
         let problem = Problem::new(model, hamiltonian, settings.optional_extent("L"), arguments.gpu.memory)?;
-        let location = RunLocation::new(arguments.out.as_deref(), &settings, arguments.tensorboard)?;
-        let flags = arguments.gpu.reproducing(arguments.weights.as_deref(), arguments.tensorboard).into_iter();
+        let location = RunLocation::new(arguments.out.as_deref(), &settings, arguments.output.tensorboard)?;
+        let flags = arguments.gpu.reproducing(arguments.weights.as_deref(), arguments.output.tensorboard).into_iter();
         of((problem, location), settings, arguments, |problem, settings| command(problem, settings, flags))
     }
 
@@ -60,8 +60,8 @@ fn of(
     settings.resolve("B", Value::Count(config.samples as u64));
     let command = command(&problem, &settings);
     let training = WaveFunctionTraining { problem, config, exact: None };
-    let style = OutputStyle::new(arguments.json, arguments.gpu.quiet);
-    Ok(Job::of(training, location, settings, command, (style, arguments.tensorboard)))
+    let style = OutputStyle::new(arguments.output.json, arguments.gpu.quiet);
+    Ok(Job::of(training, location, settings, command, (style, arguments.output.tensorboard)))
 }
 
 /// Command that reproduces the run, with every setting spelled out. It writes into a new folder.

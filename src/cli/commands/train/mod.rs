@@ -30,7 +30,7 @@ pub fn run(arguments: &TrainArguments) -> Result<Outcome> {
 fn begin(arguments: &TrainArguments) -> Result<Outcome> {
     let job = WaveFunctionTraining::job(arguments)?;
     interrupt::watch()?;
-    let load = |path| weights::load(path, &job.training.problem, arguments.json || arguments.gpu.quiet);
+    let load = |path| weights::load(path, &job.training.problem, arguments.output.json || arguments.gpu.quiet);
     let weights = arguments.weights.as_deref().map(load).transpose()?;
     TrainingRun::start(job, weights.as_ref(), &arguments.gpu.adapter)
 }

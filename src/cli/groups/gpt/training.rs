@@ -6,7 +6,7 @@ use ketformer::vmc::Schedule;
 
 use super::GROUP;
 use super::sizes::{Task, resolve};
-use crate::cli::groups::train::{SCHEDULES, draw_seed};
+use crate::cli::groups::train::{SCHEDULES, checked_warmup, resolved_seed};
 use crate::cli::settings::{Settings, Value};
 
 /// Maximum number of steps between two evaluations by default.
@@ -48,12 +48,7 @@ pub fn config(settings: &mut Settings, task: &Task, memory: Option<u64>) -> Resu
     if minimum_rate > rate {
         return Err(GROUP.error(format!("min_lr={minimum_rate} is above lr={rate}; give a smaller one")));
     }
-    let warmup = settings.count("warmup");
-    if warmup > steps {
-        return Err(GROUP.error(format!("warmup={warmup} is longer than steps={steps}; give a shorter warmup")));
-    }
-    let seed = settings.optional_count("seed").unwrap_or_else(draw_seed);
-    settings.resolve("seed", Value::Count(seed));
+    let (warmup, seed) = (checked_warmup(settings, steps)?, resolved_seed(settings));
     let config = GptTrainConfig {
         accumulate: settings.count("accumulate"),
         learning_rate: rate,

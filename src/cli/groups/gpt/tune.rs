@@ -5,10 +5,10 @@ use ketformer::gpt::GptTrainConfig;
 
 use super::super::train::{
     CHECKPOINT, DIR, MAX_DEVICE_LOSSES, MAX_REJECTED_STEPS, MAX_STEPS, REPORT, SCHEDULE, SCHEDULES, SEED,
-    SUB_DIRECTORY, draw_seed,
+    SUB_DIRECTORY, checked_warmup, resolved_seed,
 };
 use super::sample::WEIGHTS;
-use crate::cli::settings::{Group, Key, KeyKind, Settings, Value};
+use crate::cli::settings::{Group, Key, KeyKind, Settings};
 
 /// Keys of `ketformer gpt tune`.
 pub static GROUP: Group = Group {
@@ -58,12 +58,8 @@ pub static GROUP: Group = Group {
 /// # Errors
 /// `ErrorKind::Settings` for settings that contradict each other.
 pub fn config(settings: &mut Settings, memory: Option<u64>) -> Result<GptTrainConfig> {
-    let (steps, warmup) = (settings.count("steps"), settings.count("warmup"));
-    if warmup > steps {
-        return Err(GROUP.error(format!("warmup={warmup} is longer than steps={steps}; give a shorter warmup")));
-    }
-    let seed = settings.optional_count("seed").unwrap_or_else(draw_seed);
-    settings.resolve("seed", Value::Count(seed));
+    let steps = settings.count("steps");
+    let (warmup, seed) = (checked_warmup(settings, steps)?, resolved_seed(settings));
     let config = GptTrainConfig {
         learning_rate: settings.real("lr"),
         schedule: settings.choice("schedule", &SCHEDULES)(steps),

@@ -12,7 +12,7 @@ use super::super::files;
 use super::super::subject::{GptModel, GptRun, the_run};
 use super::prompts::PromptSource;
 use super::training::TuneTraining;
-use crate::cli::gpt_arguments::GptTuneArguments;
+use crate::cli::arguments::gpt::GptTuneArguments;
 use crate::cli::groups::gpt::Task;
 use crate::cli::groups::gpt::tune::{GROUP, config};
 use crate::cli::output;
@@ -30,7 +30,7 @@ impl TuneTraining {
         let mut settings = GROUP.parse(words)?;
         let reward = reward(&settings)?;
         let folder = the_run(["gpt tune", "tune"], runs)?;
-        let location = RunLocation::new(arguments.out.as_deref(), &settings, arguments.tensorboard)?;
+        let location = RunLocation::new(arguments.out.as_deref(), &settings, arguments.output.tensorboard)?;
         let best = settings.text("weights") == "best";
         let GptRun { gpt, tokenizer, weights, origin, record, settings: trained, task } = GptRun::load(folder, best)?;
         if !arguments.gpu.quiet && !best && !origin.is_final() {
@@ -148,14 +148,14 @@ fn job(
     command: String,
     arguments: &GptTuneArguments,
 ) -> Job<TuneTraining> {
-    let style = OutputStyle::new(arguments.json, arguments.gpu.quiet);
-    Job::of(training, location, settings, command, (style, arguments.tensorboard))
+    let style = OutputStyle::new(arguments.output.json, arguments.gpu.quiet);
+    Job::of(training, location, settings, command, (style, arguments.output.tensorboard))
 }
 
 /// Command that reproduces the run, with every setting spelled out. It writes into a new folder.
 fn command(folder: &Path, settings: &Settings, arguments: &GptTuneArguments) -> String {
     let mut words = vec!["ketformer".to_string(), "gpt".into(), "tune".into(), folder.display().to_string()];
     words.extend(settings.resolved().map(|(name, value)| format!("{name}={value}")));
-    words.extend(arguments.gpu.reproducing(None, arguments.tensorboard));
+    words.extend(arguments.gpu.reproducing(None, arguments.output.tensorboard));
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }

@@ -7,7 +7,7 @@ mod training;
 
 use ketformer::Result;
 
-use crate::cli::gpt_arguments::GptTuneArguments;
+use crate::cli::arguments::gpt::GptTuneArguments;
 use crate::cli::subject::split_runs;
 use crate::cli::training::{TrainingRun, resume};
 use crate::cli::{Outcome, interrupt};

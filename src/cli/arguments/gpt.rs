@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::arguments::GpuArguments;
+use super::{GpuArguments, RunOutputArguments};
 
 /// The commands of `ketformer gpt`.
 #[derive(Debug, Subcommand)]
@@ -78,13 +78,8 @@ pub struct GptTrainArguments {
     /// report, checkpoint, max_rejected_steps and max_device_losses are allowed to change
     #[arg(long, value_name = "RUN")]
     pub resume: Option<PathBuf>,
-    /// Print one JSON object per report, each on a line of stdout, and a last one with the result
-    #[arg(long)]
-    pub json: bool,
-    /// Also write every step to TensorBoard event files in the folder tensorboard of the run;
-    /// `tensorboard --logdir out` displays them
-    #[arg(long)]
-    pub tensorboard: bool,
+    #[command(flatten)]
+    pub output: RunOutputArguments,
     #[command(flatten)]
     pub gpu: GpuArguments,
 }
@@ -131,12 +126,8 @@ pub struct GptTuneArguments {
     /// max_rejected_steps and max_device_losses are allowed to change
     #[arg(long, value_name = "RUN")]
     pub resume: Option<PathBuf>,
-    /// Print one JSON object per report, each on a line of stdout, and a last one with the result
-    #[arg(long)]
-    pub json: bool,
-    /// Also write every step to TensorBoard event files in the folder tensorboard of the run
-    #[arg(long)]
-    pub tensorboard: bool,
+    #[command(flatten)]
+    pub output: RunOutputArguments,
     #[command(flatten)]
     pub gpu: GpuArguments,
 }

@@ -1,11 +1,13 @@
 //! Command-line arguments, declared for clap. The KEY=VALUE words of a group are checked by `groups`.
 
+pub mod gpt;
+
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use ketformer::gpu::GpuOptions;
 
-use crate::cli::gpt_arguments::{EXAMPLE as GPT_EXAMPLE, GptCommand};
+use self::gpt::{EXAMPLE as GPT_EXAMPLE, GptCommand};
 use crate::cli::groups::hamiltonian::Hamiltonians;
 use crate::cli::groups::train::MAX_SAMPLES;
 use crate::cli::groups::wave_function::WaveFunctions;
@@ -167,6 +169,18 @@ pub struct GpuArguments {
     pub quiet: bool,
 }
 
+/// Flags of the output of a training run.
+#[derive(Debug, Clone, Args)]
+pub struct RunOutputArguments {
+    /// Print one JSON object per report, each on a line of stdout, and a last one with the result
+    #[arg(long)]
+    pub json: bool,
+    /// Also write every step to TensorBoard event files in the folder tensorboard of the run;
+    /// `tensorboard --logdir out` displays them
+    #[arg(long)]
+    pub tensorboard: bool,
+}
+
 /// Groups of settings that define the problem.
 #[derive(Debug, Clone, Args)]
 pub struct GroupArguments {
@@ -197,13 +211,8 @@ pub struct TrainArguments {
     /// max_rejected_steps and max_device_losses are allowed to change
     #[arg(long, value_name = "RUN")]
     pub resume: Option<PathBuf>,
-    /// Print one JSON object per report, each on a line of stdout, and a last one with the result
-    #[arg(long)]
-    pub json: bool,
-    /// Also write every step to TensorBoard event files in the folder tensorboard of the run;
-    /// `tensorboard --logdir out` displays them
-    #[arg(long)]
-    pub tensorboard: bool,
+    #[command(flatten)]
+    pub output: RunOutputArguments,
     #[command(flatten)]
     pub gpu: GpuArguments,
 }
