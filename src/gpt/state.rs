@@ -27,6 +27,11 @@ impl GptState {
         Ok(Self { gpt, pass, sequences })
     }
 
+    /// Allocates the buffers for `sequences` windows on the device of a dry run.
+    pub(crate) fn dry_run(gpu: &Gpu, config: &GptConfig, sequences: usize) -> Result<()> {
+        TrainingPass::new(&Gpt::without_values(gpu, config)?, sequences as u32, 0.0).map(|_| ())
+    }
+
     /// Number of windows.
     pub fn sequences(&self) -> usize {
         self.sequences

@@ -1,6 +1,7 @@
 //! Training: progress, accumulation, resumption to the bit.
 
-use ketformer::gpt::{GptReport, GptTrainConfig, GptTrainer};
+use ketformer::Result;
+use ketformer::gpt::{GptReport, GptTrainConfig, GptTrainer, Prompts, TokenReward, TuneConfig};
 
 use super::{Counting, configs, gpu};
 
@@ -11,7 +12,7 @@ fn trainer(kind: usize, config: &GptTrainConfig, sequences: usize) -> GptTrainer
 }
 
 fn reports(trainer: &mut GptTrainer, steps: u64) -> Vec<GptReport> {
-    let reports: Vec<_> = trainer.steps(steps).collect::<Result<_, _>>().unwrap();
+    let reports: Vec<_> = trainer.steps(steps).collect::<Result<_>>().unwrap();
     reports.into_iter().map(|report| GptReport { seconds: 0.0, ..report }).collect()
 }
 
@@ -105,4 +106,32 @@ fn a_budget_that_is_too_small_is_refused_with_the_needed_one() {
     let message = trainer(1 << 10).map(|_| ()).unwrap_err().to_string();
     assert!(message.contains("GptTrainConfig::memory=1MiB") && message.contains("accumulate"), "{message}");
     trainer(1 << 20).unwrap();
+}
+
+#[test]
+fn a_budget_that_is_too_small_for_tuning_is_refused() {
+    struct Prompt;
+    impl Prompts for Prompt {
+        fn prompts(&self, _: u64) -> Vec<Vec<u32>> {
+            vec![vec![1]; 4]
+        }
+    }
+    impl TokenReward for Prompt {
+        fn rewards(&mut self, prompts: &[Vec<u32>], _: &[Vec<u32>]) -> Result<Vec<f64>> {
+            Ok(vec![1.0; prompts.len()])
+        }
+    }
+    let gpt = &configs()[0];
+    let tuning = |memory| {
+        let config = GptTrainConfig { memory: Some(memory), ..GptTrainConfig::default() };
+        let tune = TuneConfig { new_tokens: 3, beta: 0.1, prompts: Box::new(Prompt), reward: Box::new(Prompt) };
+        GptTrainer::tuning(&gpu(), gpt, config, &gpt.initial(0), tune)
+    };
+    let message = tuning(1 << 10).map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("GptTrainConfig::memory=") && message.contains("fewer prompts"), "{message}");
+    // Equal rewards of the starting weights are no gradient.
+    let report = reports(&mut tuning(1 << 21).unwrap(), 1).remove(0);
+    let reward = report.reward.unwrap();
+    assert_eq!((reward.mean, reward.error), (1.0, 0.0));
+    assert!(report.gradient_norm < 1e-5 && reward.divergence.abs() < 1e-4, "{report:?}");
 }

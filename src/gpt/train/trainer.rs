@@ -79,15 +79,24 @@ pub struct GptTrainer {
     source_fault: Option<Error>,
 }
 
-/// Checks that the buffers of training `sequences` windows fit into the budget, before any of them is allocated.
-fn check_memory(gpu: &Gpu, gpt: &GptConfig, config: &GptTrainConfig, sequences: u32) -> Result<()> {
+/// Checks that the buffers of training `sequences` windows fit into the budget, before any of them is allocated; with
+/// `is_tuned`, also those of sampling and of the GPT before tuning.
+fn check_memory(
+    gpu: &Gpu,
+    gpt: &GptConfig,
+    config: &GptTrainConfig,
+    (sequences, is_tuned): (usize, bool),
+) -> Result<()> {
     let layout = GptLayout::new(gpt);
     let budget = config.memory.unwrap_or(gpu.default_memory());
     let needed = gpu.dry_run(|gpu| {
         let gpt = Gpt::without_values(gpu, gpt)?;
-        TrainingPass::new(&gpt, sequences, config.dropout)?;
+        TrainingPass::new(&gpt, sequences as u32, config.dropout)?;
         AdamBuffers::new(gpu, layout.device.elements())?;
-        Readback::new(gpu, sequences as usize * gpt.config.block, config.accumulate as usize)
+        if is_tuned {
+            Tuning::dry_run(&gpt, sequences)?;
+        }
+        Readback::new(gpu, sequences * gpt.config.block, config.accumulate as usize)
     })?;
     if needed.excess > 0
         && let Some((label, bytes)) = needed.largest
@@ -98,12 +107,15 @@ fn check_memory(gpu: &Gpu, gpt: &GptConfig, config: &GptTrainConfig, sequences: 
         );
         return Err(Error::new(ErrorKind::Memory, message));
     }
+    let remedy = match is_tuned {
+        true => "fewer prompts in a step",
+        false => "smaller batches and a larger GptTrainConfig::accumulate",
+    };
     if needed.bytes > budget {
         let of_parameters = 16 * layout.device.elements();
         let message = format!(
             "gpt: training {sequences} windows of {} tokens needs {} MiB, {} MiB of them for parameters, gradient and \
-             moments, and the budget is {} MiB; give GptTrainConfig::memory={}MiB, or smaller batches and a larger \
-             GptTrainConfig::accumulate",
+             moments, and the budget is {} MiB; give GptTrainConfig::memory={}MiB, or {remedy}",
             gpt.block,
             needed.bytes.div_ceil(1 << 20),
             of_parameters >> 20,
@@ -132,7 +144,7 @@ impl GptTrainer {
             );
             return Err(Error::new(ErrorKind::Settings, message));
         }
-        check_memory(gpu, gpt, &config, sequences as u32)?;
+        check_memory(gpu, gpt, &config, (sequences, false))?;
         let gpt = Gpt::new(gpu, gpt, &gpt.initial(config.seed))?;
         Self::of(gpt, config, Source::Data(batches))
     }
@@ -141,7 +153,8 @@ impl GptTrainer {
     /// dropout and no evaluation.
     ///
     /// # Errors
-    /// As [`GptTrainer::new`]; [`ErrorKind::Weights`] if the weights do not fit the GPT.
+    /// As [`GptTrainer::new`]; [`ErrorKind::Weights`] if the weights do not fit the GPT; [`ErrorKind::Settings`] for
+    /// fewer than two prompts, or prompts and continuations longer than the block.
     pub fn tuning(
         gpu: &Gpu,
         gpt: &GptConfig,
@@ -151,9 +164,10 @@ impl GptTrainer {
     ) -> Result<Self> {
         gpt.check()?;
         config.check()?;
+        let config = GptTrainConfig { accumulate: 1, dropout: 0.0, eval_interval: 0, ..config };
+        check_memory(gpu, gpt, &config, (tune.prompts.prompts(1).len(), true))?;
         let gpt = Gpt::new(gpu, gpt, start)?;
         let tuning = Tuning::new(&gpt, start, config.seed, tune)?;
-        let config = GptTrainConfig { accumulate: 1, dropout: 0.0, eval_interval: 0, ..config };
         Self::of(gpt, config, Source::Reward(Box::new(tuning)))
     }
 

@@ -82,6 +82,12 @@ impl Tuning {
         })
     }
 
+    /// Allocates the buffers of a tuning of `sequences` continuations on the device of a dry run.
+    pub(super) fn dry_run(gpt: &Gpt, sequences: usize) -> Result<()> {
+        GptSampler::of(gpt, sequences)?;
+        GptState::dry_run(&gpt.gpu, &gpt.config, sequences)
+    }
+
     pub(super) fn sequences(&self) -> usize {
         self.sequences
     }
