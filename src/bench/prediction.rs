@@ -25,7 +25,8 @@ use serde::{Deserialize, Serialize};
 use super::report::aligned;
 use super::shape::BenchShape;
 use super::subject::Subject;
-use super::subjects::step;
+use super::subjects::gpt;
+use super::subjects::step::{self, StepTrainer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, GpuFigures, PlannedLaunch};
 
@@ -199,13 +200,16 @@ pub fn predict(
     shape: &BenchShape,
     statistics: &[CompilerStatistics],
 ) -> Result<Prediction> {
-    if !matches!(subject, Subject::Step | Subject::StepRnn | Subject::StepLptf) {
-        let message = format!("bench: {subject} cannot be predicted; give step, step-rnn or step-lptf");
+    if !matches!(subject, Subject::Step | Subject::StepRnn | Subject::StepLptf | Subject::StepGpt) {
+        let message = format!("bench: {subject} cannot be predicted; give step, step-rnn, step-lptf or step-gpt");
         return Err(Error::new(ErrorKind::Settings, message));
     }
     subject.check(shape)?;
     let gpu = Gpu::planning(figures)?;
-    let trainer = step::planned(&gpu, subject, shape)?;
+    let trainer: Box<dyn StepTrainer> = match subject {
+        Subject::StepGpt => Box::new(gpt::planned(&gpu, shape)?),
+        _ => Box::new(step::planned(&gpu, subject, shape)?),
+    };
     let mut rows: Vec<PredictedRow> = Vec::new();
     for launch in trainer.plan().launches() {
         let known = statistics.iter().find(|statistics| statistics.is_of(&launch));
@@ -396,8 +400,14 @@ mod tests {
     #[test]
     fn every_listed_gpu_has_a_prediction_of_every_step() {
         for figures in GpuFigures::ALL {
-            for subject in [Subject::Step, Subject::StepRnn, Subject::StepLptf] {
-                let shape = BenchShape(vec![16, 64, 32]);
+            let step = vec![16, 64, 32];
+            for (subject, sizes) in [
+                (Subject::Step, step.clone()),
+                (Subject::StepRnn, step.clone()),
+                (Subject::StepLptf, step),
+                (Subject::StepGpt, vec![12, 64, 4, 4, 128, 65]),
+            ] {
+                let shape = BenchShape(sizes);
                 let prediction = predict(figures, subject, &shape, &[]).unwrap();
                 let least = f64::from(prediction.launches()) * LAUNCH_US / 1e3;
                 assert!(prediction.milliseconds() > least, "{} {subject}", figures.key);

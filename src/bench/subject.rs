@@ -31,13 +31,15 @@ pub enum Subject {
     /// Step of stochastic reconfiguration within 2 GiB: samples and energies, the Gram matrix, its solution, the
     /// update; shapes as for [`Subject::Connected`], of a PTF whose feed-forward part is four times as wide as the model.
     StepSr,
+    /// Training step of a GPT; shapes (windows of a batch, positions, layers, heads, width, tokens of the vocabulary).
+    StepGpt,
     /// Sampling, log-probabilities and local energies against the number of sites; shapes (sites, samples).
     Scaling,
 }
 
 impl Subject {
     /// All subjects.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Limits,
         Self::Attention,
         Self::Matmul,
@@ -48,6 +50,7 @@ impl Subject {
         Self::StepRnn,
         Self::StepLptf,
         Self::StepSr,
+        Self::StepGpt,
         Self::Scaling,
     ];
 
@@ -64,6 +67,7 @@ impl Subject {
             Self::StepRnn => "step-rnn",
             Self::StepLptf => "step-lptf",
             Self::StepSr => "step-sr",
+            Self::StepGpt => "step-gpt",
             Self::Scaling => "scaling",
         }
     }
@@ -79,6 +83,7 @@ impl Subject {
             Self::Connected | Self::Step | Self::StepRnn | Self::StepLptf | Self::StepSr => {
                 &["sites", "samples", "width"]
             }
+            Self::StepGpt => &["windows", "positions", "layers", "heads", "width", "vocabulary"],
             Self::Scaling => &["sites", "samples"],
         }
     }
@@ -95,6 +100,7 @@ impl Subject {
             Self::StepRnn => &[&[64, 256, 128]],
             Self::StepLptf => &[&[256, 64, 128]],
             Self::StepSr => &[&[16, 2000, 112]],
+            Self::StepGpt => &[&[12, 64, 4, 4, 128, 65]],
             Self::Scaling => &[&[16, 64], &[64, 64], &[144, 64], &[256, 64], &[400, 64], &[576, 64], &[1024, 64]],
         };
         shapes.iter().map(|sizes| BenchShape(sizes.to_vec())).collect()

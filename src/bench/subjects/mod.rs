@@ -2,6 +2,7 @@
 
 pub(super) mod attention;
 mod categorical;
+pub(super) mod gpt;
 pub(super) mod limits;
 pub(super) mod matmul;
 pub(super) mod norm;
@@ -27,6 +28,7 @@ pub(super) fn run(session: &mut Bench<'_>, subject: Subject, shapes: &[BenchShap
         Subject::Norm => norm::run,
         Subject::Categorical => categorical::run,
         Subject::Connected => step::run_connected,
+        Subject::StepGpt => gpt::run,
         Subject::Step | Subject::StepRnn | Subject::StepLptf | Subject::StepSr => {
             return shapes.iter().try_for_each(|shape| step::run_step(session, subject, shape));
         }

@@ -1,6 +1,6 @@
 //! Checks of shapes: those that the kernels support, and those that fit an adapter.
 
-use super::{scaling, step};
+use super::{gpt, scaling, step};
 use crate::bench::shape::BenchShape;
 use crate::bench::subject::Subject;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,6 +37,7 @@ impl Subject {
             (Self::Connected | Self::Step | Self::StepRnn | Self::StepLptf | Self::StepSr, [l, k, nh]) => {
                 step::check(self, *l, *k, *nh)
             }
+            (Self::StepGpt, _) => gpt::check(shape.sizes()?),
             (Self::Scaling, [sites, samples]) => scaling::check(*sites, *samples),
             (_, sizes) if bytes(self, sizes) >= 1 << 34 => error(format!(
                 "shape {shape} needs a buffer of {} bytes, the kernels' limit is 16 GiB (32-bit indices); give smaller \
@@ -111,6 +112,8 @@ mod tests {
             (Subject::Step, "15x8x32", "15"),
             (Subject::Step, "16x1x32", "samples"),
             (Subject::Connected, "16x8x30", "30"),
+            (Subject::StepGpt, "12x64", "expected 6"),
+            (Subject::StepGpt, "12x64x4x5x128x65", "heads"),
             (Subject::Scaling, "16", "expected 2"),
             (Subject::Scaling, "36x64", "36"),
             (Subject::Scaling, "16x1", "samples"),

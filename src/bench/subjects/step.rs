@@ -14,7 +14,7 @@ use crate::bench::row::RowKey;
 use crate::bench::session::Bench;
 use crate::bench::shape::BenchShape;
 use crate::bench::subject::Subject;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Clock, Cost, Gpu, Plan, ProfileRow, Timing};
 use crate::kernels::{self, Comparison};
 use crate::model::{Lptf, Model, Ptf, Rnn, Subsampler};
@@ -71,22 +71,43 @@ pub(in crate::bench) fn planned(gpu: &Gpu, subject: Subject, shape: &BenchShape)
     Trainer::new(gpu, &lattice, &Rydberg::default(), &*model, config)
 }
 
-/// Trainer after its first step, the milliseconds of that step, and whether it was finite.
-fn begun(session: &Bench<'_>, subject: Subject, shape: &BenchShape) -> Result<(Trainer, f64, bool)> {
-    let start = Instant::now();
-    let mut trainer = planned(session.gpu, subject, shape)?;
-    let mut finite = true;
-    for report in trainer.steps(1) {
-        let report = report?;
-        finite &= report.accepted && report.energy.is_finite() && report.gradient_norm.is_finite();
+/// Trainer of a measured step.
+pub(in crate::bench) trait StepTrainer {
+    /// The plan of a step that [`Self::step`] replays first.
+    fn plan(&self) -> &Plan;
+
+    /// All plans of a step.
+    fn plans(&self) -> Vec<&Plan>;
+
+    /// Runs a step; returns whether it was finite, and its seconds.
+    fn step(&mut self) -> Result<(bool, f64)>;
+}
+
+impl StepTrainer for Trainer {
+    fn plan(&self) -> &Plan {
+        self.plan()
     }
-    Ok((trainer, start.elapsed().as_secs_f64() * 1e3, finite))
+
+    fn plans(&self) -> Vec<&Plan> {
+        self.plans()
+    }
+
+    fn step(&mut self) -> Result<(bool, f64)> {
+        let report = self.steps(1).next().transpose()?.ok_or_else(no_step)?;
+        let finite = report.accepted && report.energy.is_finite() && report.gradient_norm.is_finite();
+        Ok((finite, report.seconds))
+    }
+}
+
+/// Error of a trainer that did not run a step.
+pub(super) fn no_step() -> Error {
+    Error::new(ErrorKind::Device, "bench: the trainer ran no step; run `ketformer doctor`")
 }
 
 /// Compares the first cases of every kernel of the step, and checks that the first step was finite.
-fn gate(session: &mut Bench<'_>, trainer: &Trainer, finite: bool) -> Result<Vec<Comparison>> {
+fn gate(session: &mut Bench<'_>, trainer: &impl StepTrainer, finite: bool) -> Result<Vec<Comparison>> {
     let error = if finite { 0.0 } else { f64::INFINITY };
-    let mut measured = vec![Comparison { output: "energy and gradient", error, tolerance: 0.0 }];
+    let mut measured = vec![Comparison { output: "loss and gradient", error, tolerance: 0.0 }];
     trainer
         .plans()
         .into_iter()
@@ -126,11 +147,11 @@ fn part_row(session: &mut Bench<'_>, title: &RowKey, rows: &[&ProfileRow]) -> Re
 /// Adds the rows of part `wanted`, or of all parts, then of their kernels, slowest first.
 fn part_rows(
     session: &mut Bench<'_>,
-    (subject, trainer): (Subject, &Trainer),
+    (subject, plan): (Subject, &Plan),
     shape: &BenchShape,
     wanted: Option<&str>,
 ) -> Result<()> {
-    let mut rows = trainer.plan().profile(session.profile)?;
+    let mut rows = plan.profile(session.profile)?;
     rows.retain(|row| wanted.is_none_or(|wanted| row.scope == wanted));
     let mut parts: Vec<&str> = Vec::new();
     rows.iter().for_each(|row| {
@@ -146,16 +167,19 @@ fn part_rows(
     rows.iter().try_for_each(|row| part_row(session, &RowKey::new(row.kernel, row.scope, shape), &[row]))
 }
 
-/// Trainer whose kernels passed the correctness check; otherwise adds a row with the error.
-fn passed(
+/// Trainer of `make` after its first step whose kernels passed the correctness check, the milliseconds of that step and
+/// the maximum error; otherwise adds a row with the error.
+fn passed<T: StepTrainer>(
     session: &mut Bench<'_>,
-    subject: Subject,
-    shape: &BenchShape,
     title: &RowKey,
-) -> Result<Option<(Trainer, f64, f64)>> {
+    make: impl FnOnce(&Gpu) -> Result<T>,
+) -> Result<Option<(T, f64, f64)>> {
     session.tell(title);
     session.gpu.selections();
-    let (trainer, first_ms, finite) = begun(session, subject, shape)?;
+    let start = Instant::now();
+    let mut trainer = make(session.gpu)?;
+    let (finite, _) = trainer.step()?;
+    let first_ms = start.elapsed().as_secs_f64() * 1e3;
     if !session.is_wanted() {
         return Ok(None);
     }
@@ -173,25 +197,53 @@ fn passed(
 pub(super) fn run_connected(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let step = Subject::Step;
     let title = RowKey::new(step.name(), "moves", shape);
-    match passed(session, step, shape, &title)? {
-        Some((trainer, ..)) => part_rows(session, (step, &trainer), shape, Some("moves")),
+    match passed(session, &title, |gpu| planned(gpu, step, shape))? {
+        Some((trainer, ..)) => part_rows(session, (step, trainer.plan()), shape, Some("moves")),
         None => Ok(()),
     }
 }
 
 /// Measures the step, whole and by parts.
 pub(super) fn run_step(session: &mut Bench<'_>, subject: Subject, shape: &BenchShape) -> Result<()> {
-    let name = subject.name();
-    let title = RowKey::new(name, "whole", shape);
-    let Some((mut trainer, first_ms, max_error)) = passed(session, subject, shape, &title)? else { return Ok(()) };
+    let title = RowKey::new(subject.name(), "whole", shape);
+    let make = |gpu: &Gpu| planned(gpu, subject, shape);
     if subject == Subject::StepSr {
+        let Some((mut trainer, first_ms, max_error)) = passed(session, &title, make)? else { return Ok(()) };
         return reconfiguration_rows(session, &mut trainer, shape, first_ms, max_error);
     }
+    let Some((trainer, _)) = step_rows(session, subject, shape, make)? else { return Ok(()) };
+    let [group, moves, gradient] = trainer.chunks();
+    let mebibytes = trainer.memory() as f64 / f64::from(1 << 20);
+    session.notes.push(format!(
+        "{} {mebibytes:.1} MiB; samples per group {group}, per local-energy pass {moves}, per gradient pass {gradient}",
+        described(subject, shape, trainer.plan())
+    ));
+    Ok(())
+}
+
+/// Start of a note about a step.
+pub(super) fn described(subject: Subject, shape: &BenchShape, plan: &Plan) -> String {
+    format!("{subject} {shape}: {:.1} GFLOP, {} launches,", plan.cost().flops / 1e9, plan.len())
+}
+
+/// Adds the rows of the step of `make`: whole, the host's replay, its parts and its kernels. Returns the trainer and the
+/// median seconds of a step, or adds a row with the error of a wrong kernel.
+pub(super) fn step_rows<T: StepTrainer>(
+    session: &mut Bench<'_>,
+    subject: Subject,
+    shape: &BenchShape,
+    make: impl FnOnce(&Gpu) -> Result<T>,
+) -> Result<Option<(T, f64)>> {
+    let title = RowKey::new(subject.name(), "whole", shape);
+    let Some((mut trainer, first_ms, max_error)) = passed(session, &title, make)? else { return Ok(None) };
     let launched = format!("{} launches", trainer.plan().len());
-    trainer.steps(session.profile.warmup.into()).try_for_each(|report| report.map(|_| ()))?;
+    for _ in 0..session.profile.warmup {
+        trainer.step()?;
+    }
     let runs = session.profile.runs;
-    let times = trainer.steps(runs.into()).map(|report| report.map(|report| 1e3 * report.seconds));
+    let times = (0..runs).map(|_| trainer.step().map(|(_, seconds)| 1e3 * seconds));
     let times = Timing::new(times.collect::<Result<_>>()?, Clock::Host)?;
+    let seconds = times.median() / 1e3;
     let mut row = session.row(&title, launched.clone());
     session.fill(&mut row, &times, trainer.plan().cost());
     (row.first_use_ms, row.max_error) = (Some(first_ms), Some(max_error));
@@ -205,18 +257,11 @@ pub(super) fn run_step(session: &mut Bench<'_>, subject: Subject, shape: &BenchS
         start.elapsed().as_secs_f64() * 1e3
     };
     let times = Timing::new((0..runs).map(replay).collect(), Clock::Host)?;
-    let mut row = session.row(&RowKey::new(name, "host replay", shape), launched.clone());
+    let mut row = session.row(&RowKey::new(subject.name(), "host replay", shape), launched);
     session.fill(&mut row, &times, Cost::default());
     session.push(row);
-
-    let [group, moves, gradient] = trainer.chunks();
-    let gflop = trainer.plan().cost().flops / 1e9;
-    let mebibytes = trainer.memory() as f64 / f64::from(1 << 20);
-    session.notes.push(format!(
-        "{name} {shape}: {gflop:.1} GFLOP, {launched}, {mebibytes:.1} MiB; samples per group {group}, per local-energy \
-         pass {moves}, per gradient pass {gradient}"
-    ));
-    part_rows(session, (subject, &trainer), shape, None)
+    part_rows(session, (subject, trainer.plan()), shape, None)?;
+    Ok(Some((trainer, seconds)))
 }
 
 /// Measures steps of stochastic reconfiguration, whole and by consecutive parts, with the host clock.

@@ -334,7 +334,7 @@ pub struct ExactArguments {
 #[derive(Debug, Args)]
 pub struct BenchArguments {
     /// What to measure: limits, attention, matmul, norm, categorical, connected, step, step-rnn, step-lptf, step-sr,
-    /// scaling; or model, the predicted time of a step on the GPU of --gpu
+    /// step-gpt, scaling; or model, the predicted time of a step on the GPU of --gpu
     /// [default: limits attention matmul]
     #[arg(value_name = "SUBJECT")]
     pub subjects: Vec<String>,
