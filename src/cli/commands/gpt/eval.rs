@@ -34,7 +34,7 @@ pub fn run(arguments: &GptEvalArguments) -> Result<Outcome> {
     if !arguments.gpu.quiet && !best && !run.origin.is_final() {
         output::note(&format!("{}: {}", folder.display(), run.origin.described()));
     }
-    let (config, batch) = gpt::config(&mut run.settings, &run.task, arguments.gpu.memory)?;
+    let (config, batch) = gpt::config(&mut run.settings, &run.task, run.gpt.width, arguments.gpu.memory)?;
     let data = match settings.optional_text("data") {
         Some(_) if run.task.is_sort() => return Err(group::GROUP.error("the run sorts letters; leave data= out")),
         Some(path) => {

@@ -86,7 +86,7 @@ fn of(
     arguments: &GptTrainArguments,
 ) -> Result<GptTraining> {
     let gpt = gpt::model(settings, task, tokenizer.vocabulary(), weights)?;
-    let (config, batch) = gpt::config(settings, task, arguments.gpu.memory)?;
+    let (config, batch) = gpt::config(settings, task, gpt.width, arguments.gpu.memory)?;
     let data = source.data(&tokenizer, batch, gpt.block, config.seed)?;
     Ok(GptTraining { gpt, config, data, tokenizer })
 }

@@ -37,7 +37,7 @@ pub fn run(arguments: &ReportArguments, folder: &Path, words: &[String]) -> Resu
         say(&format!("the numbers are of {}", run.origin.described()));
     }
     let steps = recorded_steps(folder);
-    let (config, batch) = gpt::config(&mut run.settings, &run.task, arguments.gpu.memory)?;
+    let (config, batch) = gpt::config(&mut run.settings, &run.task, run.gpt.width, arguments.gpu.memory)?;
     let data = match data(&run, folder, batch, config.seed) {
         Ok(data) => Some(data),
         Err(error) => {

@@ -113,19 +113,21 @@ impl Training for GptTraining {
         summary.loss().is_some()
     }
 
-    /// Prints the mean loss of the last steps and that of all held-out data.
+    /// Prints the mean loss of the last steps and that of held-out data.
     fn show_result(run: &TrainingRun<Self>) -> Result<()> {
         let summary = &run.results.summary;
         let Some((loss, steps)) = summary.loss() else { return Ok(()) };
         let has_held_out = run.job.training.data.batches().validation_batches() > 0;
         let is_completed = run.ending == Some(Ending::Completed);
-        let validation = (has_held_out && is_completed).then(|| run.trainer.evaluate(0)).transpose()?;
+        let batches = closing_batches(run);
+        let validation = (has_held_out && is_completed).then(|| run.trainer.evaluate(batches)).transpose()?;
         let best = summary.best_validation();
         if run.job.style == OutputStyle::Json {
             let result = json!({
                 "loss": loss,
                 "validation_loss": validation.map(|found| [found.mean, found.error]),
                 "perplexity": validation.map(|found| found.mean.exp()),
+                "validation_tokens": validation.map(|found| found.tokens),
                 "best": best.map(|(step, loss)| json!({ "step": step, "validation_loss": loss })),
             });
             output::line(run.closing_object(result.as_object().cloned().unwrap_or_default()));
@@ -133,7 +135,11 @@ impl Training for GptTraining {
         }
         output::line(format!("loss {loss:.4}, the mean of the last {steps} steps"));
         if let Some(found) = validation {
-            output::line(format!("validation {}", loss_line(&found)));
+            let note = match batches {
+                0 => String::new(),
+                _ => format!(" of {} tokens; `ketformer gpt eval` takes all", found.tokens),
+            };
+            output::line(format!("validation {}{note}", loss_line(&found)));
         }
         if let Some((step, loss)) = best {
             output::line(format!("best validation {loss:.4} after step {step}, in {BEST_FILE}"));
@@ -148,6 +154,13 @@ impl Training for GptTraining {
     fn next_commands(word: &str) -> String {
         format!("`ketformer gpt sample {word}` continues a text, `ketformer report {word}` draws it")
     }
+}
+
+/// Batches of the evaluation after the last step: 0 for all held-out data, unless that is more than the run trained on.
+fn closing_batches(run: &TrainingRun<GptTraining>) -> u64 {
+    let GptTraining { data, config, .. } = &run.job.training;
+    let trained = run.done * config.accumulate;
+    if data.batches().validation_batches() <= trained { 0 } else { config.eval_batches }
 }
 
 /// Sizes for the title of a plot.

@@ -68,7 +68,7 @@ pub static GROUP: Group = Group {
         Key::optional("batch", KeyKind::Count(1, MAX_SIZE), "windows", "windows of a batch; 12 (64)"),
         Key::new("accumulate", KeyKind::Count(1, MAX_SIZE), "1", "batches", "batches whose gradients a step adds up"),
         Key::new("steps", KeyKind::Count(1, MAX_STEPS), "2000", "steps", "training steps"),
-        Key::optional("lr", KeyKind::Positive(100.0), "", "learning rate; 0.001 (0.0005)"),
+        Key::optional("lr", KeyKind::Positive(100.0), "", "learning rate; 0.384/width, at most 0.003 (0.0005)"),
         Key::optional(
             "min_lr",
             KeyKind::Real(0.0, 100.0),

@@ -14,16 +14,26 @@ const EVAL_INTERVAL: u64 = 250;
 /// Maximum number of steps of the warm-up by default.
 const WARMUP: u64 = 100;
 
-/// Configuration of the trainer and number of windows of a batch. Writes defaults of the task, and a drawn seed, back
+/// Learning rate of a text by default. It falls with the width, and is that of nanoGPT at its width of 384.
+fn default_rate(width: usize) -> f64 {
+    (0.384 / width as f64).min(0.003)
+}
+
+/// Configuration of the trainer of a GPT of `width`, and number of windows of a batch. Writes defaults of the task, and a drawn seed, back
 /// into `settings`.
 ///
 /// # Errors
 /// `ErrorKind::Settings` for settings that contradict each other.
-pub fn config(settings: &mut Settings, task: &Task, memory: Option<u64>) -> Result<(GptTrainConfig, usize)> {
+pub fn config(
+    settings: &mut Settings,
+    task: &Task,
+    width: usize,
+    memory: Option<u64>,
+) -> Result<(GptTrainConfig, usize)> {
     let steps = settings.count("steps");
     let of = |text: f64, sort: f64| if task.is_sort() { sort } else { text };
     let tenth = (steps / 10).max(1);
-    resolve(settings, "lr", Value::Real(of(1e-3, 5e-4)));
+    resolve(settings, "lr", Value::Real(of(default_rate(width), 5e-4)));
     let rate = settings.real("lr");
     let schedule = if task.is_sort() { "constant" } else { "cosine" };
     resolve(settings, "schedule", Value::Text(schedule.into()));
@@ -75,7 +85,8 @@ mod tests {
     fn of(line: &str) -> Result<(GptTrainConfig, usize)> {
         let mut settings = GROUP.parse(&line.split_whitespace().map(String::from).collect::<Vec<_>>())?;
         let task = Task::new(&mut settings)?;
-        config(&mut settings, &task, None)
+        let width = settings.optional_count("width").unwrap_or(128);
+        config(&mut settings, &task, width as usize, None)
     }
 
     #[test]
@@ -83,9 +94,11 @@ mod tests {
         let (text, batch) = of("data=a").unwrap();
         assert_eq!(
             (text.learning_rate, text.minimum_rate, text.schedule),
-            (1e-3, 1e-4, Schedule::Cosine { steps: 2000 })
+            (3e-3, 3e-4, Schedule::Cosine { steps: 2000 })
         );
         assert_eq!((batch, text.warmup, text.betas, text.dropout), (12, 100, (0.9, 0.99), 0.0));
+        let rate = |width: u64| of(&format!("data=a width={width}")).unwrap().0.learning_rate;
+        assert_eq!([64, 384, 768].map(rate), [3e-3, 1e-3, 5e-4]);
         // The demo of minGPT.
         let (sort, batch) = of("task=sort").unwrap();
         assert_eq!((sort.learning_rate, sort.schedule, sort.warmup), (5e-4, Schedule::Constant, 0));
@@ -98,7 +111,7 @@ mod tests {
     #[test]
     fn contradictions_are_named() {
         for (line, word) in [
-            ("data=a min_lr=1", "above lr=0.001"),
+            ("data=a min_lr=1", "above lr=0.003"),
             ("task=sort min_lr=1e-5", "schedule=cosine"),
             ("data=a steps=5 warmup=6", "shorter warmup"),
         ] {

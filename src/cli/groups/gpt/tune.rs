@@ -38,7 +38,7 @@ pub static GROUP: Group = Group {
         ),
         Key::new("steps", KeyKind::Count(1, MAX_STEPS), "200", "steps", "steps"),
         Key::new("lr", KeyKind::Positive(100.0), "0.0003", "", "learning rate"),
-        Key::new("schedule", SCHEDULE, "constant", "", "schedule of the learning rate; cosine decays to 0"),
+        Key::new("schedule", SCHEDULE, "cosine", "", "schedule of the learning rate; cosine decays to 0"),
         Key::new("warmup", KeyKind::Count(0, MAX_STEPS), "0", "steps", "steps in which the learning rate rises from 0"),
         Key::new("decay", KeyKind::Real(0.0, 100.0), "0", "", "weight decay of matrices"),
         Key::new("clip", KeyKind::Real(0.0, 1e12), "1", "", "maximum norm of the gradient; 0: no limit"),

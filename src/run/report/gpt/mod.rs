@@ -14,7 +14,7 @@ use super::settings;
 use super::summary::in_parts;
 use crate::atomic_write;
 use crate::error::Result;
-use crate::gpt::{GptReport, Loss};
+use crate::gpt::{GptReport, Loss, RewardReport};
 use crate::plot_style::Fault;
 use crate::run::{LossSummary, Measurement, RunSettings, WRITER, WeightsOrigin, duration};
 
@@ -68,8 +68,12 @@ impl GptPage {
         Ok(page(&self.title, &head, &sections, "null"))
     }
 
-    /// Trend of the loss of held-out data, and what to try next.
+    /// Trend of the reward, or of the loss of held-out data, and what to try next.
     fn assessed(&self) -> String {
+        let rewards: Vec<RewardReport> = self.steps.iter().filter_map(|step| step.reward).collect();
+        if !rewards.is_empty() {
+            return training::assessed_rewards(&rewards);
+        }
         let mut summary = LossSummary::default();
         self.steps.iter().for_each(|step| summary.push(step));
         let (Some((training, _)), Some((_, last)), Some((best, lowest))) =
