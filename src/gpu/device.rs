@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::adapter;
 use super::buffer::View;
+use super::pieces::Pace;
 use super::planning::Ledger;
 use super::preference::Preference;
 use super::shader::CompiledKernel;
@@ -68,6 +69,8 @@ pub(super) struct GpuInner {
     /// Message of the driver about the loss of the device. Not set on a device of the caller.
     pub(super) lost: Arc<OnceLock<String>>,
     unlimited: OnceLock<View>,
+    /// Speed, for the size of submissions.
+    pub(super) pace: Pace,
     kernels: Mutex<HashMap<KernelKey, Arc<CompiledKernel>>>,
     /// Bindings that can be read as textures, by kernel.
     texel_bindings: Mutex<HashMap<&'static str, Arc<[&'static str]>>>,
@@ -229,6 +232,7 @@ impl Gpu {
             failure: Arc::default(),
             lost: Arc::default(),
             unlimited: OnceLock::new(),
+            pace: Pace::default(),
             kernels: Mutex::default(),
             texel_bindings: Mutex::default(),
         };

@@ -42,7 +42,8 @@ impl Gpu {
     pub(crate) fn lost_error(&self) -> Error {
         let cause = self.inner.lost.get().map_or_else(String::new, |cause| format!(" ({cause})"));
         let message = format!(
-            "the GPU device was lost{cause}; open it again, with a smaller memory budget if its driver has a watchdog"
+            "the GPU device was lost{cause}, by a reset of its driver, sleep or removal; open it again and continue from \
+             the newest checkpoint"
         );
         Error::new(ErrorKind::Device, message)
     }

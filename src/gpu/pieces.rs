@@ -1,7 +1,9 @@
-//! Replay of long plans in pieces, between which a stop is possible.
+//! Replay of long plans in pieces, between which a stop is possible. Systems abort submissions of a few seconds, Windows
+//! after two.
 //!
 //! The pieces change neither the launches nor their order, so results have the same bits.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::plan::Dispatch;
@@ -19,34 +21,44 @@ const FIRST_RATE: f64 = 1e6;
 /// Maximum growth of the rate from piece to piece.
 const GROWTH: f64 = 8.0;
 
-/// Speed of the device, which determines the size of pieces.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    /// Weight per second.
-    rate: f64,
+/// Speed of a device, which determines the size of pieces. Shared by all its plans.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Bits of the f64 weight per second.
+    rate: AtomicU64,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { rate: FIRST_RATE }
+        Self { rate: AtomicU64::new(FIRST_RATE.to_bits()) }
     }
 }
 
 impl Pace {
-    /// Weight of a piece.
-    fn piece(self) -> f64 {
-        self.rate * PIECE.as_secs_f64()
+    /// Weight per second.
+    fn rate(&self) -> f64 {
+        f64::from_bits(self.rate.load(Ordering::Relaxed))
     }
 
-    /// Takes the time of a piece of this weight into account.
-    fn measured(&mut self, weight: f64, time: Duration) {
-        let rate = weight / time.as_secs_f64().max(1e-6);
-        self.rate = rate.clamp(self.rate / (GROWTH * GROWTH), self.rate * GROWTH).max(LAUNCH);
+    /// Weight that takes about this time.
+    pub(super) fn weight(&self, time: Duration) -> f64 {
+        self.rate() * time.as_secs_f64()
+    }
+
+    /// Takes the time of a piece of this weight into account. A time that is short compared with a whole piece is mostly
+    /// that of the submission and the wait, so it can only show that the device is faster than known.
+    pub(super) fn measured(&self, weight: f64, time: Duration) {
+        let (known, rate) = (self.rate(), weight / time.as_secs_f64().max(1e-6));
+        let least = if time < PIECE / 2 { known } else { (known / (GROWTH * GROWTH)).max(LAUNCH) };
+        self.rate.store(rate.clamp(least, least.max(known * GROWTH)).to_bits(), Ordering::Relaxed);
     }
 }
 
+/// Maximum number of launches of a piece.
+const LAUNCHES: usize = 4096;
+
 /// Estimated time of a launch.
-fn weight(dispatch: &Dispatch) -> f64 {
+pub(super) fn weight(dispatch: &Dispatch) -> f64 {
     LAUNCH + dispatch.cost.flops + BYTE * dispatch.cost.bytes
 }
 
@@ -57,28 +69,38 @@ impl Plan {
         self.together = true;
     }
 
+    /// Replays the plan and waits for it, in submissions of about 100 ms.
+    ///
+    /// # Errors
+    /// As [`Gpu::wait`].
+    pub fn run(&self) -> Result<()> {
+        self.run_until(&|| false).map(|_| ())
+    }
+
     /// Replays the plan in pieces and waits for each of them. Stops before a piece if `stop` returns true, but not
     /// between launches that are kept together. Returns whether the plan ran to its end.
     ///
     /// # Errors
     /// As [`Gpu::wait`].
-    pub(crate) fn run_until(&self, pace: &mut Pace, stop: &dyn Fn() -> bool) -> Result<bool> {
+    pub(crate) fn run_until(&self, stop: &dyn Fn() -> bool) -> Result<bool> {
+        let pace = &self.gpu().inner.pace;
         let mut order = self.order().peekable();
         while let Some(next) = order.peek() {
             if !next.together && stop() {
                 return Ok(false);
             }
             let begun = Instant::now();
-            let mut sum = 0.0;
+            let (mut sum, mut launches) = (0.0, 0);
             let mut encoder = self.gpu().device().create_command_encoder(&Default::default());
             {
                 let descriptor = wgpu::ComputePassDescriptor { label: Some("ketformer.plan"), timestamp_writes: None };
                 let mut pass = encoder.begin_compute_pass(&descriptor);
-                let room = pace.piece();
-                while let Some(dispatch) =
-                    order.next_if(|next| next.together || sum == 0.0 || sum + weight(next) <= room)
-                {
+                let room = pace.weight(PIECE);
+                while let Some(dispatch) = order.next_if(|next| {
+                    next.together || launches == 0 || (launches < LAUNCHES && sum + weight(next) <= room)
+                }) {
                     sum += weight(dispatch);
+                    launches += 1;
                     self.encode(&mut pass, dispatch);
                 }
             }
@@ -97,15 +119,26 @@ mod tests {
 
     #[test]
     fn pieces_approach_their_duration() {
-        let mut pace = Pace::default();
+        let pace = Pace::default();
         // A device of 10^10 per second.
         for _ in 0..10 {
-            let piece = pace.piece();
+            let piece = pace.weight(PIECE);
             pace.measured(piece, Duration::from_secs_f64(piece / 1e10));
         }
-        assert!((pace.piece() / 1e9 - 1.0).abs() < 1e-6, "{pace:?}");
+        assert!((pace.weight(PIECE) / 1e9 - 1.0).abs() < 1e-6, "{pace:?}");
         // A compilation does not make the following pieces arbitrarily small.
         pace.measured(1e9, Duration::from_secs(1000));
-        assert!(pace.piece() > 1e7, "{pace:?}");
+        assert!(pace.weight(PIECE) > 1e7, "{pace:?}");
+    }
+
+    #[test]
+    fn short_pieces_do_not_slow_the_pace_down() {
+        let pace = Pace::default();
+        (0..10).for_each(|_| pace.measured(1e9, Duration::from_millis(100)));
+        let known = pace.weight(PIECE);
+        pace.measured(LAUNCH, Duration::from_millis(1));
+        assert_eq!(pace.weight(PIECE), known);
+        pace.measured(1e9, Duration::from_millis(200));
+        assert!(pace.weight(PIECE) < 0.6 * known);
     }
 }

@@ -273,8 +273,6 @@ impl Dispatch {
 
 /// Size in bytes of a uniform page, which holds parameter blocks.
 const PAGE_BYTES: u64 = 64 * 1024;
-/// Maximum number of dispatches per submission of [`Plan::run`].
-const SUBMISSION_DISPATCHES: usize = 4096;
 /// Maximum number of indirect grids of a plan.
 const LIVE_GRIDS: u64 = 16384;
 /// Initial capacity for indirect grids of a plan, doubled when it is full.
@@ -655,28 +653,6 @@ impl Plan {
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         self.encode_pass(&mut encoder);
         self.gpu.queue().submit([encoder.finish()])
-    }
-
-    /// Replays the plan and waits for it, in submissions of at most 4096 dispatches. A long plan, such as a burn-in,
-    /// would otherwise be a single submission long enough for the system to abort it.
-    ///
-    /// # Errors
-    /// As [`Gpu::wait`].
-    pub fn run(&self) -> Result<()> {
-        let mut order = self.order().peekable();
-        loop {
-            let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-            {
-                let descriptor = wgpu::ComputePassDescriptor { label: Some("ketformer.plan"), timestamp_writes: None };
-                let mut pass = encoder.begin_compute_pass(&descriptor);
-                order.by_ref().take(SUBMISSION_DISPATCHES).for_each(|dispatch| self.encode(&mut pass, dispatch));
-            }
-            let submission = self.gpu.queue().submit([encoder.finish()]);
-            self.gpu.wait(Some(submission))?;
-            if order.peek().is_none() {
-                return Ok(());
-            }
-        }
     }
 }
 

@@ -263,7 +263,7 @@ impl GptTrainer {
         GptSteps { trainer: self, left: steps, failed: false }
     }
 
-    /// Whether another step can be submitted. Steps that can be stopped, or after which held-out data is evaluated, have
+    /// Whether another step can be submitted. Steps that run in pieces, or after which held-out data is evaluated, have
     /// no step after them in flight.
     pub(super) fn has_room(&self) -> bool {
         let is_alone = self.replay.is_in_pieces() || self.config.evaluates_after(self.submitted);
@@ -274,7 +274,7 @@ impl GptTrainer {
         self.replay.is_stopped()
     }
 
-    /// Runs `plan`, in pieces if it can be stopped. Returns `false` if it was.
+    /// Runs `plan`, in pieces if steps take long. Returns `false` if it was stopped.
     fn run(&self, plan: &Plan) -> Result<bool> {
         if self.replay.is_in_pieces() {
             return self.replay.run(plan);

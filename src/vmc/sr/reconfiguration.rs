@@ -231,7 +231,7 @@ impl Reconfiguration {
         let values = pipeline.read_values()?;
         let reweighted = reweighting.map(|of| of.statistics(&values));
         let rejected = |gradient_norm: f64| Ok(Some(Outcome { gradient_norm, report: None, reweighted }));
-        let is_stopped = || replay.is_in_pieces() && replay.is_stopped();
+        let is_stopped = || replay.stops_within_steps() && replay.is_stopped();
         let distinct = numbers.unique as usize;
         let Drawn { root, right } = self.drawn(pipeline, &values, distinct, reweighting, temperature)?;
         if right.iter().any(|f| !f.is_finite()) {

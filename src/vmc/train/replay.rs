@@ -6,23 +6,28 @@
 use std::cell::Cell;
 
 use crate::error::Result;
-use crate::gpu::{Pace, Plan};
+use crate::gpu::Plan;
 
-/// Duration of a step in seconds above which its plans are replayed in pieces.
-const SLOW: f64 = 1.0;
+/// Duration of a step in seconds above which its plans are replayed in pieces. Systems abort submissions of a few seconds.
+const SLOW: f64 = 0.2;
 
 /// How the plans of a step are replayed.
-#[derive(Default)]
 pub(crate) struct Replay {
     stop: Option<Box<dyn Fn() -> bool + Send>>,
-    pace: Cell<Pace>,
     slow: Cell<bool>,
 }
 
+impl Default for Replay {
+    /// The duration of the first step is not known, so it is replayed in pieces.
+    fn default() -> Self {
+        Self { stop: None, slow: Cell::new(true) }
+    }
+}
+
 impl Replay {
-    /// Replay that `stop` can stop. The duration of the first step is not known, so it is replayed in pieces.
+    /// Replay that `stop` can stop.
     pub(crate) fn stopped_by(stop: impl Fn() -> bool + Send + 'static) -> Self {
-        Self { stop: Some(Box::new(stop)), pace: Cell::default(), slow: Cell::new(true) }
+        Self { stop: Some(Box::new(stop)), ..Self::default() }
     }
 
     /// Whether a stop is requested.
@@ -32,6 +37,11 @@ impl Replay {
 
     /// Whether plans are replayed in pieces, one step at a time.
     pub(crate) fn is_in_pieces(&self) -> bool {
+        self.slow.get()
+    }
+
+    /// Whether a step can be stopped before its end.
+    pub(crate) fn stops_within_steps(&self) -> bool {
         self.stop.is_some() && self.slow.get()
     }
 
@@ -46,12 +56,7 @@ impl Replay {
     /// As [`Plan::run`].
     pub(crate) fn run(&self, plan: &Plan) -> Result<bool> {
         match &self.stop {
-            Some(stop) if self.slow.get() => {
-                let mut pace = self.pace.get();
-                let ran = plan.run_until(&mut pace, stop);
-                self.pace.set(pace);
-                ran
-            }
+            Some(stop) if self.slow.get() => plan.run_until(stop),
             _ => plan.run().map(|()| true),
         }
     }

@@ -309,7 +309,7 @@ impl Trainer {
         Steps { trainer: self, left: steps, failed: false }
     }
 
-    /// Whether another step can be submitted. Steps that can be stopped are submitted one at a time.
+    /// Whether another step can be submitted. Steps that run in pieces are submitted one at a time.
     fn has_room(&self) -> bool {
         !self.ring.is_full() && (self.ring.is_empty() || !self.replay.is_in_pieces())
     }
@@ -322,7 +322,7 @@ impl Trainer {
         let inputs = StepInputs { seed: self.config.seed, step, learning_rate: rate, temperature };
         self.before = match self.pipeline.sampler.chains() {
             Some(_) if self.begins => ChainsBefore::Started,
-            Some(chains) if self.replay.is_in_pieces() => ChainsBefore::Configurations(chains.keep(&self.gpu)?),
+            Some(chains) if self.replay.stops_within_steps() => ChainsBefore::Configurations(chains.keep(&self.gpu)?),
             _ => ChainsBefore::Unchanged,
         };
         if self.begins {
