@@ -69,6 +69,7 @@ pub(super) struct GpuInner {
     /// Message of the driver about the loss of the device. Not set on a device of the caller.
     pub(super) lost: Arc<OnceLock<String>>,
     unlimited: OnceLock<View>,
+    pub(super) waits: AtomicU64,
     /// Speed, for the size of submissions.
     pub(super) pace: Pace,
     kernels: Mutex<HashMap<KernelKey, Arc<CompiledKernel>>>,
@@ -232,6 +233,7 @@ impl Gpu {
             failure: Arc::default(),
             lost: Arc::default(),
             unlimited: OnceLock::new(),
+            waits: AtomicU64::new(0),
             pace: Pace::default(),
             kernels: Mutex::default(),
             texel_bindings: Mutex::default(),
@@ -432,6 +434,21 @@ impl Gpu {
     /// A lost device, or the first of these since the last wait: exhausted memory or a rejected command.
     pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
         let polled = self.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
+        self.failure()?;
+        polled
+    }
+
+    /// Number of times that this crate has waited for the device.
+    pub fn waits(&self) -> u64 {
+        self.inner.waits.load(Ordering::Relaxed)
+    }
+
+    /// Calls the callbacks of finished submissions, without waiting.
+    ///
+    /// # Errors
+    /// As [`Gpu::wait`].
+    pub(crate) fn poll_once(&self) -> Result<()> {
+        let polled = self.poll(wgpu::PollType::Poll);
         self.failure()?;
         polled
     }

@@ -55,6 +55,9 @@ impl Gpu {
 
     /// Polls the device. wgpu panics if the device is lost during the call.
     pub(super) fn poll(&self, poll: wgpu::PollType) -> Result<()> {
+        if poll.is_wait() {
+            self.inner.waits.fetch_add(1, Ordering::Relaxed);
+        }
         let failed = || Error::new(ErrorKind::Device, "waiting for the GPU failed; start again");
         match without_panic(|| self.device().poll(poll)) {
             Some(Ok(_)) => Ok(()),

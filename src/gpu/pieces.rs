@@ -17,7 +17,7 @@ const LAUNCH: f64 = 1e4;
 /// Weight of a byte, compared with a floating-point operation.
 const BYTE: f64 = 4.0;
 /// Weight per second that is assumed before the first piece: less than that of any processor.
-const FIRST_RATE: f64 = 1e6;
+pub(super) const FIRST_RATE: f64 = 1e6;
 /// Maximum growth of the rate from piece to piece.
 const GROWTH: f64 = 8.0;
 

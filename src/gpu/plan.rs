@@ -257,10 +257,10 @@ pub(super) struct Dispatch {
 
 /// A range of dispatches that a replay runs several times in a row.
 #[derive(Clone, Copy)]
-struct Repeat {
-    first: usize,
-    end: usize,
-    times: u32,
+pub(super) struct Repeat {
+    pub first: usize,
+    pub end: usize,
+    pub times: u32,
 }
 
 impl Dispatch {
@@ -325,7 +325,7 @@ impl Live {
 pub struct Plan {
     gpu: Gpu,
     pub(super) dispatches: Vec<Dispatch>,
-    repeats: Vec<Repeat>,
+    pub(super) repeats: Vec<Repeat>,
     scope: &'static str,
     /// Whether launches recorded from here on are kept together.
     pub(super) together: bool,

@@ -288,7 +288,7 @@ pub struct ConnectedMoves {
 }
 
 /// Passes of an unnormalized wave function.
-pub trait Unnormalized {
+pub trait Unnormalized: Send {
     /// Prepares a window of chains to continue from their current configurations.
     ///
     /// # Errors
@@ -373,7 +373,7 @@ pub(super) fn no_attention() -> Result<()> {
 }
 
 /// Passes of an autoregressive wave function.
-pub trait Autoregressive {
+pub trait Autoregressive: Send {
     /// Computes the logits of patch `t` of all samples from the row metadata (previous token, t, …), and keeps the keys
     /// and values. `tokens`, (samples, T) u32, holds the earlier tokens.
     ///

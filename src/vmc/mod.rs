@@ -23,6 +23,7 @@ pub use state::{SampleConfig, State};
 pub(crate) use statistics::autocorrelation_time;
 pub use statistics::{ChainReport, Concentration, FROZEN, MIXED, Mean, NEEDED_LENGTH};
 pub use step::tables::{TableLimits, check_pairs};
+pub use train::advance::Budget;
 pub use train::checkpoint::Checkpoint;
 pub use train::metrics::{Magnetization, StepReport};
 pub use train::optimizer::{Optimizer, StochasticReconfiguration};

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::Result;
-use crate::gpu::{Buffer, Gpu, View};
-use crate::vmc::train::mapping::Mapping;
+use crate::gpu::{Buffer, Gpu, Mapping, View};
 
 /// Words of the optimizer's state.
 pub(super) const STATE_WORDS: usize = 8;

@@ -20,7 +20,7 @@ const PREFIX: &str = "subsampler.";
 
 /// Wave function over sequences of S sub-patches. The sequences of a sample are consecutive, and each is conditioned on
 /// a row of the transformer over large patches.
-pub(crate) trait SubNetwork {
+pub(crate) trait SubNetwork: Send {
     /// As [`Autoregressive::decode`]; `conditioning`, (samples, C), is that of the large patch, and changes at its
     /// first sub-patch.
     fn decode(&self, plan: &mut Plan, rows: &View, t: u32, conditioning: &View) -> Result<()>;

@@ -7,7 +7,7 @@
 //! There is no pass for log P before the connected configurations: decoding leaves logits and cache. The teacher-forced
 //! pass only runs for the gradient.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::buffers::{GroupViews, SampleSource, StepBuffers};
 use super::exclusions::{ConfigurationViews, Exclusions};
@@ -30,7 +30,7 @@ pub(crate) struct AutoregressiveSampler {
     network: Box<dyn Autoregressive>,
     head: CategoricalShape,
     /// Pairs of sites that are not occupied together, if there are any.
-    exclusions: Option<Rc<Exclusions>>,
+    exclusions: Option<Arc<Exclusions>>,
     decode_rows: Buffer,
     move_rows: Buffer,
     row_log_p: Buffer,
@@ -51,7 +51,7 @@ impl AutoregressiveSampler {
         Ok(Self {
             network,
             head,
-            exclusions: exclusions.map(Rc::new),
+            exclusions: exclusions.map(Arc::new),
             decode_rows: buffer("decode.rows", 4 * group)?,
             move_rows: buffer("moves.row_meta", 4 * move_rows)?,
             row_log_p: buffer("moves.log_p", move_rows)?,
@@ -219,7 +219,7 @@ impl Sampler for AutoregressiveSampler {
 pub(crate) struct ForcedPass<'a> {
     network: &'a dyn Autoregressive,
     head: CategoricalShape,
-    exclusions: Option<Rc<Exclusions>>,
+    exclusions: Option<Arc<Exclusions>>,
     /// (samples·T) of four u32
     row_meta: Buffer,
     /// (samples, T)
@@ -232,7 +232,7 @@ impl<'a> ForcedPass<'a> {
     pub(crate) fn new(
         gpu: &Gpu,
         network: &'a dyn Autoregressive,
-        (head, exclusions): (CategoricalShape, Option<Rc<Exclusions>>),
+        (head, exclusions): (CategoricalShape, Option<Arc<Exclusions>>),
         samples: u32,
         complex: bool,
     ) -> Result<Self> {

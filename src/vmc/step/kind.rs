@@ -1,7 +1,7 @@
 //! Kind of a wave function, autoregressive or sampled by Markov chains: its sampler and gradient pass.
 
 use std::ops::Deref;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::autoregressive::{AutoregressiveSampler, ForcedPass};
 use super::chains::{Chains, UnnormalizedPass};
@@ -102,7 +102,7 @@ pub(crate) fn gradient_pass<'a>(
     let complex = model.is_complex();
     Ok(match wave_function {
         WaveFunction::Autoregressive(network) => {
-            let exclusions = Exclusions::new(gpu, model, patching)?.map(Rc::new);
+            let exclusions = Exclusions::new(gpu, model, patching)?.map(Arc::new);
             Box::new(ForcedPass::new(gpu, &**network, (head_shape(model, patching), exclusions), samples, complex)?)
         }
         WaveFunction::Unnormalized(network) => Box::new(UnnormalizedPass::new(gpu, &**network, samples, complex)?),

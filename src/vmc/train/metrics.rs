@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::mapping::Mapping;
 use super::replay::Replay;
 use crate::error::Result;
-use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::gpu::{Buffer, Gpu, Mapping, Plan, View};
 use crate::kernels::vmc::energy::COLUMNS;
 use crate::vmc::sr::report::ReconfigurationReport;
 use crate::vmc::step::buffers::{INPUT_WORDS, StepInputs};
@@ -98,7 +97,8 @@ struct Pending {
     slot: usize,
     step: u64,
     learning_rate: f64,
-    submission: wgpu::SubmissionIndex,
+    /// Submission of the step; unknown if the caller submits it.
+    submission: Option<wgpu::SubmissionIndex>,
 }
 
 /// Ring of staging buffers for the inputs and results of steps.
@@ -109,6 +109,16 @@ pub(crate) struct MetricsRing {
     counter_words: u64,
     next: usize,
     last: Instant,
+}
+
+/// Where the results of a step are on the device.
+pub(crate) struct StepResults<'a> {
+    pub statistics: &'a View,
+    pub state: &'a View,
+    /// Number of deduplicated samples of each span.
+    pub counters: &'a View,
+    /// Acceptance of Markov chains, if there are any.
+    pub acceptance: Option<View>,
 }
 
 /// Results of a step.
@@ -144,14 +154,19 @@ impl MetricsRing {
         Ok(Self { gpu: gpu.clone(), slots, pending, counter_words, next: 0, last: Instant::now() })
     }
 
-    /// Whether every slot has a step in flight.
-    pub(crate) fn is_full(&self) -> bool {
-        self.pending.len() == self.slots.len()
+    /// Number of steps in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.pending.len()
     }
 
     /// Whether no step is in flight.
     pub(crate) fn is_empty(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// Whether another step can begin without waiting.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.pending.len() < self.slots.len() && self.slots[self.next].inputs_mapped.outcome().is_some()
     }
 
     /// Forgets all steps in flight, with buffers as if none had been submitted.
@@ -179,40 +194,55 @@ impl MetricsRing {
         (plan, replay): (&Plan, &Replay),
         inputs: StepInputs,
         step: &View,
-        [statistics, state, live]: [&View; 3],
-        acceptance: Option<&View>,
+        results: StepResults<'_>,
     ) -> Result<bool> {
-        let at = self.next;
-        let slot = &self.slots[at];
-        self.write(slot, inputs)?;
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(slot.inputs.wgpu(), 0, step.wgpu(), step.offset(), 4 * INPUT_WORDS);
+        self.begin(&mut encoder, inputs, step)?;
         if replay.is_in_pieces() {
             self.gpu.queue().submit([encoder.finish()]);
             if !replay.run(plan)? {
-                slot.inputs_mapped.ask(&slot.inputs, wgpu::MapMode::Write);
                 return Ok(false);
             }
             encoder = self.gpu.device().create_command_encoder(&Default::default());
         } else {
             plan.encode_pass(&mut encoder);
         }
+        self.end(&mut encoder, inputs, results);
+        let submission = self.gpu.queue().submit([encoder.finish()]);
+        if let Some(pending) = self.pending.back_mut() {
+            pending.submission = Some(submission);
+        }
+        Ok(true)
+    }
+
+    /// Encodes the start of a step: the copy of its inputs into `step`.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Device`] if the device was lost.
+    pub(crate) fn begin(&self, encoder: &mut wgpu::CommandEncoder, inputs: StepInputs, step: &View) -> Result<()> {
+        let slot = &self.slots[self.next];
+        self.write(slot, inputs)?;
+        encoder.copy_buffer_to_buffer(slot.inputs.wgpu(), 0, step.wgpu(), step.offset(), 4 * INPUT_WORDS);
+        slot.inputs_mapped.ask_on_submit(encoder, &slot.inputs, wgpu::MapMode::Write);
+        Ok(())
+    }
+
+    /// Encodes the end of the step of [`Self::begin`]: the copies of its results. The step is in flight from here on.
+    pub(crate) fn end(&mut self, encoder: &mut wgpu::CommandEncoder, inputs: StepInputs, results: StepResults<'_>) {
+        let slot = &self.slots[self.next];
         let mut copy = |view: &View, to: usize, words: u64| {
             encoder.copy_buffer_to_buffer(view.wgpu(), view.offset(), slot.numbers.wgpu(), 4 * to as u64, 4 * words);
         };
-        copy(statistics, 0, STATISTICS_WORDS as u64);
-        copy(state, STATISTICS_WORDS, STATE_WORDS as u64);
-        copy(live, COUNTERS_AT, self.counter_words);
-        if let Some(acceptance) = acceptance {
+        copy(results.statistics, 0, STATISTICS_WORDS as u64);
+        copy(results.state, STATISTICS_WORDS, STATE_WORDS as u64);
+        copy(results.counters, COUNTERS_AT, self.counter_words);
+        if let Some(acceptance) = &results.acceptance {
             copy(acceptance, STATISTICS_WORDS + STATE_WORDS, ACCEPTANCE_WORDS as u64);
         }
-        let submission = self.gpu.queue().submit([encoder.finish()]);
-        slot.inputs_mapped.ask(&slot.inputs, wgpu::MapMode::Write);
-        slot.numbers_mapped.ask(&slot.numbers, wgpu::MapMode::Read);
+        slot.numbers_mapped.ask_on_submit(encoder, &slot.numbers, wgpu::MapMode::Read);
         let StepInputs { step, learning_rate, .. } = inputs;
-        self.pending.push_back(Pending { slot: at, step, learning_rate, submission });
-        self.next = (at + 1) % self.slots.len();
-        Ok(true)
+        self.pending.push_back(Pending { slot: self.next, step, learning_rate, submission: None });
+        self.next = (self.next + 1) % self.slots.len();
     }
 
     /// Writes the inputs of a step into the buffer of its slot. The previous step of this slot has been received.
@@ -229,11 +259,29 @@ impl MetricsRing {
     }
 
     /// Waits for the oldest step in flight and returns its results; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Device`] if the device was lost.
     pub(crate) fn receive(&mut self) -> Result<Option<StepNumbers>> {
-        let Some(Pending { slot, step, learning_rate, submission }) = self.pending.pop_front() else {
+        let Some(pending) = self.pending.pop_front() else { return Ok(None) };
+        self.gpu.wait(pending.submission.clone())?;
+        self.numbers(pending).map(Some)
+    }
+
+    /// Returns the results of the oldest step in flight if they have arrived.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Device`] if the device was lost.
+    pub(crate) fn poll(&mut self) -> Result<Option<StepNumbers>> {
+        let has_arrived = |pending: &Pending| self.slots[pending.slot].numbers_mapped.outcome().is_some();
+        if !self.pending.front().is_some_and(has_arrived) {
             return Ok(None);
-        };
-        self.gpu.wait(Some(submission))?;
+        }
+        self.pending.pop_front().map(|pending| self.numbers(pending)).transpose()
+    }
+
+    /// Reads the results of a step that has ended.
+    fn numbers(&mut self, Pending { slot, step, learning_rate, .. }: Pending) -> Result<StepNumbers> {
         let slot = &self.slots[slot];
         let lost = || self.gpu.device_error("the results of a step could not be read back; start again");
         if !slot.numbers_mapped.is_mapped() {
@@ -253,6 +301,6 @@ impl MetricsRing {
         let seconds = self.last.elapsed().as_secs_f64();
         self.last = Instant::now();
         let (statistics, state) = (statistics.map(f32::from_bits), state.map(f32::from_bits));
-        Ok(Some(StepNumbers { step, learning_rate, statistics, state, acceptance, unique, seconds }))
+        Ok(StepNumbers { step, learning_rate, statistics, state, acceptance, unique, seconds })
     }
 }

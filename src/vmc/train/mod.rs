@@ -1,9 +1,9 @@
 //! Training: configuration, optimizers and schedules, steps and their reports, checkpoints.
 
 pub(crate) mod adam;
+pub(super) mod advance;
 pub(crate) mod checkpoint;
 pub(crate) mod known_state;
-pub(crate) mod mapping;
 pub(super) mod metrics;
 pub(super) mod optimizer;
 pub(super) mod parts;

@@ -4,14 +4,15 @@
 use std::time::Instant;
 
 use super::adam::{AdamBuffers, AdamInputs};
+use super::advance::PartialStep;
 use super::checkpoint::Checkpoint;
 use super::known_state::{KnownState, check_at_rest};
-use super::metrics::{Magnetization, MetricsRing, StepNumbers, StepReport};
+use super::metrics::{Magnetization, MetricsRing, StepNumbers, StepReport, StepResults};
 use super::optimizer::Optimizer;
 use super::replay::Replay;
 use super::schedule::{Annealing, Schedule};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Buffer, Gpu, Plan, View};
+use crate::gpu::{Buffer, Gpu, Plan, Slices, View};
 use crate::host_memory;
 use crate::kernels::nn::adam::AdamRates;
 use crate::kernels::vmc::energy::Column;
@@ -105,6 +106,8 @@ impl TrainConfig {
 
 /// Maximum number of steps in flight before the trainer waits for the oldest one.
 const STEPS_AHEAD: usize = 2;
+/// Maximum number of steps in flight of [`Trainer::advance`], which waits for none.
+const STEPS_IN_FRAMES: usize = 8;
 
 /// Checks that parameters and their gradient fit into a budget of `memory` bytes on the device and into the memory of
 /// this machine, before they are initialized. Small ones pass, because the memory plan of the step counts all buffers.
@@ -124,25 +127,29 @@ fn check_parameters(layout: &Layout, memory: u64) -> Result<()> {
 
 /// Trainer of a wave function.
 pub struct Trainer {
-    gpu: Gpu,
-    config: TrainConfig,
+    pub(super) gpu: Gpu,
+    pub(super) config: TrainConfig,
     parameters: Parameters,
-    pipeline: LocalEnergyPipeline,
-    method: Method,
-    plan: Plan,
+    pub(super) pipeline: LocalEnergyPipeline,
+    pub(super) method: Method,
+    pub(super) plan: Plan,
     /// Number of deduplicated samples of each span.
-    counters: View,
-    ring: MetricsRing,
-    submitted: u64,
+    pub(super) counters: View,
+    pub(super) ring: MetricsRing,
+    pub(super) submitted: u64,
     /// Whether Markov chains restart before the next step.
-    begins: bool,
-    replay: Replay,
+    pub(super) begins: bool,
+    pub(super) replay: Replay,
     /// Markov chains before the step in flight, if it can be stopped.
     before: ChainsBefore,
     /// Newest state that the host knows.
-    known: KnownState,
+    pub(super) known: KnownState,
     /// Whether a step was submitted, whose samples are then on the device.
-    has_samples: bool,
+    pub(super) has_samples: bool,
+    /// Step that [`Trainer::advance`] recorded in part.
+    pub(super) partial: Option<PartialStep>,
+    /// Times of the launches of `plan`, for [`Trainer::advance`].
+    pub(super) slices: Option<Slices>,
 }
 
 /// Markov chains before a step.
@@ -156,19 +163,29 @@ enum ChainsBefore {
 }
 
 /// Buffers and plans of the optimizer.
-enum Method {
+pub(super) enum Method {
     Adam(Box<AdamBuffers>),
     Reconfiguration(Box<Reconfiguration>),
 }
 
 impl Method {
     /// State of Adam after a step, (8); zeros with stochastic reconfiguration.
-    fn state(&self) -> &Buffer {
+    pub(super) fn state(&self) -> &Buffer {
         match self {
             Self::Adam(buffers) => &buffers.state,
             Self::Reconfiguration(method) => &method.state,
         }
     }
+}
+
+/// Where the results of a step are on the device.
+pub(super) fn results<'a>(
+    pipeline: &'a LocalEnergyPipeline,
+    method: &'a Method,
+    counters: &'a View,
+) -> StepResults<'a> {
+    let acceptance = pipeline.sampler.chains().map(Chains::acceptance);
+    StepResults { statistics: &pipeline.statistics, state: method.state(), counters, acceptance }
 }
 
 impl Trainer {
@@ -220,7 +237,7 @@ impl Trainer {
                 let (sizes, _) = builder.fit(0, |pipeline| {
                     AdamBuffers::new(&pipeline.gpu, elements)?;
                     EnergyGradient::new(pipeline, has_temperature)?;
-                    ring(pipeline, STEPS_AHEAD)
+                    ring(pipeline, STEPS_IN_FRAMES)
                 })?;
                 let pipeline = builder.build(sizes)?;
                 let adam = AdamBuffers::new(gpu, elements)?;
@@ -231,7 +248,7 @@ impl Trainer {
                 let clip = config.clip.map(|clip| clip as f32);
                 let inputs = AdamInputs { finite: pipeline.statistics.view(), step: pipeline.step.view() };
                 adam.record(&mut plan, &parameters, inputs, clip, AdamRates::default())?;
-                let ring = ring(&pipeline, STEPS_AHEAD)?;
+                let ring = ring(&pipeline, STEPS_IN_FRAMES)?;
                 (pipeline, Method::Adam(Box::new(adam)), ring)
             }
             Optimizer::StochasticReconfiguration(settings) => {
@@ -282,6 +299,8 @@ impl Trainer {
             before: ChainsBefore::Unchanged,
             known: KnownState::new("Trainer"),
             has_samples: false,
+            partial: None,
+            slices: None,
         })
     }
 
@@ -311,15 +330,24 @@ impl Trainer {
 
     /// Whether another step can be submitted. Steps that run in pieces are submitted one at a time.
     fn has_room(&self) -> bool {
-        !self.ring.is_full() && (self.ring.is_empty() || !self.replay.is_in_pieces())
+        let ahead = match (&self.method, self.replay.is_in_pieces()) {
+            (Method::Adam(_), false) => STEPS_AHEAD,
+            _ => 1,
+        };
+        self.ring.in_flight() < ahead
+    }
+
+    /// Inputs of step `step`.
+    pub(super) fn inputs_of(&self, step: u64) -> StepInputs {
+        let learning_rate = self.config.schedule.rate(self.config.learning_rate, self.config.warmup, step);
+        let temperature = self.config.annealing.temperature(step);
+        StepInputs { seed: self.config.seed, step, learning_rate, temperature }
     }
 
     /// Submits the next step. Returns `false` if it was stopped and discarded.
     fn submit_step(&mut self) -> Result<bool> {
         let step = self.submitted + 1;
-        let rate = self.config.schedule.rate(self.config.learning_rate, self.config.warmup, step);
-        let temperature = self.config.annealing.temperature(step);
-        let inputs = StepInputs { seed: self.config.seed, step, learning_rate: rate, temperature };
+        let inputs = self.inputs_of(step);
         self.before = match self.pipeline.sampler.chains() {
             Some(_) if self.begins => ChainsBefore::Started,
             Some(chains) if self.replay.stops_within_steps() => ChainsBefore::Configurations(chains.keep(&self.gpu)?),
@@ -333,10 +361,9 @@ impl Trainer {
             }
             self.begins = false;
         }
-        let views = [&*self.pipeline.statistics, &**self.method.state(), &self.counters];
-        let acceptance = self.pipeline.sampler.chains().map(Chains::acceptance);
+        let results = results(&self.pipeline, &self.method, &self.counters);
         let plan = (&self.plan, &self.replay);
-        let is_submitted = self.ring.submit(plan, inputs, &self.pipeline.step, views, acceptance.as_ref())?;
+        let is_submitted = self.ring.submit(plan, inputs, &self.pipeline.step, results)?;
         self.submitted = step;
         self.has_samples = true;
         if !is_submitted {
@@ -382,7 +409,7 @@ impl Trainer {
         }))
     }
 
-    fn report(&self, numbers: &StepNumbers) -> StepReport {
+    pub(super) fn report(&self, numbers: &StepNumbers) -> StepReport {
         // Mean and variance.
         let statistics = |column: Column| {
             let at = 2 * column as usize;
@@ -445,12 +472,17 @@ impl Trainer {
         self.parameters.read(&self.gpu)
     }
 
-    /// Replaces the weights, resets the state of the optimizer, and restarts Markov chains before the next step.
+    /// Replaces the weights, resets the state of the optimizer, and restarts Markov chains before the next step. A step
+    /// that [`Trainer::advance`] recorded in part begins again.
     ///
     /// # Errors
     /// [`ErrorKind::Weights`] if they do not fit the model, in which case nothing is changed.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
         self.parameters.write(&self.gpu, weights)?;
+        if self.partial.take().is_some() {
+            // Completes the mapping of the inputs of the next step.
+            self.gpu.flush()?;
+        }
         self.begins = true;
         self.known.forget();
         match &self.method {
@@ -470,7 +502,12 @@ impl Trainer {
     /// [`ErrorKind::Settings`] while steps are in flight; [`ErrorKind::Device`] if the device was lost or a step failed,
     /// and neither function was called before, or not since [`Trainer::set_weights`].
     pub fn checkpoint(&self) -> Result<Checkpoint> {
-        self.known.checkpoint(&self.gpu, self.ring.is_empty(), || self.read_checkpoint())
+        self.known.checkpoint(&self.gpu, self.is_at_rest(), || self.read_checkpoint())
+    }
+
+    /// Whether no step is in flight or recorded in part.
+    fn is_at_rest(&self) -> bool {
+        self.ring.is_empty() && self.partial.is_none()
     }
 
     fn read_checkpoint(&self) -> Result<Checkpoint> {
@@ -495,9 +532,10 @@ impl Trainer {
         if self.known.has_failed() {
             self.gpu.wait(None)?;
             self.ring.reset()?;
+            self.partial = None;
             self.pipeline.sampler.reset(&self.gpu)?;
         }
-        check_at_rest(self.ring.is_empty())?;
+        check_at_rest(self.is_at_rest())?;
         let Checkpoint { step, weights, optimizer, chains: places } = checkpoint;
         let layout = self.parameters.layout();
         let weights = layout.flatten(weights)?;
@@ -576,6 +614,7 @@ impl Steps<'_> {
     fn next_report(&mut self) -> Result<Option<StepReport>> {
         let trainer = &mut *self.trainer;
         trainer.known.check()?;
+        trainer.complete_partial()?;
         while self.left > 0 && trainer.has_room() {
             if trainer.replay.is_stopped() || !trainer.submit_step()? {
                 self.left = 0;

@@ -1,9 +1,9 @@
-//! Mapping of staging buffers while steps are in flight.
+//! Mapping of staging buffers while submissions are in flight.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::gpu::Buffer;
+use super::Buffer;
 
 /// Mapping state of a buffer. The callback may run on another thread that polls the same device, after this thread's
 /// wait for the step has returned.
@@ -27,6 +27,23 @@ impl Mapping {
         self.tell(None);
         let mapping = self.clone();
         buffer.wgpu().map_async(mode, .., move |result| mapping.tell(Some(result.is_ok())));
+    }
+
+    /// Requests the mapping of `buffer` for the time after the submission of `encoder`.
+    pub(crate) fn ask_on_submit(
+        self: &Arc<Self>,
+        encoder: &wgpu::CommandEncoder,
+        buffer: &Buffer,
+        mode: wgpu::MapMode,
+    ) {
+        self.tell(None);
+        let mapping = self.clone();
+        encoder.map_buffer_on_submit(buffer.wgpu(), mode, .., move |result| mapping.tell(Some(result.is_ok())));
+    }
+
+    /// Whether the mapping succeeded, if that is known by now.
+    pub(crate) fn outcome(&self) -> Option<bool> {
+        *self.mapped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, mapped: Option<bool>) {
