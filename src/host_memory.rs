@@ -23,7 +23,14 @@ pub(crate) fn check(what: &str, bytes: u64, remedy: &str) -> Result<()> {
     Err(Error::new(ErrorKind::Memory, message))
 }
 
+/// Other systems are not asked.
+#[cfg(not(target_os = "linux"))]
+fn available() -> Option<u64> {
+    None
+}
+
 /// Bytes that Linux can provide without swapping, at most those of the control group, such as that of a container.
+#[cfg(target_os = "linux")]
 fn available() -> Option<u64> {
     let read = |path| std::fs::read_to_string(path).ok();
     let number = |path| read(path)?.trim().parse::<u64>().ok();
@@ -33,6 +40,7 @@ fn available() -> Option<u64> {
     machine.into_iter().chain(group).min()
 }
 
+#[cfg(any(target_os = "linux", test))]
 fn of_meminfo(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kibibytes| kibibytes << 10)

@@ -85,6 +85,7 @@
 #![warn(missing_docs, unnameable_types, unreachable_pub)]
 #![cfg_attr(not(feature = "runs"), allow(dead_code, unused_imports, reason = "helpers of modules that are left out"))]
 
+#[cfg(not(target_arch = "wasm32"))]
 mod atomic_write;
 #[cfg(feature = "runs")]
 pub mod bench;
@@ -94,6 +95,7 @@ pub mod gpt;
 pub mod gpu;
 #[cfg(feature = "train")]
 mod host_memory;
+mod host_threads;
 pub mod kernels;
 #[cfg(feature = "train")]
 pub mod model;

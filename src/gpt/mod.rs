@@ -33,4 +33,6 @@ pub use sampler::{Continuation, GptSampler};
 pub use sampling::SamplingSettings;
 pub use state::GptState;
 pub use train::{GptSteps, GptTrainConfig, GptTrainer, Loss, Prompts, TokenReward, TuneConfig};
-pub use weights::{LoadedGpt, hugging_face_config, hugging_face_weights, save_hugging_face};
+#[cfg(not(target_arch = "wasm32"))]
+pub use weights::save_hugging_face;
+pub use weights::{LoadedGpt, hugging_face_config, hugging_face_weights};

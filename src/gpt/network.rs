@@ -63,8 +63,8 @@ impl Gpt {
     }
 
     /// Reads the weights back.
-    pub(crate) fn read(&self) -> Result<Weights> {
-        Ok(self.layout.cut(&self.parameters.read(&self.gpu)?))
+    pub(crate) async fn read_async(&self) -> Result<Weights> {
+        Ok(self.layout.cut(&self.parameters.read_async(&self.gpu).await?))
     }
 
     /// Layers of the transformer.

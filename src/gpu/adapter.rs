@@ -23,6 +23,7 @@ const WGPU_NAME: &str = "WGPU_ADAPTER_NAME";
 const WGPU_BACKENDS: &str = "WGPU_BACKEND";
 
 /// Returns the adapters of this machine in the order of their indices.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn adapters() -> Vec<AdapterSummary> {
     let summary = |(index, adapter): (usize, wgpu::Adapter)| AdapterSummary {
         index,
@@ -30,13 +31,14 @@ pub fn adapters() -> Vec<AdapterSummary> {
         limits: adapter.limits(),
         features: adapter.features(),
     };
-    all_adapters().into_iter().enumerate().map(summary).collect()
+    pollster::block_on(all_adapters()).into_iter().enumerate().map(summary).collect()
 }
 
 /// Error of a machine without adapters: its cause and remedy.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn no_adapter() -> Error {
     let hidden = std::env::var(WGPU_BACKENDS).ok().filter(|value| !value.is_empty());
-    let hidden = hidden.map(|value| (value, of_backends(wgpu::Backends::all())));
+    let hidden = hidden.map(|value| (value, pollster::block_on(of_backends(wgpu::Backends::all()))));
     let message = match hidden {
         Some((value, adapters)) if !adapters.is_empty() => format!(
             "no adapter found: the environment variable {WGPU_BACKENDS}={value} leaves out {}; unset it",
@@ -51,12 +53,19 @@ pub fn no_adapter() -> Error {
     Error::new(ErrorKind::Adapter, message)
 }
 
+/// Error of a browser without adapters.
+#[cfg(target_arch = "wasm32")]
+pub fn no_adapter() -> Error {
+    let message = "this browser offers no WebGPU adapter; use a browser with WebGPU, and allow it to use the GPU";
+    Error::new(ErrorKind::Adapter, message)
+}
+
 /// Selects an adapter by `wanted`, the environment or rank.
 ///
 /// # Errors
 /// [`ErrorKind::Adapter`] if there is none, or not exactly one with the requested index or name.
-pub(super) fn select(wanted: Option<&str>) -> Result<wgpu::Adapter> {
-    let mut adapters = all_adapters();
+pub(super) async fn select(wanted: Option<&str>) -> Result<wgpu::Adapter> {
+    let mut adapters = all_adapters().await;
     if adapters.is_empty() {
         return Err(no_adapter());
     }
@@ -71,18 +80,18 @@ pub(super) fn select(wanted: Option<&str>) -> Result<wgpu::Adapter> {
     Ok(adapters.swap_remove(position))
 }
 
-/// Adapters of this machine in the order of their indices.
-pub(super) fn all_adapters() -> Vec<wgpu::Adapter> {
-    of_backends(wgpu::InstanceDescriptor::new_without_display_handle_from_env().backends)
+/// Adapters of this machine in the order of their indices. A browser offers one.
+pub(super) async fn all_adapters() -> Vec<wgpu::Adapter> {
+    of_backends(wgpu::InstanceDescriptor::new_without_display_handle_from_env().backends).await
 }
 
-fn of_backends(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+async fn of_backends(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     descriptor.backends = backends;
     // A kernel of this crate writes the indirect grids, within limits by construction. wgpu's check of them would add a
     // dispatch before each indirect one.
     descriptor.flags.remove(wgpu::InstanceFlags::VALIDATION_INDIRECT_CALL);
-    pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(wgpu::Backends::all()))
+    wgpu::Instance::new(descriptor).enumerate_adapters(wgpu::Backends::all()).await
 }
 
 fn infos(adapters: &[wgpu::Adapter]) -> Vec<wgpu::AdapterInfo> {

@@ -9,6 +9,7 @@ use super::Gpu;
 use super::device::STAGING_BYTES;
 use super::dtype::DType;
 use super::texels::{self, Aliased};
+use super::waiting::callback;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Byte alignment of every range that a kernel binds (WebGPU's default limit): 64 elements of four bytes.
@@ -315,8 +316,18 @@ impl View {
     /// Waits for the GPU and returns the first `count` elements. For results and tests; training steps never call it.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`] if the view is shorter, [`ErrorKind::Device`] if the device was lost.
+    /// [`ErrorKind::Shape`] if the view is shorter, [`ErrorKind::Device`] if the device was lost, and in a browser, which
+    /// needs [`View::read_async`].
     pub fn read<T: Pod>(&self, gpu: &Gpu, count: usize) -> Result<Vec<T>> {
+        gpu.block_on(self.read_async(gpu, count))
+    }
+
+    /// Returns the first `count` elements after all earlier submissions. Outside browsers, the device has to be polled
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`] if the view is shorter, [`ErrorKind::Device`] if the device was lost.
+    pub async fn read_async<T: Pod>(&self, gpu: &Gpu, count: usize) -> Result<Vec<T>> {
         let bytes = (count * size_of::<T>()) as u64;
         if bytes > self.bytes {
             let message = format!("`{}` holds {} bytes, cannot read {bytes}", self.label, self.bytes);
@@ -329,24 +340,27 @@ impl View {
         let mut values = vec![T::zeroed(); count];
         let words: &mut [u8] = bytemuck::cast_slice_mut(&mut values);
         for (piece, words) in words.chunks_mut(STAGING_BYTES as usize).enumerate() {
-            self.read_piece(gpu, &staging, piece as u64 * STAGING_BYTES, words)?;
+            self.read_piece(gpu, &staging, piece as u64 * STAGING_BYTES, words).await?;
         }
         Ok(values)
     }
 
     /// Reads the bytes from offset `first` on into `words` through `staging`.
-    fn read_piece(&self, gpu: &Gpu, staging: &Self, first: u64, words: &mut [u8]) -> Result<()> {
+    async fn read_piece(&self, gpu: &Gpu, staging: &Self, first: u64, words: &mut [u8]) -> Result<()> {
         let bytes = (words.len() as u64).next_multiple_of(4);
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(&self.buffer, self.offset + first, &staging.buffer, 0, bytes);
         gpu.queue().submit([encoder.finish()]);
-        staging.buffer.map_async(wgpu::MapMode::Read, .., |_| {});
-        gpu.wait(None)?;
-        let unmapped = |e| {
+        let (mapped, mapping) = callback();
+        staging.buffer.map_async(wgpu::MapMode::Read, .., mapped);
+        let mapped = mapping.await;
+        gpu.failure()?;
+        let unmapped = |e: Box<dyn std::error::Error + Send + Sync>| {
             let message = format!("`{}` could not be read back; start again", self.label);
             if gpu.is_lost() { gpu.lost_error() } else { Error::new(ErrorKind::Device, message).caused_by(e) }
         };
-        let mapped = staging.buffer.get_mapped_range(..words.len() as u64).map_err(unmapped)?;
+        mapped.map_err(|e| unmapped(e.into()))?;
+        let mapped = staging.buffer.get_mapped_range(..words.len() as u64).map_err(|e| unmapped(e.into()))?;
         words.copy_from_slice(&mapped);
         drop(mapped);
         staging.buffer.unmap();

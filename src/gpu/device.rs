@@ -64,7 +64,7 @@ pub(super) struct GpuInner {
     pub(super) modes: Modes,
     allocated: Arc<AtomicU64>,
     aliased: Arc<AtomicU64>,
-    staged: AtomicU64,
+    pub(super) staged: AtomicU64,
     failure: Arc<Mutex<Option<Error>>>,
     /// Message of the driver about the loss of the device. Not set on a device of the caller.
     pub(super) lost: Arc<OnceLock<String>>,
@@ -149,6 +149,7 @@ impl Gpu {
     ///
     /// # Errors
     /// [`ErrorKind::Adapter`] if there is none, [`ErrorKind::Device`] if it cannot be opened.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new() -> Result<Self> {
         Self::with_options(&GpuOptions::default())
     }
@@ -158,12 +159,21 @@ impl Gpu {
     ///
     /// # Errors
     /// As [`Gpu::new`]. The error for an index or a name that is not of exactly one adapter lists the adapters.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn with_options(options: &GpuOptions) -> Result<Self> {
-        Self::open(&adapter::select(options.adapter.as_deref())?, options)
+        pollster::block_on(Self::request(options))
+    }
+
+    /// As `Gpu::with_options`, without blocking: the form for a browser, where no tuning file is read.
+    ///
+    /// # Errors
+    /// As `Gpu::with_options`.
+    pub async fn request(options: &GpuOptions) -> Result<Self> {
+        Self::open(&adapter::select(options.adapter.as_deref()).await?, options).await
     }
 
     /// Opens `adapter` with `options`, apart from the selection of the adapter.
-    pub(super) fn open(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
+    pub(super) async fn open(adapter: &wgpu::Adapter, options: &GpuOptions) -> Result<Self> {
         let is_set = |option: bool, variable: &str| option || std::env::var(variable).is_ok_and(|value| value == "1");
         let defaults = is_set(options.webgpu_defaults, DEFAULTS_ENVIRONMENT);
         let requested = is_set(options.cooperative_matrix, COOPERATIVE_ENVIRONMENT) && !defaults;
@@ -188,7 +198,7 @@ impl Gpu {
         }
         let (device, queue) = match unchecked {
             true => robustness::open_unchecked(adapter, &descriptor)?,
-            false => pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| {
+            false => adapter.request_device(&descriptor).await.map_err(|e| {
                 let name = adapter.get_info().name;
                 Error::new(ErrorKind::Device, format!("{name} could not be opened; try another GpuOptions::adapter"))
                     .caused_by(e)
@@ -206,12 +216,7 @@ impl Gpu {
         if options.ignore_tuning {
             return Ok(gpu);
         }
-        let tuning = match Tuning::path(gpu.info()) {
-            Ok(path) => Tuning::load(&path, gpu.info()),
-            // Without a cache folder there is no tuning.
-            Err(_) => Ok(None),
-        };
-        Ok(Self { preference: Arc::new(Preference::loaded(tuning)), ..gpu })
+        Ok(Self { preference: Arc::new(Preference::loaded(Tuning::of_this_machine(gpu.info()))), ..gpu })
     }
 
     /// Wraps a device and queue owned by the caller. Their error handlers are not changed. Their features and limits
@@ -371,17 +376,6 @@ impl Gpu {
         Ok(())
     }
 
-    /// Submits all pending writes and waits for the device, after which wgpu holds no staging copies and dropped
-    /// buffers are freed.
-    ///
-    /// # Errors
-    /// As [`Gpu::wait`].
-    pub(crate) fn flush(&self) -> Result<()> {
-        self.inner.staged.store(0, Ordering::Relaxed);
-        self.queue().submit([]);
-        self.wait(None)
-    }
-
     pub(super) fn checked_shaders(&self) -> bool {
         self.inner.modes.checked_shaders
     }
@@ -411,31 +405,6 @@ impl Gpu {
         let built = Arc::new(build()?);
         kernels.insert(key, built.clone());
         Ok(built)
-    }
-
-    /// Runs `create` inside error scopes and returns device errors as [`Error`]s.
-    pub(super) fn guarded<T>(&self, what: &str, create: impl FnOnce() -> T) -> Result<T> {
-        let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let validation = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
-        let made = create();
-        if let Some(error) = pollster::block_on(validation.pop()) {
-            return Err(Error::new(ErrorKind::Device, format!("{what}: rejected by the device")).caused_by(error));
-        }
-        if pollster::block_on(memory.pop()).is_some() {
-            let message = format!("{what}: the GPU is out of memory; use a smaller memory budget or fewer samples");
-            return Err(Error::new(ErrorKind::Memory, message));
-        }
-        Ok(made)
-    }
-
-    /// Waits until the GPU has finished all submissions, or the given one.
-    ///
-    /// # Errors
-    /// A lost device, or the first of these since the last wait: exhausted memory or a rejected command.
-    pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        let polled = self.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
-        self.failure()?;
-        polled
     }
 
     /// Number of times that this crate has waited for the device.

@@ -12,9 +12,12 @@ impl Gpu {
     /// Whether the device was lost. Nothing that is on a lost device can be read, and nothing runs on it any more.
     ///
     /// On a device of the caller this maps a small buffer, because its handlers are not changed. Meant for the time after
-    /// an error.
+    /// an error. In a browser, the loss of a device of the caller is known only to the caller.
     pub fn is_lost(&self) -> bool {
-        self.inner.lost.get().is_some() || !self.maps_buffers()
+        let is_lost = self.inner.lost.get().is_some();
+        #[cfg(not(target_arch = "wasm32"))]
+        let is_lost = is_lost || !self.maps_buffers();
+        is_lost
     }
 
     /// Opens the adapter of this device again, with the same options, tuning and preferences, after the device was lost.
@@ -23,6 +26,7 @@ impl Gpu {
     /// # Errors
     /// [`ErrorKind::Device`] for a device of the caller and if the adapter cannot be opened; [`ErrorKind::Adapter`] if it
     /// is gone.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn reopen(&self) -> Result<Self> {
         let Some(options) = &self.inner.modes.options else {
             let message = "a device that was opened by the caller cannot be opened again here; open another device and \
@@ -30,11 +34,11 @@ impl Gpu {
             return Err(Error::new(ErrorKind::Device, message));
         };
         let same = |adapter: &wgpu::Adapter| adapter.get_info() == *self.info();
-        let adapter = all_adapters().into_iter().find(same).ok_or_else(|| {
+        let adapter = pollster::block_on(all_adapters()).into_iter().find(same).ok_or_else(|| {
             let message = format!("{} is gone since its device was lost; wait for its driver", self.info().name);
             Error::new(ErrorKind::Adapter, message)
         })?;
-        let gpu = Self::open(&adapter, options)?;
+        let gpu = pollster::block_on(Self::open(&adapter, options))?;
         Ok(Self { preference: self.preference.clone(), ..gpu })
     }
 
@@ -67,6 +71,7 @@ impl Gpu {
     }
 
     /// Whether a new buffer can be mapped, which is not possible on a lost device.
+    #[cfg(not(target_arch = "wasm32"))]
     fn maps_buffers(&self) -> bool {
         let mapped = Arc::new(AtomicBool::new(false));
         let outcome = mapped.clone();

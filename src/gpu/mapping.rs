@@ -52,9 +52,16 @@ impl Mapping {
     }
 
     /// Waits until the mapping succeeds, fails or times out, and returns whether the buffer is mapped.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn is_mapped(&self) -> bool {
         let waiting = self.mapped.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.changed.wait_timeout_while(waiting, PATIENCE, |mapped| mapped.is_none());
         waited.is_ok_and(|(mapped, _)| *mapped == Some(true))
+    }
+
+    /// Whether the buffer is mapped by now. A browser cannot wait.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn is_mapped(&self) -> bool {
+        *self.mapped.lock().unwrap_or_else(PoisonError::into_inner) == Some(true)
     }
 }

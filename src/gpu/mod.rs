@@ -18,6 +18,7 @@ mod pieces;
 mod plan;
 mod planning;
 mod preference;
+#[cfg(not(target_arch = "wasm32"))]
 mod profile;
 mod rewrite;
 mod robustness;
@@ -25,8 +26,13 @@ mod shader;
 mod slices;
 mod texels;
 mod tuning;
+#[cfg(not(target_arch = "wasm32"))]
+mod tuning_file;
+mod waiting;
 
-pub use adapter::{AdapterSummary, adapters, no_adapter};
+#[cfg(not(target_arch = "wasm32"))]
+pub use adapter::adapters;
+pub use adapter::{AdapterSummary, no_adapter};
 pub use bind::Bind;
 pub(crate) use bind::bind;
 pub use buffer::{Buffer, View};
@@ -38,6 +44,7 @@ pub use plan::{Cost, DynamicRows, Groups, Launch, Plan, Rows};
 pub(crate) use planning::Allocations;
 pub use planning::{GpuFigures, PlannedLaunch};
 pub use preference::VariantSelection;
+#[cfg(not(target_arch = "wasm32"))]
 pub use profile::{Clock, Profile, ProfileRow, Timing};
 pub use shader::{Access, Kernel, Param, Reflection, Shader, SpecConstant};
 pub(crate) use slices::{Position, Slices};

@@ -4,7 +4,9 @@
 //! The pieces change neither the launches nor their order, so results have the same bits.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use web_time::Instant;
 
 use super::plan::Dispatch;
 use super::{Gpu, Plan};

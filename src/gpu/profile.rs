@@ -148,17 +148,6 @@ impl Plan {
         Ok(self.rows(&times, profile.runs as usize, clock))
     }
 
-    /// Names of the kernels without duplicates, in order of first use.
-    pub fn kernels(&self) -> Vec<&'static str> {
-        let mut names = Vec::new();
-        for dispatch in self.dispatches.iter().filter(|d| d.label != super::WRITE_INDIRECT_ARGS.name) {
-            if !names.contains(&dispatch.label) {
-                names.push(dispatch.label);
-            }
-        }
-        names
-    }
-
     /// Times whole replays, each a single pass in a separate submission. Uses timestamps around the pass, or the host's
     /// clock around submission and wait if timestamps are missing or do not advance.
     ///

@@ -84,12 +84,21 @@ impl Case {
     /// # Errors
     /// Any error of recording or of the device.
     pub fn run(&self, gpu: &Gpu) -> Result<Vec<Vec<u32>>> {
+        gpu.block_on(self.run_async(gpu))
+    }
+
+    /// As [`Case::run`], without blocking.
+    ///
+    /// # Errors
+    /// As [`Case::run`].
+    pub async fn run_async(&self, gpu: &Gpu) -> Result<Vec<Vec<u32>>> {
         let mut kept = Vec::new();
-        self.run_in(gpu, |name, elements, storage| {
+        let create = |name, elements, storage| {
             let buffer = gpu.buffer_of(name, elements, storage)?;
             kept.push(buffer);
             Ok(kept[kept.len() - 1].view())
-        })
+        };
+        self.run_in(gpu, create).await
     }
 
     /// Runs the case in buffers that hold exactly the elements of its inputs and outputs in 32-bit words, without the
@@ -98,7 +107,7 @@ impl Case {
     /// # Errors
     /// As [`Case::run`], and [`crate::ErrorKind::Shape`] if a kernel needs a longer buffer.
     pub fn run_unpadded(&self, gpu: &Gpu) -> Result<Vec<Vec<u32>>> {
-        self.run_in(gpu, |name, elements, storage| {
+        let create = |name: &'static str, elements: u64, storage: DType| {
             let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some(name),
                 size: (elements * storage.bytes()).next_multiple_of(4).max(4),
@@ -106,11 +115,12 @@ impl Case {
                 mapped_at_creation: false,
             });
             Ok(View::from(&buffer).stored_as(storage))
-        })
+        };
+        gpu.block_on(self.run_in(gpu, create))
     }
 
     /// Runs the case in the buffers that `create` returns for a name, a number of elements and their type.
-    fn run_in(
+    async fn run_in(
         &self,
         gpu: &Gpu,
         mut create: impl FnMut(&'static str, u64, DType) -> Result<View>,
@@ -147,8 +157,12 @@ impl Case {
         let buffers = CaseBuffers { views, stand_in: None };
         let mut plan = Plan::new(gpu);
         (self.record)(&mut plan, &buffers)?;
-        plan.run()?;
-        self.outputs.iter().map(|(name, expected)| buffers.view(name)?.read(gpu, expected.words())).collect()
+        plan.submit();
+        let mut outputs = Vec::new();
+        for (name, expected) in &self.outputs {
+            outputs.push(buffers.view(name)?.read_async(gpu, expected.words()).await?);
+        }
+        Ok(outputs)
     }
 
     /// Compares the words returned by [`Case::run`] with the reference.

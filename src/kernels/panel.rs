@@ -10,6 +10,7 @@
 
 use super::device::probe::MOST_ITERATIONS;
 use crate::gpu::Gpu;
+use crate::host_threads;
 use crate::kernels::strategy::Strategy;
 
 /// Number of rows that share a block. Every workgroup loads the block, so tiles are as large as possible while each
@@ -33,7 +34,7 @@ pub(super) fn unsupported_reason(gpu: &Gpu) -> Option<String> {
 /// Number of rows of a tile, for `rows` rows, `panels` blocks of columns and `passes` passes over the rows. No result
 /// depends on it.
 pub(super) fn tile_rows(rows: u32, panels: u32, passes: u32) -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+    let cores = host_threads::cores() as u32;
     let tile = u64::from(rows) * u64::from(panels) / u64::from(GROUPS * cores);
     let most = (MOST_ITERATIONS / (passes + 1)).min(*TILE_ROWS.end()) & !3;
     tile.min(u64::from(most)).max(u64::from(*TILE_ROWS.start())).next_multiple_of(4) as u32

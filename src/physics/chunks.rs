@@ -1,7 +1,6 @@
 //! Parallel operations on long vectors in chunks of a fixed size, with results independent of the number of cores.
 
-use std::num::NonZero;
-use std::thread;
+use crate::host_threads;
 
 /// Elements per chunk. The size is fixed and sums are combined in chunk order, so results are bit-identical on any
 /// machine and number of cores.
@@ -13,19 +12,15 @@ const MIN_CHUNKS_FOR_THREADS: usize = 4;
 /// Calls `work(index, chunk)` for every `size` elements of `data`, on as many threads as there are cores.
 pub(super) fn for_each_chunk(data: &mut [f64], size: usize, work: impl Fn(usize, &mut [f64]) + Sync) {
     let count = data.len().div_ceil(size);
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(count);
+    let threads = host_threads::cores().min(count);
     if threads < 2 || count < MIN_CHUNKS_FOR_THREADS {
         return data.chunks_mut(size).enumerate().for_each(|(index, chunk)| work(index, chunk));
     }
     let each = count.div_ceil(threads);
-    thread::scope(|scope| {
-        for (group, part) in data.chunks_mut(each * size).enumerate() {
-            let work = &work;
-            scope.spawn(move || {
-                part.chunks_mut(size).enumerate().for_each(|(index, chunk)| work(group * each + index, chunk));
-            });
-        }
-    });
+    let work = &work;
+    host_threads::run(data.chunks_mut(each * size).enumerate().map(|(group, part)| {
+        move || part.chunks_mut(size).enumerate().for_each(|(index, chunk)| work(group * each + index, chunk))
+    }));
 }
 
 /// `⟨v, w⟩` for each `v` of `basis`.

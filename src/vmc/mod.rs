@@ -27,6 +27,7 @@ pub use train::advance::Budget;
 pub use train::checkpoint::Checkpoint;
 pub use train::metrics::{Magnetization, StepReport};
 pub use train::optimizer::{Optimizer, StochasticReconfiguration};
+#[cfg(not(target_arch = "wasm32"))]
 pub use train::parts::PartTime;
 pub use train::schedule::{Annealing, Schedule};
 pub use train::trainer::{Steps, TrainConfig, Trainer};

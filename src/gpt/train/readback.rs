@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+
+use web_time::Instant;
 
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Mapping, View};

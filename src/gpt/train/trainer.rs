@@ -382,7 +382,15 @@ impl GptTrainer {
     /// # Errors
     /// [`ErrorKind::Device`] if the device was lost.
     pub fn weights(&self) -> Result<Weights> {
-        self.gpt.read()
+        self.gpt.gpu.block_on(self.weights_async())
+    }
+
+    /// As [`GptTrainer::weights`], without blocking.
+    ///
+    /// # Errors
+    /// As [`View::read_async`].
+    pub async fn weights_async(&self) -> Result<Weights> {
+        self.gpt.read_async().await
     }
 
     /// Replaces the weights and resets the state of the optimizer.

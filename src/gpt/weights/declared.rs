@@ -1,7 +1,5 @@
 //! Sizes that a file of settings declares: `config.json` of Hugging Face, `config` of minGPT.
 
-use std::path::Path;
-
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -29,22 +27,12 @@ pub(super) struct Declared {
 }
 
 impl Declared {
-    /// Reads `config.json` of Hugging Face in `folder`; nothing is declared if there is none.
+    /// Reads `text`, the contents of a `config.json` of Hugging Face, which messages name `shown`.
     ///
     /// # Errors
-    /// [`ErrorKind::File`] if it cannot be read, [`ErrorKind::Weights`] if it is not that of a GPT-2.
-    pub(super) fn next_to(folder: &Path) -> Result<Self> {
-        let path = folder.join("config.json");
-        let shown = path.display();
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(e) => {
-                let message = format!("{shown} cannot be read; check its permissions, or remove it");
-                return Err(Error::new(ErrorKind::File, message).caused_by(e));
-            }
-        };
-        let object: Map<String, Value> = serde_json::from_str(&text).map_err(|e| {
+    /// [`ErrorKind::Weights`] if it is not that of a GPT-2.
+    pub(super) fn of_config(shown: &str, text: &str) -> Result<Self> {
+        let object: Map<String, Value> = serde_json::from_str(text).map_err(|e| {
             let message = format!("{shown} is not a complete JSON object; get the file again");
             Error::new(ErrorKind::Weights, message).caused_by(e)
         })?;
@@ -57,7 +45,7 @@ impl Declared {
                 return Err(Error::new(ErrorKind::Weights, message));
             }
         }
-        Self::parse(&object, shown.to_string())
+        Self::parse(&object, shown.into())
     }
 
     /// Reads the settings of an object, which messages name `origin`.

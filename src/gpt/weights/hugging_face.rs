@@ -1,12 +1,15 @@
 //! Weights for `GPT2LMHeadModel` of Hugging Face's transformers: `model.safetensors` and `config.json`.
 
+#[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
 
 use serde_json::json;
 
 use super::convert::transposed;
 use super::names::{is_linear, parameter_shapes};
+#[cfg(not(target_arch = "wasm32"))]
 use super::{CONFIG_FILE, MODEL_FILE};
+#[cfg(not(target_arch = "wasm32"))]
 use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpt::embedding::sinusoidal;
@@ -60,6 +63,7 @@ pub fn hugging_face_weights(config: &GptConfig, weights: &Weights) -> Result<Wei
 ///
 /// # Errors
 /// As [`hugging_face_weights`]; [`ErrorKind::File`] if a file cannot be written.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn save_hugging_face(folder: impl AsRef<Path>, config: &GptConfig, weights: &Weights) -> Result<()> {
     let folder = folder.as_ref();
     let file = hugging_face_weights(config, weights)?;

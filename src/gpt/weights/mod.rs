@@ -22,7 +22,9 @@ use super::GptConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LoadedWeights, Weights};
 
-pub use hugging_face::{hugging_face_config, hugging_face_weights, save_hugging_face};
+#[cfg(not(target_arch = "wasm32"))]
+pub use hugging_face::save_hugging_face;
+pub use hugging_face::{hugging_face_config, hugging_face_weights};
 
 /// Name of the file of weights in a folder.
 const MODEL_FILE: &str = "model.safetensors";
@@ -51,19 +53,48 @@ impl LoadedGpt {
     /// [`ErrorKind::File`] if a file cannot be read; [`ErrorKind::Weights`] if it is truncated, of another format, a
     /// tensor is missing, unknown, of another shape or not finite, sizes differ from those of `config.json`, or the
     /// number of heads is unknown.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load(path: impl AsRef<Path>, heads: Option<usize>) -> Result<Self> {
         let path = path.as_ref();
         let path = if path.is_dir() { &path.join(MODEL_FILE) } else { path };
-        let file = path.display().to_string();
         let bytes = std::fs::read(path).map_err(|e| {
+            let file = path.display();
             let message = format!("weights {file} cannot be read; give the path of a .safetensors or .json file");
             Error::new(ErrorKind::File, message).caused_by(e)
         })?;
-        let (loaded, declared) = match min_gpt::is_json(&bytes) {
-            true => min_gpt::parse(&file, &bytes)?,
+        let config = path.with_file_name(CONFIG_FILE);
+        let text = match std::fs::read_to_string(&config) {
+            _ if min_gpt::is_json(&bytes) => None,
+            Ok(text) => Some(text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => {
+                let message = format!("{} cannot be read; check its permissions, or remove it", config.display());
+                return Err(Error::new(ErrorKind::File, message).caused_by(e));
+            }
+        };
+        let config = text.as_deref().map(|text| (config.as_path(), text));
+        Self::from_bytes(path, &bytes, config, heads)
+    }
+
+    /// Reads `bytes`, the contents of a file as of `LoadedGpt::load`, with name and text of the `config.json` that
+    /// belongs to a safetensors file. Errors name the file by `name`.
+    ///
+    /// # Errors
+    /// As `LoadedGpt::load`.
+    pub fn from_bytes(
+        name: impl AsRef<Path>,
+        bytes: &[u8],
+        config: Option<(&Path, &str)>,
+        heads: Option<usize>,
+    ) -> Result<Self> {
+        let path = name.as_ref();
+        let file = path.display().to_string();
+        let (loaded, declared) = match min_gpt::is_json(bytes) {
+            true => min_gpt::parse(&file, bytes)?,
             false => {
-                let declared = Declared::next_to(path.parent().unwrap_or(Path::new("")))?;
-                (LoadedWeights::parse(path, &bytes)?, declared)
+                let of_config = |(name, text): (&Path, &str)| Declared::of_config(&name.display().to_string(), text);
+                let declared = config.map(of_config).transpose()?.unwrap_or_default();
+                (LoadedWeights::from_bytes(path, bytes)?, declared)
             }
         };
         convert::convert(&file, loaded, &declared, heads)

@@ -1,7 +1,7 @@
 //! Launches of a plan as data.
 
 use crate::gpu::plan::Dispatch;
-use crate::gpu::{Cost, Plan};
+use crate::gpu::{Cost, Plan, WRITE_INDIRECT_ARGS};
 
 /// One launch of a plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,17 @@ pub struct PlannedLaunch<'a> {
 }
 
 impl Plan {
+    /// Names of the kernels without duplicates, in order of first use.
+    pub fn kernels(&self) -> Vec<&'static str> {
+        let mut names = Vec::new();
+        for dispatch in self.dispatches.iter().filter(|d| d.label != WRITE_INDIRECT_ARGS.name) {
+            if !names.contains(&dispatch.label) {
+                names.push(dispatch.label);
+            }
+        }
+        names
+    }
+
     /// The launches in the order of their execution; a repeated launch is listed once.
     pub fn launches(&self) -> impl Iterator<Item = PlannedLaunch<'_>> {
         self.dispatches.iter().map(|dispatch| {

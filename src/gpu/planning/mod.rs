@@ -21,6 +21,7 @@ impl Gpu {
     ///
     /// # Errors
     /// [`ErrorKind::Device`] if wgpu's backend without hardware cannot be opened.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn planning(figures: &GpuFigures) -> Result<Self> {
         let limits = wgpu::Limits {
             max_buffer_size: 4 << 30,
@@ -47,12 +48,14 @@ impl Gpu {
     ///
     /// # Errors
     /// As [`Gpu::planning`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn planning_twin(&self) -> Result<Self> {
         let (info, limits, features) = (self.info().clone(), self.limits().clone(), self.features());
         let gpu = Self::planning_as(Facts { info, limits, features })?;
         Ok(Self { preference: self.preference.clone(), ..gpu })
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     fn planning_as(facts: Facts) -> Result<Self> {
         let backend = wgpu::BackendOptions { noop: wgpu::NoopBackendOptions::enabled(), ..Default::default() };
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {

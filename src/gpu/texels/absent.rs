@@ -7,7 +7,7 @@ use crate::error::Result;
 pub(crate) enum Aliased {}
 
 impl Aliased {
-    pub fn view(&self, _: &wgpu::Device, _: u64, _: wgpu::TextureFormat) -> Option<wgpu::TextureView> {
+    pub(crate) fn view(&self, _: &wgpu::Device, _: u64, _: wgpu::TextureFormat) -> Option<wgpu::TextureView> {
         match *self {}
     }
 }

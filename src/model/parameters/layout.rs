@@ -299,7 +299,15 @@ impl Parameters {
     /// # Errors
     /// As [`View::read`].
     pub fn read(&self, gpu: &Gpu) -> Result<Weights> {
-        Ok(self.layout.unflatten(&self.values.read(gpu, self.layout.elements() as usize)?))
+        gpu.block_on(self.read_async(gpu))
+    }
+
+    /// As [`Parameters::read`], without blocking.
+    ///
+    /// # Errors
+    /// As [`View::read_async`].
+    pub async fn read_async(&self, gpu: &Gpu) -> Result<Weights> {
+        Ok(self.layout.unflatten(&self.values.read_async(gpu, self.layout.elements() as usize).await?))
     }
 
     /// Reads the gradient back, by the names of the parameters.

@@ -7,6 +7,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::foreign;
 use super::layout::Layout;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::atomic_write;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -84,20 +85,22 @@ impl LoadedWeights {
     /// # Errors
     /// [`ErrorKind::File`] if it cannot be read, [`ErrorKind::Weights`] if it is not a safetensors file, is truncated,
     /// holds other types, or two of its names differ only in the prefix.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|e| {
             let message = format!("weights {} cannot be read; give the path of a .safetensors file", path.display());
             Error::new(ErrorKind::File, message).caused_by(e)
         })?;
-        Self::parse(path, &bytes)
+        Self::from_bytes(path, &bytes)
     }
 
-    /// Parses `bytes`, the contents of the file at `path`.
+    /// Reads `bytes`, the contents of a file as of `LoadedWeights::load`. Errors name the file by `name`.
     ///
     /// # Errors
-    /// As [`LoadedWeights::load`].
-    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
+    /// As `LoadedWeights::load`.
+    pub fn from_bytes(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
+        let path = name.as_ref();
         let shown = path.display();
         let error = |message: String| Error::new(ErrorKind::Weights, message);
         if let Some(format) = foreign::described(path, bytes) {
@@ -148,29 +151,46 @@ impl Weights {
     ///
     /// # Errors
     /// As [`LoadedWeights::load`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Ok(LoadedWeights::load(path)?.weights)
+    }
+
+    /// Reads the contents of a safetensors file, such as a download. Errors name the file by `name`.
+    /// [`LoadedWeights::from_bytes`] also returns what is left out.
+    ///
+    /// # Errors
+    /// As [`LoadedWeights::from_bytes`].
+    pub fn from_bytes(name: impl AsRef<Path>, bytes: &[u8]) -> Result<Self> {
+        Ok(LoadedWeights::from_bytes(name, bytes)?.weights)
+    }
+
+    /// Returns the contents of a safetensors file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] if a shape is not that of its values.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let failed = |e| {
+            let message = "weights cannot be stored as safetensors; give each tensor the shape of its values";
+            Error::new(ErrorKind::Weights, message).caused_by(e)
+        };
+        let mut views = Vec::new();
+        for (name, tensor) in &self.tensors {
+            let bytes = bytemuck::cast_slice(&tensor.values);
+            views.push((name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).map_err(failed)?));
+        }
+        let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+        safetensors::serialize(views, Some(metadata)).map_err(failed)
     }
 
     /// Writes a safetensors file: to a temporary file next to `path`, which is then renamed to `path`. `path` is never
     /// partially written.
     ///
     /// # Errors
-    /// [`ErrorKind::File`] if the file cannot be written.
+    /// [`ErrorKind::File`] if the file cannot be written; as [`Weights::to_bytes`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
-            let message = format!("weights {} cannot be written; check the folder and the free space", path.display());
-            Error::new(ErrorKind::File, message).caused_by(e)
-        };
-        let mut views = Vec::new();
-        for (name, tensor) in &self.tensors {
-            let bytes = bytemuck::cast_slice(&tensor.values);
-            views.push((name, TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).map_err(|e| failed(e.into()))?));
-        }
-        let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| failed(e.into()))?;
-        atomic_write::write(path, &bytes, ["weights", "choose another folder"])
+        atomic_write::write(path.as_ref(), &self.to_bytes()?, ["weights", "choose another folder"])
     }
 }
 
@@ -188,6 +208,23 @@ mod tests {
         weights.save(&path).unwrap();
         assert_eq!(Weights::load(&path).unwrap(), weights);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file was left");
+    }
+
+    #[test]
+    fn bytes_are_those_of_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let tensor = Tensor { shape: vec![2], values: vec![1.5, -2.0] };
+        let weights = Weights { tensors: BTreeMap::from([("a".to_string(), tensor.clone())]) };
+        weights.save(file.path()).unwrap();
+        let bytes = weights.to_bytes().unwrap();
+        assert_eq!(std::fs::read(file.path()).unwrap(), bytes);
+        assert_eq!(Weights::from_bytes("download", &bytes).unwrap(), weights);
+        let error = Weights::from_bytes("download", &bytes[..20]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Weights);
+        assert!(error.to_string().starts_with("download is not a complete safetensors file"), "{error}");
+        let tensor = Tensor { shape: vec![3], ..tensor };
+        let error = Weights { tensors: BTreeMap::from([("a".to_string(), tensor)]) }.to_bytes().unwrap_err();
+        assert!(error.to_string().contains("give each tensor the shape of its values"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Steps of stochastic reconfiguration: linear system in the space of samples, its solution, and the parameter update.
 
 use std::cell::Cell;
-use std::time::Instant;
+
+use web_time::Instant;
 
 use super::gram::{GramSamples, LayerList, ProductBuffers, Products, Solution, right_side};
 use super::report::{ReconfigurationCost, ReconfigurationReport};

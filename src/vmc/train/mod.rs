@@ -6,6 +6,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod known_state;
 pub(super) mod metrics;
 pub(super) mod optimizer;
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) mod parts;
 pub(crate) mod replay;
 pub(super) mod schedule;

@@ -1,7 +1,7 @@
 //! Trainer: replays one plan that contains a whole step. With stochastic reconfiguration, this plan ends with the local
 //! energies, and the host and the plans of `reconfiguration` complete the step.
 
-use std::time::Instant;
+use web_time::Instant;
 
 use super::adam::{AdamBuffers, AdamInputs};
 use super::advance::PartialStep;
@@ -469,7 +469,15 @@ impl Trainer {
     /// # Errors
     /// [`ErrorKind::Device`] if the device was lost.
     pub fn weights(&self) -> Result<Weights> {
-        self.parameters.read(&self.gpu)
+        self.gpu.block_on(self.weights_async())
+    }
+
+    /// As [`Trainer::weights`], without blocking.
+    ///
+    /// # Errors
+    /// As [`View::read_async`].
+    pub async fn weights_async(&self) -> Result<Weights> {
+        self.parameters.read_async(&self.gpu).await
     }
 
     /// Replaces the weights, resets the state of the optimizer, and restarts Markov chains before the next step. A step
