@@ -75,6 +75,35 @@ fn every_kernel_can_read_textures() {
     assert!(textures > 100, "only {textures} textures");
 }
 
+/// Whether SPIR-V declares operations of subgroups: a capability of the group `GroupNonUniform`.
+fn uses_subgroups(words: &[u32]) -> bool {
+    const CAPABILITY: u32 = 17;
+    const GROUP_NON_UNIFORM: std::ops::RangeInclusive<u32> = 61..=68;
+    let mut at = 5;
+    while at < words.len() && words[at] & 0xffff == CAPABILITY {
+        if GROUP_NON_UNIFORM.contains(&words[at + 1]) {
+            return true;
+        }
+        at += (words[at] >> 16) as usize;
+    }
+    false
+}
+
+/// Browsers accept the extension only on devices with subgroups.
+#[test]
+fn exactly_the_kernels_with_subgroup_operations_enable_them_for_browsers() {
+    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+    let mut enabled = 0;
+    for entry in ALL.iter().filter(|entry| !entry.kernel.source.contains("enable wgpu_cooperative_matrix")) {
+        let shader = entry.kernel.shader(&[]).unwrap();
+        let words = spv::write_vec(&shader.module, &shader.info, &options, None).unwrap();
+        let enables = shader.browser_text().starts_with("enable subgroups;\n");
+        assert_eq!(enables, uses_subgroups(&words), "{}", entry.kernel.name);
+        enabled += usize::from(enables);
+    }
+    assert!((20..ALL.len() - 20).contains(&enabled), "{enabled} of {}", ALL.len());
+}
+
 /// Whether SPIR-V declares 16-bit floats or converts between widths of floats.
 fn uses_half(words: &[u32]) -> bool {
     const TYPE_FLOAT: u32 = 22;

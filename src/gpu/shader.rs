@@ -107,14 +107,25 @@ pub struct Shader {
 impl Shader {
     /// The source for compilers that follow the WGSL specification to the letter, such as those of browsers: with the
     /// `enable subgroups;` that naga does not accept yet. Shuffles of these kernels are uniform for the grids that
-    /// record types choose, which a compiler cannot prove, so that its uniformity diagnostic is off.
+    /// record types choose, which a compiler cannot prove, so that its uniformity diagnostic is off. Local variables without
+    /// an initial value get the zero that WGSL implies: Chromium 156 zeroes those inside of loops in the first iteration only.
     pub fn browser_text(&self) -> String {
-        let enables = match self.text.contains("subgroup") {
+        let code = |line: &str| line.split("//").next().is_some_and(|code| code.contains("subgroup"));
+        let enables = match self.text.lines().any(code) {
             true => "enable subgroups;\ndiagnostic(off, subgroup_uniformity);\n",
             false => "",
         };
-        format!("{enables}{}", self.text)
+        let lines = self.text.lines().map(|line| zeroed(line).unwrap_or_else(|| line.into()));
+        lines.fold(String::from(enables), |text, line| text + &line + "\n")
     }
+}
+
+/// The line with an initial value, if it declares a local variable without one.
+fn zeroed(line: &str) -> Option<String> {
+    let (declaration, rest) = line.split_once(';')?;
+    let (name, ty) = declaration.split_once(": ")?;
+    let has_none = name.trim_start().starts_with("var ") && !declaration.contains('=');
+    has_none.then(|| format!("{declaration} = {ty}();{rest}"))
 }
 
 /// First line of a source that uses f16.
@@ -352,6 +363,22 @@ mod tests {
                  if (id.x < params.count) { y[id.x] = twice(x[id.x]) * params.factor; } }\n",
         shared: &[("twice", "fn twice(x: f32) -> f32 { return 2.0 * x; }\n")],
     };
+
+    #[test]
+    fn local_variables_of_a_browser_have_initial_values() {
+        let lines = [
+            ("    var p: mat4x4<f32>; // zero", Some("    var p: mat4x4<f32> = mat4x4<f32>(); // zero")),
+            ("var k: array<f32, 2u * N>;", Some("var k: array<f32, 2u * N> = array<f32, 2u * N>();")),
+            ("    var sum = 0.0;", None),
+            ("    var sum: f32 = 0.0;", None),
+            ("    for (var i: u32 = 0u; i < 4u; i++) {", None),
+            ("var<workgroup> tile: array<f32, 4>;", None),
+            ("struct Lane { row: u32 } // var x: f32;", None),
+        ];
+        for (line, expected) in lines {
+            assert_eq!(zeroed(line).as_deref(), expected, "{line}");
+        }
+    }
 
     #[test]
     fn reflection_reads_names_order_access_and_parameters() {
