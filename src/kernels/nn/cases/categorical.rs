@@ -20,6 +20,9 @@ const SHAPES: [(u32, u32); 6] = [(1, 16), (64, 16), (63, 8), (65, 4096), (257, 1
 const SECTORS: [(u32, u32, u32, u32); 5] =
     [(1, 16, 1, 2), (64, 16, 4, 8), (63, 8, 5, 3), (65, 4096, 3, 18), (70_000, 2, 7, 3)];
 
+/// Absolute error that WGSL allows the logarithm of a number from 0.5 to 2.
+const LOG_ERROR: f64 = 1.0 / (1 << 21) as f64;
+
 /// Random row metadata. In a sector, the number of sites occupied before is random and can exceed E.
 fn described(random: &mut RandomInputs, rows: u32, shape: &CategoricalShape) -> Vec<u32> {
     let sites = shape.sites_per_patch();
@@ -113,6 +116,8 @@ fn sample_case((samples, patch, head): (u32, u32, CategoricalShape), given: bool
         let sample = CategoricalSample::from_case(buffers)?;
         sample.record(plan, &CategoricalSampleShape { samples, head, patch, first_sample, given })
     };
+    let log_p: Vec<f64> = log_p.iter().map(|p| f64::from(*p)).collect();
+    let largest = log_p.iter().fold(f64::MIN_POSITIVE, |largest, p| largest.max(p.abs()));
     Case {
         name: format!("{samples} samples of {head:?}, patch {patch}, given {given}"),
         inputs: vec![
@@ -124,7 +129,7 @@ fn sample_case((samples, patch, head): (u32, u32, CategoricalShape), given: bool
         ],
         outputs: vec![
             ("tokens", Expected::Exactly(tokens)),
-            ("log_p", Expected::Near { values: log_p.iter().map(|p| f64::from(*p)).collect(), tolerance: 1e-6 }),
+            ("log_p", Expected::Near { values: log_p, tolerance: 1e-6 + LOG_ERROR / largest }),
             ("rows", Expected::Exactly(rows)),
         ],
         record: Box::new(record),
