@@ -388,7 +388,7 @@ impl GptTrainer {
     /// As [`GptTrainer::weights`], without blocking.
     ///
     /// # Errors
-    /// As [`View::read_async`].
+    /// As [`crate::gpu::View::read_async`].
     pub async fn weights_async(&self) -> Result<Weights> {
         self.gpt.read_async().await
     }
