@@ -114,14 +114,15 @@ fn table(gpu: &Gpu, entry: &Entry) -> Table {
     Table { kernel, cases: cases.iter().map(|case| (case.name.clone(), variant_of(kernel, case))).collect(), ran }
 }
 
-/// Indices of the cases that run: the first two and the last of each variant, or all. Tables begin with a usual shape
-/// and one that no tile divides, and end with the most rows.
+/// Indices of the cases that run: the first two and the last of each variant and number of inputs, or all. Tables begin
+/// with a usual shape and one that no tile divides, and end with the most rows.
 fn chosen(cases: &[Case]) -> Vec<usize> {
     if std::env::var("KETFORMER_ALL_CASES").is_ok_and(|text| text == "1") {
         return (0..cases.len()).collect();
     }
     let is_chosen = |at: &usize| {
-        let same = |other: &&Case| other.variant() == cases[*at].variant();
+        let same =
+            |other: &&Case| other.variant() == cases[*at].variant() && other.inputs.len() == cases[*at].inputs.len();
         cases[..*at].iter().filter(same).count() < 2 || !cases[at + 1..].iter().any(|case| same(&case))
     };
     (0..cases.len()).filter(is_chosen).collect()

@@ -83,11 +83,16 @@ fn main(
                 slope[j] += dot(g[c], v[j * PARTS + c]);
             }
         }
+        var words: vec4<u32>; // of the mask
+        if (DROPOUT == 1u) {
+            let pair = sample * params.heads + head;
+            words = dropout_words(vec3(step[0], step[1], step[2]), pair, i, first_key / 8u);
+        }
         for (var j = 0u; j < KEYS; j++) {
             let counts = params.causal == 0u || first_key + j <= i;
             score[j] = select(0.0, exp(score[j]), counts);
             if (DROPOUT == 1u) {
-                let mask = attention_mask(sample, head, i, first_key + j);
+                let mask = dropout_factor(words, first_key + j);
                 slope[j] = (slope[j] + product) * mask - product;
                 slope[j] *= score[j] * params.scale;
                 score[j] *= mask;

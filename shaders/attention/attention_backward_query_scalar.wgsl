@@ -54,6 +54,7 @@ fn main(
     var total: array<f32, QUERIES>;
     var product: array<f32, QUERIES>;
     var position: array<u32, QUERIES>;
+    var words: array<vec4<u32>, QUERIES>; // of the mask of eight keys
     for (var i = 0u; i < QUERIES; i++) {
         position[i] = min(first_query + i, params.tokens - 1u);
         let row = sample * params.tokens + position[i];
@@ -89,8 +90,11 @@ fn main(
         for (var i = 0u; i < QUERIES; i++) {
             let counts = params.causal == 0u || j <= position[i];
             if (DROPOUT == 1u) {
-                let mask = attention_mask(sample, head, position[i], j);
-                slope[i] = (slope[i] + product[i]) * mask - product[i];
+                let pair = sample * params.heads + head;
+                if (j % 8u == 0u) {
+                    words[i] = dropout_words(vec3(step[0], step[1], step[2]), pair, position[i], j / 8u);
+                }
+                slope[i] = (slope[i] + product[i]) * dropout_factor(words[i], j) - product[i];
             }
             slope[i] *= select(0.0, exp(score[i]), counts) * params.scale;
         }

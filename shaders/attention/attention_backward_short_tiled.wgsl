@@ -10,7 +10,7 @@
 // reads back only its own stores.
 //
 // grid   B · H clusters, CLUSTERS to a workgroup
-// reads  qkv (B·T, 3C) · out (B·T, C) · lse (B·T, H) · d_out (B·T, C)
+// reads  qkv (B·T, 3C) · out (B·T, C) · lse (B·T, H) · d_out (B·T, C) · with DROPOUT step: seed (2), step number, -
 // makes  d_qkv (B·T, 3C) · delta (B·T, H)
 // D is a multiple of 4; T is up to 16 for tiles of 16 and up to 160 for tiles of 32.
 #import grid
@@ -18,11 +18,18 @@
 #import score_tile
 #import score_product
 #import score_rows
-const ROWS: u32 = select(160u, TILE, TILE == 16u);
+#import score_delta
+#import philox
+#import attention_dropout
+#import dropout_block
+#import score_dropout
 
 // The loops over `parts`, `loads` and `steps` have bounds at run time so that compilers do not unroll them, which would
 // take more registers than a GPU has.
-struct Params { samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32, parts: u32, loads: u32, steps: u32 }
+struct Params {
+    samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32, parts: u32, loads: u32, steps: u32,
+    dropped: u32, factor: f32, site: u32, first_sample: u32
+}
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;            // (B·T, 3C)
 @group(0) @binding(2) var<storage, read> out: array<vec4<f32>>;            // (B·T, C)
@@ -30,9 +37,7 @@ struct Params { samples: u32, tokens: u32, heads: u32, causal: u32, scale: f32, 
 @group(0) @binding(4) var<storage, read> d_out: array<vec4<f32>>;          // (B·T, C)
 @group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4<f32>>;    // (B·T, 3C)
 @group(0) @binding(6) var<storage, read_write> delta: array<f32>;          // (B·T, H)
-
-// lse_i · log₂ e and δ_i of every query
-var<workgroup> of_row: array<vec2<f32>, CLUSTERS * ROWS>;
+@group(0) @binding(7) var<storage, read> step: array<u32>;                 // (4), with DROPOUT
 
 @compute @workgroup_size(CLUSTERS * LANES)
 fn main(
@@ -53,21 +58,10 @@ fn main(
     let sums = rows_of(first_row + lane.sum_row, last_row, SUM_ROWS, 3u * width4, head * PARTS + lane.sum_column);
     let end = select(params.tokens, 1u, TILE == 16u); // a single block
     let rows_at = local / LANES * ROWS;
+    let kept_at = CLUSTERS * ROWS + local / LANES * TILE;
 
     for (var i0 = 0u; i0 < end; i0 += TILE) {
-        var product = 0.0;
-        for (var c = 0u; c < params.parts; c += TILE_PARTS) {
-            load_products(lane, rows_from(of_g, i0 * width4), chunk_at(lane, c));
-            workgroupBarrier();
-            if (lane.index < TILE) { product += left_sum(lane, lane.index, min(TILE_PARTS, params.parts - c)); }
-            workgroupBarrier();
-        }
-        if (lane.index < TILE && i0 + lane.index < params.tokens) {
-            let at = (first_row + i0 + lane.index) * params.heads + head;
-            of_row[rows_at + i0 + lane.index] = vec2(lse[at] * LOG2_E, product);
-            if (stores) { delta[at] = product; }
-        }
-        workgroupBarrier();
+        put_deltas(lane, rows_from(of_g, i0 * width4), rows_at, i0, first_row, head, stores);
     }
 
     for (var j0 = 0u; j0 < end; j0 += TILE) {
@@ -75,6 +69,7 @@ fn main(
         let first_i = select(0u, j0, params.causal == 1u);
         for (var i0 = first_i; i0 < end; i0 += TILE) {
             let i_at = 3u * i0 * width4;
+            if (DROPOUT == 1u) { keep_block(lane, kept_at, vec3(step[0], step[1], step[2]), index, i0, j0); }
             var p: mat4x4<f32>; // zero-initialized
             var s: mat4x4<f32>;
             for (var c = 0u; c < params.parts; c += TILE_PARTS) {
@@ -99,7 +94,9 @@ fn main(
                 let counts = j0 + lane.block_column + SIDE * vec4(0u, 1u, 2u, 3u) < vec4(keys);
                 let power = fma(p[m], vec4(params.scale * LOG2_E), vec4(-of_i.x));
                 p[m] = select(vec4(0.0), exp2(power), counts);
+                if (DROPOUT == 1u) { s[m] *= factors_of(lane, kept_at, m); }
                 s[m] = p[m] * (s[m] - of_i.y) * params.scale;
+                if (DROPOUT == 1u) { p[m] *= factors_of(lane, kept_at, m); }
             }
             block_put(lane, p);
             workgroupBarrier();

@@ -52,6 +52,7 @@ fn main(
     var sum: array<vec4<f32>, QUERIES * PARTS>;
     var state: array<vec2<f32>, QUERIES>;
     var position: array<u32, QUERIES>;
+    var words: array<vec4<u32>, QUERIES>; // of the mask of eight keys
     for (var i = 0u; i < QUERIES; i++) {
         position[i] = params.first + min(first_query + i, params.queries - 1u);
         state[i] = ONLINE_START;
@@ -75,7 +76,13 @@ fn main(
             state[i] = next.xy;
             before[i] = next.z;
             score[i] = next.w;
-            if (DROPOUT == 1u) { score[i] *= attention_mask(sample, head, position[i], j); }
+            if (DROPOUT == 1u) {
+                let pair = sample * params.heads + head;
+                if (j % 8u == 0u) {
+                    words[i] = dropout_words(vec3(step[0], step[1], step[2]), pair, position[i], j / 8u);
+                }
+                score[i] *= dropout_factor(words[i], j);
+            }
         }
         for (var c = 0u; c < PARTS; c++) {
             let v = load_padded(key + width, c);

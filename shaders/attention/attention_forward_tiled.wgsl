@@ -10,7 +10,7 @@
 // wider heads, SPLIT adjacent lanes share queries, exchange partial scores and each own a part of the output.
 //
 // grid   ⌈B · H / PAIRS⌉ · ⌈n / (QUERIES · ⌊⌊64 / PAIRS⌋ / SPLIT⌋)⌉ workgroups of 64 invocations
-// reads  qkv (rows, 3C)
+// reads  qkv (rows, 3C) · with DROPOUT step: seed (2), step number, -
 // makes  out (B·n, C) · lse (B·n, H)
 // D is a multiple of 4·SPLIT.
 #import grid
@@ -18,6 +18,9 @@
 #import cache
 #import key_tile
 #import exchange_scores
+#import philox
+#import attention_dropout
+#import dropout_tile
 const QUERIES: u32 = 1u; // spec 2 4
 const PAIRS: u32 = 1u; // spec 3 4
 const SPLIT: u32 = 1u; // spec 2
@@ -25,12 +28,14 @@ const CHUNK: u32 = 8u * max(1u, 16u / (PAIRS * PARTS)); // keys in workgroup mem
 
 struct Params {
     samples: u32, tokens: u32, heads: u32, first: u32, queries: u32, causal: u32, scale: f32, stride: u32, offset: u32,
+    dropped: u32, factor: f32, site: u32, first_sample: u32,
     chunk: u32, // CHUNK, as a parameter to prevent drivers from unrolling loops
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4<Cache>>;          // (rows, 3C)
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;      // (B·n, C)
 @group(0) @binding(3) var<storage, read_write> lse: array<f32>;            // (B·n, H)
+@group(0) @binding(4) var<storage, read> step: array<u32>;                 // (4), with DROPOUT
 
 var<workgroup> rows: array<vec4<f32>, CHUNK * KEY_STRIDE>;
 const TILE_QUERIES: u32 = (PAIR_LANES / SPLIT) * QUERIES;
@@ -81,28 +86,30 @@ fn main(
     let part = local % WIDE;
     let group_key = local / WIDE;
     let at = group_key * KEY_STRIDE + (part / PARTS) * ROW + part % PARTS;
-    let step = 3u * width4;
+    let row_step = 3u * width4;
     var source = pair_start(first_pair + part / PARTS) + part % PARTS + width4;
-    let end = source + (keys - 1u) * step;
-    source += group_key * step;
+    let end = source + (keys - 1u) * row_step;
+    source += group_key * row_step;
     let own_row = own * ROW + split;
     for (var j = 0u; j < keys; j += CHUNK) {
         workgroupBarrier();
         for (var l = 0u; l < CHUNK; l += GROUPS) {
-            let key = min(source + l * step, end);
+            let key = min(source + l * row_step, end);
             let loaded = array(vec4<f32>(qkv[key]), vec4<f32>(qkv[key + width4]));
             if (ALL_LOAD || (group_key < GROUPS && l + group_key < CHUNK)) {
                 put_row(at + l * KEY_STRIDE, loaded[0], loaded[1]);
             }
         }
-        source += CHUNK * step;
+        source += CHUNK * row_step;
         workgroupBarrier();
         for (var k = 0u; k < min(params.chunk, keys - j); k += TILE_KEYS) {
             var seen: array<vec2<i32>, QUERIES>;
             for (var i = 0u; i < QUERIES; i++) { seen[i] = vec2(0, i32(visible[i]) - i32(j + k)); }
             score_tile(k * KEY_STRIDE + own_row);
             if (SPLIT > 1u) { exchange_scores(local, split); }
-            add_tile(k * KEY_STRIDE + own_row, seen);
+            let before = weigh_tile(seen);
+            if (DROPOUT == 1u) { drop_tile(pair, params.first + query, (j + k) / TILE_KEYS); }
+            add_tile(k * KEY_STRIDE + own_row, before);
         }
     }
 

@@ -118,7 +118,7 @@ fn main(
             var seen: array<vec2<i32>, QUERIES>;
             for (var i = 0u; i < QUERIES; i++) { seen[i] = vec2<i32>(unpacked(ranges[lane + i * LANES])) - i32(tile); }
             score_tile((tile - window) * KEY_STRIDE + own * ROW);
-            add_tile((tile - window) * KEY_STRIDE + own * ROW, seen);
+            add_tile((tile - window) * KEY_STRIDE + own * ROW, weigh_tile(seen));
         }
     }
     let to = outputs[local];

@@ -53,8 +53,9 @@ fn score_tile(at: u32) {
     }
 }
 
-// Adds the tile with its scores. Query i sees the keys seen[i].x to seen[i].y − 1 of the tile.
-fn add_tile(at: u32, seen: array<vec2<i32>, QUERIES>) {
+// Replaces the scores of the tile by weights, and adds these. Query i sees the keys seen[i].x to seen[i].y − 1 of the
+// tile. Returns the factors of the earlier terms.
+fn weigh_tile(seen: array<vec2<i32>, QUERIES>) -> array<f32, QUERIES> {
     var before: array<f32, QUERIES>;
     for (var i = 0u; i < QUERIES; i++) {
         var next = largest[i];
@@ -73,6 +74,11 @@ fn add_tile(at: u32, seen: array<vec2<i32>, QUERIES>) {
         }
         total[i] = fma(total[i], before[i], added);
     }
+    return before;
+}
+
+// Adds the values of the tile with their weights.
+fn add_tile(at: u32, before: array<f32, QUERIES>) {
     for (var c = 0u; c < OWN; c++) {
         for (var i = 0u; i < QUERIES; i++) { sum[i * OWN + c] *= before[i]; }
         for (var k = 0u; k < TILE_KEYS; k++) {

@@ -4,6 +4,8 @@
 // time. Products over the head width run in chunks of 16 columns, products over the streamed rows in groups of
 // GROUP_ROWS rows. A lane owns 4 × 4 scores: streamed rows lane / 8 + 16·m and owned rows lane % 8 + 8·n, a vector of
 // the block.
+//
+// `words` are d_out as floats for D not a multiple of 4, and otherwise with DROPOUT the seed (2) and the step number.
 const OWNED: u32 = 32u;
 const STREAMED: u32 = 64u;
 const LANES: u32 = 128u;
@@ -50,7 +52,7 @@ fn load(lane: Lane, source: u32, at: u32, part: u32) -> vec4<f32> {
     if (HEAD_ALIGNED && source == D_OUT) { return d_out4[row + part]; }
     if (HEAD_ALIGNED) { return qkv4[row + part]; }
     let i = row + head_index(part);
-    if (source == D_OUT) { return head_padded(part, vec4(d_out[i.x], d_out[i.y], d_out[i.z], d_out[i.w])); }
+    if (source == D_OUT) { return head_padded(part, bitcast<vec4<f32>>(vec4(words[i.x], words[i.y], words[i.z], words[i.w]))); }
     return head_padded(part, vec4(qkv[i.x], qkv[i.y], qkv[i.z], qkv[i.w]));
 }
 

@@ -5,7 +5,7 @@ use super::subject::Subject;
 use super::subjects::step;
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, VariantSelection};
-use crate::kernels::attention::{AttentionBackward, AttentionForward, AttentionShape};
+use crate::kernels::attention::{AttentionBackward, AttentionDropout, AttentionForward, AttentionShape};
 use crate::kernels::token::{
     CrossEntropyGradient, CrossEntropyShape, CrossEntropyStatistics, TokenEmbed, TokenEmbedShape, TokenGradient,
     TokenGradientShape,
@@ -29,8 +29,22 @@ pub fn record_suite(gpu: &Gpu, mut each: impl FnMut(&Plan)) -> Result<()> {
         step::planned(gpu, subject, &BenchShape(shape.to_vec()))?.plans().into_iter().for_each(&mut each);
     }
     let mut plan = Plan::new(gpu);
-    for (b, t, h, d) in [(256, 16, 8, 16), (64, 64, 8, 16), (64, 64, 4, 32), (16, 256, 8, 64), (4, 1024, 4, 128)] {
-        let shape = AttentionShape::causal(b, t, h, d);
+    let step = gpu.buffer("step", 4)?.view();
+    let dropout = Some(AttentionDropout { step, rate: 0.2, site: 0, first_sample: 0 });
+    let causal = AttentionShape::causal;
+    let shapes = [
+        causal(256, 16, 8, 16),
+        causal(64, 64, 8, 16),
+        causal(64, 64, 4, 32),
+        causal(16, 256, 8, 64),
+        causal(4, 1024, 4, 128),
+        AttentionShape { dropout: dropout.clone(), ..causal(64, 11, 3, 16) },
+        AttentionShape { dropout: dropout.clone(), ..causal(64, 64, 4, 32) },
+        AttentionShape { dropout, ..causal(64, 256, 6, 64) },
+    ];
+    for shape in shapes {
+        let AttentionShape { t, h, d, .. } = shape;
+        let b = shape.b.capacity;
         let buffer = |label: &str, width: u32| Ok(gpu.buffer(label, u64::from(b * t * width))?.view());
         let [qkv, d_qkv]: [_; 2] = [buffer("qkv", 3 * h * d)?, buffer("d_qkv", 3 * h * d)?];
         let [out, d_out]: [_; 2] = [buffer("out", h * d)?, buffer("d_out", h * d)?];
@@ -98,6 +112,9 @@ mod tests {
                 assert_eq!(selection.taken, "rows1", "{}", figures.key);
                 assert_eq!(selection.reason, "subgroups of at least 4 lanes");
             }
+            let with_dropout = all.iter().filter(|selection| selection.class.ends_with("dropout"));
+            let taken: Vec<_> = with_dropout.map(|selection| (selection.kernel, selection.taken)).collect();
+            assert!(taken.len() > 5 && taken.iter().all(|(_, name)| !name.starts_with("scalar")), "{taken:?}");
         }
     }
 }

@@ -8,8 +8,8 @@
 
 use super::dropout::{self, AttentionMask};
 use super::{
-    AttentionShape, CLUSTER, LANES, choose, class, dropout_class, dropout_requirement, groups, head_requirement,
-    masked_forward_reference, part, scale, taken, tiled, with_dropout,
+    AttentionShape, CLUSTER, LANES, choose, dropout_class, groups, head_requirement, masked_forward_reference, part,
+    scale, taken, tiled, with_dropout,
 };
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, Gpu, Groups, Kernel, Launch, Param, Plan, View, bind};
@@ -45,16 +45,14 @@ const TILED_LONGEST: u32 = 160;
 /// gradients fit into registers, if clusters pay off. Its reduction order differs from that of the other two kernels,
 /// so it is not subject to tuning. Forcing a variant of either decides.
 fn is_short(gpu: &Gpu, shape: &AttentionShape) -> bool {
-    if shape.dropout.is_some() {
-        return false;
-    }
     if BACKWARD_SHORT_SELECTOR.is_forced(gpu) || BACKWARD_QUERY_SELECTOR.is_forced(gpu) {
         return BACKWARD_SHORT_SELECTOR.is_forced(gpu);
     }
     if is_default(gpu) {
         return short_is_tiled(gpu, shape);
     }
-    (CLUSTER..=SHORT).contains(&shape.t) && shape.d <= SHORT_WIDTH && choose(gpu, shape) == Strategy::Subgroup
+    let clusters = shape.dropout.is_none() && choose(gpu, shape) == Strategy::Subgroup;
+    (CLUSTER..=SHORT).contains(&shape.t) && shape.d <= SHORT_WIDTH && clusters
 }
 
 /// Variants of the kernels over queries and keys: as of the forward pass, and in workgroup memory.
@@ -74,8 +72,8 @@ const fn pair_variants(kernel: &'static str) -> Variants {
 /// key per lane, because more do not fit into registers.
 fn pair_rule(gpu: &Gpu, shape: &AttentionShape, arrays: [u32; 2]) -> Selection {
     match choose(gpu, shape) {
+        _ if is_default(gpu) && (shape.dropout.is_none() || shape.d.is_multiple_of(4)) => (Strategy::Tiled, 0, 1),
         _ if shape.dropout.is_some() => with_dropout(gpu, arrays[1], shape.d, shape.t),
-        _ if is_default(gpu) => (Strategy::Tiled, 0, 1),
         Strategy::Scalar if !gpu.is_software() => (Strategy::Scalar, 1, 1),
         strategy => taken(gpu, strategy, arrays, shape.d, shape.t),
     }
@@ -84,8 +82,9 @@ fn pair_rule(gpu: &Gpu, shape: &AttentionShape, arrays: [u32; 2]) -> Selection {
 /// Requirement of a variant of these kernels that the shape does not meet.
 fn pair_requirement(_: &Gpu, shape: &AttentionShape, variant: &Variant) -> Option<String> {
     match variant.strategy {
-        _ if dropout_requirement(shape, variant).is_some() => dropout_requirement(shape, variant),
-        Strategy::Tiled => None,
+        _ if dropout::requirement(shape, variant).is_some() => dropout::requirement(shape, variant),
+        // With dropout, the binding of d_out for other widths is that of the step.
+        Strategy::Tiled => shape.dropout.as_ref().and_then(|_| tiled::aligned(shape.d)),
         _ => head_requirement(shape.d, variant),
     }
 }
@@ -114,7 +113,7 @@ pub(crate) static BACKWARD_SHORT_SELECTOR: VariantSelector<AttentionShape> = Var
             Variant::tiled("tiled32", 32).reduction_order(3),
         ],
     },
-    class: |shape| class(shape.t, shape.d),
+    class: dropout_class,
     rule: |gpu, shape| {
         if short_is_tiled(gpu, shape) {
             return (Strategy::Tiled, if shape.t <= 16 { 16 } else { 32 }, 1);
@@ -129,7 +128,8 @@ pub(crate) static BACKWARD_SHORT_SELECTOR: VariantSelector<AttentionShape> = Var
 fn short_requirement(_: &Gpu, shape: &AttentionShape, variant: &Variant) -> Option<String> {
     if variant.strategy != Strategy::Tiled {
         let wide = || format!("heads of width {SHORT_WIDTH} at most, got {}", shape.d);
-        return (shape.d > SHORT_WIDTH).then(wide).or_else(|| head_requirement(shape.d, variant));
+        let heads = (shape.d > SHORT_WIDTH).then(wide).or_else(|| head_requirement(shape.d, variant));
+        return dropout::requirement(shape, variant).or(heads);
     }
     let longest = if variant.tile == 16 { 16 } else { TILED_LONGEST };
     let long = || format!("{longest} positions at most, got {}", shape.t);
@@ -245,12 +245,15 @@ impl AttentionBackward {
     }
 
     /// Parameters of the kernels over queries and keys.
-    fn pair_params(shape: &AttentionShape, variant: &Variant) -> Vec<(&'static str, Param)> {
+    fn pair_params(shape: &AttentionShape, variant: &Variant) -> Result<Vec<(&'static str, Param)>> {
         let mut params = Self::params(shape);
         if variant.strategy == Strategy::Tiled {
             params.extend(StreamTile { parts: shape.d.div_ceil(4) }.params());
         }
-        params
+        if dropout::has_dropout(variant) {
+            params.extend(dropout::params(shape, &BACKWARD_QUERY)?);
+        }
+        Ok(params)
     }
 
     /// Grid of the kernels over queries and keys.
@@ -260,6 +263,16 @@ impl AttentionBackward {
             return shape.b.times(groups * shape.h).groups(1, 1);
         }
         groups(&shape.b, shape.t, shape.h, variant)
+    }
+
+    /// Constants of the kernels over queries and keys, which count those of a lane as `tile`.
+    fn pair_spec(shape: &AttentionShape, variant: &Variant, tile: &'static str) -> Vec<(&'static str, u32)> {
+        let mut spec = vec![("HEAD_DIM", shape.d)];
+        if variant.strategy != Strategy::Tiled {
+            spec.push((tile, variant.tile));
+        }
+        spec.extend(dropout::has_dropout(variant).then(|| dropout::constant(shape)));
+        spec
     }
 
     /// Bindings of the kernels. The kernel over keys uses all but `out`.
@@ -278,10 +291,15 @@ impl AttentionBackward {
     pub(super) fn record_short(&self, plan: &mut Plan, shape: &AttentionShape, variant: &Variant) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
         let mut params = Self::params(shape);
+        let mut bindings = self.operands(shape);
+        let (step, words) = dropout::step(shape, (&self.qkv, 1));
         let (kernel, spec, clusters) = if variant.strategy == Strategy::Tiled {
             let tile = ScoreTile { size: variant.tile, parts: shape.d / 4 };
             params.extend(tile.params());
-            (&BACKWARD_SHORT_TILED, vec![("HEAD_DIM", shape.d), ("TILE", tile.size)], tile.clusters())
+            params.extend(dropout::params(shape, &BACKWARD_SHORT)?);
+            bindings.extend(bind!(step[words]));
+            let spec = vec![("HEAD_DIM", shape.d), ("TILE", tile.size), dropout::constant(shape)];
+            (&BACKWARD_SHORT_TILED, spec, tile.clusters())
         } else {
             let whole = shape.t <= CLUSTER * variant.tile;
             let spec = vec![("HEAD_DIM", shape.d), ("KEYS", variant.tile), ("WHOLE", whole.into())];
@@ -290,7 +308,7 @@ impl AttentionBackward {
         plan.launch(&Launch {
             kernel,
             spec: &spec,
-            bindings: &self.operands(shape),
+            bindings: &bindings,
             params: &params,
             groups: shape.b.times(shape.h).groups(clusters, 1),
             cost: Cost {
@@ -303,31 +321,28 @@ impl AttentionBackward {
 
     pub(super) fn record_query(&self, plan: &mut Plan, shape: &AttentionShape, variant: &Variant) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+        let (step, words) = dropout::step(shape, (&self.d_out, rows * width));
         let mut bindings = self.operands(shape);
-        let step = dropout::step(shape, &self.qkv);
-        let mut params = Self::pair_params(shape, variant);
-        let mut spec = vec![("HEAD_DIM", shape.d)];
-        if variant.strategy != Strategy::Tiled {
-            spec.push(("QUERIES", variant.tile));
-        }
         let kernel = match variant.strategy {
             Strategy::Subgroup => &BACKWARD_QUERY,
             Strategy::Tiled => {
-                bindings.extend(bind!(qkv4 = self.qkv[rows * 3 * width], d_out4 = self.d_out[rows * width]));
+                bindings.retain(|bind| bind.name != "d_out");
+                bindings.extend(bind!(words = step[words], d_out4 = self.d_out[rows * width]));
                 &BACKWARD_QUERY_TILED
             }
             Strategy::Scalar | Strategy::Panel => {
-                bindings.extend(bind!(qkv4 = self.qkv[rows * 3 * width], step[1]));
-                spec.push(("DROPOUT", shape.dropout.is_some().into()));
-                params.extend(dropout::params(shape, &BACKWARD_QUERY_SCALAR)?);
+                bindings.extend(bind!(step[words]));
                 &BACKWARD_QUERY_SCALAR
             }
         };
+        if variant.strategy != Strategy::Subgroup {
+            bindings.extend(bind!(qkv4 = self.qkv[rows * 3 * width]));
+        }
         plan.launch(&Launch {
             kernel,
-            spec: &spec,
+            spec: &Self::pair_spec(shape, variant, "QUERIES"),
             bindings: &bindings,
-            params: &params,
+            params: &Self::pair_params(shape, variant)?,
             groups: Self::pair_groups(shape, variant),
             cost: Cost {
                 flops: 6.0 * shape.pairs() * f64::from(shape.d),
@@ -339,33 +354,29 @@ impl AttentionBackward {
 
     pub(super) fn record_key(&self, plan: &mut Plan, shape: &AttentionShape, variant: &Variant) -> Result<()> {
         let (rows, width, heads) = (shape.rows(), shape.width(), u64::from(shape.h));
+        let (step, words) = dropout::step(shape, (&self.d_out, rows * width));
         let mut bindings = self.operands(shape);
         bindings.retain(|bind| bind.name != "out");
-        let step = dropout::step(shape, &self.qkv);
-        let mut params = Self::pair_params(shape, variant);
-        let mut spec = vec![("HEAD_DIM", shape.d)];
-        if variant.strategy != Strategy::Tiled {
-            spec.push(("KEYS", variant.tile));
-        }
         let kernel = match variant.strategy {
             Strategy::Subgroup => &BACKWARD_KEY,
-            Strategy::Tiled | Strategy::Scalar | Strategy::Panel => {
-                bindings.extend(bind!(qkv4 = self.qkv[rows * 3 * width], d_out4 = self.d_out[rows * width]));
-                if variant.strategy == Strategy::Tiled {
-                    &BACKWARD_KEY_TILED
-                } else {
-                    bindings.extend(bind!(step[1]));
-                    spec.push(("DROPOUT", shape.dropout.is_some().into()));
-                    params.extend(dropout::params(shape, &BACKWARD_KEY_SCALAR)?);
-                    &BACKWARD_KEY_SCALAR
-                }
+            Strategy::Tiled => {
+                bindings.retain(|bind| bind.name != "d_out");
+                bindings.extend(bind!(words = step[words]));
+                &BACKWARD_KEY_TILED
+            }
+            Strategy::Scalar | Strategy::Panel => {
+                bindings.extend(bind!(step[words]));
+                &BACKWARD_KEY_SCALAR
             }
         };
+        if variant.strategy != Strategy::Subgroup {
+            bindings.extend(bind!(qkv4 = self.qkv[rows * 3 * width], d_out4 = self.d_out[rows * width]));
+        }
         plan.launch(&Launch {
             kernel,
-            spec: &spec,
+            spec: &Self::pair_spec(shape, variant, "KEYS"),
             bindings: &bindings,
-            params: &params,
+            params: &Self::pair_params(shape, variant)?,
             groups: Self::pair_groups(shape, variant),
             cost: Cost {
                 flops: 8.0 * shape.pairs() * f64::from(shape.d),

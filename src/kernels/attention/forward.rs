@@ -2,8 +2,8 @@
 
 use super::dropout::{self, AttentionMask};
 use super::{
-    AttentionShape, CLUSTER, attend, choose, dropout_class, dropout_requirement, groups, head_requirement, part, scale,
-    taken, tiled, with_dropout,
+    AttentionShape, CLUSTER, attend, choose, dropout_class, groups, head_requirement, part, scale, taken, tiled,
+    with_dropout,
 };
 use crate::error::Result;
 use crate::gpu::{Cost, Kernel, Launch, Param, Plan, View, bind};
@@ -26,8 +26,12 @@ pub(crate) static FORWARD_SELECTOR: VariantSelector<AttentionShape> = VariantSel
         format!("{queries} {}", dropout_class(shape)).trim().into()
     },
     rule: |gpu, shape| match choose(gpu, shape) {
+        _ if is_default_of(gpu, &[shape.d]) => {
+            // The variant for one query has no dropout.
+            let least = if shape.dropout.is_some() { 2 } else { 1 };
+            (Strategy::Tiled, tiled::forward(shape.d, shape.queries.max(least)), 1)
+        }
         _ if shape.dropout.is_some() => with_dropout(gpu, 2, shape.d, shape.queries),
-        _ if is_default_of(gpu, &[shape.d]) => (Strategy::Tiled, tiled::forward(shape.d, shape.queries), 1),
         // The kernel needs few arrays, so software adapters have room for four queries.
         Strategy::Subgroup if gpu.is_software() && shape.d <= 64 && shape.queries >= 4 * CLUSTER => {
             (Strategy::Subgroup, 4, 1)
@@ -35,7 +39,7 @@ pub(crate) static FORWARD_SELECTOR: VariantSelector<AttentionShape> = VariantSel
         strategy => taken(gpu, strategy, [3, 2], shape.d, shape.queries),
     },
     requirement: |_, shape, variant| match variant.name {
-        _ if dropout_requirement(shape, variant).is_some() => dropout_requirement(shape, variant),
+        _ if dropout::requirement(shape, variant).is_some() => dropout::requirement(shape, variant),
         "wide" => tiled::aligned(shape.d),
         "decode" if shape.queries > 1 => Some(format!("one query, got {}", shape.queries)),
         "decode" => tiled::aligned(shape.d),
@@ -104,7 +108,12 @@ impl AttentionForward {
             ("stride", shape.stride.into()),
             ("offset", shape.offset.into()),
         ];
-        let step = dropout::step(shape, &self.qkv);
+        let (step, words) = dropout::step(shape, (&self.qkv, 1));
+        if dropout::has_dropout(variant) {
+            bindings.extend(bind!(step[words]));
+            spec.push(dropout::constant(shape));
+            params.extend(dropout::params(shape, &FORWARD)?);
+        }
         let (kernel, groups) = match variant.strategy {
             Strategy::Subgroup => {
                 spec.push(("QUERIES", variant.tile));
@@ -112,9 +121,7 @@ impl AttentionForward {
             }
             Strategy::Scalar | Strategy::Panel => {
                 spec.push(("QUERIES", variant.tile));
-                bindings.extend(bind!(qkv4 = self.qkv[shape.buffer_rows() * 3 * width], step[1]));
-                spec.push(("DROPOUT", shape.dropout.is_some().into()));
-                params.extend(dropout::params(shape, &FORWARD_SCALAR)?);
+                bindings.extend(bind!(qkv4 = self.qkv[shape.buffer_rows() * 3 * width]));
                 (&FORWARD_SCALAR, groups(&shape.b, shape.queries, shape.h, variant))
             }
             Strategy::Tiled if variant.tile == tiled::WIDE => {

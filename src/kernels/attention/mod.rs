@@ -62,7 +62,8 @@ pub struct AttentionShape {
     pub stride: u32,
     /// Row of the first sample's first position; 0 in backward passes.
     pub offset: u32,
-    /// Dropout of the probabilities, for which all adapters run the scalar variants.
+    /// Dropout of the probabilities. GPUs run variants in workgroup memory with it, if the head width is a multiple of 4;
+    /// other adapters and widths run the scalar variants.
     pub dropout: Option<AttentionDropout>,
 }
 
@@ -217,15 +218,10 @@ fn taken(gpu: &Gpu, strategy: Strategy, arrays: [u32; 2], d: u32, count: u32) ->
 /// Maximum number of floats of a lane's queries, limited by registers and compile time.
 const MOST_FLOATS: u32 = 256;
 
-/// Rule for dropout, which only scalar variants have; `arrays` is that of a scalar lane of [`taken`].
+/// Rule for dropout where variants in workgroup memory do not run; `arrays` is that of a scalar lane of [`taken`].
 fn with_dropout(gpu: &Gpu, arrays: u32, d: u32, count: u32) -> Selection {
     let (strategy, tile, subgroups) = taken(gpu, Strategy::Scalar, [arrays; 2], d, count);
     (strategy, if gpu.is_software() { tile } else { 1 }, subgroups)
-}
-
-/// Requirement of a variant that the dropout of a shape does not meet.
-fn dropout_requirement(shape: &AttentionShape, variant: &Variant) -> Option<String> {
-    (shape.dropout.is_some() && variant.strategy != Strategy::Scalar).then(|| "attention without dropout".into())
 }
 
 /// Class of a shape with its dropout.

@@ -207,12 +207,17 @@ impl CategoricalBackward {
 }
 
 /// Philox4x32-10: four u32 for a counter and a key, identical to those of the shader.
-pub(crate) fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+pub(crate) fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    philox_rounds(counter, key, 10)
+}
+
+/// The same in fewer rounds.
+pub(crate) fn philox_rounds(mut counter: [u32; 4], mut key: [u32; 2], rounds: u32) -> [u32; 4] {
     let multiply = |a: u32, b: u32| {
         let product = u64::from(a) * u64::from(b);
         ((product >> 32) as u32, product as u32)
     };
-    for _ in 0..10 {
+    for _ in 0..rounds {
         let (p, q) = (multiply(0xd251_1f53, counter[0]), multiply(0xcd9e_8d57, counter[2]));
         counter = [q.0 ^ counter[1] ^ key[0], q.1, p.0 ^ counter[3] ^ key[1], p.1];
         key = [key[0].wrapping_add(0x9e37_79b9), key[1].wrapping_add(0xbb67_ae85)];

@@ -19,6 +19,9 @@ pub(super) static DROPOUT: Kernel = kernel!("nn", "dropout");
 /// Last word of the Philox counter of [`Dropout`].
 const STREAM: u32 = 1;
 
+/// Bits of the random number of an element.
+const BITS: u32 = 32;
+
 record! {
     /// Dropout of a flat buffer; see the module documentation.
     #[derive(Debug, Clone)]
@@ -59,7 +62,7 @@ impl Dropout {
             let message = format!("{}: expected a multiple of 4 elements below 2³⁴, got {elements}", DROPOUT.name);
             return Err(Error::new(ErrorKind::Shape, message));
         }
-        let [dropped, factor] = mask_params(DROPOUT.name, shape.rate)?;
+        let [dropped, factor] = mask_params(DROPOUT.name, shape.rate, BITS)?;
         // Absent operands still need a bound view.
         let absent = (&self.step, 4);
         let in_place = self.x.wgpu() == self.y.wgpu() && self.x.offset() == self.y.offset();
@@ -86,34 +89,39 @@ impl Dropout {
     }
 }
 
-/// Words below which an element is dropped, and the factor of the others.
+/// Number of `bits` bits below which an element is dropped, and the factor of the others.
 ///
 /// # Errors
 /// [`ErrorKind::Settings`] if the rate is not in [0, 1).
-pub(in crate::kernels) fn mask_params(kernel: &str, rate: f32) -> Result<[(&'static str, Param); 2]> {
+pub(in crate::kernels) fn mask_params(kernel: &str, rate: f32, bits: u32) -> Result<[(&'static str, Param); 2]> {
     if !(0.0..1.0).contains(&rate) {
         let message = format!("{kernel}: expected a dropout rate of at least 0 and below 1, got {rate}");
         return Err(Error::new(ErrorKind::Settings, message));
     }
-    let factor = (1.0 / (1.0 - f64::from(rate))) as f32;
-    Ok([("dropped", threshold(rate).into()), ("factor", factor.into())])
+    Ok([("dropped", threshold(rate, bits).into()), ("factor", Param::F32(factor_of_kept(rate, bits) as f32))])
 }
 
-/// Smallest word of an element that is kept.
-fn threshold(rate: f32) -> u32 {
-    (f64::from(rate) * 2f64.powi(32)).round() as u32
+/// Smallest number of an element that is kept.
+fn threshold(rate: f32, bits: u32) -> u32 {
+    let numbers = 2f64.powi(bits as i32);
+    (f64::from(rate) * numbers).round().min(numbers - 1.0) as u32
 }
 
-/// Factor of the mask for a Philox word: 0 or 1 / (1 − rate).
-pub(in crate::kernels) fn mask_of_word(word: u32, rate: f32) -> f64 {
-    if word >= threshold(rate) { 1.0 / (1.0 - f64::from(rate)) } else { 0.0 }
+/// 1 / (1 − rate), for the rate that numbers of so many bits give, so that the mean of the mask is 1.
+fn factor_of_kept(rate: f32, bits: u32) -> f64 {
+    1.0 / (1.0 - f64::from(threshold(rate, bits)) / 2f64.powi(bits as i32))
+}
+
+/// Factor of the mask for a random number of `bits` bits: 0 or 1 / (1 − rate).
+pub(in crate::kernels) fn mask_factor(number: u32, rate: f32, bits: u32) -> f64 {
+    if number >= threshold(rate, bits) { factor_of_kept(rate, bits) } else { 0.0 }
 }
 
 /// Factors of all elements, 0 or 1 / (1 − rate), for the words `step` of a step.
 pub fn dropout_mask(step: [u32; 4], shape: &DropoutShape) -> Vec<f64> {
     let of_vector = |vector: u64| {
         let counter = [shape.first.wrapping_add(vector as u32), shape.site, step[2], STREAM];
-        philox(counter, [step[0], step[1]]).map(|word| mask_of_word(word, shape.rate))
+        philox(counter, [step[0], step[1]]).map(|word| mask_factor(word, shape.rate, BITS))
     };
     (0..shape.elements / 4).flat_map(of_vector).collect()
 }

@@ -7,7 +7,9 @@ use crate::kernels::attention::backward::{
     BACKWARD_QUERY_SCALAR, BACKWARD_QUERY_SELECTOR, BACKWARD_QUERY_TILED, BACKWARD_SHORT, BACKWARD_SHORT_SELECTOR,
     BACKWARD_SHORT_TILED, masked_backward_reference,
 };
-use crate::kernels::attention::cases::{MASK, dropped, has_dropout, narrow, random_qkv, window};
+use crate::kernels::attention::cases::{
+    DROPOUT_SHAPES, MASK, dropped, has_dropout, narrow, random_qkv, window, with_dropout,
+};
 use crate::kernels::attention::{AttentionMask, AttentionShape, masked_forward_reference};
 use crate::kernels::case::wide;
 use crate::kernels::strategy::Strategy;
@@ -219,7 +221,16 @@ fn backward_cases(
         };
         variants.into_iter().flat_map(masked).collect::<Vec<_>>()
     };
-    shapes.iter().enumerate().flat_map(cases).collect()
+    let dropout_shapes = if strategy == Strategy::Tiled { &DROPOUT_SHAPES[..] } else { &[] };
+    let dropout_cases = |(i, [b, t, h, d]): (usize, &[u32; 4])| {
+        let variants = selector.of_case(gpu, strategy, &AttentionShape::full(*b, *t, *h, *d), false, i);
+        let masks = |variant| [true, false].map(|causal| (variant, causal));
+        let case =
+            |(variant, causal)| backward_case([*b, *t, *h, *d], (causal, Some(MASK)), variant, record, thirds.clone());
+        variants.into_iter().flat_map(masks).map(case).collect::<Vec<_>>()
+    };
+    let of_shapes = shapes.iter().enumerate().flat_map(cases).collect();
+    with_dropout(of_shapes, dropout_shapes.iter().enumerate().flat_map(dropout_cases).collect())
 }
 
 /// Case of a kernel on a window of samples counted on the GPU. The kernel writes `thirds` of the rows of d_qkv and must

@@ -1,7 +1,7 @@
 //! Test cases of [`crate::kernels::attention::forward`].
 
 use crate::gpu::{DType, Gpu, Kernel, Plan};
-use crate::kernels::attention::cases::{MASK, dropped, has_dropout, random_qkv};
+use crate::kernels::attention::cases::{DROPOUT_SHAPES, MASK, dropped, has_dropout, random_qkv, with_dropout};
 use crate::kernels::attention::forward::{
     AttentionForward, FORWARD, FORWARD_DECODE, FORWARD_SCALAR, FORWARD_SELECTOR, FORWARD_TILED, FORWARD_WIDE,
     masked_forward_reference,
@@ -97,7 +97,7 @@ fn forward_tiled_cases(gpu: &Gpu) -> Vec<Case> {
         ([1, 8192, 1, 4], 8170, 22),
         ([70_000, 2, 1, 4], 0, 2),
     ];
-    both_masks(gpu, &FORWARD_TILED, &shapes)
+    with_dropout(both_masks(gpu, &FORWARD_TILED, &shapes), dropout_cases(gpu, &FORWARD_TILED))
 }
 
 fn forward_wide_cases(gpu: &Gpu) -> Vec<Case> {
@@ -114,7 +114,7 @@ fn forward_wide_cases(gpu: &Gpu) -> Vec<Case> {
         ([1, 4096, 1, 8], 4074, 22),
         ([33_000, 1, 2, 4], 0, 1),
     ];
-    both_masks(gpu, &FORWARD_WIDE, &shapes)
+    with_dropout(both_masks(gpu, &FORWARD_WIDE, &shapes), dropout_cases(gpu, &FORWARD_WIDE))
 }
 
 fn forward_decode_cases(gpu: &Gpu) -> Vec<Case> {
@@ -159,6 +159,21 @@ fn both_masks(gpu: &Gpu, kernel: &'static Kernel, shapes: &[ForwardCase]) -> Vec
         variants.into_iter().flat_map(of_variant).collect::<Vec<_>>()
     };
     shapes.iter().enumerate().flat_map(cases).collect()
+}
+
+/// Cases with dropout, each in one variant that launches the kernel.
+fn dropout_cases(gpu: &Gpu, kernel: &'static Kernel) -> Vec<Case> {
+    let cases = |(i, [b, t, h, d]): (usize, &[u32; 4])| {
+        let variants = FORWARD_SELECTOR.of_kernel(gpu, kernel, &AttentionShape::full(*b, *t, *h, *d), false, i);
+        let windows = [(true, 0), (true, t / 2), (false, 0)];
+        let of_variant = move |variant: Variant| {
+            windows.map(|(causal, first)| {
+                forward_case(variant, ([*b, *t, *h, *d], first, t - first), causal, DType::F32, 0, Some(MASK))
+            })
+        };
+        variants.into_iter().flat_map(of_variant).collect::<Vec<_>>()
+    };
+    DROPOUT_SHAPES.iter().enumerate().flat_map(cases).collect()
 }
 
 /// Case with `around` unused rows before and after each sample.

@@ -9,7 +9,7 @@ pub(crate) mod weights;
 use super::{AttentionDropout, AttentionMask, AttentionShape};
 use crate::error::Result;
 use crate::gpu::{DynamicRows, View};
-use crate::kernels::{CaseBuffers, RandomInputs};
+use crate::kernels::{Case, CaseBuffers, RandomInputs};
 
 /// Dropout of the cases that have it.
 pub(crate) const MASK: AttentionMask =
@@ -26,7 +26,18 @@ pub(crate) fn dropped(
     Ok(AttentionShape { dropout: Some(dropout), ..shape })
 }
 
-/// Whether small cases of a kernel for heads of width `d` also run with dropout.
+/// Shapes that variants in workgroup memory run with dropout: one position, and positions around the ends of tiles.
+pub(crate) const DROPOUT_SHAPES: [[u32; 4]; 7] =
+    [[2, 15, 3, 32], [3, 1, 2, 16], [5, 13, 2, 16], [2, 17, 1, 64], [1, 31, 3, 16], [1, 65, 1, 64], [2, 67, 2, 32]];
+
+/// Cases with those with dropout in between, because tables begin with usual shapes and end with the most rows.
+pub(crate) fn with_dropout(mut cases: Vec<Case>, dropout: Vec<Case>) -> Vec<Case> {
+    let middle = cases.len() / 2;
+    cases.splice(middle..middle, dropout);
+    cases
+}
+
+/// Whether small cases of a scalar kernel for heads of width `d` also run with dropout.
 pub(crate) fn has_dropout(kernel: &str, [b, t, d]: [u32; 3]) -> bool {
     kernel.ends_with("_scalar") && b < 1000 && t < 1000 && d <= 20
 }
