@@ -13,7 +13,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("gpt", &["gpu", "kernels", "model", "vmc"]),
     ("text", &["kernels", "gpt"]),
     ("run", &["gpu", "kernels", "physics", "model", "vmc", "gpt", "text"]),
-    ("bench", &["gpu", "kernels", "physics", "model", "vmc"]),
+    ("bench", &["gpu", "kernels", "physics", "model", "vmc", "gpt"]),
     ("cli", &["gpu", "kernels", "physics", "model", "vmc", "gpt", "text", "run", "bench"]),
 ];
 

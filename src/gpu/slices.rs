@@ -209,30 +209,49 @@ impl Slices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::View;
-    use crate::kernels::device::probe::ProbeCopy;
+    use crate::error::Result;
+    use crate::gpu::{Cost, Groups, Kernel, Launch, View, bind};
 
-    fn recorded(gpu: &Gpu, plan: &mut Plan, [x, y]: [&View; 2]) {
-        let copy = |plan: &mut Plan, [x, y]: [&View; 2]| ProbeCopy { x: x.clone(), y: y.clone() }.record(plan, 16);
-        copy(plan, [x, y]).unwrap();
-        plan.repeat(3, |plan| copy(plan, [y, x]).and_then(|()| copy(plan, [x, y]))).unwrap();
-        copy(plan, [y, x]).unwrap();
-        let _ = gpu;
+    /// Appends a digit to a number, so that the number is the order of the launches.
+    static APPEND: Kernel = Kernel {
+        name: "append",
+        source: "struct Params { digit: u32 }
+            @group(0) @binding(0) var<uniform> params: Params;
+            @group(0) @binding(1) var<storage, read_write> number: array<u32>;
+            @compute @workgroup_size(1) fn main() { number[0] = 10u * number[0] + params.digit; }",
+        shared: &[],
+    };
+
+    fn append(plan: &mut Plan, number: &View, digit: u32) -> Result<()> {
+        plan.launch(&Launch {
+            kernel: &APPEND,
+            spec: &[],
+            bindings: &bind!(number = number[1]),
+            params: &[("digit", digit.into())],
+            groups: Groups::Fixed(1),
+            cost: Cost::default(),
+            shape: String::new(),
+        })
+    }
+
+    /// Plan of launches 1, three times 2 and 3, and 4.
+    fn recorded(gpu: &Gpu, number: &View) -> Plan {
+        let mut plan = Plan::new(gpu);
+        append(&mut plan, number, 1).unwrap();
+        plan.repeat(3, |plan| append(plan, number, 2).and_then(|()| append(plan, number, 3))).unwrap();
+        append(&mut plan, number, 4).unwrap();
+        plan
+    }
+
+    fn gpu() -> Gpu {
+        Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one")
     }
 
     #[test]
     fn slices_run_every_launch_once_in_order() {
-        let gpu = Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one");
-        let [x, y] = ["x", "y"].map(|name| gpu.buffer(name, 64).unwrap().view());
-        let mut plan = Plan::new(&gpu);
-        recorded(&gpu, &mut plan, [&x, &y]);
-        let (mut walked, mut position) = (Vec::new(), Position::default());
-        while !plan.is_end(position) {
-            walked.push(position.launch);
-            position = plan.after(position);
-        }
-        assert_eq!(walked, [0, 1, 2, 1, 2, 1, 2, 3]);
-
+        let gpu = gpu();
+        let number = gpu.buffer("number", 1).unwrap();
+        let plan = recorded(&gpu, &number);
         let mut slices = Slices::new(&plan).unwrap();
         let (mut position, mut encoded) = (Position::default(), 0);
         while !plan.is_end(position) {
@@ -244,27 +263,24 @@ mod tests {
             slices.collect(&plan);
         }
         // No launch fits into no time, and at least one is encoded.
-        assert_eq!(encoded, walked.len());
-        assert!(
-            slices.seconds.iter().all(|seconds| seconds.is_some_and(|seconds| seconds > 0.0)),
-            "{:?}",
-            slices.seconds
-        );
+        assert_eq!((number.read::<u32>(&gpu, 1).unwrap(), encoded), (vec![12_323_234], 8));
+        let measured = |seconds: &Option<f64>| seconds.is_some_and(|seconds| seconds > 0.0);
+        assert!(slices.seconds.iter().all(measured), "{:?}", slices.seconds);
     }
 
     #[test]
-    fn a_measured_time_is_kept_for_each_launch() {
-        let gpu = Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one");
-        let [x, y] = ["x", "y"].map(|name| gpu.buffer(name, 64).unwrap().view());
-        let mut plan = Plan::new(&gpu);
-        recorded(&gpu, &mut plan, [&x, &y]);
+    fn a_slice_has_the_launches_that_fit() {
+        let gpu = gpu();
+        let number = gpu.buffer("number", 1).unwrap();
+        let plan = recorded(&gpu, &number);
         let mut slices = Slices::new(&plan).unwrap();
         slices.seconds = vec![Some(1e-3); plan.len()];
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut position = Position::default();
-        // Launches 0, 1, 2 of a millisecond each.
         let assumed = slices.encode(&plan, &mut encoder, &mut position, 3.5e-3);
         assert!((assumed - 3e-3).abs() < 1e-12, "{assumed}");
+        gpu.queue().submit([encoder.finish()]);
+        assert_eq!(number.read::<u32>(&gpu, 1).unwrap(), [123]);
         assert_eq!(position, Position { launch: 1, repetition: 1 });
     }
 }
