@@ -14,9 +14,14 @@ const EVAL_INTERVAL: u64 = 250;
 /// Maximum number of steps of the warm-up by default.
 const WARMUP: u64 = 100;
 
+/// The value to 6 digits, as one would write it.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.5e}").parse().unwrap_or(value)
+}
+
 /// Learning rate of a text by default. It falls with the width, and is that of nanoGPT at its width of 384.
 fn default_rate(width: usize) -> f64 {
-    (0.384 / width as f64).min(0.003)
+    rounded(0.384 / width as f64).min(0.003)
 }
 
 /// Configuration of the trainer of a GPT of `width`, and number of windows of a batch. Writes defaults of the task, and a drawn seed, back
@@ -52,7 +57,7 @@ pub fn config(
         return Err(GROUP.error("min_lr belongs to schedule=cosine; give that, or leave min_lr out"));
     }
     if schedule != Schedule::Constant {
-        resolve(settings, "min_lr", Value::Real(rate / 10.0));
+        resolve(settings, "min_lr", Value::Real(rounded(rate / 10.0)));
     }
     let minimum_rate = settings.optional_real("min_lr").unwrap_or(0.0);
     if minimum_rate > rate {
