@@ -152,7 +152,7 @@ fn weights_of_a_run_and_of_a_file_begin_another_run() {
 }
 
 /// Fine-tuning of `s`, a tiny GPT that sorts.
-const TUNE: &str = "gpt tune s samples=8 checkpoint=3 --quiet";
+const TUNE: &str = "gpt tune s samples=8 schedule=constant checkpoint=3 --quiet";
 
 #[test]
 fn a_fine_tuned_run_resumes_to_the_bit_and_is_used_as_any_other() {

@@ -45,10 +45,7 @@ impl Gpu {
     /// Error of a lost device.
     pub(crate) fn lost_error(&self) -> Error {
         let cause = self.inner.lost.get().map_or_else(String::new, |cause| format!(" ({cause})"));
-        let message = format!(
-            "the GPU device was lost{cause}, by a reset of its driver, sleep or removal; open it again and continue from \
-             the newest checkpoint"
-        );
+        let message = format!("the GPU device was lost{cause}; open it again and continue from the newest checkpoint");
         Error::new(ErrorKind::Device, message)
     }
 

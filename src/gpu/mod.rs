@@ -39,6 +39,7 @@ pub use buffer::{Buffer, View};
 pub use device::{Gpu, GpuOptions};
 pub use dtype::DType;
 pub(crate) use mapping::Mapping;
+pub(crate) use pieces::Pace;
 pub(crate) use plan::WRITE_INDIRECT_ARGS;
 pub use plan::{Cost, DynamicRows, Groups, Launch, Plan, Rows};
 pub(crate) use planning::Allocations;

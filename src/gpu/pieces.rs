@@ -23,9 +23,9 @@ pub(super) const FIRST_RATE: f64 = 1e6;
 /// Maximum growth of the rate from piece to piece.
 const GROWTH: f64 = 8.0;
 
-/// Speed of a device, which determines the size of pieces. Shared by all its plans.
+/// Speed of a device, which determines the size of pieces.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Bits of the f64 weight per second.
     rate: AtomicU64,
 }
@@ -76,7 +76,7 @@ impl Plan {
     /// # Errors
     /// As [`Gpu::wait`].
     pub fn run(&self) -> Result<()> {
-        self.run_until(&|| false).map(|_| ())
+        self.run_until(&self.gpu().inner.pace, &|| false).map(|_| ())
     }
 
     /// Replays the plan in pieces and waits for each of them. Stops before a piece if `stop` returns true, but not
@@ -84,8 +84,7 @@ impl Plan {
     ///
     /// # Errors
     /// As [`Gpu::wait`].
-    pub(crate) fn run_until(&self, stop: &dyn Fn() -> bool) -> Result<bool> {
-        let pace = &self.gpu().inner.pace;
+    pub(crate) fn run_until(&self, pace: &Pace, stop: &dyn Fn() -> bool) -> Result<bool> {
         let mut order = self.order().peekable();
         while let Some(next) = order.peek() {
             if !next.together && stop() {

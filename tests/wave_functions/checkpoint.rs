@@ -123,7 +123,8 @@ fn a_step_that_is_stopped_is_discarded() {
 fn there_is_none_while_steps_are_under_way() {
     let case = cases().swap_remove(1);
     let mut trainer = trainer(&case, Optimizer::Adam);
-    trainer.steps(3).next().unwrap().unwrap();
+    // The first steps, whose duration is not known, have no step after them in flight.
+    trainer.steps(6).take(4).for_each(|report| assert!(report.is_ok()));
     assert!(trainer.checkpoint().unwrap_err().to_string().contains("under way"));
     // Only the steps that are under way are reported.
     trainer.steps(0).for_each(|report| assert!(report.is_ok()));

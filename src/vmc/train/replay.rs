@@ -6,7 +6,7 @@
 use std::cell::Cell;
 
 use crate::error::Result;
-use crate::gpu::Plan;
+use crate::gpu::{Pace, Plan};
 
 /// Duration of a step in seconds above which its plans are replayed in pieces. Systems abort submissions of a few seconds.
 const SLOW: f64 = 0.2;
@@ -14,13 +14,15 @@ const SLOW: f64 = 0.2;
 /// How the plans of a step are replayed.
 pub(crate) struct Replay {
     stop: Option<Box<dyn Fn() -> bool + Send>>,
+    /// Speed for the pieces between which steps can be stopped, small ones at first.
+    pace: Pace,
     slow: Cell<bool>,
 }
 
 impl Default for Replay {
     /// The duration of the first step is not known, so it is replayed in pieces.
     fn default() -> Self {
-        Self { stop: None, slow: Cell::new(true) }
+        Self { stop: None, pace: Pace::default(), slow: Cell::new(true) }
     }
 }
 
@@ -56,7 +58,7 @@ impl Replay {
     /// As [`Plan::run`].
     pub(crate) fn run(&self, plan: &Plan) -> Result<bool> {
         match &self.stop {
-            Some(stop) if self.slow.get() => plan.run_until(stop),
+            Some(stop) if self.slow.get() => plan.run_until(&self.pace, stop),
             _ => plan.run().map(|()| true),
         }
     }
