@@ -75,18 +75,22 @@ fn every_kernel_can_read_textures() {
     assert!(textures > 100, "only {textures} textures");
 }
 
+/// Instructions of a SPIR-V module, each with its opcode.
+fn instructions(words: &[u32]) -> impl Iterator<Item = (u32, &[u32])> {
+    let mut rest = &words[5..];
+    std::iter::from_fn(move || {
+        let first = *rest.first()?;
+        let (instruction, after) = rest.split_at((first >> 16) as usize);
+        rest = after;
+        Some((first & 0xffff, instruction))
+    })
+}
+
 /// Whether SPIR-V declares operations of subgroups: a capability of the group `GroupNonUniform`.
 fn uses_subgroups(words: &[u32]) -> bool {
     const CAPABILITY: u32 = 17;
     const GROUP_NON_UNIFORM: std::ops::RangeInclusive<u32> = 61..=68;
-    let mut at = 5;
-    while at < words.len() && words[at] & 0xffff == CAPABILITY {
-        if GROUP_NON_UNIFORM.contains(&words[at + 1]) {
-            return true;
-        }
-        at += (words[at] >> 16) as usize;
-    }
-    false
+    instructions(words).any(|(code, words)| code == CAPABILITY && GROUP_NON_UNIFORM.contains(&words[1]))
 }
 
 /// Browsers accept the extension only on devices with subgroups.
@@ -108,13 +112,7 @@ fn exactly_the_kernels_with_subgroup_operations_enable_them_for_browsers() {
 fn uses_half(words: &[u32]) -> bool {
     const TYPE_FLOAT: u32 = 22;
     const CONVERT: u32 = 115;
-    let mut at = 5;
-    let mut found = false;
-    while at < words.len() {
-        found |= words[at] & 0xffff == CONVERT || (words[at] & 0xffff == TYPE_FLOAT && words[at + 2] == 16);
-        at += (words[at] >> 16) as usize;
-    }
-    found
+    instructions(words).any(|(code, words)| code == CONVERT || (code == TYPE_FLOAT && words[2] == 16))
 }
 
 /// A kernel that stores f32 contains nothing of the f16 storage types.

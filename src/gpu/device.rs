@@ -407,21 +407,6 @@ impl Gpu {
         Ok(built)
     }
 
-    /// Number of times that this crate has waited for the device.
-    pub fn waits(&self) -> u64 {
-        self.inner.waits.load(Ordering::Relaxed)
-    }
-
-    /// Calls the callbacks of finished submissions, without waiting.
-    ///
-    /// # Errors
-    /// As [`Gpu::wait`].
-    pub(crate) fn poll_once(&self) -> Result<()> {
-        let polled = self.poll(wgpu::PollType::Poll);
-        self.failure()?;
-        polled
-    }
-
     /// Reports that the device was lost, or else the first failure of the device since the last call.
     ///
     /// # Errors

@@ -62,6 +62,6 @@ impl Mapping {
     /// Whether the buffer is mapped by now. A browser cannot wait.
     #[cfg(target_arch = "wasm32")]
     pub(crate) fn is_mapped(&self) -> bool {
-        *self.mapped.lock().unwrap_or_else(PoisonError::into_inner) == Some(true)
+        self.outcome() == Some(true)
     }
 }

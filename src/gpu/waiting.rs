@@ -34,6 +34,21 @@ impl Gpu {
         polled
     }
 
+    /// Number of times that this crate has waited for the device.
+    pub fn waits(&self) -> u64 {
+        self.inner.waits.load(Ordering::Relaxed)
+    }
+
+    /// Calls the callbacks of finished submissions, without waiting.
+    ///
+    /// # Errors
+    /// As [`Gpu::wait`].
+    pub(crate) fn poll_once(&self) -> Result<()> {
+        let polled = self.poll(wgpu::PollType::Poll);
+        self.failure()?;
+        polled
+    }
+
     /// Submits all pending writes and waits for the device, after which wgpu holds no staging copies and dropped
     /// buffers are freed. A browser limits and frees its copies itself.
     ///

@@ -74,12 +74,9 @@ impl Trainer {
     }
 
     fn record_slice(&mut self, encoder: &mut wgpu::CommandEncoder, budget: Budget) -> Result<bool> {
-        let slices = match self.slices.take() {
-            Some(slices) => slices,
-            None => Slices::new(&self.plan)?,
-        };
-        let slices = self.slices.insert(slices);
-        slices.collect(&self.plan);
+        if self.slices.is_none() {
+            self.slices = Some(Slices::new(&self.plan)?);
+        }
         let mut left = budget.seconds;
         let mut is_recorded = false;
         while !is_recorded || left > 0.0 {
