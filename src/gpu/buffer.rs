@@ -103,6 +103,15 @@ impl Gpu {
         Ok(buffer)
     }
 
+    /// Creates a zeroed buffer of `elements` four-byte elements with `usages` in addition to those of other buffers,
+    /// `STORAGE`, `COPY_SRC` and `COPY_DST`: such as `VERTEX`, if a renderer reads what kernels write.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`]; [`ErrorKind::Device`] if the device has no buffers of these usages.
+    pub fn buffer_with_usages(&self, label: &str, elements: u64, usages: wgpu::BufferUsages) -> Result<Buffer> {
+        self.buffer_of_usage(label, elements, STORAGE_USAGE | usages)
+    }
+
     pub(super) fn buffer_of_usage(&self, label: &str, elements: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
         self.buffer_made(label, elements, usage, (false, self.binding_limit()))
     }

@@ -65,10 +65,15 @@ pub(super) fn weight(dispatch: &Dispatch) -> f64 {
 }
 
 impl Plan {
-    /// Makes the launches that are recorded from here on inseparable: [`Plan::run_until`] does not stop between them.
-    /// They change what later replays depend on.
+    /// Makes the launches that are recorded until [`Plan::end_together`] inseparable. They change what later replays
+    /// depend on, so [`Plan::run_until`] stops neither between nor after them.
     pub(crate) fn keep_together(&mut self) {
         self.together = true;
+    }
+
+    /// Ends the inseparable launches.
+    pub(crate) fn end_together(&mut self) {
+        self.together = false;
     }
 
     /// Replays the plan and waits for it, in submissions of about 100 ms.
@@ -80,14 +85,16 @@ impl Plan {
     }
 
     /// Replays the plan in pieces and waits for each of them. Stops before a piece if `stop` returns true, but not
-    /// between launches that are kept together. Returns whether the plan ran to its end.
+    /// once launches that are kept together have run. Returns whether the plan ran to its end.
     ///
     /// # Errors
     /// As [`Gpu::wait`].
     pub(crate) fn run_until(&self, pace: &Pace, stop: &dyn Fn() -> bool) -> Result<bool> {
         let mut order = self.order().peekable();
+        let mut may_stop = true;
         while let Some(next) = order.peek() {
-            if !next.together && stop() {
+            may_stop &= !next.together;
+            if may_stop && stop() {
                 return Ok(false);
             }
             let begun = Instant::now();
@@ -102,6 +109,7 @@ impl Plan {
                 }) {
                     sum += weight(dispatch);
                     launches += 1;
+                    may_stop &= !dispatch.together;
                     self.encode(&mut pass, dispatch);
                 }
             }

@@ -30,4 +30,5 @@ pub use train::optimizer::{Optimizer, StochasticReconfiguration};
 #[cfg(not(target_arch = "wasm32"))]
 pub use train::parts::PartTime;
 pub use train::schedule::{Annealing, Schedule};
+pub use train::shared_views::{SharedConfig, SharedViews};
 pub use train::trainer::{Steps, TrainConfig, Trainer};

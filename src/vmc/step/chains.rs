@@ -87,6 +87,11 @@ impl Chains {
         })
     }
 
+    /// The network.
+    pub(crate) fn network(&self) -> &dyn Unnormalized {
+        &*self.network
+    }
+
     /// Returns the mean acceptance of the last batch, (1).
     pub(crate) fn acceptance(&self) -> View {
         self.acceptance.view()

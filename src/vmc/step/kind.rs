@@ -10,7 +10,7 @@ use super::gradient_pass::GradientPass;
 use super::sampler::Sampler;
 use super::sector::head_shape;
 use crate::error::Result;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Plan, View};
 use crate::model::{Autoregressive, Model, WaveFunction};
 use crate::physics::Patching;
 
@@ -44,6 +44,18 @@ impl SamplerKind {
         match self {
             Self::Autoregressive(sampler) => sampler.reset(gpu),
             Self::Chains(chains) => chains.reset(gpu),
+        }
+    }
+
+    /// Records the attention weights, averaged over the `samples` samples of the last pass of
+    /// [`GradientPass::forward`].
+    ///
+    /// # Errors
+    /// As [`Autoregressive::attention`].
+    pub(crate) fn record_attention(&self, plan: &mut Plan, samples: u32, layers: &[View]) -> Result<()> {
+        match self {
+            Self::Autoregressive(sampler) => sampler.network().attention(plan, samples, layers),
+            Self::Chains(chains) => chains.network().attention(plan, samples, layers),
         }
     }
 

@@ -10,4 +10,5 @@ pub(super) mod optimizer;
 pub(super) mod parts;
 pub(crate) mod replay;
 pub(super) mod schedule;
+pub(super) mod shared_views;
 pub(super) mod trainer;

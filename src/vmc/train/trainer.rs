@@ -11,12 +11,13 @@ use super::metrics::{Magnetization, MetricsRing, StepNumbers, StepReport, StepRe
 use super::optimizer::Optimizer;
 use super::replay::Replay;
 use super::schedule::{Annealing, Schedule};
+use super::shared_views::SharedBuffers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, Slices, View};
 use crate::host_memory;
 use crate::kernels::nn::adam::AdamRates;
 use crate::kernels::vmc::energy::Column;
-use crate::model::{Layout, Model, Parameters, Precision, Weights};
+use crate::model::{AttentionLayers, Layout, Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
 use crate::vmc::sr::gram::{CHUNK, LayerList};
 use crate::vmc::sr::reconfiguration::{Reconfiguration, ReconfigurationBuffers};
@@ -129,7 +130,7 @@ fn check_parameters(layout: &Layout, memory: u64) -> Result<()> {
 pub struct Trainer {
     pub(super) gpu: Gpu,
     pub(super) config: TrainConfig,
-    parameters: Parameters,
+    pub(super) parameters: Parameters,
     pub(super) pipeline: LocalEnergyPipeline,
     pub(super) method: Method,
     pub(super) plan: Plan,
@@ -150,6 +151,10 @@ pub struct Trainer {
     pub(super) partial: Option<PartialStep>,
     /// Times of the launches of `plan`, for [`Trainer::advance`].
     pub(super) slices: Option<Slices>,
+    /// Attention layers of the wave function.
+    pub(super) attention: Option<AttentionLayers>,
+    /// Buffers of [`Trainer::share`].
+    pub(super) shared: Option<SharedBuffers>,
 }
 
 /// Markov chains before a step.
@@ -301,6 +306,8 @@ impl Trainer {
             has_samples: false,
             partial: None,
             slices: None,
+            attention: model.attention(lattice)?,
+            shared: None,
         })
     }
 
