@@ -3,7 +3,7 @@
 use ketformer::gpu::{Gpu, GpuOptions};
 use ketformer::model::{Model, Ptf, Rbm, Rnn};
 use ketformer::physics::{Lattice, Patch, Rydberg};
-use ketformer::vmc::{Budget, Optimizer, StepReport, StochasticReconfiguration, TrainConfig, Trainer};
+use ketformer::vmc::{Budget, Optimizer, SharedConfig, StepReport, StochasticReconfiguration, TrainConfig, Trainer};
 use ketformer::wgpu;
 
 fn gpu() -> Gpu {
@@ -119,6 +119,7 @@ fn a_frame_submits_nothing_waits_for_nothing_and_creates_no_buffer() {
         };
         assert!(gpu.features().contains(features));
         let mut trainer = trainer(&gpu, &ptf());
+        trainer.share(&SharedConfig::default()).unwrap();
         by_frames(&mut trainer, 3, 2.0);
         let allocated = gpu.allocated();
         for _ in 0..40 {
