@@ -70,7 +70,7 @@ impl GptSampler {
             config: config.clone(),
             sequences,
             embedding: TokenEmbedding::new(gpu, &gpt.parameters, config)?,
-            transformer: Transformer::new(gpu, gpt.layers()?, Precision::Single, capacity, None)?,
+            transformer: Transformer::of_layers(gpu, gpt.layers()?, Precision::Single, capacity, None)?,
             tokens: buffer("tokens", sequences)?,
             logits: buffer("logits", logits)?,
             drawn: buffer("drawn", sequences)?,
@@ -192,7 +192,7 @@ impl GptSampler {
 
     fn record(&self, plan: &mut Plan, position: u32, is_drawn: bool) -> Result<()> {
         let rows = Rows::from(self.sequences as u32);
-        let [x, _] = self.transformer.decode_rows();
+        let x = self.transformer.decode_rows().x;
         let positions = RowPositions { period: 1, first: position };
         self.embedding.record(plan, &self.tokens, &x, (&rows, positions))?;
         self.transformer.decode(plan, position)?;

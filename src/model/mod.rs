@@ -22,7 +22,7 @@
 //! [`Autoregressive`] or [`Unnormalized`]. The tests in `tests/wave_functions/` run for every family.
 
 mod blockade;
-pub(crate) mod layers;
+pub mod layers;
 mod lptf;
 mod parameters;
 mod ptf;
@@ -39,7 +39,7 @@ pub use layers::block::{Activation, Attention, Norm, Start};
 pub use layers::positional_encoding::PositionalEncoding;
 pub use layers::sequence_decoder::SequenceDecoder;
 pub use lptf::{Lptf, Subsampler};
-pub use parameters::layout::{Initial, Layout, ParameterSlot, ParameterSpec, Parameters};
+pub use parameters::layout::{Initial, Layout, ParameterSlot, ParameterSpec, Parameters, SampleRows};
 pub use parameters::precision::Precision;
 pub use parameters::weights::{LoadedWeights, Tensor, Weights};
 pub use ptf::Ptf;

@@ -15,6 +15,7 @@ use ketformer::vmc::{Amplitudes, State};
 
 use super::devices::devices;
 use super::hamiltonians::{EXCHANGE, FRUSTRATED, ISING, hamiltonians};
+use super::own_wave_function::OwnWaveFunction;
 
 /// Amplitudes by name of the case and seed of its weights.
 type Enumerations = BTreeMap<(&'static str, u64), Arc<Amplitudes>>;
@@ -30,10 +31,16 @@ pub struct Case {
 
 /// All wave functions under test.
 pub fn cases() -> Vec<Case> {
-    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases(), vit_cases(), sector_cases(), complex_cases()]
+    [ptf_cases(), rnn_cases(), lptf_cases(), rbm_cases(), vit_cases(), sector_cases(), complex_cases(), own_cases()]
         .into_iter()
         .flatten()
         .collect()
+}
+
+/// The wave function that an example builds from public layers.
+fn own_cases() -> Vec<Case> {
+    let model = OwnWaveFunction { width: 8, heads: 2, layers: 2 };
+    vec![Case { name: "own, 2x1 on 4x2", lattice: Lattice::square(4, 2), model: Box::new(model), amplitude: 0.4 }]
 }
 
 /// All options of attention of the autoregressive transformers. A further one does not compile before it is added here.

@@ -18,6 +18,9 @@ mod gram;
 mod hamiltonians;
 mod memory;
 mod mixed;
+#[path = "../../examples/own_wave_function.rs"]
+#[allow(dead_code, reason = "its program is not part of the tests")]
+mod own_wave_function;
 mod reconfiguration;
 mod refusals;
 mod rejection;

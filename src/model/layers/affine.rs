@@ -103,7 +103,7 @@ pub(crate) fn norm(
 }
 
 /// Context of a backward pass.
-pub(crate) struct BackwardContext<'a> {
+pub struct BackwardContext<'a> {
     /// Rows of the pass.
     pub rows: &'a Rows,
     /// Parameter gradients.

@@ -41,7 +41,7 @@ pub struct AttentionLayers {
 impl AttentionLayers {
     /// Attention layers of a causal transformer over the patches of `patching`, or over its large patches if it has
     /// them.
-    pub(crate) fn causal(sizes: &TransformerSizes, patching: &Patching) -> Self {
+    pub fn causal(sizes: &TransformerSizes, patching: &Patching) -> Self {
         Self {
             kind: AttentionKind::Causal,
             attention: Some(sizes.attention),

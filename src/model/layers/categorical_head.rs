@@ -11,6 +11,7 @@
 //! long as those of stochastic reconfiguration then end in the best positive state.
 
 use super::affine::{Affine, BackwardContext, Find, ParameterViews, linear, product};
+use super::transformer::InferenceRows;
 use super::transformer_layers::RowLayout;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
@@ -20,7 +21,7 @@ use crate::model::{Outcomes, ParameterSpec, Parameters};
 
 /// Sizes of a categorical head.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct HeadSizes {
+pub struct HeadSizes {
     /// C
     pub width: u32,
     /// V
@@ -35,7 +36,8 @@ impl HeadSizes {
         [self.width, self.outcomes].map(u64::from)
     }
 
-    pub(crate) fn specs(&self) -> Vec<ParameterSpec> {
+    /// Parameters: `lin.0`, `lin.2` and, of a complex wave function, `phase.0`, `phase.2`.
+    pub fn specs(&self) -> Vec<ParameterSpec> {
         let [c, v] = [self.width, self.outcomes].map(|size| size as usize);
         let mut specs = [linear("lin.0", c, c), linear("lin.2", v, c)].concat();
         if self.complex {
@@ -45,21 +47,24 @@ impl HeadSizes {
     }
 
     /// Elements of a gradient block of the widest weight with its bias.
-    pub(crate) fn part_width(&self) -> u64 {
+    pub fn part_width(&self) -> u64 {
         let [c, v] = self.widths();
         (c + 1) * c.max(v)
     }
 }
 
 /// Buffer for the logits and phases of rows.
-pub(crate) struct OutcomeBuffers {
+pub struct OutcomeBuffers {
     buffer: Buffer,
     views: Outcomes,
 }
 
 impl OutcomeBuffers {
     /// Creates buffers for `rows` rows of pass `name`.
-    pub(crate) fn new(gpu: &Gpu, name: &str, rows: u64, sizes: &HeadSizes) -> Result<Self> {
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub fn new(gpu: &Gpu, name: &str, rows: u64, sizes: &HeadSizes) -> Result<Self> {
         let elements = rows * u64::from(sizes.outcomes);
         let distance = part_outcomes(elements);
         let buffer =
@@ -72,7 +77,8 @@ impl OutcomeBuffers {
         Ok(Self { buffer, views })
     }
 
-    pub(crate) fn views(&self) -> Outcomes {
+    /// (rows, V): logits, and phases of a complex wave function.
+    pub fn views(&self) -> Outcomes {
         self.views.clone()
     }
 
@@ -127,13 +133,17 @@ impl HeadViews {
 }
 
 /// Categorical head on a device.
-pub(crate) struct CategoricalHead {
-    pub parameters: ParameterViews<HeadViews>,
+pub struct CategoricalHead {
+    pub(crate) parameters: ParameterViews<HeadViews>,
     sizes: HeadSizes,
 }
 
 impl CategoricalHead {
-    pub(crate) fn new(parameters: &Parameters, prefix: &str, sizes: HeadSizes) -> Result<Self> {
+    /// Finds the parameters of [`HeadSizes::specs`], to whose names `prefix` is prepended.
+    ///
+    /// # Errors
+    /// As [`Parameters::value`].
+    pub fn new(parameters: &Parameters, prefix: &str, sizes: HeadSizes) -> Result<Self> {
         let views = |find: &Find<'_>| {
             Ok(HeadViews {
                 logits: Layers::find(find, "lin")?,
@@ -143,16 +153,19 @@ impl CategoricalHead {
         Ok(Self { parameters: ParameterViews::new(parameters, prefix, views)?, sizes })
     }
 
-    /// Records the outcomes of rows of `x`; `hidden` is scratch, (rows, C).
-    pub(crate) fn record(
+    /// Records the outcomes of an inference pass; row r of the pass is row r·stride + first of `outcomes`.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(
         &self,
         plan: &mut Plan,
-        views: &HeadViews,
-        [x, hidden]: [&View; 2],
+        InferenceRows { x, scratch: hidden }: &InferenceRows,
         outcomes: &Outcomes,
         rows: &Rows,
         place: RowLayout,
     ) -> Result<()> {
+        let views = &self.parameters.sampled;
         views.logits.record(plan, &self.sizes, [x, hidden, &outcomes.logits], rows, place)?;
         match (&views.phases, &outcomes.phases) {
             (Some(layers), Some(phases)) => layers.record(plan, &self.sizes, [x, hidden, phases], rows, place),
@@ -161,8 +174,19 @@ impl CategoricalHead {
     }
 }
 
+/// Rows of the backward pass of a head, (rows, C) each.
+#[derive(Debug, Clone)]
+pub struct HeadGradientRows {
+    /// Input of the head.
+    pub x: View,
+    /// Scratch.
+    pub scratch: View,
+    /// Receives the gradient of `x`.
+    pub d_x: View,
+}
+
 /// Activations and outcomes that the training pass keeps.
-pub(crate) struct HeadTraining {
+pub struct HeadTraining {
     /// (rows, C)
     hidden: Buffer,
     phases: Option<PhaseTraining>,
@@ -178,7 +202,11 @@ struct PhaseTraining {
 }
 
 impl HeadTraining {
-    pub(crate) fn new(gpu: &Gpu, sizes: &HeadSizes, rows: u32) -> Result<Self> {
+    /// Creates buffers for `rows` rows.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub fn new(gpu: &Gpu, sizes: &HeadSizes, rows: u32) -> Result<Self> {
         let buffer =
             |name: &str| gpu.buffer(&format!("ketformer.head.{name}"), u64::from(rows) * u64::from(sizes.width));
         let phases = || Ok(PhaseTraining { hidden: buffer("phase.hidden")?, d_x: buffer("d_x")? });
@@ -189,7 +217,11 @@ impl HeadTraining {
         })
     }
 
-    pub(crate) fn forward(&self, head: &CategoricalHead, plan: &mut Plan, x: &View, rows: &Rows) -> Result<Outcomes> {
+    /// Records the outcomes of rows of `x`, (rows, C).
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn forward(&self, head: &CategoricalHead, plan: &mut Plan, x: &View, rows: &Rows) -> Result<Outcomes> {
         let (views, outcomes) = (&head.parameters.values, self.outcomes.views());
         views.logits.record(plan, &head.sizes, [x, &self.hidden, &outcomes.logits], rows, RowLayout::SAME)?;
         if let (Some(layers), Some(kept), Some(phases)) = (&views.phases, &self.phases, &outcomes.phases) {
@@ -198,14 +230,16 @@ impl HeadTraining {
         Ok(outcomes)
     }
 
-    /// Records the gradient of `x` into `d_x`, from the gradients that have overwritten logits and phases; `d_hidden`
-    /// is scratch, (rows, C).
-    pub(crate) fn backward(
+    /// Records the gradients of the parameters and of `x`, from the gradients that have overwritten the outcomes.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn backward(
         &self,
         head: &CategoricalHead,
         plan: &mut Plan,
         reversed: &BackwardContext<'_>,
-        [x, d_hidden, d_x]: [&View; 3],
+        HeadGradientRows { x, scratch: d_hidden, d_x }: &HeadGradientRows,
     ) -> Result<()> {
         let (c, v) = (head.sizes.width, head.sizes.outcomes);
         let ParameterViews { values, gradients, .. } = &head.parameters;

@@ -11,15 +11,16 @@ use crate::model::{Initial, ParameterSpec, Parameters, Start};
 
 /// Sizes of an embedding, as `u32` for shaders, and its optional trained parameters.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct EmbeddingSizes {
+pub struct EmbeddingSizes {
     /// C
     pub width: u32,
     /// P
     pub sites_per_patch: u32,
     /// T of a sequence, the rows of the positional encoding
     pub patches: u32,
-    /// Words of the row metadata.
+    /// Words of the row metadata; 4 where a patch is a token.
     pub stride: u32,
+    /// Input at the first position.
     pub start: Start,
     /// Whether the positional encoding is trained.
     pub learns_position: bool,
@@ -53,15 +54,16 @@ impl EmbeddingViews {
 }
 
 /// Embedding on a device.
-pub(crate) struct Embedding {
-    pub parameters: ParameterViews<EmbeddingViews>,
+pub struct Embedding {
+    pub(crate) parameters: ParameterViews<EmbeddingViews>,
     /// (T, C)
-    pub position: View,
+    pub(crate) position: View,
     sizes: EmbeddingSizes,
 }
 
 impl Embedding {
-    pub(crate) fn specs(sizes: &EmbeddingSizes) -> Vec<ParameterSpec> {
+    /// Parameters: `tokenize.0` and, if they are trained, `start` and `pos_encoder.weight`.
+    pub fn specs(sizes: &EmbeddingSizes) -> Vec<ParameterSpec> {
         let [c, p, t] = [sizes.width, sizes.sites_per_patch, sizes.patches].map(|size| size as usize);
         let mut specs: Vec<ParameterSpec> = linear("tokenize.0", c, p).into();
         let mut learned = |name: &str, shape| specs.push(ParameterSpec { name: name.into(), shape, initial: small() });
@@ -74,8 +76,12 @@ impl Embedding {
         specs
     }
 
-    /// Creates the embedding; `position`, (T, C), is the positional encoding, and is not read if it is trained.
-    pub(crate) fn new(
+    /// Creates the embedding; `position`, (T, C), is the positional encoding, and is not read if it is trained. `prefix`
+    /// is prepended to the names of the parameters.
+    ///
+    /// # Errors
+    /// As [`Parameters::value`] and [`Gpu::buffer`].
+    pub fn new(
         gpu: &Gpu,
         parameters: &Parameters,
         prefix: &str,
@@ -91,7 +97,7 @@ impl Embedding {
     }
 
     /// Elements of a block of the parameter gradient.
-    pub(crate) fn part_width(sizes: &EmbeddingSizes) -> u64 {
+    pub fn part_width(sizes: &EmbeddingSizes) -> u64 {
         let table = if sizes.learns_position { sizes.patches } else { 1 };
         u64::from(table.max(sizes.sites_per_patch + 1)) * u64::from(sizes.width)
     }
@@ -101,8 +107,12 @@ impl Embedding {
         EmbedShape { rows: rows.clone(), width, sites_per_patch, patches, stride }
     }
 
-    /// Records the embedding of rows. It is not a matrix product; its kernel reads f32 in any precision.
-    pub(crate) fn record(&self, plan: &mut Plan, row_meta: &View, rows: &Rows, x: &View) -> Result<()> {
+    /// Records the embedding of rows from their metadata into `x`, (rows, C). It is not a matrix product; its kernel
+    /// reads f32 in any precision.
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn record(&self, plan: &mut Plan, row_meta: &View, rows: &Rows, x: &View) -> Result<()> {
         let EmbeddingViews { token, start, .. } = &self.parameters.values;
         let embed = EmbedForward {
             rows: row_meta.clone(),
@@ -115,14 +125,11 @@ impl Embedding {
         embed.record(plan, &self.shape(rows))
     }
 
-    /// Records the gradient of the parameters over whole samples.
-    pub(crate) fn backward(
-        &self,
-        plan: &mut Plan,
-        row_meta: &View,
-        d_x: &View,
-        reversed: &BackwardContext<'_>,
-    ) -> Result<()> {
+    /// Records the gradient of the parameters over whole samples from that of the embedded rows, (rows, C).
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn backward(&self, plan: &mut Plan, row_meta: &View, d_x: &View, reversed: &BackwardContext<'_>) -> Result<()> {
         let ParameterViews { values, gradients, .. } = &self.parameters;
         let shape = self.shape(reversed.rows);
         let embed = EmbedGradient {

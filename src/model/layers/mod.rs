@@ -6,6 +6,9 @@
 //!
 //! `block` has the options of a transformer block: softmax or linear attention, which only `self_attention`
 //! distinguishes, norms after or before the parts, relu or gelu. `embedding` has learned positions and a learned start.
+//!
+//! An embedding, a transformer and a head, with the passes of [`super::Autoregressive`] between them, are a wave function
+//! of one's own: see `examples/own_wave_function.rs`.
 
 pub(crate) mod affine;
 pub(crate) mod attention_layers;
@@ -22,3 +25,9 @@ pub(crate) mod sequence_decoder;
 pub(crate) mod transformer;
 pub(crate) mod transformer_layers;
 pub(crate) mod transformer_training;
+
+pub use affine::BackwardContext;
+pub use categorical_head::{CategoricalHead, HeadGradientRows, HeadSizes, HeadTraining, OutcomeBuffers};
+pub use embedding::{Embedding, EmbeddingSizes};
+pub use transformer::{InferenceRows, TrainingRows, Transformer};
+pub use transformer_layers::{RowLayout, TransformerSizes};

@@ -3,7 +3,8 @@
 //! K layers transform embedded rows (rows, C) into the input rows of a head. Embedding and head belong to the wave
 //! function.
 
-use super::affine::norm;
+use super::affine::{BackwardContext, norm};
+use super::categorical_head::HeadGradientRows;
 use super::feed_forward::Hidden;
 use super::self_attention;
 use super::self_attention::{AttentionStates, Operands};
@@ -14,7 +15,7 @@ use crate::gpu::{Buffer, DType, Gpu, Plan, Rows, View};
 use crate::kernels::attention::{AttentionShape, AttentionSuffix, SuffixShape};
 use crate::kernels::nn::norm::NormShape;
 use crate::model::wave_function::no_room;
-use crate::model::{Capacity, Norm, Precision, SuffixBatch};
+use crate::model::{Capacity, Norm, ParameterSpec, Parameters, Precision, SuffixBatch};
 
 /// Scratch of an inference pass.
 struct Scratch {
@@ -61,9 +62,41 @@ impl Scratch {
     }
 }
 
-/// Transformer on a device, with the cache that decoding fills and suffix batches read.
-pub(crate) struct Transformer {
-    pub layers: TransformerLayers,
+/// Rows of an inference pass, (rows, C) each.
+#[derive(Debug, Clone)]
+pub struct InferenceRows {
+    /// Embedded rows before the pass, rows of the last layer after it.
+    pub x: View,
+    /// Scratch.
+    pub scratch: View,
+}
+
+/// Rows of a training pass, (rows, C) each.
+#[derive(Debug, Clone)]
+pub struct TrainingRows {
+    /// Embedded rows, which the wave function writes before the forward pass.
+    pub embedded: View,
+    /// Rows of the last layer, which the forward pass writes.
+    pub top: View,
+    /// Gradient of `top`, which the wave function writes before the backward pass.
+    pub d_top: View,
+    /// Gradient of `embedded`, which the backward pass writes.
+    pub d_embedded: View,
+    /// Scratch, unused before the backward pass.
+    pub scratch: View,
+}
+
+impl TrainingRows {
+    /// Rows of the backward pass of a head that reads `top`.
+    pub fn of_head(&self) -> HeadGradientRows {
+        HeadGradientRows { x: self.top.clone(), scratch: self.scratch.clone(), d_x: self.d_top.clone() }
+    }
+}
+
+/// Causal transformer on a device, with the cache that decoding fills and suffix batches read, and the activations of
+/// training passes.
+pub struct Transformer {
+    pub(crate) layers: TransformerLayers,
     capacity: Capacity,
     decode: Scratch,
     /// Rows [q | k | v] and states of each layer.
@@ -82,9 +115,35 @@ pub(crate) struct Transformer {
 }
 
 impl Transformer {
+    /// Parameters of a transformer, with PyTorch's names and initial values.
+    pub fn specs(sizes: &TransformerSizes) -> Vec<ParameterSpec> {
+        TransformerLayers::specs(sizes)
+    }
+
+    /// Elements of a gradient block of the widest weight with its bias.
+    pub fn part_width(sizes: &TransformerSizes) -> u64 {
+        TransformerTraining::part_width(sizes)
+    }
+
+    /// Finds the parameters of [`Transformer::specs`], to whose names `prefix` is prepended, and creates the buffers of
+    /// all passes; `capacity` counts samples and rows.
+    ///
+    /// # Errors
+    /// As [`Parameters::value`] and [`Gpu::buffer`].
+    pub fn new(
+        gpu: &Gpu,
+        parameters: &Parameters,
+        prefix: &str,
+        sizes: TransformerSizes,
+        capacity: Capacity,
+    ) -> Result<Self> {
+        let layers = TransformerLayers::new(parameters, prefix, sizes)?;
+        Self::of_layers(gpu, layers, parameters.precision(), capacity, None)
+    }
+
     /// Creates the buffers of the transformer `layers`; `capacity` counts its samples and rows. With `layer_cache`, the
     /// caches of all layers are in one buffer at this distance in elements.
-    pub(crate) fn new(
+    pub(crate) fn of_layers(
         gpu: &Gpu,
         layers: TransformerLayers,
         precision: Precision,
@@ -133,18 +192,61 @@ impl Transformer {
         self.cache_buffers[0].view()
     }
 
-    /// (samples, C) twice: rows of [`Transformer::decode`], embedded before and the last layer's after, and scratch.
-    pub(crate) fn decode_rows(&self) -> [View; 2] {
-        [self.decode.x.view(), self.decode.normed.view()]
+    /// (samples, C): rows of [`Transformer::decode`].
+    pub fn decode_rows(&self) -> InferenceRows {
+        InferenceRows { x: self.decode.x.view(), scratch: self.decode.normed.view() }
     }
 
-    /// (move rows, C) twice: the same for [`Transformer::connected`].
-    pub(crate) fn move_rows(&self) -> [View; 2] {
-        [self.moves.x.view(), self.moves.normed.view()]
+    /// (move rows, C): rows of [`Transformer::connected`].
+    pub fn connected_rows(&self) -> InferenceRows {
+        InferenceRows { x: self.moves.x.view(), scratch: self.moves.normed.view() }
+    }
+
+    /// (training samples·T, C): rows of [`Transformer::forward`] and [`Transformer::backward`].
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Shape`] if the capacity has no training samples.
+    pub fn training_rows(&self) -> Result<TrainingRows> {
+        let training = self.training()?;
+        Ok(TrainingRows {
+            embedded: training.embedded(),
+            top: training.top(),
+            d_top: training.d_top(),
+            d_embedded: training.d_embedded(),
+            scratch: training.d_scratch(),
+        })
+    }
+
+    /// Records the pass over whole samples from the embedded rows to the top, and keeps the activations.
+    ///
+    /// # Errors
+    /// As [`Transformer::training_rows`] and [`Plan::launch`].
+    pub fn forward(&self, plan: &mut Plan, rows: &Rows) -> Result<()> {
+        self.training()?.forward(&self.layers, plan, rows, None)
+    }
+
+    /// Records the gradients of the parameters and of the embedded rows from that of the top.
+    ///
+    /// # Errors
+    /// As [`Transformer::training_rows`] and [`Plan::launch`].
+    pub fn backward(&self, plan: &mut Plan, reversed: &BackwardContext<'_>) -> Result<()> {
+        self.training()?.backward(&self.layers, plan, reversed, None)
+    }
+
+    /// Records the attention weights of each layer, (H, T, T), averaged over the `samples` samples of the last forward
+    /// pass.
+    ///
+    /// # Errors
+    /// As [`Transformer::training_rows`] and [`Plan::launch`].
+    pub fn attention_weights(&self, plan: &mut Plan, samples: u32, layers: &[View]) -> Result<()> {
+        self.training()?.attention_weights(&self.layers, plan, samples, layers)
     }
 
     /// Records position `t` of every sample, in place from the embedded rows; keeps the keys and values.
-    pub(crate) fn decode(&self, plan: &mut Plan, t: u32) -> Result<()> {
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn decode(&self, plan: &mut Plan, t: u32) -> Result<()> {
         let samples = self.capacity.samples;
         let rows = Rows::from(samples);
         let (sizes, scratch) = (&self.layers.sizes, &self.decode);
@@ -168,7 +270,10 @@ impl Transformer {
     }
 
     /// Records a suffix batch, in place from the embedded rows; the earlier positions are in the cache.
-    pub(crate) fn connected(&self, plan: &mut Plan, packed: &SuffixBatch) -> Result<()> {
+    ///
+    /// # Errors
+    /// As [`Plan::launch`].
+    pub fn connected(&self, plan: &mut Plan, packed: &SuffixBatch) -> Result<()> {
         let (sizes, scratch) = (&self.layers.sizes, &self.moves);
         let rows = packed.items.times(packed.rows_per_item);
         let pass = Pass {
@@ -218,11 +323,7 @@ impl Transformer {
         norm(plan, &scratch.attention, affine, made, &NormShape::new(pass.rows.clone(), self.layers.sizes.width))
     }
 
-    /// Activations of whole samples.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Shape`] if the network has no room for training.
-    pub(crate) fn training(&self) -> Result<&TransformerTraining> {
+    fn training(&self) -> Result<&TransformerTraining> {
         self.training.as_ref().ok_or_else(no_room)
     }
 }

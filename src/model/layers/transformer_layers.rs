@@ -13,7 +13,7 @@ use crate::model::{Activation, Attention, Initial, Norm, ParameterSpec, Paramete
 
 /// Sizes of a transformer, as `u32` for shaders.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct TransformerSizes {
+pub struct TransformerSizes {
     /// T
     pub positions: u32,
     /// Positions of a sequence; T if a sample is one sequence.
@@ -26,14 +26,17 @@ pub(crate) struct TransformerSizes {
     pub feed_forward: u32,
     /// K
     pub layers: u32,
+    /// Type of attention.
     pub attention: Attention,
+    /// Place of the norms.
     pub norm: Norm,
+    /// Activation of the hidden layer.
     pub activation: Activation,
 }
 
 impl TransformerSizes {
     /// D
-    pub(crate) fn head_width(&self) -> u32 {
+    pub fn head_width(&self) -> u32 {
         self.width / self.heads
     }
 }
@@ -151,13 +154,16 @@ pub(crate) struct LayerBuffers {
 
 /// Layout of a pass's rows in a buffer over whole samples: row r of the pass is row r·stride + first of the buffer.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RowLayout {
+pub struct RowLayout {
+    /// Rows of the buffer from one row of the pass to the next.
     pub stride: u32,
+    /// Row of the buffer of the first row of the pass.
     pub first: u32,
 }
 
 impl RowLayout {
-    pub(crate) const SAME: Self = Self { stride: 1, first: 0 };
+    /// The rows of the pass are those of the buffer.
+    pub const SAME: Self = Self { stride: 1, first: 0 };
 }
 
 /// Arguments of a pass that are the same for all layers.

@@ -13,7 +13,6 @@ use crate::model::layers::affine::BackwardContext;
 use crate::model::layers::embedding::{Embedding, EmbeddingSizes};
 use crate::model::layers::transformer::Transformer;
 use crate::model::layers::transformer_layers::{TransformerLayers, TransformerSizes};
-use crate::model::layers::transformer_training::TransformerTraining;
 use crate::model::wave_function::{LargeRows, no_room};
 use crate::model::{Autoregressive, Capacity, Outcomes, ParameterSpec, Parameters, SuffixBatch};
 
@@ -79,7 +78,7 @@ impl LptfSizes {
 
     /// Elements of a block of the widest gradient over rows of large patches.
     fn part_width(&self) -> u64 {
-        TransformerTraining::part_width(&self.transformer)
+        Transformer::part_width(&self.transformer)
             .max(Embedding::part_width(&self.embedding))
             .max(self.sub.part_width(self.width()))
     }
@@ -106,11 +105,10 @@ impl LptfNetwork {
         };
         let whole = Arc::new(LargeRows::new(gpu, &LargeTables::whole(large_patch.patches, large_patch.sub_patches))?);
         let layer = (large_patch, transformer.width);
-        let layers = TransformerLayers::new(parameters, "", transformer)?;
         let numbers: Vec<u32> = (0..capacity.samples).collect();
         Ok(Self {
             embedding: Embedding::new(gpu, parameters, "", &tables.position, embedding)?,
-            transformer: Transformer::new(gpu, layers, parameters.precision(), large_rows, None)?,
+            transformer: Transformer::new(gpu, parameters, "", transformer, large_rows)?,
             sub: sub.network(gpu, parameters, layer, &tables.sub_position, whole.clone(), capacity)?,
             places: gpu.upload("ketformer.large.places", &tables.places)?,
             of_samples: gpu.upload("ketformer.large.of_samples", &LargeTables::of_samples(l))?,
@@ -155,7 +153,7 @@ impl LptfNetwork {
 
 impl Autoregressive for LptfNetwork {
     fn decode(&self, plan: &mut Plan, rows: &View, tokens: &View, t: u32) -> Result<()> {
-        let [x, _] = self.transformer.decode_rows();
+        let x = self.transformer.decode_rows().x;
         if t.is_multiple_of(self.large_patch.sub_patches) {
             let large = t / self.large_patch.sub_patches;
             let samples = self.samples(self.numbers.view(), tokens);
@@ -176,7 +174,7 @@ impl Autoregressive for LptfNetwork {
             let message = "the suffix batch has rows of sub-patches but none of their large patches; give both";
             Error::new(ErrorKind::Shape, message)
         })?;
-        let [x, _] = self.transformer.move_rows();
+        let x = self.transformer.connected_rows().x;
         if large.per_item > 0 {
             let window = LargeWindow {
                 items: packed.items.clone(),
@@ -201,7 +199,7 @@ impl Autoregressive for LptfNetwork {
     }
 
     fn forward(&self, plan: &mut Plan, row_meta: &View, rows: &Rows) -> Result<Outcomes> {
-        let (transformer, Training { rows: large, .. }) = (self.transformer.training()?, self.training()?);
+        let (kept, Training { rows: large, .. }) = (self.transformer.training_rows()?, self.training()?);
         let window = LargeWindow {
             items: rows.items(self.large_patch.patches),
             first_item: 0,
@@ -210,24 +208,24 @@ impl Autoregressive for LptfNetwork {
             packed_per_item: self.large_patch.patches,
         };
         let from = (None, Some(row_meta));
-        self.embed(plan, from, (&self.whole.rows, &window), [large, &transformer.embedded()])?;
-        transformer.forward(&self.transformer.layers, plan, &rows.items(self.large_patch.sub_patches), None)?;
-        self.sub.forward(plan, row_meta, rows, &transformer.top())
+        self.embed(plan, from, (&self.whole.rows, &window), [large, &kept.embedded])?;
+        self.transformer.forward(plan, &rows.items(self.large_patch.sub_patches))?;
+        self.sub.forward(plan, row_meta, rows, &kept.top)
     }
 
     fn backward(&self, plan: &mut Plan, row_meta: &View, rows: &Rows, into: GradientInto<'_>) -> Result<()> {
-        let (transformer, Training { rows: large, part }) = (self.transformer.training()?, self.training()?);
+        let (kept, Training { rows: large, part }) = (self.transformer.training_rows()?, self.training()?);
         let large_rows = rows.items(self.large_patch.sub_patches);
         let sums = GradientSums::new(part.view(), into);
         let reversed = BackwardContext { rows: &large_rows, sums: &sums };
-        let conditionings = [&transformer.top(), &transformer.d_top()];
+        let conditionings = [&kept.top, &kept.d_top];
         self.sub.backward(plan, row_meta, rows, &reversed, conditionings)?;
-        transformer.backward(&self.transformer.layers, plan, &reversed, None)?;
-        self.embedding.backward(plan, large, &transformer.d_embedded(), &reversed)?;
+        self.transformer.backward(plan, &reversed)?;
+        self.embedding.backward(plan, large, &kept.d_embedded, &reversed)?;
         sums.finish(plan)
     }
 
     fn attention(&self, plan: &mut Plan, samples: u32, layers: &[View]) -> Result<()> {
-        self.transformer.training()?.attention_weights(&self.transformer.layers, plan, samples, layers)
+        self.transformer.attention_weights(plan, samples, layers)
     }
 }

@@ -5,7 +5,7 @@ use rand_distr::StandardNormal;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, DType, Gpu, View};
-use crate::kernels::linear::GradientWidths;
+use crate::kernels::linear::{GradientWidths, scratch_of_items};
 use crate::kernels::nn::cast_f16::{LARGEST, WeightsCastF16};
 use crate::model::{Precision, Tensor, Weights};
 
@@ -185,6 +185,15 @@ impl Layout {
     }
 }
 
+/// Number of rows of a training pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SampleRows {
+    /// Samples of the pass.
+    pub samples: u32,
+    /// Rows of each sample: its patches, or 1.
+    pub rows_per_sample: u32,
+}
+
 /// Parameters of a model on a device and their gradient: two flat buffers with the same slots, and in
 /// [`Precision::Mixed`] a third with the parameters cast to f16.
 pub struct Parameters {
@@ -232,6 +241,19 @@ impl Parameters {
     /// Gradient of all parameters.
     pub fn gradient(&self) -> View {
         self.gradient.view()
+    }
+
+    /// Creates the scratch of [`GradientSums`] for training passes. `widest` is the largest
+    /// number of elements of a gradient that a kernel computes at once, as [`Transformer::part_width`].
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    ///
+    /// [`GradientSums`]: crate::kernels::linear::GradientSums
+    /// [`Transformer::part_width`]: crate::model::layers::Transformer::part_width
+    pub fn gradient_scratch(&self, gpu: &Gpu, widest: u64, rows: SampleRows) -> Result<Buffer> {
+        let SampleRows { samples, rows_per_sample } = rows;
+        gpu.buffer("ketformer.part", scratch_of_items(gpu, samples, rows_per_sample, &self.gradient_widths(widest)))
     }
 
     /// Number of floats of all gradients, of which the kernels of a model compute at most `widest` at once.

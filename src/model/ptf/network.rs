@@ -4,7 +4,6 @@ use super::decoding::{Decoding, parameters_at};
 use super::sizes::Sizes;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
-use crate::kernels::linear;
 use crate::kernels::linear::{GradientInto, GradientSums};
 use crate::model::layers::affine::BackwardContext;
 use crate::model::layers::categorical_head::{CategoricalHead, HeadTraining, OutcomeBuffers};
@@ -12,9 +11,8 @@ use crate::model::layers::embedding::Embedding;
 use crate::model::layers::sequence_decoder::{DecoderOutputs, SequenceDecoder};
 use crate::model::layers::transformer::Transformer;
 use crate::model::layers::transformer_layers::{RowLayout, TransformerLayers};
-use crate::model::layers::transformer_training::TransformerTraining;
 use crate::model::wave_function::no_room;
-use crate::model::{Autoregressive, Capacity, Outcomes, ParameterSpec, Parameters, SuffixBatch};
+use crate::model::{Autoregressive, Capacity, Outcomes, ParameterSpec, Parameters, SampleRows, SuffixBatch};
 
 /// Buffers of the training pass, except those of the transformer.
 struct Training {
@@ -53,19 +51,17 @@ impl PtfNetwork {
     ) -> Result<Self> {
         let decoder_sizes = decoding.of_sequences(gpu, &sizes);
         let training = || {
-            let (samples, patches) = (capacity.training_samples, sizes.patches());
-            let widths = parameters.gradient_widths(sizes.part_width());
-            let part = linear::scratch_of_items(gpu, samples, patches, &widths);
+            let rows = SampleRows { samples: capacity.training_samples, rows_per_sample: sizes.patches() };
             Ok(Training {
-                head: HeadTraining::new(gpu, &sizes.head(), samples * patches)?,
-                part: gpu.buffer("ketformer.part", part)?,
+                head: HeadTraining::new(gpu, &sizes.head(), rows.samples * rows.rows_per_sample)?,
+                part: parameters.gradient_scratch(gpu, sizes.part_width(), rows)?,
             })
         };
         let decoded_rows = u64::from(capacity.samples) * u64::from(sizes.patches());
         let layer_cache = decoder_sizes.map(|decoder| decoder.layer_cache(capacity.samples));
         let embedding = Embedding::new(gpu, parameters, prefix, position, sizes.embedding)?;
         let layers = TransformerLayers::new(parameters, prefix, sizes.transformer)?;
-        let transformer = Transformer::new(gpu, layers, parameters.precision(), capacity, layer_cache)?;
+        let transformer = Transformer::of_layers(gpu, layers, parameters.precision(), capacity, layer_cache)?;
         let head = CategoricalHead::new(parameters, prefix, sizes.head())?;
         let decoded = OutcomeBuffers::new(gpu, "decode", decoded_rows, &sizes.head())?;
         let decoder = |sizes| {
@@ -88,10 +84,8 @@ impl PtfNetwork {
         })
     }
 
-    fn training(&self) -> Result<(&TransformerTraining, &Training)> {
-        let transformer = self.transformer.training()?;
-        // Either all parts have room for training or none has.
-        self.training.as_ref().map(|training| (transformer, training)).ok_or_else(no_room)
+    fn training(&self) -> Result<&Training> {
+        self.training.as_ref().ok_or_else(no_room)
     }
 }
 
@@ -106,12 +100,12 @@ impl PtfNetwork {
         between: impl FnOnce(&mut Plan, &View) -> Result<()>,
     ) -> Result<()> {
         let rows = Rows::from(self.samples);
-        let [x, hidden] = self.transformer.decode_rows();
-        self.embedding.record(plan, row_meta, &rows, &x)?;
-        between(plan, &x)?;
+        let decoded = self.transformer.decode_rows();
+        self.embedding.record(plan, row_meta, &rows, &decoded.x)?;
+        between(plan, &decoded.x)?;
         self.transformer.decode(plan, t)?;
         let place = RowLayout { stride: self.sizes.patches(), first: t };
-        self.head.record(plan, &self.head.parameters.sampled, [&x, &hidden], &self.decoded.views(), &rows, place)
+        self.head.record(plan, &decoded, &self.decoded.views(), &rows, place)
     }
 
     pub(crate) fn connected_with(
@@ -121,12 +115,12 @@ impl PtfNetwork {
         between: impl FnOnce(&mut Plan, &View) -> Result<()>,
     ) -> Result<Outcomes> {
         let rows = packed.items.times(packed.rows_per_item);
-        let [x, hidden] = self.transformer.move_rows();
-        self.embedding.record(plan, &packed.row_meta, &rows, &x)?;
-        between(plan, &x)?;
+        let moved = self.transformer.connected_rows();
+        self.embedding.record(plan, &packed.row_meta, &rows, &moved.x)?;
+        between(plan, &moved.x)?;
         self.transformer.connected(plan, packed)?;
         let outcomes = self.moved.views();
-        self.head.record(plan, &self.head.parameters.sampled, [&x, &hidden], &outcomes, &rows, RowLayout::SAME)?;
+        self.head.record(plan, &moved, &outcomes, &rows, RowLayout::SAME)?;
         Ok(outcomes)
     }
 
@@ -137,12 +131,11 @@ impl PtfNetwork {
         rows: &Rows,
         between: impl FnOnce(&mut Plan, &View) -> Result<()>,
     ) -> Result<Outcomes> {
-        let (transformer, Training { head, .. }) = self.training()?;
-        let x = transformer.embedded();
-        self.embedding.record(plan, row_meta, rows, &x)?;
-        between(plan, &x)?;
-        transformer.forward(&self.transformer.layers, plan, rows, None)?;
-        head.forward(&self.head, plan, &transformer.top(), rows)
+        let kept = self.transformer.training_rows()?;
+        self.embedding.record(plan, row_meta, rows, &kept.embedded)?;
+        between(plan, &kept.embedded)?;
+        self.transformer.forward(plan, rows)?;
+        self.training()?.head.forward(&self.head, plan, &kept.top, rows)
     }
 
     pub(crate) fn backward_with(
@@ -153,15 +146,13 @@ impl PtfNetwork {
         into: GradientInto<'_>,
         between: impl FnOnce(&mut Plan, &View) -> Result<()>,
     ) -> Result<()> {
-        let (transformer, Training { head, part }) = self.training()?;
+        let (kept, Training { head, part }) = (self.transformer.training_rows()?, self.training()?);
         let sums = GradientSums::new(part.view(), into);
         let reversed = BackwardContext { rows, sums: &sums };
-        let through = [&transformer.top(), &transformer.d_scratch(), &transformer.d_top()];
-        head.backward(&self.head, plan, &reversed, through)?;
-        transformer.backward(&self.transformer.layers, plan, &reversed, None)?;
-        let d_embedded = transformer.d_embedded();
-        between(plan, &d_embedded)?;
-        self.embedding.backward(plan, row_meta, &d_embedded, &reversed)?;
+        head.backward(&self.head, plan, &reversed, &kept.of_head())?;
+        self.transformer.backward(plan, &reversed)?;
+        between(plan, &kept.d_embedded)?;
+        self.embedding.backward(plan, row_meta, &kept.d_embedded, &reversed)?;
         sums.finish(plan)
     }
 }
@@ -192,6 +183,6 @@ impl Autoregressive for PtfNetwork {
     }
 
     fn attention(&self, plan: &mut Plan, samples: u32, layers: &[View]) -> Result<()> {
-        self.training()?.0.attention_weights(&self.transformer.layers, plan, samples, layers)
+        self.transformer.attention_weights(plan, samples, layers)
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::model::layers::categorical_head::HeadSizes;
 use crate::model::layers::embedding::{Embedding, EmbeddingSizes};
+use crate::model::layers::transformer::Transformer;
 use crate::model::layers::transformer_layers::TransformerSizes;
-use crate::model::layers::transformer_training::TransformerTraining;
 
 /// Sizes of a PTF on a lattice, as `u32` for shaders.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,7 @@ impl Sizes {
 
     /// Elements of a gradient block of the widest weight with its bias.
     pub(crate) fn part_width(&self) -> u64 {
-        TransformerTraining::part_width(&self.transformer)
+        Transformer::part_width(&self.transformer)
             .max(self.head().part_width())
             .max(Embedding::part_width(&self.embedding))
     }

@@ -2,7 +2,6 @@
 
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
-use crate::kernels::linear;
 use crate::kernels::linear::{
     Extra, GradientInto, GradientShape, GradientSums, LinearGradient, LinearProduct, LinearShape,
 };
@@ -11,8 +10,8 @@ use crate::kernels::rbm::sweep::{RbmSweep, SweepShape};
 use crate::kernels::vmc::rows::Window;
 use crate::kernels::vmc::spins::RowsSpins;
 use crate::model::{
-    Capacity, ChainWindow, ConnectedMoves, LogPsi, LogPsiGradient, Metropolis, Parameters, Proposal, Stretch,
-    Unnormalized,
+    Capacity, ChainWindow, ConnectedMoves, LogPsi, LogPsiGradient, Metropolis, Parameters, Proposal, SampleRows,
+    Stretch, Unnormalized,
 };
 
 /// Names of the parameters.
@@ -112,11 +111,11 @@ impl RbmNetwork {
             Ok(Values { visible_bias: of(VISIBLE_BIAS)?, kernel: of(KERNEL)?, hidden_bias: of(HIDDEN_BIAS)? })
         };
         let training = |samples: u32| {
-            let widths = parameters.gradient_widths((u64::from(shape.hidden) + 1) * u64::from(shape.sites));
+            let widest = (u64::from(shape.hidden) + 1) * u64::from(shape.sites);
             Ok(Training {
                 activations: Activations::new(gpu, "training", &shape, samples)?,
                 slope: gpu.buffer("ketformer.rbm.training.slope", samples.into())?,
-                part: gpu.buffer("ketformer.part", linear::scratch_of_items(gpu, samples, 1, &widths))?,
+                part: parameters.gradient_scratch(gpu, widest, SampleRows { samples, rows_per_sample: 1 })?,
             })
         };
         Ok(Self {

@@ -11,6 +11,7 @@ use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear::GradientInto;
 use crate::kernels::nn::recurrent::{Before, RecurrentLinks, RecurrentStep, StepRows, Strided};
 use crate::model::layers::categorical_head::OutcomeBuffers;
+use crate::model::layers::transformer::InferenceRows;
 use crate::model::layers::transformer_layers::RowLayout;
 use crate::model::wave_function::no_room;
 use crate::model::{Autoregressive, Capacity, Outcomes, Parameters, SuffixBatch};
@@ -106,14 +107,8 @@ impl RnnNetwork {
         let elements = u64::from(self.samples) * u64::from(self.cell.sizes.width);
         let x = self.states.range("ketformer.decode.states", u64::from(t) * elements, elements)?;
         let place = RowLayout { stride: self.cell.sizes.patches, first: t };
-        self.cell.head.record(
-            plan,
-            &self.cell.head.parameters.sampled,
-            [&x, &self.hidden],
-            &self.decoded.views(),
-            &rows,
-            place,
-        )
+        let decoded = InferenceRows { x, scratch: self.hidden.view() };
+        self.cell.head.record(plan, &decoded, &self.decoded.views(), &rows, place)
     }
 
     /// As [`Autoregressive::connected`]; sequences start in `conditionings`, or in zeros.
@@ -145,15 +140,9 @@ impl RnnNetwork {
             step.record(plan, &self.cell.shape(&packed.items, rows, false))?;
         }
         let rows = packed.items.times(per_item);
-        let ([x, hidden], outcomes) = ([&self.move_states, &self.move_hidden].map(Buffer::view), self.moved.views());
-        self.cell.head.record(
-            plan,
-            &self.cell.head.parameters.sampled,
-            [&x, &hidden],
-            &outcomes,
-            &rows,
-            RowLayout::SAME,
-        )?;
+        let moved = InferenceRows { x: self.move_states.view(), scratch: self.move_hidden.view() };
+        let outcomes = self.moved.views();
+        self.cell.head.record(plan, &moved, &outcomes, &rows, RowLayout::SAME)?;
         Ok(outcomes)
     }
 

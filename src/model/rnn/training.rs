@@ -3,16 +3,15 @@
 use super::cell::{RecurrentCell, RnnSizes};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
-use crate::kernels::linear;
 use crate::kernels::linear::{GradientInto, GradientSums};
 use crate::kernels::nn::embed::{EmbedGradient, EmbedShape};
 use crate::kernels::nn::recurrent::{
     Before, Cell, RecurrentBackward, RecurrentBackwardShape, RecurrentStep, StepRows, Strided,
 };
 use crate::model::layers::affine::{BackwardContext, ParameterViews};
-use crate::model::layers::categorical_head::HeadTraining;
+use crate::model::layers::categorical_head::{HeadGradientRows, HeadTraining};
 use crate::model::wave_function::ROW_META;
-use crate::model::{Outcomes, Parameters};
+use crate::model::{Outcomes, Parameters, SampleRows};
 
 /// Activations that the forward pass keeps, and the scratch of its gradient, over rows of whole samples.
 pub(crate) struct RnnTraining {
@@ -39,11 +38,10 @@ impl RnnTraining {
 
     pub(crate) fn new(gpu: &Gpu, sizes: &RnnSizes, parameters: &Parameters, samples: u32) -> Result<Self> {
         let rows = samples * sizes.patches;
+        let of_samples = SampleRows { samples, rows_per_sample: sizes.patches };
         let buffer = |name: &str, width: u64| gpu.buffer(&format!("ketformer.rnn.{name}"), u64::from(rows) * width);
         let [c, g] = [sizes.width, sizes.gates()].map(u64::from);
         let gates = Self::gates(sizes);
-        let widths = parameters.gradient_widths(sizes.part_width());
-        let part = linear::scratch_of_items(gpu, samples, sizes.patches, &widths);
         Ok(Self {
             states: buffer("states", c)?,
             previous: buffer("previous", c)?,
@@ -51,7 +49,7 @@ impl RnnTraining {
             d_states: buffer("d_states", c)?,
             d_hidden: buffer("d_hidden", g)?,
             head: HeadTraining::new(gpu, &sizes.head(), rows)?,
-            part: gpu.buffer("ketformer.part", part)?,
+            part: parameters.gradient_scratch(gpu, sizes.part_width(), of_samples)?,
         })
     }
 
@@ -100,7 +98,8 @@ impl RnnTraining {
         let sums = GradientSums::new(self.part.view(), into);
         let reversed = BackwardContext { rows, sums: &sums };
         let (d_states, d_hidden) = (self.d_states.view(), self.d_hidden.view());
-        self.head.backward(&cell.head, plan, &reversed, [&self.states, &d_hidden, &d_states])?;
+        let rows_of_head = HeadGradientRows { x: self.states.view(), scratch: d_hidden.clone(), d_x: d_states.clone() };
+        self.head.backward(&cell.head, plan, &reversed, &rows_of_head)?;
 
         let step = RecurrentBackward {
             weight: values.state.weight.clone(),

@@ -7,13 +7,13 @@ use super::sizes::{VitAttention, VitSizes};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::attention::{AttentionBackward, AttentionWeights, WeightsOf};
-use crate::kernels::linear::{self, Activation, Extra, GradientInto, GradientSums};
+use crate::kernels::linear::{Activation, Extra, GradientInto, GradientSums};
 use crate::kernels::nn::complex_head::ComplexHeadBackward;
 use crate::kernels::nn::embed::{EmbedShape, TableGradient};
 use crate::kernels::vmc::repeat::{RepeatSource, RowsRepeat};
 use crate::model::layers::affine::{BackwardContext, ParameterViews};
 use crate::model::layers::feed_forward::{FeedForwardKept, Hidden};
-use crate::model::parameters::layout::Parameters;
+use crate::model::parameters::layout::{Parameters, SampleRows};
 use crate::model::wave_function::no_attention;
 
 /// Activations of a block that the forward pass keeps.
@@ -101,8 +101,6 @@ impl Training {
                 hidden: rows("hidden", f)?,
             })
         };
-        let widths = parameters.gradient_widths(Self::part_width(sizes));
-        let part = linear::scratch_of_items(gpu, samples, t, &widths);
         Ok(Self {
             spins: of_samples("spins", sizes.sites())?,
             blocks: (0..sizes.layers).map(block).collect::<Result<_>>()?,
@@ -123,7 +121,11 @@ impl Training {
             d_hidden: of_rows("d_hidden", f)?,
             d_projected: of_rows("d_projected", sizes.projected())?,
             delta: of_heads("delta")?,
-            part: gpu.buffer("ketformer.part", part)?,
+            part: parameters.gradient_scratch(
+                gpu,
+                Self::part_width(sizes),
+                SampleRows { samples, rows_per_sample: t },
+            )?,
         })
     }
 
