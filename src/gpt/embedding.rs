@@ -115,7 +115,6 @@ impl TokenEmbedding {
 pub(super) struct TokenIndex {
     tokens: Buffer,
     positions: Buffer,
-    rows: usize,
     block: u32,
 }
 
@@ -127,14 +126,13 @@ impl TokenIndex {
         Ok(Self {
             tokens: gpu.buffer("ketformer.tokens.index", index.len() as u64)?,
             positions: gpu.upload("ketformer.positions.index", &index)?,
-            rows,
             block,
         })
     }
 
-    /// Writes the index of `tokens`.
-    pub(super) fn write(&self, gpu: &Gpu, tokens: &[u32]) -> Result<()> {
-        self.tokens.write(gpu, &token_index(tokens, self.rows))
+    /// Index of the tokens of a batch, [`token_index`].
+    pub(super) fn tokens(&self) -> &Buffer {
+        &self.tokens
     }
 }
 

@@ -10,6 +10,7 @@ use crate::kernels::linear;
 use crate::kernels::linear::{GradientInto, GradientSums};
 use crate::kernels::nn::rotary::rotary_table;
 use crate::kernels::token::embed::RowPositions;
+use crate::kernels::token::gradient::token_index;
 use crate::model::layers::affine::{Affine, BackwardContext, Find, ParameterViews};
 use crate::model::layers::residual_dropout::ResidualDropout;
 use crate::model::layers::transformer_layers::{LayerViews, TransformerLayers, TransformerViews};
@@ -81,6 +82,14 @@ impl Gpt {
     }
 }
 
+/// Key of the random numbers of the dropout of a batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct DropoutKey {
+    pub seed: u64,
+    /// Number of the batch.
+    pub batch: u64,
+}
+
 /// Teacher-forced pass over windows of T tokens, and its gradient.
 pub(super) struct TrainingPass {
     gpu: Gpu,
@@ -126,32 +135,51 @@ impl TrainingPass {
         })
     }
 
+    /// Inputs of a batch on the device with their numbers of words, in the order of [`TrainingPass::words`].
+    pub(super) fn inputs(&self) -> impl Iterator<Item = (&View, u64)> {
+        let rows = u64::from(self.rows());
+        let of_rows = [(&self.tokens, rows), (self.index.tokens(), 3 * rows + 2)];
+        let of_head = [(&self.head_rows.targets, rows), (&self.head_rows.weight, rows)];
+        let of_dropout = self.dropout.as_ref().map(|dropout| (&dropout.step, 4));
+        let of_buffers = of_rows.into_iter().chain(of_head).map(|(buffer, words)| (&**buffer, words));
+        of_buffers.chain(of_dropout)
+    }
+
+    /// Words of a batch with the weight of each row in the loss.
+    pub(super) fn words(&self, batch: &TokenBatch, weights: &[f32], dropout: DropoutKey) -> Vec<u32> {
+        let mut words = batch.tokens.clone();
+        words.extend(token_index(&batch.tokens, self.rows() as usize));
+        words.extend(&batch.targets);
+        words.extend(weights.iter().map(|weight| weight.to_bits()));
+        let DropoutKey { seed, batch } = dropout;
+        words.extend(self.dropout.iter().flat_map(|_| [seed as u32, (seed >> 32) as u32, batch as u32, 0]));
+        words
+    }
+
     /// Writes a batch; `weight` is that of a target in the loss.
     pub(super) fn load(&self, batch: &TokenBatch, weight: f32) -> Result<()> {
-        self.load_weighted(batch, &batch.weights(weight))
+        self.load_weighted(batch, &batch.weights(weight), DropoutKey::default())
     }
 
-    /// Writes a batch with the weight of each row in the loss.
-    pub(super) fn load_weighted(&self, batch: &TokenBatch, weights: &[f32]) -> Result<()> {
-        self.tokens.write(&self.gpu, &batch.tokens)?;
-        self.index.write(&self.gpu, &batch.tokens)?;
-        self.head_rows.targets.write(&self.gpu, &batch.targets)?;
-        self.head_rows.weight.write(&self.gpu, weights)
+    /// Writes [`TrainingPass::words`].
+    pub(super) fn load_weighted(&self, batch: &TokenBatch, weights: &[f32], dropout: DropoutKey) -> Result<()> {
+        let words = self.words(batch, weights, dropout);
+        let mut rest = &words[..];
+        self.inputs().try_for_each(|(view, count)| {
+            let (these, after) = rest.split_at(count as usize);
+            rest = after;
+            view.write(&self.gpu, these)
+        })
     }
 
-    fn rows(&self) -> Rows {
-        Rows::from(self.sequences * self.layers.sizes.positions)
-    }
-
-    /// Writes the seed and the number of the batch, which determine the dropout.
-    pub(super) fn set_batch(&self, seed: u64, number: u64) -> Result<()> {
-        let words = [seed as u32, (seed >> 32) as u32, number as u32, 0];
-        self.dropout.as_ref().map_or(Ok(()), |dropout| dropout.step.write(&self.gpu, &words))
+    /// Number of rows of all windows, B·T.
+    pub(super) fn rows(&self) -> u32 {
+        self.sequences * self.layers.sizes.positions
     }
 
     /// Records the forward pass up to the input of the head.
     fn encoder(&self, plan: &mut Plan, dropout: Option<&ResidualDropout>) -> Result<()> {
-        let (rows, period) = (self.rows(), self.layers.sizes.positions);
+        let (rows, period) = (Rows::from(self.rows()), self.layers.sizes.positions);
         plan.scope("forward");
         let positions = RowPositions { period, first: 0 };
         let x = self.transformer.embedded();
@@ -177,7 +205,7 @@ impl TrainingPass {
         let gradient = HeadGradient { d_x: &d_top, scratch: &scratch, part: &self.part, keep };
         self.head_rows.record(&self.head, plan, &self.transformer.top(), Some(&gradient))?;
         plan.scope("backward");
-        let rows = self.rows();
+        let rows = Rows::from(self.rows());
         let sums = GradientSums::new(self.part.view(), GradientInto::Sum { keep });
         self.transformer.backward(&self.layers, plan, &BackwardContext { rows: &rows, sums: &sums }, dropout)?;
         sums.finish(plan)?;
@@ -186,10 +214,15 @@ impl TrainingPass {
         self.embedding.backward(plan, &d_x, rows.capacity, &self.index)
     }
 
-    /// Sets the gradients to zero that [`TrainingPass::record_gradient`] adds to in any case.
-    pub(super) fn clear(&self) {
-        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+    /// Encodes setting the gradients to zero that [`TrainingPass::record_gradient`] adds to in any case.
+    pub(super) fn clear(&self, encoder: &mut wgpu::CommandEncoder) {
         self.embedding.added().for_each(|view| encoder.clear_buffer(view.wgpu(), view.offset(), Some(view.bytes())));
+    }
+
+    /// Submits [`TrainingPass::clear`].
+    pub(super) fn submit_clear(&self) {
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        self.clear(&mut encoder);
         self.gpu.queue().submit([encoder.finish()]);
     }
 
@@ -201,7 +234,7 @@ impl TrainingPass {
     /// Logits of one window of rows, for tests and reports.
     pub(super) fn record_logits(&self, plan: &mut Plan, logits: &View) -> Result<()> {
         self.encoder(plan, None)?;
-        self.head.record(plan, &self.transformer.top(), logits, self.rows().capacity)
+        self.head.record(plan, &self.transformer.top(), logits, self.rows())
     }
 }
 
@@ -249,13 +282,13 @@ mod tests {
         let gpt = Gpt::new(&gpu, &config, &center).unwrap();
         let pass = TrainingPass::new(&gpt, 2, 0.3).unwrap();
         let [tokens, targets] = [(); 2].map(|()| random.integers(rows, 5));
-        pass.load(&TokenBatch { tokens, targets }, 1.0).unwrap();
-        pass.set_batch(7, 4).unwrap();
+        let batch = TokenBatch { tokens, targets };
+        pass.load_weighted(&batch, &batch.weights(1.0), DropoutKey { seed: 7, batch: 4 }).unwrap();
         let mut plan = Plan::new(&gpu);
         pass.record_gradient(&mut plan, false).unwrap();
         let loss = |weights: &Weights| {
             gpt.write(weights).unwrap();
-            pass.clear();
+            pass.submit_clear();
             plan.run().unwrap();
             let losses: Vec<f32> = pass.head_rows.loss.read(&gpu, rows).unwrap();
             losses.iter().map(|loss| f64::from(*loss)).sum::<f64>()

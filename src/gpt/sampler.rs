@@ -111,6 +111,19 @@ impl GptSampler {
         settings: &SamplingSettings,
         on_token: impl FnMut(&[Continuation]) -> bool,
     ) -> Result<Vec<Continuation>> {
+        self.gpu.clone().block_on(self.sample_async(prompts, settings, on_token))
+    }
+
+    /// As [`GptSampler::sample`], without blocking.
+    ///
+    /// # Errors
+    /// As [`GptSampler::sample`].
+    pub async fn sample_async(
+        &mut self,
+        prompts: &[Vec<u32>],
+        settings: &SamplingSettings,
+        on_token: impl FnMut(&[Continuation]) -> bool,
+    ) -> Result<Vec<Continuation>> {
         settings.check()?;
         self.check_prompts(prompts)?;
         if self.settings != *settings {
@@ -118,11 +131,11 @@ impl GptSampler {
             self.plans.clear();
             self.kept = 0;
         }
-        self.sample_step(prompts, 0, on_token)
+        self.sample_step(prompts, 0, on_token).await
     }
 
     /// Samples as [`GptSampler::sample`] with the settings of the last call; `step` selects the random numbers.
-    pub(crate) fn sample_step(
+    pub(crate) async fn sample_step(
         &mut self,
         prompts: &[Vec<u32>],
         step: u32,
@@ -152,8 +165,8 @@ impl GptSampler {
             if !is_drawn {
                 continue;
             }
-            let drawn: Vec<u32> = self.drawn.read(&self.gpu, self.sequences)?;
-            let log_p: Vec<f32> = self.log_p.read(&self.gpu, self.sequences)?;
+            let drawn: Vec<u32> = self.drawn.read_async(&self.gpu, self.sequences).await?;
+            let log_p: Vec<f32> = self.log_p.read_async(&self.gpu, self.sequences).await?;
             for (s, text) in texts.iter_mut().enumerate() {
                 if text.len() == at + 1 && made[s].tokens.len() < self.settings.new_tokens {
                     text.push(drawn[s]);

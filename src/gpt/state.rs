@@ -1,6 +1,6 @@
 //! GPT with given weights on a device: logits, losses, gradients and attention of whole windows.
 
-use super::network::{Gpt, TrainingPass};
+use super::network::{DropoutKey, Gpt, TrainingPass};
 use super::train::Loss;
 use super::{GptConfig, IGNORED, TokenBatch};
 use crate::error::{Error, ErrorKind, Result};
@@ -116,8 +116,8 @@ impl GptState {
                 format!("gpt: {} weights for {} positions; give one for each", weights.len(), batch.tokens.len());
             return Err(Error::new(ErrorKind::Shape, message));
         }
-        self.pass.load_weighted(batch, weights)?;
-        self.pass.clear();
+        self.pass.load_weighted(batch, weights, DropoutKey::default())?;
+        self.pass.submit_clear();
         self.run(|plan| self.pass.record_gradient(plan, false))?;
         Ok(self.gpt.layout.cut(&self.gpt.parameters.read_gradient(&self.gpt.gpu)?))
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use web_time::Instant;
 
+use super::Plan;
 use super::plan::Dispatch;
-use super::{Gpu, Plan};
 use crate::error::Result;
 
 /// Duration of a piece. A submission and the wait for it take about 1/1000 of it.
@@ -84,12 +84,24 @@ impl Plan {
         self.run_until(&self.gpu().inner.pace, &|| false).map(|_| ())
     }
 
+    /// As [`Plan::run`], without blocking. Outside browsers, the device has to be polled meanwhile.
+    ///
+    /// # Errors
+    /// As [`Plan::run`].
+    pub async fn run_async(&self) -> Result<()> {
+        self.run_in_pieces(&self.gpu().inner.pace, &|| false).await.map(|_| ())
+    }
+
     /// Replays the plan in pieces and waits for each of them. Stops before a piece if `stop` returns true, but not
     /// once launches that are kept together have run. Returns whether the plan ran to its end.
     ///
     /// # Errors
     /// As [`Gpu::wait`].
     pub(crate) fn run_until(&self, pace: &Pace, stop: &dyn Fn() -> bool) -> Result<bool> {
+        self.gpu().block_on(self.run_in_pieces(pace, stop))
+    }
+
+    async fn run_in_pieces(&self, pace: &Pace, stop: &dyn Fn() -> bool) -> Result<bool> {
         let mut order = self.order().peekable();
         let mut may_stop = true;
         while let Some(next) = order.peek() {
@@ -113,9 +125,8 @@ impl Plan {
                     self.encode(&mut pass, dispatch);
                 }
             }
-            let gpu: &Gpu = self.gpu();
-            let submission = gpu.queue().submit([encoder.finish()]);
-            gpu.wait(Some(submission))?;
+            self.gpu().queue().submit([encoder.finish()]);
+            self.gpu().finished().await?;
             pace.measured(sum, begun.elapsed());
         }
         Ok(true)

@@ -3,15 +3,15 @@
 //! Slices change neither the launches nor their order, so results have the same bits. Their times are timestamps of the
 //! GPU where it has them, and otherwise those between encoding and the end of the submission, which include other work.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use web_time::Instant;
 
-use super::mapping::Mapping;
 use super::pieces::{FIRST_RATE, weight};
-use super::{Buffer, Gpu, Plan};
+use super::{Buffer, Gpu, Plan, Staging};
 use crate::error::Result;
 
 /// Launch of a plan that a replay in slices has reached.
@@ -46,6 +46,8 @@ const CORRECTION: f64 = 8.0;
 
 /// A measured slice in flight.
 struct Measured {
+    /// Key of the plan.
+    plan: usize,
     /// First launch, and launch behind the last one.
     launches: (usize, usize),
     /// Assumed seconds.
@@ -56,8 +58,7 @@ struct Measured {
 /// Clock of a slice.
 struct SliceClock {
     /// Begin and end of a pass, their resolved ticks, and those on the host.
-    queries: Option<(wgpu::QuerySet, Buffer, Buffer)>,
-    mapping: Arc<Mapping>,
+    queries: Option<(wgpu::QuerySet, Buffer, Staging)>,
     /// Nanoseconds from the clock's start to encoding and, once the submission has ended, to its end.
     times: Arc<[AtomicU64; 2]>,
     measured: Option<Measured>,
@@ -74,19 +75,19 @@ impl SliceClock {
                 });
                 let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
                 let resolved = gpu.buffer_of_usage("ketformer.slice.ticks", 4, usage)?;
-                Some((set, resolved, gpu.buffer_to_host("ketformer.slice.ticks.host", 4)?))
+                Some((set, resolved, Staging::to_host(gpu, "ketformer.slice.ticks.host", 4)?))
             }
             false => None,
         };
-        Ok(Self { queries, mapping: Arc::default(), times: Arc::default(), measured: None })
+        Ok(Self { queries, times: Arc::default(), measured: None })
     }
 
     /// Requests the time of the slice that `encoder` has, when it is submitted.
     fn stop(&self, encoder: &mut wgpu::CommandEncoder, start: Instant) {
         if let Some((set, resolved, host)) = &self.queries {
             encoder.resolve_query_set(set, 0..2, resolved.wgpu(), 0);
-            encoder.copy_buffer_to_buffer(resolved.wgpu(), 0, host.wgpu(), 0, 16);
-            self.mapping.ask_on_submit(encoder, host, wgpu::MapMode::Read);
+            host.copy_from(encoder, resolved, 0, (0, 4));
+            host.map_on_submit(encoder);
             return;
         }
         let nanoseconds = move || start.elapsed().as_nanos() as u64;
@@ -97,68 +98,75 @@ impl SliceClock {
     }
 
     /// Time of the slice, if it is known by now; zero if it could not be measured.
-    fn time(&self, period: f64) -> Option<Duration> {
+    fn time(&self, gpu: &Gpu) -> Option<Duration> {
         let Some((_, _, host)) = &self.queries else {
             let end = self.times[1].load(Ordering::Acquire);
             return (end > 0).then(|| Duration::from_nanos(end.saturating_sub(self.times[0].load(Ordering::Relaxed))));
         };
-        if !self.mapping.outcome()? {
-            return Some(Duration::ZERO);
+        if !host.is_settled() {
+            return None;
         }
-        let ticks = host.wgpu().get_mapped_range(..).ok().map(|mapped| {
-            let ticks: &[u64] = bytemuck::cast_slice(&mapped);
-            ticks[1].saturating_sub(ticks[0])
+        let ticks = host.read(gpu, |words| {
+            let ticks = |at: usize| u64::from(words[at]) | u64::from(words[at + 1]) << 32;
+            ticks(2).saturating_sub(ticks(0))
         });
-        host.wgpu().unmap();
-        Some(Duration::from_nanos((ticks.unwrap_or(0) as f64 * period) as u64))
+        let nanoseconds = ticks.unwrap_or(0) as f64 * f64::from(gpu.queue().get_timestamp_period());
+        Some(Duration::from_nanos(nanoseconds as u64))
     }
 }
 
-/// Encodes a plan in slices, and learns how long its launches take.
+/// Time of a launch.
+struct LaunchTime {
+    weight: f64,
+    /// Measured seconds; none before the launch was part of a measured slice.
+    seconds: Option<f64>,
+}
+
+impl LaunchTime {
+    /// Assumed seconds with `rate`, the weight per second of launches that were not measured.
+    fn assumed(&self, rate: f64) -> f64 {
+        self.seconds.unwrap_or(self.weight / rate)
+    }
+}
+
+/// Clocks of slices, and what they have measured: how long the launches of plans take.
 pub(crate) struct Slices {
+    gpu: Gpu,
     /// Weight per second of launches that were not measured.
     rate: f64,
-    /// Measured seconds of each launch of the plan; none before it was part of a measured slice.
-    seconds: Vec<Option<f64>>,
+    /// Times of the launches of each plan by its key.
+    times: HashMap<usize, Vec<LaunchTime>>,
     clocks: Vec<SliceClock>,
     start: Instant,
-    /// Nanoseconds per tick of a timestamp.
-    period: f64,
 }
 
 impl Slices {
-    /// Creates the clocks for slices of `plan`.
+    /// Creates the clocks.
     ///
     /// # Errors
     /// As [`Gpu::buffer`].
-    pub(crate) fn new(plan: &Plan) -> Result<Self> {
-        let gpu = plan.gpu();
+    pub(crate) fn new(gpu: &Gpu) -> Result<Self> {
         let clocks = (0..CLOCKS).map(|_| SliceClock::new(gpu)).collect::<Result<_>>()?;
-        let period = f64::from(gpu.queue().get_timestamp_period());
-        Ok(Self { rate: FIRST_RATE, seconds: vec![None; plan.len()], clocks, start: Instant::now(), period })
-    }
-
-    /// Assumed seconds of a launch.
-    fn assumed(&self, plan: &Plan, launch: usize) -> f64 {
-        self.seconds[launch].unwrap_or_else(|| weight(&plan.dispatches[launch]) / self.rate)
+        Ok(Self { gpu: gpu.clone(), rate: FIRST_RATE, times: HashMap::new(), clocks, start: Instant::now() })
     }
 
     /// Takes the times of finished slices into account.
-    pub(crate) fn collect(&mut self, plan: &Plan) {
-        for at in 0..self.clocks.len() {
-            if self.clocks[at].measured.is_none() {
+    fn collect(&mut self) {
+        for clock in &mut self.clocks {
+            if clock.measured.is_none() {
                 continue;
             }
-            let Some(time) = self.clocks[at].time(self.period) else { continue };
-            let Some(measured) = self.clocks[at].measured.take().filter(|_| !time.is_zero()) else { continue };
+            let Some(time) = clock.time(&self.gpu) else { continue };
+            let Some(measured) = clock.measured.take().filter(|_| !time.is_zero()) else { continue };
             let seconds = time.as_secs_f64();
             let factor = (seconds / measured.assumed).clamp(1.0 / CORRECTION, CORRECTION);
             let (first, end) = measured.launches;
-            for launch in first..end {
-                self.seconds[launch] = Some(match self.seconds[launch] {
+            let times = self.times.get_mut(&measured.plan).and_then(|times| times.get_mut(first..end));
+            for launch in times.into_iter().flatten() {
+                launch.seconds = Some(match launch.seconds {
                     // Halfway, because a single time is noisy.
                     Some(known) => known * factor.sqrt(),
-                    None => self.assumed(plan, launch) * factor,
+                    None => launch.assumed(self.rate) * factor,
                 });
             }
             self.rate = (measured.weight / seconds).clamp(self.rate / CORRECTION, self.rate * CORRECTION);
@@ -167,16 +175,22 @@ impl Slices {
 
     /// Encodes launches of `plan` from `position` on, at least one and then as many as fit into `seconds`. Advances the
     /// position and returns the seconds that the launches are assumed to take.
-    pub(crate) fn encode(
+    fn encode(
         &mut self,
-        plan: &Plan,
+        (key, plan): (usize, &Plan),
         encoder: &mut wgpu::CommandEncoder,
         position: &mut Position,
         seconds: f64,
     ) -> f64 {
-        let clock = self.clocks.iter().position(|clock| clock.measured.is_none());
+        self.collect();
+        let times = self.times.entry(key).or_default();
+        if times.len() != plan.len() {
+            let unknown = |dispatch| LaunchTime { weight: weight(dispatch), seconds: None };
+            *times = plan.dispatches.iter().map(unknown).collect();
+        }
+        let clock = self.clocks.iter_mut().find(|clock| clock.measured.is_none());
         let timestamp_writes =
-            clock.and_then(|at| self.clocks[at].queries.as_ref()).map(|(set, ..)| wgpu::ComputePassTimestampWrites {
+            clock.as_ref().and_then(|clock| clock.queries.as_ref()).map(|(set, ..)| wgpu::ComputePassTimestampWrites {
                 query_set: set,
                 beginning_of_pass_write_index: Some(0),
                 end_of_pass_write_index: Some(1),
@@ -187,22 +201,59 @@ impl Slices {
             let descriptor = wgpu::ComputePassDescriptor { label: Some("ketformer.slice"), timestamp_writes };
             let mut pass = encoder.begin_compute_pass(&descriptor);
             while let Some(dispatch) = plan.dispatches.get(position.launch) {
-                let next = self.assumed(plan, position.launch);
+                let time = &times[position.launch];
+                let next = time.assumed(self.rate);
                 if sum > 0.0 && !dispatch.together && assumed + next > seconds {
                     break;
                 }
                 plan.encode(&mut pass, dispatch);
                 assumed += next;
-                sum += weight(dispatch);
+                sum += time.weight;
                 (first, end) = (first.min(position.launch), end.max(position.launch + 1));
                 *position = plan.after(*position);
             }
         }
-        if let Some(at) = clock {
-            self.clocks[at].measured = Some(Measured { launches: (first, end), assumed, weight: sum });
-            self.clocks[at].stop(encoder, self.start);
+        if let Some(clock) = clock {
+            clock.measured = Some(Measured { plan: key, launches: (first, end), assumed, weight: sum });
+            clock.stop(encoder, self.start);
         }
         assumed
+    }
+}
+
+/// Encoder of a frame, with the time that launches may take in it.
+pub(crate) struct Frame<'a> {
+    pub encoder: &'a mut wgpu::CommandEncoder,
+    slices: &'a mut Slices,
+    /// Seconds left.
+    left: f64,
+    is_recorded: bool,
+}
+
+impl<'a> Frame<'a> {
+    /// Frame whose launches may take `seconds`.
+    pub(crate) fn new(encoder: &'a mut wgpu::CommandEncoder, slices: &'a mut Slices, seconds: f64) -> Self {
+        Self { encoder, slices, left: seconds, is_recorded: false }
+    }
+
+    /// Whether another slice may be encoded: the first one, and others while there is time.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.is_recorded || self.left > 0.0
+    }
+
+    /// Whether a slice was encoded.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.is_recorded
+    }
+
+    /// Encodes launches of `plan` from `position` on, at least one and then as many as there is time for. Returns
+    /// whether the plan is at its end. `key` is that of its times among those of the plans of a trainer.
+    pub(crate) fn encode(&mut self, key: usize, plan: &Plan, position: &mut Position) -> bool {
+        if !plan.is_end(*position) {
+            self.left -= self.slices.encode((key, plan), self.encoder, position, self.left);
+            self.is_recorded = true;
+        }
+        plan.is_end(*position)
     }
 }
 
@@ -252,20 +303,21 @@ mod tests {
         let gpu = gpu();
         let number = gpu.buffer("number", 1).unwrap();
         let plan = recorded(&gpu, &number);
-        let mut slices = Slices::new(&plan).unwrap();
-        let (mut position, mut encoded) = (Position::default(), 0);
-        while !plan.is_end(position) {
+        let mut slices = Slices::new(&gpu).unwrap();
+        let (mut position, mut encoded, mut is_end) = (Position::default(), 0, false);
+        while !is_end {
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            assert!(slices.encode(&plan, &mut encoder, &mut position, 0.0) > 0.0);
+            let mut frame = Frame::new(&mut encoder, &mut slices, 0.0);
+            is_end = frame.encode(7, &plan, &mut position);
+            assert!(frame.is_recorded() && !frame.has_room());
             gpu.queue().submit([encoder.finish()]);
             encoded += 1;
             gpu.wait(None).unwrap();
-            slices.collect(&plan);
+            slices.collect();
         }
         // No launch fits into no time, and at least one is encoded.
         assert_eq!((number.read::<u32>(&gpu, 1).unwrap(), encoded), (vec![12_323_234], 8));
-        let measured = |seconds: &Option<f64>| seconds.is_some_and(|seconds| seconds > 0.0);
-        assert!(slices.seconds.iter().all(measured), "{:?}", slices.seconds);
+        assert!(slices.times[&7].iter().all(|launch| launch.seconds.is_some_and(|seconds| seconds > 0.0)));
     }
 
     #[test]
@@ -273,11 +325,12 @@ mod tests {
         let gpu = gpu();
         let number = gpu.buffer("number", 1).unwrap();
         let plan = recorded(&gpu, &number);
-        let mut slices = Slices::new(&plan).unwrap();
-        slices.seconds = vec![Some(1e-3); plan.len()];
+        let mut slices = Slices::new(&gpu).unwrap();
+        let known = || LaunchTime { weight: 1.0, seconds: Some(1e-3) };
+        slices.times.insert(0, (0..plan.len()).map(|_| known()).collect());
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut position = Position::default();
-        let assumed = slices.encode(&plan, &mut encoder, &mut position, 3.5e-3);
+        let assumed = slices.encode((0, &plan), &mut encoder, &mut position, 3.5e-3);
         assert!((assumed - 3e-3).abs() < 1e-12, "{assumed}");
         gpu.queue().submit([encoder.finish()]);
         assert_eq!(number.read::<u32>(&gpu, 1).unwrap(), [123]);

@@ -34,6 +34,18 @@ impl Gpu {
         polled
     }
 
+    /// As [`Gpu::wait`] for all submissions so far, without blocking. Outside browsers, the device has to be polled
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// As [`Gpu::wait`].
+    pub async fn finished(&self) -> Result<()> {
+        let (done, finished) = callback();
+        self.queue().on_submitted_work_done(move || done(()));
+        finished.await;
+        self.failure()
+    }
+
     /// Number of times that this crate has waited for the device.
     pub fn waits(&self) -> u64 {
         self.inner.waits.load(Ordering::Relaxed)

@@ -1,7 +1,8 @@
 //! Training of a GPT: settings, steps and their results.
 
+mod advance;
 mod config;
-mod readback;
+mod in_flight;
 mod source;
 mod steps;
 mod trainer;

@@ -19,15 +19,25 @@ impl GptSteps<'_> {
 
     fn next_report(&mut self) -> Result<Option<GptReport>> {
         let trainer = &mut *self.trainer;
-        trainer.check_known()?;
-        while self.left > 0 && trainer.has_room() {
-            if trainer.is_stopped() || !trainer.submit_step()? {
-                self.left = 0;
-            } else {
-                self.left -= 1;
+        trainer.known.check()?;
+        trainer.complete_partial()?;
+        loop {
+            // Held-out data is evaluated before the next step.
+            while (trainer.validation.is_some() || self.left > 0) && trainer.has_room() {
+                if trainer.validation.is_some() {
+                    trainer.submit()?;
+                } else if trainer.is_stopped() || !trainer.submit()? {
+                    self.left = 0;
+                } else {
+                    self.left -= 1;
+                }
+            }
+            let is_last = trainer.ring.is_empty();
+            let report = trainer.receive()?;
+            if is_last || report.is_some() {
+                return Ok(report);
             }
         }
-        trainer.receive()
     }
 }
 

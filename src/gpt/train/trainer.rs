@@ -1,24 +1,22 @@
 //! Trainer of a GPT: replays the plans of the gradient of a batch and of the update.
 
-use std::collections::VecDeque;
-
 use super::config::GptTrainConfig;
-use super::readback::{Readback, StepResults};
+use super::in_flight::{ArrivedItem, Begun, Item, ItemRing, ItemSizes, STATE_WORDS};
 use super::source::{Source, StepBatches, WeightedBatch};
 use super::steps::GptSteps;
 use super::tuning::{TuneConfig, Tuning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpt::layout::GptLayout;
-use crate::gpt::network::{Gpt, TrainingPass};
+use crate::gpt::network::{DropoutKey, Gpt, TrainingPass};
 use crate::gpt::{Batches, GptConfig, GptReport, IGNORED, RewardReport};
-use crate::gpu::{Buffer, Gpu, Plan};
+use crate::gpu::{Buffer, Gpu, Plan, Position, Slices};
 use crate::host_memory;
 use crate::kernels::nn::adam::AdamRates;
 use crate::model::Weights;
 use crate::vmc::Checkpoint;
 use crate::vmc::step::buffers::{INPUT_WORDS, StepInputs};
 use crate::vmc::train::adam::{AdamBuffers, AdamInputs};
-use crate::vmc::train::known_state::{KnownState, check_at_rest};
+use crate::vmc::train::known_state::KnownState;
 use crate::vmc::train::replay::Replay;
 
 /// Mean cross-entropy.
@@ -49,6 +47,9 @@ impl Loss {
     }
 }
 
+/// Maximum number of items in flight before the trainer waits for the oldest one.
+const ITEMS_AHEAD: usize = 2;
+
 /// Plans of a step.
 struct Plans {
     /// Gradient of the first batch, and the update if there is only one batch.
@@ -63,20 +64,41 @@ struct Plans {
 pub struct GptTrainer {
     gpt: Gpt,
     config: GptTrainConfig,
-    source: Source,
+    pub(super) source: Source,
     pass: TrainingPass,
     adam: AdamBuffers,
     step: Buffer,
     plans: Plans,
-    readback: Readback,
+    sizes: ItemSizes,
+    pub(super) ring: ItemRing,
     replay: Replay,
-    /// Targets and rewards of each step in flight.
-    steps: VecDeque<(Vec<u32>, Option<RewardReport>)>,
     submitted: u64,
+    /// Next batch of held-out data, while it is evaluated after the last submitted step.
+    pub(super) validation: Option<u64>,
+    /// Evaluation whose batches have not all arrived.
+    evaluation: Option<Evaluation>,
     /// Newest state that the host knows.
-    known: KnownState,
+    pub(super) known: KnownState,
     /// Error of the data or the reward of the step after the last submitted one.
     source_fault: Option<Error>,
+    /// Item that [`GptTrainer::advance`] recorded in part.
+    pub(super) partial: Option<Begun>,
+    /// Times of the launches of the plans, for [`GptTrainer::advance`].
+    pub(super) slices: Option<Slices>,
+}
+
+/// Evaluation of held-out data after a step.
+struct Evaluation {
+    /// Report of the step without the evaluation.
+    report: GptReport,
+    losses: Vec<f32>,
+    targets: Vec<u32>,
+}
+
+/// Sizes of the inputs and results of a step.
+fn item_sizes(pass: &TrainingPass, config: &GptTrainConfig) -> ItemSizes {
+    let of_batch = pass.inputs().map(|(_, words)| words).sum();
+    ItemSizes { rows: pass.rows().into(), batches: config.accumulate, inputs: [INPUT_WORDS, of_batch] }
 }
 
 /// Checks that the buffers of training `sequences` windows fit into the budget, before any of them is allocated; with
@@ -91,12 +113,12 @@ fn check_memory(
     let budget = config.memory.unwrap_or(gpu.default_memory());
     let needed = gpu.dry_run(|gpu| {
         let gpt = Gpt::without_values(gpu, gpt)?;
-        TrainingPass::new(&gpt, sequences as u32, config.dropout)?;
+        let pass = TrainingPass::new(&gpt, sequences as u32, config.dropout)?;
         AdamBuffers::new(gpu, layout.device.elements())?;
         if is_tuned {
             Tuning::dry_run(&gpt, sequences)?;
         }
-        Readback::new(gpu, sequences * gpt.config.block, config.accumulate as usize)
+        ItemRing::of_items(gpu, item_sizes(&pass, config))
     })?;
     if needed.excess > 0
         && let Some((label, bytes)) = needed.largest
@@ -173,12 +195,13 @@ impl GptTrainer {
 
     fn of(gpt: Gpt, config: GptTrainConfig, source: Source) -> Result<Self> {
         let gpu = &gpt.gpu.clone();
-        let (sequences, block) = source.shape(gpt.config.block);
+        let (sequences, _) = source.shape(gpt.config.block);
         let pass = TrainingPass::new(&gpt, sequences as u32, config.dropout)?;
         let adam = AdamBuffers::new(gpu, gpt.layout.device.elements())?;
         let step = gpu.buffer("ketformer.step", INPUT_WORDS)?;
         let plans = Self::plans(&gpt, &pass, &adam, &step, &config)?;
-        let readback = Readback::new(gpu, sequences * block, config.accumulate as usize)?;
+        let sizes = item_sizes(&pass, &config);
+        let ring = ItemRing::of_items(gpu, sizes)?;
         gpu.flush()?;
         Ok(Self {
             gpt,
@@ -188,12 +211,16 @@ impl GptTrainer {
             adam,
             step,
             plans,
-            readback,
+            sizes,
+            ring,
             replay: Replay::default(),
-            steps: VecDeque::new(),
             submitted: 0,
+            validation: None,
+            evaluation: None,
             known: KnownState::new("GptTrainer"),
             source_fault: None,
+            partial: None,
+            slices: None,
         })
     }
 
@@ -257,102 +284,196 @@ impl GptTrainer {
     ///
     /// If the iterator is dropped early, the next call returns the reports of steps in flight first.
     pub fn steps(&mut self, steps: u64) -> GptSteps<'_> {
-        if self.readback.is_empty() {
-            self.readback.restart_clock();
+        if self.ring.is_empty() {
+            self.ring.restart_clock();
         }
         GptSteps { trainer: self, left: steps, failed: false }
     }
 
-    /// Whether another step can be submitted. Steps that run in pieces, or after which held-out data is evaluated, have
-    /// no step after them in flight.
+    /// Whether another item can be submitted. Those that run in pieces are submitted one at a time.
     pub(super) fn has_room(&self) -> bool {
-        let is_alone = self.replay.is_in_pieces() || self.config.evaluates_after(self.submitted);
-        !self.readback.is_full() && (self.readback.is_empty() || !is_alone)
+        self.ring.in_flight() < if self.replay.is_in_pieces() { 1 } else { ITEMS_AHEAD }
     }
 
     pub(super) fn is_stopped(&self) -> bool {
         self.replay.is_stopped()
     }
 
-    /// Runs `plan`, in pieces if steps take long. Returns `false` if it was stopped.
-    fn run(&self, plan: &Plan) -> Result<bool> {
-        if self.replay.is_in_pieces() {
-            return self.replay.run(plan);
-        }
-        plan.submit();
-        Ok(true)
+    /// Begins the next item: writes its inputs and encodes what precedes its first plan. Returns `None` if there is a
+    /// [`Self::source_fault`].
+    pub(super) fn begin(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<Option<Begun>> {
+        let item = match self.validation {
+            Some(index) => self.begin_validation(index)?,
+            None => match self.begin_step()? {
+                Some(item) => item,
+                None => return Ok(None),
+            },
+        };
+        let begun = Begun { item, complete: 0, position: Position::default() };
+        self.open(encoder, &begun);
+        Ok(Some(begun))
     }
 
-    /// Submits the next step. Returns `false` if it was stopped and discarded, or if there is a [`Self::source_fault`].
-    pub(super) fn submit_step(&mut self) -> Result<bool> {
-        let step = self.submitted + 1;
-        let count = self.config.accumulate;
+    fn begin_validation(&mut self, index: u64) -> Result<Item> {
+        let batch = self.source.validation(index);
+        let words = self.pass.words(&batch, &batch.weights(1.0), DropoutKey::default());
+        self.ring.begin(&[&[0; INPUT_WORDS as usize], &words])?;
+        let is_last = index + 1 == self.evaluated_batches(self.config.eval_batches);
+        Ok(Item::Validation { index, targets: batch.targets, is_last })
+    }
+
+    fn begin_step(&mut self) -> Result<Option<Item>> {
+        let (step, count) = (self.submitted + 1, self.config.accumulate);
         let StepBatches { batches, reward } = match self.source.step(step, count) {
             Ok(batches) => batches,
             Err(error) if self.gpt.gpu.is_lost() => return Err(error),
             Err(error) => {
                 self.source_fault = Some(error);
-                return Ok(false);
+                return Ok(None);
             }
         };
-        let targets = batches.iter().flat_map(|weighted| weighted.batch.targets.iter().copied()).collect();
-        let learning_rate = self.config.rate(step);
-        let inputs = StepInputs { seed: self.config.seed, step, learning_rate, temperature: 0.0 };
-        self.step.write(&self.gpt.gpu, &inputs.words())?;
-        self.pass.clear();
+        let (seed, learning_rate) = (self.config.seed, self.config.rate(step));
+        let mut words = StepInputs { seed, step, learning_rate, temperature: 0.0 }.words().to_vec();
         for (at, WeightedBatch { batch, weights }) in batches.iter().enumerate() {
-            self.pass.load_weighted(batch, weights)?;
-            self.pass.set_batch(self.config.seed, (step - 1) * count + at as u64)?;
-            let plan = match &self.plans.further {
-                Some((further, _)) if at > 0 => further,
-                _ => &self.plans.first,
-            };
-            if !self.run(plan)? {
-                return Ok(false);
+            let dropout = DropoutKey { seed, batch: (step - 1) * count + at as u64 };
+            words.extend(self.pass.words(batch, weights, dropout));
+        }
+        self.ring.begin(&[&words])?;
+        let targets = batches.iter().flat_map(|weighted| weighted.batch.targets.iter().copied()).collect();
+        Ok(Some(Item::Step { step, targets, reward }))
+    }
+
+    /// The present plan of an item, with the key of its times.
+    pub(super) fn plan_of(&self, begun: &Begun) -> (usize, &Plan) {
+        match (&begun.item, &self.plans.further) {
+            (Item::Validation { .. }, _) => (3, &self.plans.loss),
+            (Item::Step { .. }, Some((_, update))) if begun.complete == self.sizes.batches as usize => (2, update),
+            (Item::Step { .. }, Some((further, _))) if begun.complete > 0 => (1, further),
+            (Item::Step { .. }, _) => (0, &self.plans.first),
+        }
+    }
+
+    /// Encodes what precedes the present plan of an item: the copy of the inputs of its batch.
+    fn open(&self, encoder: &mut wgpu::CommandEncoder, begun: &Begun) {
+        let batch = begun.complete as u64;
+        if batch == 0 && matches!(begun.item, Item::Step { .. }) {
+            self.ring.copy_input(encoder, 0, INPUT_WORDS, &self.step);
+            self.pass.clear(encoder);
+        }
+        if batch < self.sizes.batches {
+            let mut at = self.sizes.inputs_at(batch);
+            for (view, words) in self.pass.inputs() {
+                self.ring.copy_input(encoder, at, words, view);
+                at += words;
             }
-            self.readback.copy_batch(at, [&self.pass.head_rows.loss, &self.pass.head_rows.entropy]);
         }
-        if let Some((_, update)) = &self.plans.further {
-            self.run(update)?;
+    }
+
+    /// Encodes what follows the present plan of an item: the copy of the results of its batch, then what precedes the
+    /// next plan, or the end of the item. Returns the item if it has a next plan.
+    pub(super) fn next(&mut self, encoder: &mut wgpu::CommandEncoder, begun: Begun) -> Option<Begun> {
+        let batch = begun.complete as u64;
+        if batch < self.sizes.batches {
+            let [losses, entropies] = self.sizes.results_at(batch);
+            self.ring.copy_result(encoder, &self.pass.head_rows.loss, losses, self.sizes.rows);
+            self.ring.copy_result(encoder, &self.pass.head_rows.entropy, entropies, self.sizes.rows);
         }
-        self.readback.complete(step, &self.adam.state);
-        self.steps.push_back((targets, reward));
-        self.submitted = step;
+        let plans = match (&begun.item, &self.plans.further) {
+            (Item::Step { .. }, Some(_)) => self.sizes.batches as usize + 1,
+            _ => 1,
+        };
+        if begun.complete + 1 < plans {
+            let next = Begun { complete: begun.complete + 1, position: Position::default(), ..begun };
+            self.open(encoder, &next);
+            return Some(next);
+        }
+        match begun.item {
+            Item::Step { step, .. } => {
+                self.ring.copy_result(encoder, &self.adam.state, 0, STATE_WORDS);
+                self.submitted = step;
+                self.validation = self.evaluates_after(step).then_some(0);
+            }
+            Item::Validation { index, is_last, .. } => self.validation = (!is_last).then_some(index + 1),
+        }
+        self.ring.end(encoder, begun.item);
+        None
+    }
+
+    /// Submits the next item. Returns `false` if it was stopped and discarded, or if there is a [`Self::source_fault`].
+    pub(super) fn submit(&mut self) -> Result<bool> {
+        let new_encoder = |gpu: &Gpu| gpu.device().create_command_encoder(&Default::default());
+        let mut encoder = new_encoder(self.gpu());
+        let mut next = self.begin(&mut encoder)?;
+        if next.is_none() {
+            return Ok(false);
+        }
+        while let Some(begun) = next {
+            let (_, plan) = self.plan_of(&begun);
+            if self.replay.is_in_pieces() {
+                self.gpu().queue().submit([encoder.finish()]);
+                let ran = match begun.item {
+                    Item::Step { .. } => self.replay.run(plan)?,
+                    Item::Validation { .. } => plan.run().map(|()| true)?,
+                };
+                if !ran {
+                    self.ring.discard()?;
+                    return Ok(false);
+                }
+                encoder = new_encoder(self.gpu());
+            } else {
+                plan.encode_pass(&mut encoder);
+            }
+            next = self.next(&mut encoder, begun);
+        }
+        self.ring.submit(encoder);
         Ok(true)
     }
 
-    /// Waits for the oldest step in flight and returns its report; `None` if there is none.
+    /// Waits for the oldest item in flight. Returns a report if it was the last one of a step.
     pub(super) fn receive(&mut self) -> Result<Option<GptReport>> {
-        let Some(StepResults { step, state, loss, entropy, seconds }) = self.readback.receive()? else {
-            return Ok(None);
+        Ok(self.ring.receive_item()?.and_then(|arrived| self.take(arrived)))
+    }
+
+    /// Takes the results of an item into account. Returns the report of its step if it was the last one.
+    pub(super) fn take(&mut self, arrived: ArrivedItem) -> Option<GptReport> {
+        let ArrivedItem { step: item, results, seconds } = arrived;
+        let (step, targets, reward) = match item {
+            Item::Step { step, targets, reward } => (step, targets, reward),
+            Item::Validation { targets, is_last, .. } => {
+                let evaluation = self.evaluation.as_mut()?;
+                evaluation.losses.extend(&results.losses[..targets.len()]);
+                evaluation.targets.extend(targets);
+                if !is_last {
+                    return None;
+                }
+                let Evaluation { report, losses, targets } = self.evaluation.take()?;
+                self.ring.restart_clock();
+                return Some(GptReport { validation_loss: Some(Loss::of_targets(&losses, &targets).mean), ..report });
+            }
         };
-        let (targets, reward) = self.steps.pop_front().unwrap_or_default();
         // Rows without target have no entropy.
-        let (rows, block) = (targets.len(), self.gpt.config.block);
-        let entropy = entropy.iter().map(|entropy| f64::from(*entropy)).sum::<f64>() / (rows / block) as f64;
-        let reward = reward.map(|reward| RewardReport { entropy, ..reward });
-        let loss = Loss::of_targets(&loss, &targets);
-        let validation_loss = match self.config.evaluates_after(step) && self.source.validation_batches() > 0 {
-            true => Some(self.evaluate(self.config.eval_batches)?.mean),
-            false => None,
-        };
+        let sequences = (targets.len() / self.gpt.config.block) as f64;
+        let entropy = results.entropies.iter().map(|entropy| f64::from(*entropy)).sum::<f64>() / sequences;
+        let loss = Loss::of_targets(&results.losses, &targets);
         self.replay.took(seconds);
         self.known.report(step);
-        if validation_loss.is_some() {
-            self.readback.restart_clock();
-        }
-        Ok(Some(GptReport {
+        let report = GptReport {
             step,
             loss: loss.mean,
             loss_error: loss.error,
-            validation_loss,
-            gradient_norm: f64::from(state[4]),
+            validation_loss: None,
+            gradient_norm: f64::from(results.state[4]),
             learning_rate: self.config.rate(step),
             tokens: loss.tokens,
-            accepted: state[3] == 1.0,
-            reward,
+            accepted: results.state[3] == 1.0,
+            reward: reward.map(|reward| RewardReport { entropy, ..reward }),
             seconds,
-        }))
+        };
+        if self.evaluates_after(step) {
+            self.evaluation = Some(Evaluation { report, losses: Vec::new(), targets: Vec::new() });
+            return None;
+        }
+        Some(report)
     }
 
     /// Mean cross-entropy of the first `batches` validation batches, or of all if 0, without dropout.
@@ -360,21 +481,39 @@ impl GptTrainer {
     /// # Errors
     /// [`ErrorKind::Settings`] if there is no held-out data; [`ErrorKind::Device`] if the device was lost.
     pub fn evaluate(&self, batches: u64) -> Result<Loss> {
-        let all = self.source.validation_batches();
-        if all == 0 {
+        self.gpt.gpu.block_on(self.evaluate_async(batches))
+    }
+
+    /// As [`GptTrainer::evaluate`], without blocking.
+    ///
+    /// # Errors
+    /// As [`GptTrainer::evaluate`].
+    pub async fn evaluate_async(&self, batches: u64) -> Result<Loss> {
+        let count = self.evaluated_batches(batches);
+        if count == 0 {
             let message = "gpt: there is no held-out data to evaluate; give a validation fraction above 0";
             return Err(Error::new(ErrorKind::Settings, message));
         }
-        let count = if batches == 0 { all } else { batches.min(all) };
         let (mut losses, mut targets) = (Vec::<f32>::new(), Vec::new());
         for index in 0..count {
             let batch = self.source.validation(index);
             self.pass.load(&batch, 1.0)?;
-            self.plans.loss.run()?;
-            losses.extend(self.pass.head_rows.loss.read::<f32>(&self.gpt.gpu, batch.targets.len())?);
+            self.plans.loss.run_async().await?;
+            losses.extend(self.pass.head_rows.loss.read_async::<f32>(&self.gpt.gpu, batch.targets.len()).await?);
             targets.extend(batch.targets);
         }
         Ok(Loss::of_targets(&losses, &targets))
+    }
+
+    /// Whether held-out data is evaluated after step `step`.
+    fn evaluates_after(&self, step: u64) -> bool {
+        self.config.evaluates_after(step) && self.source.validation_batches() > 0
+    }
+
+    /// Number of batches of held-out data of an evaluation of `batches`, or of all if 0.
+    fn evaluated_batches(&self, batches: u64) -> u64 {
+        let all = self.source.validation_batches();
+        if batches == 0 { all } else { batches.min(all) }
     }
 
     /// Returns the weights after the last submitted step.
@@ -393,14 +532,23 @@ impl GptTrainer {
         self.gpt.read_async().await
     }
 
-    /// Replaces the weights and resets the state of the optimizer.
+    /// Replaces the weights and resets the state of the optimizer. A step that [`GptTrainer::advance`] recorded in part
+    /// begins again.
     ///
     /// # Errors
     /// [`ErrorKind::Weights`] if they do not fit the GPT, in which case nothing is changed.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
         self.gpt.write(weights)?;
+        if self.partial.take().is_some() {
+            self.ring.discard()?;
+        }
         self.known.forget();
         self.adam.forget(&self.gpt.gpu)
+    }
+
+    /// Whether no step is in flight or recorded in part.
+    pub fn is_at_rest(&self) -> bool {
+        self.ring.is_empty() && self.partial.is_none() && self.validation.is_none() && self.evaluation.is_none()
     }
 
     /// Returns the state that later steps depend on, in addition to the settings and the data. A trainer with the same
@@ -413,37 +561,41 @@ impl GptTrainer {
     /// [`ErrorKind::Settings`] while steps are in flight; [`ErrorKind::Device`] if the device was lost or a step failed,
     /// and no state is known.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
-        self.known.checkpoint(&self.gpt.gpu, self.readback.is_empty(), || self.read_checkpoint())
+        self.gpt.gpu.block_on(self.checkpoint_async())
     }
 
-    fn read_checkpoint(&self) -> Result<Checkpoint> {
-        let optimizer = self.adam.keep(&self.gpt.gpu, &self.gpt.layout.device)?;
-        Ok(Checkpoint { step: self.submitted, weights: self.weights()?, optimizer, chains: Vec::new() })
-    }
-
-    /// Resumes after the step of `checkpoint`.
+    /// As [`GptTrainer::checkpoint`], without blocking.
     ///
     /// # Errors
-    /// [`ErrorKind::Weights`] if it does not fit the GPT, in which case nothing is changed; [`ErrorKind::Settings`] while
-    /// steps are in flight; [`ErrorKind::Device`] if the device was lost.
+    /// As [`GptTrainer::checkpoint`].
+    pub async fn checkpoint_async(&self) -> Result<Checkpoint> {
+        self.known.checkpoint(&self.gpt.gpu, self.is_at_rest(), self.read_checkpoint()).await
+    }
+
+    async fn read_checkpoint(&self) -> Result<Checkpoint> {
+        let optimizer = self.adam.keep(&self.gpt.gpu, &self.gpt.layout.device).await?;
+        let weights = self.weights_async().await?;
+        Ok(Checkpoint { step: self.submitted, weights, optimizer, chains: Vec::new() })
+    }
+
+    /// Resumes after the step of `checkpoint`. Steps in flight, and one that [`GptTrainer::advance`] recorded in part, are
+    /// discarded.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Weights`] if it does not fit the GPT, in which case nothing is changed; [`ErrorKind::Device`] if the
+    /// device was lost.
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        if self.known.has_failed() {
-            self.gpt.gpu.wait(None)?;
-            self.readback.reset()?;
-            self.steps.clear();
-        }
-        check_at_rest(self.readback.is_empty())?;
         self.gpt.config.check_weights(&checkpoint.weights)?;
         self.adam.restore(&self.gpt.gpu, &self.gpt.layout.device, &checkpoint.optimizer)?;
         self.gpt.write(&checkpoint.weights)?;
+        if self.known.has_failed() || !self.is_at_rest() {
+            self.gpt.gpu.poll_once()?;
+            self.ring.reset()?;
+            (self.partial, self.validation, self.evaluation) = (None, None, None);
+        }
         self.submitted = checkpoint.step;
         self.known.restored(checkpoint);
         Ok(())
-    }
-
-    /// Checks that no step failed, after which the state on the device is unknown.
-    pub(super) fn check_known(&self) -> Result<()> {
-        self.known.check()
     }
 
     /// Error of the data or the reward of the next step, once. The state after the last step is known.

@@ -13,6 +13,7 @@ use super::source::{StepBatches, WeightedBatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpt::network::Gpt;
 use crate::gpt::{Continuation, GptConfig, GptSampler, GptState, IGNORED, RewardReport, SamplingSettings, TokenBatch};
+use crate::gpu::Gpu;
 use crate::model::Weights;
 
 /// Source of prompts. Those of a step depend only on its number.
@@ -44,6 +45,7 @@ pub struct TuneConfig {
 
 /// Sampler of continuations and their rewards.
 pub(super) struct Tuning {
+    gpu: Gpu,
     config: TuneConfig,
     gpt: GptConfig,
     sampler: GptSampler,
@@ -74,6 +76,7 @@ impl Tuning {
         let settings = SamplingSettings { new_tokens: config.new_tokens, seed, ..SamplingSettings::default() };
         let sequences = prompts.len();
         Ok(Self {
+            gpu: gpt.gpu.clone(),
             sampler: GptSampler::of(gpt, sequences)?.with_settings(settings),
             reference: GptState::new(&gpt.gpu, &gpt.config, start, sequences)?,
             gpt: gpt.config.clone(),
@@ -95,7 +98,8 @@ impl Tuning {
     /// Continuations of step `step` and the weights of their tokens.
     pub(super) fn step(&mut self, step: u64) -> Result<StepBatches> {
         let prompts = self.config.prompts.prompts(step);
-        let continuations = self.sampler.sample_step(&prompts, step as u32, |_| true)?;
+        let sampled = self.sampler.sample_step(&prompts, step as u32, |_| true);
+        let continuations = self.gpu.block_on(sampled)?;
         let batch = batch_of(&prompts, &continuations, self.gpt.block);
         let reference = self.reference.losses(&batch)?;
         let texts: Vec<Vec<u32>> = continuations.iter().map(|continuation| continuation.tokens.clone()).collect();
@@ -161,7 +165,6 @@ fn batch_of(prompts: &[Vec<u32>], continuations: &[Continuation], block: usize) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::Gpu;
 
     #[test]
     fn only_new_tokens_are_targets() {

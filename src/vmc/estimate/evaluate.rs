@@ -93,6 +93,14 @@ impl State<'_> {
     /// [`ErrorKind::Settings`] for fewer than 2 samples; as [`crate::vmc::Trainer::new`]; [`ErrorKind::NotFinite`] if a
     /// local energy is not finite.
     pub fn expect(&self, hamiltonian: &dyn Hamiltonian, config: SampleConfig) -> Result<Estimate> {
+        self.gpu.block_on(self.expect_async(hamiltonian, config))
+    }
+
+    /// As [`State::expect`], without blocking.
+    ///
+    /// # Errors
+    /// As [`State::expect`].
+    pub async fn expect_async(&self, hamiltonian: &dyn Hamiltonian, config: SampleConfig) -> Result<Estimate> {
         let SampleConfig { samples, seed } = config;
         check_samples(samples)?;
         let (gpu, lattice) = (self.gpu, self.lattice);
@@ -108,22 +116,23 @@ impl State<'_> {
         let patches = pipeline.patches() as usize;
         let mut accepted: Vec<u64> = Vec::new();
         let mut proposals = 0;
-        pipeline.restart(seed, 0, true)?;
+        pipeline.restart(seed, 0, true).await?;
         for step in 0.. {
             let left = samples - rows.len();
             if left == 0 {
                 break;
             }
             pipeline.write_step(seed, step)?;
-            plan.run()?;
+            plan.run_async().await?;
             if let Some(chains) = pipeline.sampler.chains() {
                 accepted.resize(chains.count as usize, 0);
-                accepted.iter_mut().zip(chains.accepted(gpu)?).for_each(|(all, these)| *all += u64::from(these));
+                let of_chunk = chains.accepted(gpu).await?;
+                accepted.iter_mut().zip(of_chunk).for_each(|(all, these)| *all += u64::from(these));
                 proposals += chains.proposals();
             }
-            let values = pipeline.read_values()?;
+            let values = pipeline.read_values().await?;
             rows.extend(values.iter().take(left).map(|row| columns.map(|column| column.of(row))));
-            let tokens: Vec<u32> = pipeline.tokens.read(gpu, left.min(chunk) * patches)?;
+            let tokens: Vec<u32> = pipeline.tokens.read_async(gpu, left.min(chunk) * patches).await?;
             configurations.extend(tokens.chunks(patches).flat_map(|row| pipeline.patching.config(row)));
         }
         if rows.iter().any(|row| !(row[0].is_finite() && row[2].is_finite())) {

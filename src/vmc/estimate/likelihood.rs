@@ -108,7 +108,7 @@ impl Likelihood {
     /// [`ErrorKind::Device`] if the device was lost.
     pub fn log_p(&self) -> Result<Vec<f64>> {
         self.forward.run()?;
-        read_sums(&self.gpu, &self.log_psi.log_p, self.configurations, self.columns)
+        self.gpu.block_on(read_sums(&self.gpu, &self.log_psi.log_p, self.configurations, self.columns))
     }
 
     /// Returns the phase of each configuration in radians; zeros if the wave function is real.
@@ -118,7 +118,7 @@ impl Likelihood {
     pub fn phase(&self) -> Result<Vec<f64>> {
         let Some(phase) = &self.log_psi.phase else { return Ok(vec![0.0; self.configurations]) };
         self.forward.run()?;
-        read_sums(&self.gpu, phase, self.configurations, self.columns)
+        self.gpu.block_on(read_sums(&self.gpu, phase, self.configurations, self.columns))
     }
 
     /// Returns ∂L/∂θ for the weights w_b `weights`, by parameter name. Phases do not contribute.

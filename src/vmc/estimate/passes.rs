@@ -78,7 +78,7 @@ impl Passes {
             let message = format!("{samples} samples of {t} patches do not fit into one pass; use fewer samples");
             return Err(Error::new(ErrorKind::Memory, message));
         }
-        pipeline.restart(seed, 0, false)?;
+        gpu.block_on(pipeline.restart(seed, 0, false))?;
         pipeline.write_step(seed, 0)?;
         let mut sampling = Plan::new(gpu);
         pipeline.record_draws(&mut sampling, SampleSource::Drawn)?;

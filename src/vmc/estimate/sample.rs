@@ -26,6 +26,14 @@ impl State<'_> {
     /// # Errors
     /// [`ErrorKind::Settings`] if the number of samples is 0; as [`crate::vmc::Trainer::new`].
     pub fn sample(&self, config: SampleConfig) -> Result<Samples> {
+        self.gpu.block_on(self.sample_async(config))
+    }
+
+    /// As [`State::sample`], without blocking.
+    ///
+    /// # Errors
+    /// As [`State::sample`].
+    pub async fn sample_async(&self, config: SampleConfig) -> Result<Samples> {
         let SampleConfig { samples, seed } = config;
         if samples == 0 {
             return Err(Error::new(ErrorKind::Settings, "expected at least 1 sample, got 0; give samples=1 or more"));
@@ -39,18 +47,18 @@ impl State<'_> {
         let t = pipeline.patches() as usize;
         let normalized = self.model.chains().is_none();
         let mut all = Samples { configurations: Vec::new(), log_p: Vec::new(), normalized };
-        pipeline.restart(seed, 0, true)?;
+        pipeline.restart(seed, 0, true).await?;
         for step in 0.. {
             let left = samples - all.log_p.len();
             if left == 0 {
                 break;
             }
             pipeline.write_step(seed, step)?;
-            plan.run()?;
+            plan.run_async().await?;
             let count = left.min(chunk);
-            let tokens: Vec<u32> = pipeline.tokens.read(self.gpu, count * t)?;
+            let tokens: Vec<u32> = pipeline.tokens.read_async(self.gpu, count * t).await?;
             all.configurations.extend(tokens.chunks(t).map(|row| pipeline.patching.config(row)));
-            all.log_p.extend(pipeline.read_log_p(count)?);
+            all.log_p.extend(pipeline.read_log_p(count).await?);
         }
         Ok(all)
     }

@@ -32,7 +32,10 @@
 //! The plan of a step ends with the local energies. The passes over the layers, the solution and the update are
 //! submitted after it. Steps with Adam are not affected.
 
+pub(super) mod frames;
 pub(super) mod gram;
 pub(super) mod reconfiguration;
 pub(super) mod report;
 pub(super) mod reweighting;
+pub(super) mod stages;
+mod system;

@@ -8,9 +8,7 @@
 //! The relative error of |ψ|² can be large where |ψ|² is small. Samples of |ψ|² rarely cover this region, samples with
 //! p < 2 do.
 
-use crate::error::Result;
 use crate::kernels::vmc::energy::{COLUMNS, Column};
-use crate::vmc::step::local_energy::LocalEnergyPipeline;
 
 /// Statistics of weighted samples, which replace those of equally weighted samples.
 #[derive(Debug, Clone, Copy)]
@@ -28,16 +26,8 @@ pub(crate) struct Reweighting {
 }
 
 impl Reweighting {
-    /// Computes the weights of the last batch of `pipeline`, which was drawn from |ψ|^`power`.
-    ///
-    /// # Errors
-    /// [`crate::ErrorKind::Device`] if the device was lost.
-    pub(crate) fn new(pipeline: &LocalEnergyPipeline, power: f64) -> Result<Self> {
-        Ok(Self::of(&pipeline.read_log_p(pipeline.samples as usize)?, power))
-    }
-
-    /// Computes the weights from log |ψ|² of the samples.
-    fn of(log_p: &[f64], power: f64) -> Self {
+    /// Computes the weights of samples of |ψ|^`power` from their log |ψ|².
+    pub(crate) fn of(log_p: &[f64], power: f64) -> Self {
         let level = log_p.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let weights: Vec<f64> = log_p.iter().map(|log_p| ((1.0 - 0.5 * power) * (log_p - level)).exp()).collect();
         let total: f64 = weights.iter().sum();

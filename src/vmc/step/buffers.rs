@@ -20,7 +20,7 @@ pub(crate) enum SampleSource {
 }
 
 /// Inputs of a step.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct StepInputs {
     pub seed: u64,
     pub step: u64,
@@ -103,17 +103,19 @@ impl StepBuffers {
     ///
     /// # Errors
     /// As [`View::read`].
-    pub(crate) fn read_log_p(&self, samples: usize) -> Result<Vec<f64>> {
-        read_sums(&self.gpu, &self.log_p, samples, self.columns)
+    pub(crate) async fn read_log_p(&self, samples: usize) -> Result<Vec<f64>> {
+        read_sums(&self.gpu, &self.log_p, samples, self.columns).await
     }
 
     /// Reads the phases of the first `samples` samples; zeros if the wave function is real.
     ///
     /// # Errors
     /// As [`View::read`].
-    pub(crate) fn read_phase(&self, samples: usize) -> Result<Vec<f64>> {
-        let zeros = || Ok(vec![0.0; samples]);
-        self.phase.as_ref().map_or_else(zeros, |phase| read_sums(&self.gpu, phase, samples, self.columns))
+    pub(crate) async fn read_phase(&self, samples: usize) -> Result<Vec<f64>> {
+        match &self.phase {
+            Some(phase) => read_sums(&self.gpu, phase, samples, self.columns).await,
+            None => Ok(vec![0.0; samples]),
+        }
     }
 }
 
@@ -131,7 +133,12 @@ pub(crate) struct GroupViews {
 ///
 /// # Errors
 /// As [`View::read`].
-pub(crate) fn read_sums(gpu: &Gpu, numbers: &View, samples: usize, columns: u32) -> Result<Vec<f64>> {
-    let numbers: Vec<f32> = numbers.read(gpu, samples * columns as usize)?;
-    Ok(numbers.chunks(columns as usize).map(|row| row.iter().map(|p| f64::from(*p)).sum()).collect())
+pub(crate) async fn read_sums(gpu: &Gpu, numbers: &View, samples: usize, columns: u32) -> Result<Vec<f64>> {
+    let numbers: Vec<f32> = numbers.read_async(gpu, samples * columns as usize).await?;
+    Ok(sums_of_rows(&numbers, columns))
+}
+
+/// Sums of the rows of `numbers`, (samples, columns).
+pub(crate) fn sums_of_rows(numbers: &[f32], columns: u32) -> Vec<f64> {
+    numbers.chunks(columns as usize).map(|row| row.iter().map(|p| f64::from(*p)).sum()).collect()
 }

@@ -103,8 +103,8 @@ impl Chains {
     }
 
     /// Reads the number of proposals that each chain accepted in the last batch.
-    pub(crate) fn accepted(&self, gpu: &Gpu) -> Result<Vec<u32>> {
-        self.accepted.read(gpu, self.count as usize)
+    pub(crate) async fn accepted(&self, gpu: &Gpu) -> Result<Vec<u32>> {
+        self.accepted.read_async(gpu, self.count as usize).await
     }
 
     /// Returns windows of at most `most` chains.
@@ -158,8 +158,8 @@ impl Chains {
     }
 
     /// Reads the configuration of every chain, (chains, T).
-    pub(crate) fn keep(&self, gpu: &Gpu) -> Result<Vec<u32>> {
-        self.state.read(gpu, self.state.bytes() as usize / 4)
+    pub(crate) async fn keep(&self, gpu: &Gpu) -> Result<Vec<u32>> {
+        self.state.read_async(gpu, self.state.bytes() as usize / 4).await
     }
 
     /// Checks that `places` has (chains, T) elements.

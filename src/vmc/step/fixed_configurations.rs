@@ -60,10 +60,11 @@ impl FixedConfigurations {
         pipeline.tokens.write(gpu, &tokens)?;
         self.plan.run()?;
         let count = configurations.len();
-        let values = pipeline.read_values()?;
+        let values = gpu.block_on(pipeline.read_values())?;
         let parts = [Column::Energy, Column::ImaginaryEnergy];
         let energy = values.iter().take(count).map(|row| parts.map(|part| part.of(row))).collect();
-        Ok(FixedValues { log_p: pipeline.read_log_p(count)?, phase: pipeline.read_phase(count)?, energy })
+        let log_p = gpu.block_on(pipeline.read_log_p(count))?;
+        Ok(FixedValues { log_p, phase: gpu.block_on(pipeline.read_phase(count))?, energy })
     }
 
     /// Reads log|ψ'/ψ| and the phase difference of every connected configuration, for the first `count` configurations

@@ -73,9 +73,14 @@ impl LogPsiCotangent {
 
     /// Writes the weights of all samples. `phase_weights` is ignored if the wave function is real.
     pub(crate) fn write(&self, gpu: &Gpu, weights: &[f32], phase_weights: &[f32]) -> Result<()> {
+        let parts = self.parts(weights, phase_weights)?;
+        parts.into_iter().try_for_each(|(view, weights)| view.write(gpu, weights))
+    }
+
+    /// Returns both parts with the weights of all samples. `phase_weights` is left out if the wave function is real.
+    pub(crate) fn parts<T>(&self, weights: T, phase_weights: T) -> Result<Vec<(View, T)>> {
         let LogPsiGradient { d_log_p, d_phase, .. } = self.from(0)?;
-        d_log_p.write(gpu, weights)?;
-        d_phase.map_or(Ok(()), |d_phase| d_phase.write(gpu, phase_weights))
+        Ok([(d_log_p, weights)].into_iter().chain(d_phase.map(|d_phase| (d_phase, phase_weights))).collect())
     }
 
     /// Returns the weights of all samples, with `first` as the element of the first sample of a pass.

@@ -10,7 +10,7 @@ use super::dedup::{COUNTER_STRIDE, DedupSpans};
 use super::kind::{SamplerKind, columns, sampler};
 use super::tables::{HostTables, TableLimits, Tables};
 use crate::error::Result;
-use crate::gpu::{Buffer, Gpu, Plan};
+use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::nn::cast_f16::WeightsCastF16;
 use crate::kernels::vmc::dedup::Dedup;
 use crate::kernels::vmc::energy::{COLUMNS, EnergyLocal, EnergyShape, EnergySites, Statistics};
@@ -240,8 +240,11 @@ impl LocalEnergyPipeline {
     ///
     /// # Errors
     /// As [`Plan::launch`] and [`Plan::run`].
-    pub(crate) fn restart(&self, seed: u64, step: u64, trained: bool) -> Result<()> {
-        self.burn_in(seed, step, trained)?.as_ref().map_or(Ok(()), Plan::run)
+    pub(crate) async fn restart(&self, seed: u64, step: u64, trained: bool) -> Result<()> {
+        match self.burn_in(seed, step, trained)? {
+            Some(plan) => plan.run_async().await,
+            None => Ok(()),
+        }
     }
 
     /// Returns the plan of [`Self::restart`], for chains that start now; `None` if there are no chains.
@@ -342,20 +345,33 @@ impl LocalEnergyPipeline {
         local.record(plan, &shape)
     }
 
-    /// Reads the values of each sample, repeats included, [`COLUMNS`] numbers per sample.
-    ///
-    /// # Errors
-    /// As [`crate::gpu::View::read`].
-    pub(crate) fn read_values(&self) -> Result<Vec<Vec<f32>>> {
-        let group = self.sizes.group as usize;
-        let padded = self.sizes.groups(self.samples) as usize * group;
-        let columns = COLUMNS as usize;
-        let values: Vec<f32> = self.values.read(&self.gpu, padded * columns)?;
-        let dedup_of: Vec<u32> = self.groups.dedup_of.read(&self.gpu, self.samples as usize)?;
+    /// Views that the values of all samples follow from, with their numbers of words: values of deduplicated samples,
+    /// and the deduplicated sample of each sample.
+    pub(crate) fn values_to_read(&self) -> [(View, usize); 2] {
+        let padded = self.sizes.groups(self.samples) * self.sizes.group;
+        let values = (self.values.view(), padded as usize * COLUMNS as usize);
+        [values, (self.groups.dedup_of.view(), self.samples as usize)]
+    }
+
+    /// Values of each sample, repeats included, [`COLUMNS`] numbers per sample, from the contents of
+    /// [`Self::values_to_read`].
+    pub(crate) fn rows_of_values(&self, values: &[f32], dedup_of: &[u32]) -> Vec<Vec<f32>> {
+        let (group, columns) = (self.sizes.group as usize, COLUMNS as usize);
         let row = |(b, u): (usize, &u32)| {
             let at = (b - b % group + *u as usize) * columns;
             values[at..at + columns].to_vec()
         };
-        Ok(dedup_of.iter().enumerate().map(row).collect())
+        dedup_of.iter().enumerate().map(row).collect()
+    }
+
+    /// Reads the values of each sample, repeats included, [`COLUMNS`] numbers per sample.
+    ///
+    /// # Errors
+    /// As [`View::read_async`].
+    pub(crate) async fn read_values(&self) -> Result<Vec<Vec<f32>>> {
+        let [(values, words), (dedup_of, samples)] = self.values_to_read();
+        let values: Vec<f32> = values.read_async(&self.gpu, words).await?;
+        let dedup_of: Vec<u32> = dedup_of.read_async(&self.gpu, samples).await?;
+        Ok(self.rows_of_values(&values, &dedup_of))
     }
 }

@@ -71,14 +71,14 @@ impl AdamBuffers {
     }
 
     /// Returns the state that later steps depend on.
-    pub(crate) fn keep(&self, gpu: &Gpu, layout: &Layout) -> Result<Weights> {
+    pub(crate) async fn keep(&self, gpu: &Gpu, layout: &Layout) -> Result<Weights> {
         let mut kept = Weights::default();
         for (prefix, buffer) in [(FIRST, &self.m), (SECOND, &self.v)] {
-            let flat = buffer.read(gpu, layout.elements() as usize)?;
+            let flat = buffer.read_async(gpu, layout.elements() as usize).await?;
             kept.tensors.extend(named(prefix, layout.unflatten(&flat)));
         }
-        let state = Tensor { shape: vec![BEGIN.len()], values: self.state.read(gpu, BEGIN.len())? };
-        kept.tensors.insert(STATE.into(), state);
+        let values = self.state.read_async(gpu, BEGIN.len()).await?;
+        kept.tensors.insert(STATE.into(), Tensor { shape: vec![BEGIN.len()], values });
         Ok(kept)
     }
 

@@ -51,17 +51,20 @@ impl KnownState {
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] while steps are in flight; [`ErrorKind::Device`] if no state is known; errors of `read`.
-    pub(crate) fn checkpoint(
+    pub(crate) async fn checkpoint(
         &self,
         gpu: &Gpu,
         at_rest: bool,
-        read: impl FnOnce() -> Result<Checkpoint>,
+        read: impl Future<Output = Result<Checkpoint>>,
     ) -> Result<Checkpoint> {
         if self.failed {
             return self.newest();
         }
-        check_at_rest(at_rest)?;
-        match read() {
+        if !at_rest {
+            let message = "checkpoint: steps are under way; take the reports of all steps first";
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
+        match read.await {
             Ok(checkpoint) => {
                 self.newest.replace(Some(checkpoint.clone()));
                 Ok(checkpoint)
@@ -108,19 +111,5 @@ impl KnownState {
         let lost = lost.split(';').next().unwrap_or_default().to_string();
         let message = format!("{lost} after step {}; {state}, for a trainer on another device", self.reported);
         Error::new(ErrorKind::Device, message)
-    }
-}
-
-/// Checks that no step is in flight.
-///
-/// # Errors
-/// [`ErrorKind::Settings`] if there is one.
-pub(crate) fn check_at_rest(at_rest: bool) -> Result<()> {
-    match at_rest {
-        true => Ok(()),
-        false => {
-            let message = "checkpoint: steps are under way; take the reports of all steps first";
-            Err(Error::new(ErrorKind::Settings, message))
-        }
     }
 }

@@ -1,13 +1,11 @@
 //! Trainer: replays one plan that contains a whole step. With stochastic reconfiguration, this plan ends with the local
 //! energies, and the host and the plans of `reconfiguration` complete the step.
 
-use web_time::Instant;
-
 use super::adam::{AdamBuffers, AdamInputs};
 use super::advance::PartialStep;
 use super::checkpoint::Checkpoint;
-use super::known_state::{KnownState, check_at_rest};
-use super::metrics::{Magnetization, MetricsRing, StepNumbers, StepReport, StepResults};
+use super::known_state::KnownState;
+use super::metrics::{ArrivedStep, Magnetization, MetricsRing, StepReport, StepResults};
 use super::optimizer::Optimizer;
 use super::replay::Replay;
 use super::schedule::{Annealing, Schedule};
@@ -19,9 +17,11 @@ use crate::kernels::nn::adam::AdamRates;
 use crate::kernels::vmc::energy::Column;
 use crate::model::{AttentionLayers, Layout, Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
+use crate::vmc::sr::frames::Transfers;
 use crate::vmc::sr::gram::{CHUNK, LayerList};
 use crate::vmc::sr::reconfiguration::{Reconfiguration, ReconfigurationBuffers};
 use crate::vmc::sr::report::ReconfigurationCost;
+use crate::vmc::sr::stages::Outcome;
 use crate::vmc::step::budget::StepPartition;
 use crate::vmc::step::buffers::{SampleSource, StepInputs};
 use crate::vmc::step::chains::Chains;
@@ -149,12 +149,16 @@ pub struct Trainer {
     pub(super) has_samples: bool,
     /// Step that [`Trainer::advance`] recorded in part.
     pub(super) partial: Option<PartialStep>,
-    /// Times of the launches of `plan`, for [`Trainer::advance`].
+    /// Times of the launches of plans, for [`Trainer::advance`].
     pub(super) slices: Option<Slices>,
     /// Attention layers of the wave function.
     pub(super) attention: Option<AttentionLayers>,
     /// Buffers of [`Trainer::share`].
     pub(super) shared: Option<SharedBuffers>,
+    /// Staging buffers of stochastic reconfiguration, for [`Trainer::advance`].
+    pub(super) transfers: Option<Transfers>,
+    /// Report of a step of stochastic reconfiguration that [`Trainer::advance`] recorded, until it is taken.
+    pub(super) finished: Option<StepReport>,
 }
 
 /// Markov chains before a step.
@@ -233,8 +237,9 @@ impl Trainer {
             least_chunk: if config.optimizer == Optimizer::Adam { 1 } else { CHUNK },
         };
         let builder = PipelineBuilder::new(gpu, lattice, &terms, model, &parameters, pipeline_config)?;
-        let ring =
-            |pipeline: &LocalEnergyPipeline, ahead| MetricsRing::new(&pipeline.gpu, ahead, pipeline.spans().parts());
+        let ring = |pipeline: &LocalEnergyPipeline, ahead| {
+            MetricsRing::of_steps(&pipeline.gpu, ahead, pipeline.spans().parts())
+        };
         let has_temperature = !config.annealing.is_zero();
         let mut plan = Plan::new(gpu);
         let (pipeline, method, ring) = match config.optimizer {
@@ -281,7 +286,8 @@ impl Trainer {
                 pipeline.record(&mut plan, SampleSource::Drawn)?;
                 pipeline.record_own_spans(&mut plan)?;
                 let buffers = buffers(&pipeline, panels.min(most))?;
-                let method = Reconfiguration::new(&layer_list, settings, &pipeline, &parameters, buffers)?;
+                let method =
+                    Reconfiguration::new(&layer_list, (settings, config.clip), &pipeline, &parameters, buffers)?;
                 let ring = ring(&pipeline, 1)?;
                 (pipeline, Method::Reconfiguration(Box::new(method)), ring)
             }
@@ -308,6 +314,8 @@ impl Trainer {
             slices: None,
             attention: model.attention(lattice)?,
             shared: None,
+            transfers: None,
+            finished: None,
         })
     }
 
@@ -357,7 +365,9 @@ impl Trainer {
         let inputs = self.inputs_of(step);
         self.before = match self.pipeline.sampler.chains() {
             Some(_) if self.begins => ChainsBefore::Started,
-            Some(chains) if self.replay.stops_within_steps() => ChainsBefore::Configurations(chains.keep(&self.gpu)?),
+            Some(chains) if self.replay.stops_within_steps() => {
+                ChainsBefore::Configurations(self.gpu.block_on(chains.keep(&self.gpu))?)
+            }
             _ => ChainsBefore::Unchanged,
         };
         if self.begins {
@@ -370,7 +380,7 @@ impl Trainer {
         }
         let results = results(&self.pipeline, &self.method, &self.counters);
         let plan = (&self.plan, &self.replay);
-        let is_submitted = self.ring.submit(plan, inputs, &self.pipeline.step, results)?;
+        let is_submitted = self.ring.submit_step(plan, inputs, &self.pipeline.step, results)?;
         self.submitted = step;
         self.has_samples = true;
         if !is_submitted {
@@ -388,35 +398,44 @@ impl Trainer {
             (ChainsBefore::Configurations(places), Some(chains)) => chains.restore(&self.gpu, places)?,
             _ => {}
         }
-        // Completes the mapping of the inputs of the next step.
-        self.gpu.flush()
+        self.ring.discard()
     }
 
     /// Completes a step from its results and returns its report; `None` if it was stopped and discarded.
-    fn finish(&mut self, mut numbers: StepNumbers) -> Result<Option<StepReport>> {
-        let Method::Reconfiguration(method) = &self.method else { return Ok(Some(self.report(&numbers))) };
-        let begun = Instant::now();
-        let temperature = self.config.annealing.temperature(numbers.step);
-        let Some(outcome) = method.take(&self.pipeline, &numbers, self.config.clip, temperature, &self.replay)? else {
+    fn finish(&mut self, arrived: ArrivedStep) -> Result<Option<StepReport>> {
+        let Method::Reconfiguration(method) = &self.method else { return Ok(Some(self.report(&arrived))) };
+        let Some(outcome) = method.take(&self.pipeline, arrived.step, &self.replay)? else {
             self.discard()?;
             return Ok(None);
         };
+        Ok(Some(self.report_of_outcome(arrived, &outcome)))
+    }
+
+    /// Report of a step of stochastic reconfiguration.
+    pub(super) fn report_of_outcome(&mut self, mut arrived: ArrivedStep, outcome: &Outcome) -> StepReport {
         if let Some(reweighted) = &outcome.reweighted {
-            numbers.statistics = reweighted.statistics;
+            arrived.results.statistics = reweighted.statistics;
         }
-        let report = self.report(&numbers);
+        let report = self.report(&arrived);
         self.ring.restart_clock();
-        Ok(Some(StepReport {
+        StepReport {
             gradient_norm: outcome.gradient_norm,
             accepted: outcome.report.is_some(),
             reconfiguration: outcome.report,
             energy_error: outcome.reweighted.map_or(report.energy_error, |of| of.energy_error),
-            seconds: report.seconds + begun.elapsed().as_secs_f64(),
+            seconds: report.seconds + outcome.begun.elapsed().as_secs_f64(),
             ..report
-        }))
+        }
     }
 
-    pub(super) fn report(&self, numbers: &StepNumbers) -> StepReport {
+    /// Takes a report that is returned into account.
+    pub(super) fn reported(&mut self, report: &StepReport) {
+        self.replay.took(report.seconds);
+        self.known.report(report.step);
+    }
+
+    pub(super) fn report(&self, arrived: &ArrivedStep) -> StepReport {
+        let (inputs, numbers) = (&arrived.step, &arrived.results);
         // Mean and variance.
         let statistics = |column: Column| {
             let at = 2 * column as usize;
@@ -439,7 +458,7 @@ impl Trainer {
         let known = |value: f64| if is_one && self.pipeline.tables.host.is_off_diagonal() { f64::NAN } else { value };
         let [staggered, _] = statistics(Column::AbsStaggered);
         StepReport {
-            step: numbers.step,
+            step: inputs.step,
             energy,
             energy_error: known((real_variance / f64::from(self.pipeline.samples)).sqrt()),
             variance: known(real_variance + imaginary_variance),
@@ -448,13 +467,13 @@ impl Trainer {
             staggered,
             magnetization,
             gradient_norm: f64::from(numbers.state[4]),
-            learning_rate: numbers.learning_rate,
-            temperature: (!self.config.annealing.is_zero()).then(|| self.config.annealing.temperature(numbers.step)),
+            learning_rate: inputs.learning_rate,
+            temperature: (!self.config.annealing.is_zero()).then_some(inputs.temperature),
             unique: numbers.unique,
             acceptance: self.pipeline.sampler.chains().map(|_| f64::from(numbers.acceptance)),
             accepted: numbers.state[3] == 1.0,
             reconfiguration: None,
-            seconds: numbers.seconds,
+            seconds: arrived.seconds,
         }
     }
 
@@ -494,10 +513,7 @@ impl Trainer {
     /// [`ErrorKind::Weights`] if they do not fit the model, in which case nothing is changed.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
         self.parameters.write(&self.gpu, weights)?;
-        if self.partial.take().is_some() {
-            // Completes the mapping of the inputs of the next step.
-            self.gpu.flush()?;
-        }
+        self.discard_partial()?;
         self.begins = true;
         self.known.forget();
         match &self.method {
@@ -517,40 +533,42 @@ impl Trainer {
     /// [`ErrorKind::Settings`] while steps are in flight; [`ErrorKind::Device`] if the device was lost or a step failed,
     /// and neither function was called before, or not since [`Trainer::set_weights`].
     pub fn checkpoint(&self) -> Result<Checkpoint> {
-        self.known.checkpoint(&self.gpu, self.is_at_rest(), || self.read_checkpoint())
+        self.gpu.block_on(self.checkpoint_async())
+    }
+
+    /// As [`Trainer::checkpoint`], without blocking.
+    ///
+    /// # Errors
+    /// As [`Trainer::checkpoint`].
+    pub async fn checkpoint_async(&self) -> Result<Checkpoint> {
+        self.known.checkpoint(&self.gpu, self.is_at_rest(), self.read_checkpoint()).await
     }
 
     /// Whether no step is in flight or recorded in part.
-    fn is_at_rest(&self) -> bool {
-        self.ring.is_empty() && self.partial.is_none()
+    pub fn is_at_rest(&self) -> bool {
+        self.ring.is_empty() && self.partial.is_none() && self.finished.is_none()
     }
 
-    fn read_checkpoint(&self) -> Result<Checkpoint> {
+    async fn read_checkpoint(&self) -> Result<Checkpoint> {
         let layout = self.parameters.layout();
         let optimizer = match &self.method {
-            Method::Adam(adam) => adam.keep(&self.gpu, layout)?,
-            Method::Reconfiguration(method) => method.keep(layout)?,
+            Method::Adam(adam) => adam.keep(&self.gpu, layout).await?,
+            Method::Reconfiguration(method) => method.keep(layout).await?,
         };
         let chains = match self.pipeline.sampler.chains() {
-            Some(chains) if !self.begins => chains.keep(&self.gpu)?,
+            Some(chains) if !self.begins => chains.keep(&self.gpu).await?,
             _ => Vec::new(),
         };
-        Ok(Checkpoint { step: self.submitted, weights: self.weights()?, optimizer, chains })
+        Ok(Checkpoint { step: self.submitted, weights: self.weights_async().await?, optimizer, chains })
     }
 
-    /// Resumes after the step of `checkpoint`.
+    /// Resumes after the step of `checkpoint`. Steps in flight, and one that [`Trainer::advance`] recorded in part, are
+    /// discarded.
     ///
     /// # Errors
-    /// [`ErrorKind::Weights`] if it does not fit the settings, in which case nothing is changed;
-    /// [`ErrorKind::Settings`] while steps are in flight; [`ErrorKind::Device`] if the device was lost.
+    /// [`ErrorKind::Weights`] if it does not fit the settings, in which case nothing is changed; [`ErrorKind::Device`] if
+    /// the device was lost.
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        if self.known.has_failed() {
-            self.gpu.wait(None)?;
-            self.ring.reset()?;
-            self.partial = None;
-            self.pipeline.sampler.reset(&self.gpu)?;
-        }
-        check_at_rest(self.is_at_rest())?;
         let Checkpoint { step, weights, optimizer, chains: places } = checkpoint;
         let layout = self.parameters.layout();
         let weights = layout.flatten(weights)?;
@@ -564,6 +582,12 @@ impl Trainer {
         }
         if let Some(chains) = chains {
             chains.restore(&self.gpu, places)?;
+        }
+        if self.known.has_failed() || !self.is_at_rest() {
+            self.gpu.poll_once()?;
+            self.ring.reset()?;
+            (self.partial, self.transfers, self.finished) = (None, None, None);
+            self.pipeline.sampler.reset(&self.gpu)?;
         }
         self.begins = chains.is_none();
         self.submitted = *step;
@@ -630,6 +654,10 @@ impl Steps<'_> {
         let trainer = &mut *self.trainer;
         trainer.known.check()?;
         trainer.complete_partial()?;
+        if let Some(report) = trainer.finished.take() {
+            trainer.reported(&report);
+            return Ok(Some(report));
+        }
         while self.left > 0 && trainer.has_room() {
             if trainer.replay.is_stopped() || !trainer.submit_step()? {
                 self.left = 0;
@@ -637,14 +665,13 @@ impl Steps<'_> {
                 self.left -= 1;
             }
         }
-        let Some(numbers) = trainer.ring.receive()? else { return Ok(None) };
-        let Some(report) = trainer.finish(numbers)? else {
+        let Some(arrived) = trainer.ring.receive_step()? else { return Ok(None) };
+        let Some(report) = trainer.finish(arrived)? else {
             // It was the only step in flight.
             self.left = 0;
             return Ok(None);
         };
-        trainer.replay.took(report.seconds);
-        trainer.known.report(report.step);
+        trainer.reported(&report);
         Ok(Some(report))
     }
 }

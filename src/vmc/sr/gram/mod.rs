@@ -9,12 +9,12 @@ mod products;
 mod recorder;
 mod solve;
 
-pub(crate) use products::{CHUNK, GramSamples, LayerList, ProductBuffers, Products};
+pub(crate) use products::{CHUNK, GramSamples, LayerList, ProductBuffers, ProductWords, Products};
 pub(crate) use solve::right_side;
 pub use solve::{GramMatrix, Solution};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Plan, View};
 use crate::model::{Capacity, Parameters, Precision, Weights};
 use crate::vmc::state::State;
 use crate::vmc::step::budget::halved_until;
@@ -92,14 +92,21 @@ impl GramProbe {
         vec![(self.configurations as f64).sqrt().recip(); self.configurations]
     }
 
+    fn write(&self, writes: &[(View, Vec<u32>)]) -> Result<()> {
+        writes.iter().try_for_each(|(view, words)| view.write(&self.gpu, words))
+    }
+
     /// Computes X Xᵀ: rows of real parts, then rows of imaginary parts if the wave function is complex.
     ///
     /// # Errors
     /// [`ErrorKind::Device`] if the device was lost.
     pub fn gram(&self) -> Result<GramMatrix> {
         let root = self.root();
-        self.products.run(&root, |plan| plan.run().map(|()| true))?;
-        self.products.gram(&root)
+        self.write(&self.products.writes(&root)?)?;
+        self.products.passes().iter().try_for_each(Plan::run)?;
+        let read = |(view, words): &(View, usize)| view.read(&self.gpu, *words);
+        let words: Vec<Vec<u32>> = self.products.to_read(root.len()).iter().map(read).collect::<Result<_>>()?;
+        self.products.words(&words).gram(&root)
     }
 
     /// Returns the direction Xᵀ (X Xᵀ + λ)⁻¹ f of a step by parameter name, and the solution of the linear system.
@@ -124,7 +131,7 @@ impl GramProbe {
         let solution = self.gram()?.solve(&right, lambda).ok_or_else(|| {
             error("a gradient or a local energy is not finite, so the step has no direction; give other weights".into())
         })?;
-        self.products.weigh_combination(&solution.values, &root)?;
+        self.write(&self.products.combination(&solution.values, &root)?)?;
         self.products.combined().run()?;
         Ok((self.parameters.read_gradient(&self.gpu)?, solution))
     }

@@ -205,7 +205,6 @@ impl ProductBuffers {
 
 /// Products with the Jacobian: buffers and plans.
 pub(crate) struct Products {
-    gpu: Gpu,
     extent: SampleExtent,
     rows: SampleRows,
     buffers: ProductBuffers,
@@ -227,7 +226,6 @@ impl Products {
         let (gpu, extent) = (samples.gpu, layer_list.extent);
         let chunk = if samples.chunk < samples.samples { samples.chunk / CHUNK * CHUNK } else { samples.chunk };
         let mut products = Self {
-            gpu: gpu.clone(),
             extent,
             rows: SampleRows { live: samples.live.clone(), part_rows: extent.part_rows, parts: extent.parts },
             buffers,
@@ -399,7 +397,7 @@ impl Products {
         Ok(())
     }
 
-    /// Returns the plan of Xᵀ v for recording further launches. [`Products::weigh_combination`] sets v.
+    /// Returns the plan of Xᵀ v for recording further launches. [`Products::combination`] has v.
     pub(crate) fn combine(&mut self) -> &mut Plan {
         &mut self.combine
     }
@@ -420,48 +418,98 @@ impl Products {
         (self.passes.len(), sum(&self.passes), self.combine.cost())
     }
 
-    /// Computes G and X · direction for samples with the square roots of weights `root`. Replays plans with `replay`,
-    /// which returns `false` if it was stopped, and returns the same.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Device`] if the device was lost.
-    pub(crate) fn run(&self, root: &[f64], replay: impl Fn(&Plan) -> Result<bool>) -> Result<bool> {
-        let floats: Vec<f32> = root.iter().map(|root| *root as f32).collect();
-        self.buffers.root.write(&self.gpu, &floats)?;
-        let halves: Vec<f32> = floats.iter().map(|root| 0.5 * root).collect();
-        let zeros = vec![0f32; floats.len()];
-        for (part, seed) in self.buffers.seeds.iter().enumerate() {
-            match part {
-                0 => seed.write(&self.gpu, &halves, &zeros)?,
-                _ => seed.write(&self.gpu, &zeros, &floats)?,
-            }
-        }
-        if let Some(along) = &self.buffers.along {
-            along.write(&self.gpu, &vec![0f32; 2 * self.extent.rows() as usize])?;
-        }
-        for pass in &self.passes {
-            if !replay(pass)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// Returns the plans that compute G and X · direction, in their order, with [`Products::zeros`] and
+    /// [`Products::writes`] before them.
+    pub(crate) fn passes(&self) -> &[Plan] {
+        &self.passes
     }
 
-    /// Reads G of the last [`Products::run`], which must have had the same `root`.
+    /// Returns the views that must be zero before the passes.
+    pub(crate) fn zeros(&self) -> Vec<View> {
+        self.buffers.along.iter().map(Buffer::view).collect()
+    }
+
+    /// Returns what the passes read for samples with the square roots of weights `root`.
     ///
     /// # Errors
-    /// [`ErrorKind::Device`] if the device was lost, [`ErrorKind::Memory`] if this machine has too little memory.
+    /// As [`View::range`].
+    pub(crate) fn writes(&self, root: &[f64]) -> Result<Vec<(View, Vec<u32>)>> {
+        let scaled = |factor: f32| root.iter().map(|root| (factor * *root as f32).to_bits()).collect::<Vec<u32>>();
+        let mut writes = vec![(self.buffers.root.view(), scaled(1.0))];
+        for (part, seed) in self.buffers.seeds.iter().enumerate() {
+            let zeros = vec![0; root.len()];
+            writes.extend(match part {
+                0 => seed.parts(scaled(0.5), zeros)?,
+                _ => seed.parts(zeros, scaled(1.0))?,
+            });
+        }
+        Ok(writes)
+    }
+
+    /// Returns the views with the results of the passes for `samples` samples, with their numbers of words.
+    pub(crate) fn to_read(&self, samples: usize) -> Vec<(View, usize)> {
+        let elements = ProductWords::elements(self.extent, samples);
+        let along = self.buffers.along.iter().map(|along| (along.view(), 2 * self.extent.rows() as usize));
+        self.buffers.gram.iter().map(|half| (half.view(), elements)).chain(along).collect()
+    }
+
+    /// Results of the passes, from the words of [`Products::to_read`].
+    pub(crate) fn words(&self, words: &[Vec<u32>]) -> ProductWords {
+        let floats = |words: &Vec<u32>| bytemuck::cast_slice(words).to_vec();
+        let gram = [floats(&words[0]), floats(&words[1])];
+        ProductWords { extent: self.extent, gram, along: words.get(2).map(floats) }
+    }
+
+    /// Returns the weights of the plan that computes Xᵀ v, which [`Products::combined`] returns.
+    ///
+    /// # Errors
+    /// As [`View::range`].
+    pub(crate) fn combination(&self, v: &[f64], root: &[f64]) -> Result<Vec<(View, Vec<u32>)>> {
+        let part = |part: &[f64], factor: f64| {
+            let mut part = part.to_vec();
+            project(&mut part, root);
+            part.iter().zip(root).map(|(v, root)| ((factor * root * v) as f32).to_bits()).collect::<Vec<u32>>()
+        };
+        let mut parts = v.chunks(root.len());
+        let real = parts.next().map(|v| part(v, 0.5)).unwrap_or_default();
+        let imaginary = parts.next().map(|v| part(v, 1.0)).unwrap_or_default();
+        self.buffers.combination.parts(real, imaginary)
+    }
+}
+
+/// Results of the passes on the host.
+pub(crate) struct ProductWords {
+    extent: SampleExtent,
+    /// Triangle of G: high, low.
+    gram: [Vec<f32>; 2],
+    /// X · direction as high, low; with momentum only.
+    along: Option<Vec<f32>>,
+}
+
+impl ProductWords {
+    /// Row of the triangle of row `r` of the matrix of `samples` samples.
+    fn row(extent: SampleExtent, samples: usize, r: usize) -> usize {
+        r / samples * extent.part_rows as usize + r % samples
+    }
+
+    /// Number of elements of the triangle up to the last row of `samples` samples.
+    fn elements(extent: SampleExtent, samples: usize) -> usize {
+        let last = (extent.parts as usize * samples).saturating_sub(1);
+        Triangle::elements(Self::row(extent, samples, last) as u32 + 1) as usize
+    }
+
+    /// Returns G for samples with the square roots of weights `root`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Memory`] if this machine has too little memory.
     pub(crate) fn gram(&self, root: &[f64]) -> Result<GramMatrix> {
-        let (samples, parts) = (root.len(), self.extent.parts as usize);
-        let row = |r: usize| r / samples * self.extent.part_rows as usize + r % samples;
-        let elements = Triangle::elements(row(parts * samples - 1) as u32 + 1) as usize;
-        let high: Vec<f32> = self.buffers.gram[0].read(&self.gpu, elements)?;
-        let low: Vec<f32> = self.buffers.gram[1].read(&self.gpu, elements)?;
-        let n = parts * samples;
+        let n = self.extent.parts as usize * root.len();
         if n > LARGE_GRAM {
             let bytes = GRAM_BYTES.saturating_mul((n as u64).saturating_mul(n as u64));
             host_memory::check("the Gram matrix and its factorization", bytes, "give fewer samples")?;
         }
+        let [high, low] = &self.gram;
+        let row = |r: usize| Self::row(self.extent, root.len(), r);
         let mut values = vec![0.0; n * n];
         for r in 0..n {
             for c in 0..=r {
@@ -476,35 +524,15 @@ impl Products {
         Ok(gram)
     }
 
-    /// Reads X · direction of the last [`Products::run`]; zeros without momentum.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Device`] if the device was lost.
-    pub(crate) fn along(&self, root: &[f64]) -> Result<Vec<f64>> {
-        let (samples, parts) = (root.len(), self.extent.parts as usize);
-        let Some(along) = &self.buffers.along else { return Ok(vec![0.0; parts * samples]) };
-        let pairs: Vec<f32> = along.read(&self.gpu, 2 * self.extent.rows() as usize)?;
+    /// Returns X · direction; zeros without momentum.
+    pub(crate) fn along(&self, root: &[f64]) -> Vec<f64> {
+        let samples = root.len();
+        let Some(pairs) = &self.along else { return vec![0.0; self.extent.parts as usize * samples] };
         let sum = |pair: &[f32]| f64::from(pair[0]) + f64::from(pair[1]);
         let of_part = |part: &[f32]| part.chunks(2).take(samples).map(sum).collect::<Vec<f64>>();
         let mut values: Vec<f64> = pairs.chunks(2 * self.extent.part_rows as usize).flat_map(of_part).collect();
         values.chunks_mut(samples).for_each(|part| project(part, root));
-        Ok(values)
-    }
-
-    /// Writes the weights of the pass that computes Xᵀ v, which [`Products::combined`] returns.
-    ///
-    /// # Errors
-    /// As [`View::write`].
-    pub(crate) fn weigh_combination(&self, v: &[f64], root: &[f64]) -> Result<()> {
-        let part = |part: &[f64], factor: f64| {
-            let mut part = part.to_vec();
-            project(&mut part, root);
-            part.iter().zip(root).map(|(v, root)| (factor * root * v) as f32).collect::<Vec<f32>>()
-        };
-        let mut parts = v.chunks(root.len());
-        let real = parts.next().map(|v| part(v, 0.5)).unwrap_or_default();
-        let imaginary = parts.next().map(|v| part(v, 1.0)).unwrap_or_default();
-        self.buffers.combination.write(&self.gpu, &real, &imaginary)
+        values
     }
 }
 
