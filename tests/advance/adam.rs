@@ -1,14 +1,12 @@
-//! Steps within the frames of an application: `Trainer::advance` and `Trainer::poll`.
+//! Steps of Adam.
 
 use ketformer::gpu::{Gpu, GpuOptions};
 use ketformer::model::{Model, Ptf, Rbm, Rnn};
 use ketformer::physics::{Lattice, Patch, Rydberg};
-use ketformer::vmc::{Budget, Optimizer, SharedConfig, StepReport, StochasticReconfiguration, TrainConfig, Trainer};
+use ketformer::vmc::{SharedConfig, TrainConfig, Trainer};
 use ketformer::wgpu;
 
-fn gpu() -> Gpu {
-    Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one")
-}
+use super::{by_frames, frame, gpu, quiet_frame, results};
 
 fn ptf() -> Ptf {
     Ptf { patch: Patch::Block([2, 2]), width: 16, heads: 4, feed_forward: 32, ..Ptf::default() }
@@ -17,45 +15,6 @@ fn ptf() -> Ptf {
 fn trainer(gpu: &Gpu, model: &dyn Model) -> Trainer {
     let config = TrainConfig { samples: 32, ..TrainConfig::default() };
     Trainer::new(gpu, &Lattice::square(4, 4), &Rydberg::default(), model, config).unwrap()
-}
-
-/// Index of an empty submission. wgpu counts it up for submissions, and for some polls.
-fn submission_index(gpu: &Gpu) -> u64 {
-    let text = format!("{:?}", gpu.queue().submit([]));
-    text.chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap()
-}
-
-/// By how much `action` between two empty submissions raises their index.
-fn counted(gpu: &Gpu, action: impl FnOnce()) -> u64 {
-    let before = submission_index(gpu);
-    action();
-    submission_index(gpu) - before
-}
-
-/// Submits a frame with what `advance` records within `milliseconds`.
-fn frame(trainer: &mut Trainer, milliseconds: f64) -> bool {
-    let gpu = trainer.gpu().clone();
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    let is_recorded = trainer.advance(&mut encoder, Budget::milliseconds(milliseconds)).unwrap();
-    gpu.queue().submit([encoder.finish()]);
-    is_recorded
-}
-
-/// The next `steps` reports, from frames of `milliseconds`; and the number of frames.
-fn by_frames(trainer: &mut Trainer, steps: usize, milliseconds: f64) -> (Vec<StepReport>, usize) {
-    let (mut reports, mut frames) = (Vec::new(), 0);
-    while reports.len() < steps {
-        frame(trainer, milliseconds);
-        frames += 1;
-        assert!(frames < 100_000, "no report arrives");
-        reports.extend(trainer.poll().unwrap());
-    }
-    (reports, frames)
-}
-
-/// What must not depend on how steps are submitted.
-fn results(reports: &[StepReport]) -> Vec<StepReport> {
-    reports.iter().map(|report| StepReport { seconds: 0.0, ..report.clone() }).collect()
 }
 
 #[test]
@@ -89,6 +48,7 @@ fn the_blocking_steps_complete_what_a_frame_began() {
     assert!(refused.contains("steps are under way"), "{refused}");
     reports.extend(framed.steps(3).map(Result::unwrap));
     assert_eq!(results(&reports[..3]), results(&all));
+    // The one that was recorded in part is complete, and 3 more were made.
     let taken = reports.len() as u64;
     let checkpoint = framed.checkpoint().unwrap();
     assert_eq!(checkpoint.step, taken);
@@ -123,16 +83,7 @@ fn a_frame_submits_nothing_waits_for_nothing_and_creates_no_buffer() {
         by_frames(&mut trainer, 3, 2.0);
         let allocated = gpu.allocated();
         for _ in 0..40 {
-            gpu.wait(None).unwrap();
-            let nothing = counted(&gpu, || ());
-            let poll = counted(&gpu, || _ = gpu.device().poll(wgpu::PollType::Poll).unwrap());
-            let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            let waits = gpu.waits();
-            let frame = || _ = trainer.advance(&mut encoder, Budget::milliseconds(2.0)).unwrap();
-            assert_eq!(counted(&gpu, frame), nothing, "advance submits");
-            assert_eq!(counted(&gpu, || _ = trainer.poll().unwrap()), poll, "poll submits");
-            assert_eq!(gpu.waits(), waits, "advance or poll waits");
-            gpu.queue().submit([encoder.finish()]);
+            quiet_frame(&mut trainer);
         }
         assert_eq!(gpu.allocated(), allocated);
     }
@@ -157,19 +108,43 @@ fn steps_in_flight_are_bounded_while_no_report_is_taken() {
 }
 
 #[test]
-fn stochastic_reconfiguration_is_refused_with_what_to_do() {
-    let optimizer = Optimizer::StochasticReconfiguration(StochasticReconfiguration::default());
-    let config = TrainConfig { samples: 32, optimizer, ..TrainConfig::default() };
-    let gpu = gpu();
-    let mut trainer = Trainer::new(&gpu, &Lattice::square(4, 4), &Rydberg::default(), &ptf(), config).unwrap();
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    let refused = trainer.advance(&mut encoder, Budget::milliseconds(1.0)).unwrap_err().to_string();
-    assert!(refused.contains("Trainer::steps in a thread"), "{refused}");
-}
-
-#[test]
 fn a_trainer_can_be_moved_to_another_thread() {
     let mut moved = trainer(&gpu(), &ptf());
     let there = std::thread::spawn(move || moved.steps(1).next().unwrap().unwrap().energy).join().unwrap();
     assert_eq!(there, trainer(&gpu(), &ptf()).steps(1).next().unwrap().unwrap().energy);
+}
+
+#[test]
+fn a_step_can_be_completed_within_frames_for_a_checkpoint() {
+    let gpu = gpu();
+    let mut framed = trainer(&gpu, &Rbm::default());
+    let (mut reports, _) = by_frames(&mut framed, 1, 1e4);
+    while framed.is_at_rest() {
+        frame(&mut framed, 0.0);
+    }
+    reports.extend(super::to_rest(&mut framed));
+    let checkpoint = framed.checkpoint().unwrap();
+    assert_eq!(checkpoint.step, reports.len() as u64);
+    let mut expected = trainer(&gpu, &Rbm::default());
+    assert_eq!(results(&expected.steps(checkpoint.step).map(Result::unwrap).collect::<Vec<_>>()), results(&reports));
+    assert_eq!(expected.checkpoint().unwrap(), checkpoint);
+}
+
+#[test]
+fn a_checkpoint_is_restored_while_steps_are_under_way() {
+    let gpu = gpu();
+    for model in [&ptf() as &dyn Model, &Rbm::default()] {
+        let mut expected = trainer(&gpu, model);
+        assert_eq!(expected.steps(2).filter(Result::is_ok).count(), 2);
+        let checkpoint = expected.checkpoint().unwrap();
+        let expected: Vec<_> = expected.steps(2).map(Result::unwrap).collect();
+        let mut framed = trainer(&gpu, model);
+        by_frames(&mut framed, 1, 1e4);
+        // Steps in flight, and one that is recorded in part.
+        frame(&mut framed, 1e4);
+        (0..5).for_each(|_| _ = frame(&mut framed, 0.0));
+        framed.restore(&checkpoint).unwrap();
+        assert!(framed.is_at_rest());
+        assert_eq!(results(&by_frames(&mut framed, 2, 1e4).0), results(&expected), "{}", model.name());
+    }
 }
