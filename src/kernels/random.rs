@@ -1,14 +1,14 @@
 //! Reproducible random inputs for test cases and benchmarks.
 
-use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 /// Stream of random test inputs.
-pub struct RandomInputs(SmallRng);
+pub struct RandomInputs(Xoshiro256PlusPlus);
 
 impl RandomInputs {
     /// Creates the stream for `seed`.
     pub fn new(seed: u64) -> Self {
-        Self(SmallRng::seed_from_u64(seed))
+        Self(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
     /// Returns `count` floats, uniform in [−1, 1).

@@ -1,6 +1,6 @@
 //! Layout of parameters in flat buffers, their initial values, and the buffers on a device.
 
-use rand::{RngExt, SeedableRng, rngs::SmallRng};
+use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 use rand_distr::StandardNormal;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -114,7 +114,7 @@ impl Layout {
 
     /// Returns the initial weights for `seed`, which are the same on every machine.
     pub fn initial(&self, seed: u64) -> Weights {
-        let mut random = SmallRng::seed_from_u64(seed);
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut weights = Weights::default();
         for ParameterSlot { spec, elements, .. } in &self.slots {
             let values = match &spec.initial {
