@@ -40,21 +40,30 @@ impl<T: Send + 'static> Background<T> {
         }
     }
 
-    /// Whether [`Background::take`] returns without waiting for another thread.
-    pub(crate) fn is_ready(&self) -> bool {
+    /// Returns the result of the task. If it is not complete, waits for it, or returns the task unless `waits`. A panic of
+    /// the task continues here.
+    pub(crate) fn take(self, waits: bool) -> Result<T, Self> {
         #[cfg(not(target_arch = "wasm32"))]
-        let is_ready = self.thread.is_finished();
+        let result = match waits || self.thread.is_finished() {
+            true => Ok(self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
+            false => Err(self),
+        };
         #[cfg(target_arch = "wasm32")]
-        let is_ready = true;
-        is_ready
-    }
-
-    /// Returns the result of the task. A panic of the task continues here.
-    pub(crate) fn take(self) -> T {
-        #[cfg(not(target_arch = "wasm32"))]
-        let result = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        #[cfg(target_arch = "wasm32")]
-        let result = (self.task)();
+        let (_, result) = (waits, Ok((self.task)()));
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_in_the_background_has_its_result_once() {
+        let (end, wait) = std::sync::mpsc::channel::<()>();
+        let task = Background::start(move || wait.recv().map(|()| 7));
+        let Err(task) = task.take(false) else { panic!("the task has not ended") };
+        end.send(()).unwrap();
+        assert_eq!(task.take(true).ok(), Some(Ok(7)));
     }
 }

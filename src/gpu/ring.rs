@@ -166,9 +166,11 @@ impl<T> StepRing<T> {
     /// # Errors
     /// As [`StepRing::receive`].
     pub(crate) fn poll<R>(&mut self, read: impl FnOnce(&[u32]) -> R) -> Result<Option<Arrived<T, R>>> {
-        let has_arrived = |pending: &mut Pending<T>| self.slots[pending.slot].results.is_settled();
-        let Some(pending) = self.pending.pop_front_if(has_arrived) else { return Ok(None) };
-        self.arrived(pending, read).map(Some)
+        let has_arrived = |pending: &Pending<T>| self.slots[pending.slot].results.is_settled();
+        if !self.pending.front().is_some_and(has_arrived) {
+            return Ok(None);
+        }
+        self.pending.pop_front().map(|pending| self.arrived(pending, read)).transpose()
     }
 
     fn arrived<R>(&mut self, pending: Pending<T>, read: impl FnOnce(&[u32]) -> R) -> Result<Arrived<T, R>> {

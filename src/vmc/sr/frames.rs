@@ -148,9 +148,10 @@ impl StepInFrames {
                 Some(words) => Ok(Self::following(method.after(pipeline, stage, &words))),
                 None => Ok(Self::Outputs(stage)),
             },
-            Self::Solution(solution) if waits || solution.is_ready() => {
-                Ok(Self::following(method.solved(solution.take()?)))
-            }
+            Self::Solution(solution) => match solution.take(waits) {
+                Ok(solved) => Ok(Self::following(solved?.next())),
+                Err(solution) => Ok(Self::Solution(solution)),
+            },
             waiting => Ok(waiting),
         }
     }

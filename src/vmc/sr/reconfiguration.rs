@@ -190,7 +190,7 @@ impl Reconfiguration {
                     None => return Ok(None),
                 },
                 Next::Solve(_) if replay.stops_within_steps() && replay.is_stopped() => return Ok(None),
-                Next::Solve(system) => self.solved(system.solve()?),
+                Next::Solve(system) => system.solve()?.next(),
                 Next::Done(outcome) => return Ok(Some(outcome)),
             };
         }

@@ -31,7 +31,7 @@ pub(crate) enum Stage {
 /// What follows a stage.
 pub(crate) enum Next {
     Stage(Stage),
-    /// The host solves a linear system, which may take long; [`Reconfiguration::solved`] continues.
+    /// The host solves a linear system, which may take long; [`Solved::next`] continues.
     Solve(LinearSystem),
     Done(Outcome),
 }
@@ -67,6 +67,16 @@ impl Stage {
     /// First stage of a step.
     pub(crate) fn first(inputs: StepInputs) -> Self {
         Self::Samples { inputs, begun: Instant::now() }
+    }
+}
+
+impl Solved {
+    /// What follows the solution.
+    pub(crate) fn next(mut self) -> Next {
+        match self.solution.take() {
+            Some(solution) => Next::Stage(Stage::Direction(self, solution)),
+            None => Next::Done(Outcome::rejected(&self.sampled, self.gradient_norm)),
+        }
     }
 }
 
@@ -165,14 +175,6 @@ impl Reconfiguration {
                 Next::Done(outcome)
             }
             Stage::Rejection(outcome) => Next::Done(outcome),
-        }
-    }
-
-    /// What follows the solution of a linear system.
-    pub(crate) fn solved(&self, mut solved: Solved) -> Next {
-        match solved.solution.take() {
-            Some(solution) => Next::Stage(Stage::Direction(solved, solution)),
-            None => Next::Done(Outcome::rejected(&solved.sampled, solved.gradient_norm)),
         }
     }
 
