@@ -102,6 +102,19 @@ fn to_rest<T: Framed>(trainer: &mut T) -> Vec<T::Report> {
     reports
 }
 
+/// The reports of all steps that are recorded while none is taken.
+fn in_flight<T: Framed>(trainer: &mut T) -> Vec<T::Report> {
+    let mut recorded = 0;
+    while frame(trainer, 1e4) {
+        recorded += 1;
+        assert!(recorded < 1000);
+    }
+    trainer.gpu().wait(None).unwrap();
+    let reports = std::iter::from_fn(|| trainer.poll().unwrap()).collect();
+    assert!(frame(trainer, 1e4), "the reports were taken");
+    reports
+}
+
 /// Index of an empty submission. wgpu counts it up for submissions, and for some polls.
 fn submission_index(gpu: &Gpu) -> u64 {
     let text = format!("{:?}", gpu.queue().submit([]));

@@ -1,98 +1,60 @@
 //! Trainer of a GPT: replays the plans of the gradient of a batch and of the update.
 
 use super::config::GptTrainConfig;
-use super::in_flight::{ArrivedItem, Begun, Item, ItemRing, ItemSizes, STATE_WORDS};
-use super::source::{Source, StepBatches, WeightedBatch};
+use super::evaluation::Evaluation;
+use super::in_flight::{Begun, ItemRing, ItemSizes};
+use super::source::Source;
 use super::steps::GptSteps;
 use super::tuning::{TuneConfig, Tuning};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpt::layout::GptLayout;
-use crate::gpt::network::{DropoutKey, Gpt, TrainingPass};
-use crate::gpt::{Batches, GptConfig, GptReport, IGNORED, RewardReport};
-use crate::gpu::{Buffer, Gpu, Plan, Position, Slices};
+use crate::gpt::network::{Gpt, TrainingPass};
+use crate::gpt::{Batches, GptConfig};
+use crate::gpu::{Buffer, Gpu, Plan, Slices};
 use crate::host_memory;
 use crate::kernels::nn::adam::AdamRates;
 use crate::model::Weights;
 use crate::vmc::Checkpoint;
-use crate::vmc::step::buffers::{INPUT_WORDS, StepInputs};
+use crate::vmc::step::buffers::INPUT_WORDS;
 use crate::vmc::train::adam::{AdamBuffers, AdamInputs};
 use crate::vmc::train::known_state::KnownState;
 use crate::vmc::train::replay::Replay;
 
-/// Mean cross-entropy.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Loss {
-    /// Mean in nats per token.
-    pub mean: f64,
-    /// Standard error of the mean, for independent tokens.
-    pub error: f64,
-    /// Number of tokens.
-    pub tokens: u64,
-}
-
-impl Loss {
-    /// Mean of the cross-entropies of the positions that have a target, in f64.
-    pub(crate) fn of_targets(losses: &[f32], targets: &[u32]) -> Self {
-        let (mut tokens, mut sum, mut squares) = (0u64, 0.0, 0.0);
-        for (loss, _) in losses.iter().zip(targets).filter(|(_, target)| **target != IGNORED) {
-            let loss = f64::from(*loss);
-            tokens += 1;
-            sum += loss;
-            squares += loss * loss;
-        }
-        let count = tokens as f64;
-        let mean = sum / count;
-        let variance = (squares / count - mean * mean).max(0.0) * count / (count - 1.0);
-        Self { mean, error: (variance / count).sqrt(), tokens }
-    }
-}
-
-/// Maximum number of items in flight before the trainer waits for the oldest one.
-const ITEMS_AHEAD: usize = 2;
-
 /// Plans of a step.
-struct Plans {
+pub(super) struct Plans {
     /// Gradient of the first batch, and the update if there is only one batch.
-    first: Plan,
+    pub first: Plan,
     /// Gradient of a further batch, added to that of the earlier ones, and the update.
-    further: Option<(Plan, Plan)>,
+    pub further: Option<(Plan, Plan)>,
     /// Cross-entropy of a batch.
-    loss: Plan,
+    pub loss: Plan,
 }
 
 /// Trainer of a GPT.
 pub struct GptTrainer {
-    gpt: Gpt,
-    config: GptTrainConfig,
+    pub(super) gpt: Gpt,
+    pub(super) config: GptTrainConfig,
     pub(super) source: Source,
-    pass: TrainingPass,
-    adam: AdamBuffers,
-    step: Buffer,
-    plans: Plans,
-    sizes: ItemSizes,
+    pub(super) pass: TrainingPass,
+    pub(super) adam: AdamBuffers,
+    pub(super) step: Buffer,
+    pub(super) plans: Plans,
+    pub(super) sizes: ItemSizes,
     pub(super) ring: ItemRing,
-    replay: Replay,
-    submitted: u64,
+    pub(super) replay: Replay,
+    pub(super) submitted: u64,
     /// Next batch of held-out data, while it is evaluated after the last submitted step.
     pub(super) validation: Option<u64>,
     /// Evaluation whose batches have not all arrived.
-    evaluation: Option<Evaluation>,
+    pub(super) evaluation: Option<Evaluation>,
     /// Newest state that the host knows.
     pub(super) known: KnownState,
     /// Error of the data or the reward of the step after the last submitted one.
-    source_fault: Option<Error>,
+    pub(super) source_fault: Option<Error>,
     /// Item that [`GptTrainer::advance`] recorded in part.
     pub(super) partial: Option<Begun>,
     /// Times of the launches of the plans, for [`GptTrainer::advance`].
     pub(super) slices: Option<Slices>,
-}
-
-/// Evaluation of held-out data after a step.
-struct Evaluation {
-    /// Report of the step without the evaluation.
-    report: GptReport,
-    losses: Vec<f32>,
-    targets: Vec<u32>,
 }
 
 /// Sizes of the inputs and results of a step.
@@ -288,232 +250,6 @@ impl GptTrainer {
             self.ring.restart_clock();
         }
         GptSteps { trainer: self, left: steps, failed: false }
-    }
-
-    /// Whether another item can be submitted. Those that run in pieces are submitted one at a time.
-    pub(super) fn has_room(&self) -> bool {
-        self.ring.in_flight() < if self.replay.is_in_pieces() { 1 } else { ITEMS_AHEAD }
-    }
-
-    pub(super) fn is_stopped(&self) -> bool {
-        self.replay.is_stopped()
-    }
-
-    /// Begins the next item: writes its inputs and encodes what precedes its first plan. Returns `None` if there is a
-    /// [`Self::source_fault`].
-    pub(super) fn begin(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<Option<Begun>> {
-        let item = match self.validation {
-            Some(index) => self.begin_validation(index)?,
-            None => match self.begin_step()? {
-                Some(item) => item,
-                None => return Ok(None),
-            },
-        };
-        let begun = Begun { item, complete: 0, position: Position::default() };
-        self.open(encoder, &begun);
-        Ok(Some(begun))
-    }
-
-    fn begin_validation(&mut self, index: u64) -> Result<Item> {
-        let batch = self.source.validation(index);
-        let words = self.pass.words(&batch, &batch.weights(1.0), DropoutKey::default());
-        self.ring.begin(&[&[0; INPUT_WORDS as usize], &words])?;
-        let is_last = index + 1 == self.evaluated_batches(self.config.eval_batches);
-        Ok(Item::Validation { index, targets: batch.targets, is_last })
-    }
-
-    fn begin_step(&mut self) -> Result<Option<Item>> {
-        let (step, count) = (self.submitted + 1, self.config.accumulate);
-        let StepBatches { batches, reward } = match self.source.step(step, count) {
-            Ok(batches) => batches,
-            Err(error) if self.gpt.gpu.is_lost() => return Err(error),
-            Err(error) => {
-                self.source_fault = Some(error);
-                return Ok(None);
-            }
-        };
-        let (seed, learning_rate) = (self.config.seed, self.config.rate(step));
-        let mut words = StepInputs { seed, step, learning_rate, temperature: 0.0 }.words().to_vec();
-        for (at, WeightedBatch { batch, weights }) in batches.iter().enumerate() {
-            let dropout = DropoutKey { seed, batch: (step - 1) * count + at as u64 };
-            words.extend(self.pass.words(batch, weights, dropout));
-        }
-        self.ring.begin(&[&words])?;
-        let targets = batches.iter().flat_map(|weighted| weighted.batch.targets.iter().copied()).collect();
-        Ok(Some(Item::Step { step, targets, reward }))
-    }
-
-    /// The present plan of an item, with the key of its times.
-    pub(super) fn plan_of(&self, begun: &Begun) -> (usize, &Plan) {
-        match (&begun.item, &self.plans.further) {
-            (Item::Validation { .. }, _) => (3, &self.plans.loss),
-            (Item::Step { .. }, Some((_, update))) if begun.complete == self.sizes.batches as usize => (2, update),
-            (Item::Step { .. }, Some((further, _))) if begun.complete > 0 => (1, further),
-            (Item::Step { .. }, _) => (0, &self.plans.first),
-        }
-    }
-
-    /// Encodes what precedes the present plan of an item: the copy of the inputs of its batch.
-    fn open(&self, encoder: &mut wgpu::CommandEncoder, begun: &Begun) {
-        let batch = begun.complete as u64;
-        if batch == 0 && matches!(begun.item, Item::Step { .. }) {
-            self.ring.copy_input(encoder, 0, INPUT_WORDS, &self.step);
-            self.pass.clear(encoder);
-        }
-        if batch < self.sizes.batches {
-            let mut at = self.sizes.inputs_at(batch);
-            for (view, words) in self.pass.inputs() {
-                self.ring.copy_input(encoder, at, words, view);
-                at += words;
-            }
-        }
-    }
-
-    /// Encodes what follows the present plan of an item: the copy of the results of its batch, then what precedes the
-    /// next plan, or the end of the item. Returns the item if it has a next plan.
-    pub(super) fn next(&mut self, encoder: &mut wgpu::CommandEncoder, begun: Begun) -> Option<Begun> {
-        let batch = begun.complete as u64;
-        if batch < self.sizes.batches {
-            let [losses, entropies] = self.sizes.results_at(batch);
-            self.ring.copy_result(encoder, &self.pass.head_rows.loss, losses, self.sizes.rows);
-            self.ring.copy_result(encoder, &self.pass.head_rows.entropy, entropies, self.sizes.rows);
-        }
-        let plans = match (&begun.item, &self.plans.further) {
-            (Item::Step { .. }, Some(_)) => self.sizes.batches as usize + 1,
-            _ => 1,
-        };
-        if begun.complete + 1 < plans {
-            let next = Begun { complete: begun.complete + 1, position: Position::default(), ..begun };
-            self.open(encoder, &next);
-            return Some(next);
-        }
-        match begun.item {
-            Item::Step { step, .. } => {
-                self.ring.copy_result(encoder, &self.adam.state, 0, STATE_WORDS);
-                self.submitted = step;
-                self.validation = self.evaluates_after(step).then_some(0);
-            }
-            Item::Validation { index, is_last, .. } => self.validation = (!is_last).then_some(index + 1),
-        }
-        self.ring.end(encoder, begun.item);
-        None
-    }
-
-    /// Submits the next item. Returns `false` if it was stopped and discarded, or if there is a [`Self::source_fault`].
-    pub(super) fn submit(&mut self) -> Result<bool> {
-        let new_encoder = |gpu: &Gpu| gpu.device().create_command_encoder(&Default::default());
-        let mut encoder = new_encoder(self.gpu());
-        let mut next = self.begin(&mut encoder)?;
-        if next.is_none() {
-            return Ok(false);
-        }
-        while let Some(begun) = next {
-            let (_, plan) = self.plan_of(&begun);
-            if self.replay.is_in_pieces() {
-                self.gpu().queue().submit([encoder.finish()]);
-                let ran = match begun.item {
-                    Item::Step { .. } => self.replay.run(plan)?,
-                    Item::Validation { .. } => plan.run().map(|()| true)?,
-                };
-                if !ran {
-                    self.ring.discard()?;
-                    return Ok(false);
-                }
-                encoder = new_encoder(self.gpu());
-            } else {
-                plan.encode_pass(&mut encoder);
-            }
-            next = self.next(&mut encoder, begun);
-        }
-        self.ring.submit(encoder);
-        Ok(true)
-    }
-
-    /// Waits for the oldest item in flight. Returns a report if it was the last one of a step.
-    pub(super) fn receive(&mut self) -> Result<Option<GptReport>> {
-        Ok(self.ring.receive_item()?.and_then(|arrived| self.take(arrived)))
-    }
-
-    /// Takes the results of an item into account. Returns the report of its step if it was the last one.
-    pub(super) fn take(&mut self, arrived: ArrivedItem) -> Option<GptReport> {
-        let ArrivedItem { step: item, results, seconds } = arrived;
-        let (step, targets, reward) = match item {
-            Item::Step { step, targets, reward } => (step, targets, reward),
-            Item::Validation { targets, is_last, .. } => {
-                let evaluation = self.evaluation.as_mut()?;
-                evaluation.losses.extend(&results.losses[..targets.len()]);
-                evaluation.targets.extend(targets);
-                if !is_last {
-                    return None;
-                }
-                let Evaluation { report, losses, targets } = self.evaluation.take()?;
-                self.ring.restart_clock();
-                return Some(GptReport { validation_loss: Some(Loss::of_targets(&losses, &targets).mean), ..report });
-            }
-        };
-        // Rows without target have no entropy.
-        let sequences = (targets.len() / self.gpt.config.block) as f64;
-        let entropy = results.entropies.iter().map(|entropy| f64::from(*entropy)).sum::<f64>() / sequences;
-        let loss = Loss::of_targets(&results.losses, &targets);
-        self.replay.took(seconds);
-        self.known.report(step);
-        let report = GptReport {
-            step,
-            loss: loss.mean,
-            loss_error: loss.error,
-            validation_loss: None,
-            gradient_norm: f64::from(results.state[4]),
-            learning_rate: self.config.rate(step),
-            tokens: loss.tokens,
-            accepted: results.state[3] == 1.0,
-            reward: reward.map(|reward| RewardReport { entropy, ..reward }),
-            seconds,
-        };
-        if self.evaluates_after(step) {
-            self.evaluation = Some(Evaluation { report, losses: Vec::new(), targets: Vec::new() });
-            return None;
-        }
-        Some(report)
-    }
-
-    /// Mean cross-entropy of the first `batches` validation batches, or of all if 0, without dropout.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Settings`] if there is no held-out data; [`ErrorKind::Device`] if the device was lost.
-    pub fn evaluate(&self, batches: u64) -> Result<Loss> {
-        self.gpt.gpu.block_on(self.evaluate_async(batches))
-    }
-
-    /// As [`GptTrainer::evaluate`], without blocking.
-    ///
-    /// # Errors
-    /// As [`GptTrainer::evaluate`].
-    pub async fn evaluate_async(&self, batches: u64) -> Result<Loss> {
-        let count = self.evaluated_batches(batches);
-        if count == 0 {
-            let message = "gpt: there is no held-out data to evaluate; give a validation fraction above 0";
-            return Err(Error::new(ErrorKind::Settings, message));
-        }
-        let (mut losses, mut targets) = (Vec::<f32>::new(), Vec::new());
-        for index in 0..count {
-            let batch = self.source.validation(index);
-            self.pass.load(&batch, 1.0)?;
-            self.plans.loss.run_async().await?;
-            losses.extend(self.pass.head_rows.loss.read_async::<f32>(&self.gpt.gpu, batch.targets.len()).await?);
-            targets.extend(batch.targets);
-        }
-        Ok(Loss::of_targets(&losses, &targets))
-    }
-
-    /// Whether held-out data is evaluated after step `step`.
-    fn evaluates_after(&self, step: u64) -> bool {
-        self.config.evaluates_after(step) && self.source.validation_batches() > 0
-    }
-
-    /// Number of batches of held-out data of an evaluation of `batches`, or of all if 0.
-    fn evaluated_batches(&self, batches: u64) -> u64 {
-        let all = self.source.validation_batches();
-        if batches == 0 { all } else { batches.min(all) }
     }
 
     /// Returns the weights after the last submitted step.
