@@ -45,7 +45,7 @@ fn sharing_changes_no_bit_of_training() {
     let rnn = Rnn { width: 16, ..Rnn::default() };
     let models: [(&dyn Model, Optimizer); 5] = [
         (&ptf(), Optimizer::Adam),
-        (&ptf(), reconfiguration.clone()),
+        (&ptf(), reconfiguration),
         (&rnn, Optimizer::Adam),
         (&Rbm::default(), Optimizer::Adam),
         (&Rbm::default(), reconfiguration),

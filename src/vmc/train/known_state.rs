@@ -61,7 +61,7 @@ impl KnownState {
             return self.newest();
         }
         if !at_rest {
-            let message = "checkpoint: steps are under way; take the reports of all steps first";
+            let message = "checkpoint: steps are under way; complete them and take their reports first";
             return Err(Error::new(ErrorKind::Settings, message));
         }
         match read.await {
