@@ -55,6 +55,7 @@ impl OwnWaveFunction {
                 feed_forward: 2 * self.width,
                 layers: self.layers,
                 attention: Attention::Softmax,
+                causal: true,
                 norm: Norm::Pre,
                 activation: Activation::Gelu,
             },

@@ -149,6 +149,7 @@ impl GptConfig {
             feed_forward: self.feed_forward as u32,
             layers: self.layers as u32,
             attention: Attention::Softmax,
+            causal: true,
             norm: Norm::Pre,
             activation: Activation::Gelu,
         }

@@ -10,12 +10,12 @@ use super::self_attention;
 use super::self_attention::{AttentionStates, Operands};
 use super::transformer_layers::{LayerBuffers, Pass, RowLayout, TransformerLayers, TransformerSizes};
 use super::transformer_training::TransformerTraining;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, DType, Gpu, Plan, Rows, View};
 use crate::kernels::attention::{AttentionShape, AttentionSuffix, SuffixShape};
 use crate::kernels::nn::norm::NormShape;
 use crate::model::wave_function::no_room;
-use crate::model::{Capacity, Norm, ParameterSpec, Parameters, Precision, SuffixBatch};
+use crate::model::{Attention, Capacity, Norm, ParameterSpec, Parameters, Precision, SuffixBatch};
 
 /// Scratch of an inference pass.
 struct Scratch {
@@ -129,7 +129,8 @@ impl Transformer {
     /// all passes; `capacity` counts samples and rows.
     ///
     /// # Errors
-    /// As [`Parameters::value`] and [`Gpu::buffer`].
+    /// [`ErrorKind::Settings`] for linear attention that is not causal; as [`Parameters::value`] and
+    /// [`Gpu::buffer`].
     pub fn new(
         gpu: &Gpu,
         parameters: &Parameters,
@@ -137,6 +138,10 @@ impl Transformer {
         sizes: TransformerSizes,
         capacity: Capacity,
     ) -> Result<Self> {
+        if sizes.attention == Attention::Linear && !sizes.causal {
+            let message = "Transformer: linear attention is causal; use Attention::Softmax, or causal: true";
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
         let layers = TransformerLayers::new(parameters, prefix, sizes)?;
         Self::of_layers(gpu, layers, parameters.precision(), capacity, None)
     }
@@ -205,7 +210,7 @@ impl Transformer {
     /// (training samples·T, C): rows of [`Transformer::forward`] and [`Transformer::backward`].
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Shape`] if the capacity has no training samples.
+    /// [`ErrorKind::Shape`] if the capacity has no training samples.
     pub fn training_rows(&self) -> Result<TrainingRows> {
         let training = self.training()?;
         Ok(TrainingRows {

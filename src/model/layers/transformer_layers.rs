@@ -28,6 +28,9 @@ pub struct TransformerSizes {
     pub layers: u32,
     /// Type of attention.
     pub attention: Attention,
+    /// Whether position i attends to positions up to i only; if not, decoding and suffix batches are not those of training
+    /// passes, and outputs are not conditional probabilities. Linear attention is causal.
+    pub causal: bool,
     /// Place of the norms.
     pub norm: Norm,
     /// Activation of the hidden layer.

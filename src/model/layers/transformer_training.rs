@@ -157,7 +157,8 @@ impl TransformerTraining {
 
     fn attention_shape(transformer: &TransformerLayers, rows: &Rows) -> AttentionShape {
         let sizes = &transformer.sizes;
-        AttentionShape::causal(rows.items(sizes.period), sizes.period, sizes.heads, sizes.head_width())
+        let shape = AttentionShape::full(rows.items(sizes.period), sizes.period, sizes.heads, sizes.head_width());
+        AttentionShape { causal: sizes.causal, ..shape }
     }
 
     /// Records the forward pass from the embedded rows to the top, and keeps the activations. Dropout is for pre-norm

@@ -125,6 +125,7 @@ impl Ptf {
             feed_forward: self.feed_forward as u32,
             layers: self.layers as u32,
             attention: self.attention,
+            causal: true,
             norm: self.norm,
             activation: self.activation,
         }

@@ -107,8 +107,16 @@ impl Likelihood {
     /// # Errors
     /// [`ErrorKind::Device`] if the device was lost.
     pub fn log_p(&self) -> Result<Vec<f64>> {
-        self.forward.run()?;
-        self.gpu.block_on(read_sums(&self.gpu, &self.log_psi.log_p, self.configurations, self.columns))
+        self.gpu.block_on(self.log_p_async())
+    }
+
+    /// As [`Likelihood::log_p`], without blocking.
+    ///
+    /// # Errors
+    /// As [`Likelihood::log_p`].
+    pub async fn log_p_async(&self) -> Result<Vec<f64>> {
+        self.forward.run_async().await?;
+        read_sums(&self.gpu, &self.log_psi.log_p, self.configurations, self.columns).await
     }
 
     /// Returns the phase of each configuration in radians; zeros if the wave function is real.
