@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptor = wgpu::DeviceDescriptor { required_features, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
 
-    let shape = AttentionShape::causal(64, 16, 8, 4);
+    let shape = AttentionShape { b: 64.into(), t: 16, h: 8, d: 4, causal: true, ..Default::default() };
     let (rows, width) = (64 * 16, 8 * 4);
     let storage = |elements: u64| {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;

@@ -18,7 +18,7 @@ fn main() -> ketformer::Result<()> {
         let (out, d_qkv) = (gpu.buffer("out", rows * width)?.view(), gpu.buffer("d_qkv", rows * 3 * width)?.view());
         let (lse, delta) =
             (gpu.buffer("lse", rows * u64::from(h))?.view(), gpu.buffer("delta", rows * u64::from(h))?.view());
-        let shape = AttentionShape::causal(b, t, h, d);
+        let shape = AttentionShape { b: b.into(), t, h, d, causal: true, ..Default::default() };
         let mut plan = Plan::new(&gpu);
         AttentionForward { qkv: qkv.clone(), out: out.clone(), lse: lse.clone() }.record(&mut plan, &shape)?;
         AttentionBackward { qkv, out, lse, d_out, delta, d_qkv }.record(&mut plan, &shape)?;

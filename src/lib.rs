@@ -33,7 +33,8 @@
 //! # fn embed(device: &wgpu::Device, queue: &wgpu::Queue, [qkv, out, lse]: Buffers<'_>) -> ketformer::Result<()> {
 //! let mut plan = Plan::new(&Gpu::from_device(device, queue));
 //! let attention = AttentionForward { qkv: qkv.into(), out: out.into(), lse: lse.into() };
-//! attention.record(&mut plan, &AttentionShape::causal(64, 16, 8, 4))?;
+//! let shape = AttentionShape { b: 64.into(), t: 16, h: 8, d: 4, causal: true, ..Default::default() };
+//! attention.record(&mut plan, &shape)?;
 //! let mut encoder = device.create_command_encoder(&Default::default());
 //! plan.replay(&mut encoder.begin_compute_pass(&Default::default()));
 //! # Ok(()) }

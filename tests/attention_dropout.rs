@@ -59,7 +59,10 @@ fn as_rx6800(gpu: &Gpu) -> Gpu {
 #[test]
 fn every_adapter_selects_variants_that_agree_with_the_reference() {
     let gpu = Gpu::new().unwrap();
-    for shape in [AttentionShape::causal(3, 21, 2, 16), AttentionShape::full(2, 9, 3, 6)] {
+    for shape in [
+        AttentionShape { b: 3.into(), t: 21, h: 2, d: 16, causal: true, ..Default::default() },
+        AttentionShape { b: 2.into(), t: 9, h: 3, d: 6, ..Default::default() },
+    ] {
         let [qkv, d_out] = inputs(&shape);
         let (out, _) = masked_forward_reference(&wide(&qkv), &shape, Some(&MASK));
         let (d_qkv, _) = masked_backward_reference(&wide(&qkv), &wide(&d_out), &shape, Some(&MASK));
@@ -80,7 +83,10 @@ const TILED: [[&str; 2]; 5] =
 fn tiled_variants_have_the_mask_and_the_gradients_of_scalar_ones() {
     let gpu = Gpu::new().unwrap();
     let scalar = gpu.with_variant("scalar1");
-    for shape in [AttentionShape::full(2, 16, 3, 16), AttentionShape::causal(1, 163, 2, 32)] {
+    for shape in [
+        AttentionShape { b: 2.into(), t: 16, h: 3, d: 16, ..Default::default() },
+        AttentionShape { b: 1.into(), t: 163, h: 2, d: 32, causal: true, ..Default::default() },
+    ] {
         // Queries and keys of zeros make every probability 1 / T, so that out shows the mask: v_j is one in column j mod D.
         let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
         let [random, d_out] = inputs(&shape);
@@ -103,7 +109,7 @@ fn tiled_variants_have_the_mask_and_the_gradients_of_scalar_ones() {
 
 #[test]
 fn a_variant_without_dropout_is_refused() {
-    let shape = AttentionShape::causal(1, 16, 1, 16);
+    let shape = AttentionShape { b: 1.into(), t: 16, h: 1, d: 16, causal: true, ..Default::default() };
     let [qkv, d_out] = inputs(&shape);
     let forced = Gpu::new().unwrap().with_variant("cluster1");
     let error = passes([&forced, &forced], &shape, &qkv, &d_out).unwrap_err();

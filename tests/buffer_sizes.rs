@@ -60,7 +60,9 @@ fn attention_to_a_single_element_is_checked_when_it_is_recorded() {
     let record = |qkv| {
         let attention = AttentionForward { qkv, out: of(4), lse: of(4) };
         let mut plan = Plan::new(&gpu);
-        attention.record(&mut plan, &AttentionShape::causal(1, 1, 1, 1)).map(|()| replayed(&device, &plan))
+        attention
+            .record(&mut plan, &AttentionShape { b: 1.into(), t: 1, h: 1, d: 1, causal: true, ..Default::default() })
+            .map(|()| replayed(&device, &plan))
     };
     let error = record(of(12)).unwrap_err();
     assert!(error.to_string().contains("holds 12 bytes") && required(&error).1 == 16, "{error}");

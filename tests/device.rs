@@ -32,7 +32,7 @@ fn kernels_run_in_the_encoder_of_a_plain_device() {
     queue.write_buffer(&qkv, 0, bytemuck::cast_slice(&inputs));
     let mut plan = Plan::new(&gpu);
     let attention = AttentionForward { qkv: (&qkv).into(), out: (&out).into(), lse: (&lse).into() };
-    let shape = AttentionShape::causal(b, t, h, d);
+    let shape = AttentionShape { b: b.into(), t, h, d, causal: true, ..Default::default() };
     attention.record(&mut plan, &shape).unwrap();
     let mut encoder = device.create_command_encoder(&Default::default());
     plan.replay(&mut encoder.begin_compute_pass(&Default::default()));

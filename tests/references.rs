@@ -36,6 +36,20 @@ fn rotated(qkv: &[f64], reverse: bool) -> Vec<f64> {
     rotated
 }
 
+fn full_shape() -> AttentionShape {
+    AttentionShape { b: 2.into(), t: 4, h: 2, d: 3, ..Default::default() }
+}
+
+/// Heads of width `d`.
+fn causal_shape(d: u32) -> AttentionShape {
+    AttentionShape { b: 2.into(), t: 5, h: 2, d, causal: true, ..Default::default() }
+}
+
+/// Two samples of 2 × 3 patches.
+fn factored_shape() -> factored::FactoredShape {
+    factored::FactoredShape { rows: 12.into(), grid: [2, 3], h: 2, d: 2 }
+}
+
 const CHECKS: &[Check] = &[
     Check {
         name: "phases of targets",
@@ -62,23 +76,23 @@ const CHECKS: &[Check] = &[
         name: "full attention",
         inputs: &[2 * 4 * 3 * 6],
         outputs: 2 * 4 * 6,
-        forward: |at| attention::forward_reference(&at[0], &AttentionShape::full(2, 4, 2, 3)).0,
-        backward: |at, d_out| vec![attention::backward_reference(&at[0], d_out, &AttentionShape::full(2, 4, 2, 3)).0],
+        forward: |at| attention::forward_reference(&at[0], &full_shape()).0,
+        backward: |at, d_out| vec![attention::backward_reference(&at[0], d_out, &full_shape()).0],
     },
     Check {
         name: "causal attention",
         inputs: &[2 * 5 * 3 * 8],
         outputs: 2 * 5 * 8,
-        forward: |at| attention::forward_reference(&at[0], &AttentionShape::causal(2, 5, 2, 4)).0,
-        backward: |at, d_out| vec![attention::backward_reference(&at[0], d_out, &AttentionShape::causal(2, 5, 2, 4)).0],
+        forward: |at| attention::forward_reference(&at[0], &causal_shape(4)).0,
+        backward: |at, d_out| vec![attention::backward_reference(&at[0], d_out, &causal_shape(4)).0],
     },
     Check {
         name: "causal attention with dropout",
         inputs: &[2 * 5 * 3 * 8],
         outputs: 2 * 5 * 8,
-        forward: |at| attention::masked_forward_reference(&at[0], &AttentionShape::causal(2, 5, 2, 4), Some(&MASK)).0,
+        forward: |at| attention::masked_forward_reference(&at[0], &causal_shape(4), Some(&MASK)).0,
         backward: |at, d_out| {
-            let shape = AttentionShape::causal(2, 5, 2, 4);
+            let shape = causal_shape(4);
             vec![attention::masked_backward_reference(&at[0], d_out, &shape, Some(&MASK)).0]
         },
     },
@@ -107,9 +121,9 @@ const CHECKS: &[Check] = &[
         name: "factored attention",
         inputs: &[2 * 6 * 4, 2 * 6],
         outputs: 2 * 6 * 4,
-        forward: |at| factored::factored_reference(&at[0], &at[1], [2, 3], 2, 2),
+        forward: |at| factored::factored_reference(&at[0], &at[1], &factored_shape()),
         backward: |at, d_out| {
-            let (d_v, d_relative) = factored::factored_backward_reference(&at[0], &at[1], d_out, [2, 3], 2, 2);
+            let (d_v, d_relative) = factored::factored_backward_reference(&at[0], &at[1], d_out, &factored_shape());
             vec![d_v, d_relative]
         },
     },
@@ -130,8 +144,8 @@ const CHECKS: &[Check] = &[
         name: "linear attention",
         inputs: &[2 * 5 * 3 * 6],
         outputs: 2 * 5 * 6,
-        forward: |at| linear::forward_reference(&at[0], &AttentionShape::causal(2, 5, 2, 3)).0,
-        backward: |at, d_out| vec![linear::backward_reference(&at[0], d_out, &AttentionShape::causal(2, 5, 2, 3)).0],
+        forward: |at| linear::forward_reference(&at[0], &causal_shape(3)).0,
+        backward: |at, d_out| vec![linear::backward_reference(&at[0], d_out, &causal_shape(3)).0],
     },
     Check {
         name: "token embedding",
@@ -279,14 +293,20 @@ fn a_suffix_is_the_end_of_causal_attention() {
     let packed: Vec<f64> = random.floats((t - start) * row).into_iter().map(f64::from).collect();
     let whole = [&base[t * row..(t + start) * row], &packed].concat();
     let (h, d) = (h as u32, d as u32);
-    let (expected, _) = attention::forward_reference(&whole, &AttentionShape::causal(1, t as u32, h, d));
+    let (expected, _) = attention::forward_reference(
+        &whole,
+        &AttentionShape { b: 1.into(), t: t as u32, h, d, causal: true, ..Default::default() },
+    );
     let row_table: Vec<[u32; 2]> = (start..t).map(|p| [start as u32, p as u32]).collect();
     let per_item = (t - start) as u32;
     let shape =
         attention::SuffixShape { items: 1.into(), per_item, first_item: 0, b: 2, t: t as u32, period: t as u32, h, d };
     let suffix = attention::suffix_reference(&base, &packed, &[1], &row_table, &shape);
     assert_eq!(suffix, expected[start * (h * d) as usize..]);
-    let (expected, _) = linear::forward_reference(&whole, &AttentionShape::causal(1, t as u32, h, d));
+    let (expected, _) = linear::forward_reference(
+        &whole,
+        &AttentionShape { b: 1.into(), t: t as u32, h, d, causal: true, ..Default::default() },
+    );
     let suffix = linear::suffix_reference(&base, &packed, &[1], &row_table, &shape);
     assert_eq!(suffix, expected[start * (h * d) as usize..]);
 }

@@ -31,16 +31,16 @@ pub fn record_suite(gpu: &Gpu, mut each: impl FnMut(&Plan)) -> Result<()> {
     let mut plan = Plan::new(gpu);
     let step = gpu.buffer("step", 4)?.view();
     let dropout = Some(AttentionDropout { step, rate: 0.2, site: 0, first_sample: 0 });
-    let causal = AttentionShape::causal;
+    let causal = |[b, t, h, d]: [u32; 4]| AttentionShape { b: b.into(), t, h, d, causal: true, ..Default::default() };
     let shapes = [
-        causal(256, 16, 8, 16),
-        causal(64, 64, 8, 16),
-        causal(64, 64, 4, 32),
-        causal(16, 256, 8, 64),
-        causal(4, 1024, 4, 128),
-        AttentionShape { dropout: dropout.clone(), ..causal(64, 11, 3, 16) },
-        AttentionShape { dropout: dropout.clone(), ..causal(64, 64, 4, 32) },
-        AttentionShape { dropout, ..causal(64, 256, 6, 64) },
+        causal([256, 16, 8, 16]),
+        causal([64, 64, 8, 16]),
+        causal([64, 64, 4, 32]),
+        causal([16, 256, 8, 64]),
+        causal([4, 1024, 4, 128]),
+        AttentionShape { dropout: dropout.clone(), ..causal([64, 11, 3, 16]) },
+        AttentionShape { dropout: dropout.clone(), ..causal([64, 64, 4, 32]) },
+        AttentionShape { dropout, ..causal([64, 256, 6, 64]) },
     ];
     for shape in shapes {
         let AttentionShape { t, h, d, .. } = shape;

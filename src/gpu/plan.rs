@@ -65,7 +65,7 @@ impl DynamicRows {
 }
 
 /// Number of rows of a launch: fixed, or a window of a count computed on the GPU.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Rows {
     /// Number of rows that buffers must hold.
     pub capacity: u32,

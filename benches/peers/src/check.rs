@@ -66,7 +66,7 @@ pub fn expected(work: &Work, inputs: &Inputs) -> Vec<Expected> {
 }
 
 fn attention(s: &Heads, inputs: &Inputs, gradient: bool) -> Vec<Expected> {
-    let one = AttentionShape::causal(1, s.t as u32, 1, s.d as u32);
+    let one = AttentionShape { b: 1.into(), t: s.t as u32, h: 1, d: s.d as u32, causal: true, ..Default::default() };
     let mut out = Expected { at: Vec::new(), values: Vec::new() };
     let mut d_qkv = Expected { at: Vec::new(), values: Vec::new() };
     for pick in spread(s.b * s.h) {

@@ -68,7 +68,7 @@ impl Form for Ours {
 }
 
 fn attention(gpu: &Gpu, s: &Heads, inputs: &Inputs, gradient: bool) -> Result<(Record, Vec<(Buffer, usize)>)> {
-    let shape = AttentionShape::causal(s.b as u32, s.t as u32, s.h as u32, s.d as u32);
+    let shape = AttentionShape { b: (s.b as u32).into(), t: s.t as u32, h: s.h as u32, d: s.d as u32, causal: true, ..Default::default() };
     let (rows, width) = (s.b * s.t, s.h * s.d);
     let qkv = gpu.upload("peers.qkv", &inputs.x)?;
     let out = poisoned(gpu, "peers.out", rows * width)?;

@@ -57,9 +57,9 @@ impl Attention {
 }
 
 fn linear_states(session: &mut Bench<'_>, qkv: &View, shape: &AttentionShape) -> Result<View> {
-    let whole = AttentionShape { first: 0, queries: shape.t, ..shape.clone() };
+    let whole = AttentionShape { query_positions: None, ..shape.clone() };
     let (b, counts) = (u64::from(shape.b.capacity), Counts::of(&whole));
-    let states = session.output("states", b * linear::states_of_sample(shape.t, shape.h, shape.d))?;
+    let states = session.output("states", b * linear::states_of_sample(shape))?;
     let (out, sum) = (session.output("out", counts.out)?, session.output("sum", counts.lse)?);
     let mut plan = Plan::new(session.gpu);
     let forward = linear::LinearForward { qkv: qkv.clone(), states: states.view(), out: out.view(), sum: sum.view() };
@@ -71,9 +71,10 @@ fn linear_states(session: &mut Bench<'_>, qkv: &View, shape: &AttentionShape) ->
 /// Measures all rows of one shape.
 pub(crate) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
     let [b, h, t, d] = shape.sizes()?;
-    let causal = AttentionShape::causal(b, t, h, d);
-    let decode = AttentionShape::decode(b, t, h, d, t - 1);
-    for (mask, attention) in [("causal", &causal), ("full", &AttentionShape::full(b, t, h, d))] {
+    let causal = AttentionShape { b: b.into(), t, h, d, causal: true, ..Default::default() };
+    let decode = AttentionShape { query_positions: Some(t - 1..t), ..causal.clone() };
+    let full = AttentionShape { causal: false, ..causal.clone() };
+    for (mask, attention) in [("causal", &causal), ("full", &full)] {
         forward(session, RowKey::new("attention_forward", mask, shape), Attention::Softmax, attention)?;
         backward(session, RowKey::new("attention_forward_backward", mask, shape), Attention::Softmax, attention)?;
     }
@@ -99,7 +100,7 @@ struct Counts {
 
 impl Counts {
     fn of(shape: &AttentionShape) -> Self {
-        let [b, t, h, d, n] = [shape.b.capacity, shape.t, shape.h, shape.d, shape.queries].map(u64::from);
+        let [b, t, h, d, n] = [shape.b.capacity, shape.t, shape.h, shape.d, shape.queries()].map(u64::from);
         Self { qkv: 3 * b * t * h * d, out: b * n * h * d, lse: b * n * h }
     }
 }
@@ -185,7 +186,7 @@ fn check_forward(
     shape: &AttentionShape,
 ) -> Result<Vec<Comparison>> {
     let [b, t, h, d] = [shape.b.capacity, shape.t, shape.h, shape.d].map(|size| size as usize);
-    let [first, n] = [shape.first, shape.queries].map(|size| size as usize);
+    let [first, n] = [shape.first(), shape.queries()].map(|size| size as usize);
     let counts = Counts::of(shape);
     let (got_out, got_lse) = (words(gpu, out, counts.out)?, words(gpu, lse, counts.lse)?);
     let position = 2 * (t * d) as u64;
@@ -201,8 +202,8 @@ fn check_forward(
     for (sample, head) in picks.iter().map(|pick| (pick / h, pick % h)) {
         let x = wide(&head_of(qkv, 3, sample * t..(sample + 1) * t, head, [h, d]));
         for &(position, count) in &windows {
-            let window =
-                AttentionShape { b: 1.into(), h: 1, first: position as u32, queries: count as u32, ..shape.clone() };
+            let query_positions = Some(position as u32..(position + count) as u32);
+            let window = AttentionShape { b: 1.into(), h: 1, query_positions, ..shape.clone() };
             let (out, lse) = kind.forward_reference()(&x, &window);
             expected.0.extend(out);
             expected.1.extend(lse);
@@ -265,7 +266,11 @@ pub(crate) fn suffix(session: &mut Bench<'_>, kind: Attention, shape: &BenchShap
     let base = session.gpu.upload("bench.base", &(0..b).collect::<Vec<u32>>())?;
     let row_table = session.gpu.upload("bench.row_table", &table.concat())?;
     let out = session.output("out", rows * width)?;
-    let states = kind.measured_states(session, &base_qkv, &AttentionShape::causal(b, t, h, d))?;
+    let states = kind.measured_states(
+        session,
+        &base_qkv,
+        &AttentionShape { b: b.into(), t, h, d, causal: true, ..Default::default() },
+    )?;
     let suffix = SuffixShape { items: b.into(), per_item: per_item as u32, first_item: 0, b, t, period: t, h, d };
     let keys: f64 = table.iter().map(|[_, position]| f64::from(position + 1)).sum();
     let (name, work) = match kind {

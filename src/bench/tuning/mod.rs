@@ -146,10 +146,10 @@ fn attentions(session: &mut Bench<'_>, network: &Network, rows: u32) -> Result<(
     let Network { patches: t, width, heads: h, .. } = *network;
     let (b, d) = (rows / t, width / h);
     let shape = BenchShape(vec![b, h, t, d]);
-    let causal = AttentionShape::causal(b, t, h, d);
+    let causal = AttentionShape { b: b.into(), t, h, d, causal: true, ..Default::default() };
     let softmax = Attention::Softmax;
     attention::forward(session, RowKey::new("attention_forward", "causal", &shape), softmax, &causal)?;
-    let decode = AttentionShape::decode(b, t, h, d, t - 1);
+    let decode = AttentionShape { query_positions: Some(t - 1..t), ..causal.clone() };
     attention::forward(session, RowKey::new("attention_forward", "decode", &shape), softmax, &decode)?;
     attention::suffix(session, softmax, &BenchShape(vec![b / 4, h, t, d]))?;
     attention::backward(session, RowKey::new("attention_forward_backward", "causal", &shape), softmax, &causal)

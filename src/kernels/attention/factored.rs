@@ -345,9 +345,10 @@ fn pairs(rows: usize, grid: [u32; 2], h: usize, d: usize) -> impl Iterator<Item 
 }
 
 /// Reference in f64: out (B·T, C) from v (B·T, C) and A (H, T).
-pub fn factored_reference(v: &[f64], relative: &[f64], grid: [u32; 2], h: usize, d: usize) -> Vec<f64> {
+pub fn factored_reference(v: &[f64], relative: &[f64], shape: &FactoredShape) -> Vec<f64> {
+    let (h, d) = (shape.h as usize, shape.d as usize);
     let (c, mut out) = (h * d, vec![0.0; v.len()]);
-    for [i, j, column, weight] in pairs(v.len() / c, grid, h, d) {
+    for [i, j, column, weight] in pairs(v.len() / c, shape.grid, h, d) {
         (column..column + d).for_each(|e| out[i * c + e] += relative[weight] * v[j * c + e]);
     }
     out
@@ -358,13 +359,12 @@ pub fn factored_backward_reference(
     v: &[f64],
     relative: &[f64],
     d_out: &[f64],
-    grid: [u32; 2],
-    h: usize,
-    d: usize,
+    shape: &FactoredShape,
 ) -> (Vec<f64>, Vec<f64>) {
+    let (h, d) = (shape.h as usize, shape.d as usize);
     let c = h * d;
     let (mut d_v, mut d_relative) = (vec![0.0; v.len()], vec![0.0; relative.len()]);
-    for [i, j, column, weight] in pairs(v.len() / c, grid, h, d) {
+    for [i, j, column, weight] in pairs(v.len() / c, shape.grid, h, d) {
         for e in column..column + d {
             d_v[j * c + e] += relative[weight] * d_out[i * c + e];
             d_relative[weight] += d_out[i * c + e] * v[j * c + e];

@@ -22,26 +22,26 @@ pub(super) static FORWARD_DECODE: Kernel = kernel!("attention", "attention_forwa
 pub(crate) static FORWARD_SELECTOR: VariantSelector<AttentionShape> = VariantSelector {
     variants: Variants { kernel: "attention_forward", least_lanes: CLUSTER, all: VARIANTS },
     class: |shape| {
-        let queries = if shape.queries == 1 { "one query of" } else { "" };
+        let queries = if shape.queries() == 1 { "one query of" } else { "" };
         format!("{queries} {}", dropout_class(shape)).trim().into()
     },
     rule: |gpu, shape| match choose(gpu, shape) {
         _ if is_default_of(gpu, &[shape.d]) => {
             // The variant for one query has no dropout.
             let least = if shape.dropout.is_some() { 2 } else { 1 };
-            (Strategy::Tiled, tiled::forward(shape.d, shape.queries.max(least)), 1)
+            (Strategy::Tiled, tiled::forward(shape.d, shape.queries().max(least)), 1)
         }
-        _ if shape.dropout.is_some() => with_dropout(gpu, 2, shape.d, shape.queries),
+        _ if shape.dropout.is_some() => with_dropout(gpu, 2, shape.d, shape.queries()),
         // The kernel needs few arrays, so software adapters have room for four queries.
-        Strategy::Subgroup if gpu.is_software() && shape.d <= 64 && shape.queries >= 4 * CLUSTER => {
+        Strategy::Subgroup if gpu.is_software() && shape.d <= 64 && shape.queries() >= 4 * CLUSTER => {
             (Strategy::Subgroup, 4, 1)
         }
-        strategy => taken(gpu, strategy, [3, 2], shape.d, shape.queries),
+        strategy => taken(gpu, strategy, [3, 2], shape.d, shape.queries()),
     },
     requirement: |_, shape, variant| match variant.name {
         _ if dropout::requirement(shape, variant).is_some() => dropout::requirement(shape, variant),
         "wide" => tiled::aligned(shape.d),
-        "decode" if shape.queries > 1 => Some(format!("one query, got {}", shape.queries)),
+        "decode" if shape.queries() > 1 => Some(format!("one query, got {}", shape.queries())),
         "decode" => tiled::aligned(shape.d),
         _ if variant.strategy == Strategy::Tiled => tiled::requirement(variant.tile, shape.d, tiled::split(shape.d)),
         _ => head_requirement(shape.d, variant),
@@ -101,12 +101,12 @@ impl AttentionForward {
             ("samples", shape.b.capacity.into()),
             ("tokens", shape.t.into()),
             ("heads", shape.h.into()),
-            ("first", shape.first.into()),
-            ("queries", shape.queries.into()),
+            ("first", shape.first().into()),
+            ("queries", shape.queries().into()),
             ("causal", u32::from(shape.causal).into()),
             ("scale", scale(shape.d)),
-            ("stride", shape.stride.into()),
-            ("offset", shape.offset.into()),
+            ("stride", shape.stride().into()),
+            ("offset", shape.offset().into()),
         ];
         let (step, words) = dropout::step(shape, (&self.qkv, 1));
         if dropout::has_dropout(variant) {
@@ -117,18 +117,18 @@ impl AttentionForward {
         let (kernel, groups) = match variant.strategy {
             Strategy::Subgroup => {
                 spec.push(("QUERIES", variant.tile));
-                (&FORWARD, groups(&shape.b, shape.queries, shape.h, variant))
+                (&FORWARD, groups(&shape.b, shape.queries(), shape.h, variant))
             }
             Strategy::Scalar | Strategy::Panel => {
                 spec.push(("QUERIES", variant.tile));
                 bindings.extend(bind!(qkv4 = self.qkv[shape.buffer_rows() * 3 * width]));
-                (&FORWARD_SCALAR, groups(&shape.b, shape.queries, shape.h, variant))
+                (&FORWARD_SCALAR, groups(&shape.b, shape.queries(), shape.h, variant))
             }
             Strategy::Tiled if variant.tile == tiled::WIDE => {
                 let columns = tiled::wide_columns(shape.d);
                 spec.push(("COLUMNS", columns));
                 params.extend(tiled::wide_params(shape.d));
-                let tiles = shape.queries.div_ceil(tiled::wide_queries(columns));
+                let tiles = shape.queries().div_ceil(tiled::wide_queries(columns));
                 (&FORWARD_WIDE, shape.b.times(shape.h).groups(1, tiles.into()))
             }
             Strategy::Tiled if variant.tile == tiled::DECODE => {
@@ -138,10 +138,10 @@ impl AttentionForward {
             }
             Strategy::Tiled => {
                 let split = tiled::split(shape.d);
-                let pairs = tiled::pairs(shape.queries.div_ceil(variant.tile).saturating_mul(split), shape.d);
+                let pairs = tiled::pairs(shape.queries().div_ceil(variant.tile).saturating_mul(split), shape.d);
                 spec.extend([("QUERIES", variant.tile), ("PAIRS", pairs), ("SPLIT", split)]);
                 params.push(("chunk", tiled::chunk(pairs, shape.d).into()));
-                let tiles = shape.queries.div_ceil(tiled::LANES / pairs / split * variant.tile);
+                let tiles = shape.queries().div_ceil(tiled::LANES / pairs / split * variant.tile);
                 (&FORWARD_TILED, shape.b.times(shape.h).groups(pairs, tiles.into()))
             }
         };
@@ -175,10 +175,10 @@ pub fn masked_forward_reference(
     let (t, h, d) = (shape.t as usize, shape.h as usize, shape.d as usize);
     let (mut out, mut lse) = (Vec::new(), Vec::new());
     for sample in 0..shape.b.capacity as usize {
-        for position in shape.first as usize..(shape.first + shape.queries) as usize {
+        for position in shape.first() as usize..(shape.first() + shape.queries()) as usize {
             let keys = if shape.causal { position + 1 } else { t };
             for head in 0..h {
-                let row = |j: usize| sample * shape.stride as usize + shape.offset as usize + j;
+                let row = |j: usize| sample * shape.stride() as usize + shape.offset() as usize + j;
                 let at = |j: usize, third| part(qkv, row(j), third, head, h, d);
                 let factor = |j| mask.map_or(1.0, |mask| mask.factor([sample, head, position, j], h));
                 let value = |j| at(j, 2).iter().map(|v| factor(j) * v).collect::<Vec<f64>>();

@@ -28,6 +28,8 @@ mod suffix;
 mod tiled;
 mod weights;
 
+use std::ops::Range;
+
 use super::variant::{Selection, Variant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Gpu, Groups, Kernel, Param, Rows};
@@ -41,8 +43,23 @@ pub(super) use suffix::SUFFIX_SELECTOR;
 pub use suffix::{AttentionSuffix, SuffixShape, suffix_reference};
 pub use weights::{AttentionWeights, WeightsOf, weights_reference};
 
-/// Shape of full, causal or single-position attention.
-#[derive(Debug, Clone)]
+/// Rows of samples that are parts of longer ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SampleRows {
+    /// Rows from one sample to the next.
+    pub stride: u32,
+    /// Row of the first position of the first sample.
+    pub offset: u32,
+}
+
+/// Shape of full, causal or single-position attention. The default is full attention of no samples; set at least B, T, H
+/// and D:
+///
+/// ```
+/// # use ketformer::kernels::attention::AttentionShape;
+/// let shape = AttentionShape { b: 64.into(), t: 16, h: 8, d: 4, causal: true, ..Default::default() };
+/// ```
+#[derive(Debug, Clone, Default)]
 pub struct AttentionShape {
     /// Samples B. With dynamic rows, an item is a sample.
     pub b: Rows,
@@ -54,38 +71,34 @@ pub struct AttentionShape {
     pub d: u32,
     /// Whether position i attends only to positions up to i.
     pub causal: bool,
-    /// Position of the first query; 0 in backward passes.
-    pub first: u32,
-    /// Number of queries n of a sample; T in backward passes.
-    pub queries: u32,
-    /// Rows from one sample to the next; T in backward passes.
-    pub stride: u32,
-    /// Row of the first sample's first position; 0 in backward passes.
-    pub offset: u32,
+    /// Positions of the n queries of a sample: `Some(i..i + 1)` in a decoding step for position i. `None`: all T, as in
+    /// backward passes.
+    pub query_positions: Option<Range<u32>>,
+    /// Rows of the samples in `qkv`, if these are parts of longer ones. `None`: every T rows are a sample, as in backward
+    /// passes.
+    pub sample_rows: Option<SampleRows>,
     /// Dropout of the probabilities. GPUs run variants in workgroup memory with it, if the head width is a multiple of 4;
     /// other adapters and widths run the scalar variants.
     pub dropout: Option<AttentionDropout>,
 }
 
 impl AttentionShape {
-    /// Shape in which every position attends to every position.
-    pub fn full(b: impl Into<Rows>, t: u32, h: u32, d: u32) -> Self {
-        Self { b: b.into(), t, h, d, causal: false, first: 0, queries: t, stride: t, offset: 0, dropout: None }
+    /// Position of the first query.
+    pub(crate) fn first(&self) -> u32 {
+        self.query_positions.as_ref().map_or(0, |positions| positions.start)
     }
 
-    /// Shape in which every position attends to itself and those before.
-    pub fn causal(b: impl Into<Rows>, t: u32, h: u32, d: u32) -> Self {
-        Self { causal: true, ..Self::full(b, t, h, d) }
+    /// Number of queries n of a sample.
+    pub(crate) fn queries(&self) -> u32 {
+        self.query_positions.as_ref().map_or(self.t, |positions| positions.end.saturating_sub(positions.start))
     }
 
-    /// Shape of one decoding step: `position` attends to itself and those before.
-    pub fn decode(b: impl Into<Rows>, t: u32, h: u32, d: u32, position: u32) -> Self {
-        Self { first: position, queries: 1, ..Self::causal(b, t, h, d) }
+    fn stride(&self) -> u32 {
+        self.sample_rows.map_or(self.t, |rows| rows.stride)
     }
 
-    /// Returns the same shape for samples that are parts of longer ones: positions are rows `offset ..` of `stride`.
-    pub fn within(self, stride: u32, offset: u32) -> Self {
-        Self { stride, offset, ..self }
+    fn offset(&self) -> u32 {
+        self.sample_rows.map_or(0, |rows| rows.offset)
     }
 
     fn width(&self) -> u64 {
@@ -98,16 +111,16 @@ impl AttentionShape {
 
     /// Number of rows of the buffer that contains the samples.
     fn buffer_rows(&self) -> u64 {
-        u64::from(self.b.capacity.saturating_sub(1)) * u64::from(self.stride) + u64::from(self.offset + self.t)
+        u64::from(self.b.capacity.saturating_sub(1)) * u64::from(self.stride()) + u64::from(self.offset() + self.t)
     }
 
     fn query_rows(&self) -> u64 {
-        u64::from(self.b.capacity) * u64::from(self.queries)
+        u64::from(self.b.capacity) * u64::from(self.queries())
     }
 
     /// Number of pairs of a query and a key over all samples and heads.
     fn pairs(&self) -> f64 {
-        let (n, first) = (f64::from(self.queries), f64::from(self.first));
+        let (n, first) = (f64::from(self.queries()), f64::from(self.first()));
         let of_sample = if self.causal { n * (first + (n + 1.0) / 2.0) } else { n * f64::from(self.t) };
         f64::from(self.b.capacity) * f64::from(self.h) * of_sample
     }
@@ -118,25 +131,30 @@ impl AttentionShape {
 
     fn check(&self, kernel: &Kernel) -> Result<()> {
         check_heads(kernel, self.h, self.d)?;
-        if self.queries == 0 || u64::from(self.first) + u64::from(self.queries) > u64::from(self.t) {
-            let (first, n, t) = (self.first, self.queries, self.t);
-            let message = format!("{}: queries {first}..{first} + {n} must lie within {t} positions", kernel.name);
-            return Err(Error::new(ErrorKind::Shape, message));
-        }
-        if u64::from(self.offset) + u64::from(self.t) > u64::from(self.stride) {
-            let (offset, t, stride) = (self.offset, self.t, self.stride);
-            let message = format!("{}: rows {offset}..{offset} + {t} must lie within {stride}", kernel.name);
-            return Err(Error::new(ErrorKind::Shape, message));
-        }
-        Ok(())
+        let (name, t) = (kernel.name, self.t);
+        let fault = if self.b.capacity == 0 {
+            "expected at least 1 sample, got 0; set AttentionShape::b".into()
+        } else if self.queries() == 0 || u64::from(self.first()) + u64::from(self.queries()) > u64::from(t) {
+            let positions = self.query_positions.clone().unwrap_or_default();
+            format!("queries {positions:?} must be positions of 0..{t}, and at least one")
+        } else if u64::from(self.offset()) + u64::from(t) > u64::from(self.stride()) {
+            let (offset, stride) = (self.offset(), self.stride());
+            format!("rows {offset}..{offset} + {t} must lie within {stride}")
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(ErrorKind::Shape, format!("{name}: {fault}")))
     }
 
     fn check_whole(&self, kernel: &Kernel) -> Result<()> {
         self.check(kernel)?;
-        if self.queries != self.t || self.stride != self.t {
+        if self.queries() != self.t || self.stride() != self.t {
             let message = format!(
                 "{}: expected all {} positions as queries, got {} of every {} rows",
-                kernel.name, self.t, self.queries, self.stride
+                kernel.name,
+                self.t,
+                self.queries(),
+                self.stride()
             );
             return Err(Error::new(ErrorKind::Shape, message));
         }
@@ -196,8 +214,8 @@ fn compiles_long(gpu: &Gpu, d: u32) -> bool {
 /// Faster strategy. Both add in the same order. As measured on software adapters, clusters pay off if every lane has a
 /// query and the shared keys are many or long.
 fn choose(gpu: &Gpu, shape: &AttentionShape) -> Strategy {
-    let pays = shape.queries >= CLUSTER && u64::from(shape.t) * u64::from(shape.d) > 64;
-    let several = shape.queries > 1 && compiles_long(gpu, shape.d);
+    let pays = shape.queries() >= CLUSTER && u64::from(shape.t) * u64::from(shape.d) > 64;
+    let several = shape.queries() > 1 && compiles_long(gpu, shape.d);
     if pays || several { cluster(gpu, shape.d) } else { Strategy::Scalar }
 }
 

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn rows_add_up_to_one_and_nobody_looks_ahead() {
-        let shape = AttentionShape::causal(3, 5, 2, 4);
+        let shape = AttentionShape { b: 3.into(), t: 5, h: 2, d: 4, causal: true, ..Default::default() };
         let qkv = wide(&random_qkv(&mut RandomInputs::new(1), 3 * 3 * 5 * 2 * 4));
         for of in [WeightsOf::Softmax, WeightsOf::Linear] {
             let weights = weights_reference(&qkv, &shape, of);
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_row_of_values_weighted_by_them_is_what_attention_makes() {
-        let shape = AttentionShape::full(1, 7, 1, 3);
+        let shape = AttentionShape { b: 1.into(), t: 7, h: 1, d: 3, ..Default::default() };
         let qkv = wide(&random_qkv(&mut RandomInputs::new(2), 3 * 7 * 3));
         let (out, _) = super::super::forward_reference(&qkv, &shape);
         let weights = weights_reference(&qkv, &shape, WeightsOf::Softmax);

@@ -22,7 +22,8 @@ impl Attention {
         Ok(match self {
             Self::Softmax => AttentionStates::Softmax,
             Self::Linear => {
-                let of_sample = linear::states_of_sample(sizes.positions, sizes.heads, sizes.head_width());
+                let (t, h, d) = (sizes.positions, sizes.heads, sizes.head_width());
+                let of_sample = linear::states_of_sample(&AttentionShape { t, h, d, ..Default::default() });
                 AttentionStates::Linear(gpu.buffer(&format!("ketformer.{name}"), u64::from(samples) * of_sample)?)
             }
         })

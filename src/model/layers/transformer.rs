@@ -12,7 +12,7 @@ use super::transformer_layers::{LayerBuffers, Pass, RowLayout, TransformerLayers
 use super::transformer_training::TransformerTraining;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, DType, Gpu, Plan, Rows, View};
-use crate::kernels::attention::{AttentionShape, AttentionSuffix, SuffixShape};
+use crate::kernels::attention::{AttentionShape, AttentionSuffix, SampleRows, SuffixShape};
 use crate::kernels::nn::norm::NormShape;
 use crate::model::wave_function::no_room;
 use crate::model::{Attention, Capacity, Norm, ParameterSpec, Parameters, Precision, SuffixBatch};
@@ -266,8 +266,16 @@ impl Transformer {
         let (within, period) = (t % sizes.period, sizes.period);
         for (k, (cache, states)) in self.cache.iter().enumerate() {
             let attention = Operands { qkv: cache, states, out: &scratch.attention, total: &self.total };
-            let shape = AttentionShape::decode(samples, period, sizes.heads, sizes.head_width(), within)
-                .within(sizes.positions, t - within);
+            let shape = AttentionShape {
+                b: samples.into(),
+                t: period,
+                h: sizes.heads,
+                d: sizes.head_width(),
+                causal: true,
+                query_positions: Some(within..within + 1),
+                sample_rows: Some(SampleRows { stride: sizes.positions, offset: t - within }),
+                ..Default::default()
+            };
             let buffers = self.scratch_of(k, scratch, cache);
             self.layers.layer(plan, k, &buffers, &pass, |plan| attention.forward(plan, &shape))?;
         }

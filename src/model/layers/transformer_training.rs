@@ -157,8 +157,14 @@ impl TransformerTraining {
 
     fn attention_shape(transformer: &TransformerLayers, rows: &Rows) -> AttentionShape {
         let sizes = &transformer.sizes;
-        let shape = AttentionShape::full(rows.items(sizes.period), sizes.period, sizes.heads, sizes.head_width());
-        AttentionShape { causal: sizes.causal, ..shape }
+        AttentionShape {
+            b: rows.items(sizes.period),
+            t: sizes.period,
+            h: sizes.heads,
+            d: sizes.head_width(),
+            causal: sizes.causal,
+            ..Default::default()
+        }
     }
 
     /// Records the forward pass from the embedded rows to the top, and keeps the activations. Dropout is for pre-norm

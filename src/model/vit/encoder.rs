@@ -75,7 +75,13 @@ impl VitSizes {
 
     /// Shape of softmax attention over `rows` tokens.
     pub(crate) fn attention_shape(&self, rows: &Rows) -> AttentionShape {
-        AttentionShape::full(rows.items(self.patches()), self.patches(), self.heads, self.head_width())
+        AttentionShape {
+            b: rows.items(self.patches()),
+            t: self.patches(),
+            h: self.heads,
+            d: self.head_width(),
+            ..Default::default()
+        }
     }
 }
 

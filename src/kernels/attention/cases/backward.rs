@@ -208,8 +208,13 @@ fn backward_cases(
     thirds: Range<usize>,
 ) -> Vec<Case> {
     let cases = |(i, [b, t, h, d]): (usize, &[u32; 4])| {
-        let variants =
-            selector.of_case(gpu, strategy, &AttentionShape::full(*b, *t, *h, *d), *b < 1000 && *t < 1000, i);
+        let variants = selector.of_case(
+            gpu,
+            strategy,
+            &AttentionShape { b: (*b).into(), t: *t, h: *h, d: *d, ..Default::default() },
+            *b < 1000 && *t < 1000,
+            i,
+        );
         let (masks, thirds) = (if *t > 1024 { &[true][..] } else { &[true, false] }, thirds.clone());
         let masked = move |variant| {
             let thirds = thirds.clone();
@@ -223,7 +228,13 @@ fn backward_cases(
     };
     let dropout_shapes = if strategy == Strategy::Tiled { &DROPOUT_SHAPES[..] } else { &[] };
     let dropout_cases = |(i, [b, t, h, d]): (usize, &[u32; 4])| {
-        let variants = selector.of_case(gpu, strategy, &AttentionShape::full(*b, *t, *h, *d), false, i);
+        let variants = selector.of_case(
+            gpu,
+            strategy,
+            &AttentionShape { b: (*b).into(), t: *t, h: *h, d: *d, ..Default::default() },
+            false,
+            i,
+        );
         let masks = |variant| [true, false].map(|causal| (variant, causal));
         let case =
             |(variant, causal)| backward_case([*b, *t, *h, *d], (causal, Some(MASK)), variant, record, thirds.clone());
@@ -242,7 +253,7 @@ fn backward_case(
     record: RecordBackward,
     thirds: Range<usize>,
 ) -> Case {
-    let shape = AttentionShape { causal, ..AttentionShape::full(b, t, h, d) };
+    let shape = AttentionShape { causal, b: b.into(), t, h, d, ..Default::default() };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
     let d_out = random.floats((b * t * h * d) as usize);

@@ -79,12 +79,9 @@ fn forward_case(case: FactoredCase, orientation: Orientation, variant: Variant, 
     let mut random = RandomInputs::new(u64::from(b * 13 + tx * 7 + ty * 3 + d));
     let v = random.floats((b * tx * ty * h * d) as usize);
     let (relative, buffer) = stored(random.floats((h * tx * ty) as usize), storage);
-    let (heads, width) = (h as usize, d as usize);
     let out = match orientation {
-        Orientation::Forward => factored_reference(&wide(&v), &wide(&relative), [tx, ty], heads, width),
-        Orientation::Reversed => {
-            factored_backward_reference(&wide(&v), &wide(&relative), &wide(&v), [tx, ty], heads, width).0
-        }
+        Orientation::Forward => factored_reference(&wide(&v), &wide(&relative), &shape_of(case)),
+        Orientation::Reversed => factored_backward_reference(&wide(&v), &wide(&relative), &wide(&v), &shape_of(case)).0,
     };
     let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
         let rows = live_rows(buffers.view("live")?, case);
@@ -121,7 +118,7 @@ fn gradient_case(case: FactoredCase, variant: Variant) -> Case {
     let block = |first: u32| {
         let range = first.min(counted) as usize * sample..(first + of_block).min(counted) as usize * sample;
         let (v, d_out) = (wide(&v[range.clone()]), wide(&d_out[range]));
-        factored_backward_reference(&v, &relative, &d_out, [tx, ty], h as usize, d as usize).1
+        factored_backward_reference(&v, &relative, &d_out, &shape_of(case)).1
     };
     let part = (0..b).step_by(of_block as usize).flat_map(block).collect();
     let record = move |plan: &mut Plan, buffers: &CaseBuffers| {

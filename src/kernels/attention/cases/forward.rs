@@ -6,7 +6,7 @@ use crate::kernels::attention::forward::{
     AttentionForward, FORWARD, FORWARD_DECODE, FORWARD_SCALAR, FORWARD_SELECTOR, FORWARD_TILED, FORWARD_WIDE,
     masked_forward_reference,
 };
-use crate::kernels::attention::{AttentionMask, AttentionShape};
+use crate::kernels::attention::{AttentionMask, AttentionShape, SampleRows};
 use crate::kernels::case::wide;
 use crate::kernels::nn::cases::cast_f16::{has_half, stored};
 use crate::kernels::variant::Variant;
@@ -143,7 +143,7 @@ fn both_masks(gpu: &Gpu, kernel: &'static Kernel, shapes: &[ForwardCase]) -> Vec
         let variants = FORWARD_SELECTOR.of_kernel(
             gpu,
             kernel,
-            &AttentionShape::full(b, t, h, d),
+            &AttentionShape { b: b.into(), t, h, d, ..Default::default() },
             b * t * d < 20_000 && (d <= 20 || kernel.name == FORWARD_TILED.name),
             i,
         );
@@ -164,7 +164,13 @@ fn both_masks(gpu: &Gpu, kernel: &'static Kernel, shapes: &[ForwardCase]) -> Vec
 /// Cases with dropout, each in one variant that launches the kernel.
 fn dropout_cases(gpu: &Gpu, kernel: &'static Kernel) -> Vec<Case> {
     let cases = |(i, [b, t, h, d]): (usize, &[u32; 4])| {
-        let variants = FORWARD_SELECTOR.of_kernel(gpu, kernel, &AttentionShape::full(*b, *t, *h, *d), false, i);
+        let variants = FORWARD_SELECTOR.of_kernel(
+            gpu,
+            kernel,
+            &AttentionShape { b: (*b).into(), t: *t, h: *h, d: *d, ..Default::default() },
+            false,
+            i,
+        );
         let windows = [(true, 0), (true, t / 2), (false, 0)];
         let of_variant = move |variant: Variant| {
             windows.map(|(causal, first)| {
@@ -185,10 +191,18 @@ fn forward_case(
     around: u32,
     mask: Option<AttentionMask>,
 ) -> Case {
-    let shape = AttentionShape { causal, first, queries, ..AttentionShape::full(b, t, h, d) };
-    let shape = shape.within(t + 2 * around, around);
+    let shape = AttentionShape {
+        b: b.into(),
+        t,
+        h,
+        d,
+        causal,
+        query_positions: Some(first..first + queries),
+        sample_rows: Some(SampleRows { stride: t + 2 * around, offset: around }),
+        ..Default::default()
+    };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
-    let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * shape.stride * 3 * h * d) as usize), storage);
+    let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * shape.stride() * 3 * h * d) as usize), storage);
     let (out, lse) = masked_forward_reference(&wide(&qkv), &shape, mask.as_ref());
     let half = if storage == DType::F16 { " f16 qkv" } else { "" };
     let dropout = if mask.is_some() { " dropout" } else { "" };

@@ -34,19 +34,19 @@ impl LinearForward {
     pub fn record(&self, plan: &mut Plan, shape: &AttentionShape) -> Result<()> {
         check(&FORWARD, shape)?;
         let chunk = chunk(shape.d);
-        let first = shape.first / chunk;
-        let end = ((shape.first + shape.queries) / chunk).min(slots(shape.t, shape.d));
+        let first = shape.first() / chunk;
+        let end = ((shape.first() + shape.queries()) / chunk).min(slots(shape.t, shape.d));
         if first < end {
             states::record(plan, [&self.qkv, &self.states], shape, [first, end - first])?;
         }
-        let queries = rows_of_lane(plan.gpu(), 2, shape.d, shape.queries);
+        let queries = rows_of_lane(plan.gpu(), 2, shape.d, shape.queries());
         self.record_queries(plan, shape, queries)
     }
 
     pub(super) fn record_queries(&self, plan: &mut Plan, shape: &AttentionShape, queries: u32) -> Result<()> {
         let (rows, query_rows, width) = (shape.rows(), shape.query_rows(), shape.width());
         let heads = u64::from(shape.h);
-        let tiles = (shape.first + shape.queries - 1) / queries - shape.first / queries + 1;
+        let tiles = (shape.first() + shape.queries() - 1) / queries - shape.first() / queries + 1;
         let (d, window) = (f64::from(shape.d), f64::from(chunk(shape.d).min(shape.t)));
         let state = if shape.t > chunk(shape.d) { d + 1.0 } else { 0.0 };
         plan.launch(&Launch {
@@ -64,8 +64,8 @@ impl LinearForward {
                 ("tokens", shape.t.into()),
                 ("heads", shape.h.into()),
                 ("chunk", chunk(shape.d).into()),
-                ("first", shape.first.into()),
-                ("queries", shape.queries.into()),
+                ("first", shape.first().into()),
+                ("queries", shape.queries().into()),
                 ("parts", shape.d.div_ceil(4).into()),
             ],
             groups: lanes(&shape.b, tiles * shape.h),
@@ -85,7 +85,7 @@ pub fn forward_reference(qkv: &[f64], shape: &AttentionShape) -> (Vec<f64>, Vec<
     let mapped = features(qkv);
     let (mut out, mut sum) = (Vec::new(), Vec::new());
     for sample in 0..shape.b.capacity as usize {
-        for position in shape.first as usize..(shape.first + shape.queries) as usize {
+        for position in shape.first() as usize..(shape.first() + shape.queries()) as usize {
             for head in 0..h {
                 let at = |values, j: usize, third| part(values, sample * t + j, third, head, h, d);
                 let keys = (0..=position).map(|j| (at(&mapped, j, 1), at(qkv, j, 2)));

@@ -52,10 +52,9 @@ fn state_floats(d: u32) -> u64 {
     d * (d + 1)
 }
 
-/// Number of floats of the states of one sample with `t` positions and `h` heads of width `d`; 0 if the sample is a
-/// single chunk.
-pub fn states_of_sample(t: u32, h: u32, d: u32) -> u64 {
-    u64::from(slots(t, d)) * u64::from(h) * state_floats(d)
+/// Number of floats of the states of one sample of `shape`; 0 if the sample is a single chunk.
+pub fn states_of_sample(shape: &AttentionShape) -> u64 {
+    u64::from(slots(shape.t, shape.d)) * u64::from(shape.h) * state_floats(shape.d)
 }
 
 /// Maximum number of positions of a sequence. A lane loops over all of them, and some drivers end it after 65,535

@@ -52,7 +52,7 @@ pub(super) fn record(
 
 /// Number of floats of the states of all samples.
 pub(super) fn elements(shape: &AttentionShape) -> u64 {
-    u64::from(shape.b.capacity) * states_of_sample(shape.t, shape.h, shape.d)
+    u64::from(shape.b.capacity) * states_of_sample(shape)
 }
 
 /// Records the states of the backward pass from `qkv`, `d_out`, `sum` and `delta`.

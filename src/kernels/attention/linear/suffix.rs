@@ -62,7 +62,14 @@ impl LinearSuffix {
         let base_elements = u64::from(shape.b) * u64::from(shape.t) * 3 * width;
         let rows = u64::from(shape.items.capacity) * u64::from(shape.per_item);
         let items = u64::from(shape.first_item) + u64::from(shape.items.capacity);
-        let states = states::elements(&AttentionShape::causal(shape.b, shape.t, shape.h, shape.d));
+        let states = states::elements(&AttentionShape {
+            b: shape.b.into(),
+            t: shape.t,
+            h: shape.h,
+            d: shape.d,
+            causal: true,
+            ..Default::default()
+        });
         plan.launch(&Launch {
             kernel: &SUFFIX,
             spec: &[("HEAD_DIM", shape.d), ("VALUES", values), ("CACHE_BITS", self.qkv.storage().bits())],

@@ -60,7 +60,7 @@ fn cases(record: RecordBackward, thirds: Range<usize>) -> Vec<Case> {
 /// Case of a kernel on a window of samples counted on the GPU. The kernel writes `thirds` of the rows of d_qkv and must
 /// leave the others unchanged. The kernel that writes the first third also writes delta.
 fn case([b, t, h, d]: [u32; 4], tile: u32, record: RecordBackward, thirds: Range<usize>) -> Case {
-    let shape = AttentionShape::causal(b, t, h, d);
+    let shape = AttentionShape { b: b.into(), t, h, d, causal: true, ..Default::default() };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let qkv = random_qkv(&mut random, (b * t * 3 * h * d) as usize);
     let d_out = random.floats((b * t * h * d) as usize);

@@ -49,7 +49,15 @@ fn cases(gpu: &Gpu) -> Vec<Case> {
 
 /// Case of one window of queries; the states of all chunks are recorded before it.
 fn case(([b, t, h, d], first, queries): ForwardCase, tile: u32, storage: DType) -> Case {
-    let shape = AttentionShape { first, queries, ..AttentionShape::causal(b, t, h, d) };
+    let shape = AttentionShape {
+        b: b.into(),
+        t,
+        h,
+        d,
+        causal: true,
+        query_positions: Some(first..first + queries),
+        ..Default::default()
+    };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
     let (out, sum) = forward_reference(&wide(&qkv), &shape);

@@ -42,7 +42,7 @@ fn state_cases(gpu: &Gpu) -> Vec<Case> {
 
 /// Case of the states of a window of chunks, for samples counted on the GPU. The other states must stay unchanged.
 fn state_case([b, t, h, d]: [u32; 4], [first, count]: [u32; 2], storage: DType) -> Case {
-    let shape = AttentionShape::causal(b, t, h, d);
+    let shape = AttentionShape { b: b.into(), t, h, d, causal: true, ..Default::default() };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let (qkv, stored_qkv) = stored(random_qkv(&mut random, (b * t * 3 * h * d) as usize), storage);
     let qkv = wide(&qkv);
@@ -99,7 +99,7 @@ fn backward_cases(_: &Gpu) -> Vec<Case> {
 }
 
 fn backward_case([b, t, h, d]: [u32; 4]) -> Case {
-    let shape = AttentionShape::causal(b, t, h, d);
+    let shape = AttentionShape { b: b.into(), t, h, d, causal: true, ..Default::default() };
     let mut random = RandomInputs::new(u64::from(b * 31 + t * 7 + h * 3 + d));
     let count = (b * t * h) as usize;
     let qkv = random_qkv(&mut random, 3 * count * d as usize);

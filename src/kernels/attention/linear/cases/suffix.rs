@@ -46,7 +46,7 @@ fn case((sizes, items, table): SuffixCase, values: u32, storage: DType) -> Case 
     let out = suffix_reference(&case.base_qkv, &case.qkv, &case.base, &case.row_table, &case.shape);
     let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
         let b = case.shape.b;
-        let whole = AttentionShape::causal(b, t, h, d);
+        let whole = AttentionShape { b: b.into(), t, h, d, causal: true, ..Default::default() };
         let states = plan.gpu().buffer("states", u64::from(b * slots(t, d) * h) * state_floats(d))?.view();
         let attention = LinearSuffix::from_case(&buffers.with("states", &states))?;
         if slots(t, d) > 0 {
