@@ -33,7 +33,7 @@ async fn kernels_agree_with_their_references() {
     let mut all = 0;
     for entry in kernels::ALL {
         for case in last_of_variants((entry.cases)(&gpu)) {
-            let name = format!("{}: {}", entry.kernel.name, case.name);
+            let name = format!("{}: {}", entry.kernel().name, case.name);
             all += 1;
             match case.run_async(&gpu).await {
                 Ok(words) => {

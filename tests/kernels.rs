@@ -74,7 +74,7 @@ fn tables() -> &'static [Table] {
 }
 
 fn table(gpu: &Gpu, entry: &Entry) -> Table {
-    let kernel = entry.kernel.name;
+    let kernel = entry.kernel().name;
     let cases = (entry.cases)(gpu);
     // Panels read textures, which buffers of a caller do not have.
     let odd = cases.iter().position(is_odd).filter(|_| !kernel.ends_with("_panel"));

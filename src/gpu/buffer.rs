@@ -89,13 +89,8 @@ impl Gpu {
     /// # Errors
     /// [`ErrorKind::Adapter`] for [`DType::F16`] if the adapter has no f16; as [`Gpu::buffer`].
     pub fn buffer_of(&self, label: &str, elements: u64, storage: DType) -> Result<Buffer> {
-        if storage == DType::F16 && !self.features().contains(wgpu::Features::SHADER_F16) {
-            let message = format!(
-                "buffer `{label}` holds f16, which shaders on {} do not support; use single precision, or another adapter \
-                 (`ketformer devices` lists f16)",
-                self.info().name
-            );
-            return Err(Error::new(ErrorKind::Adapter, message));
+        if storage == DType::F16 {
+            self.require_f16(|| format!("buffer `{label}` holds"))?;
         }
         let words = elements.saturating_mul(storage.bytes()).div_ceil(4);
         let mut buffer = self.buffer(label, words)?;
@@ -110,6 +105,23 @@ impl Gpu {
     /// As [`Gpu::buffer`]; [`ErrorKind::Device`] if the device has no buffers of these usages.
     pub fn buffer_with_usages(&self, label: &str, elements: u64, usages: wgpu::BufferUsages) -> Result<Buffer> {
         self.buffer_of_usage(label, elements, STORAGE_USAGE | usages)
+    }
+
+    /// Checks that shaders can use f16; `subject` is the start of the message.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Adapter`] if the device has no such feature.
+    pub(super) fn require_f16(&self, subject: impl FnOnce() -> String) -> Result<()> {
+        if self.features().contains(wgpu::Features::SHADER_F16) {
+            return Ok(());
+        }
+        let message = format!(
+            "{} f16, but the device of {} was opened without wgpu::Features::SHADER_F16; use single precision, or an \
+             adapter with f16 (`ketformer devices` lists it)",
+            subject(),
+            self.info().name
+        );
+        Err(Error::new(ErrorKind::Adapter, message))
     }
 
     pub(super) fn buffer_of_usage(&self, label: &str, elements: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
@@ -253,9 +265,10 @@ impl View {
         Ok(Self { label: label.into(), offset, bytes, ..self.clone() })
     }
 
-    /// Reinterprets the bytes as elements of type `storage`. Two f16 elements share one 32-bit word, the first in its
-    /// lower half.
-    pub(crate) fn stored_as(self, storage: DType) -> Self {
+    /// Reinterprets the bytes as elements of type `storage`, which is [`DType::F32`] for a caller's `wgpu::Buffer`. Two f16
+    /// elements share one 32-bit word, the first in its lower half.
+    #[must_use]
+    pub fn stored_as(self, storage: DType) -> Self {
         Self { storage, ..self }
     }
 

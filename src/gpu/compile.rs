@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Gpu;
 use super::bind::Bind;
+use super::device::KernelKey;
 use super::rewrite::TEXTURES;
 use super::shader::{Access, CompiledKernel, Kernel, Shader};
 use crate::error::Result;
@@ -12,7 +13,7 @@ use crate::error::Result;
 impl Kernel {
     /// Names of the bindings in `given` that are read as textures on this device.
     pub(super) fn textures(&self, gpu: &Gpu, given: &[Bind<'_>]) -> Vec<&'static str> {
-        if !gpu.reads_texels() {
+        if !gpu.reads_texels() || !self.is_trusted() {
             return Vec::new();
         }
         let has_texture = |name: &&str| {
@@ -24,16 +25,37 @@ impl Kernel {
 
     /// The pipeline for `spec` on this device, with `textures` read as textures. Cached after the first call.
     pub(super) fn compile(&self, gpu: &Gpu, spec: &[(&str, u32)], textures: &[&str]) -> Result<Arc<CompiledKernel>> {
-        let mut key: Vec<(String, u32)> = spec.iter().map(|(name, value)| (name.to_string(), *value)).collect();
-        key.sort();
-        let textured = textures.iter().map(|name| name.to_string()).collect();
-        gpu.compiled((self.name.to_string(), key, textured), || self.build(gpu, spec, textures))
+        let mut constants: Vec<(String, u32)> = spec.iter().map(|(name, value)| (name.to_string(), *value)).collect();
+        constants.sort();
+        let key = KernelKey {
+            name: self.name,
+            source: (self.source.as_ptr() as usize, self.source.len()),
+            shared: (self.shared.as_ptr() as usize, self.shared.len()),
+            checked: self.is_checked(gpu),
+            constants,
+            textures: textures.iter().map(|name| name.to_string()).collect(),
+        };
+        gpu.compiled(key, || self.build(gpu, spec, textures))
+    }
+
+    /// Whether wgpu adds its bounds and loop checks.
+    fn is_checked(&self, gpu: &Gpu) -> bool {
+        gpu.checked_shaders() || !self.is_trusted()
     }
 
     fn build(&self, gpu: &Gpu, spec: &[(&str, u32)], textures: &[&str]) -> Result<CompiledKernel> {
+        if !self.is_trusted() && gpu.unchecked_buffers() {
+            let message = "is not a kernel of this crate and needs bounds checks, which the device was opened without; open \
+                           it without GpuOptions::unchecked_buffers";
+            return Err(self.error(message.into()));
+        }
+        let checked = self.is_checked(gpu);
         let shader = self.textured(spec, textures)?;
         let is_for_browser = gpu.info().backend == wgpu::Backend::BrowserWebGpu;
         let browser_text = is_for_browser.then(|| shader.browser_text());
+        if shader.text.contains("enable f16;") {
+            gpu.require_f16(|| format!("{}: the WGSL uses", self.name))?;
+        }
         let Shader { text, reflection, .. } = shader;
         let storage_limit = gpu.limits().max_storage_buffers_per_shader_stage as usize;
         let is_storage = |(_, _, access): &&(u32, String, Access)| !matches!(access, Access::Uniform(_));
@@ -72,10 +94,11 @@ impl Kernel {
                 label: Some(self.name),
                 source: wgpu::ShaderSource::Wgsl(Cow::Owned(browser_text.unwrap_or(text))),
             };
-            let module = if gpu.checked_shaders() {
+            let module = if checked {
                 device.create_shader_module(descriptor)
             } else {
-                // SAFETY: the source belongs to this crate. Kernels index within the element counts that the plan
+                // SAFETY: the kernel is from `Kernel::trusted`, so that its source belongs to this crate, and so does the
+                // code that launches it, because no public function returns such a kernel. These kernels index within the element counts that the plan
                 // checked against the bound ranges, and their loops terminate.
                 unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
             };
@@ -94,7 +117,7 @@ impl Kernel {
                 module: &module,
                 entry_point: Some("main"),
                 compilation_options: wgpu::PipelineCompilationOptions {
-                    zero_initialize_workgroup_memory: false,
+                    zero_initialize_workgroup_memory: checked,
                     ..Default::default()
                 },
                 cache: None,

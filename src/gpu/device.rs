@@ -95,6 +95,7 @@ impl Facts {
 #[derive(Default)]
 pub(super) struct Modes {
     pub checked_shaders: bool,
+    pub unchecked_buffers: bool,
     /// Side of the fragments of cooperative matrices.
     pub cooperative_matrix: Option<u32>,
     /// Whether buffers are created such that textures can alias them.
@@ -103,8 +104,20 @@ pub(super) struct Modes {
     pub options: Option<GpuOptions>,
 }
 
-/// Cache key of a compiled kernel: its name, the replaced constants and the bindings that are read as textures.
-pub(super) type KernelKey = (String, Vec<(String, u32)>, Vec<String>);
+/// Cache key of a compiled kernel.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct KernelKey {
+    pub name: &'static str,
+    /// Address and length of the source and of the shared sources, which are static.
+    pub source: (usize, usize),
+    pub shared: (usize, usize),
+    /// Whether it has bounds and loop checks.
+    pub checked: bool,
+    /// The replaced constants.
+    pub constants: Vec<(String, u32)>,
+    /// Bindings that are read as textures.
+    pub textures: Vec<String>,
+}
 
 const COOPERATIVE_ENVIRONMENT: &str = "KETFORMER_COOPERATIVE_MATRIX";
 const UNCHECKED_ENVIRONMENT: &str = "KETFORMER_UNCHECKED_BUFFERS";
@@ -120,7 +133,7 @@ pub(super) const STAGING_BYTES: u64 = 1 << 20;
 /// Staging bytes that wgpu uses for a small write.
 const COPY_ALIGNMENT: u64 = 256;
 
-/// Optional features, enabled if the adapter supports them.
+/// Optional features, requested if the adapter supports them.
 const WANTED: wgpu::Features = wgpu::Features::SUBGROUP
     .union(wgpu::Features::TIMESTAMP_QUERY)
     .union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS)
@@ -178,10 +191,11 @@ impl Gpu {
         let defaults = is_set(options.webgpu_defaults, DEFAULTS_ENVIRONMENT);
         let requested = is_set(options.cooperative_matrix, COOPERATIVE_ENVIRONMENT) && !defaults;
         let cooperative = if requested { cooperative_matrix(adapter) } else { None };
+        let (required_features, required_limits) = if defaults { Default::default() } else { Self::required(adapter) };
         let mut descriptor = wgpu::DeviceDescriptor {
             label: Some("ketformer"),
-            required_features: if defaults { wgpu::Features::empty() } else { adapter.features() & WANTED },
-            required_limits: if defaults { wgpu::Limits::default() } else { adapter.limits() },
+            required_features,
+            required_limits,
             memory_hints: wgpu::MemoryHints::Manual { suballocated_device_memory_block_size: MEMORY_BLOCKS },
             ..Default::default()
         };
@@ -207,6 +221,7 @@ impl Gpu {
         let facts = Facts::of(&device);
         let modes = Modes {
             checked_shaders: options.checked_shaders,
+            unchecked_buffers: unchecked,
             cooperative_matrix: cooperative,
             aliases_buffers: !defaults && is_mesa_on_cpu(&facts.info) && texels::supported(&device),
             options: Some(options.clone()),
@@ -219,9 +234,38 @@ impl Gpu {
         Ok(Self { preference: Arc::new(Preference::loaded(Tuning::of_this_machine(gpu.info()))), ..gpu })
     }
 
-    /// Wraps a device and queue owned by the caller. Their error handlers are not changed. Their features and limits
-    /// determine which kernels are used; WebGPU's default limits suffice. No tuning file is read, see
+    /// Features and limits that a caller should request of `adapter` for [`Gpu::from_device`], in addition to its own.
+    /// `Gpu::with_options` requests the same.
+    ///
+    /// All of them are optional: every kernel has a variant for WebGPU's default limits and no features. The features are
+    /// those of the following that the adapter has, and the limits are the adapter's, so that buffers and bindings may be
+    /// as large as it allows.
+    ///
+    /// | feature | use |
+    /// |---|---|
+    /// | `SUBGROUP` | faster variants |
+    /// | `SHADER_F16` | buffers of [`super::DType::F16`] |
+    /// | `TIMESTAMP_QUERY`, `TIMESTAMP_QUERY_INSIDE_ENCODERS` | the time on the device in profiles and frames |
+    pub fn required(adapter: &wgpu::Adapter) -> (wgpu::Features, wgpu::Limits) {
+        (adapter.features() & WANTED, adapter.limits())
+    }
+
+    /// Wraps a device and queue owned by the caller. Their features and limits determine which kernels are used;
+    /// [`Gpu::required`] returns those to request, and WebGPU's default limits suffice. No tuning file is read, see
     /// [`Gpu::with_tuning`].
+    ///
+    /// **Errors.** The handlers of uncaptured errors and of the loss of the device stay the caller's and are called as
+    /// usual. Functions of this crate catch the errors of their own calls in error scopes and return them. After the loss
+    /// of the device they return [`ErrorKind::Device`], and [`Gpu::is_lost`] is true.
+    ///
+    /// **Checks.** Kernels of this crate are compiled without the bounds and loop checks of wgpu, because they index within
+    /// ranges that plans check. [`Gpu::with_checked_shaders`] keeps the checks; kernels of the caller always have them.
+    ///
+    /// **Indirect launches.** wgpu's `InstanceFlags::VALIDATION_INDIRECT_CALL`, which is on by default, runs a small
+    /// compute shader before every indirect dispatch that replaces grids beyond the limits of the device by empty ones. The
+    /// grids of this crate are within the limits, which [`super::Plan::write_indirect_args`] ensures. On DX12 the flag is
+    /// necessary nevertheless: without it wgpu sets `num_workgroups`, from which kernels compute their index, to 0 in
+    /// indirect launches. Without the flag, use [`super::DynamicRows`] and training only on other backends.
     pub fn from_device(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
         Self::wrap(device.clone(), queue.clone(), Facts::of(device), Modes::default())
     }
@@ -377,7 +421,12 @@ impl Gpu {
     }
 
     pub(super) fn checked_shaders(&self) -> bool {
-        self.inner.modes.checked_shaders
+        self.inner.modes.checked_shaders || self.preference.checked_shaders
+    }
+
+    /// Whether the device was opened without bounds checks by the driver.
+    pub(super) fn unchecked_buffers(&self) -> bool {
+        self.inner.modes.unchecked_buffers
     }
 
     /// The bindings of a kernel that can be read as textures. `find` is called once per kernel.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::preference::{Preference, VariantSelection};
 use super::{Gpu, Tuning};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Result};
 
 impl Gpu {
     fn preferring(&self, preference: Preference) -> Self {
@@ -13,11 +13,12 @@ impl Gpu {
 
     /// The preferences that a derived handle inherits.
     fn kept(&self) -> Preference {
-        let Preference { tuning, forced, storage_only, .. } = &*self.preference;
+        let Preference { tuning, forced, storage_only, checked_shaders, .. } = &*self.preference;
         Preference {
             tuning: tuning.clone(),
             forced: forced.clone(),
             storage_only: *storage_only,
+            checked_shaders: *checked_shaders,
             ..Preference::default()
         }
     }
@@ -25,6 +26,21 @@ impl Gpu {
     /// Returns a handle of the same device that uses `tuning` instead of the loaded one.
     pub fn with_tuning(&self, tuning: Tuning) -> Self {
         self.preferring(Preference { tuning, forced: None, ..self.kept() })
+    }
+
+    /// Returns a handle of the same device and tuning whose kernels keep the bounds and loop checks of WebGPU, as with
+    /// [`super::GpuOptions::checked_shaders`]. Results are bit-identical. Compiled kernels are not shared with handles
+    /// without checks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] if the device was opened with [`super::GpuOptions::unchecked_buffers`].
+    pub fn with_checked_shaders(&self) -> Result<Self> {
+        if self.unchecked_buffers() {
+            let message = "checked shaders rely on the driver's bounds checks, which the device was opened without; leave \
+                           GpuOptions::unchecked_buffers out";
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
+        Ok(self.preferring(Preference { checked_shaders: true, ..self.kept() }))
     }
 
     /// Returns a handle of the same device and tuning whose kernels read storage buffers only, or also textures where

@@ -50,7 +50,7 @@ pub use preference::VariantSelection;
 #[cfg(not(target_arch = "wasm32"))]
 pub use profile::{Clock, Profile, ProfileRow, Timing};
 pub(crate) use ring::{Arrived, StepRing};
-pub use shader::{Access, Kernel, Param, Reflection, Shader, SpecConstant};
+pub use shader::{Access, Kernel, KernelSource, Param, Reflection, Shader, SpecConstant};
 pub(crate) use slices::{Frame, Position, Slices};
 pub(crate) use staging::Staging;
 pub use tuning::{TunedVariant, Tuning};

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::bind::{Bind, bind};
 use super::rewrite::TEXTURES;
 use super::shader::{Access, CompiledKernel, Param, Reflection};
-use super::{Buffer, DType, Gpu, Kernel, View};
+use super::{Buffer, DType, Gpu, Kernel, KernelSource, View};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Number of rows known only to the GPU: `clamp(live[0] − first, 0, capacity)` items of `rows_per_item` rows each,
@@ -281,11 +281,11 @@ const FIRST_LIVE_GRIDS: u64 = 256;
 const LIVE_WORDS: usize = 8;
 
 /// The only kernel of this module. Its formula is in the WGSL source.
-pub(crate) static WRITE_INDIRECT_ARGS: Kernel = Kernel {
+pub(crate) static WRITE_INDIRECT_ARGS: Kernel = Kernel::trusted(KernelSource {
     name: "write_indirect_args",
     source: include_str!("../../shaders/device/write_indirect_args.wgsl"),
     shared: &[],
-};
+});
 
 struct Live {
     counters: View,
@@ -388,13 +388,18 @@ impl Plan {
         self.dispatches.iter().fold(Cost::default(), |sum, d| sum + d.whole_cost())
     }
 
-    /// Records one launch.
+    /// Records one launch. A kernel that is not recorded by a record type of this crate is compiled with the bounds and
+    /// loop checks of WebGPU, see [`Kernel`].
     ///
     /// # Errors
-    /// [`ErrorKind::Shader`] if names do not match the WGSL source, [`ErrorKind::Shape`] if a range is too small,
-    /// misaligned or bound twice, [`ErrorKind::Memory`] if it exceeds the adapter's limits.
+    /// [`ErrorKind::Adapter`] for f16 on a device without it, [`ErrorKind::Shader`] if names do not match the WGSL source,
+    /// [`ErrorKind::Shape`] if a range is too small, misaligned, bound twice or of the other element type,
+    /// [`ErrorKind::Memory`] if it exceeds the adapter's limits.
     pub fn launch(&mut self, launch: &Launch<'_>) -> Result<()> {
         let name = launch.kernel.name;
+        if let Some(half) = launch.bindings.iter().find(|bind| bind.view.storage() == DType::F16) {
+            self.gpu.require_f16(|| format!("{name}: binding `{}` (`{}`) holds", half.name, half.view.label()))?;
+        }
         let textures = launch.kernel.textures(&self.gpu, launch.bindings);
         let compiled = launch.kernel.compile(&self.gpu, launch.spec, &textures)?;
         let bound = check_bindings(launch, &compiled.reflection, self.gpu.limits())?;
@@ -720,10 +725,13 @@ fn check_bindings(launch: &Launch<'_>, reflection: &Reflection, limits: &wgpu::L
             return Err(shape_error(format!("(`{}`) needs a buffer of usage {usage:?}", given.view.label())));
         }
         if (given.view.storage() == DType::F16) != reflection.halves.contains(number) {
-            let (label, bits) = (given.view.label(), given.view.storage().bits());
+            let (given, expected) = match given.view.storage() {
+                DType::F16 => (given.view.label(), ["f16", "f32"]),
+                DType::F32 => (given.view.label(), ["f32", "f16"]),
+            };
+            let [held, expected] = expected;
             return Err(shape_error(format!(
-                "(`{label}`) has elements of {bits} bits, which its WGSL type does not match; set the spec constant of \
-                 its bits to {bits}"
+                "(`{given}`) holds {held}, this launch expects {expected}; use a buffer of {expected}"
             )));
         }
         if !given.view.offset().is_multiple_of(u64::from(alignment)) {

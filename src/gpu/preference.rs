@@ -33,6 +33,7 @@ pub(super) struct Preference {
     pub forced: Option<String>,
     pub selections: Option<Mutex<Vec<VariantSelection>>>,
     pub storage_only: bool,
+    pub checked_shaders: bool,
     pub warning: Option<Error>,
 }
 

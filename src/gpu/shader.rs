@@ -17,15 +17,34 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use super::rewrite::{self, TEXTURE_SUFFIX, TEXTURES};
 use crate::error::{Error, ErrorKind, Result};
 
-/// One kernel: a WGSL file with one entry point `main`.
+/// WGSL file of a kernel, with one entry point `main`.
 #[derive(Debug, Clone, Copy)]
-pub struct Kernel {
+pub struct KernelSource {
     /// The name used everywhere: file, record type, reference, profiler row.
     pub name: &'static str,
     /// The WGSL source, as in the file.
     pub source: &'static str,
     /// Shared sources for `#import NAME`, by name.
     pub shared: &'static [(&'static str, &'static str)],
+}
+
+/// One kernel. Its fields are those of its [`KernelSource`].
+///
+/// The record types of this crate launch its own kernels without the bounds and loop checks of WebGPU. All other kernels,
+/// which are made by [`Kernel::new`] or returned by [`crate::kernels::Entry::kernel`], are compiled with them: whatever
+/// their source and their [`super::Launch`] say, they access nothing but their bindings.
+#[derive(Debug, Clone, Copy)]
+pub struct Kernel {
+    source: KernelSource,
+    /// Whether it is compiled without checks. Only kernels of this crate are, and only their record types have them.
+    trusted: bool,
+}
+
+impl std::ops::Deref for Kernel {
+    type Target = KernelSource;
+    fn deref(&self) -> &KernelSource {
+        &self.source
+    }
 }
 
 /// A line `const NAME: u32 = 8u; // spec 4 8 16` of a kernel: a constant that the host may replace.
@@ -171,6 +190,27 @@ fn array_of_vec4s(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Option
 }
 
 impl Kernel {
+    /// Creates a kernel, which is compiled with all checks of WebGPU.
+    pub const fn new(source: KernelSource) -> Self {
+        Self { source, trusted: false }
+    }
+
+    /// Creates a kernel of this crate, which is compiled without checks: it indexes within the elements that its record
+    /// type states, and its loops terminate.
+    pub(crate) const fn trusted(source: KernelSource) -> Self {
+        Self { source, trusted: true }
+    }
+
+    /// The same kernel, compiled with all checks.
+    pub(crate) const fn checked(&self) -> Self {
+        Self { trusted: false, ..*self }
+    }
+
+    /// Whether the kernel is compiled without checks.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+
     pub(super) fn error(&self, message: String) -> Error {
         Error::new(ErrorKind::Shader, format!("{}: {message}", self.name))
     }
@@ -179,7 +219,7 @@ impl Kernel {
     fn imported(&self) -> Result<String> {
         let mut text = String::new();
         let mut pasted = Vec::new();
-        for line in self.source.lines() {
+        for line in self.source.source.lines() {
             if let Some(name) = line.trim().strip_prefix("#import ") {
                 let name = name.trim();
                 let unknown = || self.error(format!("#import {name}: shaders/shared has no such file"));
@@ -246,8 +286,8 @@ impl Kernel {
 
     /// Names of the bindings that can be read as textures, including those of imports.
     pub(super) fn texel_bindings(&self) -> impl Iterator<Item = &'static str> {
-        let imported = self.shared.iter().filter(|(name, _)| self.source.contains(&format!("#import {name}\n")));
-        let texts = std::iter::once(self.source).chain(imported.map(|(_, text)| *text));
+        let imported = self.shared.iter().filter(|(name, _)| self.source.source.contains(&format!("#import {name}\n")));
+        let texts = std::iter::once(self.source.source).chain(imported.map(|(_, text)| *text));
         texts.flat_map(rewrite::vec4_bindings)
     }
 
@@ -353,7 +393,7 @@ pub(super) struct CompiledKernel {
 mod tests {
     use super::*;
 
-    const DOUBLE: Kernel = Kernel {
+    const DOUBLE: KernelSource = KernelSource {
         name: "double",
         source: "#import twice\nconst SIZE: u32 = 8u; // spec 4 16\nstruct Params { count: u32, factor: f32 }\n\
                  @group(0) @binding(0) var<uniform> params: Params;\n\
@@ -363,6 +403,7 @@ mod tests {
                  if (id.x < params.count) { y[id.x] = twice(x[id.x]) * params.factor; } }\n",
         shared: &[("twice", "fn twice(x: f32) -> f32 { return 2.0 * x; }\n")],
     };
+    const DOUBLED: Kernel = Kernel::new(DOUBLE);
 
     #[test]
     fn local_variables_of_a_browser_have_initial_values() {
@@ -382,7 +423,7 @@ mod tests {
 
     #[test]
     fn reflection_reads_names_order_access_and_parameters() {
-        let reflection = DOUBLE.shader(&[("SIZE", 16)]).unwrap().reflection;
+        let reflection = DOUBLED.shader(&[("SIZE", 16)]).unwrap().reflection;
         let expected = vec![(1, "x".to_string(), Access::Read), (2, "y".to_string(), Access::Write)];
         assert_eq!(reflection.bindings, expected);
         assert_eq!(reflection.params, vec![("count".into(), 0, false), ("factor".into(), 4, true)]);
@@ -397,7 +438,7 @@ mod tests {
                  @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;\n\
                  @compute @workgroup_size(1) fn main() {{ y[0] = vec4<f32>(table[0]); }}\n"
             );
-            let kernel = Kernel { name: "table", source: source.leak(), shared: &[] };
+            let kernel = Kernel::new(KernelSource { name: "table", source: source.leak(), shared: &[] });
             kernel.shader(&[]).map(|shader| shader.reflection)
         };
         let reflection = of_type("array<vec4<f32>, 12>").unwrap();
@@ -412,19 +453,19 @@ mod tests {
     #[test]
     fn spec_lines_give_default_and_grid() {
         let expected = SpecConstant { name: "SIZE".into(), default: 8, grid: vec![8, 4, 16] };
-        assert_eq!(DOUBLE.spec_constants().unwrap(), vec![expected]);
+        assert_eq!(DOUBLED.spec_constants().unwrap(), vec![expected]);
     }
 
     #[test]
     fn a_storage_type_follows_its_constant() {
-        let half = Kernel {
+        let half = Kernel::new(KernelSource {
             name: "widen",
             source: "// header\nconst X_BITS: u32 = 32u; // spec 16\nalias X = f32; // f16 if X_BITS is 16\n\
                      @group(0) @binding(0) var<storage, read> x: array<vec4<X>>;\n\
                      @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;\n\
                      @compute @workgroup_size(1) fn main() { y[0] = vec4<f32>(x[0]); }\n",
             shared: &[],
-        };
+        });
         for spec in [&[][..], &[("X_BITS", 32)]] {
             assert!(!half.assemble(spec).unwrap().contains("enable"));
             assert!(half.shader(spec).unwrap().reflection.halves.is_empty());
@@ -436,15 +477,15 @@ mod tests {
 
     #[test]
     fn unknown_names_are_errors() {
-        let unknown = DOUBLE.assemble(&[("SIZES", 16)]).unwrap_err();
+        let unknown = DOUBLED.assemble(&[("SIZES", 16)]).unwrap_err();
         assert!(unknown.to_string().contains("`SIZES`"), "{unknown}");
-        let import = Kernel { shared: &[], ..DOUBLE }.assemble(&[]).unwrap_err();
+        let import = Kernel::new(KernelSource { shared: &[], ..DOUBLE }).assemble(&[]).unwrap_err();
         assert!(import.to_string().contains("#import twice"), "{import}");
     }
 
     #[test]
     fn invalid_text_names_the_kernel() {
-        let broken = Kernel { source: "fn main( {", ..DOUBLE }.shader(&[]).err().unwrap();
+        let broken = Kernel::new(KernelSource { source: "fn main( {", ..DOUBLE }).shader(&[]).err().unwrap();
         assert!(broken.to_string().starts_with("double: the WGSL does not parse"), "{broken}");
     }
 }

@@ -261,17 +261,17 @@ impl<'a> Frame<'a> {
 mod tests {
     use super::*;
     use crate::error::Result;
-    use crate::gpu::{Cost, Groups, Kernel, Launch, View, bind};
+    use crate::gpu::{Cost, Groups, Kernel, KernelSource, Launch, View, bind};
 
     /// Appends a digit to a number, so that the number is the order of the launches.
-    static APPEND: Kernel = Kernel {
+    static APPEND: Kernel = Kernel::new(KernelSource {
         name: "append",
         source: "struct Params { digit: u32 }
             @group(0) @binding(0) var<uniform> params: Params;
             @group(0) @binding(1) var<storage, read_write> number: array<u32>;
             @compute @workgroup_size(1) fn main() { number[0] = 10u * number[0] + params.digit; }",
         shared: &[],
-    };
+    });
 
     fn append(plan: &mut Plan, number: &View, digit: u32) -> Result<()> {
         plan.launch(&Launch {

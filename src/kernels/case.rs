@@ -10,13 +10,19 @@ use crate::gpu::{DType, Gpu, Kernel, Plan, View};
 
 /// Kernel with its summary and test cases.
 pub struct Entry {
-    /// Name and WGSL source.
-    pub kernel: &'static Kernel,
+    pub(crate) kernel: &'static Kernel,
     /// Formula in one line.
     pub summary: &'static str,
     /// Returns the test cases for an adapter: inputs, f64 results and tolerances. Empty if the adapter cannot run the
     /// kernel.
     pub cases: fn(&Gpu) -> Vec<Case>,
+}
+
+impl Entry {
+    /// Name and WGSL source. A launch of the returned kernel is compiled with all checks of WebGPU.
+    pub fn kernel(&self) -> Kernel {
+        self.kernel.checked()
+    }
 }
 
 /// Input values of a case.

@@ -3,11 +3,11 @@
 /// Declares a kernel by family and file name.
 macro_rules! kernel {
     ($family:literal, $name:literal) => {
-        $crate::gpu::Kernel {
+        $crate::gpu::Kernel::trusted($crate::gpu::KernelSource {
             name: $name,
             source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $family, "/", $name, ".wgsl")),
             shared: $crate::kernels::source::SHARED,
-        }
+        })
     };
 }
 pub(crate) use kernel;

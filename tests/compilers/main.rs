@@ -235,7 +235,7 @@ fn check(key: &str) {
         let (kernel, spec) = form;
         let pairs: Vec<(&str, u32)> = spec.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let start = processor_time();
-        let shader = kernels::find(kernel).unwrap().kernel.shader(&pairs).unwrap();
+        let shader = kernels::find(kernel).unwrap().kernel().shader(&pairs).unwrap();
         let (statistics, assembly) = compiler.compile(&shader);
         let seconds = (processor_time() - start).as_secs_f64();
         let known: Vec<u64> = SPILLS.iter().filter_map(|name| statistics.get(*name).copied()).collect();

@@ -121,7 +121,7 @@ fn operators_that_need_parentheses_are_found() {
 #[test]
 fn no_kernel_mixes_operators_that_need_parentheses() {
     for entry in ALL {
-        for (name, shader) in super::shaders(entry.kernel, |spec| entry.kernel.shader(spec)) {
+        for (name, shader) in super::shaders(&entry.kernel(), |spec| entry.kernel().shader(spec)) {
             let text = shader.browser_text();
             let found = mixed(&text);
             assert!(found.is_empty(), "{name}: {found:?} in one expression, which WGSL forbids");

@@ -15,8 +15,8 @@ use naga::back::{hlsl, spv};
 /// Shaders with different texts, with a name for each. Kernels with cooperative matrices are an extension of naga.
 fn shaders(shader: impl Fn(&Kernel, &[(&str, u32)]) -> Result<Shader>) -> Vec<(String, Shader)> {
     let mut texts = BTreeSet::new();
-    let kernels = ALL.iter().map(|entry| entry.kernel);
-    let all = kernels.flat_map(|kernel| super::shaders(kernel, |spec| shader(kernel, spec)));
+    let kernels: Vec<Kernel> = ALL.iter().map(|entry| entry.kernel()).collect();
+    let all = kernels.iter().flat_map(|kernel| super::shaders(kernel, |spec| shader(kernel, spec)));
     all.filter(|(_, shader)| !shader.text.contains("enable wgpu_cooperative_matrix"))
         .filter(|(_, shader)| texts.insert(shader.text.clone()))
         .collect()

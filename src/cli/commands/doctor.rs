@@ -36,7 +36,7 @@ pub fn run(names: &[String], arguments: &AdapterArguments, quick: bool, key: Opt
     let gpu = device::open(arguments)?;
     let info = gpu.info();
     output::line(format!("{} ({:?}, {})", info.name, info.backend, info.driver_info));
-    let width = entries.iter().map(|entry| entry.kernel.name.len()).max().unwrap_or(0);
+    let width = entries.iter().map(|entry| entry.kernel().name.len()).max().unwrap_or(0);
     output::line(format!("{:<4}  {:<width$}  {:>9}  {:>9}  case", "", "kernel", "error", "tolerance"));
     let (mut all, mut cases, mut failed) = (0, 0, 0);
     let mut ran = BTreeMap::new();
@@ -46,7 +46,7 @@ pub fn run(names: &[String], arguments: &AdapterArguments, quick: bool, key: Opt
         ProgressStyle::with_template("kernel {pos}/{len}  {msg}  {elapsed}  {wide_bar}").expect("a template"),
     );
     for entry in entries {
-        let name = entry.kernel.name;
+        let name = entry.kernel().name;
         bar.set_message(name);
         bar.inc(1);
         let mut table = (entry.cases)(&gpu);
@@ -56,7 +56,7 @@ pub fn run(names: &[String], arguments: &AdapterArguments, quick: bool, key: Opt
         }
         if table.is_empty() {
             // Experimental in wgpu, therefore not enabled by default.
-            let cooperative = entry.kernel.source.contains("enable wgpu_cooperative_matrix");
+            let cooperative = entry.kernel().source.contains("enable wgpu_cooperative_matrix");
             let reason = match gpu.cooperative_matrix() {
                 None if cooperative => {
                     "no cooperative matrices; KETFORMER_COOPERATIVE_MATRIX=1 enables them if supported"

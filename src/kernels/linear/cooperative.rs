@@ -55,7 +55,7 @@ mod tests {
     use std::sync::OnceLock;
 
     use super::*;
-    use crate::gpu::Plan;
+    use crate::gpu::{KernelSource, Plan};
     use crate::kernels::linear::cases::cooperative::cases_of;
     use crate::kernels::linear::{LinearProduct, LinearShape};
 
@@ -107,7 +107,7 @@ mod tests {
             };
             let text = text.lines().map(load).collect::<Vec<_>>().join("\n");
             assert!(!["coop_", "coopLoad", "coopStore", "coopMul"].iter().any(|left| text.contains(left)), "{text}");
-            Kernel { name: "emulated", source: text.leak(), shared: COOPERATIVE_8.shared }
+            Kernel::new(KernelSource { name: "emulated", source: text.leak(), shared: COOPERATIVE_8.shared })
         })
     }
 
