@@ -1,6 +1,9 @@
 //! The f64 references: each backward pass against finite differences of its forward pass. Needs no adapter.
 
 use ketformer::kernels::RandomInputs;
+use ketformer::kernels::attention::general::{
+    self, BiasStrides, GeneralInputs, GeneralShape, Layout, Layouts, Strides,
+};
 use ketformer::kernels::attention::{self, AttentionMask, AttentionShape, factored, linear};
 use ketformer::kernels::nn::recurrent::{Cell, CellReference};
 use ketformer::kernels::nn::rotary::{self, RotaryShape};
@@ -43,6 +46,58 @@ fn full_shape() -> AttentionShape {
 /// Heads of width `d`.
 fn causal_shape(d: u32) -> AttentionShape {
     AttentionShape { b: 2.into(), t: 5, h: 2, d, causal: true, ..Default::default() }
+}
+
+/// More keys than queries, and wider values.
+fn cross_shape() -> GeneralShape {
+    let sizes = GeneralShape { samples: 2, queries: 3, keys: 5, heads: 2, width: 3, ..Default::default() };
+    GeneralShape { value_width: Some(4), layouts: Layout::HeadFirst.into(), ..sizes }
+}
+
+/// Four heads that share two of keys; some queries see no key.
+fn grouped_shape() -> GeneralShape {
+    let sizes = GeneralShape { samples: 1, queries: 6, keys: 5, heads: 4, width: 3, ..Default::default() };
+    let grouped = GeneralShape { key_heads: Some(2), keys_before: Some(1), keys_after: Some(1), ..sizes };
+    GeneralShape {
+        softcap: Some(0.8),
+        scale: Some(1.3),
+        past: 1,
+        bias: BiasStrides { query: 5, ..Default::default() },
+        ..grouped
+    }
+}
+
+/// A bias for [`grouped_shape`], which excludes pairs of the first query.
+const BIAS: [f64; 30] = {
+    let mut bias = [0.5; 30];
+    (bias[0], bias[1], bias[7], bias[13]) = (-1e31, f64::NEG_INFINITY, -1.0, 2.0);
+    bias
+};
+
+/// One head of causal attention whose keys and values are in rows of 7.
+fn strided_shape() -> GeneralShape {
+    let sizes = GeneralShape { samples: 3, queries: 3, keys: 6, heads: 1, width: 2, ..Default::default() };
+    let row = Layout::Strided(Strides { offset: 3, sample: 6 * 7, position: 7, head: 0 });
+    GeneralShape { keys_after: Some(0), layouts: Layouts { k: row, v: row, ..Layouts::default() }, ..sizes }
+}
+
+fn general_inputs<'a>(at: &'a Arrays, bias: Option<&'a [f64]>, key_counts: Option<&'a [u32]>) -> GeneralInputs<'a> {
+    GeneralInputs { q: &at[0], k: &at[1], v: &at[2], bias, key_counts }
+}
+
+fn general_forward(at: &Arrays, shape: &GeneralShape, bias: Option<&[f64]>, counts: Option<&[u32]>) -> Vec<f64> {
+    general::general_forward_reference(&general_inputs(at, bias, counts), shape).0
+}
+
+fn general_backward(
+    at: &Arrays,
+    d_out: &[f64],
+    shape: &GeneralShape,
+    bias: Option<&[f64]>,
+    counts: Option<&[u32]>,
+) -> Arrays {
+    let made = general::general_backward_reference(&general_inputs(at, bias, counts), d_out, shape);
+    vec![made.d_q, made.d_k, made.d_v]
 }
 
 /// Two samples of 2 × 3 patches.
@@ -95,6 +150,27 @@ const CHECKS: &[Check] = &[
             let shape = causal_shape(4);
             vec![attention::masked_backward_reference(&at[0], d_out, &shape, Some(&MASK)).0]
         },
+    },
+    Check {
+        name: "general attention to other keys",
+        inputs: &[2 * 3 * 2 * 3, 2 * 5 * 2 * 3, 2 * 5 * 2 * 4],
+        outputs: 2 * 3 * 2 * 4,
+        forward: |at| general_forward(at, &cross_shape(), None, None),
+        backward: |at, d_out| general_backward(at, d_out, &cross_shape(), None, None),
+    },
+    Check {
+        name: "general attention of grouped heads with a window, a softcap and a bias",
+        inputs: &[6 * 4 * 3, 5 * 2 * 3, 5 * 2 * 3],
+        outputs: 6 * 4 * 3,
+        forward: |at| general_forward(at, &grouped_shape(), Some(&BIAS), None),
+        backward: |at, d_out| general_backward(at, d_out, &grouped_shape(), Some(&BIAS), None),
+    },
+    Check {
+        name: "general attention of numbers of keys in strided rows",
+        inputs: &[3 * 3 * 2, 3 * 6 * 7, 3 * 6 * 7],
+        outputs: 3 * 3 * 2,
+        forward: |at| general_forward(at, &strided_shape(), None, Some(&[6, 2, 0])),
+        backward: |at, d_out| general_backward(at, d_out, &strided_shape(), None, Some(&[6, 2, 0])),
     },
     Check {
         name: "rotation of queries and keys",

@@ -23,6 +23,7 @@ pub(crate) mod cases;
 mod dropout;
 pub mod factored;
 mod forward;
+pub mod general;
 pub mod linear;
 mod suffix;
 mod tiled;
