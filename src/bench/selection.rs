@@ -4,7 +4,8 @@ use super::shape::BenchShape;
 use super::subject::Subject;
 use super::subjects::step;
 use crate::error::Result;
-use crate::gpu::{Gpu, Plan, VariantSelection};
+use crate::gpu::{Gpu, Plan, VariantSelection, View};
+use crate::kernels::attention::general::{GeneralBackward, GeneralShape};
 use crate::kernels::attention::{AttentionBackward, AttentionDropout, AttentionForward, AttentionShape};
 use crate::kernels::token::{
     CrossEntropyGradient, CrossEntropyShape, CrossEntropyStatistics, TokenEmbed, TokenEmbedShape, TokenGradient,
@@ -53,10 +54,41 @@ pub fn record_suite(gpu: &Gpu, mut each: impl FnMut(&Plan)) -> Result<()> {
         forward.record(&mut plan, &shape)?;
         AttentionBackward { qkv, out, lse, d_out, delta, d_qkv }.record(&mut plan, &shape)?;
     }
+    for widths in [[4, 4], [8, 8], [16, 16], [32, 32], [64, 64], [128, 128], [40, 256]] {
+        record_general(&mut plan, widths)?;
+    }
     record_tokens(&mut plan, 12_288, 65, 384)?;
     record_tokens(&mut plan, 1024, 16_384, 768)?;
     each(&plan);
     Ok(())
+}
+
+/// Records general attention with a bias and a softcap, 8 heads of these widths that share 2 of keys.
+fn record_general(plan: &mut Plan, [width, value_width]: [u32; 2]) -> Result<()> {
+    let shape = GeneralShape {
+        samples: 4,
+        queries: 256,
+        keys: 256,
+        heads: 8,
+        key_heads: Some(2),
+        width,
+        value_width: Some(value_width),
+        softcap: Some(30.0),
+        keys_after: Some(0),
+        ..Default::default()
+    };
+    let gpu = plan.gpu().clone();
+    let buffer = |label: &str, elements: u64| Ok(gpu.buffer(label, elements)?.view());
+    let [of_q, of_k, of_v, of_out] = shape.elements();
+    let [q, d_q]: [View; 2] = [buffer("q", of_q)?, buffer("d_q", of_q)?];
+    let [k, d_k] = [buffer("k", of_k)?, buffer("d_k", of_k)?];
+    let [v, d_v] = [buffer("v", of_v)?, buffer("d_v", of_v)?];
+    let [out, d_out] = [buffer("out", of_out)?, buffer("d_out", of_out)?];
+    let [lse, statistics] = [buffer("lse", shape.rows())?, buffer("statistics", 2 * shape.rows())?];
+    let (bias, key_counts) = (Some(buffer("bias", shape.bias_elements())?), None);
+    let backward = GeneralBackward { q, k, v, bias, key_counts, out, lse, d_out, statistics, d_q, d_k, d_v };
+    backward.forward().record(plan, &shape)?;
+    backward.record(plan, &shape)
 }
 
 /// Records the kernels of `rows` rows of width `width` over a vocabulary of `tokens`.

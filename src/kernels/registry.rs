@@ -131,6 +131,7 @@ pub static ALL: &[Entry] = &[
     attention::cases::factored::GRADIENT_ENTRY,
     attention::cases::factored::GRADIENT_SCALAR_ENTRY,
     attention::general::cases::forward::FORWARD_ENTRY,
+    attention::general::cases::scores::SCORES_ENTRY,
     attention::general::cases::backward::STATISTICS_ENTRY,
     attention::general::cases::backward::BACKWARD_QUERY_ENTRY,
     attention::general::cases::backward::BACKWARD_KEY_ENTRY,

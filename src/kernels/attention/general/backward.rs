@@ -1,6 +1,6 @@
 //! Gradients of general attention with respect to queries, keys and values.
 
-use super::{GeneralShape, Operands, columns, groups};
+use super::{GeneralForward, GeneralShape, Operands, columns, groups};
 use crate::error::Result;
 use crate::gpu::{Cost, DType, Groups, Kernel, Launch, Plan, View, bind};
 use crate::kernels::{kernel, record};
@@ -49,6 +49,12 @@ pub(super) enum Of {
 }
 
 impl GeneralBackward {
+    /// The forward pass in the same buffers.
+    pub fn forward(&self) -> GeneralForward {
+        let Self { q, k, v, bias, key_counts, out, lse, .. } = self.clone();
+        GeneralForward { q, k, v, bias, key_counts, out, lse }
+    }
+
     /// Records the four kernels.
     ///
     /// # Errors

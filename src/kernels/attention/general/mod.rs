@@ -26,13 +26,17 @@ pub(crate) mod cases;
 mod forward;
 mod layout;
 mod reference;
+mod scores;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Groups, Kernel, Param, View};
 pub use backward::GeneralBackward;
 pub use forward::GeneralForward;
 pub use layout::{Layout, Layouts, Strides};
-pub use reference::{GeneralGradients, GeneralInputs, general_backward_reference, general_forward_reference};
+pub use reference::{
+    GeneralGradients, GeneralInputs, general_backward_reference, general_forward_reference, general_scores_reference,
+};
+pub use scores::{GeneralScores, ScoresOf};
 
 /// Strides of a bias in elements; the keys of a query are adjacent. A stride of 0 is the same bias for all samples, heads
 /// or queries.

@@ -1,6 +1,6 @@
 //! References of general attention in f64.
 
-use super::GeneralShape;
+use super::{GeneralShape, ScoresOf};
 
 /// Inputs of a reference, in the layouts of the shape.
 #[derive(Debug, Clone, Copy)]
@@ -47,18 +47,10 @@ fn rows<'a>(inputs: &'a GeneralInputs<'_>, shape: &'a GeneralShape) -> impl Iter
     let heads = (0..shape.samples).flat_map(|sample| (0..shape.heads).map(move |head| (sample, head)));
     heads.flat_map(|(sample, head)| (0..shape.queries).map(move |query| (sample, head, query))).map(
         move |(sample, head, query)| {
-            let [q_at, k_at, ..] = shape.strides();
             let count = inputs.key_counts.map(|counts| counts[sample as usize].min(shape.keys));
             let position = count.map_or(shape.past.into(), |count| i64::from(count) - i64::from(shape.queries));
-            let q = &inputs.q[q_at.at(sample, query, head)..][..shape.width as usize];
             let score = |key: u32| {
-                let k = &inputs.k[k_at.at(sample, key, kv_head(shape, head))..][..shape.width as usize];
-                let scale = f64::from(shape.scale());
-                let scaled = scale * q.iter().zip(k).map(|(q, k)| q * k).sum::<f64>();
-                let (score, slope) = match shape.softcap.map(f64::from) {
-                    None => (scaled, scale),
-                    Some(cap) => (cap * (scaled / cap).tanh(), scale * (1.0 - (scaled / cap).tanh().powi(2))),
-                };
+                let (score, slope) = capped(shape, scaled(inputs, shape, [sample, head, query, key]));
                 let strides = shape.bias;
                 let at = sample * strides.sample + head * strides.head + query * strides.query + key;
                 let bias = inputs.bias.map_or(0.0, |bias| bias[at as usize]);
@@ -68,6 +60,23 @@ fn rows<'a>(inputs: &'a GeneralInputs<'_>, shape: &'a GeneralShape) -> impl Iter
             Row { sample, query, head, seen }
         },
     )
+}
+
+/// Scaled product of a query and a key.
+fn scaled(inputs: &GeneralInputs<'_>, shape: &GeneralShape, [sample, head, query, key]: [u32; 4]) -> f64 {
+    let ([q, k, ..], width) = (shape.strides(), shape.width as usize);
+    let q = &inputs.q[q.at(sample, query, head)..][..width];
+    let k = &inputs.k[k.at(sample, key, kv_head(shape, head))..][..width];
+    f64::from(shape.scale()) * q.iter().zip(k).map(|(q, k)| q * k).sum::<f64>()
+}
+
+/// Score of a scaled product without the bias, and its derivative by the product.
+fn capped(shape: &GeneralShape, scaled: f64) -> (f64, f64) {
+    let scale = f64::from(shape.scale());
+    match shape.softcap.map(f64::from) {
+        None => (scaled, scale),
+        Some(cap) => (cap * (scaled / cap).tanh(), scale * (1.0 - (scaled / cap).tanh().powi(2))),
+    }
 }
 
 /// Head of keys and values that a head of queries reads.
@@ -122,4 +131,27 @@ pub fn general_backward_reference(inputs: &GeneralInputs<'_>, d_out: &[f64], sha
         }
     }
     GeneralGradients { d_q, d_k, d_v, statistics }
+}
+
+/// Reference in f64 of scores or probabilities (B, H, Tq, Tk).
+pub fn general_scores_reference(inputs: &GeneralInputs<'_>, shape: &GeneralShape, of: ScoresOf) -> Vec<f64> {
+    let mut scores = Vec::new();
+    for (row, lse) in rows(inputs, shape).zip(general_forward_reference(inputs, shape).1) {
+        let excluded = if of == ScoresOf::Scores { SMALLEST } else { 0.0 };
+        let mut of_row = vec![excluded; shape.keys as usize];
+        match of {
+            ScoresOf::Products | ScoresOf::Capped => {
+                for (key, score) in (0..).zip(&mut of_row) {
+                    let scaled = scaled(inputs, shape, [row.sample, row.head, row.query, key]);
+                    *score = if of == ScoresOf::Capped { capped(shape, scaled).0 } else { scaled };
+                }
+            }
+            ScoresOf::Scores => row.seen.iter().for_each(|(key, score, _)| of_row[*key as usize] = *score),
+            ScoresOf::Probabilities => {
+                row.seen.iter().for_each(|(key, score, _)| of_row[*key as usize] = (score - lse).exp());
+            }
+        }
+        scores.extend(of_row);
+    }
+    scores
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod backward;
 pub(crate) mod forward;
+pub(crate) mod scores;
 
 use crate::gpu::{DType, Gpu};
 use crate::kernels::attention::cases::random_qkv;
