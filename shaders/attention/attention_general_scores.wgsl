@@ -11,6 +11,7 @@
 #import grid
 #import cache
 #import tanh
+#import strided_rows
 #import strided_tiles
 #import pair_score
 const OF: u32 = 0u; // spec 1 2 3

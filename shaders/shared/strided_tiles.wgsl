@@ -5,8 +5,7 @@
 // GROUP_ROWS rows. A lane owns 4 × 4 scores: streamed rows lane / 8 + 16·m and owned rows lane % 8 + 8·n, a vector of
 // the block.
 //
-// The importing file imports cache and declares `params.steps`, `element(source, at)`, which loads an element of a buffer, and
-// `put(at, value)`, which stores one.
+// The importing file imports strided_rows and declares `params.steps` and `put(at, value)`, which stores an element.
 const OWNED: u32 = 32u;
 const STREAMED: u32 = 64u;
 const LANES: u32 = 128u;
@@ -19,33 +18,10 @@ const GROUP_STRIDE: u32 = COLUMNS | 1u;
 const SLOT_ROWS: u32 = LANES / COLUMNS;             // rows of sums or of a group that the lanes access at once
 const GROUP_SLOTS: u32 = max(1u, GROUP_ROWS / SLOT_ROWS);
 const SUMS: u32 = select(max(1u, OWNED / SLOT_ROWS), 4u, SPLITS == 1u); // vectors of sums that a lane stores
-const FOUR: vec4<u32> = vec4(0u, 1u, 2u, 3u);
-const QUERY: u32 = 0u;                              // sources of rows
-const KEY: u32 = 1u;
-const VALUE: u32 = 2u;
-const D_OUT: u32 = 3u;
 
 var<workgroup> streamed_tile: array<vec4<f32>, STREAMED * STRIDE>;
 var<workgroup> owned_tile: array<vec4<f32>, OWNED * STRIDE>;
 var<workgroup> block: array<vec4<f32>, STREAMED * OWNED / 4u>;
-
-// Rows of a head: buffer, index of the first element, distance of rows, number of rows, and width, in elements.
-struct Rows { source: u32, start: u32, step: u32, count: u32, width: u32 }
-
-// The value in the storage type.
-fn cached(value: f32) -> Cache {
-    if (CACHE_BITS == 16u) { return Cache(clamp(value, -CACHE_LARGEST, CACHE_LARGEST)); }
-    return Cache(value);
-}
-
-// Four elements of a row, with zeros past its end. Past the last row, that one is repeated.
-fn load(rows: Rows, row: u32, part: u32) -> vec4<f32> {
-    let at = rows.start + min(row, max(rows.count, 1u) - 1u) * rows.step;
-    let column = 4u * part + FOUR;
-    let i = at + min(column, vec4(rows.width - 1u));
-    let s = rows.source;
-    return select(vec4(0.0), vec4(element(s, i.x), element(s, i.y), element(s, i.z), element(s, i.w)), column < vec4(rows.width));
-}
 
 // Products of `streamed` rows from `first` on with `owned` rows from `own` on, `parts` vectors wide.
 fn scores(lane: u32, streamed: Rows, first: u32, owned: Rows, own: u32, parts: u32) -> mat4x4<f32> {

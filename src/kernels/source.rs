@@ -77,6 +77,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("sides", include_str!("../../shaders/shared/sides.wgsl")),
     ("slice_sum", include_str!("../../shaders/shared/slice_sum.wgsl")),
     ("state", include_str!("../../shaders/shared/state.wgsl")),
+    ("strided_rows", include_str!("../../shaders/shared/strided_rows.wgsl")),
     ("strided_tiles", include_str!("../../shaders/shared/strided_tiles.wgsl")),
     ("suffix", include_str!("../../shaders/shared/suffix.wgsl")),
     ("suffix_rows", include_str!("../../shaders/shared/suffix_rows.wgsl")),

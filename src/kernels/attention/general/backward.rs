@@ -1,13 +1,19 @@
 //! Gradients of general attention with respect to queries, keys and values.
 
-use super::{GeneralForward, GeneralShape, Operands, columns, groups};
+use super::{
+    BACKWARD_KEY_SELECTOR, BACKWARD_QUERY_SELECTOR, GeneralForward, GeneralShape, Operands, groups, spec, tile_params,
+};
 use crate::error::Result;
 use crate::gpu::{Cost, DType, Groups, Kernel, Launch, Plan, View, bind};
+use crate::kernels::strategy::Strategy;
+use crate::kernels::variant::Variant;
 use crate::kernels::{kernel, record};
 
 pub(super) static STATISTICS: Kernel = kernel!("attention", "attention_general_statistics");
-pub(super) static BACKWARD_QUERY: Kernel = kernel!("attention", "attention_general_backward_query");
-pub(super) static BACKWARD_KEY: Kernel = kernel!("attention", "attention_general_backward_key");
+pub(super) static BACKWARD_QUERY_SCALAR: Kernel = kernel!("attention", "attention_general_backward_query_scalar");
+pub(super) static BACKWARD_QUERY_TILED: Kernel = kernel!("attention", "attention_general_backward_query_tiled");
+pub(super) static BACKWARD_KEY_SCALAR: Kernel = kernel!("attention", "attention_general_backward_key_scalar");
+pub(super) static BACKWARD_KEY_TILED: Kernel = kernel!("attention", "attention_general_backward_key_tiled");
 
 record! {
     /// General attention backward pass; see the module documentation. Gradients have the layouts and the type of what they
@@ -55,16 +61,18 @@ impl GeneralBackward {
         GeneralForward { q, k, v, bias, key_counts, out, lse }
     }
 
-    /// Records the four kernels.
+    /// Records the four kernels in the variants selected for the shape.
     ///
     /// # Errors
     /// As [`super::GeneralForward::record`], and if rows of `q`, `k` or `v` overlap, whose layouts those of their gradients
     /// are.
     pub fn record(&self, plan: &mut Plan, shape: &GeneralShape) -> Result<()> {
         self.record_statistics(plan, shape)?;
-        self.record_query(plan, shape)?;
-        self.record_key(plan, shape, Of::Keys)?;
-        self.record_key(plan, shape, Of::Values)
+        let variant = BACKWARD_QUERY_SELECTOR.take(plan.gpu(), shape)?;
+        self.record_query(plan, shape, variant)?;
+        let variant = BACKWARD_KEY_SELECTOR.take(plan.gpu(), shape)?;
+        self.record_key(plan, shape, variant, Of::Keys)?;
+        self.record_key(plan, shape, variant, Of::Values)
     }
 
     pub(super) fn record_statistics(&self, plan: &mut Plan, shape: &GeneralShape) -> Result<()> {
@@ -92,18 +100,21 @@ impl GeneralBackward {
         })
     }
 
-    pub(super) fn record_query(&self, plan: &mut Plan, shape: &GeneralShape) -> Result<()> {
+    pub(super) fn record_query(&self, plan: &mut Plan, shape: &GeneralShape, variant: &Variant) -> Result<()> {
         let made = (&self.d_q, 0, [shape.queries, shape.heads, shape.width]);
-        self.record_pairs(plan, shape, &BACKWARD_QUERY, ("d_q", made), None)
+        let is_tiled = variant.strategy == Strategy::Tiled;
+        let kernel = if is_tiled { &BACKWARD_QUERY_TILED } else { &BACKWARD_QUERY_SCALAR };
+        self.record_pairs(plan, shape, (kernel, variant.strategy), ("d_q", made), None)
     }
 
-    pub(super) fn record_key(&self, plan: &mut Plan, shape: &GeneralShape, of: Of) -> Result<()> {
+    pub(super) fn record_key(&self, plan: &mut Plan, shape: &GeneralShape, variant: &Variant, of: Of) -> Result<()> {
+        let kernel = if variant.strategy == Strategy::Tiled { &BACKWARD_KEY_TILED } else { &BACKWARD_KEY_SCALAR };
         let heads = shape.key_heads();
         let made = match of {
             Of::Keys => (&self.d_k, 1, [shape.keys, heads, shape.width]),
             Of::Values => (&self.d_v, 2, [shape.keys, heads, shape.value_width()]),
         };
-        self.record_pairs(plan, shape, &BACKWARD_KEY, ("made", made), Some(of))
+        self.record_pairs(plan, shape, (kernel, variant.strategy), ("made", made), Some(of))
     }
 
     /// Records a kernel that writes the binding `name`: a view in the layout of operand 0, 1 or 2, with positions, heads
@@ -112,16 +123,19 @@ impl GeneralBackward {
         &self,
         plan: &mut Plan,
         shape: &GeneralShape,
-        kernel: &'static Kernel,
+        (kernel, strategy): (&'static Kernel, Strategy),
         (name, (made, operand, sizes)): (&'static str, (&View, usize, [u32; 3])),
         of: Option<Of>,
     ) -> Result<()> {
         shape.check(kernel, self.key_counts.is_some())?;
         let (strides, [q, k, v, out]) = (shape.strides(), shape.elements());
         shape.check_written(kernel, ["d_q", "d_k", "d_v"][operand], strides[operand], sizes)?;
-        let [count, heads, width] = sizes;
+        let [.., width] = sizes;
         let operands = Operands { bias: self.bias.as_ref(), key_counts: self.key_counts.as_ref() };
-        let mut params = shape.params(&operands, width);
+        let mut params = shape.params(&operands);
+        if strategy == Strategy::Tiled {
+            params.extend(tile_params(width));
+        }
         params.extend(strides[3].params(["d_out_offset", "d_out_sample", "d_out_position", "d_out_head"]));
         params.extend(strides[operand].params(["made_offset", "made_sample", "made_position", "made_head"]));
         let absent = self.q.clone().stored_as(DType::F32);
@@ -132,7 +146,7 @@ impl GeneralBackward {
             bind.name = name;
         }
         bindings.extend(operands.bindings(shape, &absent));
-        let mut spec = vec![("COLUMNS", columns(width)), ("CACHE_BITS", self.q.storage().bits())];
+        let mut spec = spec(shape, width, self.q.storage(), strategy);
         spec.extend(of.map(|of| ("OF_VALUES", of as u32)));
         // Products of the scores, of their gradients except for the values, and of the sums.
         let products = shape.width + width + if of == Some(Of::Values) { 0 } else { shape.value_width() };
@@ -141,7 +155,7 @@ impl GeneralBackward {
             spec: &spec,
             bindings: &bindings,
             params: &params,
-            groups: groups(shape.samples, heads, count, width),
+            groups: groups(shape, sizes, strategy),
             cost: Cost {
                 flops: 2.0 * shape.pairs() * f64::from(products),
                 bytes: (self.q.storage().bytes() * (q + k + v + out + elements) + 8 * shape.rows()) as f64,

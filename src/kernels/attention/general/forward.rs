@@ -1,11 +1,14 @@
 //! Forward pass of general attention.
 
-use super::{GeneralShape, Operands, columns, groups};
+use super::{FORWARD_SELECTOR, GeneralShape, Operands, groups, spec, tile_params};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, DType, Kernel, Launch, Plan, View, bind};
+use crate::kernels::strategy::Strategy;
+use crate::kernels::variant::Variant;
 use crate::kernels::{kernel, record};
 
-pub(super) static FORWARD: Kernel = kernel!("attention", "attention_general_forward");
+pub(super) static FORWARD_SCALAR: Kernel = kernel!("attention", "attention_general_forward_scalar");
+pub(super) static FORWARD_TILED: Kernel = kernel!("attention", "attention_general_forward_tiled");
 
 record! {
     /// General attention forward pass; see the module documentation.
@@ -29,18 +32,28 @@ record! {
 }
 
 impl GeneralForward {
-    /// Records the kernel.
+    /// Records the kernel in the variant selected for its shape.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Shape`] for a shape beyond its limits, and if rows of `out` overlap;
     /// [`crate::ErrorKind::Settings`] for a scale or softcap that is not finite; as [`Plan::launch`], for f16 on a device
     /// without it and buffers that are too small or of different types.
     pub fn record(&self, plan: &mut Plan, shape: &GeneralShape) -> Result<()> {
-        shape.check(&FORWARD, self.key_counts.is_some())?;
+        shape.check(&FORWARD_TILED, self.key_counts.is_some())?;
+        let variant = FORWARD_SELECTOR.take(plan.gpu(), shape)?;
+        self.record_variant(plan, shape, variant)
+    }
+
+    pub(super) fn record_variant(&self, plan: &mut Plan, shape: &GeneralShape, variant: &Variant) -> Result<()> {
+        let (strategy, sizes) = (variant.strategy, [shape.queries, shape.heads, shape.value_width()]);
+        let kernel = if strategy == Strategy::Tiled { &FORWARD_TILED } else { &FORWARD_SCALAR };
         let [.., out] = shape.strides();
-        shape.check_written(&FORWARD, "out", out, [shape.queries, shape.heads, shape.value_width()])?;
+        shape.check_written(kernel, "out", out, sizes)?;
         let operands = Operands { bias: self.bias.as_ref(), key_counts: self.key_counts.as_ref() };
-        let mut params = shape.params(&operands, shape.value_width());
+        let mut params = shape.params(&operands);
+        if strategy == Strategy::Tiled {
+            params.extend(tile_params(shape.value_width()));
+        }
         params.extend(out.params(["out_offset", "out_sample", "out_position", "out_head"]));
         let [q, k, v, made] = shape.elements();
         let absent = self.q.clone().stored_as(DType::F32);
@@ -48,11 +61,11 @@ impl GeneralForward {
         bindings.extend(operands.bindings(shape, &absent));
         let width = f64::from(shape.width + shape.value_width());
         plan.launch(&Launch {
-            kernel: &FORWARD,
-            spec: &[("COLUMNS", columns(shape.value_width())), ("CACHE_BITS", self.q.storage().bits())],
+            kernel,
+            spec: &spec(shape, shape.value_width(), self.q.storage(), strategy),
             bindings: &bindings,
             params: &params,
-            groups: groups(shape.samples, shape.heads, shape.queries, shape.value_width()),
+            groups: groups(shape, sizes, strategy),
             cost: Cost {
                 flops: 2.0 * shape.pairs() * width,
                 bytes: (self.q.storage().bytes() * (q + k + v + made) + 4 * shape.rows()) as f64,

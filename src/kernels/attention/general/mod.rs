@@ -15,9 +15,10 @@
 //! al., arXiv:2305.13245). Forward pass: Vaswani et al., arXiv:1706.03762. Backward pass: Dao et al., arXiv:2205.14135,
 //! appendix B.
 //!
-//! Arithmetic is f32. Queries, keys, values, outputs and their gradients are f32 or all f16. The kernels hold tiles in
-//! workgroup memory, need no subgroups and run on WebGPU's default limits. Each output has one writer and sums have a
-//! fixed order: keys in tiles of 64. The gradient of the keys adds the heads of a group in order.
+//! Arithmetic is f32. Queries, keys, values, outputs and their gradients are f32 or all f16. The kernels need
+//! no subgroups and run on WebGPU's default limits: with tiles in workgroup memory on GPUs, and with one query or key per
+//! invocation on CPUs for narrow heads (`selection.rs`). Each output has one writer and sums have a fixed order. The
+//! gradient of the keys adds the heads of a group in order.
 //!
 //! The kernels of [`super::AttentionForward`] are faster for the rows [q | k | v] of one sequence.
 
@@ -27,9 +28,11 @@ mod forward;
 mod layout;
 mod reference;
 mod scores;
+mod selection;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Groups, Kernel, Param, View};
+use crate::gpu::{DType, Groups, Kernel, Param, View};
+use crate::kernels::strategy::Strategy;
 pub use backward::GeneralBackward;
 pub use forward::GeneralForward;
 pub use layout::{Layout, Layouts, Strides};
@@ -37,6 +40,7 @@ pub use reference::{
     GeneralGradients, GeneralInputs, general_backward_reference, general_forward_reference, general_scores_reference,
 };
 pub use scores::{GeneralScores, ScoresOf};
+pub(crate) use selection::{BACKWARD_KEY_SELECTOR, BACKWARD_QUERY_SELECTOR, FORWARD_SELECTOR};
 
 /// Strides of a bias in elements; the keys of a query are adjacent. A stride of 0 is the same bias for all samples, heads
 /// or queries.
@@ -259,9 +263,8 @@ impl GeneralShape {
         Ok(())
     }
 
-    /// Parameters of all kernels over pairs, whose sums are `sum_width` wide.
-    fn params(&self, operands: &Operands<'_>, sum_width: u32) -> Vec<(&'static str, Param)> {
-        let columns = columns(sum_width);
+    /// Parameters of all kernels over pairs.
+    fn params(&self, operands: &Operands<'_>) -> Vec<(&'static str, Param)> {
         let [q, k, v, _] = self.strides();
         let mut params: Vec<(&'static str, Param)> = vec![
             ("samples", self.samples.into()),
@@ -271,8 +274,6 @@ impl GeneralShape {
             ("group", (self.heads / self.key_heads()).into()),
             ("width", self.width.into()),
             ("value_width", self.value_width().into()),
-            ("halves", halves(sum_width).into()),
-            ("steps", ((256 / columns).min(64) * columns / 64).into()),
             ("scale", self.scale().into()),
             ("softcap", self.softcap.unwrap_or(0.0).into()),
             ("before", self.keys_before.unwrap_or(ALL_KEYS).min(ALL_KEYS).into()),
@@ -291,6 +292,12 @@ impl GeneralShape {
     }
 }
 
+/// Parameters of tiles whose sums are `width` wide.
+fn tile_params(width: u32) -> [(&'static str, Param); 2] {
+    let columns = columns(width);
+    [("halves", halves(width).into()), ("steps", ((256 / columns).min(64) * columns / 64).into())]
+}
+
 /// Vectors of a row of sums in one workgroup, for sums that are `width` wide.
 fn columns(width: u32) -> u32 {
     width.div_ceil(4).next_power_of_two().min(WORKGROUP_COLUMNS / 4)
@@ -301,10 +308,22 @@ fn halves(width: u32) -> u32 {
     width.div_ceil(WORKGROUP_COLUMNS)
 }
 
-/// Grid of a kernel that owns `count` rows of each of `heads` heads.
-fn groups(samples: u32, heads: u32, count: u32, sum_width: u32) -> Groups {
-    let of_head = u64::from(count.div_ceil(OWNED)) * u64::from(halves(sum_width));
-    Groups::Fixed(u64::from(samples) * u64::from(heads) * of_head)
+/// Grid of a variant that owns `count` rows of each of `heads` heads.
+fn groups(shape: &GeneralShape, [count, heads, width]: [u32; 3], strategy: Strategy) -> Groups {
+    let all_heads = u64::from(shape.samples) * u64::from(heads);
+    Groups::Fixed(match strategy {
+        Strategy::Tiled => all_heads * u64::from(count.div_ceil(OWNED)) * u64::from(halves(width)),
+        _ => (all_heads * u64::from(count)).div_ceil(64),
+    })
+}
+
+/// Constants of a variant whose sums are `width` wide.
+fn spec(shape: &GeneralShape, width: u32, storage: DType, strategy: Strategy) -> Vec<(&'static str, u32)> {
+    let size = match strategy {
+        Strategy::Tiled => ("COLUMNS", columns(width)),
+        _ => ("PARTS", selection::parts(shape)),
+    };
+    vec![size, ("CACHE_BITS", storage.bits())]
 }
 
 /// Optional operands.

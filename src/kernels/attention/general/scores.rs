@@ -1,6 +1,6 @@
 //! Scores and probabilities of general attention.
 
-use super::{GeneralShape, OWNED, Operands};
+use super::{GeneralShape, OWNED, Operands, tile_params};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Cost, DType, Groups, Kernel, Launch, Plan, View, bind};
 use crate::kernels::{kernel, record};
@@ -55,7 +55,8 @@ impl GeneralScores {
             return Err(Error::new(ErrorKind::Shape, message));
         }
         let operands = Operands { bias: self.bias.as_ref(), key_counts: self.key_counts.as_ref() };
-        let params = shape.params(&operands, shape.width);
+        let mut params = shape.params(&operands);
+        params.extend(tile_params(shape.width));
         let [q, k, ..] = shape.elements();
         let absent = self.q.clone().stored_as(DType::F32);
         let mut bindings = Vec::from(bind!(self.q[q], self.k[k], self.lse[shape.rows()], self.score[pairs]));

@@ -4,12 +4,13 @@ pub(crate) mod backward;
 pub(crate) mod forward;
 pub(crate) mod scores;
 
-use crate::gpu::{DType, Gpu};
+use crate::gpu::{DType, Gpu, Kernel};
 use crate::kernels::attention::cases::random_qkv;
 use crate::kernels::attention::general::{BiasStrides, GeneralInputs, GeneralShape, Layout, Layouts, Strides};
 use crate::kernels::case::wide;
 use crate::kernels::nn::cases::cast_f16::{has_half, stored};
-use crate::kernels::{Expected, RandomInputs, Values};
+use crate::kernels::variant::{Variant, VariantSelector};
+use crate::kernels::{Case, Expected, RandomInputs, Values};
 
 /// Sizes of a case: samples, queries, keys, heads, heads of keys, widths of keys and values.
 pub(crate) type Sizes = [u32; 7];
@@ -88,6 +89,18 @@ pub(crate) fn general_cases(gpu: &Gpu) -> Vec<GeneralCase> {
     let large = [(LONG, 4990), (MANY, 1)];
     let large = large.map(|(sizes, past)| plain(GeneralShape { keys_after: Some(0), past, ..shape_of(sizes) }));
     SIZES.iter().enumerate().flat_map(of_sizes).chain(large).collect()
+}
+
+/// All cases that a variant launching `kernel` can run.
+pub(crate) fn variant_cases(
+    gpu: &Gpu,
+    selector: &VariantSelector<GeneralShape>,
+    kernel: &Kernel,
+    case: impl Fn(GeneralCase, Variant) -> Case,
+) -> Vec<Case> {
+    let variants = |of: &GeneralCase| selector.of_kernel(gpu, kernel, &of.shape, true, 0);
+    let of_variants = |of: GeneralCase| variants(&of).into_iter().map(move |variant| (of.clone(), variant));
+    general_cases(gpu).into_iter().flat_map(of_variants).map(|(of, variant)| case(of, variant)).collect()
 }
 
 /// Layouts in which keys and values are parts of one row, in the order (T, B, H), with unused elements in between.

@@ -14,6 +14,7 @@
 #import grid
 #import cache
 #import tanh
+#import strided_rows
 #import strided_tiles
 #import pair_score
 

@@ -13,6 +13,7 @@
 #import grid
 #import cache
 #import tanh
+#import strided_rows
 #import strided_tiles
 #import pair_score
 const OF_VALUES: u32 = 0u; // spec 1
