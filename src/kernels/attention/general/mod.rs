@@ -331,3 +331,58 @@ struct Operands<'a> {
     bias: Option<&'a View>,
     key_counts: Option<&'a View>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape() -> GeneralShape {
+        GeneralShape { samples: 2, queries: 5, keys: 7, heads: 4, width: 8, ..Default::default() }
+    }
+
+    #[test]
+    fn shapes_without_meaning_are_refused_in_one_line() {
+        let kernel = &forward::FORWARD_TILED;
+        shape().check(kernel, true).unwrap();
+        let strided = Layout::Strided(Strides { offset: 0, sample: 1 << 31, position: 8, head: 1 });
+        for (shape, words) in [
+            (GeneralShape { keys: 0, ..shape() }, ["expected keys from 1", "got 0"]),
+            (GeneralShape { queries: MOST + 1, ..shape() }, ["expected queries from 1", "got 268435457"]),
+            (GeneralShape { width: 257, ..shape() }, ["expected width from 1 to 256", "got 257"]),
+            (GeneralShape { value_width: Some(0), ..shape() }, ["expected value_width from 1 to 256", "got 0"]),
+            (GeneralShape { key_heads: Some(3), ..shape() }, ["multiple of key_heads", "got 4 and 3"]),
+            (GeneralShape { past: 1, ..shape() }, ["0 with key_counts", "got 1"]),
+            (GeneralShape { scale: Some(f32::NAN), ..shape() }, ["finite scale", "NaN"]),
+            (GeneralShape { softcap: Some(0.0), ..shape() }, ["softcap above 0", "Some(0.0)"]),
+            (GeneralShape { samples: 4, layouts: strided.into(), ..shape() }, ["elements of q", "at most 2³²"]),
+        ] {
+            let message = shape.check(kernel, true).unwrap_err().to_string();
+            assert!(words.iter().all(|word| message.contains(word)) && !message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn written_rows_must_not_overlap() {
+        let check = |strides| shape().check_written(&forward::FORWARD_TILED, "out", strides, [5, 4, 8]);
+        for layout in [Layout::BatchFirst, Layout::HeadFirst] {
+            check(layout.strides(5, 4, 8)).unwrap();
+        }
+        let apart = Strides { offset: 3, sample: 9, position: 72, head: 18 };
+        check(apart).unwrap();
+        for overlapping in
+            [Strides { head: 0, ..apart }, Strides { head: 16, ..apart }, Strides { position: 8, ..apart }]
+        {
+            let message = check(overlapping).unwrap_err().to_string();
+            assert!(message.contains("`out`") && message.contains("overlap"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_query_sees_the_keys_around_its_position() {
+        let window = GeneralShape { keys_before: Some(2), keys_after: Some(1), ..shape() };
+        assert_eq!([0, 1, 4, 9].map(|i| window.seen(i, 7, 0)), [0..2, 0..3, 2..6, 7..7]);
+        assert_eq!([0, 4].map(|i| window.seen(i, 7, -3)), [0..0, 0..3]);
+        assert_eq!(shape().seen(3, 7, 100), 0..7);
+        assert_eq!(shape().pairs(), 2.0 * 4.0 * 35.0);
+    }
+}
