@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ketformer::gpu::Gpu;
 use ketformer::kernels::RandomInputs;
-use ketformer::vmc::{Checkpoint, Optimizer, StochasticReconfiguration};
+use ketformer::vmc::{Budget, Checkpoint, Optimizer, StochasticReconfiguration};
 use ketformer::{ErrorKind, Lattice, Metropolis, Model, Ptf, Rbm, Rydberg, TrainConfig, Trainer, wgpu};
 
 /// Total number of steps.
@@ -138,5 +138,27 @@ fn a_device_of_the_caller_gives_one_clear_error_and_the_newest_known_state() {
         }
         let error = gpu.reopen().unwrap_err().to_string();
         assert!(error.contains("Gpu::from_device"), "{error}");
+    }
+}
+
+#[test]
+fn a_device_that_is_lost_between_frames_gives_one_clear_error() {
+    for (model, optimizer) in kinds() {
+        let gpu = Gpu::new().unwrap();
+        let mut trainer = trainer(&gpu, &*model, optimizer).unwrap();
+        let known = trainer.checkpoint().unwrap();
+        let mut frame = || {
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            trainer.advance(&mut encoder, Budget::milliseconds(1.0))?;
+            gpu.queue().submit([encoder.finish()]);
+            trainer.poll().map(|_| ())
+        };
+        (0..20).for_each(|_| frame().unwrap());
+        gpu.device().destroy();
+        let error = (0..10_000_000).find_map(|_| frame().err()).expect("an error of a lost device");
+        assert_eq!(error.kind(), ErrorKind::Device);
+        assert!(error.to_string().contains("Trainer::checkpoint returns the state after step 0"), "{error}");
+        assert!(frame().unwrap_err().to_string().contains("call Trainer::restore"));
+        assert!(trainer.checkpoint().unwrap() == known);
     }
 }

@@ -1,12 +1,10 @@
-//! Reading of several ranges within frames: through one staging buffer, in pieces, without waiting.
+//! Reading of several ranges through one staging buffer, in pieces: within frames, without waiting, or blocking.
 
+use super::device::STAGING_BYTES;
 use super::{Gpu, Staging, View};
 use crate::error::Result;
 
-/// Maximum size of a piece in words, 4 MiB.
-const PIECE: u64 = 1 << 20;
-
-/// Copies of ranges of views to the host. A frame copies at most one piece.
+/// Copies of ranges of views to the host. An encoder of a frame copies at most one piece.
 pub(crate) struct Download {
     gpu: Gpu,
     staging: Staging,
@@ -20,12 +18,12 @@ pub(crate) struct Download {
 }
 
 impl Download {
-    /// Creates the staging buffer, for ranges of mostly at most `words` words together.
+    /// Creates the staging buffer, for pieces of `capacity` words.
     ///
     /// # Errors
     /// As [`Gpu::buffer`].
-    pub(crate) fn new(gpu: &Gpu, words: u64) -> Result<Self> {
-        let capacity = words.clamp(1, PIECE);
+    pub(crate) fn new(gpu: &Gpu, capacity: u64) -> Result<Self> {
+        let capacity = capacity.max(1);
         let staging = Staging::to_host(gpu, "ketformer.download", capacity)?;
         Ok(Self { gpu: gpu.clone(), staging, capacity, ranges: Vec::new(), words: Vec::new(), in_flight: 0 })
     }
@@ -89,6 +87,27 @@ impl Download {
     }
 }
 
+impl Gpu {
+    /// Waits for the GPU and returns the words of each of `ranges`, views with the number of their first words.
+    ///
+    /// # Errors
+    /// As [`View::read`].
+    pub(crate) fn read_ranges(&self, ranges: Vec<(View, usize)>) -> Result<Vec<Vec<u32>>> {
+        let total = ranges.iter().map(|(_, words)| *words as u64).sum::<u64>();
+        let mut download = Download::new(self, total.min(STAGING_BYTES / 4))?;
+        download.begin(ranges);
+        loop {
+            if let Some(words) = download.poll()? {
+                return Ok(words);
+            }
+            let mut encoder = self.device().create_command_encoder(&Default::default());
+            download.encode(&mut encoder);
+            let submission = self.queue().submit([encoder.finish()]);
+            self.wait(Some(submission))?;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +129,10 @@ mod tests {
             frames += 1;
         }
         assert_eq!(frames, 4);
-        assert_eq!(arrived.unwrap(), [values(0)[..3].to_vec(), values(100), vec![200]]);
+        let expected = [values(0)[..3].to_vec(), values(100), vec![200]];
+        assert_eq!(arrived.unwrap(), expected);
+        let ranges = vec![(buffers[0].view(), 3), (buffers[1].view(), 10), (buffers[2].view(), 1)];
+        assert_eq!(gpu.read_ranges(ranges).unwrap(), expected);
+        assert_eq!(gpu.read_ranges(Vec::new()).unwrap(), Vec::<Vec<u32>>::new());
     }
 }

@@ -9,6 +9,9 @@ use crate::host_threads::Background;
 use crate::vmc::step::buffers::StepInputs;
 use crate::vmc::step::local_energy::LocalEnergyPipeline;
 
+/// Maximum number of words that a frame reads back, 4 MiB.
+const PIECE: u64 = 1 << 20;
+
 /// Staging buffers of the stages.
 pub(crate) struct Transfers {
     upload: Staging,
@@ -24,7 +27,7 @@ impl Transfers {
         let gpu = &pipeline.gpu;
         let [inputs, outputs] = method.transferred_words(pipeline)?;
         let upload = Staging::to_device(gpu, "ketformer.upload", inputs)?;
-        Ok(Self { upload, download: Download::new(gpu, outputs)? })
+        Ok(Self { upload, download: Download::new(gpu, outputs.min(PIECE))? })
     }
 
     /// Encodes the inputs of a stage.
@@ -112,7 +115,7 @@ impl StepInFrames {
                     }
                 }
                 Self::Outputs(stage) if transfers.download.is_empty() => {
-                    Self::following(method.after(pipeline, stage, &[]))
+                    Self::following(method.after(pipeline, stage, Vec::new()))
                 }
                 Self::Outputs(_) => {
                     transfers.download.encode(frame.encoder);
@@ -145,7 +148,7 @@ impl StepInFrames {
     ) -> Result<Self> {
         match self {
             Self::Outputs(stage) => match transfers.download.poll()? {
-                Some(words) => Ok(Self::following(method.after(pipeline, stage, &words))),
+                Some(words) => Ok(Self::following(method.after(pipeline, stage, words))),
                 None => Ok(Self::Outputs(stage)),
             },
             Self::Solution(solution) => match solution.take(waits) {

@@ -186,7 +186,7 @@ impl Reconfiguration {
         loop {
             next = match next {
                 Next::Stage(stage) => match self.run(pipeline, &stage, replay)? {
-                    Some(words) => self.after(pipeline, stage, &words),
+                    Some(words) => self.after(pipeline, stage, words),
                     None => return Ok(None),
                 },
                 Next::Solve(_) if replay.stops_within_steps() && replay.is_stopped() => return Ok(None),
@@ -212,8 +212,7 @@ impl Reconfiguration {
                 return Ok(None);
             }
         }
-        let outputs = self.outputs(pipeline, stage)?;
-        outputs.iter().map(|(view, words)| view.read(&self.gpu, *words)).collect::<Result<_>>().map(Some)
+        self.gpu.read_ranges(self.outputs(pipeline, stage)?).map(Some)
     }
 
     /// Plans that a step replays after sampling and local energies.

@@ -150,10 +150,10 @@ impl Reconfiguration {
     }
 
     /// Work of the host after `stage`, whose [`Reconfiguration::outputs`] are `words`.
-    pub(crate) fn after(&self, pipeline: &LocalEnergyPipeline, stage: Stage, words: &[Vec<u32>]) -> Next {
+    pub(crate) fn after(&self, pipeline: &LocalEnergyPipeline, stage: Stage, words: Vec<Vec<u32>>) -> Next {
         match stage {
             Stage::Samples { inputs, begun } => {
-                let sampled = self.sampled(pipeline, (inputs, begun), words);
+                let sampled = self.sampled(pipeline, (inputs, begun), &words);
                 match sampled.right.iter().all(|f| f.is_finite()) {
                     true => Next::Stage(Stage::Products(sampled)),
                     false => Next::Done(Outcome::rejected(&sampled, f64::NAN)),

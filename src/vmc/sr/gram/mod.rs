@@ -104,9 +104,7 @@ impl GramProbe {
         let root = self.root();
         self.write(&self.products.writes(&root)?)?;
         self.products.passes().iter().try_for_each(Plan::run)?;
-        let read = |(view, words): &(View, usize)| view.read(&self.gpu, *words);
-        let words: Vec<Vec<u32>> = self.products.to_read(root.len()).iter().map(read).collect::<Result<_>>()?;
-        self.products.words(&words).gram(&root)
+        self.products.words(self.gpu.read_ranges(self.products.to_read(root.len()))?).gram(&root)
     }
 
     /// Returns the direction Xᵀ (X Xᵀ + λ)⁻¹ f of a step by parameter name, and the solution of the linear system.

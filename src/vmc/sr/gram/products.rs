@@ -454,10 +454,8 @@ impl Products {
     }
 
     /// Results of the passes, from the words of [`Products::to_read`].
-    pub(crate) fn words(&self, words: &[Vec<u32>]) -> ProductWords {
-        let floats = |words: &Vec<u32>| bytemuck::cast_slice(words).to_vec();
-        let gram = [floats(&words[0]), floats(&words[1])];
-        ProductWords { extent: self.extent, gram, along: words.get(2).map(floats) }
+    pub(crate) fn words(&self, words: Vec<Vec<u32>>) -> ProductWords {
+        ProductWords { extent: self.extent, words }
     }
 
     /// Returns the weights of the plan that computes Xᵀ v, which [`Products::combined`] returns.
@@ -477,13 +475,16 @@ impl Products {
     }
 }
 
+/// Sum of two floats by their bits.
+fn double(high: u32, low: u32) -> f64 {
+    f64::from(f32::from_bits(high)) + f64::from(f32::from_bits(low))
+}
+
 /// Results of the passes on the host.
 pub(crate) struct ProductWords {
     extent: SampleExtent,
-    /// Triangle of G: high, low.
-    gram: [Vec<f32>; 2],
-    /// X · direction as high, low; with momentum only.
-    along: Option<Vec<f32>>,
+    /// Triangle of G: high, low; with momentum also X · direction as pairs of high, low.
+    words: Vec<Vec<u32>>,
 }
 
 impl ProductWords {
@@ -508,13 +509,13 @@ impl ProductWords {
             let bytes = GRAM_BYTES.saturating_mul((n as u64).saturating_mul(n as u64));
             host_memory::check("the Gram matrix and its factorization", bytes, "give fewer samples")?;
         }
-        let [high, low] = &self.gram;
+        let (high, low) = (&self.words[0], &self.words[1]);
         let row = |r: usize| Self::row(self.extent, root.len(), r);
         let mut values = vec![0.0; n * n];
         for r in 0..n {
             for c in 0..=r {
                 let at = Triangle::at(row(r), row(c));
-                let value = f64::from(high[at]) + f64::from(low[at]);
+                let value = double(high[at], low[at]);
                 values[r * n + c] = value;
                 values[c * n + r] = value;
             }
@@ -527,9 +528,9 @@ impl ProductWords {
     /// Returns X · direction; zeros without momentum.
     pub(crate) fn along(&self, root: &[f64]) -> Vec<f64> {
         let samples = root.len();
-        let Some(pairs) = &self.along else { return vec![0.0; self.extent.parts as usize * samples] };
-        let sum = |pair: &[f32]| f64::from(pair[0]) + f64::from(pair[1]);
-        let of_part = |part: &[f32]| part.chunks(2).take(samples).map(sum).collect::<Vec<f64>>();
+        let Some(pairs) = self.words.get(2) else { return vec![0.0; self.extent.parts as usize * samples] };
+        let sum = |pair: &[u32]| double(pair[0], pair[1]);
+        let of_part = |part: &[u32]| part.chunks(2).take(samples).map(sum).collect::<Vec<f64>>();
         let mut values: Vec<f64> = pairs.chunks(2 * self.extent.part_rows as usize).flat_map(of_part).collect();
         values.chunks_mut(samples).for_each(|part| project(part, root));
         values
