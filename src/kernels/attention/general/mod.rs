@@ -55,7 +55,7 @@ pub struct BiasStrides {
 }
 
 /// Shape of general attention. The default is empty; set at least `samples`, `queries`, `keys`, `heads` and `width`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct GeneralShape {
     /// Number of samples B.
     pub samples: u32,

@@ -37,7 +37,7 @@ const MANY: Sizes = [33_000, 1, 2, 2, 1, 4, 3];
 const LONG: Sizes = [1, 3, 5000, 1, 1, 4, 4];
 
 /// A case of a general kernel.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct GeneralCase {
     pub shape: GeneralShape,
     /// Whether it has a bias, of which some are −∞.
@@ -68,22 +68,22 @@ pub(crate) fn general_cases(gpu: &Gpu) -> Vec<GeneralCase> {
     let of_sizes = |(turn, sizes): (usize, &Sizes)| {
         let shape = shape_of(*sizes);
         let [samples, queries, keys, heads, ..] = *sizes;
-        let masked = GeneralShape { keys_after: Some(0), past: keys / 3, ..shape.clone() };
-        let window = GeneralShape { keys_before: Some(2), keys_after: Some(1), scale: Some(0.3), ..shape.clone() };
-        let capped = GeneralShape { softcap: Some(1.5), layouts: Layout::HeadFirst.into(), ..shape.clone() };
+        let masked = GeneralShape { keys_after: Some(0), past: keys / 3, ..shape };
+        let window = GeneralShape { keys_before: Some(2), keys_after: Some(1), scale: Some(0.3), ..shape };
+        let capped = GeneralShape { softcap: Some(1.5), layouts: Layout::HeadFirst.into(), ..shape };
         let strides = [
             BiasStrides::default(),
             BiasStrides { query: keys, ..Default::default() },
             BiasStrides { sample: heads * queries * keys, head: queries * keys, query: keys },
         ];
-        let biased = GeneralShape { bias: strides[turn % 3], softcap: Some(2.0), ..shape.clone() };
-        let counted = GeneralShape { keys_after: Some(0), keys_before: (turn % 2 == 1).then_some(3), ..shape.clone() };
+        let biased = GeneralShape { bias: strides[turn % 3], softcap: Some(2.0), ..shape };
+        let counted = GeneralShape { keys_after: Some(0), keys_before: (turn % 2 == 1).then_some(3), ..shape };
         let half = storages.iter().filter(|storage| **storage == DType::F16);
-        let mut cases = vec![plain(shape.clone()), plain(masked), plain(window), plain(capped)];
-        cases.push(GeneralCase { biased: true, ..plain(biased.clone()) });
+        let mut cases = vec![plain(shape), plain(masked), plain(window), plain(capped)];
+        cases.push(GeneralCase { biased: true, ..plain(biased) });
         cases.push(GeneralCase { counted: samples > 0, ..plain(counted) });
         cases.push(plain(GeneralShape { layouts: apart(&shape), ..shape }));
-        cases.extend(half.map(|storage| GeneralCase { biased: true, storage: *storage, ..plain(biased.clone()) }));
+        cases.extend(half.map(|storage| GeneralCase { biased: true, storage: *storage, ..plain(biased) }));
         cases
     };
     let large = [(LONG, 4990), (MANY, 1)];
@@ -99,7 +99,7 @@ pub(crate) fn variant_cases(
     case: impl Fn(GeneralCase, Variant) -> Case,
 ) -> Vec<Case> {
     let variants = |of: &GeneralCase| selector.of_kernel(gpu, kernel, &of.shape, true, 0);
-    let of_variants = |of: GeneralCase| variants(&of).into_iter().map(move |variant| (of.clone(), variant));
+    let of_variants = |of: GeneralCase| variants(&of).into_iter().map(move |variant| (of, variant));
     general_cases(gpu).into_iter().flat_map(of_variants).map(|(of, variant)| case(of, variant)).collect()
 }
 
