@@ -26,6 +26,8 @@ pub(crate) struct HostTables {
     pub sites: Vec<[u32; 2]>,
     /// (pairs) of two words: other site as t·32 + j, coefficient.
     pub pairs: Vec<[u32; 2]>,
+    /// Pairs of sites that the Hamiltonian leaves no configuration with both occupied.
+    pub exclusions: Vec<[usize; 2]>,
     /// (T): bit mask of the sites with positive staggered sign.
     pub signs: Vec<u32>,
     /// Constant of the Hamiltonian.
@@ -181,6 +183,7 @@ impl HostTables {
             large,
             sites,
             pairs,
+            exclusions: terms.exclusions.clone(),
             signs,
             constant: terms.constant as f32,
             sign_sum,
@@ -191,6 +194,17 @@ impl HostTables {
     /// Whether a move has an amplitude other than 0.
     pub(crate) fn is_off_diagonal(&self) -> bool {
         self.amplitudes.iter().any(|[amplitude, _]| *amplitude != 0.0)
+    }
+
+    /// These tables with all couplings zero, except for whether there is an off-diagonal one.
+    fn without_couplings(&self) -> Self {
+        let amplitude = f32::from(u8::from(self.is_off_diagonal()));
+        Self {
+            amplitudes: self.amplitudes.iter().map(|[_, sign]| [amplitude, *sign]).collect(),
+            sites: self.sites.iter().map(|[first, _]| [*first, 0]).collect(),
+            pairs: self.pairs.iter().map(|[other, _]| [*other, 0]).collect(),
+            ..self.clone()
+        }
     }
 
     /// Whether a move changes two sites.
@@ -287,6 +301,21 @@ impl Tables {
             signs: gpu.upload("ketformer.signs", &host.signs)?,
             host,
         })
+    }
+
+    /// Writes the couplings of `host`, whose terms must act on the same sites.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] if they do not.
+    pub(crate) fn write_couplings(&self, gpu: &Gpu, host: &HostTables) -> Result<()> {
+        if host.without_couplings() != self.host.without_couplings() {
+            let message = "the terms of a Hamiltonian with other couplings must act on the same sites; make a new Trainer \
+                           for another Hamiltonian, and where a coupling becomes or was zero";
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
+        self.amplitudes.write(gpu, &host.amplitudes)?;
+        self.sites.write(gpu, &host.sites)?;
+        self.pairs.write(gpu, &host.pairs)
     }
 
     /// M

@@ -3,6 +3,7 @@
 pub(crate) mod adam;
 pub(super) mod advance;
 pub(crate) mod checkpoint;
+mod hamiltonian;
 pub(crate) mod known_state;
 pub(super) mod metrics;
 pub(super) mod optimizer;

@@ -1,0 +1,27 @@
+//! Change of the couplings between steps.
+
+use super::trainer::Trainer;
+use crate::error::Result;
+use crate::physics::Hamiltonian;
+use crate::vmc::step::tables::{HostTables, TableLimits};
+
+impl Trainer {
+    /// Replaces the Hamiltonian by one with other couplings, such as another detuning. The next step continues from the
+    /// present weights, optimizer state and Markov chains, with the next step number. Nothing is compiled, and the buffers
+    /// stay. A step that [`Trainer::advance`] recorded in part begins again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`](crate::ErrorKind::Settings) if the terms act on other sites, the constant or the
+    /// exclusions differ, or a coupling vanishes or appears, in which case nothing is changed; as [`Trainer::new`].
+    pub fn set_hamiltonian(&mut self, hamiltonian: &dyn Hamiltonian) -> Result<()> {
+        self.known.check()?;
+        let pipeline = &self.pipeline;
+        let terms = hamiltonian.terms(&pipeline.patching.lattice())?;
+        let limits = TableLimits::new(&self.gpu, self.config.memory.unwrap_or(self.gpu.default_memory()));
+        let is_complex = pipeline.parts == 2;
+        let has_suffixes = pipeline.sampler.chains().is_none();
+        let host = HostTables::new(&terms, &pipeline.patching, has_suffixes, is_complex, limits)?;
+        pipeline.tables.write_couplings(&self.gpu, &host)?;
+        self.discard_partial()
+    }
+}
