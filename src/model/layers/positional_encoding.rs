@@ -19,6 +19,8 @@ pub enum PositionalEncoding {
     Sinusoidal,
     /// A trained table.
     Learned,
+    /// None: the input at a position depends only on the previous patch, not on where it is.
+    None,
 }
 
 /// p / 10000^exponent
@@ -31,6 +33,7 @@ impl PositionalEncoding {
     pub fn table(self, patching: &Patching, width: usize) -> Option<Vec<f32>> {
         let row = |t: usize| match (self, patching.grid()) {
             (Self::Learned, _) => None,
+            (Self::None, _) => Some(vec![0.0; width]),
             (Self::Sinusoidal, _) => Some(sinusoidal_row(t, width)),
             (Self::LptfCompatible, None) => Some(reference_line(t, width)),
             (Self::LptfCompatible, Some([_, columns])) => Some(reference_grid(t / columns, t % columns, width)),
@@ -96,5 +99,11 @@ mod tests {
         assert_eq!(table[2 * 16 + 4], (2.0f64 / 10000f64.powf(8.0 / 12.0)).sin() as f32);
         assert_eq!(table[2 * 16 + 5], (2.0f64 / 10000f64.powf(10.0 / 12.0)).cos() as f32);
         assert!(table[2 * 16 + 12..3 * 16].iter().all(|v| *v == 0.0));
+    }
+
+    #[test]
+    fn without_an_encoding_positions_do_not_differ() {
+        let patching = Patching::new(Lattice::square(2, 3), Patch::Block([1, 1])).unwrap();
+        assert_eq!(PositionalEncoding::None.table(&patching, 4).unwrap(), vec![0.0; 6 * 4]);
     }
 }

@@ -10,10 +10,11 @@ use crate::cli::settings::{Key, KeyKind, Settings, words};
 const ATTENTIONS: [(&str, Attention); 2] = [("softmax", Attention::Softmax), ("linear", Attention::Linear)];
 const NORMS: [(&str, Norm); 2] = [("post", Norm::Post), ("pre", Norm::Pre)];
 const ACTIVATIONS: [(&str, Activation); 2] = [("relu", Activation::Relu), ("gelu", Activation::Gelu)];
-const POSITIONS: [(&str, PositionalEncoding); 3] = [
+const POSITIONS: [(&str, PositionalEncoding); 4] = [
     ("reference", PositionalEncoding::LptfCompatible),
     ("textbook", PositionalEncoding::Sinusoidal),
     ("learned", PositionalEncoding::Learned),
+    ("none", PositionalEncoding::None),
 ];
 const STARTS: [(&str, Start); 2] = [("zero", Start::Zero), ("learned", Start::Learned)];
 
@@ -45,7 +46,7 @@ pub const POSITION: Key = Key::new(
     KeyKind::Choice(&words(&POSITIONS)),
     "reference",
     "",
-    "positional encoding: that of the PyTorch code, textbook sin/cos, or trained",
+    "positional encoding: that of the PyTorch code, textbook sin/cos, trained, or none",
 );
 /// Input before the first patch.
 pub const START: Key = Key::new(
