@@ -97,11 +97,13 @@ impl SliceClock {
         encoder.on_submitted_work_done(move || times[1].store(nanoseconds().max(1), Ordering::Release));
     }
 
-    /// Time of the slice, if it is known by now; zero if it could not be measured.
-    fn time(&self, gpu: &Gpu) -> Option<Duration> {
+    /// Time of the slice, if it is known by now: `None` within if it could not be measured, zero if it is shorter than a
+    /// tick, which in browsers is 100 µs.
+    fn time(&self, gpu: &Gpu) -> Option<Option<Duration>> {
         let Some((_, _, host)) = &self.queries else {
             let end = self.times[1].load(Ordering::Acquire);
-            return (end > 0).then(|| Duration::from_nanos(end.saturating_sub(self.times[0].load(Ordering::Relaxed))));
+            let begin = self.times[0].load(Ordering::Relaxed);
+            return (end > 0).then(|| Some(Duration::from_nanos(end.saturating_sub(begin))));
         };
         if !host.is_settled() {
             return None;
@@ -110,8 +112,8 @@ impl SliceClock {
             let ticks = |at: usize| u64::from(words[at]) | u64::from(words[at + 1]) << 32;
             ticks(2).saturating_sub(ticks(0))
         });
-        let nanoseconds = ticks.unwrap_or(0) as f64 * f64::from(gpu.queue().get_timestamp_period());
-        Some(Duration::from_nanos(nanoseconds as u64))
+        let period = f64::from(gpu.queue().get_timestamp_period());
+        Some(ticks.ok().map(|ticks| Duration::from_nanos((ticks as f64 * period) as u64)))
     }
 }
 
@@ -157,9 +159,9 @@ impl Slices {
                 continue;
             }
             let Some(time) = clock.time(&self.gpu) else { continue };
-            let Some(measured) = clock.measured.take().filter(|_| !time.is_zero()) else { continue };
-            let seconds = time.as_secs_f64();
-            let factor = (seconds / measured.assumed).clamp(1.0 / CORRECTION, CORRECTION);
+            let Some((measured, time)) = clock.measured.take().zip(time) else { continue };
+            let factor = (time.as_secs_f64() / measured.assumed).clamp(1.0 / CORRECTION, CORRECTION);
+            let seconds = measured.assumed * factor;
             let (first, end) = measured.launches;
             let times = self.times.get_mut(&measured.plan).and_then(|times| times.get_mut(first..end));
             for launch in times.into_iter().flatten() {
