@@ -2,7 +2,7 @@
 
 use ketformer::gpu::{Gpu, GpuOptions};
 use ketformer::model::{Model, Ptf, Rbm, Rnn};
-use ketformer::physics::{Lattice, Patch, Rydberg};
+use ketformer::physics::{Hamiltonian, Lattice, Patch, Rydberg, Tfim};
 use ketformer::vmc::{SharedConfig, TrainConfig, Trainer};
 use ketformer::wgpu;
 
@@ -66,6 +66,36 @@ fn new_weights_begin_a_partial_step_again() {
     framed.set_weights(&start).unwrap();
     let (reports, _) = by_frames(&mut framed, 2, 1e4);
     assert_eq!(results(&reports), results(&expected));
+}
+
+#[test]
+fn couplings_change_between_steps() {
+    let gpu = gpu();
+    let rbm = Rbm::default();
+    let models: [&dyn Model; 2] = [&ptf(), &rbm];
+    for model in models {
+        let strong = Rydberg { v: 3.0, delta: 2.5, omega: 0.7 };
+        let mut changed = trainer(&gpu, model);
+        let before: Vec<_> = changed.steps(2).map(Result::unwrap).collect();
+        let checkpoint = changed.checkpoint().unwrap();
+        // A step that was begun before the change begins again.
+        (0..3).for_each(|_| assert!(frame(&mut changed, 0.0)));
+        changed.restore(&checkpoint).unwrap();
+        changed.set_hamiltonian(&strong).unwrap();
+        let config = TrainConfig { samples: 32, ..TrainConfig::default() };
+        let mut expected = Trainer::new(&gpu, &Lattice::square(4, 4), &strong, model, config).unwrap();
+        expected.restore(&checkpoint).unwrap();
+        let expected: Vec<_> = expected.steps(2).map(Result::unwrap).collect();
+        let reports: Vec<_> = changed.steps(2).map(Result::unwrap).collect();
+        assert_eq!(results(&reports), results(&expected), "{}", model.name());
+        assert!(before[1].energy != reports[0].energy);
+        // Terms on other sites need a new trainer, and change nothing.
+        for other in [&Tfim::default() as &dyn Hamiltonian, &Rydberg { v: 0.0, ..strong }] {
+            let refused = changed.set_hamiltonian(other).unwrap_err().to_string();
+            assert!(refused.contains("new Trainer"), "{refused}");
+        }
+        assert_eq!(changed.steps(1).filter(Result::is_ok).count(), 1);
+    }
 }
 
 #[test]

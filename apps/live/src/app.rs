@@ -1,0 +1,700 @@
+//! The app: what happens in a frame, and the layout of its panels.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use eframe::egui::{self, RichText, ScrollArea, Slider, Ui, vec2};
+use egui_wgpu::RenderState;
+use ketformer::Result;
+use ketformer::gpu::Gpu;
+use ketformer::model::Weights;
+use ketformer::vmc::StepReport;
+use ketformer::wgpu;
+use web_time::Instant;
+
+use crate::doctor::Doctor;
+use crate::energy_plot::{self, Quantity};
+use crate::exact::{self, ExactEnergy};
+use crate::history::History;
+use crate::lattice_panel::{self, Selection};
+use crate::settings::Settings;
+use crate::storage::{self, Saved};
+use crate::task::{Task, finished};
+use crate::theme::{self, ACCENT, GAP, TEXT, WARNING, WEAK, card, heading};
+use crate::training::Training;
+use crate::widgets::Places;
+use crate::{controls, lattice_view};
+
+/// Page of the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Page {
+    Wave,
+    Doctor,
+}
+
+/// Trainer that is about to be made. A frame shows that before it is.
+struct Build {
+    weights: Option<Weights>,
+    is_shown: bool,
+}
+
+/// What weights are read for.
+enum Reading {
+    /// A new trainer that continues with them.
+    Continue,
+    /// A file.
+    Export,
+    /// The state that outlives a reload.
+    Keep,
+}
+
+/// First failure of the device, which its callbacks report at any time.
+#[derive(Clone, Default)]
+pub struct Failure(Arc<Mutex<Option<String>>>);
+
+impl Failure {
+    fn set(&self, message: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
+    }
+
+    /// The failure.
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Installs the callbacks of a device.
+    fn watch(&self, device: &wgpu::Device) {
+        let lost = self.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            let reason = if message.is_empty() { format!("{reason:?}").to_lowercase() } else { message };
+            lost.set(format!("the GPU device was lost ({})", reason.trim_end_matches('.')));
+        });
+        let rejected = self.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            rejected.set(format!("the GPU rejected a command: {error}"));
+        }));
+    }
+}
+
+/// Milliseconds of training in a frame, at first.
+const BUDGET: f64 = 8.0;
+/// The same on software adapters, whose frames take long anyway.
+const SOFTWARE_BUDGET: f64 = 50.0;
+/// Seconds between two times that the state is kept.
+const KEEP_EVERY: f64 = 4.0;
+
+/// The app.
+pub struct LiveApp {
+    render: RenderState,
+    gpu: Gpu,
+    failure: Failure,
+    error: Option<String>,
+    settings: Settings,
+    training: Option<Training>,
+    build: Option<Build>,
+    reading: Option<(Task<Result<Weights>>, Reading)>,
+    opening: Option<Task<std::result::Result<Vec<u8>, String>>>,
+    history: History,
+    exact: ExactEnergy,
+    selection: Selection,
+    quantity: Quantity,
+    page: Page,
+    doctor: Option<Doctor>,
+    budget: f64,
+    is_paused: bool,
+    steps_wanted: u64,
+    last_frame: Option<Instant>,
+    frame_milliseconds: f64,
+    kept: Option<Saved>,
+    kept_at: Option<Instant>,
+    notice: Option<String>,
+    places: Places,
+    frames: u64,
+    log: Option<Vec<StepReport>>,
+}
+
+impl LiveApp {
+    /// The app on a device, in the state `saved` or the initial one. With an `error`, which ended the use of another
+    /// device, training begins when the user asks for it.
+    pub fn new(context: &egui::Context, render: RenderState, saved: Option<Saved>, error: Option<String>) -> Self {
+        theme::apply(context);
+        lattice_view::install(&render);
+        let failure = Failure::default();
+        failure.watch(&render.device);
+        let gpu = Gpu::from_device(&render.device, &render.queue);
+        let settings = saved.as_ref().map_or_else(Settings::default, |saved| saved.settings.clone());
+        let weights = saved.as_ref().and_then(Saved::weights);
+        let history = History::after(saved.as_ref().map_or(0, |saved| saved.steps));
+        let notice =
+            saved.as_ref().filter(|_| weights.is_some()).map(|saved| format!("continues after {} steps", saved.steps));
+        Self {
+            render,
+            failure,
+            build: error.is_none().then_some(Build { weights, is_shown: false }),
+            error,
+            settings,
+            training: None,
+            reading: None,
+            opening: None,
+            history,
+            exact: ExactEnergy::default(),
+            selection: Selection::default(),
+            quantity: Quantity::default(),
+            page: Page::Wave,
+            doctor: None,
+            budget: if is_software(&gpu) { SOFTWARE_BUDGET } else { BUDGET },
+            gpu,
+            is_paused: false,
+            steps_wanted: u64::MAX,
+            last_frame: None,
+            frame_milliseconds: 0.0,
+            kept: saved,
+            kept_at: None,
+            notice,
+            places: Places::default(),
+            frames: 0,
+            log: None,
+        }
+    }
+
+    /// The message of a failure that a restart on another device remedies.
+    pub fn failed(&self) -> Option<String> {
+        self.failure.get()
+    }
+
+    /// The newest state that the host has.
+    pub fn kept(&self) -> Option<Saved> {
+        self.kept.clone()
+    }
+
+    /// Chooses an atom.
+    pub fn select(&mut self, site: Option<usize>) {
+        self.selection.site = site;
+    }
+
+    /// Keeps the reports of all steps.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn log_reports(&mut self) {
+        self.log = Some(Vec::new());
+    }
+
+    /// Reports since [`Self::log_reports`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn logged(&self) -> &[StepReport] {
+        self.log.as_deref().unwrap_or_default()
+    }
+
+    /// The error that stopped training.
+    pub fn error(&self) -> Option<String> {
+        self.failure.get().or_else(|| self.error.clone())
+    }
+
+    /// Command that trains to the same energies.
+    pub fn train_command(&self) -> String {
+        self.settings.train_command(self.history.steps().max(1))
+    }
+
+    /// Whether no further step is wanted.
+    pub fn is_at_limit(&self) -> bool {
+        self.history.steps() >= self.steps_wanted
+    }
+
+    /// Limits the number of steps.
+    pub fn limit_steps(&mut self, steps: u64) {
+        self.steps_wanted = steps;
+    }
+
+    /// Sets the time of training in a frame.
+    pub fn set_budget(&mut self, milliseconds: f64) {
+        self.budget = milliseconds;
+    }
+
+    /// Destroys the device, as a driver does that fails.
+    pub fn lose_device(&self) {
+        self.gpu.device().destroy();
+        self.gpu.device().poll(wgpu::PollType::Poll).ok();
+    }
+
+    /// What a test reads: state of the run and places of widgets.
+    pub fn state(&self) -> serde_json::Value {
+        let info = self.gpu.info();
+        let last = self.history.last();
+        serde_json::json!({
+            "step": self.history.steps(),
+            "first": self.history.first(),
+            "energy": last.map(|point| point.energy),
+            "mean": last.map(|point| point.mean),
+            "exact": self.history.exact(),
+            "error": self.history.error(),
+            "reached": ([0.01, 0.001].map(|fraction| self.history.reached(fraction))),
+            "site": self.selection.site,
+            "settings": self.settings,
+            "frames": self.frames,
+            "frame": self.frame_milliseconds,
+            "budget": self.budget,
+            "adapter": info.name,
+            "backend": info.backend.to_string(),
+            "software": self.gpu.is_software(),
+            "failure": self.error(),
+            "doctor": self.doctor.as_ref().map(Doctor::json),
+            "kept": self.kept.as_ref().map(|saved| saved.steps),
+            "places": self.places.json(),
+        })
+    }
+
+    /// The part of a frame that paints nothing: training.
+    pub fn work(&mut self, context: &egui::Context) {
+        let now = Instant::now();
+        if let Some(last) = self.last_frame.replace(now) {
+            let milliseconds = 1e3 * now.duration_since(last).as_secs_f64();
+            self.frame_milliseconds += 0.1 * (milliseconds.min(1e3) - self.frame_milliseconds);
+        }
+        if self.failure.get().is_none()
+            && self.error.is_none()
+            && let Err(error) = self.train(context)
+        {
+            self.error = Some(error.to_string());
+        }
+        match self.page {
+            Page::Wave => context.request_repaint(),
+            // Leaves the device to the kernels.
+            Page::Doctor => context.request_repaint_after(std::time::Duration::from_millis(200)),
+        }
+    }
+
+    fn train(&mut self, context: &egui::Context) -> Result<()> {
+        self.gpu.device().poll(wgpu::PollType::Poll).ok();
+        self.collect()?;
+        let is_dragging = context.input(|input| input.pointer.any_down());
+        self.follow_settings(is_dragging)?;
+        let exact = self.exact.of(&self.settings, !is_dragging);
+        if self.training.as_ref().is_some_and(|training| training.settings().couplings == self.settings.couplings) {
+            self.history.set_exact(exact);
+        }
+        let is_at_limit = self.is_at_limit();
+        let Some(training) = &mut self.training else { return Ok(()) };
+        if !self.is_paused && !is_at_limit && self.page == Page::Wave {
+            training.advance(self.budget)?;
+        }
+        let sites = training.settings().lattice().sites();
+        for report in training.reports()? {
+            if self.history.steps() < self.steps_wanted {
+                self.history.add(&report, sites);
+                if let Some(log) = &mut self.log {
+                    log.push(report);
+                }
+            }
+        }
+        let is_due = self.kept_at.is_none_or(|at| at.elapsed().as_secs_f64() > KEEP_EVERY);
+        if is_due && self.reading.is_none() && self.history.steps() > 0 && !self.is_paused {
+            self.kept_at = Some(Instant::now());
+            self.read(Reading::Keep);
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, reading: Reading) {
+        if let Some(training) = &self.training {
+            self.reading = Some((Task::new(training.weights()), reading));
+        }
+    }
+
+    /// Takes the results of what was begun in earlier frames.
+    fn collect(&mut self) -> Result<()> {
+        if let Some(Build { is_shown: true, weights }) = self.build.take_if(|build| build.is_shown) {
+            let continues = weights.is_some();
+            // Frees the buffers before the new ones are made.
+            self.training = None;
+            self.training = Some(Training::new(&self.render, &self.gpu, &self.settings, weights.as_ref())?);
+            if !continues {
+                self.history = History::default();
+            }
+            self.history.begin();
+        }
+        if let Some(opened) = finished(&mut self.opening) {
+            let weights =
+                opened.and_then(|bytes| Weights::from_bytes("this file", &bytes).map_err(|error| error.to_string()));
+            self.open(weights);
+        }
+        let Some((task, _)) = &mut self.reading else { return Ok(()) };
+        let Some(weights) = task.poll() else { return Ok(()) };
+        let Some((_, reading)) = self.reading.take() else { return Ok(()) };
+        let weights = weights?;
+        match reading {
+            Reading::Continue => self.build = Some(Build { weights: Some(weights), is_shown: false }),
+            Reading::Export => self.notice = Some(storage::export(&weights).unwrap_or_else(|message| message)),
+            Reading::Keep => self.keep(&weights)?,
+        }
+        Ok(())
+    }
+
+    /// Keeps the state for a reload or another device.
+    fn keep(&mut self, weights: &Weights) -> Result<()> {
+        let Some(training) = &self.training else { return Ok(()) };
+        let saved = Saved::new(training.settings(), self.history.steps(), weights)?;
+        #[cfg(target_arch = "wasm32")]
+        if !storage::save(&saved) {
+            self.notice = Some("this browser keeps no state of this size: a reload starts again".into());
+        }
+        self.kept = Some(saved);
+        Ok(())
+    }
+
+    /// Continues from the weights of a file, if they fit.
+    fn open(&mut self, weights: std::result::Result<Weights, String>) {
+        let fits = weights.and_then(|weights| {
+            let layout = self.settings.model().layout(&self.settings.lattice());
+            layout.and_then(|layout| layout.check(&weights)).map_err(|error| error.to_string())?;
+            Ok(weights)
+        });
+        match fits {
+            Ok(weights) => {
+                self.notice = Some("the weights are opened".into());
+                self.build = Some(Build { weights: Some(weights), is_shown: false });
+            }
+            Err(message) => self.notice = Some(message),
+        }
+    }
+
+    /// Begins what the difference of the settings from those of the trainer needs.
+    fn follow_settings(&mut self, is_dragging: bool) -> Result<()> {
+        let Some(training) = &mut self.training else { return Ok(()) };
+        if *training.settings() == self.settings || self.build.is_some() || self.reading.is_some() {
+            return Ok(());
+        }
+        if training.follow(&self.settings).is_ok() {
+            self.history.begin();
+            return Ok(());
+        }
+        if is_dragging {
+            return Ok(());
+        }
+        if self.settings.shares_weights(training.settings()) {
+            self.read(Reading::Continue);
+        } else {
+            self.build = Some(Build { weights: None, is_shown: false });
+        }
+        Ok(())
+    }
+
+    /// Continues after an error, from the newest state that the host has.
+    fn restart(&mut self) {
+        let kept = self.kept.take();
+        self.reset();
+        if let Some(saved) = kept {
+            self.settings = saved.settings.clone();
+            self.history = History::after(saved.steps);
+            self.build = Some(Build { weights: saved.weights(), is_shown: false });
+            self.notice = Some(format!("continues after {} steps", saved.steps));
+            self.kept = Some(saved);
+        }
+    }
+
+    /// Starts again from the initial weights.
+    fn reset(&mut self) {
+        self.history = History::default();
+        self.build = Some(Build { weights: None, is_shown: false });
+        self.reading = None;
+        self.kept = None;
+        self.error = None;
+    }
+
+    /// The part of a frame that paints.
+    pub fn show(&mut self, ui: &mut Ui) {
+        self.frames += 1;
+        self.places.clear();
+        self.selection.begin_frame();
+        let width = ui.available_width();
+        let margin = if width < 600.0 { 8.0 } else { 16.0 };
+        egui::Frame::new().fill(theme::BACKGROUND).inner_margin(egui::Margin::same(margin as i8)).show(ui, |ui| {
+            ui.set_min_size(ui.available_size());
+            self.header(ui);
+            ui.add_space(GAP - 4.0);
+            self.open_dropped(ui);
+            match self.page {
+                Page::Wave => self.wave_page(ui),
+                Page::Doctor => {
+                    let doctor = self.doctor.get_or_insert_with(Doctor::default);
+                    ScrollArea::vertical().auto_shrink(false).show(ui, |ui| card().show(ui, |ui| doctor.show(ui)));
+                }
+            }
+        });
+        if let Some(build) = &mut self.build {
+            build.is_shown = true;
+        }
+    }
+
+    fn header(&mut self, ui: &mut Ui) {
+        ui.horizontal_wrapped(|ui| {
+            ui.label(theme::semibold("Ketformer", 20.0));
+            ui.label(RichText::new("Live").size(20.0).color(ACCENT));
+            ui.add_space(10.0);
+            for (page, word) in [(Page::Wave, "wave function"), (Page::Doctor, "doctor")] {
+                let response = ui.selectable_label(self.page == page, word);
+                self.places.add(word, response.rect);
+                if response.clicked() {
+                    self.page = page;
+                }
+            }
+            let info = self.gpu.info();
+            let name = if info.name.is_empty() { "GPU of this browser" } else { &info.name };
+            let is_software = is_software(&self.gpu);
+            if ui.available_width() > 420.0 {
+                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                    adapter(ui, name, info, is_software)
+                });
+            } else {
+                adapter(ui, name, info, is_software);
+            }
+        });
+        if let Some(message) = self.error() {
+            banner(ui, &message, |ui| {
+                let response = ui.button("restart");
+                self.places.add("restart", response.rect);
+                if response.clicked() {
+                    self.restart();
+                }
+            });
+        } else if let Some(notice) = self.notice.clone() {
+            ui.horizontal(|ui| {
+                ui.label(RichText::new(notice).small().color(ACCENT));
+                if ui.small_button("ok").clicked() {
+                    self.notice = None;
+                }
+            });
+        }
+    }
+
+    fn open_dropped(&mut self, ui: &Ui) {
+        let Some(file) = ui.input(|input| input.raw.dropped_files.first().cloned()) else { return };
+        #[cfg(target_arch = "wasm32")]
+        let read = async move { file.bytes_async().await };
+        #[cfg(not(target_arch = "wasm32"))]
+        let read = async move { file.bytes() };
+        self.opening = Some(Task::new(read));
+    }
+
+    fn wave_page(&mut self, ui: &mut Ui) {
+        let width = ui.available_width();
+        if width < 900.0 {
+            ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                ui.spacing_mut().item_spacing.y = GAP;
+                let panels = [
+                    Self::atoms_card,
+                    Self::hamiltonian_card,
+                    Self::energy_card,
+                    Self::attention_card,
+                    Self::model_card,
+                    Self::run_card,
+                ];
+                for panel in panels {
+                    panel(self, ui, width);
+                }
+            });
+            return;
+        }
+        let left = (0.235 * width).clamp(250.0, 320.0);
+        let right = (0.32 * width).clamp(300.0, 460.0);
+        let middle = width - left - right - 2.0 * GAP;
+        ui.horizontal_top(|ui| {
+            ui.spacing_mut().item_spacing.x = GAP;
+            let columns: [(&str, f32, &[fn(&mut Self, &mut Ui, f32)]); 3] = [
+                ("left", left, &[Self::hamiltonian_card, Self::model_card]),
+                ("middle", middle, &[Self::atoms_card, Self::energy_card]),
+                ("right", right, &[Self::attention_card, Self::run_card]),
+            ];
+            let height = ui.available_height();
+            for (name, width, panels) in columns {
+                let layout = egui::Layout::top_down(egui::Align::Min);
+                ui.allocate_ui_with_layout(vec2(width, height), layout, |ui| {
+                    ScrollArea::vertical().id_salt(name).auto_shrink(false).show(ui, |ui| {
+                        ui.spacing_mut().item_spacing.y = GAP;
+                        panels.iter().for_each(|panel| panel(self, ui, width));
+                    });
+                });
+            }
+        });
+    }
+
+    fn hamiltonian_card(&mut self, ui: &mut Ui, width: f32) {
+        panel(ui, width, |ui| {
+            controls::hamiltonian(ui, &mut self.settings, &mut self.places);
+        });
+    }
+
+    fn model_card(&mut self, ui: &mut Ui, width: f32) {
+        panel(ui, width, |ui| {
+            controls::model(ui, &mut self.settings, &mut self.places);
+            ui.add_space(4.0);
+            controls::ablations(ui, &mut self.settings, &mut self.places);
+        });
+    }
+
+    fn atoms_card(&mut self, ui: &mut Ui, width: f32) {
+        let is_building = self.build.is_some() || self.training.is_none();
+        let response = panel(ui, width, |ui| {
+            let training = self.training.as_ref().filter(|training| training.settings().sides == self.settings.sides);
+            lattice_panel::atoms(ui, training, &self.settings, &mut self.selection, &mut self.places);
+        });
+        if is_building {
+            let text = "compiling kernels …";
+            let font = egui::FontId::proportional(15.0);
+            ui.painter().text(response.rect.center(), egui::Align2::CENTER_CENTER, text, font, TEXT);
+        }
+    }
+
+    fn attention_card(&mut self, ui: &mut Ui, width: f32) {
+        panel(ui, width, |ui| {
+            lattice_panel::attention(ui, self.training.as_ref(), &self.settings, &mut self.selection);
+        });
+    }
+
+    fn energy_card(&mut self, ui: &mut Ui, width: f32) {
+        panel(ui, width, |ui| {
+            ui.horizontal(|ui| {
+                ui.label(theme::semibold("Energy per site", 16.0));
+                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                    ui.spacing_mut().item_spacing.x = 4.0;
+                    for (quantity, word) in [(Quantity::Error, "error"), (Quantity::Energy, "E/N")] {
+                        let response = ui.selectable_label(self.quantity == quantity, word);
+                        self.places.add(word, response.rect);
+                        if response.clicked() {
+                            self.quantity = quantity;
+                        }
+                    }
+                });
+            });
+            self.figures(ui);
+            let height = (0.24 * ui.ctx().content_rect().height()).clamp(150.0, 260.0);
+            energy_plot::show(ui, &self.history, self.quantity, vec2(ui.available_width(), height));
+        });
+    }
+
+    /// Energy, exact energy and times as numbers.
+    fn figures(&mut self, ui: &mut Ui) {
+        let number = |value: Option<f64>| value.map_or("—".into(), |value| format!("{value:.4}").replace('-', "−"));
+        let history = &self.history;
+        let error = match history.error() {
+            Some(error) => format!("{:.2} %", 100.0 * error),
+            None => "—".into(),
+        };
+        let reached = |fraction: f64| match history.reached(fraction) {
+            Some((steps, seconds)) => format!("{seconds:.1} s · {steps} steps"),
+            None => "—".into(),
+        };
+        let exact_tip = if exact::is_known(&self.settings) {
+            "Ground-state energy by exact diagonalization of all 2ᴺ configurations, divided by N."
+        } else {
+            "Too many sites to diagonalize all 2ᴺ configurations here."
+        };
+        let figures = [
+            (
+                "E/N",
+                number(history.last().map(|point| point.mean)),
+                "Mean local energy over the samples of the last 20 steps, per site.",
+            ),
+            ("exact", number(history.exact()), exact_tip),
+            ("error", error, "Distance from the exact energy, relative to it."),
+            ("to 1 %", reached(0.01), "Training until the mean of 20 steps is within 1 % of the exact energy."),
+            ("to 0.1 %", reached(0.001), "Training until the mean of 20 steps is within 0.1 % of the exact energy."),
+        ];
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing.x = 18.0;
+            for (name, value, tip) in figures {
+                ui.vertical(|ui| {
+                    ui.spacing_mut().item_spacing.y = 1.0;
+                    ui.label(RichText::new(name).size(11.0).color(WEAK));
+                    ui.label(RichText::new(value).size(14.0).color(TEXT));
+                })
+                .response
+                .on_hover_text(tip);
+            }
+        });
+    }
+
+    fn run_card(&mut self, ui: &mut Ui, width: f32) {
+        panel(ui, width, |ui| {
+            heading(ui, "Run", "");
+            ui.horizontal_wrapped(|ui| {
+                let word = if self.is_paused { "train" } else { "pause" };
+                let response = ui.button(word);
+                self.places.add("pause", response.rect);
+                if response.clicked() {
+                    self.is_paused = !self.is_paused;
+                }
+                let response = ui.button("reset").on_hover_text("Start again from the initial weights of the seed.");
+                self.places.add("reset", response.rect);
+                if response.clicked() {
+                    self.reset();
+                }
+                let tip = "The weights as a safetensors file, which `ketformer eval` opens.";
+                let response = ui.button("save weights").on_hover_text(tip);
+                self.places.add("save weights", response.rect);
+                if response.clicked() && self.reading.is_none() {
+                    self.read(Reading::Export);
+                }
+                ui.label(RichText::new("drop a file to open it").small().color(WEAK));
+            });
+            let parameters = self.training.as_ref().map_or(0, Training::parameters);
+            ui.label(RichText::new(format!("step {} · {parameters} parameters", self.history.steps())).color(WEAK));
+            ui.horizontal(|ui| {
+                ui.label(RichText::new("frame budget").small().color(WEAK))
+                    .on_hover_text("Time of the GPU that training may take in each frame.");
+                ui.spacing_mut().slider_width = (ui.available_width() - 150.0).clamp(60.0, 160.0);
+                let response = ui
+                    .add(Slider::new(&mut self.budget, 1.0..=200.0).logarithmic(true).fixed_decimals(0).suffix(" ms"));
+                self.places.add("frame budget", response.rect);
+            });
+            let frames = 1e3 / self.frame_milliseconds.max(1e-3);
+            let text = format!("frame {:.1} ms · {frames:.0} frames per second", self.frame_milliseconds);
+            ui.label(RichText::new(text).small().color(WEAK));
+            for (name, command) in [
+                ("the same run on the command line", self.train_command()),
+                ("its weights, evaluated", self.settings.eval_command(storage::FILE)),
+            ] {
+                ui.horizontal(|ui| {
+                    ui.label(RichText::new(name).small().color(WEAK));
+                    if ui.small_button("copy").clicked() {
+                        ui.ctx().copy_text(command.clone());
+                    }
+                });
+                ui.add(egui::Label::new(RichText::new(command).monospace().size(11.0).color(TEXT)).wrap());
+            }
+        });
+    }
+}
+
+/// Whether kernels run on the processor. Browsers name only the kind of some software adapters.
+fn is_software(gpu: &Gpu) -> bool {
+    let info = gpu.info();
+    let text = format!("{} {} {}", info.name, info.driver, info.driver_info).to_lowercase();
+    gpu.is_software() || text.contains("swiftshader")
+}
+
+fn adapter(ui: &mut Ui, name: &str, info: &wgpu::AdapterInfo, is_software: bool) {
+    let text = format!("{name} · {}", info.backend);
+    ui.label(RichText::new(text).small().color(WEAK)).on_hover_text(format!("{} {}", info.driver, info.driver_info));
+    if is_software {
+        ui.label(RichText::new("software adapter: slow").small().color(WARNING))
+            .on_hover_text("No GPU was found: the kernels run on the processor. On a GPU steps are much faster.");
+    }
+}
+
+fn banner(ui: &mut Ui, message: &str, add: impl FnOnce(&mut Ui)) {
+    egui::Frame::new().fill(WARNING.gamma_multiply(0.14)).corner_radius(8.0).inner_margin(10.0).show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.add(egui::Label::new(RichText::new(message).color(WARNING)).wrap());
+        add(ui);
+    });
+}
+
+/// A panel of `width`.
+fn panel(ui: &mut Ui, width: f32, add: impl FnOnce(&mut Ui)) -> egui::Response {
+    let frame = card();
+    let inner = width - frame.total_margin().sum().x;
+    frame
+        .show(ui, |ui| {
+            ui.set_width(inner);
+            add(ui);
+        })
+        .response
+}
