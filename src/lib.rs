@@ -106,7 +106,7 @@ pub mod physics;
 mod plot_style;
 #[cfg(feature = "runs")]
 pub mod run;
-#[cfg(feature = "runs")]
+#[cfg(feature = "train")]
 pub mod text;
 #[cfg(feature = "train")]
 pub mod vmc;

@@ -17,6 +17,7 @@ use crate::exact::{self, ExactEnergy};
 use crate::history::History;
 use crate::lattice_panel::{self, Selection};
 use crate::settings::Settings;
+use crate::sorter::Sorter;
 use crate::storage::{self, Saved};
 use crate::task::{Task, finished};
 use crate::theme::{self, ACCENT, GAP, TEXT, WARNING, WEAK, card, heading};
@@ -28,6 +29,7 @@ use crate::{controls, lattice_view};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Page {
     Wave,
+    Sorter,
     Doctor,
 }
 
@@ -99,6 +101,7 @@ pub struct LiveApp {
     quantity: Quantity,
     page: Page,
     doctor: Option<Doctor>,
+    sorter: Option<Sorter>,
     budget: f64,
     is_paused: bool,
     steps_wanted: u64,
@@ -143,6 +146,7 @@ impl LiveApp {
             doctor: None,
             budget: if is_software(&gpu) { SOFTWARE_BUDGET } else { BUDGET },
             gpu,
+            sorter: None,
             is_paused: false,
             steps_wanted: u64::MAX,
             last_frame: None,
@@ -195,7 +199,17 @@ impl LiveApp {
 
     /// Whether no further step is wanted.
     pub fn is_at_limit(&self) -> bool {
-        self.history.steps() >= self.steps_wanted
+        let steps = match self.page {
+            Page::Sorter => self.sorter.as_ref().map_or(0, Sorter::steps),
+            Page::Wave | Page::Doctor => self.history.steps(),
+        };
+        steps >= self.steps_wanted
+    }
+
+    /// Shows the page of the GPT.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn show_gpt(&mut self) {
+        self.page = Page::Sorter;
     }
 
     /// Limits the number of steps.
@@ -235,6 +249,7 @@ impl LiveApp {
             "backend": info.backend.to_string(),
             "software": self.gpu.is_software(),
             "failure": self.error(),
+            "sorter": self.sorter.as_ref().map(Sorter::json),
             "doctor": self.doctor.as_ref().map(Doctor::json),
             "kept": self.kept.as_ref().map(|saved| saved.steps),
             "places": self.places.json(),
@@ -263,6 +278,13 @@ impl LiveApp {
 
     fn train(&mut self, context: &egui::Context) -> Result<()> {
         self.gpu.device().poll(wgpu::PollType::Poll).ok();
+        if self.page == Page::Sorter {
+            if self.sorter.is_none() {
+                self.sorter = Some(Sorter::new(&self.gpu)?);
+            }
+            let is_at_limit = self.is_at_limit();
+            return self.sorter.as_mut().map_or(Ok(()), |sorter| sorter.work(self.budget, is_at_limit));
+        }
         self.collect()?;
         let is_dragging = context.input(|input| input.pointer.any_down());
         self.follow_settings(is_dragging)?;
@@ -412,6 +434,7 @@ impl LiveApp {
             self.open_dropped(ui);
             match self.page {
                 Page::Wave => self.wave_page(ui),
+                Page::Sorter => self.sorter_page(ui),
                 Page::Doctor => {
                     let doctor = self.doctor.get_or_insert_with(Doctor::default);
                     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| card().show(ui, |ui| doctor.show(ui)));
@@ -428,7 +451,7 @@ impl LiveApp {
             ui.label(theme::semibold("Ketformer", 20.0));
             ui.label(RichText::new("Live").size(20.0).color(ACCENT));
             ui.add_space(10.0);
-            for (page, word) in [(Page::Wave, "wave function"), (Page::Doctor, "doctor")] {
+            for (page, word) in [(Page::Wave, "wave function"), (Page::Sorter, "GPT"), (Page::Doctor, "doctor")] {
                 let response = ui.selectable_label(self.page == page, word);
                 self.places.add(word, response.rect);
                 if response.clicked() {
@@ -471,6 +494,25 @@ impl LiveApp {
         #[cfg(not(target_arch = "wasm32"))]
         let read = async move { file.bytes() };
         self.opening = Some(Task::new(read));
+    }
+
+    fn sorter_page(&mut self, ui: &mut Ui) {
+        let Some(sorter) = &mut self.sorter else { return };
+        let places = &mut self.places;
+        let width = ui.available_width();
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            ui.spacing_mut().item_spacing = vec2(GAP, GAP);
+            if width < 900.0 {
+                panel(ui, width, |ui| sorter.words(ui));
+                panel(ui, width, |ui| sorter.training(ui, places));
+                return;
+            }
+            let half = 0.5 * (width - GAP);
+            ui.horizontal_top(|ui| {
+                panel(ui, half, |ui| sorter.words(ui));
+                panel(ui, half, |ui| sorter.training(ui, places));
+            });
+        });
     }
 
     fn wave_page(&mut self, ui: &mut Ui) {

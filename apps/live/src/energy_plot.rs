@@ -17,24 +17,38 @@ pub enum Quantity {
 }
 
 /// Map from steps and values to points of the screen.
-struct Axes {
-    rect: Rect,
-    steps: [f64; 2],
-    values: [f64; 2],
+pub struct Axes {
+    /// Area of the curves.
+    pub rect: Rect,
+    /// First and last step.
+    pub steps: [f64; 2],
+    /// Smallest and largest value.
+    pub values: [f64; 2],
 }
 
 impl Axes {
+    /// Axes in a space of `size`.
+    pub fn allocate(ui: &mut egui::Ui, size: egui::Vec2, steps: [f64; 2], values: [f64; 2]) -> (Painter, Self) {
+        let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
+        let painter = ui.painter_at(rect);
+        painter.rect_filled(rect, 6.0, CANVAS);
+        let rect = Rect::from_min_max(rect.min + vec2(52.0, 12.0), rect.max - vec2(12.0, 24.0));
+        (painter, Self { rect, steps, values })
+    }
+
     fn x(&self, step: f64) -> f32 {
         let fraction = (step - self.steps[0]) / (self.steps[1] - self.steps[0]);
         self.rect.left() + self.rect.width() * fraction as f32
     }
 
-    fn y(&self, value: f64) -> f32 {
+    /// Height of a value.
+    pub fn y(&self, value: f64) -> f32 {
         let fraction = (value - self.values[0]) / (self.values[1] - self.values[0]);
         self.rect.bottom() - self.rect.height() * (fraction.clamp(-0.05, 1.05) as f32)
     }
 
-    fn at(&self, step: f64, value: f64) -> Pos2 {
+    /// Point of a step and its value.
+    pub fn at(&self, step: f64, value: f64) -> Pos2 {
         pos2(self.x(step), self.y(value))
     }
 }
@@ -72,37 +86,36 @@ fn energy_range(history: &History) -> [f64; 2] {
 
 /// Shows the plot in a space of `size`.
 pub fn show(ui: &mut egui::Ui, history: &History, quantity: Quantity, size: egui::Vec2) {
-    let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
-    let painter = ui.painter_at(rect);
-    painter.rect_filled(rect, 6.0, CANVAS);
-    let inside = Rect::from_min_max(rect.min + vec2(52.0, 12.0), rect.max - vec2(12.0, 24.0));
     let begin = history.begin_step();
     let steps = [begin, history.steps().max(begin + 50)].map(|step| step as f64);
     let values = match quantity {
         Quantity::Energy => energy_range(history),
         Quantity::Error => [-4.0, 0.3],
     };
-    let axes = Axes { rect: inside, steps, values };
-    grid(&painter, &axes, quantity);
+    let (painter, axes) = Axes::allocate(ui, size, steps, values);
+    match quantity {
+        Quantity::Energy => grid(&painter, &axes),
+        Quantity::Error => {
+            let decades = [(0.0, "100 %"), (-1.0, "10 %"), (-2.0, "1 %"), (-3.0, "0.1 %"), (-4.0, "0.01 %")];
+            grid_of(&painter, &axes, decades.map(|(tick, text)| (tick, text.to_string())));
+        }
+    }
     match quantity {
         Quantity::Energy => energies(&painter, &axes, history),
         Quantity::Error => errors(&painter, &axes, history),
     }
 }
 
-fn grid(painter: &Painter, axes: &Axes, quantity: Quantity) {
+/// Lines at round values and round steps.
+pub fn grid(painter: &Painter, axes: &Axes) {
+    let distance = tick_distance(axes.values[1] - axes.values[0], 5.0);
+    let decimals = (-distance.log10().floor()).max(0.0) as usize;
+    let text = |tick: f64| (tick, format!("{tick:.decimals$}").replace('-', "−"));
+    grid_of(painter, axes, ticks(axes.values, 5.0).into_iter().map(text));
+}
+
+fn grid_of(painter: &Painter, axes: &Axes, lines: impl IntoIterator<Item = (f64, String)>) {
     let font = FontId::proportional(11.0);
-    let lines = match quantity {
-        Quantity::Energy => {
-            let ticks = ticks(axes.values, 5.0);
-            let distance = tick_distance(axes.values[1] - axes.values[0], 5.0);
-            let decimals = (-distance.log10().floor()).max(0.0) as usize;
-            ticks.into_iter().map(|tick| (tick, format!("{tick:.decimals$}").replace('-', "−"))).collect()
-        }
-        Quantity::Error => [(0.0, "100 %"), (-1.0, "10 %"), (-2.0, "1 %"), (-3.0, "0.1 %"), (-4.0, "0.01 %")]
-            .map(|(tick, text)| (tick, text.to_string()))
-            .to_vec(),
-    };
     for (tick, text) in lines {
         let y = axes.y(tick);
         painter.hline(axes.rect.x_range(), y, Stroke::new(1.0, LINE));

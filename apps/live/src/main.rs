@@ -10,6 +10,7 @@ mod history;
 mod lattice_panel;
 mod lattice_view;
 mod settings;
+mod sorter;
 mod storage;
 mod task;
 mod theme;

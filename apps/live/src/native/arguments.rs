@@ -17,6 +17,7 @@ Wave functions that train in a window.
       --steps N              training steps [400]
       --seconds S            length of the animation [12]
       --site N               the chosen atom [10]
+      --gpt                  the page of the GPT
       --help
 ";
 
@@ -50,6 +51,8 @@ pub struct Arguments {
     pub seconds: f64,
     /// The chosen atom.
     pub site: usize,
+    /// Whether the page of the GPT is shown.
+    pub is_gpt: bool,
     /// Whether the window is driven by lines of stdin, as tests do.
     pub is_driven: bool,
 }
@@ -67,6 +70,7 @@ impl Arguments {
             steps: 400,
             seconds: 12.0,
             site: 10,
+            is_gpt: false,
             is_driven: false,
         };
         let mut words = words.peekable();
@@ -74,6 +78,7 @@ impl Arguments {
             match option.as_str() {
                 "--help" | "-h" => parsed.action = Action::Help,
                 "--energies" => parsed.action = Action::Energies,
+                "--gpt" => parsed.is_gpt = true,
                 "--drive" => parsed.is_driven = true,
                 "--record" => parsed.action = Action::Record(value(&option, words.next())?),
                 "--screenshot" => parsed.action = Action::Screenshot(value(&option, words.next())?),

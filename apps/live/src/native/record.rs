@@ -51,6 +51,9 @@ fn check(headless: &Headless) -> Result<(), String> {
 pub fn screenshot(path: &Path, arguments: &Arguments) -> Result<(), String> {
     let mut headless = Headless::new(arguments.size, SCALE, arguments.settings.clone())?;
     headless.app.select(Some(arguments.site));
+    if arguments.is_gpt {
+        headless.app.show_gpt();
+    }
     headless.app.limit_steps(arguments.steps);
     train(&mut headless)?;
     // Twice, because sizes of a frame depend on those of the previous one.
