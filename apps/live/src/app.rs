@@ -501,16 +501,17 @@ impl LiveApp {
         let places = &mut self.places;
         let width = ui.available_width();
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            ui.spacing_mut().item_spacing = vec2(GAP, GAP);
             if width < 900.0 {
                 panel(ui, width, |ui| sorter.words(ui));
+                ui.add_space(GAP - ui.spacing().item_spacing.y);
                 panel(ui, width, |ui| sorter.training(ui, places));
                 return;
             }
             let half = 0.5 * (width - GAP);
             ui.horizontal_top(|ui| {
-                panel(ui, half, |ui| sorter.words(ui));
-                panel(ui, half, |ui| sorter.training(ui, places));
+                ui.spacing_mut().item_spacing.x = GAP;
+                ui.vertical(|ui| panel(ui, half, |ui| sorter.words(ui)));
+                ui.vertical(|ui| panel(ui, half, |ui| sorter.training(ui, places)));
             });
         });
     }
