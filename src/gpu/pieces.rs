@@ -79,7 +79,7 @@ impl Plan {
     /// Replays the plan and waits for it, in submissions of about 100 ms.
     ///
     /// # Errors
-    /// As [`Gpu::wait`].
+    /// As [`crate::gpu::Gpu::wait`].
     pub fn run(&self) -> Result<()> {
         self.run_until(&self.gpu().inner.pace, &|| false).map(|_| ())
     }
@@ -96,7 +96,7 @@ impl Plan {
     /// once launches that are kept together have run. Returns whether the plan ran to its end.
     ///
     /// # Errors
-    /// As [`Gpu::wait`].
+    /// As [`crate::gpu::Gpu::wait`].
     pub(crate) fn run_until(&self, pace: &Pace, stop: &dyn Fn() -> bool) -> Result<bool> {
         self.gpu().block_on(self.run_in_pieces(pace, stop))
     }

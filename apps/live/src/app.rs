@@ -16,6 +16,7 @@ use crate::energy_plot::{self, Quantity};
 use crate::exact::{self, ExactEnergy};
 use crate::history::History;
 use crate::lattice_panel::{self, Selection};
+use crate::mask::Mask;
 use crate::settings::Settings;
 use crate::sorter::Sorter;
 use crate::storage::{self, Saved};
@@ -84,6 +85,9 @@ const SOFTWARE_BUDGET: f64 = 50.0;
 /// Seconds between two times that the state is kept.
 const KEEP_EVERY: f64 = 4.0;
 
+/// A panel of the app, of a width.
+type Card = fn(&mut LiveApp, &mut Ui, f32);
+
 /// The app.
 pub struct LiveApp {
     render: RenderState,
@@ -102,6 +106,7 @@ pub struct LiveApp {
     page: Page,
     doctor: Option<Doctor>,
     sorter: Option<Sorter>,
+    mask: Mask,
     budget: f64,
     is_paused: bool,
     steps_wanted: u64,
@@ -147,6 +152,7 @@ impl LiveApp {
             budget: if is_software(&gpu) { SOFTWARE_BUDGET } else { BUDGET },
             gpu,
             sorter: None,
+            mask: Mask::default(),
             is_paused: false,
             steps_wanted: u64::MAX,
             last_frame: None,
@@ -249,6 +255,7 @@ impl LiveApp {
             "backend": info.backend.to_string(),
             "software": self.gpu.is_software(),
             "failure": self.error(),
+            "totals": self.mask.totals(),
             "sorter": self.sorter.as_ref().map(Sorter::json),
             "doctor": self.doctor.as_ref().map(Doctor::json),
             "kept": self.kept.as_ref().map(|saved| saved.steps),
@@ -306,6 +313,7 @@ impl LiveApp {
                 }
             }
         }
+        self.mask.collect()?;
         let is_due = self.kept_at.is_none_or(|at| at.elapsed().as_secs_f64() > KEEP_EVERY);
         if is_due && self.reading.is_none() && self.history.steps() > 0 && !self.is_paused {
             self.kept_at = Some(Instant::now());
@@ -324,6 +332,7 @@ impl LiveApp {
     fn collect(&mut self) -> Result<()> {
         if let Some(Build { is_shown: true, weights }) = self.build.take_if(|build| build.is_shown) {
             let continues = weights.is_some();
+            self.mask.forget();
             // Frees the buffers before the new ones are made.
             self.training = None;
             self.training = Some(Training::new(&self.render, &self.gpu, &self.settings, weights.as_ref())?);
@@ -358,7 +367,7 @@ impl LiveApp {
             self.notice = Some("this browser keeps no state of this size: a reload starts again".into());
         }
         self.kept = Some(saved);
-        Ok(())
+        self.mask.begin(&self.gpu, training.settings(), weights)
     }
 
     /// Continues from the weights of a file, if they fit.
@@ -401,6 +410,7 @@ impl LiveApp {
     /// Continues after an error, from the newest state that the host has.
     fn restart(&mut self) {
         let kept = self.kept.take();
+        self.sorter = None;
         self.reset();
         if let Some(saved) = kept {
             self.settings = saved.settings.clone();
@@ -540,7 +550,7 @@ impl LiveApp {
         let middle = width - left - right - 2.0 * GAP;
         ui.horizontal_top(|ui| {
             ui.spacing_mut().item_spacing.x = GAP;
-            let columns: [(&str, f32, &[fn(&mut Self, &mut Ui, f32)]); 3] = [
+            let columns: [(&str, f32, &[Card]); 3] = [
                 ("left", left, &[Self::hamiltonian_card, Self::model_card]),
                 ("middle", middle, &[Self::atoms_card, Self::energy_card]),
                 ("right", right, &[Self::attention_card, Self::run_card]),
@@ -568,7 +578,9 @@ impl LiveApp {
         panel(ui, width, |ui| {
             controls::model(ui, &mut self.settings, &mut self.places);
             ui.add_space(4.0);
-            controls::ablations(ui, &mut self.settings, &mut self.places);
+            if controls::ablations(ui, &mut self.settings, &mut self.mask, &mut self.places) {
+                self.kept_at = None;
+            }
         });
     }
 

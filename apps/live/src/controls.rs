@@ -2,6 +2,7 @@
 
 use eframe::egui::{self, Align2, RichText, Sense, Slider, TextStyle, Ui, vec2};
 
+use crate::mask::Mask;
 use crate::settings::{Couplings, Family, Settings};
 use crate::theme::{self, TEXT, WEAK, heading, symbols};
 use crate::widgets::Places;
@@ -130,10 +131,11 @@ pub fn model(ui: &mut Ui, settings: &mut Settings, places: &mut Places) {
 }
 
 /// Switches that take a part of the transformer away, with what breaks then.
-pub fn ablations(ui: &mut Ui, settings: &mut Settings, places: &mut Places) {
+/// Returns whether the sums of [`Mask`] are wanted now.
+pub fn ablations(ui: &mut Ui, settings: &mut Settings, mask: &mut Mask, places: &mut Places) -> bool {
     heading(ui, "What breaks without …", "");
     let is_transformer = settings.family == Family::Ptf;
-    ui.add_enabled_ui(is_transformer, |ui| {
+    let switches = ui.add_enabled_ui(is_transformer, |ui| {
         let mut is_single = settings.heads == 1;
         let toggle = ui.checkbox(&mut is_single, "one head");
         places.add("one head", toggle.rect);
@@ -154,9 +156,12 @@ pub fn ablations(ui: &mut Ui, settings: &mut Settings, places: &mut Places) {
             ui,
             "An atom then sees which states came before it, but not where: a neighbor looks like any other atom.",
         );
+        mask.show(ui, settings, places)
     });
+    switches.inner
 }
 
-fn explain(ui: &mut Ui, text: &str) {
+/// A weak sentence.
+pub fn explain(ui: &mut Ui, text: &str) {
     ui.add(egui::Label::new(RichText::new(text).small().color(WEAK)).wrap());
 }

@@ -70,7 +70,7 @@ async fn run(progress: Rc<RefCell<Progress>>) {
     };
     progress.borrow_mut().gpu = Some(gpu.clone());
     for entry in kernels::ALL {
-        let mut row = Row { kernel: entry.kernel.name.into(), cases: 0, failures: Vec::new() };
+        let mut row = Row { kernel: entry.kernel().name.into(), cases: 0, failures: Vec::new() };
         for case in last_of_variants((entry.cases)(&gpu)) {
             row.cases += 1;
             match case.run_async(&gpu).await {

@@ -9,6 +9,7 @@ mod exact;
 mod history;
 mod lattice_panel;
 mod lattice_view;
+mod mask;
 mod settings;
 mod sorter;
 mod storage;

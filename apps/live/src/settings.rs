@@ -140,17 +140,22 @@ impl Settings {
     pub fn model(&self) -> Box<dyn Model> {
         let (patch, width) = (Patch::Block([1, 1]), self.width);
         match self.family {
-            Family::Ptf => Box::new(Ptf {
-                patch,
-                width,
-                heads: self.heads,
-                layers: self.layers,
-                feed_forward: Self::FEED_FORWARD * width,
-                position: self.position(),
-                ..Ptf::default()
-            }),
+            Family::Ptf => Box::new(self.ptf()),
             Family::Rnn => Box::new(Rnn { patch, width, ..Rnn::default() }),
             Family::Rbm => Box::new(Rbm::default()),
+        }
+    }
+
+    /// The transformer of these sizes.
+    pub fn ptf(&self) -> Ptf {
+        Ptf {
+            patch: Patch::Block([1, 1]),
+            width: self.width,
+            heads: self.heads,
+            layers: self.layers,
+            feed_forward: Self::FEED_FORWARD * self.width,
+            position: self.position(),
+            ..Ptf::default()
         }
     }
 
