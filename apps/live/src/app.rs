@@ -277,7 +277,7 @@ impl LiveApp {
             self.error = Some(error.to_string());
         }
         match self.page {
-            Page::Wave => context.request_repaint(),
+            Page::Wave | Page::Sorter => context.request_repaint(),
             // Leaves the device to the kernels.
             Page::Doctor => context.request_repaint_after(std::time::Duration::from_millis(200)),
         }

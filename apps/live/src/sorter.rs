@@ -1,6 +1,8 @@
 //! A GPT of the sizes of nano-gpt learns to sort letters, within the frames of the app.
 
-use eframe::egui::{self, Align2, Color32, CornerRadius, FontFamily, FontId, Rect, RichText, Sense, Stroke, StrokeKind, Ui, pos2, vec2};
+use eframe::egui::{
+    self, Align2, Color32, CornerRadius, FontFamily, FontId, Rect, RichText, Sense, Stroke, StrokeKind, Ui, pos2, vec2,
+};
 use ketformer::Result;
 use ketformer::gpt::{GptConfig, GptSampler, GptTrainConfig, GptTrainer, SamplingSettings};
 use ketformer::gpu::Gpu;
@@ -234,5 +236,11 @@ fn tile(painter: &egui::Painter, rect: Rect, letter: u32, is_wrong: bool) {
         painter.rect_stroke(rect, CornerRadius::same(5), Stroke::new(1.5, WARNING), StrokeKind::Inside);
     }
     let name = char::from(b'A' + letter as u8);
-    painter.text(rect.center(), Align2::CENTER_CENTER, name, FontId::new(13.0, FontFamily::Name(SEMIBOLD.into())), TEXT);
+    painter.text(
+        rect.center(),
+        Align2::CENTER_CENTER,
+        name,
+        FontId::new(13.0, FontFamily::Name(SEMIBOLD.into())),
+        TEXT,
+    );
 }

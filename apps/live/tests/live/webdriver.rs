@@ -144,7 +144,7 @@ impl Drop for Browser {
             && stream.write_all(request.as_bytes()).is_ok()
         {
             // The driver answers after the browser has ended, and keeps the connection open.
-            stream.read(&mut [0; 64]).ok();
+            stream.read_exact(&mut [0; 1]).ok();
         }
         self.driver.kill().ok();
         self.driver.wait().ok();
