@@ -177,6 +177,7 @@ impl LiveApp {
     }
 
     /// Chooses an atom.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn select(&mut self, site: Option<usize>) {
         self.selection.site = site;
     }
@@ -219,11 +220,13 @@ impl LiveApp {
     }
 
     /// Limits the number of steps.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn limit_steps(&mut self, steps: u64) {
         self.steps_wanted = steps;
     }
 
     /// Sets the time of training in a frame.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn set_budget(&mut self, milliseconds: f64) {
         self.budget = milliseconds;
     }
