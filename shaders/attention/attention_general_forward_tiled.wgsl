@@ -16,35 +16,12 @@
 #import tanh
 #import strided_rows
 #import strided_tiles
+#import general_forward
+#import general_rows
 #import pair_score
-
-struct Params {
-    samples: u32, queries: u32, keys: u32, heads: u32, group: u32, width: u32, value_width: u32, halves: u32, steps: u32,
-    q_offset: u32, q_sample: u32, q_position: u32, q_head: u32, k_offset: u32, k_sample: u32, k_position: u32, k_head: u32,
-    v_offset: u32, v_sample: u32, v_position: u32, v_head: u32,
-    out_offset: u32, out_sample: u32, out_position: u32, out_head: u32,
-    scale: f32, softcap: f32, before: u32, after: u32, past: u32, counted: u32,
-    biased: u32, bias_sample: u32, bias_head: u32, bias_query: u32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<Cache>;
-@group(0) @binding(2) var<storage, read> k: array<Cache>;
-@group(0) @binding(3) var<storage, read> v: array<Cache>;
-@group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<storage, read> key_counts: array<u32>;           // (B)
-@group(0) @binding(6) var<storage, read_write> out: array<Cache>;
-@group(0) @binding(7) var<storage, read_write> lse: array<f32>;            // (B, H, Tq)
 
 // A vector of four owned queries lane % 8 + 8·n each: factors of earlier sums, finally 1 / Σ_j exp.
 var<workgroup> of_owned: array<vec4<f32>, 8>;
-
-fn element(source: u32, at: u32) -> f32 {
-    if (source == QUERY) { return f32(q[at]); }
-    if (source == KEY) { return f32(k[at]); }
-    return f32(v[at]);
-}
-
-fn put(at: u32, value: f32) { out[at] = cached(value); }
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -61,12 +38,9 @@ fn main(
     let inside = index / params.halves / tiles / params.heads < params.samples;
     let sample = min(index / params.halves / tiles / params.heads, params.samples - 1u);
     let reach = reach_of(sample, head);
-    let q_start = params.q_offset + sample * params.q_sample + head * params.q_head;
-    let query_rows = Rows(QUERY, q_start, params.q_position, params.queries, params.width);
-    let k_start = params.k_offset + sample * params.k_sample + kv_head * params.k_head;
-    let key_rows = Rows(KEY, k_start, params.k_position, reach.keys, params.width);
-    let v_start = params.v_offset + sample * params.v_sample + kv_head * params.v_head;
-    let value_rows = Rows(VALUE, v_start, params.v_position, reach.keys, params.value_width);
+    let query_rows = rows_of_queries(sample, head);
+    let key_rows = rows_of_keys(sample, kv_head, reach.keys);
+    let value_rows = rows_of_values(sample, kv_head, reach.keys);
 
     let own = first + lane % 8u + 8u * FOUR;
     let seen = keys_of(reach, first, min(first + OWNED, params.queries) - 1u);

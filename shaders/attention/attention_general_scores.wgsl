@@ -13,6 +13,7 @@
 #import tanh
 #import strided_rows
 #import strided_tiles
+#import general_rows
 #import pair_score
 const OF: u32 = 0u; // spec 1 2 3
 
@@ -53,10 +54,8 @@ fn main(
     let inside = index / key_tiles / tiles / params.heads < params.samples;
     let sample = min(index / key_tiles / tiles / params.heads, params.samples - 1u);
     let reach = reach_of(sample, head);
-    let q_start = params.q_offset + sample * params.q_sample + head * params.q_head;
-    let query_rows = Rows(QUERY, q_start, params.q_position, params.queries, params.width);
-    let k_start = params.k_offset + sample * params.k_sample + head / params.group * params.k_head;
-    let key_rows = Rows(KEY, k_start, params.k_position, params.keys, params.width);
+    let query_rows = rows_of_queries(sample, head);
+    let key_rows = rows_of_keys(sample, head / params.group, params.keys);
     let own = first + lane % 8u + 8u * FOUR;
     let row = (sample * params.heads + head) * params.queries;
 

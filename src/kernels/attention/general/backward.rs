@@ -133,9 +133,7 @@ impl GeneralBackward {
         let [.., width] = sizes;
         let operands = Operands { bias: self.bias.as_ref(), key_counts: self.key_counts.as_ref() };
         let mut params = shape.params(&operands);
-        if strategy == Strategy::Tiled {
-            params.extend(tile_params(width));
-        }
+        params.extend(tile_params(width));
         params.extend(strides[3].params(["d_out_offset", "d_out_sample", "d_out_position", "d_out_head"]));
         params.extend(strides[operand].params(["made_offset", "made_sample", "made_position", "made_head"]));
         let absent = self.q.clone().stored_as(DType::F32);

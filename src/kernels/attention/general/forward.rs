@@ -51,9 +51,7 @@ impl GeneralForward {
         shape.check_written(kernel, "out", out, sizes)?;
         let operands = Operands { bias: self.bias.as_ref(), key_counts: self.key_counts.as_ref() };
         let mut params = shape.params(&operands);
-        if strategy == Strategy::Tiled {
-            params.extend(tile_params(shape.value_width()));
-        }
+        params.extend(tile_params(shape.value_width()));
         params.extend(out.params(["out_offset", "out_sample", "out_position", "out_head"]));
         let [q, k, v, made] = shape.elements();
         let absent = self.q.clone().stored_as(DType::F32);

@@ -292,7 +292,7 @@ impl GeneralShape {
     }
 }
 
-/// Parameters of tiles whose sums are `width` wide.
+/// Parameters of tiles whose sums are `width` wide; scalar variants do not read them.
 fn tile_params(width: u32) -> [(&'static str, Param); 2] {
     let columns = columns(width);
     [("halves", halves(width).into()), ("steps", ((256 / columns).min(64) * columns / 64).into())]
