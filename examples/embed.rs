@@ -10,12 +10,12 @@ use ketformer::kernels::attention::{AttentionForward, AttentionShape};
 use ketformer::wgpu;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Device of the application. Default limits and no features are sufficient; `Features::SUBGROUP` enables faster
+    // Device of the application. Default limits and no features are sufficient; those of `Gpu::required` enable faster
     // kernels.
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapter = pollster::block_on(instance.request_adapter(&Default::default()))?;
-    let required_features = adapter.features() & wgpu::Features::SUBGROUP;
-    let descriptor = wgpu::DeviceDescriptor { required_features, ..Default::default() };
+    let (required_features, required_limits) = Gpu::required(&adapter);
+    let descriptor = wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
 
     let shape = AttentionShape { b: 64.into(), t: 16, h: 8, d: 4, causal: true, ..Default::default() };

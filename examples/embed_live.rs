@@ -55,10 +55,9 @@ impl Frames {
         let surface = instance.create_surface(window.clone())?;
         let options = wgpu::RequestAdapterOptions { compatible_surface: Some(&surface), ..Default::default() };
         let adapter = pollster::block_on(instance.request_adapter(&options))?;
-        // Both are optional: faster kernels, and exact times of slices.
-        let features = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
-        let required_features = adapter.features() & features;
-        let descriptor = wgpu::DeviceDescriptor { required_features, ..Default::default() };
+        // All optional: faster kernels, exact times of slices, larger buffers.
+        let (required_features, required_limits) = Gpu::required(&adapter);
+        let descriptor = wgpu::DeviceDescriptor { required_features, required_limits, ..Default::default() };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
         let size = window.inner_size();
         let configuration = surface

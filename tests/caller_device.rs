@@ -186,7 +186,7 @@ fn handlers_of_the_caller_are_called_and_this_crate_returns_its_own_errors() {
     assert!(gpu.buffer("huge", u64::MAX / 8).is_err());
     assert_eq!(uncaptured.load(Ordering::SeqCst), before);
 
-    // Both are told of a lost device.
+    // The loss of the device reaches both.
     assert!(!gpu.is_lost() && lost.lock().unwrap().is_none());
     device.destroy();
     let error = x.read::<f32>(&gpu, 64).unwrap_err();

@@ -98,8 +98,8 @@ impl Kernel {
                 device.create_shader_module(descriptor)
             } else {
                 // SAFETY: the kernel is from `Kernel::trusted`, so that its source belongs to this crate, and so does the
-                // code that launches it, because no public function returns such a kernel. These kernels index within the element counts that the plan
-                // checked against the bound ranges, and their loops terminate.
+                // code that launches it, because no public function returns such a kernel. These kernels index within the
+                // element counts that the plan checked against the bound ranges, and their loops terminate.
                 unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
             };
             let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {

@@ -18,7 +18,7 @@ struct Mapping {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Mapping {
-    fn tell(&self, mapped: Option<bool>) {
+    fn set(&self, mapped: Option<bool>) {
         *self.mapped.lock().unwrap_or_else(PoisonError::into_inner) = mapped;
         self.changed.notify_all();
     }
@@ -87,17 +87,17 @@ impl Staging {
 
     /// Requests the mapping for the time after the submission of `encoder`, the last one with copies.
     pub(crate) fn map_on_submit(&self, encoder: &wgpu::CommandEncoder) {
-        self.mapping.tell(None);
+        self.mapping.set(None);
         let mapping = self.mapping.clone();
         encoder
-            .map_buffer_on_submit(self.buffer.wgpu(), self.mode, .., move |result| mapping.tell(Some(result.is_ok())));
+            .map_buffer_on_submit(self.buffer.wgpu(), self.mode, .., move |result| mapping.set(Some(result.is_ok())));
     }
 
     /// Requests the mapping for the time after the submissions so far.
     pub(crate) fn map(&self) {
-        self.mapping.tell(None);
+        self.mapping.set(None);
         let mapping = self.mapping.clone();
-        self.buffer.wgpu().map_async(self.mode, .., move |result| mapping.tell(Some(result.is_ok())));
+        self.buffer.wgpu().map_async(self.mode, .., move |result| mapping.set(Some(result.is_ok())));
     }
 
     /// Whether the mapping succeeded or failed by now.

@@ -122,7 +122,7 @@ pub struct LiveApp {
 
 impl LiveApp {
     /// The app on a device, in the state `saved` or the initial one. With an `error`, which ended the use of another
-    /// device, training begins when the user asks for it.
+    /// device, training begins on restart.
     pub fn new(context: &egui::Context, render: RenderState, saved: Option<Saved>, error: Option<String>) -> Self {
         theme::apply(context);
         lattice_view::install(&render);

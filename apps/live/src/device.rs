@@ -3,22 +3,20 @@
 use std::sync::Arc;
 
 use egui_wgpu::{WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew};
+use ketformer::gpu::Gpu;
 use ketformer::wgpu;
-
-/// Features with which kernels are faster.
-const WANTED: wgpu::Features = wgpu::Features::SUBGROUP
-    .union(wgpu::Features::TIMESTAMP_QUERY)
-    .union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS)
-    .union(wgpu::Features::SHADER_F16);
 
 /// Settings of egui's renderer.
 pub fn configuration() -> WgpuConfiguration {
     let setup = WgpuSetupCreateNew {
-        device_descriptor: Arc::new(|adapter| wgpu::DeviceDescriptor {
-            label: Some("ketformer live"),
-            required_features: adapter.features() & WANTED,
-            required_limits: adapter.limits(),
-            ..Default::default()
+        device_descriptor: Arc::new(|adapter| {
+            let (required_features, required_limits) = Gpu::required(adapter);
+            wgpu::DeviceDescriptor {
+                label: Some("ketformer live"),
+                required_features,
+                required_limits,
+                ..Default::default()
+            }
         }),
         ..WgpuSetupCreateNew::without_display_handle()
     };

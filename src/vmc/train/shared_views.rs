@@ -88,8 +88,6 @@ impl Trainer {
         let parameters = self.parameters.values();
         let attention = self.attention.as_ref().filter(|_| config.attention_samples > 0);
         let shared = record(&mut self.plan, &self.pipeline, (attention, parameters), config)?;
-        // The times of launches are those of the longer plan.
-        self.slices = None;
         self.gpu.flush()?;
         Ok(self.shared.insert(shared).views.clone())
     }
