@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::adapter;
 use super::buffer::View;
-use super::pieces::Pace;
+use super::plan::Pace;
 use super::planning::Ledger;
-use super::preference::Preference;
 use super::shader::CompiledKernel;
+use super::tuning::Preference;
 use super::tuning::Tuning;
 use super::{robustness, texels};
 use crate::error::{Error, ErrorKind, Result};

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::preference::{Preference, VariantSelection};
+use super::tuning::{Preference, VariantSelection};
 use super::{Gpu, Tuning};
 use crate::error::{Error, ErrorKind, Result};
 

@@ -14,11 +14,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::bind::{Bind, bind};
-use super::rewrite::TEXTURES;
-use super::shader::{Access, CompiledKernel, Param, Reflection};
-use super::{Buffer, DType, Gpu, Kernel, KernelSource, View};
+mod bind;
+mod pieces;
+#[cfg(not(target_arch = "wasm32"))]
+mod profile;
+mod slices;
+
+pub use bind::Bind;
+pub(crate) use bind::bind;
+pub(crate) use pieces::Pace;
+#[cfg(not(target_arch = "wasm32"))]
+pub use profile::{Clock, Profile, ProfileRow, Timing};
+pub(crate) use slices::{Frame, Position, Slices};
+
 use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::shader::rewrite::TEXTURES;
+use crate::gpu::shader::{Access, CompiledKernel, Param, Reflection};
+use crate::gpu::{Buffer, DType, Gpu, Kernel, KernelSource, View};
 
 /// Number of rows known only to the GPU: `clamp(live[0] − first, 0, capacity)` items of `rows_per_item` rows each,
 /// restricted to a window that starts at row `skip` and has at most `limit` rows.
@@ -189,7 +201,7 @@ pub enum Groups {
 
 impl Groups {
     /// Number of workgroups if a dynamic number of rows is at its capacity.
-    pub(super) fn capacity(&self) -> u64 {
+    pub(in crate::gpu) fn capacity(&self) -> u64 {
         match self {
             Self::Fixed(groups) => *groups,
             Self::Indirect { rows, rows_per_block, groups_per_block } => {
@@ -234,12 +246,12 @@ pub struct Launch<'a> {
     pub shape: String,
 }
 
-pub(super) enum Grid {
+pub(in crate::gpu) enum Grid {
     Fixed([u32; 3]),
     Indirect { offset: u64 },
 }
 
-pub(super) struct Dispatch {
+pub(in crate::gpu) struct Dispatch {
     pub label: &'static str,
     pub scope: &'static str,
     pub compiled: Arc<CompiledKernel>,
@@ -257,7 +269,7 @@ pub(super) struct Dispatch {
 
 /// A range of dispatches that a replay runs several times in a row.
 #[derive(Clone, Copy)]
-pub(super) struct Repeat {
+pub(in crate::gpu) struct Repeat {
     pub first: usize,
     pub end: usize,
     pub times: u32,
@@ -265,7 +277,7 @@ pub(super) struct Repeat {
 
 impl Dispatch {
     /// Cost of all repetitions.
-    pub(super) fn whole_cost(&self) -> Cost {
+    pub(in crate::gpu) fn whole_cost(&self) -> Cost {
         let times = f64::from(self.times);
         Cost { flops: times * self.cost.flops, bytes: times * self.cost.bytes }
     }
@@ -283,7 +295,7 @@ const LIVE_WORDS: usize = 8;
 /// The only kernel of this module. Its formula is in the WGSL source.
 pub(crate) static WRITE_INDIRECT_ARGS: Kernel = Kernel::trusted(KernelSource {
     name: "write_indirect_args",
-    source: include_str!("../../shaders/device/write_indirect_args.wgsl"),
+    source: include_str!("../../../shaders/device/write_indirect_args.wgsl"),
     shared: &[],
 });
 
@@ -324,11 +336,11 @@ impl Live {
 /// A list of dispatches. See the module documentation.
 pub struct Plan {
     gpu: Gpu,
-    pub(super) dispatches: Vec<Dispatch>,
-    pub(super) repeats: Vec<Repeat>,
+    pub(in crate::gpu) dispatches: Vec<Dispatch>,
+    pub(in crate::gpu) repeats: Vec<Repeat>,
     scope: &'static str,
     /// Whether launches recorded from here on are kept together.
-    pub(super) together: bool,
+    pub(in crate::gpu) together: bool,
     pages: Vec<Buffer>,
     /// Page and offset of each parameter block. Most launches of a plan share theirs with others.
     blocks: HashMap<Vec<u8>, (usize, u64)>,
@@ -625,7 +637,7 @@ impl Plan {
     }
 
     /// Dispatches in replay order.
-    pub(super) fn order(&self) -> impl Iterator<Item = &Dispatch> {
+    pub(in crate::gpu) fn order(&self) -> impl Iterator<Item = &Dispatch> {
         let all = self.dispatches.len();
         let mut at = 0;
         let end = Repeat { first: all, end: all, times: 1 };
@@ -637,7 +649,7 @@ impl Plan {
         })
     }
 
-    pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, dispatch: &Dispatch) {
+    pub(in crate::gpu) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, dispatch: &Dispatch) {
         pass.set_pipeline(&dispatch.compiled.pipeline);
         pass.set_bind_group(0, &dispatch.bind_group, &[]);
         match (&dispatch.grid, &self.live) {

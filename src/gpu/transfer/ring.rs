@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use web_time::Instant;
 
-use super::{Gpu, Staging, View};
 use crate::error::Result;
+use crate::gpu::{Gpu, Staging, View};
 
 /// Staging buffers of a step in flight.
 struct Slot {

@@ -9,11 +9,11 @@
 //! with a constant bound becomes one block per i, in which i is a constant. An array that is indexed only by such names
 //! can then be kept in registers on every driver.
 //!
-//! If a launch binds buffers that textures alias (`super::texels`), `x[i]` of a `var<storage, read>` array of vec4s
+//! If a launch binds buffers that textures alias (`gpu::texels`), `x[i]` of a `var<storage, read>` array of vec4s
 //! becomes a fetch of texel i. In a `read_write` array whose comment contains `read back`, every read becomes a fetch.
 //! A binding whose comment contains `no texels` is not rewritten.
 
-use super::texels::WIDTH;
+use crate::gpu::texels::WIDTH;
 
 /// A problem of the source, for an error message.
 type Fault = String;
@@ -22,7 +22,7 @@ type Fault = String;
 ///
 /// # Errors
 /// A loop whose header is not of the form above, or whose bound is not constant.
-pub(super) fn unrolled(text: &str) -> Result<String, Fault> {
+pub(in crate::gpu) fn unrolled(text: &str) -> Result<String, Fault> {
     if !text.contains("// unroll") {
         return Ok(text.to_string());
     }
@@ -174,22 +174,22 @@ fn vec4_binding(line: &str) -> Option<(&str, &str)> {
 }
 
 /// Names of the bindings that can be read as textures: arrays of four floats.
-pub(super) fn vec4_bindings(text: &str) -> Vec<&str> {
+pub(in crate::gpu) fn vec4_bindings(text: &str) -> Vec<&str> {
     text.lines().filter_map(vec4_binding).map(|(name, _)| name).collect()
 }
 
 /// Suffix of the variable of a binding that is read as a texture.
-pub(super) const TEXTURE_SUFFIX: &str = "_texels";
+pub(in crate::gpu) const TEXTURE_SUFFIX: &str = "_texels";
 
 /// Offset of the binding number of a texture from that of the buffer that it aliases.
-pub(super) const TEXTURES: u32 = 64;
+pub(in crate::gpu) const TEXTURES: u32 = 64;
 
 /// Returns the source with a texture for each binding in `names`, and with every read of `x[i]` replaced by a fetch of
 /// texel i.
 ///
 /// # Errors
 /// A function that uses such a name both as `x[…]` and otherwise: a local variable or parameter shadows the binding.
-pub(super) fn with_texels(text: &str, names: &[&str]) -> Result<String, Fault> {
+pub(in crate::gpu) fn with_texels(text: &str, names: &[&str]) -> Result<String, Fault> {
     let mut rewritten = String::new();
     // Names used with and without an index since the end of the last function.
     let mut uses: [Vec<&str>; 2] = Default::default();

@@ -1,6 +1,6 @@
 //! Bindings of a launch by their names in the WGSL source.
 
-use super::View;
+use crate::gpu::View;
 
 /// One binding of a launch: its name in the WGSL source, its range, and the number of elements that the kernel accesses
 /// for the shape of the launch.

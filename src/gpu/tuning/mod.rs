@@ -1,13 +1,23 @@
 //! Tuning: the variants that were measured to be faster than the defaults on an adapter.
 //!
-//! [`super::Gpu::new`] reads the file that `ketformer tune` writes. A device of the caller ([`super::Gpu::from_device`]) and
-//! one in a browser use no tuning unless [`super::Gpu::with_tuning`] sets one.
+//! [`Gpu::new`] reads the file that `ketformer tune` writes. A device of the caller ([`Gpu::from_device`]) and one in a
+//! browser use no tuning unless [`Gpu::with_tuning`] sets one.
+//!
+//! [`Gpu::new`]: crate::gpu::Gpu::new
+//! [`Gpu::from_device`]: crate::gpu::Gpu::from_device
+//! [`Gpu::with_tuning`]: crate::gpu::Gpu::with_tuning
+
+#[cfg(not(target_arch = "wasm32"))]
+mod file;
+mod preference;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+pub(in crate::gpu) use preference::Preference;
+pub use preference::VariantSelection;
 
 /// A variant of a kernel that was faster than the default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,13 +64,13 @@ impl Tuning {
     /// # Errors
     /// As [`Tuning::load`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub(super) fn of_this_machine(info: &wgpu::AdapterInfo) -> Result<Option<Self>> {
+    pub(in crate::gpu) fn of_this_machine(info: &wgpu::AdapterInfo) -> Result<Option<Self>> {
         Self::path(info).map_or(Ok(None), |path| Self::load(&path, info))
     }
 
     /// A browser has no files.
     #[cfg(target_arch = "wasm32")]
-    pub(super) fn of_this_machine(_: &wgpu::AdapterInfo) -> Result<Option<Self>> {
+    pub(in crate::gpu) fn of_this_machine(_: &wgpu::AdapterInfo) -> Result<Option<Self>> {
         Ok(None)
     }
 }

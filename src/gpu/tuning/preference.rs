@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use super::tuning::Tuning;
+use super::Tuning;
 use crate::error::Error;
 
 /// A logged variant selection: which variant of a kernel was used for a shape.
@@ -28,7 +28,7 @@ pub struct VariantSelection {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Preference {
+pub(in crate::gpu) struct Preference {
     pub tuning: Tuning,
     pub forced: Option<String>,
     pub selections: Option<Mutex<Vec<VariantSelection>>>,
@@ -39,7 +39,7 @@ pub(super) struct Preference {
 
 impl Preference {
     /// The preferences loaded from a file, with the reason if the file was ignored.
-    pub(super) fn loaded(tuning: Result<Option<Tuning>, Error>) -> Self {
+    pub(in crate::gpu) fn loaded(tuning: Result<Option<Tuning>, Error>) -> Self {
         match tuning {
             Ok(tuning) => Self { tuning: tuning.unwrap_or_default(), ..Self::default() },
             Err(warning) => Self { warning: Some(warning), ..Self::default() },

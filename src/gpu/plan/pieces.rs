@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use web_time::Instant;
 
+use super::Dispatch;
 use super::Plan;
-use super::plan::Dispatch;
 use crate::error::Result;
 
 /// Duration of a piece. A submission and the wait for it take about 1/1000 of it.
@@ -19,7 +19,7 @@ const LAUNCH: f64 = 1e4;
 /// Weight of a byte, compared with a floating-point operation.
 const BYTE: f64 = 4.0;
 /// Weight per second that is assumed before the first piece: less than that of any processor.
-pub(super) const FIRST_RATE: f64 = 1e6;
+pub(in crate::gpu) const FIRST_RATE: f64 = 1e6;
 /// Maximum growth of the rate from piece to piece.
 const GROWTH: f64 = 8.0;
 
@@ -43,13 +43,13 @@ impl Pace {
     }
 
     /// Weight that takes about this time.
-    pub(super) fn weight(&self, time: Duration) -> f64 {
+    pub(in crate::gpu) fn weight(&self, time: Duration) -> f64 {
         self.rate() * time.as_secs_f64()
     }
 
     /// Takes the time of a piece of this weight into account. A time that is short compared with a whole piece is mostly
     /// that of the submission and the wait, so it can only show that the device is faster than known.
-    pub(super) fn measured(&self, weight: f64, time: Duration) {
+    pub(in crate::gpu) fn measured(&self, weight: f64, time: Duration) {
         let (known, rate) = (self.rate(), weight / time.as_secs_f64().max(1e-6));
         let least = if time < PIECE / 2 { known } else { (known / (GROWTH * GROWTH)).max(LAUNCH) };
         self.rate.store(rate.clamp(least, least.max(known * GROWTH)).to_bits(), Ordering::Relaxed);
@@ -60,7 +60,7 @@ impl Pace {
 const LAUNCHES: usize = 4096;
 
 /// Estimated time of a launch.
-pub(super) fn weight(dispatch: &Dispatch) -> f64 {
+pub(in crate::gpu) fn weight(dispatch: &Dispatch) -> f64 {
     LAUNCH + dispatch.cost.flops + BYTE * dispatch.cost.bytes
 }
 

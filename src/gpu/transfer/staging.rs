@@ -3,8 +3,8 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Buffer, Gpu, View};
 use crate::error::Result;
+use crate::gpu::{Buffer, Gpu, View};
 
 /// Mapping state of a buffer. The callback may run on another thread that polls the same device, after this thread's
 /// wait for the step has returned.

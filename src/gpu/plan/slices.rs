@@ -11,8 +11,8 @@ use std::time::Duration;
 use web_time::Instant;
 
 use super::pieces::{FIRST_RATE, weight};
-use super::{Buffer, Gpu, Plan, Staging};
 use crate::error::Result;
+use crate::gpu::{Buffer, Gpu, Plan, Staging};
 
 /// Launch of a plan that a replay in slices has reached.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

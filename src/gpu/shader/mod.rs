@@ -14,7 +14,10 @@
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-use super::rewrite::{self, TEXTURE_SUFFIX, TEXTURES};
+mod compile;
+pub(in crate::gpu) mod rewrite;
+
+use self::rewrite::{TEXTURE_SUFFIX, TEXTURES};
 use crate::error::{Error, ErrorKind, Result};
 
 /// WGSL file of a kernel, with one entry point `main`.
@@ -32,7 +35,7 @@ pub struct KernelSource {
 ///
 /// The record types of this crate launch its own kernels without the bounds and loop checks of WebGPU. All other kernels,
 /// which are made by [`Kernel::new`] or returned by [`crate::kernels::Entry::kernel`], are compiled with them: whatever
-/// their source and their [`super::Launch`] say, they access nothing but their bindings.
+/// their source and their [`crate::gpu::Launch`] say, they access nothing but their bindings.
 #[derive(Debug, Clone, Copy)]
 pub struct Kernel {
     source: KernelSource,
@@ -207,11 +210,11 @@ impl Kernel {
     }
 
     /// Whether the kernel is compiled without checks.
-    pub(super) fn is_trusted(&self) -> bool {
+    pub(in crate::gpu) fn is_trusted(&self) -> bool {
         self.trusted
     }
 
-    pub(super) fn error(&self, message: String) -> Error {
+    pub(in crate::gpu) fn error(&self, message: String) -> Error {
         Error::new(ErrorKind::Shader, format!("{}: {message}", self.name))
     }
 
@@ -285,7 +288,7 @@ impl Kernel {
     }
 
     /// Names of the bindings that can be read as textures, including those of imports.
-    pub(super) fn texel_bindings(&self) -> impl Iterator<Item = &'static str> {
+    pub(in crate::gpu) fn texel_bindings(&self) -> impl Iterator<Item = &'static str> {
         let imported = self.shared.iter().filter(|(name, _)| self.source.source.contains(&format!("#import {name}\n")));
         let texts = std::iter::once(self.source.source).chain(imported.map(|(_, text)| *text));
         texts.flat_map(rewrite::vec4_bindings)
@@ -299,7 +302,7 @@ impl Kernel {
         self.parsed(self.assemble(spec)?)
     }
 
-    /// Like [`Kernel::shader`], with every eligible binding read as a texture, see [`super::Gpu::reads_texels`].
+    /// Like [`Kernel::shader`], with every eligible binding read as a texture, see [`crate::gpu::Gpu::reads_texels`].
     ///
     /// # Errors
     /// As [`Kernel::shader`].
@@ -307,7 +310,7 @@ impl Kernel {
         self.textured(spec, &self.texel_bindings().collect::<Vec<_>>())
     }
 
-    pub(super) fn textured(&self, spec: &[(&str, u32)], textures: &[&str]) -> Result<Shader> {
+    pub(in crate::gpu) fn textured(&self, spec: &[(&str, u32)], textures: &[&str]) -> Result<Shader> {
         let text = self.assemble(spec)?;
         self.parsed(rewrite::with_texels(&text, textures).map_err(|fault| self.error(fault))?)
     }
@@ -381,7 +384,7 @@ impl Kernel {
 }
 
 /// A compiled kernel, ready to be bound.
-pub(super) struct CompiledKernel {
+pub(in crate::gpu) struct CompiledKernel {
     pub pipeline: wgpu::ComputePipeline,
     pub layout: wgpu::BindGroupLayout,
     pub reflection: Reflection,

@@ -3,16 +3,16 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::Gpu;
-use super::bind::Bind;
-use super::device::KernelKey;
 use super::rewrite::TEXTURES;
-use super::shader::{Access, CompiledKernel, Kernel, Shader};
+use super::{Access, CompiledKernel, Kernel, KernelSource, Shader};
 use crate::error::Result;
+use crate::gpu::Bind;
+use crate::gpu::Gpu;
+use crate::gpu::device::KernelKey;
 
 impl Kernel {
     /// Names of the bindings in `given` that are read as textures on this device.
-    pub(super) fn textures(&self, gpu: &Gpu, given: &[Bind<'_>]) -> Vec<&'static str> {
+    pub(in crate::gpu) fn textures(&self, gpu: &Gpu, given: &[Bind<'_>]) -> Vec<&'static str> {
         if !gpu.reads_texels() || !self.is_trusted() {
             return Vec::new();
         }
@@ -24,13 +24,19 @@ impl Kernel {
     }
 
     /// The pipeline for `spec` on this device, with `textures` read as textures. Cached after the first call.
-    pub(super) fn compile(&self, gpu: &Gpu, spec: &[(&str, u32)], textures: &[&str]) -> Result<Arc<CompiledKernel>> {
+    pub(in crate::gpu) fn compile(
+        &self,
+        gpu: &Gpu,
+        spec: &[(&str, u32)],
+        textures: &[&str],
+    ) -> Result<Arc<CompiledKernel>> {
         let mut constants: Vec<(String, u32)> = spec.iter().map(|(name, value)| (name.to_string(), *value)).collect();
         constants.sort();
+        let KernelSource { name, source, shared } = self.source;
         let key = KernelKey {
-            name: self.name,
-            source: (self.source.as_ptr() as usize, self.source.len()),
-            shared: (self.shared.as_ptr() as usize, self.shared.len()),
+            name,
+            source: (source.as_ptr() as usize, source.len()),
+            shared: (shared.as_ptr() as usize, shared.len()),
             checked: self.is_checked(gpu),
             constants,
             textures: textures.iter().map(|name| name.to_string()).collect(),

@@ -1,8 +1,8 @@
 //! Reading of several ranges through one staging buffer, in pieces: within frames, without waiting, or blocking.
 
-use super::device::STAGING_BYTES;
-use super::{Gpu, Staging, View};
 use crate::error::Result;
+use crate::gpu::device::STAGING_BYTES;
+use crate::gpu::{Gpu, Staging, View};
 
 /// Copies of ranges of views to the host. An encoder of a frame copies at most one piece.
 pub(crate) struct Download {
