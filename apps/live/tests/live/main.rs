@@ -16,7 +16,7 @@ const SMALL: &str = r#"{"sides":[2,2],"samples":64,"layers":1}"#;
 
 /// Calls `attempt` until it has a result.
 fn wait<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(240);
+    let deadline = Instant::now() + Duration::from_secs(900);
     loop {
         if let Some(result) = attempt() {
             return result;
