@@ -21,7 +21,7 @@ fn wait<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
         if let Some(result) = attempt() {
             return result;
         }
-        assert!(Instant::now() < deadline, "{what} did not happen in four minutes");
+        assert!(Instant::now() < deadline, "{what} did not happen in fifteen minutes");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
