@@ -44,7 +44,7 @@ pub(crate) use diagonal::index_of;
 pub use diagonal::{DIAGONAL_OBSERVABLES, DiagonalObservable, Evaluate};
 pub use exact::{
     GroundState, MAX_EXACT_SITES, MAX_SUBSPACE_SITES, Operator, Subspace, check_exact_sites, ground_energy,
-    ground_state,
+    ground_energy_async, ground_state,
 };
 pub use hamiltonian::{
     Blockade, Hamiltonian, Heisenberg, MAX_RYDBERG_SITES, Move, MoveCondition, Pair, Rydberg, Terms, Tfim, Xxz,

@@ -12,6 +12,7 @@
 use faer::{Mat, Side};
 
 use super::operator::SymmetricMatrix;
+use super::pieces::pause;
 use crate::error::{Error, ErrorKind, Result};
 use crate::physics::chunks::{CHUNK, add_combination, dots, for_each_chunk, norm};
 
@@ -64,17 +65,23 @@ impl<'a, M: SymmetricMatrix> Davidson<'a, M> {
     }
 
     /// Returns the lowest eigenpair in the space that `start` generates, orthogonal to the locked vectors, once
-    /// `accepts` it. `None` if there is no such space, or without further products.
+    /// `accepts` it. `None` if there is no such space, or without further products. Each poll takes about the time of one
+    /// product.
     ///
     /// # Errors
     /// [`ErrorKind::NotFinite`] if the projected problem cannot be solved.
-    pub(super) fn lowest(&mut self, start: Vec<f64>, accepts: impl Fn(&RitzPair) -> bool) -> Result<Option<RitzPair>> {
+    pub(super) async fn lowest(
+        &mut self,
+        start: Vec<f64>,
+        accepts: impl Fn(&RitzPair) -> bool,
+    ) -> Result<Option<RitzPair>> {
         let states = self.operator.states();
         let capacity = BASIS.min(states - self.locked.len().min(states));
         let (mut basis, mut images): (Vec<Vec<f64>>, Vec<Vec<f64>>) = (Vec::new(), Vec::new());
         let mut projected = Mat::<f64>::zeros(capacity, capacity);
         let (mut next, mut relaxations) = (start, 0);
         while capacity > 0 && self.products < self.most_products {
+            pause().await;
             if !self.orthonormalize(&mut next, &basis, VANISHED) {
                 if relaxations < MOST_RELAXATIONS && !basis.is_empty() {
                     relaxations += 1;
@@ -237,6 +244,7 @@ fn combined(all: &[Vec<f64>], vectors: &Mat<f64>, count: usize) -> Vec<Vec<f64>>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::physics::exact::pieces::finish;
     use crate::physics::{Hamiltonian, Lattice, Operator, Rydberg};
 
     #[test]
@@ -247,15 +255,15 @@ mod tests {
         let start = |number| pseudorandom(&operator, number);
         let accepts = |pair: &RitzPair| pair.residual < 1e-11;
         let mut few = Davidson::new(&operator, 10);
-        assert!(few.lowest(start(0), accepts).unwrap().is_none() && few.products == 10);
+        assert!(finish(few.lowest(start(0), accepts)).unwrap().is_none() && few.products == 10);
         let mut davidson = Davidson::new(&operator, 1000);
-        let first = davidson.lowest(start(0), accepts).unwrap().unwrap();
+        let first = finish(davidson.lowest(start(0), accepts)).unwrap().unwrap();
         assert!(davidson.products > 2 * BASIS, "{} products", davidson.products);
-        let other = Davidson::new(&operator, 1000).lowest(start(1), accepts).unwrap().unwrap();
+        let other = finish(Davidson::new(&operator, 1000).lowest(start(1), accepts)).unwrap().unwrap();
         assert!((first.value - other.value).abs() < 1e-12);
         // The next one is orthogonal to a locked one and has a larger value.
         davidson.lock(first.vector);
-        let second = davidson.lowest(start(2), accepts).unwrap().unwrap();
+        let second = finish(davidson.lowest(start(2), accepts)).unwrap().unwrap();
         let locked = davidson.into_locked();
         assert!(second.value > first.value + 1e-3 && dots(&locked, &second.vector)[0].abs() < 1e-12);
     }

@@ -7,6 +7,7 @@
 
 use super::davidson::{Davidson, RitzPair, damped, pseudorandom};
 use super::operator::{Operator, SymmetricMatrix};
+use super::pieces::finish;
 use crate::error::{Error, ErrorKind, Result};
 use crate::physics::{Symmetry, Terms};
 
@@ -63,7 +64,7 @@ impl Subspace {
             true => damped(&projected, |_| 1.0),
             false => pseudorandom(&projected, 0),
         };
-        let found = Davidson::new(&projected, MOST_PRODUCTS).lowest(start, accepts)?;
+        let found = finish(Davidson::new(&projected, MOST_PRODUCTS).lowest(start, accepts))?;
         let Some(pair) = found else {
             return fault(format!(
                 "no residual below {RESIDUAL:.0e} in {MOST_PRODUCTS} products; give couplings of similar size"
