@@ -91,6 +91,11 @@ impl Facts {
     }
 }
 
+/// Whether the adapter is Chromium's software driver.
+fn is_swiftshader(info: &wgpu::AdapterInfo) -> bool {
+    [&info.name, &info.driver, &info.driver_info].iter().any(|text| text.to_lowercase().contains("swiftshader"))
+}
+
 /// Options of an opened device that are not features of wgpu.
 #[derive(Default)]
 pub(super) struct Modes {
@@ -338,9 +343,10 @@ impl Gpu {
         self.facts.features
     }
 
-    /// Whether the adapter is a CPU.
+    /// Whether the adapter is a CPU. Browsers do not say so of theirs, which is SwiftShader in Chromium.
     pub fn is_software(&self) -> bool {
-        self.facts.info.device_type == wgpu::DeviceType::Cpu
+        let info = self.info();
+        info.device_type == wgpu::DeviceType::Cpu || is_swiftshader(info)
     }
 
     /// Subgroup size if the adapter has subgroups of one fixed size from 4 to 128 lanes, otherwise `None`.
