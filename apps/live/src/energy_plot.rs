@@ -122,7 +122,9 @@ fn grid_of(painter: &Painter, axes: &Axes, lines: impl IntoIterator<Item = (f64,
         painter.text(pos2(axes.rect.left() - 8.0, y), Align2::RIGHT_CENTER, text, font.clone(), WEAK);
     }
     let [first, last] = axes.steps;
-    for tick in ticks([first, last - 0.08 * (last - first)], 5.0) {
+    // The name of the axis takes the end of it.
+    let end = axes.rect.right() - 52.0;
+    for tick in ticks([first, last], 5.0).into_iter().filter(|tick| axes.x(*tick) < end) {
         let at = pos2(axes.x(tick), axes.rect.bottom() + 6.0);
         let align = if tick == first { Align2::LEFT_TOP } else { Align2::CENTER_TOP };
         painter.text(at, align, format!("{tick}"), font.clone(), WEAK);

@@ -1,11 +1,18 @@
-//! Exact ground-state energies, in a thread where there are threads.
+//! Exact ground-state energies, pieces in each frame, because a page has no threads.
 
-use ketformer::physics::{Lattice, ground_energy};
+use std::time::Duration;
+
+use ketformer::physics::{Lattice, ground_energy_async};
+use web_time::Instant;
 
 use crate::settings::{Couplings, Settings};
+use crate::task::{Task, finished};
 
-/// Maximum number of sites: a page computes within a frame.
-const MOST_SITES: usize = if cfg!(target_arch = "wasm32") { 12 } else { 16 };
+/// Maximum number of sites. A piece of 2^16 configurations takes milliseconds.
+const MOST_SITES: usize = 16;
+
+/// Time of the pieces in a frame.
+const OF_FRAME: Duration = Duration::from_millis(4);
 
 type Problem = (Couplings, [usize; 2]);
 
@@ -14,14 +21,13 @@ type Problem = (Couplings, [usize; 2]);
 pub struct ExactEnergy {
     problem: Option<Problem>,
     found: Option<f64>,
-    #[cfg(not(target_arch = "wasm32"))]
-    running: Option<std::sync::mpsc::Receiver<Option<f64>>>,
+    task: Option<Task<Option<f64>>>,
 }
 
-fn energy((couplings, [lx, ly]): Problem) -> Option<f64> {
+async fn energy((couplings, [lx, ly]): Problem) -> Option<f64> {
     let lattice = Lattice::square(lx, ly);
     let terms = couplings.hamiltonian().terms(&lattice).ok()?;
-    Some(ground_energy(&terms, lattice.sites()).ok()? / lattice.sites() as f64)
+    Some(ground_energy_async(&terms, lattice.sites()).await.ok()? / lattice.sites() as f64)
 }
 
 /// Whether the energy of `settings` can be computed here.
@@ -30,7 +36,8 @@ pub fn is_known(settings: &Settings) -> bool {
 }
 
 impl ExactEnergy {
-    /// Energy per site of `settings`, once it is known. `may_begin`: whether a computation may begin now.
+    /// Energy per site of `settings`, once it is known; computes the next pieces of it. `may_begin`: whether a computation
+    /// may begin now.
     pub fn of(&mut self, settings: &Settings, may_begin: bool) -> Option<f64> {
         let problem = (settings.couplings, settings.sides);
         if self.problem != Some(problem) {
@@ -39,38 +46,22 @@ impl ExactEnergy {
                 return None;
             }
             self.problem = Some(problem);
-            self.begin(problem);
+            self.task = Some(Task::new(energy(problem)));
         }
-        self.collect();
+        let begin = Instant::now();
+        while self.task.is_some() && begin.elapsed() < OF_FRAME {
+            if let Some(found) = finished(&mut self.task) {
+                self.found = found;
+            }
+        }
         self.found
-    }
-
-    #[cfg(target_arch = "wasm32")]
-    fn begin(&mut self, problem: Problem) {
-        self.found = energy(problem);
-    }
-
-    #[cfg(target_arch = "wasm32")]
-    fn collect(&mut self) {}
-
-    #[cfg(not(target_arch = "wasm32"))]
-    fn begin(&mut self, problem: Problem) {
-        let (sender, receiver) = std::sync::mpsc::channel();
-        self.running = Some(receiver);
-        // The receiver is gone if another problem came first.
-        std::thread::spawn(move || sender.send(energy(problem)).ok());
-    }
-
-    #[cfg(not(target_arch = "wasm32"))]
-    fn collect(&mut self) {
-        if let Some(Ok(found)) = self.running.as_ref().map(std::sync::mpsc::Receiver::try_recv) {
-            (self.found, self.running) = (found, None);
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ketformer::physics::ground_energy;
+
     use super::*;
 
     #[test]
@@ -79,9 +70,8 @@ mod tests {
         let mut exact = ExactEnergy::default();
         assert_eq!(exact.of(&settings, false), None);
         let found = loop {
-            match exact.of(&settings, true) {
-                Some(found) => break found,
-                None => std::thread::yield_now(),
+            if let Some(found) = exact.of(&settings, true) {
+                break found;
             }
         };
         let terms = settings.couplings.hamiltonian().terms(&settings.lattice()).unwrap();

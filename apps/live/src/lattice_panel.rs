@@ -184,6 +184,7 @@ pub fn attention(ui: &mut Ui, training: Option<&Training>, settings: &Settings, 
     }
     let columns = heads.min(if width < 300.0 { 2 } else { 4 });
     for layer in 0..layers {
+        ui.label(RichText::new(format!("layer {}", layer + 1)).size(11.0).color(TEXT));
         for first in (0..heads).step_by(columns as usize) {
             ui.horizontal_top(|ui| {
                 ui.spacing_mut().item_spacing = vec2(6.0, 3.0);
@@ -192,7 +193,7 @@ pub fn attention(ui: &mut Ui, training: Option<&Training>, settings: &Settings, 
                     ui.vertical(|ui| {
                         let mode = Mode::Attention { layer: layer as usize, head };
                         small(ui, training, selection, vec2(side, side * ratio.clamp(0.5, 1.0)), mode);
-                        let text = format!("layer {} · head {}", layer + 1, head + 1);
+                        let text = format!("head {}", head + 1);
                         ui.label(RichText::new(text).size(11.0).color(WEAK));
                     });
                 }

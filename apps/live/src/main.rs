@@ -10,6 +10,7 @@ mod history;
 mod lattice_panel;
 mod lattice_view;
 mod mask;
+mod pacing;
 mod settings;
 mod sorter;
 mod storage;

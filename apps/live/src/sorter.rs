@@ -46,8 +46,9 @@ fn config() -> GptConfig {
     }
 }
 
+/// Settings of `ketformer gpt train task=sort`.
 fn train_config() -> GptTrainConfig {
-    GptTrainConfig { learning_rate: 5e-4, betas: (0.9, 0.95), ..GptTrainConfig::default() }
+    GptTrainConfig { learning_rate: 5e-4, betas: (0.9, 0.95), dropout: 0.1, ..GptTrainConfig::default() }
 }
 
 /// The trainer, and what it wrote behind the words.
@@ -104,40 +105,54 @@ impl Sorter {
         self.losses.len() as u64
     }
 
+    /// Loss of each step.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn losses(&self) -> &[f64] {
+        &self.losses
+    }
+
+    /// Command that trains with the same settings.
+    pub fn train_command(&self) -> String {
+        format!("ketformer gpt train task=sort steps={}", self.steps().max(1))
+    }
+
     /// Number of words that are sorted; `None` before the first attempt.
     fn sorted(&self) -> Option<usize> {
         let is_sorted = |(word, written): &(&Vec<u32>, &Vec<u32>)| Sorting::answer(word) == **written;
         (!self.written.is_empty()).then(|| self.words.iter().zip(&self.written).filter(is_sorted).count())
     }
 
-    /// The part of a frame that paints nothing: training within `milliseconds` of the device, unless it `is_at_limit`.
+    /// The part of a frame that paints nothing: training within `milliseconds` of the device, up to
+    /// `most_steps` steps. Returns whether there was any.
     ///
     /// # Errors
     /// As [`GptTrainer::advance`].
-    pub fn work(&mut self, milliseconds: f64, is_at_limit: bool) -> Result<()> {
+    pub fn work(&mut self, milliseconds: f64, most_steps: u64) -> Result<bool> {
         if let Some((trainer, written)) = finished(&mut self.sorting) {
             self.trainer = Some(trainer);
             self.written = written?;
             self.written_at = self.steps();
         }
-        let Some(trainer) = &mut self.trainer else { return Ok(()) };
+        let Some(trainer) = &mut self.trainer else { return Ok(false) };
         let is_due = self.written.is_empty() || self.losses.len() as u64 >= self.written_at + EVERY;
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         let budget = Budget::milliseconds(milliseconds);
-        if is_due {
-            trainer.complete(&mut encoder, budget)?;
-        } else if !self.is_paused && !is_at_limit {
-            trainer.advance(&mut encoder, budget)?;
-        }
+        let has_trained = !is_due && !self.is_paused && (self.losses.len() as u64) < most_steps;
+        match has_trained {
+            true => trainer.advance(&mut encoder, budget)?,
+            false => trainer.complete(&mut encoder, budget)?,
+        };
         self.gpu.queue().submit([encoder.finish()]);
         while let Some(report) = trainer.poll()? {
-            self.losses.push(report.loss);
+            if (self.losses.len() as u64) < most_steps {
+                self.losses.push(report.loss);
+            }
         }
         if is_due && trainer.is_at_rest() {
             let (gpu, words) = (self.gpu.clone(), self.words.clone());
             self.sorting = self.trainer.take().map(|trainer| Task::new(sort(gpu, trainer, words)));
         }
-        Ok(())
+        Ok(has_trained)
     }
 
     /// The words, and what the network writes behind them.
@@ -181,13 +196,12 @@ impl Sorter {
         let size = vec2(ui.available_width(), (0.3 * ui.ctx().content_rect().height()).clamp(150.0, 300.0));
         show_losses(ui, &self.losses, size);
         ui.label(RichText::new("the same run on the command line").small().color(WEAK));
-        let command = format!("ketformer gpt train task=sort steps={}", self.steps().max(1));
-        ui.add(egui::Label::new(RichText::new(command).monospace().size(11.0).color(TEXT)).wrap());
+        ui.add(egui::Label::new(RichText::new(self.train_command()).monospace().size(11.0).color(TEXT)).wrap());
     }
 
     /// Results, for a test.
     pub fn json(&self) -> serde_json::Value {
-        serde_json::json!({ "step": self.steps(), "loss": self.losses.last(), "sorted": self.sorted(), "words": WORDS })
+        serde_json::json!({ "step": self.steps(), "loss": self.losses.last(), "first": &self.losses[..self.losses.len().min(20)], "sorted": self.sorted(), "words": WORDS })
     }
 }
 

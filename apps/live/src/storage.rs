@@ -1,22 +1,40 @@
-//! What outlives a reload of the page, a lost device, or the app: settings and weights.
+//! What outlives a reload of the page, a lost device, or the app: settings and the state of the trainer.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ketformer::Result;
 use ketformer::model::Weights;
+use ketformer::vmc::Checkpoint;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::Settings;
 
 /// State of a run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
     /// Settings.
     pub settings: Settings,
-    /// Steps so far.
+    /// Steps so far, with all settings.
     pub steps: u64,
-    /// Weights, a safetensors file in base64; empty before the first step.
+    /// State of the trainer; `None` before the first step.
+    trainer: Option<Trainer>,
+}
+
+/// [`Checkpoint`] with tensors as safetensors files in base64.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Trainer {
+    step: u64,
     weights: String,
+    optimizer: String,
+    chains: Vec<u32>,
+}
+
+fn encoded(weights: &Weights) -> Result<String> {
+    Ok(STANDARD.encode(weights.to_bytes()?))
+}
+
+fn decoded(text: &str) -> Option<Weights> {
+    Weights::from_bytes("saved weights", &STANDARD.decode(text).ok()?).ok()
 }
 
 impl Saved {
@@ -24,20 +42,26 @@ impl Saved {
     ///
     /// # Errors
     /// As [`Weights::to_bytes`].
-    pub fn new(settings: &Settings, steps: u64, weights: &Weights) -> Result<Self> {
-        let weights = STANDARD.encode(weights.to_bytes()?);
-        Ok(Self { settings: settings.clone(), steps, weights })
+    pub fn new(settings: &Settings, steps: u64, checkpoint: &Checkpoint) -> Result<Self> {
+        let trainer = Trainer {
+            step: checkpoint.step,
+            weights: encoded(&checkpoint.weights)?,
+            optimizer: encoded(&checkpoint.optimizer)?,
+            chains: checkpoint.chains.clone(),
+        };
+        Ok(Self { settings: settings.clone(), steps, trainer: Some(trainer) })
     }
 
     /// The beginning of a run with `settings`.
     pub fn begin(settings: Settings) -> Self {
-        Self { settings, steps: 0, weights: String::new() }
+        Self { settings, steps: 0, trainer: None }
     }
 
-    /// The weights; `None` if there are none or they are damaged.
-    pub fn weights(&self) -> Option<Weights> {
-        let bytes = STANDARD.decode(&self.weights).ok().filter(|bytes| !bytes.is_empty())?;
-        Weights::from_bytes("saved weights", &bytes).ok()
+    /// The state of the trainer; `None` if there is none or it is damaged.
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        let Trainer { step, weights, optimizer, chains } = self.trainer.as_ref()?;
+        let (weights, optimizer) = (decoded(weights)?, decoded(optimizer)?);
+        Some(Checkpoint { step: *step, weights, optimizer, chains: chains.clone() })
     }
 }
 
@@ -124,13 +148,16 @@ mod tests {
 
     #[test]
     fn a_saved_state_comes_back() {
-        let mut weights = Weights::default();
-        weights.tensors.insert("a".into(), Tensor { shape: vec![2], values: vec![0.1, -2.0] });
-        let settings = Settings { heads: 1, ..Settings::default() };
-        let text = serde_json::to_string(&Saved::new(&settings, 7, &weights).unwrap()).unwrap();
-        let back: Saved = serde_json::from_str(&text).unwrap();
-        assert_eq!((back.settings.clone(), back.steps, back.weights()), (settings, 7, Some(weights)));
-        let damaged = Saved { weights: "AAAA".into(), ..back };
-        assert_eq!(damaged.weights(), None);
+        let one = |name: &str, value: f32| Weights {
+            tensors: [(name.to_string(), Tensor { shape: vec![2], values: vec![value, -2.0] })].into(),
+        };
+        let (weights, optimizer) = (one("a", 0.1), one("adam.first.a", 0.3));
+        let checkpoint = Checkpoint { step: 5, weights, optimizer, chains: vec![1, 0] };
+        let saved = Saved::new(&Settings { heads: 1, ..Settings::default() }, 7, &checkpoint).unwrap();
+        let mut text = serde_json::to_value(&saved).unwrap();
+        let back: Saved = serde_json::from_value(text.clone()).unwrap();
+        assert_eq!((back.checkpoint(), back), (Some(checkpoint), saved));
+        text["trainer"]["weights"] = "AAAA".into();
+        assert_eq!(serde_json::from_value::<Saved>(text).unwrap().checkpoint(), None);
     }
 }

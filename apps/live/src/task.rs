@@ -1,4 +1,4 @@
-//! Work that waits for the device: polled once in every frame, because neither a page nor a frame can wait.
+//! Work that waits for the device or is long: polled once in every frame, because neither a page nor a frame can wait.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,23 +1,39 @@
 //! Training within frames, and the buffers that lattices are drawn from.
 
-use std::future::Future;
 use std::sync::Arc;
 
+use ketformer::Result;
 use ketformer::gpu::Gpu;
-use ketformer::model::{Layout, Weights};
-use ketformer::vmc::{Budget, SharedConfig, SharedViews, StepReport, Trainer};
-use ketformer::{Error, ErrorKind, Result};
+use ketformer::model::Weights;
+use ketformer::vmc::{Budget, Checkpoint, SharedConfig, StepReport, Trainer};
 
 use crate::lattice_view::Scene;
 use crate::settings::Settings;
+use crate::task::{Task, finished};
+
+/// What a trainer begins with.
+#[derive(Debug, Clone, Default)]
+pub enum Start {
+    /// The initial weights of the seed.
+    #[default]
+    Initial,
+    /// Weights of a file.
+    Weights(Weights),
+    /// The state of another trainer.
+    Checkpoint(Checkpoint),
+}
 
 /// A trainer whose steps are recorded into frames.
 pub struct Training {
     gpu: Gpu,
     settings: Settings,
-    trainer: Trainer,
-    layout: Layout,
-    views: SharedViews,
+    /// `None` while its state is read.
+    trainer: Option<Trainer>,
+    /// Whether its state is wanted.
+    is_asked: bool,
+    reading: Option<Task<(Trainer, Result<Checkpoint>)>>,
+    /// Number of parameters.
+    pub parameters: usize,
     /// What lattices are drawn from.
     pub scene: Arc<Scene>,
     /// Layers and heads; `None` without attention.
@@ -30,21 +46,18 @@ pub struct Training {
 const ATTENTION_SAMPLES: u32 = 64;
 
 impl Training {
-    /// Records the plan of a step for `settings`, from `weights` or the initial ones.
+    /// Records the plan of a step for `settings`.
     ///
     /// # Errors
-    /// As [`Trainer::new`], [`Trainer::set_weights`] and [`Trainer::share`].
-    pub fn new(
-        render: &egui_wgpu::RenderState,
-        gpu: &Gpu,
-        settings: &Settings,
-        weights: Option<&Weights>,
-    ) -> Result<Self> {
+    /// As [`Trainer::new`], [`Trainer::set_weights`], [`Trainer::restore`] and [`Trainer::share`].
+    pub fn new(render: &egui_wgpu::RenderState, gpu: &Gpu, settings: &Settings, start: &Start) -> Result<Self> {
         let (lattice, model) = (settings.lattice(), settings.model());
         let hamiltonian = settings.couplings.hamiltonian();
         let mut trainer = Trainer::new(gpu, &lattice, &*hamiltonian, &*model, settings.train_config())?;
-        if let Some(weights) = weights {
-            trainer.set_weights(weights)?;
+        match start {
+            Start::Initial => {}
+            Start::Weights(weights) => trainer.set_weights(weights)?,
+            Start::Checkpoint(checkpoint) => trainer.restore(checkpoint)?,
         }
         let shared = SharedConfig { attention_samples: ATTENTION_SAMPLES, history: 1, ..SharedConfig::default() };
         let views = trainer.share(&shared)?;
@@ -53,10 +66,11 @@ impl Training {
         Ok(Self {
             gpu: gpu.clone(),
             settings: settings.clone(),
-            trainer,
-            layout: model.layout(&lattice)?,
+            parameters: trainer.parameters(),
+            trainer: Some(trainer),
+            is_asked: false,
+            reading: None,
             scene: Arc::new(Scene::new(render, lattice, &views, &patches)),
-            views,
             attention: layers.map(|layers| [layers.layers, layers.heads]),
             order: patches.concat(),
         })
@@ -67,50 +81,62 @@ impl Training {
         &self.settings
     }
 
-    /// Number of parameters.
-    pub fn parameters(&self) -> usize {
-        self.trainer.parameters()
-    }
-
-    /// Continues with the couplings of `settings`, without a new trainer.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Settings`] if something else than the couplings differs; as [`Trainer::set_hamiltonian`].
-    pub fn follow(&mut self, settings: &Settings) -> Result<()> {
+    /// Whether only the couplings of `settings` differ, which need no new trainer.
+    pub fn takes(&self, settings: &Settings) -> bool {
         let same = Settings { couplings: settings.couplings, ..self.settings.clone() };
-        if same != *settings || !self.settings.couplings.is_same_kind(&settings.couplings) {
-            return Err(Error::new(ErrorKind::Settings, "these settings need a new trainer"));
-        }
-        self.trainer.set_hamiltonian(&*settings.couplings.hamiltonian())?;
-        self.settings = same;
-        Ok(())
+        same == *settings && self.settings.couplings.is_same_kind(&settings.couplings)
     }
 
-    /// Submits what fits into `milliseconds` of the device.
+    /// Continues with the couplings of `settings`, which [`Self::takes`] accepts. Returns whether it could: while the state
+    /// is read, a later frame can.
     ///
     /// # Errors
-    /// As [`Trainer::advance`].
-    pub fn advance(&mut self, milliseconds: f64) -> Result<()> {
+    /// As [`Trainer::set_hamiltonian`].
+    pub fn follow(&mut self, settings: &Settings) -> Result<bool> {
+        let Some(trainer) = &mut self.trainer else { return Ok(false) };
+        trainer.set_hamiltonian(&*settings.couplings.hamiltonian())?;
+        self.settings = settings.clone();
+        Ok(true)
+    }
+
+    /// Submits what fits into `milliseconds` of the device, and returns the reports that have arrived. Begins no step if it
+    /// `is_halted`.
+    ///
+    /// # Errors
+    /// As [`Trainer::advance`] and [`Trainer::poll`].
+    pub fn work(&mut self, milliseconds: f64, is_halted: bool) -> Result<Vec<StepReport>> {
+        let Some(trainer) = &mut self.trainer else { return Ok(Vec::new()) };
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        self.trainer.advance(&mut encoder, Budget::milliseconds(milliseconds))?;
+        let budget = Budget::milliseconds(milliseconds);
+        match is_halted || self.is_asked {
+            true => trainer.complete(&mut encoder, budget)?,
+            false => trainer.advance(&mut encoder, budget)?,
+        };
         self.gpu.queue().submit([encoder.finish()]);
-        Ok(())
+        std::iter::from_fn(|| trainer.poll().transpose()).collect()
     }
 
-    /// Reports of steps that have arrived.
+    /// Asks for the state after the present step, which [`Self::state`] returns in a later frame.
+    pub fn ask(&mut self) {
+        self.is_asked = true;
+    }
+
+    /// The state that was asked for, once it is there.
     ///
     /// # Errors
-    /// As [`Trainer::poll`].
-    pub fn reports(&mut self) -> Result<Vec<StepReport>> {
-        std::iter::from_fn(|| self.trainer.poll().transpose()).collect()
-    }
-
-    /// Reads the weights after the last submitted step.
-    pub fn weights(&self) -> impl Future<Output = Result<Weights>> + 'static {
-        let (gpu, view, layout) = (self.gpu.clone(), self.views.parameters.clone(), self.layout.clone());
-        async move {
-            let flat = view.read_async::<f32>(&gpu, (view.bytes() / 4) as usize).await?;
-            Ok(layout.unflatten(&flat))
+    /// As [`Trainer::checkpoint`].
+    pub fn state(&mut self) -> Result<Option<Checkpoint>> {
+        if self.is_asked
+            && let Some(trainer) = self.trainer.take_if(|trainer| trainer.is_at_rest())
+        {
+            self.is_asked = false;
+            self.reading = Some(Task::new(async move {
+                let checkpoint = trainer.checkpoint_async().await;
+                (trainer, checkpoint)
+            }));
         }
+        let Some((trainer, checkpoint)) = finished(&mut self.reading) else { return Ok(None) };
+        self.trainer = Some(trainer);
+        checkpoint.map(Some)
     }
 }

@@ -9,7 +9,7 @@ use egui_wgpu::RenderState;
 use ketformer::Result;
 use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
-use ketformer::vmc::StepReport;
+use ketformer::vmc::Checkpoint;
 use ketformer::wgpu;
 use web_time::Instant;
 
@@ -19,11 +19,14 @@ use crate::exact::ExactEnergy;
 use crate::history::History;
 use crate::lattice_panel::Selection;
 use crate::mask::Mask;
+use crate::pacing::Pacing;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::settings::Couplings;
 use crate::settings::Settings;
 use crate::sorter::Sorter;
 use crate::storage::{self, Saved};
 use crate::task::{Task, finished};
-use crate::training::Training;
+use crate::training::{Start, Training};
 use crate::widgets::Places;
 use crate::{lattice_view, theme};
 
@@ -36,17 +39,16 @@ enum Page {
 }
 
 /// Trainer that is about to be made. A frame shows that before it is.
+#[derive(Default)]
 struct Build {
-    weights: Option<Weights>,
+    start: Start,
     is_shown: bool,
 }
 
-/// What weights are read for.
+/// What the state of the trainer is read for.
 enum Reading {
-    /// A new trainer that continues with them.
+    /// A new trainer that continues with it.
     Continue,
-    /// A file.
-    Export,
     /// The state that outlives a reload.
     Keep,
 }
@@ -79,10 +81,10 @@ impl Failure {
     }
 }
 
-/// Milliseconds of training in a frame, at first.
-const BUDGET: f64 = 8.0;
-/// The same on software adapters, whose frames take long anyway.
-const SOFTWARE_BUDGET: f64 = 50.0;
+/// Milliseconds of a frame, at first: two refreshes of most screens.
+const BUDGET: f64 = 34.0;
+/// The same on software adapters, which paint slowly.
+const SOFTWARE_BUDGET: f64 = 160.0;
 /// Seconds between two times that the state is kept.
 const KEEP_EVERY: f64 = 4.0;
 
@@ -95,7 +97,9 @@ pub struct LiveApp {
     settings: Settings,
     training: Option<Training>,
     build: Option<Build>,
-    reading: Option<(Task<Result<Weights>>, Reading)>,
+    reading: Option<Reading>,
+    /// Whether the weights of the state that is read next go into a file.
+    exports: bool,
     opening: Option<Task<std::result::Result<Vec<u8>, String>>>,
     history: History,
     exact: ExactEnergy,
@@ -105,17 +109,17 @@ pub struct LiveApp {
     doctor: Option<Doctor>,
     sorter: Option<Sorter>,
     mask: Mask,
-    budget: f64,
+    pacing: Pacing,
+    has_trained: bool,
     is_paused: bool,
     steps_wanted: u64,
     last_frame: Option<Instant>,
-    frame_milliseconds: f64,
     kept: Option<Saved>,
     kept_at: Option<Instant>,
     notice: Option<String>,
     places: Places,
     frames: u64,
-    log: Option<Vec<StepReport>>,
+    log: Option<Vec<f64>>,
 }
 
 impl LiveApp {
@@ -128,18 +132,22 @@ impl LiveApp {
         failure.watch(&render.device);
         let gpu = Gpu::from_device(&render.device, &render.queue);
         let settings = saved.as_ref().map_or_else(Settings::default, |saved| saved.settings.clone());
-        let weights = saved.as_ref().and_then(Saved::weights);
+        let checkpoint = saved.as_ref().and_then(Saved::checkpoint);
         let history = History::after(saved.as_ref().map_or(0, |saved| saved.steps));
-        let notice =
-            saved.as_ref().filter(|_| weights.is_some()).map(|saved| format!("continues after {} steps", saved.steps));
+        let notice = saved
+            .as_ref()
+            .filter(|_| checkpoint.is_some())
+            .map(|saved| format!("continues after {} steps", saved.steps));
+        let start = checkpoint.map_or_else(Start::default, Start::Checkpoint);
         Self {
             render,
             failure,
-            build: error.is_none().then_some(Build { weights, is_shown: false }),
+            build: error.is_none().then_some(Build { start, is_shown: false }),
             error,
             settings,
             training: None,
             reading: None,
+            exports: false,
             opening: None,
             history,
             exact: ExactEnergy::default(),
@@ -147,14 +155,14 @@ impl LiveApp {
             quantity: Quantity::default(),
             page: Page::Wave,
             doctor: None,
-            budget: if is_software(&gpu) { SOFTWARE_BUDGET } else { BUDGET },
+            pacing: Pacing::new(if gpu.is_software() { SOFTWARE_BUDGET } else { BUDGET }),
+            has_trained: false,
             gpu,
             sorter: None,
             mask: Mask::default(),
             is_paused: false,
             steps_wanted: u64::MAX,
             last_frame: None,
-            frame_milliseconds: 0.0,
             kept: saved,
             kept_at: None,
             notice,
@@ -180,16 +188,19 @@ impl LiveApp {
         self.selection.site = site;
     }
 
-    /// Keeps the reports of all steps.
+    /// Keeps the energies of all steps.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn log_reports(&mut self) {
+    pub fn log_values(&mut self) {
         self.log = Some(Vec::new());
     }
 
-    /// Reports since [`Self::log_reports`].
+    /// Energies of the steps since [`Self::log_values`], or losses of all steps of the GPT.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn logged(&self) -> &[StepReport] {
-        self.log.as_deref().unwrap_or_default()
+    pub fn logged(&self) -> &[f64] {
+        match (&self.sorter, self.page) {
+            (Some(sorter), Page::Sorter) => sorter.losses(),
+            _ => self.log.as_deref().unwrap_or_default(),
+        }
     }
 
     /// The error that stopped training.
@@ -197,9 +208,12 @@ impl LiveApp {
         self.failure.get().or_else(|| self.error.clone())
     }
 
-    /// Command that trains to the same energies.
+    /// Command that trains to the same energies, or losses.
     pub fn train_command(&self) -> String {
-        self.settings.train_command(self.history.steps().max(1))
+        match (&self.sorter, self.page) {
+            (Some(sorter), Page::Sorter) => sorter.train_command(),
+            _ => self.settings.train_command(self.history.steps().max(1)),
+        }
     }
 
     /// Whether no further step is wanted.
@@ -217,16 +231,22 @@ impl LiveApp {
         self.page = Page::Sorter;
     }
 
+    /// Moves the sliders of the Hamiltonian.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn set_couplings(&mut self, couplings: Couplings) {
+        self.settings.couplings = couplings;
+    }
+
     /// Limits the number of steps.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn limit_steps(&mut self, steps: u64) {
         self.steps_wanted = steps;
     }
 
-    /// Sets the time of training in a frame.
+    /// Sets the time of a frame.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn set_budget(&mut self, milliseconds: f64) {
-        self.budget = milliseconds;
+        self.pacing = Pacing::new(milliseconds);
     }
 
     /// Destroys the device, as a driver does that fails.
@@ -250,8 +270,9 @@ impl LiveApp {
             "site": self.selection.site,
             "settings": self.settings,
             "frames": self.frames,
-            "frame": self.frame_milliseconds,
-            "budget": self.budget,
+            "frame": self.pacing.mean(),
+            "budget": self.pacing.budget,
+            "share": self.pacing.share(),
             "adapter": info.name,
             "backend": info.backend.to_string(),
             "software": self.gpu.is_software(),
@@ -260,6 +281,7 @@ impl LiveApp {
             "sorter": self.sorter.as_ref().map(Sorter::json),
             "doctor": self.doctor.as_ref().map(Doctor::json),
             "kept": self.kept.as_ref().map(|saved| saved.steps),
+            "eval": self.settings.eval_command(storage::FILE),
             "places": self.places.json(),
         })
     }
@@ -268,8 +290,7 @@ impl LiveApp {
     pub fn work(&mut self, context: &egui::Context) {
         let now = Instant::now();
         if let Some(last) = self.last_frame.replace(now) {
-            let milliseconds = 1e3 * now.duration_since(last).as_secs_f64();
-            self.frame_milliseconds += 0.1 * (milliseconds.min(1e3) - self.frame_milliseconds);
+            self.pacing.frame(1e3 * now.duration_since(last).as_secs_f64(), self.has_trained);
         }
         if self.failure.get().is_none()
             && self.error.is_none()
@@ -286,12 +307,15 @@ impl LiveApp {
 
     fn train(&mut self, context: &egui::Context) -> Result<()> {
         self.gpu.device().poll(wgpu::PollType::Poll).ok();
+        self.has_trained = false;
+        let milliseconds = self.pacing.share();
         if self.page == Page::Sorter {
             if self.sorter.is_none() {
                 self.sorter = Some(Sorter::new(&self.gpu)?);
             }
-            let is_at_limit = self.is_at_limit();
-            return self.sorter.as_mut().map_or(Ok(()), |sorter| sorter.work(self.budget, is_at_limit));
+            let Some(sorter) = &mut self.sorter else { return Ok(()) };
+            self.has_trained = sorter.work(milliseconds, self.steps_wanted)?;
+            return Ok(());
         }
         self.collect()?;
         let is_dragging = context.input(|input| input.pointer.any_down());
@@ -302,15 +326,13 @@ impl LiveApp {
         }
         let is_at_limit = self.is_at_limit();
         let Some(training) = &mut self.training else { return Ok(()) };
-        if !self.is_paused && !is_at_limit && self.page == Page::Wave {
-            training.advance(self.budget)?;
-        }
+        self.has_trained = !self.is_paused && !is_at_limit && self.page == Page::Wave;
         let sites = training.settings().lattice().sites();
-        for report in training.reports()? {
+        for report in training.work(milliseconds, !self.has_trained)? {
             if self.history.steps() < self.steps_wanted {
                 self.history.add(&report, sites);
                 if let Some(log) = &mut self.log {
-                    log.push(report);
+                    log.push(report.energy);
                 }
             }
         }
@@ -324,20 +346,28 @@ impl LiveApp {
     }
 
     fn read(&mut self, reading: Reading) {
-        if let Some(training) = &self.training {
-            self.reading = Some((Task::new(training.weights()), reading));
+        if let Some(training) = &mut self.training {
+            training.ask();
+            self.reading = Some(reading);
+        }
+    }
+
+    /// Begins to write the weights into a file.
+    fn export(&mut self) {
+        if let Some(training) = &mut self.training {
+            training.ask();
+            self.exports = true;
         }
     }
 
     /// Takes the results of what was begun in earlier frames.
     fn collect(&mut self) -> Result<()> {
-        if let Some(Build { is_shown: true, weights }) = self.build.take_if(|build| build.is_shown) {
-            let continues = weights.is_some();
+        if let Some(Build { start, .. }) = self.build.take_if(|build| build.is_shown) {
             self.mask.forget();
             // Frees the buffers before the new ones are made.
             self.training = None;
-            self.training = Some(Training::new(&self.render, &self.gpu, &self.settings, weights.as_ref())?);
-            if !continues {
+            self.training = Some(Training::new(&self.render, &self.gpu, &self.settings, &start)?);
+            if matches!(start, Start::Initial) {
                 self.history = History::default();
             }
             self.history.begin();
@@ -347,28 +377,33 @@ impl LiveApp {
                 opened.and_then(|bytes| Weights::from_bytes("this file", &bytes).map_err(|error| error.to_string()));
             self.open(weights);
         }
-        let Some((task, _)) = &mut self.reading else { return Ok(()) };
-        let Some(weights) = task.poll() else { return Ok(()) };
-        let Some((_, reading)) = self.reading.take() else { return Ok(()) };
-        let weights = weights?;
-        match reading {
-            Reading::Continue => self.build = Some(Build { weights: Some(weights), is_shown: false }),
-            Reading::Export => self.notice = Some(storage::export(&weights).unwrap_or_else(|message| message)),
-            Reading::Keep => self.keep(&weights)?,
+        let Some(training) = &mut self.training else { return Ok(()) };
+        let Some(checkpoint) = training.state()? else { return Ok(()) };
+        if std::mem::take(&mut self.exports) {
+            self.notice = Some(storage::export(&checkpoint.weights).unwrap_or_else(|message| message));
+        }
+        match self.reading.take() {
+            Some(Reading::Continue) => {
+                // Chains begin again, perhaps in another number.
+                let start = Start::Checkpoint(Checkpoint { chains: Vec::new(), ..checkpoint });
+                self.build = Some(Build { start, is_shown: false });
+            }
+            Some(Reading::Keep) => self.keep(&checkpoint)?,
+            None => {}
         }
         Ok(())
     }
 
     /// Keeps the state for a reload or another device.
-    fn keep(&mut self, weights: &Weights) -> Result<()> {
+    fn keep(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         let Some(training) = &self.training else { return Ok(()) };
-        let saved = Saved::new(training.settings(), self.history.steps(), weights)?;
+        let saved = Saved::new(training.settings(), self.history.steps(), checkpoint)?;
         #[cfg(target_arch = "wasm32")]
         if !storage::save(&saved) {
             self.notice = Some("this browser keeps no state of this size: a reload starts again".into());
         }
         self.kept = Some(saved);
-        self.mask.begin(&self.gpu, training.settings(), weights)
+        self.mask.begin(&self.gpu, training.settings(), &checkpoint.weights)
     }
 
     /// Continues from the weights of a file, if they fit.
@@ -381,7 +416,7 @@ impl LiveApp {
         match fits {
             Ok(weights) => {
                 self.notice = Some("the weights are opened".into());
-                self.build = Some(Build { weights: Some(weights), is_shown: false });
+                self.build = Some(Build { start: Start::Weights(weights), is_shown: false });
             }
             Err(message) => self.notice = Some(message),
         }
@@ -393,8 +428,10 @@ impl LiveApp {
         if *training.settings() == self.settings || self.build.is_some() || self.reading.is_some() {
             return Ok(());
         }
-        if training.follow(&self.settings).is_ok() {
-            self.history.begin();
+        if training.takes(&self.settings) {
+            if training.follow(&self.settings)? {
+                self.history.begin();
+            }
             return Ok(());
         }
         if is_dragging {
@@ -403,7 +440,7 @@ impl LiveApp {
         if self.settings.shares_weights(training.settings()) {
             self.read(Reading::Continue);
         } else {
-            self.build = Some(Build { weights: None, is_shown: false });
+            self.build = Some(Build::default());
         }
         Ok(())
     }
@@ -416,7 +453,8 @@ impl LiveApp {
         if let Some(saved) = kept {
             self.settings = saved.settings.clone();
             self.history = History::after(saved.steps);
-            self.build = Some(Build { weights: saved.weights(), is_shown: false });
+            let start = saved.checkpoint().map_or_else(Start::default, Start::Checkpoint);
+            self.build = Some(Build { start, is_shown: false });
             self.notice = Some(format!("continues after {} steps", saved.steps));
             self.kept = Some(saved);
         }
@@ -425,16 +463,9 @@ impl LiveApp {
     /// Starts again from the initial weights.
     fn reset(&mut self) {
         self.history = History::default();
-        self.build = Some(Build { weights: None, is_shown: false });
-        self.reading = None;
+        self.build = Some(Build::default());
+        (self.reading, self.exports) = (None, false);
         self.kept = None;
         self.error = None;
     }
-}
-
-/// Whether kernels run on the processor. Browsers name only the kind of some software adapters.
-fn is_software(gpu: &Gpu) -> bool {
-    let info = gpu.info();
-    let text = format!("{} {} {}", info.name, info.driver, info.driver_info).to_lowercase();
-    gpu.is_software() || text.contains("swiftshader")
 }

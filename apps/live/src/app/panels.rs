@@ -1,14 +1,13 @@
 //! The part of a frame that paints: pages and their panels.
 
 use eframe::egui::{self, RichText, ScrollArea, Slider, Ui, vec2};
-use ketformer::wgpu;
+use ketformer::gpu::Gpu;
 
-use super::{LiveApp, Page, Reading, is_software};
+use super::{LiveApp, Page};
 use crate::doctor::Doctor;
 use crate::energy_plot::{self, Quantity};
 use crate::task::Task;
 use crate::theme::{self, ACCENT, GAP, TEXT, WARNING, WEAK, card, heading};
-use crate::training::Training;
 use crate::{controls, exact, lattice_panel, storage};
 
 /// A panel of the app, of a width.
@@ -42,10 +41,11 @@ impl LiveApp {
     }
 
     fn header(&mut self, ui: &mut Ui) {
-        ui.horizontal_wrapped(|ui| {
+        let is_narrow = ui.available_width() < 600.0;
+        ui.horizontal(|ui| {
             ui.label(theme::semibold("Ketformer", 20.0));
             ui.label(RichText::new("Live").size(20.0).color(ACCENT));
-            ui.add_space(10.0);
+            ui.add_space(if is_narrow { 0.0 } else { 10.0 });
             for (page, word) in [(Page::Wave, "wave function"), (Page::Sorter, "GPT"), (Page::Doctor, "doctor")] {
                 let response = ui.selectable_label(self.page == page, word);
                 self.places.add(word, response.rect);
@@ -53,17 +53,13 @@ impl LiveApp {
                     self.page = page;
                 }
             }
-            let info = self.gpu.info();
-            let name = if info.name.is_empty() { "GPU of this browser" } else { &info.name };
-            let is_software = is_software(&self.gpu);
-            if ui.available_width() > 420.0 {
-                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                    adapter(ui, name, info, is_software)
-                });
-            } else {
-                adapter(ui, name, info, is_software);
+            if !is_narrow {
+                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| adapter(ui, &self.gpu));
             }
         });
+        if is_narrow {
+            ui.horizontal_wrapped(|ui| adapter(ui, &self.gpu));
+        }
         if let Some(message) = self.error() {
             banner(ui, &message, |ui| {
                 let response = ui.button("restart");
@@ -113,7 +109,8 @@ impl LiveApp {
 
     fn wave_page(&mut self, ui: &mut Ui) {
         let width = ui.available_width();
-        if width < 900.0 {
+        // Below it the panels of a column do not fit beside those of the others.
+        if width < 1020.0 {
             ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = GAP;
                 let panels = [
@@ -130,8 +127,8 @@ impl LiveApp {
             });
             return;
         }
-        let left = (0.235 * width).clamp(250.0, 320.0);
-        let right = (0.32 * width).clamp(300.0, 460.0);
+        let left = (0.235 * width).clamp(294.0, 320.0);
+        let right = (0.32 * width).clamp(330.0, 460.0);
         let middle = width - left - right - 2.0 * GAP;
         ui.horizontal_top(|ui| {
             ui.spacing_mut().item_spacing.x = GAP;
@@ -269,23 +266,24 @@ impl LiveApp {
                 let tip = "The weights as a safetensors file, which `ketformer eval` opens.";
                 let response = ui.button("save weights").on_hover_text(tip);
                 self.places.add("save weights", response.rect);
-                if response.clicked() && self.reading.is_none() {
-                    self.read(Reading::Export);
+                if response.clicked() {
+                    self.export();
                 }
                 ui.label(RichText::new("drop a file to open it").small().color(WEAK));
             });
-            let parameters = self.training.as_ref().map_or(0, Training::parameters);
+            let parameters = self.training.as_ref().map_or(0, |training| training.parameters);
             ui.label(RichText::new(format!("step {} · {parameters} parameters", self.history.steps())).color(WEAK));
             ui.horizontal(|ui| {
-                ui.label(RichText::new("frame budget").small().color(WEAK))
-                    .on_hover_text("Time of the GPU that training may take in each frame.");
+                let tip = "Time of a frame: training takes what painting leaves of it. Longer frames are fewer, and train more.";
+                ui.label(RichText::new("frame time").small().color(WEAK)).on_hover_text(tip);
                 ui.spacing_mut().slider_width = (ui.available_width() - 150.0).clamp(60.0, 160.0);
                 let response = ui
-                    .add(Slider::new(&mut self.budget, 1.0..=200.0).logarithmic(true).fixed_decimals(0).suffix(" ms"));
-                self.places.add("frame budget", response.rect);
+                    .add(Slider::new(&mut self.pacing.budget, 8.0..=400.0).logarithmic(true).fixed_decimals(0).suffix(" ms"));
+                self.places.add("frame time", response.rect);
             });
-            let frames = 1e3 / self.frame_milliseconds.max(1e-3);
-            let text = format!("frame {:.1} ms · {frames:.0} frames per second", self.frame_milliseconds);
+            let (frame, training) = (self.pacing.mean(), self.pacing.share());
+            let frames = 1e3 / frame.max(1e-3);
+            let text = format!("frames of {frame:.0} ms, {training:.0} of them training · {frames:.0} per second");
             ui.label(RichText::new(text).small().color(WEAK));
             for (name, command) in [
                 ("the same run on the command line", self.train_command()),
@@ -303,10 +301,12 @@ impl LiveApp {
     }
 }
 
-fn adapter(ui: &mut Ui, name: &str, info: &wgpu::AdapterInfo, is_software: bool) {
+fn adapter(ui: &mut Ui, gpu: &Gpu) {
+    let info = gpu.info();
+    let name = if info.name.is_empty() { "GPU of this browser" } else { &info.name };
     let text = format!("{name} · {}", info.backend);
     ui.label(RichText::new(text).small().color(WEAK)).on_hover_text(format!("{} {}", info.driver, info.driver_info));
-    if is_software {
+    if gpu.is_software() {
         ui.label(RichText::new("software adapter: slow").small().color(WARNING))
             .on_hover_text("No GPU was found: the kernels run on the processor. On a GPU steps are much faster.");
     }

@@ -14,6 +14,7 @@ Wave functions that train in a window.
       --energies             print the energies of --steps steps, without a window
       --settings JSON        settings in place of the defaults, such as {\"sides\":[2,2]}
       --size WxH             size in points [1280x800]
+      --scale S              pixels per point of pictures [1]
       --steps N              training steps [400]
       --seconds S            length of the animation [12]
       --site N               the chosen atom [10]
@@ -45,6 +46,8 @@ pub struct Arguments {
     pub settings: Option<Settings>,
     /// Size in points.
     pub size: [u32; 2],
+    /// Pixels per point.
+    pub scale: f32,
     /// Training steps.
     pub steps: u64,
     /// Length of an animation in seconds.
@@ -67,6 +70,7 @@ impl Arguments {
             action: Action::Window,
             settings: None,
             size: [1280, 800],
+            scale: 1.0,
             steps: 400,
             seconds: 12.0,
             site: 10,
@@ -83,6 +87,12 @@ impl Arguments {
                 "--record" => parsed.action = Action::Record(value(&option, words.next())?),
                 "--screenshot" => parsed.action = Action::Screenshot(value(&option, words.next())?),
                 "--settings" => parsed.settings = Some(Settings::parse(&value::<String>(&option, words.next())?)?),
+                "--scale" => {
+                    parsed.scale = value(&option, words.next())?;
+                    if !(0.25..=4.0).contains(&parsed.scale) {
+                        return Err(format!("--scale {}: give a number from 0.25 to 4", parsed.scale));
+                    }
+                }
                 "--steps" => parsed.steps = value(&option, words.next())?,
                 "--seconds" => parsed.seconds = value(&option, words.next())?,
                 "--site" => parsed.site = value(&option, words.next())?,
@@ -114,6 +124,7 @@ mod tests {
         let parsed = parse("--screenshot a.png --size 390x844 --steps 20").unwrap();
         assert_eq!((parsed.action, parsed.size, parsed.steps), (Action::Screenshot("a.png".into()), [390, 844], 20));
         assert!(parse("--size 0x10").unwrap_err().contains("1280x800"));
+        assert!(parse("--scale 9").unwrap_err().contains("0.25 to 4"));
         assert!(parse("--steps").unwrap_err().contains("needs a value"));
         assert!(parse("--step 3").unwrap_err().contains("--help"));
     }

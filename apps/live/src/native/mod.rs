@@ -3,6 +3,7 @@
 mod arguments;
 mod drive;
 mod headless;
+mod png_file;
 mod record;
 mod window;
 

@@ -4,25 +4,25 @@ use std::path::Path;
 
 use super::arguments::Arguments;
 use super::headless::Headless;
+use super::png_file::{write_animation, write_picture};
+use crate::settings::Couplings;
 
-/// Pixels per point of pictures.
-const SCALE: f32 = 1.0;
-
-/// Prints the command of the same run, and step and energy of the first steps with all digits.
+/// Prints the command of the same run, and step and energy of the first steps with all digits; with `--gpt` their loss.
 ///
 /// # Errors
 /// A message if there is no adapter or training fails.
 pub fn energies(arguments: &Arguments) -> Result<(), String> {
-    let mut headless = Headless::new([320, 240], SCALE, arguments.settings.clone())?;
-    let mut lines = Vec::new();
-    headless.app.limit_steps(arguments.steps);
-    headless.app.log_reports();
-    train(&mut headless)?;
-    lines.push(format!("# {}", headless.app.train_command()));
-    for report in headless.app.logged() {
-        lines.push(format!("{},{}", report.step, report.energy));
+    let mut headless = Headless::new([320, 240], 1.0, arguments.settings.clone())?;
+    if arguments.is_gpt {
+        headless.app.show_gpt();
     }
-    println!("{}", lines.join("\n"));
+    headless.app.limit_steps(arguments.steps);
+    headless.app.log_values();
+    train(&mut headless)?;
+    println!("# {}", headless.app.train_command());
+    for (at, value) in headless.app.logged().iter().enumerate() {
+        println!("{},{value}", at + 1);
+    }
     Ok(())
 }
 
@@ -49,7 +49,7 @@ fn check(headless: &Headless) -> Result<(), String> {
 /// # Errors
 /// A message if there is no adapter, training fails or the file cannot be written.
 pub fn screenshot(path: &Path, arguments: &Arguments) -> Result<(), String> {
-    let mut headless = Headless::new(arguments.size, SCALE, arguments.settings.clone())?;
+    let mut headless = Headless::new(arguments.size, arguments.scale, arguments.settings.clone())?;
     headless.app.select(Some(arguments.site));
     if arguments.is_gpt {
         headless.app.show_gpt();
@@ -59,54 +59,42 @@ pub fn screenshot(path: &Path, arguments: &Arguments) -> Result<(), String> {
     // Twice, because sizes of a frame depend on those of the previous one.
     headless.frame(1.0, Vec::new());
     headless.frame(1.1, Vec::new());
-    write(path, headless.pixels_size(), &[headless.pixels()], 1.0)
+    write_picture(path, headless.pixels_size(), &headless.pixels())
 }
 
 /// Frames per second of an animation.
-const RATE: f64 = 10.0;
+const RATE: f64 = 8.0;
+/// The couplings in the second half of it: deep in the checkerboard.
+const LATER: Couplings = Couplings::Rydberg { delta: 2.0, radius: 1.2, omega: 1.0 };
 
 /// Writes an animation of a run, in which the couplings change once.
 ///
 /// # Errors
 /// As [`screenshot`].
 pub fn animation(path: &Path, arguments: &Arguments) -> Result<(), String> {
-    let mut headless = Headless::new(arguments.size, SCALE, arguments.settings.clone())?;
+    let mut headless = Headless::new(arguments.size, arguments.scale, arguments.settings.clone())?;
     headless.app.select(Some(arguments.site));
+    if arguments.is_gpt {
+        headless.app.show_gpt();
+    }
     headless.app.set_budget(60.0);
-    let frames = (arguments.seconds * RATE) as usize;
+    let frames = (arguments.seconds * RATE).max(1.0) as usize;
+    headless.frame(0.0, Vec::new());
     let mut pictures = Vec::new();
     for frame in 0..frames {
-        let time = frame as f64 / RATE;
-        headless.app.limit_steps((arguments.steps as f64 * (frame + 1) as f64 / frames as f64) as u64);
-        if frame == 0 {
-            headless.frame(0.0, Vec::new());
+        if frame == frames / 2 {
+            headless.app.set_couplings(LATER);
         }
+        headless.app.limit_steps((arguments.steps as f64 * (frame + 1) as f64 / frames as f64) as u64);
         while !headless.app.is_at_limit() {
             headless.work();
             check(&headless)?;
         }
-        headless.frame(time, Vec::new());
+        headless.frame(frame as f64 / RATE, Vec::new());
         pictures.push(headless.pixels());
+        if frame % 10 == 9 {
+            eprintln!("frame {} of {frames}", frame + 1);
+        }
     }
-    write(path, headless.pixels_size(), &pictures, RATE)
-}
-
-/// Writes pictures as PNG, or as APNG if there are several.
-fn write(path: &Path, [width, height]: [u32; 2], pictures: &[Vec<u8>], rate: f64) -> Result<(), String> {
-    let failed = |error: &dyn std::fmt::Display| format!("{} could not be written: {error}", path.display());
-    let file = std::fs::File::create(path).map_err(|error| failed(&error))?;
-    let mut encoder = png::Encoder::new(std::io::BufWriter::new(file), width, height);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(png::Compression::High);
-    if pictures.len() > 1 {
-        encoder.set_animated(pictures.len() as u32, 0).map_err(|error| failed(&error))?;
-        encoder.set_frame_delay(1, rate as u16).map_err(|error| failed(&error))?;
-    }
-    let mut writer = encoder.write_header().map_err(|error| failed(&error))?;
-    for picture in pictures {
-        let rgb: Vec<u8> = picture.chunks(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
-        writer.write_image_data(&rgb).map_err(|error| failed(&error))?;
-    }
-    writer.finish().map_err(|error| failed(&error))
+    write_animation(path, headless.pixels_size(), &pictures, RATE as u16)
 }

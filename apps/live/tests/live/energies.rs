@@ -1,6 +1,6 @@
-//! The same seed gives the same energies in the app and on the command line.
+//! The same seed gives the same energies and losses in the app and on the command line.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 use ketformer::Gpu;
@@ -21,11 +21,12 @@ pub fn of_library(steps: u64) -> Vec<f64> {
     trainer.steps(steps).map(|report| report.unwrap().energy).collect()
 }
 
-/// Lines of `--energies`: the command of the same run, then a step and its energy in each.
-fn of_app(steps: u64) -> (String, Vec<f64>) {
+/// Lines of `--energies`: the command of the same run, then a step and its energy, or its loss, in each.
+pub fn of_app(steps: u64, more: &[&str]) -> (String, Vec<f64>) {
     let steps = steps.to_string();
     let run = Command::new(env!("CARGO_BIN_EXE_ketformer-live"))
-        .args(["--energies", "--steps", &steps, "--settings", SMALL])
+        .args(["--energies", "--steps", &steps])
+        .args(more)
         .output()
         .unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
@@ -37,25 +38,41 @@ fn of_app(steps: u64) -> (String, Vec<f64>) {
 
 #[test]
 fn the_app_trains_to_the_bits_of_the_library() {
-    let (_, energies) = of_app(20);
+    let (_, energies) = of_app(20, &["--settings", SMALL]);
     assert_eq!(energies.len(), 20);
     assert_eq!(energies, of_library(20));
 }
 
-/// Needs the program `ketformer`, in `KETFORMER_PROGRAM`.
+/// The program `ketformer`, in `KETFORMER_PROGRAM`.
+pub fn program() -> Command {
+    Command::new(std::env::var_os("KETFORMER_PROGRAM").expect("KETFORMER_PROGRAM is the program"))
+}
+
+/// Output of the command line `line` that the app shows, in `folder`.
+pub fn run_shown(line: &str, folder: &Path) -> String {
+    let words = line.strip_prefix("ketformer ").unwrap().split(' ');
+    let run = program().args(words).current_dir(folder).output().unwrap();
+    assert!(run.status.success(), "{line}: {}", String::from_utf8_lossy(&run.stderr));
+    String::from_utf8(run.stdout).unwrap()
+}
+
+/// A column of the metrics of a run.
+fn column(out: &Path, name: &str) -> Vec<f64> {
+    let metrics = std::fs::read_to_string(out.join("metrics.csv")).unwrap();
+    let mut lines = metrics.lines();
+    let at = lines.next().unwrap().split(',').position(|found| found == name).unwrap();
+    lines.map(|line| line.split(',').nth(at).unwrap().parse().unwrap()).collect()
+}
+
 #[test]
 #[ignore = "needs KETFORMER_PROGRAM"]
 fn the_app_trains_to_the_bits_of_the_command_that_it_shows() {
-    let (command, energies) = of_app(20);
-    let program = PathBuf::from(std::env::var_os("KETFORMER_PROGRAM").expect("KETFORMER_PROGRAM is the program"));
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("run");
-    let words = command.strip_prefix("ketformer ").unwrap().split(' ');
-    let run = Command::new(program).args(words).arg("--out").arg(&out).output().unwrap();
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    let metrics = std::fs::read_to_string(out.join("metrics.csv")).unwrap();
-    let mut lines = metrics.lines();
-    let column = lines.next().unwrap().split(',').position(|name| name == "energy").unwrap();
-    let of_command: Vec<f64> = lines.map(|line| line.split(',').nth(column).unwrap().parse().unwrap()).collect();
-    assert_eq!(energies, of_command);
+    for gpt in [false, true] {
+        let more: &[&str] = if gpt { &["--gpt"] } else { &["--settings", SMALL] };
+        let (command, values) = of_app(20, more);
+        let folder = tempfile::tempdir().unwrap();
+        run_shown(&format!("{command} --out run"), folder.path());
+        let name = if gpt { "loss" } else { "energy" };
+        assert_eq!(values, column(&folder.path().join("run"), name), "{command}");
+    }
 }

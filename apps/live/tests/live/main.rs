@@ -63,3 +63,8 @@ fn slider_at(state: &Value, name: &str, fraction: f64) -> [f64; 2] {
 fn detuning(state: &Value) -> f64 {
     state["settings"]["couplings"]["Rydberg"]["delta"].as_f64().unwrap()
 }
+
+/// Whether the slider of the detuning was moved since `before`, and the exact energy is that of another detuning.
+fn has_other_couplings(state: &Value, before: &Value) -> bool {
+    detuning(state) > 2.0 && !state["exact"].is_null() && state["exact"] != before["exact"]
+}

@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 /// Flags without which a page has no picture of a canvas of WebGPU on Chromium's software driver.
 const CANVAS_FLAGS: [&str; 3] = ["--enable-features=Vulkan", "--use-vulkan=swiftshader", "--use-angle=swiftshader"];
@@ -18,6 +19,16 @@ pub struct Browser {
     _output: BufReader<ChildStdout>,
     port: u16,
     session: String,
+    /// Where files are saved.
+    pub downloads: TempDir,
+}
+
+fn moved([x, y]: [f64; 2]) -> Value {
+    json!({"type": "pointerMove", "duration": 100, "x": x as i64, "y": y as i64})
+}
+
+fn press() -> [Value; 2] {
+    ["pointerDown", "pointerUp"].map(|action| json!({"type": action, "button": 0}))
 }
 
 impl Browser {
@@ -31,13 +42,16 @@ impl Browser {
             port.trim_end_matches('.').parse().ok()
         });
         let port = port.expect("chromedriver names its port");
-        let mut browser = Self { driver, _output: output, port, session: String::new() };
+        let downloads = tempfile::tempdir().unwrap();
+        let folder = downloads.path().to_str().unwrap().to_string();
+        let mut browser = Self { driver, _output: output, port, session: String::new(), downloads };
         let mut capabilities: Value =
             serde_json::from_str(include_str!("../../../../.ci/browser/webdriver.json")).unwrap();
         let flags = capabilities["goog:chromeOptions"]["args"].as_array_mut().unwrap();
         flags.retain(|flag| has_webgpu || !flag.as_str().unwrap().contains("webgpu"));
         flags.extend(CANVAS_FLAGS.iter().filter(|_| has_webgpu).map(|flag| Value::from(*flag)));
         flags.push(format!("--window-size={},{}", size[0], size[1]).into());
+        capabilities["goog:chromeOptions"]["prefs"] = json!({"download.default_directory": folder});
         capabilities["goog:loggingPrefs"] = json!({"browser": "ALL"});
         let made = browser.request("POST", "/session", json!({"capabilities": {"alwaysMatch": capabilities}}));
         browser.session = format!("/session/{}", made["sessionId"].as_str().unwrap());
@@ -89,19 +103,23 @@ impl Browser {
         text.as_str().map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
     }
 
-    /// Presses the mouse at `from` and releases it at `to`.
-    pub fn drag(&self, from: [f64; 2], to: [f64; 2]) {
-        let step = |[x, y]: [f64; 2]| json!({"type": "pointerMove", "duration": 100, "x": x as i64, "y": y as i64});
-        let pause = json!({"type": "pause", "duration": 300});
-        let actions = json!([step(from), {"type": "pointerDown", "button": 0}, pause, step(to), pause, {"type": "pointerUp", "button": 0}]);
+    /// Actions of the mouse.
+    fn mouse(&self, actions: &[Value]) {
         let mouse =
             json!({"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": actions});
         self.command("/actions", json!({"actions": [mouse]}));
     }
 
-    /// Clicks at `place`.
+    /// Presses the mouse at `from` and releases it at `to`.
+    pub fn drag(&self, from: [f64; 2], to: [f64; 2]) {
+        let (pause, [down, up]) = (json!({"type": "pause", "duration": 300}), press());
+        self.mouse(&[moved(from), down, pause.clone(), moved(to), pause, up]);
+    }
+
+    /// Clicks at `place`. What lasts longer than 0.8 s is no click for egui.
     pub fn click(&self, place: [f64; 2]) {
-        self.drag(place, place);
+        let [down, up] = press();
+        self.mouse(&[moved(place), json!({"type": "pause", "duration": 300}), down, up]);
     }
 
     /// Sets the size of the window.
