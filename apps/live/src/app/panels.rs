@@ -43,8 +43,9 @@ impl LiveApp {
     fn header(&mut self, ui: &mut Ui) {
         let is_narrow = ui.available_width() < 600.0;
         ui.horizontal(|ui| {
-            ui.label(theme::semibold("Ketformer", 20.0));
-            ui.label(RichText::new("Live").size(20.0).color(ACCENT));
+            let size = if is_narrow { 17.0 } else { 20.0 };
+            ui.label(theme::semibold("Ketformer", size));
+            ui.label(RichText::new("Live").size(size).color(ACCENT));
             ui.add_space(if is_narrow { 0.0 } else { 10.0 });
             for (page, word) in [(Page::Wave, "wave function"), (Page::Sorter, "GPT"), (Page::Doctor, "doctor")] {
                 let response = ui.selectable_label(self.page == page, word);
