@@ -429,10 +429,15 @@ impl LiveApp {
             return Ok(());
         }
         if training.takes(&self.settings) {
-            if training.follow(&self.settings)? {
-                self.history.begin();
+            match training.follow(&self.settings) {
+                Ok(true) => {
+                    self.history.begin();
+                    return Ok(());
+                }
+                Ok(false) => return Ok(()),
+                // These couplings have other terms, which need a new trainer.
+                Err(_) => {}
             }
-            return Ok(());
         }
         if is_dragging {
             return Ok(());

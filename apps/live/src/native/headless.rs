@@ -135,3 +135,30 @@ impl Headless {
         pixels
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Couplings;
+
+    /// Trains up to `steps` steps.
+    fn train(headless: &mut Headless, steps: u64) {
+        headless.app.limit_steps(steps);
+        while !headless.app.is_at_limit() {
+            headless.frame(0.0, Vec::new());
+            assert_eq!(headless.app.error(), None);
+        }
+    }
+
+    #[test]
+    fn training_continues_with_couplings_that_vanish() {
+        let settings = Settings { sides: [2, 2], samples: 64, layers: 1, ..Settings::default() };
+        let mut headless = Headless::new([320, 240], 1.0, Some(settings)).unwrap();
+        train(&mut headless, 3);
+        for (delta, steps) in [(0.5, 6), (0.0, 9), (1.0, 12)] {
+            headless.app.set_couplings(Couplings::Rydberg { delta, radius: 1.2, omega: 1.0 });
+            train(&mut headless, steps);
+        }
+        assert_eq!(headless.app.state()["step"], 12);
+    }
+}
