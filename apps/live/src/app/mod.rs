@@ -84,7 +84,7 @@ impl Failure {
 /// Milliseconds of a frame, at first: two refreshes of most screens.
 const BUDGET: f64 = 34.0;
 /// The same on software adapters, which paint slowly.
-const SOFTWARE_BUDGET: f64 = 160.0;
+const SOFTWARE_BUDGET: f64 = 180.0;
 /// Seconds between two times that the state is kept.
 const KEEP_EVERY: f64 = 4.0;
 
