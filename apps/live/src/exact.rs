@@ -41,7 +41,7 @@ impl ExactEnergy {
     pub fn of(&mut self, settings: &Settings, may_begin: bool) -> Option<f64> {
         let problem = (settings.couplings, settings.sides);
         if self.problem != Some(problem) {
-            self.found = None;
+            *self = Self::default();
             if !may_begin || !is_known(settings) {
                 return None;
             }
@@ -69,13 +69,18 @@ mod tests {
         let settings = Settings { sides: [2, 2], couplings: Couplings::TFIM, ..Settings::default() };
         let mut exact = ExactEnergy::default();
         assert_eq!(exact.of(&settings, false), None);
-        let found = loop {
-            if let Some(found) = exact.of(&settings, true) {
-                break found;
+        let find = |exact: &mut ExactEnergy| {
+            loop {
+                if let Some(found) = exact.of(&settings, true) {
+                    break found;
+                }
             }
         };
+        let found = find(&mut exact);
         let terms = settings.couplings.hamiltonian().terms(&settings.lattice()).unwrap();
         assert_eq!(found, ground_energy(&terms, 4).unwrap() / 4.0);
-        assert_eq!(exact.of(&Settings { sides: [5, 5], ..settings }, true), None);
+        // Another problem is not known, and the first one is again.
+        assert_eq!(exact.of(&Settings { sides: [5, 5], ..settings.clone() }, true), None);
+        assert_eq!(find(&mut exact), found);
     }
 }

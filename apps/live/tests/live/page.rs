@@ -22,6 +22,13 @@ fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
+/// The page with `settings` in a window of `size`.
+fn opened(size: [u32; 2], settings: &str) -> Browser {
+    let browser = Browser::start(size, true);
+    browser.open(&format!("{}?test&settings={}", address(), encoded(settings)));
+    browser
+}
+
 /// Width, height and number of different colors of a PNG.
 fn picture(bytes: &[u8]) -> (u32, u32, usize) {
     let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
@@ -70,9 +77,7 @@ fn are_close(found: &Value, expected: &[f64]) {
 #[test]
 #[ignore = "needs Chromium and KETFORMER_LIVE_DIST"]
 fn a_page_trains_to_the_exact_energy() {
-    let browser = Browser::start([420, 900], true);
-    let address = address();
-    browser.open(&format!("{address}?test&settings={}", encoded(SMALL)));
+    let browser = opened([420, 900], SMALL);
     let state = until(&browser, "an energy within 1 %", |state| {
         assert!(state["failure"].is_null(), "{}", state["failure"]);
         !state["reached"][0].is_null()
@@ -142,8 +147,7 @@ fn a_page_trains_to_the_exact_energy() {
 #[test]
 #[ignore = "needs Chromium and KETFORMER_LIVE_DIST"]
 fn a_page_knows_the_exact_energy_of_sixteen_atoms() {
-    let browser = Browser::start([420, 900], true);
-    browser.open(&format!("{}?test&settings={}", address(), encoded(r#"{"samples":64,"layers":1}"#)));
+    let browser = opened([420, 900], r#"{"samples":64,"layers":1}"#);
     let state = until(&browser, "the exact energy", |state| {
         assert!(state["failure"].is_null(), "{}", state["failure"]);
         !state["exact"].is_null() && steps(state) > 0
@@ -160,8 +164,7 @@ fn a_page_knows_the_exact_energy_of_sixteen_atoms() {
 #[test]
 #[ignore = "needs Chromium and KETFORMER_LIVE_DIST"]
 fn a_page_sums_probabilities_without_the_mask_and_sorts_letters() {
-    let browser = Browser::start([420, 2300], true);
-    browser.open(&format!("{}?test&settings={}", address(), encoded(SMALL)));
+    let browser = opened([420, 2300], SMALL);
     until(&browser, "a step", |state| steps(state) > 0);
     click(&browser, "no mask");
     let state = until(&browser, "sums", |state| !state["totals"].is_null());
@@ -184,8 +187,7 @@ fn a_page_sums_probabilities_without_the_mask_and_sorts_letters() {
 #[test]
 #[ignore = "needs Chromium and KETFORMER_LIVE_DIST"]
 fn the_doctor_compares_kernels_with_their_references() {
-    let browser = Browser::start([500, 450], true);
-    browser.open(&format!("{}?test&settings={}", address(), encoded(SMALL)));
+    let browser = opened([500, 450], SMALL);
     until(&browser, "a step", |state| steps(state) > 0);
     click(&browser, "doctor");
     // The test `browser` of the library runs all of them.
