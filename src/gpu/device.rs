@@ -113,6 +113,7 @@ pub(super) struct Modes {
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct KernelKey {
     pub name: &'static str,
+    pub entry: &'static str,
     /// Address and length of the source and of the shared sources, which are static.
     pub source: (usize, usize),
     pub shared: (usize, usize),

@@ -111,6 +111,8 @@ pub static ALL: &[Entry] = &[
     attention::cases::suffix::SUFFIX_TILED_ENTRY,
     attention::cases::suffix::SUFFIX_WIDE_ENTRY,
     attention::cases::weights::WEIGHTS_ENTRY,
+    attention::cases::inputs::DRAW_ENTRY,
+    attention::cases::inputs::MODIFIED_ENTRY,
     token::cases::embed::ENTRY,
     token::cases::gradient::ENTRY,
     token::cases::cross_entropy::STATISTICS_ENTRY,
@@ -146,6 +148,8 @@ pub static ALL: &[Entry] = &[
     device::cases::probe::SHUFFLE_ENTRY,
     device::cases::probe::LOOP_ENTRY,
     device::cases::probe::LOAD_ENTRY,
+    device::cases::words::FILL_ENTRY,
+    device::cases::words::COUNT_ENTRY,
 ];
 
 /// Returns the kernel called `name`.

@@ -16,6 +16,7 @@ pub(crate) use kernel;
 pub static SHARED: &[(&str, &str)] = &[
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
     ("attention_block", include_str!("../../shaders/shared/attention_block.wgsl")),
+    ("attention_inputs", include_str!("../../shaders/shared/attention_inputs.wgsl")),
     ("attention_dropout", include_str!("../../shaders/shared/attention_dropout.wgsl")),
     ("cache", include_str!("../../shaders/shared/cache.wgsl")),
     ("cluster_memory", include_str!("../../shaders/shared/cluster_memory.wgsl")),

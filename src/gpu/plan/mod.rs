@@ -186,8 +186,10 @@ impl Rows {
 /// Number of workgroups of a launch.
 #[derive(Debug, Clone)]
 pub enum Groups {
-    /// Known when the plan is recorded.
+    /// Known when the plan is recorded, with one index: x + y · (groups in x). More than fit into x are folded into y.
     Fixed(u64),
+    /// The grid (x, y, z).
+    Grid([u32; 3]),
     /// ⌈rows / rows_per_block⌉ · groups_per_block, with the number of rows from the counter.
     Indirect {
         /// The rows.
@@ -204,6 +206,7 @@ impl Groups {
     pub(in crate::gpu) fn capacity(&self) -> u64 {
         match self {
             Self::Fixed(groups) => *groups,
+            Self::Grid(sides) => sides.iter().map(|side| u64::from(*side)).product(),
             Self::Indirect { rows, rows_per_block, groups_per_block } => {
                 let rows = u64::from(Rows::from(rows.clone()).capacity);
                 rows.div_ceil(u64::from(*rows_per_block)) * u64::from(*groups_per_block)
@@ -422,6 +425,14 @@ impl Plan {
                     let message = format!("{name}: shape {} needs {groups} workgroups, too many", launch.shape);
                     Error::new(ErrorKind::Shape, message)
                 })?)
+            }
+            Groups::Grid(sides) => {
+                let limit = self.gpu.limits().max_compute_workgroups_per_dimension;
+                if let Some(side) = sides.iter().find(|side| !(1..=limit).contains(*side)) {
+                    let message = format!("{name}: a side of the grid {sides:?} is {side}, expected 1 to {limit}");
+                    return Err(Error::new(ErrorKind::Shape, message));
+                }
+                Grid::Fixed(*sides)
             }
             Groups::Indirect { rows, rows_per_block, groups_per_block } => {
                 Grid::Indirect { offset: self.live_grid(rows, *rows_per_block, *groups_per_block)? }

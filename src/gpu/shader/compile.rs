@@ -35,6 +35,7 @@ impl Kernel {
         let KernelSource { name, source, shared } = self.source;
         let key = KernelKey {
             name,
+            entry: self.entry(),
             source: (source.as_ptr() as usize, source.len()),
             shared: (shared.as_ptr() as usize, shared.len()),
             checked: self.is_checked(gpu),
@@ -121,7 +122,7 @@ impl Kernel {
                 label: Some(self.name),
                 layout: Some(&pipeline_layout),
                 module: &module,
-                entry_point: Some("main"),
+                entry_point: Some(self.entry()),
                 compilation_options: wgpu::PipelineCompilationOptions {
                     zero_initialize_workgroup_memory: checked,
                     ..Default::default()

@@ -12,7 +12,10 @@
 //! constant from the element type of a view, and a plan refuses a view of the other width. Loads convert to f32, all
 //! arithmetic is f32, and a kernel that stores f32 contains no conversion (`tests/shaders.rs`).
 
-use naga::valid::{Capabilities, ValidationFlags, Validator};
+use std::collections::HashSet;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 
 mod compile;
 pub(in crate::gpu) mod rewrite;
@@ -20,7 +23,7 @@ pub(in crate::gpu) mod rewrite;
 use self::rewrite::{TEXTURE_SUFFIX, TEXTURES};
 use crate::error::{Error, ErrorKind, Result};
 
-/// WGSL file of a kernel, with one entry point `main`.
+/// WGSL file of a kernel.
 #[derive(Debug, Clone, Copy)]
 pub struct KernelSource {
     /// The name used everywhere: file, record type, reference, profiler row.
@@ -39,6 +42,8 @@ pub struct KernelSource {
 #[derive(Debug, Clone, Copy)]
 pub struct Kernel {
     source: KernelSource,
+    /// Entry point.
+    entry: &'static str,
     /// Whether it is compiled without checks. Only kernels of this crate are, and only their record types have them.
     trusted: bool,
 }
@@ -121,7 +126,7 @@ pub struct Shader {
     /// The naga module.
     pub module: naga::Module,
     /// The naga module info, for translation.
-    pub info: naga::valid::ModuleInfo,
+    pub info: ModuleInfo,
     /// The reflection that the host uses for binding.
     pub reflection: Reflection,
 }
@@ -150,12 +155,27 @@ fn zeroed(line: &str) -> Option<String> {
     has_none.then(|| format!("{declaration} = {ty}();{rest}"))
 }
 
-/// First line of a source that uses f16.
-const ENABLE_HALF: &str = "enable f16;\n";
+/// Start of the first line of a source that uses f16. Lines keep their numbers.
+const ENABLE_HALF: &str = "enable f16; ";
 
 /// naga capabilities that the kernels may use.
 pub(crate) fn capabilities() -> Capabilities {
     Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX
+}
+
+/// Entry point of the kernels of this crate.
+const MAIN: &str = "main";
+
+/// The text with the lifetime of the process, equal texts at one address.
+fn interned(text: &str) -> &'static str {
+    static TEXTS: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
+    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = texts.get(text) {
+        return known;
+    }
+    let text: &'static str = Box::leak(text.into());
+    texts.insert(text);
+    text
 }
 
 fn spec_line(line: &str) -> Option<(&str, u32, &str)> {
@@ -193,15 +213,27 @@ fn array_of_vec4s(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Option
 }
 
 impl Kernel {
-    /// Creates a kernel, which is compiled with all checks of WebGPU.
+    /// Creates a kernel with the entry point `main`, which is compiled with all checks of WebGPU.
     pub const fn new(source: KernelSource) -> Self {
-        Self { source, trusted: false }
+        Self { source, entry: MAIN, trusted: false }
+    }
+
+    /// Creates a kernel from a text that was read at run time, as by [`Kernel::new`]. The process keeps each distinct name
+    /// and text once, until it ends.
+    pub fn from_text(name: &str, source: &str) -> Self {
+        Self::new(KernelSource { name: interned(name), source: interned(source), shared: &[] })
+    }
+
+    /// The same kernel with the entry point `entry` instead of `main`. Of the bindings of a source with several entry
+    /// points, a launch takes those that this one uses.
+    pub fn with_entry(&self, entry: &str) -> Self {
+        Self { entry: interned(entry), ..*self }
     }
 
     /// Creates a kernel of this crate, which is compiled without checks: it indexes within the elements that its record
     /// type states, and its loops terminate.
     pub(crate) const fn trusted(source: KernelSource) -> Self {
-        Self { source, trusted: true }
+        Self { source, entry: MAIN, trusted: true }
     }
 
     /// The same kernel, compiled with all checks.
@@ -212,6 +244,10 @@ impl Kernel {
     /// Whether the kernel is compiled without checks.
     pub(in crate::gpu) fn is_trusted(&self) -> bool {
         self.trusted
+    }
+
+    pub(in crate::gpu) fn entry(&self) -> &'static str {
+        self.entry
     }
 
     pub(in crate::gpu) fn error(&self, message: String) -> Error {
@@ -321,14 +357,21 @@ impl Kernel {
         let info = Validator::new(ValidationFlags::all(), capabilities())
             .validate(&module)
             .map_err(|e| self.error(format!("the WGSL is not valid:\n{}", e.emit_to_string(&text))))?;
-        let reflection = self.reflect(&module)?;
+        let reflection = self.reflect(&module, &info)?;
         Ok(Shader { text, module, info, reflection })
     }
 
-    fn reflect(&self, module: &naga::Module) -> Result<Reflection> {
-        let [entry] = module.entry_points.as_slice() else {
-            return Err(self.error("a kernel file has exactly one entry point, `main`".into()));
-        };
+    fn reflect(&self, module: &naga::Module, info: &ModuleInfo) -> Result<Reflection> {
+        let points = &module.entry_points;
+        let at = points.iter().position(|point| point.name == self.entry).ok_or_else(|| {
+            let names: Vec<&str> = points.iter().map(|point| point.name.as_str()).collect();
+            let names = if names.is_empty() { "none".into() } else { names.join(", ") };
+            self.error(format!("expected an entry point `{}`, got {names}", self.entry))
+        })?;
+        let (entry, uses) = (&points[at], info.get_entry_point(at));
+        if self.is_trusted() && points.len() > 1 {
+            return Err(self.error("a kernel file of this crate has exactly one entry point, `main`".into()));
+        }
         let mut reflection = Reflection {
             bindings: Vec::new(),
             params_binding: None,
@@ -338,8 +381,11 @@ impl Kernel {
             params: Vec::new(),
             workgroup: entry.workgroup_size.iter().product(),
         };
-        for (_, variable) in module.global_variables.iter() {
+        for (handle, variable) in module.global_variables.iter() {
             let Some(binding) = &variable.binding else { continue };
+            if points.len() > 1 && uses[handle].is_empty() {
+                continue;
+            }
             let name = variable.name.clone().unwrap_or_default();
             match variable.space {
                 naga::AddressSpace::Storage { access } => {

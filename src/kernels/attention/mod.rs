@@ -24,6 +24,7 @@ mod dropout;
 pub mod factored;
 mod forward;
 pub mod general;
+pub mod inputs;
 pub mod linear;
 mod suffix;
 mod tiled;

@@ -1,5 +1,6 @@
-//! Device kernels: arguments of indirect dispatches and probes of an adapter's limits; estimates of a GPU's size.
+//! Device kernels: arguments of indirect dispatches, probes of an adapter's limits, and fills and counts of words.
 
 pub(crate) mod cases;
 mod indirect_args;
 pub mod probe;
+pub mod words;

@@ -3,6 +3,7 @@
 pub(crate) mod backward;
 pub(crate) mod factored;
 pub(crate) mod forward;
+pub(crate) mod inputs;
 pub(crate) mod suffix;
 pub(crate) mod weights;
 

@@ -2,3 +2,4 @@
 
 pub(crate) mod indirect_args;
 pub(crate) mod probe;
+pub(crate) mod words;
