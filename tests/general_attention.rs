@@ -3,8 +3,8 @@
 use ketformer::gpu::{DType, Gpu, Plan, View};
 use ketformer::kernels::RandomInputs;
 use ketformer::kernels::attention::general::{
-    BiasStrides, GeneralBackward, GeneralInputs, GeneralScores, GeneralShape, Layout, Layouts, ScoresOf, Strides,
-    general_backward_reference, general_forward_reference, general_scores_reference,
+    BiasStrides, GeneralBackward, GeneralForward, GeneralInputs, GeneralScores, GeneralShape, Layout, Layouts,
+    ScoresOf, Strides, general_backward_reference, general_forward_reference, general_scores_reference,
 };
 use ketformer::{ErrorKind, wgpu};
 
@@ -143,6 +143,49 @@ fn passes_agree_with_the_references_on_a_plain_device() {
 fn tiled_passes_agree_with_the_references() {
     let (device, queue) = device(wgpu::Features::empty());
     passes_agree(&Gpu::from_device(&device, &queue).with_variant("tiled"), DType::F32, 1e-5);
+}
+
+/// Records decoding steps of two layers, which share scratch, over caches of `samples` samples. Returns their outputs after
+/// a comparison with the reference.
+fn decoded(gpu: &Gpu, samples: u32) -> [Vec<f64>; 2] {
+    let application = Application { gpu: gpu.clone(), storage: DType::F32 };
+    let cache = GeneralShape { samples, queries: 1, keys: 1500, heads: 6, width: 80, ..Default::default() };
+    let layouts = Layout::HeadFirst.into();
+    let shape = GeneralShape { key_heads: Some(2), keys_after: Some(0), past: 1400, layouts, ..cache };
+    let mut plan = Plan::new(gpu);
+    let layers = [5, 6].map(|seed| {
+        let mut random = RandomInputs::new(seed);
+        let [of_q, of_k, of_v, of_out] = shape.elements();
+        // The first sample is the same for any number of samples.
+        let mut input = |elements: u64| {
+            let first = random.floats(elements as usize / samples as usize);
+            application.input(&first.repeat(samples as usize))
+        };
+        let [(q, q_held), (k, k_held), (v, v_held)] = [of_q, of_k, of_v].map(&mut input);
+        let out = application.buffer(of_out, DType::F32);
+        let lse = application.buffer(shape.rows(), DType::F32);
+        let forward = GeneralForward { q, k, v, bias: None, key_counts: None, out, lse };
+        forward.record(&mut plan, &shape).unwrap();
+        let inputs = GeneralInputs { q: &q_held, k: &k_held, v: &v_held, bias: None, key_counts: None };
+        (forward.out, general_forward_reference(&inputs, &shape).0)
+    });
+    plan.run().unwrap();
+    layers.map(|(out, expected)| {
+        let found = application.read(&out, expected.len());
+        let error = error(&found, &expected);
+        assert!(error < 1e-5, "{samples}: {error:e}");
+        found
+    })
+}
+
+#[test]
+fn decoding_over_a_long_cache_agrees_with_the_reference_and_does_not_depend_on_other_samples() {
+    let (device, queue) = device(wgpu::Features::empty());
+    let gpu = Gpu::from_device(&device, &queue).with_variant("split");
+    let (one, several) = (decoded(&gpu, 1), decoded(&gpu, 3));
+    for (one, several) in one.iter().zip(&several) {
+        assert!(several.chunks(one.len()).all(|sample| sample == one), "other bits");
+    }
 }
 
 #[test]

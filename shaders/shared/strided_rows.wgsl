@@ -9,12 +9,6 @@ const D_OUT: u32 = 3u;
 // Rows of a head: buffer, index of the first element, distance of rows, number of rows, and width, in elements.
 struct Rows { source: u32, start: u32, step: u32, count: u32, width: u32 }
 
-// The value in the storage type.
-fn cached(value: f32) -> Cache {
-    if (CACHE_BITS == 16u) { return Cache(clamp(value, -CACHE_LARGEST, CACHE_LARGEST)); }
-    return Cache(value);
-}
-
 // Four elements of a row, with zeros past its end. Past the last row, that one is repeated.
 fn load(rows: Rows, row: u32, part: u32) -> vec4<f32> {
     let at = rows.start + min(row, max(rows.count, 1u) - 1u) * rows.step;

@@ -54,8 +54,22 @@ pub fn record_suite(gpu: &Gpu, mut each: impl FnMut(&Plan)) -> Result<()> {
         forward.record(&mut plan, &shape)?;
         AttentionBackward { qkv, out, lse, d_out, delta, d_qkv }.record(&mut plan, &shape)?;
     }
-    for widths in [[4, 4], [8, 8], [16, 16], [32, 32], [64, 64], [128, 128], [40, 256]] {
-        record_general(&mut plan, widths)?;
+    let general = GeneralShape {
+        samples: 4,
+        queries: 256,
+        keys: 256,
+        heads: 8,
+        key_heads: Some(2),
+        softcap: Some(30.0),
+        keys_after: Some(0),
+        ..Default::default()
+    };
+    for [width, value_width] in [[4, 4], [8, 8], [16, 16], [32, 32], [64, 64], [128, 128], [40, 256]] {
+        record_general(&mut plan, &GeneralShape { width, value_width: Some(value_width), ..general })?;
+    }
+    // One query of a cache, of groups of 1, 2 and 4 heads.
+    for (heads, width) in [(2, 64), (4, 128), (8, 64), (8, 128), (8, 256)] {
+        record_general(&mut plan, &GeneralShape { queries: 1, keys: 4096, past: 4095, heads, width, ..general })?;
     }
     record_tokens(&mut plan, 12_288, 65, 384)?;
     record_tokens(&mut plan, 1024, 16_384, 768)?;
@@ -63,20 +77,8 @@ pub fn record_suite(gpu: &Gpu, mut each: impl FnMut(&Plan)) -> Result<()> {
     Ok(())
 }
 
-/// Records general attention with a bias and a softcap, 8 heads of these widths that share 2 of keys.
-fn record_general(plan: &mut Plan, [width, value_width]: [u32; 2]) -> Result<()> {
-    let shape = GeneralShape {
-        samples: 4,
-        queries: 256,
-        keys: 256,
-        heads: 8,
-        key_heads: Some(2),
-        width,
-        value_width: Some(value_width),
-        softcap: Some(30.0),
-        keys_after: Some(0),
-        ..Default::default()
-    };
+/// Records the passes of general attention with a bias.
+fn record_general(plan: &mut Plan, shape: &GeneralShape) -> Result<()> {
     let gpu = plan.gpu().clone();
     let buffer = |label: &str, elements: u64| Ok(gpu.buffer(label, elements)?.view());
     let [of_q, of_k, of_v, of_out] = shape.elements();
@@ -87,8 +89,8 @@ fn record_general(plan: &mut Plan, [width, value_width]: [u32; 2]) -> Result<()>
     let [lse, statistics] = [buffer("lse", shape.rows())?, buffer("statistics", 2 * shape.rows())?];
     let (bias, key_counts) = (Some(buffer("bias", shape.bias_elements())?), None);
     let backward = GeneralBackward { q, k, v, bias, key_counts, out, lse, d_out, statistics, d_q, d_k, d_v };
-    backward.forward().record(plan, &shape)?;
-    backward.record(plan, &shape)
+    backward.forward().record(plan, shape)?;
+    backward.record(plan, shape)
 }
 
 /// Records the kernels of `rows` rows of width `width` over a vocabulary of `tokens`.

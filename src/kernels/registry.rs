@@ -134,6 +134,8 @@ pub static ALL: &[Entry] = &[
     attention::cases::factored::GRADIENT_SCALAR_ENTRY,
     attention::general::cases::forward::FORWARD_SCALAR_ENTRY,
     attention::general::cases::forward::FORWARD_TILED_ENTRY,
+    attention::general::cases::split::SPLIT_ENTRY,
+    attention::general::cases::split::MERGE_ENTRY,
     attention::general::cases::scores::SCORES_ENTRY,
     attention::general::cases::backward::STATISTICS_ENTRY,
     attention::general::cases::backward::BACKWARD_QUERY_SCALAR_ENTRY,

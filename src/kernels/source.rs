@@ -44,6 +44,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("general_backward", include_str!("../../shaders/shared/general_backward.wgsl")),
     ("general_forward", include_str!("../../shaders/shared/general_forward.wgsl")),
     ("general_rows", include_str!("../../shaders/shared/general_rows.wgsl")),
+    ("general_split", include_str!("../../shaders/shared/general_split.wgsl")),
     ("gram", include_str!("../../shaders/shared/gram.wgsl")),
     ("grid", include_str!("../../shaders/shared/grid.wgsl")),
     ("head", include_str!("../../shaders/shared/head.wgsl")),

@@ -16,9 +16,9 @@
 //! Classes are coarse: widths up to 8, 64, 512, …; few or many rows; sequences up to 16, 64, 256, ….
 //!
 //! A test compares all variants with the same reduction order bit by bit (`tests/kernels.rs`). A variant with another
-//! order is only selected by the rule or by name: products and attention in workgroup memory, a norm, an RBM sweep or the
-//! gradient of factored attention without subgroups, and two keys per lane in the short attention backward pass. The
-//! choice between this pass and the pair of kernels over queries and keys also changes the order.
+//! order is only selected by the rule or by name: products and attention in workgroup memory, splits of the keys, a norm,
+//! an RBM sweep or the gradient of factored attention without subgroups, and two keys per lane in the short attention
+//! backward pass. The choice between this pass and the pair of kernels over queries and keys also changes the order.
 //!
 //! A new variant is one line in the list of its kernel, and a match arm where it is recorded if it has another shader.
 //! Tests, `ketformer doctor`, the benchmarks and the tuning iterate over [`super::VARIANTS`].
@@ -259,6 +259,7 @@ impl<S> VariantSelector<S> {
             return "measured to be faster by `ketformer tune`".into();
         }
         match taken.strategy {
+            Strategy::Tiled if gpu.is_software() => "faster than the others at this shape".into(),
             Strategy::Tiled => "a GPU with workgroup memory for the tiles".into(),
             Strategy::Panel => "Mesa's software driver, which reads textures faster than buffers".into(),
             Strategy::Subgroup if taken.any_subgroup_size => {

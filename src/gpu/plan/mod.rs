@@ -349,6 +349,8 @@ pub struct Plan {
     blocks: HashMap<Vec<u8>, (usize, u64)>,
     page_used: u64,
     tables: HashMap<Vec<u32>, Buffer>,
+    /// By label and number of elements.
+    scratch: HashMap<(&'static str, u64), Buffer>,
     live: Option<Live>,
     held: Vec<View>,
 }
@@ -373,6 +375,7 @@ impl Plan {
             blocks: HashMap::new(),
             page_used: PAGE_BYTES,
             tables: HashMap::new(),
+            scratch: HashMap::new(),
             live: None,
             held: Vec::new(),
         }
@@ -544,6 +547,21 @@ impl Plan {
         let buffer = self.gpu.upload(label, &words)?;
         let view = buffer.view();
         self.tables.insert(words, buffer);
+        Ok(view)
+    }
+
+    /// Returns a buffer of `elements` floats for what one launch writes and the next one reads. Requests of one label and
+    /// size share a buffer.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub(crate) fn scratch(&mut self, label: &'static str, elements: u64) -> Result<View> {
+        if let Some(buffer) = self.scratch.get(&(label, elements)) {
+            return Ok(buffer.view());
+        }
+        let buffer = self.gpu.buffer(label, elements)?;
+        let view = buffer.view();
+        self.scratch.insert((label, elements), buffer);
         Ok(view)
     }
 

@@ -1,5 +1,6 @@
 //! Forward pass of general attention.
 
+use super::split::{SPLIT, Splits};
 use super::{FORWARD_SELECTOR, GeneralShape, Operands, groups, spec, tile_params};
 use crate::error::Result;
 use crate::gpu::{Bind, Cost, DType, Kernel, Launch, Plan, View, bind};
@@ -45,6 +46,10 @@ impl GeneralForward {
     }
 
     pub(super) fn record_variant(&self, plan: &mut Plan, shape: &GeneralShape, variant: &Variant) -> Result<()> {
+        if variant.launches == Some(SPLIT.name) {
+            let scratch = Splits::new(plan, shape, self.key_counts.is_some())?;
+            return self.record_splits(plan, shape, &scratch);
+        }
         let (strategy, sizes) = (variant.strategy, [shape.queries, shape.heads, shape.value_width()]);
         let kernel = if strategy == Strategy::Tiled { &FORWARD_TILED } else { &FORWARD_SCALAR };
         let [.., out] = shape.strides();

@@ -17,8 +17,9 @@
 //!
 //! Arithmetic is f32. Queries, keys, values, outputs and their gradients are f32 or all f16. The kernels need
 //! no subgroups and run on WebGPU's default limits: with tiles in workgroup memory on GPUs, and with one query or key per
-//! invocation on CPUs for narrow heads (`selection.rs`). Each output has one writer and sums have a fixed order. The
-//! gradient of the keys adds the heads of a group in order.
+//! invocation on CPUs for narrow heads (`selection.rs`). The forward pass of few queries over many keys, a decoding step,
+//! runs over splits of the keys (`split.rs`). Each output has one writer and sums have a fixed order. The gradient of the
+//! keys adds the heads of a group in order.
 //!
 //! The kernels of [`super::AttentionForward`] are faster for the rows [q | k | v] of one sequence.
 
@@ -29,6 +30,7 @@ mod layout;
 mod reference;
 mod scores;
 mod selection;
+mod split;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{DType, Groups, Kernel, Param, View};

@@ -1,25 +1,38 @@
-//! Variants of the kernels of general attention: tiles in workgroup memory for GPUs, wide heads and many keys, and one query
-//! or key per invocation for CPUs, where a tile of 32 × 64 pairs takes as long for a few of them.
+//! Variants of the kernels of general attention: tiles in workgroup memory for GPUs, wide heads and many keys, one query or
+//! key per invocation for CPUs, where a tile of 32 × 64 pairs takes as long for a few of them, and splits of the keys for
+//! the forward pass of few queries.
 
 use super::super::class;
-use super::GeneralShape;
+use super::{GeneralShape, split};
 use crate::gpu::Gpu;
 use crate::kernels::device::probe::MOST_ITERATIONS;
 use crate::kernels::strategy::Strategy;
 use crate::kernels::tiled::is_default;
 use crate::kernels::variant::{Selection, Variant, VariantSelector, Variants};
 
-pub(crate) static FORWARD_SELECTOR: VariantSelector<GeneralShape> = selector("attention_general_forward");
-pub(crate) static BACKWARD_QUERY_SELECTOR: VariantSelector<GeneralShape> = selector("attention_general_backward_query");
-pub(crate) static BACKWARD_KEY_SELECTOR: VariantSelector<GeneralShape> = selector("attention_general_backward_key");
+pub(crate) static FORWARD_SELECTOR: VariantSelector<GeneralShape> =
+    selector("attention_general_forward", &[TILED, SCALAR, SPLIT], forward_rule);
+pub(crate) static BACKWARD_QUERY_SELECTOR: VariantSelector<GeneralShape> =
+    selector("attention_general_backward_query", &[TILED, SCALAR], rule);
+pub(crate) static BACKWARD_KEY_SELECTOR: VariantSelector<GeneralShape> =
+    selector("attention_general_backward_key", &[TILED, SCALAR], rule);
 
 /// Largest width of a head in the registers of an invocation.
 const MOST_SCALAR_WIDTH: u32 = 64;
 
-const ALL: &[Variant] = &[Variant::tiled("tiled", 0).reduction_order(1), Variant::scalar("scalar", 1)];
+/// Maximum number of queries of a head for which splits are the default. Tiles have 32.
+const MOST_SPLIT_QUERIES: u32 = 8;
 
-const fn selector(kernel: &'static str) -> VariantSelector<GeneralShape> {
-    VariantSelector { variants: Variants { kernel, least_lanes: 1, all: ALL }, class: class_of, rule, requirement }
+const TILED: Variant = Variant::tiled("tiled", 0).reduction_order(1);
+const SCALAR: Variant = Variant::scalar("scalar", 1);
+const SPLIT: Variant = Variant::tiled("split", 1).reduction_order(2).launching("attention_general_forward_split");
+
+const fn selector(
+    kernel: &'static str,
+    all: &'static [Variant],
+    rule: fn(&Gpu, &GeneralShape) -> Selection,
+) -> VariantSelector<GeneralShape> {
+    VariantSelector { variants: Variants { kernel, least_lanes: 1, all }, class: class_of, rule, requirement }
 }
 
 /// The wider one of queries and values.
@@ -28,13 +41,32 @@ fn widest(shape: &GeneralShape) -> u32 {
 }
 
 fn class_of(shape: &GeneralShape) -> String {
-    class(shape.keys, widest(shape))
+    let few = if shape.queries <= MOST_SPLIT_QUERIES { "few queries of " } else { "" };
+    format!("{few}{}", class(shape.keys, widest(shape)))
 }
 
 /// Scalar on CPUs if compilation is short, or if most of a tile would be empty.
 fn rule(gpu: &Gpu, shape: &GeneralShape) -> Selection {
     let pays = widest(shape) <= 32 || shape.queries.min(shape.keys) < 16;
     if is_default(gpu) || !pays { (Strategy::Tiled, 0, 1) } else { (Strategy::Scalar, 1, 1) }
+}
+
+/// Splits for few queries: on GPUs if there are several splits, on CPUs if the scalar variant cannot run or leaves cores
+/// idle.
+fn forward_rule(gpu: &Gpu, shape: &GeneralShape) -> Selection {
+    let pays = if is_default(gpu) {
+        shape.splits(true) > 1
+    } else {
+        requirement(gpu, shape, &SCALAR).is_some() || leaves_cores_idle(shape)
+    };
+    if pays && shape.queries <= MOST_SPLIT_QUERIES { (Strategy::Tiled, 1, 1) } else { rule(gpu, shape) }
+}
+
+/// Whether the queries of long and wide keys are a few workgroups of the scalar variant, and fill those of the splits. As
+/// measured, both then take the same time per core; without that, splits take up to three times as long.
+fn leaves_cores_idle(shape: &GeneralShape) -> bool {
+    let fills = || shape.queries * (shape.heads / shape.key_heads()) >= split::MOST_ROWS;
+    shape.rows() <= 8 * 64 && fills() && widest(shape) > 32 && shape.splits(true) >= 4
 }
 
 /// CPU drivers silently end a shader after 65,535 loop iterations. For a tile of 64 pairs they count fewer than
@@ -45,6 +77,7 @@ fn requirement(gpu: &Gpu, shape: &GeneralShape, variant: &Variant) -> Option<Str
     let most_tiled = 64 * (MOST_ITERATIONS / tile_iterations(shape));
     let long = |most: u32| format!("at most {most} keys, and queries of a group of heads, got {pairs}");
     match variant.strategy {
+        _ if *variant == SPLIT => split_requirement(gpu, shape),
         Strategy::Scalar if widest(shape) > MOST_SCALAR_WIDTH => {
             Some(format!("heads of width {MOST_SCALAR_WIDTH} at most, got {}", widest(shape)))
         }
@@ -52,6 +85,18 @@ fn requirement(gpu: &Gpu, shape: &GeneralShape, variant: &Variant) -> Option<Str
         Strategy::Tiled if gpu.is_software() && pairs > most_tiled => Some(long(most_tiled)),
         _ => None,
     }
+}
+
+/// Scratch within a binding and, on CPUs, few enough splits for an invocation of the merge.
+fn split_requirement(gpu: &Gpu, shape: &GeneralShape) -> Option<String> {
+    let [part, part_sum] = shape.split_elements(true);
+    let elements = part.max(part_sum);
+    let most = (gpu.limits().max_storage_buffer_binding_size / 4).min(u32::MAX.into());
+    if elements > most {
+        return Some(format!("scratch of at most {most} elements, got {elements}"));
+    }
+    let (seen, most) = (shape.most_seen(), MOST_ITERATIONS / split::MERGE_ITERATIONS * split::MERGE_KEYS);
+    (gpu.is_software() && seen > most).then(|| format!("at most {most} keys that queries of a sample see, got {seen}"))
 }
 
 /// Upper bound of the loop iterations of a tile of 64 pairs, for each of the products over both widths. Measured on
@@ -83,7 +128,50 @@ mod tests {
         assert_eq!(taken(&gpu, shape(64, 16)).unwrap(), "scalar");
         assert_eq!(taken(&gpu, shape(64, 100)).unwrap(), "tiled");
         assert_eq!(taken(&gpu, shape(50_000, 64)).unwrap(), "scalar");
-        let error = taken(&gpu, shape(100_000, 256)).unwrap_err().to_string();
+        assert_eq!(taken(&gpu, shape(100_000, 256)).unwrap(), "split");
+        let error = BACKWARD_QUERY_SELECTOR.take(&gpu, &shape(100_000, 256)).unwrap_err().to_string();
         assert!(error.contains("tiled requires at most 12608 keys") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn few_queries_of_many_keys_take_splits() {
+        let decode = |keys, width| GeneralShape {
+            samples: 1,
+            queries: 1,
+            keys,
+            heads: 32,
+            key_heads: Some(8),
+            width,
+            ..Default::default()
+        };
+        let gpu = Gpu::new().unwrap();
+        let taken = |gpu: &Gpu, shape: &GeneralShape| FORWARD_SELECTOR.take(gpu, shape).map(|variant| variant.name);
+        let window = GeneralShape { keys_before: Some(100), keys_after: Some(0), ..decode(4096, 128) };
+        let many = GeneralShape { queries: MOST_SPLIT_QUERIES + 1, ..decode(4096, 128) };
+        let planned = Gpu::planning(&GpuFigures::ALL[0]).unwrap();
+        for (shape, name) in
+            [(decode(128, 128), "tiled"), (decode(129, 128), "split"), (window, "tiled"), (many, "tiled")]
+        {
+            assert_eq!(taken(&planned, &shape).unwrap(), name, "{shape:?}");
+        }
+        let wide = GeneralShape { samples: 1 << 12, queries: 8, ..decode(1 << 16, 256) };
+        assert!(split_requirement(&planned, &wide).unwrap().contains("scratch"));
+        assert_eq!(taken(&planned, &wide).unwrap(), "tiled");
+        if gpu.is_software() {
+            for (shape, name) in [
+                (decode(4096, 64), "split"),
+                (decode(4096, 32), "scalar"),
+                (decode(256, 64), "scalar"),
+                (GeneralShape { key_heads: None, ..decode(4096, 64) }, "scalar"),
+                (GeneralShape { samples: 17, ..decode(4096, 64) }, "scalar"),
+                (decode(70_000, 64), "split"),
+                (decode(64, 128), "split"),
+                (decode(1 << 20, 64), "split"),
+            ] {
+                assert_eq!(taken(&gpu, &shape).unwrap(), name, "{shape:?}");
+            }
+            let error = split_requirement(&gpu, &GeneralShape { samples: 1, ..decode(1 << 23, 1) }).unwrap();
+            assert!(error.contains("keys that queries of a sample see"), "{error}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::{GeneralCase, Made, variant_cases};
 use crate::gpu::Plan;
 use crate::kernels::attention::general::forward::{FORWARD_SCALAR, FORWARD_TILED, GeneralForward};
 use crate::kernels::attention::general::{FORWARD_SELECTOR, general_forward_reference};
+use crate::kernels::case::Record;
 use crate::kernels::variant::Variant;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected};
 
@@ -20,12 +21,17 @@ pub(crate) const FORWARD_TILED_ENTRY: Entry = Entry {
 };
 
 fn case(case: GeneralCase, variant: Variant) -> Case {
-    let made = Made::new(&case);
-    let (out, lse) = general_forward_reference(&made.inputs(), &case.shape);
-    let outputs = vec![("out", case.expected(out, 1e-5)), ("lse", Expected::Near { values: lse, tolerance: 1e-5 })];
-    let (name, shape) = (case.name(), case.shape);
+    let shape = case.shape;
     let record = move |plan: &mut Plan, buffers: &CaseBuffers| {
         GeneralForward::from_case(buffers)?.record_variant(plan, &shape, &variant)
     };
-    Case { name, inputs: made.buffers, outputs, record: Box::new(record) }.of_variant(&variant)
+    recorded(&case, Box::new(record)).of_variant(&variant)
+}
+
+/// A case of a variant that `record` records.
+pub(super) fn recorded(case: &GeneralCase, record: Record) -> Case {
+    let made = Made::new(case);
+    let (out, lse) = general_forward_reference(&made.inputs(), &case.shape);
+    let outputs = vec![("out", case.expected(out, 1e-5)), ("lse", Expected::Near { values: lse, tolerance: 1e-5 })];
+    Case { name: case.name(), inputs: made.buffers, outputs, record }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod backward;
 pub(crate) mod forward;
 pub(crate) mod scores;
+pub(crate) mod split;
 
 use crate::gpu::{DType, Gpu, Kernel};
 use crate::kernels::attention::cases::random_qkv;
@@ -61,10 +62,21 @@ fn shape_of([samples, queries, keys, heads, key_heads, width, value_width]: Size
     }
 }
 
-/// All cases: each of [`SIZES`] in a few of the options, which take turns, f16 where the adapter has it, and large sizes.
+/// A case without options.
+fn plain(shape: GeneralShape) -> GeneralCase {
+    GeneralCase { shape, biased: false, counted: false, storage: DType::F32 }
+}
+
+/// All cases: each of [`SIZES`] in a few of the options, and large sizes.
 pub(crate) fn general_cases(gpu: &Gpu) -> Vec<GeneralCase> {
+    let large = [(LONG, 4990), (MANY, 1)];
+    let large = large.map(|(sizes, past)| plain(GeneralShape { keys_after: Some(0), past, ..shape_of(sizes) }));
+    option_cases(gpu, SIZES).into_iter().chain(large).collect()
+}
+
+/// Each of `sizes` in a few of the options, which take turns, and f16 where the adapter has it.
+fn option_cases(gpu: &Gpu, sizes: &[Sizes]) -> Vec<GeneralCase> {
     let storages: &[DType] = if has_half(gpu) { &[DType::F32, DType::F16] } else { &[DType::F32] };
-    let plain = |shape| GeneralCase { shape, biased: false, counted: false, storage: DType::F32 };
     let of_sizes = |(turn, sizes): (usize, &Sizes)| {
         let shape = shape_of(*sizes);
         let [samples, queries, keys, heads, ..] = *sizes;
@@ -86,9 +98,7 @@ pub(crate) fn general_cases(gpu: &Gpu) -> Vec<GeneralCase> {
         cases.extend(half.map(|storage| GeneralCase { biased: true, storage: *storage, ..plain(biased) }));
         cases
     };
-    let large = [(LONG, 4990), (MANY, 1)];
-    let large = large.map(|(sizes, past)| plain(GeneralShape { keys_after: Some(0), past, ..shape_of(sizes) }));
-    SIZES.iter().enumerate().flat_map(of_sizes).chain(large).collect()
+    sizes.iter().enumerate().flat_map(of_sizes).collect()
 }
 
 /// All cases that a variant launching `kernel` can run.
