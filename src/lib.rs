@@ -86,6 +86,7 @@
 #![warn(missing_docs, unnameable_types, unreachable_pub)]
 #![cfg_attr(not(feature = "runs"), allow(dead_code, unused_imports, reason = "helpers of modules that are left out"))]
 
+pub mod arena;
 #[cfg(not(target_arch = "wasm32"))]
 mod atomic_write;
 #[cfg(feature = "runs")]

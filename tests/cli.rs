@@ -582,31 +582,34 @@ fn every_family_trains_and_is_evaluated() {
 #[test]
 fn a_benchmark_is_written_and_compared() {
     let folder = TempDir::new().unwrap();
-    let line = "bench attention --shape 2x2x4x4 --runs 1 --warmup 0 --json new.json --csv new.csv";
+    let line = "bench attention --shape 2x2x4x4 --runs 1 --min-time 0 --json new.json --csv new.csv";
     let ended = succeeds(folder.path(), line);
-    assert!(ended.stderr.contains("attention_forward causal 2x2x4x4"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("ketformer rows forward causal 2x2x4x4"), "{}", ended.stderr);
     let json: serde_json::Value = serde_json::from_slice(&fs::read(folder.path().join("new.json")).unwrap()).unwrap();
     let rows = json["rows"].as_array().unwrap();
-    // Causal and full, each forward and with backward, a decoding step, suffixes; for linear attention only causal
-    // ones.
-    assert_eq!(rows.len(), 10);
+    // Rows [q | k | v], and separate queries, keys and values, each forward and with backward.
+    assert_eq!(rows.len(), 4);
     for row in rows {
         assert!(row["median_ms"].as_f64().unwrap() > 0.0 && row["error"].is_null(), "{row}");
         assert!(row["max_error"].as_f64().unwrap() < 1e-4 && row["gflops"].as_f64().unwrap() > 0.0, "{row}");
         assert!(["timestamp", "host"].contains(&row["clock"].as_str().unwrap()), "{row}");
-        for text in ["kernel", "variant", "shape", "adapter", "driver", "commit", "launched"] {
+        for text in
+            ["kernel", "variant", "shape", "adapter", "driver", "commit", "launched", "date", "os", "cpu", "wgpu"]
+        {
             assert!(!row[text].as_str().unwrap().is_empty(), "{text}: {row}");
         }
-        for number in ["median_ms", "spread", "gflops", "gbytes_per_s", "percent_of_peak", "max_error"] {
+        for number in ["median_ms", "cold_ms", "spread", "gflops", "gbytes_per_s", "percent_of_peak", "intensity"] {
             assert!(row[number].as_f64().unwrap() >= 0.0, "{number}: {row}");
         }
-        // Linear attention has a single variant, which is not named.
-        let has_variants = row["kernel"].as_str().unwrap().starts_with("attention");
-        assert_eq!(row["launched"].as_str().unwrap().contains(" as "), has_variants, "{row}");
+        assert_eq!((&row["status"], &row["deterministic"]), (&"PASSED".into(), &true.into()), "{row}");
+        assert!(row["launched"].as_str().unwrap().contains(" as "), "{row}");
+        // 3.5 times the operations of the forward pass, whatever the kernels recompute.
+        let passes = if row["pass"] == "forward" { 1.0 } else { 3.5 };
+        assert_eq!(row["flops"].as_f64().unwrap(), passes * 4.0 * 160.0, "{row}");
         assert!(ended.stdout.contains(row["kernel"].as_str().unwrap()));
     }
     assert!(json["limits"]["gflops"].as_f64().unwrap() > 0.0);
-    assert_eq!(fs::read_to_string(folder.path().join("new.csv")).unwrap().lines().count(), 11);
+    assert_eq!(fs::read_to_string(folder.path().join("new.csv")).unwrap().lines().count(), 5);
 
     // An older file with implausible times.
     let mut old = json.clone();
@@ -614,7 +617,7 @@ fn a_benchmark_is_written_and_compared() {
         row["median_ms"] = 1e9.into();
     }
     fs::write(folder.path().join("old.json"), old.to_string()).unwrap();
-    let again = "bench attention --shape 2x2x4x4 --runs 1 --warmup 0 --quiet --compare old.json";
+    let again = "bench attention --shape 2x2x4x4 --pass forward --runs 1 --min-time 0 --quiet --compare old.json";
     let ended = succeeds(folder.path(), again);
     assert_eq!(ended.stderr, "");
     assert!(ended.stdout.contains("old/new") && ended.stdout.contains("1000000000.0000"), "{}", ended.stdout);
@@ -653,10 +656,16 @@ fn scaling_is_measured_and_drawn() {
 fn benchmarks_that_cannot_be_are_refused() {
     for (line, words) in [
         ("bench atention", ["attention", "atention"]),
-        ("bench attention --shape 2x2x4x129", ["129", "128"]),
-        ("bench attention --shape 2x2x4", ["expected 4", "256x8x16x16"]),
-        ("bench attention --shape 2x0x4x4", ["2x0x4x4", "at least 1"]),
-        ("bench attention --shape 70000x70000x8x8", ["70000x70000x8x8", "limit"]),
+        ("bench suffix --shape 2x2x4x129", ["129", "128"]),
+        ("bench attention --shape 2x2x4", ["2x2x4", "1x32/8x2048x128"]),
+        ("bench attention --shape 2x0x4x4", ["2x0x4x4", "not a shape"]),
+        ("bench attention --shape 70000x70000x8x8", ["70000x70000x8x8", "possible"]),
+        ("bench attention --suite shorter", ["shorter", "standard"]),
+        ("bench attention --suite short --shape 2x2x4x4", ["--suite", "--shape"]),
+        ("bench attention --mask banded", ["banded", "causal"]),
+        ("bench attention --suite decode --pass forward-backward", ["mask and pass", "suite"]),
+        ("bench attention --dtype bf16", ["bf16", "f16"]),
+        ("bench matmul --mask full", ["--mask", "bench attention"]),
         ("bench --shape 2x2x4x4", ["2x2x4x4", "several subjects"]),
         ("bench limits --shape 2x2", ["limits", "no shape"]),
         ("bench categorical --shape 8x17", ["17", "powers of two"]),
@@ -677,6 +686,7 @@ fn benchmarks_that_cannot_be_are_refused() {
     for (line, words) in [
         // Beyond the limit of any adapter, but within the range of 32-bit indices.
         ("bench matmul --shape 50000x50000x4", ["bytes", "max_"]),
+        ("bench attention --kernel missing.wgsl", ["missing.wgsl", "WGSL"]),
         ("bench attention --compare missing.json", ["missing.json", "--json"]),
         ("bench attention --compare foreign.json", ["foreign.json", "--json"]),
         ("bench attention --json no/such/folder.json", ["folder.json", "exists"]),

@@ -4,17 +4,18 @@
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may use in addition to itself and `error`.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("gpu", &[]),
     ("physics", &[]),
     ("kernels", &["gpu"]),
+    ("arena", &["gpu", "kernels"]),
     ("model", &["gpu", "kernels", "physics"]),
     ("vmc", &["gpu", "kernels", "physics", "model"]),
     ("gpt", &["gpu", "kernels", "model", "vmc"]),
     ("text", &["kernels", "gpt"]),
     ("run", &["gpu", "kernels", "physics", "model", "vmc", "gpt", "text"]),
-    ("bench", &["gpu", "kernels", "physics", "model", "vmc", "gpt"]),
-    ("cli", &["gpu", "kernels", "physics", "model", "vmc", "gpt", "text", "run", "bench"]),
+    ("bench", &["gpu", "kernels", "arena", "physics", "model", "vmc", "gpt"]),
+    ("cli", &["gpu", "kernels", "arena", "physics", "model", "vmc", "gpt", "text", "run", "bench"]),
 ];
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
@@ -72,7 +73,7 @@ fn rooms_keep_to_their_words() {
             words.iter().for_each(|word| assert!(!code.contains(word), "{file} contains {word}"));
         }
     }
-    for (file, text) in ["kernels", "model", "vmc", "physics", "run", "bench"].into_iter().flat_map(files_of) {
+    for (file, text) in ["kernels", "arena", "model", "vmc", "physics", "run", "bench"].into_iter().flat_map(files_of) {
         for builder in ["create_bind_group", "create_compute_pipeline", "create_shader_module"] {
             assert!(!code(&text).contains(builder), "{file}: only gpu/ builds pipelines and bind groups");
         }

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::curve::ScalingCurve;
-use super::limits::Limits;
-use super::row::BenchRow;
+use crate::arena::{BenchRow, Limits, Status};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Results of a benchmark.
@@ -57,37 +56,102 @@ pub(super) fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]], left: us
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// Cells of a row of a printed table.
+fn cells(row: &BenchRow) -> [String; COLUMNS] {
+    let dash = || String::from("-");
+    let launched = row.error.as_ref().and_then(|error| error.lines().next()).unwrap_or(&row.launched);
+    // With all pairs of causal attention, as others count.
+    let of_all_pairs = row.flops_of_all_pairs.zip(row.median_ms).map(|(flops, ms)| flops / ms / 1e6);
+    [
+        row.kernel.clone(),
+        row.variant.clone(),
+        row.shape.clone(),
+        if row.dtype.is_empty() { dash() } else { row.dtype.clone() },
+        row.status.to_string(),
+        cell(row.median_ms, 4),
+        cell(row.spread.map(|spread| 100.0 * spread), 0),
+        cell(row.cold_ms, 4),
+        cell(row.gflops, 2),
+        cell(of_all_pairs, 2),
+        cell(row.gbytes_per_s, 2),
+        cell(row.intensity, 1),
+        cell(row.percent_of_peak, 1),
+        row.max_error.map_or_else(dash, |error| format!("{error:.1e}")),
+        row.deterministic.map_or_else(dash, |same| if same { "yes" } else { "no" }.into()),
+        cell(row.first_use_ms, 1),
+        row.clock.clone().unwrap_or_else(dash),
+        launched.into(),
+    ]
+}
+
+/// Columns of a printed table.
+const COLUMNS: usize = 18;
+
+/// Aligned rows without the columns in which every cell is a dash.
+fn without_empty_columns(rows: Vec<[String; COLUMNS]>) -> String {
+    let is_kept = |column: &usize| rows.len() == 1 || rows[1..].iter().any(|row| row[*column] != "-");
+    let kept: Vec<usize> = (0..COLUMNS).filter(is_kept).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let line = |row: &[String; COLUMNS]| {
+        let cell = |column: &usize| {
+            let (text, width) = (&row[*column], width(*column));
+            if LEFT.contains(column) { format!("{text:<width$}") } else { format!("{text:>width$}") }
+        };
+        kept.iter().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_string()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Columns of words, which are left-aligned.
+const LEFT: [usize; 6] = [0, 1, 2, 3, 4, 17];
+
+/// A drift in percent above which, and beyond the spread, a device has become slower.
+const DRIFT: f64 = 5.0;
+
+/// A note on a row whose times grew while they were measured.
+fn drift_note(row: &BenchRow) -> Option<String> {
+    let drift = row.drift_percent.filter(|drift| *drift > DRIFT.max(100.0 * row.spread.unwrap_or(0.0)))?;
+    let (kernel, shape) = (&row.kernel, &row.shape);
+    Some(format!(
+        "{kernel} {shape} became {drift:.0} % slower while it was measured: the adapter is too warm or busy; measure again"
+    ))
+}
+
 impl BenchReport {
-    /// Whether a row has an error instead of numbers.
+    /// Whether a kernel failed.
     pub fn has_errors(&self) -> bool {
-        self.rows.iter().any(|row| row.error.is_some())
+        self.rows.iter().any(|row| row.status.is_fault())
     }
 
-    /// Formats the rows as a table with errors in the last column and the notes below.
+    /// Formats the rows as a table with statuses and errors, and the notes below.
     pub fn table(&self) -> String {
         let header = [
-            "kernel", "variant", "shape", "ms", "spread %", "GFLOP/s", "GB/s", "% peak", "error", "first ms", "clock",
+            "kernel",
+            "variant",
+            "shape",
+            "type",
+            "status",
+            "ms",
+            "spread %",
+            "cold ms",
+            "GFLOP/s",
+            "of all pairs",
+            "GB/s",
+            "FLOP/B",
+            "% peak",
+            "error",
+            "same bits",
+            "first ms",
+            "clock",
             "launched",
         ];
         let mut rows = vec![header.map(String::from)];
-        rows.extend(self.rows.iter().map(|row| {
-            [
-                row.kernel.clone(),
-                row.variant.clone(),
-                row.shape.clone(),
-                cell(row.median_ms, 4),
-                cell(row.spread.map(|spread| 100.0 * spread), 0),
-                cell(row.gflops, 2),
-                cell(row.gbytes_per_s, 2),
-                cell(row.percent_of_peak, 1),
-                row.max_error.map_or_else(|| "-".into(), |error| format!("{error:.1e}")),
-                cell(row.first_use_ms, 1),
-                row.clock.clone().unwrap_or_else(|| "-".into()),
-                row.error.clone().unwrap_or_else(|| row.launched.clone()),
-            ]
-        }));
-        let mut text = aligned(&rows, 3);
-        for note in &self.notes {
+        rows.extend(self.rows.iter().map(cells));
+        let (rows, mut text) = (without_empty_columns(rows), String::new());
+        text += &rows;
+        let long = self.rows.iter().filter_map(|row| row.error.as_ref().filter(|error| error.contains('\n')));
+        let slower = self.rows.iter().filter_map(drift_note);
+        for note in long.cloned().chain(slower).chain(self.notes.iter().cloned()) {
             text += &format!("\n{note}");
         }
         text
@@ -95,9 +159,7 @@ impl BenchReport {
 
     /// Formats the rows as CSV.
     pub fn csv(&self) -> String {
-        let lines: Vec<String> =
-            std::iter::once(BenchRow::csv_header()).chain(self.rows.iter().map(BenchRow::csv)).collect();
-        lines.join("\n") + "\n"
+        BenchRow::csv(&self.rows)
     }
 
     /// Formats the report as JSON.
@@ -115,10 +177,15 @@ impl BenchReport {
     /// # Errors
     /// [`ErrorKind::File`] for any other text.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|e| {
+        let mut report: Self = serde_json::from_str(text).map_err(|e| {
             let message = format!("bench: {name} is not a benchmark; give the text of BenchReport::json");
             Error::new(ErrorKind::File, message).caused_by(e)
-        })
+        })?;
+        // Files of earlier versions have no status.
+        for row in report.rows.iter_mut().filter(|row| row.error.is_some() && row.status.passed()) {
+            row.status = Status::IncorrectNumerical;
+        }
+        Ok(report)
     }
 
     /// Rows that have a time in both reports, matched by kernel, variant and shape.
@@ -138,7 +205,7 @@ impl BenchReport {
         }
         let header = ["kernel", "variant", "shape", "old ms", "new ms", "old/new", "adapter and commit"];
         let mut rows = vec![header.map(String::from)];
-        let origin = |row: &BenchRow| format!("{} {}", row.adapter, row.commit);
+        let origin = |row: &BenchRow| format!("{} {}", row.environment.adapter, row.environment.commit);
         rows.extend(compared.iter().map(|Compared { row, old_ms, ratio }| {
             let then = old.rows.iter().find(|other| row.is_same_subject(other)).map(origin).unwrap_or_default();
             let now = origin(row);
@@ -159,25 +226,21 @@ impl BenchReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arena::Environment;
 
     fn row(kernel: &str, shape: &str, median_ms: Option<f64>) -> BenchRow {
+        let environment = Environment { adapter: "llvmpipe".into(), commit: "0123abc".into(), ..Default::default() };
         BenchRow {
             kernel: kernel.into(),
             variant: "causal".into(),
             shape: shape.into(),
             median_ms,
-            spread: median_ms.map(|_| 0.1),
-            gflops: median_ms.map(|ms| 1.0 / ms),
-            gbytes_per_s: None,
             percent_of_peak: Some(12.5),
-            max_error: Some(1e-7),
-            first_use_ms: Some(123.0),
-            clock: Some("host".into()),
             launched: format!("{kernel} \"scalar\", second"),
+            status: if median_ms.is_some() { Status::Passed } else { Status::IncorrectNumerical },
             error: median_ms.is_none().then(|| "wrong".into()),
-            adapter: "llvmpipe (LLVM 15.0.6, 256 bits)".into(),
-            driver: "Vulkan".into(),
-            commit: "0123abc".into(),
+            environment,
+            ..BenchRow::default()
         }
     }
 
@@ -206,14 +269,12 @@ mod tests {
     }
 
     #[test]
-    fn csv_has_a_field_for_every_column() {
-        let text = report(vec![row("attention_forward", "2x2x4x4", Some(2.0)), row("broken", "1", None)]).csv();
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 3);
-        assert!(lines[1].contains("\"attention_forward \"\"scalar\"\", second\""), "{}", lines[1]);
-        // Every line has the same number of commas outside quotes.
-        let commas = |line: &str| line.split('"').step_by(2).map(|part| part.matches(',').count()).sum::<usize>();
-        assert!(lines.iter().all(|line| commas(line) == commas(lines[0])), "{text}");
+    fn throttling_is_noted() {
+        let mut slow = row("a", "2", Some(1.0));
+        (slow.drift_percent, slow.spread) = (Some(12.0), Some(0.05));
+        assert!(report(vec![slow.clone()]).table().contains("a 2 became 12 % slower"));
+        slow.spread = Some(0.2);
+        assert!(!report(vec![slow]).table().contains("slower"));
     }
 
     #[test]
@@ -222,6 +283,7 @@ mod tests {
         assert!(found.has_errors());
         let table = found.table();
         let line = table.lines().nth(1).unwrap();
-        assert!(line.ends_with("wrong") && line.contains(" - "), "{line}");
+        assert!(line.ends_with("wrong") && line.contains("INCORRECT_NUMERICAL"), "{line}");
+        assert!(!table.contains("cold ms") && !table.contains("GB/s"), "columns without values: {table}");
     }
 }

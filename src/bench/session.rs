@@ -6,13 +6,12 @@ use std::time::Instant;
 use super::config::BenchConfig;
 use super::curve::ScalingCurve;
 use super::gate::affordable;
-use super::limits::Limits;
-use super::provenance::Provenance;
+use super::key::RowKey;
 use super::report::BenchReport;
-use super::row::{BenchRow, RowKey};
 use super::tuning::race::VariantRace;
+use crate::arena::{BenchRow, Environment, Limits, Status, quartiles};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::{Buffer, Cost, Gpu, Plan, Profile, Timing, VariantSelection, View};
+use crate::gpu::{Buffer, Cost, DType, Gpu, Plan, Profile, Timing, VariantSelection, View};
 use crate::kernels::{Comparison, POISON, RandomInputs};
 
 pub(super) struct Bench<'a> {
@@ -26,7 +25,7 @@ pub(super) struct Bench<'a> {
     /// Results of the first cases of each kernel, for passes of many kernels.
     pub gated: BTreeMap<&'static str, Vec<Comparison>>,
     rows: Vec<BenchRow>,
-    origin: Provenance,
+    environment: Environment,
     /// Forced variant of the measured kernels.
     pub variant: Option<String>,
     selections: Vec<VariantSelection>,
@@ -48,7 +47,7 @@ impl<'a> Bench<'a> {
             notes: Vec::new(),
             curves: Vec::new(),
             rows: Vec::new(),
-            origin: Provenance::of(gpu),
+            environment: Environment::of(gpu),
             seed: config.seed,
             gated: BTreeMap::new(),
             variant: None,
@@ -105,6 +104,10 @@ impl<'a> Bench<'a> {
     pub(super) fn tell(&mut self, title: &RowKey) {
         let words = [title.kernel, &title.variant, &title.shape];
         let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        self.tell_words(&words);
+    }
+
+    pub(super) fn tell_words(&mut self, words: &[&str]) {
         (self.progress)(&words.join(" "));
     }
 
@@ -150,7 +153,7 @@ impl<'a> Bench<'a> {
             Err(error) if self.variant.is_some() && error.kind() == ErrorKind::Shape => {
                 // The forced variant does not support this shape.
                 let mut row = self.row(&title, String::new());
-                row.error = Some(error.to_string());
+                (row.status, row.error) = (Status::Unsupported, Some(error.to_string()));
                 self.rows.push(row);
                 return Ok(());
             }
@@ -171,6 +174,7 @@ impl<'a> Bench<'a> {
         row.first_use_ms = Some(start.elapsed().as_secs_f64() * 1e3);
         let measured = check(self.gpu)?;
         row.error = self.verdict(&measured);
+        row.status = if row.error.is_some() { Status::IncorrectNumerical } else { Status::Passed };
         row.max_error = measured.iter().map(|m| m.error).reduce(f64::max).filter(|error| error.is_finite());
         if row.error.is_none() {
             let cost = Cost { flops: flops.unwrap_or(plan.cost().flops), ..plan.cost() };
@@ -199,32 +203,26 @@ impl<'a> Bench<'a> {
             kernel: title.kernel.into(),
             variant: title.variant.clone(),
             shape: title.shape.clone(),
-            median_ms: None,
-            spread: None,
-            gflops: None,
-            gbytes_per_s: None,
-            percent_of_peak: None,
-            max_error: None,
-            first_use_ms: None,
-            clock: None,
+            dtype: DType::F32.to_string(),
+            warmup: self.profile.warmup,
             launched,
-            error: None,
-            adapter: self.origin.adapter.clone(),
-            driver: self.origin.driver.clone(),
-            commit: self.origin.commit.clone(),
+            seed: self.seed,
+            environment: self.environment.clone(),
+            ..BenchRow::default()
         }
     }
 
     /// Fills in the times and rates of a row.
     pub(super) fn fill(&self, row: &mut BenchRow, timing: &Timing, cost: Cost) {
-        let ms = timing.median();
-        let rate = |amount: f64| (amount > 0.0 && ms > 0.0).then(|| amount / ms / 1e6);
-        row.median_ms = Some(ms);
-        row.spread = Some(timing.spread()).filter(|spread| spread.is_finite());
-        row.gflops = rate(cost.flops);
-        row.gbytes_per_s = rate(cost.bytes);
-        row.percent_of_peak = self.limits.percent(cost, ms);
+        let [low, median, high] = quartiles(&mut timing.milliseconds.clone());
+        row.median_ms = Some(median);
+        row.quartiles_ms = Some([low, high]);
+        row.spread = Some((high - low) / median).filter(|spread| spread.is_finite());
+        (row.runs, row.launches_per_run) = (timing.milliseconds.len() as u32, 1);
         row.clock = Some(timing.clock.to_string());
+        row.flops = Some(cost.flops).filter(|flops| *flops > 0.0);
+        row.bytes = Some(cost.bytes).filter(|bytes| *bytes > 0.0);
+        row.fill_rates(&self.limits);
     }
 
     pub(super) fn push(&mut self, row: BenchRow) {

@@ -11,8 +11,12 @@ use crate::error::{Error, ErrorKind, Result};
 pub enum Subject {
     /// Limits of the adapter: multiply-adds, memory, shuffles, launches, submissions.
     Limits,
-    /// Attention: forward, forward with backward, decoding, suffixes; shapes (B, H, T, D).
+    /// Softmax attention, in suites of shapes; see [`crate::arena`].
     Attention,
+    /// Linear attention: forward, forward with backward, decoding, suffixes; shapes (B, H, T, D).
+    LinearAttention,
+    /// Softmax attention of changed suffixes of samples; shapes (B, H, T, D).
+    Suffix,
     /// Matrix products: forward, both gradients, the feed-forward part; shapes (rows, inner, columns).
     Matmul,
     /// Layer normalization; shapes (rows, C).
@@ -39,9 +43,11 @@ pub enum Subject {
 
 impl Subject {
     /// All subjects.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Limits,
         Self::Attention,
+        Self::LinearAttention,
+        Self::Suffix,
         Self::Matmul,
         Self::Norm,
         Self::Categorical,
@@ -59,6 +65,8 @@ impl Subject {
         match self {
             Self::Limits => "limits",
             Self::Attention => "attention",
+            Self::LinearAttention => "linear-attention",
+            Self::Suffix => "suffix",
             Self::Matmul => "matmul",
             Self::Norm => "norm",
             Self::Categorical => "categorical",
@@ -76,7 +84,8 @@ impl Subject {
     pub fn sizes(self) -> &'static [&'static str] {
         match self {
             Self::Limits => &[],
-            Self::Attention => &["samples", "heads", "positions", "width of a head"],
+            Self::Attention => &[],
+            Self::LinearAttention | Self::Suffix => &["samples", "heads", "positions", "width of a head"],
             Self::Matmul => &["rows", "inner", "columns"],
             Self::Norm => &["rows", "width"],
             Self::Categorical => &["rows", "outcomes"],
@@ -91,8 +100,8 @@ impl Subject {
     /// Default shapes.
     pub fn shapes(self) -> Vec<BenchShape> {
         let shapes: &[&[u32]] = match self {
-            Self::Limits => &[],
-            Self::Attention => &[&[256, 8, 16, 16], &[64, 8, 64, 16], &[16, 8, 256, 64]],
+            Self::Limits | Self::Attention => &[],
+            Self::LinearAttention | Self::Suffix => &[&[256, 8, 16, 16], &[64, 8, 64, 16], &[16, 8, 256, 64]],
             Self::Matmul => &[&[512, 512, 512], &[4096, 128, 512], &[16384, 32, 2048], &[16384, 2048, 32]],
             Self::Norm => &[&[16384, 32], &[65536, 128]],
             Self::Categorical => &[&[65536, 16], &[1024, 4096]],

@@ -367,6 +367,42 @@ impl View {
         Ok(values)
     }
 
+    /// Returns ranges of elements, each from the word that contains its first byte to the one with its last, after all
+    /// earlier submissions. Outside browsers, the device has to be polled meanwhile.
+    ///
+    /// # Errors
+    /// As [`View::read_async`]; together the ranges have at most 1 MiB.
+    pub(crate) async fn gather_async(&self, gpu: &Gpu, ranges: &[std::ops::Range<u64>]) -> Result<Vec<Vec<u32>>> {
+        let each = self.storage.bytes();
+        let words: Vec<std::ops::Range<u64>> =
+            ranges.iter().map(|range| range.start * each / 4..(range.end * each).div_ceil(4)).collect();
+        let total: u64 = words.iter().map(|range| range.end - range.start).sum();
+        let is_outside = |range: &std::ops::Range<u64>| 4 * range.end > self.bytes.next_multiple_of(4);
+        if words.iter().any(is_outside) || 4 * total > STAGING_BYTES {
+            let message =
+                format!("`{}` holds {} bytes, cannot read {total} words of {ranges:?}", self.label, self.bytes);
+            return Err(Error::new(ErrorKind::Shape, message));
+        }
+        let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let gathered = gpu.buffer_of_usage("ketformer.gather", total.max(1), usage)?;
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        let mut at = 0;
+        for range in &words {
+            let bytes = 4 * (range.end - range.start);
+            encoder.copy_buffer_to_buffer(&self.buffer, self.offset + 4 * range.start, gathered.wgpu(), at, bytes);
+            at += bytes;
+        }
+        gpu.queue().submit([encoder.finish()]);
+        let all: Vec<u32> = gathered.read_async(gpu, total as usize).await?;
+        let mut rest = all.as_slice();
+        let parts = words.iter().map(|range| {
+            let (part, after) = rest.split_at((range.end - range.start) as usize);
+            rest = after;
+            part.to_vec()
+        });
+        Ok(parts.collect())
+    }
+
     /// Reads the bytes from offset `first` on into `words` through `staging`.
     async fn read_piece(&self, gpu: &Gpu, staging: &Self, first: u64, words: &mut [u8]) -> Result<()> {
         let bytes = (words.len() as u64).next_multiple_of(4);

@@ -26,12 +26,13 @@ pub use adapter::{AdapterSummary, no_adapter};
 pub use buffer::{Buffer, View};
 pub use device::{Gpu, GpuOptions};
 pub use dtype::DType;
-pub use plan::{Bind, Cost, DynamicRows, Groups, Launch, Plan, Rows};
+pub use plan::{Bind, Clock, Cost, DynamicRows, Groups, Launch, Plan, Rows};
+pub(crate) use plan::{Frame, Pace, Position, Slices, Stopwatch, WRITE_INDIRECT_ARGS, bind};
 #[cfg(not(target_arch = "wasm32"))]
-pub use plan::{Clock, Profile, ProfileRow, Timing};
-pub(crate) use plan::{Frame, Pace, Position, Slices, WRITE_INDIRECT_ARGS, bind};
+pub use plan::{Profile, ProfileRow, Timing};
 pub(crate) use planning::Allocations;
 pub use planning::{GpuFigures, PlannedLaunch};
+pub(crate) use shader::capabilities as kernel_capabilities;
 pub use shader::{Access, Kernel, KernelSource, Param, Reflection, Shader, SpecConstant};
 pub(crate) use transfer::{Arrived, Download, Staging, StepRing};
 pub use tuning::{TunedVariant, Tuning, VariantSelection};

@@ -1,9 +1,10 @@
-//! Attention benchmarks at a shape (B, H, T, D): causal and full masks, forward and forward with backward, one decoding
-//! step, suffixes. Linear attention, which is always causal, is measured the same way.
+//! Attention as training steps use it, at a shape (B, H, T, D): causal, forward and forward with backward, one decoding
+//! step, suffixes. Benchmarks of linear attention and of suffixes, and races of variants for `ketformer tune`; softmax
+//! attention of separate queries, keys and values, by anyone, is the benchmark [`crate::arena`].
 
 use crate::bench::gate;
 use crate::bench::gate::{REFERENCE_WORK, near, wide, words};
-use crate::bench::row::RowKey;
+use crate::bench::key::RowKey;
 use crate::bench::session::{Bench, checked};
 use crate::bench::shape::BenchShape;
 use crate::error::Result;
@@ -68,27 +69,26 @@ fn linear_states(session: &mut Bench<'_>, qkv: &View, shape: &AttentionShape) ->
     Ok(states.view())
 }
 
-/// Measures all rows of one shape.
-pub(crate) fn run(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
+/// Causal attention of a shape, and that of its last position.
+fn causal_shapes(shape: &BenchShape) -> Result<[AttentionShape; 2]> {
     let [b, h, t, d] = shape.sizes()?;
     let causal = AttentionShape { b: b.into(), t, h, d, causal: true, ..Default::default() };
     let decode = AttentionShape { query_positions: Some(t - 1..t), ..causal.clone() };
-    let full = AttentionShape { causal: false, ..causal.clone() };
-    for (mask, attention) in [("causal", &causal), ("full", &full)] {
-        forward(session, RowKey::new("attention_forward", mask, shape), Attention::Softmax, attention)?;
-        backward(session, RowKey::new("attention_forward_backward", mask, shape), Attention::Softmax, attention)?;
-    }
-    forward(session, RowKey::new("attention_forward", "decode", shape), Attention::Softmax, &decode)?;
-    if t > 1 {
-        suffix(session, Attention::Softmax, shape)?;
-    }
-    if t > linear::most_positions(d) {
-        return Ok(());
-    }
-    forward(session, RowKey::new("linear_attention_forward", "causal", shape), Attention::Linear, &causal)?;
-    backward(session, RowKey::new("linear_attention_forward_backward", "causal", shape), Attention::Linear, &causal)?;
-    forward(session, RowKey::new("linear_attention_forward", "decode", shape), Attention::Linear, &decode)?;
-    if t > 1 { suffix(session, Attention::Linear, shape) } else { Ok(()) }
+    Ok([causal, decode])
+}
+
+/// Measures linear attention of one shape.
+pub(super) fn run_linear(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
+    let ([causal, decode], linear) = (causal_shapes(shape)?, Attention::Linear);
+    forward(session, RowKey::new("linear_attention_forward", "causal", shape), linear, &causal)?;
+    backward(session, RowKey::new("linear_attention_forward_backward", "causal", shape), linear, &causal)?;
+    forward(session, RowKey::new("linear_attention_forward", "decode", shape), linear, &decode)?;
+    if causal.t > 1 { suffix(session, linear, shape) } else { Ok(()) }
+}
+
+/// Measures softmax attention of changed suffixes.
+pub(super) fn run_suffix(session: &mut Bench<'_>, shape: &BenchShape) -> Result<()> {
+    suffix(session, Attention::Softmax, shape)
 }
 
 /// Numbers of elements of a shape.
@@ -138,9 +138,18 @@ pub(crate) fn backward(session: &mut Bench<'_>, title: RowKey, kind: Attention, 
     let (out, lse) = (session.output("out", counts.out)?, session.output("lse", counts.lse)?);
     let (delta, d_qkv) = (session.output("delta", counts.lse)?, session.output("d_qkv", counts.qkv)?);
     let states = kind.measured_states(session, &qkv, shape)?;
+    // Operations of the mathematics: variants that recompute scores do not count them twice.
+    let mut forward = Plan::new(session.gpu);
+    let flops = match kind {
+        Attention::Softmax => {
+            record_forward(&mut forward, kind, [&qkv, &states, &out, &lse], shape)?;
+            Some(3.5 * forward.cost().flops)
+        }
+        Attention::Linear => None,
+    };
     session.measure(
         title,
-        None,
+        flops,
         |plan| {
             record_forward(plan, kind, [&qkv, &states, &out, &lse], shape)?;
             let [qkv, states, out, total] = [&qkv, &states, &out, &lse].map(View::clone);

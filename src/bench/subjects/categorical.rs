@@ -1,7 +1,7 @@
 //! Benchmarks of the categorical head at a shape (rows, V): log-probabilities, sampling, gradient of the logits.
 
 use crate::bench::gate::{near, rows_of, words};
-use crate::bench::row::RowKey;
+use crate::bench::key::RowKey;
 use crate::bench::session::{Bench, checked};
 use crate::bench::shape::BenchShape;
 use crate::error::Result;

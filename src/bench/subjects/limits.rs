@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
+use crate::arena::{BenchRow, Limits, OperationCost};
 use crate::bench::gate::{near, words};
-use crate::bench::limits::{Limits, OperationCost};
-use crate::bench::row::{BenchRow, RowKey};
+use crate::bench::key::RowKey;
 use crate::bench::session::Bench;
 use crate::bench::shape::BenchShape;
 use crate::error::Result;

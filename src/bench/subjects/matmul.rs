@@ -2,7 +2,7 @@
 //! of width `inner` and hidden width `columns`.
 
 use crate::bench::gate::{columns_of, near, rows_of, words};
-use crate::bench::row::RowKey;
+use crate::bench::key::RowKey;
 use crate::bench::session::{Bench, checked};
 use crate::bench::shape::BenchShape;
 use crate::error::Result;

@@ -1,5 +1,6 @@
 //! Subjects of the benchmarks, one file each.
 
+pub(super) mod arena;
 pub(super) mod attention;
 mod categorical;
 pub(super) mod gpt;
@@ -10,10 +11,10 @@ mod scaling;
 mod shapes;
 pub(super) mod step;
 
-use super::row::BenchRow;
 use super::session::Bench;
 use super::shape::BenchShape;
 use super::subject::Subject;
+use crate::arena::BenchRow;
 use crate::error::Result;
 
 /// Measures `subject` at `shapes`. The limits, which were measured before, have the rows `limits`.
@@ -23,7 +24,9 @@ pub(super) fn run(session: &mut Bench<'_>, subject: Subject, shapes: &[BenchShap
             limits::report(session, limits);
             return Ok(());
         }
-        Subject::Attention => attention::run,
+        Subject::Attention => return Ok(()),
+        Subject::LinearAttention => attention::run_linear,
+        Subject::Suffix => attention::run_suffix,
         Subject::Matmul => matmul::run,
         Subject::Norm => norm::run,
         Subject::Categorical => categorical::run,

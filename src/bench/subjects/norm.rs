@@ -1,7 +1,7 @@
 //! Benchmarks of layer normalization at a shape (rows, C): forward, input gradient, gradient of scale and shift.
 
 use crate::bench::gate::{near, rows_of, wide, words};
-use crate::bench::row::RowKey;
+use crate::bench::key::RowKey;
 use crate::bench::session::{Bench, checked};
 use crate::bench::shape::BenchShape;
 use crate::error::Result;

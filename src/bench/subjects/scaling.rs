@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use super::step::kernel_gate;
 use crate::bench::curve::{PowerLaw, ScalingCurve};
-use crate::bench::row::RowKey;
+use crate::bench::key::RowKey;
 use crate::bench::session::Bench;
 use crate::bench::shape::BenchShape;
 use crate::error::{Error, ErrorKind, Result};

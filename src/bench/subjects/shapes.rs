@@ -5,6 +5,7 @@ use crate::bench::shape::BenchShape;
 use crate::bench::subject::Subject;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
+use crate::kernels::attention::linear;
 
 impl Subject {
     /// Checks that the kernels support this shape; needs no adapter.
@@ -27,7 +28,14 @@ impl Subject {
             ));
         }
         match (self, shape.0.as_slice()) {
-            (Self::Attention, [.., d]) if *d > 128 => {
+            (Self::LinearAttention, [.., t, d]) if *t > linear::most_positions(*d) => error(format!(
+                "shape {shape} has {t} positions, the kernels' limit for this width is {}; give fewer",
+                linear::most_positions(*d)
+            )),
+            (Self::Suffix, [.., 1, _]) => {
+                error(format!("shape {shape} has one position, a suffix needs two; give more"))
+            }
+            (Self::LinearAttention | Self::Suffix, [.., d]) if *d > 128 => {
                 error(format!("shape {shape} has heads of width {d}, the kernels' limit is 128; give a smaller width"))
             }
             (Self::Categorical, [_, v]) if !v.is_power_of_two() || !(2..=4096).contains(v) => error(format!(
@@ -74,7 +82,7 @@ impl Subject {
 fn bytes(subject: Subject, sizes: &[u32]) -> u128 {
     let product = |sizes: &[u32]| sizes.iter().map(|size| u128::from(*size)).product::<u128>();
     let elements = match (subject, sizes) {
-        (Subject::Attention, _) => 3 * product(sizes),
+        (Subject::LinearAttention | Subject::Suffix, _) => 3 * product(sizes),
         (Subject::Matmul, [rows, inner, columns]) => {
             // Partial sums of a weight gradient, one for each block of 512 rows.
             let part = product(&[rows.div_ceil(512), inner + 1, *columns]);
@@ -102,9 +110,11 @@ mod tests {
     #[test]
     fn shapes_that_no_kernel_has_are_refused_with_the_limit() {
         for (subject, shape, said) in [
-            (Subject::Attention, "2x2x4x129", "128"),
-            (Subject::Attention, "2x2x4", "expected 4"),
-            (Subject::Attention, "100000x100000x16x16", "16 GiB"),
+            (Subject::Suffix, "2x2x4x129", "128"),
+            (Subject::Suffix, "2x2x1x16", "one position"),
+            (Subject::Attention, "2x2x4x16", "no shape"),
+            (Subject::LinearAttention, "2x2x4", "expected 4"),
+            (Subject::LinearAttention, "100000x100000x16x16", "16 GiB"),
             (Subject::Matmul, "4x4", "expected 3"),
             (Subject::Categorical, "4x17", "powers of two"),
             (Subject::Categorical, "4x8192", "4096"),
@@ -121,6 +131,6 @@ mod tests {
             let error = check(subject, shape).unwrap_err();
             assert!(error.to_string().contains(said) && error.kind() == ErrorKind::Settings, "{error}");
         }
-        assert!(check(Subject::Attention, "2x2x4x128").is_ok());
+        assert!(check(Subject::LinearAttention, "2x2x4x128").is_ok());
     }
 }

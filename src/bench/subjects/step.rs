@@ -10,7 +10,7 @@
 
 use std::time::Instant;
 
-use crate::bench::row::RowKey;
+use crate::bench::key::RowKey;
 use crate::bench::session::Bench;
 use crate::bench::shape::BenchShape;
 use crate::bench::subject::Subject;

@@ -9,7 +9,7 @@ pub(super) mod race;
 use std::time::{Duration, Instant};
 
 use super::config::BenchConfig;
-use super::row::RowKey;
+use super::key::RowKey;
 use super::session::Bench;
 use super::shape::BenchShape;
 use super::subjects::{attention, matmul, norm};

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use crate::bench::row::RowKey;
+use crate::bench::key::RowKey;
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, Profile, TunedVariant, Tuning, VariantSelection, View};
 use crate::kernels::{Comparison, POISON};

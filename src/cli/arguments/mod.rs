@@ -54,7 +54,7 @@ pub enum Command {
     Exact(ExactArguments),
     /// Benchmark the kernels on an adapter: limits, attention, matmul, norm, categorical, connected, step
     #[command(after_help = BENCH_EXAMPLE)]
-    Bench(BenchArguments),
+    Bench(Box<BenchArguments>),
     /// Measure which kernel variants are fastest on an adapter and store the result for later runs
     #[command(after_help = TUNE_EXAMPLE)]
     Tune(TuneArguments),
@@ -64,6 +64,9 @@ pub enum Command {
     Kernels {
         /// Name of a kernel
         name: Option<String>,
+        /// Values of constants marked `// spec`, such as HEAD_DIM=64
+        #[arg(value_name = "NAME=VALUE")]
+        constants: Vec<String>,
     },
     /// Check every kernel on an adapter against its 64-bit reference
     Doctor {
@@ -333,14 +336,42 @@ pub struct ExactArguments {
 /// `ketformer bench`
 #[derive(Debug, Args)]
 pub struct BenchArguments {
-    /// What to measure: limits, attention, matmul, norm, categorical, connected, step, step-rnn, step-lptf, step-sr,
-    /// step-gpt, scaling; or model, the predicted time of a step on the GPU of --gpu
+    /// What to measure: limits, attention, linear-attention, suffix, matmul, norm, categorical, connected, step,
+    /// step-rnn, step-lptf, step-sr, step-gpt, scaling; or model, the predicted time of a step on the GPU of --gpu
     /// [default: limits attention matmul]
     #[arg(value_name = "SUBJECT")]
     pub subjects: Vec<String>,
-    /// Shape to measure instead of the default ones, such as 256x8x16x16; may be given several times
+    /// Shape to measure instead of the default ones, such as 256x8x16x16; may be given several times. For attention
+    /// samples x heads x positions x width, with heads of keys and keys as in 1x32/8x1:4096x128
     #[arg(long, value_name = "SHAPE", allow_hyphen_values = true)]
     pub shape: Vec<String>,
+    /// Attention kernel to measure, a WGSL file (docs/benchmarking.md); may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub kernel: Vec<String>,
+    /// Kernel to compare with: ours, naive or a WGSL file; may be given several times [default: ours]
+    #[arg(long, value_name = "NAME")]
+    pub baseline: Vec<String>,
+    /// Shapes of attention: short, standard, long, decode or all; may be given several times [default: short]
+    #[arg(long, value_name = "NAME")]
+    pub suite: Vec<String>,
+    /// Only this mask of attention: causal or full
+    #[arg(long, value_name = "NAME")]
+    pub mask: Vec<String>,
+    /// Only these passes of attention: forward or forward-backward
+    #[arg(long, value_name = "NAME")]
+    pub pass: Vec<String>,
+    /// Element type of attention: f32 or f16; may be given several times [default: f32]
+    #[arg(long, value_name = "TYPE")]
+    pub dtype: Vec<String>,
+    /// Seconds after which a run of a kernel of a file is stopped [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<f64>,
+    /// Least total milliseconds of the timed runs of a row of attention [default: 20]
+    #[arg(long, value_name = "MS")]
+    pub min_time: Option<f64>,
+    /// Whether this process runs kernels for another one
+    #[arg(long, hide = true)]
+    pub worker: bool,
     /// GPU of `bench model` instead of the adapter, such as rx6800; another name lists all
     #[arg(long, value_name = "NAME")]
     pub gpu: Option<String>,

@@ -1,15 +1,23 @@
 //! `ketformer bench`: speed of the kernels on this adapter, compared with the limits of the adapter.
 
+mod attention;
+mod supervised;
+mod worker;
+
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
+use ketformer::arena::Candidate;
 use ketformer::bench::{self, BenchConfig, BenchReport, CompilerStatistics, Subject};
+use ketformer::gpu::Gpu;
 use ketformer::run::save_text;
 use ketformer::{Error, ErrorKind, Result};
 
+use self::supervised::Supervised;
 use crate::cli::arguments::BenchArguments;
 use crate::cli::groups::train;
-use crate::cli::{Outcome, device, gpu_figures, output, suggestion};
+use crate::cli::{Outcome, device, gpu_figures, interrupt, output, suggestion};
 
 /// Prints a table of measurements and writes the requested files.
 ///
@@ -18,6 +26,9 @@ use crate::cli::{Outcome, device, gpu_figures, output, suggestion};
 /// `ErrorKind::File` for files that cannot be read or written, `ErrorKind::Adapter` or `ErrorKind::Device` if the GPU
 /// cannot be used.
 pub fn run(arguments: &BenchArguments) -> Result<Outcome> {
+    if arguments.worker {
+        return worker::run(&arguments.adapter);
+    }
     if arguments.subjects.first().is_some_and(|word| word == MODEL) {
         return predict(arguments);
     }
@@ -30,11 +41,7 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome> {
     let old = arguments.compare.as_deref().map(read).transpose()?;
     [&arguments.csv, &arguments.json, &arguments.plot].into_iter().flatten().try_for_each(|path| check_folder(path))?;
     let gpu = device::open(&arguments.adapter)?;
-    let report = bench::run(&gpu, &config, &mut |title| {
-        if !arguments.quiet {
-            output::progress(&format!("bench {title}"));
-        }
-    })?;
+    let report = measure(&gpu, &config, arguments)?;
     output::line(report.table());
     if let Some(old) = old {
         output::line(format!("\n{}", report.compare_table(&old)));
@@ -46,10 +53,52 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome> {
         save_text(path, &report.json()?)?;
     }
     if let Some(path) = &arguments.plot {
-        let adapter = report.rows.first().map_or("", |row| &row.adapter);
+        let adapter = report.rows.first().map_or("", |row| &row.environment.adapter);
         save_text(path, &bench::plot(&report.curves, &format!("Cost of a sample against sites, on {adapter}"))?)?;
     }
     Ok(if report.has_errors() { Outcome::Found } else { Outcome::Done })
+}
+
+/// Default time in seconds after which a run of a kernel of a file is stopped.
+const TIMEOUT: f64 = 60.0;
+
+/// Measures everything: kernels of files in processes of their own, the rest in this one.
+fn measure(gpu: &Gpu, config: &BenchConfig, arguments: &BenchArguments) -> Result<BenchReport> {
+    let mut progress = |title: &str| {
+        if !arguments.quiet {
+            output::progress(&format!("bench {title}"));
+        }
+    };
+    let is_foreign = |candidate: &Candidate| matches!(candidate, Candidate::Foreign(_));
+    if !config.candidates.iter().any(is_foreign) {
+        return bench::run(gpu, config, &mut progress);
+    }
+    if let Some(variant) = &config.variant {
+        let message =
+            format!("bench attention: --variant {variant} is for kernels of this program; leave --kernel out");
+        return Err(Error::new(ErrorKind::Settings, message));
+    }
+    let seconds = arguments.timeout.unwrap_or(TIMEOUT);
+    let timeout = Duration::try_from_secs_f64(seconds).ok().filter(|timeout| !timeout.is_zero()).ok_or_else(|| {
+        Error::new(ErrorKind::Settings, format!("bench: a run needs time, --timeout is {seconds} s; give more than 0"))
+    })?;
+    interrupt::watch()?;
+    let others: Vec<Subject> =
+        config.subjects.iter().copied().filter(|subject| *subject != Subject::Attention).collect();
+    let mut report = match others.is_empty() {
+        true => bench::measure_limits(gpu, config, &mut progress)?,
+        false => {
+            let mut config = config.clone();
+            config.subjects = others;
+            bench::run(gpu, &config, &mut progress)?
+        }
+    };
+    let (adapter, quiet) = (&arguments.adapter, arguments.quiet);
+    let supervised = Supervised { gpu, adapter, config, limits: &report.limits, timeout, quiet };
+    let rows = supervised.rows()?;
+    report.rows.extend(rows);
+    bench::confirm_limits(gpu, config, &mut report, &mut |_| ())?;
+    Ok(report)
 }
 
 /// Word for predictions in place of a subject.
@@ -113,11 +162,14 @@ fn predict(arguments: &BenchArguments) -> Result<Outcome> {
 fn config(arguments: &BenchArguments) -> Result<BenchConfig> {
     let mut config = BenchConfig::default();
     let subjects = arguments.subjects.iter().map(|word| subject(word, arguments.quiet)).collect::<Result<Vec<_>>>()?;
-    let shapes = arguments.shape.iter().map(|word| word.parse()).collect::<Result<Vec<_>>>()?;
     if !subjects.is_empty() {
         config.subjects = subjects;
     }
-    config.shapes = shapes;
+    attention::configure(&mut config, arguments)?;
+    if config.problems.is_empty() {
+        config.shapes = arguments.shape.iter().map(|word| word.parse()).collect::<Result<_>>()?;
+    }
+    config.least_ms = arguments.min_time.unwrap_or(config.least_ms);
     config.runs = arguments.runs.unwrap_or(config.runs);
     config.warmup = arguments.warmup.unwrap_or(config.warmup);
     config.variant.clone_from(&arguments.variant);

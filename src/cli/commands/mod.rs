@@ -39,7 +39,7 @@ pub fn run(command: Command) -> Result<Outcome> {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Devices => devices::run(),
-        Command::Kernels { name } => kernels::run(name.as_deref()),
+        Command::Kernels { name, constants } => kernels::run(name.as_deref(), &constants),
         Command::Doctor { kernels, adapter, quick, gpu } => doctor::run(&kernels, &adapter, quick, gpu.as_deref()),
         Command::Help { subject } => help::run(subject.as_deref()),
     }

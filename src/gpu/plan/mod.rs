@@ -19,13 +19,16 @@ mod pieces;
 #[cfg(not(target_arch = "wasm32"))]
 mod profile;
 mod slices;
+mod stopwatch;
 
 pub use bind::Bind;
 pub(crate) use bind::bind;
 pub(crate) use pieces::Pace;
 #[cfg(not(target_arch = "wasm32"))]
-pub use profile::{Clock, Profile, ProfileRow, Timing};
+pub use profile::{Profile, ProfileRow, Timing};
 pub(crate) use slices::{Frame, Position, Slices};
+pub use stopwatch::Clock;
+pub(crate) use stopwatch::Stopwatch;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::shader::rewrite::TEXTURES;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Cost, Plan};
+use super::{Clock, Cost, Plan};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Number of replays for timing a plan.
@@ -17,24 +17,6 @@ pub struct Profile {
 impl Default for Profile {
     fn default() -> Self {
         Self { warmup: 2, runs: 10 }
-    }
-}
-
-/// Clock of a measured time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clock {
-    /// The GPU's timestamps around each launch.
-    Timestamp,
-    /// The host's clock around the submission of, and the wait for, each launch.
-    Host,
-}
-
-impl std::fmt::Display for Clock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Timestamp => "timestamp",
-            Self::Host => "host",
-        })
     }
 }
 

@@ -78,7 +78,7 @@ impl DrawnInputs {
 
     /// Values of a row (sample, head, position) of a tensor: `width` multiples of 1/64.
     pub fn row(&self, tensor: DrawnTensor, row: u32) -> Vec<f64> {
-        let planted = (tensor == DrawnTensor::Q).then(|| self.planted(row)).flatten();
+        let planted = (tensor == DrawnTensor::Q).then(|| self.planted_key(row)).flatten();
         let integers = |row, columns, tensor| self.words(row, columns, tensor).map(|word| (word >> 24) as i32 - 128);
         let vector = |columns: u32| {
             let own = integers(row, columns, tensor as u32);
@@ -89,7 +89,7 @@ impl DrawnInputs {
     }
 
     /// Row of the key whose integers are added to a query.
-    fn planted(&self, row: u32) -> Option<u32> {
+    pub(crate) fn planted_key(&self, row: u32) -> Option<u32> {
         let [kind, word, ..] = self.words(row, 0, 4);
         let seen = self.seen(row % self.queries);
         let key = match kind & 7 {

@@ -50,7 +50,7 @@ impl From<Layout> for Layouts {
 
 impl Layout {
     /// The layout in numbers, for heads of `width` elements.
-    pub(in crate::kernels) fn strides(self, positions: u32, heads: u32, width: u32) -> Strides {
+    pub(crate) fn strides(self, positions: u32, heads: u32, width: u32) -> Strides {
         let sample = positions.saturating_mul(heads).saturating_mul(width);
         match self {
             Self::BatchFirst => Strides { offset: 0, sample, position: heads.saturating_mul(width), head: width },
@@ -62,13 +62,13 @@ impl Layout {
 
 impl Strides {
     /// Index of the first element of a row.
-    pub(in crate::kernels) fn at(&self, sample: u32, position: u32, head: u32) -> usize {
+    pub(crate) fn at(&self, sample: u32, position: u32, head: u32) -> usize {
         let steps = [(self.sample, sample), (self.position, position), (self.head, head)];
         self.offset as usize + steps.iter().map(|(step, at)| *step as usize * *at as usize).sum::<usize>()
     }
 
     /// Parameters with these names: offset, sample, position, head.
-    pub(in crate::kernels) fn params(&self, names: [&'static str; 4]) -> [(&'static str, Param); 4] {
+    pub(crate) fn params(&self, names: [&'static str; 4]) -> [(&'static str, Param); 4] {
         let [offset, sample, position, head] = names;
         [
             (offset, self.offset.into()),

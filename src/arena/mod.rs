@@ -1,0 +1,40 @@
+//! Benchmark of attention kernels, of this crate and of anyone: behind one check, by turns, in rows that compare across
+//! machines.
+//!
+//! [`Arena`] runs [`Candidate`]s on an [`AttentionProblem`]: kernels of this crate, of a WGSL file (its contract is
+//! [`contract`]), and launches of an application. Inputs are drawn on the device anew for every timed pass
+//! ([`crate::kernels::attention::inputs`]), outputs are filled with NaN before every run, and after it inputs, outputs and
+//! sampled rows are checked; see docs/benchmarking.md. Kernels of files run with all checks of WebGPU.
+//!
+//! ```no_run
+//! use ketformer::arena::{Arena, ArenaConfig, AttentionProblem, Candidate, ForeignKernel, Limits};
+//! # fn main() -> ketformer::Result<()> {
+//! let gpu = ketformer::Gpu::new()?;
+//! let problem = AttentionProblem::parse("4x12x1024x64")?;
+//! let mut arena = Arena::new(&gpu, ArenaConfig::new(&gpu), Limits::default());
+//! let candidates = [Candidate::General, Candidate::Foreign(ForeignKernel::naive())];
+//! for row in arena.run(&problem, &candidates, &mut |_| ())? {
+//!     println!("{} {} {:?} ms", row.kernel, row.status, row.median_ms);
+//! }
+//! # Ok(()) }
+//! ```
+
+mod candidate;
+pub mod contract;
+mod environment;
+mod gate;
+mod limits;
+mod problem;
+mod race;
+mod reference;
+mod row;
+mod scan;
+
+pub use candidate::{AttentionBuffers, Candidate, RecordAttention};
+pub use contract::ForeignKernel;
+pub use environment::{Environment, commit};
+pub use limits::{Limits, OperationCost};
+pub use problem::{AttentionProblem, Mask, Pass, Suite};
+pub(crate) use race::quartiles;
+pub use race::{Arena, ArenaConfig, Event};
+pub use row::{BenchRow, Status};
