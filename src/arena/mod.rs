@@ -24,6 +24,7 @@ pub mod contract;
 mod environment;
 mod gate;
 mod limits;
+mod probe;
 mod problem;
 mod race;
 mod reference;

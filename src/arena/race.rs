@@ -91,7 +91,8 @@ pub struct Arena {
     config: ArenaConfig,
     /// Limits of the adapter, of which rows are a share.
     pub limits: Limits,
-    environment: Environment,
+    /// What rows say about adapter, host and versions. A page can add what only the browser tells.
+    pub environment: Environment,
     random: RandomInputs,
     flush: Option<Buffer>,
 }

@@ -1,6 +1,7 @@
 //! Wave functions that train in a window, or in a page: `cargo run --release -p ketformer-live`, or `build.sh`.
 
 mod app;
+mod bench;
 mod controls;
 mod device;
 mod doctor;

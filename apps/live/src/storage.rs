@@ -116,20 +116,24 @@ pub use browser::{is_new_link, load, save};
 /// Name of the file of weights.
 pub const FILE: &str = "ketformer-live.safetensors";
 
-/// Downloads the weights, or writes them into the working directory, under a name that no file has. Returns a message.
+/// Downloads the weights, or writes them as [`offer`] does. Returns a message.
 pub fn export(weights: &Weights) -> std::result::Result<String, String> {
-    let bytes = weights.to_bytes().map_err(|error| error.to_string())?;
+    offer(FILE, &weights.to_bytes().map_err(|error| error.to_string())?)
+}
+
+/// Downloads a file, or writes it into the working directory, under a name that no file has. Returns a message.
+pub fn offer(file: &str, bytes: &[u8]) -> std::result::Result<String, String> {
     #[cfg(target_arch = "wasm32")]
     {
-        let offered = browser::download(FILE, &bytes);
-        offered.map(|()| format!("{FILE} is downloaded")).ok_or_else(|| "the browser refused the download".into())
+        let offered = browser::download(file, bytes);
+        offered.map(|()| format!("{file} is downloaded")).ok_or_else(|| "the browser refused the download".into())
     }
     #[cfg(not(target_arch = "wasm32"))]
     {
-        let names =
-            std::iter::once(FILE.to_string()).chain((2..).map(|number| FILE.replace(".s", &format!("-{number}.s"))));
-        for name in names {
-            match std::fs::File::create_new(&name).map(|mut file| std::io::Write::write_all(&mut file, &bytes)) {
+        let (stem, extension) = file.rsplit_once('.').unwrap_or((file, ""));
+        let numbered = (2..).map(|number| format!("{stem}-{number}.{extension}"));
+        for name in std::iter::once(file.to_string()).chain(numbered) {
+            match std::fs::File::create_new(&name).map(|mut file| std::io::Write::write_all(&mut file, bytes)) {
                 Ok(Ok(())) => return Ok(format!("{name} is written")),
                 Ok(Err(error)) => return Err(format!("{name} could not be written: {error}")),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}

@@ -13,6 +13,7 @@ use ketformer::vmc::Checkpoint;
 use ketformer::wgpu;
 use web_time::Instant;
 
+use crate::bench::Bench;
 use crate::doctor::Doctor;
 use crate::energy_plot::Quantity;
 use crate::exact::ExactEnergy;
@@ -36,6 +37,7 @@ enum Page {
     Wave,
     Sorter,
     Doctor,
+    Bench,
 }
 
 /// Trainer that is about to be made. A frame shows that before it is.
@@ -107,6 +109,7 @@ pub struct LiveApp {
     quantity: Quantity,
     page: Page,
     doctor: Option<Doctor>,
+    bench: Bench,
     sorter: Option<Sorter>,
     mask: Mask,
     pacing: Pacing,
@@ -155,6 +158,7 @@ impl LiveApp {
             quantity: Quantity::default(),
             page: Page::Wave,
             doctor: None,
+            bench: Bench::default(),
             pacing: Pacing::new(if gpu.is_software() { SOFTWARE_BUDGET } else { BUDGET }),
             has_trained: false,
             gpu,
@@ -220,7 +224,7 @@ impl LiveApp {
     pub fn is_at_limit(&self) -> bool {
         let steps = match self.page {
             Page::Sorter => self.sorter.as_ref().map_or(0, Sorter::steps),
-            Page::Wave | Page::Doctor => self.history.steps(),
+            Page::Wave | Page::Doctor | Page::Bench => self.history.steps(),
         };
         steps >= self.steps_wanted
     }
@@ -280,6 +284,7 @@ impl LiveApp {
             "totals": self.mask.totals(),
             "sorter": self.sorter.as_ref().map(Sorter::json),
             "doctor": self.doctor.as_ref().map(Doctor::json),
+            "bench": self.bench.json(),
             "kept": self.kept.as_ref().map(|saved| saved.steps),
             "eval": self.settings.eval_command(storage::FILE),
             "places": self.places.json(),
@@ -301,7 +306,7 @@ impl LiveApp {
         match self.page {
             Page::Wave | Page::Sorter => context.request_repaint(),
             // Leaves the device to the kernels.
-            Page::Doctor => context.request_repaint_after(std::time::Duration::from_millis(200)),
+            Page::Doctor | Page::Bench => context.request_repaint_after(std::time::Duration::from_millis(200)),
         }
     }
 
@@ -373,6 +378,13 @@ impl LiveApp {
             self.history.begin();
         }
         if let Some(opened) = finished(&mut self.opening) {
+            if self.page == Page::Bench {
+                match opened {
+                    Ok(bytes) => self.bench.take(&bytes),
+                    Err(message) => self.notice = Some(message),
+                }
+                return Ok(());
+            }
             let weights =
                 opened.and_then(|bytes| Weights::from_bytes("this file", &bytes).map_err(|error| error.to_string()));
             self.open(weights);

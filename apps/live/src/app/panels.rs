@@ -33,6 +33,12 @@ impl LiveApp {
                     let doctor = self.doctor.get_or_insert_with(Doctor::default);
                     ScrollArea::vertical().auto_shrink(false).show(ui, |ui| card().show(ui, |ui| doctor.show(ui)));
                 }
+                Page::Bench => {
+                    let (bench, places) = (&mut self.bench, &mut self.places);
+                    ScrollArea::vertical()
+                        .auto_shrink(false)
+                        .show(ui, |ui| card().show(ui, |ui| bench.show(ui, places)));
+                }
             }
         });
         if let Some(build) = &mut self.build {
@@ -47,7 +53,13 @@ impl LiveApp {
             ui.label(theme::semibold("Ketformer", size));
             ui.label(RichText::new("Live").size(size).color(ACCENT));
             ui.add_space(if is_narrow { 0.0 } else { 10.0 });
-            for (page, word) in [(Page::Wave, "wave function"), (Page::Sorter, "GPT"), (Page::Doctor, "doctor")] {
+            let pages = [
+                (Page::Wave, "wave function"),
+                (Page::Sorter, "GPT"),
+                (Page::Bench, "bench"),
+                (Page::Doctor, "doctor"),
+            ];
+            for (page, word) in pages {
                 let response = ui.selectable_label(self.page == page, word);
                 self.places.add(word, response.rect);
                 if response.clicked() {

@@ -199,6 +199,27 @@ fn the_doctor_compares_kernels_with_their_references() {
 
 #[test]
 #[ignore = "needs Chromium and KETFORMER_LIVE_DIST"]
+fn kernels_of_attention_are_compared_in_a_page() {
+    let browser = opened([900, 700], SMALL);
+    until(&browser, "a step", |state| steps(state) > 0);
+    click(&browser, "bench");
+    until(&browser, "the page", |state| state["places"]["run"].is_array());
+    click(&browser, "run");
+    let state =
+        until(&browser, "three rows", |state| state["bench"]["rows"].as_array().is_some_and(|rows| rows.len() >= 3));
+    click(&browser, "stop");
+    for row in state["bench"]["rows"].as_array().unwrap() {
+        assert_eq!((&row["status"], &row["backend"]), (&"PASSED".into(), &"BrowserWebGpu".into()), "{row}");
+        assert!(row["median_ms"].as_f64().unwrap() > 0.0 && row["deterministic"] == true, "{row}");
+        assert_eq!(row["software"], state["software"], "{row}");
+    }
+    let file: serde_json::Value = serde_json::from_str(state["bench"]["file"].as_str().unwrap()).unwrap();
+    assert!(file["limits"]["gflops"].as_f64().unwrap() > 0.0 && file["rows"].as_array().unwrap().len() >= 3, "{file}");
+    no_errors(&browser);
+}
+
+#[test]
+#[ignore = "needs Chromium and KETFORMER_LIVE_DIST"]
 fn a_browser_without_webgpu_gets_a_message() {
     let browser = Browser::start([700, 500], false);
     browser.open(&address());
