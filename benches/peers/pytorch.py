@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""PyTorch benchmarks at the shapes of `ketformer bench`: attention, matrix products, and the same training step.
+"""PyTorch benchmarks at the shapes of the comparison with burn: attention, matrix products, and the same training step.
 
 The training step is that of `ketformer train`, reimplemented in PyTorch from the same mathematics: a patched
 transformer P(patch | earlier patches), Psi = sqrt(P), sampled with a cache of keys and values, the local energy of a
@@ -16,7 +16,10 @@ the checks are: probabilities sum to one; the probabilities of the sampler are t
 flipping agree with brute force; local energies are those of the Hamiltonian as a matrix; the gradient is that of the
 exact energy.
 
+Rows of the JSON file are those of the comparison with burn.
+
     python3 pytorch.py --device cpu --runs 10 --json pytorch.json
+    python3 pytorch.py --suite short --suite standard --threads 2
     python3 pytorch.py step --step 64x256x32 --device cuda
 """
 
@@ -27,11 +30,12 @@ import json
 import math
 import os
 import platform
+import re
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -42,11 +46,10 @@ try:
 except ImportError:
     sys.exit("pytorch.py: PyTorch is not installed for this Python; `pip install torch numpy`, best in a venv")
 
-ATTENTION = [(256, 8, 16, 16), (64, 8, 64, 16), (16, 8, 256, 64)]
 MATMUL = [(512, 512, 512), (4096, 128, 512), (16384, 32, 2048), (16384, 2048, 32)]
 STEP = [(16, 256, 32)]
 
-RUN_MS = 20.0
+RUN_MS = 50.0
 """Minimum duration of a timed run in milliseconds, so that the wait at its end is a small part."""
 
 MOST_CALLS = 256
@@ -55,8 +58,75 @@ MOST_CALLS = 256
 TOLERANCE = 1e-4
 """Maximum error of attention and products, relative to the largest magnitude."""
 
+REPEATS = 10
+"""Number of runs with the same inputs whose bits are compared."""
+
+REFERENCE_WORK = 2e9
+"""Multiply-adds of references of attention in 64-bit floats; at least one group of heads is compared."""
+
 FLIP_ELEMENTS = 1 << 27
 """Maximum number of elements of the widest activation in a batch of flips; samples are processed in chunks."""
+
+
+# Problems
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Attention of queries (B, H, S, D) over keys and values (B, HK, SK, D)."""
+
+    b: int
+    h: int
+    hk: int
+    s: int
+    sk: int
+    d: int
+    mask: str = "causal"
+
+    @property
+    def pairs(self) -> float:
+        """Pairs of a query and a key that it sees; the last query is at the last key."""
+        seen = self.s * (self.sk - self.s + (self.s + 1) / 2) if self.mask == "causal" else self.s * self.sk
+        return self.b * self.h * seen
+
+    def __str__(self) -> str:
+        heads = f"{self.h}" if self.h == self.hk else f"{self.h}/{self.hk}"
+        positions = f"{self.s}" if self.s == self.sk else f"{self.s}:{self.sk}"
+        return f"{self.b}x{heads}x{positions}x{self.d}"
+
+
+def square(b: int, h: int, s: int, d: int, mask: str = "causal") -> Problem:
+    """As many queries as keys, and as many heads of them."""
+    return Problem(b, h, h, s, s, d, mask)
+
+
+SUITES = {
+    "short": [
+        square(2048, 4, 16, 16),
+        square(1024, 8, 16, 16),
+        square(512, 8, 36, 16),
+        square(256, 8, 64, 16),
+        square(64, 8, 144, 32),
+    ],
+    "standard": [
+        square(8, 12, 128, 64, "full"),
+        square(1, 4, 512, 64),
+        square(4, 12, 1024, 64),
+        square(1, 8, 512, 80),
+        square(1, 8, 512, 96),
+        square(1, 8, 512, 128),
+        square(1, 4, 512, 256),
+    ],
+    "long": [Problem(1, 32, 8, 2048, 2048, 128), square(1, 8, 4096, 64)],
+    "decode": [
+        Problem(1, 32, 8, 1, 1024, 128, "full"),
+        Problem(1, 32, 8, 1, 4096, 128, "full"),
+        Problem(1, 32, 8, 1, 16384, 128, "full"),
+        Problem(8, 12, 12, 1, 1024, 64, "full"),
+        Problem(8, 12, 12, 1, 4096, 64, "full"),
+    ],
+}
+"""Shapes of attention, those of the comparison with burn."""
 
 
 # The wave function
@@ -444,15 +514,27 @@ def timed(call: Callable[[], Any], device: torch.device, runs: int, warmup: int)
     return [run(calls) for _ in range(runs)], calls
 
 
-def row(work: str, shape: tuple[int, ...], **found: Any) -> dict[str, Any]:
+def row(subject: str, form: str, sizes: dict[str, Any], name: str, **found: Any) -> dict[str, Any]:
     """Row of the report, in the format of the comparison with burn."""
-    line: dict[str, Any] = {"work": work, "shape": "x".join(map(str, shape)), "median_ms": None, "spread": None}
-    return line | {"gflops": None, "max_error": None, "calls": None, "runs_ms": None, "error": None} | found
+    line: dict[str, Any] = {"engine": "pytorch", "form": form, "subject": subject} | sizes | {"pass": name}
+    line |= {"dtype": "f32", "status": "PASSED", "error": None, "ms": None, "q1": None, "q3": None, "gflops": None}
+    return line | {"max_error": None, "deterministic": None, "calls": None, "rounds": None, "runs_ms": None} | found
+
+
+def same_bits(call: Callable[[], Any], device: torch.device) -> bool:
+    """Whether repeated runs with the same inputs have the same bits."""
+
+    def bits() -> list[Tensor]:
+        made = call()
+        synchronize(device)
+        return [x.detach().contiguous().view(torch.int32) for x in ([made] if isinstance(made, Tensor) else made)]
+
+    first = bits()
+    return all(all(torch.equal(a, b) for a, b in zip(first, bits())) for _ in range(REPEATS - 1))
 
 
 def measured(
-    work: str,
-    shape: tuple[int, ...],
+    line: dict[str, Any],
     flops: float | None,
     call: Callable[[], Any],
     check: Callable[[], float],
@@ -460,59 +542,77 @@ def measured(
     arguments: argparse.Namespace,
 ) -> dict[str, Any]:
     """Checks, then times. A benchmark that is wrong or does not fit into memory has an error and no time."""
-    print(f"{work} {'x'.join(map(str, shape))}", file=sys.stderr)
+    print(f"{line['subject']}, {line['pass']}, {shape_of(line)}", file=sys.stderr)
     try:
         max_error = check()
         runs, calls = timed(call, device, arguments.runs, arguments.warmup)
     except (Wrong, torch.OutOfMemoryError) as error:
-        return row(work, shape, error=str(error).splitlines()[0])
+        status = "INCORRECT_NUMERICAL" if isinstance(error, Wrong) else "RUNTIME_ERROR"
+        return line | {"status": status, "error": str(error).splitlines()[0]}
     median = statistics.median(runs)
     quartiles = statistics.quantiles(runs, n=4, method="inclusive") if len(runs) > 1 else [median] * 3
-    return row(
-        work,
-        shape,
-        median_ms=median,
-        spread=(quartiles[2] - quartiles[0]) / median,
-        gflops=flops / median / 1e6 if flops else None,
-        max_error=max_error,
-        calls=calls,
-        runs_ms=runs,
-    )
+    # Steps change their weights.
+    deterministic = None if line["subject"] == "step" else same_bits(call, device)
+    return line | {
+        "ms": median,
+        "q1": quartiles[0],
+        "q3": quartiles[2],
+        "gflops": flops / median / 1e6 if flops else None,
+        "max_error": max_error,
+        "deterministic": deterministic,
+        "calls": calls,
+        "rounds": len(runs),
+        "runs_ms": runs,
+    }
 
 
-def attention_rows(shape: tuple[int, ...], device: torch.device, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Causal attention forward, and with the gradients of q, k and v for d_out = 1."""
-    b, h, t, d = shape
+def attention_rows(s: Problem, device: torch.device, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Attention forward, and with the gradients of q, k and v for d_out = 1."""
     generator = torch.Generator().manual_seed(arguments.seed)
-    q, k, v = (3 * (2 * torch.rand(3, b, h, t, d, generator=generator) - 1)).to(device).unbind()
+    random = lambda *sizes: (3 * (2 * torch.rand(*sizes, generator=generator) - 1)).to(device)  # noqa: E731
+    q, k, v = random(s.b, s.h, s.s, s.d), random(s.b, s.hk, s.sk, s.d), random(s.b, s.hk, s.sk, s.d)
     leaves = [x.clone().requires_grad_() for x in (q, k, v)]
     ones = torch.ones_like(q)
+    # PyTorch's causal mask puts the first query at the first key, which is the same for as many queries as keys.
+    unseen = torch.ones(s.s, s.sk, dtype=torch.bool).triu(1 + s.sk - s.s) if s.mask == "causal" else None
+    options: dict[str, Any] = {"enable_gqa": s.h != s.hk, "is_causal": s.mask == "causal" and s.s == s.sk}
+    if unseen is not None and s.s != s.sk:
+        options["attn_mask"] = ~unseen.to(device)
 
     def gradient() -> list[Tensor]:
-        out = F.scaled_dot_product_attention(*leaves, is_causal=True)
+        out = F.scaled_dot_product_attention(*leaves, **options)
         return [out, *torch.autograd.grad(out, leaves, ones)]
 
     def check(made: list[Tensor]) -> float:
-        # First and last sample, computed directly in 64-bit floats.
-        ends = [x[[0, -1]].double().cpu().requires_grad_() for x in (q, k, v)]
-        unseen = torch.ones(t, t, dtype=torch.bool).triu(1)
-        scores = (ends[0] @ ends[1].mT / math.sqrt(d)).masked_fill(unseen, -math.inf)
+        # Groups of heads from the first to the last, computed directly in 64-bit floats.
+        groups, group = s.b * s.hk, s.h // s.hk
+        picks = max(1, min(8, groups, int(REFERENCE_WORK * groups / (14 * s.pairs * s.d))))
+        picked = torch.linspace(0, groups - 1, picks).long().to(device)
+
+        def heads(x: Tensor) -> Tensor:
+            return x.detach().reshape(groups, -1, *x.shape[2:])[picked].double().cpu()
+
+        ends = [heads(x).requires_grad_() for x in (q, k, v)]
+        scores = ends[0] @ ends[1].mT / math.sqrt(s.d)
+        if unseen is not None:
+            scores = scores.masked_fill(unseen, -math.inf)
         out = scores.softmax(-1) @ ends[2]
+        assert out.shape[1] == group
         expected = [out, *torch.autograd.grad(out.sum(), ends)]
         names = ["out", "d_q", "d_k", "d_v"]
-        return max(near(name, x[[0, -1]].cpu(), e, TOLERANCE) for name, x, e in zip(names, made, expected))
+        return max(near(name, heads(x), e, TOLERANCE) for name, x, e in zip(names, made, expected))
 
     def forward() -> Tensor:
         with torch.no_grad():
-            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            return F.scaled_dot_product_attention(q, k, v, **options)
 
-    pairs = b * h * d * t * (t + 1) / 2
-    return [
-        measured("attention forward", shape, 4 * pairs, forward, lambda: check([forward()]), device, arguments),
-        measured(
-            "attention forward+backward", shape, 14 * pairs, gradient, lambda: check(gradient()), device, arguments
-        ),
-    ]
+    flops = 4 * s.pairs * s.d
+    line = lambda name: row("attention", "scaled_dot_product_attention", asdict(s), name)  # noqa: E731
+    rows = [measured(line("forward"), flops, forward, lambda: check([forward()]), device, arguments)]
+    if s.s > 1:
+        both = line("forward-backward")
+        rows.append(measured(both, 3.5 * flops, gradient, lambda: check(gradient()), device, arguments))
+    return rows
 
 
 def matmul_rows(shape: tuple[int, ...], device: torch.device, arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -536,19 +636,21 @@ def matmul_rows(shape: tuple[int, ...], device: torch.device, arguments: argpars
     flops = 2.0 * rows * inner * columns
     products: list[tuple[str, Callable[[], Any], Callable[[], float]]] = [
         (
-            "matmul y = x Wᵀ",
+            "y",
             lambda: x @ weight.mT,
             lambda: near("y", (x @ weight.mT).cpu()[some], wide_x[some] @ wide_weight.mT, TOLERANCE),
         ),
         (
-            "matmul d_x = d_y W",
+            "d_x",
             lambda: d_y @ weight,
             lambda: near("d_x", (d_y @ weight).cpu()[some], wide_d_y[some] @ wide_weight, TOLERANCE),
         ),
-        ("matmul d_W = d_yᵀ x, d_b", weight_gradient, check_weight),
+        ("d_w-d_b", weight_gradient, check_weight),
     ]
+    layer = {"rows": rows, "inner": inner, "columns": columns}
+    line = lambda name: row("matmul", "@", layer, name)  # noqa: E731
     with torch.no_grad():
-        return [measured(name, shape, flops, call, check, device, arguments) for name, call, check in products]
+        return [measured(line(name), flops, call, check, device, arguments) for name, call, check in products]
 
 
 def step_rows(shape: tuple[int, ...], device: torch.device, arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -584,7 +686,9 @@ def step_rows(shape: tuple[int, ...], device: torch.device, arguments: argparse.
     if not arguments.full:
         lines = [(name, call) for name, call in lines if "in full" not in name]
     check = lambda: near("flips", *flips, 1e-3)  # noqa: E731
-    return [measured(name, shape, None, call, check, device, arguments) for name, call in lines]
+    step = {"sites": sites, "samples": samples, "width": width}
+    line = lambda name: row("step", "reimplemented", step, name)  # noqa: E731
+    return [measured(line(name), None, call, check, device, arguments) for name, call in lines]
 
 
 # The command line
@@ -603,6 +707,17 @@ def sizes(count: int) -> Callable[[str], tuple[int, ...]]:
         return parsed
 
     return parse
+
+
+def problem(text: str) -> Problem:
+    """Parser of BxHxSxD, BxH/HKxSxD and BxH/HKxS:SKxD."""
+    found = re.fullmatch(r"(\d+)x(\d+)(?:/(\d+))?x(\d+)(?::(\d+))?x(\d+)", text)
+    if found:
+        b, h, hk, s, sk, d = (None if word is None else int(word) for word in found.groups())
+        shape = Problem(b, h, hk or h, s, sk or s, d)
+        if min(shape.b, shape.h, shape.s, shape.d) >= 1 and shape.h % shape.hk == 0 and shape.s <= shape.sk:
+            return shape
+    raise argparse.ArgumentTypeError(f"`{text}` is not a shape of attention; give BxHxSxD or BxH/HKxS:SKxD")
 
 
 def step_sizes(text: str) -> tuple[int, ...]:
@@ -626,7 +741,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="threads on the CPU (default: PyTorch's choice)")
     parser.add_argument("--seed", type=int, default=0, help="seed of inputs, weights and samples (default: 0)")
     parser.add_argument(
-        "--attention", type=sizes(4), action="append", metavar="BxHxTxD", help="other shapes of attention"
+        "--suite", choices=SUITES, action="append", help="shapes of attention, which alone is timed (default: short)"
+    )
+    parser.add_argument(
+        "--attention", type=problem, action="append", metavar="BxH/HKxS:SKxD", help="other shapes of causal attention"
     )
     parser.add_argument(
         "--matmul", type=sizes(3), action="append", metavar="ROWSxINNERxCOLUMNS", help="other shapes of products"
@@ -641,7 +759,19 @@ def parsed() -> argparse.Namespace:
         parser.error(f"unknown subject `{unknown.pop()}`; give attention, matmul or step")
     if arguments.runs < 1:
         parser.error("a time needs at least one run; give --runs 1 or more")
+    if arguments.suite and arguments.attention:
+        parser.error("--suite and --attention are both shapes of attention; give one of them")
+    if not arguments.subjects:
+        arguments.subjects = ["attention"] if arguments.suite else ["attention", "matmul", "step"]
     return arguments
+
+
+def shape_of(line: dict[str, Any]) -> str:
+    """Sizes of a row, as on the command line."""
+    if line["subject"] == "attention":
+        return str(Problem(**{name: line[name] for name in Problem.__dataclass_fields__}))
+    names = ("rows", "inner", "columns") if line["subject"] == "matmul" else ("sites", "samples", "width")
+    return "x".join(str(line[name]) for name in names)
 
 
 def processor(device: torch.device) -> str:
@@ -658,15 +788,17 @@ def processor(device: torch.device) -> str:
 def table(rows: list[dict[str, Any]]) -> str:
     """Formats the rows as a Markdown table."""
     number = lambda value, form: "-" if value is None else format(value, form)  # noqa: E731
-    header = ("work", "shape", "ms", "spread %", "GFLOP/s", "error")
+    half = lambda line: None if line["ms"] is None else 50 * (line["q3"] - line["q1"]) / line["ms"]  # noqa: E731
+    header = ("work", "shape", "ms", "± %", "GFLOP/s", "error", "bits repeat")
     lines = [header] + [
         (
-            line["work"],
-            line["shape"],
-            number(line["median_ms"], ".3f"),
-            number(None if line["spread"] is None else 100 * line["spread"], ".0f"),
+            " ".join(word for word in (line.get("mask"), line["subject"]) if word) + ", " + line["pass"],
+            shape_of(line),
+            number(line["ms"], ".3f"),
+            number(half(line), ".0f"),
             number(line["gflops"], ".1f"),
             line["error"] or number(line["max_error"], ".0e"),
+            {True: "yes", False: "no", None: "-"}[line["deterministic"]],
         )
         for line in rows
     ]
@@ -687,7 +819,7 @@ def main() -> int:
     except (RuntimeError, AssertionError) as error:
         print(f"pytorch.py: --device {arguments.device}: {str(error).splitlines()[0]}", file=sys.stderr)
         return 1
-    wanted = arguments.subjects or ["attention", "matmul", "step"]
+    wanted = arguments.subjects
     load = lambda: os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # noqa: E731
     report: dict[str, Any] = {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -712,7 +844,8 @@ def main() -> int:
             return 1
         print("the training step is right: " + ", ".join(report["checks"]), file=sys.stderr)
     if "attention" in wanted:
-        for shape in arguments.attention or ATTENTION:
+        suites = [shape for suite in arguments.suite or ["short"] for shape in SUITES[suite]]
+        for shape in arguments.attention or suites:
             report["rows"] += attention_rows(shape, device, arguments)
     if "matmul" in wanted:
         for shape in arguments.matmul or MATMUL:

@@ -11,7 +11,10 @@ pub trait Form {
     /// Computes the benchmark `calls` times in sequence and waits for the last call.
     fn run(&mut self, calls: usize) -> Result<()>;
 
-    /// Reads the outputs, in the layouts of the crate: the output of attention and then d_qkv, y, d_x, or d_W and then
-    /// d_b.
+    /// Reads the outputs: of attention the output (B, H, S, D), for gradients then d_q, d_k and d_v in the layouts of q, k
+    /// and v; of products y, d_x, or d_W and then d_b.
     fn read(&mut self) -> Result<Vec<Vec<f32>>>;
 }
+
+/// A variant, or the reason why the engine does not have it for this benchmark.
+pub type Prepared = (String, Result<Box<dyn Form>>);

@@ -5,220 +5,203 @@ mod check;
 mod clock;
 mod engine;
 mod ours;
+mod problem;
+mod race;
 mod report;
 mod work;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use ketformer::bench::{BenchShape, Provenance, Subject};
 use ketformer::gpu::{Gpu, GpuOptions};
 
-use burn::BurnForm;
-use engine::{Form, Result};
-use ours::Ours;
-use report::{Report, Row, Side, Tried};
-use work::Work;
+use clock::Rounds;
+use engine::Result;
+use problem::{Mask, Pass, Problem, Suite};
+use race::{Engines, Settings};
+use report::Report;
+use work::{Layer, Product, Work};
 
 /// Ketformer's kernels compared with burn's, on the same adapter in the same process.
 ///
 /// Both engines compute every benchmark from the same random inputs. The outputs are compared with each other in full,
-/// and with 64-bit sums on a subset. Only then both are timed alternately with the host clock, waiting for each run.
-/// burn runs with its defaults (fusion, autotuning), after a warm-up, in the fastest of several variants of each
-/// benchmark.
+/// and with 64-bit sums on a subset. Only then both are timed alternately with the host clock, waiting for each run, each
+/// in the fastest of several variants, after a warm-up. Then ten runs with the same inputs show whether the results have
+/// the same bits.
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Examples: cargo run --release
+    after_help = "Examples: cargo run --release -- --suite short
           cargo run --release -- attention --shape 64x8x64x16 --runs 50 --json peers.json"
 )]
 struct Arguments {
-    /// What to compare: attention, matmul; default: both
-    #[arg(value_parser = parse_subject)]
-    subjects: Vec<Subject>,
-    /// Sizes instead of the default ones, for one subject: BxHxTxD or ROWSxINNERxCOLUMNS; may be repeated
-    #[arg(long = "shape", value_name = "SIZES")]
-    shapes: Vec<BenchShape>,
+    /// What to compare; default: attention with --suite, otherwise both
+    #[arg(value_enum)]
+    subjects: Vec<Subjects>,
+    /// Shapes of attention; may be repeated; default: short
+    #[arg(long = "suite", value_enum)]
+    suites: Vec<Suite>,
+    /// Other shapes, for one subject: BxHxSxD, BxH/HKxS:SKxD or ROWSxINNERxCOLUMNS; may be repeated
+    #[arg(long = "shape", value_name = "SIZES", conflicts_with = "suites")]
+    shapes: Vec<String>,
+    /// Mask of attention at other shapes
+    #[arg(long, value_enum, default_value = "causal", requires = "shapes")]
+    mask: Mask,
+    /// Pass of attention; default: both, one query forward only
+    #[arg(long, value_enum)]
+    pass: Option<Pass>,
     /// Timed runs of each engine in each benchmark
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
-    /// Runs of each variant before the timed ones, after compilation and tuning
+    /// Seconds of timed runs after which a benchmark ends, if there were five
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Runs of each variant before the timed ones, after compilation and tuning; fewer if they take more than 2 s
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     warmup: u16,
-    /// Calls per run; default: as many as take 20 ms
+    /// Calls per run; default: as many as take 50 ms
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     calls: Option<u16>,
+    /// Runs with the same inputs whose bits are compared
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(2..))]
+    repeats: u16,
     /// Adapter, by its index or a part of its name as `ketformer devices` prints them
     #[arg(long, value_name = "ADAPTER")]
     adapter: Option<String>,
     /// Seed of the inputs
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Also write all results, including each run, as JSON
+    /// Also write all variants, including each run, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-fn parse_subject(text: &str) -> std::result::Result<Subject, String> {
-    match text.parse() {
-        Ok(subject @ (Subject::Attention | Subject::Matmul)) => Ok(subject),
-        _ => Err("give attention or matmul".into()),
-    }
+/// Subject of the comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Subjects {
+    /// Attention forward, and with gradients
+    Attention,
+    /// Products of a linear layer
+    Matmul,
 }
 
 /// Requested benchmarks.
 fn lines(arguments: &Arguments) -> Result<Vec<Work>> {
     let mut subjects = arguments.subjects.clone();
     if subjects.is_empty() {
-        subjects = vec![Subject::Attention, Subject::Matmul];
+        subjects = if arguments.suites.is_empty() && arguments.pass.is_none() {
+            vec![Subjects::Attention, Subjects::Matmul]
+        } else {
+            vec![Subjects::Attention]
+        };
     }
     if subjects.len() > 1 && !arguments.shapes.is_empty() {
         return Err("--shape could belong to several subjects; give one, such as attention".into());
     }
+    if subjects == [Subjects::Matmul] && (!arguments.suites.is_empty() || arguments.pass.is_some()) {
+        return Err("--suite and --pass are of attention; leave out matmul".into());
+    }
     let mut lines = Vec::new();
     for subject in subjects {
-        let shapes = if arguments.shapes.is_empty() { subject.shapes() } else { arguments.shapes.clone() };
-        for shape in &shapes {
-            subject.check(shape)?;
-            lines.extend(Work::of(subject, shape)?);
+        match subject {
+            Subjects::Attention => lines.extend(attention(arguments)?),
+            Subjects::Matmul => lines.extend(products(arguments)?),
         }
+    }
+    if lines.is_empty() {
+        return Err("one query has no backward pass; leave out --pass".into());
     }
     Ok(lines)
 }
 
-/// Warmed-up variant of burn, with its time, its error and its difference from ketformer.
-struct Candidate {
-    form: BurnForm,
-    ms: f64,
-    error: f64,
-    difference: f64,
-}
-
-impl Candidate {
-    /// Error message if it is not accurate enough.
-    fn fault(&self) -> Option<String> {
-        let Self { error, difference, .. } = self;
-        (error.max(*difference) > check::TOLERANCE).then(|| {
-            format!(
-                "error {error:.1e} from the reference, {difference:.1e} from ours; tolerance {:.0e}",
-                check::TOLERANCE
-            )
-        })
-    }
-}
-
-/// Warms up a variant of burn and compares its outputs. burn panics if a kernel does not compile.
-fn tried(mut form: BurnForm, warmup: usize, ours: &[Vec<f32>], expected: &[check::Expected]) -> Result<Candidate> {
-    let measured = catch_unwind(AssertUnwindSafe(|| -> Result<(f64, Vec<Vec<f32>>)> {
-        let ms = clock::warm(&mut form, warmup)?;
-        Ok((ms, form.read()?))
-    }));
-    let (ms, made) = measured.map_err(|_| "it panicked, see above")??;
-    let (error, difference) = (check::error_of(&made, expected), check::difference(ours, &made));
-    Ok(Candidate { form, ms, error, difference })
-}
-
-/// Results of one engine in a row.
-fn side(form: &dyn Form, runs_ms: Vec<f64>, flops: f64, max_error: f64) -> Side {
-    let median_ms = clock::median(&runs_ms);
-    let (spread, gflops) = (clock::spread(&runs_ms), flops / median_ms / 1e6);
-    Side { form: form.name(), median_ms, spread, gflops, max_error, runs_ms }
-}
-
-/// Measures a row; fails if an engine is wrong.
-fn measure(row: &mut Row, work: &Work, gpu: &Gpu, device: &burn_wgpu::WgpuDevice, arguments: &Arguments) -> Result<()> {
-    let warmup = usize::from(arguments.warmup);
-    let inputs = work.inputs(arguments.seed);
-    let expected = check::expected(work, &inputs);
-
-    let mut ours = Ours::new(gpu, work, &inputs)?;
-    let our_ms = clock::warm(&mut ours, warmup)?;
-    let made = ours.read()?;
-    let our_error = check::error_of(&made, &expected);
-    if our_error > check::TOLERANCE {
-        return Err(format!("ours is wrong: error {our_error:.1e} from the reference").into());
-    }
-
-    let mut best: Option<Candidate> = None;
-    for form in burn::forms(device, work, &inputs) {
-        let name = form.name();
-        match tried(form, warmup, &made, &expected) {
-            Ok(candidate) => {
-                let fault = candidate.fault();
-                let is_right = fault.is_none();
-                row.tried.push(Tried { form: name, ms: Some(candidate.ms), error: fault });
-                if is_right && best.as_ref().is_none_or(|best| candidate.ms < best.ms) {
-                    best = Some(candidate);
-                }
-            }
-            Err(error) => row.tried.push(Tried { form: name, ms: None, error: Some(error.to_string()) }),
-        }
-    }
-    let Some(mut best) = best else {
-        let said: Vec<String> = row.tried.iter().filter_map(|tried| tried.error.clone()).collect();
-        return Err(format!("burn has no correct variant: {}", said.join("; ")).into());
+fn attention(arguments: &Arguments) -> Result<Vec<Work>> {
+    let suites = if arguments.suites.is_empty() { &[Suite::Short][..] } else { &arguments.suites };
+    let read = |text: &String| Ok(Problem { mask: arguments.mask, ..text.parse::<Problem>()? });
+    let problems: Vec<Problem> = if arguments.shapes.is_empty() {
+        suites.iter().flat_map(|suite| suite.problems()).collect()
+    } else {
+        arguments.shapes.iter().map(read).collect::<Result<_>>()?
     };
+    let passes = |problem: &Problem| -> &[Pass] {
+        if problem.s == 1 { &[Pass::Forward] } else { &[Pass::Forward, Pass::ForwardBackward] }
+    };
+    let works = |problem: Problem| passes(&problem).iter().map(move |pass| Work::Attention(problem, *pass));
+    let is_asked = |work: &Work| match (work, arguments.pass) {
+        (Work::Attention(_, pass), Some(asked)) => *pass == asked,
+        _ => true,
+    };
+    Ok(problems.into_iter().flat_map(works).filter(is_asked).collect())
+}
 
-    row.difference = Some(best.difference);
-    row.calls = arguments.calls.map_or_else(|| clock::calls(our_ms.min(best.ms)), usize::from);
-    let pairs = clock::pairs(&mut ours, &mut best.form, row.calls, usize::from(arguments.runs))?;
-    let ratios: Vec<f64> = pairs.ours.iter().zip(&pairs.theirs).map(|(ours, theirs)| theirs / ours).collect();
-    row.ratio = Some(clock::median(&ratios));
-    row.ratio_quartiles = Some([0.25, 0.75].map(|part| clock::quantile(&ratios, part)));
-    row.ours = Some(side(&ours, pairs.ours, work.flops(), our_error));
-    row.burn = Some(side(&best.form, pairs.theirs, work.flops(), best.error));
-    Ok(())
+fn products(arguments: &Arguments) -> Result<Vec<Work>> {
+    let shapes = if arguments.shapes.is_empty() {
+        Subject::Matmul.shapes()
+    } else {
+        arguments.shapes.iter().map(|text| text.parse()).collect::<ketformer::Result<Vec<BenchShape>>>()?
+    };
+    let mut works = Vec::new();
+    for shape in &shapes {
+        Subject::Matmul.check(shape)?;
+        let layer = Layer::of(shape)?;
+        let products = [Product::Output, Product::InputGradient, Product::WeightGradient];
+        works.extend(products.map(|product| Work::Layer(layer, product)));
+    }
+    Ok(works)
 }
 
 fn run(arguments: &Arguments) -> Result<Report> {
     let lines = lines(arguments)?;
     let gpu = Gpu::with_options(&GpuOptions { adapter: arguments.adapter.clone(), ..GpuOptions::default() })?;
-    let device = burn::open(&gpu)?;
+    let burn = burn::open(&gpu)?;
     let origin = Provenance::of(&gpu);
-    let version = |package: &str, newest: bool| {
-        let found = report::versions(package);
-        let picked = if newest { found.last() } else { found.first() };
-        picked.copied().unwrap_or("?").to_string()
+    let engines = Engines { gpu, burn };
+    let settings = Settings {
+        rounds: Rounds { runs: arguments.runs.into(), most: Duration::from_secs(arguments.seconds) },
+        warmup: arguments.warmup.into(),
+        calls: arguments.calls.map(usize::from),
+        repeats: arguments.repeats.into(),
+        seed: arguments.seed,
     };
     let mut report = Report {
         date: report::now(),
         adapter: origin.adapter,
         driver: origin.driver,
+        host: report::host(),
+        os: std::env::consts::OS.into(),
         ketformer: origin.commit,
-        burn: version("burn-wgpu", true),
+        burn: report::versions("burn-wgpu").join(", "),
         burn_compiler: burn::COMPILER.into(),
-        wgpu: [version("wgpu", true), version("wgpu", false)],
+        wgpu: report::versions("wgpu").join(", "),
         runs: arguments.runs.into(),
+        repeats: arguments.repeats.into(),
+        seed: arguments.seed,
         load: [report::load(), None],
-        rows: Vec::new(),
+        races: Vec::new(),
     };
-    for work in &lines {
-        eprintln!("{work}");
-        let mut row = Row {
-            work: work.name().into(),
-            shape: work.shape(),
-            ours: None,
-            burn: None,
-            ratio: None,
-            ratio_quartiles: None,
-            calls: 0,
-            difference: None,
-            tried: Vec::new(),
-            error: None,
-        };
-        row.error = measure(&mut row, work, &gpu, &device, arguments).err().map(|error| error.to_string());
-        eprintln!("{}", row.line());
-        report.rows.push(row);
+    eprintln!(
+        "burn tunes its kernels at every new shape, which takes minutes on software drivers; it keeps the results in \
+         target/environment"
+    );
+    for (number, work) in lines.iter().enumerate() {
+        eprintln!("{work} ({} of {})", number + 1, lines.len());
+        let race = race::race(&engines, work, &settings);
+        eprintln!("{}", race.line());
+        report.races.push(race);
+        report.load[1] = report::load();
+        // A long comparison that is interrupted keeps what it has measured.
+        if let Some(path) = &arguments.json {
+            let text = serde_json::to_string_pretty(&report)? + "\n";
+            std::fs::write(path, text).map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+        }
     }
-    report.load[1] = report::load();
     Ok(report)
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let report = match run(&arguments) {
+    let report = match run(&Arguments::parse()) {
         Ok(report) => report,
         Err(error) => {
             eprintln!("error: {error}");
@@ -226,13 +209,49 @@ fn main() -> ExitCode {
         }
     };
     println!("{}", report.table());
-    if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(&report).map_err(|error| error.to_string());
-        let written = text.and_then(|text| std::fs::write(path, text + "\n").map_err(|error| error.to_string()));
-        if let Err(error) = written {
-            eprintln!("error: {} cannot be written: {error}", path.display());
-            return ExitCode::FAILURE;
+    if report.has_errors() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn works(arguments: &[&str]) -> std::result::Result<Vec<String>, String> {
+        let arguments =
+            Arguments::try_parse_from([&["peers"], arguments].concat()).map_err(|error| error.to_string())?;
+        let lines = lines(&arguments).map_err(|error| error.to_string())?;
+        Ok(lines.iter().map(|work| format!("{} {} {}", work.subject(), work.shape(), work.pass())).collect())
+    }
+
+    #[test]
+    fn suites_and_shapes_make_benchmarks() {
+        let short = works(&["--suite", "short"]).unwrap();
+        assert_eq!((short.len(), short[1].as_str()), (10, "attention 2048x4x16x16 forward-backward"));
+        let decode = works(&["--suite", "decode"]).unwrap();
+        assert_eq!((decode.len(), decode[2].as_str()), (5, "attention 1x32/8x1:16384x128 forward"));
+        assert_eq!(works(&["--suite", "standard", "--suite", "long", "--pass", "forward"]).unwrap().len(), 9);
+        assert_eq!(
+            works(&["matmul", "--shape", "8x4x2"]).unwrap(),
+            ["matmul 8x4x2 y", "matmul 8x4x2 d_x", "matmul 8x4x2 d_w-d_b"]
+        );
+        assert_eq!(
+            works(&["attention", "--shape", "1x2x3x4", "--pass", "forward"]).unwrap(),
+            ["attention 1x2x3x4 forward"]
+        );
+    }
+
+    #[test]
+    fn contradictions_are_refused_with_a_remedy() {
+        for (arguments, expected) in [
+            (&["--shape", "1x2x3x4"][..], "give one, such as attention"),
+            (&["matmul", "--suite", "long"], "leave out matmul"),
+            (&["--suite", "decode", "--pass", "forward-backward"], "leave out --pass"),
+            (&["attention", "--shape", "1x2x3"], "256x8x16x16"),
+            (&["--suite", "short", "--shape", "1x2x3x4"], "--shape"),
+            (&["--suite", "tiny"], "decode"),
+        ] {
+            let error = works(arguments).unwrap_err();
+            assert!(error.contains(expected), "{arguments:?}: {error}");
         }
     }
-    if report.has_errors() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
