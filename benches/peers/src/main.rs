@@ -8,6 +8,7 @@ mod ours;
 mod problem;
 mod race;
 mod report;
+mod session;
 mod work;
 
 use std::path::PathBuf;
@@ -77,6 +78,9 @@ struct Arguments {
     /// Also write all variants, including each run, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Run one benchmark of these in this process, and write its result to the standard output
+    #[arg(long, hide = true)]
+    only: Option<usize>,
 }
 
 /// Subject of the comparison.
@@ -152,12 +156,17 @@ fn products(arguments: &Arguments) -> Result<Vec<Work>> {
     Ok(works)
 }
 
-fn run(arguments: &Arguments) -> Result<Report> {
+fn open(arguments: &Arguments) -> Result<Gpu> {
+    Ok(Gpu::with_options(&GpuOptions { adapter: arguments.adapter.clone(), ..GpuOptions::default() })?)
+}
+
+/// Runs benchmark `number` in this process.
+fn run_one(arguments: &Arguments, number: usize) -> Result<()> {
     let lines = lines(arguments)?;
-    let gpu = Gpu::with_options(&GpuOptions { adapter: arguments.adapter.clone(), ..GpuOptions::default() })?;
+    let work = lines.get(number).ok_or_else(|| format!("there are {} benchmarks, got {number}", lines.len()))?;
+    session::end_with_burn();
+    let gpu = open(arguments)?;
     let burn = burn::open(&gpu)?;
-    let origin = Provenance::of(&gpu);
-    let engines = Engines { gpu, burn };
     let settings = Settings {
         rounds: Rounds { runs: arguments.runs.into(), most: Duration::from_secs(arguments.seconds) },
         warmup: arguments.warmup.into(),
@@ -165,6 +174,16 @@ fn run(arguments: &Arguments) -> Result<Report> {
         repeats: arguments.repeats.into(),
         seed: arguments.seed,
     };
+    let race = race::race(&Engines { gpu, burn }, work, &settings);
+    eprintln!("{}", race.line());
+    println!("{}", serde_json::to_string(&race.finished())?);
+    Ok(())
+}
+
+/// Runs all benchmarks, each in a process of its own.
+fn run(arguments: &Arguments) -> Result<Report> {
+    let lines = lines(arguments)?;
+    let origin = Provenance::of(&open(arguments)?);
     let mut report = Report {
         date: report::now(),
         adapter: origin.adapter,
@@ -182,14 +201,12 @@ fn run(arguments: &Arguments) -> Result<Report> {
         races: Vec::new(),
     };
     eprintln!(
-        "burn tunes its kernels at every new shape, which takes minutes on software drivers; it keeps the results in \
-         target/environment"
+        "burn compiles and tunes its kernels at every new shape, which takes minutes on software drivers; the results are \
+         kept in target/environment"
     );
     for (number, work) in lines.iter().enumerate() {
         eprintln!("{work} ({} of {})", number + 1, lines.len());
-        let race = race::race(&engines, work, &settings);
-        eprintln!("{}", race.line());
-        report.races.push(race);
+        report.races.push(session::run(work, number));
         report.load[1] = report::load();
         // A long comparison that is interrupted keeps what it has measured.
         if let Some(path) = &arguments.json {
@@ -201,15 +218,18 @@ fn run(arguments: &Arguments) -> Result<Report> {
 }
 
 fn main() -> ExitCode {
-    let report = match run(&Arguments::parse()) {
-        Ok(report) => report,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::FAILURE;
-        }
+    let arguments = Arguments::parse();
+    let outcome = match arguments.only {
+        Some(number) => run_one(&arguments, number).map(|()| ExitCode::SUCCESS),
+        None => run(&arguments).map(|report| {
+            println!("{}", report.table());
+            if report.has_errors() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        }),
     };
-    println!("{}", report.table());
-    if report.has_errors() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::clock;
 use crate::work::Work;
@@ -93,6 +94,16 @@ pub struct Race {
     pub error: Option<String>,
 }
 
+/// Result of a race as it passes from the process that measured it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Finished {
+    /// Row of the table.
+    cells: Vec<String>,
+    /// Objects of all variants.
+    rows: Vec<Value>,
+    error: Option<String>,
+}
+
 /// Report of all benchmarks.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -118,7 +129,7 @@ pub struct Report {
     /// Load averages at the start and at the end, if the system reports them.
     pub load: [Option<f64>; 2],
     #[serde(rename = "rows", serialize_with = "rows")]
-    pub races: Vec<Race>,
+    pub races: Vec<Finished>,
 }
 
 /// Sizes of a benchmark as members of its row.
@@ -138,7 +149,7 @@ fn sizes<S: Serializer>(work: &Work, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 /// Rows of all races.
-fn rows<S: Serializer>(races: &[Race], serializer: S) -> Result<S::Ok, S::Error> {
+fn rows<S: Serializer>(races: &[Finished], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(races.iter().flat_map(|race| &race.rows))
 }
 
@@ -260,6 +271,13 @@ impl Race {
         }
     }
 
+    /// The result for another process.
+    pub fn finished(&self) -> Finished {
+        // A row has no keys but text.
+        let rows = self.rows.iter().filter_map(|row| serde_json::to_value(row).ok()).collect();
+        Finished { cells: self.cells().into(), rows, error: self.error.clone() }
+    }
+
     fn cells(&self) -> [String; COLUMNS] {
         let none = || "-".to_string();
         let [ours, burn] = [0, 1].map(|side| self.raced.map(|raced| &self.rows[raced[side]]));
@@ -289,6 +307,14 @@ impl Race {
     }
 }
 
+impl Finished {
+    /// A benchmark that could not run.
+    pub fn failed(work: &Work, error: String) -> Self {
+        let race = Race { work: *work, rows: Vec::new(), raced: None, ratio: None, error: Some(error) };
+        race.finished()
+    }
+}
+
 const COLUMNS: usize = 12;
 
 /// Titles of the table; those of figures are aligned to the right.
@@ -315,12 +341,12 @@ impl Report {
 
     /// Formats the races as an aligned Markdown table, with the provenance below.
     pub fn table(&self) -> String {
-        let mut rows = vec![TITLES.map(String::from)];
-        rows.extend(self.races.iter().map(Race::cells));
+        let mut rows = vec![TITLES.map(String::from).to_vec()];
+        rows.extend(self.races.iter().map(|race| race.cells.clone()));
         let widths: [usize; COLUMNS] =
             std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3));
         let is_figure = |column: usize| (2..COLUMNS - 1).contains(&column);
-        let line = |row: &[String; COLUMNS]| {
+        let line = |row: &Vec<String>| {
             let cell = |column: usize| {
                 let (text, width) = (&row[column], widths[column]);
                 if is_figure(column) { format!(" {text:>width$} |") } else { format!(" {text:<width$} |") }
