@@ -16,7 +16,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use ketformer::bench::{BenchShape, Provenance, Subject};
+use ketformer::arena::Environment;
+use ketformer::bench::{BenchShape, Subject};
 use ketformer::gpu::{Gpu, GpuOptions};
 
 use clock::Rounds;
@@ -183,7 +184,7 @@ fn run_one(arguments: &Arguments, number: usize) -> Result<()> {
 /// Runs all benchmarks, each in a process of its own.
 fn run(arguments: &Arguments) -> Result<Report> {
     let lines = lines(arguments)?;
-    let origin = Provenance::of(&open(arguments)?);
+    let origin = Environment::of(&open(arguments)?);
     let mut report = Report {
         date: report::now(),
         adapter: origin.adapter,
