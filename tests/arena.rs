@@ -1,4 +1,4 @@
-//! Benchmark of attention kernels of anyone: every kind of wrong kernel gets its status, every right one times.
+//! Benchmark of third-party attention kernels: every kind of wrong kernel gets its status, every right one times.
 
 use ketformer::Gpu;
 use ketformer::arena::{

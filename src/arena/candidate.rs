@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::contract::{Bound, ForeignKernel, ForeignLaunch, Rejection, Tensor};
+use super::contract::{Bound, ForeignKernel, ForeignLaunch, Rejection, TURNS, Tensor};
 use super::problem::{AttentionProblem, Mask, Pass};
 use super::row::Status;
 use crate::error::{Error, ErrorKind, Result};
@@ -90,6 +90,24 @@ impl Candidate {
     pub(super) fn is_packed(&self) -> bool {
         matches!(self, Self::Packed)
     }
+
+    /// What records a run of a problem; the text of a file is parsed here, once for all runs.
+    pub(super) fn launches(&self, problem: &AttentionProblem) -> std::result::Result<Launches<'_>, Rejection> {
+        Ok(match self {
+            Self::Packed => Launches::Packed,
+            Self::General => Launches::General,
+            Self::Foreign(kernel) => Launches::Foreign(kernel.launches(problem)?),
+            Self::Custom { record, .. } => Launches::Custom(record),
+        })
+    }
+}
+
+/// What records the runs of a candidate.
+pub(super) enum Launches<'a> {
+    Packed,
+    General,
+    Foreign(Vec<ForeignLaunch>),
+    Custom(&'a RecordAttention),
 }
 
 /// Whether the problem is the output of the last position of each sample, one step of decoding.
@@ -146,7 +164,7 @@ impl Inputs {
                 ("d_o", DrawnTensor::DOut, of_q),
             ];
             for (name, tensor, elements) in all.into_iter().take(if has_gradients { 4 } else { 3 }) {
-                let of_queries = elements == of_q && matches!(tensor, DrawnTensor::Q | DrawnTensor::DOut);
+                let of_queries = matches!(tensor, DrawnTensor::Q | DrawnTensor::DOut);
                 tensors.push((name, tensor, heads_first(problem, create(name, elements)?, of_queries)));
             }
         }
@@ -218,7 +236,7 @@ pub(super) struct OutputSet {
     pub gradients: Option<[Placed; 3]>,
     outputs: Vec<Output>,
     /// Scratch keeps what a run leaves in it, as in an application.
-    _scratch: Vec<Buffer>,
+    scratch: Vec<(String, Buffer)>,
     /// Launches of the candidate.
     pub run: Plan,
     poison: Plan,
@@ -232,20 +250,20 @@ impl OutputSet {
         elements * problem.dtype.bytes() + 4 * problem.query_rows()
     }
 
-    /// Creates the buffers of `candidate` and records its launches on `inputs`.
+    /// Creates the buffers of a candidate and records its launches on `inputs`.
     pub(super) fn new(
         gpu: &Gpu,
         problem: &AttentionProblem,
-        candidate: &Candidate,
+        launches: &Launches<'_>,
         inputs: &Inputs,
     ) -> std::result::Result<Self, Rejection> {
-        let mut set = match candidate {
-            Candidate::Packed => Self::packed(gpu, problem, inputs).map_err(of_ours),
-            Candidate::General => Self::general(gpu, problem, inputs).map_err(of_ours),
-            Candidate::Foreign(kernel) => Self::foreign(gpu, problem, &kernel.launches(problem)?, inputs),
-            Candidate::Custom { record, .. } => Self::custom(gpu, problem, record, inputs).map_err(of_others),
+        let mut set = match launches {
+            Launches::Packed => Self::packed(gpu, problem, inputs).map_err(of_ours),
+            Launches::General => Self::general(gpu, problem, inputs).map_err(of_ours),
+            Launches::Foreign(launches) => Self::foreign(gpu, problem, launches, inputs).map_err(of_others),
+            Launches::Custom(record) => Self::custom(gpu, problem, record, inputs).map_err(of_others),
         }?;
-        let scratch: Vec<View> = set._scratch.iter().map(Buffer::view).collect();
+        let scratch: Vec<View> = set.scratch.iter().map(|(_, buffer)| buffer.view()).collect();
         let outputs: Vec<View> = set.outputs.iter().map(|output| output.buffer.view()).collect();
         let fill = |views: &[View]| {
             let mut plan = Plan::new(gpu);
@@ -296,7 +314,8 @@ impl OutputSet {
         AttentionForward { qkv: qkv.clone(), out: out.clone(), lse: lse.clone() }.record(&mut run, &shape)?;
         let mut gradients = None;
         if let Some(d_out) = inputs.view(DrawnTensor::DOut) {
-            let (delta, d_qkv) = (made.scratch(problem.query_rows())?, made.output("d_qkv", 3 * of_q, DType::F32)?);
+            let (delta, d_qkv) =
+                (made.scratch("delta", problem.query_rows())?, made.output("d_qkv", 3 * of_q, DType::F32)?);
             gradients = Some([0, 1, 2].map(|third| packed_third(problem, &d_qkv, third)));
             AttentionBackward { qkv, out: out.clone(), lse: lse.clone(), d_out, delta, d_qkv }
                 .record(&mut run, &shape)?;
@@ -332,7 +351,7 @@ impl OutputSet {
         forward.record(&mut run, &shape)?;
         let mut gradients = None;
         if let Some(d_out) = inputs.view(DrawnTensor::DOut) {
-            let statistics = made.scratch(2 * problem.query_rows())?;
+            let statistics = made.scratch("statistics", 2 * problem.query_rows())?;
             let d_q = made.output("d_q", of_q, problem.dtype)?;
             let (d_k, d_v) = (made.output("d_k", of_k, problem.dtype)?, made.output("d_v", of_k, problem.dtype)?);
             gradients = Some(made.gradients([&d_q, &d_k, &d_v]));
@@ -344,25 +363,16 @@ impl OutputSet {
         Ok(made.set(heads_first(problem, out, true), lse, gradients, run))
     }
 
-    fn foreign(
-        gpu: &Gpu,
-        problem: &AttentionProblem,
-        launches: &[ForeignLaunch],
-        inputs: &Inputs,
-    ) -> std::result::Result<Self, Rejection> {
+    fn foreign(gpu: &Gpu, problem: &AttentionProblem, launches: &[ForeignLaunch], inputs: &Inputs) -> Result<Self> {
         let mut made = Made::new(gpu, problem);
-        let mut views: Vec<(String, Bound, View)> = Vec::new();
+        let mut views: Vec<(&str, Bound, View)> = Vec::new();
         for (name, bound) in launches.iter().flat_map(|launch| &launch.bindings) {
-            let is_known = |(known, own, _): &(String, Bound, View)| match bound {
-                Bound::Tensor(_) => own == bound,
-                Bound::Scratch(_) => known == name,
-            };
-            if views.iter().any(is_known) {
+            if found(&views, name, *bound).is_some() {
                 continue;
             }
             let input = |tensor| inputs.view(tensor).ok_or_else(missing);
             let view = match bound {
-                Bound::Scratch(words) => made.scratch(*words),
+                Bound::Scratch(words) => made.scratch(name, *words),
                 Bound::Tensor(Tensor::Q) => input(DrawnTensor::Q),
                 Bound::Tensor(Tensor::K) => input(DrawnTensor::K),
                 Bound::Tensor(Tensor::V) => input(DrawnTensor::V),
@@ -371,31 +381,18 @@ impl OutputSet {
                     made.output(output_name(*tensor), tensor.elements(problem), tensor.dtype(problem))
                 }
             };
-            views.push((name.clone(), *bound, view.map_err(of_others)?));
+            views.push((name, *bound, view?));
         }
-        let view = |name: &str, bound: &Bound| {
-            let found = views.iter().find(|(known, own, _)| match bound {
-                Bound::Tensor(_) => own == bound,
-                Bound::Scratch(_) => known == name,
-            });
-            found.map(|(.., view)| view.clone())
-        };
         let mut run = Plan::new(gpu);
         for launch in launches {
-            let bound: Option<Vec<(&str, u64, View)>> = launch
-                .bindings
-                .iter()
-                .map(|(name, bound)| {
-                    let elements = match bound {
-                        Bound::Tensor(tensor) => tensor.elements(problem),
-                        Bound::Scratch(words) => *words,
-                    };
-                    Some((name.as_str(), elements, view(name, bound)?))
-                })
-                .collect();
-            let bound = bound.unwrap_or_default();
-            let bindings: Vec<Bind<'_>> =
-                bound.iter().map(|(name, elements, view)| Bind { name, view, elements: *elements }).collect();
+            let bindings = launch.bindings.iter().filter_map(|(name, bound)| {
+                let elements = match bound {
+                    Bound::Tensor(tensor) => tensor.elements(problem),
+                    Bound::Scratch(words) => *words,
+                };
+                Some(Bind { name, view: found(&views, name, *bound)?, elements })
+            });
+            let bindings: Vec<Bind<'_>> = bindings.collect();
             run.launch(&Launch {
                 kernel: &launch.kernel,
                 spec: &[],
@@ -404,12 +401,10 @@ impl OutputSet {
                 groups: Groups::Grid(launch.grid),
                 cost: Cost::default(),
                 shape: problem.to_string(),
-            })
-            .map_err(of_others)?;
+            })?;
         }
-        let tensor = |tensor| view("", &Bound::Tensor(tensor));
-        let rejected = || Rejection::new(Status::CompileError, "no output");
-        let out = tensor(Tensor::O).ok_or_else(rejected)?;
+        let tensor = |tensor| found(&views, "", Bound::Tensor(tensor)).cloned();
+        let out = tensor(Tensor::O).ok_or_else(missing)?;
         let lse = tensor(Tensor::Lse).map(|lse| made.lse(lse));
         let gradients = match problem.pass {
             Pass::Forward => None,
@@ -428,19 +423,8 @@ impl OutputSet {
         kernel: &ForeignKernel,
         inputs: &Inputs,
     ) -> std::result::Result<(Self, View), Rejection> {
-        let launches = kernel.counting_launches(problem)?;
-        let set = Self::foreign(gpu, problem, &launches, inputs)?;
-        // The scratch of the count is that of the last binding of the text.
-        let names =
-            launches.iter().flat_map(|launch| &launch.bindings).filter(|(_, bound)| matches!(bound, Bound::Scratch(_)));
-        let mut seen: Vec<&str> = Vec::new();
-        names.for_each(|(name, _)| {
-            if !seen.contains(&name.as_str()) {
-                seen.push(name);
-            }
-        });
-        let at = seen.iter().position(|name| *name == super::contract::TURNS);
-        let turns = at.and_then(|at| set._scratch.get(at)).map(Buffer::view);
+        let set = Self::foreign(gpu, problem, &kernel.counting_launches(problem)?, inputs).map_err(of_others)?;
+        let turns = set.scratch.iter().find(|(name, _)| name == TURNS).map(|(_, buffer)| buffer.view());
         turns.map(|turns| (set, turns)).ok_or_else(|| Rejection::new(Status::CompileError, "no loops"))
     }
 
@@ -469,6 +453,15 @@ impl OutputSet {
     }
 }
 
+/// The view of a binding among those that exist: a tensor is the same under every name, scratch under its own.
+fn found<'a>(views: &'a [(&str, Bound, View)], name: &str, bound: Bound) -> Option<&'a View> {
+    let is_same = |(known, own, _): &&(&str, Bound, View)| match bound {
+        Bound::Tensor(_) => *own == bound,
+        Bound::Scratch(_) => *known == name,
+    };
+    views.iter().find(is_same).map(|(.., view)| view)
+}
+
 fn output_name(tensor: Tensor) -> &'static str {
     match tensor {
         Tensor::Lse => "lse",
@@ -489,7 +482,7 @@ fn of_ours(error: Error) -> Rejection {
     Rejection::new(if is_limit { Status::Unsupported } else { Status::RuntimeError }, error.to_string())
 }
 
-/// Why a kernel of someone else does not run.
+/// Why a third-party kernel does not run.
 pub(super) fn of_others(error: Error) -> Rejection {
     let status = match error.kind() {
         ErrorKind::Shader => Status::CompileError,
@@ -504,7 +497,7 @@ struct Made<'a> {
     gpu: &'a Gpu,
     problem: &'a AttentionProblem,
     outputs: Vec<Output>,
-    scratch: Vec<Buffer>,
+    scratch: Vec<(String, Buffer)>,
 }
 
 impl<'a> Made<'a> {
@@ -519,10 +512,10 @@ impl<'a> Made<'a> {
         Ok(view)
     }
 
-    fn scratch(&mut self, words: u64) -> Result<View> {
+    fn scratch(&mut self, name: &str, words: u64) -> Result<View> {
         let buffer = self.gpu.buffer("arena.scratch", words)?;
         let view = buffer.view();
-        self.scratch.push(buffer);
+        self.scratch.push((name.into(), buffer));
         Ok(view)
     }
 
@@ -538,6 +531,6 @@ impl<'a> Made<'a> {
 
     fn set(self, o: Placed, lse: Option<Placed>, gradients: Option<[Placed; 3]>, run: Plan) -> OutputSet {
         let poison = Plan::new(self.gpu);
-        OutputSet { o, lse, gradients, outputs: self.outputs, _scratch: self.scratch, run, poison }
+        OutputSet { o, lse, gradients, outputs: self.outputs, scratch: self.scratch, run, poison }
     }
 }

@@ -1,4 +1,4 @@
-//! Binding contract of a kernel of someone else: a WGSL file, and what it must name.
+//! Binding contract of a third-party kernel: a WGSL file, and the names that it must contain.
 //!
 //! | in the file | meaning |
 //! |---|---|
@@ -19,6 +19,7 @@
 
 use naga::proc::TypeResolution;
 use naga::{AddressSpace, Expression, Literal, Scalar, StorageAccess, TypeInner};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::problem::{AttentionProblem, Mask, Pass};
@@ -115,8 +116,8 @@ impl Rejection {
     }
 }
 
-/// Kernel of someone else: name and WGSL text. The text is checked for each problem, see the module documentation.
-#[derive(Debug, Clone)]
+/// Third-party kernel: name and WGSL text. The text is checked for each problem, see the module documentation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ForeignKernel {
     /// Name in rows, usually the stem of the file.
     pub name: String,
@@ -370,8 +371,8 @@ impl<'a> Specialized<'a> {
         let fault =
             |status, message: String| Rejection::new(status, format!("{}: `{name}` {message}", self.kernel.file));
         let compile = |message: String| fault(Status::CompileError, message);
-        let variable = self.module.global_variables.iter().map(|(_, variable)| variable);
-        let variable = variable.into_iter().find(|variable| variable.name.as_deref() == Some(name));
+        let mut variables = self.module.global_variables.iter().map(|(_, variable)| variable);
+        let variable = variables.find(|variable| variable.name.as_deref() == Some(name));
         let Some((ty, space)) = variable.map(|variable| (variable.ty, variable.space)) else {
             return Err(compile("is not declared".into()));
         };

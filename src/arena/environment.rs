@@ -46,7 +46,7 @@ impl Environment {
         let info = gpu.info();
         let driver = format!("{} {}", info.driver, info.driver_info);
         Self {
-            adapter: adapter(info),
+            adapter: gpu.name().into(),
             backend: format!("{:?}", info.backend),
             driver: driver.trim().into(),
             software: gpu.is_software(),
@@ -61,14 +61,6 @@ impl Environment {
             commit: commit().into(),
             date: date(),
         }
-    }
-}
-
-/// Name of an adapter. Browsers may hide it.
-fn adapter(info: &wgpu::AdapterInfo) -> String {
-    match info.name.trim() {
-        "" => "GPU of this browser".into(),
-        name => name.into(),
     }
 }
 

@@ -1,8 +1,8 @@
-//! Benchmark of attention kernels, of this crate and of anyone: behind one check, by turns, in rows that compare across
-//! machines.
+//! Benchmark of attention kernels, those of this crate and third-party ones: one correctness check, alternating runs, and
+//! rows that compare across machines.
 //!
 //! [`Arena`] runs [`Candidate`]s on an [`AttentionProblem`]: kernels of this crate, of a WGSL file (its contract is
-//! [`contract`]), and launches of an application. Inputs are drawn on the device anew for every timed pass
+//! [`contract`]), and launches of an application. Inputs are redrawn on the device for every timed pass
 //! ([`crate::kernels::attention::inputs`]), outputs are filled with NaN before every run, and after it inputs, outputs and
 //! sampled rows are checked; see docs/benchmarking.md. Kernels of files run with all checks of WebGPU.
 //!
@@ -35,7 +35,7 @@ pub use candidate::{AttentionBuffers, Candidate, RecordAttention};
 pub use contract::ForeignKernel;
 pub use environment::{Environment, commit};
 pub use limits::{Limits, OperationCost};
+pub(crate) use probe::{FIRST_STEPS, calibrated_steps, probe_lanes};
 pub use problem::{AttentionProblem, Mask, Pass, Suite};
-pub(crate) use race::quartiles;
 pub use race::{Arena, ArenaConfig, Event};
 pub use row::{BenchRow, Status};

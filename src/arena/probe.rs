@@ -7,9 +7,21 @@ use crate::kernels::device::probe::{ChainShape, ProbeCopy, ProbeMultiplyAdd};
 
 /// Time of a probe in milliseconds: long enough for any clock, short enough for any watchdog.
 const WANTED_MS: f64 = 20.0;
-const FIRST_STEPS: u32 = 16;
+/// Steps of the first measurement of a probe.
+pub(crate) const FIRST_STEPS: u32 = 16;
 /// Some drivers end an invocation after 65,535 loop iterations, including those of inner loops.
 const MOST_STEPS: u32 = 2048;
+
+/// Steps that fill the time of a probe, of which [`FIRST_STEPS`] took `ms` milliseconds.
+pub(crate) fn calibrated_steps(ms: f64) -> u32 {
+    ((f64::from(FIRST_STEPS) * WANTED_MS / ms) as u32).clamp(FIRST_STEPS, MOST_STEPS)
+}
+
+/// Number of invocations that fill the adapter.
+pub(crate) fn probe_lanes(gpu: &Gpu) -> u32 {
+    if gpu.is_software() { 1 << 13 } else { 1 << 20 }
+}
+
 /// Times of each probe, of which the shortest counts: another program may use the adapter.
 const RUNS: usize = 3;
 /// Bytes that are copied.
@@ -22,7 +34,7 @@ impl Limits {
     /// Those of the device.
     pub async fn measure_async(gpu: &Gpu) -> Result<Self> {
         let mut stopwatch = Stopwatch::new(gpu)?;
-        let lanes: u32 = if gpu.is_software() { 1 << 13 } else { 1 << 20 };
+        let lanes = probe_lanes(gpu);
         let y = gpu.buffer("probe.y", lanes.into())?;
         let mut limits = Self::default();
         for chains in [2, 4, 8] {
@@ -32,7 +44,7 @@ impl Limits {
                 ProbeMultiplyAdd { y: y.view() }.record(&mut plan, &shape(steps)).map(|()| plan)
             };
             let ms = shortest(&mut stopwatch, &plan(FIRST_STEPS)?).await?;
-            let steps = ((f64::from(FIRST_STEPS) * WANTED_MS / ms) as u32).clamp(FIRST_STEPS, MOST_STEPS);
+            let steps = calibrated_steps(ms);
             let ms = shortest(&mut stopwatch, &plan(steps)?).await?;
             limits.gflops = limits.gflops.max(shape(steps).cost().flops / ms / 1e6);
         }

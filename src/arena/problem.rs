@@ -3,12 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Cost, DType};
 use crate::kernels::attention::inputs::DrawnInputs;
 
 /// Keys that a query sees.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Mask {
     /// Those up to its own position. The queries are the last positions of the keys.
     #[default]
@@ -18,7 +20,7 @@ pub enum Mask {
 }
 
 /// Passes of a benchmark.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Pass {
     /// Outputs.
     #[default]
@@ -28,7 +30,7 @@ pub enum Pass {
 }
 
 /// Problem of an attention benchmark: softmax(q kᵀ / √D) v of B samples, H heads, S queries and keys of width D.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttentionProblem {
     /// Samples B.
     pub samples: u32,

@@ -1,4 +1,7 @@
-//! Race of candidates on one problem: check, repeated runs, timed runs by turns.
+//! Race of candidates on one problem: check, repeated runs, alternating timed runs.
+
+use serde::{Deserialize, Serialize};
+use web_time::Instant;
 
 use super::candidate::{Candidate, Inputs, OutputSet, of_others};
 use super::contract::Rejection;
@@ -11,10 +14,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, DType, Gpu, Plan, Stopwatch};
 use crate::kernels::device::words::FillWords;
 use crate::kernels::{POISON, RandomInputs};
-use web_time::Instant;
 
 /// Settings of a benchmark of attention.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ArenaConfig {
     /// Least number of timed runs of a candidate, at least 1.
@@ -94,7 +96,8 @@ pub struct Arena {
     /// What rows say about adapter, host and versions. A page can add what only the browser tells.
     pub environment: Environment,
     random: RandomInputs,
-    flush: Option<Buffer>,
+    /// Launch that writes a buffer larger than caches.
+    flush: Option<(Plan, Buffer)>,
 }
 
 impl Arena {
@@ -207,7 +210,7 @@ impl Arena {
         u64::from(words[0]) << 32 | u64::from(words[1])
     }
 
-    /// Creates the buffers of a candidate, runs it on inputs that are drawn anew each time, and compares the bits of
+    /// Creates the buffers of a candidate, runs it on redrawn inputs, and compares the bits of
     /// repeated runs.
     async fn enter(
         &mut self,
@@ -240,13 +243,17 @@ impl Arena {
         row: &mut BenchRow,
     ) -> Result<std::result::Result<(Vec<OutputSet>, Passed), Rejection>> {
         let gpu = self.gpu.clone();
-        if slot.is_none() {
-            *slot = Some(Inputs::new(&gpu, problem, candidate.is_packed())?);
-        }
-        let Some(inputs) = slot.as_ref() else { return Ok(Err(Rejection::new(Status::RuntimeError, "no inputs"))) };
-        let logging = gpu.with_selection_log();
+        let inputs = match slot {
+            Some(inputs) => inputs,
+            None => slot.insert(Inputs::new(&gpu, problem, candidate.is_packed())?),
+        };
         let start = Instant::now();
-        let first = match OutputSet::new(&logging, problem, candidate, inputs) {
+        let launches = match candidate.launches(problem) {
+            Ok(launches) => launches,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        let logging = gpu.with_selection_log();
+        let first = match OutputSet::new(&logging, problem, &launches, inputs) {
             Ok(set) => set,
             Err(rejection) => return Ok(Err(rejection)),
         };
@@ -281,7 +288,7 @@ impl Arena {
         let count = ((PASS_MS / ms).ceil() as u64).clamp(1, most);
         let mut sets = vec![first];
         for _ in 0..count {
-            match OutputSet::new(&gpu, problem, candidate, inputs) {
+            match OutputSet::new(&gpu, problem, &launches, inputs) {
                 Ok(set) => sets.push(set),
                 Err(rejection) => return Ok(Err(rejection)),
             }
@@ -395,11 +402,12 @@ impl Arena {
     /// Writes a buffer that replaces what caches hold.
     fn flush(&mut self) -> Result<()> {
         if self.flush.is_none() {
-            self.flush = Some(self.gpu.buffer("arena.flush", self.config.flush_bytes / 4)?);
-        }
-        if let Some(buffer) = &self.flush {
+            let buffer = self.gpu.buffer("arena.flush", self.config.flush_bytes / 4)?;
             let mut plan = Plan::new(&self.gpu);
             FillWords { x: buffer.view() }.record(&mut plan, (self.config.flush_bytes / 16) as u32, POISON)?;
+            self.flush = Some((plan, buffer));
+        }
+        if let Some((plan, _)) = &self.flush {
             plan.submit();
         }
         Ok(())
@@ -407,7 +415,7 @@ impl Arena {
 
     /// The row of a contestant with its statistics.
     fn finished(&self, contestant: Contestant<'_>, stopwatch: &Stopwatch) -> BenchRow {
-        let Contestant { mut row, passed, times, mut cold, sets, .. } = contestant;
+        let Contestant { mut row, passed, times, cold, sets, .. } = contestant;
         if let Some([error, tolerance]) = passed.worst {
             (row.max_error, row.tolerance) = (Some(error), Some(tolerance));
         }
@@ -415,21 +423,14 @@ impl Arena {
         if !row.status.passed() || times.is_empty() {
             return row;
         }
-        row.runs = times.len() as u32;
         row.launches_per_run = sets.len() as u32 - 1;
-        row.clock = Some(stopwatch.clock().to_string());
         row.drift_percent = drift(&times);
-        let mut sorted = times;
-        let [low, median, high] = quartiles(&mut sorted);
-        row.median_ms = Some(median);
-        row.quartiles_ms = Some([low, high]);
-        row.spread = Some((high - low) / median).filter(|spread| spread.is_finite());
+        row.fill_times(&times, stopwatch.clock(), &self.limits);
         if !cold.is_empty() {
-            let [low, median, high] = quartiles(&mut cold);
+            let [low, median, high] = quartiles(&cold);
             row.cold_ms = Some(median);
             row.cold_quartiles_ms = Some([low, high]);
         }
-        row.fill_rates(&self.limits);
         row
     }
 }
@@ -440,7 +441,8 @@ fn reject(row: &mut BenchRow, rejection: Rejection) {
 }
 
 /// Quartiles by linear interpolation: lower, median, upper.
-pub(crate) fn quartiles(values: &mut [f64]) -> [f64; 3] {
+pub(super) fn quartiles(values: &[f64]) -> [f64; 3] {
+    let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     [0.25, 0.5, 0.75].map(|share| {
         let at = share * (values.len() - 1) as f64;
@@ -456,7 +458,7 @@ fn drift(times: &[f64]) -> Option<f64> {
     if third < 2 {
         return None;
     }
-    let median = |times: &[f64]| quartiles(&mut times.to_vec())[1];
+    let median = |times: &[f64]| quartiles(times)[1];
     Some(100.0 * (median(&times[times.len() - third..]) / median(&times[..third]) - 1.0))
 }
 
@@ -466,9 +468,9 @@ mod tests {
 
     #[test]
     fn quartiles_are_interpolated_and_drift_compares_thirds() {
-        assert_eq!(quartiles(&mut [4.0, 1.0, 3.0, 2.0, 5.0]), [2.0, 3.0, 4.0]);
-        assert_eq!(quartiles(&mut [2.0, 1.0]), [1.25, 1.5, 1.75]);
-        assert_eq!(quartiles(&mut [7.0]), [7.0; 3]);
+        assert_eq!(quartiles(&[4.0, 1.0, 3.0, 2.0, 5.0]), [2.0, 3.0, 4.0]);
+        assert_eq!(quartiles(&[2.0, 1.0]), [1.25, 1.5, 1.75]);
+        assert_eq!(quartiles(&[7.0]), [7.0; 3]);
         assert_eq!(drift(&[1.0; 5]), None);
         assert_eq!(drift(&[2.0, 2.0, 9.0, 9.0, 3.0, 3.0]), Some(50.0));
     }

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
 use super::problem::{AttentionProblem, Suite};
+use super::race::quartiles;
+use crate::gpu::Clock;
 
 /// Result of the correctness check of a measurement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,6 +205,17 @@ impl BenchRow {
     pub(crate) fn is_same_subject(&self, other: &Self) -> bool {
         let key = |row: &Self| (row.kernel.clone(), row.variant.clone(), row.shape.clone(), row.dtype.clone());
         key(self) == key(other)
+    }
+
+    /// Fills in what follows from times in milliseconds, and the rates.
+    pub(crate) fn fill_times(&mut self, times: &[f64], clock: Clock, limits: &super::Limits) {
+        let [low, median, high] = quartiles(times);
+        self.median_ms = Some(median);
+        self.quartiles_ms = Some([low, high]);
+        self.spread = Some((high - low) / median).filter(|spread| spread.is_finite());
+        self.runs = times.len() as u32;
+        self.clock = Some(clock.to_string());
+        self.fill_rates(limits);
     }
 
     /// Fills in the rates that follow from the median, `flops` and `bytes`.

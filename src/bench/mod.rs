@@ -113,13 +113,8 @@ pub fn measure_limits(gpu: &Gpu, config: &BenchConfig, progress: &mut dyn FnMut(
 ///
 /// # Errors
 /// Those of the device.
-pub fn confirm_limits(
-    gpu: &Gpu,
-    config: &BenchConfig,
-    report: &mut BenchReport,
-    progress: &mut dyn FnMut(&str),
-) -> Result<()> {
-    let other = measure_limits(gpu, config, progress)?.limits;
+pub fn confirm_limits(gpu: &Gpu, config: &BenchConfig, report: &mut BenchReport) -> Result<()> {
+    let other = measure_limits(gpu, config, &mut |_| ())?.limits;
     let limits = &mut report.limits;
     limits.gflops = limits.gflops.max(other.gflops);
     limits.gbytes_per_s = limits.gbytes_per_s.max(other.gbytes_per_s);
@@ -159,7 +154,7 @@ pub fn run(gpu: &Gpu, config: &BenchConfig, progress: &mut dyn FnMut(&str)) -> R
     }
     let mut report = session.finish()?;
     if config.subjects.iter().any(|subject| *subject != Subject::Limits) {
-        confirm_limits(&gpu, config, &mut report, &mut |_| ())?;
+        confirm_limits(&gpu, config, &mut report)?;
     }
     Ok(report)
 }

@@ -38,14 +38,15 @@ fn cell(value: Option<f64>, decimals: usize) -> String {
 }
 
 /// Rows in aligned columns: the first `left` columns and the last one left-aligned, the others right-aligned.
-pub(super) fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]], left: usize) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; COLUMNS] = std::array::from_fn(width);
-    let line = |row: &[String; COLUMNS]| {
+pub(super) fn aligned<Row: AsRef<[String]>>(rows: &[Row], left: usize) -> String {
+    let cells: Vec<&[String]> = rows.iter().map(AsRef::as_ref).collect();
+    let count = cells.first().map_or(0, |row| row.len());
+    let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..count).map(width).collect();
+    let line = |row: &&[String]| {
         let mut text = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let width = widths[column];
-            if column < left || column + 1 == COLUMNS {
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            if column < left || column + 1 == count {
                 text += &format!("{cell:<width$}  ");
             } else {
                 text += &format!("{cell:>width$}  ");
@@ -53,7 +54,7 @@ pub(super) fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]], left: us
         }
         text.trim_end().to_string()
     };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    cells.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Cells of a row of a printed table.
@@ -88,22 +89,16 @@ fn cells(row: &BenchRow) -> [String; COLUMNS] {
 const COLUMNS: usize = 18;
 
 /// Aligned rows without the columns in which every cell is a dash.
-fn without_empty_columns(rows: Vec<[String; COLUMNS]>) -> String {
+fn without_empty_columns(rows: &[[String; COLUMNS]]) -> String {
     let is_kept = |column: &usize| rows.len() == 1 || rows[1..].iter().any(|row| row[*column] != "-");
     let kept: Vec<usize> = (0..COLUMNS).filter(is_kept).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let line = |row: &[String; COLUMNS]| {
-        let cell = |column: &usize| {
-            let (text, width) = (&row[*column], width(*column));
-            if LEFT.contains(column) { format!("{text:<width$}") } else { format!("{text:>width$}") }
-        };
-        kept.iter().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_string()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| kept.iter().map(|column| row[*column].clone()).collect()).collect();
+    aligned(&rows, kept.iter().filter(|column| **column < WORDS).count())
 }
 
-/// Columns of words, which are left-aligned.
-const LEFT: [usize; 6] = [0, 1, 2, 3, 4, 17];
+/// Number of columns of words at the left.
+const WORDS: usize = 5;
 
 /// A drift in percent above which, and beyond the spread, a device has become slower.
 const DRIFT: f64 = 5.0;
@@ -147,8 +142,7 @@ impl BenchReport {
         ];
         let mut rows = vec![header.map(String::from)];
         rows.extend(self.rows.iter().map(cells));
-        let (rows, mut text) = (without_empty_columns(rows), String::new());
-        text += &rows;
+        let mut text = without_empty_columns(&rows);
         let long = self.rows.iter().filter_map(|row| row.error.as_ref().filter(|error| error.contains('\n')));
         let slower = self.rows.iter().filter_map(drift_note);
         for note in long.cloned().chain(slower).chain(self.notes.iter().cloned()) {

@@ -9,7 +9,7 @@ use super::gate::affordable;
 use super::key::RowKey;
 use super::report::BenchReport;
 use super::tuning::race::VariantRace;
-use crate::arena::{BenchRow, Environment, Limits, Status, quartiles};
+use crate::arena::{BenchRow, Environment, Limits, Status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Cost, DType, Gpu, Plan, Profile, Timing, VariantSelection, View};
 use crate::kernels::{Comparison, POISON, RandomInputs};
@@ -214,15 +214,10 @@ impl<'a> Bench<'a> {
 
     /// Fills in the times and rates of a row.
     pub(super) fn fill(&self, row: &mut BenchRow, timing: &Timing, cost: Cost) {
-        let [low, median, high] = quartiles(&mut timing.milliseconds.clone());
-        row.median_ms = Some(median);
-        row.quartiles_ms = Some([low, high]);
-        row.spread = Some((high - low) / median).filter(|spread| spread.is_finite());
-        (row.runs, row.launches_per_run) = (timing.milliseconds.len() as u32, 1);
-        row.clock = Some(timing.clock.to_string());
         row.flops = Some(cost.flops).filter(|flops| *flops > 0.0);
         row.bytes = Some(cost.bytes).filter(|bytes| *bytes > 0.0);
-        row.fill_rates(&self.limits);
+        row.launches_per_run = 1;
+        row.fill_times(&timing.milliseconds, timing.clock, &self.limits);
     }
 
     pub(super) fn push(&mut self, row: BenchRow) {

@@ -329,6 +329,14 @@ impl Gpu {
         &self.inner.queue
     }
 
+    /// Name of the adapter, which browsers may hide.
+    pub fn name(&self) -> &str {
+        match self.facts.info.name.trim() {
+            "" => "GPU of this browser",
+            name => name,
+        }
+    }
+
     /// Name, driver, backend and device type of the adapter.
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.facts.info

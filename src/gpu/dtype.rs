@@ -1,7 +1,9 @@
 //! Element types of buffers.
 
+use serde::{Deserialize, Serialize};
+
 /// Element width of a buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum DType {
     /// Four bytes: f32, u32 or i32.

@@ -2,8 +2,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-#[cfg(not(target_arch = "wasm32"))]
-use std::time::Duration;
 
 use eframe::egui::{ComboBox, Grid, RichText, ScrollArea, TextEdit, Ui};
 use ketformer::Result;
@@ -15,8 +13,7 @@ use ketformer::gpu::{Gpu, GpuOptions};
 use web_time::Instant;
 
 use crate::storage;
-#[cfg(not(target_arch = "wasm32"))]
-use crate::task::Task;
+use crate::task::Background;
 use crate::theme::{ACCENT, TEXT, WARNING, WEAK, heading};
 use crate::widgets::Places;
 
@@ -40,8 +37,9 @@ fn name_browser(environment: &mut Environment) {
 fn name_browser(_: &mut Environment) {}
 
 /// What a run shows.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Progress {
+    gpu: Option<Gpu>,
     environment: Option<Environment>,
     limits: Limits,
     rows: Vec<BenchRow>,
@@ -58,10 +56,8 @@ struct Progress {
 /// A run of the benchmark.
 struct Run {
     progress: Rc<RefCell<Progress>>,
-    #[cfg(not(target_arch = "wasm32"))]
-    task: Option<Task<()>>,
-    #[cfg(not(target_arch = "wasm32"))]
-    gpu: Rc<RefCell<Option<Gpu>>>,
+    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "the browser continues it"))]
+    background: Background,
 }
 
 /// Page of the benchmark.
@@ -87,14 +83,9 @@ impl Default for Bench {
     }
 }
 
-async fn work(
-    progress: &Rc<RefCell<Progress>>,
-    slot: &Rc<RefCell<Option<Gpu>>>,
-    problems: Vec<AttentionProblem>,
-    others: Vec<Candidate>,
-) -> Result<()> {
+async fn work(progress: &Rc<RefCell<Progress>>, problems: Vec<AttentionProblem>, others: Vec<Candidate>) -> Result<()> {
     let gpu = Gpu::request(&GpuOptions::default()).await?;
-    slot.replace(Some(gpu.clone()));
+    progress.borrow_mut().gpu = Some(gpu.clone());
     let limits = Limits::measure_async(&gpu).await?;
     let mut config = ArenaConfig::new(&gpu);
     if gpu.is_software() {
@@ -127,33 +118,14 @@ async fn work(
 impl Run {
     fn new(problems: Vec<AttentionProblem>, others: Vec<Candidate>) -> Self {
         let progress = Rc::new(RefCell::new(Progress { problems: problems.len(), ..Progress::default() }));
-        let gpu: Rc<RefCell<Option<Gpu>>> = Rc::default();
-        let (own, slot) = (progress.clone(), gpu.clone());
+        let own = progress.clone();
         let whole = async move {
-            let result = work(&own, &slot, problems, others).await;
+            let result = work(&own, problems, others).await;
             let mut progress = own.borrow_mut();
             progress.error = result.err().map(|error| error.to_string());
             (progress.is_done, progress.running) = (true, None);
         };
-        #[cfg(target_arch = "wasm32")]
-        {
-            wasm_bindgen_futures::spawn_local(whole);
-            Self { progress }
-        }
-        #[cfg(not(target_arch = "wasm32"))]
-        Self { progress, task: Some(Task::new(whole)), gpu }
-    }
-
-    /// Polls the device for a part of a frame.
-    #[cfg(not(target_arch = "wasm32"))]
-    fn advance(&mut self) {
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_millis(100) && self.task.is_some() {
-            if let Some(gpu) = self.gpu.borrow().as_ref() {
-                gpu.device().poll(ketformer::wgpu::PollType::Poll).ok();
-            }
-            crate::task::finished(&mut self.task);
-        }
+        Self { progress, background: Background::new(whole) }
     }
 
     /// Ends a run that waits for a kernel that does not end. Its device is left to the driver.
@@ -167,15 +139,9 @@ impl Run {
         let mut row = BenchRow::of_attention(&problem, &kernel, &environment);
         row.status = Status::Timeout;
         row.error = Some(format!("a run did not end within {TIMEOUT} s; reload the page to use the GPU again"));
-        let rows: Vec<BenchRow> = progress.rows.iter().cloned().chain([row]).collect();
-        let next = Progress { rows, is_done: true, running: None, error: None, ..Progress::default() };
-        let next = Progress {
-            environment: progress.environment.clone(),
-            limits: progress.limits.clone(),
-            problems: progress.problems,
-            finished: progress.finished,
-            ..next
-        };
+        let mut next = progress.clone();
+        next.rows.push(row);
+        (next.is_done, next.running) = (true, None);
         drop(progress);
         // The abandoned work keeps writing into the old state.
         self.progress = Rc::new(RefCell::new(next));
@@ -213,7 +179,7 @@ impl Bench {
     pub fn show(&mut self, ui: &mut Ui, places: &mut Places) {
         if let Some(run) = &mut self.run {
             #[cfg(not(target_arch = "wasm32"))]
-            run.advance();
+            run.background.advance(|| run.progress.borrow().gpu.clone());
             run.heed_timeout();
             // A page leaves the device to the kernels, a window polls it.
             #[cfg(not(target_arch = "wasm32"))]

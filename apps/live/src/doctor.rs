@@ -8,8 +8,7 @@ use eframe::egui::{RichText, Ui};
 use ketformer::gpu::{Gpu, GpuOptions};
 use ketformer::kernels::{self, Case};
 
-#[cfg(not(target_arch = "wasm32"))]
-use crate::task::Task;
+use crate::task::Background;
 use crate::theme::{ACCENT, TEXT, WARNING, WEAK, heading};
 
 /// Result of the cases of a kernel.
@@ -28,28 +27,17 @@ struct Progress {
     is_done: bool,
 }
 
-/// Run of all kernels, which a page continues whenever a result arrives, and a window in each frame.
+/// Run of all kernels.
 pub struct Doctor {
     progress: Rc<RefCell<Progress>>,
-    #[cfg(not(target_arch = "wasm32"))]
-    task: Option<Task<()>>,
+    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "the browser continues it"))]
+    background: Background,
 }
 
-#[cfg(target_arch = "wasm32")]
 impl Default for Doctor {
     fn default() -> Self {
         let progress = Rc::new(RefCell::new(Progress::default()));
-        wasm_bindgen_futures::spawn_local(run(progress.clone()));
-        Self { progress }
-    }
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-impl Default for Doctor {
-    fn default() -> Self {
-        let progress = Rc::new(RefCell::new(Progress::default()));
-        let task = Task::new(run(progress.clone()));
-        Self { progress, task: Some(task) }
+        Self { background: Background::new(run(progress.clone())), progress }
     }
 }
 
@@ -86,26 +74,11 @@ async fn run(progress: Rc<RefCell<Progress>>) {
     progress.borrow_mut().is_done = true;
 }
 
-/// Time of a frame in which a window runs kernels.
-#[cfg(not(target_arch = "wasm32"))]
-const FRAME: std::time::Duration = std::time::Duration::from_millis(100);
-
 impl Doctor {
-    #[cfg(not(target_arch = "wasm32"))]
-    fn advance(&mut self) {
-        let begun = web_time::Instant::now();
-        while begun.elapsed() < FRAME && self.task.is_some() {
-            if let Some(gpu) = &self.progress.borrow().gpu {
-                gpu.device().poll(ketformer::wgpu::PollType::Poll).ok();
-            }
-            crate::task::finished(&mut self.task);
-        }
-    }
-
     /// Runs the next cases and shows all results.
     pub fn show(&mut self, ui: &mut Ui) {
         #[cfg(not(target_arch = "wasm32"))]
-        self.advance();
+        self.background.advance(|| self.progress.borrow().gpu.clone());
         let progress = self.progress.borrow();
         heading(
             ui,

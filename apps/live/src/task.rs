@@ -28,3 +28,39 @@ pub fn finished<T>(slot: &mut Option<Task<T>>) -> Option<T> {
     *slot = None;
     Some(result)
 }
+
+/// Kernels on a device of their own. In a page the browser continues them whenever a result arrives; a window does in a
+/// part of every frame.
+pub struct Background {
+    #[cfg(not(target_arch = "wasm32"))]
+    task: Option<Task<()>>,
+}
+
+/// Time of a frame in which a window runs kernels.
+#[cfg(not(target_arch = "wasm32"))]
+const FRAME: std::time::Duration = std::time::Duration::from_millis(100);
+
+impl Background {
+    /// Begins `work`.
+    pub fn new(work: impl Future<Output = ()> + 'static) -> Self {
+        #[cfg(target_arch = "wasm32")]
+        {
+            wasm_bindgen_futures::spawn_local(work);
+            Self {}
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        Self { task: Some(Task::new(work)) }
+    }
+
+    /// Continues the work for a part of a frame, on the device of `gpu` once there is one.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn advance(&mut self, gpu: impl Fn() -> Option<ketformer::gpu::Gpu>) {
+        let begun = web_time::Instant::now();
+        while begun.elapsed() < FRAME && self.task.is_some() {
+            if let Some(gpu) = gpu() {
+                gpu.device().poll(ketformer::wgpu::PollType::Poll).ok();
+            }
+            finished(&mut self.task);
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Race of both engines in one benchmark: every variant checked, the fastest correct one of each timed by turns, and
+//! Race of both engines in one benchmark: every variant checked, the fastest correct one of each timed alternately, and
 //! whether its results have the same bits in repeated runs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

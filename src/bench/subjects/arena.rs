@@ -1,13 +1,16 @@
 //! Benchmark of softmax attention: [`crate::arena`] on the problems of the settings.
 
+use super::shapes::check_bytes;
 use crate::arena::{Arena, AttentionProblem, BenchRow, Candidate, Event};
 use crate::bench::config::BenchConfig;
 use crate::bench::session::Bench;
-use crate::error::{Error, ErrorKind, Result};
+use crate::bench::subject::Subject;
+use crate::error::Result;
 use crate::gpu::Gpu;
 
 /// Measures all candidates on all problems.
 pub(crate) fn run(session: &mut Bench<'_>, config: &BenchConfig) -> Result<()> {
+    let variant = session.variant.clone();
     let mut arena = Arena::new(session.gpu, config.arena(session.gpu), session.limits.clone());
     for problem in config.attention_problems() {
         let candidates =
@@ -26,7 +29,6 @@ pub(crate) fn run(session: &mut Bench<'_>, config: &BenchConfig) -> Result<()> {
                 ]);
             }
         })?;
-        let variant = session.variant.clone();
         // With a forced variant, rows of kernels that do not have it are left out.
         let has_variant = |row: &BenchRow| match (&variant, row.launched.split_once(" as ")) {
             (Some(variant), Some((_, taken))) => taken.split(' ').any(|taken| taken == variant),
@@ -40,15 +42,7 @@ pub(crate) fn run(session: &mut Bench<'_>, config: &BenchConfig) -> Result<()> {
 
 /// Checks that the adapter can bind the tensors of a problem.
 pub(crate) fn check_adapter(gpu: &Gpu, problem: &AttentionProblem) -> Result<()> {
-    let limits = gpu.limits();
-    let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
     // Rows [q | k | v] are one buffer.
     let needed = 3 * problem.elements().into_iter().max().unwrap_or(0) * problem.dtype.bytes();
-    if needed <= limit {
-        return Ok(());
-    }
-    let message = format!(
-        "bench attention: shape {problem} needs a buffer of {needed} bytes, this adapter's limit is {limit}; give smaller sizes"
-    );
-    Err(Error::new(ErrorKind::Memory, message))
+    check_bytes(gpu, Subject::Attention, problem, needed.into())
 }

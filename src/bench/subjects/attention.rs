@@ -1,6 +1,6 @@
 //! Attention as training steps use it, at a shape (B, H, T, D): causal, forward and forward with backward, one decoding
 //! step, suffixes. Benchmarks of linear attention and of suffixes, and races of variants for `ketformer tune`; softmax
-//! attention of separate queries, keys and values, by anyone, is the benchmark [`crate::arena`].
+//! attention of separate queries, keys and values is benchmarked by [`crate::arena`].
 
 use crate::bench::gate;
 use crate::bench::gate::{REFERENCE_WORK, near, wide, words};

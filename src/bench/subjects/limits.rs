@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::arena::{BenchRow, Limits, OperationCost};
+use crate::arena::{BenchRow, FIRST_STEPS, Limits, OperationCost, calibrated_steps, probe_lanes};
 use crate::bench::gate::{near, words};
 use crate::bench::key::RowKey;
 use crate::bench::session::Bench;
@@ -15,12 +15,6 @@ use crate::kernels::device::probe::{
     ShuffleShape, chain_reference, load_inputs, load_reference, shuffle_reference,
 };
 use crate::kernels::{Expected, RandomInputs, measure as compare};
-
-/// Target time of a probe in milliseconds: long enough for any clock, short enough for any watchdog.
-const WANTED_MS: f64 = 20.0;
-const FIRST_STEPS: u32 = 16;
-/// Some drivers end an invocation after 65,535 loop iterations, including those of inner loops.
-const MOST_STEPS: u32 = 2048;
 
 /// Measures the limits of the adapter for `session`, with the costs of loads if `loads`. Returns their rows.
 pub(crate) fn measure(session: &mut Bench<'_>, loads: bool) -> Result<Vec<BenchRow>> {
@@ -48,7 +42,7 @@ pub(super) fn report(session: &mut Bench<'_>, rows: &[BenchRow]) {
 
 fn measure_all(session: &mut Bench<'_>, loads: bool) -> Result<Limits> {
     let mut limits = Limits::default();
-    let lanes = lanes(session);
+    let lanes = probe_lanes(session.gpu);
     let mut costs = Vec::new();
     for chains in [2, 4, 8] {
         let shape = ChainShape { lanes, steps: 1, chains };
@@ -98,11 +92,6 @@ fn texels_note(limits: &Limits, reads_texels: bool) -> String {
     }
 }
 
-/// Number of invocations that fill the adapter.
-fn lanes(session: &Bench<'_>) -> u32 {
-    if session.gpu.is_software() { 1 << 13 } else { 1 << 20 }
-}
-
 /// Cost of `operation`, given that `count` operations took `ms` milliseconds.
 fn operation_cost(gpu: &Gpu, operation: &str, count: f64, ms: f64) -> OperationCost {
     let g_per_s = count / ms / 1e6;
@@ -127,8 +116,7 @@ fn calibrated(
         session.push(first);
         return Ok(None);
     };
-    let steps = (f64::from(FIRST_STEPS) * WANTED_MS / ms) as u32;
-    let steps = steps.clamp(FIRST_STEPS, MOST_STEPS);
+    let steps = calibrated_steps(ms);
     probe(session, steps)?;
     let Some(mut row) = session.take_row() else { return Ok(None) };
     row.first_use_ms = first.first_use_ms;

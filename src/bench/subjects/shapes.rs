@@ -1,5 +1,7 @@
 //! Checks of shapes: those that the kernels support, and those that fit an adapter.
 
+use std::fmt::Display;
+
 use super::{gpt, scaling, step};
 use crate::bench::shape::BenchShape;
 use crate::bench::subject::Subject;
@@ -61,21 +63,28 @@ impl Subject {
     /// # Errors
     /// [`ErrorKind::Memory`], naming the limit.
     pub(crate) fn check_adapter(self, gpu: &Gpu, shape: &BenchShape) -> Result<()> {
-        let limits = gpu.limits();
-        let (needed, name) = (bytes(self, &shape.0), self.name());
-        let (limit, limit_name) = match (limits.max_storage_buffer_binding_size, limits.max_buffer_size) {
-            (binding, buffer) if binding <= buffer => (binding, "max_storage_buffer_binding_size"),
-            (_, buffer) => (buffer, "max_buffer_size"),
-        };
-        if needed > u128::from(limit) {
-            let message = format!(
-                "bench {name}: shape {shape} needs a buffer of {needed} bytes, this adapter's {limit_name} is {limit}; \
-                 give smaller sizes"
-            );
-            return Err(Error::new(ErrorKind::Memory, message));
-        }
-        Ok(())
+        check_bytes(gpu, self, shape, bytes(self, &shape.0))
     }
+}
+
+/// Checks that the adapter can bind a buffer of `needed` bytes.
+///
+/// # Errors
+/// [`ErrorKind::Memory`], naming the limit.
+pub(super) fn check_bytes(gpu: &Gpu, subject: Subject, shape: &dyn Display, needed: u128) -> Result<()> {
+    let limits = gpu.limits();
+    let (limit, limit_name) = match (limits.max_storage_buffer_binding_size, limits.max_buffer_size) {
+        (binding, buffer) if binding <= buffer => (binding, "max_storage_buffer_binding_size"),
+        (_, buffer) => (buffer, "max_buffer_size"),
+    };
+    if needed > u128::from(limit) {
+        let message = format!(
+            "bench {subject}: shape {shape} needs a buffer of {needed} bytes, this adapter's {limit_name} is {limit}; give \
+             smaller sizes"
+        );
+        return Err(Error::new(ErrorKind::Memory, message));
+    }
+    Ok(())
 }
 
 /// Size in bytes of the largest buffer of a shape; 0 if a memory budget limits it.

@@ -97,7 +97,7 @@ fn measure(gpu: &Gpu, config: &BenchConfig, arguments: &BenchArguments) -> Resul
     let supervised = Supervised { gpu, adapter, config, limits: &report.limits, timeout, quiet };
     let rows = supervised.rows()?;
     report.rows.extend(rows);
-    bench::confirm_limits(gpu, config, &mut report, &mut |_| ())?;
+    bench::confirm_limits(gpu, config, &mut report)?;
     Ok(report)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Clock, Cost, Plan};
+use super::{Clock, Cost, Plan, Stopwatch};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Number of replays for timing a plan.
@@ -54,12 +54,6 @@ impl Timing {
     /// The shortest time in milliseconds.
     pub fn fastest(&self) -> f64 {
         self.milliseconds.iter().copied().fold(f64::INFINITY, f64::min)
-    }
-
-    /// Interquartile range divided by the median.
-    pub fn spread(&self) -> f64 {
-        let quartile = |of: usize| self.milliseconds[of * (self.milliseconds.len() - 1) / 4];
-        (quartile(3) - quartile(1)) / self.median()
     }
 }
 
@@ -139,13 +133,15 @@ impl Plan {
         for _ in 0..profile.warmup {
             self.run()?;
         }
-        if self.gpu().features().contains(wgpu::Features::TIMESTAMP_QUERY) {
-            let times = self.pass_timestamps(profile.runs)?;
-            if times.iter().all(|time| *time > 0.0) {
-                return Timing::new(times, Clock::Timestamp);
-            }
+        let mut stopwatch = Stopwatch::new(self.gpu())?;
+        let mut times = Vec::new();
+        while stopwatch.clock() == Clock::Timestamp && times.len() < profile.runs as usize {
+            times.push(self.gpu().block_on(stopwatch.time(&[self]))?);
         }
-        self.host_timing(Profile { warmup: 0, ..profile })
+        match stopwatch.clock() {
+            Clock::Timestamp => Timing::new(times, Clock::Timestamp),
+            Clock::Host => self.host_timing(Profile { warmup: 0, ..profile }),
+        }
     }
 
     /// Times whole replays with the host's clock around submission and wait.
@@ -162,35 +158,6 @@ impl Plan {
             Ok(start.elapsed().as_secs_f64() * 1e3)
         };
         Timing::new((0..profile.runs).map(time).collect::<Result<_>>()?, Clock::Host)
-    }
-
-    /// Milliseconds of whole replays, from timestamp queries.
-    fn pass_timestamps(&self, runs: u32) -> Result<Vec<f64>> {
-        let device = self.gpu().device();
-        let period = f64::from(self.gpu().queue().get_timestamp_period()) * 1e-6;
-        let set = device.create_query_set(&wgpu::QuerySetDescriptor {
-            label: Some("ketformer.timing"),
-            ty: wgpu::QueryType::Timestamp,
-            count: 2,
-        });
-        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-        let resolved = self.gpu().buffer_of_usage("ketformer.timing", 4, usage)?;
-        let time = |_| {
-            let mut encoder = device.create_command_encoder(&Default::default());
-            self.replay(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: Some("ketformer.timing"),
-                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-                    query_set: &set,
-                    beginning_of_pass_write_index: Some(0),
-                    end_of_pass_write_index: Some(1),
-                }),
-            }));
-            encoder.resolve_query_set(&set, 0..2, resolved.wgpu(), 0);
-            self.gpu().queue().submit([encoder.finish()]);
-            let ticks: Vec<u64> = resolved.read(self.gpu(), 2)?;
-            Ok(ticks[1].saturating_sub(ticks[0]) as f64 * period)
-        };
-        (0..runs).map(time).collect()
     }
 
     fn rows(&self, times: &[Vec<f64>], runs: usize, clock: Clock) -> Vec<ProfileRow> {

@@ -316,8 +316,7 @@ impl LiveApp {
 
 fn adapter(ui: &mut Ui, gpu: &Gpu) {
     let info = gpu.info();
-    let name = if info.name.is_empty() { "GPU of this browser" } else { &info.name };
-    let text = format!("{name} · {}", info.backend);
+    let text = format!("{} · {}", gpu.name(), info.backend);
     ui.label(RichText::new(text).small().color(WEAK)).on_hover_text(format!("{} {}", info.driver, info.driver_info));
     if gpu.is_software() {
         ui.label(RichText::new("software adapter: slow").small().color(WARNING))

@@ -10,7 +10,7 @@ use ketformer::bench::BenchConfig;
 use ketformer::gpu::Gpu;
 use ketformer::{Error, ErrorKind, Result};
 
-use super::worker::{Job, Message, Problem, WorkerKernel};
+use super::worker::{Job, Message, WorkerKernel};
 use crate::cli::arguments::AdapterArguments;
 use crate::cli::{interrupt, output};
 
@@ -51,15 +51,12 @@ impl Supervised<'_> {
         let problems = self.config.attention_problems();
         let candidates = &self.config.candidates;
         let mut job = Job {
-            problems: problems.iter().map(Problem::from).collect(),
+            problems: problems.clone(),
             kernels: candidates.iter().filter_map(WorkerKernel::of).collect(),
             skipped: self.unsupported(&problems),
             first: 0,
             limits: self.limits.clone(),
-            runs: self.config.runs,
-            warmup: self.config.warmup,
-            seed: self.config.seed,
-            least_ms: self.config.least_ms,
+            config: self.config.arena(self.gpu),
         };
         let mut rows: Vec<(usize, BenchRow)> = Vec::new();
         let mut timeouts: Vec<String> = Vec::new();

@@ -3,9 +3,7 @@
 
 use std::io::Read;
 
-use ketformer::arena::{Arena, AttentionProblem, BenchRow, Candidate, Event, ForeignKernel, Limits};
-use ketformer::bench::BenchConfig;
-use ketformer::gpu::DType;
+use ketformer::arena::{Arena, ArenaConfig, AttentionProblem, BenchRow, Candidate, Event, ForeignKernel, Limits};
 use ketformer::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +14,7 @@ use crate::cli::{Outcome, device, output};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
     /// Problems, in order.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<AttentionProblem>,
     /// Kernels, in order.
     pub kernels: Vec<WorkerKernel>,
     /// Problems and names of kernels that are left out.
@@ -25,36 +23,8 @@ pub struct Job {
     pub first: usize,
     /// Limits of the adapter.
     pub limits: Limits,
-    /// Timed runs, warm-up runs, and seed.
-    pub runs: u32,
-    pub warmup: u32,
-    pub seed: u64,
-    /// Least total time of timed runs in milliseconds.
-    pub least_ms: f64,
-}
-
-/// A problem in words.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Problem {
-    shape: String,
-    mask: String,
-    pass: String,
-    is_half: bool,
-}
-
-impl From<&AttentionProblem> for Problem {
-    fn from(problem: &AttentionProblem) -> Self {
-        let (mask, pass) = (problem.mask.to_string(), problem.pass.to_string());
-        Self { shape: problem.to_string(), mask, pass, is_half: problem.dtype == DType::F16 }
-    }
-}
-
-impl Problem {
-    fn parse(&self) -> Result<AttentionProblem> {
-        let dtype = if self.is_half { DType::F16 } else { DType::F32 };
-        let parsed = AttentionProblem::parse(&self.shape)?;
-        Ok(AttentionProblem { mask: self.mask.parse()?, pass: self.pass.parse()?, dtype, ..parsed })
-    }
+    /// Settings.
+    pub config: ArenaConfig,
 }
 
 /// A kernel.
@@ -62,7 +32,7 @@ impl Problem {
 pub enum WorkerKernel {
     Packed,
     General,
-    Foreign { name: String, file: String, text: String },
+    Foreign(ForeignKernel),
 }
 
 impl WorkerKernel {
@@ -71,9 +41,7 @@ impl WorkerKernel {
         Some(match candidate {
             Candidate::Packed => Self::Packed,
             Candidate::General => Self::General,
-            Candidate::Foreign(ForeignKernel { name, file, text }) => {
-                Self::Foreign { name: name.clone(), file: file.clone(), text: text.clone() }
-            }
+            Candidate::Foreign(kernel) => Self::Foreign(kernel.clone()),
             Candidate::Custom { .. } => return None,
         })
     }
@@ -82,7 +50,7 @@ impl WorkerKernel {
         match self {
             Self::Packed => Candidate::Packed,
             Self::General => Candidate::General,
-            Self::Foreign { name, file, text } => Candidate::Foreign(ForeignKernel { name, file, text }),
+            Self::Foreign(kernel) => Candidate::Foreign(kernel),
         }
     }
 }
@@ -114,15 +82,13 @@ pub fn run(arguments: &AdapterArguments) -> Result<Outcome> {
     std::io::stdin().read_to_string(&mut text).map_err(|e| unreadable(e.into()))?;
     let job: Job = serde_json::from_str(&text).map_err(|e| unreadable(e.into()))?;
     let gpu = device::open(arguments)?;
-    let mut config = BenchConfig::default();
-    (config.runs, config.warmup, config.seed, config.least_ms) = (job.runs, job.warmup, job.seed, job.least_ms);
-    let mut arena = Arena::new(&gpu, config.arena(&gpu), job.limits);
+    let mut arena = Arena::new(&gpu, job.config, job.limits);
     let candidates: Vec<Candidate> = job.kernels.into_iter().map(WorkerKernel::candidate).collect();
     for (index, problem) in job.problems.iter().enumerate().skip(job.first) {
         let is_wanted =
             |candidate: &&Candidate| !job.skipped.iter().any(|(at, name)| *at == index && name == candidate.name());
         let wanted: Vec<Candidate> = candidates.iter().filter(is_wanted).cloned().collect();
-        let rows = arena.run(&problem.parse()?, &wanted, &mut |event| {
+        let rows = arena.run(problem, &wanted, &mut |event| {
             if let Event::Running { kernel, .. } = event {
                 send(&Message::Running { problem: index, kernel: kernel.into() });
             }
