@@ -198,16 +198,17 @@ impl AttentionProblem {
         Cost { flops: self.flops()[0], bytes: bytes as f64 }
     }
 
-    /// Largest allowed errors of outputs and of gradients, relative to the largest magnitude: rounding errors of
-    /// sequential sums over keys grow as the root of their number. Outputs of f16 are rounded to 11 bits, and kernels for
-    /// them may round probabilities as well.
+    /// Largest allowed errors of outputs and of gradients, relative to the largest magnitude. Rounding errors of outputs,
+    /// sequential sums over keys, grow as the root of their number. Those of gradients add up: a key that many queries
+    /// select has a gradient of many terms that vanish but for rounding. Results of f16 are rounded to 11 bits, and kernels
+    /// for them may round probabilities as well.
     pub fn tolerances(&self) -> [f64; 2] {
         let root = f64::from(self.keys).sqrt();
-        let forward = match self.dtype {
-            DType::F16 => 2e-3 * (1.0 + root / 64.0),
-            _ => 5e-6 * (1.0 + root / 16.0),
-        };
-        [forward, 2.0 * forward]
+        let terms = f64::from(self.keys).max(f64::from(self.queries) * f64::from(self.heads / self.key_heads));
+        match self.dtype {
+            DType::F16 => [2e-3, 4e-3].map(|least| least * (1.0 + root / 64.0)),
+            _ => [5e-6 * (1.0 + root / 16.0), 1e-5 * (1.0 + terms / 64.0)],
+        }
     }
 }
 
