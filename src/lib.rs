@@ -101,12 +101,16 @@ mod host_threads;
 pub mod kernels;
 #[cfg(feature = "train")]
 pub mod model;
+#[cfg(feature = "runs")]
+mod page;
 #[cfg(feature = "train")]
 pub mod physics;
 #[cfg(feature = "runs")]
 mod plot_style;
 #[cfg(feature = "runs")]
 pub mod run;
+#[cfg(feature = "runs")]
+mod significant;
 #[cfg(feature = "train")]
 pub mod text;
 #[cfg(feature = "train")]

@@ -1,10 +1,14 @@
-//! `ketformer bench attention --kernel`: kernels of others in processes of their own, each with its status.
+//! Third-party kernels: those of `ketformer bench attention --kernel` in processes of their own, each with its status, and
+//! those of an application.
 
 mod program;
 
 use std::fs;
 use std::path::Path;
 
+use ketformer::bench::{Bench, BenchConfig, BenchShape, RowKey, Status};
+use ketformer::gpu::{Bind, Cost, Groups, Kernel, Launch, Plan};
+use ketformer::kernels::{Comparison, Expected};
 use program::{end, program};
 use tempfile::TempDir;
 
@@ -70,4 +74,53 @@ fn a_kernel_that_races_is_right_but_not_deterministic() {
     for row in rows {
         assert_eq!(row["deterministic"], row["kernel"] != "races", "{row}");
     }
+}
+
+/// A kernel of an application that is no attention: checked, timed and reported as those of the crate.
+#[test]
+fn kernels_of_an_application_get_rows_of_their_own() {
+    const TEXT: &str = "@group(0) @binding(0) var<storage, read> x: array<f32>;
+        @group(0) @binding(1) var<storage, read_write> y: array<f32>;
+        const FACTOR: u32 = 1u; // spec
+        @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
+            if (id.x < arrayLength(&y)) { y[id.x] = f32(FACTOR) * x[id.x]; }
+        }";
+    const COUNT: u32 = 1000;
+    let gpu = ketformer::Gpu::new().unwrap();
+    let scale = Kernel::from_text("scale", TEXT);
+    let mut config = BenchConfig::default();
+    (config.runs, config.warmup) = (2, 0);
+    let mut seen = Vec::new();
+    let mut progress = |title: &str| seen.push(title.to_string());
+    let mut bench = Bench::new(&gpu, &config, &mut progress).unwrap();
+    for factor in [2, 3] {
+        let elements = u64::from(COUNT);
+        let ((x, x_buffer), y_buffer) =
+            (bench.input("x", elements, 1.0).unwrap(), bench.output("y", elements).unwrap());
+        let views = [("x", x_buffer.view()), ("y", y_buffer.view())];
+        let record = |plan: &mut Plan| {
+            plan.launch(&Launch {
+                kernel: &scale,
+                spec: &[("FACTOR", factor)],
+                bindings: &views.each_ref().map(|(name, view)| Bind { name, view, elements }),
+                params: &[],
+                groups: Groups::Fixed(u64::from(COUNT.div_ceil(64))),
+                cost: Cost { flops: f64::from(COUNT), bytes: 8.0 * f64::from(COUNT) },
+                shape: format!("({COUNT})"),
+            })
+        };
+        let check = |gpu: &ketformer::Gpu| {
+            let values = x.iter().map(|x| 2.0 * f64::from(*x)).collect();
+            let words: Vec<u32> = y_buffer.view().read(gpu, COUNT as usize)?;
+            Ok(vec![Comparison::new("y", &words, &Expected::Near { values, tolerance: 1e-6 })])
+        };
+        let key = RowKey::new("scale", format!("by {factor}"), &BenchShape(vec![COUNT]));
+        bench.measure(key, None, record, check).unwrap();
+    }
+    let report = bench.finish().unwrap();
+    assert!(seen.contains(&"scale by 2 1000".into()), "{seen:?}");
+    let statuses: Vec<Status> = report.rows.iter().map(|row| row.status).collect();
+    assert_eq!(statuses, [Status::Passed, Status::IncorrectNumerical]);
+    assert!(report.rows[0].median_ms.is_some() && report.rows[0].percent_of_peak.is_some(), "{:?}", report.rows[0]);
+    assert!(report.rows[1].median_ms.is_none() && report.table().contains("output y has an error"));
 }

@@ -582,7 +582,8 @@ fn every_family_trains_and_is_evaluated() {
 #[test]
 fn a_benchmark_is_written_and_compared() {
     let folder = TempDir::new().unwrap();
-    let line = "bench attention --shape 2x2x4x4 --runs 1 --min-time 0 --json new.json --csv new.csv";
+    let line = "bench attention --shape 2x2x4x4 --runs 1 --min-time 0 --json new.json --csv new.csv \
+                --roofline new.svg";
     let ended = succeeds(folder.path(), line);
     assert!(ended.stderr.contains("ketformer rows forward causal 2x2x4x4"), "{}", ended.stderr);
     let json: serde_json::Value = serde_json::from_slice(&fs::read(folder.path().join("new.json")).unwrap()).unwrap();
@@ -609,7 +610,9 @@ fn a_benchmark_is_written_and_compared() {
         assert!(ended.stdout.contains(row["kernel"].as_str().unwrap()));
     }
     assert!(json["limits"]["gflops"].as_f64().unwrap() > 0.0);
-    assert_eq!(fs::read_to_string(folder.path().join("new.csv")).unwrap().lines().count(), 5);
+    let read = |file: &str| fs::read_to_string(folder.path().join(file)).unwrap();
+    assert_eq!(read("new.csv").lines().count(), 5);
+    assert!(read("new.svg").starts_with("<svg") && read("new.svg").contains("ketformer rows"));
 
     // An older file with implausible times.
     let mut old = json.clone();
@@ -621,6 +624,26 @@ fn a_benchmark_is_written_and_compared() {
     let ended = succeeds(folder.path(), again);
     assert_eq!(ended.stderr, "");
     assert!(ended.stdout.contains("old/new") && ended.stdout.contains("1000000000.0000"), "{}", ended.stdout);
+
+    // Both files in one page, in Markdown and in CSV.
+    let merge = |end: &str| succeeds(folder.path(), &format!("bench report new.json old.json {end}")).stdout;
+    let line = "| 2x2x4x4 | forward causal | f32 |";
+    let printed = merge("");
+    assert!(printed.lines().any(|row| row.starts_with(line) && row.contains("×)")), "{printed}");
+    assert_eq!((merge("-o both.md"), read("both.md")), ("both.md\n".into(), printed));
+    assert_eq!((merge("-o both.csv"), read("both.csv").lines().count()), ("both.csv\n".into(), 9));
+    merge("--baseline ketformer -o both.html");
+    assert!(read("both.html").starts_with("<!DOCTYPE html>") && read("both.html").contains("8 rows of 2 files"));
+    for (end, words) in [
+        ("--baseline yours", ["`yours`", "ketformer rows"]),
+        ("-o both.pdf", ["both.pdf", ".html"]),
+        ("--runs 3", ["--runs", "leave"]),
+        ("--baseline ketformer --baseline naive", ["one baseline", "naive"]),
+        ("missing.json", ["missing.json", "--json"]),
+    ] {
+        let line = format!("bench report new.json {end}");
+        refuses(folder.path(), &line, program(folder.path(), &line), if end == "missing.json" { 1 } else { 2 }, &words);
+    }
 }
 
 /// Costs against sites: a row for every pass and size, a power law for every pass, and a plot.
@@ -674,6 +697,9 @@ fn benchmarks_that_cannot_be_are_refused() {
         ("bench scaling --shape 4x64", ["too few", "16"]),
         ("bench scaling --shape 36x64", ["36", "multiple of 4"]),
         ("bench attention --plot new.svg", ["--plot", "scaling"]),
+        ("bench attention --out page.html", ["--out", "bench report"]),
+        ("bench matmul --gpu rx6800", ["--gpu", "bench model"]),
+        ("bench report", ["no files", "--json"]),
         ("bench attention --runs 0", ["run", "--runs 1"]),
         ("bench matmul --variant subgroup3", ["subgroup3", "linear_product subgroup1 subgroup2 subgroup4 scalar"]),
         ("tune --seconds 0", ["seconds", "--seconds 60"]),

@@ -15,11 +15,12 @@ use ketformer::run::Report;
 use ketformer::{Lattice, Patch};
 use serde_json::Value;
 
-/// Page with test scripts: errors of its scripts are recorded from the start, and it is measured at the end.
-fn measured_page(html: &str) -> String {
+/// Page with test scripts: errors of its scripts are recorded from the start, and it is measured at the end by `script`.
+fn measured_page(html: &str, script: &str) -> String {
     let catch = "<script>window.mistakes = []; window.onerror = text => { mistakes.push(String(text)); }; \
                  window.onunhandledrejection = event => { mistakes.push(String(event.reason)); };</script></head>";
-    let measure = format!("<script>{}</script></body>", include_str!("report/measure.js"));
+    let contrast = include_str!("report/contrast.js");
+    let measure = format!("<script>{contrast}</script><script>{script}</script></body>");
     html.replacen("</head>", catch, 1).replacen("</body>", &measure, 1)
 }
 
@@ -30,6 +31,10 @@ fn frame(page: &str, width: u32) -> String {
          <iframe src=\"{page}\" style=\"width:{width}px;height:2400px;border:0\"></iframe>"
     )
 }
+
+/// Scripts that use and measure the page of a run and that of a benchmark.
+const RUN: &str = include_str!("report/measure.js");
+const BENCHMARK: &str = include_str!("report/measure_benchmark.js");
 
 fn chromium(dark: bool) -> Command {
     let program = std::env::var("KETFORMER_CHROMIUM").unwrap_or("chromium".into());
@@ -133,7 +138,7 @@ fn the_page_of_a_run_works_in_a_browser() {
     for part in ["sample", "moves", "energy", "forward", "backward", "update"] {
         assert!(html.contains(&format!("<th scope=\"row\">{part}</th>")), "{part} has no time");
     }
-    fs::write(path.join("run.html"), measured_page(&html)).unwrap();
+    fs::write(path.join("run.html"), measured_page(&html, RUN)).unwrap();
     for (width, dark) in [(360, true), (1280, false)] {
         let found = measured(path, "run", width, dark);
         assert_eq!(found["errors"], Value::Array(Vec::new()), "at {width}");
@@ -168,9 +173,59 @@ fn pages_can_be_read_and_used_in_a_browser() {
         let html = fs::read_to_string(&page).unwrap();
         assert!(html.len() < 4 << 20, "{name}: {} bytes", html.len());
         screenshots(folder.path(), name, &page);
-        fs::write(folder.path().join(format!("{name}.html")), measured_page(&html)).unwrap();
+        fs::write(folder.path().join(format!("{name}.html")), measured_page(&html, RUN)).unwrap();
         for (width, dark) in [(360, false), (360, true), (1280, false), (1280, true)] {
             check(name, width, dark, report, &measured(folder.path(), name, width, dark));
         }
+    }
+}
+
+/// Rows of two files, of a kernel that passed and one that did not.
+#[test]
+#[ignore = "needs Chromium; .ci/run installs it and runs it"]
+fn the_page_of_benchmarks_sorts_filters_and_compares() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let wrong = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/kernels/skips_last_key.wgsl");
+    let line = format!("bench attention --kernel {wrong} --shape 2x2x4x4 --shape 2x2x16x8 --runs 2 --min-time 0");
+    let ended = program::end(program::program(path, &format!("{line} --pass forward --quiet --json a.json")));
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    // Another machine, ten times as fast.
+    let mut other: Value = serde_json::from_str(&fs::read_to_string(path.join("a.json")).unwrap()).unwrap();
+    for row in other["rows"].as_array_mut().unwrap() {
+        row["adapter"] = "</script><b>GPU".into();
+        if let Some(ms) = row["median_ms"].as_f64() {
+            row["median_ms"] = (ms / 10.0).into();
+        }
+    }
+    fs::write(path.join("b.json"), other.to_string()).unwrap();
+    program::succeeds(path, "bench report a.json b.json -o page.html");
+    let html = fs::read_to_string(path.join("page.html")).unwrap();
+    fs::write(path.join("benchmark.html"), measured_page(&html, BENCHMARK)).unwrap();
+    screenshots(path, "benchmark", &path.join("page.html"));
+    for (width, dark) in [(360, true), (1280, false)] {
+        let found = measured(path, "benchmark", width, dark);
+        let at = format!("at {width}: {found}");
+        assert_eq!(found["errors"], Value::Array(Vec::new()), "{at}");
+        assert!(found["scrolled"].as_u64().unwrap() <= width.into(), "{at}");
+        // Three kernels at two shapes, on two machines; a group of bars for each shape, two rooflines.
+        assert_eq!((&found["rows"], &found["groups"], &found["bars"]), (&12.into(), &2.into(), &12.into()), "{at}");
+        assert_eq!((&found["failed"], &found["rooflines"]), (&4.into(), &2.into()), "{at}");
+        let sorted = |name: &str| {
+            let times: Vec<f64> = found[name].as_array().unwrap().iter().map(|ms| ms.as_f64().unwrap()).collect();
+            assert_eq!(times.len(), 8, "{at}");
+            if name == "rising" { times.is_sorted() } else { times.iter().rev().is_sorted() }
+        };
+        assert!(sorted("rising") && sorted("falling"), "{at}");
+        assert_eq!((&found["filtered"], &found["of_machine"]), (&4.into(), &6.into()), "{at}");
+        // The baseline against itself, and on the other machine against the first one.
+        let ratios: Vec<f64> =
+            found["ratios"].as_array().unwrap().iter().map(|ratio| ratio.as_f64().unwrap()).collect();
+        assert_eq!(ratios.len(), 4, "{at}");
+        assert!(
+            ratios.iter().zip([1.0, 1.0, 10.0, 10.0]).all(|(ratio, expected)| (ratio / expected - 1.0).abs() < 0.01),
+            "{at}"
+        );
+        assert!(found["contrast"][0].as_f64().unwrap() >= 4.5, "{at}");
     }
 }

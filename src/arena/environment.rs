@@ -6,6 +6,7 @@ use crate::gpu::Gpu;
 
 /// Environment of a measurement. Two rows are comparable if all fields but `date` are equal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Environment {

@@ -8,6 +8,7 @@ use crate::gpu::Cost;
 
 /// Maximum rates of an adapter in the probes, and the costs of launches and submissions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Limits {
     /// 10⁹ floating-point operations per second in registers, a multiply-add counting as two.
@@ -29,6 +30,7 @@ pub struct Limits {
 
 /// Cost of a single operation in a probe that does little else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct OperationCost {
     /// `multiply-add`, `shuffle`, or the kind of load: `storage f32`, `storage vec4`, `texel vec4`, `uniform vec4`.

@@ -1,6 +1,7 @@
 //! Rows of benchmarks: one measurement of one kernel at one shape, with everything that is needed to compare it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::environment::Environment;
 use super::problem::{AttentionProblem, Suite};
@@ -9,6 +10,7 @@ use crate::gpu::Clock;
 
 /// Result of the correctness check of a measurement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
     /// All compared outputs are within the tolerance, and no input was modified.
@@ -61,6 +63,7 @@ impl std::fmt::Display for Status {
 ///
 /// In JSON and CSV the fields of [`Environment`] follow those of the row. A field without a value is `null` or empty.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
 pub struct BenchRow {
@@ -153,14 +156,25 @@ fn field(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
 }
 
-/// Value of a column as text; a pair has a space between its numbers, and a missing value is empty.
-fn text(value: &serde_json::Value) -> String {
+/// Value of a column as text; a missing value is empty.
+fn text(value: &Value) -> String {
     match value {
-        serde_json::Value::Null => String::new(),
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(" "),
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// Fields that are pairs: quartiles, and smallest and largest.
+const PAIRS: [&str; 3] = ["quartiles_ms", "cold_quartiles_ms", "subgroup_sizes"];
+
+/// Columns of a field: one, or two for a pair.
+fn columns_of(name: &str, value: &Value) -> Vec<(String, String)> {
+    if !PAIRS.contains(&name) {
+        return vec![(name.into(), text(value))];
+    }
+    let end = |at: usize, end: &str| (format!("{name}_{end}"), value.get(at).map(text).unwrap_or_default());
+    vec![end(0, "low"), end(1, "high")]
 }
 
 impl BenchRow {
@@ -186,9 +200,7 @@ impl BenchRow {
     /// Columns with their values, in the order of the fields.
     pub(crate) fn columns(&self) -> Vec<(String, String)> {
         match serde_json::to_value(self) {
-            Ok(serde_json::Value::Object(fields)) => {
-                fields.iter().map(|(name, value)| (name.clone(), text(value))).collect()
-            }
+            Ok(Value::Object(fields)) => fields.iter().flat_map(|(name, value)| columns_of(name, value)).collect(),
             _ => Vec::new(),
         }
     }
@@ -201,10 +213,15 @@ impl BenchRow {
         header + &rows.collect::<String>()
     }
 
+    /// Whether `other` has the same variant, shape and element type.
+    pub(crate) fn is_same_problem(&self, other: &Self) -> bool {
+        let key = |row: &Self| [&row.variant, &row.shape, &row.dtype].map(String::clone);
+        key(self) == key(other)
+    }
+
     /// Whether `other` has the same kernel, variant, shape and element type.
     pub(crate) fn is_same_subject(&self, other: &Self) -> bool {
-        let key = |row: &Self| (row.kernel.clone(), row.variant.clone(), row.shape.clone(), row.dtype.clone());
-        key(self) == key(other)
+        self.kernel == other.kernel && self.is_same_problem(other)
     }
 
     /// Fills in what follows from times in milliseconds, and the rates.
@@ -244,11 +261,13 @@ mod tests {
         let text = BenchRow::csv(&[row, BenchRow::default()]);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3);
-        assert!(lines[1].contains("\"a \"\"b\"\", c\"") && lines[1].contains(",1.0 2.5,"), "{}", lines[1]);
+        assert!(lines[1].contains("\"a \"\"b\"\", c\"") && lines[1].contains(",1.0,2.5,"), "{}", lines[1]);
+        assert!(lines[0].contains(",quartiles_ms_low,quartiles_ms_high,"), "{}", lines[0]);
         // Every line has the same number of commas outside quotes.
         let commas = |line: &str| line.split('"').step_by(2).map(|part| part.matches(',').count()).sum::<usize>();
         assert!(lines.iter().all(|line| commas(line) == commas(lines[0])), "{text}");
-        for column in ["adapter", "commit", "date", "os", "cpu", "wgpu", "subgroup_sizes", "dtype", "status", "sha256"]
+        for column in
+            ["adapter", "commit", "date", "os", "cpu", "wgpu", "subgroup_sizes_low", "dtype", "status", "sha256"]
         {
             assert!(lines[0].split(',').any(|name| name == column), "{column}: {}", lines[0]);
         }

@@ -8,6 +8,7 @@ const FITTED_PART: f64 = 0.25;
 
 /// Time of one pass of a family against the number of sites.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ScalingCurve {
     /// Family of wave functions.
@@ -32,6 +33,7 @@ impl ScalingCurve {
 
 /// Power law factor · N^exponent.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct PowerLaw {
     /// Milliseconds per sample at one site.

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, View};
-use crate::kernels::{Comparison, Expected, measure};
+use crate::kernels::{Comparison, Expected};
 
 /// Maximum number of multiply-adds of a reference: about one second on one core.
 pub(super) const REFERENCE_WORK: u64 = 1 << 27;
@@ -28,7 +28,7 @@ pub(super) fn words(gpu: &Gpu, view: &View, elements: u64) -> Result<Vec<u32>> {
 
 /// Compares words with the reference, like the kernel tests.
 pub(super) fn near(output: &'static str, words: &[u32], values: Vec<f64>, tolerance: f64) -> Comparison {
-    measure(output, words, &Expected::Near { values, tolerance })
+    Comparison::new(output, words, &Expected::Near { values, tolerance })
 }
 
 /// Rows `rows` of a matrix of width `width`, concatenated.

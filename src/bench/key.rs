@@ -4,14 +4,15 @@ use super::shape::BenchShape;
 
 /// Key of a row.
 #[derive(Debug, Clone)]
-pub(super) struct RowKey {
-    pub kernel: &'static str,
-    pub variant: String,
-    pub shape: String,
+pub struct RowKey {
+    pub(super) kernel: String,
+    pub(super) variant: String,
+    pub(super) shape: String,
 }
 
 impl RowKey {
-    pub(super) fn new(kernel: &'static str, variant: impl Into<String>, shape: &BenchShape) -> Self {
-        Self { kernel, variant: variant.into(), shape: shape.to_string() }
+    /// Key of a kernel, a variant of the measurement such as `causal`, and the sizes.
+    pub fn new(kernel: impl Into<String>, variant: impl Into<String>, shape: &BenchShape) -> Self {
+        Self { kernel: kernel.into(), variant: variant.into(), shape: shape.to_string() }
     }
 }

@@ -23,9 +23,13 @@ mod config;
 mod curve;
 mod gate;
 mod key;
+mod merged;
 mod plot;
 mod prediction;
 mod report;
+mod roofline;
+#[cfg(test)]
+mod schema;
 mod selection;
 mod session;
 mod shape;
@@ -35,10 +39,14 @@ mod tuning;
 
 pub use config::{BenchConfig, STORAGE};
 pub use curve::{PowerLaw, ScalingCurve};
+pub use key::RowKey;
+pub use merged::MergedReport;
 pub use plot::plot;
 pub use prediction::{Bound, CompilerStatistics, PredictedRow, Prediction, predict};
 pub use report::BenchReport;
+pub use roofline::roofline;
 pub use selection::{record_suite, selections};
+pub use session::Bench;
 pub use shape::BenchShape;
 pub use subject::Subject;
 pub use tuning::race::Verdict;
@@ -50,7 +58,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Gpu;
 use crate::kernels::VARIANTS;
 use crate::kernels::variant::Variants;
-use session::Bench;
 
 impl BenchConfig {
     /// Checks that the settings are consistent; needs no adapter.
@@ -103,7 +110,7 @@ impl BenchConfig {
 /// # Errors
 /// Those of the device.
 pub fn measure_limits(gpu: &Gpu, config: &BenchConfig, progress: &mut dyn FnMut(&str)) -> Result<BenchReport> {
-    let mut session = Bench::new(gpu, config, progress);
+    let mut session = Bench::without_limits(gpu, config, progress);
     subjects::limits::measure(&mut session, false)?;
     session.finish()
 }
@@ -143,7 +150,7 @@ pub fn run(gpu: &Gpu, config: &BenchConfig, progress: &mut dyn FnMut(&str)) -> R
         Some(variant) => gpu.with_variant(variant).with_selection_log(),
         None => gpu.with_selection_log(),
     };
-    let mut session = Bench::new(&gpu, config, progress);
+    let mut session = Bench::without_limits(&gpu, config, progress);
     let limits = subjects::limits::measure(&mut session, config.subjects.contains(&Subject::Limits))?;
     session.variant = config.variant.clone().filter(|variant| variant != STORAGE);
     for subject in &config.subjects {

@@ -12,7 +12,7 @@ use crate::plot_style::{Axis, Fault, Frame, LETTERS, Panel};
 /// Width of the plot and height of a panel.
 const SIZE: (u32, u32) = (860, 500);
 /// Palette of Okabe and Ito, distinguishable with color vision deficiencies and in grayscale.
-const COLORS: [RGBColor; 7] = [
+pub(super) const COLORS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -34,7 +34,7 @@ pub fn plot(curves: &[ScalingCurve], title: &str) -> Result<String> {
 }
 
 /// Range of the values, extended by these factors below and above.
-fn range(values: impl Iterator<Item = f64> + Clone, [below, above]: [f64; 2]) -> Range<f64> {
+pub(super) fn range(values: impl Iterator<Item = f64> + Clone, [below, above]: [f64; 2]) -> Range<f64> {
     let least = values.clone().fold(f64::INFINITY, f64::min);
     let largest = values.fold(0.0, f64::max);
     least / below..largest * above
@@ -62,7 +62,7 @@ fn draw(curves: &[ScalingCurve], title: &str) -> std::result::Result<String, Fau
 }
 
 /// Removes duplicates; keeps the order of first occurrence.
-fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+pub(super) fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
     let mut all = Vec::new();
     values.for_each(|value| {
         if !all.contains(&value) {

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Results of a benchmark.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct BenchReport {
     /// Limits of the adapter, measured before the rows.

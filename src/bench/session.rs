@@ -14,31 +14,66 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Cost, DType, Gpu, Plan, Profile, Timing, VariantSelection, View};
 use crate::kernels::{Comparison, POISON, RandomInputs};
 
-pub(super) struct Bench<'a> {
-    pub gpu: &'a Gpu,
-    pub profile: Profile,
-    pub random: RandomInputs,
-    pub limits: Limits,
-    pub notes: Vec<String>,
-    pub curves: Vec<ScalingCurve>,
-    pub seed: u64,
+/// Running benchmark: kernels, also those of an application, are checked, timed, and become rows of a [`BenchReport`].
+///
+/// ```no_run
+/// use ketformer::bench::{Bench, BenchConfig, BenchShape, RowKey};
+/// use ketformer::kernels::{Comparison, Expected};
+/// # use ketformer::gpu::{Kernel, Plan, View};
+/// # fn double(plan: &mut Plan, x: View, y: View) -> ketformer::Result<()> { Ok(()) }
+/// # fn main() -> ketformer::Result<()> {
+/// let gpu = ketformer::Gpu::new()?;
+/// let mut progress = |title: &str| eprintln!("{title}");
+/// let mut bench = Bench::new(&gpu, &BenchConfig::default(), &mut progress)?;
+/// let ((x, x_buffer), y) = (bench.input("x", 4096, 1.0)?, bench.output("y", 4096)?);
+/// bench.measure(
+///     RowKey::new("double", "", &BenchShape(vec![4096])),
+///     None,
+///     |plan| double(plan, x_buffer.view(), y.view()),
+///     |gpu| {
+///         let values = x.iter().map(|x| 2.0 * f64::from(*x)).collect();
+///         Ok(vec![Comparison::new("y", &y.view().read(gpu, 4096)?, &Expected::Near { values, tolerance: 1e-6 })])
+///     },
+/// )?;
+/// println!("{}", bench.finish()?.table());
+/// # Ok(()) }
+/// ```
+pub struct Bench<'a> {
+    pub(super) gpu: &'a Gpu,
+    pub(super) profile: Profile,
+    pub(super) random: RandomInputs,
+    pub(super) limits: Limits,
+    pub(super) notes: Vec<String>,
+    pub(super) curves: Vec<ScalingCurve>,
+    pub(super) seed: u64,
     /// Results of the first cases of each kernel, for passes of many kernels.
-    pub gated: BTreeMap<&'static str, Vec<Comparison>>,
+    pub(super) gated: BTreeMap<&'static str, Vec<Comparison>>,
     rows: Vec<BenchRow>,
     environment: Environment,
     /// Forced variant of the measured kernels.
-    pub variant: Option<String>,
+    pub(super) variant: Option<String>,
     selections: Vec<VariantSelection>,
     /// Outputs created since the last measurement.
     outputs: Vec<View>,
     /// If given, measurements are variant races instead of rows.
-    pub race: Option<&'a mut VariantRace>,
+    pub(super) race: Option<&'a mut VariantRace>,
     progress: &'a mut dyn FnMut(&str),
 }
 
 impl<'a> Bench<'a> {
-    /// Creates a session without limits.
-    pub(super) fn new(gpu: &'a Gpu, config: &BenchConfig, progress: &'a mut dyn FnMut(&str)) -> Self {
+    /// Starts a benchmark: measures the limits of the adapter. `progress` receives the name of each measurement.
+    ///
+    /// # Errors
+    /// Those of [`BenchConfig::check`] and of the device.
+    pub fn new(gpu: &'a Gpu, config: &BenchConfig, progress: &'a mut dyn FnMut(&str)) -> Result<Self> {
+        config.check()?;
+        let mut bench = Self::without_limits(gpu, config, progress);
+        super::subjects::limits::measure(&mut bench, false)?;
+        Ok(bench)
+    }
+
+    /// Creates a benchmark that has not measured the limits.
+    pub(super) fn without_limits(gpu: &'a Gpu, config: &BenchConfig, progress: &'a mut dyn FnMut(&str)) -> Self {
         Self {
             gpu,
             profile: Profile { warmup: config.warmup, runs: config.runs },
@@ -73,11 +108,11 @@ impl<'a> Bench<'a> {
         self.rows.pop()
     }
 
-    /// Ends the session and returns the report.
+    /// Ends the benchmark and returns the report.
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] if no measured kernel has the forced variant.
-    pub(super) fn finish(self) -> Result<BenchReport> {
+    pub fn finish(self) -> Result<BenchReport> {
         if let (Some(variant), []) = (&self.variant, self.rows.as_slice()) {
             let mut names: Vec<String> = self
                 .selections
@@ -102,8 +137,8 @@ impl<'a> Bench<'a> {
     }
 
     pub(super) fn tell(&mut self, title: &RowKey) {
-        let words = [title.kernel, &title.variant, &title.shape];
-        let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        let words = [&title.kernel, &title.variant, &title.shape];
+        let words: Vec<&str> = words.into_iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
         self.tell_words(&words);
     }
 
@@ -112,7 +147,10 @@ impl<'a> Bench<'a> {
     }
 
     /// Creates an input of `count` random floats within ± `scale`, on the host and on the device.
-    pub(super) fn input(&mut self, label: &str, count: u64, scale: f32) -> Result<(Vec<f32>, Buffer)> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Memory`] beyond the limits of the adapter.
+    pub fn input(&mut self, label: &str, count: u64, scale: f32) -> Result<(Vec<f32>, Buffer)> {
         // Allocated on the device first, so that a size beyond its limits is never allocated on the host.
         let buffer = self.gpu.buffer(&format!("bench.{label}"), count)?;
         let values: Vec<f32> = self.random.floats(count as usize).into_iter().map(|v| scale * v).collect();
@@ -122,7 +160,10 @@ impl<'a> Bench<'a> {
 
     /// Creates an output of `count` elements, poisoned so that elements that a kernel does not write count as infinite
     /// errors.
-    pub(super) fn output(&mut self, label: &str, count: u64) -> Result<Buffer> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Memory`] beyond the limits of the adapter.
+    pub fn output(&mut self, label: &str, count: u64) -> Result<Buffer> {
         let buffer = self.gpu.buffer(&format!("bench.{label}"), count)?;
         buffer.write(self.gpu, &vec![POISON; count as usize])?;
         self.outputs.push(buffer.view());
@@ -130,8 +171,12 @@ impl<'a> Bench<'a> {
     }
 
     /// Runs the plan of `record` once, compares its outputs by `check`, and times it only if they are correct. `flops`
-    /// replaces the operation count of the plan where that is an estimate.
-    pub(super) fn measure(
+    /// replaces the operation count of the plan where that is an estimate. A wrong kernel gets a row with the error and
+    /// without times.
+    ///
+    /// # Errors
+    /// Those of `record` and `check`, and those of the device.
+    pub fn measure(
         &mut self,
         title: RowKey,
         flops: Option<f64>,
@@ -200,7 +245,7 @@ impl<'a> Bench<'a> {
     /// Creates a row without times.
     pub(super) fn row(&self, title: &RowKey, launched: String) -> BenchRow {
         BenchRow {
-            kernel: title.kernel.into(),
+            kernel: title.kernel.clone(),
             variant: title.variant.clone(),
             shape: title.shape.clone(),
             dtype: DType::F32.to_string(),
@@ -241,7 +286,7 @@ mod tests {
         let gpu = Gpu::new().expect("the tests need an adapter; ./setup.sh installs a software one");
         let config = BenchConfig { runs: 1, warmup: 0, ..BenchConfig::default() };
         let mut ignore = |_: &str| ();
-        let mut session = Bench::new(&gpu, &config, &mut ignore);
+        let mut session = Bench::without_limits(&gpu, &config, &mut ignore);
         let ((_, x), y) = (session.input("x", 64, 1.0).unwrap(), session.output("y", 64).unwrap());
         let copy = ProbeCopy { x: x.view(), y: y.view() };
         let title = RowKey::new("probe_copy", "", &BenchShape(vec![16]));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::comparison::{Comparison, Expected, POISON, measure};
+use super::comparison::{Comparison, Expected, POISON};
 use super::record::CaseBuffers;
 use super::variant::Variant;
 use crate::error::Result;
@@ -173,6 +173,6 @@ impl Case {
 
     /// Compares the words returned by [`Case::run`] with the reference.
     pub fn compare(&self, words: &[Vec<u32>]) -> Vec<Comparison> {
-        self.outputs.iter().zip(words).map(|((name, expected), words)| measure(name, words, expected)).collect()
+        self.outputs.iter().zip(words).map(|((name, expected), words)| Comparison::new(name, words, expected)).collect()
     }
 }

@@ -40,11 +40,40 @@ impl Comparison {
     pub fn passed(&self) -> bool {
         self.error <= self.tolerance
     }
+
+    /// Compares the 32-bit words of an output with the expected values.
+    pub fn new(output: &'static str, bits: &[u32], expected: &Expected) -> Self {
+        match expected {
+            Expected::Exactly(values) => {
+                let error = if bits == values { 0.0 } else { f64::INFINITY };
+                Self { output, error, tolerance: 0.0 }
+            }
+            Expected::NearHalf { values, tolerance } => {
+                let wide: Vec<u32> =
+                    bits.iter().flat_map(|word| [*word as u16, (*word >> 16) as u16]).map(widened).collect();
+                let near = Expected::Near { values: values.clone(), tolerance: *tolerance };
+                // The last word may contain a padding element.
+                let given = if wide.len() == values.len() + 1 { &wide[..values.len()] } else { &wide };
+                Self::new(output, given, &near)
+            }
+            Expected::Near { values, tolerance } => {
+                let scale = scale(values);
+                let distance = |(bits, value): (&u32, &f64)| {
+                    let scale = if value.abs() < MARK { scale } else { value.abs() };
+                    let error = (f64::from(f32::from_bits(*bits)) - value).abs() / scale;
+                    if error.is_nan() { f64::INFINITY } else { error }
+                };
+                let error = bits.iter().zip(values).map(distance).fold(0.0, f64::max);
+                let error = if bits.len() == values.len() { error } else { f64::INFINITY };
+                Self { output, error, tolerance: *tolerance }
+            }
+        }
+    }
 }
 
 /// Bit pattern of outputs before the kernel runs: NaN as one f32 and as two f16. An element that the kernel does not
 /// write yields an infinite error.
-pub(crate) const POISON: u32 = 0x7fc0_7ead;
+pub const POISON: u32 = 0x7fc0_7ead;
 
 /// Magnitude above which a value is a sentinel, such as the logarithm of zero. The error of a sentinel is relative to
 /// its own magnitude, and sentinels do not count toward the scale of the other values.
@@ -58,35 +87,6 @@ fn scale(values: &[f64]) -> f64 {
 /// Converts the bits of an f16 to the bits of an f32.
 fn widened(bits: u16) -> u32 {
     half::f16::from_bits(bits).to_f32().to_bits()
-}
-
-/// Compares the words `bits` of an output with the expected values.
-pub(crate) fn measure(output: &'static str, bits: &[u32], expected: &Expected) -> Comparison {
-    match expected {
-        Expected::Exactly(values) => {
-            let error = if bits == values { 0.0 } else { f64::INFINITY };
-            Comparison { output, error, tolerance: 0.0 }
-        }
-        Expected::NearHalf { values, tolerance } => {
-            let wide: Vec<u32> =
-                bits.iter().flat_map(|word| [*word as u16, (*word >> 16) as u16]).map(widened).collect();
-            let near = Expected::Near { values: values.clone(), tolerance: *tolerance };
-            // The last word may contain a padding element.
-            let given = if wide.len() == values.len() + 1 { &wide[..values.len()] } else { &wide };
-            measure(output, given, &near)
-        }
-        Expected::Near { values, tolerance } => {
-            let scale = scale(values);
-            let distance = |(bits, value): (&u32, &f64)| {
-                let scale = if value.abs() < MARK { scale } else { value.abs() };
-                let error = (f64::from(f32::from_bits(*bits)) - value).abs() / scale;
-                if error.is_nan() { f64::INFINITY } else { error }
-            };
-            let error = bits.iter().zip(values).map(distance).fold(0.0, f64::max);
-            let error = if bits.len() == values.len() { error } else { f64::INFINITY };
-            Comparison { output, error, tolerance: *tolerance }
-        }
-    }
 }
 
 impl Expected {

@@ -58,8 +58,7 @@ pub mod variant;
 pub mod vmc;
 
 pub use case::{Case, Entry, Values};
-pub use comparison::{Comparison, Expected};
-pub(crate) use comparison::{POISON, measure};
+pub use comparison::{Comparison, Expected, POISON};
 pub use random::RandomInputs;
 pub use record::CaseBuffers;
 pub(crate) use record::record;

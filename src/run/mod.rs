@@ -20,6 +20,7 @@ mod plots;
 mod report;
 mod settings;
 
+pub use crate::significant::significant;
 pub use array::{save_array, save_bytes};
 pub use enumeration::Enumeration;
 pub use events::Events;
@@ -32,7 +33,7 @@ pub use metrics::{
     EnergyScale, EnergySummary, History, LoadedMetrics, LossSummary, Metrics, Quantity, RECENT_STEPS, Repair,
     ResumedMetrics, Summary, TrainingReport, load_metrics,
 };
-pub use number::{Measurement, duration, relative_error, significant};
+pub use number::{Measurement, duration, relative_error};
 pub use output_file::{is_stream, save_text};
 pub use phase_diagram::{PhaseDiagram, PhasePoint};
 pub use plots::{Curve, LossCurve, RewardCurve};

@@ -1,19 +1,7 @@
 //! Formatting of numbers with their significant digits.
 
+use crate::significant::decimals;
 use crate::vmc::Mean;
-
-/// Maximum number of decimals printed.
-const MOST_DECIMALS: i32 = 12;
-
-/// Number of decimals that shows `digits` significant digits of `value`, at least `least`.
-fn decimals(value: f64, digits: i32, least: i32) -> usize {
-    // Rounding may carry: 0.00996 with two digits is 0.010, one decimal less.
-    let rounded: f64 = format!("{:.*e}", (digits - 1).max(0) as usize, value.abs()).parse().unwrap_or(0.0);
-    if rounded == 0.0 || !rounded.is_finite() {
-        return least as usize;
-    }
-    (digits - 1 - rounded.log10().floor() as i32).clamp(least, MOST_DECIMALS) as usize
-}
 
 /// Mean with its standard error, printed with two digits of the error and the same decimals for the mean, at least 4. An
 /// error that is NaN is printed as unknown.
@@ -48,15 +36,6 @@ impl std::fmt::Display for Measurement {
     }
 }
 
-/// Formats a number with `digits` significant digits; very small or large numbers have an exponent.
-pub fn significant(value: f64, digits: usize) -> String {
-    match value.abs() {
-        size if size.is_nan() => "unknown".into(),
-        size if size != 0.0 && !(1e-6..1e7).contains(&size) => format!("{value:.*e}", digits - 1),
-        _ => format!("{value:.*}", decimals(value, digits as i32, 0)),
-    }
-}
-
 /// Relative error `|energy − exact| / |exact|`.
 pub fn relative_error(energy: f64, exact: f64) -> f64 {
     ((energy - exact) / exact).abs()
@@ -85,16 +64,6 @@ mod tests {
         assert_eq!(shown(-7.254123456, 3.0), "-7.2541 ± 3.0000");
         assert_eq!(shown(-7.254123456, 0.0), "-7.2541 ± 0.0000");
         assert_eq!(shown(-7.254123456, f64::NAN), "-7.2541 ± unknown");
-    }
-
-    #[test]
-    fn significant_digits() {
-        for (value, shown) in
-            [(0.00312, "0.0031"), (0.0996, "0.10"), (3.21, "3.2"), (12.3, "12"), (1234.5, "1234"), (0.0, "0")]
-        {
-            assert_eq!(significant(value, 2), shown);
-        }
-        assert_eq!(significant(3.12e-9, 2), "3.1e-9");
     }
 
     #[test]

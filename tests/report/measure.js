@@ -4,25 +4,6 @@
   const text = id => document.getElementById(id)?.textContent ?? null;
   const colors = selector => [...document.querySelectorAll(selector)]
     .map(one => `${one.getAttribute('class')} ${one.getAttribute('fill-opacity')}`).join(',');
-  const rgb = color => color.match(/[\d.]+/g).map(Number);
-  const luminance = color => {
-    const [r, g, b] = rgb(color).map(part => part / 255).map(part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = element => {
-    for (let at = element; at; at = at.parentElement) {
-      const color = getComputedStyle(at).backgroundColor;
-      if (rgb(color)[3] !== 0) return color;
-    }
-    return 'rgb(255, 255, 255)';
-  };
-  const contrast = element => {
-    const style = getComputedStyle(element);
-    const front = element instanceof SVGElement ? style.fill : style.color;
-    const [light, dark] = [luminance(front), luminance(behind(element))].sort((a, b) => b - a);
-    return (light + 0.05) / (dark + 0.05);
-  };
-
   const opacities = () => [...document.querySelectorAll('[data-tile]')].map(one => Number(one.getAttribute('fill-opacity')));
   const hues = () => [...document.querySelectorAll('[data-tile]')]
     .map(one => Number(one.getAttribute('fill-opacity')) > 0.02 ? one.getAttribute('class') : '').join();

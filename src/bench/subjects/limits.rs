@@ -14,7 +14,7 @@ use crate::kernels::device::probe::{
     ChainShape, LOADS, LoadKind, LoadShape, ProbeCopy, ProbeLoad, ProbeMultiplyAdd, ProbeShuffle, SHUFFLES,
     ShuffleShape, chain_reference, load_inputs, load_reference, shuffle_reference,
 };
-use crate::kernels::{Expected, RandomInputs, measure as compare};
+use crate::kernels::{Comparison, Expected, RandomInputs};
 
 /// Measures the limits of the adapter for `session`, with the costs of loads if `loads`. Returns their rows.
 pub(crate) fn measure(session: &mut Bench<'_>, loads: bool) -> Result<Vec<BenchRow>> {
@@ -159,7 +159,7 @@ fn copy(session: &mut Bench<'_>, limits: &mut Limits) -> Result<()> {
         |gpu| {
             let got = words(gpu, &y, 4 * u64::from(vectors))?;
             let expected = values.iter().map(|v| v.to_bits()).collect();
-            Ok(vec![compare("y", &got, &Expected::Exactly(expected))])
+            Ok(vec![Comparison::new("y", &got, &Expected::Exactly(expected))])
         },
     )?;
     let row = session.take_row();
@@ -177,7 +177,11 @@ fn shuffle(session: &mut Bench<'_>, shape: ShuffleShape) -> Result<()> {
         |gpu| {
             let lanes = 4 * shape.subgroup;
             let got = words(gpu, &y, lanes.into())?;
-            Ok(vec![compare("y", &got, &Expected::Exactly(shuffle_reference(&ShuffleShape { lanes, ..shape })))])
+            Ok(vec![Comparison::new(
+                "y",
+                &got,
+                &Expected::Exactly(shuffle_reference(&ShuffleShape { lanes, ..shape })),
+            )])
         },
     )
 }

@@ -110,7 +110,7 @@ pub fn tune(gpu: &Gpu, config: &TuneConfig, progress: &mut dyn FnMut(&str)) -> R
     let [many, few] = if gpu.is_software() { [2304, 256] } else { [16384, 1024] };
     let deadline = Instant::now() + Duration::from_secs_f64(config.seconds);
     let mut race = VariantRace { budget_ms, deadline, verdicts: Vec::new(), unfinished: false };
-    let mut session = Bench::new(gpu, &BenchConfig::default(), progress);
+    let mut session = Bench::without_limits(gpu, &BenchConfig::default(), progress);
     session.race = Some(&mut race);
     let networks = &NETWORKS[..if config.quick { QUICK } else { NETWORKS.len() }];
     let batches = if config.quick { vec![many] } else { vec![many, few] };

@@ -131,7 +131,9 @@ Every kernel is compared with its 64-bit reference before it is timed.
 Shapes: attention BxHxTxD, matmul ROWSxINNERxCOLUMNS, norm ROWSxC, categorical ROWSxV,
 connected and steps LxKxNh, scaling LxK
 Examples: ketformer bench
-          ketformer bench attention --shape 256x8x16x16 --runs 50 --json new.json --compare old.json";
+          ketformer bench attention --shape 256x8x16x16 --runs 50 --json new.json --compare old.json
+          ketformer bench attention --kernel mine.wgsl --suite standard --baseline naive --baseline ours
+          ketformer bench report laptop.json workstation.json -o table.html";
 
 const TUNE_EXAMPLE: &str = "\
 Only variants that give the same bits are compared, so that no result changes. The result is stored for each adapter in
@@ -337,8 +339,8 @@ pub struct ExactArguments {
 #[derive(Debug, Args)]
 pub struct BenchArguments {
     /// What to measure: limits, attention, linear-attention, suffix, matmul, norm, categorical, connected, step,
-    /// step-rnn, step-lptf, step-sr, step-gpt, scaling; or model, the predicted time of a step on the GPU of --gpu
-    /// [default: limits attention matmul]
+    /// step-rnn, step-lptf, step-sr, step-gpt, scaling; or model, the predicted time of a step on the GPU of --gpu;
+    /// or report with files that --json wrote, which are merged into one page [default: limits attention matmul]
     #[arg(value_name = "SUBJECT")]
     pub subjects: Vec<String>,
     /// Shape to measure instead of the default ones, such as 256x8x16x16; may be given several times. For attention
@@ -348,7 +350,8 @@ pub struct BenchArguments {
     /// Attention kernel to measure, a WGSL file (docs/benchmarking.md); may be given several times
     #[arg(long, value_name = "FILE")]
     pub kernel: Vec<String>,
-    /// Kernel to compare with: ours, naive or a WGSL file; may be given several times [default: ours]
+    /// Kernel to compare with: ours, naive or a WGSL file; may be given several times [default: ours]. For report the
+    /// name of a kernel in the files, to which ratios are relative [default: ketformer]
     #[arg(long, value_name = "NAME")]
     pub baseline: Vec<String>,
     /// Shapes of attention: short, standard, long, decode or all; may be given several times [default: short]
@@ -400,6 +403,12 @@ pub struct BenchArguments {
     /// Plot the results of scaling as SVG
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
+    /// Plot rates against arithmetic intensities, below the limits of the adapter, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub roofline: Option<PathBuf>,
+    /// Output file of report: .html, .md or .csv [default: prints Markdown]
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
     /// Compare with a file that --json wrote earlier, on any machine: old time over new time
     #[arg(long, value_name = "OLD.json")]
     pub compare: Option<PathBuf>,
@@ -408,6 +417,36 @@ pub struct BenchArguments {
     /// Print no progress, only warnings and errors
     #[arg(long)]
     pub quiet: bool,
+}
+
+impl BenchArguments {
+    /// Given flags that not every form of the command has.
+    pub fn given(&self) -> Vec<&'static str> {
+        let flags = [
+            ("--shape", !self.shape.is_empty()),
+            ("--kernel", !self.kernel.is_empty()),
+            ("--baseline", !self.baseline.is_empty()),
+            ("--suite", !self.suite.is_empty()),
+            ("--mask", !self.mask.is_empty()),
+            ("--pass", !self.pass.is_empty()),
+            ("--dtype", !self.dtype.is_empty()),
+            ("--timeout", self.timeout.is_some()),
+            ("--min-time", self.min_time.is_some()),
+            ("--gpu", self.gpu.is_some()),
+            ("--statistics", self.statistics.is_some()),
+            ("--variant", self.variant.is_some()),
+            ("--runs", self.runs.is_some()),
+            ("--warmup", self.warmup.is_some()),
+            ("--seed", self.seed.is_some()),
+            ("--csv", self.csv.is_some()),
+            ("--json", self.json.is_some()),
+            ("--plot", self.plot.is_some()),
+            ("--roofline", self.roofline.is_some()),
+            ("--out", self.out.is_some()),
+            ("--compare", self.compare.is_some()),
+        ];
+        flags.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect()
+    }
 }
 
 /// `ketformer tune`

@@ -1,6 +1,7 @@
 //! `ketformer bench`: speed of the kernels on this adapter, compared with the limits of the adapter.
 
 mod attention;
+mod report;
 mod supervised;
 mod worker;
 
@@ -14,6 +15,7 @@ use ketformer::gpu::Gpu;
 use ketformer::run::save_text;
 use ketformer::{Error, ErrorKind, Result};
 
+use self::report::REPORT;
 use self::supervised::Supervised;
 use crate::cli::arguments::BenchArguments;
 use crate::cli::groups::train;
@@ -32,14 +34,20 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome> {
     if arguments.subjects.first().is_some_and(|word| word == MODEL) {
         return predict(arguments);
     }
-    if arguments.gpu.is_some() || arguments.statistics.is_some() {
-        let message = "bench: --gpu and --statistics belong to `bench model`; give that subject or leave them out";
-        return Err(Error::new(ErrorKind::Settings, message));
+    if arguments.subjects.first().is_some_and(|word| word == REPORT) {
+        return report::run(arguments);
+    }
+    for (flags, owner) in [(&["--gpu", "--statistics"][..], MODEL), (&["--out"], REPORT)] {
+        if let Some(flag) = arguments.given().into_iter().find(|flag| flags.contains(flag)) {
+            let message = format!("bench: {flag} belongs to `bench {owner}`; give that word first or leave {flag} out");
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
     }
     let config = config(arguments)?;
     // Files are checked before the measurements, which take time.
     let old = arguments.compare.as_deref().map(read).transpose()?;
-    [&arguments.csv, &arguments.json, &arguments.plot].into_iter().flatten().try_for_each(|path| check_folder(path))?;
+    let outputs = [&arguments.csv, &arguments.json, &arguments.plot, &arguments.roofline];
+    outputs.into_iter().flatten().try_for_each(|path| check_folder(path))?;
     let gpu = device::open(&arguments.adapter)?;
     let report = measure(&gpu, &config, arguments)?;
     output::line(report.table());
@@ -55,6 +63,9 @@ pub fn run(arguments: &BenchArguments) -> Result<Outcome> {
     if let Some(path) = &arguments.plot {
         let adapter = report.rows.first().map_or("", |row| &row.environment.adapter);
         save_text(path, &bench::plot(&report.curves, &format!("Cost of a sample against sites, on {adapter}"))?)?;
+    }
+    if let Some(path) = &arguments.roofline {
+        save_text(path, &bench::roofline(&report.rows, gpu.name())?)?;
     }
     Ok(if report.has_errors() { Outcome::Found } else { Outcome::Done })
 }
@@ -132,16 +143,8 @@ fn predict(arguments: &BenchArguments) -> Result<Outcome> {
         [word] => word.parse()?,
         [_, word, ..] => return error(format!("bench model: predicts one shape at a time; leave {word} out")),
     };
-    let others = [
-        ("--variant", arguments.variant.is_some()),
-        ("--runs", arguments.runs.is_some()),
-        ("--warmup", arguments.warmup.is_some()),
-        ("--seed", arguments.seed.is_some()),
-        ("--csv", arguments.csv.is_some()),
-        ("--plot", arguments.plot.is_some()),
-        ("--compare", arguments.compare.is_some()),
-    ];
-    if let Some((flag, _)) = others.into_iter().find(|(_, given)| *given) {
+    let own = ["--shape", "--gpu", "--statistics", "--json"];
+    if let Some(flag) = arguments.given().into_iter().find(|flag| !own.contains(flag)) {
         return error(format!("bench model: measures nothing, so {flag} has no meaning; leave it out"));
     }
     if let Some(path) = &arguments.json {

@@ -2,24 +2,9 @@
 
 use std::fmt::Display;
 
+pub(super) use crate::page::{escaped, figure};
 use crate::plot_style::typographic;
 use crate::run::{Measurement, significant};
-
-/// Text escaped for an element or an attribute.
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ => out.push(letter),
-        }
-    }
-    out
-}
 
 /// Coordinate, length or opacity with as few digits as necessary; 0 if it is not finite, which SVG does not allow.
 pub(super) fn coordinate(value: f64) -> String {
@@ -46,11 +31,6 @@ pub(super) fn measured(number: Measurement) -> String {
     number.to_string().replace('-', "−").replace("NaN", "unknown")
 }
 
-/// Figure of a class with its content and its caption, both HTML.
-pub(super) fn figure(class: &str, inside: &str, caption: &str) -> String {
-    format!("<figure class=\"{class}\">\n{inside}\n<figcaption>{caption}</figcaption>\n</figure>\n")
-}
-
 /// Table of a class with two columns; the cells are HTML.
 pub(super) fn table<Name: Display>(class: &str, caption: &str, rows: &[(Name, String)]) -> String {
     let row = |(name, value): &(Name, String)| format!("<tr><th scope=\"row\">{name}</th><td>{value}</td></tr>\n");
@@ -61,11 +41,6 @@ pub(super) fn table<Name: Display>(class: &str, caption: &str, rows: &[(Name, St
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn markup_in_text_is_escaped() {
-        assert_eq!(escaped("<a href=\"x\">'&'</a> é"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;&lt;/a&gt; é");
-    }
 
     #[test]
     fn coordinates_are_short_and_finite() {

@@ -1,7 +1,7 @@
 //! Report of a run: a self-contained HTML page that needs neither a network nor the run folder.
 //!
-//! Each file in this folder creates one part of the page from a [`Report`]; `page.css` and `page.js` are included
-//! verbatim. All figures also work without JavaScript, which only adds the selection of a site or patch.
+//! Each file in this folder creates one part of the page from a [`Report`]; `page.css`, after the common style of
+//! `crate::page`, and `page.js` are included verbatim. All figures also work without JavaScript, which only adds the selection of a site or patch.
 //!
 //! `ketformer report` fills a [`Report`] from a run folder, new samples, attention maps and the times of the parts of a
 //! step. Curves are the plots of `run::plots`, which also draws `energy.svg`; selectors in `page.css` map their few

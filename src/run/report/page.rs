@@ -55,17 +55,12 @@ pub(super) fn page(title: &str, head: &str, sections: &[Section], data: &str) ->
             )
         })
         .collect();
-    let (title, style, script) = (escaped(title), include_str!("page.css"), include_str!("page.js"));
-    // The page fetches nothing, and nothing in it is allowed to fetch anything.
-    let policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>{title} – ketformer</title>\n<style>\n{style}</style>\n</head>\n<body>\n\
-         {head}<nav aria-label=\"Parts of the page\">\n{links}</nav>\n<main>\n{body}</main>\n\
-         <script type=\"application/json\" id=\"correlation-data\">{data}</script>\n\
-         <script>\n{script}</script>\n</body>\n</html>\n"
-    )
+    let data = format!("<script type=\"application/json\" id=\"correlation-data\">{data}</script>");
+    crate::page::Page {
+        title,
+        style: include_str!("page.css"),
+        body: &format!("{head}<nav aria-label=\"Parts of the page\">\n{links}</nav>\n<main>\n{body}</main>\n{data}\n"),
+        script: include_str!("page.js"),
+    }
+    .html()
 }

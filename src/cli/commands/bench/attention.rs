@@ -16,17 +16,10 @@ use crate::cli::arguments::BenchArguments;
 /// cannot be read.
 pub fn configure(config: &mut BenchConfig, arguments: &BenchArguments) -> Result<()> {
     let error = |message: String| Err(Error::new(ErrorKind::Settings, message));
-    let given = [
-        ("--kernel", !arguments.kernel.is_empty()),
-        ("--suite", !arguments.suite.is_empty()),
-        ("--mask", !arguments.mask.is_empty()),
-        ("--pass", !arguments.pass.is_empty()),
-        ("--dtype", !arguments.dtype.is_empty()),
-        ("--timeout", arguments.timeout.is_some()),
-    ];
     if !config.subjects.contains(&Subject::Attention) {
-        return match given.into_iter().find(|(_, given)| *given) {
-            Some((flag, _)) => {
+        let own = ["--kernel", "--baseline", "--suite", "--mask", "--pass", "--dtype", "--timeout", "--min-time"];
+        return match arguments.given().into_iter().find(|flag| own.contains(flag)) {
+            Some(flag) => {
                 error(format!("bench: {flag} belongs to `bench attention`; give that subject or leave it out"))
             }
             None => Ok(()),
