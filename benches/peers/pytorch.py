@@ -16,7 +16,7 @@ the checks are: probabilities sum to one; the probabilities of the sampler are t
 flipping agree with brute force; local energies are those of the Hamiltonian as a matrix; the gradient is that of the
 exact energy.
 
-Rows of the JSON file are those of the comparison with burn.
+The JSON file is one of `ketformer bench`, for `ketformer bench report`.
 
     python3 pytorch.py --device cpu --runs 10 --json pytorch.json
     python3 pytorch.py --suite short --suite standard --threads 2
@@ -515,7 +515,7 @@ def timed(call: Callable[[], Any], device: torch.device, runs: int, warmup: int)
 
 
 def row(subject: str, form: str, sizes: dict[str, Any], name: str, **found: Any) -> dict[str, Any]:
-    """Row of the report, in the format of the comparison with burn."""
+    """Row of the table."""
     line: dict[str, Any] = {"engine": "pytorch", "form": form, "subject": subject} | sizes | {"pass": name}
     line |= {"dtype": "f32", "status": "PASSED", "error": None, "ms": None, "q1": None, "q3": None, "gflops": None}
     return line | {"max_error": None, "deterministic": None, "calls": None, "rounds": None, "runs_ms": None} | found
@@ -785,6 +785,68 @@ def processor(device: torch.device) -> str:
         return platform.processor() or platform.machine()
 
 
+def host() -> str:
+    """Processor with family and model, and its threads, as `ketformer bench` names it."""
+    threads = f"{os.cpu_count()} threads"
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            pairs = [line.split(":", 1) for line in file if ":" in line]
+    except OSError:
+        return f"{platform.processor() or platform.machine()}, {threads}"
+    first = {name.strip(): value.strip() for name, value in reversed(pairs)}
+    names = [first.get(name) for name in ("model name", "cpu family", "model")]
+    return f"{names[0]}, family {names[1]} model {names[2]}, {threads}" if all(names) else threads
+
+
+def benchmark(report: dict[str, Any]) -> dict[str, Any]:
+    """The report as a file of `ketformer bench` (docs/benchmark.schema.json)."""
+    environment = {
+        "adapter": report["device"],
+        "backend": f"PyTorch {report['device_type']}",
+        "driver": f"torch {report['torch']}" + (f", {report['threads']} threads" if report["threads"] else ""),
+        "software": report["device_type"] == "cpu",
+        "os": platform.platform(),
+        "arch": platform.machine(),
+        "cpu": host(),
+        "date": report["date"],
+    }
+
+    def converted(line: dict[str, Any]) -> dict[str, Any]:
+        attention = line["subject"] == "attention"
+        # One query at the last key sees all keys, whatever the mask.
+        mask = ("causal" if line["s"] == 1 else line["mask"]) if attention else None
+        ms = line["ms"]
+        return environment | {
+            "kernel": "PyTorch" if attention else f"PyTorch {line['subject']}",
+            "variant": f"{line['pass']} {mask}" if attention else f"{line['pass']} {line['form']}",
+            "shape": shape_of(line),
+            "dtype": line["dtype"],
+            "mask": mask,
+            "pass": line["pass"] if attention else None,
+            "status": line["status"],
+            "error": line["error"],
+            "median_ms": ms,
+            "quartiles_ms": None if ms is None else [line["q1"], line["q3"]],
+            "spread": None if ms is None else (line["q3"] - line["q1"]) / ms,
+            "runs": line["rounds"] or 0,
+            "launches_per_run": line["calls"] or 0,
+            "clock": None if ms is None else "host",
+            "flops": None if line["gflops"] is None else line["gflops"] * ms * 1e6,
+            "gflops": line["gflops"],
+            "max_error": line["max_error"],
+            "tolerance": TOLERANCE,
+            "deterministic": line["deterministic"],
+            "repeats": 0 if line["deterministic"] is None else REPEATS,
+            "launched": line["form"],
+        }
+
+    none = {"gflops": 0.0, "gbytes_per_s": 0.0, "launch_us": 0.0, "host_launch_us": 0.0, "submit_us": 0.0}
+    load = "load {} before, {} after".format(*report["load"])
+    notes = [f"matmul precision {report['matmul_precision']}; Python {report['python']}; {load}"]
+    notes += [f"checked: {name}, error {error:.1e}" for name, error in report["checks"].items()]
+    return {"limits": none, "rows": [converted(line) for line in report["rows"]], "notes": notes}
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Formats the rows as a Markdown table."""
     number = lambda value, form: "-" if value is None else format(value, form)  # noqa: E731
@@ -859,7 +921,7 @@ def main() -> int:
     print(f"\n{report['device']}{threads}; torch {report['torch']}; {report['date']}; {arguments.runs} runs per row")
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=2)
+            json.dump(benchmark(report), file, indent=2)
             file.write("\n")
     return int(any(line["error"] for line in report["rows"]))
 

@@ -178,7 +178,7 @@ fn columns_of(name: &str, value: &Value) -> Vec<(String, String)> {
 }
 
 impl BenchRow {
-    /// Row of attention without results.
+    /// Row of attention without results. Rows of other subjects start with [`BenchRow::default`].
     pub fn of_attention(problem: &AttentionProblem, kernel: &str, environment: &Environment) -> Self {
         let [flops, of_all_pairs] = problem.flops();
         Self {
@@ -224,8 +224,8 @@ impl BenchRow {
         self.kernel == other.kernel && self.is_same_problem(other)
     }
 
-    /// Fills in what follows from times in milliseconds, and the rates.
-    pub(crate) fn fill_times(&mut self, times: &[f64], clock: Clock, limits: &super::Limits) {
+    /// Fills in what follows from times in milliseconds, and the rates and shares of the limits of the adapter.
+    pub fn fill_times(&mut self, times: &[f64], clock: Clock, limits: &super::Limits) {
         let [low, median, high] = quartiles(times);
         self.median_ms = Some(median);
         self.quartiles_ms = Some([low, high]);

@@ -17,14 +17,14 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use ketformer::arena::Environment;
-use ketformer::bench::{BenchShape, Subject};
+use ketformer::bench::{self, BenchConfig, BenchShape, Subject};
 use ketformer::gpu::{Gpu, GpuOptions};
 
 use clock::Rounds;
 use engine::Result;
 use problem::{Mask, Pass, Problem, Suite};
 use race::{Engines, Settings};
-use report::Report;
+use report::{Provenance, Report};
 use work::{Layer, Product, Work};
 
 /// Ketformer's kernels compared with burn's, on the same adapter in the same process.
@@ -76,7 +76,7 @@ struct Arguments {
     /// Seed of the inputs
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Also write all variants, including each run, as JSON
+    /// Also write all variants as JSON, for `ketformer bench report`
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Run one benchmark of these in this process, and write its result to the standard output
@@ -175,29 +175,25 @@ fn run_one(arguments: &Arguments, number: usize) -> Result<()> {
         repeats: arguments.repeats.into(),
         seed: arguments.seed,
     };
+    let limits = bench::measure_limits(&gpu, &BenchConfig::default(), &mut |_| ())?.limits;
+    let environment = Environment::of(&gpu);
     let race = race::race(&Engines { gpu, burn }, work, &settings);
     eprintln!("{}", race.line());
-    println!("{}", serde_json::to_string(&race.finished())?);
+    let (burn, repeats, seed) = (&report::versions("burn-wgpu").join(", "), settings.repeats, settings.seed);
+    let provenance = Provenance { environment: &environment, limits: &limits, burn, repeats, seed };
+    println!("{}", serde_json::to_string(&race.finished(&provenance)?)?);
     Ok(())
 }
 
 /// Runs all benchmarks, each in a process of its own.
 fn run(arguments: &Arguments) -> Result<Report> {
     let lines = lines(arguments)?;
-    let origin = Environment::of(&open(arguments)?);
     let mut report = Report {
-        date: report::now(),
-        adapter: origin.adapter,
-        driver: origin.driver,
-        host: report::host(),
-        os: std::env::consts::OS.into(),
-        ketformer: origin.commit,
+        environment: Environment::of(&open(arguments)?),
         burn: report::versions("burn-wgpu").join(", "),
         burn_compiler: burn::COMPILER.into(),
-        wgpu: report::versions("wgpu").join(", "),
         runs: arguments.runs.into(),
         repeats: arguments.repeats.into(),
-        seed: arguments.seed,
         load: [report::load(), None],
         races: Vec::new(),
     };
@@ -211,7 +207,7 @@ fn run(arguments: &Arguments) -> Result<Report> {
         report.load[1] = report::load();
         // A long comparison that is interrupted keeps what it has measured.
         if let Some(path) = &arguments.json {
-            let text = serde_json::to_string_pretty(&report)? + "\n";
+            let text = report.bench_report().json()?;
             std::fs::write(path, text).map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
         }
     }
@@ -241,24 +237,18 @@ mod tests {
         let arguments =
             Arguments::try_parse_from([&["peers"], arguments].concat()).map_err(|error| error.to_string())?;
         let lines = lines(&arguments).map_err(|error| error.to_string())?;
-        Ok(lines.iter().map(|work| format!("{} {} {}", work.subject(), work.shape(), work.pass())).collect())
+        Ok(lines.iter().map(|work| format!("{} {}", work.shape(), work.pass())).collect())
     }
 
     #[test]
     fn suites_and_shapes_make_benchmarks() {
         let short = works(&["--suite", "short"]).unwrap();
-        assert_eq!((short.len(), short[1].as_str()), (10, "attention 2048x4x16x16 forward-backward"));
+        assert_eq!((short.len(), short[1].as_str()), (10, "2048x4x16x16 forward-backward"));
         let decode = works(&["--suite", "decode"]).unwrap();
-        assert_eq!((decode.len(), decode[2].as_str()), (5, "attention 1x32/8x1:16384x128 forward"));
+        assert_eq!((decode.len(), decode[2].as_str()), (5, "1x32/8x1:16384x128 forward"));
         assert_eq!(works(&["--suite", "standard", "--suite", "long", "--pass", "forward"]).unwrap().len(), 9);
-        assert_eq!(
-            works(&["matmul", "--shape", "8x4x2"]).unwrap(),
-            ["matmul 8x4x2 y", "matmul 8x4x2 d_x", "matmul 8x4x2 d_w-d_b"]
-        );
-        assert_eq!(
-            works(&["attention", "--shape", "1x2x3x4", "--pass", "forward"]).unwrap(),
-            ["attention 1x2x3x4 forward"]
-        );
+        assert_eq!(works(&["matmul", "--shape", "8x4x2"]).unwrap(), ["8x4x2 y", "8x4x2 d_x", "8x4x2 d_w-d_b"]);
+        assert_eq!(works(&["attention", "--shape", "1x2x3x4", "--pass", "forward"]).unwrap(), ["1x2x3x4 forward"]);
     }
 
     #[test]

@@ -4,11 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use serde::Serialize;
 
 /// Keys that a query sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mask {
     /// Those up to its own position; the last query is at the last key
     Causal,
@@ -17,8 +15,7 @@ pub enum Mask {
 }
 
 /// What is computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Pass {
     /// Output
     Forward,
@@ -28,7 +25,7 @@ pub enum Pass {
 
 /// Attention of queries (B, H, S, D) over keys and values (B, HK, SK, D). Head h of the queries reads head ⌊h · HK / H⌋ of
 /// the keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Problem {
     /// Samples B.
     pub b: usize,
@@ -56,6 +53,16 @@ pub enum Suite {
     Long,
     /// One query over 1,024 to 16,384 keys; has no backward pass
     Decode,
+}
+
+impl Mask {
+    /// Name on the command line and in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Causal => "causal",
+            Self::Full => "full",
+        }
+    }
 }
 
 impl Problem {

@@ -5,12 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use burn_cubecl::CubeDevice;
+use ketformer::arena::Status;
 use ketformer::gpu::Gpu;
 
 use crate::check::{self, Expected};
 use crate::clock::{self, Rounds};
 use crate::engine::{Form, Prepared, Result};
-use crate::report::{Engine, Race, Ratio, Row, Status, Timed};
+use crate::report::{Engine, Race, Ratio, Row};
 use crate::work::{AttentionInputs, LayerInputs, Work};
 use crate::{burn, ours};
 
@@ -67,7 +68,7 @@ impl Trial<'_> {
             };
             (row.status, row.error) = (status, error);
             eprintln!("{} ({:.0} s with compilation and tuning)", row.outcome(), start.elapsed().as_secs_f64());
-            if let (Ok((form, made)), Status::Passed, Some(ms)) = (measured, row.status, row.ms) {
+            if let (Ok((form, made)), Status::Passed, Some(ms)) = (measured, row.status, row.ms()) {
                 if fastest.as_ref().is_none_or(|fastest| ms < fastest.ms) {
                     fastest = Some(Candidate { form, row: rows.len(), ms, made });
                 }
@@ -86,8 +87,7 @@ impl Trial<'_> {
         let (times, made) = measured.map_err(|_| "it panicked, see above")??;
         let error = check::error_of(&made, self.expected);
         let difference = self.others.map(|others| check::difference(others, &made));
-        row.set_times(&times);
-        (row.max_error, row.difference) = (Some(error), difference);
+        (row.times, row.max_error) = (times, Some(error));
         if error.max(difference.unwrap_or(0.0)) > check::TOLERANCE {
             let from_other = difference.map_or_else(String::new, |d| format!(", {d:.1e} from the other engine"));
             row.status = Status::IncorrectNumerical;
@@ -137,14 +137,11 @@ fn measure(engines: &Engines, work: &Work, settings: &Settings, race: &mut Race)
     let ratios: Vec<f64> = pairs.ours.iter().zip(&pairs.theirs).map(|(ours, theirs)| theirs / ours).collect();
     let [q1, median, q3] = clock::quartiles(&ratios);
     race.ratio = Some(Ratio { median, q1, q3 });
-    race.rows[theirs.row].ratio = race.ratio;
     race.raced = Some([ours.row, theirs.row]);
     for (candidate, runs_ms, calls) in [(&mut ours, pairs.ours, calls[0]), (&mut theirs, pairs.theirs, calls[1])] {
         let deterministic = repeats(candidate, settings.repeats)?;
         let row = &mut race.rows[candidate.row];
-        row.set_times(&runs_ms);
-        row.timed = Some(Timed { calls, rounds: runs_ms.len(), runs_ms });
-        row.deterministic = Some(deterministic);
+        (row.times, row.calls, row.deterministic) = (runs_ms, calls, Some(deterministic));
     }
     Ok(())
 }

@@ -1,85 +1,48 @@
-//! Report of the comparison: table and JSON file, with provenance.
+//! Report of the comparison: table, and rows as those of `ketformer bench`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::Value;
+use ketformer::arena::{AttentionProblem, BenchRow, Environment, Limits, Status};
+use ketformer::bench::BenchReport;
+use ketformer::gpu::Clock;
+use serde::{Deserialize, Serialize};
 
 use crate::clock;
+use crate::engine::Result;
+use crate::problem::Mask;
 use crate::work::Work;
 
 /// Engine of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
     Ketformer,
     Burn,
 }
 
-/// Outcome of a variant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Status {
-    Passed,
-    IncorrectNumerical,
-    RuntimeError,
-}
-
 /// Ratio of burn's time to ours in the same round: above 1 ours is faster.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy)]
 pub struct Ratio {
-    #[serde(rename = "ratio")]
     pub median: f64,
-    #[serde(rename = "ratio_q1")]
     pub q1: f64,
-    #[serde(rename = "ratio_q3")]
     pub q3: f64,
 }
 
-/// Timed rounds of a variant.
-#[derive(Debug, Clone, Serialize)]
-pub struct Timed {
-    /// Number of calls per run.
-    pub calls: usize,
-    /// Number of rounds.
-    pub rounds: usize,
-    /// Milliseconds per call of each run, in order.
-    pub runs_ms: Vec<f64>,
-}
-
 /// Measured variant of an engine in a benchmark.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Row {
     pub engine: Engine,
     /// Name of the variant: kernels of ours, operations of burn.
     pub form: String,
-    /// Subject, sizes, mask and pass.
-    #[serde(flatten, serialize_with = "sizes")]
     pub work: Work,
-    pub dtype: &'static str,
     pub status: Status,
     /// Reason for any other status than passed.
     pub error: Option<String>,
-    /// Median in milliseconds per call: of the rounds for the variants that are raced, otherwise after warm-up, waiting for
-    /// each call.
-    pub ms: Option<f64>,
-    /// First quartile.
-    pub q1: Option<f64>,
-    /// Third quartile.
-    pub q3: Option<f64>,
-    /// 10⁹ floating-point operations of the result per second.
-    pub gflops: Option<f64>,
+    /// Milliseconds per call: of the rounds for the variants that are raced, otherwise after warm-up, waiting for each call.
+    pub times: Vec<f64>,
+    /// Number of calls per time.
+    pub calls: usize,
     /// Largest error against 64-bit sums, divided by the largest magnitude.
     pub max_error: Option<f64>,
-    /// Largest difference between the two engines, divided by the largest magnitude.
-    pub difference: Option<f64>,
     /// Whether repeated runs have the same bits; `None`: not measured, because another variant is faster.
     pub deterministic: Option<bool>,
-    #[serde(flatten)]
-    pub timed: Option<Timed>,
-    /// Ratio of the race, in burn's row.
-    #[serde(flatten)]
-    pub ratio: Option<Ratio>,
 }
 
 /// Benchmark of both engines. One that is wrong or cannot run has an error and no ratio.
@@ -99,58 +62,25 @@ pub struct Race {
 pub struct Finished {
     /// Row of the table.
     cells: Vec<String>,
-    /// Objects of all variants.
-    rows: Vec<Value>,
+    /// All variants.
+    rows: Vec<BenchRow>,
+    limits: Option<Limits>,
     error: Option<String>,
 }
 
 /// Report of all benchmarks.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug)]
 pub struct Report {
-    /// Start time, UTC.
-    pub date: String,
-    pub adapter: String,
-    pub driver: String,
-    /// Name and number of the host's processors.
-    pub host: String,
-    pub os: String,
-    /// Commit of ketformer.
-    pub ketformer: String,
+    pub environment: Environment,
     pub burn: String,
     pub burn_compiler: String,
-    /// wgpu of both engines.
-    pub wgpu: String,
     /// Maximum number of rounds per benchmark.
     pub runs: usize,
     /// Number of runs whose bits are compared.
     pub repeats: usize,
-    /// Seed of the inputs.
-    pub seed: u64,
     /// Load averages at the start and at the end, if the system reports them.
     pub load: [Option<f64>; 2],
-    #[serde(rename = "rows", serialize_with = "rows")]
     pub races: Vec<Finished>,
-}
-
-/// Sizes of a benchmark as members of its row.
-fn sizes<S: Serializer>(work: &Work, serializer: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Sizes<T: Serialize> {
-        subject: &'static str,
-        #[serde(flatten)]
-        sizes: T,
-        pass: &'static str,
-    }
-    let (subject, pass) = (work.subject(), work.pass());
-    match work {
-        Work::Attention(problem, _) => Sizes { subject, sizes: problem, pass }.serialize(serializer),
-        Work::Layer(layer, _) => Sizes { subject, sizes: layer, pass }.serialize(serializer),
-    }
-}
-
-/// Rows of all races.
-fn rows<S: Serializer>(races: &[Finished], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(races.iter().flat_map(|race| &race.rows))
 }
 
 /// Versions of a package in the lock file, ascending.
@@ -171,38 +101,6 @@ pub fn load() -> Option<f64> {
     std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
-/// Name and number of the processors.
-pub fn host() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let value = |name: &str| {
-        let line = info.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
-        line.split_once(':').map(|(_, value)| value.trim())
-    };
-    let count = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    match (value("model name"), value("cpu family"), value("model")) {
-        (Some(name), Some(family), Some(model)) => format!("{name}, family {family} model {model}, {count} threads"),
-        _ => format!("{}, {count} threads", std::env::consts::ARCH),
-    }
-}
-
-/// Current time, as 2026-01-31T12:34:56Z.
-pub fn now() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    date(seconds)
-}
-
-/// Calendar date of seconds since 1970: Richards' algorithm for the Gregorian calendar.
-fn date(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let julian = days + 2_440_588;
-    let f = julian + 1401 + (4 * julian + 274_277) / 146_097 * 3 / 4 - 38;
-    let e = 4 * f + 3;
-    let h = 5 * (e % 1461 / 4) + 2;
-    let (day, month) = (h % 153 / 5 + 1, (h / 153 + 2) % 12 + 1);
-    let year = e / 1461 - 4716 + (14 - month) / 12;
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
-}
-
 /// Three significant digits.
 fn digits(value: f64) -> String {
     let decimals = (2 - value.abs().max(1e-3).log10().floor() as i32).max(0) as usize;
@@ -219,40 +117,81 @@ impl Engine {
 }
 
 impl Row {
-    /// Row without figures.
+    /// Row without results.
     pub fn new(work: &Work, engine: Engine, form: String) -> Self {
         Self {
             engine,
             form,
             work: *work,
-            dtype: "f32",
             status: Status::Passed,
             error: None,
-            ms: None,
-            q1: None,
-            q3: None,
-            gflops: None,
+            times: Vec::new(),
+            calls: 1,
             max_error: None,
-            difference: None,
             deterministic: None,
-            timed: None,
-            ratio: None,
         }
     }
 
-    /// Takes the quartiles of times in milliseconds per call.
-    pub fn set_times(&mut self, times: &[f64]) {
-        let [q1, ms, q3] = clock::quartiles(times);
-        (self.q1, self.ms, self.q3) = (Some(q1), Some(ms), Some(q3));
-        self.gflops = Some(self.work.flops() / ms / 1e6);
+    /// Quartiles of the times.
+    fn quartiles(&self) -> Option<[f64; 3]> {
+        (!self.times.is_empty()).then(|| clock::quartiles(&self.times))
+    }
+
+    /// Median of the times.
+    pub fn ms(&self) -> Option<f64> {
+        self.quartiles().map(|[_, median, _]| median)
     }
 
     /// Result as text, printed while other variants run.
     pub fn outcome(&self) -> String {
-        let ms = self.ms.map(|ms| format!("{} ms", digits(ms)));
+        let ms = self.ms().map(|ms| format!("{} ms", digits(ms)));
         let error = self.error.as_ref().map(|error| format!("excluded, {error}"));
         [ms, error].into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
+
+    /// The row as `ketformer bench` writes it.
+    fn bench_row(&self, settings: &Provenance<'_>) -> Result<BenchRow> {
+        let kernel = match self.engine {
+            Engine::Ketformer => format!("ketformer {}", self.form.split(':').next().unwrap_or_default()),
+            Engine::Burn => format!("burn {} {}", settings.burn, self.form),
+        };
+        let (shape, pass) = (self.work.shape(), self.work.pass());
+        let mut row = match self.work {
+            Work::Attention(problem, _) => {
+                // One query at the last key sees all keys, whatever the mask.
+                let mask = if problem.s == 1 { Mask::Causal } else { problem.mask };
+                let mask = mask.name().parse()?;
+                let problem = AttentionProblem { mask, pass: pass.parse()?, ..AttentionProblem::parse(&shape)? };
+                BenchRow::of_attention(&problem, &kernel, settings.environment)
+            }
+            Work::Layer(..) => {
+                let mut row = BenchRow::default();
+                (row.kernel, row.variant, row.shape) = (kernel, pass.into(), shape);
+                (row.dtype, row.flops, row.environment) =
+                    ("f32".into(), Some(self.work.flops()), settings.environment.clone());
+                row
+            }
+        };
+        row.launched.clone_from(&self.form);
+        (row.status, row.error) = (self.status, self.error.clone());
+        (row.max_error, row.tolerance) = (self.max_error, Some(crate::check::TOLERANCE));
+        (row.deterministic, row.seed) = (self.deterministic, settings.seed);
+        row.repeats = self.deterministic.map_or(0, |_| settings.repeats as u32);
+        row.launches_per_run = self.calls as u32;
+        if self.status.passed() && !self.times.is_empty() {
+            row.fill_times(&self.times, Clock::Host, settings.limits);
+        }
+        Ok(row)
+    }
+}
+
+/// What all rows of a process have in common.
+pub struct Provenance<'a> {
+    pub environment: &'a Environment,
+    pub limits: &'a Limits,
+    pub burn: &'a str,
+    pub repeats: usize,
+    pub seed: u64,
 }
 
 impl Race {
@@ -272,10 +211,10 @@ impl Race {
     }
 
     /// The result for another process.
-    pub fn finished(&self) -> Finished {
-        // A row has no keys but text.
-        let rows = self.rows.iter().filter_map(|row| serde_json::to_value(row).ok()).collect();
-        Finished { cells: self.cells().into(), rows, error: self.error.clone() }
+    pub fn finished(&self, provenance: &Provenance<'_>) -> Result<Finished> {
+        let rows = self.rows.iter().map(|row| row.bench_row(provenance)).collect::<Result<_>>()?;
+        let limits = Some(provenance.limits.clone());
+        Ok(Finished { cells: self.cells().into(), rows, limits, error: self.error.clone() })
     }
 
     fn cells(&self) -> [String; COLUMNS] {
@@ -283,10 +222,10 @@ impl Race {
         let [ours, burn] = [0, 1].map(|side| self.raced.map(|raced| &self.rows[raced[side]]));
         let cell = |row: Option<&Row>, text: fn(&Row) -> Option<String>| row.and_then(text).unwrap_or_else(none);
         let ms = |row: &Row| {
-            let (q1, ms, q3) = (row.q1?, row.ms?, row.q3?);
+            let [q1, ms, q3] = row.quartiles()?;
             Some(format!("{} ±{:.0} %", digits(ms), 50.0 * (q3 - q1) / ms))
         };
-        let gflops = |row: &Row| row.gflops.map(digits);
+        let gflops = |row: &Row| row.ms().map(|ms| digits(row.work.flops() / ms / 1e6));
         let error = |row: &Row| row.max_error.map(|error| format!("{error:.0e}"));
         let same = |row: &Row| row.deterministic.map(|same| if same { "yes" } else { "no" }.to_string());
         let ratio = |ratio: &Ratio| format!("{} ({} to {})", digits(ratio.median), digits(ratio.q1), digits(ratio.q3));
@@ -311,11 +250,13 @@ impl Finished {
     /// A benchmark that could not run.
     pub fn failed(work: &Work, error: String) -> Self {
         let race = Race { work: *work, rows: Vec::new(), raced: None, ratio: None, error: Some(error) };
-        race.finished()
+        Self { cells: race.cells().into(), rows: Vec::new(), limits: None, error: race.error }
     }
 }
 
 const COLUMNS: usize = 12;
+/// Column of the ratio.
+const RATIO: usize = 6;
 
 /// Titles of the table; those of figures are aligned to the right.
 const TITLES: [&str; COLUMNS] = [
@@ -339,6 +280,29 @@ impl Report {
         self.races.iter().any(|race| race.error.is_some())
     }
 
+    /// The report as a file of `ketformer bench`; notes have the ratios.
+    pub fn bench_report(&self) -> BenchReport {
+        let limits = self.races.iter().find_map(|race| race.limits.clone()).unwrap_or_default();
+        let rows = self.races.iter().flat_map(|race| race.rows.clone()).collect();
+        let note = |race: &Finished| match &race.error {
+            Some(error) => format!("{}, {}: {error}", race.cells[0], race.cells[1]),
+            None => format!("{}, {}: burn/ours {}", race.cells[0], race.cells[1], race.cells[RATIO]),
+        };
+        let notes = [self.provenance()].into_iter().chain(self.races.iter().map(note)).collect();
+        BenchReport::new(limits, rows, notes)
+    }
+
+    /// Machine, versions and settings in one line.
+    fn provenance(&self) -> String {
+        let [before, after] = self.load.map(|load| load.map_or_else(|| "-".into(), |load| format!("{load:.2}")));
+        let Environment { adapter, driver, cpu, commit, wgpu, date, .. } = &self.environment;
+        format!(
+            "{adapter}; {driver}; {cpu}; ketformer {commit}; burn {} ({}); wgpu {wgpu}; {date}; up to {} rounds per \
+             benchmark; bits of {} runs; load {before} before, {after} after",
+            self.burn, self.burn_compiler, self.runs, self.repeats,
+        )
+    }
+
     /// Formats the races as an aligned Markdown table, with the provenance below.
     pub fn table(&self) -> String {
         let mut rows = vec![TITLES.map(String::from).to_vec()];
@@ -359,22 +323,8 @@ impl Report {
         };
         let mut lines = vec![line(&rows[0]), format!("|{}", (0..COLUMNS).map(rule).collect::<String>())];
         lines.extend(rows[1..].iter().map(line));
-        let [before, after] = self.load.map(|load| load.map_or_else(|| "-".into(), |load| format!("{load:.2}")));
         lines.push(String::new());
-        lines.push(format!(
-            "{}; {}; {}; ketformer {}; burn {} ({}); wgpu {}; {}; up to {} rounds per benchmark; bits of {} runs; load \
-             {before} before, {after} after",
-            self.adapter,
-            self.driver,
-            self.host,
-            self.ketformer,
-            self.burn,
-            self.burn_compiler,
-            self.wgpu,
-            self.date,
-            self.runs,
-            self.repeats,
-        ));
+        lines.push(self.provenance());
         lines.join("\n")
     }
 }
@@ -383,13 +333,6 @@ impl Report {
 mod tests {
     use super::*;
     use crate::problem::Pass;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(date(0), "1970-01-01T00:00:00Z");
-        assert_eq!(date(951_827_696), "2000-02-29T12:34:56Z");
-        assert_eq!(date(1_798_761_599), "2026-12-31T23:59:59Z");
-    }
 
     #[test]
     fn the_lock_file_names_both_engines() {
@@ -404,20 +347,26 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_flat_objects() {
+    fn rows_are_those_of_a_benchmark() {
         let work = Work::Attention("1x32/8x1:4096x128".parse().unwrap(), Pass::Forward);
-        let mut row = Row::new(&work, Engine::Burn, "attention".into());
-        row.set_times(&[3.0, 1.0, 2.0]);
-        row.timed = Some(Timed { calls: 5, rounds: 3, runs_ms: vec![3.0, 1.0, 2.0] });
-        row.ratio = Some(Ratio { median: 2.0, q1: 1.0, q3: 3.0 });
-        let json = serde_json::to_value(&row).unwrap();
-        let names =
-            ["engine", "form", "subject", "b", "h", "hk", "s", "sk", "d", "mask", "pass", "dtype", "status", "ms"];
-        assert!(names.iter().all(|name| json.get(name).is_some_and(|value| !value.is_object())), "{json}");
+        let mut row = Row::new(&work, Engine::Burn, "autotuned".into());
+        (row.times, row.calls, row.deterministic) = (vec![3.0, 1.0, 2.0], 5, Some(true));
+        let (environment, limits) = (Environment::default(), Limits::default());
+        let provenance = Provenance { environment: &environment, limits: &limits, burn: "0.23", repeats: 10, seed: 7 };
+        let found = row.bench_row(&provenance).unwrap();
+        assert_eq!((found.kernel.as_str(), found.shape.as_str()), ("burn 0.23 autotuned", "1x32/8x1:4096x128"));
+        assert_eq!((found.variant.as_str(), found.suite.as_deref()), ("forward causal", Some("decode")));
+        assert_eq!((found.median_ms, found.quartiles_ms), (Some(2.0), Some([1.5, 2.5])));
+        assert_eq!((found.runs, found.launches_per_run, found.repeats, found.seed), (3, 5, 10, 7));
+
+        let layer = Work::Layer(crate::work::Layer { rows: 4, inner: 3, columns: 2 }, crate::work::Product::Output);
+        let mut wrong = Row::new(&layer, Engine::Ketformer, "linear: linear_product".into());
+        (wrong.status, wrong.error, wrong.times) = (Status::IncorrectNumerical, Some("wrong".into()), vec![1.0]);
+        let found = wrong.bench_row(&provenance).unwrap();
         assert_eq!(
-            (&json["hk"], &json["sk"], &json["ms"], &json["q1"]),
-            (&8.into(), &4096.into(), &2.0.into(), &1.5.into())
+            (found.kernel.as_str(), found.variant.as_str(), found.shape.as_str()),
+            ("ketformer linear", "y", "4x3x2")
         );
-        assert_eq!((&json["engine"], &json["status"], &json["ratio"]), (&"burn".into(), &"PASSED".into(), &2.0.into()));
+        assert_eq!((found.median_ms, found.pass, found.status), (None, None, Status::IncorrectNumerical));
     }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 
 use ketformer::bench::BenchShape;
 use ketformer::kernels::RandomInputs;
-use serde::Serialize;
 
 use crate::problem::{Pass, Problem};
 
@@ -12,7 +11,7 @@ use crate::problem::{Pass, Problem};
 const QKV_SCALE: f32 = 3.0;
 
 /// Sizes of a linear layer y = x Wᵀ: x (rows, inner), W (columns, inner), y (rows, columns).
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy)]
 pub struct Layer {
     pub rows: usize,
     pub inner: usize,
@@ -81,14 +80,6 @@ impl Layer {
 }
 
 impl Work {
-    /// Subject of the benchmark.
-    pub fn subject(&self) -> &'static str {
-        match self {
-            Self::Attention(..) => "attention",
-            Self::Layer(..) => "matmul",
-        }
-    }
-
     /// What is computed, in JSON files.
     pub fn pass(&self) -> &'static str {
         match self {
@@ -104,9 +95,8 @@ impl Work {
     pub fn name(&self) -> String {
         match self {
             Self::Attention(problem, pass) => {
-                let mask = if problem.mask == crate::problem::Mask::Causal { "causal" } else { "full" };
                 let pass = if *pass == Pass::Forward { "forward" } else { "forward + backward" };
-                format!("{mask} attention, {pass}")
+                format!("{} attention, {pass}", problem.mask.name())
             }
             Self::Layer(_, Product::Output) => "y = x Wᵀ".into(),
             Self::Layer(_, Product::InputGradient) => "d_x = d_y W".into(),

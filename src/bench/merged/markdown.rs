@@ -76,7 +76,10 @@ impl MergedReport {
             let key = [&problem.shape, &problem.variant, &problem.dtype].map(|word| cell(word));
             text += &line(key.into_iter().chain(kernels.iter().map(times)));
         }
-        text + &format!("\n(×): time of {} divided by this one.\n\n", cell(&self.baseline))
+        match kernels.contains(&self.baseline.as_str()) {
+            true => text + &format!("\n(×): time of {} divided by this one.\n\n", cell(&self.baseline)),
+            false => text + "\n",
+        }
     }
 
     /// Rows of the other subjects.

@@ -111,10 +111,16 @@ impl MergedReport {
 }
 
 impl Machine {
+    /// Version of the crate with the commit; empty if it did not measure the rows.
+    fn version(&self) -> String {
+        let Environment { version, commit, .. } = &self.environment;
+        if version.is_empty() { String::new() } else { format!("ketformer {version} ({commit})") }
+    }
+
     /// Adapter with its driver and processor, and the version of the crate.
     fn described(&self) -> String {
-        let Environment { adapter, backend, driver, os, cpu, version, commit, .. } = &self.environment;
-        let version = format!("ketformer {version} ({commit})");
+        let Environment { adapter, backend, driver, os, cpu, .. } = &self.environment;
+        let version = self.version();
         let words = [adapter, backend, driver, os, cpu, &version];
         words.into_iter().filter(|word| !word.is_empty()).map(String::as_str).collect::<Vec<_>>().join(" · ")
     }
@@ -136,8 +142,12 @@ mod tests {
 
     /// Row of a kernel on an adapter that takes `ms`.
     pub(super) fn row(adapter: &str, kernel: &str, ms: Option<f64>) -> BenchRow {
-        let environment =
-            Environment { adapter: adapter.into(), date: format!("date of {kernel}"), ..Default::default() };
+        let environment = Environment {
+            adapter: adapter.into(),
+            version: "0.1.0".into(),
+            date: format!("date of {kernel}"),
+            ..Default::default()
+        };
         let problem = AttentionProblem::parse("1x2x16x8").unwrap();
         let mut row = BenchRow::of_attention(&problem, kernel, &environment);
         match ms {

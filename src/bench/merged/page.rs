@@ -78,7 +78,7 @@ impl MergedReport {
     /// Environment of a machine, and its limits.
     fn machine(&self, at: usize) -> String {
         let Machine { environment, dates } = &self.machines[at];
-        let Environment { adapter, backend, driver, os, arch, cpu, features, version, commit, wgpu, .. } = environment;
+        let Environment { adapter, backend, driver, os, arch, cpu, features, wgpu, .. } = environment;
         let [low, high] = environment.subgroup_sizes;
         let range = |low: String, high: String| if low == high { low } else { format!("{low} to {high}") };
         let rows = self.rows_of(at).count();
@@ -97,7 +97,8 @@ impl MergedReport {
             ("subgroups", subgroups),
             ("tuned", if environment.tuned { "yes".into() } else { String::new() }),
             ("limits", limits),
-            ("ketformer", format!("{version} ({commit}), wgpu {wgpu}")),
+            ("version", self.machines[at].version()),
+            ("wgpu", wgpu.clone()),
             ("measured", format!("{}: {}", counted(rows, "row"), range(dates[0].clone(), dates[1].clone()))),
         ];
         let entry = |(name, value): &(&str, String)| format!("<dt>{name}</dt><dd>{}</dd>\n", escaped(value));
