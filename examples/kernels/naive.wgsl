@@ -23,7 +23,7 @@ const VECTORS = D / 4u;
 @group(0) @binding(1) var<storage, read> k: array<vec4<T>>;             // (B, HK, SK, D)
 @group(0) @binding(2) var<storage, read> v: array<vec4<T>>;             // (B, HK, SK, D)
 @group(0) @binding(3) var<storage, read_write> o: array<vec4<T>>;       // (B, H, S, D)
-@group(0) @binding(4) var<storage, read_write> lse: array<f32>;    // (B, H, S)
+@group(0) @binding(4) var<storage, read_write> lse: array<f32>;         // (B, H, S)
 @group(0) @binding(5) var<storage, read> d_o: array<vec4<T>>;           // (B, H, S, D)
 @group(0) @binding(6) var<storage, read_write> d_q: array<vec4<T>>;     // (B, H, S, D)
 @group(0) @binding(7) var<storage, read_write> d_k: array<vec4<T>>;     // (B, HK, SK, D)

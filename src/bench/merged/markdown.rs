@@ -1,6 +1,6 @@
 //! Merged rows as Markdown, for pull requests: one table per machine, one column per attention kernel.
 
-use super::{Entry, MergedReport, letter};
+use super::{MergedReport, letter};
 use crate::arena::BenchRow;
 use crate::significant::significant;
 
@@ -84,8 +84,7 @@ impl MergedReport {
 
     /// Rows of the other subjects.
     fn other_table(&self, machine: usize) -> String {
-        let is_other = |entry: &&Entry| entry.machine == machine && entry.row.pass.is_none();
-        let rows: Vec<&BenchRow> = self.rows.iter().filter(is_other).map(|entry| &entry.row).collect();
+        let rows: Vec<&BenchRow> = self.rows_of(machine).filter(|row| row.pass.is_none()).collect();
         if rows.is_empty() {
             return String::new();
         }
