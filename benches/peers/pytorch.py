@@ -516,9 +516,9 @@ def timed(call: Callable[[], Any], device: torch.device, runs: int, warmup: int)
 
 def row(subject: str, form: str, sizes: dict[str, Any], name: str, **found: Any) -> dict[str, Any]:
     """Row of the table."""
-    line: dict[str, Any] = {"engine": "pytorch", "form": form, "subject": subject} | sizes | {"pass": name}
+    line: dict[str, Any] = {"form": form, "subject": subject} | sizes | {"pass": name}
     line |= {"dtype": "f32", "status": "PASSED", "error": None, "ms": None, "q1": None, "q3": None, "gflops": None}
-    return line | {"max_error": None, "deterministic": None, "calls": None, "rounds": None, "runs_ms": None} | found
+    return line | {"max_error": None, "deterministic": None, "calls": None, "rounds": None} | found
 
 
 def same_bits(call: Callable[[], Any], device: torch.device) -> bool:
@@ -562,7 +562,6 @@ def measured(
         "deterministic": deterministic,
         "calls": calls,
         "rounds": len(runs),
-        "runs_ms": runs,
     }
 
 
@@ -774,28 +773,29 @@ def shape_of(line: dict[str, Any]) -> str:
     return "x".join(str(line[name]) for name in names)
 
 
-def processor(device: torch.device) -> str:
-    """Name of the processor."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def host() -> str:
-    """Processor with family and model, and its threads, as `ketformer bench` names it."""
-    threads = f"{os.cpu_count()} threads"
+def first_processor() -> dict[str, str]:
+    """What /proc/cpuinfo says of the first processor; elsewhere its name alone."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             pairs = [line.split(":", 1) for line in file if ":" in line]
     except OSError:
-        return f"{platform.processor() or platform.machine()}, {threads}"
-    first = {name.strip(): value.strip() for name, value in reversed(pairs)}
-    names = [first.get(name) for name in ("model name", "cpu family", "model")]
-    return f"{names[0]}, family {names[1]} model {names[2]}, {threads}" if all(names) else threads
+        pairs = []
+    found = {name.strip(): value.strip() for name, value in reversed(pairs)}
+    return {"model name": platform.processor() or platform.machine()} | found
+
+
+def processor(device: torch.device) -> str:
+    """Name of the processor."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else first_processor()["model name"]
+
+
+def host() -> str:
+    """Processor with family and model, and its threads, as `ketformer bench` names it."""
+    found = first_processor()
+    names = [found["model name"]]
+    if "cpu family" in found and "model" in found:
+        names.append(f"family {found['cpu family']} model {found['model']}")
+    return ", ".join([*names, f"{os.cpu_count()} threads"])
 
 
 def benchmark(report: dict[str, Any]) -> dict[str, Any]:

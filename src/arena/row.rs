@@ -235,8 +235,8 @@ impl BenchRow {
         self.fill_rates(limits);
     }
 
-    /// Fills in the rates that follow from the median, `flops` and `bytes`.
-    pub(crate) fn fill_rates(&mut self, limits: &super::Limits) {
+    /// Fills in the rates that follow from the median, `flops` and `bytes`, and the shares of `limits`.
+    pub fn fill_rates(&mut self, limits: &super::Limits) {
         let Some(ms) = self.median_ms else { return };
         let rate =
             |amount: Option<f64>| amount.filter(|amount| *amount > 0.0 && ms > 0.0).map(|amount| amount / ms / 1e6);

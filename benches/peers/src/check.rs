@@ -1,11 +1,12 @@
 //! Correctness check: the outputs of both engines, compared with each other in full and with 64-bit sums on a subset.
 
+use ketformer::arena::{AttentionProblem, Mask, Pass};
 use ketformer::kernels::attention::general::{
     GeneralInputs, GeneralShape, Layout, general_backward_reference, general_forward_reference,
 };
 use ketformer::kernels::linear::{LinearShape, gradient_reference, product_reference};
 
-use crate::problem::{Mask, Pass, Problem};
+use crate::sizes::Sizes;
 use crate::work::{AttentionInputs, Layer, LayerInputs, Product};
 
 /// Maximum error of a benchmark, relative to the largest magnitude. Sums of 32-bit floats stay well below it; products
@@ -64,7 +65,8 @@ pub fn of_layer(s: &Layer, product: Product, inputs: &LayerInputs) -> Vec<Expect
 
 /// References of attention, on a subset of the heads of keys with the heads of queries that read them: output (B, H, S, D),
 /// and for gradients d_q, d_k and d_v in the layouts of q, k and v.
-pub fn of_attention(s: &Problem, pass: Pass, inputs: &AttentionInputs) -> Vec<Expected> {
+pub fn of_attention(problem: &AttentionProblem, inputs: &AttentionInputs) -> Vec<Expected> {
+    let (s, pass) = (Sizes::of(problem), problem.pass);
     let one = GeneralShape {
         samples: 1,
         queries: s.s as u32,
@@ -78,7 +80,7 @@ pub fn of_attention(s: &Problem, pass: Pass, inputs: &AttentionInputs) -> Vec<Ex
         ..Default::default()
     };
     let groups = s.b * s.hk;
-    let affordable = (REFERENCE_WORK * groups as f64 / (s.flops(pass) / 2.0)) as usize;
+    let affordable = (REFERENCE_WORK * groups as f64 / (problem.flops()[0] / 2.0)) as usize;
     let (queries, keys) = (s.group() * s.s * s.d, s.sk * s.d);
     let outputs = if pass == Pass::Forward { 1 } else { 4 };
     let mut expected: Vec<Expected> = (0..outputs).map(|_| Expected { at: Vec::new(), values: Vec::new() }).collect();
@@ -182,9 +184,11 @@ mod tests {
 
     #[test]
     fn the_reference_of_a_head_is_at_its_place() {
-        let s: Problem = "2x4/2x3:5x4".parse().unwrap();
+        let problem = AttentionProblem::parse("2x4/2x3:5x4").unwrap();
+        let problem = AttentionProblem { pass: Pass::ForwardBackward, ..problem };
+        let s = Sizes::of(&problem);
         let inputs = AttentionInputs::new(&s, 7);
-        let expected = of_attention(&s, Pass::ForwardBackward, &inputs);
+        let expected = of_attention(&problem, &inputs);
         assert_eq!(expected.len(), 4);
         // A sample has few heads: all are compared.
         let everything = [s.query_elements(), s.query_elements(), s.key_elements(), s.key_elements()];
@@ -197,9 +201,10 @@ mod tests {
             assert!((sum - (s.group() * s.s * s.d) as f64).abs() < 1e-9, "{group}: {sum}");
         }
         // The first query of a causal head sees past + 1 keys, the first of one with a single query per key its own.
-        let s: Problem = "1x2x3x4".parse().unwrap();
+        let problem = AttentionProblem::parse("1x2x3x4").unwrap();
+        let s = Sizes::of(&problem);
         let inputs = AttentionInputs::new(&s, 7);
-        let out = &of_attention(&s, Pass::Forward, &inputs)[0].values;
+        let out = &of_attention(&problem, &inputs)[0].values;
         assert!((0..4).all(|e| (out[e] - f64::from(inputs.v[e])).abs() < 1e-12));
         assert!((0..4).all(|e| (out[12 + e] - f64::from(inputs.v[12 + e])).abs() < 1e-12));
     }

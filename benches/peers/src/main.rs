@@ -5,10 +5,10 @@ mod check;
 mod clock;
 mod engine;
 mod ours;
-mod problem;
 mod race;
 mod report;
 mod session;
+mod sizes;
 mod work;
 
 use std::path::PathBuf;
@@ -16,13 +16,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use ketformer::arena::Environment;
+use ketformer::arena::{AttentionProblem, Environment, Mask, Pass, Suite};
 use ketformer::bench::{self, BenchConfig, BenchShape, Subject};
 use ketformer::gpu::{Gpu, GpuOptions};
 
 use clock::Rounds;
 use engine::Result;
-use problem::{Mask, Pass, Problem, Suite};
 use race::{Engines, Settings};
 use report::{Provenance, Report};
 use work::{Layer, Product, Work};
@@ -43,17 +42,17 @@ struct Arguments {
     /// What to compare; default: attention with --suite, otherwise both
     #[arg(value_enum)]
     subjects: Vec<Subjects>,
-    /// Shapes of attention; may be repeated; default: short
-    #[arg(long = "suite", value_enum)]
+    /// Shapes of attention: short, standard, long or decode; may be repeated; default: short
+    #[arg(long = "suite", value_name = "NAME")]
     suites: Vec<Suite>,
     /// Other shapes, for one subject: BxHxSxD, BxH/HKxS:SKxD or ROWSxINNERxCOLUMNS; may be repeated
     #[arg(long = "shape", value_name = "SIZES", conflicts_with = "suites")]
     shapes: Vec<String>,
-    /// Mask of attention at other shapes
-    #[arg(long, value_enum, default_value = "causal", requires = "shapes")]
+    /// Mask of attention at other shapes: causal or full
+    #[arg(long, value_name = "NAME", default_value = "causal", requires = "shapes")]
     mask: Mask,
-    /// Pass of attention; default: both, one query forward only
-    #[arg(long, value_enum)]
+    /// Pass of attention: forward or forward-backward; default: both, one query forward only
+    #[arg(long, value_name = "NAME")]
     pass: Option<Pass>,
     /// Timed runs of each engine in each benchmark
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
@@ -124,21 +123,19 @@ fn lines(arguments: &Arguments) -> Result<Vec<Work>> {
 
 fn attention(arguments: &Arguments) -> Result<Vec<Work>> {
     let suites = if arguments.suites.is_empty() { &[Suite::Short][..] } else { &arguments.suites };
-    let read = |text: &String| Ok(Problem { mask: arguments.mask, ..text.parse::<Problem>()? });
-    let problems: Vec<Problem> = if arguments.shapes.is_empty() {
-        suites.iter().flat_map(|suite| suite.problems()).collect()
-    } else {
-        arguments.shapes.iter().map(read).collect::<Result<_>>()?
-    };
-    let passes = |problem: &Problem| -> &[Pass] {
-        if problem.s == 1 { &[Pass::Forward] } else { &[Pass::Forward, Pass::ForwardBackward] }
-    };
-    let works = |problem: Problem| passes(&problem).iter().map(move |pass| Work::Attention(problem, *pass));
-    let is_asked = |work: &Work| match (work, arguments.pass) {
-        (Work::Attention(_, pass), Some(asked)) => *pass == asked,
-        _ => true,
-    };
-    Ok(problems.into_iter().flat_map(works).filter(is_asked).collect())
+    let mut problems: Vec<AttentionProblem> = Vec::new();
+    if arguments.shapes.is_empty() {
+        problems.extend(suites.iter().flat_map(|suite| suite.problems()));
+    }
+    for text in &arguments.shapes {
+        let problem = AttentionProblem { mask: arguments.mask, ..AttentionProblem::parse(text)? };
+        problems.push(problem);
+        if problem.queries > 1 {
+            problems.push(AttentionProblem { pass: Pass::ForwardBackward, ..problem });
+        }
+    }
+    let is_asked = |problem: &AttentionProblem| arguments.pass.is_none_or(|asked| problem.pass == asked);
+    Ok(problems.into_iter().filter(is_asked).map(Work::Attention).collect())
 }
 
 fn products(arguments: &Arguments) -> Result<Vec<Work>> {
@@ -175,21 +172,22 @@ fn run_one(arguments: &Arguments, number: usize) -> Result<()> {
         repeats: arguments.repeats.into(),
         seed: arguments.seed,
     };
-    let limits = bench::measure_limits(&gpu, &BenchConfig::default(), &mut |_| ())?.limits;
     let environment = Environment::of(&gpu);
     let race = race::race(&Engines { gpu, burn }, work, &settings);
     eprintln!("{}", race.line());
     let (burn, repeats, seed) = (&report::versions("burn-wgpu").join(", "), settings.repeats, settings.seed);
-    let provenance = Provenance { environment: &environment, limits: &limits, burn, repeats, seed };
-    println!("{}", serde_json::to_string(&race.finished(&provenance)?)?);
+    let provenance = Provenance { environment: &environment, burn, repeats, seed };
+    println!("{}", serde_json::to_string(&race.finished(&provenance))?);
     Ok(())
 }
 
 /// Runs all benchmarks, each in a process of its own.
 fn run(arguments: &Arguments) -> Result<Report> {
     let lines = lines(arguments)?;
+    let gpu = open(arguments)?;
     let mut report = Report {
-        environment: Environment::of(&open(arguments)?),
+        environment: Environment::of(&gpu),
+        limits: bench::measure_limits(&gpu, &BenchConfig::default(), &mut |_| ())?.limits,
         burn: report::versions("burn-wgpu").join(", "),
         burn_compiler: burn::COMPILER.into(),
         runs: arguments.runs.into(),
@@ -237,18 +235,25 @@ mod tests {
         let arguments =
             Arguments::try_parse_from([&["peers"], arguments].concat()).map_err(|error| error.to_string())?;
         let lines = lines(&arguments).map_err(|error| error.to_string())?;
-        Ok(lines.iter().map(|work| format!("{} {}", work.shape(), work.pass())).collect())
+        let subject = |work: &Work| if matches!(work, Work::Attention(_)) { "attention" } else { "matmul" };
+        Ok(lines.iter().map(|work| format!("{} {} {}", subject(work), work.shape(), work.pass())).collect())
     }
 
     #[test]
     fn suites_and_shapes_make_benchmarks() {
         let short = works(&["--suite", "short"]).unwrap();
-        assert_eq!((short.len(), short[1].as_str()), (10, "2048x4x16x16 forward-backward"));
+        assert_eq!((short.len(), short[1].as_str()), (10, "attention 2048x4x16x16 forward-backward"));
         let decode = works(&["--suite", "decode"]).unwrap();
-        assert_eq!((decode.len(), decode[2].as_str()), (5, "1x32/8x1:16384x128 forward"));
+        assert_eq!((decode.len(), decode[2].as_str()), (5, "attention 1x32/8x1:16384x128 forward"));
         assert_eq!(works(&["--suite", "standard", "--suite", "long", "--pass", "forward"]).unwrap().len(), 9);
-        assert_eq!(works(&["matmul", "--shape", "8x4x2"]).unwrap(), ["8x4x2 y", "8x4x2 d_x", "8x4x2 d_w-d_b"]);
-        assert_eq!(works(&["attention", "--shape", "1x2x3x4", "--pass", "forward"]).unwrap(), ["1x2x3x4 forward"]);
+        assert_eq!(
+            works(&["matmul", "--shape", "8x4x2"]).unwrap(),
+            ["matmul 8x4x2 y", "matmul 8x4x2 d_x", "matmul 8x4x2 d_w-d_b"]
+        );
+        assert_eq!(
+            works(&["attention", "--shape", "1x2x3x4", "--pass", "forward"]).unwrap(),
+            ["attention 1x2x3x4 forward"]
+        );
     }
 
     #[test]
@@ -257,7 +262,7 @@ mod tests {
             (&["--shape", "1x2x3x4"][..], "give one, such as attention"),
             (&["matmul", "--suite", "long"], "leave out matmul"),
             (&["--suite", "decode", "--pass", "forward-backward"], "leave out --pass"),
-            (&["attention", "--shape", "1x2x3"], "256x8x16x16"),
+            (&["attention", "--shape", "1x2x3"], "4x12x1024x64"),
             (&["--suite", "short", "--shape", "1x2x3x4"], "--shape"),
             (&["--suite", "tiny"], "decode"),
         ] {

@@ -12,6 +12,7 @@ use crate::check::{self, Expected};
 use crate::clock::{self, Rounds};
 use crate::engine::{Form, Prepared, Result};
 use crate::report::{Engine, Race, Ratio, Row};
+use crate::sizes::Sizes;
 use crate::work::{AttentionInputs, LayerInputs, Work};
 use crate::{burn, ours};
 
@@ -112,11 +113,12 @@ fn measure(engines: &Engines, work: &Work, settings: &Settings, race: &mut Race)
     let Engines { gpu, burn } = engines;
     // The inputs are dropped before the race.
     let (expected, ours, theirs) = match work {
-        Work::Attention(problem, pass) => {
-            let inputs = AttentionInputs::new(problem, settings.seed);
-            let expected = check::of_attention(problem, *pass, &inputs);
-            let ours = ours::attention_forms(gpu, problem, *pass, &inputs);
-            (expected, ours, burn::attention_forms(burn, problem, *pass, &inputs))
+        Work::Attention(problem) => {
+            let (s, pass) = (Sizes::of(problem), problem.pass);
+            let inputs = AttentionInputs::new(&s, settings.seed);
+            let expected = check::of_attention(problem, &inputs);
+            let ours = ours::attention_forms(gpu, &s, pass, &inputs);
+            (expected, ours, burn::attention_forms(burn, &s, pass, &inputs))
         }
         Work::Layer(layer, product) => {
             let inputs = LayerInputs::new(layer, settings.seed);

@@ -1,13 +1,11 @@
 //! Report of the comparison: table, and rows as those of `ketformer bench`.
 
-use ketformer::arena::{AttentionProblem, BenchRow, Environment, Limits, Status};
+use ketformer::arena::{BenchRow, Environment, Limits, Status};
 use ketformer::bench::BenchReport;
 use ketformer::gpu::Clock;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
-use crate::engine::Result;
-use crate::problem::Mask;
 use crate::work::Work;
 
 /// Engine of a row.
@@ -64,7 +62,6 @@ pub struct Finished {
     cells: Vec<String>,
     /// All variants.
     rows: Vec<BenchRow>,
-    limits: Option<Limits>,
     error: Option<String>,
 }
 
@@ -72,6 +69,8 @@ pub struct Finished {
 #[derive(Debug)]
 pub struct Report {
     pub environment: Environment,
+    /// Limits of the adapter.
+    pub limits: Limits,
     pub burn: String,
     pub burn_compiler: String,
     /// Maximum number of rounds per benchmark.
@@ -150,23 +149,16 @@ impl Row {
     }
 
     /// The row as `ketformer bench` writes it.
-    fn bench_row(&self, settings: &Provenance<'_>) -> Result<BenchRow> {
+    fn bench_row(&self, settings: &Provenance<'_>) -> BenchRow {
         let kernel = match self.engine {
             Engine::Ketformer => format!("ketformer {}", self.form.split(':').next().unwrap_or_default()),
             Engine::Burn => format!("burn {} {}", settings.burn, self.form),
         };
-        let (shape, pass) = (self.work.shape(), self.work.pass());
         let mut row = match self.work {
-            Work::Attention(problem, _) => {
-                // One query at the last key sees all keys, whatever the mask.
-                let mask = if problem.s == 1 { Mask::Causal } else { problem.mask };
-                let mask = mask.name().parse()?;
-                let problem = AttentionProblem { mask, pass: pass.parse()?, ..AttentionProblem::parse(&shape)? };
-                BenchRow::of_attention(&problem, &kernel, settings.environment)
-            }
+            Work::Attention(problem) => BenchRow::of_attention(&problem, &kernel, settings.environment),
             Work::Layer(..) => {
                 let mut row = BenchRow::default();
-                (row.kernel, row.variant, row.shape) = (kernel, pass.into(), shape);
+                (row.kernel, row.variant, row.shape) = (kernel, self.work.pass(), self.work.shape());
                 (row.dtype, row.flops, row.environment) =
                     ("f32".into(), Some(self.work.flops()), settings.environment.clone());
                 row
@@ -179,16 +171,15 @@ impl Row {
         row.repeats = self.deterministic.map_or(0, |_| settings.repeats as u32);
         row.launches_per_run = self.calls as u32;
         if self.status.passed() && !self.times.is_empty() {
-            row.fill_times(&self.times, Clock::Host, settings.limits);
+            row.fill_times(&self.times, Clock::Host, &Limits::default());
         }
-        Ok(row)
+        row
     }
 }
 
 /// What all rows of a process have in common.
 pub struct Provenance<'a> {
     pub environment: &'a Environment,
-    pub limits: &'a Limits,
     pub burn: &'a str,
     pub repeats: usize,
     pub seed: u64,
@@ -211,10 +202,9 @@ impl Race {
     }
 
     /// The result for another process.
-    pub fn finished(&self, provenance: &Provenance<'_>) -> Result<Finished> {
-        let rows = self.rows.iter().map(|row| row.bench_row(provenance)).collect::<Result<_>>()?;
-        let limits = Some(provenance.limits.clone());
-        Ok(Finished { cells: self.cells().into(), rows, limits, error: self.error.clone() })
+    pub fn finished(&self, provenance: &Provenance<'_>) -> Finished {
+        let rows = self.rows.iter().map(|row| row.bench_row(provenance)).collect();
+        Finished { cells: self.cells().into(), rows, error: self.error.clone() }
     }
 
     fn cells(&self) -> [String; COLUMNS] {
@@ -250,7 +240,7 @@ impl Finished {
     /// A benchmark that could not run.
     pub fn failed(work: &Work, error: String) -> Self {
         let race = Race { work: *work, rows: Vec::new(), raced: None, ratio: None, error: Some(error) };
-        Self { cells: race.cells().into(), rows: Vec::new(), limits: None, error: race.error }
+        Self { cells: race.cells().into(), rows: Vec::new(), error: race.error }
     }
 }
 
@@ -282,14 +272,14 @@ impl Report {
 
     /// The report as a file of `ketformer bench`; notes have the ratios.
     pub fn bench_report(&self) -> BenchReport {
-        let limits = self.races.iter().find_map(|race| race.limits.clone()).unwrap_or_default();
-        let rows = self.races.iter().flat_map(|race| race.rows.clone()).collect();
+        let mut rows: Vec<BenchRow> = self.races.iter().flat_map(|race| race.rows.clone()).collect();
+        rows.iter_mut().for_each(|row| row.fill_rates(&self.limits));
         let note = |race: &Finished| match &race.error {
             Some(error) => format!("{}, {}: {error}", race.cells[0], race.cells[1]),
             None => format!("{}, {}: burn/ours {}", race.cells[0], race.cells[1], race.cells[RATIO]),
         };
         let notes = [self.provenance()].into_iter().chain(self.races.iter().map(note)).collect();
-        BenchReport::new(limits, rows, notes)
+        BenchReport::new(self.limits.clone(), rows, notes)
     }
 
     /// Machine, versions and settings in one line.
@@ -332,7 +322,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::Pass;
+    use ketformer::arena::AttentionProblem;
 
     #[test]
     fn the_lock_file_names_both_engines() {
@@ -348,12 +338,12 @@ mod tests {
 
     #[test]
     fn rows_are_those_of_a_benchmark() {
-        let work = Work::Attention("1x32/8x1:4096x128".parse().unwrap(), Pass::Forward);
+        let work = Work::Attention(AttentionProblem::parse("1x32/8x1:4096x128").unwrap());
         let mut row = Row::new(&work, Engine::Burn, "autotuned".into());
         (row.times, row.calls, row.deterministic) = (vec![3.0, 1.0, 2.0], 5, Some(true));
-        let (environment, limits) = (Environment::default(), Limits::default());
-        let provenance = Provenance { environment: &environment, limits: &limits, burn: "0.23", repeats: 10, seed: 7 };
-        let found = row.bench_row(&provenance).unwrap();
+        let environment = Environment::default();
+        let provenance = Provenance { environment: &environment, burn: "0.23", repeats: 10, seed: 7 };
+        let found = row.bench_row(&provenance);
         assert_eq!((found.kernel.as_str(), found.shape.as_str()), ("burn 0.23 autotuned", "1x32/8x1:4096x128"));
         assert_eq!((found.variant.as_str(), found.suite.as_deref()), ("forward causal", Some("decode")));
         assert_eq!((found.median_ms, found.quartiles_ms), (Some(2.0), Some([1.5, 2.5])));
@@ -362,7 +352,7 @@ mod tests {
         let layer = Work::Layer(crate::work::Layer { rows: 4, inner: 3, columns: 2 }, crate::work::Product::Output);
         let mut wrong = Row::new(&layer, Engine::Ketformer, "linear: linear_product".into());
         (wrong.status, wrong.error, wrong.times) = (Status::IncorrectNumerical, Some("wrong".into()), vec![1.0]);
-        let found = wrong.bench_row(&provenance).unwrap();
+        let found = wrong.bench_row(&provenance);
         assert_eq!(
             (found.kernel.as_str(), found.variant.as_str(), found.shape.as_str()),
             ("ketformer linear", "y", "4x3x2")

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use ketformer::arena::{AttentionProblem, Pass};
 use ketformer::bench::BenchShape;
 use ketformer::kernels::RandomInputs;
 
-use crate::problem::{Pass, Problem};
+use crate::sizes::Sizes;
 
 /// Scale of queries, keys and values: scores of a few units, so that the softmax is neither flat nor dominated by one key.
 const QKV_SCALE: f32 = 3.0;
@@ -32,7 +33,7 @@ pub enum Product {
 /// One benchmark of the comparison.
 #[derive(Debug, Clone, Copy)]
 pub enum Work {
-    Attention(Problem, Pass),
+    Attention(AttentionProblem),
     Layer(Layer, Product),
 }
 
@@ -51,7 +52,7 @@ pub struct LayerInputs {
 }
 
 impl AttentionInputs {
-    pub fn new(s: &Problem, seed: u64) -> Self {
+    pub fn new(s: &Sizes, seed: u64) -> Self {
         let mut random = RandomInputs::new(seed);
         let mut scaled = |elements| random.floats(elements).into_iter().map(|value| QKV_SCALE * value).collect();
         Self { q: scaled(s.query_elements()), k: scaled(s.key_elements()), v: scaled(s.key_elements()) }
@@ -81,22 +82,21 @@ impl Layer {
 
 impl Work {
     /// What is computed, in JSON files.
-    pub fn pass(&self) -> &'static str {
+    pub fn pass(&self) -> String {
         match self {
-            Self::Attention(_, Pass::Forward) => "forward",
-            Self::Attention(_, Pass::ForwardBackward) => "forward-backward",
-            Self::Layer(_, Product::Output) => "y",
-            Self::Layer(_, Product::InputGradient) => "d_x",
-            Self::Layer(_, Product::WeightGradient) => "d_w-d_b",
+            Self::Attention(problem) => problem.pass.to_string(),
+            Self::Layer(_, Product::Output) => "y".into(),
+            Self::Layer(_, Product::InputGradient) => "d_x".into(),
+            Self::Layer(_, Product::WeightGradient) => "d_w-d_b".into(),
         }
     }
 
     /// Name in the table.
     pub fn name(&self) -> String {
         match self {
-            Self::Attention(problem, pass) => {
-                let pass = if *pass == Pass::Forward { "forward" } else { "forward + backward" };
-                format!("{} attention, {pass}", problem.mask.name())
+            Self::Attention(problem) => {
+                let pass = if problem.pass == Pass::Forward { "forward" } else { "forward + backward" };
+                format!("{} attention, {pass}", problem.mask)
             }
             Self::Layer(_, Product::Output) => "y = x Wᵀ".into(),
             Self::Layer(_, Product::InputGradient) => "d_x = d_y W".into(),
@@ -107,7 +107,7 @@ impl Work {
     /// Sizes as on the command line.
     pub fn shape(&self) -> String {
         match self {
-            Self::Attention(problem, _) => problem.to_string(),
+            Self::Attention(problem) => problem.to_string(),
             Self::Layer(s, _) => format!("{}x{}x{}", s.rows, s.inner, s.columns),
         }
     }
@@ -115,7 +115,7 @@ impl Work {
     /// Floating-point operations of the result, a multiply-add counting as two.
     pub fn flops(&self) -> f64 {
         match self {
-            Self::Attention(problem, pass) => problem.flops(*pass),
+            Self::Attention(problem) => problem.flops()[0],
             Self::Layer(s, _) => 2.0 * s.rows as f64 * s.inner as f64 * s.columns as f64,
         }
     }

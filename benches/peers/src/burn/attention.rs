@@ -6,17 +6,18 @@ use burn_backend::tensor::FloatTensor;
 use burn_backend::{AutodiffBackend, Backend};
 use burn_cubecl::CubeDevice;
 use burn_cubecl::kernel::attention::{AttentionStrategy, attention};
+use ketformer::arena::{Mask, Pass};
 
 use super::{Fused, Plain, form, tensor};
 use crate::engine::Prepared;
-use crate::problem::{Mask, Pass, Problem};
+use crate::sizes::Sizes;
 use crate::work::AttentionInputs;
 
 /// Queries, keys and values.
 type Operands<B> = [FloatTensor<B>; 3];
 
 /// All variants in which burn computes the problem.
-pub fn forms(device: &CubeDevice, s: &Problem, pass: Pass, inputs: &AttentionInputs) -> Vec<Prepared> {
+pub fn forms(device: &CubeDevice, s: &Sizes, pass: Pass, inputs: &AttentionInputs) -> Vec<Prepared> {
     if pass == Pass::Forward {
         vec![
             operation::<Fused>("attention", device, s, inputs),
@@ -37,12 +38,12 @@ pub fn forms(device: &CubeDevice, s: &Problem, pass: Pass, inputs: &AttentionInp
     }
 }
 
-fn options(s: &Problem) -> AttentionModuleOptions {
+fn options(s: &Sizes) -> AttentionModuleOptions {
     AttentionModuleOptions { is_causal: s.mask == Mask::Causal, ..Default::default() }
 }
 
 /// q (B, H, S, D), k and v (B, HK, SK, D).
-fn operands<B: Backend>(device: &B::Device, s: &Problem, inputs: &AttentionInputs) -> Operands<B> {
+fn operands<B: Backend>(device: &B::Device, s: &Sizes, inputs: &AttentionInputs) -> Operands<B> {
     let keys = [s.b, s.hk, s.sk, s.d];
     [
         tensor::<B, 4>(device, &inputs.q, [s.b, s.h, s.s, s.d]),
@@ -55,7 +56,7 @@ fn operands<B: Backend>(device: &B::Device, s: &Problem, inputs: &AttentionInput
 fn operation<B: Backend<Device = CubeDevice>>(
     name: &str,
     device: &CubeDevice,
-    s: &Problem,
+    s: &Sizes,
     inputs: &AttentionInputs,
 ) -> Prepared {
     let (operands, options) = (operands::<B>(device, s, inputs), options(s));
@@ -66,7 +67,7 @@ fn operation<B: Backend<Device = CubeDevice>>(
 }
 
 /// Flash attention without tensor cores or subgroups, which autotuning considers last.
-fn flash_unit(device: &CubeDevice, s: &Problem, inputs: &AttentionInputs) -> Prepared {
+fn flash_unit(device: &CubeDevice, s: &Sizes, inputs: &AttentionInputs) -> Prepared {
     let (operands, options) = (operands::<Plain>(device, s, inputs), options(s));
     form::<Plain>("flash attention by units", device, move || {
         let [q, k, v] = operands.clone();
@@ -76,7 +77,7 @@ fn flash_unit(device: &CubeDevice, s: &Problem, inputs: &AttentionInputs) -> Pre
 }
 
 /// Forward pass of the operation with gradients: kernels of its own, which also return the logarithms of the sums.
-fn with_logsumexp(device: &CubeDevice, s: &Problem, inputs: &AttentionInputs) -> Prepared {
+fn with_logsumexp(device: &CubeDevice, s: &Sizes, inputs: &AttentionInputs) -> Prepared {
     let (operands, options) = (operands::<Plain>(device, s, inputs), options(s));
     form::<Plain>("attention with logsumexp", device, move || {
         let [q, k, v] = operands.clone();
@@ -88,7 +89,7 @@ fn with_logsumexp(device: &CubeDevice, s: &Problem, inputs: &AttentionInputs) ->
 fn operation_gradient<B: Backend<Device = CubeDevice>>(
     name: &str,
     device: &CubeDevice,
-    s: &Problem,
+    s: &Sizes,
     inputs: &AttentionInputs,
 ) -> Prepared {
     let (operands, options) = (operands::<B>(device, s, inputs), options(s));
@@ -96,7 +97,7 @@ fn operation_gradient<B: Backend<Device = CubeDevice>>(
 }
 
 /// Forward and backward kernels of the operation without the graph of autodiff.
-fn backward(device: &CubeDevice, s: &Problem, inputs: &AttentionInputs) -> Prepared {
+fn backward(device: &CubeDevice, s: &Sizes, inputs: &AttentionInputs) -> Prepared {
     let (operands, options) = (operands::<Plain>(device, s, inputs), options(s));
     let ones = tensor::<Plain, 4>(device, &vec![1.0; s.query_elements()], [s.b, s.h, s.s, s.d]);
     form::<Plain>("attention with logsumexp, attention backward", device, move || {
@@ -109,13 +110,13 @@ fn backward(device: &CubeDevice, s: &Problem, inputs: &AttentionInputs) -> Prepa
 
 /// Operands of separate products: the queries that share keys are the rows of one matrix, q (B, HK, G·S, D), in the same
 /// order in memory.
-fn grouped<B: Backend>(device: &B::Device, s: &Problem, inputs: &AttentionInputs) -> Operands<B> {
+fn grouped<B: Backend>(device: &B::Device, s: &Sizes, inputs: &AttentionInputs) -> Operands<B> {
     let [_, k, v] = operands::<B>(device, s, inputs);
     [tensor::<B, 4>(device, &inputs.q, [s.b, s.hk, s.group() * s.s, s.d]), k, v]
 }
 
 /// Mask of the grouped queries (1, 1, G·S, SK): 0 for a key that the query sees, −∞ otherwise; `None` if it sees all.
-fn mask<B: Backend>(device: &B::Device, s: &Problem) -> Option<FloatTensor<B>> {
+fn mask<B: Backend>(device: &B::Device, s: &Sizes) -> Option<FloatTensor<B>> {
     let value = |i: usize, j: usize| if s.sees(i, j) { 0.0 } else { f32::NEG_INFINITY };
     let of_head = |_| (0..s.s).flat_map(|i| (0..s.sk).map(move |j| value(i, j)));
     let values: Vec<f32> = (0..s.group()).flat_map(of_head).collect();
@@ -135,7 +136,7 @@ fn written_out<B: Backend>([q, k, v]: Operands<B>, mask: Option<FloatTensor<B>>,
 fn products<B: Backend<Device = CubeDevice>>(
     name: &str,
     device: &CubeDevice,
-    s: &Problem,
+    s: &Sizes,
     inputs: &AttentionInputs,
 ) -> Prepared {
     let (operands, mask, d) = (grouped::<B>(device, s, inputs), mask::<B>(device, s), s.d);
@@ -145,7 +146,7 @@ fn products<B: Backend<Device = CubeDevice>>(
 fn products_gradient<B: Backend<Device = CubeDevice>>(
     name: &str,
     device: &CubeDevice,
-    s: &Problem,
+    s: &Sizes,
     inputs: &AttentionInputs,
 ) -> Prepared {
     let (operands, mask, d) = (grouped::<B>(device, s, inputs), mask::<B>(device, s), s.d);

@@ -1,16 +1,17 @@
 //! Attention by both families of kernels: over rows [q | k | v], and over queries, keys and values of their own.
 
+use ketformer::arena::{Mask, Pass};
 use ketformer::gpu::Gpu;
 use ketformer::kernels::attention::general::{GeneralBackward, GeneralForward, GeneralShape, Layout};
 use ketformer::kernels::attention::{AttentionBackward, AttentionForward, AttentionShape};
 
 use super::{Ours, poisoned};
 use crate::engine::{Form, Prepared, Result};
-use crate::problem::{Mask, Pass, Problem};
+use crate::sizes::Sizes;
 use crate::work::AttentionInputs;
 
 /// All variants that compute the problem.
-pub fn forms(gpu: &Gpu, s: &Problem, pass: Pass, inputs: &AttentionInputs) -> Vec<Prepared> {
+pub fn forms(gpu: &Gpu, s: &Sizes, pass: Pass, inputs: &AttentionInputs) -> Vec<Prepared> {
     let named = |name: &str, form: Result<Ours>| {
         let name = form.as_ref().map_or_else(|_| name.to_string(), |form| format!("{name}: {}", form.name()));
         (name, form.map(|form| Box::new(form) as Box<dyn Form>))
@@ -24,7 +25,7 @@ pub fn forms(gpu: &Gpu, s: &Problem, pass: Pass, inputs: &AttentionInputs) -> Ve
 }
 
 /// Rows [q | k | v] of one sequence, as a linear layer leaves them.
-fn rows(gpu: &Gpu, s: &Problem, pass: Pass, inputs: &AttentionInputs) -> Result<Ours> {
+fn rows(gpu: &Gpu, s: &Sizes, pass: Pass, inputs: &AttentionInputs) -> Result<Ours> {
     let shape = AttentionShape {
         b: (s.b as u32).into(),
         t: s.s as u32,
@@ -65,7 +66,7 @@ fn rows(gpu: &Gpu, s: &Problem, pass: Pass, inputs: &AttentionInputs) -> Result<
 }
 
 /// Queries (B, H, S, D), keys and values (B, HK, SK, D).
-fn general(gpu: &Gpu, s: &Problem, pass: Pass, inputs: &AttentionInputs) -> Result<Ours> {
+fn general(gpu: &Gpu, s: &Sizes, pass: Pass, inputs: &AttentionInputs) -> Result<Ours> {
     let shape = GeneralShape {
         samples: s.b as u32,
         queries: s.s as u32,
@@ -124,19 +125,19 @@ fn general(gpu: &Gpu, s: &Problem, pass: Pass, inputs: &AttentionInputs) -> Resu
 }
 
 /// Index of the first element of a head in rows of `parts` parts, (B·S, parts·H·D).
-fn row_at(s: &Problem, parts: usize, part: usize, [sample, head, position]: [usize; 3]) -> usize {
+fn row_at(s: &Sizes, parts: usize, part: usize, [sample, head, position]: [usize; 3]) -> usize {
     (((sample * s.s + position) * parts + part) * s.h + head) * s.d
 }
 
 /// Sample, head and position of every row of a tensor (B, H, S, D), in order.
-fn places(s: &Problem) -> impl Iterator<Item = [usize; 3]> + use<> {
-    let Problem { b, h, s, .. } = *s;
+fn places(s: &Sizes) -> impl Iterator<Item = [usize; 3]> + use<> {
+    let Sizes { b, h, s, .. } = *s;
     let heads = (0..b).flat_map(move |sample| (0..h).map(move |head| [sample, head]));
     heads.flat_map(move |[sample, head]| (0..s).map(move |position| [sample, head, position]))
 }
 
 /// Tensors (B, H, S, D) as parts of rows (B·S, parts·H·D).
-fn to_rows(tensors: &[&[f32]], s: &Problem) -> Vec<f32> {
+fn to_rows(tensors: &[&[f32]], s: &Sizes) -> Vec<f32> {
     let mut rows = vec![0.0; tensors.len() * s.query_elements()];
     for (part, tensor) in tensors.iter().enumerate() {
         for (place, values) in places(s).zip(tensor.chunks(s.d)) {
@@ -147,7 +148,7 @@ fn to_rows(tensors: &[&[f32]], s: &Problem) -> Vec<f32> {
 }
 
 /// Inverse of [`to_rows`].
-fn from_rows(rows: &[f32], s: &Problem, parts: usize) -> Vec<Vec<f32>> {
+fn from_rows(rows: &[f32], s: &Sizes, parts: usize) -> Vec<Vec<f32>> {
     let tensor = |part| places(s).flat_map(|place| rows[row_at(s, parts, part, place)..][..s.d].to_vec()).collect();
     (0..parts).map(tensor).collect()
 }
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn layouts_go_there_and_back() {
-        let s: Problem = "2x3x4x5".parse().unwrap();
+        let s = Sizes::of(&ketformer::arena::AttentionProblem::parse("2x3x4x5").unwrap());
         let tensors: Vec<Vec<f32>> =
             (0..3).map(|part| (0..s.query_elements()).map(|i| (1000 * part + i) as f32).collect()).collect();
         let rows = to_rows(&tensors.iter().map(Vec::as_slice).collect::<Vec<_>>(), &s);
