@@ -14,6 +14,7 @@
 #import cache
 #import tanh
 #import strided_rows
+#import general_params
 #import general_forward
 #import general_rows
 #import pair_score

@@ -16,6 +16,7 @@
 #import tanh
 #import strided_rows
 #import strided_tiles
+#import general_params
 #import general_forward
 #import general_rows
 #import pair_score

@@ -132,6 +132,7 @@ pub static ALL: &[Entry] = &[
     attention::cases::factored::FORWARD_SCALAR_ENTRY,
     attention::cases::factored::GRADIENT_ENTRY,
     attention::cases::factored::GRADIENT_SCALAR_ENTRY,
+    attention::general::cases::forward::FORWARD_ENTRY,
     attention::general::cases::forward::FORWARD_SCALAR_ENTRY,
     attention::general::cases::forward::FORWARD_TILED_ENTRY,
     attention::general::cases::split::SPLIT_ENTRY,

@@ -43,6 +43,7 @@ pub static SHARED: &[(&str, &str)] = &[
     ("finite", include_str!("../../shaders/shared/finite.wgsl")),
     ("general_backward", include_str!("../../shaders/shared/general_backward.wgsl")),
     ("general_forward", include_str!("../../shaders/shared/general_forward.wgsl")),
+    ("general_params", include_str!("../../shaders/shared/general_params.wgsl")),
     ("general_rows", include_str!("../../shaders/shared/general_rows.wgsl")),
     ("general_split", include_str!("../../shaders/shared/general_split.wgsl")),
     ("gram", include_str!("../../shaders/shared/gram.wgsl")),

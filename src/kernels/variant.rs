@@ -182,7 +182,7 @@ pub(crate) struct VariantSelector<S> {
 
 impl<S> VariantSelector<S> {
     /// Requirement of a variant that the adapter or the shape does not meet.
-    fn unsupported_reason(&self, gpu: &Gpu, shape: &S, variant: &Variant) -> Option<String> {
+    pub(crate) fn unsupported_reason(&self, gpu: &Gpu, shape: &S, variant: &Variant) -> Option<String> {
         self.variants.unsupported_reason(gpu, variant).or_else(|| (self.requirement)(gpu, shape, variant))
     }
 

@@ -32,10 +32,11 @@ pub(crate) static FORWARD_SELECTOR: VariantSelector<AttentionShape> = VariantSel
             (Strategy::Tiled, tiled::forward(shape.d, shape.queries().max(least)), 1)
         }
         _ if shape.dropout.is_some() => with_dropout(gpu, 2, shape.d, shape.queries()),
-        // The kernel needs few arrays, so software adapters have room for four queries.
+        // The kernel needs few arrays, so software adapters have room for four queries, or two of wide heads.
         Strategy::Subgroup if gpu.is_software() && shape.d <= 64 && shape.queries() >= 4 * CLUSTER => {
             (Strategy::Subgroup, 4, 1)
         }
+        Strategy::Subgroup if gpu.is_software() && shape.queries() >= 2 * CLUSTER => (Strategy::Subgroup, 2, 1),
         strategy => taken(gpu, strategy, [3, 2], shape.d, shape.queries()),
     },
     requirement: |_, shape, variant| match variant.name {

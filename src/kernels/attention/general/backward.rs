@@ -104,7 +104,7 @@ impl GeneralBackward {
         let made = (&self.d_q, 0, [shape.queries, shape.heads, shape.width]);
         let is_tiled = variant.strategy == Strategy::Tiled;
         let kernel = if is_tiled { &BACKWARD_QUERY_TILED } else { &BACKWARD_QUERY_SCALAR };
-        self.record_pairs(plan, shape, (kernel, variant.strategy), ("d_q", made), None)
+        self.record_pairs(plan, shape, (kernel, variant), ("d_q", made), None)
     }
 
     pub(super) fn record_key(&self, plan: &mut Plan, shape: &GeneralShape, variant: &Variant, of: Of) -> Result<()> {
@@ -114,7 +114,7 @@ impl GeneralBackward {
             Of::Keys => (&self.d_k, 1, [shape.keys, heads, shape.width]),
             Of::Values => (&self.d_v, 2, [shape.keys, heads, shape.value_width()]),
         };
-        self.record_pairs(plan, shape, (kernel, variant.strategy), ("made", made), Some(of))
+        self.record_pairs(plan, shape, (kernel, variant), ("made", made), Some(of))
     }
 
     /// Records a kernel that writes the binding `name`: a view in the layout of operand 0, 1 or 2, with positions, heads
@@ -123,7 +123,7 @@ impl GeneralBackward {
         &self,
         plan: &mut Plan,
         shape: &GeneralShape,
-        (kernel, strategy): (&'static Kernel, Strategy),
+        (kernel, variant): (&'static Kernel, &Variant),
         (name, (made, operand, sizes)): (&'static str, (&View, usize, [u32; 3])),
         of: Option<Of>,
     ) -> Result<()> {
@@ -144,7 +144,7 @@ impl GeneralBackward {
             bind.name = name;
         }
         bindings.extend(operands.bindings(shape, &absent));
-        let mut spec = spec(shape, width, self.q.storage(), strategy);
+        let mut spec = spec(shape, width, self.q.storage(), variant);
         spec.extend(of.map(|of| ("OF_VALUES", of as u32)));
         // Products of the scores, of their gradients except for the values, and of the sums.
         let products = shape.width + width + if of == Some(Of::Values) { 0 } else { shape.value_width() };
@@ -153,7 +153,7 @@ impl GeneralBackward {
             spec: &spec,
             bindings: &bindings,
             params: &params,
-            groups: groups(shape, sizes, strategy),
+            groups: groups(shape, sizes, variant),
             cost: Cost {
                 flops: 2.0 * shape.pairs() * f64::from(products),
                 bytes: (self.q.storage().bytes() * (q + k + v + out + elements) + 8 * shape.rows()) as f64,

@@ -8,6 +8,7 @@ use crate::kernels::strategy::Strategy;
 use crate::kernels::variant::Variant;
 use crate::kernels::{kernel, record};
 
+pub(super) static FORWARD: Kernel = kernel!("attention", "attention_general_forward");
 pub(super) static FORWARD_SCALAR: Kernel = kernel!("attention", "attention_general_forward_scalar");
 pub(super) static FORWARD_TILED: Kernel = kernel!("attention", "attention_general_forward_tiled");
 
@@ -51,7 +52,11 @@ impl GeneralForward {
             return self.record_splits(plan, shape, &scratch);
         }
         let (strategy, sizes) = (variant.strategy, [shape.queries, shape.heads, shape.value_width()]);
-        let kernel = if strategy == Strategy::Tiled { &FORWARD_TILED } else { &FORWARD_SCALAR };
+        let kernel = match strategy {
+            Strategy::Subgroup => &FORWARD,
+            Strategy::Tiled => &FORWARD_TILED,
+            Strategy::Scalar | Strategy::Panel => &FORWARD_SCALAR,
+        };
         let [.., out] = shape.strides();
         shape.check_written(kernel, "out", out, sizes)?;
         let operands = Operands { bias: self.bias.as_ref(), key_counts: self.key_counts.as_ref() };
@@ -65,10 +70,10 @@ impl GeneralForward {
         let width = f64::from(shape.width + shape.value_width());
         plan.launch(&Launch {
             kernel,
-            spec: &spec(shape, shape.value_width(), self.q.storage(), strategy),
+            spec: &spec(shape, shape.value_width(), self.q.storage(), variant),
             bindings: &bindings,
             params: &params,
-            groups: groups(shape, sizes, strategy),
+            groups: groups(shape, sizes, variant),
             cost: Cost {
                 flops: 2.0 * shape.pairs() * width,
                 bytes: (self.q.storage().bytes() * (q + k + v + made) + 4 * shape.rows()) as f64,

@@ -16,8 +16,8 @@
 //! appendix B.
 //!
 //! Arithmetic is f32. Queries, keys, values, outputs and their gradients are f32 or all f16. The kernels need
-//! no subgroups and run on WebGPU's default limits: with tiles in workgroup memory on GPUs, and with one query or key per
-//! invocation on CPUs for narrow heads (`selection.rs`). The forward pass of few queries over many keys, a decoding step,
+//! no subgroups and run on WebGPU's default limits: with tiles in workgroup memory on GPUs. CPUs run the forward pass with
+//! subgroups, and narrow heads with one query or key per invocation (`selection.rs`). The forward pass of few queries over many keys, a decoding step,
 //! runs over splits of the keys (`split.rs`). Each output has one writer and sums have a fixed order. The gradient of the
 //! keys adds the heads of a group in order.
 //!
@@ -35,6 +35,7 @@ mod split;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{DType, Groups, Kernel, Param, View};
 use crate::kernels::strategy::Strategy;
+use crate::kernels::variant::Variant;
 pub use backward::GeneralBackward;
 pub use forward::GeneralForward;
 pub use layout::{Layout, Layouts, Strides};
@@ -96,6 +97,8 @@ const MOST: u32 = 1 << 28;
 const ALL_KEYS: u32 = 1 << 29;
 /// Rows of a head that a workgroup owns, as in the source.
 const OWNED: u32 = 32;
+/// Lanes of a cluster, as in the source.
+const CLUSTER: u32 = 8;
 /// Columns of sums of a workgroup, as in the source.
 const WORKGROUP_COLUMNS: u32 = 64;
 
@@ -311,21 +314,29 @@ fn halves(width: u32) -> u32 {
 }
 
 /// Grid of a variant that owns `count` rows of each of `heads` heads.
-fn groups(shape: &GeneralShape, [count, heads, width]: [u32; 3], strategy: Strategy) -> Groups {
+fn groups(shape: &GeneralShape, [count, heads, width]: [u32; 3], variant: &Variant) -> Groups {
     let all_heads = u64::from(shape.samples) * u64::from(heads);
-    Groups::Fixed(match strategy {
+    Groups::Fixed(match variant.strategy {
         Strategy::Tiled => all_heads * u64::from(count.div_ceil(OWNED)) * u64::from(halves(width)),
-        _ => (all_heads * u64::from(count)).div_ceil(64),
+        Strategy::Subgroup => {
+            (all_heads * u64::from(count.div_ceil(CLUSTER * variant.tile))).div_ceil(u64::from(64 / CLUSTER))
+        }
+        Strategy::Scalar | Strategy::Panel => (all_heads * u64::from(count)).div_ceil(64),
     })
 }
 
 /// Constants of a variant whose sums are `width` wide.
-fn spec(shape: &GeneralShape, width: u32, storage: DType, strategy: Strategy) -> Vec<(&'static str, u32)> {
-    let size = match strategy {
-        Strategy::Tiled => ("COLUMNS", columns(width)),
-        _ => ("PARTS", selection::parts(shape)),
-    };
-    vec![size, ("CACHE_BITS", storage.bits())]
+fn spec(shape: &GeneralShape, width: u32, storage: DType, variant: &Variant) -> Vec<(&'static str, u32)> {
+    let mut spec = vec![("CACHE_BITS", storage.bits())];
+    match variant.strategy {
+        Strategy::Tiled => spec.push(("COLUMNS", columns(width))),
+        Strategy::Subgroup => {
+            let parts = [("PARTS", shape.width / 4), ("VALUE_PARTS", shape.value_width() / 4)];
+            spec.extend(parts.into_iter().chain([("QUERIES", variant.tile)]));
+        }
+        Strategy::Scalar | Strategy::Panel => spec.push(("PARTS", selection::parts(shape))),
+    }
+    spec
 }
 
 /// Optional operands.

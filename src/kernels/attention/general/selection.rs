@@ -1,9 +1,9 @@
-//! Variants of the kernels of general attention: tiles in workgroup memory for GPUs, wide heads and many keys, one query or
-//! key per invocation for CPUs, where a tile of 32 × 64 pairs takes as long for a few of them, and splits of the keys for
-//! the forward pass of few queries.
+//! Variants of the kernels of general attention: tiles in workgroup memory for GPUs, wide heads and many keys; for CPUs,
+//! where a tile of 32 × 64 pairs takes as long for a few of them, one query or key per invocation, and in the forward pass
+//! clusters of lanes that exchange keys; and splits of the keys for the forward pass of few queries.
 
 use super::super::class;
-use super::{GeneralShape, split};
+use super::{CLUSTER, GeneralShape, Strides, split};
 use crate::gpu::Gpu;
 use crate::kernels::device::probe::MOST_ITERATIONS;
 use crate::kernels::strategy::Strategy;
@@ -11,7 +11,7 @@ use crate::kernels::tiled::is_default;
 use crate::kernels::variant::{Selection, Variant, VariantSelector, Variants};
 
 pub(crate) static FORWARD_SELECTOR: VariantSelector<GeneralShape> =
-    selector("attention_general_forward", &[TILED, SCALAR, SPLIT], forward_rule);
+    selector("attention_general_forward", FORWARD_VARIANTS, forward_rule);
 pub(crate) static BACKWARD_QUERY_SELECTOR: VariantSelector<GeneralShape> =
     selector("attention_general_backward_query", &[TILED, SCALAR], rule);
 pub(crate) static BACKWARD_KEY_SELECTOR: VariantSelector<GeneralShape> =
@@ -20,9 +20,17 @@ pub(crate) static BACKWARD_KEY_SELECTOR: VariantSelector<GeneralShape> =
 /// Largest width of a head in the registers of an invocation.
 const MOST_SCALAR_WIDTH: u32 = 64;
 
+/// Floats of a lane of a cluster for its queries, and as many for their sums. Compilers of CPUs take half a minute for
+/// wider heads, because the loops over them are unrolled.
+const MOST_CLUSTER_FLOATS: u32 = 256;
+
 /// Maximum number of queries of a head for which splits are the default. Tiles have 32.
 const MOST_SPLIT_QUERIES: u32 = 8;
 
+const FORWARD_VARIANTS: &[Variant] = &[TILED, SCALAR, SPLIT, CLUSTER1, CLUSTER2, CLUSTER4];
+const CLUSTER1: Variant = Variant::subgroup("cluster1", 1, 1);
+const CLUSTER2: Variant = Variant::subgroup("cluster2", 2, 1);
+const CLUSTER4: Variant = Variant::subgroup("cluster4", 4, 1);
 const TILED: Variant = Variant::tiled("tiled", 0).reduction_order(1);
 const SCALAR: Variant = Variant::scalar("scalar", 1);
 const SPLIT: Variant = Variant::tiled("split", 1).reduction_order(2).launching("attention_general_forward_split");
@@ -32,7 +40,7 @@ const fn selector(
     all: &'static [Variant],
     rule: fn(&Gpu, &GeneralShape) -> Selection,
 ) -> VariantSelector<GeneralShape> {
-    VariantSelector { variants: Variants { kernel, least_lanes: 1, all }, class: class_of, rule, requirement }
+    VariantSelector { variants: Variants { kernel, least_lanes: CLUSTER, all }, class: class_of, rule, requirement }
 }
 
 /// The wider one of queries and values.
@@ -59,7 +67,24 @@ fn forward_rule(gpu: &Gpu, shape: &GeneralShape) -> Selection {
     } else {
         requirement(gpu, shape, &SCALAR).is_some() || leaves_cores_idle(shape)
     };
-    if pays && shape.queries <= MOST_SPLIT_QUERIES { (Strategy::Tiled, 1, 1) } else { rule(gpu, shape) }
+    let runs = |variant: &Variant| FORWARD_SELECTOR.unsupported_reason(gpu, shape, variant).is_none();
+    if pays && shape.queries <= MOST_SPLIT_QUERIES {
+        (Strategy::Tiled, 1, 1)
+    } else if !is_default(gpu) && shape.queries >= CLUSTER && runs(&cluster_of(shape)) {
+        (Strategy::Subgroup, cluster_of(shape).tile, 1)
+    } else {
+        rule(gpu, shape)
+    }
+}
+
+/// Variant of the clusters for a shape: four queries per lane if they fit into few registers and there are as many.
+fn cluster_of(shape: &GeneralShape) -> Variant {
+    match shape.queries.div_ceil(CLUSTER) {
+        1 => CLUSTER1,
+        2 | 3 => CLUSTER2,
+        _ if widest(shape) > 64 => CLUSTER2,
+        _ => CLUSTER4,
+    }
 }
 
 /// Whether the queries of long and wide keys are a few workgroups of the scalar variant, and fill those of the splits. As
@@ -78,6 +103,13 @@ fn requirement(gpu: &Gpu, shape: &GeneralShape, variant: &Variant) -> Option<Str
     let long = |most: u32| format!("at most {most} keys, and queries of a group of heads, got {pairs}");
     match variant.strategy {
         _ if *variant == SPLIT => split_requirement(gpu, shape),
+        Strategy::Subgroup if aligned(shape).is_some() => aligned(shape),
+        Strategy::Subgroup if variant.tile.max(2) * widest(shape) > MOST_CLUSTER_FLOATS => {
+            Some(format!("heads of width {} at most, got {}", MOST_CLUSTER_FLOATS / variant.tile.max(2), widest(shape)))
+        }
+        Strategy::Subgroup if gpu.is_software() && shape.keys > MOST_ITERATIONS / 9 * 8 - 64 => {
+            Some(format!("at most {} keys, got {}", MOST_ITERATIONS / 9 * 8 - 64, shape.keys))
+        }
         Strategy::Scalar if widest(shape) > MOST_SCALAR_WIDTH => {
             Some(format!("heads of width {MOST_SCALAR_WIDTH} at most, got {}", widest(shape)))
         }
@@ -85,6 +117,14 @@ fn requirement(gpu: &Gpu, shape: &GeneralShape, variant: &Variant) -> Option<Str
         Strategy::Tiled if gpu.is_software() && pairs > most_tiled => Some(long(most_tiled)),
         _ => None,
     }
+}
+
+/// Requirement that not all rows consist of whole vectors of four elements.
+fn aligned(shape: &GeneralShape) -> Option<String> {
+    let of_rows = |Strides { offset, sample, position, head }| [offset, sample, position, head];
+    let sizes = [shape.width, shape.value_width()].into_iter().chain(shape.strides().into_iter().flat_map(of_rows));
+    let odd = sizes.into_iter().find(|size| !size.is_multiple_of(4))?;
+    Some(format!("widths and strides that are each a multiple of 4, got {odd}"))
 }
 
 /// Scratch within a binding and, on CPUs, few enough splits for an invocation of the merge.
@@ -113,7 +153,7 @@ pub(super) fn parts(shape: &GeneralShape) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::GpuFigures;
+    use crate::gpu::{GpuFigures, GpuOptions};
 
     #[test]
     fn cpus_take_tiles_for_wide_heads_and_refuse_loops_that_their_driver_ends() {
@@ -125,10 +165,17 @@ mod tests {
         if !gpu.is_software() {
             return;
         }
-        assert_eq!(taken(&gpu, shape(64, 16)).unwrap(), "scalar");
-        assert_eq!(taken(&gpu, shape(64, 100)).unwrap(), "tiled");
-        assert_eq!(taken(&gpu, shape(50_000, 64)).unwrap(), "scalar");
+        assert_eq!(taken(&gpu, shape(64, 16)).unwrap(), "cluster4");
+        assert_eq!(taken(&gpu, shape(64, 17)).unwrap(), "scalar");
+        assert_eq!(taken(&gpu, shape(64, 100)).unwrap(), "cluster2");
+        assert_eq!(taken(&gpu, shape(64, 101)).unwrap(), "tiled");
+        assert_eq!(taken(&gpu, shape(50_000, 64)).unwrap(), "cluster4");
+        assert_eq!(taken(&gpu, shape(55_000, 64)).unwrap(), "scalar");
         assert_eq!(taken(&gpu, shape(100_000, 256)).unwrap(), "split");
+        // Without subgroups, as in browsers.
+        let plain = Gpu::with_options(&GpuOptions { webgpu_defaults: true, ..GpuOptions::default() }).unwrap();
+        assert_eq!(taken(&plain, shape(64, 16)).unwrap(), "scalar");
+        assert_eq!(taken(&plain, shape(64, 100)).unwrap(), "tiled");
         let error = BACKWARD_QUERY_SELECTOR.take(&gpu, &shape(100_000, 256)).unwrap_err().to_string();
         assert!(error.contains("tiled requires at most 12608 keys") && !error.contains('\n'), "{error}");
     }

@@ -2,15 +2,21 @@
 
 use super::{GeneralCase, Made, variant_cases};
 use crate::gpu::Plan;
-use crate::kernels::attention::general::forward::{FORWARD_SCALAR, FORWARD_TILED, GeneralForward};
+use crate::kernels::attention::general::forward::{FORWARD, FORWARD_SCALAR, FORWARD_TILED, GeneralForward};
 use crate::kernels::attention::general::{FORWARD_SELECTOR, general_forward_reference};
 use crate::kernels::case::Record;
 use crate::kernels::variant::Variant;
 use crate::kernels::{Case, CaseBuffers, Entry, Expected};
 
+pub(crate) const FORWARD_ENTRY: Entry = Entry {
+    kernel: &FORWARD,
+    summary: "attention of queries over keys in buffers of their own, with strides, groups, window and bias",
+    cases: |gpu| variant_cases(gpu, &FORWARD_SELECTOR, &FORWARD, case),
+};
+
 pub(crate) const FORWARD_SCALAR_ENTRY: Entry = Entry {
     kernel: &FORWARD_SCALAR,
-    summary: "attention of queries over keys in buffers of their own, with strides, groups, window and bias",
+    summary: "the same with one query per invocation",
     cases: |gpu| variant_cases(gpu, &FORWARD_SELECTOR, &FORWARD_SCALAR, case),
 };
 
