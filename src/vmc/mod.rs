@@ -22,11 +22,12 @@ pub use sr::report::{ReconfigurationCost, ReconfigurationReport};
 pub use state::{SampleConfig, State};
 pub(crate) use statistics::autocorrelation_time;
 pub use statistics::{ChainReport, Concentration, FROZEN, MIXED, Mean, NEEDED_LENGTH};
+pub use step::enumeration::enumerated_configurations;
 pub use step::tables::{TableLimits, check_pairs};
 pub use train::advance::Budget;
 pub use train::checkpoint::Checkpoint;
 pub use train::metrics::{Magnetization, StepReport};
-pub use train::optimizer::{Optimizer, StochasticReconfiguration};
+pub use train::optimizer::{Optimizer, Sampling, StochasticReconfiguration};
 #[cfg(not(target_arch = "wasm32"))]
 pub use train::parts::PartTime;
 pub use train::schedule::{Annealing, Schedule};

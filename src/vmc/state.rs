@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::model::{Model, Parameters, Precision, Weights};
 use crate::physics::{Hamiltonian, Lattice};
+use crate::vmc::step::kind::Draws;
 use crate::vmc::step::local_energy::{LocalEnergyConfig, LocalEnergyPipeline};
 use crate::vmc::step::tables::{TableLimits, check_pairs};
 
@@ -96,7 +97,7 @@ impl<'a> State<'a> {
             training: false,
             unique,
             memory: self.memory(),
-            power: 2.0,
+            draws: Draws::Own { power: 2.0 },
             least_chunk: 1,
         };
         check_pairs(hamiltonian, self.lattice, TableLimits::new(self.gpu, config.memory))?;

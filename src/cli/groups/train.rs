@@ -2,7 +2,7 @@
 
 use ketformer::Result;
 use ketformer::model::Precision;
-use ketformer::vmc::{Annealing, Optimizer, Schedule, StochasticReconfiguration, TrainConfig};
+use ketformer::vmc::{Annealing, Optimizer, Sampling, Schedule, StochasticReconfiguration, TrainConfig};
 
 use super::lattice::{L, MAX_SITES};
 use crate::cli::settings::{Group, Key, KeyKind, Settings, Value, words};
@@ -22,6 +22,7 @@ pub const SCHEDULE: KeyKind = KeyKind::Choice(&words(&SCHEDULES));
 /// Returns the optimizer of a run of a number of steps.
 type MakeOptimizer = fn(&Settings, u64) -> Result<Optimizer>;
 const OPTIMIZERS: [(&str, MakeOptimizer); 2] = [("adam", |settings, _| adam(settings)), ("sr", reconfiguration)];
+const SAMPLERS: [(&str, Sampling); 2] = [("own", Sampling::Own), ("full_sum", Sampling::FullSum)];
 /// Maximum number of steps.
 pub const MAX_STEPS: u64 = 1_000_000_000;
 
@@ -70,6 +71,13 @@ pub static GROUP: Group = Group {
         Key::new("K", KeyKind::Count(1, MAX_SAMPLES), "256", "samples", "samples of a minibatch"),
         Key::new("Q", KeyKind::Count(1, MAX_SAMPLES), "1", "", "minibatches of a step"),
         Key::optional("B", KeyKind::Count(1, MAX_SAMPLES), "samples", "samples of a step; must equal K*Q"),
+        Key::new(
+            "sampler",
+            KeyKind::Choice(&words(&SAMPLERS)),
+            "own",
+            "",
+            "own: that of the wave function; full_sum: all configurations of its sector instead of samples (sr)",
+        ),
         Key::new("steps", KeyKind::Count(1, MAX_STEPS), "50000", "steps", "training steps"),
         Key::new(
             "optimizer",
@@ -143,6 +151,13 @@ pub static GROUP: Group = Group {
 pub fn config(settings: &mut Settings, memory: Option<u64>) -> Result<TrainConfig> {
     let (k, q) = (settings.count("K"), settings.count("Q"));
     let samples = k.saturating_mul(q);
+    let sampling = settings.choice("sampler", &SAMPLERS);
+    if let Some(key) = ["K", "Q", "B"].into_iter().find(|key| sampling == Sampling::FullSum && settings.is_changed(key))
+    {
+        return Err(
+            GROUP.error(format!("{key} is a number of samples, and sampler=full_sum has none; leave {key} out"))
+        );
+    }
     if let Some(b) = settings.optional_count("B").filter(|b| *b != samples) {
         return Err(
             GROUP.error(format!("B={b} disagrees with K*Q = {k}*{q} = {samples}; leave B out or give K={b} Q=1"))
@@ -166,6 +181,7 @@ pub fn config(settings: &mut Settings, memory: Option<u64>) -> Result<TrainConfi
     let annealing = annealing(settings, steps)?;
     Ok(TrainConfig {
         samples: samples as usize,
+        sampling,
         optimizer,
         learning_rate,
         schedule: settings.choice("schedule", &SCHEDULES)(steps),
@@ -274,6 +290,8 @@ mod tests {
         assert!(message("B=512").contains("K=512"));
         assert!(message("K=1").contains("K=2"));
         assert!(message("K=16777216 Q=16777216").contains("at most"));
+        assert!(message("optimizer=sr sampler=full_sum K=512").contains("leave K out"));
+        assert_eq!(config_of("optimizer=sr sampler=full_sum").unwrap().0.sampling, Sampling::FullSum);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub struct EnergyDisplay {
     samples: usize,
     /// Exact energy of the whole lattice, if it is known.
     exact: Option<f64>,
-    /// Whether the warning about few deduplicated samples was printed.
+    /// Whether the warning about few deduplicated samples was printed, or does not apply.
     few_told: bool,
     /// Number of consecutive steps whose samples were all one configuration.
     single: u64,
@@ -32,6 +32,11 @@ impl EnergyDisplay {
     /// Display for `samples` samples a step on a lattice of `sites` sites, whose `exact` energy may be known.
     pub fn new(sites: usize, samples: usize, exact: Option<f64>) -> Self {
         Self { sites, samples, exact, few_told: false, single: 0, single_told: false }
+    }
+
+    /// The same for sums over all configurations, of which there are no more.
+    pub fn of_full_sum(self) -> Self {
+        Self { few_told: true, ..self }
     }
 
     fn per_site(&self, report: &StepReport) -> Measurement {

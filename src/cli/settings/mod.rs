@@ -65,6 +65,12 @@ impl Settings {
         self.given.contains(&name)
     }
 
+    /// Whether the key was given with another value than its default.
+    pub fn is_changed(&self, name: &str) -> bool {
+        let default = Self::defaults(self.group).ok().and_then(|mut defaults| defaults.values.remove(name));
+        self.is_given(name) && self.values.get(name) != default.as_ref()
+    }
+
     /// One note for each key that was given under its former name.
     pub fn renamed(&self) -> impl Iterator<Item = String> {
         self.renamed.iter().filter_map(|key| Some(format!("{}= is now {}=", key.former?, key.name)))

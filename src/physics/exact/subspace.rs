@@ -76,7 +76,7 @@ impl Subspace {
     /// Orbits of the configurations, each without those outside of the subspace, on which amplitudes are 0.
     fn orbits(&self, sites: usize, operator: &Operator) -> Orbits {
         let mut of_state = vec![OUTSIDE; 1 << sites];
-        let (mut weights, mut left) = (Vec::new(), Vec::new());
+        let mut weights = Vec::new();
         let is_inside = |state: usize| {
             self.excitations.is_none_or(|wanted| state.count_ones() as usize == wanted) && operator.admits(state)
         };
@@ -84,22 +84,10 @@ impl Subspace {
             if of_state[start] != OUTSIDE || !is_inside(start) {
                 continue;
             }
-            let (orbit, mut members) = (weights.len() as u32, vec![start]);
-            of_state[start] = orbit;
-            left.push(start);
-            while let Some(state) = left.pop() {
-                for image in self.generators.iter().map(|g| g.image_of_state(state)) {
-                    if of_state[image] == OUTSIDE {
-                        of_state[image] = orbit;
-                        members.push(image);
-                        left.push(image);
-                    }
-                }
-            }
-            let all = members.len();
-            members.retain(|member| !is_inside(*member));
-            members.iter().for_each(|outside| of_state[*outside] = OUTSIDE);
-            weights.push(1.0 / ((all - members.len()) as f64).sqrt());
+            let mut members = Symmetry::orbit(&self.generators, start);
+            members.retain(|member| is_inside(*member));
+            members.iter().for_each(|member| of_state[*member] = weights.len() as u32);
+            weights.push(1.0 / (members.len() as f64).sqrt());
         }
         Orbits { of_state, weights }
     }

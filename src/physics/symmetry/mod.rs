@@ -61,6 +61,22 @@ impl Symmetry {
         self.from.iter().enumerate().map(bit).sum()
     }
 
+    /// Returns the states of the orbit of `state` under the group that `generators` generate, `state` first.
+    pub(crate) fn orbit(generators: &[Self], state: usize) -> Vec<usize> {
+        let mut members = vec![state];
+        let mut next = 0;
+        while next < members.len() {
+            let state = members[next];
+            for image in generators.iter().map(|g| g.image_of_state(state)) {
+                if !members.contains(&image) {
+                    members.push(image);
+                }
+            }
+            next += 1;
+        }
+        members
+    }
+
     /// The product `g∘h`: `h` first, then this.
     pub(super) fn after(&self, h: &Self) -> Self {
         let from = self.from.iter().map(|&site| h.from[site as usize]).collect();

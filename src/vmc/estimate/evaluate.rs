@@ -124,7 +124,7 @@ impl State<'_> {
             }
             pipeline.write_step(seed, step)?;
             plan.run_async().await?;
-            if let Some(chains) = pipeline.sampler.chains() {
+            if let Some((chains, _)) = pipeline.sampler.chains() {
                 accepted.resize(chains.count as usize, 0);
                 let of_chunk = chains.accepted(gpu).await?;
                 accepted.iter_mut().zip(of_chunk).for_each(|(all, these)| *all += u64::from(these));

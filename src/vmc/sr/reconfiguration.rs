@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use super::gram::{GramSamples, LayerList, ProductBuffers, Products};
 use super::report::ReconfigurationCost;
+use super::reweighting::SampleDistribution;
 use super::stages::{Next, Outcome, Stage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
@@ -59,6 +60,8 @@ pub(crate) struct Reconfiguration {
     pub(super) settings: StochasticReconfiguration,
     /// Maximum norm of a step.
     pub(super) clip: Option<f64>,
+    /// Distribution of the samples.
+    pub(super) distribution: SampleDistribution,
     pub(super) products: Products,
     /// φ, with momentum only.
     direction: Option<Buffer>,
@@ -79,7 +82,7 @@ impl Reconfiguration {
     /// [`ErrorKind::Settings`] if the samples do not fit into a single span; as [`Products::new`].
     pub(crate) fn new(
         layer_list: &LayerList,
-        (settings, clip): (StochasticReconfiguration, Option<f64>),
+        (settings, clip, distribution): (StochasticReconfiguration, Option<f64>, SampleDistribution),
         pipeline: &LocalEnergyPipeline,
         parameters: &Parameters,
         buffers: ReconfigurationBuffers,
@@ -130,6 +133,7 @@ impl Reconfiguration {
             gpu: gpu.clone(),
             settings,
             clip,
+            distribution,
             products,
             direction,
             blocks: Adam::part_elements(count) as usize,

@@ -10,6 +10,37 @@
 
 use crate::kernels::vmc::energy::{COLUMNS, Column};
 
+/// Distribution of the samples of a step.
+pub(crate) enum SampleDistribution {
+    /// |ψ|^p
+    Power(f64),
+    /// One configuration of every orbit of a sector, with the logarithms of the numbers of their members.
+    Orbits(Vec<f64>),
+}
+
+impl SampleDistribution {
+    /// One configuration of every orbit, which have `members` members.
+    pub(crate) fn orbits(members: &[u32]) -> Self {
+        Self::Orbits(members.iter().map(|members| f64::from(*members).ln()).collect())
+    }
+
+    /// Whether samples have weights.
+    pub(crate) fn is_reweighted(&self) -> bool {
+        !matches!(self, Self::Power(power) if *power == 2.0)
+    }
+
+    /// Weights of samples with the given log |ψ|²; `None` if all are equal.
+    pub(crate) fn reweighting(&self, log_p: &[f64]) -> Option<Reweighting> {
+        self.is_reweighted().then(|| match self {
+            Self::Power(power) => Reweighting::of(log_p, *power),
+            Self::Orbits(members) => {
+                let log_weights = log_p.iter().zip(members).map(|(log_p, members)| log_p + members);
+                Reweighting { is_complete: true, ..Reweighting::from_logarithms(log_weights.collect()) }
+            }
+        })
+    }
+}
+
 /// Statistics of weighted samples, which replace those of equally weighted samples.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reweighted {
@@ -23,15 +54,22 @@ pub(crate) struct Reweighted {
 pub(crate) struct Reweighting {
     /// (B), with sum 1
     weights: Vec<f64>,
+    /// Whether the samples are all configurations, so that sums over them have no statistical error.
+    is_complete: bool,
 }
 
 impl Reweighting {
     /// Computes the weights of samples of |ψ|^`power` from their log |ψ|².
     pub(crate) fn of(log_p: &[f64], power: f64) -> Self {
-        let level = log_p.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let weights: Vec<f64> = log_p.iter().map(|log_p| ((1.0 - 0.5 * power) * (log_p - level)).exp()).collect();
+        Self::from_logarithms(log_p.iter().map(|log_p| (1.0 - 0.5 * power) * log_p).collect())
+    }
+
+    /// Weights with the given logarithms up to a constant.
+    fn from_logarithms(logarithms: Vec<f64>) -> Self {
+        let level = logarithms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let weights: Vec<f64> = logarithms.iter().map(|logarithm| (logarithm - level).exp()).collect();
         let total: f64 = weights.iter().sum();
-        Self { weights: weights.into_iter().map(|weight| weight / total).collect() }
+        Self { weights: weights.into_iter().map(|weight| weight / total).collect(), is_complete: false }
     }
 
     /// Weight of sample `b`.
@@ -53,11 +91,15 @@ impl Reweighting {
         Reweighted { statistics, energy_error: columns[Column::Energy as usize][2] }
     }
 
-    /// Returns the mean, the unbiased variance for independent samples, and the standard error of the mean.
+    /// Returns the mean, the variance, unbiased for independent samples, and the standard error of the mean.
     fn moments(&self, x: &[f64]) -> [f64; 3] {
         let sum = |of: &dyn Fn(f64, f64) -> f64| self.weights.iter().zip(x).map(|(w, x)| of(*w, *x)).sum::<f64>();
         let mean = sum(&|w, x| w * x);
-        let variance = sum(&|w, x| w * (x - mean).powi(2)) / (1.0 - self.effective_samples().recip());
+        let variance = sum(&|w, x| w * (x - mean).powi(2));
+        if self.is_complete {
+            return [mean, variance, 0.0];
+        }
+        let variance = variance / (1.0 - self.effective_samples().recip());
         [mean, variance, sum(&|w, x| (w * (x - mean)).powi(2)).sqrt()]
     }
 }

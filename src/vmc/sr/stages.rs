@@ -126,7 +126,7 @@ impl Reconfiguration {
                 let of_span = [(spans.count.view(), samples), (spans.sample_of.view(), samples)];
                 let unique = (spans.counter(&pipeline.live, 0)?, 1);
                 let log_p = (pipeline.log_p.view(), samples * pipeline.columns as usize);
-                let needs_log_p = self.settings.sampling_power != 2.0 || inputs.temperature != 0.0;
+                let needs_log_p = self.distribution.is_reweighted() || inputs.temperature != 0.0;
                 let all = [values, dedup_of, unique].into_iter().chain(of_span);
                 Ok(all.chain(needs_log_p.then_some(log_p)).collect())
             }
@@ -189,8 +189,7 @@ impl Reconfiguration {
         let values = pipeline.rows_of_values(bytemuck::cast_slice(values), dedup_of);
         let log_p = words.get(5).map(|log_p| sums_of_rows(bytemuck::cast_slice(log_p), pipeline.columns));
         let log_p = log_p.unwrap_or_default();
-        let power = self.settings.sampling_power;
-        let reweighting = (power != 2.0).then(|| Reweighting::of(&log_p, power));
+        let reweighting = self.distribution.reweighting(&log_p);
         let unique = unique[0] as usize;
         let even = 1.0 / f64::from(pipeline.samples);
         let weight = |sample: u32| reweighting.as_ref().map_or(even, |of| of.weight(sample as usize));

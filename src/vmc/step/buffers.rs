@@ -99,6 +99,16 @@ impl StepBuffers {
         self.step.write(&self.gpu, &StepInputs { seed, step, learning_rate: 0.0, temperature: 0.0 }.words())
     }
 
+    /// Writes the first configurations, each of N occupations in site order.
+    ///
+    /// # Errors
+    /// As [`View::write`].
+    pub(crate) fn write_configurations(&self, configurations: &[Vec<u8>]) -> Result<()> {
+        let mut tokens: Vec<u32> = configurations.iter().flat_map(|c| self.patching.tokens(c)).collect();
+        tokens.resize((self.tokens.bytes() / 4) as usize, 0);
+        self.tokens.write(&self.gpu, &tokens)
+    }
+
     /// Reads log P of the first `samples` samples; log |ψ|² if the wave function is unnormalized.
     ///
     /// # Errors

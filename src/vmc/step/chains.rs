@@ -12,22 +12,15 @@
 //! phase-separated configurations, which the chains of training had left while ψ was still flat: variance 3.7 and R̂
 //! 3.6, compared with 0.27 and 1.000 with stages.
 
-use super::buffers::{GroupViews, SampleSource, StepBuffers};
-use super::gradient_pass::{GradientPass, LogPsiBuffers};
-use super::sampler::Sampler;
+use super::buffers::StepBuffers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
-use crate::kernels::linear::GradientInto;
 use crate::kernels::rbm::sweep::{RbmAcceptance, Stream, start_reference};
-use crate::kernels::vmc::rows::Window;
-use crate::model::{
-    ChainWindow, ConnectedMoves, LogPsi, LogPsiGradient, Metropolis, Outcomes, Proposal, Stretch, Unnormalized,
-};
+use crate::model::{ChainWindow, Metropolis, Proposal, Stretch, Unnormalized};
 use crate::physics::Patching;
 
-/// Markov chains of an unnormalized wave function, with its network.
+/// Markov chains of an unnormalized wave function.
 pub(crate) struct Chains {
-    network: Box<dyn Unnormalized>,
     settings: Metropolis,
     sites: u32,
     /// Number of chains.
@@ -55,14 +48,7 @@ impl Metropolis {
 }
 
 impl Chains {
-    pub(crate) fn new(
-        gpu: &Gpu,
-        network: Box<dyn Unnormalized>,
-        settings: Metropolis,
-        patching: &Patching,
-        samples: u32,
-        power: f32,
-    ) -> Result<Self> {
+    pub(crate) fn new(gpu: &Gpu, settings: Metropolis, patching: &Patching, samples: u32, power: f32) -> Result<Self> {
         let (count, sites) = (settings.chains_of(samples), patching.sites() as u32);
         let records = samples.div_ceil(count);
         let sweeps = (settings.sweeps as u64 * u64::from(records)).max(settings.burn_in as u64);
@@ -75,7 +61,6 @@ impl Chains {
         }
         let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.chains.{name}"), elements);
         Ok(Self {
-            network,
             settings,
             sites,
             count,
@@ -85,11 +70,6 @@ impl Chains {
             accepted: buffer("accepted", count.into())?,
             acceptance: buffer("acceptance", 1)?,
         })
-    }
-
-    /// The network.
-    pub(crate) fn network(&self) -> &dyn Unnormalized {
-        &*self.network
     }
 
     /// Returns the mean acceptance of the last batch, (1).
@@ -133,17 +113,23 @@ impl Chains {
     /// chains of training never visited. For a `trained` wave function, the power of |ψ| therefore increases to p in
     /// equal stages from a value near 0, for which the distribution is nearly uniform (simulated annealing: Kirkpatrick
     /// et al., Science 220, 671 (1983)).
-    pub(crate) fn record_burn_in(&self, plan: &mut Plan, buffers: &StepBuffers, trained: bool) -> Result<()> {
+    pub(crate) fn record_burn_in(
+        &self,
+        plan: &mut Plan,
+        network: &dyn Unnormalized,
+        buffers: &StepBuffers,
+        trained: bool,
+    ) -> Result<()> {
         let proposals = self.settings.burn_in as u32 * self.sites;
         let stages = if trained { STAGES } else { 1 };
         let until = |stage: u32| (u64::from(proposals) * u64::from(stage) / u64::from(stages)) as u32;
         for window in self.windows(buffers, buffers.sizes.group) {
-            self.network.begin(plan, &window)?;
+            network.begin(plan, &window)?;
             for stage in 0..stages {
                 let power = self.power * (stage + 1) as f32 / stages as f32;
                 let (first, end) = (until(stage), until(stage + 1));
                 let stretch = Stretch { first, proposals: end - first, stream: Stream::BurnIn, record: None };
-                self.network.advance(plan, &ChainWindow { power, ..window.clone() }, &stretch)?;
+                network.advance(plan, &ChainWindow { power, ..window.clone() }, &stretch)?;
             }
         }
         Ok(())
@@ -180,93 +166,28 @@ impl Chains {
         }
     }
 
-    /// Makes the next batch independent of one that was stopped, apart from the configurations.
-    pub(crate) fn reset(&self, gpu: &Gpu) -> Result<()> {
-        self.network.reset(gpu)
-    }
-
     /// Restores the configuration of every chain.
     pub(crate) fn restore(&self, gpu: &Gpu, places: &[u32]) -> Result<()> {
         self.state.write(gpu, places)
     }
-}
 
-impl Sampler for Chains {
-    fn record_batch(&self, plan: &mut Plan, buffers: &StepBuffers) -> Result<()> {
+    /// Records the next batch.
+    pub(crate) fn record_batch(
+        &self,
+        plan: &mut Plan,
+        network: &dyn Unnormalized,
+        buffers: &StepBuffers,
+    ) -> Result<()> {
         let proposals = self.settings.sweeps as u32 * self.sites;
         for window in self.windows(buffers, buffers.sizes.group) {
-            self.network.begin(plan, &window)?;
+            network.begin(plan, &window)?;
             for record in 0..self.records {
                 let (first, sample) = (record * proposals, record * self.count);
                 let stretch = Stretch { first, proposals, stream: Stream::Sample, record: Some(sample) };
-                self.network.advance(plan, &window, &stretch)?;
+                network.advance(plan, &window, &stretch)?;
             }
         }
         let acceptance = RbmAcceptance { accepted: self.accepted.view(), acceptance: self.acceptance() };
         acceptance.record(plan, self.count, self.proposals())
-    }
-
-    fn record_group(&self, plan: &mut Plan, buffers: &StepBuffers, g: u32, _: SampleSource) -> Result<()> {
-        let GroupViews { tokens, log_psi, .. } = buffers.group(g)?;
-        self.network.amplitudes(plan, &tokens, buffers.groups.samples_of(g), &log_psi)
-    }
-
-    fn record_ratios(&self, plan: &mut Plan, buffers: &StepBuffers, g: u32, window: &Window) -> Result<()> {
-        let tables = &buffers.tables;
-        let GroupViews { tokens, sample_of, .. } = buffers.group(g)?;
-        let connected = ConnectedMoves {
-            tokens,
-            sample_of,
-            moves: tables.moves.view(),
-            starts: tables.starts.view(),
-            ratio: buffers.ratio.view(),
-            parts: buffers.parts,
-            count: tables.connected(),
-            pairs: tables.host.moves_pairs(),
-            total: buffers.live.range(buffers.live.label(), buffers.own_counter, 1)?,
-            counters: buffers.live.view(),
-        };
-        self.network.ratios(plan, window, &connected)
-    }
-
-    fn gradient_pass(&self, buffers: &StepBuffers) -> Result<Box<dyn GradientPass + '_>> {
-        let (samples, complex) = (buffers.sizes.training, buffers.phase.is_some());
-        Ok(Box::new(UnnormalizedPass::new(&buffers.gpu, &*self.network, samples, complex)?))
-    }
-}
-
-/// Gradient pass of an unnormalized wave function.
-pub(crate) struct UnnormalizedPass<'a> {
-    network: &'a dyn Unnormalized,
-    /// (samples)
-    log_psi: LogPsiBuffers,
-}
-
-impl<'a> UnnormalizedPass<'a> {
-    pub(crate) fn new(gpu: &Gpu, network: &'a dyn Unnormalized, samples: u32, complex: bool) -> Result<Self> {
-        Ok(Self { network, log_psi: LogPsiBuffers::new(gpu, samples.into(), complex)? })
-    }
-}
-
-impl GradientPass for UnnormalizedPass<'_> {
-    fn forward(&self, plan: &mut Plan, window: &Window, tokens: &View, sample_of: &View) -> Result<Outcomes> {
-        let log_psi = self.log_psi();
-        self.network.forward(plan, window, tokens, sample_of, &log_psi)?;
-        Ok(Outcomes { logits: log_psi.log_p, phases: log_psi.phase })
-    }
-
-    fn backward(
-        &self,
-        plan: &mut Plan,
-        window: &Window,
-        _: Outcomes,
-        d_log_psi: &LogPsiGradient,
-        into: GradientInto<'_>,
-    ) -> Result<()> {
-        self.network.backward(plan, window, d_log_psi, into)
-    }
-
-    fn log_psi(&self) -> LogPsi {
-        self.log_psi.views()
     }
 }

@@ -54,10 +54,8 @@ impl FixedConfigurations {
     /// # Errors
     /// [`crate::ErrorKind::Device`] if the device was lost.
     pub(crate) fn run(&self, configurations: &[Vec<u8>]) -> Result<FixedValues> {
-        let Self { gpu, pipeline, chunk, .. } = self;
-        let mut tokens: Vec<u32> = configurations.iter().flat_map(|c| pipeline.patching.tokens(c)).collect();
-        tokens.resize(chunk * pipeline.patches() as usize, 0);
-        pipeline.tokens.write(gpu, &tokens)?;
+        let Self { gpu, pipeline, .. } = self;
+        pipeline.write_configurations(configurations)?;
         self.plan.run()?;
         let count = configurations.len();
         let values = gpu.block_on(pipeline.read_values())?;

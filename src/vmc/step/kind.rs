@@ -4,14 +4,15 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::autoregressive::{AutoregressiveSampler, ForcedPass};
-use super::chains::{Chains, UnnormalizedPass};
+use super::chains::Chains;
 use super::exclusions::Exclusions;
 use super::gradient_pass::GradientPass;
 use super::sampler::Sampler;
 use super::sector::head_shape;
+use super::unnormalized::{UnnormalizedPass, UnnormalizedSampler};
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, View};
-use crate::model::{Autoregressive, Model, WaveFunction};
+use crate::model::{Autoregressive, Model, Unnormalized, WaveFunction};
 use crate::physics::Patching;
 
 /// Number of rows per sample in the gradient pass, which is the number of terms of log P: one per patch if the wave
@@ -20,18 +21,30 @@ pub(crate) fn columns(model: &dyn Model, patching: &Patching) -> u32 {
     if model.chains().is_some() { 1 } else { patching.patches() as u32 }
 }
 
+/// Draws of a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Draws {
+    /// From |ψ|² by an autoregressive wave function, or from |ψ|^p by Markov chains.
+    Own {
+        /// p
+        power: f64,
+    },
+    /// None: all configurations are fixed.
+    None,
+}
+
 /// Sampler of one of the two kinds.
 pub(crate) enum SamplerKind {
     Autoregressive(AutoregressiveSampler),
-    Chains(Chains),
+    Unnormalized(UnnormalizedSampler),
 }
 
 impl SamplerKind {
-    /// Returns the Markov chains; `None` if the wave function is autoregressive.
-    pub(crate) fn chains(&self) -> Option<&Chains> {
+    /// Returns the Markov chains and the network that they sample, if there are chains.
+    pub(crate) fn chains(&self) -> Option<(&Chains, &dyn Unnormalized)> {
         match self {
             Self::Autoregressive(_) => None,
-            Self::Chains(chains) => Some(chains),
+            Self::Unnormalized(sampler) => sampler.chains().map(|chains| (chains, sampler.network())),
         }
     }
 
@@ -43,7 +56,7 @@ impl SamplerKind {
     pub(crate) fn reset(&self, gpu: &Gpu) -> Result<()> {
         match self {
             Self::Autoregressive(sampler) => sampler.reset(gpu),
-            Self::Chains(chains) => chains.reset(gpu),
+            Self::Unnormalized(sampler) => sampler.network().reset(gpu),
         }
     }
 
@@ -55,7 +68,7 @@ impl SamplerKind {
     pub(crate) fn record_attention(&self, plan: &mut Plan, samples: u32, layers: &[View]) -> Result<()> {
         match self {
             Self::Autoregressive(sampler) => sampler.network().attention(plan, samples, layers),
-            Self::Chains(chains) => chains.network().attention(plan, samples, layers),
+            Self::Unnormalized(sampler) => sampler.network().attention(plan, samples, layers),
         }
     }
 
@@ -63,7 +76,7 @@ impl SamplerKind {
     pub(crate) fn network(&self) -> Option<&dyn Autoregressive> {
         match self {
             Self::Autoregressive(sampler) => Some(sampler.network()),
-            Self::Chains(_) => None,
+            Self::Unnormalized(_) => None,
         }
     }
 }
@@ -74,20 +87,20 @@ impl Deref for SamplerKind {
     fn deref(&self) -> &Self::Target {
         match self {
             Self::Autoregressive(sampler) => sampler,
-            Self::Chains(chains) => chains,
+            Self::Unnormalized(sampler) => sampler,
         }
     }
 }
 
 /// Creates the sampler of a wave function for groups of `group` samples or chains, `move_rows` rows of connected
-/// configurations, and batches of `samples` samples. Markov chains sample |ψ|^`power`.
+/// configurations, and batches of `samples` samples.
 pub(crate) fn sampler(
     gpu: &Gpu,
     model: &dyn Model,
     wave_function: WaveFunction,
     patching: &Patching,
     [group, move_rows, samples]: [u32; 3],
-    power: f32,
+    draws: Draws,
 ) -> Result<SamplerKind> {
     Ok(match wave_function {
         WaveFunction::Autoregressive(network) => SamplerKind::Autoregressive(AutoregressiveSampler::new(
@@ -98,7 +111,11 @@ pub(crate) fn sampler(
         )?),
         WaveFunction::Unnormalized(network) => {
             let settings = model.chains().cloned().unwrap_or_default();
-            SamplerKind::Chains(Chains::new(gpu, network, settings, patching, samples, power)?)
+            let chains = match draws {
+                Draws::Own { power } => Some(Chains::new(gpu, settings, patching, samples, power as f32)?),
+                Draws::None => None,
+            };
+            SamplerKind::Unnormalized(UnnormalizedSampler::new(network, chains))
         }
     })
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::budget::{Batch, Budget, StepPartition};
 use super::buffers::{INPUT_WORDS, SampleSource, StepBuffers};
 use super::dedup::{COUNTER_STRIDE, DedupSpans};
-use super::kind::{SamplerKind, columns, sampler};
+use super::kind::{Draws, SamplerKind, columns, sampler};
 use super::tables::{HostTables, TableLimits, Tables};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, View};
@@ -29,8 +29,8 @@ pub(crate) struct LocalEnergyConfig {
     pub unique: bool,
     /// Memory budget in bytes.
     pub memory: u64,
-    /// p: Markov chains draw samples from |ψ|^p.
-    pub power: f64,
+    /// Draws of its samples.
+    pub draws: Draws,
     /// Minimum number of samples of a gradient pass, or all samples if there are fewer.
     pub least_chunk: u32,
 }
@@ -113,7 +113,7 @@ impl<'a> PipelineBuilder<'a> {
         let capacity = sizes.capacity(self.batch.rows_per_item);
         let wave_function = model.network(gpu, self.lattice, parameters, capacity)?;
         let rows = [sizes.group, capacity.move_rows, samples];
-        let sampler = sampler(gpu, model, wave_function, &self.patching, rows, config.power as f32)?;
+        let sampler = sampler(gpu, model, wave_function, &self.patching, rows, config.draws)?;
         let groups = DedupSpans::new(gpu, "groups", samples, patches, sizes.group, 0)?;
         let spans = |span| DedupSpans::new(gpu, "spans", samples, patches, span, groups.parts());
         let own_spans = self.batch.own_span(&sizes).map(spans).transpose()?;
@@ -252,12 +252,12 @@ impl LocalEnergyPipeline {
     /// # Errors
     /// As [`Plan::launch`].
     pub(crate) fn burn_in(&self, seed: u64, step: u64, trained: bool) -> Result<Option<Plan>> {
-        let Some(chains) = self.sampler.chains() else { return Ok(None) };
+        let Some((chains, network)) = self.sampler.chains() else { return Ok(None) };
         self.write_step(seed, step)?;
         chains.start(&self.gpu, &self.patching, seed, step)?;
         let mut plan = Plan::new(&self.gpu);
         self.record_cast_f16(&mut plan)?;
-        chains.record_burn_in(&mut plan, &self.buffers, trained)?;
+        chains.record_burn_in(&mut plan, network, &self.buffers, trained)?;
         Ok(Some(plan))
     }
 

@@ -2,6 +2,19 @@
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// Origin of the samples of a training step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Sampling {
+    /// The sampler of the wave function: exact draws of an autoregressive one, otherwise Markov chains.
+    #[default]
+    Own,
+    /// No samples: the sum over all configurations of the sector, with probabilities ∝ |ψ|². Energies have no statistical
+    /// error. Of configurations that differ by a symmetry of network and Hamiltonian one is computed. Up to 24 sites and
+    /// 20,000 such configurations, with stochastic reconfiguration only.
+    FullSum,
+}
+
 /// Optimizer.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Optimizer {

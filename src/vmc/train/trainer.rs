@@ -6,7 +6,7 @@ use super::advance::PartialStep;
 use super::checkpoint::Checkpoint;
 use super::known_state::KnownState;
 use super::metrics::{ArrivedStep, Magnetization, MetricsRing, StepReport, StepResults};
-use super::optimizer::Optimizer;
+use super::optimizer::{Optimizer, Sampling};
 use super::replay::Replay;
 use super::schedule::{Annealing, Schedule};
 use super::shared_views::SharedBuffers;
@@ -21,19 +21,23 @@ use crate::vmc::sr::frames::Transfers;
 use crate::vmc::sr::gram::{CHUNK, LayerList};
 use crate::vmc::sr::reconfiguration::{Reconfiguration, ReconfigurationBuffers};
 use crate::vmc::sr::report::ReconfigurationCost;
+use crate::vmc::sr::reweighting::SampleDistribution;
 use crate::vmc::sr::stages::Outcome;
 use crate::vmc::step::budget::StepPartition;
 use crate::vmc::step::buffers::{SampleSource, StepInputs};
-use crate::vmc::step::chains::Chains;
+use crate::vmc::step::enumeration::Enumeration;
 use crate::vmc::step::gradient::EnergyGradient;
+use crate::vmc::step::kind::Draws;
 use crate::vmc::step::local_energy::{LocalEnergyConfig, LocalEnergyPipeline, PipelineBuilder};
 use crate::vmc::step::tables::{SMALL, TableLimits, check_pairs};
 
 /// Settings of a [`Trainer`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainConfig {
-    /// Samples per step, B, at least 2.
+    /// Samples per step, B, at least 2; not used by a full sum.
     pub samples: usize,
+    /// Origin of the samples.
+    pub sampling: Sampling,
     /// Optimizer.
     pub optimizer: Optimizer,
     /// Learning rate of Adam, or τ of stochastic reconfiguration.
@@ -62,6 +66,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             samples: 256,
+            sampling: Sampling::default(),
             optimizer: Optimizer::Adam,
             learning_rate: 5e-4,
             schedule: Schedule::Constant,
@@ -92,8 +97,18 @@ impl TrainConfig {
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0 && self.learning_rate < 1e3) {
             return error(format!("learning rate {}; give a positive number such as 5e-4", self.learning_rate));
         }
-        if let Optimizer::StochasticReconfiguration(settings) = &self.optimizer {
-            settings.check()?;
+        match (&self.optimizer, self.sampling) {
+            (Optimizer::StochasticReconfiguration(settings), Sampling::FullSum) if settings.sampling_power != 2.0 => {
+                return error(format!(
+                    "sampling_power {}: a full sum draws no samples; leave sampling_power out",
+                    settings.sampling_power
+                ));
+            }
+            (Optimizer::StochasticReconfiguration(settings), _) => settings.check()?,
+            (Optimizer::Adam, Sampling::FullSum) => {
+                return error("a full sum requires stochastic reconfiguration; give that optimizer".into());
+            }
+            (Optimizer::Adam, Sampling::Own) => {}
         }
         self.annealing.check()?;
         match self.clip {
@@ -193,7 +208,7 @@ pub(super) fn results<'a>(
     method: &'a Method,
     counters: &'a View,
 ) -> StepResults<'a> {
-    let acceptance = pipeline.sampler.chains().map(Chains::acceptance);
+    let acceptance = pipeline.sampler.chains().map(|(chains, _)| chains.acceptance());
     StepResults { statistics: &pipeline.statistics, state: method.state(), counters, acceptance }
 }
 
@@ -208,7 +223,7 @@ impl Trainer {
         lattice: &Lattice,
         hamiltonian: &dyn Hamiltonian,
         model: &dyn Model,
-        config: TrainConfig,
+        mut config: TrainConfig,
     ) -> Result<Self> {
         config.check()?;
         if config.optimizer.sampling_power() != 2.0 && model.chains().is_none() {
@@ -224,6 +239,13 @@ impl Trainer {
         check_parameters(&layout, memory)?;
         check_pairs(hamiltonian, lattice, TableLimits::new(gpu, memory))?;
         let terms = hamiltonian.terms(lattice)?;
+        let enumeration = match config.sampling {
+            Sampling::Own => None,
+            Sampling::FullSum => Some(Enumeration::new(model, lattice, &terms)?),
+        };
+        if let Some(enumeration) = &enumeration {
+            config.samples = enumeration.members.len();
+        }
         let initial = layout.initial(config.seed);
         let parameters = Parameters::new(gpu, layout, config.precision)?;
         parameters.write(gpu, &initial)?;
@@ -231,9 +253,12 @@ impl Trainer {
         let pipeline_config = LocalEnergyConfig {
             samples: config.samples as u32,
             training: true,
-            unique: config.unique,
+            unique: config.unique && enumeration.is_none(),
             memory,
-            power: config.optimizer.sampling_power(),
+            draws: match enumeration {
+                Some(_) => Draws::None,
+                None => Draws::Own { power: config.optimizer.sampling_power() },
+            },
             least_chunk: if config.optimizer == Optimizer::Adam { 1 } else { CHUNK },
         };
         let builder = PipelineBuilder::new(gpu, lattice, &terms, model, &parameters, pipeline_config)?;
@@ -283,11 +308,18 @@ impl Trainer {
                     _ => Err(error),
                 })?;
                 let pipeline = builder.build(sizes)?;
-                pipeline.record(&mut plan, SampleSource::Drawn)?;
+                let (source, distribution) = match &enumeration {
+                    Some(enumeration) => {
+                        pipeline.write_configurations(&enumeration.configurations)?;
+                        (SampleSource::Fixed, SampleDistribution::orbits(&enumeration.members))
+                    }
+                    None => (SampleSource::Drawn, SampleDistribution::Power(settings.sampling_power)),
+                };
+                pipeline.record(&mut plan, source)?;
                 pipeline.record_own_spans(&mut plan)?;
                 let buffers = buffers(&pipeline, panels.min(most))?;
-                let method =
-                    Reconfiguration::new(&layer_list, (settings, config.clip), &pipeline, &parameters, buffers)?;
+                let settings = (settings, config.clip, distribution);
+                let method = Reconfiguration::new(&layer_list, settings, &pipeline, &parameters, buffers)?;
                 let ring = ring(&pipeline, 1)?;
                 (pipeline, Method::Reconfiguration(Box::new(method)), ring)
             }
@@ -365,7 +397,7 @@ impl Trainer {
         let inputs = self.inputs_of(step);
         self.before = match self.pipeline.sampler.chains() {
             Some(_) if self.begins => ChainsBefore::Started,
-            Some(chains) if self.replay.stops_within_steps() => {
+            Some((chains, _)) if self.replay.stops_within_steps() => {
                 ChainsBefore::Configurations(self.gpu.block_on(chains.keep(&self.gpu))?)
             }
             _ => ChainsBefore::Unchanged,
@@ -395,7 +427,7 @@ impl Trainer {
         self.pipeline.sampler.reset(&self.gpu)?;
         match (&self.before, self.pipeline.sampler.chains()) {
             (ChainsBefore::Started, _) => self.begins = true,
-            (ChainsBefore::Configurations(places), Some(chains)) => chains.restore(&self.gpu, places)?,
+            (ChainsBefore::Configurations(places), Some((chains, _))) => chains.restore(&self.gpu, places)?,
             _ => {}
         }
         self.ring.discard()
@@ -556,7 +588,7 @@ impl Trainer {
             Method::Reconfiguration(method) => method.keep(layout).await?,
         };
         let chains = match self.pipeline.sampler.chains() {
-            Some(chains) if !self.begins => chains.keep(&self.gpu).await?,
+            Some((chains, _)) if !self.begins => chains.keep(&self.gpu).await?,
             _ => Vec::new(),
         };
         Ok(Checkpoint { step: self.submitted, weights: self.weights_async().await?, optimizer, chains })
@@ -572,7 +604,7 @@ impl Trainer {
         let Checkpoint { step, weights, optimizer, chains: places } = checkpoint;
         let layout = self.parameters.layout();
         let weights = layout.flatten(weights)?;
-        let chains = self.pipeline.sampler.chains().filter(|_| !places.is_empty());
+        let chains = self.pipeline.sampler.chains().filter(|_| !places.is_empty()).map(|(chains, _)| chains);
         if let Some(chains) = chains {
             chains.check(places)?;
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ketformer::Result;
 use ketformer::run::RunSettings;
+use ketformer::vmc::{Sampling, enumerated_configurations};
 
 use super::WaveFunctionTraining;
 use crate::cli::arguments::{GroupArguments, TrainArguments};
@@ -56,8 +57,14 @@ fn of(
     command: impl FnOnce(&Problem, &Settings) -> String,
 ) -> Result<Job<WaveFunctionTraining>> {
     settings.resolve("L", Value::Extent(Extent::Sites(problem.lattice.sites() as u64)));
-    let config = train::config(&mut settings, arguments.gpu.memory)?;
-    settings.resolve("B", Value::Count(config.samples as u64));
+    let mut config = train::config(&mut settings, arguments.gpu.memory)?;
+    match config.sampling {
+        Sampling::FullSum => {
+            let Problem { model, lattice, hamiltonian, .. } = &problem;
+            config.samples = enumerated_configurations(model.as_ref(), lattice, hamiltonian.as_ref())?;
+        }
+        _ => settings.resolve("B", Value::Count(config.samples as u64)),
+    }
     let command = command(&problem, &settings);
     let training = WaveFunctionTraining { problem, config, exact: None };
     let style = OutputStyle::new(arguments.output.json, arguments.gpu.quiet);
@@ -100,7 +107,7 @@ mod tests {
     fn the_command_of_the_settings_file_asks_the_same_again() {
         let first = job("L=64 K=512 lr=1e-3 seed=None --ptf patch=2x2 --rydberg delta=1.2 --memory 1GiB --tensorboard")
             .unwrap();
-        let expected = "ketformer train L=64 K=512 Q=1 B=512 steps=50000 ";
+        let expected = "ketformer train L=64 K=512 Q=1 B=512 sampler=own steps=50000 ";
         assert!(first.command.starts_with(expected) && first.command.contains(" lr=0.001 "), "{}", first.command);
         let second = job(first.command.strip_prefix("ketformer train ").unwrap()).unwrap();
         assert_eq!(first.command, second.command);

@@ -7,7 +7,7 @@ use ketformer::Result;
 use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
 use ketformer::run::{Curve, Ending, EnergyScale, EnergySummary, PICTURE_FILE, RunSettings, Summary};
-use ketformer::vmc::{Checkpoint, StepReport, TrainConfig, Trainer};
+use ketformer::vmc::{Checkpoint, Sampling, StepReport, TrainConfig, Trainer};
 use serde_json::{Map, Value, json};
 
 use crate::cli::groups::{Problem, hamiltonian, train, wave_function};
@@ -75,7 +75,8 @@ impl Training for WaveFunctionTraining {
     }
 
     fn display(&self) -> EnergyDisplay {
-        EnergyDisplay::new(self.problem.lattice.sites(), self.config.samples, self.exact)
+        let display = EnergyDisplay::new(self.problem.lattice.sites(), self.config.samples, self.exact);
+        if self.config.sampling == Sampling::FullSum { display.of_full_sum() } else { display }
     }
 
     fn show_notes(&self) {

@@ -1,0 +1,138 @@
+//! Enumeration of the sector of a wave function: one configuration of every orbit of its symmetries.
+//!
+//! ```text
+//! Σ_σ |ψ(σ)|² x(σ) = Σ_orbits m |ψ(σ)|² x(σ)        m: members of the orbit of σ
+//! ```
+//!
+//! The sum holds if ψ and x are invariant. Symmetries of the network that the Hamiltonian lacks are not used.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Model;
+use crate::physics::{Hamiltonian, Lattice, Symmetry, Terms};
+
+use super::sector::excitations;
+
+/// Maximum number of sites, whose 2^N configurations are visited.
+const MAX_SITES: usize = 24;
+/// Maximum number of orbits.
+const MAX_ORBITS: usize = 20_000;
+
+/// One configuration of every orbit of a sector.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Enumeration {
+    /// Occupations in site order.
+    pub configurations: Vec<Vec<u8>>,
+    /// Number of members of each orbit.
+    pub members: Vec<u32>,
+}
+
+impl Enumeration {
+    /// Enumerates the sector of `model` on `lattice` up to its symmetries, as far as `terms` have them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Settings`] for more than 24 sites or 20,000 orbits; as [`Model::symmetries`] and
+    /// [`Model::exclusions`].
+    pub(crate) fn new(model: &dyn Model, lattice: &Lattice, terms: &Terms) -> Result<Self> {
+        let sites = lattice.sites();
+        let error = |found: String| {
+            let message = format!(
+                "enumeration: {found}, at most {MAX_ORBITS} on at most {MAX_SITES} sites are enumerated; use the sampler \
+                 of the wave function, or a smaller lattice"
+            );
+            Err(Error::new(ErrorKind::Settings, message))
+        };
+        if sites > MAX_SITES {
+            return error(format!("the configurations of {sites} sites are too many"));
+        }
+        let excitations = excitations(model, sites);
+        let exclusions: Vec<usize> = model.exclusions(lattice)?.iter().map(|[a, b]| 1 << a | 1 << b).collect();
+        let is_inside = |state: usize| {
+            excitations.is_none_or(|wanted| state.count_ones() == wanted)
+                && exclusions.iter().all(|pair| state & pair != *pair)
+        };
+        let generators = match exclusions.is_empty() {
+            true => invariances(model, lattice, terms)?,
+            // They need not be symmetries of the excluded pairs.
+            false => Vec::new(),
+        };
+        let mut is_known = vec![false; 1 << sites];
+        let (mut configurations, mut members) = (Vec::new(), Vec::new());
+        for state in 0..1 << sites {
+            if is_known[state] || !is_inside(state) {
+                continue;
+            }
+            let orbit = Symmetry::orbit(&generators, state);
+            orbit.iter().for_each(|member| is_known[*member] = true);
+            configurations.push((0..sites).map(|site| (state >> site & 1) as u8).collect());
+            members.push(orbit.len() as u32);
+            if members.len() > MAX_ORBITS {
+                return error(format!("more than {MAX_ORBITS} configurations differ by no symmetry of the network"));
+            }
+        }
+        Ok(Self { configurations, members })
+    }
+}
+
+/// Number of configurations of which a full sum consists ([`crate::vmc::Sampling::FullSum`]).
+///
+/// # Errors
+/// [`ErrorKind::Settings`] for more than 24 sites or 20,000 configurations; as [`Hamiltonian::terms`] and
+/// [`Model::check`].
+pub fn enumerated_configurations(model: &dyn Model, lattice: &Lattice, hamiltonian: &dyn Hamiltonian) -> Result<usize> {
+    model.check(lattice)?;
+    Ok(Enumeration::new(model, lattice, &hamiltonian.terms(lattice)?)?.members.len())
+}
+
+/// Symmetries of the network that leave `terms` invariant.
+fn invariances(model: &dyn Model, lattice: &Lattice, terms: &Terms) -> Result<Vec<Symmetry>> {
+    let all: Vec<Symmetry> = model.symmetries(lattice)?.into_iter().map(|(_, symmetry)| symmetry).collect();
+    let holds = Symmetry::of_terms(&all, terms);
+    Ok(all.into_iter().zip(holds).filter(|(_, holds)| *holds).map(|(symmetry, _)| symmetry).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Metropolis, Proposal, Ptf, Rbm, Vit};
+    use crate::physics::{Heisenberg, Patch, Tfim};
+
+    fn of(model: &dyn Model, hamiltonian: &dyn Hamiltonian, lattice: Lattice) -> Result<Enumeration> {
+        Enumeration::new(model, &lattice, &hamiltonian.terms(&lattice).unwrap())
+    }
+
+    fn vit(patch: Patch, proposal: Proposal) -> Vit {
+        let sampling = Metropolis { proposal, ..Vit::default_sampling() };
+        Vit { patch, width: 8, heads: 2, layers: 1, sampling, ..Vit::default() }
+    }
+
+    fn total(enumeration: &Enumeration) -> u32 {
+        enumeration.members.iter().sum()
+    }
+
+    /// Necklaces of 16 beads of two colors, 8 of each: 810. All necklaces of 10 beads: 108.
+    #[test]
+    fn orbits_of_translations_are_necklaces() {
+        let chain = Lattice::chain(16).periodic();
+        let necklaces = of(&vit(Patch::Line(1), Proposal::Exchange), &Heisenberg::default(), chain).unwrap();
+        assert_eq!((necklaces.members.len(), total(&necklaces)), (810, 12_870));
+        let all = of(&vit(Patch::Line(1), Proposal::Flip), &Tfim::default(), Lattice::chain(10).periodic()).unwrap();
+        assert_eq!((all.members.len(), total(&all)), (108, 1024));
+    }
+
+    #[test]
+    fn an_open_chain_and_a_network_without_symmetries_have_orbits_of_one_member() {
+        let open = of(&vit(Patch::Line(1), Proposal::Flip), &Tfim::default(), Lattice::chain(8)).unwrap();
+        assert_eq!(open.members, vec![1; 256]);
+        let metropolis = Metropolis { proposal: Proposal::Exchange, ..Metropolis::default() };
+        let rbm = Rbm { sampling: metropolis, ..Rbm::default() };
+        let chain = Lattice::chain(8).periodic();
+        assert_eq!(of(&rbm, &Heisenberg::default(), chain).unwrap().members, vec![1; 70]);
+    }
+
+    #[test]
+    fn sectors_that_are_too_large_are_refused() {
+        let message = |lattice| of(&Ptf::default(), &Tfim::default(), lattice).unwrap_err().to_string();
+        assert!(message(Lattice::chain(16)).contains("more than 20000"));
+        assert!(message(Lattice::chain(26)).contains("26 sites"));
+    }
+}
