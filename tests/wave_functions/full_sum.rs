@@ -3,7 +3,8 @@
 use ketformer::model::{Ptf, Vit};
 use ketformer::physics::{Hamiltonian, Heisenberg, Lattice, Patch, Tfim};
 use ketformer::vmc::{
-    Optimizer, Sampling, StepReport, StochasticReconfiguration, TrainConfig, Trainer, enumerated_configurations,
+    Optimizer, Sampling, SharedConfig, StepReport, StochasticReconfiguration, TrainConfig, Trainer,
+    enumerated_configurations,
 };
 
 use super::cases::{Case, cases, gpu};
@@ -23,7 +24,11 @@ fn config(settings: StochasticReconfiguration) -> TrainConfig {
 fn small() -> Vec<(Case, &'static dyn Hamiltonian)> {
     let count = |case: &Case| enumerated_configurations(&*case.model, &case.lattice, case.hamiltonian());
     let small = cases().into_iter().filter(|case| count(case).is_ok_and(|count| count <= 300));
-    let mut small: Vec<_> = small.map(|case| (case.hamiltonian(), case)).map(|(of, case)| (case, of)).collect();
+    let with_hamiltonian = |case: Case| {
+        let hamiltonian = case.hamiltonian();
+        (case, hamiltonian)
+    };
+    let mut small: Vec<_> = small.map(with_hamiltonian).collect();
     assert!(small.len() > 10, "{} cases", small.len());
     let ring = Case { name: "vit, ring of 8", lattice: ring(), model: Box::new(vit()), amplitude: 0.4 };
     small.push((ring, &Heisenberg { j1: 1.0, j2: 0.0, marshall: true }));
@@ -139,6 +144,11 @@ fn what_cannot_be_summed_is_refused() {
     let power = StochasticReconfiguration { sampling_power: 1.0, ..settings };
     assert!(refusal(config(power)).contains("leave sampling_power out"));
     let ptf = Ptf { patch: Patch::Block([5, 1]), ..Ptf::default() };
+    let mut trainer = Trainer::new(gpu(), &ring(), &Heisenberg::default(), &vit(), config(settings)).unwrap();
+    let message = trainer.set_hamiltonian(&Heisenberg { j1: 2.0, ..Heisenberg::default() }).unwrap_err().to_string();
+    assert!(message.contains("symmetries"), "{message}");
+    let message = trainer.share(&SharedConfig::default()).unwrap_err().to_string();
+    assert!(message.contains("full sum has none"), "{message}");
     let large = Trainer::new(gpu(), &Lattice::square(5, 5), &Tfim::default(), &ptf, config(settings));
     let message = large.err().expect("25 sites are refused").to_string();
     assert!(message.contains("25 sites") && message.contains("smaller lattice"), "{message}");

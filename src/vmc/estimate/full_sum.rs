@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::physics::{Hamiltonian, Lattice, Terms};
 use crate::vmc::state::State;
 use crate::vmc::step::fixed_configurations::FixedConfigurations;
-use crate::vmc::step::sector::{check_configurations, excitations};
+use crate::vmc::step::sector::{check_configurations, is_in_sector, occupations};
 
 /// Log-probabilities, phases and local energies of fixed configurations and their connected configurations.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,15 +100,9 @@ impl State<'_> {
                 format!("full sum: {sites} sites have too many configurations; use at most {MAX_SITES} sites");
             return Err(Error::new(ErrorKind::Settings, message));
         }
-        let configuration = |index: u32| (0..sites).map(|site| (index >> site & 1) as u8).collect();
-        let excitations = excitations(self.model, sites);
-        let exclusions: Vec<u32> = self.model.exclusions(self.lattice)?.iter().map(|[a, b]| 1 << a | 1 << b).collect();
-        let is_over = |index: &u32| {
-            excitations.is_none_or(|excitations| index.count_ones() == excitations)
-                && exclusions.iter().all(|pair| index & pair != *pair)
-        };
-        let states: Vec<u32> = (0..1 << sites).filter(is_over).collect();
-        let configurations: Vec<Vec<u8>> = states.iter().copied().map(configuration).collect();
+        let is_inside = is_in_sector(self.model, self.lattice)?;
+        let states: Vec<usize> = (0..1 << sites).filter(|state| is_inside(*state)).collect();
+        let configurations: Vec<Vec<u8>> = states.iter().map(|state| occupations(*state, sites)).collect();
         let LocalEnergies { mut log_p, phase, normalized, .. } = self.local_energies(&Free, &configurations)?;
         if !normalized {
             let top = log_p.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -117,7 +111,7 @@ impl State<'_> {
         }
         let of_all = |values: Vec<f64>, elsewhere: f64| {
             let mut all = vec![elsewhere; 1 << sites];
-            states.iter().zip(values).for_each(|(state, value)| all[*state as usize] = value);
+            states.iter().zip(values).for_each(|(state, value)| all[*state] = value);
             all
         };
         Ok(Amplitudes { log_p: of_all(log_p, f64::NEG_INFINITY), phase: of_all(phase, 0.0) })

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Model;
 use crate::physics::{Hamiltonian, Lattice, Symmetry, Terms};
 
-use super::sector::excitations;
+use super::sector::{is_in_sector, occupations};
 
 /// Maximum number of sites, whose 2^N configurations are visited.
 const MAX_SITES: usize = 24;
@@ -44,13 +44,8 @@ impl Enumeration {
         if sites > MAX_SITES {
             return error(format!("the configurations of {sites} sites are too many"));
         }
-        let excitations = excitations(model, sites);
-        let exclusions: Vec<usize> = model.exclusions(lattice)?.iter().map(|[a, b]| 1 << a | 1 << b).collect();
-        let is_inside = |state: usize| {
-            excitations.is_none_or(|wanted| state.count_ones() == wanted)
-                && exclusions.iter().all(|pair| state & pair != *pair)
-        };
-        let generators = match exclusions.is_empty() {
+        let is_inside = is_in_sector(model, lattice)?;
+        let generators = match model.exclusions(lattice)?.is_empty() {
             true => invariances(model, lattice, terms)?,
             // They need not be symmetries of the excluded pairs.
             false => Vec::new(),
@@ -63,7 +58,7 @@ impl Enumeration {
             }
             let orbit = Symmetry::orbit(&generators, state);
             orbit.iter().for_each(|member| is_known[*member] = true);
-            configurations.push((0..sites).map(|site| (state >> site & 1) as u8).collect());
+            configurations.push(occupations(state, sites));
             members.push(orbit.len() as u32);
             if members.len() > MAX_ORBITS {
                 return error(format!("more than {MAX_ORBITS} configurations differ by no symmetry of the network"));

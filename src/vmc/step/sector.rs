@@ -11,6 +11,24 @@ pub(crate) fn excitations(model: &dyn Model, sites: usize) -> Option<u32> {
     model.conserves_magnetization().then_some(sites as u32 / 2)
 }
 
+/// Configurations that `model` has on `lattice`, as indices of states: bit i is the occupation of site i.
+///
+/// # Errors
+/// As [`Model::exclusions`].
+pub(crate) fn is_in_sector(model: &dyn Model, lattice: &Lattice) -> Result<impl Fn(usize) -> bool + use<>> {
+    let excitations = excitations(model, lattice.sites());
+    let exclusions: Vec<usize> = model.exclusions(lattice)?.iter().map(|[a, b]| 1 << a | 1 << b).collect();
+    Ok(move |state: usize| {
+        excitations.is_none_or(|wanted| state.count_ones() == wanted)
+            && exclusions.iter().all(|pair| state & pair != *pair)
+    })
+}
+
+/// Occupations of the state with index `state`, in site order.
+pub(crate) fn occupations(state: usize, sites: usize) -> Vec<u8> {
+    (0..sites).map(|site| (state >> site & 1) as u8).collect()
+}
+
 /// Shape of the categorical head of `model`.
 pub(crate) fn head_shape(model: &dyn Model, patching: &Patching) -> CategoricalShape {
     CategoricalShape {

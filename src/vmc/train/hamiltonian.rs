@@ -1,7 +1,8 @@
 //! Change of the couplings between steps.
 
+use super::optimizer::Sampling;
 use super::trainer::Trainer;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::physics::Hamiltonian;
 use crate::vmc::step::tables::{HostTables, TableLimits};
 
@@ -11,15 +12,20 @@ impl Trainer {
     /// stay. A step that [`Trainer::advance`] recorded in part begins again.
     ///
     /// # Errors
-    /// [`ErrorKind::Settings`](crate::ErrorKind::Settings) if the terms act on other sites, the constant or the
-    /// exclusions differ, or a coupling vanishes or appears, in which case nothing is changed; as [`Trainer::new`].
+    /// [`ErrorKind::Settings`] if the terms act on other sites, the constant or the exclusions differ, or a coupling
+    /// vanishes or appears, and for [`Sampling::FullSum`], in which case nothing is changed; as [`Trainer::new`].
     pub fn set_hamiltonian(&mut self, hamiltonian: &dyn Hamiltonian) -> Result<()> {
         self.known.check()?;
+        if self.config.sampling == Sampling::FullSum {
+            let message = "Trainer::set_hamiltonian: the configurations of a full sum are those of the symmetries of its \
+                           Hamiltonian; create a Trainer for the other one";
+            return Err(Error::new(ErrorKind::Settings, message));
+        }
         let pipeline = &self.pipeline;
         let terms = hamiltonian.terms(&pipeline.patching.lattice())?;
         let limits = TableLimits::new(&self.gpu, self.config.memory.unwrap_or(self.gpu.default_memory()));
         let is_complex = pipeline.parts == 2;
-        let has_suffixes = pipeline.sampler.chains().is_none();
+        let has_suffixes = pipeline.sampler.network().is_some();
         let host = HostTables::new(&terms, &pipeline.patching, has_suffixes, is_complex, limits)?;
         pipeline.tables.write_couplings(&self.gpu, &host)?;
         self.discard_partial()

@@ -1,6 +1,7 @@
 //! Views of what an application draws: newest samples, densities, correlations, attention weights and energies, which
 //! the last launches of every step compute.
 
+use super::optimizer::Sampling;
 use super::trainer::Trainer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Plan, View};
@@ -77,6 +78,10 @@ impl Trainer {
         }
         if config.history == 0 {
             return Err(Error::new(ErrorKind::Settings, "SharedConfig::history is 0; give at least 1"));
+        }
+        if self.config.sampling == Sampling::FullSum {
+            let message = "Trainer::share averages over samples of |psi|^2, and a full sum has none; use Sampling::Own";
+            return Err(Error::new(ErrorKind::Settings, message));
         }
         let power = self.config.optimizer.sampling_power();
         if power != 2.0 {
