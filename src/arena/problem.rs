@@ -200,9 +200,9 @@ impl AttentionProblem {
 
     /// Largest allowed errors of outputs and of gradients, relative to the largest magnitude. Rounding errors of outputs,
     /// sequential sums over keys, grow as the root of their number. Scores grow as the root of the width, as do the relative
-    /// errors of the products that they are. Those of gradients add up: a key that many queries
-    /// select has a gradient of many terms that vanish but for rounding. Results of f16 are rounded to 11 bits, and kernels
-    /// for them may round probabilities as well.
+    /// errors of the products that they are. Those of gradients add up: a key that many queries select has a gradient of
+    /// many terms that vanish but for rounding. Results of f16 are rounded to 11 bits, and kernels for them may round
+    /// probabilities as well.
     pub fn tolerances(&self) -> [f64; 2] {
         let root = f64::from(self.keys).sqrt();
         let width = (f64::from(self.width) / 64.0).max(1.0);

@@ -67,11 +67,12 @@ fn forward_rule(gpu: &Gpu, shape: &GeneralShape) -> Selection {
     } else {
         requirement(gpu, shape, &SCALAR).is_some() || leaves_cores_idle(shape)
     };
+    let cluster = cluster_of(shape);
     let runs = |variant: &Variant| FORWARD_SELECTOR.unsupported_reason(gpu, shape, variant).is_none();
     if pays && shape.queries <= MOST_SPLIT_QUERIES {
         (Strategy::Tiled, 1, 1)
-    } else if !is_default(gpu) && shape.queries >= CLUSTER && runs(&cluster_of(shape)) {
-        (Strategy::Subgroup, cluster_of(shape).tile, 1)
+    } else if !is_default(gpu) && shape.queries >= CLUSTER && runs(&cluster) {
+        (Strategy::Subgroup, cluster.tile, 1)
     } else {
         rule(gpu, shape)
     }
