@@ -4,7 +4,8 @@ use ketformer::gpu::Gpu;
 use ketformer::model::{Attention, Lptf, Metropolis, Model, Proposal, Ptf, Rbm, Rnn, Subsampler, Vit, VitAttention};
 use ketformer::physics::{Lattice, Patch, Rydberg};
 use ketformer::vmc::{
-    Budget, Optimizer, SharedConfig, SharedViews, State, StepReport, StochasticReconfiguration, TrainConfig, Trainer,
+    Budget, Optimizer, SamplingPower, SharedConfig, SharedViews, State, StepReport, StochasticReconfiguration,
+    TrainConfig, Trainer,
 };
 use ketformer::wgpu::BufferUsages;
 
@@ -177,7 +178,8 @@ fn what_cannot_be_shared_is_refused() {
     let empty = SharedConfig { history: 0, ..SharedConfig::default() };
     let refused = trainer(&gpu, &ptf(), config()).share(&empty).unwrap_err().to_string();
     assert!(refused.contains("history is 0; give at least 1"), "{refused}");
-    let flat = StochasticReconfiguration { sampling_power: 1.0, ..StochasticReconfiguration::default() };
+    let flat =
+        StochasticReconfiguration { sampling_power: SamplingPower::Fixed(1.0), ..StochasticReconfiguration::default() };
     let flat = TrainConfig { optimizer: Optimizer::StochasticReconfiguration(flat), ..config() };
     let refused = trainer(&gpu, &Rbm::default(), flat).share(&SharedConfig::default()).unwrap_err().to_string();
     assert!(refused.contains("|psi|^1"), "{refused}");

@@ -3,14 +3,14 @@
 //   σ' = σ with a random site flipped, or with two random sites exchanged if they differ
 //   Δ  = log ψ(σ')/ψ(σ) = Σ_{flipped i} −2 s_i a_i + Σ_j ( log cosh θ'_j − log cosh θ_j )
 //   θ'_j = θ_j − 2 Σ_i s_i W_ij
-//   σ  ← σ' if u < e^(power·Δ)      sites, u = philox(counter = (chain, proposal, step, stream), key = seed)
+//   σ  ← σ' if u < e^(p·Δ)          sites, u = philox(counter = (chain, proposal, step, stream), key = seed)
 //
 // A subgroup owns one chain and its lanes share the hidden units, whose θ a proposal changes in O(M). restart = 1
 // resets the acceptance counts. record = 1 stores the last configuration of the chain as sample first_sample + chain,
 // if that sample exists.
 //
 // grid   chains subgroups, SUBGROUPS to a workgroup
-// reads  weight (N, M) · visible_bias (N) · step: seed (2), step number, learning rate ·
+// reads  weight (N, M) · visible_bias (N) · step: seed (2), step number, p in word 5 ·
 //        theta (window, M) and state (chains, T), of the same configurations
 // makes  theta · state · accepted (chains) · tokens (B, T)
 #import grid

@@ -6,7 +6,7 @@
 // An invocation owns one chain and sums over all of its hidden units.
 //
 // grid   ⌈chains / 64⌉ workgroups
-// reads  weight (N, M) · visible_bias (N) · step: seed (2), step number, learning rate ·
+// reads  weight (N, M) · visible_bias (N) · step: seed (2), step number, p in word 5 ·
 //        theta (window, M) and state (chains, T), of the same configurations
 // makes  theta · state · accepted (chains) · tokens (B, T)
 #import grid

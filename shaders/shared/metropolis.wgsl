@@ -1,18 +1,19 @@
 // Segment of a Markov chain of a restricted Boltzmann machine, computed by LANES lanes that share the hidden units.
 //
 // The importing file defines metropolis_total, the sum over the lanes of a chain, and metropolis_share, the value that
-// another lane of the chain holds. The stationary distribution is proportional to ψ^power.
+// another lane of the chain holds. The stationary distribution is proportional to |ψ|^p in
+// word 5 of the step, or to the fraction `stage` of that power.
 const WORDS: u32 = 2u; // spec 8 32
 const EXCHANGE: u32 = 0u; // spec 1
 struct Params {
     chains: u32, first_chain: u32, sites: u32, sites_per_patch: u32, patches: u32, hidden: u32,
     proposals: u32, first_proposal: u32, stream: u32, restart: u32, record: u32, first_sample: u32, samples: u32,
-    power: f32,
+    stage: f32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> weight: array<Weight>;            // (N, M)
 @group(0) @binding(2) var<storage, read> visible_bias: array<f32>;         // (N)
-@group(0) @binding(3) var<storage, read> step: array<u32>;                 // (4)
+@group(0) @binding(3) var<storage, read> step: array<u32>;                 // (8)
 @group(0) @binding(4) var<storage, read_write> theta: array<f32>;          // (window, M)
 @group(0) @binding(5) var<storage, read_write> state: array<u32>;          // (chains, T)
 @group(0) @binding(6) var<storage, read_write> accepted: array<u32>;       // (chains)
@@ -47,6 +48,7 @@ fn metropolis(window_chain: u32, lane: u32) {
     let start = window_chain * params.hidden;
     let first_token = chain * params.patches;
     let rounds = (params.hidden + 4u * LANES - 1u) / (4u * LANES);
+    let power = params.stage * bitcast<f32>(step[5]);
     for (var w = 0u; w < WORDS; w++) { occupied[w] = 0u; }
     for (var i = 0u; i < params.sites; i++) {
         let n = (state[first_token + i / params.sites_per_patch] >> (i % params.sites_per_patch)) & 1u;
@@ -70,7 +72,7 @@ fn metropolis(window_chain: u32, lane: u32) {
             let visible = change.x * visible_bias[sites.x] + change.y * visible_bias[sites.y];
             let log_ratio = metropolis_total(there - here) + visible;
             let possible = EXCHANGE == 0u || spins.x != spins.y;
-            if (possible && philox_uniform(words.z) < exp(params.power * log_ratio)) {
+            if (possible && philox_uniform(words.z) < exp(power * log_ratio)) {
                 for (var k = 0u; k < rounds; k++) {
                     let j = units(k, lane);
                     let x = moved(start, j, sites, change);

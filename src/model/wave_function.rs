@@ -197,7 +197,7 @@ pub struct ChainWindow {
     pub accepted: View,
     /// (B, T) u32: samples
     pub tokens: View,
-    /// (4) u32: seed (2), step number, learning rate
+    /// (8) u32: seed (2), step number; p in word 5, as f32: chains sample |ψ|^p
     pub step: View,
     /// Number of all chains.
     pub all: u32,
@@ -207,8 +207,8 @@ pub struct ChainWindow {
     pub chains: u32,
     /// B
     pub samples: u32,
-    /// p: chains sample |ψ|^p; 2 for samples of the wave function.
-    pub power: f32,
+    /// Fraction of the sampling power p in a stage of an annealed burn-in; otherwise 1.
+    pub stage: f32,
 }
 
 /// Consecutive proposals of a window of chains.

@@ -27,7 +27,7 @@ pub use step::tables::{TableLimits, check_pairs};
 pub use train::advance::Budget;
 pub use train::checkpoint::Checkpoint;
 pub use train::metrics::{Magnetization, StepReport};
-pub use train::optimizer::{Optimizer, Sampling, StochasticReconfiguration};
+pub use train::optimizer::{Optimizer, Sampling, SamplingPower, StochasticReconfiguration};
 #[cfg(not(target_arch = "wasm32"))]
 pub use train::parts::PartTime;
 pub use train::schedule::{Annealing, Schedule};

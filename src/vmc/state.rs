@@ -97,7 +97,7 @@ impl<'a> State<'a> {
             training: false,
             unique,
             memory: self.memory(),
-            draws: Draws::Own { power: 2.0 },
+            draws: Draws::Own,
             least_chunk: 1,
         };
         check_pairs(hamiltonian, self.lattice, TableLimits::new(self.gpu, config.memory))?;

@@ -3,7 +3,7 @@
 use ketformer::gpu::Gpu;
 use ketformer::model::{Model, Ptf, Rbm, Rnn};
 use ketformer::physics::{Lattice, Patch, Rydberg};
-use ketformer::vmc::{Annealing, Optimizer, StochasticReconfiguration, TrainConfig, Trainer};
+use ketformer::vmc::{Annealing, Optimizer, SamplingPower, StochasticReconfiguration, TrainConfig, Trainer};
 
 use super::{by_frames, frame, gpu, quiet_frame, results, to_rest};
 
@@ -26,7 +26,7 @@ fn frames_give_the_bits_of_the_blocking_steps() {
     let plain = StochasticReconfiguration::default();
     let momentum = StochasticReconfiguration { momentum: 0.9, ..plain };
     let annealed = TrainConfig { annealing: Annealing { start: 1.0, end: 0.0, steps: 10 }, ..config(momentum) };
-    let power = StochasticReconfiguration { sampling_power: 1.5, ..plain };
+    let power = StochasticReconfiguration { sampling_power: SamplingPower::Fixed(1.5), ..plain };
     let cases: [(&dyn Model, TrainConfig); 4] = [
         (&ptf(), annealed),
         (&ptf(), TrainConfig { memory: Some(11 << 20), ..config(plain) }),

@@ -3,7 +3,7 @@
 use ketformer::model::{Ptf, Vit};
 use ketformer::physics::{Hamiltonian, Heisenberg, Lattice, Patch, Tfim};
 use ketformer::vmc::{
-    Optimizer, Sampling, SharedConfig, StepReport, StochasticReconfiguration, TrainConfig, Trainer,
+    Optimizer, Sampling, SamplingPower, SharedConfig, StepReport, StochasticReconfiguration, TrainConfig, Trainer,
     enumerated_configurations,
 };
 
@@ -141,7 +141,7 @@ fn what_cannot_be_summed_is_refused() {
     };
     let adam = TrainConfig { optimizer: Optimizer::Adam, ..config(settings) };
     assert!(refusal(adam).contains("requires stochastic reconfiguration"));
-    let power = StochasticReconfiguration { sampling_power: 1.0, ..settings };
+    let power = StochasticReconfiguration { sampling_power: SamplingPower::Fixed(1.0), ..settings };
     assert!(refusal(config(power)).contains("leave sampling_power out"));
     let ptf = Ptf { patch: Patch::Block([5, 1]), ..Ptf::default() };
     let mut trainer = Trainer::new(gpu(), &ring(), &Heisenberg::default(), &vit(), config(settings)).unwrap();

@@ -3,7 +3,7 @@
 
 use ketformer::gpu::Gpu;
 use ketformer::model::Weights;
-use ketformer::vmc::{Optimizer, StepReport, StochasticReconfiguration, TrainConfig, Trainer};
+use ketformer::vmc::{Optimizer, SamplingPower, StepReport, StochasticReconfiguration, TrainConfig, Trainer};
 
 use super::cases::{Case, cases, gpu, kinds};
 use super::energy::{exact_local, expectation, state};
@@ -74,8 +74,11 @@ fn a_budget_is_kept() {
 
 /// Configuration that samples |ψ|^`power`.
 fn with_power(power: f64) -> TrainConfig {
-    let settings =
-        StochasticReconfiguration { sampling_power: power, ..StochasticReconfiguration::default() }.with_lambda(1e-2);
+    let settings = StochasticReconfiguration {
+        sampling_power: SamplingPower::Fixed(power),
+        ..StochasticReconfiguration::default()
+    }
+    .with_lambda(1e-2);
     TrainConfig { optimizer: Optimizer::StochasticReconfiguration(settings), ..config(0.0) }
 }
 

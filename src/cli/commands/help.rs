@@ -75,6 +75,7 @@ fn kind(key: &Key) -> String {
         KeyKind::Extent(_) => "number or sides".into(),
         KeyKind::Real(..) => "number".into(),
         KeyKind::Positive(_) => "number > 0".into(),
+        KeyKind::PositiveOr(_, word) => format!("number > 0 or {word}"),
         KeyKind::Interval(_) => "steps, time or both".into(),
         KeyKind::Seed => "whole number or None".into(),
         KeyKind::Switch => "true or false".into(),

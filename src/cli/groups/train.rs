@@ -2,7 +2,7 @@
 
 use ketformer::Result;
 use ketformer::model::Precision;
-use ketformer::vmc::{Annealing, Optimizer, Sampling, Schedule, StochasticReconfiguration, TrainConfig};
+use ketformer::vmc::{Annealing, Optimizer, Sampling, SamplingPower, Schedule, StochasticReconfiguration, TrainConfig};
 
 use super::lattice::{L, MAX_SITES};
 use crate::cli::settings::{Group, Key, KeyKind, Settings, Value, words};
@@ -22,7 +22,10 @@ pub const SCHEDULE: KeyKind = KeyKind::Choice(&words(&SCHEDULES));
 /// Returns the optimizer of a run of a number of steps.
 type MakeOptimizer = fn(&Settings, u64) -> Result<Optimizer>;
 const OPTIMIZERS: [(&str, MakeOptimizer); 2] = [("adam", |settings, _| adam(settings)), ("sr", reconfiguration)];
-const SAMPLERS: [(&str, Sampling); 2] = [("own", Sampling::Own), ("full_sum", Sampling::FullSum)];
+const SAMPLERS: [(&str, Sampling); 3] =
+    [("own", Sampling::Own), ("exact", Sampling::Exact), ("full_sum", Sampling::FullSum)];
+/// Value of `sampling_power=` for a power that follows the gradient.
+const ADAPTIVE: &str = "auto";
 /// Maximum number of steps.
 pub const MAX_STEPS: u64 = 1_000_000_000;
 
@@ -76,7 +79,8 @@ pub static GROUP: Group = Group {
             KeyKind::Choice(&words(&SAMPLERS)),
             "own",
             "",
-            "own: that of the wave function; full_sum: all configurations of its sector instead of samples (sr)",
+            "own: that of the wave function; exact: independent draws of a vit or rbm on few sites; full_sum: all \
+             configurations on few sites (sr)",
         ),
         Key::new("steps", KeyKind::Count(1, MAX_STEPS), "50000", "steps", "training steps"),
         Key::new(
@@ -124,9 +128,10 @@ pub static GROUP: Group = Group {
         ),
         Key::optional(
             "sampling_power",
-            KeyKind::Positive(2.0),
+            KeyKind::PositiveOr(2.0, ADAPTIVE),
             "",
-            "sr samples |psi|^sampling_power by Markov chains and reweights; below 2 small |psi| are sampled more (2)",
+            "sr samples a vit or rbm from |psi|^sampling_power and reweights; below 2 small |psi| are sampled more; auto \
+             follows the signal-to-noise ratio of the gradient (2)",
         )
         .formerly("power"),
         SEED,
@@ -215,7 +220,7 @@ fn annealing(settings: &mut Settings, steps: u64) -> Result<Annealing> {
 /// Adam, which has none of the settings of stochastic reconfiguration.
 fn adam(settings: &Settings) -> Result<Optimizer> {
     let others = ["lambda", "lambda_end", "momentum", "sampling_power"];
-    match others.iter().find(|key| settings.optional_real(key).is_some()) {
+    match others.iter().find(|key| settings.is_changed(key)) {
         Some(key) => Err(GROUP.error(format!("{key} belongs to optimizer=sr; give that, or leave {key} out"))),
         None => Ok(Optimizer::Adam),
     }
@@ -230,7 +235,11 @@ fn reconfiguration(settings: &Settings, steps: u64) -> Result<Optimizer> {
         lambda_end: settings.optional_real("lambda_end").unwrap_or(lambda),
         lambda_steps: steps,
         momentum: settings.optional_real("momentum").unwrap_or(default.momentum),
-        sampling_power: settings.optional_real("sampling_power").unwrap_or(default.sampling_power),
+        sampling_power: match settings.optional_real_or("sampling_power", ADAPTIVE) {
+            None => default.sampling_power,
+            Some(Some(power)) => SamplingPower::Fixed(power),
+            Some(None) => SamplingPower::Adaptive,
+        },
     };
     reconfiguration.check().map_err(|error| GROUP.error(error.to_string()))?;
     Ok(Optimizer::StochasticReconfiguration(reconfiguration))
@@ -304,7 +313,12 @@ mod tests {
             config_of("optimizer=sr lambda=0.01 lambda_end=1e-4 momentum=0.9 power=1 lr=0.1 steps=70").unwrap();
         let Optimizer::StochasticReconfiguration(settings) = config.optimizer else { panic!("{config:?}") };
         assert_eq!((settings.lambda, settings.lambda_end, settings.momentum), (0.01, 1e-4, 0.9));
-        assert_eq!(settings.sampling_power, 1.0);
+        assert_eq!(settings.sampling_power, SamplingPower::Fixed(1.0));
+        let power_of = |line: &str| config_of(line).unwrap().0.optimizer;
+        let Optimizer::StochasticReconfiguration(adaptive) = power_of("optimizer=sr sampling_power=AUTO") else {
+            panic!("optimizer=sr is stochastic reconfiguration")
+        };
+        assert_eq!(adaptive.sampling_power, SamplingPower::Adaptive);
         assert_eq!((settings.lambda_steps, config.learning_rate), (70, 0.1));
         let message = |line| config_of(line).map(|_| ()).unwrap_err().to_string();
         assert!(message("optimizer=sr lambda=0").contains("above 0"));

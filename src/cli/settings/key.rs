@@ -15,6 +15,8 @@ pub enum KeyKind {
     Real(f64, f64),
     /// A finite number above 0 and at most this maximum.
     Positive(f64),
+    /// A finite number above 0 and at most this maximum, or the word.
+    PositiveOr(f64, &'static str),
     /// An unsigned 64-bit integer, or `None` for a random one.
     Seed,
     /// `true` or `false`, in either case: Python's `True` is accepted.

@@ -142,6 +142,14 @@ impl Settings {
         }
     }
 
+    /// Number of a key of [`KeyKind::PositiveOr`] that may be absent; `Some(None)` for its `word`.
+    pub fn optional_real_or(&self, name: &str, word: &str) -> Option<Option<f64>> {
+        match self.values.get(name) {
+            Some(Value::Text(text)) if text == word => Some(None),
+            _ => self.optional_real(name).map(Some),
+        }
+    }
+
     /// Number of a key with a default.
     pub fn real(&self, name: &str) -> f64 {
         self.optional_real(name).unwrap_or_else(|| panic!("{name} is read as a number and has no default"))

@@ -13,13 +13,13 @@ pub enum Value {
     Count(u64),
     /// Value of [`KeyKind::Extent`].
     Extent(Extent),
-    /// Value of [`KeyKind::Real`] and [`KeyKind::Positive`].
+    /// Value of [`KeyKind::Real`] and [`KeyKind::Positive`], and number of [`KeyKind::PositiveOr`].
     Real(f64),
     /// Value of [`KeyKind::Switch`].
     Switch(bool),
     /// Value of [`KeyKind::Interval`].
     Interval(Interval),
-    /// Value of [`KeyKind::Choice`] and [`KeyKind::Text`].
+    /// Value of [`KeyKind::Choice`] and [`KeyKind::Text`], and word of [`KeyKind::PositiveOr`].
     Text(String),
     /// `None`, if the key allows it.
     Nothing,
@@ -120,13 +120,23 @@ impl Key {
                 Ok(number) => Ok(Value::Count(number)),
                 Err(_) => fault(format!("is not a seed; give a whole number from 0 to {}", u64::MAX)),
             },
-            KeyKind::Real(..) | KeyKind::Positive(_) => match text.parse::<f64>() {
+            KeyKind::PositiveOr(_, word) if text.eq_ignore_ascii_case(word) => Ok(Value::Text(word.into())),
+            KeyKind::Real(..) | KeyKind::Positive(_) | KeyKind::PositiveOr(..) => match text.parse::<f64>() {
                 Ok(number) if !number.is_finite() => fault(format!("is not finite; give a finite number{example}")),
-                Err(_) => fault(format!("is not a number; write it in digits{example}")),
+                Err(_) => match self.kind {
+                    KeyKind::PositiveOr(_, word) => {
+                        fault(format!("is not a number; give one in digits, or {name}={word}"))
+                    }
+                    _ => fault(format!("is not a number; write it in digits{example}")),
+                },
                 Ok(number) => match self.kind {
-                    KeyKind::Positive(_) if number <= 0.0 => fault("is too small; give a number above 0".into()),
+                    KeyKind::Positive(_) | KeyKind::PositiveOr(..) if number <= 0.0 => {
+                        fault("is too small; give a number above 0".into())
+                    }
                     KeyKind::Real(least, _) if number < least => fault(format!("is too small; give at least {least}")),
-                    KeyKind::Positive(most) | KeyKind::Real(_, most) if number > most => {
+                    KeyKind::Positive(most) | KeyKind::PositiveOr(most, _) | KeyKind::Real(_, most)
+                        if number > most =>
+                    {
                         fault(format!("is too large; give at most {most}"))
                     }
                     _ => Ok(Value::Real(number)),

@@ -57,7 +57,7 @@ impl GptTrainer {
             }
         };
         let (seed, learning_rate) = (self.config.seed, self.config.rate(step));
-        let mut words = StepInputs { seed, step, learning_rate, temperature: 0.0 }.words().to_vec();
+        let mut words = StepInputs { seed, step, learning_rate, ..StepInputs::default() }.words().to_vec();
         for (at, WeightedBatch { batch, weights }) in batches.iter().enumerate() {
             let dropout = DropoutKey { seed, batch: (step - 1) * count + at as u64 };
             words.extend(self.pass.words(batch, weights, dropout));

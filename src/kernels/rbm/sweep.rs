@@ -39,7 +39,7 @@ record! {
         pub weight: View,
         /// (N)
         pub visible_bias: View,
-        /// (4) u32: seed (2), step number, learning rate
+        /// (8) u32: seed (2), step number; p in word 5, as f32: chains sample |ψ|^p
         pub step: View,
         /// (window, M): θ of the current configurations
         pub theta: View,
@@ -77,8 +77,8 @@ pub struct SweepShape {
     pub record: Option<u32>,
     /// B
     pub samples: u32,
-    /// p: chains sample |ψ|^p; 2 for samples of the wave function.
-    pub power: f32,
+    /// Fraction of the sampling power p in a stage of an annealed burn-in; otherwise 1.
+    pub stage: f32,
 }
 
 const SUBGROUPS: &[Variant] = &[
@@ -186,7 +186,7 @@ impl RbmSweep {
             bindings: &bind!(
                 self.weight[n * m],
                 self.visible_bias[n],
-                self.step[4],
+                self.step[8],
                 self.theta[window * m],
                 self.state[all * t],
                 self.accepted[all],
@@ -206,7 +206,7 @@ impl RbmSweep {
                 ("record", u32::from(shape.record.is_some()).into()),
                 ("first_sample", shape.record.unwrap_or(0).into()),
                 ("samples", shape.samples.into()),
-                ("power", shape.power.into()),
+                ("stage", shape.stage.into()),
             ],
             groups,
             cost: Cost {

@@ -42,8 +42,8 @@ pub struct ChainShape {
     pub record: Option<u32>,
     /// B
     pub samples: u32,
-    /// p: chains sample |ψ|^p; 2 for samples of the wave function.
-    pub power: f32,
+    /// Fraction of the sampling power p in a stage of an annealed burn-in; otherwise 1.
+    pub stage: f32,
 }
 
 /// Proposals of a window of chains.
@@ -57,7 +57,7 @@ pub struct MetropolisPropose {
     pub count: u32,
     /// Whether changes exchange two sites, which must differ.
     pub exchange: bool,
-    /// (4) u32: seed (2), step number, learning rate
+    /// (8) u32: seed (2), step number; p in word 5, as f32: chains sample |ψ|^p
     pub step: View,
     /// (chains) u32: number of proposals already made in the stretch
     pub progress: View,
@@ -80,7 +80,7 @@ impl MetropolisPropose {
             bindings: &bind!(
                 self.state[all * t],
                 self.changes[4 * changes],
-                self.step[4],
+                self.step[8],
                 self.progress[chains],
                 self.proposed[chains * t],
                 self.threshold[chains]
@@ -92,7 +92,7 @@ impl MetropolisPropose {
                 ("changes", self.count.into()),
                 ("first_proposal", shape.first_proposal.into()),
                 ("stream", (shape.stream as u32).into()),
-                ("power", shape.power.into()),
+                ("stage", shape.stage.into()),
             ],
             groups: Rows::from(shape.chains).groups(64, 1),
             cost: Cost { flops: 0.0, bytes: 8.0 * (chains * (t + 1)) as f64 },

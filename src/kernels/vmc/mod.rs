@@ -5,6 +5,7 @@ pub(crate) mod cases;
 pub mod connected;
 pub mod dedup;
 pub mod energy;
+pub mod enumerated;
 pub mod exclusions;
 pub mod free_energy;
 pub mod history;

@@ -173,7 +173,7 @@ impl Unnormalized for RbmNetwork {
             restart: stretch.first == 0,
             record: stretch.record,
             samples: chains.samples,
-            power: chains.power,
+            stage: chains.stage,
         };
         sweep.record(plan, &shape)
     }

@@ -78,7 +78,7 @@ impl Chains {
             restart: stretch.first == 0,
             record: stretch.record,
             samples: window.samples,
-            power: window.power,
+            stage: window.stage,
         }
     }
 

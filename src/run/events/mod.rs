@@ -167,6 +167,8 @@ mod tests {
             unique: 17,
             acceptance: Some(0.75),
             accepted: true,
+            is_shortening: false,
+            sampling_power: Some(1.25),
             reconfiguration: Some(reconfiguration),
             seconds: 2.0,
         }
@@ -205,7 +207,7 @@ mod tests {
         events.sync().unwrap();
         let [file] = files(&folder).try_into().unwrap();
         assert_eq!(steps(&file, 1).iter().map(|(step, _)| *step).collect::<Vec<_>>(), [1, 2]);
-        let all: [(&str, f32); 18] = [
+        let all: [(&str, f32); 20] = [
             ("energy/per_site", -2.0),
             ("energy/error_per_site", (0.3 / 4.0) as f32),
             ("energy/variance", (0.1 + 0.2) as f32),
@@ -219,6 +221,8 @@ mod tests {
             ("training/learning_rate", 5e-4),
             ("training/temperature", 0.5),
             ("training/accepted", 1.0),
+            ("training/shortening", 0.0),
+            ("sampling/power", 1.25),
             ("reconfiguration/condition", 1e3),
             ("reconfiguration/residual", 1e-12),
             ("reconfiguration/lambda", 0.0),

@@ -9,7 +9,7 @@ use crate::model::Model;
 use crate::physics::Hamiltonian;
 use crate::vmc::state::{SampleConfig, State};
 use crate::vmc::statistics::{BatchLayout, ChainReport, Concentration, NEEDED_LENGTH, place, v_score};
-use crate::vmc::step::buffers::SampleSource;
+use crate::vmc::step::buffers::{SampleSource, StepInputs};
 
 /// Checks that there are enough samples for an error bar.
 ///
@@ -122,7 +122,7 @@ impl State<'_> {
             if left == 0 {
                 break;
             }
-            pipeline.write_step(seed, step)?;
+            pipeline.write_step(StepInputs::of_samples(seed, step))?;
             plan.run_async().await?;
             if let Some((chains, _)) = pipeline.sampler.chains() {
                 accepted.resize(chains.count as usize, 0);

@@ -14,7 +14,7 @@ use crate::kernels::vmc::rows::rows_reference;
 use crate::model::{Autoregressive, LargeRows, SuffixBatch};
 use crate::physics::Hamiltonian;
 use crate::vmc::state::State;
-use crate::vmc::step::buffers::SampleSource;
+use crate::vmc::step::buffers::{SampleSource, StepInputs};
 use crate::vmc::step::local_energy::LocalEnergyPipeline;
 use crate::vmc::step::sector::head_shape;
 
@@ -79,7 +79,7 @@ impl Passes {
             return Err(Error::new(ErrorKind::Memory, message));
         }
         gpu.block_on(pipeline.restart(seed, 0, false))?;
-        pipeline.write_step(seed, 0)?;
+        pipeline.write_step(StepInputs::of_samples(seed, 0))?;
         let mut sampling = Plan::new(gpu);
         pipeline.record_draws(&mut sampling, SampleSource::Drawn)?;
         sampling.run()?;

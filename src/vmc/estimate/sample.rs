@@ -5,7 +5,7 @@ use super::full_sum::Free;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Plan;
 use crate::vmc::state::{SampleConfig, State};
-use crate::vmc::step::buffers::SampleSource;
+use crate::vmc::step::buffers::{SampleSource, StepInputs};
 
 /// Samples of P(σ) = |ψ(σ)|²: independent, or from Markov chains if the wave function is unnormalized.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +53,7 @@ impl State<'_> {
             if left == 0 {
                 break;
             }
-            pipeline.write_step(seed, step)?;
+            pipeline.write_step(StepInputs::of_samples(seed, step))?;
             plan.run_async().await?;
             let count = left.min(chunk);
             let tokens: Vec<u32> = pipeline.tokens.read_async(self.gpu, count * t).await?;

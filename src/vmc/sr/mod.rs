@@ -37,5 +37,7 @@ pub(super) mod gram;
 pub(super) mod reconfiguration;
 pub(super) mod report;
 pub(super) mod reweighting;
+mod sampling_power;
 pub(super) mod stages;
+mod step_control;
 mod system;

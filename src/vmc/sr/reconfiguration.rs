@@ -6,19 +6,23 @@ use super::gram::{GramSamples, LayerList, ProductBuffers, Products};
 use super::report::ReconfigurationCost;
 use super::reweighting::SampleDistribution;
 use super::stages::{Next, Outcome, Stage};
+use super::step_control::StepControl;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::gram::{DirectionStep, DirectionUpdate};
 use crate::kernels::nn::adam::{Adam, record_square};
-use crate::model::{Layout, Parameters, Weights};
+use crate::model::{Layout, Parameters, Tensor, Weights};
 use crate::vmc::step::buffers::StepInputs;
 use crate::vmc::step::local_energy::LocalEnergyPipeline;
 use crate::vmc::train::checkpoint::{named, of_prefix};
-use crate::vmc::train::optimizer::StochasticReconfiguration;
+use crate::vmc::train::optimizer::{SamplingPower, StochasticReconfiguration};
 use crate::vmc::train::replay::Replay;
 
 /// Prefix of the names of the direction's tensors in a checkpoint.
 const DIRECTION: &str = "sr.direction.";
+/// Names of the tensors of the step control and of the sampling power in a checkpoint.
+const CONTROL: &str = "sr.control";
+const POWER: &str = "sr.sampling_power";
 
 /// Buffers of stochastic reconfiguration in addition to those of the local-energy pipeline.
 pub(crate) struct ReconfigurationBuffers {
@@ -63,8 +67,8 @@ pub(crate) struct Reconfiguration {
     /// Distribution of the samples.
     pub(super) distribution: SampleDistribution,
     pub(super) products: Products,
-    /// φ, with momentum only.
-    direction: Option<Buffer>,
+    /// φ
+    direction: View,
     pub(super) part: Buffer,
     pub(super) blocks: usize,
     /// θ ← θ + length · φ
@@ -73,6 +77,9 @@ pub(crate) struct Reconfiguration {
     /// (8) zeros, in place of the state of Adam.
     pub state: Buffer,
     pub(super) cost: Cell<ReconfigurationCost>,
+    pub(super) control: Cell<StepControl>,
+    /// p of the next step.
+    pub(super) power: Cell<f32>,
 }
 
 impl Reconfiguration {
@@ -108,28 +115,31 @@ impl Reconfiguration {
             patches: pipeline.patches(),
             chunk: pipeline.sizes.training,
         };
-        let view = direction.as_ref().map(Buffer::view);
-        let mut products = Products::new(layer_list, &samples, products, view.as_ref())?;
+        let momentum = direction.as_ref().map(Buffer::view);
+        let mut products = Products::new(layer_list, &samples, products, momentum.as_ref())?;
         let count = parameters.layout().elements() as u32;
-        let along = view.unwrap_or(parameters.gradient());
+        // Without momentum, nothing but the next direction replaces the gradient.
+        let direction = momentum.clone().unwrap_or(parameters.gradient());
         let plan = products.combine();
         plan.scope("update");
         plan.keep_together();
-        if let Some(direction) = &direction {
-            let update = DirectionUpdate { gradient: parameters.gradient(), direction: direction.view() };
+        if let Some(direction) = momentum {
+            let update = DirectionUpdate { gradient: parameters.gradient(), direction };
             update.record(plan, count, settings.momentum as f32)?;
         }
-        record_square(plan, [&along, &part], count)?;
+        record_square(plan, [&direction, &part], count)?;
         let mut step = Plan::new(gpu);
         step.scope("update");
         let words = pipeline.step.view();
-        DirectionStep { direction: along, step: words.clone(), parameters: parameters.values() }
+        DirectionStep { direction: direction.clone(), step: words.clone(), parameters: parameters.values() }
             .record(&mut step, count)?;
         let (passes, gram, apply) = products.cost();
         let (parameters, additions) = (parameters.layout().parameters(), layer_list.additions());
         let cost = ReconfigurationCost { parameters, passes, additions, gram, apply, ..ReconfigurationCost::default() };
         Ok(Self {
             cost: Cell::new(cost),
+            control: Cell::default(),
+            power: Cell::new(settings.sampling_power.first()),
             gpu: gpu.clone(),
             settings,
             clip,
@@ -144,14 +154,34 @@ impl Reconfiguration {
         })
     }
 
-    /// The direction of the previous step, if there is one.
-    pub(super) fn direction(&self) -> Vec<View> {
-        self.direction.iter().map(Buffer::view).collect()
+    /// The direction of the previous step.
+    pub(super) fn direction(&self) -> &View {
+        &self.direction
     }
 
-    /// Resets the direction of the previous step to zero.
+    /// p: the samples of the next step are drawn from |ψ|^p.
+    pub(crate) fn sampling_power(&self) -> f64 {
+        self.power.get().into()
+    }
+
+    /// Whether p changes with the steps.
+    pub(super) fn adapts_power(&self) -> bool {
+        self.settings.sampling_power == SamplingPower::Adaptive
+    }
+
+    /// Forgets the energies of the previous steps, with which the next ones are not to be compared.
+    pub(crate) fn forget_energies(&self) {
+        let mut control = self.control.get();
+        control.judge(f64::NAN, f64::NAN);
+        control.updated(0.0);
+        self.control.set(control);
+    }
+
+    /// Forgets the previous steps.
     pub(crate) fn forget(&self) -> Result<()> {
-        self.direction().iter().try_for_each(|direction| self.clear(direction))
+        self.control.take();
+        self.power.set(self.settings.sampling_power.first());
+        self.clear(&self.direction)
     }
 
     fn clear(&self, view: &View) -> Result<()> {
@@ -160,18 +190,32 @@ impl Reconfiguration {
 
     /// Returns the state that later steps depend on.
     pub(crate) async fn keep(&self, layout: &Layout) -> Result<Weights> {
-        let Some(direction) = &self.direction else { return Ok(Weights::default()) };
-        let flat = direction.read_async(&self.gpu, layout.elements() as usize).await?;
-        Ok(Weights { tensors: named(DIRECTION, layout.unflatten(&flat)) })
+        let flat = self.direction.read_async(&self.gpu, layout.elements() as usize).await?;
+        let mut tensors = named(DIRECTION, layout.unflatten(&flat));
+        tensors.insert(CONTROL.into(), self.control.get().tensor());
+        if self.adapts_power() {
+            tensors.insert(POWER.into(), Tensor { shape: vec![1], values: vec![self.power.get()] });
+        }
+        Ok(Weights { tensors })
     }
 
     /// Restores the state returned by [`Reconfiguration::keep`].
     ///
     /// # Errors
-    /// [`ErrorKind::Weights`] if `kept` has no direction or is of another model.
+    /// [`ErrorKind::Weights`] if `kept` is not a state of stochastic reconfiguration or is of another model.
     pub(crate) fn restore(&self, layout: &Layout, kept: &Weights) -> Result<()> {
-        let Some(direction) = &self.direction else { return Ok(()) };
-        direction.write(&self.gpu, &layout.flatten(&of_prefix(DIRECTION, kept))?)
+        let missing = |name: &str| {
+            let message = format!("the checkpoint has no `{name}` of optimizer=sr; give the settings of its run");
+            Error::new(ErrorKind::Weights, message)
+        };
+        let direction = layout.flatten(&of_prefix(DIRECTION, kept))?;
+        let control = kept.tensors.get(CONTROL).and_then(StepControl::of_tensor).ok_or_else(|| missing(CONTROL))?;
+        if self.adapts_power() {
+            let power = kept.tensors.get(POWER).and_then(|tensor| tensor.values.first().copied());
+            self.power.set(power.ok_or_else(|| missing(POWER))?);
+        }
+        self.control.set(control);
+        self.direction.write(&self.gpu, &direction)
     }
 
     /// Solves the linear system of the last batch and updates the parameters, unless a number is not finite. At a
@@ -209,7 +253,7 @@ impl Reconfiguration {
         for plan in plans {
             // The update is complete or was not begun.
             let is_complete = match stage {
-                Stage::Update { .. } => plan.run().map(|()| true)?,
+                Stage::Update { .. } | Stage::Shortening { .. } => plan.run().map(|()| true)?,
                 _ => replay.run(plan)?,
             };
             if !is_complete {

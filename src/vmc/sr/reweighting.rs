@@ -12,8 +12,8 @@ use crate::kernels::vmc::energy::{COLUMNS, Column};
 
 /// Distribution of the samples of a step.
 pub(crate) enum SampleDistribution {
-    /// |ψ|^p
-    Power(f64),
+    /// |ψ|^p, with p of the step.
+    Power,
     /// One configuration of every orbit of a sector, with the logarithms of the numbers of their members.
     Orbits(Vec<f64>),
 }
@@ -24,15 +24,15 @@ impl SampleDistribution {
         Self::Orbits(members.iter().map(|members| f64::from(*members).ln()).collect())
     }
 
-    /// Whether samples have weights.
-    pub(crate) fn is_reweighted(&self) -> bool {
-        !matches!(self, Self::Power(power) if *power == 2.0)
+    /// Whether samples have weights if p = `power`.
+    pub(crate) fn is_reweighted(&self, power: f64) -> bool {
+        !matches!(self, Self::Power if power == 2.0)
     }
 
-    /// Weights of samples with the given log |ψ|²; `None` if all are equal.
-    pub(crate) fn reweighting(&self, log_p: &[f64]) -> Option<Reweighting> {
-        self.is_reweighted().then(|| match self {
-            Self::Power(power) => Reweighting::of(log_p, *power),
+    /// Weights of samples with the given log |ψ|² that were drawn with p = `power`; `None` if all are equal.
+    pub(crate) fn reweighting(&self, log_p: &[f64], power: f64) -> Option<Reweighting> {
+        self.is_reweighted(power).then(|| match self {
+            Self::Power => Reweighting::of(log_p, power),
             Self::Orbits(members) => {
                 let log_weights = log_p.iter().zip(members).map(|(log_p, members)| log_p + members);
                 Reweighting { is_complete: true, ..Reweighting::from_logarithms(log_weights.collect()) }
@@ -70,6 +70,11 @@ impl Reweighting {
         let weights: Vec<f64> = logarithms.iter().map(|logarithm| (logarithm - level).exp()).collect();
         let total: f64 = weights.iter().sum();
         Self { weights: weights.into_iter().map(|weight| weight / total).collect(), is_complete: false }
+    }
+
+    /// Whether the samples are all configurations, so that sums over them have no statistical error.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
     /// Weight of sample `b`.

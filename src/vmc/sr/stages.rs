@@ -7,6 +7,7 @@ use super::gram::{Solution, right_side};
 use super::reconfiguration::Reconfiguration;
 use super::report::{ReconfigurationCost, ReconfigurationReport};
 use super::reweighting::{Reweighted, Reweighting};
+use super::sampling_power::{self, PowerSamples};
 use super::system::{LinearSystem, Sampled, Solved};
 use crate::error::Result;
 use crate::gpu::{Plan, View};
@@ -24,6 +25,8 @@ pub(crate) enum Stage {
     Direction(Solved, Solution),
     /// The parameter update. `solved` is when the system was solved.
     Update { outcome: Outcome, length: f32, solved: Instant },
+    /// Half of the last update is taken back, because it raised the energy.
+    Shortening { outcome: Outcome, length: f32 },
     /// A direction that is not finite is forgotten.
     Rejection(Outcome),
 }
@@ -40,8 +43,10 @@ pub(crate) enum Next {
 pub(crate) struct Outcome {
     /// Norm of the gradient of the energy.
     pub gradient_norm: f64,
-    /// `None` if the step was rejected.
+    /// `None` if the step was rejected, or shortened the previous one.
     pub report: Option<ReconfigurationReport>,
+    /// Whether the step shortened the previous one.
+    pub is_shortening: bool,
     /// `None` if all samples have equal weights.
     pub reweighted: Option<Reweighted>,
     /// When the step's sampling had ended.
@@ -51,7 +56,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Outcome of a rejected step.
     fn rejected(sampled: &Sampled, gradient_norm: f64) -> Self {
-        Self { gradient_norm, report: None, reweighted: sampled.reweighted, begun: sampled.begun }
+        Self { gradient_norm, report: None, is_shortening: false, reweighted: sampled.reweighted, begun: sampled.begun }
     }
 }
 
@@ -95,11 +100,11 @@ impl Reconfiguration {
                 let writes = self.products.combination(&solution.values, &solved.sampled.root)?;
                 Ok(StageInputs { writes, ..StageInputs::default() })
             }
-            Stage::Update { length, .. } => {
+            Stage::Update { length, .. } | Stage::Shortening { length, .. } => {
                 let words = vec![0, 0, 0, length.to_bits()];
                 Ok(StageInputs { writes: vec![(self.words.clone(), words)], ..StageInputs::default() })
             }
-            Stage::Rejection(_) => Ok(StageInputs { zeros: self.direction(), ..StageInputs::default() }),
+            Stage::Rejection(_) => Ok(StageInputs { zeros: vec![self.direction().clone()], ..StageInputs::default() }),
         }
     }
 
@@ -110,7 +115,7 @@ impl Reconfiguration {
             Stage::Samples { .. } | Stage::Rejection(_) => (0, &[]),
             Stage::Products(_) => (0, passes),
             Stage::Direction(..) => (passes.len(), std::slice::from_ref(self.products.combined())),
-            Stage::Update { .. } => (passes.len() + 1, std::slice::from_ref(&self.step)),
+            Stage::Update { .. } | Stage::Shortening { .. } => (passes.len() + 1, std::slice::from_ref(&self.step)),
         }
     }
 
@@ -126,13 +131,14 @@ impl Reconfiguration {
                 let of_span = [(spans.count.view(), samples), (spans.sample_of.view(), samples)];
                 let unique = (spans.counter(&pipeline.live, 0)?, 1);
                 let log_p = (pipeline.log_p.view(), samples * pipeline.columns as usize);
-                let needs_log_p = self.distribution.is_reweighted() || inputs.temperature != 0.0;
+                let is_reweighted = self.distribution.is_reweighted(inputs.sampling_power);
+                let needs_log_p = is_reweighted || self.adapts_power() || inputs.temperature != 0.0;
                 let all = [values, dedup_of, unique].into_iter().chain(of_span);
                 Ok(all.chain(needs_log_p.then_some(log_p)).collect())
             }
             Stage::Products(sampled) => Ok(self.products.to_read(sampled.root.len())),
             Stage::Direction(..) => Ok(vec![(self.part.view(), self.blocks)]),
-            Stage::Update { .. } | Stage::Rejection(_) => Ok(Vec::new()),
+            Stage::Update { .. } | Stage::Shortening { .. } | Stage::Rejection(_) => Ok(Vec::new()),
         }
     }
 
@@ -154,9 +160,19 @@ impl Reconfiguration {
         match stage {
             Stage::Samples { inputs, begun } => {
                 let sampled = self.sampled(pipeline, (inputs, begun), &words);
-                match sampled.right.iter().all(|f| f.is_finite()) {
-                    true => Next::Stage(Stage::Products(sampled)),
-                    false => Next::Done(Outcome::rejected(&sampled, f64::NAN)),
+                if !sampled.right.iter().all(|f| f.is_finite()) {
+                    return Next::Done(Outcome::rejected(&sampled, f64::NAN));
+                }
+                let mut control = self.control.get();
+                let [energy, error] = sampled.energy;
+                let correction = control.judge(energy, error);
+                self.control.set(control);
+                match correction {
+                    Some(length) => {
+                        let outcome = Outcome { is_shortening: true, ..Outcome::rejected(&sampled, f64::NAN) };
+                        Next::Stage(Stage::Shortening { outcome, length })
+                    }
+                    None => Next::Stage(Stage::Products(sampled)),
                 }
             }
             Stage::Products(sampled) => {
@@ -174,7 +190,7 @@ impl Reconfiguration {
                 self.cost.set(ReconfigurationCost { apply_seconds, ..self.cost.get() });
                 Next::Done(outcome)
             }
-            Stage::Rejection(outcome) => Next::Done(outcome),
+            Stage::Shortening { outcome, .. } | Stage::Rejection(outcome) => Next::Done(outcome),
         }
     }
 
@@ -189,37 +205,58 @@ impl Reconfiguration {
         let values = pipeline.rows_of_values(bytemuck::cast_slice(values), dedup_of);
         let log_p = words.get(5).map(|log_p| sums_of_rows(bytemuck::cast_slice(log_p), pipeline.columns));
         let log_p = log_p.unwrap_or_default();
-        let reweighting = self.distribution.reweighting(&log_p);
+        let reweighting = self.distribution.reweighting(&log_p, inputs.sampling_power);
         let unique = unique[0] as usize;
         let even = 1.0 / f64::from(pipeline.samples);
         let weight = |sample: u32| reweighting.as_ref().map_or(even, |of| of.weight(sample as usize));
         let (count, sample_of) = (&count[..unique], &sample_of[..unique]);
         let weights = count.iter().zip(sample_of).map(|(count, sample)| f64::from(*count) * weight(*sample));
         let root: Vec<f64> = weights.map(f64::sqrt).collect();
+        let power = self.adapts_power().then(|| PowerSamples {
+            counts: count.iter().map(|count| f64::from(*count)).collect(),
+            log_amplitudes: sample_of.iter().map(|sample| 0.5 * log_p[*sample as usize]).collect(),
+        });
         let StepInputs { temperature, .. } = inputs;
         let entropy = |sample: u32| match temperature == 0.0 {
             true => 0.0,
             false => temperature * log_p[sample as usize],
         };
-        let mut right = Vec::new();
+        let (mut right, mut mean) = (Vec::new(), f64::NAN);
         for column in [Column::Energy, Column::ImaginaryEnergy].into_iter().take(pipeline.parts as usize) {
             let entropy = |sample: u32| if column == Column::Energy { entropy(sample) } else { 0.0 };
             let energy = |sample: &u32| column.of(&values[*sample as usize]) + entropy(*sample);
-            right.extend(right_side(&sample_of.iter().map(energy).collect::<Vec<_>>(), &root));
+            let energies: Vec<f64> = sample_of.iter().map(energy).collect();
+            if column == Column::Energy {
+                mean = root.iter().zip(&energies).map(|(root, energy)| root * root * energy).sum();
+            }
+            right.extend(right_side(&energies, &root));
         }
+        // f² = 4 w² / weight · (E − Ē)², where a weight w of `count` draws has the error of `count` terms.
+        let squares =
+            right.iter().zip(&root).zip(count).map(|((f, root), count)| (f * root).powi(2) / f64::from(*count));
+        let is_complete = reweighting.as_ref().is_some_and(Reweighting::is_complete);
+        let error = if is_complete { 0.0 } else { 0.5 * squares.sum::<f64>().sqrt() };
+        // Free energies of different temperatures are not compared.
+        let energy = if temperature == 0.0 { [mean, error] } else { [f64::NAN; 2] };
         let reweighted = reweighting.as_ref().map(|of| of.statistics(&values));
         let effective_samples = reweighting.as_ref().map_or(pipeline.samples.into(), Reweighting::effective_samples);
-        Sampled { inputs, root, right, reweighted, effective_samples, begun }
+        Sampled { inputs, root, right, reweighted, effective_samples, energy, power, begun }
     }
 
     /// The update along a direction of norm `norm`, which the maximum norm of an update shortens.
     fn update(&self, solved: &Solved, solution: &Solution, norm: f64) -> Stage {
-        let Solved { sampled, gradient_norm, gram_seconds, solve_seconds, .. } = solved;
+        let Solved { sampled, gradient_norm, change, power_slope, gram_seconds, solve_seconds, .. } = solved;
         if !norm.is_finite() {
             return Stage::Rejection(Outcome::rejected(sampled, *gradient_norm));
         }
-        let rate = sampled.inputs.learning_rate;
+        let mut control = self.control.get();
+        let rate = control.rate(sampled.inputs.learning_rate, *change);
         let length = self.clip.map_or(rate, |clip| rate.min(clip / norm.max(f64::MIN_POSITIVE)));
+        control.updated(length as f32);
+        self.control.set(control);
+        if let Some(slope) = power_slope {
+            self.power.set(sampling_power::next(self.power.get(), *slope));
+        }
         self.cost.set(ReconfigurationCost {
             rows: sampled.right.len(),
             gram_seconds: *gram_seconds,

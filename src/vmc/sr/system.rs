@@ -4,6 +4,7 @@ use web_time::Instant;
 
 use super::gram::{ProductWords, Solution};
 use super::reweighting::Reweighted;
+use super::sampling_power::PowerSamples;
 use crate::error::Result;
 use crate::vmc::step::buffers::StepInputs;
 
@@ -18,6 +19,10 @@ pub(crate) struct Sampled {
     pub reweighted: Option<Reweighted>,
     /// Effective number of samples of |ψ|².
     pub effective_samples: f64,
+    /// Mean energy with its standard error; NaN at a temperature above zero.
+    pub energy: [f64; 2],
+    /// If the sampling power follows the gradient.
+    pub power: Option<PowerSamples>,
     /// When the step's sampling had ended.
     pub begun: Instant,
 }
@@ -36,6 +41,10 @@ pub(crate) struct Solved {
     pub sampled: Sampled,
     /// Norm of the gradient of the energy.
     pub gradient_norm: f64,
+    /// Norm of X φ, by which a step of unit length changes log ψ.
+    pub change: f64,
+    /// Derivative of the signal-to-noise ratio of the gradient by the sampling power.
+    pub power_slope: Option<f64>,
     /// `None` if a number is not finite.
     pub solution: Option<Solution>,
     /// Wall time until the matrix was known, and of its solution.
@@ -57,12 +66,18 @@ impl LinearSystem {
         let squared: f64 = gram.product(right).iter().zip(right).map(|(g, f)| g * f).sum();
         // Rounding can make it negative.
         let gradient_norm = if squared.is_finite() { squared.max(0.0).sqrt() } else { f64::NAN };
+        let power_slope = sampled.power.as_ref().and_then(|power| power.slope(root, right, &gram));
         let along = products.along(root);
         let summed = Instant::now();
-        let right: Vec<f64> = right.iter().zip(&along).map(|(f, along)| f - momentum * along).collect();
-        let solution = gram.solve(&right, lambda);
+        let reduced: Vec<f64> = right.iter().zip(&along).map(|(f, along)| f - momentum * along).collect();
+        let solution = gram.solve(&reduced, lambda);
+        // X φ = G v + μ X φ_before = f − λ v
+        let change = solution.as_ref().map_or(f64::NAN, |solution| {
+            let changes = right.iter().zip(&solution.values).map(|(f, v)| (f - lambda * v).powi(2));
+            changes.sum::<f64>().sqrt()
+        });
         let end = Instant::now();
         let (gram_seconds, solve_seconds) = ((summed - sampled.begun).as_secs_f64(), (end - summed).as_secs_f64());
-        Ok(Solved { sampled, gradient_norm, solution, gram_seconds, solve_seconds, end })
+        Ok(Solved { sampled, gradient_norm, change, power_slope, solution, gram_seconds, solve_seconds, end })
     }
 }

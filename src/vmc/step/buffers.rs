@@ -26,16 +26,24 @@ pub(crate) struct StepInputs {
     pub step: u64,
     pub learning_rate: f64,
     pub temperature: f64,
+    /// p: samples of an unnormalized wave function are drawn from |ψ|^p.
+    pub sampling_power: f64,
 }
 
-/// Words of [`StepInputs`] on the device: seed (2), step number, learning rate, temperature, and zeros.
+/// Words of [`StepInputs`] on the device: seed (2), step number, learning rate, temperature, p, and zeros.
 pub(crate) const INPUT_WORDS: u64 = 8;
 
 impl StepInputs {
+    /// Inputs of a batch of samples of |ψ|² without an update.
+    pub(crate) fn of_samples(seed: u64, step: u64) -> Self {
+        Self { seed, step, sampling_power: 2.0, ..Self::default() }
+    }
+
     /// Returns the inputs in the layout of the kernels.
     pub(crate) fn words(&self) -> [u32; INPUT_WORDS as usize] {
-        let [rate, temperature] = [self.learning_rate, self.temperature].map(|value| (value as f32).to_bits());
-        [self.seed as u32, (self.seed >> 32) as u32, self.step as u32, rate, temperature, 0, 0, 0]
+        let numbers = [self.learning_rate, self.temperature, self.sampling_power];
+        let [rate, temperature, power] = numbers.map(|value| (value as f32).to_bits());
+        [self.seed as u32, (self.seed >> 32) as u32, self.step as u32, rate, temperature, power, 0, 0]
     }
 }
 
@@ -63,7 +71,7 @@ pub(crate) struct StepBuffers {
     pub live: Buffer,
     /// Element of the last counter.
     pub own_counter: u64,
-    /// (8) words: seed (2), step number, learning rate, temperature, and zeros
+    /// (8) words: seed (2), step number, learning rate, temperature, p, and zeros
     pub step: Buffer,
     /// (B, M, parts) of a group
     pub ratio: Buffer,
@@ -91,12 +99,12 @@ impl StepBuffers {
         })
     }
 
-    /// Writes seed and step number, with a learning rate and a temperature of 0.
+    /// Writes the inputs of a step.
     ///
     /// # Errors
     /// As [`View::write`].
-    pub(crate) fn write_step(&self, seed: u64, step: u64) -> Result<()> {
-        self.step.write(&self.gpu, &StepInputs { seed, step, learning_rate: 0.0, temperature: 0.0 }.words())
+    pub(crate) fn write_step(&self, inputs: StepInputs) -> Result<()> {
+        self.step.write(&self.gpu, &inputs.words())
     }
 
     /// Writes the first configurations, each of N occupations in site order.

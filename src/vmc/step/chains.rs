@@ -27,8 +27,6 @@ pub(crate) struct Chains {
     pub count: u32,
     /// Samples per chain and batch.
     records: u32,
-    /// p: samples are drawn from |ψ|^p.
-    power: f32,
     /// (chains, T) u32
     state: Buffer,
     /// (chains) u32: proposals accepted in the last batch.
@@ -48,7 +46,7 @@ impl Metropolis {
 }
 
 impl Chains {
-    pub(crate) fn new(gpu: &Gpu, settings: Metropolis, patching: &Patching, samples: u32, power: f32) -> Result<Self> {
+    pub(crate) fn new(gpu: &Gpu, settings: Metropolis, patching: &Patching, samples: u32) -> Result<Self> {
         let (count, sites) = (settings.chains_of(samples), patching.sites() as u32);
         let records = samples.div_ceil(count);
         let sweeps = (settings.sweeps as u64 * u64::from(records)).max(settings.burn_in as u64);
@@ -65,7 +63,6 @@ impl Chains {
             sites,
             count,
             records,
-            power,
             state: buffer("state", u64::from(count) * patching.patches() as u64)?,
             accepted: buffer("accepted", count.into())?,
             acceptance: buffer("acceptance", 1)?,
@@ -89,7 +86,7 @@ impl Chains {
 
     /// Returns windows of at most `most` chains.
     fn windows(&self, buffers: &StepBuffers, most: u32) -> impl Iterator<Item = ChainWindow> {
-        let (count, samples, power) = (self.count, buffers.samples, self.power);
+        let (count, samples) = (self.count, buffers.samples);
         let views = [&self.state, &self.accepted, &buffers.tokens, &buffers.step].map(Buffer::view);
         (0..count).step_by(most as usize).map(move |first| {
             let [state, accepted, tokens, step] = views.clone();
@@ -102,7 +99,7 @@ impl Chains {
                 first,
                 chains: most.min(count - first),
                 samples,
-                power,
+                stage: 1.0,
             }
         })
     }
@@ -126,10 +123,10 @@ impl Chains {
         for window in self.windows(buffers, buffers.sizes.group) {
             network.begin(plan, &window)?;
             for stage in 0..stages {
-                let power = self.power * (stage + 1) as f32 / stages as f32;
                 let (first, end) = (until(stage), until(stage + 1));
                 let stretch = Stretch { first, proposals: end - first, stream: Stream::BurnIn, record: None };
-                network.advance(plan, &ChainWindow { power, ..window.clone() }, &stretch)?;
+                let window = ChainWindow { stage: (stage + 1) as f32 / stages as f32, ..window.clone() };
+                network.advance(plan, &window, &stretch)?;
             }
         }
         Ok(())

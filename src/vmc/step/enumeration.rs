@@ -7,10 +7,12 @@
 //! The sum holds if ψ and x are invariant. Symmetries of the network that the Hamiltonian lacks are not used.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::vmc::enumerated::NONE;
 use crate::model::Model;
-use crate::physics::{Hamiltonian, Lattice, Symmetry, Terms};
+use crate::physics::{Hamiltonian, Lattice, Patching, Symmetry, Terms};
 
 use super::sector::{is_in_sector, occupations};
+use super::tables::HostTables;
 
 /// Maximum number of sites, whose 2^N configurations are visited.
 const MAX_SITES: usize = 24;
@@ -24,6 +26,8 @@ pub(crate) struct Enumeration {
     pub configurations: Vec<Vec<u8>>,
     /// Number of members of each orbit.
     pub members: Vec<u32>,
+    /// (2^N) index of the orbit of each state, or [`NONE`].
+    orbit_of: Vec<u32>,
 }
 
 impl Enumeration {
@@ -50,21 +54,49 @@ impl Enumeration {
             // They need not be symmetries of the excluded pairs.
             false => Vec::new(),
         };
-        let mut is_known = vec![false; 1 << sites];
+        let mut orbit_of = vec![NONE; 1 << sites];
         let (mut configurations, mut members) = (Vec::new(), Vec::new());
         for state in 0..1 << sites {
-            if is_known[state] || !is_inside(state) {
+            if orbit_of[state] != NONE || !is_inside(state) {
                 continue;
             }
             let orbit = Symmetry::orbit(&generators, state);
-            orbit.iter().for_each(|member| is_known[*member] = true);
+            orbit.iter().for_each(|member| orbit_of[*member] = members.len() as u32);
             configurations.push(occupations(state, sites));
             members.push(orbit.len() as u32);
             if members.len() > MAX_ORBITS {
                 return error(format!("more than {MAX_ORBITS} configurations differ by no symmetry of the network"));
             }
         }
-        Ok(Self { configurations, members })
+        Ok(Self { configurations, members, orbit_of })
+    }
+
+    /// (R, M): index of the configuration that each move of `tables` leads to, up to a symmetry; [`NONE`] where it does
+    /// not apply or leaves the sector.
+    pub(crate) fn connected(&self, tables: &HostTables, patching: &Patching) -> Vec<u32> {
+        let sites_of = |patch: u32, mask: u32| {
+            let sites = patching.site_of().iter().skip(patch as usize * patching.sites_per_patch());
+            (0..u32::BITS)
+                .zip(sites)
+                .filter(|(bit, _)| mask >> bit & 1 == 1)
+                .fold(0, |sites, (_, site)| sites | 1 << site)
+        };
+        let moves: Vec<[usize; 2]> = tables
+            .moves
+            .iter()
+            .map(|[first, mask, second, other]| {
+                [sites_of(*first, *mask), if *other == 0 { 0 } else { sites_of(*second, *other) }]
+            })
+            .collect();
+        let mut connected = Vec::with_capacity(self.configurations.len() * moves.len());
+        for configuration in &self.configurations {
+            let state: usize = configuration.iter().zip(0..).map(|(n, site)| usize::from(*n) << site).sum();
+            for ([first, second], [_, condition]) in moves.iter().zip(&tables.starts) {
+                let holds = *condition == 0 || (state & first == 0) != (state & second == 0);
+                connected.push(if holds { self.orbit_of[state ^ first ^ second] } else { NONE });
+            }
+        }
+        connected
     }
 }
 

@@ -22,13 +22,12 @@ pub(crate) fn columns(model: &dyn Model, patching: &Patching) -> u32 {
 }
 
 /// Draws of a pipeline.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Draws {
     /// From |ψ|² by an autoregressive wave function, or from |ψ|^p by Markov chains.
-    Own {
-        /// p
-        power: f64,
-    },
+    Own,
+    /// From |ψ|^p by the amplitudes of all configurations of an unnormalized wave function.
+    Enumerated,
     /// None: all configurations are fixed.
     None,
 }
@@ -72,6 +71,14 @@ impl SamplerKind {
         }
     }
 
+    /// Returns the network; `None` if the wave function is autoregressive.
+    pub(crate) fn unnormalized(&self) -> Option<&dyn Unnormalized> {
+        match self {
+            Self::Autoregressive(_) => None,
+            Self::Unnormalized(sampler) => Some(sampler.network()),
+        }
+    }
+
     /// Returns the network; `None` if the wave function is not autoregressive.
     pub(crate) fn network(&self) -> Option<&dyn Autoregressive> {
         match self {
@@ -112,8 +119,8 @@ pub(crate) fn sampler(
         WaveFunction::Unnormalized(network) => {
             let settings = model.chains().cloned().unwrap_or_default();
             let chains = match draws {
-                Draws::Own { power } => Some(Chains::new(gpu, settings, patching, samples, power as f32)?),
-                Draws::None => None,
+                Draws::Own => Some(Chains::new(gpu, settings, patching, samples)?),
+                Draws::Enumerated | Draws::None => None,
             };
             SamplerKind::Unnormalized(UnnormalizedSampler::new(network, chains))
         }

@@ -4,9 +4,11 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::amplitude_table::AmplitudeTable;
 use super::budget::{Batch, Budget, StepPartition};
-use super::buffers::{INPUT_WORDS, SampleSource, StepBuffers};
+use super::buffers::{INPUT_WORDS, SampleSource, StepBuffers, StepInputs};
 use super::dedup::{COUNTER_STRIDE, DedupSpans};
+use super::enumeration::Enumeration;
 use super::kind::{Draws, SamplerKind, columns, sampler};
 use super::tables::{HostTables, TableLimits, Tables};
 use crate::error::Result;
@@ -45,12 +47,15 @@ pub(crate) struct PipelineBuilder<'a> {
     tables: Arc<Tables>,
     batch: Batch,
     config: LocalEnergyConfig,
+    /// Enumerated configurations, and where the moves lead from each of them.
+    enumerated: Option<(&'a Enumeration, Vec<u32>)>,
     /// Bytes of parameters and tables.
     fixed: u64,
 }
 
 impl<'a> PipelineBuilder<'a> {
-    /// Checks that wave function and Hamiltonian go together, and uploads the tables of the Hamiltonian.
+    /// Checks that wave function and Hamiltonian go together, and uploads the tables of the Hamiltonian. If all samples
+    /// are among the configurations of `enumeration`, their amplitude ratios are looked up.
     ///
     /// # Errors
     /// [`crate::ErrorKind::Settings`] if they do not; as [`Model::patching`] and [`Gpu::buffer`].
@@ -60,7 +65,7 @@ impl<'a> PipelineBuilder<'a> {
         terms: &Terms,
         model: &'a dyn Model,
         parameters: &'a Parameters,
-        config: LocalEnergyConfig,
+        (config, enumeration): (LocalEnergyConfig, Option<&'a Enumeration>),
     ) -> Result<Self> {
         let patching = model.patching(lattice)?;
         check_sector(model, terms)?;
@@ -71,8 +76,13 @@ impl<'a> PipelineBuilder<'a> {
             Parameters::new(gpu, parameters.layout().clone(), parameters.precision())?;
             Tables::new(gpu, host.clone())
         })?;
-        // Without a shared prefix, a row is a whole connected configuration.
-        let rows_per_item = if model.chains().is_some() { host.moves.len() } else { host.rows.len() };
+        let enumerated = enumeration.map(|enumeration| (enumeration, enumeration.connected(&host, &patching)));
+        let rows_per_item = match (&enumerated, model.chains()) {
+            (Some(_), _) => 1,
+            // Without a shared prefix, a row is a whole connected configuration.
+            (None, Some(_)) => host.moves.len(),
+            (None, None) => host.rows.len(),
+        };
         let batch = Batch {
             samples: config.samples,
             training: config.training,
@@ -81,7 +91,8 @@ impl<'a> PipelineBuilder<'a> {
             rows_per_item: rows_per_item as u32,
         };
         let tables = Arc::new(Tables::new(gpu, host)?);
-        Ok(Self { gpu, lattice, model, parameters, patching, tables, batch, config, fixed: fixed.bytes })
+        let fixed = fixed.bytes;
+        Ok(Self { gpu, lattice, model, parameters, patching, tables, batch, config, enumerated, fixed })
     }
 
     /// Divides the memory budget without `reserved` bytes. `others` allocates what the budget includes in addition to
@@ -140,7 +151,12 @@ impl<'a> PipelineBuilder<'a> {
             parts,
             sizes,
         };
+        let table = self.enumerated.as_ref().map(|(enumeration, connected)| {
+            let draws = (padded as u32, config.draws == Draws::Enumerated);
+            AmplitudeTable::new(gpu, (enumeration, connected), &self.patching, draws, parts == 2)
+        });
         Ok(LocalEnergyPipeline {
+            table: table.transpose()?,
             values: buffer("values", padded * u64::from(COLUMNS))?,
             statistics: buffer("statistics", 2 * u64::from(COLUMNS))?,
             hash: buffer("hash", 2 * widest_part)?,
@@ -159,6 +175,8 @@ impl<'a> PipelineBuilder<'a> {
 pub(crate) struct LocalEnergyPipeline {
     pub buffers: StepBuffers,
     pub sampler: SamplerKind,
+    /// Amplitudes of all configurations, if the samples are enumerated.
+    table: Option<AmplitudeTable>,
     unique: bool,
     /// Cast of the parameters to f16, which precedes sampling with new parameters, and its number of elements.
     cast_f16: Option<(WeightsCastF16, u64)>,
@@ -194,7 +212,7 @@ impl LocalEnergyPipeline {
         parameters: &Parameters,
         config: LocalEnergyConfig,
     ) -> Result<Self> {
-        let builder = PipelineBuilder::new(gpu, lattice, terms, model, parameters, config)?;
+        let builder = PipelineBuilder::new(gpu, lattice, terms, model, parameters, (config, None))?;
         let (sizes, _) = builder.fit(0, |_| Ok(()))?;
         builder.build(sizes)
     }
@@ -209,10 +227,17 @@ impl LocalEnergyPipeline {
         self.record_batch(plan, source)?;
         for g in 0..self.groups.parts() {
             plan.scope("sample");
-            self.sampler.record_group(plan, &self.buffers, g, source)?;
+            self.record_group(plan, g, source)?;
             self.record_dedup(plan, &self.groups, g)?;
+            if self.table.is_none() {
+                plan.scope("moves");
+                self.record_moves(plan, g, self.groups.samples_of(g))?;
+            }
+        }
+        if self.table.is_some() {
+            // Amplitudes of all groups are known.
             plan.scope("moves");
-            self.record_moves(plan, g, self.groups.samples_of(g))?;
+            (0..self.groups.parts()).try_for_each(|g| self.record_moves(plan, g, self.groups.samples_of(g)))?;
         }
         plan.scope("energy");
         let statistics = Statistics {
@@ -226,13 +251,26 @@ impl LocalEnergyPipeline {
     /// Records sampling only.
     pub(crate) fn record_draws(&self, plan: &mut Plan, source: SampleSource) -> Result<()> {
         self.record_batch(plan, source)?;
-        (0..self.groups.parts()).try_for_each(|g| self.sampler.record_group(plan, &self.buffers, g, source))
+        (0..self.groups.parts()).try_for_each(|g| self.record_group(plan, g, source))
+    }
+
+    /// Records the samples of group `g` with their log P.
+    fn record_group(&self, plan: &mut Plan, g: u32, source: SampleSource) -> Result<()> {
+        match &self.table {
+            // The batch has them.
+            Some(table) if table.has_draws() && source == SampleSource::Drawn => Ok(()),
+            _ => self.sampler.record_group(plan, &self.buffers, g, source),
+        }
     }
 
     /// Records the work that precedes all groups.
     fn record_batch(&self, plan: &mut Plan, source: SampleSource) -> Result<()> {
         self.record_cast_f16(plan)?;
-        if source == SampleSource::Drawn { self.sampler.record_batch(plan, &self.buffers) } else { Ok(()) }
+        match (source, &self.table, self.sampler.unnormalized()) {
+            (SampleSource::Fixed, _, _) => Ok(()),
+            (SampleSource::Drawn, Some(table), Some(network)) => table.record_draws(plan, network, &self.buffers),
+            (SampleSource::Drawn, _, _) => self.sampler.record_batch(plan, &self.buffers),
+        }
     }
 
     /// Restarts the Markov chains, if there are any, and runs their burn-in with the current parameters. Required
@@ -241,20 +279,21 @@ impl LocalEnergyPipeline {
     /// # Errors
     /// As [`Plan::launch`] and [`Plan::run`].
     pub(crate) async fn restart(&self, seed: u64, step: u64, trained: bool) -> Result<()> {
-        match self.burn_in(seed, step, trained)? {
+        match self.burn_in(StepInputs::of_samples(seed, step), trained)? {
             Some(plan) => plan.run_async().await,
             None => Ok(()),
         }
     }
 
-    /// Returns the plan of [`Self::restart`], for chains that start now; `None` if there are no chains.
+    /// Returns the plan of [`Self::restart`] for the step of `inputs`, for chains that start now; `None` if there are no
+    /// chains.
     ///
     /// # Errors
     /// As [`Plan::launch`].
-    pub(crate) fn burn_in(&self, seed: u64, step: u64, trained: bool) -> Result<Option<Plan>> {
+    pub(crate) fn burn_in(&self, inputs: StepInputs, trained: bool) -> Result<Option<Plan>> {
         let Some((chains, network)) = self.sampler.chains() else { return Ok(None) };
-        self.write_step(seed, step)?;
-        chains.start(&self.gpu, &self.patching, seed, step)?;
+        self.write_step(inputs)?;
+        chains.start(&self.gpu, &self.patching, inputs.seed, inputs.step)?;
         let mut plan = Plan::new(&self.gpu);
         self.record_cast_f16(&mut plan)?;
         chains.record_burn_in(&mut plan, network, &self.buffers, trained)?;
@@ -303,7 +342,10 @@ impl LocalEnergyPipeline {
         while first < samples {
             let most = self.sizes.items.min(samples - first);
             let window = self.groups.window(&self.live, g, first, most)?;
-            self.sampler.record_ratios(plan, &self.buffers, g, &window)?;
+            match &self.table {
+                Some(table) => table.record_ratios(plan, &self.buffers, g, &window)?,
+                None => self.sampler.record_ratios(plan, &self.buffers, g, &window)?,
+            }
             self.record_energies(plan, g, &window)?;
             first += most;
         }

@@ -28,6 +28,7 @@
 //! function. wgpu allocates to encode and submit, mostly a list of barriers per dispatch, and frees all of it. The count
 //! is the same in every step, and no more bytes are live after 60 steps than after 10.
 
+pub(super) mod amplitude_table;
 pub(super) mod autoregressive;
 pub(super) mod budget;
 pub(crate) mod buffers;

@@ -151,7 +151,7 @@ impl Trainer {
     fn begin_partial(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<PartialStep> {
         let inputs = self.inputs_of(self.submitted + 1);
         let burn_in = match self.begins {
-            true => self.pipeline.burn_in(self.config.seed, inputs.step, false)?,
+            true => self.pipeline.burn_in(inputs, false)?,
             false => None,
         };
         self.begins &= burn_in.is_some();

@@ -1,7 +1,7 @@
 //! Change of the couplings between steps.
 
 use super::optimizer::Sampling;
-use super::trainer::Trainer;
+use super::trainer::{Method, Trainer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::physics::Hamiltonian;
 use crate::vmc::step::tables::{HostTables, TableLimits};
@@ -13,11 +13,12 @@ impl Trainer {
     ///
     /// # Errors
     /// [`ErrorKind::Settings`] if the terms act on other sites, the constant or the exclusions differ, or a coupling
-    /// vanishes or appears, and for [`Sampling::FullSum`], in which case nothing is changed; as [`Trainer::new`].
+    /// vanishes or appears, and for [`Sampling::FullSum`] and [`Sampling::Exact`], in which case nothing is changed; as
+    /// [`Trainer::new`].
     pub fn set_hamiltonian(&mut self, hamiltonian: &dyn Hamiltonian) -> Result<()> {
         self.known.check()?;
-        if self.config.sampling == Sampling::FullSum {
-            let message = "Trainer::set_hamiltonian: the configurations of a full sum are those of the symmetries of its \
+        if self.config.sampling != Sampling::Own {
+            let message = "Trainer::set_hamiltonian: the enumerated configurations are those of the symmetries of their \
                            Hamiltonian; create a Trainer for the other one";
             return Err(Error::new(ErrorKind::Settings, message));
         }
@@ -28,6 +29,9 @@ impl Trainer {
         let has_suffixes = pipeline.sampler.network().is_some();
         let host = HostTables::new(&terms, &pipeline.patching, has_suffixes, is_complex, limits)?;
         pipeline.tables.write_couplings(&self.gpu, &host)?;
+        if let Method::Reconfiguration(method) = &self.method {
+            method.forget_energies();
+        }
         self.discard_partial()
     }
 }

@@ -41,6 +41,11 @@ pub struct StepReport {
     pub acceptance: Option<f64>,
     /// Whether the parameters were updated. `false` if energy, gradient or Gram matrix is not finite.
     pub accepted: bool,
+    /// Whether the update took half of the previous one back, because that raised the energy by more than its noise; with
+    /// stochastic reconfiguration only.
+    pub is_shortening: bool,
+    /// p: the samples were drawn from |ψ|^p; `None` if p is fixed.
+    pub sampling_power: Option<f64>,
     /// Diagnostics of a step of stochastic reconfiguration; `None` with another optimizer or if the step was rejected.
     pub reconfiguration: Option<ReconfigurationReport>,
     /// Wall time since the previous report in seconds.

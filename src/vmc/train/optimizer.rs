@@ -13,6 +13,9 @@ pub enum Sampling {
     /// error. Of configurations that differ by a symmetry of network and Hamiltonian one is computed. Up to 24 sites and
     /// 20,000 such configurations, with stochastic reconfiguration only.
     FullSum,
+    /// Independent draws of an unnormalized wave function, from the amplitudes of all configurations of the sector, instead
+    /// of Markov chains. Up to as many configurations as of a full sum.
+    Exact,
 }
 
 /// Optimizer.
@@ -26,12 +29,42 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
-    /// Returns p: Markov chains sample |ψ|^p.
-    pub(crate) fn sampling_power(&self) -> f64 {
+    /// Returns p: unnormalized wave functions are sampled from |ψ|^p.
+    pub(crate) fn sampling_power(&self) -> SamplingPower {
         match self {
-            Self::Adam => 2.0,
+            Self::Adam => SamplingPower::default(),
             Self::StochasticReconfiguration(settings) => settings.sampling_power,
         }
+    }
+}
+
+/// Power p of |ψ|^p, from which the samples of an unnormalized wave function are drawn, with weights ∝ |ψ|^(2−p).
+///
+/// p < 2 samples more configurations of small |ψ|, with error bars that grow with the lattice. Autoregressive wave
+/// functions are always sampled from |ψ|².
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SamplingPower {
+    /// Above 0, at most 2.
+    Fixed(f64),
+    /// Starts at 2 and follows the signal-to-noise ratio of the gradient, between 0.2 and 2 (Misery, Gravina, Santini &
+    /// Vicentini, arXiv:2507.05352).
+    Adaptive,
+}
+
+impl SamplingPower {
+    /// p of the first step.
+    pub(crate) fn first(self) -> f32 {
+        match self {
+            Self::Fixed(power) => power as f32,
+            Self::Adaptive => 2.0,
+        }
+    }
+}
+
+impl Default for SamplingPower {
+    /// Samples of |ψ|².
+    fn default() -> Self {
+        Self::Fixed(2.0)
     }
 }
 
@@ -42,7 +75,9 @@ impl Optimizer {
 /// ```
 ///
 /// X are the centered, weighted gradients of log ψ, f the centered, weighted −2 (E_loc − E), and τ the learning rate.
-/// [`crate::vmc::TrainConfig::clip`] limits the norm of the step. Sources: Rende, Viteritti, Bardone, Becca & Goldt,
+/// [`crate::vmc::TrainConfig::clip`] limits the norm of the step. No step changes log ψ by more than 1, as a standard
+/// deviation over |ψ|², and of a step after which the energy is higher by more than three standard errors, half is taken
+/// back. Sources: Rende, Viteritti, Bardone, Becca & Goldt,
 /// arXiv:2310.05715 (the matrix); Goldshlager, Abrahamsen & Lin, arXiv:2401.10190 (SPRING, the momentum).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StochasticReconfiguration {
@@ -55,16 +90,20 @@ pub struct StochasticReconfiguration {
     /// μ, fraction of the previous direction that is kept in the subspace that the samples do not determine; at least 0
     /// and below 1.
     pub momentum: f64,
-    /// p: Markov chains draw samples from |ψ|^p with weights ∝ |ψ|^(2−p); above 0, at most 2. p < 2 samples more
-    /// configurations of small |ψ|, with error bars that grow with the lattice. Autoregressive wave functions are
-    /// always sampled from |ψ|².
-    pub sampling_power: f64,
+    /// p of samples of |ψ|^p.
+    pub sampling_power: SamplingPower,
 }
 
 impl Default for StochasticReconfiguration {
     /// Constant λ = 10⁻³, no momentum, samples of |ψ|².
     fn default() -> Self {
-        Self { lambda: 1e-3, lambda_end: 1e-3, lambda_steps: 0, momentum: 0.0, sampling_power: 2.0 }
+        Self {
+            lambda: 1e-3,
+            lambda_end: 1e-3,
+            lambda_steps: 0,
+            momentum: 0.0,
+            sampling_power: SamplingPower::default(),
+        }
     }
 }
 
@@ -91,13 +130,12 @@ impl StochasticReconfiguration {
         if !(0.0..1.0).contains(&self.momentum) {
             return error(format!("momentum {}; give 0 for none, or a number below 1 such as 0.9", self.momentum));
         }
-        if !(self.sampling_power > 0.0 && self.sampling_power <= 2.0) {
-            return error(format!(
-                "sampling_power {}; give 2 for samples of |psi|^2, or less such as 1",
-                self.sampling_power
-            ));
+        match self.sampling_power {
+            SamplingPower::Fixed(power) if !(power > 0.0 && power <= 2.0) => {
+                error(format!("sampling_power {power}; give 2 for samples of |psi|^2, or less such as 1"))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Returns λ of step `step`, counted from 1.
@@ -133,7 +171,10 @@ mod tests {
             assert!(message.contains("0.9"), "{message}");
         }
         for power in [0.0, -1.0, 2.1, f64::NAN] {
-            let message = StochasticReconfiguration { sampling_power: power, ..base }.check().unwrap_err().to_string();
+            let message = StochasticReconfiguration { sampling_power: SamplingPower::Fixed(power), ..base }
+                .check()
+                .unwrap_err()
+                .to_string();
             assert!(message.contains("give 2"), "{message}");
         }
     }

@@ -1,7 +1,7 @@
 //! Views of what an application draws: newest samples, densities, correlations, attention weights and energies, which
 //! the last launches of every step compute.
 
-use super::optimizer::Sampling;
+use super::optimizer::{Sampling, SamplingPower};
 use super::trainer::Trainer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Plan, View};
@@ -83,11 +83,9 @@ impl Trainer {
             let message = "Trainer::share averages over samples of |psi|^2, and a full sum has none; use Sampling::Own";
             return Err(Error::new(ErrorKind::Settings, message));
         }
-        let power = self.config.optimizer.sampling_power();
-        if power != 2.0 {
-            let message = format!(
-                "Trainer::share averages over samples of |psi|^2, these are of |psi|^{power}; use sampling_power 2"
-            );
+        if self.config.optimizer.sampling_power() != SamplingPower::default() {
+            let message =
+                "Trainer::share averages over samples of |psi|^2, these are of another power; use sampling_power 2";
             return Err(Error::new(ErrorKind::Settings, message));
         }
         let parameters = self.parameters.values();

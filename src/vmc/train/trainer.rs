@@ -6,7 +6,7 @@ use super::advance::PartialStep;
 use super::checkpoint::Checkpoint;
 use super::known_state::KnownState;
 use super::metrics::{ArrivedStep, Magnetization, MetricsRing, StepReport, StepResults};
-use super::optimizer::{Optimizer, Sampling};
+use super::optimizer::{Optimizer, Sampling, SamplingPower};
 use super::replay::Replay;
 use super::schedule::{Annealing, Schedule};
 use super::shared_views::SharedBuffers;
@@ -98,17 +98,16 @@ impl TrainConfig {
             return error(format!("learning rate {}; give a positive number such as 5e-4", self.learning_rate));
         }
         match (&self.optimizer, self.sampling) {
-            (Optimizer::StochasticReconfiguration(settings), Sampling::FullSum) if settings.sampling_power != 2.0 => {
-                return error(format!(
-                    "sampling_power {}: a full sum draws no samples; leave sampling_power out",
-                    settings.sampling_power
-                ));
+            (Optimizer::StochasticReconfiguration(settings), Sampling::FullSum)
+                if settings.sampling_power != SamplingPower::default() =>
+            {
+                return error("sampling_power: a full sum draws no samples; leave sampling_power out".into());
             }
             (Optimizer::StochasticReconfiguration(settings), _) => settings.check()?,
             (Optimizer::Adam, Sampling::FullSum) => {
                 return error("a full sum requires stochastic reconfiguration; give that optimizer".into());
             }
-            (Optimizer::Adam, Sampling::Own) => {}
+            (Optimizer::Adam, Sampling::Own | Sampling::Exact) => {}
         }
         self.annealing.check()?;
         match self.clip {
@@ -226,13 +225,18 @@ impl Trainer {
         mut config: TrainConfig,
     ) -> Result<Self> {
         config.check()?;
-        if config.optimizer.sampling_power() != 2.0 && model.chains().is_none() {
-            let message = format!(
-                "sampling_power {}: {} is sampled exactly from |psi|^2; leave sampling_power out",
-                config.optimizer.sampling_power(),
-                model.name()
-            );
-            return Err(Error::new(ErrorKind::Settings, message));
+        if model.chains().is_none() {
+            let name = model.name();
+            let message = if config.optimizer.sampling_power() != SamplingPower::default() {
+                format!("sampling_power: {name} is sampled exactly from |psi|^2; leave sampling_power out")
+            } else if config.sampling == Sampling::Exact {
+                format!("sampler: the own sampler of {name} is exact; leave sampler out")
+            } else {
+                String::new()
+            };
+            if !message.is_empty() {
+                return Err(Error::new(ErrorKind::Settings, message));
+            }
         }
         model.check(lattice)?;
         let (layout, memory) = (model.layout(lattice)?, config.memory.unwrap_or(gpu.default_memory()));
@@ -241,10 +245,16 @@ impl Trainer {
         let terms = hamiltonian.terms(lattice)?;
         let enumeration = match config.sampling {
             Sampling::Own => None,
-            Sampling::FullSum => Some(Enumeration::new(model, lattice, &terms)?),
+            Sampling::FullSum | Sampling::Exact => Some(Enumeration::new(model, lattice, &terms)?),
         };
-        if let Some(enumeration) = &enumeration {
-            config.samples = enumeration.members.len();
+        let draws = match config.sampling {
+            Sampling::Own => Draws::Own,
+            Sampling::FullSum => Draws::None,
+            Sampling::Exact => Draws::Enumerated,
+        };
+        let all = enumeration.as_ref().filter(|_| config.sampling == Sampling::FullSum);
+        if let Some(all) = all {
+            config.samples = all.members.len();
         }
         let initial = layout.initial(config.seed);
         let parameters = Parameters::new(gpu, layout, config.precision)?;
@@ -253,15 +263,13 @@ impl Trainer {
         let pipeline_config = LocalEnergyConfig {
             samples: config.samples as u32,
             training: true,
-            unique: config.unique && enumeration.is_none(),
+            unique: config.unique && all.is_none(),
             memory,
-            draws: match enumeration {
-                Some(_) => Draws::None,
-                None => Draws::Own { power: config.optimizer.sampling_power() },
-            },
+            draws,
             least_chunk: if config.optimizer == Optimizer::Adam { 1 } else { CHUNK },
         };
-        let builder = PipelineBuilder::new(gpu, lattice, &terms, model, &parameters, pipeline_config)?;
+        let samples = (pipeline_config, enumeration.as_ref());
+        let builder = PipelineBuilder::new(gpu, lattice, &terms, model, &parameters, samples)?;
         let ring = |pipeline: &LocalEnergyPipeline, ahead| {
             MetricsRing::of_steps(&pipeline.gpu, ahead, pipeline.spans().parts())
         };
@@ -308,12 +316,12 @@ impl Trainer {
                     _ => Err(error),
                 })?;
                 let pipeline = builder.build(sizes)?;
-                let (source, distribution) = match &enumeration {
-                    Some(enumeration) => {
-                        pipeline.write_configurations(&enumeration.configurations)?;
-                        (SampleSource::Fixed, SampleDistribution::orbits(&enumeration.members))
+                let (source, distribution) = match all {
+                    Some(all) => {
+                        pipeline.write_configurations(&all.configurations)?;
+                        (SampleSource::Fixed, SampleDistribution::orbits(&all.members))
                     }
-                    None => (SampleSource::Drawn, SampleDistribution::Power(settings.sampling_power)),
+                    None => (SampleSource::Drawn, SampleDistribution::Power),
                 };
                 pipeline.record(&mut plan, source)?;
                 pipeline.record_own_spans(&mut plan)?;
@@ -388,7 +396,11 @@ impl Trainer {
     pub(super) fn inputs_of(&self, step: u64) -> StepInputs {
         let learning_rate = self.config.schedule.rate(self.config.learning_rate, self.config.warmup, step);
         let temperature = self.config.annealing.temperature(step);
-        StepInputs { seed: self.config.seed, step, learning_rate, temperature }
+        let sampling_power = match &self.method {
+            Method::Adam(_) => 2.0,
+            Method::Reconfiguration(method) => method.sampling_power(),
+        };
+        StepInputs { seed: self.config.seed, step, learning_rate, temperature, sampling_power }
     }
 
     /// Submits the next step. Returns `false` if it was stopped and discarded.
@@ -403,7 +415,7 @@ impl Trainer {
             _ => ChainsBefore::Unchanged,
         };
         if self.begins {
-            let burn_in = self.pipeline.burn_in(self.config.seed, step, false)?;
+            let burn_in = self.pipeline.burn_in(inputs, false)?;
             if !burn_in.map_or(Ok(true), |plan| self.replay.run(&plan))? {
                 self.pipeline.sampler.reset(&self.gpu)?;
                 return Ok(false);
@@ -452,7 +464,8 @@ impl Trainer {
         self.ring.restart_clock();
         StepReport {
             gradient_norm: outcome.gradient_norm,
-            accepted: outcome.report.is_some(),
+            accepted: outcome.report.is_some() || outcome.is_shortening,
+            is_shortening: outcome.is_shortening,
             reconfiguration: outcome.report,
             energy_error: outcome.reweighted.map_or(report.energy_error, |of| of.energy_error),
             seconds: report.seconds + outcome.begun.elapsed().as_secs_f64(),
@@ -504,6 +517,11 @@ impl Trainer {
             unique: numbers.unique,
             acceptance: self.pipeline.sampler.chains().map(|_| f64::from(numbers.acceptance)),
             accepted: numbers.state[3] == 1.0,
+            sampling_power: match self.config.optimizer.sampling_power() {
+                SamplingPower::Adaptive => Some(inputs.sampling_power),
+                SamplingPower::Fixed(_) => None,
+            },
+            is_shortening: false,
             reconfiguration: None,
             seconds: arrived.seconds,
         }

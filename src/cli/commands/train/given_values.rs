@@ -43,6 +43,7 @@ fn value(key: &Key, random: &mut SmallRng) -> String {
         KeyKind::Interval(_) => pick(&["16", "10min", "16,10min", "30s"], random).into(),
         KeyKind::Text => pick(&["2x2", "4", "2x1", "a"], random).into(),
         KeyKind::Count(..) | KeyKind::Seed => pick(&["1", "2", "4", "8", "16"], random).into(),
+        KeyKind::PositiveOr(_, word) => pick(&["1", "0.75", word], random).into(),
         KeyKind::Real(..) | KeyKind::Positive(_) => pick(&["0.25", "1e-3", "-0.5", "1", "0.7500"], random).into(),
     }
 }

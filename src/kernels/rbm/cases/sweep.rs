@@ -26,6 +26,9 @@ pub(crate) const SWEEP_SCALAR_ENTRY: Entry = Entry {
 pub(crate) const ACCEPTANCE_ENTRY: Entry =
     Entry { kernel: &ACCEPTANCE, summary: "mean acceptance of the chains", cases: acceptance_cases };
 
+/// p of the step.
+const POWER: f32 = 1.5;
+
 /// Chain in f64, with the smallest relative distance of a draw from the acceptance probability.
 struct Chain {
     spins: Vec<f64>,
@@ -43,7 +46,8 @@ impl Chain {
             return;
         }
         let ratio = ratio_reference(&self.spins, &self.theta, weight, visible_bias, &sites);
-        let (probability, u) = ((f64::from(shape.power) * ratio).exp(), f64::from(words[2] >> 8) / f64::from(1 << 24));
+        let (probability, u) =
+            ((f64::from(shape.stage * POWER) * ratio).exp(), f64::from(words[2] >> 8) / f64::from(1 << 24));
         self.margin = self.margin.min((probability - u).abs() / probability);
         if u < probability {
             let m = self.theta.len();
@@ -98,8 +102,7 @@ fn sweep_shape((chains, patches, p, hidden, proposals, first_chain): SweepSizes,
         record: (chains > 1).then_some(2),
         // The last chain has no sample.
         samples: first_chain + chains + 1,
-        // Differs from 2 in some cases.
-        power: if exchange { 0.75 } else { 2.0 },
+        stage: if exchange { 0.5 } else { 1.0 },
     }
 }
 
@@ -122,7 +125,7 @@ fn sweep_case_of(shape: SweepShape, variant: Variant, half: bool, seed: u64) -> 
     let mut accepted = random.integers(all as usize, 100);
     let mut tokens = random.integers(shape.samples as usize * t, 1 << p);
     let before = (state.clone(), accepted.clone(), tokens.clone());
-    let step = [0x1234_5678, 0x9abc_def0, 17 + seed as u32, 0];
+    let step = [0x1234_5678, 0x9abc_def0, 17 + seed as u32, 0, 0, POWER.to_bits(), 0, 0];
     let (mut begins, mut ends, mut margin) = (Vec::new(), Vec::new(), f64::INFINITY);
     for chain in first_chain..first_chain + chains {
         let own = chain as usize * t..(chain as usize + 1) * t;

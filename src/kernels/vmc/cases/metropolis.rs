@@ -14,6 +14,8 @@ pub(crate) const ACCEPT_ENTRY: Entry =
     Entry { kernel: &ACCEPT, summary: "acceptance of the proposals of Markov chains", cases: accept_cases };
 
 const SITES_PER_PATCH: u32 = 3;
+/// p of the step.
+const POWER: f32 = 1.5;
 
 /// All chains, first chain, chains of the window, patches.
 const CASES: [[u32; 4]; 5] = [[1, 0, 1, 1], [9, 2, 5, 4], [70, 3, 65, 7], [130, 1, 128, 3], [66_000, 10, 65_900, 2]];
@@ -31,8 +33,7 @@ fn shape([all, first_chain, chains, patches]: [u32; 4]) -> ChainShape {
         record: Some(2),
         // The last chains have no sample.
         samples: all,
-        // Differs from 2 in some cases.
-        power: if patches % 2 == 0 { 2.0 } else { 0.75 },
+        stage: if patches % 2 == 0 { 1.0 } else { 0.5 },
     }
 }
 
@@ -59,7 +60,7 @@ fn propose_case(sizes: [u32; 4], exchange: bool) -> Case {
     if !exchange {
         changes.iter_mut().for_each(|change| change[2..].copy_from_slice(&[u32::MAX, 0]));
     }
-    let step = [0x1234_5678, 0x9abc_def0, 17, 0];
+    let step = [0x1234_5678, 0x9abc_def0, 17, 0, 0, POWER.to_bits(), 0, 0];
     let (mut proposed, mut threshold) = (Vec::new(), Vec::new());
     for chain in shape.first_chain..shape.first_chain + shape.chains {
         let counter = [
@@ -72,7 +73,7 @@ fn propose_case(sizes: [u32; 4], exchange: bool) -> Case {
         let tokens = &state[chain as usize * t..][..t];
         let (to, level) = propose_reference(tokens, &changes, exchange, words);
         proposed.extend(to);
-        threshold.push(2.0 / f64::from(shape.power) * level);
+        threshold.push(2.0 / f64::from(shape.stage * POWER) * level);
     }
     let count = changes.len() as u32;
     let record = move |plan: &mut Plan, buffers: &CaseBuffers| {

@@ -3,6 +3,7 @@
 pub(crate) mod connected;
 pub(crate) mod dedup;
 pub(crate) mod energy;
+pub(crate) mod enumerated;
 pub(crate) mod exclusions;
 pub(crate) mod free_energy;
 pub(crate) mod history;
