@@ -13,6 +13,7 @@ mod decoding;
 mod devices;
 mod energy;
 mod entropy;
+mod exact;
 mod full_sum;
 mod gradient;
 mod gram;
