@@ -77,20 +77,10 @@ static QUANTITIES: &[Quantity] = &[
     // 1 if the step was taken and 0 if it was rejected.
     Quantity::column("accepted", |step| u8::from(step.accepted).into(), |step, cell| step.accepted = cell == 1.0)
         .scalar("training/accepted"),
-    // 1 if the step took half of the previous one back.
-    Quantity::column(
-        "shortening",
-        |step| u8::from(step.is_shortening).into(),
-        |step, cell| step.is_shortening = cell == 1.0,
-    )
-    .scalar("training/shortening"),
-    // Power of |ψ| from which samples are drawn; NaN if it is fixed.
-    Quantity::column(
-        "sampling_power",
-        |step| step.sampling_power.unwrap_or(f64::NAN),
-        |step, cell| step.sampling_power = Some(cell).filter(|cell| !cell.is_nan()),
-    )
-    .scalar("sampling/power"),
+    // 1 if the step took half of the previous one back; not stored.
+    Quantity::derived(|step| u8::from(step.is_shortening).into()).scalar("training/shortening"),
+    // Power of |ψ| from which samples are drawn, NaN if it is fixed; not stored.
+    Quantity::derived(|step| step.sampling_power.unwrap_or(f64::NAN)).scalar("sampling/power"),
     // Condition number and relative residual of the solution of stochastic reconfiguration, effective λ and norm of the
     // step; NaN with another optimizer. The effective sample size of a reweighted step is not stored.
     Quantity::column(

@@ -10,6 +10,8 @@
 
 use crate::model::Tensor;
 
+/// Energy to which no other is compared; not NaN, so that states can be.
+const UNKNOWN: [f32; 2] = [f32::INFINITY, 0.0];
 /// Largest change of log ψ by an update.
 const RADIUS: f64 = 1.0;
 /// Standard errors by which an energy has to rise.
@@ -24,7 +26,7 @@ const GROWTH: f32 = 1.1;
 /// Energies and lengths of the steps so far.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct StepControl {
-    /// Energy before the last update, with its standard error; NaN before the first one.
+    /// Energy before the last update, with its standard error; infinite before the first one.
     energy: [f32; 2],
     /// Energy of the current batch, with its standard error.
     newest: [f32; 2],
@@ -38,7 +40,7 @@ pub(crate) struct StepControl {
 
 impl Default for StepControl {
     fn default() -> Self {
-        Self { energy: [f32::NAN; 2], newest: [f32::NAN; 2], length: 0.0, scale: 1.0, halvings: 0.0 }
+        Self { energy: UNKNOWN, newest: UNKNOWN, length: 0.0, scale: 1.0, halvings: 0.0 }
     }
 }
 
@@ -48,7 +50,7 @@ impl StepControl {
     pub(crate) fn judge(&mut self, energy: f64, error: f64) -> Option<f32> {
         let [before, error_before] = self.energy.map(f64::from);
         let allowed = ERRORS * error.hypot(error_before) + ROUNDING * energy.abs();
-        // False for NaN.
+        // False for NaN and infinite energies.
         if energy - before > allowed && self.halvings < HALVINGS {
             self.length *= 0.5;
             self.halvings += 1.0;
@@ -58,7 +60,7 @@ impl StepControl {
         if self.length != 0.0 && self.halvings == 0.0 {
             self.scale = (self.scale * GROWTH).min(1.0);
         }
-        self.newest = [energy as f32, error as f32];
+        self.newest = if energy.is_finite() && error.is_finite() { [energy as f32, error as f32] } else { UNKNOWN };
         None
     }
 

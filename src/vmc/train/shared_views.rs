@@ -83,9 +83,14 @@ impl Trainer {
             let message = "Trainer::share averages over samples of |psi|^2, and a full sum has none; use Sampling::Own";
             return Err(Error::new(ErrorKind::Settings, message));
         }
-        if self.config.optimizer.sampling_power() != SamplingPower::default() {
+        let power = match self.config.optimizer.sampling_power() {
+            SamplingPower::Fixed(power) if power == 2.0 => None,
+            SamplingPower::Fixed(power) => Some(format!("of |psi|^{power}")),
+            SamplingPower::Adaptive => Some("of a power of |psi| that changes".into()),
+        };
+        if let Some(power) = power {
             let message =
-                "Trainer::share averages over samples of |psi|^2, these are of another power; use sampling_power 2";
+                format!("Trainer::share averages over samples of |psi|^2, these are {power}; use sampling_power 2");
             return Err(Error::new(ErrorKind::Settings, message));
         }
         let parameters = self.parameters.values();
