@@ -34,8 +34,11 @@ fn adaptive(sampling: Sampling) -> TrainConfig {
     }
 }
 
+/// What a trainer is built from.
+type WaveFunction = (Lattice, Box<dyn Model>, Box<dyn Hamiltonian>);
+
 /// A complex wave function whose configurations have symmetries, and a real one without.
-fn wave_functions() -> [(Lattice, Box<dyn Model>, Box<dyn Hamiltonian>); 2] {
+fn wave_functions() -> [WaveFunction; 2] {
     let vit = Vit { patch: Patch::Line(1), width: 8, heads: 2, layers: 1, ..Vit::default() };
     [
         (Lattice::chain(8).periodic(), Box::new(vit), Box::new(Heisenberg { marshall: true, ..Heisenberg::default() })),
@@ -44,11 +47,7 @@ fn wave_functions() -> [(Lattice, Box<dyn Model>, Box<dyn Hamiltonian>); 2] {
 }
 
 /// Report of the first step with `seed`, and its update of the parameters from weights that do not depend on it.
-fn step(
-    wave_function: &(Lattice, Box<dyn Model>, Box<dyn Hamiltonian>),
-    config: &TrainConfig,
-    seed: u64,
-) -> (StepReport, Vec<f64>) {
+fn step(wave_function: &WaveFunction, config: &TrainConfig, seed: u64) -> (StepReport, Vec<f64>) {
     let (lattice, model, hamiltonian) = wave_function;
     let weights = |seed| {
         let config = TrainConfig { seed, ..config.clone() };

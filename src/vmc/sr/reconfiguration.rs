@@ -26,8 +26,8 @@ const POWER: &str = "sr.sampling_power";
 
 /// Buffers of stochastic reconfiguration in addition to those of the local-energy pipeline.
 pub(crate) struct ReconfigurationBuffers {
-    /// φ, with momentum only.
-    direction: Option<Buffer>,
+    /// φ
+    direction: Buffer,
     /// Partial sums of the squared norm of the direction.
     part: Buffer,
     /// (8) zeros, in place of the state of Adam.
@@ -43,14 +43,13 @@ impl ReconfigurationBuffers {
     pub(crate) fn new(
         pipeline: &LocalEnergyPipeline,
         layer_list: &LayerList,
-        settings: &StochasticReconfiguration,
         parameters: &Parameters,
         panels: u64,
     ) -> Result<Self> {
         let (gpu, elements) = (&pipeline.gpu, parameters.layout().elements());
         let buffer = |name: &str, elements: u64| gpu.buffer(&format!("ketformer.{name}"), elements);
         Ok(Self {
-            direction: (settings.momentum > 0.0).then(|| buffer("direction", elements)).transpose()?,
+            direction: buffer("direction", elements)?,
             part: buffer("direction.part", Adam::part_elements(elements as u32))?,
             state: buffer("reconfiguration.state", 8)?,
             products: ProductBuffers::new(gpu, layer_list, pipeline.sizes.training, panels)?,
@@ -115,18 +114,18 @@ impl Reconfiguration {
             patches: pipeline.patches(),
             chunk: pipeline.sizes.training,
         };
-        let momentum = direction.as_ref().map(Buffer::view);
-        let mut products = Products::new(layer_list, &samples, products, momentum.as_ref())?;
+        let direction = direction.view();
+        let momentum = (settings.momentum > 0.0).then_some(&direction);
+        let mut products = Products::new(layer_list, &samples, products, momentum)?;
         let count = parameters.layout().elements() as u32;
-        // Without momentum, nothing but the next direction replaces the gradient.
-        let direction = momentum.clone().unwrap_or(parameters.gradient());
         let plan = products.combine();
         plan.scope("update");
         plan.keep_together();
-        if let Some(direction) = momentum {
-            let update = DirectionUpdate { gradient: parameters.gradient(), direction };
-            update.record(plan, count, settings.momentum as f32)?;
-        }
+        DirectionUpdate { gradient: parameters.gradient(), direction: direction.clone() }.record(
+            plan,
+            count,
+            settings.momentum as f32,
+        )?;
         record_square(plan, [&direction, &part], count)?;
         let mut step = Plan::new(gpu);
         step.scope("update");

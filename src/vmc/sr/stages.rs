@@ -8,6 +8,7 @@ use super::reconfiguration::Reconfiguration;
 use super::report::{ReconfigurationCost, ReconfigurationReport};
 use super::reweighting::{Reweighted, Reweighting};
 use super::sampling_power::{self, PowerSamples};
+use super::step_control::StepControl;
 use super::system::{LinearSystem, Sampled, Solved};
 use crate::error::Result;
 use crate::gpu::{Plan, View};
@@ -24,9 +25,9 @@ pub(crate) enum Stage {
     /// The direction Xᵀ v + μ φ and its norm.
     Direction(Solved, Solution),
     /// The parameter update. `solved` is when the system was solved.
-    Update { outcome: Outcome, length: f32, solved: Instant },
+    Update { outcome: Outcome, length: f32, control: StepControl, power: f32, solved: Instant },
     /// Half of the last update is taken back, because it raised the energy.
-    Shortening { outcome: Outcome, length: f32 },
+    Shortening { outcome: Outcome, length: f32, control: StepControl },
     /// A direction that is not finite is forgotten.
     Rejection(Outcome),
 }
@@ -165,12 +166,10 @@ impl Reconfiguration {
                 }
                 let mut control = self.control.get();
                 let [energy, error] = sampled.energy;
-                let correction = control.judge(energy, error);
-                self.control.set(control);
-                match correction {
+                match control.judge(energy, error) {
                     Some(length) => {
                         let outcome = Outcome { is_shortening: true, ..Outcome::rejected(&sampled, f64::NAN) };
-                        Next::Stage(Stage::Shortening { outcome, length })
+                        Next::Stage(Stage::Shortening { outcome, length, control })
                     }
                     None => Next::Stage(Stage::Products(sampled)),
                 }
@@ -185,12 +184,18 @@ impl Reconfiguration {
                 let norm = squares.iter().map(|square| f64::from(*square)).sum::<f64>().sqrt();
                 Next::Stage(self.update(&solved, &solution, norm))
             }
-            Stage::Update { outcome, solved, .. } => {
+            Stage::Update { outcome, control, power, solved, .. } => {
                 let apply_seconds = solved.elapsed().as_secs_f64();
                 self.cost.set(ReconfigurationCost { apply_seconds, ..self.cost.get() });
+                self.control.set(control);
+                self.power.set(power);
                 Next::Done(outcome)
             }
-            Stage::Shortening { outcome, .. } | Stage::Rejection(outcome) => Next::Done(outcome),
+            Stage::Shortening { outcome, control, .. } => {
+                self.control.set(control);
+                Next::Done(outcome)
+            }
+            Stage::Rejection(outcome) => Next::Done(outcome),
         }
     }
 
@@ -249,14 +254,15 @@ impl Reconfiguration {
         if !norm.is_finite() {
             return Stage::Rejection(Outcome::rejected(sampled, *gradient_norm));
         }
+        // Judged once more, because only a completed update keeps the judgment.
         let mut control = self.control.get();
+        let [energy, error] = sampled.energy;
+        control.judge(energy, error);
         let rate = control.rate(sampled.inputs.learning_rate, *change);
         let length = self.clip.map_or(rate, |clip| rate.min(clip / norm.max(f64::MIN_POSITIVE)));
         control.updated(length as f32);
-        self.control.set(control);
-        if let Some(slope) = power_slope {
-            self.power.set(sampling_power::next(self.power.get(), *slope));
-        }
+        let power = self.power.get();
+        let power = power_slope.map_or(power, |slope| sampling_power::next(power, slope));
         self.cost.set(ReconfigurationCost {
             rows: sampled.right.len(),
             gram_seconds: *gram_seconds,
@@ -267,6 +273,6 @@ impl Reconfiguration {
         let (update_norm, effective_samples) = (length * norm, sampled.effective_samples);
         let report = ReconfigurationReport { condition, residual, lambda, update_norm, effective_samples };
         let outcome = Outcome { report: Some(report), ..Outcome::rejected(sampled, *gradient_norm) };
-        Stage::Update { outcome, length: length as f32, solved: solved.end }
+        Stage::Update { outcome, length: length as f32, control, power, solved: solved.end }
     }
 }

@@ -84,7 +84,7 @@ impl Trainer {
             return Err(Error::new(ErrorKind::Settings, message));
         }
         let power = match self.config.optimizer.sampling_power() {
-            SamplingPower::Fixed(power) if power == 2.0 => None,
+            SamplingPower::Fixed(2.0) => None,
             SamplingPower::Fixed(power) => Some(format!("of |psi|^{power}")),
             SamplingPower::Adaptive => Some("of a power of |psi| that changes".into()),
         };

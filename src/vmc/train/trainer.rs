@@ -299,7 +299,7 @@ impl Trainer {
                 let layer_list = LayerList::new(gpu, lattice, model, &parameters, samples)?;
                 let [least, most] = layer_list.panels();
                 let buffers = |pipeline: &LocalEnergyPipeline, panels: u64| {
-                    ReconfigurationBuffers::new(pipeline, &layer_list, &settings, &parameters, panels)
+                    ReconfigurationBuffers::new(pipeline, &layer_list, &parameters, panels)
                 };
                 let fit = |panels: u64| {
                     let fitted = builder.fit(4 * layer_list.tables(panels), |pipeline| {
