@@ -160,16 +160,15 @@ impl Reconfiguration {
     pub(crate) fn after(&self, pipeline: &LocalEnergyPipeline, stage: Stage, words: Vec<Vec<u32>>) -> Next {
         match stage {
             Stage::Samples { inputs, begun } => {
-                let sampled = self.sampled(pipeline, (inputs, begun), &words);
+                let mut sampled = self.sampled(pipeline, (inputs, begun), &words);
                 if !sampled.right.iter().all(|f| f.is_finite()) {
                     return Next::Done(Outcome::rejected(&sampled, f64::NAN));
                 }
-                let mut control = self.control.get();
                 let [energy, error] = sampled.energy;
-                match control.judge(energy, error) {
+                match sampled.control.judge(energy, error) {
                     Some(length) => {
                         let outcome = Outcome { is_shortening: true, ..Outcome::rejected(&sampled, f64::NAN) };
-                        Next::Stage(Stage::Shortening { outcome, length, control })
+                        Next::Stage(Stage::Shortening { outcome, length, control: sampled.control })
                     }
                     None => Next::Stage(Stage::Products(sampled)),
                 }
@@ -245,7 +244,8 @@ impl Reconfiguration {
         let energy = if temperature == 0.0 { [mean, error] } else { [f64::NAN; 2] };
         let reweighted = reweighting.as_ref().map(|of| of.statistics(&values));
         let effective_samples = reweighting.as_ref().map_or(pipeline.samples.into(), Reweighting::effective_samples);
-        Sampled { inputs, root, right, reweighted, effective_samples, energy, power, begun }
+        let control = self.control.get();
+        Sampled { inputs, root, right, reweighted, effective_samples, energy, control, power, begun }
     }
 
     /// The update along a direction of norm `norm`, which the maximum norm of an update shortens.
@@ -254,10 +254,7 @@ impl Reconfiguration {
         if !norm.is_finite() {
             return Stage::Rejection(Outcome::rejected(sampled, *gradient_norm));
         }
-        // Judged once more, because only a completed update keeps the judgment.
-        let mut control = self.control.get();
-        let [energy, error] = sampled.energy;
-        control.judge(energy, error);
+        let mut control = sampled.control;
         let rate = control.rate(sampled.inputs.learning_rate, *change);
         let length = self.clip.map_or(rate, |clip| rate.min(clip / norm.max(f64::MIN_POSITIVE)));
         control.updated(length as f32);

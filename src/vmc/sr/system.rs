@@ -5,6 +5,7 @@ use web_time::Instant;
 use super::gram::{ProductWords, Solution};
 use super::reweighting::Reweighted;
 use super::sampling_power::PowerSamples;
+use super::step_control::StepControl;
 use crate::error::Result;
 use crate::vmc::step::buffers::StepInputs;
 
@@ -21,6 +22,8 @@ pub(crate) struct Sampled {
     pub effective_samples: f64,
     /// Mean energy with its standard error; NaN at a temperature above zero.
     pub energy: [f64; 2],
+    /// Step control with this energy, which only a completed update or shortening keeps.
+    pub control: StepControl,
     /// If the sampling power follows the gradient.
     pub power: Option<PowerSamples>,
     /// When the step's sampling had ended.
