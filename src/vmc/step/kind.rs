@@ -3,13 +3,13 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::autoregressive::{AutoregressiveSampler, ForcedPass};
-use super::chains::Chains;
 use super::exclusions::Exclusions;
 use super::gradient_pass::GradientPass;
-use super::sampler::Sampler;
+use super::samplers::Sampler;
+use super::samplers::autoregressive::{AutoregressiveSampler, ForcedPass};
+use super::samplers::chains::Chains;
+use super::samplers::unnormalized::{UnnormalizedPass, UnnormalizedSampler};
 use super::sector::head_shape;
-use super::unnormalized::{UnnormalizedPass, UnnormalizedSampler};
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, View};
 use crate::model::{Autoregressive, Model, Unnormalized, WaveFunction};

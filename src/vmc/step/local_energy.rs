@@ -4,12 +4,12 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::amplitude_table::AmplitudeTable;
 use super::budget::{Batch, Budget, StepPartition};
 use super::buffers::{INPUT_WORDS, SampleSource, StepBuffers, StepInputs};
 use super::dedup::{COUNTER_STRIDE, DedupSpans};
 use super::enumeration::Enumeration;
 use super::kind::{Draws, SamplerKind, columns, sampler};
+use super::samplers::amplitude_table::AmplitudeTable;
 use super::tables::{HostTables, TableLimits, Tables};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, View};

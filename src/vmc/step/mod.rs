@@ -28,11 +28,8 @@
 //! function. wgpu allocates to encode and submit, mostly a list of barriers per dispatch, and frees all of it. The count
 //! is the same in every step, and no more bytes are live after 60 steps than after 10.
 
-pub(super) mod amplitude_table;
-pub(super) mod autoregressive;
 pub(super) mod budget;
 pub(crate) mod buffers;
-pub(super) mod chains;
 pub(super) mod dedup;
 pub(super) mod enumeration;
 pub(super) mod exclusions;
@@ -43,7 +40,6 @@ pub(super) mod gradient;
 pub(super) mod gradient_pass;
 pub(super) mod kind;
 pub(super) mod local_energy;
-pub(super) mod sampler;
+pub(super) mod samplers;
 pub(super) mod sector;
 pub(super) mod tables;
-pub(super) mod unnormalized;

@@ -1,14 +1,14 @@
 //! Sampler and gradient pass of an unnormalized wave function.
 
-use super::buffers::{GroupViews, SampleSource, StepBuffers};
+use super::Sampler;
 use super::chains::Chains;
-use super::gradient_pass::{GradientPass, LogPsiBuffers};
-use super::sampler::Sampler;
 use crate::error::Result;
 use crate::gpu::{Gpu, Plan, View};
 use crate::kernels::linear::GradientInto;
 use crate::kernels::vmc::rows::Window;
 use crate::model::{ConnectedMoves, LogPsi, LogPsiGradient, Outcomes, Unnormalized};
+use crate::vmc::step::buffers::{GroupViews, SampleSource, StepBuffers};
+use crate::vmc::step::gradient_pass::{GradientPass, LogPsiBuffers};
 
 /// Unnormalized wave function with the Markov chains that sample it.
 pub(crate) struct UnnormalizedSampler {

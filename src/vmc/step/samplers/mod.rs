@@ -1,13 +1,18 @@
-//! Sampler interface: the parts of a step that depend on the kind of wave function.
+//! Samplers: the parts of a step that depend on the kind of wave function, and exact draws from an enumerated sector.
 //!
 //! Everything else in a step is the same for all kinds: deduplication, diagonal energies, statistics, weights of the
 //! gradient, optimizer, memory plan.
 
-use super::buffers::{SampleSource, StepBuffers};
-use super::gradient_pass::GradientPass;
+pub(super) mod amplitude_table;
+pub(super) mod autoregressive;
+pub(super) mod chains;
+pub(super) mod unnormalized;
+
 use crate::error::Result;
 use crate::gpu::Plan;
 use crate::kernels::vmc::rows::Window;
+use crate::vmc::step::buffers::{SampleSource, StepBuffers};
+use crate::vmc::step::gradient_pass::GradientPass;
 
 /// Sampler of a batch, with amplitude ratios and the gradient pass of its wave function.
 pub(crate) trait Sampler {

@@ -1,7 +1,5 @@
 //! Amplitudes of all configurations of an enumerated sector on the device: exact draws, and amplitude ratios by lookup.
 
-use super::buffers::StepBuffers;
-use super::enumeration::Enumeration;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::vmc::enumerated::{
@@ -10,6 +8,8 @@ use crate::kernels::vmc::enumerated::{
 use crate::kernels::vmc::rows::Window;
 use crate::model::{LogPsi, Unnormalized};
 use crate::physics::Patching;
+use crate::vmc::step::buffers::StepBuffers;
+use crate::vmc::step::enumeration::Enumeration;
 
 /// Enumerated configurations and the samples that are among them.
 pub(crate) struct AmplitudeTable {

@@ -9,10 +9,7 @@
 
 use std::sync::Arc;
 
-use super::buffers::{GroupViews, SampleSource, StepBuffers};
-use super::exclusions::{ConfigurationViews, Exclusions};
-use super::gradient_pass::{GradientPass, LogPsiBuffers};
-use super::sampler::Sampler;
+use super::Sampler;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu, Plan, Rows, View};
 use crate::kernels::linear::GradientInto;
@@ -24,6 +21,9 @@ use crate::kernels::vmc::energy::{AmplitudeRatio, ConnectedShape};
 use crate::kernels::vmc::exclusions::ExcludedRows;
 use crate::kernels::vmc::rows::{RowsConnected, RowsSamples, Window};
 use crate::model::{Autoregressive, LogPsi, LogPsiGradient, Outcomes, SuffixBatch};
+use crate::vmc::step::buffers::{GroupViews, SampleSource, StepBuffers};
+use crate::vmc::step::exclusions::{ConfigurationViews, Exclusions};
+use crate::vmc::step::gradient_pass::{GradientPass, LogPsiBuffers};
 
 /// Autoregressive network with the row metadata of its passes without gradient.
 pub(crate) struct AutoregressiveSampler {

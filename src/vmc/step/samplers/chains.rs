@@ -12,12 +12,12 @@
 //! phase-separated configurations, which the chains of training had left while ψ was still flat: variance 3.7 and R̂
 //! 3.6, compared with 0.27 and 1.000 with stages.
 
-use super::buffers::StepBuffers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::{Buffer, Gpu, Plan, View};
 use crate::kernels::rbm::sweep::{RbmAcceptance, Stream, start_reference};
 use crate::model::{ChainWindow, Metropolis, Proposal, Stretch, Unnormalized};
 use crate::physics::Patching;
+use crate::vmc::step::buffers::StepBuffers;
 
 /// Markov chains of an unnormalized wave function.
 pub(crate) struct Chains {
